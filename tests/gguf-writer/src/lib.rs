@@ -1,0 +1,13 @@
+//! Writes GGUF files for tests: well-formed ones, a tiny model that really runs, and hostile ones.
+//!
+//! The format is the one that llama.cpp's `ggml/src/gguf.cpp` reads: a magic, a version, two counts,
+//! key-value pairs, tensor descriptions, padding, tensor data.
+//! [`Writer`] writes what it is told, also when that is a lie, because most of its users want to see the lie refused.
+
+pub mod hostile;
+pub mod tiny;
+mod value;
+mod writer;
+
+pub use value::{Value, ValueType};
+pub use writer::{Endian, Tensor, TensorType, Writer};
