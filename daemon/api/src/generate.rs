@@ -1,0 +1,246 @@
+//! Generate and chat.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// How long a model stays loaded after its last request.
+///
+/// On the wire a number of seconds (fractions allowed) or a text such as `5m` or `1h30m`; negative means for ever, 0 means
+/// that it is unloaded at once. It is kept as it came; the daemon reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum KeepAlive {
+    /// Seconds.
+    Seconds(f64),
+    /// A duration with units.
+    Text(String),
+}
+
+/// Whether the model thinks before it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Think {
+    /// On or off.
+    Switch(bool),
+    /// `low`, `medium`, `high` or `max`, for models that know levels.
+    Level(String),
+}
+
+/// Body of `POST /api/generate`. An empty prompt loads the model; with `keep_alive: 0` it unloads it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GenerateRequest {
+    /// Name of the model.
+    #[serde(default)]
+    pub model: String,
+    /// What to continue.
+    #[serde(default)]
+    pub prompt: String,
+    /// Text that follows what is generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suffix: Option<String>,
+    /// Replaces the model's system prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Replaces the model's template (Go syntax).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Tokens of an earlier answer to go on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Vec<i32>>,
+    /// Whether the answer is a stream; it is unless this is `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<bool>,
+    /// The prompt goes to the model as it is, without template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<bool>,
+    /// `"json"` or a JSON Schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Value>,
+    /// How long the model stays loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<KeepAlive>,
+    /// Images in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<Vec<String>>,
+    /// Parameters that go over those of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Map<String, Value>>,
+    /// Think first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think: Option<Think>,
+    /// Whether a prompt that does not fit is cut (and reported) or refused; cut unless this is `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncate: Option<bool>,
+    /// Accepted for Ollama's clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<bool>,
+    /// Report the probability of each token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<bool>,
+    /// Of so many alternatives too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_logprobs: Option<u32>,
+}
+
+/// One event of `POST /api/generate`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerateEvent {
+    /// Name of the model.
+    pub model: String,
+    /// When this event was made.
+    pub created_at: Timestamp,
+    /// More of the answer.
+    #[serde(default)]
+    pub response: String,
+    /// Whether this is the last event.
+    #[serde(default)]
+    pub done: bool,
+    /// Why it is the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_reason: Option<DoneReason>,
+    /// Prompt and answer as tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Vec<i32>>,
+    /// What it took; on the last event.
+    #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
+}
+
+/// One message of a conversation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user`, `assistant` or `tool`.
+    pub role: String,
+    /// The text.
+    #[serde(default)]
+    pub content: String,
+    /// What the model thought before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<String>,
+    /// Images in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<Vec<String>>,
+    /// Calls that the model made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<Vec<Value>>,
+    /// The tool whose result this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_name: Option<String>,
+    /// The call whose result this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+}
+
+/// Body of `POST /api/chat`. No messages load the model; with `keep_alive: 0` they unload it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChatRequest {
+    /// Name of the model.
+    #[serde(default)]
+    pub model: String,
+    /// The conversation, first to last.
+    #[serde(default)]
+    pub messages: Vec<Message>,
+    /// Functions that the model may call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<Value>>,
+    /// Whether the answer is a stream; it is unless this is `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<bool>,
+    /// `"json"` or a JSON Schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Value>,
+    /// How long the model stays loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<KeepAlive>,
+    /// Parameters that go over those of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Map<String, Value>>,
+    /// Think first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think: Option<Think>,
+    /// Whether a conversation that does not fit loses its oldest messages (and says so) or is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncate: Option<bool>,
+    /// Accepted for Ollama's clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<bool>,
+    /// Report the probability of each token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<bool>,
+    /// Of so many alternatives too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_logprobs: Option<u32>,
+}
+
+/// One event of `POST /api/chat`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChatEvent {
+    /// Name of the model.
+    pub model: String,
+    /// When this event was made.
+    pub created_at: Timestamp,
+    /// More of the answer.
+    pub message: Message,
+    /// Whether this is the last event.
+    #[serde(default)]
+    pub done: bool,
+    /// Why it is the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_reason: Option<DoneReason>,
+    /// What it took; on the last event.
+    #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoneReason {
+    /// The model ended it, or a stop text came.
+    Stop,
+    /// The limit of tokens or the context was reached.
+    Length,
+    /// The model was loaded, nothing was asked.
+    Load,
+    /// The model was unloaded.
+    Unload,
+}
+
+/// What an answer took. Durations in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// From the arrival of the request to its last event.
+    pub total_duration: u64,
+    /// Of these, until the model was loaded.
+    pub load_duration: u64,
+    /// Tokens of the prompt, computed or remembered.
+    #[serde(default)]
+    pub prompt_eval_count: u32,
+    /// Time for the prompt.
+    #[serde(default)]
+    pub prompt_eval_duration: u64,
+    /// Tokens of the answer.
+    #[serde(default)]
+    pub eval_count: u32,
+    /// Time for the answer.
+    #[serde(default)]
+    pub eval_duration: u64,
+    /// Tokens of the prompt that were remembered (ours).
+    #[serde(default)]
+    pub cached_tokens: u32,
+    /// Tokens that were cut from the prompt, so a cut is never silent (ours).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub truncated_tokens: u32,
+    /// Messages that were dropped from the conversation to make it fit (ours).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub truncated_messages: u32,
+    /// Seed that was used, so that an answer can be had again (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u32>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}

@@ -1,0 +1,27 @@
+//! The wire: request, response, stream-event and error bodies, and route paths.
+//!
+//! Pure data, no behaviour. The shapes are Ollama's where Ollama has them, so that its clients work unchanged;
+//! what is ours in addition is marked as such.
+//! Durations are in nanoseconds, sizes in bytes, times in RFC 3339.
+//!
+//! A stream is NDJSON: one object and a newline per event. A failure before the first event is an HTTP status with an
+//! [`ErrorBody`]; after it, the `ErrorBody` is the last line. A stream that ends without its final event
+//! (`done: true`, or `status: "success"`) was cut, and is an error for the client.
+
+mod error;
+mod generate;
+mod model;
+mod progress;
+pub mod routes;
+
+pub use error::ErrorBody;
+pub use generate::{
+    ChatEvent, ChatRequest, DoneReason, GenerateEvent, GenerateRequest, KeepAlive, Message, Think,
+    Timings,
+};
+pub use model::{
+    AdoptRequest, CopyRequest, CreateRequest, DeleteRequest, License, LoadedModel, ModelDetails,
+    ModelSummary, PsResponse, PullRequest, ShowRequest, ShowResponse, TagsResponse, TensorInfo,
+    VerifyRequest, VersionResponse,
+};
+pub use progress::{AdoptMethod, Adopted, Damage, Progress, VerifyReport};

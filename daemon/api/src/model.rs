@@ -1,0 +1,305 @@
+//! Models: what is stored, what is loaded, and how they are made.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{KeepAlive, Message};
+
+/// Answer of `GET /api/version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionResponse {
+    /// Version of the daemon.
+    pub version: String,
+}
+
+/// Answer of `GET /api/tags`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TagsResponse {
+    /// Newest first.
+    pub models: Vec<ModelSummary>,
+}
+
+/// One model in the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    /// Shortest form of its name, always with the tag: `smollm2:latest`.
+    pub name: String,
+    /// The same.
+    pub model: String,
+    /// When its manifest was written.
+    pub modified_at: Timestamp,
+    /// Bytes of all its layers.
+    pub size: u64,
+    /// Hexadecimal SHA-256 of its manifest, without prefix.
+    pub digest: String,
+    /// What is known of it.
+    pub details: ModelDetails,
+    /// `completion`, `insert`, `tools`, …
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// Why it cannot be used, when it is damaged (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<String>,
+}
+
+/// What is known of a model without opening it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelDetails {
+    /// Model that it was made from.
+    #[serde(default)]
+    pub parent_model: String,
+    /// `gguf`.
+    #[serde(default)]
+    pub format: String,
+    /// Architecture.
+    #[serde(default)]
+    pub family: String,
+    /// Architectures.
+    #[serde(default)]
+    pub families: Option<Vec<String>>,
+    /// `134.52M`.
+    #[serde(default)]
+    pub parameter_size: String,
+    /// `Q4_1`.
+    #[serde(default)]
+    pub quantization_level: String,
+    /// Longest context that it was trained with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_length: Option<u64>,
+    /// Width of its embeddings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding_length: Option<u64>,
+}
+
+/// Body of `POST /api/show`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShowRequest {
+    /// Name of the model.
+    #[serde(default, alias = "name")]
+    pub model: String,
+    /// Long arrays and tensors too.
+    #[serde(default)]
+    pub verbose: bool,
+}
+
+/// Answer of `POST /api/show`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShowResponse {
+    /// All licences, a blank line between them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub license: String,
+    /// A Modelfile that makes this model again.
+    #[serde(default)]
+    pub modelfile: String,
+    /// Parameters as text, a name and a value per line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub parameters: String,
+    /// Template in Go syntax, or the model's own in Jinja.
+    #[serde(default)]
+    pub template: String,
+    /// System prompt.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub system: String,
+    /// Renderer id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renderer: Option<String>,
+    /// Parser id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parser: Option<String>,
+    /// Smallest version that runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires: Option<String>,
+    /// Messages that each conversation begins with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
+    /// What is known of it.
+    pub details: ModelDetails,
+    /// GGUF metadata; long arrays are null unless verbose.
+    pub model_info: Map<String, Value>,
+    /// Tensors, when verbose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensors: Option<Vec<TensorInfo>>,
+    /// `completion`, `insert`, `tools`, …
+    pub capabilities: Vec<String>,
+    /// When its manifest was written.
+    pub modified_at: Timestamp,
+    /// Hexadecimal SHA-256 of its manifest (ours).
+    #[serde(default)]
+    pub digest: String,
+    /// Bytes of all its layers (ours).
+    #[serde(default)]
+    pub size: u64,
+}
+
+/// One tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorInfo {
+    /// Its name.
+    pub name: String,
+    /// Its type, `Q4_K`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its dimensions.
+    pub shape: Vec<u64>,
+}
+
+/// One licence or several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum License {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+/// Body of `POST /api/create`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CreateRequest {
+    /// Name of the new model.
+    #[serde(default, alias = "name")]
+    pub model: String,
+    /// Model that it is made from, `name` or `name@sha256:<hex>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// File names to digests of blobs that are in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<BTreeMap<String, String>>,
+    /// The same for adapters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<BTreeMap<String, String>>,
+    /// The same for a draft model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft_files: Option<BTreeMap<String, String>>,
+    /// Template in Go syntax.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Licences; given ones replace those of the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<License>,
+    /// System prompt; empty removes that of the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Parameters that go over those of the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Map<String, Value>>,
+    /// Messages that each conversation begins with; given ones replace those of the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<Message>>,
+    /// Renderer id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renderer: Option<String>,
+    /// Parser id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parser: Option<String>,
+    /// Smallest version that runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires: Option<String>,
+    /// Type to quantize to.
+    #[serde(
+        default,
+        alias = "quantization",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub quantize: Option<String>,
+    /// Whether the answer is a stream; it is unless this is `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<bool>,
+}
+
+/// Body of `POST /api/copy`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyRequest {
+    /// Name that exists.
+    #[serde(default)]
+    pub source: String,
+    /// Name to make.
+    #[serde(default)]
+    pub destination: String,
+}
+
+/// Body of `DELETE /api/delete`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteRequest {
+    /// Name to remove.
+    #[serde(default, alias = "name")]
+    pub model: String,
+}
+
+/// Body of `POST /api/pull`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequest {
+    /// Name to fetch.
+    #[serde(default, alias = "name")]
+    pub model: String,
+    /// Accepted for Ollama's clients; there is no insecure way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insecure: Option<bool>,
+    /// Whether the answer is a stream; it is unless this is `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<bool>,
+}
+
+/// Body of `POST /api/verify` (ours). Answers with a stream of [`crate::Progress`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyRequest {
+    /// Models to check; all when empty.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Set damaged blobs aside, so that the next pull fetches them again.
+    #[serde(default)]
+    pub quarantine: bool,
+}
+
+/// Body of `POST /api/adopt` (ours). Answers with a stream of [`crate::Progress`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptRequest {
+    /// Absolute path of a regular file.
+    pub path: String,
+}
+
+/// Answer of `GET /api/ps`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PsResponse {
+    /// Latest expiry first.
+    pub models: Vec<LoadedModel>,
+}
+
+/// One loaded model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadedModel {
+    /// Shortest form of its name, with the tag.
+    pub name: String,
+    /// The same.
+    pub model: String,
+    /// Bytes that it takes, host and devices.
+    pub size: u64,
+    /// Hexadecimal SHA-256 of its manifest.
+    pub digest: String,
+    /// What is known of it.
+    pub details: ModelDetails,
+    /// When it is unloaded if nothing is asked of it; far in the future for never.
+    pub expires_at: Timestamp,
+    /// Of its bytes, those on devices.
+    pub size_vram: u64,
+    /// Context that it was loaded with.
+    pub context_length: u32,
+    /// `loading`, `ready`, `busy` or `stopping` (ours).
+    #[serde(default)]
+    pub state: String,
+    /// Requests that it answers now (ours).
+    #[serde(default)]
+    pub active: u32,
+    /// Process id of its runner (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Device that computes (ours): `CPU (zen4)`.
+    #[serde(default)]
+    pub device: String,
+    /// How long it stays after its last request (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<KeepAlive>,
+}

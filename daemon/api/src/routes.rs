@@ -1,0 +1,35 @@
+//! Route paths, in one place for both sides.
+
+/// Says that the daemon runs: `GET`, `HEAD`.
+pub const ROOT: &str = "/";
+/// Versions: `GET`.
+pub const VERSION: &str = "/api/version";
+/// Continue a prompt, load or unload a model: `POST`.
+pub const GENERATE: &str = "/api/generate";
+/// Continue a conversation: `POST`.
+pub const CHAT: &str = "/api/chat";
+/// Names in the store: `GET`.
+pub const TAGS: &str = "/api/tags";
+/// One model in detail: `POST`.
+pub const SHOW: &str = "/api/show";
+/// Make a model: `POST`.
+pub const CREATE: &str = "/api/create";
+/// Test for or upload a blob: `HEAD`, `POST`. The path ends in a digest.
+pub const BLOB: &str = "/api/blobs/{digest}";
+/// Give a model a second name: `POST`.
+pub const COPY: &str = "/api/copy";
+/// Remove a name: `DELETE`.
+pub const DELETE: &str = "/api/delete";
+/// Fetch a model: `POST`.
+pub const PULL: &str = "/api/pull";
+/// Loaded models: `GET`.
+pub const PS: &str = "/api/ps";
+/// Check the store (ours): `POST`.
+pub const VERIFY: &str = "/api/verify";
+/// Take in a local file without copying where possible (ours, on the Unix socket only): `POST`.
+pub const ADOPT: &str = "/api/adopt";
+
+/// The path of one blob.
+pub fn blob(digest: &str) -> String {
+    format!("/api/blobs/{digest}")
+}

@@ -1,0 +1,383 @@
+//! What daemon and runner say to each other.
+//!
+//! The daemon sends [`Request`]s, each under an id of its choice.
+//! The runner answers each with a stream of [`Reply`]s under that id which ends in **exactly one** terminal [`Event`] (see [`Event::is_terminal`]).
+//! Requests run side by side; replies to different ids interleave.
+//! The first frame on a new connection is the runner's [`Hello`]; a daemon that does not know its version ends the runner.
+//!
+//! Every field is built by the daemon from checked values; nothing that a client sent is passed through unread.
+//! Times are in nanoseconds and measured by the runner's monotonic clock.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of this protocol; both sides come from one build, so they must be equal.
+pub const VERSION: u32 = 1;
+
+/// First frame of a runner: who speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Equal to [`VERSION`], or the daemon ends the runner.
+    pub version: u32,
+    /// Engine and its build, for people: `llama.cpp 0.6.0` or `mock`.
+    pub engine: String,
+}
+
+/// One call from the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the daemon, never reused on one connection.
+    pub id: u64,
+    /// What to do.
+    pub call: Call,
+}
+
+/// What a runner can be asked to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Call {
+    /// Load the model. Exactly once, first. Ends in [`Event::Loaded`].
+    Load(Load),
+    /// Generate text from a prompt. Ends in [`Event::Done`].
+    Generate(Box<Generate>),
+    /// Turn text into tokens. Ends in [`Event::Tokens`].
+    Tokenize(Tokenize),
+    /// Turn tokens into text. Ends in [`Event::Text`].
+    Detokenize(Detokenize),
+    /// Render a conversation by the model's own chat template. Ends in [`Event::Prompt`].
+    Template(Template),
+    /// Stop the call with this id within one step; that call ends in [`Event::Done`] with [`StopReason::Cancelled`].
+    /// Has no events of its own; an id that is unknown or over is no error, because the end may be on its way.
+    Cancel {
+        /// Id of the call to stop.
+        target: u64,
+    },
+    /// How much is in use. Ends in [`Event::Stats`].
+    Stats,
+    /// Finish by leaving. No answer but the closed socket.
+    Shutdown,
+}
+
+/// What to load, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// Number of the inherited read-only descriptor of the GGUF file.
+    pub weights_fd: i32,
+    /// Inherited descriptors of LoRA adapters with their scales.
+    pub adapters: Vec<Adapter>,
+    /// Cells of the KV cache, shared by all sequences; at least 4.
+    pub context: u32,
+    /// Most sequences that may decode side by side, 1 to 256.
+    pub sequences: u32,
+    /// Most tokens in one decode call, 1 to 65,536.
+    pub batch: u32,
+    /// CPU threads; 0 lets the engine choose.
+    pub threads: u32,
+    /// Layers on a GPU; −1 as many as fit, 0 none.
+    pub gpu_layers: i32,
+    /// Device for a model that lies on one GPU.
+    pub main_gpu: i32,
+    /// Map the file instead of reading it.
+    pub mmap: bool,
+    /// Chat template to use instead of the model's own (Jinja source), if any.
+    pub chat_template: Option<String>,
+}
+
+/// One LoRA adapter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Adapter {
+    /// Number of the inherited read-only descriptor.
+    pub fd: i32,
+    /// Weight of the adapter, usually 1.
+    pub scale: f32,
+}
+
+/// A prompt and how to continue it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generate {
+    /// What to continue.
+    pub prompt: Prompt,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Most tokens to generate; `None` until the context is full.
+    pub max_tokens: Option<u32>,
+    /// Texts that end the answer and are not part of it. At most 64, each non-empty.
+    pub stop: Vec<String>,
+    /// What to do when prompt or answer outgrow the context.
+    pub overflow: Overflow,
+}
+
+/// A prompt in one of the shapes a caller may have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Prompt {
+    /// Text that is already rendered. `special` says whether control tokens written out in it count as such.
+    /// A leading beginning-of-sequence token is added where the model wants one, and never twice.
+    Text {
+        /// The text.
+        text: String,
+        /// Parse control tokens such as `<|im_end|>`.
+        special: bool,
+    },
+    /// Tokens, taken as they are; out-of-range ids are refused.
+    Tokens(Vec<i32>),
+    /// A conversation, rendered by the model's chat template.
+    Chat(Template),
+}
+
+/// What happens when the context is too small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Overflow {
+    /// A prompt that does not fit is an error; a full context ends the answer with [`StopReason::Length`].
+    Refuse,
+    /// A prompt that does not fit loses tokens after the first `keep` ones, and [`Done::truncated`] says how many;
+    /// a full context ends the answer with [`StopReason::Length`].
+    Truncate {
+        /// Tokens at the start that always stay.
+        keep: u32,
+    },
+}
+
+/// A conversation for the chat template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// In order, first to last.
+    pub messages: Vec<Message>,
+    /// Ends the prompt where the assistant starts to speak.
+    pub add_generation_prompt: bool,
+    /// Lets the model think first, where its template knows how; `None` leaves it to the template.
+    pub thinking: Option<bool>,
+}
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user`, `assistant` or `tool`.
+    pub role: String,
+    /// The text.
+    pub content: String,
+}
+
+/// How the next token is chosen. Units and defaults are those of the Modelfile's parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// Start of the random numbers; `None` takes one at random, and [`Done::seed`] tells which.
+    pub seed: Option<u32>,
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// Keep the k likeliest; 0 keeps all.
+    pub top_k: u32,
+    /// Keep the likeliest up to this probability; 1 keeps all.
+    pub top_p: f32,
+    /// Keep what has at least this share of the likeliest one's probability; 0 keeps all.
+    pub min_p: f32,
+    /// Locally typical sampling; 1 is off.
+    pub typical_p: f32,
+    /// Tokens that the penalties look back on; 0 none, −1 the context.
+    pub repeat_last_n: i32,
+    /// 1 is off.
+    pub repeat_penalty: f32,
+    /// 0 is off.
+    pub presence_penalty: f32,
+    /// 0 is off.
+    pub frequency_penalty: f32,
+}
+
+impl Sampling {
+    /// The likeliest token, always.
+    pub fn greedy() -> Self {
+        Self {
+            temperature: 0.0,
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            seed: None,
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.9,
+            min_p: 0.0,
+            typical_p: 1.0,
+            repeat_last_n: 64,
+            repeat_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+        }
+    }
+}
+
+/// Text to turn into tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokenize {
+    /// The text.
+    pub text: String,
+    /// Put the model's beginning-of-sequence token first, where it wants one.
+    pub add_special: bool,
+    /// Control tokens written out in the text count as such.
+    pub parse_special: bool,
+}
+
+/// Tokens to turn into text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detokenize {
+    /// The tokens.
+    pub tokens: Vec<i32>,
+}
+
+/// One event of the answer to a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The id of the request.
+    pub id: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What a runner reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// Part of the file is loaded, 0 to 1. Not terminal.
+    Loading {
+        /// Share that is done.
+        fraction: f32,
+    },
+    /// Prompt tokens were computed. Not terminal; also the sign of life while a long prompt is read.
+    Prefill {
+        /// Computed so far.
+        done: u32,
+        /// Of so many.
+        total: u32,
+    },
+    /// More of the answer. Whole UTF-8 characters, never part of a stop text. Not terminal.
+    Delta(Delta),
+    /// The model is ready. Terminal for [`Call::Load`].
+    Loaded(Loaded),
+    /// The answer is over. Terminal for [`Call::Generate`].
+    Done(Box<Done>),
+    /// Terminal for [`Call::Tokenize`].
+    Tokens(Vec<i32>),
+    /// Terminal for [`Call::Detokenize`].
+    Text(String),
+    /// The rendered prompt. Terminal for [`Call::Template`].
+    Prompt(String),
+    /// Terminal for [`Call::Stats`].
+    Stats(Stats),
+    /// It failed. Terminal for every call.
+    Failed(Failure),
+}
+
+impl Event {
+    /// Whether this event is the last of its request.
+    pub fn is_terminal(&self) -> bool {
+        !matches!(
+            self,
+            Self::Loading { .. } | Self::Prefill { .. } | Self::Delta(_)
+        )
+    }
+}
+
+/// A piece of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// The text; may stand for several tokens.
+    pub text: String,
+    /// Tokens generated up to here.
+    pub tokens: u32,
+}
+
+/// What was loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Cells of the KV cache as it was made.
+    pub context: u32,
+    /// Context length that the model was trained with.
+    pub trained_context: u32,
+    /// Size of the vocabulary.
+    pub vocabulary: u32,
+    /// Whether the model brings a chat template (or [`Load::chat_template`] gave one).
+    pub has_chat_template: bool,
+    /// Resident bytes of the process after loading.
+    pub resident_bytes: u64,
+    /// Bytes on accelerators.
+    pub device_bytes: u64,
+    /// Device that computes, for people: `CPU (zen4)`, `NVIDIA H100`.
+    pub device: String,
+    /// Time from the call to here.
+    pub load_ns: u64,
+}
+
+/// How the answer ended, and what it took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// Why it ended.
+    pub reason: StopReason,
+    /// Tokens of the prompt, computed or remembered, after truncation.
+    pub prompt_tokens: u32,
+    /// Of these, tokens that were remembered.
+    pub cached_tokens: u32,
+    /// Tokens cut from the prompt; 0 but with [`Overflow::Truncate`].
+    pub truncated: u32,
+    /// Tokens generated.
+    pub tokens: u32,
+    /// Time from admission to the last prompt token.
+    pub prefill_ns: u64,
+    /// Time from there to the end.
+    pub decode_ns: u64,
+    /// Time in the queue before admission.
+    pub queue_ns: u64,
+    /// Seed that was used.
+    pub seed: u32,
+    /// Prompt and answer as tokens, for clients that continue by tokens.
+    pub all_tokens: Vec<i32>,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopReason {
+    /// The model ended it, or a stop text came.
+    Stop,
+    /// `max_tokens` was reached or the context is full.
+    Length,
+    /// The daemon asked for it.
+    Cancelled,
+}
+
+/// What is in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Sequences that decode now.
+    pub active: u32,
+    /// Requests that wait for a sequence.
+    pub waiting: u32,
+    /// KV cells in use.
+    pub cells_used: u32,
+    /// Resident bytes of the process.
+    pub resident_bytes: u64,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind of failure, for machines.
+    pub kind: FailureKind,
+    /// For people: names the thing and, where there is one, the remedy.
+    pub message: String,
+}
+
+/// Kinds of failure, by what the caller can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// The request is wrong; the same request fails again.
+    Invalid,
+    /// The prompt does not fit the context.
+    ContextOverflow,
+    /// The model cannot be loaded by this engine.
+    Unsupported,
+    /// Not enough memory; smaller settings may work.
+    OutOfMemory,
+    /// Too much is queued; later may work.
+    Busy,
+    /// The engine failed; a fresh runner may work.
+    Internal,
+}
