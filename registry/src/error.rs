@@ -1,0 +1,224 @@
+//! What can go wrong in this crate, told apart by what the caller can do about it.
+
+use std::{io, path::PathBuf};
+
+use crate::{Digest, ModelName, digest::DigestError, manifest::ManifestError, name::NameError, relpath::RelPathError};
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An operation on the store failed. Each message names the thing, and what helps where something does.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text is no model name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The text is no digest.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    /// The text is no path inside a folder.
+    #[error(transparent)]
+    RelPath(#[from] RelPathError),
+    /// No model has this name.
+    #[error("model {name} not found")]
+    NotFound {
+        /// The name that was asked for.
+        name: ModelName,
+    },
+    /// A blob that a request names is not here.
+    #[error("blob {digest} is not in the store; send it first")]
+    BlobNotFound {
+        /// The blob.
+        digest: Digest,
+    },
+    /// Bytes that came in are not those that were announced.
+    #[error("digest mismatch, expected \"{expected}\", got \"{found}\"")]
+    DigestMismatch {
+        /// The digest that was asked for.
+        expected: Digest,
+        /// The digest of the bytes that came.
+        found: Digest,
+    },
+    /// As many bytes came in as were not announced.
+    #[error("size mismatch for {what}: expected {expected} bytes, got {found}")]
+    SizeMismatch {
+        /// What was received, for people.
+        what: String,
+        /// Bytes announced.
+        expected: u64,
+        /// Bytes received.
+        found: u64,
+    },
+    /// The source of a blob's bytes failed before its end.
+    #[error("receiving {what} failed")]
+    Body {
+        /// What was being received, for people.
+        what: String,
+        /// Why it stopped.
+        source: io::Error,
+    },
+    /// A model's files are not what they were. It is never loaded.
+    #[error("model {model} is damaged: blob {digest} {found}; {remedy}")]
+    Damaged {
+        /// The model that was asked for.
+        model: ModelName,
+        /// The blob that is wrong.
+        digest: Digest,
+        /// What is wrong with it.
+        found: Damage,
+        /// What helps.
+        remedy: String,
+    },
+    /// A model's manifest cannot be understood.
+    #[error("the manifest of model {model} at {} is damaged: {source}; remove the model or pull it again", path.display())]
+    DamagedManifest {
+        /// The model.
+        model: ModelName,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<ManifestError>,
+    },
+    /// A layer that must be text or JSON is not.
+    #[error("the {layer} layer of model {model} is unusable: {reason}")]
+    BadLayer {
+        /// The model.
+        model: ModelName,
+        /// Which layer, for people.
+        layer: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `FROM name@sha256:…` and the base here is another.
+    #[error("base model {name} is {found}, but {expected} was asked for")]
+    BaseMismatch {
+        /// The base.
+        name: ModelName,
+        /// The manifest digest that was asked for.
+        expected: Digest,
+        /// The manifest digest that is here.
+        found: Digest,
+    },
+    /// What `create` was asked for cannot be made.
+    #[error("{reason}")]
+    Invalid {
+        /// Why not.
+        reason: String,
+    },
+    /// Another process works on the same folder.
+    #[error("{} is in use by another slmd{}; stop it first, or choose another folder", home.display(), holder(*pid))]
+    Locked {
+        /// The folder.
+        home: PathBuf,
+        /// The other process, where it is known.
+        pid: Option<u32>,
+    },
+    /// The index was written by a newer version.
+    #[error("{} has schema version {found}, this version knows up to {known}; use the version of slm that wrote it, or a newer one", path.display())]
+    NewerSchema {
+        /// The index.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+    /// The index cannot be read or written.
+    #[error("the index {} failed", path.display())]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The index file itself is broken.
+    #[error("the index {} is damaged; move it away and start again, it is made anew from the model files", path.display())]
+    DamagedIndex {
+        /// The index.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The file system is full.
+    #[error("no space left for {}: {needed} bytes needed, {available} bytes available", path.display())]
+    NoSpace {
+        /// The file that could not be written.
+        path: PathBuf,
+        /// Bytes that it still needs, at least.
+        needed: u64,
+        /// Bytes that the file system has.
+        available: u64,
+    },
+    /// Something stands in a file's place that is no regular file.
+    #[error("{} is {found}, not a regular file; it is not touched", path.display())]
+    NotRegular {
+        /// The path.
+        path: PathBuf,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, such as `open`.
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A background thread ended without an answer, which is a bug.
+    #[error("an internal task ended early")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+/// What is wrong with a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Damage {
+    /// It is not there.
+    Missing,
+    /// It has another size than its manifest states.
+    Size {
+        /// Bytes by the manifest.
+        expected: u64,
+        /// Bytes on disk.
+        found: u64,
+    },
+    /// Its bytes have another digest.
+    Bytes {
+        /// The digest they have.
+        found: Digest,
+    },
+    /// It is a link, a folder or a device.
+    NotRegular(&'static str),
+    /// It is not the GGUF file that it should be.
+    Gguf(String),
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is missing"),
+            Self::Size { expected, found } => write!(f, "has {found} bytes instead of {expected}"),
+            Self::Bytes { found } => write!(f, "holds other bytes, their digest is {found}"),
+            Self::NotRegular(what) => write!(f, "is {what} instead of a regular file"),
+            Self::Gguf(reason) => write!(f, "is not a usable GGUF file: {reason}"),
+        }
+    }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+impl Error {
+    /// What helps, as a sentence for the line `hint:`; `None` where the message says it all.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoSpace { .. } => Some("free some space, then try again; nothing half-written was left behind"),
+            Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Some("the transfer or its source is damaged; try again"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Everything on disk, and everything that moves models.
+//!
+//! A model is a name that points to a manifest; a manifest lists blobs; a blob is a file named by its SHA-256 and never changes.
+//! [`Registry`] is the only door: it opens the folder, and every operation on models is one of its methods.
+//!
+//! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`]), then the disk
+//! ([`store`], and the index inside the crate), then the operations, then where models come from.
+//! Nothing here knows HTTP serving, runners, terminals or environment variables.
+
+pub mod config;
+pub mod digest;
+pub mod error;
+pub mod gguf;
+pub mod manifest;
+pub mod model;
+pub mod name;
+mod portable;
+pub mod progress;
+pub mod relpath;
+
+mod registry;
+
+pub use digest::Digest;
+pub use error::{Damage, Error, Result};
+pub use model::{Capability, Details, Model, ModelEntry, OpenBlob, Ready, Shown};
+pub use name::ModelName;
+pub use progress::{Progress, Reporter};
+pub use registry::{
+    Base, BlobSource, Create, GcReport, ModelRef, Options, Put, Registry, Rebuilt, VerifyOptions, VerifyReport,
+};
+pub use relpath::RelPath;

@@ -1,0 +1,245 @@
+//! Manifests: which blobs a model consists of.
+//!
+//! A manifest is a JSON file in the shape of the Docker image manifest, version 2, with Ollama's media types for the layers.
+//! The digest of a model is the SHA-256 of that file.
+//!
+//! Whatever is read from disk or network may be hostile: sizes and counts are bounded before they are believed,
+//! and every digest passes through [`Digest`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::Digest;
+
+/// Media type of a manifest.
+pub const MANIFEST_TYPE: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Media type of the config blob.
+pub const CONFIG_TYPE: &str = "application/vnd.docker.container.image.v1+json";
+/// Largest manifest that is read, in bytes.
+pub const MANIFEST_MAX: u64 = 4 << 20;
+/// Most layers in a manifest.
+pub const LAYERS_MAX: usize = 1024;
+/// Largest blob, in bytes: 2^53 - 1, the largest number that every JSON reader keeps exactly.
+pub const BLOB_MAX: u64 = (1 << 53) - 1;
+
+/// What a layer is, told by its media type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LayerKind {
+    /// GGUF weights; a split model has several.
+    Model,
+    /// LoRA adapter (GGUF).
+    Adapter,
+    /// Projector of images or sound into the model (GGUF).
+    Projector,
+    /// Smaller model that drafts tokens (GGUF).
+    Draft,
+    /// Go template of the prompt.
+    Template,
+    /// System prompt.
+    System,
+    /// JSON map of parameters.
+    Params,
+    /// JSON list of the example conversation.
+    Messages,
+    /// Text of a licence; repeatable.
+    License,
+    /// Anything else. Kept, counted and verified, but not understood.
+    Other,
+}
+
+impl LayerKind {
+    const NAMED: [(Self, &str); 9] = [
+        (Self::Model, "application/vnd.ollama.image.model"),
+        (Self::Adapter, "application/vnd.ollama.image.adapter"),
+        (Self::Projector, "application/vnd.ollama.image.projector"),
+        (Self::Draft, "application/vnd.ollama.image.draft"),
+        (Self::Template, "application/vnd.ollama.image.template"),
+        (Self::System, "application/vnd.ollama.image.system"),
+        (Self::Params, "application/vnd.ollama.image.params"),
+        (Self::Messages, "application/vnd.ollama.image.messages"),
+        (Self::License, "application/vnd.ollama.image.license"),
+    ];
+
+    /// The kind that a media type stands for.
+    pub fn of(media_type: &str) -> Self {
+        Self::NAMED.into_iter().find(|(_, text)| *text == media_type).map_or(Self::Other, |(kind, _)| kind)
+    }
+
+    /// The media type of layers of this kind; `None` for [`LayerKind::Other`].
+    pub fn media_type(self) -> Option<&'static str> {
+        Self::NAMED.into_iter().find(|(kind, _)| *kind == self).map(|(_, text)| text)
+    }
+
+    /// True for the kinds whose blob is a GGUF file.
+    pub fn is_gguf(self) -> bool {
+        matches!(self, Self::Model | Self::Adapter | Self::Projector | Self::Draft)
+    }
+}
+
+/// One blob that a manifest names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// What it is, see [`LayerKind`].
+    #[serde(rename = "mediaType")]
+    pub media_type: String,
+    /// Which blob.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The model it was taken over from, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Name of a tensor or file that the layer holds; written by others, kept by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl Layer {
+    /// A layer of a kind that has a media type of its own.
+    pub(crate) fn new(kind: LayerKind, digest: Digest, size: u64) -> Self {
+        let media_type = kind.media_type().expect("only layers that we understand are written").to_owned();
+        Self { media_type, digest, size, from: None, name: None }
+    }
+
+    /// What the layer is.
+    pub fn kind(&self) -> LayerKind {
+        LayerKind::of(&self.media_type)
+    }
+}
+
+/// The blobs of one model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Always 2.
+    #[serde(rename = "schemaVersion")]
+    pub schema_version: u32,
+    /// [`MANIFEST_TYPE`], or left out by some writers.
+    #[serde(rename = "mediaType", default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// The config blob, see [`crate::config::Config`].
+    pub config: Layer,
+    /// The other blobs, in order.
+    pub layers: Vec<Layer>,
+}
+
+/// Why bytes are no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not JSON, or not of the expected shape; digests are checked here too.
+    #[error("it is not manifest JSON: {0}")]
+    Json(#[source] serde_json::Error),
+    /// Larger than [`MANIFEST_MAX`].
+    #[error("it has {0} bytes, at most {MANIFEST_MAX} are read")]
+    TooLarge(u64),
+    /// A schema version other than 2.
+    #[error("its schema version is {0}, only 2 is known")]
+    Schema(u32),
+    /// An index, an OCI manifest or anything else that is not [`MANIFEST_TYPE`].
+    #[error("its media type is {0:?}, expected {MANIFEST_TYPE:?}")]
+    MediaType(String),
+    /// It lists other manifests as well as layers, which readers understand differently.
+    #[error("it holds {0:?} beside its layers, which is ambiguous")]
+    Ambiguous(&'static str),
+    /// No layer at all.
+    #[error("it names no layer")]
+    Empty,
+    /// More than [`LAYERS_MAX`].
+    #[error("it names {0} layers, at most {LAYERS_MAX} are read")]
+    TooManyLayers(usize),
+    /// A size that no blob can have.
+    #[error("it gives {digest} a size of {size} bytes, which no blob has")]
+    Size {
+        /// The blob.
+        digest: Digest,
+        /// The size it states.
+        size: u64,
+    },
+    /// One digest under two sizes, or as config and as layer at once.
+    #[error("it names {0} twice in ways that contradict each other")]
+    Contradiction(Digest),
+}
+
+impl Manifest {
+    /// A manifest of ours.
+    pub(crate) fn new(config: Layer, layers: Vec<Layer>) -> Self {
+        Self { schema_version: 2, media_type: Some(MANIFEST_TYPE.into()), config, layers }
+    }
+
+    /// Reads a manifest and checks all that can be checked without its blobs.
+    ///
+    /// # Errors
+    /// Names the first rule that the bytes break.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() as u64 > MANIFEST_MAX {
+            return Err(ManifestError::TooLarge(bytes.len() as u64));
+        }
+        /// Members that would make the file two things at once.
+        #[derive(Deserialize)]
+        struct Shape {
+            manifests: Option<serde::de::IgnoredAny>,
+            #[serde(rename = "fsLayers")]
+            fs_layers: Option<serde::de::IgnoredAny>,
+        }
+        let shape: Shape = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
+        if shape.manifests.is_some() {
+            return Err(ManifestError::Ambiguous("manifests"));
+        }
+        if shape.fs_layers.is_some() {
+            return Err(ManifestError::Ambiguous("fsLayers"));
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The bytes that go to disk; their SHA-256 is the model's digest.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a manifest holds only texts and numbers")
+    }
+
+    /// Config and layers, in that order.
+    pub fn blobs(&self) -> impl Iterator<Item = &Layer> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
+
+    /// Layers of one kind, in order.
+    pub fn layers_of(&self, kind: LayerKind) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().filter(move |layer| layer.kind() == kind)
+    }
+
+    /// Sum of the sizes of all distinct blobs, in bytes.
+    pub fn size(&self) -> u64 {
+        let mut seen = std::collections::HashSet::new();
+        self.blobs().filter(|layer| seen.insert(layer.digest)).map(|layer| layer.size).fold(0, u64::saturating_add)
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        if self.schema_version != 2 {
+            return Err(ManifestError::Schema(self.schema_version));
+        }
+        if let Some(media_type) = self.media_type.as_deref().filter(|text| *text != MANIFEST_TYPE) {
+            return Err(ManifestError::MediaType(media_type.chars().take(120).collect()));
+        }
+        if self.layers.is_empty() {
+            return Err(ManifestError::Empty);
+        }
+        if self.layers.len() > LAYERS_MAX {
+            return Err(ManifestError::TooManyLayers(self.layers.len()));
+        }
+        let mut sizes = std::collections::HashMap::new();
+        for layer in &self.layers {
+            if layer.size > BLOB_MAX {
+                return Err(ManifestError::Size { digest: layer.digest, size: layer.size });
+            }
+            if *sizes.entry(layer.digest).or_insert(layer.size) != layer.size {
+                return Err(ManifestError::Contradiction(layer.digest));
+            }
+        }
+        if self.config.size > crate::config::CONFIG_MAX {
+            return Err(ManifestError::Size { digest: self.config.digest, size: self.config.size });
+        }
+        if sizes.contains_key(&self.config.digest) {
+            return Err(ManifestError::Contradiction(self.config.digest));
+        }
+        Ok(())
+    }
+}

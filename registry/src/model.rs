@@ -1,0 +1,209 @@
+//! What this crate tells about a model: from one line of a list to everything.
+
+use std::{fmt, fs::File};
+
+use jiff::Timestamp;
+use modelfile::{Message, Parameters};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    Digest, ModelName, gguf,
+    config::Config,
+    manifest::{Layer, LayerKind, Manifest},
+};
+
+/// A model in a few words, taken from its config and the header of its weights. Texts are empty where nothing is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// `gguf`.
+    pub format: String,
+    /// Architecture of the weights, such as `llama`.
+    pub family: String,
+    /// Architectures of weights and projectors.
+    pub families: Vec<String>,
+    /// Number of parameters for people, such as `134.52M`.
+    pub parameter_size: String,
+    /// Quantization of most of the weights, such as `Q4_1`.
+    pub quantization_level: String,
+    /// Tokens that the model was trained to keep in view.
+    pub context_length: Option<u64>,
+    /// Width of its embedding vectors.
+    pub embedding_length: Option<u64>,
+}
+
+/// What a model can be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Capability {
+    /// Continues text.
+    Completion,
+    /// Calls tools.
+    Tools,
+    /// Fills in text between a beginning and an end.
+    Insert,
+    /// Sees images.
+    Vision,
+    /// Turns text into vectors.
+    Embedding,
+    /// Thinks before it answers.
+    Thinking,
+    /// Makes images.
+    Image,
+    /// Hears sound.
+    Audio,
+}
+
+impl Capability {
+    /// Every capability, in the order they are listed.
+    pub const ALL: [Self; 8] = [
+        Self::Completion,
+        Self::Tools,
+        Self::Insert,
+        Self::Vision,
+        Self::Embedding,
+        Self::Thinking,
+        Self::Image,
+        Self::Audio,
+    ];
+
+    /// The word for it on the wire and in the config blob.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completion => "completion",
+            Self::Tools => "tools",
+            Self::Insert => "insert",
+            Self::Vision => "vision",
+            Self::Embedding => "embedding",
+            Self::Thinking => "thinking",
+            Self::Image => "image",
+            Self::Audio => "audio",
+        }
+    }
+
+    /// The capability with this word; `None` for a word that is not known here.
+    pub fn find(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.as_str() == word)
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One line of the list of models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelEntry {
+    /// Its name, in the case it was first given.
+    pub name: ModelName,
+    /// SHA-256 of its manifest file, which is the identity of the model.
+    pub digest: Digest,
+    /// Bytes of all its blobs together.
+    pub size: u64,
+    /// When its manifest was last written.
+    pub modified: Timestamp,
+    /// What it is.
+    pub details: Details,
+    /// What it can be used for.
+    pub capabilities: Vec<Capability>,
+    /// What is wrong with its manifest or config; `None` for a good model.
+    pub damage: Option<String>,
+}
+
+/// A model with its small layers read. Its large ones are digests.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Its name, in the case it was first given.
+    pub name: ModelName,
+    /// SHA-256 of its manifest file.
+    pub digest: Digest,
+    /// When its manifest was last written.
+    pub modified: Timestamp,
+    /// The blobs it consists of.
+    pub manifest: Manifest,
+    /// The config blob.
+    pub config: Config,
+    /// Go template of the prompt; `None` leaves it to the template in the weights.
+    pub template: Option<String>,
+    /// System prompt.
+    pub system: Option<String>,
+    /// Parameters that differ from the defaults.
+    pub parameters: Parameters,
+    /// The conversation it starts from.
+    pub messages: Vec<Message>,
+    /// Texts of its licences.
+    pub licenses: Vec<String>,
+    /// What it is.
+    pub details: Details,
+    /// What it can be used for.
+    pub capabilities: Vec<Capability>,
+}
+
+impl Model {
+    /// The weights; several for a split model.
+    pub fn weights(&self) -> impl Iterator<Item = &Layer> {
+        self.manifest.layers_of(LayerKind::Model)
+    }
+
+    /// LoRA adapters in the order they apply.
+    pub fn adapters(&self) -> impl Iterator<Item = &Layer> {
+        self.manifest.layers_of(LayerKind::Adapter)
+    }
+
+    /// Projectors of images or sound.
+    pub fn projectors(&self) -> impl Iterator<Item = &Layer> {
+        self.manifest.layers_of(LayerKind::Projector)
+    }
+
+    /// The smaller model that drafts tokens.
+    pub fn draft(&self) -> Option<&Layer> {
+        self.manifest.layers_of(LayerKind::Draft).next()
+    }
+}
+
+/// Everything that is told about a model.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The model.
+    pub model: Model,
+    /// A Modelfile that makes the same model again, from its blobs in this store.
+    pub modelfile: String,
+    /// The metadata of its weights by key. Long lists are null unless asked for.
+    pub model_info: Map<String, Value>,
+    /// The metadata of its projector, where it has one.
+    pub projector_info: Option<Map<String, Value>>,
+    /// The tensors of its weights; empty unless asked for.
+    pub tensors: Vec<gguf::Tensor>,
+}
+
+/// A model whose blobs were found good, with its large ones opened: all that a runner needs.
+#[derive(Debug)]
+pub struct Ready {
+    /// The model.
+    pub model: Model,
+    /// The weights, or the first file of a split model.
+    pub weights: OpenBlob,
+    /// The other files of a split model, in order.
+    pub shards: Vec<OpenBlob>,
+    /// LoRA adapters in the order they apply.
+    pub adapters: Vec<OpenBlob>,
+    /// Projectors of images or sound.
+    pub projectors: Vec<OpenBlob>,
+    /// The smaller model that drafts tokens.
+    pub draft: Option<OpenBlob>,
+    /// What the header of the weights says.
+    pub facts: gguf::Facts,
+}
+
+/// A blob that was found good and is open for reading; it stays readable when the blob is removed.
+#[derive(Debug)]
+pub struct OpenBlob {
+    /// Which blob.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The file, read-only, at its first byte.
+    pub file: File,
+}

@@ -1,0 +1,278 @@
+//! Names of models: `[scheme://][host/][namespace/]model[:tag]`.
+//!
+//! A name becomes a path below `manifests/`, so its grammar is what keeps a path inside the store:
+//! no part can be `.` or `..`, hold a separator, or mean something else on another operating system.
+//! Names are judged by the same rules everywhere, because a store may move between machines.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::portable;
+
+/// Host of a name that says none.
+pub const DEFAULT_HOST: &str = "registry.ollama.ai";
+/// Namespace of a name that says none.
+pub const DEFAULT_NAMESPACE: &str = "library";
+/// Tag of a name that says none.
+pub const DEFAULT_TAG: &str = "latest";
+
+/// Longest host in bytes: a host is a directory, and no common file system takes a longer name.
+const HOST_MAX: usize = 255;
+/// Longest namespace, model or tag in bytes.
+const PART_MAX: usize = 80;
+
+/// The full name of a model. All four parts are always there and always well-formed.
+///
+/// Parts are ASCII. Two names that differ only in case name the same model, see [`ModelName::same_as`].
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelName {
+    host: String,
+    namespace: String,
+    model: String,
+    tag: String,
+}
+
+/// Why a text is no model name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a model name: {reason}")]
+pub struct NameError {
+    /// What was given, cut to a length fit for a message.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl ModelName {
+    /// Reads a name as people write it; missing parts take their defaults.
+    ///
+    /// # Errors
+    /// When a part is empty, too long, or has a character or a form that a name may not have.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        Self::split(text).map_err(|reason| NameError { text: text.chars().take(120).collect(), reason })
+    }
+
+    /// A name from the four parts of a path below `manifests/`, with nothing filled in.
+    ///
+    /// # Errors
+    /// As [`ModelName::parse`].
+    pub fn from_parts(host: &str, namespace: &str, model: &str, tag: &str) -> Result<Self, NameError> {
+        Self::checked(host, namespace, model, tag)
+            .map_err(|reason| NameError { text: format!("{host}/{namespace}/{model}:{tag}"), reason })
+    }
+
+    /// The registry the name belongs to.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Who published it there.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The model itself.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Which variant or version of it.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// `host/namespace/model:tag` with nothing left out.
+    pub fn full(&self) -> String {
+        format!("{}/{}/{}:{}", self.host, self.namespace, self.model, self.tag)
+    }
+
+    /// True when both names mean the same model, which is a question without upper and lower case.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.parts().iter().zip(other.parts()).all(|(mine, theirs)| mine.eq_ignore_ascii_case(theirs))
+    }
+
+    /// The four parts in the order of the path.
+    pub(crate) fn parts(&self) -> [&str; 4] {
+        [&self.host, &self.namespace, &self.model, &self.tag]
+    }
+
+    fn split(text: &str) -> Result<Self, String> {
+        let rest = match text.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => {
+                if rest.is_empty() {
+                    return Err(format!("nothing follows {scheme}://"));
+                }
+                rest
+            }
+            Some((scheme, _)) => return Err(format!("scheme {scheme:?} is not http or https")),
+            None => text,
+        };
+        let (path, last) = match rest.rsplit_once('/') {
+            Some((path, last)) => (Some(path), last),
+            None => (None, rest),
+        };
+        let (model, tag) = last.split_once(':').unwrap_or((last, DEFAULT_TAG));
+        let (host, namespace) = match path {
+            None => (DEFAULT_HOST, DEFAULT_NAMESPACE),
+            Some(path) => path.split_once('/').unwrap_or((DEFAULT_HOST, path)),
+        };
+        Self::checked(host, namespace, model, tag)
+    }
+
+    fn checked(host: &str, namespace: &str, model: &str, tag: &str) -> Result<Self, String> {
+        check_part("host", host, HOST_MAX, "-_.:")?;
+        check_part("namespace", namespace, PART_MAX, "-_")?;
+        check_part("model", model, PART_MAX, "-_.")?;
+        check_part("tag", tag, PART_MAX, "-_.")?;
+        Ok(Self { host: host.into(), namespace: namespace.into(), model: model.into(), tag: tag.into() })
+    }
+}
+
+/// One part of a name: its first character is a letter, a digit or `_`; later ones may also be of `marks`.
+fn check_part(what: &str, text: &str, longest: usize, marks: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err(format!("its {what} is empty"));
+    }
+    if text.len() > longest {
+        return Err(format!("its {what} has {} bytes, at most {longest} are allowed", text.len()));
+    }
+    for (index, character) in text.chars().enumerate() {
+        let plain = character.is_ascii_alphanumeric() || character == '_';
+        if !plain && (index == 0 || !marks.contains(character)) {
+            return Err(format!("its {what} may not {} {character:?}", if index == 0 { "start with" } else { "contain" }));
+        }
+    }
+    if text.contains("..") {
+        return Err(format!("its {what} may not contain \"..\""));
+    }
+    if text.as_bytes().get(1) == Some(&b':') && text.as_bytes()[0].is_ascii_alphabetic() {
+        return Err(format!("its {what} reads as a drive letter"));
+    }
+    portable::check(text).map_err(|reason| format!("its {what} {reason}"))
+}
+
+/// The shortest form that reads back as the same name: host and namespace are left out where they are the defaults.
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host != DEFAULT_HOST {
+            write!(f, "{}/{}/", self.host, self.namespace)?;
+        } else if self.namespace != DEFAULT_NAMESPACE {
+            write!(f, "{}/", self.namespace)?;
+        }
+        write!(f, "{}:{}", self.model, self.tag)
+    }
+}
+
+impl fmt::Debug for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ModelName({})", self.full())
+    }
+}
+
+impl FromStr for ModelName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for ModelName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn full(text: &str) -> String {
+        ModelName::parse(text).expect("a good name").full()
+    }
+
+    #[test]
+    fn missing_parts_take_their_defaults() {
+        assert_eq!(full("smollm2"), "registry.ollama.ai/library/smollm2:latest");
+        assert_eq!(full("smollm2:135m"), "registry.ollama.ai/library/smollm2:135m");
+        assert_eq!(full("me/mine"), "registry.ollama.ai/me/mine:latest");
+        assert_eq!(full("localhost:5000/me/mine:v1.2"), "localhost:5000/me/mine:v1.2");
+        assert_eq!(full("https://hf.co/me/mine"), "hf.co/me/mine:latest");
+        assert_eq!(full("_why/_the/_lucky:_stiff"), "_why/_the/_lucky:_stiff");
+    }
+
+    #[test]
+    fn the_short_form_leaves_defaults_out() {
+        for (text, short) in [
+            ("registry.ollama.ai/library/phi4:latest", "phi4:latest"),
+            ("registry.ollama.ai/me/phi4", "me/phi4:latest"),
+            ("hf.co/library/phi4:q4", "hf.co/library/phi4:q4"),
+        ] {
+            assert_eq!(ModelName::parse(text).expect("a good name").to_string(), short);
+        }
+    }
+
+    #[test]
+    fn each_length_has_its_bound() {
+        let long = "m".repeat(80);
+        assert!(ModelName::parse(&format!("{}/{long}/{long}:{long}", "h".repeat(255))).is_ok());
+        assert!(ModelName::parse(&format!("{}/n/m", "h".repeat(256))).is_err());
+        assert!(ModelName::parse(&"m".repeat(81)).is_err());
+        assert!(ModelName::parse(&format!("m:{}", "t".repeat(81))).is_err());
+        assert!(ModelName::parse(&format!("{}/m", "n".repeat(81))).is_err());
+    }
+
+    #[test]
+    fn hostile_names_are_refused() {
+        for text in [
+            "", ":", "/", "//", "@", "^", "m@sha256:00", "mm:", ":tag", "/nn/mm", "hh//", "hh//mm", "a/b/c/d", "..", "../x", "x/..",
+            "x/../y", "h/n/..", "m:..", "a..b", "m:a..b", "-m", ".m", "m:-t", "m:.t", "x.y/m", "host/name:space/model:tag", "a\\b",
+            "C:/n/m", "c:x/n/m", "C:\\x", "\\\\server\\share", "m:t:u", "con", "CON", "nul.txt", "m:aux", "prn/m", "com1", "lpt9.x", "m.",
+            "m ", " m", "m:t.", "h./n/m", "m\0", "m\n", "é", "m:ü", "ｍ", "m\u{200d}", "http://", "https:///n/m", "ftp://h/n/m",
+            "file:///etc/passwd", "~/m", "%2e%2e/m", "m?x", "m#x", "$(m)",
+        ] {
+            assert!(ModelName::parse(text).is_err(), "{text:?} was taken as a name");
+        }
+    }
+
+    #[test]
+    fn the_reason_names_the_part() {
+        let error = ModelName::parse("me/../x").expect_err("dots");
+        assert_eq!(error.to_string(), "\"me/../x\" is not a model name: its namespace may not start with '.'");
+    }
+
+    #[test]
+    fn case_does_not_tell_models_apart() {
+        let lower = ModelName::parse("me/phi4").expect("a good name");
+        let upper = ModelName::parse("ME/Phi4:LATEST").expect("a good name");
+        assert!(lower.same_as(&upper));
+        assert_ne!(lower, upper);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_a_name_prints_and_reads_back(text in "([a-zA-Z0-9_.:-]{1,12}/){0,2}[a-zA-Z0-9_.-]{1,12}(:[a-zA-Z0-9_.-]{1,9})?") {
+            if let Ok(name) = ModelName::parse(&text) {
+                prop_assert_eq!(&ModelName::parse(&name.to_string()).expect("its short form"), &name);
+                prop_assert_eq!(&ModelName::parse(&name.full()).expect("its full form"), &name);
+            }
+        }
+
+        #[test]
+        fn no_name_leaves_its_folder(text in "\\PC{0,40}") {
+            if let Ok(name) = ModelName::parse(&text) {
+                for part in name.parts() {
+                    prop_assert!(!part.contains("..") && !part.contains(['/', '\\', '\0']) && !part.starts_with('.'), "{}", part);
+                }
+            }
+        }
+    }
+}
