@@ -1,0 +1,105 @@
+//! What is learned of the vocabulary while its lists pass by.
+//!
+//! The lists are long, so they are not kept; but llama.cpp ends the whole process on a token that stands twice,
+//! and has overflowed on tokens that are absurdly long.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{Error, Problem, ValueType};
+
+pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
+pub(super) const MERGES: &str = "tokenizer.ggml.merges";
+/// Real vocabularies have up to some 300,000 tokens.
+const MOST_TOKENS: u64 = 2 * 1024 * 1024;
+/// Real tokens have up to some hundred bytes.
+const LONGEST_TOKEN: u64 = 64 * 1024;
+
+/// The tokens that have passed by.
+#[derive(Debug, Default)]
+pub(super) struct Vocabulary {
+    /// The number of tokens, once their list was there.
+    pub(super) size: Option<u64>,
+    /// A hash of each token that is not empty, and its id.
+    ///
+    /// Two different tokens of a real vocabulary meet in 64 bits about once in a billion vocabularies.
+    hashes: Vec<(u64, u64)>,
+    /// The number of tokens that have passed by, empty ones included.
+    seen: u64,
+}
+
+/// Whether a key holds a list of tokens or of pairs of them.
+pub(super) fn is_list(key: &str) -> bool {
+    key == TOKENS || key == MERGES
+}
+
+/// Refuses a token, or a pair of tokens, that is too long.
+pub(super) fn check_length(key: &str, element: u64, found: u64, at: u64) -> Result<(), Error> {
+    if found > LONGEST_TOKEN {
+        return Err(Problem::TokenLength {
+            key: key.to_owned(),
+            element,
+            found,
+            limit: LONGEST_TOKEN,
+        }
+        .at(at));
+    }
+    Ok(())
+}
+
+impl Vocabulary {
+    pub(super) fn begin_list(
+        &mut self,
+        key: &str,
+        kind: ValueType,
+        len: u64,
+        at: u64,
+    ) -> Result<(), Error> {
+        if kind != ValueType::String {
+            let found = format!("array of {kind}");
+            return Err(Problem::wrong_type(key, &found, "array of string").at(at));
+        }
+        if key == TOKENS {
+            if len > MOST_TOKENS {
+                return Err(Problem::TooMany {
+                    what: format!("the array length of key `{key}`"),
+                    found: len,
+                    limit: MOST_TOKENS,
+                }
+                .at(at));
+            }
+            self.size = Some(len);
+        }
+        Ok(())
+    }
+
+    /// Takes note of the next token; elements of other lists are no tokens.
+    pub(super) fn add(&mut self, key: &str, token: &[u8]) {
+        if key != TOKENS {
+            return;
+        }
+        // llama.cpp gives every empty token a name of its own, so these cannot clash.
+        if !token.is_empty() {
+            let mut hasher = DefaultHasher::new();
+            token.hash(&mut hasher);
+            self.hashes.push((hasher.finish(), self.seen));
+        }
+        self.seen += 1;
+    }
+
+    /// Sees that no token stood twice.
+    pub(super) fn end_list(&mut self, key: &str, at: u64) -> Result<(), Error> {
+        if key != TOKENS {
+            return Ok(());
+        }
+        let mut hashes = std::mem::take(&mut self.hashes);
+        hashes.sort_unstable();
+        let same = hashes.windows(2).find(|pair| pair[0].0 == pair[1].0);
+        match same {
+            Some(pair) => {
+                let (first, second) = (pair[0].1, pair[1].1);
+                Err(Problem::SameToken { first, second }.at(at))
+            }
+            None => Ok(()),
+        }
+    }
+}
