@@ -1,0 +1,137 @@
+//! `cargo xtask check`: one command that says whether the project is in order; CI runs the same.
+//!
+//! Everything is built in the release profile, so that the native code is compiled once for lints, tests and executables.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::workspace::Workspace;
+use crate::{deny, links, process, say};
+
+/// What to check.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only these stages, in the usual order.
+    #[arg(value_enum)]
+    stages: Vec<Stage>,
+}
+
+/// One thing that can be out of order; the order is from cheap to dear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Stage {
+    /// The code is formatted.
+    Format,
+    /// Crates, licences and sources are those that `deny.toml` admits.
+    Deny,
+    /// All code obeys every lint, and every ban of `clippy.toml`.
+    Lint,
+    /// The documentation builds without a warning.
+    Doc,
+    /// The executables build.
+    Build,
+    /// The tests pass.
+    Test,
+}
+
+impl Stage {
+    const ALL: [Self; 6] = [
+        Self::Format,
+        Self::Deny,
+        Self::Lint,
+        Self::Doc,
+        Self::Build,
+        Self::Test,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Deny => "deny",
+            Self::Lint => "lint",
+            Self::Doc => "doc",
+            Self::Build => "build",
+            Self::Test => "test",
+        }
+    }
+
+    fn command(self, workspace: &Workspace) -> Result<Command> {
+        let whole =
+            |verb: &'static str| workspace.cargo(&[verb, "--release", "--locked", "--workspace"]);
+        let mut command;
+        match self {
+            Self::Format => command = workspace.cargo(&["fmt", "--all", "--check"]),
+            Self::Deny => command = deny::command(workspace)?,
+            Self::Lint => {
+                command = whole("clippy");
+                command.args(["--all-targets", "--", "-D", "warnings"]);
+            }
+            Self::Doc => {
+                command = whole("doc");
+                command.arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings");
+            }
+            Self::Build => {
+                command = whole("build");
+                command.arg("--bins");
+            }
+            Self::Test => {
+                command = whole("test");
+                command.arg("--no-fail-fast");
+            }
+        }
+        Ok(command)
+    }
+}
+
+/// Runs the stages; the first that fails ends the check.
+///
+/// # Errors
+/// Names the stage that failed.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let chosen = |stage: &Stage| options.stages.is_empty() || options.stages.contains(stage);
+    let started = Instant::now();
+    let mut passed = Vec::new();
+    links::clear(&workspace.release())?;
+    for stage in Stage::ALL.into_iter().filter(chosen) {
+        say::title(stage.name());
+        let began = Instant::now();
+        stage
+            .command(workspace)
+            .and_then(|mut command| process::run(&mut command))
+            .with_context(|| {
+                format!(
+                    "the stage `{}` failed after {}",
+                    stage.name(),
+                    say::duration(began.elapsed())
+                )
+            })?;
+        passed.push(format!(
+            "{} {}",
+            stage.name(),
+            say::duration(began.elapsed())
+        ));
+    }
+    say::title(&format!(
+        "all in order after {}: {}",
+        say::duration(started.elapsed()),
+        passed.join(", ")
+    ));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn every_stage_runs_and_is_called_what_it_prints() {
+        assert_eq!(Stage::ALL, Stage::value_variants());
+        for stage in Stage::ALL {
+            let value = stage.to_possible_value().expect("no stage is hidden");
+            assert_eq!(value.get_name(), stage.name());
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `cargo xtask install` and `uninstall`: three executables, and the engine's libraries beside them.
+//!
+//! ```text
+//! PREFIX/bin/slm slmd slm-runner
+//! PREFIX/lib/slm/          shared libraries and backend modules of the engine
+//! ```
+//! Each file is replaced in one step, libraries first: whoever starts `slm` meanwhile gets the old one or the new one, never half.
+//! A daemon that runs keeps its own copy and goes on with it until it is started again.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::workspace::Workspace;
+use crate::{environment, files, say};
+
+/// In the order in which they are installed: the one that people start comes last.
+const EXECUTABLES: [&str; 3] = ["slm-runner", "slmd", "slm"];
+
+/// Where to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Folder that gets `bin` and `lib/slm` [default: ~/.local].
+    #[arg(long, value_name = "DIR")]
+    prefix: Option<PathBuf>,
+}
+
+impl Options {
+    fn prefix(&self) -> Result<PathBuf> {
+        let chosen = match &self.prefix {
+            Some(prefix) => prefix.clone(),
+            None => environment::home()?.join(".local"),
+        };
+        std::path::absolute(&chosen)
+            .with_context(|| format!("cannot use {} as a prefix", chosen.display()))
+    }
+}
+
+/// Builds and installs.
+///
+/// # Errors
+/// The build failed, or the prefix cannot be written to.
+pub(crate) fn install(workspace: &Workspace, options: &Options) -> Result<()> {
+    workspace.build_products()?;
+    let release = workspace.release();
+    let prefix = options.prefix()?;
+    let libraries = install_libraries(&release.join("slm-lib"), &library_folder(&prefix))?;
+    let executables = prefix.join("bin");
+    files::make_folder(&executables)?;
+    for name in EXECUTABLES {
+        files::install(&release.join(name), &executables.join(name), 0o755)?;
+    }
+    say::line(&format!(
+        "installed {} in {}",
+        EXECUTABLES.join(", "),
+        executables.display()
+    ));
+    say::line(&format!(
+        "installed {libraries} libraries in {}",
+        library_folder(&prefix).display()
+    ));
+    if !environment::path_holds(&executables) {
+        say::line(&format!(
+            "hint: {} is not on your PATH; add it:",
+            executables.display()
+        ));
+        say::line(&format!(
+            "  export PATH=\"{}:$PATH\"",
+            executables.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Removes what [`install`] puts in place, and nothing else.
+///
+/// # Errors
+/// A file cannot be removed.
+pub(crate) fn uninstall(options: &Options) -> Result<()> {
+    let prefix = options.prefix()?;
+    let mut removed = 0;
+    for name in EXECUTABLES.iter().rev() {
+        removed += usize::from(files::remove(&prefix.join("bin").join(name))?);
+    }
+    let folder = library_folder(&prefix);
+    for path in files::list(&folder)? {
+        removed += usize::from(files::remove(&path)?);
+    }
+    files::remove_empty_folder(&folder)?;
+    say::line(&format!(
+        "removed {removed} files below {}; models stay where they are",
+        prefix.display()
+    ));
+    Ok(())
+}
+
+fn library_folder(prefix: &Path) -> PathBuf {
+    prefix.join("lib/slm")
+}
+
+/// Copies every library, then removes those of an older version; says how many there are now.
+fn install_libraries(from: &Path, to: &Path) -> Result<usize> {
+    let built = files::list(from)?;
+    ensure!(
+        !built.is_empty(),
+        "the build left no libraries in {}",
+        from.display()
+    );
+    files::make_folder(to)?;
+    let mut names = BTreeSet::new();
+    for path in &built {
+        let name = path
+            .file_name()
+            .with_context(|| format!("{} names no file", path.display()))?;
+        files::install(path, &to.join(name), 0o644)?;
+        names.insert(name);
+    }
+    for path in files::list(to)? {
+        if path.file_name().is_some_and(|name| !names.contains(name)) {
+            files::remove(&path)?;
+        }
+    }
+    Ok(built.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_of_an_older_version_leave() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (from, to) = (folder.path().join("built"), folder.path().join("lib"));
+        files::make_folder(&from)?;
+        files::make_folder(&to)?;
+        files::replace(&from.join("libnew.so"), "new")?;
+        files::replace(&to.join("libold.so"), "old")?;
+        assert_eq!(install_libraries(&from, &to)?, 1);
+        assert_eq!(files::list(&to)?, [to.join("libnew.so")]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_build_without_libraries_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let error = install_libraries(&folder.path().join("absent"), folder.path())
+            .expect_err("nothing was built");
+        assert!(
+            error
+                .to_string()
+                .starts_with("the build left no libraries in"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_uninstall_removes_its_own_files_only() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let bin = folder.path().join("bin");
+        files::make_folder(&bin)?;
+        files::make_folder(&library_folder(folder.path()))?;
+        for name in ["slm", "slmd", "slm-runner", "someone-elses"] {
+            files::replace(&bin.join(name), "")?;
+        }
+        uninstall(&Options {
+            prefix: Some(folder.path().to_path_buf()),
+        })?;
+        assert_eq!(files::list(&bin)?, [bin.join("someone-elses")]);
+        assert!(!library_folder(folder.path()).exists());
+        Ok(())
+    }
+}

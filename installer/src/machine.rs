@@ -1,0 +1,115 @@
+//! What a measurement was taken on, so that nobody compares numbers of two machines.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::workspace::Workspace;
+use crate::{files, process};
+
+/// The machine and the code, in words.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// Short commit id, with a note where files differ from it.
+    pub(crate) commit: String,
+    /// Day of the measurement, UTC.
+    pub(crate) date: String,
+    /// Processor as the kernel names it, and its threads.
+    pub(crate) processor: String,
+    /// Memory in GiB.
+    pub(crate) memory: String,
+    /// Kernel release.
+    pub(crate) kernel: String,
+    /// Runnable threads of the last minute when the measurement began; near 0 on a quiet machine.
+    pub(crate) load: String,
+}
+
+impl Machine {
+    /// Looks at this machine.
+    ///
+    /// # Errors
+    /// The kernel or git does not answer.
+    pub(crate) fn look(workspace: &Workspace) -> Result<Self> {
+        let git = |arguments: &[&str]| {
+            process::output(
+                process::command("git")
+                    .current_dir(workspace.root())
+                    .args(arguments),
+            )
+        };
+        let mut commit = git(&["rev-parse", "--short", "HEAD"])?.trim().to_owned();
+        if !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
+            commit.push_str(" with local changes");
+        }
+        let threads = std::thread::available_parallelism().context("cannot count processors")?;
+        let load = read("/proc/loadavg")?;
+        Ok(Self {
+            commit,
+            date: jiff::Zoned::now()
+                .with_time_zone(jiff::tz::TimeZone::UTC)
+                .date()
+                .to_string(),
+            processor: format!(
+                "{}, {threads} threads",
+                field(&read("/proc/cpuinfo")?, "model name").unwrap_or("unknown processor")
+            ),
+            memory: gibibytes(field(&read("/proc/meminfo")?, "MemTotal").unwrap_or_default()),
+            kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            load: load.split(' ').next().unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+/// Resident memory of a process in KiB.
+///
+/// # Errors
+/// There is no such process.
+pub(crate) fn resident_kib(process: u32) -> Result<u64> {
+    let status = read(&format!("/proc/{process}/status"))?;
+    let value = field(&status, "VmRSS").context("the kernel gives no resident size")?;
+    value
+        .trim_end_matches(" kB")
+        .parse()
+        .with_context(|| format!("`{value}` is no size"))
+}
+
+fn read(path: &str) -> Result<String> {
+    files::read(Path::new(path))
+}
+
+/// The value of the first line `name : value`.
+fn field<'text>(text: &'text str, name: &str) -> Option<&'text str> {
+    text.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| key.trim() == name)
+        .map(|(_, value)| value.trim())
+}
+
+fn gibibytes(kib: &str) -> String {
+    let kib: f64 = kib.trim_end_matches(" kB").parse().unwrap_or_default();
+    format!("{:.0} GiB", kib / (1024.0 * 1024.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_whatever_stands_around_the_colon() {
+        let text = "processor\t: 0\nmodel name\t: Quick One\nVmRSS:\t   1234 kB\n";
+        assert_eq!(field(text, "model name"), Some("Quick One"));
+        assert_eq!(field(text, "VmRSS"), Some("1234 kB"));
+        assert_eq!(field(text, "name"), None);
+    }
+
+    #[test]
+    fn memory_is_given_in_whole_gibibytes() {
+        assert_eq!(gibibytes("24671072 kB"), "24 GiB");
+    }
+
+    #[test]
+    fn our_own_memory_can_be_read() -> Result<()> {
+        assert!(resident_kib(std::process::id())? > 0);
+        Ok(())
+    }
+}

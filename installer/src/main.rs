@@ -1,0 +1,60 @@
+//! `cargo xtask`: every chore of the project as one program.
+//!
+//! It knows how the project is built, checked, measured and installed, and nothing of what the product does inside:
+//! it builds the executables, runs them, and talks to them as any other client would.
+
+mod bench;
+mod check;
+mod deny;
+mod environment;
+mod files;
+mod install;
+mod links;
+mod machine;
+mod parity;
+mod peer;
+mod process;
+mod say;
+mod sqlx;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the slm project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Format, lint, document, audit, build and test: all that CI does.
+    Check(check::Options),
+    /// Build in release, and install the executables and the engine's modules.
+    Install(install::Options),
+    /// Remove what `install` put in place; models stay.
+    Uninstall(install::Options),
+    /// Describe every SQL query again for the compile-time check in `registry/.sqlx`.
+    Sqlx,
+    /// Build llama.cpp's own programs, which the project is compared with.
+    Peer,
+    /// Compare greedy text with llama.cpp's own program on the same file.
+    Parity(parity::Options),
+    /// Measure, and write the tables of `docs/benchmarks.md`.
+    Bench(bench::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let workspace = workspace::Workspace::find()?;
+    match Arguments::parse().chore {
+        Chore::Check(options) => check::run(&workspace, &options),
+        Chore::Install(options) => install::install(&workspace, &options),
+        Chore::Uninstall(options) => install::uninstall(&options),
+        Chore::Sqlx => sqlx::run(&workspace),
+        Chore::Peer => peer::build().map(drop),
+        Chore::Parity(options) => parity::run(&workspace, &options),
+        Chore::Bench(options) => bench::run(&workspace, &options),
+    }
+}

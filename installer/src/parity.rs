@@ -1,0 +1,45 @@
+//! `cargo xtask parity`: the same greedy text as llama.cpp's own program, on the same file.
+//!
+//! The comparison itself is the engine's example `parity`, because it looks at logits where the two part;
+//! this builds what it needs and tells it where that is.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::peer::Peer;
+use crate::workspace::Workspace;
+use crate::{links, process};
+
+/// What to compare on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// A GGUF file.
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+}
+
+/// Builds the engine and its example, and runs the comparison.
+///
+/// # Errors
+/// llama.cpp's programs are missing, or the texts part by more than rounding.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let peer = Peer::find()?;
+    links::clear(&workspace.release())?;
+    let mut example = workspace.cargo(&[
+        "run",
+        "--release",
+        "--locked",
+        "-p",
+        "engine",
+        "--example",
+        "parity",
+        "--",
+        "--model",
+    ]);
+    example
+        .arg(std::path::absolute(&options.model)?)
+        .arg("--peer")
+        .arg(peer.program("llama-completion"));
+    process::run(&mut example)
+}

@@ -1,0 +1,72 @@
+//! Starting other programs, with errors that name the command line.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "chores are there to run other programs; this file starts all of them"
+)]
+
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A command that inherits our terminal and environment.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    Command::new(program)
+}
+
+/// Runs a command to its end, with its output on our terminal.
+///
+/// # Errors
+/// It could not be started, or did not succeed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
+    if !status.success() {
+        bail!("{} failed: {status}", shown(command));
+    }
+    Ok(())
+}
+
+/// Runs a command to its end and returns what it wrote to standard output.
+///
+/// # Errors
+/// It could not be started, did not succeed, or wrote something that is not UTF-8.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
+    if !output.status.success() {
+        bail!("{} failed: {}", shown(command), output.status);
+    }
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("{} wrote something that is not text", shown(command)))
+}
+
+/// The command line as a person would type it.
+pub(crate) fn shown(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy()];
+    words.extend(command.get_args().map(OsStr::to_string_lossy));
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_command_line() {
+        let error = run(command("false").arg("--really")).expect_err("`false` fails");
+        assert!(
+            error.to_string().starts_with("false --really failed"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = run(&mut command("no-such-program-here")).expect_err("it does not exist");
+        assert_eq!(error.to_string(), "cannot start no-such-program-here");
+    }
+}

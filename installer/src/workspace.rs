@@ -1,0 +1,69 @@
+//! Where the project and its build output lie, as cargo sees them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::{environment, process};
+
+/// The folders of this checkout.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Workspace {
+    /// Top folder of the project.
+    #[serde(rename = "workspace_root")]
+    root: PathBuf,
+    /// Where cargo puts what it builds.
+    #[serde(rename = "target_directory")]
+    target: PathBuf,
+}
+
+impl Workspace {
+    /// Asks cargo.
+    ///
+    /// # Errors
+    /// We are not inside the project, or cargo cannot read it.
+    pub(crate) fn find() -> Result<Self> {
+        let mut question = process::command(environment::cargo());
+        question.args(["metadata", "--format-version", "1", "--no-deps", "--locked"]);
+        let answer = process::output(&mut question).context("cannot find the project")?;
+        serde_json::from_str(&answer).context("cannot read what cargo says of the project")
+    }
+
+    /// Top folder of the project.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where release executables are.
+    pub(crate) fn release(&self) -> PathBuf {
+        self.target.join("release")
+    }
+
+    /// A cargo command that runs at the top of the project.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = process::command(environment::cargo());
+        command.current_dir(&self.root).args(arguments);
+        command
+    }
+
+    /// Builds the three executables, in release, exactly as locked.
+    ///
+    /// # Errors
+    /// The build failed.
+    pub(crate) fn build_products(&self) -> Result<()> {
+        crate::links::clear(&self.release())?;
+        process::run(&mut self.cargo(&[
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            "cli",
+            "-p",
+            "daemon",
+            "-p",
+            "engine",
+        ]))
+    }
+}
