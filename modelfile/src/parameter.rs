@@ -1,0 +1,16 @@
+//! Sampling and runner parameters: one table of names, types, ranges and defaults.
+//!
+//! The table ([`specs`]) serves everything that sets a parameter: a `PARAMETER` line
+//! ([`Parameter`]), the params layer of a stored model and the `options` of a request
+//! ([`Parameters::from_json`]), and a person typing `/set parameter` ([`Parameters::set`]).
+//! A value that exists has been checked: its type is right, it is in range, and it is finite.
+
+mod error;
+mod set;
+mod spec;
+mod value;
+
+pub use error::Error;
+pub use set::{MAX_STOPS, Parameters};
+pub use spec::{Default, Kind, ParameterSpec, Reload, Retired, find, retired, specs};
+pub use value::{MAX_STOP_BYTES, Parameter, Value};

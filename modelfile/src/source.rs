@@ -1,0 +1,90 @@
+//! What a `FROM` value looks like: a path or a model name.
+
+/// What the spelling of a `FROM` value says about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It is written as a path; if nothing is there, that is an error, not a name to pull.
+    Path,
+    /// It can be a model name. A file or directory of that very spelling may still exist; a
+    /// caller that can look does so first, as Ollama does.
+    Name,
+}
+
+/// File name endings that say "weights" and that nobody gives to a model.
+const WEIGHT_SUFFIXES: [&str; 5] = [".gguf", ".safetensors", ".bin", ".pth", ".pt"];
+
+impl Source {
+    /// Classifies a `FROM` value by its spelling alone.
+    ///
+    /// A path is a value that starts with `/`, `\`, `~` or a drive such as `C:\` or `C:/`; is
+    /// `.` or `..` or starts with one of them and a separator; holds a backslash or white space;
+    /// ends with a separator; or ends like a weights file (`.gguf`, `.safetensors`, `.bin`,
+    /// `.pth`, `.pt`, in any case) and holds no `:`. The last condition keeps names whose tag is
+    /// a file name, such as `hf.co/someone/model-GGUF:model-Q8_0.gguf`, which hub names allow.
+    pub fn classify(value: &str) -> Self {
+        let is_path = value.starts_with(['/', '~'])
+            || value.contains('\\')
+            || value.contains(char::is_whitespace)
+            || value.ends_with('/')
+            || matches!(value, "." | "..")
+            || value.starts_with("./")
+            || value.starts_with("../")
+            || starts_with_drive(value)
+            || ends_like_weights(value);
+        if is_path { Self::Path } else { Self::Name }
+    }
+}
+
+/// `C:/…`; the form with a backslash is caught before.
+fn starts_with_drive(value: &str) -> bool {
+    matches!(value.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic())
+}
+
+fn ends_like_weights(value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    !lower.contains(':') && WEIGHT_SUFFIXES.iter().any(|suffix| lower.ends_with(suffix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_as_a_path() {
+        for value in [
+            "/abs/model.gguf",
+            "./rel",
+            "../up",
+            ".",
+            "..",
+            "~",
+            "~/models/x",
+            "~someone/x",
+            "model.gguf",
+            "sub/MODEL.GGUF",
+            "weights.safetensors",
+            "dir/",
+            "my model",
+            r"C:\m\x",
+            "C:/m/x",
+            r"sub\model",
+        ] {
+            assert_eq!(Source::classify(value), Source::Path, "{value}");
+        }
+    }
+
+    #[test]
+    fn can_be_a_name() {
+        for value in [
+            "llama3.2",
+            "llama3:latest",
+            "library/llama3:7b-instruct-q4_K_M",
+            "models/mine",
+            "localhost:5000/a/b:c",
+            "hf.co/someone/model-GGUF:model-Q8_0.gguf",
+            "smollm2@sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        ] {
+            assert_eq!(Source::classify(value), Source::Name, "{value}");
+        }
+    }
+}

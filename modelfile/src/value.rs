@@ -1,0 +1,305 @@
+//! Values: how they are quoted in the text, in both directions.
+//!
+//! The forms that are read are Ollama's (bare, `"…"`, `"""…"""`) and one of our own, the block.
+//! A quoted value has no escapes; it ends at the first end of a line whose text, blanks aside,
+//! ends with the quote. So a value with `"""` at the end of an inner line cannot be quoted, and
+//! longer fences of quotes are no way out: `""""Hi," she said."""` already means `"Hi," she said.`
+//! A block starts with `<<WORD` directly after the word before it, which no other reader accepts,
+//! so it takes no text away from the older forms.
+
+use std::collections::HashSet;
+
+use crate::instruction::Keyword;
+use crate::text::{Span, find_line_end};
+
+/// How a value stood in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The rest of the line, without blanks at its ends.
+    Bare,
+    /// Between quotes of either length.
+    Quoted,
+    /// Between `<<WORD` and a line of that word.
+    Block,
+}
+
+/// A value that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Value<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) form: Form,
+    /// Where it stands, with its quotes.
+    pub(crate) span: Span,
+    /// Where the next line starts.
+    pub(crate) end: usize,
+}
+
+/// A value that could not be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Broken<'a> {
+    pub(crate) problem: Problem<'a>,
+    /// What the problem is about.
+    pub(crate) span: Span,
+    /// Where reading can go on.
+    pub(crate) resume: usize,
+}
+
+/// What keeps a value from being read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Problem<'a> {
+    /// No line ends with the quote.
+    OpenQuote {
+        quote: &'static str,
+        /// Text after a quote on an inner line, which may be why.
+        after_quote: Option<Span>,
+    },
+    /// Text follows a closing quote, and the value would go on over what is meant as instructions.
+    AfterQuote { quote: &'static str },
+    /// No line consists of the block's word.
+    OpenBlock { word: &'a str },
+    /// Text follows the block's word on its own line.
+    AfterBlock,
+    /// `<<` is not followed by a word that can end a block.
+    BlockWord,
+}
+
+/// The mark that starts a block.
+pub(crate) const BLOCK: &str = "<<";
+
+const LONG: &str = "\"\"\"";
+const SHORT: &str = "\"";
+
+/// The longest word that can end a block.
+const LONGEST_BLOCK_WORD: usize = 64;
+
+/// Reads a bare or quoted value that starts, after blanks, at `at`.
+pub(crate) fn read(source: &str, at: usize) -> Result<Value<'_>, Broken<'_>> {
+    let start = at + blanks(&source[at..]);
+    let rest = &source[start..];
+    if rest.starts_with(LONG) {
+        read_quoted(source, start, LONG)
+    } else if rest.starts_with(SHORT) {
+        read_quoted(source, start, SHORT)
+    } else {
+        let line = line_of(rest);
+        let text = rest[..line.start].trim();
+        let from = start + (rest.len() - rest.trim_start().len()).min(line.start);
+        let span = from..from + text.len();
+        Ok(Value {
+            text,
+            form: Form::Bare,
+            span,
+            end: start + line.end,
+        })
+    }
+}
+
+fn read_quoted<'a>(
+    source: &'a str,
+    start: usize,
+    quote: &'static str,
+) -> Result<Value<'a>, Broken<'a>> {
+    let mut after_quote = None;
+    let mut at = start + quote.len();
+    while at <= source.len() {
+        let line = line_of(&source[at..]);
+        let text = source[at..at + line.start].trim_end();
+        if let Some(inner) = text.strip_suffix(quote) {
+            let close = at + inner.len();
+            if let Some(swallowed) =
+                after_quote.and_then(|after: Span| swallows(source, after, close))
+            {
+                return Err(Broken {
+                    problem: Problem::AfterQuote { quote },
+                    span: swallowed.clone(),
+                    resume: next_line(source, swallowed.end),
+                });
+            }
+            return Ok(Value {
+                text: &source[start + quote.len()..close],
+                form: Form::Quoted,
+                span: start..close + quote.len(),
+                end: at + line.end,
+            });
+        }
+        if after_quote.is_none()
+            && let Some(inner) = text.find(quote)
+        {
+            after_quote = Some(at + inner + quote.len()..at + text.len());
+        }
+        if line.is_empty() {
+            break;
+        }
+        at += line.end;
+    }
+    Err(Broken {
+        problem: Problem::OpenQuote { quote, after_quote },
+        span: start..start + quote.len(),
+        resume: next_instruction(source, next_line(source, start)).unwrap_or(source.len()),
+    })
+}
+
+/// The text `after` an inner quote, if an instruction follows it before the value closes at `close`.
+fn swallows(source: &str, after: Span, close: usize) -> Option<Span> {
+    let value = &source[..close];
+    next_instruction(value, next_line(value, after.end)).map(|_| after)
+}
+
+/// Reads a block whose `<<` ends before `at`.
+pub(crate) fn read_block(source: &str, at: usize) -> Result<Value<'_>, Broken<'_>> {
+    let start = at - BLOCK.len();
+    let line = line_of(&source[at..]);
+    let head = &source[at..at + line.start];
+    let word_end = head.find([' ', '\t']).unwrap_or(head.len());
+    let (word, after) = head.split_at(word_end);
+    let body = at + line.end;
+    let broken = |problem, span, resume| {
+        Err(Broken {
+            problem,
+            span,
+            resume,
+        })
+    };
+    if !is_block_word(word) {
+        return broken(Problem::BlockWord, start..at + word.len(), body);
+    }
+    if !after.trim().is_empty() {
+        let from = at + word.len() + blanks(after);
+        return broken(Problem::AfterBlock, from..from + after.trim().len(), body);
+    }
+    let mut at = body;
+    let mut text_end = body;
+    while at < source.len() {
+        let line = line_of(&source[at..]);
+        if source[at..at + line.start].trim_end_matches([' ', '\t']) == word {
+            let span = start..at + word.len();
+            return Ok(Value {
+                text: &source[body..text_end],
+                form: Form::Block,
+                span,
+                end: at + line.end,
+            });
+        }
+        text_end = at + line.start;
+        at += line.end;
+    }
+    let resume = next_instruction(source, body).unwrap_or(source.len());
+    broken(
+        Problem::OpenBlock { word },
+        start..start + BLOCK.len() + word.len(),
+        resume,
+    )
+}
+
+fn is_block_word(word: &str) -> bool {
+    word.len() <= LONGEST_BLOCK_WORD
+        && word.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && word
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || character == '_')
+}
+
+/// Whether a bare value looks like a block whose mark was set apart by mistake.
+pub(crate) fn looks_like_block(text: &str) -> bool {
+    text.strip_prefix(BLOCK).is_some_and(is_block_word)
+}
+
+/// Where the next line that is plainly meant as an instruction starts, at or after the line start `at`.
+///
+/// That is a keyword in capitals and a blank after it. Prose has lines that start with "from" or
+/// "message", so lower case does not count.
+fn next_instruction(source: &str, mut at: usize) -> Option<usize> {
+    while at < source.len() {
+        let rest = &source[at..];
+        let line = line_of(rest);
+        let text = rest[..line.start].trim_start_matches([' ', '\t']);
+        let word = text.split([' ', '\t']).next().unwrap_or_default();
+        if word.len() < text.len() && Keyword::ALL.iter().any(|keyword| keyword.as_str() == word) {
+            return Some(at);
+        }
+        at += line.end;
+    }
+    None
+}
+
+/// The end of the first line of `rest`; at the end of the text an empty stretch there.
+fn line_of(rest: &str) -> Span {
+    find_line_end(rest).unwrap_or(rest.len()..rest.len())
+}
+
+/// Where the line after the one that holds `at` starts.
+pub(crate) fn next_line(source: &str, at: usize) -> usize {
+    at + line_of(&source[at..]).end
+}
+
+/// How many blanks `text` starts with.
+pub(crate) fn blanks(text: &str) -> usize {
+    text.len() - text.trim_start_matches([' ', '\t']).len()
+}
+
+/// `text` as a value that reads as exactly `text`, with what stands between it and the word before.
+///
+/// The plainest form that is exact and draws no warning: bare, else `"…"`, else `"""…"""`, else a block.
+pub(crate) fn write(text: &str) -> String {
+    let one_line = !text.contains(['\n', '\r']);
+    if one_line && is_plain(text) {
+        format!(" {text}")
+    } else if one_line && !text.contains(SHORT) {
+        format!(" {SHORT}{text}{SHORT}")
+    } else if one_line || !text.contains(LONG) {
+        format!(" {LONG}{text}{LONG}")
+    } else {
+        write_block(text)
+    }
+}
+
+/// Whether one line of text can stand without quotes.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && text.trim() == text
+        && !text.starts_with(SHORT)
+        && bare_surprise(text).is_none()
+}
+
+fn write_block(text: &str) -> String {
+    let lines: HashSet<&str> = text.split(['\n', '\r']).map(str::trim_end).collect();
+    let word = std::iter::once("END".to_owned())
+        .chain((2..=u64::MAX).map(|number| format!("END{number}")))
+        .find(|word| !lines.contains(word.as_str()))
+        .expect("a text has fewer lines than there are numbers");
+    // A text that ends with CR would lose it to a following LF, so its line ends with CR LF.
+    let line_end = if text.ends_with('\r') { "\r\n" } else { "\n" };
+    format!("{BLOCK}{word}\n{text}{line_end}{word}")
+}
+
+/// Why a bare value may not be what its writer meant.
+pub(crate) fn bare_surprise(text: &str) -> Option<Surprise> {
+    if text.contains(" #") || text.contains("\t#") {
+        Some(Surprise::Comment)
+    } else if is_wrapped(text, '\'', '\'')
+        || is_wrapped(text, '“', '”')
+        || is_wrapped(text, '‘', '’')
+    {
+        Some(Surprise::OtherQuotes)
+    } else if looks_like_block(text) {
+        Some(Surprise::DetachedBlock)
+    } else {
+        None
+    }
+}
+
+fn is_wrapped(text: &str, open: char, close: char) -> bool {
+    text.strip_prefix(open)
+        .is_some_and(|rest| rest.ends_with(close))
+}
+
+/// What in a bare value may surprise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Surprise {
+    /// A `#` after a blank: it starts no comment there.
+    Comment,
+    /// Quotes of a kind that are ordinary characters.
+    OtherQuotes,
+    /// `<<WORD` after a blank: it starts no block there.
+    DetachedBlock,
+}
