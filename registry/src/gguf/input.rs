@@ -102,15 +102,13 @@ impl<'file, F: Read + Seek> Input<'file, F> {
         Ok(bytes)
     }
 
-    /// Reads a length of at most `limit`, for which the bytes are there.
-    pub(super) fn length(&mut self, what: &str, limit: u64) -> Result<u64, Error> {
-        let found = self.u64(what)?;
+    /// Refuses a length beyond `limit`, or beyond the bytes that are left.
+    pub(super) fn check_length(&self, what: &str, found: u64, limit: u64) -> Result<(), Error> {
         if found > limit {
             let what = what.to_owned();
             return Err(Problem::TooMany { what, found, limit }.at(self.position));
         }
-        self.need(what, found)?;
-        Ok(found)
+        self.need(what, found)
     }
 
     /// Reads a string of at most `limit` bytes into `text`, whose old content goes.
@@ -120,7 +118,8 @@ impl<'file, F: Read + Seek> Input<'file, F> {
         limit: u64,
         text: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let length = self.length(what, limit)?;
+        let length = self.u64(what)?;
+        self.check_length(what, length, limit)?;
         self.bytes_into(what, length, text)
     }
 

@@ -230,10 +230,11 @@ impl Pairs {
         let mut kept = (*budget > 0).then(Vec::new);
         let mut text = Vec::new();
         for element in 0..len {
-            let length = input.length(&what, LONGEST_STRING)?;
+            let length = input.u64(&what)?;
             if is_list {
                 vocabulary::check_length(key, element, length, input.position())?;
             }
+            input.check_length(&what, length, LONGEST_STRING)?;
             if is_list || kept.is_some() {
                 input.bytes_into(&what, length, &mut text)?;
             } else {

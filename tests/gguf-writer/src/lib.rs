@@ -5,6 +5,7 @@
 //! [`Writer`] writes what it is told, also when that is a lie, because most of its users want to see the lie refused.
 
 pub mod hostile;
+pub mod small;
 pub mod tiny;
 mod value;
 mod writer;

@@ -1,20 +1,28 @@
 //! Writes the test files to disk, for use by hand.
 //!
-//! `gguf-writer tiny OUT` writes the tiny model; `gguf-writer hostile DIR` writes the hostile files.
+//! `gguf-writer tiny OUT` writes the tiny model; `gguf-writer hostile DIR` writes the hostile files into a new folder.
 
+use std::fs;
+use std::io::{Error, Result};
 use std::path::Path;
-use std::process::ExitCode;
-use std::{env, fs, io};
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
+use gguf_writer::{hostile, tiny};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
-        ["tiny", out] => fs::write(out, gguf_writer::tiny::llama(0)),
-        _ => Err(io::Error::other("usage: gguf-writer tiny OUT | hostile DIR")),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+    match arguments[..] {
+        ["tiny", out] => fs::write(out, tiny::llama(0)),
+        ["hostile", dir] => write_hostile(Path::new(dir)),
+        _ => Err(Error::other("usage: gguf-writer tiny OUT | hostile DIR")),
     }
+}
+
+fn write_hostile(dir: &Path) -> Result<()> {
+    fs::create_dir(dir)?;
+    for hostile in hostile::corpus() {
+        let name = format!("{}-{}.gguf", hostile.rule.to_lowercase(), hostile.name);
+        fs::write(dir.join(name), hostile.bytes)?;
+    }
+    Ok(())
 }

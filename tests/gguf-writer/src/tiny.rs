@@ -82,10 +82,7 @@ fn describe(writer: Writer) -> Writer {
 }
 
 fn tokenizer(writer: Writer, vocabulary: &[Token]) -> Writer {
-    let texts: Vec<&str> = vocabulary
-        .iter()
-        .map(|token| token.text.as_str())
-        .collect();
+    let texts: Vec<&str> = vocabulary.iter().map(|token| token.text.as_str()).collect();
     let scores: Vec<f32> = vocabulary.iter().map(|token| token.score).collect();
     let kinds: Vec<i32> = vocabulary.iter().map(|token| token.kind as i32).collect();
     writer

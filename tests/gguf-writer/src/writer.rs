@@ -98,6 +98,7 @@ pub struct Writer {
     stated_kvs: Option<u64>,
     stated_tensors: Option<u64>,
     kvs: Vec<(Vec<u8>, Value)>,
+    after_kvs: Vec<u8>,
     tensors: Vec<Tensor>,
 }
 
@@ -119,6 +120,7 @@ impl Writer {
             stated_kvs: None,
             stated_tensors: None,
             kvs: Vec::new(),
+            after_kvs: Vec::new(),
             tensors: Vec::new(),
         }
     }
@@ -185,6 +187,19 @@ impl Writer {
         self
     }
 
+    /// Puts bytes between the last pair and the first tensor, where only a lying count makes them a pair.
+    #[must_use]
+    pub fn after_kvs(mut self, bytes: &[u8]) -> Self {
+        self.after_kvs = bytes.to_vec();
+        self
+    }
+
+    /// The number of key-value pairs so far.
+    #[must_use]
+    pub fn kvs(&self) -> u64 {
+        self.kvs.len() as u64
+    }
+
     /// Takes out every pair of this key.
     #[must_use]
     pub fn without(mut self, key: &str) -> Self {
@@ -235,6 +250,7 @@ impl Writer {
             endian.put(&value.type_id().to_le_bytes(), &mut out);
             value.put(endian, &mut out);
         }
+        out.extend(&self.after_kvs);
         let mut offset = 0;
         for tensor in &self.tensors {
             put_string(&tensor.name, endian, &mut out);
