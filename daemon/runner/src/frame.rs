@@ -51,17 +51,28 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     Ok(rmp_serde::from_slice(body)?)
 }
 
+/// Encodes one message as a whole frame, length and body.
+///
+/// # Errors
+/// [`Error::TooLarge`] when the message does not fit a frame.
+pub fn wire<T: Serialize>(message: &T) -> Result<Vec<u8>, Error> {
+    let mut frame = vec![0; 4];
+    rmp_serde::encode::write_named(&mut frame, message)?;
+    let length = frame.len() - 4;
+    if length > MAX_FRAME {
+        return Err(Error::TooLarge(length));
+    }
+    let length = u32::try_from(length).expect("MAX_FRAME fits into 32 bits");
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(frame)
+}
+
 /// Writes one message as one frame and flushes it.
 ///
 /// # Errors
 /// [`Error::Io`] when the socket fails, [`Error::TooLarge`] when the message does not fit.
 pub fn write<T: Serialize>(out: &mut impl Write, message: &T) -> Result<(), Error> {
-    let body = encode(message)?;
-    let length = u32::try_from(body.len()).expect("MAX_FRAME fits into 32 bits");
-    let mut frame = Vec::with_capacity(4 + body.len());
-    frame.extend_from_slice(&length.to_be_bytes());
-    frame.extend_from_slice(&body);
-    out.write_all(&frame)?;
+    out.write_all(&wire(message)?)?;
     out.flush()?;
     Ok(())
 }

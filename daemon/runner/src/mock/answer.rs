@@ -1,0 +1,280 @@
+//! One answer of the mock, from its prompt to its end.
+
+use std::time::Duration;
+
+use super::{
+    machine::{count, invalid, nanos, outside_of_vocabulary},
+    script::{Answer, Fault, Origin, Place, Script},
+    words::{self, Words},
+};
+use crate::protocol::{
+    Delta, Done, Event, Failure, FailureKind, Generate, Load, Overflow, Prompt, StopReason,
+    Template,
+};
+
+/// Most stop texts of one request.
+const MAX_STOPS: usize = 64;
+
+/// An answer that waits or is on its way.
+pub(super) struct Answering {
+    id: u64,
+    script: Script,
+    /// Tokens of the prompt per step.
+    batch: u32,
+    prompt: Vec<i32>,
+    truncated: u32,
+    /// All that will be said, as it will be said.
+    words: Vec<String>,
+    tokens: Vec<i32>,
+    /// How it ends after the last word.
+    reason: StopReason,
+    seed: u32,
+    prefilled: u32,
+    /// A first sign of progress was given, and the fault that belongs there is due.
+    begun: bool,
+    said: u32,
+    next: Duration,
+    received: Duration,
+    admitted: Duration,
+    read: Duration,
+}
+
+/// What an answer does in one step.
+pub(super) enum Step {
+    Event(Event),
+    Fault(Fault),
+}
+
+impl Answering {
+    /// Plans the whole answer.
+    pub(super) fn new(
+        id: u64,
+        generate: Generate,
+        load: &Load,
+        mut script: Script,
+        words: &mut Words,
+        now: Duration,
+    ) -> Result<Self, Failure> {
+        if generate.stop.len() > MAX_STOPS || generate.stop.iter().any(String::is_empty) {
+            return Err(invalid(format!(
+                "there may be {MAX_STOPS} stop texts, none of them empty"
+            )));
+        }
+        let (rendered, said) = read(generate.prompt, &mut script, words)?;
+        let mut prompt = words.tokens(&rendered);
+        let truncated = fit(&mut prompt, load.context, generate.overflow)?;
+
+        let room = load.context - count(prompt.len());
+        let most = generate.max_tokens.map_or(room, |most| most.min(room)) as usize;
+        let text = match script.answer.take() {
+            Some(Answer::Text(text)) => text,
+            // One more than can be said, so that the end of the answer is its length.
+            Some(Answer::Count(last)) => numbers(last.min(load.context + 1)),
+            Some(Answer::Prompt) => rendered,
+            None if said.trim().is_empty() => "ok".to_owned(),
+            None => said.trim().to_owned(),
+        };
+        let end = generate
+            .stop
+            .iter()
+            .filter_map(|stop| text.find(stop.as_str()))
+            .min()
+            .unwrap_or(text.len());
+        let mut pieces: Vec<String> = words::split(&text[..end]).map(str::to_owned).collect();
+        let reason = if pieces.len() > most {
+            StopReason::Length
+        } else {
+            StopReason::Stop
+        };
+        pieces.truncate(most);
+        let tokens = pieces
+            .iter()
+            .flat_map(|piece| words.tokens(piece))
+            .collect();
+
+        Ok(Self {
+            id,
+            script,
+            batch: load.batch,
+            prompt,
+            truncated,
+            words: pieces,
+            tokens,
+            reason,
+            seed: generate.sampling.seed.unwrap_or(0),
+            prefilled: 0,
+            begun: false,
+            said: 0,
+            next: now,
+            received: now,
+            admitted: now,
+            read: now,
+        })
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Lines for standard error at its beginning.
+    pub(super) fn said(&self) -> &[String] {
+        &self.script.say
+    }
+
+    /// When it can go on.
+    pub(super) fn next(&self) -> Duration {
+        self.next
+    }
+
+    /// KV cells that it holds.
+    pub(super) fn cells(&self) -> u32 {
+        self.prefilled + self.said
+    }
+
+    /// A sequence is free for it.
+    pub(super) fn admit(&mut self, now: Duration) {
+        self.admitted = now;
+        self.read = now;
+        self.next = now + self.script.prefill_delay;
+    }
+
+    /// Computes a piece of the prompt, or says a word.
+    pub(super) fn step(&mut self, now: Duration) -> Step {
+        let total = count(self.prompt.len());
+        if self.prefilled < total || !self.begun {
+            return self.prefill(total, now);
+        }
+        if let Some(fault) = self.script.fault(Place::Token(self.said)) {
+            return Step::Fault(fault);
+        }
+        let Some(word) = self.words.get(self.said as usize) else {
+            return Step::Event(self.done(self.reason, now));
+        };
+        self.said += 1;
+        self.next = now + self.script.delay;
+        Step::Event(Event::Delta(Delta {
+            text: word.clone(),
+            tokens: self.said,
+        }))
+    }
+
+    fn prefill(&mut self, total: u32, now: Duration) -> Step {
+        let fault = self.script.fault(Place::Prefill);
+        if self.begun
+            && let Some(fault) = fault
+        {
+            return Step::Fault(fault);
+        }
+        self.begun = true;
+        if fault.is_none() {
+            self.prefilled = total.min(self.prefilled.saturating_add(self.batch));
+            self.read = now;
+            let read = self.prefilled == total;
+            self.next = now
+                + if read {
+                    self.script.delay
+                } else {
+                    self.script.prefill_delay
+                };
+        }
+        Step::Event(Event::Prefill {
+            done: self.prefilled,
+            total,
+        })
+    }
+
+    /// Its end, when the daemon asks for it.
+    pub(super) fn cancelled(&self, now: Duration) -> Event {
+        self.done(StopReason::Cancelled, now)
+    }
+
+    fn done(&self, reason: StopReason, now: Duration) -> Event {
+        let said = &self.tokens[..self.said as usize];
+        Event::Done(Box::new(Done {
+            reason,
+            prompt_tokens: count(self.prompt.len()),
+            cached_tokens: 0,
+            truncated: self.truncated,
+            tokens: self.said,
+            prefill_ns: nanos(self.read - self.admitted),
+            decode_ns: nanos(now - self.read),
+            queue_ns: nanos(self.admitted - self.received),
+            seed: self.seed,
+            all_tokens: [&self.prompt, said].concat(),
+        }))
+    }
+}
+
+/// Reads a prompt and its directives; returns it rendered, and the part that is echoed.
+fn read(prompt: Prompt, script: &mut Script, words: &Words) -> Result<(String, String), Failure> {
+    let mut take = |text: &str| script.take_from(text, Origin::Prompt).map_err(invalid);
+    match prompt {
+        Prompt::Text { text, .. } => {
+            let text = take(&text)?;
+            Ok((text.clone(), text))
+        }
+        Prompt::Tokens(tokens) => {
+            let text = take(&words.text(&tokens).map_err(outside_of_vocabulary)?)?;
+            Ok((text.clone(), text))
+        }
+        Prompt::Chat(mut template) => {
+            let mut said = String::new();
+            if let Some(last) = template
+                .messages
+                .iter_mut()
+                .rfind(|message| message.role == "user")
+            {
+                last.content = take(&last.content)?;
+                said.clone_from(&last.content);
+            }
+            if script.no_chat_template {
+                return Err(invalid("this model has no chat template"));
+            }
+            Ok((render(&template), said))
+        }
+    }
+}
+
+/// The chat template of the mock.
+pub(super) fn render(template: &Template) -> String {
+    let mut text = String::new();
+    for message in &template.messages {
+        text.push_str(&format!("{}: {}\n", message.role, message.content));
+    }
+    if template.thinking == Some(true) {
+        text.push_str("thinking\n");
+    }
+    if template.add_generation_prompt {
+        text.push_str("assistant:");
+    }
+    text
+}
+
+/// Makes a prompt fit, with at least one cell left for the answer; returns how many tokens were cut.
+fn fit(prompt: &mut Vec<i32>, context: u32, overflow: Overflow) -> Result<u32, Failure> {
+    let room = context as usize - 1;
+    let Some(excess) = prompt.len().checked_sub(room).filter(|excess| *excess > 0) else {
+        return Ok(0);
+    };
+    match overflow {
+        Overflow::Refuse => Err(Failure {
+            kind: FailureKind::ContextOverflow,
+            message: format!(
+                "the prompt has {} tokens, and the context of {context} takes {room}",
+                prompt.len()
+            ),
+        }),
+        Overflow::Truncate { keep } => {
+            let keep = room.min(keep as usize);
+            prompt.drain(keep..keep + excess);
+            Ok(count(excess))
+        }
+    }
+}
+
+fn numbers(last: u32) -> String {
+    (1..=last)
+        .map(|number| number.to_string())
+        .collect::<Vec<_>>()
+        .join(" ")
+}

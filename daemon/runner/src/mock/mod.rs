@@ -1,0 +1,69 @@
+//! A runner without an engine: deterministic, and able to misbehave on command.
+//!
+//! It speaks the same protocol as the engine, so everything above the runner can be tested without a model.
+//! It runs as a program ([`main`], `slm-mock-runner`) or, for tests with a paused clock, as a task of the caller's runtime
+//! (`supervisor::Spawner::mock`). Both drive the same state machine.
+//!
+//! # What it answers
+//!
+//! - A token is a word with the whitespace before it; whitespace after the last word is a token too. Ids are hashes, so they are the same everywhere.
+//! - A prompt that is a conversation is answered with the words of its last `user` message;
+//!   one that is text or tokens with all of its words, which shows what was rendered. Without words the answer is `ok`.
+//! - Words are sent one by one, to all active requests in turn. The answer ends with its last word
+//!   ([`StopReason::Stop`](crate::protocol::StopReason::Stop)), at a stop text, at `max_tokens` or at the end of the context.
+//! - A conversation is rendered as one line `role: content` per message; then `thinking` on its own line where that is asked for;
+//!   then `assistant:` where an answer is to follow.
+//! - The seed changes nothing; [`Done::seed`](crate::protocol::Done::seed) tells the one that was given, or 0.
+//! - The model has 64 MiB in memory and a trained context of 4096, unless it says otherwise.
+//!
+//! # Directives
+//!
+//! A directive is a word and its arguments. They stand, separated by `;`,
+//! - in a prompt (for a conversation: in its last `user` message) between `[[mock:` and `]]`; they count for this answer and are not part of it;
+//! - in the first 64 KiB of the weights file, in the same brackets; they count for loading, and for every answer;
+//! - in the environment variable `SLM_MOCK`, without brackets; they count for the process, its loading and every answer.
+//!
+//! One that is unknown or misplaced fails the call as [`Invalid`](crate::protocol::FailureKind::Invalid), so a misspelt test does not pass.
+//!
+//! | directive | where | what it does |
+//! |---|---|---|
+//! | `answer TEXT` | any | answers with this text |
+//! | `count N` | any | answers with the numbers from 1 to N |
+//! | `echo-prompt` | any | answers with the whole rendered prompt |
+//! | `delay-ms N` | any | waits before each token |
+//! | `prefill-delay-ms N` | any | waits before each piece of the prompt (of `batch` tokens) |
+//! | `say TEXT` | any | writes a line to standard error when the process, load or answer begins |
+//! | `load-delay-ms N` | weights, environment | waits before each quarter of the file |
+//! | `resident-bytes N`, `device-bytes N` | weights, environment | sizes to report |
+//! | `trained-context N` | weights, environment | trained context to report |
+//! | `no-chat-template` | weights, environment | has no chat template |
+//! | `hello-version N` | environment | introduces itself with this version |
+//! | a fault | any | see below |
+//!
+//! A fault is `FAULT-in-hello` (environment), `FAULT-in-load` (weights, environment), `FAULT-in-prefill`, or `FAULT-at-token N`
+//! (after N tokens were sent). Without a place, a prompt's fault is in its prefill, and any other in the load.
+//! In load and prefill it comes after a first sign of progress.
+//!
+//! | fault | what it does |
+//! |---|---|
+//! | `crash` | dies: of `abort`, or of what is given: `crash-in-load segv`, `kill`, `exit-0` to `exit-255` |
+//! | `fail` | fails the call: `internal`, or what is given: `invalid`, `context`, `unsupported`, `memory`, `busy`. Not in hello |
+//! | `stall` | the work stops for all, also for cancels; short questions, `Shutdown` and the end of the input still work |
+//! | `deaf` | stops working, reading and writing; ends by a signal only |
+//! | `freeze` | stops itself (SIGSTOP), so that only SIGKILL ends it; in a task the same as `deaf` |
+//! | `hang-up` | closes the socket and stays |
+//! | `garbage` | sends a frame that is no message |
+//! | `half-frame` | sends a part of a frame and leaves with exit code 0 |
+//! | `huge-frame` | announces a frame of 4 GiB |
+//! | `wrong-event` | sends an event that belongs to another call. Not in hello |
+//! | `wrong-id` | answers a request that nobody made. Not in hello |
+
+mod answer;
+mod machine;
+mod process;
+mod script;
+#[cfg(feature = "supervisor")]
+pub(crate) mod task;
+mod words;
+
+pub use process::main;

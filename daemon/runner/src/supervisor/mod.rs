@@ -1,0 +1,30 @@
+//! The daemon's side of the protocol: starts, feeds, watches and stops runner processes.
+//!
+//! ```text
+//! Spawner ──spawn──► Runner (handle) ──commands──► service (one task per runner) ◄──socket──► process
+//!                      └─generate──► Generation ◄──queue──┘       └── watches exit, progress and slow readers
+//! ```
+//!
+//! - Processes are started by one thread that never ends ([`Spawner`]).
+//! - One task per runner owns its socket, its process and the table of open requests; everybody else holds a [`Runner`].
+//! - Each request has a bounded queue, so a reader that sleeps costs only itself ([`Generation`]).
+//! - A runner is hostile code: what it sends is bounded and checked, and the first breach of the protocol ends it.
+//! - Whatever happens, each call ends: with its answer, or with an [`Error`] that says what became of the runner.
+//! - Every process is reaped, and [`Spawner::drained`] waits for that.
+
+mod body;
+pub(crate) mod codec;
+mod error;
+mod outbox;
+mod program;
+mod queue;
+mod runner;
+mod service;
+mod spawner;
+mod stderr;
+mod table;
+
+pub use error::{Cause, Error, Exit, Violation};
+pub use program::{Files, Options, Program};
+pub use runner::{Generation, Runner, Step};
+pub use spawner::Spawner;

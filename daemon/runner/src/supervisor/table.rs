@@ -1,0 +1,276 @@
+//! The open requests of one runner, and what they say about its health.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    error::{Error, Violation},
+    program::Options,
+    queue::Sender,
+};
+use crate::protocol::{Call, Event, FailureKind, Reply};
+
+/// Most requests that may be open on one runner; far above what a scheduler sends, and a bound on what a lost one costs.
+const MAX_OPEN: usize = 1024;
+
+/// Kinds of calls that have an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Load,
+    Generate,
+    Tokenize,
+    Detokenize,
+    Template,
+    Stats,
+}
+
+impl Kind {
+    /// The kind of this call.
+    ///
+    /// # Panics
+    /// For a call that has no answer, which no handle sends.
+    pub(super) fn of(call: &Call) -> Self {
+        match call {
+            Call::Load(_) => Self::Load,
+            Call::Generate(_) => Self::Generate,
+            Call::Tokenize(_) => Self::Tokenize,
+            Call::Detokenize(_) => Self::Detokenize,
+            Call::Template(_) => Self::Template,
+            Call::Stats => Self::Stats,
+            Call::Cancel { .. } | Call::Shutdown => {
+                unreachable!("no handle waits for the answer to {call:?}")
+            }
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Generate => "generate",
+            Self::Tokenize => "tokenize",
+            Self::Detokenize => "detokenize",
+            Self::Template => "template",
+            Self::Stats => "stats",
+        }
+    }
+
+    /// Whether this event belongs to the answer of such a call.
+    fn allows(self, event: &Event) -> bool {
+        match event {
+            Event::Loading { .. } | Event::Loaded(_) => self == Self::Load,
+            Event::Prefill { .. } | Event::Delta(_) | Event::Done(_) => self == Self::Generate,
+            Event::Tokens(_) => self == Self::Tokenize,
+            Event::Text(_) => self == Self::Detokenize,
+            Event::Prompt(_) => self == Self::Template,
+            Event::Stats(_) => self == Self::Stats,
+            Event::Failed(_) => true,
+        }
+    }
+
+    /// Which clock its events wind.
+    fn work(self) -> Work {
+        match self {
+            Self::Load => Work::Load,
+            Self::Generate => Work::Generate,
+            Self::Tokenize | Self::Detokenize | Self::Template | Self::Stats => Work::Short,
+        }
+    }
+}
+
+/// What a runner is busy with.
+///
+/// Each has its own clock, because a runner whose work loop is dead may well answer short questions:
+/// only tokens prove that tokens are made.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Load,
+    Generate,
+    Short,
+}
+
+/// How many such requests are open, and when the last sign of life was.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    open: usize,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Pending {
+    kind: Kind,
+    queue: Sender,
+    cancelled: bool,
+}
+
+/// All open requests of one runner.
+#[derive(Debug)]
+pub(super) struct Table {
+    options: Options,
+    open: HashMap<u64, Pending>,
+    clocks: [Clock; 3],
+}
+
+impl Table {
+    /// An empty table.
+    pub(super) fn new(options: Options, now: Instant) -> Self {
+        Self {
+            options,
+            open: HashMap::new(),
+            clocks: [Clock {
+                open: 0,
+                since: now,
+            }; 3],
+        }
+    }
+
+    /// Takes a request in, if it is to be sent: its reader still waits, and there is room.
+    pub(super) fn admit(&mut self, id: u64, kind: Kind, queue: Sender, now: Instant) -> bool {
+        if queue.wants_cancel() {
+            return false;
+        }
+        if self.open.len() >= MAX_OPEN {
+            let message = format!("this model has {MAX_OPEN} open requests; try again later");
+            queue.end(Err(Error::refused(FailureKind::Busy, message)));
+            return false;
+        }
+        let clock = &mut self.clocks[kind.work() as usize];
+        if clock.open == 0 {
+            clock.since = now;
+        }
+        clock.open += 1;
+        self.open.insert(
+            id,
+            Pending {
+                kind,
+                queue,
+                cancelled: false,
+            },
+        );
+        true
+    }
+
+    /// Hands an event to its reader.
+    pub(super) fn reply(
+        &mut self,
+        Reply { id, event }: Reply,
+        now: Instant,
+    ) -> Result<(), Violation> {
+        let pending = self.open.get(&id).ok_or(Violation::NotOpen(id))?;
+        let kind = pending.kind;
+        if !kind.allows(&event) {
+            return Err(Violation::OutOfPlace {
+                event: name(&event),
+                call: kind.name(),
+            });
+        }
+        self.clocks[kind.work() as usize].since = now;
+        if !event.is_terminal() {
+            pending.queue.push(event, now);
+            return Ok(());
+        }
+        pending.queue.end(match event {
+            Event::Failed(failure) => Err(Error::Failed(failure)),
+            event => Ok(event),
+        });
+        self.open.remove(&id);
+        self.clocks[kind.work() as usize].open -= 1;
+        if kind == Kind::Load {
+            // What waited for the load starts to wait for itself.
+            self.clocks.iter_mut().for_each(|clock| clock.since = now);
+        }
+        Ok(())
+    }
+
+    /// Answers whose readers cancelled, left or sleep; each is named once, and is to be cancelled in the runner.
+    ///
+    /// Only generating is cancelled: the others are short, or of use to the next caller.
+    pub(super) fn cancels(&mut self, now: Instant) -> Vec<u64> {
+        let patience = self.options.patience;
+        let mut ids = Vec::new();
+        for (&id, pending) in self
+            .open
+            .iter_mut()
+            .filter(|(_, pending)| pending.kind == Kind::Generate && !pending.cancelled)
+        {
+            if let Some(behind) = pending.queue.behind()
+                && (behind.is_beyond_measure() || now >= behind.since + patience)
+            {
+                let seconds = (now - behind.since).as_secs();
+                pending.queue.end(Err(Error::Slow {
+                    seconds,
+                    unread: behind.unread,
+                }));
+            } else if !pending.queue.wants_cancel() {
+                continue;
+            }
+            pending.cancelled = true;
+            ids.push(id);
+        }
+        ids
+    }
+
+    /// When [`Table::cancels`] or [`Table::stalled`] may next have something to say, if nothing comes before.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let sleepers = self
+            .open
+            .values()
+            .filter(|pending| !pending.cancelled)
+            .filter_map(|pending| {
+                let behind = pending.queue.behind()?;
+                Some(if behind.is_beyond_measure() {
+                    behind.since
+                } else {
+                    behind.since + self.options.patience
+                })
+            });
+        sleepers
+            .chain(self.silences().map(|(since, limit)| since + limit))
+            .min()
+    }
+
+    /// How long the runner showed no progress, if that is too long.
+    pub(super) fn stalled(&self, now: Instant) -> Option<Duration> {
+        self.silences()
+            .find(|&(since, limit)| now >= since + limit)
+            .map(|(since, _)| now - since)
+    }
+
+    /// Ends all open requests with this error.
+    pub(super) fn fail_all(&mut self, error: &Error) {
+        for (_, pending) in self.open.drain() {
+            pending.queue.end(Err(error.clone()));
+        }
+        self.clocks.iter_mut().for_each(|clock| clock.open = 0);
+    }
+
+    /// The clocks that run, each with its limit. While a model loads, nothing else is expected of the runner.
+    fn silences(&self) -> impl Iterator<Item = (Instant, Duration)> {
+        let [load, generate, short] = self.clocks;
+        let loading = load.open > 0;
+        let running = [
+            (load, self.options.load_silence, true),
+            (generate, self.options.silence, !loading),
+            (short, self.options.silence, !loading),
+        ];
+        running
+            .into_iter()
+            .filter(|(clock, _, counts)| *counts && clock.open > 0)
+            .map(|(clock, limit, _)| (clock.since, limit))
+    }
+}
+
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::Loading { .. } => "loading",
+        Event::Prefill { .. } => "prefill",
+        Event::Delta(_) => "delta",
+        Event::Loaded(_) => "loaded",
+        Event::Done(_) => "done",
+        Event::Tokens(_) => "tokens",
+        Event::Text(_) => "text",
+        Event::Prompt(_) => "prompt",
+        Event::Stats(_) => "stats",
+        Event::Failed(_) => "failed",
+    }
+}
