@@ -40,7 +40,6 @@ missing_packages() {
     have cmake || printf ' cmake'
     have g++ || printf ' g++'
     have make || printf ' make'
-    have git || printf ' git'
     have_libclang || printf ' libclang-dev'
     # The built-in catalog takes its first model from a package index, with that index's own client.
     python3 -m pip --version >/dev/null 2>&1 || printf ' python3-pip'
@@ -90,7 +89,7 @@ install_rustup() {
     say "rust: installing rustup for this user"
     script=$(mktemp)
     fetch_rustup "$script" || fail "rustup could not be fetched; install Rust from https://rustup.rs and run this again"
-    sh "$script" -y --quiet --no-modify-path --profile minimal --default-toolchain none ||
+    sh "$script" -y --quiet --no-modify-path --profile minimal --default-toolchain none >/dev/null ||
         fail "rustup could not be installed"
     rm -f "$script"
     # shellcheck source=/dev/null

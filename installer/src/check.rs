@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::workspace::Workspace;
-use crate::{deny, links, process, say};
+use crate::{deny, process, say};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let chosen = |stage: &Stage| options.stages.is_empty() || options.stages.contains(stage);
     let started = Instant::now();
     let mut passed = Vec::new();
-    links::clear(&workspace.release())?;
     for stage in Stage::ALL.into_iter().filter(chosen) {
         say::title(stage.name());
         let began = Instant::now();

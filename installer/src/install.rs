@@ -42,7 +42,7 @@ impl Options {
 /// # Errors
 /// The build failed, or the prefix cannot be written to.
 pub(crate) fn install(workspace: &Workspace, options: &Options) -> Result<()> {
-    workspace.build_products()?;
+    workspace.build(&["cli", "daemon", "engine"])?;
     let release = workspace.release();
     let prefix = options.prefix()?;
     let libraries = install_libraries(&release.join("slm-lib"), &library_folder(&prefix))?;

@@ -9,7 +9,6 @@ mod deny;
 mod environment;
 mod files;
 mod install;
-mod links;
 mod machine;
 mod parity;
 mod peer;

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::peer::Peer;
+use crate::process;
 use crate::workspace::Workspace;
-use crate::{links, process};
 
 /// What to compare on.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,6 @@ pub(crate) struct Options {
 /// llama.cpp's programs are missing, or the texts part by more than rounding.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let peer = Peer::find()?;
-    links::clear(&workspace.release())?;
     let mut example = workspace.cargo(&[
         "run",
         "--release",

@@ -48,22 +48,13 @@ impl Workspace {
         command
     }
 
-    /// Builds the three executables, in release, exactly as locked.
+    /// Builds the executables of some packages, in release, exactly as locked.
     ///
     /// # Errors
     /// The build failed.
-    pub(crate) fn build_products(&self) -> Result<()> {
-        crate::links::clear(&self.release())?;
-        process::run(&mut self.cargo(&[
-            "build",
-            "--release",
-            "--locked",
-            "-p",
-            "cli",
-            "-p",
-            "daemon",
-            "-p",
-            "engine",
-        ]))
+    pub(crate) fn build(&self, packages: &[&str]) -> Result<()> {
+        let mut build = self.cargo(&["build", "--release", "--locked", "--bins"]);
+        build.args(packages.iter().flat_map(|package| ["--package", package]));
+        process::run(&mut build)
     }
 }

@@ -3,6 +3,7 @@
 //! Everything is measured several times; where two servers are compared they run side by side on one machine in one run,
 //! and take turns, so that whatever else the machine does meets both alike.
 
+mod overhead;
 mod report;
 mod server;
 mod site;
@@ -43,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         "fewer than 5 runs give no median worth writing down"
     );
     let peer = Peer::find()?;
-    workspace.build_products()?;
+    workspace.build(&["cli", "daemon", "engine", "runner"])?;
     let machine = Machine::look(workspace)?;
     let site = site::Site::make(workspace, &options.model)
         .context("cannot set up a store to measure in")?;
@@ -53,7 +54,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     say::title("side by side");
     let versus = versus::measure(&site, &peer, options.runs)?;
 
-    let report = report::text(&machine, options, &start, &versus);
+    say::title("overhead");
+    let request = overhead::measure(&site, options.runs)?;
+
+    let report = report::text(&machine, options, &start, &versus, &request);
     say::line(&report);
     if !options.print {
         let page = workspace.root().join("docs/benchmarks.md");

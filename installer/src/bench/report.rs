@@ -2,11 +2,18 @@
 
 use super::Options;
 use super::start::Start;
+use super::statistics::Samples;
 use super::versus::Versus;
 use crate::machine::Machine;
 
 /// The text that stands between the markers of the page.
-pub(super) fn text(machine: &Machine, options: &Options, start: &Start, versus: &Versus) -> String {
+pub(super) fn text(
+    machine: &Machine,
+    options: &Options,
+    start: &Start,
+    versus: &Versus,
+    request: &Samples,
+) -> String {
     let cold = if start.cache_emptied {
         "no daemon, page cache emptied"
     } else {
@@ -25,6 +32,7 @@ Each cell is a median of {runs} runs (smallest to largest).
 | `slm run {model}` to the first text, {cold}, s | {cold_s} | | |
 | `slm run {model}` to the first text, model loaded, s | {warm_s} | | |
 | idle daemon, resident, MiB | {idle} | | |
+| one request through the daemon, mock runner, ms | {request} | | |
 
 Of {compared} answers, {same} were the same text on both servers.
 ",
@@ -48,6 +56,7 @@ Of {compared} answers, {same} were the same text on both servers.
         cold_s = start.cold.spread(2),
         warm_s = start.warm.spread(2),
         idle = start.idle_mib.spread(1),
+        request = request.spread(2),
         compared = versus.stream.slm.count(),
         same = versus.same_text,
     )

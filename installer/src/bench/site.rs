@@ -44,14 +44,14 @@ impl Site {
         &self.model
     }
 
-    /// The store.
-    pub(super) fn home(&self) -> &Path {
-        self.home.path()
-    }
-
     /// The client, pointed at this store and its port.
     pub(super) fn slm(&self) -> Command {
         self.program("slm")
+    }
+
+    /// The folder that the client and the daemon of this site keep everything in.
+    pub(super) fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// A running daemon with nothing loaded.
@@ -60,6 +60,16 @@ impl Site {
     /// It does not start.
     pub(super) fn daemon(&self) -> Result<Server> {
         Server::start(&mut self.program("slmd"), self.port, "/api/version")
+    }
+
+    /// A running daemon whose runners compute nothing.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(super) fn daemon_with_mock(&self) -> Result<Server> {
+        let mut command = self.program("slmd");
+        command.env("SLM_RUNNER", self.executables.join("slm-mock-runner"));
+        Server::start(&mut command, self.port, "/api/version")
     }
 
     /// The file with the model's weights, which llama.cpp can read too.
@@ -86,9 +96,11 @@ impl Site {
 
     fn program(&self, name: &str) -> Command {
         let mut command = process::command(self.executables.join(name));
+        // The client finds the daemon by its home, other programs by its port.
         command
             .env("SLM_HOME", self.home.path())
-            .env("SLM_HOST", format!("127.0.0.1:{}", self.port));
+            .env("SLM_PORT", self.port.to_string())
+            .env_remove("SLM_HOST");
         command
     }
 }

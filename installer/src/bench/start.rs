@@ -90,7 +90,7 @@ fn first_text(site: &Site) -> Result<Duration> {
 
 /// Ends the daemon that `slm run` started; its process id is in the lock file of the store.
 fn stop_daemon(site: &Site) -> Result<()> {
-    let lock = site.home().join("run/slmd.lock");
+    let lock = site.home().join("run/lock");
     let text = files::read(&lock)?;
     let process = text
         .trim()
