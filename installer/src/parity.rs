@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// A GGUF file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(value_name = "FILE")]
     model: PathBuf,
 }
 
@@ -25,20 +25,20 @@ pub(crate) struct Options {
 /// llama.cpp's programs are missing, or the texts part by more than rounding.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let peer = Peer::find()?;
+    // The example starts the program that is built beside it.
+    workspace.build(&["engine"])?;
     let mut example = workspace.cargo(&[
         "run",
         "--release",
         "--locked",
-        "-p",
+        "--package",
         "engine",
         "--example",
         "parity",
         "--",
-        "--model",
     ]);
     example
         .arg(std::path::absolute(&options.model)?)
-        .arg("--peer")
         .arg(peer.program("llama-completion"));
     process::run(&mut example)
 }

@@ -10,5 +10,7 @@ use crate::workspace::Workspace;
 /// # Errors
 /// A migration does not run, or a query does not fit the tables.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    process::run(&mut process::command(workspace.root().join("registry/prepare-queries.sh")))
+    process::run(&mut process::command(
+        workspace.root().join("registry/prepare-queries.sh"),
+    ))
 }
