@@ -23,8 +23,12 @@ impl Digest {
     /// # Errors
     /// When the text is anything else.
     pub fn parse(text: &str) -> Result<Self, DigestError> {
-        let hex = text.strip_prefix("sha256:").or_else(|| text.strip_prefix("sha256-"));
-        hex.and_then(decode).map(Self).ok_or_else(|| DigestError { text: text.chars().take(120).collect() })
+        let hex = text
+            .strip_prefix("sha256:")
+            .or_else(|| text.strip_prefix("sha256-"));
+        hex.and_then(decode).map(Self).ok_or_else(|| DigestError {
+            text: text.chars().take(120).collect(),
+        })
     }
 
     /// The digest of bytes that are at hand.
@@ -49,7 +53,10 @@ impl Digest {
 
     /// The digest that a blob's file name states; `None` for any other file.
     pub(crate) fn from_file_name(name: &str) -> Option<Self> {
-        name.strip_prefix("sha256-").filter(|hex| !hex.bytes().any(|b| b.is_ascii_uppercase())).and_then(decode).map(Self)
+        name.strip_prefix("sha256-")
+            .filter(|hex| !hex.bytes().any(|b| b.is_ascii_uppercase()))
+            .and_then(decode)
+            .map(Self)
     }
 }
 
@@ -135,7 +142,11 @@ mod tests {
     #[test]
     fn both_spellings_and_cases_are_read() {
         let expected = Digest::of(b"");
-        for text in [format!("sha256:{EMPTY}"), format!("sha256-{EMPTY}"), format!("sha256:{}", EMPTY.to_uppercase())] {
+        for text in [
+            format!("sha256:{EMPTY}"),
+            format!("sha256-{EMPTY}"),
+            format!("sha256:{}", EMPTY.to_uppercase()),
+        ] {
             assert_eq!(Digest::parse(&text), Ok(expected));
         }
         assert_eq!(expected.to_string(), format!("sha256:{EMPTY}"));
@@ -149,21 +160,54 @@ mod tests {
         let long = format!("sha256:{EMPTY}0");
         let path = format!("sha256:../../{}", &EMPTY[6..]);
         for text in [
-            "", "sha256", "sha256:", "sha256-", EMPTY, &long, &path, &format!("sha256:{short}"), &format!("sha256:{short}g"),
-            &format!("sha256:{short}/"), &format!("sha256:{short}\0"), &format!("sha256/{EMPTY}"), &format!("SHA256:{EMPTY}"),
-            &format!("sha512:{EMPTY}"), &format!(" sha256:{EMPTY}"), &format!("sha256:{EMPTY}\n"), &format!("sha256:{EMPTY}-partial"),
-            &format!("sha256::{short}"), &format!("sha256:+{short}"), &format!("sha256:{}é", &EMPTY[..62]), "sha256:../../../../etc/passwd",
-            "sha256-..", "..", "/etc/passwd", &format!("md5:{}", &EMPTY[..32]), &format!("sha256:０{short}"),
+            "",
+            "sha256",
+            "sha256:",
+            "sha256-",
+            EMPTY,
+            &long,
+            &path,
+            &format!("sha256:{short}"),
+            &format!("sha256:{short}g"),
+            &format!("sha256:{short}/"),
+            &format!("sha256:{short}\0"),
+            &format!("sha256/{EMPTY}"),
+            &format!("SHA256:{EMPTY}"),
+            &format!("sha512:{EMPTY}"),
+            &format!(" sha256:{EMPTY}"),
+            &format!("sha256:{EMPTY}\n"),
+            &format!("sha256:{EMPTY}-partial"),
+            &format!("sha256::{short}"),
+            &format!("sha256:+{short}"),
+            &format!("sha256:{}é", &EMPTY[..62]),
+            "sha256:../../../../etc/passwd",
+            "sha256-..",
+            "..",
+            "/etc/passwd",
+            &format!("md5:{}", &EMPTY[..32]),
+            &format!("sha256:０{short}"),
         ] {
-            assert!(Digest::parse(text).is_err(), "{text:?} was taken as a digest");
+            assert!(
+                Digest::parse(text).is_err(),
+                "{text:?} was taken as a digest"
+            );
         }
     }
 
     #[test]
     fn file_names_have_one_spelling() {
-        assert_eq!(Digest::from_file_name(&format!("sha256-{EMPTY}")), Some(Digest::of(b"")));
-        assert_eq!(Digest::from_file_name(&format!("sha256-{}", EMPTY.to_uppercase())), None);
-        assert_eq!(Digest::from_file_name(&format!("sha256-{EMPTY}-partial")), None);
+        assert_eq!(
+            Digest::from_file_name(&format!("sha256-{EMPTY}")),
+            Some(Digest::of(b""))
+        );
+        assert_eq!(
+            Digest::from_file_name(&format!("sha256-{}", EMPTY.to_uppercase())),
+            None
+        );
+        assert_eq!(
+            Digest::from_file_name(&format!("sha256-{EMPTY}-partial")),
+            None
+        );
     }
 
     proptest! {

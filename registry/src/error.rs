@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{Digest, ModelName, digest::DigestError, manifest::ManifestError, name::NameError, relpath::RelPathError};
+use crate::{
+    Digest, ModelName, digest::DigestError, manifest::ManifestError, name::NameError,
+    relpath::RelPathError,
+};
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -31,6 +34,22 @@ pub enum Error {
     BlobNotFound {
         /// The blob.
         digest: Digest,
+    },
+    /// A blob that a recipe names is not what its name says. It was moved aside.
+    #[error("blob {digest} {found}; send it again")]
+    DamagedBlob {
+        /// The blob.
+        digest: Digest,
+        /// What is wrong with it.
+        found: Damage,
+    },
+    /// A blob that a recipe takes for a GGUF file is none that can be used.
+    #[error("blob {digest} is not a usable GGUF file: {reason}")]
+    NotGguf {
+        /// The blob.
+        digest: Digest,
+        /// What the strict reader says.
+        reason: String,
     },
     /// Bytes that came in are not those that were announced.
     #[error("digest mismatch, expected \"{expected}\", got \"{found}\"")]
@@ -209,15 +228,20 @@ impl std::fmt::Display for Damage {
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    pid.map(|pid| format!(" (process {pid})"))
+        .unwrap_or_default()
 }
 
 impl Error {
     /// What helps, as a sentence for the line `hint:`; `None` where the message says it all.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoSpace { .. } => Some("free some space, then try again; nothing half-written was left behind"),
-            Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => Some("the transfer or its source is damaged; try again"),
+            Self::NoSpace { .. } => {
+                Some("free some space, then try again; nothing half-written was left behind")
+            }
+            Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => {
+                Some("the transfer or its source is damaged; try again")
+            }
             _ => None,
         }
     }

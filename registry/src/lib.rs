@@ -4,13 +4,15 @@
 //! [`Registry`] is the only door: it opens the folder, and every operation on models is one of its methods.
 //!
 //! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`]), then the disk
-//! ([`store`], and the index inside the crate), then the operations, then where models come from.
+//! (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from.
 //! Nothing here knows HTTP serving, runners, terminals or environment variables.
 
 pub mod config;
 pub mod digest;
 pub mod error;
+mod fs;
 pub mod gguf;
+mod index;
 pub mod manifest;
 pub mod model;
 pub mod name;
@@ -19,6 +21,7 @@ pub mod progress;
 pub mod relpath;
 
 mod registry;
+mod store;
 
 pub use digest::Digest;
 pub use error::{Damage, Error, Result};
@@ -26,6 +29,8 @@ pub use model::{Capability, Details, Model, ModelEntry, OpenBlob, Ready, Shown};
 pub use name::ModelName;
 pub use progress::{Progress, Reporter};
 pub use registry::{
-    Base, BlobSource, Create, GcReport, ModelRef, Options, Put, Registry, Rebuilt, VerifyOptions, VerifyReport,
+    Base, Create, DamagedBlob, DamagedModel, GcReport, ModelRef, Options, Put, Rebuilt, Registry,
+    VerifyOptions, VerifyReport,
 };
 pub use relpath::RelPath;
+pub use store::{Step, StepHook};

@@ -61,17 +61,26 @@ impl LayerKind {
 
     /// The kind that a media type stands for.
     pub fn of(media_type: &str) -> Self {
-        Self::NAMED.into_iter().find(|(_, text)| *text == media_type).map_or(Self::Other, |(kind, _)| kind)
+        Self::NAMED
+            .into_iter()
+            .find(|(_, text)| *text == media_type)
+            .map_or(Self::Other, |(kind, _)| kind)
     }
 
     /// The media type of layers of this kind; `None` for [`LayerKind::Other`].
     pub fn media_type(self) -> Option<&'static str> {
-        Self::NAMED.into_iter().find(|(kind, _)| *kind == self).map(|(_, text)| text)
+        Self::NAMED
+            .into_iter()
+            .find(|(kind, _)| *kind == self)
+            .map(|(_, text)| text)
     }
 
     /// True for the kinds whose blob is a GGUF file.
     pub fn is_gguf(self) -> bool {
-        matches!(self, Self::Model | Self::Adapter | Self::Projector | Self::Draft)
+        matches!(
+            self,
+            Self::Model | Self::Adapter | Self::Projector | Self::Draft
+        )
     }
 }
 
@@ -96,8 +105,17 @@ pub struct Layer {
 impl Layer {
     /// A layer of a kind that has a media type of its own.
     pub(crate) fn new(kind: LayerKind, digest: Digest, size: u64) -> Self {
-        let media_type = kind.media_type().expect("only layers that we understand are written").to_owned();
-        Self { media_type, digest, size, from: None, name: None }
+        let media_type = kind
+            .media_type()
+            .expect("only layers that we understand are written")
+            .to_owned();
+        Self {
+            media_type,
+            digest,
+            size,
+            from: None,
+            name: None,
+        }
     }
 
     /// What the layer is.
@@ -161,7 +179,12 @@ pub enum ManifestError {
 impl Manifest {
     /// A manifest of ours.
     pub(crate) fn new(config: Layer, layers: Vec<Layer>) -> Self {
-        Self { schema_version: 2, media_type: Some(MANIFEST_TYPE.into()), config, layers }
+        Self {
+            schema_version: 2,
+            media_type: Some(MANIFEST_TYPE.into()),
+            config,
+            layers,
+        }
     }
 
     /// Reads a manifest and checks all that can be checked without its blobs.
@@ -209,15 +232,24 @@ impl Manifest {
     /// Sum of the sizes of all distinct blobs, in bytes.
     pub fn size(&self) -> u64 {
         let mut seen = std::collections::HashSet::new();
-        self.blobs().filter(|layer| seen.insert(layer.digest)).map(|layer| layer.size).fold(0, u64::saturating_add)
+        self.blobs()
+            .filter(|layer| seen.insert(layer.digest))
+            .map(|layer| layer.size)
+            .fold(0, u64::saturating_add)
     }
 
     fn check(&self) -> Result<(), ManifestError> {
         if self.schema_version != 2 {
             return Err(ManifestError::Schema(self.schema_version));
         }
-        if let Some(media_type) = self.media_type.as_deref().filter(|text| *text != MANIFEST_TYPE) {
-            return Err(ManifestError::MediaType(media_type.chars().take(120).collect()));
+        if let Some(media_type) = self
+            .media_type
+            .as_deref()
+            .filter(|text| *text != MANIFEST_TYPE)
+        {
+            return Err(ManifestError::MediaType(
+                media_type.chars().take(120).collect(),
+            ));
         }
         if self.layers.is_empty() {
             return Err(ManifestError::Empty);
@@ -228,14 +260,20 @@ impl Manifest {
         let mut sizes = std::collections::HashMap::new();
         for layer in &self.layers {
             if layer.size > BLOB_MAX {
-                return Err(ManifestError::Size { digest: layer.digest, size: layer.size });
+                return Err(ManifestError::Size {
+                    digest: layer.digest,
+                    size: layer.size,
+                });
             }
             if *sizes.entry(layer.digest).or_insert(layer.size) != layer.size {
                 return Err(ManifestError::Contradiction(layer.digest));
             }
         }
         if self.config.size > crate::config::CONFIG_MAX {
-            return Err(ManifestError::Size { digest: self.config.digest, size: self.config.size });
+            return Err(ManifestError::Size {
+                digest: self.config.digest,
+                size: self.config.size,
+            });
         }
         if sizes.contains_key(&self.config.digest) {
             return Err(ManifestError::Contradiction(self.config.digest));

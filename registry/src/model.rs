@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Digest, ModelName, gguf,
+    Digest, ModelName,
     config::Config,
+    gguf,
     manifest::{Layer, LayerKind, Manifest},
 };
 
@@ -83,7 +84,9 @@ impl Capability {
 
     /// The capability with this word; `None` for a word that is not known here.
     pub fn find(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|capability| capability.as_str() == word)
+        Self::ALL
+            .into_iter()
+            .find(|capability| capability.as_str() == word)
     }
 }
 

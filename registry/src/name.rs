@@ -49,16 +49,26 @@ impl ModelName {
     /// # Errors
     /// When a part is empty, too long, or has a character or a form that a name may not have.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        Self::split(text).map_err(|reason| NameError { text: text.chars().take(120).collect(), reason })
+        Self::split(text).map_err(|reason| NameError {
+            text: text.chars().take(120).collect(),
+            reason,
+        })
     }
 
     /// A name from the four parts of a path below `manifests/`, with nothing filled in.
     ///
     /// # Errors
     /// As [`ModelName::parse`].
-    pub fn from_parts(host: &str, namespace: &str, model: &str, tag: &str) -> Result<Self, NameError> {
-        Self::checked(host, namespace, model, tag)
-            .map_err(|reason| NameError { text: format!("{host}/{namespace}/{model}:{tag}"), reason })
+    pub fn from_parts(
+        host: &str,
+        namespace: &str,
+        model: &str,
+        tag: &str,
+    ) -> Result<Self, NameError> {
+        Self::checked(host, namespace, model, tag).map_err(|reason| NameError {
+            text: format!("{host}/{namespace}/{model}:{tag}"),
+            reason,
+        })
     }
 
     /// The registry the name belongs to.
@@ -83,12 +93,18 @@ impl ModelName {
 
     /// `host/namespace/model:tag` with nothing left out.
     pub fn full(&self) -> String {
-        format!("{}/{}/{}:{}", self.host, self.namespace, self.model, self.tag)
+        format!(
+            "{}/{}/{}:{}",
+            self.host, self.namespace, self.model, self.tag
+        )
     }
 
     /// True when both names mean the same model, which is a question without upper and lower case.
     pub fn same_as(&self, other: &Self) -> bool {
-        self.parts().iter().zip(other.parts()).all(|(mine, theirs)| mine.eq_ignore_ascii_case(theirs))
+        self.parts()
+            .iter()
+            .zip(other.parts())
+            .all(|(mine, theirs)| mine.eq_ignore_ascii_case(theirs))
     }
 
     /// The four parts in the order of the path.
@@ -124,7 +140,12 @@ impl ModelName {
         check_part("namespace", namespace, PART_MAX, "-_")?;
         check_part("model", model, PART_MAX, "-_.")?;
         check_part("tag", tag, PART_MAX, "-_.")?;
-        Ok(Self { host: host.into(), namespace: namespace.into(), model: model.into(), tag: tag.into() })
+        Ok(Self {
+            host: host.into(),
+            namespace: namespace.into(),
+            model: model.into(),
+            tag: tag.into(),
+        })
     }
 }
 
@@ -134,12 +155,18 @@ fn check_part(what: &str, text: &str, longest: usize, marks: &str) -> Result<(),
         return Err(format!("its {what} is empty"));
     }
     if text.len() > longest {
-        return Err(format!("its {what} has {} bytes, at most {longest} are allowed", text.len()));
+        return Err(format!(
+            "its {what} has {} bytes, at most {longest} are allowed",
+            text.len()
+        ));
     }
     for (index, character) in text.chars().enumerate() {
         let plain = character.is_ascii_alphanumeric() || character == '_';
         if !plain && (index == 0 || !marks.contains(character)) {
-            return Err(format!("its {what} may not {} {character:?}", if index == 0 { "start with" } else { "contain" }));
+            return Err(format!(
+                "its {what} may not {} {character:?}",
+                if index == 0 { "start with" } else { "contain" }
+            ));
         }
     }
     if text.contains("..") {
@@ -202,9 +229,15 @@ mod tests {
     #[test]
     fn missing_parts_take_their_defaults() {
         assert_eq!(full("smollm2"), "registry.ollama.ai/library/smollm2:latest");
-        assert_eq!(full("smollm2:135m"), "registry.ollama.ai/library/smollm2:135m");
+        assert_eq!(
+            full("smollm2:135m"),
+            "registry.ollama.ai/library/smollm2:135m"
+        );
         assert_eq!(full("me/mine"), "registry.ollama.ai/me/mine:latest");
-        assert_eq!(full("localhost:5000/me/mine:v1.2"), "localhost:5000/me/mine:v1.2");
+        assert_eq!(
+            full("localhost:5000/me/mine:v1.2"),
+            "localhost:5000/me/mine:v1.2"
+        );
         assert_eq!(full("https://hf.co/me/mine"), "hf.co/me/mine:latest");
         assert_eq!(full("_why/_the/_lucky:_stiff"), "_why/_the/_lucky:_stiff");
     }
@@ -216,7 +249,10 @@ mod tests {
             ("registry.ollama.ai/me/phi4", "me/phi4:latest"),
             ("hf.co/library/phi4:q4", "hf.co/library/phi4:q4"),
         ] {
-            assert_eq!(ModelName::parse(text).expect("a good name").to_string(), short);
+            assert_eq!(
+                ModelName::parse(text).expect("a good name").to_string(),
+                short
+            );
         }
     }
 
@@ -233,20 +269,81 @@ mod tests {
     #[test]
     fn hostile_names_are_refused() {
         for text in [
-            "", ":", "/", "//", "@", "^", "m@sha256:00", "mm:", ":tag", "/nn/mm", "hh//", "hh//mm", "a/b/c/d", "..", "../x", "x/..",
-            "x/../y", "h/n/..", "m:..", "a..b", "m:a..b", "-m", ".m", "m:-t", "m:.t", "x.y/m", "host/name:space/model:tag", "a\\b",
-            "C:/n/m", "c:x/n/m", "C:\\x", "\\\\server\\share", "m:t:u", "con", "CON", "nul.txt", "m:aux", "prn/m", "com1", "lpt9.x", "m.",
-            "m ", " m", "m:t.", "h./n/m", "m\0", "m\n", "é", "m:ü", "ｍ", "m\u{200d}", "http://", "https:///n/m", "ftp://h/n/m",
-            "file:///etc/passwd", "~/m", "%2e%2e/m", "m?x", "m#x", "$(m)",
+            "",
+            ":",
+            "/",
+            "//",
+            "@",
+            "^",
+            "m@sha256:00",
+            "mm:",
+            ":tag",
+            "/nn/mm",
+            "hh//",
+            "hh//mm",
+            "a/b/c/d",
+            "..",
+            "../x",
+            "x/..",
+            "x/../y",
+            "h/n/..",
+            "m:..",
+            "a..b",
+            "m:a..b",
+            "-m",
+            ".m",
+            "m:-t",
+            "m:.t",
+            "x.y/m",
+            "host/name:space/model:tag",
+            "a\\b",
+            "C:/n/m",
+            "c:x/n/m",
+            "C:\\x",
+            "\\\\server\\share",
+            "m:t:u",
+            "con",
+            "CON",
+            "nul.txt",
+            "m:aux",
+            "prn/m",
+            "com1",
+            "lpt9.x",
+            "m.",
+            "m ",
+            " m",
+            "m:t.",
+            "h./n/m",
+            "m\0",
+            "m\n",
+            "é",
+            "m:ü",
+            "ｍ",
+            "m\u{200d}",
+            "http://",
+            "https:///n/m",
+            "ftp://h/n/m",
+            "file:///etc/passwd",
+            "~/m",
+            "%2e%2e/m",
+            "m?x",
+            "m#x",
+            "$(m)",
         ] {
-            assert!(ModelName::parse(text).is_err(), "{text:?} was taken as a name");
+            assert!(
+                ModelName::parse(text).is_err(),
+                "{text:?} was taken as a name"
+            );
         }
     }
 
     #[test]
     fn the_reason_names_the_part() {
         let error = ModelName::parse("me/../x").expect_err("dots");
-        assert_eq!(error.to_string(), "\"me/../x\" is not a model name: its namespace may not start with '.'");
+        assert_eq!(
+            error.to_string(),
+            "\"me/../x\" is not a model name: its namespace may not start with '.'"
+        );
     }
 
     #[test]

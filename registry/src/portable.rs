@@ -9,11 +9,21 @@ pub(crate) fn check(component: &str) -> Result<(), &'static str> {
     if component.ends_with(['.', ' ']) {
         return Err("may not end with a dot or a space");
     }
-    let stem = component.split('.').next().unwrap_or(component).trim_end_matches(' ').to_ascii_lowercase();
+    let stem = component
+        .split('.')
+        .next()
+        .unwrap_or(component)
+        .trim_end_matches(' ')
+        .to_ascii_lowercase();
     let numbered = stem
         .strip_prefix("com")
         .or_else(|| stem.strip_prefix("lpt"))
-        .is_some_and(|number| matches!(number.chars().collect::<Vec<_>>()[..], ['0'..='9' | '¹' | '²' | '³']));
+        .is_some_and(|number| {
+            matches!(
+                number.chars().collect::<Vec<_>>()[..],
+                ['0'..='9' | '¹' | '²' | '³']
+            )
+        });
     if RESERVED.contains(&stem.as_str()) || numbered {
         return Err("is a device name on Windows");
     }

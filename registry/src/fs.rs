@@ -1,0 +1,438 @@
+//! The one place that touches the file system.
+//!
+//! Every error names the path and what was tried with it.
+//! No function here follows a symbolic link in the last component of a path, and none opens a pipe, a socket or a device:
+//! what stands in a file's place and is no regular file is an error, because a store may lie in a folder that others write to.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the wrapper that the ban points to"
+)]
+
+use std::{
+    fs::{DirBuilder, File, FileType, Metadata, OpenOptions, Permissions},
+    io::{self, ErrorKind, Read as _, Write as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
+    path::Path,
+};
+
+use jiff::Timestamp;
+use rustix::fs::OFlags;
+
+use crate::error::{Error, Result};
+
+/// Mode of the folders of a store: only their owner may enter.
+const FOLDER_MODE: u32 = 0o700;
+/// Mode of a file that is still being written.
+const DRAFT_MODE: u32 = 0o600;
+/// Mode of a published blob: it never changes.
+const PUBLISHED_MODE: u32 = 0o444;
+
+/// What tells one state of a file from another without reading it.
+///
+/// A file whose stamp is the one it had when it was hashed still has the bytes it had then,
+/// unless something wrote to it below the file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Device the file lies on.
+    pub(crate) device: u64,
+    /// Its number on that device.
+    pub(crate) inode: u64,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+    /// When its bytes last changed, in nanoseconds since 1970.
+    pub(crate) modified: i64,
+    /// When its bytes, names or mode last changed, in nanoseconds since 1970.
+    pub(crate) changed: i64,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        let nanoseconds =
+            |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// When the file's bytes last changed.
+    pub(crate) fn modified(&self) -> Timestamp {
+        Timestamp::from_nanosecond(i128::from(self.modified)).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
+/// What a path leads to, links not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A regular file.
+    File(Stamp),
+    /// A folder.
+    Folder,
+    /// Anything else; the text is for people.
+    Other(&'static str),
+}
+
+impl Kind {
+    fn of(metadata: &Metadata) -> Self {
+        if metadata.is_file() {
+            Self::File(Stamp::of(metadata))
+        } else if metadata.is_dir() {
+            Self::Folder
+        } else {
+            Self::Other(describe(metadata.file_type()))
+        }
+    }
+}
+
+fn describe(kind: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt as _;
+    match () {
+        () if kind.is_dir() => "a folder",
+        () if kind.is_symlink() => "a symbolic link",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+/// The error for `source`, which happened when `action` was tried on `path`.
+fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::NoSpace {
+            path: path.into(),
+            needed: 1,
+            available: available(path),
+        },
+        _ => Error::Io {
+            action,
+            path: path.into(),
+            source,
+        },
+    }
+}
+
+fn attempt<T>(action: &'static str, path: &Path, outcome: io::Result<T>) -> Result<T> {
+    outcome.map_err(|source| failed(action, path, source))
+}
+
+/// `None` instead of an error where there is nothing at the path.
+fn unless_missing<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Io { source, .. })
+            if matches!(
+                source.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a folder and those above it; folders that are there stay as they are.
+pub(crate) fn create_folders(path: &Path) -> Result<()> {
+    attempt(
+        "create the folder",
+        path,
+        DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(path),
+    )
+}
+
+/// Makes one folder, and says whether it was new.
+pub(crate) fn create_folder(path: &Path) -> Result<bool> {
+    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        outcome => attempt("create the folder", path, outcome).map(|()| true),
+    }
+}
+
+/// Lets only the owner into a folder.
+pub(crate) fn make_private(path: &Path) -> Result<()> {
+    attempt(
+        "restrict access to",
+        path,
+        std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)),
+    )
+}
+
+/// Opens a regular file for reading.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    // O_NONBLOCK keeps a pipe without a writer from holding the call; for regular files it means nothing.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path);
+    let file = match opened {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(Error::NotRegular {
+                path: path.into(),
+                found: "a symbolic link",
+            });
+        }
+        outcome => attempt("open", path, outcome)?,
+    };
+    let kind = attempt("inspect", path, file.metadata())?.file_type();
+    if !kind.is_file() {
+        return Err(Error::NotRegular {
+            path: path.into(),
+            found: describe(kind),
+        });
+    }
+    Ok(file)
+}
+
+/// Opens a regular file for reading; `None` where there is none.
+pub(crate) fn open_if_there(path: &Path) -> Result<Option<File>> {
+    unless_missing(open(path))
+}
+
+/// Makes a new file for writing and reading back; it is an error if something stands there already.
+pub(crate) fn create(path: &Path) -> Result<File> {
+    let options = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(DRAFT_MODE)
+        .open(path);
+    attempt("create", path, options)
+}
+
+/// Opens or makes the file that a process locks to say that it is at work.
+pub(crate) fn open_lock(path: &Path) -> Result<File> {
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    let options = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(DRAFT_MODE);
+    attempt("open", path, options.custom_flags(flags).open(path))
+}
+
+/// Replaces what a small open file holds.
+pub(crate) fn overwrite(file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    attempt(
+        "write",
+        path,
+        file.set_len(0).and_then(|()| file.write_all_at(bytes, 0)),
+    )
+}
+
+/// Appends bytes. `remaining` is how many are still to come, these included, for the error when space runs out.
+pub(crate) fn write(mut file: &File, path: &Path, bytes: &[u8], remaining: u64) -> Result<()> {
+    attempt("write", path, file.write_all(bytes)).map_err(|error| match error {
+        Error::NoSpace {
+            path, available, ..
+        } => Error::NoSpace {
+            path,
+            needed: remaining,
+            available,
+        },
+        error => error,
+    })
+}
+
+/// Reads on from where the file stands; 0 bytes mean its end.
+pub(crate) fn read(mut file: &File, path: &Path, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => return attempt("read", path, outcome),
+        }
+    }
+}
+
+/// Reads a whole file, but never more than `most` bytes and one.
+/// A result of more than `most` bytes tells the caller that the file is larger.
+pub(crate) fn read_bounded(file: &File, path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    attempt("read", path, file.take(most + 1).read_to_end(&mut bytes))?;
+    Ok(bytes)
+}
+
+/// Back to the first byte.
+pub(crate) fn rewind(mut file: &File, path: &Path) -> Result<()> {
+    attempt("rewind", path, io::Seek::rewind(&mut file))
+}
+
+/// The stamp of an open file.
+pub(crate) fn stamp(file: &File, path: &Path) -> Result<Stamp> {
+    attempt("inspect", path, file.metadata()).map(|metadata| Stamp::of(&metadata))
+}
+
+/// What stands at a path, links not followed; `None` for nothing.
+pub(crate) fn look(path: &Path) -> Result<Option<Kind>> {
+    unless_missing(
+        attempt("inspect", path, std::fs::symlink_metadata(path))
+            .map(|metadata| Kind::of(&metadata)),
+    )
+}
+
+/// Names of what a folder holds, sorted. Names that are not Unicode are none of ours and left out. No folder has no names.
+pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
+    let Some(entries) = unless_missing(attempt("list", path, std::fs::read_dir(path)))? else {
+        return Ok(Vec::new());
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = attempt("list", path, entry)?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Waits until the bytes of a file are on the disk. After an error the file is not to be trusted, and not to be synced again.
+pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
+    attempt("sync", path, file.sync_all())
+}
+
+/// Waits until the names in a folder are on the disk.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    attempt(
+        "sync",
+        path,
+        File::open(path).and_then(|folder| folder.sync_all()),
+    )
+}
+
+/// Forbids everyone to write to a file.
+pub(crate) fn make_read_only(file: &File, path: &Path) -> Result<()> {
+    attempt(
+        "make read-only",
+        path,
+        file.set_permissions(Permissions::from_mode(PUBLISHED_MODE)),
+    )
+}
+
+/// Moves a file to its place, over one that is there.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    attempt("move a file to", to, std::fs::rename(from, to))
+}
+
+/// Removes a name, never what a link points to. It is no error when the name is gone already; the answer tells.
+pub(crate) fn remove(path: &Path) -> Result<bool> {
+    unless_missing(attempt("remove", path, std::fs::remove_file(path)))
+        .map(|removed| removed.is_some())
+}
+
+/// Removes a folder if nothing is in it, and says whether it is gone.
+pub(crate) fn remove_empty_folder(path: &Path) -> Result<bool> {
+    match std::fs::remove_dir(path) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists
+            ) =>
+        {
+            Ok(false)
+        }
+        outcome => unless_missing(attempt("remove the folder", path, outcome)).map(|_| true),
+    }
+}
+
+/// Gives a file a second name on the same file system.
+pub(crate) fn hard_link(from: &Path, to: &Path) -> Result<()> {
+    attempt("link a file to", to, std::fs::hard_link(from, to))
+}
+
+/// Makes an empty file share the blocks of another, where the file system can.
+pub(crate) fn reflink(from: &File, to: &File, path: &Path) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    let outcome = rustix::fs::ioctl_ficlone(to, from).map_err(io::Error::from);
+    #[cfg(not(target_os = "linux"))]
+    let outcome = {
+        let _ = (from, to);
+        Err(io::Error::from(ErrorKind::Unsupported))
+    };
+    attempt("share the blocks of a file with", path, outcome)
+}
+
+/// Bytes that may still be written to the file system of a path or, where there is nothing yet, of the folder above it.
+pub(crate) fn available(path: &Path) -> u64 {
+    let found = path
+        .ancestors()
+        .find_map(|place| rustix::fs::statvfs(place).ok());
+    found.map_or(0, |space| space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("file"), "x").expect("a file");
+        symlink(at("file"), at("link")).expect("a link");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("pipe"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .expect("a pipe");
+        std::fs::create_dir(at("folder")).expect("a folder");
+        for (name, expected) in [
+            ("link", "a symbolic link"),
+            ("pipe", "a pipe"),
+            ("folder", "a folder"),
+        ] {
+            let error = open(&at(name)).expect_err("no regular file");
+            assert!(
+                matches!(error, Error::NotRegular { found, .. } if found == expected),
+                "{name}: {error}"
+            );
+        }
+        assert!(open(&at("file")).is_ok());
+        assert!(open_if_there(&at("nothing")).expect("no error").is_none());
+    }
+
+    #[test]
+    fn removing_a_link_keeps_what_it_points_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "x").expect("a file");
+        symlink(&file, &link).expect("a link");
+        assert!(remove(&link).expect("removed"));
+        assert!(!remove(&link).expect("no error"));
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn a_stamp_tells_that_a_file_was_written_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let file = create(&path).expect("a file");
+        let before = stamp(&file, &path).expect("a stamp");
+        write(&file, &path, b"x", 1).expect("written");
+        assert_ne!(stamp(&file, &path).expect("a stamp"), before);
+    }
+
+    #[test]
+    fn a_folder_with_something_in_it_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("file"), "x").expect("a file");
+        assert!(!remove_empty_folder(folder.path()).expect("no error"));
+        assert!(folder.path().exists());
+    }
+}

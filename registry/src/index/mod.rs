@@ -1,0 +1,181 @@
+//! The index: what is known about the files of the store.
+//!
+//! The files are the truth. Each row about a file carries the stamp that the file had; a row with another stamp says nothing.
+//! So an index that is lost, or older than the files, costs time and nothing else.
+//!
+//! SQLite in WAL mode with `synchronous=FULL`: what was committed survives a power cut.
+//! One connection writes, and begins each transaction as a writer, so that no reader has to become one and fail.
+//! A few others read. The schema is an append-only list of files in `registry/migrations`; an index with a newer one is refused.
+//! Every query is checked at compile time against that schema, by the descriptions in `registry/.sqlx`
+//! that `registry/prepare-queries.sh` makes.
+
+mod blobs;
+mod leases;
+mod models;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    Sqlite, SqlitePool, Transaction,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::{
+    error::{Error, Result},
+    fs::{self, Stamp},
+};
+
+pub(crate) use models::ModelRow;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// How long a statement waits for another process's lock. Nobody else should have one, but a person may look with `sqlite3`.
+const BUSY: Duration = Duration::from_secs(10);
+/// Connections that read.
+const READERS: u32 = 4;
+
+/// The index of one home. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Index {
+    writer: SqlitePool,
+    reader: SqlitePool,
+    path: PathBuf,
+}
+
+impl Index {
+    /// Opens or makes the index, and brings its schema up to date.
+    pub(crate) async fn open(path: &Path) -> Result<Self> {
+        let failed = |source| index_error(path, source);
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .optimize_on_close(true, None);
+        let writer = SqlitePoolOptions::new()
+            .min_connections(1)
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone())
+            .await
+            .map_err(failed)?;
+        migrate(&writer, path).await?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_lazy_with(options.read_only(true).create_if_missing(false));
+        Ok(Self {
+            writer,
+            reader,
+            path: path.into(),
+        })
+    }
+
+    /// Writes back what is only in the log, and closes.
+    pub(crate) async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: sqlx::Error) -> Error {
+        index_error(&self.path, source)
+    }
+}
+
+async fn migrate(writer: &SqlitePool, path: &Path) -> Result<()> {
+    match MIGRATIONS.run(writer).await {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(_)) => {
+            let newest = sqlx::query_scalar::<_, i64>("SELECT max(version) FROM _sqlx_migrations");
+            let found = newest
+                .fetch_one(writer)
+                .await
+                .map_err(|source| index_error(path, source))?;
+            let known = MIGRATIONS
+                .iter()
+                .map(|migration| migration.version)
+                .max()
+                .unwrap_or(0);
+            Err(Error::NewerSchema {
+                path: path.into(),
+                found,
+                known,
+            })
+        }
+        Err(MigrateError::Execute(source)) => Err(index_error(path, source)),
+        Err(error) => Err(index_error(path, sqlx::Error::Migrate(Box::new(error)))),
+    }
+}
+
+/// Tells a full disk and a broken file from everything else, because people can do something about those two.
+fn index_error(path: &Path, source: sqlx::Error) -> Error {
+    // Primary result codes of SQLite: https://www.sqlite.org/rescode.html
+    const CORRUPT: i32 = 11;
+    const FULL: i32 = 13;
+    const NOT_A_DATABASE: i32 = 26;
+    let code = source
+        .as_database_error()
+        .and_then(|error| error.code())
+        .and_then(|code| code.parse::<i32>().ok());
+    match code.map(|code| code & 0xff) {
+        Some(FULL) => Error::NoSpace {
+            path: path.into(),
+            needed: 1,
+            available: fs::available(path),
+        },
+        Some(CORRUPT | NOT_A_DATABASE) => Error::DamagedIndex {
+            path: path.into(),
+            source,
+        },
+        _ => Error::Index {
+            path: path.into(),
+            source,
+        },
+    }
+}
+
+/// A stamp in the five columns that hold one. SQLite has no unsigned integers, so device and inode keep their bits.
+struct StampColumns {
+    device: i64,
+    inode: i64,
+    size: i64,
+    modified: i64,
+    changed: i64,
+}
+
+impl From<Stamp> for StampColumns {
+    fn from(stamp: Stamp) -> Self {
+        Self {
+            device: stamp.device.cast_signed(),
+            inode: stamp.inode.cast_signed(),
+            size: stamp.size.cast_signed(),
+            modified: stamp.modified,
+            changed: stamp.changed,
+        }
+    }
+}
+
+impl From<StampColumns> for Stamp {
+    fn from(columns: StampColumns) -> Self {
+        Self {
+            device: columns.device.cast_unsigned(),
+            inode: columns.inode.cast_unsigned(),
+            size: columns.size.cast_unsigned(),
+            modified: columns.modified,
+            changed: columns.changed,
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Blobs: taking them in, and finding out whether they are good.
+
+use std::{fs::File, io, pin::pin};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use tokio::sync::mpsc;
+
+use crate::{
+    Damage, Digest, Reporter,
+    error::{Error, Result},
+    fs::Stamp,
+    gguf::{self, Facts},
+    store::{Check, Draft, Ingest, Step},
+};
+
+use super::Registry;
+
+/// Pieces of a body that wait between network and disk.
+const PIECES: usize = 16;
+
+/// What became of a blob that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It is new.
+    Created,
+    /// It was here, and is good.
+    Exists,
+}
+
+/// A blob that was found good.
+#[derive(Debug)]
+pub(crate) struct GoodBlob {
+    /// Open for reading, at its first byte.
+    pub(crate) file: File,
+    /// Its stamp.
+    pub(crate) stamp: Stamp,
+}
+
+/// What travels from the body of a request to the thread that writes.
+enum Piece {
+    Bytes(Bytes),
+    Failed(io::Error),
+    End,
+}
+
+impl Registry {
+    /// True when a blob is here and good, which is found out by hashing where it is not known.
+    /// The blob is then kept for a day, so that the one who asked can name it in a model.
+    ///
+    /// # Errors
+    /// When the store cannot be read. A damaged blob is moved aside and counts as not here.
+    pub async fn has_blob(&self, digest: &Digest) -> Result<bool> {
+        let _pins = {
+            let _gate = self.0.gate.read().await;
+            self.0.index.lease(digest).await?;
+            self.pin([*digest])
+        };
+        match self.check_blob(digest, None, &Reporter::silent()).await? {
+            Ok(_) => Ok(true),
+            Err(_) => {
+                self.0.index.release(&[*digest]).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes a blob in. Its bytes are read only if it is not here yet, and it is kept for a day until a model names it.
+    ///
+    /// # Errors
+    /// [`Error::DigestMismatch`] when the bytes are others; [`Error::Body`] when `source` fails;
+    /// [`Error::NoSpace`] when they do not fit. Nothing is left behind.
+    pub async fn put_blob(
+        &self,
+        digest: &Digest,
+        source: impl Stream<Item = io::Result<Bytes>> + Send,
+    ) -> Result<Put> {
+        if self.has_blob(digest).await? {
+            return Ok(Put::Exists);
+        }
+        let (sender, mut receiver) = mpsc::channel(PIECES);
+        let what = format!("blob {}", digest.short());
+        let send = async move {
+            let mut source = pin!(source);
+            while let Some(piece) = source.next().await {
+                let piece = piece.map_or_else(Piece::Failed, Piece::Bytes);
+                // The writer leaves early when it failed, and says why itself.
+                if sender.send(piece).await.is_err() {
+                    return;
+                }
+            }
+            let _ = sender.send(Piece::End).await;
+        };
+        let write = self.ingest(None, Some(*digest), move |ingest| {
+            loop {
+                match receiver.blocking_recv() {
+                    Some(Piece::Bytes(bytes)) => ingest.write(&bytes)?,
+                    Some(Piece::End) => return Ok(()),
+                    Some(Piece::Failed(source)) => return Err(Error::Body { what, source }),
+                    // The request was dropped, and its sender with it.
+                    None => {
+                        return Err(Error::Body {
+                            what,
+                            source: io::ErrorKind::UnexpectedEof.into(),
+                        });
+                    }
+                }
+            }
+        });
+        let ((), outcome) = tokio::join!(send, write);
+        outcome.map(|(_, _, put)| put)
+    }
+
+    /// Takes a blob in whose bytes `fill` puts into a draft, on a thread where it may block.
+    /// It becomes a blob only if its size and digest are those that were announced, where they were.
+    /// Returns its digest, its size in bytes, and whether it is new. It is kept for a day until a manifest names it.
+    pub(crate) async fn ingest(
+        &self,
+        announced: Option<u64>,
+        expected: Option<Digest>,
+        fill: impl FnOnce(&mut Ingest) -> Result<()> + Send + 'static,
+    ) -> Result<(Digest, u64, Put)> {
+        let draft = self
+            .on_disk(move |store| {
+                let mut ingest = store.ingest(announced)?;
+                fill(&mut ingest)?;
+                ingest.finish(expected.as_ref())
+            })
+            .await?;
+        let (digest, size) = (draft.digest, draft.size);
+        let put = self
+            .detached(|registry| async move { registry.publish_blob(draft).await })
+            .await?;
+        Ok((digest, size, put))
+    }
+
+    /// The steps from the lease on, see the write protocol in `store::ingest`.
+    async fn publish_blob(self, draft: Draft) -> Result<Put> {
+        let digest = draft.digest;
+        let turn = self.turn(&digest);
+        let _turn = turn.lock().await;
+        let _gate = self.0.gate.read().await;
+        self.0.index.lease(&digest).await?;
+        self.0.store.done(Step::BlobLeased);
+        if let Check::There(_, stamp) = self
+            .on_disk(move |store| store.open_blob(&digest, None))
+            .await?
+            && self.0.index.blob(&digest, stamp).await?.verified
+        {
+            return Ok(Put::Exists);
+        }
+        let stamp = self
+            .on_disk(move |store| {
+                // A rename puts good bytes over bad ones, but not over a folder; and what a link points to is not ours.
+                if let Check::Bad(Damage::NotRegular(_)) = store.open_blob(&digest, None)? {
+                    store.quarantine(&digest)?;
+                }
+                draft.publish()
+            })
+            .await?;
+        self.0.index.record_verified(&digest, stamp).await?;
+        self.0.store.done(Step::BlobRecorded);
+        // A model that missed this blob may be whole again.
+        self.0.index.forget_models(true).await?;
+        Ok(Put::Created)
+    }
+
+    /// Opens a blob that is known to be good, or is found to be by hashing it. A damaged one is moved aside.
+    /// `size` is what a manifest says; a manifest that is wrong about a good blob costs the blob nothing.
+    pub(crate) async fn check_blob(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+        reporter: &Reporter,
+    ) -> Result<Result<GoodBlob, Damage>> {
+        self.examine(digest, size, Trust::Stamp, true, reporter)
+            .await
+    }
+
+    /// Like [`Registry::check_blob`], with a choice of what is believed and what is done about damage.
+    pub(crate) async fn examine(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+        trust: Trust,
+        quarantine: bool,
+        reporter: &Reporter,
+    ) -> Result<Result<GoodBlob, Damage>> {
+        let digest = *digest;
+        let turn = self.turn(&digest);
+        let _turn = turn.lock().await;
+        let (file, stamp) = match self
+            .on_disk(move |store| store.open_blob(&digest, None))
+            .await?
+        {
+            Check::There(file, stamp) => (file, stamp),
+            Check::Bad(damage) => {
+                self.after_damage(digest, quarantine).await?;
+                return Ok(Err(damage));
+            }
+        };
+        let known = trust == Trust::Stamp && self.0.index.blob(&digest, stamp).await?.verified;
+        let good = if known {
+            Ok(GoodBlob { file, stamp })
+        } else {
+            let reporter = reporter.clone();
+            let hashed = self.on_disk(move |store| {
+                Ok(store
+                    .hash_blob(&digest, &file, &reporter)?
+                    .map(|stamp| GoodBlob { file, stamp }))
+            });
+            let hashed = hashed.await?;
+            match &hashed {
+                Ok(blob) => self.0.index.record_verified(&digest, blob.stamp).await?,
+                Err(_) => self.after_damage(digest, quarantine).await?,
+            }
+            hashed
+        };
+        let wrong = size.filter(|size| *size != stamp.size);
+        Ok(match wrong {
+            Some(expected) => Err(Damage::Size {
+                expected,
+                found: stamp.size,
+            }),
+            None => good,
+        })
+    }
+
+    async fn after_damage(&self, digest: Digest, quarantine: bool) -> Result<()> {
+        if quarantine {
+            self.on_disk(move |store| store.quarantine(&digest)).await?;
+            self.0.index.forget_blobs(&[digest]).await?;
+        }
+        // The list shows which models are damaged now.
+        self.0.index.forget_models(false).await
+    }
+
+    /// What the strict reader makes of a blob: facts, or why it refuses the file. Asked once for each stamp.
+    pub(crate) async fn facts(
+        &self,
+        digest: &Digest,
+        blob: &GoodBlob,
+    ) -> Result<Result<Facts, String>> {
+        let stamp = blob.stamp;
+        if let Some(gguf) = self.0.index.blob(digest, stamp).await?.gguf {
+            return Ok(gguf);
+        }
+        let path = self.0.store.blob(digest);
+        let mut file = blob.file.try_clone().map_err(|source| Error::Io {
+            action: "open",
+            path: path.clone(),
+            source,
+        })?;
+        let facts = self
+            .on_disk(move |_| match gguf::read(&mut file, stamp.size) {
+                Ok(gguf) => Ok(Ok(gguf.facts())),
+                Err(gguf::Error::Io { source, .. }) => Err(Error::Io {
+                    action: "read",
+                    path,
+                    source,
+                }),
+                Err(refused) => Ok(Err(refused.to_string())),
+            })
+            .await?;
+        self.0.index.record_gguf(digest, stamp, &facts).await?;
+        Ok(facts)
+    }
+}
+
+/// What counts as proof that a blob is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Its stamp is the one it had when it was hashed.
+    Stamp,
+    /// Nothing but hashing it now.
+    Nothing,
+}

@@ -1,0 +1,98 @@
+//! A second name for a model, and what every new name goes through.
+
+use std::collections::HashSet;
+
+use crate::{
+    Digest, ModelName,
+    error::{Error, Result},
+    manifest::Manifest,
+    store::Step,
+};
+
+use super::Registry;
+
+impl Registry {
+    /// Gives a model a second name; a model that has it is replaced. No blob is copied.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::DamagedManifest`] when the source cannot be understood.
+    pub async fn copy(&self, source: &ModelName, destination: &ModelName) -> Result<()> {
+        let (file, _pins) = self.pinned_manifest(source).await?;
+        let (manifest, bytes) = file.good(&self.0.store)?;
+        self.publish(destination, manifest, bytes).await.map(|_| ())
+    }
+
+    /// Publishes a manifest: from then on the name leads to it. Returns the model's digest.
+    /// `bytes` are those of `manifest`, and the caller has its blobs pinned.
+    ///
+    /// # Errors
+    /// [`Error::BlobNotFound`] when a blob is not here in the stated size. The name then leads to what it led to before.
+    pub(crate) async fn publish(
+        &self,
+        name: &ModelName,
+        manifest: Manifest,
+        bytes: Vec<u8>,
+    ) -> Result<Digest> {
+        let name = name.clone();
+        self.detached(|registry| async move {
+            let digest = Digest::of(&bytes);
+            let replaced = registry.publish_manifest(name, &manifest, bytes).await?;
+            if let Some(replaced) = replaced.filter(|replaced| !replaced.is_empty()) {
+                // The model stands; what it replaced is cleared away now or by the next collection.
+                if let Err(error) = registry.collect(Some(replaced)).await {
+                    tracing::warn!(%error, "the blobs of the replaced model were not removed");
+                }
+            }
+            Ok(digest)
+        })
+        .await
+    }
+
+    /// Returns the blobs of the model that had the name, unless the new one has them too.
+    async fn publish_manifest(
+        &self,
+        name: ModelName,
+        manifest: &Manifest,
+        bytes: Vec<u8>,
+    ) -> Result<Option<HashSet<Digest>>> {
+        let blobs: Vec<(Digest, u64)> = manifest
+            .blobs()
+            .map(|layer| (layer.digest, layer.size))
+            .collect();
+        let digests: Vec<Digest> = blobs.iter().map(|(digest, _)| *digest).collect();
+        let _gate = self.0.gate.read().await;
+        let _pins = self.pin(digests.iter().copied());
+        let _names = self.0.names.lock().await;
+        let (name, old) = self
+            .on_disk(move |store| {
+                for (digest, size) in blobs {
+                    if store.look_at_blob(&digest, size)?.is_some() {
+                        return Err(Error::BlobNotFound { digest });
+                    }
+                }
+                let old = store
+                    .read_manifest(&name)?
+                    .and_then(|file| file.manifest.ok());
+                let (name, _) = store.resolve(&name)?;
+                store.publish_manifest(&name, &bytes)?;
+                Ok((name, old))
+            })
+            .await?;
+        // The model is there. The index follows, now or when the list is next asked for.
+        let noted = async {
+            self.note_down(name).await?;
+            self.0.store.done(Step::ManifestRecorded);
+            self.0.index.release(&digests).await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "the new model could not be noted down");
+        }
+        let old = old.map(|old| {
+            old.blobs()
+                .map(|layer| layer.digest)
+                .filter(|digest| !digests.contains(digest))
+                .collect()
+        });
+        Ok(old)
+    }
+}

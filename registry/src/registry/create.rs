@@ -1,0 +1,456 @@
+//! How a model is made out of a base and a recipe.
+
+use modelfile::{Message, Parameters};
+use serde_json::{Map, Value};
+
+use crate::{
+    Damage, Digest, ModelName, Reporter,
+    config::{Config, RootFs},
+    error::{Error, Result},
+    gguf::{Facts, GeneralType},
+    manifest::{CONFIG_TYPE, LAYERS_MAX, Layer, LayerKind, Manifest},
+};
+
+use super::{Pins, Put, Registry, describe, load};
+
+/// A base model, perhaps pinned to one manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelRef {
+    /// Its name.
+    pub name: ModelName,
+    /// The manifest digest that it must have, as in `FROM name@sha256:…`.
+    pub digest: Option<Digest>,
+}
+
+/// What a new model is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// A model that is here; what the recipe does not say is inherited.
+    Model(ModelRef),
+    /// GGUF files that are in the store as blobs: weights, perhaps in parts, and projectors and adapters.
+    /// Each file's own header says what it is.
+    Blobs(Vec<Digest>),
+}
+
+/// The recipe of a model, with every file already in the store.
+#[derive(Debug, Clone)]
+pub struct Create {
+    /// The name it gets; a model that has it is replaced.
+    pub name: ModelName,
+    /// What it is made from.
+    pub from: Base,
+    /// LoRA adapters (GGUF). They replace inherited ones; with none here, those are inherited.
+    pub adapters: Vec<Digest>,
+    /// A smaller model that drafts tokens (GGUF). It replaces an inherited one.
+    pub draft: Option<Digest>,
+    /// Go template of the prompt. The empty text takes an inherited one away.
+    pub template: Option<String>,
+    /// System prompt. The empty text takes an inherited one away.
+    pub system: Option<String>,
+    /// Parameters, laid over inherited ones.
+    pub parameters: Parameters,
+    /// Example conversation. It replaces an inherited one whole; with none here, that is inherited.
+    pub messages: Vec<Message>,
+    /// Texts of licences, added to inherited ones.
+    pub licenses: Vec<String>,
+    /// Oldest version that can run the model.
+    pub requires: Option<String>,
+    /// Id of a built-in prompt renderer.
+    pub renderer: Option<String>,
+    /// Id of a built-in output parser.
+    pub parser: Option<String>,
+}
+
+impl Create {
+    /// The recipe that adds nothing to its base.
+    pub fn new(name: ModelName, from: Base) -> Self {
+        Self {
+            name,
+            from,
+            adapters: Vec::new(),
+            draft: None,
+            template: None,
+            system: None,
+            parameters: Parameters::default(),
+            messages: Vec::new(),
+            licenses: Vec::new(),
+            requires: None,
+            renderer: None,
+            parser: None,
+        }
+    }
+}
+
+/// A model in the making.
+struct Making {
+    layers: Vec<Layer>,
+    config: Config,
+    /// Parameters of the base as they stand in its layer, with members that are not known here.
+    params: Map<String, Value>,
+    /// Keeps every blob of the layers.
+    pins: Vec<Pins>,
+}
+
+impl Making {
+    fn has(&self, kind: LayerKind) -> bool {
+        self.layers.iter().any(|layer| layer.kind() == kind)
+    }
+
+    fn take_away(&mut self, kind: LayerKind) {
+        self.layers.retain(|layer| layer.kind() != kind);
+    }
+}
+
+impl Registry {
+    /// Makes a model. Its weights are those of the base; only small layers are written, then the manifest, last.
+    /// Returns the model's digest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::BaseMismatch`], [`Error::BlobNotFound`], [`Error::NotGguf`], or [`Error::Invalid`] when
+    /// the recipe cannot be followed; [`Error::NoSpace`]. The name then leads to what it led to before.
+    pub async fn create(&self, create: Create, reporter: &Reporter) -> Result<Digest> {
+        let reporter = reporter.clone();
+        self.detached(|registry| async move { registry.make(create, &reporter).await })
+            .await
+    }
+
+    async fn make(self, create: Create, reporter: &Reporter) -> Result<Digest> {
+        let Create {
+            name,
+            from,
+            adapters,
+            draft,
+            template,
+            system,
+            parameters,
+            messages,
+            licenses,
+            requires,
+            renderer,
+            parser,
+        } = create;
+        let mut making = match from {
+            Base::Model(base) => self.inherit(&base).await?,
+            Base::Blobs(digests) => self.gather(&digests, reporter).await?,
+        };
+        self.adapt(&mut making, &adapters, draft, reporter).await?;
+        for (kind, text) in [(LayerKind::Template, template), (LayerKind::System, system)] {
+            if let Some(text) = text {
+                making.take_away(kind);
+                if !text.is_empty() {
+                    self.add(&mut making, kind, text.into_bytes(), reporter)
+                        .await?;
+                }
+            }
+        }
+        for text in licenses {
+            self.add(&mut making, LayerKind::License, text.into_bytes(), reporter)
+                .await?;
+        }
+        if !parameters.is_empty() {
+            making.take_away(LayerKind::Params);
+            making.params.extend(parameters.to_json());
+            let json = serde_json::to_vec(&making.params).expect("a JSON map");
+            self.add(&mut making, LayerKind::Params, json, reporter)
+                .await?;
+        }
+        if !messages.is_empty() {
+            making.take_away(LayerKind::Messages);
+            let json = serde_json::to_vec(&messages).expect("roles and texts");
+            self.add(&mut making, LayerKind::Messages, json, reporter)
+                .await?;
+        }
+        making.config.requires = requires.or(making.config.requires);
+        making.config.renderer = renderer.or(making.config.renderer);
+        making.config.parser = parser.or(making.config.parser);
+        let manifest = self.finish(&mut making, reporter).await?;
+        reporter.status("writing manifest");
+        let bytes = manifest.to_bytes();
+        let digest = self.publish(&name, manifest, bytes).await?;
+        reporter.status("success");
+        Ok(digest)
+    }
+
+    /// Starts from a model.
+    async fn inherit(&self, base: &ModelRef) -> Result<Making> {
+        let (model, pins) = self.pinned(&base.name).await?;
+        if let Some(expected) = base.digest.filter(|expected| *expected != model.digest) {
+            return Err(Error::BaseMismatch {
+                name: model.name,
+                expected,
+                found: model.digest,
+            });
+        }
+        let (name, manifest) = (model.name.clone(), model.manifest.clone());
+        let params = self
+            .on_disk(move |store| load::read_params(store, &name, &manifest))
+            .await?
+            .unwrap_or_default();
+        let mut layers = model.manifest.layers;
+        for layer in &mut layers {
+            layer.from.get_or_insert_with(|| model.name.to_string());
+        }
+        Ok(Making {
+            layers,
+            config: model.config,
+            params,
+            pins: vec![pins],
+        })
+    }
+
+    /// Starts from files.
+    async fn gather(&self, digests: &[Digest], reporter: &Reporter) -> Result<Making> {
+        reporter.status("parsing GGUF");
+        let mut making = Making {
+            layers: Vec::new(),
+            config: Config::default(),
+            params: Map::new(),
+            pins: Vec::new(),
+        };
+        let mut weights = Vec::new();
+        let mut families = Vec::new();
+        for digest in digests {
+            let (layer, facts) = self.take(&mut making, digest, None, reporter).await?;
+            families.extend(facts.architecture.clone());
+            match facts.general_type {
+                GeneralType::Model => weights.push((layer, facts)),
+                GeneralType::Projector | GeneralType::Adapter => making.layers.push(layer),
+            }
+        }
+        let facts = whole(&mut weights)?;
+        let parameters = weights
+            .iter()
+            .map(|(_, facts)| facts.parameter_count)
+            .fold(0, u64::saturating_add);
+        making
+            .layers
+            .splice(0..0, weights.into_iter().map(|(layer, _)| layer));
+        families.sort_by_key(|family| Some(family) != facts.architecture.as_ref());
+        families.dedup();
+        making.config = Config {
+            model_format: "gguf".into(),
+            model_family: facts.architecture.clone().unwrap_or_default(),
+            model_families: families,
+            model_type: crate::gguf::count_label(parameters),
+            file_type: facts.file_type.clone(),
+            context_length: facts.context_length,
+            embedding_length: facts.embedding_length,
+            architecture: "amd64".into(),
+            os: "linux".into(),
+            ..Config::default()
+        };
+        Ok(making)
+    }
+
+    /// Adds adapters and a draft model.
+    async fn adapt(
+        &self,
+        making: &mut Making,
+        adapters: &[Digest],
+        draft: Option<Digest>,
+        reporter: &Reporter,
+    ) -> Result<()> {
+        let family = making.config.model_family.clone();
+        if !adapters.is_empty() {
+            making.take_away(LayerKind::Adapter);
+        }
+        for digest in adapters {
+            let (layer, facts) = self
+                .take(making, digest, Some(LayerKind::Adapter), reporter)
+                .await?;
+            let architecture = facts.architecture.unwrap_or_default();
+            if !family.is_empty() && architecture != family {
+                let reason = format!(
+                    "adapter {digest} is made for {architecture:?}, but the base is {family:?}"
+                );
+                return Err(Error::Invalid { reason });
+            }
+            making.layers.push(layer);
+        }
+        if let Some(digest) = draft {
+            making.take_away(LayerKind::Draft);
+            let (layer, _) = self
+                .take(making, &digest, Some(LayerKind::Draft), reporter)
+                .await?;
+            making.layers.push(layer);
+        }
+        Ok(())
+    }
+
+    /// A layer for a GGUF file that is here. Without `wanted`, its header says which kind it is; with it, the header must agree.
+    async fn take(
+        &self,
+        making: &mut Making,
+        digest: &Digest,
+        wanted: Option<LayerKind>,
+        reporter: &Reporter,
+    ) -> Result<(Layer, Facts)> {
+        if making.layers.iter().any(|layer| layer.digest == *digest) {
+            return Err(Error::Invalid {
+                reason: format!("blob {digest} is named twice"),
+            });
+        }
+        making.pins.push(self.pinned_blob(digest).await);
+        let blob = match self.check_blob(digest, None, reporter).await? {
+            Ok(blob) => blob,
+            Err(Damage::Missing) => return Err(Error::BlobNotFound { digest: *digest }),
+            Err(found) => {
+                return Err(Error::DamagedBlob {
+                    digest: *digest,
+                    found,
+                });
+            }
+        };
+        let facts = self
+            .facts(digest, &blob)
+            .await?
+            .map_err(|reason| Error::NotGguf {
+                digest: *digest,
+                reason,
+            })?;
+        let found = match facts.general_type {
+            GeneralType::Model => LayerKind::Model,
+            GeneralType::Adapter => LayerKind::Adapter,
+            GeneralType::Projector => LayerKind::Projector,
+        };
+        let kind = match wanted {
+            Some(LayerKind::Draft) if found == LayerKind::Model => LayerKind::Draft,
+            Some(wanted) if wanted != found => {
+                let reason = format!("blob {digest} is {}, not {}", noun(found), noun(wanted));
+                return Err(Error::Invalid { reason });
+            }
+            _ => found,
+        };
+        reporter.status(format!("using existing layer {digest}"));
+        Ok((Layer::new(kind, *digest, blob.stamp.size), facts))
+    }
+
+    async fn pinned_blob(&self, digest: &Digest) -> Pins {
+        let _gate = self.0.gate.read().await;
+        self.pin([*digest])
+    }
+
+    /// Adds a small layer, unless the model has it already.
+    async fn add(
+        &self,
+        making: &mut Making,
+        kind: LayerKind,
+        bytes: Vec<u8>,
+        reporter: &Reporter,
+    ) -> Result<()> {
+        let layer = self.write_small(&mut making.pins, bytes, reporter).await?;
+        let layer = Layer::new(kind, layer.0, layer.1);
+        if !making.layers.contains(&layer) {
+            making.layers.push(layer);
+        }
+        Ok(())
+    }
+
+    /// Writes a small blob, and keeps it.
+    async fn write_small(
+        &self,
+        pins: &mut Vec<Pins>,
+        bytes: Vec<u8>,
+        reporter: &Reporter,
+    ) -> Result<(Digest, u64)> {
+        let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+        pins.push(self.pinned_blob(&digest).await);
+        let (_, _, put) = self
+            .ingest(Some(size), Some(digest), move |ingest| ingest.write(&bytes))
+            .await?;
+        reporter.status(match put {
+            Put::Created => format!("creating new layer {digest}"),
+            Put::Exists => format!("using existing layer {digest}"),
+        });
+        Ok((digest, size))
+    }
+
+    /// Writes the config, now that all layers are known.
+    async fn finish(&self, making: &mut Making, reporter: &Reporter) -> Result<Manifest> {
+        if making.layers.len() > LAYERS_MAX {
+            let reason = format!(
+                "the model would have {} layers, at most {LAYERS_MAX} are allowed",
+                making.layers.len()
+            );
+            return Err(Error::Invalid { reason });
+        }
+        let preliminary = Manifest::new(
+            Layer::new(LayerKind::Model, Digest::of(b""), 0),
+            making.layers.clone(),
+        );
+        let facts = self.header_of(&preliminary).await?;
+        let template = self
+            .on_disk({
+                let manifest = preliminary;
+                let name = ModelName::parse("new").expect("a good name");
+                move |store| load::read_template(store, &name, &manifest)
+            })
+            .await?;
+        let capabilities = describe::capabilities(
+            making.has(LayerKind::Projector),
+            template.as_deref(),
+            facts.as_ref(),
+        );
+        making.config.capabilities = capabilities
+            .into_iter()
+            .map(|capability| capability.as_str().to_owned())
+            .collect();
+        making.config.rootfs = RootFs {
+            kind: "layers".into(),
+            diff_ids: making.layers.iter().map(|layer| layer.digest).collect(),
+        };
+        let config = serde_json::to_vec(&making.config).expect("texts and numbers");
+        let (digest, size) = self.write_small(&mut making.pins, config, reporter).await?;
+        let config = Layer {
+            media_type: CONFIG_TYPE.into(),
+            digest,
+            size,
+            from: None,
+            name: None,
+        };
+        Ok(Manifest::new(config, making.layers.clone()))
+    }
+}
+
+/// Puts the parts of a split model in order and checks that none is missing. Returns the facts of the first.
+fn whole(weights: &mut [(Layer, Facts)]) -> Result<Facts> {
+    let invalid = |reason: String| Err(Error::Invalid { reason });
+    weights.sort_by_key(|(_, facts)| facts.split.map(|split| split.number));
+    match &*weights {
+        [] => invalid("none of the files holds weights".into()),
+        [(_, facts)] if facts.split.is_none_or(|split| split.count <= 1) => Ok(facts.clone()),
+        [(_, first), ..] => {
+            let Some(split) = first.split else {
+                return invalid(
+                    "several files hold weights, and they are not the parts of one model".into(),
+                );
+            };
+            let numbers = weights
+                .iter()
+                .map(|(_, facts)| facts.split.map(|part| (part.number, part.count)));
+            let complete = (0..split.count).map(|number| Some((number, split.count)));
+            if numbers.eq(complete) {
+                return Ok(first.clone());
+            }
+            invalid(format!(
+                "the model is split into {} files, and these are not all of them, once each",
+                split.count
+            ))
+        }
+    }
+}
+
+fn noun(kind: LayerKind) -> &'static str {
+    match kind {
+        LayerKind::Model => "a model",
+        LayerKind::Adapter => "an adapter",
+        LayerKind::Projector => "a projector",
+        LayerKind::Draft => "a draft model",
+        LayerKind::Template
+        | LayerKind::System
+        | LayerKind::Params
+        | LayerKind::Messages
+        | LayerKind::License
+        | LayerKind::Other => "something else",
+    }
+}

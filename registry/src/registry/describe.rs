@@ -1,0 +1,190 @@
+//! What a model is and what it can be used for, from the little that says it.
+
+use crate::{
+    Capability, Details,
+    config::Config,
+    error::Result,
+    gguf::Facts,
+    manifest::{LayerKind, Manifest},
+    store::Check,
+};
+
+use super::{Registry, blobs::GoodBlob};
+
+/// Architectures that turn text into vectors and do nothing else.
+const EMBEDDERS: [&str; 8] = [
+    "bert",
+    "nomic-bert",
+    "nomic-bert-moe",
+    "neo-bert",
+    "jina-bert-v2",
+    "jina-bert-v3",
+    "modern-bert",
+    "gemma-embedding",
+];
+
+/// Whether a config leaves open what only the header of the weights says. Those that we write do not.
+pub(super) fn needs_facts(config: &Config) -> bool {
+    config.capabilities.is_empty()
+        || config.context_length.is_none()
+        || config.embedding_length.is_none()
+}
+
+/// Details and capabilities of a model. What the config says stands; the header of the weights fills gaps.
+pub(super) fn describe(
+    manifest: &Manifest,
+    config: &Config,
+    template: Option<&str>,
+    facts: Option<&Facts>,
+) -> (Details, Vec<Capability>) {
+    let or_else = |text: &str, other: Option<String>| match text {
+        "" => other.unwrap_or_default(),
+        text => text.to_owned(),
+    };
+    let family = or_else(
+        &config.model_family,
+        facts.and_then(|facts| facts.architecture.clone()),
+    );
+    let families = match config.model_families.is_empty() && !family.is_empty() {
+        true => vec![family.clone()],
+        false => config.model_families.clone(),
+    };
+    let details = Details {
+        format: or_else(&config.model_format, facts.map(|_| "gguf".into())),
+        family,
+        families,
+        parameter_size: or_else(&config.model_type, facts.map(Facts::parameter_size)),
+        quantization_level: or_else(
+            &config.file_type,
+            facts.map(|facts| facts.file_type.clone()),
+        ),
+        context_length: config.context_length.or_else(|| facts?.context_length),
+        embedding_length: config.embedding_length.or_else(|| facts?.embedding_length),
+    };
+    let mut stated: Vec<_> = config
+        .capabilities
+        .iter()
+        .filter_map(|word| Capability::find(word))
+        .collect();
+    if stated.is_empty() {
+        stated = capabilities(
+            manifest.layers_of(LayerKind::Projector).next().is_some(),
+            template,
+            facts,
+        );
+    }
+    stated.sort_unstable();
+    stated.dedup();
+    (details, stated)
+}
+
+/// What a model can be used for, judged by its architecture and by what its templates speak of.
+pub(super) fn capabilities(
+    projector: bool,
+    template: Option<&str>,
+    facts: Option<&Facts>,
+) -> Vec<Capability> {
+    let architecture = facts
+        .and_then(|facts| facts.architecture.as_deref())
+        .unwrap_or_default();
+    if EMBEDDERS.contains(&architecture) {
+        return vec![Capability::Embedding];
+    }
+    let template = template.unwrap_or_default();
+    let chat_template = facts
+        .and_then(|facts| facts.chat_template.as_deref())
+        .unwrap_or_default();
+    let speaks_of = |go: &[&str], jinja: &[&str]| {
+        go.iter().any(|word| template.contains(word))
+            || jinja.iter().any(|word| chat_template.contains(word))
+    };
+    let mut capabilities = vec![Capability::Completion];
+    if speaks_of(&[".Tools"], &["tools", "tool_calls"]) {
+        capabilities.push(Capability::Tools);
+    }
+    if speaks_of(&[".Suffix"], &[]) {
+        capabilities.push(Capability::Insert);
+    }
+    if projector {
+        capabilities.push(Capability::Vision);
+    }
+    if speaks_of(
+        &[".Thinking", ".IsThinkSet", ".Think "],
+        &["enable_thinking", "reasoning_content", "<think>"],
+    ) {
+        capabilities.push(Capability::Thinking);
+    }
+    capabilities
+}
+
+impl Registry {
+    /// What the header of a model's weights says, whether or not their bytes were verified: good enough to show, not to run.
+    /// `None` when there are no weights or they are no GGUF file.
+    pub(super) async fn header_of(&self, manifest: &Manifest) -> Result<Option<Facts>> {
+        let Some(layer) = manifest.layers_of(LayerKind::Model).next() else {
+            return Ok(None);
+        };
+        let digest = layer.digest;
+        match self
+            .on_disk(move |store| store.open_blob(&digest, None))
+            .await?
+        {
+            Check::There(file, stamp) => {
+                Ok(self.facts(&digest, &GoodBlob { file, stamp }).await?.ok())
+            }
+            Check::Bad(_) => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(architecture: &str, chat_template: &str) -> Facts {
+        Facts {
+            architecture: Some(architecture.into()),
+            chat_template: Some(chat_template.into()),
+            general_type: crate::gguf::GeneralType::Model,
+            name: None,
+            parameter_count: 134_515_008,
+            file_type: "Q4_1".into(),
+            context_length: Some(8192),
+            embedding_length: Some(576),
+            block_count: None,
+            head_count: None,
+            head_count_kv: None,
+            key_length: None,
+            value_length: None,
+            vocabulary: None,
+            split: None,
+        }
+    }
+
+    #[test]
+    fn templates_tell_what_a_model_can_do() {
+        use Capability::{Completion, Embedding, Insert, Thinking, Tools, Vision};
+        assert_eq!(capabilities(false, None, None), [Completion]);
+        assert_eq!(capabilities(true, None, None), [Completion, Vision]);
+        assert_eq!(
+            capabilities(false, Some("{{ .Prompt }}{{ .Suffix }}"), None),
+            [Completion, Insert]
+        );
+        assert_eq!(
+            capabilities(false, Some("{{ range .Tools }}{{ end }}"), None),
+            [Completion, Tools]
+        );
+        let thinks = facts(
+            "qwen3",
+            "{% if tools %}{% endif %}{% if enable_thinking %}{% endif %}",
+        );
+        assert_eq!(
+            capabilities(false, None, Some(&thinks)),
+            [Completion, Tools, Thinking]
+        );
+        assert_eq!(
+            capabilities(false, None, Some(&facts("bert", ""))),
+            [Embedding]
+        );
+    }
+}

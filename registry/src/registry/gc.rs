@@ -1,0 +1,85 @@
+//! Garbage collection: blobs that nothing names.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use crate::{Digest, ModelName, error::Result, fs::Kind, store::Store};
+
+use super::{Registry, relock};
+
+/// What a collection removed, and what it left alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Blobs removed.
+    pub removed: u64,
+    /// Bytes given back.
+    pub bytes: u64,
+    /// Models whose manifests are damaged. What they name is not known, so as long as there is one, nothing is removed.
+    pub blocked_by: Vec<ModelName>,
+}
+
+impl Registry {
+    /// Removes every blob that no manifest, lease or running operation names.
+    /// What was moved aside as damaged stays.
+    ///
+    /// # Errors
+    /// When the files cannot be read or removed.
+    pub async fn gc(&self) -> Result<GcReport> {
+        self.detached(|registry| async move { registry.collect(None).await })
+            .await
+    }
+
+    /// Removes unnamed blobs: all of them, or only those among `candidates`.
+    pub(super) async fn collect(&self, candidates: Option<HashSet<Digest>>) -> Result<GcReport> {
+        // Alone from here on: nobody can begin to rely on a blob between the question who needs it and its end.
+        let _gate = self.0.gate.write().await;
+        let mut needed = self.0.index.leased(Timestamp::now()).await?;
+        needed.extend(relock(&self.0.pins).keys());
+        let (report, gone) = self
+            .on_disk(move |store| sweep(store, needed, candidates))
+            .await?;
+        if let Err(error) = self.0.index.forget_blobs(&gone).await {
+            // A row about a file that is gone says nothing, because no new file will have its stamp.
+            tracing::warn!(%error, "removed blobs could not be taken from the index");
+        }
+        Ok(report)
+    }
+}
+
+/// Manifests are read from their files here and not from the index: to delete by a wrong row would be to lose a model.
+fn sweep(
+    store: &Store,
+    mut needed: HashSet<Digest>,
+    candidates: Option<HashSet<Digest>>,
+) -> Result<(GcReport, Vec<Digest>)> {
+    let mut report = GcReport::default();
+    for place in store.walk()? {
+        // One that went since was removed by its owner, and needs nothing.
+        let Some(file) = store.read_manifest(&place.name)? else {
+            continue;
+        };
+        match file.manifest {
+            Ok(manifest) => needed.extend(manifest.blobs().map(|layer| layer.digest)),
+            Err(_) => report.blocked_by.push(file.name),
+        }
+    }
+    let mut gone = Vec::new();
+    if report.blocked_by.is_empty() {
+        for (digest, kind) in store.all_blobs()? {
+            let candidate = candidates
+                .as_ref()
+                .is_none_or(|candidates| candidates.contains(&digest));
+            if !candidate || needed.contains(&digest) || !matches!(kind, Kind::File(_)) {
+                continue;
+            }
+            if let Some(bytes) = store.remove_blob(&digest)? {
+                report.removed += 1;
+                report.bytes += bytes;
+                gone.push(digest);
+            }
+        }
+        store.sync_blobs()?;
+    }
+    Ok((report, gone))
+}

@@ -1,0 +1,244 @@
+//! One model, with its small layers read.
+
+use modelfile::{Message, Parameters};
+
+use crate::{
+    Damage, Digest, Model, ModelName,
+    config::{CONFIG_MAX, Config},
+    error::{Error, Result},
+    manifest::{Layer, LayerKind, Manifest},
+    store::{ManifestFile, Store},
+};
+
+use super::{Pins, Registry, describe};
+
+/// Largest layer of text or JSON that is read, in bytes.
+const TEXT_MAX: u64 = 4 << 20;
+
+impl Registry {
+    /// One model. Its name is matched without regard to case.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::DamagedManifest`], [`Error::Damaged`] or [`Error::BadLayer`] when its files are not good.
+    pub async fn model(&self, name: &ModelName) -> Result<Model> {
+        self.pinned(name).await.map(|(model, _)| model)
+    }
+
+    /// One model, and the right to rely on its blobs.
+    pub(super) async fn pinned(&self, name: &ModelName) -> Result<(Model, Pins)> {
+        let (file, pins) = self.pinned_manifest(name).await?;
+        let (name, digest, stamp) = (file.name.clone(), file.digest, file.stamp);
+        let layers = self
+            .on_disk(move |store| {
+                let (manifest, _) = file.good(store)?;
+                SmallLayers::read(store, &name, manifest).map(|layers| (name, layers))
+            })
+            .await;
+        let (name, small) = match layers {
+            Err(error @ Error::Damaged { digest, .. }) => {
+                self.set_aside_if_damaged(digest).await?;
+                return Err(error);
+            }
+            outcome => outcome?,
+        };
+        let facts = match describe::needs_facts(&small.config) {
+            true => self.header_of(&small.manifest).await?,
+            false => None,
+        };
+        let (details, capabilities) = describe::describe(
+            &small.manifest,
+            &small.config,
+            small.template.as_deref(),
+            facts.as_ref(),
+        );
+        let SmallLayers {
+            manifest,
+            config,
+            template,
+            system,
+            parameters,
+            messages,
+            licenses,
+        } = small;
+        let modified = stamp.modified();
+        let model = Model {
+            name,
+            digest,
+            modified,
+            manifest,
+            config,
+            template,
+            system,
+            parameters,
+            messages,
+            licenses,
+            details,
+            capabilities,
+        };
+        Ok((model, pins))
+    }
+
+    /// The manifest of a model, with its blobs pinned.
+    pub(super) async fn pinned_manifest(&self, name: &ModelName) -> Result<(ManifestFile, Pins)> {
+        let wanted = name.clone();
+        let _gate = self.0.gate.read().await;
+        let file = self
+            .on_disk(move |store| store.read_manifest(&wanted))
+            .await?;
+        let file = file.ok_or_else(|| Error::NotFound { name: name.clone() })?;
+        let blobs = file.manifest.iter().flat_map(Manifest::blobs);
+        let pins = self.pin(blobs.map(|layer| layer.digest));
+        Ok((file, pins))
+    }
+
+    /// A small blob was found damaged while it was read: the whole procedure decides what becomes of it.
+    async fn set_aside_if_damaged(&self, digest: Digest) -> Result<()> {
+        self.check_blob(&digest, None, &crate::Reporter::silent())
+            .await
+            .map(|_| ())
+    }
+}
+
+/// The error about one blob of a model.
+pub(super) fn damaged(model: &ModelName, digest: Digest, found: Damage) -> Error {
+    Error::Damaged {
+        model: model.clone(),
+        digest,
+        found,
+        remedy: "pull or create the model again to mend it".into(),
+    }
+}
+
+/// What the small layers of a model say.
+pub(super) struct SmallLayers {
+    pub(super) manifest: Manifest,
+    pub(super) config: Config,
+    pub(super) template: Option<String>,
+    pub(super) system: Option<String>,
+    pub(super) parameters: Parameters,
+    pub(super) messages: Vec<Message>,
+    pub(super) licenses: Vec<String>,
+}
+
+impl SmallLayers {
+    /// Reads and hashes every small layer.
+    fn read(store: &Store, name: &ModelName, manifest: Manifest) -> Result<Self> {
+        let config = read_config(store, &manifest)?.map_err(|problem| problem.of(name))?;
+        let last = |kind| manifest.layers_of(kind).last();
+        let text = |kind, what| {
+            last(kind)
+                .map(|layer| read_text(store, name, layer, what))
+                .transpose()
+        };
+        let template = read_template(store, name, &manifest)?;
+        let system = text(LayerKind::System, "system")?.filter(|text| !text.is_empty());
+        let parameters = match read_params(store, name, &manifest)? {
+            Some(map) => {
+                let (parameters, problems) = Parameters::from_json_lenient(&map);
+                for problem in problems {
+                    tracing::warn!(model = %name, %problem, "a parameter of the model is passed over");
+                }
+                parameters
+            }
+            None => Parameters::default(),
+        };
+        let messages = match last(LayerKind::Messages) {
+            Some(layer) => {
+                let bytes = read_bytes(store, name, layer)?;
+                serde_json::from_slice(&bytes)
+                    .map_err(|error| bad_layer(name, "messages", error.to_string()))?
+            }
+            None => Vec::new(),
+        };
+        let licenses = manifest
+            .layers_of(LayerKind::License)
+            .map(|layer| read_text(store, name, layer, "license"))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            config,
+            template,
+            system,
+            parameters,
+            messages,
+            licenses,
+            manifest,
+        })
+    }
+}
+
+/// The Go template of a model. An empty one counts as none.
+pub(super) fn read_template(
+    store: &Store,
+    name: &ModelName,
+    manifest: &Manifest,
+) -> Result<Option<String>> {
+    let layer = manifest.layers_of(LayerKind::Template).last();
+    let text = layer
+        .map(|layer| read_text(store, name, layer, "template"))
+        .transpose()?;
+    Ok(text.filter(|text| !text.is_empty()))
+}
+
+/// The raw map of the params layer, with members that are not known here.
+pub(super) fn read_params(
+    store: &Store,
+    name: &ModelName,
+    manifest: &Manifest,
+) -> Result<Option<serde_json::Map<String, serde_json::Value>>> {
+    let Some(layer) = manifest.layers_of(LayerKind::Params).last() else {
+        return Ok(None);
+    };
+    let bytes = read_bytes(store, name, layer)?;
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| bad_layer(name, "params", error.to_string()))
+}
+
+/// Why a config is of no use.
+pub(super) enum ConfigProblem {
+    /// Its blob is not good.
+    Damaged(Digest, Damage),
+    /// It is not the JSON it should be.
+    Unreadable(String),
+}
+
+impl ConfigProblem {
+    fn of(self, name: &ModelName) -> Error {
+        match self {
+            Self::Damaged(digest, damage) => damaged(name, digest, damage),
+            Self::Unreadable(reason) => bad_layer(name, "config", reason),
+        }
+    }
+}
+
+/// Reads and hashes the config blob of a manifest.
+pub(super) fn read_config(
+    store: &Store,
+    manifest: &Manifest,
+) -> Result<Result<Config, ConfigProblem>> {
+    let Layer { digest, size, .. } = manifest.config;
+    Ok(match store.read_blob(&digest, size, CONFIG_MAX)? {
+        Err(damage) => Err(ConfigProblem::Damaged(digest, damage)),
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|error| ConfigProblem::Unreadable(error.to_string())),
+    })
+}
+
+fn read_bytes(store: &Store, name: &ModelName, layer: &Layer) -> Result<Vec<u8>> {
+    store
+        .read_blob(&layer.digest, layer.size, TEXT_MAX)?
+        .map_err(|damage| damaged(name, layer.digest, damage))
+}
+
+fn read_text(store: &Store, name: &ModelName, layer: &Layer, what: &'static str) -> Result<String> {
+    String::from_utf8(read_bytes(store, name, layer)?)
+        .map_err(|error| bad_layer(name, what, error.to_string()))
+}
+
+fn bad_layer(name: &ModelName, layer: &'static str, reason: String) -> Error {
+    Error::BadLayer {
+        model: name.clone(),
+        layer,
+        reason,
+    }
+}

@@ -1,0 +1,210 @@
+//! The door to everything on disk, and what keeps its operations apart.
+//!
+//! Operations run side by side. Three things keep them from harming each other:
+//!
+//! - The **gate**: whoever publishes a blob or a manifest, or begins to rely on blobs, holds it shared, and never while bytes move.
+//!   Garbage collection holds it alone. So collection waits for no download, and no download waits for collection.
+//! - **Pins**: blobs that a running operation relies on; collection passes over them. They end with the operation, however it ends.
+//!   Blobs that wait for a request still to come are kept by leases in the index instead.
+//! - The **names lock**: one change of names at a time, so that files and index change in the same order.
+//!
+//! Whatever changes the store runs in a task of its own, so that a caller who goes away does not stop it half-way.
+
+mod blobs;
+mod copy;
+mod create;
+mod describe;
+mod gc;
+mod list;
+mod load;
+mod ready;
+mod rebuild;
+mod remove;
+mod show;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use tokio::sync::{Mutex as AsyncMutex, RwLock};
+
+use crate::{
+    Digest,
+    error::{Error, Result},
+    index::Index,
+    store::{Lock, Step, StepHook, Store},
+};
+
+pub use blobs::Put;
+pub use create::{Base, Create, ModelRef};
+pub use gc::GcReport;
+pub use rebuild::Rebuilt;
+pub use verify::{DamagedBlob, DamagedModel, VerifyOptions, VerifyReport};
+
+/// How to open a [`Registry`].
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder that holds everything. It is made if it is not there.
+    pub home: PathBuf,
+    /// Called after each step of a write. Does nothing unless a test says otherwise.
+    pub hook: StepHook,
+}
+
+impl Options {
+    /// The store below `home`.
+    pub fn new(home: impl Into<PathBuf>) -> Self {
+        Self {
+            home: home.into(),
+            hook: StepHook::default(),
+        }
+    }
+}
+
+/// Everything on disk. Cheap to clone; all clones are one, and the last one that goes lets go of the home.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    index: Index,
+    gate: RwLock<()>,
+    names: AsyncMutex<()>,
+    /// How many operations rely on each blob. Never locked across an await.
+    pins: Mutex<HashMap<Digest, usize>>,
+    /// Who is looking into a blob right now, so that no two hash it at once. Never locked across an await.
+    turns: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
+    _lock: Lock,
+}
+
+impl Registry {
+    /// Opens the folder for this process alone, removes what a crash left half-written,
+    /// and brings the index up to date with the files.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process works on the folder; [`Error::NewerSchema`] and [`Error::DamagedIndex`] when the
+    /// index cannot be used; otherwise when the folder cannot be read or written.
+    pub async fn open(options: Options) -> Result<Self> {
+        let Options { home, hook } = options;
+        let (store, lock) = blocking(move || {
+            let store = Store::open(&home, hook)?;
+            let lock = store.lock()?;
+            store.remove_drafts()?;
+            store.done(Step::DraftsRemoved);
+            Ok((store, lock))
+        })
+        .await?;
+        let index = Index::open(&store.index()).await?;
+        store.done(Step::IndexOpened);
+        let registry = Self(Arc::new(Inner {
+            store,
+            index,
+            gate: RwLock::default(),
+            names: AsyncMutex::default(),
+            pins: Mutex::default(),
+            turns: Mutex::default(),
+            _lock: lock,
+        }));
+        registry.list().await?;
+        Ok(registry)
+    }
+
+    /// The folder that holds everything.
+    pub fn home(&self) -> &Path {
+        self.0.store.home()
+    }
+
+    /// Closes the index. Operations that are asked for later fail; the home is let go of with the last clone.
+    pub async fn close(&self) {
+        self.0.index.close().await;
+    }
+
+    /// Runs file work on a thread where it may block.
+    pub(crate) async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.0.store.clone();
+        blocking(move || work(&store)).await
+    }
+
+    /// Runs `work` to its end even if the caller goes away.
+    async fn detached<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        tokio::spawn(work(self.clone()))
+            .await
+            .map_err(Error::Task)?
+    }
+
+    /// Keeps blobs from collection as long as the answer lives. To be called with the gate held.
+    fn pin(&self, digests: impl IntoIterator<Item = Digest>) -> Pins {
+        let digests: Vec<Digest> = digests.into_iter().collect();
+        let mut pins = relock(&self.0.pins);
+        for digest in &digests {
+            *pins.entry(*digest).or_insert(0) += 1;
+        }
+        Pins {
+            inner: self.0.clone(),
+            digests,
+        }
+    }
+
+    /// The right to look into a blob, which one at a time can hold.
+    fn turn(&self, digest: &Digest) -> Arc<AsyncMutex<()>> {
+        let mut turns = relock(&self.0.turns);
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = turns
+            .get(digest)
+            .and_then(Weak::upgrade)
+            .unwrap_or_default();
+        turns.insert(*digest, Arc::downgrade(&turn));
+        turn
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registry").field(&self.home()).finish()
+    }
+}
+
+/// Blobs that collection passes over until this is dropped.
+struct Pins {
+    inner: Arc<Inner>,
+    digests: Vec<Digest>,
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let mut pins = relock(&self.inner.pins);
+        for digest in &self.digests {
+            if let Some(count) = pins.get_mut(digest) {
+                *count -= 1;
+                if *count == 0 {
+                    pins.remove(digest);
+                }
+            }
+        }
+    }
+}
+
+/// A table of ours is whole even when a thread panicked beside it: every change to it is one call.
+fn relock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Error::Task)?
+}

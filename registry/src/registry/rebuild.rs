@@ -1,0 +1,34 @@
+//! The index, made anew.
+
+use crate::error::Result;
+
+use super::Registry;
+
+/// What a rebuilt index knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Models in the list.
+    pub models: u64,
+    /// Models among them that are damaged.
+    pub damaged: u64,
+}
+
+impl Registry {
+    /// Forgets what was derived from the files and derives it again. Every blob counts as unverified afterwards,
+    /// and is hashed before it is next used.
+    ///
+    /// # Errors
+    /// When the files cannot be read or the index cannot be written.
+    pub async fn rebuild(&self) -> Result<Rebuilt> {
+        self.detached(|registry| async move {
+            registry.0.index.clear().await?;
+            let models = registry.list().await?;
+            let damaged = models.iter().filter(|model| model.damage.is_some()).count();
+            Ok(Rebuilt {
+                models: models.len() as u64,
+                damaged: damaged as u64,
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,101 @@
+//! Everything about a model, for people.
+
+use modelfile::{Instruction, Modelfile};
+use serde_json::{Map, Value};
+
+use crate::{
+    Model, ModelName, Shown,
+    error::{Error, Result},
+    gguf::{self, Gguf, Keep},
+    manifest::LayerKind,
+    store::Check,
+};
+
+use super::{Registry, load::damaged};
+
+impl Registry {
+    /// Everything about a model. `verbose` adds long lists and the tensors.
+    ///
+    /// # Errors
+    /// As [`Registry::model`]; [`Error::Damaged`] also when the header of the weights cannot be read.
+    pub async fn show(&self, name: &ModelName, verbose: bool) -> Result<Shown> {
+        let (model, _pins) = self.pinned(name).await?;
+        let weights = self.gguf_of(&model, LayerKind::Model, verbose).await?;
+        let projector = self.gguf_of(&model, LayerKind::Projector, verbose).await?;
+        let info = |gguf: &Gguf| gguf.model_info(verbose);
+        let model_info = weights.as_ref().map(info).unwrap_or_default();
+        let projector_info: Option<Map<String, Value>> = projector.as_ref().map(info);
+        let tensors = weights
+            .filter(|_| verbose)
+            .map(|gguf| gguf.tensors)
+            .unwrap_or_default();
+        Ok(Shown {
+            modelfile: self.modelfile(&model).to_string(),
+            model,
+            model_info,
+            projector_info,
+            tensors,
+        })
+    }
+
+    /// A Modelfile that makes the model again. Its files are the blobs of this store.
+    fn modelfile(&self, model: &Model) -> Modelfile {
+        let path =
+            |layer: &crate::manifest::Layer| self.0.store.blob(&layer.digest).display().to_string();
+        let mut instructions = Vec::new();
+        let files = model.weights().chain(model.projectors());
+        instructions.extend(files.map(|layer| Instruction::From(path(layer))));
+        instructions.extend(
+            model
+                .adapters()
+                .map(|layer| Instruction::Adapter(path(layer))),
+        );
+        instructions.extend(model.draft().map(|layer| Instruction::Draft(path(layer))));
+        instructions.extend(model.template.clone().map(Instruction::Template));
+        instructions.extend(model.system.clone().map(Instruction::System));
+        instructions.extend(model.config.renderer.clone().map(Instruction::Renderer));
+        instructions.extend(model.config.parser.clone().map(Instruction::Parser));
+        let requires = model
+            .config
+            .requires
+            .as_deref()
+            .and_then(|text| semver::Version::parse(text).ok());
+        instructions.extend(requires.map(Instruction::Requires));
+        instructions.extend(model.parameters.iter().map(Instruction::Parameter));
+        instructions.extend(model.messages.iter().cloned().map(Instruction::Message));
+        instructions.extend(model.licenses.iter().cloned().map(Instruction::License));
+        Modelfile { instructions }
+    }
+
+    /// The first GGUF file of a kind, read by the strict reader. It is shown, not run, so its bytes need not be verified.
+    async fn gguf_of(&self, model: &Model, kind: LayerKind, verbose: bool) -> Result<Option<Gguf>> {
+        let Some(layer) = model.manifest.layers_of(kind).next() else {
+            return Ok(None);
+        };
+        let (digest, size) = (layer.digest, layer.size);
+        let keep = if verbose {
+            Keep::Everything
+        } else {
+            Keep::Small
+        };
+        let read = self
+            .on_disk(move |store| {
+                let mut file = match store.open_blob(&digest, Some(size))? {
+                    Check::There(file, _) => file,
+                    Check::Bad(damage) => return Ok(Err(damage)),
+                };
+                match gguf::read_keeping(&mut file, size, keep) {
+                    Ok(gguf) => Ok(Ok(gguf)),
+                    Err(gguf::Error::Io { source, .. }) => Err(Error::Io {
+                        action: "read",
+                        path: store.blob(&digest),
+                        source,
+                    }),
+                    Err(refused) => Ok(Err(crate::Damage::Gguf(refused.to_string()))),
+                }
+            })
+            .await?;
+        read.map(Some)
+            .map_err(|damage| damaged(&model.name, digest, damage))
+    }
+}

@@ -1,0 +1,203 @@
+//! Verification: every byte hashed again, whatever is believed about it.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Damage, Digest, ModelName, Reporter,
+    error::{Error, Result},
+    manifest::Manifest,
+    store::{ManifestFile, Store},
+};
+
+use super::{Pins, Registry, blobs::Trust};
+
+/// What to verify, and what to do about damage.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// Only these models; none means all models and all blobs.
+    pub names: Vec<ModelName>,
+    /// Move damaged blobs aside, so that they can be fetched anew.
+    pub quarantine: bool,
+}
+
+/// What was verified, and what is wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Models whose manifests were read.
+    pub models: u64,
+    /// Blobs looked into.
+    pub blobs: u64,
+    /// Bytes hashed.
+    pub bytes: u64,
+    /// Blobs that are not what they should be.
+    pub damaged: Vec<DamagedBlob>,
+    /// Models whose manifests cannot be understood.
+    pub manifests: Vec<DamagedModel>,
+    /// Blobs that no manifest names. They are no damage; collection removes them when their lease is over.
+    pub unnamed: u64,
+    /// Number and bytes of the files that were moved aside, now or earlier.
+    pub quarantined: (u64, u64),
+}
+
+impl VerifyReport {
+    /// True when nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.damaged.is_empty() && self.manifests.is_empty()
+    }
+}
+
+/// A blob that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedBlob {
+    /// Which blob.
+    pub digest: Digest,
+    /// What is wrong with it.
+    pub found: Damage,
+    /// The models that need it; none when nothing names it.
+    pub models: Vec<ModelName>,
+}
+
+/// A model whose manifest cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedModel {
+    /// Which model.
+    pub name: ModelName,
+    /// What is wrong with its manifest.
+    pub reason: String,
+}
+
+/// What is to be found under one digest.
+#[derive(Debug, Default)]
+struct Expected {
+    /// The models that name it, with the size that each states.
+    named: Vec<(ModelName, u64)>,
+    /// Some model takes it for a GGUF file.
+    gguf: bool,
+}
+
+impl Registry {
+    /// Hashes blobs again, and has the strict reader look into every GGUF file, whatever the index says.
+    /// Without quarantine nothing is changed but what the index knows.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when a name is not here, or when the store cannot be read. Damage is no error, it is in the report.
+    pub async fn verify(
+        &self,
+        options: VerifyOptions,
+        reporter: &Reporter,
+    ) -> Result<VerifyReport> {
+        let VerifyOptions { names, quarantine } = options;
+        let everything = names.is_empty();
+        let (mut report, expected, _pins) = self.expectations(names).await?;
+        for (digest, expected) in expected {
+            report.blobs += 1;
+            if everything && expected.named.is_empty() {
+                report.unnamed += 1;
+            }
+            if let Some(found) = self
+                .damage_of(&digest, &expected, quarantine, reporter, &mut report.bytes)
+                .await?
+            {
+                let models = expected.named.into_iter().map(|(name, _)| name).collect();
+                report.damaged.push(DamagedBlob {
+                    digest,
+                    found,
+                    models,
+                });
+            }
+        }
+        report.quarantined = self.on_disk(Store::quarantined).await?;
+        Ok(report)
+    }
+
+    /// Reads the manifests, and pins what they name.
+    async fn expectations(
+        &self,
+        names: Vec<ModelName>,
+    ) -> Result<(VerifyReport, BTreeMap<Digest, Expected>, Pins)> {
+        let _gate = self.0.gate.read().await;
+        let (files, blobs) = self
+            .on_disk(move |store| {
+                if names.is_empty() {
+                    let files = store
+                        .walk()?
+                        .into_iter()
+                        .filter_map(|place| store.read_manifest(&place.name).transpose());
+                    let blobs = store
+                        .all_blobs()?
+                        .into_iter()
+                        .map(|(digest, _)| digest)
+                        .collect();
+                    return Ok((files.collect::<Result<Vec<_>>>()?, blobs));
+                }
+                let mut files = Vec::new();
+                for name in names {
+                    files.push(
+                        store
+                            .read_manifest(&name)?
+                            .ok_or(Error::NotFound { name })?,
+                    );
+                }
+                Ok((files, Vec::new()))
+            })
+            .await?;
+        let mut report = VerifyReport {
+            models: files.len() as u64,
+            ..VerifyReport::default()
+        };
+        let mut expected: BTreeMap<Digest, Expected> = blobs
+            .into_iter()
+            .map(|digest| (digest, Expected::default()))
+            .collect();
+        for ManifestFile { name, manifest, .. } in files {
+            match manifest {
+                Ok(manifest) => expect(&mut expected, &name, &manifest),
+                Err(problem) => report.manifests.push(DamagedModel {
+                    name,
+                    reason: problem.to_string(),
+                }),
+            }
+        }
+        let pins = self.pin(expected.keys().copied());
+        Ok((report, expected, pins))
+    }
+
+    async fn damage_of(
+        &self,
+        digest: &Digest,
+        expected: &Expected,
+        quarantine: bool,
+        reporter: &Reporter,
+        bytes: &mut u64,
+    ) -> Result<Option<Damage>> {
+        let blob = match self
+            .examine(digest, None, Trust::Nothing, quarantine, reporter)
+            .await?
+        {
+            Ok(blob) => blob,
+            Err(damage) => return Ok(Some(damage)),
+        };
+        *bytes += blob.stamp.size;
+        let found = blob.stamp.size;
+        if let Some((_, expected)) = expected.named.iter().find(|(_, size)| *size != found) {
+            return Ok(Some(Damage::Size {
+                expected: *expected,
+                found,
+            }));
+        }
+        match expected.gguf {
+            true => Ok(self.facts(digest, &blob).await?.err().map(Damage::Gguf)),
+            false => Ok(None),
+        }
+    }
+}
+
+fn expect(expected: &mut BTreeMap<Digest, Expected>, name: &ModelName, manifest: &Manifest) {
+    for layer in manifest.blobs() {
+        let blob = expected.entry(layer.digest).or_default();
+        blob.gguf |= layer.kind().is_gguf();
+        if !blob.named.iter().any(|(known, _)| known == name) {
+            blob.named.push((name.clone(), layer.size));
+        }
+    }
+}

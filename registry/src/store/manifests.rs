@@ -1,0 +1,228 @@
+//! Manifests: the names of models, as files.
+
+use std::path::PathBuf;
+
+use crate::{
+    Digest, ModelName,
+    error::{Error, Result},
+    fs::{self, Kind, Stamp},
+    manifest::{MANIFEST_MAX, Manifest, ManifestError},
+};
+
+use super::{Step, Store};
+
+/// A name and the stamp of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The name, in the case of the files.
+    pub(crate) name: ModelName,
+    /// The stamp of the manifest file.
+    pub(crate) stamp: Stamp,
+}
+
+/// A manifest file that was read.
+#[derive(Debug)]
+pub(crate) struct ManifestFile {
+    /// The name, in the case of the files.
+    pub(crate) name: ModelName,
+    /// SHA-256 of the file.
+    pub(crate) digest: Digest,
+    /// Its stamp.
+    pub(crate) stamp: Stamp,
+    /// Its bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// What they say.
+    pub(crate) manifest: Result<Manifest, ManifestError>,
+}
+
+impl ManifestFile {
+    /// The manifest, or the error that names the model.
+    pub(crate) fn good(self, store: &Store) -> Result<(Manifest, Vec<u8>)> {
+        match self.manifest {
+            Ok(manifest) => Ok((manifest, self.bytes)),
+            Err(source) => Err(Error::DamagedManifest {
+                path: store.manifest(&self.name),
+                model: self.name,
+                source: Box::new(source),
+            }),
+        }
+    }
+}
+
+impl Store {
+    /// The name in the case of the files, and whether a manifest stands there.
+    ///
+    /// Names are matched without regard to case. A part that is there already keeps the case it has,
+    /// so that no two names of ours differ in case only. Where others made such names, the exact one is taken first.
+    pub(crate) fn resolve(&self, name: &ModelName) -> Result<(ModelName, bool)> {
+        if matches!(fs::look(&self.manifest(name))?, Some(Kind::File(_))) {
+            return Ok((name.clone(), true));
+        }
+        let mut best = Vec::new();
+        let found = self.search(&mut Vec::new(), &name.parts(), &mut best)?;
+        let parts: Vec<&str> = name
+            .parts()
+            .iter()
+            .enumerate()
+            .map(|(i, part)| best.get(i).map_or(*part, String::as_str))
+            .collect();
+        let resolved = ModelName::from_parts(parts[0], parts[1], parts[2], parts[3])?;
+        Ok((resolved, found))
+    }
+
+    /// Goes down the folders along `parts`. `best` becomes the full match or, without one, the longest beginning of it.
+    fn search(
+        &self,
+        taken: &mut Vec<String>,
+        parts: &[&str; 4],
+        best: &mut Vec<String>,
+    ) -> Result<bool> {
+        let folder = taken
+            .iter()
+            .fold(self.manifests(), |path, part| path.join(part));
+        let wanted = parts[taken.len()];
+        let mut names: Vec<String> = fs::names(&folder)?
+            .into_iter()
+            .filter(|name| name.eq_ignore_ascii_case(wanted))
+            .collect();
+        names.sort_by_key(|name| name != wanted);
+        for name in names {
+            let kind = fs::look(&folder.join(&name))?;
+            let leaf = taken.len() == 3;
+            if !matches!(
+                (leaf, kind),
+                (true, Some(Kind::File(_))) | (false, Some(Kind::Folder))
+            ) {
+                continue;
+            }
+            taken.push(name);
+            if taken.len() > best.len() {
+                best.clone_from(taken);
+            }
+            if leaf || self.search(taken, parts, best)? {
+                best.clone_from(taken);
+                return Ok(true);
+            }
+            taken.pop();
+        }
+        Ok(false)
+    }
+
+    /// Reads the manifest of a name, matched without regard to case; `None` where there is none.
+    pub(crate) fn read_manifest(&self, name: &ModelName) -> Result<Option<ManifestFile>> {
+        let (name, found) = self.resolve(name)?;
+        if !found {
+            return Ok(None);
+        }
+        let path = self.manifest(&name);
+        let Some(file) = fs::open_if_there(&path)? else {
+            return Ok(None);
+        };
+        let stamp = fs::stamp(&file, &path)?;
+        let bytes = fs::read_bounded(&file, &path, MANIFEST_MAX)?;
+        let manifest = match bytes.len() as u64 > MANIFEST_MAX {
+            true => Err(ManifestError::TooLarge(stamp.size)),
+            false => Manifest::parse(&bytes),
+        };
+        Ok(Some(ManifestFile {
+            name,
+            digest: Digest::of(&bytes),
+            stamp,
+            bytes,
+            manifest,
+        }))
+    }
+
+    /// Every name, with the stamp of its file. Files that cannot be names are passed over with a word in the log.
+    pub(crate) fn walk(&self) -> Result<Vec<Place>> {
+        let root = self.manifests();
+        let mut places = Vec::new();
+        for host in self.folders(&root)? {
+            for namespace in self.folders(&root.join(&host))? {
+                for model in self.folders(&root.join(&host).join(&namespace))? {
+                    let folder = root.join(&host).join(&namespace).join(&model);
+                    for tag in fs::names(&folder)? {
+                        let path = folder.join(&tag);
+                        match (
+                            fs::look(&path)?,
+                            ModelName::from_parts(&host, &namespace, &model, &tag),
+                        ) {
+                            (Some(Kind::File(stamp)), Ok(name)) => {
+                                places.push(Place { name, stamp })
+                            }
+                            (None, _) => {}
+                            _ => {
+                                tracing::warn!(path = %path.display(), "this is no manifest of a model")
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    fn folders(&self, path: &std::path::Path) -> Result<Vec<String>> {
+        let mut folders = fs::names(path)?;
+        let mut outcome = Ok(());
+        folders.retain(|name| match fs::look(&path.join(name)) {
+            Ok(kind) => kind == Some(Kind::Folder),
+            Err(error) => {
+                outcome = Err(error);
+                false
+            }
+        });
+        outcome.map(|()| folders)
+    }
+
+    /// Publishes a manifest under a name that [`Store::resolve`] gave. From the rename on, the model is there.
+    pub(crate) fn publish_manifest(&self, name: &ModelName, bytes: &[u8]) -> Result<Stamp> {
+        let (draft, file) = self.draft()?;
+        let written = fs::write(&file, &draft, bytes, bytes.len() as u64);
+        let published = written.and_then(|()| {
+            self.done(Step::ManifestWritten);
+            fs::sync(&file, &draft)?;
+            self.done(Step::ManifestSynced);
+            let folder = self.make_folders(name)?;
+            let path = self.manifest(name);
+            fs::rename(&draft, &path)?;
+            self.done(Step::ManifestRenamed);
+            fs::sync_folder(&folder)?;
+            self.done(Step::ManifestFolderSynced);
+            fs::stamp(&file, &path)
+        });
+        if published.is_err() {
+            fs::remove(&draft)?;
+        }
+        published
+    }
+
+    /// Makes the folders above a manifest, each durable before the next.
+    fn make_folders(&self, name: &ModelName) -> Result<PathBuf> {
+        let mut folder = self.manifests();
+        for part in &name.parts()[..3] {
+            let above = folder.clone();
+            folder.push(part);
+            if fs::create_folder(&folder)? {
+                fs::sync_folder(&above)?;
+            }
+        }
+        Ok(folder)
+    }
+
+    /// Removes the manifest of a name that [`Store::resolve`] gave, and the folders that become empty.
+    pub(crate) fn remove_manifest(&self, name: &ModelName) -> Result<()> {
+        let path = self.manifest(name);
+        fs::remove(&path)?;
+        self.done(Step::NameRemoved);
+        let mut folder = path.parent().expect("a manifest lies in a folder");
+        fs::sync_folder(folder)?;
+        self.done(Step::NameFolderSynced);
+        while folder != self.manifests() && fs::remove_empty_folder(folder)? {
+            folder = folder
+                .parent()
+                .expect("a folder of names lies below another");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! The files of the store.
+//!
+//! ```text
+//! $SLM_HOME/
+//!   models/                                      the shape of an Ollama models folder
+//!     blobs/sha256-<64 hex>                      0444, never changes
+//!     manifests/<host>/<namespace>/<model>/<tag>
+//!   ingest/draft-<random>                        files being written; worthless after a crash
+//!   quarantine/sha256-<64 hex>.<n>               blobs whose bytes were not theirs; nothing here is ever loaded
+//!   registry.db                                  the index, see `index`
+//!   run/lock                                     held by the process at work, with its number in it
+//! ```
+//!
+//! **Who locks.** One process works on a home, which `run/lock` makes sure of; everything else is locked inside that process
+//! (see [`crate::Registry`]).
+//!
+//! **What a crash leaves.** Drafts, which the next start removes; blobs that nothing names yet, which [`crate::Registry::gc`] removes
+//! when their lease is over; an index that lags behind the files, which the next start brings up to date.
+//! A manifest is published last and by a rename, so a name leads to its old model or to its new one, whole.
+//!
+//! **Other versions.** The folder below `models/` is Ollama's; Ollama can work in it while no process of ours does.
+
+mod blobs;
+mod ingest;
+mod lock;
+mod manifests;
+mod step;
+
+use std::path::{Path, PathBuf};
+
+use crate::{Digest, ModelName, error::Result, fs};
+
+pub(crate) use blobs::Check;
+pub(crate) use ingest::{Draft, Ingest};
+pub(crate) use lock::Lock;
+pub(crate) use manifests::{ManifestFile, Place};
+pub use step::{Step, StepHook};
+
+/// The files of one home.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    home: PathBuf,
+    hook: StepHook,
+}
+
+impl Store {
+    /// Makes the folders of a home that are not there yet.
+    pub(crate) fn open(home: &Path, hook: StepHook) -> Result<Self> {
+        let store = Self {
+            home: home.into(),
+            hook,
+        };
+        for folder in [
+            store.blobs(),
+            store.manifests(),
+            store.drafts(),
+            store.quarantine_folder(),
+            store.run(),
+        ] {
+            fs::create_folders(&folder)?;
+        }
+        fs::make_private(&store.run())?;
+        fs::sync_folder(home)?;
+        Ok(store)
+    }
+
+    /// The folder itself.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The index.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.home.join("registry.db")
+    }
+
+    /// Where a blob lies or would lie.
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.file_name())
+    }
+
+    /// Removes what was being written when the last process ended.
+    pub(crate) fn remove_drafts(&self) -> Result<()> {
+        for name in fs::names(&self.drafts())?
+            .iter()
+            .filter(|name| name.starts_with(ingest::PREFIX))
+        {
+            fs::remove(&self.drafts().join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Says that a step of a write is done.
+    pub(crate) fn done(&self, step: Step) {
+        self.hook.call(step);
+    }
+
+    fn run(&self) -> PathBuf {
+        self.home.join("run")
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.home.join("models/blobs")
+    }
+
+    fn manifests(&self) -> PathBuf {
+        self.home.join("models/manifests")
+    }
+
+    fn drafts(&self) -> PathBuf {
+        self.home.join("ingest")
+    }
+
+    fn quarantine_folder(&self) -> PathBuf {
+        self.home.join("quarantine")
+    }
+
+    fn manifest(&self, name: &ModelName) -> PathBuf {
+        name.parts()
+            .iter()
+            .fold(self.manifests(), |path, part| path.join(part))
+    }
+}

@@ -1,0 +1,101 @@
+//! The steps of a write, by name, so that tests can stop a process after each of them.
+
+use std::{fmt, sync::Arc};
+
+/// What has just been done. Between two steps lies everything that a crash can part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// A draft was made for a blob.
+    DraftCreated,
+    /// All bytes of the blob were written to the draft and hashed on the way.
+    DraftWritten,
+    /// The draft is on the disk.
+    DraftSynced,
+    /// Size and digest are the expected ones.
+    DraftCompared,
+    /// The index holds a lease on the blob that is about to appear.
+    BlobLeased,
+    /// The blob has its name.
+    BlobRenamed,
+    /// The blob's name is on the disk.
+    BlobFolderSynced,
+    /// The index knows that the blob is good.
+    BlobRecorded,
+    /// A manifest was written to a draft.
+    ManifestWritten,
+    /// The draft of the manifest is on the disk.
+    ManifestSynced,
+    /// The manifest has its name: the model is there.
+    ManifestRenamed,
+    /// The manifest's name is on the disk.
+    ManifestFolderSynced,
+    /// The index lists the model.
+    ManifestRecorded,
+    /// A manifest was removed: the model is gone.
+    NameRemoved,
+    /// The removal is on the disk.
+    NameFolderSynced,
+    /// The index lists the model no more.
+    NameForgotten,
+    /// A blob that nothing names was removed.
+    BlobRemoved,
+    /// A damaged blob was moved aside.
+    BlobQuarantined,
+    /// On opening: what was half-written is gone.
+    DraftsRemoved,
+    /// On opening: the index is open and of the current schema.
+    IndexOpened,
+}
+
+impl Step {
+    /// Every step.
+    pub const ALL: [Self; 20] = [
+        Self::DraftCreated,
+        Self::DraftWritten,
+        Self::DraftSynced,
+        Self::DraftCompared,
+        Self::BlobLeased,
+        Self::BlobRenamed,
+        Self::BlobFolderSynced,
+        Self::BlobRecorded,
+        Self::ManifestWritten,
+        Self::ManifestSynced,
+        Self::ManifestRenamed,
+        Self::ManifestFolderSynced,
+        Self::ManifestRecorded,
+        Self::NameRemoved,
+        Self::NameFolderSynced,
+        Self::NameForgotten,
+        Self::BlobRemoved,
+        Self::BlobQuarantined,
+        Self::DraftsRemoved,
+        Self::IndexOpened,
+    ];
+}
+
+/// Called after each [`Step`]. Does nothing unless a test put something in.
+#[derive(Clone, Default)]
+pub struct StepHook(Option<Arc<dyn Fn(Step) + Send + Sync>>);
+
+impl StepHook {
+    /// Calls `hook` after each step, on the thread that did it.
+    pub fn new(hook: impl Fn(Step) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hook)))
+    }
+
+    pub(crate) fn call(&self, step: Step) {
+        if let Some(hook) = &self.0 {
+            hook(step);
+        }
+    }
+}
+
+impl fmt::Debug for StepHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "StepHook(set)"
+        } else {
+            "StepHook"
+        })
+    }
+}
