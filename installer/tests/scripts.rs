@@ -1,0 +1,103 @@
+//! The scripts that a person runs first: what they say when they cannot go on.
+#![expect(clippy::disallowed_methods, reason = "the tests run the scripts")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+#[test]
+fn the_scripts_explain_themselves() {
+    for script in ["install.sh", "test.sh"] {
+        let output = run(Command::new("sh").arg(folder().join(script)).arg("--help"));
+        assert!(output.status.success(), "{script}: {}", stderr(&output));
+        assert!(
+            String::from_utf8_lossy(&output.stdout).starts_with("Usage: installer/"),
+            "{script}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_option_is_a_usage_error() {
+    let output = run(Command::new("sh")
+        .arg(folder().join("install.sh"))
+        .arg("--prefxi=/tmp"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).starts_with("Usage: installer/install.sh"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn an_option_without_its_value_is_named() {
+    let output = run(Command::new("sh")
+        .arg(folder().join("install.sh"))
+        .arg("--prefix"));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "slm: error: --prefix needs a folder\n");
+}
+
+#[test]
+fn a_machine_without_apt_learns_what_it_lacks() {
+    let output = needs("need_packages");
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    for package in ["cmake", "g++", "make", "python3-pip", "curl"] {
+        assert!(
+            said.contains(&format!(" {package}")),
+            "{package} is not named: {said}"
+        );
+    }
+    assert!(
+        said.contains("install them with this system's package manager"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_needs_root_says_so_where_there_is_no_sudo() {
+    let output = needs("id() { echo 1000; }; as_root true");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).starts_with("slm: error: root is needed for: true"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn the_build_folder_is_shared_unless_named() {
+    let output = needs("use_target; unset CARGO_TARGET_DIR; XDG_CACHE_HOME=/cache; use_target");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "slm: building in /elsewhere\nslm: building in /cache/slm/target\n"
+    );
+}
+
+/// Runs a line of shell after the shared part, on a machine that has no program at all.
+fn needs(line: &str) -> Output {
+    let script = format!(
+        "set -eu; . '{}'; {line}",
+        folder().join("needs.sh").display()
+    );
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &script]).env_clear();
+    run(command
+        .env("HOME", "/nowhere")
+        .env("PATH", "/nowhere")
+        .env("CARGO_TARGET_DIR", "/elsewhere"))
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().expect("a shell can be started")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
