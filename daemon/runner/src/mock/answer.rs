@@ -30,7 +30,7 @@ pub(super) struct Answering {
     reason: StopReason,
     seed: u32,
     prefilled: u32,
-    /// A first sign of progress was given, and the fault that belongs there is due.
+    /// A first piece of the prompt was computed; there is one even if the prompt is empty.
     begun: bool,
     said: u32,
     next: Duration,
@@ -39,10 +39,10 @@ pub(super) struct Answering {
     read: Duration,
 }
 
-/// What an answer does in one step.
-pub(super) enum Step {
-    Event(Event),
-    Fault(Fault),
+/// What an answer does in one step. Nothing is read between the event and the fault, so whoever saw the event knows the fault.
+pub(super) struct Step {
+    pub(super) event: Event,
+    pub(super) fault: Option<Fault>,
 }
 
 impl Answering {
@@ -144,43 +144,43 @@ impl Answering {
         if self.prefilled < total || !self.begun {
             return self.prefill(total, now);
         }
-        if let Some(fault) = self.script.fault(Place::Token(self.said)) {
-            return Step::Fault(fault);
-        }
         let Some(word) = self.words.get(self.said as usize) else {
-            return Step::Event(self.done(self.reason, now));
+            return Step {
+                event: self.done(self.reason, now),
+                fault: None,
+            };
         };
         self.said += 1;
         self.next = now + self.script.delay;
-        Step::Event(Event::Delta(Delta {
+        let event = Event::Delta(Delta {
             text: word.clone(),
             tokens: self.said,
-        }))
+        });
+        Step {
+            event,
+            fault: self.script.fault(Place::Token(self.said)),
+        }
     }
 
     fn prefill(&mut self, total: u32, now: Duration) -> Step {
-        let fault = self.script.fault(Place::Prefill);
-        if self.begun
-            && let Some(fault) = fault
-        {
-            return Step::Fault(fault);
-        }
-        self.begun = true;
+        let first = !std::mem::replace(&mut self.begun, true);
+        let mut fault = self.script.fault(Place::Prefill).filter(|_| first);
         if fault.is_none() {
             self.prefilled = total.min(self.prefilled.saturating_add(self.batch));
             self.read = now;
-            let read = self.prefilled == total;
-            self.next = now
-                + if read {
-                    self.script.delay
-                } else {
-                    self.script.prefill_delay
-                };
+            self.next = now + self.script.prefill_delay;
         }
-        Step::Event(Event::Prefill {
-            done: self.prefilled,
-            total,
-        })
+        if self.prefilled == total {
+            self.next = now + self.script.delay;
+            fault = fault.or_else(|| self.script.fault(Place::Token(0)));
+        }
+        Step {
+            event: Event::Prefill {
+                done: self.prefilled,
+                total,
+            },
+            fault,
+        }
     }
 
     /// Its end, when the daemon asks for it.

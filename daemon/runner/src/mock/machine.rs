@@ -5,12 +5,12 @@
 use std::{collections::VecDeque, io, time::Duration};
 
 use super::{
+    answer::{self, Answering, Step},
     script::{Death, Fault, Origin, Place, Script},
     words::{self, Words},
 };
 use crate::{
     frame,
-    mock::answer::Answering,
     protocol::{
         Call, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Reply, Request, Stats,
         Template, Tokenize, VERSION,
@@ -175,14 +175,12 @@ impl Mock {
                 continue;
             }
             let id = self.active[index].id();
-            let over = match self.active[index].step(now) {
-                super::answer::Step::Event(event) => {
-                    let over = event.is_terminal();
-                    self.reply(id, event);
-                    over
-                }
-                super::answer::Step::Fault(fault) => self.misbehave(fault, id),
-            };
+            let Step { event, fault } = self.active[index].step(now);
+            let mut over = event.is_terminal();
+            self.reply(id, event);
+            if let Some(fault) = fault {
+                over = self.misbehave(fault, id);
+            }
             if over {
                 self.active.remove(index);
             } else {
@@ -327,7 +325,7 @@ impl Mock {
         if script.is_ok_and(|script| script.no_chat_template) {
             return Err(invalid("this model has no chat template"));
         }
-        Ok(super::answer::render(template))
+        Ok(answer::render(template))
     }
 
     fn stats(&self) -> Stats {

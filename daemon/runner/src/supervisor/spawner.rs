@@ -261,6 +261,8 @@ fn start(program: Program, socket: OwnedFd, stderr: OwnedFd, files: Files) -> io
             "the path of a runner must be absolute",
         ));
     }
+    // Whoever started the daemon may have left files open in it, and a runner must have none of them.
+    close_fds::set_fds_cloexec(Files::FIRST, &[]);
     let mut command = std::process::Command::new(&program.path);
     command
         .args(&program.args)
