@@ -63,3 +63,60 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn clearing_leaves_the_frame_that_is_half_sent() {
+        let (mut ours, mut theirs) = tokio::io::duplex(3);
+        let mut outbox = Outbox::default();
+        outbox.push(&b"first"[..]);
+        outbox.push(&b"second"[..]);
+        outbox.write(&mut ours).await.unwrap();
+        outbox.clear();
+        outbox.push(&b"last"[..]);
+        let written = async {
+            while !outbox.is_empty() {
+                outbox.write(&mut ours).await.unwrap();
+            }
+            drop(ours);
+        };
+        let mut text = String::new();
+        let (_, read) = tokio::join!(written, theirs.read_to_string(&mut text));
+        read.unwrap();
+        assert_eq!(text, "firstlast");
+    }
+
+    #[tokio::test]
+    async fn clearing_leaves_nothing_when_nothing_is_half_sent() {
+        let mut outbox = Outbox::default();
+        outbox.push(&b"first"[..]);
+        outbox.clear();
+        assert!(outbox.is_empty());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_for_somebody_who_reads_no_more() {
+        let (mut ours, theirs) = tokio::io::duplex(3);
+        drop(theirs);
+        let mut outbox = Outbox::default();
+        outbox.push(&b"first"[..]);
+        outbox.write(&mut ours).await.unwrap_err();
+        outbox.push(&b"second"[..]);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn it_has_room_for_so_many_requests() {
+        let mut outbox = Outbox::default();
+        for _ in 0..ROOM {
+            assert!(outbox.has_room());
+            outbox.push(&b"frame"[..]);
+        }
+        assert!(!outbox.has_room());
+    }
+}

@@ -99,8 +99,13 @@ impl Sender {
             return;
         }
         match event {
+            // The answer is about to be cancelled for this; until then it may cost no more.
+            Event::Delta(_) if state.unread > MAX_UNREAD => return,
             Event::Delta(delta) => {
                 state.unread += delta.text.len();
+                if state.unread > MAX_UNREAD {
+                    state.full_since.get_or_insert(now);
+                }
                 if state.deltas.len() < CAPACITY {
                     state.deltas.push_back(delta);
                 } else {
@@ -210,5 +215,141 @@ impl Drop for Receiver {
         state.progress = None;
         state.deltas = VecDeque::new();
         state.end = End::Over;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::protocol::{Failure, FailureKind};
+
+    fn delta(text: &str, tokens: u32) -> Event {
+        Event::Delta(Delta {
+            text: text.to_owned(),
+            tokens,
+        })
+    }
+
+    fn failure() -> Error {
+        Error::Failed(Failure {
+            kind: FailureKind::Internal,
+            message: "it failed".to_owned(),
+        })
+    }
+
+    /// All that can be read now.
+    fn drain(receiver: &mut Receiver) -> Vec<Result<Event, Error>> {
+        let next = |receiver: &mut Receiver| {
+            std::future::poll_fn(|cx| receiver.poll(cx))
+                .now_or_never()
+                .flatten()
+        };
+        std::iter::from_fn(|| next(receiver)).collect()
+    }
+
+    #[test]
+    fn events_come_in_order_and_end_once() {
+        let (sender, mut receiver) = channel(Arc::default());
+        let now = Instant::now();
+        sender.push(Event::Prefill { done: 1, total: 2 }, now);
+        sender.push(Event::Prefill { done: 2, total: 2 }, now);
+        sender.push(delta("a", 1), now);
+        sender.end(Err(failure()));
+        sender.end(Ok(Event::Text("a second end".to_owned())));
+        sender.push(delta("after the end", 2), now);
+        drop(sender);
+        let events = drain(&mut receiver);
+        assert!(
+            matches!(
+                &events[..],
+                [
+                    Ok(Event::Prefill { done: 2, .. }),
+                    Ok(Event::Delta(_)),
+                    Err(Error::Failed(_))
+                ]
+            ),
+            "{events:?}"
+        );
+        assert!(matches!(
+            receiver.poll(&mut Context::from_waker(Waker::noop())),
+            Poll::Ready(None)
+        ));
+    }
+
+    #[test]
+    fn a_writer_that_vanishes_leaves_an_end() {
+        let (sender, mut receiver) = channel(Arc::default());
+        drop(sender);
+        assert!(matches!(drain(&mut receiver)[..], [Err(Error::Stopped)]));
+    }
+
+    #[test]
+    fn a_reader_that_is_behind_loses_no_text_and_shows_since_when() {
+        let (sender, mut receiver) = channel(Arc::default());
+        let start = Instant::now();
+        let capacity = u32::try_from(CAPACITY).unwrap();
+        for tokens in 1..=capacity {
+            sender.push(delta("x", tokens), start);
+        }
+        assert_eq!(sender.behind(), None, "full is not behind");
+        let later = start + std::time::Duration::from_secs(1);
+        sender.push(delta("y", capacity + 1), later);
+        sender.push(
+            delta("z", capacity + 2),
+            later + std::time::Duration::from_secs(1),
+        );
+        assert_eq!(
+            sender.behind(),
+            Some(Behind {
+                since: later,
+                unread: CAPACITY + 2
+            })
+        );
+
+        let mut events = drain(&mut receiver);
+        assert_eq!(events.len(), CAPACITY);
+        assert_eq!(sender.behind(), None, "it has caught up");
+        let last = events.pop().unwrap().unwrap();
+        assert_eq!(last, delta("xyz", capacity + 2));
+    }
+
+    #[test]
+    fn text_without_measure_is_not_kept() {
+        let (sender, mut receiver) = channel(Arc::default());
+        let now = Instant::now();
+        for tokens in 1..=3 {
+            sender.push(delta(&"x".repeat(MAX_UNREAD), tokens), now);
+        }
+        let behind = sender.behind().unwrap();
+        assert!(behind.is_beyond_measure());
+        assert_eq!(behind.unread, 2 * MAX_UNREAD);
+        assert_eq!(drain(&mut receiver).len(), 2);
+    }
+
+    #[test]
+    fn a_reader_that_leaves_or_cancels_tells_the_owner() {
+        let departed = Arc::new(Notify::new());
+        let (sender, receiver) = channel(Arc::clone(&departed));
+        assert!(departed.notified().now_or_never().is_none());
+        receiver.cancel();
+        assert!(sender.wants_cancel());
+        assert!(departed.notified().now_or_never().is_some());
+        drop(receiver);
+        assert!(
+            departed.notified().now_or_never().is_none(),
+            "it is told once"
+        );
+        sender.push(delta("to nobody", 1), Instant::now());
+        assert_eq!(sender.0.state().unread, 0);
+
+        let (sender, receiver) = channel(Arc::clone(&departed));
+        sender.end(Err(failure()));
+        drop(receiver);
+        assert!(
+            departed.notified().now_or_never().is_none(),
+            "an answer that is over is not cancelled"
+        );
     }
 }

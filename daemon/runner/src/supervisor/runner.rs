@@ -172,6 +172,11 @@ impl Runner {
         }
     }
 
+    /// How it ended, if it has.
+    pub fn exit(&self) -> Option<Exit> {
+        self.0.exit.borrow().clone()
+    }
+
     /// Resolves when the runner is over, whatever the reason, and at once if it is.
     /// The future holds no handle, so waiting for the end does not put it off.
     pub fn exited(&self) -> impl Future<Output = Exit> + Send + 'static {

@@ -53,10 +53,10 @@ impl Tail {
     }
 
     fn keep(&self, line: &[u8]) {
+        let line = clean(line);
         if line.is_empty() {
             return;
         }
-        let line = clean(line);
         tracing::debug!(target: "runner::stderr", "{line}");
         let mut lines = self
             .0
@@ -88,4 +88,46 @@ fn clean(line: &[u8]) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn follow(text: &[u8]) -> Vec<String> {
+        let tail = Tail::default();
+        tail.clone().follow(text).await;
+        tail.lines()
+    }
+
+    #[tokio::test]
+    async fn only_the_last_lines_are_kept() {
+        let text: String = (1..=30).map(|number| format!("line {number}\n")).collect();
+        let lines = follow(text.as_bytes()).await;
+        assert_eq!(lines.len(), MAX_LINES);
+        assert_eq!(
+            (lines[0].as_str(), lines[19].as_str()),
+            ("line 11", "line 30")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_line_without_an_end_counts_and_an_empty_one_does_not() {
+        assert_eq!(follow(b"one\n\n\r\ntwo").await, ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn a_long_line_is_cut_and_shows_it() {
+        let lines = follow("x".repeat(10_000).as_bytes()).await;
+        assert_eq!(lines, [format!("{}…", "x".repeat(MAX_LINE))]);
+        assert_eq!(follow(&[b'x'; MAX_LINE]).await, ["x".repeat(MAX_LINE)]);
+    }
+
+    #[tokio::test]
+    async fn what_could_steer_a_terminal_is_replaced() {
+        assert_eq!(
+            follow(b"\x1b[2J\xff\tok\x07\r\n").await,
+            ["\u{fffd}[2J\u{fffd}\tok\u{fffd}"]
+        );
+    }
 }

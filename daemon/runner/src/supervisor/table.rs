@@ -274,3 +274,150 @@ fn name(event: &Event) -> &'static str {
         Event::Failed(_) => "failed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        protocol::Stats,
+        supervisor::queue::{self, Receiver},
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Desk {
+        table: Table,
+        now: Instant,
+        readers: Vec<Receiver>,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self {
+                table: Table::new(Options::default(), now),
+                now,
+                readers: Vec::new(),
+            }
+        }
+
+        fn open(&mut self, id: u64, kind: Kind) {
+            let (sender, receiver) = queue::channel(Arc::default());
+            assert!(self.table.admit(id, kind, sender, self.now));
+            self.readers.push(receiver);
+        }
+
+        fn reply(&mut self, id: u64, event: Event) -> Result<(), Violation> {
+            self.table.reply(Reply { id, event }, self.now)
+        }
+
+        fn silent_for(&mut self, time: Duration) -> Option<u64> {
+            self.now += time;
+            self.table
+                .stalled(self.now)
+                .map(|silence| silence.as_secs())
+        }
+    }
+
+    fn stats() -> Event {
+        Event::Stats(Stats {
+            active: 0,
+            waiting: 0,
+            cells_used: 0,
+            resident_bytes: 0,
+        })
+    }
+
+    #[test]
+    fn a_reply_must_belong_to_an_open_request_of_its_kind() {
+        let mut desk = Desk::new();
+        assert!(matches!(desk.reply(1, stats()), Err(Violation::NotOpen(1))));
+        desk.open(1, Kind::Stats);
+        assert!(matches!(
+            desk.reply(1, Event::Tokens(Vec::new())),
+            Err(Violation::OutOfPlace {
+                event: "tokens",
+                call: "stats"
+            })
+        ));
+        desk.reply(1, stats()).unwrap();
+        assert!(
+            matches!(desk.reply(1, stats()), Err(Violation::NotOpen(1))),
+            "it ends once"
+        );
+    }
+
+    #[test]
+    fn each_kind_of_work_has_its_own_clock() {
+        let mut desk = Desk::new();
+        assert_eq!(desk.silent_for(1000 * SECOND), None);
+        assert_eq!(desk.table.deadline(), None);
+        desk.open(1, Kind::Generate);
+        assert_eq!(desk.table.deadline(), Some(desk.now + 60 * SECOND));
+        assert_eq!(desk.silent_for(59 * SECOND), None);
+        desk.reply(1, Event::Prefill { done: 1, total: 2 }).unwrap();
+        assert_eq!(desk.silent_for(30 * SECOND), None);
+        desk.open(2, Kind::Stats);
+        desk.reply(2, stats()).unwrap();
+        assert_eq!(
+            desk.silent_for(30 * SECOND),
+            Some(60),
+            "a short answer is no token"
+        );
+    }
+
+    #[test]
+    fn while_a_model_loads_nothing_else_is_expected() {
+        let mut desk = Desk::new();
+        desk.open(1, Kind::Load);
+        desk.open(2, Kind::Stats);
+        assert_eq!(desk.silent_for(119 * SECOND), None);
+        desk.reply(1, Event::Loading { fraction: 0.5 }).unwrap();
+        assert_eq!(desk.silent_for(119 * SECOND), None);
+        let failure = crate::protocol::Failure {
+            kind: FailureKind::Unsupported,
+            message: String::new(),
+        };
+        desk.reply(1, Event::Failed(failure)).unwrap();
+        assert_eq!(
+            desk.silent_for(59 * SECOND),
+            None,
+            "it has waited for itself since then only"
+        );
+        assert_eq!(desk.silent_for(SECOND), Some(60));
+    }
+
+    #[test]
+    fn only_generating_is_cancelled_and_once() {
+        let mut desk = Desk::new();
+        desk.open(1, Kind::Generate);
+        desk.open(2, Kind::Tokenize);
+        desk.readers.clear();
+        assert_eq!(desk.table.cancels(desk.now), [1]);
+        assert!(desk.table.cancels(desk.now).is_empty());
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_may_be_open() {
+        let mut desk = Desk::new();
+        for id in 0..MAX_OPEN as u64 {
+            desk.open(id, Kind::Stats);
+        }
+        let (sender, mut receiver) = queue::channel(Arc::default());
+        assert!(!desk.table.admit(u64::MAX, Kind::Stats, sender, desk.now));
+        let refused = futures::executor::block_on(receiver.next());
+        assert!(
+            matches!(refused, Err(Error::Failed(failure)) if failure.kind == FailureKind::Busy)
+        );
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_sent() {
+        let mut desk = Desk::new();
+        let (sender, receiver) = queue::channel(Arc::default());
+        drop(receiver);
+        assert!(!desk.table.admit(1, Kind::Generate, sender, desk.now));
+    }
+}

@@ -1,10 +1,15 @@
 //! The life of a runner process.
 
-use std::{os::unix::net::UnixStream, process::Command, time::Duration};
+use std::{
+    io::Read as _,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::Command,
+    time::Duration,
+};
 
 use runner::{
     frame,
-    protocol::{Hello, VERSION},
+    protocol::{Call, Event, Hello, Reply, Request, VERSION},
     supervisor::{Cause, Error, Files, Options, Program},
 };
 use rustix::process::{Pid, Signal};
@@ -299,11 +304,61 @@ async fn a_process_gets_its_own_environment_and_nothing_else() {
 fn the_end_of_its_input_ends_a_runner() {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_slm-mock-runner"))
-        .stdin(std::os::fd::OwnedFd::from(theirs))
+        .stdin(OwnedFd::from(theirs))
         .spawn()
         .unwrap();
     let hello: Hello = frame::read(&mut ours).unwrap();
     assert_eq!(hello.version, VERSION);
     drop(ours);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The same for one that hangs and does not see the end of its input: its parent's death is enough.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_death_of_its_parent_ends_a_runner_that_hangs() {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    // The shell stands for the daemon: with something left to do, it starts the runner as its child.
+    let mut daemon = Command::new("/bin/sh")
+        .args(["-c", "\"$0\"; true", env!("CARGO_BIN_EXE_slm-mock-runner")])
+        .env("SLM_MOCK", "deaf-in-load")
+        .stdin(OwnedFd::from(theirs))
+        .stdout(weights(""))
+        .spawn()
+        .unwrap();
+    frame::read::<Hello>(&mut ours).unwrap();
+    let load = runner::protocol::Load {
+        weights_fd: 1,
+        ..crate::support::load()
+    };
+    frame::write(
+        &mut ours,
+        &Request {
+            id: 1,
+            call: Call::Load(load),
+        },
+    )
+    .unwrap();
+    let reply: Reply = frame::read(&mut ours).unwrap();
+    assert!(matches!(reply.event, Event::Loading { .. }), "{reply:?}");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    // The socket ends when the last process that has it is gone.
+    assert_eq!(ours.read(&mut [0]).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_runner_leaves_no_core_file() {
+    let runner = loaded(&processes(), Options::default()).await;
+    let limits =
+        std::fs::read_to_string(format!("/proc/{}/limits", runner.pid().unwrap())).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    assert_eq!(
+        core.split_whitespace().filter(|word| *word == "0").count(),
+        2,
+        "{core}"
+    );
 }
