@@ -87,7 +87,7 @@ pub enum Error {
         /// What is wrong with it.
         found: Damage,
         /// What helps.
-        remedy: String,
+        remedy: &'static str,
     },
     /// A model's manifest cannot be understood.
     #[error("the manifest of model {model} at {} is damaged: {source}; remove the model or pull it again", path.display())]
@@ -160,7 +160,7 @@ pub enum Error {
         source: sqlx::Error,
     },
     /// The file system is full.
-    #[error("no space left for {}: {needed} bytes needed, {available} bytes available", path.display())]
+    #[error("no space left for {}: at least {needed} bytes needed, {available} available", path.display())]
     NoSpace {
         /// The file that could not be written.
         path: PathBuf,
@@ -169,8 +169,8 @@ pub enum Error {
         /// Bytes that the file system has.
         available: u64,
     },
-    /// Something stands in a file's place that is no regular file.
-    #[error("{} is {found}, not a regular file; it is not touched", path.display())]
+    /// Something stands in the place of a file or a folder of the store that is neither.
+    #[error("{} is {found}, which a store does not hold; it is not touched", path.display())]
     NotRegular {
         /// The path.
         path: PathBuf,

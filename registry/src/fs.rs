@@ -30,6 +30,9 @@ const DRAFT_MODE: u32 = 0o600;
 /// Mode of a published blob: it never changes.
 const PUBLISHED_MODE: u32 = 0o444;
 
+/// What a write needs at least, in bytes, where nobody knows how much it is: the least that file systems give out.
+pub(crate) const BLOCK: u64 = 4096;
+
 /// What tells one state of a file from another without reading it.
 ///
 /// A file whose stamp is the one it had when it was hashed still has the bytes it had then,
@@ -106,7 +109,7 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
     match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::NoSpace {
             path: path.into(),
-            needed: 1,
+            needed: BLOCK,
             available: available(path),
         },
         _ => Error::Io {

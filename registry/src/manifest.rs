@@ -281,3 +281,133 @@ impl Manifest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    const OTHER: &str = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+    fn config() -> String {
+        format!(r#"{{"mediaType":"{CONFIG_TYPE}","digest":"{DIGEST}","size":2}}"#)
+    }
+
+    fn layer(digest: &str, size: &str) -> String {
+        format!(
+            r#"{{"mediaType":"application/vnd.ollama.image.model","digest":"{digest}","size":{size}}}"#
+        )
+    }
+
+    fn with(layers: &str) -> String {
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"{MANIFEST_TYPE}","config":{},"layers":[{layers}]}}"#,
+            config()
+        )
+    }
+
+    #[test]
+    fn a_manifest_reads_and_prints() {
+        let text = with(&layer(OTHER, "5"));
+        let manifest = Manifest::parse(text.as_bytes()).expect("a manifest");
+        assert_eq!(String::from_utf8(manifest.to_bytes()).expect("JSON"), text);
+        assert_eq!(
+            (manifest.size(), manifest.layers[0].kind()),
+            (7, LayerKind::Model)
+        );
+    }
+
+    #[test]
+    fn a_blob_counts_once() {
+        let twice = with(&format!("{},{}", layer(OTHER, "5"), layer(OTHER, "5")));
+        assert_eq!(
+            Manifest::parse(twice.as_bytes())
+                .expect("a manifest")
+                .size(),
+            7
+        );
+    }
+
+    #[test]
+    fn every_kind_has_one_media_type() {
+        for (kind, text) in LayerKind::NAMED {
+            assert_eq!((LayerKind::of(text), kind.media_type()), (kind, Some(text)));
+        }
+        assert_eq!(
+            LayerKind::of("application/vnd.ollama.image.tensor"),
+            LayerKind::Other
+        );
+        assert_eq!(LayerKind::Other.media_type(), None);
+    }
+
+    #[test]
+    fn hostile_manifests_are_refused_by_rule() {
+        let good = layer(OTHER, "5");
+        let many = vec![good.as_str(); LAYERS_MAX + 1].join(",");
+        for (text, rule) in [
+            (String::new(), "Json"),
+            ("[]".into(), "Json"),
+            ("{".repeat(100_000), "Json"),
+            (with(&layer("sha256:../../../../etc/passwd", "5")), "Json"),
+            (with(&layer("", "5")), "Json"),
+            (with(&layer(OTHER, "-1")), "Json"),
+            (with(&layer(OTHER, "1e3")), "Json"),
+            (with(&layer(OTHER, "18446744073709551616")), "Json"),
+            (with(&layer(OTHER, "\"5\"")), "Json"),
+            (with(&layer(OTHER, "18446744073709551615")), "Size"),
+            (with(&layer(OTHER, "9007199254740992")), "Size"),
+            (with(""), "Empty"),
+            (with(&many), "TooManyLayers"),
+            (
+                with(&format!("{good},{}", layer(OTHER, "6"))),
+                "Contradiction",
+            ),
+            (with(&layer(DIGEST, "2")), "Contradiction"),
+            (
+                with(&good).replace("\"size\":2", "\"size\":99999999"),
+                "Size",
+            ),
+            (
+                with(&good).replace("\"schemaVersion\":2", "\"schemaVersion\":1"),
+                "Schema",
+            ),
+            (
+                with(&good).replace(MANIFEST_TYPE, "application/vnd.oci.image.index.v1+json"),
+                "MediaType",
+            ),
+            (
+                with(&good).replace("\"layers\"", "\"manifests\":[],\"layers\""),
+                "Ambiguous",
+            ),
+            (
+                with(&good).replace("\"layers\"", "\"fsLayers\":[],\"layers\""),
+                "Ambiguous",
+            ),
+            (
+                with(&good).replace("\"layers\"", "\"layers\":[],\"layers\""),
+                "Json",
+            ),
+            (" ".repeat(MANIFEST_MAX as usize + 1), "TooLarge"),
+        ] {
+            let error = Manifest::parse(text.as_bytes()).expect_err(rule);
+            let found = format!("{error:?}");
+            assert!(found.starts_with(rule), "{found} is not {rule}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>, at in 0_usize..400, byte: u8) {
+            let _ = Manifest::parse(&bytes);
+            let mut text = with(&layer(OTHER, "5")).into_bytes();
+            if let Some(place) = text.get_mut(at) {
+                *place = byte;
+            }
+            if let Ok(manifest) = Manifest::parse(&text) {
+                prop_assert_eq!(&Manifest::parse(&manifest.to_bytes()).expect("its own bytes"), &manifest);
+            }
+        }
+    }
+}

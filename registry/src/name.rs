@@ -27,10 +27,10 @@ const PART_MAX: usize = 80;
 /// Parts are ASCII. Two names that differ only in case name the same model, see [`ModelName::same_as`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelName {
-    host: String,
-    namespace: String,
-    model: String,
-    tag: String,
+    /// `host/namespace/model:tag`.
+    full: Box<str>,
+    /// Where host, namespace and model end in it.
+    ends: [u16; 3],
 }
 
 /// Why a text is no model name.
@@ -73,30 +73,27 @@ impl ModelName {
 
     /// The registry the name belongs to.
     pub fn host(&self) -> &str {
-        &self.host
+        self.parts()[0]
     }
 
     /// Who published it there.
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        self.parts()[1]
     }
 
     /// The model itself.
     pub fn model(&self) -> &str {
-        &self.model
+        self.parts()[2]
     }
 
     /// Which variant or version of it.
     pub fn tag(&self) -> &str {
-        &self.tag
+        self.parts()[3]
     }
 
     /// `host/namespace/model:tag` with nothing left out.
-    pub fn full(&self) -> String {
-        format!(
-            "{}/{}/{}:{}",
-            self.host, self.namespace, self.model, self.tag
-        )
+    pub fn full(&self) -> &str {
+        &self.full
     }
 
     /// True when both names mean the same model, which is a question without upper and lower case.
@@ -109,7 +106,13 @@ impl ModelName {
 
     /// The four parts in the order of the path.
     pub(crate) fn parts(&self) -> [&str; 4] {
-        [&self.host, &self.namespace, &self.model, &self.tag]
+        let [host, namespace, model] = self.ends.map(usize::from);
+        [
+            &self.full[..host],
+            &self.full[host + 1..namespace],
+            &self.full[namespace + 1..model],
+            &self.full[model + 1..],
+        ]
     }
 
     fn split(text: &str) -> Result<Self, String> {
@@ -140,11 +143,14 @@ impl ModelName {
         check_part("namespace", namespace, PART_MAX, "-_")?;
         check_part("model", model, PART_MAX, "-_.")?;
         check_part("tag", tag, PART_MAX, "-_.")?;
+        let ends = [
+            host.len(),
+            host.len() + 1 + namespace.len(),
+            host.len() + 1 + namespace.len() + 1 + model.len(),
+        ];
         Ok(Self {
-            host: host.into(),
-            namespace: namespace.into(),
-            model: model.into(),
-            tag: tag.into(),
+            full: format!("{host}/{namespace}/{model}:{tag}").into(),
+            ends: ends.map(|end| u16::try_from(end).expect("a name has fewer than 500 bytes")),
         })
     }
 }
@@ -181,12 +187,13 @@ fn check_part(what: &str, text: &str, longest: usize, marks: &str) -> Result<(),
 /// The shortest form that reads back as the same name: host and namespace are left out where they are the defaults.
 impl fmt::Display for ModelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host != DEFAULT_HOST {
-            write!(f, "{}/{}/", self.host, self.namespace)?;
-        } else if self.namespace != DEFAULT_NAMESPACE {
-            write!(f, "{}/", self.namespace)?;
+        let [host, namespace, model, tag] = self.parts();
+        if host != DEFAULT_HOST {
+            write!(f, "{host}/{namespace}/")?;
+        } else if namespace != DEFAULT_NAMESPACE {
+            write!(f, "{namespace}/")?;
         }
-        write!(f, "{}:{}", self.model, self.tag)
+        write!(f, "{model}:{tag}")
     }
 }
 
@@ -223,7 +230,10 @@ mod tests {
     use super::*;
 
     fn full(text: &str) -> String {
-        ModelName::parse(text).expect("a good name").full()
+        ModelName::parse(text)
+            .expect("a good name")
+            .full()
+            .to_owned()
     }
 
     #[test]
@@ -359,7 +369,7 @@ mod tests {
         fn whatever_is_a_name_prints_and_reads_back(text in "([a-zA-Z0-9_.:-]{1,12}/){0,2}[a-zA-Z0-9_.-]{1,12}(:[a-zA-Z0-9_.-]{1,9})?") {
             if let Ok(name) = ModelName::parse(&text) {
                 prop_assert_eq!(&ModelName::parse(&name.to_string()).expect("its short form"), &name);
-                prop_assert_eq!(&ModelName::parse(&name.full()).expect("its full form"), &name);
+                prop_assert_eq!(&ModelName::parse(name.full()).expect("its full form"), &name);
             }
         }
 

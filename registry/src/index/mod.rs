@@ -90,6 +90,17 @@ impl Index {
             .map_err(|source| self.failed(source))
     }
 
+    /// Makes the index look as if a later version had written it.
+    #[cfg(test)]
+    pub(crate) async fn pretend_version(&self, version: i64) {
+        let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (?, '', 1, '', 0)";
+        sqlx::query(sql)
+            .bind(version)
+            .execute(&self.writer)
+            .await
+            .expect("the table is there");
+    }
+
     fn failed(&self, source: sqlx::Error) -> Error {
         index_error(&self.path, source)
     }
@@ -133,7 +144,7 @@ fn index_error(path: &Path, source: sqlx::Error) -> Error {
     match code.map(|code| code & 0xff) {
         Some(FULL) => Error::NoSpace {
             path: path.into(),
-            needed: 1,
+            needed: fs::BLOCK,
             available: fs::available(path),
         },
         Some(CORRUPT | NOT_A_DATABASE) => Error::DamagedIndex {

@@ -105,7 +105,7 @@ pub(super) fn damaged(model: &ModelName, digest: Digest, found: Damage) -> Error
         model: model.clone(),
         digest,
         found,
-        remedy: "pull or create the model again to mend it".into(),
+        remedy: "pull or create the model again to mend it",
     }
 }
 

@@ -55,7 +55,7 @@ impl Store {
     /// Names are matched without regard to case. A part that is there already keeps the case it has,
     /// so that no two names of ours differ in case only. Where others made such names, the exact one is taken first.
     pub(crate) fn resolve(&self, name: &ModelName) -> Result<(ModelName, bool)> {
-        if matches!(fs::look(&self.manifest(name))?, Some(Kind::File(_))) {
+        if self.stands(name)? {
             return Ok((name.clone(), true));
         }
         let mut best = Vec::new();
@@ -68,6 +68,19 @@ impl Store {
             .collect();
         let resolved = ModelName::from_parts(parts[0], parts[1], parts[2], parts[3])?;
         Ok((resolved, found))
+    }
+
+    /// Whether the manifest of exactly this name is a file, below folders that are folders and no links.
+    fn stands(&self, name: &ModelName) -> Result<bool> {
+        let mut path = self.manifests();
+        for (depth, part) in name.parts().iter().enumerate() {
+            path.push(part);
+            match (depth, fs::look(&path)?) {
+                (3, Some(Kind::File(_))) | (0..3, Some(Kind::Folder)) => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     /// Goes down the folders along `parts`. `best` becomes the full match or, without one, the longest beginning of it.
@@ -205,6 +218,11 @@ impl Store {
             folder.push(part);
             if fs::create_folder(&folder)? {
                 fs::sync_folder(&above)?;
+            } else if let Some(Kind::Other(found)) = fs::look(&folder)? {
+                return Err(Error::NotRegular {
+                    path: folder,
+                    found,
+                });
             }
         }
         Ok(folder)

@@ -1,0 +1,505 @@
+//! Making models.
+
+use gguf_writer::tiny;
+use modelfile::{Message, Parameters, Role};
+
+use super::*;
+use crate::{Capability, Error, ModelRef, manifest::Manifest};
+
+fn parameters(lines: &[(&str, &str)]) -> Parameters {
+    let mut parameters = Parameters::default();
+    for (name, value) in lines {
+        parameters.set(name, value).expect("a good parameter");
+    }
+    parameters
+}
+
+fn on(name: &str, base: &str) -> Create {
+    Create::new(
+        name_of(name),
+        Base::Model(ModelRef {
+            name: name_of(base),
+            digest: None,
+        }),
+    )
+}
+
+/// A model with one of everything that is text.
+async fn full(registry: &Registry, name: &str) -> Digest {
+    let weights = put(registry, &tiny::llama(1)).await;
+    let create = Create {
+        template: Some("{{ .System }} {{ .Prompt }}".into()),
+        system: Some("be brief".into()),
+        parameters: parameters(&[("temperature", "0.5"), ("stop", "END")]),
+        messages: vec![Message {
+            role: Role::User,
+            content: "hi".into(),
+        }],
+        licenses: vec!["free".into()],
+        requires: Some("0.1.0".into()),
+        renderer: Some("r".into()),
+        parser: Some("p".into()),
+        ..Create::new(name_of(name), Base::Blobs(vec![weights]))
+    };
+    make(registry, create).await
+}
+
+async fn refusal(registry: &Registry, create: Create) -> Error {
+    registry
+        .create(create, &Reporter::silent())
+        .await
+        .expect_err("a refusal")
+}
+
+/// The same model as [`tiny::llama`], marked as something else.
+fn marked(kind: &str, architecture: &str) -> Vec<u8> {
+    let tiny = gguf_writer::Writer::new()
+        .kv("general.architecture", architecture)
+        .kv("general.type", kind)
+        .tensor(gguf_writer::Tensor::f32("a", &[32], &[0.0; 32]));
+    tiny.to_bytes()
+}
+
+#[tokio::test]
+async fn manifest_and_config_have_the_shape_that_ollama_reads() {
+    let home = Home::new().await;
+    let digest = full(&home.registry, "me/full").await;
+    let bytes = std::fs::read(home.manifest("me/full")).expect("a manifest");
+    assert_eq!(digest, Digest::of(&bytes));
+    let manifest = Manifest::parse(&bytes).expect("a manifest");
+    let config = std::fs::read_to_string(home.blob(&manifest.config.digest)).expect("a config");
+    let kinds: Vec<_> = manifest
+        .layers
+        .iter()
+        .map(|layer| layer.media_type.as_str())
+        .collect();
+    insta::assert_snapshot!(kinds.join("\n"), @"");
+    let text = String::from_utf8(bytes).expect("JSON");
+    insta::assert_snapshot!(text.split("\"layers\"").next().expect("a beginning"), @"");
+    let (said, listed) = config.split_once("\"rootfs\"").expect("a list of layers");
+    insta::assert_snapshot!(said, @"");
+    for layer in &manifest.layers {
+        assert!(listed.contains(&layer.digest.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn a_model_reads_back_as_it_was_made() {
+    let home = Home::new().await;
+    let digest = full(&home.registry, "full").await;
+    let model = home.registry.model(&name_of("full")).await.expect("found");
+    assert_eq!(model.digest, digest);
+    assert_eq!(
+        model.template.as_deref(),
+        Some("{{ .System }} {{ .Prompt }}")
+    );
+    assert_eq!(model.system.as_deref(), Some("be brief"));
+    assert_eq!(
+        model.parameters,
+        parameters(&[("temperature", "0.5"), ("stop", "END")])
+    );
+    assert_eq!(
+        model.messages,
+        [Message {
+            role: Role::User,
+            content: "hi".into()
+        }]
+    );
+    assert_eq!(model.licenses, ["free"]);
+    assert_eq!(
+        (
+            model.config.renderer.as_deref(),
+            model.config.parser.as_deref()
+        ),
+        (Some("r"), Some("p"))
+    );
+    assert_eq!(model.config.requires.as_deref(), Some("0.1.0"));
+    assert_eq!(model.capabilities, [Capability::Completion]);
+    assert_eq!(
+        (model.details.format.as_str(), model.details.family.as_str()),
+        ("gguf", "llama")
+    );
+    let listed = home.registry.list().await.expect("readable");
+    assert_eq!(
+        (&listed[0].details, &listed[0].capabilities),
+        (&model.details, &model.capabilities)
+    );
+    assert_eq!(
+        (listed[0].digest, listed[0].size),
+        (digest, model.manifest.size())
+    );
+}
+
+#[tokio::test]
+async fn what_a_recipe_does_not_say_is_inherited() {
+    let home = Home::new().await;
+    full(&home.registry, "base").await;
+    let digest = make(&home.registry, on("child", "base")).await;
+    let (base, child) = (
+        home.registry.model(&name_of("base")).await,
+        home.registry.model(&name_of("child")).await,
+    );
+    let (base, child) = (base.expect("found"), child.expect("found"));
+    assert_ne!(base.digest, digest, "its layers say where they come from");
+    assert!(
+        child
+            .manifest
+            .layers
+            .iter()
+            .all(|layer| layer.from.as_deref() == Some("base:latest"))
+    );
+    assert_eq!(
+        (&child.template, &child.system, &child.messages),
+        (&base.template, &base.system, &base.messages)
+    );
+    assert_eq!(
+        (child.parameters, child.licenses),
+        (base.parameters, base.licenses)
+    );
+    assert_eq!(child.config, base.config);
+}
+
+#[tokio::test]
+async fn a_recipe_overrides_adds_and_takes_away() {
+    let home = Home::new().await;
+    full(&home.registry, "base").await;
+    let create = Create {
+        template: Some(String::new()),
+        system: Some("be long".into()),
+        parameters: parameters(&[("temperature", "0.9"), ("top_k", "7")]),
+        messages: vec![Message {
+            role: Role::Assistant,
+            content: "yes".into(),
+        }],
+        licenses: vec!["freer".into(), "free".into()],
+        ..on("child", "base")
+    };
+    make(&home.registry, create).await;
+    let child = home.registry.model(&name_of("child")).await.expect("found");
+    assert_eq!(child.template, None);
+    assert_eq!(child.system.as_deref(), Some("be long"));
+    assert_eq!(
+        child.parameters,
+        parameters(&[("temperature", "0.9"), ("top_k", "7"), ("stop", "END")])
+    );
+    assert_eq!(
+        child.messages,
+        [Message {
+            role: Role::Assistant,
+            content: "yes".into()
+        }]
+    );
+    let mut licenses = child.licenses;
+    licenses.dedup();
+    licenses.sort();
+    assert_eq!(
+        licenses
+            .iter()
+            .map(String::as_str)
+            .collect::<std::collections::BTreeSet<_>>(),
+        ["free", "freer"].into()
+    );
+}
+
+#[tokio::test]
+async fn a_model_can_be_its_own_base() {
+    let home = Home::new().await;
+    full(&home.registry, "base").await;
+    let old = home.registry.model(&name_of("base")).await.expect("found");
+    make(
+        &home.registry,
+        Create {
+            system: Some("new".into()),
+            ..on("base", "BASE")
+        },
+    )
+    .await;
+    let new = home.registry.model(&name_of("base")).await.expect("found");
+    assert_eq!(new.system.as_deref(), Some("new"));
+    assert!(home.verify().await.is_clean());
+    let system = |model: &crate::Model| {
+        model
+            .manifest
+            .layers_of(crate::manifest::LayerKind::System)
+            .next()
+            .map(|l| l.digest)
+    };
+    assert!(
+        !home.blob(&system(&old).expect("a layer")).exists(),
+        "the replaced system prompt went"
+    );
+}
+
+#[tokio::test]
+async fn parameters_of_another_program_are_kept() {
+    let home = Home::new().await;
+    plain(&home.registry, "base", 1).await;
+    let params = plant_blob(
+        home.path(),
+        br#"{"temperature":0.1,"from_the_future":[1,2]}"#,
+    );
+    let manifest = std::fs::read_to_string(home.manifest("base")).expect("a manifest");
+    let layer = format!(
+        r#",{{"mediaType":"application/vnd.ollama.image.params","digest":"{params}","size":43}}]}}"#
+    );
+    plant(
+        home.path(),
+        "base",
+        manifest.trim_end_matches("]}").to_owned() + &layer,
+    );
+    make(
+        &home.registry,
+        Create {
+            parameters: parameters(&[("top_k", "3")]),
+            ..on("child", "base")
+        },
+    )
+    .await;
+    let child = home.registry.model(&name_of("child")).await.expect("found");
+    assert_eq!(
+        child.parameters,
+        parameters(&[("temperature", "0.1"), ("top_k", "3")])
+    );
+    let layer = child
+        .manifest
+        .layers_of(crate::manifest::LayerKind::Params)
+        .next()
+        .expect("a layer")
+        .digest;
+    let json = std::fs::read_to_string(home.blob(&layer)).expect("a blob");
+    assert!(json.contains("from_the_future"), "{json}");
+}
+
+#[tokio::test]
+async fn a_pinned_base_must_be_the_one_that_is_here() {
+    let home = Home::new().await;
+    let digest = plain(&home.registry, "base", 1).await;
+    let pinned = |digest| {
+        Create::new(
+            name_of("child"),
+            Base::Model(ModelRef {
+                name: name_of("base"),
+                digest: Some(digest),
+            }),
+        )
+    };
+    make(&home.registry, pinned(digest)).await;
+    let other = Digest::of(b"other");
+    let error = refusal(&home.registry, pinned(other)).await;
+    assert!(
+        matches!(error, Error::BaseMismatch { expected, found, .. } if expected == other && found == digest)
+    );
+    assert!(matches!(
+        refusal(&home.registry, on("child", "nobody")).await,
+        Error::NotFound { .. }
+    ));
+}
+
+#[tokio::test]
+async fn files_say_themselves_what_they_are() {
+    let home = Home::new().await;
+    let weights = put(&home.registry, &tiny::llama(1)).await;
+    let projector = put(&home.registry, &marked("mmproj", "clip")).await;
+    let adapter = put(&home.registry, &marked("adapter", "llama")).await;
+    let draft = put(&home.registry, &tiny::llama(2)).await;
+    let create = Create {
+        adapters: vec![adapter],
+        draft: Some(draft),
+        ..Create::new(name_of("all"), Base::Blobs(vec![projector, weights]))
+    };
+    make(&home.registry, create).await;
+    let ready = home
+        .registry
+        .ready(&name_of("all"), &Reporter::silent())
+        .await
+        .expect("good");
+    assert_eq!(ready.weights.digest, weights);
+    assert_eq!(ready.projectors[0].digest, projector);
+    assert_eq!(ready.adapters[0].digest, adapter);
+    assert_eq!(ready.draft.expect("a draft").digest, draft);
+    assert_eq!(ready.model.details.families, ["llama", "clip"]);
+    assert_eq!(
+        ready.model.capabilities,
+        [Capability::Completion, Capability::Vision]
+    );
+}
+
+#[tokio::test]
+async fn recipes_that_cannot_be_followed_are_refused_and_change_nothing() {
+    let home = Home::new().await;
+    let old = plain(&home.registry, "m", 1).await;
+    let blobs = |digests: &[Digest]| Create::new(name_of("m"), Base::Blobs(digests.to_vec()));
+    let weights = put(&home.registry, &tiny::llama(1)).await;
+    let other = put(&home.registry, &tiny::llama(2)).await;
+    let adapter = put(&home.registry, &marked("adapter", "llama")).await;
+    let foreign = put(&home.registry, &marked("adapter", "gemma")).await;
+    let text = put(&home.registry, b"no weights").await;
+    let missing = Digest::of(b"missing");
+    for (create, expected) in [
+        (blobs(&[]), "none of the files holds weights".to_owned()),
+        (
+            blobs(&[adapter]),
+            "none of the files holds weights".to_owned(),
+        ),
+        (
+            blobs(&[weights, other]),
+            "several files hold weights, and they are not the parts of one model".to_owned(),
+        ),
+        (
+            blobs(&[weights, weights]),
+            format!("blob {weights} is named twice"),
+        ),
+        (
+            blobs(&[missing]),
+            format!("blob {missing} is not in the store; send it first"),
+        ),
+        (
+            blobs(&[text]),
+            format!("blob {text} is not a usable GGUF file"),
+        ),
+        (
+            Create {
+                adapters: vec![other],
+                ..blobs(&[weights])
+            },
+            format!("blob {other} is a model, not an adapter"),
+        ),
+        (
+            Create {
+                draft: Some(adapter),
+                ..blobs(&[weights])
+            },
+            format!("blob {adapter} is an adapter, not a draft model"),
+        ),
+        (
+            Create {
+                adapters: vec![foreign],
+                ..blobs(&[weights])
+            },
+            format!("adapter {foreign} is made for \"gemma\", but the base is \"llama\""),
+        ),
+    ] {
+        let error = refusal(&home.registry, create).await.to_string();
+        assert!(
+            error.starts_with(&expected),
+            "{error:?} is not {expected:?}"
+        );
+    }
+    assert_eq!(
+        home.registry
+            .model(&name_of("m"))
+            .await
+            .expect("found")
+            .digest,
+        old
+    );
+}
+
+#[tokio::test]
+async fn the_parts_of_a_split_model_are_put_in_order() {
+    let part = |number: u16, name: &str| {
+        gguf_writer::Writer::new()
+            .kv("general.architecture", "llama")
+            .kv("split.no", number)
+            .kv("split.count", 2_u16)
+            .kv("split.tensors.count", 2_i32)
+            .tensor(gguf_writer::Tensor::f32(name, &[32], &[0.0; 32]))
+            .to_bytes()
+    };
+    let home = Home::new().await;
+    let (first, second) = (
+        put(&home.registry, &part(0, "a")).await,
+        put(&home.registry, &part(1, "b")).await,
+    );
+    make(
+        &home.registry,
+        Create::new(name_of("m"), Base::Blobs(vec![second, first])),
+    )
+    .await;
+    let ready = home
+        .registry
+        .ready(&name_of("m"), &Reporter::silent())
+        .await
+        .expect("good");
+    assert_eq!(
+        (ready.weights.digest, ready.shards[0].digest),
+        (first, second)
+    );
+    assert_eq!(ready.model.details.parameter_size, "64");
+    let half = refusal(
+        &home.registry,
+        Create::new(name_of("m"), Base::Blobs(vec![second])),
+    )
+    .await;
+    assert!(half.to_string().contains("split into 2 files"), "{half}");
+}
+
+#[tokio::test]
+async fn progress_says_what_is_done() {
+    let home = Home::new().await;
+    let weights = put(&home.registry, &tiny::llama(1)).await;
+    let said = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = said.clone();
+    let reporter =
+        Reporter::new(move |progress| sink.lock().expect("no panic").push(progress.status));
+    let create = Create {
+        system: Some("s".into()),
+        ..Create::new(name_of("m"), Base::Blobs(vec![weights]))
+    };
+    home.registry.create(create, &reporter).await.expect("made");
+    let said = said.lock().expect("no panic").join("\n");
+    for expected in [
+        "parsing GGUF",
+        &format!("using existing layer {weights}"),
+        "creating new layer",
+        "writing manifest\nsuccess",
+    ] {
+        assert!(
+            said.contains(expected),
+            "{expected:?} is missing in:\n{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_shown_modelfile_makes_the_same_model() {
+    let home = Home::new().await;
+    full(&home.registry, "full").await;
+    let shown = home
+        .registry
+        .show(&name_of("full"), true)
+        .await
+        .expect("found");
+    assert!(!shown.tensors.is_empty());
+    assert_eq!(
+        shown
+            .model_info
+            .get("general.architecture")
+            .and_then(|value| value.as_str()),
+        Some("llama")
+    );
+    let parsed = modelfile::parse(&shown.modelfile)
+        .expect("a Modelfile")
+        .modelfile;
+    let weights = shown.model.weights().next().expect("weights").digest;
+    assert_eq!(
+        parsed.from().collect::<Vec<_>>(),
+        [home.blob(&weights).to_str().expect("a path")]
+    );
+    assert_eq!(parsed.template(), shown.model.template.as_deref());
+    assert_eq!(parsed.system(), shown.model.system.as_deref());
+    assert_eq!(parsed.parameters(), shown.model.parameters);
+    assert_eq!(
+        parsed.messages().cloned().collect::<Vec<_>>(),
+        shown.model.messages
+    );
+    assert_eq!(parsed.licenses().collect::<Vec<_>>(), ["free"]);
+    assert!(
+        home.registry
+            .show(&name_of("full"), false)
+            .await
+            .expect("found")
+            .tensors
+            .is_empty()
+    );
+}

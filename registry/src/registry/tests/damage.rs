@@ -1,0 +1,441 @@
+//! Files that are not what they were, or never were what they should be.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::{Damage, Error};
+
+/// Two models, and the digest of the weights of the first.
+async fn two(home: &Home) -> Digest {
+    plain(&home.registry, "good", 2).await;
+    plain(&home.registry, "hurt", 1).await;
+    home.registry
+        .model(&name_of("hurt"))
+        .await
+        .expect("found")
+        .weights()
+        .next()
+        .expect("weights")
+        .digest
+}
+
+async fn refused(home: &Home) -> Error {
+    home.registry
+        .ready(&name_of("hurt"), &Reporter::silent())
+        .await
+        .expect_err("a damaged model is never opened")
+}
+
+/// The damage that was found, after a look that all the rest is as promised.
+async fn found(home: &Home, weights: Digest) -> Damage {
+    let error = refused(home).await;
+    let text = error.to_string();
+    let Error::Damaged {
+        model,
+        digest,
+        found,
+        remedy,
+    } = error
+    else {
+        panic!("{text}")
+    };
+    assert_eq!((model, digest), (name_of("hurt"), weights));
+    assert!(
+        text.contains("hurt:latest")
+            && text.contains(&weights.to_string())
+            && text.contains(remedy),
+        "{text}"
+    );
+    assert!(
+        home.registry
+            .ready(&name_of("good"), &Reporter::silent())
+            .await
+            .is_ok(),
+        "the other model is not affected"
+    );
+    let listed = home.registry.list().await.expect("readable");
+    let damaged: Vec<_> = listed
+        .iter()
+        .filter(|model| model.damage.is_some())
+        .map(|model| model.name.clone())
+        .collect();
+    assert_eq!(damaged, [name_of("hurt")], "the list tells");
+    found
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_found_and_the_blob_moved_aside() {
+    let home = Home::new().await;
+    let weights = two(&home).await;
+    flip_a_bit(&home.blob(&weights));
+    assert!(matches!(found(&home, weights).await, Damage::Bytes { .. }));
+    assert!(!home.blob(&weights).exists());
+    assert_eq!(names_in(&home.path().join("quarantine")).len(), 1);
+    assert_eq!(
+        found(&home, weights).await,
+        Damage::Missing,
+        "and the second time"
+    );
+    // The same weights sent again mend the model.
+    put(&home.registry, &gguf_writer::tiny::llama(1)).await;
+    assert!(
+        home.registry
+            .ready(&name_of("hurt"), &Reporter::silent())
+            .await
+            .is_ok()
+    );
+    assert!(
+        home.registry
+            .list()
+            .await
+            .expect("readable")
+            .iter()
+            .all(|model| model.damage.is_none())
+    );
+}
+
+#[tokio::test]
+async fn a_blob_that_was_cut_short_is_found() {
+    let home = Home::new().await;
+    let weights = two(&home).await;
+    let path = home.blob(&weights);
+    let bytes = std::fs::read(&path).expect("the blob");
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).expect("shorter");
+    assert_eq!(
+        found(&home, weights).await,
+        Damage::Size {
+            expected: bytes.len() as u64,
+            found: bytes.len() as u64 - 1
+        }
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_refused_and_never_followed() {
+    let home = Home::new().await;
+    let weights = two(&home).await;
+    let path = home.blob(&weights);
+    let outside = home.path().join("outside");
+    std::fs::rename(&path, &outside).expect("moved");
+    // Even a link to the very same bytes: whoever owns what it points to could change it unseen.
+    symlink(&outside, &path).expect("a link");
+    assert_eq!(
+        found(&home, weights).await,
+        Damage::NotRegular("a symbolic link")
+    );
+    assert!(
+        outside.exists() && !path.exists(),
+        "the link was moved aside, not what it points to"
+    );
+    std::fs::create_dir(&path).expect("a folder");
+    assert_eq!(found(&home, weights).await, Damage::NotRegular("a folder"));
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .expect("a pipe");
+    assert_eq!(found(&home, weights).await, Damage::NotRegular("a pipe"));
+    put(&home.registry, &gguf_writer::tiny::llama(1)).await;
+    assert!(
+        home.registry
+            .ready(&name_of("hurt"), &Reporter::silent())
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_blob_is_not_written_through_a_link() {
+    let home = Home::new().await;
+    let victim = home.path().join("victim");
+    std::fs::write(&victim, "precious").expect("a file");
+    let digest = Digest::of(b"hello");
+    symlink(&victim, home.blob(&digest)).expect("a link");
+    put(&home.registry, b"hello").await;
+    assert_eq!(
+        std::fs::read_to_string(&victim).expect("a file"),
+        "precious"
+    );
+    assert!(
+        std::fs::symlink_metadata(home.blob(&digest))
+            .expect("the blob")
+            .is_file()
+    );
+}
+
+#[tokio::test]
+async fn a_manifest_is_not_written_through_a_link() {
+    let home = Home::new().await;
+    let outside = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(home.path().join("models/manifests/registry.ollama.ai"))
+        .expect("folders");
+    symlink(
+        outside.path(),
+        home.path()
+            .join("models/manifests/registry.ollama.ai/library"),
+    )
+    .expect("a link");
+    let weights = put(&home.registry, &gguf_writer::tiny::llama(1)).await;
+    let create = Create::new(name_of("m"), Base::Blobs(vec![weights]));
+    let error = home
+        .registry
+        .create(create, &Reporter::silent())
+        .await
+        .expect_err("a folder that is a link");
+    assert!(
+        matches!(
+            error,
+            Error::NotRegular {
+                found: "a symbolic link",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(names_in(outside.path()).is_empty());
+    assert!(names_in(&home.path().join("ingest")).is_empty());
+}
+
+#[tokio::test]
+async fn weights_that_the_strict_reader_refuses_are_never_opened() {
+    let home = Home::new().await;
+    two(&home).await;
+    // A manifest that others wrote over bytes that are what their digest says, and no GGUF file.
+    let text = plant_blob(home.path(), b"GGUF but not really");
+    let manifest = std::fs::read_to_string(home.manifest("hurt")).expect("a manifest");
+    let parsed = crate::manifest::Manifest::parse(manifest.as_bytes()).expect("a manifest");
+    let layer = &parsed.layers[0];
+    let lying = manifest
+        .replace(&layer.digest.to_string(), &text.to_string())
+        .replace(&format!("\"size\":{}", layer.size), "\"size\":19");
+    plant(home.path(), "hurt", lying);
+    let error = refused(&home).await;
+    assert!(
+        matches!(&error, Error::Damaged { found: Damage::Gguf(_), digest, .. } if *digest == text),
+        "{error}"
+    );
+    assert!(
+        home.blob(&text).exists(),
+        "its bytes are what they should be, so the blob stays"
+    );
+    assert!(home.registry.show(&name_of("hurt"), false).await.is_err());
+}
+
+#[tokio::test]
+async fn a_manifest_that_lies_about_a_size_costs_the_blob_nothing() {
+    let home = Home::new().await;
+    let weights = two(&home).await;
+    let manifest = std::fs::read_to_string(home.manifest("hurt")).expect("a manifest");
+    let size = std::fs::metadata(home.blob(&weights))
+        .expect("the blob")
+        .len();
+    plant(
+        home.path(),
+        "hurt",
+        manifest.replace(
+            &format!("\"size\":{size}"),
+            &format!("\"size\":{}", size + 1),
+        ),
+    );
+    assert_eq!(
+        found(&home, weights).await,
+        Damage::Size {
+            expected: size + 1,
+            found: size
+        }
+    );
+    assert!(home.blob(&weights).exists());
+    let report = home.verify().await;
+    assert_eq!(report.damaged.len(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_small_layer_is_found() {
+    let home = Home::new().await;
+    two(&home).await;
+    let create = Create {
+        system: Some("be brief, and kind".into()),
+        ..Create::new(name_of("hurt"), base("hurt"))
+    };
+    make(&home.registry, create).await;
+    let model = home.registry.model(&name_of("hurt")).await.expect("found");
+    let system = model
+        .manifest
+        .layers_of(crate::manifest::LayerKind::System)
+        .next()
+        .expect("a layer")
+        .digest;
+    flip_a_bit(&home.blob(&system));
+    let error = home
+        .registry
+        .model(&name_of("hurt"))
+        .await
+        .expect_err("damaged");
+    assert!(
+        matches!(error, Error::Damaged { digest, found: Damage::Bytes { .. }, .. } if digest == system)
+    );
+    assert!(!home.blob(&system).exists(), "it was moved aside");
+    // A config that is gone hides no model from the list.
+    std::fs::remove_file(home.blob(&model.manifest.config.digest)).expect("removed");
+    assert_eq!(home.listed().await.len(), 2);
+}
+
+fn base(name: &str) -> Base {
+    Base::Model(crate::ModelRef {
+        name: name_of(name),
+        digest: None,
+    })
+}
+
+#[tokio::test]
+async fn hostile_manifests_are_listed_as_damaged_and_hide_nothing() {
+    let home = Home::new().await;
+    let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let layer = format!(
+        r#"{{"mediaType":"application/vnd.ollama.image.model","digest":"{digest}","size":1}}"#
+    );
+    let hostile = [
+        String::new(),
+        "\0".repeat(100),
+        "[".repeat(100_000),
+        "{}".into(),
+        format!(r#"{{"schemaVersion":2,"config":{layer},"layers":[]}}"#),
+        format!(r#"{{"schemaVersion":2,"config":{layer},"layers":[{layer}]}}"#),
+        format!(
+            r#"{{"schemaVersion":2,"config":{layer},"layers":[{}]}}"#,
+            layer.replace("e3b0", "../../")
+        ),
+        " ".repeat(5 << 20),
+    ];
+    for (number, text) in hostile.iter().enumerate() {
+        plant(home.path(), &format!("hostile{number}"), text);
+    }
+    plain(&home.registry, "good", 1).await;
+    let listed = home.registry.list().await.expect("readable");
+    assert_eq!(listed.len(), hostile.len() + 1);
+    for model in &listed {
+        assert_eq!(
+            model.damage.is_none(),
+            model.name == name_of("good"),
+            "{model:?}"
+        );
+    }
+    for number in 0..hostile.len() {
+        let name = name_of(&format!("hostile{number}"));
+        assert!(matches!(
+            home.registry.model(&name).await,
+            Err(Error::DamagedManifest { .. })
+        ));
+        assert!(matches!(
+            home.registry.copy(&name, &name_of("copy")).await,
+            Err(Error::DamagedManifest { .. })
+        ));
+    }
+    let report = home.verify().await;
+    assert_eq!(
+        (report.manifests.len(), report.damaged.len()),
+        (hostile.len(), 0)
+    );
+}
+
+#[tokio::test]
+async fn verification_finds_every_kind_of_damage_and_changes_nothing_unasked() {
+    let home = Home::new().await;
+    let weights = two(&home).await;
+    plain(&home.registry, "gone", 3).await;
+    let gone = home
+        .registry
+        .model(&name_of("gone"))
+        .await
+        .expect("found")
+        .manifest
+        .config
+        .digest;
+    std::fs::remove_file(home.blob(&gone)).expect("removed");
+    flip_a_bit(&home.blob(&weights));
+    let stray = plant_blob(home.path(), b"stray");
+    flip_a_bit(&home.blob(&stray));
+    plant(home.path(), "broken", "{");
+    let before = home.blobs();
+    let report = home.verify().await;
+    let damaged: std::collections::BTreeMap<_, _> = report
+        .damaged
+        .iter()
+        .map(|blob| (blob.digest, blob.models.clone()))
+        .collect();
+    let expected = [
+        (weights, vec![name_of("hurt")]),
+        (gone, vec![name_of("gone")]),
+        (stray, vec![]),
+    ];
+    assert_eq!(damaged, expected.into());
+    assert_eq!(
+        report
+            .manifests
+            .iter()
+            .map(|model| &model.name)
+            .collect::<Vec<_>>(),
+        [&name_of("broken")]
+    );
+    assert!(!report.is_clean() && report.models == 4);
+    assert_eq!(home.blobs(), before);
+
+    let options = VerifyOptions {
+        names: vec![name_of("good")],
+        quarantine: false,
+    };
+    assert!(
+        home.registry
+            .verify(options, &Reporter::silent())
+            .await
+            .expect("readable")
+            .is_clean()
+    );
+    let options = VerifyOptions {
+        names: Vec::new(),
+        quarantine: true,
+    };
+    let report = home
+        .registry
+        .verify(options, &Reporter::silent())
+        .await
+        .expect("readable");
+    assert_eq!(report.quarantined.0, 2);
+    let names = vec![name_of("nobody")];
+    let options = VerifyOptions {
+        names,
+        quarantine: false,
+    };
+    assert!(matches!(
+        home.registry.verify(options, &Reporter::silent()).await,
+        Err(Error::NotFound { .. })
+    ));
+}
+
+#[tokio::test]
+async fn verification_trusts_no_stamp() {
+    let home = Home::new().await;
+    let weights = two(&home).await;
+    // Damage below the file system changes no stamp. Here the index is told that the new stamp is a verified one.
+    flip_a_bit(&home.blob(&weights));
+    let check = home
+        .registry
+        .0
+        .store
+        .open_blob(&weights, None)
+        .expect("readable");
+    let crate::store::Check::There(_, stamp) = check else {
+        panic!("{check:?}")
+    };
+    home.registry
+        .0
+        .index
+        .record_verified(&weights, stamp)
+        .await
+        .expect("written");
+    assert_eq!(home.verify().await.damaged.len(), 1);
+}

@@ -1,0 +1,176 @@
+//! Garbage collection and what it must leave alone.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::GcReport;
+
+/// Ends every lease, as a day does.
+async fn a_day_later(registry: &Registry) {
+    let tomorrow = Timestamp::now() + SignedDuration::from_hours(25);
+    registry.0.index.leased(tomorrow).await.expect("readable");
+}
+
+#[tokio::test]
+async fn only_what_nothing_names_goes() {
+    let home = Home::new().await;
+    plain(&home.registry, "kept", 1).await;
+    let kept = home.blobs();
+    let orphan = plant_blob(home.path(), b"nobody wants me");
+    std::fs::write(home.path().join("models/blobs/sha256-notours"), "x").expect("a file");
+    std::fs::write(
+        home.path()
+            .join(format!("models/blobs/{}-partial", orphan.file_name())),
+        "x",
+    )
+    .expect("a file");
+    assert_eq!(
+        home.registry.gc().await.expect("readable"),
+        GcReport {
+            removed: 1,
+            bytes: 15,
+            blocked_by: vec![]
+        }
+    );
+    assert!(!home.blob(&orphan).exists());
+    assert_eq!(
+        home.blobs().len(),
+        kept.len() + 2,
+        "files with other names are not ours to remove"
+    );
+    assert!(home.verify().await.is_clean());
+}
+
+#[tokio::test]
+async fn a_blob_that_was_sent_waits_a_day_for_its_name() {
+    let home = Home::new().await;
+    let sent = put(&home.registry, b"soon to be named").await;
+    assert_eq!(home.registry.gc().await.expect("readable").removed, 0);
+    let home = home.reopen().await;
+    assert_eq!(
+        home.registry.gc().await.expect("readable").removed,
+        0,
+        "a lease outlives the process"
+    );
+    a_day_later(&home.registry).await;
+    assert_eq!(home.registry.gc().await.expect("readable").removed, 1);
+    assert!(!home.blob(&sent).exists());
+}
+
+#[tokio::test]
+async fn asking_after_a_blob_keeps_it() {
+    let home = Home::new().await;
+    let blob = plant_blob(home.path(), b"asked for");
+    assert!(home.registry.has_blob(&blob).await.expect("readable"));
+    assert_eq!(home.registry.gc().await.expect("readable").removed, 0);
+    assert!(home.blob(&blob).exists());
+}
+
+#[tokio::test]
+async fn a_lease_ends_when_a_model_names_the_blob() {
+    let home = Home::new().await;
+    plain(&home.registry, "m", 1).await;
+    home.registry.remove(&name_of("m")).await.expect("removed");
+    assert!(
+        home.blobs().is_empty(),
+        "nothing is left of a removed model"
+    );
+}
+
+#[tokio::test]
+async fn a_blob_that_an_operation_relies_on_stays() {
+    let home = Home::new().await;
+    let blob = plant_blob(home.path(), b"in use");
+    let pins = home.registry.pin([blob, blob]);
+    assert_eq!(home.registry.gc().await.expect("readable").removed, 0);
+    drop(pins);
+    assert_eq!(home.registry.gc().await.expect("readable").removed, 1);
+    assert!(home.registry.0.pins.lock().expect("no panic").is_empty());
+}
+
+#[tokio::test]
+async fn what_a_damaged_manifest_names_is_not_known_so_nothing_goes() {
+    let home = Home::new().await;
+    plain(&home.registry, "good", 1).await;
+    plain(&home.registry, "bad", 2).await;
+    let before = home.blobs();
+    plant(home.path(), "bad", "{");
+    let report = home.registry.gc().await.expect("readable");
+    assert_eq!(
+        report,
+        GcReport {
+            removed: 0,
+            bytes: 0,
+            blocked_by: vec![name_of("bad")]
+        }
+    );
+    assert_eq!(home.blobs(), before);
+    home.registry
+        .remove(&name_of("bad"))
+        .await
+        .expect("a damaged model can be removed");
+    assert_eq!(home.registry.gc().await.expect("readable").removed, 2);
+    assert!(
+        home.registry
+            .ready(&name_of("good"), &Reporter::silent())
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn collection_while_models_are_made_costs_no_blob() {
+    let home = Home::new().await;
+    let registry = home.registry.clone();
+    let collecting = tokio::spawn(async move {
+        for _ in 0..40 {
+            registry.gc().await.expect("readable");
+            tokio::task::yield_now().await;
+        }
+    });
+    for round in 0..10 {
+        let name = format!("m{}", round % 3);
+        plain(&home.registry, &name, round).await;
+        // The second one is made from a base whose name changes hands meanwhile.
+        let base = Base::Model(crate::ModelRef {
+            name: name_of(&name),
+            digest: None,
+        });
+        make(
+            &home.registry,
+            Create {
+                system: Some(format!("{round}")),
+                ..Create::new(name_of("child"), base)
+            },
+        )
+        .await;
+        home.registry
+            .ready(&name_of("child"), &Reporter::silent())
+            .await
+            .expect("nothing is missing");
+    }
+    collecting.await.expect("no panic");
+    let report = home.verify().await;
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_model_that_is_open_stays_readable_when_it_goes() {
+    use std::io::Read as _;
+    let home = Home::new().await;
+    plain(&home.registry, "m", 1).await;
+    let mut ready = home
+        .registry
+        .ready(&name_of("m"), &Reporter::silent())
+        .await
+        .expect("good");
+    home.registry.remove(&name_of("m")).await.expect("removed");
+    assert!(home.blobs().is_empty());
+    let mut bytes = Vec::new();
+    ready
+        .weights
+        .file
+        .read_to_end(&mut bytes)
+        .expect("readable");
+    assert_eq!(Digest::of(&bytes), ready.weights.digest);
+}

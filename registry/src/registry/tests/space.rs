@@ -1,0 +1,156 @@
+//! A full disk: a file system in memory, a few hundred kilobytes large.
+
+use std::process::Command;
+
+use futures::stream;
+
+use super::*;
+use crate::Error;
+
+/// A folder with its own small file system. Unmounted when dropped.
+struct Small(TempDir);
+
+impl Small {
+    /// `None`, with a word why, where this process may not mount.
+    fn of(kilobytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let size = format!("size={kilobytes}k");
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(folder.path())
+            .output();
+        match mount {
+            Ok(output) if output.status.success() => Some(Self(folder)),
+            outcome => {
+                let mut error = std::io::stderr();
+                let _ = std::io::Write::write_fmt(
+                    &mut error,
+                    format_args!("skipped: cannot mount a tmpfs here: {outcome:?}\n"),
+                );
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path())
+            .status();
+    }
+}
+
+/// Pieces of a blob that is larger than they say.
+fn pieces(count: usize) -> (Digest, Vec<std::io::Result<Bytes>>) {
+    let piece = Bytes::from(vec![42; 65536]);
+    (
+        Digest::of(&piece.repeat(count)),
+        (0..count).map(|_| Ok(piece.clone())).collect(),
+    )
+}
+
+#[tokio::test]
+async fn a_blob_that_does_not_fit_is_refused_and_leaves_room_for_others() {
+    let Some(disk) = Small::of(1024) else { return };
+    let registry = open(disk.0.path()).await;
+    plain(&registry, "good", 1).await;
+    let (digest, body) = pieces(40);
+    let error = registry
+        .put_blob(&digest, stream::iter(body))
+        .await
+        .expect_err("too large");
+    let Error::NoSpace { path, needed, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert!(path.starts_with(disk.0.path()) && *needed > 0, "{error}");
+    assert!(
+        names_in(&disk.0.path().join("ingest")).is_empty(),
+        "the half of it went"
+    );
+    // It works again without a restart.
+    let (digest, body) = pieces(2);
+    registry
+        .put_blob(&digest, stream::iter(body))
+        .await
+        .expect("this one fits");
+    assert!(
+        registry
+            .ready(&name_of("good"), &Reporter::silent())
+            .await
+            .is_ok()
+    );
+    let report = registry
+        .verify(VerifyOptions::default(), &Reporter::silent())
+        .await
+        .expect("readable");
+    assert!(report.is_clean());
+}
+
+#[tokio::test]
+async fn a_size_that_cannot_fit_is_told_before_a_byte_is_written() {
+    let Some(disk) = Small::of(1024) else { return };
+    let registry = open(disk.0.path()).await;
+    let error = registry
+        .ingest(Some(1 << 40), None, |_| panic!("nothing is written"))
+        .await
+        .expect_err("a tebibyte");
+    assert!(
+        matches!(error, Error::NoSpace { needed, available, .. } if needed == 1 << 40 && available < 1 << 20),
+        "{error}"
+    );
+    assert!(names_in(&disk.0.path().join("ingest")).is_empty());
+}
+
+#[tokio::test]
+async fn a_disk_without_a_byte_left_fails_every_write_and_no_read() {
+    let Some(disk) = Small::of(1024) else { return };
+    let registry = open(disk.0.path()).await;
+    let old = plain(&registry, "good", 1).await;
+    let filler = disk.0.path().join("filler");
+    let fill = || {
+        let mut file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&filler)
+            .expect("a file");
+        while std::io::Write::write(&mut file, &[0; 512]).is_ok_and(|count| count > 0) {}
+    };
+    fill();
+    let create = Create {
+        system: Some("x".repeat(200_000)),
+        ..Create::new(
+            name_of("good"),
+            Base::Model(crate::ModelRef {
+                name: name_of("good"),
+                digest: None,
+            }),
+        )
+    };
+    let error = registry
+        .create(create.clone(), &Reporter::silent())
+        .await
+        .expect_err("no room for its layer");
+    assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
+    assert_eq!(
+        registry
+            .model(&name_of("good"))
+            .await
+            .expect("found")
+            .digest,
+        old
+    );
+    assert_eq!(registry.list().await.expect("readable").len(), 1);
+    assert!(
+        registry
+            .ready(&name_of("good"), &Reporter::silent())
+            .await
+            .is_ok()
+    );
+    std::fs::remove_file(&filler).expect("removed");
+    registry
+        .create(create, &Reporter::silent())
+        .await
+        .expect("there is room again");
+}
