@@ -1,0 +1,323 @@
+//! The command line. What a person reads in `--help` is written here, and reviewed in
+//! `docs/cli.md`, which is made from it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::output::{Color, Tone};
+
+/// Run language models on this machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "slm",
+    version,
+    propagate_version = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Example:\n  slm run smollm2 \"Why is the sky blue?\""
+)]
+pub(crate) struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options for every command")]
+pub(crate) struct Global {
+    /// Print JSON: one document, or one event per line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print nothing but what was asked for.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub(crate) color: Color,
+    /// Address of the daemon: `machine:port`, `http://…` or `unix:/path` (or SLM_HOST).
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) host: Option<String>,
+    /// Folder of the daemon and its models (or SLM_HOME).
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) home: Option<PathBuf>,
+    /// Do not start a daemon when none answers.
+    #[arg(long, global = true)]
+    pub(crate) no_start: bool,
+}
+
+impl Global {
+    /// How much is said, and in which form.
+    pub(crate) fn tone(&self) -> Tone {
+        Tone {
+            json: self.json,
+            quiet: self.quiet,
+            color: self.color,
+        }
+    }
+}
+
+/// What `slm` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Talk to a model, or have it answer one prompt.
+    ///
+    /// With a prompt, or with text piped in, the model answers once; the text piped in comes before
+    /// the prompt. Without either, a conversation begins: `/?` shows what can be typed there.
+    /// A model that is not here yet is fetched first.
+    #[command(after_help = "Examples:
+  slm run smollm2
+  slm run smollm2 \"Why is the sky blue?\"
+  cat report.txt | slm run smollm2 \"Summarize this in three sentences.\"
+  slm run smollm2 --param temperature=0 --param seed=1 \"Write a haiku.\"")]
+    Run(Run),
+    /// Fetch a model.
+    #[command(after_help = "Example:\n  slm pull smollm2")]
+    Pull(Pull),
+    /// Make a model from a Modelfile.
+    ///
+    /// Local weights that the Modelfile names are taken into the store without copying where the
+    /// file system allows it.
+    #[command(after_help = "Examples:
+  slm create pirate -f Modelfile
+  slm create precise -f Modelfile --param temperature=0 --param num_ctx=8192
+  echo 'FROM ./model.gguf' | slm create mine -f -")]
+    Create(Create),
+    /// List the models that are here.
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  slm list\n  slm ls smol"
+    )]
+    List(List),
+    /// List the models that are loaded.
+    #[command(after_help = "Example:\n  slm ps")]
+    Ps,
+    /// Show what is known of a model.
+    #[command(
+        after_help = "Examples:\n  slm show smollm2\n  slm show smollm2 --modelfile > Modelfile"
+    )]
+    Show(Show),
+    /// Give a model a second name.
+    #[command(after_help = "Example:\n  slm cp smollm2 my-model")]
+    Cp(Cp),
+    /// Remove models.
+    ///
+    /// What other models share with them stays.
+    #[command(after_help = "Example:\n  slm rm my-model other-model")]
+    Rm(Models),
+    /// Unload models from memory.
+    #[command(after_help = "Example:\n  slm stop smollm2")]
+    Stop(Models),
+    /// Run the daemon in this terminal.
+    #[command(after_help = "Examples:\n  slm serve\n  slm serve -- --port 8080")]
+    Serve(Serve),
+    /// Check the store: hash every file that models are made of.
+    #[command(after_help = "Examples:
+  slm verify
+  slm verify smollm2
+  slm verify --quarantine")]
+    Verify(Verify),
+    /// Show the versions of this program and of the daemon.
+    #[command(after_help = "Example:\n  slm version")]
+    Version,
+    /// Print a script that completes commands in a shell.
+    #[command(
+        after_help = "Example:\n  slm completions bash > ~/.local/share/bash-completion/completions/slm"
+    )]
+    Completions(Completions),
+    /// Print the reference of the command line in Markdown.
+    #[command(hide = true, after_help = "Example:\n  slm reference > docs/cli.md")]
+    Reference,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Name of the model.
+    pub(crate) model: String,
+    /// What to ask; several words need no quotes.
+    pub(crate) prompt: Vec<String>,
+    /// System prompt, in place of the model's own.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Set a parameter, as in a Modelfile; can be repeated.
+    #[arg(short, long = "param", value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
+    /// How long the model stays loaded afterwards: `10m`, `1h30m`, seconds, 0, or -1 for ever.
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    pub(crate) keepalive: Option<String>,
+    /// Show what the answer took.
+    #[arg(long)]
+    pub(crate) verbose: bool,
+    /// Do not break lines between words.
+    #[arg(long)]
+    pub(crate) nowordwrap: bool,
+    /// Give the prompt to the model as it is, without its template.
+    #[arg(long, conflicts_with = "system")]
+    pub(crate) raw: bool,
+    /// Fail when the model is not here, instead of fetching it.
+    #[arg(long)]
+    pub(crate) no_pull: bool,
+}
+
+/// Arguments of `pull`.
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// Name of the model.
+    pub(crate) model: String,
+}
+
+/// Arguments of `create`.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Name of the new model.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The Modelfile; `-` reads it from standard input.
+    #[arg(short, long, value_name = "FILE", default_value = "Modelfile")]
+    pub(crate) file: PathBuf,
+    /// Set a parameter over the Modelfile's; can be repeated.
+    #[arg(short, long = "param", value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only models whose name begins so.
+    pub(crate) prefix: Option<String>,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Name of the model.
+    pub(crate) model: String,
+    /// What of it to show; an overview without.
+    #[command(flatten)]
+    pub(crate) part: ShowPart,
+    /// Show all metadata and tensors.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// One part of a model, as its text and nothing else.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct ShowPart {
+    /// Print a Modelfile that makes this model again.
+    #[arg(long)]
+    pub(crate) modelfile: bool,
+    /// Print the licence.
+    #[arg(long)]
+    pub(crate) license: bool,
+    /// Print the parameters.
+    #[arg(long)]
+    pub(crate) parameters: bool,
+    /// Print the prompt template.
+    #[arg(long)]
+    pub(crate) template: bool,
+    /// Print the system prompt.
+    #[arg(long)]
+    pub(crate) system: bool,
+}
+
+/// Arguments of `cp`.
+#[derive(Debug, Args)]
+pub(crate) struct Cp {
+    /// Name that exists.
+    pub(crate) source: String,
+    /// Name to make.
+    pub(crate) destination: String,
+}
+
+/// Arguments of `rm` and `stop`.
+#[derive(Debug, Args)]
+pub(crate) struct Models {
+    /// Names of the models.
+    #[arg(required = true, value_name = "MODEL")]
+    pub(crate) models: Vec<String>,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Options for `slmd`; `slm serve -- --help` shows them.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "OPTION"
+    )]
+    pub(crate) options: Vec<OsString>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Names of the models; all when none is named.
+    #[arg(value_name = "MODEL")]
+    pub(crate) models: Vec<String>,
+    /// Set damaged files aside, so that the next pull fetches them again.
+    #[arg(long)]
+    pub(crate) quarantine: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let example = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                example.contains(&format!("slm {}", command.get_name())),
+                "{} shows no example of itself",
+                command.get_name()
+            );
+        }
+    }
+
+    #[test]
+    fn options_for_the_daemon_pass_through_serve() {
+        let cli = Cli::parse_from(["slm", "serve", "--port", "8080"]);
+        let Command::Serve(serve) = cli.command else {
+            panic!("serve was asked for")
+        };
+        assert_eq!(serve.options, ["--port", "8080"]);
+    }
+
+    #[test]
+    fn a_negative_keepalive_is_a_value() {
+        let cli = Cli::parse_from(["slm", "run", "m", "--keepalive", "-1", "why", "not"]);
+        let Command::Run(run) = cli.command else {
+            panic!("run was asked for")
+        };
+        assert_eq!(run.keepalive.as_deref(), Some("-1"));
+        assert_eq!(run.prompt, ["why", "not"]);
+    }
+}

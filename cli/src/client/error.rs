@@ -1,0 +1,124 @@
+//! What can go wrong between the client and the daemon.
+
+use std::path::PathBuf;
+
+use api::ErrorBody;
+
+use crate::exit::Exit;
+
+/// Why a request to the daemon failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    /// Nobody listens, or nobody may be reached.
+    #[error("no daemon answers at {tried}: {reason}")]
+    Unreachable {
+        /// Where it was looked for.
+        tried: String,
+        /// What the last attempt said.
+        reason: std::io::Error,
+        /// What to do.
+        hint: String,
+    },
+    /// The program of the daemon is not where it should be.
+    #[error("no daemon answers, and `{}` is not there to start one", .0.display())]
+    NoProgram(PathBuf),
+    /// A daemon was started and ended, or stayed silent.
+    #[error("the daemon was started and {what}{}", quoted(.log_tail))]
+    Start {
+        /// What became of it.
+        what: String,
+        /// Its log.
+        log: PathBuf,
+        /// The last lines that it wrote there.
+        log_tail: String,
+    },
+    /// The daemon says that it cannot be done.
+    #[error("{}", .body.error)]
+    Refused {
+        /// Status; `None` when the answer had begun.
+        status: Option<u16>,
+        /// What it says.
+        body: ErrorBody,
+    },
+    /// The answer ended before its last event.
+    #[error("the daemon's answer was cut off before its end")]
+    Cut,
+    /// The connection failed in the middle of a request.
+    #[error("the connection to the daemon broke")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer is not what was agreed.
+    #[error("the daemon's answer cannot be read: {0}")]
+    Garbled(String),
+}
+
+impl Error {
+    /// The answer ended before its last event.
+    pub(super) fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Broken(error.into())
+    }
+
+    /// Whether the daemon says that there is no such model.
+    ///
+    /// A daemon of the same dialect that gives no code says so with the status alone.
+    pub(crate) fn is_missing_model(&self) -> bool {
+        match self {
+            Self::Refused { status, body } => match body.code.as_deref() {
+                Some(code) => code == "model_not_found",
+                None => *status == Some(404) && body.error.contains("not found"),
+            },
+            _ => false,
+        }
+    }
+
+    /// Stable name for machines; the daemon's own where it gave one.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Unreachable { .. } => "daemon_unreachable",
+            Self::NoProgram(_) => "daemon_missing",
+            Self::Start { .. } => "daemon_start_failed",
+            Self::Refused { body, .. } => body.code.as_deref().unwrap_or("refused"),
+            Self::Cut => "answer_cut",
+            Self::Broken(_) => "connection_broken",
+            Self::Garbled(_) => "answer_garbled",
+        }
+    }
+
+    /// The remedy, where there is one.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { hint, .. } => Some(hint.clone()),
+            Self::NoProgram(_) => {
+                Some("install `slmd` next to `slm`, or name a daemon with --host".to_owned())
+            }
+            Self::Start { log, .. } => {
+                Some(format!("all that it said is in `{}`", log.display()))
+            }
+            Self::Refused { body, .. } => body.hint.clone(),
+            Self::Cut | Self::Broken(_) => Some(
+                "the daemon ended or was stopped; its log says why, and the request can be repeated"
+                    .to_owned(),
+            ),
+            Self::Garbled(_) => {
+                Some("check with `slm version` that both sides have the same version".to_owned())
+            }
+        }
+    }
+
+    /// How `slm` ends after it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable { .. } | Self::NoProgram(_) | Self::Start { .. } => Exit::Unreachable,
+            Self::Refused { .. } | Self::Cut | Self::Broken(_) | Self::Garbled(_) => Exit::Failed,
+        }
+    }
+}
+
+fn quoted(log_tail: &str) -> String {
+    let mut text = String::new();
+    for line in log_tail.lines() {
+        text.push_str("\n  | ");
+        text.push_str(line);
+    }
+    text
+}

@@ -1,0 +1,223 @@
+//! Reads a stream of events: one JSON object and a newline each.
+
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+
+use api::{ChatEvent, ErrorBody, GenerateEvent, Progress};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+
+use super::Error;
+
+/// The longest line that is read, in bytes. A token is a few hundred; a report of a damaged store is
+/// the longest thing there is.
+const MAX_LINE: usize = 8 << 20;
+
+/// An event of a stream, which must know whether it is the last.
+pub(crate) trait Event: DeserializeOwned {
+    /// Whether nothing follows. A stream that ends without such an event was cut.
+    fn is_last(&self) -> bool;
+}
+
+impl Event for ChatEvent {
+    fn is_last(&self) -> bool {
+        self.done
+    }
+}
+
+impl Event for GenerateEvent {
+    fn is_last(&self) -> bool {
+        self.done
+    }
+}
+
+impl Event for Progress {
+    fn is_last(&self) -> bool {
+        self.status == "success"
+    }
+}
+
+/// The events of one answer. Dropping it closes the connection, which tells the daemon to stop.
+#[derive(Debug)]
+pub(crate) struct Events<T, B = hyper::body::Incoming> {
+    body: B,
+    buffer: BytesMut,
+    lines: VecDeque<Bytes>,
+    body_ended: bool,
+    over: bool,
+    kind: PhantomData<T>,
+}
+
+impl<T, B> Events<T, B>
+where
+    T: Event,
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    pub(super) fn new(body: B) -> Self {
+        Self {
+            body,
+            buffer: BytesMut::new(),
+            lines: VecDeque::new(),
+            body_ended: false,
+            over: false,
+            kind: PhantomData,
+        }
+    }
+
+    /// The next event; `None` after the last one.
+    ///
+    /// # Errors
+    /// What the daemon said in place of an event, or that the answer was cut, broke or is no JSON.
+    pub(crate) async fn next(&mut self) -> Result<Option<T>, Error> {
+        if self.over {
+            return Ok(None);
+        }
+        let event = self.read().await;
+        self.over = event.as_ref().map_or(true, Event::is_last);
+        event.map(Some)
+    }
+
+    async fn read(&mut self) -> Result<T, Error> {
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                return parse(&line);
+            }
+            if self.body_ended {
+                return Err(Error::Cut);
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.split(&data)?;
+                    }
+                }
+                Some(Err(error)) => return Err(Error::broken(error)),
+                None => {
+                    self.body_ended = true;
+                    let rest = self.buffer.split().freeze();
+                    self.keep(rest);
+                }
+            }
+        }
+    }
+
+    fn split(&mut self, data: &[u8]) -> Result<(), Error> {
+        // Only the new bytes are searched, or many small pieces of a long line would cost its square.
+        let mut rest = data;
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            self.buffer.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            let line = self.buffer.split().freeze();
+            self.keep(line);
+        }
+        self.buffer.extend_from_slice(rest);
+        if self.buffer.len() > MAX_LINE {
+            return Err(Error::Garbled(format!(
+                "a line is longer than {MAX_LINE} bytes"
+            )));
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, line: Bytes) {
+        if !line.trim_ascii().is_empty() {
+            self.lines.push_back(line);
+        }
+    }
+}
+
+fn parse<T: Event>(line: &[u8]) -> Result<T, Error> {
+    let garbled = |error: serde_json::Error| Error::Garbled(error.to_string());
+    let value: serde_json::Value = serde_json::from_slice(line).map_err(garbled)?;
+    if value.get("error").is_some() {
+        let body: ErrorBody = serde_json::from_value(value).map_err(garbled)?;
+        return Err(Error::Refused { status: None, body });
+    }
+    serde_json::from_value(value).map_err(garbled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// Feeds `pieces` as the frames of a body, tells what comes out.
+    async fn check(pieces: &[&str], expected: &[&str]) {
+        let frames: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(piece.as_bytes()))))
+            .collect();
+        let mut events = Events::<Progress, _>::new(StreamBody::new(futures::stream::iter(frames)));
+        let mut seen = Vec::new();
+        loop {
+            match events.next().await {
+                Ok(Some(event)) => seen.push(event.status),
+                Ok(None) => break,
+                Err(error) => seen.push(format!("error: {error}")),
+            }
+        }
+        assert_eq!(seen, expected);
+    }
+
+    #[tokio::test]
+    async fn events_come_whole_however_they_are_cut() {
+        let whole = ["{\"status\":\"one\"}\n{\"status\":\"success\"}\n"];
+        check(&whole, &["one", "success"]).await;
+        let pieces = [
+            "{\"sta",
+            "tus\":\"o",
+            "ne\"}",
+            "\n\r\n{\"status\":",
+            "\"success\"}",
+        ];
+        check(&pieces, &["one", "success"]).await;
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_its_last_event_was_cut() {
+        let cut = "error: the daemon's answer was cut off before its end";
+        check(&[], &[cut]).await;
+        check(&["{\"status\":\"one\"}\n"], &["one", cut]).await;
+    }
+
+    #[tokio::test]
+    async fn an_error_ends_the_stream() {
+        let pieces = ["{\"status\":\"one\"}\n{\"error\":\"disk full\",\"code\":\"no_space\"}\n"];
+        check(&pieces, &["one", "error: disk full"]).await;
+    }
+
+    #[tokio::test]
+    async fn what_follows_the_last_event_is_not_read() {
+        check(
+            &["{\"status\":\"success\"}\n{\"status\":\"more\"}\n"],
+            &["success"],
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn garbage_is_named_and_ends_the_stream() {
+        check(
+            &["<html>\n{\"status\":\"success\"}\n"],
+            &["error: the daemon's answer cannot be read: expected value at line 1 column 1"],
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_is_refused() {
+        let piece = "x".repeat(1 << 20);
+        let pieces = vec![piece.as_str(); 9];
+        check(
+            &pieces,
+            &["error: the daemon's answer cannot be read: a line is longer than 8388608 bytes"],
+        )
+        .await;
+    }
+}

@@ -1,0 +1,148 @@
+//! `slm create`: makes a model from a Modelfile.
+//!
+//! The Modelfile is read here, where its author can be shown every mistake at its place, and where
+//! the files that it names are. The daemon gets the weights as blobs and the rest as values.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use api::{CreateRequest, License, Progress, routes};
+use modelfile::{Modelfile, Parameters};
+
+use super::version::VERSION;
+use crate::answer;
+use crate::args::Create;
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::run::Context;
+use crate::weights::{Base, Place, Sender};
+use crate::{env, fs, params};
+
+/// Makes the model, and says how its weights got into the store.
+pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit> {
+    let Context { client, out, .. } = context;
+    let parameters = params::parse(&args.params)?;
+    let recipe = read(out, &args.file)?;
+    check_version(&recipe)?;
+    let place = Place {
+        folder: folder_of(&args.file)?,
+        home: env::home_folder(&env::Process),
+    };
+    let base = Base::resolve(recipe.from(), &place)?;
+    let adapters = place.weights(recipe.adapters(), "ADAPTER")?;
+    let drafts = place.weights(recipe.drafts(), "DRAFT")?;
+
+    let mut sender = Sender::new(client, *out);
+    let mut request = request(&args.name, &recipe, &parameters);
+    match base {
+        Base::Model(name) => request.from = Some(name),
+        Base::Files(files) => request.files = sender.send(&files).await?,
+    }
+    request.adapters = sender.send(&adapters).await?;
+    request.draft_files = sender.send(&drafts).await?;
+
+    let mut view = out.progress();
+    let mut events = client.stream::<Progress>(routes::CREATE, &request).await?;
+    while let Some(event) = events.next().await? {
+        view.update(&event)?;
+    }
+    drop(view);
+    out.note(&format!("created `{}`", args.name));
+    Ok(Exit::Ok)
+}
+
+/// The Modelfile, every mistake in it shown as a compiler would.
+fn read(out: &Output, path: &Path) -> anyhow::Result<Modelfile> {
+    let (name, bytes) = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        // One byte more than allowed, so that what is too long is refused and not cut.
+        let mut stdin = std::io::stdin()
+            .lock()
+            .take(modelfile::MAX_BYTES as u64 + 1);
+        stdin.read_to_end(&mut bytes).map_err(|error| {
+            Failure::new(format!(
+                "cannot read the Modelfile from standard input: {error}"
+            ))
+        })?;
+        ("<standard input>".to_owned(), bytes)
+    } else {
+        (path.display().to_string(), read_file(path)?)
+    };
+    match modelfile::parse_bytes(&bytes) {
+        Ok(parsed) => {
+            if !parsed.warnings.is_empty() {
+                out.note(&parsed.warnings.render(&name));
+            }
+            Ok(parsed.modelfile)
+        }
+        Err(mistakes) => {
+            let count = match mistakes.len() {
+                1 => "is a mistake".to_owned(),
+                count => format!("are {count} mistakes"),
+            };
+            let message = format!("there {count} in `{name}`\n\n{}", mistakes.render(&name));
+            Err(Failure::new(message).code("modelfile_invalid").into())
+        }
+    }
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path, modelfile::MAX_BYTES).map_err(|error| {
+        if error.is_missing() {
+            Failure::new(format!("there is no Modelfile at `{}`", path.display()))
+                .hint("write one, for example `FROM smollm2` and a line `SYSTEM …`, and name it with -f")
+                .code("modelfile_missing")
+                .into()
+        } else {
+            error.into()
+        }
+    })
+}
+
+/// Relative paths are meant from where the Modelfile is; one from standard input is "here".
+fn folder_of(file: &Path) -> anyhow::Result<PathBuf> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() && file != Path::new("-") => parent,
+        _ => Path::new("."),
+    };
+    Ok(fs::canonical(folder)?)
+}
+
+fn check_version(recipe: &Modelfile) -> Result<(), Failure> {
+    let ours = semver::Version::parse(VERSION).expect("cargo gives every package a version");
+    match recipe.requires() {
+        Some(required) if *required > ours => Err(Failure::new(format!(
+            "the Modelfile requires version {required}, and this is {ours}"
+        ))
+        .hint("update slm, or remove the REQUIRES line if the model is known to run")
+        .code("version_too_old")),
+        _ => Ok(()),
+    }
+}
+
+/// All of the recipe but the weights.
+fn request(name: &str, recipe: &Modelfile, over: &Parameters) -> CreateRequest {
+    let parameters = over.merged_over(&recipe.parameters());
+    let messages: Vec<_> = recipe
+        .messages()
+        .map(|message| answer::message(message.role.as_str(), &message.content))
+        .collect();
+    let mut licenses: Vec<String> = recipe.licenses().map(str::to_owned).collect();
+    CreateRequest {
+        model: name.to_owned(),
+        template: recipe.template().map(str::to_owned),
+        license: match licenses.len() {
+            0 => None,
+            1 => licenses.pop().map(License::One),
+            _ => Some(License::Many(licenses)),
+        },
+        system: recipe.system().map(str::to_owned),
+        parameters: (!parameters.is_empty()).then(|| parameters.to_json()),
+        messages: (!messages.is_empty()).then_some(messages),
+        renderer: recipe.renderer().map(str::to_owned),
+        parser: recipe.parser().map(str::to_owned),
+        requires: recipe.requires().map(ToString::to_string),
+        ..CreateRequest::default()
+    }
+}

@@ -1,0 +1,91 @@
+//! `slm list`: the models that are here.
+
+use api::{ModelSummary, TagsResponse, routes};
+use jiff::Timestamp;
+
+use crate::args::List;
+use crate::exit::Exit;
+use crate::output::{Output, Table};
+use crate::run::Context;
+use crate::text;
+
+/// Lists them, newest first.
+pub(crate) async fn run(context: &Context, args: &List) -> anyhow::Result<Exit> {
+    let mut tags: TagsResponse = context.client.get(routes::TAGS).await?;
+    if let Some(prefix) = &args.prefix {
+        let prefix = prefix.to_lowercase();
+        tags.models
+            .retain(|model| model.name.to_lowercase().starts_with(&prefix));
+    }
+    if context.out.json() {
+        context.out.json_document(&tags)?;
+        return Ok(Exit::Ok);
+    }
+    context
+        .out
+        .print(&table(&context.out, &tags.models, Timestamp::now()))?;
+    for model in &tags.models {
+        if let Some(damage) = &model.damaged {
+            context
+                .out
+                .warn(&format!("`{}` cannot be used: {damage}", model.name));
+        }
+    }
+    if tags.models.is_empty() {
+        context.out.note(match args.prefix {
+            None => "no models yet; `slm pull smollm2` fetches a small one",
+            Some(_) => "no model has a name that begins so",
+        });
+    }
+    Ok(Exit::Ok)
+}
+
+fn table(out: &Output, models: &[ModelSummary], now: Timestamp) -> String {
+    let mut table = Table::new(&["NAME", "ID", "SIZE", "MODIFIED"]);
+    for model in models {
+        table.row([
+            model.name.clone(),
+            text::short_digest(&model.digest).to_owned(),
+            text::bytes(model.size),
+            text::relative(model.modified_at, now),
+        ]);
+    }
+    table.render(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use api::ModelDetails;
+
+    use super::*;
+    use crate::output::Tone;
+
+    #[test]
+    fn what_a_list_looks_like() {
+        let model = |name: &str, size, modified_at: &str| ModelSummary {
+            name: name.to_owned(),
+            model: name.to_owned(),
+            modified_at: modified_at.parse().unwrap(),
+            size,
+            digest: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53".to_owned(),
+            details: ModelDetails::default(),
+            capabilities: Vec::new(),
+            damaged: None,
+        };
+        let models = [
+            model("smollm2:latest", 98_362_432, "2026-11-20T11:58:00Z"),
+            model(
+                "registry.example.org/team/assistant:q4",
+                4_700_000_000,
+                "2026-10-01T00:00:00Z",
+            ),
+        ];
+        let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
+        let table = table(&out, &models, "2026-11-20T12:00:00Z".parse().unwrap());
+        insta::assert_snapshot!(table, @r"
+        NAME                                      ID              SIZE       MODIFIED
+        smollm2:latest                            b179c9523d0e    98.4 MB    2 minutes ago
+        registry.example.org/team/assistant:q4    b179c9523d0e    4.7 GB     1 month ago
+        ");
+    }
+}

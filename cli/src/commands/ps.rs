@@ -1,0 +1,121 @@
+//! `slm ps`: the models that are loaded.
+
+use api::{LoadedModel, PsResponse, routes};
+use jiff::Timestamp;
+
+use crate::exit::Exit;
+use crate::output::{Output, Table};
+use crate::run::Context;
+use crate::text;
+
+/// Lists them. Without a daemon nothing is loaded, so none is started for it.
+pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
+    let loaded: PsResponse = context.client.without_start().get(routes::PS).await?;
+    if context.out.json() {
+        context.out.json_document(&loaded)?;
+    } else {
+        context
+            .out
+            .print(&table(&context.out, &loaded.models, Timestamp::now()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
+    let mut table = Table::new(&[
+        "NAME",
+        "ID",
+        "SIZE",
+        "PROCESSOR",
+        "CONTEXT",
+        "STATE",
+        "UNTIL",
+    ]);
+    for model in models {
+        table.row([
+            model.name.clone(),
+            text::short_digest(&model.digest).to_owned(),
+            text::bytes(model.size),
+            processor(model),
+            model.context_length.to_string(),
+            state(model),
+            until(model, now),
+        ]);
+    }
+    table.render(out)
+}
+
+/// Where it computes: `100% CPU (zen4)`, `48%/52% CPU/GPU`.
+fn processor(model: &LoadedModel) -> String {
+    let device = |kind: &str| match model.device.as_str() {
+        "" => kind.to_owned(),
+        device => device.to_owned(),
+    };
+    match (model.size_vram, model.size) {
+        (0, _) | (_, 0) => format!("100% {}", device("CPU")),
+        (on_device, size) if on_device >= size => format!("100% {}", device("GPU")),
+        (on_device, size) => {
+            let share = (u128::from(on_device) * 100 / u128::from(size)).clamp(1, 99);
+            format!("{}%/{share}% CPU/GPU", 100 - share)
+        }
+    }
+}
+
+fn state(model: &LoadedModel) -> String {
+    match (model.state.as_str(), model.active) {
+        ("", _) => "ready".to_owned(),
+        ("busy", active) if active > 1 => format!("busy ({active})"),
+        (state, _) => state.to_owned(),
+    }
+}
+
+fn until(model: &LoadedModel, now: Timestamp) -> String {
+    match model.state.as_str() {
+        "stopping" => "stopping".to_owned(),
+        // The clock starts when it has answered.
+        "loading" | "busy" => "-".to_owned(),
+        _ => text::relative(model.expires_at, now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::ModelDetails;
+
+    use super::*;
+    use crate::output::Tone;
+
+    #[test]
+    fn what_loaded_models_look_like() {
+        let model = |name: &str, size_vram, device: &str, state: &str, active| LoadedModel {
+            name: name.to_owned(),
+            model: name.to_owned(),
+            size: 200_000_000,
+            digest: "b179c9523d0e6a0f98a330c7562b6827".to_owned(),
+            details: ModelDetails::default(),
+            expires_at: "2026-11-20T12:04:30Z".parse().unwrap(),
+            size_vram,
+            context_length: 4096,
+            state: state.to_owned(),
+            active,
+            pid: Some(1),
+            device: device.to_owned(),
+            keep_alive: None,
+        };
+        let models = [
+            model("smollm2:latest", 0, "CPU (zen4)", "ready", 0),
+            model("big:latest", 104_000_000, "", "busy", 3),
+            model("from-an-older-daemon:latest", 200_000_000, "", "", 0),
+            model("leaving:latest", 0, "CPU", "stopping", 0),
+        ];
+        let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
+        let table = table(&out, &models, "2026-11-20T12:00:00Z".parse().unwrap());
+        insta::assert_snapshot!(table, @r"
+        NAME                           ID              SIZE      PROCESSOR          CONTEXT    STATE       UNTIL
+        smollm2:latest                 b179c9523d0e    200 MB    100% CPU (zen4)    4096       ready       4 minutes from now
+        big:latest                     b179c9523d0e    200 MB    48%/52% CPU/GPU    4096       busy (3)    -
+        from-an-older-daemon:latest    b179c9523d0e    200 MB    100% GPU           4096       ready       4 minutes from now
+        leaving:latest                 b179c9523d0e    200 MB    100% CPU           4096       stopping    stopping
+        ");
+    }
+}

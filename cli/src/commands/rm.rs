@@ -1,0 +1,23 @@
+//! `slm rm`: removes models.
+
+use api::{DeleteRequest, routes};
+use http::Method;
+
+use super::each;
+use crate::args::Models;
+use crate::exit::Exit;
+use crate::run::Context;
+
+/// Removes every model named, and goes on when one cannot be removed.
+pub(crate) async fn run(context: &Context, args: &Models) -> anyhow::Result<Exit> {
+    each(&context.out, &args.models, "removed", async |model| {
+        let request = DeleteRequest {
+            model: model.to_owned(),
+        };
+        Ok(context
+            .client
+            .tell(Method::DELETE, routes::DELETE, &request)
+            .await?)
+    })
+    .await
+}

@@ -1,0 +1,261 @@
+//! `slm run`: one answer, or a conversation.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::time::Duration;
+
+use api::{
+    ChatEvent, ChatRequest, GenerateEvent, GenerateRequest, KeepAlive, Message, Timings, routes,
+};
+use modelfile::Parameters;
+
+use super::pull::pull;
+use crate::answer::{self, Answer};
+use crate::args::Run;
+use crate::client::{Client, Error};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::interrupt::until_ctrl_c;
+use crate::output::{Output, ProgressView};
+use crate::run::Context;
+use crate::{params, repl, text};
+
+/// The longest text that is taken from standard input, in bytes.
+const MAX_STDIN: u64 = 16 << 20;
+
+/// Answers one prompt, or holds a conversation when there is none and a person is there.
+pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
+    let parameters = params::parse(&args.params)?;
+    let prompt = until_ctrl_c(prompt(&args)).await?;
+    let Some(prompt) = prompt else {
+        if args.raw {
+            return Err(Failure::usage("--raw needs a prompt").into());
+        }
+        return repl::run(context, args, parameters).await;
+    };
+    until_ctrl_c(once(&context, &args, &parameters, prompt)).await
+}
+
+/// What to ask: what was piped in, then what stands on the command line; `None` for a conversation.
+async fn prompt(args: &Run) -> anyhow::Result<Option<String>> {
+    let typed = args.prompt.join(" ");
+    if std::io::stdin().is_terminal() {
+        return Ok((!typed.is_empty()).then_some(typed));
+    }
+    let piped = tokio::task::spawn_blocking(read_stdin).await??;
+    Ok(Some(join(&piped, &typed)))
+}
+
+fn read_stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(MAX_STDIN + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::new(format!("cannot read standard input as text: {error}")))?;
+    if text.len() as u64 > MAX_STDIN {
+        let message = format!("standard input holds more than {}", text::bytes(MAX_STDIN));
+        return Err(Failure::new(message).hint("no model's context holds so much; give it a part"));
+    }
+    Ok(text)
+}
+
+fn join(piped: &str, typed: &str) -> String {
+    match (piped.trim_end(), typed) {
+        ("", typed) => typed.to_owned(),
+        (piped, "") => piped.to_owned(),
+        (piped, typed) => format!("{piped}\n\n{typed}"),
+    }
+}
+
+async fn once(
+    context: &Context,
+    args: &Run,
+    parameters: &Parameters,
+    prompt: String,
+) -> anyhow::Result<Exit> {
+    let Context { client, out, .. } = context;
+    let mut answer = Answer::new(*out, !args.nowordwrap);
+    let asked = ask(client, args, parameters, &prompt, &mut answer).await;
+    let timings = match asked {
+        Err(error) if is_missing(&error) && !args.no_pull => {
+            fetch(client, out, &args.model).await?;
+            ask(client, args, parameters, &prompt, &mut answer).await?
+        }
+        asked => asked?,
+    };
+    if args.verbose && !out.json() {
+        out.say(&timing_table(&timings));
+    }
+    Ok(Exit::Ok)
+}
+
+async fn ask(
+    client: &Client,
+    args: &Run,
+    parameters: &Parameters,
+    prompt: &str,
+    answer: &mut Answer,
+) -> anyhow::Result<Timings> {
+    let options = (!parameters.is_empty()).then(|| parameters.to_json());
+    let keep_alive = args.keepalive.as_deref().map(keep_alive);
+    if args.raw {
+        let request = GenerateRequest {
+            model: args.model.clone(),
+            prompt: prompt.to_owned(),
+            raw: Some(true),
+            options,
+            keep_alive,
+            ..GenerateRequest::default()
+        };
+        return answer
+            .receive(client.stream::<GenerateEvent>(routes::GENERATE, &request))
+            .await;
+    }
+    let request = ChatRequest {
+        model: args.model.clone(),
+        messages: messages(args.system.as_deref(), prompt),
+        options,
+        keep_alive,
+        ..ChatRequest::default()
+    };
+    answer
+        .receive(client.stream::<ChatEvent>(routes::CHAT, &request))
+        .await
+}
+
+/// The conversation of one question. An empty question asks nothing: it loads the model.
+fn messages(system: Option<&str>, prompt: &str) -> Vec<Message> {
+    if prompt.is_empty() {
+        return Vec::new();
+    }
+    let system = system.map(|text| answer::message("system", text));
+    system
+        .into_iter()
+        .chain([answer::message("user", prompt)])
+        .collect()
+}
+
+/// A number is seconds; anything else is a text that the daemon reads.
+pub(crate) fn keep_alive(text: &str) -> KeepAlive {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() => KeepAlive::Seconds(seconds),
+        _ => KeepAlive::Text(text.to_owned()),
+    }
+}
+
+/// Whether it failed because the model is not here.
+pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Error>()
+        .is_some_and(Error::is_missing_model)
+}
+
+/// Fetches a model that is not here, and says so first.
+///
+/// With `--json`, standard output belongs to the answer, so nothing is said.
+pub(crate) async fn fetch(client: &Client, out: &Output, model: &str) -> anyhow::Result<()> {
+    out.note(&format!("`{model}` is not here yet: fetching it"));
+    let view = if out.json() {
+        ProgressView::silent()
+    } else {
+        out.progress()
+    };
+    pull(client, view, model).await
+}
+
+/// What an answer took, a line each.
+pub(crate) fn timing_table(timings: &Timings) -> String {
+    let duration = |nanoseconds| text::duration(Duration::from_nanos(nanoseconds));
+    let rate = |count: u32, nanoseconds: u64| match nanoseconds {
+        0 => "-".to_owned(),
+        _ => format!(
+            "{:.2} tokens/s",
+            f64::from(count) * 1e9 / nanoseconds as f64
+        ),
+    };
+    let remembered = match timings.cached_tokens {
+        0 => String::new(),
+        count => format!(" ({count} remembered)"),
+    };
+    // What was remembered was not computed, so it says nothing about speed.
+    let computed = timings
+        .prompt_eval_count
+        .saturating_sub(timings.cached_tokens);
+    let mut rows = vec![
+        ("total duration", duration(timings.total_duration)),
+        ("load duration", duration(timings.load_duration)),
+        (
+            "prompt eval count",
+            format!("{} tokens{remembered}", timings.prompt_eval_count),
+        ),
+        (
+            "prompt eval duration",
+            duration(timings.prompt_eval_duration),
+        ),
+        (
+            "prompt eval rate",
+            rate(computed, timings.prompt_eval_duration),
+        ),
+        ("eval count", format!("{} tokens", timings.eval_count)),
+        ("eval duration", duration(timings.eval_duration)),
+        ("eval rate", rate(timings.eval_count, timings.eval_duration)),
+    ];
+    if let Some(seed) = timings.seed {
+        rows.push(("seed", seed.to_string()));
+    }
+    rows.iter()
+        .map(|(name, value)| format!("{:22}{value}\n", format!("{name}:")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_piped_in_comes_before_what_is_typed() {
+        assert_eq!(join("", ""), "");
+        assert_eq!(join("\n", "why"), "why");
+        assert_eq!(join("text\n", ""), "text");
+        assert_eq!(join("  text\n\n", "why"), "  text\n\nwhy");
+    }
+
+    #[test]
+    fn a_number_keeps_alive_for_seconds() {
+        assert_eq!(keep_alive("-1"), KeepAlive::Seconds(-1.0));
+        assert_eq!(keep_alive("2.5"), KeepAlive::Seconds(2.5));
+        assert_eq!(keep_alive("10m"), KeepAlive::Text("10m".to_owned()));
+        assert_eq!(keep_alive("inf"), KeepAlive::Text("inf".to_owned()));
+    }
+
+    #[test]
+    fn what_timings_look_like() {
+        let timings = Timings {
+            total_duration: 2_500_000_000,
+            load_duration: 120_000_000,
+            prompt_eval_count: 30,
+            prompt_eval_duration: 200_000_000,
+            eval_count: 100,
+            eval_duration: 2_000_000_000,
+            cached_tokens: 10,
+            seed: Some(42),
+            ..Timings::default()
+        };
+        insta::assert_snapshot!(timing_table(&timings), @r"
+        total duration:       2.50s
+        load duration:        120.0ms
+        prompt eval count:    30 tokens (10 remembered)
+        prompt eval duration: 200.0ms
+        prompt eval rate:     100.00 tokens/s
+        eval count:           100 tokens
+        eval duration:        2.00s
+        eval rate:            50.00 tokens/s
+        seed:                 42
+        ");
+        let nothing = timing_table(&Timings::default());
+        assert!(
+            !nothing.contains("NaN") && !nothing.contains("inf"),
+            "{nothing}"
+        );
+    }
+}

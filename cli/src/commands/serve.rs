@@ -1,0 +1,31 @@
+//! `slm serve`: runs the daemon in this terminal.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use crate::args::Serve;
+use crate::client::{Error, program_beside_us};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::fs;
+use crate::run::Context;
+
+/// Becomes the daemon: the same process, so that signals and service managers reach it directly.
+///
+/// It returns only if that fails.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this process becomes the daemon, there is no child"
+)]
+pub(crate) fn run(context: &Context, args: &Serve) -> anyhow::Result<Exit> {
+    let program = program_beside_us();
+    if !matches!(fs::kind(&program)?, Some(fs::Kind::File(_))) {
+        return Err(Error::NoProgram(program).into());
+    }
+    let mut command = Command::new(&program);
+    if context.home.is_chosen() {
+        command.arg("--home").arg(context.home.root());
+    }
+    let error = command.args(&args.options).exec();
+    Err(Failure::new(format!("cannot run `{}`: {error}", program.display())).into())
+}

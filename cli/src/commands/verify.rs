@@ -1,0 +1,111 @@
+//! `slm verify`: checks the store.
+
+use api::{Progress, VerifyReport, VerifyRequest, routes};
+
+use crate::args::Verify;
+use crate::client::Error;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::run::Context;
+use crate::text;
+
+/// Has every file hashed and says what is damaged; damage is a failure.
+pub(crate) async fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit> {
+    let out = &context.out;
+    let request = VerifyRequest {
+        models: args.models.clone(),
+        quarantine: args.quarantine,
+    };
+    let mut events = context
+        .client
+        .stream::<Progress>(routes::VERIFY, &request)
+        .await?;
+    let mut view = out.progress();
+    let mut report = None;
+    while let Some(event) = events.next().await? {
+        view.update(&event)?;
+        report = event.report.or(report);
+    }
+    drop(view);
+    let report =
+        report.ok_or_else(|| Error::Garbled("there is no report of the check".to_owned()))?;
+    if !out.json() {
+        show(out, &report)?;
+    }
+    Ok(if report.damage.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Failed
+    })
+}
+
+fn show(out: &Output, report: &VerifyReport) -> anyhow::Result<()> {
+    out.line(&summary(report))
+}
+
+fn summary(report: &VerifyReport) -> String {
+    let VerifyReport {
+        models,
+        blobs,
+        bytes,
+        damage,
+    } = report;
+    let bytes = text::bytes(*bytes);
+    let found = match damage.len() {
+        0 => "all is well".to_owned(),
+        1 => "1 thing is damaged".to_owned(),
+        count => format!("{count} things are damaged"),
+    };
+    let mut summary = format!("checked {models} models, {blobs} blobs, {bytes}: {found}\n");
+    for damage in damage {
+        let model = damage
+            .model
+            .as_deref()
+            .map_or_else(String::new, |model| format!(" ({model})"));
+        summary.push_str(&format!("\n{}{model}\n", damage.path));
+        summary.push_str(&format!("  problem: {}\n", damage.problem));
+        summary.push_str(&format!("  remedy:  {}\n", damage.remedy));
+    }
+    summary
+}
+
+#[cfg(test)]
+mod tests {
+    use api::Damage;
+
+    use super::*;
+
+    #[test]
+    fn what_a_report_looks_like() {
+        let mut report = VerifyReport {
+            models: 2,
+            blobs: 5,
+            bytes: 98_362_432,
+            damage: Vec::new(),
+        };
+        insta::assert_snapshot!(summary(&report), @"checked 2 models, 5 blobs, 98.4 MB: all is well");
+        report.damage.push(Damage {
+            model: Some("smollm2:latest".to_owned()),
+            path: "blobs/sha256-b179".to_owned(),
+            problem: "the bytes do not match the name".to_owned(),
+            remedy: "slm verify --quarantine, then slm pull smollm2".to_owned(),
+        });
+        report.damage.push(Damage {
+            model: None,
+            path: "manifests/x".to_owned(),
+            problem: "not JSON".to_owned(),
+            remedy: "remove the file".to_owned(),
+        });
+        insta::assert_snapshot!(summary(&report), @r"
+        checked 2 models, 5 blobs, 98.4 MB: 2 things are damaged
+
+        blobs/sha256-b179 (smollm2:latest)
+          problem: the bytes do not match the name
+          remedy:  slm verify --quarantine, then slm pull smollm2
+
+        manifests/x
+          problem: not JSON
+          remedy:  remove the file
+        ");
+    }
+}

@@ -1,0 +1,38 @@
+//! `slm version`: which versions run here.
+
+use serde_json::json;
+
+use crate::client::Error;
+use crate::exit::Exit;
+use crate::run::Context;
+
+/// Version of this program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Shows both versions, and warns when they differ. No daemon is started to be asked.
+pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
+    let daemon = match context.client.without_start().version().await {
+        Ok(answer) => Some(answer.version),
+        Err(Error::Unreachable { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if context.out.json() {
+        context
+            .out
+            .json_document(&json!({ "client": VERSION, "daemon": daemon }))?;
+        return Ok(Exit::Ok);
+    }
+    context.out.line(&format!("slm {VERSION}"))?;
+    match daemon {
+        Some(daemon) => {
+            context.out.line(&format!("slmd {daemon}"))?;
+            if daemon != VERSION {
+                context.out.warn(
+                    "the daemon has another version than this program; restart it after an update",
+                );
+            }
+        }
+        None => context.out.line("no daemon is running")?,
+    }
+    Ok(Exit::Ok)
+}

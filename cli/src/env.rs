@@ -1,0 +1,67 @@
+//! The one place that reads the environment.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Address of the daemon.
+pub(crate) const SLM_HOST: &str = "SLM_HOST";
+/// Folder that holds the daemon's socket, its log and the history of prompts.
+pub(crate) const SLM_HOME: &str = "SLM_HOME";
+/// Any value turns colours off.
+pub(crate) const NO_COLOR: &str = "NO_COLOR";
+/// `dumb` means a terminal that knows no colours.
+pub(crate) const TERM: &str = "TERM";
+/// The person's own folder, for `~` in a Modelfile.
+pub(crate) const HOME: &str = "HOME";
+
+/// Variables for the reference page, with their meaning.
+pub(crate) const DOCUMENTED: [(&str, &str); 3] = [
+    (SLM_HOST, "Address of the daemon, as for `--host`."),
+    (
+        SLM_HOME,
+        "Folder of the models, the socket, the log and the history, as for `--home`.",
+    ),
+    (
+        NO_COLOR,
+        "When set to anything, `--color auto` means `never`.",
+    ),
+];
+
+/// Where variables come from; tests give a table.
+pub(crate) trait Environment {
+    /// The value of `name`; `None` when it is unset.
+    fn get(&self, name: &str) -> Option<OsString>;
+
+    /// The value of `name`, an empty one counting as unset.
+    fn value(&self, name: &str) -> Option<OsString> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+}
+
+/// The environment of this process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Process;
+
+impl Environment for Process {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one file that reads it"
+    )]
+    fn get(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+}
+
+/// The person's own folder; `None` when there is none.
+pub(crate) fn home_folder(environment: &dyn Environment) -> Option<PathBuf> {
+    environment.value(HOME).map(PathBuf::from)
+}
+
+#[cfg(test)]
+impl<const N: usize> Environment for [(&str, &str); N] {
+    fn get(&self, name: &str) -> Option<OsString> {
+        self.iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| OsString::from(value))
+    }
+}

@@ -1,0 +1,154 @@
+//! The one place that touches files. Every error names the path and what was tried.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the file wrapper of the client"
+)]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A file or folder that could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`: {source}", path.display())]
+pub(crate) struct Error {
+    action: &'static str,
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+impl Error {
+    /// Whether nothing is there.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.source.kind() == std::io::ErrorKind::NotFound
+    }
+}
+
+fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> Error + 'a {
+    move |source| Error {
+        action,
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// What stands at a path, links followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A regular file of so many bytes.
+    File(u64),
+    /// A folder.
+    Folder,
+    /// A device, a pipe, a socket.
+    Other,
+}
+
+/// What stands at `path`; `None` when nothing does.
+pub(crate) fn kind(path: &Path) -> Result<Option<Kind>, Error> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(Some(Kind::File(found.len()))),
+        Ok(found) if found.is_dir() => Ok(Some(Kind::Folder)),
+        Ok(_) => Ok(Some(Kind::Other)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(failed("look at", path)(error)),
+    }
+}
+
+/// The whole file, which must not be longer than `limit` bytes.
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    open(path)?
+        .take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed("read", path))?;
+    if bytes.len() > limit {
+        let error = std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            format!("it is longer than {limit} bytes"),
+        );
+        return Err(failed("read", path)(error));
+    }
+    Ok(bytes)
+}
+
+/// The file, open for reading.
+pub(crate) fn open(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(failed("open", path))
+}
+
+/// The last `limit` bytes of a file, as text; empty when there is no such file.
+pub(crate) fn tail(path: &Path, limit: u64) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}
+
+/// The absolute path with every link followed.
+pub(crate) fn canonical(path: &Path) -> Result<PathBuf, Error> {
+    fs::canonicalize(path).map_err(failed("find", path))
+}
+
+/// Paths of everything in a folder, sorted, at most `limit` of them.
+pub(crate) fn list(path: &Path, limit: usize) -> Result<Vec<PathBuf>, Error> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(path)
+        .map_err(failed("list", path))?
+        .take(limit)
+    {
+        paths.push(entry.map_err(failed("list", path))?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Makes a folder, and those above it, for this user alone.
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("make the folder", path))
+}
+
+/// A file to append to, made for this user alone when it is not there.
+pub(crate) fn append_private(path: &Path) -> Result<File, Error> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed("open", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_longer_than_allowed_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long");
+        fs::write(&path, [b'x'; 11]).unwrap();
+        assert_eq!(read(&path, 11).unwrap().len(), 11);
+        let error = read(&path, 10).unwrap_err().to_string();
+        assert!(
+            error.contains("long`: it is longer than 10 bytes"),
+            "{error}"
+        );
+        assert_eq!(tail(&path, 3), "xxx");
+    }
+}

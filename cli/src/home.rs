@@ -1,0 +1,90 @@
+//! `$SLM_HOME`, as far as a client knows it.
+//!
+//! ```text
+//! $SLM_HOME/
+//!   run/slmd.sock   the daemon listens here, 0600
+//!   logs/slmd.log   what a daemon says that `slm` started
+//!   history         what was typed at the prompt, 0600
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use crate::env::{self, Environment};
+use crate::error::Failure;
+
+/// The folder of this person's daemon.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    root: PathBuf,
+    chosen: bool,
+}
+
+impl Home {
+    /// `--home`, else `SLM_HOME`, else the data folder of the platform (`~/.local/share/slm`).
+    pub(crate) fn resolve(
+        flag: Option<&Path>,
+        environment: &dyn Environment,
+    ) -> Result<Self, Failure> {
+        let chosen = flag
+            .map(Path::to_path_buf)
+            .or_else(|| environment.value(env::SLM_HOME).map(PathBuf::from));
+        if let Some(root) = chosen {
+            let root = std::path::absolute(&root).map_err(|error| {
+                Failure::usage(format!("cannot use `{}` as home: {error}", root.display()))
+            })?;
+            return Ok(Self { root, chosen: true });
+        }
+        let dirs = directories::ProjectDirs::from("", "", "slm").ok_or_else(|| {
+            Failure::usage("this user has no home folder")
+                .hint("say where models are kept with --home FOLDER or SLM_HOME")
+        })?;
+        Ok(Self {
+            root: dirs.data_dir().to_path_buf(),
+            chosen: false,
+        })
+    }
+
+    /// The folder itself, absolute.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether somebody named this folder. Then only the daemon of this folder is meant, and never
+    /// whoever happens to listen on the default port.
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.chosen
+    }
+
+    /// The daemon's Unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.root.join("run/slmd.sock")
+    }
+
+    /// Log of a daemon that `slm` started.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.root.join("logs/slmd.log")
+    }
+
+    /// What was typed at the prompt.
+    pub(crate) fn history(&self) -> PathBuf {
+        self.root.join("history")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_goes_over_the_variable_and_the_variable_over_the_platform() {
+        let environment = [("SLM_HOME", "/from/env")];
+        let home = Home::resolve(Some(Path::new("/from/flag")), &environment).unwrap();
+        assert_eq!(home.root(), Path::new("/from/flag"));
+        assert!(home.is_chosen());
+        let home = Home::resolve(None, &environment).unwrap();
+        assert_eq!(home.socket(), Path::new("/from/env/run/slmd.sock"));
+        assert!(home.is_chosen());
+        let home = Home::resolve(None, &[("SLM_HOME", "")]).unwrap();
+        assert!(!home.is_chosen(), "an empty variable is as good as none");
+    }
+}

@@ -1,0 +1,263 @@
+//! The one place that prints.
+//!
+//! Standard output gets what was asked for, standard error everything else: progress, notes, errors.
+//! Text that others wrote (models, licences, the daemon) passes [`clean`] before a terminal sees it.
+
+mod clean;
+mod progress;
+mod table;
+mod wrap;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use api::ErrorBody;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+
+pub(crate) use self::clean::clean;
+pub(crate) use self::progress::ProgressView;
+pub(crate) use self::table::{Table, section};
+pub(crate) use self::wrap::Wrap;
+use crate::env::{self, Environment};
+use crate::error::{Failure, ReaderGone, Report};
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// In files and pipes too.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// How much is said, and in which form.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tone {
+    /// For machines: JSON, and nothing else.
+    pub(crate) json: bool,
+    /// Nothing but what was asked for.
+    pub(crate) quiet: bool,
+    /// When to use colours.
+    pub(crate) color: Color,
+}
+
+/// Standard output and standard error, and what they are connected to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+    stdout: Stream,
+    stderr: Stream,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    terminal: bool,
+    color: bool,
+}
+
+impl Output {
+    /// Looks at what the two streams are connected to.
+    pub(crate) fn new(tone: Tone, environment: &dyn Environment) -> Self {
+        let plain = environment.value(env::NO_COLOR).is_some()
+            || environment
+                .value(env::TERM)
+                .is_some_and(|term| term == "dumb");
+        let stream = |terminal: bool| Stream {
+            terminal,
+            color: match tone.color {
+                Color::Always => true,
+                Color::Never => false,
+                Color::Auto => terminal && !plain,
+            },
+        };
+        Self {
+            json: tone.json,
+            quiet: tone.quiet,
+            stdout: stream(io::stdout().is_terminal()),
+            stderr: stream(io::stderr().is_terminal()),
+        }
+    }
+
+    /// Whether the answer is for a machine.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether standard output is a terminal that a person reads.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.stdout.terminal && !self.json
+    }
+
+    /// Columns of the terminal; `None` when there is none, or it will not say.
+    pub(crate) fn width(&self) -> Option<usize> {
+        if !self.stdout.terminal {
+            return None;
+        }
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        (size.ws_col > 0).then_some(usize::from(size.ws_col))
+    }
+
+    /// Prints text to standard output as it is, at once.
+    pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let done = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
+        done.map_err(|error| {
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                ReaderGone.into()
+            } else {
+                Failure::new(format!("cannot write to standard output: {error}")).into()
+            }
+        })
+    }
+
+    /// Prints a line that others wrote to standard output, cleaned if a terminal shows it.
+    pub(crate) fn line(&self, text: &str) -> anyhow::Result<()> {
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        let text = if self.stdout.terminal {
+            clean(text)
+        } else {
+            text.to_owned()
+        };
+        self.print(&format!("{text}{end}"))
+    }
+
+    /// Prints one JSON value in one line to standard output.
+    pub(crate) fn json_line(&self, value: &impl Serialize) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string(value)?;
+        text.push('\n');
+        self.print(&text)
+    }
+
+    /// Prints one JSON document to standard output, for the end of a command.
+    pub(crate) fn json_document(&self, value: &impl Serialize) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string_pretty(value)?;
+        text.push('\n');
+        self.print(&text)
+    }
+
+    /// Tells the person something on standard error; machines and the quiet are spared.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.json && !self.quiet {
+            self.tell(&clean(text));
+        }
+    }
+
+    /// Says on standard error what was asked for beside the answer, such as timings.
+    pub(crate) fn say(&self, text: &str) {
+        self.tell(&clean(text));
+    }
+
+    /// Something that was done and is not quite what was asked for; only machines are spared.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.json {
+            let label = if self.stderr.color {
+                "warning:".yellow().bold().to_string()
+            } else {
+                "warning:".to_owned()
+            };
+            self.tell(&format!("{label} {}", clean(text)));
+        }
+    }
+
+    /// Shows why something failed.
+    pub(crate) fn report(&self, report: &Report) {
+        let Some(body) = &report.body else { return };
+        if self.json {
+            let text = serde_json::to_string(body).unwrap_or_else(|_| body.error.clone());
+            self.tell(&text);
+            return;
+        }
+        let ErrorBody { error, hint, .. } = body;
+        let (error_label, hint_label) = if self.stderr.color {
+            (
+                "error:".red().bold().to_string(),
+                "hint:".cyan().bold().to_string(),
+            )
+        } else {
+            ("error:".to_owned(), "hint:".to_owned())
+        };
+        self.tell(&format!("{error_label} {}", clean(error)));
+        if let Some(hint) = hint {
+            self.tell(&format!("{hint_label} {}", clean(hint)));
+        }
+    }
+
+    /// A heading in bold, where there are colours.
+    pub(crate) fn heading(&self, text: &str) -> String {
+        if self.stdout.color {
+            text.bold().to_string()
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// Something beside the point, dimmed where there are colours.
+    pub(crate) fn aside(&self, text: &str) -> String {
+        if self.stdout.color {
+            text.dimmed().to_string()
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// A sign that something goes on, on standard error until it is dropped.
+    pub(crate) fn spinner(&self, label: &str) -> Spinner {
+        let bar = ProgressBar::with_draw_target(None, self.draw_target());
+        let style = ProgressStyle::with_template("{spinner} {msg}")
+            .expect("the template is ours")
+            .tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "]);
+        bar.set_style(style);
+        bar.set_message(clean(label));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Spinner { bar }
+    }
+
+    /// Shows the progress of one piece of work.
+    pub(crate) fn progress(&self) -> ProgressView {
+        if self.json {
+            ProgressView::json(*self)
+        } else if self.quiet {
+            ProgressView::silent()
+        } else if self.stderr.terminal {
+            ProgressView::bars(self.draw_target())
+        } else {
+            ProgressView::lines(*self)
+        }
+    }
+
+    fn draw_target(&self) -> ProgressDrawTarget {
+        if self.stderr.terminal && !self.json && !self.quiet {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        }
+    }
+
+    /// A line on standard error. That nobody reads it is no reason to fail.
+    fn tell(&self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        let _ = write!(stderr, "{text}{end}");
+    }
+}
+
+/// Goes away when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Spinner {
+    bar: ProgressBar,
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,260 @@
+//! Progress of pull, create, adopt, upload and verify.
+
+use std::collections::HashMap;
+
+use api::Progress;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Output, clean};
+use crate::text;
+
+/// Shows [`Progress`] in the form that suits whoever reads it.
+#[derive(Debug)]
+pub(crate) struct ProgressView {
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// A bar for each blob, on a terminal.
+    Bars(Bars),
+    /// A line for each step and each tenth, in a log.
+    Lines(Lines),
+    /// Every event as it is, for a machine.
+    Json(Output),
+    /// Nothing.
+    Silent,
+}
+
+impl ProgressView {
+    pub(super) fn bars(target: ProgressDrawTarget) -> Self {
+        let bars = Bars {
+            all: MultiProgress::with_draw_target(target),
+            of: HashMap::new(),
+            step: None,
+        };
+        Self {
+            form: Form::Bars(bars),
+        }
+    }
+
+    pub(super) fn lines(out: Output) -> Self {
+        Self {
+            form: Form::Lines(Lines {
+                out,
+                last: String::new(),
+                tenths: HashMap::new(),
+            }),
+        }
+    }
+
+    pub(super) fn json(out: Output) -> Self {
+        Self {
+            form: Form::Json(out),
+        }
+    }
+
+    /// Shows nothing.
+    pub(crate) fn silent() -> Self {
+        Self { form: Form::Silent }
+    }
+
+    /// Shows the next event.
+    pub(crate) fn update(&mut self, event: &Progress) -> anyhow::Result<()> {
+        match &mut self.form {
+            Form::Bars(bars) => bars.update(event),
+            Form::Lines(lines) => lines.update(event),
+            Form::Json(out) => out.json_line(event)?,
+            Form::Silent => {}
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ProgressView {
+    /// Bars that are full stay, so that one sees afterwards what was fetched; the rest goes.
+    fn drop(&mut self) {
+        if let Form::Bars(bars) = &mut self.form {
+            bars.finish();
+        }
+    }
+}
+
+/// What a piece of work with known size is called, so that its events find each other.
+fn key(event: &Progress) -> String {
+    event.digest.clone().unwrap_or_else(|| event.status.clone())
+}
+
+#[derive(Debug)]
+struct Bars {
+    all: MultiProgress,
+    of: HashMap<String, ProgressBar>,
+    /// The step that goes on now and has no size.
+    step: Option<ProgressBar>,
+}
+
+impl Bars {
+    fn update(&mut self, event: &Progress) {
+        match event.total {
+            Some(total) if total > 0 => self.advance(event, total),
+            _ => self.step(&event.status),
+        }
+    }
+
+    fn advance(&mut self, event: &Progress, total: u64) {
+        self.end_step();
+        let done = event.completed.unwrap_or(0).min(total);
+        let all = &self.all;
+        let bar = self.of.entry(key(event)).or_insert_with(|| {
+            let bar = all.add(ProgressBar::new(total));
+            bar.set_style(style());
+            bar.set_position(done);
+            // What was there before we began counts neither for the rate nor for the rest.
+            bar.reset_eta();
+            bar
+        });
+        bar.set_length(total);
+        bar.set_message(clean(&event.status));
+        bar.set_position(done);
+        if done == total && !bar.is_finished() {
+            bar.finish();
+        }
+    }
+
+    fn step(&mut self, status: &str) {
+        let status = clean(status);
+        if self
+            .step
+            .as_ref()
+            .is_some_and(|bar| bar.message() == status)
+        {
+            return;
+        }
+        self.end_step();
+        if status == "success" {
+            return;
+        }
+        let bar = self.all.add(ProgressBar::new_spinner());
+        bar.set_message(status);
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        self.step = Some(bar);
+    }
+
+    fn end_step(&mut self) {
+        if let Some(bar) = self.step.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn finish(&mut self) {
+        self.end_step();
+        for bar in self.of.values() {
+            if !bar.is_finished() {
+                bar.abandon();
+            }
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template(
+        "{msg:28!} {percent:>3}% [{wide_bar}] {decimal_bytes:>9}/{decimal_total_bytes:9} \
+         {decimal_bytes_per_sec:>10} {eta:>4}",
+    )
+    .expect("the template is ours")
+    .progress_chars("━╸─")
+}
+
+#[derive(Debug)]
+struct Lines {
+    out: Output,
+    last: String,
+    tenths: HashMap<String, u64>,
+}
+
+impl Lines {
+    fn update(&mut self, event: &Progress) {
+        if let Some(line) = self.line(event) {
+            self.out.note(&line);
+        }
+    }
+
+    /// What there is to say: a new step, or another tenth of a piece of work.
+    fn line(&mut self, event: &Progress) -> Option<String> {
+        let Some(total) = event.total.filter(|&total| total > 0) else {
+            // That it succeeded, the command says in its own words.
+            if event.status == self.last || event.status == "success" {
+                return None;
+            }
+            self.last.clone_from(&event.status);
+            return Some(event.status.clone());
+        };
+        let done = event.completed.unwrap_or(0).min(total);
+        let tenth = (u128::from(done) * 10 / u128::from(total)) as u64;
+        let before = self.tenths.insert(key(event), tenth);
+        if before == Some(tenth) {
+            return None;
+        }
+        let (done, total) = (text::bytes(done), text::bytes(total));
+        Some(format!(
+            "{}: {}% ({done} of {total})",
+            event.status,
+            tenth * 10
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Tone;
+
+    fn event(status: &str, amounts: Option<(u64, u64)>) -> Progress {
+        Progress {
+            status: status.to_owned(),
+            completed: amounts.map(|(completed, _)| completed),
+            total: amounts.map(|(_, total)| total),
+            ..Progress::default()
+        }
+    }
+
+    #[test]
+    fn a_log_gets_each_step_and_each_tenth_once() {
+        let out = Output::new(Tone::default(), &[]);
+        let mut lines = Lines {
+            out,
+            last: String::new(),
+            tenths: HashMap::new(),
+        };
+        let said: Vec<String> = [
+            event("pulling manifest", None),
+            event("pulling manifest", None),
+            event("pulling b179", Some((0, 1000))),
+            event("pulling b179", Some((50, 1000))),
+            event("pulling b179", Some((510, 1000))),
+            event("pulling b179", Some((1000, 1000))),
+            event("success", None),
+        ]
+        .iter()
+        .filter_map(|event| lines.line(event))
+        .collect();
+        insta::assert_snapshot!(said.join("\n"), @r"
+        pulling manifest
+        pulling b179: 0% (0 B of 1.0 kB)
+        pulling b179: 50% (510 B of 1.0 kB)
+        pulling b179: 100% (1.0 kB of 1.0 kB)
+        ");
+    }
+
+    #[test]
+    fn more_than_all_is_all() {
+        let out = Output::new(Tone::default(), &[]);
+        let mut lines = Lines {
+            out,
+            last: String::new(),
+            tenths: HashMap::new(),
+        };
+        let line = lines.line(&event("x", Some((u64::MAX, 10))));
+        assert_eq!(line.as_deref(), Some("x: 100% (10 B of 10 B)"));
+    }
+}

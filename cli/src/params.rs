@@ -1,0 +1,61 @@
+//! `--param NAME=VALUE`, checked by the rules that hold for `PARAMETER` in a Modelfile.
+
+use modelfile::{Parameters, parameter};
+
+use crate::error::Failure;
+
+/// Reads all `NAME=VALUE`s of a command line. `stop` collects; of any other name the last one stands.
+pub(crate) fn parse(texts: &[String]) -> Result<Parameters, Failure> {
+    let mut parameters = Parameters::default();
+    for text in texts {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("--param `{text}`: there is no `=`"))
+                .hint("write it as NAME=VALUE, for example `--param temperature=0.7`")
+        })?;
+        parameters
+            .set(name.trim(), value)
+            .map_err(|error| refuse(text, &error))?;
+    }
+    Ok(parameters)
+}
+
+fn refuse(text: &str, error: &parameter::Error) -> Failure {
+    let failure = Failure::usage(format!("--param `{text}`: {error}"));
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(texts: &[&str], expected: &str) {
+        let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+        let shown = match parse(&texts) {
+            Ok(parameters) => serde_json::to_string(&parameters.to_json()).unwrap(),
+            Err(failure) => failure.to_string(),
+        };
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn values_have_their_types() {
+        check(
+            &["temperature=0.5", "num_ctx=8192"],
+            r#"{"num_ctx":8192,"temperature":0.5}"#,
+        );
+        check(&["seed=1", "seed=2"], r#"{"seed":2}"#);
+        check(&["stop=a=b", "stop= c"], r#"{"stop":["a=b"," c"]}"#);
+    }
+
+    #[test]
+    fn mistakes_name_what_was_typed() {
+        check(&["temperature"], "--param `temperature`: there is no `=`");
+        check(
+            &["temprature=1"],
+            "--param `temprature=1`: unknown parameter `temprature`",
+        );
+    }
+}

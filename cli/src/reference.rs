@@ -1,0 +1,118 @@
+//! `docs/cli.md`, made from the definition of the command line so that it is always true.
+
+use std::fmt::Write as _;
+
+use clap::CommandFactory as _;
+
+use crate::args::Cli;
+use crate::exit::Exit;
+use crate::repl::COMMANDS;
+use crate::{env, text};
+
+const START: &str = "\
+<!-- Made by `slm reference`; a test compares. Change the text in `cli/src`. -->
+
+# The command line of slm
+
+Every command below is shown as its `--help` shows it.
+
+## Where the daemon is
+
+The first of these that is given counts: `--host`, the variable `SLM_HOST`, the Unix socket `run/slmd.sock` in the home folder, port 11435 of this machine.
+The port is tried only when no home was named with `--home` or `SLM_HOME`, because whoever listens there may serve another one.
+An address is written `machine:port`, `machine`, `:port`, `http://machine:port/prefix`, `unix:/path` or `/path`.
+
+When no daemon answers and none was named with `--host` or `SLM_HOST`, `slm` starts one and says so.
+It runs in the background, its log is `logs/slmd.log` in the home folder, and `--no-start` refuses it.
+`ps`, `stop` and `version` never start one: without a daemon nothing is loaded.
+
+## Output
+
+Standard output holds what was asked for; progress, notes, warnings and errors go to standard error.
+On a terminal, control characters are removed from everything that models or others wrote, and answers are wrapped at its width; into a file or a pipe goes exactly what the model said.
+Progress is bars on a terminal and lines elsewhere; `--quiet` leaves progress and notes out.
+
+With `--json`, standard output is one JSON document (`list`, `ps`, `show`, `cp`, `rm`, `stop`, `version`) or one JSON event per line (`run`, `pull`, `create`, `verify`), in the shapes of the daemon's API.
+With `--json`, an error is one object `{\"error\", \"code\", \"hint\"}` on standard error; `code` is stable, `hint` is left out where there is no remedy.
+Without it, an error is a line `error: …` and, where there is a remedy, a line `hint: …`.
+";
+
+/// The whole reference in Markdown.
+pub fn reference() -> String {
+    let mut page = START.to_owned();
+    exit_codes(&mut page);
+    variables(&mut page);
+    commands(&mut page);
+    conversation(&mut page);
+    page
+}
+
+fn exit_codes(page: &mut String) {
+    page.push_str("\n## Exit codes\n\n| code | meaning |\n|---|---|\n");
+    for exit in Exit::ALL {
+        row(page, &exit.code().to_string(), exit.meaning());
+    }
+}
+
+fn variables(page: &mut String) {
+    page.push_str("\n## Environment\n\n| variable | meaning |\n|---|---|\n");
+    for (name, meaning) in env::DOCUMENTED {
+        row(page, &format!("`{name}`"), meaning);
+    }
+}
+
+fn commands(page: &mut String) {
+    let mut root = Cli::command().term_width(100);
+    root.build();
+    page.push_str("\n## Commands\n");
+    help(page, "slm", &mut root);
+    for command in root
+        .get_subcommands_mut()
+        .filter(|command| !command.is_hide_set())
+    {
+        if command.get_name() != "help" {
+            let name = format!("slm {}", command.get_name());
+            help(page, &name, command);
+        }
+    }
+}
+
+fn help(page: &mut String, name: &str, command: &mut clap::Command) {
+    let help = command.render_long_help().to_string();
+    let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let help = text::join_lines(&help);
+    write!(page, "\n### `{name}`\n\n```text\n{help}```\n").expect("a string takes everything");
+}
+
+fn conversation(page: &mut String) {
+    page.push_str("\n## At the prompt of `slm run`\n\n| typed | meaning |\n|---|---|\n");
+    for (form, meaning) in COMMANDS {
+        row(page, &format!("`{form}`"), meaning);
+    }
+    page.push_str(
+        "
+A line is a command when its first word is a slash and letters; `/etc/hosts` is for the model.
+Ctrl-C stops the answer and keeps what came so far; at the prompt it throws away what was typed.
+Ctrl-D leaves.
+What is typed is kept in `history` in the home folder, readable by its owner alone.
+",
+    );
+}
+
+fn row(page: &mut String, left: &str, right: &str) {
+    writeln!(page, "| {left} | {right} |").expect("a string takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_in_docs_is_this_one() {
+        let written = include_str!("../../docs/cli.md");
+        assert!(
+            written == reference(),
+            "docs/cli.md is not up to date: `cargo run -p cli --bin slm -- reference > docs/cli.md`"
+        );
+    }
+}

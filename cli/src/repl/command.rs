@@ -1,0 +1,397 @@
+//! What can be typed at the prompt.
+
+use std::fmt::Write as _;
+
+use crate::error::Failure;
+
+/// Every command, with its meaning: for `/?`, for completion, and for the reference page.
+pub(crate) const COMMANDS: [(&str, &str); 20] = [
+    (
+        "/set parameter NAME VALUE",
+        "Set a parameter for the answers to come.",
+    ),
+    (
+        "/set system TEXT",
+        "Replace the system prompt; without TEXT the model's own holds.",
+    ),
+    ("/set verbose", "Show what each answer took."),
+    ("/set quiet", "Show only the answers."),
+    ("/set wordwrap", "Break lines between words."),
+    ("/set nowordwrap", "Leave lines as the model writes them."),
+    (
+        "/set history",
+        "Keep what is typed, for the arrow keys and the next time.",
+    ),
+    (
+        "/set nohistory",
+        "Keep nothing of what is typed from now on.",
+    ),
+    ("/show info", "Show an overview of the model."),
+    ("/show license", "Show its licence."),
+    ("/show modelfile", "Show a Modelfile that makes it again."),
+    (
+        "/show parameters",
+        "Show its parameters and those set here.",
+    ),
+    ("/show system", "Show the system prompt that holds."),
+    ("/show template", "Show its prompt template."),
+    (
+        "/load MODEL",
+        "Begin a new conversation with another model.",
+    ),
+    (
+        "/save NAME",
+        "Make a model that begins where this conversation is.",
+    ),
+    ("/clear", "Forget the conversation."),
+    ("/bye", "Leave; so do /exit and Ctrl-D."),
+    ("/?", "Show this; so does /help."),
+    ("\"\"\"", "Begin and end a text of several lines."),
+];
+
+/// What was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Only space.
+    Nothing,
+    /// Something for the model.
+    Say(String),
+    /// Something for us.
+    Do(Command),
+}
+
+/// Something for us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Set a parameter for the answers to come.
+    SetParameter {
+        /// Its name.
+        name: String,
+        /// Its value, not yet checked.
+        value: String,
+    },
+    /// Replace the system prompt; the empty text goes back to the model's own.
+    SetSystem(String),
+    /// Whether to show what each answer took.
+    SetVerbose(bool),
+    /// Whether to break lines between words.
+    SetWordWrap(bool),
+    /// Whether to keep what is typed.
+    SetHistory(bool),
+    /// Show something of the model.
+    Show(Topic),
+    /// Begin a new conversation with another model.
+    Load(String),
+    /// Make a model of this conversation.
+    Save(String),
+    /// Forget the conversation.
+    Clear,
+    /// Leave.
+    Bye,
+    /// Show what can be typed.
+    Help,
+}
+
+/// Something of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Topic {
+    /// An overview.
+    Info,
+    /// Its licence.
+    License,
+    /// A Modelfile that makes it again.
+    Modelfile,
+    /// Its parameters and those set here.
+    Parameters,
+    /// The system prompt that holds.
+    System,
+    /// Its prompt template.
+    Template,
+}
+
+const QUOTES: &str = "\"\"\"";
+
+/// Reads what was typed.
+///
+/// A line is a command when its first word is a slash and letters, or `/?`; so `/etc/hosts is …` is
+/// for the model.
+///
+/// # Errors
+/// It is a command, and there is no such one or something is missing.
+pub(crate) fn read(typed: &str) -> Result<Entry, Failure> {
+    let typed = typed.trim();
+    if typed.is_empty() {
+        return Ok(Entry::Nothing);
+    }
+    let (word, rest) = split(typed);
+    let is_command = word == "/?"
+        || word
+            .strip_prefix('/')
+            .is_some_and(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphabetic()));
+    if !is_command {
+        let text = unquoted(typed);
+        return Ok(if text.trim().is_empty() {
+            Entry::Nothing
+        } else {
+            Entry::Say(text)
+        });
+    }
+    match word {
+        "/set" => set(rest),
+        "/show" => show(rest),
+        "/load" => named(rest, "/load MODEL").map(Command::Load),
+        "/save" => named(rest, "/save NAME").map(Command::Save),
+        "/clear" => Ok(Command::Clear),
+        "/bye" | "/exit" => Ok(Command::Bye),
+        "/?" | "/help" => Ok(Command::Help),
+        _ => Err(unknown(word, &first_words())),
+    }
+    .map(Entry::Do)
+}
+
+/// Whether more lines belong to it: a `"""` was opened and not closed.
+pub(crate) fn is_open(typed: &str) -> bool {
+    let typed = typed.trim_start();
+    let may_open = typed.starts_with(QUOTES) || typed.starts_with("/set");
+    may_open && typed.matches(QUOTES).count() == 1
+}
+
+fn set(rest: &str) -> Result<Command, Failure> {
+    let (word, rest) = split(rest);
+    match word {
+        "parameter" => {
+            let (name, value) = split(rest);
+            if value.is_empty() {
+                return Err(usage("/set parameter NAME VALUE"));
+            }
+            Ok(Command::SetParameter {
+                name: name.to_owned(),
+                value: unquoted(value),
+            })
+        }
+        "system" => Ok(Command::SetSystem(unquoted(rest))),
+        "verbose" => Ok(Command::SetVerbose(true)),
+        "quiet" => Ok(Command::SetVerbose(false)),
+        "wordwrap" => Ok(Command::SetWordWrap(true)),
+        "nowordwrap" => Ok(Command::SetWordWrap(false)),
+        "history" => Ok(Command::SetHistory(true)),
+        "nohistory" => Ok(Command::SetHistory(false)),
+        "" => Err(usage("/set parameter NAME VALUE")),
+        _ => Err(unknown(&format!("/set {word}"), &two_words("/set "))),
+    }
+}
+
+fn show(rest: &str) -> Result<Command, Failure> {
+    let (word, _) = split(rest);
+    let topic = match word {
+        "info" | "" => Topic::Info,
+        "license" => Topic::License,
+        "modelfile" => Topic::Modelfile,
+        "parameters" => Topic::Parameters,
+        "system" => Topic::System,
+        "template" => Topic::Template,
+        _ => return Err(unknown(&format!("/show {word}"), &two_words("/show "))),
+    };
+    Ok(Command::Show(topic))
+}
+
+fn named(rest: &str, form: &str) -> Result<String, Failure> {
+    let (name, more) = split(rest);
+    if name.is_empty() || !more.is_empty() {
+        return Err(usage(form));
+    }
+    Ok(name.to_owned())
+}
+
+fn usage(form: &str) -> Failure {
+    Failure::usage(format!("that is not all of it: `{form}`"))
+}
+
+fn unknown(typed: &str, known: &[String]) -> Failure {
+    let failure = Failure::usage(format!("there is no `{typed}`"));
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(typed, known), known))
+        .filter(|(distance, _)| *distance <= 3)
+        .min_by_key(|(distance, _)| *distance);
+    match nearest {
+        Some((_, nearest)) => failure.hint(format!("did you mean `{nearest}`?")),
+        None => failure.hint("/? shows what there is"),
+    }
+}
+
+fn first_words() -> Vec<String> {
+    let mut words: Vec<String> = COMMANDS
+        .iter()
+        .map(|(form, _)| split(form).0.to_owned())
+        .filter(|word| word.starts_with('/'))
+        .collect();
+    words.extend(["/exit".to_owned(), "/help".to_owned()]);
+    words.dedup();
+    words
+}
+
+fn two_words(start: &str) -> Vec<String> {
+    COMMANDS
+        .iter()
+        .filter(|(form, _)| form.starts_with(start))
+        .map(|(form, _)| form.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+fn split(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (word, rest.trim_start())
+}
+
+/// The text without the quotes around it, `"""` or `"`.
+fn unquoted(text: &str) -> String {
+    if let Some(inner) = text.strip_prefix(QUOTES) {
+        let inner = inner.strip_suffix(QUOTES).unwrap_or(inner);
+        return inner
+            .strip_prefix('\n')
+            .unwrap_or(inner)
+            .trim_end_matches('\n')
+            .to_owned();
+    }
+    let inner = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    match inner {
+        Some(inner) if !inner.contains('"') && !text.contains('\n') => inner.to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+/// What `/?` shows.
+pub(crate) fn help() -> String {
+    let mut text = String::new();
+    for (form, meaning) in COMMANDS {
+        writeln!(text, "  {form:27}{meaning}").expect("a string takes everything");
+    }
+    text.push_str(
+        "\n  Ctrl-C stops the answer, the arrow keys bring back what was typed before.\n",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(typed: &str, expected: &str) {
+        let shown = match read(typed) {
+            Ok(entry) => format!("{entry:?}"),
+            Err(failure) => {
+                let body = crate::error::Report::of(&failure.into()).body.unwrap();
+                format!("{} ({})", body.error, body.hint.unwrap_or_default())
+            }
+        };
+        assert_eq!(shown, expected, "{typed:?}");
+    }
+
+    #[test]
+    fn what_is_for_the_model() {
+        check("", "Nothing");
+        check("  \n ", "Nothing");
+        check(" why? ", r#"Say("why?")"#);
+        check("/etc/hosts is what?", r#"Say("/etc/hosts is what?")"#);
+        check("/ is a slash", r#"Say("/ is a slash")"#);
+        check("\"\"\"one\ntwo\"\"\"", r#"Say("one\ntwo")"#);
+        check("\"\"\"\none\n\"\"\"", r#"Say("one")"#);
+        check("\"\"\"\"\"\"", "Nothing");
+        check("\"quoted\" and not", r#"Say("\"quoted\" and not")"#);
+    }
+
+    #[test]
+    fn what_is_for_us() {
+        check(
+            "/set parameter temperature 0.5",
+            r#"Do(SetParameter { name: "temperature", value: "0.5" })"#,
+        );
+        check(
+            "/set parameter stop \"a b\"",
+            r#"Do(SetParameter { name: "stop", value: "a b" })"#,
+        );
+        check("/set system Be brief.", r#"Do(SetSystem("Be brief."))"#);
+        check(
+            "/set system \"\"\"Be\nbrief.\"\"\"",
+            r#"Do(SetSystem("Be\nbrief."))"#,
+        );
+        check("/set system", r#"Do(SetSystem(""))"#);
+        check("/set quiet", "Do(SetVerbose(false))");
+        check("/set nohistory", "Do(SetHistory(false))");
+        check("/show", "Do(Show(Info))");
+        check("/show template", "Do(Show(Template))");
+        check("/load smollm2", r#"Do(Load("smollm2"))"#);
+        check("/save mine", r#"Do(Save("mine"))"#);
+        check("/exit", "Do(Bye)");
+        check("/?", "Do(Help)");
+    }
+
+    #[test]
+    fn mistakes_get_a_suggestion() {
+        check("/byee", "there is no `/byee` (did you mean `/bye`?)");
+        check("/xyzzy", "there is no `/xyzzy` (/? shows what there is)");
+        check(
+            "/set worwrap",
+            "there is no `/set worwrap` (did you mean `/set wordwrap`?)",
+        );
+        check(
+            "/show licence",
+            "there is no `/show licence` (did you mean `/show license`?)",
+        );
+        check("/load", "that is not all of it: `/load MODEL` ()");
+        check("/save a b", "that is not all of it: `/save NAME` ()");
+        check(
+            "/set parameter seed",
+            "that is not all of it: `/set parameter NAME VALUE` ()",
+        );
+    }
+
+    #[test]
+    fn an_open_quote_wants_more_lines() {
+        assert!(is_open("\"\"\"one"));
+        assert!(is_open("/set system \"\"\"one"));
+        assert!(!is_open("\"\"\"one\ntwo\"\"\""));
+        assert!(
+            !is_open("python has \"\"\"docstrings"),
+            "only a text that begins so is quoted"
+        );
+    }
+
+    #[test]
+    fn every_command_of_the_table_is_understood() {
+        for (form, _) in COMMANDS.iter().filter(|(form, _)| form.starts_with('/')) {
+            assert!(matches!(read(form), Ok(Entry::Do(_))), "{form}");
+        }
+    }
+
+    #[test]
+    fn what_help_looks_like() {
+        insta::assert_snapshot!(help(), @r#"
+        /set parameter NAME VALUE  Set a parameter for the answers to come.
+        /set system TEXT           Replace the system prompt; without TEXT the model's own holds.
+        /set verbose               Show what each answer took.
+        /set quiet                 Show only the answers.
+        /set wordwrap              Break lines between words.
+        /set nowordwrap            Leave lines as the model writes them.
+        /set history               Keep what is typed, for the arrow keys and the next time.
+        /set nohistory             Keep nothing of what is typed from now on.
+        /show info                 Show an overview of the model.
+        /show license              Show its licence.
+        /show modelfile            Show a Modelfile that makes it again.
+        /show parameters           Show its parameters and those set here.
+        /show system               Show the system prompt that holds.
+        /show template             Show its prompt template.
+        /load MODEL                Begin a new conversation with another model.
+        /save NAME                 Make a model that begins where this conversation is.
+        /clear                     Forget the conversation.
+        /bye                       Leave; so do /exit and Ctrl-D.
+        /?                         Show this; so does /help.
+        """                        Begin and end a text of several lines.
+
+        Ctrl-C stops the answer, the arrow keys bring back what was typed before.
+        "#);
+    }
+}

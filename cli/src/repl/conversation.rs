@@ -1,0 +1,121 @@
+//! What was said, with whom, and under which conditions.
+
+use api::Message;
+use modelfile::Parameters;
+use serde_json::{Map, Value};
+
+use crate::answer;
+use crate::error::Failure;
+
+/// One conversation. The daemon keeps none: with each question it is sent whole.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    /// Whom one talks to.
+    pub(crate) model: String,
+    /// System prompt, in place of the model's own.
+    pub(crate) system: Option<String>,
+    parameters: Parameters,
+    said: Vec<Message>,
+}
+
+impl Conversation {
+    /// Nothing was said yet.
+    pub(crate) fn new(model: &str, system: Option<String>, parameters: Parameters) -> Self {
+        Self {
+            model: model.to_owned(),
+            system,
+            parameters,
+            said: Vec::new(),
+        }
+    }
+
+    /// Begins anew with `model`, under the same conditions.
+    pub(crate) fn begin_with(&mut self, model: &str) {
+        model.clone_into(&mut self.model);
+        self.clear();
+    }
+
+    /// Forgets what was said.
+    pub(crate) fn clear(&mut self) {
+        self.said.clear();
+    }
+
+    /// Adds what somebody said.
+    pub(crate) fn add(&mut self, message: Message) {
+        self.said.push(message);
+    }
+
+    /// Forgets what was said last.
+    pub(crate) fn forget_last(&mut self) {
+        self.said.pop();
+    }
+
+    /// What was said.
+    pub(crate) fn said(&self) -> &[Message] {
+        &self.said
+    }
+
+    /// What the daemon must know to go on.
+    pub(crate) fn to_send(&self) -> Vec<Message> {
+        let system = self
+            .system
+            .as_deref()
+            .map(|text| answer::message("system", text));
+        system
+            .into_iter()
+            .chain(self.said.iter().cloned())
+            .collect()
+    }
+
+    /// Parameters that were set here, as a request takes them.
+    pub(crate) fn options(&self) -> Option<Map<String, Value>> {
+        (!self.parameters.is_empty()).then(|| self.parameters.to_json())
+    }
+
+    /// Sets a parameter for the answers to come.
+    pub(crate) fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        self.parameters.set(name, value).map_err(|error| {
+            let failure = Failure::usage(error.to_string());
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })
+    }
+
+    /// Parameters that were set here, a line each.
+    pub(crate) fn parameter_lines(&self) -> String {
+        self.parameters
+            .to_json()
+            .iter()
+            .map(|(name, value)| format!("{name:20}{value}\n"))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_prompt_goes_first_and_is_not_part_of_what_was_said() {
+        let system = Some("be brief".to_owned());
+        let mut conversation = Conversation::new("m", system, Parameters::default());
+        conversation.add(answer::message("user", "hi"));
+        let roles: Vec<_> = conversation.to_send().into_iter().map(|m| m.role).collect();
+        assert_eq!(roles, ["system", "user"]);
+        assert_eq!(conversation.said().len(), 1);
+        conversation.begin_with("other");
+        assert_eq!(conversation.said().len(), 0);
+        assert_eq!(conversation.system.as_deref(), Some("be brief"));
+    }
+
+    #[test]
+    fn a_wrong_parameter_changes_nothing() {
+        let mut conversation = Conversation::new("m", None, Parameters::default());
+        assert!(conversation.set_parameter("temperature", "hot").is_err());
+        assert_eq!(conversation.options(), None);
+        conversation.set_parameter("temperature", "0.5").unwrap();
+        assert_eq!(conversation.parameter_lines(), "temperature         0.5\n");
+    }
+}

@@ -1,0 +1,279 @@
+//! The conversation at the prompt.
+//!
+//! Ctrl-C calls off the answer and never the program; Ctrl-D and `/bye` leave.
+
+mod command;
+mod conversation;
+mod input;
+
+use api::{ChatEvent, ChatRequest, CreateRequest, Message, Progress, ShowRequest, routes};
+use modelfile::Parameters;
+
+pub(crate) use self::command::COMMANDS;
+use self::command::{Command, Entry, Topic};
+use self::conversation::Conversation;
+use self::input::{Input, Typed};
+use crate::answer::{self, Answer};
+use crate::args::Run;
+use crate::commands::{run as one_shot, show};
+use crate::error::{Failure, Interrupted, ReaderGone, Report};
+use crate::exit::Exit;
+use crate::interrupt::until_ctrl_c;
+use crate::run::Context;
+
+/// Holds a conversation until the person leaves.
+pub(crate) async fn run(
+    context: Context,
+    args: Run,
+    parameters: Parameters,
+) -> anyhow::Result<Exit> {
+    if context.out.json() || !context.out.is_terminal() {
+        return Err(
+            Failure::usage("there is no prompt, and a conversation needs a terminal")
+                .hint("give the prompt behind the model's name, or pipe it in")
+                .into(),
+        );
+    }
+    let mut session = Session {
+        conversation: Conversation::new(&args.model, args.system.clone(), parameters),
+        input: Input::new(&context.home.history())?,
+        verbose: args.verbose,
+        word_wrap: !args.nowordwrap,
+        context,
+        args,
+    };
+    let model = session.conversation.model.clone();
+    until_ctrl_c(session.load(&model)).await?;
+    session.talk().await?;
+    Ok(Exit::Ok)
+}
+
+#[derive(Debug)]
+struct Session {
+    context: Context,
+    args: Run,
+    conversation: Conversation,
+    input: Input,
+    verbose: bool,
+    word_wrap: bool,
+}
+
+/// Whether the conversation goes on.
+enum Next {
+    Read,
+    Leave,
+}
+
+impl Session {
+    async fn talk(&mut self) -> anyhow::Result<()> {
+        self.context.out.note("Say something, or /? for help.");
+        loop {
+            let typed = match self.input.read()? {
+                Typed::Text(text) => text,
+                Typed::CtrlC => {
+                    self.context.out.note("(Ctrl-D or /bye leaves)");
+                    continue;
+                }
+                Typed::CtrlD => return Ok(()),
+            };
+            match self.answer_to(&typed).await {
+                Ok(Next::Read) => {}
+                Ok(Next::Leave) => return Ok(()),
+                // What fails is told, and the conversation goes on.
+                Err(error) if error.is::<ReaderGone>() => return Err(error),
+                Err(error) if error.is::<Interrupted>() => self.context.out.note("\n(called off)"),
+                Err(error) => self.context.out.report(&Report::of(&error)),
+            }
+        }
+    }
+
+    async fn answer_to(&mut self, typed: &str) -> anyhow::Result<Next> {
+        match command::read(typed)? {
+            Entry::Nothing => Ok(Next::Read),
+            Entry::Say(text) => self.say(text).await.map(|()| Next::Read),
+            Entry::Do(Command::Bye) => Ok(Next::Leave),
+            Entry::Do(command) => self.perform(command).await.map(|()| Next::Read),
+        }
+    }
+
+    async fn say(&mut self, text: String) -> anyhow::Result<()> {
+        let out = self.context.out;
+        self.conversation.add(answer::message("user", &text));
+        let request = ChatRequest {
+            model: self.conversation.model.clone(),
+            messages: self.conversation.to_send(),
+            options: self.conversation.options(),
+            keep_alive: self.keep_alive(),
+            ..ChatRequest::default()
+        };
+        let mut answer = Answer::new(out, self.word_wrap);
+        let asked = self
+            .context
+            .client
+            .stream::<ChatEvent>(routes::CHAT, &request);
+        let received = answer.receive_until_ctrl_c(asked).await;
+        match (&received, answer.text()) {
+            // A question that got no answer would stand in front of the next one.
+            (_, "") => self.conversation.forget_last(),
+            (_, text) => self.conversation.add(answer::message("assistant", text)),
+        }
+        match received? {
+            Some(timings) => {
+                out.print("\n")?;
+                if self.verbose {
+                    out.say(&format!("{}\n", one_shot::timing_table(&timings)));
+                }
+            }
+            None => out.note("(stopped)"),
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, command: Command) -> anyhow::Result<()> {
+        let out = self.context.out;
+        match command {
+            Command::SetParameter { name, value } => {
+                self.conversation.set_parameter(&name, &value)?;
+                out.note(&format!("set `{name}` to `{value}`"));
+            }
+            Command::SetSystem(text) => {
+                out.note(if text.is_empty() {
+                    "the model's own system prompt holds"
+                } else {
+                    "set the system prompt"
+                });
+                self.conversation.system = (!text.is_empty()).then_some(text);
+            }
+            Command::SetVerbose(verbose) => {
+                self.verbose = verbose;
+                out.note(if verbose {
+                    "timings are shown"
+                } else {
+                    "timings are not shown"
+                });
+            }
+            Command::SetWordWrap(word_wrap) => {
+                self.word_wrap = word_wrap;
+                out.note(if word_wrap {
+                    "lines break between words"
+                } else {
+                    "lines are not broken"
+                });
+            }
+            Command::SetHistory(history) => {
+                self.input.keep_history(history);
+                out.note(if history {
+                    "what you type is kept"
+                } else {
+                    "what you type is not kept"
+                });
+            }
+            Command::Show(topic) => until_ctrl_c(self.show(topic)).await?,
+            Command::Load(model) => {
+                until_ctrl_c(self.load(&model)).await?;
+                out.note(&format!("a new conversation with `{model}`"));
+            }
+            Command::Save(name) => until_ctrl_c(self.save(&name)).await?,
+            Command::Clear => {
+                self.conversation.clear();
+                out.note("the conversation is forgotten");
+            }
+            Command::Help => out.print(&command::help())?,
+            Command::Bye => {}
+        }
+        Ok(())
+    }
+
+    /// Loads a model, which begins a new conversation. When that fails, the old one goes on.
+    async fn load(&mut self, model: &str) -> anyhow::Result<()> {
+        let Context { client, out, .. } = &self.context;
+        let request = ChatRequest {
+            model: model.to_owned(),
+            options: self.conversation.options(),
+            keep_alive: self.keep_alive(),
+            stream: Some(false),
+            ..ChatRequest::default()
+        };
+        let load = async || {
+            let _spinner = out.spinner(&format!("loading {model}"));
+            client.post::<ChatEvent>(routes::CHAT, &request).await
+        };
+        match load().await {
+            Err(error) if error.is_missing_model() && !self.args.no_pull => {
+                one_shot::fetch(client, out, model).await?;
+                load().await?;
+            }
+            loaded => {
+                loaded?;
+            }
+        }
+        self.conversation.begin_with(model);
+        Ok(())
+    }
+
+    async fn show(&self, topic: Topic) -> anyhow::Result<()> {
+        let out = &self.context.out;
+        let shown = self.ask_about_model().await?;
+        let conversation = &self.conversation;
+        match topic {
+            Topic::Info => out.print(&show::overview(out, &shown, false)),
+            Topic::License => out.line(or_none(&shown.license)),
+            Topic::Modelfile => out.line(or_none(&shown.modelfile)),
+            Topic::Template => out.line(or_none(&shown.template)),
+            Topic::System => out.line(or_none(
+                conversation.system.as_deref().unwrap_or(&shown.system),
+            )),
+            Topic::Parameters => {
+                out.line("of the model:")?;
+                out.line(or_none(&shown.parameters))?;
+                out.line("set here:")?;
+                out.line(or_none(&conversation.parameter_lines()))
+            }
+        }
+    }
+
+    /// Makes a model that begins where this conversation is.
+    async fn save(&self, name: &str) -> anyhow::Result<()> {
+        let Context { client, out, .. } = &self.context;
+        let conversation = &self.conversation;
+        let request = CreateRequest {
+            model: name.to_owned(),
+            from: Some(conversation.model.clone()),
+            system: conversation.system.clone(),
+            parameters: conversation.options(),
+            messages: self.messages_to_save().await?,
+            ..CreateRequest::default()
+        };
+        let mut events = client.stream::<Progress>(routes::CREATE, &request).await?;
+        while events.next().await?.is_some() {}
+        out.note(&format!("saved as `{name}`"));
+        Ok(())
+    }
+
+    /// The model's own messages and those of the conversation, for given ones replace its own.
+    async fn messages_to_save(&self) -> anyhow::Result<Option<Vec<Message>>> {
+        let said = self.conversation.said();
+        if said.is_empty() {
+            return Ok(None);
+        }
+        let mut messages = self.ask_about_model().await?.messages;
+        messages.extend_from_slice(said);
+        Ok(Some(messages))
+    }
+
+    async fn ask_about_model(&self) -> anyhow::Result<api::ShowResponse> {
+        let request = ShowRequest {
+            model: self.conversation.model.clone(),
+            verbose: false,
+        };
+        Ok(self.context.client.post(routes::SHOW, &request).await?)
+    }
+
+    fn keep_alive(&self) -> Option<api::KeepAlive> {
+        self.args.keepalive.as_deref().map(one_shot::keep_alive)
+    }
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "(none)" } else { text }
+}

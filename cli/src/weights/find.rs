@@ -1,0 +1,383 @@
+//! From the words behind `FROM`, `ADAPTER` and `DRAFT` to files.
+//!
+//! What is written is looked for as a file or folder first, relative to the Modelfile; what is not
+//! there and does not look like a path is the name of a model. In a folder the one set of GGUF files
+//! counts; with several sets it must be said which.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use modelfile::Source;
+
+use crate::error::Failure;
+use crate::fs::{self, Kind};
+
+/// Most files of a folder that are looked at.
+const MAX_ENTRIES: usize = 10_000;
+/// Most parts of a split model.
+const MAX_PARTS: usize = 1_000;
+
+/// What a model is made from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// Another model, by name.
+    Model(String),
+    /// Local files, absolute paths.
+    Files(Vec<PathBuf>),
+}
+
+impl Base {
+    /// What all `FROM`s together mean.
+    pub(crate) fn resolve<'a>(
+        values: impl Iterator<Item = &'a str>,
+        place: &Place,
+    ) -> anyhow::Result<Self> {
+        let mut names = Vec::new();
+        let mut files = Vec::new();
+        for value in values {
+            match place.find(value, "FROM")? {
+                Some(found) => files.extend(found),
+                None => names.push(value.to_owned()),
+            }
+        }
+        match (names.len(), files.is_empty()) {
+            (0, false) => Ok(Self::Files(files)),
+            (1, true) => Ok(Self::Model(names.remove(0))),
+            (0, true) => Err(Failure::new("the Modelfile has no FROM").into()),
+            _ => Err(
+                Failure::new(format!("`FROM {}` stands beside other FROMs", names[0]))
+                    .hint("a model is made from one other model, or from files alone")
+                    .into(),
+            ),
+        }
+    }
+}
+
+/// Where paths of a Modelfile begin.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Folder of the Modelfile, absolute.
+    pub(crate) folder: PathBuf,
+    /// What `~` stands for.
+    pub(crate) home: Option<PathBuf>,
+}
+
+impl Place {
+    /// The files behind values that can only be paths.
+    pub(crate) fn weights<'a>(
+        &self,
+        values: impl Iterator<Item = &'a str>,
+        keyword: &str,
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for value in values {
+            let found = self
+                .find(value, keyword)?
+                .ok_or_else(|| nothing_there(value, keyword))?;
+            files.extend(found);
+        }
+        Ok(files)
+    }
+
+    /// The files behind `value`; `None` when it is a name.
+    fn find(&self, value: &str, keyword: &str) -> anyhow::Result<Option<Vec<PathBuf>>> {
+        let path = self.expand(value, keyword)?;
+        let can_be_name = Source::classify(value) == Source::Name;
+        match fs::kind(&path)? {
+            Some(Kind::File(_)) => Ok(Some(with_its_parts(&path, keyword)?)),
+            Some(Kind::Folder) => match the_one_set(&path) {
+                Ok(files) => Ok(Some(files)),
+                // A folder that happens to be called as a model, and holds nothing of interest.
+                Err(_) if can_be_name => Ok(None),
+                Err(failure) => Err(failure),
+            },
+            Some(Kind::Other) => Err(Failure::new(format!(
+                "{keyword} `{value}`: `{}` is neither a file nor a folder",
+                path.display()
+            ))
+            .into()),
+            None if can_be_name => Ok(None),
+            None => Err(nothing_there(value, keyword).into()),
+        }
+    }
+
+    fn expand(&self, value: &str, keyword: &str) -> Result<PathBuf, Failure> {
+        let Some(rest) = value.strip_prefix('~') else {
+            // Through its components, so that `./x` is shown as `x`.
+            return Ok(self.folder.join(value).components().collect());
+        };
+        if !(rest.is_empty() || rest.starts_with('/')) {
+            return Err(Failure::new(format!(
+                "{keyword} `{value}`: the folders of other users are not looked up"
+            ))
+            .hint("write the whole path"));
+        }
+        let home = self.home.as_ref().ok_or_else(|| {
+            Failure::new(format!("{keyword} `{value}`: this user has no home folder"))
+                .hint("write the whole path")
+        })?;
+        Ok(home.join(rest.trim_start_matches('/')))
+    }
+}
+
+fn nothing_there(value: &str, keyword: &str) -> Failure {
+    Failure::new(format!("{keyword} `{value}`: there is no such file"))
+        .hint("a path is meant from the folder of the Modelfile")
+        .code("weights_missing")
+}
+
+/// The one set of GGUF files in a folder.
+fn the_one_set(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::list(folder, MAX_ENTRIES)?;
+    let with_ending = |ending: &'static str| {
+        entries.iter().filter(move |path| {
+            path.extension()
+                .is_some_and(|found| found.eq_ignore_ascii_case(ending))
+        })
+    };
+    // The parts of a split model are one set, under the name that they share.
+    let mut sets: BTreeMap<String, &PathBuf> = BTreeMap::new();
+    for path in with_ending("gguf") {
+        let name = file_name(path);
+        let set = Part::of(&name).map_or_else(|| name.clone(), |part| part.stem.to_owned());
+        sets.entry(set).or_insert(path);
+    }
+    match sets.len() {
+        1 => with_its_parts(sets.into_values().next().expect("there is one"), "FROM"),
+        0 if with_ending("safetensors").next().is_some() => Err(safetensors(folder).into()),
+        0 => Err(
+            Failure::new(format!("there is no GGUF file in `{}`", folder.display()))
+                .code("weights_missing")
+                .into(),
+        ),
+        _ => Err(Failure::new(format!(
+            "there are several models in `{}`: {}",
+            folder.display(),
+            sets.into_keys().collect::<Vec<_>>().join(", ")
+        ))
+        .hint("name the file behind FROM")
+        .into()),
+    }
+}
+
+/// The file, or, when it is a part of a split model, all parts in order.
+fn with_its_parts(path: &Path, keyword: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let name = file_name(path);
+    let Some(part) = Part::of(&name) else {
+        return Ok(vec![check(path, keyword)?]);
+    };
+    if part.count > MAX_PARTS {
+        return Err(Failure::new(format!("{keyword}: `{name}` claims too many parts")).into());
+    }
+    (1..=part.count)
+        .map(|number| {
+            let path = path.with_file_name(part.name_of(number));
+            if fs::kind(&path)?.is_none() {
+                return Err(Failure::new(format!(
+                    "{keyword}: part {number} of {} is missing: there is no `{}`",
+                    part.count,
+                    path.display()
+                ))
+                .code("weights_missing")
+                .into());
+            }
+            check(&path, keyword)
+        })
+        .collect()
+}
+
+/// The absolute path of a file that begins like a GGUF file.
+///
+/// What follows the magic the daemon judges. But nothing else is opened or sent for a Modelfile:
+/// one that came from elsewhere could name any file of this person.
+fn check(path: &Path, keyword: &str) -> anyhow::Result<PathBuf> {
+    if path
+        .extension()
+        .is_some_and(|found| found.eq_ignore_ascii_case("safetensors"))
+    {
+        return Err(safetensors(path).into());
+    }
+    let path = fs::canonical(path)?;
+    let mut magic = [0; 4];
+    let is_gguf = fs::open(&path)?.read_exact(&mut magic).is_ok() && &magic == b"GGUF";
+    if !is_gguf {
+        return Err(Failure::new(format!(
+            "{keyword}: `{}` is not a GGUF file",
+            path.display()
+        ))
+        .hint("weights of other kinds must be converted to GGUF first")
+        .code("weights_not_gguf")
+        .into());
+    }
+    Ok(path)
+}
+
+fn safetensors(path: &Path) -> Failure {
+    Failure::new(format!(
+        "`{}` holds safetensors, which cannot be imported yet",
+        path.display()
+    ))
+    .hint("convert the model to GGUF with llama.cpp's convert_hf_to_gguf.py")
+    .code("weights_not_gguf")
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// `stem-00002-of-00003.gguf`, as llama.cpp's split tool names the parts of a model.
+struct Part<'a> {
+    stem: &'a str,
+    count: usize,
+}
+
+impl<'a> Part<'a> {
+    fn of(name: &'a str) -> Option<Self> {
+        let rest = name.strip_suffix(".gguf")?;
+        let (rest, count) = rest.rsplit_once("-of-")?;
+        let (stem, number) = rest.rsplit_once('-')?;
+        let digits = |text: &str| -> Option<usize> {
+            let right = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+            right.then(|| text.parse().ok()).flatten()
+        };
+        let (number, count) = (digits(number)?, digits(count)?);
+        (1..=count)
+            .contains(&number)
+            .then_some(Self { stem, count })
+    }
+
+    fn name_of(&self, number: usize) -> String {
+        format!("{}-{number:05}-of-{:05}.gguf", self.stem, self.count)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make files")]
+mod tests {
+    use std::fs::{create_dir, write};
+
+    use super::*;
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn with(files: &[&str]) -> Self {
+            let folder = Self(tempfile::tempdir().unwrap());
+            for file in files {
+                folder.put(file, b"GGUF and more");
+            }
+            folder
+        }
+
+        fn put(&self, file: &str, bytes: &[u8]) {
+            let path = self.0.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write(path, bytes).unwrap();
+        }
+
+        /// What `FROM`s mean, with the folder's own path left out.
+        fn check(&self, values: &[&str], expected: &str) {
+            let folder = std::fs::canonicalize(self.0.path()).unwrap();
+            let place = Place {
+                folder: folder.clone(),
+                home: Some(folder.join("home")),
+            };
+            let shown = match Base::resolve(values.iter().copied(), &place) {
+                Ok(Base::Model(name)) => format!("model {name}"),
+                Ok(Base::Files(files)) => {
+                    let files: Vec<_> = files
+                        .iter()
+                        .map(|path| path.display().to_string())
+                        .collect();
+                    format!("files {}", files.join(" "))
+                }
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(
+                shown.replace(&format!("{}/", folder.display()), ""),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_goes_over_a_model_of_that_name() {
+        let folder = Folder::with(&["weights", "home/m.gguf"]);
+        folder.check(&["weights"], "files weights");
+        folder.check(&["./weights"], "files weights");
+        folder.check(&["~/m.gguf"], "files home/m.gguf");
+        folder.check(&["smollm2"], "model smollm2");
+        folder.check(&["library/smollm2:latest"], "model library/smollm2:latest");
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_no_name() {
+        let folder = Folder::with(&[]);
+        folder.check(&["./x.gguf"], "FROM `./x.gguf`: there is no such file");
+        folder.check(&["x.gguf"], "FROM `x.gguf`: there is no such file");
+        folder.check(
+            &["~someone/x"],
+            "FROM `~someone/x`: the folders of other users are not looked up",
+        );
+    }
+
+    #[test]
+    fn a_folder_counts_when_it_holds_one_model() {
+        let folder = Folder::with(&["one/m.gguf", "two/a.gguf", "two/b.gguf"]);
+        folder.check(&["./one"], "files one/m.gguf");
+        folder.check(
+            &["./two"],
+            "there are several models in `two`: a.gguf, b.gguf",
+        );
+        create_dir(folder.0.path().join("none")).unwrap();
+        folder.check(&["./none"], "there is no GGUF file in `none`");
+        folder.check(&["none"], "model none");
+        folder.put("hub/model.safetensors", b"{}");
+        folder.check(
+            &["./hub"],
+            "`hub` holds safetensors, which cannot be imported yet",
+        );
+    }
+
+    #[test]
+    fn the_parts_of_a_split_model_belong_together() {
+        let folder = Folder::with(&["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]);
+        let both = "files m-00001-of-00002.gguf m-00002-of-00002.gguf";
+        folder.check(&["."], both);
+        folder.check(&["m-00002-of-00002.gguf"], both);
+        std::fs::remove_file(folder.0.path().join("m-00001-of-00002.gguf")).unwrap();
+        folder.check(
+            &["."],
+            "FROM: part 1 of 2 is missing: there is no `m-00001-of-00002.gguf`",
+        );
+    }
+
+    #[test]
+    fn what_does_not_begin_like_gguf_is_not_sent() {
+        let folder = Folder::with(&[]);
+        folder.put("secret", b"root:x:0:0");
+        folder.put("short", b"GG");
+        folder.check(&["./secret"], "FROM: `secret` is not a GGUF file");
+        folder.check(&["./short"], "FROM: `short` is not a GGUF file");
+        folder.put("w.safetensors", b"{}");
+        folder.check(
+            &["w.safetensors"],
+            "`w.safetensors` holds safetensors, which cannot be imported yet",
+        );
+    }
+
+    #[test]
+    fn names_do_not_mix() {
+        let folder = Folder::with(&["a.gguf", "b.gguf"]);
+        folder.check(&["a.gguf", "b.gguf"], "files a.gguf b.gguf");
+        folder.check(
+            &["a.gguf", "smollm2"],
+            "`FROM smollm2` stands beside other FROMs",
+        );
+        folder.check(&["one", "two"], "`FROM one` stands beside other FROMs");
+    }
+}

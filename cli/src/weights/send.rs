@@ -1,0 +1,206 @@
+//! Gets local weights to the daemon.
+//!
+//! Over the Unix socket the daemon opens the file itself, and takes it in without copying where the
+//! file system can. Elsewhere it is hashed here, asked for, and sent only if it is not there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use api::{AdoptMethod, Progress};
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::watch;
+use tokio_util::io::ReaderStream;
+
+use crate::client::Client;
+use crate::error::Failure;
+use crate::fs;
+use crate::output::Output;
+use crate::text;
+
+/// Bytes that are read at once.
+const CHUNK: usize = 1 << 20;
+
+/// Sends files of one recipe.
+#[derive(Debug)]
+pub(crate) struct Sender<'a> {
+    client: &'a Client,
+    out: Output,
+}
+
+impl<'a> Sender<'a> {
+    /// Sends to the daemon behind `client`, tells `out` how far it is.
+    pub(crate) fn new(client: &'a Client, out: Output) -> Self {
+        Self { client, out }
+    }
+
+    /// Sends all `files`, returns their names with their digests; `None` when there are none.
+    pub(crate) async fn send(
+        &mut self,
+        files: &[PathBuf],
+    ) -> anyhow::Result<Option<BTreeMap<String, String>>> {
+        let mut blobs = BTreeMap::new();
+        for path in files {
+            let name = unused_name(&blobs, path);
+            let digest = if self.client.can_adopt().await? {
+                self.adopt(path, &name).await?
+            } else {
+                self.upload(path, &name).await?
+            };
+            blobs.insert(name, digest);
+        }
+        Ok((!blobs.is_empty()).then_some(blobs))
+    }
+
+    async fn adopt(&self, path: &Path, name: &str) -> anyhow::Result<String> {
+        let text = path.to_str().ok_or_else(|| {
+            Failure::new(format!("the path `{}` is not valid UTF-8", path.display()))
+                .hint("rename the file")
+        })?;
+        let mut view = self.out.progress();
+        let adopted = self
+            .client
+            .adopt(text, |event| match &event.adopted {
+                // More follows, so for a machine this is not yet the success of the command.
+                Some(_) if !self.out.json() => Ok(()),
+                Some(adopted) => view.update(&Progress {
+                    status: format!("{name}: {}", how(adopted.method)),
+                    ..event.clone()
+                }),
+                None if event.status == "success" => Ok(()),
+                None => view.update(event),
+            })
+            .await?;
+        drop(view);
+        self.out.note(&format!(
+            "{name}: {}, {}",
+            how(adopted.method),
+            text::bytes(adopted.size)
+        ));
+        Ok(adopted.digest)
+    }
+
+    async fn upload(&self, path: &Path, name: &str) -> anyhow::Result<String> {
+        let (digest, size) = self.hash(path, name).await?;
+        if self.client.has_blob(&digest).await? {
+            self.out.note(&format!(
+                "{name}: in the store already, {}",
+                text::bytes(size)
+            ));
+            return Ok(digest);
+        }
+        self.send_file(path, name, &digest, size).await?;
+        self.out
+            .note(&format!("{name}: sent, {}", text::bytes(size)));
+        Ok(digest)
+    }
+
+    async fn send_file(
+        &self,
+        path: &Path,
+        name: &str,
+        digest: &str,
+        size: u64,
+    ) -> anyhow::Result<()> {
+        let (sent, mut progress) = watch::channel(0_u64);
+        let file = tokio::fs::File::from_std(fs::open(path)?);
+        let frames = ReaderStream::with_capacity(file, CHUNK).map_ok(move |chunk: Bytes| {
+            sent.send_modify(|sent| *sent += chunk.len() as u64);
+            Frame::data(chunk)
+        });
+        let uploading = self
+            .client
+            .upload(digest, StreamBody::new(frames).boxed_unsync());
+        tokio::pin!(uploading);
+        let mut view = self.out.progress();
+        let mut open = true;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut uploading => return Ok(done?),
+                changed = progress.changed(), if open => {
+                    open = changed.is_ok();
+                    let completed = *progress.borrow_and_update();
+                    view.update(&step(format!("sending {name}"), completed, size))?;
+                }
+            }
+        }
+    }
+
+    async fn hash(&self, path: &Path, name: &str) -> anyhow::Result<(String, u64)> {
+        let mut file = tokio::fs::File::from_std(fs::open(path)?);
+        let size = file.metadata().await?.len();
+        let mut view = self.out.progress();
+        let mut hasher = Sha256::new();
+        let mut done = 0;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let read = file.read(&mut chunk).await.map_err(|error| {
+                Failure::new(format!("cannot read `{}`: {error}", path.display()))
+            })?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&chunk[..read]);
+            done += read as u64;
+            view.update(&step(format!("hashing {name}"), done, size))?;
+        }
+        let hex: String = hasher
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Ok((format!("sha256:{hex}"), done))
+    }
+}
+
+fn step(status: String, completed: u64, total: u64) -> Progress {
+    Progress {
+        status,
+        completed: Some(completed),
+        total: Some(total),
+        ..Progress::default()
+    }
+}
+
+fn how(method: AdoptMethod) -> &'static str {
+    match method {
+        AdoptMethod::Present => "in the store already",
+        AdoptMethod::Reflink => "taken in without copying (reflink)",
+        AdoptMethod::HardLink => "taken in without copying (hard link)",
+        AdoptMethod::Copy => "copied into the store",
+    }
+}
+
+/// The name of the file, with a number before it if another folder's file has the same.
+fn unused_name(taken: &BTreeMap<String, String>, path: &Path) -> String {
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let numbered = (2..).map(|number| format!("{number}-{name}"));
+    std::iter::once(name.clone())
+        .chain(numbered)
+        .find(|name| !taken.contains_key(name))
+        .expect("there are more numbers than files")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_the_same_name_are_told_apart() {
+        let mut taken = BTreeMap::new();
+        for expected in ["m.gguf", "2-m.gguf", "3-m.gguf"] {
+            let name = unused_name(&taken, Path::new("/some/m.gguf"));
+            assert_eq!(name, expected);
+            taken.insert(name, String::new());
+        }
+    }
+}
