@@ -18,6 +18,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Diagnostic> {
     match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes).map(Cow::Owned),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes).map(Cow::Owned),
+        // No instruction has a NUL in its first two characters, and UTF-16 of Latin letters has.
+        [0, _, ..] | [_, 0, ..] => Err(unmarked_utf16()),
         [0xef, 0xbb, 0xbf, rest @ ..] => utf8(rest).map(Cow::Borrowed),
         _ => utf8(bytes).map(Cow::Borrowed),
     }
@@ -37,6 +39,16 @@ pub(crate) fn too_long(length: usize) -> Diagnostic {
     }
 }
 
+fn unmarked_utf16() -> Diagnostic {
+    broken(
+        "",
+        "this looks like UTF-16 without a byte order mark".to_owned(),
+    )
+    .suggest(HOW_TO_SAVE)
+}
+
+const HOW_TO_SAVE: &str = "save the file as UTF-8, or as UTF-16 with a byte order mark";
+
 fn utf8(bytes: &[u8]) -> Result<&str, Diagnostic> {
     std::str::from_utf8(bytes).map_err(|error| {
         let (readable, rest) = bytes.split_at(error.valid_up_to());
@@ -48,7 +60,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Diagnostic> {
         if bytes.starts_with(b"GGUF") {
             finding.suggest("this is a weights file; name it in the `FROM` line of a Modelfile")
         } else if bytes.contains(&0) {
-            finding.suggest("save the file as UTF-8, or as UTF-16 with a byte order mark")
+            finding.suggest(HOW_TO_SAVE)
         } else {
             finding.suggest("save the file as UTF-8")
         }

@@ -12,5 +12,5 @@ mod value;
 
 pub use error::Error;
 pub use set::{MAX_STOPS, Parameters};
-pub use spec::{Default, Kind, ParameterSpec, Reload, Retired, find, retired, specs};
+pub use spec::{DefaultValue, Kind, ParameterSpec, Reload, Retired, find, retired, specs};
 pub use value::{MAX_STOP_BYTES, Parameter, Value};

@@ -232,7 +232,7 @@ impl<'a> Parser<'a> {
         let role = second
             .text
             .parse::<Role>()
-            .map_err(|error| self.unknown_role(&second, &error));
+            .map_err(|_| self.unknown_role(&second));
         let value = self.value(Keyword::Message, &second);
         if let (Ok(role), Some(value)) = (role, value) {
             let message = Message {
@@ -258,7 +258,7 @@ impl<'a> Parser<'a> {
         let value = match self.read_value(before) {
             Ok(value) => value,
             Err(broken) => {
-                self.broken_value(keyword, broken);
+                self.broken_value(keyword, before, broken);
                 return None;
             }
         };

@@ -28,7 +28,7 @@ pub(crate) enum Form {
 pub(crate) struct Value<'a> {
     pub(crate) text: &'a str,
     pub(crate) form: Form,
-    /// Where it stands, with its quotes.
+    /// Where it stands, with its quotes; of a block, its mark.
     pub(crate) span: Span,
     /// Where the next line starts.
     pub(crate) end: usize,
@@ -163,32 +163,35 @@ pub(crate) fn read_block(source: &str, at: usize) -> Result<Value<'_>, Broken<'_
     if !is_block_word(word) {
         return broken(Problem::BlockWord, start..at + word.len(), body);
     }
+    let mark = start..at + word.len();
+    let Some((text_end, end)) = find_block_end(source, body, word) else {
+        let resume = next_instruction(source, body).unwrap_or(source.len());
+        return broken(Problem::OpenBlock { word }, mark, resume);
+    };
     if !after.trim().is_empty() {
-        let from = at + word.len() + blanks(after);
-        return broken(Problem::AfterBlock, from..from + after.trim().len(), body);
+        let from = mark.end + blanks(after);
+        return broken(Problem::AfterBlock, from..from + after.trim().len(), end);
     }
-    let mut at = body;
-    let mut text_end = body;
+    Ok(Value {
+        text: &source[body..text_end],
+        form: Form::Block,
+        span: mark,
+        end,
+    })
+}
+
+/// Where the text of a block that starts at `at` ends, and where the line after its last one starts.
+fn find_block_end(source: &str, mut at: usize, word: &str) -> Option<(usize, usize)> {
+    let mut text_end = at;
     while at < source.len() {
         let line = line_of(&source[at..]);
         if source[at..at + line.start].trim_end_matches([' ', '\t']) == word {
-            let span = start..at + word.len();
-            return Ok(Value {
-                text: &source[body..text_end],
-                form: Form::Block,
-                span,
-                end: at + line.end,
-            });
+            return Some((text_end, at + line.end));
         }
         text_end = at + line.start;
         at += line.end;
     }
-    let resume = next_instruction(source, body).unwrap_or(source.len());
-    broken(
-        Problem::OpenBlock { word },
-        start..start + BLOCK.len() + word.len(),
-        resume,
-    )
+    None
 }
 
 fn is_block_word(word: &str) -> bool {
@@ -302,4 +305,68 @@ pub(crate) enum Surprise {
     OtherQuotes,
     /// `<<WORD` after a blank: it starts no block there.
     DetachedBlock,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the older readers take from the same text: the value and where it ends, or nothing if
+    /// it never ends. Slow and plain, from the rule as it is known: at each end of a line, the text
+    /// so far is looked at as a whole.
+    fn older_reader(source: &str) -> Option<(&str, usize)> {
+        let ends = source
+            .match_indices(['\n', '\r'])
+            .map(|(at, _)| at)
+            .chain([source.len()]);
+        ends.map(|end| (source[..end].trim(), end))
+            .find_map(|(text, end)| {
+                let quote = [LONG, SHORT]
+                    .into_iter()
+                    .find(|quote| text.starts_with(quote));
+                let inner = match quote {
+                    Some(quote) if text.len() < 2 * quote.len() => None,
+                    Some(quote) => text[quote.len()..].strip_suffix(quote),
+                    None => Some(text),
+                };
+                inner.map(|inner| (inner, end))
+            })
+    }
+
+    fn piece() -> impl Strategy<Value = &'static str> {
+        let pieces = [
+            "\"", "\"", "\"\"", "\"\"\"", "\n", "\n", "\r\n", "\r", " ", "\t", "a", "bc",
+            "SYSTEM ", "from ", "#",
+        ];
+        prop::sample::select(pieces.to_vec())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(5000) })]
+
+        #[test]
+        fn texts_of_older_readers_keep_their_value(pieces in prop::collection::vec(piece(), 0..14)) {
+            let source = pieces.concat();
+            match (read(&source, 0), older_reader(&source)) {
+                (Ok(value), Some((text, end))) => {
+                    prop_assert_eq!(value.text, text);
+                    prop_assert!(value.end == end || find_line_end(&source[end..]) == Some(0..value.end - end));
+                }
+                (Err(Broken { problem: Problem::OpenQuote { .. }, .. }), None) => {}
+                (Err(Broken { problem: Problem::AfterQuote { .. }, .. }), Some((text, _))) => {
+                    prop_assert!(text.contains("SYSTEM "), "{:?}", text);
+                }
+                (ours, older) => prop_assert!(false, "{:?} is not {:?}", ours, older),
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_is_no_text_of_the_older_forms() {
+        let value = read_block("<<END\na\n\nEND\nb", 2).expect("it is closed");
+        assert_eq!((value.text, value.end), ("a\n", 13));
+        assert_eq!(read("<<SYS>>\n", 0).map(|value| value.text), Ok("<<SYS>>"));
+    }
 }

@@ -11,7 +11,7 @@ pub struct ParameterSpec {
     /// Type and range.
     pub kind: Kind,
     /// What holds where nobody sets it.
-    pub default: Default,
+    pub default: DefaultValue,
     /// Whether a change needs the model to be loaded anew.
     pub reload: Reload,
     /// One sentence for the reference page and for help.
@@ -50,7 +50,7 @@ impl fmt::Display for Kind {
 
 /// What holds where nobody sets a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Default {
+pub enum DefaultValue {
     /// A whole number.
     Int(i64),
     /// A number.
@@ -61,7 +61,7 @@ pub enum Default {
     Empty,
 }
 
-impl fmt::Display for Default {
+impl fmt::Display for DefaultValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Int(number) => write!(f, "{number}"),
@@ -114,140 +114,140 @@ static SPECS: [ParameterSpec; 20] = [
     ParameterSpec {
         name: "draft_num_predict",
         kind: Kind::Int(0..=1024),
-        default: Default::Chosen("4 with a draft model, else 0"),
+        default: DefaultValue::Chosen("4 with a draft model, else 0"),
         reload: Reload::Yes,
         description: "Tokens that the draft model proposes at a time; 0 turns drafting off.",
     },
     ParameterSpec {
         name: "frequency_penalty",
         kind: Kind::Float(-100.0..=100.0),
-        default: Default::Float(0.0),
+        default: DefaultValue::Float(0.0),
         reload: Reload::No,
         description: "Lowers the chance of a token by this much for each time it was used; 0 is off.",
     },
     ParameterSpec {
         name: "main_gpu",
         kind: Kind::Int(0..=255),
-        default: Default::Chosen("the first GPU"),
+        default: DefaultValue::Chosen("the first GPU"),
         reload: Reload::Yes,
         description: "The GPU that holds a model which is not split.",
     },
     ParameterSpec {
         name: "min_p",
         kind: Kind::Float(0.0..=1.0),
-        default: Default::Float(0.0),
+        default: DefaultValue::Float(0.0),
         reload: Reload::No,
         description: "Drops tokens less likely than this share of the likeliest one; 0 is off.",
     },
     ParameterSpec {
         name: "num_batch",
         kind: Kind::Int(1..=65_536),
-        default: Default::Int(512),
+        default: DefaultValue::Int(512),
         reload: Reload::Yes,
         description: "Most tokens computed in one step.",
     },
     ParameterSpec {
         name: "num_ctx",
         kind: Kind::Int(4..=LONGEST_CONTEXT),
-        default: Default::Chosen("by the daemon, for the memory there is"),
+        default: DefaultValue::Chosen("by the daemon, for the memory there is"),
         reload: Reload::Yes,
         description: "Tokens of prompt and answer together that the model can see.",
     },
     ParameterSpec {
         name: "num_gpu",
         kind: Kind::Int(-1..=100_000),
-        default: Default::Int(-1),
+        default: DefaultValue::Int(-1),
         reload: Reload::Yes,
         description: "Layers placed on a GPU; -1 is as many as fit, 0 is none.",
     },
     ParameterSpec {
         name: "num_keep",
         kind: Kind::Int(-1..=LONGEST_CONTEXT),
-        default: Default::Int(4),
+        default: DefaultValue::Int(4),
         reload: Reload::No,
         description: "Tokens at the start of the prompt that truncation keeps; -1 is the whole prompt.",
     },
     ParameterSpec {
         name: "num_predict",
         kind: Kind::Int(-2..=i32::MAX as i64),
-        default: Default::Int(-1),
+        default: DefaultValue::Int(-1),
         reload: Reload::No,
         description: "Most tokens to answer with; -1 is no limit of its own, -2 is until the context is full.",
     },
     ParameterSpec {
         name: "num_thread",
         kind: Kind::Int(0..=4096),
-        default: Default::Int(0),
+        default: DefaultValue::Int(0),
         reload: Reload::Yes,
         description: "CPU threads; 0 lets the engine choose.",
     },
     ParameterSpec {
         name: "presence_penalty",
         kind: Kind::Float(-100.0..=100.0),
-        default: Default::Float(0.0),
+        default: DefaultValue::Float(0.0),
         reload: Reload::No,
         description: "Lowers the chance of a token that was used at all by this much; 0 is off.",
     },
     ParameterSpec {
         name: "repeat_last_n",
         kind: Kind::Int(-1..=LONGEST_CONTEXT),
-        default: Default::Int(64),
+        default: DefaultValue::Int(64),
         reload: Reload::No,
         description: "Tokens that the penalties look back on; 0 is none, -1 is the whole context.",
     },
     ParameterSpec {
         name: "repeat_penalty",
         kind: Kind::Float(0.01..=100.0),
-        default: Default::Float(1.0),
+        default: DefaultValue::Float(1.0),
         reload: Reload::No,
         description: "Divides the score of repeated tokens; 1 is off, more than 1 repeats less.",
     },
     ParameterSpec {
         name: "seed",
         kind: Kind::Int(-1..=u32::MAX as i64),
-        default: Default::Int(-1),
+        default: DefaultValue::Int(-1),
         reload: Reload::No,
         description: "Start of the random numbers, for answers that can be repeated; -1 takes one at random.",
     },
     ParameterSpec {
         name: "stop",
         kind: Kind::TextList,
-        default: Default::Empty,
+        default: DefaultValue::Empty,
         reload: Reload::No,
         description: "Text that ends the answer and is not part of it; repeat the line for several.",
     },
     ParameterSpec {
         name: "temperature",
         kind: Kind::Float(0.0..=100.0),
-        default: Default::Float(0.8),
+        default: DefaultValue::Float(0.8),
         reload: Reload::No,
         description: "Spread of the choice; 0 always takes the likeliest token.",
     },
     ParameterSpec {
         name: "top_k",
         kind: Kind::Int(-1..=LONGEST_CONTEXT),
-        default: Default::Int(40),
+        default: DefaultValue::Int(40),
         reload: Reload::No,
         description: "Keeps only the k likeliest tokens; 0 and -1 keep all.",
     },
     ParameterSpec {
         name: "top_p",
         kind: Kind::Float(0.0..=1.0),
-        default: Default::Float(0.9),
+        default: DefaultValue::Float(0.9),
         reload: Reload::No,
         description: "Keeps the likeliest tokens up to this share of probability; 1 is off.",
     },
     ParameterSpec {
         name: "typical_p",
         kind: Kind::Float(0.0..=1.0),
-        default: Default::Float(1.0),
+        default: DefaultValue::Float(1.0),
         reload: Reload::No,
         description: "Keeps the tokens of typical information up to this share of probability; 1 is off.",
     },
     ParameterSpec {
         name: "use_mmap",
         kind: Kind::Bool,
-        default: Default::Chosen("by the daemon"),
+        default: DefaultValue::Chosen("by the daemon"),
         reload: Reload::Yes,
         description: "Maps the weights file into memory instead of reading it.",
     },
@@ -339,13 +339,13 @@ mod tests {
     fn defaults_are_values_of_their_own_kind() {
         for spec in specs() {
             match (&spec.kind, spec.default) {
-                (Kind::Int(range), Default::Int(number)) => {
+                (Kind::Int(range), DefaultValue::Int(number)) => {
                     assert!(range.contains(&number), "{}", spec.name)
                 }
-                (Kind::Float(range), Default::Float(number)) => {
+                (Kind::Float(range), DefaultValue::Float(number)) => {
                     assert!(range.contains(&number), "{}", spec.name)
                 }
-                (Kind::TextList, Default::Empty) | (_, Default::Chosen(_)) => {}
+                (Kind::TextList, DefaultValue::Empty) | (_, DefaultValue::Chosen(_)) => {}
                 (kind, default) => panic!("{}: {default} is not {kind}", spec.name),
             }
         }

@@ -1,7 +1,7 @@
 //! The words for each mistake an instruction can have.
 
 use crate::diagnostic::{Diagnostic, displayable, is_invisible};
-use crate::instruction::{Keyword, Role, UnknownRole};
+use crate::instruction::{Keyword, Role};
 use crate::parameter;
 use crate::suggest;
 use crate::text::Span;
@@ -46,27 +46,33 @@ impl<'a> Parser<'a> {
         self.fail(finding.suggest(format!("for example `{example}`")));
     }
 
-    pub(super) fn unknown_role(&mut self, role: &Word<'a>, error: &UnknownRole) {
-        let nearest = suggest::nearest(role.text, Role::ALL.map(Role::as_str));
-        let finding = self.text.error(role.span.clone(), error.to_string());
-        self.fail(finding.suggest_if(nearest.map(did_you_mean)));
+    pub(super) fn unknown_role(&mut self, role: &Word<'a>) {
+        let roles = Role::ALL.map(Role::as_str);
+        let help = suggest::nearest(role.text, roles).map_or_else(
+            || format!("a role is one of {}", roles.join(", ")),
+            did_you_mean,
+        );
+        let message = format!("unknown role `{}`", displayable(role.text, 20));
+        self.fail(self.text.error(role.span.clone(), message).suggest(help));
     }
 
     pub(super) fn missing_value(&mut self, keyword: Keyword, before: &Word<'a>, value: &Value<'a>) {
         self.may_hide_from |= keyword == Keyword::From;
-        let before = displayable(before.text, 20);
-        let message = match value.form {
-            Form::Bare => format!("`{before}` needs a value"),
-            Form::Quoted | Form::Block => format!("the value of `{before}` must not be empty"),
+        let head = head(keyword, before);
+        let finding = match value.form {
+            Form::Bare => {
+                let behind = before.span.end..before.span.end;
+                self.text.error(behind, format!("`{head}` needs a value"))
+            }
+            Form::Quoted | Form::Block => {
+                let message = format!("the value of `{head}` must not be empty");
+                self.text.error(value.span.clone(), message)
+            }
         };
         let help = keyword
             .may_be_empty()
-            .then(|| "write `\"\"` for an empty one".to_owned());
-        self.fail(
-            self.text
-                .error(value.span.clone(), message)
-                .suggest_if(help),
-        );
+            .then(|| format!("write `{head} \"\"` for an empty one"));
+        self.fail(finding.suggest_if(help));
     }
 
     pub(super) fn bad_version(&mut self, value: &Value<'a>) {
@@ -106,7 +112,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reports a value that could not be read, and goes on where that is sensible.
-    pub(super) fn broken_value(&mut self, keyword: Keyword, broken: Broken<'_>) {
+    pub(super) fn broken_value(&mut self, keyword: Keyword, before: &Word<'a>, broken: Broken<'a>) {
         self.may_hide_from = true;
         self.at = broken.resume;
         let (message, help) = match broken.problem {
@@ -117,8 +123,9 @@ impl<'a> Parser<'a> {
             Problem::AfterQuote { quote } => (
                 format!("text after the closing `{quote}`"),
                 format!(
-                    "delete it; if it is part of the value, write `{keyword}<<END`, \
-                     then the value, then a line `END`"
+                    "delete it; if it is part of the value, write `{}<<END`, \
+                     then the value, then a line `END`",
+                    head(keyword, before),
                 ),
             ),
             Problem::OpenBlock { word } => (
@@ -179,6 +186,16 @@ impl<'a> Parser<'a> {
         if self.warnings.len() < MOST_FINDINGS {
             self.warnings.push(finding);
         }
+    }
+}
+
+/// What stands before a value, as one writes it.
+fn head(keyword: Keyword, before: &Word<'_>) -> String {
+    match keyword {
+        Keyword::Parameter | Keyword::Message => {
+            format!("{keyword} {}", displayable(before.text, 40))
+        }
+        _ => keyword.to_string(),
     }
 }
 
