@@ -1,17 +1,16 @@
 //! The mock runner as a task: the state machine in the daemon's own runtime, whose clock can be paused.
 
 use std::{
-    collections::HashMap,
-    fs::File,
-    future::pending,
-    io::{self, PipeWriter, Write as _},
-    os::unix::process::ExitStatusExt as _,
+    collections::HashMap, fs::File, future::pending, io, os::unix::process::ExitStatusExt as _,
     process::ExitStatus,
 };
 
 use futures::StreamExt as _;
 use rustix::process::Signal;
-use tokio::{io::AsyncWriteExt as _, net::UnixStream, time::Instant};
+use tokio::{
+    io::{AsyncWriteExt as _, DuplexStream},
+    time::Instant,
+};
 use tokio_util::codec::FramedRead;
 
 use super::{
@@ -26,8 +25,8 @@ use crate::{
 
 /// Runs until the socket ends or a directive ends it; resolves with what a process would have ended with.
 pub(crate) async fn run(
-    socket: UnixStream,
-    mut stderr: PipeWriter,
+    socket: DuplexStream,
+    mut stderr: DuplexStream,
     files: Files,
     environment: String,
 ) -> ExitStatus {
@@ -41,7 +40,7 @@ pub(crate) async fn run(
             .ok_or_else(|| io::Error::other(format!("no file {descriptor} was passed on")))?;
         start_of(file)
     };
-    let (read, mut write) = socket.into_split();
+    let (read, mut write) = tokio::io::split(socket);
     let mut requests = FramedRead::new(read, Frames::<Request>::new());
     let start = Instant::now();
     let mut mock = Mock::new(&environment, Box::new(read_weights));
@@ -56,7 +55,7 @@ pub(crate) async fn run(
                     }
                 }
                 Output::Say(line) => {
-                    let _ = writeln!(stderr, "{line}");
+                    let _ = stderr.write_all(format!("{line}\n").as_bytes()).await;
                 }
                 Output::Last(Last::Die(death)) => return status(death),
                 Output::Last(Last::Deaf | Last::Freeze) => return pending().await,

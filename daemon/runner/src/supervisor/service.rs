@@ -8,8 +8,7 @@ use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
 use rustix::process::Signal;
 use tokio::{
-    io::AsyncWriteExt as _,
-    net::unix::{OwnedReadHalf, OwnedWriteHalf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::{Notify, mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
@@ -39,6 +38,12 @@ const REAP: Duration = Duration::from_secs(2);
 
 /// How long the last words are waited for after the end; only something that inherited the pipe can hold it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What comes from a runner: a socket, or a piece of memory for a mock in this process.
+pub(super) type Reading = Box<dyn AsyncRead + Send + Unpin>;
+
+/// What goes to a runner.
+pub(super) type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// One request from a handle.
 #[derive(Debug)]
@@ -103,10 +108,9 @@ impl From<Violation> for Ending {
 }
 
 /// One runner.
-#[derive(Debug)]
 pub(super) struct Service {
     pub(super) body: Body,
-    pub(super) write: OwnedWriteHalf,
+    pub(super) write: Writing,
     pub(super) outbox: Outbox,
     pub(super) table: Table,
     pub(super) opens: mpsc::Receiver<Open>,
@@ -120,7 +124,7 @@ pub(super) struct Service {
 
 impl Service {
     /// Lives as long as the runner: takes its introduction, serves, and reaps it.
-    pub(super) async fn run(mut self, read: OwnedReadHalf, greeted: oneshot::Sender<Hello>) {
+    pub(super) async fn run(mut self, read: Reading, greeted: oneshot::Sender<Hello>) {
         let mut hellos = FramedRead::new(read, Frames::<Hello>::new());
         let (ending, read) = match self.greet(&mut hellos).await {
             Err(ending) => (ending, hellos.into_inner()),
@@ -137,7 +141,7 @@ impl Service {
     /// Waits for the first frame.
     async fn greet(
         &mut self,
-        hellos: &mut FramedRead<OwnedReadHalf, Frames<Hello>>,
+        hellos: &mut FramedRead<Reading, Frames<Hello>>,
     ) -> Result<Hello, Ending> {
         let hello = tokio::select! {
             _ = self.stop.changed() => return Err(Ending::Because(Cause::Stopped)),
@@ -160,7 +164,7 @@ impl Service {
     }
 
     /// Everything that can happen to a runner that works.
-    async fn serve(&mut self, replies: &mut FramedRead<OwnedReadHalf, Frames<Reply>>) -> Ending {
+    async fn serve(&mut self, replies: &mut FramedRead<Reading, Frames<Reply>>) -> Ending {
         let mut gone = false;
         let mut deadline = None;
         loop {
@@ -237,7 +241,7 @@ impl Service {
     }
 
     /// Ends the runner, if it has not ended itself, and tells everybody.
-    async fn end(mut self, ending: Ending, read: OwnedReadHalf) {
+    async fn end(mut self, ending: Ending, read: Reading) {
         self.opens.close();
         let (cause, status) = match ending {
             Ending::Because(Cause::Stopped) => {
@@ -273,7 +277,7 @@ impl Service {
     }
 
     /// Asks the runner to leave, then insists, then forces it; what it still writes is thrown away, so that it cannot hang on that.
-    async fn see_off(&mut self, mut read: OwnedReadHalf) -> Option<ExitStatus> {
+    async fn see_off(&mut self, mut read: Reading) -> Option<ExitStatus> {
         self.outbox.clear();
         self.send(Call::Shutdown);
         let Self {

@@ -15,6 +15,7 @@ use std::{
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use tokio::{
+    io::AsyncRead,
     net::unix::pipe,
     process::Child,
     runtime::Handle,
@@ -30,7 +31,7 @@ use super::{
     outbox::Outbox,
     program::{Files, Options, Program},
     runner::{Inner, Runner},
-    service::Service,
+    service::{Reading, Service, Writing},
     stderr::Tail,
     table::Table,
 };
@@ -38,6 +39,9 @@ use crate::mock;
 
 /// Requests that may wait for the service to take them; more wait with their callers.
 const OPENS: usize = 64;
+
+/// Bytes between a mock in this process and its supervisor; about what a socket holds.
+const BUFFER: usize = 64 * 1024;
 
 /// Name of the environment variable that scripts the mock runner.
 const MOCK: &str = "SLM_MOCK";
@@ -115,48 +119,20 @@ impl Spawner {
         files: Files,
         options: Options,
     ) -> Result<Runner, Error> {
-        let failed = |source: io::Error| Error::Spawn {
-            path: program.path.clone(),
-            source: Arc::new(source),
-        };
-        let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-        let (words, stderr) = io::pipe().map_err(failed)?;
-        let ours = into_tokio(ours).map_err(failed)?;
-        let words = pipe::Receiver::from_owned_fd(words.into()).map_err(failed)?;
-
-        let body = match &self.place {
-            Place::Mocks => {
-                let env = program
-                    .env
-                    .iter()
-                    .find(|(name, _)| name == MOCK)
-                    .map(|(_, value)| value.to_string_lossy().into_owned());
-                let theirs = into_tokio(theirs).map_err(failed)?;
-                let task = mock::task::run(theirs, stderr, files, env.unwrap_or_default());
-                Body::Task {
-                    task: self.tasks.spawn(task),
-                    status: None,
-                }
-            }
+        let Parts {
+            body,
+            read,
+            write,
+            words,
+        } = match &self.place {
+            Place::Mocks => self.start_mock(program, files),
             Place::Processes(orders) => {
-                let (started, child) = oneshot::channel();
-                let program = program.clone();
-                let runtime = Handle::current();
-                let order = Order {
-                    program,
-                    socket: theirs.into(),
-                    stderr: stderr.into(),
-                    files,
-                    runtime,
-                    started,
-                };
-                orders.send(order).map_err(|_| failed(thread_failed()))?;
-                Body::Process(
-                    child
-                        .await
-                        .unwrap_or_else(|_| Err(thread_failed()))
-                        .map_err(failed)?,
-                )
+                start_process(orders, program, files)
+                    .await
+                    .map_err(|source| Error::Spawn {
+                        path: program.path.clone(),
+                        source: Arc::new(source),
+                    })?
             }
         };
 
@@ -166,7 +142,6 @@ impl Spawner {
         let words = self
             .tasks
             .spawn(tail.clone().follow(words).instrument(span.clone()));
-        let (read, write) = ours.into_split();
         let departed = Arc::new(Notify::new());
         let (opens, opens_receiver) = mpsc::channel(OPENS);
         let (stop, stop_receiver) = watch::channel(None);
@@ -206,6 +181,33 @@ impl Spawner {
         }
     }
 
+    /// Starts a mock that is connected through memory alone.
+    /// A socket would be shared with every process that is being started at that moment, so its end could come late,
+    /// and a paused clock does not wait for that.
+    fn start_mock(&self, program: &Program, files: Files) -> Parts {
+        let script = program
+            .env
+            .iter()
+            .find(|(name, _)| name == MOCK)
+            .map(|(_, script)| script.to_string_lossy().into_owned());
+        let (ours, theirs) = tokio::io::duplex(BUFFER);
+        let (words, stderr) = tokio::io::duplex(BUFFER);
+        let task = self.tasks.spawn(mock::task::run(
+            theirs,
+            stderr,
+            files,
+            script.unwrap_or_default(),
+        ));
+        let (read, write) = tokio::io::split(ours);
+        let body = Body::Task { task, status: None };
+        Parts {
+            body,
+            read: Box::new(read),
+            write: Box::new(write),
+            words: Box::new(words),
+        }
+    }
+
     /// Waits until all runners that were started are gone and reaped. Starting more after this is called only makes it wait for them too.
     pub async fn drained(&self) {
         self.tasks.close();
@@ -213,9 +215,45 @@ impl Spawner {
     }
 }
 
-fn into_tokio(socket: UnixStream) -> io::Result<tokio::net::UnixStream> {
-    socket.set_nonblocking(true)?;
-    tokio::net::UnixStream::from_std(socket)
+/// A runner that runs, before anybody looks after it.
+struct Parts {
+    body: Body,
+    read: Reading,
+    write: Writing,
+    /// Its standard error.
+    words: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+async fn start_process(
+    orders: &blocking::Sender<Order>,
+    program: &Program,
+    files: Files,
+) -> io::Result<Parts> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let (read, write) = tokio::net::UnixStream::from_std(ours)?.into_split();
+    let (words, stderr) = io::pipe()?;
+    let words = pipe::Receiver::from_owned_fd(words.into())?;
+
+    let (started, child) = oneshot::channel();
+    let program = program.clone();
+    let runtime = Handle::current();
+    let order = Order {
+        program,
+        socket: theirs.into(),
+        stderr: stderr.into(),
+        files,
+        runtime,
+        started,
+    };
+    orders.send(order).map_err(|_| thread_failed())?;
+    let child = child.await.map_err(|_| thread_failed())??;
+    Ok(Parts {
+        body: Body::Process(child),
+        read: Box::new(read),
+        write: Box::new(write),
+        words: Box::new(words),
+    })
 }
 
 fn thread_failed() -> io::Error {

@@ -1,10 +1,12 @@
 //! Every way a runner can fail, at every place: the caller learns the cause and the last words, the process is reaped, the next one works.
 
+use std::time::Duration;
+
 use runner::supervisor::{Cause, Error, Exit, Options};
 
 use crate::{
     process::is_reaped,
-    support::{ask, impatient, load_it, loaded, processes, spawn, weights},
+    support::{ask, load_it, loaded, processes, spawn, weights},
 };
 
 /// Whether an error says what it must.
@@ -59,7 +61,10 @@ fn code(exit: &Exit) -> Option<i32> {
 /// Only a fault that must be waited for is watched impatiently; all others must be seen without.
 fn options(fault: &str) -> Options {
     if ["stall", "deaf", "freeze"].contains(&fault) {
-        impatient()
+        Options {
+            silence: Duration::from_secs(1),
+            ..Options::default()
+        }
     } else {
         Options::default()
     }
@@ -72,7 +77,12 @@ async fn in_load() {
         let weights = weights(&format!(
             "GGUF [[mock: say last words; {fault}-in-load {how}]]"
         ));
-        let runner = spawn(&spawner, "", weights, options(fault)).await.unwrap();
+        let options = options(fault);
+        let options = Options {
+            load_silence: options.silence,
+            ..options
+        };
+        let runner = spawn(&spawner, "", weights, options).await.unwrap();
         let (pid, exited) = (runner.pid().unwrap(), runner.exited());
         let error = load_it(&runner).await.unwrap_err();
         assert!(expected(&error), "{fault} {how}: {error:?}");

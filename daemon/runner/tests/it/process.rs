@@ -14,9 +14,7 @@ use runner::{
 };
 use rustix::process::{Pid, Signal};
 
-use crate::support::{
-    ask, chat, finish, first_word, impatient, loaded, processes, program, spawn, weights,
-};
+use crate::support::{ask, chat, finish, first_word, loaded, processes, program, spawn, weights};
 
 /// Whether the process is gone and reaped: a zombie still has its id.
 pub(crate) fn is_reaped(pid: u32) -> bool {
@@ -109,7 +107,14 @@ async fn a_runner_that_does_not_listen_is_terminated() {
 
 #[tokio::test]
 async fn a_runner_that_cannot_be_terminated_is_killed() {
-    let runner = loaded(&processes(), impatient()).await;
+    let runner = loaded(
+        &processes(),
+        Options {
+            term: Duration::from_millis(100),
+            ..Options::default()
+        },
+    )
+    .await;
     let pid = runner.pid().unwrap();
     let mut generation = runner
         .generate(chat("[[mock: freeze-at-token 1]] hello"))

@@ -1,6 +1,6 @@
 //! What the tests here have in common.
 
-use std::{fs::File, io::Write as _, time::Duration};
+use std::{fs::File, io::Write as _};
 
 use futures::StreamExt as _;
 use runner::{
@@ -135,17 +135,5 @@ pub(crate) async fn first_word(generation: &mut Generation) -> String {
             Step::Delta(delta) => return delta.text,
             Step::Done(done) => panic!("no word at all: {done:?}"),
         }
-    }
-}
-
-/// Options that lose patience soon, for runners that do not deserve any.
-pub(crate) fn impatient() -> Options {
-    let soon = Duration::from_millis(300);
-    Options {
-        load_silence: soon,
-        silence: soon,
-        term: soon,
-        grace: soon,
-        ..Options::default()
     }
 }
