@@ -1,0 +1,159 @@
+//! Compiles the C++ shim against the `common` headers of the llama.cpp that `llama-cpp-sys-2` built,
+//! and lays the native libraries where `slm-runner` finds them.
+//!
+//! ```text
+//! <target>/<profile>/slm-runner
+//! <target>/<profile>/slm-lib/libllama.so.0 …           libraries it is linked with, by their SONAMEs
+//! <target>/<profile>/slm-lib/libggml-cpu-haswell.so …  backend modules, chosen at run time
+//! ```
+//! An installation has the same files as `bin/slm-runner` and `lib/slm/*`; the run path knows both.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a build script reads cargo's variables and copies files between build directories"
+)]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=shim");
+
+    // `<OUT_DIR of llama-cpp-sys-2>/lib/cmake`, see the key `links` of that package.
+    let cmake = PathBuf::from(variable("DEP_LLAMA_GGML_CMAKE_DIR"));
+    let native = cmake
+        .ancestors()
+        .nth(2)
+        .expect("the cmake folder lies two levels below OUT_DIR");
+    let source = source_of(native);
+
+    compile_shim(&source);
+
+    let profile = profile_dir();
+    remove_dangling_links(&profile);
+    let libraries = profile.join("slm-lib");
+    lay_libraries(
+        &native.join("lib"),
+        Path::new(&variable("DEP_LLAMA_BACKENDS_DIR")),
+        &libraries,
+    );
+    set_run_path();
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| {
+        panic!("cargo sets {name} for a build script with this crate's dependencies")
+    })
+}
+
+/// Where the sources of llama.cpp lie, as its own build recorded it.
+fn source_of(native: &Path) -> PathBuf {
+    let cache = native.join("build/CMakeCache.txt");
+    let text =
+        fs::read_to_string(&cache).unwrap_or_else(|error| panic!("{}: {error}", cache.display()));
+    let home = text
+        .lines()
+        .find_map(|line| line.strip_prefix("CMAKE_HOME_DIRECTORY:INTERNAL="));
+    PathBuf::from(home.unwrap_or_else(|| panic!("{}: no CMAKE_HOME_DIRECTORY", cache.display())))
+}
+
+fn compile_shim(llama_cpp: &Path) {
+    let mut build = cc::Build::new();
+    build
+        .cpp(true)
+        .std("c++17")
+        .file("shim/chat.cpp")
+        .warnings(false);
+    // The root lets the shim write `<common/chat.h>`, which is not its own `chat.h`.
+    for folder in ["", "common", "include", "ggml/include", "vendor"] {
+        build.include(llama_cpp.join(folder));
+    }
+    build.compile("slm_shim");
+}
+
+/// `<target>/<profile>`, from `<target>/<profile>/build/<package>/out`.
+fn profile_dir() -> PathBuf {
+    let out = PathBuf::from(variable("OUT_DIR"));
+    out.ancestors()
+        .nth(3)
+        .expect("OUT_DIR lies three levels below the profile's folder")
+        .into()
+}
+
+/// `llama-cpp-sys-2` links its `lib*.so` symbolic links, without their targets, next to the executables.
+/// Nothing uses them, and its build script fails on them when it runs a second time, so they go.
+fn remove_dangling_links(profile: &Path) {
+    for folder in [
+        profile.to_path_buf(),
+        profile.join("deps"),
+        profile.join("examples"),
+    ] {
+        for path in files_in(&folder) {
+            let name = file_name(&path);
+            let ours = name.starts_with("libllama") || name.starts_with("libggml");
+            if ours && path.is_symlink() && !path.exists() {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// Fills `slm-lib`: linked libraries under their SONAMEs (`libllama.so.0`), and all backend modules.
+fn lay_libraries(linked: &Path, backends: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap_or_else(|error| panic!("{}: {error}", to.display()));
+    for stale in files_in(to) {
+        let _ = fs::remove_file(stale);
+    }
+    let linked = files_in(linked)
+        .into_iter()
+        .filter(|path| is_soname(&file_name(path)));
+    let modules = files_in(backends)
+        .into_iter()
+        .filter(|path| file_name(path).ends_with(".so"));
+    for file in linked.chain(modules) {
+        let to = to.join(file_name(&file));
+        // A copy follows symbolic links, so a real file arrives.
+        fs::copy(&file, &to)
+            .unwrap_or_else(|error| panic!("{} to {}: {error}", file.display(), to.display()));
+    }
+}
+
+/// `libx.so.1`, but neither `libx.so` nor `libx.so.1.2.3`.
+fn is_soname(name: &str) -> bool {
+    name.starts_with("lib")
+        && name
+            .split_once(".so.")
+            .is_some_and(|(_, version)| version.parse::<u32>().is_ok())
+}
+
+/// Executables look beside themselves and in the installed place; tests and examples one folder up.
+///
+/// The old kind of run path is asked for, because only that one also holds for what the libraries themselves need.
+fn set_run_path() {
+    println!("cargo:rustc-link-arg=-Wl,--disable-new-dtags");
+    for place in [
+        "$ORIGIN/slm-lib",
+        "$ORIGIN/../lib/slm",
+        "$ORIGIN/../slm-lib",
+    ] {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{place}");
+    }
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| !path.is_dir())
+        .collect()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,139 @@
+//! llama.cpp's backends: modules that are loaded at run time, of which the best for this processor is taken.
+
+use std::path::PathBuf;
+
+use llama_cpp_2::{
+    LlamaBackendDevice, LlamaBackendDeviceType, list_llama_ggml_backend_devices,
+    llama_backend::{LlamaBackend, load_backends_from_path},
+};
+use serde_json::{Value, json};
+
+use crate::{error::Error, ffi, fs, threads};
+
+/// Where the modules lie, seen from the program's folder: after a build, and after an installation.
+const PLACES: [&str; 2] = ["slm-lib", "../lib/slm"];
+
+/// Name and version of the engine, for people.
+pub(crate) fn engine() -> String {
+    format!("llama.cpp {}", ffi::llama_version())
+}
+
+/// Loads the modules and starts llama.cpp.
+///
+/// # Errors
+/// [`Error::Internal`] when no module can compute on this processor.
+pub(crate) fn open() -> Result<LlamaBackend, Error> {
+    let Some(folder) = folder() else {
+        return Err(Error::Internal(format!(
+            "no backend modules beside the program, in {}",
+            PLACES.join(" or ")
+        )));
+    };
+    load_backends_from_path(&folder);
+    if list_llama_ggml_backend_devices().is_empty() {
+        return Err(Error::Internal(format!(
+            "no backend module in {} works on this machine",
+            folder.display()
+        )));
+    }
+    LlamaBackend::init().map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn folder() -> Option<PathBuf> {
+    let program = fs::program()?;
+    PLACES
+        .iter()
+        .map(|place| program.with_file_name(place))
+        .find(|folder| folder.is_dir())
+}
+
+/// The device that computes, for people: the first accelerator where layers go to one, else the processor.
+pub(crate) fn device(offload: bool) -> String {
+    let devices = list_llama_ggml_backend_devices();
+    match devices
+        .into_iter()
+        .find(|device| offload && is_accelerator(device))
+    {
+        Some(device) => device.description,
+        None => processor(),
+    }
+}
+
+/// `CPU (zen4)`: the name of the module that was chosen says what it was built for.
+fn processor() -> String {
+    let maps = fs::kernel_file("/proc/self/maps").unwrap_or_default();
+    variant(&maps).map_or_else(|| "CPU".into(), |variant| format!("CPU ({variant})"))
+}
+
+/// The processor variant among the files that are mapped into a process.
+fn variant(maps: &str) -> Option<&str> {
+    maps.lines()
+        .find_map(|line| line.rsplit_once("/libggml-cpu-")?.1.strip_suffix(".so"))
+}
+
+/// Free bytes of all accelerators.
+pub(crate) fn free_device_bytes() -> u64 {
+    list_llama_ggml_backend_devices()
+        .iter()
+        .filter(|device| is_accelerator(device))
+        .map(|device| device.memory_free as u64)
+        .sum()
+}
+
+fn is_accelerator(device: &LlamaBackendDevice) -> bool {
+    matches!(
+        device.device_type,
+        LlamaBackendDeviceType::Gpu | LlamaBackendDeviceType::IntegratedGpu
+    )
+}
+
+/// Everything there is to compute on. The process that asks ends afterwards, so a broken driver hurts nobody else.
+///
+/// # Errors
+/// See [`open`].
+pub(crate) fn probe() -> Result<Value, Error> {
+    let _backend = open()?;
+    let devices: Vec<Value> = list_llama_ggml_backend_devices()
+        .iter()
+        .map(describe)
+        .collect();
+    Ok(json!({
+        "engine": engine(),
+        "processor": processor(),
+        "threads": threads::best(),
+        "devices": devices,
+    }))
+}
+
+fn describe(device: &LlamaBackendDevice) -> Value {
+    let kind = match device.device_type {
+        LlamaBackendDeviceType::Cpu => "cpu",
+        LlamaBackendDeviceType::Accelerator => "accelerator",
+        LlamaBackendDeviceType::Gpu => "gpu",
+        LlamaBackendDeviceType::IntegratedGpu => "integrated-gpu",
+        LlamaBackendDeviceType::Unknown => "unknown",
+    };
+    json!({
+        "name": device.name,
+        "description": device.description,
+        "backend": device.backend,
+        "kind": kind,
+        "memory_total": device.memory_total,
+        "memory_free": device.memory_free,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variant_is_read_from_the_mapped_files() {
+        let maps = "7f00-7f01 r-xp 0 fd:00 1 /usr/lib/libc.so.6\n7f02-7f03 r--p 0 fd:00 2   /opt/my models/lib/slm/libggml-cpu-zen4.so\n";
+        assert_eq!(variant(maps), Some("zen4"));
+        assert_eq!(
+            variant("7f00-7f01 r-xp 0 fd:00 1 /usr/lib/libggml-base.so.0\n"),
+            None
+        );
+    }
+}

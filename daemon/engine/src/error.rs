@@ -1,0 +1,59 @@
+//! What can go wrong in a runner, and what the daemon is told.
+
+use runner::protocol::{Failure, FailureKind};
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The request is wrong; it says what and what would be right.
+    #[error("{0}")]
+    Invalid(String),
+    /// The prompt does not fit.
+    #[error(
+        "the prompt has {prompt} tokens and the context {context}, which must also hold the answer; shorten the prompt or load with a larger context"
+    )]
+    ContextOverflow {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Cells of the context.
+        context: usize,
+    },
+    /// This engine cannot load the model.
+    #[error("the model cannot be loaded: {0}")]
+    Unsupported(String),
+    /// Less memory is there than is needed.
+    #[error(
+        "{what} takes {needed} MiB and {available} MiB of memory are free; use a smaller context or unload other models"
+    )]
+    OutOfMemory {
+        /// What needs it.
+        what: &'static str,
+        /// In MiB.
+        needed: u64,
+        /// In MiB.
+        available: u64,
+    },
+    /// Too many requests wait.
+    #[error("{0} requests wait already; try again later")]
+    Busy(usize),
+    /// The engine failed.
+    #[error("the engine failed: {0}")]
+    Internal(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::Invalid(_) => FailureKind::Invalid,
+            Error::ContextOverflow { .. } => FailureKind::ContextOverflow,
+            Error::Unsupported(_) => FailureKind::Unsupported,
+            Error::OutOfMemory { .. } => FailureKind::OutOfMemory,
+            Error::Busy(_) => FailureKind::Busy,
+            Error::Internal(_) => FailureKind::Internal,
+        };
+        Self {
+            kind,
+            message: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! From a request to load to a model with a context.
+
+use std::{num::NonZeroU32, path::PathBuf};
+
+use llama_cpp_2::{
+    context::{LlamaContext, params::LlamaContextParams},
+    llama_backend::LlamaBackend,
+    model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
+};
+use runner::protocol::Load;
+
+use crate::{error::Error, fs, log, memory, model::Model, threads};
+
+/// Largest context, in cells.
+const MAX_CONTEXT: u32 = 1 << 20;
+
+/// Smallest context, in cells.
+const MIN_CONTEXT: u32 = 4;
+
+/// Most sequences; llama.cpp's own limit.
+const MAX_SEQUENCES: u32 = 256;
+
+/// Most tokens in one decode call.
+const MAX_BATCH: u32 = 65_536;
+
+/// Tokens that the matrix kernels take at once. More costs memory and brings no speed.
+const MICRO_BATCH: u32 = 512;
+
+/// Progress is told in steps of this share.
+const PROGRESS_STEP: f32 = 0.01;
+
+/// A model and what is to be put on its context.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    pub(crate) model: Model,
+    adapter: Option<(LlamaLoraAdapter, f32)>,
+}
+
+/// Checks what the settings alone can tell.
+///
+/// # Errors
+/// [`Error::Invalid`] names the setting; [`Error::Unsupported`] what this engine cannot do.
+pub(crate) fn check(load: &Load) -> Result<(), Error> {
+    let ranges = [
+        ("context", load.context, MIN_CONTEXT..=MAX_CONTEXT),
+        ("sequences", load.sequences, 1..=MAX_SEQUENCES),
+        ("batch", load.batch, 1..=MAX_BATCH),
+        ("threads", load.threads, 0..=threads::MAX),
+    ];
+    for (name, value, range) in ranges {
+        if !range.contains(&value) {
+            return Err(Error::Invalid(format!(
+                "{name} is {value}, but must lie between {} and {}",
+                range.start(),
+                range.end()
+            )));
+        }
+    }
+    if load.batch < load.sequences {
+        return Err(Error::Invalid(format!(
+            "batch is {}, but must hold one token of each of the {} sequences",
+            load.batch, load.sequences
+        )));
+    }
+    if load.gpu_layers < -1 {
+        return Err(Error::Invalid(format!(
+            "gpu_layers is {}, but must be −1 or more",
+            load.gpu_layers
+        )));
+    }
+    if load.main_gpu < 0 {
+        return Err(Error::Invalid(format!(
+            "main_gpu is {}, but must be 0 or more",
+            load.main_gpu
+        )));
+    }
+    if let Some(adapter) = load
+        .adapters
+        .iter()
+        .find(|adapter| !adapter.scale.is_finite())
+    {
+        return Err(Error::Invalid(format!(
+            "the scale of an adapter is {}",
+            adapter.scale
+        )));
+    }
+    if load.adapters.len() > 1 {
+        return Err(Error::Unsupported(format!(
+            "it has {} adapters, and this engine takes one",
+            load.adapters.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Loads the model and its adapter. `progress` gets the share that is done.
+///
+/// # Errors
+/// [`Error::Unsupported`] with llama.cpp's reason.
+pub(crate) fn weights(
+    backend: &LlamaBackend,
+    load: &Load,
+    mut progress: impl FnMut(f32) + 'static,
+) -> Result<Weights, Error> {
+    let (path, size) = descriptor(load.weights_fd, "weights")?;
+    if !load.mmap {
+        memory::check("the model", size)?;
+    }
+
+    let mut told = 0.0;
+    let tell = move |fraction: f32| {
+        if fraction >= told + PROGRESS_STEP {
+            told = fraction;
+            progress(fraction);
+        }
+        true
+    };
+    let mut params = LlamaModelParams::default()
+        .with_use_mmap(load.mmap)
+        .with_main_gpu(load.main_gpu)
+        .with_progress_callback(tell);
+    if let Ok(layers) = u32::try_from(load.gpu_layers) {
+        params = params.with_n_gpu_layers(layers);
+    }
+
+    log::take_first_error();
+    let llama = LlamaModel::load_from_file(backend, path, &params)
+        .map_err(|_| Error::Unsupported(native_reason()))?;
+    let mut model = Model::new(llama, load.chat_template.clone())?;
+    let adapter = match load.adapters.first() {
+        Some(adapter) => Some((open_adapter(&mut model, adapter.fd)?, adapter.scale)),
+        None => None,
+    };
+    Ok(Weights { model, adapter })
+}
+
+fn open_adapter(model: &mut Model, fd: i32) -> Result<LlamaLoraAdapter, Error> {
+    let (path, _) = descriptor(fd, "adapter")?;
+    let adapter = model.llama.lora_adapter_init(path);
+    adapter.map_err(|_| {
+        Error::Unsupported(format!("its adapter does not fit it: {}", native_reason()))
+    })
+}
+
+/// Makes the context: the KV cache and the buffers to compute in.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] before anything is taken; [`Error::Internal`] with llama.cpp's reason.
+pub(crate) fn context<'m>(
+    backend: &LlamaBackend,
+    model: &'m Model,
+    adapter: Option<(LlamaLoraAdapter, f32)>,
+    load: &Load,
+) -> Result<LlamaContext<'m>, Error> {
+    let trained = model.trained_context();
+    if trained > 0 && load.context > trained {
+        tracing::warn!(
+            context = load.context,
+            trained,
+            "the context is longer than the model was trained with"
+        );
+    }
+    memory::check("the context", memory::kv_bytes(&model.llama, load.context))?;
+
+    let chosen = if load.threads == 0 {
+        threads::best()
+    } else {
+        load.threads
+    };
+    let threads = i32::try_from(chosen).expect("checked against a small limit");
+    let params = LlamaContextParams::default()
+        .with_n_ctx(NonZeroU32::new(load.context))
+        .with_n_batch(load.batch)
+        .with_n_ubatch(load.batch.min(MICRO_BATCH))
+        .with_n_seq_max(load.sequences)
+        // One pool of cells that any sequence may fill.
+        .with_kv_unified(true)
+        .with_swa_full(false)
+        .with_n_threads(threads)
+        .with_n_threads_batch(threads)
+        .with_no_perf(true);
+    log::take_first_error();
+    let mut context = model
+        .llama
+        .new_context(backend, params)
+        .map_err(|_| Error::Internal(native_reason()))?;
+    if let Some((mut adapter, scale)) = adapter {
+        context
+            .lora_adapter_set(&mut adapter, scale)
+            .map_err(|error| Error::Internal(error.to_string()))?;
+    }
+    Ok(context)
+}
+
+impl Weights {
+    /// The model, and the adapter for its context.
+    pub(crate) fn into_parts(self) -> (Model, Option<(LlamaLoraAdapter, f32)>) {
+        (self.model, self.adapter)
+    }
+}
+
+/// Path and size of an inherited descriptor's file.
+fn descriptor(fd: i32, what: &str) -> Result<(PathBuf, u64), Error> {
+    let folder = if cfg!(target_os = "linux") {
+        "/proc/self/fd"
+    } else {
+        "/dev/fd"
+    };
+    let path = PathBuf::from(format!("{folder}/{fd}"));
+    // 0 is the socket, 1 and 2 are the log.
+    let size = if fd > 2 {
+        fs::regular_file_size(&path)
+    } else {
+        None
+    };
+    let size = size
+        .ok_or_else(|| Error::Invalid(format!("descriptor {fd} of the {what} is no open file")))?;
+    Ok((path, size))
+}
+
+fn native_reason() -> String {
+    log::take_first_error().unwrap_or_else(|| "llama.cpp gives no reason".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use runner::protocol::Adapter;
+
+    use super::*;
+
+    fn load() -> Load {
+        Load {
+            weights_fd: 3,
+            adapters: Vec::new(),
+            context: 2048,
+            sequences: 4,
+            batch: 512,
+            threads: 0,
+            gpu_layers: -1,
+            main_gpu: 0,
+            mmap: true,
+            chat_template: None,
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let wrong: [(&str, fn(&mut Load)); 10] = [
+            ("context", |l| l.context = 3),
+            ("context", |l| l.context = 2_000_000_000),
+            ("sequences", |l| l.sequences = 0),
+            ("sequences", |l| l.sequences = 257),
+            ("batch", |l| l.batch = 0),
+            ("batch", |l| l.batch = 65_537),
+            ("batch", |l| l.batch = 3),
+            ("threads", |l| l.threads = 513),
+            ("gpu_layers", |l| l.gpu_layers = -2),
+            ("main_gpu", |l| l.main_gpu = -1),
+        ];
+        assert!(check(&load()).is_ok());
+        for (name, spoil) in wrong {
+            let mut load = load();
+            spoil(&mut load);
+            let error = check(&load).unwrap_err();
+            assert!(error.to_string().starts_with(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn adapters_are_checked() {
+        let mut load = load();
+        load.adapters = vec![Adapter {
+            fd: 4,
+            scale: f32::NAN,
+        }];
+        assert!(matches!(check(&load), Err(Error::Invalid(_))));
+        load.adapters = vec![Adapter { fd: 4, scale: 1.0 }, Adapter { fd: 5, scale: 1.0 }];
+        assert!(matches!(check(&load), Err(Error::Unsupported(_))));
+    }
+
+    #[test]
+    fn descriptors_that_are_no_file_are_refused() {
+        for fd in [-1, 0, 2, 1_000_000] {
+            assert!(
+                matches!(descriptor(fd, "weights"), Err(Error::Invalid(_))),
+                "{fd}"
+            );
+        }
+    }
+}

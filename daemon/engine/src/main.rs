@@ -1,0 +1,7 @@
+//! The runner process: see the library for the story.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    engine::process::run()
+}

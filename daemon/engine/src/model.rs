@@ -1,0 +1,179 @@
+//! A loaded model: its words, its end, and how it wants conversations written.
+
+use std::cell::OnceCell;
+
+use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
+use runner::protocol::Template;
+
+use crate::{chat::Chat, error::Error};
+
+/// Architectures that read text but do not write any; llama.cpp has no next token for them.
+const ENCODERS: [&str; 12] = [
+    "bert",
+    "eurobert",
+    "gemma-embedding",
+    "jina-bert-v2",
+    "jina-bert-v3",
+    "modern-bert",
+    "neo-bert",
+    "nomic-bert",
+    "nomic-bert-moe",
+    "t5",
+    "t5encoder",
+    "wavtokenizer-dec",
+];
+
+/// A model and its chat template.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) llama: LlamaModel,
+    /// Jinja source, if there is any.
+    template: Option<String>,
+    /// Parsed when the first conversation comes, because that takes time and not everyone chats.
+    chat: OnceCell<Chat>,
+}
+
+impl Model {
+    /// Takes a loaded model; `template` replaces its own chat template.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when it has no words, or writes none.
+    pub(crate) fn new(llama: LlamaModel, template: Option<String>) -> Result<Self, Error> {
+        let architecture = llama
+            .meta_val_str("general.architecture")
+            .unwrap_or_default();
+        if ENCODERS.contains(&architecture.as_str()) {
+            return Err(Error::Unsupported(format!(
+                "models of the architecture '{architecture}' do not generate text"
+            )));
+        }
+        let words = llama
+            .meta_val_str("tokenizer.ggml.model")
+            .unwrap_or_default();
+        if llama.n_vocab() < 1 || words.is_empty() || words == "no_vocab" {
+            return Err(Error::Unsupported("it has no vocabulary".into()));
+        }
+        let own = || llama.meta_val_str("tokenizer.chat_template").ok();
+        let template = template
+            .or_else(own)
+            .filter(|source| !source.trim().is_empty());
+        Ok(Self {
+            llama,
+            template,
+            chat: OnceCell::new(),
+        })
+    }
+
+    /// Number of words.
+    pub(crate) fn vocabulary(&self) -> i32 {
+        self.llama.n_vocab()
+    }
+
+    /// Context length that it was trained with; 0 when it does not say.
+    pub(crate) fn trained_context(&self) -> u32 {
+        // Read as text, because a file may hold a number that llama.cpp's own type cannot.
+        let architecture = self
+            .llama
+            .meta_val_str("general.architecture")
+            .unwrap_or_default();
+        let said = self
+            .llama
+            .meta_val_str(&format!("{architecture}.context_length"))
+            .unwrap_or_default();
+        said.parse::<u64>()
+            .map_or(0, |length| u32::try_from(length).unwrap_or(u32::MAX))
+    }
+
+    /// Whether conversations have a template of their own.
+    pub(crate) fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// Text to tokens. `special` reads control tokens written out in it as such;
+    /// `begin` puts the beginning-of-sequence token first where the model wants one and it is not there already.
+    pub(crate) fn tokenize(&self, text: &str, special: bool, begin: bool) -> Vec<LlamaToken> {
+        let vocab = self.llama.vocab();
+        let mut tokens = vocab.tokenize(text.as_bytes(), false, special);
+        if begin
+            && vocab.should_add_bos()
+            && let Some(bos) = self.existing(vocab.bos())
+            && tokens.first() != Some(&bos)
+        {
+            tokens.insert(0, bos);
+        }
+        tokens
+    }
+
+    /// Checks tokens that come from outside.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the first that the model does not have.
+    pub(crate) fn checked(&self, tokens: &[i32]) -> Result<Vec<LlamaToken>, Error> {
+        let checked = |&token: &i32| {
+            self.existing(LlamaToken::new(token)).ok_or_else(|| {
+                Error::Invalid(format!(
+                    "token {token} is none of the model's {}",
+                    self.vocabulary()
+                ))
+            })
+        };
+        tokens.iter().map(checked).collect()
+    }
+
+    /// Tokens to text, control tokens included.
+    pub(crate) fn detokenize(&self, tokens: &[LlamaToken]) -> String {
+        if tokens.is_empty() {
+            return String::new();
+        }
+        String::from_utf8_lossy(&self.llama.vocab().detokenize(tokens, false, true)).into_owned()
+    }
+
+    /// Appends the bytes of a token of an answer. Control tokens have none.
+    pub(crate) fn piece(&self, token: LlamaToken, bytes: &mut Vec<u8>) {
+        self.llama
+            .vocab()
+            .token_to_piece_into(token, bytes, false, None);
+    }
+
+    /// Whether the token ends an answer.
+    pub(crate) fn ends(&self, token: LlamaToken) -> bool {
+        self.llama.vocab().is_eog(token)
+    }
+
+    /// Whether the token is the beginning-of-sequence token.
+    pub(crate) fn begins(&self, token: LlamaToken) -> bool {
+        self.llama.vocab().bos() == token
+    }
+
+    /// Renders a conversation by the chat template.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the template is broken or refuses.
+    pub(crate) fn render(&self, conversation: &Template) -> Result<String, Error> {
+        self.chat()?.render(conversation)
+    }
+
+    fn chat(&self) -> Result<&Chat, Error> {
+        if let Some(chat) = self.chat.get() {
+            return Ok(chat);
+        }
+        let vocab = self.llama.vocab();
+        let written = |token| match self.existing(token) {
+            Some(token) => {
+                String::from_utf8_lossy(&vocab.token_to_piece(token, true, None)).into_owned()
+            }
+            None => String::new(),
+        };
+        let chat = Chat::parse(
+            self.template.as_deref(),
+            &written(vocab.bos()),
+            &written(vocab.eos()),
+        )?;
+        Ok(self.chat.get_or_init(|| chat))
+    }
+
+    /// The token, if the model has it. Files may name tokens that they do not have.
+    fn existing(&self, token: LlamaToken) -> Option<LlamaToken> {
+        (0..self.vocabulary()).contains(&token.0).then_some(token)
+    }
+}

@@ -1,0 +1,162 @@
+//! The life of the process: what it was started for, its socket, its threads, its end.
+
+use std::{
+    io::{self, BufReader, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+    thread,
+};
+
+use runner::{
+    frame,
+    protocol::{Call, Hello, Request, VERSION},
+};
+
+use crate::{
+    backend, engine,
+    error::Error,
+    ffi,
+    inbox::{self, Feed, MAX_REQUESTS},
+    log,
+    outbox::{self, Outbox},
+};
+
+/// It was started in a way that it does not understand.
+const USAGE_CODE: u8 = 2;
+
+/// The engine panicked.
+const PANIC_CODE: u8 = 101;
+
+/// The engine's stack. llama.cpp's tokenizers and templates recurse over what they are given.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
+const USAGE: &str =
+    "slm-runner holds one loaded model for slmd, which starts it with a socket as standard input.
+To talk to a model, use slm run.
+
+  slm-runner probe        shows what this machine can compute on, as JSON
+  slm-runner --version    shows the version
+";
+
+/// Runs the process to its end.
+pub fn run() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match (arguments.as_slice(), daemon_socket()) {
+        ([], Ok(socket)) => serve(socket),
+        (["probe"], _) => probe(),
+        (["--version"], _) => print(&format!(
+            "slm-runner {} ({})\n",
+            env!("CARGO_PKG_VERSION"),
+            backend::engine()
+        )),
+        (["--help"], _) => print(USAGE),
+        _ => refuse(USAGE, USAGE_CODE),
+    }
+}
+
+/// Serves the daemon until it goes or says so.
+fn serve(socket: UnixStream) -> ExitCode {
+    ffi::prepare_process();
+    log::start();
+    match threads(socket) {
+        Ok((feed, outbox, input)) => ffi::leave(read_requests(input, &feed, &outbox)),
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot serve the daemon"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says hello and starts the writer and the engine.
+fn threads(socket: UnixStream) -> Result<(Feed, Outbox, UnixStream), frame::Error> {
+    // The daemon's end may be asynchronous; this one never is.
+    socket.set_nonblocking(false)?;
+    frame::write(
+        &mut &socket,
+        &Hello {
+            version: VERSION,
+            engine: backend::engine(),
+        },
+    )?;
+
+    let (outbox, write) = outbox::new(socket.try_clone()?);
+    let (feed, inbox) = inbox::new();
+    let engine = {
+        let outbox = outbox.clone();
+        move || {
+            let ended = panic::catch_unwind(AssertUnwindSafe(|| engine::run(&inbox, &outbox)));
+            ffi::leave(if ended.is_ok() { 0 } else { PANIC_CODE });
+        }
+    };
+    thread::Builder::new().name("writer".into()).spawn(write)?;
+    thread::Builder::new()
+        .name("engine".into())
+        .stack_size(STACK_BYTES)
+        .spawn(engine)?;
+    Ok((feed, outbox, socket))
+}
+
+/// Passes requests on until the socket closes. What it returns is the process's exit code.
+fn read_requests(socket: UnixStream, feed: &Feed, outbox: &Outbox) -> u8 {
+    let mut input = BufReader::new(socket);
+    loop {
+        match frame::read::<Request>(&mut input) {
+            Ok(Request {
+                call: Call::Shutdown,
+                ..
+            })
+            | Err(frame::Error::Closed) => return 0,
+            // It left without reading all our replies.
+            Err(frame::Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return 0;
+            }
+            Ok(request) => {
+                if let Err(id) = feed.put(request) {
+                    outbox.fail(id, Error::Busy(MAX_REQUESTS));
+                }
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the daemon breaks the protocol; leaving"
+                );
+                return 1;
+            }
+        }
+    }
+}
+
+/// Standard input as the daemon's socket.
+fn daemon_socket() -> io::Result<UnixStream> {
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // Fails for whatever is no connected Unix socket.
+    socket.peer_addr()?;
+    Ok(socket)
+}
+
+fn probe() -> ExitCode {
+    ffi::prepare_process();
+    log::start();
+    match backend::probe() {
+        Ok(found) => print(&format!("{found:#}\n")),
+        Err(error) => refuse(&format!("{error}\n"), 1),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn refuse(text: &str, code: u8) -> ExitCode {
+    // Nobody is left to tell when this fails.
+    let _ = io::stderr().write_all(text.as_bytes());
+    ExitCode::from(code)
+}

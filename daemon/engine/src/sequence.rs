@@ -1,0 +1,130 @@
+//! One request that is being answered.
+
+use std::time::{Duration, Instant};
+
+use llama_cpp_2::token::LlamaToken;
+use runner::protocol::{Done, StopReason};
+
+use crate::{sampler::Chooser, slots::Tenant, text::Text};
+
+/// How far ahead cells are set aside, in tokens: enough that a newcomer does not push others out at once.
+const LOOK_AHEAD: usize = 64;
+
+/// A request between its arrival and its end.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    /// Id of the request.
+    pub(crate) id: u64,
+    /// Prompt and answer.
+    pub(crate) tokens: Vec<LlamaToken>,
+    /// How many of the tokens are the prompt.
+    pub(crate) prompt: usize,
+    /// How many of the tokens are in the cache.
+    pub(crate) computed: usize,
+    /// Most tokens of the answer.
+    pub(crate) max_tokens: usize,
+    /// Tokens cut from the prompt.
+    pub(crate) truncated: usize,
+    /// Chooses the next token.
+    pub(crate) chooser: Chooser,
+    /// The answer's text.
+    pub(crate) text: Text,
+    /// When it came, was let in, and had its prompt computed.
+    pub(crate) clock: Clock,
+}
+
+/// When what happened to a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    arrived: Instant,
+    admitted: Option<Instant>,
+    prefilled: Option<Instant>,
+}
+
+impl Clock {
+    /// Starts now.
+    pub(crate) fn start() -> Self {
+        Self {
+            arrived: Instant::now(),
+            admitted: None,
+            prefilled: None,
+        }
+    }
+
+    /// The first time counts: who was sent back to the queue is slow, but was let in.
+    pub(crate) fn admitted(&mut self) {
+        self.admitted.get_or_insert_with(Instant::now);
+    }
+
+    /// The first time counts.
+    pub(crate) fn prefilled(&mut self) {
+        self.prefilled.get_or_insert_with(Instant::now);
+    }
+
+    /// Waiting, prompt and answer, until now.
+    fn durations(self) -> (Duration, Duration, Duration) {
+        let now = Instant::now();
+        let admitted = self.admitted.unwrap_or(now);
+        let prefilled = self.prefilled.unwrap_or(now);
+        (
+            admitted - self.arrived,
+            prefilled.saturating_duration_since(admitted),
+            now - prefilled,
+        )
+    }
+}
+
+impl Sequence {
+    /// Tokens of the answer.
+    pub(crate) fn generated(&self) -> usize {
+        self.tokens.len() - self.prompt
+    }
+
+    /// Tokens that are not in the cache yet.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.tokens.len() - self.computed
+    }
+
+    /// What the daemon is told at the end.
+    pub(crate) fn done(self, reason: StopReason) -> Done {
+        let (queue, prefill, decode) = self.clock.durations();
+        Done {
+            reason,
+            prompt_tokens: count(self.prompt),
+            cached_tokens: 0,
+            truncated: count(self.truncated),
+            tokens: count(self.generated()),
+            prefill_ns: nanoseconds(prefill),
+            decode_ns: nanoseconds(decode),
+            queue_ns: nanoseconds(queue),
+            seed: self.chooser.seed(),
+            all_tokens: self.tokens.into_iter().map(|token| token.0).collect(),
+        }
+    }
+}
+
+impl Tenant for Sequence {
+    fn cells(&self) -> usize {
+        self.tokens.len()
+    }
+
+    fn growth(&self) -> usize {
+        self.max_tokens
+            .saturating_sub(self.generated())
+            .min(LOOK_AHEAD)
+    }
+
+    fn evicted(&mut self) {
+        self.computed = 0;
+    }
+}
+
+/// Tokens for the wire; a context has at most 2^20 of them.
+pub(crate) fn count(tokens: usize) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
+}
+
+/// Time for the wire.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,211 @@
+//! A runner process, and the daemon's end of its socket.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::File,
+    io::{Seek, Write},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use runner::{
+    frame,
+    protocol::{
+        Call, Done, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Overflow, Prompt,
+        Reply, Request, Sampling, VERSION,
+    },
+};
+
+/// Far more than anything here takes; a test that hangs fails instead.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A runner process with the daemon's end of its socket.
+pub(crate) struct Runner {
+    child: Child,
+    socket: UnixStream,
+    weights: File,
+    last_id: u64,
+    /// Events that came while another request was waited for.
+    early: HashMap<u64, VecDeque<Event>>,
+}
+
+impl Runner {
+    /// Starts a runner that could load these bytes. Nothing is loaded yet.
+    pub(crate) fn start(model: &[u8]) -> Self {
+        let mut weights = tempfile::tempfile().unwrap();
+        weights.write_all(model).unwrap();
+        weights.rewind().unwrap();
+        // The child inherits it under the same number.
+        rustix::io::fcntl_setfd(&weights, rustix::io::FdFlags::empty()).unwrap();
+
+        let (socket, theirs) = UnixStream::pair().unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_slm-runner"))
+            .env_clear()
+            .env("SLM_RUNNER_LOG", "warn")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut runner = Self {
+            child,
+            socket,
+            weights,
+            last_id: 0,
+            early: HashMap::new(),
+        };
+        let hello: Hello = frame::read(&mut runner.socket).unwrap();
+        assert_eq!(hello.version, VERSION);
+        assert!(hello.engine.starts_with("llama.cpp "), "{}", hello.engine);
+        runner
+    }
+
+    /// A runner that has loaded the tiny model, with changed settings.
+    pub(crate) fn loaded(change: impl FnOnce(&mut Load)) -> Self {
+        let mut runner = Self::start(&gguf_writer::tiny::llama(1));
+        runner.load(change).unwrap();
+        runner
+    }
+
+    /// Loads what the runner was started with.
+    pub(crate) fn load(&mut self, change: impl FnOnce(&mut Load)) -> Result<Loaded, Failure> {
+        let call = self.load_call(change);
+        let id = self.send(call);
+        match self.end(id) {
+            Event::Loaded(loaded) => Ok(loaded),
+            Event::Failed(failure) => Err(failure),
+            other => panic!("a load ended in {other:?}"),
+        }
+    }
+
+    /// The call that [`Self::load`] sends.
+    pub(crate) fn load_call(&self, change: impl FnOnce(&mut Load)) -> Call {
+        let mut load = Load {
+            weights_fd: self.weights.as_raw_fd(),
+            adapters: Vec::new(),
+            context: 2048,
+            sequences: 4,
+            batch: 512,
+            threads: 1,
+            gpu_layers: 0,
+            main_gpu: 0,
+            mmap: true,
+            chat_template: None,
+        };
+        change(&mut load);
+        Call::Load(load)
+    }
+
+    /// Sends a call and says its id.
+    pub(crate) fn send(&mut self, call: Call) -> u64 {
+        self.last_id += 1;
+        frame::write(
+            &mut self.socket,
+            &Request {
+                id: self.last_id,
+                call,
+            },
+        )
+        .unwrap();
+        self.last_id
+    }
+
+    /// Sends bytes that are no frame of ours.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).unwrap();
+    }
+
+    /// The next event of a request.
+    pub(crate) fn event(&mut self, id: u64) -> Event {
+        loop {
+            if let Some(event) = self.early.get_mut(&id).and_then(VecDeque::pop_front) {
+                return event;
+            }
+            let reply: Reply = frame::read(&mut self.socket).unwrap();
+            self.early
+                .entry(reply.id)
+                .or_default()
+                .push_back(reply.event);
+        }
+    }
+
+    /// The terminal event of a request.
+    pub(crate) fn end(&mut self, id: u64) -> Event {
+        loop {
+            let event = self.event(id);
+            if event.is_terminal() {
+                return event;
+            }
+        }
+    }
+
+    /// Sends a call and waits for its end.
+    pub(crate) fn call(&mut self, call: Call) -> Event {
+        let id = self.send(call);
+        self.end(id)
+    }
+
+    /// Sends a call that must fail, and says how.
+    pub(crate) fn fails(&mut self, call: Call) -> (FailureKind, String) {
+        match self.call(call) {
+            Event::Failed(Failure { kind, message }) => (kind, message),
+            other => panic!("expected a failure, got {other:?}"),
+        }
+    }
+
+    /// The text and the end of an answer.
+    pub(crate) fn answer(&mut self, id: u64) -> (String, Done) {
+        let mut text = String::new();
+        loop {
+            match self.event(id) {
+                Event::Delta(delta) => text.push_str(&delta.text),
+                Event::Prefill { done, total } => assert!(done <= total),
+                Event::Done(done) => return (text, *done),
+                other => panic!("unexpected in an answer: {other:?}"),
+            }
+        }
+    }
+
+    /// Generates and waits for the end.
+    pub(crate) fn generate(&mut self, generate: Generate) -> (String, Done) {
+        let id = self.send(Call::Generate(Box::new(generate)));
+        self.answer(id)
+    }
+
+    /// Closes the socket and waits for the process.
+    pub(crate) fn hang_up(self) -> ExitStatus {
+        let Self {
+            mut child, socket, ..
+        } = self;
+        drop(socket);
+        wait(&mut child)
+    }
+
+    /// Waits for the process while the socket is open.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+}
+
+/// A process that does not end is killed by whoever runs the tests.
+fn wait(child: &mut Child) -> ExitStatus {
+    child.wait().unwrap()
+}
+
+/// A greedy answer of at most so many tokens to a prompt as text.
+pub(crate) fn greedy(prompt: &str, max_tokens: u32) -> Generate {
+    Generate {
+        prompt: Prompt::Text {
+            text: prompt.into(),
+            special: true,
+        },
+        sampling: Sampling::greedy(),
+        max_tokens: Some(max_tokens),
+        stop: Vec::new(),
+        overflow: Overflow::Refuse,
+    }
+}

@@ -1,0 +1,98 @@
+//! How answers end before they are done.
+
+use runner::protocol::{Call, Event, Generate, StopReason};
+
+use crate::harness::{Runner, greedy};
+
+#[test]
+fn a_stop_text_ends_the_answer_and_is_no_part_of_it() {
+    let mut runner = Runner::loaded(|_| ());
+    let (whole, _) = runner.generate(greedy("hello the sky", 48));
+    assert!(whole.is_ascii() && whole.len() > 24, "{whole}");
+    // Every place: inside tokens, across them, and at their ends.
+    for start in [1, 5, 9, 10, 11, 12, 13] {
+        let stop = &whole[start..start + 6];
+        let expected = &whole[..whole.find(stop).unwrap()];
+        let (text, done) = runner.generate(Generate {
+            stop: vec!["\u{1f980}".into(), stop.into()],
+            ..greedy("hello the sky", 48)
+        });
+        assert_eq!(text, expected, "stopped at {stop:?}");
+        assert_eq!(done.reason, StopReason::Stop);
+    }
+}
+
+#[test]
+fn what_only_began_like_a_stop_text_is_sent_at_the_end() {
+    let mut runner = Runner::loaded(|_| ());
+    let (whole, _) = runner.generate(greedy("hello the sky", 32));
+    let almost = format!("{}\u{1f980}", &whole[whole.len() - 3..]);
+    let (text, done) = runner.generate(Generate {
+        stop: vec![almost],
+        ..greedy("hello the sky", 32)
+    });
+    assert_eq!((text, done.reason), (whole, StopReason::Length));
+}
+
+#[test]
+fn a_cancel_takes_effect_while_a_prompt_is_read() {
+    // One token in a step makes the prompt last long enough to be interrupted.
+    let mut runner = Runner::loaded(|load| (load.batch, load.sequences) = (1, 1));
+    let id = runner.send(Call::Generate(Box::new(greedy(&"a".repeat(1800), 8))));
+    let Event::Prefill { done: 1, total } = runner.event(id) else {
+        panic!("expected the first token of the prompt")
+    };
+    assert!(total > 1000);
+    runner.send(Call::Cancel { target: id });
+    let (text, done) = runner.answer(id);
+    assert_eq!(
+        (text.as_str(), done.tokens, done.reason),
+        ("", 0, StopReason::Cancelled)
+    );
+    // The cells are free again.
+    assert_eq!(runner.generate(greedy("hello", 4)).1.tokens, 4);
+}
+
+#[test]
+fn a_cancel_takes_effect_while_an_answer_is_written() {
+    let mut runner = Runner::loaded(|load| load.context = 1 << 16);
+    let endless = Generate {
+        max_tokens: None,
+        ..greedy("hello", 0)
+    };
+    let id = runner.send(Call::Generate(Box::new(endless)));
+    while !matches!(runner.event(id), Event::Delta(_)) {}
+    runner.send(Call::Cancel { target: id });
+    // One that nobody knows is no error.
+    runner.send(Call::Cancel { target: 4711 });
+    let (_, done) = runner.answer(id);
+    assert_eq!(done.reason, StopReason::Cancelled);
+    assert!(done.tokens > 0);
+}
+
+#[test]
+fn a_closed_socket_ends_the_process_in_the_middle_of_an_answer() {
+    for prompt in ["hello".into(), "a".repeat(1800)] {
+        let mut runner = Runner::loaded(|load| load.context = 1 << 16);
+        let endless = Generate {
+            max_tokens: None,
+            ..greedy(&prompt, 0)
+        };
+        let id = runner.send(Call::Generate(Box::new(endless)));
+        runner.event(id);
+        assert_eq!(runner.hang_up().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_shutdown_ends_the_process() {
+    let mut runner = Runner::loaded(|_| ());
+    let endless = Generate {
+        max_tokens: None,
+        ..greedy("hello", 0)
+    };
+    let id = runner.send(Call::Generate(Box::new(endless)));
+    runner.event(id);
+    runner.send(Call::Shutdown);
+    assert_eq!(runner.wait().code(), Some(0));
+}
