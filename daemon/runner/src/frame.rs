@@ -24,8 +24,9 @@ pub enum Error {
     #[error("a frame of {0} bytes is above the limit of {MAX_FRAME}")]
     TooLarge(usize),
     /// The bytes are not a message of this protocol version.
-    #[error("a frame holds no message of this protocol")]
-    Decode(#[from] rmp_serde::decode::Error),
+    /// Says what is wrong and not where the decoder's own error would quote it: frames hold prompts, and errors are logged.
+    #[error("a frame holds no message of this protocol: {0}")]
+    Decode(&'static str),
     /// A message of ours cannot be put into MessagePack.
     #[error("a message cannot be encoded")]
     Encode(#[from] rmp_serde::encode::Error),
@@ -48,7 +49,20 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// [`Error::Decode`] when the bytes are no such message.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    Ok(rmp_serde::from_slice(body)?)
+    use rmp_serde::decode::Error as Cause;
+
+    rmp_serde::from_slice(body).map_err(|cause| {
+        Error::Decode(match cause {
+            Cause::InvalidMarkerRead(_) | Cause::InvalidDataRead(_) => "it ends too early",
+            Cause::TypeMismatch(_) | Cause::OutOfRange => "a value has the wrong type",
+            Cause::LengthMismatch(_) => "a list has the wrong length",
+            Cause::Utf8Error(_) => "a text is not UTF-8",
+            Cause::DepthLimitExceeded => "it is nested too deep",
+            Cause::Uncategorized(_) | Cause::Syntax(_) => {
+                "a field or variant is unknown, missing or wrong"
+            }
+        })
+    })
 }
 
 /// Encodes one message as a whole frame, length and body.
@@ -152,6 +166,14 @@ mod tests {
             read::<Request>(&mut wire.as_slice()),
             Err(Error::TooLarge(_))
         ));
+    }
+
+    #[test]
+    fn an_error_does_not_quote_the_frame() {
+        let body = encode(&("a secret prompt", "another")).unwrap();
+        let error = decode::<Request>(&body).unwrap_err();
+        assert!(matches!(error, Error::Decode(_)), "{error:?}");
+        assert!(!format!("{error:?} {error}").contains("secret"));
     }
 
     #[test]

@@ -47,13 +47,15 @@ impl Body {
         }
     }
 
-    /// Sends a signal, to all of its process group. Nothing happens to one that has ended.
+    /// Sends a signal to it and its process group. Nothing happens to one that has ended.
     pub(super) fn signal(&mut self, signal: Signal) {
         match self {
             Self::Process(child) => {
                 // The id is there until the process is reaped, so it cannot be somebody else's by now.
-                if let Some(pid) = child.id().and_then(group) {
+                if let Some(pid) = child.id().and_then(to_pid) {
+                    // Its group has its children too; it itself may have left the group.
                     let _ = rustix::process::kill_process_group(pid, signal);
+                    let _ = rustix::process::kill_process(pid, signal);
                 }
             }
             Self::Task { task, status } => {
@@ -66,7 +68,7 @@ impl Body {
     }
 }
 
-fn group(raw: u32) -> Option<Pid> {
+fn to_pid(raw: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(raw).ok()?)
 }
 

@@ -15,6 +15,7 @@
 mod body;
 pub(crate) mod codec;
 mod error;
+mod launcher;
 mod outbox;
 mod program;
 mod queue;

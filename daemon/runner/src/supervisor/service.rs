@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::{Notify, mpsc, oneshot, watch},
-    task::JoinHandle,
+    task::{JoinHandle, coop::unconstrained},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::codec::FramedRead;
@@ -23,7 +23,7 @@ use super::{
     program::Options,
     queue::Sender,
     stderr::Tail,
-    table::{Kind, Table},
+    table::{Kind, Table, after},
 };
 use crate::{
     frame,
@@ -64,10 +64,10 @@ pub(super) struct Stop {
 impl Stop {
     /// SIGTERM after `grace`, SIGKILL after another `term`.
     pub(super) fn within(grace: Duration, term: Duration) -> Self {
-        let term_at = Instant::now() + grace;
+        let term_at = after(Instant::now(), grace);
         Self {
             term_at,
-            kill_at: term_at + term,
+            kill_at: after(term_at, term),
         }
     }
 
@@ -172,12 +172,8 @@ impl Service {
             tokio::select! {
                 // Also when all handles are dropped, whose last wish this is.
                 _ = self.stop.changed() => return Ending::Because(Cause::Stopped),
-                reply = replies.next() => match reply {
-                    None => return Ending::Closed(None),
-                    Some(Err(error)) => return Ending::from(error),
-                    Some(Ok(reply)) => if let Err(violation) = self.table.reply(reply, Instant::now()) {
-                        return Ending::from(violation);
-                    },
+                reply = replies.next() => if let Err(ending) = self.take(reply) {
+                    return ending;
                 },
                 Some(open) = self.opens.recv(), if self.outbox.has_room() => self.open(open),
                 // A runner that reads no more is about to close its socket, which is seen above.
@@ -186,41 +182,50 @@ impl Service {
                 _ = self.body.wait(), if !gone => {
                     // The rest of its words is in the socket, and then the end; unless somebody else holds the socket open.
                     gone = true;
-                    deadline = Some(Instant::now() + LEAVE);
+                    deadline = Some(after(Instant::now(), LEAVE));
                 }
                 () = until(watch) => {
                     if gone {
                         return Ending::Closed(None);
                     }
-                    // What has come must count, even if this task itself slept: a suspended machine is no stalled runner.
-                    match replies.next().now_or_never() {
-                        Some(None) => return Ending::Closed(None),
-                        Some(Some(Err(error))) => return Ending::from(error),
-                        Some(Some(Ok(reply))) => if let Err(violation) = self.table.reply(reply, Instant::now()) {
-                            return Ending::from(violation);
-                        },
-                        None => {
-                            if let Some(silence) = self.table.stalled(Instant::now()) {
-                                return Ending::Because(Cause::Stalled { seconds: silence.as_secs() });
-                            }
-                            self.cancel();
-                        }
+                    // What has come must count, even if this task itself slept: a machine that was suspended is no stalled runner.
+                    let come = unconstrained(replies.next()).now_or_never();
+                    let ending = match come {
+                        Some(reply) => self.take(reply).err(),
+                        None => self.look_around(),
+                    };
+                    if let Some(ending) = ending {
+                        return ending;
                     }
                 }
             }
         }
     }
 
+    /// Hands a reply to its reader, or says why there are no more.
+    fn take(&mut self, reply: Option<Result<Reply, frame::Error>>) -> Result<(), Ending> {
+        let reply = reply.ok_or(Ending::Closed(None))??;
+        Ok(self.table.reply(reply, Instant::now())?)
+    }
+
+    /// Looks for a runner that stalls, and for readers that sleep.
+    fn look_around(&mut self) -> Option<Ending> {
+        if let Some(silence) = self.table.stalled(Instant::now()) {
+            let seconds = silence.as_secs();
+            return Some(Ending::Because(Cause::Stalled { seconds }));
+        }
+        self.cancel();
+        None
+    }
+
     /// Sends a request on its way.
-    fn open(
-        &mut self,
-        Open {
+    fn open(&mut self, open: Open) {
+        let Open {
             id,
             kind,
             frame,
             queue,
-        }: Open,
-    ) {
+        } = open;
         if self.table.admit(id, kind, queue, Instant::now()) {
             self.outbox.push(frame);
         }
@@ -266,7 +271,7 @@ impl Service {
             status,
             stderr: self.tail.lines(),
         };
-        tracing::debug!(cause = ?exit.cause, status = ?exit.status, "runner ended");
+        tracing::debug!(cause = ?exit.cause, "the runner {exit}");
         let error = exit.to_error();
         // In this order, so that somebody who tries again at once finds this runner gone.
         self.exit.send_replace(Some(exit));

@@ -1,24 +1,11 @@
-//! Starts runner processes, all from one thread that never ends.
-//!
-//! A runner asks the kernel to kill it when its parent dies ([`confine::at_start`](crate::confine::at_start)).
-//! On Linux "parent" means the *thread* that started it.
-//! Threads of a runtime come and go, and with one of them healthy runners would go too; so one thread of its own starts them all.
+//! Starts runners, and knows when all of them are gone.
 
 use std::{
     io,
-    os::{fd::OwnedFd, unix::net::UnixStream},
-    panic::AssertUnwindSafe,
-    process::Stdio,
-    sync::{Arc, Mutex, OnceLock, atomic::AtomicU64, mpsc as blocking},
-    thread,
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
-use command_fds::{CommandFdExt as _, FdMapping};
 use tokio::{
-    io::AsyncRead,
-    net::unix::pipe,
-    process::Child,
-    runtime::Handle,
     sync::{Notify, mpsc, oneshot, watch},
     time::Instant,
 };
@@ -28,10 +15,11 @@ use tracing::Instrument as _;
 use super::{
     body::Body,
     error::Error,
+    launcher::{Launcher, Parts},
     outbox::Outbox,
     program::{Files, Options, Program},
     runner::{Inner, Runner},
-    service::{Reading, Service, Writing},
+    service::Service,
     stderr::Tail,
     table::Table,
 };
@@ -46,9 +34,6 @@ const BUFFER: usize = 64 * 1024;
 /// Name of the environment variable that scripts the mock runner.
 const MOCK: &str = "SLM_MOCK";
 
-/// The one thread, once it runs. Kept here for ever, and so is the thread.
-static THREAD: Mutex<Option<blocking::Sender<Order>>> = Mutex::new(None);
-
 /// Starts runners. Clones share what they started.
 #[derive(Debug, Clone)]
 pub struct Spawner {
@@ -58,20 +43,8 @@ pub struct Spawner {
 
 #[derive(Debug, Clone)]
 enum Place {
-    Processes(blocking::Sender<Order>),
+    Processes(Launcher),
     Mocks,
-}
-
-/// One process to start.
-#[derive(Debug)]
-struct Order {
-    program: Program,
-    socket: OwnedFd,
-    stderr: OwnedFd,
-    files: Files,
-    /// Watches the child for its end.
-    runtime: Handle,
-    started: oneshot::Sender<io::Result<Child>>,
 }
 
 impl Spawner {
@@ -80,15 +53,8 @@ impl Spawner {
     /// # Errors
     /// When the system has no thread left.
     pub fn start() -> io::Result<Self> {
-        let mut orders = THREAD
-            .lock()
-            .expect("nothing panics while it holds this lock");
-        let orders = match &*orders {
-            Some(orders) => orders.clone(),
-            None => orders.insert(start_thread()?).clone(),
-        };
         Ok(Self {
-            place: Place::Processes(orders),
+            place: Place::Processes(Launcher::start()?),
             tasks: TaskTracker::new(),
         })
     }
@@ -124,17 +90,17 @@ impl Spawner {
             read,
             write,
             words,
-        } = match &self.place {
-            Place::Mocks => self.start_mock(program, files),
-            Place::Processes(orders) => {
-                start_process(orders, program, files)
+        } =
+            match &self.place {
+                Place::Mocks => self.start_mock(program, files),
+                Place::Processes(launcher) => launcher
+                    .launch(program.clone(), files)
                     .await
                     .map_err(|source| Error::Spawn {
                         path: program.path.clone(),
                         source: Arc::new(source),
-                    })?
-            }
-        };
+                    })?,
+            };
 
         let pid = body.pid();
         let span = tracing::info_span!("runner", pid);
@@ -213,113 +179,4 @@ impl Spawner {
         self.tasks.close();
         self.tasks.wait().await;
     }
-}
-
-/// A runner that runs, before anybody looks after it.
-struct Parts {
-    body: Body,
-    read: Reading,
-    write: Writing,
-    /// Its standard error.
-    words: Box<dyn AsyncRead + Send + Unpin>,
-}
-
-async fn start_process(
-    orders: &blocking::Sender<Order>,
-    program: &Program,
-    files: Files,
-) -> io::Result<Parts> {
-    let (ours, theirs) = UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    let (read, write) = tokio::net::UnixStream::from_std(ours)?.into_split();
-    let (words, stderr) = io::pipe()?;
-    let words = pipe::Receiver::from_owned_fd(words.into())?;
-
-    let (started, child) = oneshot::channel();
-    let program = program.clone();
-    let runtime = Handle::current();
-    let order = Order {
-        program,
-        socket: theirs.into(),
-        stderr: stderr.into(),
-        files,
-        runtime,
-        started,
-    };
-    orders.send(order).map_err(|_| thread_failed())?;
-    let child = child.await.map_err(|_| thread_failed())??;
-    Ok(Parts {
-        body: Body::Process(child),
-        read: Box::new(read),
-        write: Box::new(write),
-        words: Box::new(words),
-    })
-}
-
-fn thread_failed() -> io::Error {
-    io::Error::other("the thread that starts runners failed")
-}
-
-fn start_thread() -> io::Result<blocking::Sender<Order>> {
-    let (orders, inbox) = blocking::channel::<Order>();
-    thread::Builder::new()
-        .name("spawn-runners".to_owned())
-        .spawn(move || {
-            for order in inbox {
-                // It must not end, whatever an order does: all runners would end with it.
-                let _ = std::panic::catch_unwind(AssertUnwindSafe(|| carry_out(order)));
-            }
-        })?;
-    Ok(orders)
-}
-
-fn carry_out(
-    Order {
-        program,
-        socket,
-        stderr,
-        files,
-        runtime,
-        started,
-    }: Order,
-) {
-    let _runtime = runtime.enter();
-    // If nobody waits for it any more, the child is dropped here, which kills it.
-    let _ = started.send(start(program, socket, stderr, files));
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the supervisor, which ends and reaps what it starts"
-)]
-fn start(program: Program, socket: OwnedFd, stderr: OwnedFd, files: Files) -> io::Result<Child> {
-    if !program.path.is_absolute() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the path of a runner must be absolute",
-        ));
-    }
-    // Whoever started the daemon may have left files open in it, and a runner must have none of them.
-    close_fds::set_fds_cloexec(Files::FIRST, &[]);
-    let mut command = std::process::Command::new(&program.path);
-    command
-        .args(&program.args)
-        .env_clear()
-        .envs(program.env)
-        .current_dir("/")
-        .stdin(socket)
-        .stdout(Stdio::null())
-        .stderr(stderr)
-        .fd_mappings(
-            files
-                .into_numbered()
-                .map(|(child_fd, parent_fd)| FdMapping {
-                    parent_fd,
-                    child_fd,
-                })
-                .collect(),
-        )
-        .map_err(|_| io::Error::other("two files for one descriptor"))?;
-    let mut command = tokio::process::Command::from(command);
-    command.process_group(0).kill_on_drop(true).spawn()
 }

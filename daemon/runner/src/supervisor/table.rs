@@ -194,7 +194,7 @@ impl Table {
             .filter(|(_, pending)| pending.kind == Kind::Generate && !pending.cancelled)
         {
             if let Some(behind) = pending.queue.behind()
-                && (behind.is_beyond_measure() || now >= behind.since + patience)
+                && (behind.is_beyond_measure() || now >= after(behind.since, patience))
             {
                 let seconds = (now - behind.since).as_secs();
                 pending.queue.end(Err(Error::Slow {
@@ -221,18 +221,18 @@ impl Table {
                 Some(if behind.is_beyond_measure() {
                     behind.since
                 } else {
-                    behind.since + self.options.patience
+                    after(behind.since, self.options.patience)
                 })
             });
         sleepers
-            .chain(self.silences().map(|(since, limit)| since + limit))
+            .chain(self.silences().map(|(since, limit)| after(since, limit)))
             .min()
     }
 
     /// How long the runner showed no progress, if that is too long.
     pub(super) fn stalled(&self, now: Instant) -> Option<Duration> {
         self.silences()
-            .find(|&(since, limit)| now >= since + limit)
+            .find(|&(since, limit)| now >= after(since, limit))
             .map(|(since, _)| now - since)
     }
 
@@ -258,6 +258,12 @@ impl Table {
             .filter(|(clock, _, counts)| *counts && clock.open > 0)
             .map(|(clock, limit, _)| (clock.since, limit))
     }
+}
+
+/// This much later. Who waits for ever has set a time that no clock can count to; thirty years do as well.
+pub(super) fn after(start: Instant, time: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    start + time.min(LONG)
 }
 
 fn name(event: &Event) -> &'static str {

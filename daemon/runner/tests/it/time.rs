@@ -39,6 +39,26 @@ async fn a_stall_is_seen_after_the_silence_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_may_wait_for_ever() {
+    let ever = Duration::MAX;
+    let options = Options {
+        hello: ever,
+        load_silence: ever,
+        silence: ever,
+        patience: ever,
+        grace: ever,
+        term: ever,
+    };
+    let runner = loaded(&Spawner::mock(), options).await;
+    assert_eq!(
+        ask(&runner, "[[mock: delay-ms 3600000]] hello you").await.0,
+        "hello you"
+    );
+    let exit = runner.stop(ever).await;
+    assert_eq!(exit.status.unwrap().code(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_runner_is_never_stalled() {
     let runner = loaded(&Spawner::mock(), Options::default()).await;
     tokio::time::advance(Duration::from_secs(100_000)).await;
