@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use clap::CommandFactory as _;
+use clap::{Args as _, CommandFactory as _};
 
-use crate::args::Cli;
+use crate::args::{Cli, Global};
 use crate::exit::Exit;
 use crate::repl::COMMANDS;
 use crate::{env, text};
@@ -14,7 +14,7 @@ const START: &str = "\
 
 # The command line of slm
 
-Every command below is shown as its `--help` shows it.
+Every command below is shown as its `--help` shows it; the options that every command takes are shown once, under `slm`.
 
 ## Where the daemon is
 
@@ -66,14 +66,17 @@ fn commands(page: &mut String) {
     root.build();
     page.push_str("\n## Commands\n");
     help(page, "slm", &mut root);
-    for command in root
-        .get_subcommands_mut()
-        .filter(|command| !command.is_hide_set())
-    {
-        if command.get_name() != "help" {
-            let name = format!("slm {}", command.get_name());
-            help(page, &name, command);
-        }
+    let everywhere: Vec<String> = Global::augment_args(clap::Command::new("slm"))
+        .get_arguments()
+        .map(|option| option.get_id().to_string())
+        .collect();
+    let shown = |command: &&clap::Command| !command.is_hide_set() && command.get_name() != "help";
+    for command in root.get_subcommands().filter(shown) {
+        let name = format!("slm {}", command.get_name());
+        let mut command = everywhere.iter().fold(command.clone(), |command, option| {
+            command.mut_arg(option, |option| option.hide(true))
+        });
+        help(page, &name, &mut command);
     }
 }
 

@@ -77,8 +77,10 @@ impl Context {
     }
 
     fn perform(self, command: Command) -> anyhow::Result<Exit> {
-        // One thread: there is one request at a time, and the prompt blocks while nothing runs.
-        let runtime = runtime::Builder::new_current_thread()
+        // One worker beside this thread: the prompt blocks this one while it waits for keys, and an
+        // answer that was called off must reach the daemon meanwhile.
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
             .enable_all()
             .build()?;
         let done = runtime.block_on(self.dispatch(command));

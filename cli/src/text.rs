@@ -61,9 +61,14 @@ pub(crate) fn relative(time: Timestamp, now: Timestamp) -> String {
         s if seconds > 0 && s >= 50 * YEAR => return "forever".to_owned(),
         s => (s / YEAR, "year"),
     };
-    let plural = if count == 1 { "" } else { "s" };
     let side = if seconds < 0 { "ago" } else { "from now" };
-    format!("{count} {unit}{plural} {side}")
+    format!("{} {side}", self::count(count.unsigned_abs(), unit))
+}
+
+/// So many things: `1 model`, `2 models`.
+pub(crate) fn count(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }
 
 /// The first twelve digits of a digest, with or without `sha256:` before it.

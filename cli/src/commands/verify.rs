@@ -50,13 +50,15 @@ fn summary(report: &VerifyReport) -> String {
         bytes,
         damage,
     } = report;
+    let models = text::count(*models, "model");
+    let blobs = text::count(*blobs, "blob");
     let bytes = text::bytes(*bytes);
     let found = match damage.len() {
         0 => "all is well".to_owned(),
         1 => "1 thing is damaged".to_owned(),
         count => format!("{count} things are damaged"),
     };
-    let mut summary = format!("checked {models} models, {blobs} blobs, {bytes}: {found}\n");
+    let mut summary = format!("checked {models}, {blobs}, {bytes}: {found}\n");
     for damage in damage {
         let model = damage
             .model

@@ -32,7 +32,7 @@ pub(crate) enum Color {
     Auto,
     /// In files and pipes too.
     Always,
-    /// Not at all.
+    /// Nowhere.
     Never,
 }
 

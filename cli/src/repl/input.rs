@@ -66,7 +66,7 @@ impl Input {
         self.keep = keep;
     }
 
-    /// Waits for the next entry. Nothing else runs meanwhile: no request is under way.
+    /// Waits for the next entry. It blocks this thread, which has nothing else to do meanwhile.
     pub(crate) fn read(&mut self) -> Result<Typed, Failure> {
         match self.editor.readline(PROMPT) {
             Ok(text) => {

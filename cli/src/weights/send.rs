@@ -120,13 +120,14 @@ impl<'a> Sender<'a> {
         let mut open = true;
         loop {
             tokio::select! {
+                // Progress first, so that the last piece is shown before the end is.
                 biased;
-                done = &mut uploading => return Ok(done?),
                 changed = progress.changed(), if open => {
                     open = changed.is_ok();
                     let completed = *progress.borrow_and_update();
                     view.update(&step(format!("sending {name}"), completed, size))?;
                 }
+                done = &mut uploading => return Ok(done?),
             }
         }
     }

@@ -1,0 +1,235 @@
+//! The conversation, by a person at a terminal.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+
+use crate::fake::{Asked, Fake, Reply};
+use crate::once::{end, piece, says};
+use crate::program::{Home, slm};
+use crate::terminal::Terminal;
+
+const CHAT: &str = "POST /api/chat";
+const CTRL_C: &str = "\u{3}";
+const CTRL_D: &str = "\u{4}";
+
+/// A model that says back what it was told, and falls silent when told so.
+fn parrot(asked: &Asked) -> Reply {
+    let body = asked.json();
+    match asked.what.as_str() {
+        "POST /api/chat" => match body["messages"].as_array().and_then(|all| all.last()) {
+            None => {
+                let mut loaded = end();
+                loaded["done_reason"] = json!("load");
+                Reply::Json(200, loaded)
+            }
+            Some(last) if last["content"] == "fall silent" => {
+                Reply::Silence(vec![piece("I will, ")])
+            }
+            Some(last) => says(&["You said: ", last["content"].as_str().unwrap()]),
+        },
+        "POST /api/show" => Reply::Json(
+            200,
+            json!({
+                "system": "I am a parrot.", "parameters": "temperature    1",
+                "messages": [{ "role": "user", "content": "before" }],
+                "details": { "family": "bird" }, "model_info": {}, "capabilities": [],
+                "modified_at": "2020-01-01T00:00:00Z",
+            }),
+        ),
+        "POST /api/create" => Reply::Lines(vec![json!({ "status": "success" })]),
+        _ => Reply::Json(500, json!({ "error": "not in the script" })),
+    }
+}
+
+/// A person before a prompt.
+fn sit_down(home: &Home, arguments: &[&str]) -> Terminal {
+    let mut terminal = Terminal::start(home.command(slm(), &[&["run", "m"], arguments].concat()));
+    terminal.read_until(">>> ");
+    terminal
+}
+
+fn enter(terminal: &mut Terminal, text: &str, expected: &str) {
+    terminal.type_in(&format!("{text}\r"));
+    terminal.read_until(expected);
+    terminal.read_until(">>> ");
+}
+
+fn contents(request: &Value) -> Vec<String> {
+    let messages = request["messages"].as_array().unwrap();
+    messages
+        .iter()
+        .map(|message| message["content"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn each_question_carries_what_was_said_before() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), parrot);
+    let mut terminal = sit_down(&home, &["--system", "Be a parrot."]);
+    enter(&mut terminal, "one", "You said: one");
+    enter(&mut terminal, "two", "You said: two");
+    assert_eq!(
+        contents(&fake.last(CHAT)),
+        ["Be a parrot.", "one", "You said: one", "two"]
+    );
+    enter(&mut terminal, "/clear", "the conversation is forgotten");
+    enter(&mut terminal, "three", "You said: three");
+    assert_eq!(contents(&fake.last(CHAT)), ["Be a parrot.", "three"]);
+    terminal.type_in("/bye\r");
+    assert!(terminal.wait().success());
+}
+
+#[test]
+fn ctrl_c_stops_the_answer_and_not_the_program() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), parrot);
+    let mut terminal = sit_down(&home, &[]);
+    terminal.type_in("fall silent\r");
+    terminal.read_until("I will,");
+    terminal.interrupt();
+    terminal.read_until("(stopped)");
+    fake.wait_for_departures(1);
+    terminal.read_until(">>> ");
+    enter(&mut terminal, "go on", "You said: go on");
+    assert_eq!(
+        contents(&fake.last(CHAT)),
+        ["fall silent", "I will, ", "go on"]
+    );
+    terminal.type_in(CTRL_C);
+    terminal.read_until("(Ctrl-D or /bye leaves)");
+    terminal.read_until(">>> ");
+    terminal.type_in(CTRL_D);
+    assert!(terminal.wait().success());
+}
+
+#[test]
+fn several_lines_are_one_text() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), parrot);
+    let mut terminal = sit_down(&home, &[]);
+    terminal.type_in("\"\"\"one\r");
+    terminal.type_in("two\"\"\"\r");
+    terminal.read_until("You said:");
+    assert_eq!(contents(&fake.last(CHAT)), ["one\ntwo"]);
+    // What is pasted arrives between these marks and is one text, too.
+    terminal.read_until(">>> ");
+    terminal.type_in("\u{1b}[200~three\rfour\u{1b}[201~\r");
+    terminal.read_until("You said:");
+    assert_eq!(contents(&fake.last(CHAT)).last().unwrap(), "three\nfour");
+}
+
+#[test]
+fn settings_reach_the_daemon_and_mistakes_do_not() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), parrot);
+    let mut terminal = sit_down(&home, &[]);
+    enter(
+        &mut terminal,
+        "/set parameter temperature hot",
+        "error: `temperature` must be",
+    );
+    enter(
+        &mut terminal,
+        "/set parameter temperature 0.5",
+        "set `temperature`",
+    );
+    enter(
+        &mut terminal,
+        "/set system Be brief.",
+        "set the system prompt",
+    );
+    enter(&mut terminal, "/set verbose", "timings are shown");
+    enter(&mut terminal, "/sett", "did you mean `/set`?");
+    enter(&mut terminal, "hello", "eval rate:");
+    let sent = fake.last(CHAT);
+    assert_eq!(sent["options"], json!({ "temperature": 0.5 }));
+    assert_eq!(contents(&sent), ["Be brief.", "hello"]);
+    enter(&mut terminal, "/show system", "Be brief.");
+    enter(&mut terminal, "/show parameters", "temperature         0.5");
+    enter(&mut terminal, "/show", "bird");
+    enter(&mut terminal, "/?", "/set parameter NAME VALUE");
+}
+
+#[test]
+fn a_saved_conversation_keeps_what_the_model_began_with() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), parrot);
+    let mut terminal = sit_down(&home, &["--param", "seed=1"]);
+    enter(&mut terminal, "one", "You said: one");
+    enter(&mut terminal, "/save mine", "saved as `mine`");
+    assert_eq!(
+        fake.last("POST /api/create"),
+        json!({
+            "model": "mine", "from": "m", "parameters": { "seed": 1 },
+            "messages": [
+                { "role": "user", "content": "before" },
+                { "role": "user", "content": "one" },
+                { "role": "assistant", "content": "You said: one" },
+            ],
+        })
+    );
+    enter(
+        &mut terminal,
+        "/load other",
+        "a new conversation with `other`",
+    );
+    enter(&mut terminal, "two", "You said: two");
+    let sent = fake.last(CHAT);
+    assert_eq!(
+        (&sent["model"], contents(&sent)),
+        (&json!("other"), vec!["two".to_owned()])
+    );
+}
+
+#[test]
+fn a_failure_is_told_and_the_conversation_goes_on() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |asked| {
+        let body = asked.json();
+        match body["messages"].as_array().and_then(|all| all.last()) {
+            Some(last) if last["content"] == "fail" => {
+                Reply::Json(503, json!({ "error": "too many requests wait" }))
+            }
+            _ => parrot(asked),
+        }
+    });
+    let mut terminal = sit_down(&home, &[]);
+    enter(&mut terminal, "fail", "error: too many requests wait");
+    enter(&mut terminal, "again", "You said: again");
+    assert_eq!(
+        contents(&fake.last(CHAT)),
+        ["again"],
+        "what was not answered is not repeated"
+    );
+}
+
+#[test]
+fn history_is_kept_for_the_next_time_and_for_its_owner() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), parrot);
+    let mut terminal = sit_down(&home, &[]);
+    enter(&mut terminal, "remember me", "You said: remember me");
+    enter(&mut terminal, "/set nohistory", "is not kept");
+    enter(&mut terminal, "forget me", "You said: forget me");
+    terminal.type_in(CTRL_D);
+    assert!(terminal.wait().success());
+    let history = home.path().join("history");
+    let text = std::fs::read_to_string(&history).unwrap();
+    assert!(
+        text.contains("remember me") && !text.contains("forget me"),
+        "{text}"
+    );
+    assert_eq!(
+        std::fs::metadata(&history).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+
+    let mut terminal = sit_down(&home, &[]);
+    let (up, twice) = ("\u{1b}[A", 2);
+    terminal.type_in(&up.repeat(twice));
+    terminal.type_in("\r");
+    terminal.read_until("You said: remember me");
+    assert_eq!(contents(&fake.last(CHAT)), ["remember me"]);
+}

@@ -1,0 +1,261 @@
+//! The commands about models that are here.
+
+use serde_json::{Value, json};
+
+use crate::fake::{Fake, Reply};
+use crate::program::Home;
+
+fn tags() -> Value {
+    let model = |name: &str, size: u64| {
+        json!({
+            "name": name, "model": name, "modified_at": "2020-01-01T00:00:00Z", "size": size,
+            "digest": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            "details": { "family": "llama" },
+        })
+    };
+    let mut broken = model("broken:latest", 1);
+    broken["damaged"] = json!("blob sha256-b179 is missing");
+    json!({ "models": [model("smollm2:latest", 98_362_432), model("qwen3:0.6b", 1_000_000_000), broken] })
+}
+
+#[test]
+fn the_list_is_a_table_and_damage_is_told() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| Reply::Json(200, tags()));
+    let ran = home.slm(&["list"]);
+    assert_eq!(ran.code, Some(0));
+    let first = ran.stdout.lines().next().unwrap();
+    assert_eq!(
+        first,
+        "NAME              ID              SIZE       MODIFIED"
+    );
+    assert_eq!(ran.stdout.lines().count(), 4);
+    assert_eq!(
+        ran.stderr,
+        "warning: `broken:latest` cannot be used: blob sha256-b179 is missing\n"
+    );
+    let ran = home.slm(&["ls", "Smol"]);
+    assert_eq!(ran.stdout.lines().count(), 2);
+    let ran = home.slm(&["ls", "smol", "--json"]);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["models"].as_array().unwrap().len(), 1);
+    assert_eq!(document["models"][0]["size"], 98_362_432);
+}
+
+#[test]
+fn an_empty_list_says_how_to_begin() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| Reply::Json(200, json!({ "models": [] })));
+    let ran = home.slm(&["list"]);
+    assert_eq!(ran.stdout, "NAME    ID    SIZE    MODIFIED\n");
+    assert_eq!(
+        ran.stderr,
+        "no models yet; `slm pull smollm2` fetches a small one\n"
+    );
+    assert_eq!(home.slm(&["list", "--quiet"]).stderr, "");
+}
+
+fn pull_events() -> Reply {
+    let blob = |completed: u64| json!({ "status": "pulling b179", "digest": "sha256:b179", "total": 1000, "completed": completed });
+    Reply::Lines(vec![
+        json!({ "status": "pulling manifest" }),
+        blob(0),
+        blob(10),
+        blob(1000),
+        json!({ "status": "writing manifest" }),
+        json!({ "status": "success" }),
+    ])
+}
+
+#[test]
+fn pull_says_lines_in_a_log_and_events_to_machines() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| pull_events());
+    let ran = home.slm(&["pull", "smollm2"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(ran.stderr, @r"
+    pulling manifest
+    pulling b179: 0% (0 B of 1.0 kB)
+    pulling b179: 100% (1.0 kB of 1.0 kB)
+    writing manifest
+    `smollm2` is here
+    ");
+    let ran = home.slm(&["pull", "smollm2", "--json"]);
+    assert_eq!((ran.stdout.lines().count(), ran.stderr.as_str()), (6, ""));
+    let ran = home.slm(&["pull", "smollm2", "--quiet"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+        (Some(0), "", "")
+    );
+}
+
+#[test]
+fn a_pull_that_fails_midway_is_1() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| {
+        Reply::Lines(vec![
+            json!({ "status": "pulling manifest" }),
+            json!({ "error": "the disk is full", "code": "no_space", "hint": "free 98 MB" }),
+        ])
+    });
+    let ran = home.slm(&["pull", "m", "--quiet"]);
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.stderr, "error: the disk is full\nhint: free 98 MB\n");
+}
+
+#[test]
+fn rm_goes_on_after_a_failure_and_ends_with_1() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |asked| match asked.json()["model"].as_str() {
+        Some("no") => Reply::Json(404, json!({ "error": "model `no` not found" })),
+        _ => Reply::Json(200, Value::Null),
+    });
+    let ran = home.slm(&["rm", "a", "no", "b"]);
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(
+        ran.stderr,
+        "removed `a`\nerror: model `no` not found\nremoved `b`\n"
+    );
+    assert_eq!(fake.last("DELETE /api/delete"), json!({ "model": "b" }));
+    let ran = home.slm(&["rm", "a", "b", "--json"]);
+    assert_eq!(ran.code, Some(0));
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document, json!({ "removed": ["a", "b"] }));
+}
+
+#[test]
+fn cp_and_stop_ask_for_what_they_say() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |asked| match asked.what.as_str() {
+        "POST /api/generate" => Reply::Json(
+            200,
+            json!({
+                "model": "m", "created_at": "2026-11-20T12:00:00Z", "response": "",
+                "done": true, "done_reason": "unload",
+            }),
+        ),
+        _ => Reply::Json(200, Value::Null),
+    });
+    let ran = home.slm(&["cp", "a", "b"]);
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (Some(0), "copied `a` to `b`\n")
+    );
+    assert_eq!(
+        fake.last("POST /api/copy"),
+        json!({ "source": "a", "destination": "b" })
+    );
+    let ran = home.slm(&["stop", "m"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), "stopped `m`\n"));
+    let sent = fake.last("POST /api/generate");
+    assert_eq!(
+        (&sent["keep_alive"], &sent["stream"]),
+        (&json!(0.0), &json!(false))
+    );
+}
+
+#[test]
+fn damage_that_verify_finds_is_1() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |asked| {
+        let damage = match asked.json()["models"].as_array().map(Vec::len) {
+            Some(0) => json!([{
+                "model": "m:latest", "path": "blobs/sha256-b179",
+                "problem": "the bytes do not match the name", "remedy": "pull it again",
+            }]),
+            _ => json!([]),
+        };
+        let report = json!({ "models": 1, "blobs": 1, "bytes": 1000, "damage": damage });
+        Reply::Lines(vec![
+            json!({ "status": "hashing b179", "digest": "sha256:b179", "total": 1000, "completed": 1000 }),
+            json!({ "status": "success", "report": report }),
+        ])
+    });
+    let ran = home.slm(&["verify", "--quarantine", "--quiet"]);
+    assert_eq!(ran.code, Some(1));
+    insta::assert_snapshot!(ran.stdout, @r"
+    checked 1 model, 1 blob, 1.0 kB: 1 thing is damaged
+
+    blobs/sha256-b179 (m:latest)
+      problem: the bytes do not match the name
+      remedy:  pull it again
+    ");
+    assert_eq!(
+        fake.last("POST /api/verify"),
+        json!({ "models": [], "quarantine": true })
+    );
+    let ran = home.slm(&["verify", "m", "--quiet"]);
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(ran.stdout, "checked 1 model, 1 blob, 1.0 kB: all is well\n");
+    let ran = home.slm(&["verify", "--json"]);
+    assert_eq!((ran.code, ran.stdout.lines().count()), (Some(1), 2));
+}
+
+#[test]
+fn show_prints_one_part_as_it_is() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| {
+        Reply::Json(
+            200,
+            json!({
+                "license": "Apache", "modelfile": "FROM smollm2\nSYSTEM be brief\n", "template": "{{ .Prompt }}",
+                "details": { "family": "llama" }, "model_info": {}, "capabilities": ["completion"],
+                "modified_at": "2020-01-01T00:00:00Z",
+            }),
+        )
+    });
+    assert_eq!(
+        home.slm(&["show", "m", "--modelfile"]).stdout,
+        "FROM smollm2\nSYSTEM be brief\n"
+    );
+    assert_eq!(
+        home.slm(&["show", "m", "--template"]).stdout,
+        "{{ .Prompt }}\n"
+    );
+    let ran = home.slm(&["show", "m"]);
+    insta::assert_snapshot!(ran.stdout, @r"
+    Model
+      architecture    llama
+
+    Capabilities
+      completion
+
+    License
+      Apache
+    ");
+}
+
+#[test]
+fn version_says_who_is_there() {
+    let home = Home::new();
+    let ours = env!("CARGO_PKG_VERSION");
+    let ran = home.slm(&["version"]);
+    assert_eq!(
+        (ran.code, ran.stdout),
+        (Some(0), format!("slm {ours}\nno daemon is running\n"))
+    );
+    let _fake = Fake::start(home.path(), |_| {
+        Reply::Json(200, json!({ "version": "99.0.0" }))
+    });
+    let ran = home.slm(&["version"]);
+    assert_eq!(ran.stdout, format!("slm {ours}\nslmd 99.0.0\n"));
+    assert!(
+        ran.stderr
+            .starts_with("warning: the daemon has another version"),
+        "{}",
+        ran.stderr
+    );
+    let ran = home.slm(&["version", "--json"]);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document, json!({ "client": ours, "daemon": "99.0.0" }));
+}
+
+#[test]
+fn completions_name_the_commands() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = home.slm(&["completions", shell]);
+        assert_eq!(ran.code, Some(0));
+        assert!(ran.stdout.contains("verify"), "{shell}");
+    }
+}

@@ -1,0 +1,248 @@
+//! One question, one answer.
+
+use serde_json::{Value, json};
+
+use crate::fake::{Asked, Fake, Reply};
+use crate::program::Home;
+use crate::terminal::Terminal;
+
+const CHAT: &str = "POST /api/chat";
+
+/// A piece of an answer.
+pub(crate) fn piece(text: &str) -> Value {
+    json!({
+        "model": "m", "created_at": "2026-11-20T12:00:00Z",
+        "message": { "role": "assistant", "content": text }, "done": false,
+    })
+}
+
+/// The end of an answer.
+pub(crate) fn end() -> Value {
+    json!({
+        "model": "m", "created_at": "2026-11-20T12:00:00Z",
+        "message": { "role": "assistant", "content": "" }, "done": true, "done_reason": "stop",
+        "total_duration": 2_000_000_000, "load_duration": 0, "prompt_eval_count": 5,
+        "prompt_eval_duration": 100_000_000, "eval_count": 10, "eval_duration": 1_000_000_000,
+        "seed": 7,
+    })
+}
+
+/// An answer in pieces.
+pub(crate) fn says(pieces: &[&str]) -> Reply {
+    Reply::Lines(
+        pieces
+            .iter()
+            .map(|text| piece(text))
+            .chain([end()])
+            .collect(),
+    )
+}
+
+fn hello(_: &Asked) -> Reply {
+    says(&["Hello", ", you."])
+}
+
+#[test]
+fn the_answer_goes_to_standard_output_and_nothing_else() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), hello);
+    let ran = home.slm(&["run", "m", "say", "hello"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+        (Some(0), "Hello, you.\n", "")
+    );
+    assert_eq!(
+        fake.last(CHAT),
+        json!({ "model": "m", "messages": [{ "role": "user", "content": "say hello" }] })
+    );
+}
+
+#[test]
+fn what_is_piped_in_comes_first() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), hello);
+    home.slm_with(&["run", "m", "Summarize."], "A long report.\n");
+    assert_eq!(
+        fake.last(CHAT)["messages"][0]["content"],
+        "A long report.\n\nSummarize."
+    );
+    home.slm_with(&["run", "m"], "Only this.\n");
+    assert_eq!(fake.last(CHAT)["messages"][0]["content"], "Only this.");
+}
+
+#[test]
+fn options_reach_the_daemon() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), hello);
+    let ran = home.slm(&[
+        "run",
+        "m",
+        "--system",
+        "Be brief.",
+        "--keepalive",
+        "-1",
+        "--param",
+        "temperature=0",
+        "-p",
+        "stop=END",
+        "hi",
+    ]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(
+        fake.last(CHAT),
+        json!({
+            "model": "m",
+            "messages": [
+                { "role": "system", "content": "Be brief." },
+                { "role": "user", "content": "hi" },
+            ],
+            "keep_alive": -1.0,
+            "options": { "stop": ["END"], "temperature": 0.0 },
+        })
+    );
+}
+
+#[test]
+fn raw_prompts_go_past_the_template() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |_| {
+        Reply::Lines(vec![json!({
+            "model": "m", "created_at": "2026-11-20T12:00:00Z", "response": "on", "done": true,
+        })])
+    });
+    let ran = home.slm(&["run", "m", "--raw", "once up"]);
+    assert_eq!(ran.stdout, "on\n");
+    let sent = fake.last("POST /api/generate");
+    assert_eq!(
+        (&sent["prompt"], &sent["raw"]),
+        (&json!("once up"), &json!(true))
+    );
+}
+
+#[test]
+fn timings_go_to_standard_error() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), hello);
+    let ran = home.slm(&["run", "m", "--verbose", "hi"]);
+    assert_eq!(ran.stdout, "Hello, you.\n");
+    insta::assert_snapshot!(ran.stderr, @r"
+    total duration:       2.00s
+    load duration:        0µs
+    prompt eval count:    5 tokens
+    prompt eval duration: 100.0ms
+    prompt eval rate:     50.00 tokens/s
+    eval count:           10 tokens
+    eval duration:        1.00s
+    eval rate:            10.00 tokens/s
+    seed:                 7
+    ");
+}
+
+#[test]
+fn machines_get_the_events() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), hello);
+    let ran = home.slm(&["run", "m", "--json", "--verbose", "hi"]);
+    assert_eq!(ran.stderr, "");
+    let events: Vec<Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events.len(), 3);
+    assert_eq!(events[1]["message"]["content"], ", you.");
+    assert_eq!(
+        (&events[2]["done"], &events[2]["eval_count"]),
+        (&json!(true), &json!(10))
+    );
+}
+
+#[test]
+fn a_file_gets_what_the_model_said_and_a_terminal_does_not() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| says(&["\u{1b}[31mred\u{1b}[0m ", "wine"]));
+    let ran = home.slm(&["run", "m", "hi"]);
+    assert_eq!(ran.stdout, "\u{1b}[31mred\u{1b}[0m wine\n");
+
+    let mut terminal = Terminal::start(home.command(crate::program::slm(), &["run", "m", "hi"]));
+    let seen = terminal.read_until("wine");
+    assert!(seen.ends_with("[31mred[0m "), "{seen:?}");
+    assert!(terminal.wait().success());
+}
+
+#[test]
+fn a_terminal_gets_lines_that_fit() {
+    let home = Home::new();
+    let word = "abcdefghi ";
+    let _fake = Fake::start(home.path(), move |_| says(&[&word.repeat(9), "end"]));
+    let mut terminal = Terminal::start(home.command(crate::program::slm(), &["run", "m", "hi"]));
+    let seen = terminal.read_until("end");
+    assert!(
+        seen.ends_with(&format!("{}\r\nabcdefghi ", "abcdefghi ".repeat(8))),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn a_model_that_is_not_here_is_fetched_first() {
+    let home = Home::new();
+    let missing = || {
+        let body = json!({ "error": "model `m` not found", "code": "model_not_found" });
+        Reply::Json(404, body)
+    };
+    let pulled = std::sync::atomic::AtomicBool::new(false);
+    let fake = Fake::start(home.path(), move |asked| match asked.what.as_str() {
+        "POST /api/pull" => {
+            pulled.store(true, std::sync::atomic::Ordering::SeqCst);
+            Reply::Lines(vec![
+                json!({ "status": "pulling manifest" }),
+                json!({ "status": "pulling b179", "digest": "sha256:b179", "total": 100, "completed": 100 }),
+                json!({ "status": "success" }),
+            ])
+        }
+        _ if pulled.load(std::sync::atomic::Ordering::SeqCst) => says(&["Hello."]),
+        _ => missing(),
+    });
+    let ran = home.slm(&["run", "m", "--no-pull", "hi"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert_eq!(ran.stderr, "error: model `m` not found\n");
+
+    let ran = home.slm(&["run", "m", "hi"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "Hello.\n"));
+    insta::assert_snapshot!(ran.stderr, @r"
+    `m` is not here yet: fetching it
+    pulling manifest
+    pulling b179: 100% (100 B of 100 B)
+    ");
+    assert_eq!(fake.last("POST /api/pull"), json!({ "model": "m" }));
+}
+
+#[test]
+fn nothing_is_cut_in_silence() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| {
+        let mut last = end();
+        last["done_reason"] = json!("length");
+        last["truncated_tokens"] = json!(120);
+        last["truncated_messages"] = json!(3);
+        Reply::Lines(vec![piece("So"), last])
+    });
+    let ran = home.slm(&["run", "m", "hi"]);
+    assert_eq!(ran.stdout, "So\n");
+    insta::assert_snapshot!(ran.stderr, @r"
+    warning: the oldest 3 messages did not fit into the context and were left out
+    warning: 120 tokens of the prompt did not fit into the context and were left out
+    (the answer ended at its limit of tokens)
+    ");
+}
+
+#[test]
+fn ctrl_c_ends_with_130_and_tells_the_daemon() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |_| Reply::Silence(vec![piece("Well ")]));
+    let mut terminal = Terminal::start(home.command(crate::program::slm(), &["run", "m", "hi"]));
+    terminal.read_until("Well");
+    terminal.interrupt();
+    assert_eq!(terminal.wait().code(), Some(130));
+    fake.wait_for_departures(1);
+}
