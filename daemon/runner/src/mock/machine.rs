@@ -129,16 +129,16 @@ impl Mock {
             Call::Load(load) => self.load(id, load, now),
             Call::Generate(generate) => self.generate(id, *generate, now),
             Call::Tokenize(tokenize) => {
-                self.answer(id, |mock, _| Ok(Event::Tokens(mock.tokenize(&tokenize))))
+                self.answer(id, |mock| Ok(Event::Tokens(mock.tokenize(&tokenize))))
             }
-            Call::Detokenize(detokenize) => self.answer(id, |mock, _| {
+            Call::Detokenize(detokenize) => self.answer(id, |mock| {
                 mock.words
                     .text(&detokenize.tokens)
                     .map(Event::Text)
                     .map_err(outside_of_vocabulary)
             }),
             Call::Template(template) => {
-                self.answer(id, |mock, _| mock.render(&template).map(Event::Prompt))
+                self.answer(id, |mock| mock.render(&template).map(Event::Prompt))
             }
             Call::Stats => {
                 let stats = self.stats();
@@ -220,6 +220,7 @@ impl Mock {
         self.say(&script.say.split_off(said));
         // What is said at the start of the process and of the load is not said again for each answer.
         script.say.clear();
+        script.no_chat_template &= load.chat_template.is_none();
         let next = now + script.load_delay;
         self.script = Ok(script);
         self.model = Model::Loading(Loading {
@@ -251,7 +252,7 @@ impl Mock {
                 context: load.context,
                 trained_context: script.trained_context.unwrap_or(TRAINED_CONTEXT),
                 vocabulary: words::VOCABULARY,
-                has_chat_template: !script.no_chat_template || load.chat_template.is_some(),
+                has_chat_template: !script.no_chat_template,
                 resident_bytes: script.resident_bytes.unwrap_or(RESIDENT),
                 device_bytes: script.device_bytes,
                 device: "mock".to_owned(),
@@ -294,18 +295,13 @@ impl Mock {
         if self.stalled {
             return;
         }
-        let waiting = self
-            .waiting
-            .iter()
-            .position(|answering| answering.id() == target);
-        let active = self
-            .active
-            .iter()
-            .position(|answering| answering.id() == target);
-        let answering = match (waiting, active) {
-            (Some(index), _) => self.waiting.remove(index),
-            (None, Some(index)) => Some(self.active.remove(index)),
-            (None, None) => None,
+        let is_target = |answering: &Answering| answering.id() == target;
+        let answering = if let Some(index) = self.waiting.iter().position(is_target) {
+            self.waiting.remove(index)
+        } else if let Some(index) = self.active.iter().position(is_target) {
+            Some(self.active.remove(index))
+        } else {
+            None
         };
         if let Some(answering) = answering {
             self.reply(target, answering.cancelled(now));
@@ -342,13 +338,11 @@ impl Mock {
     }
 
     /// Answers a short question about the model.
-    fn answer(&mut self, id: u64, ask: impl FnOnce(&mut Self, &Load) -> Result<Event, Failure>) {
-        let event = match &self.model {
-            Model::Loaded(load) => {
-                let load = load.clone();
-                ask(self, &load).unwrap_or_else(Event::Failed)
-            }
-            _ => Event::Failed(invalid("no model is loaded")),
+    fn answer(&mut self, id: u64, ask: impl FnOnce(&mut Self) -> Result<Event, Failure>) {
+        let event = if matches!(self.model, Model::Loaded(_)) {
+            ask(self).unwrap_or_else(Event::Failed)
+        } else {
+            Event::Failed(invalid("no model is loaded"))
         };
         self.reply(id, event);
     }

@@ -36,7 +36,7 @@
 //! | `load-delay-ms N` | weights, environment | waits before each quarter of the file |
 //! | `resident-bytes N`, `device-bytes N` | weights, environment | sizes to report |
 //! | `trained-context N` | weights, environment | trained context to report |
-//! | `no-chat-template` | weights, environment | has no chat template |
+//! | `no-chat-template` | weights, environment | has no chat template, unless the daemon gives one |
 //! | `hello-version N` | environment | introduces itself with this version |
 //! | a fault | any | see below |
 //!

@@ -219,3 +219,30 @@ async fn a_request_above_the_frame_limit_is_refused_here() {
     assert!(matches!(refused, Err(Error::Failed(failure)) if failure.kind == FailureKind::Invalid));
     assert_eq!(ask(&runner, "still there?").await.0, "still there?");
 }
+
+#[tokio::test]
+async fn a_model_without_a_chat_template_renders_only_with_one_that_is_given() {
+    let start = async || {
+        spawn(
+            &Spawner::mock(),
+            "",
+            weights("[[mock: no-chat-template]]"),
+            Options::default(),
+        )
+        .await
+        .unwrap()
+    };
+    let without = start().await;
+    assert!(!load_it(&without).await.unwrap().has_chat_template);
+    let (_, end) = ask(&without, "hello").await;
+    assert!(
+        matches!(end, Err(Error::Failed(failure)) if failure.message.contains("chat template"))
+    );
+    let with = start().await;
+    let load = runner::protocol::Load {
+        chat_template: Some("{{ messages }}".to_owned()),
+        ..load()
+    };
+    assert!(with.load(load, |_| {}).await.unwrap().has_chat_template);
+    assert_eq!(ask(&with, "hello").await.0, "hello");
+}
