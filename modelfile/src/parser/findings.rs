@@ -24,7 +24,10 @@ impl<'a> Parser<'a> {
         let keywords = Keyword::ALL.map(Keyword::as_str);
         let nearest = suggest::nearest(head.text, keywords);
         self.may_hide_from |= nearest == Some(Keyword::From.as_str());
-        let message = format!("unknown instruction `{}`", displayable(head.text, 20));
+        let message = match head.text {
+            "" => format!("`{}` without an instruction before it", value::BLOCK),
+            word => format!("unknown instruction `{}`", displayable(word, 20)),
+        };
         let help = nearest.map_or_else(
             || {
                 let all = keywords.join(", ");
