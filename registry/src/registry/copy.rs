@@ -9,7 +9,7 @@ use crate::{
     store::Step,
 };
 
-use super::Registry;
+use super::{Pins, Registry};
 
 impl Registry {
     /// Gives a model a second name; a model that has it is replaced. No blob is copied.
@@ -17,26 +17,31 @@ impl Registry {
     /// # Errors
     /// [`Error::NotFound`], or [`Error::DamagedManifest`] when the source cannot be understood.
     pub async fn copy(&self, source: &ModelName, destination: &ModelName) -> Result<()> {
-        let (file, _pins) = self.pinned_manifest(source).await?;
+        let (file, pins) = self.pinned_manifest(source).await?;
         let (manifest, bytes) = file.good(&self.0.store)?;
-        self.publish(destination, manifest, bytes).await.map(|_| ())
+        self.publish(destination, manifest, bytes, vec![pins])
+            .await
+            .map(|_| ())
     }
 
     /// Publishes a manifest: from then on the name leads to it. Returns the model's digest.
-    /// `bytes` are those of `manifest`, and the caller has its blobs pinned.
+    /// `bytes` are those of `manifest`; `pins` has kept its blobs until now, and perhaps those that it replaces.
     ///
     /// # Errors
     /// [`Error::BlobNotFound`] when a blob is not here in the stated size. The name then leads to what it led to before.
-    pub(crate) async fn publish(
+    pub(super) async fn publish(
         &self,
         name: &ModelName,
         manifest: Manifest,
         bytes: Vec<u8>,
+        pins: Vec<Pins>,
     ) -> Result<Digest> {
         let name = name.clone();
         self.detached(|registry| async move {
             let digest = Digest::of(&bytes);
             let replaced = registry.publish_manifest(name, &manifest, bytes).await?;
+            // The manifest keeps its blobs now, and nothing keeps the replaced ones.
+            drop(pins);
             if let Some(replaced) = replaced.filter(|replaced| !replaced.is_empty()) {
                 // The model stands; what it replaced is cleared away now or by the next collection.
                 if let Err(error) = registry.collect(Some(replaced)).await {

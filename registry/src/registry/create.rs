@@ -166,7 +166,7 @@ impl Registry {
         let manifest = self.finish(&mut making, reporter).await?;
         reporter.status("writing manifest");
         let bytes = manifest.to_bytes();
-        let digest = self.publish(&name, manifest, bytes).await?;
+        let digest = self.publish(&name, manifest, bytes, making.pins).await?;
         reporter.status("success");
         Ok(digest)
     }
@@ -209,7 +209,10 @@ impl Registry {
         };
         let mut weights = Vec::new();
         let mut families = Vec::new();
-        for digest in digests {
+        for (number, digest) in digests.iter().enumerate() {
+            if digests[..number].contains(digest) {
+                return Err(named_twice(digest));
+            }
             let (layer, facts) = self.take(&mut making, digest, None, reporter).await?;
             families.extend(facts.architecture.clone());
             match facts.general_type {
@@ -286,9 +289,7 @@ impl Registry {
         reporter: &Reporter,
     ) -> Result<(Layer, Facts)> {
         if making.layers.iter().any(|layer| layer.digest == *digest) {
-            return Err(Error::Invalid {
-                reason: format!("blob {digest} is named twice"),
-            });
+            return Err(named_twice(digest));
         }
         making.pins.push(self.pinned_blob(digest).await);
         let blob = match self.check_blob(digest, None, reporter).await? {
@@ -437,6 +438,12 @@ fn whole(weights: &mut [(Layer, Facts)]) -> Result<Facts> {
                 split.count
             ))
         }
+    }
+}
+
+fn named_twice(digest: &Digest) -> Error {
+    Error::Invalid {
+        reason: format!("blob {digest} is named twice"),
     }
 }
 
