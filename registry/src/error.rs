@@ -190,6 +190,12 @@ pub enum Error {
     /// A background thread ended without an answer, which is a bug.
     #[error("an internal task ended early")]
     Task(#[source] tokio::task::JoinError),
+    /// A source did not deliver.
+    #[error(transparent)]
+    Source(#[from] crate::source::Error),
+    /// A model could not be pulled.
+    #[error(transparent)]
+    Pull(#[from] crate::pull::Error),
 }
 
 /// What is wrong with a blob.
@@ -239,6 +245,8 @@ impl Error {
             Self::NoSpace { .. } => {
                 Some("free some space, then try again; nothing half-written was left behind")
             }
+            Self::Source(error) => error.hint(),
+            Self::Pull(error) => error.hint(),
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => {
                 Some("the transfer or its source is damaged; try again")
             }

@@ -15,7 +15,7 @@ use std::{
     os::unix::fs::{
         DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
@@ -196,6 +196,11 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// The path of what a path leads to, absolute and without links.
+pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
+    attempt("find", path, std::fs::canonicalize(path))
+}
+
 /// Opens a regular file for reading; `None` where there is none.
 pub(crate) fn open_if_there(path: &Path) -> Result<Option<File>> {
     unless_missing(open(path))
@@ -347,6 +352,29 @@ pub(crate) fn remove_empty_folder(path: &Path) -> Result<bool> {
         }
         outcome => unless_missing(attempt("remove the folder", path, outcome)).map(|_| true),
     }
+}
+
+/// Removes a folder with everything in it. Links are removed, never followed.
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+    attempt("remove the folder", path, std::fs::remove_dir_all(path))
+}
+
+/// The size of the largest file in a folder and the folders in it, three deep; what cannot be looked at is passed over.
+/// For showing how far something has come while others write there.
+pub(crate) fn largest(folder: &Path) -> u64 {
+    fn below(folder: &Path, depth: u8) -> u64 {
+        let names = names(folder).unwrap_or_default();
+        let sizes = names.iter().map(|name| {
+            let path = folder.join(name);
+            match look(&path) {
+                Ok(Some(Kind::File(stamp))) => stamp.size,
+                Ok(Some(Kind::Folder)) if depth > 0 => below(&path, depth - 1),
+                _ => 0,
+            }
+        });
+        sizes.max().unwrap_or(0)
+    }
+    below(folder, 3)
 }
 
 /// Gives a file a second name on the same file system.

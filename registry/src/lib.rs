@@ -7,6 +7,7 @@
 //! (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from.
 //! Nothing here knows HTTP serving, runners, terminals or environment variables.
 
+pub mod catalog;
 pub mod config;
 pub mod digest;
 pub mod error;
@@ -18,9 +19,11 @@ pub mod model;
 pub mod name;
 mod portable;
 pub mod progress;
+pub mod pull;
 pub mod relpath;
 
 mod registry;
+pub mod source;
 mod store;
 
 pub use digest::Digest;

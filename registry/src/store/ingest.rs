@@ -247,6 +247,8 @@ impl Draft {
             fs::make_read_only(&self.file, self.path.get())?;
         }
         fs::rename(self.path.get(), &blob)?;
+        // Between two names of one file, which a hard link can bring about, a rename does nothing: the draft's name must go too.
+        fs::remove(self.path.get())?;
         self.path.0 = None;
         self.store.done(Step::BlobRenamed);
         fs::sync_folder(&self.store.blobs())?;

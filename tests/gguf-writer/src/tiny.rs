@@ -54,7 +54,9 @@ pub fn writer(seed: u64) -> Writer {
     let mut random = Random(seed ^ 0x9E37_79B9_7F4A_7C15);
     let mut writer = describe(Writer::new());
     writer = tokenizer(writer, &vocabulary);
-    writer = writer.tensor(random.matrix("token_embd.weight", &[WIDTH, size]));
+    // As large as what the layers add, so that the last token matters to the next one.
+    let embedding = random.values(WIDTH * size, 1);
+    writer = writer.tensor(Tensor::f32("token_embd.weight", &[WIDTH, size], &embedding));
     for layer in 0..LAYERS {
         writer = block(writer, layer, &mut random);
     }

@@ -1,0 +1,327 @@
+//! One catalog file.
+
+use std::collections::HashSet;
+
+use modelfile::Parameters;
+use serde::Deserialize;
+
+use super::entry::{Entry, Location};
+use crate::{Digest, ModelName};
+
+const VERSION: u64 = 1;
+const MOST_MODELS: usize = 10_000;
+const MOST_TAGS: usize = 32;
+const MOST_SOURCES: usize = 16;
+const LONGEST_LINE: usize = 1024;
+const LONGEST_TEXT: usize = 64 * 1024;
+
+/// Why a file is no catalog.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct FileError {
+    /// Line and column, from 1.
+    pub(super) place: Option<(usize, usize)>,
+    pub(super) message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileForm {
+    version: u64,
+    models: Vec<EntryForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryForm {
+    name: String,
+    #[serde(default = "latest")]
+    tags: Vec<String>,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    license: String,
+    size: Option<u64>,
+    digest: Option<Digest>,
+    sources: Vec<Location>,
+    #[serde(default)]
+    parameters: Parameters,
+    template: Option<String>,
+    system: Option<String>,
+}
+
+fn latest() -> Vec<String> {
+    vec!["latest".to_owned()]
+}
+
+/// Reads a file's text.
+pub(super) fn parse(text: &str) -> Result<Vec<Entry>, FileError> {
+    let form: FileForm = serde_yaml::from_str(text).map_err(|error| {
+        let place = error.location().map(|place| (place.line(), place.column()));
+        // The parser puts the place at the end of its message too.
+        let message = error.to_string();
+        let message = message
+            .rsplit_once(" at line ")
+            .map_or(message.as_str(), |(message, _)| message);
+        FileError {
+            place,
+            message: message.to_owned(),
+        }
+    })?;
+    check(form.version == VERSION, || {
+        format!(
+            "version: this version of slm reads catalogs of version {VERSION}, not {}",
+            form.version
+        )
+    })?;
+    check(form.models.len() <= MOST_MODELS, || {
+        format!("models: {} are more than {MOST_MODELS}", form.models.len())
+    })?;
+    let entries = form
+        .models
+        .into_iter()
+        .enumerate()
+        .map(|(number, form)| entry(number, form));
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    check_twice(&entries)?;
+    Ok(entries)
+}
+
+fn check(holds: bool, message: impl FnOnce() -> String) -> Result<(), FileError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(FileError {
+            place: None,
+            message: message(),
+        })
+    }
+}
+
+fn entry(number: usize, form: EntryForm) -> Result<Entry, FileError> {
+    let at = |key: &str, what: String| {
+        format!(
+            "models[{number}].{key} of {:?}: {what}",
+            form.name.chars().take(96).collect::<String>()
+        )
+    };
+    let counted = |key, count: usize, most: usize| {
+        check((1..=most).contains(&count), || {
+            at(key, format!("{count} are given, 1 to {most} are possible"))
+        })
+    };
+    let short = |key, text: &str, longest: usize| {
+        check(text.len() <= longest, || {
+            at(key, format!("{} bytes are more than {longest}", text.len()))
+        })
+    };
+    counted("tags", form.tags.len(), MOST_TAGS)?;
+    counted("sources", form.sources.len(), MOST_SOURCES)?;
+    short("description", &form.description, LONGEST_LINE)?;
+    short("license", &form.license, LONGEST_LINE)?;
+    short(
+        "template",
+        form.template.as_deref().unwrap_or_default(),
+        LONGEST_TEXT,
+    )?;
+    short(
+        "system",
+        form.system.as_deref().unwrap_or_default(),
+        LONGEST_TEXT,
+    )?;
+    check(form.size != Some(0), || {
+        at("size", "it cannot be 0".to_owned())
+    })?;
+    check(!form.name.contains("://"), || {
+        at("name", "it must not have a scheme".to_owned())
+    })?;
+    let last = form.name.rsplit('/').next().unwrap_or_default();
+    check(!last.contains(':'), || {
+        at("name", "its tags stand under `tags`".to_owned())
+    })?;
+    for tag in &form.tags {
+        named(&form.name, tag).map_err(|message| FileError {
+            place: None,
+            message: at("tags", message),
+        })?;
+    }
+    let name = named(&form.name, &form.tags[0]).map_err(|message| FileError {
+        place: None,
+        message,
+    })?;
+    Ok(Entry {
+        name,
+        tags: form.tags,
+        description: form.description,
+        license: form.license,
+        size: form.size,
+        digest: form.digest,
+        sources: form.sources,
+        parameters: form.parameters,
+        template: form.template,
+        system: form.system,
+    })
+}
+
+fn named(name: &str, tag: &str) -> Result<ModelName, String> {
+    ModelName::parse(&format!("{name}:{tag}")).map_err(|error| error.to_string())
+}
+
+fn check_twice(entries: &[Entry]) -> Result<(), FileError> {
+    let mut seen = HashSet::new();
+    for name in entries.iter().flat_map(Entry::names) {
+        check(seen.insert(name.full().to_ascii_lowercase()), || {
+            format!("models: {name} stands twice")
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+version: 1
+models:
+  - name: acme/notes
+    tags: [small]
+    description: Takes notes.
+    license: MIT
+    size: 12
+    digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+    sources:
+      - wheel: { package: notes, version: '1.0', member: notes/a.gguf }
+      - hf: { repo: acme/notes, file: a.gguf, revision: main }
+      - ollama: { name: 'acme/notes:small' }
+    parameters: { temperature: 0.5, stop: ['###'] }
+    template: '{{ .Prompt }}'
+    system: Take notes.
+";
+
+    #[test]
+    fn everything_that_can_be_said_is_read() {
+        let entries = parse(GOOD).expect("a good file");
+        let [entry] = &entries[..] else {
+            panic!("{entries:?}")
+        };
+        assert_eq!(entry.name.to_string(), "acme/notes:small");
+        assert_eq!(
+            (entry.size, entry.digest),
+            (Some(12), Some(Digest::of(b"")))
+        );
+        let places: Vec<String> = entry.sources.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            places,
+            [
+                "Python package notes==1.0",
+                "Hugging Face acme/notes/a.gguf",
+                "Ollama library acme/notes:small"
+            ]
+        );
+        assert_eq!(
+            serde_json::to_value(&entry.parameters).expect("plain data")["stop"],
+            serde_json::json!(["###"])
+        );
+        assert_eq!(entry.template.as_deref(), Some("{{ .Prompt }}"));
+        assert_eq!(entry.system.as_deref(), Some("Take notes."));
+    }
+
+    /// A change to the good file, and what the error must say, with the line where it is known.
+    #[test]
+    fn each_mistake_is_named_with_its_key() {
+        let mut wrong = Vec::new();
+        for (from, to, line, said) in [
+            ("version: 1", "version: 2", None, "version 1, not 2"),
+            ("size: 12", "sise: 12", Some(7), "sise"),
+            ("size: 12", "size: many", Some(7), "size"),
+            ("size: 12", "size: -1", Some(7), "size"),
+            ("size: 12", "size: 0", None, "size"),
+            ("sha256:e3", "sha256:", Some(8), "digest"),
+            ("sha256:e3", "md5:e3", Some(8), "digest"),
+            ("name: acme/notes", "name: ../notes", None, "namespace"),
+            ("name: acme/notes", "name: 'acme/notes:small'", None, "tags"),
+            (
+                "name: acme/notes",
+                "name: 'https://acme/notes'",
+                None,
+                "scheme",
+            ),
+            ("tags: [small]", "tags: []", None, "tags"),
+            ("tags: [small]", "tags: [../x]", None, "tags"),
+            ("tags: [small]", "tags: [a, A]", None, "twice"),
+            ("package: notes", "package: --pre", Some(10), "package"),
+            ("version: '1.0'", "version: '1.*'", Some(10), "version"),
+            (
+                "member: notes/a.gguf",
+                "member: ../a.gguf",
+                Some(10),
+                "member",
+            ),
+            (
+                "member: notes/a.gguf",
+                "member: notes/a.gguf, extra: 1",
+                Some(10),
+                "extra",
+            ),
+            ("- wheel:", "- whel:", Some(10), "whel"),
+            ("      - hf:", "        hf:", Some(10), "exactly one"),
+            ("repo: acme/notes", "repo: acme", Some(11), "repo"),
+            (
+                "temperature: 0.5",
+                "temperature: hot",
+                Some(13),
+                "temperature",
+            ),
+            (
+                "temperature: 0.5",
+                "temprature: 0.5",
+                Some(13),
+                "temprature",
+            ),
+        ] {
+            let text = GOOD.replace(from, to);
+            assert_ne!(text, GOOD, "{from} is not in the file");
+            let error = parse(&text).expect_err(to);
+            let found = error.place.map(|(line, _)| line);
+            if found != line || !error.message.contains(said) {
+                wrong.push(format!("{to}: line {line:?} and {said:?}, but {error:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn what_is_no_catalog_at_all_is_refused() {
+        let alias_bomb = "a: &a [x,x,x,x]\nb: &b [*a,*a,*a,*a]\nversion: 1\nmodels: *b\n";
+        let deep = "[".repeat(10_000);
+        for text in [
+            "",
+            "models",
+            "version: 1",
+            "[]",
+            "version: 1\nmodels: 7",
+            "version: 1\nversion: 1\nmodels: []",
+            "\u{0}",
+            alias_bomb,
+            &deep,
+        ] {
+            assert!(parse(text).is_err(), "{:?}", &text[..text.len().min(40)]);
+        }
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        let tags: Vec<String> = (0..40).map(|number| format!("t{number}")).collect();
+        let many_tags = GOOD.replace("[small]", &format!("[{}]", tags.join(",")));
+        let long = GOOD.replace("Takes notes.", &"x".repeat(2000));
+        let large = GOOD.replace("Take notes.", &"x".repeat(100_000));
+        for (text, said) in [
+            (many_tags, "tags"),
+            (long, "description"),
+            (large, "system"),
+        ] {
+            let error = parse(&text).expect_err(said);
+            assert!(error.message.contains(said), "{error:?}");
+        }
+    }
+}

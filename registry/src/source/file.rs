@@ -1,0 +1,181 @@
+//! A file on this machine.
+//!
+//! Its bytes are taken in without being copied where the file system can: the blob then shares the file's blocks (a reflink),
+//! or is a second name of the file (a hard link); else the bytes are copied.
+//! Whichever way, what is hashed is what became the draft.
+//!
+//! A hard link has two dangers, both met by design rather than prevented.
+//! The file's owner can still write to it, and with it to the blob: the blob's stamp changes then, so it is hashed again before
+//! the next use and found out.
+//! And mode bits belong to the file, not to the name: a blob that is a hard link is not made read-only, because that would change
+//! the user's file.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::store::Ingest;
+use crate::{Digest, Put, Registry, Reporter, fs};
+
+/// More than any file of weights has, in bytes: 16 TiB.
+const MOST_BYTES: u64 = 16 << 40;
+const CHUNK: usize = 1 << 20;
+
+/// How a file's bytes got into the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// The blob shares the file's blocks until one of them is written to.
+    Reflink,
+    /// The blob is another name of the file.
+    HardLink,
+    /// The bytes were copied.
+    Copy,
+}
+
+impl Method {
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reflink => "reflink",
+            Self::HardLink => "hardlink",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// A file that was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopted {
+    /// The blob that it became.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// How its bytes got in. Where [`Put::Exists`], the blob that was there stays instead.
+    pub method: Method,
+    /// Whether the blob is new.
+    pub put: Put,
+}
+
+impl Registry {
+    /// Takes a file on this machine in, as a blob that is kept for a day until a model names it.
+    ///
+    /// A symbolic link is followed, because the user named it; what it leads to must be a regular file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRegular`] for a folder, pipe, socket or device; [`Error::NoSpace`] when the bytes must be copied and
+    /// do not fit; otherwise when the file cannot be read, or changes while it is.
+    pub async fn adopt(&self, path: &Path, reporter: &Reporter) -> Result<Adopted> {
+        self.adopt_by(path, Method::Reflink, reporter).await
+    }
+
+    /// Like [`Registry::adopt`], beginning with a later method.
+    async fn adopt_by(&self, path: &Path, first: Method, reporter: &Reporter) -> Result<Adopted> {
+        let (path, reporter) = (path.to_owned(), reporter.clone());
+        let (path, file) = self.on_disk(move |_| open(&path)).await?;
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let fill = move |ingest: &mut Ingest| {
+            let method = fill(ingest, &path, &file, first, &reporter)?;
+            sender
+                .send(method)
+                .expect("the receiver outlives the filling of the draft");
+            Ok(())
+        };
+        let (digest, size, put) = self.ingest(None, None, fill).await?;
+        let method = receiver.recv().expect("the draft was filled");
+        Ok(Adopted {
+            digest,
+            size,
+            method,
+            put,
+        })
+    }
+}
+
+/// Opens the regular file that a path leads to; returns its path without links too.
+fn open(path: &Path) -> Result<(PathBuf, File)> {
+    let path = fs::resolve(path)?;
+    let file = fs::open(&path)?;
+    let size = fs::stamp(&file, &path)?.size;
+    if size > MOST_BYTES {
+        let reason = format!(
+            "{} has {size} bytes, more than {MOST_BYTES}",
+            path.display()
+        );
+        return Err(Error::Invalid { reason });
+    }
+    Ok((path, file))
+}
+
+fn fill(
+    ingest: &mut Ingest,
+    path: &Path,
+    file: &File,
+    first: Method,
+    reporter: &Reporter,
+) -> Result<Method> {
+    if first == Method::Reflink && done(ingest.reflink(file, reporter))? {
+        return Ok(Method::Reflink);
+    }
+    if first != Method::Copy && done(ingest.hard_link(path, file, reporter))? {
+        return Ok(Method::HardLink);
+    }
+    copy(ingest, path, file, reporter)?;
+    Ok(Method::Copy)
+}
+
+/// Whether a way worked; an error where it failed for a reason that another way would meet too.
+fn done(outcome: Result<()>) -> Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        // Another file system, one that cannot share blocks or link, another owner, too many links.
+        Err(Error::Io { source, .. })
+            if matches!(
+                source.kind(),
+                ErrorKind::CrossesDevices
+                    | ErrorKind::Unsupported
+                    | ErrorKind::InvalidInput
+                    | ErrorKind::PermissionDenied
+                    | ErrorKind::TooManyLinks
+            ) || is_ioctl_unknown(&source) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `ENOTTY` and `EOPNOTSUPP`: what file systems without reflinks answer.
+fn is_ioctl_unknown(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let unknown = [Errno::NOTTY, Errno::OPNOTSUPP].map(Errno::raw_os_error);
+    error
+        .raw_os_error()
+        .is_some_and(|code| unknown.contains(&code))
+}
+
+fn copy(ingest: &mut Ingest, path: &Path, file: &File, reporter: &Reporter) -> Result<()> {
+    fs::rewind(file, path)?;
+    let before = fs::stamp(file, path)?;
+    let mut meter = reporter.meter("copying", None, before.size);
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match fs::read(file, path, &mut buffer)? {
+            0 => break,
+            count => {
+                ingest.write(&buffer[..count])?;
+                meter.add(count as u64);
+            }
+        }
+    }
+    if fs::stamp(file, path)? != before {
+        return Err(Error::Io {
+            action: "copy",
+            path: path.to_owned(),
+            source: std::io::Error::other("the file changed while it was read"),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! One file out of an archive.
+
+use std::fs::File;
+use std::io::{BufReader, Read as _};
+use std::path::Path;
+
+use zip::ZipArchive;
+use zip::read::ZipFile;
+use zip::result::ZipError;
+
+use super::MOST_BYTES;
+use crate::error::Result;
+use crate::source::Error;
+use crate::{Digest, Reporter, fs};
+
+/// Weights hardly pack at all; a member that unpacks to more than this many times its packed size is no weights.
+const MOST_RATIO: u64 = 100;
+/// Members smaller than this may pack as well as they like.
+const SMALL: u64 = 1 << 20;
+const CHUNK: usize = 1 << 20;
+
+/// Streams one member of an archive into `write`.
+///
+/// Its path in the archive must be exactly `member`, and its size `size` where that is known.
+pub(super) fn extract(
+    archive: &Path,
+    member: &str,
+    size: Option<u64>,
+    digest: Option<Digest>,
+    reporter: &Reporter,
+    mut write: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let file = fs::open(archive)?;
+    let archive = Archive {
+        name: name_of(archive),
+        member,
+    };
+    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|error| archive.broken(error))?;
+    let mut entry = zip.by_name(member).map_err(|error| match error {
+        ZipError::FileNotFound => archive.missing(),
+        error => archive.broken(error),
+    })?;
+    let length = archive.check(&entry, size)?;
+    let mut meter = reporter.meter(format!("unpacking {member}"), digest, length);
+    let mut buffer = vec![0; CHUNK];
+    let mut left = length;
+    loop {
+        let count = entry
+            .read(&mut buffer)
+            .map_err(|error| archive.broken(error))?;
+        if count == 0 {
+            break;
+        }
+        left = left
+            .checked_sub(count as u64)
+            .ok_or_else(|| archive.broken("a member is longer than it says"))?;
+        write(&buffer[..count])?;
+        meter.add(count as u64);
+    }
+    if left > 0 {
+        return Err(archive.broken("a member is shorter than it says").into());
+    }
+    Ok(())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The names that errors need.
+struct Archive<'call> {
+    name: String,
+    member: &'call str,
+}
+
+impl Archive<'_> {
+    /// Refuses what is no file, or not the expected one; returns its size.
+    fn check(&self, entry: &ZipFile<'_, BufReader<File>>, size: Option<u64>) -> Result<u64, Error> {
+        let (archive, member) = (self.name.clone(), self.member.to_owned());
+        let not_file = match () {
+            () if entry.is_dir() => Some("a folder"),
+            () if entry.is_symlink() => Some("a symbolic link"),
+            () if entry.encrypted() => Some("encrypted"),
+            () => None,
+        };
+        if let Some(found) = not_file {
+            return Err(Error::MemberNotFile {
+                archive,
+                member,
+                found,
+            });
+        }
+        let (found, packed) = (entry.size(), entry.compressed_size());
+        let expected = size.unwrap_or_else(|| found.min(MOST_BYTES));
+        if found != expected {
+            return Err(Error::MemberSize {
+                archive,
+                member,
+                expected,
+                found,
+            });
+        }
+        if found > SMALL && found / MOST_RATIO > packed {
+            return Err(Error::Bomb {
+                archive,
+                member,
+                packed,
+                size: found,
+            });
+        }
+        Ok(found)
+    }
+
+    fn missing(&self) -> Error {
+        Error::MemberMissing {
+            archive: self.name.clone(),
+            member: self.member.to_owned(),
+        }
+    }
+
+    fn broken(&self, reason: impl ToString) -> Error {
+        Error::Archive {
+            archive: self.name.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
