@@ -226,7 +226,7 @@ models:
         assert_eq!(entry.system.as_deref(), Some("Take notes."));
     }
 
-    /// A change to the good file, and what the error must say, with the line where it is known.
+    /// A change to the good file, and what the error must say, with the line: that of the mistake or of the entry it is in.
     #[test]
     fn each_mistake_is_named_with_its_key() {
         let mut wrong = Vec::new();
@@ -236,8 +236,8 @@ models:
             ("size: 12", "size: many", Some(7), "size"),
             ("size: 12", "size: -1", Some(7), "size"),
             ("size: 12", "size: 0", None, "size"),
-            ("sha256:e3", "sha256:", Some(8), "digest"),
-            ("sha256:e3", "md5:e3", Some(8), "digest"),
+            ("sha256:e3", "sha256:", Some(3), "is not a digest"),
+            ("sha256:e3", "md5:e3", Some(3), "is not a digest"),
             ("name: acme/notes", "name: ../notes", None, "namespace"),
             ("name: acme/notes", "name: 'acme/notes:small'", None, "tags"),
             (

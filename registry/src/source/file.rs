@@ -179,3 +179,134 @@ fn copy(ingest: &mut Ingest, path: &Path, file: &File, reporter: &Reporter) -> R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use gguf_writer::small;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::Options;
+
+    async fn open() -> (TempDir, Registry) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = Registry::open(Options::new(folder.path().join("home")))
+            .await
+            .expect("an empty store");
+        (folder, registry)
+    }
+
+    fn inode(path: &Path) -> u64 {
+        std::fs::metadata(path).expect("the file is there").ino()
+    }
+
+    fn drafts(registry: &Registry) -> usize {
+        let ingest = registry.home().join("ingest");
+        std::fs::read_dir(ingest)
+            .expect("the folder is there")
+            .count()
+    }
+
+    #[tokio::test]
+    async fn each_method_makes_the_same_blob() {
+        let bytes = small::model();
+        for first in [Method::Reflink, Method::HardLink, Method::Copy] {
+            let (folder, registry) = open().await;
+            let path = folder.path().join("model.gguf");
+            std::fs::write(&path, &bytes).expect("a file");
+            let adopted = registry.adopt_by(&path, first, &Reporter::silent()).await;
+            let adopted = adopted.expect("a regular file");
+            assert_eq!(adopted.digest, Digest::of(&bytes));
+            assert_eq!(
+                (adopted.size, adopted.put),
+                (bytes.len() as u64, Put::Created)
+            );
+            assert!(registry.has_blob(&adopted.digest).await.expect("a store"));
+            let blob = registry
+                .home()
+                .join("models/blobs")
+                .join(adopted.digest.file_name());
+            let linked = inode(&blob) == inode(&path);
+            assert_eq!(
+                linked,
+                adopted.method == Method::HardLink,
+                "{:?}",
+                adopted.method
+            );
+            if first != Method::Reflink {
+                assert_eq!(
+                    adopted.method, first,
+                    "both files lie in one temporary folder"
+                );
+            }
+            // The user's own file keeps its mode.
+            let mode = std::fs::metadata(&path).expect("the file is there").mode();
+            assert_ne!(mode & 0o200, 0);
+            assert_eq!(drafts(&registry), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_taken_in_can_be_taken_in_again() {
+        for first in [Method::HardLink, Method::Copy] {
+            let (folder, registry) = open().await;
+            let path = folder.path().join("model.gguf");
+            std::fs::write(&path, small::model()).expect("a file");
+            for _ in 0..3 {
+                let adopted = registry.adopt_by(&path, first, &Reporter::silent()).await;
+                let digest = adopted.expect("a regular file").digest;
+                assert!(registry.has_blob(&digest).await.expect("a store"));
+                assert_eq!(drafts(&registry), 0, "{first:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_linked_file_that_is_written_to_is_found_out() {
+        let (folder, registry) = open().await;
+        let path = folder.path().join("model.gguf");
+        std::fs::write(&path, small::model()).expect("a file");
+        let adopted = registry.adopt_by(&path, Method::HardLink, &Reporter::silent());
+        let adopted = adopted.await.expect("a regular file");
+        assert_eq!(adopted.method, Method::HardLink);
+        let mut bytes = small::model();
+        bytes[200] ^= 1;
+        std::fs::write(&path, bytes).expect("the file is the user's own");
+        assert!(!registry.has_blob(&adopted.digest).await.expect("a store"));
+    }
+
+    #[tokio::test]
+    async fn links_are_followed_and_all_else_is_refused() {
+        let (folder, registry) = open().await;
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("model.gguf"), small::model()).expect("a file");
+        symlink(at("model.gguf"), at("link")).expect("a link");
+        symlink(at("loop"), at("loop")).expect("a link");
+        symlink("/dev/zero", at("endless")).expect("a link");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("pipe"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .expect("a pipe");
+        let adopted = registry.adopt(&at("link"), &Reporter::silent()).await;
+        assert_eq!(
+            adopted.expect("it leads to a file").digest,
+            Digest::of(&small::model())
+        );
+        for name in ["pipe", "endless", "home"] {
+            let error = registry.adopt(&at(name), &Reporter::silent()).await;
+            let error = error.expect_err("no regular file");
+            assert!(matches!(error, Error::NotRegular { .. }), "{name}: {error}");
+        }
+        for name in ["loop", "nothing"] {
+            let error = registry.adopt(&at(name), &Reporter::silent()).await;
+            assert!(matches!(error, Err(Error::Io { .. })), "{name}");
+        }
+        assert_eq!(drafts(&registry), 0);
+    }
+}

