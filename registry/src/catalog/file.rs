@@ -254,8 +254,7 @@ models:
             (
                 "member: notes/a.gguf",
                 "member: ../a.gguf",
-                Some(10),
-                "member",
+                Some(10), "path of a file",
             ),
             (
                 "member: notes/a.gguf",
@@ -269,13 +268,13 @@ models:
             (
                 "temperature: 0.5",
                 "temperature: hot",
-                Some(13),
+                Some(3),
                 "temperature",
             ),
             (
                 "temperature: 0.5",
                 "temprature: 0.5",
-                Some(13),
+                Some(3),
                 "temprature",
             ),
         ] {

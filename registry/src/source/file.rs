@@ -268,8 +268,9 @@ mod tests {
         let (folder, registry) = open().await;
         let path = folder.path().join("model.gguf");
         std::fs::write(&path, small::model()).expect("a file");
-        let adopted = registry.adopt_by(&path, Method::HardLink, &Reporter::silent());
-        let adopted = adopted.await.expect("a regular file");
+        let silent = Reporter::silent();
+        let adopted = registry.adopt_by(&path, Method::HardLink, &silent).await;
+        let adopted = adopted.expect("a regular file");
         assert_eq!(adopted.method, Method::HardLink);
         let mut bytes = small::model();
         bytes[200] ^= 1;
