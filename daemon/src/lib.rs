@@ -1,1 +1,38 @@
-//! Placeholder.
+//! The service `slmd`: keeps models on disk, loads them into runners when asked, and unloads them when idle.
+//!
+//! Read [`run`] first: it tells the life of the process.
+//! HTTP comes in through [`accept`], passes the [`guard`] and reaches a route, which asks the store ([`registry`]), the
+//! [`scheduler`] or the [`jobs`]. Every failure becomes an answer in [`error`], and nowhere else.
+//!
+//! What is not here: llama.cpp (a runner is another process), the terminal, and any file of the store.
+
+pub mod accept;
+pub mod answer;
+pub mod app;
+pub mod config;
+pub mod duration;
+pub mod env;
+pub mod error;
+pub mod extract;
+pub mod flags;
+pub mod fs;
+pub mod guard;
+pub mod jobs;
+pub mod listen;
+pub mod ndjson;
+pub mod options;
+pub mod pace;
+pub mod prompt;
+pub mod router;
+mod routes;
+pub mod run;
+pub mod scheduler;
+pub mod shutdown;
+pub mod template;
+pub mod unsupported;
+mod wire;
+
+pub use run::main;
+
+/// Version of this daemon.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

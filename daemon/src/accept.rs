@@ -1,0 +1,174 @@
+//! The accept loop: connections come in, within limits, and are served until told to stop.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+use crate::listen::{Io, Listener, Peer};
+use crate::pace::{Limits, Pace, Paced};
+use crate::shutdown::Shutdown;
+
+/// Bytes that are kept of one connection in each direction; a request head must fit.
+const BUFFER: usize = 64 * 1024;
+
+/// Longest rest after the system refused a connection, for want of descriptors for example.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// Serves `router` on one listener until the graceful token; then it stops listening and returns.
+///
+/// Connections live on in the task tracker: each finishes the request it answers, and ends at once on the force token.
+/// `seats` bounds the connections of all listeners together; while there is none free, nothing is accepted and the
+/// system's own queue holds the peers.
+pub async fn serve(
+    listener: Listener,
+    router: Router,
+    limits: Limits,
+    seats: Arc<Semaphore>,
+    shutdown: Shutdown,
+) {
+    let mut rest = Duration::from_millis(10);
+    loop {
+        let next = async {
+            let seat = seats.clone().acquire_owned().await;
+            (seat, listener.accept().await)
+        };
+        let (seat, accepted) = tokio::select! {
+            () = shutdown.graceful.cancelled() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                rest = Duration::from_millis(10);
+                let connection = connection(stream, peer, router.clone(), limits, shutdown.clone());
+                shutdown.tasks.spawn(async move {
+                    connection.await;
+                    drop(seat);
+                });
+            }
+            // The peer went away before it was served; the next one is waiting.
+            Err(error) if is_about_the_peer(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, ?rest, "cannot accept connections, resting");
+                tokio::select! {
+                    () = shutdown.graceful.cancelled() => return,
+                    () = tokio::time::sleep(rest) => {}
+                }
+                rest = (rest * 2).min(LONGEST_REST);
+            }
+        }
+    }
+}
+
+fn is_about_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Serves one connection from its first byte to its last.
+async fn connection(
+    stream: Box<dyn Io>,
+    peer: Peer,
+    router: Router,
+    limits: Limits,
+    shutdown: Shutdown,
+) {
+    let pace = Pace::new();
+    let service = {
+        let pace = pace.clone();
+        hyper::service::service_fn(move |request: Request<Incoming>| {
+            pace.answering();
+            let done = Answered(pace.clone());
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            let answer = router.clone().oneshot(request);
+            async move {
+                let response: Response<Body> = answer.await?;
+                Ok::<_, Infallible>(response.map(|body| Tracked { body, _done: done }))
+            }
+        })
+    };
+    // Its own header timeout is off: it cannot tell a slow head from an idle connection, and `Pace` can.
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_headers(limits.headers)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(Paced::new(stream, pace.clone())), service);
+    let mut serving = pin!(serving);
+    let mut too_slow = pin!(pace.too_slow(&limits));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = serving.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(?peer, %error, "a connection broke");
+                }
+                return;
+            }
+            what = too_slow.as_mut() => {
+                tracing::debug!(?peer, "closed a connection whose peer {what}");
+                return;
+            }
+            () = shutdown.force.cancelled() => return,
+            () = shutdown.graceful.cancelled(), if !stopping => {
+                stopping = true;
+                serving.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// Tells the pace when an answer is over, however it ends.
+struct Answered(Arc<Pace>);
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
+}
+
+/// A body that is tracked until it is dropped.
+struct Tracked {
+    body: Body,
+    _done: Answered,
+}
+
+impl HttpBody for Tracked {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+use axum::routing::{get, post};
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::*;
+
+/// Far away: a limit that a test must not run into.
+const NEVER: Duration = Duration::from_secs(3600);
+/// Soon: the limit that a test is about.
+const SOON: Duration = Duration::from_millis(60);
+
+fn limits() -> Limits {
+    Limits {
+        first_byte: NEVER,
+        head: NEVER,
+        idle: NEVER,
+        stall: NEVER,
+        ..Limits::default()
+    }
+}
+
+async fn start(limits: Limits, router: Router) -> (SocketAddr, Shutdown) {
+    let listener = Listener::tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.address().unwrap();
+    let shutdown = Shutdown::new();
+    let seats = Arc::new(Semaphore::new(limits.connections));
+    shutdown
+        .tasks
+        .spawn(serve(listener, router, limits, seats, shutdown.clone()));
+    (address, shutdown)
+}
+
+fn hello() -> Router {
+    Router::new().route("/", get(async || "hello"))
+}
+
+/// Everything that comes until the peer closes; a reset counts as closed.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Reads one answer whose body is `hello`.
+async fn read_hello(stream: &mut TcpStream) {
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"hello") {
+        let mut byte = [0];
+        assert_eq!(stream.read(&mut byte).await.unwrap(), 1, "closed too early");
+        seen.push(byte[0]);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_sends_nothing_is_closed() {
+    let (address, _shutdown) = start(Limits { first_byte: SOON, ..limits() }, hello()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_finish_its_head_is_closed() {
+    let (address, _shutdown) = start(Limits { head: SOON, ..limits() }, hello()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn an_idle_connection_serves_again_and_is_closed_in_the_end() {
+    let (address, _shutdown) = start(Limits { idle: SOON * 5, ..limits() }, hello()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        read_hello(&mut stream).await;
+    }
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn too_many_headers_are_refused() {
+    let (address, _shutdown) = start(Limits { headers: 4, ..limits() }, hello()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(5));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 431"));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused() {
+    let (address, _shutdown) = start(limits(), hello()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(2 * BUFFER));
+    let _ = stream.write_all(head.as_bytes()).await;
+    let answer = rest(&mut stream).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+/// Reports when it is dropped.
+struct Dropped(mpsc::UnboundedSender<()>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+/// Streams without end, and reports when the stream is dropped.
+fn endless(dropped: mpsc::UnboundedSender<()>) -> Router {
+    let handler = async move || {
+        let guard = Dropped(dropped.clone());
+        let stream = futures::stream::repeat_with(move || {
+            let _held = &guard;
+            Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 16 * 1024]))
+        });
+        Body::from_stream(stream)
+    };
+    Router::new().route("/", get(handler))
+}
+
+#[tokio::test]
+async fn a_reader_that_stalls_loses_its_answer() {
+    let (dropped, mut reports) = mpsc::unbounded_channel();
+    let (address, _shutdown) = start(Limits { stall: SOON, ..limits() }, endless(dropped)).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    // It is never read from; the report comes because the daemon gave up.
+    reports.recv().await.unwrap();
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_its_answer() {
+    let (dropped, mut reports) = mpsc::unbounded_channel();
+    let pending = async move || {
+        let guard = Dropped(dropped.clone());
+        std::future::pending::<()>().await;
+        drop(guard);
+    };
+    let router = Router::new().route("/", post(pending));
+    let (address, _shutdown) = start(limits(), router).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    drop(stream);
+    reports.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_wait_for_a_seat() {
+    let (address, _shutdown) = start(Limits { connections: 1, ..limits() }, hello()).await;
+    let first = TcpStream::connect(address).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    drop(first);
+    read_hello(&mut second).await;
+}
+
+#[tokio::test]
+async fn a_graceful_stop_lets_an_answer_finish_and_closes_the_idle() {
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let slow = async move || {
+        arrived.send(()).unwrap();
+        let mut wait = wait.clone();
+        wait.wait_for(|go| *go).await.unwrap();
+        "hello"
+    };
+    let router = Router::new().route("/slow", get(slow)).merge(hello());
+    let (address, shutdown) = start(limits(), router).await;
+
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    read_hello(&mut idle).await;
+    let mut busy = TcpStream::connect(address).await.unwrap();
+    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    arrivals.recv().await.unwrap();
+
+    shutdown.graceful.cancel();
+    assert_eq!(rest(&mut idle).await, "");
+    go.send(true).unwrap();
+    assert!(rest(&mut busy).await.ends_with("hello"));
+    shutdown.tasks.close();
+    shutdown.tasks.wait().await;
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_forced_stop_ends_everything() {
+    let (dropped, mut reports) = mpsc::unbounded_channel();
+    let (address, shutdown) = start(limits(), endless(dropped)).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut byte = [0];
+    stream.read_exact(&mut byte).await.unwrap();
+    shutdown.graceful.cancel();
+    shutdown.force.cancel();
+    reports.recv().await.unwrap();
+    shutdown.tasks.close();
+    shutdown.tasks.wait().await;
+}

@@ -1,0 +1,104 @@
+//! What every route has: the store, the scheduler, the jobs. Cheap to clone.
+
+use modelfile::Parameters;
+use registry::source::Settings;
+use registry::{Capability, Model, ModelName, Registry};
+use tokio::time::Instant;
+
+use crate::duration::Stay;
+use crate::error::Error;
+use crate::jobs::Jobs;
+use crate::options::{self, Defaults, Resolved};
+use crate::scheduler::{self, Key, Lease, Plan, Scheduler, Want};
+use crate::wire;
+
+/// The service as the routes see it.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Everything on disk.
+    pub registry: Registry,
+    /// Everything that is loaded.
+    pub scheduler: Scheduler,
+    /// Everything that goes on without a client.
+    pub jobs: Jobs,
+    /// What holds where nobody says otherwise.
+    pub defaults: Defaults,
+    /// How models are fetched.
+    pub sources: Settings,
+}
+
+/// A model, and how one request wants it.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    /// The model.
+    pub(crate) model: Model,
+    /// Its parameters under those of the request.
+    pub(crate) options: Resolved,
+    /// How long it stays after this request.
+    pub(crate) keep_alive: Option<Stay>,
+    /// When the request came.
+    pub(crate) arrived: Instant,
+}
+
+impl Chosen {
+    /// What makes it the same to a runner as another.
+    pub(crate) fn key(&self) -> Key {
+        scheduler::key_of(&self.model)
+    }
+
+    /// Whether the request only asks to let the model go.
+    pub(crate) fn lets_go(&self) -> bool {
+        self.keep_alive == Some(Stay::For(std::time::Duration::ZERO))
+    }
+}
+
+impl App {
+    /// Finds a model and reads the options of a request for it.
+    pub(crate) async fn choose(
+        &self,
+        name: &ModelName,
+        options: &Parameters,
+        keep_alive: Option<Stay>,
+        arrived: Instant,
+    ) -> Result<Chosen, Error> {
+        let model = self.registry.model(name).await?;
+        let capabilities = &model.capabilities;
+        if !capabilities.is_empty() && !capabilities.contains(&Capability::Completion) {
+            return Err(Error::Invalid(format!("'{}' does not generate text", model.name)));
+        }
+        let options = options::resolve(
+            options,
+            &model.parameters,
+            model.details.context_length,
+            self.defaults,
+        );
+        Ok(Chosen {
+            model,
+            options,
+            keep_alive,
+            arrived,
+        })
+    }
+
+    /// The right to use a model, once it is loaded.
+    pub(crate) async fn lease(&self, chosen: &Chosen) -> Result<Lease, Error> {
+        let Chosen { model, options, .. } = chosen;
+        self.scheduler
+            .acquire(Want {
+                plan: Plan {
+                    name: model.name.clone(),
+                    key: chosen.key(),
+                    context: options.context,
+                    batch: options.batch,
+                    threads: options.threads,
+                    gpu_layers: options.gpu_layers,
+                    main_gpu: options.main_gpu,
+                    mmap: options.mmap,
+                },
+                digest: model.digest.hex(),
+                details: wire::details(&model.details),
+                keep_alive: chosen.keep_alive,
+            })
+            .await
+    }
+}

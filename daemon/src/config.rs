@@ -1,0 +1,433 @@
+//! Configuration: defaults < `config.yaml` < environment < flags, merged once.
+//!
+//! [`KEYS`] is the one table of what can be set, and `docs/configuration.md` is checked against it.
+//! Every layer gives texts; a text is read by one rule per key, so a mistake is reported in the same words wherever it stands,
+//! with the place it came from. A key that is not in the table is refused, with the nearest one as a suggestion.
+
+mod address;
+mod key;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::duration::{self, Stay};
+use crate::env::{self, Environment};
+use crate::fs;
+
+pub use address::Endpoint;
+pub use key::{KEYS, Key};
+
+/// Longest `config.yaml` in bytes.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// What can be wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A key that does not exist.
+    #[error("{place}: unknown key {key:?}{}", suggestion(nearest.as_ref()))]
+    Unknown {
+        /// Where it stands.
+        place: Place,
+        /// What stands there.
+        key: String,
+        /// What may have been meant.
+        nearest: Option<&'static str>,
+    },
+    /// A value that its key cannot have.
+    #[error("{place}: {key}: {problem}")]
+    Value {
+        /// Where it stands.
+        place: Place,
+        /// Name of the key.
+        key: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// The file is not YAML of the right shape.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] fs::Error),
+    /// No place for the data can be found.
+    #[error("no home directory is known; set SLM_HOME or pass --home DIR")]
+    NoHome,
+}
+
+fn suggestion(nearest: Option<&&'static str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+}
+
+/// Where a setting came from, later ones over earlier ones.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The table of keys.
+    Default,
+    /// A line of the file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+    },
+    /// A variable.
+    Environment(&'static str),
+    /// An option of the command line, by the name of its key.
+    Flag(&'static str),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{} line {line}", path.display()),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Flag(name) => write!(f, "option --{}", name.replace('_', "-")),
+        }
+    }
+}
+
+/// Everything that can be set, read and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where everything is kept.
+    pub home: PathBuf,
+    /// TCP address; always loopback. Port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Path of the Unix socket.
+    pub socket: PathBuf,
+    /// How long a model stays loaded after its last request.
+    pub keep_alive: Stay,
+    /// Context that a model is loaded with when nobody says otherwise, in tokens.
+    pub context_length: u32,
+    /// Most models that are loaded side by side.
+    pub max_loaded_models: usize,
+    /// Most requests that wait for a model to load.
+    pub max_queue: usize,
+    /// Most requests that one model answers side by side.
+    pub parallel: u32,
+    /// CPU threads of a runner; 0 lets it choose.
+    pub threads: u32,
+    /// Layers on a GPU; −1 as many as fit.
+    pub gpu_layers: i32,
+    /// The runner's executable, if it is not next to this one.
+    pub runner: Option<PathBuf>,
+    /// Program that fetches Python packages, if it is not to be found by itself.
+    pub pip: Option<PathBuf>,
+    /// Longest time without progress while a model is loaded.
+    pub load_timeout: Duration,
+    /// How long running answers may go on when the daemon stops.
+    pub grace: Duration,
+    /// Most connections at a time.
+    pub max_connections: usize,
+    /// Names besides `localhost` that a client may call this machine by.
+    pub allowed_hosts: Vec<String>,
+    /// Web origins whose pages may call the API.
+    pub allowed_origins: Vec<String>,
+    /// What is logged, as a filter.
+    pub log: String,
+    /// Log lines as JSON objects.
+    pub log_json: bool,
+    /// What was set and where, for the log; nothing in it is secret.
+    pub origins: Vec<(&'static str, String, Place)>,
+}
+
+/// What the command line set: names of [`KEYS`] to texts, and `home`.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--home`.
+    pub home: Option<PathBuf>,
+    /// Every other option that was given, by the name of its key.
+    pub values: Vec<(&'static str, String)>,
+}
+
+impl Config {
+    /// Reads all layers.
+    ///
+    /// # Errors
+    /// [`Error`] names the first mistake, where it stands and what would be right.
+    pub fn load(flags: &Flags, environment: &dyn Environment) -> Result<Self, Error> {
+        let home = home(flags, environment)?;
+        let path = home.join("config.yaml");
+        let mut layers = Layers::defaults();
+        if let Some(text) = fs::read_text(&path, LONGEST_FILE)? {
+            layers.add_file(&path, &text)?;
+        }
+        layers.add_environment(environment);
+        layers.add_flags(flags);
+        layers.read(home)
+    }
+
+    /// Reads `text` as if it were the file, and nothing else, with `home` as the place of everything.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_text(home: &Path, text: &str) -> Result<Self, Error> {
+        let mut layers = Layers::defaults();
+        layers.add_file(&home.join("config.yaml"), text)?;
+        layers.read(home.to_owned())
+    }
+}
+
+/// Where everything is kept: flag, environment, or the user's data directory.
+fn home(flags: &Flags, environment: &dyn Environment) -> Result<PathBuf, Error> {
+    let given = flags
+        .home
+        .clone()
+        .or_else(|| environment.get(env::HOME).filter(|h| !h.is_empty()).map(PathBuf::from));
+    let home = match given {
+        Some(home) => home,
+        None => directories::ProjectDirs::from("", "", "slm")
+            .ok_or(Error::NoHome)?
+            .data_dir()
+            .to_owned(),
+    };
+    std::path::absolute(&home).map_err(|_| Error::NoHome)
+}
+
+/// Names of environment variables that look like ours and are none, with what may have been meant.
+pub fn misspelt(environment: &dyn Environment) -> Vec<(String, Option<&'static str>)> {
+    let known = || KEYS.iter().map(|key| key.env).chain([env::HOME]);
+    environment
+        .names()
+        .into_iter()
+        .filter(|name| name.starts_with("SLM_") && !known().any(|k| k == name))
+        // Only near misses: the command line client has variables of its own.
+        .filter_map(|name| nearest(&name, known()).map(|near| (name, Some(near))))
+        .collect()
+}
+
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|name| (strsim::damerau_levenshtein(word, name), name))
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// The texts of all layers, the last one given per key.
+struct Layers {
+    values: BTreeMap<&'static str, (String, Place)>,
+}
+
+impl Layers {
+    fn defaults() -> Self {
+        let values = KEYS
+            .iter()
+            .map(|key| (key.name, (key.default.to_owned(), Place::Default)))
+            .collect();
+        Self { values }
+    }
+
+    fn add_file(&mut self, path: &Path, text: &str) -> Result<(), Error> {
+        let wrong = |problem: String| Error::File {
+            path: path.to_owned(),
+            problem,
+        };
+        let parsed: serde_yaml::Value =
+            serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let mapping = match parsed {
+            serde_yaml::Value::Null => return Ok(()),
+            serde_yaml::Value::Mapping(mapping) => mapping,
+            _ => return Err(wrong("must be a list of `key: value` lines".into())),
+        };
+        for (key, value) in mapping {
+            let Some(name) = key.as_str() else {
+                return Err(wrong(format!("{key:?} is no name of a key")));
+            };
+            let place = Place::File {
+                path: path.to_owned(),
+                line: line_of(text, name),
+            };
+            let Some(known) = KEYS.iter().find(|known| known.name == name) else {
+                return Err(Error::Unknown {
+                    place,
+                    key: name.to_owned(),
+                    nearest: nearest(name, KEYS.iter().map(|known| known.name)),
+                });
+            };
+            let text = scalar(&value).ok_or_else(|| Error::Value {
+                place: place.clone(),
+                key: known.name,
+                problem: "must be one value, or a list of them where a list is meant".into(),
+            })?;
+            self.values.insert(known.name, (text, place));
+        }
+        Ok(())
+    }
+
+    fn add_environment(&mut self, environment: &dyn Environment) {
+        for key in KEYS {
+            if let Some(text) = environment.get(key.env).filter(|text| !text.is_empty()) {
+                self.values
+                    .insert(key.name, (text, Place::Environment(key.env)));
+            }
+        }
+    }
+
+    fn add_flags(&mut self, flags: &Flags) {
+        for (name, text) in &flags.values {
+            self.values.insert(name, (text.clone(), Place::Flag(name)));
+        }
+    }
+
+    /// Turns texts into values.
+    fn read(self, home: PathBuf) -> Result<Config, Error> {
+        let host: Endpoint = self.get("host", str::parse)?;
+        let port: Option<u16> = self.get("port", |text| optional(text, whole))?;
+        let address = host.with_port(port, self.place("port") < self.place("host"));
+        let relative = |path: &str| {
+            if path.is_empty() {
+                None
+            } else {
+                Some(home.join(path))
+            }
+        };
+        let config = Config {
+            address,
+            socket: self
+                .get("socket", |text| Ok(relative(text)))?
+                .unwrap_or_else(|| home.join("run").join("slmd.sock")),
+            keep_alive: self.get("keep_alive", str::parse)?,
+            context_length: self.get("context_length", |text| within(text, 4, 1 << 24))?,
+            max_loaded_models: self.get("max_loaded_models", |text| within(text, 1, 64))?,
+            max_queue: self.get("max_queue", |text| within(text, 1, 65_536))?,
+            parallel: self.get("parallel", |text| within(text, 1, 256))?,
+            threads: self.get("threads", |text| within(text, 0, 1024))?,
+            gpu_layers: self.get("gpu_layers", |text| within(text, -1, 10_000))?,
+            runner: self.get("runner", |text| Ok(relative(text)))?,
+            pip: self.get("pip", |text| Ok((!text.is_empty()).then(|| PathBuf::from(text))))?,
+            load_timeout: self.get("load_timeout", duration::finite)?,
+            grace: self.get("grace", duration::finite)?,
+            max_connections: self.get("max_connections", |text| within(text, 1, 65_536))?,
+            allowed_hosts: self.get("allowed_hosts", |text| Ok(list(text)))?,
+            allowed_origins: self.get("allowed_origins", origins)?,
+            log: self.get("log", filter)?,
+            log_json: self.get("log_json", |text| match text {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => Err(format!("{text:?} must be true or false")),
+            })?,
+            origins: self
+                .values
+                .iter()
+                .filter(|(_, (_, place))| *place != Place::Default)
+                .map(|(name, (text, place))| (*name, text.clone(), place.clone()))
+                .collect(),
+            home,
+        };
+        Ok(config)
+    }
+
+    fn place(&self, name: &'static str) -> &Place {
+        &self.values[name].1
+    }
+
+    fn get<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, Error> {
+        let (text, place) = &self.values[key];
+        read(text.trim()).map_err(|problem| Error::Value {
+            place: place.clone(),
+            key,
+            problem,
+        })
+    }
+}
+
+/// A value of the file as the text that the other layers would give.
+fn scalar(value: &serde_yaml::Value) -> Option<String> {
+    match value {
+        serde_yaml::Value::Null => Some(String::new()),
+        serde_yaml::Value::Bool(value) => Some(value.to_string()),
+        serde_yaml::Value::Number(value) => Some(value.to_string()),
+        serde_yaml::Value::String(value) => Some(value.clone()),
+        serde_yaml::Value::Sequence(items) => {
+            let texts: Option<Vec<String>> = items
+                .iter()
+                .map(|item| scalar(item).filter(|_| !item.is_sequence()))
+                .collect();
+            Some(texts?.join(","))
+        }
+        _ => None,
+    }
+}
+
+/// Line of a top-level key, from 1.
+fn line_of(text: &str, key: &str) -> usize {
+    text.lines()
+        .position(|line| {
+            line.trim_start_matches(['"', '\''])
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
+        })
+        .map_or(1, |index| index + 1)
+}
+
+fn optional<T>(
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        read(text).map(Some)
+    }
+}
+
+fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is no number in range"))
+}
+
+fn within<T>(text: &str, least: i64, most: i64) -> Result<T, String>
+where
+    T: TryFrom<i64>,
+{
+    text.parse::<i64>()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| format!("{text:?} must be a whole number from {least} to {most}"))
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',')
+        .map(|item| item.trim().to_ascii_lowercase())
+        .filter(|item| !item.is_empty())
+        .collect()
+}
+
+/// Origins are compared as whole texts, so each must be one: scheme, host and port, nothing behind.
+fn origins(text: &str) -> Result<Vec<String>, String> {
+    let origins = list(text);
+    for origin in &origins {
+        let rest = origin.split_once("://").map(|(_, rest)| rest);
+        if origin.contains('*') || rest.is_none_or(|rest| rest.is_empty() || rest.contains('/')) {
+            return Err(format!(
+                "{origin:?} must be a whole origin such as http://localhost:3000, without path or wildcard"
+            ));
+        }
+    }
+    Ok(origins)
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    text.parse::<tracing_subscriber::filter::Targets>()
+        .map(|_| text.to_owned())
+        .map_err(|_| {
+            format!("{text:?} must be a level (error, warn, info, debug, trace) or a list such as daemon=debug,warn")
+        })
+}
+
+#[cfg(test)]
+mod tests;

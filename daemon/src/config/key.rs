@@ -1,0 +1,55 @@
+//! The one table of what can be set.
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Name in `config.yaml`.
+    pub name: &'static str,
+    /// Name on the command line: the same with hyphens.
+    pub flag: &'static str,
+    /// Name in the environment.
+    pub env: &'static str,
+    /// Text it has when nobody sets it; may be empty.
+    pub default: &'static str,
+    /// What it means, for the reference and `--help`.
+    pub about: &'static str,
+}
+
+const fn key(
+    name: &'static str,
+    flag: &'static str,
+    env: &'static str,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key {
+        name,
+        flag,
+        env,
+        default,
+        about,
+    }
+}
+
+/// Every setting, in the order of the reference.
+pub const KEYS: &[Key] = &[
+    key("host", "host", "SLM_HOST", "127.0.0.1", "Address to listen on, with or without port; loopback only."),
+    key("port", "port", "SLM_PORT", "11435", "TCP port; 0 takes a free one."),
+    key("socket", "socket", "SLM_SOCKET", "", "Path of the Unix socket; `run/slmd.sock` in the home when empty."),
+    key("keep_alive", "keep-alive", "SLM_KEEP_ALIVE", "5m", "How long a model stays loaded after its last request; -1 for ever, 0 not at all."),
+    key("context_length", "context-length", "SLM_CONTEXT_LENGTH", "4096", "Context in tokens that a model is loaded with when neither request nor model says otherwise."),
+    key("max_loaded_models", "max-loaded-models", "SLM_MAX_LOADED_MODELS", "3", "Most models that are loaded side by side."),
+    key("max_queue", "max-queue", "SLM_MAX_QUEUE", "512", "Most requests that wait for models to load; one more is answered with 503."),
+    key("parallel", "parallel", "SLM_PARALLEL", "4", "Most requests that one model answers side by side."),
+    key("threads", "threads", "SLM_THREADS", "0", "CPU threads of a runner; 0 lets it choose."),
+    key("gpu_layers", "gpu-layers", "SLM_GPU_LAYERS", "-1", "Layers that go on a GPU; -1 as many as fit, 0 none."),
+    key("runner", "runner", "SLM_RUNNER", "", "Path of the runner's executable; `slm-runner` next to `slmd` when empty."),
+    key("pip", "pip", "SLM_PIP", "", "Program that fetches Python packages, called as `pip` is; found by itself when empty."),
+    key("load_timeout", "load-timeout", "SLM_LOAD_TIMEOUT", "5m", "Longest time without progress while a model is loaded."),
+    key("grace", "grace", "SLM_GRACE", "10s", "How long running answers may go on when the daemon stops."),
+    key("max_connections", "max-connections", "SLM_MAX_CONNECTIONS", "4096", "Most connections at a time; more wait."),
+    key("allowed_hosts", "allowed-hosts", "SLM_ALLOWED_HOSTS", "", "Names besides localhost that clients may call this machine by, separated by commas."),
+    key("allowed_origins", "allowed-origins", "SLM_ALLOWED_ORIGINS", "", "Web origins whose pages may call the API, separated by commas."),
+    key("log", "log", "SLM_LOG", "info", "What is logged: a level, or a list such as `daemon=debug,warn`."),
+    key("log_json", "log-json", "SLM_LOG_JSON", "false", "Log lines as JSON objects."),
+];

@@ -1,0 +1,154 @@
+use super::*;
+
+fn home() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn load(yaml: &str, variables: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, Error> {
+    let home = home();
+    fs::replace(&home.path().join("config.yaml"), yaml).unwrap();
+    let environment: BTreeMap<String, String> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let flags = Flags {
+        home: Some(home.path().to_owned()),
+        values: flags
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect(),
+    };
+    Config::load(&flags, &environment)
+}
+
+fn refused(yaml: &str, expected: &str) {
+    let text = load(yaml, &[], &[]).unwrap_err().to_string();
+    assert!(text.contains(expected), "{yaml:?}: {text}");
+}
+
+#[test]
+fn defaults_hold_without_a_file() {
+    let home = home();
+    let flags = Flags {
+        home: Some(home.path().to_owned()),
+        ..Flags::default()
+    };
+    let config = Config::load(&flags, &BTreeMap::new()).unwrap();
+    assert_eq!(config.address.to_string(), "127.0.0.1:11435");
+    assert_eq!(config.socket, home.path().join("run/slmd.sock"));
+    assert_eq!(config.keep_alive, Stay::For(Duration::from_secs(300)));
+    assert_eq!(config.origins, []);
+}
+
+#[test]
+fn a_later_layer_goes_over_an_earlier_one() {
+    let yaml = "keep_alive: 1m\nmax_queue: 7\nthreads: 3\n";
+    let config = load(
+        yaml,
+        &[("SLM_KEEP_ALIVE", "2m"), ("SLM_MAX_QUEUE", "8")],
+        &[("keep_alive", "3m")],
+    )
+    .unwrap();
+    assert_eq!(config.keep_alive, Stay::For(Duration::from_secs(180)));
+    assert_eq!(config.max_queue, 8);
+    assert_eq!(config.threads, 3);
+    assert_eq!(
+        config.origins.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
+        ["keep_alive", "max_queue", "threads"]
+    );
+}
+
+#[test]
+fn the_port_of_the_later_layer_counts() {
+    let port = |variables: &[(&str, &str)], flags: &[(&'static str, &str)]| {
+        load("host: localhost:1\nport: 2\n", variables, flags)
+            .unwrap()
+            .address
+            .port()
+    };
+    assert_eq!(port(&[("SLM_HOST", "127.0.0.1:3")], &[]), 3);
+    assert_eq!(port(&[("SLM_HOST", "127.0.0.1:3")], &[("port", "4")]), 4);
+    assert_eq!(port(&[("SLM_HOST", "127.0.0.1")], &[]), 2);
+    assert_eq!(load("port: 0", &[], &[]).unwrap().address.port(), 0);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_line_and_suggestion() {
+    let error = load("# a comment\nkeep_alive: 1m\nmax_que: 3\n", &[], &[]).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("line 3"), "{text}");
+    assert!(text.contains("did you mean \"max_queue\"?"), "{text}");
+    refused("something_else_entirely: 1", "unknown key");
+}
+
+#[test]
+fn a_wrong_value_names_place_key_and_range() {
+    refused("\nthreads: many", "line 2: threads: \"many\" must be a whole number from 0 to 1024");
+    refused("threads: -1", "0 to 1024");
+    refused("max_loaded_models: 0", "1 to 64");
+    refused("max_loaded_models: 99999999999999999999", "1 to 64");
+    refused("keep_alive: soon", "no duration");
+    refused("grace: -1", "must not be negative");
+    refused("host: 0.0.0.0", "loopback");
+    refused("port: 65536", "no number in range");
+    refused("log: loud,,=", "must be a level");
+    refused("log_json: perhaps", "true or false");
+    refused("threads: {a: 1}", "must be one value");
+    refused("allowed_origins: '*'", "whole origin");
+    refused("allowed_origins: http://a.example/path", "whole origin");
+    let error = load("", &[("SLM_THREADS", "x")], &[]).unwrap_err().to_string();
+    assert!(error.contains("environment variable SLM_THREADS"), "{error}");
+    let error = load("", &[], &[("threads", "x")]).unwrap_err().to_string();
+    assert!(error.contains("option --threads"), "{error}");
+}
+
+#[test]
+fn what_is_no_mapping_is_refused() {
+    refused("- a\n- b\n", "key: value");
+    refused("just text", "key: value");
+    refused("a: [", "config.yaml");
+    refused("threads: 1\nthreads: 2\n", "config.yaml");
+    assert!(load("", &[], &[]).is_ok());
+    assert!(load("# nothing\n", &[], &[]).is_ok());
+}
+
+#[test]
+fn lists_are_written_either_way() {
+    let config = load("allowed_hosts: [Box.local, other]\nallowed_origins: http://a.example, http://b.example:3\n", &[], &[]).unwrap();
+    assert_eq!(config.allowed_hosts, ["box.local", "other"]);
+    assert_eq!(config.allowed_origins, ["http://a.example", "http://b.example:3"]);
+}
+
+#[test]
+fn a_misspelt_variable_is_noticed() {
+    let environment: BTreeMap<String, String> = [("SLM_KEEPALIVE", ""), ("SLM_NO_START", ""), ("PATH", "")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    assert_eq!(
+        misspelt(&environment),
+        [("SLM_KEEPALIVE".to_owned(), Some("SLM_KEEP_ALIVE"))]
+    );
+}
+
+#[test]
+fn the_reference_lists_every_key_with_its_variable_default_and_meaning() {
+    let reference = include_str!("../../../docs/configuration.md");
+    for key in KEYS {
+        assert_eq!(key.flag, key.name.replace('_', "-"));
+        let default = if key.default.is_empty() {
+            "(empty)".to_owned()
+        } else {
+            format!("`{}`", key.default)
+        };
+        let row = format!(
+            "| `{}` | `{}` | `--{}` | {default} | {} |",
+            key.name,
+            key.env,
+            key.flag,
+            key.about
+        );
+        assert!(reference.contains(&row), "docs/configuration.md lacks:\n{row}");
+    }
+    let rows = reference.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, KEYS.len(), "docs/configuration.md lists a key that is gone");
+}

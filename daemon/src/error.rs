@@ -1,0 +1,431 @@
+//! What can go wrong with a request, and the only place where that becomes status, code, message and hint.
+//!
+//! Three audiences are kept apart: the domain error (this enum), the words for the caller ([`Error::to_body`]), and the
+//! words for the log ([`IntoResponse`] writes the chain of causes of everything that is our fault, and nothing of what
+//! the caller sent).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::ErrorBody;
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderValue};
+use http::StatusCode;
+use runner::protocol::FailureKind;
+use runner::supervisor as runner_side;
+
+use crate::template;
+
+/// Why a request has no answer. Can be cloned, because one failure may be the answer to many who wait for it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The request is wrong; the message says what and where.
+    #[error("{0}")]
+    Invalid(String),
+    /// The request asks for something that is not there yet.
+    #[error("{0} is not supported yet")]
+    Unsupported(String),
+    /// The body is larger than this route takes.
+    #[error("the request body has more than {limit} bytes")]
+    TooLarge {
+        /// Most bytes.
+        limit: usize,
+    },
+    /// The body did not come in time.
+    #[error("the request body did not arrive within {} s", .0.as_secs())]
+    SlowBody(Duration),
+    /// The body broke off.
+    #[error("the request body broke off")]
+    BrokenBody,
+    /// The `Host` is no name of this machine.
+    #[error("host {0:?} is not allowed")]
+    ForbiddenHost(String),
+    /// A web page asks whose origin was not allowed.
+    #[error("requests from web pages of origin {0:?} are not allowed")]
+    ForbiddenOrigin(String),
+    /// The route is not for TCP.
+    #[error("{0} is open on the Unix socket only")]
+    UnixOnly(&'static str),
+    /// No such path.
+    #[error("no route {0:?}")]
+    NoRoute(String),
+    /// The path exists, for other methods.
+    #[error("method {0} is not allowed here")]
+    Method(String),
+    /// No such model.
+    #[error("model '{0}' not found")]
+    ModelNotFound(String),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(Arc<registry::Error>),
+    /// A template cannot be read or rendered.
+    #[error("{whose} cannot be rendered: {source}")]
+    Template {
+        /// Which template.
+        whose: &'static str,
+        /// What is wrong with it.
+        source: template::Error,
+    },
+    /// The prompt does not fit, and must not be cut.
+    #[error("{0}")]
+    ContextOverflow(String),
+    /// Too many wait already.
+    #[error("the server is busy: {waiting} requests wait for models to load")]
+    Busy {
+        /// How many.
+        waiting: usize,
+    },
+    /// A model crashed its runner too often.
+    #[error("model '{model}' crashed {times} times within a minute and rests for {} s", .rest.as_secs().max(1))]
+    CrashLoop {
+        /// The model.
+        model: String,
+        /// How often.
+        times: usize,
+        /// How much longer.
+        rest: Duration,
+    },
+    /// Its runner failed.
+    #[error("model '{model}': {source}")]
+    Runner {
+        /// The model.
+        model: String,
+        /// What the runner, or its end, said.
+        source: runner_side::Error,
+    },
+    /// The runner's program is not where it should be.
+    #[error("the runner program {0} is missing")]
+    NoRunner(String),
+    /// The model became another one while it was loaded.
+    #[error("model '{0}' was replaced while it was being loaded")]
+    Replaced(String),
+    /// The daemon stops.
+    #[error("the server is stopping")]
+    Stopping,
+    /// A bug: a task of ours ended without an answer.
+    #[error("an internal task ended early")]
+    Internal,
+}
+
+impl From<registry::Error> for Error {
+    fn from(error: registry::Error) -> Self {
+        match error {
+            registry::Error::NotFound { name } => Self::ModelNotFound(name.to_string()),
+            other => Self::Store(Arc::new(other)),
+        }
+    }
+}
+
+impl From<registry::name::NameError> for Error {
+    fn from(error: registry::name::NameError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+/// Status and stable name of an error.
+type Face = (StatusCode, &'static str);
+
+impl Error {
+    /// Joins a failure of a runner with the model it concerns.
+    pub fn runner(model: &impl ToString, source: runner_side::Error) -> Self {
+        match source {
+            runner_side::Error::Failed(failure)
+                if failure.kind == FailureKind::ContextOverflow =>
+            {
+                Self::ContextOverflow(failure.message)
+            }
+            source => Self::Runner {
+                model: model.to_string(),
+                source,
+            },
+        }
+    }
+
+    fn face(&self) -> Face {
+        match self {
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::Unsupported(_) => (StatusCode::BAD_REQUEST, "unsupported"),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::SlowBody(_) => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            Self::BrokenBody => (StatusCode::BAD_REQUEST, "body_incomplete"),
+            Self::ForbiddenHost(_) => (StatusCode::FORBIDDEN, "host_not_allowed"),
+            Self::ForbiddenOrigin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::UnixOnly(_) => (StatusCode::FORBIDDEN, "unix_socket_only"),
+            Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_route"),
+            Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::ModelNotFound(_) => (StatusCode::NOT_FOUND, "model_not_found"),
+            Self::Store(error) => store_face(error),
+            Self::Template { .. } => (StatusCode::BAD_REQUEST, "template_error"),
+            Self::ContextOverflow(_) => (StatusCode::BAD_REQUEST, "context_overflow"),
+            Self::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::CrashLoop { .. } => (StatusCode::SERVICE_UNAVAILABLE, "crash_loop"),
+            Self::Runner { source, .. } => runner_face(source),
+            Self::NoRunner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "runner_missing"),
+            Self::Replaced(_) => (StatusCode::CONFLICT, "model_replaced"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// Status of an answer that has not begun.
+    pub fn status(&self) -> StatusCode {
+        self.face().0
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::ModelNotFound(name) => return Some(format!("slm pull {}", short(name))),
+            Self::Store(error) => error.hint()?,
+            Self::ForbiddenHost(_) => "use localhost or 127.0.0.1, or add the name to allowed_hosts in config.yaml",
+            Self::ForbiddenOrigin(_) => "add the origin to allowed_origins in config.yaml",
+            Self::ContextOverflow(_) => {
+                "raise num_ctx, shorten the prompt, or leave out truncate:false to have it cut"
+            }
+            Self::Busy { .. } | Self::Stopping | Self::Replaced(_) => "try again in a moment",
+            Self::CrashLoop { .. } => {
+                "slm verify checks its files; the daemon's log has the runner's last words"
+            }
+            Self::Runner { source, .. } => runner_hint(source)?,
+            Self::NoRunner(_) => "install slm-runner next to slmd, or set runner in config.yaml",
+            Self::Template { .. } => "correct the template; docs/modelfile.md says what it can hold",
+            Self::Invalid(_)
+            | Self::Unsupported(_)
+            | Self::TooLarge { .. }
+            | Self::SlowBody(_)
+            | Self::BrokenBody
+            | Self::UnixOnly(_)
+            | Self::NoRoute(_)
+            | Self::Method(_)
+            | Self::Internal => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// The words for the caller.
+    pub fn to_body(&self) -> ErrorBody {
+        ErrorBody {
+            error: self.message(),
+            code: Some(self.face().1.to_owned()),
+            hint: self.hint(),
+        }
+    }
+
+    /// The message with the causes that help the caller: those of the store, and the last words of a runner.
+    fn message(&self) -> String {
+        match self {
+            Self::Store(error) => chain(error.as_ref()),
+            Self::Runner { source, .. } => {
+                let mut text = self.to_string();
+                for cause in causes(source) {
+                    text.push_str(": ");
+                    text.push_str(&cause);
+                }
+                if let Some(last) = source.stderr().last() {
+                    text.push_str("; its last words: ");
+                    text.push_str(last);
+                }
+                text
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// Seconds after which it may be worth to try again.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Busy { .. } | Self::Stopping => Some(1),
+            Self::CrashLoop { rest, .. } => Some(rest.as_secs().max(1)),
+            _ => None,
+        }
+    }
+}
+
+/// The shortest form a person would type.
+fn short(name: &str) -> &str {
+    name.strip_suffix(":latest").unwrap_or(name)
+}
+
+fn store_face(error: &registry::Error) -> Face {
+    use registry::Error as E;
+    match error {
+        E::Name(_) | E::RelPath(_) => (StatusCode::BAD_REQUEST, "invalid_name"),
+        E::Digest(_) => (StatusCode::BAD_REQUEST, "invalid_digest"),
+        E::NotFound { .. } => (StatusCode::NOT_FOUND, "model_not_found"),
+        E::BlobNotFound { .. } => (StatusCode::NOT_FOUND, "blob_not_found"),
+        E::DigestMismatch { .. } | E::SizeMismatch { .. } => {
+            (StatusCode::BAD_REQUEST, "digest_mismatch")
+        }
+        E::Body { .. } => (StatusCode::BAD_REQUEST, "body_incomplete"),
+        E::Damaged { .. } | E::DamagedManifest { .. } | E::BadLayer { .. } => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "model_damaged")
+        }
+        E::BaseMismatch { .. } => (StatusCode::CONFLICT, "base_mismatch"),
+        E::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
+        E::Pull(error) => pull_face(error),
+        E::Source(_) => (StatusCode::BAD_GATEWAY, "source_failed"),
+        E::NoSpace { .. } => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
+        E::Locked { .. } => (StatusCode::CONFLICT, "store_locked"),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
+    }
+}
+
+fn pull_face(error: &registry::pull::Error) -> Face {
+    use registry::pull::Error as E;
+    match error {
+        E::Unknown { .. } => (StatusCode::NOT_FOUND, "model_not_in_catalog"),
+        E::NotAvailable { .. } => (StatusCode::BAD_REQUEST, "unsupported"),
+        E::Failed { .. } => (StatusCode::BAD_GATEWAY, "source_failed"),
+    }
+}
+
+fn runner_face(error: &runner_side::Error) -> Face {
+    use runner_side::Error as E;
+    match error {
+        E::Failed(failure) => match failure.kind {
+            FailureKind::Invalid => (StatusCode::BAD_REQUEST, "invalid_request"),
+            FailureKind::ContextOverflow => (StatusCode::BAD_REQUEST, "context_overflow"),
+            FailureKind::Unsupported => (StatusCode::BAD_REQUEST, "model_unsupported"),
+            FailureKind::OutOfMemory => (StatusCode::INTERNAL_SERVER_ERROR, "out_of_memory"),
+            FailureKind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            FailureKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "runner_failed"),
+        },
+        E::Spawn { .. } | E::Hello { .. } | E::Version { .. } => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "runner_unusable")
+        }
+        E::Exited(_) | E::Protocol { .. } => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "runner_crashed")
+        }
+        E::Stalled { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "runner_stalled"),
+        E::Slow { .. } => (StatusCode::REQUEST_TIMEOUT, "slow_reader"),
+        E::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+    }
+}
+
+fn runner_hint(error: &runner_side::Error) -> Option<&'static str> {
+    use runner_side::Error as E;
+    match error {
+        E::Failed(failure) if failure.kind == FailureKind::OutOfMemory => {
+            Some("use a smaller num_ctx or a smaller model, or stop another one with slm stop")
+        }
+        E::Exited(_) | E::Protocol { .. } | E::Stalled { .. } => {
+            Some("the next request starts a fresh runner")
+        }
+        E::Spawn { .. } | E::Hello { .. } | E::Version { .. } => {
+            Some("install slmd and slm-runner from one release")
+        }
+        E::Failed(_) | E::Slow { .. } | E::Stopped => None,
+    }
+}
+
+fn causes(error: &dyn std::error::Error) -> impl Iterator<Item = String> {
+    std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string)
+}
+
+/// A message with all its causes; a cause that the message already ends with is not repeated.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error) {
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code) = self.face();
+        if status.is_server_error() {
+            tracing::warn!(code, "request failed: {}", self.message());
+        }
+        let mut response = (status, Json(self.to_body())).into_response();
+        if let Some(seconds) = self.retry_after() {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runner::protocol::Failure;
+
+    fn check(error: Error, status: u16, code: &str) {
+        let body = error.to_body();
+        assert_eq!(error.status().as_u16(), status, "{body:?}");
+        assert_eq!(body.code.as_deref(), Some(code), "{body:?}");
+        assert!(!body.error.is_empty());
+    }
+
+    fn failed(kind: FailureKind) -> Error {
+        Error::runner(
+            &"m:latest",
+            runner_side::Error::Failed(Failure {
+                kind,
+                message: "because".into(),
+            }),
+        )
+    }
+
+    #[test]
+    fn every_kind_has_its_status_and_code() {
+        check(Error::Invalid("x".into()), 400, "invalid_request");
+        check(Error::Unsupported("format".into()), 400, "unsupported");
+        check(Error::TooLarge { limit: 3 }, 413, "body_too_large");
+        check(Error::SlowBody(Duration::from_secs(3)), 408, "body_timeout");
+        check(Error::ForbiddenHost("x".into()), 403, "host_not_allowed");
+        check(Error::ForbiddenOrigin("x".into()), 403, "origin_not_allowed");
+        check(Error::UnixOnly("x"), 403, "unix_socket_only");
+        check(Error::NoRoute("/x".into()), 404, "no_route");
+        check(Error::Method("PUT".into()), 405, "method_not_allowed");
+        check(Error::Stopping, 503, "stopping");
+        check(Error::Busy { waiting: 3 }, 503, "busy");
+        check(failed(FailureKind::Invalid), 400, "invalid_request");
+        check(failed(FailureKind::ContextOverflow), 400, "context_overflow");
+        check(failed(FailureKind::Unsupported), 400, "model_unsupported");
+        check(failed(FailureKind::OutOfMemory), 500, "out_of_memory");
+        check(failed(FailureKind::Busy), 503, "busy");
+        check(failed(FailureKind::Internal), 500, "runner_failed");
+        check(Error::runner(&"m", runner_side::Error::Stopped), 503, "stopping");
+        let invalid = registry::Error::Invalid { reason: "no".into() };
+        check(invalid.into(), 400, "invalid_request");
+    }
+
+    #[test]
+    fn a_missing_model_says_how_to_get_it() {
+        let name = registry::ModelName::parse("smollm2").unwrap();
+        let error = Error::from(registry::Error::NotFound { name });
+        check(error.clone(), 404, "model_not_found");
+        let body = error.to_body();
+        assert_eq!(body.error, "model 'smollm2:latest' not found");
+        assert_eq!(body.hint.as_deref(), Some("slm pull smollm2"));
+    }
+
+    #[test]
+    fn a_full_store_names_the_remedy() {
+        let error = Error::from(registry::Error::NoSpace {
+            path: "/x/blob".into(),
+            needed: 10,
+            available: 3,
+        });
+        check(error.clone(), 507, "no_space");
+        assert!(error.to_body().hint.unwrap().contains("free some space"));
+    }
+
+    #[test]
+    fn what_may_be_tried_again_says_when() {
+        let response = Error::CrashLoop {
+            model: "m".into(),
+            times: 3,
+            rest: Duration::from_secs(42),
+        }
+        .into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "42");
+    }
+}

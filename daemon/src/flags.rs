@@ -1,0 +1,84 @@
+//! The command line of `slmd`. Every option is a key of the configuration, so nothing is decided here.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+
+use crate::config::{Flags, KEYS};
+use crate::env;
+
+const EXAMPLES: &str = "Examples:
+  slmd                                  serve on 127.0.0.1:11435 and on run/slmd.sock in the home
+  slmd --home /srv/slm --port 8080      another store, another port
+  slmd --keep-alive 1h --log debug      keep models longer, tell more
+
+Every option can also stand in config.yaml in the home, or in the environment; options go over the environment, the environment over the file.";
+
+/// The command line as clap sees it.
+pub fn command() -> Command {
+    let home = Arg::new("home")
+        .long("home")
+        .value_name("DIR")
+        .help(format!("Where everything is kept [env: {}]", env::HOME))
+        .value_parser(value_parser!(PathBuf));
+    let keys = KEYS.iter().map(|key| {
+        let default = match key.default {
+            "" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        Arg::new(key.name)
+            .long(key.flag)
+            .value_name("VALUE")
+            .allow_hyphen_values(true)
+            .help(format!("{}{default} [env: {}]", key.about, key.env))
+    });
+    Command::new("slmd")
+        .about("Serves local models: keeps them on disk, loads them when asked, unloads them when idle.")
+        .version(crate::VERSION)
+        .after_help(EXAMPLES)
+        .arg(home)
+        .args(keys)
+}
+
+/// What the command line set.
+pub fn read(matches: &ArgMatches) -> Flags {
+    Flags {
+        home: matches.get_one::<PathBuf>("home").cloned(),
+        values: KEYS
+            .iter()
+            .filter_map(|key| Some((key.name, matches.get_one::<String>(key.name)?.clone())))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn options_are_keys() {
+        let matches = command()
+            .try_get_matches_from(["slmd", "--home", "/x", "--keep-alive", "-1", "--max-queue=3"])
+            .unwrap();
+        let flags = read(&matches);
+        assert_eq!(flags.home, Some("/x".into()));
+        assert_eq!(
+            flags.values,
+            [("keep_alive", "-1".to_owned()), ("max_queue", "3".to_owned())]
+        );
+    }
+
+    #[test]
+    fn help_shows_an_example_and_every_variable() {
+        let help = command().render_long_help().to_string();
+        assert!(help.contains("slmd --home"), "{help}");
+        for key in KEYS {
+            assert!(help.contains(key.env), "{}", key.env);
+        }
+    }
+}

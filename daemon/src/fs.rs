@@ -1,0 +1,148 @@
+//! The daemon's own few files: its configuration, its socket, and the note that says where it listens.
+//!
+//! The store's files are the registry's. Every error names the path and the attempt.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one file of this crate that touches the file system"
+)]
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {attempt} {}", path.display())]
+pub struct Error {
+    attempt: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl Error {
+    /// What the system said.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
+trait Name<T> {
+    fn name(self, attempt: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> Name<T> for io::Result<T> {
+    fn name(self, attempt: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error {
+            attempt,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// Makes a directory that only its owner can enter, with its parents.
+///
+/// # Errors
+/// When it cannot be made, or is something else.
+pub fn private_dir(path: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .name("create the directory", path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).name("restrict", path)
+}
+
+/// Reads a text file of at most `limit` bytes; `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read, is longer, or is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> Result<Option<String>, Error> {
+    let file = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.name("open", path)?,
+    };
+    let mut text = String::new();
+    let read = file
+        .take(limit + 1)
+        .read_to_string(&mut text)
+        .name("read", path)?;
+    if read as u64 > limit {
+        return Err(io::Error::other(format!("longer than {limit} bytes"))).name("read", path);
+    }
+    Ok(Some(text))
+}
+
+/// Puts a small file in place in one step: a reader sees the old one or the new one.
+///
+/// It is not synced, because it means nothing after a restart.
+///
+/// # Errors
+/// When it cannot be written or renamed.
+pub fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    let new = path.with_extension("new");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .name("create", &new)?;
+    file.write_all(text.as_bytes()).name("write", &new)?;
+    drop(file);
+    fs::rename(&new, path).name("put in place", path)
+}
+
+/// Removes a file; none there is as good.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.name("remove", path),
+    }
+}
+
+/// Makes a socket usable by its owner only.
+///
+/// # Errors
+/// When the mode cannot be set.
+pub fn private_file(path: &Path) -> Result<(), Error> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).name("restrict", path)
+}
+
+/// Whether a regular file is there.
+pub fn is_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_read_within_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("note.json");
+        assert_eq!(read_text(&path, 10).unwrap(), None);
+        replace(&path, "one").unwrap();
+        replace(&path, "two").unwrap();
+        assert_eq!(read_text(&path, 3).unwrap().as_deref(), Some("two"));
+        assert!(read_text(&path, 2).is_err());
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+        assert!(!is_file(&path));
+    }
+
+    #[test]
+    fn an_error_names_the_path_and_the_attempt() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = read_text(dir.path(), 10).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&dir.path().display().to_string()), "{text}");
+    }
+}

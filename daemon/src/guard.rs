@@ -1,0 +1,273 @@
+//! Who may ask over TCP: programs of this machine, not web pages that a browser carries in.
+//!
+//! Two things are checked before any route.
+//! **Host**: a page whose name was made to point at this machine (DNS rebinding) still sends its own name, so only names of
+//! this machine pass. **Origin** and **Sec-Fetch-Site**: a browser says for which page it asks, so pages pass only when
+//! their origin was allowed in the configuration, or is this daemon's own.
+//! Programs send neither and are not concerned. The Unix socket is not checked: no browser can open it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+
+use crate::error::Error;
+use crate::listen::Peer;
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What passes.
+#[derive(Debug, Clone, Default)]
+pub struct Guard {
+    /// Names besides those of loopback, in lower case.
+    pub hosts: Arc<[String]>,
+    /// Origins of pages, in lower case.
+    pub origins: Arc<[String]>,
+}
+
+/// The check as a layer around the whole router.
+pub async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    if request.extensions().get::<Peer>() == Some(&Peer::Unix) {
+        return next.run(request).await;
+    }
+    let origin = match guard.admit(&request) {
+        Err(error) => return error.into_response(),
+        Ok(origin) => origin,
+    };
+    let Some(origin) = origin else {
+        return next.run(request).await;
+    };
+    let mut response = if request.method() == Method::OPTIONS {
+        preflight()
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    response
+}
+
+/// What a browser asks before it lets an allowed page ask.
+fn preflight() -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET, HEAD, POST, DELETE"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("Content-Type"),
+    );
+    response
+}
+
+impl Guard {
+    /// Checks one request; gives the origin to name in the answer, if a page asks.
+    fn admit(&self, request: &Request) -> Result<Option<HeaderValue>, Error> {
+        let headers = request.headers();
+        let host = single(headers, &header::HOST)
+            .map_err(|()| Error::ForbiddenHost("given twice".into()))?
+            .ok_or_else(|| Error::ForbiddenHost("missing".into()))?;
+        // A request target in absolute form overrules the header, so both must pass.
+        let target = request.uri().authority().map(http::uri::Authority::as_str);
+        for name in std::iter::once(host).chain(target) {
+            if !self.is_ours(name) {
+                return Err(Error::ForbiddenHost(name.to_owned()));
+            }
+        }
+        self.admit_page(headers, host)
+    }
+
+    fn admit_page(&self, headers: &HeaderMap, host: &str) -> Result<Option<HeaderValue>, Error> {
+        let origin = single(headers, &header::ORIGIN)
+            .map_err(|()| Error::ForbiddenOrigin("given twice".into()))?;
+        if let Some(origin) = origin {
+            let lower = origin.to_ascii_lowercase();
+            let own = lower.strip_prefix("http://") == Some(&host.to_ascii_lowercase());
+            if !own && !self.origins.contains(&lower) {
+                return Err(Error::ForbiddenOrigin(origin.to_owned()));
+            }
+            return Ok(headers.get(header::ORIGIN).cloned());
+        }
+        match headers.get(FETCH_SITE).map(HeaderValue::as_bytes) {
+            None | Some(b"same-origin" | b"none") => Ok(None),
+            // Sent for a page without an Origin, for example by an image or a script element.
+            Some(_) => Err(Error::ForbiddenOrigin("another site".into())),
+        }
+    }
+
+    /// Whether a `Host` value names this machine. Exact forms only: other spellings of loopback are what attacks use.
+    fn is_ours(&self, host: &str) -> bool {
+        let Some(name) = name_of(host) else {
+            return false;
+        };
+        let name = name.to_ascii_lowercase();
+        if name == "localhost" || self.hosts.contains(&name) {
+            return true;
+        }
+        let address = name
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(&name);
+        address
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback() && ip.is_ipv6() == name.starts_with('['))
+    }
+}
+
+/// The name in `name`, `name:port` or `[address]:port`; `None` when the port is no port.
+fn name_of(host: &str) -> Option<&str> {
+    let end = match host.rfind(']') {
+        Some(bracket) => bracket + 1,
+        None => host.find(':').unwrap_or(host.len()),
+    };
+    let (name, port) = host.split_at(end);
+    let valid = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok());
+    valid.then_some(name)
+}
+
+/// The only value of a header; an error when there are several or it is not text.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(());
+    }
+    first.map(|value| value.to_str().map_err(|_| ())).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    fn guard() -> Guard {
+        Guard {
+            hosts: ["box.example".to_owned()].into(),
+            origins: ["http://localhost:3000".to_owned()].into(),
+        }
+    }
+
+    fn admit(uri: &str, headers: &[(&str, &str)]) -> Result<Option<HeaderValue>, Error> {
+        let mut request = http::Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        guard().admit(&request.body(Body::empty()).unwrap())
+    }
+
+    #[test]
+    fn names_of_this_machine_pass() {
+        for host in [
+            "localhost",
+            "LocalHost",
+            "localhost:11435",
+            "localhost:1",
+            "127.0.0.1",
+            "127.0.0.1:11435",
+            "127.0.0.2",
+            "[::1]",
+            "[::1]:11435",
+            "box.example",
+            "Box.Example:80",
+        ] {
+            assert!(admit("/", &[("host", host)]).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for host in [
+            "",
+            "example.com",
+            "localhost.example.com",
+            "localhost.",
+            "localhost..",
+            "127.1",
+            "127.0.0.1.",
+            "0x7f.1",
+            "0x7f000001",
+            "2130706433",
+            "017700000001",
+            "127.0.0.1.nip.example",
+            "user@localhost",
+            "localhost@example.com",
+            "localhost:11435@example.com",
+            "localhost:",
+            "localhost:http",
+            "localhost:99999",
+            "localhost:+80",
+            "localhost:80:80",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[127.0.0.1]",
+            "[::ffff:127.0.0.1]",
+            "0.0.0.0",
+            "[::]",
+            "192.168.0.1",
+            "169.254.169.254",
+            "box.example.com",
+            "localhost/",
+            " localhost",
+        ] {
+            assert!(admit("/", &[("host", host)]).is_err(), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_must_be_there_once() {
+        assert!(admit("/", &[]).is_err());
+        assert!(admit("/", &[("host", "localhost"), ("host", "localhost")]).is_err());
+        assert!(admit("/", &[("host", "localhost"), ("host", "example.com")]).is_err());
+    }
+
+    #[test]
+    fn an_absolute_target_must_pass_too() {
+        assert!(admit("http://localhost/", &[("host", "localhost")]).is_ok());
+        assert!(admit("http://example.com/", &[("host", "localhost")]).is_err());
+        assert!(admit("http://localhost/", &[("host", "example.com")]).is_err());
+    }
+
+    #[test]
+    fn a_page_passes_only_with_an_allowed_origin() {
+        let with = |origin| admit("/", &[("host", "localhost:11435"), ("origin", origin)]);
+        for origin in ["http://localhost:3000", "HTTP://LOCALHOST:3000", "http://localhost:11435"] {
+            assert!(with(origin).unwrap().is_some(), "{origin}");
+        }
+        for origin in [
+            "null",
+            "",
+            "file://",
+            "http://example.com",
+            "https://localhost:11435",
+            "http://localhost",
+            "http://localhost:3001",
+            "http://localhost:3000.example.com",
+            "http://localhost:3000/",
+            "chrome-extension://abc",
+            "vscode-webview://abc",
+        ] {
+            assert!(with(origin).is_err(), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_browser_without_origin_is_known_by_its_site() {
+        let with = |site| admit("/", &[("host", "localhost"), ("sec-fetch-site", site)]);
+        assert!(with("same-origin").is_ok());
+        assert!(with("none").is_ok());
+        assert!(with("cross-site").is_err());
+        assert!(with("same-site").is_err());
+        assert!(with("anything").is_err());
+    }
+}

@@ -1,0 +1,325 @@
+//! Long work that goes on when the client leaves, and that is done once however many ask for it.
+//!
+//! A job has a key, such as the name of the model that is pulled. Who asks for a key that is under way joins it: the
+//! stream begins with what was reported so far and goes on with the rest. The job's last word is published even if its task
+//! dies, so nobody waits for ever.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::Progress;
+use futures::Stream;
+use registry::Reporter;
+use tokio::sync::watch;
+
+use crate::error::Error;
+use crate::shutdown::Shutdown;
+
+/// Most lines that are kept of one job; the oldest go first.
+const LINES: usize = 4096;
+
+/// What one job reported.
+#[derive(Debug, Default)]
+struct Log {
+    /// Lines with the count of reports at which they were last changed.
+    lines: Vec<(u64, Progress)>,
+    reports: u64,
+    end: Option<Result<Progress, Error>>,
+}
+
+impl Log {
+    /// Counters of the same blob are one line that changes; everything else is a new line.
+    fn add(&mut self, progress: Progress) {
+        self.reports += 1;
+        let same = |line: &Progress| line.status == progress.status && line.digest == progress.digest;
+        match self.lines.iter_mut().rev().find(|(_, line)| same(line)) {
+            Some(slot) => *slot = (self.reports, progress),
+            None => self.lines.push((self.reports, progress)),
+        }
+        if self.lines.len() > LINES {
+            self.lines.remove(0);
+        }
+    }
+}
+
+/// One job, as its task and its listeners share it.
+#[derive(Debug)]
+struct Job {
+    log: Mutex<Log>,
+    /// Goes up with each report, so that listeners wake.
+    changes: watch::Sender<u64>,
+}
+
+impl Job {
+    fn change(&self, change: impl FnOnce(&mut Log)) {
+        // The lock protects the lines; nothing in here can panic half-way.
+        change(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+type Running = Arc<Mutex<BTreeMap<String, Arc<Job>>>>;
+
+/// All jobs that are under way. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    running: Running,
+    shutdown: Shutdown,
+}
+
+impl Jobs {
+    /// None is under way.
+    pub fn new(shutdown: Shutdown) -> Self {
+        Self {
+            running: Running::default(),
+            shutdown,
+        }
+    }
+
+    /// Joins the job with this key, or starts it. It ends early only when the daemon stops.
+    ///
+    /// The stream gives lines as they come, and ends with the job's last line or its error.
+    pub fn join<F, W>(&self, key: String, work: F) -> impl Stream<Item = Result<Progress, Error>> + Send + use<F, W>
+    where
+        F: FnOnce(Reporter) -> W,
+        W: Future<Output = Result<Progress, Error>> + Send + 'static,
+    {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = match running.get(&key) {
+            Some(job) => job.clone(),
+            None => {
+                let job = Arc::new(Job {
+                    log: Mutex::default(),
+                    changes: watch::channel(0).0,
+                });
+                running.insert(key.clone(), job.clone());
+                let reporter = {
+                    let job = job.clone();
+                    Reporter::new(move |progress| job.change(|log| log.add(wire(progress))))
+                };
+                let guard = Guard {
+                    key,
+                    job: job.clone(),
+                    running: self.running.clone(),
+                    end: Some(Err(Error::Internal)),
+                };
+                self.spawn(guard, work(reporter));
+                job
+            }
+        };
+        listen(job)
+    }
+
+    fn spawn(
+        &self,
+        guard: Guard,
+        work: impl Future<Output = Result<Progress, Error>> + Send + 'static,
+    ) {
+        let graceful = self.shutdown.graceful.clone();
+        self.shutdown.tasks.spawn(async move {
+            let mut guard = guard;
+            let end = tokio::select! {
+                // What is on disk stays, and the next attempt goes on from there.
+                () = graceful.cancelled() => Err(Error::Stopping),
+                end = work => end,
+            };
+            guard.end = Some(end);
+        });
+    }
+}
+
+/// Publishes the end of a job when its task is over, however that comes.
+struct Guard {
+    key: String,
+    job: Arc<Job>,
+    running: Running,
+    end: Option<Result<Progress, Error>>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Forgotten first, so that whoever sees the end and asks again starts a new job.
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
+        let end = self.end.take();
+        self.job.change(|log| log.end = end);
+    }
+}
+
+/// Everything that a job reports, from its beginning to its end.
+fn listen(job: Arc<Job>) -> impl Stream<Item = Result<Progress, Error>> + Send {
+    let changes = job.changes.subscribe();
+    let start = Listener {
+        job,
+        changes,
+        seen: 0,
+        ready: Vec::new(),
+        over: false,
+    };
+    futures::stream::unfold(start, |mut listener| async move {
+        let next = listener.next().await?;
+        Some((next, listener))
+    })
+}
+
+struct Listener {
+    job: Arc<Job>,
+    changes: watch::Receiver<u64>,
+    /// Reports that were given out.
+    seen: u64,
+    /// Lines to give out, last first.
+    ready: Vec<Result<Progress, Error>>,
+    over: bool,
+}
+
+impl Listener {
+    async fn next(&mut self) -> Option<Result<Progress, Error>> {
+        loop {
+            if let Some(line) = self.ready.pop() {
+                return Some(line);
+            }
+            if self.over {
+                return None;
+            }
+            self.changes.mark_unchanged();
+            self.collect();
+            if self.ready.is_empty() && !self.over && self.changes.changed().await.is_err() {
+                return None;
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        let log = self.job.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = log.lines.iter().filter(|(at, _)| *at > self.seen);
+        let mut lines: Vec<_> = new.cloned().collect();
+        lines.sort_by_key(|(at, _)| *at);
+        self.seen = log.reports;
+        self.ready = lines.into_iter().map(|(_, line)| Ok(line)).collect();
+        if let Some(end) = &log.end {
+            self.ready.push(end.clone());
+            self.over = true;
+        }
+        self.ready.reverse();
+    }
+}
+
+/// A report of the store on the wire.
+fn wire(progress: registry::Progress) -> Progress {
+    let counted = progress.total > 0;
+    Progress {
+        status: progress.status,
+        digest: progress.digest.map(|digest| digest.to_string()),
+        total: counted.then_some(progress.total),
+        completed: counted.then_some(progress.completed),
+        ..Progress::default()
+    }
+}
+
+/// The last line of work that went well.
+pub fn success() -> Progress {
+    Progress {
+        status: "success".to_owned(),
+        ..Progress::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::sync::oneshot;
+
+    async fn statuses(stream: impl Stream<Item = Result<Progress, Error>>) -> Vec<String> {
+        stream
+            .map(|line| match line {
+                Ok(progress) => progress.status,
+                Err(error) => format!("error: {error}"),
+            })
+            .collect()
+            .await
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_the_same_joins_and_hears_everything() {
+        let jobs = Jobs::new(Shutdown::new());
+        let started = Arc::new(AtomicU32::new(0));
+        let (go, wait) = oneshot::channel::<()>();
+        let count = started.clone();
+        let first = jobs.join("pull m".into(), move |reporter| async move {
+            count.fetch_add(1, Ordering::Relaxed);
+            reporter.status("one");
+            wait.await.unwrap();
+            reporter.status("two");
+            Ok(success())
+        });
+        let count = started.clone();
+        let second = jobs.join("pull m".into(), move |_| async move {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(success())
+        });
+        go.send(()).unwrap();
+        let expected = ["one", "two", "success"];
+        let (first, second) = tokio::join!(statuses(first), statuses(second));
+        assert_eq!(first, expected);
+        assert_eq!(second, expected);
+        assert_eq!(started.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_job_goes_on_when_its_client_leaves() {
+        let shutdown = Shutdown::new();
+        let jobs = Jobs::new(shutdown.clone());
+        let (done, finished) = oneshot::channel();
+        let (go, wait) = oneshot::channel::<()>();
+        drop(jobs.join("a".into(), move |_| async move {
+            wait.await.unwrap();
+            done.send(()).unwrap();
+            Ok(success())
+        }));
+        go.send(()).unwrap();
+        finished.await.unwrap();
+        shutdown.tasks.close();
+        shutdown.tasks.wait().await;
+        assert!(jobs.running.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_dies_is_an_error_for_its_clients() {
+        let jobs = Jobs::new(Shutdown::new());
+        let stream = jobs.join("a".into(), |_| async { panic!("on purpose") });
+        assert_eq!(statuses(stream).await, ["error: an internal task ended early"]);
+        let again = jobs.join("a".into(), |_| async { Ok(success()) });
+        assert_eq!(statuses(again).await, ["success"]);
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_jobs_with_an_error() {
+        let shutdown = Shutdown::new();
+        let jobs = Jobs::new(shutdown.clone());
+        let stream = jobs.join("a".into(), |_| std::future::pending());
+        shutdown.graceful.cancel();
+        assert_eq!(statuses(stream).await, ["error: the server is stopping"]);
+    }
+
+    #[test]
+    fn counters_of_one_blob_are_one_line() {
+        let mut log = Log::default();
+        let line = |status: &str, completed| Progress {
+            status: status.into(),
+            completed: Some(completed),
+            ..Progress::default()
+        };
+        log.add(line("pulling a", 1));
+        log.add(line("pulling b", 1));
+        log.add(line("pulling a", 2));
+        assert_eq!(
+            log.lines,
+            [(3, line("pulling a", 2)), (2, line("pulling b", 1))]
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! The program `slmd`.
+
+fn main() -> std::process::ExitCode {
+    daemon::main()
+}

@@ -1,0 +1,214 @@
+//! Parameters: request over model over defaults, in the terms of the runner.
+
+use modelfile::Parameters;
+use runner::protocol::{Overflow, Sampling};
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+use crate::error::Error;
+
+/// Smallest context that a runner takes.
+const SMALLEST_CONTEXT: u32 = 4;
+
+/// What holds where neither request, model nor Modelfile table says anything.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    /// Context in tokens.
+    pub context: u32,
+    /// CPU threads; 0 lets the engine choose.
+    pub threads: u32,
+    /// Layers on a GPU; −1 as many as fit.
+    pub gpu_layers: i32,
+}
+
+impl From<&Config> for Defaults {
+    fn from(config: &Config) -> Self {
+        Self {
+            context: config.context_length,
+            threads: config.threads,
+            gpu_layers: config.gpu_layers,
+        }
+    }
+}
+
+/// Everything that parameters decide about one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Most tokens to generate; `None` until the context is full.
+    pub max_tokens: Option<u32>,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+    /// What happens to a prompt that does not fit, if it may be cut.
+    pub overflow: Overflow,
+    /// Context that the model must have been loaded with, at least.
+    pub context: u32,
+    /// Most tokens in one decode call.
+    pub batch: u32,
+    /// CPU threads; 0 lets the engine choose.
+    pub threads: u32,
+    /// Layers on a GPU; −1 as many as fit.
+    pub gpu_layers: i32,
+    /// Device for a model that lies on one GPU.
+    pub main_gpu: i32,
+    /// Map the file instead of reading it.
+    pub mmap: bool,
+}
+
+/// Reads the options of a request. Names that do not exist are logged and left out, as clients send what they know from
+/// elsewhere; a value that is wrong is an error.
+///
+/// # Errors
+/// [`Error::Invalid`] names the option and what it must be.
+pub fn read(options: Option<&Map<String, Value>>) -> Result<Parameters, Error> {
+    let Some(options) = options else {
+        return Ok(Parameters::default());
+    };
+    let (parameters, problems) = Parameters::from_json_lenient(options);
+    for problem in problems {
+        if !problem.is_ignorable() {
+            return Err(Error::Invalid(format!("option {problem}")));
+        }
+        tracing::warn!("ignored an option: {problem}");
+    }
+    Ok(parameters)
+}
+
+/// Joins the parameters of a request with those of its model and the defaults.
+///
+/// `trained` is the longest context that the model was made for, where that is known; more is never asked for.
+pub fn resolve(
+    request: &Parameters,
+    model: &Parameters,
+    trained: Option<u64>,
+    defaults: Defaults,
+) -> Resolved {
+    let set = request.merged_over(model);
+    let usual = Sampling::default();
+    let or = |value: Option<f64>, usual: f32| value.map_or(usual, |value| value as f32);
+    let longest = trained
+        .and_then(|trained| u32::try_from(trained).ok())
+        .unwrap_or(u32::MAX)
+        .max(SMALLEST_CONTEXT);
+    Resolved {
+        sampling: Sampling {
+            seed: set.seed().and_then(|seed| u32::try_from(seed).ok()),
+            temperature: or(set.temperature(), usual.temperature),
+            top_k: set.top_k().unwrap_or(usual.top_k),
+            top_p: or(set.top_p(), usual.top_p),
+            min_p: or(set.min_p(), usual.min_p),
+            typical_p: or(set.typical_p(), usual.typical_p),
+            repeat_last_n: set.repeat_last_n().unwrap_or(usual.repeat_last_n),
+            repeat_penalty: or(set.repeat_penalty(), usual.repeat_penalty),
+            presence_penalty: or(set.presence_penalty(), usual.presence_penalty),
+            frequency_penalty: or(set.frequency_penalty(), usual.frequency_penalty),
+        },
+        max_tokens: set.num_predict().and_then(|most| u32::try_from(most).ok()),
+        stop: set.stop().unwrap_or_default().to_vec(),
+        overflow: match u32::try_from(set.num_keep().unwrap_or(4)) {
+            Ok(keep) => Overflow::Truncate { keep },
+            // The whole prompt is to be kept, so nothing may be cut.
+            Err(_) => Overflow::Refuse,
+        },
+        context: set
+            .num_ctx()
+            .unwrap_or(defaults.context)
+            .clamp(SMALLEST_CONTEXT, longest),
+        batch: set.num_batch().unwrap_or(512),
+        threads: set.num_thread().unwrap_or(defaults.threads),
+        gpu_layers: set.num_gpu().unwrap_or(defaults.gpu_layers),
+        main_gpu: set.main_gpu().and_then(|gpu| i32::try_from(gpu).ok()).unwrap_or(0),
+        mmap: set.use_mmap().unwrap_or(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const DEFAULTS: Defaults = Defaults {
+        context: 4096,
+        threads: 0,
+        gpu_layers: -1,
+    };
+
+    fn parameters(value: Value) -> Parameters {
+        read(value.as_object()).unwrap()
+    }
+
+    fn resolved(request: Value, model: Value, trained: Option<u64>) -> Resolved {
+        resolve(&parameters(request), &parameters(model), trained, DEFAULTS)
+    }
+
+    #[test]
+    fn a_request_goes_over_its_model_and_that_over_the_defaults() {
+        let all = resolved(
+            json!({"temperature": 0, "stop": ["a"]}),
+            json!({"temperature": 1, "top_k": 7, "stop": ["b", "c"]}),
+            None,
+        );
+        assert_eq!(all.sampling.temperature, 0.0);
+        assert_eq!(all.sampling.top_k, 7);
+        assert_eq!(all.sampling.top_p, 0.9);
+        assert_eq!(all.stop, ["a"]);
+        assert_eq!(all.context, 4096);
+        assert_eq!(all.overflow, Overflow::Truncate { keep: 4 });
+    }
+
+    #[test]
+    fn nothing_set_is_the_table_of_parameters() {
+        let none = resolved(json!({}), json!({}), None);
+        assert_eq!(none.sampling, Sampling::default());
+        for spec in modelfile::parameter::specs() {
+            use modelfile::parameter::Default::{Float, Int};
+            let found = match spec.name {
+                "temperature" => f64::from(none.sampling.temperature),
+                "top_k" => f64::from(none.sampling.top_k),
+                "top_p" => f64::from(none.sampling.top_p),
+                "min_p" => f64::from(none.sampling.min_p),
+                "typical_p" => f64::from(none.sampling.typical_p),
+                "repeat_last_n" => f64::from(none.sampling.repeat_last_n),
+                "repeat_penalty" => f64::from(none.sampling.repeat_penalty),
+                "presence_penalty" => f64::from(none.sampling.presence_penalty),
+                "frequency_penalty" => f64::from(none.sampling.frequency_penalty),
+                "num_batch" => f64::from(none.batch),
+                _ => continue,
+            };
+            let expected = match spec.default {
+                Int(number) => number as f64,
+                Float(number) => number,
+                _ => panic!("{} has no number", spec.name),
+            };
+            assert!((found - expected).abs() < 1e-6, "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn negative_limits_mean_none() {
+        assert_eq!(resolved(json!({"num_predict": -1}), json!({}), None).max_tokens, None);
+        assert_eq!(resolved(json!({"num_predict": -2}), json!({}), None).max_tokens, None);
+        assert_eq!(resolved(json!({"num_predict": 0}), json!({}), None).max_tokens, Some(0));
+        assert_eq!(resolved(json!({"seed": -1}), json!({}), None).sampling.seed, None);
+        assert_eq!(resolved(json!({"seed": 5}), json!({}), None).sampling.seed, Some(5));
+        assert_eq!(resolved(json!({"num_keep": -1}), json!({}), None).overflow, Overflow::Refuse);
+    }
+
+    #[test]
+    fn the_context_is_capped_at_what_the_model_was_made_for() {
+        assert_eq!(resolved(json!({"num_ctx": 9000}), json!({}), Some(2048)).context, 2048);
+        assert_eq!(resolved(json!({}), json!({}), Some(2048)).context, 2048);
+        assert_eq!(resolved(json!({}), json!({"num_ctx": 100}), Some(2048)).context, 100);
+        assert_eq!(resolved(json!({"num_ctx": 9000}), json!({}), None).context, 9000);
+        assert_eq!(resolved(json!({}), json!({}), Some(0)).context, 4);
+    }
+
+    #[test]
+    fn a_wrong_value_is_an_error_and_an_unknown_name_is_not() {
+        let error = read(json!({"temperature": "hot"}).as_object()).unwrap_err().to_string();
+        assert!(error.contains("temperature"), "{error}");
+        assert!(read(json!({"num_ctx": 0}).as_object()).is_err());
+        assert!(read(json!({"mirostat": 1, "f16_kv": true, "whatever": []}).as_object()).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,224 @@
+//! How fast a peer must be.
+//!
+//! A connection is always in one [`Phase`], and some phases may only last so long. The socket and the service report to a
+//! shared [`Pace`]; a watchdog beside the connection reads it and ends a connection that is too slow.
+//! The deadline for writing cannot live inside the body of an answer: a body is polled only while the socket takes bytes,
+//! so a reader that stalls would stop the very clock that should catch it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::listen::Io;
+
+/// How long a peer may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From the connection to the first byte.
+    pub first_byte: Duration,
+    /// From the first byte of a request to the end of its head.
+    pub head: Duration,
+    /// Between two requests on one connection.
+    pub idle: Duration,
+    /// While the peer takes no byte of an answer.
+    pub stall: Duration,
+    /// Lines in the head of a request.
+    pub headers: usize,
+    /// Connections at a time.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            stall: Duration::from_secs(30),
+            headers: 100,
+            connections: 4096,
+        }
+    }
+}
+
+/// What a connection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// Nothing came yet.
+    Fresh,
+    /// Part of a head came.
+    Head,
+    /// A request is answered.
+    Answering,
+    /// Between two requests.
+    Idle,
+}
+
+impl Phase {
+    fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Self::Fresh,
+            1 => Self::Head,
+            2 => Self::Answering,
+            _ => Self::Idle,
+        }
+    }
+}
+
+/// Where a connection stands, and since when. Times are in milliseconds from its start.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    start: Instant,
+    phase: AtomicU8,
+    since: AtomicU64,
+    /// When a write first found the socket full, plus one; 0 while it takes bytes.
+    blocked: AtomicU64,
+}
+
+impl Pace {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            start: Instant::now(),
+            phase: AtomicU8::new(Phase::Fresh as u8),
+            since: AtomicU64::new(0),
+            blocked: AtomicU64::new(0),
+        })
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::from_u8(self.phase.load(Ordering::Relaxed))
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.since.store(self.now(), Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// A whole head was read.
+    pub(crate) fn answering(&self) {
+        self.enter(Phase::Answering);
+    }
+
+    /// The last byte of the answer was made.
+    pub(crate) fn answered(&self) {
+        self.enter(Phase::Idle);
+    }
+
+    fn read(&self) {
+        if matches!(self.phase(), Phase::Fresh | Phase::Idle) {
+            self.enter(Phase::Head);
+        }
+    }
+
+    fn wrote(&self, blocked: bool) {
+        if !blocked {
+            self.blocked.store(0, Ordering::Relaxed);
+        } else if self.blocked.load(Ordering::Relaxed) == 0 {
+            self.blocked.store(self.now() + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// When this connection is over unless something happens before; `None` while nothing runs out.
+    fn deadline(&self, limits: &Limits) -> Option<(Instant, &'static str)> {
+        let at = |since: u64, limit: Duration| self.start + Duration::from_millis(since) + limit;
+        let since = self.since.load(Ordering::Relaxed);
+        let phase = match self.phase() {
+            Phase::Fresh => Some((at(since, limits.first_byte), "sent nothing")),
+            Phase::Head => Some((at(since, limits.head), "did not finish its request")),
+            Phase::Idle => Some((at(since, limits.idle), "was idle")),
+            Phase::Answering => None,
+        };
+        let stall = match self.blocked.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some((at(since - 1, limits.stall), "did not read its answer")),
+        };
+        phase.into_iter().chain(stall).min()
+    }
+
+    /// Ends when the peer was too slow, and says what it did not do.
+    pub(crate) async fn too_slow(&self, limits: &Limits) -> &'static str {
+        // Looked at again this often, because reports do not wake this task: they come with every read and write.
+        let look = (limits.stall / 6).min(Duration::from_secs(5));
+        loop {
+            let now = Instant::now();
+            let again = match self.deadline(limits) {
+                Some((deadline, what)) if deadline <= now => return what,
+                Some((deadline, _)) => deadline.min(now + look),
+                None => now + look,
+            };
+            tokio::time::sleep_until(again).await;
+        }
+    }
+}
+
+/// A stream that reports to a [`Pace`].
+pub(crate) struct Paced {
+    inner: Box<dyn Io>,
+    pace: Arc<Pace>,
+}
+
+impl Paced {
+    pub(crate) fn new(inner: Box<dyn Io>, pace: Arc<Pace>) -> Self {
+        Self { inner, pace }
+    }
+}
+
+impl AsyncRead for Paced {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.pace.read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Paced {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.pace.wrote(polled.is_pending());
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.pace.wrote(polled.is_pending());
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

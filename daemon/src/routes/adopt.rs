@@ -1,0 +1,52 @@
+//! `POST /api/adopt` (ours): takes in a file of this machine that the client names, without copying where possible.
+//!
+//! On the Unix socket only: whoever may open that could read the file anyway, while over TCP a stranger could have the daemon
+//! read the owner's files.
+
+use std::path::PathBuf;
+
+use api::{AdoptMethod, AdoptRequest, Adopted, Progress};
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use registry::Put;
+use registry::source::Method;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::extract::{Json, SMALL};
+use crate::jobs;
+use crate::listen::Peer;
+
+/// A stream of progress whose last line says what became of the file. *Detach*.
+pub(crate) async fn post(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    Json(request): Json<AdoptRequest, SMALL>,
+) -> Result<Response, Error> {
+    if !matches!(peer, Some(Extension(Peer::Unix))) {
+        return Err(Error::UnixOnly(api::routes::ADOPT));
+    }
+    let path = PathBuf::from(&request.path);
+    if !path.is_absolute() {
+        return Err(Error::Invalid("path must be absolute".into()));
+    }
+    let registry = app.registry.clone();
+    let lines = app.jobs.join(format!("adopt {}", request.path), move |reporter| async move {
+        let adopted = registry.adopt(&path, &reporter).await?;
+        Ok(Progress {
+            adopted: Some(Adopted {
+                digest: adopted.digest.to_string(),
+                size: adopted.size,
+                method: match (adopted.put, adopted.method) {
+                    (Put::Exists, _) => AdoptMethod::Present,
+                    (Put::Created, Method::Reflink) => AdoptMethod::Reflink,
+                    (Put::Created, Method::HardLink) => AdoptMethod::HardLink,
+                    (Put::Created, Method::Copy) => AdoptMethod::Copy,
+                },
+            }),
+            ..jobs::success()
+        })
+    });
+    super::progress(lines, None).await
+}

@@ -1,0 +1,60 @@
+//! `HEAD` and `POST /api/blobs/{digest}`: is a blob here, and take one in.
+
+use std::io;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use futures::{Stream, StreamExt};
+use http::StatusCode;
+use registry::{Digest, Put};
+
+use crate::app::App;
+use crate::error::Error;
+
+/// Longest time between two pieces of an upload.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// 200 when it is here and good, 404 when not. *Cancel*.
+pub(crate) async fn head(
+    State(app): State<App>,
+    Path(digest): Path<String>,
+) -> Result<StatusCode, Error> {
+    let digest = parse(&digest)?;
+    if app.registry.has_blob(&digest).await? {
+        Ok(StatusCode::OK)
+    } else {
+        Err(registry::Error::BlobNotFound { digest }.into())
+    }
+}
+
+/// 201 when it is new, 200 when it was here. The bytes are hashed as they come and never trusted. *Cancel*: what came so far
+/// is thrown away.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Path(digest): Path<String>,
+    body: Body,
+) -> Result<StatusCode, Error> {
+    let digest = parse(&digest)?;
+    match app.registry.put_blob(&digest, pieces(body)).await? {
+        Put::Created => Ok(StatusCode::CREATED),
+        Put::Exists => Ok(StatusCode::OK),
+    }
+}
+
+fn parse(text: &str) -> Result<Digest, Error> {
+    Digest::parse(text).map_err(|error| registry::Error::from(error).into())
+}
+
+/// The bytes as they come, as long as they keep coming.
+fn pieces(body: Body) -> impl Stream<Item = io::Result<bytes::Bytes>> + Send {
+    futures::stream::unfold(Some(body.into_data_stream()), |stream| async move {
+        let mut stream = stream?;
+        match tokio::time::timeout(PATIENCE, stream.next()).await {
+            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(stream))),
+            Ok(Some(Err(error))) => Some((Err(io::Error::other(error)), None)),
+            Ok(None) => None,
+            Err(_) => Some((Err(io::ErrorKind::TimedOut.into()), None)),
+        }
+    })
+}

@@ -1,0 +1,192 @@
+//! `POST /api/chat`: continues a conversation; without messages it loads or unloads the model.
+
+use api::{ChatEvent, ChatRequest, DoneReason, Message};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use jiff::Timestamp;
+use runner::protocol::Overflow;
+use tokio::time::Instant;
+
+use crate::answer::{self, Answer, Clock, End, Piece};
+use crate::app::{App, Chosen};
+use crate::duration::Stay;
+use crate::error::Error;
+use crate::extract::{Json, LARGE, model_name};
+use crate::prompt::{self, Conversation, Way};
+use crate::scheduler::Lease;
+use crate::template::Turn;
+use crate::{ndjson, options, unsupported};
+
+/// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<ChatRequest, LARGE>,
+) -> Result<Response, Error> {
+    let arrived = Instant::now();
+    unsupported::in_chat(&request)?;
+    let name = model_name(&request.model)?;
+    let parameters = options::read(request.options.as_ref())?;
+    let keep_alive = request
+        .keep_alive
+        .as_ref()
+        .map(Stay::read)
+        .transpose()
+        .map_err(Error::Invalid)?;
+    let given = turns(&request.messages)?;
+    let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
+    if given.is_empty() {
+        return load_or_unload(&app, &chosen, request).await;
+    }
+    let lease = app.lease(&chosen).await?;
+    let clock = Clock::loaded(&chosen);
+    let way = Way::choose(
+        None,
+        chosen.model.template.as_deref(),
+        lease.loaded().has_chat_template,
+    )?;
+    let conversation = Conversation {
+        turns: with_own(given, &chosen),
+        insert: None,
+        think: request.think.as_ref().map(|_| false),
+    };
+    let answer = begin(&request, &chosen, &conversation, &way, lease, clock).await?;
+    if request.stream == Some(false) {
+        let (text, end) = answer.collect().await?;
+        return Ok(axum::Json(last(&request.model, text, end)).into_response());
+    }
+    let model = request.model;
+    Ok(ndjson::stream(answer.into_stream().map(move |piece| {
+        piece.map(|piece| match piece {
+            Piece::Text(text) => event(&model, text),
+            Piece::End(end) => last(&model, String::new(), *end),
+        })
+    })))
+}
+
+/// Starts the answer. Only when the conversation does not fit is it looked at how much of it does, so that the ordinary case
+/// costs nothing.
+async fn begin(
+    request: &ChatRequest,
+    chosen: &Chosen,
+    conversation: &Conversation,
+    way: &Way,
+    lease: Lease,
+    clock: Clock,
+) -> Result<Answer, Error> {
+    let model = &request.model;
+    let options = &chosen.options;
+    let prompt = conversation.to_prompt(way).await?;
+    let call = answer::request(prompt, options, Overflow::Refuse);
+    let (lease, error) = match Answer::begin(lease, model.clone(), call, clock).await {
+        Ok(answer) => return Ok(answer),
+        Err(refused) => *refused,
+    };
+    if !matches!(error, Error::ContextOverflow(_)) || request.truncate == Some(false) {
+        return Err(error);
+    }
+    let context = lease.loaded().context;
+    let shorter = prompt::shorten(conversation, way, lease.runner(), model, context).await?;
+    let prompt = shorter.conversation.to_prompt(way).await?;
+    let call = answer::request(prompt, options, options.overflow);
+    let answer = Answer::begin(lease, model.clone(), call, clock)
+        .await
+        .map_err(|refused| refused.1)?;
+    Ok(answer.after_dropping(shorter.dropped))
+}
+
+/// Checks the messages. Roles are read without regard to case.
+fn turns(messages: &[Message]) -> Result<Vec<Turn>, Error> {
+    messages
+        .iter()
+        .map(|message| {
+            let role = message.role.to_ascii_lowercase();
+            if !matches!(role.as_str(), "system" | "user" | "assistant") {
+                let shown: String = message.role.chars().take(40).collect();
+                return Err(Error::Invalid(format!(
+                    "role {shown:?} must be system, user or assistant"
+                )));
+            }
+            Ok(Turn {
+                role,
+                content: message.content.clone(),
+                thinking: message.thinking.clone().unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// The model's system prompt, unless the conversation begins with one; its own messages; the conversation.
+fn with_own(given: Vec<Turn>, chosen: &Chosen) -> Vec<Turn> {
+    let model = &chosen.model;
+    let turn = |role: &str, content: &str| Turn {
+        role: role.to_owned(),
+        content: content.to_owned(),
+        thinking: String::new(),
+    };
+    let mut turns = Vec::new();
+    let (system, given): (Vec<Turn>, Vec<Turn>) = {
+        let leading = given.iter().take_while(|turn| turn.role == "system").count();
+        let mut system = given;
+        let rest = system.split_off(leading);
+        (system, rest)
+    };
+    if system.is_empty() {
+        let own = model.system.iter().filter(|text| !text.is_empty());
+        turns.extend(own.map(|text| turn("system", text)));
+    } else {
+        turns.extend(system);
+    }
+    let own = model.messages.iter();
+    turns.extend(own.map(|message| turn(message.role.as_str(), &message.content)));
+    turns.extend(given);
+    turns
+}
+
+async fn load_or_unload(
+    app: &App,
+    chosen: &Chosen,
+    request: ChatRequest,
+) -> Result<Response, Error> {
+    let (reason, timings) = if chosen.lets_go() {
+        app.scheduler.unload(chosen.key()).await;
+        (DoneReason::Unload, None)
+    } else {
+        drop(app.lease(chosen).await?);
+        (DoneReason::Load, Some(Clock::loaded(chosen).timings()))
+    };
+    let event = ChatEvent {
+        done: true,
+        done_reason: Some(reason),
+        timings,
+        ..event(&request.model, String::new())
+    };
+    if request.stream == Some(false) {
+        return Ok(axum::Json(event).into_response());
+    }
+    Ok(ndjson::stream(futures::stream::iter([Ok(event)])))
+}
+
+fn event(model: &str, content: String) -> ChatEvent {
+    ChatEvent {
+        model: model.to_owned(),
+        created_at: Timestamp::now(),
+        message: Message {
+            role: "assistant".to_owned(),
+            content,
+            ..Message::default()
+        },
+        done: false,
+        done_reason: None,
+        timings: None,
+    }
+}
+
+fn last(model: &str, content: String, end: End) -> ChatEvent {
+    ChatEvent {
+        done: true,
+        done_reason: Some(end.reason),
+        timings: Some(end.timings),
+        ..event(model, content)
+    }
+}

@@ -1,0 +1,163 @@
+//! `POST /api/create`: makes a model out of a base and a recipe.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use api::{CreateRequest, License};
+use axum::extract::State;
+use axum::response::Response;
+use modelfile::{Message, Parameters, Role};
+use registry::{Base, Create, Digest, ModelRef};
+
+use crate::app::App;
+use crate::error::Error;
+use crate::extract::{Json, SMALL, model_name};
+use crate::jobs;
+use crate::template::Template;
+
+/// A stream of progress. Everything that can be wrong with the recipe is found before the first line. *Detach*: a model
+/// that was begun is finished, and a second client that sends the same recipe joins.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<CreateRequest, SMALL>,
+) -> Result<Response, Error> {
+    let stream = request.stream;
+    let create = read(request)?;
+    let key = format!("create {create:?}");
+    let registry = app.registry.clone();
+    let lines = app.jobs.join(key, move |reporter| async move {
+        registry.create(create, &reporter).await?;
+        Ok(jobs::success())
+    });
+    super::progress(lines, stream).await
+}
+
+/// Checks a recipe.
+fn read(request: CreateRequest) -> Result<Create, Error> {
+    if request.quantize.is_some_and(|kind| !kind.is_empty()) {
+        return Err(Error::Unsupported("quantize".into()));
+    }
+    let name = model_name(&request.model)?;
+    let files = digests(request.files)?;
+    let from = match (request.from.filter(|from| !from.is_empty()), files) {
+        (Some(from), files) if files.is_empty() => Base::Model(base(&from)?),
+        (None, files) if !files.is_empty() => Base::Blobs(files),
+        (Some(_), _) => return Err(Error::Invalid("give 'from' or 'files', not both".into())),
+        (None, _) => return Err(Error::Invalid("neither 'from' nor 'files' was given".into())),
+    };
+    if let Some(template) = request.template.as_deref().filter(|text| !text.is_empty()) {
+        Template::parse(template).map_err(|source| Error::Template {
+            whose: "template",
+            source,
+        })?;
+    }
+    let mut drafts = digests(request.draft_files)?;
+    if drafts.len() > 1 {
+        return Err(Error::Unsupported("a draft model of several files".into()));
+    }
+    Ok(Create {
+        adapters: digests(request.adapters)?,
+        draft: drafts.pop(),
+        template: request.template,
+        system: request.system,
+        parameters: parameters(request.parameters.unwrap_or_default())?,
+        messages: messages(request.messages.unwrap_or_default())?,
+        licenses: match request.license {
+            None => Vec::new(),
+            Some(License::One(text)) => vec![text],
+            Some(License::Many(texts)) => texts,
+        },
+        requires: request.requires,
+        renderer: request.renderer,
+        parser: request.parser,
+        ..Create::new(name, from)
+    })
+}
+
+/// `name` or `name@sha256:<hex>`.
+fn base(from: &str) -> Result<ModelRef, Error> {
+    let (name, digest) = match from.split_once('@') {
+        Some((name, digest)) => (name, Some(parse_digest(digest)?)),
+        None => (from, None),
+    };
+    Ok(ModelRef {
+        name: model_name(name)?,
+        digest,
+    })
+}
+
+/// The blobs in the order of their file names, so that the parts of a split model come in order.
+fn digests(files: Option<BTreeMap<String, String>>) -> Result<Vec<Digest>, Error> {
+    files
+        .unwrap_or_default()
+        .values()
+        .map(|text| parse_digest(text))
+        .collect()
+}
+
+fn parse_digest(text: &str) -> Result<Digest, Error> {
+    Digest::parse(text).map_err(|error| registry::Error::from(error).into())
+}
+
+fn parameters(object: serde_json::Map<String, serde_json::Value>) -> Result<Parameters, Error> {
+    Parameters::from_json(&object).map_err(|error| {
+        let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+        Error::Invalid(format!("{error}{hint}"))
+    })
+}
+
+fn messages(messages: Vec<api::Message>) -> Result<Vec<Message>, Error> {
+    messages
+        .into_iter()
+        .map(|message| {
+            let role = Role::from_str(&message.role)
+                .map_err(|error| Error::Invalid(error.to_string()))?;
+            Ok(Message {
+                role,
+                content: message.content,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const DIGEST: &str = "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+
+    fn recipe(json: serde_json::Value) -> Result<Create, Error> {
+        read(serde_json::from_value(json).unwrap())
+    }
+
+    fn refused(json: serde_json::Value, expected: &str) {
+        let error = recipe(json.clone()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{json}: {error}");
+    }
+
+    #[test]
+    fn a_base_is_a_name_a_pinned_name_or_files() {
+        let by_name = recipe(json!({"model": "m", "from": "base"})).unwrap();
+        assert!(matches!(by_name.from, Base::Model(ModelRef { digest: None, .. })));
+        let pinned = recipe(json!({"name": "m", "from": format!("base@{DIGEST}")})).unwrap();
+        assert!(matches!(pinned.from, Base::Model(ModelRef { digest: Some(_), .. })));
+        let files = recipe(json!({"model": "m", "files": {"a.gguf": DIGEST}})).unwrap();
+        assert!(matches!(files.from, Base::Blobs(blobs) if blobs.len() == 1));
+    }
+
+    #[test]
+    fn a_bad_recipe_is_refused_before_anything_is_done() {
+        refused(json!({}), "model is required");
+        refused(json!({"model": "m"}), "neither 'from' nor 'files'");
+        refused(json!({"model": "m", "from": "b", "files": {"a": DIGEST}}), "not both");
+        refused(json!({"model": "../m", "from": "b"}), "not a model name");
+        refused(json!({"model": "m", "from": "b@sha256:12"}), "digest");
+        refused(json!({"model": "m", "files": {"a": "md5:12"}}), "digest");
+        refused(json!({"model": "m", "from": "b", "template": "{{ if }}"}), "template");
+        refused(json!({"model": "m", "from": "b", "parameters": {"temprature": 1}}), "did you mean `temperature`?");
+        refused(json!({"model": "m", "from": "b", "parameters": {"temperature": -1}}), "temperature");
+        refused(json!({"model": "m", "from": "b", "messages": [{"role": "robot", "content": ""}]}), "role must be");
+        refused(json!({"model": "m", "from": "b", "quantize": "q4_0"}), "quantize is not supported");
+    }
+}

@@ -1,0 +1,202 @@
+//! `POST /api/generate`: continues a prompt; without one it loads or unloads the model.
+
+use api::{DoneReason, GenerateEvent, GenerateRequest};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use jiff::Timestamp;
+use runner::protocol::{Overflow, Prompt};
+use tokio::time::Instant;
+
+use crate::answer::{self, Answer, Clock, End, Piece};
+use crate::app::{App, Chosen};
+use crate::duration::Stay;
+use crate::error::Error;
+use crate::extract::{Json, LARGE, model_name};
+use crate::prompt::{self, Conversation, Way};
+use crate::scheduler::Lease;
+use crate::template::Turn;
+use crate::{ndjson, options, unsupported};
+
+/// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<GenerateRequest, LARGE>,
+) -> Result<Response, Error> {
+    let arrived = Instant::now();
+    unsupported::in_generate(&request)?;
+    check(&request)?;
+    let name = model_name(&request.model)?;
+    let parameters = options::read(request.options.as_ref())?;
+    let keep_alive = request
+        .keep_alive
+        .as_ref()
+        .map(Stay::read)
+        .transpose()
+        .map_err(Error::Invalid)?;
+    let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
+    if request.prompt.is_empty() {
+        return load_or_unload(&app, &chosen, request).await;
+    }
+    let lease = app.lease(&chosen).await?;
+    let clock = Clock::loaded(&chosen);
+    let prompt = prompt(&request, &chosen, &lease).await?;
+    let overflow = match request.truncate {
+        Some(false) => Overflow::Refuse,
+        _ => chosen.options.overflow,
+    };
+    let call = answer::request(prompt, &chosen.options, overflow);
+    let answer = Answer::begin(lease, request.model.clone(), call, clock)
+        .await
+        .map_err(|refused| refused.1)?;
+    let keep_tokens = request.raw != Some(true);
+    if request.stream == Some(false) {
+        let (text, end) = answer.collect().await?;
+        return Ok(axum::Json(last(&request.model, text, end, keep_tokens)).into_response());
+    }
+    let model = request.model;
+    Ok(ndjson::stream(answer.into_stream().map(move |piece| {
+        piece.map(|piece| match piece {
+            Piece::Text(text) => event(&model, text),
+            Piece::End(end) => last(&model, String::new(), *end, keep_tokens),
+        })
+    })))
+}
+
+/// Fields that contradict each other.
+fn check(request: &GenerateRequest) -> Result<(), Error> {
+    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if request.raw == Some(true) {
+        let others = [
+            ("template", given(&request.template)),
+            ("system", given(&request.system)),
+            ("suffix", given(&request.suffix)),
+            ("context", request.context.is_some()),
+        ];
+        if let Some((field, _)) = others.iter().find(|(_, given)| *given) {
+            return Err(Error::Invalid(format!("raw goes without {field}")));
+        }
+    }
+    if given(&request.suffix) && request.context.is_some() {
+        return Err(Error::Invalid("suffix goes without context".into()));
+    }
+    Ok(())
+}
+
+async fn load_or_unload(
+    app: &App,
+    chosen: &Chosen,
+    request: GenerateRequest,
+) -> Result<Response, Error> {
+    let (reason, timings) = if chosen.lets_go() {
+        app.scheduler.unload(chosen.key()).await;
+        (DoneReason::Unload, None)
+    } else {
+        drop(app.lease(chosen).await?);
+        (DoneReason::Load, Some(Clock::loaded(chosen).timings()))
+    };
+    let event = GenerateEvent {
+        done: true,
+        done_reason: Some(reason),
+        timings,
+        ..event(&request.model, String::new())
+    };
+    if request.stream == Some(false) {
+        return Ok(axum::Json(event).into_response());
+    }
+    Ok(ndjson::stream(futures::stream::iter([Ok(event)])))
+}
+
+/// Makes the prompt of a request.
+async fn prompt(
+    request: &GenerateRequest,
+    chosen: &Chosen,
+    lease: &Lease,
+) -> Result<Prompt, Error> {
+    if request.raw == Some(true) {
+        return Ok(Prompt::Text {
+            text: request.prompt.clone(),
+            special: true,
+        });
+    }
+    let way = Way::choose(
+        request.template.as_deref(),
+        chosen.model.template.as_deref(),
+        lease.loaded().has_chat_template,
+    )?;
+    let conversation = conversation(request, chosen, &way)?;
+    let prompt = conversation.to_prompt(&way).await?;
+    let Some(before) = &request.context else {
+        return Ok(prompt);
+    };
+    let new = prompt::tokens(lease.runner(), &chosen.model.name, prompt, before.is_empty()).await?;
+    Ok(Prompt::Tokens([before.as_slice(), &new].concat()))
+}
+
+/// The prompt as a conversation: the system prompt, the model's own messages, then what was asked.
+fn conversation(
+    request: &GenerateRequest,
+    chosen: &Chosen,
+    way: &Way,
+) -> Result<Conversation, Error> {
+    let think = request.think.as_ref().map(|_| false);
+    let mut turns = Vec::new();
+    // Earlier tokens hold the system prompt and the model's messages already.
+    let goes_on = request.context.as_ref().is_some_and(|tokens| !tokens.is_empty());
+    let system = match &request.system {
+        Some(system) => Some(system),
+        None if goes_on => None,
+        None => chosen.model.system.as_ref(),
+    };
+    turns.extend(system.filter(|text| !text.is_empty()).map(|text| turn("system", text)));
+    if !goes_on {
+        let own = chosen.model.messages.iter();
+        turns.extend(own.map(|message| turn(message.role.as_str(), &message.content)));
+    }
+    let insert = match request.suffix.as_ref().filter(|suffix| !suffix.is_empty()) {
+        None => None,
+        Some(_) if !way.takes_suffix() => {
+            return Err(Error::Invalid(format!(
+                "'{}' does not support insert: its template has no place for a suffix",
+                chosen.model.name
+            )));
+        }
+        Some(suffix) => Some((request.prompt.clone(), suffix.clone())),
+    };
+    turns.push(turn("user", &request.prompt));
+    Ok(Conversation {
+        turns,
+        insert,
+        think,
+    })
+}
+
+fn turn(role: &str, content: &str) -> Turn {
+    Turn {
+        role: role.to_owned(),
+        content: content.to_owned(),
+        thinking: String::new(),
+    }
+}
+
+fn event(model: &str, response: String) -> GenerateEvent {
+    GenerateEvent {
+        model: model.to_owned(),
+        created_at: Timestamp::now(),
+        response,
+        done: false,
+        done_reason: None,
+        context: None,
+        timings: None,
+    }
+}
+
+fn last(model: &str, response: String, end: End, keep_tokens: bool) -> GenerateEvent {
+    GenerateEvent {
+        done: true,
+        done_reason: Some(end.reason),
+        context: keep_tokens.then_some(end.tokens),
+        timings: Some(end.timings),
+        ..event(model, response)
+    }
+}

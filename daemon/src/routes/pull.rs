@@ -1,0 +1,26 @@
+//! `POST /api/pull`: fetches a model.
+
+use api::PullRequest;
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::extract::{Json, SMALL, model_name};
+use crate::jobs;
+
+/// A stream of progress. *Detach*: the pull goes on when its client leaves, and a second client joins it.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<PullRequest, SMALL>,
+) -> Result<Response, Error> {
+    let name = model_name(&request.model)?;
+    let App { registry, sources, .. } = app.clone();
+    // Case does not tell models apart, so the same model is the same job however it is written.
+    let key = format!("pull {}", name.full().to_ascii_lowercase());
+    let lines = app.jobs.join(key, move |reporter| async move {
+        registry.pull(&name, &sources, &reporter).await?;
+        Ok(jobs::success())
+    });
+    super::progress(lines, request.stream).await
+}

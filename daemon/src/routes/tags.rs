@@ -1,0 +1,17 @@
+//! `GET /api/tags`: the models in the store.
+
+use api::TagsResponse;
+use axum::Json;
+use axum::extract::State;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::wire;
+
+/// Newest first; a damaged model is in the list, and says so. *Cancel*.
+pub(crate) async fn get(State(app): State<App>) -> Result<Json<TagsResponse>, Error> {
+    let models = app.registry.list().await?;
+    Ok(Json(TagsResponse {
+        models: models.into_iter().map(wire::summary).collect(),
+    }))
+}

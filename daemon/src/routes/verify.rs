@@ -1,0 +1,38 @@
+//! `POST /api/verify` (ours): hashes everything again.
+
+use api::{Progress, VerifyRequest};
+use axum::extract::State;
+use axum::response::Response;
+use registry::VerifyOptions;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::extract::{Json, SMALL, model_name};
+use crate::jobs;
+use crate::wire;
+
+/// A stream of progress whose last line has the report. *Detach*: a second client joins the same check.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<VerifyRequest, SMALL>,
+) -> Result<Response, Error> {
+    let names = request
+        .models
+        .iter()
+        .map(|name| model_name(name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let key = format!("verify {:?} {names:?}", request.quarantine);
+    let registry = app.registry.clone();
+    let lines = app.jobs.join(key, move |reporter| async move {
+        let options = VerifyOptions {
+            names,
+            quarantine: request.quarantine,
+        };
+        let report = registry.verify(options, &reporter).await?;
+        Ok(Progress {
+            report: Some(wire::verify_report(report)),
+            ..jobs::success()
+        })
+    });
+    super::progress(lines, None).await
+}

@@ -1,0 +1,311 @@
+//! The life of the process: read the configuration, open the store, bind, serve, drain, stop.
+//!
+//! Stopping has one order, in [`Service::stop`]: no new connections and no new work; running answers may finish within the
+//! grace period; runners are stopped and reaped, and what still streamed is told so; connections are ended; the index is
+//! closed. A second signal ends the process at once, and the runners with it.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use registry::Registry;
+use registry::source::{Pip, Settings};
+use runner::supervisor::{self, Spawner};
+use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use crate::accept;
+use crate::app::App;
+use crate::config::{self, Config};
+use crate::env::{Environment, Process};
+use crate::flags;
+use crate::fs;
+use crate::guard::Guard;
+use crate::jobs::Jobs;
+use crate::listen::Listener;
+use crate::options::Defaults;
+use crate::pace::Limits;
+use crate::router::router;
+use crate::scheduler::{self, Scheduler, StoreLoader};
+use crate::shutdown::Shutdown;
+
+/// Threads that answer requests. Work that takes long is done by runners, or on threads that may block.
+const WORKERS: usize = 2;
+
+/// Threads that may block, for files and templates.
+const BLOCKING: usize = 16;
+
+/// How long a runner may take to leave before it is made to.
+const RUNNER_GRACE: Duration = Duration::from_secs(3);
+
+/// How long streams may take to bring their last line out when their runner is gone.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Runs the program: reads command line, file and environment, and serves until told to stop.
+pub fn main() -> ExitCode {
+    let flags = flags::read(&flags::command().get_matches());
+    match serve_until_signal(&flags, &Process) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("slmd: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A line for whoever started the program, whatever is logged.
+fn say(line: &str) {
+    // Nothing can be done when nobody listens.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> anyhow::Result<()> {
+    let config = Config::load(flags, environment)?;
+    start_log(&config)?;
+    for (name, meant) in config::misspelt(environment) {
+        tracing::warn!(name, meant, "this environment variable means nothing");
+    }
+    for (key, value, place) in &config.origins {
+        tracing::info!(key, value, %place, "configured");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING)
+        .thread_name("slmd")
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let result = runtime.block_on(async {
+        // Before anything that could be interrupted.
+        let mut signals = Signals::listen()?;
+        let service = Service::start(config).await?;
+        say(&format!("slmd {} is ready on {}", crate::VERSION, service.place));
+        signals.next().await;
+        tracing::info!("stopping; another signal stops at once");
+        tokio::select! {
+            () = service.stop() => tracing::info!("stopped"),
+            () = signals.next() => tracing::warn!("stopped at once"),
+        }
+        anyhow::Ok(())
+    });
+    // Whatever is left, runners included, ends with its task.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let filter: tracing_subscriber::filter::Targets = config.log.parse()?;
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    if config.log_json {
+        registry.with(layer.json()).try_init()?;
+    } else {
+        registry.with(layer.with_ansi(false)).try_init()?;
+    }
+    Ok(())
+}
+
+/// The signals that mean "stop".
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen to signals")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen to signals")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Where the daemon is to be found; also the content of `run/slmd.json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Place {
+    /// Process id.
+    pub pid: u32,
+    /// Address and port.
+    pub tcp: String,
+    /// Path of the Unix socket.
+    pub socket: String,
+    /// Version.
+    pub version: String,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{} and {}", self.tcp, self.socket)
+    }
+}
+
+/// A daemon that serves.
+pub struct Service {
+    config: Config,
+    place: Place,
+    registry: Registry,
+    spawner: Spawner,
+    scheduler: Scheduler,
+    shutdown: Shutdown,
+    /// Tasks of the scheduler, which outlive the connections.
+    workers: TaskTracker,
+}
+
+impl Service {
+    /// Opens the store, binds and serves. When this returns, requests are answered.
+    ///
+    /// # Errors
+    /// What failed, with the thing and the remedy: the store is in use, a port is taken, a folder cannot be made.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        fs::private_dir(&config.home)?;
+        fs::private_dir(&config.home.join("run"))?;
+        let registry = Registry::open(registry::Options::new(&config.home))
+            .await
+            .context("cannot open the store")?;
+        let spawner = Spawner::start().context("cannot start threads")?;
+        let shutdown = Shutdown::new();
+        let workers = TaskTracker::new();
+        let scheduler = start_scheduler(&config, &registry, &spawner, &workers);
+        let app = App {
+            registry: registry.clone(),
+            scheduler: scheduler.clone(),
+            jobs: Jobs::new(shutdown.clone()),
+            defaults: Defaults::from(&config),
+            sources: Settings {
+                pip: Pip {
+                    program: config.pip.clone(),
+                    ..Pip::default()
+                },
+            },
+        };
+        let place = open_doors(&config, app, &shutdown).await?;
+        Ok(Self {
+            config,
+            place,
+            registry,
+            spawner,
+            scheduler,
+            shutdown,
+            workers,
+        })
+    }
+
+    /// Where it is to be found.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Stops in order. Takes the grace period and a few seconds at most.
+    pub async fn stop(self) {
+        let Self {
+            config,
+            registry,
+            spawner,
+            scheduler,
+            shutdown,
+            workers,
+            ..
+        } = self;
+        // Nobody finds us any more; who is here may finish. Pulls stop, and keep what they have.
+        shutdown.graceful.cancel();
+        for path in [note(&config), config.socket.clone()] {
+            if let Err(error) = fs::remove(&path) {
+                tracing::warn!("{}", crate::error::chain(&error));
+            }
+        }
+        shutdown.tasks.close();
+        if timeout(config.grace, shutdown.tasks.wait()).await.is_err() {
+            tracing::warn!(grace = ?config.grace, "requests are still running, and are ended");
+        }
+        // Streams that are left end with an error line, because their runners go.
+        scheduler.close().await;
+        spawner.drained().await;
+        workers.close();
+        workers.wait().await;
+        let _ = timeout(LAST_WORDS, shutdown.tasks.wait()).await;
+        shutdown.force.cancel();
+        let _ = timeout(LAST_WORDS, shutdown.tasks.wait()).await;
+        registry.close().await;
+    }
+}
+
+fn start_scheduler(
+    config: &Config,
+    registry: &Registry,
+    spawner: &Spawner,
+    workers: &TaskTracker,
+) -> Scheduler {
+    let loader = StoreLoader {
+        registry: registry.clone(),
+        spawner: spawner.clone(),
+        program: scheduler::program(config.runner.clone()),
+        options: supervisor::Options {
+            load_silence: config.load_timeout,
+            ..supervisor::Options::default()
+        },
+        sequences: config.parallel,
+        on_disk: true,
+    };
+    let options = scheduler::Options {
+        max_loaded: config.max_loaded_models,
+        max_queue: config.max_queue,
+        keep_alive: config.keep_alive,
+        stop_grace: RUNNER_GRACE,
+    };
+    Scheduler::start(options, Arc::new(loader), workers)
+}
+
+/// Binds both doors and serves on them, then leaves a note for those who look for us.
+async fn open_doors(config: &Config, app: App, shutdown: &Shutdown) -> anyhow::Result<Place> {
+    let unix = Listener::unix(&config.socket).await?;
+    let tcp = Listener::tcp(config.address).await?;
+    let place = Place {
+        pid: std::process::id(),
+        tcp: tcp.address().unwrap_or(config.address).to_string(),
+        socket: config.socket.display().to_string(),
+        version: crate::VERSION.to_owned(),
+    };
+    let guard = Guard {
+        hosts: config.allowed_hosts.clone().into(),
+        origins: config.allowed_origins.clone().into(),
+    };
+    let router = router(app, guard);
+    let limits = Limits {
+        connections: config.max_connections,
+        ..Limits::default()
+    };
+    let seats = Arc::new(Semaphore::new(limits.connections));
+    for listener in [tcp, unix] {
+        let serving = accept::serve(
+            listener,
+            router.clone(),
+            limits,
+            seats.clone(),
+            shutdown.clone(),
+        );
+        shutdown.tasks.spawn(serving);
+    }
+    let text = serde_json::to_string(&place).context("cannot describe this daemon")?;
+    fs::replace(&note(config), &text)?;
+    tracing::info!(tcp = %place.tcp, socket = %place.socket, home = %config.home.display(), "ready");
+    Ok(place)
+}
+
+/// Where the note stands.
+fn note(config: &Config) -> std::path::PathBuf {
+    config.home.join("run").join("slmd.json")
+}

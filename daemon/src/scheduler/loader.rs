@@ -1,0 +1,118 @@
+//! How a model gets into a runner.
+
+use std::path::PathBuf;
+
+use futures::future::BoxFuture;
+use registry::{Ready, Registry, Reporter};
+use runner::protocol::{Adapter, Load, Loaded};
+use runner::supervisor::{self, Files, Program, Runner, Spawner};
+
+use super::{Key, Plan};
+use crate::error::Error;
+use crate::fs;
+
+/// A runner with its model loaded.
+#[derive(Debug)]
+pub struct Up {
+    /// The runner.
+    pub runner: Runner,
+    /// What it said.
+    pub loaded: Loaded,
+}
+
+/// Something that loads models. Dropping the future must end what it started.
+pub trait Loader: Send + Sync + 'static {
+    /// Loads one.
+    fn load(&self, plan: Plan) -> BoxFuture<'static, Result<Up, Error>>;
+}
+
+/// Loads models from the store into runner processes.
+#[derive(Clone)]
+pub struct StoreLoader {
+    /// Where models are.
+    pub registry: Registry,
+    /// Starts runners.
+    pub spawner: Spawner,
+    /// What a runner is.
+    pub program: Program,
+    /// How long runners are waited for.
+    pub options: supervisor::Options,
+    /// Most requests that one model answers side by side.
+    pub sequences: u32,
+    /// Whether the program must be there as a file; the mock has none.
+    pub on_disk: bool,
+}
+
+impl Loader for StoreLoader {
+    fn load(&self, plan: Plan) -> BoxFuture<'static, Result<Up, Error>> {
+        let loader = self.clone();
+        Box::pin(async move { loader.carry_out(plan).await })
+    }
+}
+
+impl StoreLoader {
+    async fn carry_out(self, plan: Plan) -> Result<Up, Error> {
+        if self.on_disk && !fs::is_file(&self.program.path) {
+            return Err(Error::NoRunner(self.program.path.display().to_string()));
+        }
+        // Blobs are checked, and hashed if they changed, before a runner sees them.
+        let ready = self.registry.ready(&plan.name, &Reporter::silent()).await?;
+        if key_of(&ready.model) != plan.key {
+            return Err(Error::Replaced(plan.name.to_string()));
+        }
+        let (files, load) = self.prepare(&plan, ready)?;
+        let failed = |source| Error::runner(&plan.name, source);
+        let runner = self
+            .spawner
+            .spawn(&self.program, files, self.options.clone())
+            .await
+            .map_err(failed)?;
+        let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
+        Ok(Up { runner, loaded })
+    }
+
+    fn prepare(&self, plan: &Plan, ready: Ready) -> Result<(Files, Load), Error> {
+        if !ready.shards.is_empty() {
+            return Err(Error::Unsupported("running a model whose weights are split into several files".into()));
+        }
+        let mut files = Files::new();
+        let weights_fd = files.push(ready.weights.file);
+        let adapters = ready
+            .adapters
+            .into_iter()
+            .map(|adapter| Adapter {
+                fd: files.push(adapter.file),
+                scale: 1.0,
+            })
+            .collect();
+        let load = Load {
+            weights_fd,
+            adapters,
+            context: plan.context,
+            sequences: self.sequences,
+            batch: plan.batch,
+            threads: plan.threads,
+            gpu_layers: plan.gpu_layers,
+            main_gpu: plan.main_gpu,
+            mmap: plan.mmap,
+            chat_template: None,
+        };
+        Ok((files, load))
+    }
+}
+
+/// What makes a model of the store the same to a runner as another.
+pub(crate) fn key_of(model: &registry::Model) -> Key {
+    Key::of(model.weights().chain(model.adapters()).map(|layer| layer.digest))
+}
+
+/// The runner's program: the configured one, or the one next to this executable.
+pub(crate) fn program(configured: Option<PathBuf>) -> Program {
+    let path = configured.unwrap_or_else(|| {
+        std::env::current_exe()
+            .ok()
+            .and_then(|own| Some(own.parent()?.join("slm-runner")))
+            .unwrap_or_else(|| PathBuf::from("/slm-runner"))
+    });
+    Program::new(path)
+}

@@ -1,0 +1,572 @@
+//! The task that owns the table of loaded models: one command enum, one place where anything changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runner::protocol::Loaded;
+use runner::supervisor::{self, Cause, Exit, Runner};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::breaker::Breaker;
+use super::{Key, Lease, Loader, Options, Plan, Seen, Up, Want};
+use crate::duration::Stay;
+use crate::error::Error;
+
+/// What others ask of the task.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// The right to use a model.
+    Acquire {
+        want: Box<Want>,
+        reply: oneshot::Sender<Result<Lease, Error>>,
+    },
+    /// Let a model go when nobody uses it.
+    Unload {
+        key: Key,
+        reply: oneshot::Sender<bool>,
+    },
+    /// What is loaded.
+    List { reply: oneshot::Sender<Vec<Seen>> },
+    /// Stop everything.
+    Close { reply: oneshot::Sender<()> },
+}
+
+/// What its own tasks and leases report. Everything carries the entry it is about; reports on entries that are gone are
+/// of no interest.
+#[derive(Debug)]
+pub(super) enum Notice {
+    Released { entry: u64 },
+    Loaded { entry: u64, result: Result<Up, Error> },
+    Exited { entry: u64, exit: Exit },
+}
+
+/// Somebody who waits for a model.
+#[derive(Debug)]
+struct Waiter {
+    want: Want,
+    reply: oneshot::Sender<Result<Lease, Error>>,
+}
+
+impl Waiter {
+    fn is_gone(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+/// One line of the table.
+#[derive(Debug)]
+struct Entry {
+    plan: Plan,
+    digest: String,
+    details: api::ModelDetails,
+    keep_alive: Stay,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// On its way in, with those who wait for it.
+    Loading {
+        waiters: Vec<Waiter>,
+        cancel: CancellationToken,
+        since: Instant,
+    },
+    /// Here.
+    Ready(Box<Ready>),
+    /// On its way out; its memory is not free yet.
+    Stopping,
+}
+
+#[derive(Debug)]
+struct Ready {
+    runner: Runner,
+    loaded: Loaded,
+    leases: usize,
+    /// When the last lease was given back.
+    idle_since: Instant,
+    /// What it took to load it, and would take again.
+    load_time: Duration,
+}
+
+impl Entry {
+    fn ready(&self) -> Option<&Ready> {
+        match &self.state {
+            State::Ready(ready) => Some(ready),
+            State::Loading { .. } | State::Stopping => None,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.ready().is_some_and(|ready| ready.leases == 0)
+    }
+
+    /// When it goes if nothing is asked of it.
+    fn expires(&self) -> Option<Instant> {
+        match (self.ready()?, self.keep_alive) {
+            (ready, Stay::For(stay)) if ready.leases == 0 => Some(ready.idle_since + stay),
+            _ => None,
+        }
+    }
+
+    /// How much it is worth to keep, least first: seconds that it takes to have it again, per second that it was not used.
+    fn worth(&self, now: Instant) -> f64 {
+        let Some(ready) = self.ready() else {
+            return f64::INFINITY;
+        };
+        let cost = ready.load_time.as_secs_f64().max(0.01);
+        let unused = (now - ready.idle_since).as_secs_f64().max(0.001);
+        cost / unused
+    }
+}
+
+pub(super) struct Task {
+    options: Options,
+    loader: Arc<dyn Loader>,
+    tasks: TaskTracker,
+    table: BTreeMap<u64, Entry>,
+    next: u64,
+    /// Those who wait for room, or for a larger context, first come first.
+    pending: Vec<Waiter>,
+    breaker: Breaker,
+    closing: Option<Vec<oneshot::Sender<()>>>,
+    notices: mpsc::UnboundedSender<Notice>,
+    inbox: mpsc::UnboundedReceiver<Notice>,
+}
+
+impl Task {
+    pub(super) fn new(options: Options, loader: Arc<dyn Loader>, tasks: TaskTracker) -> Self {
+        let (notices, inbox) = mpsc::unbounded_channel();
+        Self {
+            options,
+            loader,
+            tasks,
+            table: BTreeMap::new(),
+            next: 1,
+            pending: Vec::new(),
+            breaker: Breaker::default(),
+            closing: None,
+            notices,
+            inbox,
+        }
+    }
+
+    /// Lives until it is closed and everything is gone, or until nobody can ask any more.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let wake = self.table.values().filter_map(Entry::expires).min();
+            tokio::select! {
+                biased;
+                Some(notice) = self.inbox.recv() => self.notice(notice),
+                command = commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => return,
+                },
+                () = until(wake) => {}
+            }
+            self.expire();
+            self.advance();
+            if self.is_closed() {
+                return;
+            }
+        }
+    }
+
+    // ===== commands =====
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Acquire { want, reply } => self.acquire(*want, reply),
+            Command::Unload { key, reply } => {
+                let _ = reply.send(self.unload(&key));
+            }
+            Command::List { reply } => {
+                let _ = reply.send(self.table.values().map(seen).collect());
+            }
+            Command::Close { reply } => self.close(reply),
+        }
+    }
+
+    fn acquire(&mut self, want: Want, reply: oneshot::Sender<Result<Lease, Error>>) {
+        let waiter = Waiter { want, reply };
+        if let Err(error) = self.admit(&waiter.want) {
+            let _ = waiter.reply.send(Err(error));
+            return;
+        }
+        let key = &waiter.want.plan.key;
+        // Nobody overtakes those who wait for the same model with a larger context, or they would wait for ever.
+        let overtakes = self.pending.iter().any(|other| other.want.plan.key == *key);
+        let fits = |entry: &Entry| {
+            entry.plan.key == *key && entry.plan.context >= waiter.want.plan.context && !overtakes
+        };
+        let found = self.table.iter_mut().find(|(_, entry)| fits(entry));
+        match found.map(|(id, entry)| (*id, &mut entry.state)) {
+            Some((id, State::Ready(_))) => self.grant(id, waiter),
+            Some((_, State::Loading { waiters, .. })) => waiters.push(waiter),
+            Some((_, State::Stopping)) | None => self.pending.push(waiter),
+        }
+    }
+
+    /// Whether one more may come in.
+    fn admit(&mut self, want: &Want) -> Result<(), Error> {
+        if self.closing.is_some() {
+            return Err(Error::Stopping);
+        }
+        if let Some((times, rest)) = self.breaker.rests(&want.plan.key, Instant::now()) {
+            return Err(Error::CrashLoop {
+                model: want.plan.name.to_string(),
+                times,
+                rest,
+            });
+        }
+        let waiting = self.waiting();
+        if waiting >= self.options.max_queue {
+            return Err(Error::Busy { waiting });
+        }
+        Ok(())
+    }
+
+    /// How many wait; those who left are forgotten first.
+    fn waiting(&mut self) -> usize {
+        self.pending.retain(|waiter| !waiter.is_gone());
+        let mut count = self.pending.len();
+        for entry in self.table.values_mut() {
+            if let State::Loading { waiters, .. } = &mut entry.state {
+                waiters.retain(|waiter| !waiter.is_gone());
+                count += waiters.len();
+            }
+        }
+        count
+    }
+
+    fn unload(&mut self, key: &Key) -> bool {
+        let mut any = false;
+        for entry in self.table.values_mut().filter(|entry| entry.plan.key == *key) {
+            // It expires at once when idle, and with its last lease otherwise.
+            entry.keep_alive = Stay::For(Duration::ZERO);
+            any |= !matches!(entry.state, State::Stopping);
+        }
+        any
+    }
+
+    fn close(&mut self, reply: oneshot::Sender<()>) {
+        self.closing.get_or_insert_default().push(reply);
+        for waiter in self.pending.drain(..) {
+            let _ = waiter.reply.send(Err(Error::Stopping));
+        }
+        let ids: Vec<u64> = self.table.keys().copied().collect();
+        for id in ids {
+            let Some(entry) = self.table.get_mut(&id) else {
+                continue;
+            };
+            match &mut entry.state {
+                State::Loading { waiters, cancel, .. } => {
+                    cancel.cancel();
+                    for waiter in waiters.drain(..) {
+                        let _ = waiter.reply.send(Err(Error::Stopping));
+                    }
+                    self.table.remove(&id);
+                }
+                State::Ready(_) => self.stop(id, "the daemon stops"),
+                State::Stopping => {}
+            }
+        }
+    }
+
+    /// Whether it was told to stop and nothing is left. Those who asked are told.
+    fn is_closed(&mut self) -> bool {
+        if self.closing.is_none() || !self.table.is_empty() {
+            return false;
+        }
+        for reply in self.closing.take().into_iter().flatten() {
+            let _ = reply.send(());
+        }
+        true
+    }
+
+    // ===== notices =====
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Released { entry } => self.released(entry),
+            Notice::Loaded { entry, result } => self.loaded(entry, result),
+            Notice::Exited { entry, exit } => self.exited(entry, &exit),
+        }
+    }
+
+    fn released(&mut self, id: u64) {
+        if let Some(State::Ready(ready)) = self.table.get_mut(&id).map(|entry| &mut entry.state) {
+            ready.leases -= 1;
+            if ready.leases == 0 {
+                ready.idle_since = Instant::now();
+            }
+        }
+    }
+
+    fn loaded(&mut self, id: u64, result: Result<Up, Error>) {
+        let Some(entry) = self.table.get_mut(&id) else {
+            // Cancelled; dropping the runner ends it.
+            return;
+        };
+        let State::Loading { waiters, since, .. } = &mut entry.state else {
+            return;
+        };
+        let waiters = std::mem::take(waiters);
+        let since = *since;
+        match result {
+            Err(error) => {
+                tracing::warn!(model = %entry.plan.name, "cannot load: {}", crate::error::chain(&error));
+                if is_crash(&error) {
+                    self.breaker.crashed(&entry.plan.key, Instant::now());
+                }
+                self.table.remove(&id);
+                for waiter in waiters {
+                    let _ = waiter.reply.send(Err(error.clone()));
+                }
+            }
+            Ok(Up { runner, loaded }) => {
+                tracing::info!(
+                    model = %entry.plan.name,
+                    pid = runner.pid(),
+                    context = loaded.context,
+                    device = %loaded.device,
+                    took = ?since.elapsed(),
+                    "loaded"
+                );
+                let exited = runner.exited();
+                let notices = self.notices.clone();
+                self.tasks.spawn(async move {
+                    let exit = exited.await;
+                    let _ = notices.send(Notice::Exited { entry: id, exit });
+                });
+                entry.state = State::Ready(Box::new(Ready {
+                    runner,
+                    loaded,
+                    leases: 0,
+                    idle_since: Instant::now(),
+                    load_time: since.elapsed(),
+                }));
+                for waiter in waiters {
+                    self.grant(id, waiter);
+                }
+            }
+        }
+    }
+
+    fn exited(&mut self, id: u64, exit: &Exit) {
+        let Some(entry) = self.table.remove(&id) else {
+            return;
+        };
+        if matches!(entry.state, State::Stopping) || matches!(exit.cause, Cause::Stopped) {
+            tracing::info!(model = %entry.plan.name, "unloaded");
+            return;
+        }
+        // Requests under way learn it from their own streams.
+        tracing::warn!(model = %entry.plan.name, stderr = ?exit.stderr, "the runner {exit}");
+        self.breaker.crashed(&entry.plan.key, Instant::now());
+    }
+
+    // ===== changes of the table =====
+
+    /// Gives the right to use a loaded model.
+    fn grant(&mut self, id: u64, waiter: Waiter) {
+        let Some(entry) = self.table.get_mut(&id) else {
+            return;
+        };
+        let State::Ready(ready) = &mut entry.state else {
+            return;
+        };
+        if waiter.is_gone() {
+            return;
+        }
+        if let Some(stay) = waiter.want.keep_alive {
+            entry.keep_alive = stay;
+        }
+        ready.leases += 1;
+        let lease = Lease {
+            entry: id,
+            runner: ready.runner.clone(),
+            loaded: ready.loaded.clone(),
+            notices: self.notices.clone(),
+        };
+        // If the waiter left just now, the lease comes back and is released.
+        let _ = waiter.reply.send(Ok(lease));
+    }
+
+    /// Stops what was idle for long enough.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        let over: Vec<u64> = self
+            .table
+            .iter()
+            .filter(|(_, entry)| entry.expires().is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in over {
+            self.stop(id, "it was not used");
+        }
+    }
+
+    /// Does what can be done for those who wait.
+    fn advance(&mut self) {
+        self.pending.retain(|waiter| !waiter.is_gone());
+        let mut keys: Vec<Key> = Vec::new();
+        for waiter in &self.pending {
+            if !keys.contains(&waiter.want.plan.key) {
+                keys.push(waiter.want.plan.key.clone());
+            }
+        }
+        // Room that is becoming free goes to those who came first.
+        let mut leaving = self.count_stopping();
+        for key in keys {
+            let same = self
+                .table
+                .iter()
+                .find(|(_, entry)| entry.plan.key == key)
+                .map(|(id, entry)| (*id, entry.is_idle()));
+            match same {
+                Some((id, true)) => self.stop(id, "a larger context is needed"),
+                // Comes, goes or answers; it will report.
+                Some((_, false)) => {}
+                None if self.table.len() < self.options.max_loaded => self.start(&key),
+                None if leaving > 0 => leaving -= 1,
+                None => {
+                    if let Some(id) = self.least_worth() {
+                        self.stop(id, "its place is needed");
+                    }
+                }
+            }
+        }
+    }
+
+    fn count_stopping(&self) -> usize {
+        self.table
+            .values()
+            .filter(|entry| matches!(entry.state, State::Stopping))
+            .count()
+    }
+
+    /// The idle model that is cheapest to lose; one that was to stay for ever only if there is no other.
+    fn least_worth(&self) -> Option<u64> {
+        let now = Instant::now();
+        let rank = |entry: &Entry| (entry.keep_alive == Stay::Always, entry.worth(now));
+        self.table
+            .iter()
+            .filter(|(_, entry)| entry.is_idle())
+            .min_by(|(_, a), (_, b)| {
+                let (a, b) = (rank(a), rank(b));
+                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+            })
+            .map(|(id, _)| *id)
+    }
+
+    /// Starts to load a model for all who wait for it, with the largest context that one of them needs.
+    fn start(&mut self, key: &Key) {
+        let (waiters, rest): (Vec<Waiter>, Vec<Waiter>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|waiter| waiter.want.plan.key == *key);
+        self.pending = rest;
+        let Some(largest) = waiters.iter().map(|waiter| &waiter.want).max_by_key(|want| want.plan.context)
+        else {
+            return;
+        };
+        let id = self.next;
+        self.next += 1;
+        let cancel = CancellationToken::new();
+        let loading = self.loader.load(largest.plan.clone());
+        let entry = Entry {
+            plan: largest.plan.clone(),
+            digest: largest.digest.clone(),
+            details: largest.details.clone(),
+            keep_alive: self.options.keep_alive,
+            state: State::Loading {
+                waiters,
+                cancel: cancel.clone(),
+                since: Instant::now(),
+            },
+        };
+        tracing::info!(model = %entry.plan.name, context = entry.plan.context, "loading");
+        self.table.insert(id, entry);
+        let notices = self.notices.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                result = loading => {
+                    let _ = notices.send(Notice::Loaded { entry: id, result });
+                }
+            }
+        });
+    }
+
+    /// Tells the runner of a ready model to leave; its end is reported by whoever watches it.
+    fn stop(&mut self, id: u64, why: &'static str) {
+        let Some(entry) = self.table.get_mut(&id) else {
+            return;
+        };
+        if !matches!(entry.state, State::Ready(_)) {
+            return;
+        }
+        tracing::info!(model = %entry.plan.name, why, "unloading");
+        if let State::Ready(ready) = std::mem::replace(&mut entry.state, State::Stopping) {
+            let grace = self.options.stop_grace;
+            self.tasks.spawn(async move {
+                ready.runner.stop(grace).await;
+            });
+        }
+    }
+}
+
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether a failed load was the runner's death, and not an answer of it.
+fn is_crash(error: &Error) -> bool {
+    use supervisor::Error as E;
+    matches!(
+        error,
+        Error::Runner {
+            source: E::Exited(_) | E::Protocol { .. } | E::Stalled { .. } | E::Hello { .. },
+            ..
+        }
+    )
+}
+
+fn seen(entry: &Entry) -> Seen {
+    let ready = entry.ready();
+    Seen {
+        name: entry.plan.name.to_string(),
+        digest: entry.digest.clone(),
+        details: entry.details.clone(),
+        state: match (&entry.state, ready.map_or(0, |ready| ready.leases)) {
+            (State::Loading { .. }, _) => "loading",
+            (State::Ready(_), 0) => "ready",
+            (State::Ready(_), _) => "busy",
+            (State::Stopping, _) => "stopping",
+        },
+        active: ready.map_or(0, |ready| ready.leases),
+        expires: match (entry.expires(), entry.keep_alive) {
+            (Some(at), _) => Some(at),
+            // Not idle: the clock has not started.
+            (None, Stay::For(stay)) => Some(Instant::now() + stay),
+            (None, Stay::Always) => None,
+        },
+        keep_alive: entry.keep_alive,
+        context: ready.map_or(entry.plan.context, |ready| ready.loaded.context),
+        pid: ready.and_then(|ready| ready.runner.pid()),
+        resident_bytes: ready.map_or(0, |ready| {
+            ready
+                .runner
+                .resident_bytes()
+                .unwrap_or(ready.loaded.resident_bytes)
+        }),
+        device_bytes: ready.map_or(0, |ready| ready.loaded.device_bytes),
+        device: ready.map_or_else(String::new, |ready| ready.loaded.device.clone()),
+    }
+}

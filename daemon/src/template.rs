@@ -1,0 +1,208 @@
+//! Prompt templates in the language of Modelfiles (Go's `text/template`), rendered within bounds.
+//!
+//! A template is hostile: it may come with any model. [`Template::parse`] refuses what is not well-formed, and
+//! [`Template::render`] ends with an error when a template makes more than [`MAX_OUTPUT`] bytes, takes more steps than any
+//! honest one, or runs for longer than [`MAX_TIME`]. How that is enforced stands in [`instrument`]: the parsed tree is
+//! rewritten so that each body, each printed value and each argument of a function passes by a meter ([`budget`]).
+//!
+//! What a template sees are `.System`, `.Messages`, `.Prompt`, `.Response`, `.Suffix`, `.Tools`, `.Think`, `.ThinkLevel` and
+//! `.IsThinkSet`, and besides Go's own functions `json`, `currentDate`, `yesterdayDate` and `toTypeScriptType`.
+//! A template that ranges over `.Messages` is rendered once. One that knows only `.Prompt` and `.Response` is rendered once
+//! per turn, and the last turn is cut where the model goes on: at `.Response`.
+
+mod budget;
+mod data;
+mod functions;
+mod instrument;
+mod turns;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gotmpl::TemplateError;
+use gotmpl::parse::{DefineNode, ListNode, Parser};
+use jiff::civil::Date;
+
+use budget::{Budget, Excess};
+
+pub use turns::Turn;
+
+/// Longest template in bytes.
+pub const MAX_SOURCE: usize = 1 << 20;
+/// Longest text that a template may make, in bytes.
+pub const MAX_OUTPUT: usize = 4 << 20;
+/// Longest time that it may take.
+pub const MAX_TIME: Duration = Duration::from_secs(1);
+
+/// What is wrong with a template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read. The message has line and column.
+    #[error("{0}")]
+    Syntax(String),
+    /// It is too long.
+    #[error("it has {0} bytes, at most {MAX_SOURCE} are allowed")]
+    TooLong(usize),
+    /// It calls a function that does not exist.
+    #[error("line {line}: function {name:?} is not defined")]
+    UnknownFunction {
+        /// The function.
+        name: String,
+        /// Line of the template, from 1.
+        line: usize,
+    },
+    /// It failed while it was rendered.
+    #[error("{0}")]
+    Failed(String),
+    /// It makes too much text.
+    #[error("it makes more than {MAX_OUTPUT} bytes of text")]
+    TooMuchText,
+    /// It takes too many steps or too long.
+    #[error("it takes too many steps or more than {} s", MAX_TIME.as_secs())]
+    TooMuchWork,
+}
+
+/// What a template is rendered with.
+#[derive(Debug, Clone, Default)]
+pub struct Input<'a> {
+    /// The conversation, first to last, system messages included.
+    pub turns: &'a [Turn],
+    /// Text to continue when there is a suffix, and only then.
+    pub prompt: &'a str,
+    /// Text that follows what is generated.
+    pub suffix: &'a str,
+    /// Whether the model thinks first; `None` when nobody said.
+    pub think: Option<bool>,
+    /// The date that `currentDate` gives.
+    pub today: Date,
+}
+
+/// A template that was read and is ready to be rendered.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// The whole, instrumented.
+    whole: Arc<Tree>,
+    /// The whole up to `.Response`, for the last turn.
+    open: Arc<Tree>,
+    names: BTreeSet<String>,
+}
+
+/// A body with the templates it may call.
+#[derive(Debug)]
+struct Tree {
+    body: ListNode,
+    defines: Vec<DefineNode>,
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`], [`Error::TooLong`] or [`Error::UnknownFunction`].
+    pub fn parse(source: &str) -> Result<Self, Error> {
+        if source.len() > MAX_SOURCE {
+            return Err(Error::TooLong(source.len()));
+        }
+        let (mut body, defines) = parse(source)?;
+        let mut names = instrument::names(&body, &defines)?;
+        if !names.contains("Messages") && !names.contains("Response") {
+            // A template that ends where the answer begins, and does not say so.
+            let (rest, _) = parse("{{ .Response }}")?;
+            body.nodes.extend(rest.nodes);
+            names.insert("Response".to_owned());
+        }
+        let open = turns::cut_at_response(&body);
+        let tree = |body| {
+            Arc::new(Tree {
+                body: instrument::meter(body),
+                defines: defines
+                    .iter()
+                    .map(|define| DefineNode {
+                        pos: define.pos,
+                        name: define.name.clone(),
+                        body: instrument::meter(define.body.clone()),
+                    })
+                    .collect(),
+            })
+        };
+        Ok(Self {
+            open: tree(open),
+            whole: tree(body),
+            names,
+        })
+    }
+
+    /// Whether the template mentions a field, such as `Suffix`.
+    pub fn mentions(&self, field: &str) -> bool {
+        self.names.contains(field)
+    }
+
+    /// Renders it. Blocks for at most [`MAX_TIME`] or little more, so it belongs on a thread that may block.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], [`Error::TooMuchText`] or [`Error::TooMuchWork`].
+    pub fn render(&self, input: &Input<'_>) -> Result<String, Error> {
+        let budget = Budget::new();
+        let mut out = budget.writer();
+        let result = if !input.suffix.is_empty() {
+            self.whole.execute(&budget, &mut out, input, &data::of_suffix(input))
+        } else if self.mentions("Messages") {
+            self.whole.execute(&budget, &mut out, input, &data::of_messages(input))
+        } else {
+            self.render_turns(&budget, &mut out, input)
+        };
+        match (result, budget.excess()) {
+            (Ok(()), None) => Ok(out.into_text()),
+            (_, Some(Excess::Text)) => Err(Error::TooMuchText),
+            (_, Some(Excess::Work)) | (Err(TemplateError::RangeIterLimit), None) => {
+                Err(Error::TooMuchWork)
+            }
+            (Err(error), None) => Err(Error::Failed(error.to_string())),
+        }
+    }
+
+    fn render_turns(
+        &self,
+        budget: &Arc<Budget>,
+        out: &mut budget::Writer,
+        input: &Input<'_>,
+    ) -> Result<(), TemplateError> {
+        let mut exchanges = turns::exchanges(input.turns);
+        let last = exchanges.pop().unwrap_or_default();
+        for exchange in &exchanges {
+            self.whole
+                .execute(budget, out, input, &data::of_exchange(exchange, input))?;
+        }
+        self.open
+            .execute(budget, out, input, &data::of_exchange(&last, input))
+    }
+}
+
+impl Tree {
+    fn execute(
+        &self,
+        budget: &Arc<Budget>,
+        out: &mut budget::Writer,
+        input: &Input<'_>,
+        data: &gotmpl::Value,
+    ) -> Result<(), TemplateError> {
+        const MAIN: &str = "";
+        let mut template = functions::add(gotmpl::Template::new(MAIN), budget, input.today)
+            .max_range_iters(budget::STEPS)
+            .add_parse_tree(MAIN, self.body.clone());
+        for define in &self.defines {
+            template = template.add_parse_tree(&define.name, define.body.clone());
+        }
+        template.execute_template_fmt(out, MAIN, data)
+    }
+}
+
+fn parse(source: &str) -> Result<(ListNode, Vec<DefineNode>), Error> {
+    Parser::new(source, "{{", "}}")
+        .and_then(Parser::parse)
+        .map_err(|error| Error::Syntax(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

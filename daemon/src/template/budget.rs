@@ -1,0 +1,150 @@
+//! What a template may use up.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
+
+use gotmpl::{TemplateError, Value};
+
+use super::{MAX_OUTPUT, MAX_TIME};
+
+/// Bodies that may be entered; an honest template enters a few per message.
+pub(super) const STEPS: u64 = 1_000_000;
+
+/// Work that may be done, in bytes of text that pass through functions.
+const WORK: u64 = 64 << 20;
+
+/// Work that entering a body counts for.
+const WORK_PER_STEP: u64 = WORK / STEPS;
+
+/// What was exceeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Excess {
+    /// The text that was made.
+    Text = 1,
+    /// Steps, bytes moved, or time.
+    Work = 2,
+}
+
+/// What is left for one rendering. Shared by all functions that a template calls.
+#[derive(Debug)]
+pub(super) struct Budget {
+    start: Instant,
+    work: AtomicU64,
+    excess: AtomicU8,
+}
+
+impl Budget {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            start: Instant::now(),
+            work: AtomicU64::new(0),
+            excess: AtomicU8::new(0),
+        })
+    }
+
+    /// What was exceeded first, if anything was.
+    pub(super) fn excess(&self) -> Option<Excess> {
+        match self.excess.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(Excess::Text),
+            _ => Some(Excess::Work),
+        }
+    }
+
+    fn exceed(&self, excess: Excess) {
+        let _ = self.excess.compare_exchange(
+            0,
+            excess as u8,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Counts one more body.
+    pub(super) fn step(&self) -> Result<(), TemplateError> {
+        self.spend(WORK_PER_STEP)
+    }
+
+    /// Counts so many bytes. Fails when too many were counted, or time is up.
+    pub(super) fn spend(&self, bytes: u64) -> Result<(), TemplateError> {
+        let before = self.work.fetch_add(bytes, Ordering::Relaxed);
+        let total = before.saturating_add(bytes);
+        // The clock is looked at once per this much work.
+        const GLANCE: u64 = 64 * WORK_PER_STEP;
+        let late = before / GLANCE != total / GLANCE && self.start.elapsed() > MAX_TIME;
+        if total > WORK || late {
+            self.exceed(Excess::Work);
+            return Err(TemplateError::Exec("too much work".into()));
+        }
+        Ok(())
+    }
+
+    /// Where the text goes.
+    pub(super) fn writer(self: &Arc<Self>) -> Writer {
+        Writer {
+            text: String::new(),
+            budget: self.clone(),
+        }
+    }
+}
+
+/// Collects the text up to [`MAX_OUTPUT`].
+pub(super) struct Writer {
+    text: String,
+    budget: Arc<Budget>,
+}
+
+impl Writer {
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+}
+
+impl fmt::Write for Writer {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        if self.text.len() + piece.len() > MAX_OUTPUT {
+            self.budget.exceed(Excess::Text);
+            return Err(fmt::Error);
+        }
+        self.text.push_str(piece);
+        Ok(())
+    }
+}
+
+/// Bytes that a function moves when it takes this value as it is: a text is copied or compared, a list is copied by
+/// reference.
+pub(super) fn shallow(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text.len() as u64,
+        Value::List(items) => items.len() as u64,
+        Value::Map(members) => members.len() as u64,
+        _ => 1,
+    }
+}
+
+/// Bytes of the value written out, at least; stops counting soon after `limit`.
+pub(super) fn deep(value: &Value, limit: u64) -> u64 {
+    let mut total = 0u64;
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        total += 8;
+        match value {
+            Value::String(text) => total += text.len() as u64,
+            Value::List(items) => open.extend(items.iter()),
+            Value::Map(members) => {
+                for (key, member) in members.iter() {
+                    total += key.len() as u64;
+                    open.push(member);
+                }
+            }
+            _ => {}
+        }
+        if total > limit {
+            break;
+        }
+    }
+    total
+}

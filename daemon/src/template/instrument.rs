@@ -1,0 +1,219 @@
+//! Rewrites a parsed template so that it can be metered, and so that values print as Go prints them.
+//!
+//! - Every body begins with a call of `__step`. A loop without content, and a recursion that prints nothing, count.
+//! - Every printed value goes through `__print`, which writes lists and maps as JSON: in Go the types behind `.Tools` and
+//!   `.Arguments` print themselves that way, and the template engine has no such thing.
+//! - Every argument of a function goes through `__take`, or `__format` where the function writes it out, and is counted by
+//!   its size *before* the function makes something out of it.
+
+use std::collections::BTreeSet;
+
+use gotmpl::parse::{
+    ActionNode, BranchNode, CommandNode, DefineNode, Expr, ListNode, Node, PipeNode, Pos,
+};
+
+use super::{Error, functions};
+
+/// Adds the meter to a body and everything in it.
+pub(super) fn meter(mut body: ListNode) -> ListNode {
+    for node in &mut body.nodes {
+        meter_node(node);
+    }
+    let step = Node::Action(ActionNode {
+        pos: body.pos,
+        pipe: PipeNode {
+            pos: body.pos,
+            decl: Vec::new(),
+            commands: vec![call(body.pos, "__step", Vec::new())],
+            is_assign: false,
+        },
+    });
+    body.nodes.insert(0, step);
+    body
+}
+
+fn meter_node(node: &mut Node) {
+    match node {
+        Node::List(list) => take(list),
+        Node::Action(action) => {
+            meter_pipe(&mut action.pipe);
+            if action.pipe.decl.is_empty() {
+                let print = call(action.pos, "__print", Vec::new());
+                action.pipe.commands.push(print);
+            }
+        }
+        Node::If(branch) | Node::Range(branch) | Node::With(branch) => {
+            meter_pipe(&mut branch.pipe);
+            take(&mut branch.body);
+            if let Some(body) = &mut branch.else_body {
+                take(body);
+            }
+        }
+        Node::Template(template) => {
+            if let Some(pipe) = &mut template.pipe {
+                meter_pipe(pipe);
+            }
+        }
+        Node::Define(define) => take(&mut define.body),
+        Node::Text(_) | Node::Break(_) | Node::Continue(_) => {}
+    }
+}
+
+/// Meters a body in its place.
+fn take(body: &mut ListNode) {
+    let empty = ListNode {
+        pos: body.pos,
+        nodes: Vec::new(),
+    };
+    *body = meter(std::mem::replace(body, empty));
+}
+
+fn meter_pipe(pipe: &mut PipeNode) {
+    let commands = std::mem::take(&mut pipe.commands);
+    for (index, mut command) in commands.into_iter().enumerate() {
+        let function = function_of(&command).map(|(_, name)| name.to_owned());
+        for argument in &mut command.args {
+            meter_expr(argument);
+        }
+        if let Some(name) = function.filter(|name| !is_lazy(name)) {
+            let guard = if functions::WRITERS.contains(&name.as_str()) {
+                "__format"
+            } else {
+                "__take"
+            };
+            for argument in command.args.iter_mut().skip(1) {
+                guard_expr(argument, guard);
+            }
+            if index > 0 {
+                pipe.commands.push(call(command.pos, guard, Vec::new()));
+            }
+        }
+        pipe.commands.push(command);
+    }
+}
+
+fn meter_expr(expr: &mut Expr) {
+    match expr {
+        Expr::Pipe(_, pipe) => meter_pipe(pipe),
+        Expr::Chain(_, inner, _) => meter_expr(inner),
+        Expr::Dot(_)
+        | Expr::Field(..)
+        | Expr::Variable(..)
+        | Expr::Identifier(..)
+        | Expr::String(..)
+        | Expr::Number(..)
+        | Expr::Bool(..)
+        | Expr::Nil(_) => {}
+    }
+}
+
+/// `and` and `or` only hand one of their arguments on, and must not evaluate the others.
+fn is_lazy(function: &str) -> bool {
+    matches!(function, "and" | "or")
+}
+
+/// Puts an argument through a guard. Literals have the size they were written with, and `nil` is only valid as it is.
+fn guard_expr(expr: &mut Expr, guard: &str) {
+    if matches!(expr, Expr::Number(..) | Expr::Bool(..) | Expr::Nil(_)) {
+        return;
+    }
+    let pos = expr.pos();
+    let inner = std::mem::replace(expr, Expr::Nil(pos));
+    *expr = Expr::Pipe(
+        pos,
+        PipeNode {
+            pos,
+            decl: Vec::new(),
+            commands: vec![call(pos, guard, vec![inner])],
+            is_assign: false,
+        },
+    );
+}
+
+fn call(pos: Pos, function: &str, arguments: Vec<Expr>) -> CommandNode {
+    let mut args = vec![Expr::Identifier(pos, function.into())];
+    args.extend(arguments);
+    CommandNode { pos, args }
+}
+
+/// The function that a command calls, if it calls one.
+fn function_of(command: &CommandNode) -> Option<(Pos, &str)> {
+    let mut first = command.args.first()?;
+    while let Expr::Chain(_, inner, _) = first {
+        first = inner;
+    }
+    match first {
+        Expr::Identifier(pos, name) => Some((*pos, name.as_str())),
+        _ => None,
+    }
+}
+
+/// Every field that a template mentions anywhere, such as `Messages` and `Role`.
+///
+/// # Errors
+/// [`Error::UnknownFunction`] for a function that does not exist, because the engine would notice only when it is called.
+pub(super) fn names(body: &ListNode, defines: &[DefineNode]) -> Result<BTreeSet<String>, Error> {
+    let mut names = Names::default();
+    names.list(body)?;
+    for define in defines {
+        names.list(&define.body)?;
+    }
+    Ok(names.0)
+}
+
+#[derive(Default)]
+struct Names(BTreeSet<String>);
+
+impl Names {
+    fn list(&mut self, list: &ListNode) -> Result<(), Error> {
+        list.nodes.iter().try_for_each(|node| self.node(node))
+    }
+
+    fn node(&mut self, node: &Node) -> Result<(), Error> {
+        match node {
+            Node::List(list) => self.list(list),
+            Node::Action(action) => self.pipe(&action.pipe),
+            Node::If(branch) | Node::Range(branch) | Node::With(branch) => self.branch(branch),
+            Node::Template(template) => template.pipe.iter().try_for_each(|pipe| self.pipe(pipe)),
+            Node::Define(define) => self.list(&define.body),
+            Node::Text(_) | Node::Break(_) | Node::Continue(_) => Ok(()),
+        }
+    }
+
+    fn branch(&mut self, branch: &BranchNode) -> Result<(), Error> {
+        self.pipe(&branch.pipe)?;
+        self.list(&branch.body)?;
+        branch.else_body.iter().try_for_each(|body| self.list(body))
+    }
+
+    fn pipe(&mut self, pipe: &PipeNode) -> Result<(), Error> {
+        let mut expressions = pipe.commands.iter().flat_map(|command| &command.args);
+        expressions.try_for_each(|expr| self.expr(expr))
+    }
+
+    fn expr(&mut self, expr: &Expr) -> Result<(), Error> {
+        match expr {
+            Expr::Field(_, fields) | Expr::Variable(_, _, fields) => {
+                self.0.extend(fields.iter().map(ToString::to_string));
+                Ok(())
+            }
+            Expr::Identifier(pos, name) if !functions::exists(name) => {
+                Err(Error::UnknownFunction {
+                    name: name.to_string(),
+                    line: pos.line,
+                })
+            }
+            Expr::Pipe(_, pipe) => self.pipe(pipe),
+            Expr::Chain(_, inner, fields) => {
+                self.0.extend(fields.iter().map(ToString::to_string));
+                self.expr(inner)
+            }
+            Expr::Identifier(..)
+            | Expr::Dot(_)
+            | Expr::String(..)
+            | Expr::Number(..)
+            | Expr::Bool(..)
+            | Expr::Nil(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Conversations as templates see them.
+
+use gotmpl::parse::{BranchNode, Expr, ListNode, Node, PipeNode};
+
+/// One message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// `system`, `user`, `assistant` or `tool`.
+    pub role: String,
+    /// The text.
+    pub content: String,
+    /// What the model thought before.
+    pub thinking: String,
+}
+
+/// One question with its answer, and the system prompt that came with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Exchange {
+    pub(super) system: String,
+    pub(super) prompt: String,
+    pub(super) response: String,
+}
+
+/// Messages of one speaker in a row, as one with a blank line between; results of tools stay apart.
+pub(super) fn collated(turns: &[Turn]) -> Vec<Turn> {
+    let mut collated: Vec<Turn> = Vec::new();
+    for turn in turns {
+        match collated.last_mut() {
+            Some(last) if last.role == turn.role && turn.role != "tool" => {
+                last.content.push_str("\n\n");
+                last.content.push_str(&turn.content);
+            }
+            _ => collated.push(turn.clone()),
+        }
+    }
+    collated
+}
+
+/// All system messages, a blank line between them.
+pub(super) fn system(turns: &[Turn]) -> String {
+    let texts: Vec<&str> = turns
+        .iter()
+        .filter(|turn| turn.role == "system")
+        .map(|turn| turn.content.as_str())
+        .collect();
+    texts.join("\n\n")
+}
+
+/// The conversation cut into exchanges. The last one is open: its answer is what the model goes on with.
+pub(super) fn exchanges(turns: &[Turn]) -> Vec<Exchange> {
+    let mut exchanges = Vec::new();
+    let mut current = Exchange::default();
+    for turn in collated(turns) {
+        let begun = match turn.role.as_str() {
+            "system" => !current.prompt.is_empty() || !current.response.is_empty(),
+            "user" => !current.response.is_empty(),
+            _ => false,
+        };
+        if begun {
+            exchanges.push(std::mem::take(&mut current));
+        }
+        match turn.role.as_str() {
+            "system" => current.system = turn.content,
+            "user" => current.prompt = turn.content,
+            "assistant" => current.response = turn.content,
+            _ => {}
+        }
+    }
+    exchanges.push(current);
+    exchanges
+}
+
+/// The body without what follows the first `.Response`, wherever that stands: there the model goes on.
+pub(super) fn cut_at_response(body: &ListNode) -> ListNode {
+    let mut cut = false;
+    cut_list(body, &mut cut)
+}
+
+fn cut_list(list: &ListNode, cut: &mut bool) -> ListNode {
+    let mut nodes = Vec::new();
+    for node in &list.nodes {
+        if *cut {
+            break;
+        }
+        nodes.push(cut_node(node, cut));
+    }
+    ListNode {
+        pos: list.pos,
+        nodes,
+    }
+}
+
+fn cut_node(node: &Node, cut: &mut bool) -> Node {
+    match node {
+        Node::List(list) => Node::List(cut_list(list, cut)),
+        Node::If(branch) => Node::If(cut_branch(branch, cut)),
+        Node::With(branch) => Node::With(cut_branch(branch, cut)),
+        Node::Range(branch) => Node::Range(cut_branch(branch, cut)),
+        Node::Action(action) => {
+            *cut = *cut || mentions_response(&action.pipe);
+            node.clone()
+        }
+        other => other.clone(),
+    }
+}
+
+/// A condition on `.Response` is not the answer; what it guards is.
+fn cut_branch(branch: &BranchNode, cut: &mut bool) -> BranchNode {
+    let mut in_body = *cut;
+    let mut in_else = *cut;
+    let body = cut_list(&branch.body, &mut in_body);
+    let else_body = branch
+        .else_body
+        .as_ref()
+        .map(|body| cut_list(body, &mut in_else));
+    *cut = in_body || in_else;
+    BranchNode {
+        pos: branch.pos,
+        pipe: branch.pipe.clone(),
+        body,
+        else_body,
+    }
+}
+
+fn mentions_response(pipe: &PipeNode) -> bool {
+    pipe.commands
+        .iter()
+        .flat_map(|command| &command.args)
+        .any(is_response)
+}
+
+fn is_response(expr: &Expr) -> bool {
+    match expr {
+        Expr::Field(_, fields) | Expr::Variable(_, _, fields) => {
+            fields.iter().any(|field| field == "Response")
+        }
+        Expr::Pipe(_, pipe) => mentions_response(pipe),
+        Expr::Chain(_, inner, fields) => {
+            fields.iter().any(|field| field == "Response") || is_response(inner)
+        }
+        _ => false,
+    }
+}

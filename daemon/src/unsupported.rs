@@ -1,0 +1,137 @@
+//! What clients may ask for and what is not there yet. It is refused by name, because an answer that silently ignores
+//! what was asked for is worse than none.
+
+use api::{ChatRequest, GenerateRequest, Message, Think};
+use serde_json::Value;
+
+use crate::error::Error;
+
+/// Checks a request of generate.
+///
+/// # Errors
+/// [`Error::Unsupported`] names the field.
+pub fn in_generate(request: &GenerateRequest) -> Result<(), Error> {
+    format(request.format.as_ref())?;
+    think(request.think.as_ref())?;
+    list("images", request.images.as_deref())?;
+    logprobs(request.logprobs, request.top_logprobs)
+}
+
+/// Checks a request of chat.
+///
+/// # Errors
+/// [`Error::Unsupported`] names the field.
+pub fn in_chat(request: &ChatRequest) -> Result<(), Error> {
+    format(request.format.as_ref())?;
+    think(request.think.as_ref())?;
+    list("tools", request.tools.as_deref())?;
+    logprobs(request.logprobs, request.top_logprobs)?;
+    request.messages.iter().try_for_each(message)
+}
+
+fn message(message: &Message) -> Result<(), Error> {
+    list("images", message.images.as_deref())?;
+    list("tool_calls", message.tool_calls.as_deref())?;
+    if message.role.eq_ignore_ascii_case("tool") {
+        return Err(refused("role \"tool\""));
+    }
+    Ok(())
+}
+
+/// Null and the empty text mean that there is none, as clients send them.
+fn format(format: Option<&Value>) -> Result<(), Error> {
+    match format {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(text)) if text.is_empty() => Ok(()),
+        Some(_) => Err(refused("format")),
+    }
+}
+
+fn think(think: Option<&Think>) -> Result<(), Error> {
+    match think {
+        None | Some(Think::Switch(false)) => Ok(()),
+        Some(Think::Switch(true)) => Err(refused("think")),
+        Some(Think::Level(level)) => Err(refused(&format!("think {level:?}"))),
+    }
+}
+
+fn logprobs(logprobs: Option<bool>, top: Option<u32>) -> Result<(), Error> {
+    if logprobs == Some(true) {
+        return Err(refused("logprobs"));
+    }
+    match top {
+        None | Some(0) => Ok(()),
+        Some(_) => Err(refused("top_logprobs")),
+    }
+}
+
+fn list<T>(field: &str, values: Option<&[T]>) -> Result<(), Error> {
+    match values {
+        None | Some([]) => Ok(()),
+        Some(_) => Err(refused(field)),
+    }
+}
+
+fn refused(field: &str) -> Error {
+    // Quotes of what a client sent stay short.
+    Error::Unsupported(field.chars().take(80).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn generate(extra: Value) -> Result<(), Error> {
+        in_generate(&serde_json::from_value(extra).unwrap())
+    }
+
+    fn chat(extra: Value) -> Result<(), Error> {
+        in_chat(&serde_json::from_value(extra).unwrap())
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_by_name() {
+        for (request, name) in [
+            (json!({"format": "json"}), "format"),
+            (json!({"format": {"type": "object"}}), "format"),
+            (json!({"think": true}), "think"),
+            (json!({"think": "high"}), "think \"high\""),
+            (json!({"images": ["aGk="]}), "images"),
+            (json!({"logprobs": true}), "logprobs"),
+            (json!({"top_logprobs": 3}), "top_logprobs"),
+        ] {
+            assert_eq!(
+                generate(request).unwrap_err().to_string(),
+                format!("{name} is not supported yet")
+            );
+        }
+        for (request, name) in [
+            (json!({"tools": [{}]}), "tools"),
+            (json!({"messages": [{"role": "user", "images": ["aGk="]}]}), "images"),
+            (json!({"messages": [{"role": "assistant", "tool_calls": [{}]}]}), "tool_calls"),
+            (json!({"messages": [{"role": "tool", "content": "1"}]}), "role \"tool\""),
+        ] {
+            assert_eq!(
+                chat(request).unwrap_err().to_string(),
+                format!("{name} is not supported yet")
+            );
+        }
+    }
+
+    #[test]
+    fn what_asks_for_nothing_passes() {
+        for request in [
+            json!({}),
+            json!({"format": null}),
+            json!({"format": ""}),
+            json!({"think": false}),
+            json!({"images": []}),
+            json!({"logprobs": false, "top_logprobs": 0}),
+            json!({"shift": true, "truncate": true}),
+        ] {
+            assert!(generate(request.clone()).is_ok(), "{request}");
+        }
+        assert!(chat(json!({"tools": [], "messages": [{"role": "user", "content": "hi"}]})).is_ok());
+    }
+}

@@ -1,0 +1,173 @@
+//! What the store and the scheduler know, in the words of the API.
+
+use api::{
+    Damage, LoadedModel, Message, ModelDetails, ModelSummary, ShowResponse, TensorInfo,
+    VerifyReport,
+};
+use jiff::{SignedDuration, Timestamp};
+use modelfile::Parameters;
+use modelfile::parameter::Value;
+use registry::{Details, ModelEntry, Shown};
+use tokio::time::Instant;
+
+use crate::scheduler::Seen;
+
+pub(crate) fn details(details: &Details) -> ModelDetails {
+    ModelDetails {
+        parent_model: String::new(),
+        format: details.format.clone(),
+        family: details.family.clone(),
+        families: (!details.families.is_empty()).then(|| details.families.clone()),
+        parameter_size: details.parameter_size.clone(),
+        quantization_level: details.quantization_level.clone(),
+        context_length: details.context_length,
+        embedding_length: details.embedding_length,
+    }
+}
+
+pub(crate) fn summary(entry: ModelEntry) -> ModelSummary {
+    ModelSummary {
+        name: entry.name.to_string(),
+        model: entry.name.to_string(),
+        modified_at: entry.modified,
+        size: entry.size,
+        digest: entry.digest.hex(),
+        details: details(&entry.details),
+        capabilities: words(&entry.capabilities),
+        damaged: entry.damage,
+    }
+}
+
+fn words(capabilities: &[registry::Capability]) -> Vec<String> {
+    capabilities.iter().map(ToString::to_string).collect()
+}
+
+pub(crate) fn shown(shown: Shown, verbose: bool) -> ShowResponse {
+    let Shown {
+        model,
+        modelfile,
+        model_info,
+        tensors,
+        ..
+    } = shown;
+    ShowResponse {
+        license: model.licenses.join("\n\n"),
+        modelfile,
+        parameters: parameters(&model.parameters),
+        template: model.template.unwrap_or_default(),
+        system: model.system.unwrap_or_default(),
+        renderer: model.config.renderer,
+        parser: model.config.parser,
+        requires: model.config.requires,
+        messages: model
+            .messages
+            .iter()
+            .map(|message| Message {
+                role: message.role.to_string(),
+                content: message.content.clone(),
+                ..Message::default()
+            })
+            .collect(),
+        details: details(&model.details),
+        model_info,
+        tensors: verbose.then(|| {
+            tensors
+                .into_iter()
+                .map(|tensor| TensorInfo {
+                    name: tensor.name,
+                    kind: tensor.kind.name().to_owned(),
+                    shape: tensor.dims,
+                })
+                .collect()
+        }),
+        capabilities: words(&model.capabilities),
+        modified_at: model.modified,
+        digest: model.digest.hex(),
+        size: model.manifest.size(),
+    }
+}
+
+/// A name and a value per line, in two columns; texts in quotes.
+fn parameters(parameters: &Parameters) -> String {
+    let lines: Vec<String> = parameters
+        .iter()
+        .map(|parameter| match parameter.value() {
+            Value::Text(text) => format!("{:<30} {text:?}", parameter.name()),
+            value => format!("{:<30} {value}", parameter.name()),
+        })
+        .collect();
+    lines.join("\n")
+}
+
+pub(crate) fn loaded(seen: Seen) -> LoadedModel {
+    LoadedModel {
+        model: seen.name.clone(),
+        name: seen.name,
+        size: seen.resident_bytes + seen.device_bytes,
+        digest: seen.digest,
+        details: seen.details,
+        expires_at: seen.expires.map_or(FAR, on_the_calendar),
+        size_vram: seen.device_bytes,
+        context_length: seen.context,
+        state: seen.state.to_owned(),
+        active: u32::try_from(seen.active).unwrap_or(u32::MAX),
+        pid: seen.pid,
+        device: seen.device,
+        keep_alive: Some(seen.keep_alive.to_wire()),
+    }
+}
+
+/// "Never", on a wire that must have a time: late in the year 9999.
+const FAR: Timestamp = Timestamp::MAX;
+
+fn on_the_calendar(at: Instant) -> Timestamp {
+    let left = at.saturating_duration_since(Instant::now());
+    SignedDuration::try_from(left)
+        .ok()
+        .and_then(|left| Timestamp::now().checked_add(left).ok())
+        .unwrap_or(FAR)
+}
+
+pub(crate) fn verify_report(report: registry::VerifyReport) -> VerifyReport {
+    let blobs = report.damaged.iter().flat_map(|blob| {
+        let path = format!("models/blobs/{}", blob.digest.file_name());
+        let problem = format!("blob {}", blob.found);
+        let named = blob.models.iter().map(|name| Some(name.to_string()));
+        // A blob that no model needs is still reported once.
+        let models: Vec<Option<String>> = if blob.models.is_empty() {
+            vec![None]
+        } else {
+            named.collect()
+        };
+        models.into_iter().map(move |model| Damage {
+            remedy: remedy(model.as_deref()),
+            model,
+            path: path.clone(),
+            problem: problem.clone(),
+        })
+    });
+    let manifests = report.manifests.iter().map(|damaged| Damage {
+        model: Some(damaged.name.to_string()),
+        path: manifest_path(&damaged.name),
+        problem: damaged.reason.clone(),
+        remedy: remedy(Some(&damaged.name.to_string())),
+    });
+    VerifyReport {
+        models: report.models,
+        blobs: report.blobs,
+        bytes: report.bytes,
+        damage: blobs.chain(manifests).collect(),
+    }
+}
+
+fn manifest_path(name: &registry::ModelName) -> String {
+    let (host, namespace, model, tag) = (name.host(), name.namespace(), name.model(), name.tag());
+    format!("models/manifests/{host}/{namespace}/{model}/{tag}")
+}
+
+fn remedy(model: Option<&str>) -> String {
+    match model {
+        Some(name) => format!("slm verify --quarantine, then slm pull {name} or create it again"),
+        None => "slm verify --quarantine moves it aside".to_owned(),
+    }
+}
