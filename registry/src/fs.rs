@@ -120,8 +120,15 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
     }
 }
 
-fn attempt<T>(action: &'static str, path: &Path, outcome: io::Result<T>) -> Result<T> {
-    outcome.map_err(|source| failed(action, path, source))
+/// Does one thing with a path. Every call to the operating system goes through here, so that tests can make any of them fail.
+fn attempt<T>(
+    action: &'static str,
+    path: &Path,
+    call: impl FnOnce() -> io::Result<T>,
+) -> Result<T> {
+    #[cfg(test)]
+    let call = || faults::strike(path).and_then(|()| call());
+    call().map_err(|source| failed(action, path, source))
 }
 
 /// `None` instead of an error where there is nothing at the path.
@@ -142,51 +149,54 @@ fn unless_missing<T>(outcome: Result<T>) -> Result<Option<T>> {
 
 /// Makes a folder and those above it; folders that are there stay as they are.
 pub(crate) fn create_folders(path: &Path) -> Result<()> {
-    attempt(
-        "create the folder",
-        path,
+    attempt("create the folder", path, || {
         DirBuilder::new()
             .recursive(true)
             .mode(FOLDER_MODE)
-            .create(path),
-    )
+            .create(path)
+    })
 }
 
 /// Makes one folder, and says whether it was new.
 pub(crate) fn create_folder(path: &Path) -> Result<bool> {
-    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        outcome => attempt("create the folder", path, outcome).map(|()| true),
+    let made = attempt("create the folder", path, || {
+        DirBuilder::new().mode(FOLDER_MODE).create(path)
+    });
+    match made {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => Ok(false),
+        outcome => outcome.map(|()| true),
     }
 }
 
 /// Lets only the owner into a folder.
 pub(crate) fn make_private(path: &Path) -> Result<()> {
-    attempt(
-        "restrict access to",
-        path,
-        std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)),
-    )
+    attempt("restrict access to", path, || {
+        std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))
+    })
 }
 
 /// Opens a regular file for reading.
 pub(crate) fn open(path: &Path) -> Result<File> {
     // O_NONBLOCK keeps a pipe without a writer from holding the call; for regular files it means nothing.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path);
+    let opened = attempt("open", path, || {
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)
+    });
     let file = match opened {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+        Err(Error::Io { source, .. })
+            if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) =>
+        {
             return Err(Error::NotRegular {
                 path: path.into(),
                 found: "a symbolic link",
             });
         }
-        outcome => attempt("open", path, outcome)?,
+        outcome => outcome?,
     };
-    let kind = attempt("inspect", path, file.metadata())?.file_type();
+    let kind = attempt("inspect", path, || file.metadata())?.file_type();
     if !kind.is_file() {
         return Err(Error::NotRegular {
             path: path.into(),
@@ -198,7 +208,7 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 
 /// The path of what a path leads to, absolute and without links.
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
-    attempt("find", path, std::fs::canonicalize(path))
+    attempt("find", path, || std::fs::canonicalize(path))
 }
 
 /// Opens a regular file for reading; `None` where there is none.
@@ -208,13 +218,14 @@ pub(crate) fn open_if_there(path: &Path) -> Result<Option<File>> {
 
 /// Makes a new file for writing and reading back; it is an error if something stands there already.
 pub(crate) fn create(path: &Path) -> Result<File> {
-    let options = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(DRAFT_MODE)
-        .open(path);
-    attempt("create", path, options)
+    attempt("create", path, || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(DRAFT_MODE)
+            .open(path)
+    })
 }
 
 /// Opens or makes the file that a process locks to say that it is at work.
@@ -227,22 +238,20 @@ pub(crate) fn open_lock(path: &Path) -> Result<File> {
         .create(true)
         .truncate(false)
         .mode(DRAFT_MODE);
-    attempt("open", path, options.custom_flags(flags).open(path))
+    attempt("open", path, || options.custom_flags(flags).open(path))
 }
 
 /// Replaces what a small open file holds.
 pub(crate) fn overwrite(file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
     use std::os::unix::fs::FileExt as _;
-    attempt(
-        "write",
-        path,
-        file.set_len(0).and_then(|()| file.write_all_at(bytes, 0)),
-    )
+    attempt("write", path, || {
+        file.set_len(0).and_then(|()| file.write_all_at(bytes, 0))
+    })
 }
 
 /// Appends bytes. `remaining` is how many are still to come, these included, for the error when space runs out.
 pub(crate) fn write(mut file: &File, path: &Path, bytes: &[u8], remaining: u64) -> Result<()> {
-    attempt("write", path, file.write_all(bytes)).map_err(|error| match error {
+    attempt("write", path, || file.write_all(bytes)).map_err(|error| match error {
         Error::NoSpace {
             path, available, ..
         } => Error::NoSpace {
@@ -256,48 +265,50 @@ pub(crate) fn write(mut file: &File, path: &Path, bytes: &[u8], remaining: u64) 
 
 /// Reads on from where the file stands; 0 bytes mean its end.
 pub(crate) fn read(mut file: &File, path: &Path, buffer: &mut [u8]) -> Result<usize> {
-    loop {
-        match file.read(buffer) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            outcome => return attempt("read", path, outcome),
+    attempt("read", path, || {
+        loop {
+            match file.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
         }
-    }
+    })
 }
 
 /// Reads a whole file, but never more than `most` bytes and one.
 /// A result of more than `most` bytes tells the caller that the file is larger.
 pub(crate) fn read_bounded(file: &File, path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    attempt("read", path, file.take(most + 1).read_to_end(&mut bytes))?;
+    attempt("read", path, || file.take(most + 1).read_to_end(&mut bytes))?;
     Ok(bytes)
 }
 
 /// Back to the first byte.
 pub(crate) fn rewind(mut file: &File, path: &Path) -> Result<()> {
-    attempt("rewind", path, io::Seek::rewind(&mut file))
+    attempt("rewind", path, || io::Seek::rewind(&mut file))
 }
 
 /// The stamp of an open file.
 pub(crate) fn stamp(file: &File, path: &Path) -> Result<Stamp> {
-    attempt("inspect", path, file.metadata()).map(|metadata| Stamp::of(&metadata))
+    attempt("inspect", path, || file.metadata()).map(|metadata| Stamp::of(&metadata))
 }
 
 /// What stands at a path, links not followed; `None` for nothing.
 pub(crate) fn look(path: &Path) -> Result<Option<Kind>> {
     unless_missing(
-        attempt("inspect", path, std::fs::symlink_metadata(path))
+        attempt("inspect", path, || std::fs::symlink_metadata(path))
             .map(|metadata| Kind::of(&metadata)),
     )
 }
 
 /// Names of what a folder holds, sorted. Names that are not Unicode are none of ours and left out. No folder has no names.
 pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
-    let Some(entries) = unless_missing(attempt("list", path, std::fs::read_dir(path)))? else {
+    let Some(entries) = unless_missing(attempt("list", path, || std::fs::read_dir(path)))? else {
         return Ok(Vec::new());
     };
     let mut names = Vec::new();
     for entry in entries {
-        if let Ok(name) = attempt("list", path, entry)?.file_name().into_string() {
+        if let Ok(name) = attempt("list", path, || entry)?.file_name().into_string() {
             names.push(name);
         }
     }
@@ -307,56 +318,53 @@ pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
 
 /// Waits until the bytes of a file are on the disk. After an error the file is not to be trusted, and not to be synced again.
 pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
-    attempt("sync", path, file.sync_all())
+    attempt("sync", path, || file.sync_all())
 }
 
 /// Waits until the names in a folder are on the disk.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
-    attempt(
-        "sync",
-        path,
-        File::open(path).and_then(|folder| folder.sync_all()),
-    )
+    attempt("sync", path, || {
+        File::open(path).and_then(|folder| folder.sync_all())
+    })
 }
 
 /// Forbids everyone to write to a file.
 pub(crate) fn make_read_only(file: &File, path: &Path) -> Result<()> {
-    attempt(
-        "make read-only",
-        path,
-        file.set_permissions(Permissions::from_mode(PUBLISHED_MODE)),
-    )
+    attempt("make read-only", path, || {
+        file.set_permissions(Permissions::from_mode(PUBLISHED_MODE))
+    })
 }
 
 /// Moves a file to its place, over one that is there.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
-    attempt("move a file to", to, std::fs::rename(from, to))
+    attempt("move a file to", to, || std::fs::rename(from, to))
 }
 
 /// Removes a name, never what a link points to. It is no error when the name is gone already; the answer tells.
 pub(crate) fn remove(path: &Path) -> Result<bool> {
-    unless_missing(attempt("remove", path, std::fs::remove_file(path)))
+    unless_missing(attempt("remove", path, || std::fs::remove_file(path)))
         .map(|removed| removed.is_some())
 }
 
 /// Removes a folder if nothing is in it, and says whether it is gone.
 pub(crate) fn remove_empty_folder(path: &Path) -> Result<bool> {
-    match std::fs::remove_dir(path) {
-        Err(error)
+    let removed = attempt("remove the folder", path, || std::fs::remove_dir(path));
+    match removed {
+        Err(Error::Io { source, .. })
             if matches!(
-                error.kind(),
+                source.kind(),
                 ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists
             ) =>
         {
             Ok(false)
         }
-        outcome => unless_missing(attempt("remove the folder", path, outcome)).map(|_| true),
+        outcome => unless_missing(outcome).map(|_| true),
     }
 }
 
 /// Removes a folder with everything in it. Links are removed, never followed.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    attempt("remove the folder", path, std::fs::remove_dir_all(path))
+    attempt("remove the folder", path, || std::fs::remove_dir_all(path))
 }
 
 /// The size of the largest file in a folder and the folders in it, three deep; what cannot be looked at is passed over.
@@ -379,19 +387,17 @@ pub(crate) fn largest(folder: &Path) -> u64 {
 
 /// Gives a file a second name on the same file system.
 pub(crate) fn hard_link(from: &Path, to: &Path) -> Result<()> {
-    attempt("link a file to", to, std::fs::hard_link(from, to))
+    attempt("link a file to", to, || std::fs::hard_link(from, to))
 }
 
 /// Makes an empty file share the blocks of another, where the file system can.
 pub(crate) fn reflink(from: &File, to: &File, path: &Path) -> Result<()> {
-    #[cfg(target_os = "linux")]
-    let outcome = rustix::fs::ioctl_ficlone(to, from).map_err(io::Error::from);
-    #[cfg(not(target_os = "linux"))]
-    let outcome = {
-        let _ = (from, to);
-        Err(io::Error::from(ErrorKind::Unsupported))
-    };
-    attempt("share the blocks of a file with", path, outcome)
+    attempt("share the blocks of a file with", path, || {
+        #[cfg(target_os = "linux")]
+        return rustix::fs::ioctl_ficlone(to, from).map_err(io::Error::from);
+        #[cfg(not(target_os = "linux"))]
+        return Err(io::Error::from(ErrorKind::Unsupported));
+    })
 }
 
 /// Bytes that may still be written to the file system of a path or, where there is nothing yet, of the folder above it.
@@ -400,6 +406,64 @@ pub(crate) fn available(path: &Path) -> u64 {
         .ancestors()
         .find_map(|place| rustix::fs::statvfs(place).ok());
     found.map_or(0, |space| space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+/// Failures on command: tests let the nth call below a folder fail.
+#[cfg(test)]
+pub(crate) mod faults {
+    use std::{
+        io,
+        path::{Path, PathBuf},
+        sync::{Mutex, PoisonError},
+    };
+
+    /// Which calls fail.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Plan {
+        /// The first call to fail, from 1.
+        pub(crate) first: usize,
+        /// Whether all calls after it fail too.
+        pub(crate) sticky: bool,
+        /// What the operating system says.
+        pub(crate) kind: io::ErrorKind,
+    }
+
+    /// Calls so far and the plan, for each folder. Tests run side by side, each in its own folder.
+    static ARMED: Mutex<Vec<(PathBuf, usize, Plan)>> = Mutex::new(Vec::new());
+
+    /// From now on, calls on paths below `folder` fail as planned.
+    pub(crate) fn arm(folder: &Path, plan: Plan) {
+        ARMED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((folder.into(), 0, plan));
+    }
+
+    /// Ends it, and says whether any call failed.
+    pub(crate) fn disarm(folder: &Path) -> bool {
+        let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = armed
+            .iter()
+            .position(|(armed, ..)| armed == folder)
+            .expect("it was armed");
+        let (_, calls, plan) = armed.remove(place);
+        calls >= plan.first
+    }
+
+    pub(super) fn strike(path: &Path) -> io::Result<()> {
+        let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((_, calls, plan)) = armed
+            .iter_mut()
+            .find(|(folder, ..)| path.starts_with(folder))
+        else {
+            return Ok(());
+        };
+        *calls += 1;
+        match *calls == plan.first || (plan.sticky && *calls > plan.first) {
+            true => Err(plan.kind.into()),
+            false => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

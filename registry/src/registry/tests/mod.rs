@@ -8,6 +8,7 @@
 mod crash;
 mod create;
 mod damage;
+mod faults;
 mod gc;
 mod index;
 mod names;
