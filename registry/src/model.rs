@@ -175,6 +175,8 @@ pub struct Shown {
     pub modelfile: String,
     /// The metadata of its weights by key. Long lists are null unless asked for.
     pub model_info: Map<String, Value>,
+    /// The chat template in its weights, in Jinja.
+    pub chat_template: Option<String>,
     /// The metadata of its projector, where it has one.
     pub projector_info: Option<Map<String, Value>>,
     /// The tensors of its weights; empty unless asked for.

@@ -25,6 +25,10 @@ impl Registry {
         let info = |gguf: &Gguf| gguf.model_info(verbose);
         let model_info = weights.as_ref().map(info).unwrap_or_default();
         let projector_info: Option<Map<String, Value>> = projector.as_ref().map(info);
+        let chat_template = weights
+            .as_ref()
+            .and_then(|gguf| gguf.metadata.str("tokenizer.chat_template"))
+            .map(str::to_owned);
         let tensors = weights
             .filter(|_| verbose)
             .map(|gguf| gguf.tensors)
@@ -33,6 +37,7 @@ impl Registry {
             modelfile: self.modelfile(&model).to_string(),
             model,
             model_info,
+            chat_template,
             projector_info,
             tensors,
         })
