@@ -14,7 +14,7 @@ use crate::{
     store::{Check, Draft, Ingest, Step},
 };
 
-use super::Registry;
+use super::{Pins, Registry};
 
 /// Pieces of a body that wait between network and disk.
 const PIECES: usize = 16;
@@ -51,18 +51,21 @@ impl Registry {
     /// # Errors
     /// When the store cannot be read. A damaged blob is moved aside and counts as not here.
     pub async fn has_blob(&self, digest: &Digest) -> Result<bool> {
-        let _pins = {
-            let _gate = self.0.gate.read().await;
+        let _pins = self.pinned_blob(digest).await;
+        let here = self
+            .check_blob(digest, None, &Reporter::silent())
+            .await?
+            .is_ok();
+        if here {
             self.0.index.lease(digest).await?;
-            self.pin([*digest])
-        };
-        match self.check_blob(digest, None, &Reporter::silent()).await? {
-            Ok(_) => Ok(true),
-            Err(_) => {
-                self.0.index.release(&[*digest]).await?;
-                Ok(false)
-            }
         }
+        Ok(here)
+    }
+
+    /// Keeps a blob, if it is here, from collection.
+    pub(super) async fn pinned_blob(&self, digest: &Digest) -> Pins {
+        let _gate = self.0.gate.read().await;
+        self.pin([*digest])
     }
 
     /// Takes a blob in. Its bytes are read only if it is not here yet, and it is kept for a day until a model names it.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Damage, Digest, ModelName, Reporter,
-    config::{Config, RootFs},
+    config::{CONFIG_MAX, Config, RootFs},
     error::{Error, Result},
     gguf::{Facts, GeneralType},
     manifest::{CONFIG_TYPE, LAYERS_MAX, Layer, LayerKind, Manifest},
@@ -201,6 +201,7 @@ impl Registry {
     /// Starts from files.
     async fn gather(&self, digests: &[Digest], reporter: &Reporter) -> Result<Making> {
         reporter.status("parsing GGUF");
+        few_enough(digests.len())?;
         let mut making = Making {
             layers: Vec::new(),
             config: Config::default(),
@@ -208,19 +209,30 @@ impl Registry {
             pins: Vec::new(),
         };
         let mut weights = Vec::new();
+        let mut adapters = Vec::new();
         let mut families = Vec::new();
         for (number, digest) in digests.iter().enumerate() {
             if digests[..number].contains(digest) {
                 return Err(named_twice(digest));
             }
             let (layer, facts) = self.take(&mut making, digest, None, reporter).await?;
-            families.extend(facts.architecture.clone());
             match facts.general_type {
                 GeneralType::Model => weights.push((layer, facts)),
-                GeneralType::Projector | GeneralType::Adapter => making.layers.push(layer),
+                GeneralType::Projector => {
+                    families.extend(facts.architecture);
+                    making.layers.push(layer);
+                }
+                GeneralType::Adapter => adapters.push((layer, facts)),
             }
         }
         let facts = whole(&mut weights)?;
+        let family = facts.architecture.clone().unwrap_or_default();
+        families.insert(0, family.clone());
+        families.dedup();
+        for (layer, adapter) in adapters {
+            fits(&layer.digest, &adapter, &family)?;
+            making.layers.push(layer);
+        }
         let parameters = weights
             .iter()
             .map(|(_, facts)| facts.parameter_count)
@@ -228,11 +240,9 @@ impl Registry {
         making
             .layers
             .splice(0..0, weights.into_iter().map(|(layer, _)| layer));
-        families.sort_by_key(|family| Some(family) != facts.architecture.as_ref());
-        families.dedup();
         making.config = Config {
             model_format: "gguf".into(),
-            model_family: facts.architecture.clone().unwrap_or_default(),
+            model_family: family,
             model_families: families,
             model_type: crate::gguf::count_label(parameters),
             file_type: facts.file_type.clone(),
@@ -261,13 +271,7 @@ impl Registry {
             let (layer, facts) = self
                 .take(making, digest, Some(LayerKind::Adapter), reporter)
                 .await?;
-            let architecture = facts.architecture.unwrap_or_default();
-            if !family.is_empty() && architecture != family {
-                let reason = format!(
-                    "adapter {digest} is made for {architecture:?}, but the base is {family:?}"
-                );
-                return Err(Error::Invalid { reason });
-            }
+            fits(digest, &facts, &family)?;
             making.layers.push(layer);
         }
         if let Some(digest) = draft {
@@ -317,18 +321,17 @@ impl Registry {
         let kind = match wanted {
             Some(LayerKind::Draft) if found == LayerKind::Model => LayerKind::Draft,
             Some(wanted) if wanted != found => {
-                let reason = format!("blob {digest} is {}, not {}", noun(found), noun(wanted));
+                let reason = format!(
+                    "blob {digest} is of kind {}, not {}",
+                    noun(found),
+                    noun(wanted)
+                );
                 return Err(Error::Invalid { reason });
             }
             _ => found,
         };
         reporter.status(format!("using existing layer {digest}"));
         Ok((Layer::new(kind, *digest, blob.stamp.size), facts))
-    }
-
-    async fn pinned_blob(&self, digest: &Digest) -> Pins {
-        let _gate = self.0.gate.read().await;
-        self.pin([*digest])
     }
 
     /// Adds a small layer, unless the model has it already.
@@ -339,6 +342,7 @@ impl Registry {
         bytes: Vec<u8>,
         reporter: &Reporter,
     ) -> Result<()> {
+        short_enough(noun(kind), &bytes, load::TEXT_MAX)?;
         let layer = self.write_small(&mut making.pins, bytes, reporter).await?;
         let layer = Layer::new(kind, layer.0, layer.1);
         if !making.layers.contains(&layer) {
@@ -368,13 +372,7 @@ impl Registry {
 
     /// Writes the config, now that all layers are known.
     async fn finish(&self, making: &mut Making, reporter: &Reporter) -> Result<Manifest> {
-        if making.layers.len() > LAYERS_MAX {
-            let reason = format!(
-                "the model would have {} layers, at most {LAYERS_MAX} are allowed",
-                making.layers.len()
-            );
-            return Err(Error::Invalid { reason });
-        }
+        few_enough(making.layers.len())?;
         let preliminary = Manifest::new(
             Layer::new(LayerKind::Model, Digest::of(b""), 0),
             making.layers.clone(),
@@ -401,6 +399,7 @@ impl Registry {
             diff_ids: making.layers.iter().map(|layer| layer.digest).collect(),
         };
         let config = serde_json::to_vec(&making.config).expect("texts and numbers");
+        short_enough("config", &config, CONFIG_MAX)?;
         let (digest, size) = self.write_small(&mut making.pins, config, reporter).await?;
         let config = Layer {
             media_type: CONFIG_TYPE.into(),
@@ -441,23 +440,56 @@ fn whole(weights: &mut [(Layer, Facts)]) -> Result<Facts> {
     }
 }
 
+/// An adapter changes the tensors of one architecture, and means nothing for another.
+fn fits(digest: &Digest, adapter: &Facts, family: &str) -> Result<()> {
+    let architecture = adapter.architecture.as_deref().unwrap_or_default();
+    // A base that others made may not say what it is.
+    if family.is_empty() || architecture == family {
+        return Ok(());
+    }
+    let reason =
+        format!("adapter {digest} is made for {architecture:?}, but the base is {family:?}");
+    Err(Error::Invalid { reason })
+}
+
+fn few_enough(layers: usize) -> Result<()> {
+    if layers <= LAYERS_MAX {
+        return Ok(());
+    }
+    let reason = format!("the model would have {layers} layers, at most {LAYERS_MAX} are allowed");
+    Err(Error::Invalid { reason })
+}
+
+/// What could not be read back is not written.
+fn short_enough(what: &str, bytes: &[u8], most: u64) -> Result<()> {
+    if bytes.len() as u64 <= most {
+        return Ok(());
+    }
+    let reason = format!(
+        "the {what} has {} bytes, at most {most} are allowed",
+        bytes.len()
+    );
+    Err(Error::Invalid { reason })
+}
+
 fn named_twice(digest: &Digest) -> Error {
     Error::Invalid {
         reason: format!("blob {digest} is named twice"),
     }
 }
 
+/// What a layer is, for people.
 fn noun(kind: LayerKind) -> &'static str {
     match kind {
-        LayerKind::Model => "a model",
-        LayerKind::Adapter => "an adapter",
-        LayerKind::Projector => "a projector",
-        LayerKind::Draft => "a draft model",
-        LayerKind::Template
-        | LayerKind::System
-        | LayerKind::Params
-        | LayerKind::Messages
-        | LayerKind::License
-        | LayerKind::Other => "something else",
+        LayerKind::Model => "model",
+        LayerKind::Adapter => "adapter",
+        LayerKind::Projector => "projector",
+        LayerKind::Draft => "draft model",
+        LayerKind::Template => "template",
+        LayerKind::System => "system prompt",
+        LayerKind::Params => "list of parameters",
+        LayerKind::Messages => "list of messages",
+        LayerKind::License => "license",
+        LayerKind::Other => "other layer",
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 use super::{Pins, Registry, describe};
 
 /// Largest layer of text or JSON that is read, in bytes.
-const TEXT_MAX: u64 = 4 << 20;
+pub(super) const TEXT_MAX: u64 = 4 << 20;
 
 impl Registry {
     /// One model. Its name is matched without regard to case.

@@ -83,8 +83,10 @@ struct Inner {
 }
 
 impl Registry {
-    /// Opens the folder for this process alone, removes what a crash left half-written,
-    /// and brings the index up to date with the files.
+    /// Opens the folder for this process alone, and removes what a crash left half-written.
+    ///
+    /// No model is looked at, so opening takes as long with many as with none.
+    /// The index is brought up to date with the files by [`Registry::list`]; nothing else relies on it being so.
     ///
     /// # Errors
     /// [`Error::Locked`] when another process works on the folder; [`Error::NewerSchema`] and [`Error::DamagedIndex`] when the
@@ -101,7 +103,7 @@ impl Registry {
         .await?;
         let index = Index::open(&store.index()).await?;
         store.done(Step::IndexOpened);
-        let registry = Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             store,
             index,
             gate: RwLock::default(),
@@ -109,9 +111,7 @@ impl Registry {
             pins: Mutex::default(),
             turns: Mutex::default(),
             _lock: lock,
-        }));
-        registry.list().await?;
-        Ok(registry)
+        })))
     }
 
     /// The folder that holds everything.

@@ -15,7 +15,7 @@
 //! (see [`crate::Registry`]).
 //!
 //! **What a crash leaves.** Drafts, which the next start removes; blobs that nothing names yet, which [`crate::Registry::gc`] removes
-//! when their lease is over; an index that lags behind the files, which the next start brings up to date.
+//! when their lease is over; an index that lags behind the files, which the next list brings up to date.
 //! A manifest is published last and by a rename, so a name leads to its old model or to its new one, whole.
 //!
 //! **Other versions.** The folder below `models/` is Ollama's; Ollama can work in it while no process of ours does.

@@ -416,6 +416,28 @@ async fn recipes_that_cannot_be_followed_are_refused_and_change_nothing() {
     let text = put(&home.registry, b"no weights").await;
     let missing = Digest::of(b"missing");
     for (create, expected) in [
+        (
+            Create {
+                system: Some("s".repeat((4 << 20) + 1)),
+                ..blobs(&[weights])
+            },
+            "the system prompt has 4194305 bytes, at most 4194304 are allowed".to_owned(),
+        ),
+        (
+            Create {
+                renderer: Some("r".repeat(1 << 20)),
+                ..blobs(&[weights])
+            },
+            "the config has ".to_owned(),
+        ),
+        (
+            blobs(&vec![weights; 1025]),
+            "the model would have 1025 layers, at most 1024 are allowed".to_owned(),
+        ),
+        (
+            blobs(&[weights, foreign]),
+            format!("adapter {foreign} is made for \"gemma\", but the base is \"llama\""),
+        ),
         (blobs(&[]), "none of the files holds weights".to_owned()),
         (
             blobs(&[adapter]),
@@ -442,14 +464,14 @@ async fn recipes_that_cannot_be_followed_are_refused_and_change_nothing() {
                 adapters: vec![other],
                 ..blobs(&[weights])
             },
-            format!("blob {other} is a model, not an adapter"),
+            format!("blob {other} is of kind model, not adapter"),
         ),
         (
             Create {
                 draft: Some(adapter),
                 ..blobs(&[weights])
             },
-            format!("blob {adapter} is an adapter, not a draft model"),
+            format!("blob {adapter} is of kind adapter, not draft model"),
         ),
         (
             Create {

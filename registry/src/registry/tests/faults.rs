@@ -159,7 +159,10 @@ async fn survives(operation: &str) {
                     .unwrap_or_else(|error| panic!("{context}: and then {error}"));
             }
         }
-        assert!(calls > 10, "{operation} makes {calls} calls; are the faults armed?");
+        assert!(
+            calls > 10,
+            "{operation} makes {calls} calls; are the faults armed?"
+        );
     }
     assert!(home.verify().await.is_clean());
 }
