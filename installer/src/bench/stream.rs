@@ -166,8 +166,8 @@ impl Endpoint {
             Self::LlamaServer { .. } => (
                 &value["content"],
                 &value["stop"],
-                &value["timings"]["prompt_n"],
-                &value["timings"]["predicted_n"],
+                &value["tokens_evaluated"],
+                &value["tokens_predicted"],
             ),
         };
         let counts = if done == &Value::Bool(true) {
@@ -222,7 +222,7 @@ mod tests {
         );
         assert_eq!(
             theirs.event(
-                r#"data: {"content":"","stop":true,"timings":{"prompt_n":7,"predicted_n":128}}"#
+                r#"data: {"content":"","stop":true,"tokens_evaluated":7,"tokens_predicted":128}"#
             )?,
             last
         );
