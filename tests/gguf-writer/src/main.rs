@@ -2,6 +2,11 @@
 //!
 //! `gguf-writer tiny OUT` writes the tiny model; `gguf-writer hostile DIR` writes the hostile files into a new folder.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program for use by hand, on files that matter to nobody"
+)]
+
 use std::fs;
 use std::io::{Error, Result};
 use std::path::Path;
