@@ -9,6 +9,9 @@
     reason = "this is the wrapper that the ban points to"
 )]
 
+#[cfg(test)]
+pub(crate) mod faults;
+
 use std::{
     fs::{DirBuilder, File, FileType, Metadata, OpenOptions, Permissions},
     io::{self, ErrorKind, Read as _, Write as _},
@@ -127,7 +130,7 @@ fn attempt<T>(
     call: impl FnOnce() -> io::Result<T>,
 ) -> Result<T> {
     #[cfg(test)]
-    let call = || faults::strike(path).and_then(|()| call());
+    let call = || faults::strike(action, path).and_then(|()| call());
     call().map_err(|source| failed(action, path, source))
 }
 
@@ -406,64 +409,6 @@ pub(crate) fn available(path: &Path) -> u64 {
         .ancestors()
         .find_map(|place| rustix::fs::statvfs(place).ok());
     found.map_or(0, |space| space.f_bavail.saturating_mul(space.f_frsize))
-}
-
-/// Failures on command: tests let the nth call below a folder fail.
-#[cfg(test)]
-pub(crate) mod faults {
-    use std::{
-        io,
-        path::{Path, PathBuf},
-        sync::{Mutex, PoisonError},
-    };
-
-    /// Which calls fail.
-    #[derive(Debug, Clone, Copy)]
-    pub(crate) struct Plan {
-        /// The first call to fail, from 1.
-        pub(crate) first: usize,
-        /// Whether all calls after it fail too.
-        pub(crate) sticky: bool,
-        /// What the operating system says.
-        pub(crate) kind: io::ErrorKind,
-    }
-
-    /// Calls so far and the plan, for each folder. Tests run side by side, each in its own folder.
-    static ARMED: Mutex<Vec<(PathBuf, usize, Plan)>> = Mutex::new(Vec::new());
-
-    /// From now on, calls on paths below `folder` fail as planned.
-    pub(crate) fn arm(folder: &Path, plan: Plan) {
-        ARMED
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((folder.into(), 0, plan));
-    }
-
-    /// Ends it, and says whether any call failed.
-    pub(crate) fn disarm(folder: &Path) -> bool {
-        let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = armed
-            .iter()
-            .position(|(armed, ..)| armed == folder)
-            .expect("it was armed");
-        let (_, calls, plan) = armed.remove(place);
-        calls >= plan.first
-    }
-
-    pub(super) fn strike(path: &Path) -> io::Result<()> {
-        let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((_, calls, plan)) = armed
-            .iter_mut()
-            .find(|(folder, ..)| path.starts_with(folder))
-        else {
-            return Ok(());
-        };
-        *calls += 1;
-        match *calls == plan.first || (plan.sticky && *calls > plan.first) {
-            true => Err(plan.kind.into()),
-            false => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

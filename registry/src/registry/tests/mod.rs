@@ -13,6 +13,7 @@ mod gc;
 mod index;
 mod names;
 mod opening;
+mod order;
 mod put;
 mod space;
 

@@ -1,0 +1,81 @@
+//! For tests: every call on a path below a folder is written down, and fails where the test says so.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Which calls fail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// The first call to fail, from 1.
+    pub(crate) first: usize,
+    /// Whether all calls after it fail too.
+    pub(crate) sticky: bool,
+    /// What the operating system says.
+    pub(crate) kind: io::ErrorKind,
+}
+
+impl Plan {
+    /// Nothing fails; the calls are only written down.
+    pub(crate) const NONE: Self = Self {
+        first: usize::MAX,
+        sticky: false,
+        kind: io::ErrorKind::Other,
+    };
+
+    fn strikes(&self, call: usize) -> bool {
+        call == self.first || (self.sticky && call > self.first)
+    }
+}
+
+/// One call: what was tried, and on which path.
+pub(crate) type Call = (&'static str, PathBuf);
+
+struct Watched {
+    folder: PathBuf,
+    plan: Plan,
+    calls: Vec<Call>,
+}
+
+/// Tests run side by side, each in its own folder.
+static WATCHED: Mutex<Vec<Watched>> = Mutex::new(Vec::new());
+
+fn watched() -> MutexGuard<'static, Vec<Watched>> {
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on, calls on paths below `folder` are written down and fail as planned.
+pub(crate) fn arm(folder: &Path, plan: Plan) {
+    watched().push(Watched {
+        folder: folder.into(),
+        plan,
+        calls: Vec::new(),
+    });
+}
+
+/// Ends it. Returns the calls in order, those that failed too.
+pub(crate) fn disarm(folder: &Path) -> Vec<Call> {
+    let mut watched = watched();
+    let place = watched
+        .iter()
+        .position(|watched| watched.folder == folder)
+        .expect("it was armed");
+    watched.remove(place).calls
+}
+
+pub(super) fn strike(action: &'static str, path: &Path) -> io::Result<()> {
+    let mut watched = watched();
+    let Some(watched) = watched
+        .iter_mut()
+        .find(|watched| path.starts_with(&watched.folder))
+    else {
+        return Ok(());
+    };
+    watched.calls.push((action, path.into()));
+    match watched.plan.strikes(watched.calls.len()) {
+        true => Err(watched.plan.kind.into()),
+        false => Ok(()),
+    }
+}
