@@ -198,7 +198,10 @@ impl Registry {
         {
             Check::There(file, stamp) => (file, stamp),
             Check::Bad(damage) => {
-                self.after_damage(digest, quarantine).await?;
+                // That a blob is missing is news only where a model needs it.
+                if damage != Damage::Missing || size.is_some() {
+                    self.after_damage(digest, quarantine).await?;
+                }
                 return Ok(Err(damage));
             }
         };
@@ -232,9 +235,14 @@ impl Registry {
     async fn after_damage(&self, digest: Digest, quarantine: bool) -> Result<()> {
         if quarantine {
             self.on_disk(move |store| store.quarantine(&digest)).await?;
-            self.0.index.forget_blobs(&[digest]).await?;
         }
-        // The list shows which models are damaged now.
+        // Also where the file stays: its stamp may be the one under which its bytes were good.
+        self.0.index.forget_blobs(&[digest]).await?;
+        self.relist().await
+    }
+
+    /// Has the list look at every model again, because some of them are damaged now.
+    pub(super) async fn relist(&self) -> Result<()> {
         self.0.index.forget_models(false).await
     }
 

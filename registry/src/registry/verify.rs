@@ -106,6 +106,9 @@ impl Registry {
                 });
             }
         }
+        if !report.damaged.is_empty() {
+            self.relist().await?;
+        }
         report.quarantined = self.on_disk(Store::quarantined).await?;
         Ok(report)
     }

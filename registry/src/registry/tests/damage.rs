@@ -438,4 +438,8 @@ async fn verification_trusts_no_stamp() {
         .await
         .expect("written");
     assert_eq!(home.verify().await.damaged.len(), 1);
+    assert!(
+        matches!(found(&home, weights).await, Damage::Bytes { .. }),
+        "and nobody trusts it afterwards"
+    );
 }

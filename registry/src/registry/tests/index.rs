@@ -183,3 +183,55 @@ async fn a_blob_is_hashed_again_only_when_its_stamp_changed() {
         .expect("good");
     assert_eq!(count(), 1);
 }
+
+#[tokio::test]
+async fn asking_after_a_blob_that_is_not_here_costs_no_list() {
+    let home = Home::new().await;
+    plain(&home.registry, "one", 1).await;
+    home.listed().await;
+    assert!(
+        !home
+            .registry
+            .has_blob(&Digest::of(b"missing"))
+            .await
+            .expect("readable")
+    );
+    assert_eq!(
+        home.registry
+            .0
+            .index
+            .models()
+            .await
+            .expect("readable")
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn what_verification_finds_is_listed() {
+    let home = Home::new().await;
+    plain(&home.registry, "one", 1).await;
+    let weights = home
+        .registry
+        .model(&name_of("one"))
+        .await
+        .expect("found")
+        .weights()
+        .next()
+        .expect("weights")
+        .digest;
+    std::fs::remove_file(home.blob(&weights)).expect("removed");
+    assert!(
+        home.registry.list().await.expect("readable")[0]
+            .damage
+            .is_none(),
+        "nobody has looked"
+    );
+    assert_eq!(home.verify().await.damaged.len(), 1);
+    assert!(
+        home.registry.list().await.expect("readable")[0]
+            .damage
+            .is_some()
+    );
+}
