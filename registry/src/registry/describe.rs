@@ -23,6 +23,19 @@ const EMBEDDERS: [&str; 8] = [
     "gemma-embedding",
 ];
 
+/// Most characters of a text that stands in a list.
+const CLIP: usize = 64;
+/// Most architectures that are listed.
+const FAMILIES_MAX: usize = 16;
+
+/// A text that others wrote, made fit for a list: short, and without characters that move a cursor.
+fn clip(text: &str) -> String {
+    text.chars()
+        .filter(|character| !character.is_control())
+        .take(CLIP)
+        .collect()
+}
+
 /// Whether a config leaves open what only the header of the weights says. Those that we write do not.
 pub(super) fn needs_facts(config: &Config) -> bool {
     config.capabilities.is_empty()
@@ -38,8 +51,8 @@ pub(super) fn describe(
     facts: Option<&Facts>,
 ) -> (Details, Vec<Capability>) {
     let or_else = |text: &str, other: Option<String>| match text {
-        "" => other.unwrap_or_default(),
-        text => text.to_owned(),
+        "" => clip(&other.unwrap_or_default()),
+        text => clip(text),
     };
     let family = or_else(
         &config.model_family,
@@ -47,7 +60,12 @@ pub(super) fn describe(
     );
     let families = match config.model_families.is_empty() && !family.is_empty() {
         true => vec![family.clone()],
-        false => config.model_families.clone(),
+        false => config
+            .model_families
+            .iter()
+            .take(FAMILIES_MAX)
+            .map(|text| clip(text))
+            .collect(),
     };
     let details = Details {
         format: or_else(&config.model_format, facts.map(|_| "gguf".into())),
@@ -159,6 +177,20 @@ mod tests {
             vocabulary: None,
             split: None,
         }
+    }
+
+    #[test]
+    fn what_others_wrote_is_made_fit_for_a_list() {
+        let config = Config {
+            model_family: format!("\u{1b}[2Jllama{}", "a".repeat(1000)),
+            model_families: vec!["x\ny".into(); 1000],
+            ..Config::default()
+        };
+        let layer = crate::manifest::Layer::new(LayerKind::Model, crate::Digest::of(b""), 0);
+        let manifest = Manifest::new(layer.clone(), vec![layer]);
+        let (details, _) = describe(&manifest, &config, None, None);
+        assert!(details.family.starts_with("[2Jllama") && details.family.len() == CLIP);
+        assert_eq!(details.families, vec!["xy"; FAMILIES_MAX]);
     }
 
     #[test]

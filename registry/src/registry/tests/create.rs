@@ -606,3 +606,35 @@ async fn a_shown_modelfile_makes_the_same_model() {
             .is_empty()
     );
 }
+
+#[tokio::test]
+async fn a_caller_who_goes_away_stops_nothing_half_way() {
+    use futures::FutureExt as _;
+    let home = Home::new().await;
+    let weights = put(&home.registry, &tiny::llama(1)).await;
+    let silent = Reporter::silent();
+    {
+        let create = Create {
+            system: Some("s".into()),
+            ..Create::new(name_of("m"), Base::Blobs(vec![weights]))
+        };
+        let mut making = Box::pin(home.registry.create(create, &silent));
+        assert!(
+            making.as_mut().now_or_never().is_none(),
+            "it has only begun"
+        );
+    }
+    while home.listed().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        home.registry
+            .model(&name_of("m"))
+            .await
+            .expect("found")
+            .system
+            .as_deref(),
+        Some("s")
+    );
+    assert!(home.verify().await.is_clean());
+}
