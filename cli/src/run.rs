@@ -37,7 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let out = Output::new(cli.global.tone(), &Process);
-    let done = Context::resolve(&cli.global, out, &Process)
+    let done = Context::resolve(&cli.global, out.clone(), &Process)
         .and_then(|context| context.perform(cli.command));
     match done {
         Ok(exit) => exit,
@@ -68,7 +68,7 @@ impl Context {
     ) -> anyhow::Result<Self> {
         let home = Home::resolve(global.home.as_deref(), environment)?;
         let addresses = Addresses::resolve(global.host.as_deref(), &home, environment)?;
-        let starter = (!global.no_start).then(|| Starter::new(home.clone(), out));
+        let starter = (!global.no_start).then(|| Starter::new(home.clone(), out.clone()));
         Ok(Self {
             out,
             client: Client::new(addresses, starter),
@@ -93,7 +93,7 @@ impl Context {
         match command {
             // A conversation decides itself what Ctrl-C calls off.
             Command::Run(args) => commands::run::run(self, args).await,
-            Command::Pull(args) => until_ctrl_c(commands::pull::run(&self, &args)).await,
+            Command::Pull(args) => commands::pull::run(&self, &args).await,
             Command::Create(args) => until_ctrl_c(commands::create::run(&self, &args)).await,
             Command::List(args) => until_ctrl_c(commands::list::run(&self, &args)).await,
             Command::Ps => until_ctrl_c(commands::ps::run(self)).await,

@@ -40,7 +40,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// A time as seen from `now`: `2 hours ago`, `just now`, `4 minutes from now`, `forever`.
+/// A time as seen from `now`: `2 hours ago`, `just now`, `in 4 minutes`, `forever`.
 pub(crate) fn relative(time: Timestamp, now: Timestamp) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
@@ -61,8 +61,12 @@ pub(crate) fn relative(time: Timestamp, now: Timestamp) -> String {
         s if seconds > 0 && s >= 50 * YEAR => return "forever".to_owned(),
         s => (s / YEAR, "year"),
     };
-    let side = if seconds < 0 { "ago" } else { "from now" };
-    format!("{} {side}", self::count(count.unsigned_abs(), unit))
+    let distance = self::count(count.unsigned_abs(), unit);
+    if seconds < 0 {
+        format!("{distance} ago")
+    } else {
+        format!("in {distance}")
+    }
 }
 
 /// So many things: `1 model`, `2 models`.
@@ -124,7 +128,7 @@ mod tests {
         for (time, text) in [
             ("2026-11-20T12:00:00Z", "just now"),
             ("2026-11-20T11:59:30Z", "30 seconds ago"),
-            ("2026-11-20T12:04:10Z", "4 minutes from now"),
+            ("2026-11-20T12:04:10Z", "in 4 minutes"),
             ("2026-11-20T11:00:00Z", "1 hour ago"),
             ("2026-11-17T12:00:00Z", "3 days ago"),
             ("2026-11-01T12:00:00Z", "2 weeks ago"),

@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit
     let adapters = place.weights(recipe.adapters(), "ADAPTER")?;
     let drafts = place.weights(recipe.drafts(), "DRAFT")?;
 
-    let mut sender = Sender::new(client, *out);
+    let mut sender = Sender::new(client, out.clone());
     let mut request = request(&args.name, &recipe, &parameters);
     match base {
         Base::Model(name) => request.from = Some(name),

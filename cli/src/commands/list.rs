@@ -83,9 +83,9 @@ mod tests {
         let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
         let table = table(&out, &models, "2026-11-20T12:00:00Z".parse().unwrap());
         insta::assert_snapshot!(table, @r"
-        NAME                                      ID              SIZE       MODIFIED
-        smollm2:latest                            b179c9523d0e    98.4 MB    2 minutes ago
-        registry.example.org/team/assistant:q4    b179c9523d0e    4.7 GB     1 month ago
+        NAME                                     ID             SIZE      MODIFIED
+        smollm2:latest                           b179c9523d0e   98.4 MB   2 minutes ago
+        registry.example.org/team/assistant:q4   b179c9523d0e   4.7 GB    1 month ago
         ");
     }
 }

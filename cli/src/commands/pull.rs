@@ -4,13 +4,24 @@ use api::{Progress, PullRequest, routes};
 
 use crate::args::Pull;
 use crate::client::Client;
+use crate::error::Interrupted;
 use crate::exit::Exit;
+use crate::interrupt::until_ctrl_c;
 use crate::output::ProgressView;
 use crate::run::Context;
 
 /// Fetches it, and says how far it is.
 pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> {
-    pull(&context.client, context.out.progress(), &args.model).await?;
+    let pulling = pull(&context.client, context.out.progress(), &args.model);
+    let pulled = until_ctrl_c(pulling).await;
+    if pulled
+        .as_ref()
+        .is_err_and(|error| error.is::<Interrupted>())
+    {
+        let text = "\nthe daemon goes on fetching it; the same command shows how far it is";
+        context.out.note(text);
+    }
+    pulled?;
     context.out.note(&format!("`{}` is here", args.model));
     Ok(Exit::Ok)
 }

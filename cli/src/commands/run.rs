@@ -74,7 +74,7 @@ async fn once(
     prompt: String,
 ) -> anyhow::Result<Exit> {
     let Context { client, out, .. } = context;
-    let mut answer = Answer::new(*out, !args.nowordwrap);
+    let mut answer = Answer::new(out.clone(), !args.nowordwrap);
     let asked = ask(client, args, parameters, &prompt, &mut answer).await;
     let timings = match asked {
         Err(error) if is_missing(&error) && !args.no_pull => {

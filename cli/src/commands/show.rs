@@ -218,19 +218,19 @@ mod tests {
         let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
         insta::assert_snapshot!(overview(&out, &smollm(), false), @r#"
         Model
-          architecture      llama
-          parameters        134.52M
-          context length    8192
-          quantization      Q4_1
-          size              98.4 MB
-          id                b179c9523d0e
+          architecture     llama
+          parameters       134.52M
+          context length   8192
+          quantization     Q4_1
+          size             98.4 MB
+          id               b179c9523d0e
 
         Capabilities
           completion
 
         Parameters
-          stop           "<|im_end|>"
-          temperature    0.2
+          stop          "<|im_end|>"
+          temperature   0.2
 
         System
           You are a pirate.[2J
@@ -248,19 +248,19 @@ mod tests {
         let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
         insta::assert_snapshot!(overview(&out, &smollm(), true), @r#"
         Model
-          architecture      llama
-          parameters        134.52M
-          context length    8192
-          quantization      Q4_1
-          size              98.4 MB
-          id                b179c9523d0e
+          architecture     llama
+          parameters       134.52M
+          context length   8192
+          quantization     Q4_1
+          size             98.4 MB
+          id               b179c9523d0e
 
         Capabilities
           completion
 
         Parameters
-          stop           "<|im_end|>"
-          temperature    0.2
+          stop          "<|im_end|>"
+          temperature   0.2
 
         System
           You are a pirate.[2J
@@ -273,12 +273,12 @@ mod tests {
           Three
 
         Metadata
-          general.architecture     llama
-          tokenizer.ggml.tokens    ["<a>","<b>"] (2 values)
-          tokenizer.ggml.merges    null
+          general.architecture    llama
+          tokenizer.ggml.tokens   ["<a>","<b>"] (2 values)
+          tokenizer.ggml.merges   null
 
         Tensors
-          token_embd.weight    Q8_0     [576, 49152]
+          token_embd.weight   Q8_0     [576, 49152]
         "#);
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use api::ErrorBody;
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
@@ -48,12 +48,14 @@ pub(crate) struct Tone {
 }
 
 /// Standard output and standard error, and what they are connected to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
     stdout: Stream,
     stderr: Stream,
+    /// All that moves on standard error; what is told meanwhile is put above it.
+    moving: MultiProgress,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -77,11 +79,18 @@ impl Output {
                 Color::Auto => terminal && !plain,
             },
         };
+        let stderr = stream(io::stderr().is_terminal());
+        let target = if stderr.terminal && !tone.json && !tone.quiet {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         Self {
             json: tone.json,
             quiet: tone.quiet,
             stdout: stream(io::stdout().is_terminal()),
-            stderr: stream(io::stderr().is_terminal()),
+            stderr,
+            moving: MultiProgress::with_draw_target(target),
         }
     }
 
@@ -97,11 +106,10 @@ impl Output {
 
     /// Columns of the terminal; `None` when there is none, or it will not say.
     pub(crate) fn width(&self) -> Option<usize> {
-        if !self.stdout.terminal {
-            return None;
-        }
-        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-        (size.ws_col > 0).then_some(usize::from(size.ws_col))
+        self.stdout
+            .terminal
+            .then(|| columns(io::stdout()))
+            .flatten()
     }
 
     /// Prints text to standard output as it is, at once.
@@ -211,53 +219,57 @@ impl Output {
 
     /// A sign that something goes on, on standard error until it is dropped.
     pub(crate) fn spinner(&self, label: &str) -> Spinner {
-        let bar = ProgressBar::with_draw_target(None, self.draw_target());
+        let bar = self.moving.add(ProgressBar::new_spinner());
         let style = ProgressStyle::with_template("{spinner} {msg}")
             .expect("the template is ours")
             .tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "]);
         bar.set_style(style);
         bar.set_message(clean(label));
         bar.enable_steady_tick(Duration::from_millis(100));
-        Spinner { bar }
+        Spinner {
+            bar,
+            moving: self.moving.clone(),
+        }
     }
 
     /// Shows the progress of one piece of work.
     pub(crate) fn progress(&self) -> ProgressView {
         if self.json {
-            ProgressView::json(*self)
+            ProgressView::json(self.clone())
         } else if self.quiet {
             ProgressView::silent()
         } else if self.stderr.terminal {
-            ProgressView::bars(self.draw_target())
+            ProgressView::bars(self.moving.clone(), columns(io::stderr()))
         } else {
-            ProgressView::lines(*self)
-        }
-    }
-
-    fn draw_target(&self) -> ProgressDrawTarget {
-        if self.stderr.terminal && !self.json && !self.quiet {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
+            ProgressView::lines(self.clone())
         }
     }
 
     /// A line on standard error. That nobody reads it is no reason to fail.
     fn tell(&self, text: &str) {
-        let mut stderr = io::stderr().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
-        let _ = write!(stderr, "{text}{end}");
+        self.moving.suspend(|| {
+            let _ = write!(io::stderr().lock(), "{text}{end}");
+        });
     }
+}
+
+/// Columns of a terminal; `None` when it will not say.
+fn columns(terminal: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// Goes away when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Spinner {
     bar: ProgressBar,
+    moving: MultiProgress,
 }
 
 impl Drop for Spinner {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+        self.moving.remove(&self.bar);
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use api::Progress;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{Output, clean};
 use crate::text;
@@ -27,9 +28,11 @@ enum Form {
 }
 
 impl ProgressView {
-    pub(super) fn bars(target: ProgressDrawTarget) -> Self {
+    pub(super) fn bars(all: MultiProgress, columns: Option<usize>) -> Self {
         let bars = Bars {
-            all: MultiProgress::with_draw_target(target),
+            all,
+            // A third of the line for words; the rest is for the bar and its numbers.
+            label: (columns.unwrap_or(80) / 3).clamp(16, 40),
             of: HashMap::new(),
             step: None,
         };
@@ -88,6 +91,8 @@ fn key(event: &Progress) -> String {
 #[derive(Debug)]
 struct Bars {
     all: MultiProgress,
+    /// Columns for words.
+    label: usize,
     of: HashMap<String, ProgressBar>,
     /// The step that goes on now and has no size.
     step: Option<ProgressBar>,
@@ -104,17 +109,17 @@ impl Bars {
     fn advance(&mut self, event: &Progress, total: u64) {
         self.end_step();
         let done = event.completed.unwrap_or(0).min(total);
-        let all = &self.all;
+        let (all, label) = (&self.all, self.label);
         let bar = self.of.entry(key(event)).or_insert_with(|| {
             let bar = all.add(ProgressBar::new(total));
-            bar.set_style(style());
+            bar.set_style(style(label));
             bar.set_position(done);
             // What was there before we began counts neither for the rate nor for the rest.
             bar.reset_eta();
             bar
         });
         bar.set_length(total);
-        bar.set_message(clean(&event.status));
+        bar.set_message(shortened(&clean(&event.status), label));
         bar.set_position(done);
         if done == total && !bar.is_finished() {
             bar.finish();
@@ -143,6 +148,7 @@ impl Bars {
     fn end_step(&mut self) {
         if let Some(bar) = self.step.take() {
             bar.finish_and_clear();
+            self.all.remove(&bar);
         }
     }
 
@@ -156,13 +162,31 @@ impl Bars {
     }
 }
 
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template(
-        "{msg:28!} {percent:>3}% [{wide_bar}] {decimal_bytes:>9}/{decimal_total_bytes:9} \
-         {decimal_bytes_per_sec:>10} {eta:>4}",
-    )
-    .expect("the template is ours")
-    .progress_chars("━╸─")
+fn style(label: usize) -> ProgressStyle {
+    let template = format!(
+        "{{msg:{label}}} {{percent:>3}}% {{wide_bar}} {{decimal_bytes:>9}}/{{decimal_total_bytes:9}} \
+         {{decimal_bytes_per_sec:>10}} {{eta:>4}}"
+    );
+    ProgressStyle::with_template(&template)
+        .expect("the template is ours")
+        .progress_chars("━╸─")
+}
+
+/// The text in so many columns, with a mark where it was cut.
+fn shortened(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut left = columns.saturating_sub(1);
+    let fits = |c: &char| {
+        let width = c.width().unwrap_or(0);
+        let fits = width <= left;
+        left = left.saturating_sub(width);
+        fits
+    };
+    let mut short: String = text.chars().take_while(fits).collect();
+    short.push('…');
+    short
 }
 
 #[derive(Debug)]
@@ -244,6 +268,14 @@ mod tests {
         pulling b179: 50% (510 B of 1.0 kB)
         pulling b179: 100% (1.0 kB of 1.0 kB)
         ");
+    }
+
+    #[test]
+    fn long_words_are_cut_with_a_mark() {
+        assert_eq!(shortened("pulling", 7), "pulling");
+        assert_eq!(shortened("pulling it", 7), "pullin…");
+        assert_eq!(shortened("模型模型", 7), "模型模…");
+        assert_eq!(shortened("模型模型", 6), "模型…");
     }
 
     #[test]

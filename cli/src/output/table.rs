@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{Output, clean};
 
-const GAP: usize = 4;
+const GAP: usize = 3;
 
 /// A table with a heading, for lists of things.
 ///
@@ -114,9 +114,9 @@ mod tests {
             "two\nlines\u{1b}[2J".to_owned(),
         ]);
         insta::assert_snapshot!(table.render(&plain()), @r"
-        NAME              SIZE       NOTE
-        smollm2:latest    98.4 MB
-        模型              1 B        two lines[2J
+        NAME             SIZE      NOTE
+        smollm2:latest   98.4 MB
+        模型             1 B       two lines[2J
         ");
     }
 
@@ -127,9 +127,9 @@ mod tests {
             ("parameters".to_owned(), "134.52M".to_owned()),
         ];
         insta::assert_snapshot!(section(&plain(), "Model", &rows), @r"
-          Model
-            architecture    llama
-            parameters      134.52M
+        Model
+          architecture   llama
+          parameters     134.52M
         ");
     }
 }

@@ -97,7 +97,7 @@ impl Session {
     }
 
     async fn say(&mut self, text: String) -> anyhow::Result<()> {
-        let out = self.context.out;
+        let out = self.context.out.clone();
         self.conversation.add(answer::message("user", &text));
         let request = ChatRequest {
             model: self.conversation.model.clone(),
@@ -106,7 +106,7 @@ impl Session {
             keep_alive: self.keep_alive(),
             ..ChatRequest::default()
         };
-        let mut answer = Answer::new(out, self.word_wrap);
+        let mut answer = Answer::new(out.clone(), self.word_wrap);
         let asked = self
             .context
             .client
@@ -130,7 +130,7 @@ impl Session {
     }
 
     async fn perform(&mut self, command: Command) -> anyhow::Result<()> {
-        let out = self.context.out;
+        let out = self.context.out.clone();
         match command {
             Command::SetParameter { name, value } => {
                 self.conversation.set_parameter(&name, &value)?;

@@ -64,15 +64,18 @@ impl<'a> Sender<'a> {
         let mut view = self.out.progress();
         let adopted = self
             .client
-            .adopt(text, |event| match &event.adopted {
-                // More follows, so for a machine this is not yet the success of the command.
-                Some(_) if !self.out.json() => Ok(()),
-                Some(adopted) => view.update(&Progress {
-                    status: format!("{name}: {}", how(adopted.method)),
+            .adopt(text, |event| {
+                let status = match &event.adopted {
+                    // More follows, so for a machine this is not yet the success of the command.
+                    Some(adopted) if self.out.json() => how(adopted.method),
+                    Some(_) => return Ok(()),
+                    None if event.status == "success" => return Ok(()),
+                    None => &event.status,
+                };
+                view.update(&Progress {
+                    status: format!("{name}: {status}"),
                     ..event.clone()
-                }),
-                None if event.status == "success" => Ok(()),
-                None => view.update(event),
+                })
             })
             .await?;
         drop(view);

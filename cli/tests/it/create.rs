@@ -70,7 +70,7 @@ fn on_this_machine_the_daemon_opens_the_file_itself() {
     let ran = home.slm_with(&["create", "mine", "-f", "-"], "FROM ./m.gguf\n");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     insta::assert_snapshot!(ran.stderr, @r"
-    hashing: 100% (21 B of 21 B)
+    m.gguf: hashing: 100% (21 B of 21 B)
     m.gguf: taken in without copying (reflink), 21 B
     writing manifest
     created `mine`

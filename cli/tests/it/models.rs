@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, Reply};
-use crate::program::Home;
+use crate::program::{Home, slm};
+use crate::terminal::Terminal;
 
 fn tags() -> Value {
     let model = |name: &str, size: u64| {
@@ -25,10 +26,7 @@ fn the_list_is_a_table_and_damage_is_told() {
     let ran = home.slm(&["list"]);
     assert_eq!(ran.code, Some(0));
     let first = ran.stdout.lines().next().unwrap();
-    assert_eq!(
-        first,
-        "NAME              ID              SIZE       MODIFIED"
-    );
+    assert_eq!(first, "NAME             ID             SIZE      MODIFIED");
     assert_eq!(ran.stdout.lines().count(), 4);
     assert_eq!(
         ran.stderr,
@@ -47,7 +45,7 @@ fn an_empty_list_says_how_to_begin() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| Reply::Json(200, json!({ "models": [] })));
     let ran = home.slm(&["list"]);
-    assert_eq!(ran.stdout, "NAME    ID    SIZE    MODIFIED\n");
+    assert_eq!(ran.stdout, "NAME   ID   SIZE   MODIFIED\n");
     assert_eq!(
         ran.stderr,
         "no models yet; `slm pull smollm2` fetches a small one\n"
@@ -101,6 +99,20 @@ fn a_pull_that_fails_midway_is_1() {
     let ran = home.slm(&["pull", "m", "--quiet"]);
     assert_eq!(ran.code, Some(1));
     assert_eq!(ran.stderr, "error: the disk is full\nhint: free 98 MB\n");
+}
+
+#[test]
+fn ctrl_c_leaves_a_pull_to_the_daemon_and_says_so() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |_| {
+        Reply::Silence(vec![json!({ "status": "pulling manifest" })])
+    });
+    let mut terminal = Terminal::start(home.command(slm(), &["pull", "m"]));
+    terminal.read_until("pulling manifest");
+    terminal.interrupt();
+    terminal.read_until("the daemon goes on fetching it");
+    assert_eq!(terminal.wait().code(), Some(130));
+    fake.wait_for_departures(1);
 }
 
 #[test]
@@ -215,7 +227,7 @@ fn show_prints_one_part_as_it_is() {
     let ran = home.slm(&["show", "m"]);
     insta::assert_snapshot!(ran.stdout, @r"
     Model
-      architecture    llama
+      architecture   llama
 
     Capabilities
       completion

@@ -1,9 +1,8 @@
 //! Starting a daemon when none answers.
 
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
@@ -12,17 +11,22 @@ use crate::fake::{Fake, Reply};
 use crate::program::{Home, slm};
 
 /// `slm` beside a program of ours that is called `slmd`.
+///
+/// Both are written by a process of its own: a file that this process has open for writing, and that
+/// another test's child inherits for a moment, cannot be executed meanwhile ("text file busy").
 fn beside(home: &Home, slmd: Option<&str>) -> PathBuf {
-    let folder = home.path().join("bin");
-    std::fs::create_dir(&folder).unwrap();
-    let program = folder.join("slm");
-    std::fs::copy(slm(), &program).unwrap();
-    if let Some(script) = slmd {
-        let path = folder.join("slmd");
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-    }
-    program
+    let write = r#"mkdir bin && cp "$1" bin/slm && [ -z "$2" ] || {
+        printf '#!/bin/sh\n%s\n' "$2" > bin/slmd && chmod 755 bin/slmd
+    }"#;
+    let written = Command::new("/bin/sh")
+        .args(["-c", write, "sh"])
+        .arg(slm())
+        .arg(slmd.unwrap_or_default())
+        .current_dir(home.path())
+        .status()
+        .unwrap();
+    assert!(written.success());
+    home.path().join("bin/slm")
 }
 
 #[test]
