@@ -254,7 +254,8 @@ models:
             (
                 "member: notes/a.gguf",
                 "member: ../a.gguf",
-                Some(10), "path of a file",
+                Some(10),
+                "path of a file",
             ),
             (
                 "member: notes/a.gguf",
@@ -271,12 +272,7 @@ models:
                 Some(3),
                 "temperature",
             ),
-            (
-                "temperature: 0.5",
-                "temprature: 0.5",
-                Some(3),
-                "temprature",
-            ),
+            ("temperature: 0.5", "temprature: 0.5", Some(3), "temprature"),
         ] {
             let text = GOOD.replace(from, to);
             assert_ne!(text, GOOD, "{from} is not in the file");
@@ -287,6 +283,18 @@ models:
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn the_example_of_the_manual_is_a_catalog() {
+        let manual = include_str!("../../../docs/catalogs.md");
+        let example = manual
+            .split("```yaml\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let entries = parse(example.expect("the manual has an example")).expect("it is right");
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].sources.len(), 3);
     }
 
     #[test]

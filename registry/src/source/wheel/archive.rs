@@ -128,3 +128,66 @@ impl Archive<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write as _};
+
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    const MEMBER: &str = "a/b.gguf";
+
+    fn archive() -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for name in ["a/a.txt", MEMBER] {
+            zip.start_file(name, SimpleFileOptions::default())
+                .expect("a member");
+            zip.write_all(&[7; 300]).expect("its bytes");
+        }
+        zip.finish().expect("an archive").into_inner()
+    }
+
+    fn unpacked(archive: &[u8]) -> Result<Vec<u8>> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.whl");
+        std::fs::write(&path, archive).expect("a file");
+        let mut bytes = Vec::new();
+        let write = |more: &[u8]| {
+            bytes.extend_from_slice(more);
+            Ok(())
+        };
+        extract(&path, MEMBER, Some(300), None, &Reporter::silent(), write).map(|()| bytes)
+    }
+
+    #[test]
+    fn the_member_comes_out_whole() {
+        assert_eq!(unpacked(&archive()).expect("a good archive"), [7; 300]);
+    }
+
+    #[test]
+    fn no_changed_byte_panics_or_gives_other_bytes() {
+        let whole = archive();
+        for at in 0..whole.len() {
+            for change in [1, 0x80, 0xFF] {
+                let mut changed = whole.clone();
+                changed[at] ^= change;
+                if let Ok(bytes) = unpacked(&changed) {
+                    assert_eq!(bytes, [7; 300], "byte {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_archive_is_refused() {
+        for bytes in [&b""[..], b"PK", b"<html>not found</html>", &[0; 4096]] {
+            let error = unpacked(bytes).expect_err("no archive");
+            assert!(
+                matches!(error, crate::Error::Source(Error::Archive { .. })),
+                "{error}"
+            );
+        }
+    }
+}

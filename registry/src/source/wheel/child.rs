@@ -34,8 +34,9 @@ pub(super) enum Ended {
 
 /// A running pip.
 pub(super) struct Child {
-    process: tokio::process::Child,
+    // Dropped first, while the leader is still there to lend the group its number.
     group: Group,
+    process: tokio::process::Child,
 }
 
 impl Child {
