@@ -162,7 +162,9 @@ impl Answer {
             match step {
                 Some(Ok(Step::Prefill { .. })) => {}
                 Some(Ok(Step::Delta(delta))) => return Ok(Piece::Text(delta.text)),
-                Some(Ok(Step::Done(done))) => return self.end(*done).map(|end| Piece::End(Box::new(end))),
+                Some(Ok(Step::Done(done))) => {
+                    return self.end(*done).map(|end| Piece::End(Box::new(end)));
+                }
                 Some(Err(error)) => return Err(Error::runner(&self.model, error)),
                 None => return Err(Error::Internal),
             }

@@ -64,7 +64,10 @@ impl App {
         let model = self.registry.model(name).await?;
         let capabilities = &model.capabilities;
         if !capabilities.is_empty() && !capabilities.contains(&Capability::Completion) {
-            return Err(Error::Invalid(format!("'{}' does not generate text", model.name)));
+            return Err(Error::Invalid(format!(
+                "'{}' does not generate text",
+                model.name
+            )));
         }
         let options = options::resolve(
             options,

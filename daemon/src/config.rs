@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tracing_subscriber::filter::LevelFilter;
+
 use crate::duration::{self, Stay};
 use crate::env::{self, Environment};
 use crate::fs;
@@ -178,10 +180,12 @@ impl Config {
 
 /// Where everything is kept: flag, environment, or the user's data directory.
 fn home(flags: &Flags, environment: &dyn Environment) -> Result<PathBuf, Error> {
-    let given = flags
-        .home
-        .clone()
-        .or_else(|| environment.get(env::HOME).filter(|h| !h.is_empty()).map(PathBuf::from));
+    let given = flags.home.clone().or_else(|| {
+        environment
+            .get(env::HOME)
+            .filter(|h| !h.is_empty())
+            .map(PathBuf::from)
+    });
     let home = match given {
         Some(home) => home,
         None => directories::ProjectDirs::from("", "", "slm")
@@ -303,7 +307,9 @@ impl Layers {
             threads: self.get("threads", |text| within(text, 0, 1024))?,
             gpu_layers: self.get("gpu_layers", |text| within(text, -1, 10_000))?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
-            pip: self.get("pip", |text| Ok((!text.is_empty()).then(|| PathBuf::from(text))))?,
+            pip: self.get("pip", |text| {
+                Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+            })?,
             load_timeout: self.get("load_timeout", duration::finite)?,
             grace: self.get("grace", duration::finite)?,
             max_connections: self.get("max_connections", |text| within(text, 1, 65_536))?,
@@ -421,12 +427,23 @@ fn origins(text: &str) -> Result<Vec<String>, String> {
     Ok(origins)
 }
 
+/// A level, or a list of targets with levels. Checked here, because the library takes any word for a target.
 fn filter(text: &str) -> Result<String, String> {
-    text.parse::<tracing_subscriber::filter::Targets>()
-        .map(|_| text.to_owned())
-        .map_err(|_| {
-            format!("{text:?} must be a level (error, warn, info, debug, trace) or a list such as daemon=debug,warn")
-        })
+    let is_level = |word: &str| {
+        word.starts_with(|first: char| first.is_ascii_alphabetic())
+            && word.parse::<LevelFilter>().is_ok()
+    };
+    let good = text.split(',').all(|item| match item.split_once('=') {
+        None => is_level(item),
+        Some((target, level)) => !target.is_empty() && is_level(level),
+    });
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} must be a level (off, error, warn, info, debug, trace) or a list such as warn,daemon=debug"
+        ))
+    }
 }
 
 #[cfg(test)]

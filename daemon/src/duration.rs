@@ -34,7 +34,7 @@ impl Stay {
     }
 
     fn from_seconds(seconds: f64) -> Self {
-        if seconds < 0.0 || seconds > LONGEST {
+        if !(0.0..=LONGEST).contains(&seconds) {
             Self::Always
         } else {
             Self::For(Duration::from_secs_f64(seconds))
@@ -153,7 +153,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_examples() {
-        for text in ["", "-", "x", "5 m", "1d", "m5", "5m-1s", "nan", "inf", "..s", "5mm"] {
+        for text in [
+            "", "-", "x", "5 m", "1d", "m5", "5m-1s", "nan", "inf", "..s", "5mm",
+        ] {
             assert!(text.parse::<Stay>().unwrap_err().contains("5m"), "{text}");
         }
     }

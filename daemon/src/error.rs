@@ -10,8 +10,8 @@ use std::time::Duration;
 use api::ErrorBody;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{self, HeaderValue};
 use http::StatusCode;
+use http::header::{self, HeaderValue};
 use runner::protocol::FailureKind;
 use runner::supervisor as runner_side;
 
@@ -130,9 +130,7 @@ impl Error {
     /// Joins a failure of a runner with the model it concerns.
     pub fn runner(model: &impl ToString, source: runner_side::Error) -> Self {
         match source {
-            runner_side::Error::Failed(failure)
-                if failure.kind == FailureKind::ContextOverflow =>
-            {
+            runner_side::Error::Failed(failure) if failure.kind == FailureKind::ContextOverflow => {
                 Self::ContextOverflow(failure.message)
             }
             source => Self::Runner {
@@ -177,7 +175,9 @@ impl Error {
         let hint = match self {
             Self::ModelNotFound(name) => return Some(format!("slm pull {}", short(name))),
             Self::Store(error) => error.hint()?,
-            Self::ForbiddenHost(_) => "use localhost or 127.0.0.1, or add the name to allowed_hosts in config.yaml",
+            Self::ForbiddenHost(_) => {
+                "use localhost or 127.0.0.1, or add the name to allowed_hosts in config.yaml"
+            }
             Self::ForbiddenOrigin(_) => "add the origin to allowed_origins in config.yaml",
             Self::ContextOverflow(_) => {
                 "raise num_ctx, shorten the prompt, or leave out truncate:false to have it cut"
@@ -188,7 +188,9 @@ impl Error {
             }
             Self::Runner { source, .. } => runner_hint(source)?,
             Self::NoRunner(_) => "install slm-runner next to slmd, or set runner in config.yaml",
-            Self::Template { .. } => "correct the template; docs/modelfile.md says what it can hold",
+            Self::Template { .. } => {
+                "correct the template; docs/modelfile.md says what it can hold"
+            }
             Self::Invalid(_)
             | Self::Unsupported(_)
             | Self::TooLarge { .. }
@@ -293,9 +295,7 @@ fn runner_face(error: &runner_side::Error) -> Face {
         E::Spawn { .. } | E::Hello { .. } | E::Version { .. } => {
             (StatusCode::INTERNAL_SERVER_ERROR, "runner_unusable")
         }
-        E::Exited(_) | E::Protocol { .. } => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "runner_crashed")
-        }
+        E::Exited(_) | E::Protocol { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "runner_crashed"),
         E::Stalled { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "runner_stalled"),
         E::Slow { .. } => (StatusCode::REQUEST_TIMEOUT, "slow_reader"),
         E::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
@@ -379,20 +379,34 @@ mod tests {
         check(Error::TooLarge { limit: 3 }, 413, "body_too_large");
         check(Error::SlowBody(Duration::from_secs(3)), 408, "body_timeout");
         check(Error::ForbiddenHost("x".into()), 403, "host_not_allowed");
-        check(Error::ForbiddenOrigin("x".into()), 403, "origin_not_allowed");
+        check(
+            Error::ForbiddenOrigin("x".into()),
+            403,
+            "origin_not_allowed",
+        );
         check(Error::UnixOnly("x"), 403, "unix_socket_only");
         check(Error::NoRoute("/x".into()), 404, "no_route");
         check(Error::Method("PUT".into()), 405, "method_not_allowed");
         check(Error::Stopping, 503, "stopping");
         check(Error::Busy { waiting: 3 }, 503, "busy");
         check(failed(FailureKind::Invalid), 400, "invalid_request");
-        check(failed(FailureKind::ContextOverflow), 400, "context_overflow");
+        check(
+            failed(FailureKind::ContextOverflow),
+            400,
+            "context_overflow",
+        );
         check(failed(FailureKind::Unsupported), 400, "model_unsupported");
         check(failed(FailureKind::OutOfMemory), 500, "out_of_memory");
         check(failed(FailureKind::Busy), 503, "busy");
         check(failed(FailureKind::Internal), 500, "runner_failed");
-        check(Error::runner(&"m", runner_side::Error::Stopped), 503, "stopping");
-        let invalid = registry::Error::Invalid { reason: "no".into() };
+        check(
+            Error::runner(&"m", runner_side::Error::Stopped),
+            503,
+            "stopping",
+        );
+        let invalid = registry::Error::Invalid {
+            reason: "no".into(),
+        };
         check(invalid.into(), 400, "invalid_request");
     }
 

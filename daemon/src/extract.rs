@@ -39,15 +39,21 @@ impl<T: DeserializeOwned, S: Sync, const LIMIT: usize> FromRequest<S> for Json<T
         if bytes.is_empty() {
             return Err(Error::Invalid("missing request body".into()));
         }
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Error::Invalid(format!("the request body is not what is expected here: {error}")))
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            Error::Invalid(format!(
+                "the request body is not what is expected here: {error}"
+            ))
+        })
     }
 }
 
 /// Compressed bodies would get round the limits.
 fn refuse_encoding(request: &Request) -> Result<(), Error> {
-    match request.headers().get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+    match request
+        .headers()
+        .get(header::CONTENT_ENCODING)
+        .map(HeaderValue::as_bytes)
+    {
         None | Some(b"identity") => Ok(()),
         Some(_) => Err(Error::Unsupported("a compressed request body".into())),
     }
@@ -84,7 +90,9 @@ mod tests {
 
     async fn extract(body: Body) -> Result<Vec<u32>, Error> {
         let request = Request::post("/").body(body).unwrap();
-        Json::<Vec<u32>, 16>::from_request(request, &()).await.map(|json| json.0)
+        Json::<Vec<u32>, 16>::from_request(request, &())
+            .await
+            .map(|json| json.0)
     }
 
     #[tokio::test]
@@ -94,10 +102,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_wrong_with_a_body_is_said() {
-        assert_eq!(extract(Body::empty()).await.unwrap_err().to_string(), "missing request body");
+        assert_eq!(
+            extract(Body::empty()).await.unwrap_err().to_string(),
+            "missing request body"
+        );
         let error = extract(Body::from("[1,")).await.unwrap_err().to_string();
         assert!(error.contains("line 1 column 3"), "{error}");
-        let error = extract(Body::from("[\"x\"]")).await.unwrap_err().to_string();
+        let error = extract(Body::from("[\"x\"]"))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("expected u32"), "{error}");
         assert!(matches!(
             extract(Body::from("[1,2,3,4,5,6,7,8]")).await,

@@ -63,13 +63,23 @@ mod tests {
     #[test]
     fn options_are_keys() {
         let matches = command()
-            .try_get_matches_from(["slmd", "--home", "/x", "--keep-alive", "-1", "--max-queue=3"])
+            .try_get_matches_from([
+                "slmd",
+                "--home",
+                "/x",
+                "--keep-alive",
+                "-1",
+                "--max-queue=3",
+            ])
             .unwrap();
         let flags = read(&matches);
         assert_eq!(flags.home, Some("/x".into()));
         assert_eq!(
             flags.values,
-            [("keep_alive", "-1".to_owned()), ("max_queue", "3".to_owned())]
+            [
+                ("keep_alive", "-1".to_owned()),
+                ("max_queue", "3".to_owned())
+            ]
         );
     }
 

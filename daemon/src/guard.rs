@@ -129,9 +129,9 @@ fn name_of(host: &str) -> Option<&str> {
     };
     let (name, port) = host.split_at(end);
     let valid = port.is_empty()
-        || port
-            .strip_prefix(':')
-            .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok());
+        || port.strip_prefix(':').is_some_and(|digits| {
+            digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+        });
     valid.then_some(name)
 }
 
@@ -142,7 +142,9 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     if values.next().is_some() {
         return Err(());
     }
-    first.map(|value| value.to_str().map_err(|_| ())).transpose()
+    first
+        .map(|value| value.to_str().map_err(|_| ()))
+        .transpose()
 }
 
 #[cfg(test)]
@@ -241,7 +243,11 @@ mod tests {
     #[test]
     fn a_page_passes_only_with_an_allowed_origin() {
         let with = |origin| admit("/", &[("host", "localhost:11435"), ("origin", origin)]);
-        for origin in ["http://localhost:3000", "HTTP://LOCALHOST:3000", "http://localhost:11435"] {
+        for origin in [
+            "http://localhost:3000",
+            "HTTP://LOCALHOST:3000",
+            "http://localhost:11435",
+        ] {
             assert!(with(origin).unwrap().is_some(), "{origin}");
         }
         for origin in [

@@ -32,7 +32,8 @@ impl Log {
     /// Counters of the same blob are one line that changes; everything else is a new line.
     fn add(&mut self, progress: Progress) {
         self.reports += 1;
-        let same = |line: &Progress| line.status == progress.status && line.digest == progress.digest;
+        let same =
+            |line: &Progress| line.status == progress.status && line.digest == progress.digest;
         match self.lines.iter_mut().rev().find(|(_, line)| same(line)) {
             Some(slot) => *slot = (self.reports, progress),
             None => self.lines.push((self.reports, progress)),
@@ -80,7 +81,11 @@ impl Jobs {
     /// Joins the job with this key, or starts it. It ends early only when the daemon stops.
     ///
     /// The stream gives lines as they come, and ends with the job's last line or its error.
-    pub fn join<F, W>(&self, key: String, work: F) -> impl Stream<Item = Result<Progress, Error>> + Send + use<F, W>
+    pub fn join<F, W>(
+        &self,
+        key: String,
+        work: F,
+    ) -> impl Stream<Item = Result<Progress, Error>> + Send + use<F, W>
     where
         F: FnOnce(Reporter) -> W,
         W: Future<Output = Result<Progress, Error>> + Send + 'static,
@@ -292,7 +297,10 @@ mod tests {
     async fn a_task_that_dies_is_an_error_for_its_clients() {
         let jobs = Jobs::new(Shutdown::new());
         let stream = jobs.join("a".into(), |_| async { panic!("on purpose") });
-        assert_eq!(statuses(stream).await, ["error: an internal task ended early"]);
+        assert_eq!(
+            statuses(stream).await,
+            ["error: an internal task ended early"]
+        );
         let again = jobs.join("a".into(), |_| async { Ok(success()) });
         assert_eq!(statuses(again).await, ["success"]);
     }

@@ -61,8 +61,13 @@ mod tests {
 
     async fn check(events: Vec<Result<u32, Error>>, expected: &str) {
         let response = super::stream(stream::iter(events));
-        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
-        let bytes = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "application/x-ndjson"
+        );
+        let bytes = axum::body::to_bytes(response.into_body(), 1000)
+            .await
+            .unwrap();
         assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
     }
 

@@ -118,7 +118,10 @@ pub fn resolve(
         batch: set.num_batch().unwrap_or(512),
         threads: set.num_thread().unwrap_or(defaults.threads),
         gpu_layers: set.num_gpu().unwrap_or(defaults.gpu_layers),
-        main_gpu: set.main_gpu().and_then(|gpu| i32::try_from(gpu).ok()).unwrap_or(0),
+        main_gpu: set
+            .main_gpu()
+            .and_then(|gpu| i32::try_from(gpu).ok())
+            .unwrap_or(0),
         mmap: set.use_mmap().unwrap_or(true),
     }
 }
@@ -162,7 +165,7 @@ mod tests {
         let none = resolved(json!({}), json!({}), None);
         assert_eq!(none.sampling, Sampling::default());
         for spec in modelfile::parameter::specs() {
-            use modelfile::parameter::Default::{Float, Int};
+            use modelfile::parameter::DefaultValue::{Float, Int};
             let found = match spec.name {
                 "temperature" => f64::from(none.sampling.temperature),
                 "top_k" => f64::from(none.sampling.top_k),
@@ -187,28 +190,61 @@ mod tests {
 
     #[test]
     fn negative_limits_mean_none() {
-        assert_eq!(resolved(json!({"num_predict": -1}), json!({}), None).max_tokens, None);
-        assert_eq!(resolved(json!({"num_predict": -2}), json!({}), None).max_tokens, None);
-        assert_eq!(resolved(json!({"num_predict": 0}), json!({}), None).max_tokens, Some(0));
-        assert_eq!(resolved(json!({"seed": -1}), json!({}), None).sampling.seed, None);
-        assert_eq!(resolved(json!({"seed": 5}), json!({}), None).sampling.seed, Some(5));
-        assert_eq!(resolved(json!({"num_keep": -1}), json!({}), None).overflow, Overflow::Refuse);
+        assert_eq!(
+            resolved(json!({"num_predict": -1}), json!({}), None).max_tokens,
+            None
+        );
+        assert_eq!(
+            resolved(json!({"num_predict": -2}), json!({}), None).max_tokens,
+            None
+        );
+        assert_eq!(
+            resolved(json!({"num_predict": 0}), json!({}), None).max_tokens,
+            Some(0)
+        );
+        assert_eq!(
+            resolved(json!({"seed": -1}), json!({}), None).sampling.seed,
+            None
+        );
+        assert_eq!(
+            resolved(json!({"seed": 5}), json!({}), None).sampling.seed,
+            Some(5)
+        );
+        assert_eq!(
+            resolved(json!({"num_keep": -1}), json!({}), None).overflow,
+            Overflow::Refuse
+        );
     }
 
     #[test]
     fn the_context_is_capped_at_what_the_model_was_made_for() {
-        assert_eq!(resolved(json!({"num_ctx": 9000}), json!({}), Some(2048)).context, 2048);
+        assert_eq!(
+            resolved(json!({"num_ctx": 9000}), json!({}), Some(2048)).context,
+            2048
+        );
         assert_eq!(resolved(json!({}), json!({}), Some(2048)).context, 2048);
-        assert_eq!(resolved(json!({}), json!({"num_ctx": 100}), Some(2048)).context, 100);
-        assert_eq!(resolved(json!({"num_ctx": 9000}), json!({}), None).context, 9000);
+        assert_eq!(
+            resolved(json!({}), json!({"num_ctx": 100}), Some(2048)).context,
+            100
+        );
+        assert_eq!(
+            resolved(json!({"num_ctx": 9000}), json!({}), None).context,
+            9000
+        );
         assert_eq!(resolved(json!({}), json!({}), Some(0)).context, 4);
     }
 
     #[test]
     fn a_wrong_value_is_an_error_and_an_unknown_name_is_not() {
-        let error = read(json!({"temperature": "hot"}).as_object()).unwrap_err().to_string();
+        let error = read(json!({"temperature": "hot"}).as_object())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("temperature"), "{error}");
         assert!(read(json!({"num_ctx": 0}).as_object()).is_err());
-        assert!(read(json!({"mirostat": 1, "f16_kv": true, "whatever": []}).as_object()).unwrap().is_empty());
+        assert!(
+            read(json!({"mirostat": 1, "f16_kv": true, "whatever": []}).as_object())
+                .unwrap()
+                .is_empty()
+        );
     }
 }

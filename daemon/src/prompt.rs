@@ -175,7 +175,10 @@ pub async fn shorten(
     let (mut low, mut high) = (0, starts.len().saturating_sub(1));
     while low < high {
         let middle = usize::midpoint(low, high);
-        let prompt = from(conversation, starts[middle]).conversation.to_prompt(way).await?;
+        let prompt = from(conversation, starts[middle])
+            .conversation
+            .to_prompt(way)
+            .await?;
         if tokens(runner, model, prompt, true).await?.len() <= room {
             high = middle;
         } else {
@@ -191,7 +194,10 @@ fn starts(turns: &[Turn]) -> Vec<usize> {
     let Some(last) = turns.len().checked_sub(1) else {
         return Vec::new();
     };
-    let first = turns.iter().position(|turn| turn.role != "system").unwrap_or(last);
+    let first = turns
+        .iter()
+        .position(|turn| turn.role != "system")
+        .unwrap_or(last);
     let mut starts: Vec<usize> = (first + 1..last)
         .filter(|index| turns[*index].role == "user")
         .collect();
@@ -240,7 +246,9 @@ mod tests {
 
     #[test]
     fn a_shorter_conversation_begins_with_a_question() {
-        let check = |roles: &str, expected: &[usize]| assert_eq!(starts(&turns(roles)), expected, "{roles}");
+        let check = |roles: &str, expected: &[usize]| {
+            assert_eq!(starts(&turns(roles)), expected, "{roles}")
+        };
         check("", &[]);
         check("u", &[0]);
         check("su", &[1]);
@@ -281,7 +289,10 @@ mod tests {
             text: text.into(),
             special: true,
         };
-        assert_eq!(text(Some("r{{.Prompt}}"), Some("m"), true).await, plain("r0"));
+        assert_eq!(
+            text(Some("r{{.Prompt}}"), Some("m"), true).await,
+            plain("r0")
+        );
         assert_eq!(text(None, Some("m{{.Prompt}}"), true).await, plain("m0"));
         assert_eq!(text(Some(""), None, false).await, plain("0"));
         assert!(matches!(text(None, None, true).await, Prompt::Chat(_)));

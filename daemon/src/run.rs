@@ -84,7 +84,11 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
         // Before anything that could be interrupted.
         let mut signals = Signals::listen()?;
         let service = Service::start(config).await?;
-        say(&format!("slmd {} is ready on {}", crate::VERSION, service.place));
+        say(&format!(
+            "slmd {} is ready on {}",
+            crate::VERSION,
+            service.place
+        ));
         signals.next().await;
         tracing::info!("stopping; another signal stops at once");
         tokio::select! {

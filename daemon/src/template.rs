@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gotmpl::TemplateError;
-use gotmpl::parse::{DefineNode, ListNode, Parser};
+use gotmpl::parse::{DefineNode, ListNode, Node, Parser, TextNode};
 use jiff::civil::Date;
 
 use budget::{Budget, Excess};
@@ -146,9 +146,11 @@ impl Template {
         let budget = Budget::new();
         let mut out = budget.writer();
         let result = if !input.suffix.is_empty() {
-            self.whole.execute(&budget, &mut out, input, &data::of_suffix(input))
+            let whole = self.whole.prepare(&budget, input.today);
+            execute(&whole, &mut out, &data::of_suffix(input))
         } else if self.mentions("Messages") {
-            self.whole.execute(&budget, &mut out, input, &data::of_messages(input))
+            let whole = self.whole.prepare(&budget, input.today);
+            execute(&whole, &mut out, &data::of_messages(input))
         } else {
             self.render_turns(&budget, &mut out, input)
         };
@@ -170,38 +172,63 @@ impl Template {
     ) -> Result<(), TemplateError> {
         let mut exchanges = turns::exchanges(input.turns);
         let last = exchanges.pop().unwrap_or_default();
+        let whole = self.whole.prepare(budget, input.today);
         for exchange in &exchanges {
-            self.whole
-                .execute(budget, out, input, &data::of_exchange(exchange, input))?;
+            execute(&whole, out, &data::of_exchange(exchange, input))?;
         }
-        self.open
-            .execute(budget, out, input, &data::of_exchange(&last, input))
+        let open = self.open.prepare(budget, input.today);
+        execute(&open, out, &data::of_exchange(&last, input))
     }
+}
+
+/// Name of the body among the templates it may call; a definition cannot have it.
+const MAIN: &str = "";
+
+fn execute(
+    template: &gotmpl::Template,
+    out: &mut budget::Writer,
+    data: &gotmpl::Value,
+) -> Result<(), TemplateError> {
+    template.execute_template_fmt(out, MAIN, data)
 }
 
 impl Tree {
-    fn execute(
-        &self,
-        budget: &Arc<Budget>,
-        out: &mut budget::Writer,
-        input: &Input<'_>,
-        data: &gotmpl::Value,
-    ) -> Result<(), TemplateError> {
-        const MAIN: &str = "";
-        let mut template = functions::add(gotmpl::Template::new(MAIN), budget, input.today)
-            .max_range_iters(budget::STEPS)
-            .add_parse_tree(MAIN, self.body.clone());
+    /// Makes it ready for one rendering, whose budget its functions share.
+    fn prepare(&self, budget: &Arc<Budget>, today: Date) -> gotmpl::Template {
+        let mut template = functions::add(gotmpl::Template::new(MAIN), budget, today)
+            .max_range_iters(budget::STEPS);
         for define in &self.defines {
             template = template.add_parse_tree(&define.name, define.body.clone());
         }
-        template.execute_template_fmt(out, MAIN, data)
+        template.add_parse_tree(MAIN, self.body.clone())
     }
 }
 
+/// Put behind a template to see whether the parser came that far.
+const SENTINEL: &str = "\u{1}the end of the template\u{1}";
+
+/// Reads a template with the crate's parser, which ends without a word at an `{{ end }}` or `{{ else }}` that belongs to
+/// nothing: half a prompt would be missing. The sentinel shows it.
 fn parse(source: &str) -> Result<(ListNode, Vec<DefineNode>), Error> {
-    Parser::new(source, "{{", "}}")
+    let marked = format!("{source}{SENTINEL}");
+    let (mut body, defines) = Parser::new(&marked, "{{", "}}")
         .and_then(Parser::parse)
-        .map_err(|error| Error::Syntax(error.to_string()))
+        .map_err(|error| Error::Syntax(error.to_string()))?;
+    match body.nodes.pop() {
+        Some(Node::Text(text)) if text.text.ends_with(SENTINEL) => {
+            let rest = &text.text[..text.text.len() - SENTINEL.len()];
+            if !rest.is_empty() {
+                body.nodes.push(Node::Text(TextNode {
+                    pos: text.pos,
+                    text: rest.into(),
+                }));
+            }
+            Ok((body, defines))
+        }
+        _ => Err(Error::Syntax(
+            "there is an {{ end }} or {{ else }} that belongs to nothing".into(),
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -108,9 +108,18 @@ mod tests {
         }
         for (request, name) in [
             (json!({"tools": [{}]}), "tools"),
-            (json!({"messages": [{"role": "user", "images": ["aGk="]}]}), "images"),
-            (json!({"messages": [{"role": "assistant", "tool_calls": [{}]}]}), "tool_calls"),
-            (json!({"messages": [{"role": "tool", "content": "1"}]}), "role \"tool\""),
+            (
+                json!({"messages": [{"role": "user", "images": ["aGk="]}]}),
+                "images",
+            ),
+            (
+                json!({"messages": [{"role": "assistant", "tool_calls": [{}]}]}),
+                "tool_calls",
+            ),
+            (
+                json!({"messages": [{"role": "tool", "content": "1"}]}),
+                "role \"tool\"",
+            ),
         ] {
             assert_eq!(
                 chat(request).unwrap_err().to_string(),
@@ -132,6 +141,8 @@ mod tests {
         ] {
             assert!(generate(request.clone()).is_ok(), "{request}");
         }
-        assert!(chat(json!({"tools": [], "messages": [{"role": "user", "content": "hi"}]})).is_ok());
+        assert!(
+            chat(json!({"tools": [], "messages": [{"role": "user", "content": "hi"}]})).is_ok()
+        );
     }
 }

@@ -47,6 +47,7 @@ pub(crate) fn shown(shown: Shown, verbose: bool) -> ShowResponse {
         model,
         modelfile,
         model_info,
+        chat_template,
         tensors,
         ..
     } = shown;
@@ -54,7 +55,7 @@ pub(crate) fn shown(shown: Shown, verbose: bool) -> ShowResponse {
         license: model.licenses.join("\n\n"),
         modelfile,
         parameters: parameters(&model.parameters),
-        template: model.template.unwrap_or_default(),
+        template: model.template.or(chat_template).unwrap_or_default(),
         system: model.system.unwrap_or_default(),
         renderer: model.config.renderer,
         parser: model.config.parser,

@@ -55,25 +55,52 @@ async fn read_hello(stream: &mut TcpStream) {
 
 #[tokio::test]
 async fn a_peer_that_sends_nothing_is_closed() {
-    let (address, _shutdown) = start(Limits { first_byte: SOON, ..limits() }, hello()).await;
+    let (address, _shutdown) = start(
+        Limits {
+            first_byte: SOON,
+            ..limits()
+        },
+        hello(),
+    )
+    .await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     assert_eq!(rest(&mut stream).await, "");
 }
 
 #[tokio::test]
 async fn a_peer_that_does_not_finish_its_head_is_closed() {
-    let (address, _shutdown) = start(Limits { head: SOON, ..limits() }, hello()).await;
+    let (address, _shutdown) = start(
+        Limits {
+            head: SOON,
+            ..limits()
+        },
+        hello(),
+    )
+    .await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        .await
+        .unwrap();
     assert_eq!(rest(&mut stream).await, "");
 }
 
 #[tokio::test]
 async fn an_idle_connection_serves_again_and_is_closed_in_the_end() {
-    let (address, _shutdown) = start(Limits { idle: SOON * 5, ..limits() }, hello()).await;
+    let (address, _shutdown) = start(
+        Limits {
+            idle: SOON * 5,
+            ..limits()
+        },
+        hello(),
+    )
+    .await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     for _ in 0..2 {
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
         read_hello(&mut stream).await;
     }
     assert_eq!(rest(&mut stream).await, "");
@@ -81,7 +108,14 @@ async fn an_idle_connection_serves_again_and_is_closed_in_the_end() {
 
 #[tokio::test]
 async fn too_many_headers_are_refused() {
-    let (address, _shutdown) = start(Limits { headers: 4, ..limits() }, hello()).await;
+    let (address, _shutdown) = start(
+        Limits {
+            headers: 4,
+            ..limits()
+        },
+        hello(),
+    )
+    .await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(5));
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -95,7 +129,10 @@ async fn a_head_that_is_too_long_is_refused() {
     let head = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(2 * BUFFER));
     let _ = stream.write_all(head.as_bytes()).await;
     let answer = rest(&mut stream).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+        "{answer}"
+    );
 }
 
 /// Reports when it is dropped.
@@ -123,9 +160,19 @@ fn endless(dropped: mpsc::UnboundedSender<()>) -> Router {
 #[tokio::test]
 async fn a_reader_that_stalls_loses_its_answer() {
     let (dropped, mut reports) = mpsc::unbounded_channel();
-    let (address, _shutdown) = start(Limits { stall: SOON, ..limits() }, endless(dropped)).await;
+    let (address, _shutdown) = start(
+        Limits {
+            stall: SOON,
+            ..limits()
+        },
+        endless(dropped),
+    )
+    .await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
     // It is never read from; the report comes because the daemon gave up.
     reports.recv().await.unwrap();
     drop(stream);
@@ -152,10 +199,20 @@ async fn a_client_that_leaves_ends_its_answer() {
 
 #[tokio::test]
 async fn connections_above_the_limit_wait_for_a_seat() {
-    let (address, _shutdown) = start(Limits { connections: 1, ..limits() }, hello()).await;
+    let (address, _shutdown) = start(
+        Limits {
+            connections: 1,
+            ..limits()
+        },
+        hello(),
+    )
+    .await;
     let first = TcpStream::connect(address).await.unwrap();
     let mut second = TcpStream::connect(address).await.unwrap();
-    second.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    second
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
     drop(first);
     read_hello(&mut second).await;
 }
@@ -174,10 +231,14 @@ async fn a_graceful_stop_lets_an_answer_finish_and_closes_the_idle() {
     let (address, shutdown) = start(limits(), router).await;
 
     let mut idle = TcpStream::connect(address).await.unwrap();
-    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
     read_hello(&mut idle).await;
     let mut busy = TcpStream::connect(address).await.unwrap();
-    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
     arrivals.recv().await.unwrap();
 
     shutdown.graceful.cancel();
@@ -194,7 +255,10 @@ async fn a_forced_stop_ends_everything() {
     let (dropped, mut reports) = mpsc::unbounded_channel();
     let (address, shutdown) = start(limits(), endless(dropped)).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
     let mut byte = [0];
     stream.read_exact(&mut byte).await.unwrap();
     shutdown.graceful.cancel();

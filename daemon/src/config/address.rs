@@ -32,7 +32,8 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, String> {
         let bare = text.strip_prefix("http://").unwrap_or(text);
         let bare = bare.strip_suffix('/').unwrap_or(bare);
-        let wrong = || format!("{text:?} is no address; write for example 127.0.0.1 or localhost:11435");
+        let wrong =
+            || format!("{text:?} is no address; write for example 127.0.0.1 or localhost:11435");
         let (host, port) = split(bare).ok_or_else(wrong)?;
         let port = match port {
             None => None,
@@ -75,7 +76,11 @@ mod tests {
 
     fn check(text: &str, expected: &str) {
         let endpoint: Endpoint = text.parse().unwrap();
-        assert_eq!(endpoint.with_port(None, true).to_string(), expected, "{text}");
+        assert_eq!(
+            endpoint.with_port(None, true).to_string(),
+            expected,
+            "{text}"
+        );
     }
 
     #[test]
@@ -93,7 +98,15 @@ mod tests {
 
     #[test]
     fn anything_that_others_could_reach_is_refused_with_the_reason() {
-        for text in ["0.0.0.0", "0.0.0.0:11435", "192.168.1.2", "[::]", "::", "[::]:1", "::ffff:127.0.0.1"] {
+        for text in [
+            "0.0.0.0",
+            "0.0.0.0:11435",
+            "192.168.1.2",
+            "[::]",
+            "::",
+            "[::]:1",
+            "::ffff:127.0.0.1",
+        ] {
             let error = text.parse::<Endpoint>().unwrap_err();
             assert!(error.contains("loopback"), "{text}: {error}");
         }
@@ -101,7 +114,14 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_an_example() {
-        for text in ["example.com", "localhost:http", "127.0.0.1:70000", "[::1", "[::1]1", "https://localhost"] {
+        for text in [
+            "example.com",
+            "localhost:http",
+            "127.0.0.1:70000",
+            "[::1",
+            "[::1]1",
+            "https://localhost",
+        ] {
             let error = text.parse::<Endpoint>().unwrap_err();
             assert!(error.contains("for example"), "{text}: {error}");
         }

@@ -4,7 +4,11 @@ fn home() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn load(yaml: &str, variables: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, Error> {
+fn load(
+    yaml: &str,
+    variables: &[(&str, &str)],
+    flags: &[(&'static str, &str)],
+) -> Result<Config, Error> {
     let home = home();
     fs::replace(&home.path().join("config.yaml"), yaml).unwrap();
     let environment: BTreeMap<String, String> = variables
@@ -53,7 +57,11 @@ fn a_later_layer_goes_over_an_earlier_one() {
     assert_eq!(config.max_queue, 8);
     assert_eq!(config.threads, 3);
     assert_eq!(
-        config.origins.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
+        config
+            .origins
+            .iter()
+            .map(|(name, ..)| *name)
+            .collect::<Vec<_>>(),
         ["keep_alive", "max_queue", "threads"]
     );
 }
@@ -83,21 +91,32 @@ fn an_unknown_key_is_refused_with_line_and_suggestion() {
 
 #[test]
 fn a_wrong_value_names_place_key_and_range() {
-    refused("\nthreads: many", "line 2: threads: \"many\" must be a whole number from 0 to 1024");
+    refused(
+        "\nthreads: many",
+        "line 2: threads: \"many\" must be a whole number from 0 to 1024",
+    );
     refused("threads: -1", "0 to 1024");
     refused("max_loaded_models: 0", "1 to 64");
-    refused("max_loaded_models: 99999999999999999999", "1 to 64");
+    refused("max_loaded_models: 9999999999", "1 to 64");
     refused("keep_alive: soon", "no duration");
     refused("grace: -1", "must not be negative");
     refused("host: 0.0.0.0", "loopback");
     refused("port: 65536", "no number in range");
-    refused("log: loud,,=", "must be a level");
+    for log in ["loud", "info,", "=info", "daemon=loud", "3"] {
+        refused(&format!("log: \"{log}\""), "must be a level");
+    }
+    assert!(load("log: warn,daemon=debug", &[], &[]).is_ok());
     refused("log_json: perhaps", "true or false");
     refused("threads: {a: 1}", "must be one value");
     refused("allowed_origins: '*'", "whole origin");
     refused("allowed_origins: http://a.example/path", "whole origin");
-    let error = load("", &[("SLM_THREADS", "x")], &[]).unwrap_err().to_string();
-    assert!(error.contains("environment variable SLM_THREADS"), "{error}");
+    let error = load("", &[("SLM_THREADS", "x")], &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("environment variable SLM_THREADS"),
+        "{error}"
+    );
     let error = load("", &[], &[("threads", "x")]).unwrap_err().to_string();
     assert!(error.contains("option --threads"), "{error}");
 }
@@ -116,14 +135,18 @@ fn what_is_no_mapping_is_refused() {
 fn lists_are_written_either_way() {
     let config = load("allowed_hosts: [Box.local, other]\nallowed_origins: http://a.example, http://b.example:3\n", &[], &[]).unwrap();
     assert_eq!(config.allowed_hosts, ["box.local", "other"]);
-    assert_eq!(config.allowed_origins, ["http://a.example", "http://b.example:3"]);
+    assert_eq!(
+        config.allowed_origins,
+        ["http://a.example", "http://b.example:3"]
+    );
 }
 
 #[test]
 fn a_misspelt_variable_is_noticed() {
-    let environment: BTreeMap<String, String> = [("SLM_KEEPALIVE", ""), ("SLM_NO_START", ""), ("PATH", "")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+    let environment: BTreeMap<String, String> =
+        [("SLM_KEEPALIVE", ""), ("SLM_NO_START", ""), ("PATH", "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
     assert_eq!(
         misspelt(&environment),
         [("SLM_KEEPALIVE".to_owned(), Some("SLM_KEEP_ALIVE"))]
@@ -142,13 +165,20 @@ fn the_reference_lists_every_key_with_its_variable_default_and_meaning() {
         };
         let row = format!(
             "| `{}` | `{}` | `--{}` | {default} | {} |",
-            key.name,
-            key.env,
-            key.flag,
-            key.about
+            key.name, key.env, key.flag, key.about
         );
-        assert!(reference.contains(&row), "docs/configuration.md lacks:\n{row}");
+        assert!(
+            reference.contains(&row),
+            "docs/configuration.md lacks:\n{row}"
+        );
     }
-    let rows = reference.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, KEYS.len(), "docs/configuration.md lists a key that is gone");
+    let rows = reference
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .count();
+    assert_eq!(
+        rows,
+        KEYS.len(),
+        "docs/configuration.md lists a key that is gone"
+    );
 }

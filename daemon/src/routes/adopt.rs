@@ -32,21 +32,24 @@ pub(crate) async fn post(
         return Err(Error::Invalid("path must be absolute".into()));
     }
     let registry = app.registry.clone();
-    let lines = app.jobs.join(format!("adopt {}", request.path), move |reporter| async move {
-        let adopted = registry.adopt(&path, &reporter).await?;
-        Ok(Progress {
-            adopted: Some(Adopted {
-                digest: adopted.digest.to_string(),
-                size: adopted.size,
-                method: match (adopted.put, adopted.method) {
-                    (Put::Exists, _) => AdoptMethod::Present,
-                    (Put::Created, Method::Reflink) => AdoptMethod::Reflink,
-                    (Put::Created, Method::HardLink) => AdoptMethod::HardLink,
-                    (Put::Created, Method::Copy) => AdoptMethod::Copy,
-                },
-            }),
-            ..jobs::success()
-        })
-    });
+    let lines = app.jobs.join(
+        format!("adopt {}", request.path),
+        move |reporter| async move {
+            let adopted = registry.adopt(&path, &reporter).await?;
+            Ok(Progress {
+                adopted: Some(Adopted {
+                    digest: adopted.digest.to_string(),
+                    size: adopted.size,
+                    method: match (adopted.put, adopted.method) {
+                        (Put::Exists, _) => AdoptMethod::Present,
+                        (Put::Created, Method::Reflink) => AdoptMethod::Reflink,
+                        (Put::Created, Method::HardLink) => AdoptMethod::HardLink,
+                        (Put::Created, Method::Copy) => AdoptMethod::Copy,
+                    },
+                }),
+                ..jobs::success()
+            })
+        },
+    );
     super::progress(lines, None).await
 }

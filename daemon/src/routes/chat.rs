@@ -126,7 +126,10 @@ fn with_own(given: Vec<Turn>, chosen: &Chosen) -> Vec<Turn> {
     };
     let mut turns = Vec::new();
     let (system, given): (Vec<Turn>, Vec<Turn>) = {
-        let leading = given.iter().take_while(|turn| turn.role == "system").count();
+        let leading = given
+            .iter()
+            .take_while(|turn| turn.role == "system")
+            .count();
         let mut system = given;
         let rest = system.split_off(leading);
         (system, rest)

@@ -43,7 +43,11 @@ fn read(request: CreateRequest) -> Result<Create, Error> {
         (Some(from), files) if files.is_empty() => Base::Model(base(&from)?),
         (None, files) if !files.is_empty() => Base::Blobs(files),
         (Some(_), _) => return Err(Error::Invalid("give 'from' or 'files', not both".into())),
-        (None, _) => return Err(Error::Invalid("neither 'from' nor 'files' was given".into())),
+        (None, _) => {
+            return Err(Error::Invalid(
+                "neither 'from' nor 'files' was given".into(),
+            ));
+        }
     };
     if let Some(template) = request.template.as_deref().filter(|text| !text.is_empty()) {
         Template::parse(template).map_err(|source| Error::Template {
@@ -101,7 +105,9 @@ fn parse_digest(text: &str) -> Result<Digest, Error> {
 
 fn parameters(object: serde_json::Map<String, serde_json::Value>) -> Result<Parameters, Error> {
     Parameters::from_json(&object).map_err(|error| {
-        let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+        let hint = error
+            .hint()
+            .map_or_else(String::new, |hint| format!("; {hint}"));
         Error::Invalid(format!("{error}{hint}"))
     })
 }
@@ -110,8 +116,8 @@ fn messages(messages: Vec<api::Message>) -> Result<Vec<Message>, Error> {
     messages
         .into_iter()
         .map(|message| {
-            let role = Role::from_str(&message.role)
-                .map_err(|error| Error::Invalid(error.to_string()))?;
+            let role =
+                Role::from_str(&message.role).map_err(|error| Error::Invalid(error.to_string()))?;
             Ok(Message {
                 role,
                 content: message.content,
@@ -139,9 +145,18 @@ mod tests {
     #[test]
     fn a_base_is_a_name_a_pinned_name_or_files() {
         let by_name = recipe(json!({"model": "m", "from": "base"})).unwrap();
-        assert!(matches!(by_name.from, Base::Model(ModelRef { digest: None, .. })));
+        assert!(matches!(
+            by_name.from,
+            Base::Model(ModelRef { digest: None, .. })
+        ));
         let pinned = recipe(json!({"name": "m", "from": format!("base@{DIGEST}")})).unwrap();
-        assert!(matches!(pinned.from, Base::Model(ModelRef { digest: Some(_), .. })));
+        assert!(matches!(
+            pinned.from,
+            Base::Model(ModelRef {
+                digest: Some(_),
+                ..
+            })
+        ));
         let files = recipe(json!({"model": "m", "files": {"a.gguf": DIGEST}})).unwrap();
         assert!(matches!(files.from, Base::Blobs(blobs) if blobs.len() == 1));
     }
@@ -150,14 +165,32 @@ mod tests {
     fn a_bad_recipe_is_refused_before_anything_is_done() {
         refused(json!({}), "model is required");
         refused(json!({"model": "m"}), "neither 'from' nor 'files'");
-        refused(json!({"model": "m", "from": "b", "files": {"a": DIGEST}}), "not both");
+        refused(
+            json!({"model": "m", "from": "b", "files": {"a": DIGEST}}),
+            "not both",
+        );
         refused(json!({"model": "../m", "from": "b"}), "not a model name");
         refused(json!({"model": "m", "from": "b@sha256:12"}), "digest");
         refused(json!({"model": "m", "files": {"a": "md5:12"}}), "digest");
-        refused(json!({"model": "m", "from": "b", "template": "{{ if }}"}), "template");
-        refused(json!({"model": "m", "from": "b", "parameters": {"temprature": 1}}), "did you mean `temperature`?");
-        refused(json!({"model": "m", "from": "b", "parameters": {"temperature": -1}}), "temperature");
-        refused(json!({"model": "m", "from": "b", "messages": [{"role": "robot", "content": ""}]}), "role must be");
-        refused(json!({"model": "m", "from": "b", "quantize": "q4_0"}), "quantize is not supported");
+        refused(
+            json!({"model": "m", "from": "b", "template": "{{ if }}"}),
+            "template",
+        );
+        refused(
+            json!({"model": "m", "from": "b", "parameters": {"temprature": 1}}),
+            "did you mean `temperature`?",
+        );
+        refused(
+            json!({"model": "m", "from": "b", "parameters": {"temperature": -1}}),
+            "temperature",
+        );
+        refused(
+            json!({"model": "m", "from": "b", "messages": [{"role": "robot", "content": ""}]}),
+            "role must be",
+        );
+        refused(
+            json!({"model": "m", "from": "b", "quantize": "q4_0"}),
+            "quantize is not supported",
+        );
     }
 }

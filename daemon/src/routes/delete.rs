@@ -16,7 +16,12 @@ pub(crate) async fn delete(
 ) -> Result<(), Error> {
     let name = model_name(&request.model)?;
     // A damaged model cannot be read, and can be removed all the same.
-    let key = app.registry.model(&name).await.ok().map(|model| scheduler::key_of(&model));
+    let key = app
+        .registry
+        .model(&name)
+        .await
+        .ok()
+        .map(|model| scheduler::key_of(&model));
     let removed = app.registry.remove(&name).await?;
     tracing::info!(model = %name, blobs = removed.removed, bytes = removed.bytes, "removed");
     if let Some(key) = key {

@@ -129,7 +129,13 @@ async fn prompt(
     let Some(before) = &request.context else {
         return Ok(prompt);
     };
-    let new = prompt::tokens(lease.runner(), &chosen.model.name, prompt, before.is_empty()).await?;
+    let new = prompt::tokens(
+        lease.runner(),
+        &chosen.model.name,
+        prompt,
+        before.is_empty(),
+    )
+    .await?;
     Ok(Prompt::Tokens([before.as_slice(), &new].concat()))
 }
 
@@ -142,13 +148,20 @@ fn conversation(
     let think = request.think.as_ref().map(|_| false);
     let mut turns = Vec::new();
     // Earlier tokens hold the system prompt and the model's messages already.
-    let goes_on = request.context.as_ref().is_some_and(|tokens| !tokens.is_empty());
+    let goes_on = request
+        .context
+        .as_ref()
+        .is_some_and(|tokens| !tokens.is_empty());
     let system = match &request.system {
         Some(system) => Some(system),
         None if goes_on => None,
         None => chosen.model.system.as_ref(),
     };
-    turns.extend(system.filter(|text| !text.is_empty()).map(|text| turn("system", text)));
+    turns.extend(
+        system
+            .filter(|text| !text.is_empty())
+            .map(|text| turn("system", text)),
+    );
     if !goes_on {
         let own = chosen.model.messages.iter();
         turns.extend(own.map(|message| turn(message.role.as_str(), &message.content)));

@@ -15,7 +15,9 @@ pub(crate) async fn post(
     Json(request): Json<PullRequest, SMALL>,
 ) -> Result<Response, Error> {
     let name = model_name(&request.model)?;
-    let App { registry, sources, .. } = app.clone();
+    let App {
+        registry, sources, ..
+    } = app.clone();
     // Case does not tell models apart, so the same model is the same job however it is written.
     let key = format!("pull {}", name.full().to_ascii_lowercase());
     let lines = app.jobs.join(key, move |reporter| async move {

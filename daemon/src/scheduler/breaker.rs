@@ -25,7 +25,8 @@ impl Breaker {
     /// Notes a crash.
     pub(super) fn crashed(&mut self, key: &Key, now: Instant) {
         // Also the place where models that crash no more are forgotten.
-        self.crashes.retain(|_, times| times.back().is_some_and(|last| now - *last < WINDOW));
+        self.crashes
+            .retain(|_, times| times.back().is_some_and(|last| now - *last < WINDOW));
         let times = self.crashes.entry(key.clone()).or_default();
         times.push_back(now);
         if times.len() > CRASHES {

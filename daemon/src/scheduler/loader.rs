@@ -73,7 +73,9 @@ impl StoreLoader {
 
     fn prepare(&self, plan: &Plan, ready: Ready) -> Result<(Files, Load), Error> {
         if !ready.shards.is_empty() {
-            return Err(Error::Unsupported("running a model whose weights are split into several files".into()));
+            return Err(Error::Unsupported(
+                "running a model whose weights are split into several files".into(),
+            ));
         }
         let mut files = Files::new();
         let weights_fd = files.push(ready.weights.file);
@@ -103,7 +105,12 @@ impl StoreLoader {
 
 /// What makes a model of the store the same to a runner as another.
 pub(crate) fn key_of(model: &registry::Model) -> Key {
-    Key::of(model.weights().chain(model.adapters()).map(|layer| layer.digest))
+    Key::of(
+        model
+            .weights()
+            .chain(model.adapters())
+            .map(|layer| layer.digest),
+    )
 }
 
 /// The runner's program: the configured one, or the one next to this executable.

@@ -39,9 +39,17 @@ pub(super) enum Command {
 /// of no interest.
 #[derive(Debug)]
 pub(super) enum Notice {
-    Released { entry: u64 },
-    Loaded { entry: u64, result: Result<Up, Error> },
-    Exited { entry: u64, exit: Exit },
+    Released {
+        entry: u64,
+    },
+    Loaded {
+        entry: u64,
+        result: Result<Up, Error>,
+    },
+    Exited {
+        entry: u64,
+        exit: Exit,
+    },
 }
 
 /// Somebody who waits for a model.
@@ -244,7 +252,11 @@ impl Task {
 
     fn unload(&mut self, key: &Key) -> bool {
         let mut any = false;
-        for entry in self.table.values_mut().filter(|entry| entry.plan.key == *key) {
+        for entry in self
+            .table
+            .values_mut()
+            .filter(|entry| entry.plan.key == *key)
+        {
             // It expires at once when idle, and with its last lease otherwise.
             entry.keep_alive = Stay::For(Duration::ZERO);
             any |= !matches!(entry.state, State::Stopping);
@@ -263,7 +275,9 @@ impl Task {
                 continue;
             };
             match &mut entry.state {
-                State::Loading { waiters, cancel, .. } => {
+                State::Loading {
+                    waiters, cancel, ..
+                } => {
                     cancel.cancel();
                     for waiter in waiters.drain(..) {
                         let _ = waiter.reply.send(Err(Error::Stopping));
@@ -469,7 +483,10 @@ impl Task {
             .into_iter()
             .partition(|waiter| waiter.want.plan.key == *key);
         self.pending = rest;
-        let Some(largest) = waiters.iter().map(|waiter| &waiter.want).max_by_key(|want| want.plan.context)
+        let Some(largest) = waiters
+            .iter()
+            .map(|waiter| &waiter.want)
+            .max_by_key(|want| want.plan.context)
         else {
             return;
         };

@@ -19,7 +19,11 @@ impl Loader for Arc<Mocks> {
         let mocks = self.clone();
         Box::pin(async move {
             let name = plan.name.model().to_owned();
-            mocks.loads.lock().unwrap().push((name.clone(), plan.context));
+            mocks
+                .loads
+                .lock()
+                .unwrap()
+                .push((name.clone(), plan.context));
             let mut program = Program::new("/mock");
             let scripts = mocks.scripts.lock().unwrap().clone();
             if let Some((_, script)) = scripts.iter().rev().find(|(model, _)| *model == name) {
@@ -110,7 +114,11 @@ fn keeping(name: &str, stay: Stay) -> Want {
 
 impl Bench {
     fn script(&self, name: &str, script: &'static str) {
-        self.mocks.scripts.lock().unwrap().push((name.into(), script));
+        self.mocks
+            .scripts
+            .lock()
+            .unwrap()
+            .push((name.into(), script));
     }
 
     fn loads(&self) -> Vec<(String, u32)> {
@@ -172,7 +180,8 @@ async fn answer(lease: &Lease, text: &str) -> Result<(), supervisor::Error> {
 async fn one_load_serves_all_who_wait_for_it() {
     let bench = bench();
     bench.script("a", "load-delay-ms 1000");
-    let (one, two, three) = tokio::join!(bench.acquire("a"), bench.acquire("a"), bench.acquire("a"));
+    let (one, two, three) =
+        tokio::join!(bench.acquire("a"), bench.acquire("a"), bench.acquire("a"));
     let leases = [one.unwrap(), two.unwrap(), three.unwrap()];
     assert_eq!(bench.loads(), [("a".to_owned(), 100)]);
     let seen = bench.scheduler.list().await;
@@ -208,14 +217,26 @@ async fn a_model_in_use_does_not_go() {
 #[tokio::test(start_paused = true)]
 async fn keep_alive_of_a_request_goes_over_the_default() {
     let bench = bench();
-    drop(bench.scheduler.acquire(keeping("a", Stay::Always)).await.unwrap());
+    drop(
+        bench
+            .scheduler
+            .acquire(keeping("a", Stay::Always))
+            .await
+            .unwrap(),
+    );
     tokio::time::sleep(STAY * 100).await;
     assert_eq!(bench.names().await, ["a:latest"]);
     // A request that says nothing leaves it as it is.
     drop(bench.acquire("a").await.unwrap());
     tokio::time::sleep(STAY * 100).await;
     assert_eq!(bench.names().await, ["a:latest"]);
-    drop(bench.scheduler.acquire(keeping("a", Stay::For(Duration::ZERO))).await.unwrap());
+    drop(
+        bench
+            .scheduler
+            .acquire(keeping("a", Stay::For(Duration::ZERO)))
+            .await
+            .unwrap(),
+    );
     bench.until(<[Seen]>::is_empty).await;
 }
 
@@ -255,7 +276,13 @@ async fn a_model_that_is_dear_to_load_stays_over_a_cheap_one() {
 #[tokio::test(start_paused = true)]
 async fn a_model_that_is_to_stay_goes_last() {
     let bench = bench();
-    drop(bench.scheduler.acquire(keeping("pinned", Stay::Always)).await.unwrap());
+    drop(
+        bench
+            .scheduler
+            .acquire(keeping("pinned", Stay::Always))
+            .await
+            .unwrap(),
+    );
     tokio::time::sleep(Duration::from_secs(100)).await;
     drop(bench.acquire("b").await.unwrap());
     drop(bench.acquire("c").await.unwrap());
@@ -302,7 +329,10 @@ async fn a_smaller_context_is_served_and_a_larger_one_loads_again_when_idle() {
     let (larger, small) = tokio::join!(larger, small);
     assert_eq!(larger.unwrap().loaded().context, 200);
     assert_eq!(small.unwrap().loaded().context, 200);
-    assert_eq!(bench.loads(), [("a".to_owned(), 100), ("a".to_owned(), 200)]);
+    assert_eq!(
+        bench.loads(),
+        [("a".to_owned(), 100), ("a".to_owned(), 200)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,7 +392,16 @@ async fn a_failed_load_is_told_to_all_who_wait() {
     assert!(bench.scheduler.list().await.is_empty());
     // That is no crash, so it may be tried as often as one likes.
     for _ in 0..5 {
-        assert_eq!(bench.acquire("a").await.unwrap_err().to_body().code.as_deref(), Some("out_of_memory"));
+        assert_eq!(
+            bench
+                .acquire("a")
+                .await
+                .unwrap_err()
+                .to_body()
+                .code
+                .as_deref(),
+            Some("out_of_memory")
+        );
     }
 }
 
@@ -370,7 +409,12 @@ async fn a_failed_load_is_told_to_all_who_wait() {
 async fn a_crash_is_noticed_at_once_and_the_next_request_loads_again() {
     let bench = bench();
     let lease = bench.acquire("a").await.unwrap();
-    let error = answer(&lease, "[[mock: say farewell; crash-at-token 1]] one two three").await.unwrap_err();
+    let error = answer(
+        &lease,
+        "[[mock: say farewell; crash-at-token 1]] one two three",
+    )
+    .await
+    .unwrap_err();
     assert!(matches!(error, supervisor::Error::Exited(_)), "{error}");
     let told = Error::runner(&"a", error).to_body();
     assert!(told.error.contains("farewell"), "{told:?}");
@@ -421,7 +465,11 @@ async fn closing_stops_everything_and_tells_those_who_wait() {
     assert!(matches!(loading, Err(Error::Stopping)));
     assert!(matches!(pending, Err(Error::Stopping)));
     loop {
-        match generation.next().await.expect("an answer ends with its end") {
+        match generation
+            .next()
+            .await
+            .expect("an answer ends with its end")
+        {
             Ok(_) => {}
             Err(error) => {
                 assert!(matches!(error, supervisor::Error::Stopped), "{error}");

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 
 use gotmpl::{TemplateError, Value};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{MAX_OUTPUT, MAX_TIME};
 
@@ -31,7 +32,7 @@ pub(super) enum Excess {
 /// What is left for one rendering. Shared by all functions that a template calls.
 #[derive(Debug)]
 pub(super) struct Budget {
-    start: Instant,
+    start: Duration,
     work: AtomicU64,
     excess: AtomicU8,
 }
@@ -39,7 +40,7 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            start: Instant::now(),
+            start: thread_time(),
             work: AtomicU64::new(0),
             excess: AtomicU8::new(0),
         })
@@ -55,12 +56,9 @@ impl Budget {
     }
 
     fn exceed(&self, excess: Excess) {
-        let _ = self.excess.compare_exchange(
-            0,
-            excess as u8,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        let _ = self
+            .excess
+            .compare_exchange(0, excess as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Counts one more body.
@@ -74,7 +72,8 @@ impl Budget {
         let total = before.saturating_add(bytes);
         // The clock is looked at once per this much work.
         const GLANCE: u64 = 64 * WORK_PER_STEP;
-        let late = before / GLANCE != total / GLANCE && self.start.elapsed() > MAX_TIME;
+        let late = before / GLANCE != total / GLANCE
+            && thread_time().saturating_sub(self.start) > MAX_TIME;
         if total > WORK || late {
             self.exceed(Excess::Work);
             return Err(TemplateError::Exec("too much work".into()));
@@ -89,6 +88,13 @@ impl Budget {
             budget: self.clone(),
         }
     }
+}
+
+/// Time that this thread spent computing. Waiting for a processor does not count, so a busy machine fails no template.
+pub(super) fn thread_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let part = |number: i64| u64::try_from(number).unwrap_or(0);
+    Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
 }
 
 /// Collects the text up to [`MAX_OUTPUT`].

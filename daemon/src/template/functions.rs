@@ -10,12 +10,28 @@ use jiff::civil::Date;
 use super::budget::{Budget, deep, shallow};
 
 /// Functions that write their arguments out.
-pub(super) const WRITERS: &[&str] = &["print", "println", "printf", "html", "js", "urlquery", "json"];
+pub(super) const WRITERS: &[&str] = &[
+    "print", "println", "printf", "html", "js", "urlquery", "json",
+];
 
 /// Other functions that a template may name.
 const OTHERS: &[&str] = &[
-    "and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "len", "index", "slice", "call",
-    "currentDate", "yesterdayDate", "toTypeScriptType",
+    "and",
+    "or",
+    "not",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "len",
+    "index",
+    "slice",
+    "call",
+    "currentDate",
+    "yesterdayDate",
+    "toTypeScriptType",
 ];
 
 /// A writer makes at most so many bytes out of one: six for `&` in HTML or `<` in JavaScript, and some to spare.
@@ -111,7 +127,11 @@ fn printf(budget: &Budget, arguments: &[Value]) -> Result<Value> {
         return wrong(format!("more than {MAX_ARGUMENTS} arguments"));
     }
     let limit = u64::from(u32::MAX);
-    let longest = arguments.iter().map(|value| deep(value, limit)).max().unwrap_or(0);
+    let longest = arguments
+        .iter()
+        .map(|value| deep(value, limit))
+        .max()
+        .unwrap_or(0);
     budget.spend((verbs as u64).saturating_mul(longest))?;
 
     // The engine's own printf cannot be called directly, but a template can call it.

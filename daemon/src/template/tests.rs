@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use jiff::civil::date;
 
 use super::*;
@@ -60,9 +58,21 @@ fn an_unfinished_answer_goes_on_where_it_stopped() {
 
 #[test]
 fn a_cut_inside_a_branch_ends_everything_behind_it() {
-    check("{{ .Prompt }}{{ if true }}:{{ .Response }}!{{ end }}#", &[("user", "a")], "a:");
-    check("{{ .Prompt }}{{ with .System }}{{ . }}{{ end }}>{{ $.Response }}#", &[("user", "a")], "a>");
-    check("{{ .Prompt }}|{{ print .Response }}#", &[("user", "a")], "a|");
+    check(
+        "{{ .Prompt }}{{ if true }}:{{ .Response }}!{{ end }}#",
+        &[("user", "a")],
+        "a:",
+    );
+    check(
+        "{{ .Prompt }}{{ with .System }}{{ . }}{{ end }}>{{ $.Response }}#",
+        &[("user", "a")],
+        "a>",
+    );
+    check(
+        "{{ .Prompt }}|{{ print .Response }}#",
+        &[("user", "a")],
+        "a|",
+    );
 }
 
 #[test]
@@ -76,14 +86,23 @@ fn a_condition_on_the_answer_is_not_the_answer() {
 
 #[test]
 fn a_template_without_an_answer_gets_one_at_its_end() {
-    check("Q: {{ .Prompt }}\nA: ", &[("user", "a"), ("assistant", "b"), ("user", "c")], "Q: a\nA: bQ: c\nA: ");
+    check(
+        "Q: {{ .Prompt }}\nA: ",
+        &[("user", "a"), ("assistant", "b"), ("user", "c")],
+        "Q: a\nA: bQ: c\nA: ",
+    );
 }
 
 #[test]
 fn a_later_system_message_belongs_to_the_turn_it_precedes() {
     check(
         "[{{ .System }}]{{ .Prompt }}={{ .Response }};",
-        &[("user", "a"), ("assistant", "b"), ("system", "S"), ("user", "c")],
+        &[
+            ("user", "a"),
+            ("assistant", "b"),
+            ("system", "S"),
+            ("user", "c"),
+        ],
         "[]a=b;[S]c=",
     );
 }
@@ -124,33 +143,90 @@ fn a_template_of_messages_is_rendered_once() {
 
 #[test]
 fn variables_loops_and_conditions_work_as_in_go() {
-    check("{{ range $i, $m := .Messages }}{{ if $i }},{{ end }}{{ $m.Role }}{{ end }}", TALK, "system,user,assistant,user");
-    check("{{ $n := 0 }}{{ range .Messages }}{{ if eq .Role \"user\" }}{{ $n = len .Content }}{{ end }}{{ end }}{{ $n }}", TALK, "4");
-    check("{{ range .Messages }}{{ if eq .Role \"assistant\" }}{{ break }}{{ end }}{{ .Content }};{{ end }}", TALK, "Be brief.;Hi;");
-    check("{{ range .Messages }}{{ if ne .Role \"user\" }}{{ continue }}{{ end }}{{ .Content }};{{ end }}", TALK, "Hi;Why?;");
-    check("{{ with .Tools }}tools{{ else }}none{{ end }}{{ range .Messages }}{{ end }}", TALK, "none");
-    check("{{ define \"m\" }}<{{ .Role }}>{{ end }}{{ range .Messages }}{{ template \"m\" . }}{{ end }}", TALK, "<system><user><assistant><user>");
-    check("{{ (index .Messages 1).Content | printf \"%s|%q\" \"a\" }}", TALK, "a|\"Hi\"");
-    check("{{ if and .Messages (not .Tools) (or .System false) }}ok{{ end }}", TALK, "ok");
-    check("{{ range .Messages }}{{ else }}empty{{ end }}{{ range .Tools }}{{ else }}empty{{ end }}", TALK, "empty");
+    check(
+        "{{ range $i, $m := .Messages }}{{ if $i }},{{ end }}{{ $m.Role }}{{ end }}",
+        TALK,
+        "system,user,assistant,user",
+    );
+    check(
+        "{{ $n := 0 }}{{ range .Messages }}{{ if eq .Role \"user\" }}{{ $n = len .Content }}{{ end }}{{ end }}{{ $n }}",
+        TALK,
+        "4",
+    );
+    check(
+        "{{ range .Messages }}{{ if eq .Role \"assistant\" }}{{ break }}{{ end }}{{ .Content }};{{ end }}",
+        TALK,
+        "Be brief.;Hi;",
+    );
+    check(
+        "{{ range .Messages }}{{ if ne .Role \"user\" }}{{ continue }}{{ end }}{{ .Content }};{{ end }}",
+        TALK,
+        "Hi;Why?;",
+    );
+    check(
+        "{{ with .Tools }}tools{{ else }}none{{ end }}{{ range .Messages }}{{ end }}",
+        TALK,
+        "none",
+    );
+    check(
+        "{{ define \"m\" }}<{{ .Role }}>{{ end }}{{ range .Messages }}{{ template \"m\" . }}{{ end }}",
+        TALK,
+        "<system><user><assistant><user>",
+    );
+    check(
+        "{{ (index .Messages 1).Content | printf \"%s|%q\" \"a\" }}",
+        TALK,
+        "a|\"Hi\"",
+    );
+    check(
+        "{{ if and .Messages (not .Tools) (or .System false) }}ok{{ end }}",
+        TALK,
+        "ok",
+    );
+    check(
+        "{{ range .Messages }}{{ else }}empty{{ end }}{{ range .Tools }}{{ else }}empty{{ end }}",
+        TALK,
+        "empty",
+    );
 }
 
 #[test]
 fn lists_and_maps_print_as_json_and_nothing_prints_as_nothing() {
-    check("{{ range .Messages }}{{ end }}{{ .Tools }}{{ .Nothing }}", TALK, "[]");
-    check("{{ json (index .Messages 1).Content }}{{ json \"<a>&\" }}", TALK, "\"Hi\"\"\\u003ca\\u003e\\u0026\"");
-    check("{{ range .Messages }}{{ end }}{{ json (slice .Messages 1 2) }}", TALK, "[{\"Content\":\"Hi\",\"Images\":[],\"Role\":\"user\",\"Thinking\":\"\",\"ToolCallID\":\"\",\"ToolCalls\":[],\"ToolName\":\"\"}]");
+    check(
+        "{{ range .Messages }}{{ end }}{{ .Tools }}{{ .Nothing }}",
+        TALK,
+        "[]",
+    );
+    check(
+        "{{ json (index .Messages 1).Content }}{{ json \"<a>&\" }}",
+        TALK,
+        "\"Hi\"\"\\u003ca\\u003e\\u0026\"",
+    );
+    check(
+        "{{ range .Messages }}{{ end }}{{ json (slice .Messages 1 2) }}",
+        TALK,
+        "[{\"Content\":\"Hi\",\"Images\":[],\"Role\":\"user\",\"Thinking\":\"\",\"ToolCallID\":\"\",\"ToolCalls\":[],\"ToolName\":\"\"}]",
+    );
 }
 
 #[test]
 fn dates_and_types_are_there() {
-    check("{{ currentDate }} {{ yesterdayDate }}{{ range .Messages }}{{ end }}", &[], "2026-03-01 2026-02-28");
-    check("{{ toTypeScriptType \"integer\" }}{{ range .Messages }}{{ end }}", &[], "number");
+    check(
+        "{{ currentDate }} {{ yesterdayDate }}{{ range .Messages }}{{ end }}",
+        &[],
+        "2026-03-01 2026-02-28",
+    );
+    check(
+        "{{ toTypeScriptType \"integer\" }}{{ range .Messages }}{{ end }}",
+        &[],
+        "number",
+    );
 }
 
 #[test]
 fn thinking_is_told_apart_from_not_said() {
-    let source = "{{ if .IsThinkSet }}{{ .Think }}{{ else }}unset{{ end }}{{ range .Messages }}{{ end }}";
+    let source =
+        "{{ if .IsThinkSet }}{{ .Think }}{{ else }}unset{{ end }}{{ range .Messages }}{{ end }}";
     let template = Template::parse(source).unwrap();
     let render = |think| {
         template
@@ -167,7 +243,8 @@ fn thinking_is_told_apart_from_not_said() {
 
 #[test]
 fn a_suffix_goes_where_the_template_puts_it() {
-    let template = Template::parse("<PRE>{{ .Prompt }}<SUF>{{ .Suffix }}<MID>{{ .Response }}").unwrap();
+    let template =
+        Template::parse("<PRE>{{ .Prompt }}<SUF>{{ .Suffix }}<MID>{{ .Response }}").unwrap();
     assert!(template.mentions("Suffix"));
     let text = template.render(&Input {
         turns: &[turn("user", "ignored")],
@@ -182,10 +259,25 @@ fn a_suffix_goes_where_the_template_puts_it() {
 
 #[test]
 fn a_template_that_cannot_be_read_says_where() {
-    let error = Template::parse("line\n{{ if }}x{{ end }}").unwrap_err().to_string();
-    assert!(error.contains(":2:"), "{error}");
-    for source in ["{{", "{{ end }}", "{{ if true }}", "{{ .A", "{{ \"open }}", "{{ $x }}{{ = }}"] {
-        assert!(matches!(Template::parse(source), Err(Error::Syntax(_))), "{source}");
+    let error = Template::parse("line\n{{ if }}x{{ end }}")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains(" 2:"), "{error}");
+    for source in [
+        "{{",
+        "{{ end }}",
+        "a{{ end }}b",
+        "a{{ else }}b",
+        "{{ if true }}a{{ end }}b{{ end }}c",
+        "{{ if true }}",
+        "{{ .A",
+        "{{ \"open }}",
+        "{{ $x }}{{ = }}",
+    ] {
+        assert!(
+            matches!(Template::parse(source), Err(Error::Syntax(_))),
+            "{source}"
+        );
     }
     assert_eq!(
         Template::parse("a\n{{ nosuch . }}").unwrap_err(),
@@ -198,12 +290,22 @@ fn a_template_that_cannot_be_read_says_where() {
         Template::parse(&"x".repeat(MAX_SOURCE + 1)),
         Err(Error::TooLong(_))
     ));
-    assert!(matches!(Template::parse(&"{{ if true }}".repeat(200)), Err(Error::Syntax(_))));
+    assert!(matches!(
+        Template::parse(&"{{ if true }}".repeat(200)),
+        Err(Error::Syntax(_))
+    ));
 }
 
 #[test]
 fn a_template_that_fails_says_why() {
-    for source in ["{{ index .Messages 9 }}", "{{ template \"none\" }}", "{{ len 3 }}", "{{ range 1.5 }}{{ end }}", "{{ printf 3 }}", "{{ call .System }}"] {
+    for source in [
+        "{{ index .Messages 9 }}",
+        "{{ template \"none\" }}",
+        "{{ len 3 }}",
+        "{{ range 1.5 }}{{ end }}",
+        "{{ printf 3 }}",
+        "{{ call .System }}",
+    ] {
         let error = render(source, TALK).unwrap_err();
         assert!(matches!(error, Error::Failed(_)), "{source}: {error}");
     }
@@ -211,16 +313,21 @@ fn a_template_that_fails_says_why() {
 
 // ===== hostile templates =====
 
-/// Ends with an error soon, whichever bound it meets. The time is generous because test machines are slow.
+/// Ends with an error soon, whichever bound it meets.
 fn bounded(source: &str) {
-    let start = Instant::now();
+    let start = budget::thread_time();
     let result = render(source, TALK);
     let error = result.expect_err(source);
     assert!(
-        matches!(error, Error::TooMuchWork | Error::TooMuchText | Error::Failed(_)),
+        matches!(
+            error,
+            Error::TooMuchWork | Error::TooMuchText | Error::Failed(_)
+        ),
         "{source}: {error}"
     );
-    assert!(start.elapsed() < 5 * MAX_TIME, "{source} took {:?}", start.elapsed());
+    // One step may begin just before time is up, and ends soon.
+    let took = budget::thread_time() - start;
+    assert!(took < 2 * MAX_TIME, "{source} took {took:?}");
 }
 
 #[test]
@@ -235,7 +342,9 @@ fn endless_loops_end() {
 #[test]
 fn recursion_ends() {
     bounded("{{ define \"a\" }}{{ template \"a\" . }}{{ end }}{{ template \"a\" . }}");
-    bounded("{{ define \"a\" }}{{ template \"b\" . }}{{ end }}{{ define \"b\" }}{{ template \"a\" . }}{{ end }}{{ template \"a\" . }}");
+    bounded(
+        "{{ define \"a\" }}{{ template \"b\" . }}{{ end }}{{ define \"b\" }}{{ template \"a\" . }}{{ end }}{{ template \"a\" . }}",
+    );
     // Twice per level, silent, and never deeper than allowed: two to the power of sixty calls.
     let source = "{{ define \"a\" }}{{ if . }}{{ template \"a\" (slice . 1) }}{{ template \"a\" (slice . 1) }}{{ end }}{{ end }}{{ template \"a\" \"LENGTH\" }}";
     bounded(&source.replace("LENGTH", &"x".repeat(60)));
@@ -244,7 +353,9 @@ fn recursion_ends() {
 #[test]
 fn growth_ends() {
     let doubling = |function: &str| {
-        format!("{{{{ $a := \"0123456789\" }}}}{{{{ range 64 }}}}{{{{ $a = {function} }}}}{{{{ end }}}}{{{{ len $a }}}}")
+        format!(
+            "{{{{ $a := \"0123456789\" }}}}{{{{ range 64 }}}}{{{{ $a = {function} }}}}{{{{ end }}}}{{{{ len $a }}}}"
+        )
     };
     bounded(&doubling("printf \"%s%s\" $a $a"));
     bounded(&doubling("printf \"%[1]s%[1]s%[1]s%[1]s\" $a"));
@@ -274,14 +385,22 @@ fn output_ends() {
 #[test]
 fn comparing_large_texts_in_one_action_ends() {
     let big = "x".repeat(1 << 19);
-    let source = format!("{{{{ $a := \"{big}\" }}}}{{{{ if or {} }}}}{{{{ end }}}}", "(ne $a $a) ".repeat(1000));
+    let source = format!(
+        "{{{{ $a := \"{big}\" }}}}{{{{ if or {} }}}}{{{{ end }}}}",
+        "(ne $a $a) ".repeat(1000)
+    );
     bounded(&source);
 }
 
 #[test]
 fn a_long_conversation_is_no_attack() {
     let turns: Vec<Turn> = (0..2000)
-        .map(|index| turn(if index % 2 == 0 { "user" } else { "assistant" }, &"word ".repeat(100)))
+        .map(|index| {
+            turn(
+                if index % 2 == 0 { "user" } else { "assistant" },
+                &"word ".repeat(100),
+            )
+        })
         .collect();
     for source in [LLAMA3, CHATML] {
         let text = Template::parse(source).unwrap().render(&Input {
