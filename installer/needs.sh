@@ -109,5 +109,5 @@ fetch_rustup() {
 use_target() {
     CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/slm/target}
     export CARGO_TARGET_DIR
-    say "building in $CARGO_TARGET_DIR"
+    say "building in $CARGO_TARGET_DIR (the first time takes some minutes)"
 }

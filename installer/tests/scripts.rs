@@ -72,7 +72,8 @@ fn the_build_folder_is_shared_unless_named() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "slm: building in /elsewhere\nslm: building in /cache/slm/target\n"
+        "slm: building in /elsewhere (the first time takes some minutes)\n\
+         slm: building in /cache/slm/target (the first time takes some minutes)\n"
     );
 }
 
