@@ -1,7 +1,7 @@
 //! The thin client `slm`: arguments to requests, replies to text. It owns every word that a person
 //! reads.
 //!
-//! Reading order: [`run`] tells the life of one command, `args` is the command line, `commands` has
+//! Reading order: [`run()`] tells the life of one command, `args` is the command line, `commands` has
 //! one file per command, `repl` is the conversation, `client` talks to the daemon, `output` is the
 //! one place that prints, `error` the one place where an error becomes text.
 //!

@@ -1,7 +1,7 @@
 //! The one place that prints.
 //!
 //! Standard output gets what was asked for, standard error everything else: progress, notes, errors.
-//! Text that others wrote (models, licences, the daemon) passes [`clean`] before a terminal sees it.
+//! Text that others wrote (models, licences, the daemon) passes [`clean()`] before a terminal sees it.
 
 mod clean;
 mod progress;

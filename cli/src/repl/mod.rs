@@ -4,6 +4,7 @@
 
 mod command;
 mod conversation;
+mod echo;
 mod input;
 
 use api::{ChatEvent, ChatRequest, CreateRequest, Message, Progress, ShowRequest, routes};
@@ -12,6 +13,7 @@ use modelfile::Parameters;
 pub(crate) use self::command::COMMANDS;
 use self::command::{Command, Entry, Topic};
 use self::conversation::Conversation;
+use self::echo::EchoOff;
 use self::input::{Input, Typed};
 use crate::answer::{self, Answer};
 use crate::args::Run;
@@ -111,7 +113,9 @@ impl Session {
             .context
             .client
             .stream::<ChatEvent>(routes::CHAT, &request);
+        let echo_off = EchoOff::new();
         let received = answer.receive_until_ctrl_c(asked).await;
+        drop(echo_off);
         match (&received, answer.text()) {
             // A question that got no answer would stand in front of the next one.
             (_, "") => self.conversation.forget_last(),

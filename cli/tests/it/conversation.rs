@@ -105,6 +105,30 @@ fn ctrl_c_stops_the_answer_and_not_the_program() {
 }
 
 #[test]
+fn what_is_typed_during_an_answer_waits_for_its_end() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |asked| {
+        let body = asked.json();
+        match body["messages"].as_array().and_then(|all| all.last()) {
+            Some(last) if last["content"] == "wait" => Reply::Silence(vec![piece("Yes ")]),
+            _ => parrot(asked),
+        }
+    });
+    let mut terminal = sit_down(&home, &[]);
+    terminal.type_in("wait\r");
+    terminal.read_until("Yes");
+    terminal.type_in("half a ");
+    terminal.interrupt();
+    let shown = terminal.read_until("(stopped)");
+    assert!(!shown.contains("half a"), "{shown:?}");
+    terminal.read_until(">>> ");
+    terminal.type_in("line\r");
+    terminal.read_until("You said:");
+    let said = contents(&fake.last(CHAT));
+    assert!(said.last().unwrap().ends_with("line"), "{said:?}");
+}
+
+#[test]
 fn several_lines_are_one_text() {
     let home = Home::new();
     let fake = Fake::start(home.path(), parrot);
