@@ -5,7 +5,7 @@
 //! ```
 //! Nothing happens during a step, so whatever arrives, a cancel above all, takes effect after at most one.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use llama_cpp_2::{
     DecodeError, context::LlamaContext, llama_backend::LlamaBackend, llama_batch::LlamaBatch,
@@ -22,7 +22,7 @@ use crate::{
     load, memory,
     model::Model,
     outbox::Outbox,
-    pace::Pace,
+    pace::{self, Pace},
     prompt,
     sampler::Chooser,
     sequence::{Clock, Sequence, count, nanoseconds},
@@ -30,9 +30,6 @@ use crate::{
     step,
     text::{Stops, Text},
 };
-
-/// How long a step may take, as far as prompts decide.
-const STEP: Duration = Duration::from_millis(80);
 
 /// Answers requests until there are no more: first the one to load, then all others.
 pub(crate) fn run(inbox: &Inbox, outbox: &Outbox) {
@@ -115,7 +112,7 @@ impl<'m> Engine<'m> {
             batch_tokens,
             cells,
             slots: Slots::new(cells, load.sequences),
-            pace: Pace::new(STEP, batch_tokens),
+            pace: Pace::new(batch_tokens),
             outbox,
         }
     }
@@ -270,7 +267,12 @@ impl<'m> Engine<'m> {
             .iter()
             .map(|slot| slot.tenant.outstanding())
             .collect();
-        let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk());
+        let target = if outstanding.contains(&1) {
+            pace::BESIDE_WRITERS
+        } else {
+            pace::ALONE
+        };
+        let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk(target));
         let chosen_from = self.fill(&shares);
         if self.batch.n_tokens() == 0 {
             return;

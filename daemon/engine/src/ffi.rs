@@ -138,7 +138,7 @@ impl Chat {
             )
         };
         if rendered {
-            Ok(prompt.to_string())
+            Ok(prompt.text())
         } else {
             Err(error.into_message())
         }
@@ -163,7 +163,7 @@ impl ShimText {
         })
     }
 
-    fn to_string(&self) -> String {
+    fn text(&self) -> String {
         if self.0.data.is_null() {
             return String::new();
         }
@@ -173,7 +173,7 @@ impl ShimText {
     }
 
     fn into_message(self) -> String {
-        let text = self.to_string();
+        let text = self.text();
         if text.is_empty() {
             "no reason was given".into()
         } else {

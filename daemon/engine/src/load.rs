@@ -243,9 +243,12 @@ mod tests {
         }
     }
 
+    /// Makes one setting wrong.
+    type Spoil = fn(&mut Load);
+
     #[test]
     fn settings_out_of_range_are_named() {
-        let wrong: [(&str, fn(&mut Load)); 10] = [
+        let wrong: [(&str, Spoil); 10] = [
             ("context", |l| l.context = 3),
             ("context", |l| l.context = 2_000_000_000),
             ("sequences", |l| l.sequences = 0),

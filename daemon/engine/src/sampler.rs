@@ -187,9 +187,12 @@ mod tests {
         assert_eq!(likeliest(&[f32::NAN, f32::NAN]).0, 0);
     }
 
+    /// Makes one setting wrong.
+    type Spoil = fn(&mut Sampling);
+
     #[test]
     fn settings_out_of_range_are_named() {
-        let wrong: [(&str, fn(&mut Sampling)); 9] = [
+        let wrong: [(&str, Spoil); 9] = [
             ("temperature", |s| s.temperature = f32::NAN),
             ("temperature", |s| s.temperature = -0.1),
             ("top_p", |s| s.top_p = 1.1),

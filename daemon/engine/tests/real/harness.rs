@@ -47,6 +47,7 @@ impl Runner {
         let child = Command::new(env!("CARGO_BIN_EXE_slm-runner"))
             .env_clear()
             .env("SLM_RUNNER_LOG", "warn")
+            .env("GOMP_SPINCOUNT", "1000")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .spawn()

@@ -1,5 +1,10 @@
 //! The built `slm-runner` with a tiny random model, spoken to as the daemon does.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests make files and start programs"
+)]
+
 mod answers;
 mod broken;
 mod harness;
