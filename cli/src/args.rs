@@ -72,6 +72,9 @@ pub(crate) enum Command {
     /// With a prompt, or with text piped in, the model answers once; the text piped in comes before
     /// the prompt. Without either, a conversation begins: `/?` shows what can be typed there.
     /// A model that is not here yet is fetched first.
+    ///
+    /// Standard input that is not a terminal is read to its end: in the loop of a shell script, give it
+    /// `< /dev/null` where there is nothing to pipe in.
     #[command(after_help = "Examples:
   slm run smollm2
   slm run smollm2 \"Why is the sky blue?\"

@@ -140,6 +140,25 @@ impl Client {
         Ok(matches!(address, Address::Unix(_)))
     }
 
+    /// Has the daemon take in a local file, and tells `progress` how far it is.
+    pub(crate) async fn adopt(
+        &self,
+        path: &str,
+        mut progress: impl FnMut(&Progress) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Adopted> {
+        let request = api::AdoptRequest {
+            path: path.to_owned(),
+        };
+        let mut events = self.stream::<Progress>(routes::ADOPT, &request).await?;
+        let mut adopted = None;
+        while let Some(event) = events.next().await? {
+            progress(&event)?;
+            adopted = event.adopted.or(adopted);
+        }
+        let nothing = || Error::Garbled("it does not say what became of the file".to_owned());
+        Ok(adopted.ok_or_else(nothing)?)
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -310,26 +329,5 @@ fn refusal(status: StatusCode, body: &[u8]) -> Error {
     Error::Refused {
         status: Some(status.as_u16()),
         body,
-    }
-}
-
-impl Client {
-    /// Has the daemon take in a local file, and tells `progress` how far it is.
-    pub(crate) async fn adopt(
-        &self,
-        path: &str,
-        mut progress: impl FnMut(&Progress) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Adopted> {
-        let request = api::AdoptRequest {
-            path: path.to_owned(),
-        };
-        let mut events = self.stream::<Progress>(routes::ADOPT, &request).await?;
-        let mut adopted = None;
-        while let Some(event) = events.next().await? {
-            progress(&event)?;
-            adopted = event.adopted.or(adopted);
-        }
-        let nothing = || Error::Garbled("it does not say what became of the file".to_owned());
-        Ok(adopted.ok_or_else(nothing)?)
     }
 }
