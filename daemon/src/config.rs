@@ -125,6 +125,8 @@ pub struct Config {
     pub pip: Option<PathBuf>,
     /// Longest time without progress while a model is loaded.
     pub load_timeout: Duration,
+    /// Longest time without a sign of life while a runner answers.
+    pub stall_timeout: Duration,
     /// How long running answers may go on when the daemon stops.
     pub grace: Duration,
     /// Most connections at a time.
@@ -310,7 +312,8 @@ impl Layers {
             pip: self.get("pip", |text| {
                 Ok((!text.is_empty()).then(|| PathBuf::from(text)))
             })?,
-            load_timeout: self.get("load_timeout", duration::finite)?,
+            load_timeout: self.get("load_timeout", positive)?,
+            stall_timeout: self.get("stall_timeout", positive)?,
             grace: self.get("grace", duration::finite)?,
             max_connections: self.get("max_connections", |text| within(text, 1, 65_536))?,
             allowed_hosts: self.get("allowed_hosts", |text| Ok(list(text)))?,
@@ -425,6 +428,13 @@ fn origins(text: &str) -> Result<Vec<String>, String> {
         }
     }
     Ok(origins)
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    match duration::finite(text)? {
+        Duration::ZERO => Err("must be more than 0".into()),
+        duration => Ok(duration),
+    }
 }
 
 /// A level, or a list of targets with levels. Checked here, because the library takes any word for a target.

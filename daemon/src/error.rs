@@ -174,7 +174,7 @@ impl Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::ModelNotFound(name) => return Some(format!("slm pull {}", short(name))),
-            Self::Store(error) => error.hint()?,
+            Self::Store(error) => store_hint(error)?,
             Self::ForbiddenHost(_) => {
                 "use localhost or 127.0.0.1, or add the name to allowed_hosts in config.yaml"
             }
@@ -269,6 +269,16 @@ fn store_face(error: &registry::Error) -> Face {
         E::NoSpace { .. } => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
         E::Locked { .. } => (StatusCode::CONFLICT, "store_locked"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
+    }
+}
+
+fn store_hint(error: &registry::Error) -> Option<&str> {
+    use registry::Error as E;
+    match error {
+        E::Damaged { .. } | E::DamagedManifest { .. } => Some(
+            "slm verify --quarantine sets damaged files aside; then pull the model or create it again",
+        ),
+        other => other.hint(),
     }
 }
 
@@ -441,5 +451,23 @@ mod tests {
         .into_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[header::RETRY_AFTER], "42");
+    }
+
+    #[test]
+    fn the_reference_lists_every_code() {
+        let reference = include_str!("../../docs/api.md");
+        let source = include_str!("error.rs");
+        let code = source.split("mod tests").next().unwrap();
+        let words = code.split('"').skip(1).step_by(2);
+        let codes: Vec<&str> = words
+            .filter(|word| code.contains(&format!(", \"{word}\")")))
+            .collect();
+        assert!(codes.len() > 30, "{codes:?}");
+        for code in codes {
+            assert!(
+                reference.contains(&format!("`{code}`")),
+                "docs/api.md lacks {code}"
+            );
+        }
     }
 }

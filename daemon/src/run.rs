@@ -103,9 +103,14 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
-    let filter: tracing_subscriber::filter::Targets = config.log.parse()?;
+    let mut filter: Targets = config.log.parse()?;
+    if !config.log.contains("sqlx") {
+        // Each query of the index as a line hides everything else; who wants them names them.
+        filter = filter.with_target("sqlx", LevelFilter::WARN);
+    }
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     if config.log_json {
@@ -236,10 +241,18 @@ impl Service {
             tracing::warn!(grace = ?config.grace, "requests are still running, and are ended");
         }
         // Streams that are left end with an error line, because their runners go.
-        scheduler.close().await;
-        spawner.drained().await;
-        workers.close();
-        workers.wait().await;
+        let runners = async {
+            scheduler.close().await;
+            spawner.drained().await;
+            workers.close();
+            workers.wait().await;
+        };
+        if timeout(2 * RUNNER_GRACE + LAST_WORDS, runners)
+            .await
+            .is_err()
+        {
+            tracing::warn!("a runner does not leave, and is left to the system");
+        }
         let _ = timeout(LAST_WORDS, shutdown.tasks.wait()).await;
         shutdown.force.cancel();
         let _ = timeout(LAST_WORDS, shutdown.tasks.wait()).await;
@@ -259,6 +272,7 @@ fn start_scheduler(
         program: scheduler::program(config.runner.clone()),
         options: supervisor::Options {
             load_silence: config.load_timeout,
+            silence: config.stall_timeout,
             ..supervisor::Options::default()
         },
         sequences: config.parallel,
@@ -275,8 +289,8 @@ fn start_scheduler(
 
 /// Binds both doors and serves on them, then leaves a note for those who look for us.
 async fn open_doors(config: &Config, app: App, shutdown: &Shutdown) -> anyhow::Result<Place> {
-    let unix = Listener::unix(&config.socket).await?;
     let tcp = Listener::tcp(config.address).await?;
+    let unix = Listener::unix(&config.socket).await?;
     let place = Place {
         pid: std::process::id(),
         tcp: tcp.address().unwrap_or(config.address).to_string(),

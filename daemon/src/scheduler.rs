@@ -154,6 +154,7 @@ impl Scheduler {
     }
 
     /// Lets a model go as soon as nobody uses it; says whether it was loaded at all.
+    /// When nobody uses it now, it is gone when this returns.
     pub async fn unload(&self, key: Key) -> bool {
         self.ask(|reply| Command::Unload { key, reply })
             .await

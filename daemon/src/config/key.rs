@@ -125,6 +125,13 @@ pub const KEYS: &[Key] = &[
         "Longest time without progress while a model is loaded.",
     ),
     key(
+        "stall_timeout",
+        "stall-timeout",
+        "SLM_STALL_TIMEOUT",
+        "1m",
+        "Longest time without a sign of life while a runner answers; then it is ended.",
+    ),
+    key(
         "grace",
         "grace",
         "SLM_GRACE",

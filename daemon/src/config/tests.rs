@@ -100,6 +100,7 @@ fn a_wrong_value_names_place_key_and_range() {
     refused("max_loaded_models: 9999999999", "1 to 64");
     refused("keep_alive: soon", "no duration");
     refused("grace: -1", "must not be negative");
+    refused("load_timeout: 0", "more than 0");
     refused("host: 0.0.0.0", "loopback");
     refused("port: 65536", "no number in range");
     for log in ["loud", "info,", "=info", "daemon=loud", "3"] {

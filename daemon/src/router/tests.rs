@@ -233,6 +233,20 @@ async fn it_says_that_it_runs() {
     }
 }
 
+#[test]
+fn the_reference_lists_every_route() {
+    use api::routes::*;
+    let reference = include_str!("../../../docs/api.md");
+    for path in [
+        ROOT, VERSION, TAGS, PS, SHOW, GENERATE, CHAT, PULL, CREATE, COPY, DELETE, VERIFY, ADOPT,
+    ] {
+        assert!(
+            reference.contains(&format!("| `{path}` |")),
+            "docs/api.md lacks {path}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn unknown_paths_and_methods_are_errors_in_json() {
     let service = service().await;
@@ -862,7 +876,7 @@ async fn an_empty_request_loads_and_keep_alive_zero_unloads() {
             (&unloaded["done"], &unloaded["done_reason"]),
             (&json!(true), &json!("unload"))
         );
-        service.until_loaded(0).await;
+        assert!(service.loaded().await.is_empty());
     }
 }
 

@@ -73,6 +73,8 @@ struct Entry {
     details: api::ModelDetails,
     keep_alive: Stay,
     state: State,
+    /// Those who wait for it to be gone.
+    gone: Vec<oneshot::Sender<bool>>,
 }
 
 #[derive(Debug)]
@@ -188,9 +190,7 @@ impl Task {
     fn command(&mut self, command: Command) {
         match command {
             Command::Acquire { want, reply } => self.acquire(*want, reply),
-            Command::Unload { key, reply } => {
-                let _ = reply.send(self.unload(&key));
-            }
+            Command::Unload { key, reply } => self.unload(&key, reply),
             Command::List { reply } => {
                 let _ = reply.send(self.table.values().map(seen).collect());
             }
@@ -206,35 +206,44 @@ impl Task {
         }
         let key = &waiter.want.plan.key;
         // Nobody overtakes those who wait for the same model with a larger context, or they would wait for ever.
-        let overtakes = self.pending.iter().any(|other| other.want.plan.key == *key);
+        let overtakes = self
+            .pending
+            .iter()
+            .any(|other| other.want.plan.key == *key && !other.is_gone());
         let fits = |entry: &Entry| {
             entry.plan.key == *key && entry.plan.context >= waiter.want.plan.context && !overtakes
         };
-        let found = self.table.iter_mut().find(|(_, entry)| fits(entry));
-        match found.map(|(id, entry)| (*id, &mut entry.state)) {
-            Some((id, State::Ready(_))) => self.grant(id, waiter),
-            Some((_, State::Loading { waiters, .. })) => waiters.push(waiter),
-            Some((_, State::Stopping)) | None => self.pending.push(waiter),
-        }
-    }
-
-    /// Whether one more may come in.
-    fn admit(&mut self, want: &Want) -> Result<(), Error> {
-        if self.closing.is_some() {
-            return Err(Error::Stopping);
-        }
-        if let Some((times, rest)) = self.breaker.rests(&want.plan.key, Instant::now()) {
-            return Err(Error::CrashLoop {
-                model: want.plan.name.to_string(),
-                times,
-                rest,
-            });
+        let found = self.table.iter().find(|(_, entry)| fits(entry));
+        let found = found.map(|(id, entry)| (*id, entry.ready().is_some()));
+        if let Some((id, true)) = found {
+            self.grant(id, waiter);
+            return;
         }
         let waiting = self.waiting();
         if waiting >= self.options.max_queue {
-            return Err(Error::Busy { waiting });
+            let _ = waiter.reply.send(Err(Error::Busy { waiting }));
+            return;
         }
-        Ok(())
+        let loading = found.and_then(|(id, _)| self.table.get_mut(&id));
+        match loading.map(|entry| &mut entry.state) {
+            Some(State::Loading { waiters, .. }) => waiters.push(waiter),
+            Some(State::Ready(_) | State::Stopping) | None => self.pending.push(waiter),
+        }
+    }
+
+    /// Whether the model may be asked for at all.
+    fn admit(&self, want: &Want) -> Result<(), Error> {
+        if self.closing.is_some() {
+            return Err(Error::Stopping);
+        }
+        match self.breaker.rests(&want.plan.key, Instant::now()) {
+            None => Ok(()),
+            Some((times, rest)) => Err(Error::CrashLoop {
+                model: want.plan.name.to_string(),
+                times,
+                rest,
+            }),
+        }
     }
 
     /// How many wait; those who left are forgotten first.
@@ -250,18 +259,21 @@ impl Task {
         count
     }
 
-    fn unload(&mut self, key: &Key) -> bool {
-        let mut any = false;
-        for entry in self
-            .table
-            .values_mut()
-            .filter(|entry| entry.plan.key == *key)
-        {
-            // It expires at once when idle, and with its last lease otherwise.
-            entry.keep_alive = Stay::For(Duration::ZERO);
-            any |= !matches!(entry.state, State::Stopping);
+    /// An idle model goes now, and whoever asked is told when it is gone; a busy one goes with its last lease, which
+    /// nobody waits for.
+    fn unload(&mut self, key: &Key, reply: oneshot::Sender<bool>) {
+        let same = |entry: &&mut Entry| entry.plan.key == *key;
+        let Some(entry) = self.table.values_mut().find(same) else {
+            let _ = reply.send(false);
+            return;
+        };
+        // It expires at once when idle, and with its last lease otherwise.
+        entry.keep_alive = Stay::For(Duration::ZERO);
+        if entry.is_idle() || matches!(entry.state, State::Stopping) {
+            entry.gone.push(reply);
+        } else {
+            let _ = reply.send(true);
         }
-        any
     }
 
     fn close(&mut self, reply: oneshot::Sender<()>) {
@@ -371,9 +383,12 @@ impl Task {
     }
 
     fn exited(&mut self, id: u64, exit: &Exit) {
-        let Some(entry) = self.table.remove(&id) else {
+        let Some(mut entry) = self.table.remove(&id) else {
             return;
         };
+        for reply in entry.gone.drain(..) {
+            let _ = reply.send(true);
+        }
         if matches!(entry.state, State::Stopping) || matches!(exit.cause, Cause::Stopped) {
             tracing::info!(model = %entry.plan.name, "unloaded");
             return;
@@ -504,6 +519,7 @@ impl Task {
                 cancel: cancel.clone(),
                 since: Instant::now(),
             },
+            gone: Vec::new(),
         };
         tracing::info!(model = %entry.plan.name, context = entry.plan.context, "loading");
         self.table.insert(id, entry);

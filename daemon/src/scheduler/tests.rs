@@ -252,6 +252,15 @@ async fn unloading_waits_for_those_who_use_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_unused_model_is_gone_when_unloading_returns() {
+    let bench = bench();
+    drop(bench.acquire("a").await.unwrap());
+    bench.until(|seen| seen[0].active == 0).await;
+    assert!(bench.scheduler.unload(Key::of(["a"])).await);
+    assert!(bench.scheduler.list().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_longest_unused_idle_model_makes_room() {
     let bench = bench();
     drop(bench.acquire("a").await.unwrap());
@@ -345,7 +354,8 @@ async fn a_full_queue_is_an_answer() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let refused = bench.acquire("d").await.unwrap_err();
         assert!(matches!(refused, Error::Busy { waiting: 2 }), "{refused}");
-        // A loaded model is not for waiting, but its queue is the same one.
+        // A model that is loaded needs no waiting.
+        drop(bench.acquire("a").await.unwrap());
         drop(lease);
     };
     let (one, two, ()) = tokio::join!(
