@@ -1,7 +1,7 @@
 //! How fast a peer must be.
 //!
-//! A connection is always in one [`Phase`], and some phases may only last so long. The socket and the service report to a
-//! shared [`Pace`]; a watchdog beside the connection reads it and ends a connection that is too slow.
+//! A connection is always in one phase, and some phases may only last so long. The socket and the service report to a
+//! shared `Pace`; a watchdog beside the connection reads it and ends a connection that is too slow.
 //! The deadline for writing cannot live inside the body of an answer: a body is polled only while the socket takes bytes,
 //! so a reader that stalls would stop the very clock that should catch it.
 

@@ -327,3 +327,83 @@ async fn open_doors(config: &Config, app: App, shutdown: &Shutdown) -> anyhow::R
 fn note(config: &Config) -> std::path::PathBuf {
     config.home.join("run").join("slmd.json")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpStream, UnixStream};
+
+    fn config(home: &std::path::Path, text: &str) -> Config {
+        Config::from_text(home, text).unwrap()
+    }
+
+    async fn ask(mut stream: impl crate::listen::Io) -> String {
+        let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn it_serves_on_both_doors_until_it_is_stopped_and_leaves_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path(), "port: 0");
+        let service = Service::start(config.clone()).await.unwrap();
+        let text = fs::read_text(&note(&config), 1000).unwrap().unwrap();
+        let place: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(place["pid"], std::process::id());
+        assert_eq!(place["version"], crate::VERSION);
+
+        let tcp = place["tcp"].as_str().unwrap().to_owned();
+        let answer = ask(TcpStream::connect(&tcp).await.unwrap()).await;
+        assert!(answer.ends_with("slm is running"), "{answer}");
+        let unix = UnixStream::connect(place["socket"].as_str().unwrap())
+            .await
+            .unwrap();
+        assert!(ask(unix).await.ends_with("slm is running"));
+
+        service.stop().await;
+        assert_eq!(fs::read_text(&note(&config), 1000).unwrap(), None);
+        assert!(UnixStream::connect(&config.socket).await.is_err());
+        assert!(TcpStream::connect(&tcp).await.is_err());
+        Service::start(config).await.unwrap().stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_second_daemon_on_the_same_home_is_refused_with_the_pid_of_the_first() {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path(), "port: 0");
+        let first = Service::start(config.clone()).await.unwrap();
+        let error = format!("{:#}", Service::start(config).await.err().unwrap());
+        assert!(error.contains(&std::process::id().to_string()), "{error}");
+        first.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named_and_leaves_no_socket() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = Service::start(config(one.path(), "port: 0")).await.unwrap();
+        let port = first.place().tcp.rsplit(':').next().unwrap().to_owned();
+        let second = config(two.path(), &format!("port: {port}"));
+        let error = format!("{:#}", Service::start(second.clone()).await.err().unwrap());
+        assert!(error.contains(&port) && error.contains("--port"), "{error}");
+        assert!(UnixStream::connect(&second.socket).await.is_err());
+        first.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path(), "port: 0");
+        let service = Service::start(config.clone()).await.unwrap();
+        let mode =
+            |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&config.socket), 0o600);
+        assert_eq!(mode(&home.path().join("run")), 0o700);
+        assert_eq!(mode(&note(&config)), 0o600);
+        service.stop().await;
+    }
+}

@@ -1,6 +1,6 @@
 //! Who is loaded, who waits, who has to go.
 //!
-//! One task owns the table of loaded models ([`task`]); everybody else holds a [`Scheduler`] and sends it commands.
+//! One task owns the table of loaded models (`task`); everybody else holds a [`Scheduler`] and sends it commands.
 //! The right to use a loaded model is a [`Lease`]: while one is held the model stays, and dropping the last one starts the
 //! idle clock.
 //!
@@ -8,7 +8,7 @@
 //! - A context that is smaller than the loaded one is served by it; a larger one loads the model anew when it is idle.
 //! - When there is no room, the idle model that is cheapest to have again and longest unused goes; a busy one never does.
 //! - Whoever leaves while waiting gives up the place. A full queue is an answer.
-//! - A runner that dies is noticed at once; three deaths in a minute, and its model rests ([`breaker`]).
+//! - A runner that dies is noticed at once; three deaths in a minute, and its model rests (`breaker`).
 //! - The task never waits for a runner: loading, stopping and watching are tasks of their own that report back.
 
 mod breaker;

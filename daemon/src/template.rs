@@ -2,8 +2,8 @@
 //!
 //! A template is hostile: it may come with any model. [`Template::parse`] refuses what is not well-formed, and
 //! [`Template::render`] ends with an error when a template makes more than [`MAX_OUTPUT`] bytes, takes more steps than any
-//! honest one, or runs for longer than [`MAX_TIME`]. How that is enforced stands in [`instrument`]: the parsed tree is
-//! rewritten so that each body, each printed value and each argument of a function passes by a meter ([`budget`]).
+//! honest one, or runs for longer than [`MAX_TIME`]. How that is enforced stands in `instrument`: the parsed tree is
+//! rewritten so that each body, each printed value and each argument of a function passes by a meter (`budget`).
 //!
 //! What a template sees are `.System`, `.Messages`, `.Prompt`, `.Response`, `.Suffix`, `.Tools`, `.Think`, `.ThinkLevel` and
 //! `.IsThinkSet`, and besides Go's own functions `json`, `currentDate`, `yesterdayDate` and `toTypeScriptType`.
