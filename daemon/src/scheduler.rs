@@ -6,7 +6,8 @@
 //!
 //! - A model is loaded once, however many ask for it; whoever comes while it loads waits with the others.
 //! - A context that is smaller than the loaded one is served by it; a larger one loads the model anew when it is idle.
-//! - When there is no room, the idle model that is cheapest to have again and longest unused goes; a busy one never does.
+//! - When there is no room, the idle model that is cheapest to have again and longest unused goes; a busy one never does,
+//!   but when somebody waited for long, one busy model takes no new requests until it is idle and gives its place.
 //! - Whoever leaves while waiting gives up the place. A full queue is an answer.
 //! - A runner that dies is noticed at once; three deaths in a minute, and its model rests (`breaker`).
 //! - The task never waits for a runner: loading, stopping and watching are tasks of their own that report back.

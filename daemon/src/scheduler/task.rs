@@ -52,11 +52,15 @@ pub(super) enum Notice {
     },
 }
 
+/// Who waits longer than this for a place gets one, even from a model that is never idle by itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Somebody who waits for a model.
 #[derive(Debug)]
 struct Waiter {
     want: Want,
     reply: oneshot::Sender<Result<Lease, Error>>,
+    since: Instant,
 }
 
 impl Waiter {
@@ -73,6 +77,8 @@ struct Entry {
     details: api::ModelDetails,
     keep_alive: Stay,
     state: State,
+    /// Its place is promised to somebody else: it finishes what it has, and takes nothing new.
+    draining: bool,
     /// Those who wait for it to be gone.
     gone: Vec<oneshot::Sender<bool>>,
 }
@@ -108,6 +114,11 @@ impl Entry {
             State::Ready(ready) => Some(ready),
             State::Loading { .. } | State::Stopping => None,
         }
+    }
+
+    /// Whether newcomers with this context need not wait for another load.
+    fn serves(&self, context: u32) -> bool {
+        self.plan.context >= context && !self.draining
     }
 
     fn is_idle(&self) -> bool {
@@ -199,7 +210,11 @@ impl Task {
     }
 
     fn acquire(&mut self, want: Want, reply: oneshot::Sender<Result<Lease, Error>>) {
-        let waiter = Waiter { want, reply };
+        let waiter = Waiter {
+            want,
+            reply,
+            since: Instant::now(),
+        };
         if let Err(error) = self.admit(&waiter.want) {
             let _ = waiter.reply.send(Err(error));
             return;
@@ -211,7 +226,7 @@ impl Task {
             .iter()
             .any(|other| other.want.plan.key == *key && !other.is_gone());
         let fits = |entry: &Entry| {
-            entry.plan.key == *key && entry.plan.context >= waiter.want.plan.context && !overtakes
+            entry.plan.key == *key && entry.serves(waiter.want.plan.context) && !overtakes
         };
         let found = self.table.iter().find(|(_, entry)| fits(entry));
         let found = found.map(|(id, entry)| (*id, entry.ready().is_some()));
@@ -439,9 +454,10 @@ impl Task {
         }
     }
 
-    /// Does what can be done for those who wait.
+    /// Does what can be done for those who wait, first come first.
     fn advance(&mut self) {
         self.pending.retain(|waiter| !waiter.is_gone());
+        self.forget_promises();
         let mut keys: Vec<Key> = Vec::new();
         for waiter in &self.pending {
             if !keys.contains(&waiter.want.plan.key) {
@@ -451,24 +467,75 @@ impl Task {
         // Room that is becoming free goes to those who came first.
         let mut leaving = self.count_stopping();
         for key in keys {
-            let same = self
-                .table
-                .iter()
-                .find(|(_, entry)| entry.plan.key == key)
-                .map(|(id, entry)| (*id, entry.is_idle()));
-            match same {
-                Some((id, true)) => self.stop(id, "a larger context is needed"),
-                // Comes, goes or answers; it will report.
-                Some((_, false)) => {}
+            match self.table.iter().find(|(_, entry)| entry.plan.key == key) {
+                Some((id, entry)) => {
+                    let (id, idle) = (*id, entry.is_idle());
+                    if entry.ready().is_some() && entry.serves(self.need(&key)) {
+                        self.grant_all(id, &key);
+                    } else if idle && !entry.draining {
+                        self.stop(id, "a larger context is needed");
+                    }
+                    // Else it comes, goes or answers, and will report.
+                }
                 None if self.table.len() < self.options.max_loaded => self.start(&key),
                 None if leaving > 0 => leaving -= 1,
-                None => {
-                    if let Some(id) = self.least_worth() {
-                        self.stop(id, "its place is needed");
-                    }
-                }
+                None => self.make_room(&key),
             }
         }
+    }
+
+    /// The largest context that somebody who waits for this model needs.
+    fn need(&self, key: &Key) -> u32 {
+        let waiting = self.pending.iter().map(|waiter| &waiter.want.plan);
+        waiting
+            .filter(|plan| plan.key == *key)
+            .map(|plan| plan.context)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// When nobody waits for the place of a draining model any more, it takes requests again.
+    fn forget_promises(&mut self) {
+        for entry in self.table.values_mut().filter(|entry| entry.draining) {
+            let others = |waiter: &Waiter| waiter.want.plan.key != entry.plan.key;
+            entry.draining = self.pending.iter().any(others);
+        }
+    }
+
+    /// Lets an idle model go; if there is none and the wait was long, promises the place of one that is busy.
+    fn make_room(&mut self, key: &Key) {
+        if let Some(id) = self.least_worth(Entry::is_idle) {
+            self.stop(id, "its place is needed");
+            return;
+        }
+        let mut waiting = self
+            .pending
+            .iter()
+            .filter(|waiter| waiter.want.plan.key == *key);
+        let long = waiting.any(|waiter| waiter.since.elapsed() >= PATIENCE);
+        if !long || self.table.values().any(|entry| entry.draining) {
+            return;
+        }
+        let busy = self.least_worth(|entry| entry.ready().is_some());
+        if let Some(entry) = busy.and_then(|id| self.table.get_mut(&id)) {
+            tracing::info!(model = %entry.plan.name, "takes no new requests: its place is needed");
+            entry.draining = true;
+        }
+    }
+
+    /// Gives a loaded model to all who wait for it.
+    fn grant_all(&mut self, id: u64, key: &Key) {
+        for waiter in self.take_waiters(key) {
+            self.grant(id, waiter);
+        }
+    }
+
+    fn take_waiters(&mut self, key: &Key) -> Vec<Waiter> {
+        let (taken, rest) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|waiter| waiter.want.plan.key == *key);
+        self.pending = rest;
+        taken
     }
 
     fn count_stopping(&self) -> usize {
@@ -478,13 +545,13 @@ impl Task {
             .count()
     }
 
-    /// The idle model that is cheapest to lose; one that was to stay for ever only if there is no other.
-    fn least_worth(&self) -> Option<u64> {
+    /// The model that is cheapest to lose among some; one that was to stay for ever only if there is no other.
+    fn least_worth(&self, among: impl Fn(&Entry) -> bool) -> Option<u64> {
         let now = Instant::now();
         let rank = |entry: &Entry| (entry.keep_alive == Stay::Always, entry.worth(now));
         self.table
             .iter()
-            .filter(|(_, entry)| entry.is_idle())
+            .filter(|(_, entry)| among(entry))
             .min_by(|(_, a), (_, b)| {
                 let (a, b) = (rank(a), rank(b));
                 a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
@@ -494,10 +561,7 @@ impl Task {
 
     /// Starts to load a model for all who wait for it, with the largest context that one of them needs.
     fn start(&mut self, key: &Key) {
-        let (waiters, rest): (Vec<Waiter>, Vec<Waiter>) = std::mem::take(&mut self.pending)
-            .into_iter()
-            .partition(|waiter| waiter.want.plan.key == *key);
-        self.pending = rest;
+        let waiters = self.take_waiters(key);
         let Some(largest) = waiters
             .iter()
             .map(|waiter| &waiter.want)
@@ -519,6 +583,7 @@ impl Task {
                 cancel: cancel.clone(),
                 since: Instant::now(),
             },
+            draining: false,
             gone: Vec::new(),
         };
         tracing::info!(model = %entry.plan.name, context = entry.plan.context, "loading");

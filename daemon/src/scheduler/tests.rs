@@ -316,6 +316,66 @@ async fn a_busy_model_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_model_that_is_never_idle_gives_its_place_after_a_while() {
+    let bench = bench_with(1, 8);
+    let first = bench.acquire("a").await.unwrap();
+    let other = bench.acquire("b");
+    tokio::pin!(other);
+    tokio::select! {
+        _ = &mut other => panic!("a is in use"),
+        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+    }
+    // Soon after, newcomers still get the model that is loaded.
+    let second = bench.acquire("a").await.unwrap();
+    drop(first);
+    tokio::select! {
+        _ = &mut other => panic!("a is in use"),
+        () = tokio::time::sleep(Duration::from_secs(5)) => {}
+    }
+    // Later they stand behind the one who waits.
+    drop(bench.acquire("a").await.unwrap());
+    let newcomer = bench.acquire("a");
+    tokio::pin!(newcomer);
+    tokio::select! {
+        _ = &mut newcomer => panic!("b waits for this place"),
+        _ = &mut other => panic!("a is in use"),
+        () = tokio::time::sleep(STAY) => {}
+    }
+    answer(&second, "undisturbed").await.unwrap();
+    drop(second);
+    drop(other.await.unwrap());
+    drop(newcomer.await.unwrap());
+    let loaded: Vec<String> = bench.loads().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(loaded, ["a", "b", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promised_place_is_taken_back_when_nobody_wants_it() {
+    let bench = bench_with(1, 8);
+    let lease = bench.acquire("a").await.unwrap();
+    let mut newcomer = {
+        let other = bench.acquire("b");
+        tokio::pin!(other);
+        tokio::select! {
+            _ = &mut other => panic!("a is in use"),
+            () = tokio::time::sleep(Duration::from_secs(6)) => {}
+        }
+        drop(bench.acquire("a").await.unwrap());
+        let mut newcomer = Box::pin(bench.acquire("a"));
+        tokio::select! {
+            _ = &mut newcomer => panic!("b waits for this place"),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+        newcomer
+    };
+    // Whoever waited has left; the next event notices it.
+    bench.until(|seen| seen[0].active == 2).await;
+    drop((&mut newcomer).await.unwrap());
+    drop(lease);
+    assert_eq!(bench.loads().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_smaller_context_is_served_and_a_larger_one_loads_again_when_idle() {
     let bench = bench();
     let lease = bench.acquire("a").await.unwrap();
