@@ -267,12 +267,12 @@ impl<'m> Engine<'m> {
             .iter()
             .map(|slot| slot.tenant.outstanding())
             .collect();
-        let target = if outstanding.contains(&1) {
+        let tempo = if outstanding.contains(&1) {
             pace::BESIDE_WRITERS
         } else {
             pace::ALONE
         };
-        let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk(target));
+        let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk(tempo));
         let chosen_from = self.fill(&shares);
         if self.batch.n_tokens() == 0 {
             return;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use runner::{
-    frame,
+    confine, frame,
     protocol::{Call, Hello, Request, VERSION},
 };
 
@@ -58,8 +58,13 @@ pub fn run() -> ExitCode {
 
 /// Serves the daemon until it goes or says so.
 fn serve(socket: UnixStream) -> ExitCode {
+    let confined = confine::at_start();
     ffi::prepare_process();
     log::start();
+    if let Err(error) = confined {
+        tracing::error!(%error, "cannot bind this process to the daemon's life");
+        return ExitCode::FAILURE;
+    }
     match threads(socket) {
         Ok((feed, outbox, input)) => ffi::leave(read_requests(input, &feed, &outbox)),
         Err(error) => {

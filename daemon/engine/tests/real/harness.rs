@@ -36,12 +36,7 @@ pub(crate) struct Runner {
 impl Runner {
     /// Starts a runner that could load these bytes. Nothing is loaded yet.
     pub(crate) fn start(model: &[u8]) -> Self {
-        let mut weights = tempfile::tempfile().unwrap();
-        weights.write_all(model).unwrap();
-        weights.rewind().unwrap();
-        // The child inherits it under the same number.
-        rustix::io::fcntl_setfd(&weights, rustix::io::FdFlags::empty()).unwrap();
-
+        let weights = inheritable(model);
         let (socket, theirs) = UnixStream::pair().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_slm-runner"))
@@ -190,6 +185,15 @@ impl Runner {
     pub(crate) fn wait(mut self) -> ExitStatus {
         wait(&mut self.child)
     }
+}
+
+/// A file with these bytes that children inherit under the same number.
+pub(crate) fn inheritable(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+    file
 }
 
 /// A process that does not end is killed by whoever runs the tests.

@@ -5,6 +5,7 @@
     reason = "tests make files and start programs"
 )]
 
+mod adapters;
 mod answers;
 mod broken;
 mod harness;
