@@ -33,13 +33,13 @@ fn main() {
     compile_shim(&source);
 
     let profile = profile_dir();
-    remove_dangling_links(&profile);
     let libraries = profile.join("slm-lib");
     lay_libraries(
         &native.join("lib"),
         Path::new(&variable("DEP_LLAMA_BACKENDS_DIR")),
         &libraries,
     );
+    complete_links(&profile, &libraries);
     set_run_path();
 }
 
@@ -83,23 +83,31 @@ fn profile_dir() -> PathBuf {
         .into()
 }
 
-/// `llama-cpp-sys-2` links its `lib*.so` symbolic links, without their targets, next to the executables.
-/// Nothing uses them, and its build script fails on them when it runs a second time, so they go.
-fn remove_dangling_links(profile: &Path) {
+/// `llama-cpp-sys-2` puts its links `libllama.so` → `libllama.so.0` and the like next to the executables, without what they point to.
+/// When its build script runs again it takes such a link for missing, cannot make it, and fails.
+/// So what they point to is put beside them, as links into `slm-lib`.
+#[cfg(unix)]
+fn complete_links(profile: &Path, libraries: &Path) {
     for folder in [
         profile.to_path_buf(),
         profile.join("deps"),
         profile.join("examples"),
     ] {
-        for path in files_in(&folder) {
-            let name = file_name(&path);
-            let ours = name.starts_with("libllama") || name.starts_with("libggml");
-            if ours && path.is_symlink() && !path.exists() {
-                let _ = fs::remove_file(path);
+        for link in files_in(&folder).into_iter().filter(|path| !path.exists()) {
+            let Ok(target) = fs::read_link(&link) else {
+                continue;
+            };
+            let library = libraries.join(&target);
+            if is_soname(&file_name(&target)) && library.exists() {
+                // It may be there already, and then it does its work.
+                let _ = std::os::unix::fs::symlink(library, folder.join(&target));
             }
         }
     }
 }
+
+#[cfg(not(unix))]
+fn complete_links(_: &Path, _: &Path) {}
 
 /// Fills `slm-lib`: linked libraries under their SONAMEs (`libllama.so.0`), and all backend modules.
 fn lay_libraries(linked: &Path, backends: &Path, to: &Path) {
