@@ -1,0 +1,5 @@
+//! The program `slm`, built fresh for the tests.
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,5 @@
+//! The program `slmd`, built fresh for the tests.
+
+fn main() -> std::process::ExitCode {
+    daemon::main()
+}

@@ -1,0 +1,117 @@
+//! The life of the daemon: started on demand, one per store, stopped in order, gone without a trace.
+
+use std::fs;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+
+use crate::harness::{Engine, Home, Outcome, wait_until};
+
+#[test]
+fn slm_starts_a_daemon_when_none_answers_and_says_so() {
+    let home = Home::new(Engine::Mock);
+    // No port of the machine is taken: the daemon that slm starts reads this file.
+    fs::write(home.home().join("config.yaml"), "port: 0\n").expect("a fresh home");
+    let outcome = home.slm(&["list"]);
+    let pid = started(&home);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("start"),
+        "it says so: {}",
+        outcome.stderr
+    );
+    rustix::process::kill_process(pid, Signal::TERM).expect("it runs");
+    wait_until("the daemon to end", || (!alive(pid)).then_some(()));
+}
+
+#[test]
+fn without_a_daemon_and_told_not_to_start_one_the_exit_code_is_3() {
+    let home = Home::new(Engine::Mock);
+    let error = home.slm(&["list", "--no-start"]).fails(3);
+    assert!(error.contains("hint:"), "{error}");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_store_is_refused_with_the_pid_of_the_first() {
+    let home = Home::new(Engine::Mock);
+    let daemon = home.daemon();
+    let second = Outcome::of(
+        home.program("slmd")
+            .args(["--port", "0"])
+            .output()
+            .expect("slmd starts"),
+    );
+    let error = second.fails(1);
+    assert!(error.contains(&daemon.pid().to_string()), "{error}");
+    home.slm(&["list"]).ok();
+}
+
+#[test]
+fn a_polite_end_lets_answers_finish_and_leaves_nothing() {
+    let home = Home::new(Engine::Mock);
+    let daemon = home.daemon();
+    home.create_tiny("mine");
+    let child = home
+        .program("slm")
+        .args(["run", "mine", "[[mock: count 40; delay-ms 20]]"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("slm starts");
+    let runner = wait_until("a runner that answers", || runner_of(&home, "busy"));
+    let ended = daemon.end(Signal::TERM);
+    assert_eq!(ended.code, 0);
+    let answer = Outcome::of(child.wait_with_output().expect("slm ends")).ok();
+    assert_eq!(
+        answer.split_whitespace().count(),
+        40,
+        "the answer was finished: {answer}"
+    );
+    assert!(!alive(runner), "the runner is gone");
+}
+
+#[test]
+fn a_killed_daemon_leaves_no_runner_behind() {
+    let home = Home::new(Engine::Mock);
+    let daemon = home.daemon();
+    home.create_tiny("mine");
+    home.slm(&["run", "mine", "hello"]).ok();
+    let runner = runner_of(&home, "ready").expect("a loaded model");
+    assert!(alive(runner));
+    daemon.end(Signal::KILL);
+    wait_until("the runner to end", || (!alive(runner)).then_some(()));
+    // And the store opens again.
+    let _daemon = home.daemon();
+    home.assert_clean();
+    assert_eq!(home.slm(&["run", "mine", "hello"]).ok().trim(), "hello");
+}
+
+fn started(home: &Home) -> Pid {
+    let text =
+        fs::read(home.home().join("run/slmd.json")).expect("a daemon that serves says where");
+    let value: Value = serde_json::from_slice(&text).expect("JSON");
+    let pid = value["pid"].as_i64().expect("a process id");
+    Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id")
+}
+
+fn runner_of(home: &Home, state: &str) -> Option<Pid> {
+    let ps: Value =
+        serde_json::from_str(&home.slm(&["ps", "--json"]).ok()).expect("--json is JSON");
+    let model = &ps["models"][0];
+    (model["state"] == state).then(|| ())?;
+    Pid::from_raw(i32::try_from(model["pid"].as_i64()?).ok()?)
+}
+
+/// Whether a process runs; one that has ended and waits for its parent does not.
+fn alive(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .trim_start()
+            .starts_with(['Z', 'X'])
+    })
+}

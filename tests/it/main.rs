@@ -1,0 +1,12 @@
+//! Whole programs: the real `slm`, the real `slmd`, the mock runner or the real one, in a home of their own.
+//!
+//! These tests prove that the parts are wired; edge cases of one part are tested in its own crate.
+
+mod answers;
+mod architecture;
+mod faults;
+mod harness;
+mod hostile;
+mod life;
+mod models;
+mod real;

