@@ -28,6 +28,7 @@ mod routes;
 pub mod run;
 pub mod scheduler;
 pub mod shutdown;
+pub mod sweep;
 pub mod template;
 pub mod unsupported;
 mod wire;

@@ -33,6 +33,7 @@ use crate::pace::Limits;
 use crate::router::router;
 use crate::scheduler::{self, Scheduler, StoreLoader};
 use crate::shutdown::Shutdown;
+use crate::sweep::{Schedule, sweep};
 
 /// Threads that answer requests. Work that takes long is done by runners, or on threads that may block.
 const WORKERS: usize = 2;
@@ -202,6 +203,11 @@ impl Service {
             },
         };
         let place = open_doors(&config, app, &shutdown).await?;
+        shutdown.tasks.spawn(sweep(
+            registry.clone(),
+            Schedule::default(),
+            shutdown.graceful.clone(),
+        ));
         Ok(Self {
             config,
             place,

@@ -43,11 +43,11 @@ pub enum Error {
         /// What is wrong with it.
         found: Damage,
     },
-    /// A blob that a recipe takes for a GGUF file is none that can be used.
-    #[error("blob {digest} is not a usable GGUF file: {reason}")]
+    /// A blob or file that is taken for a GGUF file is none that can be used.
+    #[error("{what} is not a usable GGUF file: {reason}")]
     NotGguf {
-        /// The blob.
-        digest: Digest,
+        /// The blob or the file.
+        what: String,
         /// What the strict reader says.
         reason: String,
     },

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::{
     Damage, Digest, Reporter,
     error::{Error, Result},
-    fs::Stamp,
+    fs::{self, Stamp},
     gguf::{self, Facts},
     store::{Check, Draft, Ingest, Step},
 };
@@ -145,12 +145,24 @@ impl Registry {
         let _gate = self.0.gate.read().await;
         self.0.index.lease(&digest).await?;
         self.0.store.done(Step::BlobLeased);
-        if let Check::There(_, stamp) = self
+        if let Check::There(blob, stamp) = self
             .on_disk(move |store| store.open_blob(&digest, None))
             .await?
-            && self.0.index.blob(&digest, stamp).await?.verified
         {
-            return Ok(Put::Exists);
+            if self.0.index.blob(&digest, stamp).await?.verified {
+                return Ok(Put::Exists);
+            }
+            if draft.is_file(&stamp)? {
+                // A second name of the blob itself, which was just hashed. Names change the stamp, so it is taken without this one.
+                let stamp = self
+                    .on_disk(move |store| {
+                        drop(draft);
+                        fs::stamp(&blob, &store.blob(&digest))
+                    })
+                    .await?;
+                self.0.index.record_verified(&digest, stamp).await?;
+                return Ok(Put::Exists);
+            }
         }
         let stamp = self
             .on_disk(move |store| {

@@ -310,7 +310,7 @@ impl Registry {
             .facts(digest, &blob)
             .await?
             .map_err(|reason| Error::NotGguf {
-                digest: *digest,
+                what: format!("blob {digest}"),
                 reason,
             })?;
         let found = match facts.general_type {

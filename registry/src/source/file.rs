@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::store::Ingest;
-use crate::{Digest, Put, Registry, Reporter, fs};
+use crate::{Digest, Put, Registry, Reporter, fs, gguf};
 
 /// More than any file of weights has, in bytes: 16 TiB.
 const MOST_BYTES: u64 = 16 << 40;
@@ -65,7 +65,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`Error::NotRegular`] for a folder, pipe, socket or device; [`Error::NoSpace`] when the bytes must be copied and
+    /// [`Error::NotRegular`] for a folder, pipe, socket or device; [`Error::NotGguf`] for a file that the strict reader
+    /// refuses; [`Error::NoSpace`] when the bytes must be copied and
     /// do not fit; otherwise when the file cannot be read, or changes while it is.
     pub async fn adopt(&self, path: &Path, reporter: &Reporter) -> Result<Adopted> {
         self.adopt_by(path, Method::Reflink, reporter).await
@@ -106,7 +107,24 @@ fn open(path: &Path) -> Result<(PathBuf, File)> {
         );
         return Err(Error::Invalid { reason });
     }
+    check(&path, &file, size)?;
     Ok((path, file))
+}
+
+/// Reads the file strictly before a byte of it is taken in, so that the error names the file and the store stays as it was.
+fn check(path: &Path, mut file: &File, size: u64) -> Result<()> {
+    match gguf::read(&mut file, size) {
+        Ok(_) => fs::rewind(file, path),
+        Err(gguf::Error::Io { source, .. }) => Err(Error::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        }),
+        Err(refused) => Err(Error::NotGguf {
+            what: path.display().to_string(),
+            reason: refused.to_string(),
+        }),
+    }
 }
 
 fn fill(
@@ -254,10 +272,11 @@ mod tests {
             let (folder, registry) = open().await;
             let path = folder.path().join("model.gguf");
             std::fs::write(&path, small::model()).expect("a file");
-            for _ in 0..3 {
+            for put in [Put::Created, Put::Exists, Put::Exists] {
                 let adopted = registry.adopt_by(&path, first, &Reporter::silent()).await;
-                let digest = adopted.expect("a regular file").digest;
-                assert!(registry.has_blob(&digest).await.expect("a store"));
+                let adopted = adopted.expect("a regular file");
+                assert_eq!(adopted.put, put, "{first:?}");
+                assert!(registry.has_blob(&adopted.digest).await.expect("a store"));
                 assert_eq!(drafts(&registry), 0, "{first:?}");
             }
         }

@@ -239,6 +239,12 @@ impl Ingest {
 }
 
 impl Draft {
+    /// Whether the draft is another name of the file with this stamp.
+    pub(crate) fn is_file(&self, stamp: &Stamp) -> Result<bool> {
+        let ours = fs::stamp(&self.file, self.path.get())?;
+        Ok((ours.device, ours.inode) == (stamp.device, stamp.inode))
+    }
+
     /// Steps 6 and 7. Returns the stamp of the blob.
     pub(crate) fn publish(mut self) -> Result<Stamp> {
         let blob = self.store.blob(&self.digest);

@@ -1,0 +1,80 @@
+//! Keeps the store free of what nobody names: uploads that no model was made of, and what a crash left.
+//!
+//! The store removes nothing that a manifest, a lease or a running operation names, so there is no wrong time for it.
+
+use std::time::Duration;
+
+use registry::Registry;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::chain;
+
+/// When the store is swept.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// Wait before the first time.
+    pub first: Duration,
+    /// Time from one to the next.
+    pub every: Duration,
+}
+
+impl Default for Schedule {
+    /// First when whoever started the daemon has had an answer; then as often as the lease of an upload ends.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(60),
+            every: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// Sweeps until told to stop.
+pub async fn sweep(
+    registry: Registry,
+    Schedule { first, every }: Schedule,
+    stop: CancellationToken,
+) {
+    let mut times = interval_at(Instant::now() + first, every);
+    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(times.tick()).await.is_some() {
+        match registry.gc().await {
+            Ok(report) => {
+                tracing::info!(
+                    removed = report.removed,
+                    bytes = report.bytes,
+                    "swept the store"
+                );
+            }
+            Err(error) => tracing::warn!("cannot sweep the store: {}", chain(&error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_nobody_names_goes_without_being_asked() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let options = registry::Options::new(home.path());
+        let registry = Registry::open(options).await.expect("a fresh store");
+        let digest = registry::Digest::of(b"left behind");
+        let blob = home.path().join("models/blobs").join(digest.file_name());
+        std::fs::write(&blob, b"left behind").expect("our own store");
+
+        let schedule = Schedule {
+            first: Duration::ZERO,
+            ..Schedule::default()
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(sweep(registry.clone(), schedule, stop.clone()));
+        while blob.exists() {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        task.await.expect("it ends when told to");
+        registry.close().await;
+    }
+}
