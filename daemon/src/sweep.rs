@@ -41,7 +41,7 @@ pub async fn sweep(
         match registry.gc().await {
             Ok(report) => {
                 tracing::info!(
-                    removed = report.removed,
+                    removed = report.removed.len(),
                     bytes = report.bytes,
                     "swept the store"
                 );

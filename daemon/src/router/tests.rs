@@ -910,6 +910,19 @@ async fn removing_a_model_unloads_it() {
 }
 
 #[tokio::test]
+async fn removing_one_of_two_names_leaves_the_shared_weights_loaded() {
+    let service = with_model(json!({})).await;
+    service
+        .post("/api/copy", json!({"source": "m", "destination": "n"}))
+        .await;
+    service.post("/api/generate", json!({"model": "m"})).await;
+    service
+        .call("DELETE", "/api/delete", json!({"model": "n"}))
+        .await;
+    assert_eq!(service.loaded().await.len(), 1);
+}
+
+#[tokio::test]
 async fn two_names_of_the_same_weights_share_a_runner() {
     let service = with_model(json!({"system": "one"})).await;
     service.create(json!({"model": "n", "system": "two"})).await;

@@ -2,30 +2,31 @@
 
 use api::DeleteRequest;
 use axum::extract::State;
+use registry::Model;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::scheduler;
 
-/// A loaded model leaves memory when its requests are over; another name of the same weights is loaded again when it is
-/// asked for. *Detach*: the store finishes what it began.
+/// Weights that went with the name leave memory too, when their requests are over; those that another name shares stay.
+/// *Detach*: the store finishes what it began.
 pub(crate) async fn delete(
     State(app): State<App>,
     Json(request): Json<DeleteRequest, SMALL>,
 ) -> Result<(), Error> {
     let name = model_name(&request.model)?;
     // A damaged model cannot be read, and can be removed all the same.
-    let key = app
-        .registry
-        .model(&name)
-        .await
-        .ok()
-        .map(|model| scheduler::key_of(&model));
-    let removed = app.registry.remove(&name).await?;
-    tracing::info!(model = %name, blobs = removed.removed, bytes = removed.bytes, "removed");
-    if let Some(key) = key {
-        app.scheduler.unload(key).await;
+    let model = app.registry.model(&name).await.ok();
+    let report = app.registry.remove(&name).await?;
+    let blobs = report.removed.len();
+    tracing::info!(model = %name, blobs, bytes = report.bytes, "removed");
+    let is_gone = |model: &Model| {
+        let mut weights = model.weights();
+        weights.any(|layer| report.removed.contains(&layer.digest))
+    };
+    if let Some(model) = model.filter(is_gone) {
+        app.scheduler.unload(scheduler::key_of(&model)).await;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::{Registry, relock};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GcReport {
     /// Blobs removed.
-    pub removed: u64,
+    pub removed: Vec<Digest>,
     /// Bytes given back.
     pub bytes: u64,
     /// Models whose manifests are damaged. What they name is not known, so as long as there is one, nothing is removed.
@@ -36,10 +36,10 @@ impl Registry {
         let _gate = self.0.gate.write().await;
         let mut needed = self.0.index.leased(Timestamp::now()).await?;
         needed.extend(relock(&self.0.pins).keys());
-        let (report, gone) = self
+        let report = self
             .on_disk(move |store| sweep(store, needed, candidates))
             .await?;
-        if let Err(error) = self.0.index.forget_blobs(&gone).await {
+        if let Err(error) = self.0.index.forget_blobs(&report.removed).await {
             // A row about a file that is gone says nothing, because no new file will have its stamp.
             tracing::warn!(%error, "removed blobs could not be taken from the index");
         }
@@ -52,7 +52,7 @@ fn sweep(
     store: &Store,
     mut needed: HashSet<Digest>,
     candidates: Option<HashSet<Digest>>,
-) -> Result<(GcReport, Vec<Digest>)> {
+) -> Result<GcReport> {
     let mut report = GcReport::default();
     for place in store.walk()? {
         // One that went since was removed by its owner, and needs nothing.
@@ -64,7 +64,6 @@ fn sweep(
             Err(_) => report.blocked_by.push(file.name),
         }
     }
-    let mut gone = Vec::new();
     if report.blocked_by.is_empty() {
         for (digest, kind) in store.all_blobs()? {
             let candidate = candidates
@@ -74,12 +73,11 @@ fn sweep(
                 continue;
             }
             if let Some(bytes) = store.remove_blob(&digest)? {
-                report.removed += 1;
+                report.removed.push(digest);
                 report.bytes += bytes;
-                gone.push(digest);
             }
         }
         store.sync_blobs()?;
     }
-    Ok((report, gone))
+    Ok(report)
 }

@@ -128,7 +128,7 @@ async fn removal_takes_the_name_its_folders_and_its_blobs() {
         .remove(&name_of("example.org/me/two:2"))
         .await
         .expect("removed");
-    assert_eq!(report.removed, 2, "weights and config");
+    assert_eq!(report.removed.len(), 2, "weights and config");
     assert_eq!(home.blobs(), kept);
     assert_eq!(
         names_in(&home.path().join("models/manifests")),
