@@ -39,6 +39,14 @@ pub async fn sweep(
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(times.tick()).await.is_some() {
         match registry.gc().await {
+            Ok(report) if report.is_blocked() => {
+                let models: Vec<_> = report.blocked_by.iter().map(ToString::to_string).collect();
+                tracing::warn!(
+                    ?models,
+                    paths = ?report.strange,
+                    "the store is not swept: what these manifests name is not known; remove or mend them"
+                );
+            }
             Ok(report) => {
                 tracing::info!(
                     removed = report.removed.len(),

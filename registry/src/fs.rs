@@ -13,6 +13,7 @@
 pub(crate) mod faults;
 
 use std::{
+    ffi::OsString,
     fs::{DirBuilder, File, FileType, Metadata, OpenOptions, Permissions},
     io::{self, ErrorKind, Read as _, Write as _},
     os::unix::fs::{
@@ -304,19 +305,23 @@ pub(crate) fn look(path: &Path) -> Result<Option<Kind>> {
     )
 }
 
-/// Names of what a folder holds, sorted. Names that are not Unicode are none of ours and left out. No folder has no names.
-pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
+/// Names of what a folder holds, sorted. No folder has no names.
+pub(crate) fn entries(path: &Path) -> Result<Vec<OsString>> {
     let Some(entries) = unless_missing(attempt("list", path, || std::fs::read_dir(path)))? else {
         return Ok(Vec::new());
     };
     let mut names = Vec::new();
     for entry in entries {
-        if let Ok(name) = attempt("list", path, || entry)?.file_name().into_string() {
-            names.push(name);
-        }
+        names.push(attempt("list", path, || entry)?.file_name());
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// Like [`entries`], without the names that are not Unicode, for folders where those are none of ours.
+pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
+    let names = entries(path)?.into_iter();
+    Ok(names.filter_map(|name| name.into_string().ok()).collect())
 }
 
 /// Waits until the bytes of a file are on the disk. After an error the file is not to be trusted, and not to be synced again.

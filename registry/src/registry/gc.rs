@@ -1,10 +1,15 @@
 //! Garbage collection: blobs that nothing names.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, path::PathBuf};
 
 use jiff::Timestamp;
 
-use crate::{Digest, ModelName, error::Result, fs::Kind, store::Store};
+use crate::{
+    Digest, ModelName,
+    error::Result,
+    fs::Kind,
+    store::{Store, Walk},
+};
 
 use super::{Registry, relock};
 
@@ -17,6 +22,16 @@ pub struct GcReport {
     pub bytes: u64,
     /// Models whose manifests are damaged. What they name is not known, so as long as there is one, nothing is removed.
     pub blocked_by: Vec<ModelName>,
+    /// Links and files among the manifests that have no name here; other programs may keep models by them. They block as well.
+    pub strange: Vec<PathBuf>,
+}
+
+impl GcReport {
+    /// True when nothing was removed because it is not known what is needed.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        !(self.blocked_by.is_empty() && self.strange.is_empty())
+    }
 }
 
 impl Registry {
@@ -53,8 +68,12 @@ fn sweep(
     mut needed: HashSet<Digest>,
     candidates: Option<HashSet<Digest>>,
 ) -> Result<GcReport> {
-    let mut report = GcReport::default();
-    for place in store.walk()? {
+    let Walk { places, strange } = store.walk()?;
+    let mut report = GcReport {
+        strange,
+        ..GcReport::default()
+    };
+    for place in places {
         // One that went since was removed by its owner, and needs nothing.
         let Some(file) = store.read_manifest(&place.name)? else {
             continue;
@@ -64,7 +83,7 @@ fn sweep(
             Err(_) => report.blocked_by.push(file.name),
         }
     }
-    if report.blocked_by.is_empty() {
+    if !report.is_blocked() {
         for (digest, kind) in store.all_blobs()? {
             let candidate = candidates
                 .as_ref()

@@ -57,7 +57,7 @@ impl Registry {
 
     /// Which lines of the index still hold.
     async fn compare(&self) -> Result<Compared> {
-        let places = self.on_disk(Store::walk).await?;
+        let places = self.on_disk(Store::walk).await?.places;
         let mut rows: HashMap<ModelName, ModelRow> = self
             .0
             .index

@@ -1,6 +1,6 @@
 //! Manifests: the names of models, as files.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use crate::{
     Digest, ModelName,
@@ -18,6 +18,15 @@ pub(crate) struct Place {
     pub(crate) name: ModelName,
     /// The stamp of the manifest file.
     pub(crate) stamp: Stamp,
+}
+
+/// What stands below `manifests/`.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    /// Every name.
+    pub(crate) places: Vec<Place>,
+    /// What may be somebody's manifest, or hide some, but has no name here: other programs follow links and allow other names.
+    pub(crate) strange: Vec<PathBuf>,
 }
 
 /// A manifest file that was read.
@@ -146,46 +155,56 @@ impl Store {
         }))
     }
 
-    /// Every name, with the stamp of its file. Files that cannot be names are passed over with a word in the log.
-    pub(crate) fn walk(&self) -> Result<Vec<Place>> {
-        let root = self.manifests();
-        let mut places = Vec::new();
-        for host in self.folders(&root)? {
-            for namespace in self.folders(&root.join(&host))? {
-                for model in self.folders(&root.join(&host).join(&namespace))? {
-                    let folder = root.join(&host).join(&namespace).join(&model);
-                    for tag in fs::names(&folder)? {
-                        let path = folder.join(&tag);
-                        match (
-                            fs::look(&path)?,
-                            ModelName::from_parts(&host, &namespace, &model, &tag),
-                        ) {
-                            (Some(Kind::File(stamp)), Ok(name)) => {
-                                places.push(Place { name, stamp })
-                            }
-                            (None, _) => {}
-                            _ => {
-                                tracing::warn!(path = %path.display(), "this is no manifest of a model")
-                            }
-                        }
-                    }
-                }
-            }
+    /// Every name, with the stamp of its file, and what could not be understood.
+    pub(crate) fn walk(&self) -> Result<Walk> {
+        let mut walk = Walk::default();
+        self.descend(&mut Vec::new(), &mut walk)?;
+        for path in &walk.strange {
+            tracing::warn!(path = %path.display(), "this cannot be taken for a manifest of a model");
         }
-        Ok(places)
+        Ok(walk)
     }
 
-    fn folders(&self, path: &std::path::Path) -> Result<Vec<String>> {
-        let mut folders = fs::names(path)?;
-        let mut outcome = Ok(());
-        folders.retain(|name| match fs::look(&path.join(name)) {
-            Ok(kind) => kind == Some(Kind::Folder),
-            Err(error) => {
-                outcome = Err(error);
-                false
+    /// Goes through the folder at `taken` and those in it, down to the tags.
+    fn descend(&self, taken: &mut Vec<OsString>, walk: &mut Walk) -> Result<()> {
+        let folder: PathBuf = std::iter::once(self.manifests().into_os_string())
+            .chain(taken.iter().cloned())
+            .collect();
+        let is_tag = taken.len() == 3;
+        for part in fs::entries(&folder)? {
+            // No part of a name begins with a dot, for nobody: these are the files of desktops and editors.
+            if part.as_encoded_bytes().starts_with(b".") {
+                continue;
             }
-        });
-        outcome.map(|()| folders)
+            let path = folder.join(&part);
+            match (fs::look(&path)?, is_tag) {
+                (Some(Kind::Folder), false) => {
+                    taken.push(part);
+                    self.descend(taken, walk)?;
+                    taken.pop();
+                }
+                (Some(Kind::File(stamp)), true) => {
+                    let parts: Option<Vec<&str>> = taken
+                        .iter()
+                        .chain([&part])
+                        .map(|part| part.to_str())
+                        .collect();
+                    match parts.as_deref() {
+                        Some([host, namespace, model, tag])
+                            if let Ok(name) =
+                                ModelName::from_parts(host, namespace, model, tag) =>
+                        {
+                            walk.places.push(Place { name, stamp });
+                        }
+                        _ => walk.strange.push(path),
+                    }
+                }
+                // A manifest lies four deep and is a file, for everybody.
+                (None, _) | (Some(Kind::File(_)), false) | (Some(Kind::Folder), true) => {}
+                (Some(Kind::Other(_)), _) => walk.strange.push(path),
+            }
+        }
+        Ok(())
     }
 
     /// Publishes a manifest under a name that [`Store::resolve`] gave. From the rename on, the model is there.

@@ -33,7 +33,7 @@ use crate::{Digest, ModelName, error::Result, fs};
 pub(crate) use blobs::Check;
 pub(crate) use ingest::{Draft, Ingest};
 pub(crate) use lock::Lock;
-pub(crate) use manifests::{ManifestFile, Place};
+pub(crate) use manifests::{ManifestFile, Place, Walk};
 pub use step::{Step, StepHook};
 
 /// The files of one home.

@@ -29,7 +29,7 @@ async fn only_what_nothing_names_goes() {
         GcReport {
             removed: vec![orphan],
             bytes: 15,
-            blocked_by: vec![]
+            ..GcReport::default()
         }
     );
     assert!(!home.blob(&orphan).exists());
@@ -99,9 +99,8 @@ async fn what_a_damaged_manifest_names_is_not_known_so_nothing_goes() {
     assert_eq!(
         report,
         GcReport {
-            removed: vec![],
-            bytes: 0,
-            blocked_by: vec![name_of("bad")]
+            blocked_by: vec![name_of("bad")],
+            ..GcReport::default()
         }
     );
     assert_eq!(home.blobs(), before);
@@ -116,6 +115,55 @@ async fn what_a_damaged_manifest_names_is_not_known_so_nothing_goes() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn what_other_programs_may_name_is_not_known_so_nothing_goes() {
+    let home = Home::new().await;
+    let manifests = home.path().join("models/manifests");
+    let weights = plant_blob(home.path(), b"weights of a model of Ollama's");
+    let library = manifests.join("registry.ollama.ai/library");
+    let elsewhere = home.path().join("elsewhere");
+    for folder in ["m/v1", "con/latest", "n"].map(|folder| library.join(folder)) {
+        std::fs::create_dir_all(folder.parent().expect("a folder")).expect("folders");
+    }
+    std::fs::create_dir_all(elsewhere.join("library/m")).expect("folders");
+    std::fs::write(elsewhere.join("library/m/latest"), "{}").expect("a file");
+    let not_unicode = std::os::unix::ffi::OsStrExt::from_bytes(b"v\xff");
+    let not_unicode: &std::ffi::OsStr = not_unicode;
+    let put: [(PathBuf, &dyn Fn(&Path)); 5] = [
+        (library.join("m/v1."), &|path| {
+            std::fs::write(path, "{}").expect("a file");
+        }),
+        (library.join("con/latest"), &|path| {
+            std::fs::write(path, "{}").expect("a file");
+        }),
+        (library.join("m").join(not_unicode), &|path| {
+            std::fs::write(path, "{}").expect("a file");
+        }),
+        (manifests.join("linked.example"), &|path| {
+            std::os::unix::fs::symlink(&elsewhere, path).expect("a link");
+        }),
+        (library.join("m/linked"), &|path| {
+            std::os::unix::fs::symlink(elsewhere.join("library/m/latest"), path).expect("a link");
+        }),
+    ];
+    for (path, put) in put {
+        put(&path);
+        let report = home.registry.gc().await.expect("readable");
+        let expected = GcReport {
+            strange: vec![path.clone()],
+            ..GcReport::default()
+        };
+        assert_eq!(report, expected);
+        assert!(report.is_blocked() && home.blob(&weights).exists());
+        std::fs::remove_file(path).expect("removed");
+    }
+    // What is a name for nobody blocks nothing.
+    std::fs::write(library.join(".DS_Store"), "x").expect("a file");
+    std::fs::write(manifests.join("notes"), "x").expect("a file");
+    let report = home.registry.gc().await.expect("readable");
+    assert_eq!(report.removed, [weights]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
