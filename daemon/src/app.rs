@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::jobs::Jobs;
 use crate::options::{self, Defaults, Resolved};
 use crate::scheduler::{self, Key, Lease, Plan, Scheduler, Want};
+use crate::seats::Seats;
 use crate::wire;
 
 /// The service as the routes see it.
@@ -21,6 +22,8 @@ pub struct App {
     pub scheduler: Scheduler,
     /// Everything that goes on without a client.
     pub jobs: Jobs,
+    /// How much of the work on files goes on side by side.
+    pub seats: Seats,
     /// What holds where nobody says otherwise.
     pub defaults: Defaults,
     /// How models are fetched.

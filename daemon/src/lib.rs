@@ -27,6 +27,7 @@ pub mod router;
 mod routes;
 pub mod run;
 pub mod scheduler;
+pub mod seats;
 pub mod shutdown;
 pub mod sweep;
 pub mod template;

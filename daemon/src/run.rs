@@ -32,14 +32,12 @@ use crate::options::Defaults;
 use crate::pace::Limits;
 use crate::router::router;
 use crate::scheduler::{self, Scheduler, StoreLoader};
+use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
 use crate::sweep::{Schedule, sweep};
 
 /// Threads that answer requests. Work that takes long is done by runners, or on threads that may block.
 const WORKERS: usize = 2;
-
-/// Threads that may block, for files and templates.
-const BLOCKING: usize = 16;
 
 /// How long a runner may take to leave before it is made to.
 const RUNNER_GRACE: Duration = Duration::from_secs(3);
@@ -76,7 +74,7 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
-        .max_blocking_threads(BLOCKING)
+        .max_blocking_threads(seats::BLOCKING)
         .thread_name("slmd")
         .enable_all()
         .build()
@@ -194,6 +192,7 @@ impl Service {
             registry: registry.clone(),
             scheduler: scheduler.clone(),
             jobs: Jobs::new(shutdown.clone()),
+            seats: Seats::default(),
             defaults: Defaults::from(&config),
             sources: Settings {
                 pip: Pip {

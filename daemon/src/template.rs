@@ -29,7 +29,9 @@ use budget::{Budget, Excess};
 pub use turns::Turn;
 
 /// Longest template in bytes.
-pub const MAX_SOURCE: usize = 1 << 20;
+pub const MAX_SOURCE: usize = 256 * 1024;
+/// Most `else if` and `else with` in one template, wherever they stand.
+pub const MAX_ELSE_LINKS: usize = 128;
 /// Longest text that a template may make, in bytes.
 pub const MAX_OUTPUT: usize = 4 << 20;
 /// Longest time that it may take.
@@ -209,7 +211,16 @@ const SENTINEL: &str = "\u{1}the end of the template\u{1}";
 
 /// Reads a template with the crate's parser, which ends without a word at an `{{ end }}` or `{{ else }}` that belongs to
 /// nothing: half a prompt would be missing. The sentinel shows it.
+///
+/// That parser bounds how deep blocks lie in each other, but not how long a chain of `else if` is, and each of its links is
+/// one level of recursion: in the parser, in what walks the tree here, and when the tree is dropped. So links are counted
+/// first.
 fn parse(source: &str) -> Result<(ListNode, Vec<DefineNode>), Error> {
+    if else_links(source) > MAX_ELSE_LINKS {
+        return Err(Error::Syntax(format!(
+            "there are more than {MAX_ELSE_LINKS} {{{{ else if }}}} and {{{{ else with }}}}"
+        )));
+    }
     let marked = format!("{source}{SENTINEL}");
     let (mut body, defines) = Parser::new(&marked, "{{", "}}")
         .and_then(Parser::parse)
@@ -229,6 +240,18 @@ fn parse(source: &str) -> Result<(ListNode, Vec<DefineNode>), Error> {
             "there is an {{ end }} or {{ else }} that belongs to nothing".into(),
         )),
     }
+}
+
+/// How often `else` is followed by `if` or `with`. Texts and comments count too, so that nothing depends on reading actions
+/// exactly as the parser does.
+fn else_links(source: &str) -> usize {
+    source
+        .match_indices("else")
+        .filter(|(at, word)| {
+            let rest = source[at + word.len()..].trim_start();
+            rest.starts_with("if") || rest.starts_with("with")
+        })
+        .count()
 }
 
 #[cfg(test)]

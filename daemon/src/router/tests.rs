@@ -21,6 +21,7 @@ use crate::jobs::Jobs;
 use crate::listen::Peer;
 use crate::options::Defaults;
 use crate::scheduler::{Options, Scheduler, StoreLoader};
+use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
 
 struct Service {
@@ -59,6 +60,7 @@ async fn service_with(script: &str) -> Service {
         registry: registry.clone(),
         scheduler: Scheduler::start(options, Arc::new(loader), &tasks),
         jobs: Jobs::new(Shutdown::new()),
+        seats: Seats::default(),
         defaults: Defaults {
             context: 64,
             threads: 0,
@@ -505,6 +507,42 @@ async fn blobs_are_taken_by_their_digest_only() {
         )
         .await;
     bad.refuses(400, "invalid_digest", "12");
+}
+
+#[test]
+fn uploads_that_never_end_leave_threads_for_everything_else() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(seats::BLOCKING)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let service = service().await;
+        let started = Arc::new(tokio::sync::Semaphore::new(0));
+        let uploads = (0..2 * seats::BLOCKING).map(|number| {
+            let digest = Digest::of(number.to_string().as_bytes()).to_string();
+            let started = started.clone();
+            // One piece, and then nothing more.
+            let pieces = futures::stream::once(async move {
+                started.add_permits(1);
+                Ok::<_, std::io::Error>("x")
+            });
+            let body = Body::from_stream(pieces.chain(futures::stream::pending()));
+            let request = Service::request("POST", &api::routes::blob(&digest)).body(body);
+            tokio::spawn(service.router.clone().oneshot(request.unwrap()))
+        });
+        let uploads: Vec<_> = uploads.collect();
+        drop(started.acquire_many(8).await);
+        // Often enough that every upload has come as far as it can.
+        for _ in 0..200 {
+            assert_eq!(service.get("/api/tags").await.status, 200);
+        }
+        for upload in &uploads {
+            upload.abort();
+        }
+    });
+    runtime.shutdown_background();
 }
 
 #[tokio::test]

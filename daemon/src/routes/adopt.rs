@@ -31,10 +31,11 @@ pub(crate) async fn post(
     if !path.is_absolute() {
         return Err(Error::Invalid("path must be absolute".into()));
     }
-    let registry = app.registry.clone();
+    let (registry, seats) = (app.registry.clone(), app.seats.clone());
     let lines = app.jobs.join(
         format!("adopt {}", request.path),
         move |reporter| async move {
+            let _seat = seats.reader(&reporter).await?;
             let adopted = registry.adopt(&path, &reporter).await?;
             Ok(Progress {
                 adopted: Some(Adopted {

@@ -36,6 +36,7 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<StatusCode, Error> {
     let digest = parse(&digest)?;
+    let _seat = app.seats.upload().await?;
     match app.registry.put_blob(&digest, pieces(body)).await? {
         Put::Created => Ok(StatusCode::CREATED),
         Put::Exists => Ok(StatusCode::OK),

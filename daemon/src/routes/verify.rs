@@ -22,8 +22,9 @@ pub(crate) async fn post(
         .map(|name| model_name(name))
         .collect::<Result<Vec<_>, _>>()?;
     let key = format!("verify {:?} {names:?}", request.quarantine);
-    let registry = app.registry.clone();
+    let (registry, seats) = (app.registry.clone(), app.seats.clone());
     let lines = app.jobs.join(key, move |reporter| async move {
+        let _seat = seats.reader(&reporter).await?;
         let options = VerifyOptions {
             names,
             quarantine: request.quarantine,

@@ -351,6 +351,43 @@ fn recursion_ends() {
 }
 
 #[test]
+fn a_long_chain_of_conditions_is_refused_before_it_is_read() {
+    let chain = |links: usize, link: &str| {
+        format!("{{{{ if 0 }}}}{}{{{{ end }}}}", link.repeat(links))
+    };
+    for link in [
+        "{{else if 0}}",
+        "{{- else with 0 -}}",
+        "{{ else\n\tif 0 }}",
+    ] {
+        assert!(Template::parse(&chain(MAX_ELSE_LINKS, link)).is_ok());
+        let longest = MAX_SOURCE / link.len() - 10;
+        for links in [MAX_ELSE_LINKS + 1, longest] {
+            let error = Template::parse(&chain(links, link)).unwrap_err();
+            assert!(
+                matches!(&error, Error::Syntax(text) if text.contains("else if")),
+                "{error}"
+            );
+        }
+    }
+    let huge = chain((1 << 20) / 13, "{{else if 0}}");
+    assert!(matches!(Template::parse(&huge), Err(Error::TooLong(_))));
+}
+
+#[test]
+fn nested_blocks_with_chains_in_them_fit_the_stack() {
+    let depth = 90;
+    let source = format!(
+        "{}{}{}",
+        "{{ if 0 }}{{ else if 1 }}".repeat(depth),
+        "{{ .Response }}",
+        "{{ end }}".repeat(depth)
+    );
+    let template = Template::parse(&source).unwrap();
+    assert_eq!(template.render(&Input::default()).unwrap(), "");
+}
+
+#[test]
 fn growth_ends() {
     let doubling = |function: &str| {
         format!(
@@ -384,10 +421,10 @@ fn output_ends() {
 
 #[test]
 fn comparing_large_texts_in_one_action_ends() {
-    let big = "x".repeat(1 << 19);
+    let big = "x".repeat(1 << 17);
     let source = format!(
         "{{{{ $a := \"{big}\" }}}}{{{{ if or {} }}}}{{{{ end }}}}",
-        "(ne $a $a) ".repeat(1000)
+        "(ne $a $a) ".repeat(4000)
     );
     bounded(&source);
 }
