@@ -101,6 +101,15 @@ impl Index {
             .expect("the table is there");
     }
 
+    /// Ends every lease, as a day does.
+    #[cfg(test)]
+    pub(crate) async fn end_leases(&self) {
+        sqlx::query("UPDATE lease SET expires_at = 0")
+            .execute(&self.writer)
+            .await
+            .expect("the table is there");
+    }
+
     fn failed(&self, source: sqlx::Error) -> Error {
         index_error(&self.path, source)
     }
@@ -136,13 +145,16 @@ fn index_error(path: &Path, source: sqlx::Error) -> Error {
     // Primary result codes of SQLite: https://www.sqlite.org/rescode.html
     const CORRUPT: i32 = 11;
     const FULL: i32 = 13;
+    const SHARED_MEMORY_SIZE: i32 = 10 | 19 << 8;
     const NOT_A_DATABASE: i32 = 26;
     let code = source
         .as_database_error()
         .and_then(|error| error.code())
         .and_then(|code| code.parse::<i32>().ok());
+    // A log needs a file of shared memory beside it, for which there is no room on a full disk.
+    let no_room = code == Some(SHARED_MEMORY_SIZE);
     match code.map(|code| code & 0xff) {
-        Some(FULL) => Error::NoSpace {
+        Some(primary) if primary == FULL || no_room => Error::NoSpace {
             path: path.into(),
             needed: fs::BLOCK,
             available: fs::available(path),

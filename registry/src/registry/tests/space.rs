@@ -42,6 +42,18 @@ impl Drop for Small {
     }
 }
 
+/// Takes every byte that a disk still has; gives the file that holds them.
+fn fill(disk: &Small) -> PathBuf {
+    let filler = disk.0.path().join("filler");
+    let mut file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&filler)
+        .expect("a file");
+    while std::io::Write::write(&mut file, &[0; 512]).is_ok_and(|count| count > 0) {}
+    filler
+}
+
 /// Pieces of a blob that is larger than they say.
 fn pieces(count: usize) -> (Digest, Vec<std::io::Result<Bytes>>) {
     let piece = Bytes::from(vec![42; 65536]);
@@ -108,16 +120,7 @@ async fn a_disk_without_a_byte_left_fails_every_write_and_no_read() {
     let Some(disk) = Small::of(1024) else { return };
     let registry = open(disk.0.path()).await;
     let old = plain(&registry, "good", 1).await;
-    let filler = disk.0.path().join("filler");
-    let fill = || {
-        let mut file = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&filler)
-            .expect("a file");
-        while std::io::Write::write(&mut file, &[0; 512]).is_ok_and(|count| count > 0) {}
-    };
-    fill();
+    let filler = fill(&disk);
     let create = Create {
         system: Some("x".repeat(200_000)),
         ..Create::new(
@@ -153,4 +156,43 @@ async fn a_disk_without_a_byte_left_fails_every_write_and_no_read() {
         .create(create, &Reporter::silent())
         .await
         .expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_freed_by_removing() {
+    let Some(disk) = Small::of(4096) else { return };
+    let registry = open(disk.0.path()).await;
+    plain(&registry, "one", 1).await;
+    plain(&registry, "two", 2).await;
+    let sent = put(&registry, &[7; 10_000]).await;
+    registry.0.index.end_leases().await;
+    fill(&disk);
+    let blobs = || names_in(&disk.0.path().join("models/blobs"));
+    assert!(blobs().contains(&sent.file_name()));
+    let report = registry.gc().await.expect("to remove takes no space");
+    assert_eq!(report.removed, [sent]);
+    fill(&disk);
+    let report = registry
+        .remove(&name_of("one"))
+        .await
+        .expect("this neither");
+    assert_eq!(report.removed.len(), 2, "its weights and its config");
+    assert_eq!(blobs().len(), 2);
+    assert_eq!(registry.list().await.expect("readable").len(), 1);
+}
+
+#[tokio::test]
+async fn a_home_on_a_full_disk_says_that_it_is_full() {
+    let Some(disk) = Small::of(1024) else { return };
+    let registry = open(disk.0.path()).await;
+    plain(&registry, "m", 1).await;
+    registry.close().await;
+    drop(registry);
+    let filler = fill(&disk);
+    let error = Registry::open(Options::new(disk.0.path()))
+        .await
+        .expect_err("no room for the log of the index");
+    assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
+    std::fs::remove_file(filler).expect("removed");
+    open(disk.0.path()).await;
 }
