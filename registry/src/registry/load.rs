@@ -10,7 +10,7 @@ use crate::{
     store::{ManifestFile, Store},
 };
 
-use super::{Pins, Registry, describe};
+use super::{Pins, Registry, blobs::Trust, describe};
 
 /// Largest layer of text or JSON that is read, in bytes.
 pub(super) const TEXT_MAX: u64 = 4 << 20;
@@ -92,8 +92,10 @@ impl Registry {
     }
 
     /// A small blob was found damaged while it was read: the whole procedure decides what becomes of it.
+    /// Its stamp proves nothing any more, because its bytes were just seen.
     async fn set_aside_if_damaged(&self, digest: Digest) -> Result<()> {
-        self.check_blob(&digest, None, &crate::Reporter::silent())
+        let silent = crate::Reporter::silent();
+        self.examine(&digest, None, Trust::Nothing, true, &silent)
             .await
             .map(|_| ())
     }

@@ -95,6 +95,28 @@ async fn a_flipped_bit_is_found_and_the_blob_moved_aside() {
 }
 
 #[tokio::test]
+async fn a_small_layer_that_rots_under_its_stamp_is_moved_aside_when_it_is_read() {
+    let home = Home::new().await;
+    plain(&home.registry, "m", 1).await;
+    let model = home.registry.model(&name_of("m")).await.expect("found");
+    let config = model.manifest.config.digest;
+    let path = home.blob(&config);
+    flip_a_bit(&path);
+    // Rot changes no stamp, so the new one is noted down as the one of good bytes.
+    let file = crate::fs::open(&path).expect("the blob");
+    let stamp = crate::fs::stamp(&file, &path).expect("its stamp");
+    let index = &home.registry.0.index;
+    index.record_verified(&config, stamp).await.expect("noted");
+    let error = home.registry.model(&name_of("m")).await;
+    let error = error.expect_err("the config is damaged");
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert!(!path.exists(), "it is moved aside");
+    // So the same model made again is whole.
+    plain(&home.registry, "m", 1).await;
+    assert!(home.registry.model(&name_of("m")).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_blob_that_was_cut_short_is_found() {
     let home = Home::new().await;
     let weights = two(&home).await;
