@@ -151,14 +151,22 @@ fn unless_missing<T>(outcome: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Makes a folder and those above it; folders that are there stay as they are.
+/// Makes a folder and those above it, each durable before the next; folders that are there stay as they are.
 pub(crate) fn create_folders(path: &Path) -> Result<()> {
-    attempt("create the folder", path, || {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(FOLDER_MODE)
-            .create(path)
-    })
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().unwrap_or(Path::new("/"));
+    let above = match above.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => above,
+    };
+    create_folders(above)?;
+    if !create_folder(path)? && !path.is_dir() {
+        let source = ErrorKind::AlreadyExists.into();
+        return Err(failed("create the folder", path, source));
+    }
+    sync_folder(above)
 }
 
 /// Makes one folder, and says whether it was new.

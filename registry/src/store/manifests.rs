@@ -235,14 +235,15 @@ impl Store {
         for part in &name.parts()[..3] {
             let above = folder.clone();
             folder.push(part);
-            if fs::create_folder(&folder)? {
-                fs::sync_folder(&above)?;
-            } else if let Some(Kind::Other(found)) = fs::look(&folder)? {
+            let is_new = fs::create_folder(&folder)?;
+            if !is_new && let Some(Kind::Other(found)) = fs::look(&folder)? {
                 return Err(Error::NotRegular {
                     path: folder,
                     found,
                 });
             }
+            // Also where it was there: whoever made it may have been cut off before this.
+            fs::sync_folder(&above)?;
         }
         Ok(folder)
     }

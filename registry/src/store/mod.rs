@@ -60,6 +60,8 @@ impl Store {
             fs::create_folders(&folder)?;
         }
         fs::make_private(&store.run())?;
+        // Also where the folders were there: whoever made them may have been cut off before this.
+        fs::sync_folder(&store.models())?;
         fs::sync_folder(home)?;
         Ok(store)
     }
@@ -99,12 +101,16 @@ impl Store {
         self.home.join("run")
     }
 
+    fn models(&self) -> PathBuf {
+        self.home.join("models")
+    }
+
     fn blobs(&self) -> PathBuf {
-        self.home.join("models/blobs")
+        self.models().join("blobs")
     }
 
     fn manifests(&self) -> PathBuf {
-        self.home.join("models/manifests")
+        self.models().join("manifests")
     }
 
     fn drafts(&self) -> PathBuf {

@@ -115,6 +115,39 @@ async fn bytes_are_safe_before_their_name_and_blobs_before_their_manifest() {
 }
 
 #[tokio::test]
+async fn folders_are_safe_also_where_they_were_there() {
+    let home = Home::new().await;
+    plain(&home.registry, "m", 1).await;
+    let calls = calls_of(&home, async |registry| {
+        plain(registry, "m", 2).await;
+    })
+    .await;
+    let synced = |calls: &[Call], folder: PathBuf| calls.contains(&("sync", folder));
+    let manifests = home.path().join("models/manifests");
+    let host = manifests.join("registry.ollama.ai");
+    for folder in [manifests, host.clone(), host.join("library")] {
+        assert!(synced(&calls, folder.clone()), "{}", folder.display());
+    }
+    // The folders of a home, the first time and the second.
+    let above = tempfile::tempdir().expect("a folder");
+    for time in ["first", "second"] {
+        faults::arm(above.path(), Plan::NONE);
+        open(&above.path().join("deep/home")).await.close().await;
+        let calls = faults::disarm(above.path());
+        for folder in ["deep/home", "deep/home/models"] {
+            assert!(
+                synced(&calls, above.path().join(folder)),
+                "{folder}, {time}"
+            );
+        }
+        for folder in ["", "deep"] {
+            let folder = above.path().join(folder).components().collect();
+            assert_eq!(synced(&calls, folder), time == "first");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_name_is_safe_before_the_blobs_of_the_old_one_go() {
     let home = Home::new().await;
     plain(&home.registry, "m", 1).await;
