@@ -5,7 +5,8 @@
 //!   models/                                      the shape of an Ollama models folder
 //!     blobs/sha256-<64 hex>                      0444, never changes
 //!     manifests/<host>/<namespace>/<model>/<tag>
-//!   ingest/draft-<random>                        files being written; worthless after a crash
+//!   ingest/draft-<number>                        files being written; worthless after a crash
+//!   ingest/wheel-<random>/                       packages being fetched; worthless after a crash
 //!   quarantine/sha256-<64 hex>.<n>               blobs whose bytes were not theirs; nothing here is ever loaded
 //!   registry.db                                  the index, see `index`
 //!   run/lock                                     held by the process at work, with its number in it
@@ -35,6 +36,9 @@ pub(crate) use ingest::{Draft, Ingest};
 pub(crate) use lock::Lock;
 pub(crate) use manifests::{ManifestFile, Place, Walk};
 pub use step::{Step, StepHook};
+
+/// Start of the names of the folders in `ingest/` that packages are fetched into.
+pub(crate) const FETCH_PREFIX: &str = "wheel-";
 
 /// The files of one home.
 #[derive(Debug, Clone)]
@@ -81,13 +85,18 @@ impl Store {
         self.blobs().join(digest.file_name())
     }
 
-    /// Removes what was being written when the last process ended.
+    /// Removes what was being written and fetched when the last process ended.
     pub(crate) fn remove_drafts(&self) -> Result<()> {
-        for name in fs::names(&self.drafts())?
-            .iter()
-            .filter(|name| name.starts_with(ingest::PREFIX))
-        {
-            fs::remove(&self.drafts().join(name))?;
+        for name in fs::names(&self.drafts())? {
+            let path = self.drafts().join(&name);
+            if name.starts_with(ingest::PREFIX) {
+                fs::remove(&path)?;
+            } else if name.starts_with(FETCH_PREFIX)
+                && let Err(error) = fs::remove_tree(&path)
+            {
+                // A child of the process that was killed may still be writing there. The next start removes it.
+                tracing::warn!(%error, "an unfinished download stays behind until the next start");
+            }
         }
         Ok(())
     }

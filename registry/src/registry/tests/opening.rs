@@ -56,6 +56,12 @@ async fn drafts_of_a_process_that_was_killed_go() {
         .reopen_after(|path| {
             std::fs::write(path.join("ingest/draft-1-1"), "half").expect("a draft");
             std::fs::write(path.join("ingest/notes"), "not ours").expect("a file");
+            // Its number may be that of the next process, as it is in a container.
+            let wheel = format!("ingest/wheel-{}-x/packages", std::process::id());
+            std::fs::create_dir_all(path.join(&wheel)).expect("a folder");
+            std::fs::write(path.join(&wheel).join("half.whl"), "half").expect("a file");
+            std::os::unix::fs::symlink(path, path.join(&wheel).join("link")).expect("a link");
+            std::os::unix::fs::symlink(path, path.join("ingest/wheel-link")).expect("a link");
         })
         .await;
     assert_eq!(names_in(&home.path().join("ingest")), ["notes"]);
