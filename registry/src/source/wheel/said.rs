@@ -40,6 +40,15 @@ impl Said {
         self.has(&["No module named pip", "command not found"])
     }
 
+    /// The package did not fit on the disk.
+    pub(super) fn is_out_of_space(&self) -> bool {
+        self.has(&[
+            "No space left on device",
+            "[Errno 28]",
+            "Disk quota exceeded",
+        ])
+    }
+
     /// The index could not be asked.
     pub(super) fn is_offline(&self) -> bool {
         self.has(&[
