@@ -9,6 +9,8 @@ use crate::duration::Stay;
 use crate::error::Error;
 use crate::jobs::Jobs;
 use crate::options::{self, Defaults, Resolved};
+use crate::prompt::Way;
+use crate::requirements;
 use crate::scheduler::{self, Key, Lease, Plan, Scheduler, Want};
 use crate::seats::Seats;
 use crate::wire;
@@ -49,6 +51,15 @@ impl Chosen {
         scheduler::key_of(&self.model)
     }
 
+    /// How a prompt for it is made, with the template of the request if it has one.
+    pub(crate) fn way(&self, request: Option<&str>, lease: &Lease) -> Result<Way, Error> {
+        let has_own = lease.loaded().has_chat_template;
+        if request.is_none_or(str::is_empty) {
+            requirements::template(&self.model, has_own)?;
+        }
+        Way::choose(request, self.model.template.as_deref(), has_own)
+    }
+
     /// Whether the request only asks to let the model go.
     pub(crate) fn lets_go(&self) -> bool {
         self.keep_alive == Some(Stay::For(std::time::Duration::ZERO))
@@ -65,6 +76,7 @@ impl App {
         arrived: Instant,
     ) -> Result<Chosen, Error> {
         let model = self.registry.model(name).await?;
+        requirements::version(model.config.requires.as_deref())?;
         let capabilities = &model.capabilities;
         if !capabilities.is_empty() && !capabilities.contains(&Capability::Completion) {
             return Err(Error::Invalid(format!(

@@ -100,6 +100,15 @@ pub enum Error {
     /// The model became another one while it was loaded.
     #[error("model '{0}' was replaced while it was being loaded")]
     Replaced(String),
+    /// The model is for a later version.
+    #[error(
+        "the model requires version {required}, and this is {}",
+        crate::VERSION
+    )]
+    TooOld {
+        /// Oldest version that can run it.
+        required: String,
+    },
     /// The daemon stops.
     #[error("the server is stopping")]
     Stopping,
@@ -161,6 +170,7 @@ impl Error {
             Self::Runner { source, .. } => runner_face(source),
             Self::NoRunner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "runner_missing"),
             Self::Replaced(_) => (StatusCode::CONFLICT, "model_replaced"),
+            Self::TooOld { .. } => (StatusCode::BAD_REQUEST, "version_too_old"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -187,6 +197,9 @@ impl Error {
                 "slm verify checks its files; the daemon's log has the runner's last words"
             }
             Self::Runner { source, .. } => runner_hint(source)?,
+            Self::TooOld { .. } => {
+                "update slm, or make the model again without REQUIRES if it is known to run"
+            }
             Self::NoRunner(_) => "install slm-runner next to slmd, or set runner in config.yaml",
             Self::Template { .. } => {
                 "correct the template; docs/modelfile.md says what it can hold"
@@ -386,6 +399,13 @@ mod tests {
     fn every_kind_has_its_status_and_code() {
         check(Error::Invalid("x".into()), 400, "invalid_request");
         check(Error::Unsupported("format".into()), 400, "unsupported");
+        check(
+            Error::TooOld {
+                required: "9.0.0".into(),
+            },
+            400,
+            "version_too_old",
+        );
         check(Error::TooLarge { limit: 3 }, 413, "body_too_large");
         check(Error::SlowBody(Duration::from_secs(3)), 408, "body_timeout");
         check(Error::ForbiddenHost("x".into()), 403, "host_not_allowed");

@@ -23,6 +23,7 @@ pub mod ndjson;
 pub mod options;
 pub mod pace;
 pub mod prompt;
+pub mod requirements;
 pub mod router;
 mod routes;
 pub mod run;

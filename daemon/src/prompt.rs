@@ -116,7 +116,8 @@ impl Conversation {
                 })
                 .collect(),
             add_generation_prompt: true,
-            thinking: self.think,
+            // What a model thinks cannot be told from its answer yet, so it thinks for nobody who did not ask.
+            thinking: Some(self.think == Some(true)),
         }
     }
 }
@@ -296,6 +297,21 @@ mod tests {
         assert_eq!(text(None, Some("m{{.Prompt}}"), true).await, plain("m0"));
         assert_eq!(text(Some(""), None, false).await, plain("0"));
         assert!(matches!(text(None, None, true).await, Prompt::Chat(_)));
+    }
+
+    #[tokio::test]
+    async fn a_model_thinks_only_when_asked_to() {
+        for (think, expected) in [(None, false), (Some(false), false), (Some(true), true)] {
+            let conversation = Conversation {
+                turns: turns("u"),
+                think,
+                ..Conversation::default()
+            };
+            match conversation.to_prompt(&Way::Own).await.unwrap() {
+                Prompt::Chat(template) => assert_eq!(template.thinking, Some(expected)),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! What clients may ask for and what is not there yet. It is refused by name, because an answer that silently ignores
 //! what was asked for is worse than none.
 
-use api::{ChatRequest, GenerateRequest, Message, Think};
+use api::{ChatRequest, CreateRequest, GenerateRequest, Message, Think};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -27,6 +27,32 @@ pub fn in_chat(request: &ChatRequest) -> Result<(), Error> {
     list("tools", request.tools.as_deref())?;
     logprobs(request.logprobs, request.top_logprobs)?;
     request.messages.iter().try_for_each(message)
+}
+
+/// Checks a request of create.
+///
+/// # Errors
+/// [`Error::Unsupported`] names the field.
+pub fn in_create(request: &CreateRequest) -> Result<(), Error> {
+    text("quantize", request.quantize.as_deref())?;
+    text("draft_quantize", request.draft_quantize.as_deref())?;
+    text("remote_host", request.remote_host.as_deref())?;
+    if request.info.as_ref().is_some_and(|info| !info.is_empty()) {
+        return Err(refused("info"));
+    }
+    for kept in request.messages.iter().flatten() {
+        message(kept)?;
+        // A model keeps roles and texts of its messages.
+        text("thinking", kept.thinking.as_deref())?;
+    }
+    Ok(())
+}
+
+fn text(field: &str, value: Option<&str>) -> Result<(), Error> {
+    match value {
+        None | Some("") => Ok(()),
+        Some(_) => Err(refused(field)),
+    }
 }
 
 fn message(message: &Message) -> Result<(), Error> {
@@ -126,6 +152,35 @@ mod tests {
                 format!("{name} is not supported yet")
             );
         }
+    }
+
+    #[test]
+    fn what_a_model_cannot_be_made_with_is_refused_by_name() {
+        let said = |field: &str, value: Value| {
+            let mut message = json!({"role": "user", "content": "hi"});
+            message[field] = value;
+            json!({"messages": [message]})
+        };
+        for (request, name) in [
+            (json!({"quantize": "q4_0"}), "quantize"),
+            (json!({"draft_quantize": "q4_0"}), "draft_quantize"),
+            (json!({"remote_host": "example.org"}), "remote_host"),
+            (json!({"info": {"a": 1}}), "info"),
+            (said("images", json!(["aGk="])), "images"),
+            (said("tool_calls", json!([{}])), "tool_calls"),
+            (said("thinking", json!("hm")), "thinking"),
+        ] {
+            let request = serde_json::from_value(request).unwrap();
+            assert_eq!(
+                in_create(&request).unwrap_err().to_string(),
+                format!("{name} is not supported yet")
+            );
+        }
+        let nothing = json!({
+            "quantize": "", "draft_quantize": null, "remote_host": "", "info": {},
+            "messages": [{"role": "user", "content": "hi", "thinking": "", "images": []}],
+        });
+        assert!(in_create(&serde_json::from_value(nothing).unwrap()).is_ok());
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) async fn run(context: &Context, args: &Models) -> anyhow::Result<Exit
     each(&context.out, &args.models, "removed", async |model| {
         let request = DeleteRequest {
             model: model.to_owned(),
+            ..DeleteRequest::default()
         };
         Ok(context
             .client

@@ -17,6 +17,7 @@ pub(crate) async fn run(context: &Context, args: &Show) -> anyhow::Result<Exit> 
     let request = ShowRequest {
         model: args.model.clone(),
         verbose: args.verbose,
+        ..ShowRequest::default()
     };
     let shown: ShowResponse = context.client.post(routes::SHOW, &request).await?;
     let out = &context.out;

@@ -268,7 +268,7 @@ impl Session {
     async fn ask_about_model(&self) -> anyhow::Result<api::ShowResponse> {
         let request = ShowRequest {
             model: self.conversation.model.clone(),
-            verbose: false,
+            ..ShowRequest::default()
         };
         Ok(self.context.client.post(routes::SHOW, &request).await?)
     }

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::null_as_default;
+
 /// How long a model stays loaded after its last request.
 ///
 /// On the wire a number of seconds (fractions allowed) or a text such as `5m` or `1h30m`; negative means for ever, 0 means
@@ -31,10 +33,10 @@ pub enum Think {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GenerateRequest {
     /// Name of the model.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
     /// What to continue.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub prompt: String,
     /// Text that follows what is generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,7 +115,7 @@ pub struct Message {
     /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     /// The text.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub content: String,
     /// What the model thought before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,10 +138,10 @@ pub struct Message {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChatRequest {
     /// Name of the model.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
     /// The conversation, first to last.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub messages: Vec<Message>,
     /// Functions that the model may call.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,8 @@ mod model;
 mod progress;
 pub mod routes;
 
+use serde::{Deserialize, Deserializer};
+
 pub use error::ErrorBody;
 pub use generate::{
     ChatEvent, ChatRequest, DoneReason, GenerateEvent, GenerateRequest, KeepAlive, Message, Think,
@@ -25,3 +27,12 @@ pub use model::{
     VerifyRequest, VersionResponse,
 };
 pub use progress::{AdoptMethod, Adopted, Damage, Progress, VerifyReport};
+
+/// Reads `null`, which some clients send for a field that they leave empty, as the default.
+pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{KeepAlive, Message};
+use crate::{KeepAlive, Message, null_as_default};
 
 /// Answer of `GET /api/version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,8 +78,15 @@ pub struct ModelDetails {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShowRequest {
     /// Name of the model.
-    #[serde(default, alias = "name")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
+    /// The same under its former name, which counts when `model` is empty.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub name: String,
     /// Long arrays and tensors too.
     #[serde(default)]
     pub verbose: bool,
@@ -160,8 +167,15 @@ pub enum License {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CreateRequest {
     /// Name of the new model.
-    #[serde(default, alias = "name")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
+    /// The same under its former name, which counts when `model` is empty.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub name: String,
     /// Model that it is made from, `name` or `name@sha256:<hex>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -177,7 +191,7 @@ pub struct CreateRequest {
     /// Template in Go syntax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// Licences; given ones replace those of the base.
+    /// Licences; given ones are added to those of the base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<License>,
     /// System prompt; empty removes that of the base.
@@ -205,6 +219,15 @@ pub struct CreateRequest {
         skip_serializing_if = "Option::is_none"
     )]
     pub quantize: Option<String>,
+    /// Type to quantize the draft model to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft_quantize: Option<String>,
+    /// Machine that the model runs on instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_host: Option<String>,
+    /// Facts that go over those of the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub info: Option<Map<String, Value>>,
     /// Whether the answer is a stream; it is unless this is `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
@@ -225,16 +248,30 @@ pub struct CopyRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteRequest {
     /// Name to remove.
-    #[serde(default, alias = "name")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
+    /// The same under its former name, which counts when `model` is empty.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub name: String,
 }
 
 /// Body of `POST /api/pull`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequest {
     /// Name to fetch.
-    #[serde(default, alias = "name")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
+    /// The same under its former name, which counts when `model` is empty.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub name: String,
     /// Accepted for Ollama's clients; there is no insecure way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
@@ -302,4 +339,75 @@ pub struct LoadedModel {
     /// How long it stays after its last request (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_alive: Option<KeepAlive>,
+}
+
+/// Clients that know only the former field send both, one of them empty.
+fn either<'a>(model: &'a str, name: &'a str) -> &'a str {
+    if model.is_empty() { name } else { model }
+}
+
+impl ShowRequest {
+    /// Name of the model, whichever field has it.
+    pub fn name(&self) -> &str {
+        either(&self.model, &self.name)
+    }
+}
+
+impl CreateRequest {
+    /// Name of the new model, whichever field has it.
+    pub fn name(&self) -> &str {
+        either(&self.model, &self.name)
+    }
+}
+
+impl DeleteRequest {
+    /// Name to remove, whichever field has it.
+    pub fn name(&self) -> &str {
+        either(&self.model, &self.name)
+    }
+}
+
+impl PullRequest {
+    /// Name to fetch, whichever field has it.
+    pub fn name(&self) -> &str {
+        either(&self.model, &self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_name_is_read_from_either_field() {
+        for (body, name) in [
+            (json!({"model": "m"}), "m"),
+            (json!({"name": "m"}), "m"),
+            (json!({"model": "m", "name": ""}), "m"),
+            (json!({"model": "", "name": "m"}), "m"),
+            (json!({"model": "m", "name": "n"}), "m"),
+            (json!({"model": null, "name": "m"}), "m"),
+            (json!({}), ""),
+        ] {
+            let show: ShowRequest = serde_json::from_value(body.clone()).unwrap();
+            let create: CreateRequest = serde_json::from_value(body.clone()).unwrap();
+            let delete: DeleteRequest = serde_json::from_value(body.clone()).unwrap();
+            let pull: PullRequest = serde_json::from_value(body.clone()).unwrap();
+            let names = [show.name(), create.name(), delete.name(), pull.name()];
+            assert_eq!(names, [name; 4], "{body}");
+        }
+    }
+
+    #[test]
+    fn the_former_field_is_not_sent() {
+        let request = DeleteRequest {
+            model: "m".to_owned(),
+            ..DeleteRequest::default()
+        };
+        assert_eq!(
+            serde_json::to_value(request).unwrap(),
+            json!({"model": "m"})
+        );
+    }
 }

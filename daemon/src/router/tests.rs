@@ -24,6 +24,8 @@ use crate::scheduler::{Options, Scheduler, StoreLoader};
 use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
 
+mod requests;
+
 struct Service {
     router: Router,
     registry: Registry,

@@ -40,11 +40,7 @@ pub(crate) async fn post(
     }
     let lease = app.lease(&chosen).await?;
     let clock = Clock::loaded(&chosen);
-    let way = Way::choose(
-        None,
-        chosen.model.template.as_deref(),
-        lease.loaded().has_chat_template,
-    )?;
+    let way = chosen.way(None, &lease)?;
     let conversation = Conversation {
         turns: with_own(given, &chosen),
         insert: None,

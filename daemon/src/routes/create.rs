@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::jobs;
 use crate::template::Template;
+use crate::{requirements, unsupported};
 
 /// A stream of progress. Everything that can be wrong with the recipe is found before the first line. *Detach*: a model
 /// that was begun is finished, and a second client that sends the same recipe joins.
@@ -26,6 +27,9 @@ pub(crate) async fn post(
     let key = format!("create {create:?}");
     let registry = app.registry.clone();
     let lines = app.jobs.join(key, move |reporter| async move {
+        if create.draft.is_some() {
+            reporter.status("the draft model is kept, but not used yet");
+        }
         registry.create(create, &reporter).await?;
         Ok(jobs::success())
     });
@@ -34,10 +38,9 @@ pub(crate) async fn post(
 
 /// Checks a recipe.
 fn read(request: CreateRequest) -> Result<Create, Error> {
-    if request.quantize.is_some_and(|kind| !kind.is_empty()) {
-        return Err(Error::Unsupported("quantize".into()));
-    }
-    let name = model_name(&request.model)?;
+    unsupported::in_create(&request)?;
+    requirements::version(request.requires.as_deref())?;
+    let name = model_name(request.name())?;
     let files = digests(request.files)?;
     let from = match (request.from.filter(|from| !from.is_empty()), files) {
         (Some(from), files) if files.is_empty() => Base::Model(base(&from)?),

@@ -15,7 +15,7 @@ pub(crate) async fn delete(
     State(app): State<App>,
     Json(request): Json<DeleteRequest, SMALL>,
 ) -> Result<(), Error> {
-    let name = model_name(&request.model)?;
+    let name = model_name(request.name())?;
     // A damaged model cannot be read, and can be removed all the same.
     let model = app.registry.model(&name).await.ok();
     let report = app.registry.remove(&name).await?;

@@ -71,16 +71,24 @@ fn check(request: &GenerateRequest) -> Result<(), Error> {
             ("template", given(&request.template)),
             ("system", given(&request.system)),
             ("suffix", given(&request.suffix)),
-            ("context", request.context.is_some()),
+            ("context", goes_on(request)),
         ];
         if let Some((field, _)) = others.iter().find(|(_, given)| *given) {
             return Err(Error::Invalid(format!("raw goes without {field}")));
         }
     }
-    if given(&request.suffix) && request.context.is_some() {
+    if given(&request.suffix) && goes_on(request) {
         return Err(Error::Invalid("suffix goes without context".into()));
     }
     Ok(())
+}
+
+/// Whether there are tokens of an earlier answer. An empty list is as good as none.
+fn goes_on(request: &GenerateRequest) -> bool {
+    request
+        .context
+        .as_ref()
+        .is_some_and(|tokens| !tokens.is_empty())
 }
 
 async fn load_or_unload(
@@ -119,11 +127,7 @@ async fn prompt(
             special: true,
         });
     }
-    let way = Way::choose(
-        request.template.as_deref(),
-        chosen.model.template.as_deref(),
-        lease.loaded().has_chat_template,
-    )?;
+    let way = chosen.way(request.template.as_deref(), lease)?;
     let conversation = conversation(request, chosen, &way)?;
     let prompt = conversation.to_prompt(&way).await?;
     let Some(before) = &request.context else {
@@ -148,20 +152,14 @@ fn conversation(
     let think = request.think.as_ref().map(|_| false);
     let mut turns = Vec::new();
     // Earlier tokens hold the system prompt and the model's messages already.
-    let goes_on = request
-        .context
-        .as_ref()
-        .is_some_and(|tokens| !tokens.is_empty());
-    let system = match &request.system {
-        Some(system) => Some(system),
-        None if goes_on => None,
-        None => chosen.model.system.as_ref(),
-    };
-    turns.extend(
-        system
-            .filter(|text| !text.is_empty())
-            .map(|text| turn("system", text)),
-    );
+    let goes_on = goes_on(request);
+    let own = chosen.model.system.as_ref().filter(|_| !goes_on);
+    // Clients that have no system prompt send an empty one, so that is none.
+    let system = [request.system.as_ref(), own]
+        .into_iter()
+        .flatten()
+        .find(|text| !text.is_empty());
+    turns.extend(system.map(|text| turn("system", text)));
     if !goes_on {
         let own = chosen.model.messages.iter();
         turns.extend(own.map(|message| turn(message.role.as_str(), &message.content)));

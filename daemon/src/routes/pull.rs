@@ -14,7 +14,7 @@ pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PullRequest, SMALL>,
 ) -> Result<Response, Error> {
-    let name = model_name(&request.model)?;
+    let name = model_name(request.name())?;
     let App {
         registry, sources, ..
     } = app.clone();

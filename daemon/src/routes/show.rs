@@ -13,7 +13,7 @@ pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<ShowRequest, SMALL>,
 ) -> Result<axum::Json<ShowResponse>, Error> {
-    let name = model_name(&request.model)?;
+    let name = model_name(request.name())?;
     let shown = app.registry.show(&name, request.verbose).await?;
     Ok(axum::Json(wire::shown(shown, request.verbose)))
 }

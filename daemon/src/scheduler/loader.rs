@@ -10,6 +10,7 @@ use runner::supervisor::{self, Files, Program, Runner, Spawner};
 use super::{Key, Plan};
 use crate::error::Error;
 use crate::fs;
+use crate::requirements;
 
 /// A runner with its model loaded.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl StoreLoader {
         if key_of(&ready.model) != plan.key {
             return Err(Error::Replaced(plan.name.to_string()));
         }
+        requirements::log_unused(&ready.model);
         let (files, load) = self.prepare(&plan, ready)?;
         let failed = |source| Error::runner(&plan.name, source);
         let runner = self

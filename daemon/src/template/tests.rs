@@ -352,14 +352,9 @@ fn recursion_ends() {
 
 #[test]
 fn a_long_chain_of_conditions_is_refused_before_it_is_read() {
-    let chain = |links: usize, link: &str| {
-        format!("{{{{ if 0 }}}}{}{{{{ end }}}}", link.repeat(links))
-    };
-    for link in [
-        "{{else if 0}}",
-        "{{- else with 0 -}}",
-        "{{ else\n\tif 0 }}",
-    ] {
+    let chain =
+        |links: usize, link: &str| format!("{{{{ if 0 }}}}{}{{{{ end }}}}", link.repeat(links));
+    for link in ["{{else if 0}}", "{{- else with 0 -}}", "{{ else\n\tif 0 }}"] {
         assert!(Template::parse(&chain(MAX_ELSE_LINKS, link)).is_ok());
         let longest = MAX_SOURCE / link.len() - 10;
         for links in [MAX_ELSE_LINKS + 1, longest] {

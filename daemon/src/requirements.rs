@@ -1,0 +1,103 @@
+//! What a model asks of the program that runs it, besides its weights: a version, a renderer, a parser, a draft model.
+//!
+//! The version is held to. Renderers and parsers are code that another program has built in; prompts are rendered here by the
+//! model's template instead, so one without any template is refused, and with one it is said in the log.
+
+use registry::Model;
+use semver::Version;
+
+use crate::error::Error;
+
+/// Checks that this version is not older than `requires`, which is three numbers; `1.2` is short for `1.2.0`.
+///
+/// # Errors
+/// [`Error::TooOld`], and [`Error::Invalid`] for a text that is no version.
+pub fn version(requires: Option<&str>) -> Result<(), Error> {
+    let Some(text) = requires.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(());
+    };
+    let required = parse(text).ok_or_else(|| {
+        let shown: String = text.chars().take(40).collect();
+        Error::Invalid(format!("requires {shown:?}, which is no version"))
+    })?;
+    let ours = parse(crate::VERSION).ok_or(Error::Internal)?;
+    if required > ours {
+        return Err(Error::TooOld {
+            required: required.to_string(),
+        });
+    }
+    Ok(())
+}
+
+fn parse(text: &str) -> Option<Version> {
+    let numbers = text.strip_prefix(['v', 'V']).unwrap_or(text);
+    let missing = 2_usize.saturating_sub(numbers.matches('.').count());
+    Version::parse(&format!("{numbers}{}", ".0".repeat(missing)))
+        .or_else(|_| Version::parse(numbers))
+        .ok()
+}
+
+/// Checks that a prompt can be rendered although the model names a renderer or parser.
+///
+/// # Errors
+/// [`Error::Unsupported`] when there is no template that could stand in for it.
+pub fn template(model: &Model, has_own: bool) -> Result<(), Error> {
+    let has_template = has_own || model.template.as_ref().is_some_and(|text| !text.is_empty());
+    match named(model).next() {
+        Some((what, id)) if !has_template => Err(Error::Unsupported(format!(
+            "{what} {id:?} of a model without a template"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Says in the log what of a model has no effect. To be called once per load.
+pub fn log_unused(model: &Model) {
+    for (what, id) in named(model) {
+        tracing::warn!(model = %model.name, id, "the {what} of this model is not there; its template is used instead");
+    }
+    if model.draft().is_some() {
+        tracing::warn!(model = %model.name, "the draft model of this model is not used yet");
+    }
+}
+
+/// The renderer and the parser that a model names, in words that are short.
+fn named(model: &Model) -> impl Iterator<Item = (&'static str, String)> {
+    let config = &model.config;
+    [("renderer", &config.renderer), ("parser", &config.parser)]
+        .into_iter()
+        .filter_map(|(what, id)| Some((what, id.as_ref().filter(|id| !id.is_empty())?)))
+        .map(|(what, id)| (what, id.chars().take(40).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_is_not_newer_passes() {
+        for passes in [
+            None,
+            Some(""),
+            Some("0.0.1"),
+            Some("v0.1"),
+            Some("0"),
+            Some(crate::VERSION),
+        ] {
+            assert!(version(passes).is_ok(), "{passes:?}");
+        }
+        for newer in ["99.0.0", "v99.1", "99"] {
+            let error = version(Some(newer)).unwrap_err();
+            assert!(matches!(error, Error::TooOld { .. }), "{newer}: {error}");
+            let words = error.to_string();
+            assert!(
+                words.contains("99.") && words.contains(crate::VERSION),
+                "{words}"
+            );
+        }
+        for none in ["new", "1.2.3.4", "-1"] {
+            let error = version(Some(none)).unwrap_err();
+            assert!(matches!(error, Error::Invalid(_)), "{none}: {error}");
+        }
+    }
+}
