@@ -149,9 +149,7 @@ impl Registry {
             .on_disk(move |store| store.open_blob(&digest, None))
             .await?
         {
-            if self.0.index.blob(&digest, stamp).await?.verified {
-                return Ok(Put::Exists);
-            }
+            // This comes first, because a draft that goes changes the stamp under which the blob is known to be good.
             if draft.is_file(&stamp)? {
                 // A second name of the blob itself, which was just hashed. Names change the stamp, so it is taken without this one.
                 let stamp = self
@@ -161,6 +159,9 @@ impl Registry {
                     })
                     .await?;
                 self.0.index.record_verified(&digest, stamp).await?;
+                return Ok(Put::Exists);
+            }
+            if self.0.index.blob(&digest, stamp).await?.verified {
                 return Ok(Put::Exists);
             }
         }
@@ -176,7 +177,7 @@ impl Registry {
         self.0.index.record_verified(&digest, stamp).await?;
         self.0.store.done(Step::BlobRecorded);
         // A model that missed this blob may be whole again.
-        self.0.index.forget_models(true).await?;
+        self.forget_lines(true).await?;
         Ok(Put::Created)
     }
 
@@ -255,17 +256,28 @@ impl Registry {
 
     /// Has the list look at every model again, because some of them are damaged now.
     pub(super) async fn relist(&self) -> Result<()> {
-        self.0.index.forget_models(false).await
+        self.forget_lines(false).await
     }
 
-    /// What the strict reader makes of a blob: facts, or why it refuses the file. Asked once for each stamp.
+    /// Forgets lines of the list, after whoever makes the list now: it may have looked before the change that calls for it.
+    /// Not to be called with the names lock held.
+    async fn forget_lines(&self, only_damaged: bool) -> Result<()> {
+        let _names = self.0.names.lock().await;
+        self.0.index.forget_models(only_damaged).await
+    }
+
+    /// What the strict reader makes of a blob: facts, or why it refuses the file.
+    /// Asked once for each stamp, where that is trusted.
     pub(crate) async fn facts(
         &self,
         digest: &Digest,
         blob: &GoodBlob,
+        trust: Trust,
     ) -> Result<Result<Facts, String>> {
         let stamp = blob.stamp;
-        if let Some(gguf) = self.0.index.blob(digest, stamp).await?.gguf {
+        if trust == Trust::Stamp
+            && let Some(gguf) = self.0.index.blob(digest, stamp).await?.gguf
+        {
             return Ok(gguf);
         }
         let path = self.0.store.blob(digest);
@@ -295,6 +307,6 @@ impl Registry {
 pub(crate) enum Trust {
     /// Its stamp is the one it had when it was hashed.
     Stamp,
-    /// Nothing but hashing it now.
+    /// Nothing but reading it now.
     Nothing,
 }

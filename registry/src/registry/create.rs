@@ -11,7 +11,7 @@ use crate::{
     manifest::{CONFIG_TYPE, LAYERS_MAX, Layer, LayerKind, Manifest},
 };
 
-use super::{Pins, Put, Registry, describe, load};
+use super::{Pins, Put, Registry, blobs::Trust, describe, load};
 
 /// A base model, perhaps pinned to one manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -307,7 +307,7 @@ impl Registry {
             }
         };
         let facts = self
-            .facts(digest, &blob)
+            .facts(digest, &blob, Trust::Stamp)
             .await?
             .map_err(|reason| Error::NotGguf {
                 what: format!("blob {digest}"),

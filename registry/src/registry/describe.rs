@@ -9,7 +9,10 @@ use crate::{
     store::Check,
 };
 
-use super::{Registry, blobs::GoodBlob};
+use super::{
+    Registry,
+    blobs::{GoodBlob, Trust},
+};
 
 /// Architectures that turn text into vectors and do nothing else.
 const EMBEDDERS: [&str; 8] = [
@@ -147,9 +150,10 @@ impl Registry {
             .on_disk(move |store| store.open_blob(&digest, None))
             .await?
         {
-            Check::There(file, stamp) => {
-                Ok(self.facts(&digest, &GoodBlob { file, stamp }).await?.ok())
-            }
+            Check::There(file, stamp) => Ok(self
+                .facts(&digest, &GoodBlob { file, stamp }, Trust::Stamp)
+                .await?
+                .ok()),
             Check::Bad(_) => Ok(None),
         }
     }

@@ -7,7 +7,11 @@ use crate::{
     manifest::{Layer, LayerKind},
 };
 
-use super::{Registry, blobs::GoodBlob, load::damaged};
+use super::{
+    Registry,
+    blobs::{GoodBlob, Trust},
+    load::damaged,
+};
 
 impl Registry {
     /// A model whose blobs are good, with its large ones opened for reading.
@@ -75,7 +79,7 @@ impl Registry {
             .await?
             .map_err(bad)?;
         let facts = self
-            .facts(&digest, &blob)
+            .facts(&digest, &blob, Trust::Stamp)
             .await?
             .map_err(|problem| bad(Damage::Gguf(problem)))?;
         let GoodBlob { file, .. } = blob;

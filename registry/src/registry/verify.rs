@@ -190,7 +190,10 @@ impl Registry {
             }));
         }
         match expected.gguf {
-            true => Ok(self.facts(digest, &blob).await?.err().map(Damage::Gguf)),
+            true => {
+                let facts = self.facts(digest, &blob, Trust::Nothing).await?;
+                Ok(facts.err().map(Damage::Gguf))
+            }
             false => Ok(None),
         }
     }

@@ -276,6 +276,11 @@ mod tests {
                 let adopted = registry.adopt_by(&path, first, &Reporter::silent()).await;
                 let adopted = adopted.expect("a regular file");
                 assert_eq!(adopted.put, put, "{first:?}");
+                // It was just hashed, so it is not hashed again.
+                let nothing =
+                    Reporter::new(move |progress| panic!("{first:?}, {put:?}: {progress:?}"));
+                let known = registry.check_blob(&adopted.digest, None, &nothing).await;
+                assert!(known.expect("a store").is_ok());
                 assert!(registry.has_blob(&adopted.digest).await.expect("a store"));
                 assert_eq!(drafts(&registry), 0, "{first:?}");
             }

@@ -117,6 +117,45 @@ async fn a_small_layer_that_rots_under_its_stamp_is_moved_aside_when_it_is_read(
 }
 
 #[tokio::test]
+async fn another_name_given_to_a_blob_while_it_is_read_is_no_damage() {
+    let home = Home::new().await;
+    let digest = put(&home.registry, b"a file that is taken in twice").await;
+    // What is done to the file each time it begins to be read.
+    type Deed = fn(&Path, u32);
+    let examined = async |deed: Deed| {
+        let (path, times) = (home.blob(&digest), std::sync::atomic::AtomicU32::new(0));
+        let reporter = Reporter::new(move |progress| {
+            if progress.completed == 0 {
+                deed(
+                    &path,
+                    times.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+                );
+            }
+        });
+        let trust = crate::registry::blobs::Trust::Nothing;
+        home.registry
+            .examine(&digest, None, trust, true, &reporter)
+            .await
+    };
+    let once = examined(|path, time| {
+        if time == 0 {
+            std::fs::hard_link(path, path.with_extension("other")).expect("a link");
+        }
+    });
+    assert!(once.await.expect("it is read again").is_ok());
+    let each_time = examined(|path, time| {
+        std::fs::hard_link(path, path.with_extension(time.to_string())).expect("a link");
+    });
+    assert!(matches!(each_time.await, Err(Error::Io { .. })));
+    let written = examined(|path, _| {
+        let file = std::fs::File::open(path).expect("the blob");
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+            .expect("its owner may");
+    });
+    assert!(matches!(written.await, Err(Error::Io { .. })));
+}
+
+#[tokio::test]
 async fn a_blob_that_was_cut_short_is_found() {
     let home = Home::new().await;
     let weights = two(&home).await;
@@ -463,5 +502,33 @@ async fn verification_trusts_no_stamp() {
     assert!(
         matches!(found(&home, weights).await, Damage::Bytes { .. }),
         "and nobody trusts it afterwards"
+    );
+}
+
+#[tokio::test]
+async fn verification_has_the_strict_reader_look_again() {
+    let home = Home::new().await;
+    let weights = two(&home).await;
+    let check = home.registry.0.store.open_blob(&weights, None);
+    let crate::store::Check::There(_, stamp) = check.expect("readable") else {
+        panic!("the blob is there")
+    };
+    let refused = Err("it was refused once".to_owned());
+    let index = &home.registry.0.index;
+    let noted = index.record_gguf(&weights, stamp, &refused).await;
+    noted.expect("written");
+    let hurt = name_of("hurt");
+    assert!(
+        home.registry
+            .ready(&hurt, &Reporter::silent())
+            .await
+            .is_err()
+    );
+    assert!(home.verify().await.is_clean());
+    assert!(
+        home.registry
+            .ready(&hurt, &Reporter::silent())
+            .await
+            .is_ok()
     );
 }

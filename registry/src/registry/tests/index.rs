@@ -235,3 +235,35 @@ async fn what_verification_finds_is_listed() {
             .is_some()
     );
 }
+
+#[tokio::test]
+async fn a_list_that_was_begun_before_a_model_was_mended_is_not_believed() {
+    let home = Home::new().await;
+    plain(&home.registry, "m", 1).await;
+    let bytes = gguf_writer::tiny::llama(1);
+    let digest = Digest::of(&bytes);
+    std::fs::remove_file(home.blob(&digest)).expect("the weights");
+    let index = &home.registry.0.index;
+    index.forget_models(false).await.expect("written");
+    let listed = home.registry.list().await.expect("readable");
+    assert!(listed[0].damage.is_some());
+    let stale = index.models().await.expect("readable");
+    // What a list does: it looks, and writes down what it saw with the names lock held.
+    let names = home.registry.0.names.lock().await;
+    let registry = home.registry.clone();
+    let mending = tokio::spawn(async move { put(&registry, &bytes).await });
+    let known = async || {
+        let file = crate::fs::open_if_there(&home.blob(&digest)).expect("readable")?;
+        let stamp = crate::fs::stamp(&file, &home.blob(&digest)).expect("its stamp");
+        let row = index.blob(&digest, stamp).await.expect("readable");
+        row.verified.then_some(())
+    };
+    while known().await.is_none() {
+        tokio::task::yield_now().await;
+    }
+    index.record_models(&stale, &[]).await.expect("written");
+    drop(names);
+    mending.await.expect("no panic");
+    let listed = home.registry.list().await.expect("readable");
+    assert_eq!(listed[0].damage, None);
+}
