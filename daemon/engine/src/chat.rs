@@ -12,6 +12,9 @@ const CHATML: &str = "chatml";
 /// Most messages of one conversation.
 const MAX_MESSAGES: usize = 65_536;
 
+/// Longest source of a template in bytes; those of today's models have up to some ten thousand.
+const MAX_SOURCE: usize = 1024 * 1024;
+
 /// A parsed chat template.
 #[derive(Debug)]
 pub(crate) struct Chat(ffi::Chat);
@@ -20,9 +23,15 @@ impl Chat {
     /// Parses the template, or `ChatML` where there is none.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the parser's message.
+    /// [`Error::Invalid`] with the parser's message, or for more than [`MAX_SOURCE`].
     pub(crate) fn parse(source: Option<&str>, bos: &str, eos: &str) -> Result<Self, Error> {
         let began = Instant::now();
+        let size = source.map_or(0, str::len);
+        if size > MAX_SOURCE {
+            return Err(Error::Invalid(format!(
+                "the chat template of {size} bytes is longer than {MAX_SOURCE}"
+            )));
+        }
         if source.is_none() {
             tracing::warn!("the model has no chat template; ChatML is used");
         }
@@ -135,6 +144,12 @@ mod tests {
             "{error}"
         );
         assert!(!error.to_string().contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn a_template_that_is_too_long_says_so() {
+        let error = Chat::parse(Some(&"x".repeat(MAX_SOURCE + 1)), "", "").unwrap_err();
+        assert!(error.to_string().contains("longer"), "{error}");
     }
 
     #[test]

@@ -9,16 +9,18 @@ use std::time::Instant;
 
 use llama_cpp_2::{
     DecodeError, context::LlamaContext, llama_backend::LlamaBackend, llama_batch::LlamaBatch,
+    token::LlamaToken,
 };
 use runner::protocol::{
-    Call, Delta, Event, Generate, Load, Loaded, Prompt, Request, Sampling, Stats, StopReason,
-    Tokenize,
+    Call, Delta, Detokenize, Event, Generate, Load, Loaded, Overflow, Prompt, Request, Sampling,
+    Stats, StopReason, Template, Tokenize,
 };
 
 use crate::{
     backend,
     error::Error,
     inbox::Inbox,
+    length::Length,
     load, memory,
     model::Model,
     outbox::Outbox,
@@ -30,6 +32,9 @@ use crate::{
     step,
     text::{Stops, Text},
 };
+
+/// Most tokens that are turned into text at once: the largest context.
+const MAX_DETOKENIZED: usize = runner::protocol::MAX_CONTEXT as usize;
 
 /// Answers requests until there are no more: first the one to load, then all others.
 pub(crate) fn run(inbox: &Inbox, outbox: &Outbox) {
@@ -95,6 +100,8 @@ struct Engine<'m> {
     batch_tokens: usize,
     /// Tokens that fit the context.
     cells: usize,
+    /// How long texts may be.
+    length: Length,
     slots: Slots<Sequence>,
     pace: Pace,
     outbox: Outbox,
@@ -111,6 +118,7 @@ impl<'m> Engine<'m> {
             batch: LlamaBatch::new(batch_tokens, 1),
             batch_tokens,
             cells,
+            length: Length::new(cells, model.longest_piece()),
             slots: Slots::new(cells, load.sequences),
             pace: Pace::new(batch_tokens),
             outbox,
@@ -142,12 +150,9 @@ impl<'m> Engine<'m> {
                 "a model is loaded already; a runner loads one".into(),
             )),
             Call::Generate(generate) => return self.generate(id, *generate),
-            Call::Tokenize(tokenize) => Ok(self.tokenize(&tokenize)),
-            Call::Detokenize(detokenize) => self
-                .model
-                .checked(&detokenize.tokens)
-                .map(|tokens| Event::Text(self.model.detokenize(&tokens))),
-            Call::Template(template) => self.model.render(&template).map(Event::Prompt),
+            Call::Tokenize(tokenize) => self.tokenize(&tokenize),
+            Call::Detokenize(detokenize) => self.detokenize(&detokenize),
+            Call::Template(template) => self.template(&template).map(Event::Prompt),
             Call::Stats => Ok(Event::Stats(self.stats())),
             Call::Cancel { target } => return self.cancel(target),
             // The main thread ends the process itself.
@@ -166,9 +171,61 @@ impl<'m> Engine<'m> {
             add_special,
             parse_special,
         }: &Tokenize,
-    ) -> Event {
+    ) -> Result<Event, Error> {
+        self.length.check(text, self.counter(*parse_special))?;
         let tokens = self.model.tokenize(text, *parse_special, *add_special);
-        Event::Tokens(tokens.into_iter().map(|token| token.0).collect())
+        let tokens = tokens.into_iter().map(|token| token.0).collect();
+        Ok(Event::Tokens(tokens))
+    }
+
+    fn detokenize(&self, Detokenize { tokens }: &Detokenize) -> Result<Event, Error> {
+        if tokens.len() > MAX_DETOKENIZED {
+            return Err(Error::Invalid(format!(
+                "{} tokens are more than {MAX_DETOKENIZED}",
+                tokens.len()
+            )));
+        }
+        let tokens = self.model.checked(tokens)?;
+        Ok(Event::Text(self.model.detokenize(&tokens)))
+    }
+
+    /// Renders a conversation, unless its texts alone are too long.
+    fn template(&self, template: &Template) -> Result<String, Error> {
+        let bytes = template.messages.iter().map(|it| it.content.len()).sum();
+        if self.length.excludes(bytes) {
+            return Err(self.length.refusal(bytes));
+        }
+        self.model.render(template)
+    }
+
+    /// Counts the tokens of a part of a text.
+    fn counter(&self, special: bool) -> impl Fn(&str) -> usize {
+        move |part| self.model.tokenize(part, special, false).len()
+    }
+
+    /// Tokens of a prompt, which may still be too many, and how many at least were cut out of a text that is far too long.
+    fn prompt(
+        &self,
+        prompt: Prompt,
+        overflow: Overflow,
+    ) -> Result<(Vec<LlamaToken>, usize), Error> {
+        let (text, special) = match (prompt, overflow) {
+            (Prompt::Tokens(tokens), _) => return Ok((self.model.checked(&tokens)?, 0)),
+            (Prompt::Text { text, special }, _) => (text, special),
+            (Prompt::Chat(template), Overflow::Refuse) => (self.template(&template)?, true),
+            (Prompt::Chat(template), Overflow::Truncate { .. }) => {
+                (self.model.render(&template)?, true)
+            }
+        };
+        let count = self.counter(special);
+        let (text, cut) = match (self.length.check(&text, &count), overflow) {
+            (Err(_), Overflow::Truncate { keep }) => {
+                let cut = self.length.cut(&text, keep as usize, count)?;
+                (cut.text, cut.tokens)
+            }
+            (checked, _) => checked.map(|()| (text, 0))?,
+        };
+        Ok((self.model.tokenize(&text, special, true), cut))
     }
 
     fn stats(&self) -> Stats {
@@ -207,14 +264,7 @@ impl<'m> Engine<'m> {
     ) -> Result<Sequence, Error> {
         let clock = Clock::start();
         let stops = Stops::new(stop)?;
-        let tokens = match prompt {
-            Prompt::Text { text, special } => self.model.tokenize(&text, special, true),
-            Prompt::Tokens(tokens) => self.model.checked(&tokens)?,
-            Prompt::Chat(template) => {
-                self.model
-                    .tokenize(&self.model.render(&template)?, true, true)
-            }
-        };
+        let (tokens, cut) = self.prompt(prompt, overflow)?;
         let anchored = usize::from(
             tokens
                 .first()
@@ -227,7 +277,7 @@ impl<'m> Engine<'m> {
             prompt: fitted.tokens.len(),
             computed: 0,
             max_tokens: wanted.unwrap_or(usize::MAX),
-            truncated: fitted.cut,
+            truncated: cut + fitted.cut,
             chooser: self.chooser(&sampling, &fitted.tokens)?,
             text: Text::new(stops),
             tokens: fitted.tokens,
@@ -235,11 +285,7 @@ impl<'m> Engine<'m> {
         })
     }
 
-    fn chooser(
-        &self,
-        sampling: &Sampling,
-        prompt: &[llama_cpp_2::token::LlamaToken],
-    ) -> Result<Chooser, Error> {
+    fn chooser(&self, sampling: &Sampling, prompt: &[LlamaToken]) -> Result<Chooser, Error> {
         Chooser::new(sampling, self.model.vocabulary(), self.cells, prompt)
     }
 
@@ -396,14 +442,22 @@ impl<'m> Engine<'m> {
             slot.tenant.computed = 0;
         }
         // More cells were needed than we thought, as caches with windows may do; with one sequence less it works.
-        if *error == DecodeError::NoKvCacheSlot && self.slots.evict_newest().is_some() {
+        let full = *error == DecodeError::NoKvCacheSlot;
+        if full && self.slots.overfull().is_some() {
             tracing::warn!("the KV cache is full; the newest sequence waits");
             return;
         }
         tracing::error!(%error, "a decode call failed");
         while !self.slots.running().is_empty() {
-            let id = self.slots.remove(0).tenant.id;
-            self.outbox.fail(id, Error::Internal(error.to_string()));
+            let Sequence { id, tokens, .. } = self.slots.remove(0).tenant;
+            let error = if full {
+                Error::CacheFull {
+                    tokens: tokens.len(),
+                }
+            } else {
+                Error::Internal(error.to_string())
+            };
+            self.outbox.fail(id, error);
         }
     }
 

@@ -18,6 +18,24 @@ pub(crate) enum Error {
         /// Cells of the context.
         context: usize,
     },
+    /// A text has more tokens than fit; nobody counted how many.
+    #[error(
+        "the prompt of {bytes} bytes is far longer than the context of {context} tokens, which must also hold the answer; shorten the prompt or load with a larger context"
+    )]
+    TextTooLong {
+        /// Bytes of the text.
+        bytes: usize,
+        /// Cells of the context.
+        context: usize,
+    },
+    /// One sequence fills the cache before the context is full.
+    #[error(
+        "prompt and answer have {tokens} tokens by now, and this model's cache holds no more of them; shorten the prompt or load with a larger context"
+    )]
+    CacheFull {
+        /// Tokens of the sequence.
+        tokens: usize,
+    },
     /// This engine cannot load the model.
     #[error("the model cannot be loaded: {0}")]
     Unsupported(String),
@@ -45,7 +63,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match error {
             Error::Invalid(_) => FailureKind::Invalid,
-            Error::ContextOverflow { .. } => FailureKind::ContextOverflow,
+            Error::ContextOverflow { .. } | Error::TextTooLong { .. } | Error::CacheFull { .. } => {
+                FailureKind::ContextOverflow
+            }
             Error::Unsupported(_) => FailureKind::Unsupported,
             Error::OutOfMemory { .. } => FailureKind::OutOfMemory,
             Error::Busy(_) => FailureKind::Busy,

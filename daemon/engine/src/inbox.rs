@@ -9,29 +9,39 @@ use std::sync::{
     mpsc::{self, Receiver, Sender},
 };
 
-use runner::protocol::{Call, Request};
+use runner::protocol::{Call, Prompt, Request, Template};
 
 /// Most requests that lie in the inbox; the engine empties it before every step.
 pub(crate) const MAX_REQUESTS: usize = 1024;
+
+/// Most bytes of prompts that lie in the inbox.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// The main thread's end.
 #[derive(Debug)]
 pub(crate) struct Feed {
     requests: Sender<Request>,
-    lying: Arc<AtomicUsize>,
+    lying: Arc<Lying>,
 }
 
 /// The engine's end.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     requests: Receiver<Request>,
-    lying: Arc<AtomicUsize>,
+    lying: Arc<Lying>,
+}
+
+/// What lies in the inbox.
+#[derive(Debug, Default)]
+struct Lying {
+    requests: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
 /// A new, empty inbox.
 pub(crate) fn new() -> (Feed, Inbox) {
     let (sender, receiver) = mpsc::channel();
-    let lying = Arc::new(AtomicUsize::new(0));
+    let lying = Arc::new(Lying::default());
     (
         Feed {
             requests: sender,
@@ -48,14 +58,18 @@ impl Feed {
     /// Puts a request in, without waiting.
     ///
     /// # Errors
-    /// Gives the request's id back when [`MAX_REQUESTS`] lie there already.
+    /// Gives the request's id back when [`MAX_REQUESTS`] lie there already, or [`MAX_BYTES`] with it.
     pub(crate) fn put(&self, request: Request) -> Result<(), u64> {
         let id = request.id;
         let cancel = matches!(request.call, Call::Cancel { .. });
-        if !cancel && self.lying.load(Ordering::Relaxed) >= MAX_REQUESTS {
+        let bytes = size(&request.call);
+        let full = self.lying.requests.load(Ordering::Relaxed) >= MAX_REQUESTS
+            || self.lying.bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES;
+        if !cancel && full {
             return Err(id);
         }
-        self.lying.fetch_add(1, Ordering::Relaxed);
+        self.lying.requests.fetch_add(1, Ordering::Relaxed);
+        self.lying.bytes.fetch_add(bytes, Ordering::Relaxed);
         // The engine thread ends only when the process does.
         let _ = self.requests.send(request);
         Ok(())
@@ -74,15 +88,43 @@ impl Inbox {
     }
 
     fn took(&self, request: Option<Request>) -> Option<Request> {
-        if request.is_some() {
-            self.lying.fetch_sub(1, Ordering::Relaxed);
+        if let Some(Request { call, .. }) = &request {
+            self.lying.requests.fetch_sub(1, Ordering::Relaxed);
+            self.lying.bytes.fetch_sub(size(call), Ordering::Relaxed);
         }
         request
     }
 }
 
+/// About how many bytes a call takes: those of what can be long in it.
+fn size(call: &Call) -> usize {
+    match call {
+        Call::Generate(generate) => {
+            let stops: usize = generate.stop.iter().map(String::len).sum();
+            stops
+                + match &generate.prompt {
+                    Prompt::Text { text, .. } => text.len(),
+                    Prompt::Tokens(tokens) => size_of_val(tokens.as_slice()),
+                    Prompt::Chat(template) => conversation(template),
+                }
+        }
+        Call::Tokenize(tokenize) => tokenize.text.len(),
+        Call::Detokenize(detokenize) => size_of_val(detokenize.tokens.as_slice()),
+        Call::Template(template) => conversation(template),
+        Call::Load(_) | Call::Cancel { .. } | Call::Stats | Call::Shutdown => 0,
+    }
+}
+
+fn conversation(template: &Template) -> usize {
+    let texts = template.messages.iter();
+    let texts: usize = texts.map(|it| it.role.len() + it.content.len()).sum();
+    texts + size_of_val(template.messages.as_slice())
+}
+
 #[cfg(test)]
 mod tests {
+    use runner::protocol::Tokenize;
+
     use super::*;
 
     #[test]
@@ -118,6 +160,26 @@ mod tests {
             }),
             Ok(())
         );
+    }
+
+    #[test]
+    fn large_requests_fill_it_sooner_and_make_room_again() {
+        let (feed, inbox) = new();
+        let text = "x".repeat(MAX_BYTES / 4);
+        let large = |id| Request {
+            id,
+            call: Call::Tokenize(Tokenize {
+                text: text.clone(),
+                add_special: false,
+                parse_special: false,
+            }),
+        };
+        for id in 0..4 {
+            feed.put(large(id)).unwrap();
+        }
+        assert_eq!(feed.put(large(4)), Err(4));
+        assert!(inbox.next().is_some());
+        assert_eq!(feed.put(large(5)), Ok(()));
     }
 
     #[test]

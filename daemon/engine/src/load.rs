@@ -7,21 +7,9 @@ use llama_cpp_2::{
     llama_backend::LlamaBackend,
     model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
 };
-use runner::protocol::Load;
+use runner::protocol::{Load, MAX_BATCH, MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT};
 
 use crate::{error::Error, fs, log, memory, model::Model, threads};
-
-/// Largest context, in cells.
-const MAX_CONTEXT: u32 = 1 << 20;
-
-/// Smallest context, in cells.
-const MIN_CONTEXT: u32 = 4;
-
-/// Most sequences; llama.cpp's own limit.
-const MAX_SEQUENCES: u32 = 256;
-
-/// Most tokens in one decode call.
-const MAX_BATCH: u32 = 65_536;
 
 /// Tokens that the matrix kernels take at once. More costs memory and brings no speed.
 const MICRO_BATCH: u32 = 512;
@@ -45,7 +33,7 @@ pub(crate) fn check(load: &Load) -> Result<(), Error> {
         ("context", load.context, MIN_CONTEXT..=MAX_CONTEXT),
         ("sequences", load.sequences, 1..=MAX_SEQUENCES),
         ("batch", load.batch, 1..=MAX_BATCH),
-        ("threads", load.threads, 0..=threads::MAX),
+        ("threads", load.threads, 0..=MAX_THREADS),
     ];
     for (name, value, range) in ranges {
         if !range.contains(&value) {

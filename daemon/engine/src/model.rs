@@ -2,10 +2,10 @@
 
 use std::cell::OnceCell;
 
-use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
+use llama_cpp_2::{model::LlamaModel, token::LlamaToken, token_type::LlamaTokenAttr};
 use runner::protocol::Template;
 
-use crate::{chat::Chat, error::Error};
+use crate::{chat::Chat, error::Error, seams::Seams};
 
 /// Architectures that read text but do not write any; llama.cpp has no next token for them.
 const ENCODERS: [&str; 12] = [
@@ -31,6 +31,11 @@ pub(crate) struct Model {
     template: Option<String>,
     /// Parsed when the first conversation comes, because that takes time and not everyone chats.
     chat: OnceCell<Chat>,
+    /// Where text can be cut in which control tokens count as such.
+    seams: Seams,
+    /// Where other text can be cut.
+    plain_seams: Seams,
+    longest_piece: usize,
 }
 
 impl Model {
@@ -58,10 +63,25 @@ impl Model {
             .or_else(own)
             .filter(|source| !source.trim().is_empty());
         Ok(Self {
+            seams: seams(
+                &llama,
+                &[
+                    LlamaTokenAttr::Control,
+                    LlamaTokenAttr::Unknown,
+                    LlamaTokenAttr::UserDefined,
+                ],
+            ),
+            plain_seams: seams(&llama, &[LlamaTokenAttr::UserDefined]),
+            longest_piece: longest_piece(&llama),
             llama,
             template,
             chat: OnceCell::new(),
         })
+    }
+
+    /// Bytes of the longest piece that a token stands for.
+    pub(crate) fn longest_piece(&self) -> usize {
+        self.longest_piece
     }
 
     /// Number of words.
@@ -93,7 +113,15 @@ impl Model {
     /// `begin` puts the beginning-of-sequence token first where the model wants one and it is not there already.
     pub(crate) fn tokenize(&self, text: &str, special: bool, begin: bool) -> Vec<LlamaToken> {
         let vocab = self.llama.vocab();
-        let mut tokens = vocab.tokenize(text.as_bytes(), false, special);
+        let seams = if special {
+            &self.seams
+        } else {
+            &self.plain_seams
+        };
+        let mut tokens: Vec<LlamaToken> = seams
+            .parts(text)
+            .flat_map(|part| vocab.tokenize(part.as_bytes(), false, special))
+            .collect();
         if begin
             && vocab.should_add_bos()
             && let Some(bos) = self.existing(vocab.bos())
@@ -176,4 +204,28 @@ impl Model {
     fn existing(&self, token: LlamaToken) -> Option<LlamaToken> {
         (0..self.vocabulary()).contains(&token.0).then_some(token)
     }
+}
+
+/// The places where tokens of these kinds begin. A token that takes the space before it along is none.
+fn seams(llama: &LlamaModel, kinds: &[LlamaTokenAttr]) -> Seams {
+    let vocab = llama.vocab();
+    let texts = vocab.tokens().filter_map(|token| {
+        let attributes = vocab.attr(token);
+        let begins = kinds.iter().any(|&kind| attributes.contains(kind))
+            && !attributes.contains(LlamaTokenAttr::LStrip);
+        let text = vocab.text(token).filter(|_| begins)?;
+        Some(text.to_bytes().into())
+    });
+    Seams::new(texts)
+}
+
+fn longest_piece(llama: &LlamaModel) -> usize {
+    let vocab = llama.vocab();
+    let mut piece = Vec::new();
+    let lengths = vocab.tokens().map(|token| {
+        piece.clear();
+        vocab.token_to_piece_into(token, &mut piece, true, None);
+        piece.len()
+    });
+    lengths.max().unwrap_or(0)
 }

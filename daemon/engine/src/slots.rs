@@ -12,6 +12,9 @@ use std::collections::VecDeque;
 /// Most tenants that wait.
 pub(crate) const MAX_WAITING: usize = 1024;
 
+/// Most cells that those who wait need together. Each is a token in memory; as prompts they are hours of work.
+const MAX_WAITING_CELLS: usize = 16 << 20;
+
 /// One who needs cells.
 pub(crate) trait Tenant {
     /// Cells it needs for the next step: one for each of its tokens.
@@ -39,6 +42,8 @@ pub(crate) struct Slots<T> {
     /// Oldest first.
     running: Vec<Slot<T>>,
     free: Vec<u32>,
+    /// Those that run are all that the cache holds, although the numbers say otherwise; nobody is let in.
+    closed: bool,
 }
 
 impl<T: Tenant> Slots<T> {
@@ -49,19 +54,21 @@ impl<T: Tenant> Slots<T> {
             waiting: VecDeque::new(),
             running: Vec::new(),
             free: (0..sequences).rev().collect(),
+            closed: false,
         }
     }
 
     /// Puts a tenant at the end of the queue. It must fit the cache alone.
     ///
     /// # Errors
-    /// Gives it back when [`MAX_WAITING`] wait already.
+    /// Gives it back when [`MAX_WAITING`] wait already, or fewer with [`MAX_WAITING_CELLS`].
     pub(crate) fn enqueue(&mut self, tenant: T) -> Result<(), T> {
         debug_assert!(
             tenant.cells() <= self.cells,
             "a tenant larger than the cache would wait for ever"
         );
-        if self.waiting.len() >= MAX_WAITING {
+        let cells: usize = self.waiting.iter().map(T::cells).sum();
+        if self.waiting.len() >= MAX_WAITING || cells + tenant.cells() > MAX_WAITING_CELLS {
             return Err(tenant);
         }
         self.waiting.push_back(tenant);
@@ -70,6 +77,9 @@ impl<T: Tenant> Slots<T> {
 
     /// Lets the first in the queue in, if there is a sequence and room for it.
     pub(crate) fn admit(&mut self) -> Option<&mut Slot<T>> {
+        if self.closed {
+            return None;
+        }
         let next = self.waiting.front()?;
         let wanted = next.cells() + next.growth();
         let taken: usize = self
@@ -95,8 +105,16 @@ impl<T: Tenant> Slots<T> {
         cleared
     }
 
+    /// Evicts the newest tenant, unless it is alone, because the cache is full although there should be room.
+    /// Nobody is let in before somebody has left: the evicted one would fill the cache again at once, and for ever.
+    pub(crate) fn overfull(&mut self) -> Option<u32> {
+        let cleared = self.evict_newest()?;
+        self.closed = true;
+        Some(cleared)
+    }
+
     /// Evicts the newest tenant, unless it is alone, and says whose sequence is to be cleared.
-    pub(crate) fn evict_newest(&mut self) -> Option<u32> {
+    fn evict_newest(&mut self) -> Option<u32> {
         if self.running.len() < 2 {
             return None;
         }
@@ -110,6 +128,7 @@ impl<T: Tenant> Slots<T> {
     /// Takes out a running tenant by its index.
     pub(crate) fn remove(&mut self, index: usize) -> Slot<T> {
         let slot = self.running.remove(index);
+        self.closed = false;
         self.free.push(slot.seq);
         slot
     }
@@ -247,6 +266,39 @@ mod tests {
     }
 
     #[test]
+    fn whom_the_cache_did_not_hold_comes_back_only_when_somebody_left() {
+        let mut slots = slots(100, 4, &[("a", 1), ("b", 1), ("c", 1), ("d", 1)]);
+        assert_eq!(admit_all(&mut slots), ["a", "b", "c", "d"]);
+        assert_eq!(slots.overfull(), Some(3));
+        assert!(admit_all(&mut slots).is_empty());
+        assert_eq!(slots.overfull(), Some(2));
+        assert!(admit_all(&mut slots).is_empty());
+        slots.remove(0);
+        assert_eq!(admit_all(&mut slots), ["c", "d"]);
+        let names: Vec<_> = slots
+            .running()
+            .iter()
+            .map(|slot| slot.tenant.name)
+            .collect();
+        assert_eq!(names, ["b", "c", "d"]);
+    }
+
+    #[test]
+    fn one_alone_is_not_evicted_and_closes_nothing() {
+        let mut slots = slots(100, 4, &[("a", 1)]);
+        assert_eq!(admit_all(&mut slots), ["a"]);
+        assert_eq!(slots.overfull(), None);
+        slots
+            .enqueue(Fake {
+                name: "b",
+                cells: 1,
+                evictions: 0,
+            })
+            .unwrap();
+        assert_eq!(admit_all(&mut slots), ["b"]);
+    }
+
+    #[test]
     fn the_queue_is_bounded() {
         let mut slots = Slots::new(10, 1);
         for _ in 0..MAX_WAITING {
@@ -267,6 +319,20 @@ mod tests {
                 })
                 .is_err()
         );
+    }
+
+    #[test]
+    fn what_waits_is_bounded_too() {
+        let mut slots = Slots::new(1 << 20, 1);
+        let large = || Fake {
+            name: "large",
+            cells: 1 << 20,
+            evictions: 0,
+        };
+        for _ in 0..16 {
+            slots.enqueue(large()).unwrap();
+        }
+        assert!(slots.enqueue(large()).is_err());
     }
 
     #[test]

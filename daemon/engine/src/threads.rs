@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeSet, num::NonZeroUsize, thread};
 
-use crate::fs;
+use runner::protocol::MAX_THREADS;
 
-/// Most threads that llama.cpp accepts.
-pub(crate) const MAX: u32 = 512;
+use crate::fs;
 
 /// Up to so many, every processor counts: a small virtual machine is often shown threads of one core as its cores.
 const SMALL: usize = 4;
@@ -18,7 +17,9 @@ pub(crate) fn best() -> u32 {
     } else {
         physical_cores().unwrap_or(allowed).min(allowed)
     };
-    u32::try_from(threads).unwrap_or(MAX).clamp(1, MAX)
+    u32::try_from(threads)
+        .unwrap_or(MAX_THREADS)
+        .clamp(1, MAX_THREADS)
 }
 
 /// Cores as the kernel groups its processors, or nothing where it does not tell.

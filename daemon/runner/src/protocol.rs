@@ -13,6 +13,21 @@ use serde::{Deserialize, Serialize};
 /// The version of this protocol; both sides come from one build, so they must be equal.
 pub const VERSION: u32 = 1;
 
+/// Largest context, in cells: a limit of ours, so that a slip of the pen is told from a wish.
+pub const MAX_CONTEXT: u32 = 1 << 20;
+
+/// Smallest context, in cells.
+pub const MIN_CONTEXT: u32 = 4;
+
+/// Most sequences side by side; llama.cpp's own limit.
+pub const MAX_SEQUENCES: u32 = 256;
+
+/// Most tokens in one decode call.
+pub const MAX_BATCH: u32 = 65_536;
+
+/// Most threads that compute; llama.cpp's own limit.
+pub const MAX_THREADS: u32 = 512;
+
 /// First frame of a runner: who speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -38,11 +53,12 @@ pub enum Call {
     Load(Load),
     /// Generate text from a prompt. Ends in [`Event::Done`].
     Generate(Box<Generate>),
-    /// Turn text into tokens. Ends in [`Event::Tokens`].
+    /// Turn text into tokens. Ends in [`Event::Tokens`], or in [`FailureKind::ContextOverflow`] for a text that is far longer than the context.
     Tokenize(Tokenize),
-    /// Turn tokens into text. Ends in [`Event::Text`].
+    /// Turn tokens into text, at most [`MAX_CONTEXT`] of them. Ends in [`Event::Text`].
     Detokenize(Detokenize),
-    /// Render a conversation by the model's own chat template. Ends in [`Event::Prompt`].
+    /// Render a conversation by the model's own chat template. Ends in [`Event::Prompt`],
+    /// or in [`FailureKind::ContextOverflow`] for one that is far longer than the context.
     Template(Template),
     /// Stop the call with this id within one step; that call ends in [`Event::Done`] with [`StopReason::Cancelled`].
     /// Has no events of its own; an id that is unknown or over is no error, because the end may be on its way.
@@ -63,13 +79,13 @@ pub struct Load {
     pub weights_fd: i32,
     /// Inherited descriptors of LoRA adapters with their scales.
     pub adapters: Vec<Adapter>,
-    /// Cells of the KV cache, shared by all sequences; at least 4.
+    /// Cells of the KV cache, shared by all sequences; [`MIN_CONTEXT`] to [`MAX_CONTEXT`].
     pub context: u32,
-    /// Most sequences that may decode side by side, 1 to 256.
+    /// Most sequences that may decode side by side, 1 to [`MAX_SEQUENCES`].
     pub sequences: u32,
-    /// Most tokens in one decode call, 1 to 65,536.
+    /// Most tokens in one decode call, 1 to [`MAX_BATCH`], and no fewer than there are sequences.
     pub batch: u32,
-    /// CPU threads; 0 lets the engine choose.
+    /// CPU threads, at most [`MAX_THREADS`]; 0 lets the engine choose.
     pub threads: u32,
     /// Layers on a GPU; −1 as many as fit, 0 none.
     pub gpu_layers: i32,
@@ -317,6 +333,7 @@ pub struct Done {
     /// Of these, tokens that were remembered.
     pub cached_tokens: u32,
     /// Tokens cut from the prompt; 0 but with [`Overflow::Truncate`].
+    /// Of a text that is far longer than the context, at least so many: nobody counts what is not read.
     pub truncated: u32,
     /// Tokens generated.
     pub tokens: u32,

@@ -265,6 +265,99 @@ fn a_prompt_that_does_not_fit_is_refused_or_cut_and_said() {
 }
 
 #[test]
+fn a_text_that_is_far_too_long_is_refused_or_cut_before_it_is_read() {
+    let mut runner = Runner::loaded(|load| load.context = 64);
+    // Reading all of it would take minutes.
+    let long = format!("begin{}the end", "<|im_end|>".repeat(2_000_000));
+    for call in [
+        Call::Generate(Box::new(greedy(&long, 8))),
+        Call::Tokenize(Tokenize {
+            text: long.clone(),
+            add_special: true,
+            parse_special: true,
+        }),
+        Call::Template(Template {
+            messages: vec![Message {
+                role: "user".into(),
+                content: long.clone(),
+            }],
+            ..conversation()
+        }),
+    ] {
+        let (kind, message) = runner.fails(call);
+        assert_eq!(kind, FailureKind::ContextOverflow);
+        assert!(
+            message.contains("64") && message.contains("200000"),
+            "{message}"
+        );
+    }
+
+    let tokens = |runner: &mut Runner, text: &str| {
+        let tokenize = Tokenize {
+            text: text.into(),
+            add_special: false,
+            parse_special: true,
+        };
+        match runner.call(Call::Tokenize(tokenize)) {
+            Event::Tokens(tokens) => tokens,
+            other => panic!("{other:?}"),
+        }
+    };
+    let cut = Generate {
+        overflow: Overflow::Truncate { keep: 3 },
+        ..greedy(&long, 8)
+    };
+    let (_, done) = runner.generate(cut);
+    assert_eq!(done.prompt_tokens, 56);
+    assert!(done.truncated > 1_000_000, "{}", done.truncated);
+    let begin = tokens(&mut runner, "begin");
+    assert_eq!(done.all_tokens[1..3], begin[..2]);
+    let end = tokens(&mut runner, "<|im_end|>the end");
+    assert_eq!(done.all_tokens[56 - end.len()..56], end);
+
+    let keeps_all = Generate {
+        overflow: Overflow::Truncate { keep: 64 },
+        ..greedy(&long, 8)
+    };
+    let (kind, _) = runner.fails(Call::Generate(Box::new(keeps_all)));
+    assert_eq!(kind, FailureKind::ContextOverflow);
+}
+
+#[test]
+fn a_long_text_has_the_tokens_of_its_parts() {
+    let mut runner = Runner::loaded(|load| load.context = 1 << 17);
+    let mut tokens = |text: &str, special| {
+        let tokenize = Tokenize {
+            text: text.into(),
+            add_special: false,
+            parse_special: special,
+        };
+        match runner.call(Call::Tokenize(tokenize)) {
+            Event::Tokens(tokens) => tokens,
+            other => panic!("{other:?}"),
+        }
+    };
+    let unit = "hello the sky<|im_end|>\n é<|im_start|>";
+    let once = tokens(unit, true);
+    assert_eq!(tokens(&unit.repeat(3000), true), once.repeat(3000));
+    // Where control tokens are text, no part ends at them.
+    let plain = tokens(&unit.repeat(3), false);
+    let twice = tokens(&unit.repeat(6), false);
+    let period = twice.len() - plain.len();
+    let long = tokens(&unit.repeat(300), false);
+    assert_eq!(long.len(), plain.len() + 99 * period);
+}
+
+#[test]
+fn more_tokens_than_any_context_holds_are_not_turned_into_text() {
+    let mut runner = Runner::loaded(|_| ());
+    let tokens = vec![5; (1 << 20) + 1];
+    let (kind, message) = runner.fails(Call::Detokenize(Detokenize { tokens }));
+    assert_eq!(kind, FailureKind::Invalid);
+    assert!(message.contains("1048577"), "{message}");
+}
+
+#[test]
 fn a_full_context_ends_the_answer() {
     let mut runner = Runner::loaded(|load| load.context = 64);
     let (_, done) = runner.generate(Generate {
