@@ -24,6 +24,17 @@ pub use key::{KEYS, Key};
 /// Longest `config.yaml` in bytes.
 const LONGEST_FILE: u64 = 1 << 20;
 
+/// Largest context in tokens, and most threads, that a runner takes.
+const LARGEST_CONTEXT: i64 = 1 << 20;
+const MOST_THREADS: i64 = 512;
+
+/// Variables that are not settings of the daemon and may be there all the same: of the client and the runner, which share
+/// its environment, and of the tools that build and measure it.
+const OTHERS: &[&str] = &[env::HOME, "SLM_MOCK", "SLM_RUNNER_LOG", "SLM_PEER"];
+
+/// How variables of tests begin, whatever comes after.
+const OF_TESTS: &str = "SLM_TEST_";
+
 /// What can be wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -34,6 +45,14 @@ pub enum Error {
         place: Place,
         /// What stands there.
         key: String,
+        /// What may have been meant.
+        nearest: Option<&'static str>,
+    },
+    /// A variable that begins as ours do and means nothing.
+    #[error("environment variable {name} means nothing{}", suggestion(nearest.as_ref()))]
+    Variable {
+        /// The variable.
+        name: String,
         /// What may have been meant.
         nearest: Option<&'static str>,
     },
@@ -158,6 +177,7 @@ impl Config {
     /// # Errors
     /// [`Error`] names the first mistake, where it stands and what would be right.
     pub fn load(flags: &Flags, environment: &dyn Environment) -> Result<Self, Error> {
+        check_names(environment)?;
         let home = home(flags, environment)?;
         let path = home.join("config.yaml");
         let mut layers = Layers::defaults();
@@ -198,16 +218,25 @@ fn home(flags: &Flags, environment: &dyn Environment) -> Result<PathBuf, Error> 
     std::path::absolute(&home).map_err(|_| Error::NoHome)
 }
 
-/// Names of environment variables that look like ours and are none, with what may have been meant.
-pub fn misspelt(environment: &dyn Environment) -> Vec<(String, Option<&'static str>)> {
-    let known = || KEYS.iter().map(|key| key.env).chain([env::HOME]);
-    environment
+/// Refuses variables that look like ours and are none: a setting that is misspelt would silently not be made.
+fn check_names(environment: &dyn Environment) -> Result<(), Error> {
+    let known = || KEYS.iter().map(|key| key.env).chain(OTHERS.iter().copied());
+    let mut unknown: Vec<String> = environment
         .names()
         .into_iter()
-        .filter(|name| name.starts_with("SLM_") && !known().any(|k| k == name))
-        // Only near misses: the command line client has variables of its own.
-        .filter_map(|name| nearest(&name, known()).map(|near| (name, Some(near))))
-        .collect()
+        .filter(|name| name.starts_with("SLM_") && !name.starts_with(OF_TESTS))
+        .filter(|name| !known().any(|known| known == name))
+        // An empty one is as good as none, as everywhere.
+        .filter(|name| environment.get(name).is_none_or(|value| !value.is_empty()))
+        .collect();
+    unknown.sort();
+    match unknown.into_iter().next() {
+        None => Ok(()),
+        Some(name) => Err(Error::Variable {
+            nearest: nearest(&name, known()),
+            name,
+        }),
+    }
 }
 
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -302,11 +331,11 @@ impl Layers {
                 .get("socket", |text| Ok(relative(text)))?
                 .unwrap_or_else(|| home.join("run").join("slmd.sock")),
             keep_alive: self.get("keep_alive", str::parse)?,
-            context_length: self.get("context_length", |text| within(text, 4, 1 << 24))?,
+            context_length: self.get("context_length", |text| within(text, 4, LARGEST_CONTEXT))?,
             max_loaded_models: self.get("max_loaded_models", |text| within(text, 1, 64))?,
             max_queue: self.get("max_queue", |text| within(text, 1, 65_536))?,
             parallel: self.get("parallel", |text| within(text, 1, 256))?,
-            threads: self.get("threads", |text| within(text, 0, 1024))?,
+            threads: self.get("threads", |text| within(text, 0, MOST_THREADS))?,
             gpu_layers: self.get("gpu_layers", |text| within(text, -1, 10_000))?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
             pip: self.get("pip", |text| {

@@ -13,7 +13,7 @@ pub trait Environment {
     /// Value of a variable; `None` when it is unset or not text.
     fn get(&self, name: &str) -> Option<String>;
 
-    /// Names of all variables, for the hint on a misspelt one.
+    /// Names of all variables, so that one that means nothing is found.
     fn names(&self) -> Vec<String>;
 }
 

@@ -180,7 +180,7 @@ pub async fn shorten(
             .conversation
             .to_prompt(way)
             .await?;
-        if tokens(runner, model, prompt, true).await?.len() <= room {
+        if fits(runner, model, prompt, room).await? {
             high = middle;
         } else {
             low = middle + 1;
@@ -188,6 +188,20 @@ pub async fn shorten(
     }
     let start = starts.get(low).copied().unwrap_or(0);
     Ok(from(conversation, start))
+}
+
+/// Whether a prompt has at most `room` tokens. The runner does not count one that is far longer than the context.
+async fn fits(
+    runner: &Runner,
+    model: &impl ToString,
+    prompt: Prompt,
+    room: usize,
+) -> Result<bool, Error> {
+    match tokens(runner, model, prompt, true).await {
+        Ok(tokens) => Ok(tokens.len() <= room),
+        Err(Error::ContextOverflow(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Where a shorter conversation can begin: at each question after the first message, and at the last message.

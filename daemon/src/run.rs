@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::app::App;
 use crate::config::{self, Config};
+use crate::descriptors;
 use crate::env::{Environment, Process};
 use crate::flags;
 use crate::fs;
@@ -64,14 +65,12 @@ fn say(line: &str) {
 }
 
 fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> anyhow::Result<()> {
-    let config = Config::load(flags, environment)?;
+    let mut config = Config::load(flags, environment)?;
     start_log(&config)?;
-    for (name, meant) in config::misspelt(environment) {
-        tracing::warn!(name, meant, "this environment variable means nothing");
-    }
     for (key, value, place) in &config.origins {
         tracing::info!(key, value, %place, "configured");
     }
+    config.max_connections = descriptors::make_room(config.max_connections);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(seats::BLOCKING)

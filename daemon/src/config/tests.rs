@@ -93,9 +93,9 @@ fn an_unknown_key_is_refused_with_line_and_suggestion() {
 fn a_wrong_value_names_place_key_and_range() {
     refused(
         "\nthreads: many",
-        "line 2: threads: \"many\" must be a whole number from 0 to 1024",
+        "line 2: threads: \"many\" must be a whole number from 0 to 512",
     );
-    refused("threads: -1", "0 to 1024");
+    refused("threads: -1", "0 to 512");
     refused("max_loaded_models: 0", "1 to 64");
     refused("max_loaded_models: 9999999999", "1 to 64");
     refused("keep_alive: soon", "no duration");
@@ -143,15 +143,46 @@ fn lists_are_written_either_way() {
 }
 
 #[test]
-fn a_misspelt_variable_is_noticed() {
-    let environment: BTreeMap<String, String> =
-        [("SLM_KEEPALIVE", ""), ("SLM_NO_START", ""), ("PATH", "")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
+fn a_variable_that_means_nothing_is_refused_with_a_suggestion() {
+    let said = |name| {
+        load("", &[(name, "1")], &[])
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
     assert_eq!(
-        misspelt(&environment),
-        [("SLM_KEEPALIVE".to_owned(), Some("SLM_KEEP_ALIVE"))]
+        said("SLM_KEEPALIVE").unwrap_err(),
+        "environment variable SLM_KEEPALIVE means nothing; did you mean \"SLM_KEEP_ALIVE\"?"
     );
+    assert_eq!(
+        said("SLM_SOMETHING_ELSE_ENTIRELY").unwrap_err(),
+        "environment variable SLM_SOMETHING_ELSE_ENTIRELY means nothing"
+    );
+    for fine in [
+        "PATH",
+        "SLM",
+        "SLM_TEST_OFFLINE",
+        "SLM_RUNNER_LOG",
+        "SLM_MOCK",
+        "SLM_PEER",
+    ] {
+        assert_eq!(said(fine), Ok(()), "{fine}");
+    }
+    assert!(load("", &[("SLM_KEEPALIVE", "")], &[]).is_ok());
+}
+
+#[test]
+fn what_no_runner_would_take_is_refused() {
+    for (fits, larger, words) in [
+        ("threads: 512", "threads: 513", "0 to 512"),
+        (
+            "context_length: 1048576",
+            "context_length: 1048577",
+            "4 to 1048576",
+        ),
+    ] {
+        assert!(load(fits, &[], &[]).is_ok(), "{fits}");
+        refused(larger, words);
+    }
 }
 
 #[test]

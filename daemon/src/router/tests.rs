@@ -857,6 +857,10 @@ async fn a_long_conversation_loses_its_oldest_messages_and_says_so() {
     assert!(last["prompt_eval_count"].as_u64().unwrap() <= 56, "{last}");
     let refused = service.post("/api/chat", body(json!(false))).await;
     refused.refuses(400, "context_overflow", "64");
+    let mut keep_all = body(json!(true));
+    keep_all["options"] = json!({"num_keep": -1});
+    let refused = service.post("/api/chat", keep_all).await;
+    refused.refuses(400, "context_overflow", "64");
 }
 
 #[tokio::test]

@@ -78,7 +78,8 @@ async fn begin(
         Ok(answer) => return Ok(answer),
         Err(refused) => *refused,
     };
-    if !matches!(error, Error::ContextOverflow(_)) || request.truncate == Some(false) {
+    let may_cut = request.truncate != Some(false) && options.overflow != Overflow::Refuse;
+    if !may_cut || !matches!(error, Error::ContextOverflow(_)) {
         return Err(error);
     }
     let context = lease.loaded().context;

@@ -176,7 +176,7 @@ static SPECS: [ParameterSpec; 20] = [
     },
     ParameterSpec {
         name: "num_thread",
-        kind: Kind::Int(0..=4096),
+        kind: Kind::Int(0..=512),
         default: DefaultValue::Int(0),
         reload: Reload::Yes,
         description: "CPU threads; 0 lets the engine choose.",
