@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::vocabulary::TOKENS;
 use super::{Gguf, Metadata, Value};
 
+/// Names that are longer are not what people call a model.
+const LONGEST_NAME: usize = 256;
+
 /// The facts of one file, small enough to be kept in the index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
@@ -14,7 +17,7 @@ pub struct Facts {
     pub general_type: GeneralType,
     /// The architecture, for example `llama`; `None` in the later parts of a split model.
     pub architecture: Option<String>,
-    /// The name that the model's makers gave it.
+    /// The name that the model's makers gave it, of at most 256 characters.
     pub name: Option<String>,
     /// The number of values in all tensors.
     pub parameter_count: u64,
@@ -36,7 +39,7 @@ pub struct Facts {
     pub value_length: Option<u64>,
     /// The number of tokens.
     pub vocabulary: Option<u64>,
-    /// The chat template, in Jinja.
+    /// The chat template, in Jinja, of at most 1 MiB.
     pub chat_template: Option<String>,
     /// Which part of a split model the file is.
     pub split: Option<Split>,
@@ -81,14 +84,15 @@ impl Facts {
     pub(super) fn of(gguf: &Gguf) -> Self {
         let metadata = &gguf.metadata;
         let text = |key: &str| metadata.str(key).map(str::to_owned);
-        let architecture = text("general.architecture");
+        // The later parts of a split model are not asked for a sensible one.
+        let architecture = text("general.architecture").filter(|name| name.len() <= LONGEST_NAME);
         let number = |rest: &str| {
             let architecture = architecture.as_deref()?;
             greatest(metadata.get(&format!("{architecture}.{rest}"))?)
         };
         Self {
             general_type: GeneralType::of(metadata),
-            name: text("general.name"),
+            name: text("general.name").map(|name| name.chars().take(LONGEST_NAME).collect()),
             parameter_count: gguf.parameter_count(),
             file_type: file_type(gguf),
             context_length: number("context_length"),

@@ -6,7 +6,7 @@
 
 use super::error::harmless;
 use super::metadata::{Entry, SMALL_ARRAY};
-use super::vocabulary::{MERGES, TOKENS, Vocabulary};
+use super::vocabulary::{self, MERGES, TOKENS, Vocabulary};
 use super::{Error, GeneralType, Metadata, Problem, Value, ValueType};
 
 /// `LLAMA_MAX_LAYERS`.
@@ -336,33 +336,27 @@ fn check_vocabulary(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<(), 
             return Err(Problem::VocabularyLength { key, found, size }.at(entry.offset));
         }
     }
-    for entry in metadata.iter().filter(|entry| is_token_id(&entry.key)) {
-        check_token_id(entry, size)?;
+    let entries = metadata.iter();
+    for entry in entries.filter(|entry| vocabulary::is_token_id(&entry.key)) {
+        check_token_id(entry, vocabulary, size)?;
     }
     Ok(())
 }
 
-fn is_token_id(key: &str) -> bool {
-    key.strip_prefix("tokenizer.ggml.").is_some_and(|rest| {
-        rest.ends_with("token_id") || rest.ends_with("token_ids") || rest == "suppress_tokens"
-    })
-}
-
-fn check_token_id(entry: &Entry, size: u64) -> Result<(), Error> {
-    let outside = |value: &Value| {
-        let found = value.as_i64();
-        // What does not fit a signed number is outside all the more.
-        let inside = found.is_some_and(|id| u64::try_from(id).is_ok_and(|id| id < size));
-        (!inside).then(|| found.unwrap_or(i64::MAX))
-    };
-    let refused = match &entry.value {
-        // llama.cpp leaves out of its lists what is outside, so the long ones may pass.
-        Value::Array(array) if array.len > SMALL_ARRAY => None,
-        Value::Array(array) => array.items.iter().flatten().find_map(outside),
-        one @ Value::U32(_) => outside(one),
+fn check_token_id(entry: &Entry, vocabulary: &Vocabulary, size: u64) -> Result<(), Error> {
+    let (least, greatest) = match &entry.value {
+        Value::Array(array) if array.len == 0 => return Ok(()),
+        Value::Array(_) => vocabulary
+            .ids(&entry.key)
+            .ok_or_else(|| wrong_type(entry, &entry.value, Expected::List(ValueType::U32)))?,
+        one @ Value::U32(_) => {
+            let id = vocabulary::id(one);
+            (id, id)
+        }
         other => return Err(wrong_type(entry, other, U32)),
     };
-    match refused {
+    let outside = |id: &i64| !u64::try_from(*id).is_ok_and(|id| id < size);
+    match [least, greatest].into_iter().find(outside) {
         Some(found) => {
             let key = harmless(entry.key.as_bytes());
             Err(Problem::TokenId { key, found, size }.at(entry.offset))

@@ -11,16 +11,19 @@ use super::{Array, Error, Keep, Problem, Value, ValueType};
 
 const MOST_PAIRS: u64 = 65_536;
 const LONGEST_KEY: u64 = 64 * 1024;
-const LONGEST_STRING: u64 = 16 * 1024 * 1024;
+const LONGEST_STRING: u64 = 8 * 1024 * 1024;
+const TEMPLATE: &str = "tokenizer.chat_template";
+/// Real templates have up to some ten thousand bytes. This one is kept in the index and sent around, so it has a limit of its own.
+const LONGEST_TEMPLATE: u64 = 1024 * 1024;
 const MOST_ELEMENTS: u64 = 64 * 1024 * 1024;
 /// The least that one pair takes: an empty key, a type and one byte.
 const LEAST_BYTES: u64 = 8 + 4 + 1;
-/// Arrays up to this length are kept under [`Keep::Small`], and only these have their elements checked.
+/// Arrays up to this length are kept under [`Keep::Small`].
 pub(super) const SMALL_ARRAY: u64 = 1024;
 /// The memory that keys and single values may take; beyond it, the file is refused.
-const MEMORY: u64 = 32 * 1024 * 1024;
+const MEMORY: u64 = 16 * 1024 * 1024;
 /// The memory that small arrays may take besides; beyond it, they are remembered by place only.
-const SMALL_ARRAY_MEMORY: u64 = 16 * 1024 * 1024;
+const SMALL_ARRAY_MEMORY: u64 = 8 * 1024 * 1024;
 /// The same for all others, under [`Keep::Everything`].
 const LARGE_ARRAY_MEMORY: u64 = 112 * 1024 * 1024;
 
@@ -81,7 +84,8 @@ pub(super) fn read<F: Read + Seek>(
     let mut metadata = Vec::new();
     for _ in 0..count {
         let key = key(input)?;
-        pairs.charge(key.len() as u64, input.position())?;
+        // Once in the pair, and once among the keys.
+        pairs.charge(2 * key.len() as u64, input.position())?;
         if !keys.insert(key.clone()) {
             let key = harmless(key.as_bytes());
             return Err(Problem::DuplicateKey { key }.at(input.position()));
@@ -159,7 +163,8 @@ impl Pairs {
 
     /// Takes the memory of one value with `text` bytes behind it out of the budget.
     fn charge(&mut self, text: u64, offset: u64) -> Result<(), Error> {
-        let cost = text + size_of::<Entry>() as u64;
+        // A growing list is there twice for a moment, once with room to spare.
+        let cost = text + 3 * size_of::<Entry>() as u64;
         self.memory = self
             .memory
             .checked_sub(cost)
@@ -178,7 +183,11 @@ impl Pairs {
             ValueType::String => {
                 let what = format!("the value of key `{}`", harmless(key.as_bytes()));
                 let mut bytes = Vec::new();
-                input.string_into(&what, LONGEST_STRING, &mut bytes)?;
+                let limit = match key {
+                    TEMPLATE => LONGEST_TEMPLATE,
+                    _ => LONGEST_STRING,
+                };
+                input.string_into(&what, limit, &mut bytes)?;
                 self.charge(bytes.len() as u64, input.position())?;
                 let text = String::from_utf8(bytes);
                 let text = text.map_err(|_| Problem::NotUtf8 { what }.at(input.position()))?;
@@ -245,7 +254,7 @@ impl Pairs {
                 self.vocabulary.add(key, &text);
             }
             // A string that is not UTF-8 may grow to three bytes for each of its own.
-            let cost = 3 * length + size_of::<Value>() as u64;
+            let cost = 3 * length + 2 * size_of::<Value>() as u64;
             if kept.is_some() && !take(self.budget(len), cost) {
                 kept = None;
             }
@@ -266,16 +275,27 @@ impl Pairs {
         len: u64,
     ) -> Result<Option<Vec<Value>>, Error> {
         let cost = len.saturating_mul(size_of::<Value>() as u64);
-        if !take(self.budget(len), cost) {
+        let mut kept = take(self.budget(len), cost).then(Vec::new);
+        let are_ids = vocabulary::is_token_id(key);
+        if are_ids {
+            self.charge(key.len() as u64, input.position())?;
+        }
+        // What is asked of elements is asked whether or not they are kept.
+        if kept.is_none() && !are_ids && kind != ValueType::Bool {
             // The length was checked against the bytes that are left, so the product is one of them.
             input.skip("an array", len * kind.least_bytes())?;
             return Ok(None);
         }
-        let mut kept = Vec::new();
         for _ in 0..len {
-            kept.push(number(input, key, kind)?);
+            let value = number(input, key, kind)?;
+            if are_ids {
+                self.vocabulary.add_id(key, &value);
+            }
+            if let Some(kept) = &mut kept {
+                kept.push(value);
+            }
         }
-        Ok(Some(kept))
+        Ok(kept)
     }
 
     /// The memory that is left for an array of this length.

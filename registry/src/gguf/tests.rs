@@ -452,3 +452,24 @@ proptest! {
         let _ = check(&bytes);
     }
 }
+
+#[test]
+fn long_lists_of_ids_inside_the_vocabulary_pass() {
+    for ids in [vec![], vec![4_i32], vec![0_i32; 5000]] {
+        accepted(&small::writer().kv("tokenizer.ggml.suppress_tokens", ids));
+    }
+}
+
+#[test]
+fn what_facts_keep_of_texts_is_bounded() {
+    let template = |length| small::writer().replace("tokenizer.chat_template", "x".repeat(length));
+    let facts = accepted(&template(1 << 20)).facts();
+    assert_eq!(facts.chat_template.map(|text| text.len()), Some(1 << 20));
+    let error = check(&template((1 << 20) + 1).to_bytes()).expect_err("too long");
+    assert!(
+        error.to_string().contains("tokenizer.chat_template"),
+        "{error}"
+    );
+    let named = small::writer().replace("general.name", "ä".repeat(1000));
+    assert_eq!(accepted(&named).facts().name, Some("ä".repeat(256)));
+}

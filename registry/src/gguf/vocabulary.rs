@@ -3,14 +3,15 @@
 //! The lists are long, so they are not kept; but llama.cpp ends the whole process on a token that stands twice,
 //! and has overflowed on tokens that are absurdly long.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{Error, Problem, ValueType};
+use super::{Error, Problem, Value, ValueType};
 
 pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
 pub(super) const MERGES: &str = "tokenizer.ggml.merges";
 /// Real vocabularies have up to some 300,000 tokens.
-const MOST_TOKENS: u64 = 2 * 1024 * 1024;
+const MOST_TOKENS: u64 = 1024 * 1024;
 /// Real tokens have up to some hundred bytes.
 const LONGEST_TOKEN: u64 = 64 * 1024;
 
@@ -25,11 +26,25 @@ pub(super) struct Vocabulary {
     hashes: Vec<(u64, u64)>,
     /// The number of tokens that have passed by, empty ones included.
     seen: u64,
+    /// The least and the greatest id in each list of ids; what is no id at all counts as the greatest.
+    ids: HashMap<String, (i64, i64)>,
 }
 
 /// Whether a key holds a list of tokens or of pairs of them.
 pub(super) fn is_list(key: &str) -> bool {
     key == TOKENS || key == MERGES
+}
+
+/// Whether a key holds the id of a token, or a list of ids.
+pub(super) fn is_token_id(key: &str) -> bool {
+    key.strip_prefix("tokenizer.ggml.").is_some_and(|rest| {
+        rest.ends_with("token_id") || rest.ends_with("token_ids") || rest == "suppress_tokens"
+    })
+}
+
+/// The number that a value names a token by; what fits no signed number is outside every vocabulary all the more.
+pub(super) fn id(value: &Value) -> i64 {
+    value.as_i64().unwrap_or(i64::MAX)
 }
 
 /// Refuses a token, or a pair of tokens, that is too long.
@@ -68,6 +83,8 @@ impl Vocabulary {
                 .at(at));
             }
             self.size = Some(len);
+            // The bytes that as many tokens take at least are in the file.
+            self.hashes.reserve_exact(len as usize);
         }
         Ok(())
     }
@@ -84,6 +101,24 @@ impl Vocabulary {
             self.hashes.push((hasher.finish(), self.seen));
         }
         self.seen += 1;
+    }
+
+    /// Takes note of the next id in a list of them.
+    pub(super) fn add_id(&mut self, key: &str, value: &Value) {
+        let id = id(value);
+        match self.ids.get_mut(key) {
+            Some((least, greatest)) => {
+                (*least, *greatest) = ((*least).min(id), (*greatest).max(id));
+            }
+            None => {
+                self.ids.insert(key.to_owned(), (id, id));
+            }
+        }
+    }
+
+    /// The least and the greatest id in the list of this key; `None` where it has no number in it.
+    pub(super) fn ids(&self, key: &str) -> Option<(i64, i64)> {
+        self.ids.get(key).copied()
     }
 
     /// Sees that no token stood twice.

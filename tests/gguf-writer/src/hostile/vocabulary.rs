@@ -34,6 +34,17 @@ fn misfits() -> Vec<Hostile> {
             small::writer().kv("tokenizer.ggml.suppress_tokens", vec![1_i32, -1]),
         ),
         (
+            "suppressed_token_far_down_a_long_list",
+            small::writer().kv(
+                "tokenizer.ggml.suppress_tokens",
+                [vec![1_i32; 5000], vec![5]].concat(),
+            ),
+        ),
+        (
+            "id_in_the_last_of_many_lists",
+            many_lists().kv("tokenizer.ggml.last_token_ids", vec![1_u32, 5]),
+        ),
+        (
             "scores_too_few",
             small::writer().replace("tokenizer.ggml.scores", vec![0_f32; size - 1]),
         ),
@@ -57,6 +68,13 @@ fn misfits() -> Vec<Hostile> {
     ]
     .map(|(name, writer)| hostile(name, "G7", &writer))
     .to_vec()
+}
+
+/// More small lists than a reader may want to keep.
+fn many_lists() -> Writer {
+    (0..600).fold(small::writer(), |writer, number| {
+        writer.kv(&format!("list.{number}"), vec![0_u8; 1024])
+    })
 }
 
 fn long() -> Vec<Hostile> {
