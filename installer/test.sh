@@ -8,7 +8,7 @@ case ${1:-} in
 Usage: installer/test.sh [STAGE...]
 
 Installs what a build needs and this machine lacks, then runs `cargo xtask check`:
-format, deny, lint, doc, build, test; or only the stages named.
+format, deny, lint, lint-tests, doc, build, test; or only the stages named.
 
 CARGO_TARGET_DIR names the build folder; without it, it is ~/.cache/slm/target.
 TEXT

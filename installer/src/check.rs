@@ -25,8 +25,10 @@ enum Stage {
     Format,
     /// Crates, licences and sources are those that `deny.toml` admits.
     Deny,
-    /// All code obeys every lint, and every ban of `clippy.toml`.
+    /// Libraries and programs obey every lint, and every ban of `clippy.toml`.
     Lint,
+    /// Tests, examples and benches obey every lint; the bans are not for them.
+    LintTests,
     /// The documentation builds without a warning.
     Doc,
     /// The executables build.
@@ -36,10 +38,11 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Format,
         Self::Deny,
         Self::Lint,
+        Self::LintTests,
         Self::Doc,
         Self::Build,
         Self::Test,
@@ -50,6 +53,7 @@ impl Stage {
             Self::Format => "format",
             Self::Deny => "deny",
             Self::Lint => "lint",
+            Self::LintTests => "lint-tests",
             Self::Doc => "doc",
             Self::Build => "build",
             Self::Test => "test",
@@ -65,7 +69,12 @@ impl Stage {
             Self::Deny => command = deny::command(workspace)?,
             Self::Lint => {
                 command = whole("clippy");
+                command.args(["--lib", "--bins", "--", "-D", "warnings"]);
+            }
+            Self::LintTests => {
+                command = whole("clippy");
                 command.args(["--all-targets", "--", "-D", "warnings"]);
+                command.args(["-A", "clippy::disallowed_methods"]);
             }
             Self::Doc => {
                 command = whole("doc");

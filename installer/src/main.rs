@@ -17,6 +17,8 @@ mod say;
 mod sqlx;
 mod workspace;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Chores of the slm project.
@@ -45,9 +47,19 @@ enum Chore {
     Bench(bench::Options),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> anyhow::Result<()> {
     let workspace = workspace::Workspace::find()?;
-    match Arguments::parse().chore {
+    match chore {
         Chore::Check(options) => check::run(&workspace, &options),
         Chore::Install(options) => install::install(&workspace, &options),
         Chore::Uninstall(options) => install::uninstall(&options),

@@ -17,6 +17,11 @@ pub(crate) fn title(text: &str) {
     line(&format!("== {text} =="));
 }
 
+/// Prints why a chore did not finish, causes included, where errors are looked for.
+pub(crate) fn failure(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+}
+
 /// A duration for people: `0.8 s`, `12.0 s`, `3 min 05 s`.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
