@@ -12,7 +12,16 @@ use super::Store;
 /// Held as long as the process works on the home. The operating system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that is being started has all open files for a moment, and the lock with them.
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the home stays locked until this process ends");
+        }
+    }
 }
 
 impl Store {
@@ -39,6 +48,24 @@ impl Store {
             }
         }
         fs::overwrite(&file, &path, format!("{}\n", std::process::id()).as_bytes())?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StepHook;
+
+    #[test]
+    fn letting_go_does_not_wait_for_a_child_that_is_being_started() {
+        let home = tempfile::tempdir().expect("a folder");
+        let store = Store::open(home.path(), StepHook::default()).expect("a fresh store");
+        let lock = store.lock().expect("nobody has it");
+        let of_the_child = lock.file.try_clone().expect("a second descriptor");
+        assert!(matches!(store.lock(), Err(Error::Locked { .. })));
+        drop(lock);
+        store.lock().expect("it was let go of");
+        drop(of_the_child);
     }
 }
