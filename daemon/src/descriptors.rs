@@ -20,7 +20,10 @@ pub fn make_room(connections: usize) -> usize {
             maximum: limit.maximum,
         };
         match setrlimit(Resource::Nofile, raised) {
-            Ok(()) => descriptors = room.descriptors,
+            Ok(()) => {
+                descriptors = room.descriptors;
+                tracing::info!(open_files = descriptors, "raised the limit of open files");
+            }
             Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
         }
     }
