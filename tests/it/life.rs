@@ -99,7 +99,7 @@ fn runner_of(home: &Home, state: &str) -> Option<Pid> {
     let ps: Value =
         serde_json::from_str(&home.slm(&["ps", "--json"]).ok()).expect("--json is JSON");
     let model = &ps["models"][0];
-    (model["state"] == state).then(|| ())?;
+    (model["state"] == state).then_some(())?;
     Pid::from_raw(i32::try_from(model["pid"].as_i64()?).ok()?)
 }
 
