@@ -90,7 +90,7 @@ mod tests {
     fn what_was_asked_for_is_in_force() {
         let fitting = make_room(16);
         let limit = getrlimit(Resource::Nofile);
-        assert!(fitting >= 1 && fitting <= 16);
+        assert!((1..=16).contains(&fitting));
         assert!(limit.current.is_none_or(|now| now >= fitting as u64));
     }
 }
