@@ -123,25 +123,21 @@ async fn what_other_programs_may_name_is_not_known_so_nothing_goes() {
     std::fs::write(elsewhere.join("library/m/latest"), "{}").expect("a file");
     let not_unicode = std::os::unix::ffi::OsStrExt::from_bytes(b"v\xff");
     let not_unicode: &std::ffi::OsStr = not_unicode;
-    let put: [(PathBuf, &dyn Fn(&Path)); 5] = [
-        (library.join("m/v1."), &|path| {
-            std::fs::write(path, "{}").expect("a file");
-        }),
-        (library.join("con/latest"), &|path| {
-            std::fs::write(path, "{}").expect("a file");
-        }),
-        (library.join("m").join(not_unicode), &|path| {
-            std::fs::write(path, "{}").expect("a file");
-        }),
-        (manifests.join("linked.example"), &|path| {
-            std::os::unix::fs::symlink(&elsewhere, path).expect("a link");
-        }),
-        (library.join("m/linked"), &|path| {
-            std::os::unix::fs::symlink(elsewhere.join("library/m/latest"), path).expect("a link");
-        }),
-    ];
-    for (path, put) in put {
-        put(&path);
+    // Each path, and what a link at it leads to.
+    for (path, to) in [
+        (library.join("m/v1."), None),
+        (library.join("con/latest"), None),
+        (library.join("m").join(not_unicode), None),
+        (manifests.join("linked.example"), Some(elsewhere.clone())),
+        (
+            library.join("m/linked"),
+            Some(elsewhere.join("library/m/latest")),
+        ),
+    ] {
+        match to {
+            Some(to) => std::os::unix::fs::symlink(to, &path).expect("a link"),
+            None => std::fs::write(&path, "{}").expect("a file"),
+        }
         let report = home.registry.gc().await.expect("readable");
         let expected = GcReport {
             strange: vec![path.clone()],
