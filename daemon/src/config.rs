@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use runner::protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::duration::{self, Stay};
@@ -23,10 +24,6 @@ pub use key::{KEYS, Key};
 
 /// Longest `config.yaml` in bytes.
 const LONGEST_FILE: u64 = 1 << 20;
-
-/// Largest context in tokens, and most threads, that a runner takes.
-const LARGEST_CONTEXT: i64 = 1 << 20;
-const MOST_THREADS: i64 = 512;
 
 /// Variables that are not settings of the daemon and may be there all the same: of the client and the runner, which share
 /// its environment, and of the tools that build and measure it.
@@ -331,11 +328,13 @@ impl Layers {
                 .get("socket", |text| Ok(relative(text)))?
                 .unwrap_or_else(|| home.join("run").join("slmd.sock")),
             keep_alive: self.get("keep_alive", str::parse)?,
-            context_length: self.get("context_length", |text| within(text, 4, LARGEST_CONTEXT))?,
+            context_length: self.get("context_length", |text| {
+                within(text, MIN_CONTEXT.into(), MAX_CONTEXT.into())
+            })?,
             max_loaded_models: self.get("max_loaded_models", |text| within(text, 1, 64))?,
             max_queue: self.get("max_queue", |text| within(text, 1, 65_536))?,
-            parallel: self.get("parallel", |text| within(text, 1, 256))?,
-            threads: self.get("threads", |text| within(text, 0, MOST_THREADS))?,
+            parallel: self.get("parallel", |text| within(text, 1, MAX_SEQUENCES.into()))?,
+            threads: self.get("threads", |text| within(text, 0, MAX_THREADS.into()))?,
             gpu_layers: self.get("gpu_layers", |text| within(text, -1, 10_000))?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
             pip: self.get("pip", |text| {

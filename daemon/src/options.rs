@@ -1,14 +1,11 @@
 //! Parameters: request over model over defaults, in the terms of the runner.
 
 use modelfile::Parameters;
-use runner::protocol::{Overflow, Sampling};
+use runner::protocol::{MIN_CONTEXT, Overflow, Sampling};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::error::Error;
-
-/// Smallest context that a runner takes.
-const SMALLEST_CONTEXT: u32 = 4;
 
 /// What holds where neither request, model nor Modelfile table says anything.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +87,7 @@ pub fn resolve(
     let longest = trained
         .and_then(|trained| u32::try_from(trained).ok())
         .unwrap_or(u32::MAX)
-        .max(SMALLEST_CONTEXT);
+        .max(MIN_CONTEXT);
     Resolved {
         sampling: Sampling {
             seed: set.seed().and_then(|seed| u32::try_from(seed).ok()),
@@ -114,7 +111,7 @@ pub fn resolve(
         context: set
             .num_ctx()
             .unwrap_or(defaults.context)
-            .clamp(SMALLEST_CONTEXT, longest),
+            .clamp(MIN_CONTEXT, longest),
         batch: set.num_batch().unwrap_or(512),
         threads: set.num_thread().unwrap_or(defaults.threads),
         gpu_layers: set.num_gpu().unwrap_or(defaults.gpu_layers),
