@@ -55,9 +55,9 @@ need_packages() {
     fi
     have apt-get || fail "missing here:$missing; install them with this system's package manager (names as on Debian) and run this again"
     say "packages: installing$missing"
-    as_root apt-get update -q || fail "the package lists could not be fetched; is there a network?"
+    as_root apt-get update -qq || fail "the package lists could not be fetched; is there a network?"
     # shellcheck disable=SC2086 # The names are words of ours.
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing ||
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null ||
         fail "the packages could not be installed:$missing"
     missing=$(missing_packages)
     [ -z "$missing" ] || fail "still missing after the installation:$missing"
