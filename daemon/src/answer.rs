@@ -71,6 +71,7 @@ pub fn request(prompt: Prompt, options: &Resolved, overflow: Overflow) -> Genera
         max_tokens: options.max_tokens,
         stop: options.stop.clone(),
         overflow,
+        adapter_scales: None,
     }
 }
 

@@ -180,6 +180,7 @@ impl Ours {
             max_tokens: Some(TOKENS),
             stop: Vec::new(),
             overflow: Overflow::Refuse,
+            adapter_scales: None,
         };
         let mut text = String::new();
         let done = self.call(Call::Generate(Box::new(generate)), |event| match event {

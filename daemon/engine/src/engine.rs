@@ -3,23 +3,25 @@
 //! ```text
 //! loop: take in what has arrived ─► let sequences in ─► one step: decode a batch, choose tokens, send text
 //! ```
-//! Nothing happens during a step, so whatever arrives, a cancel above all, takes effect after at most one.
+//! Nothing else happens during a step, so whatever arrives takes effect after at most one.
+//! A cancel does not even wait so long when the step works for that request's prompt: see [`Interrupt`].
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use llama_cpp_2::{
-    DecodeError, context::LlamaContext, llama_backend::LlamaBackend, llama_batch::LlamaBatch,
-    token::LlamaToken,
-};
+use llama_cpp_2::{llama_backend::LlamaBackend, token::LlamaToken};
 use runner::protocol::{
     Call, Delta, Detokenize, Event, Generate, Load, Loaded, Overflow, Prompt, Request, Sampling,
     Stats, StopReason, Template, Tokenize,
 };
 
 use crate::{
+    adapters::Adapters,
     backend,
+    cache::Memory,
     error::Error,
+    ffi::context::{Batch, DecodeError},
     inbox::Inbox,
+    interrupt::Interrupt,
     length::Length,
     load, memory,
     model::Model,
@@ -28,7 +30,7 @@ use crate::{
     prompt,
     sampler::Chooser,
     sequence::{Clock, Sequence, count, nanoseconds},
-    slots::{Slot, Slots},
+    slots::Slots,
     step,
     text::{Stops, Text},
 };
@@ -69,10 +71,11 @@ fn serve(
         let outbox = outbox.clone();
         move |fraction| outbox.send(id, Event::Loading { fraction })
     };
-    let (model, adapter) = load::weights(backend, load, progress)?.into_parts();
+    let (model, adapters) = load::weights(backend, load, progress)?;
     let weights_took = began.elapsed();
-    let context = load::context(backend, &model, adapter, load)?;
-    let engine = Engine::new(&model, context, load, outbox.clone());
+    let interrupt = Arc::clone(&inbox.interrupt);
+    let memory = load::context(&model, load, interrupt.flag())?;
+    let engine = Engine::new(&model, memory, adapters, load, interrupt, outbox.clone());
 
     let loaded = Loaded {
         context: count(engine.cells),
@@ -93,9 +96,11 @@ fn serve(
 /// A loaded model and everyone it works for.
 struct Engine<'m> {
     model: &'m Model,
-    context: LlamaContext<'m>,
+    memory: Memory<'m>,
+    adapters: Adapters,
+    interrupt: Arc<Interrupt>,
     /// Used again for each step.
-    batch: LlamaBatch<'static>,
+    batch: Batch,
     /// Most tokens in it.
     batch_tokens: usize,
     /// Tokens that fit the context.
@@ -104,23 +109,36 @@ struct Engine<'m> {
     length: Length,
     slots: Slots<Sequence>,
     pace: Pace,
+    /// Counts steps, so that requests with different adapters take turns.
+    turn: usize,
     outbox: Outbox,
 }
 
 impl<'m> Engine<'m> {
-    fn new(model: &'m Model, context: LlamaContext<'m>, load: &Load, outbox: Outbox) -> Self {
+    fn new(
+        model: &'m Model,
+        memory: Memory<'m>,
+        adapters: Adapters,
+        load: &Load,
+        interrupt: Arc<Interrupt>,
+        outbox: Outbox,
+    ) -> Self {
         // llama.cpp rounds both numbers: the context up, which we do not hand out, and the batch down to the context.
-        let cells = load.context.min(context.n_ctx()) as usize;
-        let batch_tokens = load.batch.min(context.n_batch()) as usize;
+        let cells = load.context.min(memory.context.cells()) as usize;
+        let batch_tokens = load.batch.min(memory.context.batch()) as usize;
+        let sequences = load::sequences(&model.llama, load);
         Self {
             model,
-            context,
-            batch: LlamaBatch::new(batch_tokens, 1),
+            memory,
+            adapters,
+            interrupt,
+            batch: Batch::new(),
             batch_tokens,
             cells,
             length: Length::new(cells, model.longest_piece()),
-            slots: Slots::new(cells, load.sequences),
+            slots: Slots::new(cells, sequences, load.sequences),
             pace: Pace::new(batch_tokens),
+            turn: 0,
             outbox,
         }
     }
@@ -137,10 +155,10 @@ impl<'m> Engine<'m> {
             while let Some(request) = inbox.next() {
                 self.accept(request);
             }
-            while let Some(slot) = self.slots.admit() {
+            while let Some(slot) = self.slots.admit(&mut self.memory, Instant::now()) {
                 slot.tenant.clock.admitted();
             }
-            self.step();
+            self.step(inbox);
         }
     }
 
@@ -233,7 +251,7 @@ impl<'m> Engine<'m> {
         Stats {
             active: count(running.len()),
             waiting: count(self.slots.waiting()),
-            cells_used: count(running.iter().map(|slot| slot.tenant.computed).sum()),
+            cells_used: count(self.slots.cells_used()),
             resident_bytes: memory::resident(),
         }
     }
@@ -260,9 +278,11 @@ impl<'m> Engine<'m> {
             max_tokens,
             stop,
             overflow,
+            adapter_scales,
         }: Generate,
     ) -> Result<Sequence, Error> {
         let clock = Clock::start();
+        let flavour = self.adapters.wanted(adapter_scales.as_deref())?;
         let stops = Stops::new(stop)?;
         let (tokens, cut) = self.prompt(prompt, overflow)?;
         let anchored = usize::from(
@@ -275,7 +295,8 @@ impl<'m> Engine<'m> {
         Ok(Sequence {
             id,
             prompt: fitted.tokens.len(),
-            computed: 0,
+            spared: 0,
+            flavour,
             max_tokens: wanted.unwrap_or(usize::MAX),
             truncated: cut + fitted.cut,
             chooser: self.chooser(&sampling, &fitted.tokens)?,
@@ -303,32 +324,36 @@ impl<'m> Engine<'m> {
     }
 
     /// One decode call, and what follows from it.
-    fn step(&mut self) {
-        for seq in self.slots.make_room() {
-            self.clear(seq);
-        }
-        let outstanding: Vec<usize> = self
-            .slots
-            .running()
-            .iter()
-            .map(|slot| slot.tenant.outstanding())
-            .collect();
-        let tempo = if outstanding.contains(&1) {
+    fn step(&mut self, inbox: &Inbox) {
+        let now = Instant::now();
+        self.slots.make_room(&mut self.memory, now);
+        self.slots.catch_up(&mut self.memory, now);
+        let outstanding = self.outstanding();
+        let writing = outstanding.contains(&1);
+        let tempo = if writing {
             pace::BESIDE_WRITERS
         } else {
             pace::ALONE
         };
         let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk(tempo));
         let chosen_from = self.fill(&shares);
-        if self.batch.n_tokens() == 0 {
+        if self.batch.len() == 0 {
+            return;
+        }
+        // A step with writers in it is short, and what it has written must not be lost.
+        let readers = reading(&outstanding, &shares).filter(|_| !writing);
+        let readers = readers.map(|(index, _)| self.slots.running()[index].tenant.id);
+        self.interrupt.watch(readers.collect());
+        if inbox.has_mail() {
             return;
         }
 
         let began = Instant::now();
-        let decoded = self.context.decode(&mut self.batch);
-        self.context.synchronize();
-        if let Err(error) = decoded {
-            return self.recover(&error);
+        let decoded = self.memory.context.decode(&mut self.batch);
+        match decoded {
+            Ok(()) => {}
+            Err(DecodeError::Stopped) => return self.resync(),
+            Err(error) => return self.recover(error),
         }
         self.pace.learn(
             reading(&outstanding, &shares).map(|(_, share)| share).sum(),
@@ -344,24 +369,42 @@ impl<'m> Engine<'m> {
         }
     }
 
+    /// How many tokens each sequence has outstanding for this step. Those that want other adapters than those whose turn it is wait.
+    fn outstanding(&mut self) -> Vec<usize> {
+        let mut outstanding = self.slots.outstanding();
+        let running = self.slots.running();
+        let mut flavours: Vec<_> = running.iter().map(|slot| &slot.tenant.flavour).collect();
+        flavours.sort_unstable();
+        flavours.dedup();
+        if flavours.is_empty() {
+            return outstanding;
+        }
+        let turn = flavours[self.turn % flavours.len()].clone();
+        self.turn = self.turn.wrapping_add(1);
+        for (slot, outstanding) in running.iter().zip(&mut outstanding) {
+            if slot.tenant.flavour != turn {
+                *outstanding = 0;
+            }
+        }
+        if let Err(error) = self.adapters.set(&mut self.memory.context, &turn) {
+            self.fail_all(|_| Error::Internal(error.to_string()));
+            return Vec::new();
+        }
+        outstanding
+    }
+
     /// Puts each sequence's share into the batch. Says where the sequences stand in it whose next token is due.
     fn fill(&mut self, shares: &[usize]) -> Vec<(usize, i32)> {
         self.batch.clear();
         let mut chosen_from = Vec::new();
         for (index, (slot, &share)) in self.slots.running().iter().zip(shares).enumerate() {
-            let Sequence {
-                tokens, computed, ..
-            } = &slot.tenant;
-            for at in *computed..*computed + share {
+            let tokens = &slot.tenant.tokens;
+            for at in slot.computed()..slot.computed() + share {
                 let last = at + 1 == tokens.len();
+                let place = self.batch.push(tokens[at], at, slot.seq, last);
                 if last {
-                    chosen_from.push((index, self.batch.n_tokens()));
+                    chosen_from.push((index, place));
                 }
-                let position = i32::try_from(at).expect("a context has at most 2^20 cells");
-                let seq = i32::try_from(slot.seq).expect("there are at most 256 sequences");
-                self.batch
-                    .add(tokens[at], position, &[seq], last)
-                    .expect("the plan fits the batch");
             }
         }
         chosen_from
@@ -369,25 +412,23 @@ impl<'m> Engine<'m> {
 
     /// Notes what the step computed, and tells those who read how far they are.
     fn computed(&mut self, outstanding: &[usize], shares: &[usize]) {
-        for (slot, share) in self.slots.running_mut().iter_mut().zip(shares) {
-            slot.tenant.computed += share;
-        }
+        self.slots.computed(shares);
         for (index, _) in reading(outstanding, shares) {
-            let sequence = &self.slots.running()[index].tenant;
-            let (done, total) = (count(sequence.computed), count(sequence.tokens.len()));
+            let slot = &self.slots.running()[index];
+            let (done, total) = (count(slot.computed()), count(slot.tenant.tokens.len()));
             self.outbox
-                .send(sequence.id, Event::Prefill { done, total });
+                .send(slot.tenant.id, Event::Prefill { done, total });
         }
     }
 
     /// Chooses a sequence's next token and sends its text. Says why, if that was the last one.
     fn advance(&mut self, index: usize, at: i32) -> Option<StopReason> {
-        let sequence = &mut self.slots.running_mut()[index].tenant;
+        let sequence = self.slots.tenant(index);
         sequence.clock.prefilled();
         if sequence.max_tokens == 0 {
             return Some(StopReason::Length);
         }
-        let token = sequence.chooser.choose(&self.context, at);
+        let token = sequence.chooser.choose(self.memory.context.logits(at));
         if self.model.ends(token) {
             return Some(StopReason::Stop);
         }
@@ -410,11 +451,10 @@ impl<'m> Engine<'m> {
         full.then_some(StopReason::Length)
     }
 
-    /// Ends a running sequence and gives its cells back.
+    /// Ends a running sequence. What the cache holds of it stays there for whoever begins alike.
     fn leave(&mut self, index: usize, reason: StopReason) {
-        let Slot { seq, tenant } = self.slots.remove(index);
-        self.clear(seq);
-        self.finish(tenant, reason);
+        let sequence = self.slots.retire(&mut self.memory, index, Instant::now());
+        self.finish(sequence, reason);
     }
 
     /// Sends what was held back, and the end.
@@ -435,35 +475,42 @@ impl<'m> Engine<'m> {
             .send(id, Event::Done(Box::new(sequence.done(reason))));
     }
 
-    /// After a decode call that failed: everything in the cache is in doubt, so all is computed again, by fewer or by none.
-    fn recover(&mut self, error: &DecodeError) {
-        self.context.clear_kv_cache();
-        for slot in self.slots.running_mut() {
-            slot.tenant.computed = 0;
+    /// After a decode call that was stopped: nothing of it counts, and a cache that cannot be cut has lost more than that.
+    fn resync(&mut self) {
+        for index in 0..self.slots.running().len() {
+            let slot = &self.slots.running()[index];
+            if self.memory.length(slot.seq) != Some(slot.computed()) {
+                self.slots.lost(&mut self.memory, index);
+            }
         }
+    }
+
+    /// After a decode call that failed: everything in the cache is in doubt, so all is computed again, by fewer or by none.
+    fn recover(&mut self, error: DecodeError) {
+        self.memory.context.clear();
+        self.slots.all_lost();
         // More cells were needed than we thought, as caches with windows may do; with one sequence less it works.
-        let full = *error == DecodeError::NoKvCacheSlot;
-        if full && self.slots.overfull().is_some() {
+        let full = error == DecodeError::Full;
+        if full && self.slots.overfull(&mut self.memory) {
             tracing::warn!("the KV cache is full; the newest sequence waits");
             return;
         }
         tracing::error!(%error, "a decode call failed");
-        while !self.slots.running().is_empty() {
-            let Sequence { id, tokens, .. } = self.slots.remove(0).tenant;
-            let error = if full {
-                Error::CacheFull {
-                    tokens: tokens.len(),
-                }
+        self.fail_all(|tokens| {
+            if full {
+                Error::CacheFull { tokens }
             } else {
                 Error::Internal(error.to_string())
-            };
-            self.outbox.fail(id, error);
-        }
+            }
+        });
     }
 
-    fn clear(&mut self, seq: u32) {
-        // Removing all of a sequence cannot fail; only parts of some models' caches cannot be removed.
-        let _ = self.context.clear_kv_cache_seq(Some(seq), None, None);
+    /// Ends all that run with an error, which may depend on how many tokens they have.
+    fn fail_all(&mut self, error: impl Fn(usize) -> Error) {
+        while !self.slots.running().is_empty() {
+            let Sequence { id, tokens, .. } = self.slots.remove(&mut self.memory, 0);
+            self.outbox.fail(id, error(tokens.len()));
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use std::{
     ptr::NonNull,
 };
 
+pub(crate) mod context;
+
 /// Layouts and functions of `shim/chat.h`; what they promise is written there.
 mod shim {
     use super::{PhantomData, c_char, c_int};

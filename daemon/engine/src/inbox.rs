@@ -11,6 +11,8 @@ use std::sync::{
 
 use runner::protocol::{Call, Prompt, Request, Template};
 
+use crate::interrupt::Interrupt;
+
 /// Most requests that lie in the inbox; the engine empties it before every step.
 pub(crate) const MAX_REQUESTS: usize = 1024;
 
@@ -22,6 +24,7 @@ const MAX_BYTES: usize = 256 * 1024 * 1024;
 pub(crate) struct Feed {
     requests: Sender<Request>,
     lying: Arc<Lying>,
+    interrupt: Arc<Interrupt>,
 }
 
 /// The engine's end.
@@ -29,6 +32,8 @@ pub(crate) struct Feed {
 pub(crate) struct Inbox {
     requests: Receiver<Request>,
     lying: Arc<Lying>,
+    /// What cancels go to before they lie here.
+    pub(crate) interrupt: Arc<Interrupt>,
 }
 
 /// What lies in the inbox.
@@ -42,14 +47,17 @@ struct Lying {
 pub(crate) fn new() -> (Feed, Inbox) {
     let (sender, receiver) = mpsc::channel();
     let lying = Arc::new(Lying::default());
+    let interrupt = Arc::new(Interrupt::default());
     (
         Feed {
             requests: sender,
             lying: Arc::clone(&lying),
+            interrupt: Arc::clone(&interrupt),
         },
         Inbox {
             requests: receiver,
             lying,
+            interrupt,
         },
     )
 }
@@ -61,17 +69,24 @@ impl Feed {
     /// Gives the request's id back when [`MAX_REQUESTS`] lie there already, or [`MAX_BYTES`] with it.
     pub(crate) fn put(&self, request: Request) -> Result<(), u64> {
         let id = request.id;
-        let cancel = matches!(request.call, Call::Cancel { .. });
+        let cancelled = match request.call {
+            Call::Cancel { target } => Some(target),
+            _ => None,
+        };
         let bytes = size(&request.call);
         let full = self.lying.requests.load(Ordering::Relaxed) >= MAX_REQUESTS
             || self.lying.bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES;
-        if !cancel && full {
+        if cancelled.is_none() && full {
             return Err(id);
         }
         self.lying.requests.fetch_add(1, Ordering::Relaxed);
         self.lying.bytes.fetch_add(bytes, Ordering::Relaxed);
         // The engine thread ends only when the process does.
         let _ = self.requests.send(request);
+        // Only now, so that whoever is interrupted finds the reason in the inbox.
+        if let Some(target) = cancelled {
+            self.interrupt.cancelled(target);
+        }
         Ok(())
     }
 }
@@ -80,6 +95,11 @@ impl Inbox {
     /// The next request if there is one.
     pub(crate) fn next(&self) -> Option<Request> {
         self.took(self.requests.try_recv().ok())
+    }
+
+    /// Whether there is a request.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.lying.requests.load(Ordering::Relaxed) > 0
     }
 
     /// The next request; waits for it. `None` when there will be none.

@@ -14,13 +14,18 @@
 //!
 //! All code that the compiler cannot check lies in one module, `ffi`.
 
+mod adapters;
 mod backend;
+mod cache;
+mod cells;
 mod chat;
 mod engine;
 mod error;
 mod ffi;
 mod fs;
 mod inbox;
+mod interrupt;
+mod kept;
 mod length;
 mod load;
 mod log;

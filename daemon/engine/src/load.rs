@@ -1,15 +1,27 @@
 //! From a request to load to a model with a context.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use llama_cpp_2::{
-    context::{LlamaContext, params::LlamaContextParams},
     llama_backend::LlamaBackend,
     model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
 };
-use runner::protocol::{Load, MAX_BATCH, MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT};
+use runner::protocol::{
+    Load, MAX_ADAPTERS, MAX_BATCH, MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT,
+};
 
-use crate::{error::Error, fs, log, memory, model::Model, threads};
+use crate::{
+    adapters::Adapters,
+    cache::Memory,
+    error::Error,
+    ffi::context::{Context, Settings},
+    fs, log, memory,
+    model::Model,
+    threads,
+};
 
 /// Tokens that the matrix kernels take at once. More costs memory and brings no speed.
 const MICRO_BATCH: u32 = 512;
@@ -17,12 +29,9 @@ const MICRO_BATCH: u32 = 512;
 /// Progress is told in steps of this share.
 const PROGRESS_STEP: f32 = 0.01;
 
-/// A model and what is to be put on its context.
-#[derive(Debug)]
-pub(crate) struct Weights {
-    pub(crate) model: Model,
-    adapter: Option<(LlamaLoraAdapter, f32)>,
-}
+/// Sequences that may stay in the cache when they are over, beside those that run.
+/// Each costs room for the opinions on one token.
+const KEPT: u32 = 16;
 
 /// Checks what the settings alone can tell.
 ///
@@ -72,16 +81,16 @@ pub(crate) fn check(load: &Load) -> Result<(), Error> {
             adapter.scale
         )));
     }
-    if load.adapters.len() > 1 {
+    if load.adapters.len() > MAX_ADAPTERS {
         return Err(Error::Unsupported(format!(
-            "it has {} adapters, and this engine takes one",
+            "it has {} adapters, and a model may have {MAX_ADAPTERS}",
             load.adapters.len()
         )));
     }
     Ok(())
 }
 
-/// Loads the model and its adapter. `progress` gets the share that is done.
+/// Loads the model and its adapters. `progress` gets the share that is done.
 ///
 /// # Errors
 /// [`Error::Unsupported`] with llama.cpp's reason.
@@ -89,7 +98,7 @@ pub(crate) fn weights(
     backend: &LlamaBackend,
     load: &Load,
     mut progress: impl FnMut(f32) + 'static,
-) -> Result<Weights, Error> {
+) -> Result<(Model, Adapters), Error> {
     let (path, size) = descriptor(load.weights_fd, "weights")?;
     if !load.mmap {
         memory::check("the model", size)?;
@@ -115,11 +124,12 @@ pub(crate) fn weights(
     let llama = LlamaModel::load_from_file(backend, path, &params)
         .map_err(|_| Error::Unsupported(native_reason()))?;
     let mut model = Model::new(llama, load.chat_template.clone())?;
-    let adapter = match load.adapters.first() {
-        Some(adapter) => Some((open_adapter(&mut model, adapter.fd)?, adapter.scale)),
-        None => None,
-    };
-    Ok(Weights { model, adapter })
+    let adapters: Vec<(LlamaLoraAdapter, f32)> = load
+        .adapters
+        .iter()
+        .map(|adapter| Ok((open_adapter(&mut model, adapter.fd)?, adapter.scale)))
+        .collect::<Result<_, Error>>()?;
+    Ok((model, Adapters::new(adapters)))
 }
 
 fn open_adapter(model: &mut Model, fd: i32) -> Result<LlamaLoraAdapter, Error> {
@@ -130,16 +140,15 @@ fn open_adapter(model: &mut Model, fd: i32) -> Result<LlamaLoraAdapter, Error> {
     })
 }
 
-/// Makes the context: the KV cache and the buffers to compute in.
+/// Makes the context: the KV cache and the buffers to compute in. Who sets `stop` ends a decode call early.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] before anything is taken; [`Error::Internal`] with llama.cpp's reason.
 pub(crate) fn context<'m>(
-    backend: &LlamaBackend,
     model: &'m Model,
-    adapter: Option<(LlamaLoraAdapter, f32)>,
     load: &Load,
-) -> Result<LlamaContext<'m>, Error> {
+    stop: Arc<AtomicBool>,
+) -> Result<Memory<'m>, Error> {
     let trained = model.trained_context();
     if trained > 0 && load.context > trained {
         tracing::warn!(
@@ -150,41 +159,35 @@ pub(crate) fn context<'m>(
     }
     memory::check("the context", memory::kv_bytes(&model.llama, load.context))?;
 
-    let chosen = if load.threads == 0 {
+    let threads = if load.threads == 0 {
         threads::best()
     } else {
         load.threads
     };
-    let threads = i32::try_from(chosen).expect("checked against a small limit");
-    let params = LlamaContextParams::default()
-        .with_n_ctx(NonZeroU32::new(load.context))
-        .with_n_batch(load.batch)
-        .with_n_ubatch(load.batch.min(MICRO_BATCH))
-        .with_n_seq_max(load.sequences)
-        // One pool of cells that any sequence may fill.
-        .with_kv_unified(true)
-        .with_swa_full(false)
-        .with_n_threads(threads)
-        .with_n_threads_batch(threads)
-        .with_no_perf(true);
+    let sequences = sequences(&model.llama, load);
+    let settings = Settings {
+        cells: load.context,
+        batch: load.batch,
+        micro_batch: load.batch.clamp(1, MICRO_BATCH),
+        sequences,
+        outputs: sequences,
+        threads: i32::try_from(threads).expect("checked against a small limit"),
+    };
     log::take_first_error();
-    let mut context = model
-        .llama
-        .new_context(backend, params)
-        .map_err(|_| Error::Internal(native_reason()))?;
-    if let Some((mut adapter, scale)) = adapter {
-        context
-            .lora_adapter_set(&mut adapter, scale)
-            .map_err(|error| Error::Internal(error.to_string()))?;
-    }
-    Ok(context)
+    let context = Context::new(&model.llama, settings, stop)
+        .ok_or_else(|| Error::Internal(native_reason()))?;
+    Ok(Memory::new(context, &model.llama))
 }
 
-impl Weights {
-    /// The model, and the adapter for its context.
-    pub(crate) fn into_parts(self) -> (Model, Option<(LlamaLoraAdapter, f32)>) {
-        (self.model, self.adapter)
-    }
+/// How many sequences the cache has: those that run, and some that are over.
+pub(crate) fn sequences(model: &LlamaModel, load: &Load) -> u32 {
+    // Where each sequence has a state of its own, all of them are there from the start, and large.
+    let kept = if model.is_recurrent() || model.is_hybrid() {
+        0
+    } else {
+        KEPT
+    };
+    (load.sequences + kept).min(MAX_SEQUENCES)
 }
 
 /// Path and size of an inherited descriptor's file.
@@ -265,7 +268,9 @@ mod tests {
             scale: f32::NAN,
         }];
         assert!(matches!(check(&load), Err(Error::Invalid(_))));
-        load.adapters = vec![Adapter { fd: 4, scale: 1.0 }, Adapter { fd: 5, scale: 1.0 }];
+        load.adapters = vec![Adapter { fd: 4, scale: 1.0 }; MAX_ADAPTERS];
+        assert!(check(&load).is_ok());
+        load.adapters.push(Adapter { fd: 4, scale: 1.0 });
         assert!(matches!(check(&load), Err(Error::Unsupported(_))));
     }
 

@@ -2,7 +2,10 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use llama_cpp_2::{context::LlamaContext, sampling::LlamaSampler, token::LlamaToken};
+use llama_cpp_2::{
+    sampling::LlamaSampler,
+    token::{LlamaToken, data::LlamaTokenData, data_array::LlamaTokenDataArray},
+};
 use runner::protocol::Sampling;
 
 use crate::error::Error;
@@ -86,11 +89,22 @@ impl Chooser {
         self.seed
     }
 
-    /// Chooses from the logits of the token at this index of the last batch, and remembers the choice.
-    pub(crate) fn choose(&mut self, context: &LlamaContext<'_>, index: i32) -> LlamaToken {
+    /// Chooses from the logits of all words, and remembers the choice.
+    pub(crate) fn choose(&mut self, logits: &[f32]) -> LlamaToken {
         match &mut self.how {
-            How::Likeliest => likeliest(context.get_logits_ith(index)),
-            How::Chain(chain) => chain.sample(context, index),
+            How::Likeliest => likeliest(logits),
+            How::Chain(chain) => {
+                let words = (0..).zip(logits);
+                let words =
+                    words.map(|(id, &logit)| LlamaTokenData::new(LlamaToken::new(id), logit, 0.0));
+                let mut words = LlamaTokenDataArray::from_iter(words, false);
+                chain.apply(&mut words);
+                let chosen = words
+                    .selected_token()
+                    .expect("every chain ends in a choice");
+                chain.accept(chosen);
+                chosen
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use llama_cpp_2::token::LlamaToken;
 use runner::protocol::{Done, StopReason};
 
-use crate::{sampler::Chooser, slots::Tenant, text::Text};
+use crate::{kept::Flavour, sampler::Chooser, slots::Tenant, text::Text};
 
 /// How far ahead cells are set aside, in tokens: enough that a newcomer does not push others out at once.
 const LOOK_AHEAD: usize = 64;
@@ -19,8 +19,10 @@ pub(crate) struct Sequence {
     pub(crate) tokens: Vec<LlamaToken>,
     /// How many of the tokens are the prompt.
     pub(crate) prompt: usize,
-    /// How many of the tokens are in the cache.
-    pub(crate) computed: usize,
+    /// How many of the tokens were in the cache already.
+    pub(crate) spared: usize,
+    /// Which adapters it wants.
+    pub(crate) flavour: Flavour,
     /// Most tokens of the answer.
     pub(crate) max_tokens: usize,
     /// Tokens cut from the prompt.
@@ -80,18 +82,14 @@ impl Sequence {
         self.tokens.len() - self.prompt
     }
 
-    /// Tokens that are not in the cache yet.
-    pub(crate) fn outstanding(&self) -> usize {
-        self.tokens.len() - self.computed
-    }
-
     /// What the daemon is told at the end.
     pub(crate) fn done(self, reason: StopReason) -> Done {
         let (queue, prefill, decode) = self.clock.durations();
         Done {
             reason,
             prompt_tokens: count(self.prompt),
-            cached_tokens: 0,
+            // One that was sent back to the queue may have found some of its answer again, too.
+            cached_tokens: count(self.spared.min(self.prompt)),
             truncated: count(self.truncated),
             tokens: count(self.generated()),
             prefill_ns: nanoseconds(prefill),
@@ -104,8 +102,8 @@ impl Sequence {
 }
 
 impl Tenant for Sequence {
-    fn cells(&self) -> usize {
-        self.tokens.len()
+    fn tokens(&self) -> &[LlamaToken] {
+        &self.tokens
     }
 
     fn growth(&self) -> usize {
@@ -114,8 +112,16 @@ impl Tenant for Sequence {
             .min(LOOK_AHEAD)
     }
 
+    fn flavour(&self) -> &Flavour {
+        &self.flavour
+    }
+
+    fn spared(&mut self, tokens: usize) {
+        self.spared += tokens;
+    }
+
     fn evicted(&mut self) {
-        self.computed = 0;
+        self.spared = 0;
     }
 }
 

@@ -6,8 +6,21 @@
 //! If the cache fills up all the same, the newest tenant gives its cells back and waits at the front of the queue;
 //! its tokens are computed again when there is room. The oldest never yields, so there is always progress,
 //! and no answer is cut short because of its neighbours.
+//!
+//! What two tenants begin with alike is computed once:
+//! - One that is let in shares the cells of whoever begins most like it, of those that run and of those that are over and still kept.
+//! - One that reads a prompt which an older one is reading, too, waits for that one, and then shares its cells.
+//!
+//! Those that are over only have the cells that nobody else needs.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range, time::Instant};
+
+use llama_cpp_2::token::LlamaToken;
+
+use crate::{
+    cells::{Cells, Held},
+    kept::{Flavour, Kept, MIN_TOKENS, Past, alike},
+};
 
 /// Most tenants that wait.
 pub(crate) const MAX_WAITING: usize = 1024;
@@ -17,42 +30,82 @@ const MAX_WAITING_CELLS: usize = 16 << 20;
 
 /// One who needs cells.
 pub(crate) trait Tenant {
-    /// Cells it needs for the next step: one for each of its tokens.
-    fn cells(&self) -> usize;
+    /// What it wants in the cache, all of it before its next step.
+    fn tokens(&self) -> &[LlamaToken];
     /// Cells it will need soon.
     fn growth(&self) -> usize;
+    /// Only tenants of one flavour share cells.
+    fn flavour(&self) -> &Flavour;
+    /// So many of its tokens need not be computed.
+    fn spared(&mut self, tokens: usize);
     /// Its cells were given to others.
     fn evicted(&mut self);
+}
+
+/// The cache itself.
+pub(crate) trait Cache {
+    /// Forgets a sequence.
+    fn remove(&mut self, seq: u32);
+    /// Lets `to`, which holds the tokens before `range`, share those of `from` in it. `whole` is how many `from` holds.
+    /// When that is not possible, `to` holds nothing afterwards, and the answer is false.
+    fn share(&mut self, from: u32, to: u32, range: Range<usize>, whole: usize) -> bool;
 }
 
 /// A tenant with its place in the cache.
 #[derive(Debug)]
 pub(crate) struct Slot<T> {
-    /// Number of its sequence in the cache, below the number of sequences.
+    /// Number of its sequence in the cache.
     pub(crate) seq: u32,
     /// Who lives there.
     pub(crate) tenant: T,
+    /// The cells of those of its tokens that are computed.
+    held: Held,
+    /// The cache cannot give it others' cells; asking again would cost it its own.
+    apart: bool,
 }
 
 /// All tenants of one cache.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
-    cells: usize,
+    cells: Cells,
+    size: usize,
     waiting: VecDeque<T>,
     /// Oldest first.
     running: Vec<Slot<T>>,
+    /// Most that run side by side.
+    limit: usize,
+    kept: Kept,
     free: Vec<u32>,
     /// Those that run are all that the cache holds, although the numbers say otherwise; nobody is let in.
     closed: bool,
 }
 
+impl<T: Tenant> Slot<T> {
+    /// Tokens that are in the cache.
+    pub(crate) fn computed(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Tokens that are not in the cache yet.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.tenant.tokens().len() - self.held.len()
+    }
+
+    fn reads(&self) -> bool {
+        self.outstanding() > 1
+    }
+}
+
 impl<T: Tenant> Slots<T> {
-    /// A cache of so many cells for at most so many sequences.
-    pub(crate) fn new(cells: usize, sequences: u32) -> Self {
+    /// A cache of so many cells and sequences, of which at most `limit` run side by side. Those that are left keep what is over.
+    pub(crate) fn new(cells: usize, sequences: u32, limit: u32) -> Self {
         Self {
-            cells,
+            cells: Cells::new(cells),
+            size: cells,
             waiting: VecDeque::new(),
             running: Vec::new(),
+            limit: limit as usize,
+            kept: Kept::default(),
             free: (0..sequences).rev().collect(),
             closed: false,
         }
@@ -64,11 +117,11 @@ impl<T: Tenant> Slots<T> {
     /// Gives it back when [`MAX_WAITING`] wait already, or fewer with [`MAX_WAITING_CELLS`].
     pub(crate) fn enqueue(&mut self, tenant: T) -> Result<(), T> {
         debug_assert!(
-            tenant.cells() <= self.cells,
+            tenant.tokens().len() <= self.size,
             "a tenant larger than the cache would wait for ever"
         );
-        let cells: usize = self.waiting.iter().map(T::cells).sum();
-        if self.waiting.len() >= MAX_WAITING || cells + tenant.cells() > MAX_WAITING_CELLS {
+        let cells: usize = self.waiting.iter().map(|it| it.tokens().len()).sum();
+        if self.waiting.len() >= MAX_WAITING || cells + tenant.tokens().len() > MAX_WAITING_CELLS {
             return Err(tenant);
         }
         self.waiting.push_back(tenant);
@@ -76,61 +129,122 @@ impl<T: Tenant> Slots<T> {
     }
 
     /// Lets the first in the queue in, if there is a sequence and room for it.
-    pub(crate) fn admit(&mut self) -> Option<&mut Slot<T>> {
-        if self.closed {
+    pub(crate) fn admit(&mut self, cache: &mut impl Cache, now: Instant) -> Option<&mut Slot<T>> {
+        if self.closed || self.running.len() >= self.limit {
             return None;
         }
-        let next = self.waiting.front()?;
-        let wanted = next.cells() + next.growth();
-        let taken: usize = self
-            .running
-            .iter()
-            .map(|slot| slot.tenant.cells() + slot.tenant.growth())
-            .sum();
-        if !self.running.is_empty() && taken + wanted > self.cells {
-            return None;
-        }
-        let seq = self.free.pop()?;
+        let source = self.like(self.waiting.front()?, 0, None);
+        let (seq, source) = match self.sequence(cache, now, source.map(|it| it.seq)) {
+            Some(seq) => (seq, source),
+            // The last one that is over has to go, although it begins alike.
+            None => (self.sequence(cache, now, None)?, None),
+        };
         let tenant = self.waiting.pop_front().expect("looked at just before");
-        self.running.push(Slot { seq, tenant });
+        self.running.push(Slot {
+            seq,
+            tenant,
+            held: Held::default(),
+            apart: false,
+        });
+        let newest = self.running.len() - 1;
+        if let Some(source) = source {
+            self.share(cache, newest, source, now);
+        }
+
+        // Alone, it fits in any case, and then even what it shares with may go.
+        let spare = source.map(|it| it.seq).filter(|_| newest > 0);
+        self.evict_until_free(cache, now, spare, Self::needed_soon);
+        if newest > 0 && self.needed_soon() > self.cells.free() {
+            self.evict_newest(cache);
+            return None;
+        }
         self.running.last_mut()
     }
 
-    /// Evicts the newest until the others' next step fits, and says whose sequences are to be cleared.
-    pub(crate) fn make_room(&mut self) -> Vec<u32> {
-        let mut cleared = Vec::new();
-        while self.running.len() > 1 && self.cells_needed() > self.cells {
-            cleared.extend(self.evict_newest());
+    /// Makes room for the next step: first at the cost of those that are over, then of the newest.
+    pub(crate) fn make_room(&mut self, cache: &mut impl Cache, now: Instant) {
+        self.evict_until_free(cache, now, None, Self::needed_now);
+        while self.needed_now() > self.cells.free() && self.evict_newest(cache) {}
+    }
+
+    /// Lets those that read a prompt share what others have computed of it by now.
+    pub(crate) fn catch_up(&mut self, cache: &mut impl Cache, now: Instant) {
+        for index in 0..self.running.len() {
+            let slot = &self.running[index];
+            if slot.reads()
+                && !slot.apart
+                && let Some(source) = self.like(&slot.tenant, slot.computed(), Some(slot.seq))
+            {
+                self.share(cache, index, source, now);
+            }
         }
-        cleared
+    }
+
+    /// How many tokens each has outstanding; none, if it had better wait for an older one that reads the same.
+    pub(crate) fn outstanding(&self) -> Vec<usize> {
+        let of = |index: usize| match &self.running[index] {
+            slot if slot.reads() && self.follows(index) => 0,
+            slot => slot.outstanding(),
+        };
+        (0..self.running.len()).map(of).collect()
+    }
+
+    /// A step computed so many tokens of each.
+    pub(crate) fn computed(&mut self, shares: &[usize]) {
+        for (slot, &share) in self.running.iter_mut().zip(shares) {
+            let room = self.cells.take(&mut slot.held, share);
+            assert!(room, "room was made for the step");
+        }
+    }
+
+    /// The cache lost what it held of a running sequence.
+    pub(crate) fn lost(&mut self, cache: &mut impl Cache, index: usize) {
+        let slot = &mut self.running[index];
+        cache.remove(slot.seq);
+        self.cells.release(&mut slot.held);
+    }
+
+    /// The cache lost everything.
+    pub(crate) fn all_lost(&mut self) {
+        for slot in &mut self.running {
+            self.cells.release(&mut slot.held);
+        }
+        for mut past in self.kept.clear() {
+            self.cells.release(&mut past.held);
+            self.free.push(past.seq);
+        }
     }
 
     /// Evicts the newest tenant, unless it is alone, because the cache is full although there should be room.
     /// Nobody is let in before somebody has left: the evicted one would fill the cache again at once, and for ever.
-    pub(crate) fn overfull(&mut self) -> Option<u32> {
-        let cleared = self.evict_newest()?;
-        self.closed = true;
-        Some(cleared)
+    pub(crate) fn overfull(&mut self, cache: &mut impl Cache) -> bool {
+        self.closed = self.evict_newest(cache);
+        self.closed
     }
 
-    /// Evicts the newest tenant, unless it is alone, and says whose sequence is to be cleared.
-    fn evict_newest(&mut self) -> Option<u32> {
-        if self.running.len() < 2 {
-            return None;
-        }
-        let mut slot = self.running.pop()?;
-        slot.tenant.evicted();
-        self.waiting.push_front(slot.tenant);
-        self.free.push(slot.seq);
-        Some(slot.seq)
-    }
-
-    /// Takes out a running tenant by its index.
-    pub(crate) fn remove(&mut self, index: usize) -> Slot<T> {
+    /// Takes out a running tenant by its index. What the cache holds of it is kept.
+    pub(crate) fn retire(&mut self, cache: &mut impl Cache, index: usize, now: Instant) -> T {
         let slot = self.running.remove(index);
         self.closed = false;
-        self.free.push(slot.seq);
-        slot
+        if slot.computed() < MIN_TOKENS {
+            return self.vacate(cache, slot);
+        }
+        let Slot {
+            seq, tenant, held, ..
+        } = slot;
+        let tokens = tenant.tokens()[..held.len()].to_vec();
+        let past = Past::new(seq, tokens, held, tenant.flavour().clone(), now);
+        for beginning in self.kept.keep(past) {
+            self.forget(cache, beginning);
+        }
+        tenant
+    }
+
+    /// Takes out a running tenant by its index, and all that the cache holds of it.
+    pub(crate) fn remove(&mut self, cache: &mut impl Cache, index: usize) -> T {
+        let slot = self.running.remove(index);
+        self.closed = false;
+        self.vacate(cache, slot)
     }
 
     /// Takes out a waiting tenant.
@@ -144,9 +258,9 @@ impl<T: Tenant> Slots<T> {
         &self.running
     }
 
-    /// Those that run, oldest first.
-    pub(crate) fn running_mut(&mut self) -> &mut [Slot<T>] {
-        &mut self.running
+    /// A tenant that runs.
+    pub(crate) fn tenant(&mut self, index: usize) -> &mut T {
+        &mut self.running[index].tenant
     }
 
     /// How many wait.
@@ -159,187 +273,152 @@ impl<T: Tenant> Slots<T> {
         self.running.is_empty() && self.waiting.is_empty()
     }
 
-    fn cells_needed(&self) -> usize {
-        self.running.iter().map(|slot| slot.tenant.cells()).sum()
+    /// Cells in use.
+    pub(crate) fn cells_used(&self) -> usize {
+        self.cells.used()
     }
+
+    /// Who begins most like a tenant of whose tokens `computed` are known already, if that spares it at least [`MIN_TOKENS`].
+    /// Without `of`, it is asked for one that is to be let in, and those that are over are looked at, too.
+    fn like(&self, tenant: &T, computed: usize, of: Option<u32>) -> Option<Like> {
+        let tokens = tenant.tokens();
+        // The last token is computed in any case, because its opinion is wanted.
+        let wanted = &tokens[..tokens.len() - 1];
+        let running = self.running.iter().map(|slot| {
+            (
+                slot.seq,
+                slot.tenant.flavour(),
+                &slot.tenant.tokens()[..slot.computed()],
+            )
+        });
+        let kept = self
+            .kept
+            .iter()
+            .map(|past| (past.seq, &past.flavour, past.tokens.as_slice()));
+        running
+            .chain(kept.filter(|_| of.is_none()))
+            .filter(|(seq, flavour, known)| {
+                Some(*seq) != of && *flavour == tenant.flavour() && known.len() > computed
+            })
+            .map(|(seq, _, known)| Like {
+                seq,
+                length: alike(wanted, known),
+                whole: known.len(),
+            })
+            .filter(|like| like.length >= computed + MIN_TOKENS)
+            .max_by_key(|like| like.length)
+    }
+
+    /// Whether an older one is about to compute what this one needs next.
+    fn follows(&self, index: usize) -> bool {
+        let (older, this) = (&self.running[..index], &self.running[index]);
+        !this.apart
+            && older.iter().any(|slot| {
+                let known = slot.computed();
+                slot.reads()
+                    && slot.tenant.flavour() == this.tenant.flavour()
+                    && alike(slot.tenant.tokens(), this.tenant.tokens())
+                        >= known.max(this.computed()) + MIN_TOKENS
+            })
+    }
+
+    /// Lets a running tenant share what it has in common with another one.
+    fn share(&mut self, cache: &mut impl Cache, index: usize, like: Like, now: Instant) {
+        self.kept.hit(like.seq, now);
+        let (before, rest) = self.running.split_at_mut(index);
+        let (slot, after) = rest.split_first_mut().expect("the tenant runs");
+        let range = slot.held.len()..like.length;
+        let spared = range.len();
+        if !cache.share(like.seq, slot.seq, range, like.whole) {
+            self.cells.release(&mut slot.held);
+            slot.apart = true;
+            return;
+        }
+        let running = before.iter().chain(after.iter());
+        let with = running
+            .map(|it| (it.seq, &it.held))
+            .chain(self.kept.iter().map(|it| (it.seq, &it.held)))
+            .find(|(seq, _)| *seq == like.seq);
+        let (_, with) = with.expect("it was found among them");
+        self.cells.share(&mut slot.held, with, like.length);
+        slot.tenant.spared(spared);
+    }
+
+    /// A free sequence, if need be one of those that are over.
+    fn sequence(
+        &mut self,
+        cache: &mut impl Cache,
+        now: Instant,
+        spare: Option<u32>,
+    ) -> Option<u32> {
+        if self.free.is_empty()
+            && let Some(past) = self.kept.evict(now, spare, None)
+        {
+            self.forget(cache, past);
+        }
+        self.free.pop()
+    }
+
+    fn evict_until_free(
+        &mut self,
+        cache: &mut impl Cache,
+        now: Instant,
+        spare: Option<u32>,
+        needed: impl Fn(&Self) -> usize,
+    ) {
+        while needed(self) > self.cells.free()
+            && let Some(past) = self.kept.evict(now, spare, Some(&self.cells))
+        {
+            self.forget(cache, past);
+        }
+    }
+
+    /// Evicts the newest tenant, unless it is alone.
+    fn evict_newest(&mut self, cache: &mut impl Cache) -> bool {
+        if self.running.len() < 2 {
+            return false;
+        }
+        let slot = self.running.pop().expect("there are two");
+        let mut tenant = self.vacate(cache, slot);
+        tenant.evicted();
+        self.waiting.push_front(tenant);
+        true
+    }
+
+    fn vacate(&mut self, cache: &mut impl Cache, mut slot: Slot<T>) -> T {
+        cache.remove(slot.seq);
+        self.cells.release(&mut slot.held);
+        self.free.push(slot.seq);
+        slot.tenant
+    }
+
+    fn forget(&mut self, cache: &mut impl Cache, mut past: Past) {
+        cache.remove(past.seq);
+        self.cells.release(&mut past.held);
+        self.free.push(past.seq);
+    }
+
+    /// Cells that those who run need for their next step.
+    fn needed_now(&self) -> usize {
+        self.running.iter().map(Slot::outstanding).sum()
+    }
+
+    /// The same, and room to grow.
+    fn needed_soon(&self) -> usize {
+        let soon = |slot: &Slot<T>| slot.outstanding() + slot.tenant.growth();
+        self.running.iter().map(soon).sum()
+    }
+}
+
+/// A sequence that begins like another.
+#[derive(Debug, Clone, Copy)]
+struct Like {
+    seq: u32,
+    /// So many tokens are alike.
+    length: usize,
+    /// So many tokens the cache holds of it.
+    whole: usize,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, PartialEq)]
-    struct Fake {
-        name: &'static str,
-        cells: usize,
-        evictions: usize,
-    }
-
-    impl Tenant for Fake {
-        fn cells(&self) -> usize {
-            self.cells
-        }
-        fn growth(&self) -> usize {
-            2
-        }
-        fn evicted(&mut self) {
-            self.evictions += 1;
-        }
-    }
-
-    fn slots(cells: usize, sequences: u32, tenants: &[(&'static str, usize)]) -> Slots<Fake> {
-        let mut slots = Slots::new(cells, sequences);
-        for &(name, cells) in tenants {
-            slots
-                .enqueue(Fake {
-                    name,
-                    cells,
-                    evictions: 0,
-                })
-                .unwrap();
-        }
-        slots
-    }
-
-    fn admit_all(slots: &mut Slots<Fake>) -> Vec<&'static str> {
-        std::iter::from_fn(|| slots.admit().map(|slot| slot.tenant.name)).collect()
-    }
-
-    #[test]
-    fn those_that_fit_with_room_to_grow_run_together() {
-        let mut slots = slots(20, 4, &[("a", 8), ("b", 8), ("c", 1)]);
-        assert_eq!(admit_all(&mut slots), ["a", "b"]);
-        assert_eq!((slots.running().len(), slots.waiting()), (2, 1));
-        slots.remove(0);
-        assert_eq!(admit_all(&mut slots), ["c"]);
-    }
-
-    #[test]
-    fn nobody_overtakes_a_large_one() {
-        let mut slots = slots(20, 4, &[("a", 8), ("large", 16), ("small", 1)]);
-        assert_eq!(admit_all(&mut slots), ["a"]);
-        slots.remove(0);
-        assert_eq!(admit_all(&mut slots), ["large"]);
-    }
-
-    #[test]
-    fn one_alone_may_fill_the_cache_although_it_could_not_grow() {
-        let mut slots = slots(20, 4, &[("all", 20)]);
-        assert_eq!(admit_all(&mut slots), ["all"]);
-        assert!(slots.make_room().is_empty());
-        assert_eq!(slots.evict_newest(), None);
-    }
-
-    #[test]
-    fn sequences_are_never_shared_and_come_back() {
-        let mut slots = slots(100, 2, &[("a", 1), ("b", 1), ("c", 1)]);
-        assert_eq!(admit_all(&mut slots), ["a", "b"]);
-        let seqs: Vec<u32> = slots.running().iter().map(|slot| slot.seq).collect();
-        assert_eq!(seqs, [0, 1]);
-        assert_eq!(slots.remove(0).seq, 0);
-        assert_eq!(slots.admit().map(|slot| slot.seq), Some(0));
-    }
-
-    #[test]
-    fn a_full_cache_sends_the_newest_back_to_the_front() {
-        let mut slots = slots(20, 4, &[("a", 4), ("b", 4), ("c", 4), ("d", 4)]);
-        assert_eq!(admit_all(&mut slots), ["a", "b", "c"]);
-        for slot in slots.running_mut() {
-            slot.tenant.cells = 8;
-        }
-        assert_eq!(slots.make_room(), [2]);
-        assert_eq!(slots.running().len(), 2);
-        for slot in slots.running_mut() {
-            slot.tenant.cells = 11;
-        }
-        assert_eq!(slots.make_room(), [1]);
-        slots.remove(0);
-        assert_eq!(admit_all(&mut slots), ["b"]);
-        assert_eq!(
-            slots.running()[0].tenant,
-            Fake {
-                name: "b",
-                cells: 11,
-                evictions: 1
-            }
-        );
-    }
-
-    #[test]
-    fn whom_the_cache_did_not_hold_comes_back_only_when_somebody_left() {
-        let mut slots = slots(100, 4, &[("a", 1), ("b", 1), ("c", 1), ("d", 1)]);
-        assert_eq!(admit_all(&mut slots), ["a", "b", "c", "d"]);
-        assert_eq!(slots.overfull(), Some(3));
-        assert!(admit_all(&mut slots).is_empty());
-        assert_eq!(slots.overfull(), Some(2));
-        assert!(admit_all(&mut slots).is_empty());
-        slots.remove(0);
-        assert_eq!(admit_all(&mut slots), ["c", "d"]);
-        let names: Vec<_> = slots
-            .running()
-            .iter()
-            .map(|slot| slot.tenant.name)
-            .collect();
-        assert_eq!(names, ["b", "c", "d"]);
-    }
-
-    #[test]
-    fn one_alone_is_not_evicted_and_closes_nothing() {
-        let mut slots = slots(100, 4, &[("a", 1)]);
-        assert_eq!(admit_all(&mut slots), ["a"]);
-        assert_eq!(slots.overfull(), None);
-        slots
-            .enqueue(Fake {
-                name: "b",
-                cells: 1,
-                evictions: 0,
-            })
-            .unwrap();
-        assert_eq!(admit_all(&mut slots), ["b"]);
-    }
-
-    #[test]
-    fn the_queue_is_bounded() {
-        let mut slots = Slots::new(10, 1);
-        for _ in 0..MAX_WAITING {
-            slots
-                .enqueue(Fake {
-                    name: "x",
-                    cells: 1,
-                    evictions: 0,
-                })
-                .unwrap();
-        }
-        assert!(
-            slots
-                .enqueue(Fake {
-                    name: "y",
-                    cells: 1,
-                    evictions: 0
-                })
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn what_waits_is_bounded_too() {
-        let mut slots = Slots::new(1 << 20, 1);
-        let large = || Fake {
-            name: "large",
-            cells: 1 << 20,
-            evictions: 0,
-        };
-        for _ in 0..16 {
-            slots.enqueue(large()).unwrap();
-        }
-        assert!(slots.enqueue(large()).is_err());
-    }
-
-    #[test]
-    fn one_that_waits_can_leave() {
-        let mut slots = slots(20, 4, &[("a", 8), ("b", 8)]);
-        assert!(slots.remove_waiting(|tenant| tenant.name == "b").is_some());
-        assert!(slots.remove_waiting(|tenant| tenant.name == "b").is_none());
-        assert_eq!(admit_all(&mut slots), ["a"]);
-    }
-}
+mod tests;

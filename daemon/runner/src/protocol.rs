@@ -28,6 +28,9 @@ pub const MAX_BATCH: u32 = 65_536;
 /// Most threads that compute; llama.cpp's own limit.
 pub const MAX_THREADS: u32 = 512;
 
+/// Most adapters of one model.
+pub const MAX_ADAPTERS: usize = 16;
+
 /// First frame of a runner: who speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -77,7 +80,7 @@ pub enum Call {
 pub struct Load {
     /// Number of the inherited read-only descriptor of the GGUF file.
     pub weights_fd: i32,
-    /// Inherited descriptors of LoRA adapters with their scales.
+    /// Inherited descriptors of LoRA adapters with their scales, at most [`MAX_ADAPTERS`].
     pub adapters: Vec<Adapter>,
     /// Cells of the KV cache, shared by all sequences; [`MIN_CONTEXT`] to [`MAX_CONTEXT`].
     pub context: u32,
@@ -102,7 +105,7 @@ pub struct Load {
 pub struct Adapter {
     /// Number of the inherited read-only descriptor.
     pub fd: i32,
-    /// Weight of the adapter, usually 1.
+    /// Weight of the adapter where a request does not say, usually 1.
     pub scale: f32,
 }
 
@@ -119,6 +122,8 @@ pub struct Generate {
     pub stop: Vec<String>,
     /// What to do when prompt or answer outgrow the context.
     pub overflow: Overflow,
+    /// Scales of the adapters for this request, in the order of [`Load::adapters`]; 0 leaves one out. `None` takes the scales given there.
+    pub adapter_scales: Option<Vec<f32>>,
 }
 
 /// A prompt in one of the shapes a caller may have.

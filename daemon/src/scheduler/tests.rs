@@ -162,6 +162,7 @@ fn generate(text: &str) -> Generate {
         max_tokens: None,
         stop: Vec::new(),
         overflow: Overflow::Refuse,
+        adapter_scales: None,
     }
 }
 

@@ -8,7 +8,7 @@ use runner::protocol::{Adapter, FailureKind};
 use crate::harness::{Runner, greedy, inheritable};
 
 /// An adapter of rank 1 for the queries of the tiny model's first layer, or for a tensor of another name.
-fn lora(tensor: &str) -> Vec<u8> {
+pub(crate) fn lora(tensor: &str) -> Vec<u8> {
     let values: Vec<f32> = (0..64).map(|at| (at % 7) as f32 / 7.0 - 0.4).collect();
     Writer::new()
         .kv("general.type", "adapter")

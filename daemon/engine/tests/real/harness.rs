@@ -212,5 +212,6 @@ pub(crate) fn greedy(prompt: &str, max_tokens: u32) -> Generate {
         max_tokens: Some(max_tokens),
         stop: Vec::new(),
         overflow: Overflow::Refuse,
+        adapter_scales: None,
     }
 }

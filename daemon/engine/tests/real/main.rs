@@ -9,6 +9,7 @@ mod adapters;
 mod answers;
 mod broken;
 mod harness;
+mod prefixes;
 mod program;
 mod sharing;
 mod stopping;

@@ -64,6 +64,7 @@ pub(crate) fn prompt(prompt: Prompt) -> Generate {
         max_tokens: None,
         stop: Vec::new(),
         overflow: Overflow::Refuse,
+        adapter_scales: None,
     }
 }
 

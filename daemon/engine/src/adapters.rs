@@ -1,0 +1,91 @@
+//! The LoRA adapters of a model, and which of them a request wants how much.
+
+use llama_cpp_2::model::LlamaLoraAdapter;
+
+use crate::{error::Error, ffi::context::Context, kept::Flavour};
+
+/// All adapters, and which are set.
+#[derive(Debug)]
+pub(crate) struct Adapters {
+    adapters: Vec<LlamaLoraAdapter>,
+    /// What a request gets that does not say.
+    usual: Flavour,
+    /// What the context is set to.
+    set: Flavour,
+}
+
+impl Adapters {
+    /// Adapters with their usual scales. A context has none of them set at first.
+    pub(crate) fn new(adapters: Vec<(LlamaLoraAdapter, f32)>) -> Self {
+        let (adapters, scales): (Vec<_>, Vec<f32>) = adapters.into_iter().unzip();
+        Self {
+            set: flavour(&vec![0.0; scales.len()]),
+            usual: flavour(&scales),
+            adapters,
+        }
+    }
+
+    /// What a request wants.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for scales that are not one finite number for each adapter.
+    pub(crate) fn wanted(&self, scales: Option<&[f32]>) -> Result<Flavour, Error> {
+        let Some(scales) = scales else {
+            return Ok(self.usual.clone());
+        };
+        if scales.len() != self.adapters.len() {
+            return Err(Error::Invalid(format!(
+                "the request has scales for {} adapters, and the model has {}",
+                scales.len(),
+                self.adapters.len()
+            )));
+        }
+        if let Some(scale) = scales.iter().find(|scale| !scale.is_finite()) {
+            return Err(Error::Invalid(format!(
+                "the scale of an adapter is {scale}"
+            )));
+        }
+        Ok(flavour(scales))
+    }
+
+    /// Sets the context to what a request wants, if it is not already.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] with llama.cpp's code.
+    pub(crate) fn set(&mut self, context: &mut Context<'_>, wanted: &Flavour) -> Result<(), Error> {
+        if self.set == *wanted {
+            return Ok(());
+        }
+        let scales = wanted.iter().map(|&bits| f32::from_bits(bits));
+        let adapters = self.adapters.iter().zip(scales);
+        context
+            .set_adapters(adapters.filter(|(_, scale)| *scale != 0.0))
+            .map_err(|code| Error::Internal(format!("the adapters cannot be set: code {code}")))?;
+        self.set.clone_from(wanted);
+        Ok(())
+    }
+}
+
+/// Numbers that are the same have the same bits, but for the two zeros.
+fn flavour(scales: &[f32]) -> Flavour {
+    scales.iter().map(|scale| (scale + 0.0).to_bits()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_zeros_are_one() {
+        assert_eq!(flavour(&[0.0, 1.0]), flavour(&[-0.0, 1.0]));
+        assert_ne!(flavour(&[0.0]), flavour(&[1.0]));
+    }
+
+    #[test]
+    fn scales_for_adapters_that_are_not_there_are_refused() {
+        let adapters = Adapters::new(Vec::new());
+        assert!(adapters.wanted(Some(&[1.0])).is_err());
+        assert_eq!(adapters.wanted(Some(&[])).unwrap(), Flavour::new());
+        assert_eq!(adapters.wanted(None).unwrap(), Flavour::new());
+    }
+}

@@ -1,0 +1,190 @@
+//! Sequences that are over and stay in the cache, because the next request may begin like them.
+
+use std::time::{Duration, Instant};
+
+use llama_cpp_2::token::LlamaToken;
+
+use crate::cells::{Cells, Held};
+
+/// Shorter ones are computed again as fast as they are found.
+pub(crate) const MIN_TOKENS: usize = 16;
+
+/// After this time without use, a sequence is worth half as much.
+const HALF_LIFE: Duration = Duration::from_secs(300);
+
+/// A sequence that is over.
+#[derive(Debug)]
+pub(crate) struct Past {
+    /// Number of its sequence in the cache.
+    pub(crate) seq: u32,
+    /// What the cache holds: prompt and answer, as far as they were computed.
+    pub(crate) tokens: Vec<LlamaToken>,
+    /// Their cells.
+    pub(crate) held: Held,
+    /// With what adapters they were computed.
+    pub(crate) flavour: Flavour,
+    /// When somebody last began like it.
+    used: Instant,
+    /// How often somebody did.
+    hits: u32,
+}
+
+/// What else than its tokens decides what the cache holds of a sequence: the scales of the adapters.
+/// Only sequences of one flavour share cells.
+pub(crate) type Flavour = Vec<u32>;
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(Vec<Past>);
+
+impl Past {
+    /// A sequence that just ended.
+    pub(crate) fn new(
+        seq: u32,
+        tokens: Vec<LlamaToken>,
+        held: Held,
+        flavour: Flavour,
+        now: Instant,
+    ) -> Self {
+        Self {
+            seq,
+            tokens,
+            held,
+            flavour,
+            used: now,
+            hits: 0,
+        }
+    }
+
+    /// What it is worth to keep: how often it was of use, and how lately.
+    fn value(&self, now: Instant) -> f64 {
+        let age = now.saturating_duration_since(self.used).as_secs_f64();
+        f64::from(self.hits + 1) * 0.5_f64.powf(age / HALF_LIFE.as_secs_f64())
+    }
+}
+
+impl Kept {
+    /// Keeps one more. Those that are its beginnings are of no more use, and come back.
+    pub(crate) fn keep(&mut self, past: Past) -> Vec<Past> {
+        let (beginnings, others) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|old| old.flavour == past.flavour && past.tokens.starts_with(&old.tokens));
+        self.0 = others;
+        self.0.push(past);
+        beginnings
+    }
+
+    /// All of them, to look for one that begins alike.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Past> {
+        self.0.iter()
+    }
+
+    /// Somebody began like this sequence.
+    pub(crate) fn hit(&mut self, seq: u32, now: Instant) {
+        if let Some(past) = self.0.iter_mut().find(|past| past.seq == seq) {
+            past.used = now;
+            past.hits = past.hits.saturating_add(1);
+        }
+    }
+
+    /// Takes out the one that is worth least, but for the sequence `spare`; with `cells`, only one that holds cells alone.
+    pub(crate) fn evict(
+        &mut self,
+        now: Instant,
+        spare: Option<u32>,
+        cells: Option<&Cells>,
+    ) -> Option<Past> {
+        let evictable = |past: &Past| {
+            Some(past.seq) != spare && cells.is_none_or(|cells| cells.alone(&past.held) > 0)
+        };
+        let (index, _) = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(_, past)| evictable(past))
+            .min_by(|(_, a), (_, b)| a.value(now).total_cmp(&b.value(now)))?;
+        Some(self.0.remove(index))
+    }
+
+    /// Takes all out.
+    pub(crate) fn clear(&mut self) -> Vec<Past> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+/// How many tokens two texts begin with alike.
+pub(crate) fn alike(a: &[LlamaToken], b: &[LlamaToken]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn past(seq: u32, tokens: &[i32], now: Instant) -> Past {
+        let tokens = tokens.iter().copied().map(LlamaToken::new).collect();
+        Past::new(seq, tokens, Held::default(), Flavour::new(), now)
+    }
+
+    fn seqs(pasts: &[Past]) -> Vec<u32> {
+        pasts.iter().map(|past| past.seq).collect()
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_a_hit_makes_young() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut kept = Kept::default();
+        for (seq, token) in [(1, 10), (2, 20), (3, 30)] {
+            kept.keep(past(seq, &[token], at(u64::from(seq))));
+        }
+        kept.hit(1, at(4));
+        assert_eq!(kept.evict(at(5), None, None).map(|it| it.seq), Some(2));
+        assert_eq!(kept.evict(at(5), Some(3), None).map(|it| it.seq), Some(1));
+        assert_eq!(kept.evict(at(5), Some(3), None).map(|it| it.seq), None);
+    }
+
+    #[test]
+    fn what_was_often_of_use_outlives_what_was_used_a_little_later() {
+        let start = Instant::now();
+        let mut kept = Kept::default();
+        kept.keep(past(1, &[1], start));
+        for _ in 0..5 {
+            kept.hit(1, start);
+        }
+        let later = start + HALF_LIFE;
+        kept.keep(past(2, &[2], later));
+        assert_eq!(kept.evict(later, None, None).map(|it| it.seq), Some(2));
+    }
+
+    #[test]
+    fn beginnings_of_a_new_one_come_back() {
+        let now = Instant::now();
+        let mut kept = Kept::default();
+        assert!(kept.keep(past(1, &[1, 2], now)).is_empty());
+        assert!(kept.keep(past(2, &[1, 3], now)).is_empty());
+        assert_eq!(seqs(&kept.keep(past(3, &[1, 2, 3], now))), [1]);
+        assert_eq!(seqs(&kept.clear()), [2, 3]);
+    }
+
+    #[test]
+    fn only_those_that_hold_cells_alone_free_some() {
+        let now = Instant::now();
+        let mut cells = Cells::new(10);
+        let mut kept = Kept::default();
+        let mut long = past(1, &[1, 2, 3], now);
+        assert!(cells.take(&mut long.held, 3));
+        let mut short = past(2, &[1, 9], now);
+        cells.share(&mut short.held, &long.held, 1);
+        kept.keep(short);
+        kept.keep(long);
+        assert_eq!(
+            kept.evict(now, None, Some(&cells)).map(|it| it.seq),
+            Some(1)
+        );
+        assert_eq!(
+            kept.evict(now, Some(2), Some(&cells)).map(|it| it.seq),
+            None
+        );
+    }
+}

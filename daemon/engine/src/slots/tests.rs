@@ -1,0 +1,497 @@
+use std::{collections::HashMap, time::Duration};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A cache that remembers whose tokens it holds, as llama.cpp does.
+#[derive(Debug, Default)]
+struct Fake {
+    sequences: HashMap<u32, Vec<LlamaToken>>,
+    /// Cannot share parts of sequences.
+    whole_only: bool,
+}
+
+impl Cache for Fake {
+    fn remove(&mut self, seq: u32) {
+        self.sequences.remove(&seq);
+    }
+
+    fn share(&mut self, from: u32, to: u32, range: Range<usize>, whole: usize) -> bool {
+        let tokens = self.sequences[&from].clone();
+        assert_eq!(tokens.len(), whole, "the caller knows what is there");
+        let own = self.sequences.entry(to).or_default();
+        assert_eq!(own.len(), range.start, "it goes on where it is");
+        if self.whole_only && range != (0..whole) {
+            self.sequences.remove(&to);
+            return false;
+        }
+        own.extend_from_slice(&tokens[range]);
+        true
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Person {
+    name: &'static str,
+    tokens: Vec<LlamaToken>,
+    flavour: Flavour,
+    spared: usize,
+    evictions: usize,
+}
+
+impl Tenant for Person {
+    fn tokens(&self) -> &[LlamaToken] {
+        &self.tokens
+    }
+    fn growth(&self) -> usize {
+        2
+    }
+    fn flavour(&self) -> &Flavour {
+        &self.flavour
+    }
+    fn spared(&mut self, tokens: usize) {
+        self.spared += tokens;
+    }
+    fn evicted(&mut self) {
+        self.evictions += 1;
+        self.spared = 0;
+    }
+}
+
+/// Somebody whose first tokens are like those of all with the same `kind`, and whose last ones are like nobody's.
+fn person(name: &'static str, kind: i32, alike: usize, own: usize) -> Person {
+    let alike = std::iter::repeat_n(kind, alike);
+    let mine = name.bytes().fold(1000_i32, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    });
+    let own = std::iter::repeat_n(mine, own);
+    Person {
+        name,
+        tokens: alike.chain(own).map(LlamaToken::new).collect(),
+        flavour: Flavour::new(),
+        spared: 0,
+        evictions: 0,
+    }
+}
+
+/// Slots and their cache, with a clock that stands still.
+struct House {
+    slots: Slots<Person>,
+    cache: Fake,
+    now: Instant,
+}
+
+impl House {
+    fn new(cells: usize, sequences: u32, limit: u32) -> Self {
+        Self {
+            slots: Slots::new(cells, sequences, limit),
+            cache: Fake::default(),
+            now: Instant::now(),
+        }
+    }
+
+    /// With people who have nothing in common.
+    fn of(cells: usize, limit: u32, people: &[(&'static str, usize)]) -> Self {
+        let mut house = Self::new(cells, limit, limit);
+        for &(name, tokens) in people {
+            house.enqueue(person(name, 0, 0, tokens));
+        }
+        house
+    }
+
+    fn enqueue(&mut self, person: Person) {
+        self.slots.enqueue(person).unwrap();
+    }
+
+    fn admit_all(&mut self) -> Vec<&'static str> {
+        std::iter::from_fn(|| {
+            let slot = self.slots.admit(&mut self.cache, self.now)?;
+            Some(slot.tenant.name)
+        })
+        .collect()
+    }
+
+    /// Computes so many tokens of each.
+    fn compute(&mut self, shares: &[usize]) {
+        for (slot, &share) in self.slots.running().iter().zip(shares) {
+            let known = slot.computed();
+            let tokens = &slot.tenant.tokens()[known..known + share];
+            let own = self.cache.sequences.entry(slot.seq).or_default();
+            own.extend_from_slice(tokens);
+        }
+        self.slots.computed(shares);
+        self.check();
+    }
+
+    /// Computes everything that is outstanding.
+    fn compute_all(&mut self) {
+        let all: Vec<usize> = self.slots.running().iter().map(Slot::outstanding).collect();
+        self.compute(&all);
+    }
+
+    /// The cache holds what the slots believe.
+    fn check(&self) {
+        for slot in self.slots.running() {
+            let held = self
+                .cache
+                .sequences
+                .get(&slot.seq)
+                .map_or(&[][..], Vec::as_slice);
+            assert_eq!(held, &slot.tenant.tokens()[..slot.computed()]);
+        }
+        for past in self.slots.kept.iter() {
+            assert_eq!(self.cache.sequences[&past.seq], past.tokens);
+        }
+    }
+
+    fn retire(&mut self, index: usize) -> Person {
+        self.slots.retire(&mut self.cache, index, self.now)
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        let running = self.slots.running().iter();
+        running.map(|slot| slot.tenant.name).collect()
+    }
+}
+
+#[test]
+fn those_that_fit_with_room_to_grow_run_together() {
+    let mut house = House::of(20, 4, &[("a", 8), ("b", 8), ("c", 1)]);
+    assert_eq!(house.admit_all(), ["a", "b"]);
+    assert_eq!(house.slots.waiting(), 1);
+    house.retire(0);
+    assert_eq!(house.admit_all(), ["c"]);
+}
+
+#[test]
+fn nobody_overtakes_a_large_one() {
+    let mut house = House::of(20, 4, &[("a", 8), ("large", 16), ("small", 1)]);
+    assert_eq!(house.admit_all(), ["a"]);
+    house.retire(0);
+    assert_eq!(house.admit_all(), ["large"]);
+}
+
+#[test]
+fn one_alone_may_fill_the_cache_although_it_could_not_grow() {
+    let mut house = House::of(20, 4, &[("all", 20)]);
+    assert_eq!(house.admit_all(), ["all"]);
+    house.slots.make_room(&mut house.cache, house.now);
+    house.compute_all();
+    assert_eq!(house.slots.cells_used(), 20);
+}
+
+#[test]
+fn sequences_are_never_used_twice_and_come_back() {
+    let mut house = House::of(100, 2, &[("a", 1), ("b", 1), ("c", 1)]);
+    assert_eq!(house.admit_all(), ["a", "b"]);
+    let seqs: Vec<u32> = house.slots.running().iter().map(|it| it.seq).collect();
+    assert_eq!(seqs, [0, 1]);
+    house.retire(0);
+    assert_eq!(house.admit_all(), ["c"]);
+    assert_eq!(house.slots.running()[1].seq, 0);
+}
+
+#[test]
+fn a_full_cache_sends_the_newest_back_to_the_front() {
+    let people = [("a", 4), ("b", 4), ("c", 4), ("d", 4)];
+    let mut house = House::of(20, 4, &people);
+    assert_eq!(house.admit_all(), ["a", "b", "c"]);
+    for (index, tokens) in [(0, 8), (1, 8), (2, 8)] {
+        house.slots.tenant(index).tokens = person("x", 1, tokens, 0).tokens;
+    }
+    house.slots.make_room(&mut house.cache, house.now);
+    assert_eq!(house.names(), ["a", "b"]);
+    for index in 0..2 {
+        house.slots.tenant(index).tokens = person("x", 1, 11, 0).tokens;
+    }
+    house.slots.make_room(&mut house.cache, house.now);
+    assert_eq!(house.names(), ["a"]);
+    house.retire(0);
+    assert_eq!(house.admit_all(), ["b"]);
+    assert_eq!(house.slots.tenant(0).evictions, 1);
+}
+
+#[test]
+fn whom_the_cache_did_not_hold_comes_back_only_when_somebody_left() {
+    let mut house = House::of(100, 4, &[("a", 1), ("b", 1), ("c", 1), ("d", 1)]);
+    assert_eq!(house.admit_all(), ["a", "b", "c", "d"]);
+    assert!(house.slots.overfull(&mut house.cache));
+    assert!(house.admit_all().is_empty());
+    assert!(house.slots.overfull(&mut house.cache));
+    assert!(house.admit_all().is_empty());
+    house.retire(0);
+    assert_eq!(house.admit_all(), ["c", "d"]);
+    assert_eq!(house.names(), ["b", "c", "d"]);
+}
+
+#[test]
+fn one_alone_is_not_evicted_and_closes_nothing() {
+    let mut house = House::of(100, 4, &[("a", 1)]);
+    assert_eq!(house.admit_all(), ["a"]);
+    assert!(!house.slots.overfull(&mut house.cache));
+    house.enqueue(person("b", 0, 0, 1));
+    assert_eq!(house.admit_all(), ["b"]);
+}
+
+#[test]
+fn the_queue_is_bounded() {
+    let mut house = House::new(10, 1, 1);
+    for _ in 0..MAX_WAITING {
+        house.enqueue(person("x", 0, 0, 1));
+    }
+    assert!(house.slots.enqueue(person("y", 0, 0, 1)).is_err());
+}
+
+#[test]
+fn what_waits_is_bounded_too() {
+    let mut house = House::new(1 << 20, 1, 1);
+    for _ in 0..16 {
+        house.enqueue(person("large", 0, 0, 1 << 20));
+    }
+    assert!(house.slots.enqueue(person("large", 0, 0, 1 << 20)).is_err());
+}
+
+#[test]
+fn one_that_waits_can_leave() {
+    let mut house = House::of(20, 4, &[("a", 8), ("b", 8)]);
+    assert!(house.slots.remove_waiting(|it| it.name == "b").is_some());
+    assert!(house.slots.remove_waiting(|it| it.name == "b").is_none());
+    assert_eq!(house.admit_all(), ["a"]);
+}
+
+#[test]
+fn a_beginning_that_somebody_had_is_not_computed_again() {
+    let mut house = House::new(200, 8, 4);
+    house.enqueue(person("first", 1, 40, 5));
+    assert_eq!(house.admit_all(), ["first"]);
+    house.compute_all();
+    house.enqueue(person("beside", 1, 30, 5));
+    assert_eq!(house.admit_all(), ["beside"]);
+    house.check();
+    assert_eq!(house.slots.running()[1].computed(), 30);
+    assert_eq!(house.slots.cells_used(), 45);
+
+    house.retire(0);
+    house.enqueue(person("after", 1, 40, 5));
+    assert_eq!(house.admit_all(), ["after"]);
+    house.check();
+    assert_eq!(house.slots.tenant(1).spared, 40);
+    house.compute_all();
+    assert_eq!(house.slots.cells_used(), 45 + 5 + 5);
+}
+
+#[test]
+fn the_last_token_is_computed_even_when_all_is_known() {
+    let mut house = House::new(200, 8, 4);
+    for name in ["first", "again"] {
+        house.enqueue(person(name, 1, 40, 0));
+        house.admit_all();
+        house.compute_all();
+    }
+    assert_eq!(house.slots.tenant(1).spared, 39);
+}
+
+#[test]
+fn another_flavour_shares_nothing() {
+    let mut house = House::new(200, 8, 4);
+    house.enqueue(person("plain", 1, 40, 5));
+    house.admit_all();
+    house.compute_all();
+    let mut other = person("other", 1, 40, 5);
+    other.flavour = vec![1];
+    house.enqueue(other);
+    house.admit_all();
+    assert_eq!(house.slots.tenant(1).spared, 0);
+    assert_eq!(house.slots.outstanding(), [0, 45]);
+}
+
+#[test]
+fn a_prompt_that_several_bring_at_once_is_read_by_one() {
+    let mut house = House::new(300, 8, 4);
+    for name in ["a", "b", "c"] {
+        house.enqueue(person(name, 1, 60, 3));
+    }
+    assert_eq!(house.admit_all(), ["a", "b", "c"]);
+    assert_eq!(house.slots.outstanding(), [63, 0, 0]);
+    house.compute(&[32, 0, 0]);
+    house.slots.catch_up(&mut house.cache, house.now);
+    house.check();
+    assert_eq!(house.slots.outstanding(), [31, 0, 0]);
+    house.compute(&[31, 0, 0]);
+    house.slots.catch_up(&mut house.cache, house.now);
+    assert_eq!(house.slots.outstanding(), [0, 3, 3]);
+    house.compute_all();
+    assert_eq!(house.slots.cells_used(), 60 + 3 * 3);
+    assert_eq!(house.slots.tenant(2).spared, 60);
+}
+
+#[test]
+fn a_follower_goes_on_alone_when_its_leader_leaves() {
+    let mut house = House::new(300, 8, 4);
+    for name in ["a", "b"] {
+        house.enqueue(person(name, 1, 60, 3));
+    }
+    house.admit_all();
+    house.compute(&[32, 0]);
+    house.slots.remove(&mut house.cache, 0);
+    house.slots.catch_up(&mut house.cache, house.now);
+    assert_eq!(house.slots.outstanding(), [63]);
+}
+
+#[test]
+fn what_is_over_makes_room() {
+    let mut house = House::new(100, 8, 4);
+    for name in ["old", "young"] {
+        house.enqueue(person(name, 0, 0, 40));
+        house.admit_all();
+        house.compute_all();
+        house.retire(0);
+        house.now += Duration::from_secs(60);
+    }
+    assert_eq!(house.slots.cells_used(), 80);
+    house.enqueue(person("new", 0, 0, 50));
+    assert_eq!(house.admit_all(), ["new"]);
+    house.compute_all();
+    assert_eq!(house.slots.cells_used(), 90);
+    let kept: Vec<u32> = house.slots.kept.iter().map(|past| past.seq).collect();
+    assert_eq!(kept, [1], "the young one is still there");
+}
+
+#[test]
+fn a_sequence_of_what_is_over_is_used_again_when_none_is_free() {
+    let mut house = House::new(1000, 2, 1);
+    for name in ["a", "b", "c", "d"] {
+        house.enqueue(person(name, 1, 20, 20));
+        assert_eq!(house.admit_all(), [name]);
+        house.compute_all();
+        house.check();
+        house.retire(0);
+        house.now += Duration::from_secs(1);
+    }
+    assert_eq!(house.slots.kept.iter().count(), 2);
+}
+
+#[test]
+fn the_only_sequence_is_taken_from_what_begins_alike() {
+    let mut house = House::new(1000, 1, 1);
+    for name in ["a", "b"] {
+        house.enqueue(person(name, 1, 20, 20));
+        assert_eq!(house.admit_all(), [name]);
+        house.compute_all();
+        house.retire(0);
+    }
+    house.check();
+}
+
+#[test]
+fn a_cache_that_cannot_share_parts_computes_them() {
+    let mut house = House::new(400, 8, 4);
+    house.cache.whole_only = true;
+    house.enqueue(person("a", 1, 60, 3));
+    house.enqueue(person("b", 1, 60, 3));
+    house.admit_all();
+    assert_eq!(house.slots.outstanding(), [63, 0]);
+    house.compute(&[32, 0]);
+    house.slots.catch_up(&mut house.cache, house.now);
+    house.compute(&[31, 0]);
+    house.slots.catch_up(&mut house.cache, house.now);
+    house.check();
+    // What it had got as a whole is lost with the part that it could not get; from now on it is left alone.
+    assert_eq!(house.slots.outstanding(), [0, 63]);
+    house.compute(&[0, 40]);
+    house.slots.catch_up(&mut house.cache, house.now);
+    assert_eq!(house.slots.outstanding(), [0, 23]);
+}
+
+#[test]
+fn what_the_cache_lost_is_outstanding_again() {
+    let mut house = House::new(400, 8, 4);
+    house.enqueue(person("over", 2, 40, 3));
+    house.admit_all();
+    house.compute_all();
+    house.retire(0);
+    house.enqueue(person("a", 1, 60, 3));
+    house.enqueue(person("b", 3, 60, 3));
+    house.admit_all();
+    house.compute_all();
+    house.slots.lost(&mut house.cache, 0);
+    assert_eq!(house.slots.outstanding(), [63, 0]);
+    house.check();
+    house.cache.sequences.clear();
+    house.slots.all_lost();
+    house.check();
+    assert_eq!(house.slots.outstanding(), [63, 63]);
+    assert_eq!(house.slots.cells_used(), 0);
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Act {
+    Come { kind: i32, alike: usize, own: usize },
+    Step { chunk: usize },
+    Write { index: usize },
+    Retire { index: usize },
+    Remove { index: usize },
+    Lose { index: usize },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let index = 0_usize..4;
+    prop_oneof![
+        4 => (0..3, 0_usize..50, 1_usize..20).prop_map(|(kind, alike, own)| Act::Come { kind, alike, own }),
+        6 => (1_usize..60).prop_map(|chunk| Act::Step { chunk }),
+        3 => index.clone().prop_map(|index| Act::Write { index }),
+        2 => index.clone().prop_map(|index| Act::Retire { index }),
+        1 => index.clone().prop_map(|index| Act::Remove { index }),
+        1 => index.prop_map(|index| Act::Lose { index }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn cache_and_slots_always_agree_and_nothing_is_lost(acts in proptest::collection::vec(act(), 1..120)) {
+        const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let mut house = House::new(128, 6, 4);
+        let mut came = 0_usize;
+        let mut left = 0_usize;
+        for act in acts {
+            let running = house.slots.running().len();
+            match act {
+                Act::Come { kind, alike, own } => {
+                    house.enqueue(person(NAMES[came % NAMES.len()], kind, alike, own));
+                    came += 1;
+                }
+                Act::Step { chunk } => {
+                    house.admit_all();
+                    house.slots.make_room(&mut house.cache, house.now);
+                    house.slots.catch_up(&mut house.cache, house.now);
+                    let shares = crate::step::plan(&house.slots.outstanding(), 64, chunk);
+                    prop_assert!(house.slots.running().is_empty() || shares.iter().sum::<usize>() > 0 || house.slots.outstanding().iter().all(|it| *it == 0));
+                    house.compute(&shares);
+                    house.now += Duration::from_secs(1);
+                }
+                Act::Write { index } if index < running && house.slots.running()[index].outstanding() == 0 => {
+                    if house.slots.tenant(index).tokens.len() < 128 {
+                        house.slots.tenant(index).tokens.push(LlamaToken::new(7));
+                    }
+                }
+                Act::Retire { index } if index < running => {
+                    house.retire(index);
+                    left += 1;
+                }
+                Act::Remove { index } if index < running => {
+                    house.slots.remove(&mut house.cache, index);
+                    left += 1;
+                }
+                Act::Lose { index } if index < running => house.slots.lost(&mut house.cache, index),
+                _ => {}
+            }
+            house.check();
+            let slots = &house.slots;
+            prop_assert_eq!(slots.running().len() + slots.waiting() + left, came);
+            prop_assert!(slots.cells_used() <= 128);
+            prop_assert_eq!(slots.running().len() + slots.kept.iter().count() + slots.free.len(), 6);
+        }
+    }
+}
