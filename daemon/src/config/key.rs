@@ -86,7 +86,7 @@ pub const KEYS: &[Key] = &[
         "parallel",
         "parallel",
         "SLM_PARALLEL",
-        "4",
+        "16",
         "Most requests that one model answers side by side.",
     ),
     key(

@@ -471,10 +471,12 @@ proptest! {
                     house.compute(&shares);
                     house.now += Duration::from_secs(1);
                 }
-                Act::Write { index } if index < running && house.slots.running()[index].outstanding() == 0 => {
-                    if house.slots.tenant(index).tokens.len() < 128 {
-                        house.slots.tenant(index).tokens.push(LlamaToken::new(7));
-                    }
+                Act::Write { index }
+                    if index < running
+                        && house.slots.running()[index].outstanding() == 0
+                        && house.slots.tenant(index).tokens.len() < 128 =>
+                {
+                    house.slots.tenant(index).tokens.push(LlamaToken::new(7));
                 }
                 Act::Retire { index } if index < running => {
                     house.retire(index);
