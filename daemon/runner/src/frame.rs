@@ -168,6 +168,48 @@ mod tests {
         ));
     }
 
+    /// Each bit of a frame that holds a bit of everything: nothing panics, and little of it is taken for a message.
+    #[test]
+    fn a_damaged_frame_is_an_error_or_another_message() {
+        use crate::protocol::{Generate, Message, Overflow, Prompt, Sampling, Template};
+
+        let generate = Generate {
+            prompt: Prompt::Chat(Template {
+                messages: vec![Message {
+                    role: "user".to_owned(),
+                    content: "why?".to_owned(),
+                }],
+                add_generation_prompt: true,
+                thinking: None,
+            }),
+            sampling: Sampling::default(),
+            max_tokens: Some(7),
+            stop: vec!["end".to_owned()],
+            overflow: Overflow::Truncate { keep: 4 },
+        };
+        let sent = Request {
+            id: 1,
+            call: Call::Generate(Box::new(generate)),
+        };
+        let good = wire(&sent).unwrap();
+        let mut others = 0;
+        for bit in 0..8 * good.len() {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            match read::<Request>(&mut bad.as_slice()) {
+                Ok(_) => others += 1,
+                Err(Error::Closed | Error::Encode(_)) => panic!("bit {bit}: the wrong error"),
+                Err(_) => {}
+            }
+        }
+        // Letters, numbers, and names of what may be missing can be others; the most of a frame cannot.
+        assert!(
+            others < 8 * good.len() / 2,
+            "{others} of {}",
+            8 * good.len()
+        );
+    }
+
     #[test]
     fn an_error_does_not_quote_the_frame() {
         let body = encode(&("a secret prompt", "another")).unwrap();

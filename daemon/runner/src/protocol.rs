@@ -38,6 +38,44 @@ pub struct Hello {
     pub version: u32,
     /// Engine and its build, for people: `llama.cpp 0.6.0` or `mock`.
     pub engine: String,
+    /// How far it has confined itself. It says so before it has seen anything of a model, so it has no reason to lie.
+    #[serde(default)]
+    pub sandbox: Sandbox,
+}
+
+/// How far a runner is confined: what was tried and found, not what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// How far.
+    pub level: SandboxLevel,
+    /// What is missing to [`SandboxLevel::Full`], in one line for people; empty at that level, and when it is off.
+    pub lacks: String,
+}
+
+/// Levels of confinement, each with all that those before it have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum SandboxLevel {
+    /// A process of its own, with an environment and open files of its own, that ends with the daemon.
+    #[default]
+    Off,
+    /// Besides, limits on files and memory, and no privileges.
+    Limits,
+    /// Besides, either no files but those that it was handed, or no programs, sockets and signals.
+    Partial,
+    /// Both.
+    Full,
+}
+
+impl SandboxLevel {
+    /// The level as one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Limits => "limits",
+            Self::Partial => "partial",
+            Self::Full => "full",
+        }
+    }
 }
 
 /// One call from the daemon.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    attempt::Attempt,
     machine::{count, invalid, nanos, outside_of_vocabulary},
     script::{Answer, Fault, Origin, Place, Script},
     words::{self, Words},
@@ -53,6 +54,7 @@ impl Answering {
         load: &Load,
         mut script: Script,
         words: &mut Words,
+        attempt: fn(&Attempt) -> String,
         now: Duration,
     ) -> Result<Self, Failure> {
         if generate.stop.len() > MAX_STOPS || generate.stop.iter().any(String::is_empty) {
@@ -71,6 +73,7 @@ impl Answering {
             // One more than can be said, so that the end of the answer is its length.
             Some(Answer::Count(last)) => numbers(last.min(load.context + 1)),
             Some(Answer::Prompt) => rendered,
+            Some(Answer::Attempt(what)) => attempt(&what),
             None if said.trim().is_empty() => "ok".to_owned(),
             None => said.trim().to_owned(),
         };

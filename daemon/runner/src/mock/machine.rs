@@ -6,14 +6,15 @@ use std::{collections::VecDeque, io, time::Duration};
 
 use super::{
     answer::{self, Answering, Step},
+    attempt::Attempt,
     script::{Death, Fault, Origin, Place, Script},
     words::{self, Words},
 };
 use crate::{
     frame,
     protocol::{
-        Call, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Reply, Request, Stats,
-        Template, Tokenize, VERSION,
+        Call, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Reply, Request, Sandbox,
+        Stats, Template, Tokenize, VERSION,
     },
 };
 
@@ -53,9 +54,18 @@ pub(crate) enum Last {
 /// Reads the first [`SEARCHED`] bytes of the file behind a descriptor.
 pub(crate) type ReadWeights = Box<dyn FnMut(i32) -> io::Result<Vec<u8>> + Send>;
 
+/// Where a mock finds itself.
+pub(crate) struct World {
+    pub(crate) read_weights: ReadWeights,
+    /// Tries something and says what came of it.
+    pub(crate) attempt: fn(&Attempt) -> String,
+    /// How far it is confined.
+    pub(crate) sandbox: Sandbox,
+}
+
 /// The whole mock runner but its socket and its clock. Times are since its start.
 pub(crate) struct Mock {
-    read_weights: ReadWeights,
+    world: World,
     /// Directives for all answers, or why there are none.
     script: Result<Script, String>,
     words: Words,
@@ -85,13 +95,13 @@ struct Loading {
 
 impl Mock {
     /// A mock with the directives of the environment.
-    pub(crate) fn new(environment: &str, read_weights: ReadWeights) -> Self {
+    pub(crate) fn new(environment: &str, world: World) -> Self {
         let mut script = Script::default();
         let script = script
             .add(environment, Origin::Environment)
             .map(|()| script);
         Self {
-            read_weights,
+            world,
             script,
             words: Words::default(),
             model: Model::None,
@@ -114,6 +124,7 @@ impl Mock {
                 let hello = Hello {
                     version: script.hello_version.unwrap_or(VERSION),
                     engine: "mock".to_owned(),
+                    sandbox: self.world.sandbox.clone(),
                 };
                 self.out.push(Output::Send(
                     frame::wire(&hello).expect("an introduction fits a frame"),
@@ -199,7 +210,7 @@ impl Mock {
             return self.fail(id, FailureKind::Invalid, message);
         }
         self.model = Model::Failed;
-        let start = match (self.read_weights)(load.weights_fd) {
+        let start = match (self.world.read_weights)(load.weights_fd) {
             Ok(start) => start,
             Err(error) => {
                 return self.fail(
@@ -269,7 +280,8 @@ impl Mock {
         };
         let script = self.script.clone().unwrap_or_default();
         let load = load.clone();
-        match Answering::new(id, generate, &load, script, &mut self.words, now) {
+        let attempt = self.world.attempt;
+        match Answering::new(id, generate, &load, script, &mut self.words, attempt, now) {
             Ok(answering) => {
                 self.say(answering.said());
                 self.waiting.push_back(answering);

@@ -30,6 +30,7 @@
 //! | `answer TEXT` | any | answers with this text |
 //! | `count N` | any | answers with the numbers from 1 to N |
 //! | `echo-prompt` | any | answers with the whole rendered prompt |
+//! | `try WHAT` | any | tries something that a sandbox prevents, and answers `worked: …` or `denied: …`; see below |
 //! | `delay-ms N` | any | waits before each token |
 //! | `prefill-delay-ms N` | any | waits before each piece of the prompt (of `batch` tokens) |
 //! | `say TEXT` | any | writes a line to standard error when the process, load or answer begins |
@@ -57,8 +58,14 @@
 //! | `huge-frame` | announces a frame of 4 GiB |
 //! | `wrong-event` | sends an event that belongs to another call. Not in hello |
 //! | `wrong-id` | answers a request that nobody made. Not in hello |
+//!
+//! What can be tried, by a process only: `read PATH`, `list PATH`, `write PATH`, `remove PATH`, `mode PATH`,
+//! `tcp ADDRESS`, `udp ADDRESS`, `listen`, `unix PATH`, `exec PATH`, `processes N`, `memory N` (times that of the machine),
+//! `signal`, `steal` (a descriptor of its parent), `outlive` (its parent) and `environment` (whose names are the answer).
+//! In a path to read or to list, the word `parent` stands for the number of the parent's process.
 
 mod answer;
+mod attempt;
 mod machine;
 mod process;
 mod script;

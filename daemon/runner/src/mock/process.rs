@@ -12,10 +12,15 @@ use std::{
 use rustix::process::Signal;
 
 use super::{
-    machine::{Last, Mock, Output, SEARCHED},
+    attempt::Attempt,
+    machine::{Last, Mock, Output, SEARCHED, World},
     script::Death,
 };
-use crate::{confine, frame, protocol::Request};
+use crate::{
+    confine::{self, Needs},
+    frame,
+    protocol::{Request, Sandbox},
+};
 
 /// Requests that wait for the state machine.
 const BACKLOG: usize = 64;
@@ -36,7 +41,17 @@ pub fn main() -> ExitCode {
 fn run() -> io::Result<ExitCode> {
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let start = Instant::now();
-    let mut mock = Mock::new(&environment(), Box::new(read_weights));
+    let sandbox = if std::env::args().any(|argument| argument == confine::OFF) {
+        Sandbox::default()
+    } else {
+        confine::restrict(&Needs::default())
+    };
+    let world = World {
+        read_weights: Box::new(read_weights),
+        attempt: Attempt::carry_out,
+        sandbox,
+    };
+    let mut mock = Mock::new(&environment(), world);
     let (sender, requests) = mpsc::sync_channel(BACKLOG);
     let input = socket.try_clone()?;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::attempt::Attempt;
 use crate::protocol::FailureKind;
 
 const OPEN: &str = "[[mock:";
@@ -37,6 +38,7 @@ pub(super) enum Answer {
     Text(String),
     Count(u32),
     Prompt,
+    Attempt(Attempt),
 }
 
 /// Where a fault happens.
@@ -127,6 +129,7 @@ impl Script {
         let none = argument.is_empty();
         match word {
             "answer" => self.answer = Some(Answer::Text(argument.to_owned())),
+            "try" => self.answer = Some(Answer::Attempt(Attempt::parse(argument)?)),
             "count" => self.answer = Some(Answer::Count(argument.parse().ok()?)),
             "echo-prompt" if none => self.answer = Some(Answer::Prompt),
             "delay-ms" => self.delay = millis(argument)?,
@@ -274,6 +277,7 @@ mod tests {
             ("stall please", Origin::Prompt),
             ("resident-bytes 5", Origin::Prompt),
             ("delay-ms -1", Origin::Prompt),
+            ("try luck", Origin::Prompt),
             ("hello-version 2", Origin::Weights),
         ] {
             let error = script.add(directive, origin).unwrap_err();

@@ -14,12 +14,12 @@ use tokio::{
 use tokio_util::codec::FramedRead;
 
 use super::{
-    machine::{Last, Mock, Output},
+    machine::{Last, Mock, Output, World},
     process::start_of,
     script::Death,
 };
 use crate::{
-    protocol::Request,
+    protocol::{Request, Sandbox},
     supervisor::{Files, codec::Frames},
 };
 
@@ -43,7 +43,12 @@ pub(crate) async fn run(
     let (read, mut write) = tokio::io::split(socket);
     let mut requests = FramedRead::new(read, Frames::<Request>::new());
     let start = Instant::now();
-    let mut mock = Mock::new(&environment, Box::new(read_weights));
+    let world = World {
+        read_weights: Box::new(read_weights),
+        attempt: |_| "denied: a mock that is no process tries nothing".to_owned(),
+        sandbox: Sandbox::default(),
+    };
+    let mut mock = Mock::new(&environment, world);
 
     let mut outputs = mock.begin();
     loop {

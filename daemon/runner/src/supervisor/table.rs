@@ -101,6 +101,29 @@ struct Pending {
     kind: Kind,
     queue: Sender,
     cancelled: bool,
+    /// How far it was when it last said so.
+    mark: Option<Mark>,
+}
+
+/// How far an answer is: what of an event must change to be a sign of life.
+/// A work loop that goes round without getting anywhere says the same again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// The share, bit for bit.
+    Loading(u32),
+    Prefill(u32),
+    Tokens(u32),
+}
+
+impl Mark {
+    fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Loading { fraction } => Some(Self::Loading(fraction.to_bits())),
+            Event::Prefill { done, .. } => Some(Self::Prefill(*done)),
+            Event::Delta(delta) => Some(Self::Tokens(delta.tokens)),
+            _ => None,
+        }
+    }
 }
 
 /// All open requests of one runner.
@@ -145,6 +168,7 @@ impl Table {
                 kind,
                 queue,
                 cancelled: false,
+                mark: None,
             },
         );
         true
@@ -156,7 +180,7 @@ impl Table {
         Reply { id, event }: Reply,
         now: Instant,
     ) -> Result<(), Violation> {
-        let pending = self.open.get(&id).ok_or(Violation::NotOpen(id))?;
+        let pending = self.open.get_mut(&id).ok_or(Violation::NotOpen(id))?;
         let kind = pending.kind;
         if !kind.allows(&event) {
             return Err(Violation::OutOfPlace {
@@ -164,7 +188,11 @@ impl Table {
                 call: kind.name(),
             });
         }
-        self.clocks[kind.work() as usize].since = now;
+        let mark = Mark::of(&event);
+        if mark.is_none() || mark != pending.mark {
+            pending.mark = mark;
+            self.clocks[kind.work() as usize].since = now;
+        }
         if !event.is_terminal() {
             pending.queue.push(event, now);
             return Ok(());
@@ -372,6 +400,31 @@ mod tests {
             Some(60),
             "a short answer is no token"
         );
+    }
+
+    #[test]
+    fn the_same_again_is_no_progress() {
+        let mut desk = Desk::new();
+        desk.open(1, Kind::Generate);
+        let word = |tokens| {
+            Event::Delta(crate::protocol::Delta {
+                text: "a".to_owned(),
+                tokens,
+            })
+        };
+        let stuck = Event::Prefill { done: 5, total: 9 };
+        for event in [stuck.clone(), stuck.clone(), stuck] {
+            desk.reply(1, event).unwrap();
+            assert!(
+                desk.silent_for(20 * SECOND)
+                    .is_none_or(|silence| silence == 60)
+            );
+        }
+        assert_eq!(desk.silent_for(Duration::ZERO), Some(60));
+        for event in [word(1), word(2), word(3)] {
+            desk.reply(1, event).unwrap();
+            assert_eq!(desk.silent_for(59 * SECOND), None);
+        }
     }
 
     #[test]

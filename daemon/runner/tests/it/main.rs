@@ -8,5 +8,7 @@
 mod answers;
 mod faults;
 mod process;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod support;
 mod time;

@@ -1,0 +1,159 @@
+//! What a runner process does to itself before it reads a byte of a model.
+//!
+//! A model is a file of somebody else, and the code that reads it is native code.
+//! So the process gives up, in two steps, whatever that code has no business with:
+//!
+//! 1. [`at_start`], first in `main`: it ends with the daemon, leaves no core file, and is the first to go when memory ends.
+//! 2. [`restrict`], when backends and devices are open and no other thread runs: limits, no privileges (`limits`),
+//!    files by Landlock (`files`), system calls by seccomp (`calls`).
+//!    Then it tries what must no longer work (`attempts`), and reports what it found, not what it asked for.
+//!
+//! Whoever starts the process does the rest: an environment that is empty but for an allow-list, no open files but its own,
+//! a process group of its own.
+//!
+//! What a runner was handed it may use as it was handed: an open file is read or written as its descriptor is,
+//! and the files of an open folder are read, written, made and removed.
+
+#[cfg(target_os = "linux")]
+mod attempts;
+#[cfg(target_os = "linux")]
+mod calls;
+#[cfg(target_os = "linux")]
+mod files;
+#[cfg(target_os = "linux")]
+mod fs;
+mod limits;
+
+#[cfg(all(feature = "mock", target_os = "linux"))]
+pub(crate) use fs::memory_and_swap;
+
+use std::path::PathBuf;
+
+use rustix::io;
+
+use crate::protocol::{Sandbox, SandboxLevel};
+
+/// The option of a runner's command line that leaves out [`restrict`].
+pub const OFF: &str = "--no-sandbox";
+
+/// What a runner goes on needing once it is confined.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// It computes on accelerators: their nodes stay open to it, and what their drivers are known to do.
+    pub devices: bool,
+    /// Folders of libraries that it may load later, beside those of the system.
+    pub folders: Vec<PathBuf>,
+}
+
+/// Binds the life of this process to the daemon's, and keeps what is in its memory out of files and debuggers.
+///
+/// - The kernel kills it when the daemon's spawning thread is gone.
+///   A daemon that died before this call goes unseen here, but its end of the socket is closed, and a runner leaves at the end of its input.
+/// - It leaves no core file, because a core holds prompts.
+/// - Other processes of the same user can neither attach to it nor read its memory.
+/// - When memory ends, the kernel takes it before the daemon.
+///
+/// Call it first in `main`, before any thread is started.
+///
+/// # Errors
+/// What the kernel says when it refuses one of them; none needs a privilege, so this means a very strange machine.
+pub fn at_start() -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::process::{DumpableBehavior, Signal};
+
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // While the process is dumpable: afterwards these files of its own are root's.
+        #[cfg(target_os = "linux")]
+        fs::go_first_when_memory_ends();
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    }
+    limits::no_core()
+}
+
+/// Gives up what a runner does not need, as far as this machine lets it, and says how far that is.
+///
+/// Call it when everything is open that has to be opened without limits, and before another thread is started:
+/// a thread that runs already is not held back from files by kernels before 7.0.
+///
+/// One step that fails is no reason to leave out the next.
+#[cfg(target_os = "linux")]
+pub fn restrict(needs: &Needs) -> Sandbox {
+    let handed = fs::handed();
+    let mut troubles = Vec::new();
+    let mut step = |what: &str, result: Result<(), String>| {
+        troubles.extend(result.err().map(|error| format!("{what}: {error}")));
+    };
+    step("limits", limits::lower(needs, &handed));
+    step("privileges", limits::drop_privileges());
+    step("files", files::restrict(needs, &handed));
+    step("system calls", calls::restrict(needs));
+    judge(&attempts::successes(needs), troubles)
+}
+
+/// The same on a system that has neither Landlock nor seccomp.
+#[cfg(not(target_os = "linux"))]
+pub fn restrict(needs: &Needs) -> Sandbox {
+    let mut lacks =
+        "files and system calls: this system has neither Landlock nor seccomp".to_owned();
+    if let Err(error) = limits::lower(needs) {
+        lacks.push_str(&format!("; limits: {error}"));
+    }
+    Sandbox {
+        level: SandboxLevel::Limits,
+        lacks,
+    }
+}
+
+/// The level that stands behind what could still be done.
+#[cfg(target_os = "linux")]
+fn judge(successes: &[attempts::Success], troubles: Vec<String>) -> Sandbox {
+    use attempts::Guard;
+
+    let open = |guard| successes.iter().any(|success| success.guard == guard);
+    let level = match (open(Guard::Files), open(Guard::Calls)) {
+        (false, false) if troubles.is_empty() => SandboxLevel::Full,
+        (true, true) => SandboxLevel::Limits,
+        _ => SandboxLevel::Partial,
+    };
+    let found = successes
+        .iter()
+        .map(|success| format!("it can still {}", success.what));
+    let lacks: Vec<String> = troubles.into_iter().chain(found).collect();
+    Sandbox {
+        level,
+        lacks: lacks.join("; "),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::{
+        attempts::{Guard, Success},
+        *,
+    };
+
+    #[test]
+    fn a_level_is_what_was_found_and_not_what_was_asked_for() {
+        let success = |guard| Success {
+            what: "do it".into(),
+            guard,
+        };
+        let cases = [
+            (vec![], SandboxLevel::Full),
+            (vec![Guard::Files], SandboxLevel::Partial),
+            (vec![Guard::Calls], SandboxLevel::Partial),
+            (vec![Guard::Files, Guard::Calls], SandboxLevel::Limits),
+        ];
+        for (guards, level) in cases {
+            let successes: Vec<_> = guards.into_iter().map(success).collect();
+            let sandbox = judge(&successes, Vec::new());
+            assert_eq!(sandbox.level, level);
+            let told = sandbox.lacks.matches("it can still do it").count();
+            assert_eq!(told, successes.len(), "{}", sandbox.lacks);
+        }
+        let troubled = judge(&[], vec!["limits: no".to_owned()]);
+        assert_eq!(troubled.level, SandboxLevel::Partial);
+        assert_eq!(troubled.lacks, "limits: no");
+    }
+}
