@@ -6,6 +6,7 @@
 
 mod address;
 mod key;
+mod sandbox;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use crate::fs;
 
 pub use address::Endpoint;
 pub use key::{KEYS, Key};
+pub use sandbox::Sandbox;
 
 /// Longest `config.yaml` in bytes.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -137,6 +139,8 @@ pub struct Config {
     pub gpu_layers: i32,
     /// The runner's executable, if it is not next to this one.
     pub runner: Option<PathBuf>,
+    /// How far runners are to be confined.
+    pub sandbox: Sandbox,
     /// Program that fetches Python packages, if it is not to be found by itself.
     pub pip: Option<PathBuf>,
     /// Longest time without progress while a model is loaded.
@@ -337,6 +341,7 @@ impl Layers {
             threads: self.get("threads", |text| within(text, 0, MAX_THREADS.into()))?,
             gpu_layers: self.get("gpu_layers", |text| within(text, -1, 10_000))?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
+            sandbox: self.get("sandbox", str::parse)?,
             pip: self.get("pip", |text| {
                 Ok((!text.is_empty()).then(|| PathBuf::from(text)))
             })?,

@@ -77,7 +77,7 @@ pub enum Error {
         waiting: usize,
     },
     /// A model crashed its runner too often.
-    #[error("model '{model}' crashed {times} times within a minute and rests for {} s", .rest.as_secs().max(1))]
+    #[error("model '{model}' crashed {times} times and rests for {} s", .rest.as_secs().max(1))]
     CrashLoop {
         /// The model.
         model: String,
@@ -97,6 +97,16 @@ pub enum Error {
     /// The runner's program is not where it should be.
     #[error("the runner program {0} is missing")]
     NoRunner(String),
+    /// A full sandbox is required, and the machine does not give it.
+    #[error(
+        "runners are confined to the level {level:?} only, and sandbox: require is set: {lacks}"
+    )]
+    NotConfined {
+        /// How far a runner got.
+        level: &'static str,
+        /// What is missing.
+        lacks: String,
+    },
     /// The model became another one while it was loaded.
     #[error("model '{0}' was replaced while it was being loaded")]
     Replaced(String),
@@ -169,6 +179,7 @@ impl Error {
             Self::CrashLoop { .. } => (StatusCode::SERVICE_UNAVAILABLE, "crash_loop"),
             Self::Runner { source, .. } => runner_face(source),
             Self::NoRunner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "runner_missing"),
+            Self::NotConfined { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "sandbox_incomplete"),
             Self::Replaced(_) => (StatusCode::CONFLICT, "model_replaced"),
             Self::TooOld { .. } => (StatusCode::BAD_REQUEST, "version_too_old"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
@@ -201,6 +212,9 @@ impl Error {
                 "update slm, or make the model again without REQUIRES if it is known to run"
             }
             Self::NoRunner(_) => "install slm-runner next to slmd, or set runner in config.yaml",
+            Self::NotConfined { .. } => {
+                "use a kernel with Landlock and seccomp, or set sandbox: auto in config.yaml to run with less"
+            }
             Self::Template { .. } => {
                 "correct the template; docs/modelfile.md says what it can hold"
             }
@@ -417,6 +431,11 @@ mod tests {
         check(Error::UnixOnly("x"), 403, "unix_socket_only");
         check(Error::NoRoute("/x".into()), 404, "no_route");
         check(Error::Method("PUT".into()), 405, "method_not_allowed");
+        let partly = Error::NotConfined {
+            level: "partial",
+            lacks: "files: no Landlock".into(),
+        };
+        check(partly, 500, "sandbox_incomplete");
         check(Error::Stopping, 503, "stopping");
         check(Error::Busy { waiting: 3 }, 503, "busy");
         check(failed(FailureKind::Invalid), 400, "invalid_request");

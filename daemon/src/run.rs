@@ -273,7 +273,7 @@ fn start_scheduler(
     let loader = StoreLoader {
         registry: registry.clone(),
         spawner: spawner.clone(),
-        program: scheduler::program(config.runner.clone()),
+        program: scheduler::program(config.runner.clone(), config.sandbox),
         options: supervisor::Options {
             load_silence: config.load_timeout,
             silence: config.stall_timeout,
@@ -281,6 +281,7 @@ fn start_scheduler(
         },
         sequences: config.parallel,
         on_disk: true,
+        sandbox: config.sandbox,
     };
     let options = scheduler::Options {
         max_loaded: config.max_loaded_models,

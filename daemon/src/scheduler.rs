@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use api::ModelDetails;
 use registry::ModelName;
+use runner::protocol::Sandbox;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -121,6 +122,8 @@ pub struct Seen {
     pub device_bytes: u64,
     /// Device that computes, for people.
     pub device: String,
+    /// How far its runner is confined; `None` while it loads and when it has left.
+    pub sandbox: Option<Sandbox>,
 }
 
 /// The way to the task. Cheap to clone.

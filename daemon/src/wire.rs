@@ -101,6 +101,7 @@ fn parameters(parameters: &Parameters) -> String {
 }
 
 pub(crate) fn loaded(seen: Seen) -> LoadedModel {
+    let level = seen.sandbox.as_ref().map(|sandbox| sandbox.level.name());
     LoadedModel {
         model: seen.name.clone(),
         name: seen.name,
@@ -113,6 +114,11 @@ pub(crate) fn loaded(seen: Seen) -> LoadedModel {
         state: seen.state.to_owned(),
         active: u32::try_from(seen.active).unwrap_or(u32::MAX),
         pid: seen.pid,
+        sandbox: level.unwrap_or_default().to_owned(),
+        sandbox_lacks: seen
+            .sandbox
+            .map(|sandbox| sandbox.lacks)
+            .unwrap_or_default(),
         device: seen.device,
         keep_alive: Some(seen.keep_alive.to_wire()),
     }

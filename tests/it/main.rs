@@ -4,9 +4,12 @@
 
 mod answers;
 mod architecture;
+mod crash;
 mod faults;
 mod harness;
 mod hostile;
 mod life;
 mod models;
 mod real;
+#[cfg(target_os = "linux")]
+mod sandbox;

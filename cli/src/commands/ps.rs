@@ -27,6 +27,7 @@ fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
         "ID",
         "SIZE",
         "PROCESSOR",
+        "SANDBOX",
         "CONTEXT",
         "STATE",
         "UNTIL",
@@ -37,6 +38,7 @@ fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
             text::short_digest(&model.digest).to_owned(),
             text::bytes(model.size),
             processor(model),
+            sandbox(model).to_owned(),
             model.context_length.to_string(),
             state(model),
             until(model, now),
@@ -58,6 +60,14 @@ fn processor(model: &LoadedModel) -> String {
             let share = (u128::from(on_device) * 100 / u128::from(size)).clamp(1, 99);
             format!("{}%/{share}% CPU/GPU", 100 - share)
         }
+    }
+}
+
+/// How far its runner is confined; `-` when there is none yet, or the daemon does not say.
+fn sandbox(model: &LoadedModel) -> &str {
+    match model.sandbox.as_str() {
+        "" => "-",
+        level => level,
     }
 }
 
@@ -100,6 +110,8 @@ mod tests {
             active,
             pid: Some(1),
             device: device.to_owned(),
+            sandbox: if active > 0 { "partial" } else { "full" }.to_owned(),
+            sandbox_lacks: String::new(),
             keep_alive: None,
         };
         let models = [

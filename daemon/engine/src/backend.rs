@@ -6,6 +6,7 @@ use llama_cpp_2::{
     LlamaBackendDevice, LlamaBackendDeviceType, list_llama_ggml_backend_devices,
     llama_backend::{LlamaBackend, load_backends_from_path},
 };
+use runner::confine::Needs;
 use serde_json::{Value, json};
 
 use crate::{error::Error, ffi, fs, threads};
@@ -85,6 +86,14 @@ fn is_accelerator(device: &LlamaBackendDevice) -> bool {
         device.device_type,
         LlamaBackendDeviceType::Gpu | LlamaBackendDeviceType::IntegratedGpu
     )
+}
+
+/// What the backends go on needing when this process is confined.
+pub(crate) fn needs() -> Needs {
+    Needs {
+        devices: list_llama_ggml_backend_devices().iter().any(is_accelerator),
+        folders: folder().into_iter().collect(),
+    }
 }
 
 /// Everything there is to compute on. The process that asks ends afterwards, so a broken driver hurts nobody else.

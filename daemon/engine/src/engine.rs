@@ -39,11 +39,9 @@ use crate::{
 const MAX_DETOKENIZED: usize = runner::protocol::MAX_CONTEXT as usize;
 
 /// Answers requests until there are no more: first the one to load, then all others.
-pub(crate) fn run(inbox: &Inbox, outbox: &Outbox) {
-    // Before anyone asks, so that a runner that was started ahead of time loads faster.
-    let backend = backend::open();
+pub(crate) fn run(backend: &Result<LlamaBackend, Error>, inbox: &Inbox, outbox: &Outbox) {
     while let Some(Request { id, call }) = inbox.wait() {
-        match (call, &backend) {
+        match (call, backend) {
             (Call::Load(load), Ok(backend)) => {
                 if let Err(error) = serve(backend, id, &load, inbox, outbox) {
                     outbox.fail(id, error);

@@ -8,9 +8,11 @@ use std::{
     thread,
 };
 
+use llama_cpp_2::llama_backend::LlamaBackend;
 use runner::{
-    confine, frame,
-    protocol::{Call, Hello, Request, VERSION},
+    confine::{self, Needs},
+    frame,
+    protocol::{Call, Hello, Request, Sandbox, VERSION},
 };
 
 use crate::{
@@ -35,8 +37,9 @@ const USAGE: &str =
     "slm-runner holds one loaded model for slmd, which starts it with a socket as standard input.
 To talk to a model, use slm run.
 
-  slm-runner probe        shows what this machine can compute on, as JSON
-  slm-runner --version    shows the version
+  slm-runner --no-sandbox   holds it without confining itself
+  slm-runner probe          shows what this machine can compute on, as JSON
+  slm-runner --version      shows the version
 ";
 
 /// Runs the process to its end.
@@ -44,7 +47,8 @@ pub fn run() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match (arguments.as_slice(), daemon_socket()) {
-        ([], Ok(socket)) => serve(socket),
+        ([], Ok(socket)) => serve(socket, confine::restrict),
+        ([confine::OFF], Ok(socket)) => serve(socket, |_| Sandbox::default()),
         (["probe"], _) => probe(),
         (["--version"], _) => print(&format!(
             "slm-runner {} ({})\n",
@@ -57,7 +61,7 @@ pub fn run() -> ExitCode {
 }
 
 /// Serves the daemon until it goes or says so.
-fn serve(socket: UnixStream) -> ExitCode {
+fn serve(socket: UnixStream, confine: fn(&Needs) -> Sandbox) -> ExitCode {
     let confined = confine::at_start();
     ffi::prepare_process();
     log::start();
@@ -65,7 +69,10 @@ fn serve(socket: UnixStream) -> ExitCode {
         tracing::error!(%error, "cannot bind this process to the daemon's life");
         return ExitCode::FAILURE;
     }
-    match threads(socket) {
+    // Backends open devices and start programs of their drivers, so they come before the sandbox; models come after it.
+    let backend = backend::open();
+    let sandbox = confine(&backend::needs());
+    match threads(socket, backend, sandbox) {
         Ok((feed, outbox, input)) => ffi::leave(read_requests(input, &feed, &outbox)),
         Err(error) => {
             tracing::error!(
@@ -78,7 +85,11 @@ fn serve(socket: UnixStream) -> ExitCode {
 }
 
 /// Says hello and starts the writer and the engine.
-fn threads(socket: UnixStream) -> Result<(Feed, Outbox, UnixStream), frame::Error> {
+fn threads(
+    socket: UnixStream,
+    backend: Result<LlamaBackend, Error>,
+    sandbox: Sandbox,
+) -> Result<(Feed, Outbox, UnixStream), frame::Error> {
     // The daemon's end may be asynchronous; this one never is.
     socket.set_nonblocking(false)?;
     frame::write(
@@ -86,6 +97,7 @@ fn threads(socket: UnixStream) -> Result<(Feed, Outbox, UnixStream), frame::Erro
         &Hello {
             version: VERSION,
             engine: backend::engine(),
+            sandbox,
         },
     )?;
 
@@ -94,7 +106,8 @@ fn threads(socket: UnixStream) -> Result<(Feed, Outbox, UnixStream), frame::Erro
     let engine = {
         let outbox = outbox.clone();
         move || {
-            let ended = panic::catch_unwind(AssertUnwindSafe(|| engine::run(&inbox, &outbox)));
+            let ended =
+                panic::catch_unwind(AssertUnwindSafe(|| engine::run(&backend, &inbox, &outbox)));
             ffi::leave(if ended.is_ok() { 0 } else { PANIC_CODE });
         }
     };

@@ -111,6 +111,13 @@ pub const KEYS: &[Key] = &[
         "Path of the runner's executable; `slm-runner` next to `slmd` when empty.",
     ),
     key(
+        "sandbox",
+        "sandbox",
+        "SLM_SANDBOX",
+        "auto",
+        "Confinement of runners: auto as far as the machine can, require fully or not at all, off.",
+    ),
+    key(
         "pip",
         "pip",
         "SLM_PIP",

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::*;
+use crate::config::Sandbox;
 use crate::duration::Stay;
 use crate::jobs::Jobs;
 use crate::listen::Peer;
@@ -50,6 +51,7 @@ async fn service_with(script: &str) -> Service {
         options: supervisor::Options::default(),
         sequences: 4,
         on_disk: false,
+        sandbox: Sandbox::Auto,
     };
     let tasks = TaskTracker::new();
     let options = Options {

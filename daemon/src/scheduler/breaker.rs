@@ -1,47 +1,84 @@
-//! A model that crashes its runner again and again gets a rest.
+//! A model that crashes its runner again and again gets a rest, and a longer one each time.
 //!
 //! Otherwise every client that tries again would start a process, read gigabytes and crash, for ever.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Key;
 
-/// Crashes that open the breaker when they happen within [`WINDOW`].
+/// Crashes within [`WINDOW`] that begin the first rest.
 const CRASHES: usize = 3;
 
-/// Crashes that are older do not count, and a rest is over when the oldest of the counted ones is that old.
+/// Crashes that are older do not count for the first rest.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// When which model crashed.
+/// How long the first rest is. After it, one crash begins the next, which is twice as long.
+const FIRST: Duration = Duration::from_secs(60);
+
+/// No rest is longer.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
+
+/// A model that does not crash for so long after its rest is as good as one that never did.
+const WELL: Duration = Duration::from_secs(10 * 60);
+
+/// Which models crashed, and which of them rest.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
-    crashes: BTreeMap<Key, VecDeque<Instant>>,
+    patients: BTreeMap<Key, Patient>,
+}
+
+/// A model that crashed not long ago.
+#[derive(Debug, Default)]
+struct Patient {
+    /// Crashes since it was well.
+    times: usize,
+    /// The last of them, oldest first; no more than begin a rest.
+    recent: Vec<Instant>,
+    /// The last rest, and its end.
+    rest: Option<(Duration, Instant)>,
+}
+
+impl Patient {
+    fn is_well(&self, now: Instant) -> bool {
+        let rested = self.rest.map(|(_, end)| end + WELL);
+        let crashed = self.recent.last().map(|last| *last + WINDOW);
+        [rested, crashed].into_iter().flatten().all(|at| at <= now)
+    }
+
+    fn crashed(&mut self, now: Instant) {
+        self.times += 1;
+        self.recent.retain(|crash| now - *crash < WINDOW);
+        if self.recent.len() == CRASHES {
+            self.recent.remove(0);
+        }
+        self.recent.push(now);
+        let next = match self.rest {
+            // One that was under way when the rest began.
+            Some((_, end)) if now < end => return,
+            Some((last, _)) => (2 * last).min(LONGEST),
+            None if self.recent.len() < CRASHES => return,
+            None => FIRST,
+        };
+        self.rest = Some((next, now + next));
+    }
 }
 
 impl Breaker {
     /// Notes a crash.
     pub(super) fn crashed(&mut self, key: &Key, now: Instant) {
-        // Also the place where models that crash no more are forgotten.
-        self.crashes
-            .retain(|_, times| times.back().is_some_and(|last| now - *last < WINDOW));
-        let times = self.crashes.entry(key.clone()).or_default();
-        times.push_back(now);
-        if times.len() > CRASHES {
-            times.pop_front();
-        }
+        self.patients.retain(|_, patient| !patient.is_well(now));
+        self.patients.entry(key.clone()).or_default().crashed(now);
     }
 
-    /// How often the model crashed and how long it still rests, if it does.
+    /// How often the model crashed since it was well, and how long it still rests, if it does.
     pub(super) fn rests(&self, key: &Key, now: Instant) -> Option<(usize, Duration)> {
-        let times = self.crashes.get(key)?;
-        if times.len() < CRASHES {
-            return None;
-        }
-        let rest = WINDOW.checked_sub(now - *times.front()?)?;
-        (!rest.is_zero()).then_some((times.len(), rest))
+        let patient = self.patients.get(key)?;
+        let (_, end) = patient.rest?;
+        let left = end.checked_duration_since(now)?;
+        (!left.is_zero()).then_some((patient.times, left))
     }
 }
 
@@ -49,32 +86,91 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn three_crashes_within_a_minute_open_it_until_the_first_is_a_minute_old() {
-        let mut breaker = Breaker::default();
-        let key = Key::of(["a"]);
-        for seconds in [0, 20, 20] {
-            tokio::time::advance(Duration::from_secs(seconds)).await;
-            assert_eq!(breaker.rests(&key, Instant::now()), None);
-            breaker.crashed(&key, Instant::now());
-        }
-        assert_eq!(
-            breaker.rests(&key, Instant::now()),
-            Some((3, Duration::from_secs(20)))
-        );
-        assert_eq!(breaker.rests(&Key::of(["b"]), Instant::now()), None);
-        tokio::time::advance(Duration::from_secs(20)).await;
-        assert_eq!(breaker.rests(&key, Instant::now()), None);
+    /// One model, and a clock.
+    struct Ward {
+        breaker: Breaker,
+        key: Key,
+        now: Instant,
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn crashes_far_apart_do_not_count() {
-        let mut breaker = Breaker::default();
-        let key = Key::of(["a"]);
-        for _ in 0..10 {
-            breaker.crashed(&key, Instant::now());
-            assert_eq!(breaker.rests(&key, Instant::now()), None);
-            tokio::time::advance(Duration::from_secs(31)).await;
+    impl Ward {
+        fn new() -> Self {
+            Self {
+                breaker: Breaker::default(),
+                key: Key::of(["a"]),
+                now: Instant::now(),
+            }
         }
+
+        /// Lets so many seconds go by, then crashes; says how often it crashed and how many seconds it rests.
+        fn crash_after(&mut self, seconds: u64) -> Option<(usize, u64)> {
+            self.now += Duration::from_secs(seconds);
+            self.breaker.crashed(&self.key, self.now);
+            self.rests()
+        }
+
+        fn rests(&self) -> Option<(usize, u64)> {
+            let rest = self.breaker.rests(&self.key, self.now);
+            rest.map(|(times, rest)| (times, rest.as_secs()))
+        }
+    }
+
+    #[test]
+    fn three_crashes_within_a_minute_begin_a_rest_of_a_minute() {
+        let mut ward = Ward::new();
+        assert_eq!(ward.crash_after(0), None);
+        assert_eq!(ward.crash_after(20), None);
+        assert_eq!(ward.crash_after(20), Some((3, 60)));
+        assert_eq!(ward.breaker.rests(&Key::of(["b"]), ward.now), None);
+        ward.now += Duration::from_secs(59);
+        assert_eq!(ward.rests(), Some((3, 1)));
+        ward.now += Duration::from_secs(1);
+        assert_eq!(ward.rests(), None);
+    }
+
+    #[test]
+    fn each_crash_after_a_rest_begins_one_twice_as_long() {
+        let mut ward = Ward::new();
+        ward.crash_after(0);
+        ward.crash_after(0);
+        let mut last = ward.crash_after(0).unwrap().1;
+        let mut rests = vec![last];
+        for _ in 0..6 {
+            last = ward.crash_after(last + 1).unwrap().1;
+            rests.push(last);
+        }
+        assert_eq!(rests, [60, 120, 240, 480, 960, 1800, 1800]);
+    }
+
+    #[test]
+    fn a_crash_during_a_rest_makes_it_no_longer() {
+        let mut ward = Ward::new();
+        ward.crash_after(0);
+        ward.crash_after(0);
+        ward.crash_after(0);
+        assert_eq!(ward.crash_after(10), Some((4, 50)));
+        assert_eq!(ward.crash_after(51), Some((5, 120)));
+    }
+
+    #[test]
+    fn ten_minutes_without_a_crash_make_it_well_again() {
+        let mut ward = Ward::new();
+        ward.crash_after(0);
+        ward.crash_after(0);
+        ward.crash_after(0);
+        assert_eq!(ward.crash_after(60 + 600), None);
+        assert_eq!(ward.crash_after(1), None);
+        assert_eq!(ward.crash_after(1), Some((3, 60)));
+    }
+
+    #[test]
+    fn crashes_far_apart_do_not_count_and_are_forgotten() {
+        let mut ward = Ward::new();
+        for _ in 0..10 {
+            assert_eq!(ward.crash_after(31), None);
+        }
+        ward.now += WINDOW;
+        ward.breaker.crashed(&Key::of(["b"]), ward.now);
+        assert_eq!(ward.breaker.patients.len(), 1);
     }
 }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 use registry::{Ready, Registry, Reporter};
-use runner::protocol::{Adapter, Load, Loaded};
+use runner::confine;
+use runner::protocol::{Adapter, Load, Loaded, SandboxLevel};
 use runner::supervisor::{self, Files, Program, Runner, Spawner};
 
 use super::{Key, Plan};
+use crate::config::Sandbox;
 use crate::error::Error;
 use crate::fs;
 use crate::requirements;
@@ -42,6 +44,8 @@ pub struct StoreLoader {
     pub sequences: u32,
     /// Whether the program must be there as a file; the mock has none.
     pub on_disk: bool,
+    /// How far a runner must be confined before it gets a model.
+    pub sandbox: Sandbox,
 }
 
 impl Loader for StoreLoader {
@@ -69,8 +73,20 @@ impl StoreLoader {
             .spawn(&self.program, files, self.options.clone())
             .await
             .map_err(failed)?;
+        self.check(&runner.hello().sandbox)?;
         let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
         Ok(Up { runner, loaded })
+    }
+
+    /// Whether a runner that is confined so far may have a model.
+    fn check(&self, found: &runner::protocol::Sandbox) -> Result<(), Error> {
+        if self.sandbox == Sandbox::Require && found.level != SandboxLevel::Full {
+            return Err(Error::NotConfined {
+                level: found.level.name(),
+                lacks: found.lacks.clone(),
+            });
+        }
+        Ok(())
     }
 
     fn prepare(&self, plan: &Plan, ready: Ready) -> Result<(Files, Load), Error> {
@@ -122,7 +138,7 @@ pub(crate) fn key_of(model: &registry::Model) -> Key {
 const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "1000");
 
 /// The runner's program: the configured one, or the one next to this executable.
-pub(crate) fn program(configured: Option<PathBuf>) -> Program {
+pub(crate) fn program(configured: Option<PathBuf>, sandbox: Sandbox) -> Program {
     let path = configured.unwrap_or_else(|| {
         std::env::current_exe()
             .ok()
@@ -131,5 +147,8 @@ pub(crate) fn program(configured: Option<PathBuf>) -> Program {
     });
     let mut program = Program::new(path);
     program.env.push((SPIN.0.into(), SPIN.1.into()));
+    if sandbox == Sandbox::Off {
+        program.args.push(confine::OFF.into());
+    }
     program
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runner::protocol::Loaded;
+use runner::protocol::{Loaded, Sandbox};
 use runner::supervisor::{self, Cause, Exit, Runner};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -377,6 +377,7 @@ impl Task {
                     took = ?since.elapsed(),
                     "loaded"
                 );
+                warn_of_gaps(&entry.plan, &runner.hello().sandbox);
                 let exited = runner.exited();
                 let notices = self.notices.clone();
                 self.tasks.spawn(async move {
@@ -636,6 +637,14 @@ fn is_crash(error: &Error) -> bool {
     )
 }
 
+/// Says in the log what a runner that was to be confined can do all the same.
+fn warn_of_gaps(plan: &Plan, sandbox: &Sandbox) {
+    if !sandbox.lacks.is_empty() {
+        let level = sandbox.level.name();
+        tracing::warn!(model = %plan.name, level, lacks = sandbox.lacks, "the runner is not fully confined");
+    }
+}
+
 fn seen(entry: &Entry) -> Seen {
     let ready = entry.ready();
     Seen {
@@ -666,5 +675,6 @@ fn seen(entry: &Entry) -> Seen {
         }),
         device_bytes: ready.map_or(0, |ready| ready.loaded.device_bytes),
         device: ready.map_or_else(String::new, |ready| ready.loaded.device.clone()),
+        sandbox: ready.map(|ready| ready.runner.hello().sandbox.clone()),
     }
 }

@@ -512,6 +512,14 @@ async fn three_crashes_open_the_breaker_for_a_while() {
     // Other models are not concerned.
     drop(bench.acquire("b").await.unwrap());
     tokio::time::sleep(Duration::from_secs(61)).await;
+    // One more crash, and it rests for longer.
+    bench.acquire("a").await.unwrap_err();
+    let error = bench.acquire("a").await.unwrap_err();
+    assert!(
+        matches!(error, Error::CrashLoop { times: 4, rest, .. } if rest.as_secs() == 120),
+        "{error}"
+    );
+    tokio::time::sleep(Duration::from_secs(121)).await;
     bench.script("a", "answer well");
     drop(bench.acquire("a").await.unwrap());
 }

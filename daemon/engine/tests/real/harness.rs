@@ -6,7 +6,7 @@ use std::{
     io::{Seek, Write},
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::net::UnixStream,
+        unix::{fs::PermissionsExt, net::UnixStream},
     },
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -31,15 +31,21 @@ pub(crate) struct Runner {
     last_id: u64,
     /// Events that came while another request was waited for.
     early: HashMap<u64, VecDeque<Event>>,
+    hello: Hello,
 }
 
 impl Runner {
     /// Starts a runner that could load these bytes. Nothing is loaded yet.
     pub(crate) fn start(model: &[u8]) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_slm-runner")), model)
+    }
+
+    /// The same by another command.
+    pub(crate) fn start_by(mut command: Command, model: &[u8]) -> Self {
         let weights = inheritable(model);
         let (socket, theirs) = UnixStream::pair().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_slm-runner"))
+        let child = command
             .env_clear()
             .env("SLM_RUNNER_LOG", "warn")
             .env("GOMP_SPINCOUNT", "1000")
@@ -47,17 +53,27 @@ impl Runner {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let mut runner = Self {
+        let hello: Hello = frame::read(&mut &socket).unwrap();
+        assert_eq!(hello.version, VERSION);
+        assert!(hello.engine.starts_with("llama.cpp "), "{}", hello.engine);
+        Self {
             child,
             socket,
             weights,
             last_id: 0,
             early: HashMap::new(),
-        };
-        let hello: Hello = frame::read(&mut runner.socket).unwrap();
-        assert_eq!(hello.version, VERSION);
-        assert!(hello.engine.starts_with("llama.cpp "), "{}", hello.engine);
-        runner
+            hello,
+        }
+    }
+
+    /// How it introduced itself.
+    pub(crate) fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// Id of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// A runner that has loaded the tiny model, with changed settings.
@@ -192,6 +208,9 @@ pub(crate) fn inheritable(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
+    // Whoever the runner runs as may open it again.
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+        .unwrap();
     rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
     file
 }

@@ -11,5 +11,6 @@ mod broken;
 mod harness;
 mod prefixes;
 mod program;
+mod sandbox;
 mod sharing;
 mod stopping;

@@ -1,5 +1,7 @@
 //! How answers end before they are done.
 
+use std::time::{Duration, Instant};
+
 use runner::protocol::{Call, Event, Generate, StopReason};
 
 use crate::harness::{Runner, greedy};
@@ -95,4 +97,46 @@ fn a_shutdown_ends_the_process() {
     runner.event(id);
     runner.send(Call::Shutdown);
     assert_eq!(runner.wait().code(), Some(0));
+}
+
+/// The promise is half a second or one step, whatever the runner is at.
+#[test]
+fn a_cancel_makes_room_for_the_next_within_half_a_second() {
+    let mut runner = Runner::loaded(|load| (load.context, load.sequences) = (1 << 15, 1));
+    for prompt in ["a".repeat(30_000), "hello".into()] {
+        let is_long = prompt.len() > 100;
+        // A machine that is busy with something else may be late once; a runner that goes on is late each time.
+        let waits = (0..3).map(|_| {
+            let id = runner.send(Call::Generate(Box::new(Generate {
+                max_tokens: None,
+                ..greedy(&prompt, 0)
+            })));
+            while !matches!(
+                (is_long, runner.event(id)),
+                (true, Event::Prefill { .. }) | (false, Event::Delta(_))
+            ) {}
+            let next = runner.send(Call::Generate(Box::new(greedy("hello", 1))));
+            let start = Instant::now();
+            runner.send(Call::Cancel { target: id });
+            assert_eq!(runner.answer(next).1.tokens, 1);
+            let took = start.elapsed();
+            assert_eq!(runner.answer(id).1.reason, StopReason::Cancelled);
+            took
+        });
+        let soonest = waits.min().unwrap();
+        assert!(soonest < Duration::from_millis(500), "{soonest:?}");
+    }
+}
+
+#[test]
+fn a_cancel_in_the_queue_disturbs_nobody() {
+    let mut runner = Runner::loaded(|load| load.sequences = 1);
+    let (alone, _) = runner.generate(greedy("hello the sky", 64));
+    let id = runner.send(Call::Generate(Box::new(greedy("hello the sky", 64))));
+    runner.event(id);
+    let waiting = runner.send(Call::Generate(Box::new(greedy("and the sea", 64))));
+    runner.send(Call::Cancel { target: waiting });
+    let (text, done) = runner.answer(waiting);
+    assert_eq!((text.as_str(), done.reason), ("", StopReason::Cancelled));
+    assert_eq!(runner.answer(id).0, alone);
 }

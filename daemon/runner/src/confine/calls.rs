@@ -54,7 +54,6 @@ const REFUSED: &[c_long] = &[
     // What Landlock leaves open: modes, owners, times and attributes of files.
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
-    libc::SYS_fchmodat2,
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_utimensat,
@@ -122,9 +121,9 @@ const REFUSED_BY_OLD_NAMES: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_BY_OLD_NAMES: &[c_long] = &[];
 
-/// Newer ones, by their numbers, which are the same on all architectures: `quotactl_fd`, `setxattrat`, `removexattrat`,
-/// `open_tree_attr` and `file_setattr`.
-const REFUSED_BY_NUMBER: &[c_long] = &[443, 463, 466, 467, 469];
+/// Newer ones, by their numbers, which are the same on all architectures: `quotactl_fd`, `fchmodat2`, `setxattrat`,
+/// `removexattrat`, `open_tree_attr` and `file_setattr`.
+const REFUSED_BY_NUMBER: &[c_long] = &[443, 452, 463, 466, 467, 469];
 
 /// Sockets of its own, which the drivers of accelerators have among themselves.
 const SOCKETS: &[c_long] = &[

@@ -1,0 +1,94 @@
+//! The real runner, confined: it says so, and answers as if it were not.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+
+use runner::{
+    confine,
+    protocol::{Sandbox, SandboxLevel},
+};
+
+use crate::harness::{Runner, greedy};
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_slm-runner"))
+}
+
+/// A machine that builds the project has to confine fully.
+#[track_caller]
+fn check(sandbox: &Sandbox) {
+    let full = sandbox.level == SandboxLevel::Full;
+    assert!(full || std::env::var_os("CI").is_none(), "{sandbox:?}");
+    assert_eq!(full, sandbox.lacks.is_empty(), "{sandbox:?}");
+}
+
+#[test]
+fn it_is_confined_before_it_sees_a_model_and_answers_the_same() {
+    let model = gguf_writer::tiny::llama(1);
+    let mut confined = Runner::start(&model);
+    check(&confined.hello().sandbox);
+    let mut command = Command::new(program());
+    command.arg(confine::OFF);
+    let mut free = Runner::start_by(command, &model);
+    assert_eq!(free.hello().sandbox, Sandbox::default());
+    let answers = [&mut confined, &mut free].map(|runner| {
+        let loaded = runner.load(|load| load.threads = 2).unwrap();
+        let (text, _) = runner.generate(greedy("hello the sky", 32));
+        (loaded.device, loaded.resident_bytes > 0, text)
+    });
+    assert_eq!(answers[0], answers[1]);
+}
+
+/// Both ways to take a file in: mapped, and read.
+#[test]
+fn weights_are_read_through_their_descriptor_alone() {
+    for mmap in [true, false] {
+        let mut runner = Runner::loaded(|load| load.mmap = mmap);
+        assert_eq!(runner.generate(greedy("hello", 4)).1.tokens, 4);
+    }
+}
+
+#[test]
+fn every_thread_is_confined() {
+    let mut runner = Runner::loaded(|load| load.threads = 2);
+    runner.generate(greedy("hello", 4));
+    let mut threads = 0;
+    for thread in fs::read_dir(format!("/proc/{}/task", runner.pid())).unwrap() {
+        let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        // Mode 2 is a filter.
+        assert!(status.contains("Seccomp:\t2"), "{status}");
+        assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+        threads += 1;
+    }
+    // Reader, writer and engine at least, and those that the engine computes with.
+    assert!(threads > 3, "{threads} threads");
+}
+
+/// A user without any right, as a service has one.
+#[test]
+fn another_user_is_confined_as_well_and_reads_its_weights() {
+    if !rustix::process::getuid().is_root() {
+        return println!("skipped: only root can become somebody else");
+    }
+    let prefix = tempfile::tempdir().unwrap();
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(prefix.path(), everybody).unwrap();
+    let copy = prefix.path().join("slm-runner");
+    fs::copy(program(), &copy).unwrap();
+    let libraries = prefix.path().join("slm-lib");
+    fs::create_dir(&libraries).unwrap();
+    for library in fs::read_dir(program().with_file_name("slm-lib")).unwrap() {
+        let library = library.unwrap();
+        fs::copy(library.path(), libraries.join(library.file_name())).unwrap();
+    }
+
+    let mut command = Command::new("/usr/bin/setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(copy);
+    let mut runner = Runner::start_by(command, &gguf_writer::tiny::llama(1));
+    check(&runner.hello().sandbox);
+    runner.load(|_| ()).unwrap();
+    assert_eq!(runner.generate(greedy("hello", 4)).1.tokens, 4);
+    let status = fs::read_to_string(format!("/proc/{}/status", runner.pid())).unwrap();
+    assert!(status.contains("Uid:\t65534"), "{status}");
+}

@@ -1,0 +1,41 @@
+//! How far runners are to be confined.
+
+/// What is done with a machine that cannot confine a runner fully.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sandbox {
+    /// A runner is confined as far as the machine lets it; how far that is, is logged and shown.
+    #[default]
+    Auto,
+    /// A runner that is not fully confined gets no model.
+    Require,
+    /// No runner is confined.
+    Off,
+}
+
+impl std::str::FromStr for Sandbox {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "require" => Ok(Self::Require),
+            // A file may say it as YAML does.
+            "off" | "false" => Ok(Self::Off),
+            _ => Err(format!("{text:?} must be auto, require or off")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_one_of_three_words() {
+        assert_eq!("auto".parse(), Ok(Sandbox::Auto));
+        assert_eq!("require".parse(), Ok(Sandbox::Require));
+        assert_eq!("off".parse(), Ok(Sandbox::Off));
+        let error = "on".parse::<Sandbox>().unwrap_err();
+        assert!(error.contains("auto, require or off"), "{error}");
+    }
+}
