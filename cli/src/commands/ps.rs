@@ -110,7 +110,12 @@ mod tests {
             active,
             pid: Some(1),
             device: device.to_owned(),
-            sandbox: if active > 0 { "partial" } else { "full" }.to_owned(),
+            sandbox: match state {
+                "" | "stopping" => "",
+                "busy" => "partial",
+                _ => "full",
+            }
+            .to_owned(),
             sandbox_lacks: String::new(),
             keep_alive: None,
         };
@@ -123,11 +128,11 @@ mod tests {
         let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
         let table = table(&out, &models, "2026-11-20T12:00:00Z".parse().unwrap());
         insta::assert_snapshot!(table, @r"
-        NAME                          ID             SIZE     PROCESSOR         CONTEXT   STATE      UNTIL
-        smollm2:latest                b179c9523d0e   200 MB   100% CPU (zen4)   4096      ready      in 4 minutes
-        big:latest                    b179c9523d0e   200 MB   48%/52% CPU/GPU   4096      busy (3)   -
-        from-an-older-daemon:latest   b179c9523d0e   200 MB   100% GPU          4096      ready      in 4 minutes
-        leaving:latest                b179c9523d0e   200 MB   100% CPU          4096      stopping   stopping
+        NAME                          ID             SIZE     PROCESSOR         SANDBOX   CONTEXT   STATE      UNTIL
+        smollm2:latest                b179c9523d0e   200 MB   100% CPU (zen4)   full      4096      ready      in 4 minutes
+        big:latest                    b179c9523d0e   200 MB   48%/52% CPU/GPU   partial   4096      busy (3)   -
+        from-an-older-daemon:latest   b179c9523d0e   200 MB   100% GPU          -         4096      ready      in 4 minutes
+        leaving:latest                b179c9523d0e   200 MB   100% CPU          -         4096      stopping   stopping
         ");
     }
 }

@@ -1050,3 +1050,39 @@ async fn a_client_that_leaves_frees_its_place() {
     }
     assert!(!service.tasks.is_empty());
 }
+
+/// While a prompt is read, before a first token, and in the runner's queue, which is the place of the fifth.
+#[tokio::test]
+async fn clients_that_leave_before_their_answer_begins_free_their_places() {
+    let service = with_model(json!({})).await;
+    let active = async |expected: u32| {
+        while service.loaded().await.first().map(|model| &model["active"]) != Some(&json!(expected))
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    for stream in [true, false] {
+        for wait in ["prefill-delay-ms 3600000", "delay-ms 3600000"] {
+            let prompt = format!("[[mock: {wait}]] one two");
+            let body = json!({"model": "m", "prompt": prompt, "stream": stream}).to_string();
+            let asked = [(); 5].map(|()| {
+                let request = Service::request("POST", "/api/generate")
+                    .body(Body::from(body.clone()))
+                    .unwrap();
+                tokio::spawn(service.router.clone().oneshot(request))
+            });
+            active(5).await;
+            asked.iter().for_each(tokio::task::JoinHandle::abort);
+            active(0).await;
+            let next = json!({"model": "m", "prompt": "hello", "stream": false});
+            let answer = service.post("/api/generate", next);
+            let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
+            let answer = answer.expect("a place is free");
+            assert_eq!(
+                answer.json()["response"],
+                "hello",
+                "{wait}, stream {stream}"
+            );
+        }
+    }
+}
