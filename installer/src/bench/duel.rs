@@ -13,6 +13,10 @@ use super::server::{Server, free_port};
 use super::stream::{Endpoint, Question, Settings};
 use crate::process;
 
+/// Tokens that warm a server.
+const WARM_PROMPT: usize = 32;
+const WARM_ANSWER: u32 = 4;
+
 /// How the two are started.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setup {
@@ -119,6 +123,16 @@ impl<'a> Duel<'a> {
             theirs,
             _ours: ours,
         })
+    }
+
+    /// Has both load, map and warm what they need, which is part of no figure.
+    ///
+    /// # Errors
+    /// One of them fails.
+    pub(super) fn warm(&self) -> Result<()> {
+        let question = self.question(WARM_PROMPT, WARM_ANSWER)?;
+        let (ours, theirs) = in_turn(0, || self.slm.ask(&question), || self.llama.ask(&question))?;
+        same_work(ours.counts.prompt, theirs.counts.prompt)
     }
 
     /// Measures prompts for this model.

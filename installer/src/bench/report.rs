@@ -116,16 +116,25 @@ fn table(rows: &[(&str, &Row)]) -> String {
         for beside in &row.beside {
             let _ = writeln!(
                 table,
-                "| {model} | {} | {slm} | {} | {} | {:.2} | {} |",
+                "| {model} | {} | {slm} | {} | {} | {:.2} |{} |",
                 row.what,
                 beside.name,
                 beside.samples.spread(row.decimals),
                 row.ratio(beside),
-                row.verdict(beside),
+                spaced(&row.verdict(beside)),
             );
         }
     }
     table
+}
+
+/// With the space that a cell begins with, unless it is empty.
+fn spaced(cell: &str) -> String {
+    if cell.is_empty() {
+        String::new()
+    } else {
+        format!(" {cell}")
+    }
 }
 
 fn panel(model: &str, row: &Row) -> Panel {

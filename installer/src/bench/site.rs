@@ -44,7 +44,7 @@ impl Site {
     /// It cannot be had.
     pub(super) fn pull(&self, name: &str) -> Result<Subject> {
         let _daemon = self.daemon(&[])?;
-        process::run(self.slm().args(["pull", name]))?;
+        process::run(self.slm().args(["pull", "--quiet", name]))?;
         self.subject(name)
     }
 
@@ -57,7 +57,11 @@ impl Site {
         let recipe = self.home.path().join(format!("{name}.modelfile"));
         files::replace(&recipe, &format!("FROM {}\n", weights.display()))?;
         let _daemon = self.daemon(&[])?;
-        process::run(self.slm().args(["create", name, "-f"]).arg(&recipe))?;
+        process::run(
+            self.slm()
+                .args(["create", "--quiet", name, "-f"])
+                .arg(&recipe),
+        )?;
         self.subject(name)
     }
 

@@ -15,7 +15,7 @@ const STREAMS: u32 = 8;
 /// Of all streams together.
 const CONTEXT: u32 = 8192;
 const PROMPT: usize = 64;
-const ANSWER: u32 = 128;
+const ANSWER: u32 = 64;
 
 /// All eight ask at the same moment; both servers and llama-batched-bench take turns.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
@@ -25,17 +25,14 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     let [mut slm, mut llama, mut batched] = [(); 3].map(|()| Samples::default());
     let [mut slm_gaps, mut llama_gaps] = [(); 2].map(|()| Samples::default());
     let (mut fewest, mut most) = (u32::MAX, 0);
-    for run in 0..=runs {
+    duel.warm()?;
+    for run in 0..runs {
         let questions = duel.questions(streams, PROMPT, ANSWER)?;
         let (ours, theirs) = in_turn(
             run,
             || Crowd::ask(&duel.slm, &questions),
             || Crowd::ask(&duel.llama, &questions),
         )?;
-        // The first requests load, map and warm; they are part of no figure.
-        if run == 0 {
-            continue;
-        }
         let alone = batched_bench(bench, subject, streams, PROMPT, ANSWER)?;
         settle();
         say::line(&format!(

@@ -43,7 +43,8 @@ struct Seen {
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let duel = Duel::start(bench, subject, SETUP)?;
     let [mut slm, mut llama, mut slm_first, mut llama_first] = [(); 4].map(|()| Samples::default());
-    for run in 0..=runs {
+    duel.warm()?;
+    for run in 0..runs {
         let short = duel.questions(STREAMS, PROMPT, ANSWER)?;
         let long = duel.question(LONG_PROMPT, FEW)?;
         let (ours, theirs) = in_turn(
@@ -52,10 +53,6 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
             || see(&duel.llama, &short, &long),
         )?;
         same_work(ours.prompt, theirs.prompt)?;
-        // The first requests load, map and warm; they are part of no figure.
-        if run == 0 {
-            continue;
-        }
         say::line(&format!(
             "silence of {:.0} and {:.0} ms; the prompt took {:.1} and {:.1} s",
             ours.silence, theirs.silence, ours.first, theirs.first

@@ -69,7 +69,7 @@ fn note(samples: &mut Samples, first: Duration) {
 fn first_text(site: &Site, model: &str) -> Result<Duration> {
     let mut command = site.slm();
     command
-        .args(["run", model, QUESTION])
+        .args(["run", model, QUESTION, "--param", "num_predict=16"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());

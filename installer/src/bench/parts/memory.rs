@@ -19,7 +19,7 @@ use crate::machine::{self, Memory};
 use crate::say;
 
 const CONTEXT: u32 = 2048;
-const PROMPT: usize = 512;
+const PROMPT: usize = 128;
 const ANSWER: u32 = 32;
 
 /// After the model was loaded and one token was written, and after a longer request.

@@ -109,12 +109,13 @@ impl Part {
         !matches!(self, Self::Overhead | Self::Embeddings)
     }
 
-    /// How often it is measured, unless the command line says otherwise; on large models less, because each run is long.
+    /// How often it is measured, unless the command line says otherwise; less where each run is long.
     pub(super) fn runs(self, model: Model) -> usize {
         match (self, model) {
-            (Self::Memory | Self::Swap, _) => 3,
-            (_, Model::Smollm2) => 5,
-            (_, Model::Qwen3Q4km | Model::Qwen3Q8) => 3,
+            (Self::OneStream, Model::Smollm2) => 7,
+            (Self::MainJob | Self::Overhead | Self::ProcessStart, Model::Smollm2) => 5,
+            (Self::Embeddings | Self::Sandbox, Model::Smollm2) => 5,
+            _ => 3,
         }
     }
 

@@ -14,10 +14,10 @@ use crate::say;
 
 const CONTEXT: u32 = 2048;
 /// Tokens of the prompt that is read.
-const PROMPT: usize = 512;
+const PROMPT: usize = 256;
 /// Tokens of the prompt that an answer is written to: few, because llama-bench writes to none.
 const SHORT_PROMPT: usize = 32;
-const ANSWER: u32 = 128;
+const ANSWER: u32 = 64;
 /// Enough to see that the prompt was read.
 const FEW: u32 = 4;
 
@@ -26,7 +26,8 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     let duel = Duel::start(bench, subject, Setup::one(CONTEXT))?;
     let [mut writing, mut reading] = [Figures::default(), Figures::default()];
     let (mut same_text, mut shortest) = (0, ANSWER);
-    for run in 0..=runs {
+    duel.warm()?;
+    for run in 0..runs {
         let short = duel.question(SHORT_PROMPT, ANSWER)?;
         let long = duel.question(PROMPT, FEW)?;
         let (ours, theirs) = in_turn(
@@ -35,10 +36,6 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
             || both(&duel.llama, &short, &long),
         )?;
         same_work(ours.1.counts.prompt, theirs.1.counts.prompt)?;
-        // The first requests load, map and warm; they are part of no figure.
-        if run == 0 {
-            continue;
-        }
         let (read, wrote) = llama_bench(bench, subject, PROMPT, ANSWER)?;
         settle();
         writing.push(

@@ -15,6 +15,7 @@ use crate::say;
 const SETUP: Setup = Setup::one(2048);
 const PROMPT: usize = 256;
 const ANSWER: u32 = 128;
+const FEW: u32 = 4;
 
 /// What one daemon did.
 struct Seen {
@@ -35,20 +36,14 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
             "the daemon has no setting `sandbox`.".to_owned(),
         ));
     }
-    let mut questions = questions(bench, subject, 2 * (runs + 1))?.into_iter();
     let [mut with, mut without] = [(); 2].map(|()| [(); 3].map(|()| Samples::default()));
     let mut level = None;
-    for run in 0..=runs {
-        let pair: Vec<Question> = questions.by_ref().take(2).collect();
+    for (run, pair) in questions(bench, subject, runs)?.iter().enumerate() {
         let (confined, free) = in_turn(
             run,
-            || see(bench, subject, "auto", &pair),
-            || see(bench, subject, "off", &pair),
+            || see(bench, subject, "auto", pair),
+            || see(bench, subject, "off", pair),
         )?;
-        // The first run fills the page cache and is part of no figure.
-        if run == 0 {
-            continue;
-        }
         say::line(&format!(
             "{:.1} and {:.1} tokens/s",
             confined.answer, free.answer
@@ -89,20 +84,31 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     })
 }
 
-fn questions(bench: &Bench, subject: &Subject, count: usize) -> Result<Vec<Question>> {
+/// For each run a short one that loads the model, and the one that is measured.
+/// Counting their tokens also fills the page cache.
+fn questions(bench: &Bench, subject: &Subject, runs: usize) -> Result<Vec<[Question; 2]>> {
     let counting = llama_server(bench, subject, &SETUP.llama_options())?;
     let ruler = Ruler::new(counting.base(), &bench.next_text);
-    (0..count)
-        .map(|_| Ok(SETUP.question(bench, ruler.text(PROMPT)?, ANSWER)))
+    (0..runs)
+        .map(|_| {
+            Ok([
+                SETUP.question(bench, ruler.text(FEW as usize)?, FEW),
+                SETUP.question(bench, ruler.text(PROMPT)?, ANSWER),
+            ])
+        })
         .collect()
 }
 
-/// The first question loads the model, the second is measured.
-fn see(bench: &Bench, subject: &Subject, sandbox: &str, questions: &[Question]) -> Result<Seen> {
+fn see(
+    bench: &Bench,
+    subject: &Subject,
+    sandbox: &str,
+    [short, long]: &[Question; 2],
+) -> Result<Seen> {
     let daemon = bench.site.daemon(&[("SLM_SANDBOX", sandbox)])?;
     let slm = Endpoint::slm(daemon.base(), &subject.name);
-    let load = slm.ask(&questions[0])?.first().as_secs_f64();
-    let answer = slm.ask(&questions[1])?;
+    let load = slm.ask(short)?.first().as_secs_f64();
+    let answer = slm.ask(long)?;
     let level = loaded(&daemon)?
         .first()
         .and_then(|model| model["sandbox"].as_str())

@@ -43,7 +43,8 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     let duel = Duel::start(bench, subject, SETUP)?;
     let [mut slm, mut llama, mut slm_after, mut llama_after] = [(); 4].map(|()| Samples::default());
     let (mut slm_counts, mut llama_counts) = (Counts::default(), Counts::default());
-    for run in 0..=runs {
+    duel.warm()?;
+    for run in 0..runs {
         let trio = trio(bench, &duel)?;
         let (ours, theirs) = in_turn(run, || see(&duel.slm, &trio), || see(&duel.llama, &trio))?;
         if ours.beside.counts.cached < PREFIX as u32 / 2 {
@@ -51,10 +52,6 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
                 "of the {PREFIX} tokens that a running request has in common with a new one, the daemon says that it reused {}.",
                 ours.beside.counts.cached
             )));
-        }
-        // The first requests load, map and warm; they are part of no figure.
-        if run == 0 {
-            continue;
         }
         say::line(&format!(
             "beside {:.3} and {:.3} s, after {:.3} and {:.3} s",

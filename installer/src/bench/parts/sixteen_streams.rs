@@ -12,7 +12,7 @@ use crate::say;
 
 const STREAMS: usize = 16;
 const PROMPT: usize = 64;
-const ANSWER: u32 = 64;
+const ANSWER: u32 = 48;
 /// Ours has no settings at all; llama-server has the threads of the machine and a context that is no larger than it needs.
 const SETUP: Setup = Setup {
     parallel: None,
@@ -26,17 +26,14 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     let [mut slm, mut llama] = [(); 2].map(|()| Samples::default());
     let [mut slm_firsts, mut llama_firsts] = [(); 2].map(|()| Samples::default());
     let (mut fewest, mut most) = (u32::MAX, 0);
-    for run in 0..=runs {
+    duel.warm()?;
+    for run in 0..runs {
         let questions = duel.questions(STREAMS, PROMPT, ANSWER)?;
         let (ours, theirs) = in_turn(
             run,
             || Crowd::ask(&duel.slm, &questions),
             || Crowd::ask(&duel.llama, &questions),
         )?;
-        // The first requests load, map and warm; they are part of no figure.
-        if run == 0 {
-            continue;
-        }
         say::line(&format!(
             "{:.1} and {:.1} tokens/s; first after {:.2} and {:.2} s",
             ours.tokens_per_second(),
