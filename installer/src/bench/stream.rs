@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Counts};
 
 /// No request of a measurement takes longer, unless its server hangs.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A server that answers, and how to talk to it.
 #[derive(Debug, Clone)]

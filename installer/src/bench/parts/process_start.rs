@@ -26,11 +26,11 @@ const FEW: u32 = 4;
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let prompts = prompts(bench, subject, runs + 1)?;
     let [mut runner, mut whole, mut llama] = [(); 3].map(|()| Samples::default());
-    for (run, question) in prompts.iter().enumerate() {
+    for (run, [first, second]) in prompts.iter().enumerate() {
         let ((with_daemon, alone), theirs) = in_turn(
             run,
-            || ours(bench, subject, question),
-            || theirs(bench, subject, question),
+            || ours(bench, subject, first, second),
+            || theirs(bench, subject, first),
         )?;
         // The first run fills the page cache and is part of no figure.
         if run == 0 {
@@ -64,24 +64,29 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     })
 }
 
-fn prompts(bench: &Bench, subject: &Subject, count: usize) -> Result<Vec<Question>> {
+/// Two for each run, because what was asked once may be remembered.
+fn prompts(bench: &Bench, subject: &Subject, runs: usize) -> Result<Vec<[Question; 2]>> {
     let counting = llama_server(bench, subject, &SETUP.llama_options())?;
     let ruler = Ruler::new(counting.base(), &bench.next_text);
-    (0..count)
-        .map(|_| Ok(SETUP.question(bench, ruler.text(PROMPT)?, FEW)))
-        .collect()
+    let question = || -> Result<Question> { Ok(SETUP.question(bench, ruler.text(PROMPT)?, FEW)) };
+    (0..runs).map(|_| Ok([question()?, question()?])).collect()
 }
 
 /// Seconds from the start of the daemon, and then from a request to a running daemon, to the first token.
-fn ours(bench: &Bench, subject: &Subject, question: &Question) -> Result<(f64, f64)> {
+fn ours(
+    bench: &Bench,
+    subject: &Subject,
+    first: &Question,
+    second: &Question,
+) -> Result<(f64, f64)> {
     let began = Instant::now();
     let daemon = SETUP.daemon(bench)?;
     let slm = Endpoint::slm(daemon.base(), &subject.name);
-    let answer = slm.ask(question)?;
+    let answer = slm.ask(first)?;
     let whole = answer.pieces[0] - began;
     unload(&daemon, &subject.name)?;
     settle();
-    let answer = slm.ask(question)?;
+    let answer = slm.ask(second)?;
     Ok((whole.as_secs_f64(), answer.first().as_secs_f64()))
 }
 

@@ -44,15 +44,16 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     let [mut slm, mut llama, mut slm_after, mut llama_after] = [(); 4].map(|()| Samples::default());
     let (mut slm_counts, mut llama_counts) = (Counts::default(), Counts::default());
     duel.warm()?;
+    // Before anything is measured, and for as little time as it takes to know.
+    let tried = see(&duel.slm, &trio(bench, &duel)?)?.beside.counts.cached;
+    if tried < PREFIX as u32 / 2 {
+        return Ok(Outcome::NotThere(format!(
+            "of the {PREFIX} tokens that a new request has in common with a running one, the daemon says that it reused {tried}."
+        )));
+    }
     for run in 0..runs {
         let trio = trio(bench, &duel)?;
         let (ours, theirs) = in_turn(run, || see(&duel.slm, &trio), || see(&duel.llama, &trio))?;
-        if ours.beside.counts.cached < PREFIX as u32 / 2 {
-            return Ok(Outcome::NotThere(format!(
-                "of the {PREFIX} tokens that a running request has in common with a new one, the daemon says that it reused {}.",
-                ours.beside.counts.cached
-            )));
-        }
         say::line(&format!(
             "beside {:.3} and {:.3} s, after {:.3} and {:.3} s",
             ours.beside.first().as_secs_f64(),
