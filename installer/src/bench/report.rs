@@ -149,7 +149,8 @@ fn panel(model: &str, row: &Row) -> Panel {
         .iter()
         .map(|beside| bar(beside.name, &beside.samples));
     Panel {
-        title: format!("{model}: {}", row.what),
+        // The marks of code are for the page.
+        title: format!("{model}: {}", row.what.replace('`', "")),
         better: row.better,
         decimals: row.decimals,
         bars: std::iter::once(bar("slm", &row.slm))
