@@ -200,9 +200,14 @@ fn publish(workspace: &Workspace, section: &Section, print: bool) -> Result<()> 
         return Ok(());
     }
     let docs = workspace.root().join("docs");
-    if let Some(plot) = section.plot() {
-        files::make_folder(&docs.join("benchmarks"))?;
-        files::replace(&docs.join(section.plot_name()), &plot)?;
+    let plot_path = docs.join(section.plot_name());
+    match section.plot() {
+        Some(plot) => {
+            files::make_folder(&docs.join("benchmarks"))?;
+            files::replace(&plot_path, &plot)?;
+        }
+        // That of an earlier day would show what is not on the page.
+        None => drop(files::remove(&plot_path)?),
     }
     let page = docs.join("benchmarks.md");
     let filled = page::fill(&files::read(&page)?, section.part.name(), &text)?;

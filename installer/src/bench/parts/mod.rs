@@ -121,13 +121,16 @@ impl Part {
 
     /// One line for the list of parts.
     pub(super) fn listed(self) -> String {
-        let models: Vec<&str> = self.models().iter().map(|model| model.name()).collect();
-        let runs = self.runs(self.models()[0]);
+        let runs: Vec<String> = self
+            .models()
+            .iter()
+            .map(|model| format!("{} x {}", self.runs(*model), model.name()))
+            .collect();
         format!(
-            "{:<16} {:<44} {runs} runs on {}",
+            "{:<16} {:<40} {}",
             self.name(),
             self.title(),
-            models.join(", ")
+            runs.join(", ")
         )
     }
 
