@@ -51,16 +51,7 @@ impl Section {
                 self.runs()
             ));
         }
-        for (model, _, outcome) in &self.findings {
-            match outcome {
-                Outcome::Measured { notes, .. } => {
-                    notes
-                        .iter()
-                        .for_each(|note| line(format!("{model}: {note}")));
-                }
-                Outcome::NotThere(why) => line(format!("{model}: not there yet: {why}")),
-            }
-        }
+        self.notes().into_iter().for_each(&mut line);
         if !rows.is_empty() {
             line(String::new());
             line(table(&rows));
@@ -78,6 +69,34 @@ impl Section {
     /// Path of the plot beside the page.
     pub(super) fn plot_name(&self) -> String {
         format!("benchmarks/{}.svg", self.part.name())
+    }
+
+    /// What is to be said besides: once where it holds for every model, else with the models that it holds for.
+    fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
+        for (model, _, outcome) in &self.findings {
+            let said = match outcome {
+                Outcome::Measured { notes, .. } => notes.clone(),
+                Outcome::NotThere(why) => vec![format!("not there yet: {why}")],
+            };
+            for note in said {
+                match notes.iter_mut().find(|(known, _)| *known == note) {
+                    Some((_, models)) => models.push(model),
+                    None => notes.push((note, vec![model])),
+                }
+            }
+        }
+        let all = self.findings.len();
+        notes
+            .into_iter()
+            .map(|(note, models)| {
+                if models.len() == all {
+                    capitalised(&note)
+                } else {
+                    format!("{}: {note}", models.join(", "))
+                }
+            })
+            .collect()
     }
 
     fn rows(&self) -> impl Iterator<Item = (&str, &Row)> {
@@ -126,6 +145,12 @@ fn table(rows: &[(&str, &Row)]) -> String {
         }
     }
     table
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
 }
 
 /// With the space that a cell begins with, unless it is empty.
@@ -198,7 +223,7 @@ mod tests {
             .beside("nothing", Samples::default(), None),
             Row::new("daemon, MiB", 1, Better::Less, samples([11.0, 12.0, 13.0])),
         ];
-        let notes = vec!["llama-server has `-c 2048`.".to_owned()];
+        let notes = vec!["context 2048.".to_owned()];
         let section = section(vec![("smollm2", 3, Outcome::Measured { rows, notes })]);
         assert_eq!(
             section.text(),
@@ -206,7 +231,7 @@ mod tests {
 Measured on 2026-11-21 at commit abc1234 in 1 min 01 s: Quick One, 2 threads, 24 GiB, Linux 6.18, load 0.01 before.
 Command: `cargo xtask bench --part memory`.
 Each cell is a median of 3 runs (smallest to largest).
-smollm2: llama-server has `-c 2048`.
+Context 2048.
 
 | model | what | slm | beside it | | ratio | to reach |
 |---|---|---|---|---|---|---|
@@ -228,9 +253,37 @@ smollm2: llama-server has `-c 2048`.
         let why = "there is no route `/api/embed`.".to_owned();
         let section = section(vec![("smollm2", 3, Outcome::NotThere(why))]);
         let text = section.text();
-        assert!(text.ends_with("smollm2: not there yet: there is no route `/api/embed`.\n"));
+        assert!(text.ends_with("\nNot there yet: there is no route `/api/embed`.\n"));
         assert!(!text.contains("median"));
         assert!(section.plot().is_none());
+    }
+
+    #[test]
+    fn a_note_of_all_models_stands_once() {
+        let measured = |notes: [&str; 2]| Outcome::Measured {
+            rows: Vec::new(),
+            notes: notes.map(str::to_owned).to_vec(),
+        };
+        let section = section(vec![
+            (
+                "a",
+                3,
+                measured(["prompts of 64 tokens.", "7 were the same."]),
+            ),
+            (
+                "b",
+                3,
+                measured(["prompts of 64 tokens.", "8 were the same."]),
+            ),
+        ]);
+        assert_eq!(
+            section.notes(),
+            [
+                "Prompts of 64 tokens.",
+                "a: 7 were the same.",
+                "b: 8 were the same."
+            ]
+        );
     }
 
     #[test]

@@ -62,10 +62,13 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
             writing.row("answer, tokens/s", 1, [Some(1.0), Some(0.97)]),
             reading.row("prompt, tokens/s", 0, [Some(1.05), None]),
         ],
-        notes: vec![format!(
-            "{} threads; answers of {shortest} tokens or more to prompts of {SHORT_PROMPT}, and prompts of {PROMPT} tokens; of {runs} answers, {same_text} were the same text on both servers.",
-            bench.threads
-        )],
+        notes: vec![
+            format!(
+                "{} threads; answers of at least {shortest} tokens to prompts of {SHORT_PROMPT}, and prompts of {PROMPT} tokens.",
+                bench.threads
+            ),
+            format!("of {runs} answers, {same_text} were the same text on both servers."),
+        ],
     })
 }
 
