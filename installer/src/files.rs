@@ -90,6 +90,15 @@ pub(crate) fn remove(path: &Path) -> Result<bool> {
     }
 }
 
+/// Gives a file another name on the same file system; what had that name is gone.
+///
+/// # Errors
+/// There is no such file, or its folder cannot be written to.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to)
+        .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+}
+
 /// Removes a folder if it is there and empty.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use crate::workspace::Workspace;
 use crate::{files, process};
 
 /// The machine and the code, in words.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Machine {
     /// Short commit id, with a note where files differ from it.
     pub(crate) commit: String,
@@ -42,7 +42,6 @@ impl Machine {
             commit.push_str(" with local changes");
         }
         let threads = std::thread::available_parallelism().context("cannot count processors")?;
-        let load = read("/proc/loadavg")?;
         Ok(Self {
             commit,
             date: jiff::Zoned::now()
@@ -55,22 +54,62 @@ impl Machine {
             ),
             memory: gibibytes(field(&read("/proc/meminfo")?, "MemTotal").unwrap_or_default()),
             kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
-            load: load.split(' ').next().unwrap_or_default().to_owned(),
+            load: load()?,
+        })
+    }
+
+    /// The same machine and code, with the load of this moment.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub(crate) fn now(&self) -> Result<Self> {
+        Ok(Self {
+            load: load()?,
+            ..self.clone()
         })
     }
 }
 
-/// Resident memory of a process in KiB.
+/// Memory of a process as the kernel counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    resident_kib: u64,
+    anonymous_kib: u64,
+}
+
+impl Memory {
+    /// Pages that are in memory, files that are mapped included; in MiB.
+    pub(crate) fn resident_mib(self) -> f64 {
+        self.resident_kib as f64 / 1024.0
+    }
+
+    /// Those of them that no file stands behind; in MiB.
+    pub(crate) fn anonymous_mib(self) -> f64 {
+        self.anonymous_kib as f64 / 1024.0
+    }
+}
+
+/// Memory of a process.
 ///
 /// # Errors
 /// There is no such process.
-pub(crate) fn resident_kib(process: u32) -> Result<u64> {
+pub(crate) fn memory(process: u32) -> Result<Memory> {
     let status = read(&format!("/proc/{process}/status"))?;
-    let value = field(&status, "VmRSS").context("the kernel gives no resident size")?;
-    value
-        .trim_end_matches(" kB")
-        .parse()
-        .with_context(|| format!("`{value}` is no size"))
+    let size = |name| {
+        let value = field(&status, name)
+            .with_context(|| format!("the kernel gives no {name} of process {process}"))?;
+        let kib = value.trim_end_matches(" kB").parse();
+        kib.with_context(|| format!("`{value}` is no size"))
+    };
+    Ok(Memory {
+        resident_kib: size("VmRSS")?,
+        anonymous_kib: size("RssAnon")?,
+    })
+}
+
+fn load() -> Result<String> {
+    let load = read("/proc/loadavg")?;
+    Ok(load.split(' ').next().unwrap_or_default().to_owned())
 }
 
 fn read(path: &str) -> Result<String> {
@@ -109,7 +148,9 @@ mod tests {
 
     #[test]
     fn our_own_memory_can_be_read() -> Result<()> {
-        assert!(resident_kib(std::process::id())? > 0);
+        let memory = memory(std::process::id())?;
+        assert!(memory.anonymous_mib() > 0.0);
+        assert!(memory.resident_mib() > memory.anonymous_mib());
         Ok(())
     }
 }

@@ -64,7 +64,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Install(options) => install::install(&workspace, &options),
         Chore::Uninstall(options) => install::uninstall(&options),
         Chore::Sqlx => sqlx::run(&workspace),
-        Chore::Peer => peer::build().map(drop),
+        Chore::Peer => peer::build(),
         Chore::Parity(options) => parity::run(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),
     }

@@ -24,7 +24,7 @@ pub(crate) struct Options {
 /// # Errors
 /// llama.cpp's programs are missing, or the texts part by more than rounding.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let peer = Peer::find()?;
+    let completion = Peer::find()?.program("llama-completion")?;
     // The example starts the program that is built beside it.
     workspace.build(&["engine"])?;
     let mut example = workspace.cargo(&[
@@ -39,6 +39,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     ]);
     example
         .arg(std::path::absolute(&options.model)?)
-        .arg(peer.program("llama-completion"));
+        .arg(completion);
     process::run(&mut example)
 }

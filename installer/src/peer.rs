@@ -13,57 +13,68 @@ use crate::{environment, files, process, say};
 const VERSION: &str = "0.3.36";
 
 /// The programs that comparisons use.
-const PROGRAMS: [&str; 2] = ["llama-server", "llama-completion"];
+const PROGRAMS: [&str; 5] = [
+    "llama-server",
+    "llama-completion",
+    "llama-bench",
+    "llama-batched-bench",
+    "llama-quantize",
+];
 
 /// A folder with llama.cpp's programs.
 #[derive(Debug)]
 pub(crate) struct Peer(PathBuf);
 
 impl Peer {
-    /// The programs named by `SLM_PEER`, or those that [`build`] left in the cache.
+    /// The folder named by `SLM_PEER`, or the one that [`build`] fills.
     ///
     /// # Errors
-    /// A program is missing; the error says how to get it.
+    /// The cache has no place.
     pub(crate) fn find() -> Result<Self> {
-        let folder = match environment::peer() {
+        Ok(Self(match environment::peer() {
             Some(folder) => folder,
             None => built()?,
-        };
-        for program in PROGRAMS {
-            ensure!(
-                folder.join(program).is_file(),
-                "there is no {program} in {}; `cargo xtask peer` builds it",
-                folder.display()
-            );
-        }
-        Ok(Self(folder))
+        }))
     }
 
     /// Path of one program.
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+    ///
+    /// # Errors
+    /// It is missing; the error says how to get it.
+    pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
+        let path = self.0.join(name);
+        ensure!(
+            path.is_file(),
+            "there is no {name} in {}; `cargo xtask peer` builds it{}",
+            self.0.display(),
+            if environment::peer().is_some() {
+                ", when SLM_PEER is not set"
+            } else {
+                ""
+            }
+        );
+        Ok(path)
+    }
+
+    fn is_whole(&self) -> bool {
+        PROGRAMS.iter().all(|name| self.program(name).is_ok())
     }
 }
 
-/// Builds the programs where they are missing.
+/// Builds the programs into the cache where one is missing.
 ///
 /// # Errors
 /// The package cannot be fetched or built.
-pub(crate) fn build() -> Result<Peer> {
-    if let Ok(peer) = Peer::find() {
-        say::line(&format!("llama.cpp's programs are in {}", peer.0.display()));
-        return Ok(peer);
+pub(crate) fn build() -> Result<()> {
+    let peer = Peer(built()?);
+    if !peer.is_whole() {
+        let folder = home()?;
+        files::make_folder(&folder)?;
+        let sources = fetch(&folder)?;
+        compile(&sources, &folder.join("build"))?;
     }
-    let folder = home()?;
-    files::make_folder(&folder)?;
-    let sources = fetch(&folder)?;
-    compile(&sources, &folder.join("build"))?;
-    let peer = Peer::find()?;
-    say::line(&format!(
-        "built llama.cpp's programs in {}",
-        peer.0.display()
-    ));
-    Ok(peer)
+    say::line(&format!("llama.cpp's programs are in {}", peer.0.display()));
+    Ok(())
 }
 
 fn home() -> Result<PathBuf> {

@@ -44,6 +44,25 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .with_context(|| format!("{} wrote something that is not text", shown(command)))
 }
 
+/// The same for a program that says more than anyone wants to read: its messages are shown only when it fails.
+///
+/// # Errors
+/// As [`output`]; the error ends with the last lines that the program wrote.
+pub(crate) fn quiet(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = said.lines().collect();
+        let last = lines[lines.len().saturating_sub(5)..].join("\n");
+        bail!("{} failed: {}\n{last}", shown(command), output.status);
+    }
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("{} wrote something that is not text", shown(command)))
+}
+
 /// The command line as a person would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy()];
@@ -62,6 +81,15 @@ mod tests {
             error.to_string().starts_with("false --really failed"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_a_quiet_program_said_is_part_of_its_failure() {
+        let error = quiet(command("sh").args(["-c", "echo too hot >&2; exit 1"]))
+            .expect_err("it exits with 1");
+        assert!(error.to_string().ends_with("\ntoo hot"), "{error}");
+        let said = quiet(command("sh").args(["-c", "echo noise >&2; echo 7"]));
+        assert_eq!(said.expect("it exits with 0"), "7\n");
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl Workspace {
         &self.root
     }
 
+    /// Where cargo puts what it builds.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Where release executables are.
     pub(crate) fn release(&self) -> PathBuf {
         self.target.join("release")

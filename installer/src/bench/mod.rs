@@ -1,68 +1,217 @@
-//! `cargo xtask bench`: measures the built executables from outside, and writes the first table of `docs/benchmarks.md`.
+//! `cargo xtask bench`: measures the built executables from outside, and writes the tables and plots of `docs/benchmarks.md`.
 //!
-//! Everything is measured several times; where two servers are compared they run side by side on one machine in one run,
-//! and take turns, so that whatever else the machine does meets both alike.
+//! Everything is measured several times; where two programs are compared they take turns on one machine in one run,
+//! so that whatever else the machine does meets both alike.
+//! Each part of the page is measured by a file of its own in `parts`, and can be measured again alone.
+//!
+//! Nothing here knows how the product works inside: it is driven over HTTP and by its command line, as by any client.
 
-mod overhead;
+mod answer;
+mod crowd;
+mod daemon;
+mod duel;
+mod models;
+mod page;
+mod parts;
+mod plot;
 mod report;
+mod row;
+mod ruler;
 mod server;
 mod site;
-mod start;
 mod statistics;
 mod stream;
-mod table;
-mod versus;
+mod tools;
 
-use anyhow::{Context, Result, ensure};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail, ensure};
+
+use models::{Kept, Model, Subject};
+use parts::Part;
+use report::Section;
+use row::Outcome;
+use site::Site;
 
 use crate::machine::Machine;
 use crate::peer::Peer;
 use crate::workspace::Workspace;
 use crate::{files, say};
 
+/// Fewer runs give no median worth writing down.
+const FEWEST_RUNS: usize = 3;
+
 /// How to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Name of the model.
-    #[arg(long, default_value = "smollm2")]
-    model: String,
-    /// How often each thing is measured, at least 5.
-    #[arg(long, default_value_t = 7)]
-    runs: usize,
-    /// Print the table and leave the page alone.
+    /// Only this part; can be repeated.
+    #[arg(long = "part", value_name = "PART", value_enum)]
+    parts: Vec<Part>,
+    /// List the parts and measure nothing.
+    #[arg(long)]
+    list: bool,
+    /// Only on this model, also in parts that leave it out by default; can be repeated.
+    #[arg(long = "model", value_name = "MODEL", value_enum)]
+    models: Vec<Model>,
+    /// How often each thing is measured, instead of what each part has by default.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: Option<u32>,
+    /// A GGUF file, or a folder that `slm create` understands, to compute embeddings with.
+    #[arg(long, value_name = "PATH")]
+    embed_model: Option<PathBuf>,
+    /// Print the tables and leave the page alone.
     #[arg(long)]
     print: bool,
+    /// Measure the executables in this folder as they are, and build nothing; implies --print.
+    #[arg(long, value_name = "FOLDER")]
+    executables: Option<PathBuf>,
 }
 
-/// Builds, measures, and writes the table.
+/// What every part works with.
+#[derive(Debug)]
+pub(super) struct Bench {
+    site: Site,
+    peer: Peer,
+    machine: Machine,
+    kept: Kept,
+    /// CPU threads of either side.
+    threads: usize,
+    /// Number of the next prompt, so that none is like another.
+    next_text: Cell<u64>,
+    embed_model: Option<PathBuf>,
+}
+
+/// Builds, measures part by part, and writes each as soon as it is there.
 ///
 /// # Errors
-/// Something could not be built, started or measured.
+/// Something could not be built, or a part could not be measured; the others are measured all the same.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    ensure!(
-        options.runs >= 5,
-        "fewer than 5 runs give no median worth writing down"
-    );
-    let peer = Peer::find()?;
-    workspace.build(&["cli", "daemon", "engine", "runner"])?;
-    let machine = Machine::look(workspace)?;
-    let site = site::Site::make(workspace, &options.model)
-        .context("cannot set up a store to measure in")?;
-
-    say::title("start");
-    let start = start::measure(&site, options.runs)?;
-    say::title("side by side");
-    let versus = versus::measure(&site, &peer, options.runs)?;
-
-    say::title("overhead");
-    let request = overhead::measure(&site, options.runs)?;
-
-    let report = report::text(&machine, options, &start, &versus, &request);
-    say::line(&report);
-    if !options.print {
-        let page = workspace.root().join("docs/benchmarks.md");
-        files::replace(&page, &table::fill(&files::read(&page)?, &report)?)?;
-        say::line(&format!("written to {}", page.display()));
+    if options.list {
+        Part::all().for_each(|part| say::line(&part.listed()));
+        return Ok(());
     }
+    let print = options.print || options.executables.is_some();
+    ensure!(
+        print || options.runs.is_none_or(|runs| runs as usize >= FEWEST_RUNS),
+        "fewer than {FEWEST_RUNS} runs give no median worth writing down; --print shows them"
+    );
+    let executables = executables(workspace, options)?;
+    let bench = Bench {
+        site: Site::make(&executables, &workspace.target().join("bench"))?,
+        peer: Peer::find()?,
+        // Once, because the first part that is written changes a file of the project.
+        machine: Machine::look(workspace)?,
+        kept: Kept::new(workspace, &executables),
+        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        next_text: Cell::new(1),
+        embed_model: options.embed_model.clone(),
+    };
+
+    let began = Instant::now();
+    let mut subjects = BTreeMap::new();
+    let mut failed = Vec::new();
+    for part in Part::all().filter(|part| options.wants(*part)) {
+        let done = measure(&bench, options, part, &mut subjects)
+            .and_then(|section| publish(workspace, &section, print));
+        if let Err(error) = done {
+            say::failure(&error.context(format!("the part `{}` failed", part.name())));
+            failed.push(part.name());
+        }
+    }
+    say::title(&format!("{} in all", say::duration(began.elapsed())));
+    if !failed.is_empty() {
+        bail!("not measured: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+impl Options {
+    fn wants(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
+
+    fn models(&self, part: Part) -> &[Model] {
+        if self.models.is_empty() || !part.takes_any_model() {
+            part.models()
+        } else {
+            &self.models
+        }
+    }
+
+    /// How often `part` is measured on `model`.
+    fn runs(&self, part: Part, model: Model) -> usize {
+        self.runs
+            .map_or_else(|| part.runs(model), |runs| runs as usize)
+    }
+}
+
+fn executables(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
+    match &options.executables {
+        Some(folder) => Ok(std::path::absolute(folder)?),
+        None => {
+            workspace.build(&["cli", "daemon", "engine", "gguf-writer", "runner"])?;
+            Ok(workspace.release())
+        }
+    }
+}
+
+/// Measures one part on all of its models, which are put into the store when they are first needed.
+fn measure(
+    bench: &Bench,
+    options: &Options,
+    part: Part,
+    subjects: &mut BTreeMap<Model, Subject>,
+) -> Result<Section> {
+    for &model in options.models(part) {
+        if let Entry::Vacant(subject) = subjects.entry(model) {
+            say::title(&format!("model {}", model.name()));
+            subject.insert(model.provide(&bench.site, &bench.kept, &bench.peer)?);
+        }
+    }
+    let machine = bench.machine.now()?;
+    let began = Instant::now();
+    let mut findings = Vec::new();
+    for model in options.models(part) {
+        say::title(&format!("{} on {}", part.name(), model.name()));
+        let runs = options.runs(part, *model);
+        let outcome = part.measure(bench, &subjects[model], runs)?;
+        if let Outcome::NotThere(why) = &outcome {
+            say::line(&format!("not there yet: {why}"));
+        }
+        findings.push((model.name(), runs, outcome));
+    }
+    Ok(Section {
+        part,
+        machine,
+        took: began.elapsed(),
+        findings,
+    })
+}
+
+/// Prints the table, and writes table and plot unless it is only to be printed.
+fn publish(workspace: &Workspace, section: &Section, print: bool) -> Result<()> {
+    let text = section.text();
+    say::line(&text);
+    if print {
+        return Ok(());
+    }
+    let docs = workspace.root().join("docs");
+    let plot_path = docs.join(section.plot_name());
+    match section.plot() {
+        Some(plot) => {
+            files::make_folder(&docs.join("benchmarks"))?;
+            files::replace(&plot_path, &plot)?;
+        }
+        // That of an earlier day would show what is not on the page.
+        None => drop(files::remove(&plot_path)?),
+    }
+    let page = docs.join("benchmarks.md");
+    let filled = page::fill(&files::read(&page)?, section.part.name(), &text)?;
+    files::replace(&page, &filled)?;
+    say::line(&format!("written to {}", page.display()));
     Ok(())
 }

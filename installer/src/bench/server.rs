@@ -11,6 +11,8 @@ use crate::process;
 
 /// How long a server may take until it answers; a cold disk and a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two looks whether a server answers: short, because starts are measured too.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A running server.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ impl Server {
             if ureq::get(&url).call().is_ok() {
                 return Ok(server);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(LOOK);
         }
         bail!("{name} did not answer within {PATIENCE:?}")
     }

@@ -1,47 +1,68 @@
-//! A store of its own for the measurement, with one model in it, and the executables that work on it.
+//! A store of its own for the measurement, and the executables that work on it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::models::Subject;
 use super::server::{Server, free_port};
-use crate::workspace::Workspace;
-use crate::{files, process, say};
+use crate::{files, process};
 
 /// Where a measurement takes place.
 #[derive(Debug)]
 pub(super) struct Site {
     executables: PathBuf,
     home: tempfile::TempDir,
-    model: String,
     port: u16,
 }
 
 impl Site {
-    /// Makes an empty store and pulls the model into it.
+    /// Makes an empty store in `folder`, for the executables in another.
     ///
     /// # Errors
-    /// The model cannot be had.
-    pub(super) fn make(workspace: &Workspace, model: &str) -> Result<Self> {
-        let site = Self {
-            executables: workspace.release(),
+    /// The folder cannot be written to, or an executable is missing.
+    pub(super) fn make(executables: &Path, folder: &Path) -> Result<Self> {
+        for name in ["slm", "slmd", "slm-runner", "slm-mock-runner"] {
+            let path = executables.join(name);
+            ensure!(path.is_file(), "there is no {}", path.display());
+        }
+        files::make_folder(folder)?;
+        Ok(Self {
+            executables: executables.to_owned(),
             home: tempfile::Builder::new()
                 .prefix("bench-")
-                .tempdir_in(workspace.release())?,
-            model: model.to_owned(),
+                .tempdir_in(folder)?,
             port: free_port()?,
-        };
-        say::title("pull");
-        let _daemon = site.daemon()?;
-        process::run(site.slm().args(["pull", model]))?;
-        Ok(site)
+        })
     }
 
-    /// Name of the model.
-    pub(super) fn model(&self) -> &str {
-        &self.model
+    /// Pulls a model into the store.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub(super) fn pull(&self, name: &str) -> Result<Subject> {
+        let _daemon = self.daemon(&[])?;
+        process::run(self.slm().args(["pull", "--quiet", name]))?;
+        self.subject(name)
+    }
+
+    /// Makes a model of local weights: a GGUF file, or a folder that `slm create` understands.
+    ///
+    /// # Errors
+    /// The daemon does not take it.
+    pub(super) fn create(&self, name: &str, weights: &Path) -> Result<Subject> {
+        let weights = std::path::absolute(weights)?;
+        let recipe = self.home.path().join(format!("{name}.modelfile"));
+        files::replace(&recipe, &format!("FROM {}\n", weights.display()))?;
+        let _daemon = self.daemon(&[])?;
+        process::run(
+            self.slm()
+                .args(["create", "--quiet", name, "-f"])
+                .arg(&recipe),
+        )?;
+        self.subject(name)
     }
 
     /// The client, pointed at this store and its port.
@@ -49,17 +70,27 @@ impl Site {
         self.program("slm")
     }
 
+    /// What `slmd` says of its options.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub(super) fn daemon_help(&self) -> Result<String> {
+        process::output(self.program("slmd").arg("--help"))
+    }
+
     /// The folder that the client and the daemon of this site keep everything in.
     pub(super) fn home(&self) -> &Path {
         self.home.path()
     }
 
-    /// A running daemon with nothing loaded.
+    /// A running daemon with nothing loaded, and these settings besides its defaults.
     ///
     /// # Errors
     /// It does not start.
-    pub(super) fn daemon(&self) -> Result<Server> {
-        Server::start(&mut self.program("slmd"), self.port, "/api/version")
+    pub(super) fn daemon(&self, settings: &[(&str, &str)]) -> Result<Server> {
+        let mut command = self.program("slmd");
+        command.envs(settings.iter().copied());
+        Server::start(&mut command, self.port, "/api/version")
     }
 
     /// A running daemon whose runners compute nothing.
@@ -72,15 +103,12 @@ impl Site {
         Server::start(&mut command, self.port, "/api/version")
     }
 
-    /// The file with the model's weights, which llama.cpp can read too.
-    ///
-    /// # Errors
-    /// The model is not in the store.
-    pub(super) fn weights(&self) -> Result<PathBuf> {
+    /// A model in the store, with the file of its weights.
+    fn subject(&self, name: &str) -> Result<Subject> {
         let models = self.home.path().join("models");
         let manifest = models
             .join("manifests/registry.ollama.ai/library")
-            .join(&self.model)
+            .join(name)
             .join("latest");
         let manifest: Value = serde_json::from_str(&files::read(&manifest)?)?;
         let layers = manifest["layers"]
@@ -91,7 +119,10 @@ impl Site {
             .find(|layer| layer["mediaType"] == "application/vnd.ollama.image.model")
             .and_then(|layer| layer["digest"].as_str())
             .context("the manifest names no weights")?;
-        Ok(models.join("blobs").join(digest.replace(':', "-")))
+        Ok(Subject {
+            name: name.to_owned(),
+            weights: models.join("blobs").join(digest.replace(':', "-")),
+        })
     }
 
     fn program(&self, name: &str) -> Command {

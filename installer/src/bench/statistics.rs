@@ -10,9 +10,9 @@ impl Samples {
         self.0.push(value);
     }
 
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.0.len()
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The middle one; of an even number, the mean of the two in the middle; not a number where there is none.
@@ -26,16 +26,30 @@ impl Samples {
         }
     }
 
+    /// The smallest value that `percent` of a hundred do not exceed; not a number where there is none.
+    pub(super) fn percentile(&self, percent: usize) -> f64 {
+        let sorted = self.sorted();
+        let rank = (sorted.len() * percent).div_ceil(100).max(1);
+        sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
+    }
+
+    /// The smallest; not a number where there is none.
+    pub(super) fn smallest(&self) -> f64 {
+        self.sorted().first().copied().unwrap_or(f64::NAN)
+    }
+
+    /// The largest; not a number where there is none.
+    pub(super) fn largest(&self) -> f64 {
+        self.sorted().last().copied().unwrap_or(f64::NAN)
+    }
+
     /// Median, smallest and largest for a table: `163.2 (160.9 to 164.0)`.
     pub(super) fn spread(&self, decimals: usize) -> String {
-        let sorted = self.sorted();
-        let (smallest, largest) = (
-            sorted.first().copied().unwrap_or(f64::NAN),
-            sorted.last().copied().unwrap_or(f64::NAN),
-        );
         format!(
-            "{:.decimals$} ({smallest:.decimals$} to {largest:.decimals$})",
-            self.median()
+            "{:.decimals$} ({:.decimals$} to {:.decimals$})",
+            self.median(),
+            self.smallest(),
+            self.largest()
         )
     }
 
@@ -43,6 +57,21 @@ impl Samples {
         let mut values = self.0.clone();
         values.sort_by(f64::total_cmp);
         values
+    }
+}
+
+impl Extend<f64> for Samples {
+    fn extend<I: IntoIterator<Item = f64>>(&mut self, values: I) {
+        self.0.extend(values);
+    }
+}
+
+impl IntoIterator for Samples {
+    type Item = f64;
+    type IntoIter = std::vec::IntoIter<f64>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
@@ -62,5 +91,15 @@ mod tests {
         assert_eq!(odd.spread(1), "2.0 (1.0 to 100.0)");
         let even: Samples = [4.0, 1.0, 2.0, 3.0].into_iter().collect();
         assert_eq!(even.spread(1), "2.5 (1.0 to 4.0)");
+    }
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let hundred: Samples = (1..=100).map(f64::from).collect();
+        assert_eq!(hundred.percentile(95), 95.0);
+        assert_eq!(hundred.percentile(100), 100.0);
+        let few: Samples = [3.0, 1.0, 2.0].into_iter().collect();
+        assert_eq!(few.percentile(95), 3.0);
+        assert_eq!(few.percentile(1), 1.0);
+        assert!(Samples::default().percentile(95).is_nan());
     }
 }

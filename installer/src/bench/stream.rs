@@ -1,140 +1,201 @@
-//! One streamed answer, timed at the client, in the dialect of either server.
+//! A request and its stream, timed at the client, in the dialect of either server.
 //!
 //! Both servers are timed by the same clock at the same place, because each may mean something else by its own numbers.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, Counts};
+
+/// No request of a measurement takes longer, unless its server hangs.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A server that answers, and how to talk to it.
-#[derive(Debug)]
-pub(super) enum Endpoint {
+#[derive(Debug, Clone)]
+pub(super) struct Endpoint {
+    agent: ureq::Agent,
+    /// `http://` and the address.
+    base: String,
+    dialect: Dialect,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Dialect {
     /// Our daemon, and the model to ask for.
-    Slm {
-        /// `http://` and the address.
-        base: String,
-        /// Name of the model.
-        model: String,
-    },
+    Slm { model: String },
     /// llama.cpp's server, which has one model.
-    LlamaServer {
-        /// `http://` and the address.
-        base: String,
-    },
+    LlamaServer,
 }
 
 /// What is asked, the same for both; the answer is greedy, so both compute the same tokens.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Question {
     /// Text that goes to the model as it is.
     pub(super) prompt: String,
     /// Most tokens of the answer.
     pub(super) tokens: u32,
+    /// Whether llama-server may keep this prompt and reuse an earlier one; keeping costs it time.
+    pub(super) remember: bool,
+    /// What our daemon is told about threads and context; llama-server knows it from its command line.
+    pub(super) settings: Option<Settings>,
+}
+
+/// Settings that come with a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings {
     /// CPU threads.
     pub(super) threads: usize,
     /// Cells of the context.
     pub(super) context: u32,
 }
 
-/// One answer as the client saw it.
-#[derive(Debug)]
-pub(super) struct Answer {
-    /// From sending the request to the first piece of text.
-    pub(super) first: Duration,
-    /// From the first piece of text to the end of the stream.
-    pub(super) rest: Duration,
-    /// Tokens of the prompt.
-    pub(super) prompt_tokens: u32,
-    /// Tokens of the answer.
-    pub(super) answer_tokens: u32,
-    /// The answer.
-    pub(super) text: String,
-}
-
-impl Answer {
-    /// Tokens per second after the first one.
-    pub(super) fn tokens_per_second(&self) -> f64 {
-        f64::from(self.answer_tokens.saturating_sub(1)) / self.rest.as_secs_f64()
-    }
-
-    /// Prompt tokens per second, with everything that a client waits for before the first token.
-    pub(super) fn prompt_tokens_per_second(&self) -> f64 {
-        f64::from(self.prompt_tokens) / self.first.as_secs_f64()
-    }
+/// An answer that is on its way. Dropping it closes the connection, as a client does that leaves.
+pub(super) struct Stream {
+    dialect: Dialect,
+    lines: Lines<BufReader<ureq::BodyReader<'static>>>,
+    asked: Instant,
 }
 
 /// One event of a stream, whatever its dialect.
 #[derive(Debug, Default, PartialEq)]
-struct Event {
-    text: String,
-    /// Tokens of prompt and answer, on the last event.
-    counts: Option<(u32, u32)>,
+pub(super) struct Event {
+    /// More of the answer.
+    pub(super) text: String,
+    /// On the last event.
+    pub(super) counts: Option<Counts>,
 }
 
 impl Endpoint {
+    /// Our daemon at this address, asked for this model.
+    pub(super) fn slm(base: &str, model: &str) -> Self {
+        let model = model.to_owned();
+        Self::new(base, Dialect::Slm { model })
+    }
+
+    /// llama.cpp's server at this address.
+    pub(super) fn llama_server(base: &str) -> Self {
+        Self::new(base, Dialect::LlamaServer)
+    }
+
+    fn new(base: &str, dialect: Dialect) -> Self {
+        Self {
+            agent: agent(),
+            base: base.to_owned(),
+            dialect,
+        }
+    }
+
     /// Asks, and reads the stream to its end.
     ///
     /// # Errors
-    /// The server refused, or the stream was cut.
+    /// The server refused, said nothing, or the stream was cut.
     pub(super) fn ask(&self, question: &Question) -> Result<Answer> {
-        let (url, body) = self.request(question);
-        let began = Instant::now();
-        let response = ureq::post(&url)
-            .header("content-type", "application/json")
-            .send(body.to_string())
-            .with_context(|| format!("no answer from {url}"))?;
-        let mut first = None;
-        let mut text = String::new();
-        for line in BufReader::new(response.into_body().into_reader()).lines() {
-            let event =
-                self.event(&line.with_context(|| format!("the stream of {url} broke off"))?)?;
-            if first.is_none() && !event.text.is_empty() {
-                first = Some(began.elapsed());
+        let mut stream = self.open(question)?;
+        let (mut pieces, mut text) = (Vec::new(), String::new());
+        loop {
+            let event = stream.next()?;
+            if !event.text.is_empty() {
+                pieces.push(Instant::now());
+                text.push_str(&event.text);
             }
-            text.push_str(&event.text);
-            if let Some((prompt_tokens, answer_tokens)) = event.counts {
-                let first = first.with_context(|| format!("{url} answered nothing"))?;
-                let rest = began.elapsed() - first;
+            if let Some(counts) = event.counts {
+                ensure!(!pieces.is_empty(), "{} answered nothing", self.base);
                 return Ok(Answer {
-                    first,
-                    rest,
-                    prompt_tokens,
-                    answer_tokens,
+                    asked: stream.asked,
+                    pieces,
+                    ended: Instant::now(),
+                    counts,
                     text,
                 });
             }
         }
-        bail!("the stream of {url} ended without its last event")
     }
 
-    fn request(&self, question: &Question) -> (String, Value) {
+    /// Asks, and leaves the stream to the caller.
+    ///
+    /// # Errors
+    /// The server refused.
+    pub(super) fn open(&self, question: &Question) -> Result<Stream> {
+        let (path, body) = self.dialect.request(question);
+        let url = format!("{}{path}", self.base);
+        let asked = Instant::now();
+        let response = self
+            .agent
+            .post(&url)
+            .header("content-type", "application/json")
+            .send(body.to_string())
+            .with_context(|| format!("no answer from {url}"))?;
+        Ok(Stream {
+            dialect: self.dialect.clone(),
+            lines: BufReader::new(response.into_body().into_reader()).lines(),
+            asked,
+        })
+    }
+}
+
+impl Stream {
+    /// The next event that says something; waits for it.
+    ///
+    /// # Errors
+    /// The stream was cut, or carries an error.
+    pub(super) fn next(&mut self) -> Result<Event> {
+        loop {
+            let Some(line) = self.lines.next() else {
+                bail!("the stream ended without its last event");
+            };
+            let event = self.dialect.event(&line.context("the stream broke off")?)?;
+            if event != Event::default() {
+                return Ok(event);
+            }
+        }
+    }
+}
+
+/// A client that gives up on a server that hangs.
+pub(super) fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into()
+}
+
+impl Dialect {
+    fn request(&self, question: &Question) -> (&'static str, Value) {
         match self {
-            Self::Slm { base, model } => (
-                format!("{base}/api/generate"),
-                json!({
-                    "model": model,
-                    "prompt": question.prompt,
-                    "raw": true,
-                    "options": {
-                        "temperature": 0,
-                        "num_predict": question.tokens,
-                        "num_thread": question.threads,
-                        "num_ctx": question.context,
-                        "repeat_penalty": 1.0,
-                    },
-                }),
-            ),
-            Self::LlamaServer { base } => (
-                format!("{base}/completion"),
+            Self::Slm { model } => {
+                let mut options = Map::new();
+                options.insert("temperature".to_owned(), json!(0));
+                options.insert("repeat_penalty".to_owned(), json!(1.0));
+                options.insert("num_predict".to_owned(), json!(question.tokens));
+                if let Some(settings) = question.settings {
+                    options.insert("num_thread".to_owned(), json!(settings.threads));
+                    options.insert("num_ctx".to_owned(), json!(settings.context));
+                }
+                (
+                    "/api/generate",
+                    json!({
+                        "model": model,
+                        "prompt": question.prompt,
+                        "raw": true,
+                        "truncate": false,
+                        // No model leaves while the other side computes.
+                        "keep_alive": "30m",
+                        "options": options,
+                    }),
+                )
+            }
+            Self::LlamaServer => (
+                "/completion",
                 json!({
                     "prompt": question.prompt,
                     "stream": true,
                     "temperature": 0,
                     "n_predict": question.tokens,
                     "repeat_penalty": 1.0,
-                    "cache_prompt": false,
+                    "cache_prompt": question.remember,
                 }),
             ),
         }
@@ -144,7 +205,7 @@ impl Endpoint {
         let text = match self {
             Self::Slm { .. } => line,
             // Server-sent events: empty lines and comments lie between the data.
-            Self::LlamaServer { .. } => line.strip_prefix("data: ").unwrap_or_default(),
+            Self::LlamaServer => line.strip_prefix("data: ").unwrap_or_default(),
         };
         if text.is_empty() {
             return Ok(Event::default());
@@ -156,28 +217,39 @@ impl Endpoint {
             "the server failed: {}",
             value["error"]
         );
-        let (piece, done, prompt, answer) = match self {
-            Self::Slm { .. } => (
-                &value["response"],
-                &value["done"],
-                &value["prompt_eval_count"],
-                &value["eval_count"],
-            ),
-            Self::LlamaServer { .. } => (
-                &value["content"],
-                &value["stop"],
-                &value["tokens_evaluated"],
-                &value["tokens_predicted"],
-            ),
+        let (piece, done) = match self {
+            Self::Slm { .. } => (&value["response"], &value["done"]),
+            Self::LlamaServer => (&value["content"], &value["stop"]),
         };
         let counts = if done == &Value::Bool(true) {
-            Some((count(prompt)?, count(answer)?))
+            Some(self.counts(&value)?)
         } else {
             None
         };
         Ok(Event {
             text: piece.as_str().unwrap_or_default().to_owned(),
             counts,
+        })
+    }
+
+    fn counts(&self, last: &Value) -> Result<Counts> {
+        let (prompt, answer, cached) = match self {
+            Self::Slm { .. } => (
+                &last["prompt_eval_count"],
+                &last["eval_count"],
+                &last["cached_tokens"],
+            ),
+            Self::LlamaServer => (
+                &last["tokens_evaluated"],
+                &last["tokens_predicted"],
+                &last["timings"]["cache_n"],
+            ),
+        };
+        Ok(Counts {
+            prompt: count(prompt)?,
+            answer: count(answer)?,
+            // A server that keeps nothing may say nothing of it.
+            cached: count(cached).unwrap_or(0),
         })
     }
 }
@@ -193,20 +265,20 @@ fn count(value: &Value) -> Result<u32> {
 mod tests {
     use super::*;
 
+    fn ours() -> Dialect {
+        Dialect::Slm {
+            model: "tiny".to_owned(),
+        }
+    }
+
     #[test]
     fn both_dialects_give_the_same_events() -> Result<()> {
-        let ours = Endpoint::Slm {
-            base: String::new(),
-            model: String::new(),
-        };
-        let theirs = Endpoint::LlamaServer {
-            base: String::new(),
-        };
+        let theirs = Dialect::LlamaServer;
         let piece = Event {
             text: "blue".to_owned(),
             counts: None,
         };
-        assert_eq!(ours.event(r#"{"response":"blue","done":false}"#)?, piece);
+        assert_eq!(ours().event(r#"{"response":"blue","done":false}"#)?, piece);
         assert_eq!(
             theirs.event(r#"data: {"content":"blue","stop":false}"#)?,
             piece
@@ -214,15 +286,19 @@ mod tests {
         assert_eq!(theirs.event("")?, Event::default());
         let last = Event {
             text: String::new(),
-            counts: Some((7, 128)),
+            counts: Some(Counts {
+                prompt: 7,
+                answer: 128,
+                cached: 5,
+            }),
         };
         assert_eq!(
-            ours.event(r#"{"response":"","done":true,"prompt_eval_count":7,"eval_count":128}"#)?,
+            ours().event(r#"{"response":"","done":true,"prompt_eval_count":7,"eval_count":128,"cached_tokens":5}"#)?,
             last
         );
         assert_eq!(
             theirs.event(
-                r#"data: {"content":"","stop":true,"tokens_evaluated":7,"tokens_predicted":128}"#
+                r#"data: {"content":"","stop":true,"tokens_evaluated":7,"tokens_predicted":128,"timings":{"cache_n":5}}"#
             )?,
             last
         );
@@ -231,26 +307,37 @@ mod tests {
 
     #[test]
     fn an_error_in_the_stream_is_an_error() {
-        let ours = Endpoint::Slm {
-            base: String::new(),
-            model: String::new(),
-        };
-        let error = ours
+        let error = ours()
             .event(r#"{"error":"no such model"}"#)
             .expect_err("the server failed");
         assert_eq!(error.to_string(), "the server failed: \"no such model\"");
     }
 
     #[test]
-    fn rates_count_what_lies_between_the_tokens() {
-        let answer = Answer {
-            first: Duration::from_millis(500),
-            rest: Duration::from_secs(1),
-            prompt_tokens: 100,
-            answer_tokens: 11,
-            text: String::new(),
+    fn a_last_event_without_counts_is_an_error() {
+        let error = ours()
+            .event(r#"{"response":"","done":true}"#)
+            .expect_err("it must count");
+        assert!(error.to_string().contains("number of tokens"), "{error}");
+    }
+
+    #[test]
+    fn nothing_is_set_unless_the_question_says_so() {
+        let mut question = Question {
+            prompt: "a".to_owned(),
+            tokens: 8,
+            remember: false,
+            settings: None,
         };
-        assert!((answer.tokens_per_second() - 10.0).abs() < 1e-9);
-        assert!((answer.prompt_tokens_per_second() - 200.0).abs() < 1e-9);
+        let (_, body) = ours().request(&question);
+        assert!(body["options"].get("num_ctx").is_none());
+        assert!(body["options"].get("num_thread").is_none());
+        question.settings = Some(Settings {
+            threads: 2,
+            context: 2048,
+        });
+        let (_, body) = ours().request(&question);
+        assert_eq!(body["options"]["num_ctx"], 2048);
+        assert_eq!(body["options"]["num_thread"], 2);
     }
 }

@@ -1,10 +1,11 @@
-//! Writes GGUF files for tests: well-formed ones, a tiny model that really runs, and hostile ones.
+//! Writes GGUF files for tests: well-formed ones, a tiny model that really runs, one of a real shape to measure with, and hostile ones.
 //!
 //! The format is the one that llama.cpp's `ggml/src/gguf.cpp` reads: a magic, a version, two counts,
 //! key-value pairs, tensor descriptions, padding, tensor data.
 //! [`Writer`] writes what it is told, also when that is a lie, because most of its users want to see the lie refused.
 
 pub mod hostile;
+pub mod qwen3;
 pub mod small;
 pub mod tiny;
 mod value;

@@ -1,6 +1,7 @@
 //! Writes the test files to disk, for use by hand.
 //!
-//! `gguf-writer tiny OUT` writes the tiny model; `gguf-writer hostile DIR` writes the hostile files into a new folder.
+//! `gguf-writer tiny OUT` writes the tiny model, and `gguf-writer qwen3 OUT` the one of Qwen3-0.6B's shape (1.2 GB);
+//! `gguf-writer hostile DIR` writes the hostile files into a new folder.
 
 #![expect(
     clippy::disallowed_methods,
@@ -8,18 +9,21 @@
 )]
 
 use std::fs;
-use std::io::{Error, Result};
+use std::io::{BufWriter, Error, Result};
 use std::path::Path;
 
-use gguf_writer::{hostile, tiny};
+use gguf_writer::{hostile, qwen3, tiny};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["tiny", out] => fs::write(out, tiny::llama(0)),
+        ["qwen3", out] => qwen3::write(0, &mut BufWriter::new(fs::File::create(out)?)),
         ["hostile", dir] => write_hostile(Path::new(dir)),
-        _ => Err(Error::other("usage: gguf-writer tiny OUT | hostile DIR")),
+        _ => Err(Error::other(
+            "usage: gguf-writer tiny OUT | qwen3 OUT | hostile DIR",
+        )),
     }
 }
 

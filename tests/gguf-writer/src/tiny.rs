@@ -51,7 +51,7 @@ pub fn llama(seed: u64) -> Vec<u8> {
 pub fn writer(seed: u64) -> Writer {
     let vocabulary = vocabulary();
     let size = vocabulary.len() as u64;
-    let mut random = Random(seed ^ 0x9E37_79B9_7F4A_7C15);
+    let mut random = Random::new(seed);
     let mut writer = describe(Writer::new());
     writer = tokenizer(writer, &vocabulary);
     // As large as what the layers add, so that the last token matters to the next one.
@@ -170,9 +170,14 @@ fn vocabulary() -> Vec<Token> {
 }
 
 /// SplitMix64: eight lines that give the same numbers on every machine.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
+    /// Numbers that depend on `seed` alone.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed ^ 0x9E37_79B9_7F4A_7C15)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -184,8 +189,12 @@ impl Random {
     /// Values spread evenly about zero, with the variance that keeps a layer's output as large as its input.
     fn values(&mut self, count: u64, inputs: u64) -> Vec<f32> {
         let reach = (3.0 / inputs as f32).sqrt();
-        let mut value = || (self.next() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0;
-        (0..count).map(|_| value() * reach).collect()
+        (0..count).map(|_| self.value() * reach).collect()
+    }
+
+    /// One value spread evenly from -1 to 1.
+    pub(crate) fn value(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
     }
 
     fn matrix(&mut self, name: &str, dims: &[u64; 2]) -> Tensor {

@@ -5,22 +5,21 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::site::Site;
-use super::statistics::Samples;
+use crate::bench::models::Subject;
+use crate::bench::row::{Better, Outcome, Row};
+use crate::bench::statistics::Samples;
+use crate::bench::{Bench, stream};
 use crate::say;
 
 /// Requests per run; the run counts with their median.
 const REQUESTS: usize = 200;
 
 /// Milliseconds from sending a request to the end of its answer, through daemon and mock runner, on one kept connection.
-///
-/// # Errors
-/// The daemon does not answer.
-pub(super) fn measure(site: &Site, runs: usize) -> Result<Samples> {
-    let daemon = site.daemon_with_mock()?;
+pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
+    let daemon = bench.site.daemon_with_mock()?;
     let url = format!("{}/api/generate", daemon.base());
-    let body = json!({"model": site.model(), "prompt": "word", "raw": true}).to_string();
-    let agent = ureq::Agent::new_with_defaults();
+    let body = json!({"model": subject.name, "prompt": "word", "raw": true}).to_string();
+    let agent = stream::agent();
     let mut medians = Samples::default();
     for run in 0..=runs {
         let mut requests = Samples::default();
@@ -40,5 +39,13 @@ pub(super) fn measure(site: &Site, runs: usize) -> Result<Samples> {
             medians.push(requests.median());
         }
     }
-    Ok(medians)
+    Ok(Outcome::Measured {
+        rows: vec![Row::new(
+            "one request through daemon and mock runner, ms",
+            2,
+            Better::Less,
+            medians,
+        )],
+        notes: Vec::new(),
+    })
 }

@@ -1,70 +1,75 @@
 //! From the start of `slm run` to the first text on its standard output, and the daemon that then sits idle.
 
 use std::io::Read;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::server;
-use super::site::Site;
-use super::statistics::Samples;
+use crate::bench::Bench;
+use crate::bench::models::Subject;
+use crate::bench::row::{Better, Outcome, Row};
+use crate::bench::server;
+use crate::bench::site::Site;
+use crate::bench::statistics::Samples;
 use crate::{files, machine, process, say};
 
 const QUESTION: &str = "Why is the sky blue?";
 
-/// What [`measure`] found.
-#[derive(Debug)]
-pub(super) struct Start {
-    /// Seconds to the first text with no daemon running and, where the kernel let us, nothing in the page cache.
-    pub(super) cold: Samples,
-    /// Whether the page cache was emptied before each cold start.
-    pub(super) cache_emptied: bool,
-    /// Seconds to the first text with the model loaded.
-    pub(super) warm: Samples,
-    /// Resident MiB of a daemon that has just started and loaded nothing.
-    pub(super) idle_mib: Samples,
-}
-
-/// Measures all of it.
-///
-/// # Errors
-/// A program could not be run, or said nothing.
-pub(super) fn measure(site: &Site, runs: usize) -> Result<Start> {
-    let mut start = Start {
-        cold: Samples::default(),
-        cache_emptied: true,
-        warm: Samples::default(),
-        idle_mib: Samples::default(),
-    };
+/// Measures starts with no daemon, starts with the model loaded, and a daemon that has loaded nothing.
+pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
+    let (site, model) = (&bench.site, subject.name.as_str());
+    let (mut cold, mut warm, mut idle) =
+        (Samples::default(), Samples::default(), Samples::default());
+    let mut emptied = true;
     for _ in 0..runs {
-        start.cache_emptied &= empty_page_cache();
-        let first = first_text(site)?;
-        say::line(&format!("cold: {:.3} s", first.as_secs_f64()));
-        start.cold.push(first.as_secs_f64());
+        emptied &= empty_page_cache();
+        note(&mut cold, first_text(site, model)?);
         stop_daemon(site)?;
     }
     for _ in 0..runs {
-        let daemon = site.daemon()?;
-        let mib = machine::resident_kib(daemon.id())? as f64 / 1024.0;
+        let daemon = site.daemon(&[])?;
+        let mib = machine::memory(daemon.id())?.resident_mib();
         say::line(&format!("idle: {mib:.1} MiB"));
-        start.idle_mib.push(mib);
+        idle.push(mib);
     }
-    let _daemon = site.daemon()?;
-    first_text(site)?;
+    let _daemon = site.daemon(&[])?;
+    first_text(site, model)?;
     for _ in 0..runs {
-        let first = first_text(site)?;
-        say::line(&format!("warm: {:.3} s", first.as_secs_f64()));
-        start.warm.push(first.as_secs_f64());
+        note(&mut warm, first_text(site, model)?);
     }
-    Ok(start)
+    let cache = if emptied { "emptied" } else { "warm" };
+    Ok(Outcome::Measured {
+        rows: vec![
+            Row::new(
+                format!("`slm run` to the first text, no daemon, page cache {cache}, s"),
+                2,
+                Better::Less,
+                cold,
+            ),
+            Row::new(
+                "`slm run` to the first text, model loaded, s",
+                2,
+                Better::Less,
+                warm,
+            ),
+            Row::new("idle daemon, resident, MiB", 1, Better::Less, idle),
+        ],
+        notes: Vec::new(),
+    })
+}
+
+fn note(samples: &mut Samples, first: Duration) {
+    say::line(&format!("first text: {:.3} s", first.as_secs_f64()));
+    samples.push(first.as_secs_f64());
 }
 
 /// Runs the main job; the answer is read to its end, because a client that leaves stops it.
-fn first_text(site: &Site) -> Result<Duration> {
+fn first_text(site: &Site, model: &str) -> Result<Duration> {
     let mut command = site.slm();
     command
-        .args(["run", site.model(), QUESTION])
+        .args(["run", model, QUESTION, "--param", "num_predict=16"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
@@ -98,7 +103,7 @@ fn stop_daemon(site: &Site) -> Result<()> {
         .with_context(|| format!("{} holds no process id", lock.display()))?;
     server::end(process);
     let deadline = Instant::now() + Duration::from_secs(30);
-    while machine::resident_kib(process).is_ok() {
+    while machine::memory(process).is_ok() {
         ensure!(Instant::now() < deadline, "the daemon did not end");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -108,5 +113,5 @@ fn stop_daemon(site: &Site) -> Result<()> {
 /// Asks the kernel to forget what it read; only root may.
 fn empty_page_cache() -> bool {
     rustix::fs::sync();
-    files::write_in_place(std::path::Path::new("/proc/sys/vm/drop_caches"), "3").is_ok()
+    files::write_in_place(Path::new("/proc/sys/vm/drop_caches"), "3").is_ok()
 }

@@ -1,0 +1,172 @@
+//! A long prompt that arrives while four answers stream: how long their readers wait for the next token.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::bench::Bench;
+use crate::bench::answer::{Answer, longest_silence};
+use crate::bench::duel::{Duel, Setup, in_turn, same_work};
+use crate::bench::models::Subject;
+use crate::bench::row::{Better, Outcome, Row};
+use crate::bench::statistics::Samples;
+use crate::bench::stream::{Endpoint, Question};
+use crate::say;
+
+const STREAMS: usize = 4;
+const PROMPT: usize = 32;
+/// More than they get to write: they are left as soon as the long prompt has its answer.
+const ANSWER: u32 = 600;
+const LONG_PROMPT: usize = 2000;
+const FEW: u32 = 4;
+/// Pieces of text after which a stream counts as flowing.
+const FLOWING: usize = 8;
+/// Ours shares one context among all; each of their slots has a part of it that must hold the long prompt.
+const SETUP: Setup = Setup {
+    llama_context: 12_800,
+    ..Setup::many(8192, STREAMS as u32 + 1)
+};
+
+/// What one run saw.
+struct Seen {
+    /// Milliseconds.
+    silence: f64,
+    /// Seconds.
+    first: f64,
+    prompt: u32,
+}
+
+/// Four streams flow, the long prompt is sent, and the silences of the four are looked at until it has its first token.
+pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
+    let duel = Duel::start(bench, subject, SETUP)?;
+    let [mut slm, mut llama, mut slm_first, mut llama_first] = [(); 4].map(|()| Samples::default());
+    duel.warm()?;
+    for run in 0..runs {
+        let short = duel.questions(STREAMS, PROMPT, ANSWER)?;
+        let long = duel.question(LONG_PROMPT, FEW)?;
+        let (ours, theirs) = in_turn(
+            run,
+            || see(&duel.slm, &short, &long),
+            || see(&duel.llama, &short, &long),
+        )?;
+        same_work(ours.prompt, theirs.prompt)?;
+        say::line(&format!(
+            "silence of {:.0} and {:.0} ms; the prompt took {:.1} and {:.1} s",
+            ours.silence, theirs.silence, ours.first, theirs.first
+        ));
+        slm.push(ours.silence);
+        llama.push(theirs.silence);
+        slm_first.push(ours.first);
+        llama_first.push(theirs.first);
+    }
+    Ok(Outcome::Measured {
+        rows: vec![
+            Row::new("largest gap of the four streams, ms", 0, Better::Less, slm).beside(
+                "llama-server",
+                llama,
+                Some(0.5),
+            ),
+            Row::new(
+                "the long prompt's first token, s",
+                1,
+                Better::Less,
+                slm_first,
+            )
+            .beside("llama-server", llama_first, None),
+        ],
+        notes: vec![format!(
+            "a prompt of {LONG_PROMPT} tokens beside {STREAMS} answers; llama-server has `{}`, ours `parallel: {}` and a context of {} that all share.",
+            SETUP.llama_options().join(" "),
+            SETUP.slots,
+            SETUP.context
+        )],
+    })
+}
+
+/// Lets the streams flow, sends the long prompt, and looks at their silences from then until it has its first token.
+fn see(endpoint: &Endpoint, short: &[Question], long: &Question) -> Result<Seen> {
+    let enough = AtomicBool::new(false);
+    let (flowing, all_flow) = mpsc::channel();
+    thread::scope(|scope| {
+        let streams: Vec<_> = short
+            .iter()
+            .map(|question| {
+                let (flowing, enough) = (flowing.clone(), &enough);
+                scope.spawn(move || listen(endpoint, question, &flowing, enough))
+            })
+            .collect();
+        // Those that fail drop their end, and the wait ends when all have.
+        drop(flowing);
+        let answer = (0..short.len())
+            .try_for_each(|_| all_flow.recv())
+            .context("a stream ended before it flowed")
+            .and_then(|()| endpoint.ask(long));
+        enough.store(true, Ordering::Relaxed);
+        let heard: Result<Vec<Heard>> = streams
+            .into_iter()
+            .map(|stream| stream.join().map_err(|_| anyhow!("a client panicked"))?)
+            .collect();
+        let (heard, answer) = (heard?, answer?);
+        Ok(Seen {
+            silence: silence(&heard, &answer)?,
+            first: answer.first().as_secs_f64(),
+            prompt: answer.counts.prompt,
+        })
+    })
+}
+
+/// What one of the streams gave.
+struct Heard {
+    pieces: Vec<Instant>,
+    /// When the answer was complete, if it was before it was left.
+    ended: Option<Instant>,
+}
+
+fn listen(
+    endpoint: &Endpoint,
+    question: &Question,
+    flowing: &mpsc::Sender<()>,
+    enough: &AtomicBool,
+) -> Result<Heard> {
+    let mut stream = endpoint.open(question)?;
+    let mut pieces = Vec::new();
+    while !enough.load(Ordering::Relaxed) {
+        let event = stream.next()?;
+        if !event.text.is_empty() {
+            pieces.push(Instant::now());
+            if pieces.len() == FLOWING {
+                // Nobody listens any more when another stream has failed.
+                let _ = flowing.send(());
+            }
+        }
+        if event.counts.is_some() {
+            let ended = Some(Instant::now());
+            return Ok(Heard { pieces, ended });
+        }
+    }
+    Ok(Heard {
+        pieces,
+        ended: None,
+    })
+}
+
+/// Milliseconds of the longest silence while the long prompt was read.
+fn silence(streams: &[Heard], long: &Answer) -> Result<f64> {
+    let until = |heard: &Heard| {
+        heard
+            .ended
+            .map_or(long.pieces[0], |end| end.min(long.pieces[0]))
+    };
+    ensure!(
+        streams.iter().all(|heard| until(heard) > long.asked),
+        "a stream ended before the long prompt was sent"
+    );
+    let longest = streams
+        .iter()
+        .map(|heard| longest_silence(&heard.pieces, long.asked, until(heard)))
+        .max();
+    Ok(longest.unwrap_or(Duration::ZERO).as_secs_f64() * 1000.0)
+}

@@ -1,0 +1,179 @@
+//! The parts of the page: what each measures, on which models, and how often.
+
+mod eight_streams;
+mod embeddings;
+mod long_prompt;
+mod main_job;
+mod memory;
+mod one_stream;
+mod overhead;
+mod process_start;
+mod sandbox;
+mod shared_prefix;
+mod sixteen_streams;
+mod swap;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use super::Bench;
+use super::models::{Model, Subject};
+use super::row::Outcome;
+
+/// A part of the page that can be measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Part {
+    /// From `slm run` to the first text, and the daemon that sits idle.
+    MainJob,
+    /// What the daemon adds to a request.
+    Overhead,
+    /// One user: tokens of an answer and of a prompt per second.
+    OneStream,
+    /// Eight users at once.
+    EightStreams,
+    /// Sixteen users at once, and nobody configured anything.
+    SixteenStreams,
+    /// From the start of the process to the first token.
+    ProcessStart,
+    /// Resident memory of the process that holds the model.
+    Memory,
+    /// A long prompt that arrives while four answers stream.
+    LongPrompt,
+    /// A second request that begins like the first.
+    SharedPrefix,
+    /// A conversation that goes on after its model was unloaded.
+    Swap,
+    /// Many short texts to vectors.
+    Embeddings,
+    /// What the sandbox of the runner costs.
+    Sandbox,
+}
+
+/// The real model alone.
+const SMALL: &[Model] = &[Model::Smollm2];
+/// All of them.
+const EVERY: &[Model] = &[Model::Smollm2, Model::Qwen3Q4km, Model::Qwen3Q8];
+
+impl Part {
+    /// All, in the order of the page.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied()
+    }
+
+    /// Its name on the command line, in the markers of the page, and of its plot.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::MainJob => "main-job",
+            Self::Overhead => "overhead",
+            Self::OneStream => "one-stream",
+            Self::EightStreams => "eight-streams",
+            Self::SixteenStreams => "sixteen-streams",
+            Self::ProcessStart => "process-start",
+            Self::Memory => "memory",
+            Self::LongPrompt => "long-prompt",
+            Self::SharedPrefix => "shared-prefix",
+            Self::Swap => "swap",
+            Self::Embeddings => "embeddings",
+            Self::Sandbox => "sandbox",
+        }
+    }
+
+    /// What a reader calls it.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::MainJob => "The main job",
+            Self::Overhead => "Overhead of the daemon",
+            Self::OneStream => "One stream",
+            Self::EightStreams => "Eight streams",
+            Self::SixteenStreams => "Sixteen streams, nothing configured",
+            Self::ProcessStart => "Start of the process to the first token",
+            Self::Memory => "Memory",
+            Self::LongPrompt => "A long prompt beside four streams",
+            Self::SharedPrefix => "A shared prefix",
+            Self::Swap => "Swapped out and back",
+            Self::Embeddings => "Embeddings",
+            Self::Sandbox => "Cost of the sandbox",
+        }
+    }
+
+    /// What it is measured on, unless the command line says otherwise.
+    pub(super) fn models(self) -> &'static [Model] {
+        match self {
+            Self::OneStream | Self::ProcessStart | Self::Memory => EVERY,
+            _ => SMALL,
+        }
+    }
+
+    /// Whether another model makes a difference that this part can show.
+    pub(super) fn takes_any_model(self) -> bool {
+        !matches!(self, Self::Overhead | Self::Embeddings)
+    }
+
+    /// How often it is measured, unless the command line says otherwise; less where each run is long.
+    pub(super) fn runs(self, model: Model) -> usize {
+        match (self, model) {
+            (Self::OneStream, Model::Smollm2) => 7,
+            (Self::MainJob | Self::Overhead | Self::ProcessStart, Model::Smollm2) => 5,
+            (Self::Embeddings | Self::Sandbox, Model::Smollm2) => 5,
+            _ => 3,
+        }
+    }
+
+    /// One line for the list of parts.
+    pub(super) fn listed(self) -> String {
+        let runs: Vec<String> = self
+            .models()
+            .iter()
+            .map(|model| format!("{} x {}", self.runs(*model), model.name()))
+            .collect();
+        format!(
+            "{:<16} {:<40} {}",
+            self.name(),
+            self.title(),
+            runs.join(", ")
+        )
+    }
+
+    /// Measures it on one model.
+    ///
+    /// # Errors
+    /// A program could not be run, or did not do what it was asked.
+    pub(super) fn measure(self, bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
+        let measure = match self {
+            Self::MainJob => main_job::measure,
+            Self::Overhead => overhead::measure,
+            Self::OneStream => one_stream::measure,
+            Self::EightStreams => eight_streams::measure,
+            Self::SixteenStreams => sixteen_streams::measure,
+            Self::ProcessStart => process_start::measure,
+            Self::Memory => memory::measure,
+            Self::LongPrompt => long_prompt::measure,
+            Self::SharedPrefix => shared_prefix::measure,
+            Self::Swap => swap::measure,
+            Self::Embeddings => embeddings::measure,
+            Self::Sandbox => sandbox::measure,
+        };
+        measure(bench, subject, runs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_is_called_what_the_command_line_calls_it() {
+        for part in Part::all() {
+            let value = part.to_possible_value().expect("no part is hidden");
+            assert_eq!(value.get_name(), part.name());
+        }
+    }
+
+    #[test]
+    fn every_model_is_called_what_the_command_line_calls_it() {
+        for model in Model::value_variants() {
+            let value = model.to_possible_value().expect("no model is hidden");
+            assert_eq!(value.get_name(), model.name());
+        }
+    }
+}
