@@ -1,6 +1,6 @@
 //! The table of parameters, seen from outside: text, JSON and layers agree.
 
-use modelfile::parameter::{DefaultValue, Error, Kind, MAX_STOPS, retired, specs};
+use modelfile::parameter::{DefaultValue, Error, Kind, MAX_TEXTS, retired, specs};
 use modelfile::{Parameter, Parameters};
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
@@ -190,7 +190,7 @@ fn null_is_not_there() {
 
 #[test]
 fn strangers_and_retired_names_can_be_passed_over() {
-    let options = object(json!({ "mirostat": 1, "tempreature": 1, "seed": 7, "top_k": "x" }));
+    let options = object(json!({ "tfs_z": 1, "tempreature": 1, "seed": 7, "top_k": "x" }));
     let (parameters, problems) = Parameters::from_json_lenient(&options);
     assert_eq!(parameters.seed(), Some(7));
     let told: Vec<_> = problems
@@ -199,8 +199,8 @@ fn strangers_and_retired_names_can_be_passed_over() {
         .collect();
     let expected = [
         (
-            "parameter `mirostat` is retired and has no effect",
-            Some("use `temperature`, `top_p` and `min_p`"),
+            "parameter `tfs_z` is retired and has no effect",
+            Some("use `min_p`"),
             true,
         ),
         (
@@ -233,9 +233,6 @@ fn every_retired_name_is_known_as_such() {
         "logits_all",
         "vocab_only",
         "use_mlock",
-        "mirostat",
-        "mirostat_tau",
-        "mirostat_eta",
     ] {
         assert!(retired().iter().any(|entry| entry.name == name), "{name}");
     }
@@ -244,22 +241,28 @@ fn every_retired_name_is_known_as_such() {
 #[test]
 fn stop_collects_and_is_bounded() {
     let mut parameters = Parameters::default();
-    for number in 0..MAX_STOPS {
+    for number in 0..MAX_TEXTS {
         parameters
             .set("stop", &number.to_string())
             .expect("there is room");
     }
     let before = parameters.clone();
-    assert_eq!(parameters.set("stop", "one more"), Err(Error::ManyStops));
+    assert_eq!(
+        parameters.set("stop", "one more"),
+        Err(Error::ManyTexts("stop"))
+    );
     assert_eq!(parameters, before);
     assert!(parameters.unset("stop"));
     assert!(!parameters.unset("stop"));
     assert!(parameters.is_empty());
     assert_eq!(
         parameters.set("stop", &"x".repeat(1025)),
-        Err(Error::LongStop(1025))
+        Err(Error::LongText {
+            name: "stop",
+            bytes: 1025
+        })
     );
-    let many: Vec<_> = (0..=MAX_STOPS).map(|number| number.to_string()).collect();
+    let many: Vec<_> = (0..=MAX_TEXTS).map(|number| number.to_string()).collect();
     assert_eq!(
         refusal(json!({ "stop": many })),
         "there must not be more than 64 `stop` texts"

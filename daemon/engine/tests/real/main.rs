@@ -10,6 +10,8 @@ mod answers;
 mod broken;
 mod harness;
 mod prefixes;
+mod likelihoods;
 mod program;
+mod shapes;
 mod sharing;
 mod stopping;
