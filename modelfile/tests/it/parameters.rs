@@ -64,15 +64,26 @@ fn every_range_ends_where_the_table_says() {
 }
 
 #[test]
-fn the_table_is_ollamas() {
+fn the_table_is_that_of_ollama_and_llama_cpp() {
     let defaults: Vec<_> = specs()
         .iter()
         .filter(|spec| !matches!(spec.default, DefaultValue::Chosen(_)))
         .map(|spec| format!("{} {}", spec.name, spec.default))
         .collect();
     let expected = [
+        "adaptive_decay 0.9",
+        "adaptive_target -1.0",
+        "dry_allowed_length 2",
+        "dry_base 1.75",
+        "dry_multiplier 0.0",
+        "dry_penalty_last_n 64",
+        "dynatemp_exponent 1.0",
+        "dynatemp_range 0.0",
         "frequency_penalty 0.0",
         "min_p 0.0",
+        "mirostat 0",
+        "mirostat_eta 0.1",
+        "mirostat_tau 5.0",
         "num_batch 512",
         "num_gpu -1",
         "num_keep 4",
@@ -85,8 +96,11 @@ fn the_table_is_ollamas() {
         "stop none",
         "temperature 0.8",
         "top_k 40",
+        "top_n_sigma 0.0",
         "top_p 0.9",
         "typical_p 1.0",
+        "xtc_probability 0.0",
+        "xtc_threshold 0.1",
     ];
     assert_eq!(defaults, expected);
 }
