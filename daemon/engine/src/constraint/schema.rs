@@ -14,6 +14,10 @@ const MAX_NODES: usize = 10_000;
 /// Largest least number of characters, items or members that can be asked for.
 const MAX_LEAST: u64 = 10_000;
 
+/// Most comparisons of the patterns of `patternProperties`, of which no two may match the same name.
+/// The compiler compares each with each, in about a millisecond, and again wherever branches are put together.
+const MAX_COMPARISONS: usize = 200;
+
 /// The member in which the compiler takes its own settings. A client has no say in them.
 const SETTINGS: &str = "x-guidance";
 
@@ -33,7 +37,9 @@ pub(super) fn read(text: &str) -> Result<Value, Error> {
         return Err(Error::Invalid("the JSON schema must be an object".into()));
     };
     members.remove(SETTINGS);
-    Walk::default().object(&members, 1)?;
+    let mut walk = Walk::default();
+    walk.object(&members, 1)?;
+    walk.compared()?;
     members.insert(SETTINGS.into(), settings());
     Ok(Value::Object(members))
 }
@@ -51,6 +57,10 @@ fn settings() -> Value {
 #[derive(Debug, Default)]
 struct Walk {
     nodes: usize,
+    /// Patterns of all `patternProperties`.
+    patterns: usize,
+    /// References, and members of `anyOf` and its kind.
+    branches: usize,
 }
 
 impl Walk {
@@ -74,7 +84,28 @@ impl Walk {
         for (name, value) in members {
             self.count()?;
             member(name, value)?;
+            match (name.as_str(), value) {
+                ("patternProperties", Value::Object(patterns)) => self.patterns += patterns.len(),
+                ("anyOf" | "allOf" | "oneOf", Value::Array(branches)) => {
+                    self.branches += branches.len();
+                }
+                ("$ref", _) => self.branches += 1,
+                _ => {}
+            }
             self.value(value, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Bounds the time that comparing patterns takes.
+    fn compared(&self) -> Result<(), Error> {
+        let pairs = self.patterns * self.patterns.saturating_sub(1) / 2;
+        let times = (self.branches + 1).saturating_mul(self.branches + 1);
+        if pairs.saturating_mul(times) > MAX_COMPARISONS {
+            return Err(Error::Invalid(format!(
+                "the JSON schema has {} patterns in patternProperties and {} branches; comparing them takes too long, so use fewer of them",
+                self.patterns, self.branches
+            )));
         }
         Ok(())
     }
@@ -162,6 +193,21 @@ mod tests {
         refused(&"[".repeat(60_000), "no JSON");
         let wide = format!(r#"{{"enum": [{}1]}}"#, "1,".repeat(20_000));
         refused(&wide, "more than 10000");
+    }
+
+    #[test]
+    fn patterns_that_must_be_compared_are_few() {
+        let patterns = |count: usize, branches: usize| {
+            let patterns: Map<String, Value> =
+                (0..count).map(|it| (format!("^{it}$"), json!({}))).collect();
+            json!({"patternProperties": patterns, "anyOf": vec![json!({}); branches]}).to_string()
+        };
+        for (count, branches) in [(20, 0), (1, 100), (3, 5)] {
+            assert!(read(&patterns(count, branches)).is_ok());
+        }
+        for (count, branches) in [(21, 0), (2, 14), (5, 4)] {
+            refused(&patterns(count, branches), "takes too long");
+        }
     }
 
     #[test]
