@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use api::{DoneReason, Timings};
 use futures::{Stream, StreamExt};
-use runner::protocol::{Done, Generate, Overflow, Prompt, StopReason};
+use runner::protocol::{Done, Generate, Logprob, Overflow, Prompt, StopReason};
 use runner::supervisor::{Generation, Step};
 use tokio::time::Instant;
 
 use crate::app::Chosen;
 use crate::error::Error;
+use crate::form::Form;
 use crate::options::Resolved;
 use crate::scheduler::Lease;
 
@@ -17,9 +18,18 @@ use crate::scheduler::Lease;
 #[derive(Debug)]
 pub enum Piece {
     /// Text.
-    Text(String),
+    Text(Said),
     /// The end.
     End(Box<End>),
+}
+
+/// Text of an answer.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// The text.
+    pub text: String,
+    /// How likely its tokens were, where that was asked for.
+    pub logprobs: Vec<Logprob>,
 }
 
 /// How an answer ended.
@@ -64,7 +74,7 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// The call for one answer.
-pub fn request(prompt: Prompt, options: &Resolved, overflow: Overflow) -> Generate {
+pub fn request(prompt: Prompt, options: &Resolved, overflow: Overflow, form: &Form) -> Generate {
     Generate {
         prompt,
         sampling: options.sampling.clone(),
@@ -72,6 +82,8 @@ pub fn request(prompt: Prompt, options: &Resolved, overflow: Overflow) -> Genera
         stop: options.stop.clone(),
         overflow,
         adapter_scales: None,
+        constraint: form.constraint.clone(),
+        logprobs: form.logprobs,
     }
 }
 
@@ -144,12 +156,15 @@ impl Answer {
     ///
     /// # Errors
     /// What went wrong on the way.
-    pub async fn collect(mut self) -> Result<(String, End), Error> {
-        let mut text = String::new();
+    pub async fn collect(mut self) -> Result<(Said, End), Error> {
+        let mut said = Said::default();
         loop {
             match self.next().await? {
-                Piece::Text(more) => text.push_str(&more),
-                Piece::End(end) => return Ok((text, *end)),
+                Piece::Text(mut more) => {
+                    said.text.push_str(&more.text);
+                    said.logprobs.append(&mut more.logprobs);
+                }
+                Piece::End(end) => return Ok((said, *end)),
             }
         }
     }
@@ -162,7 +177,12 @@ impl Answer {
             };
             match step {
                 Some(Ok(Step::Prefill { .. })) => {}
-                Some(Ok(Step::Delta(delta))) => return Ok(Piece::Text(delta.text)),
+                Some(Ok(Step::Delta(delta))) => {
+                    return Ok(Piece::Text(Said {
+                        text: delta.text,
+                        logprobs: delta.logprobs,
+                    }));
+                }
                 Some(Ok(Step::Done(done))) => {
                     return self.end(*done).map(|end| Piece::End(Box::new(end)));
                 }

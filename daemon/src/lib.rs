@@ -16,6 +16,7 @@ pub mod env;
 pub mod error;
 pub mod extract;
 pub mod flags;
+pub mod form;
 pub mod fs;
 pub mod guard;
 pub mod jobs;

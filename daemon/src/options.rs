@@ -1,7 +1,7 @@
 //! Parameters: request over model over defaults, in the terms of the runner.
 
 use modelfile::Parameters;
-use runner::protocol::{MIN_CONTEXT, Overflow, Sampling};
+use runner::protocol::{Adaptive, Dry, MIN_CONTEXT, Mirostat, Overflow, Sampling};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
@@ -100,6 +100,16 @@ pub fn resolve(
             repeat_penalty: or(set.repeat_penalty(), usual.repeat_penalty),
             presence_penalty: or(set.presence_penalty(), usual.presence_penalty),
             frequency_penalty: or(set.frequency_penalty(), usual.frequency_penalty),
+            top_n_sigma: or(set.top_n_sigma(), usual.top_n_sigma),
+            xtc_probability: or(set.xtc_probability(), usual.xtc_probability),
+            xtc_threshold: or(set.xtc_threshold(), usual.xtc_threshold),
+            dynatemp_range: or(set.dynatemp_range(), usual.dynatemp_range),
+            dynatemp_exponent: or(set.dynatemp_exponent(), usual.dynatemp_exponent),
+            dry: dry(&set),
+            mirostat: mirostat(&set),
+            adaptive: adaptive(&set),
+            // Parameters name no tokens.
+            logit_bias: usual.logit_bias,
         },
         max_tokens: set.num_predict().and_then(|most| u32::try_from(most).ok()),
         stop: set.stop().unwrap_or_default().to_vec(),
@@ -121,6 +131,40 @@ pub fn resolve(
             .unwrap_or(0),
         mmap: set.use_mmap().unwrap_or(true),
     }
+}
+
+/// Texts at which a repeated run begins anew, unless others are named.
+const BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
+
+fn dry(set: &Parameters) -> Option<Dry> {
+    let multiplier = set.dry_multiplier().filter(|number| *number > 0.0)?;
+    let breakers = || BREAKERS.iter().map(|text| (*text).to_owned()).collect();
+    Some(Dry {
+        multiplier: multiplier as f32,
+        base: set.dry_base().unwrap_or(1.75) as f32,
+        allowed_length: set.dry_allowed_length().unwrap_or(2),
+        last_n: set.dry_penalty_last_n().unwrap_or(64),
+        breakers: set
+            .dry_sequence_breakers()
+            .map_or_else(breakers, <[String]>::to_vec),
+    })
+}
+
+fn mirostat(set: &Parameters) -> Option<Mirostat> {
+    let version = u8::try_from(set.mirostat()?).ok()?;
+    (version > 0).then(|| Mirostat {
+        version,
+        tau: set.mirostat_tau().unwrap_or(5.0) as f32,
+        eta: set.mirostat_eta().unwrap_or(0.1) as f32,
+    })
+}
+
+fn adaptive(set: &Parameters) -> Option<Adaptive> {
+    let target = set.adaptive_target().filter(|number| *number >= 0.0)?;
+    Some(Adaptive {
+        target: target as f32,
+        decay: set.adaptive_decay().unwrap_or(0.9) as f32,
+    })
 }
 
 #[cfg(test)]
@@ -161,6 +205,11 @@ mod tests {
     fn nothing_set_is_the_table_of_parameters() {
         let none = resolved(json!({}), json!({}), None);
         assert_eq!(none.sampling, Sampling::default());
+        let on = json!({"dry_multiplier": 1, "mirostat": 2, "adaptive_target": 0.5});
+        let on = resolved(on, json!({}), None).sampling;
+        let (dry, mirostat, adaptive) =
+            (on.dry.unwrap(), on.mirostat.unwrap(), on.adaptive.unwrap());
+        assert_eq!(dry.breakers, ["\n", ":", "\"", "*"]);
         for spec in modelfile::parameter::specs() {
             use modelfile::parameter::DefaultValue::{Float, Int};
             let found = match spec.name {
@@ -173,6 +222,17 @@ mod tests {
                 "repeat_penalty" => f64::from(none.sampling.repeat_penalty),
                 "presence_penalty" => f64::from(none.sampling.presence_penalty),
                 "frequency_penalty" => f64::from(none.sampling.frequency_penalty),
+                "top_n_sigma" => f64::from(none.sampling.top_n_sigma),
+                "xtc_probability" => f64::from(none.sampling.xtc_probability),
+                "xtc_threshold" => f64::from(none.sampling.xtc_threshold),
+                "dynatemp_range" => f64::from(none.sampling.dynatemp_range),
+                "dynatemp_exponent" => f64::from(none.sampling.dynatemp_exponent),
+                "dry_base" => f64::from(dry.base),
+                "dry_allowed_length" => f64::from(dry.allowed_length),
+                "dry_penalty_last_n" => f64::from(dry.last_n),
+                "mirostat_tau" => f64::from(mirostat.tau),
+                "mirostat_eta" => f64::from(mirostat.eta),
+                "adaptive_decay" => f64::from(adaptive.decay),
                 "num_batch" => f64::from(none.batch),
                 _ => continue,
             };
@@ -214,6 +274,55 @@ mod tests {
     }
 
     #[test]
+    fn what_is_switched_off_is_not_there() {
+        let off = json!({
+            "dry_multiplier": 0, "mirostat": 0, "adaptive_target": -1, "top_n_sigma": -1, "dry_base": 3, "mirostat_tau": 2,
+        });
+        assert_eq!(resolved(off, json!({}), None).sampling, Sampling::default());
+    }
+
+    #[test]
+    fn rarer_samplers_are_read_whole() {
+        let sampling = resolved(
+            json!({
+                "dry_multiplier": 0.8, "dry_base": 2, "dry_allowed_length": 3, "dry_penalty_last_n": -1,
+                "dry_sequence_breakers": ["x"], "xtc_probability": 0.5, "top_n_sigma": 1.5, "dynatemp_range": 0.25,
+            }),
+            json!({"mirostat": 1, "mirostat_tau": 4, "mirostat_eta": 0.5, "dry_sequence_breakers": ["y"]}),
+            None,
+        )
+        .sampling;
+        let dry = Dry {
+            multiplier: 0.8,
+            base: 2.0,
+            allowed_length: 3,
+            last_n: -1,
+            breakers: vec!["x".into()],
+        };
+        assert_eq!(sampling.dry, Some(dry));
+        let mirostat = Mirostat {
+            version: 1,
+            tau: 4.0,
+            eta: 0.5,
+        };
+        assert_eq!(sampling.mirostat, Some(mirostat));
+        assert_eq!(
+            (
+                sampling.xtc_probability,
+                sampling.top_n_sigma,
+                sampling.dynatemp_range
+            ),
+            (0.5, 1.5, 0.25)
+        );
+        let none = resolved(
+            json!({"dry_multiplier": 1, "dry_sequence_breakers": []}),
+            json!({}),
+            None,
+        );
+        assert!(none.sampling.dry.unwrap().breakers.is_empty());
+    }
+
+    #[test]
     fn the_context_is_capped_at_what_the_model_was_made_for() {
         assert_eq!(
             resolved(json!({"num_ctx": 9000}), json!({}), Some(2048)).context,
@@ -239,7 +348,7 @@ mod tests {
         assert!(error.contains("temperature"), "{error}");
         assert!(read(json!({"num_ctx": 0}).as_object()).is_err());
         assert!(
-            read(json!({"mirostat": 1, "f16_kv": true, "whatever": []}).as_object())
+            read(json!({"tfs_z": 1, "f16_kv": true, "whatever": []}).as_object())
                 .unwrap()
                 .is_empty()
         );

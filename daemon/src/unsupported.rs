@@ -2,7 +2,6 @@
 //! what was asked for is worse than none.
 
 use api::{ChatRequest, CreateRequest, GenerateRequest, Message, Think};
-use serde_json::Value;
 
 use crate::error::Error;
 
@@ -11,10 +10,8 @@ use crate::error::Error;
 /// # Errors
 /// [`Error::Unsupported`] names the field.
 pub fn in_generate(request: &GenerateRequest) -> Result<(), Error> {
-    format(request.format.as_ref())?;
     think(request.think.as_ref())?;
-    list("images", request.images.as_deref())?;
-    logprobs(request.logprobs, request.top_logprobs)
+    list("images", request.images.as_deref())
 }
 
 /// Checks a request of chat.
@@ -22,10 +19,8 @@ pub fn in_generate(request: &GenerateRequest) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Unsupported`] names the field.
 pub fn in_chat(request: &ChatRequest) -> Result<(), Error> {
-    format(request.format.as_ref())?;
     think(request.think.as_ref())?;
     list("tools", request.tools.as_deref())?;
-    logprobs(request.logprobs, request.top_logprobs)?;
     request.messages.iter().try_for_each(message)
 }
 
@@ -64,30 +59,11 @@ fn message(message: &Message) -> Result<(), Error> {
     Ok(())
 }
 
-/// Null and the empty text mean that there is none, as clients send them.
-fn format(format: Option<&Value>) -> Result<(), Error> {
-    match format {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::String(text)) if text.is_empty() => Ok(()),
-        Some(_) => Err(refused("format")),
-    }
-}
-
 fn think(think: Option<&Think>) -> Result<(), Error> {
     match think {
         None | Some(Think::Switch(false)) => Ok(()),
         Some(Think::Switch(true)) => Err(refused("think")),
         Some(Think::Level(level)) => Err(refused(&format!("think {level:?}"))),
-    }
-}
-
-fn logprobs(logprobs: Option<bool>, top: Option<u32>) -> Result<(), Error> {
-    if logprobs == Some(true) {
-        return Err(refused("logprobs"));
-    }
-    match top {
-        None | Some(0) => Ok(()),
-        Some(_) => Err(refused("top_logprobs")),
     }
 }
 
@@ -106,7 +82,7 @@ fn refused(field: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn generate(extra: Value) -> Result<(), Error> {
         in_generate(&serde_json::from_value(extra).unwrap())
@@ -119,13 +95,9 @@ mod tests {
     #[test]
     fn what_is_not_there_is_refused_by_name() {
         for (request, name) in [
-            (json!({"format": "json"}), "format"),
-            (json!({"format": {"type": "object"}}), "format"),
             (json!({"think": true}), "think"),
             (json!({"think": "high"}), "think \"high\""),
             (json!({"images": ["aGk="]}), "images"),
-            (json!({"logprobs": true}), "logprobs"),
-            (json!({"top_logprobs": 3}), "top_logprobs"),
         ] {
             assert_eq!(
                 generate(request).unwrap_err().to_string(),
@@ -187,11 +159,8 @@ mod tests {
     fn what_asks_for_nothing_passes() {
         for request in [
             json!({}),
-            json!({"format": null}),
-            json!({"format": ""}),
             json!({"think": false}),
             json!({"images": []}),
-            json!({"logprobs": false, "top_logprobs": 0}),
             json!({"shift": true, "truncate": true}),
         ] {
             assert!(generate(request.clone()).is_ok(), "{request}");

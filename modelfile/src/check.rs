@@ -62,7 +62,7 @@ pub(crate) fn overridden(text: &Text<'_>, placed: &[Placed], most: usize) -> Vec
 /// The parameter's name, or nothing more than its keyword, of an instruction that a later one overrides.
 fn exclusive_name(instruction: &Instruction) -> Option<&'static str> {
     match instruction {
-        Instruction::Parameter(parameter) if parameter.name() == "stop" => None,
+        Instruction::Parameter(parameter) if parameter.is_of_a_list() => None,
         Instruction::Parameter(parameter) => Some(parameter.name()),
         other => other.keyword().last_wins().then_some(""),
     }

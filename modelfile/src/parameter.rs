@@ -11,6 +11,6 @@ mod spec;
 mod value;
 
 pub use error::Error;
-pub use set::{MAX_STOPS, Parameters};
+pub use set::{MAX_TEXTS, Parameters};
 pub use spec::{DefaultValue, Kind, ParameterSpec, Reload, Retired, find, retired, specs};
-pub use value::{MAX_STOP_BYTES, Parameter, Value};
+pub use value::{MAX_TEXT_BYTES, Parameter, Value};

@@ -6,12 +6,14 @@
 
 mod findings;
 
+use std::collections::BTreeMap;
+
 use crate::MAX_BYTES;
 use crate::check;
 use crate::decode::{decode, too_long};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::instruction::{Instruction, Keyword, Message, Role};
-use crate::parameter::{self, MAX_STOPS, Parameter};
+use crate::parameter::{self, MAX_TEXTS, Parameter};
 use crate::recipe::Modelfile;
 use crate::text::{Span, Text};
 use crate::value::{self, Broken, Form, Value};
@@ -74,7 +76,8 @@ struct Parser<'a> {
     /// Where reading stands.
     at: usize,
     placed: Vec<Placed>,
-    stops: usize,
+    /// Texts of each parameter that is a list.
+    texts: BTreeMap<&'static str, usize>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     /// A mistake may hide a `FROM`, so its absence is not worth a finding of its own.
@@ -96,7 +99,7 @@ impl<'a> Parser<'a> {
             source: text.source(),
             at: 0,
             placed: Vec::new(),
-            stops: 0,
+            texts: BTreeMap::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
             may_hide_from: false,
@@ -215,11 +218,14 @@ impl<'a> Parser<'a> {
         };
         match Parameter::parse(name.text, value.text) {
             Err(error) => self.bad_parameter(&error, &name, &value),
-            Ok(parameter) if parameter.name() == "stop" && self.stops == MAX_STOPS => {
-                self.bad_parameter(&parameter::Error::ManyStops, &name, &value);
+            Ok(parameter) if self.texts.get(parameter.name()) == Some(&MAX_TEXTS) => {
+                let error = parameter::Error::ManyTexts(parameter.name());
+                self.bad_parameter(&error, &name, &value);
             }
             Ok(parameter) => {
-                self.stops += usize::from(parameter.name() == "stop");
+                if parameter.is_of_a_list() {
+                    *self.texts.entry(parameter.name()).or_default() += 1;
+                }
                 self.place(Instruction::Parameter(parameter), head, value);
             }
         }

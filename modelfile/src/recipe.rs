@@ -104,7 +104,7 @@ impl Modelfile {
             })
     }
 
-    /// All `PARAMETER`s together: `stop` collects, of any other name the last one stands.
+    /// All `PARAMETER`s together: a list such as `stop` collects, of any other name the last one stands.
     pub fn parameters(&self) -> Parameters {
         self.instructions
             .iter()

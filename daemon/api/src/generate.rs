@@ -104,6 +104,9 @@ pub struct GenerateEvent {
     /// Prompt and answer as tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Vec<i32>>,
+    /// How likely each token of `response` was, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Vec<Logprob>>,
     /// What it took; on the last event.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
@@ -190,9 +193,35 @@ pub struct ChatEvent {
     /// Why it is the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_reason: Option<DoneReason>,
+    /// How likely each token of the message was, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Vec<Logprob>>,
     /// What it took; on the last event.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+}
+
+/// A token and how likely the model found it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Logprob {
+    /// The token that was chosen.
+    #[serde(flatten)]
+    pub chosen: TokenLogprob,
+    /// The likeliest tokens in its place, likeliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub top_logprobs: Vec<TokenLogprob>,
+}
+
+/// One token and its probability.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprob {
+    /// Its text; what is no whole character is shown by U+FFFD.
+    pub token: String,
+    /// Natural logarithm of its probability, before samplers and constraints; −9999 to 0.
+    pub logprob: f32,
+    /// Its bytes.
+    #[serde(default)]
+    pub bytes: Vec<u8>,
 }
 
 /// Why an answer ended.

@@ -181,6 +181,8 @@ impl Ours {
             stop: Vec::new(),
             overflow: Overflow::Refuse,
             adapter_scales: None,
+            constraint: None,
+            logprobs: None,
         };
         let mut text = String::new();
         let done = self.call(Call::Generate(Box::new(generate)), |event| match event {

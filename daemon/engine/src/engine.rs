@@ -10,14 +10,15 @@ use std::{sync::Arc, time::Instant};
 
 use llama_cpp_2::{llama_backend::LlamaBackend, token::LlamaToken};
 use runner::protocol::{
-    Call, Delta, Detokenize, Event, Generate, Load, Loaded, Overflow, Prompt, Request, Sampling,
-    Stats, StopReason, Template, Tokenize,
+    Call, Constraint as Wanted, Delta, Detokenize, Event, Generate, Load, Loaded, Overflow, Prompt,
+    Request, Stats, StopReason, Template, Tokenize,
 };
 
 use crate::{
     adapters::Adapters,
     backend,
     cache::Memory,
+    constraint::Constraint,
     error::Error,
     ffi::context::{Batch, DecodeError},
     inbox::Inbox,
@@ -28,7 +29,8 @@ use crate::{
     outbox::Outbox,
     pace::{self, Pace},
     prompt,
-    sampler::Chooser,
+    report::Report,
+    sampler::{Chooser, Desk, Rules},
     sequence::{Clock, Sequence, count, nanoseconds},
     slots::Slots,
     step,
@@ -109,6 +111,8 @@ struct Engine<'m> {
     pace: Pace,
     /// Counts steps, so that requests with different adapters take turns.
     turn: usize,
+    /// Where tokens are chosen.
+    desk: Desk,
     outbox: Outbox,
 }
 
@@ -137,6 +141,7 @@ impl<'m> Engine<'m> {
             slots: Slots::new(cells, sequences, load.sequences),
             pace: Pace::new(batch_tokens),
             turn: 0,
+            desk: Desk::default(),
             outbox,
         }
     }
@@ -277,6 +282,8 @@ impl<'m> Engine<'m> {
             stop,
             overflow,
             adapter_scales,
+            constraint,
+            logprobs,
         }: Generate,
     ) -> Result<Sequence, Error> {
         let clock = Clock::start();
@@ -290,6 +297,13 @@ impl<'m> Engine<'m> {
         );
         let wanted = max_tokens.map(|tokens| tokens as usize);
         let fitted = prompt::fit(tokens, self.cells, wanted, overflow, anchored)?;
+        let rules = Rules {
+            sampling: &sampling,
+            logprobs,
+            constraint: self.constraint(constraint.as_ref())?,
+            context: self.cells,
+            prompt: &fitted.tokens,
+        };
         Ok(Sequence {
             id,
             prompt: fitted.tokens.len(),
@@ -297,15 +311,19 @@ impl<'m> Engine<'m> {
             flavour,
             max_tokens: wanted.unwrap_or(usize::MAX),
             truncated: cut + fitted.cut,
-            chooser: self.chooser(&sampling, &fitted.tokens)?,
+            chooser: Chooser::new(rules, self.model, &self.desk)?,
             text: Text::new(stops),
+            report: Report::default(),
             tokens: fitted.tokens,
             clock,
         })
     }
 
-    fn chooser(&self, sampling: &Sampling, prompt: &[LlamaToken]) -> Result<Chooser, Error> {
-        Chooser::new(sampling, self.model.vocabulary(), self.cells, prompt)
+    fn constraint(&self, wanted: Option<&Wanted>) -> Result<Option<Constraint>, Error> {
+        let Some(wanted) = wanted else {
+            return Ok(None);
+        };
+        Constraint::new(self.model.compiler()?, wanted).map(Some)
     }
 
     fn cancel(&mut self, target: u64) {
@@ -361,8 +379,10 @@ impl<'m> Engine<'m> {
 
         // From the back, because those that end leave the list.
         for (index, at) in chosen_from.into_iter().rev() {
-            if let Some(reason) = self.advance(index, at) {
-                self.leave(index, reason);
+            match self.advance(index, at) {
+                Ok(None) => {}
+                Ok(Some(reason)) => self.leave(index, reason),
+                Err(error) => self.fail(index, error),
             }
         }
     }
@@ -420,33 +440,48 @@ impl<'m> Engine<'m> {
     }
 
     /// Chooses a sequence's next token and sends its text. Says why, if that was the last one.
-    fn advance(&mut self, index: usize, at: i32) -> Option<StopReason> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the request's constraint cannot be followed any further.
+    fn advance(&mut self, index: usize, at: i32) -> Result<Option<StopReason>, Error> {
         let sequence = self.slots.tenant(index);
         sequence.clock.prefilled();
         if sequence.max_tokens == 0 {
-            return Some(StopReason::Length);
+            return Ok(Some(StopReason::Length));
         }
-        let token = sequence.chooser.choose(self.memory.context.logits(at));
+        let choice = sequence.chooser.choose(self.memory.context.logits(at))?;
+        let token = choice.token;
         if self.model.ends(token) {
-            return Some(StopReason::Stop);
+            return Ok(Some(StopReason::Stop));
         }
+        sequence.chooser.accept(token, self.model)?;
         sequence.tokens.push(token);
         let mut bytes = Vec::with_capacity(32);
         self.model.piece(token, &mut bytes);
+        let held = sequence.text.held();
         let piece = sequence.text.push(&bytes);
+        if let Some(opinion) = choice.opinion {
+            sequence.report.note(held, opinion.told(self.model));
+        }
         if !piece.text.is_empty() {
             let delta = Delta {
+                logprobs: sequence.report.release(piece.text.len()),
                 text: piece.text,
                 tokens: count(sequence.generated()),
             };
             self.outbox.send(sequence.id, Event::Delta(delta));
         }
         if piece.stopped {
-            return Some(StopReason::Stop);
+            // What is left to tell is of the stop text.
+            sequence.report.rest();
+            return Ok(Some(StopReason::Stop));
+        }
+        if sequence.chooser.is_over() {
+            return Ok(Some(StopReason::Stop));
         }
         let full =
             sequence.generated() >= sequence.max_tokens || sequence.tokens.len() >= self.cells;
-        full.then_some(StopReason::Length)
+        Ok(full.then_some(StopReason::Length))
     }
 
     /// Ends a running sequence. What the cache holds of it stays there for whoever begins alike.
@@ -455,16 +490,28 @@ impl<'m> Engine<'m> {
         self.finish(sequence, reason);
     }
 
+    /// Ends a running sequence that cannot go on. What the cache holds of it stays there as well.
+    fn fail(&mut self, index: usize, error: Error) {
+        let sequence = self.slots.retire(&mut self.memory, index, Instant::now());
+        self.outbox.fail(sequence.id, error);
+    }
+
     /// Sends what was held back, and the end.
     fn finish(&self, mut sequence: Sequence, mut reason: StopReason) {
         let rest = sequence.text.finish();
         if rest.stopped {
             reason = StopReason::Stop;
         }
-        if !rest.text.is_empty() {
+        let logprobs = if rest.stopped {
+            sequence.report.release(rest.text.len())
+        } else {
+            sequence.report.rest()
+        };
+        if !rest.text.is_empty() || !logprobs.is_empty() {
             let delta = Delta {
                 text: rest.text,
                 tokens: count(sequence.generated()),
+                logprobs,
             };
             self.outbox.send(sequence.id, Event::Delta(delta));
         }

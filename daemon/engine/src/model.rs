@@ -1,11 +1,11 @@
 //! A loaded model: its words, its end, and how it wants conversations written.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, time::Instant};
 
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken, token_type::LlamaTokenAttr};
 use runner::protocol::Template;
 
-use crate::{chat::Chat, error::Error, seams::Seams};
+use crate::{chat::Chat, constraint::Compiler, error::Error, sampler::Words, seams::Seams};
 
 /// Architectures that read text but do not write any; llama.cpp has no next token for them.
 const ENCODERS: [&str; 12] = [
@@ -31,6 +31,8 @@ pub(crate) struct Model {
     template: Option<String>,
     /// Parsed when the first conversation comes, because that takes time and not everyone chats.
     chat: OnceCell<Chat>,
+    /// Made for the first constraint, for the same reason.
+    compiler: OnceCell<Compiler>,
     /// Where text can be cut in which control tokens count as such.
     seams: Seams,
     /// Where other text can be cut.
@@ -76,6 +78,7 @@ impl Model {
             llama,
             template,
             chat: OnceCell::new(),
+            compiler: OnceCell::new(),
         })
     }
 
@@ -181,6 +184,20 @@ impl Model {
         self.chat()?.render(conversation)
     }
 
+    /// What compiles constraints for its words.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the words cannot be read.
+    pub(crate) fn compiler(&self) -> Result<&Compiler, Error> {
+        if let Some(compiler) = self.compiler.get() {
+            return Ok(compiler);
+        }
+        let began = Instant::now();
+        let compiler = Compiler::new(self)?;
+        tracing::debug!(took = ?began.elapsed(), "sorted the vocabulary for constraints");
+        Ok(self.compiler.get_or_init(|| compiler))
+    }
+
     fn chat(&self) -> Result<&Chat, Error> {
         if let Some(chat) = self.chat.get() {
             return Ok(chat);
@@ -203,6 +220,35 @@ impl Model {
     /// The token, if the model has it. Files may name tokens that they do not have.
     fn existing(&self, token: LlamaToken) -> Option<LlamaToken> {
         (0..self.vocabulary()).contains(&token.0).then_some(token)
+    }
+}
+
+impl Words for Model {
+    fn count(&self) -> usize {
+        usize::try_from(self.vocabulary()).unwrap_or(0)
+    }
+
+    fn piece(&self, token: i32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Self::piece(self, LlamaToken::new(token), &mut bytes);
+        bytes
+    }
+
+    fn spell(&self, token: i32) -> Vec<u8> {
+        let token = LlamaToken::new(token);
+        self.llama.vocab().token_to_piece(token, true, None)
+    }
+
+    fn ends(&self, token: i32) -> bool {
+        Self::ends(self, LlamaToken::new(token))
+    }
+
+    fn suppressed(&self) -> Vec<i32> {
+        let vocab = self.llama.vocab();
+        // A file may name tokens that it does not have.
+        let named = vocab.suppress_tokens().iter().copied();
+        let existing = named.filter_map(|token| self.existing(token));
+        existing.map(|token| token.0).collect()
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use llama_cpp_2::token::LlamaToken;
 use runner::protocol::{Done, StopReason};
 
-use crate::{kept::Flavour, sampler::Chooser, slots::Tenant, text::Text};
+use crate::{
+    kept::Flavour, report::Report, sampler::Chooser, slots::Tenant, text::Text,
+};
 
 /// How far ahead cells are set aside, in tokens: enough that a newcomer does not push others out at once.
 const LOOK_AHEAD: usize = 64;
@@ -31,6 +33,8 @@ pub(crate) struct Sequence {
     pub(crate) chooser: Chooser,
     /// The answer's text.
     pub(crate) text: Text,
+    /// How likely the tokens of the text were that has not left yet.
+    pub(crate) report: Report,
     /// When it came, was let in, and had its prompt computed.
     pub(crate) clock: Clock,
 }

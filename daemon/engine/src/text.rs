@@ -90,6 +90,11 @@ impl Text {
         }
     }
 
+    /// Bytes that came in and have not left yet.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len() + self.bytes.len()
+    }
+
     /// Takes the bytes of one more token.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Piece {
         self.bytes.extend_from_slice(bytes);

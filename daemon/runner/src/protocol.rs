@@ -30,6 +30,23 @@ pub const MAX_THREADS: u32 = 512;
 
 /// Most adapters of one model.
 pub const MAX_ADAPTERS: usize = 16;
+/// Most alternatives whose probabilities are told beside that of a chosen token.
+pub const MAX_TOP_LOGPROBS: u32 = 20;
+
+/// Most tokens whose scores a request can shift.
+pub const MAX_BIASES: usize = 1024;
+
+/// Most texts at which a repetition is taken to begin anew.
+pub const MAX_BREAKERS: usize = 64;
+
+/// Longest of these texts, in bytes.
+pub const MAX_BREAKER_BYTES: usize = 1024;
+
+/// Longest schema, grammar or pattern of a constraint, in bytes.
+pub const MAX_CONSTRAINT_BYTES: usize = 64 * 1024;
+
+/// Longest text after which a constraint begins, in bytes.
+pub const MAX_MARKER_BYTES: usize = 256;
 
 /// First frame of a runner: who speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +179,37 @@ pub struct Generate {
     pub overflow: Overflow,
     /// Scales of the adapters for this request, in the order of [`Load::adapters`]; 0 leaves one out. `None` takes the scales given there.
     pub adapter_scales: Option<Vec<f32>>,
+    /// What the answer must look like; `None` lets it be anything.
+    pub constraint: Option<Constraint>,
+    /// Report how likely each token was, and so many likeliest tokens in its place, 0 to [`MAX_TOP_LOGPROBS`].
+    pub logprobs: Option<u32>,
+}
+
+/// What an answer must look like.
+///
+/// Tokens that cannot go on to a valid answer are never chosen, and the answer ends when nothing can follow.
+/// An answer that ends before, at its limit of tokens or at a stop text, is the beginning of a valid one.
+/// What cannot be enforced is refused as [`FailureKind::Invalid`]; there is no answer without it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Constraint {
+    /// The rule.
+    pub shape: Shape,
+    /// The rule holds from the end of the first occurrence of this text on, such as the mark that ends a thought.
+    /// `None` from the start; else 1 to [`MAX_MARKER_BYTES`]. Control tokens count as they are written.
+    pub after: Option<String>,
+}
+
+/// The rule of a constraint; its text has at most [`MAX_CONSTRAINT_BYTES`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shape {
+    /// A JSON object.
+    Json,
+    /// JSON that a JSON Schema allows. The schema is an object, as text.
+    Schema(String),
+    /// Text that the rule `root` of a grammar in GBNF produces.
+    Grammar(String),
+    /// Text that a regular expression matches as a whole.
+    Regex(String),
 }
 
 /// A prompt in one of the shapes a caller may have.
@@ -237,6 +285,68 @@ pub struct Sampling {
     pub presence_penalty: f32,
     /// 0 is off.
     pub frequency_penalty: f32,
+    /// Keep what scores within so many standard deviations of the likeliest; 0 keeps all.
+    pub top_n_sigma: f32,
+    /// Chance that all likely tokens but the least likely of them are left out; 0 is off.
+    pub xtc_probability: f32,
+    /// The probability from which on a token is likely in this sense; above 0.5 is off.
+    pub xtc_threshold: f32,
+    /// The temperature moves by so much around its value, with how open the choice is; 0 is off.
+    pub dynatemp_range: f32,
+    /// How the openness maps to the temperature; 1 is straight.
+    pub dynatemp_exponent: f32,
+    /// Penalty of repeated runs of tokens.
+    pub dry: Option<Dry>,
+    /// Draw so that the surprise stays level; what else cuts the choice is then not used.
+    pub mirostat: Option<Mirostat>,
+    /// Draw so that the probability of what is chosen stays near a target.
+    pub adaptive: Option<Adaptive>,
+    /// Shifts of the scores of single tokens, at most [`MAX_BIASES`].
+    pub logit_bias: Vec<Bias>,
+}
+
+/// Penalty of a token that goes on with a run of tokens which stands in the text before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dry {
+    /// Penalty of the shortest run that is not allowed; 0 is off.
+    pub multiplier: f32,
+    /// Grows by this factor with each further token; at least 1.
+    pub base: f32,
+    /// Tokens that a run may have without a penalty.
+    pub allowed_length: u32,
+    /// Tokens that are looked back on; 0 none, −1 the context.
+    pub last_n: i32,
+    /// Texts at which a run begins anew, at most [`MAX_BREAKERS`], each of 1 to [`MAX_BREAKER_BYTES`] bytes.
+    pub breakers: Vec<String>,
+}
+
+/// Draws with a level surprise.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Mirostat {
+    /// 1 or 2.
+    pub version: u8,
+    /// The surprise to keep, in bits.
+    pub tau: f32,
+    /// How fast it is corrected, 0 to 1.
+    pub eta: f32,
+}
+
+/// Draws near a target probability.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Adaptive {
+    /// Probability of what is chosen, on average, 0 to 1.
+    pub target: f32,
+    /// Weight of what was chosen before, 0 to 0.99.
+    pub decay: f32,
+}
+
+/// A shift of the score of one token.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bias {
+    /// The token; out-of-range ids are refused.
+    pub token: i32,
+    /// Added to its score, −1000 to 1000; −∞ never takes it.
+    pub shift: f32,
 }
 
 impl Sampling {
@@ -262,6 +372,15 @@ impl Default for Sampling {
             repeat_penalty: 1.0,
             presence_penalty: 0.0,
             frequency_penalty: 0.0,
+            top_n_sigma: 0.0,
+            xtc_probability: 0.0,
+            xtc_threshold: 0.1,
+            dynatemp_range: 0.0,
+            dynatemp_exponent: 1.0,
+            dry: None,
+            mirostat: None,
+            adaptive: None,
+            logit_bias: Vec::new(),
         }
     }
 }
@@ -337,12 +456,35 @@ impl Event {
 }
 
 /// A piece of the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delta {
     /// The text; may stand for several tokens.
     pub text: String,
     /// Tokens generated up to here.
     pub tokens: u32,
+    /// The tokens whose text begins in this piece, in order; empty unless [`Generate::logprobs`] asks for them.
+    pub logprobs: Vec<Logprob>,
+}
+
+/// How likely a token was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Logprob {
+    /// The token that was chosen.
+    pub chosen: Likelihood,
+    /// The likeliest tokens in its place, likeliest first; the chosen one may be among them.
+    pub top: Vec<Likelihood>,
+}
+
+/// A token and how likely it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Likelihood {
+    /// The token.
+    pub token: i32,
+    /// Its bytes, which need not be whole characters; control tokens are written out.
+    pub bytes: Vec<u8>,
+    /// Natural logarithm of the probability that the model gave it, before anything of [`Sampling`] and [`Constraint`] was applied;
+    /// −9999 to 0.
+    pub logprob: f32,
 }
 
 /// What was loaded.

@@ -25,6 +25,7 @@ use crate::scheduler::{Options, Scheduler, StoreLoader};
 use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
 
+mod form;
 mod requests;
 
 struct Service {
@@ -827,11 +828,11 @@ async fn options_and_stop_texts_reach_the_runner() {
 #[tokio::test]
 async fn what_is_not_there_yet_is_refused_by_name() {
     let service = with_model(json!({})).await;
-    let body = json!({"model": "m", "prompt": "x", "format": "json"});
+    let body = json!({"model": "m", "prompt": "x", "images": ["aGk="]});
     service
         .post("/api/generate", body)
         .await
-        .refuses(400, "unsupported", "format");
+        .refuses(400, "unsupported", "images");
     let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [{}]});
     service
         .post("/api/chat", body)

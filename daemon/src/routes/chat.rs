@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use runner::protocol::Overflow;
 use tokio::time::Instant;
 
-use crate::answer::{self, Answer, Clock, End, Piece};
+use crate::answer::{self, Answer, Clock, End, Piece, Said};
 use crate::app::{App, Chosen};
 use crate::duration::Stay;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, model_name};
+use crate::form::{self, Form};
 use crate::prompt::{self, Conversation, Way};
 use crate::scheduler::Lease;
 use crate::template::Turn;
@@ -25,6 +26,11 @@ pub(crate) async fn post(
 ) -> Result<Response, Error> {
     let arrived = Instant::now();
     unsupported::in_chat(&request)?;
+    let form = Form::read(
+        request.format.as_ref(),
+        request.logprobs,
+        request.top_logprobs,
+    )?;
     let name = model_name(&request.model)?;
     let parameters = options::read(request.options.as_ref())?;
     let keep_alive = request
@@ -46,16 +52,16 @@ pub(crate) async fn post(
         insert: None,
         think: request.think.as_ref().map(|_| false),
     };
-    let answer = begin(&request, &chosen, &conversation, &way, lease, clock).await?;
+    let answer = begin(&request, &chosen, &conversation, &way, &form, lease, clock).await?;
     if request.stream == Some(false) {
-        let (text, end) = answer.collect().await?;
-        return Ok(axum::Json(last(&request.model, text, end)).into_response());
+        let (said, end) = answer.collect().await?;
+        return Ok(axum::Json(last(&request.model, said, end)).into_response());
     }
     let model = request.model;
     Ok(ndjson::stream(answer.into_stream().map(move |piece| {
         piece.map(|piece| match piece {
-            Piece::Text(text) => event(&model, text),
-            Piece::End(end) => last(&model, String::new(), *end),
+            Piece::Text(said) => event(&model, said),
+            Piece::End(end) => last(&model, Said::default(), *end),
         })
     })))
 }
@@ -67,13 +73,14 @@ async fn begin(
     chosen: &Chosen,
     conversation: &Conversation,
     way: &Way,
+    form: &Form,
     lease: Lease,
     clock: Clock,
 ) -> Result<Answer, Error> {
     let model = &request.model;
     let options = &chosen.options;
     let prompt = conversation.to_prompt(way).await?;
-    let call = answer::request(prompt, options, Overflow::Refuse);
+    let call = answer::request(prompt, options, Overflow::Refuse, form);
     let (lease, error) = match Answer::begin(lease, model.clone(), call, clock).await {
         Ok(answer) => return Ok(answer),
         Err(refused) => *refused,
@@ -85,7 +92,7 @@ async fn begin(
     let context = lease.loaded().context;
     let shorter = prompt::shorten(conversation, way, lease.runner(), model, context).await?;
     let prompt = shorter.conversation.to_prompt(way).await?;
-    let call = answer::request(prompt, options, options.overflow);
+    let call = answer::request(prompt, options, options.overflow, form);
     let answer = Answer::begin(lease, model.clone(), call, clock)
         .await
         .map_err(|refused| refused.1)?;
@@ -159,7 +166,7 @@ async fn load_or_unload(
         done: true,
         done_reason: Some(reason),
         timings,
-        ..event(&request.model, String::new())
+        ..event(&request.model, Said::default())
     };
     if request.stream == Some(false) {
         return Ok(axum::Json(event).into_response());
@@ -167,26 +174,27 @@ async fn load_or_unload(
     Ok(ndjson::stream(futures::stream::iter([Ok(event)])))
 }
 
-fn event(model: &str, content: String) -> ChatEvent {
+fn event(model: &str, said: Said) -> ChatEvent {
     ChatEvent {
         model: model.to_owned(),
         created_at: Timestamp::now(),
         message: Message {
             role: "assistant".to_owned(),
-            content,
+            content: said.text,
             ..Message::default()
         },
         done: false,
         done_reason: None,
+        logprobs: form::told(said.logprobs),
         timings: None,
     }
 }
 
-fn last(model: &str, content: String, end: End) -> ChatEvent {
+fn last(model: &str, said: Said, end: End) -> ChatEvent {
     ChatEvent {
         done: true,
         done_reason: Some(end.reason),
         timings: Some(end.timings),
-        ..event(model, content)
+        ..event(model, said)
     }
 }

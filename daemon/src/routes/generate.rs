@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use runner::protocol::{Overflow, Prompt};
 use tokio::time::Instant;
 
-use crate::answer::{self, Answer, Clock, End, Piece};
+use crate::answer::{self, Answer, Clock, End, Piece, Said};
 use crate::app::{App, Chosen};
 use crate::duration::Stay;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, model_name};
+use crate::form::{self, Form};
 use crate::prompt::{self, Conversation, Way};
 use crate::scheduler::Lease;
 use crate::template::Turn;
@@ -26,6 +27,11 @@ pub(crate) async fn post(
     let arrived = Instant::now();
     unsupported::in_generate(&request)?;
     check(&request)?;
+    let form = Form::read(
+        request.format.as_ref(),
+        request.logprobs,
+        request.top_logprobs,
+    )?;
     let name = model_name(&request.model)?;
     let parameters = options::read(request.options.as_ref())?;
     let keep_alive = request
@@ -45,20 +51,20 @@ pub(crate) async fn post(
         Some(false) => Overflow::Refuse,
         _ => chosen.options.overflow,
     };
-    let call = answer::request(prompt, &chosen.options, overflow);
+    let call = answer::request(prompt, &chosen.options, overflow, &form);
     let answer = Answer::begin(lease, request.model.clone(), call, clock)
         .await
         .map_err(|refused| refused.1)?;
     let keep_tokens = request.raw != Some(true);
     if request.stream == Some(false) {
-        let (text, end) = answer.collect().await?;
-        return Ok(axum::Json(last(&request.model, text, end, keep_tokens)).into_response());
+        let (said, end) = answer.collect().await?;
+        return Ok(axum::Json(last(&request.model, said, end, keep_tokens)).into_response());
     }
     let model = request.model;
     Ok(ndjson::stream(answer.into_stream().map(move |piece| {
         piece.map(|piece| match piece {
-            Piece::Text(text) => event(&model, text),
-            Piece::End(end) => last(&model, String::new(), *end, keep_tokens),
+            Piece::Text(said) => event(&model, said),
+            Piece::End(end) => last(&model, Said::default(), *end, keep_tokens),
         })
     })))
 }
@@ -107,7 +113,7 @@ async fn load_or_unload(
         done: true,
         done_reason: Some(reason),
         timings,
-        ..event(&request.model, String::new())
+        ..event(&request.model, Said::default())
     };
     if request.stream == Some(false) {
         return Ok(axum::Json(event).into_response());
@@ -190,24 +196,25 @@ fn turn(role: &str, content: &str) -> Turn {
     }
 }
 
-fn event(model: &str, response: String) -> GenerateEvent {
+fn event(model: &str, said: Said) -> GenerateEvent {
     GenerateEvent {
         model: model.to_owned(),
         created_at: Timestamp::now(),
-        response,
+        response: said.text,
         done: false,
         done_reason: None,
         context: None,
+        logprobs: form::told(said.logprobs),
         timings: None,
     }
 }
 
-fn last(model: &str, response: String, end: End, keep_tokens: bool) -> GenerateEvent {
+fn last(model: &str, said: Said, end: End, keep_tokens: bool) -> GenerateEvent {
     GenerateEvent {
         done: true,
         done_reason: Some(end.reason),
         context: keep_tokens.then_some(end.tokens),
         timings: Some(end.timings),
-        ..event(model, response)
+        ..event(model, said)
     }
 }

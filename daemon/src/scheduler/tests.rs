@@ -163,6 +163,8 @@ fn generate(text: &str) -> Generate {
         stop: Vec::new(),
         overflow: Overflow::Refuse,
         adapter_scales: None,
+        constraint: None,
+        logprobs: None,
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::suggest;
 
 use super::spec::{ParameterSpec, Retired};
-use super::value::MAX_STOP_BYTES;
-use super::{MAX_STOPS, retired, specs};
+use super::value::MAX_TEXT_BYTES;
+use super::{MAX_TEXTS, retired, specs};
 
 /// A parameter that was not taken, and why. [`hint`](Self::hint) says what to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -27,15 +27,22 @@ pub enum Error {
         /// The value that was given, made fit for display.
         found: String,
     },
-    /// A stop text that would end every answer before it begins.
-    #[error("a `stop` text must not be empty")]
-    EmptyStop,
-    /// A stop text that is too long to watch for.
-    #[error("a `stop` text must not be longer than {MAX_STOP_BYTES} bytes, and this one has {0}")]
-    LongStop(usize),
-    /// More stop texts than can be watched for.
-    #[error("there must not be more than {MAX_STOPS} `stop` texts")]
-    ManyStops,
+    /// A text to watch for that would be found everywhere.
+    #[error("a `{0}` text must not be empty")]
+    EmptyText(&'static str),
+    /// A text that is too long to watch for.
+    #[error(
+        "a `{name}` text must not be longer than {MAX_TEXT_BYTES} bytes, and this one has {bytes}"
+    )]
+    LongText {
+        /// The parameter.
+        name: &'static str,
+        /// Its length.
+        bytes: usize,
+    },
+    /// More texts than can be watched for.
+    #[error("there must not be more than {MAX_TEXTS} `{0}` texts")]
+    ManyTexts(&'static str),
 }
 
 impl Error {
@@ -45,7 +52,10 @@ impl Error {
             Self::Unknown { name } => suggest::nearest(name, known_names())
                 .map(|nearest| format!("did you mean `{nearest}`?")),
             Self::Retired(entry) => Some(entry.reason.to_owned()),
-            Self::Invalid { .. } | Self::EmptyStop | Self::LongStop(_) | Self::ManyStops => None,
+            Self::Invalid { .. }
+            | Self::EmptyText(_)
+            | Self::LongText { .. }
+            | Self::ManyTexts(_) => None,
         }
     }
 

@@ -10,8 +10,8 @@ use super::error::Error;
 use super::spec::{Kind, ParameterSpec, find};
 use super::value::{Parameter, Value, look_up};
 
-/// Most stop texts in one set.
-pub const MAX_STOPS: usize = 64;
+/// Most texts of one list.
+pub const MAX_TEXTS: usize = 64;
 
 /// Parameters that were set, each at most once and each with a checked value.
 ///
@@ -21,38 +21,31 @@ pub const MAX_STOPS: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parameters {
     scalars: BTreeMap<&'static str, Value>,
-    stop: Option<Vec<String>>,
+    lists: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Parameters {
     /// Sets one parameter from text: the rule of `PARAMETER` lines and of `/set parameter`.
     ///
-    /// `stop` gains one more text; any other parameter gets a new value.
+    /// A list such as `stop` gains one more text; any other parameter gets a new value.
     ///
     /// # Errors
     ///
     /// The name is unknown or retired, the value has the wrong type or is out of range, or there
-    /// are too many stop texts. The set is then as it was before.
+    /// are too many texts in the list. The set is then as it was before.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), Error> {
         let parameter = Parameter::parse(name, text)?;
-        if self
-            .stop
-            .as_ref()
-            .is_some_and(|stop| stop.len() >= MAX_STOPS)
-            && matches!(parameter.value(), Value::Text(_))
-        {
-            return Err(Error::ManyStops);
+        let texts = self.lists.get(parameter.name());
+        if texts.is_some_and(|texts| texts.len() >= MAX_TEXTS) {
+            return Err(Error::ManyTexts(parameter.name()));
         }
         self.put(parameter);
         Ok(())
     }
 
-    /// Forgets one parameter, for `stop` the whole list, and says whether it was set.
+    /// Forgets one parameter, of a list the whole of it, and says whether it was set.
     pub fn unset(&mut self, name: &str) -> bool {
-        match name {
-            "stop" => self.stop.take().is_some(),
-            _ => self.scalars.remove(name).is_some(),
-        }
+        self.scalars.remove(name).is_some() || self.lists.remove(name).is_some()
     }
 
     /// Reads a JSON object and refuses it if anything in it is wrong.
@@ -95,18 +88,18 @@ impl Parameters {
             .scalars
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value_to_json(value)));
-        let stop = self
-            .stop
+        let lists = self
+            .lists
             .iter()
-            .map(|stop| ("stop".to_owned(), Json::from(stop.clone())));
-        let mut members: Vec<_> = scalars.chain(stop).collect();
+            .map(|(name, texts)| ((*name).to_owned(), Json::from(texts.clone())));
+        let mut members: Vec<_> = scalars.chain(lists).collect();
         members.sort_by(|(left, _), (right, _)| left.cmp(right));
         members.into_iter().collect()
     }
 
     /// These parameters, and those of `base` where these say nothing.
     ///
-    /// Request over model over default is `request.merged_over(&model)`. A stop list replaces
+    /// Request over model over default is `request.merged_over(&model)`. A list replaces
     /// the other one whole; an empty one takes it away.
     #[must_use]
     pub fn merged_over(&self, base: &Self) -> Self {
@@ -116,32 +109,30 @@ impl Parameters {
                 .iter()
                 .map(|(name, value)| (*name, value.clone())),
         );
-        if self.stop.is_some() {
-            merged.stop.clone_from(&self.stop);
-        }
+        let lists = self.lists.iter();
+        merged
+            .lists
+            .extend(lists.map(|(name, texts)| (*name, texts.clone())));
         merged
     }
 
     /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
-        self.scalars.is_empty() && self.stop.is_none()
+        self.scalars.is_empty() && self.lists.is_empty()
     }
 
-    /// The parameters one by one, sorted by name, one for each stop text: the `PARAMETER` lines
-    /// that say the same.
+    /// The parameters one by one, sorted by name, one for each text of a list: the `PARAMETER`
+    /// lines that say the same.
     pub fn iter(&self) -> impl Iterator<Item = Parameter> {
         let mut lines: Vec<_> = self
             .scalars
             .iter()
             .map(|(name, value)| (*name, value.clone()))
-            .chain(
-                self.stop
-                    .iter()
-                    .flatten()
-                    .map(|text| ("stop", Value::Text(text.clone()))),
-            )
+            .chain(self.lists.iter().flat_map(|(name, texts)| {
+                texts.iter().map(|text| (*name, Value::Text(text.clone())))
+            }))
             .collect();
-        // A stable sort, so that stop texts keep their order.
+        // A stable sort, so that the texts of a list keep their order.
         lines.sort_by_key(|(name, _)| *name);
         lines.into_iter().map(|(name, value)| {
             let spec = find(name).expect("only names of the table get into a set");
@@ -152,7 +143,7 @@ impl Parameters {
     fn put(&mut self, parameter: Parameter) {
         let name = parameter.name();
         match parameter.into_value() {
-            Value::Text(text) => self.stop.get_or_insert_default().push(text),
+            Value::Text(text) => self.lists.entry(name).or_default().push(text),
             value => {
                 self.scalars.insert(name, value);
             }
@@ -168,14 +159,14 @@ impl Parameters {
             let found = crate::diagnostic::displayable(&json.to_string(), 40);
             return Err(Error::Invalid { spec, found });
         };
-        if elements.len() > MAX_STOPS {
-            return Err(Error::ManyStops);
+        if elements.len() > MAX_TEXTS {
+            return Err(Error::ManyTexts(spec.name));
         }
         let lines = elements
             .iter()
             .map(|element| Parameter::from_json(spec, element));
         let lines = lines.collect::<Result<Vec<_>, _>>()?;
-        self.stop = Some(Vec::new());
+        self.lists.insert(spec.name, Vec::new());
         lines.into_iter().for_each(|line| self.put(line));
         Ok(())
     }
@@ -183,9 +174,54 @@ impl Parameters {
 
 /// What each parameter is set to, in the units of its description; `None` where nobody set it.
 impl Parameters {
+    /// Probability around which tokens are drawn.
+    pub fn adaptive_target(&self) -> Option<f64> {
+        self.float("adaptive_target")
+    }
+
+    /// Weight of earlier draws.
+    pub fn adaptive_decay(&self) -> Option<f64> {
+        self.float("adaptive_decay")
+    }
+
     /// Tokens a draft model proposes at a time.
     pub fn draft_num_predict(&self) -> Option<u32> {
         self.unsigned("draft_num_predict")
+    }
+
+    /// Tokens that a repeated run may have.
+    pub fn dry_allowed_length(&self) -> Option<u32> {
+        self.unsigned("dry_allowed_length")
+    }
+
+    /// Growth of the penalty of a repeated run with each token.
+    pub fn dry_base(&self) -> Option<f64> {
+        self.float("dry_base")
+    }
+
+    /// Penalty of the shortest run that is not allowed; 0 is off.
+    pub fn dry_multiplier(&self) -> Option<f64> {
+        self.float("dry_multiplier")
+    }
+
+    /// Tokens in which repeated runs are looked for; −1 the whole context.
+    pub fn dry_penalty_last_n(&self) -> Option<i32> {
+        self.signed("dry_penalty_last_n")
+    }
+
+    /// Texts at which a run begins anew. `Some` of nothing is none.
+    pub fn dry_sequence_breakers(&self) -> Option<&[String]> {
+        self.lists.get("dry_sequence_breakers").map(Vec::as_slice)
+    }
+
+    /// How the openness of a choice maps to its temperature.
+    pub fn dynatemp_exponent(&self) -> Option<f64> {
+        self.float("dynatemp_exponent")
+    }
+
+    /// How far the temperature moves around its value.
+    pub fn dynatemp_range(&self) -> Option<f64> {
+        self.float("dynatemp_range")
     }
 
     /// Penalty for each earlier use of a token.
@@ -201,6 +237,21 @@ impl Parameters {
     /// Least share of the likeliest token's probability.
     pub fn min_p(&self) -> Option<f64> {
         self.float("min_p")
+    }
+
+    /// Version of Mirostat, 1 or 2; 0 is off.
+    pub fn mirostat(&self) -> Option<u32> {
+        self.unsigned("mirostat")
+    }
+
+    /// How fast Mirostat corrects.
+    pub fn mirostat_eta(&self) -> Option<f64> {
+        self.float("mirostat_eta")
+    }
+
+    /// The surprise that Mirostat keeps, in bits.
+    pub fn mirostat_tau(&self) -> Option<f64> {
+        self.float("mirostat_tau")
     }
 
     /// Most tokens computed in one step.
@@ -255,7 +306,7 @@ impl Parameters {
 
     /// Texts that end the answer. `Some` of nothing takes away the texts of a base.
     pub fn stop(&self) -> Option<&[String]> {
-        self.stop.as_deref()
+        self.lists.get("stop").map(Vec::as_slice)
     }
 
     /// Spread of the choice.
@@ -266,6 +317,12 @@ impl Parameters {
     /// How many of the likeliest tokens are kept; 0 all, which is also how −1 reads.
     pub fn top_k(&self) -> Option<u32> {
         self.int("top_k").map(|number| narrow(number.max(0)))
+    }
+
+    /// Standard deviations below the likeliest token up to which tokens are kept; 0 all, which is
+    /// also how −1 reads.
+    pub fn top_n_sigma(&self) -> Option<f64> {
+        self.float("top_n_sigma").map(|number| number.max(0.0))
     }
 
     /// Share of probability up to which the likeliest tokens are kept.
@@ -284,6 +341,16 @@ impl Parameters {
             Some(Value::Bool(truth)) => Some(*truth),
             _ => None,
         }
+    }
+
+    /// Chance that the likeliest tokens are left out.
+    pub fn xtc_probability(&self) -> Option<f64> {
+        self.float("xtc_probability")
+    }
+
+    /// Probability from which on a token may be left out by chance.
+    pub fn xtc_threshold(&self) -> Option<f64> {
+        self.float("xtc_threshold")
     }
 
     fn int(&self, name: &str) -> Option<i64> {

@@ -108,15 +108,78 @@ pub fn retired() -> &'static [Retired] {
 /// The longest context that can be asked for: 2^20 tokens.
 const LONGEST_CONTEXT: i64 = 1 << 20;
 
-/// Names, types and defaults are Ollama's; the ranges are ours.
+/// Names, types and defaults are Ollama's; where Ollama has none, those of llama.cpp's server. The ranges are ours.
 /// Ollama takes any number and leaves it to the runner what an absurd one does.
-static SPECS: [ParameterSpec; 20] = [
+static SPECS: [ParameterSpec; 35] = [
+    ParameterSpec {
+        name: "adaptive_decay",
+        kind: Kind::Float(0.0..=0.99),
+        default: DefaultValue::Float(0.9),
+        reload: Reload::No,
+        description: "Weight of earlier draws for `adaptive_target`; more is slower.",
+    },
+    ParameterSpec {
+        name: "adaptive_target",
+        kind: Kind::Float(-1.0..=1.0),
+        default: DefaultValue::Float(-1.0),
+        reload: Reload::No,
+        description: "Draws tokens near this probability; a negative number is off.",
+    },
     ParameterSpec {
         name: "draft_num_predict",
         kind: Kind::Int(0..=1024),
         default: DefaultValue::Chosen("4 with a draft model, else 0"),
         reload: Reload::Yes,
         description: "Tokens that the draft model proposes at a time; 0 turns drafting off.",
+    },
+    ParameterSpec {
+        name: "dry_allowed_length",
+        kind: Kind::Int(0..=1024),
+        default: DefaultValue::Int(2),
+        reload: Reload::No,
+        description: "Tokens that a repeated run may have before `dry_multiplier` applies.",
+    },
+    ParameterSpec {
+        name: "dry_base",
+        kind: Kind::Float(1.0..=100.0),
+        default: DefaultValue::Float(1.75),
+        reload: Reload::No,
+        description: "The penalty of a repeated run grows by this factor with each token.",
+    },
+    ParameterSpec {
+        name: "dry_multiplier",
+        kind: Kind::Float(0.0..=100.0),
+        default: DefaultValue::Float(0.0),
+        reload: Reload::No,
+        description: "Penalty of a token that would go on with a repeated run of tokens; 0 is off.",
+    },
+    ParameterSpec {
+        name: "dry_penalty_last_n",
+        kind: Kind::Int(-1..=LONGEST_CONTEXT),
+        default: DefaultValue::Int(64),
+        reload: Reload::No,
+        description: "Tokens in which repeated runs are looked for; 0 is none, -1 is the whole context.",
+    },
+    ParameterSpec {
+        name: "dry_sequence_breakers",
+        kind: Kind::TextList,
+        default: DefaultValue::Chosen("a newline, `:`, `\"` and `*`"),
+        reload: Reload::No,
+        description: "Text at which a run begins anew; repeat the line for several.",
+    },
+    ParameterSpec {
+        name: "dynatemp_exponent",
+        kind: Kind::Float(0.0..=100.0),
+        default: DefaultValue::Float(1.0),
+        reload: Reload::No,
+        description: "How the openness of a choice maps to the range of `dynatemp_range`; 1 is straight.",
+    },
+    ParameterSpec {
+        name: "dynatemp_range",
+        kind: Kind::Float(0.0..=100.0),
+        default: DefaultValue::Float(0.0),
+        reload: Reload::No,
+        description: "The temperature moves by so much up for open choices and down for sure ones; 0 is off.",
     },
     ParameterSpec {
         name: "frequency_penalty",
@@ -138,6 +201,27 @@ static SPECS: [ParameterSpec; 20] = [
         default: DefaultValue::Float(0.0),
         reload: Reload::No,
         description: "Drops tokens less likely than this share of the likeliest one; 0 is off.",
+    },
+    ParameterSpec {
+        name: "mirostat",
+        kind: Kind::Int(0..=2),
+        default: DefaultValue::Int(0),
+        reload: Reload::No,
+        description: "Draws with a level surprise, by version 1 or 2 of Mirostat, instead of cutting the choice; 0 is off.",
+    },
+    ParameterSpec {
+        name: "mirostat_eta",
+        kind: Kind::Float(0.0..=1.0),
+        default: DefaultValue::Float(0.1),
+        reload: Reload::No,
+        description: "How fast Mirostat corrects the surprise.",
+    },
+    ParameterSpec {
+        name: "mirostat_tau",
+        kind: Kind::Float(0.0..=100.0),
+        default: DefaultValue::Float(5.0),
+        reload: Reload::No,
+        description: "The surprise that Mirostat keeps, in bits.",
     },
     ParameterSpec {
         name: "num_batch",
@@ -231,6 +315,13 @@ static SPECS: [ParameterSpec; 20] = [
         description: "Keeps only the k likeliest tokens; 0 and -1 keep all.",
     },
     ParameterSpec {
+        name: "top_n_sigma",
+        kind: Kind::Float(-1.0..=100.0),
+        default: DefaultValue::Float(0.0),
+        reload: Reload::No,
+        description: "Keeps the tokens within so many standard deviations of the likeliest; 0 and -1 keep all.",
+    },
+    ParameterSpec {
         name: "top_p",
         kind: Kind::Float(0.0..=1.0),
         default: DefaultValue::Float(0.9),
@@ -251,12 +342,25 @@ static SPECS: [ParameterSpec; 20] = [
         reload: Reload::Yes,
         description: "Maps the weights file into memory instead of reading it.",
     },
+    ParameterSpec {
+        name: "xtc_probability",
+        kind: Kind::Float(0.0..=1.0),
+        default: DefaultValue::Float(0.0),
+        reload: Reload::No,
+        description: "Chance that all likely tokens but the least likely of them are left out; 0 is off.",
+    },
+    ParameterSpec {
+        name: "xtc_threshold",
+        kind: Kind::Float(0.0..=1.0),
+        default: DefaultValue::Float(0.1),
+        reload: Reload::No,
+        description: "Probability from which on `xtc_probability` may leave a token out; more than 0.5 is off.",
+    },
 ];
 
 const REMOVED: &str = "current engines have no such setting";
-const MIROSTAT: &str = "use `temperature`, `top_p` and `min_p`";
 
-static RETIRED: [Retired; 15] = [
+static RETIRED: [Retired; 12] = [
     Retired {
         name: "embedding_only",
         reason: "embedding models are recognised by themselves",
@@ -272,18 +376,6 @@ static RETIRED: [Retired; 15] = [
     Retired {
         name: "low_vram",
         reason: "memory is planned by itself; `num_gpu` limits it by hand",
-    },
-    Retired {
-        name: "mirostat",
-        reason: MIROSTAT,
-    },
-    Retired {
-        name: "mirostat_eta",
-        reason: MIROSTAT,
-    },
-    Retired {
-        name: "mirostat_tau",
-        reason: MIROSTAT,
     },
     Retired {
         name: "num_gqa",

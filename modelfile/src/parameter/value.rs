@@ -7,8 +7,8 @@ use crate::diagnostic::displayable;
 use super::error::Error;
 use super::spec::{self, Kind, ParameterSpec, retired};
 
-/// The longest stop text, in bytes of UTF-8.
-pub const MAX_STOP_BYTES: usize = 1024;
+/// The longest text of a list, in bytes of UTF-8.
+pub const MAX_TEXT_BYTES: usize = 1024;
 
 /// A checked value. Floats are finite, so equality is total in practice.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,7 +96,7 @@ impl Parameter {
             (Kind::Float(range), Value::Float(number)) => range.contains(number),
             (Kind::Bool, Value::Bool(_)) => true,
             (Kind::TextList, Value::Text(text)) => {
-                return check_stop(text).map(|()| Self { spec, value });
+                return check_text(spec.name, text).map(|()| Self { spec, value });
             }
             _ => false,
         };
@@ -127,6 +127,11 @@ impl Parameter {
         &self.value
     }
 
+    /// Whether it is one text of a list, to which other lines add more.
+    pub fn is_of_a_list(&self) -> bool {
+        self.spec.kind == Kind::TextList
+    }
+
     pub(super) fn into_value(self) -> Value {
         self.value
     }
@@ -145,11 +150,11 @@ pub(super) fn look_up(name: &str) -> Result<&'static ParameterSpec, Error> {
     })
 }
 
-fn check_stop(text: &str) -> Result<(), Error> {
+fn check_text(name: &'static str, text: &str) -> Result<(), Error> {
     match text.len() {
-        0 => Err(Error::EmptyStop),
-        1..=MAX_STOP_BYTES => Ok(()),
-        length => Err(Error::LongStop(length)),
+        0 => Err(Error::EmptyText(name)),
+        1..=MAX_TEXT_BYTES => Ok(()),
+        bytes => Err(Error::LongText { name, bytes }),
     }
 }
 

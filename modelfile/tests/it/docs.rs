@@ -79,6 +79,6 @@ fn the_examples_of_the_page_are_right() {
 fn the_page_names_the_limits_of_the_code() {
     assert_eq!(modelfile::MAX_BYTES, 4 * 1024 * 1024);
     assert!(PAGE.contains("4 MiB"));
-    assert_eq!(modelfile::parameter::MAX_STOPS, 64);
-    assert_eq!(modelfile::parameter::MAX_STOP_BYTES, 1024);
+    assert_eq!(modelfile::parameter::MAX_TEXTS, 64);
+    assert_eq!(modelfile::parameter::MAX_TEXT_BYTES, 1024);
 }

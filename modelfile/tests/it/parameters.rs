@@ -1,6 +1,6 @@
 //! The table of parameters, seen from outside: text, JSON and layers agree.
 
-use modelfile::parameter::{DefaultValue, Error, Kind, MAX_STOPS, retired, specs};
+use modelfile::parameter::{DefaultValue, Error, Kind, MAX_TEXTS, retired, specs};
 use modelfile::{Parameter, Parameters};
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
@@ -64,15 +64,26 @@ fn every_range_ends_where_the_table_says() {
 }
 
 #[test]
-fn the_table_is_ollamas() {
+fn the_table_is_that_of_ollama_and_llama_cpp() {
     let defaults: Vec<_> = specs()
         .iter()
         .filter(|spec| !matches!(spec.default, DefaultValue::Chosen(_)))
         .map(|spec| format!("{} {}", spec.name, spec.default))
         .collect();
     let expected = [
+        "adaptive_decay 0.9",
+        "adaptive_target -1.0",
+        "dry_allowed_length 2",
+        "dry_base 1.75",
+        "dry_multiplier 0.0",
+        "dry_penalty_last_n 64",
+        "dynatemp_exponent 1.0",
+        "dynatemp_range 0.0",
         "frequency_penalty 0.0",
         "min_p 0.0",
+        "mirostat 0",
+        "mirostat_eta 0.1",
+        "mirostat_tau 5.0",
         "num_batch 512",
         "num_gpu -1",
         "num_keep 4",
@@ -85,8 +96,11 @@ fn the_table_is_ollamas() {
         "stop none",
         "temperature 0.8",
         "top_k 40",
+        "top_n_sigma 0.0",
         "top_p 0.9",
         "typical_p 1.0",
+        "xtc_probability 0.0",
+        "xtc_threshold 0.1",
     ];
     assert_eq!(defaults, expected);
 }
@@ -190,7 +204,7 @@ fn null_is_not_there() {
 
 #[test]
 fn strangers_and_retired_names_can_be_passed_over() {
-    let options = object(json!({ "mirostat": 1, "tempreature": 1, "seed": 7, "top_k": "x" }));
+    let options = object(json!({ "tfs_z": 1, "tempreature": 1, "seed": 7, "top_k": "x" }));
     let (parameters, problems) = Parameters::from_json_lenient(&options);
     assert_eq!(parameters.seed(), Some(7));
     let told: Vec<_> = problems
@@ -199,8 +213,8 @@ fn strangers_and_retired_names_can_be_passed_over() {
         .collect();
     let expected = [
         (
-            "parameter `mirostat` is retired and has no effect",
-            Some("use `temperature`, `top_p` and `min_p`"),
+            "parameter `tfs_z` is retired and has no effect",
+            Some("use `min_p`"),
             true,
         ),
         (
@@ -233,9 +247,6 @@ fn every_retired_name_is_known_as_such() {
         "logits_all",
         "vocab_only",
         "use_mlock",
-        "mirostat",
-        "mirostat_tau",
-        "mirostat_eta",
     ] {
         assert!(retired().iter().any(|entry| entry.name == name), "{name}");
     }
@@ -244,22 +255,28 @@ fn every_retired_name_is_known_as_such() {
 #[test]
 fn stop_collects_and_is_bounded() {
     let mut parameters = Parameters::default();
-    for number in 0..MAX_STOPS {
+    for number in 0..MAX_TEXTS {
         parameters
             .set("stop", &number.to_string())
             .expect("there is room");
     }
     let before = parameters.clone();
-    assert_eq!(parameters.set("stop", "one more"), Err(Error::ManyStops));
+    assert_eq!(
+        parameters.set("stop", "one more"),
+        Err(Error::ManyTexts("stop"))
+    );
     assert_eq!(parameters, before);
     assert!(parameters.unset("stop"));
     assert!(!parameters.unset("stop"));
     assert!(parameters.is_empty());
     assert_eq!(
         parameters.set("stop", &"x".repeat(1025)),
-        Err(Error::LongStop(1025))
+        Err(Error::LongText {
+            name: "stop",
+            bytes: 1025
+        })
     );
-    let many: Vec<_> = (0..=MAX_STOPS).map(|number| number.to_string()).collect();
+    let many: Vec<_> = (0..=MAX_TEXTS).map(|number| number.to_string()).collect();
     assert_eq!(
         refusal(json!({ "stop": many })),
         "there must not be more than 64 `stop` texts"

@@ -232,5 +232,7 @@ pub(crate) fn greedy(prompt: &str, max_tokens: u32) -> Generate {
         stop: Vec::new(),
         overflow: Overflow::Refuse,
         adapter_scales: None,
+        constraint: None,
+        logprobs: None,
     }
 }

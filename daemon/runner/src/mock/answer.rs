@@ -9,8 +9,8 @@ use super::{
     words::{self, Words},
 };
 use crate::protocol::{
-    Delta, Done, Event, Failure, FailureKind, Generate, Load, Overflow, Prompt, StopReason,
-    Template,
+    Constraint, Delta, Done, Event, Failure, FailureKind, Generate, Likelihood, Load, Logprob,
+    MAX_TOP_LOGPROBS, Overflow, Prompt, Shape, StopReason, Template,
 };
 
 /// Most stop texts of one request.
@@ -30,6 +30,7 @@ pub(super) struct Answering {
     /// How it ends after the last word.
     reason: StopReason,
     seed: u32,
+    logprobs: Option<u32>,
     prefilled: u32,
     /// A first piece of the prompt was computed; there is one even if the prompt is empty.
     begun: bool,
@@ -62,6 +63,12 @@ impl Answering {
                 "there may be {MAX_STOPS} stop texts, none of them empty"
             )));
         }
+        if generate.logprobs.is_some_and(|top| top > MAX_TOP_LOGPROBS) {
+            return Err(invalid(format!(
+                "top_logprobs must lie between 0 and {MAX_TOP_LOGPROBS}"
+            )));
+        }
+        let shaped = generate.constraint.as_ref().map(shaped).transpose()?;
         let (rendered, said) = read(generate.prompt, &mut script, words)?;
         let mut prompt = words.tokens(&rendered);
         let truncated = fit(&mut prompt, load.context, generate.overflow)?;
@@ -74,6 +81,7 @@ impl Answering {
             Some(Answer::Count(last)) => numbers(last.min(load.context + 1)),
             Some(Answer::Prompt) => rendered,
             Some(Answer::Attempt(what)) => attempt(&what),
+            None if shaped.is_some() => shaped.unwrap_or_default(),
             None if said.trim().is_empty() => "ok".to_owned(),
             None => said.trim().to_owned(),
         };
@@ -105,6 +113,7 @@ impl Answering {
             tokens,
             reason,
             seed: generate.sampling.seed.unwrap_or(0),
+            logprobs: generate.logprobs,
             prefilled: 0,
             begun: false,
             said: 0,
@@ -153,11 +162,15 @@ impl Answering {
                 fault: None,
             };
         };
+        let logprobs = self
+            .logprobs
+            .map(|top| logprob(self.said, self.tokens[self.said as usize], word, top));
         self.said += 1;
         self.next = now + self.script.delay;
         let event = Event::Delta(Delta {
             text: word.clone(),
             tokens: self.said,
+            logprobs: logprobs.into_iter().collect(),
         });
         Step {
             event,
@@ -205,6 +218,48 @@ impl Answering {
             seed: self.seed,
             all_tokens: [&self.prompt, said].concat(),
         }))
+    }
+}
+
+/// An answer of the shape that is asked for.
+fn shaped(Constraint { shape, after }: &Constraint) -> Result<String, Failure> {
+    let answer = match shape {
+        Shape::Schema(schema) if schema.contains("uniqueItems") => {
+            return Err(invalid(
+                "the JSON schema cannot be used: the mock does not know uniqueItems",
+            ));
+        }
+        Shape::Grammar(grammar) if !grammar.contains("root") => {
+            return Err(invalid("the grammar has no rule 'root'"));
+        }
+        Shape::Json | Shape::Schema(_) => "{}",
+        Shape::Grammar(_) | Shape::Regex(_) => "ok",
+    };
+    Ok(match after {
+        Some(marker) => format!("hm{marker}{answer}"),
+        None => answer.to_owned(),
+    })
+}
+
+/// How likely a word was.
+fn logprob(place: u32, token: i32, word: &str, top: u32) -> Logprob {
+    let chosen = Likelihood {
+        token,
+        bytes: word.as_bytes().to_vec(),
+        logprob: (place + 1) as f32 / -8.0,
+    };
+    let other = |rank: u32| Likelihood {
+        token: token ^ rank.cast_signed(),
+        bytes: if rank == 0 {
+            chosen.bytes.clone()
+        } else {
+            format!("other{rank}").into_bytes()
+        },
+        logprob: chosen.logprob - rank as f32,
+    };
+    Logprob {
+        top: (0..top).map(other).collect(),
+        chosen,
     }
 }
 

@@ -13,6 +13,9 @@
 //!   ([`StopReason::Stop`](crate::protocol::StopReason::Stop)), at a stop text, at `max_tokens` or at the end of the context.
 //! - A conversation is rendered as one line `role: content` per message; then `thinking` on its own line where that is asked for;
 //!   then `assistant:` where an answer is to follow.
+//! - An answer with a constraint is `{}` where JSON is asked for and `ok` for a grammar or a pattern, after `hm` and the marker if there is one.
+//!   A schema that holds `uniqueItems`, and a grammar without `root`, are refused as [`Invalid`](crate::protocol::FailureKind::Invalid).
+//! - Where probabilities are asked for, the n-th word has the logarithm −n/8, and each further token in its place one less.
 //! - The seed changes nothing; [`Done::seed`](crate::protocol::Done::seed) tells the one that was given, or 0.
 //! - The model has 64 MiB in memory and a trained context of 4096, unless it says otherwise.
 //!

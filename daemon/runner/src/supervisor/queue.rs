@@ -17,7 +17,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::error::Error;
-use crate::protocol::{Delta, Event};
+use crate::protocol::{Delta, Event, Likelihood};
 
 /// Deltas that wait for the reader before they are joined.
 const CAPACITY: usize = 64;
@@ -76,7 +76,7 @@ impl Shared {
 pub(super) struct Behind {
     /// Since when it is full.
     pub(super) since: Instant,
-    /// Bytes of text that wait.
+    /// Bytes that wait.
     pub(super) unread: usize,
 }
 
@@ -101,8 +101,8 @@ impl Sender {
         match event {
             // The answer is about to be cancelled for this; until then it may cost no more.
             Event::Delta(_) if state.unread > MAX_UNREAD => return,
-            Event::Delta(delta) => {
-                state.unread += delta.text.len();
+            Event::Delta(mut delta) => {
+                state.unread += size(&delta);
                 if state.unread > MAX_UNREAD {
                     state.full_since.get_or_insert(now);
                 }
@@ -115,6 +115,7 @@ impl Sender {
                         .expect("a full queue has a last element");
                     last.text.push_str(&delta.text);
                     last.tokens = delta.tokens;
+                    last.logprobs.append(&mut delta.logprobs);
                     state.full_since.get_or_insert(now);
                 }
             }
@@ -175,7 +176,7 @@ impl Receiver {
             return Poll::Ready(Some(Ok(progress)));
         }
         if let Some(delta) = state.deltas.pop_front() {
-            state.unread -= delta.text.len();
+            state.unread -= size(&delta);
             state.full_since = None;
             return Poll::Ready(Some(Ok(Event::Delta(delta))));
         }
@@ -218,17 +219,26 @@ impl Drop for Receiver {
     }
 }
 
+/// Bytes that a delta takes, about: its text and what is told of its tokens.
+fn size(delta: &Delta) -> usize {
+    let told = |likelihood: &Likelihood| size_of::<Likelihood>() + likelihood.bytes.len();
+    let logprobs = delta.logprobs.iter();
+    let all = logprobs.flat_map(|logprob| std::iter::once(&logprob.chosen).chain(&logprob.top));
+    delta.text.len() + all.map(told).sum::<usize>()
+}
+
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
 
     use super::*;
-    use crate::protocol::{Failure, FailureKind};
+    use crate::protocol::{Failure, FailureKind, Logprob};
 
     fn delta(text: &str, tokens: u32) -> Event {
         Event::Delta(Delta {
             text: text.to_owned(),
             tokens,
+            logprobs: Vec::new(),
         })
     }
 
@@ -313,6 +323,42 @@ mod tests {
         assert_eq!(sender.behind(), None, "it has caught up");
         let last = events.pop().unwrap().unwrap();
         assert_eq!(last, delta("xyz", capacity + 2));
+    }
+
+    #[test]
+    fn what_is_told_of_tokens_is_joined_too_and_weighed() {
+        let (sender, mut receiver) = channel(Arc::default());
+        let now = Instant::now();
+        let told = |token| {
+            let chosen = Likelihood {
+                token,
+                bytes: b"word".to_vec(),
+                logprob: -1.0,
+            };
+            Event::Delta(Delta {
+                text: "x".to_owned(),
+                tokens: 1,
+                logprobs: vec![Logprob {
+                    top: vec![chosen.clone()],
+                    chosen,
+                }],
+            })
+        };
+        let count = i32::try_from(CAPACITY).unwrap() + 5;
+        (0..count).for_each(|token| sender.push(told(token), now));
+        let each = 1 + 2 * (4 + size_of::<Likelihood>());
+        assert_eq!(sender.behind().unwrap().unread, (CAPACITY + 5) * each);
+
+        let tokens: Vec<i32> = drain(&mut receiver)
+            .into_iter()
+            .flat_map(|event| match event {
+                Ok(Event::Delta(delta)) => delta.logprobs,
+                other => panic!("{other:?}"),
+            })
+            .map(|logprob| logprob.chosen.token)
+            .collect();
+        assert_eq!(tokens, (0..count).collect::<Vec<_>>());
+        assert_eq!(sender.behind(), None);
     }
 
     #[test]

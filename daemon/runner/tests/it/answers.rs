@@ -2,7 +2,10 @@
 
 use futures::StreamExt as _;
 use runner::{
-    protocol::{FailureKind, Generate, Message, Overflow, Prompt, StopReason, Template, Tokenize},
+    protocol::{
+        Constraint, FailureKind, Generate, Message, Overflow, Prompt, Shape, StopReason, Template,
+        Tokenize,
+    },
     supervisor::{Error, Options, Runner, Spawner, Step},
 };
 
@@ -245,4 +248,63 @@ async fn a_model_without_a_chat_template_renders_only_with_one_that_is_given() {
     };
     assert!(with.load(load, |_| {}).await.unwrap().has_chat_template);
     assert_eq!(ask(&with, "hello").await.0, "hello");
+}
+
+#[tokio::test]
+async fn an_answer_has_the_shape_that_is_asked_for() {
+    let runner = mock().await;
+    let shaped = |shape, after: Option<&str>| Generate {
+        constraint: Some(Constraint {
+            shape,
+            after: after.map(str::to_owned),
+        }),
+        ..chat("tell me")
+    };
+    for (generate, text) in [
+        (shaped(Shape::Json, None), "{}"),
+        (shaped(Shape::Schema("{}".to_owned()), Some("</t>")), "hm</t>{}"),
+        (shaped(Shape::Grammar("root ::= x".to_owned()), None), "ok"),
+        (shaped(Shape::Regex(".".to_owned()), None), "ok"),
+    ] {
+        let generation = runner.generate(generate).await.unwrap();
+        assert_eq!(finish(generation).await.0, text);
+    }
+    for shape in [
+        Shape::Schema(r#"{"uniqueItems":true}"#.to_owned()),
+        Shape::Grammar("x".to_owned()),
+    ] {
+        let generation = runner.generate(shaped(shape, None)).await.unwrap();
+        match finish(generation).await.1 {
+            Err(Error::Failed(failure)) => assert_eq!(failure.kind, FailureKind::Invalid),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn likelihoods_are_told_when_asked_for() {
+    let runner = mock().await;
+    let asked = |logprobs| Generate {
+        logprobs,
+        ..chat("tell me")
+    };
+    for (logprobs, expected) in [(None, 0), (Some(0), 1), (Some(3), 1)] {
+        let mut generation = runner.generate(asked(logprobs)).await.unwrap();
+        let mut seen = 0;
+        while let Some(step) = generation.next().await {
+            if let Step::Delta(delta) = step.unwrap() {
+                seen += 1;
+                assert_eq!(delta.logprobs.len(), expected);
+                for logprob in delta.logprobs {
+                    assert_eq!(logprob.chosen.bytes, delta.text.as_bytes());
+                    assert_eq!(logprob.chosen.logprob, seen as f32 / -8.0);
+                    assert_eq!(logprob.top.len(), logprobs.unwrap_or(0) as usize);
+                    assert!(logprob.top.is_sorted_by(|a, b| a.logprob >= b.logprob));
+                }
+            }
+        }
+        assert_eq!(seen, 2);
+    }
+    let generation = runner.generate(asked(Some(21))).await.unwrap();
+    assert!(finish(generation).await.1.is_err());
 }

@@ -65,6 +65,8 @@ pub(crate) fn prompt(prompt: Prompt) -> Generate {
         stop: Vec::new(),
         overflow: Overflow::Refuse,
         adapter_scales: None,
+        constraint: None,
+        logprobs: None,
     }
 }
 

@@ -1,0 +1,203 @@
+//! From a rule to the automaton that follows it.
+
+use std::{fmt, sync::Arc, thread};
+
+use llguidance::{
+    Matcher, ParserFactory,
+    api::{ParserLimits, TopLevelGrammar},
+    toktrie::{ApproximateTokEnv, INVALID_TOKEN, TokEnv, TokRxInfo, TokTrie},
+};
+use runner::protocol::{MAX_CONSTRAINT_BYTES, Shape};
+
+use super::{gbnf, lark, pattern, schema};
+use crate::{error::Error, sampler::Words};
+
+/// Stack of the thread that compiles: the compiler calls itself for each reference it follows.
+const STACK: usize = 256 * 1024 * 1024;
+
+/// Longest quote of what the compiler says, in characters.
+const MAX_QUOTE: usize = 300;
+
+/// Work and memory that a rule may take; what each unit stands for is the library's own measurement.
+fn limits() -> ParserLimits {
+    ParserLimits {
+        max_items_in_row: 2000,
+        // About 20 ms.
+        initial_lexer_fuel: 1_000_000,
+        // About 14 ms for one token.
+        step_lexer_fuel: 200_000,
+        // About 10 ms for one token.
+        step_max_items: 200_000,
+        // About 1.5 kB each.
+        max_lexer_states: 30_000,
+        max_grammar_size: 200_000,
+        precompute_large_lexemes: true,
+        verbose_errors: false,
+    }
+}
+
+/// Compiles rules for the tokens of one model.
+pub(crate) struct Compiler {
+    factory: ParserFactory,
+}
+
+impl fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compiler").finish_non_exhaustive()
+    }
+}
+
+/// A rule that can be followed.
+pub(super) struct Compiled {
+    pub(super) matcher: Matcher,
+    /// Whether to know all that is allowed takes much longer than to know it of one token.
+    pub(super) costly: bool,
+}
+
+/// A rule that passed our checks, in the compiler's language.
+struct Source {
+    grammar: TopLevelGrammar,
+    /// What the client called it.
+    name: &'static str,
+    costly: bool,
+}
+
+impl Compiler {
+    /// Sorts the tokens of a model into a tree. This takes some hundred milliseconds for a large vocabulary.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the tokens cannot be sorted.
+    pub(crate) fn new(words: &impl Words) -> Result<Self, Error> {
+        let failed = |why: &dyn fmt::Display| {
+            Error::Internal(format!(
+                "the vocabulary cannot be read for constraints: {why}"
+            ))
+        };
+        let count = u32::try_from(words.count()).map_err(|error| failed(&error))?;
+        let tokens = || (0..count).map(|token| token as i32);
+        let ends: Vec<u32> = tokens()
+            .filter(|&token| words.ends(token))
+            .map(|token| token as u32)
+            .collect();
+        let spelt: Vec<Vec<u8>> = tokens().map(|token| entry(words, token)).collect();
+        let info = TokRxInfo::new(count, ends.first().copied().unwrap_or(INVALID_TOKEN));
+        let mut trie = TokTrie::from(&info, &spelt);
+        if !ends.is_empty() {
+            trie = trie.with_eos_tokens(&ends);
+        }
+        let env: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
+        let mut factory = ParserFactory::new_simple(&env).map_err(|error| failed(&error))?;
+        factory.quiet();
+        *factory.limits_mut() = limits();
+        Ok(Self { factory })
+    }
+
+    /// The tokens of the model.
+    pub(super) fn env(&self) -> &TokEnv {
+        self.factory.tok_env()
+    }
+
+    /// Compiles one rule.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it is too large, is wrong, cannot be enforced, or allows nothing.
+    pub(super) fn compile(&self, shape: &Shape) -> Result<Compiled, Error> {
+        let source = source(shape)?;
+        let failed = || Error::Internal("the compiler of constraints failed".into());
+        thread::scope(|scope| {
+            thread::Builder::new()
+                .name("constraint".into())
+                .stack_size(STACK)
+                .spawn_scoped(scope, || self.build(source))
+                .map_err(|_| failed())?
+                .join()
+                .map_err(|_| failed())?
+        })
+    }
+
+    fn build(&self, source: Source) -> Result<Compiled, Error> {
+        let Source {
+            grammar,
+            name,
+            costly,
+        } = source;
+        let unusable =
+            |why: String| Error::Invalid(format!("the {name} cannot be used: {}", brief(&why)));
+        let parser = self
+            .factory
+            .create_parser(grammar)
+            .map_err(|error| unusable(format!("{error:#}")))?;
+        let mut matcher = Matcher::new(Ok(parser));
+        // What allows nothing, or costs too much from the start, is told before the prompt is read.
+        let first = matcher.compute_mask_or_eos();
+        let first = first.map_err(|error| unusable(format!("{error:#}")))?;
+        if first.is_zero() {
+            return Err(unusable("no answer would be allowed".into()));
+        }
+        Ok(Compiled { matcher, costly })
+    }
+}
+
+/// The bytes of a token in the tree: those of control tokens are marked, so that no text is mistaken for them.
+fn entry(words: &impl Words, token: i32) -> Vec<u8> {
+    let piece = words.piece(token);
+    if !piece.is_empty() {
+        return piece;
+    }
+    let spelt = words.spell(token);
+    if spelt.is_empty() {
+        return spelt;
+    }
+    [&[TokTrie::SPECIAL_TOKEN_MARKER], spelt.as_slice()].concat()
+}
+
+/// Checks a rule and puts it into the compiler's language.
+fn source(shape: &Shape) -> Result<Source, Error> {
+    let (name, text) = match shape {
+        Shape::Json => ("JSON mode", ""),
+        Shape::Schema(text) => ("JSON schema", text.as_str()),
+        Shape::Grammar(text) => ("grammar", text.as_str()),
+        Shape::Regex(text) => ("pattern", text.as_str()),
+    };
+    if text.len() > MAX_CONSTRAINT_BYTES {
+        return Err(Error::Invalid(format!(
+            "the {name} has {} bytes, but at most {MAX_CONSTRAINT_BYTES} are allowed",
+            text.len()
+        )));
+    }
+    let (grammar, costly) = match shape {
+        Shape::Json => (
+            TopLevelGrammar::from_json_schema(schema::any_object()),
+            false,
+        ),
+        Shape::Schema(text) => (
+            TopLevelGrammar::from_json_schema(schema::read(text)?),
+            false,
+        ),
+        Shape::Grammar(text) => {
+            let grammar = gbnf::read(text)?;
+            let costly = !grammar.is_regular();
+            (TopLevelGrammar::from_lark(lark::write(&grammar)), costly)
+        }
+        Shape::Regex(text) => {
+            pattern::check(text)?;
+            (TopLevelGrammar::from_regex(text), false)
+        }
+    };
+    Ok(Source {
+        grammar,
+        name,
+        costly,
+    })
+}
+
+/// The beginning of what a library says, on one line.
+pub(super) fn brief(why: &str) -> String {
+    let why = why.trim().trim_end_matches("<non-verbose/>").trim();
+    let line = why.lines().next().unwrap_or_default();
+    let mut brief: String = line.chars().take(MAX_QUOTE).collect();
+    if brief.len() < line.len() {
+        brief.push('…');
+    }
+    brief
+}

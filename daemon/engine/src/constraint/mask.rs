@@ -1,0 +1,84 @@
+//! Which tokens may come next.
+
+use llguidance::toktrie::SimpleVob;
+
+/// A set of tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct Mask(SimpleVob);
+
+impl From<SimpleVob> for Mask {
+    fn from(bits: SimpleVob) -> Self {
+        Self(bits)
+    }
+}
+
+impl Mask {
+    /// Gives every other token the score −∞.
+    pub(crate) fn apply(&self, scores: &mut [f32]) {
+        // Most words are all ones or all zeros.
+        for (word, scores) in self.0.as_slice().iter().zip(scores.chunks_mut(32)) {
+            match *word {
+                u32::MAX => {}
+                0 => scores.fill(f32::NEG_INFINITY),
+                word => {
+                    for (bit, score) in scores.iter_mut().enumerate() {
+                        if word >> bit & 1 == 0 {
+                            *score = f32::NEG_INFINITY;
+                        }
+                    }
+                }
+            }
+        }
+        // A set may be shorter than the vocabulary.
+        let known = (self.0.as_slice().len() * 32).min(scores.len());
+        scores[known..].fill(f32::NEG_INFINITY);
+    }
+
+    /// The token, if it is the only one.
+    pub(crate) fn only(&self) -> Option<i32> {
+        (self.0.num_set() == 1)
+            .then(|| self.first())
+            .flatten()
+            .and_then(|token| i32::try_from(token).ok())
+    }
+
+    /// The first token of the set.
+    pub(crate) fn first(&self) -> Option<usize> {
+        self.0.first_bit_set()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(size: usize, tokens: &[u32]) -> Mask {
+        let mut bits = SimpleVob::alloc(size);
+        tokens.iter().for_each(|&token| bits.allow_token(token));
+        Mask(bits)
+    }
+
+    #[test]
+    fn only_what_is_in_the_set_keeps_its_score() {
+        let all: Vec<u32> = (32..64).collect();
+        let mut tokens = vec![1, 31];
+        tokens.extend(&all);
+        tokens.extend([100, 129]);
+        let mut scores = vec![1.0f32; 140];
+        mask(130, &tokens).apply(&mut scores);
+        let kept: Vec<u32> = (0u32..)
+            .zip(&scores)
+            .filter(|(_, score)| **score == 1.0)
+            .map(|(token, _)| token)
+            .collect();
+        assert_eq!(kept, tokens);
+    }
+
+    #[test]
+    fn the_only_token_is_told() {
+        assert_eq!(mask(100, &[70]).only(), Some(70));
+        assert_eq!(mask(100, &[70, 71]).only(), None);
+        assert_eq!(mask(100, &[]).only(), None);
+        assert_eq!(mask(100, &[70, 71]).first(), Some(70));
+    }
+}

@@ -1,0 +1,186 @@
+//! What an answer must look like: tokens that cannot go on to a valid answer are never chosen.
+//!
+//! The rule of a constraint comes from a client and is hostile until proven otherwise. It passes three gates:
+//! 1. checks of ours on size, depth and repetition ([`schema`], [`pattern`], [`gbnf`]), before anything recursive sees it;
+//! 2. the compiler of `llguidance`, with limits on memory and work, on a stack of its own ([`compile`]);
+//! 3. limits on the work of each token: a rule that costs more ends the answer with an error.
+//!
+//! Whatever fails, fails: no answer is ever given without its constraint.
+
+mod compile;
+mod gbnf;
+mod lark;
+mod mask;
+mod pattern;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use llguidance::{Matcher, toktrie::TokEnv};
+use runner::protocol::{self, MAX_MARKER_BYTES};
+
+use crate::{error::Error, sampler::Words};
+
+pub(crate) use self::{compile::Compiler, mask::Mask};
+
+/// A constraint on one answer, and how far the answer is.
+pub(crate) struct Constraint {
+    state: State,
+    matcher: Matcher,
+    env: TokEnv,
+    costly: bool,
+}
+
+enum State {
+    /// The rule does not hold yet: so much of the text as may be the beginning of the marker is kept.
+    Before {
+        marker: Vec<u8>,
+        tail: Vec<u8>,
+    },
+    Holds,
+}
+
+impl std::fmt::Debug for Constraint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let holds = matches!(self.state, State::Holds);
+        f.debug_struct("Constraint")
+            .field("holds", &holds)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Constraint {
+    /// Compiles the rule of a request.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it is too large, is wrong, cannot be enforced, or allows nothing.
+    pub(crate) fn new(
+        compiler: &Compiler,
+        protocol::Constraint { shape, after }: &protocol::Constraint,
+    ) -> Result<Self, Error> {
+        let state = match after {
+            None => State::Holds,
+            Some(marker) if (1..=MAX_MARKER_BYTES).contains(&marker.len()) => State::Before {
+                marker: marker.clone().into_bytes(),
+                tail: Vec::new(),
+            },
+            Some(marker) => {
+                return Err(Error::Invalid(format!(
+                    "a constraint begins after a text of {} bytes, but 1 to {MAX_MARKER_BYTES} are allowed",
+                    marker.len()
+                )));
+            }
+        };
+        let compile::Compiled { matcher, costly } = compiler.compile(shape)?;
+        Ok(Self {
+            state,
+            matcher,
+            env: compiler.env().clone(),
+            costly,
+        })
+    }
+
+    /// Whether to know all that is allowed takes much longer than to know it of one token.
+    pub(crate) fn is_costly(&self) -> bool {
+        self.costly || matches!(self.state, State::Before { .. })
+    }
+
+    /// Whether this token may come next.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the rule is too complex to follow.
+    pub(crate) fn allows(&mut self, token: i32) -> Result<bool, Error> {
+        let token = id(token);
+        match &self.state {
+            State::Holds => {
+                let allowed = self.matcher.validate_tokens(&[token]);
+                allowed.map(|count| count == 1).map_err(too_complex)
+            }
+            // The answer must not end before it has begun.
+            State::Before { .. } if self.env.tok_trie().eos_tokens().contains(&token) => Ok(false),
+            State::Before { marker, tail } => {
+                let bytes = written(&self.env, token);
+                let Some(rest) = rest_after(marker, tail, &bytes) else {
+                    return Ok(true);
+                };
+                let tokens = self.env.tokenize_bytes(&rest);
+                let allowed = self.matcher.validate_tokens(&tokens);
+                allowed
+                    .map(|count| count == tokens.len())
+                    .map_err(too_complex)
+            }
+        }
+    }
+
+    /// All tokens that may come next.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the rule is too complex to follow.
+    pub(crate) fn mask(&mut self) -> Result<Mask, Error> {
+        if matches!(self.state, State::Holds) {
+            let mask = self.matcher.compute_mask_or_eos();
+            return mask.map(Mask::from).map_err(too_complex);
+        }
+        let mut mask = self.env.tok_trie().alloc_token_set();
+        for token in 0..u32::try_from(self.env.tok_trie().vocab_size()).unwrap_or(u32::MAX) {
+            if self.allows(i32::try_from(token).unwrap_or(0))? {
+                mask.allow_token(token);
+            }
+        }
+        Ok(mask.into())
+    }
+
+    /// Goes on by one token that is allowed.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it is not, or when the rule is too complex to follow.
+    pub(crate) fn accept(&mut self, token: i32, words: &impl Words) -> Result<(), Error> {
+        let State::Before { marker, tail } = &mut self.state else {
+            return self.matcher.consume_token(id(token)).map_err(too_complex);
+        };
+        let bytes = words.spell(token);
+        if let Some(rest) = rest_after(marker, tail, &bytes) {
+            self.state = State::Holds;
+            let tokens = self.env.tokenize_bytes(&rest);
+            return self.matcher.consume_tokens(&tokens).map_err(too_complex);
+        }
+        tail.extend_from_slice(&bytes);
+        let kept = tail.len().min(marker.len() - 1);
+        tail.drain(..tail.len() - kept);
+        Ok(())
+    }
+
+    /// Whether the answer is whole and nothing can follow.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Holds) && self.matcher.is_stopped()
+    }
+}
+
+/// What follows the marker, without white space at its start, if the marker ends in these bytes.
+fn rest_after(marker: &[u8], tail: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
+    let text = [tail, bytes].concat();
+    let at = text
+        .windows(marker.len())
+        .position(|window| window == marker)?;
+    Some(text[at + marker.len()..].trim_ascii_start().to_vec())
+}
+
+/// The bytes of a token as they are written.
+fn written(env: &TokEnv, token: u32) -> Vec<u8> {
+    let bytes = env.tok_trie().token(token);
+    // Control tokens carry a mark that no text has.
+    let mark = llguidance::toktrie::TokTrie::SPECIAL_TOKEN_MARKER;
+    bytes.strip_prefix(&[mark]).unwrap_or(bytes).to_vec()
+}
+
+/// Tokens of a model are not negative.
+fn id(token: i32) -> u32 {
+    u32::try_from(token).expect("tokens are checked when they come in")
+}
+
+fn too_complex(why: impl std::fmt::Display) -> Error {
+    Error::Invalid(format!(
+        "the constraint cannot be followed any further: {}",
+        compile::brief(&why.to_string())
+    ))
+}

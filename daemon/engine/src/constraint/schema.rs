@@ -1,0 +1,224 @@
+//! JSON Schemas of clients: what is checked before the compiler sees one.
+
+use serde_json::{Map, Value, json};
+
+use super::pattern;
+use crate::error::Error;
+
+/// Deepest nesting of a schema.
+const MAX_DEPTH: usize = 64;
+
+/// Most values and member names of a schema.
+const MAX_NODES: usize = 10_000;
+
+/// Largest least number of characters, items or members that can be asked for.
+const MAX_LEAST: u64 = 10_000;
+
+/// Most comparisons of the patterns of `patternProperties`, of which no two may match the same name.
+/// The compiler compares each with each, in about a millisecond, and again wherever branches are put together.
+const MAX_COMPARISONS: usize = 200;
+
+/// The member in which the compiler takes its own settings. A client has no say in them.
+const SETTINGS: &str = "x-guidance";
+
+/// What may stand between the parts of JSON: a blank or a few, or a line end and an indent.
+/// A model that cannot decide would otherwise write white space for ever.
+const WHITE_SPACE: &str = r"[\x20\x09]{1,32}|\x0D?\x0A[\x20\x09]{0,64}";
+
+/// Reads a schema, checks it and adds our settings.
+///
+/// # Errors
+/// [`Error::Invalid`] when it is no JSON object, or too large, or refers to something outside of it.
+pub(super) fn read(text: &str) -> Result<Value, Error> {
+    // Its own limit of 128 levels guards the stack.
+    let schema: Value = serde_json::from_str(text)
+        .map_err(|error| Error::Invalid(format!("the JSON schema is no JSON: {error}")))?;
+    let Value::Object(mut members) = schema else {
+        return Err(Error::Invalid("the JSON schema must be an object".into()));
+    };
+    members.remove(SETTINGS);
+    let mut walk = Walk::default();
+    walk.object(&members, 1)?;
+    walk.compared()?;
+    members.insert(SETTINGS.into(), settings());
+    Ok(Value::Object(members))
+}
+
+/// The schema of any JSON object.
+pub(super) fn any_object() -> Value {
+    json!({"type": "object", SETTINGS: settings()})
+}
+
+/// `oneOf` is read as `anyOf` where its branches may overlap: a value that several of them allow is let through.
+fn settings() -> Value {
+    json!({"whitespace_pattern": WHITE_SPACE, "coerce_one_of": true})
+}
+
+#[derive(Debug, Default)]
+struct Walk {
+    nodes: usize,
+    /// Patterns of all `patternProperties`.
+    patterns: usize,
+    /// References, and members of `anyOf` and its kind.
+    branches: usize,
+}
+
+impl Walk {
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        self.count()?;
+        if depth > MAX_DEPTH {
+            return Err(Error::Invalid(format!(
+                "the JSON schema is nested deeper than {MAX_DEPTH} levels"
+            )));
+        }
+        match value {
+            Value::Array(items) => items
+                .iter()
+                .try_for_each(|item| self.value(item, depth + 1)),
+            Value::Object(members) => self.object(members, depth),
+            _ => Ok(()),
+        }
+    }
+
+    fn object(&mut self, members: &Map<String, Value>, depth: usize) -> Result<(), Error> {
+        for (name, value) in members {
+            self.count()?;
+            member(name, value)?;
+            match (name.as_str(), value) {
+                ("patternProperties", Value::Object(patterns)) => self.patterns += patterns.len(),
+                ("anyOf" | "allOf" | "oneOf", Value::Array(branches)) => {
+                    self.branches += branches.len();
+                }
+                ("$ref", _) => self.branches += 1,
+                _ => {}
+            }
+            self.value(value, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Bounds the time that comparing patterns takes.
+    fn compared(&self) -> Result<(), Error> {
+        let pairs = self.patterns * self.patterns.saturating_sub(1) / 2;
+        let times = (self.branches + 1).saturating_mul(self.branches + 1);
+        if pairs.saturating_mul(times) > MAX_COMPARISONS {
+            return Err(Error::Invalid(format!(
+                "the JSON schema has {} patterns in patternProperties and {} branches; comparing them takes too long, so use fewer of them",
+                self.patterns, self.branches
+            )));
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), Error> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(Error::Invalid(format!(
+                "the JSON schema has more than {MAX_NODES} values and names"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Checks what some members may hold. Where such a name is that of a property, its value is a schema and not checked here.
+fn member(name: &str, value: &Value) -> Result<(), Error> {
+    match (name, value) {
+        ("pattern", Value::String(text)) => pattern::check(text),
+        ("patternProperties", Value::Object(patterns)) => {
+            patterns.keys().try_for_each(|text| pattern::check(text))
+        }
+        ("$ref", Value::String(target)) if !target.starts_with('#') => {
+            let shown: String = target.chars().take(80).collect();
+            Err(Error::Invalid(format!(
+                "the JSON schema refers to {shown:?}, but only what begins with '#', in the schema itself, can be followed"
+            )))
+        }
+        ("minLength" | "minItems" | "minProperties", Value::Number(least))
+            if least.as_f64().is_some_and(|least| least > MAX_LEAST as f64) =>
+        {
+            Err(Error::Invalid(format!(
+                "{name} of the JSON schema is {least}, but at most {MAX_LEAST} is allowed"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(schema: &str, why: &str) {
+        let error = read(schema).unwrap_err();
+        assert!(matches!(error, Error::Invalid(_)));
+        assert!(error.to_string().contains(why), "{error}");
+    }
+
+    #[test]
+    fn ordinary_schemas_pass_with_settings_of_ours() {
+        let schema = r#"{"type": "object", "properties": {"a": {"type": "string", "pattern": "^a+$"}}, "required": ["a"], "x-guidance": {"lenient": true}}"#;
+        let read = read(schema).unwrap();
+        assert_eq!(read["properties"]["a"]["pattern"], "^a+$");
+        assert_eq!(read[SETTINGS], settings());
+    }
+
+    #[test]
+    fn properties_may_have_the_names_of_keywords() {
+        let schema = r#"{"properties": {"pattern": {"type": "string"}, "$ref": {"type": "string"}, "minLength": {"type": "integer"}}}"#;
+        assert!(read(schema).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_schema_is_refused() {
+        refused("{", "no JSON");
+        refused("[]", "must be an object");
+        refused("true", "must be an object");
+        refused("{\"a\": \"\u{1}\"}", "no JSON");
+    }
+
+    #[test]
+    fn depth_and_size_are_limited() {
+        let nested = |levels: usize| {
+            format!(
+                "{}{}",
+                r#"{"items":"#.repeat(levels) + "{}",
+                "}".repeat(levels)
+            )
+        };
+        assert!(read(&nested(30)).is_ok());
+        refused(&nested(70), "deeper than 64");
+        // Deeper than the reader of JSON itself goes.
+        refused(&nested(60_000), "no JSON");
+        refused(&"[".repeat(60_000), "no JSON");
+        let wide = format!(r#"{{"enum": [{}1]}}"#, "1,".repeat(20_000));
+        refused(&wide, "more than 10000");
+    }
+
+    #[test]
+    fn patterns_that_must_be_compared_are_few() {
+        let patterns = |count: usize, branches: usize| {
+            let patterns: Map<String, Value> =
+                (0..count).map(|it| (format!("^{it}$"), json!({}))).collect();
+            json!({"patternProperties": patterns, "anyOf": vec![json!({}); branches]}).to_string()
+        };
+        for (count, branches) in [(20, 0), (1, 100), (3, 5)] {
+            assert!(read(&patterns(count, branches)).is_ok());
+        }
+        for (count, branches) in [(21, 0), (2, 14), (5, 4)] {
+            refused(&patterns(count, branches), "takes too long");
+        }
+    }
+
+    #[test]
+    fn patterns_references_and_least_counts_are_checked() {
+        refused(r#"{"pattern": "((a{100}){100}){100}"}"#, "repeats too much");
+        refused(r#"{"patternProperties": {"(": {}}}"#, "unclosed");
+        refused(
+            r#"{"$ref": "https://example.org/schema.json"}"#,
+            "https://example.org",
+        );
+        refused(r#"{"$ref": "other.json#/a"}"#, "other.json");
+        refused(r#"{"type": "string", "minLength": 1e9}"#, "minLength");
+    }
+}
