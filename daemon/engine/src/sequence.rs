@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use llama_cpp_2::token::LlamaToken;
 use runner::protocol::{Done, StopReason};
 
-use crate::{
-    kept::Flavour, report::Report, sampler::Chooser, slots::Tenant, text::Text,
-};
+use crate::{kept::Flavour, report::Report, sampler::Chooser, slots::Tenant, text::Text};
 
 /// How far ahead cells are set aside, in tokens: enough that a newcomer does not push others out at once.
 const LOOK_AHEAD: usize = 64;

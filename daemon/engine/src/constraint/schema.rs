@@ -198,8 +198,9 @@ mod tests {
     #[test]
     fn patterns_that_must_be_compared_are_few() {
         let patterns = |count: usize, branches: usize| {
-            let patterns: Map<String, Value> =
-                (0..count).map(|it| (format!("^{it}$"), json!({}))).collect();
+            let patterns: Map<String, Value> = (0..count)
+                .map(|it| (format!("^{it}$"), json!({})))
+                .collect();
             json!({"patternProperties": patterns, "anyOf": vec![json!({}); branches]}).to_string()
         };
         for (count, branches) in [(20, 0), (1, 100), (3, 5)] {

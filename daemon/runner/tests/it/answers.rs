@@ -262,7 +262,10 @@ async fn an_answer_has_the_shape_that_is_asked_for() {
     };
     for (generate, text) in [
         (shaped(Shape::Json, None), "{}"),
-        (shaped(Shape::Schema("{}".to_owned()), Some("</t>")), "hm</t>{}"),
+        (
+            shaped(Shape::Schema("{}".to_owned()), Some("</t>")),
+            "hm</t>{}",
+        ),
         (shaped(Shape::Grammar("root ::= x".to_owned()), None), "ok"),
         (shaped(Shape::Regex(".".to_owned()), None), "ok"),
     ] {
