@@ -11,8 +11,11 @@ const BLOCK: usize = 256;
 /// Comparisons that run side by side.
 const LANES: usize = 16;
 
-/// How many tokens of an open choice are put in order before all are.
+/// How many tokens of an open choice are put in order at first.
 const HEAD: usize = 256;
+
+/// How many times as many are, each time that they are not enough.
+const GROWTH: usize = 8;
 
 /// One token that may be chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,6 +104,17 @@ impl Candidates {
         self.list[..head].sort_unstable_by(likelier);
     }
 
+    /// Puts more of the list in order, of which so many are, and says how many are then.
+    fn sort_more(&mut self, ordered: usize) -> usize {
+        let next = (ordered * GROWTH).min(self.list.len());
+        let rest = &mut self.list[ordered..];
+        if next < ordered + rest.len() {
+            rest.select_nth_unstable_by(next - ordered, likelier);
+        }
+        rest[..next - ordered].sort_unstable_by(likelier);
+        next
+    }
+
     /// Keeps so many of the likeliest.
     pub(super) fn keep_top(&mut self, k: usize) {
         if k < self.list.len() {
@@ -113,14 +127,17 @@ impl Candidates {
     /// Keeps the shortest head of the list whose probabilities reach `share`.
     pub(super) fn keep_share(&mut self, share: f32) {
         self.weigh();
-        let mut ordered = if self.sorted { self.list.len() } else { HEAD };
+        let mut ordered = if self.sorted {
+            self.list.len()
+        } else {
+            HEAD.min(self.list.len())
+        };
         self.sort_head(ordered);
         let mut sum = 0.0;
         let mut kept = 0;
         while kept < self.list.len() {
             if kept == ordered {
-                self.sort();
-                ordered = self.list.len();
+                ordered = self.sort_more(ordered);
             }
             sum += self.list[kept].p;
             kept += 1;
@@ -233,7 +250,7 @@ mod tests {
             1 => Just(f32::NEG_INFINITY),
             1 => Just(f32::NAN),
         ];
-        proptest::collection::vec(score, 1..2000)
+        proptest::collection::vec(score, 1..4000)
     }
 
     /// What one would write without a thought for time.
