@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use api::{DoneReason, Timings};
+use api::{DoneReason, Timings, ToolCall};
 use futures::{Stream, StreamExt};
-use runner::protocol::{Done, Generate, Overflow, Prompt, StopReason};
+use runner::protocol::{Delta, Done, Generate, Overflow, Prompt, StopReason, Template};
 use runner::supervisor::{Generation, Step};
 use tokio::time::Instant;
 
@@ -12,14 +12,45 @@ use crate::app::Chosen;
 use crate::error::Error;
 use crate::options::Resolved;
 use crate::scheduler::Lease;
+use crate::tools::Calls;
 
 /// More of an answer.
 #[derive(Debug)]
 pub enum Piece {
-    /// Text.
-    Text(String),
+    /// What it is made of.
+    Part(Part),
     /// The end.
     End(Box<End>),
+}
+
+/// What an answer, or a piece of it, is made of.
+#[derive(Debug, Default)]
+pub struct Part {
+    /// What the model thinks.
+    pub thinking: String,
+    /// What it says.
+    pub text: String,
+    /// What it calls; each call is whole.
+    pub calls: Vec<ToolCall>,
+}
+
+impl Part {
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> bool {
+        self.thinking.is_empty() && self.text.is_empty() && self.calls.is_empty()
+    }
+
+    /// Thoughts, as a field of an event that is left out when there are none.
+    pub fn take_thinking(&mut self) -> Option<String> {
+        let thinking = std::mem::take(&mut self.thinking);
+        (!thinking.is_empty()).then_some(thinking)
+    }
+
+    /// The same of calls.
+    pub fn take_calls(&mut self) -> Option<Vec<ToolCall>> {
+        let calls = std::mem::take(&mut self.calls);
+        (!calls.is_empty()).then_some(calls)
+    }
 }
 
 /// How an answer ended.
@@ -63,9 +94,18 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The call for one answer.
-pub fn request(prompt: Prompt, options: &Resolved, overflow: Overflow) -> Generate {
+/// The call for one answer. A prompt that is no conversation may say by which one its answer is read.
+pub fn request(
+    prompt: Prompt,
+    read_as: Option<Template>,
+    options: &Resolved,
+    overflow: Overflow,
+) -> Generate {
     Generate {
+        read_as: match prompt {
+            Prompt::Chat(_) => None,
+            _ => read_as.map(Box::new),
+        },
         prompt,
         sampling: options.sampling.clone(),
         max_tokens: options.max_tokens,
@@ -84,6 +124,9 @@ pub struct Answer {
     model: String,
     clock: Clock,
     dropped: u32,
+    calls: Calls,
+    /// What the runner said at the end, when something had to leave before it.
+    done: Option<Box<Done>>,
 }
 
 /// A lease that could not be used for this prompt, and why.
@@ -115,6 +158,8 @@ impl Answer {
                         model,
                         clock,
                         dropped: 0,
+                        calls: Calls::default(),
+                        done: None,
                     });
                 }
                 Some(Err(error)) => return Err(Box::new((lease, Error::runner(&model, error)))),
@@ -135,7 +180,7 @@ impl Answer {
         futures::stream::unfold(Some(self), |answer| async move {
             let mut answer = answer?;
             let piece = answer.next().await;
-            let goes_on = matches!(piece, Ok(Piece::Text(_)));
+            let goes_on = matches!(piece, Ok(Piece::Part(_)));
             Some((piece, goes_on.then_some(answer)))
         })
     }
@@ -144,32 +189,60 @@ impl Answer {
     ///
     /// # Errors
     /// What went wrong on the way.
-    pub async fn collect(mut self) -> Result<(String, End), Error> {
-        let mut text = String::new();
+    pub async fn collect(mut self) -> Result<(Part, End), Error> {
+        let mut whole = Part::default();
         loop {
             match self.next().await? {
-                Piece::Text(more) => text.push_str(&more),
-                Piece::End(end) => return Ok((text, *end)),
+                Piece::Part(part) => {
+                    whole.thinking.push_str(&part.thinking);
+                    whole.text.push_str(&part.text);
+                    whole.calls.extend(part.calls);
+                }
+                Piece::End(end) => return Ok((whole, *end)),
             }
         }
     }
 
     async fn next(&mut self) -> Result<Piece, Error> {
         loop {
+            if let Some(done) = self.done.take() {
+                return self.end(*done).map(|end| Piece::End(Box::new(end)));
+            }
             let step = match self.first.take() {
                 Some(step) => Some(Ok(step)),
                 None => self.generation.next().await,
             };
             match step {
                 Some(Ok(Step::Prefill { .. })) => {}
-                Some(Ok(Step::Delta(delta))) => return Ok(Piece::Text(delta.text)),
+                Some(Ok(Step::Delta(delta))) => {
+                    let part = self.part(delta)?;
+                    // A piece of a call waits for the rest of it.
+                    if !part.is_empty() {
+                        return Ok(Piece::Part(part));
+                    }
+                }
                 Some(Ok(Step::Done(done))) => {
-                    return self.end(*done).map(|end| Piece::End(Box::new(end)));
+                    let last = self.calls.finish(done.reason != StopReason::Stop)?;
+                    self.done = Some(done);
+                    if let Some(call) = last {
+                        return Ok(Piece::Part(Part {
+                            calls: vec![call],
+                            ..Part::default()
+                        }));
+                    }
                 }
                 Some(Err(error)) => return Err(Error::runner(&self.model, error)),
                 None => return Err(Error::Internal),
             }
         }
+    }
+
+    fn part(&mut self, delta: Delta) -> Result<Part, Error> {
+        Ok(Part {
+            thinking: delta.reasoning,
+            text: delta.text,
+            calls: self.calls.add(delta.tool_calls)?,
+        })
     }
 
     fn end(&self, done: Done) -> Result<End, Error> {

@@ -18,8 +18,8 @@ use serde::{Deserialize, Deserializer};
 
 pub use error::ErrorBody;
 pub use generate::{
-    ChatEvent, ChatRequest, DoneReason, GenerateEvent, GenerateRequest, KeepAlive, Message, Think,
-    Timings,
+    ChatEvent, ChatRequest, DoneReason, Function, FunctionCall, GenerateEvent, GenerateRequest,
+    KeepAlive, Message, Think, Timings, Tool, ToolCall,
 };
 pub use model::{
     AdoptRequest, CopyRequest, CreateRequest, DeleteRequest, License, LoadedModel, ModelDetails,

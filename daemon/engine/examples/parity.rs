@@ -181,6 +181,7 @@ impl Ours {
             stop: Vec::new(),
             overflow: Overflow::Refuse,
             adapter_scales: None,
+            read_as: None,
         };
         let mut text = String::new();
         let done = self.call(Call::Generate(Box::new(generate)), |event| match event {

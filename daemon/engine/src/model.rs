@@ -1,11 +1,11 @@
 //! A loaded model: its words, its end, and how it wants conversations written.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, collections::HashSet};
 
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken, token_type::LlamaTokenAttr};
 use runner::protocol::Template;
 
-use crate::{chat::Chat, error::Error, seams::Seams};
+use crate::{chat::Chat, error::Error, form::Applied, seams::Seams};
 
 /// Architectures that read text but do not write any; llama.cpp has no next token for them.
 const ENCODERS: [&str; 12] = [
@@ -156,11 +156,20 @@ impl Model {
         String::from_utf8_lossy(&self.llama.vocab().detokenize(tokens, false, true)).into_owned()
     }
 
-    /// Appends the bytes of a token of an answer. Control tokens have none.
-    pub(crate) fn piece(&self, token: LlamaToken, bytes: &mut Vec<u8>) {
+    /// Appends the bytes of a token of an answer. Control tokens have none, unless they are spelled out.
+    pub(crate) fn piece(&self, token: LlamaToken, spelled: bool, bytes: &mut Vec<u8>) {
         self.llama
             .vocab()
-            .token_to_piece_into(token, bytes, false, None);
+            .token_to_piece_into(token, bytes, spelled, None);
+    }
+
+    /// The tokens that texts stand for which are one token each; the others are ordinary text.
+    pub(crate) fn single_tokens(&self, texts: &[String]) -> HashSet<LlamaToken> {
+        let single = |text: &String| match self.tokenize(text, true, false).as_slice() {
+            [token] => Some(*token),
+            _ => None,
+        };
+        texts.iter().filter_map(single).collect()
     }
 
     /// Whether the token ends an answer.
@@ -179,6 +188,14 @@ impl Model {
     /// [`Error::Invalid`] when the template is broken or refuses.
     pub(crate) fn render(&self, conversation: &Template) -> Result<String, Error> {
         self.chat()?.render(conversation)
+    }
+
+    /// Renders a conversation by the chat template, and finds the form of its answer.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the template is broken, refuses, or knows nothing of the tools on offer.
+    pub(crate) fn apply(&self, conversation: &Template) -> Result<Applied, Error> {
+        self.chat()?.apply(conversation)
     }
 
     fn chat(&self) -> Result<&Chat, Error> {

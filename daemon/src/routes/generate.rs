@@ -5,17 +5,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use jiff::Timestamp;
-use runner::protocol::{Overflow, Prompt};
+use runner::protocol::{Overflow, Prompt, Template};
 use tokio::time::Instant;
 
-use crate::answer::{self, Answer, Clock, End, Piece};
+use crate::answer::{self, Answer, Clock, End, Part, Piece};
 use crate::app::{App, Chosen};
 use crate::duration::Stay;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, model_name};
-use crate::prompt::{self, Conversation, Way};
+use crate::prompt::{self, Conversation, Needs, Way};
 use crate::scheduler::Lease;
 use crate::template::Turn;
+use crate::think::Think;
 use crate::{ndjson, options, unsupported};
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
@@ -38,27 +39,28 @@ pub(crate) async fn post(
     if request.prompt.is_empty() {
         return load_or_unload(&app, &chosen, request).await;
     }
+    let think = Think::choose(request.think.as_ref(), &chosen.model)?;
     let lease = app.lease(&chosen).await?;
     let clock = Clock::loaded(&chosen);
-    let prompt = prompt(&request, &chosen, &lease).await?;
+    let (prompt, read_as) = prompt(&request, &chosen, think, &lease).await?;
     let overflow = match request.truncate {
         Some(false) => Overflow::Refuse,
         _ => chosen.options.overflow,
     };
-    let call = answer::request(prompt, &chosen.options, overflow);
+    let call = answer::request(prompt, read_as, &chosen.options, overflow);
     let answer = Answer::begin(lease, request.model.clone(), call, clock)
         .await
         .map_err(|refused| refused.1)?;
     let keep_tokens = request.raw != Some(true);
     if request.stream == Some(false) {
-        let (text, end) = answer.collect().await?;
-        return Ok(axum::Json(last(&request.model, text, end, keep_tokens)).into_response());
+        let (whole, end) = answer.collect().await?;
+        return Ok(axum::Json(last(&request.model, whole, end, keep_tokens)).into_response());
     }
     let model = request.model;
     Ok(ndjson::stream(answer.into_stream().map(move |piece| {
         piece.map(|piece| match piece {
-            Piece::Text(text) => event(&model, text),
-            Piece::End(end) => last(&model, String::new(), *end, keep_tokens),
+            Piece::Part(part) => event(&model, part),
+            Piece::End(end) => last(&model, Part::default(), *end, keep_tokens),
         })
     })))
 }
@@ -107,7 +109,7 @@ async fn load_or_unload(
         done: true,
         done_reason: Some(reason),
         timings,
-        ..event(&request.model, String::new())
+        ..event(&request.model, Part::default())
     };
     if request.stream == Some(false) {
         return Ok(axum::Json(event).into_response());
@@ -115,23 +117,30 @@ async fn load_or_unload(
     Ok(ndjson::stream(futures::stream::iter([Ok(event)])))
 }
 
-/// Makes the prompt of a request.
+/// Makes the prompt of a request, and says how the answer to it is read.
 async fn prompt(
     request: &GenerateRequest,
     chosen: &Chosen,
+    think: Think,
     lease: &Lease,
-) -> Result<Prompt, Error> {
+) -> Result<(Prompt, Option<Template>), Error> {
     if request.raw == Some(true) {
-        return Ok(Prompt::Text {
+        let prompt = Prompt::Text {
             text: request.prompt.clone(),
             special: true,
-        });
+        };
+        return Ok((prompt, None));
     }
-    let way = chosen.way(request.template.as_deref(), lease)?;
-    let conversation = conversation(request, chosen, &way)?;
+    let needs = Needs {
+        tools: false,
+        thoughts: think.is_asked && think.on == Some(true),
+    };
+    let way = chosen.way(request.template.as_deref(), lease, needs)?;
+    let conversation = conversation(request, chosen, think, &way)?;
+    let read_as = conversation.read_as(&way)?;
     let prompt = conversation.to_prompt(&way).await?;
     let Some(before) = &request.context else {
-        return Ok(prompt);
+        return Ok((prompt, read_as));
     };
     let new = prompt::tokens(
         lease.runner(),
@@ -140,16 +149,16 @@ async fn prompt(
         before.is_empty(),
     )
     .await?;
-    Ok(Prompt::Tokens([before.as_slice(), &new].concat()))
+    Ok((Prompt::Tokens([before.as_slice(), &new].concat()), read_as))
 }
 
 /// The prompt as a conversation: the system prompt, the model's own messages, then what was asked.
 fn conversation(
     request: &GenerateRequest,
     chosen: &Chosen,
+    think: Think,
     way: &Way,
 ) -> Result<Conversation, Error> {
-    let think = request.think.as_ref().map(|_| false);
     let mut turns = Vec::new();
     // Earlier tokens hold the system prompt and the model's messages already.
     let goes_on = goes_on(request);
@@ -179,6 +188,7 @@ fn conversation(
         turns,
         insert,
         think,
+        tools: Vec::new(),
     })
 }
 
@@ -186,15 +196,16 @@ fn turn(role: &str, content: &str) -> Turn {
     Turn {
         role: role.to_owned(),
         content: content.to_owned(),
-        thinking: String::new(),
+        ..Turn::default()
     }
 }
 
-fn event(model: &str, response: String) -> GenerateEvent {
+fn event(model: &str, mut part: Part) -> GenerateEvent {
     GenerateEvent {
         model: model.to_owned(),
         created_at: Timestamp::now(),
-        response,
+        thinking: part.take_thinking(),
+        response: part.text,
         done: false,
         done_reason: None,
         context: None,
@@ -202,12 +213,12 @@ fn event(model: &str, response: String) -> GenerateEvent {
     }
 }
 
-fn last(model: &str, response: String, end: End, keep_tokens: bool) -> GenerateEvent {
+fn last(model: &str, part: Part, end: End, keep_tokens: bool) -> GenerateEvent {
     GenerateEvent {
         done: true,
         done_reason: Some(end.reason),
         context: keep_tokens.then_some(end.tokens),
         timings: Some(end.timings),
-        ..event(model, response)
+        ..event(model, part)
     }
 }

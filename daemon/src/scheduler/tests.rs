@@ -163,6 +163,7 @@ fn generate(text: &str) -> Generate {
         stop: Vec::new(),
         overflow: Overflow::Refuse,
         adapter_scales: None,
+        read_as: None,
     }
 }
 

@@ -213,5 +213,6 @@ pub(crate) fn greedy(prompt: &str, max_tokens: u32) -> Generate {
         stop: Vec::new(),
         overflow: Overflow::Refuse,
         adapter_scales: None,
+        read_as: None,
     }
 }

@@ -19,6 +19,9 @@ pub(super) enum Origin {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Script {
     pub(super) answer: Option<Answer>,
+    pub(super) thought: String,
+    /// Tools to call, with their arguments.
+    pub(super) calls: Vec<(String, String)>,
     pub(super) delay: Duration,
     pub(super) prefill_delay: Duration,
     pub(super) load_delay: Duration,
@@ -128,6 +131,11 @@ impl Script {
         match word {
             "answer" => self.answer = Some(Answer::Text(argument.to_owned())),
             "count" => self.answer = Some(Answer::Count(argument.parse().ok()?)),
+            "think" => self.thought = argument.to_owned(),
+            "call" => {
+                let (name, arguments) = argument.split_once(' ').unwrap_or((argument, "{}"));
+                self.calls.push((name.to_owned(), arguments.to_owned()));
+            }
             "echo-prompt" if none => self.answer = Some(Answer::Prompt),
             "delay-ms" => self.delay = millis(argument)?,
             "prefill-delay-ms" => self.prefill_delay = millis(argument)?,
@@ -213,6 +221,7 @@ fn failure(kind: &str) -> Option<FailureKind> {
         "unsupported" => FailureKind::Unsupported,
         "memory" => FailureKind::OutOfMemory,
         "busy" => FailureKind::Busy,
+        "unreadable" => FailureKind::Unreadable,
         _ => return None,
     })
 }

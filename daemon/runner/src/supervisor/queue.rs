@@ -102,7 +102,7 @@ impl Sender {
             // The answer is about to be cancelled for this; until then it may cost no more.
             Event::Delta(_) if state.unread > MAX_UNREAD => return,
             Event::Delta(delta) => {
-                state.unread += delta.text.len();
+                state.unread += delta.bytes();
                 if state.unread > MAX_UNREAD {
                     state.full_since.get_or_insert(now);
                 }
@@ -113,8 +113,7 @@ impl Sender {
                         .deltas
                         .back_mut()
                         .expect("a full queue has a last element");
-                    last.text.push_str(&delta.text);
-                    last.tokens = delta.tokens;
+                    last.join(delta);
                     state.full_since.get_or_insert(now);
                 }
             }
@@ -175,7 +174,7 @@ impl Receiver {
             return Poll::Ready(Some(Ok(progress)));
         }
         if let Some(delta) = state.deltas.pop_front() {
-            state.unread -= delta.text.len();
+            state.unread -= delta.bytes();
             state.full_since = None;
             return Poll::Ready(Some(Ok(Event::Delta(delta))));
         }
@@ -229,6 +228,7 @@ mod tests {
         Event::Delta(Delta {
             text: text.to_owned(),
             tokens,
+            ..Delta::default()
         })
     }
 

@@ -48,11 +48,12 @@ pub(crate) fn chat(content: &str) -> Generate {
     let messages = vec![Message {
         role: "user".to_owned(),
         content: content.to_owned(),
+        ..Message::default()
     }];
     prompt(Prompt::Chat(Template {
         messages,
         add_generation_prompt: true,
-        thinking: None,
+        ..Template::default()
     }))
 }
 
@@ -65,6 +66,7 @@ pub(crate) fn prompt(prompt: Prompt) -> Generate {
         stop: Vec::new(),
         overflow: Overflow::Refuse,
         adapter_scales: None,
+        read_as: None,
     }
 }
 
