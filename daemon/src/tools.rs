@@ -121,7 +121,11 @@ impl Calls {
     /// # Errors
     /// [`Error::Internal`] for a call that the runner says is whole, and whose arguments are not.
     pub fn finish(&mut self, was_cut: bool) -> Result<Option<ToolCall>, Error> {
-        match self.open.take().map(Open::close) {
+        let last = self.open.take();
+        match last
+            .filter(|open| !was_cut || !open.arguments.is_empty())
+            .map(Open::close)
+        {
             Some(Err(_)) if was_cut => Ok(None),
             last => last.transpose(),
         }
@@ -259,6 +263,8 @@ mod tests {
     fn a_call_that_was_cut_is_none() {
         let mut calls = Calls::default();
         calls.add(vec![delta(0, "f", "{\"a\":")]).unwrap();
+        assert_eq!(calls.finish(true).unwrap(), None);
+        calls.add(vec![delta(0, "f", "")]).unwrap();
         assert_eq!(calls.finish(true).unwrap(), None);
         calls.add(vec![delta(0, "f", "{\"a\": 1}")]).unwrap();
         assert!(calls.finish(true).unwrap().is_some());

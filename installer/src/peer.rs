@@ -54,16 +54,24 @@ pub(crate) fn build() -> Result<Peer> {
         say::line(&format!("llama.cpp's programs are in {}", peer.0.display()));
         return Ok(peer);
     }
-    let folder = home()?;
-    files::make_folder(&folder)?;
-    let sources = fetch(&folder)?;
-    compile(&sources, &folder.join("build"))?;
+    let sources = sources()?;
+    compile(&sources, &home()?.join("build"))?;
     let peer = Peer::find()?;
     say::line(&format!(
         "built llama.cpp's programs in {}",
         peer.0.display()
     ));
     Ok(peer)
+}
+
+/// The sources of llama.cpp, fetched once.
+///
+/// # Errors
+/// The package cannot be fetched.
+pub(crate) fn sources() -> Result<PathBuf> {
+    let folder = home()?;
+    files::make_folder(&folder)?;
+    fetch(&folder)
 }
 
 fn home() -> Result<PathBuf> {

@@ -19,8 +19,8 @@ pub(crate) const COMMANDS: [(&str, &str); 22] = [
         "Replace the system prompt; without TEXT the model's own holds.",
     ),
     (
-        "/set think HOW",
-        "Think before each answer: low, medium, high, max, or without HOW as the model does it.",
+        "/set think",
+        "Think before each answer; low, medium, high or max behind it says how hard.",
     ),
     ("/set nothink", "Answer without thinking first."),
     ("/set verbose", "Show what each answer took."),
@@ -336,6 +336,9 @@ mod tests {
             r#"Do(SetSystem("Be\nbrief."))"#,
         );
         check("/set system", r#"Do(SetSystem(""))"#);
+        check("/set think", "Do(SetThink(Switch(true)))");
+        check("/set think Low", r#"Do(SetThink(Level("low")))"#);
+        check("/set nothink", "Do(SetThink(Switch(false)))");
         check("/set quiet", "Do(SetVerbose(false))");
         check("/set nohistory", "Do(SetHistory(false))");
         check("/show", "Do(Show(Info))");
@@ -389,6 +392,8 @@ mod tests {
         insta::assert_snapshot!(help(), @r#"
         /set parameter NAME VALUE  Set a parameter for the answers to come.
         /set system TEXT           Replace the system prompt; without TEXT the model's own holds.
+        /set think                 Think before each answer; low, medium, high or max behind it says how hard.
+        /set nothink               Answer without thinking first.
         /set verbose               Show what each answer took.
         /set quiet                 Show only the answers.
         /set wordwrap              Break lines between words.

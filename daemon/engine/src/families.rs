@@ -6,7 +6,13 @@
 //! What a model of a family would write is taken from its own template: a conversation is rendered once up to where the assistant
 //! begins, and once with what it says. The difference, without the end of the turn, is the answer. It must be read as what was said.
 
-use std::{fmt::Write as _, fs, path::Path, rc::Rc};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::Path,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use runner::protocol::{Message, Template, Tool, ToolCall};
 use serde_json::{Value, json};
@@ -90,11 +96,15 @@ fn families() {
     writeln!(table, "\n{line}").unwrap();
     let mut notes = String::new();
     let mut leaks = Vec::new();
+    let mut times = Vec::new();
     for file in &files {
         let family = Family::open(file);
         let name = file.file_stem().unwrap().to_string_lossy();
         let (reads, outcomes) = match &family {
-            Ok(family) => (family.reads(), family.outcomes()),
+            Ok(family) => {
+                times.push(family.times());
+                (family.reads(), family.outcomes())
+            }
             Err(error) => {
                 let failed = Outcome::Fails(error.to_string());
                 ("not at all", vec![failed; PARTS.len()])
@@ -113,8 +123,14 @@ fn families() {
         }
     }
     println!("{table}\n{notes}");
+    for (what, nth) in [("first", 0), ("next", 1)] {
+        let mut times: Vec<Duration> = times.iter().map(|both| both[nth]).collect();
+        times.sort();
+        let (median, most) = (times[times.len() / 2], times[times.len() - 1]);
+        println!("{what} prompt with these tools: median {median:?}, at most {most:?}");
+    }
     if let Ok(path) = std::env::var("SLM_TEMPLATES_TABLE") {
-        fs::write(path, format!("{table}\n{notes}")).unwrap();
+        fs::write(path, table).unwrap();
     }
     assert!(leaks.is_empty(), "markup leaks from {leaks:?}");
 }
@@ -148,6 +164,16 @@ impl Family {
         } else {
             "by trial"
         }
+    }
+
+    /// What a conversation with tools takes, the first time and the second.
+    fn times(&self) -> [Duration; 2] {
+        [0, 1].map(|_| {
+            let began = Instant::now();
+            // A family without tools says so, which takes time too.
+            let _ = self.chat.apply(&conversation(vec![user()], &tools()));
+            began.elapsed()
+        })
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
@@ -198,7 +224,7 @@ impl Family {
         let result = Message {
             role: "tool".into(),
             content: RESULT.into(),
-            tool_call_id: "call00001".into(),
+            tool_call_id: "000000001".into(),
             tool_name: "weather".into(),
             ..Message::default()
         };
@@ -312,6 +338,15 @@ impl Family {
         Ok(turn[..turn.len() - common_end(&before, turn)].into())
     }
 
+    /// The space behind the end of thoughts.
+    fn gap(&self, end: &str) -> String {
+        let turn = self
+            .turn(assistant(THOUGHT, "§§", &[]), &[])
+            .unwrap_or_default();
+        let behind = turn.split_once(end).map_or("", |(_, behind)| behind);
+        behind.chars().take_while(|c| c.is_whitespace()).collect()
+    }
+
     /// What the model writes behind a prompt that ends with `begun`, so that the turn becomes this one.
     fn written(&self, turn: &str, begun: &str, thinking: &Thinking) -> String {
         let said = without_end(turn.strip_suffix(self.end.as_str()).unwrap_or(turn));
@@ -336,7 +371,7 @@ impl Family {
             (Some(_), None, Some(end))
                 if !thinking.ends.iter().any(|end| said.contains(end.trim())) =>
             {
-                format!("{end}\n\n{said}")
+                format!("{end}{}{said}", self.gap(end.trim()))
             }
             _ => said.into(),
         }
@@ -375,14 +410,17 @@ fn common(one: &str, other: &str) -> usize {
         .map_or(one.len().min(other.len()), |((at, _), _)| at)
 }
 
-/// Length of what two texts end with.
+/// Length of what two texts end with, from the beginning of a mark or line on.
 fn common_end(one: &str, other: &str) -> usize {
-    one.chars()
+    let length: usize = one
+        .chars()
         .rev()
         .zip(other.chars().rev())
         .take_while(|(a, b)| a == b)
         .map(|(a, _)| a.len_utf8())
-        .sum()
+        .sum();
+    let end = &other[other.len() - length..];
+    end.find(['<', '\n']).map_or(0, |at| length - at)
 }
 
 /// What was said.
@@ -462,7 +500,7 @@ fn assistant(thought: &str, text: &str, calls: &[(&str, Value)]) -> Message {
         .zip(1..)
         .map(|((name, arguments), number)| ToolCall {
             // The shape that the strictest family asks for.
-            id: format!("call{number:05}"),
+            id: format!("{number:09}"),
             name: (*name).into(),
             arguments: arguments.to_string(),
         });

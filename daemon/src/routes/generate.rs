@@ -1,6 +1,6 @@
 //! `POST /api/generate`: continues a prompt; without one it loads or unloads the model.
 
-use api::{DoneReason, GenerateEvent, GenerateRequest};
+use api::{DoneReason, GenerateEvent, GenerateRequest, Think as Asked};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
@@ -74,6 +74,10 @@ fn check(request: &GenerateRequest) -> Result<(), Error> {
             ("system", given(&request.system)),
             ("suffix", given(&request.suffix)),
             ("context", goes_on(request)),
+            (
+                "think",
+                !matches!(request.think, None | Some(Asked::Switch(false))),
+            ),
         ];
         if let Some((field, _)) = others.iter().find(|(_, given)| *given) {
             return Err(Error::Invalid(format!("raw goes without {field}")));

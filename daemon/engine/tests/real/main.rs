@@ -13,3 +13,4 @@ mod prefixes;
 mod program;
 mod sharing;
 mod stopping;
+mod tools;
