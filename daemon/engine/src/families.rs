@@ -224,7 +224,7 @@ impl Family {
         let result = Message {
             role: "tool".into(),
             content: RESULT.into(),
-            tool_call_id: "000000001".into(),
+            tool_call_id: "call00001".into(),
             tool_name: "weather".into(),
             ..Message::default()
         };
@@ -500,7 +500,7 @@ fn assistant(thought: &str, text: &str, calls: &[(&str, Value)]) -> Message {
         .zip(1..)
         .map(|((name, arguments), number)| ToolCall {
             // The shape that the strictest family asks for.
-            id: format!("{number:09}"),
+            id: format!("call{number:05}"),
             name: (*name).into(),
             arguments: arguments.to_string(),
         });
