@@ -374,8 +374,10 @@ fn stop_texts_are_those_of_what_is_said() {
             break;
         }
     }
-    assert!(stopped);
-    assert_eq!(answer.finish(Ending::Whole).unwrap(), Grown::default());
+    // On a busy machine the last piece may have waited for the end.
+    let rest = answer.finish(Ending::Whole).unwrap();
+    assert_ne!(stopped, rest.stopped);
+    read.add(rest.delta);
     assert_eq!(read, whole("I think it is warm.\n", "It is ", &[]));
 }
 
