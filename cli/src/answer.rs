@@ -45,7 +45,7 @@ impl Piece for GenerateEvent {
     }
 
     fn thinking(&self) -> &str {
-        ""
+        self.thinking.as_deref().unwrap_or_default()
     }
 
     fn done_reason(&self) -> Option<DoneReason> {
@@ -67,6 +67,10 @@ pub(crate) struct Answer {
     wrap: Option<Wrap>,
     /// The answer so far, as the model said it.
     text: String,
+    /// What the model thought before.
+    thought: String,
+    shows_thoughts: bool,
+    /// Thoughts stand on the line.
     thinking: bool,
 }
 
@@ -79,8 +83,16 @@ impl Answer {
             out,
             wrap,
             text: String::new(),
+            thought: String::new(),
+            shows_thoughts: true,
             thinking: false,
         }
+    }
+
+    /// The same, with the model's thoughts kept from the terminal.
+    pub(crate) fn hide_thoughts(mut self, hide: bool) -> Self {
+        self.shows_thoughts = !hide;
+        self
     }
 
     /// Shows the whole answer, returns what it took.
@@ -138,12 +150,21 @@ impl Answer {
         &self.text
     }
 
+    /// What was said, as the assistant's part of a conversation. What it thought belongs to it.
+    pub(crate) fn to_message(&self) -> Message {
+        Message {
+            thinking: (!self.thought.is_empty()).then(|| self.thought.clone()),
+            ..message("assistant", &self.text)
+        }
+    }
+
     fn show<T: Piece>(&mut self, event: &T) -> anyhow::Result<()> {
         self.text.push_str(event.text());
+        self.thought.push_str(event.thinking());
         if self.out.json() {
             return self.out.json_line(event);
         }
-        if !event.thinking().is_empty() && self.out.is_terminal() {
+        if !event.thinking().is_empty() && self.shows_thoughts && self.out.is_terminal() {
             self.thinking = true;
             self.out.print(&self.out.aside(&clean(event.thinking())))?;
         }
@@ -165,6 +186,10 @@ impl Answer {
 
     /// Prints what was held back, and ends the line.
     fn end(&mut self) -> anyhow::Result<()> {
+        // Thoughts without an answer, as when it was cut, end their line too.
+        if std::mem::take(&mut self.thinking) {
+            return self.out.print("\n");
+        }
         if self.out.json() || self.text.is_empty() {
             return Ok(());
         }

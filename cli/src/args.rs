@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use api::Think;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::output::{Color, Tone};
@@ -79,7 +80,8 @@ pub(crate) enum Command {
   slm run smollm2
   slm run smollm2 \"Why is the sky blue?\"
   cat report.txt | slm run smollm2 \"Summarize this in three sentences.\"
-  slm run smollm2 --param temperature=0 --param seed=1 \"Write a haiku.\"")]
+  slm run smollm2 --param temperature=0 --param seed=1 \"Write a haiku.\"
+  slm run qwen3 --think=low \"How many days has a leap year?\"")]
     Run(Run),
     /// Fetch a model.
     #[command(after_help = "Example:\n  slm pull smollm2")]
@@ -156,6 +158,22 @@ pub(crate) struct Run {
     /// How long the model stays loaded afterwards: `10m`, `1h30m`, seconds, 0, or -1 for ever.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     pub(crate) keepalive: Option<String>,
+    /// Think first, as hard as is said; models that think do so anyway.
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub(crate) think: Option<Thinking>,
+    /// Do not think first.
+    #[arg(long, conflicts_with = "think")]
+    pub(crate) no_think: bool,
+    /// Let the model think, and show only the answer.
+    #[arg(long, alias = "hidethinking")]
+    pub(crate) hide_thinking: bool,
     /// Show what the answer took.
     #[arg(long)]
     pub(crate) verbose: bool,
@@ -163,11 +181,54 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) nowordwrap: bool,
     /// Give the prompt to the model as it is, without its template.
-    #[arg(long, conflicts_with = "system")]
+    #[arg(long, conflicts_with_all = ["system", "think", "no_think"])]
     pub(crate) raw: bool,
     /// Fail when the model is not here, instead of fetching it.
     #[arg(long)]
     pub(crate) no_pull: bool,
+}
+
+impl Run {
+    /// What is asked of the model's thoughts; `None` leaves it to the model.
+    pub(crate) fn think(&self) -> Option<Think> {
+        match self.think {
+            _ if self.no_think => Some(Think::Switch(false)),
+            Some(how) => Some(how.to_wire()),
+            None => None,
+        }
+    }
+}
+
+/// How hard a model thinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Thinking {
+    /// As the model does it.
+    True,
+    /// Not at all.
+    False,
+    /// A little, where the model knows degrees.
+    Low,
+    /// More.
+    Medium,
+    /// Much.
+    High,
+    /// As much as it can.
+    Max,
+}
+
+impl Thinking {
+    /// The same as the API has it.
+    pub(crate) fn to_wire(self) -> Think {
+        let level = match self {
+            Self::True => return Think::Switch(true),
+            Self::False => return Think::Switch(false),
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Max => "max",
+        };
+        Think::Level(level.to_owned())
+    }
 }
 
 /// Arguments of `pull`.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use api::{DoneReason, Timings};
+use api::{DoneReason, Timings, ToolCall};
 use futures::{Stream, StreamExt};
-use runner::protocol::{Done, Generate, Logprob, Overflow, Prompt, StopReason};
+use runner::protocol::{Delta, Done, Generate, Logprob, Overflow, Prompt, StopReason, Template};
 use runner::supervisor::{Generation, Step};
 use tokio::time::Instant;
 
@@ -13,23 +13,50 @@ use crate::error::Error;
 use crate::form::Form;
 use crate::options::Resolved;
 use crate::scheduler::Lease;
+use crate::tools::Calls;
 
 /// More of an answer.
 #[derive(Debug)]
 pub enum Piece {
-    /// Text.
-    Text(Said),
+    /// What it is made of.
+    Part(Part),
     /// The end.
     End(Box<End>),
 }
 
-/// Text of an answer.
+/// What an answer, or a piece of it, is made of.
 #[derive(Debug, Default)]
-pub struct Said {
-    /// The text.
+pub struct Part {
+    /// What the model thinks.
+    pub thinking: String,
+    /// What it says.
     pub text: String,
+    /// What it calls; each call is whole.
+    pub calls: Vec<ToolCall>,
     /// How likely its tokens were, where that was asked for.
     pub logprobs: Vec<Logprob>,
+}
+
+impl Part {
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> bool {
+        self.thinking.is_empty()
+            && self.text.is_empty()
+            && self.calls.is_empty()
+            && self.logprobs.is_empty()
+    }
+
+    /// Thoughts, as a field of an event that is left out when there are none.
+    pub fn take_thinking(&mut self) -> Option<String> {
+        let thinking = std::mem::take(&mut self.thinking);
+        (!thinking.is_empty()).then_some(thinking)
+    }
+
+    /// The same of calls.
+    pub fn take_calls(&mut self) -> Option<Vec<ToolCall>> {
+        let calls = std::mem::take(&mut self.calls);
+        (!calls.is_empty()).then_some(calls)
+    }
 }
 
 /// How an answer ended.
@@ -73,9 +100,19 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The call for one answer.
-pub fn request(prompt: Prompt, options: &Resolved, overflow: Overflow, form: &Form) -> Generate {
+/// The call for one answer. A prompt that is no conversation may say by which one its answer is read.
+pub fn request(
+    prompt: Prompt,
+    read_as: Option<Template>,
+    options: &Resolved,
+    overflow: Overflow,
+    form: &Form,
+) -> Generate {
     Generate {
+        read_as: match prompt {
+            Prompt::Chat(_) => None,
+            _ => read_as.map(Box::new),
+        },
         prompt,
         sampling: options.sampling.clone(),
         max_tokens: options.max_tokens,
@@ -96,6 +133,9 @@ pub struct Answer {
     model: String,
     clock: Clock,
     dropped: u32,
+    calls: Calls,
+    /// What the runner said at the end, when something had to leave before it.
+    done: Option<Box<Done>>,
 }
 
 /// A lease that could not be used for this prompt, and why.
@@ -127,6 +167,8 @@ impl Answer {
                         model,
                         clock,
                         dropped: 0,
+                        calls: Calls::default(),
+                        done: None,
                     });
                 }
                 Some(Err(error)) => return Err(Box::new((lease, Error::runner(&model, error)))),
@@ -147,7 +189,7 @@ impl Answer {
         futures::stream::unfold(Some(self), |answer| async move {
             let mut answer = answer?;
             let piece = answer.next().await;
-            let goes_on = matches!(piece, Ok(Piece::Text(_)));
+            let goes_on = matches!(piece, Ok(Piece::Part(_)));
             Some((piece, goes_on.then_some(answer)))
         })
     }
@@ -156,21 +198,26 @@ impl Answer {
     ///
     /// # Errors
     /// What went wrong on the way.
-    pub async fn collect(mut self) -> Result<(Said, End), Error> {
-        let mut said = Said::default();
+    pub async fn collect(mut self) -> Result<(Part, End), Error> {
+        let mut whole = Part::default();
         loop {
             match self.next().await? {
-                Piece::Text(mut more) => {
-                    said.text.push_str(&more.text);
-                    said.logprobs.append(&mut more.logprobs);
+                Piece::Part(part) => {
+                    whole.thinking.push_str(&part.thinking);
+                    whole.text.push_str(&part.text);
+                    whole.calls.extend(part.calls);
+                    whole.logprobs.extend(part.logprobs);
                 }
-                Piece::End(end) => return Ok((said, *end)),
+                Piece::End(end) => return Ok((whole, *end)),
             }
         }
     }
 
     async fn next(&mut self) -> Result<Piece, Error> {
         loop {
+            if let Some(done) = self.done.take() {
+                return self.end(*done).map(|end| Piece::End(Box::new(end)));
+            }
             let step = match self.first.take() {
                 Some(step) => Some(Ok(step)),
                 None => self.generation.next().await,
@@ -178,18 +225,35 @@ impl Answer {
             match step {
                 Some(Ok(Step::Prefill { .. })) => {}
                 Some(Ok(Step::Delta(delta))) => {
-                    return Ok(Piece::Text(Said {
-                        text: delta.text,
-                        logprobs: delta.logprobs,
-                    }));
+                    let part = self.part(delta)?;
+                    // A piece of a call waits for the rest of it.
+                    if !part.is_empty() {
+                        return Ok(Piece::Part(part));
+                    }
                 }
                 Some(Ok(Step::Done(done))) => {
-                    return self.end(*done).map(|end| Piece::End(Box::new(end)));
+                    let last = self.calls.finish(done.reason != StopReason::Stop)?;
+                    self.done = Some(done);
+                    if let Some(call) = last {
+                        return Ok(Piece::Part(Part {
+                            calls: vec![call],
+                            ..Part::default()
+                        }));
+                    }
                 }
                 Some(Err(error)) => return Err(Error::runner(&self.model, error)),
                 None => return Err(Error::Internal),
             }
         }
+    }
+
+    fn part(&mut self, delta: Delta) -> Result<Part, Error> {
+        Ok(Part {
+            thinking: delta.reasoning,
+            text: delta.text,
+            calls: self.calls.add(delta.tool_calls)?,
+            logprobs: delta.logprobs,
+        })
     }
 
     fn end(&self, done: Done) -> Result<End, Error> {

@@ -9,7 +9,7 @@ use crate::duration::Stay;
 use crate::error::Error;
 use crate::jobs::Jobs;
 use crate::options::{self, Defaults, Resolved};
-use crate::prompt::Way;
+use crate::prompt::{Needs, Way};
 use crate::requirements;
 use crate::scheduler::{self, Key, Lease, Plan, Scheduler, Want};
 use crate::seats::Seats;
@@ -52,12 +52,29 @@ impl Chosen {
     }
 
     /// How a prompt for it is made, with the template of the request if it has one.
-    pub(crate) fn way(&self, request: Option<&str>, lease: &Lease) -> Result<Way, Error> {
+    pub(crate) fn way(
+        &self,
+        request: Option<&str>,
+        lease: &Lease,
+        needs: Needs,
+    ) -> Result<Way, Error> {
         let has_own = lease.loaded().has_chat_template;
         if request.is_none_or(str::is_empty) {
             requirements::template(&self.model, has_own)?;
         }
-        Way::choose(request, self.model.template.as_deref(), has_own)
+        Way::choose(request, self.model.template.as_deref(), has_own, needs)
+    }
+
+    /// Checks that the model can be offered tools. Of one whose weights could not be read nothing is known.
+    pub(crate) fn calls_tools(&self) -> Result<(), Error> {
+        let capabilities = &self.model.capabilities;
+        if capabilities.is_empty() || capabilities.contains(&Capability::Tools) {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!(
+            "'{}' does not support tools: its template has no place for them",
+            self.model.name
+        )))
     }
 
     /// Whether the request only asks to let the model go.

@@ -327,6 +327,7 @@ fn runner_face(error: &runner_side::Error) -> Face {
             FailureKind::Unsupported => (StatusCode::BAD_REQUEST, "model_unsupported"),
             FailureKind::OutOfMemory => (StatusCode::INTERNAL_SERVER_ERROR, "out_of_memory"),
             FailureKind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            FailureKind::Unreadable => (StatusCode::BAD_GATEWAY, "unreadable_answer"),
             FailureKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "runner_failed"),
         },
         E::Spawn { .. } | E::Hello { .. } | E::Version { .. } => {
@@ -447,6 +448,7 @@ mod tests {
         check(failed(FailureKind::Unsupported), 400, "model_unsupported");
         check(failed(FailureKind::OutOfMemory), 500, "out_of_memory");
         check(failed(FailureKind::Busy), 503, "busy");
+        check(failed(FailureKind::Unreadable), 502, "unreadable_answer");
         check(failed(FailureKind::Internal), 500, "runner_failed");
         check(
             Error::runner(&"m", runner_side::Error::Stopped),

@@ -34,6 +34,8 @@ pub mod seats;
 pub mod shutdown;
 pub mod sweep;
 pub mod template;
+pub mod think;
+pub mod tools;
 pub mod unsupported;
 mod wire;
 

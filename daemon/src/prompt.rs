@@ -7,11 +7,12 @@
 //! 4. no template at all: the plain text of the conversation, as for a base model that only continues.
 
 use jiff::Zoned;
-use runner::protocol::{self, Prompt, Tokenize};
+use runner::protocol::{self, Prompt, Tokenize, Variable};
 use runner::supervisor::Runner;
 
 use crate::error::Error;
 use crate::template::{self, Template, Turn};
+use crate::think::Think;
 
 /// Template of a model that has none: texts in order, a blank line between them.
 const PLAIN: &str = "{{ if .System }}{{ .System }}\n\n{{ end }}{{ .Prompt }}{{ if .Response }}\n\n{{ .Response }}\n\n{{ end }}";
@@ -19,14 +20,41 @@ const PLAIN: &str = "{{ if .System }}{{ .System }}\n\n{{ end }}{{ .Prompt }}{{ i
 /// Which way a prompt is made.
 #[derive(Debug, Clone)]
 pub enum Way {
-    /// By a template in Go's language; the text says whose it is.
-    Go(Box<Template>, &'static str),
+    /// By a template in Go's language.
+    Go {
+        /// The template.
+        template: Box<Template>,
+        /// Whose it is, for people.
+        whose: &'static str,
+        /// Whether the model has a template of its own too, which knows how its answers are written.
+        has_own: bool,
+    },
     /// By the model's own template, in the runner.
     Own,
 }
 
+/// What a conversation needs a place for in its template.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Tools.
+    pub tools: bool,
+    /// Thoughts that somebody asked for.
+    pub thoughts: bool,
+}
+
+impl Needs {
+    /// Whether a template has all the places.
+    fn are_met_by(self, template: &Template) -> bool {
+        let mentions = |fields: &[&str]| fields.iter().any(|field| template.mentions(field));
+        (!self.tools || mentions(&["Tools"]))
+            && (!self.thoughts || mentions(&["Think", "Thinking", "IsThinkSet", "ThinkLevel"]))
+    }
+}
+
 impl Way {
     /// Decides, and reads the template where there is one.
+    ///
+    /// A template of the model that has no place for what is needed gives way to its own one in Jinja.
     ///
     /// # Errors
     /// [`Error::Template`] when the template cannot be read.
@@ -34,6 +62,7 @@ impl Way {
         request: Option<&str>,
         model: Option<&str>,
         has_own: bool,
+        needs: Needs,
     ) -> Result<Self, Error> {
         let given = request.filter(|text| !text.is_empty());
         let (text, whose) = match (given, model.filter(|text| !text.is_empty())) {
@@ -43,12 +72,19 @@ impl Way {
             (None, None) => (PLAIN, "the plain template"),
         };
         let template = Template::parse(text).map_err(|source| Error::Template { whose, source })?;
-        Ok(Self::Go(Box::new(template), whose))
+        if given.is_none() && has_own && !needs.are_met_by(&template) {
+            return Ok(Self::Own);
+        }
+        Ok(Self::Go {
+            template: Box::new(template),
+            whose,
+            has_own,
+        })
     }
 
     /// Whether a suffix can be placed.
     pub fn takes_suffix(&self) -> bool {
-        matches!(self, Self::Go(template, _) if template.mentions("Suffix"))
+        matches!(self, Self::Go { template, .. } if template.mentions("Suffix"))
     }
 }
 
@@ -60,7 +96,9 @@ pub struct Conversation {
     /// Text that follows the answer, with the text before it.
     pub insert: Option<(String, String)>,
     /// Whether the model thinks first.
-    pub think: Option<bool>,
+    pub think: Think,
+    /// What the model may call.
+    pub tools: Vec<protocol::Tool>,
 }
 
 impl Conversation {
@@ -71,7 +109,9 @@ impl Conversation {
     /// the model's own words, where its own template would begin a new answer.
     pub async fn to_prompt(&self, way: &Way) -> Result<Prompt, Error> {
         match way {
-            Way::Go(template, whose) => {
+            Way::Go {
+                template, whose, ..
+            } => {
                 let text = self.render(template.clone(), whose).await?;
                 Ok(Prompt::Text {
                     text,
@@ -87,6 +127,31 @@ impl Conversation {
         }
     }
 
+    /// How the answer to a prompt that is no conversation any more is read: `None` takes it as plain text.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for tools, and for thoughts that somebody asked for, when the model has no template that says how
+    /// it writes them.
+    pub fn read_as(&self, way: &Way) -> Result<Option<protocol::Template>, Error> {
+        let has_own = match way {
+            Way::Own => return Ok(Some(self.to_template())),
+            Way::Go { has_own, .. } => *has_own,
+        };
+        let wants_thoughts = self.think.on == Some(true) && self.think.is_asked;
+        let field = match (self.tools.is_empty(), wants_thoughts) {
+            (false, _) => "tools",
+            (true, true) => "think",
+            (true, false) if self.think.on.is_none() || !has_own => return Ok(None),
+            (true, false) => "",
+        };
+        if has_own {
+            return Ok(Some(self.to_template()));
+        }
+        Err(Error::Unsupported(format!(
+            "{field} with a template in Go's language, for a model whose weights have no chat template that says how answers are written,"
+        )))
+    }
+
     async fn render(&self, template: Box<Template>, whose: &'static str) -> Result<String, Error> {
         let conversation = self.clone();
         let rendered = tokio::task::spawn_blocking(move || {
@@ -95,7 +160,9 @@ impl Conversation {
                 turns: &conversation.turns,
                 prompt: &prompt,
                 suffix: &suffix,
-                think: conversation.think,
+                think: conversation.think.on,
+                level: conversation.think.level.unwrap_or_default(),
+                tools: &conversation.tools,
                 today: Zoned::now().date(),
             })
         });
@@ -106,19 +173,30 @@ impl Conversation {
     }
 
     fn to_template(&self) -> protocol::Template {
+        let level = self.think.level.map(|level| {
+            let level = Variable::Text(level.to_owned());
+            ("reasoning_effort".to_owned(), level)
+        });
         protocol::Template {
-            messages: self
-                .turns
-                .iter()
-                .map(|turn| protocol::Message {
-                    role: turn.role.clone(),
-                    content: turn.content.clone(),
-                })
-                .collect(),
+            messages: self.turns.iter().map(message).collect(),
             add_generation_prompt: true,
-            // What a model thinks cannot be told from its answer yet, so it thinks for nobody who did not ask.
-            thinking: Some(self.think == Some(true)),
+            // A template that is told nothing may let a model think of which nobody knows that it does.
+            thinking: Some(self.think.on == Some(true)),
+            tools: self.tools.clone(),
+            variables: level.into_iter().collect(),
+            ..protocol::Template::default()
         }
+    }
+}
+
+fn message(turn: &Turn) -> protocol::Message {
+    protocol::Message {
+        role: turn.role.clone(),
+        content: turn.content.clone(),
+        reasoning: turn.thinking.clone(),
+        tool_calls: turn.calls.clone(),
+        tool_call_id: turn.tool_call_id.clone(),
+        tool_name: turn.tool_name.clone(),
     }
 }
 
@@ -297,7 +375,7 @@ mod tests {
             ..Conversation::default()
         };
         let text = async |request, model, own| {
-            let way = Way::choose(request, model, own).unwrap();
+            let way = Way::choose(request, model, own, Needs::default()).unwrap();
             conversation.to_prompt(&way).await.unwrap()
         };
         let plain = |text: &str| Prompt::Text {
@@ -315,17 +393,82 @@ mod tests {
 
     #[tokio::test]
     async fn a_model_thinks_only_when_asked_to() {
-        for (think, expected) in [(None, false), (Some(false), false), (Some(true), true)] {
+        for (on, expected) in [(None, false), (Some(false), false), (Some(true), true)] {
+            let think = Think {
+                on,
+                level: on.and(Some("low")),
+                is_asked: true,
+            };
             let conversation = Conversation {
                 turns: turns("u"),
                 think,
                 ..Conversation::default()
             };
             match conversation.to_prompt(&Way::Own).await.unwrap() {
-                Prompt::Chat(template) => assert_eq!(template.thinking, Some(expected)),
+                Prompt::Chat(template) => {
+                    assert_eq!(template.thinking, Some(expected));
+                    assert_eq!(template.variables.len(), usize::from(on.is_some()));
+                }
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_template_without_a_place_for_tools_gives_way_to_the_models_own() {
+        let tools = Needs {
+            tools: true,
+            ..Needs::default()
+        };
+        let thoughts = Needs {
+            thoughts: true,
+            ..Needs::default()
+        };
+        let is_own = |request, model, own, needs| {
+            let way = Way::choose(request, Some(model), own, needs).unwrap();
+            matches!(way, Way::Own)
+        };
+        let plain = "{{ .Prompt }}";
+        assert!(!is_own(None, plain, true, Needs::default()));
+        assert!(is_own(None, plain, true, tools));
+        assert!(is_own(None, plain, true, thoughts));
+        assert!(!is_own(None, plain, false, tools));
+        assert!(!is_own(Some(plain), plain, true, tools));
+        assert!(!is_own(None, "{{ .Tools }}{{ .Prompt }}", true, tools));
+        assert!(!is_own(None, "{{ .Think }}{{ .Prompt }}", true, thoughts));
+    }
+
+    #[test]
+    fn answers_are_read_by_the_models_own_template_or_not_at_all() {
+        let go = |has_own| {
+            let needs = Needs::default();
+            Way::choose(Some("{{ .Tools }}{{ .Prompt }}"), None, has_own, needs).unwrap()
+        };
+        let plain = Conversation {
+            turns: turns("u"),
+            ..Conversation::default()
+        };
+        assert!(plain.read_as(&Way::Own).unwrap().is_some());
+        assert_eq!(plain.read_as(&go(true)).unwrap(), None);
+        let with_tools = Conversation {
+            tools: vec![protocol::Tool::default()],
+            ..plain.clone()
+        };
+        assert!(with_tools.read_as(&go(true)).unwrap().is_some());
+        let error = with_tools.read_as(&go(false)).unwrap_err().to_string();
+        assert!(error.starts_with("tools with a template in Go"), "{error}");
+        let thinking = |is_asked| Conversation {
+            think: Think {
+                on: Some(true),
+                level: None,
+                is_asked,
+            },
+            ..plain.clone()
+        };
+        assert!(thinking(true).read_as(&go(true)).unwrap().is_some());
+        assert!(thinking(false).read_as(&go(true)).unwrap().is_some());
+        assert!(thinking(true).read_as(&go(false)).is_err());
+        assert_eq!(thinking(false).read_as(&go(false)).unwrap(), None);
     }
 
     #[tokio::test]
@@ -336,7 +479,8 @@ mod tests {
         };
         let own = conversation.to_prompt(&Way::Own).await;
         assert!(matches!(own, Err(Error::Unsupported(_))));
-        let way = Way::choose(None, Some("Q:{{.Prompt}} A:{{.Response}}#"), true).unwrap();
+        let template = Some("Q:{{.Prompt}} A:{{.Response}}#");
+        let way = Way::choose(None, template, true, Needs::default()).unwrap();
         let prompt = conversation.to_prompt(&way).await.unwrap();
         assert_eq!(
             prompt,

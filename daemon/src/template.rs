@@ -23,6 +23,7 @@ use std::time::Duration;
 use gotmpl::TemplateError;
 use gotmpl::parse::{DefineNode, ListNode, Node, Parser, TextNode};
 use jiff::civil::Date;
+use runner::protocol::Tool;
 
 use budget::{Budget, Excess};
 
@@ -76,6 +77,10 @@ pub struct Input<'a> {
     pub suffix: &'a str,
     /// Whether the model thinks first; `None` when nobody said.
     pub think: Option<bool>,
+    /// How hard, or the empty text.
+    pub level: &'a str,
+    /// What the model may call.
+    pub tools: &'a [Tool],
     /// The date that `currentDate` gives.
     pub today: Date,
 }

@@ -15,6 +15,7 @@ mod peer;
 mod process;
 mod say;
 mod sqlx;
+mod templates;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Chore {
     Sqlx,
     /// Build llama.cpp's own programs, which the project is compared with.
     Peer,
+    /// Try every chat template that llama.cpp ships, and write the table of `docs/templates.md`.
+    Templates,
     /// Compare greedy text with llama.cpp's own program on the same file.
     Parity(parity::Options),
     /// Measure, and write the tables of `docs/benchmarks.md`.
@@ -65,6 +68,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Uninstall(options) => install::uninstall(&options),
         Chore::Sqlx => sqlx::run(&workspace),
         Chore::Peer => peer::build(),
+        Chore::Templates => templates::run(&workspace),
         Chore::Parity(options) => parity::run(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),
     }

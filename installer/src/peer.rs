@@ -68,13 +68,20 @@ impl Peer {
 pub(crate) fn build() -> Result<()> {
     let peer = Peer(built()?);
     if !peer.is_whole() {
-        let folder = home()?;
-        files::make_folder(&folder)?;
-        let sources = fetch(&folder)?;
-        compile(&sources, &folder.join("build"))?;
+        compile(&sources()?, &home()?.join("build"))?;
     }
     say::line(&format!("llama.cpp's programs are in {}", peer.0.display()));
     Ok(())
+}
+
+/// The sources of llama.cpp, fetched once.
+///
+/// # Errors
+/// The package cannot be fetched.
+pub(crate) fn sources() -> Result<PathBuf> {
+    let folder = home()?;
+    files::make_folder(&folder)?;
+    fetch(&folder)
 }
 
 fn home() -> Result<PathBuf> {

@@ -74,7 +74,7 @@ async fn once(
     prompt: String,
 ) -> anyhow::Result<Exit> {
     let Context { client, out, .. } = context;
-    let mut answer = Answer::new(out.clone(), !args.nowordwrap);
+    let mut answer = Answer::new(out.clone(), !args.nowordwrap).hide_thoughts(args.hide_thinking);
     let asked = ask(client, args, parameters, &prompt, &mut answer).await;
     let timings = match asked {
         Err(error) if is_missing(&error) && !args.no_pull => {
@@ -116,6 +116,7 @@ async fn ask(
         messages: messages(args.system.as_deref(), prompt),
         options,
         keep_alive,
+        think: args.think(),
         ..ChatRequest::default()
     };
     answer

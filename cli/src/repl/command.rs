@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 
+use api::Think;
+use clap::ValueEnum as _;
+
+use crate::args::Thinking;
 use crate::error::Failure;
 
 /// Every command, with its meaning: for `/?`, for completion, and for the reference page.
-pub(crate) const COMMANDS: [(&str, &str); 20] = [
+pub(crate) const COMMANDS: [(&str, &str); 22] = [
     (
         "/set parameter NAME VALUE",
         "Set a parameter for the answers to come.",
@@ -14,6 +18,11 @@ pub(crate) const COMMANDS: [(&str, &str); 20] = [
         "/set system TEXT",
         "Replace the system prompt; without TEXT the model's own holds.",
     ),
+    (
+        "/set think",
+        "Think before each answer; low, medium, high or max behind it says how hard.",
+    ),
+    ("/set nothink", "Answer without thinking first."),
     ("/set verbose", "Show what each answer took."),
     ("/set quiet", "Show only the answers."),
     ("/set wordwrap", "Break lines between words."),
@@ -72,6 +81,8 @@ pub(crate) enum Command {
     },
     /// Replace the system prompt; the empty text goes back to the model's own.
     SetSystem(String),
+    /// What to ask of the model's thoughts.
+    SetThink(Think),
     /// Whether to show what each answer took.
     SetVerbose(bool),
     /// Whether to break lines between words.
@@ -170,6 +181,12 @@ fn set(rest: &str) -> Result<Command, Failure> {
             })
         }
         "system" => Ok(Command::SetSystem(unquoted(rest))),
+        "think" => match Thinking::from_str(rest.trim_end(), true) {
+            _ if rest.is_empty() => Ok(Command::SetThink(Think::Switch(true))),
+            Ok(how) => Ok(Command::SetThink(how.to_wire())),
+            Err(_) => Err(usage("/set think low|medium|high|max")),
+        },
+        "nothink" => Ok(Command::SetThink(Think::Switch(false))),
         "verbose" => Ok(Command::SetVerbose(true)),
         "quiet" => Ok(Command::SetVerbose(false)),
         "wordwrap" => Ok(Command::SetWordWrap(true)),
@@ -319,6 +336,9 @@ mod tests {
             r#"Do(SetSystem("Be\nbrief."))"#,
         );
         check("/set system", r#"Do(SetSystem(""))"#);
+        check("/set think", "Do(SetThink(Switch(true)))");
+        check("/set think Low", r#"Do(SetThink(Level("low")))"#);
+        check("/set nothink", "Do(SetThink(Switch(false)))");
         check("/set quiet", "Do(SetVerbose(false))");
         check("/set nohistory", "Do(SetHistory(false))");
         check("/show", "Do(Show(Info))");
@@ -372,6 +392,8 @@ mod tests {
         insta::assert_snapshot!(help(), @r#"
         /set parameter NAME VALUE  Set a parameter for the answers to come.
         /set system TEXT           Replace the system prompt; without TEXT the model's own holds.
+        /set think                 Think before each answer; low, medium, high or max behind it says how hard.
+        /set nothink               Answer without thinking first.
         /set verbose               Show what each answer took.
         /set quiet                 Show only the answers.
         /set wordwrap              Break lines between words.

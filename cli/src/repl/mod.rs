@@ -7,7 +7,7 @@ mod conversation;
 mod echo;
 mod input;
 
-use api::{ChatEvent, ChatRequest, CreateRequest, Message, Progress, ShowRequest, routes};
+use api::{ChatEvent, ChatRequest, CreateRequest, Message, Progress, ShowRequest, Think, routes};
 use modelfile::Parameters;
 
 pub(crate) use self::command::COMMANDS;
@@ -41,6 +41,7 @@ pub(crate) async fn run(
         input: Input::new(&context.home.history())?,
         verbose: args.verbose,
         word_wrap: !args.nowordwrap,
+        think: args.think(),
         context,
         args,
     };
@@ -58,6 +59,8 @@ struct Session {
     input: Input,
     verbose: bool,
     word_wrap: bool,
+    /// What is asked of the model's thoughts.
+    think: Option<Think>,
 }
 
 /// Whether the conversation goes on.
@@ -106,9 +109,11 @@ impl Session {
             messages: self.conversation.to_send(),
             options: self.conversation.options(),
             keep_alive: self.keep_alive(),
+            think: self.think.clone(),
             ..ChatRequest::default()
         };
-        let mut answer = Answer::new(out.clone(), self.word_wrap);
+        let mut answer =
+            Answer::new(out.clone(), self.word_wrap).hide_thoughts(self.args.hide_thinking);
         let asked = self
             .context
             .client
@@ -119,7 +124,7 @@ impl Session {
         match (&received, answer.text()) {
             // A question that got no answer would stand in front of the next one.
             (_, "") => self.conversation.forget_last(),
-            (_, text) => self.conversation.add(answer::message("assistant", text)),
+            _ => self.conversation.add(answer.to_message()),
         }
         match received? {
             Some(timings) => {
@@ -163,6 +168,14 @@ impl Session {
                 } else {
                     "lines are not broken"
                 });
+            }
+            Command::SetThink(think) => {
+                out.note(match &think {
+                    Think::Switch(true) => "the model thinks first",
+                    Think::Switch(false) => "the model does not think first",
+                    Think::Level(_) => "the model thinks first, as hard as was said",
+                });
+                self.think = Some(think);
             }
             Command::SetHistory(history) => {
                 self.input.keep_history(history);
@@ -262,6 +275,10 @@ impl Session {
         }
         let mut messages = self.ask_about_model().await?.messages;
         messages.extend_from_slice(said);
+        // A model keeps roles and texts.
+        for message in &mut messages {
+            message.thinking = None;
+        }
         Ok(Some(messages))
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::{Value, json};
 
 use crate::fake::{Asked, Fake, Reply};
-use crate::once::{end, piece, says};
+use crate::once::{end, piece, says, thought};
 use crate::program::{Home, slm};
 use crate::terminal::Terminal;
 
@@ -22,6 +22,9 @@ fn parrot(asked: &Asked) -> Reply {
                 let mut loaded = end();
                 loaded["done_reason"] = json!("load");
                 Reply::Json(200, loaded)
+            }
+            Some(last) if last["content"] == "think aloud" => {
+                Reply::Lines(vec![thought("A parrot thinks."), piece("I did."), end()])
             }
             Some(last) if last["content"] == "fall silent" => {
                 Reply::Silence(vec![piece("I will, ")])
@@ -77,6 +80,36 @@ fn each_question_carries_what_was_said_before() {
     enter(&mut terminal, "/clear", "the conversation is forgotten");
     enter(&mut terminal, "three", "You said: three");
     assert_eq!(contents(&fake.last(CHAT)), ["Be a parrot.", "three"]);
+    terminal.type_in("/bye\r");
+    assert!(terminal.wait().success());
+}
+
+#[test]
+fn thoughts_are_shown_kept_and_switched() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), parrot);
+    let mut terminal = sit_down(&home, &["--no-think"]);
+    terminal.type_in("think aloud\r");
+    let seen = terminal.read_until("I did.");
+    assert!(seen.contains("A parrot thinks."), "{seen:?}");
+    terminal.read_until(">>> ");
+    assert_eq!(fake.last(CHAT)["think"], false);
+    enter(&mut terminal, "/set think high", "as hard as was said");
+    enter(&mut terminal, "one", "You said: one");
+    let request = fake.last(CHAT);
+    assert_eq!(request["think"], "high");
+    assert_eq!(request["messages"][1]["thinking"], "A parrot thinks.");
+    enter(&mut terminal, "/set nothink", "does not think first");
+    enter(&mut terminal, "/save mine", "saved as `mine`");
+    let saved = fake.last("POST /api/create");
+    assert!(
+        saved["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|message| message.get("thinking").is_none()),
+        "{saved}"
+    );
     terminal.type_in("/bye\r");
     assert!(terminal.wait().success());
 }

@@ -16,6 +16,13 @@ pub(crate) fn piece(text: &str) -> Value {
     })
 }
 
+/// A piece of what is thought before an answer.
+pub(crate) fn thought(text: &str) -> Value {
+    let mut piece = piece("");
+    piece["message"]["thinking"] = json!(text);
+    piece
+}
+
 /// The end of an answer.
 pub(crate) fn end() -> Value {
     json!({
@@ -245,4 +252,45 @@ fn ctrl_c_ends_with_130_and_tells_the_daemon() {
     terminal.interrupt();
     assert_eq!(terminal.wait().code(), Some(130));
     fake.wait_for_departures(1);
+}
+
+#[test]
+fn thoughts_are_asked_for_as_they_were_wished() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), hello);
+    for (arguments, expected) in [
+        (&[][..], Value::Null),
+        (&["--think"], json!(true)),
+        (&["--think=low"], json!("low")),
+        (&["--think=false"], json!(false)),
+        (&["--no-think"], json!(false)),
+    ] {
+        let ran = home.slm(&[&["run", "m"], arguments, &["hi"]].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert_eq!(fake.last(CHAT)["think"], expected, "{arguments:?}");
+    }
+    let ran = home.slm(&["run", "m", "--think=hard", "hi"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("possible values"), "{}", ran.stderr);
+}
+
+#[test]
+fn thoughts_are_for_a_person_at_a_terminal_only() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| {
+        Reply::Lines(vec![thought("Hm."), piece("Yes."), end()])
+    });
+    assert_eq!(home.slm(&["run", "m", "sure?"]).stdout, "Yes.\n");
+    let shows = |arguments: &[&str]| {
+        let command = home.command(
+            crate::program::slm(),
+            &[&["run", "m"], arguments, &["sure?"]].concat(),
+        );
+        let mut terminal = Terminal::start(command);
+        let seen = terminal.read_until("Yes.");
+        assert!(terminal.wait().success());
+        seen.contains("Hm.")
+    };
+    assert!(shows(&[]));
+    assert!(!shows(&["--hide-thinking"]));
 }

@@ -95,6 +95,9 @@ pub struct GenerateEvent {
     /// More of the answer.
     #[serde(default)]
     pub response: String,
+    /// More of what the model thinks before it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<String>,
     /// Whether this is the last event.
     #[serde(default)]
     pub done: bool,
@@ -128,13 +131,63 @@ pub struct Message {
     pub images: Option<Vec<String>>,
     /// Calls that the model made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool_calls: Option<Vec<Value>>,
+    pub tool_calls: Option<Vec<ToolCall>>,
     /// The tool whose result this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_name: Option<String>,
     /// The call whose result this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
+}
+
+/// A call that the model made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// Names the call, so that a result can say what it is the result of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What is called.
+    pub function: FunctionCall,
+}
+
+/// What is called, and with what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionCall {
+    /// Which call of the answer this is, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+    /// The function.
+    pub name: String,
+    /// Its arguments by name, in the order of the model. A text that holds such an object is taken too.
+    #[serde(default)]
+    pub arguments: Value,
+}
+
+/// A tool that the model may call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// `function`, the only kind there is.
+    #[serde(rename = "type", default = "function")]
+    pub kind: String,
+    /// What can be called.
+    pub function: Function,
+}
+
+/// What can be called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// What it does, for the model.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub description: String,
+    /// JSON Schema of its parameters.
+    #[serde(default)]
+    pub parameters: Value,
+}
+
+fn function() -> String {
+    "function".to_owned()
 }
 
 /// Body of `POST /api/chat`. No messages load the model; with `keep_alive: 0` they unload it.
@@ -148,7 +201,7 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// Functions that the model may call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tools: Option<Vec<Value>>,
+    pub tools: Option<Vec<Tool>>,
     /// Whether the answer is a stream; it is unless this is `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,

@@ -183,6 +183,7 @@ impl Ours {
             adapter_scales: None,
             constraint: None,
             logprobs: None,
+            read_as: None,
         };
         let mut text = String::new();
         let done = self.call(Call::Generate(Box::new(generate)), |event| match event {

@@ -1,23 +1,38 @@
-//! The model's own chat template, rendered by llama.cpp's Jinja interpreter.
+//! The model's own chat template, rendered by llama.cpp's Jinja interpreter, and the form of answers that follows from it.
+//!
+//! llama.cpp finds the form in two ways. For some families of models it has code of its own. For all others it renders small
+//! conversations that differ in one thing, looks at what changes in the text, and makes a parser and a grammar of that.
+//! That takes tens of milliseconds, and depends on the tools and settings alone, so the last [`MAX_FORMS`] forms are kept.
 
-use std::time::Instant;
+use std::{cell::RefCell, rc::Rc, time::Instant};
 
 use runner::protocol::Template;
 
-use crate::{error::Error, ffi};
+use crate::{
+    conversation,
+    error::Error,
+    ffi,
+    form::{Applied, Form, Said},
+};
 
 /// The template that llama.cpp falls back to for a model that brings none: it knows the source by this name.
 const CHATML: &str = "chatml";
 
-/// Most messages of one conversation.
-const MAX_MESSAGES: usize = 65_536;
-
 /// Longest source of a template in bytes; those of today's models have up to some ten thousand.
 const MAX_SOURCE: usize = 1024 * 1024;
 
+/// Forms that are kept: one for each set of tools and settings that somebody talks with.
+const MAX_FORMS: usize = 16;
+
 /// A parsed chat template.
 #[derive(Debug)]
-pub(crate) struct Chat(ffi::Chat);
+pub(crate) struct Chat {
+    native: ffi::chat::Chat,
+    /// Whether a conversation may be rewritten before it is rendered, so that form and prompt come together or not at all.
+    is_special: bool,
+    /// With what they follow from, the last used at the end.
+    forms: RefCell<Vec<(String, Option<Rc<Form>>)>>,
+}
 
 impl Chat {
     /// Parses the template, or `ChatML` where there is none.
@@ -35,48 +50,117 @@ impl Chat {
         if source.is_none() {
             tracing::warn!("the model has no chat template; ChatML is used");
         }
-        let chat = ffi::Chat::parse(source.unwrap_or(CHATML), bos, eos).map_err(|why| {
+        let native = ffi::chat::Chat::parse(source.unwrap_or(CHATML), bos, eos).map_err(|why| {
             Error::Invalid(format!(
                 "the chat template cannot be parsed: {}",
                 reason(&why)
             ))
         })?;
         tracing::debug!(took = ?began.elapsed(), "parsed the chat template");
-        Ok(Self(chat))
+        Ok(Self {
+            is_special: native.is_special(),
+            native,
+            forms: RefCell::default(),
+        })
+    }
+
+    /// Whether llama.cpp has code of its own for the family.
+    #[cfg(test)]
+    pub(crate) fn is_special(&self) -> bool {
+        self.is_special
     }
 
     /// Renders a conversation.
     ///
     /// # Errors
     /// [`Error::Invalid`] with what the template says.
-    pub(crate) fn render(&self, template: &Template) -> Result<String, Error> {
-        if template.messages.is_empty() {
-            return Err(Error::Invalid(
-                "a conversation needs at least one message".into(),
-            ));
-        }
-        if template.messages.len() > MAX_MESSAGES {
-            return Err(Error::Invalid(format!(
-                "a conversation of {} messages is longer than {MAX_MESSAGES}",
-                template.messages.len()
-            )));
-        }
-        let messages: Vec<(&str, &str)> = template
-            .messages
-            .iter()
-            .map(|message| (message.role.as_str(), message.content.as_str()))
-            .collect();
-        // llama.cpp has no third state: a template that is not told otherwise is told that thinking is allowed.
-        let thinking = template.thinking.unwrap_or(true);
-        self.0
-            .render(&messages, template.add_generation_prompt, thinking)
-            .map_err(|why| {
-                Error::Invalid(format!(
-                    "the chat template refuses this conversation: {}",
-                    reason(&why)
-                ))
-            })
+    pub(crate) fn render(&self, conversation: &Template) -> Result<String, Error> {
+        conversation::check(conversation)?;
+        let (_, said) = self.ask(conversation, !self.is_special)?;
+        Ok(said.prompt)
     }
+
+    /// Renders a conversation and finds the form of its answer.
+    ///
+    /// A template whose form llama.cpp does not understand is still good for conversations without tools: then the answer is text.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with what the template says, or when tools are on offer of which it knows nothing.
+    pub(crate) fn apply(&self, conversation: &Template) -> Result<Applied, Error> {
+        conversation::check(conversation)?;
+        if self.is_special {
+            let (native, said) = self.ask(conversation, false)?;
+            knows_tools(&said, conversation)?;
+            let (prompt, generation_prompt) = (said.prompt.clone(), said.generation_prompt.clone());
+            return Ok(Applied {
+                prompt,
+                form: Form::new(native, said)?.map(Rc::new),
+                generation_prompt,
+            });
+        }
+        let (_, plain) = self.ask(conversation, true)?;
+        knows_tools(&plain, conversation)?;
+        Ok(Applied {
+            form: self.form(conversation, &plain.generation_prompt)?,
+            prompt: plain.prompt,
+            generation_prompt: plain.generation_prompt,
+        })
+    }
+
+    /// The form that follows from a conversation's tools and settings; kept, or found now.
+    fn form(
+        &self,
+        conversation: &Template,
+        generation_prompt: &str,
+    ) -> Result<Option<Rc<Form>>, Error> {
+        let mut key = conversation::form_key(conversation);
+        key.push_str(generation_prompt);
+        let mut forms = self.forms.borrow_mut();
+        if let Some(index) = forms.iter().position(|(other, _)| *other == key) {
+            let known = forms.remove(index);
+            let form = known.1.clone();
+            forms.push(known);
+            return Ok(form);
+        }
+        let began = Instant::now();
+        let form = match self.ask(conversation, false) {
+            Ok((native, said)) => Form::new(native, said)?.map(Rc::new),
+            Err(error) if conversation.tools.is_empty() => {
+                tracing::warn!(%error, "the form of answers is not understood; they are taken as text");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        tracing::debug!(took = ?began.elapsed(), "found the form of answers");
+        if forms.len() >= MAX_FORMS {
+            forms.remove(0);
+        }
+        forms.push((key, form.clone()));
+        Ok(form)
+    }
+
+    fn ask(&self, conversation: &Template, plain: bool) -> Result<(ffi::chat::Form, Said), Error> {
+        let request = conversation::request(conversation, plain);
+        let (form, said) = self.native.apply(&request).map_err(|why| {
+            Error::Invalid(format!(
+                "the chat template refuses this conversation: {}",
+                reason(&why)
+            ))
+        })?;
+        let said = serde_json::from_str(&said)
+            .map_err(|why| Error::Internal(format!("the shim cannot be understood: {why}")))?;
+        Ok((form, said))
+    }
+}
+
+/// Tools that the template never shows to the model would be offered in vain.
+fn knows_tools(said: &Said, conversation: &Template) -> Result<(), Error> {
+    if said.tools || conversation.tools.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Invalid(
+        "the model's chat template knows no tools; use a model that calls tools".into(),
+    ))
 }
 
 /// What went wrong, out of a message that may begin with a listing of the template and end with `Error: …`.
@@ -100,12 +184,13 @@ mod tests {
             .map(|&(role, content)| Message {
                 role: role.into(),
                 content: content.into(),
+                ..Message::default()
             })
             .collect();
         Template {
             messages,
             add_generation_prompt: true,
-            thinking: None,
+            ..Template::default()
         }
     }
 

@@ -10,17 +10,19 @@ use std::{sync::Arc, time::Instant};
 
 use llama_cpp_2::{llama_backend::LlamaBackend, token::LlamaToken};
 use runner::protocol::{
-    Call, Constraint as Wanted, Delta, Detokenize, Event, Generate, Load, Loaded, Overflow, Prompt,
+    Call, Constraint as Wanted, Detokenize, Event, Generate, Load, Loaded, Overflow, Prompt,
     Request, Stats, StopReason, Template, Tokenize,
 };
 
 use crate::{
     adapters::Adapters,
+    answer::{Answer, Ending, Grown},
     backend,
     cache::Memory,
     constraint::Constraint,
     error::Error,
     ffi::context::{Batch, DecodeError},
+    form::Applied,
     inbox::Inbox,
     interrupt::Interrupt,
     length::Length,
@@ -34,8 +36,11 @@ use crate::{
     sequence::{Clock, Sequence, count, nanoseconds},
     slots::Slots,
     step,
-    text::{Stops, Text},
+    text::Stops,
 };
+
+/// How many tokens at the end of a prompt show where its answer begins.
+const TAIL: usize = 64;
 
 /// Most tokens that are turned into text at once: the largest context.
 const MAX_DETOKENIZED: usize = runner::protocol::MAX_CONTEXT as usize;
@@ -212,11 +217,16 @@ impl<'m> Engine<'m> {
 
     /// Renders a conversation, unless its texts alone are too long.
     fn template(&self, template: &Template) -> Result<String, Error> {
+        self.has_room_for(template)?;
+        self.model.render(template)
+    }
+
+    fn has_room_for(&self, template: &Template) -> Result<(), Error> {
         let bytes = template.messages.iter().map(|it| it.content.len()).sum();
         if self.length.excludes(bytes) {
             return Err(self.length.refusal(bytes));
         }
-        self.model.render(template)
+        Ok(())
     }
 
     /// Counts the tokens of a part of a text.
@@ -225,17 +235,21 @@ impl<'m> Engine<'m> {
     }
 
     /// Tokens of a prompt, which may still be too many, and how many at least were cut out of a text that is far too long.
+    /// With it what its template made of a conversation.
     fn prompt(
         &self,
         prompt: Prompt,
         overflow: Overflow,
-    ) -> Result<(Vec<LlamaToken>, usize), Error> {
-        let (text, special) = match (prompt, overflow) {
-            (Prompt::Tokens(tokens), _) => return Ok((self.model.checked(&tokens)?, 0)),
-            (Prompt::Text { text, special }, _) => (text, special),
-            (Prompt::Chat(template), Overflow::Refuse) => (self.template(&template)?, true),
-            (Prompt::Chat(template), Overflow::Truncate { .. }) => {
-                (self.model.render(&template)?, true)
+    ) -> Result<(Vec<LlamaToken>, usize, Option<Applied>), Error> {
+        let (text, special, applied) = match prompt {
+            Prompt::Tokens(tokens) => return Ok((self.model.checked(&tokens)?, 0, None)),
+            Prompt::Text { text, special } => (text, special, None),
+            Prompt::Chat(template) => {
+                if overflow == Overflow::Refuse {
+                    self.has_room_for(&template)?;
+                }
+                let mut applied = self.model.apply(&template)?;
+                (std::mem::take(&mut applied.prompt), true, Some(applied))
             }
         };
         let count = self.counter(special);
@@ -246,7 +260,21 @@ impl<'m> Engine<'m> {
             }
             (checked, _) => checked.map(|()| (text, 0))?,
         };
-        Ok((self.model.tokenize(&text, special, true), cut))
+        Ok((self.model.tokenize(&text, special, true), cut, applied))
+    }
+
+    /// How the answer to a prompt is read.
+    fn answer(&self, applied: Option<Applied>, stops: Stops) -> Result<Answer, Error> {
+        let Some(Applied {
+            form: Some(form),
+            generation_prompt,
+            ..
+        }) = applied
+        else {
+            return Ok(Answer::of_text(stops));
+        };
+        let spelled = self.model.single_tokens(&form.preserved);
+        Answer::in_form(form, &generation_prompt, stops, spelled.into())
     }
 
     fn stats(&self) -> Stats {
@@ -284,12 +312,19 @@ impl<'m> Engine<'m> {
             adapter_scales,
             constraint,
             logprobs,
+            read_as,
         }: Generate,
     ) -> Result<Sequence, Error> {
         let clock = Clock::start();
         let flavour = self.adapters.wanted(adapter_scales.as_deref())?;
         let stops = Stops::new(stop)?;
-        let (tokens, cut) = self.prompt(prompt, overflow)?;
+        let (tokens, cut, mut applied) = self.prompt(prompt, overflow)?;
+        if let (None, Some(template)) = (&applied, read_as) {
+            let tail = self
+                .model
+                .detokenize(&tokens[tokens.len().saturating_sub(TAIL)..]);
+            applied = Some(self.model.apply(&template)?.behind(&tail));
+        }
         let anchored = usize::from(
             tokens
                 .first()
@@ -297,6 +332,16 @@ impl<'m> Engine<'m> {
         );
         let wanted = max_tokens.map(|tokens| tokens as usize);
         let fitted = prompt::fit(tokens, self.cells, wanted, overflow, anchored)?;
+        let constraint = constraint.map(|mut constraint| {
+            match applied.as_ref().and_then(Applied::open_thought) {
+                // The thought goes first, and is free.
+                Some(end) if constraint.after.is_none() => constraint.after = Some(end),
+                Some(_) => {}
+                // What has a shape of its own has none of the markup of the form.
+                None => applied = None,
+            }
+            constraint
+        });
         let rules = Rules {
             sampling: &sampling,
             logprobs,
@@ -312,7 +357,7 @@ impl<'m> Engine<'m> {
             max_tokens: wanted.unwrap_or(usize::MAX),
             truncated: cut + fitted.cut,
             chooser: Chooser::new(rules, self.model, &self.desk)?,
-            text: Text::new(stops),
+            answer: self.answer(applied, stops)?,
             report: Report::default(),
             tokens: fitted.tokens,
             clock,
@@ -457,26 +502,27 @@ impl<'m> Engine<'m> {
         sequence.chooser.accept(token, self.model)?;
         sequence.tokens.push(token);
         let mut bytes = Vec::with_capacity(32);
-        self.model.piece(token, &mut bytes);
-        let held = sequence.text.held();
-        let piece = sequence.text.push(&bytes);
+        self.model
+            .piece(token, sequence.answer.spells(token), &mut bytes);
+        let held = sequence.answer.held();
+        let mut grown = sequence.answer.push(&bytes);
         if let Some(opinion) = choice.opinion {
-            sequence.report.note(held, opinion.told(self.model));
+            sequence
+                .report
+                .note(held.unwrap_or(0), opinion.told(self.model));
         }
-        if !piece.text.is_empty() {
-            let delta = Delta {
-                logprobs: sequence.report.release(piece.text.len()),
-                text: piece.text,
-                tokens: count(sequence.generated()),
-            };
-            self.outbox.send(sequence.id, Event::Delta(delta));
-        }
-        if piece.stopped {
+        grown.delta.logprobs = match held {
+            Some(_) => sequence.report.release(grown.delta.text.len()),
+            None if grown.delta.is_empty() => Vec::new(),
+            None => sequence.report.rest(),
+        };
+        let stopped = grown.stopped;
+        tell(&self.outbox, sequence, grown);
+        if stopped {
             // What is left to tell is of the stop text.
             sequence.report.rest();
-            return Ok(Some(StopReason::Stop));
         }
-        if sequence.chooser.is_over() {
+        if stopped || sequence.chooser.is_over() {
             return Ok(Some(StopReason::Stop));
         }
         let full =
@@ -498,24 +544,25 @@ impl<'m> Engine<'m> {
 
     /// Sends what was held back, and the end.
     fn finish(&self, mut sequence: Sequence, mut reason: StopReason) {
-        let rest = sequence.text.finish();
-        if rest.stopped {
-            reason = StopReason::Stop;
-        }
-        let logprobs = if rest.stopped {
-            sequence.report.release(rest.text.len())
-        } else {
-            sequence.report.rest()
+        let ending = match reason {
+            StopReason::Stop => Ending::Whole,
+            StopReason::Length | StopReason::Cancelled => Ending::Cut,
         };
-        if !rest.text.is_empty() || !logprobs.is_empty() {
-            let delta = Delta {
-                text: rest.text,
-                tokens: count(sequence.generated()),
-                logprobs,
-            };
-            self.outbox.send(sequence.id, Event::Delta(delta));
-        }
         let id = sequence.id;
+        match sequence.answer.finish(ending) {
+            Ok(mut rest) => {
+                rest.delta.logprobs = if rest.stopped {
+                    sequence.report.release(rest.delta.text.len())
+                } else {
+                    sequence.report.rest()
+                };
+                if rest.stopped {
+                    reason = StopReason::Stop;
+                }
+                tell(&self.outbox, &sequence, rest);
+            }
+            Err(error) => return self.outbox.fail(id, error),
+        }
         self.outbox
             .send(id, Event::Done(Box::new(sequence.done(reason))));
     }
@@ -556,6 +603,14 @@ impl<'m> Engine<'m> {
             let Sequence { id, tokens, .. } = self.slots.remove(&mut self.memory, 0);
             self.outbox.fail(id, error(tokens.len()));
         }
+    }
+}
+
+/// Sends what grew, if anything did.
+fn tell(outbox: &Outbox, sequence: &Sequence, Grown { mut delta, .. }: Grown) {
+    if !delta.is_empty() {
+        delta.tokens = count(sequence.generated());
+        outbox.send(sequence.id, Event::Delta(delta));
     }
 }
 

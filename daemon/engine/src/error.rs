@@ -54,6 +54,11 @@ pub(crate) enum Error {
     /// Too many requests wait.
     #[error("{0} requests wait already; try again later")]
     Busy(usize),
+    /// The model wrote what its own form of answers does not know.
+    #[error(
+        "the model's answer is not in the form that its chat template asks for: {0}; try again, or use a larger model"
+    )]
+    Unreadable(String),
     /// The engine failed.
     #[error("the engine failed: {0}")]
     Internal(String),
@@ -69,6 +74,7 @@ impl From<Error> for Failure {
             Error::Unsupported(_) => FailureKind::Unsupported,
             Error::OutOfMemory { .. } => FailureKind::OutOfMemory,
             Error::Busy(_) => FailureKind::Busy,
+            Error::Unreadable(_) => FailureKind::Unreadable,
             Error::Internal(_) => FailureKind::Internal,
         };
         Self {

@@ -15,14 +15,19 @@
 //! All code that the compiler cannot check lies in one module, `ffi`.
 
 mod adapters;
+mod answer;
 mod backend;
 mod cache;
 mod cells;
 mod chat;
 mod constraint;
+mod conversation;
 mod engine;
 mod error;
+#[cfg(test)]
+mod families;
 mod ffi;
+mod form;
 mod fs;
 mod inbox;
 mod interrupt;

@@ -1,11 +1,13 @@
 //! A loaded model: its words, its end, and how it wants conversations written.
 
-use std::{cell::OnceCell, time::Instant};
+use std::{cell::OnceCell, collections::HashSet, time::Instant};
 
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken, token_type::LlamaTokenAttr};
 use runner::protocol::Template;
 
-use crate::{chat::Chat, constraint::Compiler, error::Error, sampler::Words, seams::Seams};
+use crate::{
+    chat::Chat, constraint::Compiler, error::Error, form::Applied, sampler::Words, seams::Seams,
+};
 
 /// Architectures that read text but do not write any; llama.cpp has no next token for them.
 const ENCODERS: [&str; 12] = [
@@ -159,11 +161,20 @@ impl Model {
         String::from_utf8_lossy(&self.llama.vocab().detokenize(tokens, false, true)).into_owned()
     }
 
-    /// Appends the bytes of a token of an answer. Control tokens have none.
-    pub(crate) fn piece(&self, token: LlamaToken, bytes: &mut Vec<u8>) {
+    /// Appends the bytes of a token of an answer. Control tokens have none, unless they are spelled out.
+    pub(crate) fn piece(&self, token: LlamaToken, spelled: bool, bytes: &mut Vec<u8>) {
         self.llama
             .vocab()
-            .token_to_piece_into(token, bytes, false, None);
+            .token_to_piece_into(token, bytes, spelled, None);
+    }
+
+    /// The tokens that texts stand for which are one token each; the others are ordinary text.
+    pub(crate) fn single_tokens(&self, texts: &[String]) -> HashSet<LlamaToken> {
+        let single = |text: &String| match self.tokenize(text, true, false).as_slice() {
+            [token] => Some(*token),
+            _ => None,
+        };
+        texts.iter().filter_map(single).collect()
     }
 
     /// Whether the token ends an answer.
@@ -198,6 +209,14 @@ impl Model {
         Ok(self.compiler.get_or_init(|| compiler))
     }
 
+    /// Renders a conversation by the chat template, and finds the form of its answer.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the template is broken, refuses, or knows nothing of the tools on offer.
+    pub(crate) fn apply(&self, conversation: &Template) -> Result<Applied, Error> {
+        self.chat()?.apply(conversation)
+    }
+
     fn chat(&self) -> Result<&Chat, Error> {
         if let Some(chat) = self.chat.get() {
             return Ok(chat);
@@ -230,7 +249,7 @@ impl Words for Model {
 
     fn piece(&self, token: i32) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Self::piece(self, LlamaToken::new(token), &mut bytes);
+        Self::piece(self, LlamaToken::new(token), false, &mut bytes);
         bytes
     }
 

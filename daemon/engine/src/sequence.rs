@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use llama_cpp_2::token::LlamaToken;
 use runner::protocol::{Done, StopReason};
 
-use crate::{kept::Flavour, report::Report, sampler::Chooser, slots::Tenant, text::Text};
+use crate::{answer::Answer, kept::Flavour, report::Report, sampler::Chooser, slots::Tenant};
 
 /// How far ahead cells are set aside, in tokens: enough that a newcomer does not push others out at once.
 const LOOK_AHEAD: usize = 64;
@@ -29,9 +29,9 @@ pub(crate) struct Sequence {
     pub(crate) truncated: usize,
     /// Chooses the next token.
     pub(crate) chooser: Chooser,
-    /// The answer's text.
-    pub(crate) text: Text,
-    /// How likely the tokens of the text were that has not left yet.
+    /// What it says.
+    pub(crate) answer: Answer,
+    /// How likely the tokens were of what has not left yet.
     pub(crate) report: Report,
     /// When it came, was let in, and had its prompt computed.
     pub(crate) clock: Clock,

@@ -8,6 +8,8 @@
 //! Every field is built by the daemon from checked values; nothing that a client sent is passed through unread.
 //! Times are in nanoseconds and measured by the runner's monotonic clock.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol; both sides come from one build, so they must be equal.
@@ -47,6 +49,20 @@ pub const MAX_CONSTRAINT_BYTES: usize = 64 * 1024;
 
 /// Longest text after which a constraint begins, in bytes.
 pub const MAX_MARKER_BYTES: usize = 256;
+/// Most tools that one conversation offers.
+pub const MAX_TOOLS: usize = 256;
+
+/// Most calls in one message.
+pub const MAX_TOOL_CALLS: usize = 256;
+
+/// Longest name of a tool in bytes. It is made of ASCII letters, digits and `_ - . : /`.
+pub const MAX_TOOL_NAME: usize = 128;
+
+/// Longest JSON Schema of a tool's parameters, in bytes.
+pub const MAX_TOOL_SCHEMA: usize = 256 * 1024;
+
+/// How deep the JSON of a tool's parameters or of a call's arguments may be nested.
+pub const MAX_JSON_DEPTH: usize = 64;
 
 /// First frame of a runner: who speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +195,10 @@ pub struct Generate {
     pub overflow: Overflow,
     /// Scales of the adapters for this request, in the order of [`Load::adapters`]; 0 leaves one out. `None` takes the scales given there.
     pub adapter_scales: Option<Vec<f32>>,
+    /// How to read the answer to a prompt that is text or tokens: as the model's own chat template has it written in this
+    /// conversation. `None` takes it as plain text. A prompt that is a conversation says it itself, and leaves this out.
+    #[serde(default)]
+    pub read_as: Option<Box<Template>>,
     /// What the answer must look like; `None` lets it be anything.
     pub constraint: Option<Constraint>,
     /// Report how likely each token was, and so many likeliest tokens in its place, 0 to [`MAX_TOP_LOGPROBS`].
@@ -243,7 +263,7 @@ pub enum Overflow {
 }
 
 /// A conversation for the chat template.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
     /// In order, first to last.
     pub messages: Vec<Message>,
@@ -251,15 +271,86 @@ pub struct Template {
     pub add_generation_prompt: bool,
     /// Lets the model think first, where its template knows how; `None` leaves it to the template.
     pub thinking: Option<bool>,
+    /// What the model may call; at most [`MAX_TOOLS`], no name twice.
+    #[serde(default)]
+    pub tools: Vec<Tool>,
+    /// Whether it may, must or must not call them.
+    #[serde(default)]
+    pub tool_choice: ToolChoice,
+    /// Whether one answer may hold several calls; `None` leaves it to the template.
+    #[serde(default)]
+    pub parallel_tool_calls: Option<bool>,
+    /// What else the template is told, by name. The engine knows which names there are, and refuses others.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Variable>,
 }
 
 /// One message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     /// The text.
     pub content: String,
+    /// What the assistant thought before; empty where it did not.
+    #[serde(default)]
+    pub reasoning: String,
+    /// What the assistant called; at most [`MAX_TOOL_CALLS`].
+    #[serde(default)]
+    pub tool_calls: Vec<ToolCall>,
+    /// Of a tool's result: the call that it answers; empty where nobody says.
+    #[serde(default)]
+    pub tool_call_id: String,
+    /// Of a tool's result: the tool; empty where nobody says.
+    #[serde(default)]
+    pub tool_name: String,
+}
+
+/// A function that the model may call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// 1 to [`MAX_TOOL_NAME`] bytes, see there.
+    pub name: String,
+    /// What it does, for the model.
+    pub description: String,
+    /// JSON Schema of its parameters, an object; at most [`MAX_TOOL_SCHEMA`] bytes and [`MAX_JSON_DEPTH`] levels.
+    pub parameters: String,
+}
+
+/// A call that the model made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// Names the call; empty where nobody named it.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// JSON object of the arguments; at most [`MAX_JSON_DEPTH`] levels.
+    pub arguments: String,
+}
+
+/// Whether tools are called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToolChoice {
+    /// The model decides.
+    #[default]
+    Auto,
+    /// No tool, although the model knows them.
+    None,
+    /// At least one.
+    Required,
+    /// This one.
+    One(String),
+}
+
+/// A value that a chat template is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Variable {
+    /// True or false.
+    Flag(bool),
+    /// A number.
+    Number(i64),
+    /// A text of at most 256 bytes.
+    Text(String),
 }
 
 /// How the next token is chosen. Units and defaults are those of the Modelfile's parameters.
@@ -427,7 +518,8 @@ pub enum Event {
         /// Of so many.
         total: u32,
     },
-    /// More of the answer. Whole UTF-8 characters, never part of a stop text. Not terminal.
+    /// More of the answer. Whole UTF-8 characters, never part of a stop text; of the answer to a conversation never a part of
+    /// the markup by which the model tells thoughts, text and calls apart. Not terminal.
     Delta(Delta),
     /// The model is ready. Terminal for [`Call::Load`].
     Loaded(Loaded),
@@ -455,15 +547,72 @@ impl Event {
     }
 }
 
-/// A piece of the answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A piece of the answer: thoughts, then text, then calls.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delta {
-    /// The text; may stand for several tokens.
+    /// The text; may stand for several tokens, and is empty where only the rest grew.
     pub text: String,
     /// Tokens generated up to here.
     pub tokens: u32,
+    /// More of what the model thinks before it answers.
+    #[serde(default)]
+    pub reasoning: String,
+    /// More of the tool calls.
+    #[serde(default)]
+    pub tool_calls: Vec<ToolCallDelta>,
     /// The tokens whose text begins in this piece, in order; empty unless [`Generate::logprobs`] asks for them.
+    /// Tokens of markup and thoughts are told with what leaves next.
+    #[serde(default)]
     pub logprobs: Vec<Logprob>,
+}
+
+impl Delta {
+    /// Bytes of text in it, whatever they are part of.
+    pub fn bytes(&self) -> usize {
+        let calls = self.tool_calls.iter();
+        self.text.len()
+            + self.reasoning.len()
+            + calls
+                .map(|call| call.id.len() + call.name.len() + call.arguments.len())
+                .sum::<usize>()
+    }
+
+    /// Whether nothing grew.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+            && self.reasoning.is_empty()
+            && self.tool_calls.is_empty()
+            && self.logprobs.is_empty()
+    }
+
+    /// Adds the piece that follows, which loses nothing but the order of thoughts and text within the two.
+    pub fn join(&mut self, next: Self) {
+        self.text.push_str(&next.text);
+        self.reasoning.push_str(&next.reasoning);
+        self.tokens = next.tokens;
+        self.logprobs.extend(next.logprobs);
+        for call in next.tool_calls {
+            match self.tool_calls.last_mut() {
+                Some(last) if last.index == call.index && call.name.is_empty() => {
+                    last.arguments.push_str(&call.arguments);
+                }
+                _ => self.tool_calls.push(call),
+            }
+        }
+    }
+}
+
+/// More of a call that the model makes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCallDelta {
+    /// Which call of the answer, from 0. A call is complete when the next one begins, or the answer ends with [`StopReason::Stop`].
+    pub index: u32,
+    /// In the first piece of a call: its id, where the model gives one.
+    pub id: String,
+    /// In the first piece of a call: the tool. Empty in all others.
+    pub name: String,
+    /// More of the JSON object of its arguments.
+    pub arguments: String,
 }
 
 /// How likely a token was.
@@ -580,6 +729,8 @@ pub enum FailureKind {
     OutOfMemory,
     /// Too much is queued; later may work.
     Busy,
+    /// The model wrote what its own form of answers does not know; another try may work.
+    Unreadable,
     /// The engine failed; a fresh runner may work.
     Internal,
 }

@@ -27,6 +27,7 @@ use crate::shutdown::Shutdown;
 
 mod form;
 mod requests;
+mod tools;
 
 struct Service {
     router: Router,
@@ -159,8 +160,12 @@ impl Service {
     }
 
     /// Uploads the tiny model and makes a model of it; the recipe says what else is in it.
-    async fn create(&self, mut recipe: Value) -> Vec<Value> {
-        let bytes = gguf_writer::tiny::llama(1);
+    async fn create(&self, recipe: Value) -> Vec<Value> {
+        self.create_of(gguf_writer::tiny::llama(1), recipe).await
+    }
+
+    /// The same with other weights.
+    async fn create_of(&self, bytes: Vec<u8>, mut recipe: Value) -> Vec<Value> {
         let digest = Digest::of(&bytes).to_string();
         let upload = Self::request("POST", &api::routes::blob(&digest)).body(Body::from(bytes));
         let status = self.send(upload.unwrap()).await.status;
@@ -833,11 +838,11 @@ async fn what_is_not_there_yet_is_refused_by_name() {
         .post("/api/generate", body)
         .await
         .refuses(400, "unsupported", "images");
-    let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [{}]});
+    let images = json!([{"role": "user", "content": "x", "images": ["aGk="]}]);
     service
-        .post("/api/chat", body)
+        .post("/api/chat", json!({"model": "m", "messages": images}))
         .await
-        .refuses(400, "unsupported", "tools");
+        .refuses(400, "unsupported", "images");
 }
 
 // ===== prompts that are too long =====

@@ -8,21 +8,22 @@ use jiff::Timestamp;
 use runner::protocol::Overflow;
 use tokio::time::Instant;
 
-use crate::answer::{self, Answer, Clock, End, Piece, Said};
+use crate::answer::{self, Answer, Clock, End, Part, Piece};
 use crate::app::{App, Chosen};
 use crate::duration::Stay;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, model_name};
 use crate::form::{self, Form};
-use crate::prompt::{self, Conversation, Way};
+use crate::prompt::{self, Conversation, Needs, Way};
 use crate::scheduler::Lease;
 use crate::template::Turn;
-use crate::{ndjson, options, unsupported};
+use crate::think::Think;
+use crate::{ndjson, options, tools, unsupported};
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
 pub(crate) async fn post(
     State(app): State<App>,
-    Json(request): Json<ChatRequest, LARGE>,
+    Json(mut request): Json<ChatRequest, LARGE>,
 ) -> Result<Response, Error> {
     let arrived = Instant::now();
     unsupported::in_chat(&request)?;
@@ -39,29 +40,39 @@ pub(crate) async fn post(
         .map(Stay::read)
         .transpose()
         .map_err(Error::Invalid)?;
-    let given = turns(&request.messages)?;
+    let given = turns(std::mem::take(&mut request.messages))?;
+    let tools = tools::offered(request.tools.take().unwrap_or_default())?;
     let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
     if given.is_empty() {
         return load_or_unload(&app, &chosen, request).await;
     }
+    let think = Think::choose(request.think.as_ref(), &chosen.model)?;
+    if !tools.is_empty() {
+        chosen.calls_tools()?;
+    }
     let lease = app.lease(&chosen).await?;
     let clock = Clock::loaded(&chosen);
-    let way = chosen.way(None, &lease)?;
+    let needs = Needs {
+        tools: !tools.is_empty(),
+        thoughts: think.is_asked && think.on == Some(true),
+    };
+    let way = chosen.way(None, &lease, needs)?;
     let conversation = Conversation {
         turns: with_own(given, &chosen),
         insert: None,
-        think: request.think.as_ref().map(|_| false),
+        think,
+        tools,
     };
     let answer = begin(&request, &chosen, &conversation, &way, &form, lease, clock).await?;
     if request.stream == Some(false) {
-        let (said, end) = answer.collect().await?;
-        return Ok(axum::Json(last(&request.model, said, end)).into_response());
+        let (whole, end) = answer.collect().await?;
+        return Ok(axum::Json(last(&request.model, whole, end)).into_response());
     }
     let model = request.model;
     Ok(ndjson::stream(answer.into_stream().map(move |piece| {
         piece.map(|piece| match piece {
-            Piece::Text(said) => event(&model, said),
-            Piece::End(end) => last(&model, Said::default(), *end),
+            Piece::Part(part) => event(&model, part),
+            Piece::End(end) => last(&model, Part::default(), *end),
         })
     })))
 }
@@ -79,8 +90,9 @@ async fn begin(
 ) -> Result<Answer, Error> {
     let model = &request.model;
     let options = &chosen.options;
+    let read_as = conversation.read_as(way)?;
     let prompt = conversation.to_prompt(way).await?;
-    let call = answer::request(prompt, options, Overflow::Refuse, form);
+    let call = answer::request(prompt, read_as.clone(), options, Overflow::Refuse, form);
     let (lease, error) = match Answer::begin(lease, model.clone(), call, clock).await {
         Ok(answer) => return Ok(answer),
         Err(refused) => *refused,
@@ -92,7 +104,7 @@ async fn begin(
     let context = lease.loaded().context;
     let shorter = prompt::shorten(conversation, way, lease.runner(), model, context).await?;
     let prompt = shorter.conversation.to_prompt(way).await?;
-    let call = answer::request(prompt, options, options.overflow, form);
+    let call = answer::request(prompt, read_as, options, options.overflow, form);
     let answer = Answer::begin(lease, model.clone(), call, clock)
         .await
         .map_err(|refused| refused.1)?;
@@ -100,21 +112,30 @@ async fn begin(
 }
 
 /// Checks the messages. Roles are read without regard to case.
-fn turns(messages: &[Message]) -> Result<Vec<Turn>, Error> {
+fn turns(messages: Vec<Message>) -> Result<Vec<Turn>, Error> {
     messages
-        .iter()
+        .into_iter()
         .map(|message| {
             let role = message.role.to_ascii_lowercase();
-            if !matches!(role.as_str(), "system" | "user" | "assistant") {
+            if !matches!(role.as_str(), "system" | "user" | "assistant" | "tool") {
                 let shown: String = message.role.chars().take(40).collect();
                 return Err(Error::Invalid(format!(
-                    "role {shown:?} must be system, user or assistant"
+                    "role {shown:?} must be system, user, assistant or tool"
+                )));
+            }
+            let calls = message.tool_calls.unwrap_or_default();
+            if !calls.is_empty() && role != "assistant" {
+                return Err(Error::Invalid(format!(
+                    "only an assistant makes tool_calls, and this message is of role {role:?}"
                 )));
             }
             Ok(Turn {
                 role,
-                content: message.content.clone(),
-                thinking: message.thinking.clone().unwrap_or_default(),
+                content: message.content,
+                thinking: message.thinking.unwrap_or_default(),
+                calls: tools::made(calls)?,
+                tool_name: message.tool_name.unwrap_or_default(),
+                tool_call_id: message.tool_call_id.unwrap_or_default(),
             })
         })
         .collect()
@@ -126,7 +147,7 @@ fn with_own(given: Vec<Turn>, chosen: &Chosen) -> Vec<Turn> {
     let turn = |role: &str, content: &str| Turn {
         role: role.to_owned(),
         content: content.to_owned(),
-        thinking: String::new(),
+        ..Turn::default()
     };
     let mut turns = Vec::new();
     let (system, given): (Vec<Turn>, Vec<Turn>) = {
@@ -166,7 +187,7 @@ async fn load_or_unload(
         done: true,
         done_reason: Some(reason),
         timings,
-        ..event(&request.model, Said::default())
+        ..event(&request.model, Part::default())
     };
     if request.stream == Some(false) {
         return Ok(axum::Json(event).into_response());
@@ -174,27 +195,29 @@ async fn load_or_unload(
     Ok(ndjson::stream(futures::stream::iter([Ok(event)])))
 }
 
-fn event(model: &str, said: Said) -> ChatEvent {
+fn event(model: &str, mut part: Part) -> ChatEvent {
     ChatEvent {
         model: model.to_owned(),
         created_at: Timestamp::now(),
         message: Message {
             role: "assistant".to_owned(),
-            content: said.text,
+            thinking: part.take_thinking(),
+            tool_calls: part.take_calls(),
+            content: part.text,
             ..Message::default()
         },
         done: false,
         done_reason: None,
-        logprobs: form::told(said.logprobs),
+        logprobs: form::told(part.logprobs),
         timings: None,
     }
 }
 
-fn last(model: &str, said: Said, end: End) -> ChatEvent {
+fn last(model: &str, part: Part, end: End) -> ChatEvent {
     ChatEvent {
         done: true,
         done_reason: Some(end.reason),
         timings: Some(end.timings),
-        ..event(model, said)
+        ..event(model, part)
     }
 }

@@ -1,22 +1,23 @@
 //! `POST /api/generate`: continues a prompt; without one it loads or unloads the model.
 
-use api::{DoneReason, GenerateEvent, GenerateRequest};
+use api::{DoneReason, GenerateEvent, GenerateRequest, Think as Asked};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use jiff::Timestamp;
-use runner::protocol::{Overflow, Prompt};
+use runner::protocol::{Overflow, Prompt, Template};
 use tokio::time::Instant;
 
-use crate::answer::{self, Answer, Clock, End, Piece, Said};
+use crate::answer::{self, Answer, Clock, End, Part, Piece};
 use crate::app::{App, Chosen};
 use crate::duration::Stay;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, model_name};
 use crate::form::{self, Form};
-use crate::prompt::{self, Conversation, Way};
+use crate::prompt::{self, Conversation, Needs, Way};
 use crate::scheduler::Lease;
 use crate::template::Turn;
+use crate::think::Think;
 use crate::{ndjson, options, unsupported};
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
@@ -44,27 +45,28 @@ pub(crate) async fn post(
     if request.prompt.is_empty() {
         return load_or_unload(&app, &chosen, request).await;
     }
+    let think = Think::choose(request.think.as_ref(), &chosen.model)?;
     let lease = app.lease(&chosen).await?;
     let clock = Clock::loaded(&chosen);
-    let prompt = prompt(&request, &chosen, &lease).await?;
+    let (prompt, read_as) = prompt(&request, &chosen, think, &lease).await?;
     let overflow = match request.truncate {
         Some(false) => Overflow::Refuse,
         _ => chosen.options.overflow,
     };
-    let call = answer::request(prompt, &chosen.options, overflow, &form);
+    let call = answer::request(prompt, read_as, &chosen.options, overflow, &form);
     let answer = Answer::begin(lease, request.model.clone(), call, clock)
         .await
         .map_err(|refused| refused.1)?;
     let keep_tokens = request.raw != Some(true);
     if request.stream == Some(false) {
-        let (said, end) = answer.collect().await?;
-        return Ok(axum::Json(last(&request.model, said, end, keep_tokens)).into_response());
+        let (whole, end) = answer.collect().await?;
+        return Ok(axum::Json(last(&request.model, whole, end, keep_tokens)).into_response());
     }
     let model = request.model;
     Ok(ndjson::stream(answer.into_stream().map(move |piece| {
         piece.map(|piece| match piece {
-            Piece::Text(said) => event(&model, said),
-            Piece::End(end) => last(&model, Said::default(), *end, keep_tokens),
+            Piece::Part(part) => event(&model, part),
+            Piece::End(end) => last(&model, Part::default(), *end, keep_tokens),
         })
     })))
 }
@@ -78,6 +80,10 @@ fn check(request: &GenerateRequest) -> Result<(), Error> {
             ("system", given(&request.system)),
             ("suffix", given(&request.suffix)),
             ("context", goes_on(request)),
+            (
+                "think",
+                !matches!(request.think, None | Some(Asked::Switch(false))),
+            ),
         ];
         if let Some((field, _)) = others.iter().find(|(_, given)| *given) {
             return Err(Error::Invalid(format!("raw goes without {field}")));
@@ -113,7 +119,7 @@ async fn load_or_unload(
         done: true,
         done_reason: Some(reason),
         timings,
-        ..event(&request.model, Said::default())
+        ..event(&request.model, Part::default())
     };
     if request.stream == Some(false) {
         return Ok(axum::Json(event).into_response());
@@ -121,23 +127,30 @@ async fn load_or_unload(
     Ok(ndjson::stream(futures::stream::iter([Ok(event)])))
 }
 
-/// Makes the prompt of a request.
+/// Makes the prompt of a request, and says how the answer to it is read.
 async fn prompt(
     request: &GenerateRequest,
     chosen: &Chosen,
+    think: Think,
     lease: &Lease,
-) -> Result<Prompt, Error> {
+) -> Result<(Prompt, Option<Template>), Error> {
     if request.raw == Some(true) {
-        return Ok(Prompt::Text {
+        let prompt = Prompt::Text {
             text: request.prompt.clone(),
             special: true,
-        });
+        };
+        return Ok((prompt, None));
     }
-    let way = chosen.way(request.template.as_deref(), lease)?;
-    let conversation = conversation(request, chosen, &way)?;
+    let needs = Needs {
+        tools: false,
+        thoughts: think.is_asked && think.on == Some(true),
+    };
+    let way = chosen.way(request.template.as_deref(), lease, needs)?;
+    let conversation = conversation(request, chosen, think, &way)?;
+    let read_as = conversation.read_as(&way)?;
     let prompt = conversation.to_prompt(&way).await?;
     let Some(before) = &request.context else {
-        return Ok(prompt);
+        return Ok((prompt, read_as));
     };
     let new = prompt::tokens(
         lease.runner(),
@@ -146,16 +159,16 @@ async fn prompt(
         before.is_empty(),
     )
     .await?;
-    Ok(Prompt::Tokens([before.as_slice(), &new].concat()))
+    Ok((Prompt::Tokens([before.as_slice(), &new].concat()), read_as))
 }
 
 /// The prompt as a conversation: the system prompt, the model's own messages, then what was asked.
 fn conversation(
     request: &GenerateRequest,
     chosen: &Chosen,
+    think: Think,
     way: &Way,
 ) -> Result<Conversation, Error> {
-    let think = request.think.as_ref().map(|_| false);
     let mut turns = Vec::new();
     // Earlier tokens hold the system prompt and the model's messages already.
     let goes_on = goes_on(request);
@@ -185,6 +198,7 @@ fn conversation(
         turns,
         insert,
         think,
+        tools: Vec::new(),
     })
 }
 
@@ -192,29 +206,30 @@ fn turn(role: &str, content: &str) -> Turn {
     Turn {
         role: role.to_owned(),
         content: content.to_owned(),
-        thinking: String::new(),
+        ..Turn::default()
     }
 }
 
-fn event(model: &str, said: Said) -> GenerateEvent {
+fn event(model: &str, mut part: Part) -> GenerateEvent {
     GenerateEvent {
         model: model.to_owned(),
         created_at: Timestamp::now(),
-        response: said.text,
+        thinking: part.take_thinking(),
+        response: part.text,
         done: false,
         done_reason: None,
         context: None,
-        logprobs: form::told(said.logprobs),
+        logprobs: form::told(part.logprobs),
         timings: None,
     }
 }
 
-fn last(model: &str, said: Said, end: End, keep_tokens: bool) -> GenerateEvent {
+fn last(model: &str, part: Part, end: End, keep_tokens: bool) -> GenerateEvent {
     GenerateEvent {
         done: true,
         done_reason: Some(end.reason),
         context: keep_tokens.then_some(end.tokens),
         timings: Some(end.timings),
-        ..event(model, said)
+        ..event(model, part)
     }
 }

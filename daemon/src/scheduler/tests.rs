@@ -165,6 +165,7 @@ fn generate(text: &str) -> Generate {
         adapter_scales: None,
         constraint: None,
         logprobs: None,
+        read_as: None,
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gotmpl::Value;
+use runner::protocol::{Tool, ToolCall};
+use serde_json::{Value as Json, json};
 
 use super::Input;
 use super::turns::{self, Exchange, Turn};
@@ -30,7 +32,7 @@ pub(super) fn of_messages(input: &Input<'_>) -> Value {
         [
             ("System", text(&turns::system(input.turns))),
             ("Messages", Value::List(messages.into())),
-            ("Tools", Value::List([].into())),
+            ("Tools", tools(input)),
             ("Prompt", text("")),
             ("Suffix", text("")),
             ("Response", text("")),
@@ -44,6 +46,7 @@ pub(super) fn of_exchange(exchange: &Exchange, input: &Input<'_>) -> Value {
         input,
         [
             ("System", text(&exchange.system)),
+            ("Tools", tools(input)),
             ("Prompt", text(&exchange.prompt)),
             ("Response", text(&exchange.response)),
             ("Suffix", text("")),
@@ -57,27 +60,128 @@ fn message(turn: &Turn) -> Value {
         ("Content", text(&turn.content)),
         ("Thinking", text(&turn.thinking)),
         ("Images", Value::List([].into())),
-        ("ToolCalls", Value::List([].into())),
-        ("ToolName", text("")),
-        ("ToolCallID", text("")),
+        ("ToolCalls", list(turn.calls.iter().zip(0..).map(call))),
+        ("ToolName", text(&turn.tool_name)),
+        ("ToolCallID", text(&turn.tool_call_id)),
     ])
+}
+
+fn call((call, index): (&ToolCall, i64)) -> Value {
+    let function = [
+        ("Index", Value::Int(index)),
+        ("Name", text(&call.name)),
+        ("Arguments", of_json(&parsed(&call.arguments))),
+    ];
+    map([("ID", text(&call.id)), ("Function", map(function))])
+}
+
+/// Under which name a map has its JSON: templates show a tool by printing it whole, in other words than they go into it with.
+pub(super) const AS_JSON: &str = "\u{1}json";
+
+/// The tools, as templates print them (in JSON) and as they go into them (by the names that Go has for them).
+fn tools(input: &Input<'_>) -> Value {
+    list(input.tools.iter().map(tool))
+}
+
+fn tool(tool: &Tool) -> Value {
+    let parameters = parsed(&tool.parameters);
+    let whole = json!({
+        "type": "function",
+        "function": {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": parameters,
+        },
+    });
+    let function = [
+        (AS_JSON, text(&whole["function"].to_string())),
+        ("Name", text(&tool.name)),
+        ("Description", text(&tool.description)),
+        ("Parameters", schema(&parameters)),
+    ];
+    map([
+        (AS_JSON, text(&whole.to_string())),
+        ("Type", text("function")),
+        ("Function", map(function)),
+    ])
+}
+
+/// A JSON Schema, with the names of its members in Go's spelling. Names of properties are what they are.
+fn schema(schema: &Json) -> Value {
+    let Json::Object(members) = schema else {
+        return of_json(schema);
+    };
+    let members = members.iter().map(|(name, member)| {
+        let value = match (name.as_str(), member) {
+            ("properties", Json::Object(properties)) => {
+                let properties = properties.iter();
+                map_of(properties.map(|(name, part)| (name.clone(), self::schema(part))))
+            }
+            ("items", part) => self::schema(part),
+            (_, other) => of_json(other),
+        };
+        (capitalized(name), value)
+    });
+    let as_json = (AS_JSON.to_owned(), text(&schema.to_string()));
+    map_of(std::iter::once(as_json).chain(members))
+}
+
+fn capitalized(name: &str) -> String {
+    let mut rest = name.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(rest).collect()
+}
+
+/// JSON that was checked where it came in.
+fn parsed(text: &str) -> Json {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn of_json(value: &Json) -> Value {
+    match value {
+        Json::Null => Value::Nil,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Int(whole),
+            None => Value::Float(number.as_f64().unwrap_or_default()),
+        },
+        Json::String(value) => text(value),
+        Json::Array(items) => list(items.iter().map(of_json)),
+        Json::Object(members) => map_of(
+            members
+                .iter()
+                .map(|(name, member)| (name.clone(), of_json(member))),
+        ),
+    }
 }
 
 fn with_thinking<const N: usize>(input: &Input<'_>, members: [(&str, Value); N]) -> Value {
     let thinking = [
         ("Think", Value::Bool(input.think.unwrap_or(false))),
-        ("ThinkLevel", text("")),
+        ("ThinkLevel", text(input.level)),
         ("IsThinkSet", Value::Bool(input.think.is_some())),
     ];
     map(members.into_iter().chain(thinking))
 }
 
 fn map<'a>(members: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+    map_of(
+        members
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value)),
+    )
+}
+
+fn map_of(members: impl IntoIterator<Item = (String, Value)>) -> Value {
     let members: BTreeMap<Arc<str>, Value> = members
         .into_iter()
         .map(|(key, value)| (Arc::from(key), value))
         .collect();
     Value::Map(Arc::new(members))
+}
+
+fn list(items: impl Iterator<Item = Value>) -> Value {
+    Value::List(items.collect::<Vec<_>>().into())
 }
 
 fn text(text: &str) -> Value {

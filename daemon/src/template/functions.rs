@@ -8,6 +8,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use super::budget::{Budget, deep, shallow};
+use super::data::AS_JSON;
 
 /// Functions that write their arguments out.
 pub(super) const WRITERS: &[&str] = &[
@@ -181,6 +182,10 @@ fn to_json(value: &Value) -> serde_json::Value {
         Value::Float(value) => (*value).into(),
         Value::String(value) => (**value).into(),
         Value::List(items) => items.iter().map(to_json).collect(),
+        // What was JSON before is it again, in its own order and words.
+        Value::Map(members) if let Some(Value::String(json)) = members.get(AS_JSON) => {
+            serde_json::from_str(json).unwrap_or_default()
+        }
         // Sorted, because the map is.
         Value::Map(members) => members
             .iter()

@@ -1,6 +1,7 @@
 //! Conversations as templates see them.
 
 use gotmpl::parse::{BranchNode, Expr, ListNode, Node, PipeNode};
+use runner::protocol::ToolCall;
 
 /// One message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +12,12 @@ pub struct Turn {
     pub content: String,
     /// What the model thought before.
     pub thinking: String,
+    /// What the model called.
+    pub calls: Vec<ToolCall>,
+    /// Of a tool's result: the tool.
+    pub tool_name: String,
+    /// Of a tool's result: the call.
+    pub tool_call_id: String,
 }
 
 /// One question with its answer, and the system prompt that came with it.
@@ -21,12 +28,17 @@ pub(super) struct Exchange {
     pub(super) response: String,
 }
 
-/// Messages of one speaker in a row, as one with a blank line between; results of tools stay apart.
+/// Messages of one speaker in a row, as one with a blank line between; calls and results of tools stay apart.
 pub(super) fn collated(turns: &[Turn]) -> Vec<Turn> {
     let mut collated: Vec<Turn> = Vec::new();
     for turn in turns {
         match collated.last_mut() {
-            Some(last) if last.role == turn.role && turn.role != "tool" => {
+            Some(last)
+                if last.role == turn.role
+                    && turn.role != "tool"
+                    && last.calls.is_empty()
+                    && turn.calls.is_empty() =>
+            {
                 last.content.push_str("\n\n");
                 last.content.push_str(&turn.content);
             }

@@ -131,7 +131,13 @@ pub(super) fn capabilities(
     }
     if speaks_of(
         &[".Thinking", ".IsThinkSet", ".Think "],
-        &["enable_thinking", "reasoning_content", "<think>"],
+        &[
+            "enable_thinking",
+            "reasoning_content",
+            "<think>",
+            "[THINK]",
+            "<|channel|>",
+        ],
     ) {
         capabilities.push(Capability::Thinking);
     }

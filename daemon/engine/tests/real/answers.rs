@@ -155,9 +155,10 @@ fn conversation() -> Template {
         messages: vec![Message {
             role: "user".into(),
             content: "hello".into(),
+            ..Message::default()
         }],
         add_generation_prompt: true,
-        thinking: None,
+        ..Template::default()
     }
 }
 
@@ -280,6 +281,7 @@ fn a_text_that_is_far_too_long_is_refused_or_cut_before_it_is_read() {
             messages: vec![Message {
                 role: "user".into(),
                 content: long.clone(),
+                ..Message::default()
             }],
             ..conversation()
         }),

@@ -182,6 +182,24 @@ impl Runner {
         }
     }
 
+    /// What was thought, what was said, and the end of an answer without calls.
+    pub(crate) fn thoughts_and_text(&mut self, generate: Generate) -> (String, String, Done) {
+        let id = self.send(Call::Generate(Box::new(generate)));
+        let (mut thoughts, mut text) = (String::new(), String::new());
+        loop {
+            match self.event(id) {
+                Event::Delta(delta) => {
+                    assert!(delta.tool_calls.is_empty(), "{delta:?}");
+                    thoughts.push_str(&delta.reasoning);
+                    text.push_str(&delta.text);
+                }
+                Event::Prefill { .. } => {}
+                Event::Done(done) => return (thoughts, text, *done),
+                other => panic!("unexpected in an answer: {other:?}"),
+            }
+        }
+    }
+
     /// Generates and waits for the end.
     pub(crate) fn generate(&mut self, generate: Generate) -> (String, Done) {
         let id = self.send(Call::Generate(Box::new(generate)));
@@ -234,5 +252,6 @@ pub(crate) fn greedy(prompt: &str, max_tokens: u32) -> Generate {
         adapter_scales: None,
         constraint: None,
         logprobs: None,
+        read_as: None,
     }
 }

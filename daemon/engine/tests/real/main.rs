@@ -16,3 +16,4 @@ mod sandbox;
 mod shapes;
 mod sharing;
 mod stopping;
+mod tools;

@@ -10,7 +10,8 @@ use super::{
 };
 use crate::protocol::{
     Constraint, Delta, Done, Event, Failure, FailureKind, Generate, Likelihood, Load, Logprob,
-    MAX_TOP_LOGPROBS, Overflow, Prompt, Shape, StopReason, Template,
+    MAX_TOP_LOGPROBS, Message, Overflow, Prompt, Shape, StopReason, Template, ToolCallDelta,
+    ToolChoice, Variable,
 };
 
 /// Most stop texts of one request.
@@ -25,7 +26,7 @@ pub(super) struct Answering {
     prompt: Vec<i32>,
     truncated: u32,
     /// All that will be said, as it will be said.
-    words: Vec<String>,
+    said_so: Vec<Piece>,
     tokens: Vec<i32>,
     /// How it ends after the last word.
     reason: StopReason,
@@ -39,6 +40,42 @@ pub(super) struct Answering {
     received: Duration,
     admitted: Duration,
     read: Duration,
+}
+
+/// A word of an answer, and what it is part of.
+#[derive(Debug, Clone)]
+enum Piece {
+    Text(String),
+    Thought(String),
+    Call(ToolCallDelta),
+}
+
+impl Piece {
+    fn word(&self) -> &str {
+        match self {
+            Self::Text(word) | Self::Thought(word) => word,
+            Self::Call(call) if call.name.is_empty() => &call.arguments,
+            Self::Call(call) => &call.name,
+        }
+    }
+
+    fn into_delta(self, tokens: u32) -> Delta {
+        let nothing = Delta {
+            tokens,
+            ..Delta::default()
+        };
+        match self {
+            Self::Text(text) => Delta { text, ..nothing },
+            Self::Thought(reasoning) => Delta {
+                reasoning,
+                ..nothing
+            },
+            Self::Call(call) => Delta {
+                tool_calls: vec![call],
+                ..nothing
+            },
+        }
+    }
 }
 
 /// What an answer does in one step. Nothing is read between the event and the fault, so whoever saw the event knows the fault.
@@ -69,6 +106,12 @@ impl Answering {
             )));
         }
         let shaped = generate.constraint.as_ref().map(shaped).transpose()?;
+        let as_chat = matches!(generate.prompt, Prompt::Chat(_)) || generate.read_as.is_some();
+        let may_think = match (&generate.prompt, &generate.read_as) {
+            (Prompt::Chat(template), _) => template.thinking != Some(false),
+            (_, Some(template)) => template.thinking != Some(false),
+            _ => true,
+        };
         let (rendered, said) = read(generate.prompt, &mut script, words)?;
         let mut prompt = words.tokens(&rendered);
         let truncated = fit(&mut prompt, load.context, generate.overflow)?;
@@ -82,6 +125,7 @@ impl Answering {
             Some(Answer::Prompt) => rendered,
             Some(Answer::Attempt(what)) => attempt(&what),
             None if shaped.is_some() => shaped.unwrap_or_default(),
+            None if !script.calls.is_empty() => String::new(),
             None if said.trim().is_empty() => "ok".to_owned(),
             None => said.trim().to_owned(),
         };
@@ -91,7 +135,19 @@ impl Answering {
             .filter_map(|stop| text.find(stop.as_str()))
             .min()
             .unwrap_or(text.len());
-        let mut pieces: Vec<String> = words::split(&text[..end]).map(str::to_owned).collect();
+        let thought = if may_think {
+            script.thought.as_str()
+        } else {
+            ""
+        };
+        let mut pieces = if as_chat {
+            apart(thought, &text[..end], &script.calls)
+        } else {
+            let whole = marked_up(thought, &text[..end], &script.calls);
+            words::split(&whole)
+                .map(|word| Piece::Text(word.to_owned()))
+                .collect()
+        };
         let reason = if pieces.len() > most {
             StopReason::Length
         } else {
@@ -100,7 +156,7 @@ impl Answering {
         pieces.truncate(most);
         let tokens = pieces
             .iter()
-            .flat_map(|piece| words.tokens(piece))
+            .flat_map(|piece| words.tokens(piece.word()))
             .collect();
 
         Ok(Self {
@@ -109,7 +165,7 @@ impl Answering {
             batch: load.batch,
             prompt,
             truncated,
-            words: pieces,
+            said_so: pieces,
             tokens,
             reason,
             seed: generate.sampling.seed.unwrap_or(0),
@@ -156,24 +212,27 @@ impl Answering {
         if self.prefilled < total || !self.begun {
             return self.prefill(total, now);
         }
-        let Some(word) = self.words.get(self.said as usize) else {
+        let Some(piece) = self.said_so.get(self.said as usize).cloned() else {
             return Step {
                 event: self.done(self.reason, now),
                 fault: None,
             };
         };
-        let logprobs = self
-            .logprobs
-            .map(|top| logprob(self.said, self.tokens[self.said as usize], word, top));
+        let logprobs = self.logprobs.map(|top| {
+            logprob(
+                self.said,
+                self.tokens[self.said as usize],
+                piece.word(),
+                top,
+            )
+        });
         self.said += 1;
         self.next = now + self.script.delay;
-        let event = Event::Delta(Delta {
-            text: word.clone(),
-            tokens: self.said,
-            logprobs: logprobs.into_iter().collect(),
-        });
         Step {
-            event,
+            event: Event::Delta(Delta {
+                logprobs: logprobs.into_iter().collect(),
+                ..piece.into_delta(self.said)
+            }),
             fault: self.script.fault(Place::Token(self.said)),
         }
     }
@@ -296,8 +355,28 @@ fn read(prompt: Prompt, script: &mut Script, words: &Words) -> Result<(String, S
 /// The chat template of the mock.
 pub(super) fn render(template: &Template) -> String {
     let mut text = String::new();
+    for tool in &template.tools {
+        text.push_str(&format!(
+            "offers {}: {} {}\n",
+            tool.name, tool.description, tool.parameters
+        ));
+    }
+    match &template.tool_choice {
+        ToolChoice::Auto => {}
+        ToolChoice::None => text.push_str("call nothing\n"),
+        ToolChoice::Required => text.push_str("call something\n"),
+        ToolChoice::One(name) => text.push_str(&format!("call {name}\n")),
+    }
+    for (name, value) in &template.variables {
+        let value = match value {
+            Variable::Flag(value) => value.to_string(),
+            Variable::Number(value) => value.to_string(),
+            Variable::Text(value) => value.clone(),
+        };
+        text.push_str(&format!("{name} = {value}\n"));
+    }
     for message in &template.messages {
-        text.push_str(&format!("{}: {}\n", message.role, message.content));
+        render_message(message, &mut text);
     }
     if template.thinking == Some(true) {
         text.push_str("thinking\n");
@@ -306,6 +385,62 @@ pub(super) fn render(template: &Template) -> String {
         text.push_str("assistant:");
     }
     text
+}
+
+fn render_message(message: &Message, text: &mut String) {
+    let role = &message.role;
+    if !message.reasoning.is_empty() {
+        text.push_str(&format!("{role} thinks: {}\n", message.reasoning));
+    }
+    let of = [&message.tool_name, &message.tool_call_id]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| format!(" {part}"))
+        .collect::<String>();
+    text.push_str(&format!("{role}{of}: {}\n", message.content));
+    for call in &message.tool_calls {
+        let id = if call.id.is_empty() { "" } else { " " };
+        text.push_str(&format!(
+            "{role} calls{id}{}: {} {}\n",
+            call.id, call.name, call.arguments
+        ));
+    }
+}
+
+/// Words of an answer, each with what it is part of.
+fn apart(thought: &str, text: &str, calls: &[(String, String)]) -> Vec<Piece> {
+    let thought = words::split(thought).map(|word| Piece::Thought(word.to_owned()));
+    let text = words::split(text).map(|word| Piece::Text(word.to_owned()));
+    let calls = calls
+        .iter()
+        .zip(0u32..)
+        .flat_map(|((name, arguments), index)| {
+            let begin = ToolCallDelta {
+                index,
+                name: name.clone(),
+                ..ToolCallDelta::default()
+            };
+            let rest = words::split(arguments).map(move |word| ToolCallDelta {
+                index,
+                arguments: word.to_owned(),
+                ..ToolCallDelta::default()
+            });
+            std::iter::once(begin).chain(rest).map(Piece::Call)
+        });
+    thought.chain(text).chain(calls).collect()
+}
+
+/// The same, where nobody asks to have it told apart.
+fn marked_up(thought: &str, text: &str, calls: &[(String, String)]) -> String {
+    let mut whole = String::new();
+    if !thought.is_empty() {
+        whole.push_str(&format!("<think>{thought}</think>"));
+    }
+    whole.push_str(text);
+    for (name, arguments) in calls {
+        whole.push_str(&format!("<call>{name} {arguments}</call>"));
+    }
+    whole
 }
 
 /// Makes a prompt fit, with at least one cell left for the answer; returns how many tokens were cut.

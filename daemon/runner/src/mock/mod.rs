@@ -12,10 +12,19 @@
 //! - Words are sent one by one, to all active requests in turn. The answer ends with its last word
 //!   ([`StopReason::Stop`](crate::protocol::StopReason::Stop)), at a stop text, at `max_tokens` or at the end of the context.
 //! - A conversation is rendered as one line `role: content` per message; then `thinking` on its own line where that is asked for;
-//!   then `assistant:` where an answer is to follow.
+//!   then `assistant:` where an answer is to follow. Around that, each on its own line: `offers TOOL: DESCRIPTION SCHEMA` and
+//!   `call something` (`nothing`, `TOOL`) before the messages, then `NAME = VALUE` of each variable; `role thinks: …` before a
+//!   message, `role calls ID: TOOL ARGUMENTS` behind it; a tool's result is `tool NAME ID: content`.
+//! - Thoughts and calls come in fields of their own where the answer is one to a conversation ([`Prompt::Chat`] or
+//!   [`Generate::read_as`]), and else as text in the markup `<think>…</think>` and `<call>TOOL ARGUMENTS</call>`.
+//!   Who must not think does not.
 //! - An answer with a constraint is `{}` where JSON is asked for and `ok` for a grammar or a pattern, after `hm` and the marker if there is one.
 //!   A schema that holds `uniqueItems`, and a grammar without `root`, are refused as [`Invalid`](crate::protocol::FailureKind::Invalid).
 //! - Where probabilities are asked for, the n-th word has the logarithm −n/8, and each further token in its place one less.
+//!
+//! [`Prompt::Chat`]: crate::protocol::Prompt::Chat
+//! [`Generate::read_as`]: crate::protocol::Generate::read_as
+//!
 //! - The seed changes nothing; [`Done::seed`](crate::protocol::Done::seed) tells the one that was given, or 0.
 //! - The model has 64 MiB in memory and a trained context of 4096, unless it says otherwise.
 //!
@@ -32,6 +41,8 @@
 //! |---|---|---|
 //! | `answer TEXT` | any | answers with this text |
 //! | `count N` | any | answers with the numbers from 1 to N |
+//! | `think TEXT` | any | thinks this before the answer |
+//! | `call TOOL JSON` | any | calls a tool after the answer, whether or not it was offered; several times for several calls. Without `answer` there is no text then |
 //! | `echo-prompt` | any | answers with the whole rendered prompt |
 //! | `try WHAT` | any | tries something that a sandbox prevents, and answers `worked: …` or `denied: …`; see below |
 //! | `delay-ms N` | any | waits before each token |
@@ -51,7 +62,7 @@
 //! | fault | what it does |
 //! |---|---|
 //! | `crash` | dies: of `abort`, or of what is given: `crash-in-load segv`, `kill`, `exit-0` to `exit-255` |
-//! | `fail` | fails the call: `internal`, or what is given: `invalid`, `context`, `unsupported`, `memory`, `busy`. Not in hello |
+//! | `fail` | fails the call: `internal`, or what is given: `invalid`, `context`, `unsupported`, `memory`, `busy`, `unreadable`. Not in hello |
 //! | `stall` | the work stops for all, also for cancels; short questions, `Shutdown` and the end of the input still work |
 //! | `deaf` | stops working, reading and writing; ends by a signal only |
 //! | `freeze` | stops itself (SIGSTOP), so that only SIGKILL ends it; in a task the same as `deaf` |

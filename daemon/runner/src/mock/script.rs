@@ -20,6 +20,9 @@ pub(super) enum Origin {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Script {
     pub(super) answer: Option<Answer>,
+    pub(super) thought: String,
+    /// Tools to call, with their arguments.
+    pub(super) calls: Vec<(String, String)>,
     pub(super) delay: Duration,
     pub(super) prefill_delay: Duration,
     pub(super) load_delay: Duration,
@@ -131,6 +134,11 @@ impl Script {
             "answer" => self.answer = Some(Answer::Text(argument.to_owned())),
             "try" => self.answer = Some(Answer::Attempt(Attempt::parse(argument)?)),
             "count" => self.answer = Some(Answer::Count(argument.parse().ok()?)),
+            "think" => self.thought = argument.to_owned(),
+            "call" => {
+                let (name, arguments) = argument.split_once(' ').unwrap_or((argument, "{}"));
+                self.calls.push((name.to_owned(), arguments.to_owned()));
+            }
             "echo-prompt" if none => self.answer = Some(Answer::Prompt),
             "delay-ms" => self.delay = millis(argument)?,
             "prefill-delay-ms" => self.prefill_delay = millis(argument)?,
@@ -216,6 +224,7 @@ fn failure(kind: &str) -> Option<FailureKind> {
         "unsupported" => FailureKind::Unsupported,
         "memory" => FailureKind::OutOfMemory,
         "busy" => FailureKind::Busy,
+        "unreadable" => FailureKind::Unreadable,
         _ => return None,
     })
 }

@@ -101,7 +101,7 @@ impl Sender {
         match event {
             // The answer is about to be cancelled for this; until then it may cost no more.
             Event::Delta(_) if state.unread > MAX_UNREAD => return,
-            Event::Delta(mut delta) => {
+            Event::Delta(delta) => {
                 state.unread += size(&delta);
                 if state.unread > MAX_UNREAD {
                     state.full_since.get_or_insert(now);
@@ -113,9 +113,7 @@ impl Sender {
                         .deltas
                         .back_mut()
                         .expect("a full queue has a last element");
-                    last.text.push_str(&delta.text);
-                    last.tokens = delta.tokens;
-                    last.logprobs.append(&mut delta.logprobs);
+                    last.join(delta);
                     state.full_since.get_or_insert(now);
                 }
             }
@@ -224,7 +222,7 @@ fn size(delta: &Delta) -> usize {
     let told = |likelihood: &Likelihood| size_of::<Likelihood>() + likelihood.bytes.len();
     let logprobs = delta.logprobs.iter();
     let all = logprobs.flat_map(|logprob| std::iter::once(&logprob.chosen).chain(&logprob.top));
-    delta.text.len() + all.map(told).sum::<usize>()
+    delta.bytes() + all.map(told).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -238,7 +236,7 @@ mod tests {
         Event::Delta(Delta {
             text: text.to_owned(),
             tokens,
-            logprobs: Vec::new(),
+            ..Delta::default()
         })
     }
 
@@ -342,6 +340,7 @@ mod tests {
                     top: vec![chosen.clone()],
                     chosen,
                 }],
+                ..Delta::default()
             })
         };
         let count = i32::try_from(CAPACITY).unwrap() + 5;

@@ -410,7 +410,7 @@ mod tests {
             Event::Delta(crate::protocol::Delta {
                 text: "a".to_owned(),
                 tokens,
-                logprobs: Vec::new(),
+                ..crate::protocol::Delta::default()
             })
         };
         let stuck = Event::Prefill { done: 5, total: 9 };

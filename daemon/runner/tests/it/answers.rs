@@ -149,12 +149,14 @@ async fn tokens_text_and_conversations_are_turned_into_each_other() {
     let message = |role: &str, content: &str| Message {
         role: role.to_owned(),
         content: content.to_owned(),
+        ..Message::default()
     };
     let messages = vec![message("system", "be brief"), message("user", "why?")];
     let template = Template {
         messages,
         add_generation_prompt: true,
         thinking: Some(true),
+        ..Template::default()
     };
     let rendered = "system: be brief\nuser: why?\nthinking\nassistant:";
     assert_eq!(runner.template(template.clone()).await.unwrap(), rendered);

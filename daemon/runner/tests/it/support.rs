@@ -48,11 +48,12 @@ pub(crate) fn chat(content: &str) -> Generate {
     let messages = vec![Message {
         role: "user".to_owned(),
         content: content.to_owned(),
+        ..Message::default()
     }];
     prompt(Prompt::Chat(Template {
         messages,
         add_generation_prompt: true,
-        thinking: None,
+        ..Template::default()
     }))
 }
 
@@ -67,6 +68,7 @@ pub(crate) fn prompt(prompt: Prompt) -> Generate {
         adapter_scales: None,
         constraint: None,
         logprobs: None,
+        read_as: None,
     }
 }
 

@@ -1,0 +1,43 @@
+//! `cargo xtask templates`: tries every chat template that llama.cpp ships, and writes the table in `docs/templates.md`.
+//!
+//! The trial itself is a test of the engine, `families`, because it looks at what no client sees;
+//! this fetches the templates and tells it where they are. They stay in the cache: they have licences of their own.
+
+use anyhow::{Context, Result};
+
+use crate::workspace::Workspace;
+use crate::{files, peer, process, say};
+
+/// The line of the page behind which the table stands.
+const SEAM: &str = "<!-- The rest is written by `cargo xtask templates`. -->\n";
+
+/// Runs the trial and writes the table.
+///
+/// # Errors
+/// The templates cannot be fetched, or one that was read well before is not any more.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let folder = peer::sources()?.join("models/templates");
+    let table = workspace.release().join("templates.md");
+    let mut test = workspace.cargo(&[
+        "test",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--lib",
+        "families::families",
+        "--",
+        "--exact",
+        "--nocapture",
+    ]);
+    test.env("SLM_TEMPLATES", &folder)
+        .env("SLM_TEMPLATES_TABLE", &table);
+    process::run(&mut test)?;
+    let page = workspace.root().join("docs/templates.md");
+    let text = files::read(&page)?;
+    let (head, _) = text
+        .split_once(SEAM)
+        .with_context(|| format!("{} has lost the line before its table", page.display()))?;
+    files::write_in_place(&page, &format!("{head}{SEAM}\n{}", files::read(&table)?))?;
+    say::line(&format!("wrote {}", page.display()));
+    Ok(())
+}
