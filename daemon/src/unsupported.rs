@@ -84,12 +84,12 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_refused_by_name() {
-        for (request, name) in [(json!({"images": ["aGk="]}), "images")] {
-            assert_eq!(
-                generate(request).unwrap_err().to_string(),
-                format!("{name} is not supported yet")
-            );
-        }
+        assert_eq!(
+            generate(json!({"images": ["aGk="]}))
+                .unwrap_err()
+                .to_string(),
+            "images is not supported yet"
+        );
         let request = json!({"messages": [{"role": "user", "images": ["aGk="]}]});
         assert_eq!(
             chat(request).unwrap_err().to_string(),
