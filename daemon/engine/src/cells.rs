@@ -68,6 +68,15 @@ impl Cells {
         }
     }
 
+    /// How many cells these sequences hold together.
+    pub(crate) fn together<'a>(&self, sequences: impl Iterator<Item = &'a Held>) -> usize {
+        let mut counted = vec![false; self.holders.len()];
+        let cells = sequences.flat_map(|held| &held.0);
+        cells
+            .filter(|cell| !std::mem::replace(&mut counted[**cell as usize], true))
+            .count()
+    }
+
     /// How many cells of a sequence nobody else holds: as many get free when it is forgotten.
     pub(crate) fn alone(&self, held: &Held) -> usize {
         let alone = |cell: &&u32| self.holders[**cell as usize] == 1;
@@ -115,6 +124,7 @@ mod tests {
         assert!(cells.take(&mut second, 2));
         assert_eq!((second.len(), cells.used()), (6, 8));
         assert_eq!((cells.alone(&first), cells.alone(&second)), (2, 2));
+        assert_eq!(cells.together([&first, &second].into_iter()), 8);
         cells.release(&mut first);
         assert_eq!((cells.used(), cells.alone(&second)), (6, 6));
         cells.release(&mut second);

@@ -45,6 +45,9 @@ const TAIL: usize = 64;
 /// Most tokens that are turned into text at once: the largest context.
 const MAX_DETOKENIZED: usize = runner::protocol::MAX_CONTEXT as usize;
 
+/// What is kept for later has at most one part in so many of the weights' bytes.
+const KEPT_SHARE: u64 = 20;
+
 /// Answers requests until there are no more: first the one to load, then all others.
 pub(crate) fn run(backend: &Result<LlamaBackend, Error>, inbox: &Inbox, outbox: &Outbox) {
     while let Some(Request { id, call }) = inbox.wait() {
@@ -143,7 +146,7 @@ impl<'m> Engine<'m> {
             batch_tokens,
             cells,
             length: Length::new(cells, model.longest_piece()),
-            slots: Slots::new(cells, sequences, load.sequences),
+            slots: Slots::new(cells, sequences, load.sequences, spare_cells(model)),
             pace: Pace::new(batch_tokens),
             turn: 0,
             desk: Desk::default(),
@@ -604,6 +607,13 @@ impl<'m> Engine<'m> {
             self.outbox.fail(id, error(tokens.len()));
         }
     }
+}
+
+/// Cells that may be kept for later, so that a step that looks at them in vain reads little more than the weights alone.
+fn spare_cells(model: &Model) -> usize {
+    let cell = memory::kv_bytes(&model.llama, 1).max(1);
+    let cells = model.llama.size() / KEPT_SHARE / cell;
+    usize::try_from(cells).unwrap_or(usize::MAX)
 }
 
 /// Sends what grew, if anything did.

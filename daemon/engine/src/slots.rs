@@ -11,7 +11,8 @@
 //! - One that is let in shares the cells of whoever begins most like it, of those that run and of those that are over and still kept.
 //! - One that reads a prompt which an older one is reading, too, waits for that one, and then shares its cells.
 //!
-//! Those that are over only have the cells that nobody else needs.
+//! Those that are over only have the cells that nobody else needs. And as a step looks at all cells in use, whoever they belong to,
+//! they only have so many that it takes little longer; the latest may have more until somebody comes who begins otherwise.
 
 use std::{collections::VecDeque, ops::Range, time::Instant};
 
@@ -75,6 +76,8 @@ pub(crate) struct Slots<T> {
     /// Most that run side by side.
     limit: usize,
     kept: Kept,
+    /// Most cells of those that are over, but for the latest.
+    spare_cells: usize,
     free: Vec<u32>,
     /// Those that run are all that the cache holds, although the numbers say otherwise; nobody is let in.
     closed: bool,
@@ -97,8 +100,9 @@ impl<T: Tenant> Slot<T> {
 }
 
 impl<T: Tenant> Slots<T> {
-    /// A cache of so many cells and sequences, of which at most `limit` run side by side. Those that are left keep what is over.
-    pub(crate) fn new(cells: usize, sequences: u32, limit: u32) -> Self {
+    /// A cache of so many cells and sequences, of which at most `limit` run side by side.
+    /// Those that are left keep what is over, in at most `spare_cells` cells.
+    pub(crate) fn new(cells: usize, sequences: u32, limit: u32, spare_cells: usize) -> Self {
         Self {
             cells: Cells::new(cells),
             size: cells,
@@ -106,6 +110,7 @@ impl<T: Tenant> Slots<T> {
             running: Vec::new(),
             limit: limit as usize,
             kept: Kept::default(),
+            spare_cells,
             free: (0..sequences).rev().collect(),
             closed: false,
         }
@@ -151,8 +156,14 @@ impl<T: Tenant> Slots<T> {
             self.share(cache, newest, source, now);
         }
 
+        let spare = source.map(|it| it.seq);
+        while self.cells_kept(spare) > self.spare_cells
+            && let Some(past) = self.kept.evict(now, spare, Some(&self.cells))
+        {
+            self.forget(cache, past);
+        }
         // Alone, it fits in any case, and then even what it shares with may go.
-        let spare = source.map(|it| it.seq).filter(|_| newest > 0);
+        let spare = spare.filter(|_| newest > 0);
         self.evict_until_free(cache, now, spare, Self::needed_soon);
         if newest > 0 && self.needed_soon() > self.cells.free() {
             self.evict_newest(cache);
@@ -396,6 +407,16 @@ impl<T: Tenant> Slots<T> {
         cache.remove(past.seq);
         self.cells.release(&mut past.held);
         self.free.push(past.seq);
+    }
+
+    /// Cells that are in use for nobody but those that are over, one of them not counted.
+    fn cells_kept(&self, but: Option<u32>) -> usize {
+        let running = self.running.iter().map(|slot| &slot.held);
+        let one = self.kept.iter().filter(|past| Some(past.seq) == but);
+        let needed = self
+            .cells
+            .together(running.chain(one.map(|past| &past.held)));
+        self.cells.used() - needed
     }
 
     /// Cells that those who run need for their next step.

@@ -85,7 +85,7 @@ struct House {
 impl House {
     fn new(cells: usize, sequences: u32, limit: u32) -> Self {
         Self {
-            slots: Slots::new(cells, sequences, limit),
+            slots: Slots::new(cells, sequences, limit, cells),
             cache: Fake::default(),
             now: Instant::now(),
         }
@@ -356,6 +356,28 @@ fn what_is_over_makes_room() {
     assert_eq!(house.slots.cells_used(), 90);
     let kept: Vec<u32> = house.slots.kept.iter().map(|past| past.seq).collect();
     assert_eq!(kept, [1], "the young one is still there");
+}
+
+#[test]
+fn what_is_over_keeps_few_cells_once_others_come() {
+    let mut house = House::new(1000, 8, 4);
+    house.slots.spare_cells = 50;
+    let mut ask = |name, kind, alike| {
+        house.enqueue(person(name, kind, alike, 5));
+        assert_eq!(house.admit_all(), [name]);
+        house.compute_all();
+        let spared = house.slots.tenant(0).spared;
+        house.retire(0);
+        house.now += Duration::from_secs(1);
+        (spared, house.slots.cells_used())
+    };
+    // The latest may be as long as it likes.
+    assert_eq!(ask("a", 1, 200), (0, 205));
+    assert_eq!(ask("b", 1, 200), (200, 210));
+    // Who begins otherwise leaves the short ones there.
+    assert_eq!(ask("c", 2, 20), (0, 25));
+    assert_eq!(ask("d", 3, 20), (0, 50));
+    assert_eq!(ask("e", 2, 20), (20, 55));
 }
 
 #[test]
