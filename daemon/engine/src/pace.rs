@@ -33,7 +33,7 @@ pub(crate) const BESIDE_WRITERS: Tempo = Tempo {
 
 /// Nobody writes, and a cancel stops the step. Only those who come meanwhile wait, and the signs of life are far apart.
 pub(crate) const ALONE: Tempo = Tempo {
-    target: Duration::from_millis(1500),
+    target: Duration::from_secs(3),
     min: 4 * BLOCK,
 };
 
@@ -123,6 +123,6 @@ mod tests {
         let mut pace = Pace::new(512);
         pace.learn(128, Duration::from_secs(1));
         assert_eq!(pace.chunk(BESIDE_WRITERS), 16);
-        assert_eq!(pace.chunk(ALONE), 192);
+        assert_eq!(pace.chunk(ALONE), 384);
     }
 }
