@@ -29,7 +29,7 @@ use crate::{
     load, memory,
     model::Model,
     outbox::Outbox,
-    pace::{self, Pace},
+    pace::Pace,
     prompt,
     report::Report,
     sampler::{Chooser, Desk, Rules},
@@ -393,19 +393,14 @@ impl<'m> Engine<'m> {
         self.slots.make_room(&mut self.memory, now);
         self.slots.catch_up(&mut self.memory, now);
         let outstanding = self.outstanding();
-        let writing = outstanding.contains(&1);
-        let tempo = if writing {
-            pace::BESIDE_WRITERS
-        } else {
-            pace::ALONE
-        };
-        let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk(tempo));
+        let company = step::company(&outstanding);
+        let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk(company));
         let chosen_from = self.fill(&shares);
         if self.batch.len() == 0 {
             return;
         }
         // A step with writers in it is short, and what it has written must not be lost.
-        let readers = reading(&outstanding, &shares).filter(|_| !writing);
+        let readers = reading(&outstanding, &shares).filter(|_| company.writers == 0);
         let readers = readers.map(|(index, _)| self.slots.running()[index].tenant.id);
         self.interrupt.watch(readers.collect());
         if inbox.has_mail() {
@@ -421,6 +416,7 @@ impl<'m> Engine<'m> {
         }
         self.pace.learn(
             reading(&outstanding, &shares).map(|(_, share)| share).sum(),
+            company,
             began.elapsed(),
         );
         self.computed(&outstanding, &shares);

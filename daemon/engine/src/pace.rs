@@ -16,26 +16,24 @@ const FIRST_CHUNK: usize = 64;
 /// Share of a new measurement in the estimate.
 const WEIGHT: f64 = 0.5;
 
-/// What a step is to be like.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tempo {
-    /// About how long it may take.
-    target: Duration,
-    /// Fewest prompt tokens in it, however slow they are.
-    min: usize,
+/// About how long the prompts in a step may take when nobody writes, and a cancel stops it.
+/// Only those who come meanwhile wait, and the signs of life are far apart.
+const ALONE: Duration = Duration::from_secs(3);
+
+/// The same beside those who write: each of their tokens waits for the step.
+const BESIDE_WRITERS: Duration = Duration::from_millis(80);
+
+/// The same, however many more read than write. A cancel does not stop such a step.
+const LONGEST_BESIDE_WRITERS: Duration = Duration::from_millis(500);
+
+/// Who takes part in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Company {
+    /// Sequences whose prompt is not read to its end.
+    pub(crate) readers: usize,
+    /// Sequences that write, each one token.
+    pub(crate) writers: usize,
 }
-
-/// Others write, and each of their tokens waits for the step.
-pub(crate) const BESIDE_WRITERS: Tempo = Tempo {
-    target: Duration::from_millis(80),
-    min: BLOCK,
-};
-
-/// Nobody writes, and a cancel stops the step. Only those who come meanwhile wait, and the signs of life are far apart.
-pub(crate) const ALONE: Tempo = Tempo {
-    target: Duration::from_secs(3),
-    min: 4 * BLOCK,
-};
 
 /// The size of the next chunk.
 #[derive(Debug)]
@@ -43,86 +41,134 @@ pub(crate) struct Pace {
     max: usize,
     /// Prompt tokens per second, once known.
     rate: Option<f64>,
+    /// Seconds that a step took in which all wrote.
+    writing: f64,
 }
 
 impl Pace {
     /// No chunk is larger than `max` tokens.
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, rate: None }
+        Self {
+            max,
+            rate: None,
+            writing: 0.0,
+        }
     }
 
     /// Prompt tokens for the next step.
-    pub(crate) fn chunk(&self, tempo: Tempo) -> usize {
-        let tokens = match self.rate {
-            Some(rate) => (rate * tempo.target.as_secs_f64()) as usize,
-            None => FIRST_CHUNK,
+    pub(crate) fn chunk(&self, company: Company) -> usize {
+        let (time, least) = match company.writers {
+            0 => (ALONE.as_secs_f64(), 4 * BLOCK),
+            writers => (self.beside(company.readers, writers), BLOCK),
         };
-        (tokens / BLOCK * BLOCK).max(tempo.min).min(self.max)
+        let tokens = self
+            .rate
+            .map_or(FIRST_CHUNK, |rate| (rate * time) as usize);
+        (tokens / BLOCK * BLOCK).max(least).min(self.max)
+    }
+
+    /// Seconds for prompts in a step with writers in it.
+    ///
+    /// Where writing itself takes longer than we would have them wait, prompts get as long, or they would hardly be read at all.
+    /// And the more read for each that writes, the more gain from a longer step, and the fewer lose.
+    fn beside(&self, readers: usize, writers: usize) -> f64 {
+        let least = BESIDE_WRITERS.as_secs_f64().max(self.writing);
+        let most = LONGEST_BESIDE_WRITERS.as_secs_f64().max(self.writing);
+        (least * (readers as f64 / writers as f64)).clamp(least, most)
     }
 
     /// Learns from a step with so many prompt tokens.
-    pub(crate) fn learn(&mut self, tokens: usize, took: Duration) {
-        // Short rests of prompts say more about the fixed cost of a step than about the rate.
-        if tokens < BLOCK.min(self.max) || took.is_zero() {
+    pub(crate) fn learn(&mut self, tokens: usize, company: Company, took: Duration) {
+        let took = took.as_secs_f64();
+        if tokens == 0 && company.writers > 0 {
+            self.writing = average(self.writing, took);
             return;
         }
-        let measured = tokens as f64 / took.as_secs_f64();
-        let rate = match self.rate {
-            Some(rate) => rate * (1.0 - WEIGHT) + measured * WEIGHT,
-            None => measured,
-        };
-        self.rate = Some(rate);
+        // Short rests of prompts say more about the fixed cost of a step than about the rate.
+        if tokens < BLOCK.min(self.max) || took == 0.0 {
+            return;
+        }
+        let measured = tokens as f64 / took;
+        self.rate = Some(self.rate.map_or(measured, |rate| average(rate, measured)));
     }
+}
+
+fn average(before: f64, measured: f64) -> f64 {
+    before * (1.0 - WEIGHT) + measured * WEIGHT
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEMPO: Tempo = Tempo {
-        target: Duration::from_millis(100),
-        min: 32,
-    };
+    /// One that reads, and as many that write.
+    const fn one_beside(writers: usize) -> Company {
+        Company {
+            readers: 1,
+            writers,
+        }
+    }
+
+    fn taught(tokens: usize, took: Duration) -> Pace {
+        let mut pace = Pace::new(512);
+        pace.learn(tokens, one_beside(0), took);
+        pace
+    }
 
     #[test]
     fn the_chunk_follows_the_speed() {
         let mut pace = Pace::new(512);
-        assert_eq!(pace.chunk(TEMPO), FIRST_CHUNK);
-        pace.learn(64, Duration::from_millis(80));
-        assert_eq!(pace.chunk(TEMPO), 80);
+        assert_eq!(pace.chunk(one_beside(1)), FIRST_CHUNK);
+        pace.learn(64, one_beside(0), Duration::from_millis(80));
+        assert_eq!(pace.chunk(one_beside(1)), 64);
         for _ in 0..20 {
-            pace.learn(64, Duration::from_millis(20));
+            pace.learn(64, one_beside(0), Duration::from_millis(20));
         }
-        assert_eq!(pace.chunk(TEMPO), 304);
+        assert_eq!(pace.chunk(one_beside(1)), 240);
         for _ in 0..20 {
-            pace.learn(64, Duration::from_millis(400));
+            pace.learn(64, one_beside(0), Duration::from_millis(400));
         }
-        assert_eq!(pace.chunk(TEMPO), TEMPO.min);
+        assert_eq!(pace.chunk(one_beside(1)), BLOCK);
     }
 
     #[test]
     fn the_chunk_has_bounds() {
-        let mut pace = Pace::new(512);
-        pace.learn(64, Duration::from_secs(60));
-        assert_eq!(pace.chunk(TEMPO), TEMPO.min);
-        pace.learn(64, Duration::from_nanos(1));
-        assert_eq!(pace.chunk(TEMPO), 512);
-        assert_eq!(Pace::new(4).chunk(TEMPO), 4);
+        assert_eq!(taught(64, Duration::from_secs(60)).chunk(one_beside(1)), 16);
+        assert_eq!(taught(64, Duration::from_secs(60)).chunk(one_beside(0)), 64);
+        assert_eq!(taught(64, Duration::from_nanos(1)).chunk(one_beside(1)), 512);
+        assert_eq!(Pace::new(4).chunk(one_beside(0)), 4);
     }
 
     #[test]
     fn the_short_rest_of_a_prompt_teaches_nothing() {
-        let mut pace = Pace::new(512);
-        pace.learn(1, Duration::from_secs(1));
-        pace.learn(64, Duration::ZERO);
-        assert_eq!(pace.chunk(TEMPO), FIRST_CHUNK);
+        let mut pace = taught(1, Duration::from_secs(1));
+        pace.learn(64, one_beside(0), Duration::ZERO);
+        assert_eq!(pace.chunk(one_beside(1)), FIRST_CHUNK);
     }
 
     #[test]
     fn nobody_waits_long_for_another_prompt() {
-        let mut pace = Pace::new(512);
-        pace.learn(128, Duration::from_secs(1));
-        assert_eq!(pace.chunk(BESIDE_WRITERS), 16);
-        assert_eq!(pace.chunk(ALONE), 384);
+        let pace = taught(128, Duration::from_secs(1));
+        assert_eq!(pace.chunk(one_beside(1)), 16);
+        assert_eq!(pace.chunk(one_beside(0)), 384);
+    }
+
+    #[test]
+    fn prompts_get_as_long_as_writing_takes() {
+        let mut pace = taught(320, Duration::from_secs(1));
+        assert_eq!(pace.chunk(one_beside(8)), 16);
+        for _ in 0..20 {
+            pace.learn(0, one_beside(8), Duration::from_millis(200));
+        }
+        assert_eq!(pace.chunk(one_beside(8)), 48);
+    }
+
+    #[test]
+    fn many_that_read_wait_less_for_few_that_write() {
+        let pace = taught(320, Duration::from_secs(1));
+        let company = |readers, writers| Company { readers, writers };
+        assert_eq!(pace.chunk(company(4, 4)), 16);
+        assert_eq!(pace.chunk(company(6, 2)), 64);
+        assert_eq!(pace.chunk(company(100, 1)), 160);
     }
 }

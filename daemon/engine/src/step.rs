@@ -1,5 +1,15 @@
 //! What one decode call computes.
 
+use crate::pace::Company;
+
+/// Who takes part, given how many tokens each sequence has outstanding.
+pub(crate) fn company(outstanding: &[usize]) -> Company {
+    Company {
+        readers: outstanding.iter().filter(|&&tokens| tokens > 1).count(),
+        writers: outstanding.iter().filter(|&&tokens| tokens == 1).count(),
+    }
+}
+
 /// How many tokens of each sequence go into the next batch, given how many each has outstanding.
 ///
 /// A sequence with one outstanding token is writing, and goes first: it never waits for another's prompt.
