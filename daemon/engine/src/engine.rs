@@ -348,7 +348,10 @@ impl<'m> Engine<'m> {
         let rules = Rules {
             sampling: &sampling,
             logprobs,
-            constraint: self.constraint(constraint.as_ref())?,
+            constraint: match &constraint {
+                Some(wanted) => Some(self.constraint(wanted)?),
+                None => self.constraint_of_calls(applied.as_ref())?,
+            },
             context: self.cells,
             prompt: &fitted.tokens,
         };
@@ -367,11 +370,33 @@ impl<'m> Engine<'m> {
         })
     }
 
-    fn constraint(&self, wanted: Option<&Wanted>) -> Result<Option<Constraint>, Error> {
-        let Some(wanted) = wanted else {
+    fn constraint(&self, wanted: &Wanted) -> Result<Constraint, Error> {
+        Constraint::new(self.model.compiler()?, wanted)
+    }
+
+    /// What holds for an answer that may call tools, or must.
+    fn constraint_of_calls(&self, applied: Option<&Applied>) -> Result<Option<Constraint>, Error> {
+        let Some(applied) = applied else {
             return Ok(None);
         };
-        Constraint::new(self.model.compiler()?, wanted).map(Some)
+        let Some((form, grammar)) = applied
+            .form
+            .as_ref()
+            .and_then(|form| Some((form, form.grammar.as_ref()?)))
+        else {
+            return Ok(None);
+        };
+        let markup = self.model.single_tokens(&form.preserved);
+        let compiler = self.model.compiler_of_calls(&markup)?;
+        let begun = &applied.generation_prompt;
+        let thinking = applied.open_thought().is_some();
+        match Constraint::of_calls(&compiler, grammar, &form.thinking, begun, thinking) {
+            Err(error) if !grammar.triggers.is_empty() => {
+                tracing::warn!(%error, "calls of these tools are read, but not held to their form");
+                Ok(None)
+            }
+            held => held,
+        }
     }
 
     fn cancel(&mut self, target: u64) {

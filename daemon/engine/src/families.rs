@@ -14,14 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use runner::protocol::{Message, Template, Tool, ToolCall};
+use runner::protocol::{Message, Template, Tool, ToolCall, ToolChoice};
 use serde_json::{Value, json};
 
 use crate::{
     answer::{Answer, Ending},
     chat::Chat,
+    constraint::{Compiler, Constraint},
     error::Error,
-    form::Thinking,
+    form::{Applied, Thinking},
+    sampler::tests::Letters,
     text::Stops,
 };
 
@@ -62,12 +64,13 @@ const KNOWN: [&str; 3] = [
 ];
 
 /// The parts of a conversation that are tried, in the order of the table.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
     "plain",
     "system",
     "thoughts",
     "call",
     "two calls",
+    "held",
     "result",
     "no leak",
 ];
@@ -200,6 +203,7 @@ impl Family {
             thoughts,
             call,
             calls,
+            self.held(&one),
             self.result(),
             leak,
         ]
@@ -235,6 +239,55 @@ impl Family {
             Err(error) if knows_no_tools(&error) => Outcome::Absent,
             Err(error) => Outcome::Fails(error.to_string()),
         }
+    }
+
+    /// Whether a call is held to its form, and the form lets the call through that the template writes: where a call is
+    /// possible, and where it must come.
+    fn held(&self, calls: &[(&str, Value)]) -> Outcome {
+        let outcomes = [ToolChoice::Auto, ToolChoice::Required].map(|tool_choice| {
+            let asked = Template {
+                tool_choice,
+                ..conversation(vec![user()], &tools())
+            };
+            let turn = match self.turn(assistant("", "", calls), &tools()) {
+                Ok(turn) if calls.iter().all(|(name, _)| turn.contains(name)) => turn,
+                Err(error) if !knows_no_tools(&error) => return Outcome::Fails(error.to_string()),
+                _ => return Outcome::Absent,
+            };
+            let applied = match self.chat.apply(&asked) {
+                Ok(applied) => applied,
+                Err(error) => return Outcome::Fails(error.to_string()),
+            };
+            match self.constraint(&applied) {
+                Ok(Some(constraint)) => {
+                    let form = applied.form.as_ref().expect("it has a grammar");
+                    let answer = self.written(&turn, &applied.generation_prompt, &form.thinking);
+                    lets_through(constraint, answer.trim_end())
+                }
+                Ok(None) => Outcome::Fails(String::from("nothing holds it")),
+                Err(error) => Outcome::Fails(error.to_string()),
+            }
+        });
+        match outcomes {
+            [Outcome::Passes, must] => must,
+            [Outcome::Fails(why), must] => {
+                Outcome::Fails(format!("{why}; where it must come: {}", must.sign()))
+            }
+            [Outcome::Absent, _] => Outcome::Absent,
+        }
+    }
+
+    fn constraint(&self, applied: &Applied) -> Result<Option<Constraint>, Error> {
+        let Some(form) = &applied.form else {
+            return Ok(None);
+        };
+        let Some(grammar) = &form.grammar else {
+            return Ok(None);
+        };
+        let compiler = Compiler::new(&Letters, &[])?;
+        let begun = &applied.generation_prompt;
+        let thinking = applied.open_thought().is_some();
+        Constraint::of_calls(&compiler, grammar, &form.thinking, begun, thinking)
     }
 
     /// What the model would write, and whether it is read as what it is; and what leaked, if anything did.
@@ -378,12 +431,36 @@ impl Family {
     }
 }
 
+/// Whether a constraint allows each byte of an answer, and its end.
+fn lets_through(mut constraint: Constraint, answer: &str) -> Outcome {
+    for (at, byte) in answer.bytes().enumerate() {
+        let token = i32::from(byte);
+        let allowed = constraint.allows(token).and_then(|allowed| {
+            if allowed {
+                constraint.accept(token, &Letters)?;
+            }
+            Ok(allowed)
+        });
+        match allowed {
+            Ok(true) => {}
+            Ok(false) => {
+                let (written, rest) = answer.as_bytes().split_at(at);
+                let [written, rest] = [written, rest].map(String::from_utf8_lossy);
+                return Outcome::Fails(format!("{rest:?} is not let through behind {written:?}"));
+            }
+            Err(error) => return Outcome::Fails(error.to_string()),
+        }
+    }
+    Outcome::Passes
+}
+
 /// Names of tokens that end a turn, which are no part of the text.
-const ENDS: [&str; 11] = [
+const ENDS: [&str; 12] = [
     "<|END_OF_TURN_TOKEN|>",
     "<SPECIAL_12>",
     "<|eom_id|>",
     "<|eot_id|>",
+    "<|tool_response>",
     "<|im_end|>",
     "<|calls|>",
     "<|call|>",

@@ -53,10 +53,6 @@ impl Applied {
 pub(crate) struct Form {
     pub(crate) native: ffi::chat::Form,
     /// What the model must keep to, where tools are on offer.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "it holds once constraints are taken from here")
-    )]
     pub(crate) grammar: Option<Grammar>,
     /// Texts of control tokens that are part of the markup.
     pub(crate) preserved: Vec<String>,

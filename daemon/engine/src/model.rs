@@ -1,6 +1,11 @@
 //! A loaded model: its words, its end, and how it wants conversations written.
 
-use std::{cell::OnceCell, collections::HashSet, time::Instant};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashSet,
+    rc::Rc,
+    time::Instant,
+};
 
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken, token_type::LlamaTokenAttr};
 use runner::protocol::Template;
@@ -35,6 +40,8 @@ pub(crate) struct Model {
     chat: OnceCell<Chat>,
     /// Made for the first constraint, for the same reason.
     compiler: OnceCell<Compiler>,
+    /// The same for those who call tools, with the control tokens that are part of the markup.
+    caller: RefCell<Option<(Vec<i32>, Rc<Compiler>)>>,
     /// Where text can be cut in which control tokens count as such.
     seams: Seams,
     /// Where other text can be cut.
@@ -81,6 +88,7 @@ impl Model {
             template,
             chat: OnceCell::new(),
             compiler: OnceCell::new(),
+            caller: RefCell::default(),
         })
     }
 
@@ -204,9 +212,29 @@ impl Model {
             return Ok(compiler);
         }
         let began = Instant::now();
-        let compiler = Compiler::new(self)?;
+        let compiler = Compiler::new(self, &[])?;
         tracing::debug!(took = ?began.elapsed(), "sorted the vocabulary for constraints");
         Ok(self.compiler.get_or_init(|| compiler))
+    }
+
+    /// Compiles what those must keep to who call tools, in whose markup these control tokens stand for what they are written like.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the words cannot be read.
+    pub(crate) fn compiler_of_calls(
+        &self,
+        markup: &HashSet<LlamaToken>,
+    ) -> Result<Rc<Compiler>, Error> {
+        let mut spelled: Vec<i32> = markup.iter().map(|token| token.0).collect();
+        spelled.retain(|&token| Words::piece(self, token).is_empty() && !Words::ends(self, token));
+        spelled.sort_unstable();
+        let mut caller = self.caller.borrow_mut();
+        if let Some((_, compiler)) = caller.as_ref().filter(|(known, _)| *known == spelled) {
+            return Ok(Rc::clone(compiler));
+        }
+        let compiler = Rc::new(Compiler::new(self, &spelled)?);
+        *caller = Some((spelled, Rc::clone(&compiler)));
+        Ok(compiler)
     }
 
     /// Renders a conversation by the chat template, and finds the form of its answer.

@@ -61,9 +61,7 @@ impl Pace {
             0 => (ALONE.as_secs_f64(), 4 * BLOCK),
             writers => (self.beside(company.readers, writers), BLOCK),
         };
-        let tokens = self
-            .rate
-            .map_or(FIRST_CHUNK, |rate| (rate * time) as usize);
+        let tokens = self.rate.map_or(FIRST_CHUNK, |rate| (rate * time) as usize);
         (tokens / BLOCK * BLOCK).max(least).min(self.max)
     }
 
@@ -135,7 +133,10 @@ mod tests {
     fn the_chunk_has_bounds() {
         assert_eq!(taught(64, Duration::from_secs(60)).chunk(one_beside(1)), 16);
         assert_eq!(taught(64, Duration::from_secs(60)).chunk(one_beside(0)), 64);
-        assert_eq!(taught(64, Duration::from_nanos(1)).chunk(one_beside(1)), 512);
+        assert_eq!(
+            taught(64, Duration::from_nanos(1)).chunk(one_beside(1)),
+            512
+        );
         assert_eq!(Pace::new(4).chunk(one_beside(0)), 4);
     }
 

@@ -1,6 +1,6 @@
 //! From a rule to the automaton that follows it.
 
-use std::{fmt, sync::Arc, thread};
+use std::{cell::RefCell, fmt, sync::Arc, thread};
 
 use llguidance::{
     Matcher, ParserFactory,
@@ -36,9 +36,14 @@ fn limits() -> ParserLimits {
     }
 }
 
+/// Rules that are kept as they were compiled, for the next requests with the same.
+const MAX_KEPT: usize = 16;
+
 /// Compiles rules for the tokens of one model.
 pub(crate) struct Compiler {
     factory: ParserFactory,
+    /// The last used at the end.
+    kept: RefCell<Vec<(Shape, Compiled)>>,
 }
 
 impl fmt::Debug for Compiler {
@@ -47,7 +52,7 @@ impl fmt::Debug for Compiler {
     }
 }
 
-/// A rule that can be followed.
+/// A rule that can be followed; nothing was written yet.
 pub(super) struct Compiled {
     pub(super) matcher: Matcher,
     /// Whether to know all that is allowed takes much longer than to know it of one token.
@@ -65,9 +70,11 @@ struct Source {
 impl Compiler {
     /// Sorts the tokens of a model into a tree. This takes some hundred milliseconds for a large vocabulary.
     ///
+    /// Control tokens are no text, and no rule allows them, but for those of `spelled`: they are what they are written like.
+    ///
     /// # Errors
     /// [`Error::Internal`] when the tokens cannot be sorted.
-    pub(crate) fn new(words: &impl Words) -> Result<Self, Error> {
+    pub(crate) fn new(words: &impl Words, spelled: &[i32]) -> Result<Self, Error> {
         let failed = |why: &dyn fmt::Display| {
             Error::Internal(format!(
                 "the vocabulary cannot be read for constraints: {why}"
@@ -79,7 +86,11 @@ impl Compiler {
             .filter(|&token| words.ends(token))
             .map(|token| token as u32)
             .collect();
-        let spelt: Vec<Vec<u8>> = tokens().map(|token| entry(words, token)).collect();
+        let spelt = tokens().map(|token| match spelled.contains(&token) {
+            true => words.spell(token),
+            false => entry(words, token),
+        });
+        let spelt: Vec<Vec<u8>> = spelt.collect();
         let info = TokRxInfo::new(count, ends.first().copied().unwrap_or(INVALID_TOKEN));
         let mut trie = TokTrie::from(&info, &spelt);
         if !ends.is_empty() {
@@ -89,7 +100,10 @@ impl Compiler {
         let mut factory = ParserFactory::new_simple(&env).map_err(|error| failed(&error))?;
         factory.quiet();
         *factory.limits_mut() = limits();
-        Ok(Self { factory })
+        Ok(Self {
+            factory,
+            kept: RefCell::default(),
+        })
     }
 
     /// The tokens of the model.
@@ -102,29 +116,40 @@ impl Compiler {
     /// # Errors
     /// [`Error::Invalid`] when it is too large, is wrong, cannot be enforced, or allows nothing.
     pub(super) fn compile(&self, shape: &Shape) -> Result<Compiled, Error> {
-        let source = source(shape)?;
-        let failed = || Error::Internal("the compiler of constraints failed".into());
-        thread::scope(|scope| {
-            thread::Builder::new()
-                .name("constraint".into())
-                .stack_size(STACK)
-                .spawn_scoped(scope, || self.build(source))
-                .map_err(|_| failed())?
-                .join()
-                .map_err(|_| failed())?
-        })
+        let mut kept = self.kept.borrow_mut();
+        let known = kept.iter().position(|(other, _)| other == shape);
+        let known = match known {
+            Some(index) => kept.remove(index).1,
+            None => compile(&self.factory, source(shape)?)?,
+        };
+        let fresh = known.fresh();
+        if kept.len() >= MAX_KEPT {
+            kept.remove(0);
+        }
+        kept.push((shape.clone(), known));
+        Ok(fresh)
     }
+}
 
-    fn build(&self, source: Source) -> Result<Compiled, Error> {
+impl Compiled {
+    fn fresh(&self) -> Self {
+        Self {
+            matcher: self.matcher.deep_clone(),
+            costly: self.costly,
+        }
+    }
+}
+
+impl Source {
+    fn build(self, factory: &ParserFactory) -> Result<Compiled, Error> {
         let Source {
             grammar,
             name,
             costly,
-        } = source;
+        } = self;
         let unusable =
             |why: String| Error::Invalid(format!("the {name} cannot be used: {}", brief(&why)));
-        let parser = self
-            .factory
+        let parser = factory
             .create_parser(grammar)
             .map_err(|error| unusable(format!("{error:#}")))?;
         let mut matcher = Matcher::new(Ok(parser));
@@ -136,6 +161,20 @@ impl Compiler {
         }
         Ok(Compiled { matcher, costly })
     }
+}
+
+/// Compiles on a stack that is large enough.
+fn compile(factory: &ParserFactory, source: Source) -> Result<Compiled, Error> {
+    let failed = || Error::Internal("the compiler of constraints failed".into());
+    thread::scope(|scope| {
+        thread::Builder::new()
+            .name("constraint".into())
+            .stack_size(STACK)
+            .spawn_scoped(scope, || source.build(factory))
+            .map_err(|_| failed())?
+            .join()
+            .map_err(|_| failed())?
+    })
 }
 
 /// The bytes of a token in the tree: those of control tokens are marked, so that no text is mistaken for them.

@@ -15,11 +15,17 @@ mod pattern;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use llguidance::{Matcher, toktrie::TokEnv};
-use runner::protocol::{self, MAX_MARKER_BYTES};
+use runner::protocol::{self, MAX_MARKER_BYTES, Shape};
 
-use crate::{error::Error, sampler::Words};
+use self::watch::{Thoughts, Watch};
+use crate::{
+    error::Error,
+    form::{Grammar, Thinking, Trigger},
+    sampler::Words,
+};
 
 pub(crate) use self::{compile::Compiler, mask::Mask};
 
@@ -32,11 +38,8 @@ pub(crate) struct Constraint {
 }
 
 enum State {
-    /// The rule does not hold yet: so much of the text as may be the beginning of the marker is kept.
-    Before {
-        marker: Vec<u8>,
-        tail: Vec<u8>,
-    },
+    /// The rule does not hold yet.
+    Before(Watch),
     Holds,
 }
 
@@ -60,10 +63,9 @@ impl Constraint {
     ) -> Result<Self, Error> {
         let state = match after {
             None => State::Holds,
-            Some(marker) if (1..=MAX_MARKER_BYTES).contains(&marker.len()) => State::Before {
-                marker: marker.clone().into_bytes(),
-                tail: Vec::new(),
-            },
+            Some(marker) if (1..=MAX_MARKER_BYTES).contains(&marker.len()) => {
+                State::Before(Watch::behind(marker))
+            }
             Some(marker) => {
                 return Err(Error::Invalid(format!(
                     "a constraint begins after a text of {} bytes, but 1 to {MAX_MARKER_BYTES} are allowed",
@@ -71,6 +73,46 @@ impl Constraint {
                 )));
             }
         };
+        Self::compiled(compiler, shape, state)
+    }
+
+    /// Compiles what an answer must keep to whose writer may call tools. `begun` is the end of the prompt in which the
+    /// answer begins, and `thinking` whether it begins within a thought.
+    ///
+    /// `None` for a grammar that begins to hold at a pattern, which is not supported.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the grammar of these tools is too large or cannot be followed.
+    pub(crate) fn of_calls(
+        compiler: &Compiler,
+        grammar: &Grammar,
+        thoughts: &Thinking,
+        begun: &str,
+        thinking: bool,
+    ) -> Result<Option<Self>, Error> {
+        let words = grammar.triggers.iter().map(|trigger| match trigger {
+            Trigger::Word(word) => Some(word.clone().into_bytes()),
+            Trigger::Pattern(_) | Trigger::WholePattern(_) => None,
+        });
+        let Some(words) = words.collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let shape = Shape::Grammar(grammar.gbnf.clone());
+        if words.is_empty() {
+            let mut constraint = Self::compiled(compiler, &shape, State::Holds)?;
+            // The grammar tells of the whole turn, and its beginning stands in the prompt.
+            constraint.write(begun.as_bytes())?;
+            return Ok(Some(constraint));
+        }
+        let thoughts = Thoughts {
+            start: thoughts.start.trim().into(),
+            ends: thoughts.ends.iter().map(|end| end.trim().into()).collect(),
+        };
+        let watch = Watch::with(words, thoughts, thinking);
+        Self::compiled(compiler, &shape, State::Before(watch)).map(Some)
+    }
+
+    fn compiled(compiler: &Compiler, shape: &Shape, state: State) -> Result<Self, Error> {
         let compile::Compiled { matcher, costly } = compiler.compile(shape)?;
         Ok(Self {
             state,
@@ -82,7 +124,7 @@ impl Constraint {
 
     /// Whether to know all that is allowed takes much longer than to know it of one token.
     pub(crate) fn is_costly(&self) -> bool {
-        self.costly || matches!(self.state, State::Before { .. })
+        self.costly || matches!(self.state, State::Before(_))
     }
 
     /// Whether this token may come next.
@@ -96,14 +138,15 @@ impl Constraint {
                 let allowed = self.matcher.validate_tokens(&[token]);
                 allowed.map(|count| count == 1).map_err(too_complex)
             }
-            // The answer must not end before it has begun.
-            State::Before { .. } if self.env.tok_trie().eos_tokens().contains(&token) => Ok(false),
-            State::Before { marker, tail } => {
+            State::Before(watch) if self.env.tok_trie().eos_tokens().contains(&token) => {
+                Ok(watch.is_optional())
+            }
+            State::Before(watch) => {
                 let bytes = written(&self.env, token);
-                let Some(rest) = rest_after(marker, tail, &bytes) else {
+                let Some(begun) = watch.would_begin(&bytes) else {
                     return Ok(true);
                 };
-                let tokens = self.env.tokenize_bytes(&rest);
+                let tokens = self.env.tokenize_bytes(&begun);
                 let allowed = self.matcher.validate_tokens(&tokens);
                 allowed
                     .map(|count| count == tokens.len())
@@ -135,34 +178,26 @@ impl Constraint {
     /// # Errors
     /// [`Error::Invalid`] when it is not, or when the rule is too complex to follow.
     pub(crate) fn accept(&mut self, token: i32, words: &impl Words) -> Result<(), Error> {
-        let State::Before { marker, tail } = &mut self.state else {
+        let State::Before(watch) = &mut self.state else {
             return self.matcher.consume_token(id(token)).map_err(too_complex);
         };
-        let bytes = words.spell(token);
-        if let Some(rest) = rest_after(marker, tail, &bytes) {
-            self.state = State::Holds;
-            let tokens = self.env.tokenize_bytes(&rest);
-            return self.matcher.consume_tokens(&tokens).map_err(too_complex);
-        }
-        tail.extend_from_slice(&bytes);
-        let kept = tail.len().min(marker.len() - 1);
-        tail.drain(..tail.len() - kept);
-        Ok(())
+        let Some(begun) = watch.push(&words.spell(token)) else {
+            return Ok(());
+        };
+        self.state = State::Holds;
+        self.write(&begun)
+    }
+
+    /// Goes on by a text.
+    fn write(&mut self, text: &[u8]) -> Result<(), Error> {
+        let tokens = self.env.tokenize_bytes(text);
+        self.matcher.consume_tokens(&tokens).map_err(too_complex)
     }
 
     /// Whether the answer is whole and nothing can follow.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Holds) && self.matcher.is_stopped()
     }
-}
-
-/// What follows the marker, without white space at its start, if the marker ends in these bytes.
-fn rest_after(marker: &[u8], tail: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
-    let text = [tail, bytes].concat();
-    let at = text
-        .windows(marker.len())
-        .position(|window| window == marker)?;
-    Some(text[at + marker.len()..].trim_ascii_start().to_vec())
 }
 
 /// The bytes of a token as they are written.

@@ -11,7 +11,7 @@ use super::*;
 use crate::sampler::tests::Letters;
 
 thread_local! {
-    static COMPILER: Compiler = Compiler::new(&Letters).unwrap();
+    static COMPILER: Compiler = Compiler::new(&Letters, &[]).unwrap();
 }
 
 fn constraint(shape: Shape, after: Option<&str>) -> Result<Constraint, Error> {
@@ -363,13 +363,6 @@ fn a_constraint_may_begin_after_a_text() {
     );
     constraint.accept(i32::from(b'7'), &Letters).unwrap();
     assert!(constraint.allows(0).unwrap());
-}
-
-#[test]
-fn what_follows_the_marker_in_one_token_belongs_to_the_answer() {
-    assert_eq!(rest_after(b"</t>", b"a</", b"t>"), Some(Vec::new()));
-    assert_eq!(rest_after(b"</t>", b"</", b"t> \n{"), Some(b"{".to_vec()));
-    assert_eq!(rest_after(b"</t>", b"", b"</t"), None);
 }
 
 #[test]

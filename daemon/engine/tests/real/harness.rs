@@ -200,6 +200,27 @@ impl Runner {
         }
     }
 
+    /// Names and arguments of the calls in an answer, and its end.
+    pub(crate) fn calls(&mut self, generate: Generate) -> (Vec<(String, String)>, Done) {
+        let id = self.send(Call::Generate(Box::new(generate)));
+        let mut calls: Vec<(String, String)> = Vec::new();
+        loop {
+            match self.event(id) {
+                Event::Delta(delta) => {
+                    for call in delta.tool_calls {
+                        if call.index as usize == calls.len() {
+                            calls.push((call.name, String::new()));
+                        }
+                        calls[call.index as usize].1.push_str(&call.arguments);
+                    }
+                }
+                Event::Prefill { .. } => {}
+                Event::Done(done) => return (calls, *done),
+                other => panic!("unexpected in an answer: {other:?}"),
+            }
+        }
+    }
+
     /// Generates and waits for the end.
     pub(crate) fn generate(&mut self, generate: Generate) -> (String, Done) {
         let id = self.send(Call::Generate(Box::new(generate)));

@@ -133,6 +133,36 @@ fn thoughts_that_the_prompt_begins_are_thoughts_until_they_end() {
 }
 
 #[test]
+fn a_model_that_must_call_writes_a_call_that_its_tool_can_take() {
+    let mut runner = runner(CALLS);
+    let tool = tool(
+        r#"{"type": "object", "required": ["warm"], "additionalProperties": false, "properties": {"warm": {"type": "boolean"}}}"#,
+    );
+    for seed in 0..4 {
+        let mut generate = chat(Template {
+            tool_choice: ToolChoice::Required,
+            ..asked(vec![tool.clone()])
+        });
+        generate.max_tokens = Some(400);
+        generate.sampling.temperature = 1.0;
+        generate.sampling.seed = Some(seed);
+        let (calls, done) = runner.calls(generate);
+        // By chance it writes white space until the end; then the call is the beginning of a good one.
+        match (calls.as_slice(), done.reason) {
+            ([(name, arguments)], StopReason::Stop) => {
+                assert_eq!(name, "weather");
+                assert!(
+                    ["{\"warm\":true}", "{\"warm\":false}"]
+                        .contains(&arguments.replace([' ', '\n', '\t'], "").as_str()),
+                    "{arguments}"
+                );
+            }
+            (_, reason) => assert_eq!(reason, StopReason::Length),
+        }
+    }
+}
+
+#[test]
 fn hostile_tools_are_refused_and_disturb_nobody() {
     let mut runner = runner(CALLS);
     let deep = format!(r#"{{"a": {}{}}}"#, "[".repeat(60_000), "]".repeat(60_000));
