@@ -32,6 +32,7 @@ pub mod run;
 pub mod scheduler;
 pub mod seats;
 pub mod shutdown;
+mod steer;
 pub mod sweep;
 pub mod template;
 pub mod think;

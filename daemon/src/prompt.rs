@@ -99,6 +99,8 @@ pub struct Conversation {
     pub think: Think,
     /// What the model may call.
     pub tools: Vec<protocol::Tool>,
+    /// Whether it must.
+    pub tool_choice: protocol::ToolChoice,
 }
 
 impl Conversation {
@@ -183,6 +185,7 @@ impl Conversation {
             // A template that is told nothing may let a model think of which nobody knows that it does.
             thinking: Some(self.think.on == Some(true)),
             tools: self.tools.clone(),
+            tool_choice: self.tool_choice.clone(),
             variables: level.into_iter().collect(),
             ..protocol::Template::default()
         }

@@ -5,7 +5,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use api::{FunctionCall, Tool, ToolCall};
-use runner::protocol::{self, ToolCallDelta};
+use runner::protocol::{self, ToolCallDelta, ToolChoice};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -39,6 +39,45 @@ pub fn offered(tools: Vec<Tool>) -> Result<Vec<protocol::Tool>, Error> {
             })
         })
         .collect()
+}
+
+/// Reads whether one of the tools must be called.
+///
+/// # Errors
+/// [`Error::Invalid`] for something else, or for a tool that is not on offer.
+pub fn choice(choice: Option<&Value>, tools: &[protocol::Tool]) -> Result<ToolChoice, Error> {
+    let choice = match choice {
+        None | Some(Value::Null) => return Ok(ToolChoice::Auto),
+        Some(Value::String(word)) => match word.as_str() {
+            "" | "auto" => return Ok(ToolChoice::Auto),
+            "none" => return Ok(ToolChoice::None),
+            "required" => Some(ToolChoice::Required),
+            _ => None,
+        },
+        Some(object) => object["function"]["name"]
+            .as_str()
+            .filter(|_| object["type"] == "function")
+            .map(|name| ToolChoice::One(name.to_owned())),
+    };
+    let choice = choice.ok_or_else(|| {
+        Error::Invalid(
+            "tool_choice must be \"auto\", \"none\", \"required\", or {\"type\": \"function\", \"function\": {\"name\": \"…\"}}".into(),
+        )
+    })?;
+    if tools.is_empty() {
+        return Err(Error::Invalid(
+            "tool_choice asks for a call, but there are no tools".into(),
+        ));
+    }
+    match &choice {
+        ToolChoice::One(name) if !tools.iter().any(|tool| tool.name == *name) => {
+            Err(Error::Invalid(format!(
+                "tool_choice names {}, which is not among the tools",
+                shown(name)
+            )))
+        }
+        _ => Ok(choice),
+    }
 }
 
 /// Reads the calls of an earlier answer.
@@ -179,6 +218,30 @@ mod tests {
 
     fn tools(value: Value) -> Result<Vec<protocol::Tool>, Error> {
         offered(serde_json::from_value(value).unwrap())
+    }
+
+    #[test]
+    fn a_choice_is_a_word_or_one_of_the_tools() {
+        let weather = tools(json!([{"function": {"name": "weather"}}])).unwrap();
+        let read = |value: Value| choice(Some(&value), &weather);
+        let one = |name: &str| json!({"type": "function", "function": {"name": name}});
+        assert_eq!(choice(None, &[]).unwrap(), ToolChoice::Auto);
+        assert_eq!(read(json!(null)).unwrap(), ToolChoice::Auto);
+        assert_eq!(read(json!("none")).unwrap(), ToolChoice::None);
+        assert_eq!(read(json!("required")).unwrap(), ToolChoice::Required);
+        let chosen = ToolChoice::One("weather".into());
+        assert_eq!(read(one("weather")).unwrap(), chosen);
+        for (wrong, expected) in [
+            (json!("weather"), "must be"),
+            (json!(1), "must be"),
+            (json!({"function": {"name": "weather"}}), "must be"),
+            (one("news"), "\"news\""),
+        ] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let error = choice(Some(&json!("required")), &[]).unwrap_err();
+        assert!(error.to_string().contains("no tools"), "{error}");
     }
 
     #[test]

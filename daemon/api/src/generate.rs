@@ -1,5 +1,7 @@
 //! Generate and chat.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -83,6 +85,21 @@ pub struct GenerateRequest {
     /// Of so many alternatives too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<u32>,
+    /// What is added to the scores of tokens, by their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logit_bias: Option<BTreeMap<String, f32>>,
+    /// Adapters of the model for this answer; those that are not named are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Vec<AdapterScale>>,
+}
+
+/// How much of an adapter is added to the model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AdapterScale {
+    /// Which adapter of the model, from 0.
+    pub id: u32,
+    /// 0 leaves it out, 1 is as it was made.
+    pub scale: f32,
 }
 
 /// One event of `POST /api/generate`.
@@ -202,6 +219,10 @@ pub struct ChatRequest {
     /// Functions that the model may call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<Tool>>,
+    /// `"auto"`, `"none"`, `"required"`, or the one function that must be called:
+    /// `{"type": "function", "function": {"name": "…"}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<Value>,
     /// Whether the answer is a stream; it is unless this is `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
@@ -229,6 +250,12 @@ pub struct ChatRequest {
     /// Of so many alternatives too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<u32>,
+    /// What is added to the scores of tokens, by their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logit_bias: Option<BTreeMap<String, f32>>,
+    /// Adapters of the model for this answer; those that are not named are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Vec<AdapterScale>>,
 }
 
 /// One event of `POST /api/chat`.

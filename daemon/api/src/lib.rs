@@ -18,8 +18,8 @@ use serde::{Deserialize, Deserializer};
 
 pub use error::ErrorBody;
 pub use generate::{
-    ChatEvent, ChatRequest, DoneReason, Function, FunctionCall, GenerateEvent, GenerateRequest,
-    KeepAlive, Logprob, Message, Think, Timings, TokenLogprob, Tool, ToolCall,
+    AdapterScale, ChatEvent, ChatRequest, DoneReason, Function, FunctionCall, GenerateEvent,
+    GenerateRequest, KeepAlive, Logprob, Message, Think, Timings, TokenLogprob, Tool, ToolCall,
 };
 pub use model::{
     AdoptRequest, CopyRequest, CreateRequest, DeleteRequest, License, LoadedModel, ModelDetails,

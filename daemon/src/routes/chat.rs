@@ -16,6 +16,7 @@ use crate::extract::{Json, LARGE, model_name};
 use crate::form::{self, Form};
 use crate::prompt::{self, Conversation, Needs, Way};
 use crate::scheduler::Lease;
+use crate::steer::Steer;
 use crate::template::Turn;
 use crate::think::Think;
 use crate::{ndjson, options, tools, unsupported};
@@ -42,6 +43,7 @@ pub(crate) async fn post(
         .map_err(Error::Invalid)?;
     let given = turns(std::mem::take(&mut request.messages))?;
     let tools = tools::offered(request.tools.take().unwrap_or_default())?;
+    let tool_choice = tools::choice(request.tool_choice.as_ref(), &tools)?;
     let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
     if given.is_empty() {
         return load_or_unload(&app, &chosen, request).await;
@@ -62,6 +64,7 @@ pub(crate) async fn post(
         insert: None,
         think,
         tools,
+        tool_choice,
     };
     let answer = begin(&request, &chosen, &conversation, &way, &form, lease, clock).await?;
     if request.stream == Some(false) {
@@ -90,9 +93,16 @@ async fn begin(
 ) -> Result<Answer, Error> {
     let model = &request.model;
     let options = &chosen.options;
+    let adapters = chosen.model.adapters().count();
+    let steer = Steer::read(
+        request.logit_bias.as_ref(),
+        request.lora.as_deref(),
+        adapters,
+    )?;
     let read_as = conversation.read_as(way)?;
     let prompt = conversation.to_prompt(way).await?;
-    let call = answer::request(prompt, read_as.clone(), options, Overflow::Refuse, form);
+    let mut call = answer::request(prompt, read_as.clone(), options, Overflow::Refuse, form);
+    steer.apply(&mut call);
     let (lease, error) = match Answer::begin(lease, model.clone(), call, clock).await {
         Ok(answer) => return Ok(answer),
         Err(refused) => *refused,
@@ -104,7 +114,8 @@ async fn begin(
     let context = lease.loaded().context;
     let shorter = prompt::shorten(conversation, way, lease.runner(), model, context).await?;
     let prompt = shorter.conversation.to_prompt(way).await?;
-    let call = answer::request(prompt, read_as, options, options.overflow, form);
+    let mut call = answer::request(prompt, read_as, options, options.overflow, form);
+    steer.apply(&mut call);
     let answer = Answer::begin(lease, model.clone(), call, clock)
         .await
         .map_err(|refused| refused.1)?;

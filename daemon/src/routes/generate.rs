@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use jiff::Timestamp;
-use runner::protocol::{Overflow, Prompt, Template};
+use runner::protocol::{Overflow, Prompt, Template, ToolChoice};
 use tokio::time::Instant;
 
 use crate::answer::{self, Answer, Clock, End, Part, Piece};
@@ -16,6 +16,7 @@ use crate::extract::{Json, LARGE, model_name};
 use crate::form::{self, Form};
 use crate::prompt::{self, Conversation, Needs, Way};
 use crate::scheduler::Lease;
+use crate::steer::Steer;
 use crate::template::Turn;
 use crate::think::Think;
 use crate::{ndjson, options, unsupported};
@@ -46,6 +47,12 @@ pub(crate) async fn post(
         return load_or_unload(&app, &chosen, request).await;
     }
     let think = Think::choose(request.think.as_ref(), &chosen.model)?;
+    let adapters = chosen.model.adapters().count();
+    let steer = Steer::read(
+        request.logit_bias.as_ref(),
+        request.lora.as_deref(),
+        adapters,
+    )?;
     let lease = app.lease(&chosen).await?;
     let clock = Clock::loaded(&chosen);
     let (prompt, read_as) = prompt(&request, &chosen, think, &lease).await?;
@@ -53,7 +60,8 @@ pub(crate) async fn post(
         Some(false) => Overflow::Refuse,
         _ => chosen.options.overflow,
     };
-    let call = answer::request(prompt, read_as, &chosen.options, overflow, &form);
+    let mut call = answer::request(prompt, read_as, &chosen.options, overflow, &form);
+    steer.apply(&mut call);
     let answer = Answer::begin(lease, request.model.clone(), call, clock)
         .await
         .map_err(|refused| refused.1)?;
@@ -199,6 +207,7 @@ fn conversation(
         insert,
         think,
         tools: Vec::new(),
+        tool_choice: ToolChoice::Auto,
     })
 }
 

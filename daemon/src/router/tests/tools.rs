@@ -123,6 +123,48 @@ async fn tools_calls_and_results_reach_the_template() {
 }
 
 #[tokio::test]
+async fn whether_a_tool_must_be_called_reaches_the_template() {
+    let service = with_able_model(json!({})).await;
+    let ask = async |choice: Value| {
+        let body = json!({"model": "m", "messages": user("[[mock: echo-prompt]]x"), "tools": tools(), "tool_choice": choice});
+        let (text, _) = service.chat(body).await;
+        text.lines().nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!(ask(json!("auto")).await, "user: x");
+    assert_eq!(ask(json!("none")).await, "call nothing");
+    assert_eq!(ask(json!("required")).await, "call something");
+    let one = json!({"type": "function", "function": {"name": "weather"}});
+    assert_eq!(ask(one).await, "call weather");
+    let body = json!({"model": "m", "messages": user("x"), "tool_choice": "required"});
+    service
+        .post("/api/chat", body)
+        .await
+        .refuses(400, "invalid_request", "no tools");
+}
+
+#[tokio::test]
+async fn tokens_and_adapters_that_are_not_there_are_refused() {
+    let service = with_able_model(json!({})).await;
+    for (field, value, words) in [
+        ("logit_bias", json!({"the": 1.0}), "number of a token"),
+        ("logit_bias", json!({"1": "much"}), "expected f32"),
+        ("lora", json!([{"id": 0, "scale": 1.0}]), "the adapter 0"),
+        ("lora", json!([{"id": 0}]), "scale"),
+    ] {
+        for (path, mut body) in [
+            ("/api/generate", json!({"model": "m", "prompt": "x"})),
+            ("/api/chat", json!({"model": "m", "messages": user("x")})),
+        ] {
+            body[field] = value.clone();
+            service
+                .post(path, body)
+                .await
+                .refuses(400, "invalid_request", words);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_thinks_does_so_unless_told_not_to() {
     let service = with_able_model(json!({})).await;
     let ask = async |think: Value| {
