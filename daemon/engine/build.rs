@@ -66,9 +66,17 @@ fn compile_shim(llama_cpp: &Path) {
         .cpp(true)
         .std("c++17")
         .file("shim/chat.cpp")
+        .file("shim/memory.cpp")
         .warnings(false);
     // The root lets the shim write `<common/chat.h>`, which is not its own `chat.h`.
-    for folder in ["", "common", "include", "ggml/include", "vendor"] {
+    for folder in [
+        "",
+        "common",
+        "include",
+        "ggml/include",
+        "ggml/src",
+        "vendor",
+    ] {
         build.include(llama_cpp.join(folder));
     }
     build.compile("slm_shim");

@@ -7,6 +7,26 @@ use runner::protocol::{
 
 use crate::harness::{Runner, greedy};
 
+/// Bytes that the keys and values of a token of the tiny model take: two layers of two heads of 16, in two bytes each.
+#[cfg(target_os = "linux")]
+const TOKEN: u64 = 2 * 2 * 16 * 2 * 2;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_context_takes_memory_only_where_it_is_used() {
+    let resident = |context: u32| {
+        let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
+        runner
+            .load(|load| load.context = context)
+            .unwrap()
+            .resident_bytes
+    };
+    let (short, long) = (2048, 128 * 1024);
+    let more = resident(long).saturating_sub(resident(short));
+    let whole = u64::from(long - short) * TOKEN;
+    assert!(more < whole / 2, "{more} of {whole} bytes");
+}
+
 #[test]
 fn a_model_is_loaded_and_answers() {
     let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
