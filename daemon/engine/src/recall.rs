@@ -1,0 +1,177 @@
+//! What the daemon lets this process keep of sequences that are over, and what it hands in from one before.
+
+use std::time::{Duration, Instant};
+
+use llama_cpp_2::token::LlamaToken;
+use runner::{
+    protocol::{Bytes, Event, Load, MAX_STATE_PART, MAX_STATES, Recall, State},
+    state::{Head, MAX_BUILD, MAX_MODEL_KEY, Saved},
+};
+
+use crate::{
+    backend, error::Error, fs, load, memory, model::Model, sequence::count, shelf::Shelf,
+    slots::Parted,
+};
+
+/// One part in so many of the memory that is free, where the daemon does not say how much.
+const SHARE: u64 = 16;
+
+/// What was handed in before the model was loaded.
+#[derive(Debug)]
+pub(crate) struct Recalled {
+    /// Which model's states these are.
+    model: String,
+    memory: Option<u64>,
+    /// Saved states, with their indices; `None` for one whose head cannot be read.
+    states: Vec<(u32, Option<Saved>)>,
+}
+
+/// What is handed out, and by what name.
+#[derive(Debug, Default)]
+pub(crate) struct Leaving {
+    /// Which model's states these are; nothing is handed out without.
+    model: Option<String>,
+    build: String,
+    /// The state that was handed out last.
+    state: Vec<u8>,
+}
+
+impl Recalled {
+    /// Opens the files and reads their heads.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a number is out of its range, or a descriptor is no open file.
+    pub(crate) fn open(recall: Recall) -> Result<Self, Error> {
+        if !(1..=MAX_MODEL_KEY).contains(&recall.model.len()) || recall.files.len() > MAX_STATES {
+            return Err(Error::Invalid(format!(
+                "a model has a key of at most {MAX_MODEL_KEY} bytes and at most {MAX_STATES} saved states"
+            )));
+        }
+        let open = |(index, &fd): (u32, &i32)| {
+            let (path, _) = load::descriptor(fd, "saved state")?;
+            let opened = fs::open(&path).map_err(Into::into).and_then(Saved::open);
+            if let Err(error) = &opened {
+                tracing::warn!(index, %error, "a saved state is not used");
+            }
+            Ok((index, opened.ok()))
+        };
+        let states: Result<_, Error> = (0..).zip(&recall.files).map(open).collect();
+        Ok(Self {
+            model: recall.model,
+            memory: recall.memory,
+            states: states?,
+        })
+    }
+
+    /// How many heads can be read.
+    pub(crate) fn readable(&self) -> u32 {
+        let readable = self.states.iter().filter(|(_, saved)| saved.is_some());
+        count(readable.count())
+    }
+
+    /// Puts what fits this model on a shelf; the rest is refused.
+    pub(crate) fn shelve(self, model: &Model, load: &Load, now: Instant) -> (Shelf, Leaving) {
+        let free = || memory::available().unwrap_or(0) / SHARE;
+        let mut shelf = Shelf::new(self.memory.unwrap_or_else(free));
+        let build = build(model, load);
+        for (index, saved) in self.states {
+            let ours = |saved: &Saved| {
+                let head = saved.head();
+                head.model == self.model
+                    && head.build == build
+                    && head.scales.len() == load.adapters.len()
+                    && model.checked(&head.tokens).is_ok()
+            };
+            match saved.filter(ours) {
+                Some(saved) => {
+                    let age = Duration::from_secs(index.into());
+                    shelf.add_file(index, saved, now.checked_sub(age).unwrap_or(now));
+                }
+                None => shelf.refuse_file(index),
+            }
+        }
+        let leaving = Leaving {
+            model: Some(self.model),
+            build,
+            state: Vec::new(),
+        };
+        (shelf, leaving)
+    }
+}
+
+impl Leaving {
+    /// Whether states are handed out at all.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.model.is_some()
+    }
+
+    /// Hands a state out, or says that there is none.
+    pub(crate) fn hand_out(&mut self, parted: Option<Parted>) -> Event {
+        self.state = Vec::new();
+        let (Some(parted), Some(model)) = (parted, &self.model) else {
+            return Event::State(None);
+        };
+        let Parted {
+            tokens,
+            flavour,
+            state,
+            instead_of,
+        } = parted;
+        self.state = state;
+        let head = Head {
+            model: model.clone(),
+            build: self.build.clone(),
+            scales: flavour,
+            tokens: tokens.into_iter().map(|LlamaToken(token)| token).collect(),
+            bytes: self.state.len() as u64,
+        };
+        Event::State(Some(Box::new(State { head, instead_of })))
+    }
+
+    /// Bytes of the state that was handed out last.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it has no such byte.
+    pub(crate) fn part(&self, offset: u64) -> Result<Event, Error> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.state.get(offset..));
+        let rest = rest.ok_or_else(|| {
+            let bytes = self.state.len();
+            Error::Invalid(format!(
+                "the state has {bytes} bytes, and none at {offset}; hand one out first"
+            ))
+        })?;
+        let part = rest[..rest.len().min(MAX_STATE_PART)].to_vec();
+        Ok(Event::StatePart(Bytes(part)))
+    }
+}
+
+/// All that decides how a state looks besides model and tokens: who made it, and where it computed.
+fn build(model: &Model, load: &Load) -> String {
+    let device = backend::device(load.gpu_layers != 0);
+    let device = match device.starts_with("CPU") {
+        // All processors have one layout.
+        true => "CPU",
+        false => &device,
+    };
+    let reach = if is_stretched(model, load.context) {
+        "stretched"
+    } else {
+        "as trained"
+    };
+    let engine = backend::engine();
+    let package = env!("SLM_LLAMA_PACKAGE");
+    let mut build = format!("{engine} ({package}), f16, {reach}, {device}");
+    build.truncate(build.floor_char_boundary(MAX_BUILD));
+    build
+}
+
+/// Whether positions are computed otherwise because the context is longer than the model was first trained with.
+fn is_stretched(model: &Model, context: u32) -> bool {
+    let said = |key: &str| model.llama.meta_val_str(key).ok();
+    let architecture = said("general.architecture").unwrap_or_default();
+    said(&format!("{architecture}.rope.scaling.original_context_length"))
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: u32| context > length)
+}
