@@ -48,7 +48,9 @@ fn main() {
 /// while what it says of itself stays the same over many of them.
 fn name_sources(source: &Path) {
     let package = source.parent().and_then(Path::file_name);
-    let package = package.expect("the sources lie in a package").to_string_lossy();
+    let package = package
+        .expect("the sources lie in a package")
+        .to_string_lossy();
     println!("cargo:rustc-env=SLM_LLAMA_PACKAGE={package}");
 }
 

@@ -1,6 +1,10 @@
 //! What the daemon lets this process keep of sequences that are over, and what it hands in from one before.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use llama_cpp_2::token::LlamaToken;
 use runner::{
@@ -9,7 +13,12 @@ use runner::{
 };
 
 use crate::{
-    backend, error::Error, fs, load, memory, model::Model, sequence::count, shelf::Shelf,
+    backend,
+    error::Error,
+    fs, load, memory,
+    model::Model,
+    sequence::count,
+    shelf::{Ahead, Shelf},
     slots::Parted,
 };
 
@@ -21,9 +30,12 @@ const SHARE: u64 = 16;
 pub(crate) struct Recalled {
     /// Which model's states these are.
     model: String,
-    memory: Option<u64>,
+    /// Bytes of memory for states.
+    memory: u64,
     /// Saved states, with their indices; `None` for one whose head cannot be read.
-    states: Vec<(u32, Option<Saved>)>,
+    states: Vec<(u32, Option<Arc<Saved>>)>,
+    /// The first state is read while the model is loaded: the request that the model is loaded for most likely goes on from it.
+    ahead: Option<Ahead>,
 }
 
 /// What is handed out, and by what name.
@@ -53,13 +65,18 @@ impl Recalled {
             if let Err(error) = &opened {
                 tracing::warn!(index, %error, "a saved state is not used");
             }
-            Ok((index, opened.ok()))
+            Ok((index, opened.ok().map(Arc::new)))
         };
-        let states: Result<_, Error> = (0..).zip(&recall.files).map(open).collect();
+        let states: Result<Vec<_>, Error> = (0..).zip(&recall.files).map(open).collect();
+        let states = states?;
+        let free = || memory::available().unwrap_or(0) / SHARE;
+        let memory = recall.memory.unwrap_or_else(free);
+        let first = states.first().and_then(|(_, saved)| saved.clone());
         Ok(Self {
             model: recall.model,
-            memory: recall.memory,
-            states: states?,
+            memory,
+            ahead: first.and_then(|first| read_ahead(first, memory)),
+            states,
         })
     }
 
@@ -70,12 +87,11 @@ impl Recalled {
     }
 
     /// Puts what fits this model on a shelf; the rest is refused.
-    pub(crate) fn shelve(self, model: &Model, load: &Load, now: Instant) -> (Shelf, Leaving) {
-        let free = || memory::available().unwrap_or(0) / SHARE;
-        let mut shelf = Shelf::new(self.memory.unwrap_or_else(free));
+    pub(crate) fn shelve(mut self, model: &Model, load: &Load, now: Instant) -> (Shelf, Leaving) {
+        let mut shelf = Shelf::new(self.memory);
         let build = build(model, load);
         for (index, saved) in self.states {
-            let ours = |saved: &Saved| {
+            let ours = |saved: &Arc<Saved>| {
                 let head = saved.head();
                 head.model == self.model
                     && head.build == build
@@ -85,7 +101,9 @@ impl Recalled {
             match saved.filter(ours) {
                 Some(saved) => {
                     let age = Duration::from_secs(index.into());
-                    shelf.add_file(index, saved, now.checked_sub(age).unwrap_or(now));
+                    let used = now.checked_sub(age).unwrap_or(now);
+                    let ahead = self.ahead.take_if(|_| index == 0);
+                    shelf.add_file(index, saved, ahead, used);
                 }
                 None => shelf.refuse_file(index),
             }
@@ -97,6 +115,14 @@ impl Recalled {
         };
         (shelf, leaving)
     }
+}
+
+/// Reads a state on a thread of its own, if so much memory may be used for it.
+fn read_ahead(saved: Arc<Saved>, memory: u64) -> Option<Ahead> {
+    let reader = thread::Builder::new().name("reader".into());
+    (saved.head().bytes <= memory)
+        .then(|| reader.spawn(move || saved.read()).ok())
+        .flatten()
 }
 
 impl Leaving {
@@ -171,7 +197,9 @@ fn build(model: &Model, load: &Load) -> String {
 fn is_stretched(model: &Model, context: u32) -> bool {
     let said = |key: &str| model.llama.meta_val_str(key).ok();
     let architecture = said("general.architecture").unwrap_or_default();
-    said(&format!("{architecture}.rope.scaling.original_context_length"))
-        .and_then(|length| length.parse().ok())
-        .is_some_and(|length: u32| context > length)
+    said(&format!(
+        "{architecture}.rope.scaling.original_context_length"
+    ))
+    .and_then(|length| length.parse().ok())
+    .is_some_and(|length: u32| context > length)
 }

@@ -3,7 +3,7 @@
 //! The cells of a cache are few, because each step looks at all of them; bytes that lie aside cost nothing but their room.
 //! To put a state back takes about as long as to copy it, which is a small part of the time that it took to compute it.
 
-use std::{borrow::Cow, time::Instant};
+use std::{borrow::Cow, sync::Arc, thread::JoinHandle, time::Instant};
 
 use llama_cpp_2::token::LlamaToken;
 use runner::{
@@ -47,8 +47,15 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 enum Stored {
     Memory(Vec<u8>),
-    File { index: u32, saved: Saved },
+    File {
+        index: u32,
+        saved: Arc<Saved>,
+        ahead: Option<Ahead>,
+    },
 }
+
+/// A file that is read before anybody asks for it.
+pub(crate) type Ahead = JoinHandle<Result<Vec<u8>, Damage>>;
 
 /// A state that begins like somebody.
 #[derive(Debug, Clone, Copy)]
@@ -62,14 +69,17 @@ pub(crate) struct Found {
 }
 
 impl Entry {
-    /// The bytes. Those of a file are read and checked now.
+    /// The bytes. Those of a file are read and checked now, or were just before.
     ///
     /// # Errors
     /// See [`Damage`].
-    pub(crate) fn read(&self) -> Result<Cow<'_, [u8]>, Damage> {
-        match &self.stored {
-            Stored::Memory(bytes) => Ok(bytes.into()),
-            Stored::File { saved, .. } => saved.read().map(Cow::Owned),
+    pub(crate) fn read(&mut self) -> Result<Cow<'_, [u8]>, Damage> {
+        match &mut self.stored {
+            Stored::Memory(bytes) => Ok((&*bytes).into()),
+            Stored::File { saved, ahead, .. } => match ahead.take().map(JoinHandle::join) {
+                Some(Ok(read)) => read.map(Cow::Owned),
+                Some(Err(_)) | None => saved.read().map(Cow::Owned),
+            },
         }
     }
 
@@ -116,13 +126,32 @@ impl Shelf {
         self.budget
     }
 
-    /// A state in a file, which was last used at this time.
-    pub(crate) fn add_file(&mut self, index: u32, saved: Saved, used: Instant) {
+    /// A state in a file, which was last used at this time, and is read already if `ahead` says so.
+    pub(crate) fn add_file(
+        &mut self,
+        index: u32,
+        saved: Arc<Saved>,
+        ahead: Option<Ahead>,
+        used: Instant,
+    ) {
         let head = saved.head();
         let tokens = head.tokens.iter().copied().map(LlamaToken::new).collect();
         let flavour = head.scales.clone();
-        let stored = Stored::File { index, saved };
+        let stored = Stored::File {
+            index,
+            saved,
+            ahead,
+        };
         self.add(tokens, flavour, Worth::new(used), stored);
+    }
+
+    /// Forgets what was read ahead: it was for the first request, which has come.
+    pub(crate) fn forget_ahead(&mut self) {
+        for entry in &mut self.entries {
+            if let Stored::File { ahead, .. } = &mut entry.stored {
+                *ahead = None;
+            }
+        }
     }
 
     /// A saved state that is not to be used. The daemon is to hear of it.
@@ -290,9 +319,19 @@ mod tests {
     fn the_longest_that_is_worth_its_copy_is_found() {
         let now = Instant::now();
         let mut shelf = Shelf::new(1000);
-        put(&mut shelf, [tokens(1, 100), tokens(2, 50)].concat(), 10, now);
+        put(
+            &mut shelf,
+            [tokens(1, 100), tokens(2, 50)].concat(),
+            10,
+            now,
+        );
         put(&mut shelf, [tokens(1, 100), tokens(3, 5)].concat(), 10, now);
-        put(&mut shelf, [tokens(1, 90), tokens(4, 5000)].concat(), 10, now);
+        put(
+            &mut shelf,
+            [tokens(1, 90), tokens(4, 5000)].concat(),
+            10,
+            now,
+        );
         let wanted = tokens(1, 200);
         assert_eq!(find(&shelf, &wanted, 0), Some((100, 105)));
         assert_eq!(find(&shelf, &wanted, 84), Some((100, 105)));

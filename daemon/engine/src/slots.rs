@@ -184,6 +184,7 @@ impl<T: Tenant> Slots<T> {
             Some(_) => self.like(&self.running[newest].tenant, 0, None),
             None => source,
         };
+        self.shelf.forget_ahead();
         if let Some(source) = source {
             self.share(cache, newest, source, now);
         }
@@ -312,8 +313,7 @@ impl<T: Tenant> Slots<T> {
                 let mut past = self.kept.take(kept?.0)?;
                 let tokens = std::mem::take(&mut past.tokens);
                 let flavour = std::mem::take(&mut past.flavour);
-                let wanted =
-                    tokens.len() >= min_tokens && !self.shelf.has_file(&tokens, &flavour);
+                let wanted = tokens.len() >= min_tokens && !self.shelf.has_file(&tokens, &flavour);
                 let state = wanted.then(|| cache.save(past.seq, tokens.len(), max_bytes));
                 self.forget(cache, past);
                 (tokens, flavour, state.flatten())
@@ -415,9 +415,15 @@ impl<T: Tenant> Slots<T> {
     }
 
     /// Gives a running tenant that holds nothing what it has in common with a state on the shelf.
-    fn restore(&mut self, cache: &mut impl Cache, index: usize, found: Found, now: Instant) -> bool {
+    fn restore(
+        &mut self,
+        cache: &mut impl Cache,
+        index: usize,
+        found: Found,
+        now: Instant,
+    ) -> bool {
         // Out of the way of those that make room, and are put there themselves.
-        let Some(entry) = self.shelf.take(found.id) else {
+        let Some(mut entry) = self.shelf.take(found.id) else {
             return false;
         };
         self.evict_until_free(cache, now, None, |_| found.whole);
@@ -536,10 +542,13 @@ impl<T: Tenant> Slots<T> {
             let tokens = &slot.tenant.tokens()[..slot.computed()];
             (slot.tenant.flavour(), tokens)
         });
-        let kept = self.kept.iter().map(|other| (&other.flavour, &*other.tokens));
-        let is_beginning = running.chain(kept).any(|(flavour, tokens)| {
-            *flavour == past.flavour && tokens.starts_with(&past.tokens)
-        });
+        let kept = self
+            .kept
+            .iter()
+            .map(|other| (&other.flavour, &*other.tokens));
+        let is_beginning = running
+            .chain(kept)
+            .any(|(flavour, tokens)| *flavour == past.flavour && tokens.starts_with(&past.tokens));
         if !is_beginning
             && self.shelf.wants(&past.tokens, &past.flavour)
             && let Some(state) = cache.save(past.seq, past.tokens.len(), self.shelf.budget())

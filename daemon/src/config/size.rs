@@ -12,7 +12,14 @@ pub(super) fn read(text: &str) -> Result<u64, String> {
         .iter()
         .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))
         // A file may say it as YAML does.
-        .unwrap_or((if matches!(text, "off" | "false") { "0" } else { text }, 0));
+        .unwrap_or((
+            if matches!(text, "off" | "false") {
+                "0"
+            } else {
+                text
+            },
+            0,
+        ));
     let number = number.trim_end();
     let digits = number.bytes().all(|byte| byte.is_ascii_digit());
     digits

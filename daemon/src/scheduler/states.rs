@@ -21,7 +21,7 @@ use crate::error::chain;
 pub(crate) const SAVING: Duration = Duration::from_secs(5);
 
 /// How long a model that comes back waits for the last states of its runner before.
-const PUBLISHING: Duration = Duration::from_secs(10);
+const PUBLISHING: Duration = Duration::from_secs(5);
 
 /// A conversation of fewer tokens is computed again as fast as its file is found.
 const MIN_TOKENS: u32 = 128;

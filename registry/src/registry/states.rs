@@ -115,7 +115,9 @@ impl Registry {
     /// Whether a model is there and still computes by this.
     async fn check_owner(&self, model: &ModelName, owner: Digest) -> Result<()> {
         let name = model.clone();
-        let file = self.on_disk(move |store| store.read_manifest(&name)).await?;
+        let file = self
+            .on_disk(move |store| store.read_manifest(&name))
+            .await?;
         let manifest = file.and_then(|file| file.manifest.ok());
         match manifest.filter(|manifest| manifest.computes() == owner) {
             Some(_) => Ok(()),
@@ -159,7 +161,7 @@ impl NewState {
         Ok(())
     }
 
-    /// Waits until what was finished is on the disk, and gives it its names; then removes these states, which it replaces,
+    /// Waits until what was finished is on the disk, and gives it its names, the one that was finished first counting as used last; then removes these states, which it replaces,
     /// and those that were used longest ago until all have at most `most` bytes.
     ///
     /// # Errors
@@ -185,8 +187,10 @@ impl NewState {
         registry.check_owner(&model, owner).await?;
         registry
             .on_disk(move |store| {
-                for (draft, name) in finished {
+                // What came first is worth most, so it counts as used last.
+                for (draft, name) in finished.into_iter().rev() {
                     store.publish_state(draft, &owner, &name)?;
+                    store.touch_state(&owner, &name)?;
                 }
                 for id in replaced {
                     store.remove_state(&id.owner, &id.name)?;

@@ -73,7 +73,11 @@ async fn what_one_runner_hands_out_another_goes_on_from() {
     assert_eq!(end.unwrap().cached_tokens, 0);
     let state = first.hand_out(WANTED).await.unwrap().unwrap();
     let bytes = bytes_of(&first, &state).await;
-    assert_eq!(first.hand_out(WANTED).await.unwrap(), None, "it is handed out once");
+    assert_eq!(
+        first.hand_out(WANTED).await.unwrap(),
+        None,
+        "it is handed out once"
+    );
     assert!(state.instead_of.is_empty());
 
     let second = with(vec![file_of(&state, &bytes, None)]).await;
@@ -95,17 +99,29 @@ async fn a_damaged_state_is_refused_and_the_answer_is_as_ever() {
     for at in [0, 20, bytes.len() + 40] {
         let second = with(vec![file_of(&state, &bytes, Some(at))]).await;
         let (text, end) = ask(&second, "one two three four").await;
-        assert_eq!((text.as_str(), end.unwrap().cached_tokens), ("one two three four", 0));
+        assert_eq!(
+            (text.as_str(), end.unwrap().cached_tokens),
+            ("one two three four", 0)
+        );
         let mut fates = second.fates();
         let refused = fates.wait_for(|fates| fates.refused == 1).await.unwrap();
-        assert_eq!(*refused, Fates { used: 0, refused: 1 });
+        assert_eq!(
+            *refused,
+            Fates {
+                used: 0,
+                refused: 1
+            }
+        );
     }
 }
 
 #[tokio::test]
 async fn what_is_kept_is_said_once_and_before_the_load() {
     let runner = with(Vec::new()).await;
-    assert!(matches!(runner.recall(recall(Vec::new())).await, Err(Error::Failed(_))));
+    assert!(matches!(
+        runner.recall(recall(Vec::new())).await,
+        Err(Error::Failed(_))
+    ));
     assert!(matches!(runner.state_part(1).await, Err(Error::Failed(_))));
     assert_eq!(runner.state_part(0).await.unwrap(), []);
 }

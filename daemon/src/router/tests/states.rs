@@ -51,7 +51,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     };
     let paths = entries.map(|entry| entry.unwrap().path());
     paths
-        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
         .collect()
 }
 
@@ -151,7 +157,9 @@ async fn states_go_with_their_model() {
     service.cached(&conversation(300)).await;
     service.unload().await;
     // And another one, which is still in the runner.
-    service.cached(&format!("other {}", conversation(300))).await;
+    service
+        .cached(&format!("other {}", conversation(300)))
+        .await;
     assert_eq!(service.states().await.len(), 1);
     let answer = service.call("DELETE", "/api/delete", json!({"model": "m"}));
     assert_eq!(answer.await.status, 200);

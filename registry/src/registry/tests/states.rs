@@ -87,7 +87,11 @@ async fn the_latest_used_come_first_and_the_oldest_go_first() {
     let first = save(&home, "m", owner, &[1; 100], ALL).await;
     let second = save(&home, "m", owner, &[2; 100], ALL).await;
     let third = save(&home, "other", other, &[3; 100], ALL).await;
-    for (owner, name, seconds) in [(owner, first, 300), (owner, second, 200), (other, third, 100)] {
+    for (owner, name, seconds) in [
+        (owner, first, 300),
+        (owner, second, 200),
+        (other, third, 100),
+    ] {
         age(&home, owner, name, seconds);
     }
     assert_eq!(saved(&home, owner).await, [vec![2; 100], vec![1; 100]]);
@@ -113,7 +117,11 @@ async fn half_a_state_is_never_there() {
     plain(&home.registry, "m", 1).await;
     let owner = computes(&home, "m").await;
     let model = name_of("m");
-    let mut new = home.registry.save_states(&model, owner).await.expect("there");
+    let mut new = home
+        .registry
+        .save_states(&model, owner)
+        .await
+        .expect("there");
     new.begin(10).await.expect("room");
     new.write(vec![1; 4]).await.expect("room");
     assert_eq!(names_in(&home.path().join("kv")).len(), 1);
@@ -150,7 +158,11 @@ async fn states_go_with_the_last_name_of_their_model() {
     save(&home, "other", other, b"two", ALL).await;
     home.registry.remove(&m).await.expect("removed");
     assert_eq!(saved(&home, owner).await, [b"one"]);
-    let new = home.registry.save_states(&alias, owner).await.expect("there");
+    let new = home
+        .registry
+        .save_states(&alias, owner)
+        .await
+        .expect("there");
     home.registry.remove(&alias).await.expect("removed");
     assert!(saved_without_turn(&home, owner).is_empty());
     assert_eq!(saved(&home, other).await, [b"two"]);
@@ -166,7 +178,11 @@ async fn states_go_with_the_last_name_of_their_model() {
 
 fn saved_without_turn(home: &Home, owner: Digest) -> Vec<String> {
     let folder = home.path().join("kv").join(owner.hex());
-    if folder.exists() { names_in(&folder) } else { Vec::new() }
+    if folder.exists() {
+        names_in(&folder)
+    } else {
+        Vec::new()
+    }
 }
 
 #[tokio::test]
