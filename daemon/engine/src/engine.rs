@@ -430,8 +430,9 @@ impl<'m> Engine<'m> {
     /// One decode call, and what follows from it.
     fn step(&mut self, inbox: &Inbox) {
         let now = Instant::now();
-        self.slots.make_room(&mut self.memory, now);
+        // In this order, because a cache that cannot share has to compute all of it again.
         self.slots.catch_up(&mut self.memory, now);
+        self.slots.make_room(&mut self.memory, now);
         let outstanding = self.outstanding();
         let writing = outstanding.contains(&1);
         let tempo = if writing {
