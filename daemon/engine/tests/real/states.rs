@@ -67,8 +67,8 @@ fn same(a: &(Done, Vec<f32>), b: &(Done, Vec<f32>)) {
     assert_eq!(a.0.all_tokens, b.0.all_tokens);
     assert_eq!(a.1.len(), b.1.len());
     for (a, b) in a.1.iter().zip(&b.1) {
-        // Cells that lie in another order are summed in another order.
-        assert!((a - b).abs() < 1e-4, "{a} and {b}");
+        // Cells that lie in another order are summed in another order, with half the digits of a float.
+        assert!((a - b).abs() < 5e-3, "{a} and {b}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use axum::body::Body;
 use registry::Registry;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -175,7 +176,7 @@ async fn a_runner_that_hands_nothing_out_is_ended_all_the_same() {
     let body = json!({
         "model": "m", "prompt": "[[mock: deaf-at-token 1]] a b c", "raw": true, "stream": true,
     });
-    let request = Service::request("POST", "/api/generate").body(body.to_string().into());
+    let request = Service::request("POST", "/api/generate").body(Body::from(body.to_string()));
     let stream = service.router.clone().oneshot(request.unwrap()).await;
     tokio::time::pause();
     drop(stream.unwrap());
