@@ -29,6 +29,8 @@ pub(crate) struct Shelf {
     next: u64,
     /// Most bytes in memory.
     budget: usize,
+    /// Tokens of the states that were handed out.
+    handed_out: Vec<(Vec<LlamaToken>, Flavour)>,
     fates: Vec<(u32, Fate)>,
 }
 
@@ -249,10 +251,26 @@ impl Shelf {
         values.max_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 
-    /// Whether a file has the state after these tokens, or more of them.
-    pub(crate) fn has_file(&self, tokens: &[LlamaToken], flavour: &Flavour) -> bool {
-        let mut files = self.entries.iter().filter(|entry| entry.is_file());
-        files.any(|entry| entry.covers(tokens, flavour))
+    /// Whether a file, or what was handed out for one, spares whoever begins like these tokens as much:
+    /// it has all of them, or parts from them only at fewer than `slack` before their end.
+    /// One that is a beginning of them is no such file: it is the same conversation, and goes on.
+    pub(crate) fn is_saved(&self, tokens: &[LlamaToken], flavour: &Flavour, slack: usize) -> bool {
+        let files = self.entries.iter().filter(|entry| entry.is_file());
+        let files = files.map(|entry| (&entry.tokens, &entry.flavour));
+        let handed_out = self
+            .handed_out
+            .iter()
+            .map(|(tokens, flavour)| (tokens, flavour));
+        files.chain(handed_out).any(|(known, with)| {
+            let alike = alike(tokens, known);
+            let parts = alike < known.len() && tokens.len() < alike + slack;
+            with == flavour && (alike == tokens.len() || parts)
+        })
+    }
+
+    /// The state after these tokens was handed out.
+    pub(crate) fn note_handed_out(&mut self, tokens: &[LlamaToken], flavour: &Flavour) {
+        self.handed_out.push((tokens.to_vec(), flavour.clone()));
     }
 
     /// Files with beginnings of these tokens.
@@ -383,5 +401,21 @@ mod tests {
         shelf.drop_beginnings(&tokens(1, 90), &flavour);
         assert!(shelf.entries.is_empty());
         assert!(!Shelf::new(0).wants(&tokens(1, 64), &flavour));
+    }
+
+    #[test]
+    fn what_parts_late_from_a_saved_one_is_saved_enough() {
+        let flavour = Flavour::new();
+        let mut shelf = Shelf::new(0);
+        let saved = [tokens(1, 100), tokens(2, 10)].concat();
+        shelf.note_handed_out(&saved, &flavour);
+        let is_saved = |tokens: &[LlamaToken]| shelf.is_saved(tokens, &flavour, 20);
+        assert!(is_saved(&saved));
+        assert!(is_saved(&tokens(1, 90)), "a beginning");
+        assert!(is_saved(&[tokens(1, 100), tokens(3, 19)].concat()));
+        assert!(!is_saved(&[tokens(1, 100), tokens(3, 20)].concat()));
+        let longer = [&saved[..], &tokens(3, 1)].concat();
+        assert!(!is_saved(&longer), "the same conversation, which goes on");
+        assert!(!shelf.is_saved(&saved, &vec![1], 20));
     }
 }

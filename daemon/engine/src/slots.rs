@@ -292,8 +292,8 @@ impl<T: Tenant> Slots<T> {
         self.vacate(cache, slot)
     }
 
-    /// Takes out the sequence that is worth most of those that are over and not in a file already,
-    /// if its state is to be had, is after at least `min_tokens` and takes at most `max_bytes`. Those that are not worth it go, too.
+    /// Takes out the sequence that is worth most of those that are over, if its state is to be had, spares at least `min_tokens` more
+    /// than what is saved already, and takes at most `max_bytes`. Those that are not worth it go, too.
     pub(crate) fn hand_out(
         &mut self,
         cache: &mut impl Cache,
@@ -309,11 +309,13 @@ impl<T: Tenant> Slots<T> {
                 (Some((_, kept)), Some((_, shelved))) => kept >= shelved,
                 (kept, _) => kept.is_some(),
             };
+            // Its tokens and flavour, and the state if that is worth it.
             let (tokens, flavour, state) = if from_cells {
                 let mut past = self.kept.take(kept?.0)?;
                 let tokens = std::mem::take(&mut past.tokens);
                 let flavour = std::mem::take(&mut past.flavour);
-                let wanted = tokens.len() >= min_tokens && !self.shelf.has_file(&tokens, &flavour);
+                let wanted = tokens.len() >= min_tokens
+                    && !self.shelf.is_saved(&tokens, &flavour, min_tokens);
                 let state = wanted.then(|| cache.save(past.seq, tokens.len(), max_bytes));
                 self.forget(cache, past);
                 (tokens, flavour, state.flatten())
@@ -321,10 +323,13 @@ impl<T: Tenant> Slots<T> {
                 let mut entry = self.shelf.take(shelved?.0)?;
                 let tokens = std::mem::take(&mut entry.tokens);
                 let flavour = std::mem::take(&mut entry.flavour);
-                (tokens, flavour, entry.into_memory())
+                let wanted = tokens.len() >= min_tokens
+                    && !self.shelf.is_saved(&tokens, &flavour, min_tokens);
+                let state = entry.into_memory().filter(|_| wanted);
+                (tokens, flavour, state)
             };
-            let wanted = |state: &Vec<u8>| tokens.len() >= min_tokens && state.len() <= max_bytes;
-            if let Some(state) = state.filter(wanted) {
+            if let Some(state) = state.filter(|state| state.len() <= max_bytes) {
+                self.shelf.note_handed_out(&tokens, &flavour);
                 return Some(Parted {
                     instead_of: self.shelf.replaced(&tokens, &flavour),
                     tokens,

@@ -204,7 +204,7 @@ pub struct Recall {
 /// Which states are worth to be handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandOut {
-    /// Those of fewer tokens are not.
+    /// Those of fewer tokens are not, and those that part from one that is saved already by fewer.
     pub min_tokens: u32,
     /// Those of more bytes are not.
     pub max_bytes: u64,

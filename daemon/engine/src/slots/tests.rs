@@ -570,7 +570,11 @@ fn a_beginning_of_somebody_who_goes_on_is_not_put_aside() {
     house.compute_all();
     house.enqueue(person("other", 2, 100, 5));
     assert_eq!(house.admit_all(), ["other"]);
-    assert_eq!(house.slots.kept.iter().count(), 0, "its sequence was needed");
+    assert_eq!(
+        house.slots.kept.iter().count(),
+        0,
+        "its sequence was needed"
+    );
     assert_eq!(house.slots.shelf.best(house.now), None);
 }
 
