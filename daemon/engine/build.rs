@@ -31,6 +31,7 @@ fn main() {
     let source = source_of(native);
 
     compile_shim(&source);
+    name_sources(&source);
 
     let profile = profile_dir();
     let libraries = profile.join("slm-lib");
@@ -41,6 +42,16 @@ fn main() {
     );
     complete_links(&profile, &libraries);
     set_run_path();
+}
+
+/// States that one build of llama.cpp made are not read by another. Its folder has the version of its package in its name,
+/// while what it says of itself stays the same over many of them.
+fn name_sources(source: &Path) {
+    let package = source.parent().and_then(Path::file_name);
+    let package = package
+        .expect("the sources lie in a package")
+        .to_string_lossy();
+    println!("cargo:rustc-env=SLM_LLAMA_PACKAGE={package}");
 }
 
 fn variable(name: &str) -> String {

@@ -7,6 +7,7 @@
 mod address;
 mod key;
 mod sandbox;
+mod size;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -141,6 +142,10 @@ pub struct Config {
     pub runner: Option<PathBuf>,
     /// How far runners are to be confined.
     pub sandbox: Sandbox,
+    /// Bytes of a runner's memory for states that left its cache; `None` lets it choose.
+    pub state_memory: Option<u64>,
+    /// Bytes of disk for states of models that left memory; 0 saves none.
+    pub state_disk: u64,
     /// Program that fetches Python packages, if it is not to be found by itself.
     pub pip: Option<PathBuf>,
     /// Longest time without progress while a model is loaded.
@@ -342,6 +347,11 @@ impl Layers {
             gpu_layers: self.get("gpu_layers", |text| within(text, -1, 10_000))?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
             sandbox: self.get("sandbox", str::parse)?,
+            state_memory: self.get("state_memory", |text| match text {
+                "auto" => Ok(None),
+                _ => size::read(text).map(Some),
+            })?,
+            state_disk: self.get("state_disk", size::read)?,
             pip: self.get("pip", |text| {
                 Ok((!text.is_empty()).then(|| PathBuf::from(text)))
             })?,

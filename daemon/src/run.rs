@@ -32,7 +32,7 @@ use crate::listen::Listener;
 use crate::options::Defaults;
 use crate::pace::Limits;
 use crate::router::router;
-use crate::scheduler::{self, Scheduler, StoreLoader};
+use crate::scheduler::{self, Scheduler, States, StoreLoader};
 use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
 use crate::sweep::{Schedule, sweep};
@@ -183,6 +183,11 @@ impl Service {
         let registry = Registry::open(registry::Options::new(&config.home))
             .await
             .context("cannot open the store")?;
+        // Also what was saved before it was switched off, or with a larger budget.
+        registry
+            .trim_states(config.state_disk)
+            .await
+            .context("cannot remove saved states")?;
         let spawner = Spawner::start().context("cannot start threads")?;
         let shutdown = Shutdown::new();
         let workers = TaskTracker::new();
@@ -251,7 +256,7 @@ impl Service {
             workers.close();
             workers.wait().await;
         };
-        if timeout(2 * RUNNER_GRACE + LAST_WORDS, runners)
+        if timeout(scheduler::SAVING + 2 * RUNNER_GRACE + LAST_WORDS, runners)
             .await
             .is_err()
         {
@@ -271,6 +276,12 @@ fn start_scheduler(
     workers: &TaskTracker,
 ) -> Scheduler {
     let loader = StoreLoader {
+        states: States::new(
+            registry.clone(),
+            config.state_disk,
+            config.state_memory,
+            workers.clone(),
+        ),
         registry: registry.clone(),
         spawner: spawner.clone(),
         program: scheduler::program(config.runner.clone(), config.sandbox),

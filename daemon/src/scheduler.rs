@@ -15,6 +15,7 @@
 mod breaker;
 mod lease;
 mod loader;
+mod states;
 mod task;
 
 use std::sync::Arc;
@@ -33,6 +34,8 @@ use crate::error::Error;
 pub use lease::Lease;
 pub use loader::{Loader, StoreLoader, Up};
 pub(crate) use loader::{key_of, program};
+pub(crate) use states::SAVING;
+pub use states::{Keeping, States};
 
 use task::{Command, Task};
 

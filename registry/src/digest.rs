@@ -53,10 +53,13 @@ impl Digest {
 
     /// The digest that a blob's file name states; `None` for any other file.
     pub(crate) fn from_file_name(name: &str) -> Option<Self> {
-        name.strip_prefix("sha256-")
-            .filter(|hex| !hex.bytes().any(|b| b.is_ascii_uppercase()))
-            .and_then(decode)
-            .map(Self)
+        name.strip_prefix("sha256-").and_then(Self::from_hex)
+    }
+
+    /// The digest with these 64 lower-case hex digits; `None` for any other text.
+    pub(crate) fn from_hex(hex: &str) -> Option<Self> {
+        let lower = !hex.bytes().any(|b| b.is_ascii_uppercase());
+        lower.then(|| decode(hex)).flatten().map(Self)
     }
 }
 

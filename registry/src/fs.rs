@@ -337,6 +337,13 @@ pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
     attempt("sync", path, || file.sync_all())
 }
 
+/// Says that a file was used now, by the time of its last change.
+pub(crate) fn touch(file: &File, path: &Path) -> Result<()> {
+    attempt("note the use of", path, || {
+        file.set_modified(std::time::SystemTime::now())
+    })
+}
+
 /// Waits until the names in a folder are on the disk.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
     attempt("sync", path, || {

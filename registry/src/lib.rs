@@ -32,8 +32,8 @@ pub use model::{Capability, Details, Model, ModelEntry, OpenBlob, Ready, Shown};
 pub use name::ModelName;
 pub use progress::{Progress, Reporter};
 pub use registry::{
-    Base, Create, DamagedBlob, DamagedModel, GcReport, ModelRef, Options, Put, Rebuilt, Registry,
-    VerifyOptions, VerifyReport,
+    Base, Create, DamagedBlob, DamagedModel, GcReport, ModelRef, NewState, Options, Put, Rebuilt,
+    Registry, SavedState, StateId, VerifyOptions, VerifyReport,
 };
 pub use relpath::RelPath;
 pub use store::{Step, StepHook};

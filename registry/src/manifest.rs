@@ -224,6 +224,17 @@ impl Manifest {
         std::iter::once(&self.config).chain(&self.layers)
     }
 
+    /// What computes: the digest over the digests of weights and adapters, in order.
+    /// Two models with the same one are the same to a runner, whatever their prompts and parameters are.
+    pub fn computes(&self) -> Digest {
+        let kinds = [LayerKind::Model, LayerKind::Adapter];
+        let digests = kinds.into_iter().flat_map(|kind| {
+            let layers = self.layers_of(kind);
+            layers.map(move |layer| format!("{kind:?} {}\n", layer.digest))
+        });
+        Digest::of(digests.collect::<String>().as_bytes())
+    }
+
     /// Layers of one kind, in order.
     pub fn layers_of(&self, kind: LayerKind) -> impl Iterator<Item = &Layer> {
         self.layers.iter().filter(move |layer| layer.kind() == kind)

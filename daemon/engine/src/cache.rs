@@ -6,6 +6,7 @@ use llama_cpp_2::model::LlamaModel;
 
 use crate::{
     ffi::context::{self, Context},
+    memory,
     slots::Cache,
 };
 
@@ -61,5 +62,27 @@ impl Cache for Memory<'_> {
         }
         self.context.remove(to);
         false
+    }
+
+    fn can_restore(&self, length: usize, whole: usize) -> bool {
+        length == whole || (self.parts && (self.window == 0 || whole <= self.window))
+    }
+
+    fn save(&mut self, seq: u32, whole: usize, most: usize) -> Option<Vec<u8>> {
+        let size = self.context.state_size(seq);
+        let fits = size <= most && memory::check("a state", size as u64).is_ok();
+        (fits && self.length(seq) == Some(whole)).then(|| self.context.state(seq))?
+    }
+
+    fn restore(&mut self, to: u32, state: &[u8], length: usize, whole: usize) -> bool {
+        let from = i32::try_from(length).expect("a context has at most 2^20 cells");
+        let restored = self.context.set_state(to, state)
+            && self.length(to) == Some(whole)
+            && (length == whole || self.context.cut(to, from))
+            && self.length(to) == Some(length);
+        if !restored {
+            self.context.remove(to);
+        }
+        restored
     }
 }

@@ -10,8 +10,8 @@ use std::{sync::Arc, time::Instant};
 
 use llama_cpp_2::{llama_backend::LlamaBackend, token::LlamaToken};
 use runner::protocol::{
-    Call, Constraint as Wanted, Detokenize, Event, Generate, Load, Loaded, Overflow, Prompt,
-    Request, Stats, StopReason, Template, Tokenize,
+    Call, Constraint as Wanted, Detokenize, Event, Generate, HandOut, Load, Loaded, Overflow,
+    Prompt, Request, Stats, StopReason, Template, Tokenize,
 };
 
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
     outbox::Outbox,
     pace::Pace,
     prompt,
+    recall::{Leaving, Recalled},
     report::Report,
     sampler::{Chooser, Desk, Rules},
     sequence::{Clock, Sequence, count, nanoseconds},
@@ -50,13 +51,21 @@ const KEPT_SHARE: u64 = 20;
 
 /// Answers requests until there are no more: first the one to load, then all others.
 pub(crate) fn run(backend: &Result<LlamaBackend, Error>, inbox: &Inbox, outbox: &Outbox) {
+    let mut recalled = None;
     while let Some(Request { id, call }) = inbox.wait() {
         match (call, backend) {
             (Call::Load(load), Ok(backend)) => {
-                if let Err(error) = serve(backend, id, &load, inbox, outbox) {
+                if let Err(error) = serve(backend, id, &load, recalled.take(), inbox, outbox) {
                     outbox.fail(id, error);
                 }
             }
+            (Call::Recall(recall), _) if recalled.is_none() => match Recalled::open(recall) {
+                Ok(files) => {
+                    let states = recalled.insert(files).readable();
+                    outbox.send(id, Event::Recalled { states });
+                }
+                Err(error) => outbox.fail(id, error),
+            },
             (Call::Load(_), Err(error)) => outbox.fail(id, Error::Internal(error.to_string())),
             (Call::Cancel { .. } | Call::Shutdown, _) => {}
             _ => outbox.fail(id, Error::Invalid("no model is loaded yet".into())),
@@ -69,6 +78,7 @@ fn serve(
     backend: &LlamaBackend,
     id: u64,
     load: &Load,
+    recalled: Option<Recalled>,
     inbox: &Inbox,
     outbox: &Outbox,
 ) -> Result<(), Error> {
@@ -83,7 +93,10 @@ fn serve(
     let weights_took = began.elapsed();
     let interrupt = Arc::clone(&inbox.interrupt);
     let memory = load::context(&model, load, interrupt.flag())?;
-    let engine = Engine::new(&model, memory, adapters, load, interrupt, outbox.clone());
+    let mut engine = Engine::new(&model, memory, adapters, load, interrupt, outbox.clone());
+    if let Some(recalled) = recalled {
+        (engine.slots.shelf, engine.leaving) = recalled.shelve(&model, load, Instant::now());
+    }
 
     let loaded = Loaded {
         context: count(engine.cells),
@@ -121,6 +134,8 @@ struct Engine<'m> {
     turn: usize,
     /// Where tokens are chosen.
     desk: Desk,
+    /// What is handed out before the model leaves.
+    leaving: Leaving,
     outbox: Outbox,
 }
 
@@ -150,12 +165,16 @@ impl<'m> Engine<'m> {
             pace: Pace::new(batch_tokens),
             turn: 0,
             desk: Desk::default(),
+            leaving: Leaving::default(),
             outbox,
         }
     }
 
     fn run(mut self, inbox: &Inbox) {
         loop {
+            for (state, fate) in self.slots.shelf.take_fates() {
+                self.outbox.send(0, Event::Fate { state, fate });
+            }
             // Without work there is nothing to do but wait.
             if self.slots.is_empty() {
                 match inbox.wait() {
@@ -183,6 +202,11 @@ impl<'m> Engine<'m> {
             Call::Detokenize(detokenize) => self.detokenize(&detokenize),
             Call::Template(template) => self.template(&template).map(Event::Prompt),
             Call::Stats => Ok(Event::Stats(self.stats())),
+            Call::Recall(_) => Err(Error::Invalid(
+                "what may be kept is said once, before the model is loaded".into(),
+            )),
+            Call::HandOut(wanted) => Ok(self.hand_out(wanted)),
+            Call::StatePart { offset } => self.leaving.part(offset),
             Call::Cancel { target } => return self.cancel(target),
             // The main thread ends the process itself.
             Call::Shutdown => return,
@@ -278,6 +302,22 @@ impl<'m> Engine<'m> {
         };
         let spelled = self.model.single_tokens(&form.preserved);
         Answer::in_form(form, &generation_prompt, stops, spelled.into())
+    }
+
+    /// Hands out the state that is worth most, and forgets it.
+    fn hand_out(&mut self, wanted: HandOut) -> Event {
+        let parted = if self.leaving.is_allowed() {
+            let most = usize::try_from(wanted.max_bytes).unwrap_or(usize::MAX);
+            self.slots.hand_out(
+                &mut self.memory,
+                wanted.min_tokens as usize,
+                most,
+                Instant::now(),
+            )
+        } else {
+            None
+        };
+        self.leaving.hand_out(parted)
     }
 
     fn stats(&self) -> Stats {
@@ -415,8 +455,9 @@ impl<'m> Engine<'m> {
     /// One decode call, and what follows from it.
     fn step(&mut self, inbox: &Inbox) {
         let now = Instant::now();
-        self.slots.make_room(&mut self.memory, now);
+        // In this order, because a cache that cannot share has to compute all of it again.
         self.slots.catch_up(&mut self.memory, now);
+        self.slots.make_room(&mut self.memory, now);
         let outstanding = self.outstanding();
         let company = step::company(&outstanding);
         let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk(company));

@@ -19,6 +19,11 @@ pub(crate) fn regular_file_size(path: &Path) -> Option<u64> {
         .map(|metadata| metadata.len())
 }
 
+/// Opens a file for reading.
+pub(crate) fn open(path: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::File::open(path)
+}
+
 /// Path of the running program, without symbolic links.
 pub(crate) fn program() -> Option<PathBuf> {
     std::fs::canonicalize(std::env::current_exe().ok()?).ok()

@@ -131,7 +131,13 @@ fn size(call: &Call) -> usize {
         Call::Tokenize(tokenize) => tokenize.text.len(),
         Call::Detokenize(detokenize) => size_of_val(detokenize.tokens.as_slice()),
         Call::Template(template) => conversation(template),
-        Call::Load(_) | Call::Cancel { .. } | Call::Stats | Call::Shutdown => 0,
+        Call::Recall(recall) => size_of_val(recall.files.as_slice()),
+        Call::Load(_)
+        | Call::Cancel { .. }
+        | Call::Stats
+        | Call::HandOut(_)
+        | Call::StatePart { .. }
+        | Call::Shutdown => 0,
     }
 }
 

@@ -1,16 +1,16 @@
 //! Sequences that are over and stay in the cache, because the next request may begin like them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use llama_cpp_2::token::LlamaToken;
 
-use crate::cells::{Cells, Held};
+use crate::{
+    cells::{Cells, Held},
+    worth::Worth,
+};
 
 /// Shorter ones are computed again as fast as they are found.
 pub(crate) const MIN_TOKENS: usize = 16;
-
-/// After this time without use, a sequence is worth half as much.
-const HALF_LIFE: Duration = Duration::from_secs(300);
 
 /// A sequence that is over.
 #[derive(Debug)]
@@ -23,10 +23,8 @@ pub(crate) struct Past {
     pub(crate) held: Held,
     /// With what adapters they were computed.
     pub(crate) flavour: Flavour,
-    /// When somebody last began like it.
-    used: Instant,
-    /// How often somebody did.
-    hits: u32,
+    /// What it is worth to keep.
+    pub(crate) worth: Worth,
 }
 
 /// What else than its tokens decides what the cache holds of a sequence: the scales of the adapters.
@@ -51,15 +49,8 @@ impl Past {
             tokens,
             held,
             flavour,
-            used: now,
-            hits: 0,
+            worth: Worth::new(now),
         }
-    }
-
-    /// What it is worth to keep: how often it was of use, and how lately.
-    fn value(&self, now: Instant) -> f64 {
-        let age = now.saturating_duration_since(self.used).as_secs_f64();
-        f64::from(self.hits + 1) * 0.5_f64.powf(age / HALF_LIFE.as_secs_f64())
     }
 }
 
@@ -82,8 +73,7 @@ impl Kept {
     /// Somebody began like this sequence.
     pub(crate) fn hit(&mut self, seq: u32, now: Instant) {
         if let Some(past) = self.0.iter_mut().find(|past| past.seq == seq) {
-            past.used = now;
-            past.hits = past.hits.saturating_add(1);
+            past.worth.hit(now);
         }
     }
 
@@ -102,7 +92,19 @@ impl Kept {
             .iter()
             .enumerate()
             .filter(|(_, past)| evictable(past))
-            .min_by(|(_, a), (_, b)| a.value(now).total_cmp(&b.value(now)))?;
+            .min_by(|(_, a), (_, b)| a.worth.value(now).total_cmp(&b.worth.value(now)))?;
+        Some(self.0.remove(index))
+    }
+
+    /// The one that is worth most, and how much.
+    pub(crate) fn best(&self, now: Instant) -> Option<(u32, f64)> {
+        let values = self.0.iter().map(|past| (past.seq, past.worth.value(now)));
+        values.max_by(|(_, a), (_, b)| a.total_cmp(b))
+    }
+
+    /// Takes one out.
+    pub(crate) fn take(&mut self, seq: u32) -> Option<Past> {
+        let index = self.0.iter().position(|past| past.seq == seq)?;
         Some(self.0.remove(index))
     }
 
@@ -119,7 +121,10 @@ pub(crate) fn alike(a: &[LlamaToken], b: &[LlamaToken]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::worth::HALF_LIFE;
 
     fn past(seq: u32, tokens: &[i32], now: Instant) -> Past {
         let tokens = tokens.iter().copied().map(LlamaToken::new).collect();

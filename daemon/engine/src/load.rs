@@ -191,7 +191,7 @@ pub(crate) fn sequences(model: &LlamaModel, load: &Load) -> u32 {
 }
 
 /// Path and size of an inherited descriptor's file.
-fn descriptor(fd: i32, what: &str) -> Result<(PathBuf, u64), Error> {
+pub(crate) fn descriptor(fd: i32, what: &str) -> Result<(PathBuf, u64), Error> {
     let folder = if cfg!(target_os = "linux") {
         "/proc/self/fd"
     } else {

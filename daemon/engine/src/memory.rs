@@ -62,7 +62,7 @@ pub(crate) fn kv_bytes(model: &LlamaModel, cells: u32) -> u64 {
 }
 
 /// What can be had without swapping: the smaller of what the machine and what the control group has left.
-fn available() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     let machine = kib_after(&fs::kernel_file("/proc/meminfo")?, "MemAvailable:")?;
     Some(group_available().map_or(machine, |group| machine.min(group)))
 }

@@ -13,6 +13,7 @@
 //!
 //! Those that are over only have the cells that nobody else needs. And as a step looks at all cells in use, whoever they belong to,
 //! they only have so many that it takes little longer; the latest may have more until somebody comes who begins otherwise.
+//! What such a one loses with its cells is put on a shelf, and back into the cells of whoever begins most like it.
 
 use std::{collections::VecDeque, ops::Range, time::Instant};
 
@@ -21,6 +22,7 @@ use llama_cpp_2::token::LlamaToken;
 use crate::{
     cells::{Cells, Held},
     kept::{Flavour, Kept, MIN_TOKENS, Past, alike},
+    shelf::{Found, Shelf},
 };
 
 /// Most tenants that wait.
@@ -50,6 +52,26 @@ pub(crate) trait Cache {
     /// Lets `to`, which holds the tokens before `range`, share those of `from` in it. `whole` is how many `from` holds.
     /// When that is not possible, `to` holds nothing afterwards, and the answer is false.
     fn share(&mut self, from: u32, to: u32, range: Range<usize>, whole: usize) -> bool;
+    /// Whether of a state after `whole` tokens the first `length` can be had.
+    fn can_restore(&self, length: usize, whole: usize) -> bool;
+    /// A copy of what it holds of a sequence, which should be `whole` tokens; `None` when it takes more than `most` bytes or is not to be had.
+    fn save(&mut self, seq: u32, whole: usize, most: usize) -> Option<Vec<u8>>;
+    /// Gives `to`, which holds nothing, the first `length` of the `whole` tokens that such a copy is of. Takes `whole` free cells.
+    /// When that is not possible, `to` holds nothing afterwards, and the answer is false.
+    fn restore(&mut self, to: u32, state: &[u8], length: usize, whole: usize) -> bool;
+}
+
+/// A sequence that is over and leaves for good.
+#[derive(Debug)]
+pub(crate) struct Parted {
+    /// What it was.
+    pub(crate) tokens: Vec<LlamaToken>,
+    /// With what adapters they were computed.
+    pub(crate) flavour: Flavour,
+    /// What the cache held of them.
+    pub(crate) state: Vec<u8>,
+    /// Saved states with beginnings of them.
+    pub(crate) instead_of: Vec<u32>,
 }
 
 /// A tenant with its place in the cache.
@@ -76,6 +98,8 @@ pub(crate) struct Slots<T> {
     /// Most that run side by side.
     limit: usize,
     kept: Kept,
+    /// What those lost that had to leave the cache.
+    pub(crate) shelf: Shelf,
     /// Most cells of those that are over, but for the latest.
     spare_cells: usize,
     free: Vec<u32>,
@@ -110,6 +134,7 @@ impl<T: Tenant> Slots<T> {
             running: Vec::new(),
             limit: limit as usize,
             kept: Kept::default(),
+            shelf: Shelf::default(),
             spare_cells,
             free: (0..sequences).rev().collect(),
             closed: false,
@@ -139,6 +164,7 @@ impl<T: Tenant> Slots<T> {
             return None;
         }
         let source = self.like(self.waiting.front()?, 0, None);
+        let shelved = self.shelved(cache, source);
         let (seq, source) = match self.sequence(cache, now, source.map(|it| it.seq)) {
             Some(seq) => (seq, source),
             // The last one that is over has to go, although it begins alike.
@@ -152,6 +178,13 @@ impl<T: Tenant> Slots<T> {
             apart: false,
         });
         let newest = self.running.len() - 1;
+        let source = match shelved {
+            Some(found) if self.restore(cache, newest, found, now) => None,
+            // Who makes room for it may take the source away.
+            Some(_) => self.like(&self.running[newest].tenant, 0, None),
+            None => source,
+        };
+        self.shelf.forget_ahead();
         if let Some(source) = source {
             self.share(cache, newest, source, now);
         }
@@ -160,7 +193,7 @@ impl<T: Tenant> Slots<T> {
         while self.cells_kept(spare) > self.spare_cells
             && let Some(past) = self.kept.evict(now, spare, Some(&self.cells))
         {
-            self.forget(cache, past);
+            self.part_with(cache, past, now);
         }
         // Alone, it fits in any case, and then even what it shares with may go.
         let spare = spare.filter(|_| newest > 0);
@@ -244,6 +277,7 @@ impl<T: Tenant> Slots<T> {
             seq, tenant, held, ..
         } = slot;
         let tokens = tenant.tokens()[..held.len()].to_vec();
+        self.shelf.drop_beginnings(&tokens, tenant.flavour());
         let past = Past::new(seq, tokens, held, tenant.flavour().clone(), now);
         for beginning in self.kept.keep(past) {
             self.forget(cache, beginning);
@@ -256,6 +290,54 @@ impl<T: Tenant> Slots<T> {
         let slot = self.running.remove(index);
         self.closed = false;
         self.vacate(cache, slot)
+    }
+
+    /// Takes out the sequence that is worth most of those that are over, if its state is to be had, spares at least `min_tokens` more
+    /// than what is saved already, and takes at most `max_bytes`. Those that are not worth it go, too.
+    pub(crate) fn hand_out(
+        &mut self,
+        cache: &mut impl Cache,
+        min_tokens: usize,
+        max_bytes: usize,
+        now: Instant,
+    ) -> Option<Parted> {
+        loop {
+            let kept = self.kept.best(now);
+            let shelved = self.shelf.best(now);
+            let from_cells = match (kept, shelved) {
+                (None, None) => return None,
+                (Some((_, kept)), Some((_, shelved))) => kept >= shelved,
+                (kept, _) => kept.is_some(),
+            };
+            // Its tokens and flavour, and the state if that is worth it.
+            let (tokens, flavour, state) = if from_cells {
+                let mut past = self.kept.take(kept?.0)?;
+                let tokens = std::mem::take(&mut past.tokens);
+                let flavour = std::mem::take(&mut past.flavour);
+                let wanted = tokens.len() >= min_tokens
+                    && !self.shelf.is_saved(&tokens, &flavour, min_tokens);
+                let state = wanted.then(|| cache.save(past.seq, tokens.len(), max_bytes));
+                self.forget(cache, past);
+                (tokens, flavour, state.flatten())
+            } else {
+                let mut entry = self.shelf.take(shelved?.0)?;
+                let tokens = std::mem::take(&mut entry.tokens);
+                let flavour = std::mem::take(&mut entry.flavour);
+                let wanted = tokens.len() >= min_tokens
+                    && !self.shelf.is_saved(&tokens, &flavour, min_tokens);
+                let state = entry.into_memory().filter(|_| wanted);
+                (tokens, flavour, state)
+            };
+            if let Some(state) = state.filter(|state| state.len() <= max_bytes) {
+                self.shelf.note_handed_out(&tokens, &flavour);
+                return Some(Parted {
+                    instead_of: self.shelf.replaced(&tokens, &flavour),
+                    tokens,
+                    flavour,
+                    state,
+                });
+            }
+        }
     }
 
     /// Takes out a waiting tenant.
@@ -320,6 +402,62 @@ impl<T: Tenant> Slots<T> {
             .max_by_key(|like| like.length)
     }
 
+    /// The state on the shelf that spares the first in the queue more than `source` does, and fits.
+    fn shelved(&self, cache: &impl Cache, source: Option<Like>) -> Option<Found> {
+        let tenant = self.waiting.front()?;
+        let tokens = tenant.tokens();
+        let known = source.map_or(0, |like| like.length);
+        let fits = |found: &Found| cache.can_restore(found.length, found.whole);
+        let wanted = &tokens[..tokens.len() - 1];
+        let found = self.shelf.find(wanted, tenant.flavour(), known, fits)?;
+        // All of it needs cells for a moment. One that would be sent back to the queue had better not have it copied again and again.
+        let needed = found.whole.max(tokens.len() + tenant.growth());
+        let room = match self.running.is_empty() {
+            true => found.whole <= self.size,
+            false => self.needed_soon() + needed <= self.cells.free() + self.cells_kept(None),
+        };
+        room.then_some(found)
+    }
+
+    /// Gives a running tenant that holds nothing what it has in common with a state on the shelf.
+    fn restore(
+        &mut self,
+        cache: &mut impl Cache,
+        index: usize,
+        found: Found,
+        now: Instant,
+    ) -> bool {
+        // Out of the way of those that make room, and are put there themselves.
+        let Some(mut entry) = self.shelf.take(found.id) else {
+            return false;
+        };
+        self.evict_until_free(cache, now, None, |_| found.whole);
+        if found.whole > self.cells.free() {
+            self.shelf.put_back(entry, now);
+            return false;
+        }
+        let slot = &mut self.running[index];
+        let restored = entry
+            .read()
+            .map_err(|damage| damage.to_string())
+            .and_then(|state| {
+                let restored = cache.restore(slot.seq, &state, found.length, found.whole);
+                restored
+                    .then_some(())
+                    .ok_or_else(|| "it is of another context".to_owned())
+            });
+        if let Err(reason) = restored {
+            tracing::warn!(reason, "a saved state is not used");
+            self.shelf.refuse(&entry);
+            return false;
+        }
+        let room = self.cells.take(&mut slot.held, found.length);
+        assert!(room, "room was made for it");
+        slot.tenant.spared(found.length);
+        self.shelf.used(entry, now);
+        true
+    }
+
     /// Whether an older one is about to compute what this one needs next.
     fn follows(&self, index: usize) -> bool {
         let (older, this) = (&self.running[..index], &self.running[index]);
@@ -365,7 +503,7 @@ impl<T: Tenant> Slots<T> {
         if self.free.is_empty()
             && let Some(past) = self.kept.evict(now, spare, None)
         {
-            self.forget(cache, past);
+            self.part_with(cache, past, now);
         }
         self.free.pop()
     }
@@ -380,7 +518,7 @@ impl<T: Tenant> Slots<T> {
         while needed(self) > self.cells.free()
             && let Some(past) = self.kept.evict(now, spare, Some(&self.cells))
         {
-            self.forget(cache, past);
+            self.part_with(cache, past, now);
         }
     }
 
@@ -401,6 +539,30 @@ impl<T: Tenant> Slots<T> {
         self.cells.release(&mut slot.held);
         self.free.push(slot.seq);
         slot.tenant
+    }
+
+    /// Takes the cells of one that is over. What it holds of them goes on the shelf, unless somebody goes on from it.
+    fn part_with(&mut self, cache: &mut impl Cache, mut past: Past, now: Instant) {
+        let running = self.running.iter().map(|slot| {
+            let tokens = &slot.tenant.tokens()[..slot.computed()];
+            (slot.tenant.flavour(), tokens)
+        });
+        let kept = self
+            .kept
+            .iter()
+            .map(|other| (&other.flavour, &*other.tokens));
+        let is_beginning = running
+            .chain(kept)
+            .any(|(flavour, tokens)| *flavour == past.flavour && tokens.starts_with(&past.tokens));
+        if !is_beginning
+            && self.shelf.wants(&past.tokens, &past.flavour)
+            && let Some(state) = cache.save(past.seq, past.tokens.len(), self.shelf.budget())
+        {
+            let tokens = std::mem::take(&mut past.tokens);
+            let flavour = std::mem::take(&mut past.flavour);
+            self.shelf.put(tokens, flavour, past.worth, state, now);
+        }
+        self.forget(cache, past);
     }
 
     fn forget(&mut self, cache: &mut impl Cache, mut past: Past) {

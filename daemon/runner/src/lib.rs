@@ -1,7 +1,8 @@
 //! The runner protocol, and the daemon's side of it.
 //!
 //! A *runner* is one expendable process that holds one loaded model.
-//! This crate says what daemon and runner tell each other ([`protocol`]) and how it is put on the wire ([`frame`]).
+//! This crate says what daemon and runner tell each other ([`protocol`]), how it is put on the wire ([`frame`]),
+//! and how a state that one runner hands out lies in the file that another is handed ([`state`]).
 //! Behind features it also has
 //! - `child`: what a runner process does to itself before anything else ([`confine`]);
 //! - `mock`: a runner without an engine, which answers and fails on command ([`mock`]);
@@ -15,5 +16,6 @@ pub mod frame;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod protocol;
+pub mod state;
 #[cfg(feature = "supervisor")]
 pub mod supervisor;

@@ -64,6 +64,12 @@ pub const MAX_TOOL_SCHEMA: usize = 256 * 1024;
 /// How deep the JSON of a tool's parameters or of a call's arguments may be nested.
 pub const MAX_JSON_DEPTH: usize = 64;
 
+/// Most saved states that a runner is handed.
+pub const MAX_STATES: usize = 64;
+
+/// Most bytes of a state that leave a runner at once.
+pub const MAX_STATE_PART: usize = 4 * 1024 * 1024;
+
 /// First frame of a runner: who speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -142,6 +148,16 @@ pub enum Call {
     },
     /// How much is in use. Ends in [`Event::Stats`].
     Stats,
+    /// What may be kept of sequences that are over, besides what fits the cells of the cache; nothing without this call.
+    /// At most once, and before [`Call::Load`]. Ends in [`Event::Recalled`].
+    Recall(Recall),
+    /// Hand out the state of the sequence that is worth most of those that are over, and forget it. Ends in [`Event::State`].
+    HandOut(HandOut),
+    /// The bytes of the state that was handed out last, at most [`MAX_STATE_PART`] from this one on. Ends in [`Event::StatePart`].
+    StatePart {
+        /// Number of the first byte, from 0 to as many as the state has.
+        offset: u64,
+    },
     /// Finish by leaving. No answer but the closed socket.
     Shutdown,
 }
@@ -169,6 +185,88 @@ pub struct Load {
     pub mmap: bool,
     /// Chat template to use instead of the model's own (Jinja source), if any.
     pub chat_template: Option<String>,
+}
+
+/// What a runner may keep of sequences that are over, and what another one kept before it.
+///
+/// A *state* is what the cache holds of a sequence, as bytes that only the same engine understands, for the same model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recall {
+    /// The same for the same weights and adapters, and for no others; 1 to [`MAX_MODEL_KEY`](crate::state::MAX_MODEL_KEY) bytes.
+    pub model: String,
+    /// Bytes of memory for states of sequences that lost their cells; `None` lets the engine choose, 0 keeps none.
+    pub memory: Option<u64>,
+    /// Numbers of the inherited read-only descriptors of saved states (see [`crate::state`]), latest used first;
+    /// at most [`MAX_STATES`].
+    pub files: Vec<i32>,
+}
+
+/// Which states are worth to be handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOut {
+    /// Those of fewer tokens are not, and those that part from one that is saved already by fewer.
+    pub min_tokens: u32,
+    /// Those of more bytes are not.
+    pub max_bytes: u64,
+}
+
+/// A state that is handed out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// What it is the state of.
+    pub head: crate::state::Head,
+    /// Saved states that it replaces, because their tokens are a beginning of its own; indices in [`Recall::files`].
+    pub instead_of: Vec<u32>,
+}
+
+/// What became of a saved state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// A sequence went on from it.
+    Used,
+    /// It is damaged, of another build or of another model, and was not used.
+    Refused,
+}
+
+/// Bytes, which take no more room in a frame than they are.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // They may hold what users wrote.
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.to_vec()))
+            }
+
+            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+                Ok(Bytes(bytes))
+            }
+        }
+
+        deserializer.deserialize_byte_buf(Visitor)
+    }
 }
 
 /// One LoRA adapter.
@@ -533,6 +631,22 @@ pub enum Event {
     Prompt(String),
     /// Terminal for [`Call::Stats`].
     Stats(Stats),
+    /// Terminal for [`Call::Recall`].
+    Recalled {
+        /// Saved states whose heads can be read.
+        states: u32,
+    },
+    /// Terminal for [`Call::HandOut`]; `None` when no state is left that is worth it.
+    State(Option<Box<State>>),
+    /// Terminal for [`Call::StatePart`].
+    StatePart(Bytes),
+    /// What became of a saved state. Belongs to no request: its id is 0. Not terminal.
+    Fate {
+        /// Which, by its index in [`Recall::files`]; below [`MAX_STATES`].
+        state: u32,
+        /// What.
+        fate: Fate,
+    },
     /// It failed. Terminal for every call.
     Failed(Failure),
 }
@@ -542,7 +656,7 @@ impl Event {
     pub fn is_terminal(&self) -> bool {
         !matches!(
             self,
-            Self::Loading { .. } | Self::Prefill { .. } | Self::Delta(_)
+            Self::Loading { .. } | Self::Prefill { .. } | Self::Delta(_) | Self::Fate { .. }
         )
     }
 }

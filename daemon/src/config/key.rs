@@ -118,6 +118,20 @@ pub const KEYS: &[Key] = &[
         "Confinement of runners: auto as far as the machine can, require fully or not at all, off.",
     ),
     key(
+        "state_memory",
+        "state-memory",
+        "SLM_STATE_MEMORY",
+        "auto",
+        "Memory of a runner for conversations that left its context, such as `512MiB`; 0 none, auto a sixteenth of what is free.",
+    ),
+    key(
+        "state_disk",
+        "state-disk",
+        "SLM_STATE_DISK",
+        "4GiB",
+        "Disk space for conversations of models that left memory; 0 saves none, and removes what is there.",
+    ),
+    key(
         "pip",
         "pip",
         "SLM_PIP",

@@ -21,24 +21,30 @@ use crate::duration::Stay;
 use crate::jobs::Jobs;
 use crate::listen::Peer;
 use crate::options::Defaults;
-use crate::scheduler::{Options, Scheduler, StoreLoader};
+use crate::scheduler::{Options, Scheduler, States, StoreLoader};
 use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
 
 mod form;
 mod requests;
+mod states;
 mod tools;
 
 struct Service {
     router: Router,
     registry: Registry,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
     tasks: TaskTracker,
 }
 
 /// A service whose runners follow a script of the mock.
 async fn service_with(script: &str) -> Service {
     let home = tempfile::tempdir().unwrap();
+    service_in(home, script, 1 << 30).await
+}
+
+/// A service in this home, with so many bytes of disk for states.
+async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service {
     let registry = Registry::open(registry::Options::new(home.path()))
         .await
         .unwrap();
@@ -46,7 +52,9 @@ async fn service_with(script: &str) -> Service {
     if !script.is_empty() {
         program.env.push(("SLM_MOCK".into(), script.into()));
     }
+    let tasks = TaskTracker::new();
     let loader = StoreLoader {
+        states: States::new(registry.clone(), disk, None, tasks.clone()),
         registry: registry.clone(),
         spawner: Spawner::mock(),
         program,
@@ -55,7 +63,6 @@ async fn service_with(script: &str) -> Service {
         on_disk: false,
         sandbox: Sandbox::Auto,
     };
-    let tasks = TaskTracker::new();
     let options = Options {
         max_loaded: 2,
         max_queue: 8,
@@ -82,7 +89,7 @@ async fn service_with(script: &str) -> Service {
     Service {
         router: router(app, Guard::default()),
         registry,
-        _home: home,
+        home,
         tasks,
     }
 }

@@ -8,7 +8,7 @@ use runner::confine;
 use runner::protocol::{Adapter, Load, Loaded, SandboxLevel};
 use runner::supervisor::{self, Files, Program, Runner, Spawner};
 
-use super::{Key, Plan};
+use super::{Keeping, Key, Plan, States};
 use crate::config::Sandbox;
 use crate::error::Error;
 use crate::fs;
@@ -21,6 +21,8 @@ pub struct Up {
     pub runner: Runner,
     /// What it said.
     pub loaded: Loaded,
+    /// What is kept of it when it leaves, if anything is.
+    pub keeping: Option<Keeping>,
 }
 
 /// Something that loads models. Dropping the future must end what it started.
@@ -46,6 +48,8 @@ pub struct StoreLoader {
     pub on_disk: bool,
     /// How far a runner must be confined before it gets a model.
     pub sandbox: Sandbox,
+    /// What is kept of a runner for the next one with the same model.
+    pub states: States,
 }
 
 impl Loader for StoreLoader {
@@ -66,7 +70,9 @@ impl StoreLoader {
             return Err(Error::Replaced(plan.name.to_string()));
         }
         requirements::log_unused(&ready.model);
-        let (files, load) = self.prepare(&plan, ready)?;
+        let (computes, name) = (ready.model.manifest.computes(), ready.model.name.clone());
+        let (mut files, load) = self.prepare(&plan, ready)?;
+        let keeping = self.states.gather(name, computes, &mut files).await;
         let failed = |source| Error::runner(&plan.name, source);
         let runner = self
             .spawner
@@ -74,8 +80,15 @@ impl StoreLoader {
             .await
             .map_err(failed)?;
         self.check(&runner.hello().sandbox)?;
+        if let Some(keeping) = &keeping {
+            keeping.hand_in(&runner).await;
+        }
         let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
-        Ok(Up { runner, loaded })
+        Ok(Up {
+            runner,
+            loaded,
+            keeping,
+        })
     }
 
     /// Whether a runner that is confined so far may have a model.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::breaker::Breaker;
-use super::{Key, Lease, Loader, Options, Plan, Seen, Up, Want};
+use super::{Keeping, Key, Lease, Loader, Options, Plan, Seen, Up, Want};
 use crate::duration::Stay;
 use crate::error::Error;
 
@@ -101,6 +101,7 @@ enum State {
 struct Ready {
     runner: Runner,
     loaded: Loaded,
+    keeping: Option<Keeping>,
     leases: usize,
     /// When the last lease was given back.
     idle_since: Instant,
@@ -368,7 +369,11 @@ impl Task {
                     let _ = waiter.reply.send(Err(error.clone()));
                 }
             }
-            Ok(Up { runner, loaded }) => {
+            Ok(Up {
+                runner,
+                loaded,
+                keeping,
+            }) => {
                 tracing::info!(
                     model = %entry.plan.name,
                     pid = runner.pid(),
@@ -387,6 +392,7 @@ impl Task {
                 entry.state = State::Ready(Box::new(Ready {
                     runner,
                     loaded,
+                    keeping,
                     leases: 0,
                     idle_since: Instant::now(),
                     load_time: since.elapsed(),
@@ -611,8 +617,14 @@ impl Task {
         tracing::info!(model = %entry.plan.name, why, "unloading");
         if let State::Ready(ready) = std::mem::replace(&mut entry.state, State::Stopping) {
             let grace = self.options.stop_grace;
+            let Ready {
+                runner, keeping, ..
+            } = *ready;
             self.tasks.spawn(async move {
-                ready.runner.stop(grace).await;
+                match keeping {
+                    Some(keeping) => keeping.see_off(&runner, grace).await,
+                    None => drop(runner.stop(grace).await),
+                }
             });
         }
     }

@@ -50,7 +50,11 @@ impl Loader for Arc<Mocks> {
                 chat_template: None,
             };
             let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
-            Ok(Up { runner, loaded })
+            Ok(Up {
+                runner,
+                loaded,
+                keeping: None,
+            })
         })
     }
 }

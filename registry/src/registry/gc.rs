@@ -35,7 +35,7 @@ impl GcReport {
 }
 
 impl Registry {
-    /// Removes every blob that no manifest, lease or running operation names.
+    /// Removes every blob that no manifest, lease or running operation names, and the saved states of models that are gone.
     /// What was moved aside as damaged stays.
     ///
     /// # Errors
@@ -73,16 +73,22 @@ fn sweep(
         strange,
         ..GcReport::default()
     };
+    let mut computing = HashSet::new();
     for place in places {
         // One that went since was removed by its owner, and needs nothing.
         let Some(file) = store.read_manifest(&place.name)? else {
             continue;
         };
         match file.manifest {
-            Ok(manifest) => needed.extend(manifest.blobs().map(|layer| layer.digest)),
+            Ok(manifest) => {
+                computing.insert(manifest.computes());
+                needed.extend(manifest.blobs().map(|layer| layer.digest));
+            }
             Err(_) => report.blocked_by.push(file.name),
         }
     }
+    // What was computed can be computed again, so those of damaged manifests go as well: they hold what users wrote to models that may be gone.
+    store.keep_states_of(&computing)?;
     if !report.is_blocked() {
         for (digest, kind) in store.all_blobs()? {
             let candidate = candidates

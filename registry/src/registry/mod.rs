@@ -21,6 +21,7 @@ mod ready;
 mod rebuild;
 mod remove;
 mod show;
+mod states;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -45,6 +46,7 @@ pub use blobs::Put;
 pub use create::{Base, Create, ModelRef};
 pub use gc::GcReport;
 pub use rebuild::Rebuilt;
+pub use states::{NewState, SavedState, StateId};
 pub use verify::{DamagedBlob, DamagedModel, VerifyOptions, VerifyReport};
 
 /// How to open a [`Registry`].

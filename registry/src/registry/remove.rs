@@ -12,7 +12,7 @@ use crate::{
 use super::{GcReport, Registry};
 
 impl Registry {
-    /// Removes a name, then the blobs that nothing names any more. A damaged model can be removed like any other.
+    /// Removes a name, then the blobs that nothing names any more, and the saved states with the last name of a model. A damaged model can be removed like any other.
     ///
     /// # Errors
     /// [`Error::NotFound`], or when the files cannot be removed.

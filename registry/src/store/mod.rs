@@ -7,6 +7,8 @@
 //!     manifests/<host>/<namespace>/<model>/<tag>
 //!   ingest/draft-<number>                        files being written; worthless after a crash
 //!   ingest/wheel-<random>/                       packages being fetched; worthless after a crash
+//!   kv/<64 hex of a model>/<64 hex>              0600, saved states: what runners had computed, see `registry::states`
+//!   kv/draft-<number>                            states being written; worthless after a crash
 //!   quarantine/sha256-<64 hex>.<n>               blobs whose bytes were not theirs; nothing here is ever loaded
 //!   registry.db                                  the index, see `index`
 //!   run/lock                                     held by the process at work, with its number in it
@@ -25,6 +27,7 @@ mod blobs;
 mod ingest;
 mod lock;
 mod manifests;
+mod states;
 mod step;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +38,7 @@ pub(crate) use blobs::Check;
 pub(crate) use ingest::{Draft, Ingest};
 pub(crate) use lock::Lock;
 pub(crate) use manifests::{ManifestFile, Place, Walk};
+pub(crate) use states::StateDraft;
 pub use step::{Step, StepHook};
 
 /// Start of the names of the folders in `ingest/` that packages are fetched into.
@@ -98,7 +102,7 @@ impl Store {
                 tracing::warn!(%error, "an unfinished download stays behind until the next start");
             }
         }
-        Ok(())
+        self.remove_state_drafts()
     }
 
     /// Says that a step of a write is done.
@@ -124,6 +128,10 @@ impl Store {
 
     fn drafts(&self) -> PathBuf {
         self.home.join("ingest")
+    }
+
+    fn states(&self) -> PathBuf {
+        self.home.join("kv")
     }
 
     fn quarantine_folder(&self) -> PathBuf {

@@ -192,6 +192,62 @@ impl<'m> Context<'m> {
         }
     }
 
+    /// Bytes of what the cache holds of a sequence.
+    pub(crate) fn state_size(&mut self, sequence: u32) -> usize {
+        // SAFETY: The context is alive. The function only counts, and catches what is thrown.
+        unsafe { sys::llama_state_seq_get_size(self.context.as_ptr(), id(sequence)) }
+    }
+
+    /// A copy of what the cache holds of a sequence; `None` when there is no memory for it, or llama.cpp fails.
+    pub(crate) fn state(&mut self, sequence: u32) -> Option<Vec<u8>> {
+        let size = self.state_size(sequence);
+        let mut state: Vec<u8> = Vec::new();
+        state.try_reserve_exact(size).ok()?;
+        // SAFETY: The context is alive, and the vector has room for `size` bytes; the function writes no more, catches what is thrown,
+        // and says how many it wrote: all of them are initialised then.
+        unsafe {
+            let written = sys::llama_state_seq_get_data(
+                self.context.as_ptr(),
+                state.as_mut_ptr(),
+                size,
+                id(sequence),
+            );
+            if size == 0 || written != size {
+                return None;
+            }
+            state.set_len(size);
+        }
+        Some(state)
+    }
+
+    /// Gives a sequence what [`Context::state`] copied, in place of what it has. False when it does not fit this context;
+    /// then nobody knows what the sequence has.
+    ///
+    /// The bytes must be as they were, because llama.cpp answers some others with an abort.
+    pub(crate) fn set_state(&mut self, sequence: u32, state: &[u8]) -> bool {
+        // SAFETY: The context is alive, the sequence is below the limit, which llama.cpp would answer with an abort, and the slice is alive
+        // during the call. The function reads no byte behind it, and catches what is thrown.
+        unsafe {
+            assert!(
+                sequence < sys::llama_n_seq_max(self.context.as_ptr()),
+                "sequences are numbered below the limit"
+            );
+            let read = sys::llama_state_seq_set_data(
+                self.context.as_ptr(),
+                state.as_ptr(),
+                state.len(),
+                id(sequence),
+            );
+            read == state.len()
+        }
+    }
+
+    /// Forgets a sequence from this position on. False when the cache cannot do that.
+    pub(crate) fn cut(&mut self, sequence: u32, from: i32) -> bool {
+        // SAFETY: The context and its memory are alive.
+        unsafe { sys::llama_memory_seq_rm(self.memory(), id(sequence), from, -1) }
+    }
+
     /// First and last position that the cache holds of a sequence, if any.
     pub(crate) fn positions(&self, sequence: u32) -> Option<(i32, i32)> {
         // SAFETY: The context and its memory are alive.

@@ -1,4 +1,7 @@
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
@@ -8,13 +11,43 @@ use super::*;
 #[derive(Debug, Default)]
 struct Fake {
     sequences: HashMap<u32, Vec<LlamaToken>>,
+    /// The cells of each, by numbers that are never used again.
+    cells: HashMap<u32, Vec<u64>>,
+    next_cell: u64,
     /// Cannot share parts of sequences.
     whole_only: bool,
+    /// Cannot be given a state.
+    forgetful: bool,
+    /// Most cells that were in use, also for a moment.
+    most: usize,
+}
+
+impl Fake {
+    fn used(&self) -> usize {
+        let cells: HashSet<u64> = self.cells.values().flatten().copied().collect();
+        cells.len()
+    }
+
+    /// Takes new cells for more tokens of a sequence.
+    fn take(&mut self, seq: u32, tokens: &[LlamaToken]) {
+        let own = self.sequences.entry(seq).or_default();
+        own.extend_from_slice(tokens);
+        let last = self.next_cell + tokens.len() as u64;
+        let cells = self.cells.entry(seq).or_default();
+        cells.extend(self.next_cell..last);
+        self.next_cell = last;
+    }
+
+    fn lose_all(&mut self) {
+        self.sequences.clear();
+        self.cells.clear();
+    }
 }
 
 impl Cache for Fake {
     fn remove(&mut self, seq: u32) {
         self.sequences.remove(&seq);
+        self.cells.remove(&seq);
     }
 
     fn share(&mut self, from: u32, to: u32, range: Range<usize>, whole: usize) -> bool {
@@ -23,10 +56,41 @@ impl Cache for Fake {
         let own = self.sequences.entry(to).or_default();
         assert_eq!(own.len(), range.start, "it goes on where it is");
         if self.whole_only && range != (0..whole) {
-            self.sequences.remove(&to);
+            self.remove(to);
             return false;
         }
-        own.extend_from_slice(&tokens[range]);
+        own.extend_from_slice(&tokens[range.clone()]);
+        let cells = self.cells[&from][range].to_vec();
+        self.cells.entry(to).or_default().extend(cells);
+        true
+    }
+
+    fn can_restore(&self, length: usize, whole: usize) -> bool {
+        length == whole || !self.whole_only
+    }
+
+    fn save(&mut self, seq: u32, whole: usize, most: usize) -> Option<Vec<u8>> {
+        let tokens = &self.sequences[&seq];
+        assert_eq!(tokens.len(), whole, "the caller knows what is there");
+        let state: Vec<u8> = tokens.iter().flat_map(|it| it.0.to_le_bytes()).collect();
+        (state.len() <= most).then_some(state)
+    }
+
+    fn restore(&mut self, to: u32, state: &[u8], length: usize, whole: usize) -> bool {
+        let held = self.sequences.get(&to).map_or(0, Vec::len);
+        assert_eq!(held, 0, "it is given to one that holds nothing");
+        let (tokens, _) = state.as_chunks::<4>();
+        assert_eq!(tokens.len(), whole, "the caller knows what it has");
+        assert!(self.can_restore(length, whole), "it was asked before");
+        if self.forgetful {
+            return false;
+        }
+        let tokens = tokens.iter().copied().map(i32::from_le_bytes);
+        let tokens: Vec<LlamaToken> = tokens.map(LlamaToken::new).collect();
+        self.take(to, &tokens);
+        self.most = self.most.max(self.used());
+        self.sequences.entry(to).or_default().truncate(length);
+        self.cells.entry(to).or_default().truncate(length);
         true
     }
 }
@@ -117,8 +181,7 @@ impl House {
         for (slot, &share) in self.slots.running().iter().zip(shares) {
             let known = slot.computed();
             let tokens = &slot.tenant.tokens()[known..known + share];
-            let own = self.cache.sequences.entry(slot.seq).or_default();
-            own.extend_from_slice(tokens);
+            self.cache.take(slot.seq, tokens);
         }
         self.slots.computed(shares);
         self.check();
@@ -143,6 +206,7 @@ impl House {
         for past in self.slots.kept.iter() {
             assert_eq!(self.cache.sequences[&past.seq], past.tokens);
         }
+        assert_eq!(self.cache.used(), self.slots.cells_used());
     }
 
     fn retire(&mut self, index: usize) -> Person {
@@ -440,10 +504,126 @@ fn what_the_cache_lost_is_outstanding_again() {
     house.slots.lost(&mut house.cache, 0);
     assert_eq!(house.slots.outstanding(), [63, 0]);
     house.check();
-    house.cache.sequences.clear();
+    house.cache.lose_all();
     house.slots.all_lost();
     house.check();
     assert_eq!(house.slots.outstanding(), [63, 63]);
+    assert_eq!(house.slots.cells_used(), 0);
+}
+
+/// A house where what is over loses its cells at once, and its state goes on the shelf.
+fn with_shelf() -> House {
+    let mut house = House::new(1000, 8, 4);
+    house.slots.spare_cells = 0;
+    house.slots.shelf = Shelf::new(100_000);
+    house
+}
+
+impl House {
+    /// Lets somebody in, computes everything and retires; says how much was spared.
+    fn serve(&mut self, person: Person) -> usize {
+        let name = person.name;
+        self.enqueue(person);
+        assert_eq!(self.admit_all(), [name]);
+        self.check();
+        self.compute_all();
+        let spared = self.slots.tenant(0).spared;
+        self.retire(0);
+        self.check();
+        self.now += Duration::from_secs(1);
+        spared
+    }
+}
+
+#[test]
+fn what_lost_its_cells_comes_back_from_the_shelf() {
+    let mut house = with_shelf();
+    assert_eq!(house.serve(person("a", 1, 200, 5)), 0);
+    assert_eq!(house.serve(person("b", 2, 200, 5)), 0);
+    assert!(house.slots.kept.iter().all(|past| past.tokens[0].0 == 2));
+    assert_eq!(house.serve(person("c", 1, 150, 5)), 150);
+    // Both are still there, and so is what came of it.
+    assert_eq!(house.serve(person("d", 2, 200, 9)), 200);
+    assert_eq!(house.serve(person("a", 1, 200, 9)), 200 + 5);
+}
+
+#[test]
+fn cells_that_are_there_are_shared_before_the_shelf_is_asked() {
+    let mut house = with_shelf();
+    house.serve(person("a", 1, 200, 5));
+    house.serve(person("b", 2, 200, 5));
+    house.enqueue(person("c", 1, 200, 1));
+    house.enqueue(person("d", 1, 200, 2));
+    assert_eq!(house.admit_all(), ["c", "d"]);
+    house.check();
+    // What both begin with has one set of cells.
+    assert_eq!(house.slots.cells_used(), 200);
+}
+
+#[test]
+fn a_beginning_of_somebody_who_goes_on_is_not_put_aside() {
+    let mut house = House::new(1000, 2, 2);
+    house.slots.shelf = Shelf::new(100_000);
+    house.serve(person("a", 1, 100, 0));
+    house.enqueue(person("longer", 1, 200, 5));
+    assert_eq!(house.admit_all(), ["longer"]);
+    house.compute_all();
+    house.enqueue(person("other", 2, 100, 5));
+    assert_eq!(house.admit_all(), ["other"]);
+    assert_eq!(
+        house.slots.kept.iter().count(),
+        0,
+        "its sequence was needed"
+    );
+    assert_eq!(house.slots.shelf.best(house.now), None);
+}
+
+#[test]
+fn nobody_is_restored_who_would_be_sent_back() {
+    let mut house = with_shelf();
+    house.serve(person("a", 1, 600, 5));
+    house.serve(person("b", 2, 600, 5));
+    house.enqueue(person("c", 3, 500, 5));
+    house.enqueue(person("d", 1, 600, 5));
+    assert_eq!(house.admit_all(), ["c"]);
+    assert_eq!(house.cache.most, 0, "nothing was copied");
+    house.compute_all();
+    house.retire(0);
+    assert_eq!(house.admit_all(), ["d"]);
+    assert_eq!(house.slots.tenant(0).spared, 600);
+}
+
+#[test]
+fn a_state_that_cannot_be_restored_is_computed_and_forgotten() {
+    let mut house = with_shelf();
+    house.serve(person("a", 1, 200, 5));
+    house.serve(person("b", 2, 200, 5));
+    house.cache.forgetful = true;
+    assert_eq!(house.serve(person("c", 1, 200, 5)), 0);
+    let best = house.slots.shelf.best(house.now).map(|(id, _)| id);
+    assert_eq!(best, Some(1), "only that of the second one is left");
+}
+
+#[test]
+fn states_are_handed_out_with_the_most_worth_first_and_only_once() {
+    let mut house = with_shelf();
+    house.serve(person("short", 5, 70, 5));
+    house.serve(person("a", 1, 200, 5));
+    house.serve(person("b", 2, 200, 5));
+    house.serve(person("c", 3, 300, 5));
+    let mut hand_out = || {
+        let parted = house
+            .slots
+            .hand_out(&mut house.cache, 100, 4 * 205, house.now)?;
+        house.check();
+        let kept = house.slots.kept.iter().count();
+        Some((parted.tokens[0].0, parted.tokens.len(), kept))
+    };
+    // The latest is too large.
+    assert_eq!(hand_out(), Some((2, 205, 0)));
+    assert_eq!(hand_out(), Some((1, 205, 0)));
+    assert_eq!(hand_out(), None);
+    assert_eq!(house.slots.shelf.best(house.now), None);
     assert_eq!(house.slots.cells_used(), 0);
 }
 
@@ -456,25 +636,35 @@ enum Act {
     Retire { index: usize },
     Remove { index: usize },
     Lose { index: usize },
+    HandOut,
 }
 
 fn act() -> impl Strategy<Value = Act> {
     let index = 0_usize..4;
     prop_oneof![
-        4 => (0..3, 0_usize..50, 1_usize..20).prop_map(|(kind, alike, own)| Act::Come { kind, alike, own }),
+        4 => (0..3, 0_usize..95, 1_usize..20).prop_map(|(kind, alike, own)| Act::Come { kind, alike, own }),
         6 => (1_usize..60).prop_map(|chunk| Act::Step { chunk }),
         3 => index.clone().prop_map(|index| Act::Write { index }),
         2 => index.clone().prop_map(|index| Act::Retire { index }),
         1 => index.clone().prop_map(|index| Act::Remove { index }),
         1 => index.prop_map(|index| Act::Lose { index }),
+        1 => Just(Act::HandOut),
     ]
 }
 
 proptest! {
     #[test]
-    fn cache_and_slots_always_agree_and_nothing_is_lost(acts in proptest::collection::vec(act(), 1..120)) {
+    fn cache_and_slots_always_agree_and_nothing_is_lost(
+        acts in proptest::collection::vec(act(), 1..120),
+        shelf in 0_u64..2000,
+        whole_only: bool,
+        forgetful in proptest::bool::weighted(0.1),
+    ) {
         const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
         let mut house = House::new(128, 6, 4);
+        house.slots.shelf = Shelf::new(shelf);
+        house.cache.whole_only = whole_only;
+        house.cache.forgetful = forgetful;
         let mut came = 0_usize;
         let mut left = 0_usize;
         for act in acts {
@@ -486,8 +676,8 @@ proptest! {
                 }
                 Act::Step { chunk } => {
                     house.admit_all();
-                    house.slots.make_room(&mut house.cache, house.now);
                     house.slots.catch_up(&mut house.cache, house.now);
+                    house.slots.make_room(&mut house.cache, house.now);
                     let shares = crate::step::plan(&house.slots.outstanding(), 64, chunk);
                     prop_assert!(house.slots.running().is_empty() || shares.iter().sum::<usize>() > 0 || house.slots.outstanding().iter().all(|it| *it == 0));
                     house.compute(&shares);
@@ -509,12 +699,18 @@ proptest! {
                     left += 1;
                 }
                 Act::Lose { index } if index < running => house.slots.lost(&mut house.cache, index),
+                Act::HandOut => {
+                    if let Some(parted) = house.slots.hand_out(&mut house.cache, 20, 300, house.now) {
+                        prop_assert!(parted.tokens.len() >= 20 && parted.state.len() <= 300);
+                        prop_assert_eq!(parted.state.len(), 4 * parted.tokens.len());
+                    }
+                }
                 _ => {}
             }
             house.check();
             let slots = &house.slots;
             prop_assert_eq!(slots.running().len() + slots.waiting() + left, came);
-            prop_assert!(slots.cells_used() <= 128);
+            prop_assert!(slots.cells_used() <= 128 && house.cache.most <= 128);
             prop_assert_eq!(slots.running().len() + slots.kept.iter().count() + slots.free.len(), 6);
         }
     }

@@ -145,6 +145,11 @@ impl Runner {
         }
     }
 
+    /// Whether an event under this id came while another was waited for.
+    pub(crate) fn has_early(&self, id: u64) -> bool {
+        self.early.get(&id).is_some_and(|events| !events.is_empty())
+    }
+
     /// The terminal event of a request.
     pub(crate) fn end(&mut self, id: u64) -> Event {
         loop {

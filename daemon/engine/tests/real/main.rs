@@ -15,5 +15,6 @@ mod program;
 mod sandbox;
 mod shapes;
 mod sharing;
+mod states;
 mod stopping;
 mod tools;

@@ -24,6 +24,8 @@ pub(super) struct Answering {
     /// Tokens of the prompt per step.
     batch: u32,
     prompt: Vec<i32>,
+    /// Tokens of it that a recalled state begins with.
+    cached: u32,
     truncated: u32,
     /// All that will be said, as it will be said.
     said_so: Vec<Piece>,
@@ -164,6 +166,7 @@ impl Answering {
             script,
             batch: load.batch,
             prompt,
+            cached: 0,
             truncated,
             said_so: pieces,
             tokens,
@@ -182,6 +185,15 @@ impl Answering {
 
     pub(super) fn id(&self) -> u64 {
         self.id
+    }
+
+    pub(super) fn prompt(&self) -> &[i32] {
+        &self.prompt
+    }
+
+    /// So many tokens of the prompt are known from a recalled state.
+    pub(super) fn recalled(&mut self, tokens: usize) {
+        self.cached = count(tokens);
     }
 
     /// Lines for standard error at its beginning.
@@ -268,7 +280,7 @@ impl Answering {
         Event::Done(Box::new(Done {
             reason,
             prompt_tokens: count(self.prompt.len()),
-            cached_tokens: 0,
+            cached_tokens: self.cached,
             truncated: self.truncated,
             tokens: self.said,
             prefill_ns: nanos(self.read - self.admitted),

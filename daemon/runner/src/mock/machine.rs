@@ -2,19 +2,21 @@
 //!
 //! It reads no clock and no socket, so the program and the task behave alike, and nothing depends on how threads are scheduled.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, fs::File, io, time::Duration};
 
 use super::{
     answer::{self, Answering, Step},
     attempt::Attempt,
+    memory::Memory,
+    process::start_of,
     script::{Death, Fault, Origin, Place, Script},
     words::{self, Words},
 };
 use crate::{
     frame,
     protocol::{
-        Call, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Reply, Request, Sandbox,
-        Stats, Template, Tokenize, VERSION,
+        Call, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Recall, Reply, Request,
+        Sandbox, Stats, Template, Tokenize, VERSION,
     },
 };
 
@@ -51,12 +53,12 @@ pub(crate) enum Last {
     HangUp,
 }
 
-/// Reads the first [`SEARCHED`] bytes of the file behind a descriptor.
-pub(crate) type ReadWeights = Box<dyn FnMut(i32) -> io::Result<Vec<u8>> + Send>;
+/// Opens the file behind a descriptor.
+pub(crate) type OpenFile = Box<dyn FnMut(i32) -> io::Result<File> + Send>;
 
 /// Where a mock finds itself.
 pub(crate) struct World {
-    pub(crate) read_weights: ReadWeights,
+    pub(crate) open: OpenFile,
     /// Tries something and says what came of it.
     pub(crate) attempt: fn(&Attempt) -> String,
     /// How far it is confined.
@@ -70,6 +72,7 @@ pub(crate) struct Mock {
     script: Result<Script, String>,
     words: Words,
     model: Model,
+    memory: Memory,
     waiting: VecDeque<Answering>,
     active: Vec<Answering>,
     /// The work has stopped for good.
@@ -105,6 +108,7 @@ impl Mock {
             script,
             words: Words::default(),
             model: Model::None,
+            memory: Memory::default(),
             waiting: VecDeque::new(),
             active: Vec::new(),
             stalled: false,
@@ -155,6 +159,11 @@ impl Mock {
                 let stats = self.stats();
                 self.reply(id, Event::Stats(stats));
             }
+            Call::Recall(recall) => self.recall(id, recall),
+            Call::HandOut(wanted) => {
+                self.answer(id, |mock| Ok(Event::State(mock.memory.hand_out(wanted))));
+            }
+            Call::StatePart { offset } => self.answer(id, |mock| mock.memory.part(offset)),
             Call::Cancel { target } => self.cancel(target, now),
             Call::Shutdown => self.out.push(Output::Last(Last::Die(Death::Exit(0)))),
         }
@@ -188,6 +197,9 @@ impl Mock {
             let id = self.active[index].id();
             let Step { event, fault } = self.active[index].step(now);
             let mut over = event.is_terminal();
+            if let Event::Done(done) = &event {
+                self.memory.keep(&done.all_tokens);
+            }
             self.reply(id, event);
             if let Some(fault) = fault {
                 over = self.misbehave(fault, id);
@@ -202,6 +214,21 @@ impl Mock {
         std::mem::take(&mut self.out)
     }
 
+    fn recall(&mut self, id: u64, recall: Recall) {
+        if !matches!(self.model, Model::None) || self.memory.is_told() {
+            return self.fail(id, FailureKind::Invalid, "recall comes before load, once");
+        }
+        let states = self.memory.recall(recall, &mut self.world.open);
+        self.reply(id, Event::Recalled { states });
+        self.tell_fates();
+    }
+
+    fn tell_fates(&mut self) {
+        for (state, fate) in self.memory.take_fates() {
+            self.reply(0, Event::Fate { state, fate });
+        }
+    }
+
     fn load(&mut self, id: u64, load: Load, now: Duration) {
         if !matches!(self.model, Model::None) {
             return self.fail(id, FailureKind::Invalid, "a runner loads one model, once");
@@ -210,7 +237,8 @@ impl Mock {
             return self.fail(id, FailureKind::Invalid, message);
         }
         self.model = Model::Failed;
-        let start = match (self.world.read_weights)(load.weights_fd) {
+        let start = (self.world.open)(load.weights_fd).and_then(|file| start_of(&file));
+        let start = match start {
             Ok(start) => start,
             Err(error) => {
                 return self.fail(
@@ -282,7 +310,9 @@ impl Mock {
         let load = load.clone();
         let attempt = self.world.attempt;
         match Answering::new(id, generate, &load, script, &mut self.words, attempt, now) {
-            Ok(answering) => {
+            Ok(mut answering) => {
+                answering.recalled(self.memory.alike(answering.prompt()));
+                self.tell_fates();
                 self.say(answering.said());
                 self.waiting.push_back(answering);
             }

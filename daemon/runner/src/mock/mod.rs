@@ -25,6 +25,8 @@
 //! [`Prompt::Chat`]: crate::protocol::Prompt::Chat
 //! [`Generate::read_as`]: crate::protocol::Generate::read_as
 //!
+//! - A state is 16 bytes for each token, prompt and answer of what was answered; each is handed out once, the latest first.
+//!   Of the tokens of a prompt, those are remembered that a recalled state begins with.
 //! - The seed changes nothing; [`Done::seed`](crate::protocol::Done::seed) tells the one that was given, or 0.
 //! - The model has 64 MiB in memory and a trained context of 4096, unless it says otherwise.
 //!
@@ -81,6 +83,7 @@
 mod answer;
 mod attempt;
 mod machine;
+mod memory;
 mod process;
 mod script;
 #[cfg(feature = "supervisor")]

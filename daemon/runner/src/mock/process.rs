@@ -47,7 +47,7 @@ fn run() -> io::Result<ExitCode> {
         confine::restrict(&Needs::default())
     };
     let world = World {
-        read_weights: Box::new(read_weights),
+        open: Box::new(open),
         attempt: Attempt::carry_out,
         sandbox,
     };
@@ -135,14 +135,13 @@ fn environment() -> String {
         .into_owned()
 }
 
-/// Reads the start of an inherited file, as the engine opens it: by the name of its descriptor.
+/// Opens an inherited file as the engine does: by the name of its descriptor.
 #[expect(
     clippy::disallowed_methods,
     reason = "the file is a descriptor and has no path to name"
 )]
-fn read_weights(descriptor: i32) -> io::Result<Vec<u8>> {
-    let file = std::fs::File::open(format!("/proc/self/fd/{descriptor}"))?;
-    start_of(&file)
+fn open(descriptor: i32) -> io::Result<std::fs::File> {
+    std::fs::File::open(format!("/proc/self/fd/{descriptor}"))
 }
 
 /// The first bytes of a file, wherever its offset is.

@@ -15,7 +15,6 @@ use tokio_util::codec::FramedRead;
 
 use super::{
     machine::{Last, Mock, Output, World},
-    process::start_of,
     script::Death,
 };
 use crate::{
@@ -34,17 +33,17 @@ pub(crate) async fn run(
         .into_numbered()
         .map(|(number, file)| (number, File::from(file)))
         .collect();
-    let read_weights = move |descriptor| {
-        let file = files
+    let open = move |descriptor| {
+        let file: &File = files
             .get(&descriptor)
             .ok_or_else(|| io::Error::other(format!("no file {descriptor} was passed on")))?;
-        start_of(file)
+        file.try_clone()
     };
     let (read, mut write) = tokio::io::split(socket);
     let mut requests = FramedRead::new(read, Frames::<Request>::new());
     let start = Instant::now();
     let world = World {
-        read_weights: Box::new(read_weights),
+        open: Box::new(open),
         attempt: |_| "denied: a mock that is no process tries nothing".to_owned(),
         sandbox: Sandbox::default(),
     };

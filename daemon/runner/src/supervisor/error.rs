@@ -208,6 +208,9 @@ pub enum Violation {
     /// A reply to a request that is over or never was.
     #[error("a reply to request {0}, which is not open")]
     NotOpen(u64),
+    /// What became of a saved state that it cannot have been handed.
+    #[error("the fate of state {0}, of which there are fewer")]
+    NoState(u32),
     /// An event that does not belong to the answer of this call.
     #[error("an event `{event}` in the answer to `{call}`")]
     OutOfPlace {

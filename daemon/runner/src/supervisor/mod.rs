@@ -29,3 +29,4 @@ pub use error::{Cause, Error, Exit, Violation};
 pub use program::{Files, Options, Program};
 pub use runner::{Generation, Runner, Step};
 pub use spawner::Spawner;
+pub use table::Fates;

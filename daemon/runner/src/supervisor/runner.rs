@@ -18,13 +18,13 @@ use super::{
     program::Options,
     queue::{self, Receiver},
     service::{Open, Stop},
-    table::Kind,
+    table::{Fates, Kind},
 };
 use crate::{
     frame,
     protocol::{
-        Call, Delta, Detokenize, Done, Event, FailureKind, Generate, Hello, Load, Loaded, Request,
-        Stats, Template, Tokenize,
+        Call, Delta, Detokenize, Done, Event, FailureKind, Generate, HandOut, Hello, Load, Loaded,
+        Recall, Request, State, Stats, Template, Tokenize,
     },
 };
 
@@ -43,6 +43,7 @@ pub(super) struct Inner {
     pub(super) stop: watch::Sender<Option<Stop>>,
     pub(super) exit: watch::Receiver<Option<Exit>>,
     pub(super) departed: Arc<Notify>,
+    pub(super) fates: watch::Receiver<Fates>,
 }
 
 impl Drop for Inner {
@@ -169,6 +170,45 @@ impl Runner {
         match self.call(Call::Stats).await?.next().await? {
             Event::Stats(stats) => Ok(stats),
             other => unreachable!("the table lets no {other:?} into the answer to stats"),
+        }
+    }
+
+    /// Says what it may keep of sequences that are over; before [`Runner::load`]. The answer is how many saved states it can read.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn recall(&self, recall: Recall) -> Result<u32, Error> {
+        match self.call(Call::Recall(recall)).await?.next().await? {
+            Event::Recalled { states } => Ok(states),
+            other => unreachable!("the table lets no {other:?} into the answer to recall"),
+        }
+    }
+
+    /// What became of the saved states that it was handed. The sender is gone when the runner is over.
+    pub fn fates(&self) -> watch::Receiver<Fates> {
+        self.0.fates.clone()
+    }
+
+    /// Makes it hand out the state that is worth most, if one is worth it, and forget it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn hand_out(&self, wanted: HandOut) -> Result<Option<State>, Error> {
+        match self.call(Call::HandOut(wanted)).await?.next().await? {
+            Event::State(state) => Ok(state.map(|state| *state)),
+            other => unreachable!("the table lets no {other:?} into the answer to hand-out"),
+        }
+    }
+
+    /// Bytes of the state that was handed out last, from this one on.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn state_part(&self, offset: u64) -> Result<Vec<u8>, Error> {
+        let call = Call::StatePart { offset };
+        match self.call(call).await?.next().await? {
+            Event::StatePart(part) => Ok(part.0),
+            other => unreachable!("the table lets no {other:?} into the answer to state-part"),
         }
     }
 

@@ -113,11 +113,13 @@ impl Spawner {
         let (stop, stop_receiver) = watch::channel(None);
         let (exit_sender, exit) = watch::channel(None);
         let (greeted, greeting) = oneshot::channel();
+        let table = Table::new(options.clone(), Instant::now());
+        let fates = table.fates();
         let service = Service {
             body,
             write,
             outbox: Outbox::default(),
-            table: Table::new(options.clone(), Instant::now()),
+            table,
             opens: opens_receiver,
             departed: Arc::clone(&departed),
             stop: stop_receiver,
@@ -140,6 +142,7 @@ impl Spawner {
             stop,
             exit,
             departed,
+            fates,
         });
         match greeting.await {
             Ok(hello) => Ok(runner.greeted(hello)),

@@ -2,14 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     error::{Error, Violation},
     program::Options,
     queue::Sender,
 };
-use crate::protocol::{Call, Event, FailureKind, Reply};
+use crate::protocol::{Call, Event, FailureKind, Fate, MAX_STATES, Reply};
 
 /// Most requests that may be open on one runner; far above what a scheduler sends, and a bound on what a lost one costs.
 const MAX_OPEN: usize = 1024;
@@ -23,7 +23,22 @@ pub(super) enum Kind {
     Detokenize,
     Template,
     Stats,
+    Recall,
+    HandOut,
+    StatePart,
 }
+
+/// What became of the saved states that a runner was handed; bit n is for the n-th.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Those that a sequence went on from.
+    pub used: u64,
+    /// Those that were not good.
+    pub refused: u64,
+}
+
+// One bit for each.
+const _: () = assert!(MAX_STATES <= u64::BITS as usize);
 
 impl Kind {
     /// The kind of this call.
@@ -38,6 +53,9 @@ impl Kind {
             Call::Detokenize(_) => Self::Detokenize,
             Call::Template(_) => Self::Template,
             Call::Stats => Self::Stats,
+            Call::Recall(_) => Self::Recall,
+            Call::HandOut(_) => Self::HandOut,
+            Call::StatePart { .. } => Self::StatePart,
             Call::Cancel { .. } | Call::Shutdown => {
                 unreachable!("no handle waits for the answer to {call:?}")
             }
@@ -52,6 +70,9 @@ impl Kind {
             Self::Detokenize => "detokenize",
             Self::Template => "template",
             Self::Stats => "stats",
+            Self::Recall => "recall",
+            Self::HandOut => "hand-out",
+            Self::StatePart => "state-part",
         }
     }
 
@@ -64,6 +85,10 @@ impl Kind {
             Event::Text(_) => self == Self::Detokenize,
             Event::Prompt(_) => self == Self::Template,
             Event::Stats(_) => self == Self::Stats,
+            Event::Recalled { .. } => self == Self::Recall,
+            Event::State(_) => self == Self::HandOut,
+            Event::StatePart(_) => self == Self::StatePart,
+            Event::Fate { .. } => false,
             Event::Failed(_) => true,
         }
     }
@@ -74,6 +99,7 @@ impl Kind {
             Self::Load => Work::Load,
             Self::Generate => Work::Generate,
             Self::Tokenize | Self::Detokenize | Self::Template | Self::Stats => Work::Short,
+            Self::Recall | Self::HandOut | Self::StatePart => Work::Short,
         }
     }
 }
@@ -132,6 +158,7 @@ pub(super) struct Table {
     options: Options,
     open: HashMap<u64, Pending>,
     clocks: [Clock; 3],
+    fates: watch::Sender<Fates>,
 }
 
 impl Table {
@@ -144,7 +171,13 @@ impl Table {
                 open: 0,
                 since: now,
             }; 3],
+            fates: watch::Sender::default(),
         }
+    }
+
+    /// What becomes of saved states.
+    pub(super) fn fates(&self) -> watch::Receiver<Fates> {
+        self.fates.subscribe()
     }
 
     /// Takes a request in, if it is to be sent: its reader still waits, and there is room.
@@ -180,6 +213,9 @@ impl Table {
         Reply { id, event }: Reply,
         now: Instant,
     ) -> Result<(), Violation> {
+        if let (0, Event::Fate { state, fate }) = (id, &event) {
+            return self.fate(*state, *fate);
+        }
         let pending = self.open.get_mut(&id).ok_or(Violation::NotOpen(id))?;
         let kind = pending.kind;
         if !kind.allows(&event) {
@@ -207,6 +243,21 @@ impl Table {
             // What waited for the load starts to wait for itself.
             self.clocks.iter_mut().for_each(|clock| clock.since = now);
         }
+        Ok(())
+    }
+
+    fn fate(&mut self, state: u32, fate: Fate) -> Result<(), Violation> {
+        if state as usize >= MAX_STATES {
+            return Err(Violation::NoState(state));
+        }
+        self.fates.send_if_modified(|fates| {
+            let before = *fates;
+            match fate {
+                Fate::Used => fates.used |= 1 << state,
+                Fate::Refused => fates.refused |= 1 << state,
+            }
+            *fates != before
+        });
         Ok(())
     }
 
@@ -305,6 +356,10 @@ fn name(event: &Event) -> &'static str {
         Event::Text(_) => "text",
         Event::Prompt(_) => "prompt",
         Event::Stats(_) => "stats",
+        Event::Recalled { .. } => "recalled",
+        Event::State(_) => "state",
+        Event::StatePart(_) => "state-part",
+        Event::Fate { .. } => "fate",
         Event::Failed(_) => "failed",
     }
 }
@@ -381,6 +436,37 @@ mod tests {
             matches!(desk.reply(1, stats()), Err(Violation::NotOpen(1))),
             "it ends once"
         );
+    }
+
+    #[test]
+    fn what_becomes_of_saved_states_belongs_to_no_request() {
+        let mut desk = Desk::new();
+        let fate = |state, fate| Event::Fate { state, fate };
+        let mut fates = desk.table.fates();
+        desk.reply(0, fate(3, Fate::Used)).unwrap();
+        desk.reply(0, fate(63, Fate::Refused)).unwrap();
+        let told = Fates {
+            used: 1 << 3,
+            refused: 1 << 63,
+        };
+        assert_eq!(*fates.borrow_and_update(), told);
+        desk.reply(0, fate(3, Fate::Used)).unwrap();
+        assert!(!fates.has_changed().unwrap(), "it is told once");
+        for state in [64, u32::MAX] {
+            assert!(matches!(
+                desk.reply(0, fate(state, Fate::Used)),
+                Err(Violation::NoState(_))
+            ));
+        }
+        assert!(matches!(
+            desk.reply(1, fate(3, Fate::Used)),
+            Err(Violation::NotOpen(1))
+        ));
+        desk.open(1, Kind::Generate);
+        assert!(matches!(
+            desk.reply(1, fate(3, Fate::Used)),
+            Err(Violation::OutOfPlace { event: "fate", .. })
+        ));
     }
 
     #[test]

@@ -10,5 +10,6 @@ mod faults;
 mod process;
 #[cfg(target_os = "linux")]
 mod sandbox;
+mod states;
 mod support;
 mod time;

@@ -16,6 +16,7 @@ mod opening;
 mod order;
 mod put;
 mod space;
+mod states;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,205 @@
+//! What the daemon lets this process keep of sequences that are over, and what it hands in from one before.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use llama_cpp_2::token::LlamaToken;
+use runner::{
+    protocol::{Bytes, Event, Load, MAX_STATE_PART, MAX_STATES, Recall, State},
+    state::{Head, MAX_BUILD, MAX_MODEL_KEY, Saved},
+};
+
+use crate::{
+    backend,
+    error::Error,
+    fs, load, memory,
+    model::Model,
+    sequence::count,
+    shelf::{Ahead, Shelf},
+    slots::Parted,
+};
+
+/// One part in so many of the memory that is free, where the daemon does not say how much.
+const SHARE: u64 = 16;
+
+/// What was handed in before the model was loaded.
+#[derive(Debug)]
+pub(crate) struct Recalled {
+    /// Which model's states these are.
+    model: String,
+    /// Bytes of memory for states.
+    memory: u64,
+    /// Saved states, with their indices; `None` for one whose head cannot be read.
+    states: Vec<(u32, Option<Arc<Saved>>)>,
+    /// The first state is read while the model is loaded: the request that the model is loaded for most likely goes on from it.
+    ahead: Option<Ahead>,
+}
+
+/// What is handed out, and by what name.
+#[derive(Debug, Default)]
+pub(crate) struct Leaving {
+    /// Which model's states these are; nothing is handed out without.
+    model: Option<String>,
+    build: String,
+    /// The state that was handed out last.
+    state: Vec<u8>,
+}
+
+impl Recalled {
+    /// Opens the files and reads their heads.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a number is out of its range, or a descriptor is no open file.
+    pub(crate) fn open(recall: Recall) -> Result<Self, Error> {
+        if !(1..=MAX_MODEL_KEY).contains(&recall.model.len()) || recall.files.len() > MAX_STATES {
+            return Err(Error::Invalid(format!(
+                "a model has a key of at most {MAX_MODEL_KEY} bytes and at most {MAX_STATES} saved states"
+            )));
+        }
+        let open = |(index, &fd): (u32, &i32)| {
+            let (path, _) = load::descriptor(fd, "saved state")?;
+            let opened = fs::open(&path).map_err(Into::into).and_then(Saved::open);
+            if let Err(error) = &opened {
+                tracing::warn!(index, %error, "a saved state is not used");
+            }
+            Ok((index, opened.ok().map(Arc::new)))
+        };
+        let states: Result<Vec<_>, Error> = (0..).zip(&recall.files).map(open).collect();
+        let states = states?;
+        let free = || memory::available().unwrap_or(0) / SHARE;
+        let memory = recall.memory.unwrap_or_else(free);
+        let first = states.first().and_then(|(_, saved)| saved.clone());
+        Ok(Self {
+            model: recall.model,
+            memory,
+            ahead: first.and_then(|first| read_ahead(first, memory)),
+            states,
+        })
+    }
+
+    /// How many heads can be read.
+    pub(crate) fn readable(&self) -> u32 {
+        let readable = self.states.iter().filter(|(_, saved)| saved.is_some());
+        count(readable.count())
+    }
+
+    /// Puts what fits this model on a shelf; the rest is refused.
+    pub(crate) fn shelve(mut self, model: &Model, load: &Load, now: Instant) -> (Shelf, Leaving) {
+        let mut shelf = Shelf::new(self.memory);
+        let build = build(model, load);
+        for (index, saved) in self.states {
+            let ours = |saved: &Arc<Saved>| {
+                let head = saved.head();
+                head.model == self.model
+                    && head.build == build
+                    && head.scales.len() == load.adapters.len()
+                    && model.checked(&head.tokens).is_ok()
+            };
+            match saved.filter(ours) {
+                Some(saved) => {
+                    let age = Duration::from_secs(index.into());
+                    let used = now.checked_sub(age).unwrap_or(now);
+                    let ahead = self.ahead.take_if(|_| index == 0);
+                    shelf.add_file(index, saved, ahead, used);
+                }
+                None => shelf.refuse_file(index),
+            }
+        }
+        let leaving = Leaving {
+            model: Some(self.model),
+            build,
+            state: Vec::new(),
+        };
+        (shelf, leaving)
+    }
+}
+
+/// Reads a state on a thread of its own, if so much memory may be used for it.
+fn read_ahead(saved: Arc<Saved>, memory: u64) -> Option<Ahead> {
+    let reader = thread::Builder::new().name("reader".into());
+    (saved.head().bytes <= memory)
+        .then(|| reader.spawn(move || saved.read()).ok())
+        .flatten()
+}
+
+impl Leaving {
+    /// Whether states are handed out at all.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.model.is_some()
+    }
+
+    /// Hands a state out, or says that there is none.
+    pub(crate) fn hand_out(&mut self, parted: Option<Parted>) -> Event {
+        self.state = Vec::new();
+        let (Some(parted), Some(model)) = (parted, &self.model) else {
+            return Event::State(None);
+        };
+        let Parted {
+            tokens,
+            flavour,
+            state,
+            instead_of,
+        } = parted;
+        self.state = state;
+        let head = Head {
+            model: model.clone(),
+            build: self.build.clone(),
+            scales: flavour,
+            tokens: tokens.into_iter().map(|LlamaToken(token)| token).collect(),
+            bytes: self.state.len() as u64,
+        };
+        Event::State(Some(Box::new(State { head, instead_of })))
+    }
+
+    /// Bytes of the state that was handed out last.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it has no such byte.
+    pub(crate) fn part(&self, offset: u64) -> Result<Event, Error> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.state.get(offset..));
+        let rest = rest.ok_or_else(|| {
+            let bytes = self.state.len();
+            Error::Invalid(format!(
+                "the state has {bytes} bytes, and none at {offset}; hand one out first"
+            ))
+        })?;
+        let part = rest[..rest.len().min(MAX_STATE_PART)].to_vec();
+        Ok(Event::StatePart(Bytes(part)))
+    }
+}
+
+/// All that decides how a state looks besides model and tokens: who made it, and where it computed.
+fn build(model: &Model, load: &Load) -> String {
+    let device = backend::device(load.gpu_layers != 0);
+    let device = match device.starts_with("CPU") {
+        // All processors have one layout.
+        true => "CPU",
+        false => &device,
+    };
+    let reach = if is_stretched(model, load.context) {
+        "stretched"
+    } else {
+        "as trained"
+    };
+    let engine = backend::engine();
+    let package = env!("SLM_LLAMA_PACKAGE");
+    let mut build = format!("{engine} ({package}), f16, {reach}, {device}");
+    build.truncate(build.floor_char_boundary(MAX_BUILD));
+    build
+}
+
+/// Whether positions are computed otherwise because the context is longer than the model was first trained with.
+fn is_stretched(model: &Model, context: u32) -> bool {
+    let said = |key: &str| model.llama.meta_val_str(key).ok();
+    let architecture = said("general.architecture").unwrap_or_default();
+    said(&format!(
+        "{architecture}.rope.scaling.original_context_length"
+    ))
+    .and_then(|length| length.parse().ok())
+    .is_some_and(|length: u32| context > length)
+}

@@ -1,0 +1,270 @@
+//! What a model had computed, on its way from one runner to the next with the same model.
+//!
+//! When a model leaves, its runner hands out the states of the conversations that are worth most, and the store keeps them;
+//! the next runner is handed their files before it loads, and goes on where the first one was.
+//! All of it only saves time: whatever fails here is logged, and computed again.
+
+use std::time::Duration;
+
+use futures::future::join;
+use registry::{Digest, ModelName, NewState, Registry, StateId};
+use runner::protocol::{HandOut, MAX_STATES, Recall, State};
+use runner::state::Writer;
+use runner::supervisor::{self, Fates, Files, Runner};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::task::TaskTracker;
+
+use crate::error::chain;
+
+/// How long a model that leaves may take to hand its states out. Whoever waits for its place waits as long.
+pub(crate) const SAVING: Duration = Duration::from_secs(5);
+
+/// How long a model that comes back waits for the last states of its runner before.
+const PUBLISHING: Duration = Duration::from_secs(5);
+
+/// A conversation of fewer tokens is computed again as fast as its file is found.
+const MIN_TOKENS: u32 = 128;
+
+/// Most states that are saved when a model leaves.
+const MOST_SAVED: usize = 16;
+
+/// Keeps states within their budgets. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct States {
+    registry: Registry,
+    /// Most bytes of all files; 0 saves none.
+    disk: u64,
+    /// Most bytes in the memory of a runner; `None` lets it choose.
+    memory: Option<u64>,
+    tasks: TaskTracker,
+}
+
+/// What is kept of one runner.
+#[derive(Debug)]
+pub struct Keeping {
+    states: States,
+    /// A name of its model.
+    model: ModelName,
+    /// What computes it.
+    computes: Digest,
+    recall: Recall,
+    /// What it was handed, in order.
+    handed: Vec<StateId>,
+}
+
+/// Why a state is not saved.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Store(#[from] registry::Error),
+    #[error(transparent)]
+    Runner(#[from] supervisor::Error),
+    #[error("the runner did not hand it out in time")]
+    Late(#[from] tokio::time::error::Elapsed),
+    #[error("the runner hands out what is no state of its model: {0}")]
+    Senseless(&'static str),
+}
+
+impl States {
+    /// Keeps at most `disk` bytes in files, and lets each runner keep `memory` bytes. `tasks` hears from runners what became of their files.
+    pub fn new(registry: Registry, disk: u64, memory: Option<u64>, tasks: TaskTracker) -> Self {
+        Self {
+            registry,
+            disk,
+            memory,
+            tasks,
+        }
+    }
+
+    /// Opens what was saved of a model, for a runner that is about to start. `None` when nothing is to be kept at all.
+    pub(super) async fn gather(
+        &self,
+        model: ModelName,
+        computes: Digest,
+        files: &mut Files,
+    ) -> Option<Keeping> {
+        if self.disk == 0 && self.memory == Some(0) {
+            return None;
+        }
+        let most = if self.disk == 0 { 0 } else { MAX_STATES };
+        let opened = timeout(PUBLISHING, self.registry.states(computes, most)).await;
+        let saved = match opened {
+            Ok(Ok(saved)) => saved,
+            Ok(Err(error)) => {
+                tracing::warn!(%model, "cannot open saved states: {}", chain(&error));
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        };
+        let mut handed = Vec::new();
+        let mut recall = Recall {
+            model: computes.to_string(),
+            memory: self.memory,
+            files: Vec::new(),
+        };
+        for state in saved {
+            handed.push(state.id);
+            recall.files.push(files.push(state.file));
+        }
+        Some(Keeping {
+            states: self.clone(),
+            model,
+            computes,
+            recall,
+            handed,
+        })
+    }
+}
+
+impl Keeping {
+    /// Tells a runner that has loaded nothing yet what it may keep, and follows what becomes of the saved states.
+    pub(super) async fn hand_in(&self, runner: &Runner) {
+        let count = self.handed.len();
+        match runner.recall(self.recall.clone()).await {
+            Ok(readable) => tracing::debug!(model = %self.model, count, readable, "saved states"),
+            // If the runner is gone, the load says so.
+            Err(error) => {
+                tracing::warn!(model = %self.model, "no state is kept: {}", chain(&error));
+            }
+        }
+        let fates = runner.fates();
+        let following = follow(self.states.registry.clone(), self.handed.clone(), fates);
+        self.states.tasks.spawn(following);
+    }
+
+    /// Saves what a runner has, within [`SAVING`], and tells it to leave.
+    pub(super) async fn see_off(self, runner: &Runner, grace: Duration) {
+        let began = Instant::now();
+        let saved = if self.states.disk > 0 {
+            self.collect(runner, began + SAVING).await
+        } else {
+            None
+        };
+        let stop = runner.stop(grace);
+        let Some((new, count, replaced)) = saved else {
+            stop.await;
+            return;
+        };
+        // What waits for its place need not wait for the disk.
+        let publish = async {
+            match new.publish(replaced, self.states.disk).await {
+                Ok(()) => {
+                    tracing::info!(model = %self.model, count, took = ?began.elapsed(), "saved states");
+                }
+                Err(error) => {
+                    tracing::warn!(model = %self.model, "cannot save states: {}", chain(&error));
+                }
+            }
+        };
+        join(stop, publish).await;
+    }
+
+    /// Writes what the runner hands out, the most valuable first; says how many there are, and what they replace.
+    async fn collect(
+        &self,
+        runner: &Runner,
+        deadline: Instant,
+    ) -> Option<(NewState, usize, Vec<StateId>)> {
+        let store = &self.states.registry;
+        let mut new = match store.save_states(&self.model, self.computes).await {
+            Ok(new) => new,
+            // The model was removed, and what it computed goes with it.
+            Err(registry::Error::NotFound { .. }) => return None,
+            Err(error) => {
+                tracing::warn!(model = %self.model, "cannot save states: {}", chain(&error));
+                return None;
+            }
+        };
+        let (mut count, mut left, mut replaced) = (0, self.states.disk, Vec::new());
+        while count < MOST_SAVED {
+            match self.take_over(&mut new, runner, left, deadline).await {
+                Ok(None) => break,
+                Ok(Some(state)) => {
+                    count += 1;
+                    left = left.saturating_sub(state.head.file_size());
+                    let indices = state.instead_of.iter();
+                    let ids = indices.filter_map(|&index| self.handed.get(index as usize));
+                    replaced.extend(ids);
+                }
+                Err(error) => {
+                    tracing::warn!(model = %self.model, count, "a state is not saved: {}", chain(&error));
+                    break;
+                }
+            }
+        }
+        (count > 0).then_some((new, count, replaced))
+    }
+
+    /// Writes the next state that the runner hands out.
+    async fn take_over(
+        &self,
+        new: &mut NewState,
+        runner: &Runner,
+        most: u64,
+        deadline: Instant,
+    ) -> Result<Option<State>, Error> {
+        let wanted = HandOut {
+            min_tokens: MIN_TOKENS,
+            max_bytes: most,
+        };
+        let Some(state) = timeout_at(deadline, runner.hand_out(wanted)).await?? else {
+            return Ok(None);
+        };
+        let head = &state.head;
+        if !head.is_within_bounds() || head.bytes > most || head.model != self.recall.model {
+            return Err(Error::Senseless("its head is not what was asked for"));
+        }
+        new.begin(head.file_size()).await?;
+        let (mut writer, start) = Writer::begin(head);
+        new.write(start).await?;
+        let mut offset = 0;
+        let mut part = timeout_at(deadline, runner.state_part(offset)).await??;
+        loop {
+            if part.is_empty() || !writer.part(&part) {
+                return Err(Error::Senseless("it has another length than was said"));
+            }
+            offset += part.len() as u64;
+            if writer.left() == 0 {
+                new.write(part).await?;
+                break;
+            }
+            let (next, written) = join(
+                timeout_at(deadline, runner.state_part(offset)),
+                new.write(part),
+            )
+            .await;
+            written?;
+            part = next??;
+        }
+        new.write(writer.end().to_vec()).await?;
+        new.finish(Digest::of(&head.identity()))?;
+        Ok(Some(state))
+    }
+}
+
+/// Removes what a runner refuses, and notes what it uses, until it is over.
+async fn follow(registry: Registry, handed: Vec<StateId>, mut fates: watch::Receiver<Fates>) {
+    let mut known = Fates::default();
+    loop {
+        let told = *fates.borrow_and_update();
+        for (bit, &id) in handed.iter().enumerate() {
+            let is_new = |told: u64, known: u64| (told & !known) >> bit & 1 == 1;
+            let done = if is_new(told.refused, known.refused) {
+                tracing::warn!(state = %id.name.short(), "a saved state is no good, and is removed");
+                registry.remove_state(id).await
+            } else if is_new(told.used, known.used) {
+                registry.touch_state(id).await
+            } else {
+                Ok(())
+            };
+            if let Err(error) = done {
+                tracing::warn!("{}", chain(&error));
+            }
+        }
+        known = told;
+        if fates.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Saved states: what runners had computed when their models left, so that the next runner goes on from there.
+//!
+//! They hold what users wrote, so they are for their owner only, go with the last name of their model, and can be switched off.
+//! They are worth little: whatever is wrong with one, it is removed and computed again.
+//! The write protocol is that of blobs (see `store::ingest`), but for the digest: a state carries a check of its own,
+//! which whoever reads it compares.
+
+use std::fs::File;
+
+use tokio::sync::OwnedMutexGuard;
+
+use crate::{
+    Digest, ModelName,
+    error::{Error, Result},
+    store::StateDraft,
+};
+
+use super::{Registry, blocking};
+
+/// Which state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateId {
+    /// What computed it; see [`Manifest::computes`](crate::manifest::Manifest::computes).
+    pub owner: Digest,
+    /// What it is the state of.
+    pub name: Digest,
+}
+
+/// A saved state, open for reading. It stays readable when it is removed.
+#[derive(Debug)]
+pub struct SavedState {
+    /// Which one.
+    pub id: StateId,
+    /// The file, read-only.
+    pub file: File,
+}
+
+/// States of one model that are being written. While it lives, nobody opens states of that model.
+#[derive(Debug)]
+pub struct NewState {
+    registry: Registry,
+    model: ModelName,
+    owner: Digest,
+    draft: Option<StateDraft>,
+    finished: Vec<(StateDraft, Digest)>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Registry {
+    /// Opens the saved states of what computes a model, at most so many, latest used first. Waits while some are being written.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn states(&self, owner: Digest, most: usize) -> Result<Vec<SavedState>> {
+        let _turn = self.turn(&owner).lock_owned().await;
+        self.on_disk(move |store| {
+            let mut opened = Vec::new();
+            for state in store.states_in(owner)?.into_iter().take(most) {
+                let id = StateId {
+                    owner,
+                    name: state.name,
+                };
+                if let Some(file) = store.open_state(&owner, &state.name)? {
+                    opened.push(SavedState { id, file });
+                }
+            }
+            Ok(opened)
+        })
+        .await
+    }
+
+    /// Begins to save states of a model.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the model is gone, or another one by now.
+    pub async fn save_states(&self, model: &ModelName, owner: Digest) -> Result<NewState> {
+        self.check_owner(model, owner).await?;
+        let turn = self.turn(&owner).lock_owned().await;
+        Ok(NewState {
+            registry: self.clone(),
+            model: model.clone(),
+            owner,
+            draft: None,
+            finished: Vec::new(),
+            _turn: turn,
+        })
+    }
+
+    /// Notes that a state was used now.
+    ///
+    /// # Errors
+    /// When the file cannot be changed.
+    pub async fn touch_state(&self, id: StateId) -> Result<()> {
+        self.on_disk(move |store| store.touch_state(&id.owner, &id.name))
+            .await
+    }
+
+    /// Removes a state; it is no error when it is gone already.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub async fn remove_state(&self, id: StateId) -> Result<()> {
+        self.on_disk(move |store| store.remove_state(&id.owner, &id.name))
+            .await
+    }
+
+    /// Removes the states that were used longest ago until all others have at most so many bytes; with 0, all of them.
+    ///
+    /// # Errors
+    /// When files cannot be removed.
+    pub async fn trim_states(&self, most: u64) -> Result<()> {
+        self.on_disk(move |store| store.trim_states(most)).await
+    }
+
+    /// Whether a model is there and still computes by this.
+    async fn check_owner(&self, model: &ModelName, owner: Digest) -> Result<()> {
+        let name = model.clone();
+        let file = self
+            .on_disk(move |store| store.read_manifest(&name))
+            .await?;
+        let manifest = file.and_then(|file| file.manifest.ok());
+        match manifest.filter(|manifest| manifest.computes() == owner) {
+            Some(_) => Ok(()),
+            None => Err(Error::NotFound {
+                name: model.clone(),
+            }),
+        }
+    }
+}
+
+impl NewState {
+    /// Begins a state of so many bytes. One that was begun before and not finished is dropped.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] when the disk would be nearly full with it.
+    pub async fn begin(&mut self, size: u64) -> Result<()> {
+        self.draft = None;
+        let draft = self.registry.on_disk(move |store| store.draft_state(size));
+        self.draft = Some(draft.await?);
+        Ok(())
+    }
+
+    /// Appends bytes to it. After an error it is gone.
+    ///
+    /// # Errors
+    /// When there is none, they cannot be written, or are more than were announced.
+    pub async fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
+        let mut draft = self.take()?;
+        let draft = blocking(move || draft.write(&bytes).map(|()| draft)).await?;
+        self.draft = Some(draft);
+        Ok(())
+    }
+
+    /// All of its bytes are written. It gets this name in [`NewState::publish`].
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn finish(&mut self, name: Digest) -> Result<()> {
+        let draft = self.take()?;
+        self.finished.push((draft, name));
+        Ok(())
+    }
+
+    /// Waits until what was finished is on the disk, and gives it its names, the one that was finished first counting as used last; then removes these states, which it replaces,
+    /// and those that were used longest ago until all have at most `most` bytes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the model was removed meanwhile, or when files cannot be written.
+    pub async fn publish(self, replaced: Vec<StateId>, most: u64) -> Result<()> {
+        let Self {
+            registry,
+            model,
+            owner,
+            finished,
+            _turn,
+            ..
+        } = self;
+        let finished = blocking(move || {
+            for (draft, _) in &finished {
+                draft.sync()?;
+            }
+            Ok(finished)
+        })
+        .await?;
+        // From here to the end nobody removes a model together with its states.
+        let _gate = registry.0.gate.read().await;
+        registry.check_owner(&model, owner).await?;
+        registry
+            .on_disk(move |store| {
+                // What came first is worth most, so it counts as used last.
+                for (draft, name) in finished.into_iter().rev() {
+                    store.publish_state(draft, &owner, &name)?;
+                    store.touch_state(&owner, &name)?;
+                }
+                for id in replaced {
+                    store.remove_state(&id.owner, &id.name)?;
+                }
+                store.trim_states(most)
+            })
+            .await
+    }
+
+    fn take(&mut self) -> Result<StateDraft> {
+        self.draft.take().ok_or_else(|| Error::Invalid {
+            reason: "no state was begun".into(),
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! Saved states: files in folders by model.
+//!
+//! What is in them only a runner knows; here they are bytes with a name, a size and the time of their last use.
+//! Each can be lost at any time, for it can be computed again.
+
+use std::{collections::HashSet, fs::File, io::ErrorKind, path::PathBuf};
+
+use crate::{
+    Digest,
+    error::{Error, Result},
+    fs::{self, Kind},
+};
+
+use super::Store;
+
+/// Start of the names of states that are being written.
+const PREFIX: &str = "draft-";
+
+/// So much of a disk is left to others, in bytes: states are a convenience.
+const RESERVE: u64 = 1 << 30;
+
+/// A state on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StateFile {
+    /// Whose state it is.
+    pub(crate) owner: Digest,
+    /// Which one.
+    pub(crate) name: Digest,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// When it was last used, in nanoseconds since 1970.
+    pub(crate) used: i64,
+}
+
+/// A state that is being written. Its file is removed when it is dropped before it has its name.
+#[derive(Debug)]
+pub(crate) struct StateDraft {
+    file: File,
+    path: Option<PathBuf>,
+    /// Bytes that are still to come.
+    left: u64,
+}
+
+impl Store {
+    /// Begins a state of so many bytes.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] when the disk would be nearly full with it.
+    pub(crate) fn draft_state(&self, size: u64) -> Result<StateDraft> {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let folder = self.states();
+        fs::create_folders(&folder)?;
+        fs::make_private(&folder)?;
+        let needed = size.saturating_add(RESERVE);
+        let available = fs::available(&folder);
+        if available < needed {
+            return Err(Error::NoSpace {
+                path: folder,
+                needed,
+                available,
+            });
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{PREFIX}{number}"));
+        // One process works on a home, and it removed the drafts of the one before.
+        let file = match fs::create(&path) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+                fs::remove(&path)?;
+                fs::create(&path)?
+            }
+            outcome => outcome?,
+        };
+        Ok(StateDraft {
+            file,
+            path: Some(path),
+            left: size,
+        })
+    }
+
+    /// Gives a state that is on the disk its name.
+    pub(crate) fn publish_state(
+        &self,
+        mut draft: StateDraft,
+        owner: &Digest,
+        name: &Digest,
+    ) -> Result<()> {
+        let folder = self.states_of(owner);
+        if fs::create_folder(&folder)? {
+            fs::sync_folder(&self.states())?;
+        }
+        if let Some(path) = draft.path.take()
+            && let Err(error) = fs::rename(&path, &folder.join(name.hex()))
+        {
+            draft.path = Some(path);
+            return Err(error);
+        }
+        fs::sync_folder(&folder)
+    }
+
+    /// All states, latest used first. What is none is passed over.
+    pub(crate) fn all_states(&self) -> Result<Vec<StateFile>> {
+        let mut found = Vec::new();
+        for folder in fs::names(&self.states())? {
+            if let Some(owner) = Digest::from_hex(&folder) {
+                found.extend(self.states_in(owner)?);
+            }
+        }
+        found.sort_by_key(|state| std::cmp::Reverse(state.used));
+        Ok(found)
+    }
+
+    /// The states of one model, latest used first.
+    pub(crate) fn states_in(&self, owner: Digest) -> Result<Vec<StateFile>> {
+        let folder = self.states_of(&owner);
+        let mut found = Vec::new();
+        for name in fs::names(&folder)? {
+            let Some(name) = Digest::from_hex(&name) else {
+                continue;
+            };
+            if let Some(Kind::File(stamp)) = fs::look(&folder.join(name.hex()))? {
+                found.push(StateFile {
+                    owner,
+                    name,
+                    size: stamp.size,
+                    used: stamp.modified,
+                });
+            }
+        }
+        found.sort_by_key(|state| std::cmp::Reverse(state.used));
+        Ok(found)
+    }
+
+    /// Opens a state for reading; `None` when it is gone.
+    pub(crate) fn open_state(&self, owner: &Digest, name: &Digest) -> Result<Option<File>> {
+        fs::open_if_there(&self.states_of(owner).join(name.hex()))
+    }
+
+    /// Notes that a state was used now.
+    pub(crate) fn touch_state(&self, owner: &Digest, name: &Digest) -> Result<()> {
+        let path = self.states_of(owner).join(name.hex());
+        match fs::open_if_there(&path)? {
+            Some(file) => fs::touch(&file, &path),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a state; it is no error when it is gone already.
+    pub(crate) fn remove_state(&self, owner: &Digest, name: &Digest) -> Result<()> {
+        let folder = self.states_of(owner);
+        fs::remove(&folder.join(name.hex()))?;
+        fs::remove_empty_folder(&folder).map(drop)
+    }
+
+    /// Removes the states that were used longest ago until the others have at most so many bytes. With 0 bytes, nothing is left at all.
+    pub(crate) fn trim_states(&self, most: u64) -> Result<()> {
+        if most == 0 {
+            return match fs::look(&self.states())? {
+                None => Ok(()),
+                Some(Kind::Folder) => fs::remove_tree(&self.states()),
+                Some(_) => fs::remove(&self.states()).map(drop),
+            };
+        }
+        let mut bytes = 0_u64;
+        for state in self.all_states()? {
+            bytes = bytes.saturating_add(state.size);
+            if bytes > most {
+                self.remove_state(&state.owner, &state.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the states of all models but these.
+    pub(crate) fn keep_states_of(&self, owners: &HashSet<Digest>) -> Result<()> {
+        for folder in fs::names(&self.states())? {
+            if Digest::from_hex(&folder).is_some_and(|owner| !owners.contains(&owner)) {
+                fs::remove_tree(&self.states().join(folder))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what was being written when the last process ended.
+    pub(super) fn remove_state_drafts(&self) -> Result<()> {
+        for name in fs::names(&self.states())? {
+            if name.starts_with(PREFIX) {
+                fs::remove(&self.states().join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn states_of(&self, owner: &Digest) -> PathBuf {
+        self.states().join(owner.hex())
+    }
+}
+
+impl StateDraft {
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// When they cannot be written, or are more than were announced.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let length = bytes.len() as u64;
+        let path = self.path.as_deref().expect("it has no name yet");
+        if length > self.left {
+            return Err(Error::SizeMismatch {
+                what: "a state".into(),
+                expected: self.left,
+                found: length,
+            });
+        }
+        fs::write(&self.file, path, bytes, self.left)?;
+        self.left -= length;
+        Ok(())
+    }
+
+    /// Waits until all bytes are on the disk.
+    ///
+    /// # Errors
+    /// When they are not, or fewer than were announced.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let path = self.path.as_deref().expect("it has no name yet");
+        if self.left > 0 {
+            return Err(Error::SizeMismatch {
+                what: "a state".into(),
+                expected: self.left,
+                found: 0,
+            });
+        }
+        fs::sync(&self.file, path)
+    }
+}
+
+impl Drop for StateDraft {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take()
+            && let Err(error) = fs::remove(&path)
+        {
+            tracing::warn!(%error, "an unfinished state stays behind until the next start");
+        }
+    }
+}
