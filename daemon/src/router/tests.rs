@@ -28,6 +28,7 @@ use crate::shutdown::Shutdown;
 mod form;
 mod requests;
 mod tools;
+mod vectors;
 
 struct Service {
     router: Router,

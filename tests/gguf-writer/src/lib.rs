@@ -8,6 +8,7 @@ pub mod hostile;
 pub mod qwen3;
 pub mod small;
 pub mod tiny;
+pub mod tiny_bert;
 mod value;
 mod writer;
 

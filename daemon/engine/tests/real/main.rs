@@ -17,3 +17,4 @@ mod shapes;
 mod sharing;
 mod stopping;
 mod tools;
+mod vectors;

@@ -8,6 +8,7 @@ use super::{
     answer::{self, Answering, Step},
     attempt::Attempt,
     script::{Death, Fault, Origin, Place, Script},
+    vectors,
     words::{self, Words},
 };
 use crate::{
@@ -150,6 +151,10 @@ impl Mock {
             }),
             Call::Template(template) => {
                 self.answer(id, |mock| mock.render(&template).map(Event::Prompt))
+            }
+            Call::Embed(embed) => self.answer(id, |mock| vectors::embed(embed, &mut mock.words)),
+            Call::Rerank(rerank) => {
+                self.answer(id, |mock| vectors::rerank(&rerank, &mut mock.words))
             }
             Call::Stats => {
                 let stats = self.stats();
