@@ -42,7 +42,7 @@ use crate::{
 };
 
 pub use blobs::Put;
-pub use create::{Base, Create, ModelRef};
+pub use create::{Base, Create, ModelRef, Weights};
 pub use gc::GcReport;
 pub use rebuild::Rebuilt;
 pub use verify::{DamagedBlob, DamagedModel, VerifyOptions, VerifyReport};

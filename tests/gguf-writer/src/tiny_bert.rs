@@ -11,9 +11,9 @@ pub const WIDTH: u64 = 32;
 /// The longest text, in tokens.
 pub const CONTEXT_LENGTH: u32 = 128;
 
-const HEADS: u32 = 4;
-const FEED_FORWARD: u64 = 64;
-const LAYERS: u32 = 2;
+pub(crate) const HEADS: u32 = 4;
+pub(crate) const FEED_FORWARD: u64 = 64;
+pub(crate) const LAYERS: u32 = 2;
 
 /// The tokens that are no words, in the order of their ids: padding, unknown, begin, separator, mask.
 pub const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
@@ -131,7 +131,7 @@ fn is_special(token: &str) -> bool {
 }
 
 /// Words begin with the mark of a space, pieces inside words do not.
-fn vocabulary() -> Vec<String> {
+pub(crate) fn vocabulary() -> Vec<String> {
     let letters = || ('a'..='z').chain('0'..='9');
     let special = SPECIAL.iter().map(|token| (*token).to_owned());
     special
