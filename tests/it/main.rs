@@ -13,3 +13,4 @@ mod models;
 mod real;
 #[cfg(target_os = "linux")]
 mod sandbox;
+mod vectors;

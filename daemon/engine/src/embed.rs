@@ -8,6 +8,7 @@
 
 mod job;
 mod texts;
+mod wordpiece;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -42,6 +43,9 @@ const SHARED_TEXTS: u32 = 64;
 
 /// Longest text in tokens, whatever the model says: the buffers to compute in grow with it.
 const LONGEST: u32 = 8192;
+
+/// Most numbers in a vector: with these, all vectors of one call fit a frame.
+const WIDEST: usize = 16_384;
 
 /// Most requests that wait; the inbox in front of it is bounded too.
 const MAX_JOBS: usize = 1024;
@@ -94,8 +98,11 @@ impl<'m> Embedder<'m> {
         log::take_first_error();
         let context = Pooled::new(&model.llama, settings, interrupt.flag())
             .ok_or_else(|| Error::Internal(load::native_reason()))?;
-        if context.width() == 0 {
-            return Err(Error::Unsupported("its vectors have no numbers".into()));
+        let width = context.width();
+        if !(1..=WIDEST).contains(&width) {
+            return Err(Error::Unsupported(format!(
+                "its vectors have {width} numbers, and 1 to {WIDEST} are possible"
+            )));
         }
         let longest = context.batch().min(longest as usize);
         Ok(Self {

@@ -21,7 +21,7 @@ use crate::scheduler::Lease;
 const MOST_INPUTS: usize = 4096;
 
 /// Calls to the runner at a time: enough that one is always there when another ends.
-const CALLS: usize = 4;
+pub(super) const CALLS: usize = 4;
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
 pub(crate) async fn post(

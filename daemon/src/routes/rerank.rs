@@ -8,13 +8,10 @@ use registry::Capability;
 use runner::protocol::Rerank;
 use tokio::time::Instant;
 
-use super::embed::{choose, few_enough, parts};
+use super::embed::{CALLS, choose, few_enough, parts};
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, model_name};
-
-/// Calls to the runner at a time: enough that one is always there when another ends.
-const CALLS: usize = 4;
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
 pub(crate) async fn post(

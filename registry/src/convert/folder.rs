@@ -106,7 +106,7 @@ impl fmt::Debug for Folder {
 
 /// Whether a file of this name holds weights that may be converted.
 pub fn is_weights(name: &str) -> bool {
-    name.ends_with(".safetensors")
+    name.to_ascii_lowercase().ends_with(".safetensors")
 }
 
 /// A description that is wrong.

@@ -1,11 +1,14 @@
 //! From texts to tokens that fit: with the tokens around them that the model was trained with, and cut where that is allowed.
 
-use llama_cpp_2::{token::LlamaToken, vocab::VocabType};
+use llama_cpp_2::{token::LlamaToken, token_type::LlamaTokenAttr};
 use runner::protocol::{Input, Rerank, Tokenize};
 
 use crate::{error::Error, model::Model};
 
-use super::job::Text;
+use super::{
+    job::Text,
+    wordpiece::{Kind, Settings, WordPiece},
+};
 
 /// Bytes that are read of a text for each token that fits; far more than any text of words has.
 const BYTES_PER_TOKEN: usize = 64;
@@ -17,6 +20,8 @@ const LEAST_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Texts<'m> {
     model: &'m Model,
+    /// The tokenizer of models that have BERT's; llama.cpp has all others.
+    wordpiece: Option<WordPiece>,
     /// Most tokens of one text, or of a pair.
     longest: usize,
 }
@@ -25,18 +30,16 @@ impl<'m> Texts<'m> {
     /// Reads texts of at most so many tokens.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a vocabulary without the tokens around every text, on which llama.cpp ends the process.
+    /// [`Error::Unsupported`] for a vocabulary without the tokens that every text needs.
     pub(super) fn new(model: &'m Model, longest: usize) -> Result<Self, Error> {
-        let vocab = model.llama.vocab();
-        let around = [vocab.bos(), vocab.sep()];
-        if matches!(vocab.vocab_type(), VocabType::WPM)
-            && around.iter().any(|&token| model.existing(token).is_none())
-        {
-            return Err(Error::Unsupported(
-                "its vocabulary has no tokens for the beginning and the end of a text".into(),
-            ));
-        }
-        Ok(Self { model, longest })
+        let tokenizer = model.llama.meta_val_str("tokenizer.ggml.model");
+        let has_wordpiece = tokenizer.is_ok_and(|name| name == "bert");
+        let wordpiece = has_wordpiece.then(|| wordpiece(model)).transpose()?;
+        Ok(Self {
+            model,
+            wordpiece,
+            longest,
+        })
     }
 
     /// Most tokens of one text.
@@ -153,7 +156,22 @@ impl<'m> Texts<'m> {
         special: bool,
     ) -> Result<Vec<LlamaToken>, Error> {
         let vocab = self.model.llama.vocab();
-        let tokens = vocab.tokenize(text.as_bytes(), around, special);
+        let (mut tokens, begin, end) = match &self.wordpiece {
+            Some(wordpiece) => (
+                wordpiece.tokens(text, special),
+                Some(vocab.bos()),
+                Some(vocab.sep()),
+            ),
+            None => (
+                self.model.tokenize(text, special, false),
+                Some(vocab.bos()).filter(|_| vocab.should_add_bos()),
+                Some(vocab.eos()).filter(|_| vocab.should_add_eos()),
+            ),
+        };
+        if around {
+            tokens.splice(0..0, begin);
+            tokens.extend(end);
+        }
         // A file may name tokens around every text that it does not have.
         match tokens
             .iter()
@@ -196,4 +214,46 @@ impl<'m> Texts<'m> {
         }
         Ok(Text { tokens, cut: true })
     }
+}
+
+/// The tokenizer of a model that has BERT's.
+fn wordpiece(model: &Model) -> Result<WordPiece, Error> {
+    let llama = &model.llama;
+    let vocab = llama.vocab();
+    // The format's own default, as for the other two.
+    let unknown = llama.meta_val_str("tokenizer.ggml.unknown_token_id");
+    let unknown = unknown.ok().and_then(|id| id.parse().ok()).unwrap_or(100);
+    let unknown = LlamaToken::new(unknown);
+    for (token, what) in [
+        (vocab.bos(), "the beginning of a text"),
+        (vocab.sep(), "the end of a text"),
+        (unknown, "what is unknown"),
+    ] {
+        if model.existing(token).is_none() {
+            return Err(Error::Unsupported(format!(
+                "its vocabulary has no token for {what}"
+            )));
+        }
+    }
+    let said = |key: &str| {
+        let said = llama.meta_val_str(&format!("tokenizer.ggml.normalizer.{key}"));
+        said.ok().map(|said| said == "true")
+    };
+    let lowercase = said("lowercase").unwrap_or(true);
+    let settings = Settings {
+        lowercase,
+        strip_accents: said("strip_accents").unwrap_or(lowercase),
+        unknown,
+    };
+    let tokens = vocab.tokens().filter_map(|token| {
+        let kind = match vocab.attr(token) {
+            unused if unused.contains(LlamaTokenAttr::Unused) => return None,
+            mark if mark.intersects(LlamaTokenAttr::Control | LlamaTokenAttr::Unknown) => {
+                Kind::Mark
+            }
+            _ => Kind::Piece,
+        };
+        Some((token, vocab.text(token)?.to_str().ok()?, kind))
+    });
+    Ok(WordPiece::new(settings, tokens))
 }

@@ -309,7 +309,7 @@ fn a_vocabulary_without_a_beginning_is_refused() {
     let failure = Runner::start(&model).load(|_| ()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unsupported);
     assert!(
-        failure.message.contains("no tokens for the beginning"),
+        failure.message.contains("no token for the beginning"),
         "{failure:?}"
     );
 }

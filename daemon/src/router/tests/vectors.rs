@@ -1,6 +1,7 @@
 //! Embedding and reranking. The mock's vectors have 8 numbers and say which words a text has.
 
 use gguf_writer::tiny_bert::{self, Pooling};
+use gguf_writer::tiny_folder;
 
 use super::*;
 
@@ -8,15 +9,19 @@ use super::*;
 async fn with_models() -> Service {
     let service = with_model(json!({})).await;
     for (name, pooling) in [("e", Pooling::Mean), ("r", Pooling::Rank)] {
-        let bytes = tiny_bert::bert(1, pooling);
-        let digest = Digest::of(&bytes).to_string();
-        let upload = Service::request("POST", &api::routes::blob(&digest)).body(Body::from(bytes));
-        assert!(service.send(upload.unwrap()).await.status.is_success());
+        let digest = upload(&service, tiny_bert::bert(1, pooling)).await;
         let recipe = json!({"model": name, "files": {"bert.gguf": digest}, "stream": false});
         let answer = service.post("/api/create", recipe).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
     service
+}
+
+async fn upload(service: &Service, bytes: Vec<u8>) -> String {
+    let digest = Digest::of(&bytes).to_string();
+    let upload = Service::request("POST", &api::routes::blob(&digest)).body(Body::from(bytes));
+    assert!(service.send(upload.unwrap()).await.status.is_success());
+    digest
 }
 
 async fn embed(service: &Service, body: Value) -> Value {
@@ -236,4 +241,30 @@ async fn what_is_wrong_with_a_request_is_said() {
         .post("/api/embed", json!({"model": "no", "input": "x"}))
         .await;
     missing.refuses(404, "model_not_found", "no");
+}
+
+#[tokio::test]
+async fn a_folder_of_safetensors_is_converted() {
+    let service = with_model(json!({})).await;
+    let mut files = serde_json::Map::new();
+    for (name, bytes) in tiny_folder::bert(1) {
+        files.insert(name.into(), upload(&service, bytes).await.into());
+    }
+    let recipe = |files: &serde_json::Map<_, _>, quantize: &str| json!({"model": "f", "files": files, "quantize": quantize, "stream": false});
+    let answer = service.post("/api/create", recipe(&files, "f32")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let shown = service
+        .post("/api/show", json!({"model": "f"}))
+        .await
+        .json();
+    assert_eq!(shown["capabilities"], json!(["embedding"]));
+    assert_eq!(shown["details"]["quantization_level"], "F32");
+    let vectors = embed(&service, json!({"model": "f", "input": "the sky"})).await;
+    assert_eq!(vectors["embeddings"].as_array().unwrap().len(), 1);
+
+    files["config.json"] = upload(&service, b"{}".to_vec()).await.into();
+    service
+        .post("/api/create", recipe(&files, ""))
+        .await
+        .refuses(400, "not_convertible", "`config.json`: missing field");
 }
