@@ -18,7 +18,7 @@ mod safetensors;
 mod tensors;
 mod vocabulary;
 
-use std::io::SeekFrom;
+use std::io::{Read, Seek, SeekFrom};
 
 use self::config::{Bert, Sentences};
 use self::safetensors::Dtype;
@@ -69,6 +69,14 @@ impl Format {
             Self::F16 => 1,
         }
     }
+}
+
+/// Checks that a file of this name holds safetensors; reads their header and nothing more.
+///
+/// # Errors
+/// [`Error::Safetensors`] and [`Error::Io`].
+pub(crate) fn check(name: &str, file: &mut (impl Read + Seek)) -> Result<(), Error> {
+    safetensors::read(name, file).map(drop)
 }
 
 /// A file that can be written.
