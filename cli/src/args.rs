@@ -250,6 +250,9 @@ pub(crate) struct Create {
     /// Set a parameter over the Modelfile's; can be repeated.
     #[arg(short, long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
+    /// What a folder of safetensors is converted to: `f16`, unless `f32` is asked for.
+    #[arg(short, long, value_name = "TYPE")]
+    pub(crate) quantize: Option<String>,
 }
 
 /// Arguments of `list`.

@@ -84,9 +84,22 @@ impl Chosen {
 }
 
 impl App {
-    /// Finds a model and reads the options of a request for it.
+    /// Finds a model that writes, and reads the options of a request for it.
     pub(crate) async fn choose(
         &self,
+        name: &ModelName,
+        options: &Parameters,
+        keep_alive: Option<Stay>,
+        arrived: Instant,
+    ) -> Result<Chosen, Error> {
+        self.choose_for(Capability::Completion, name, options, keep_alive, arrived)
+            .await
+    }
+
+    /// Finds a model that can do this, and reads the options of a request for it.
+    pub(crate) async fn choose_for(
+        &self,
+        capability: Capability,
         name: &ModelName,
         options: &Parameters,
         keep_alive: Option<Stay>,
@@ -95,10 +108,11 @@ impl App {
         let model = self.registry.model(name).await?;
         requirements::version(model.config.requires.as_deref())?;
         let capabilities = &model.capabilities;
-        if !capabilities.is_empty() && !capabilities.contains(&Capability::Completion) {
+        if !capabilities.is_empty() && !capabilities.contains(&capability) {
             return Err(Error::Invalid(format!(
-                "'{}' does not generate text",
-                model.name
+                "'{}' does not {}",
+                model.name,
+                requirements::deed(capability)
             )));
         }
         let options = options::resolve(

@@ -289,6 +289,7 @@ fn store_face(error: &registry::Error) -> Face {
         E::Damaged { .. } | E::DamagedManifest { .. } | E::BadLayer { .. } => {
             (StatusCode::INTERNAL_SERVER_ERROR, "model_damaged")
         }
+        E::Convert(_) => (StatusCode::BAD_REQUEST, "not_convertible"),
         E::BaseMismatch { .. } => (StatusCode::CONFLICT, "base_mismatch"),
         E::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
         E::Pull(error) => pull_face(error),

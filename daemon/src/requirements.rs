@@ -3,7 +3,7 @@
 //! The version is held to. Renderers and parsers are code that another program has built in; prompts are rendered here by the
 //! model's template instead, so one without any template is refused, and with one it is said in the log.
 
-use registry::Model;
+use registry::{Capability, Model};
 use semver::Version;
 
 use crate::error::Error;
@@ -35,6 +35,21 @@ fn parse(text: &str) -> Option<Version> {
     Version::parse(&format!("{numbers}{}", ".0".repeat(missing)))
         .or_else(|_| Version::parse(numbers))
         .ok()
+}
+
+/// What a model does that has this capability, for the sentence that says that it does not.
+pub fn deed(capability: Capability) -> &'static str {
+    match capability {
+        Capability::Completion => "generate text",
+        Capability::Embedding => "turn text into vectors (embedding)",
+        Capability::Rerank => "rank documents (rerank)",
+        Capability::Tools => "call tools",
+        Capability::Insert => "fill in text (insert)",
+        Capability::Vision => "see images (vision)",
+        Capability::Thinking => "think before it answers (thinking)",
+        Capability::Image => "make images",
+        Capability::Audio => "hear sound (audio)",
+    }
 }
 
 /// Checks that a prompt can be rendered although the model names a renderer or parser.

@@ -23,6 +23,10 @@ pub fn router(app: App, guard: Guard) -> Router {
         .route(api::routes::SHOW, post(routes::show::post))
         .route(api::routes::GENERATE, post(routes::generate::post))
         .route(api::routes::CHAT, post(routes::chat::post))
+        .route(api::routes::EMBED, post(routes::embed::post))
+        .route(api::routes::EMBEDDINGS, post(routes::embed::post_one))
+        .route(api::routes::RERANK, post(routes::rerank::post))
+        .route(api::routes::RERANK_V1, post(routes::rerank::post))
         .route(api::routes::PULL, post(routes::pull::post))
         .route(api::routes::CREATE, post(routes::create::post))
         .route(

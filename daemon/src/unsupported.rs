@@ -27,7 +27,10 @@ pub fn in_chat(request: &ChatRequest) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Unsupported`] names the field.
 pub fn in_create(request: &CreateRequest) -> Result<(), Error> {
-    text("quantize", request.quantize.as_deref())?;
+    // What is converted has to become something, and may be told what.
+    if !is_folder(request) {
+        text("quantize", request.quantize.as_deref())?;
+    }
     text("draft_quantize", request.draft_quantize.as_deref())?;
     text("remote_host", request.remote_host.as_deref())?;
     if request.info.as_ref().is_some_and(|info| !info.is_empty()) {
@@ -39,6 +42,12 @@ pub fn in_create(request: &CreateRequest) -> Result<(), Error> {
         text("thinking", kept.thinking.as_deref())?;
     }
     Ok(())
+}
+
+/// Whether the files of a recipe are a folder that is converted.
+pub fn is_folder(request: &CreateRequest) -> bool {
+    let mut names = request.files.iter().flatten().map(|(name, _)| name);
+    names.any(|name| registry::convert::is_weights(name))
 }
 
 fn text(field: &str, value: Option<&str>) -> Result<(), Error> {

@@ -51,6 +51,9 @@ pub enum Error {
         /// What the strict reader says.
         reason: String,
     },
+    /// A folder of weights cannot be made a GGUF file.
+    #[error("these files cannot be converted")]
+    Convert(#[from] crate::convert::Error),
     /// Bytes that came in are not those that were announced.
     #[error("digest mismatch, expected \"{expected}\", got \"{found}\"")]
     DigestMismatch {

@@ -3,12 +3,13 @@
 //! A model is a name that points to a manifest; a manifest lists blobs; a blob is a file named by its SHA-256 and never changes.
 //! [`Registry`] is the only door: it opens the folder, and every operation on models is one of its methods.
 //!
-//! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`]), then the disk
+//! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`], [`convert`]), then the disk
 //! (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from.
 //! Nothing here knows HTTP serving, runners, terminals or environment variables.
 
 pub mod catalog;
 pub mod config;
+pub mod convert;
 pub mod digest;
 pub mod error;
 mod fs;
@@ -33,7 +34,7 @@ pub use name::ModelName;
 pub use progress::{Progress, Reporter};
 pub use registry::{
     Base, Create, DamagedBlob, DamagedModel, GcReport, ModelRef, NewState, Options, Put, Rebuilt,
-    Registry, SavedState, StateId, VerifyOptions, VerifyReport,
+    Registry, SavedState, StateId, VerifyOptions, VerifyReport, Weights,
 };
 pub use relpath::RelPath;
 pub use store::{Step, StepHook};

@@ -53,11 +53,13 @@ pub enum Capability {
     Image,
     /// Hears sound.
     Audio,
+    /// Orders documents by a query.
+    Rerank,
 }
 
 impl Capability {
     /// Every capability, in the order they are listed.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Completion,
         Self::Tools,
         Self::Insert,
@@ -66,6 +68,7 @@ impl Capability {
         Self::Thinking,
         Self::Image,
         Self::Audio,
+        Self::Rerank,
     ];
 
     /// The word for it on the wire and in the config blob.
@@ -79,6 +82,7 @@ impl Capability {
             Self::Thinking => "thinking",
             Self::Image => "image",
             Self::Audio => "audio",
+            Self::Rerank => "rerank",
         }
     }
 

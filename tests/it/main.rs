@@ -14,3 +14,4 @@ mod real;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod states;
+mod vectors;

@@ -38,7 +38,9 @@ pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit
     match base {
         Base::Model(name) => request.from = Some(name),
         Base::Files(files) => request.files = sender.send(&files).await?,
+        Base::Folder(files) => request.files = Some(sender.send_folder(&files).await?),
     }
+    request.quantize.clone_from(&args.quantize);
     request.adapters = sender.send(&adapters).await?;
     request.draft_files = sender.send(&drafts).await?;
 

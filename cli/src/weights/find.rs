@@ -2,7 +2,8 @@
 //!
 //! What is written is looked for as a file or folder first, relative to the Modelfile; what is not
 //! there and does not look like a path is the name of a model. In a folder the one set of GGUF files
-//! counts; with several sets it must be said which.
+//! counts; with several sets it must be said which, and without one it may hold safetensors, which
+//! the daemon converts.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -17,6 +18,15 @@ use crate::fs::{self, Kind};
 const MAX_ENTRIES: usize = 10_000;
 /// Most parts of a split model.
 const MAX_PARTS: usize = 1_000;
+/// What describes safetensors, beside the folders of modules; nothing else of their folder is opened or sent.
+const DESCRIPTIONS: [&str; 6] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "modules.json",
+    "sentence_bert_config.json",
+];
 
 /// What a model is made from.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +35,17 @@ pub(crate) enum Base {
     Model(String),
     /// Local files, absolute paths.
     Files(Vec<PathBuf>),
+    /// Safetensors, and what describes them.
+    Folder(Vec<FolderFile>),
+}
+
+/// A file of a folder with safetensors.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FolderFile {
+    /// Its path in the folder, with `/`.
+    pub(crate) name: String,
+    /// Its absolute path.
+    pub(crate) path: PathBuf,
 }
 
 impl Base {
@@ -35,7 +56,14 @@ impl Base {
     ) -> anyhow::Result<Self> {
         let mut names = Vec::new();
         let mut files = Vec::new();
-        for value in values {
+        let values: Vec<&str> = values.collect();
+        for &value in &values {
+            if let Some(folder) = place.safetensors(value)? {
+                if values.len() > 1 {
+                    return Err(stands_beside(value));
+                }
+                return Ok(Self::Folder(folder));
+            }
             match place.find(value, "FROM")? {
                 Some(found) => files.extend(found),
                 None => names.push(value.to_owned()),
@@ -45,13 +73,15 @@ impl Base {
             (0, false) => Ok(Self::Files(files)),
             (1, true) => Ok(Self::Model(names.remove(0))),
             (0, true) => Err(Failure::new("the Modelfile has no FROM").into()),
-            _ => Err(
-                Failure::new(format!("`FROM {}` stands beside other FROMs", names[0]))
-                    .hint("a model is made from one other model, or from files alone")
-                    .into(),
-            ),
+            _ => Err(stands_beside(&names[0])),
         }
     }
+}
+
+fn stands_beside(value: &str) -> anyhow::Error {
+    Failure::new(format!("`FROM {value}` stands beside other FROMs"))
+        .hint("a model is made from one other model, from one folder of safetensors, or from GGUF files alone")
+        .into()
 }
 
 /// Where paths of a Modelfile begin.
@@ -102,6 +132,43 @@ impl Place {
         }
     }
 
+    /// The files of a folder with safetensors and without GGUF files; `None` for all else.
+    fn safetensors(&self, value: &str) -> anyhow::Result<Option<Vec<FolderFile>>> {
+        let folder = self.expand(value, "FROM")?;
+        if fs::kind(&folder)? != Some(Kind::Folder) {
+            return Ok(None);
+        }
+        let entries = fs::list(&folder, MAX_ENTRIES)?;
+        if entries.iter().any(|path| has_ending(path, "gguf")) {
+            return Ok(None);
+        }
+        let weights: Vec<_> = entries.iter().filter(|path| is_weights(path)).collect();
+        if weights.is_empty() {
+            return Ok(None);
+        }
+        let mut files = Vec::new();
+        for path in the_one_model(&folder, &weights)? {
+            files.push(FolderFile {
+                name: file_name(path),
+                path: begins_like_safetensors(path)?,
+            });
+        }
+        let in_folders = entries.iter().filter_map(|path| {
+            let name = file_name(path);
+            let is_module = name.starts_with(|first: char| first.is_ascii_digit());
+            is_module.then(|| format!("{name}/config.json"))
+        });
+        let descriptions = DESCRIPTIONS.iter().map(|name| (*name).to_owned());
+        for name in descriptions.chain(in_folders) {
+            let path = folder.join(&name);
+            if matches!(fs::kind(&path)?, Some(Kind::File(_))) {
+                let path = fs::canonical(&path)?;
+                files.push(FolderFile { name, path });
+            }
+        }
+        Ok(Some(files))
+    }
+
     fn expand(&self, value: &str, keyword: &str) -> Result<PathBuf, Failure> {
         let Some(rest) = value.strip_prefix('~') else {
             // Through its components, so that `./x` is shown as `x`.
@@ -130,22 +197,16 @@ fn nothing_there(value: &str, keyword: &str) -> Failure {
 /// The one set of GGUF files in a folder.
 fn the_one_set(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::list(folder, MAX_ENTRIES)?;
-    let with_ending = |ending: &'static str| {
-        entries.iter().filter(move |path| {
-            path.extension()
-                .is_some_and(|found| found.eq_ignore_ascii_case(ending))
-        })
-    };
     // The parts of a split model are one set, under the name that they share.
     let mut sets: BTreeMap<String, &PathBuf> = BTreeMap::new();
-    for path in with_ending("gguf") {
+    for path in entries.iter().filter(|path| has_ending(path, "gguf")) {
         let name = file_name(path);
         let set = Part::of(&name).map_or_else(|| name.clone(), |part| part.stem.to_owned());
         sets.entry(set).or_insert(path);
     }
     match sets.len() {
         1 => with_its_parts(sets.into_values().next().expect("there is one"), "FROM"),
-        0 if with_ending("safetensors").next().is_some() => Err(safetensors(folder).into()),
+        0 if entries.iter().any(|path| is_weights(path)) => Err(safetensors(folder).into()),
         0 => Err(
             Failure::new(format!("there is no GGUF file in `{}`", folder.display()))
                 .code("weights_missing")
@@ -192,10 +253,7 @@ fn with_its_parts(path: &Path, keyword: &str) -> anyhow::Result<Vec<PathBuf>> {
 /// What follows the magic the daemon judges. But nothing else is opened or sent for a Modelfile:
 /// one that came from elsewhere could name any file of this person.
 fn check(path: &Path, keyword: &str) -> anyhow::Result<PathBuf> {
-    if path
-        .extension()
-        .is_some_and(|found| found.eq_ignore_ascii_case("safetensors"))
-    {
+    if is_weights(path) {
         return Err(safetensors(path).into());
     }
     let path = fs::canonical(path)?;
@@ -215,11 +273,60 @@ fn check(path: &Path, keyword: &str) -> anyhow::Result<PathBuf> {
 
 fn safetensors(path: &Path) -> Failure {
     Failure::new(format!(
-        "`{}` holds safetensors, which cannot be imported yet",
+        "`{}` holds safetensors, which are taken as a whole folder behind FROM alone",
         path.display()
     ))
-    .hint("convert the model to GGUF with llama.cpp's convert_hf_to_gguf.py")
+    .hint("name the folder with its config.json, or convert it with llama.cpp's convert_hf_to_gguf.py")
     .code("weights_not_gguf")
+}
+
+/// The weights of one model among those of a folder: `model.safetensors`, the parts of one that is split, or the only file.
+fn the_one_model<'a>(folder: &Path, weights: &[&'a PathBuf]) -> anyhow::Result<Vec<&'a PathBuf>> {
+    let whole = weights
+        .iter()
+        .find(|path| file_name(path) == "model.safetensors");
+    if let Some(whole) = whole {
+        return Ok(vec![whole]);
+    }
+    let parts: Vec<_> = weights
+        .iter()
+        .filter(|path| file_name(path).starts_with("model-0"))
+        .copied()
+        .collect();
+    match (parts.is_empty(), weights) {
+        (false, _) => Ok(parts),
+        (true, [only]) => Ok(vec![only]),
+        (true, _) => Err(Failure::new(format!(
+            "there are several files of safetensors in `{}`, and none is model.safetensors",
+            folder.display()
+        ))
+        .hint("leave one model in the folder")
+        .into()),
+    }
+}
+
+/// The absolute path of a file that begins with the length of a header and its brace.
+fn begins_like_safetensors(path: &Path) -> anyhow::Result<PathBuf> {
+    let path = fs::canonical(path)?;
+    let mut start = [0; 9];
+    if fs::open(&path)?.read_exact(&mut start).is_ok() && start[8] == b'{' {
+        return Ok(path);
+    }
+    Err(Failure::new(format!(
+        "FROM: `{}` is not a file of safetensors",
+        path.display()
+    ))
+    .into())
+}
+
+/// Whether a file is named as safetensors are.
+pub(super) fn is_weights(path: &Path) -> bool {
+    has_ending(path, "safetensors")
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension()
+        .is_some_and(|found| found.eq_ignore_ascii_case(ending))
 }
 
 fn file_name(path: &Path) -> String {
@@ -295,6 +402,10 @@ mod tests {
                         .collect();
                     format!("files {}", files.join(" "))
                 }
+                Ok(Base::Folder(files)) => {
+                    let names: Vec<_> = files.into_iter().map(|file| file.name).collect();
+                    format!("folder {}", names.join(" "))
+                }
                 Err(error) => error.to_string(),
             };
             assert_eq!(
@@ -336,11 +447,52 @@ mod tests {
         create_dir(folder.0.path().join("none")).unwrap();
         folder.check(&["./none"], "there is no GGUF file in `none`");
         folder.check(&["none"], "model none");
-        folder.put("hub/model.safetensors", b"{}");
+    }
+
+    #[test]
+    fn a_folder_of_safetensors_is_taken_with_what_describes_it() {
+        const START: &[u8] = b"\x02\0\0\0\0\0\0\0{}";
+        let folder = Folder::with(&["m.gguf"]);
+        for file in [
+            "config.json",
+            "1_Pooling/config.json",
+            "secret.json",
+            "onnx/config.json",
+        ] {
+            folder.put(&format!("hub/{file}"), b"{}");
+        }
+        folder.put("hub/model.safetensors", START);
+        let all = "folder model.safetensors config.json 1_Pooling/config.json";
+        folder.check(&["./hub"], all);
+        folder.check(&["hub"], all);
+        folder.put("hub/other.safetensors", START);
+        folder.check(&["hub"], all);
         folder.check(
-            &["./hub"],
-            "`hub` holds safetensors, which cannot be imported yet",
+            &["./hub", "m.gguf"],
+            "`FROM ./hub` stands beside other FROMs",
         );
+        for part in ["model-00001-of-00002", "model-00002-of-00002"] {
+            folder.put(&format!("split/{part}.safetensors"), START);
+        }
+        folder.check(
+            &["split"],
+            "folder model-00001-of-00002.safetensors model-00002-of-00002.safetensors",
+        );
+        folder.put("one/some.safetensors", START);
+        folder.check(&["one"], "folder some.safetensors");
+        folder.put("one/another.safetensors", START);
+        folder.check(
+            &["one"],
+            "there are several files of safetensors in `one`, and none is model.safetensors",
+        );
+        folder.put("bad/model.safetensors", b"root:x:0:0:root");
+        folder.check(
+            &["bad"],
+            "FROM: `bad/model.safetensors` is not a file of safetensors",
+        );
+        folder.put("both/m.gguf", b"GGUF");
+        folder.put("both/model.safetensors", START);
+        folder.check(&["both"], "files both/m.gguf");
     }
 
     #[test]
@@ -366,7 +518,7 @@ mod tests {
         folder.put("w.safetensors", b"{}");
         folder.check(
             &["w.safetensors"],
-            "`w.safetensors` holds safetensors, which cannot be imported yet",
+            "`w.safetensors` holds safetensors, which are taken as a whole folder behind FROM alone",
         );
     }
 

@@ -16,6 +16,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 
+use super::find::{self, FolderFile};
 use crate::client::Client;
 use crate::error::Failure;
 use crate::fs;
@@ -46,14 +47,38 @@ impl<'a> Sender<'a> {
         let mut blobs = BTreeMap::new();
         for path in files {
             let name = unused_name(&blobs, path);
-            let digest = if self.client.can_adopt().await? {
-                self.adopt(path, &name).await?
-            } else {
-                self.upload(path, &name).await?
-            };
+            let digest = self.give(path, &name).await?;
             blobs.insert(name, digest);
         }
         Ok((!blobs.is_empty()).then_some(blobs))
+    }
+
+    /// Sends the files of a folder that is converted, returns their paths in it with their digests.
+    ///
+    /// Weights are taken in as others are. Descriptions are copied: they are small, and their owner may go on editing them.
+    pub(crate) async fn send_folder(
+        &mut self,
+        files: &[FolderFile],
+    ) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut blobs = BTreeMap::new();
+        for FolderFile { name, path } in files {
+            let digest = if find::is_weights(path) {
+                self.give(path, name).await?
+            } else {
+                self.upload(path, name).await?.0
+            };
+            blobs.insert(name.clone(), digest);
+        }
+        Ok(blobs)
+    }
+
+    async fn give(&self, path: &Path, name: &str) -> anyhow::Result<String> {
+        if self.client.can_adopt().await? {
+            return self.adopt(path, name).await;
+        }
+        let (digest, how) = self.upload(path, name).await?;
+        self.out.note(&format!("{name}: {how}"));
+        Ok(digest)
     }
 
     async fn adopt(&self, path: &Path, name: &str) -> anyhow::Result<String> {
@@ -87,19 +112,15 @@ impl<'a> Sender<'a> {
         Ok(adopted.digest)
     }
 
-    async fn upload(&self, path: &Path, name: &str) -> anyhow::Result<String> {
+    /// Returns the digest, and for people what was done.
+    async fn upload(&self, path: &Path, name: &str) -> anyhow::Result<(String, String)> {
         let (digest, size) = self.hash(path, name).await?;
         if self.client.has_blob(&digest).await? {
-            self.out.note(&format!(
-                "{name}: in the store already, {}",
-                text::bytes(size)
-            ));
-            return Ok(digest);
+            let how = format!("in the store already, {}", text::bytes(size));
+            return Ok((digest, how));
         }
         self.send_file(path, name, &digest, size).await?;
-        self.out
-            .note(&format!("{name}: sent, {}", text::bytes(size)));
-        Ok(digest)
+        Ok((digest, format!("sent, {}", text::bytes(size))))
     }
 
     async fn send_file(

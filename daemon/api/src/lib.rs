@@ -8,6 +8,7 @@
 //! [`ErrorBody`]; after it, the `ErrorBody` is the last line. A stream that ends without its final event
 //! (`done: true`, or `status: "success"`) was cut, and is an error for the client.
 
+mod embed;
 mod error;
 mod generate;
 mod model;
@@ -16,6 +17,10 @@ pub mod routes;
 
 use serde::{Deserialize, Deserializer};
 
+pub use embed::{
+    Document, EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse, RankedDocument,
+    RerankRequest, RerankResponse, Texts, Usage,
+};
 pub use error::ErrorBody;
 pub use generate::{
     AdapterScale, ChatEvent, ChatRequest, DoneReason, Function, FunctionCall, GenerateEvent,

@@ -8,6 +8,14 @@ pub const VERSION: &str = "/api/version";
 pub const GENERATE: &str = "/api/generate";
 /// Continue a conversation: `POST`.
 pub const CHAT: &str = "/api/chat";
+/// Turn texts into vectors: `POST`.
+pub const EMBED: &str = "/api/embed";
+/// Turn one text into a vector, the older form: `POST`.
+pub const EMBEDDINGS: &str = "/api/embeddings";
+/// Order documents by a query (ours): `POST`.
+pub const RERANK: &str = "/api/rerank";
+/// The same, where clients of other services look for it: `POST`.
+pub const RERANK_V1: &str = "/v1/rerank";
 /// Names in the store: `GET`.
 pub const TAGS: &str = "/api/tags";
 /// One model in detail: `POST`.

@@ -20,6 +20,7 @@ use crate::{
     backend,
     cache::Memory,
     constraint::Constraint,
+    embed,
     error::Error,
     ffi::context::{Batch, DecodeError},
     form::Applied,
@@ -92,14 +93,30 @@ fn serve(
     let (model, adapters) = load::weights(backend, load, progress)?;
     let weights_took = began.elapsed();
     let interrupt = Arc::clone(&inbox.interrupt);
+    if let Some(pooling) = model.pooling {
+        let embedder = embed::Embedder::new(&model, pooling, load, interrupt, outbox.clone())?;
+        let loaded = loaded(&model, load, embedder.longest(), free_before, began);
+        outbox.send(id, Event::Loaded(loaded));
+        embedder.run(inbox);
+        return Ok(());
+    }
     let memory = load::context(&model, load, interrupt.flag())?;
     let mut engine = Engine::new(&model, memory, adapters, load, interrupt, outbox.clone());
     if let Some(recalled) = recalled {
         (engine.slots.shelf, engine.leaving) = recalled.shelve(&model, load, Instant::now());
     }
 
-    let loaded = Loaded {
-        context: count(engine.cells),
+    let loaded = loaded(&model, load, engine.cells, free_before, began);
+    tracing::info!(device = loaded.device, context = loaded.context, took = ?began.elapsed(), weights = ?weights_took, "loaded");
+    outbox.send(id, Event::Loaded(loaded));
+    engine.run(inbox);
+    Ok(())
+}
+
+/// What the daemon is told of a model that is ready.
+fn loaded(model: &Model, load: &Load, context: usize, free_before: u64, began: Instant) -> Loaded {
+    Loaded {
+        context: count(context),
         trained_context: model.trained_context(),
         vocabulary: u32::try_from(model.vocabulary()).unwrap_or(0),
         has_chat_template: model.has_template(),
@@ -107,11 +124,7 @@ fn serve(
         device_bytes: free_before.saturating_sub(backend::free_device_bytes()),
         device: backend::device(load.gpu_layers != 0),
         load_ns: nanoseconds(began.elapsed()),
-    };
-    tracing::info!(device = loaded.device, context = loaded.context, took = ?began.elapsed(), weights = ?weights_took, "loaded");
-    outbox.send(id, Event::Loaded(loaded));
-    engine.run(inbox);
-    Ok(())
+    }
 }
 
 /// A loaded model and everyone it works for.
@@ -201,6 +214,10 @@ impl<'m> Engine<'m> {
             Call::Tokenize(tokenize) => self.tokenize(&tokenize),
             Call::Detokenize(detokenize) => self.detokenize(&detokenize),
             Call::Template(template) => self.template(&template).map(Event::Prompt),
+            Call::Embed(_) | Call::Rerank(_) => Err(Error::Invalid(
+                "this model generates text; ask a model that is made for embedding or reranking"
+                    .into(),
+            )),
             Call::Stats => Ok(Event::Stats(self.stats())),
             Call::Recall(_) => Err(Error::Invalid(
                 "what may be kept is said once, before the model is loaded".into(),

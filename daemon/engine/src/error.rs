@@ -28,6 +28,18 @@ pub(crate) enum Error {
         /// Cells of the context.
         context: usize,
     },
+    /// A text to embed or to rank is longer than the model reads, and must not be cut.
+    #[error(
+        "{what} has {tokens} tokens, and the model reads {longest} at most; shorten it or have it cut"
+    )]
+    InputTooLong {
+        /// Which text.
+        what: String,
+        /// How many it has.
+        tokens: usize,
+        /// How many it may have.
+        longest: usize,
+    },
     /// One sequence fills the cache before the context is full.
     #[error(
         "prompt and answer have {tokens} tokens by now, and this model's cache holds no more of them; shorten the prompt or load with a larger context"
@@ -68,9 +80,10 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match error {
             Error::Invalid(_) => FailureKind::Invalid,
-            Error::ContextOverflow { .. } | Error::TextTooLong { .. } | Error::CacheFull { .. } => {
-                FailureKind::ContextOverflow
-            }
+            Error::ContextOverflow { .. }
+            | Error::TextTooLong { .. }
+            | Error::InputTooLong { .. }
+            | Error::CacheFull { .. } => FailureKind::ContextOverflow,
             Error::Unsupported(_) => FailureKind::Unsupported,
             Error::OutOfMemory { .. } => FailureKind::OutOfMemory,
             Error::Busy(_) => FailureKind::Busy,

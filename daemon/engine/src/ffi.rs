@@ -6,6 +6,7 @@
 
 pub(crate) mod chat;
 pub(crate) mod context;
+pub(crate) mod pooled;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 

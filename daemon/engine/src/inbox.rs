@@ -9,7 +9,7 @@ use std::sync::{
     mpsc::{self, Receiver, Sender},
 };
 
-use runner::protocol::{Call, Prompt, Request, Template};
+use runner::protocol::{Call, Input, Prompt, Request, Template};
 
 use crate::interrupt::Interrupt;
 
@@ -131,6 +131,17 @@ fn size(call: &Call) -> usize {
         Call::Tokenize(tokenize) => tokenize.text.len(),
         Call::Detokenize(detokenize) => size_of_val(detokenize.tokens.as_slice()),
         Call::Template(template) => conversation(template),
+        Call::Embed(embed) => embed
+            .inputs
+            .iter()
+            .map(|input| match input {
+                Input::Text(text) => text.len(),
+                Input::Tokens(tokens) => size_of_val(tokens.as_slice()),
+            })
+            .sum(),
+        Call::Rerank(rerank) => {
+            rerank.query.len() + rerank.documents.iter().map(String::len).sum::<usize>()
+        }
         Call::Recall(recall) => size_of_val(recall.files.as_slice()),
         Call::Load(_)
         | Call::Cancel { .. }

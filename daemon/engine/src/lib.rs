@@ -22,6 +22,7 @@ mod cells;
 mod chat;
 mod constraint;
 mod conversation;
+mod embed;
 mod engine;
 mod error;
 #[cfg(test)]

@@ -159,11 +159,6 @@ pub(crate) fn context<'m>(
     }
     memory::check("the context", memory::kv_bytes(&model.llama, load.context))?;
 
-    let threads = if load.threads == 0 {
-        threads::best()
-    } else {
-        load.threads
-    };
     let sequences = sequences(&model.llama, load);
     let settings = Settings {
         cells: load.context,
@@ -171,12 +166,21 @@ pub(crate) fn context<'m>(
         micro_batch: load.batch.clamp(1, MICRO_BATCH),
         sequences,
         outputs: sequences,
-        threads: i32::try_from(threads).expect("checked against a small limit"),
+        threads: threads(load),
     };
     log::take_first_error();
     let context = Context::new(&model.llama, settings, stop)
         .ok_or_else(|| Error::Internal(native_reason()))?;
     Ok(Memory::new(context, &model.llama))
+}
+
+/// Threads that compute.
+pub(crate) fn threads(load: &Load) -> i32 {
+    let threads = match load.threads {
+        0 => threads::best(),
+        wanted => wanted,
+    };
+    i32::try_from(threads).expect("checked against a small limit")
 }
 
 /// How many sequences the cache has: those that run, and some that are over.
@@ -209,7 +213,8 @@ pub(crate) fn descriptor(fd: i32, what: &str) -> Result<(PathBuf, u64), Error> {
     Ok((path, size))
 }
 
-fn native_reason() -> String {
+/// Why llama.cpp did not do what it was asked last.
+pub(crate) fn native_reason() -> String {
     log::take_first_error().unwrap_or_else(|| "llama.cpp gives no reason".into())
 }
 

@@ -11,11 +11,12 @@ use llama_cpp_2::{model::LlamaModel, token::LlamaToken, token_type::LlamaTokenAt
 use runner::protocol::Template;
 
 use crate::{
-    chat::Chat, constraint::Compiler, error::Error, form::Applied, sampler::Words, seams::Seams,
+    chat::Chat, constraint::Compiler, error::Error, ffi::pooled::Pooling, form::Applied,
+    sampler::Words, seams::Seams,
 };
 
-/// Architectures that read text but do not write any; llama.cpp has no next token for them.
-const ENCODERS: [&str; 12] = [
+/// Architectures that read text and turn it into vectors; llama.cpp has no next token for them.
+const ENCODERS: [&str; 9] = [
     "bert",
     "eurobert",
     "gemma-embedding",
@@ -25,15 +26,17 @@ const ENCODERS: [&str; 12] = [
     "neo-bert",
     "nomic-bert",
     "nomic-bert-moe",
-    "t5",
-    "t5encoder",
-    "wavtokenizer-dec",
 ];
+
+/// Architectures that neither continue a text nor give a vector for it.
+const NEITHER: [&str; 3] = ["t5", "t5encoder", "wavtokenizer-dec"];
 
 /// A model and its chat template.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) llama: LlamaModel,
+    /// How it turns texts into vectors, if it does that instead of writing.
+    pub(crate) pooling: Option<Pooling>,
     /// Jinja source, if there is any.
     template: Option<String>,
     /// Parsed when the first conversation comes, because that takes time and not everyone chats.
@@ -53,16 +56,17 @@ impl Model {
     /// Takes a loaded model; `template` replaces its own chat template.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when it has no words, or writes none.
+    /// [`Error::Unsupported`] when it has no words, or neither writes nor embeds.
     pub(crate) fn new(llama: LlamaModel, template: Option<String>) -> Result<Self, Error> {
         let architecture = llama
             .meta_val_str("general.architecture")
             .unwrap_or_default();
-        if ENCODERS.contains(&architecture.as_str()) {
+        if NEITHER.contains(&architecture.as_str()) {
             return Err(Error::Unsupported(format!(
-                "models of the architecture '{architecture}' do not generate text"
+                "models of the architecture '{architecture}' neither generate text nor embed it"
             )));
         }
+        let pooling = pooling(&llama, &architecture)?;
         let words = llama
             .meta_val_str("tokenizer.ggml.model")
             .unwrap_or_default();
@@ -84,6 +88,7 @@ impl Model {
             ),
             plain_seams: seams(&llama, &[LlamaTokenAttr::UserDefined]),
             longest_piece: longest_piece(&llama),
+            pooling,
             llama,
             template,
             chat: OnceCell::new(),
@@ -265,7 +270,7 @@ impl Model {
     }
 
     /// The token, if the model has it. Files may name tokens that they do not have.
-    fn existing(&self, token: LlamaToken) -> Option<LlamaToken> {
+    pub(crate) fn existing(&self, token: LlamaToken) -> Option<LlamaToken> {
         (0..self.vocabulary()).contains(&token.0).then_some(token)
     }
 }
@@ -297,6 +302,24 @@ impl Words for Model {
         let existing = named.filter_map(|token| self.existing(token));
         existing.map(|token| token.0).collect()
     }
+}
+
+/// How the model pools, from its file: `enum llama_pooling_type` of llama.cpp's `llama.h`, which ends the process on others.
+fn pooling(llama: &LlamaModel, architecture: &str) -> Result<Option<Pooling>, Error> {
+    let said = llama.meta_val_str(&format!("{architecture}.pooling_type"));
+    Ok(match said.as_deref() {
+        Ok("1") => Some(Pooling::Mean),
+        Ok("2") => Some(Pooling::First),
+        Ok("3") => Some(Pooling::Last),
+        Ok("4") => Some(Pooling::Rank),
+        // A model that only gives vectors, and leaves open how, is asked for their mean.
+        Ok("0") | Err(_) => ENCODERS.contains(&architecture).then_some(Pooling::Mean),
+        Ok(other) => {
+            return Err(Error::Unsupported(format!(
+                "its pooling type {other} is unknown"
+            )));
+        }
+    })
 }
 
 /// The places where tokens of these kinds begin. A token that takes the space before it along is none.

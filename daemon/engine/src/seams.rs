@@ -4,7 +4,7 @@
 //! all it has found for each further one: a text of many takes time that grows with their square, minutes for a megabyte.
 //! In parts of a few kilobytes the time grows with the length alone.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::Range};
 
 /// A part is cut off at the first seam after so many bytes.
 const PART_BYTES: usize = 4096;
@@ -40,6 +40,13 @@ impl Seams {
             rest = after;
             (!part.is_empty()).then_some(part)
         })
+    }
+
+    /// Where the first token of a text lies, the longest of those that begin there.
+    pub(crate) fn first(&self, text: &str) -> Option<Range<usize>> {
+        let bytes = text.as_bytes();
+        let found = |at: usize| Some(at..at + self.token(&bytes[at..])?);
+        (0..bytes.len()).find_map(found)
     }
 
     /// Where the first part ends.
@@ -84,6 +91,14 @@ mod tests {
         assert_eq!(parts.concat(), text);
         assert_eq!(parts.len(), 11);
         assert!(parts[1..].iter().all(|part| part.starts_with("<s>")));
+    }
+
+    #[test]
+    fn the_first_and_longest_token_is_found() {
+        let seams = seams(&["<s>", "<s>>", "s"]);
+        assert_eq!(seams.first("é<s>>s"), Some(2..6));
+        assert_eq!(seams.first("xs<s>"), Some(1..2));
+        assert_eq!(seams.first("<x>"), None);
     }
 
     #[test]

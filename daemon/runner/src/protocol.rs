@@ -70,6 +70,9 @@ pub const MAX_STATES: usize = 64;
 /// Most bytes of a state that leave a runner at once.
 pub const MAX_STATE_PART: usize = 4 * 1024 * 1024;
 
+/// Most texts of one [`Embed`] and most documents of one [`Rerank`], so that the vectors of the widest model fit a frame.
+pub const MAX_INPUTS: usize = 256;
+
 /// First frame of a runner: who speaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -140,7 +143,12 @@ pub enum Call {
     /// Render a conversation by the model's own chat template. Ends in [`Event::Prompt`],
     /// or in [`FailureKind::ContextOverflow`] for one that is far longer than the context.
     Template(Template),
-    /// Stop the call with this id within one step; that call ends in [`Event::Done`] with [`StopReason::Cancelled`].
+    /// Turn texts into vectors. Ends in [`Event::Embeddings`].
+    Embed(Embed),
+    /// Judge how well documents fit a query. Ends in [`Event::Scores`].
+    Rerank(Rerank),
+    /// Stop the call with this id within one step; that call ends in [`Event::Done`] with [`StopReason::Cancelled`],
+    /// and an [`Call::Embed`] or [`Call::Rerank`] in [`Event::Failed`].
     /// Has no events of its own; an id that is unknown or over is no error, because the end may be on its way.
     Cancel {
         /// Id of the call to stop.
@@ -592,6 +600,39 @@ pub struct Detokenize {
     pub tokens: Vec<i32>,
 }
 
+/// Texts to turn into vectors, by a model that is made for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Embed {
+    /// 1 to [`MAX_INPUTS`] of them, none without tokens.
+    pub inputs: Vec<Input>,
+    /// Keep so many numbers of each vector, from the first; 1 to the width of the model. `None` keeps all.
+    pub dimensions: Option<u32>,
+    /// Give each vector the length 1, after it was cut.
+    pub normalize: bool,
+    /// Cut inputs that are longer than the model reads, instead of refusing them.
+    pub truncate: bool,
+}
+
+/// One text to turn into a vector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// Text. The tokens that the model wants before and behind it are added, and control tokens written out in it count as such.
+    Text(String),
+    /// Tokens, taken as they are; out-of-range ids are refused.
+    Tokens(Vec<i32>),
+}
+
+/// Documents to judge, by a model that is made for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rerank {
+    /// What the documents are to fit.
+    pub query: String,
+    /// 1 to [`MAX_INPUTS`] of them.
+    pub documents: Vec<String>,
+    /// Cut documents that are longer than the model reads, instead of refusing them.
+    pub truncate: bool,
+}
+
 /// One event of the answer to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
@@ -609,7 +650,7 @@ pub enum Event {
         /// Share that is done.
         fraction: f32,
     },
-    /// Prompt tokens were computed. Not terminal; also the sign of life while a long prompt is read.
+    /// Prompt tokens (of [`Call::Embed`] and [`Call::Rerank`]: inputs) were computed. Not terminal; also the sign of life while much is read.
     Prefill {
         /// Computed so far.
         done: u32,
@@ -629,6 +670,10 @@ pub enum Event {
     Text(String),
     /// The rendered prompt. Terminal for [`Call::Template`].
     Prompt(String),
+    /// Terminal for [`Call::Embed`].
+    Embeddings(Embeddings),
+    /// Terminal for [`Call::Rerank`].
+    Scores(Scores),
     /// Terminal for [`Call::Stats`].
     Stats(Stats),
     /// Terminal for [`Call::Recall`].
@@ -806,6 +851,28 @@ pub enum StopReason {
     Length,
     /// The daemon asked for it.
     Cancelled,
+}
+
+/// Vectors of texts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Embeddings {
+    /// One for each input, in order; all of one width, all numbers finite.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens of all inputs that were read.
+    pub prompt_tokens: u32,
+    /// Inputs that were cut.
+    pub truncated: u32,
+}
+
+/// How well documents fit a query.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// One for each document, in order; all finite. More is better; the scale is the model's own.
+    pub scores: Vec<f32>,
+    /// Tokens of all pairs that were read.
+    pub prompt_tokens: u32,
+    /// Documents that were cut.
+    pub truncated: u32,
 }
 
 /// What is in use.

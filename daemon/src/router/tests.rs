@@ -29,6 +29,7 @@ mod form;
 mod requests;
 mod states;
 mod tools;
+mod vectors;
 
 struct Service {
     router: Router,

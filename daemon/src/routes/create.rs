@@ -7,7 +7,8 @@ use api::{CreateRequest, License};
 use axum::extract::State;
 use axum::response::Response;
 use modelfile::{Message, Parameters, Role};
-use registry::{Base, Create, Digest, ModelRef};
+use registry::convert::Format;
+use registry::{Base, Create, Digest, ModelRef, RelPath, Weights};
 
 use crate::app::App;
 use crate::error::Error;
@@ -41,10 +42,17 @@ fn read(request: CreateRequest) -> Result<Create, Error> {
     unsupported::in_create(&request)?;
     requirements::version(request.requires.as_deref())?;
     let name = model_name(request.name())?;
-    let files = digests(request.files)?;
-    let from = match (request.from.filter(|from| !from.is_empty()), files) {
-        (Some(from), files) if files.is_empty() => Base::Model(base(&from)?),
-        (None, files) if !files.is_empty() => Base::Blobs(files),
+    let is_folder = unsupported::is_folder(&request);
+    let from = match (request.from.filter(|from| !from.is_empty()), request.files) {
+        (Some(from), files) if files.as_ref().is_none_or(BTreeMap::is_empty) => {
+            Base::Model(base(&from)?)
+        }
+        (None, Some(files)) if is_folder => {
+            Base::Folder(folder(files, request.quantize.as_deref())?)
+        }
+        (None, files) if files.as_ref().is_some_and(|files| !files.is_empty()) => {
+            Base::Blobs(digests(files)?)
+        }
         (Some(_), _) => return Err(Error::Invalid("give 'from' or 'files', not both".into())),
         (None, _) => {
             return Err(Error::Invalid(
@@ -90,6 +98,25 @@ fn base(from: &str) -> Result<ModelRef, Error> {
     Ok(ModelRef {
         name: model_name(name)?,
         digest,
+    })
+}
+
+/// The files of a model that is converted, and what to.
+fn folder(files: BTreeMap<String, String>, quantize: Option<&str>) -> Result<Weights, Error> {
+    let format = match quantize.filter(|name| !name.is_empty()) {
+        None => Format::default(),
+        Some(name) => Format::find(name).ok_or_else(|| {
+            let name: String = name.chars().take(20).collect();
+            Error::Unsupported(format!("quantize {name:?}, other than f16 and f32,"))
+        })?,
+    };
+    let files = files.iter().map(|(name, digest)| {
+        let path = RelPath::parse(name).map_err(registry::Error::from)?;
+        Ok((path, parse_digest(digest)?))
+    });
+    Ok(Weights {
+        files: files.collect::<Result<_, Error>>()?,
+        format,
     })
 }
 
@@ -162,6 +189,37 @@ mod tests {
         ));
         let files = recipe(json!({"model": "m", "files": {"a.gguf": DIGEST}})).unwrap();
         assert!(matches!(files.from, Base::Blobs(blobs) if blobs.len() == 1));
+    }
+
+    #[test]
+    fn a_folder_of_safetensors_is_converted_as_asked() {
+        let folder = |quantize: Option<&str>| {
+            let files = json!({"model.safetensors": DIGEST, "1_Pooling/config.json": DIGEST});
+            json!({"model": "m", "files": files, "quantize": quantize})
+        };
+        for (quantize, expected) in [
+            (None, Format::F16),
+            (Some(""), Format::F16),
+            (Some("F16"), Format::F16),
+            (Some("f32"), Format::F32),
+        ] {
+            let Base::Folder(weights) = recipe(folder(quantize)).unwrap().from else {
+                panic!("a folder");
+            };
+            assert_eq!((weights.format, weights.files.len()), (expected, 2));
+        }
+        refused(
+            folder(Some("q4_0")),
+            "quantize \"q4_0\", other than f16 and f32, is not supported",
+        );
+        refused(
+            json!({"model": "m", "files": {"../model.safetensors": DIGEST}}),
+            "not a path inside a folder",
+        );
+        refused(
+            json!({"model": "m", "files": {"model.safetensors": "md5:12"}}),
+            "digest",
+        );
     }
 
     #[test]

@@ -254,7 +254,7 @@ impl Problem {
 }
 
 /// Text from a file, made fit for a terminal and a log: control characters escaped, at most 96 characters.
-pub(super) fn harmless(bytes: &[u8]) -> String {
+pub(crate) fn harmless(bytes: &[u8]) -> String {
     const LONGEST: usize = 96;
     let shown = &bytes[..bytes.len().min(LONGEST * 4)];
     let text = String::from_utf8_lossy(shown);

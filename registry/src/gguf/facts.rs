@@ -41,6 +41,9 @@ pub struct Facts {
     pub vocabulary: Option<u64>,
     /// The chat template, in Jinja, of at most 1 MiB.
     pub chat_template: Option<String>,
+    /// How the vectors of tokens become one result, by the number in the file, where it is stated.
+    #[serde(default)]
+    pub pooling: Option<u64>,
     /// Which part of a split model the file is.
     pub split: Option<Split>,
 }
@@ -107,6 +110,7 @@ impl Facts {
                 .and_then(Value::as_array)
                 .map(|array| array.len),
             chat_template: text("tokenizer.chat_template"),
+            pooling: number("pooling_type"),
             split: split(metadata),
             architecture,
         }

@@ -1,8 +1,8 @@
-//! The strict reader of GGUF files.
+//! The strict reader of GGUF files, and the writer of the head of those that are made here.
 //!
-//! Every file passes it before a runner sees it, because the inference library trusts the numbers in its files
+//! Every file passes the reader before a runner sees it, because the inference library trusts the numbers in its files
 //! more than files deserve.
-//! The reader knows eight rules, [`Rule`], and refuses a file that breaks one, with the place and the name of what broke it.
+//! It knows eight rules, [`Rule`], and refuses a file that breaks one, with the place and the name of what broke it.
 //! It reads front to back through a small buffer, never maps the file, and never takes memory on the word of a count:
 //! the bytes a count promises must be there first, and what is kept has a budget.
 //!
@@ -22,15 +22,18 @@ mod tensor_type;
 mod tests;
 mod value;
 mod vocabulary;
+mod write;
 
 use std::io::{Read, Seek};
 
+pub(crate) use self::error::harmless;
 pub use self::error::{Error, Problem, Rule};
 pub use self::facts::{Facts, GeneralType, Split, count_label};
 pub use self::metadata::{Entry, Metadata};
 pub use self::tensor::Tensor;
 pub use self::tensor_type::TensorType;
 pub use self::value::{Array, Endian, Value, ValueType};
+pub(crate) use self::write::Head;
 
 use self::input::Input;
 

@@ -53,6 +53,26 @@ impl ValueType {
         })
     }
 
+    /// The id in files.
+    #[must_use]
+    pub fn id(self) -> u32 {
+        match self {
+            Self::U8 => 0,
+            Self::I8 => 1,
+            Self::U16 => 2,
+            Self::I16 => 3,
+            Self::U32 => 4,
+            Self::I32 => 5,
+            Self::F32 => 6,
+            Self::Bool => 7,
+            Self::String => 8,
+            Self::Array => 9,
+            Self::U64 => 10,
+            Self::I64 => 11,
+            Self::F64 => 12,
+        }
+    }
+
     /// The type's short name, for example `u32`.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,17 +1,24 @@
 //! How a model is made out of a base and a recipe.
 
+use std::collections::BTreeMap;
+
 use modelfile::{Message, Parameters};
 use serde_json::{Map, Value};
 
 use crate::{
-    Damage, Digest, ModelName, Reporter,
+    Damage, Digest, ModelName, RelPath, Reporter,
     config::{CONFIG_MAX, Config, RootFs},
+    convert::{Folder, Format, Input, Plan},
     error::{Error, Result},
     gguf::{Facts, GeneralType},
     manifest::{CONFIG_TYPE, LAYERS_MAX, Layer, LayerKind, Manifest},
 };
 
-use super::{Pins, Put, Registry, blobs::Trust, describe, load};
+use super::{
+    Pins, Put, Registry,
+    blobs::{GoodBlob, Trust},
+    describe, load,
+};
 
 /// A base model, perhaps pinned to one manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +37,17 @@ pub enum Base {
     /// GGUF files that are in the store as blobs: weights, perhaps in parts, and projectors and adapters.
     /// Each file's own header says what it is.
     Blobs(Vec<Digest>),
+    /// A folder with an encoder of the BERT family in safetensors, which is converted to GGUF.
+    Folder(Weights),
+}
+
+/// The files of a folder that is converted, in the store as blobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weights {
+    /// The blobs by their paths in the folder.
+    pub files: BTreeMap<RelPath, Digest>,
+    /// How matrices are kept.
+    pub format: Format,
 }
 
 /// The recipe of a model, with every file already in the store.
@@ -106,7 +124,7 @@ impl Registry {
     /// Returns the model's digest.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::BaseMismatch`], [`Error::BlobNotFound`], [`Error::NotGguf`], or [`Error::Invalid`] when
+    /// [`Error::NotFound`], [`Error::BaseMismatch`], [`Error::BlobNotFound`], [`Error::NotGguf`], [`Error::Convert`], or [`Error::Invalid`] when
     /// the recipe cannot be followed; [`Error::NoSpace`]. The name then leads to what it led to before.
     pub async fn create(&self, create: Create, reporter: &Reporter) -> Result<Digest> {
         let reporter = reporter.clone();
@@ -132,6 +150,7 @@ impl Registry {
         let mut making = match from {
             Base::Model(base) => self.inherit(&base).await?,
             Base::Blobs(digests) => self.gather(&digests, reporter).await?,
+            Base::Folder(weights) => self.convert(weights, reporter).await?,
         };
         self.adapt(&mut making, &adapters, draft, reporter).await?;
         for (kind, text) in [(LayerKind::Template, template), (LayerKind::System, system)] {
@@ -255,6 +274,37 @@ impl Registry {
         Ok(making)
     }
 
+    /// Starts from a folder. The converted file is a blob like any other, and goes through the strict reader like any other.
+    async fn convert(&self, weights: Weights, reporter: &Reporter) -> Result<Making> {
+        few_enough(weights.files.len())?;
+        let mut pins = Vec::new();
+        let mut files = Vec::new();
+        for (path, digest) in weights.files {
+            pins.push(self.pinned_blob(&digest).await);
+            let blob = self.good(&digest, reporter).await?;
+            files.push((path, Box::new(blob.file) as Box<dyn Input>));
+        }
+        reporter.status("converting model");
+        let plan = self
+            .on_disk(move |_| Ok(Plan::new(Folder::new(files), weights.format)?))
+            .await?;
+        let (size, longest) = (plan.size(), plan.longest());
+        let (digest, ..) = self
+            .ingest(Some(size), None, |ingest| {
+                plan.write(|bytes| ingest.write(bytes))
+            })
+            .await?;
+        let mut making = self.gather(&[digest], reporter).await?;
+        making.pins.extend(pins);
+        if let Some(longest) = longest {
+            making.params.insert("num_ctx".into(), longest.into());
+            let json = serde_json::to_vec(&making.params).expect("a JSON map");
+            self.add(&mut making, LayerKind::Params, json, reporter)
+                .await?;
+        }
+        Ok(making)
+    }
+
     /// Adds adapters and a draft model.
     async fn adapt(
         &self,
@@ -296,16 +346,7 @@ impl Registry {
             return Err(named_twice(digest));
         }
         making.pins.push(self.pinned_blob(digest).await);
-        let blob = match self.check_blob(digest, None, reporter).await? {
-            Ok(blob) => blob,
-            Err(Damage::Missing) => return Err(Error::BlobNotFound { digest: *digest }),
-            Err(found) => {
-                return Err(Error::DamagedBlob {
-                    digest: *digest,
-                    found,
-                });
-            }
-        };
+        let blob = self.good(digest, reporter).await?;
         let facts = self
             .facts(digest, &blob, Trust::Stamp)
             .await?
@@ -332,6 +373,18 @@ impl Registry {
         };
         reporter.status(format!("using existing layer {digest}"));
         Ok((Layer::new(kind, *digest, blob.stamp.size), facts))
+    }
+
+    /// A blob that a recipe names.
+    async fn good(&self, digest: &Digest, reporter: &Reporter) -> Result<GoodBlob> {
+        match self.check_blob(digest, None, reporter).await? {
+            Ok(blob) => Ok(blob),
+            Err(Damage::Missing) => Err(Error::BlobNotFound { digest: *digest }),
+            Err(found) => Err(Error::DamagedBlob {
+                digest: *digest,
+                found,
+            }),
+        }
     }
 
     /// Adds a small layer, unless the model has it already.

@@ -15,8 +15,9 @@ use super::{
 };
 
 /// Architectures that turn text into vectors and do nothing else.
-const EMBEDDERS: [&str; 8] = [
+const EMBEDDERS: [&str; 9] = [
     "bert",
+    "eurobert",
     "nomic-bert",
     "nomic-bert-moe",
     "neo-bert",
@@ -108,8 +109,12 @@ pub(super) fn capabilities(
     let architecture = facts
         .and_then(|facts| facts.architecture.as_deref())
         .unwrap_or_default();
-    if EMBEDDERS.contains(&architecture) {
-        return vec![Capability::Embedding];
+    // `enum llama_pooling_type` of llama.cpp's `llama.h`: how one vector comes of many, or, with 4, a score.
+    match facts.and_then(|facts| facts.pooling) {
+        Some(4) => return vec![Capability::Rerank],
+        Some(1..=3) => return vec![Capability::Embedding],
+        _ if EMBEDDERS.contains(&architecture) => return vec![Capability::Embedding],
+        _ => {}
     }
     let template = template.unwrap_or_default();
     let chat_template = facts
@@ -185,6 +190,7 @@ mod tests {
             key_length: None,
             value_length: None,
             vocabulary: None,
+            pooling: None,
             split: None,
         }
     }
@@ -205,7 +211,7 @@ mod tests {
 
     #[test]
     fn templates_tell_what_a_model_can_do() {
-        use Capability::{Completion, Embedding, Insert, Thinking, Tools, Vision};
+        use Capability::{Completion, Embedding, Insert, Rerank, Thinking, Tools, Vision};
         assert_eq!(capabilities(false, None, None), [Completion]);
         assert_eq!(capabilities(true, None, None), [Completion, Vision]);
         assert_eq!(
@@ -228,5 +234,12 @@ mod tests {
             capabilities(false, None, Some(&facts("bert", ""))),
             [Embedding]
         );
+        for (pooling, can) in [(0, Completion), (1, Embedding), (3, Embedding), (4, Rerank)] {
+            let facts = Facts {
+                pooling: Some(pooling),
+                ..facts("qwen3", "")
+            };
+            assert_eq!(capabilities(false, None, Some(&facts)), [can], "{pooling}");
+        }
     }
 }

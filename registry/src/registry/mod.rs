@@ -43,7 +43,7 @@ use crate::{
 };
 
 pub use blobs::Put;
-pub use create::{Base, Create, ModelRef};
+pub use create::{Base, Create, ModelRef, Weights};
 pub use gc::GcReport;
 pub use rebuild::Rebuilt;
 pub use states::{NewState, SavedState, StateId};

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::store::Ingest;
-use crate::{Digest, Put, Registry, Reporter, fs, gguf};
+use crate::{Digest, Put, Registry, Reporter, convert, fs, gguf};
 
 /// More than any file of weights has, in bytes: 16 TiB.
 const MOST_BYTES: u64 = 16 << 40;
@@ -66,7 +66,7 @@ impl Registry {
     /// # Errors
     ///
     /// [`Error::NotRegular`] for a folder, pipe, socket or device; [`Error::NotGguf`] for a file that the strict reader
-    /// refuses; [`Error::NoSpace`] when the bytes must be copied and
+    /// refuses, and [`Error::Convert`] for one named `….safetensors` that is none; [`Error::NoSpace`] when the bytes must be copied and
     /// do not fit; otherwise when the file cannot be read, or changes while it is.
     pub async fn adopt(&self, path: &Path, reporter: &Reporter) -> Result<Adopted> {
         self.adopt_by(path, Method::Reflink, reporter).await
@@ -113,6 +113,11 @@ fn open(path: &Path) -> Result<(PathBuf, File)> {
 
 /// Reads the file strictly before a byte of it is taken in, so that the error names the file and the store stays as it was.
 fn check(path: &Path, mut file: &File, size: u64) -> Result<()> {
+    let name = path.display().to_string();
+    if convert::is_weights(&name) {
+        convert::check(&name, &mut file)?;
+        return fs::rewind(file, path);
+    }
     match gguf::read(&mut file, size) {
         Ok(_) => fs::rewind(file, path),
         Err(gguf::Error::Io { source, .. }) => Err(Error::Io {
@@ -121,7 +126,7 @@ fn check(path: &Path, mut file: &File, size: u64) -> Result<()> {
             source,
         }),
         Err(refused) => Err(Error::NotGguf {
-            what: path.display().to_string(),
+            what: name,
             reason: refused.to_string(),
         }),
     }
@@ -331,6 +336,23 @@ mod tests {
         for name in ["loop", "nothing"] {
             let error = registry.adopt(&at(name), &Reporter::silent()).await;
             assert!(matches!(error, Err(Error::Io { .. })), "{name}");
+        }
+        assert_eq!(drafts(&registry), 0);
+    }
+
+    #[tokio::test]
+    async fn safetensors_are_taken_in_and_nothing_else_under_their_name() {
+        let (folder, registry) = open().await;
+        let path = folder.path().join("model.safetensors");
+        let weights = gguf_writer::tiny_folder::safetensors(&[("a".into(), vec![1], &[0; 4])]);
+        std::fs::write(&path, &weights).expect("a file");
+        let adopted = registry.adopt(&path, &Reporter::silent()).await;
+        assert_eq!(adopted.expect("a good file").digest, Digest::of(&weights));
+        for wrong in [&b"root:x:0:0:root:/root"[..], &weights[..weights.len() - 1]] {
+            std::fs::remove_file(&path).expect("the file is the user's own");
+            std::fs::write(&path, wrong).expect("a file");
+            let error = registry.adopt(&path, &Reporter::silent()).await;
+            assert!(matches!(error, Err(Error::Convert(_))));
         }
         assert_eq!(drafts(&registry), 0);
     }

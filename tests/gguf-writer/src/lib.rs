@@ -8,6 +8,8 @@ pub mod hostile;
 pub mod qwen3;
 pub mod small;
 pub mod tiny;
+pub mod tiny_bert;
+pub mod tiny_folder;
 mod value;
 mod writer;
 

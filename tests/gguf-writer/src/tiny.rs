@@ -187,7 +187,7 @@ impl Random {
     }
 
     /// Values spread evenly about zero, with the variance that keeps a layer's output as large as its input.
-    fn values(&mut self, count: u64, inputs: u64) -> Vec<f32> {
+    pub(crate) fn values(&mut self, count: u64, inputs: u64) -> Vec<f32> {
         let reach = (3.0 / inputs as f32).sqrt();
         (0..count).map(|_| self.value() * reach).collect()
     }
@@ -197,7 +197,7 @@ impl Random {
         (self.next() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
     }
 
-    fn matrix(&mut self, name: &str, dims: &[u64; 2]) -> Tensor {
+    pub(crate) fn matrix(&mut self, name: &str, dims: &[u64; 2]) -> Tensor {
         let values = self.values(dims[0] * dims[1], dims[0]);
         Tensor::f32(name, dims, &values)
     }

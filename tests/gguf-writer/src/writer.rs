@@ -228,6 +228,12 @@ impl Writer {
         self
     }
 
+    /// The tensors so far.
+    #[must_use]
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
     /// Takes out every tensor.
     #[must_use]
     pub fn without_tensors(mut self) -> Self {

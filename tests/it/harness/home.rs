@@ -1,9 +1,12 @@
 //! A home of its own for each test: store, programs, and nothing of the machine's user.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Daemon, Outcome};
@@ -138,6 +141,31 @@ impl Home {
     pub(crate) fn create_tiny(&self, name: &str) {
         self.file("tiny.gguf", gguf_writer::tiny::llama(7));
         self.create(name, "FROM ./tiny.gguf\n").ok();
+    }
+
+    /// Sends JSON to a route of the daemon, and gives the JSON of its answer.
+    ///
+    /// # Panics
+    /// When the answer is no success.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
+        let socket = self.home().join("run/slmd.sock");
+        let mut socket = UnixStream::connect(socket).expect("the daemon serves");
+        let body = body.to_string();
+        let length = body.len();
+        write!(
+            socket,
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .expect("the daemon reads");
+        let mut answer = String::new();
+        socket
+            .read_to_string(&mut answer)
+            .expect("the daemon answers");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{answer}");
+        serde_json::from_str(body).expect("JSON")
     }
 
     /// Asserts that the store is clean.

@@ -341,7 +341,7 @@ impl Batch {
     }
 
     /// The batch as llama.cpp wants it; it points into `self`.
-    fn raw(&mut self) -> sys::llama_batch {
+    pub(super) fn raw(&mut self) -> sys::llama_batch {
         self.counts.clear();
         self.counts.resize(self.len(), 1);
         self.pointers.clear();
@@ -367,7 +367,7 @@ pub(crate) fn window(model: &LlamaModel) -> u32 {
 }
 
 /// Asked by llama.cpp between two operations; `true` ends the decode call.
-unsafe extern "C" fn stopped(flag: *mut c_void) -> bool {
+pub(super) unsafe extern "C" fn stopped(flag: *mut c_void) -> bool {
     // SAFETY: The pointer is that of the flag that `Context` holds, and the context that asks is one of its fields.
     unsafe { &*flag.cast::<AtomicBool>() }.load(Ordering::Relaxed)
 }
@@ -381,7 +381,7 @@ fn id(sequence: u32) -> sys::llama_seq_id {
 const _: () = assert!(size_of::<LlamaModel>() == size_of::<*mut sys::llama_model>());
 const _: () = assert!(size_of::<LlamaLoraAdapter>() == size_of::<*mut sys::llama_adapter_lora>());
 
-fn raw_model(model: &LlamaModel) -> *mut sys::llama_model {
+pub(super) fn raw_model(model: &LlamaModel) -> *mut sys::llama_model {
     // SAFETY: See above: the model is its pointer.
     unsafe { ptr::from_ref(model).cast::<*mut sys::llama_model>().read() }
 }

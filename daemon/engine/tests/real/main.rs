@@ -18,3 +18,4 @@ mod sharing;
 mod states;
 mod stopping;
 mod tools;
+mod vectors;

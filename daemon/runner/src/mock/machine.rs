@@ -10,6 +10,7 @@ use super::{
     memory::Memory,
     process::start_of,
     script::{Death, Fault, Origin, Place, Script},
+    vectors,
     words::{self, Words},
 };
 use crate::{
@@ -154,6 +155,10 @@ impl Mock {
             }),
             Call::Template(template) => {
                 self.answer(id, |mock| mock.render(&template).map(Event::Prompt))
+            }
+            Call::Embed(embed) => self.answer(id, |mock| vectors::embed(embed, &mut mock.words)),
+            Call::Rerank(rerank) => {
+                self.answer(id, |mock| vectors::rerank(&rerank, &mut mock.words))
             }
             Call::Stats => {
                 let stats = self.stats();

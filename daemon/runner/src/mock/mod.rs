@@ -20,6 +20,7 @@
 //!   Who must not think does not.
 //! - An answer with a constraint is `{}` where JSON is asked for and `ok` for a grammar or a pattern, after `hm` and the marker if there is one.
 //!   A schema that holds `uniqueItems`, and a grammar without `root`, are refused as [`Invalid`](crate::protocol::FailureKind::Invalid).
+//! - A vector has 8 numbers and says which words a text has; a document scores by the words that it shares with the query. At most 64 words are read.
 //! - Where probabilities are asked for, the n-th word has the logarithm −n/8, and each further token in its place one less.
 //!
 //! [`Prompt::Chat`]: crate::protocol::Prompt::Chat
@@ -88,6 +89,7 @@ mod process;
 mod script;
 #[cfg(feature = "supervisor")]
 pub(crate) mod task;
+mod vectors;
 mod words;
 
 pub use process::main;

@@ -23,8 +23,8 @@ use super::{
 use crate::{
     frame,
     protocol::{
-        Call, Delta, Detokenize, Done, Event, FailureKind, Generate, HandOut, Hello, Load, Loaded,
-        Recall, Request, State, Stats, Template, Tokenize,
+        Call, Delta, Detokenize, Done, Embed, Embeddings, Event, FailureKind, Generate, HandOut,
+        Hello, Load, Loaded, Recall, Request, Rerank, Scores, State, Stats, Template, Tokenize,
     },
 };
 
@@ -159,6 +159,36 @@ impl Runner {
         match self.call(Call::Template(template)).await?.next().await? {
             Event::Prompt(prompt) => Ok(prompt),
             other => unreachable!("the table lets no {other:?} into the answer to template"),
+        }
+    }
+
+    /// Turns texts into vectors, one for each. Dropping the future cancels it in the runner.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn embed(&self, embed: Embed) -> Result<Embeddings, Error> {
+        let mut answer = self.call(Call::Embed(embed)).await?;
+        loop {
+            match answer.next().await? {
+                Event::Prefill { .. } => {}
+                Event::Embeddings(embeddings) => return Ok(embeddings),
+                other => unreachable!("the table lets no {other:?} into the answer to embed"),
+            }
+        }
+    }
+
+    /// Judges documents by a query, one score for each. Dropping the future cancels it in the runner.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn rerank(&self, rerank: Rerank) -> Result<Scores, Error> {
+        let mut answer = self.call(Call::Rerank(rerank)).await?;
+        loop {
+            match answer.next().await? {
+                Event::Prefill { .. } => {}
+                Event::Scores(scores) => return Ok(scores),
+                other => unreachable!("the table lets no {other:?} into the answer to rerank"),
+            }
         }
     }
 

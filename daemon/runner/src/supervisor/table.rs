@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Tokenize,
     Detokenize,
     Template,
+    Embed,
+    Rerank,
     Stats,
     Recall,
     HandOut,
@@ -52,6 +54,8 @@ impl Kind {
             Call::Tokenize(_) => Self::Tokenize,
             Call::Detokenize(_) => Self::Detokenize,
             Call::Template(_) => Self::Template,
+            Call::Embed(_) => Self::Embed,
+            Call::Rerank(_) => Self::Rerank,
             Call::Stats => Self::Stats,
             Call::Recall(_) => Self::Recall,
             Call::HandOut(_) => Self::HandOut,
@@ -69,6 +73,8 @@ impl Kind {
             Self::Tokenize => "tokenize",
             Self::Detokenize => "detokenize",
             Self::Template => "template",
+            Self::Embed => "embed",
+            Self::Rerank => "rerank",
             Self::Stats => "stats",
             Self::Recall => "recall",
             Self::HandOut => "hand-out",
@@ -80,10 +86,13 @@ impl Kind {
     fn allows(self, event: &Event) -> bool {
         match event {
             Event::Loading { .. } | Event::Loaded(_) => self == Self::Load,
-            Event::Prefill { .. } | Event::Delta(_) | Event::Done(_) => self == Self::Generate,
+            Event::Prefill { .. } => self.is_work(),
+            Event::Delta(_) | Event::Done(_) => self == Self::Generate,
             Event::Tokens(_) => self == Self::Tokenize,
             Event::Text(_) => self == Self::Detokenize,
             Event::Prompt(_) => self == Self::Template,
+            Event::Embeddings(_) => self == Self::Embed,
+            Event::Scores(_) => self == Self::Rerank,
             Event::Stats(_) => self == Self::Stats,
             Event::Recalled { .. } => self == Self::Recall,
             Event::State(_) => self == Self::HandOut,
@@ -93,11 +102,16 @@ impl Kind {
         }
     }
 
+    /// Whether it takes long, tells how far it is, and can be cancelled.
+    fn is_work(self) -> bool {
+        matches!(self, Self::Generate | Self::Embed | Self::Rerank)
+    }
+
     /// Which clock its events wind.
     fn work(self) -> Work {
         match self {
             Self::Load => Work::Load,
-            Self::Generate => Work::Generate,
+            Self::Generate | Self::Embed | Self::Rerank => Work::Generate,
             Self::Tokenize | Self::Detokenize | Self::Template | Self::Stats => Work::Short,
             Self::Recall | Self::HandOut | Self::StatePart => Work::Short,
         }
@@ -263,14 +277,14 @@ impl Table {
 
     /// Answers whose readers cancelled, left or sleep; each is named once, and is to be cancelled in the runner.
     ///
-    /// Only generating is cancelled: the others are short, or of use to the next caller.
+    /// Only work is cancelled: the others are short, or of use to the next caller.
     pub(super) fn cancels(&mut self, now: Instant) -> Vec<u64> {
         let patience = self.options.patience;
         let mut ids = Vec::new();
         for (&id, pending) in self
             .open
             .iter_mut()
-            .filter(|(_, pending)| pending.kind == Kind::Generate && !pending.cancelled)
+            .filter(|(_, pending)| pending.kind.is_work() && !pending.cancelled)
         {
             if let Some(behind) = pending.queue.behind()
                 && (behind.is_beyond_measure() || now >= after(behind.since, patience))
@@ -355,6 +369,8 @@ fn name(event: &Event) -> &'static str {
         Event::Tokens(_) => "tokens",
         Event::Text(_) => "text",
         Event::Prompt(_) => "prompt",
+        Event::Embeddings(_) => "embeddings",
+        Event::Scores(_) => "scores",
         Event::Stats(_) => "stats",
         Event::Recalled { .. } => "recalled",
         Event::State(_) => "state",
@@ -536,12 +552,15 @@ mod tests {
     }
 
     #[test]
-    fn only_generating_is_cancelled_and_once() {
+    fn only_work_is_cancelled_and_once() {
         let mut desk = Desk::new();
         desk.open(1, Kind::Generate);
         desk.open(2, Kind::Tokenize);
+        desk.open(3, Kind::Embed);
         desk.readers.clear();
-        assert_eq!(desk.table.cancels(desk.now), [1]);
+        let mut cancels = desk.table.cancels(desk.now);
+        cancels.sort_unstable();
+        assert_eq!(cancels, [1, 3]);
         assert!(desk.table.cancels(desk.now).is_empty());
     }
 

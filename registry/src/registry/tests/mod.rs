@@ -5,6 +5,7 @@
     reason = "tests make, break and look at files, and start themselves again to be killed"
 )]
 
+mod convert;
 mod crash;
 mod create;
 mod damage;

@@ -1,0 +1,101 @@
+//! `POST /v1/rerank` and `POST /api/rerank`: order documents by how well they fit a query.
+
+use api::{Document, RankedDocument, RerankRequest, RerankResponse, Usage};
+use axum::Json as Body;
+use axum::extract::State;
+use futures::{StreamExt, TryStreamExt};
+use registry::Capability;
+use runner::protocol::Rerank;
+use tokio::time::Instant;
+
+use super::embed::{CALLS, choose, few_enough, parts};
+use crate::app::App;
+use crate::error::Error;
+use crate::extract::{Json, LARGE, model_name};
+
+/// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<RerankRequest, LARGE>,
+) -> Result<Body<RerankResponse>, Error> {
+    let arrived = Instant::now();
+    let name = model_name(&request.model)?;
+    if request.query.is_empty() {
+        return Err(Error::Invalid("query is required".into()));
+    }
+    let documents: Vec<String> = request.documents.into_iter().map(String::from).collect();
+    few_enough("documents", documents.len())?;
+    let chosen = choose(
+        &app,
+        &name,
+        Capability::Rerank,
+        request.options.as_ref(),
+        request.keep_alive.as_ref(),
+        arrived,
+    )
+    .await?;
+    let lease = app.lease(&chosen).await?;
+    let calls = parts(documents.clone()).map(|part| {
+        lease.runner().rerank(Rerank {
+            query: request.query.clone(),
+            documents: part,
+            truncate: request.truncate != Some(false),
+        })
+    });
+    let (scores, tokens) = futures::stream::iter(calls)
+        .buffered(CALLS)
+        .map_err(|error| Error::runner(&chosen.model.name, error))
+        .try_fold((Vec::new(), 0_u32), async |(mut scores, tokens), part| {
+            scores.extend(part.scores);
+            Ok((scores, tokens.saturating_add(part.prompt_tokens)))
+        })
+        .await?;
+    let mut results = ranked(&scores, request.top_n);
+    if request.return_documents == Some(true) {
+        for result in &mut results {
+            result.document = documents
+                .get(result.index)
+                .map(|text| Document::Object { text: text.clone() });
+        }
+    }
+    Ok(Body(RerankResponse {
+        model: request.model,
+        results,
+        usage: Usage {
+            prompt_tokens: tokens,
+            total_tokens: tokens,
+        },
+    }))
+}
+
+/// The best first; of equal ones the one that came first.
+fn ranked(scores: &[f32], top: Option<u32>) -> Vec<RankedDocument> {
+    let mut results: Vec<_> = scores
+        .iter()
+        .enumerate()
+        .map(|(index, &relevance_score)| RankedDocument {
+            index,
+            relevance_score,
+            document: None,
+        })
+        .collect();
+    results.sort_by(|one, other| other.relevance_score.total_cmp(&one.relevance_score));
+    results.truncate(top.map_or(usize::MAX, |top| top as usize));
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_come_first_and_the_rest_stays_out() {
+        let order = |top| {
+            let results = ranked(&[0.5, -1.0, 7.0, 0.5], top);
+            results.iter().map(|it| it.index).collect::<Vec<_>>()
+        };
+        assert_eq!(order(None), [2, 0, 3, 1]);
+        assert_eq!(order(Some(2)), [2, 0]);
+        assert_eq!(order(Some(0)), [0_usize; 0]);
+    }
+}
