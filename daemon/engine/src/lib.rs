@@ -46,6 +46,7 @@ mod sampler;
 mod seams;
 mod sequence;
 mod slots;
+mod speculation;
 mod step;
 mod text;
 mod threads;

@@ -157,14 +157,25 @@ pub(crate) fn context<'m>(
             "the context is longer than the model was trained with"
         );
     }
-    memory::check("the context", memory::kv_bytes(&model.llama, load.context))?;
+    context_of(model, load, sequences(&model.llama, load), stop)
+}
 
+/// The same with a number of sequences.
+///
+/// # Errors
+/// See [`context`].
+pub(crate) fn context_of<'m>(
+    model: &'m Model,
+    load: &Load,
+    sequences: u32,
+    stop: Arc<AtomicBool>,
+) -> Result<Memory<'m>, Error> {
+    memory::check("the context", memory::kv_bytes(&model.llama, load.context))?;
     let threads = if load.threads == 0 {
         threads::best()
     } else {
         load.threads
     };
-    let sequences = sequences(&model.llama, load);
     let settings = Settings {
         cells: load.context,
         batch: load.batch,
@@ -191,7 +202,7 @@ pub(crate) fn sequences(model: &LlamaModel, load: &Load) -> u32 {
 }
 
 /// Path and size of an inherited descriptor's file.
-fn descriptor(fd: i32, what: &str) -> Result<(PathBuf, u64), Error> {
+pub(crate) fn descriptor(fd: i32, what: &str) -> Result<(PathBuf, u64), Error> {
     let folder = if cfg!(target_os = "linux") {
         "/proc/self/fd"
     } else {
@@ -209,13 +220,14 @@ fn descriptor(fd: i32, what: &str) -> Result<(PathBuf, u64), Error> {
     Ok((path, size))
 }
 
-fn native_reason() -> String {
+/// What llama.cpp's log says of its last failure.
+pub(crate) fn native_reason() -> String {
     log::take_first_error().unwrap_or_else(|| "llama.cpp gives no reason".into())
 }
 
 #[cfg(test)]
 mod tests {
-    use runner::protocol::Adapter;
+    use runner::protocol::{Adapter, Speculation};
 
     use super::*;
 
@@ -231,6 +243,8 @@ mod tests {
             main_gpu: 0,
             mmap: true,
             chat_template: None,
+            draft_fd: None,
+            speculation: Speculation::Off,
         }
     }
 

@@ -15,5 +15,6 @@ mod program;
 mod sandbox;
 mod shapes;
 mod sharing;
+mod speculation;
 mod stopping;
 mod tools;
