@@ -1,7 +1,8 @@
 //! What a step costs by the number of its tokens, as it was measured.
 //!
 //! A processor that waits for memory computes a few tokens in the time of one, and one that does not takes longer for each.
-//! Which of both it is depends on machine, model, types and neighbours, so nobody guesses: every step is timed.
+//! Which of both it is depends on machine, model, types and neighbours, so nobody guesses: every step is timed,
+//! and what was measured long ago is forgotten.
 
 use std::time::Duration;
 
@@ -11,30 +12,65 @@ const KEPT: usize = 5;
 /// Steps of more tokens are not told apart.
 const MOST: usize = 256;
 
+/// A size is forgotten when it did not come for so many steps.
+const LIFE: u64 = 1024;
+
+/// What is younger than so many steps need not be measured again.
+const FRESH: u64 = 256;
+
 /// What steps took.
 #[derive(Debug)]
 pub(super) struct Costs {
-    /// By number of tokens, the latest last, in seconds.
-    sizes: Vec<Vec<f64>>,
+    /// By number of tokens.
+    sizes: Vec<Size>,
+    /// Steps that were timed.
+    steps: u64,
+}
+
+/// Steps of one number of tokens.
+#[derive(Debug, Clone, Default)]
+struct Size {
+    /// What the latest of them took, in seconds, the very latest last.
+    times: Vec<f64>,
+    /// Which step the latest was.
+    step: u64,
 }
 
 impl Costs {
     /// Nothing measured.
     pub(super) fn new() -> Self {
         Self {
-            sizes: vec![Vec::new(); MOST + 1],
+            sizes: vec![Size::default(); MOST + 1],
+            steps: 0,
         }
     }
 
     /// A step of so many tokens took so long.
     pub(super) fn learn(&mut self, tokens: usize, took: Duration) {
-        let Some(times) = self.sizes.get_mut(tokens) else {
+        self.steps += 1;
+        let Some(size) = self.sizes.get_mut(tokens) else {
             return;
         };
-        if times.len() == KEPT {
-            times.remove(0);
+        if self.steps - size.step > LIFE {
+            size.times.clear();
         }
-        times.push(took.as_secs_f64());
+        if size.times.len() == KEPT {
+            size.times.remove(0);
+        }
+        size.times.push(took.as_secs_f64());
+        size.step = self.steps;
+    }
+
+    /// Whether a step of exactly so many tokens was timed lately.
+    pub(super) fn is_fresh(&self, tokens: usize) -> bool {
+        let fresh = |size: &Size| !size.times.is_empty() && self.steps - size.step <= FRESH;
+        self.sizes.get(tokens).is_some_and(fresh)
+    }
+
+    /// The largest size that is known.
+    pub(super) fn largest(&self) -> usize {
+        let known = |size: &usize| self.known(*size).is_some();
+        (0..=MOST).rev().find(known).unwrap_or(0)
     }
 
     /// About how many seconds a step of so many tokens takes; `None` when nothing was measured.
@@ -43,7 +79,7 @@ impl Costs {
     /// and where nothing says how that is, it is hoped that more tokens cost nothing: trying shows.
     pub(super) fn of(&self, tokens: usize) -> Option<f64> {
         let tokens = tokens.min(MOST);
-        let known = |size: usize| Some((size, typical(&self.sizes[size])?));
+        let known = |size: usize| Some((size, self.known(size)?));
         let mut below = (0..=tokens).rev().filter_map(known);
         let above = (tokens + 1..=MOST).find_map(known);
         match (below.next(), above) {
@@ -55,6 +91,11 @@ impl Costs {
             }),
             (None, above) => above.map(|(_, cost)| cost),
         }
+    }
+
+    fn known(&self, tokens: usize) -> Option<f64> {
+        let size = self.sizes.get(tokens)?;
+        typical(&size.times).filter(|_| self.steps - size.step <= LIFE)
     }
 }
 
@@ -114,6 +155,24 @@ mod tests {
             costs.learn(1, Duration::from_millis(20));
         }
         assert_eq!(milliseconds(&costs, 1), Some(20));
+    }
+
+    #[test]
+    fn what_was_measured_long_ago_is_forgotten() {
+        let mut costs = costs(&[(1, 10), (9, 400)]);
+        assert!(costs.is_fresh(1) && costs.is_fresh(9) && !costs.is_fresh(5));
+        assert_eq!(costs.largest(), 9);
+        for _ in 0..=FRESH {
+            costs.learn(1, Duration::from_millis(10));
+        }
+        assert!(costs.is_fresh(1) && !costs.is_fresh(9));
+        assert_eq!(milliseconds(&costs, 9), Some(400));
+        for _ in 0..LIFE {
+            costs.learn(1, Duration::from_millis(10));
+        }
+        assert_eq!((milliseconds(&costs, 9), costs.largest()), (Some(10), 1));
+        costs.learn(9, Duration::from_millis(30));
+        assert_eq!(milliseconds(&costs, 9), Some(30));
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl<'m> Speculation<'m> {
             return Vec::new();
         }
         let auto = self.mode == Mode::Auto;
-        if auto && self.costs.of(count).is_none() {
+        if auto && !self.costs.is_fresh(count) {
             // What a step costs without drafts has to be known first.
             return Vec::new();
         }

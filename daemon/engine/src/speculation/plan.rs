@@ -5,6 +5,9 @@ use super::costs::Costs;
 /// A step with drafts must promise so much more tokens per second, or noise decides.
 const MARGIN: f64 = 1.02;
 
+/// Steps of so many more tokens than any that was timed are tried, so that what more cost is found out little by little.
+const REACH: usize = 4;
+
 /// Nobody is to wait so much longer for each token because of the drafts of others.
 const PATIENCE: f64 = 1.2;
 
@@ -25,6 +28,7 @@ pub(super) fn lengths(
     let Some(alone) = costs.of(writers).filter(|cost| *cost > 0.0) else {
         return best;
     };
+    let room = room.min((costs.largest() + REACH).saturating_sub(writers));
     let mut best_rate = MARGIN * writers as f64 / alone;
     let mut lengths = best.clone();
     let mut gains = vec![0.0; drafts.len()];
@@ -99,6 +103,18 @@ mod tests {
         let found = lengths(&both, 2, 5, &costs(100, 1));
         assert_eq!(found.iter().sum::<usize>(), 5);
         assert!(found[1] > found[0], "{found:?}");
+    }
+
+    #[test]
+    fn what_nobody_timed_is_tried_little_by_little() {
+        let mut costs = Costs::new();
+        let mut lengths = Vec::new();
+        for _ in 0..4 {
+            let drafted = super::lengths(&[vec![0.95; 16]], 1, 100, &costs)[0];
+            costs.learn(1 + drafted, Duration::from_millis(41 + drafted as u64));
+            lengths.push(drafted);
+        }
+        assert_eq!(lengths, [0, 4, 8, 12]);
     }
 
     #[test]
