@@ -121,6 +121,7 @@ pub fn request(
         adapter_scales: None,
         constraint: form.constraint.clone(),
         logprobs: form.logprobs,
+        draft: options.draft,
     }
 }
 
@@ -278,6 +279,8 @@ impl Answer {
                 eval_count: done.tokens,
                 eval_duration: done.decode_ns,
                 cached_tokens: done.cached_tokens,
+                drafted_tokens: done.drafted,
+                accepted_tokens: done.accepted,
                 truncated_tokens: done.truncated,
                 truncated_messages: self.dropped,
                 seed: Some(done.seed),

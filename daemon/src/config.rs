@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use runner::protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT};
+use runner::protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::duration::{self, Stay};
@@ -138,6 +138,8 @@ pub struct Config {
     pub threads: u32,
     /// Layers on a GPU; −1 as many as fit.
     pub gpu_layers: i32,
+    /// Whether runners guess tokens before they choose them.
+    pub speculative: Speculation,
     /// The runner's executable, if it is not next to this one.
     pub runner: Option<PathBuf>,
     /// How far runners are to be confined.
@@ -345,6 +347,11 @@ impl Layers {
             parallel: self.get("parallel", |text| within(text, 1, MAX_SEQUENCES.into()))?,
             threads: self.get("threads", |text| within(text, 0, MAX_THREADS.into()))?,
             gpu_layers: self.get("gpu_layers", |text| within(text, -1, 10_000))?,
+            speculative: self.get("speculative", |text| match text {
+                "auto" => Ok(Speculation::Auto),
+                "off" => Ok(Speculation::Off),
+                _ => Err(format!("{text:?} must be auto or off")),
+            })?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
             sandbox: self.get("sandbox", str::parse)?,
             state_memory: self.get("state_memory", |text| match text {

@@ -37,6 +37,8 @@ pub struct Resolved {
     pub max_tokens: Option<u32>,
     /// Texts that end the answer.
     pub stop: Vec<String>,
+    /// Most tokens that are drafted at a time; `None` leaves it to the engine.
+    pub draft: Option<u32>,
     /// What happens to a prompt that does not fit, if it may be cut.
     pub overflow: Overflow,
     /// Context that the model must have been loaded with, at least.
@@ -113,6 +115,7 @@ pub fn resolve(
         },
         max_tokens: set.num_predict().and_then(|most| u32::try_from(most).ok()),
         stop: set.stop().unwrap_or_default().to_vec(),
+        draft: set.draft_num_predict(),
         overflow: match u32::try_from(set.num_keep().unwrap_or(4)) {
             Ok(keep) => Overflow::Truncate { keep },
             // The whole prompt is to be kept, so nothing may be cut.

@@ -1,4 +1,4 @@
-//! What a model asks of the program that runs it, besides its weights: a version, a renderer, a parser, a draft model.
+//! What a model asks of the program that runs it, besides its weights: a version, a renderer, a parser.
 //!
 //! The version is held to. Renderers and parsers are code that another program has built in; prompts are rendered here by the
 //! model's template instead, so one without any template is refused, and with one it is said in the log.
@@ -70,9 +70,6 @@ pub fn template(model: &Model, has_own: bool) -> Result<(), Error> {
 pub fn log_unused(model: &Model) {
     for (what, id) in named(model) {
         tracing::warn!(model = %model.name, id, "the {what} of this model is not there; its template is used instead");
-    }
-    if model.draft().is_some() {
-        tracing::warn!(model = %model.name, "the draft model of this model is not used yet");
     }
 }
 

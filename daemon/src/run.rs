@@ -291,6 +291,7 @@ fn start_scheduler(
             ..supervisor::Options::default()
         },
         sequences: config.parallel,
+        speculation: config.speculative,
         on_disk: true,
         sandbox: config.sandbox,
     };

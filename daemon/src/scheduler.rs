@@ -52,7 +52,7 @@ pub struct Options {
     pub stop_grace: Duration,
 }
 
-/// What makes two models the same to a runner: weights and adapters. Names, prompts and parameters do not matter to it.
+/// What makes two models the same to a runner: weights, adapters and draft model. Names, prompts and parameters do not matter to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(String);
 

@@ -201,6 +201,18 @@ pub(crate) fn timing_table(timings: &Timings) -> String {
         ("eval duration", duration(timings.eval_duration)),
         ("eval rate", rate(timings.eval_count, timings.eval_duration)),
     ];
+    if timings.drafted_tokens > 0 {
+        let share = f64::from(timings.accepted_tokens) / f64::from(timings.drafted_tokens);
+        rows.push((
+            "drafts accepted",
+            format!(
+                "{} of {} tokens ({:.0} %)",
+                timings.accepted_tokens,
+                timings.drafted_tokens,
+                share * 100.0
+            ),
+        ));
+    }
     if let Some(seed) = timings.seed {
         rows.push(("seed", seed.to_string()));
     }
@@ -239,6 +251,8 @@ mod tests {
             eval_count: 100,
             eval_duration: 2_000_000_000,
             cached_tokens: 10,
+            drafted_tokens: 48,
+            accepted_tokens: 36,
             seed: Some(42),
             ..Timings::default()
         };
@@ -251,6 +265,7 @@ mod tests {
         eval count:           100 tokens
         eval duration:        2.00s
         eval rate:            50.00 tokens/s
+        drafts accepted:      36 of 48 tokens (75 %)
         seed:                 42
         ");
         let nothing = timing_table(&Timings::default());

@@ -340,6 +340,12 @@ pub struct Timings {
     /// Tokens of the prompt that were remembered (ours).
     #[serde(default)]
     pub cached_tokens: u32,
+    /// Tokens that were drafted, whether or not they became part of the answer (ours).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub drafted_tokens: u32,
+    /// Of these, tokens that did (ours).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub accepted_tokens: u32,
     /// Tokens that were cut from the prompt, so a cut is never silent (ours).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated_tokens: u32,

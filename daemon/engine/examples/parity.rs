@@ -43,6 +43,7 @@ use runner::{
     frame,
     protocol::{
         Call, Done, Event, Generate, Hello, Load, Overflow, Prompt, Reply, Request, Sampling,
+        Speculation,
     },
 };
 
@@ -154,6 +155,8 @@ impl Ours {
             main_gpu: 0,
             mmap: true,
             chat_template: None,
+            draft_fd: None,
+            speculation: Speculation::Auto,
         };
         ours.call(Call::Load(load), |event| match event {
             Event::Loaded(loaded) => {
@@ -183,6 +186,7 @@ impl Ours {
             adapter_scales: None,
             constraint: None,
             logprobs: None,
+            draft: None,
             read_as: None,
         };
         let mut text = String::new();

@@ -30,6 +30,16 @@ impl<'m> Memory<'m> {
         }
     }
 
+    /// How many tokens can be added to a sequence of this length and be cut off again.
+    pub(crate) fn cuttable(&self, length: usize) -> usize {
+        match (self.parts, self.window) {
+            (false, _) => 0,
+            (true, 0) => usize::MAX,
+            // Beyond the window, a token takes the cell of one that nobody sees any more, but would after the cut.
+            (true, window) => window.saturating_sub(length),
+        }
+    }
+
     /// How many tokens the cache holds of a sequence, if it is whole.
     pub(crate) fn length(&self, seq: u32) -> Option<usize> {
         let Some((first, last)) = self.context.positions(seq) else {
@@ -51,8 +61,11 @@ impl Cache for Memory<'_> {
         self.context.remove(seq);
     }
 
+    fn cut(&mut self, seq: u32, length: usize) -> bool {
+        self.context.cut(seq, position(length)) && self.length(seq) == Some(length)
+    }
+
     fn share(&mut self, from: u32, to: u32, range: Range<usize>, whole: usize) -> bool {
-        let position = |at: usize| i32::try_from(at).expect("a context has at most 2^20 cells");
         if self.parts || range == (0..whole) {
             let positions = position(range.start)..position(range.end);
             self.context.copy(from, to, positions);
@@ -85,4 +98,8 @@ impl Cache for Memory<'_> {
         }
         restored
     }
+}
+
+fn position(at: usize) -> i32 {
+    i32::try_from(at).expect("a context has at most 2^20 cells")
 }

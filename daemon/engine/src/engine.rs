@@ -37,6 +37,7 @@ use crate::{
     sampler::{Chooser, Desk, Rules},
     sequence::{Clock, Sequence, count, nanoseconds},
     slots::Slots,
+    speculation::{self, Draft, DraftModel, Drafting, Speculation, Writer},
     step,
     text::Stops,
 };
@@ -100,8 +101,22 @@ fn serve(
         embedder.run(inbox);
         return Ok(());
     }
+    let draft = speculation::open(backend, load, &model)?;
     let memory = load::context(&model, load, interrupt.flag())?;
-    let mut engine = Engine::new(&model, memory, adapters, load, interrupt, outbox.clone());
+    let draft = draft
+        .as_ref()
+        .map(|draft| DraftModel::new(draft, &model, load))
+        .transpose()?;
+    let speculation = Speculation::new(load.speculation, draft);
+    let mut engine = Engine::new(
+        &model,
+        memory,
+        adapters,
+        speculation,
+        load,
+        interrupt,
+        outbox.clone(),
+    );
     if let Some(recalled) = recalled {
         (engine.slots.shelf, engine.leaving) = recalled.shelve(&model, load, Instant::now());
     }
@@ -139,10 +154,15 @@ struct Engine<'m> {
     batch_tokens: usize,
     /// Tokens that fit the context.
     cells: usize,
+    /// Most tokens of a batch whose successor can be chosen.
+    outputs: usize,
     /// How long texts may be.
     length: Length,
     slots: Slots<Sequence>,
     pace: Pace,
+    speculation: Speculation<'m>,
+    /// The next step has no guesses, because with them the last one did not fit.
+    bare: bool,
     /// Counts steps, so that requests with different adapters take turns.
     turn: usize,
     /// Where tokens are chosen.
@@ -157,6 +177,7 @@ impl<'m> Engine<'m> {
         model: &'m Model,
         memory: Memory<'m>,
         adapters: Adapters,
+        speculation: Speculation<'m>,
         load: &Load,
         interrupt: Arc<Interrupt>,
         outbox: Outbox,
@@ -173,9 +194,12 @@ impl<'m> Engine<'m> {
             batch: Batch::new(),
             batch_tokens,
             cells,
+            outputs: sequences as usize,
             length: Length::new(cells, model.longest_piece()),
             slots: Slots::new(cells, sequences, load.sequences, spare_cells(model)),
             pace: Pace::new(batch_tokens),
+            speculation,
+            bare: false,
             turn: 0,
             desk: Desk::default(),
             leaving: Leaving::default(),
@@ -373,6 +397,7 @@ impl<'m> Engine<'m> {
             constraint,
             logprobs,
             read_as,
+            draft,
         }: Generate,
     ) -> Result<Sequence, Error> {
         let clock = Clock::start();
@@ -420,6 +445,7 @@ impl<'m> Engine<'m> {
             max_tokens: wanted.unwrap_or(usize::MAX),
             truncated: cut + fitted.cut,
             chooser: Chooser::new(rules, self.model, &self.desk)?,
+            drafting: Drafting::new(draft),
             answer: self.answer(applied, stops)?,
             report: Report::default(),
             tokens: fitted.tokens,
@@ -478,7 +504,8 @@ impl<'m> Engine<'m> {
         let outstanding = self.outstanding();
         let company = step::company(&outstanding);
         let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk(company));
-        let chosen_from = self.fill(&shares);
+        let drafts = self.draft(&outstanding, &shares);
+        let due = self.fill(&shares, drafts);
         if self.batch.len() == 0 {
             return;
         }
@@ -495,21 +522,27 @@ impl<'m> Engine<'m> {
         match decoded {
             Ok(()) => {}
             Err(DecodeError::Stopped) => return self.resync(),
+            // Nothing was computed, and without the guesses it may fit.
+            Err(DecodeError::Full) if due.iter().any(Due::guesses) => {
+                self.bare = true;
+                return;
+            }
             Err(error) => return self.recover(error),
         }
-        self.pace.learn(
-            reading(&outstanding, &shares).map(|(_, share)| share).sum(),
-            company,
-            began.elapsed(),
-        );
+        let took = began.elapsed();
+        let read = reading(&outstanding, &shares).map(|(_, share)| share).sum();
+        self.pace.learn(read, company, took);
+        if read == 0 {
+            self.speculation.timed(self.batch.len(), took);
+        }
         self.computed(&outstanding, &shares);
 
         // From the back, because those that end leave the list.
-        for (index, at) in chosen_from.into_iter().rev() {
-            match self.advance(index, at) {
+        for due in due.into_iter().rev() {
+            match self.write(&due) {
                 Ok(None) => {}
-                Ok(Some(reason)) => self.leave(index, reason),
-                Err(error) => self.fail(index, error),
+                Ok(Some(reason)) => self.leave(due.index, reason),
+                Err(error) => self.fail(due.index, error),
             }
         }
     }
@@ -538,21 +571,59 @@ impl<'m> Engine<'m> {
         outstanding
     }
 
-    /// Puts each sequence's share into the batch. Says where the sequences stand in it whose next token is due.
-    fn fill(&mut self, shares: &[usize]) -> Vec<(usize, i32)> {
+    /// Guesses for those that write, as far as there is room. A step in which somebody reads has none: it is long enough.
+    fn draft(&mut self, outstanding: &[usize], shares: &[usize]) -> Vec<(usize, Draft)> {
+        let planned: usize = shares.iter().sum();
+        let bare = std::mem::take(&mut self.bare);
+        if bare || reading(outstanding, shares).next().is_some() {
+            return Vec::new();
+        }
+        let room = self.outputs.min(self.batch_tokens).saturating_sub(planned);
+        let room = room.min(self.slots.room());
+        let tenants = self.slots.tenants().enumerate().zip(shares);
+        let writers = tenants
+            .filter(|(_, share)| **share > 0)
+            .map(|((index, sequence), _)| {
+                let length = sequence.tokens.len();
+                let left = sequence.max_tokens.saturating_sub(sequence.generated());
+                // The last token is chosen, but never computed.
+                let left = left.min(self.cells - length).saturating_sub(1);
+                Writer {
+                    index,
+                    id: sequence.id,
+                    text: &sequence.tokens,
+                    most: left.min(self.memory.cuttable(length)),
+                    drafting: &mut sequence.drafting,
+                }
+            });
+        self.speculation.draft(writers.collect(), room)
+    }
+
+    /// Puts each sequence's share and its guesses into the batch. Says where the sequences stand in it whose next token is due.
+    fn fill(&mut self, shares: &[usize], drafts: Vec<(usize, Draft)>) -> Vec<Due> {
         self.batch.clear();
-        let mut chosen_from = Vec::new();
+        let mut due = Vec::new();
+        let mut drafts = drafts.into_iter().peekable();
         for (index, (slot, &share)) in self.slots.running().iter().zip(shares).enumerate() {
             let tokens = &slot.tenant.tokens;
             for at in slot.computed()..slot.computed() + share {
                 let last = at + 1 == tokens.len();
                 let place = self.batch.push(tokens[at], at, slot.seq, last);
                 if last {
-                    chosen_from.push((index, place));
+                    let draft = drafts.next_if(|(of, _)| *of == index);
+                    let draft = draft.map(|(_, draft)| draft).unwrap_or_default();
+                    for (&guess, at) in draft.tokens.iter().zip(tokens.len()..) {
+                        self.batch.push(guess, at, slot.seq, true);
+                    }
+                    due.push(Due {
+                        index,
+                        place,
+                        draft,
+                    });
                 }
             }
         }
-        chosen_from
+        due
     }
 
     /// Notes what the step computed, and tells those who read how far they are.
@@ -564,6 +635,35 @@ impl<'m> Engine<'m> {
             self.outbox
                 .send(slot.tenant.id, Event::Prefill { done, total });
         }
+    }
+
+    /// Chooses a sequence's next tokens: one, and one more behind each guess that turns out right. Says why, if one was the last.
+    ///
+    /// # Errors
+    /// As [`Engine::advance`].
+    fn write(&mut self, due: &Due) -> Result<Option<StopReason>, Error> {
+        let Due {
+            index,
+            place,
+            draft,
+        } = due;
+        let mut chosen = self.advance(*index, *place);
+        let mut right = 0;
+        for (&guess, place) in draft.tokens.iter().zip(place + 1..) {
+            let goes_on = matches!(chosen, Ok(None));
+            if !goes_on || self.slots.running()[*index].tenant.tokens.last() != Some(&guess) {
+                break;
+            }
+            right += 1;
+            chosen = self.advance(*index, place);
+        }
+        if due.guesses() {
+            let refuted = matches!(chosen, Ok(None));
+            let drafting = &mut self.slots.tenant(*index).drafting;
+            self.speculation.turned_out(drafting, draft, right, refuted);
+            self.slots.guessed(&mut self.memory, *index, right);
+        }
+        chosen
     }
 
     /// Chooses a sequence's next token and sends its text. Says why, if that was the last one.
@@ -685,6 +785,21 @@ impl<'m> Engine<'m> {
             let Sequence { id, tokens, .. } = self.slots.remove(&mut self.memory, 0);
             self.outbox.fail(id, error(tokens.len()));
         }
+    }
+}
+
+/// A sequence whose next token is due after a step.
+struct Due {
+    /// Its place among those that run.
+    index: usize,
+    /// Where its last token stands in the batch; its guesses stand behind it.
+    place: i32,
+    draft: Draft,
+}
+
+impl Due {
+    fn guesses(&self) -> bool {
+        !self.draft.tokens.is_empty()
     }
 }
 

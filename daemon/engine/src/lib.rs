@@ -49,6 +49,7 @@ mod seams;
 mod sequence;
 mod shelf;
 mod slots;
+mod speculation;
 mod step;
 mod text;
 mod threads;

@@ -157,9 +157,20 @@ pub(crate) fn context<'m>(
             "the context is longer than the model was trained with"
         );
     }
-    memory::check("the context", memory::kv_bytes(&model.llama, load.context))?;
+    context_of(model, load, sequences(&model.llama, load), stop)
+}
 
-    let sequences = sequences(&model.llama, load);
+/// The same with a number of sequences.
+///
+/// # Errors
+/// See [`context`].
+pub(crate) fn context_of<'m>(
+    model: &'m Model,
+    load: &Load,
+    sequences: u32,
+    stop: Arc<AtomicBool>,
+) -> Result<Memory<'m>, Error> {
+    memory::check("the context", memory::kv_bytes(&model.llama, load.context))?;
     let settings = Settings {
         cells: load.context,
         batch: load.batch,
@@ -220,7 +231,7 @@ pub(crate) fn native_reason() -> String {
 
 #[cfg(test)]
 mod tests {
-    use runner::protocol::Adapter;
+    use runner::protocol::{Adapter, Speculation};
 
     use super::*;
 
@@ -236,6 +247,8 @@ mod tests {
             main_gpu: 0,
             mmap: true,
             chat_template: None,
+            draft_fd: None,
+            speculation: Speculation::Off,
         }
     }
 

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use llama_cpp_2::token::LlamaToken;
 use runner::protocol::{Done, StopReason};
 
-use crate::{answer::Answer, kept::Flavour, report::Report, sampler::Chooser, slots::Tenant};
+use crate::{
+    answer::Answer, kept::Flavour, report::Report, sampler::Chooser, slots::Tenant,
+    speculation::Drafting,
+};
 
 /// How far ahead cells are set aside, in tokens: enough that a newcomer does not push others out at once.
 const LOOK_AHEAD: usize = 64;
@@ -29,6 +32,8 @@ pub(crate) struct Sequence {
     pub(crate) truncated: usize,
     /// Chooses the next token.
     pub(crate) chooser: Chooser,
+    /// Guesses at what comes next.
+    pub(crate) drafting: Drafting,
     /// What it says.
     pub(crate) answer: Answer,
     /// How likely the tokens were of what has not left yet.
@@ -87,6 +92,7 @@ impl Sequence {
     /// What the daemon is told at the end.
     pub(crate) fn done(self, reason: StopReason) -> Done {
         let (queue, prefill, decode) = self.clock.durations();
+        let (drafted, accepted) = self.drafting.counts();
         Done {
             reason,
             prompt_tokens: count(self.prompt),
@@ -97,6 +103,8 @@ impl Sequence {
             prefill_ns: nanoseconds(prefill),
             decode_ns: nanoseconds(decode),
             queue_ns: nanoseconds(queue),
+            drafted: count(drafted),
+            accepted: count(accepted),
             seed: self.chooser.seed(),
             all_tokens: self.tokens.into_iter().map(|token| token.0).collect(),
         }

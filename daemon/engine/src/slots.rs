@@ -49,6 +49,8 @@ pub(crate) trait Tenant {
 pub(crate) trait Cache {
     /// Forgets a sequence.
     fn remove(&mut self, seq: u32);
+    /// Forgets all but the first tokens of a sequence. False when that is not possible; what it holds then has to be removed.
+    fn cut(&mut self, seq: u32, length: usize) -> bool;
     /// Lets `to`, which holds the tokens before `range`, share those of `from` in it. `whole` is how many `from` holds.
     /// When that is not possible, `to` holds nothing afterwards, and the answer is false.
     fn share(&mut self, from: u32, to: u32, range: Range<usize>, whole: usize) -> bool;
@@ -241,6 +243,22 @@ impl<T: Tenant> Slots<T> {
         }
     }
 
+    /// Cells that nobody wants for the next step, once room was made for it.
+    pub(crate) fn room(&self) -> usize {
+        self.cells.free().saturating_sub(self.needed_now())
+    }
+
+    /// A step computed guesses behind the tokens of a running sequence, of which the first `right` have become its own. The rest goes.
+    pub(crate) fn guessed(&mut self, cache: &mut impl Cache, index: usize, right: usize) {
+        let slot = &mut self.running[index];
+        let room = self.cells.take(&mut slot.held, right);
+        assert!(room, "guesses only take room that is left");
+        debug_assert!(slot.held.len() <= slot.tenant.tokens().len());
+        if !cache.cut(slot.seq, slot.held.len()) {
+            self.lost(cache, index);
+        }
+    }
+
     /// The cache lost what it held of a running sequence.
     pub(crate) fn lost(&mut self, cache: &mut impl Cache, index: usize) {
         let slot = &mut self.running[index];
@@ -349,6 +367,11 @@ impl<T: Tenant> Slots<T> {
     /// Those that run, oldest first.
     pub(crate) fn running(&self) -> &[Slot<T>] {
         &self.running
+    }
+
+    /// All tenants that run, oldest first.
+    pub(crate) fn tenants(&mut self) -> impl Iterator<Item = &mut T> {
+        self.running.iter_mut().map(|slot| &mut slot.tenant)
     }
 
     /// A tenant that runs.

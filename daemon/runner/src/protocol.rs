@@ -32,6 +32,10 @@ pub const MAX_THREADS: u32 = 512;
 
 /// Most adapters of one model.
 pub const MAX_ADAPTERS: usize = 16;
+
+/// Most tokens of one draft; what asks for more gets as many.
+pub const MAX_DRAFT: u32 = 32;
+
 /// Most alternatives whose probabilities are told beside that of a chosen token.
 pub const MAX_TOP_LOGPROBS: u32 = 20;
 
@@ -193,6 +197,25 @@ pub struct Load {
     pub mmap: bool,
     /// Chat template to use instead of the model's own (Jinja source), if any.
     pub chat_template: Option<String>,
+    /// Number of the inherited read-only descriptor of a smaller model with the same vocabulary that drafts tokens, if any.
+    /// It gets a KV cache of as many cells.
+    #[serde(default)]
+    pub draft_fd: Option<i32>,
+    /// Whether tokens are drafted.
+    #[serde(default)]
+    pub speculation: Speculation,
+}
+
+/// Whether tokens are guessed before they are chosen. It changes how fast they come, and not which.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Speculation {
+    /// As long as it was measured to be faster.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// Whenever there is something to guess from, also where it is slower; to measure and to test.
+    Always,
 }
 
 /// What a runner may keep of sequences that are over, and what another one kept before it.
@@ -307,6 +330,9 @@ pub struct Generate {
     pub read_as: Option<Box<Template>>,
     /// What the answer must look like; `None` lets it be anything.
     pub constraint: Option<Constraint>,
+    /// Most tokens that are drafted at a time, up to [`MAX_DRAFT`]; 0 drafts none, and `None` leaves it to the engine.
+    #[serde(default)]
+    pub draft: Option<u32>,
     /// Report how likely each token was, and so many likeliest tokens in its place, 0 to [`MAX_TOP_LOGPROBS`].
     pub logprobs: Option<u32>,
 }
@@ -836,6 +862,12 @@ pub struct Done {
     pub decode_ns: u64,
     /// Time in the queue before admission.
     pub queue_ns: u64,
+    /// Drafted tokens that were computed.
+    #[serde(default)]
+    pub drafted: u32,
+    /// Of these, tokens that became part of the answer.
+    #[serde(default)]
+    pub accepted: u32,
     /// Seed that was used.
     pub seed: u32,
     /// Prompt and answer as tokens, for clients that continue by tokens.

@@ -104,6 +104,13 @@ pub const KEYS: &[Key] = &[
         "Layers that go on a GPU; -1 as many as fit, 0 none.",
     ),
     key(
+        "speculative",
+        "speculative",
+        "SLM_SPECULATIVE",
+        "auto",
+        "Guess tokens before they are chosen: auto as long as that is measured to be faster, off never.",
+    ),
+    key(
         "runner",
         "runner",
         "SLM_RUNNER",

@@ -108,6 +108,7 @@ fn a_wrong_value_names_place_key_and_range() {
     }
     assert!(load("log: warn,daemon=debug", &[], &[]).is_ok());
     refused("log_json: perhaps", "true or false");
+    refused("speculative: sometimes", "must be auto or off");
     refused("threads: {a: 1}", "must be one value");
     refused("allowed_origins: '*'", "whole origin");
     refused("allowed_origins: http://a.example/path", "whole origin");

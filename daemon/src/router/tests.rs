@@ -10,6 +10,7 @@ use futures::StreamExt;
 use http::StatusCode;
 use registry::source::{Pip, Settings};
 use registry::{Digest, Registry};
+use runner::protocol::Speculation;
 use runner::supervisor::{self, Program, Spawner};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -61,6 +62,7 @@ async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service
         program,
         options: supervisor::Options::default(),
         sequences: 4,
+        speculation: Speculation::Auto,
         on_disk: false,
         sandbox: Sandbox::Auto,
     };

@@ -28,9 +28,6 @@ pub(crate) async fn post(
     let key = format!("create {create:?}");
     let registry = app.registry.clone();
     let lines = app.jobs.join(key, move |reporter| async move {
-        if create.draft.is_some() {
-            reporter.status("the draft model is kept, but not used yet");
-        }
         registry.create(create, &reporter).await?;
         Ok(jobs::success())
     });

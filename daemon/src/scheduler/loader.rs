@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use futures::future::BoxFuture;
 use registry::{Ready, Registry, Reporter};
 use runner::confine;
-use runner::protocol::{Adapter, Load, Loaded, SandboxLevel};
+use runner::protocol::{Adapter, Load, Loaded, SandboxLevel, Speculation};
 use runner::supervisor::{self, Files, Program, Runner, Spawner};
 
 use super::{Keeping, Key, Plan, States};
@@ -44,6 +44,8 @@ pub struct StoreLoader {
     pub options: supervisor::Options,
     /// Most requests that one model answers side by side.
     pub sequences: u32,
+    /// Whether tokens are guessed before they are chosen.
+    pub speculation: Speculation,
     /// Whether the program must be there as a file; the mock has none.
     pub on_disk: bool,
     /// How far a runner must be confined before it gets a model.
@@ -118,6 +120,7 @@ impl StoreLoader {
                 scale: 1.0,
             })
             .collect();
+        let draft = ready.draft.filter(|_| self.speculation != Speculation::Off);
         let load = Load {
             weights_fd,
             adapters,
@@ -130,6 +133,8 @@ impl StoreLoader {
             main_gpu: plan.main_gpu,
             mmap: plan.mmap,
             chat_template: None,
+            draft_fd: draft.map(|draft| files.push(draft.file)),
+            speculation: self.speculation,
         };
         Ok((files, load))
     }
@@ -141,6 +146,7 @@ pub(crate) fn key_of(model: &registry::Model) -> Key {
         model
             .weights()
             .chain(model.adapters())
+            .chain(model.draft())
             .map(|layer| layer.digest),
     )
 }

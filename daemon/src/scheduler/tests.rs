@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use runner::protocol::{Generate, Load, Overflow, Prompt, Sampling};
+use runner::protocol::{Generate, Load, Overflow, Prompt, Sampling, Speculation};
 use runner::supervisor::{self, Files, Program, Spawner, Step};
 
 use super::*;
@@ -48,6 +48,8 @@ impl Loader for Arc<Mocks> {
                 main_gpu: 0,
                 mmap: true,
                 chat_template: None,
+                draft_fd: None,
+                speculation: Speculation::Auto,
             };
             let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
             Ok(Up {
@@ -169,6 +171,7 @@ fn generate(text: &str) -> Generate {
         adapter_scales: None,
         constraint: None,
         logprobs: None,
+        draft: None,
         read_as: None,
     }
 }

@@ -184,7 +184,7 @@ impl Parameters {
         self.float("adaptive_decay")
     }
 
-    /// Tokens a draft model proposes at a time.
+    /// Most tokens that are drafted at a time.
     pub fn draft_num_predict(&self) -> Option<u32> {
         self.unsigned("draft_num_predict")
     }

@@ -128,9 +128,9 @@ static SPECS: [ParameterSpec; 35] = [
     ParameterSpec {
         name: "draft_num_predict",
         kind: Kind::Int(0..=1024),
-        default: DefaultValue::Chosen("4 with a draft model, else 0"),
-        reload: Reload::Yes,
-        description: "Tokens that the draft model proposes at a time; 0 turns drafting off.",
+        default: DefaultValue::Chosen("as many as pay, up to 16"),
+        reload: Reload::No,
+        description: "Most tokens that are drafted at a time, where more than 32 mean 32; 0 turns drafting off.",
     },
     ParameterSpec {
         name: "dry_allowed_length",

@@ -174,6 +174,18 @@ impl<'m> Context<'m> {
         unsafe { sys::llama_memory_seq_rm(self.memory(), id(sequence), -1, -1) };
     }
 
+    /// Forgets the tokens of a sequence from this position on. False when the cache cannot.
+    pub(crate) fn cut(&mut self, sequence: u32, position: i32) -> bool {
+        // SAFETY: The context and its memory are alive, and the sequence is below the limit, which llama.cpp would answer with an abort.
+        unsafe {
+            assert!(
+                sequence < sys::llama_n_seq_max(self.context.as_ptr()),
+                "sequences are numbered below the limit"
+            );
+            sys::llama_memory_seq_rm(self.memory(), id(sequence), position, -1)
+        }
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         // SAFETY: The context and its memory are alive.
@@ -240,12 +252,6 @@ impl<'m> Context<'m> {
             );
             read == state.len()
         }
-    }
-
-    /// Forgets a sequence from this position on. False when the cache cannot do that.
-    pub(crate) fn cut(&mut self, sequence: u32, from: i32) -> bool {
-        // SAFETY: The context and its memory are alive.
-        unsafe { sys::llama_memory_seq_rm(self.memory(), id(sequence), from, -1) }
     }
 
     /// First and last position that the cache holds of a sequence, if any.

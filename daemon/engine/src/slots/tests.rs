@@ -18,6 +18,8 @@ struct Fake {
     whole_only: bool,
     /// Cannot be given a state.
     forgetful: bool,
+    /// Cannot cut sequences.
+    uncut: bool,
     /// Most cells that were in use, also for a moment.
     most: usize,
 }
@@ -48,6 +50,15 @@ impl Cache for Fake {
     fn remove(&mut self, seq: u32) {
         self.sequences.remove(&seq);
         self.cells.remove(&seq);
+    }
+
+    fn cut(&mut self, seq: u32, length: usize) -> bool {
+        let held = self.sequences.entry(seq).or_default();
+        assert!(held.len() >= length, "there is something to keep");
+        let left = if self.uncut { 0 } else { length };
+        held.truncate(left);
+        self.cells.entry(seq).or_default().truncate(left);
+        !self.uncut
     }
 
     fn share(&mut self, from: u32, to: u32, range: Range<usize>, whole: usize) -> bool {
@@ -191,6 +202,24 @@ impl House {
     fn compute_all(&mut self) {
         let all: Vec<usize> = self.slots.running().iter().map(Slot::outstanding).collect();
         self.compute(&all);
+    }
+
+    /// Writes a token with guesses behind it, of which so many turn out right, as a step does.
+    fn guess(&mut self, index: usize, guesses: usize, right: usize) {
+        assert!(guesses <= self.slots.room());
+        let mut shares = vec![0; self.slots.running().len()];
+        shares[index] = 1;
+        let slot = &self.slots.running()[index];
+        let due = slot.tenant.tokens()[slot.computed()];
+        let guess = LlamaToken::new(8);
+        let guessed = std::iter::once(due).chain(std::iter::repeat_n(guess, guesses));
+        self.cache.take(slot.seq, &guessed.collect::<Vec<_>>());
+        self.slots.computed(&shares);
+        let other = LlamaToken::new(9);
+        let chosen = std::iter::repeat_n(guess, right).chain([other]);
+        self.slots.tenant(index).tokens.extend(chosen);
+        self.slots.guessed(&mut self.cache, index, right);
+        self.check();
     }
 
     /// The cache holds what the slots believe.
@@ -627,15 +656,71 @@ fn states_are_handed_out_with_the_most_worth_first_and_only_once() {
     assert_eq!(house.slots.cells_used(), 0);
 }
 
+#[test]
+fn guesses_that_were_right_stay_and_the_rest_is_cut_off() {
+    let mut house = House::of(40, 4, &[("a", 8), ("b", 8)]);
+    house.admit_all();
+    house.compute_all();
+    house.slots.tenant(0).tokens.push(LlamaToken::new(7));
+    assert_eq!(house.slots.room(), 40 - 16 - 1);
+    house.guess(0, 5, 2);
+    assert_eq!(house.slots.running()[0].computed(), 8 + 1 + 2);
+    assert_eq!(house.slots.outstanding(), [1, 0]);
+    house.guess(0, 0, 0);
+    house.guess(0, 3, 3);
+    assert_eq!(house.slots.cells_used(), 8 + 8 + 1 + 2 + 1 + 4);
+}
+
+#[test]
+fn guesses_have_no_room_but_what_nobody_wants() {
+    let mut house = House::of(20, 4, &[("a", 12), ("b", 4)]);
+    house.admit_all();
+    house.compute(&[12, 0]);
+    assert_eq!(house.slots.room(), 20 - 12 - 4);
+    house.slots.tenant(0).tokens.push(LlamaToken::new(7));
+    assert_eq!(house.slots.room(), 3);
+}
+
+#[test]
+fn what_cannot_be_cut_off_is_computed_again() {
+    let mut house = House::of(40, 4, &[("a", 8), ("b", 8)]);
+    house.cache.uncut = true;
+    house.admit_all();
+    house.compute_all();
+    house.slots.tenant(0).tokens.push(LlamaToken::new(7));
+    house.guess(0, 5, 2);
+    assert_eq!(house.slots.outstanding(), [12, 0]);
+    house.compute_all();
+}
+
 /// One thing that happens.
 #[derive(Debug, Clone)]
 enum Act {
-    Come { kind: i32, alike: usize, own: usize },
-    Step { chunk: usize },
-    Write { index: usize },
-    Retire { index: usize },
-    Remove { index: usize },
-    Lose { index: usize },
+    Come {
+        kind: i32,
+        alike: usize,
+        own: usize,
+    },
+    Step {
+        chunk: usize,
+    },
+    Write {
+        index: usize,
+    },
+    Guess {
+        index: usize,
+        guesses: usize,
+        right: usize,
+    },
+    Retire {
+        index: usize,
+    },
+    Remove {
+        index: usize,
+    },
+    Lose {
+        index: usize,
+    },
     HandOut,
 }
 
@@ -645,6 +730,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (0..3, 0_usize..95, 1_usize..20).prop_map(|(kind, alike, own)| Act::Come { kind, alike, own }),
         6 => (1_usize..60).prop_map(|chunk| Act::Step { chunk }),
         3 => index.clone().prop_map(|index| Act::Write { index }),
+        3 => (index.clone(), 1_usize..9, 0_usize..9).prop_map(|(index, guesses, right)| Act::Guess { index, guesses, right: right.min(guesses) }),
         2 => index.clone().prop_map(|index| Act::Retire { index }),
         1 => index.clone().prop_map(|index| Act::Remove { index }),
         1 => index.prop_map(|index| Act::Lose { index }),
@@ -689,6 +775,14 @@ proptest! {
                         && house.slots.tenant(index).tokens.len() < 128 =>
                 {
                     house.slots.tenant(index).tokens.push(LlamaToken::new(7));
+                }
+                Act::Guess { index, guesses, right }
+                    if index < running
+                        && house.slots.running()[index].outstanding() == 1
+                        && guesses <= house.slots.room()
+                        && house.slots.tenant(index).tokens.len() + guesses < 128 =>
+                {
+                    house.guess(index, guesses, right);
                 }
                 Act::Retire { index } if index < running => {
                     house.retire(index);

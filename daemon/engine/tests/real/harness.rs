@@ -16,7 +16,7 @@ use runner::{
     frame,
     protocol::{
         Call, Done, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Overflow, Prompt,
-        Reply, Request, Sampling, VERSION,
+        Reply, Request, Sampling, Speculation, VERSION,
     },
 };
 
@@ -107,6 +107,8 @@ impl Runner {
             main_gpu: 0,
             mmap: true,
             chat_template: None,
+            draft_fd: None,
+            speculation: Speculation::Auto,
         };
         change(&mut load);
         Call::Load(load)
@@ -278,6 +280,7 @@ pub(crate) fn greedy(prompt: &str, max_tokens: u32) -> Generate {
         adapter_scales: None,
         constraint: None,
         logprobs: None,
+        draft: None,
         read_as: None,
     }
 }

@@ -15,6 +15,7 @@ mod program;
 mod sandbox;
 mod shapes;
 mod sharing;
+mod speculation;
 mod states;
 mod stopping;
 mod tools;

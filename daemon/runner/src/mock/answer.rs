@@ -10,8 +10,8 @@ use super::{
 };
 use crate::protocol::{
     Constraint, Delta, Done, Event, Failure, FailureKind, Generate, Likelihood, Load, Logprob,
-    MAX_TOP_LOGPROBS, Message, Overflow, Prompt, Shape, StopReason, Template, ToolCallDelta,
-    ToolChoice, Variable,
+    MAX_DRAFT, MAX_TOP_LOGPROBS, Message, Overflow, Prompt, Shape, Speculation, StopReason,
+    Template, ToolCallDelta, ToolChoice, Variable,
 };
 
 /// Most stop texts of one request.
@@ -34,6 +34,8 @@ pub(super) struct Answering {
     reason: StopReason,
     seed: u32,
     logprobs: Option<u32>,
+    /// Pretends to have drafted so many tokens, of which all that it says were right.
+    drafted: u32,
     prefilled: u32,
     /// A first piece of the prompt was computed; there is one even if the prompt is empty.
     begun: bool,
@@ -173,6 +175,13 @@ impl Answering {
             reason,
             seed: generate.sampling.seed.unwrap_or(0),
             logprobs: generate.logprobs,
+            drafted: match load.speculation {
+                Speculation::Off => 0,
+                Speculation::Auto | Speculation::Always => {
+                    let usual = if load.draft_fd.is_some() { 4 } else { 0 };
+                    generate.draft.unwrap_or(usual).min(MAX_DRAFT)
+                }
+            },
             prefilled: 0,
             begun: false,
             said: 0,
@@ -286,6 +295,8 @@ impl Answering {
             prefill_ns: nanos(self.read - self.admitted),
             decode_ns: nanos(now - self.read),
             queue_ns: nanos(self.admitted - self.received),
+            drafted: self.drafted,
+            accepted: self.drafted.min(self.said),
             seed: self.seed,
             all_tokens: [&self.prompt, said].concat(),
         }))

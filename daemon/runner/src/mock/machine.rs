@@ -253,6 +253,12 @@ impl Mock {
                 );
             }
         };
+        if let Some(fd) = load.draft_fd
+            && let Err(error) = (self.world.open)(fd).and_then(|file| start_of(&file))
+        {
+            let message = format!("cannot read the draft model: {error}");
+            return self.fail(id, FailureKind::Internal, message);
+        }
         let mut script = match self.script.clone() {
             Ok(script) => script,
             Err(message) => return self.fail(id, FailureKind::Invalid, message),

@@ -21,6 +21,8 @@
 //! - An answer with a constraint is `{}` where JSON is asked for and `ok` for a grammar or a pattern, after `hm` and the marker if there is one.
 //!   A schema that holds `uniqueItems`, and a grammar without `root`, are refused as [`Invalid`](crate::protocol::FailureKind::Invalid).
 //! - A vector has 8 numbers and says which words a text has; a document scores by the words that it shares with the query. At most 64 words are read.
+//! - Who asks for drafts of at most N tokens is told that N were drafted, and as many of them accepted as words were said; who does not
+//!   say is told of 4 where the model has a draft model, and else of none. That one must be readable, and is not read.
 //! - Where probabilities are asked for, the n-th word has the logarithm −n/8, and each further token in its place one less.
 //!
 //! [`Prompt::Chat`]: crate::protocol::Prompt::Chat

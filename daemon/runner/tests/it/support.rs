@@ -4,7 +4,9 @@ use std::{fs::File, io::Write as _};
 
 use futures::StreamExt as _;
 use runner::{
-    protocol::{Done, Generate, Load, Loaded, Message, Overflow, Prompt, Sampling, Template},
+    protocol::{
+        Done, Generate, Load, Loaded, Message, Overflow, Prompt, Sampling, Speculation, Template,
+    },
     supervisor::{Error, Files, Generation, Options, Program, Runner, Spawner, Step},
 };
 
@@ -40,6 +42,8 @@ pub(crate) fn load() -> Load {
         main_gpu: 0,
         mmap: true,
         chat_template: None,
+        draft_fd: None,
+        speculation: Speculation::Auto,
     }
 }
 
@@ -68,6 +72,7 @@ pub(crate) fn prompt(prompt: Prompt) -> Generate {
         adapter_scales: None,
         constraint: None,
         logprobs: None,
+        draft: None,
         read_as: None,
     }
 }

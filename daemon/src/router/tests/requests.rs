@@ -129,24 +129,46 @@ async fn a_renderer_needs_a_template_that_stands_in_for_it() {
 }
 
 #[tokio::test]
-async fn a_draft_model_is_kept_and_it_is_said_that_it_has_no_effect() {
+async fn a_draft_model_is_used_and_what_it_was_good_for_is_told() {
     let service = service().await;
+    let told = |last: &Value| {
+        (
+            last["drafted_tokens"].as_u64(),
+            last["accepted_tokens"].as_u64(),
+        )
+    };
+    let prompt = json!({"model": "m", "prompt": "one two three four five six"});
+    let (_, last) = service.generate(prompt.clone()).await;
+    // Who has nothing to tell says nothing.
+    assert_eq!(told(&last), (None, None));
+
     let bytes = gguf_writer::tiny::llama(2);
     let digest = Digest::of(&bytes).to_string();
     let upload = Service::request("POST", &api::routes::blob(&digest)).body(Body::from(bytes));
     assert_eq!(service.send(upload.unwrap()).await.status, 201);
-    let recipe = json!({"draft_files": {"draft.gguf": digest}});
-    let lines = service.create(recipe).await;
-    assert!(
-        lines
-            .iter()
-            .any(|line| line["status"].as_str().unwrap().contains("not used yet")),
-        "{lines:?}"
-    );
-    let (text, _) = service
-        .generate(json!({"model": "m", "prompt": "hi"}))
+    service
+        .create(json!({"draft_files": {"draft.gguf": digest}}))
         .await;
-    assert_eq!(text, "hi");
+    // The same weights with a draft model are another runner.
+    let (text, last) = service.generate(prompt.clone()).await;
+    assert_eq!(text, "one two three four five six");
+    assert_eq!(told(&last), (Some(4), Some(4)));
+
+    let with = |most: i64| {
+        let mut prompt = prompt.clone();
+        prompt["options"] = json!({"draft_num_predict": most});
+        prompt
+    };
+    assert_eq!(told(&service.generate(with(0)).await.1), (None, None));
+    assert_eq!(
+        told(&service.generate(with(1000)).await.1),
+        (Some(32), Some(6))
+    );
+    service.post("/api/generate", with(1025)).await.refuses(
+        400,
+        "invalid_request",
+        "draft_num_predict",
+    );
 }
 
 #[tokio::test]

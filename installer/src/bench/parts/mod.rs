@@ -11,6 +11,7 @@ mod process_start;
 mod sandbox;
 mod shared_prefix;
 mod sixteen_streams;
+mod speculation;
 mod swap;
 
 use anyhow::Result;
@@ -47,6 +48,8 @@ pub(super) enum Part {
     Embeddings,
     /// What the sandbox of the runner costs.
     Sandbox,
+    /// Tokens that are guessed before they are chosen.
+    Speculation,
 }
 
 /// The real model alone.
@@ -75,6 +78,7 @@ impl Part {
             Self::Swap => "swap",
             Self::Embeddings => "embeddings",
             Self::Sandbox => "sandbox",
+            Self::Speculation => "speculation",
         }
     }
 
@@ -93,6 +97,7 @@ impl Part {
             Self::Swap => "Swapped out and back",
             Self::Embeddings => "Embeddings",
             Self::Sandbox => "Cost of the sandbox",
+            Self::Speculation => "Guessed tokens",
         }
     }
 
@@ -114,7 +119,7 @@ impl Part {
         match (self, model) {
             (Self::OneStream, Model::Smollm2) => 7,
             (Self::MainJob | Self::Overhead | Self::ProcessStart, Model::Smollm2) => 5,
-            (Self::Embeddings | Self::Sandbox, Model::Smollm2) => 5,
+            (Self::Embeddings | Self::Sandbox | Self::Speculation, Model::Smollm2) => 5,
             _ => 3,
         }
     }
@@ -152,6 +157,7 @@ impl Part {
             Self::Swap => swap::measure,
             Self::Embeddings => embeddings::measure,
             Self::Sandbox => sandbox::measure,
+            Self::Speculation => speculation::measure,
         };
         measure(bench, subject, runs)
     }

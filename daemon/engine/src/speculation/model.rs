@@ -1,0 +1,400 @@
+//! Guesses of a smaller model with the same vocabulary.
+//!
+//! It has a context of its own, with a sequence for each that may run, and reads the text of a sequence when its guesses are first worth
+//! something, in pieces, so that nobody waits long. All that write are asked together: one decode call for one more token of each.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+use llama_cpp_2::{
+    llama_backend::LlamaBackend,
+    model::{LlamaModel, params::LlamaModelParams},
+    token::LlamaToken,
+};
+use runner::protocol::Load;
+
+use super::{Draft, Drafter, Grounds, Offer, Prices, costs::Costs};
+use crate::{
+    cache::Memory,
+    error::Error,
+    ffi::context::{Batch, DecodeError},
+    kept::alike,
+    load, memory,
+    model::Model,
+    pace::{Company, Pace},
+    slots::Cache,
+};
+
+/// So many words one of the two models may have more at the end of its vocabulary, as members of a family do whose tables are padded.
+const PADDING: usize = 128;
+
+/// A draft from elsewhere whose first token is right with this chance is not worth asking again.
+const SURE: f64 = 0.7;
+
+/// Opens the draft model that comes with a model, if there is one.
+///
+/// # Errors
+/// [`Error::Unsupported`] when it cannot be loaded, or has other words; [`Error::Invalid`] for a descriptor that is no file.
+pub(crate) fn open(
+    backend: &LlamaBackend,
+    load: &Load,
+    model: &Model,
+) -> Result<Option<Model>, Error> {
+    let Some(fd) = load.draft_fd else {
+        return Ok(None);
+    };
+    let (path, size) = load::descriptor(fd, "draft model")?;
+    if !load.mmap {
+        memory::check("the draft model", size)?;
+    }
+    let mut params = LlamaModelParams::default()
+        .with_use_mmap(load.mmap)
+        .with_main_gpu(load.main_gpu);
+    if let Ok(layers) = u32::try_from(load.gpu_layers) {
+        params = params.with_n_gpu_layers(layers);
+    }
+    let unfit = |why: String| Error::Unsupported(format!("its draft model does not fit it: {why}"));
+    crate::log::take_first_error();
+    let llama = LlamaModel::load_from_file(backend, path, &params)
+        .map_err(|_| unfit(load::native_reason()))?;
+    let draft = Model::new(llama, None).map_err(|error| match error {
+        Error::Unsupported(why) => unfit(why),
+        other => other,
+    })?;
+    if draft.llama.is_recurrent() || draft.llama.is_hybrid() {
+        return Err(unfit(
+            "it keeps a state from which no guess can be taken back".into(),
+        ));
+    }
+    same_words(model, &draft).map_err(unfit)?;
+    Ok(Some(draft))
+}
+
+/// Whether tokens mean the same to both; if not, why.
+fn same_words(model: &Model, draft: &Model) -> Result<(), String> {
+    let remedy = "take a smaller model of the same family";
+    let (ours, theirs) = (model.llama.vocab(), draft.llama.vocab());
+    let sizes = [ours.n_tokens(), theirs.n_tokens()];
+    if sizes[0].abs_diff(sizes[1]) as usize > PADDING {
+        return Err(format!(
+            "it has {} words, and the model {}; {remedy}",
+            sizes[1], sizes[0]
+        ));
+    }
+    let tokens = (0..sizes[0].min(sizes[1])).map(LlamaToken::new);
+    match tokens
+        .into_iter()
+        .find(|token| ours.text(*token) != theirs.text(*token))
+    {
+        None => Ok(()),
+        Some(token) => Err(format!(
+            "its word {} is another than that of the model; {remedy}",
+            token.0
+        )),
+    }
+}
+
+/// The draft model at work.
+#[derive(Debug)]
+pub(crate) struct DraftModel<'m> {
+    memory: Memory<'m>,
+    /// Used again for each decode call.
+    batch: Batch,
+    /// Most tokens in it.
+    batch_tokens: usize,
+    cells: usize,
+    /// Tokens below this are known to both models.
+    words: usize,
+    /// By number of the sequence.
+    seats: Vec<Seat>,
+    pace: Pace,
+    costs: Costs,
+    /// It failed, and is left alone.
+    off: bool,
+}
+
+/// What the cache holds of a sequence.
+#[derive(Debug, Default)]
+struct Seat {
+    /// Id of the request.
+    owner: Option<u64>,
+    tokens: Vec<LlamaToken>,
+    /// So many of the tokens are known to be those of the owner's text.
+    certain: usize,
+}
+
+/// Somebody who is being asked for.
+#[derive(Debug)]
+struct Asked {
+    /// Which of the offers.
+    offer: usize,
+    seat: usize,
+    /// Where it stands in the batch.
+    place: i32,
+    /// The guesses.
+    draft: Draft,
+    /// The chance that all of them are right.
+    whole: f64,
+}
+
+impl<'m> DraftModel<'m> {
+    /// Makes the context of a draft model for a model.
+    ///
+    /// # Errors
+    /// As [`load::context`].
+    pub(crate) fn new(draft: &'m Model, model: &Model, load: &Load) -> Result<Self, Error> {
+        // Nobody waits for a decode call of this context so long that it had to be stopped.
+        let never = Arc::new(AtomicBool::new(false));
+        let memory = load::context_of(draft, load, load.sequences, never)?;
+        let words = model.vocabulary().min(draft.vocabulary());
+        let batch_tokens = load.batch.min(memory.context.batch()) as usize;
+        Ok(Self {
+            memory,
+            batch: Batch::new(),
+            batch_tokens,
+            cells: load.context as usize,
+            words: usize::try_from(words).unwrap_or(0),
+            seats: (0..load.sequences).map(|_| Seat::default()).collect(),
+            pace: Pace::new(batch_tokens),
+            costs: Costs::new(),
+            off: false,
+        })
+    }
+
+    fn try_draft(
+        &mut self,
+        offers: &mut [Offer<'_>],
+        prices: &Prices<'_>,
+    ) -> Result<(), DecodeError> {
+        let mut asked = self.ask(offers, prices)?;
+        while !asked.is_empty() {
+            self.guess(&mut asked);
+            let seconds = self.seconds(asked.len());
+            let (go_on, done): (Vec<_>, Vec<_>) = asked
+                .into_iter()
+                .partition(|it| self.goes_on(it, &offers[it.offer], prices, seconds));
+            for Asked { offer, draft, .. } in done {
+                offers[offer].draft = draft;
+            }
+            asked = self.feed(go_on)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what those to be asked have written since, and says whom it has an opinion on by now.
+    fn ask(
+        &mut self,
+        offers: &[Offer<'_>],
+        prices: &Prices<'_>,
+    ) -> Result<Vec<Asked>, DecodeError> {
+        self.batch.clear();
+        let mut asked = Vec::new();
+        // All of them wait until the texts are read.
+        let company = Company {
+            readers: 1,
+            writers: offers.len(),
+        };
+        let mut room = self.pace.chunk(company).min(self.batch_tokens);
+        let seconds = self.seconds(offers.len());
+        // Cells for the guesses of those who are asked.
+        let mut promised = 0;
+        for (index, offer) in offers.iter().enumerate() {
+            let text = offer.writer.text;
+            if !worth_asking(offer, prices, seconds) || self.memory.cuttable(text.len()) == 0 {
+                continue;
+            }
+            let seat = self.seat(offers, offer.writer.id, text);
+            let known = self.catch_up(seat, text);
+            let share = (text.len() - known).min(room);
+            if share == 0
+                || !self.knows(&text[known..known + share])
+                || !self.make_room(offers, seat, promised + share + offer.writer.most)
+            {
+                continue;
+            }
+            room -= share;
+            promised += offer.writer.most;
+            let end = known + share;
+            let mut place = 0;
+            for at in known..end {
+                let number = u32::try_from(seat).expect("there are at most 256 sequences");
+                let last = at + 1 == text.len();
+                place = self.batch.push(text[at], at, number, last);
+            }
+            let held = &mut self.seats[seat];
+            held.tokens.extend_from_slice(&text[known..end]);
+            held.certain = end;
+            if end == text.len() {
+                asked.push(Asked {
+                    offer: index,
+                    seat,
+                    place,
+                    draft: Draft::default(),
+                    whole: 1.0,
+                });
+            }
+        }
+        let took = self.decode()?;
+        self.pace.learn(self.batch.len(), company, took);
+        Ok(asked)
+    }
+
+    /// Adds the likeliest next token of each to its draft.
+    fn guess(&mut self, asked: &mut [Asked]) {
+        for it in asked {
+            let (token, probability) = likeliest(self.memory.context.logits(it.place));
+            it.draft.push(token, Grounds::Probability(probability));
+        }
+    }
+
+    /// Whether one more guess pays, that takes so many seconds.
+    fn goes_on(&self, asked: &Asked, offer: &Offer<'_>, prices: &Prices<'_>, seconds: f64) -> bool {
+        let (draft, writer) = (&asked.draft, &offer.writer);
+        let Some((token, level)) = draft.tokens.last().zip(draft.levels.last()) else {
+            return false;
+        };
+        let odds = &writer.drafting.odds;
+        let next = odds.chance(prices.all, Grounds::Unasked.level());
+        let whole = asked.whole * odds.chance(prices.all, *level);
+        let length = writer.text.len() + draft.tokens.len();
+        draft.tokens.len() < writer.most
+            && self.knows(&[*token])
+            && self.memory.cuttable(length) > 0
+            && prices.pays(whole * next, seconds)
+    }
+
+    /// Reads the latest guess of each.
+    fn feed(&mut self, mut asked: Vec<Asked>) -> Result<Vec<Asked>, DecodeError> {
+        self.batch.clear();
+        for it in &mut asked {
+            let seat = &mut self.seats[it.seat];
+            let Some(&token) = it.draft.tokens.last() else {
+                continue;
+            };
+            let number = u32::try_from(it.seat).expect("there are at most 256 sequences");
+            it.place = self.batch.push(token, seat.tokens.len(), number, true);
+            seat.tokens.push(token);
+        }
+        let took = self.decode()?;
+        self.costs.learn(self.batch.len(), took);
+        Ok(asked)
+    }
+
+    fn decode(&mut self) -> Result<Duration, DecodeError> {
+        let began = Instant::now();
+        if self.batch.len() > 0 {
+            self.memory.context.decode(&mut self.batch)?;
+        }
+        Ok(began.elapsed())
+    }
+
+    /// Seconds for one more guess of each of so many.
+    fn seconds(&self, writers: usize) -> f64 {
+        let together = self.costs.of(writers).unwrap_or(0.0);
+        together / writers.max(1) as f64
+    }
+
+    fn knows(&self, tokens: &[LlamaToken]) -> bool {
+        let known = |token: &LlamaToken| usize::try_from(token.0).is_ok_and(|it| it < self.words);
+        tokens.iter().all(known)
+    }
+
+    /// The seat of a request; for a new one that of somebody who does not write now and began most like it.
+    fn seat(&mut self, offers: &[Offer<'_>], id: u64, text: &[LlamaToken]) -> usize {
+        let taken = |owner: Option<u64>| offers.iter().any(|it| Some(it.writer.id) == owner);
+        let own = self.seats.iter().position(|seat| seat.owner == Some(id));
+        own.unwrap_or_else(|| {
+            let free = self.seats.iter().enumerate();
+            let (index, _) = free
+                .filter(|(_, seat)| !taken(seat.owner))
+                .max_by_key(|(_, seat)| alike(&seat.tokens, text))
+                .expect("there are as many seats as sequences that run");
+            self.seats[index].owner = Some(id);
+            self.seats[index].certain = 0;
+            index
+        })
+    }
+
+    /// Cuts off what turned out wrong. Says how many tokens of a text, never the last, are held then.
+    fn catch_up(&mut self, seat: usize, text: &[LlamaToken]) -> usize {
+        let number = u32::try_from(seat).expect("there are at most 256 sequences");
+        let held = &mut self.seats[seat];
+        let certain = held.certain.min(text.len() - 1);
+        let known = certain + alike(&held.tokens[certain..], &text[certain..text.len() - 1]);
+        if held.tokens.len() > known {
+            held.tokens.truncate(known);
+            if !self.memory.cut(number, known) {
+                self.memory.remove(number);
+                held.tokens.clear();
+            }
+        }
+        held.certain = held.tokens.len();
+        held.certain
+    }
+
+    /// Whether there are so many cells, if need be at the cost of those who do not write now.
+    fn make_room(&mut self, offers: &[Offer<'_>], seat: usize, tokens: usize) -> bool {
+        let used = |seats: &[Seat]| seats.iter().map(|it| it.tokens.len()).sum::<usize>();
+        let writes = |owner: Option<u64>| offers.iter().any(|it| Some(it.writer.id) == owner);
+        for index in 0..self.seats.len() {
+            if used(&self.seats) + tokens <= self.cells {
+                return true;
+            }
+            let other = &mut self.seats[index];
+            if index != seat && !writes(other.owner) && !other.tokens.is_empty() {
+                *other = Seat::default();
+                let number = u32::try_from(index).expect("there are at most 256 sequences");
+                self.memory.remove(number);
+            }
+        }
+        used(&self.seats) + tokens <= self.cells
+    }
+}
+
+impl Drafter for DraftModel<'_> {
+    fn draft(&mut self, offers: &mut [Offer<'_>], prices: &Prices<'_>) {
+        if self.off {
+            return;
+        }
+        if let Err(error) = self.try_draft(offers, prices) {
+            tracing::warn!(%error, "the draft model failed, and is not asked again");
+            self.off = true;
+        }
+    }
+}
+
+fn worth_asking(offer: &Offer<'_>, prices: &Prices<'_>, seconds: f64) -> bool {
+    let odds = &offer.writer.drafting.odds;
+    let found = offer.chances(prices.all).first().copied();
+    let hoped = odds.chance(prices.all, Grounds::Unasked.level());
+    found.is_none_or(|chance| chance < SURE) && prices.pays(hoped, seconds)
+}
+
+/// The likeliest token and its probability.
+fn likeliest(logits: &[f32]) -> (LlamaToken, f32) {
+    let (mut best, mut highest) = (0, f32::NEG_INFINITY);
+    for (token, &score) in (0..).zip(logits) {
+        if score > highest {
+            (best, highest) = (token, score);
+        }
+    }
+    let sum: f32 = logits.iter().map(|score| (score - highest).exp()).sum();
+    (LlamaToken::new(best), 1.0 / sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likeliest_token_has_its_probability() {
+        let (token, probability) = likeliest(&[0.0, 2.0_f32.ln(), 0.0]);
+        assert_eq!(token.0, 1);
+        assert!((probability - 0.5).abs() < 1e-6);
+        let (token, probability) = likeliest(&[f32::NAN, f32::NAN]);
+        assert_eq!(token.0, 0);
+        assert!(probability.is_nan());
+    }
+}
