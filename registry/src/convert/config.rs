@@ -416,7 +416,7 @@ mod tests {
         let longest = |files: &[(&str, Value)]| sentences(files).expect("good files").longest;
         assert_eq!(longest(&[]), 512);
         let tokenizer = (TOKENIZER_CONFIG, json!({"model_max_length": 128}));
-        assert_eq!(longest(&[tokenizer.clone()]), 128);
+        assert_eq!(longest(std::slice::from_ref(&tokenizer)), 128);
         assert_eq!(
             longest(&[(TOKENIZER_CONFIG, json!({"model_max_length": 1e30}))]),
             512
