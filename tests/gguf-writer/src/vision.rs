@@ -20,7 +20,7 @@ pub enum Kind {
     Causal,
     /// The cells of a picture see each other in both directions (`gemma3`): 16 cells.
     Whole,
-    /// Cells have places in two dimensions (`qwen2vl`): 8 cells or more, by the size of the image. It needs [`model_with_places`].
+    /// Cells have places in two dimensions (`qwen2vl_merger`): 8 cells or more, by the size of the image. It needs [`model_with_places`].
     Places,
 }
 
@@ -58,7 +58,7 @@ fn describe(kind: Kind) -> Writer {
     let (name, size) = match kind {
         Kind::Causal => ("janus_pro", 32_u32),
         Kind::Whole => ("gemma3", 64),
-        Kind::Places => ("qwen2vl", 64),
+        Kind::Places => ("qwen2vl_merger", 64),
     };
     Writer::new()
         .kv("general.architecture", "clip")

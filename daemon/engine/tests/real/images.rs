@@ -138,7 +138,9 @@ fn images_stand_where_they_are_shown_in_any_number() {
         assert_ne!(both, said("@ hello @", &[2, 1]), "{kind:?}");
         assert_ne!(both, said("@@ hello", &[1, 2]), "{kind:?}");
         // The same one twice, with nothing between.
-        assert_ne!(said("@@", &[1, 1]), said("@", &[1]), "{kind:?}");
+        let length = |text, numbers: &[u32]| fresh(kind, text, numbers).1.prompt_tokens;
+        let (two, one) = (length("@@", &[1, 1]), length("@", &[1]));
+        assert!(two >= one + cells(kind), "{kind:?}: {two} {one}");
     }
 }
 
