@@ -512,6 +512,20 @@ mod tests {
     }
 
     #[test]
+    fn looking_at_images_is_a_sign_of_life() {
+        let mut desk = Desk::new();
+        desk.open(1, Kind::Generate);
+        for steps in 1..4 {
+            desk.reply(1, Event::Looking { steps }).unwrap();
+            assert_eq!(desk.silent_for(59 * SECOND), None);
+        }
+        desk.reply(1, Event::Looking { steps: 3 }).unwrap();
+        assert_eq!(desk.silent_for(SECOND), Some(60), "the same again is none");
+        desk.open(2, Kind::Stats);
+        assert!(desk.reply(2, Event::Looking { steps: 1 }).is_err());
+    }
+
+    #[test]
     fn the_same_again_is_no_progress() {
         let mut desk = Desk::new();
         desk.open(1, Kind::Generate);
