@@ -197,7 +197,9 @@ async fn prompt(
     let read_as = conversation.read_as(&way)?;
     let prompt = conversation.to_prompt(&way).await?;
     let images = conversation.images();
-    let Some(before) = &request.context else {
+    // An empty list is as good as none, and with images there is no other.
+    let before = request.context.as_ref().filter(|_| images.is_none());
+    let Some(before) = before else {
         return Ok(Made {
             prompt,
             read_as,

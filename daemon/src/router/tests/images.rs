@@ -101,7 +101,7 @@ async fn a_prompt_shows_images_with_any_template_and_without() {
 async fn an_image_alone_is_a_prompt() {
     let service = with_seeing_model(json!({})).await;
     let (text, last) = service
-        .generate(json!({"model": "m", "prompt": "", "images": ["aGk="]}))
+        .generate(json!({"model": "m", "prompt": "", "images": ["aGk="], "context": []}))
         .await;
     assert_eq!(
         (text.as_str(), &last["done_reason"]),
