@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// the prompt. Without either, a conversation begins: `/?` shows what can be typed there.
     /// A model that is not here yet is fetched first.
     ///
+    /// A model that sees is shown the image files whose paths stand in the prompt, such as `./cat.png`,
+    /// and an image that is piped in.
+    ///
     /// Standard input that is not a terminal is read to its end: in the loop of a shell script, give it
     /// `< /dev/null` where there is nothing to pipe in.
     #[command(after_help = "Examples:
@@ -81,7 +84,8 @@ pub(crate) enum Command {
   slm run smollm2 \"Why is the sky blue?\"
   cat report.txt | slm run smollm2 \"Summarize this in three sentences.\"
   slm run smollm2 --param temperature=0 --param seed=1 \"Write a haiku.\"
-  slm run qwen3 --think=low \"How many days has a leap year?\"")]
+  slm run qwen3 --think=low \"How many days has a leap year?\"
+  slm run gemma3 \"What is in ./cat.png?\"")]
     Run(Run),
     /// Fetch a model.
     #[command(after_help = "Example:\n  slm pull smollm2")]

@@ -17,6 +17,7 @@ mod error;
 mod exit;
 mod fs;
 mod home;
+mod images;
 mod interrupt;
 mod output;
 mod params;

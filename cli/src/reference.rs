@@ -95,6 +95,7 @@ fn conversation(page: &mut String) {
     page.push_str(
         "
 A line is a command when its first word is a slash and letters; `/etc/hosts` is for the model.
+Paths to image files, such as `./cat.png`, show them to a model that sees.
 Ctrl-C stops the answer and keeps what came so far; at the prompt it throws away what was typed.
 Ctrl-D leaves.
 What is typed is kept in `history` in the home folder, readable by its owner alone.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use api::{DoneReason, Timings, ToolCall};
 use futures::{Stream, StreamExt};
-use runner::protocol::{Delta, Done, Generate, Logprob, Overflow, Prompt, StopReason, Template};
+use runner::protocol::{
+    Delta, Done, Generate, Images, Logprob, Overflow, Prompt, StopReason, Template,
+};
 use runner::supervisor::{Generation, Step};
 use tokio::time::Instant;
 
@@ -104,6 +106,7 @@ fn nanos(duration: Duration) -> u64 {
 pub fn request(
     prompt: Prompt,
     read_as: Option<Template>,
+    images: Option<Images>,
     options: &Resolved,
     overflow: Overflow,
     form: &Form,
@@ -122,6 +125,7 @@ pub fn request(
         constraint: form.constraint.clone(),
         logprobs: form.logprobs,
         draft: options.draft,
+        images,
     }
 }
 

@@ -77,6 +77,18 @@ impl Chosen {
         )))
     }
 
+    /// Checks that the model can be shown images.
+    pub(crate) fn sees_images(&self) -> Result<(), Error> {
+        let capabilities = &self.model.capabilities;
+        if capabilities.is_empty() || capabilities.contains(&Capability::Vision) {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!(
+            "'{}' does not support images: it has no projector",
+            self.model.name
+        )))
+    }
+
     /// Whether the request only asks to let the model go.
     pub(crate) fn lets_go(&self) -> bool {
         self.keep_alive == Some(Stay::For(std::time::Duration::ZERO))

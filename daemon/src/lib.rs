@@ -19,6 +19,7 @@ pub mod flags;
 pub mod form;
 pub mod fs;
 pub mod guard;
+pub mod images;
 pub mod jobs;
 pub mod listen;
 pub mod ndjson;

@@ -11,6 +11,7 @@ use runner::protocol::{self, Prompt, Tokenize, Variable};
 use runner::supervisor::Runner;
 
 use crate::error::Error;
+use crate::images::{self, Album};
 use crate::template::{self, Template, Turn};
 use crate::think::Think;
 
@@ -101,6 +102,8 @@ pub struct Conversation {
     pub tools: Vec<protocol::Tool>,
     /// Whether it must.
     pub tool_choice: protocol::ToolChoice,
+    /// The images of all messages, whose places stand in their texts.
+    pub album: Album,
 }
 
 impl Conversation {
@@ -152,6 +155,11 @@ impl Conversation {
         Err(Error::Unsupported(format!(
             "{field} with a template in Go's language, for a model whose weights have no chat template that says how answers are written,"
         )))
+    }
+
+    /// The images that the prompt shows.
+    pub fn images(&self) -> Option<protocol::Images> {
+        self.album.shown(&self.turns)
     }
 
     async fn render(&self, template: Box<Template>, whose: &'static str) -> Result<String, Error> {
@@ -257,11 +265,11 @@ pub async fn shorten(
     let (mut low, mut high) = (0, starts.len().saturating_sub(1));
     while low < high {
         let middle = usize::midpoint(low, high);
-        let prompt = from(conversation, starts[middle])
-            .conversation
-            .to_prompt(way)
-            .await?;
-        if fits(runner, model, prompt, room).await? {
+        let shorter = from(conversation, starts[middle]).conversation;
+        let images = shorter.turns.iter().map(|turn| turn.images.len());
+        let seen = images.sum::<usize>() * images::USUAL_TOKENS;
+        let prompt = shorter.to_prompt(way).await?;
+        if fits(runner, model, prompt, room.saturating_sub(seen)).await? {
             high = middle;
         } else {
             low = middle + 1;

@@ -1,26 +1,9 @@
 //! What clients may ask for and what is not there yet. It is refused by name, because an answer that silently ignores
 //! what was asked for is worse than none.
 
-use api::{ChatRequest, CreateRequest, GenerateRequest, Message};
+use api::{CreateRequest, Message};
 
 use crate::error::Error;
-
-/// Checks a request of generate.
-///
-/// # Errors
-/// [`Error::Unsupported`] names the field.
-pub fn in_generate(request: &GenerateRequest) -> Result<(), Error> {
-    list("images", request.images.as_deref())
-}
-
-/// Checks a request of chat.
-///
-/// # Errors
-/// [`Error::Unsupported`] names the field.
-pub fn in_chat(request: &ChatRequest) -> Result<(), Error> {
-    let mut messages = request.messages.iter();
-    messages.try_for_each(|message| list("images", message.images.as_deref()))
-}
 
 /// Checks a request of create.
 ///
@@ -83,29 +66,6 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn generate(extra: Value) -> Result<(), Error> {
-        in_generate(&serde_json::from_value(extra).unwrap())
-    }
-
-    fn chat(extra: Value) -> Result<(), Error> {
-        in_chat(&serde_json::from_value(extra).unwrap())
-    }
-
-    #[test]
-    fn what_is_not_there_is_refused_by_name() {
-        assert_eq!(
-            generate(json!({"images": ["aGk="]}))
-                .unwrap_err()
-                .to_string(),
-            "images is not supported yet"
-        );
-        let request = json!({"messages": [{"role": "user", "images": ["aGk="]}]});
-        assert_eq!(
-            chat(request).unwrap_err().to_string(),
-            "images is not supported yet"
-        );
-    }
-
     #[test]
     fn what_a_model_cannot_be_made_with_is_refused_by_name() {
         let said = |field: &str, value: Value| {
@@ -136,21 +96,5 @@ mod tests {
             "messages": [{"role": "user", "content": "hi", "thinking": "", "images": []}],
         });
         assert!(in_create(&serde_json::from_value(nothing).unwrap()).is_ok());
-    }
-
-    #[test]
-    fn what_asks_for_nothing_passes() {
-        for request in [
-            json!({}),
-            json!({"think": true}),
-            json!({"think": false}),
-            json!({"images": []}),
-            json!({"shift": true, "truncate": true}),
-        ] {
-            assert!(generate(request.clone()).is_ok(), "{request}");
-        }
-        assert!(
-            chat(json!({"tools": [], "messages": [{"role": "tool", "content": "hi"}]})).is_ok()
-        );
     }
 }

@@ -8,6 +8,7 @@ mod crash;
 mod faults;
 mod harness;
 mod hostile;
+mod images;
 mod life;
 mod models;
 mod real;

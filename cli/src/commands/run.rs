@@ -14,10 +14,11 @@ use crate::args::Run;
 use crate::client::{Client, Error};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::images::Question;
 use crate::interrupt::until_ctrl_c;
 use crate::output::{Output, ProgressView};
 use crate::run::Context;
-use crate::{params, repl, text};
+use crate::{images, params, repl, text};
 
 /// The longest text that is taken from standard input, in bytes.
 const MAX_STDIN: u64 = 16 << 20;
@@ -35,28 +36,58 @@ pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
     until_ctrl_c(once(&context, &args, &parameters, prompt)).await
 }
 
-/// What to ask: what was piped in, then what stands on the command line; `None` for a conversation.
-async fn prompt(args: &Run) -> anyhow::Result<Option<String>> {
-    let typed = args.prompt.join(" ");
-    if std::io::stdin().is_terminal() {
-        return Ok((!typed.is_empty()).then_some(typed));
-    }
-    let piped = tokio::task::spawn_blocking(read_stdin).await??;
-    Ok(Some(join(&piped, &typed)))
+/// What to ask.
+#[derive(Debug, Default)]
+struct Prompt {
+    /// What stands on the command line.
+    typed: String,
+    piped: Piped,
 }
 
-fn read_stdin() -> Result<String, Failure> {
-    let mut text = String::new();
+/// What was piped in.
+#[derive(Debug)]
+enum Piped {
+    Text(String),
+    /// An image, in base64.
+    Image(String),
+}
+
+impl Default for Piped {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+/// What was piped in, and what stands on the command line; `None` for a conversation.
+async fn prompt(args: &Run) -> anyhow::Result<Option<Prompt>> {
+    let typed = args.prompt.join(" ");
+    if std::io::stdin().is_terminal() {
+        let piped = Piped::default();
+        return Ok((!typed.is_empty()).then_some(Prompt { typed, piped }));
+    }
+    let piped = tokio::task::spawn_blocking(read_stdin).await??;
+    Ok(Some(Prompt { typed, piped }))
+}
+
+fn read_stdin() -> Result<Piped, Failure> {
+    let mut bytes = Vec::new();
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(format!("cannot read standard input as text: {error}"))
+    };
     std::io::stdin()
         .lock()
         .take(MAX_STDIN + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::new(format!("cannot read standard input as text: {error}")))?;
-    if text.len() as u64 > MAX_STDIN {
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > MAX_STDIN {
         let message = format!("standard input holds more than {}", text::bytes(MAX_STDIN));
         return Err(Failure::new(message).hint("no model's context holds so much; give it a part"));
     }
-    Ok(text)
+    if images::is_image(&bytes) {
+        return Ok(Piped::Image(images::encode(&bytes)));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| failed(&error))?;
+    Ok(Piped::Text(text))
 }
 
 fn join(piped: &str, typed: &str) -> String {
@@ -71,15 +102,15 @@ async fn once(
     context: &Context,
     args: &Run,
     parameters: &Parameters,
-    prompt: String,
+    prompt: Prompt,
 ) -> anyhow::Result<Exit> {
     let Context { client, out, .. } = context;
     let mut answer = Answer::new(out.clone(), !args.nowordwrap).hide_thoughts(args.hide_thinking);
-    let asked = ask(client, args, parameters, &prompt, &mut answer).await;
+    let asked = ask(context, args, parameters, &prompt, &mut answer).await;
     let timings = match asked {
         Err(error) if is_missing(&error) && !args.no_pull => {
             fetch(client, out, &args.model).await?;
-            ask(client, args, parameters, &prompt, &mut answer).await?
+            ask(context, args, parameters, &prompt, &mut answer).await?
         }
         asked => asked?,
     };
@@ -90,18 +121,25 @@ async fn once(
 }
 
 async fn ask(
-    client: &Client,
+    Context { client, out, .. }: &Context,
     args: &Run,
     parameters: &Parameters,
-    prompt: &str,
+    prompt: &Prompt,
     answer: &mut Answer,
 ) -> anyhow::Result<Timings> {
+    let typed = prompt.typed.clone();
+    let mut question = images::attach(client, out, &args.model, typed).await?;
+    match &prompt.piped {
+        Piped::Text(text) => question.text = join(text, &question.text),
+        Piped::Image(image) => question.images.insert(0, image.clone()),
+    }
     let options = (!parameters.is_empty()).then(|| parameters.to_json());
     let keep_alive = args.keepalive.as_deref().map(keep_alive);
     if args.raw {
         let request = GenerateRequest {
             model: args.model.clone(),
-            prompt: prompt.to_owned(),
+            images: (!question.images.is_empty()).then_some(question.images),
+            prompt: question.text,
             raw: Some(true),
             options,
             keep_alive,
@@ -113,7 +151,7 @@ async fn ask(
     }
     let request = ChatRequest {
         model: args.model.clone(),
-        messages: messages(args.system.as_deref(), prompt),
+        messages: messages(args.system.as_deref(), &question),
         options,
         keep_alive,
         think: args.think(),
@@ -125,15 +163,12 @@ async fn ask(
 }
 
 /// The conversation of one question. An empty question asks nothing: it loads the model.
-fn messages(system: Option<&str>, prompt: &str) -> Vec<Message> {
-    if prompt.is_empty() {
+fn messages(system: Option<&str>, question: &Question) -> Vec<Message> {
+    if question.is_empty() {
         return Vec::new();
     }
     let system = system.map(|text| answer::message("system", text));
-    system
-        .into_iter()
-        .chain([answer::message("user", prompt)])
-        .collect()
+    system.into_iter().chain([question.to_message()]).collect()
 }
 
 /// A number is seconds; anything else is a text that the daemon reads.

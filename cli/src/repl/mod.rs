@@ -15,11 +15,12 @@ use self::command::{Command, Entry, Topic};
 use self::conversation::Conversation;
 use self::echo::EchoOff;
 use self::input::{Input, Typed};
-use crate::answer::{self, Answer};
+use crate::answer::Answer;
 use crate::args::Run;
 use crate::commands::{run as one_shot, show};
 use crate::error::{Failure, Interrupted, ReaderGone, Report};
 use crate::exit::Exit;
+use crate::images;
 use crate::interrupt::until_ctrl_c;
 use crate::run::Context;
 
@@ -103,7 +104,9 @@ impl Session {
 
     async fn say(&mut self, text: String) -> anyhow::Result<()> {
         let out = self.context.out.clone();
-        self.conversation.add(answer::message("user", &text));
+        let (client, model) = (&self.context.client, &self.conversation.model);
+        let question = until_ctrl_c(images::attach(client, &out, model, text)).await?;
+        self.conversation.add(question.to_message());
         let request = ChatRequest {
             model: self.conversation.model.clone(),
             messages: self.conversation.to_send(),
@@ -275,9 +278,15 @@ impl Session {
         }
         let mut messages = self.ask_about_model().await?.messages;
         messages.extend_from_slice(said);
+        if messages.iter().any(|message| message.images.is_some()) {
+            self.context
+                .out
+                .note("images are not saved with the conversation");
+        }
         // A model keeps roles and texts.
         for message in &mut messages {
             message.thinking = None;
+            message.images = None;
         }
         Ok(Some(messages))
     }

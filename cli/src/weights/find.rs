@@ -204,8 +204,19 @@ fn the_one_set(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let set = Part::of(&name).map_or_else(|| name.clone(), |part| part.stem.to_owned());
         sets.entry(set).or_insert(path);
     }
+    // A model that sees has its projector beside it.
+    let projectors: Vec<String> = sets.keys().filter(|it| is_projector(it)).cloned().collect();
+    let projector = match (sets.len(), projectors.as_slice()) {
+        (2, [one]) => sets.remove(one),
+        _ => None,
+    };
     match sets.len() {
-        1 => with_its_parts(sets.into_values().next().expect("there is one"), "FROM"),
+        1 => {
+            let path = sets.into_values().next().expect("there is one");
+            let mut files = with_its_parts(path, "FROM")?;
+            files.extend(projector.map(|path| check(path, "FROM")).transpose()?);
+            Ok(files)
+        }
         0 if entries.iter().any(|path| is_weights(path)) => Err(safetensors(folder).into()),
         0 => Err(
             Failure::new(format!("there is no GGUF file in `{}`", folder.display()))
@@ -220,6 +231,12 @@ fn the_one_set(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .hint("name the file behind FROM")
         .into()),
     }
+}
+
+/// Whether a file is called as projectors of images are.
+fn is_projector(name: &str) -> bool {
+    name.get(..6)
+        .is_some_and(|start| start.eq_ignore_ascii_case("mmproj"))
 }
 
 /// The file, or, when it is a part of a split model, all parts in order.
@@ -443,6 +460,15 @@ mod tests {
         folder.check(
             &["./two"],
             "there are several models in `two`: a.gguf, b.gguf",
+        );
+        for file in ["three/m.gguf", "three/mmproj-m.gguf"] {
+            folder.put(file, b"GGUF and more");
+        }
+        folder.check(&["./three"], "files three/m.gguf three/mmproj-m.gguf");
+        folder.put("three/mmproj-m-f16.gguf", b"GGUF and more");
+        folder.check(
+            &["./three"],
+            "there are several models in `three`: m.gguf, mmproj-m-f16.gguf, mmproj-m.gguf",
         );
         create_dir(folder.0.path().join("none")).unwrap();
         folder.check(&["./none"], "there is no GGUF file in `none`");

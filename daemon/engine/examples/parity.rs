@@ -157,6 +157,7 @@ impl Ours {
             chat_template: None,
             draft_fd: None,
             speculation: Speculation::Auto,
+            projector: None,
         };
         ours.call(Call::Load(load), |event| match event {
             Event::Loaded(loaded) => {
@@ -188,6 +189,7 @@ impl Ours {
             logprobs: None,
             draft: None,
             read_as: None,
+            images: None,
         };
         let mut text = String::new();
         let done = self.call(Call::Generate(Box::new(generate)), |event| match event {

@@ -1,11 +1,12 @@
 //! The KV cache of llama.cpp, as [`crate::slots`] uses it.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use llama_cpp_2::model::LlamaModel;
 
 use crate::{
-    ffi::context::{self, Context},
+    ffi::context::{self, Context, DecodeError, View},
+    images::{Next, folds::Folds},
     memory,
     slots::Cache,
 };
@@ -18,6 +19,8 @@ pub(crate) struct Memory<'m> {
     parts: bool,
     /// How many tokens back the attention sees; older cells may be gone. 0 when it sees all.
     window: usize,
+    /// Where positions do not go with cells, by the number of the sequence.
+    folds: HashMap<u32, Folds>,
 }
 
 impl<'m> Memory<'m> {
@@ -27,6 +30,7 @@ impl<'m> Memory<'m> {
             context,
             parts: !model.is_recurrent() && !model.is_hybrid(),
             window: context::window(model) as usize,
+            folds: HashMap::new(),
         }
     }
 
@@ -52,28 +56,79 @@ impl<'m> Memory<'m> {
             0 => 0,
             window => (last + 1).saturating_sub(window),
         };
-        (first <= needed).then_some(last + 1)
+        let length = self.folds.get(&seq).map(|folds| folds.length(last));
+        (first <= needed).then_some(length.unwrap_or(last + 1))
+    }
+
+    /// The position of a cell of a sequence.
+    pub(crate) fn position(&self, seq: u32, cell: usize) -> usize {
+        let folds = self.folds.get(&seq);
+        folds.map_or(cell, |folds| folds.position(cell))
+    }
+
+    /// Computes cells of a picture: `cells` of those that it takes in the sequence.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub(crate) fn see(
+        &mut self,
+        seq: u32,
+        next: &Next,
+        cells: Range<usize>,
+        output: bool,
+    ) -> Result<(), DecodeError> {
+        let base = self.position(seq, next.start);
+        let picture = &next.view.picture;
+        let within = cells.start - next.start..cells.end - next.start;
+        self.context.decode_view(&mut View {
+            numbers: next.view.numbers(within.clone()),
+            positions: next.view.positions(within, base),
+            cells: cells.len(),
+            sequence: seq,
+            whole: picture.whole,
+            output,
+        })?;
+        if picture.positions != picture.cells {
+            let folds = self.folds.entry(seq).or_default();
+            folds.computed(next.range(), picture.positions, cells.len());
+        }
+        Ok(())
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.context.clear();
+        self.folds.clear();
     }
 }
 
 impl Cache for Memory<'_> {
     fn remove(&mut self, seq: u32) {
         self.context.remove(seq);
+        self.folds.remove(&seq);
     }
 
     fn cut(&mut self, seq: u32, length: usize) -> bool {
-        self.context.cut(seq, position(length)) && self.length(seq) == Some(length)
+        let at = position(self.position(seq, length));
+        self.context.cut(seq, at) && self.length(seq) == Some(length)
     }
 
     fn share(&mut self, from: u32, to: u32, range: Range<usize>, whole: usize) -> bool {
         if self.parts || range == (0..whole) {
-            let positions = position(range.start)..position(range.end);
+            let at = |cell| position(self.position(from, cell));
+            let positions = at(range.start)..at(range.end);
             self.context.copy(from, to, positions);
+            if let Some(folds) = self.folds.get(&from).cloned() {
+                self.folds
+                    .entry(to)
+                    .or_default()
+                    .share(&folds, range.clone());
+            }
             if self.length(to) == Some(range.end) {
                 return true;
             }
         }
-        self.context.remove(to);
+        self.remove(to);
         false
     }
 
@@ -94,7 +149,7 @@ impl Cache for Memory<'_> {
             && (length == whole || self.context.cut(to, from))
             && self.length(to) == Some(length);
         if !restored {
-            self.context.remove(to);
+            self.remove(to);
         }
         restored
     }

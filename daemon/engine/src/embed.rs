@@ -22,7 +22,7 @@ use crate::{
         context::{Batch, DecodeError},
         pooled::{Pooled, Pooling, Settings},
     },
-    inbox::Inbox,
+    inbox::{Inbox, Mail},
     interrupt::Interrupt,
     load, log, memory,
     model::Model,
@@ -127,14 +127,21 @@ impl<'m> Embedder<'m> {
             // Without work there is nothing to do but wait.
             if self.jobs.is_empty() {
                 match inbox.wait() {
-                    Some(request) => self.accept(request),
+                    Some(mail) => self.open(mail),
                     None => return,
                 }
             }
-            while let Some(request) = inbox.next() {
-                self.accept(request);
+            while let Some(mail) = inbox.next() {
+                self.open(mail);
             }
             self.step(inbox);
+        }
+    }
+
+    fn open(&mut self, mail: Mail) {
+        // Nobody looks at images for a model that makes vectors.
+        if let Mail::Request(request) = mail {
+            self.accept(request);
         }
     }
 

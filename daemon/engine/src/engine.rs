@@ -6,7 +6,9 @@
 //! Nothing else happens during a step, so whatever arrives takes effect after at most one.
 //! A cancel does not even wait so long when the step works for that request's prompt: see [`Interrupt`].
 
-use std::{sync::Arc, time::Instant};
+mod see;
+
+use std::{collections::HashMap, sync::Arc, thread, time::Instant};
 
 use llama_cpp_2::{llama_backend::LlamaBackend, token::LlamaToken};
 use runner::protocol::{
@@ -14,6 +16,7 @@ use runner::protocol::{
     Prompt, Request, Stats, StopReason, Template, Tokenize,
 };
 
+use self::see::{Seen, Waiting};
 use crate::{
     adapters::Adapters,
     answer::{Answer, Ending, Grown},
@@ -24,14 +27,19 @@ use crate::{
     error::Error,
     ffi::context::{Batch, DecodeError},
     form::Applied,
-    inbox::Inbox,
+    images::{
+        Album,
+        cells::is_cell,
+        eyes::{Eyes, Pulse, Room},
+    },
+    inbox::{Inbox, Mail, Returns},
     interrupt::Interrupt,
     length::Length,
     load, memory,
     model::Model,
     outbox::Outbox,
     pace::Pace,
-    prompt,
+    process, prompt,
     recall::{Leaving, Recalled},
     report::Report,
     sampler::{Chooser, Desk, Rules},
@@ -52,12 +60,21 @@ const MAX_DETOKENIZED: usize = runner::protocol::MAX_CONTEXT as usize;
 const KEPT_SHARE: u64 = 20;
 
 /// Answers requests until there are no more: first the one to load, then all others.
-pub(crate) fn run(backend: &Result<LlamaBackend, Error>, inbox: &Inbox, outbox: &Outbox) {
+pub(crate) fn run(
+    backend: &Result<LlamaBackend, Error>,
+    inbox: &Inbox,
+    outbox: &Outbox,
+    returns: &Returns,
+) {
     let mut recalled = None;
-    while let Some(Request { id, call }) = inbox.wait() {
+    while let Some(mail) = inbox.wait() {
+        let Mail::Request(Request { id, call }) = mail else {
+            continue;
+        };
         match (call, backend) {
             (Call::Load(load), Ok(backend)) => {
-                if let Err(error) = serve(backend, id, &load, recalled.take(), inbox, outbox) {
+                let recalled = recalled.take();
+                if let Err(error) = serve(backend, id, &load, recalled, inbox, outbox, returns) {
                     outbox.fail(id, error);
                 }
             }
@@ -83,6 +100,7 @@ fn serve(
     recalled: Option<Recalled>,
     inbox: &Inbox,
     outbox: &Outbox,
+    returns: &Returns,
 ) -> Result<(), Error> {
     let began = Instant::now();
     let free_before = backend::free_device_bytes();
@@ -101,8 +119,10 @@ fn serve(
         embedder.run(inbox);
         return Ok(());
     }
+    let pulse = Pulse::new(outbox.clone());
+    let projector = load::projector(&model, load, &pulse)?;
     let draft = speculation::open(backend, load, &model)?;
-    let memory = load::context(&model, load, interrupt.flag())?;
+    let memory = load::context(&model, load, projector.as_ref(), interrupt.flag())?;
     let draft = draft
         .as_ref()
         .map(|draft| DraftModel::new(draft, &model, load))
@@ -121,10 +141,21 @@ fn serve(
         (engine.slots.shelf, engine.leaving) = recalled.shelve(&model, load, Instant::now());
     }
 
-    let loaded = loaded(&model, load, engine.cells, free_before, began);
+    let loaded = Loaded {
+        sees_images: projector.is_some(),
+        ..loaded(&model, load, engine.cells, free_before, began)
+    };
     tracing::info!(device = loaded.device, context = loaded.context, took = ?began.elapsed(), weights = ?weights_took, "loaded");
     outbox.send(id, Event::Loaded(loaded));
-    engine.run(inbox);
+    thread::scope(|scope| {
+        if let (Some(projector), Some(given)) = (projector, &load.projector) {
+            let (identity, room) = (given.digest.clone(), engine.room());
+            let (eyes, look) = Eyes::new(projector, identity, pulse, room, returns.clone());
+            engine.eyes = Some(eyes);
+            process::spawn(scope, "eyes", look).expect("a thread can be started");
+        }
+        engine.run(inbox);
+    });
     Ok(())
 }
 
@@ -135,6 +166,7 @@ fn loaded(model: &Model, load: &Load, context: usize, free_before: u64, began: I
         trained_context: model.trained_context(),
         vocabulary: u32::try_from(model.vocabulary()).unwrap_or(0),
         has_chat_template: model.has_template(),
+        sees_images: false,
         resident_bytes: memory::resident(),
         device_bytes: free_before.saturating_sub(backend::free_device_bytes()),
         device: backend::device(load.gpu_layers != 0),
@@ -169,6 +201,12 @@ struct Engine<'m> {
     desk: Desk,
     /// What is handed out before the model leaves.
     leaving: Leaving,
+    /// Looks at images, where the model has a projector.
+    eyes: Option<Eyes>,
+    /// Requests whose images are looked at, by their ids.
+    looking: HashMap<u64, Waiting>,
+    /// The last step computed what was seen.
+    looked_last: bool,
     outbox: Outbox,
 }
 
@@ -203,7 +241,18 @@ impl<'m> Engine<'m> {
             turn: 0,
             desk: Desk::default(),
             leaving: Leaving::default(),
+            eyes: None,
+            looking: HashMap::new(),
+            looked_last: false,
             outbox,
+        }
+    }
+
+    /// How much of images can be read.
+    fn room(&self) -> Room {
+        Room {
+            cells: self.cells,
+            whole: self.memory.context.micro_batch() as usize,
         }
     }
 
@@ -215,12 +264,12 @@ impl<'m> Engine<'m> {
             // Without work there is nothing to do but wait.
             if self.slots.is_empty() {
                 match inbox.wait() {
-                    Some(request) => self.accept(request),
+                    Some(mail) => self.open(mail),
                     None => return,
                 }
             }
-            while let Some(request) = inbox.next() {
-                self.accept(request);
+            while let Some(mail) = inbox.next() {
+                self.open(mail);
             }
             while let Some(slot) = self.slots.admit(&mut self.memory, Instant::now()) {
                 slot.tenant.clock.admitted();
@@ -229,12 +278,22 @@ impl<'m> Engine<'m> {
         }
     }
 
+    fn open(&mut self, mail: Mail) {
+        match mail {
+            Mail::Request(request) => self.accept(request),
+            Mail::Looked(looked) => self.looked(looked),
+        }
+    }
+
     fn accept(&mut self, Request { id, call }: Request) {
         let answer = match call {
             Call::Load(_) => Err(Error::Invalid(
                 "a model is loaded already; a runner loads one".into(),
             )),
-            Call::Generate(generate) => return self.generate(id, *generate),
+            Call::Generate(generate) if generate.images.is_some() => {
+                return self.look(id, generate);
+            }
+            Call::Generate(generate) => return self.enqueue(id, *generate, None),
             Call::Tokenize(tokenize) => self.tokenize(&tokenize),
             Call::Detokenize(detokenize) => self.detokenize(&detokenize),
             Call::Template(template) => self.template(&template).map(Event::Prompt),
@@ -302,15 +361,24 @@ impl<'m> Engine<'m> {
         move |part| self.model.tokenize(part, special, false).len()
     }
 
-    /// Tokens of a prompt, which may still be too many, and how many at least were cut out of a text that is far too long.
-    /// With it what its template made of a conversation.
+    /// Turns a prompt into tokens.
     fn prompt(
         &self,
         prompt: Prompt,
         overflow: Overflow,
-    ) -> Result<(Vec<LlamaToken>, usize, Option<Applied>), Error> {
+        seen: Option<&Seen>,
+    ) -> Result<Read, Error> {
         let (text, special, applied) = match prompt {
-            Prompt::Tokens(tokens) => return Ok((self.model.checked(&tokens)?, 0, None)),
+            Prompt::Tokens(_) if seen.is_some() => {
+                let error = "a prompt of tokens has no places for images";
+                return Err(Error::Invalid(error.into()));
+            }
+            Prompt::Tokens(tokens) => {
+                return Ok(Read {
+                    tokens: self.model.checked(&tokens)?,
+                    ..Read::default()
+                });
+            }
             Prompt::Text { text, special } => (text, special, None),
             Prompt::Chat(template) => {
                 if overflow == Overflow::Refuse {
@@ -328,7 +396,17 @@ impl<'m> Engine<'m> {
             }
             (checked, _) => checked.map(|()| (text, 0))?,
         };
-        Ok((self.model.tokenize(&text, special, true), cut, applied))
+        let tokenize = |text: &str, begin| self.model.tokenize(text, special, begin);
+        let (tokens, album) = match seen {
+            Some(seen) => seen.compose(&text, tokenize)?,
+            None => (tokenize(&text, true), Album::default()),
+        };
+        Ok(Read {
+            tokens,
+            album,
+            cut,
+            applied,
+        })
     }
 
     /// How the answer to a prompt is read.
@@ -365,14 +443,14 @@ impl<'m> Engine<'m> {
         let running = self.slots.running();
         Stats {
             active: count(running.len()),
-            waiting: count(self.slots.waiting()),
+            waiting: count(self.slots.waiting() + self.looking.len()),
             cells_used: count(self.slots.cells_used()),
             resident_bytes: memory::resident(),
         }
     }
 
-    fn generate(&mut self, id: u64, generate: Generate) {
-        let queued = self.sequence(id, generate).and_then(|sequence| {
+    fn enqueue(&mut self, id: u64, generate: Generate, seen: Option<&Seen>) {
+        let queued = self.sequence(id, generate, seen).and_then(|sequence| {
             let waiting = self.slots.waiting();
             self.slots
                 .enqueue(sequence)
@@ -398,16 +476,23 @@ impl<'m> Engine<'m> {
             logprobs,
             read_as,
             draft,
+            images: _,
         }: Generate,
+        seen: Option<&Seen>,
     ) -> Result<Sequence, Error> {
-        let clock = Clock::start();
+        let clock = seen.map_or_else(Clock::start, |seen| seen.clock);
+        // A picture cannot be cut.
+        let overflow = seen.map_or(overflow, |_| Overflow::Refuse);
         let flavour = self.adapters.wanted(adapter_scales.as_deref())?;
         let stops = Stops::new(stop)?;
-        let (tokens, cut, mut applied) = self.prompt(prompt, overflow)?;
+        let Read {
+            tokens,
+            album,
+            cut,
+            mut applied,
+        } = self.prompt(prompt, overflow, seen)?;
         if let (None, Some(template)) = (&applied, read_as) {
-            let tail = self
-                .model
-                .detokenize(&tokens[tokens.len().saturating_sub(TAIL)..]);
+            let tail = self.model.detokenize(see::tail(&tokens));
             applied = Some(self.model.apply(&template)?.behind(&tail));
         }
         let anchored = usize::from(
@@ -427,6 +512,8 @@ impl<'m> Engine<'m> {
             }
             constraint
         });
+        let text = fitted.tokens.iter().copied();
+        let text: Vec<LlamaToken> = text.filter(|token| !is_cell(*token)).collect();
         let rules = Rules {
             sampling: &sampling,
             logprobs,
@@ -435,7 +522,7 @@ impl<'m> Engine<'m> {
                 None => self.constraint_of_calls(applied.as_ref())?,
             },
             context: self.cells,
-            prompt: &fitted.tokens,
+            prompt: &text,
         };
         Ok(Sequence {
             id,
@@ -449,6 +536,7 @@ impl<'m> Engine<'m> {
             answer: self.answer(applied, stops)?,
             report: Report::default(),
             tokens: fitted.tokens,
+            album,
             clock,
         })
     }
@@ -483,6 +571,9 @@ impl<'m> Engine<'m> {
     }
 
     fn cancel(&mut self, target: u64) {
+        if self.look_away(target) {
+            return;
+        }
         if let Some(sequence) = self.slots.remove_waiting(|sequence| sequence.id == target) {
             self.finish(sequence, StopReason::Cancelled);
         } else if let Some(index) = self
@@ -501,7 +592,10 @@ impl<'m> Engine<'m> {
         // In this order, because a cache that cannot share has to compute all of it again.
         self.slots.catch_up(&mut self.memory, now);
         self.slots.make_room(&mut self.memory, now);
-        let outstanding = self.outstanding();
+        let mut outstanding = self.outstanding();
+        if let Some(glance) = self.glance(&mut outstanding) {
+            return self.see(glance);
+        }
         let company = step::company(&outstanding);
         let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk(company));
         let drafts = self.draft(&outstanding, &shares);
@@ -539,11 +633,16 @@ impl<'m> Engine<'m> {
 
         // From the back, because those that end leave the list.
         for due in due.into_iter().rev() {
-            match self.write(&due) {
-                Ok(None) => {}
-                Ok(Some(reason)) => self.leave(due.index, reason),
-                Err(error) => self.fail(due.index, error),
-            }
+            self.follow(&due);
+        }
+    }
+
+    /// Goes on with a sequence whose next token is due, or ends it.
+    fn follow(&mut self, due: &Due) {
+        match self.write(due) {
+            Ok(None) => {}
+            Ok(Some(reason)) => self.leave(due.index, reason),
+            Err(error) => self.fail(due.index, error),
         }
     }
 
@@ -582,7 +681,8 @@ impl<'m> Engine<'m> {
         let room = room.min(self.slots.room());
         let tenants = self.slots.tenants().enumerate().zip(shares);
         let writers = tenants
-            .filter(|(_, share)| **share > 0)
+            // What stands for images in a text is nothing to guess from, or to guess.
+            .filter(|((_, sequence), share)| **share > 0 && sequence.album.is_empty())
             .map(|((index, sequence), _)| {
                 let length = sequence.tokens.len();
                 let left = sequence.max_tokens.saturating_sub(sequence.generated());
@@ -608,7 +708,8 @@ impl<'m> Engine<'m> {
             let tokens = &slot.tenant.tokens;
             for at in slot.computed()..slot.computed() + share {
                 let last = at + 1 == tokens.len();
-                let place = self.batch.push(tokens[at], at, slot.seq, last);
+                let position = self.memory.position(slot.seq, at);
+                let place = self.batch.push(tokens[at], position, slot.seq, last);
                 if last {
                     let draft = drafts.next_if(|(of, _)| *of == index);
                     let draft = draft.map(|(_, draft)| draft).unwrap_or_default();
@@ -761,7 +862,7 @@ impl<'m> Engine<'m> {
 
     /// After a decode call that failed: everything in the cache is in doubt, so all is computed again, by fewer or by none.
     fn recover(&mut self, error: DecodeError) {
-        self.memory.context.clear();
+        self.memory.clear();
         self.slots.all_lost();
         // More cells were needed than we thought, as caches with windows may do; with one sequence less it works.
         let full = error == DecodeError::Full;
@@ -801,6 +902,19 @@ impl Due {
     fn guesses(&self) -> bool {
         !self.draft.tokens.is_empty()
     }
+}
+
+/// A prompt as tokens.
+#[derive(Debug, Default)]
+struct Read {
+    /// May still be too many.
+    tokens: Vec<LlamaToken>,
+    /// The images among them.
+    album: Album,
+    /// How many tokens at least were cut out of a text that is far too long.
+    cut: usize,
+    /// What its template made of a conversation.
+    applied: Option<Applied>,
 }
 
 /// Cells that may be kept for later, so that a step that looks at them in vain reads little more than the weights alone.

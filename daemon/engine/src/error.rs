@@ -66,6 +66,9 @@ pub(crate) enum Error {
     /// Too many requests wait.
     #[error("{0} requests wait already; try again later")]
     Busy(usize),
+    /// What was seen of images takes too much memory.
+    #[error("too many images are being read at once; try again later")]
+    TooManyImages,
     /// The model wrote what its own form of answers does not know.
     #[error(
         "the model's answer is not in the form that its chat template asks for: {0}; try again, or use a larger model"
@@ -86,7 +89,7 @@ impl From<Error> for Failure {
             | Error::CacheFull { .. } => FailureKind::ContextOverflow,
             Error::Unsupported(_) => FailureKind::Unsupported,
             Error::OutOfMemory { .. } => FailureKind::OutOfMemory,
-            Error::Busy(_) => FailureKind::Busy,
+            Error::Busy(_) | Error::TooManyImages => FailureKind::Busy,
             Error::Unreadable(_) => FailureKind::Unreadable,
             Error::Internal(_) => FailureKind::Internal,
         };

@@ -7,6 +7,7 @@
 pub(crate) mod chat;
 pub(crate) mod context;
 pub(crate) mod pooled;
+pub(crate) mod vision;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
@@ -43,6 +44,7 @@ pub(crate) fn redirect_log() {
     unsafe {
         llama_cpp_sys_2::llama_log_set(Some(on_log), std::ptr::null_mut());
         llama_cpp_sys_2::ggml_log_set(Some(on_log), std::ptr::null_mut());
+        llama_cpp_sys_2::mtmd_log_set(Some(on_log), std::ptr::null_mut());
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::{
     mpsc::{self, Receiver, Sender},
 };
 
-use runner::protocol::{Call, Input, Prompt, Request, Template};
+use runner::protocol::{Call, Images, Input, Prompt, Request, Template};
 
-use crate::interrupt::Interrupt;
+use crate::{images::eyes::Looked, interrupt::Interrupt};
 
 /// Most requests that lie in the inbox; the engine empties it before every step.
 pub(crate) const MAX_REQUESTS: usize = 1024;
@@ -19,18 +19,34 @@ pub(crate) const MAX_REQUESTS: usize = 1024;
 /// Most bytes of prompts that lie in the inbox.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 
+/// What lies in the inbox.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    /// From the daemon.
+    Request(Request),
+    /// From whoever looks at images.
+    Looked(Looked),
+}
+
 /// The main thread's end.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    requests: Sender<Request>,
+    requests: Sender<Mail>,
     lying: Arc<Lying>,
     interrupt: Arc<Interrupt>,
+}
+
+/// The end of whoever looks at images.
+#[derive(Debug, Clone)]
+pub(crate) struct Returns {
+    mail: Sender<Mail>,
+    lying: Arc<Lying>,
 }
 
 /// The engine's end.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    requests: Receiver<Request>,
+    requests: Receiver<Mail>,
     lying: Arc<Lying>,
     /// What cancels go to before they lie here.
     pub(crate) interrupt: Arc<Interrupt>,
@@ -82,7 +98,7 @@ impl Feed {
         self.lying.requests.fetch_add(1, Ordering::Relaxed);
         self.lying.bytes.fetch_add(bytes, Ordering::Relaxed);
         // The engine thread ends only when the process does.
-        let _ = self.requests.send(request);
+        let _ = self.requests.send(Mail::Request(request));
         // Only now, so that whoever is interrupted finds the reason in the inbox.
         if let Some(target) = cancelled {
             self.interrupt.cancelled(target);
@@ -91,28 +107,49 @@ impl Feed {
     }
 }
 
+impl Feed {
+    /// The end of whoever looks at images. With it, an inbox does not end with its feed.
+    pub(crate) fn returns(&self) -> Returns {
+        Returns {
+            mail: self.requests.clone(),
+            lying: Arc::clone(&self.lying),
+        }
+    }
+}
+
+impl Returns {
+    /// Puts in what came of looking. The engine limits how much of that there is.
+    pub(crate) fn put(&self, looked: Looked) {
+        self.lying.requests.fetch_add(1, Ordering::Relaxed);
+        // The engine thread ends only when the process does.
+        let _ = self.mail.send(Mail::Looked(looked));
+    }
+}
+
 impl Inbox {
-    /// The next request if there is one.
-    pub(crate) fn next(&self) -> Option<Request> {
+    /// The next letter if there is one.
+    pub(crate) fn next(&self) -> Option<Mail> {
         self.took(self.requests.try_recv().ok())
     }
 
-    /// Whether there is a request.
+    /// Whether there is a letter.
     pub(crate) fn has_mail(&self) -> bool {
         self.lying.requests.load(Ordering::Relaxed) > 0
     }
 
-    /// The next request; waits for it. `None` when there will be none.
-    pub(crate) fn wait(&self) -> Option<Request> {
+    /// The next letter; waits for it. `None` when there will be none.
+    pub(crate) fn wait(&self) -> Option<Mail> {
         self.took(self.requests.recv().ok())
     }
 
-    fn took(&self, request: Option<Request>) -> Option<Request> {
-        if let Some(Request { call, .. }) = &request {
+    fn took(&self, mail: Option<Mail>) -> Option<Mail> {
+        if let Some(mail) = &mail {
             self.lying.requests.fetch_sub(1, Ordering::Relaxed);
-            self.lying.bytes.fetch_sub(size(call), Ordering::Relaxed);
+            if let Mail::Request(Request { call, .. }) = mail {
+                self.lying.bytes.fetch_sub(size(call), Ordering::Relaxed);
+            }
         }
-        request
+        mail
     }
 }
 
@@ -122,6 +159,7 @@ fn size(call: &Call) -> usize {
         Call::Generate(generate) => {
             let stops: usize = generate.stop.iter().map(String::len).sum();
             stops
+                + generate.images.as_ref().map_or(0, Images::bytes)
                 + match &generate.prompt {
                     Prompt::Text { text, .. } => text.len(),
                     Prompt::Tokens(tokens) => size_of_val(tokens.as_slice()),
@@ -188,8 +226,12 @@ mod tests {
             }),
             Ok(())
         );
-        assert_eq!(inbox.next().map(|request| request.id), Some(0));
-        assert_eq!(inbox.wait().map(|request| request.id), Some(1));
+        let id = |mail| match mail {
+            Some(Mail::Request(request)) => request.id,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(id(inbox.next()), 0);
+        assert_eq!(id(inbox.wait()), 1);
         assert_eq!(
             feed.put(Request {
                 id: 5002,

@@ -30,6 +30,7 @@ mod families;
 mod ffi;
 mod form;
 mod fs;
+mod images;
 mod inbox;
 mod interrupt;
 mod kept;

@@ -1,11 +1,12 @@
 //! From a request to load to a model with a context.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
 use llama_cpp_2::{
+    gguf::GgufContext,
     llama_backend::LlamaBackend,
     model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
 };
@@ -17,14 +18,25 @@ use crate::{
     adapters::Adapters,
     cache::Memory,
     error::Error,
-    ffi::context::{Context, Settings},
-    fs, log, memory,
+    ffi::{
+        context::{Context, Settings},
+        vision::Projector,
+    },
+    fs,
+    images::eyes::Pulse,
+    log, memory,
     model::Model,
     threads,
 };
 
 /// Tokens that the matrix kernels take at once. More costs memory and brings no speed.
 const MICRO_BATCH: u32 = 512;
+
+/// Most cells of a picture that is computed in one call; the largest of the models that do so (Gemma 4).
+const WHOLE_PICTURE: u32 = 1120;
+
+/// Projectors that make something else of an image depending on what stands before it, which is not known when it is looked at.
+const UNALIGNED: [&str; 2] = ["deepseek4v", "hunyuanvl"];
 
 /// Progress is told in steps of this share.
 const PROGRESS_STEP: f32 = 0.01;
@@ -140,6 +152,53 @@ fn open_adapter(model: &mut Model, fd: i32) -> Result<LlamaLoraAdapter, Error> {
     })
 }
 
+/// Opens the projector, where the model has one.
+///
+/// # Errors
+/// [`Error::Unsupported`] with llama.cpp's reason, and for one that takes no images.
+pub(crate) fn projector<'m>(
+    model: &'m Model,
+    load: &Load,
+    pulse: &Arc<Pulse>,
+) -> Result<Option<Projector<'m>>, Error> {
+    let Some(wanted) = &load.projector else {
+        return Ok(None);
+    };
+    let (path, size) = descriptor(wanted.fd, "projector")?;
+    memory::check("the projector", size)?;
+    if let Some(kind) = kind(&path).filter(|kind| UNALIGNED.contains(&kind.as_str())) {
+        return Err(Error::Unsupported(format!(
+            "projectors of the type '{kind}' are not supported yet"
+        )));
+    }
+    log::take_first_error();
+    let (threads, witness) = (threads(load), Arc::clone(pulse));
+    let projector = Projector::open(&path, &model.llama, threads, load.gpu_layers != 0, witness);
+    let projector = projector.ok_or_else(|| {
+        Error::Unsupported(format!(
+            "its projector cannot be used with it: {}",
+            native_reason()
+        ))
+    })?;
+    if !projector.sees() {
+        return Err(Error::Unsupported(
+            "its projector is made for sound, which is not supported yet".into(),
+        ));
+    }
+    Ok(Some(projector))
+}
+
+/// The type that a projector's file states.
+fn kind(path: &Path) -> Option<String> {
+    let gguf = GgufContext::from_file(path)?;
+    let said = |key: &str| {
+        let at = gguf.find_key(key);
+        let is_text = at >= 0 && gguf.kv_type(at) == llama_cpp_sys_2::GGUF_TYPE_STRING;
+        is_text.then(|| gguf.val_str(at).map(String::from))?
+    };
+    said("clip.projector_type").or_else(|| said("clip.vision.projector_type"))
+}
+
 /// Makes the context: the KV cache and the buffers to compute in. Who sets `stop` ends a decode call early.
 ///
 /// # Errors
@@ -147,6 +206,7 @@ fn open_adapter(model: &mut Model, fd: i32) -> Result<LlamaLoraAdapter, Error> {
 pub(crate) fn context<'m>(
     model: &'m Model,
     load: &Load,
+    projector: Option<&Projector<'_>>,
     stop: Arc<AtomicBool>,
 ) -> Result<Memory<'m>, Error> {
     let trained = model.trained_context();
@@ -157,10 +217,13 @@ pub(crate) fn context<'m>(
             "the context is longer than the model was trained with"
         );
     }
-    context_of(model, load, sequences(&model.llama, load), stop)
+    // Pictures that are computed in one call decide how long the longest one is.
+    let whole = projector.is_some_and(Projector::is_whole);
+    let least = if whole { WHOLE_PICTURE } else { 1 };
+    context_of(model, load, sequences(&model.llama, load), least, stop)
 }
 
-/// The same with a number of sequences.
+/// The same with a number of sequences, and with so many tokens at least that the kernels take at once.
 ///
 /// # Errors
 /// See [`context`].
@@ -168,13 +231,14 @@ pub(crate) fn context_of<'m>(
     model: &'m Model,
     load: &Load,
     sequences: u32,
+    least: u32,
     stop: Arc<AtomicBool>,
 ) -> Result<Memory<'m>, Error> {
     memory::check("the context", memory::kv_bytes(&model.llama, load.context))?;
     let settings = Settings {
         cells: load.context,
-        batch: load.batch,
-        micro_batch: load.batch.clamp(1, MICRO_BATCH),
+        batch: load.batch.max(least),
+        micro_batch: load.batch.clamp(1, MICRO_BATCH).max(least),
         sequences,
         outputs: sequences,
         threads: threads(load),
@@ -249,6 +313,7 @@ mod tests {
             chat_template: None,
             draft_fd: None,
             speculation: Speculation::Off,
+            projector: None,
         }
     }
 

@@ -103,11 +103,13 @@ fn threads(
 
     let (outbox, write) = outbox::new(socket.try_clone()?);
     let (feed, inbox) = inbox::new();
+    let returns = feed.returns();
     let engine = {
         let outbox = outbox.clone();
         move || {
-            let ended =
-                panic::catch_unwind(AssertUnwindSafe(|| engine::run(&backend, &inbox, &outbox)));
+            let ended = panic::catch_unwind(AssertUnwindSafe(|| {
+                engine::run(&backend, &inbox, &outbox, &returns)
+            }));
             ffi::leave(if ended.is_ok() { 0 } else { PANIC_CODE });
         }
     };
@@ -117,6 +119,24 @@ fn threads(
         .stack_size(STACK_BYTES)
         .spawn(engine)?;
     Ok((feed, outbox, socket))
+}
+
+/// Starts a thread beside the engine's. The process cannot go on without it, so it ends when that panics.
+pub(crate) fn spawn<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() + Send + 'scope,
+) -> io::Result<()> {
+    let work = move || {
+        if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
+            ffi::leave(PANIC_CODE);
+        }
+    };
+    thread::Builder::new()
+        .name(name.into())
+        .stack_size(STACK_BYTES)
+        .spawn_scoped(scope, work)?;
+    Ok(())
 }
 
 /// Passes requests on until the socket closes. What it returns is the process's exit code.

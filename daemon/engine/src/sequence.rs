@@ -6,7 +6,7 @@ use llama_cpp_2::token::LlamaToken;
 use runner::protocol::{Done, StopReason};
 
 use crate::{
-    answer::Answer, kept::Flavour, report::Report, sampler::Chooser, slots::Tenant,
+    answer::Answer, images::Album, kept::Flavour, report::Report, sampler::Chooser, slots::Tenant,
     speculation::Drafting,
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct Sequence {
     pub(crate) prompt: usize,
     /// How many of the tokens were in the cache already.
     pub(crate) spared: usize,
+    /// The images among the tokens.
+    pub(crate) album: Album,
     /// Which adapters it wants.
     pub(crate) flavour: Flavour,
     /// Most tokens of the answer.
@@ -70,6 +72,11 @@ impl Clock {
         self.prefilled.get_or_insert_with(Instant::now);
     }
 
+    /// How long ago it came.
+    pub(crate) fn age(self) -> Duration {
+        self.arrived.elapsed()
+    }
+
     /// Waiting, prompt and answer, until now.
     fn durations(self) -> (Duration, Duration, Duration) {
         let now = Instant::now();
@@ -106,7 +113,11 @@ impl Sequence {
             drafted: count(drafted),
             accepted: count(accepted),
             seed: self.chooser.seed(),
-            all_tokens: self.tokens.into_iter().map(|token| token.0).collect(),
+            all_tokens: match self.album.is_empty() {
+                true => self.tokens.into_iter().map(|token| token.0).collect(),
+                // What stands for images are no tokens.
+                false => Vec::new(),
+            },
         }
     }
 }

@@ -21,6 +21,7 @@ use llama_cpp_2::token::LlamaToken;
 
 use crate::{
     cells::{Cells, Held},
+    images::cells,
     kept::{Flavour, Kept, MIN_TOKENS, Past, alike},
     shelf::{Found, Shelf},
 };
@@ -332,7 +333,9 @@ impl<T: Tenant> Slots<T> {
                 let mut past = self.kept.take(kept?.0)?;
                 let tokens = std::mem::take(&mut past.tokens);
                 let flavour = std::mem::take(&mut past.flavour);
+                // Whoever gets it knows tokens only.
                 let wanted = tokens.len() >= min_tokens
+                    && !cells::any(&tokens)
                     && !self.shelf.is_saved(&tokens, &flavour, min_tokens);
                 let state = wanted.then(|| cache.save(past.seq, tokens.len(), max_bytes));
                 self.forget(cache, past);
@@ -418,7 +421,7 @@ impl<T: Tenant> Slots<T> {
             })
             .map(|(seq, _, known)| Like {
                 seq,
-                length: alike(wanted, known),
+                length: cells::whole(tokens, alike(wanted, known)),
                 whole: known.len(),
             })
             .filter(|like| like.length >= computed + MIN_TOKENS)
@@ -577,7 +580,9 @@ impl<T: Tenant> Slots<T> {
         let is_beginning = running
             .chain(kept)
             .any(|(flavour, tokens)| *flavour == past.flavour && tokens.starts_with(&past.tokens));
+        // With images, positions need not go with tokens, and a state does not say how they do.
         if !is_beginning
+            && !cells::any(&past.tokens)
             && self.shelf.wants(&past.tokens, &past.flavour)
             && let Some(state) = cache.save(past.seq, past.tokens.len(), self.shelf.budget())
         {

@@ -13,6 +13,7 @@
 #[cfg(feature = "child")]
 pub mod confine;
 pub mod frame;
+pub mod images;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod protocol;

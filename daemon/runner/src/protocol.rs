@@ -12,6 +12,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::images::{
+    Image, Images, MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES, MAX_MARK_BYTES,
+};
+
 /// The version of this protocol; both sides come from one build, so they must be equal.
 pub const VERSION: u32 = 1;
 
@@ -204,6 +208,9 @@ pub struct Load {
     /// Whether tokens are drafted.
     #[serde(default)]
     pub speculation: Speculation,
+    /// What turns images into input of the model; `None` for one that reads text only.
+    #[serde(default)]
+    pub projector: Option<Projector>,
 }
 
 /// Whether tokens are guessed before they are chosen. It changes how fast they come, and not which.
@@ -300,6 +307,15 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// A projector of images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Projector {
+    /// Number of the inherited read-only descriptor of its GGUF file.
+    pub fd: i32,
+    /// Digest of that file, in hex: two projectors make different things of one image.
+    pub digest: String,
+}
+
 /// One LoRA adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Adapter {
@@ -335,6 +351,10 @@ pub struct Generate {
     pub draft: Option<u32>,
     /// Report how likely each token was, and so many likeliest tokens in its place, 0 to [`MAX_TOP_LOGPROBS`].
     pub logprobs: Option<u32>,
+    /// Images that the prompt shows; it is then a text or a conversation. They count as the tokens that they become,
+    /// and such a prompt is never cut: with [`Overflow::Truncate`] it is refused, too, when it does not fit.
+    #[serde(default)]
+    pub images: Option<Images>,
 }
 
 /// What an answer must look like.
@@ -683,6 +703,11 @@ pub enum Event {
         /// Of so many.
         total: u32,
     },
+    /// Images of the prompt are being looked at. Not terminal; the sign of life before the first [`Event::Prefill`].
+    Looking {
+        /// Grows with the work that is done.
+        steps: u64,
+    },
     /// More of the answer. Whole UTF-8 characters, never part of a stop text; of the answer to a conversation never a part of
     /// the markup by which the model tells thoughts, text and calls apart. Not terminal.
     Delta(Delta),
@@ -727,7 +752,11 @@ impl Event {
     pub fn is_terminal(&self) -> bool {
         !matches!(
             self,
-            Self::Loading { .. } | Self::Prefill { .. } | Self::Delta(_) | Self::Fate { .. }
+            Self::Loading { .. }
+                | Self::Prefill { .. }
+                | Self::Looking { .. }
+                | Self::Delta(_)
+                | Self::Fate { .. }
         )
     }
 }
@@ -832,6 +861,9 @@ pub struct Loaded {
     pub vocabulary: u32,
     /// Whether the model brings a chat template (or [`Load::chat_template`] gave one).
     pub has_chat_template: bool,
+    /// Whether prompts may show images.
+    #[serde(default)]
+    pub sees_images: bool,
     /// Resident bytes of the process after loading.
     pub resident_bytes: u64,
     /// Bytes on accelerators.
@@ -870,7 +902,7 @@ pub struct Done {
     pub accepted: u32,
     /// Seed that was used.
     pub seed: u32,
-    /// Prompt and answer as tokens, for clients that continue by tokens.
+    /// Prompt and answer as tokens, for clients that continue by tokens; empty where the prompt shows images.
     pub all_tokens: Vec<i32>,
 }
 

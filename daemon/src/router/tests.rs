@@ -27,6 +27,7 @@ use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
 
 mod form;
+mod images;
 mod requests;
 mod states;
 mod tools;
@@ -838,21 +839,6 @@ async fn options_and_stop_texts_reach_the_runner() {
         (text.as_str(), &last["done_reason"]),
         ("one", &json!("length"))
     );
-}
-
-#[tokio::test]
-async fn what_is_not_there_yet_is_refused_by_name() {
-    let service = with_model(json!({})).await;
-    let body = json!({"model": "m", "prompt": "x", "images": ["aGk="]});
-    service
-        .post("/api/generate", body)
-        .await
-        .refuses(400, "unsupported", "images");
-    let images = json!([{"role": "user", "content": "x", "images": ["aGk="]}]);
-    service
-        .post("/api/chat", json!({"model": "m", "messages": images}))
-        .await
-        .refuses(400, "unsupported", "images");
 }
 
 // ===== prompts that are too long =====

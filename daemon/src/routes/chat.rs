@@ -14,12 +14,13 @@ use crate::duration::Stay;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, model_name};
 use crate::form::{self, Form};
+use crate::images::Album;
 use crate::prompt::{self, Conversation, Needs, Way};
 use crate::scheduler::Lease;
 use crate::steer::Steer;
 use crate::template::Turn;
 use crate::think::Think;
-use crate::{ndjson, options, tools, unsupported};
+use crate::{ndjson, options, tools};
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
 pub(crate) async fn post(
@@ -27,7 +28,6 @@ pub(crate) async fn post(
     Json(mut request): Json<ChatRequest, LARGE>,
 ) -> Result<Response, Error> {
     let arrived = Instant::now();
-    unsupported::in_chat(&request)?;
     let form = Form::read(
         request.format.as_ref(),
         request.logprobs,
@@ -41,7 +41,8 @@ pub(crate) async fn post(
         .map(Stay::read)
         .transpose()
         .map_err(Error::Invalid)?;
-    let given = turns(std::mem::take(&mut request.messages))?;
+    let mut album = Album::default();
+    let given = turns(std::mem::take(&mut request.messages), &mut album)?;
     let tools = tools::offered(request.tools.take().unwrap_or_default())?;
     let tool_choice = tools::choice(request.tool_choice.as_ref(), &tools)?;
     let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
@@ -52,6 +53,9 @@ pub(crate) async fn post(
     if !tools.is_empty() {
         chosen.calls_tools()?;
     }
+    if !album.is_empty() {
+        chosen.sees_images()?;
+    }
     let lease = app.lease(&chosen).await?;
     let clock = Clock::loaded(&chosen);
     let needs = Needs {
@@ -59,12 +63,15 @@ pub(crate) async fn post(
         thoughts: think.is_asked && think.on == Some(true),
     };
     let way = chosen.way(None, &lease, needs)?;
+    let mut turns = with_own(given, &chosen);
+    album.place(&mut turns);
     let conversation = Conversation {
-        turns: with_own(given, &chosen),
+        turns,
         insert: None,
         think,
         tools,
         tool_choice,
+        album,
     };
     let answer = begin(&request, &chosen, &conversation, &way, &form, lease, clock).await?;
     if request.stream == Some(false) {
@@ -101,7 +108,15 @@ async fn begin(
     )?;
     let read_as = conversation.read_as(way)?;
     let prompt = conversation.to_prompt(way).await?;
-    let mut call = answer::request(prompt, read_as.clone(), options, Overflow::Refuse, form);
+    let images = conversation.images();
+    let mut call = answer::request(
+        prompt,
+        read_as.clone(),
+        images,
+        options,
+        Overflow::Refuse,
+        form,
+    );
     steer.apply(&mut call);
     let (lease, error) = match Answer::begin(lease, model.clone(), call, clock).await {
         Ok(answer) => return Ok(answer),
@@ -114,7 +129,8 @@ async fn begin(
     let context = lease.loaded().context;
     let shorter = prompt::shorten(conversation, way, lease.runner(), model, context).await?;
     let prompt = shorter.conversation.to_prompt(way).await?;
-    let mut call = answer::request(prompt, read_as, options, options.overflow, form);
+    let images = shorter.conversation.images();
+    let mut call = answer::request(prompt, read_as, images, options, options.overflow, form);
     steer.apply(&mut call);
     let answer = Answer::begin(lease, model.clone(), call, clock)
         .await
@@ -123,7 +139,7 @@ async fn begin(
 }
 
 /// Checks the messages. Roles are read without regard to case.
-fn turns(messages: Vec<Message>) -> Result<Vec<Turn>, Error> {
+fn turns(messages: Vec<Message>, album: &mut Album) -> Result<Vec<Turn>, Error> {
     messages
         .into_iter()
         .map(|message| {
@@ -143,6 +159,7 @@ fn turns(messages: Vec<Message>) -> Result<Vec<Turn>, Error> {
             Ok(Turn {
                 role,
                 content: message.content,
+                images: album.take(message.images)?,
                 thinking: message.thinking.unwrap_or_default(),
                 calls: tools::made(calls)?,
                 tool_name: message.tool_name.unwrap_or_default(),

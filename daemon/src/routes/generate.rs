@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use jiff::Timestamp;
-use runner::protocol::{Overflow, Prompt, Template, ToolChoice};
+use runner::protocol::{Images, Overflow, Prompt, Template, ToolChoice};
 use tokio::time::Instant;
 
 use crate::answer::{self, Answer, Clock, End, Part, Piece};
@@ -14,21 +14,23 @@ use crate::duration::Stay;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, model_name};
 use crate::form::{self, Form};
+use crate::images::Album;
 use crate::prompt::{self, Conversation, Needs, Way};
 use crate::scheduler::Lease;
 use crate::steer::Steer;
 use crate::template::Turn;
 use crate::think::Think;
-use crate::{ndjson, options, unsupported};
+use crate::{ndjson, options};
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
 pub(crate) async fn post(
     State(app): State<App>,
-    Json(request): Json<GenerateRequest, LARGE>,
+    Json(mut request): Json<GenerateRequest, LARGE>,
 ) -> Result<Response, Error> {
     let arrived = Instant::now();
-    unsupported::in_generate(&request)?;
     check(&request)?;
+    let mut album = Album::default();
+    let shown = album.take(request.images.take())?;
     let form = Form::read(
         request.format.as_ref(),
         request.logprobs,
@@ -43,7 +45,7 @@ pub(crate) async fn post(
         .transpose()
         .map_err(Error::Invalid)?;
     let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
-    if request.prompt.is_empty() {
+    if request.prompt.is_empty() && album.is_empty() {
         return load_or_unload(&app, &chosen, request).await;
     }
     let think = Think::choose(request.think.as_ref(), &chosen.model)?;
@@ -53,14 +55,25 @@ pub(crate) async fn post(
         request.lora.as_deref(),
         adapters,
     )?;
+    if !album.is_empty() {
+        chosen.sees_images()?;
+    }
     let lease = app.lease(&chosen).await?;
     let clock = Clock::loaded(&chosen);
-    let (prompt, read_as) = prompt(&request, &chosen, think, &lease).await?;
+    let asked = Turn {
+        images: shown,
+        ..turn("user", &request.prompt)
+    };
+    let Made {
+        prompt,
+        read_as,
+        images,
+    } = prompt(&request, asked, album, &chosen, think, &lease).await?;
     let overflow = match request.truncate {
         Some(false) => Overflow::Refuse,
         _ => chosen.options.overflow,
     };
-    let mut call = answer::request(prompt, read_as, &chosen.options, overflow, &form);
+    let mut call = answer::request(prompt, read_as, images, &chosen.options, overflow, &form);
     steer.apply(&mut call);
     let answer = Answer::begin(lease, request.model.clone(), call, clock)
         .await
@@ -100,6 +113,16 @@ fn check(request: &GenerateRequest) -> Result<(), Error> {
     if given(&request.suffix) && goes_on(request) {
         return Err(Error::Invalid("suffix goes without context".into()));
     }
+    // Their places would be tokens already, or in a text that no template asks for.
+    let shows = request.images.as_ref().is_some_and(|it| !it.is_empty());
+    for (field, is_given) in [
+        ("context", goes_on(request)),
+        ("suffix", given(&request.suffix)),
+    ] {
+        if shows && is_given {
+            return Err(Error::Invalid(format!("images go without {field}")));
+        }
+    }
     Ok(())
 }
 
@@ -135,30 +158,53 @@ async fn load_or_unload(
     Ok(ndjson::stream(futures::stream::iter([Ok(event)])))
 }
 
-/// Makes the prompt of a request, and says how the answer to it is read.
+/// What is made of a request.
+struct Made {
+    prompt: Prompt,
+    /// How the answer is read.
+    read_as: Option<Template>,
+    images: Option<Images>,
+}
+
+/// Makes the prompt of a request.
 async fn prompt(
     request: &GenerateRequest,
+    mut asked: Turn,
+    mut album: Album,
     chosen: &Chosen,
     think: Think,
     lease: &Lease,
-) -> Result<(Prompt, Option<Template>), Error> {
+) -> Result<Made, Error> {
     if request.raw == Some(true) {
+        album.place(std::slice::from_mut(&mut asked));
+        let images = album.shown(std::slice::from_ref(&asked));
         let prompt = Prompt::Text {
-            text: request.prompt.clone(),
+            text: asked.content,
             special: true,
         };
-        return Ok((prompt, None));
+        return Ok(Made {
+            prompt,
+            read_as: None,
+            images,
+        });
     }
     let needs = Needs {
         tools: false,
         thoughts: think.is_asked && think.on == Some(true),
     };
     let way = chosen.way(request.template.as_deref(), lease, needs)?;
-    let conversation = conversation(request, chosen, think, &way)?;
+    let conversation = conversation(request, asked, album, chosen, think, &way)?;
     let read_as = conversation.read_as(&way)?;
     let prompt = conversation.to_prompt(&way).await?;
-    let Some(before) = &request.context else {
-        return Ok((prompt, read_as));
+    let images = conversation.images();
+    // An empty list is as good as none, and with images there is no other.
+    let before = request.context.as_ref().filter(|_| images.is_none());
+    let Some(before) = before else {
+        return Ok(Made {
+            prompt,
+            read_as,
+            images,
+        });
     };
     let new = prompt::tokens(
         lease.runner(),
@@ -167,12 +213,18 @@ async fn prompt(
         before.is_empty(),
     )
     .await?;
-    Ok((Prompt::Tokens([before.as_slice(), &new].concat()), read_as))
+    Ok(Made {
+        prompt: Prompt::Tokens([before.as_slice(), &new].concat()),
+        read_as,
+        images,
+    })
 }
 
 /// The prompt as a conversation: the system prompt, the model's own messages, then what was asked.
 fn conversation(
     request: &GenerateRequest,
+    asked: Turn,
+    mut album: Album,
     chosen: &Chosen,
     think: Think,
     way: &Way,
@@ -201,13 +253,15 @@ fn conversation(
         }
         Some(suffix) => Some((request.prompt.clone(), suffix.clone())),
     };
-    turns.push(turn("user", &request.prompt));
+    turns.push(asked);
+    album.place(&mut turns);
     Ok(Conversation {
         turns,
         insert,
         think,
         tools: Vec::new(),
         tool_choice: ToolChoice::Auto,
+        album,
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use futures::future::BoxFuture;
 use registry::{Ready, Registry, Reporter};
 use runner::confine;
-use runner::protocol::{Adapter, Load, Loaded, SandboxLevel, Speculation};
+use runner::protocol::{Adapter, Load, Loaded, Projector, SandboxLevel, Speculation};
 use runner::supervisor::{self, Files, Program, Runner, Spawner};
 
 use super::{Keeping, Key, Plan, States};
@@ -121,6 +121,16 @@ impl StoreLoader {
             })
             .collect();
         let draft = ready.draft.filter(|_| self.speculation != Speculation::Off);
+        let mut projectors = ready.projectors.into_iter();
+        let projector = projectors.next().map(|projector| Projector {
+            digest: projector.digest.hex(),
+            fd: files.push(projector.file),
+        });
+        if projectors.next().is_some() {
+            return Err(Error::Unsupported(
+                "running a model with several projectors".into(),
+            ));
+        }
         let load = Load {
             weights_fd,
             adapters,
@@ -135,6 +145,7 @@ impl StoreLoader {
             chat_template: None,
             draft_fd: draft.map(|draft| files.push(draft.file)),
             speculation: self.speculation,
+            projector,
         };
         Ok((files, load))
     }
@@ -147,6 +158,7 @@ pub(crate) fn key_of(model: &registry::Model) -> Key {
             .weights()
             .chain(model.adapters())
             .chain(model.draft())
+            .chain(model.projectors())
             .map(|layer| layer.digest),
     )
 }

@@ -50,6 +50,7 @@ impl Loader for Arc<Mocks> {
                 chat_template: None,
                 draft_fd: None,
                 speculation: Speculation::Auto,
+                projector: None,
             };
             let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
             Ok(Up {
@@ -173,6 +174,7 @@ fn generate(text: &str) -> Generate {
         logprobs: None,
         draft: None,
         read_as: None,
+        images: None,
     }
 }
 

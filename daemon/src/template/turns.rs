@@ -10,6 +10,8 @@ pub struct Turn {
     pub role: String,
     /// The text.
     pub content: String,
+    /// Numbers of the images that belong to it; their places stand in the text.
+    pub images: Vec<u32>,
     /// What the model thought before.
     pub thinking: String,
     /// What the model called.

@@ -4,6 +4,8 @@
 //! (`GGML_ASSERT` in `src/llama-model.cpp`, `load_hparams`), so those values are refused here.
 //! Keys that are not named here may hold anything.
 
+mod projector;
+
 use super::error::harmless;
 use super::metadata::{Entry, SMALL_ARRAY};
 use super::vocabulary::{self, MERGES, TOKENS, Vocabulary};
@@ -146,10 +148,11 @@ pub(super) fn check(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<(), 
     }
     let prefix = architecture_prefix(metadata)?;
     check_types(metadata, &prefix, ARCHITECTURE_KEYS)?;
-    if GeneralType::of(metadata) == GeneralType::Model {
-        check_model(metadata, &prefix)?;
+    match GeneralType::of(metadata) {
+        GeneralType::Model => check_model(metadata, &prefix),
+        GeneralType::Projector => projector::check(metadata),
+        GeneralType::Adapter => Ok(()),
     }
-    Ok(())
 }
 
 /// Sees that a file has tensors, unless it is a part of a split model.

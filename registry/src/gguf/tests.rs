@@ -203,6 +203,35 @@ fn adapters_and_projectors_need_no_layers() {
 }
 
 #[test]
+fn a_projector_whose_keys_would_end_its_reader_is_refused() {
+    let projector = || {
+        Writer::new()
+            .kv("general.architecture", "clip")
+            .kv("clip.has_vision_encoder", true)
+            .kv("clip.projector_type", "mlp")
+            .kv("clip.vision.block_count", 2_u32)
+            .kv("clip.vision.image_size", 336_u32)
+            .kv("clip.vision.patch_size", 14_u32)
+            .kv("clip.vision.attention.layer_norm_epsilon", 1e-5_f32)
+            .tensor(Written::f32("x", &[1], &[0.0]))
+    };
+    accepted(&projector());
+    for wrong in [
+        projector().replace("clip.has_vision_encoder", 1_u32),
+        projector().replace("clip.projector_type", 7_u32),
+        projector().replace("clip.vision.block_count", 2_i32),
+        projector().replace("clip.vision.block_count", 4_000_000_u32),
+        projector().replace("clip.vision.patch_size", 0_u32),
+        projector().replace("clip.vision.image_size", 100_000_u32),
+        projector().replace("clip.vision.attention.layer_norm_epsilon", f32::NAN),
+        projector().kv("clip.vision.image_mean", 0.5_f32),
+        projector().kv("clip.minicpmv_version", "3"),
+    ] {
+        check(&wrong.to_bytes()).expect_err("the key would end the reader");
+    }
+}
+
+#[test]
 fn a_later_part_of_a_split_model_needs_only_its_place() {
     let writer = Writer::new()
         .kv("split.no", 1_u16)

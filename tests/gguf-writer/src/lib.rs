@@ -1,4 +1,4 @@
-//! Writes GGUF files for tests: well-formed ones, a tiny model that really runs, one of a real shape to measure with, and hostile ones.
+//! Writes GGUF files for tests: well-formed ones, a tiny model that really runs and projectors of images for it, one of a real shape to measure with, and hostile ones.
 //!
 //! The format is the one that llama.cpp's `ggml/src/gguf.cpp` reads: a magic, a version, two counts,
 //! key-value pairs, tensor descriptions, padding, tensor data.
@@ -11,6 +11,7 @@ pub mod tiny;
 pub mod tiny_bert;
 pub mod tiny_folder;
 mod value;
+pub mod vision;
 mod writer;
 
 pub use value::{Value, ValueType};

@@ -1,6 +1,6 @@
 //! Writes the test files to disk, for use by hand.
 //!
-//! `gguf-writer tiny OUT` writes the tiny model, and `gguf-writer qwen3 OUT` the one of Qwen3-0.6B's shape (1.2 GB);
+//! `gguf-writer tiny OUT` writes the tiny model, `gguf-writer projector OUT` a projector of images for it, and `gguf-writer qwen3 OUT` the one of Qwen3-0.6B's shape (1.2 GB);
 //! `gguf-writer hostile DIR` writes the hostile files into a new folder.
 
 #![expect(
@@ -12,17 +12,18 @@ use std::fs;
 use std::io::{BufWriter, Error, Result};
 use std::path::Path;
 
-use gguf_writer::{hostile, qwen3, tiny};
+use gguf_writer::{hostile, qwen3, tiny, vision};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["tiny", out] => fs::write(out, tiny::llama(0)),
+        ["projector", out] => fs::write(out, vision::projector(0, vision::Kind::Causal)),
         ["qwen3", out] => qwen3::write(0, &mut BufWriter::new(fs::File::create(out)?)),
         ["hostile", dir] => write_hostile(Path::new(dir)),
         _ => Err(Error::other(
-            "usage: gguf-writer tiny OUT | qwen3 OUT | hostile DIR",
+            "usage: gguf-writer tiny OUT | projector OUT | qwen3 OUT | hostile DIR",
         )),
     }
 }

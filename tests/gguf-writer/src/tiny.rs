@@ -49,10 +49,16 @@ pub fn llama(seed: u64) -> Vec<u8> {
 /// The same model before it is written, for tests that want to change it.
 #[must_use]
 pub fn writer(seed: u64) -> Writer {
+    writer_of("llama", seed)
+}
+
+/// The same model under another architecture of the same tensors.
+#[must_use]
+pub(crate) fn writer_of(architecture: &str, seed: u64) -> Writer {
     let vocabulary = vocabulary();
     let size = vocabulary.len() as u64;
     let mut random = Random::new(seed);
-    let mut writer = describe(Writer::new());
+    let mut writer = describe(Writer::new(), architecture);
     writer = tokenizer(writer, &vocabulary);
     // As large as what the layers add, so that the last token matters to the next one.
     let embedding = random.values(WIDTH * size, 1);
@@ -66,21 +72,22 @@ pub fn writer(seed: u64) -> Writer {
     writer.tensor(Tensor::f32("output.weight", &[WIDTH, size], &output))
 }
 
-fn describe(writer: Writer) -> Writer {
+fn describe(writer: Writer, architecture: &str) -> Writer {
+    let key = |rest: &str| format!("{architecture}.{rest}");
     writer
-        .kv("general.architecture", "llama")
+        .kv("general.architecture", architecture)
         .kv("general.type", "model")
         .kv("general.name", "tiny")
         .kv("general.file_type", 0_u32)
-        .kv("llama.block_count", LAYERS)
-        .kv("llama.context_length", CONTEXT_LENGTH)
-        .kv("llama.embedding_length", WIDTH as u32)
-        .kv("llama.feed_forward_length", FEED_FORWARD as u32)
-        .kv("llama.attention.head_count", HEADS as u32)
-        .kv("llama.attention.head_count_kv", KV_HEADS as u32)
-        .kv("llama.attention.layer_norm_rms_epsilon", 1e-5_f32)
-        .kv("llama.rope.dimension_count", HEAD_WIDTH as u32)
-        .kv("llama.rope.freq_base", 10_000_f32)
+        .kv(&key("block_count"), LAYERS)
+        .kv(&key("context_length"), CONTEXT_LENGTH)
+        .kv(&key("embedding_length"), WIDTH as u32)
+        .kv(&key("feed_forward_length"), FEED_FORWARD as u32)
+        .kv(&key("attention.head_count"), HEADS as u32)
+        .kv(&key("attention.head_count_kv"), KV_HEADS as u32)
+        .kv(&key("attention.layer_norm_rms_epsilon"), 1e-5_f32)
+        .kv(&key("rope.dimension_count"), HEAD_WIDTH as u32)
+        .kv(&key("rope.freq_base"), 10_000_f32)
 }
 
 fn tokenizer(writer: Writer, vocabulary: &[Token]) -> Writer {
@@ -197,6 +204,7 @@ impl Random {
         (self.next() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
     }
 
+    /// A matrix of such values.
     pub(crate) fn matrix(&mut self, name: &str, dims: &[u64; 2]) -> Tensor {
         let values = self.values(dims[0] * dims[1], dims[0]);
         Tensor::f32(name, dims, &values)

@@ -65,6 +65,23 @@ pub(crate) struct Context<'m> {
     model: PhantomData<&'m LlamaModel>,
 }
 
+/// Cells of a picture, for one decode call.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    /// As many for each cell as the model takes.
+    pub(crate) numbers: &'a [f32],
+    /// For each dimension of a position that of each cell; one dimension or four.
+    pub(crate) positions: Vec<i32>,
+    /// How many cells.
+    pub(crate) cells: usize,
+    /// Whose.
+    pub(crate) sequence: u32,
+    /// They see each other in both directions.
+    pub(crate) whole: bool,
+    /// There are logits for the last of them.
+    pub(crate) output: bool,
+}
+
 /// Tokens for one decode call.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -126,6 +143,67 @@ impl<'m> Context<'m> {
         unsafe { sys::llama_n_batch(self.context.as_ptr()) }
     }
 
+    /// Most tokens that the kernels take at once, and most cells of a picture that is computed in one call.
+    pub(crate) fn micro_batch(&self) -> u32 {
+        // SAFETY: The context is alive.
+        unsafe { sys::llama_n_ubatch(self.context.as_ptr()) }
+    }
+
+    /// Computes cells of a picture, and waits until it is done.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    ///
+    /// # Panics
+    /// When the cells are more than fit a call, or their numbers and positions not as many as they should be;
+    /// llama.cpp would answer the first with an abort, and read beyond the end at the second.
+    pub(crate) fn decode_view(&mut self, view: &mut View<'_>) -> Result<(), DecodeError> {
+        let most = if view.whole {
+            self.micro_batch()
+        } else {
+            self.batch()
+        };
+        // SAFETY: The context is alive, and so is its model.
+        let (width, dimensions) = unsafe {
+            let model = sys::llama_get_model(self.context.as_ptr());
+            let several = matches!(
+                sys::llama_model_rope_type(model),
+                sys::LLAMA_ROPE_TYPE_MROPE | sys::LLAMA_ROPE_TYPE_IMROPE
+            );
+            let width = usize::try_from(sys::llama_model_n_embd_inp(model)).unwrap_or(0);
+            (width, if several { 4 } else { 1 })
+        };
+        assert!(
+            (1..=most as usize).contains(&view.cells)
+                && view.numbers.len() == view.cells * width
+                && view.positions.len() == view.cells * dimensions,
+            "a view is made for this model, and planned to fit"
+        );
+        let mut counts = vec![1; view.cells];
+        let mut sequence = id(view.sequence);
+        let mut sequences = vec![&raw mut sequence; view.cells];
+        let mut outputs = vec![0; view.cells];
+        outputs[view.cells - 1] = i8::from(view.output);
+        let raw = sys::llama_batch {
+            n_tokens: i32::try_from(view.cells).expect("a batch has at most 2^16 tokens"),
+            token: ptr::null_mut(),
+            embd: view.numbers.as_ptr().cast_mut(),
+            pos: view.positions.as_mut_ptr(),
+            n_seq_id: counts.as_mut_ptr(),
+            seq_id: sequences.as_mut_ptr(),
+            logits: outputs.as_mut_ptr(),
+        };
+        // SAFETY: The context is alive. All arrays live during the call and have the lengths that were checked; the numbers are only read.
+        let code = unsafe {
+            sys::llama_set_causal_attn(self.context.as_ptr(), !view.whole);
+            let code = sys::llama_decode(self.context.as_ptr(), raw);
+            sys::llama_synchronize(self.context.as_ptr());
+            sys::llama_set_causal_attn(self.context.as_ptr(), true);
+            code
+        };
+        decoded(code)
+    }
+
     /// Computes a batch, and waits until it is done.
     ///
     /// # Errors
@@ -146,12 +224,7 @@ impl<'m> Context<'m> {
             sys::llama_synchronize(self.context.as_ptr());
             code
         };
-        match code {
-            0 => Ok(()),
-            1 => Err(DecodeError::Full),
-            2 => Err(DecodeError::Stopped),
-            code => Err(DecodeError::Failed(code)),
-        }
+        decoded(code)
     }
 
     /// Logits of the token at this index of the last batch, one for each word of the vocabulary.
@@ -376,6 +449,16 @@ pub(crate) fn window(model: &LlamaModel) -> u32 {
 pub(super) unsafe extern "C" fn stopped(flag: *mut c_void) -> bool {
     // SAFETY: The pointer is that of the flag that `Context` holds, and the context that asks is one of its fields.
     unsafe { &*flag.cast::<AtomicBool>() }.load(Ordering::Relaxed)
+}
+
+/// What llama.cpp's code means.
+fn decoded(code: i32) -> Result<(), DecodeError> {
+    match code {
+        0 => Ok(()),
+        1 => Err(DecodeError::Full),
+        2 => Err(DecodeError::Stopped),
+        code => Err(DecodeError::Failed(code)),
+    }
 }
 
 fn id(sequence: u32) -> sys::llama_seq_id {

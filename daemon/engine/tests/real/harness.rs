@@ -109,6 +109,7 @@ impl Runner {
             chat_template: None,
             draft_fd: None,
             speculation: Speculation::Auto,
+            projector: None,
         };
         change(&mut load);
         Call::Load(load)
@@ -183,6 +184,7 @@ impl Runner {
             match self.event(id) {
                 Event::Delta(delta) => text.push_str(&delta.text),
                 Event::Prefill { done, total } => assert!(done <= total),
+                Event::Looking { .. } => {}
                 Event::Done(done) => return (text, *done),
                 other => panic!("unexpected in an answer: {other:?}"),
             }
@@ -282,5 +284,6 @@ pub(crate) fn greedy(prompt: &str, max_tokens: u32) -> Generate {
         logprobs: None,
         draft: None,
         read_as: None,
+        images: None,
     }
 }

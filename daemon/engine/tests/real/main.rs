@@ -9,6 +9,7 @@ mod adapters;
 mod answers;
 mod broken;
 mod harness;
+mod images;
 mod likelihoods;
 mod prefixes;
 mod program;

@@ -8,6 +8,7 @@ use super::{
     script::{Answer, Fault, Origin, Place, Script},
     words::{self, Words},
 };
+use crate::images::{Images, place};
 use crate::protocol::{
     Constraint, Delta, Done, Event, Failure, FailureKind, Generate, Likelihood, Load, Logprob,
     MAX_DRAFT, MAX_TOP_LOGPROBS, Message, Overflow, Prompt, Shape, Speculation, StopReason,
@@ -116,9 +117,16 @@ impl Answering {
             (_, Some(template)) => template.thinking != Some(false),
             _ => true,
         };
-        let (rendered, said) = read(generate.prompt, &mut script, words)?;
+        let (mut rendered, mut said) = read(generate.prompt, &mut script, words)?;
+        let mut overflow = generate.overflow;
+        if let Some(images) = &generate.images {
+            look(images, load, &rendered)?;
+            rendered = described(images, &rendered);
+            said = described(images, &said);
+            overflow = Overflow::Refuse;
+        }
         let mut prompt = words.tokens(&rendered);
-        let truncated = fit(&mut prompt, load.context, generate.overflow)?;
+        let truncated = fit(&mut prompt, load.context, overflow)?;
 
         let room = load.context - count(prompt.len());
         let most = generate.max_tokens.map_or(room, |most| most.min(room)) as usize;
@@ -301,6 +309,26 @@ impl Answering {
             all_tokens: [&self.prompt, said].concat(),
         }))
     }
+}
+
+/// Checks the images of a prompt.
+fn look(images: &Images, load: &Load, prompt: &str) -> Result<(), Failure> {
+    if load.projector.is_none() {
+        return Err(invalid("this model has no projector of images"));
+    }
+    if let Some(bad) = images.images.iter().find(|it| it.file.0 == b"bad") {
+        return Err(invalid(format!("image {} cannot be read", bad.number)));
+    }
+    images.split(prompt).map(|_| ()).map_err(invalid)
+}
+
+/// A text with its images put into words.
+fn described(images: &Images, text: &str) -> String {
+    let images_of = images.images.iter();
+    images_of.fold(text.to_owned(), |text, image| {
+        let words = format!("[image-{}:{}]", image.number, image.file.0.len());
+        text.replace(&place(&images.mark, image.number), &words)
+    })
 }
 
 /// An answer of the shape that is asked for.

@@ -303,6 +303,7 @@ impl Mock {
                 trained_context: script.trained_context.unwrap_or(TRAINED_CONTEXT),
                 vocabulary: words::VOCABULARY,
                 has_chat_template: !script.no_chat_template,
+                sees_images: load.projector.is_some(),
                 resident_bytes: script.resident_bytes.unwrap_or(RESIDENT),
                 device_bytes: script.device_bytes,
                 device: "mock".to_owned(),

@@ -23,6 +23,7 @@
 //! - A vector has 8 numbers and says which words a text has; a document scores by the words that it shares with the query. At most 64 words are read.
 //! - Who asks for drafts of at most N tokens is told that N were drafted, and as many of them accepted as words were said; who does not
 //!   say is told of 4 where the model has a draft model, and else of none. That one must be readable, and is not read.
+//! - An image of a prompt is the word `[image-N:BYTES]`. A model that was loaded with a projector takes them; the file `bad` is no image.
 //! - Where probabilities are asked for, the n-th word has the logarithm −n/8, and each further token in its place one less.
 //!
 //! [`Prompt::Chat`]: crate::protocol::Prompt::Chat

@@ -87,7 +87,7 @@ impl Kind {
         match event {
             Event::Loading { .. } | Event::Loaded(_) => self == Self::Load,
             Event::Prefill { .. } => self.is_work(),
-            Event::Delta(_) | Event::Done(_) => self == Self::Generate,
+            Event::Looking { .. } | Event::Delta(_) | Event::Done(_) => self == Self::Generate,
             Event::Tokens(_) => self == Self::Tokenize,
             Event::Text(_) => self == Self::Detokenize,
             Event::Prompt(_) => self == Self::Template,
@@ -152,6 +152,7 @@ enum Mark {
     /// The share, bit for bit.
     Loading(u32),
     Prefill(u32),
+    Looking(u64),
     Tokens(u32),
 }
 
@@ -160,6 +161,7 @@ impl Mark {
         match event {
             Event::Loading { fraction } => Some(Self::Loading(fraction.to_bits())),
             Event::Prefill { done, .. } => Some(Self::Prefill(*done)),
+            Event::Looking { steps } => Some(Self::Looking(*steps)),
             Event::Delta(delta) => Some(Self::Tokens(delta.tokens)),
             _ => None,
         }
@@ -242,6 +244,10 @@ impl Table {
         if mark.is_none() || mark != pending.mark {
             pending.mark = mark;
             self.clocks[kind.work() as usize].since = now;
+        }
+        if matches!(event, Event::Looking { .. }) {
+            // It says that the runner lives, and nothing of the answer.
+            return Ok(());
         }
         if !event.is_terminal() {
             pending.queue.push(event, now);
@@ -363,6 +369,7 @@ fn name(event: &Event) -> &'static str {
     match event {
         Event::Loading { .. } => "loading",
         Event::Prefill { .. } => "prefill",
+        Event::Looking { .. } => "looking",
         Event::Delta(_) => "delta",
         Event::Loaded(_) => "loaded",
         Event::Done(_) => "done",
@@ -502,6 +509,20 @@ mod tests {
             Some(60),
             "a short answer is no token"
         );
+    }
+
+    #[test]
+    fn looking_at_images_is_a_sign_of_life() {
+        let mut desk = Desk::new();
+        desk.open(1, Kind::Generate);
+        for steps in 1..4 {
+            desk.reply(1, Event::Looking { steps }).unwrap();
+            assert_eq!(desk.silent_for(59 * SECOND), None);
+        }
+        desk.reply(1, Event::Looking { steps: 3 }).unwrap();
+        assert_eq!(desk.silent_for(SECOND), Some(60), "the same again is none");
+        desk.open(2, Kind::Stats);
+        assert!(desk.reply(2, Event::Looking { steps: 1 }).is_err());
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(crate) fn load() -> Load {
         chat_template: None,
         draft_fd: None,
         speculation: Speculation::Auto,
+        projector: None,
     }
 }
 
@@ -74,6 +75,7 @@ pub(crate) fn prompt(prompt: Prompt) -> Generate {
         logprobs: None,
         draft: None,
         read_as: None,
+        images: None,
     }
 }
 

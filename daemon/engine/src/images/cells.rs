@@ -1,0 +1,102 @@
+//! What stands for an image among the tokens of a sequence.
+//!
+//! An image takes cells of the cache, but has no tokens. In its place stand numbers that are no tokens of any vocabulary:
+//! negative ones, made of the hash of what is shown. So whoever compares beginnings of sequences finds the same image alike and
+//! another one different, and needs not know that there are images at all. Each number has 31 bits of the hash, and an image has
+//! several, so that two images that are taken for one are as unlikely as two texts with one hash.
+//!
+//! The lowest bit tells the first cell of an image from those that follow: an image is computed as a whole, so a beginning that
+//! two sequences share never ends within one.
+
+use llama_cpp_2::token::LlamaToken;
+use sha2::{Digest, Sha256};
+
+/// Fewest cells whose numbers tell images apart; one with fewer gets numbers that no other has.
+const TELLING: usize = 4;
+
+/// The cells of an image of this hash; `number` is one that no other image has.
+pub(crate) fn of(hash: &[u8; 32], cells: usize, number: u64) -> Vec<LlamaToken> {
+    let mut hasher = Sha256::new();
+    hasher.update(hash);
+    if cells < TELLING {
+        hasher.update(number.to_le_bytes());
+    }
+    let seed = hasher.finalize();
+    let cell = |at: usize| {
+        let mut hasher = Sha256::new();
+        hasher.update(seed);
+        hasher.update((at as u64).to_le_bytes());
+        let hash = hasher.finalize();
+        let bits = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]);
+        let follows = u32::from(at > 0);
+        // The sign says that it is no token.
+        LlamaToken::new(((bits & !1) | follows | (1 << 31)).cast_signed())
+    };
+    (0..cells).map(cell).collect()
+}
+
+/// Whether this is a cell of an image.
+pub(crate) fn is_cell(token: LlamaToken) -> bool {
+    token.0 < 0
+}
+
+/// Whether there is an image among these.
+pub(crate) fn any(tokens: &[LlamaToken]) -> bool {
+    tokens.iter().any(|token| is_cell(*token))
+}
+
+/// Whether this is a cell of an image, and not its first.
+pub(crate) fn follows(token: LlamaToken) -> bool {
+    is_cell(token) && token.0 & 1 == 1
+}
+
+/// How many of `alike` tokens at the beginning can be shared: all, or those before the image within which they end.
+pub(crate) fn whole(tokens: &[LlamaToken], alike: usize) -> usize {
+    let within = |at: &usize| tokens.get(*at).copied().is_some_and(follows);
+    let mut at = alike;
+    while within(&at) {
+        at -= 1;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kept::alike;
+
+    fn token(number: i32) -> LlamaToken {
+        LlamaToken::new(number)
+    }
+
+    #[test]
+    fn the_same_image_is_alike_and_another_is_not() {
+        let (one, two) = (of(&[1; 32], 16, 0), of(&[2; 32], 16, 1));
+        assert_eq!(one, of(&[1; 32], 16, 7));
+        assert_eq!(alike(&one, &two), 0);
+        assert!(one.iter().all(|cell| is_cell(*cell)));
+        assert!(!follows(one[0]) && one[1..].iter().all(|cell| follows(*cell)));
+        assert!(!is_cell(token(0)) && !follows(token(5)));
+    }
+
+    #[test]
+    fn images_of_few_cells_are_alike_to_none() {
+        assert_ne!(of(&[1; 32], 3, 0), of(&[1; 32], 3, 1));
+        assert_eq!(of(&[1; 32], 4, 0), of(&[1; 32], 4, 1));
+    }
+
+    #[test]
+    fn what_is_shared_ends_before_or_behind_an_image() {
+        let mut tokens = vec![token(5), token(6)];
+        tokens.extend(of(&[1; 32], 4, 0));
+        tokens.push(token(7));
+        let shared = |alike| whole(&tokens, alike);
+        assert_eq!([0, 1, 2].map(shared), [0, 1, 2]);
+        assert_eq!([3, 4, 5].map(shared), [2, 2, 2]);
+        assert_eq!([6, 7].map(shared), [6, 7]);
+        // Two images with nothing between them.
+        let mut both = of(&[1; 32], 4, 0);
+        both.extend(of(&[2; 32], 4, 0));
+        assert_eq!([4, 5].map(|alike| whole(&both, alike)), [4, 4]);
+    }
+}

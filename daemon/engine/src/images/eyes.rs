@@ -1,0 +1,335 @@
+//! The thread that looks at images, while the engine goes on with others.
+//!
+//! Decoding a file, and computing what a projector makes of it, takes up to a minute on a small machine. So the engine hands
+//! images over and gets them back as a letter in its inbox. One image is looked at after the other; what was seen is remembered for a
+//! while, because a conversation brings its images again with each turn.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
+    time::{Duration, Instant},
+};
+
+use runner::protocol::{Event, Image};
+use sha2::{Digest, Sha256};
+
+use super::{Piece, Sight, Sights, View, cells, decode, held::Budget};
+use crate::{
+    error::Error,
+    ffi::vision::{Divided, Part, Projector, Witness},
+    inbox::Returns,
+    log,
+    outbox::Outbox,
+};
+
+/// Most requests whose images are looked at or wait for it.
+pub(crate) const MAX_LOOKING: usize = 64;
+
+/// Most bytes of what was seen that are remembered.
+const MAX_REMEMBERED: usize = 128 << 20;
+
+/// How often a sign of life is sent.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How much can be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Tokens and cells of one prompt.
+    pub(crate) cells: usize,
+    /// Cells of a view that is computed in one call.
+    pub(crate) whole: usize,
+}
+
+/// The engine's side.
+#[derive(Debug)]
+pub(crate) struct Eyes {
+    jobs: Sender<Job>,
+    pulse: Arc<Pulse>,
+}
+
+/// Images that are to be looked at.
+#[derive(Debug)]
+struct Job {
+    id: u64,
+    images: Vec<Image>,
+    cancelled: Arc<AtomicBool>,
+}
+
+/// Says that images are still looked at; dropped with [`Eyes::give_up`].
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<AtomicBool>);
+
+/// What came of a request's images.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    /// Id of the request.
+    pub(crate) id: u64,
+    /// All of them, or what is wrong with the first that is not good.
+    pub(crate) sights: Result<Sights, Error>,
+}
+
+/// Signs of life of whoever looks, and the way to end it.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    outbox: Outbox,
+    /// Held while something is sent, so that nothing follows the end of a request.
+    beat: Mutex<Beat>,
+}
+
+#[derive(Debug)]
+struct Beat {
+    /// Id of the request that is worked for, and whether it was given up.
+    working_for: Option<(u64, Arc<AtomicBool>)>,
+    steps: u64,
+    last: Instant,
+}
+
+impl Pulse {
+    /// The pulse of a thread that does nothing yet.
+    pub(crate) fn new(outbox: Outbox) -> Arc<Self> {
+        Arc::new(Self {
+            outbox,
+            beat: Mutex::new(Beat {
+                working_for: None,
+                steps: 0,
+                last: Instant::now(),
+            }),
+        })
+    }
+
+    fn beat(&self) -> MutexGuard<'_, Beat> {
+        self.beat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work_for(&self, job: &Job) {
+        self.beat().working_for = Some((job.id, Arc::clone(&job.cancelled)));
+    }
+
+    fn rest(&self) {
+        self.beat().working_for = None;
+    }
+}
+
+impl Witness for Pulse {
+    fn goes_on(&self) -> bool {
+        let mut beat = self.beat();
+        let Some((id, cancelled)) = &beat.working_for else {
+            return true;
+        };
+        let id = *id;
+        if cancelled.load(Ordering::Relaxed) {
+            return false;
+        }
+        beat.steps += 1;
+        if beat.last.elapsed() >= BEAT {
+            beat.last = Instant::now();
+            self.outbox.send(id, Event::Looking { steps: beat.steps });
+        }
+        true
+    }
+}
+
+impl Eyes {
+    /// The engine's side, and the work of the thread.
+    ///
+    /// `identity` tells the projector from others; what is seen goes to `returns`.
+    pub(crate) fn new<'m>(
+        projector: Projector<'m>,
+        identity: String,
+        pulse: Arc<Pulse>,
+        room: Room,
+        returns: Returns,
+    ) -> (Self, impl FnOnce() + Send + 'm) {
+        let (jobs, receiver) = mpsc::channel();
+        let sight = Looking {
+            projector,
+            identity,
+            room,
+            pulse: Arc::clone(&pulse),
+            budget: Budget::default(),
+            remembered: HashMap::new(),
+            count: 0,
+        };
+        let eyes = Self { jobs, pulse };
+        (eyes, move || sight.run(&receiver, &returns))
+    }
+
+    /// Has images looked at.
+    pub(crate) fn look(&self, id: u64, images: Vec<Image>) -> Ticket {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        // The thread ends only with the engine.
+        let _ = self.jobs.send(Job {
+            id,
+            images,
+            cancelled: Arc::clone(&cancelled),
+        });
+        Ticket(cancelled)
+    }
+
+    /// Nobody waits for them any more. Afterwards nothing is sent for that request.
+    pub(crate) fn give_up(&self, ticket: &Ticket) {
+        let _silence = self.pulse.beat();
+        ticket.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The thread's side.
+struct Looking<'m> {
+    projector: Projector<'m>,
+    identity: String,
+    room: Room,
+    pulse: Arc<Pulse>,
+    budget: Budget,
+    /// What was seen, by its hash, and when it was last asked for.
+    remembered: HashMap<[u8; 32], (Arc<Sight>, u64)>,
+    /// Counts what is asked for.
+    count: u64,
+}
+
+impl Looking<'_> {
+    fn run(mut self, jobs: &Receiver<Job>, returns: &Returns) {
+        while let Ok(job) = jobs.recv() {
+            if job.cancelled.load(Ordering::Relaxed) {
+                continue;
+            }
+            self.pulse.work_for(&job);
+            let sights = self.look(&job.images);
+            self.pulse.rest();
+            returns.put(Looked { id: job.id, sights });
+        }
+    }
+
+    fn look(&mut self, images: &[Image]) -> Result<Sights, Error> {
+        let mut sights = Sights::new();
+        let mut length = 0;
+        for image in images {
+            let sight = self.sight(image, length)?;
+            length += sight.length();
+            sights.push((image.number, sight));
+        }
+        Ok(sights)
+    }
+
+    /// What the model reads for an image, where `before` cells are taken already.
+    fn sight(&mut self, image: &Image, before: usize) -> Result<Arc<Sight>, Error> {
+        let hash = self.hash(image);
+        self.count += 1;
+        if let Some((sight, asked)) = self.remembered.get_mut(&hash) {
+            *asked = self.count;
+            return Ok(Arc::clone(sight));
+        }
+        let sight = Arc::new(self.see(image, &hash, before)?);
+        self.remembered
+            .insert(hash, (Arc::clone(&sight), self.count));
+        self.forget();
+        Ok(sight)
+    }
+
+    fn see(&mut self, image: &Image, hash: &[u8; 32], before: usize) -> Result<Sight, Error> {
+        let number = image.number;
+        let pixels = decode::decode(number, &image.file.0)?;
+        log::take_first_error();
+        let divided = self.projector.divide(&pixels);
+        let divided = divided.map_err(|_| refused(number))?;
+        let bytes = self.check(number, &divided, before)?;
+        let held = self.hold(bytes)?;
+
+        let mut pieces = Vec::new();
+        for (at, part) in divided.parts.iter().enumerate() {
+            pieces.push(match part {
+                Part::Tokens(tokens) => Piece::Tokens(tokens.clone()),
+                Part::Picture(picture) => {
+                    let numbers = self.projector.encode(&divided, at);
+                    let numbers = numbers.map_err(|_| refused(number))?;
+                    if !self.pulse.goes_on() {
+                        // What was computed is not whole, and nobody waits for it.
+                        return Err(Error::Internal("it was cancelled".into()));
+                    }
+                    let seed = Sha256::new()
+                        .chain_update(hash)
+                        .chain_update((at as u64).to_le_bytes());
+                    Piece::View(Arc::new(View {
+                        tokens: cells::of(&seed.finalize().into(), picture.cells, self.count),
+                        picture: picture.clone(),
+                        numbers,
+                    }))
+                }
+            });
+        }
+        Ok(Sight { pieces, held })
+    }
+
+    /// Checks what an image becomes before it is computed. Says how many bytes that will take.
+    fn check(&self, number: u32, divided: &Divided, before: usize) -> Result<usize, Error> {
+        let (mut length, mut pictured) = (before, 0);
+        for part in &divided.parts {
+            match part {
+                Part::Tokens(tokens) => length += tokens.len(),
+                Part::Picture(picture) => {
+                    if picture.whole && picture.cells > self.room.whole {
+                        return Err(Error::Invalid(format!(
+                            "image {number} becomes {} tokens that the model must read at once, and it reads {} at once; make it smaller, or load with a larger batch",
+                            picture.cells, self.room.whole
+                        )));
+                    }
+                    length += picture.cells;
+                    pictured += picture.cells;
+                }
+            }
+        }
+        if length >= self.room.cells {
+            return Err(Error::ContextOverflow {
+                prompt: length,
+                context: self.room.cells,
+            });
+        }
+        Ok(pictured * self.projector.width() * size_of::<f32>())
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<super::held::Held, Error> {
+        if let Some(held) = self.budget.hold(bytes) {
+            return Ok(held);
+        }
+        // What is only remembered makes room.
+        self.remembered.clear();
+        self.budget.hold(bytes).ok_or(Error::TooManyImages)
+    }
+
+    /// Forgets what was not asked for for the longest time, until the rest is small enough.
+    fn forget(&mut self) {
+        while self.remembered.len() > 1
+            && self
+                .remembered
+                .values()
+                .map(|(it, _)| it.bytes())
+                .sum::<usize>()
+                > MAX_REMEMBERED
+        {
+            let oldest = self.remembered.iter().min_by_key(|(_, (_, asked))| *asked);
+            let oldest = oldest.map(|(hash, _)| *hash);
+            self.remembered
+                .remove(&oldest.expect("there is more than one"));
+        }
+    }
+
+    /// Tells an image, as this projector sees it, from all others.
+    fn hash(&self, image: &Image) -> [u8; 32] {
+        Sha256::new()
+            .chain_update((self.identity.len() as u64).to_le_bytes())
+            .chain_update(&self.identity)
+            .chain_update(&image.file.0)
+            .finalize()
+            .into()
+    }
+}
+
+fn refused(number: u32) -> Error {
+    let reason = log::take_first_error().unwrap_or_else(|| "it gives no reason".into());
+    Error::Invalid(format!(
+        "image {number} cannot be used: the model's projector does not take it: {reason}"
+    ))
+}

@@ -1,0 +1,60 @@
+//! How much memory is held for images that were looked at.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// Most bytes that are held at once. A typical view has 3 MB.
+const MAX_BYTES: usize = 1 << 30;
+
+/// All that is held.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Budget(Arc<AtomicUsize>);
+
+/// A part of it; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Held {
+    bytes: usize,
+    budget: Budget,
+}
+
+impl Budget {
+    /// Holds so many bytes, unless that is too much.
+    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
+        let taken = self.0.fetch_add(bytes, Ordering::Relaxed);
+        let held = Held {
+            bytes,
+            budget: self.clone(),
+        };
+        (taken.saturating_add(bytes) <= MAX_BYTES).then_some(held)
+    }
+}
+
+impl Held {
+    /// How many bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_is_not_held_and_what_is_dropped_comes_back() {
+        let budget = Budget::default();
+        let most = budget.hold(MAX_BYTES).unwrap();
+        assert!(budget.hold(1).is_none());
+        drop(most);
+        assert_eq!(budget.hold(5).unwrap().bytes(), 5);
+        assert!(budget.hold(MAX_BYTES).is_some());
+    }
+}

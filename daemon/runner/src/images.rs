@@ -1,0 +1,124 @@
+//! Images of a prompt, as the protocol carries them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::Bytes;
+
+/// Most images of one request.
+pub const MAX_IMAGES: usize = 16;
+
+/// Most bytes of one image, as it was sent.
+pub const MAX_IMAGE_BYTES: usize = 20 * 1024 * 1024;
+
+/// Most bytes of all images of one request, so that they and the prompt fit a frame.
+pub const MAX_IMAGES_BYTES: usize = 24 * 1024 * 1024;
+
+/// Longest [`Images::mark`] in bytes.
+pub const MAX_MARK_BYTES: usize = 64;
+
+/// The images that a prompt shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Images {
+    /// Begins the text that stands in the prompt for an image, see [`place`]; 1 to [`MAX_MARK_BYTES`] bytes.
+    /// No text of a client may have it.
+    pub mark: String,
+    /// At most [`MAX_IMAGES`] with [`MAX_IMAGES_BYTES`] together. Each stands in the prompt exactly once.
+    pub images: Vec<Image>,
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Names it within the request, for its place in the prompt and for people, who count from here.
+    pub number: u32,
+    /// A file in PNG, JPEG, WebP, GIF or BMP, 1 to [`MAX_IMAGE_BYTES`] bytes; not looked at yet.
+    pub file: Bytes,
+}
+
+/// The text that stands in a prompt for the image of this number.
+pub fn place(mark: &str, number: u32) -> String {
+    format!("<{mark}{number}>")
+}
+
+impl Images {
+    /// Splits a prompt at its images: the text before each image and the image, and the text after the last.
+    ///
+    /// # Errors
+    /// For people, when an image stands there twice, not at all, or is none of these.
+    pub fn split<'a>(
+        &'a self,
+        prompt: &'a str,
+    ) -> Result<(Vec<(&'a str, &'a Image)>, &'a str), String> {
+        let opening = format!("<{}", self.mark);
+        let mut shown: Vec<(&str, &Image)> = Vec::new();
+        let mut rest = prompt;
+        while let Some((before, after)) = rest.split_once(&opening) {
+            let place = after.split_once('>').and_then(|(number, after)| {
+                let number: u32 = number.parse().ok()?;
+                let image = self.images.iter().find(|it| it.number == number)?;
+                Some((image, after))
+            });
+            let Some((image, after)) = place else {
+                return Err("the prompt has a place for an image that is not there".to_owned());
+            };
+            if shown.iter().any(|(_, other)| other.number == image.number) {
+                return Err(format!("the prompt shows image {} twice", image.number));
+            }
+            shown.push((before, image));
+            rest = after;
+        }
+        let is_shown = |image: &&Image| shown.iter().any(|(_, it)| it.number == image.number);
+        match self.images.iter().find(|image| !is_shown(image)) {
+            Some(left_out) => Err(format!(
+                "the model's chat template leaves image {} out",
+                left_out.number
+            )),
+            None => Ok((shown, rest)),
+        }
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> usize {
+        self.images.iter().map(|image| image.file.0.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(numbers: &[u32]) -> Images {
+        let image = |number: &u32| Image {
+            number: *number,
+            file: Bytes(vec![7; 3]),
+        };
+        Images {
+            mark: "image-0-".into(),
+            images: numbers.iter().map(image).collect(),
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_split_at_its_images_in_any_order() {
+        let images = images(&[0, 1]);
+        let prompt = "a<image-0-1>b<image-0-0>";
+        let (shown, rest) = images.split(prompt).unwrap();
+        let shown: Vec<_> = shown.iter().map(|(text, it)| (*text, it.number)).collect();
+        assert_eq!((shown, rest), (vec![("a", 1), ("b", 0)], ""));
+        assert_eq!(place(&images.mark, 1), "<image-0-1>");
+    }
+
+    #[test]
+    fn each_image_stands_there_once() {
+        for (prompt, fault) in [
+            ("<image-0-0>", "leaves image 1 out"),
+            ("<image-0-0><image-0-1><image-0-0>", "twice"),
+            ("<image-0-0><image-0-1><image-0-2>", "not there"),
+            ("<image-0-0><image-0-1><image-0-", "not there"),
+            ("<image-0-0><image-0-1><image-0-x>", "not there"),
+        ] {
+            let error = images(&[0, 1]).split(prompt).unwrap_err();
+            assert!(error.contains(fault), "{prompt}: {error}");
+        }
+    }
+}
