@@ -35,6 +35,9 @@ pub struct Image {
     pub file: Bytes,
 }
 
+/// An image in a prompt, with the text before it.
+pub type Shown<'a> = (&'a str, &'a Image);
+
 /// The text that stands in a prompt for the image of this number.
 pub fn place(mark: &str, number: u32) -> String {
     format!("<{mark}{number}>")
@@ -45,12 +48,9 @@ impl Images {
     ///
     /// # Errors
     /// For people, when an image stands there twice, not at all, or is none of these.
-    pub fn split<'a>(
-        &'a self,
-        prompt: &'a str,
-    ) -> Result<(Vec<(&'a str, &'a Image)>, &'a str), String> {
+    pub fn split<'a>(&'a self, prompt: &'a str) -> Result<(Vec<Shown<'a>>, &'a str), String> {
         let opening = format!("<{}", self.mark);
-        let mut shown: Vec<(&str, &Image)> = Vec::new();
+        let mut shown: Vec<Shown<'_>> = Vec::new();
         let mut rest = prompt;
         while let Some((before, after)) = rest.split_once(&opening) {
             let place = after.split_once('>').and_then(|(number, after)| {
