@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use llama_cpp_2::{
@@ -231,8 +231,7 @@ impl<'m> DraftModel<'m> {
                 });
             }
         }
-        let took = self.decode()?;
-        self.pace.learn(self.batch.len(), took);
+        self.decode()?;
         Ok(asked)
     }
 
@@ -272,17 +271,20 @@ impl<'m> DraftModel<'m> {
             it.place = self.batch.push(token, seat.tokens.len(), number, true);
             seat.tokens.push(token);
         }
-        let took = self.decode()?;
-        self.costs.learn(self.batch.len(), took);
+        self.decode()?;
         Ok(asked)
     }
 
-    fn decode(&mut self) -> Result<Duration, DecodeError> {
-        let began = Instant::now();
-        if self.batch.len() > 0 {
-            self.memory.context.decode(&mut self.batch)?;
+    fn decode(&mut self) -> Result<(), DecodeError> {
+        if self.batch.len() == 0 {
+            return Ok(());
         }
-        Ok(began.elapsed())
+        let began = Instant::now();
+        self.memory.context.decode(&mut self.batch)?;
+        let took = began.elapsed();
+        self.costs.learn(self.batch.len(), took);
+        self.pace.learn(self.batch.len(), took);
+        Ok(())
     }
 
     /// Seconds for one more guess of each of so many.
