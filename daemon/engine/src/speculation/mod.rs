@@ -210,7 +210,7 @@ impl<'m> Speculation<'m> {
             }
         }
         let prices = Prices {
-            known: if probing { None } else { self.prices(count) },
+            known: self.prices(count),
             all: &self.all,
         };
         for drafter in &mut self.drafters {

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use llama_cpp_2::{
@@ -29,6 +29,15 @@ use crate::{
 
 /// So many words one of the two models may have more at the end of its vocabulary, as members of a family do whose tables are padded.
 const PADDING: usize = 128;
+
+/// Steps in which it was not worth asking before it is asked again all the same; twice as many after each time, up to the second number.
+const PATIENCE: [u32; 2] = [16, 4096];
+
+/// Asked all the same, it reads no more than this of a text first.
+const SHORT: usize = 256;
+
+/// Larger batches are pieces of prompts.
+const GUESSES: usize = 32;
 
 /// A draft from elsewhere whose first token is right with this chance is not worth asking again.
 const SURE: f64 = 0.7;
@@ -111,6 +120,10 @@ pub(crate) struct DraftModel<'m> {
     seats: Vec<Seat>,
     pace: Pace,
     costs: Costs,
+    /// Steps in which it was not worth asking, since it was asked last.
+    declined: u32,
+    /// So many of them are enough.
+    patience: u32,
     /// It failed, and is left alone.
     off: bool,
 }
@@ -147,7 +160,7 @@ impl<'m> DraftModel<'m> {
     pub(crate) fn new(draft: &'m Model, model: &Model, load: &Load) -> Result<Self, Error> {
         // Nobody waits for a decode call of this context so long that it had to be stopped.
         let never = Arc::new(AtomicBool::new(false));
-        let memory = load::context_of(draft, load, load.sequences, 1, never)?;
+        let memory = load::context_of(draft, load, load.sequences, never)?;
         let words = model.vocabulary().min(draft.vocabulary());
         let batch_tokens = load.batch.min(memory.context.batch()) as usize;
         Ok(Self {
@@ -159,6 +172,8 @@ impl<'m> DraftModel<'m> {
             seats: (0..load.sequences).map(|_| Seat::default()).collect(),
             pace: Pace::new(batch_tokens),
             costs: Costs::new(),
+            declined: 0,
+            patience: PATIENCE[0],
             off: false,
         })
     }
@@ -191,24 +206,37 @@ impl<'m> DraftModel<'m> {
     ) -> Result<Vec<Asked>, DecodeError> {
         self.batch.clear();
         let mut asked = Vec::new();
+        let seconds = self.seconds(offers.len());
+        let hopeful = |offer: &Offer<'_>| wants(offer, prices) && pays(offer, prices, seconds);
+        let probing = !offers.iter().any(hopeful);
+        if probing {
+            self.declined = self.declined.saturating_add(1);
+            if self.declined < self.patience {
+                return Ok(asked);
+            }
+        } else {
+            self.declined = 0;
+            self.patience = PATIENCE[0];
+        }
         // All of them wait until the texts are read.
         let company = Company {
             readers: 1,
             writers: offers.len(),
         };
         let mut room = self.pace.chunk(company).min(self.batch_tokens);
-        let seconds = self.seconds(offers.len());
         // Cells for the guesses of those who are asked.
         let mut promised = 0;
         for (index, offer) in offers.iter().enumerate() {
             let text = offer.writer.text;
-            if !worth_asking(offer, prices, seconds) || self.memory.cuttable(text.len()) == 0 {
+            let worth = wants(offer, prices) && (probing || pays(offer, prices, seconds));
+            if !worth || self.memory.cuttable(text.len()) == 0 {
                 continue;
             }
             let seat = self.seat(offers, offer.writer.id, text);
             let known = self.catch_up(seat, text);
             let share = (text.len() - known).min(room);
             if share == 0
+                || (probing && text.len() - known > SHORT)
                 || !self.knows(&text[known..known + share])
                 || !self.make_room(offers, seat, promised + share + offer.writer.most)
             {
@@ -236,8 +264,11 @@ impl<'m> DraftModel<'m> {
                 });
             }
         }
-        let took = self.decode()?;
-        self.pace.learn(self.batch.len(), company, took);
+        self.decode()?;
+        if probing && !asked.is_empty() {
+            self.declined = 0;
+            self.patience = (2 * self.patience).min(PATIENCE[1]);
+        }
         Ok(asked)
     }
 
@@ -277,17 +308,27 @@ impl<'m> DraftModel<'m> {
             it.place = self.batch.push(token, seat.tokens.len(), number, true);
             seat.tokens.push(token);
         }
-        let took = self.decode()?;
-        self.costs.learn(self.batch.len(), took);
+        self.decode()?;
         Ok(asked)
     }
 
-    fn decode(&mut self) -> Result<Duration, DecodeError> {
-        let began = Instant::now();
-        if self.batch.len() > 0 {
-            self.memory.context.decode(&mut self.batch)?;
+    fn decode(&mut self) -> Result<(), DecodeError> {
+        if self.batch.len() == 0 {
+            return Ok(());
         }
-        Ok(began.elapsed())
+        let began = Instant::now();
+        self.memory.context.decode(&mut self.batch)?;
+        let took = began.elapsed();
+        // A piece of a prompt says nothing about the cost of one guess.
+        if self.batch.len() <= GUESSES {
+            self.costs.learn(self.batch.len(), took);
+        }
+        let alone = Company {
+            readers: 1,
+            writers: 0,
+        };
+        self.pace.learn(self.batch.len(), alone, took);
+        Ok(())
     }
 
     /// Seconds for one more guess of each of so many.
@@ -365,11 +406,16 @@ impl Drafter for DraftModel<'_> {
     }
 }
 
-fn worth_asking(offer: &Offer<'_>, prices: &Prices<'_>, seconds: f64) -> bool {
-    let odds = &offer.writer.drafting.odds;
+/// Whether there is no good draft yet.
+fn wants(offer: &Offer<'_>, prices: &Prices<'_>) -> bool {
     let found = offer.chances(prices.all).first().copied();
-    let hoped = odds.chance(prices.all, Grounds::Unasked.level());
-    found.is_none_or(|chance| chance < SURE) && prices.pays(hoped, seconds)
+    found.is_none_or(|chance| chance < SURE)
+}
+
+/// Whether a guess that takes so many seconds can be hoped to pay.
+fn pays(offer: &Offer<'_>, prices: &Prices<'_>, seconds: f64) -> bool {
+    let odds = &offer.writer.drafting.odds;
+    prices.pays(odds.chance(prices.all, Grounds::Unasked.level()), seconds)
 }
 
 /// The likeliest token and its probability.

@@ -137,6 +137,7 @@ async fn a_draft_model_is_used_and_what_it_was_good_for_is_told() {
             last["accepted_tokens"].as_u64(),
         )
     };
+    service.create(json!({})).await;
     let prompt = json!({"model": "m", "prompt": "one two three four five six"});
     let (_, last) = service.generate(prompt.clone()).await;
     // Who has nothing to tell says nothing.
