@@ -160,7 +160,7 @@ impl<'m> DraftModel<'m> {
     pub(crate) fn new(draft: &'m Model, model: &Model, load: &Load) -> Result<Self, Error> {
         // Nobody waits for a decode call of this context so long that it had to be stopped.
         let never = Arc::new(AtomicBool::new(false));
-        let memory = load::context_of(draft, load, load.sequences, never)?;
+        let memory = load::context_of(draft, load, load.sequences, 1, never)?;
         let words = model.vocabulary().min(draft.vocabulary());
         let batch_tokens = load.batch.min(memory.context.batch()) as usize;
         Ok(Self {
