@@ -47,6 +47,7 @@ pub(crate) fn shown(shown: Shown, verbose: bool) -> ShowResponse {
         model,
         modelfile,
         model_info,
+        projector_info,
         chat_template,
         tensors,
         ..
@@ -71,6 +72,7 @@ pub(crate) fn shown(shown: Shown, verbose: bool) -> ShowResponse {
             .collect(),
         details: details(&model.details),
         model_info,
+        projector_info,
         tensors: verbose.then(|| {
             tensors
                 .into_iter()

@@ -194,6 +194,7 @@ mod tests {
                 context_length: Some(8192),
                 ..ModelDetails::default()
             },
+            projector_info: None,
             model_info: json!({
                 "general.architecture": "llama",
                 "tokenizer.ggml.tokens": ["<a>", "<b>"],

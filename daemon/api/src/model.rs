@@ -126,6 +126,9 @@ pub struct ShowResponse {
     pub details: ModelDetails,
     /// GGUF metadata; long arrays are null unless verbose.
     pub model_info: Map<String, Value>,
+    /// The same of its projector of images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projector_info: Option<Map<String, Value>>,
     /// Tensors, when verbose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensors: Option<Vec<TensorInfo>>,

@@ -183,7 +183,7 @@ async fn a_long_conversation_loses_images_with_their_messages() {
     let service = with_seeing_model(json!({})).await;
     let mut messages: Vec<Value> = (0..6)
         .map(|index| match index % 2 {
-            0 => user(&"w ".repeat(12), json!(["aGk="])),
+            0 => user(&"w ".repeat(30), json!(["aGk="])),
             _ => json!({"role": "assistant", "content": "y"}),
         })
         .collect();
