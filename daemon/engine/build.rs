@@ -78,6 +78,7 @@ fn compile_shim(llama_cpp: &Path) {
         .std("c++17")
         .file("shim/chat.cpp")
         .file("shim/memory.cpp")
+        .file("shim/matmul.cpp")
         .warnings(false);
     // The root lets the shim write `<common/chat.h>`, which is not its own `chat.h`.
     for folder in [
@@ -91,6 +92,33 @@ fn compile_shim(llama_cpp: &Path) {
         build.include(llama_cpp.join(folder));
     }
     build.compile("slm_shim");
+    if variable("CARGO_CFG_TARGET_ARCH") == "x86_64" {
+        compile_kernels(llama_cpp);
+    }
+}
+
+/// The same kernels for two kinds of processors; which they are for is seen at run time.
+fn compile_kernels(llama_cpp: &Path) {
+    let avx2 = ["-mavx2", "-mfma", "-mf16c"];
+    let vnni = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"];
+    for (name, flags) in [
+        ("avx2", avx2.to_vec()),
+        ("vnni", [avx2.as_slice(), &vnni].concat()),
+    ] {
+        let mut build = cc::Build::new();
+        build
+            .cpp(true)
+            .std("c++17")
+            // Also in a build for tests, where they would otherwise be slower than what they stand in for.
+            .opt_level(3)
+            .warnings(false)
+            .include(llama_cpp.join("ggml/include"))
+            .file(format!("shim/matmul/{name}.cpp"));
+        for flag in flags {
+            build.flag(flag);
+        }
+        build.compile(&format!("slm_kernels_{name}"));
+    }
 }
 
 /// `<target>/<profile>`, from `<target>/<profile>/build/<package>/out`.

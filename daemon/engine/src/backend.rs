@@ -37,6 +37,8 @@ pub(crate) fn open() -> Result<LlamaBackend, Error> {
             folder.display()
         )));
     }
+    let kernels = ffi::kernels::add(ffi::kernels::Level::Best);
+    tracing::debug!(kernels, "types of weights that are multiplied in tiles");
     LlamaBackend::init().map_err(|error| Error::Internal(error.to_string()))
 }
 

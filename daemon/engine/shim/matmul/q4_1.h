@@ -1,0 +1,123 @@
+// Q4_1: blocks of 32 weights, each `d * q + m` with q in 0..15, times inputs of Q8_1.
+//
+// Follows `ggml_vec_dot_q4_1_q8_1` number by number; its blocks are those of `ggml-common.h`.
+
+#pragma once
+
+#include "common.h"
+
+namespace {
+
+namespace q4_1 {
+
+constexpr int64_t VALUES = 32;
+
+struct Weights {
+    uint16_t d, m;
+    uint8_t low_and_high[VALUES / 2];
+};
+
+// As llama.cpp makes it.
+struct Quantized {
+    uint16_t d, sum;
+    int8_t values[VALUES];
+};
+
+// The same with its halves widened: they are read once for every four rows.
+struct Input {
+    float d, sum;
+    int8_t values[VALUES];
+};
+
+inline void prepare(slm::Quantize quantize, const float * values, char * to, int64_t blocks) {
+    constexpr int64_t AT_ONCE = 16;
+    Quantized quantized[AT_ONCE];
+    Input * inputs = reinterpret_cast<Input *>(to);
+    for (int64_t done = 0; done < blocks; done += AT_ONCE) {
+        const int64_t now = blocks - done < AT_ONCE ? blocks - done : AT_ONCE;
+        quantize(values + done * VALUES, quantized, now * VALUES);
+        for (int64_t i = 0; i < now; i++) {
+            inputs[done + i].d = _cvtsh_ss(quantized[i].d);
+            inputs[done + i].sum = _cvtsh_ss(quantized[i].sum);
+            memcpy(inputs[done + i].values, quantized[i].values, VALUES);
+        }
+    }
+}
+
+// Eight sums of four products each.
+inline __m256 dot(__m256i weights, __m256i inputs) {
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    return _mm256_cvtepi32_ps(_mm256_dpbusd_epi32(_mm256_setzero_si256(), weights, inputs));
+#else
+    return _mm256_cvtepi32_ps(_mm256_madd_epi16(_mm256_maddubs_epi16(weights, inputs), _mm256_set1_epi16(1)));
+#endif
+}
+
+// The scales of one block in four rows: d and m of each.
+inline __m256 scales(const char * block, size_t stride) {
+    int32_t rows[4];
+    for (int row = 0; row < 4; row++) {
+        memcpy(&rows[row], block + row * stride, sizeof rows[row]);
+    }
+    return _mm256_cvtph_ps(_mm_set_epi32(rows[3], rows[2], rows[1], rows[0]));
+}
+
+// Four rows and so many columns.
+template <int COLUMNS>
+inline void tile(const slm::Product & p, int64_t row, int64_t column) {
+    __m256 products[COLUMNS][4];
+    __m128 offsets[COLUMNS]; // one lane for each row
+    for (int c = 0; c < COLUMNS; c++) {
+        offsets[c] = _mm_setzero_ps();
+        for (int r = 0; r < 4; r++) {
+            products[c][r] = _mm256_setzero_ps();
+        }
+    }
+    const char * const weights = p.weights + row * p.weights_stride;
+    const char * const inputs = p.inputs + column * p.inputs_stride;
+    for (int64_t b = 0; b < p.blocks; b++) {
+        const char * const block = weights + b * sizeof(Weights);
+        const __m256 dm = scales(block, p.weights_stride);
+        const __m128 low = _mm256_castps256_ps128(dm), high = _mm256_extractf128_ps(dm, 1);
+        const __m128 d = _mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0));
+        const __m128 m = _mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1));
+        __m256i w[4];
+        for (int r = 0; r < 4; r++) {
+            const Weights * const at = reinterpret_cast<const Weights *>(block + r * p.weights_stride);
+            const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i *>(at->low_and_high));
+            const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(packed), _mm_srli_epi16(packed, 4), 1);
+            w[r] = _mm256_and_si256(both, _mm256_set1_epi8(15));
+        }
+        for (int c = 0; c < COLUMNS; c++) {
+            const Input * const at = reinterpret_cast<const Input *>(inputs + c * p.inputs_stride) + b;
+            const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at->values));
+            const __m128 dd = _mm_mul_ps(d, _mm_set1_ps(at->d));
+            offsets[c] = _mm_fmadd_ps(m, _mm_set1_ps(at->sum), offsets[c]);
+            products[c][0] = _mm256_fmadd_ps(_mm256_broadcastss_ps(dd), dot(w[0], x), products[c][0]);
+            products[c][1] = _mm256_fmadd_ps(_mm256_broadcastss_ps(_mm_shuffle_ps(dd, dd, 0x55)), dot(w[1], x), products[c][1]);
+            products[c][2] = _mm256_fmadd_ps(_mm256_broadcastss_ps(_mm_shuffle_ps(dd, dd, 0xaa)), dot(w[2], x), products[c][2]);
+            products[c][3] = _mm256_fmadd_ps(_mm256_broadcastss_ps(_mm_shuffle_ps(dd, dd, 0xff)), dot(w[3], x), products[c][3]);
+        }
+    }
+    for (int c = 0; c < COLUMNS; c++) {
+        float * const out = p.out + (column + c) * p.out_stride + row;
+        float offset[4];
+        _mm_storeu_ps(offset, offsets[c]);
+        for (int r = 0; r < 4; r++) {
+            out[r] = sum(products[c][r]) + offset[r];
+        }
+    }
+}
+
+struct Tiles {
+    template <int COLUMNS>
+    static void compute(const slm::Product & p, int64_t column) {
+        for (int64_t row = 0; row < p.rows; row += 4) {
+            tile<COLUMNS>(p, row, column);
+        }
+    }
+};
+
+} // namespace q4_1
+
+} // namespace
