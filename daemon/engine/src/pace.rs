@@ -3,7 +3,8 @@
 //! The length of a step bounds how long the other sequences wait for their next token.
 //! Prompts are therefore computed in chunks, and the size of a chunk follows the speed that was measured.
 //! Small chunks cost speed, because each reads all weights: 16 tokens at a time take a fifth to a quarter more work than 128, and 64 a tenth.
-//! So chunks are only small while somebody waits for them.
+//! So chunks are only small while somebody waits for them, and then only those of long prompts: for a short one,
+//! all wait a little longer a few times, rather than a little for a long time.
 
 use std::time::Duration;
 
@@ -23,14 +24,19 @@ const ALONE: Duration = Duration::from_secs(3);
 /// The same beside those who write: each of their tokens waits for the step.
 const BESIDE_WRITERS: Duration = Duration::from_millis(80);
 
-/// The same, however many more read than write. A cancel does not stop such a step.
+/// The same, however many more read than write, or when all prompts together are short. A cancel does not stop such a step.
 const LONGEST_BESIDE_WRITERS: Duration = Duration::from_millis(500);
+
+/// Prompts are short that take no longer than this, all together: a few of the longest steps.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// Who takes part in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Company {
     /// Sequences whose prompt is not read to its end.
     pub(crate) readers: usize,
+    /// Tokens that they have to read, all together.
+    pub(crate) unread: usize,
     /// Sequences that write, each one token.
     pub(crate) writers: usize,
 }
@@ -39,7 +45,7 @@ pub(crate) struct Company {
 #[derive(Debug)]
 pub(crate) struct Pace {
     max: usize,
-    /// Prompt tokens per second, once known.
+    /// Tokens per second in steps that read prompts, once known.
     rate: Option<f64>,
     /// Seconds that a step took in which all wrote.
     writing: f64,
@@ -59,7 +65,7 @@ impl Pace {
     pub(crate) fn chunk(&self, company: Company) -> usize {
         let (time, least) = match company.writers {
             0 => (ALONE.as_secs_f64(), 4 * BLOCK),
-            writers => (self.beside(company.readers, writers), BLOCK),
+            _ => (self.beside(company), BLOCK),
         };
         let tokens = self.rate.map_or(FIRST_CHUNK, |rate| (rate * time) as usize);
         (tokens / BLOCK * BLOCK).max(least).min(self.max)
@@ -69,10 +75,14 @@ impl Pace {
     ///
     /// Where writing itself takes longer than we would have them wait, prompts get as long, or they would hardly be read at all.
     /// And the more read for each that writes, the more gain from a longer step, and the fewer lose.
-    fn beside(&self, readers: usize, writers: usize) -> f64 {
+    fn beside(&self, company: Company) -> f64 {
         let least = BESIDE_WRITERS.as_secs_f64().max(self.writing);
         let most = LONGEST_BESIDE_WRITERS.as_secs_f64().max(self.writing);
-        (least * (readers as f64 / writers as f64)).clamp(least, most)
+        let unread = self.rate.map(|rate| company.unread as f64 / rate);
+        if unread.is_some_and(|unread| unread <= SHORT.as_secs_f64()) {
+            return most;
+        }
+        (least * (company.readers as f64 / company.writers as f64)).clamp(least, most)
     }
 
     /// Learns from a step with so many prompt tokens.
@@ -86,7 +96,8 @@ impl Pace {
         if tokens < BLOCK.min(self.max) || took == 0.0 {
             return;
         }
-        let measured = tokens as f64 / took;
+        // Those that write take their part of the time.
+        let measured = (tokens + company.writers) as f64 / took;
         self.rate = Some(self.rate.map_or(measured, |rate| average(rate, measured)));
     }
 }
@@ -99,10 +110,11 @@ fn average(before: f64, measured: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// One that reads, and as many that write.
+    /// One that reads for hours, and as many that write.
     const fn one_beside(writers: usize) -> Company {
         Company {
             readers: 1,
+            unread: 1_000_000,
             writers,
         }
     }
@@ -167,9 +179,25 @@ mod tests {
     #[test]
     fn many_that_read_wait_less_for_few_that_write() {
         let pace = taught(320, Duration::from_secs(1));
-        let company = |readers, writers| Company { readers, writers };
+        let company = |readers, writers| Company {
+            readers,
+            ..one_beside(writers)
+        };
         assert_eq!(pace.chunk(company(4, 4)), 16);
         assert_eq!(pace.chunk(company(6, 2)), 64);
         assert_eq!(pace.chunk(company(100, 1)), 160);
+    }
+
+    #[test]
+    fn a_short_prompt_is_read_in_a_few_long_steps() {
+        let pace = taught(320, Duration::from_secs(1));
+        let unread = |unread| Company {
+            unread,
+            ..one_beside(8)
+        };
+        assert_eq!(pace.chunk(unread(640)), 160);
+        assert_eq!(pace.chunk(unread(641)), 16);
+        // Until something was measured, nobody knows what is short.
+        assert_eq!(Pace::new(512).chunk(unread(1)), FIRST_CHUNK);
     }
 }

@@ -4,8 +4,10 @@ use crate::pace::Company;
 
 /// Who takes part, given how many tokens each sequence has outstanding.
 pub(crate) fn company(outstanding: &[usize]) -> Company {
+    let readers = || outstanding.iter().filter(|&&tokens| tokens > 1);
     Company {
-        readers: outstanding.iter().filter(|&&tokens| tokens > 1).count(),
+        readers: readers().count(),
+        unread: readers().sum(),
         writers: outstanding.iter().filter(|&&tokens| tokens == 1).count(),
     }
 }

@@ -221,6 +221,7 @@ impl<'m> DraftModel<'m> {
         // All of them wait until the texts are read.
         let company = Company {
             readers: 1,
+            unread: usize::MAX,
             writers: offers.len(),
         };
         let mut room = self.pace.chunk(company).min(self.batch_tokens);
@@ -325,6 +326,7 @@ impl<'m> DraftModel<'m> {
         }
         let alone = Company {
             readers: 1,
+            unread: usize::MAX,
             writers: 0,
         };
         self.pace.learn(self.batch.len(), alone, took);

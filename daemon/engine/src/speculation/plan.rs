@@ -5,6 +5,9 @@ use super::costs::Costs;
 /// A step with drafts must promise so much more tokens per second, or noise decides.
 const MARGIN: f64 = 1.02;
 
+/// And so much more for each time that it takes as long as one without: what comes in lumps is read less well.
+const PRICE_OF_LUMPS: f64 = 0.1;
+
 /// Steps of so many more tokens than any that was timed are tried, so that what more cost is found out little by little.
 const REACH: usize = 4;
 
@@ -29,7 +32,7 @@ pub(super) fn lengths(
         return best;
     };
     let room = room.min((costs.largest() + REACH).saturating_sub(writers));
-    let mut best_rate = MARGIN * writers as f64 / alone;
+    let mut best_gain = 1.0;
     let mut lengths = best.clone();
     let mut gains = vec![0.0; drafts.len()];
     let mut tokens = writers as f64;
@@ -46,9 +49,10 @@ pub(super) fn lengths(
         } else {
             gains.iter().copied().fold(f64::INFINITY, f64::min)
         };
-        let rate = tokens / cost;
-        if rate > best_rate && cost <= PATIENCE * alone * (1.0 + least) {
-            best_rate = rate;
+        let (longer, more) = (cost / alone, tokens / writers as f64);
+        let gain = more / longer / (MARGIN + PRICE_OF_LUMPS * (longer - 1.0).max(0.0));
+        if gain > best_gain && longer <= PATIENCE * (1.0 + least) {
+            best_gain = gain;
             best.clone_from(&lengths);
         }
     }
@@ -135,6 +139,15 @@ mod tests {
         // Those who all win by it wait for each other.
         let all = lengths(&vec![vec![0.98; 8]; 4], 4, 100, &costs);
         assert!(all.iter().sum::<usize>() > 4 * beside, "{all:?}");
+    }
+
+    #[test]
+    fn lumps_must_bring_more() {
+        // Each token costs nearly as much as those that are written in any case.
+        let sure = vec![vec![0.95; 8]; 8];
+        assert_eq!(lengths(&sure, 8, 100, &costs(6, 8)), [0; 8]);
+        // Alone, nearly all of a step is there already.
+        assert_eq!(lengths(&sure[..1], 1, 100, &costs(60, 8)), [8]);
     }
 
     #[test]
