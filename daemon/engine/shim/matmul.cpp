@@ -45,9 +45,12 @@ class Operation : public ggml::cpu::tensor_traits {
     bool takes(const ggml_tensor * op) const {
         const ggml_tensor * const weights = op->src[0];
         const ggml_tensor * const inputs = op->src[1];
-        return op->op == GGML_OP_MUL_MAT && weights->type == kernel.type && inputs->type == GGML_TYPE_F32
-            && op->type == GGML_TYPE_F32 && weights->ne[2] == 1 && weights->ne[3] == 1 && weights->ne[1] % 4 == 0
-            && ggml_nrows(inputs) >= kernel.least_columns && weights->nb[0] == ggml_type_size(weights->type) && ggml_is_contiguous(inputs) && ggml_is_contiguous(op)
+        const int64_t columns = ggml_nrows(inputs);
+        return op->op == GGML_OP_MUL_MAT && op->type == GGML_TYPE_F32 && ggml_is_contiguous(op)
+            && inputs->type == GGML_TYPE_F32 && ggml_is_contiguous(inputs)
+            && columns >= kernel.least_columns && columns <= kernel.most_columns
+            && weights->type == kernel.type && weights->nb[0] == ggml_type_size(weights->type)
+            && weights->ne[1] % 4 == 0 && weights->ne[2] == 1 && weights->ne[3] == 1
             && weights->buffer != nullptr && ggml_backend_buffer_is_host(weights->buffer);
     }
 

@@ -28,7 +28,8 @@ struct Kernel {
     int type;                  // of the weights: a `ggml_type`
     int64_t block_values;
     size_t input_bytes;        // of one block, prepared
-    int64_t least_columns;     // with fewer, llama.cpp's own is as fast
+    int64_t least_columns;     // with fewer or more, llama.cpp has something as fast
+    int64_t most_columns;
     // Prepares blocks of inputs.
     void (*prepare)(Quantize quantize, const float * values, char * to, int64_t blocks);
     void (*multiply)(const Product & product);
