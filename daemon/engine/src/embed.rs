@@ -36,7 +36,7 @@ use self::{
 };
 
 /// Tokens of short texts that share a batch. More in one batch cost more than they save, because every token is compared with every other.
-const SHARED_TOKENS: usize = 512;
+const SHARED_TOKENS: usize = 256;
 
 /// Texts that share a batch.
 const SHARED_TEXTS: u32 = 64;

@@ -11,6 +11,10 @@ use std::time::Duration;
 /// Sizes are multiples of this, because the matrix kernels work in blocks.
 const BLOCK: usize = 16;
 
+/// With so many tokens in a step, llama.cpp computes attention in tiles. With fewer, each token looks at the whole context by itself:
+/// where that is long, 16 tokens take about as long as 64.
+const TILE: usize = 64;
+
 /// First guess, before anything was measured.
 const FIRST_CHUNK: usize = 64;
 
@@ -63,11 +67,19 @@ impl Pace {
 
     /// Prompt tokens for the next step.
     pub(crate) fn chunk(&self, company: Company) -> usize {
-        let (time, least) = match company.writers {
-            0 => (ALONE.as_secs_f64(), 4 * BLOCK),
-            _ => (self.beside(company), BLOCK),
+        let (time, most) = match company.writers {
+            0 => (ALONE.as_secs_f64(), f64::INFINITY),
+            _ => (self.beside(company), LONGEST_BESIDE_WRITERS.as_secs_f64()),
         };
-        let tokens = self.rate.map_or(FIRST_CHUNK, |rate| (rate * time) as usize);
+        let Some(rate) = self.rate else {
+            return FIRST_CHUNK.min(self.max);
+        };
+        let least = if TILE as f64 <= rate * most {
+            TILE
+        } else {
+            BLOCK
+        };
+        let tokens = (rate * time) as usize;
         (tokens / BLOCK * BLOCK).max(least).min(self.max)
     }
 
@@ -136,7 +148,7 @@ mod tests {
         }
         assert_eq!(pace.chunk(one_beside(1)), 240);
         for _ in 0..20 {
-            pace.learn(64, one_beside(0), Duration::from_millis(400));
+            pace.learn(64, one_beside(0), Duration::from_millis(800));
         }
         assert_eq!(pace.chunk(one_beside(1)), BLOCK);
     }
@@ -161,19 +173,22 @@ mod tests {
 
     #[test]
     fn nobody_waits_long_for_another_prompt() {
+        let pace = taught(100, Duration::from_secs(1));
+        assert_eq!(pace.chunk(one_beside(1)), BLOCK);
+        assert_eq!(pace.chunk(one_beside(0)), 288);
+        // What is computed as fast in one piece is not cut smaller.
         let pace = taught(128, Duration::from_secs(1));
-        assert_eq!(pace.chunk(one_beside(1)), 16);
-        assert_eq!(pace.chunk(one_beside(0)), 384);
+        assert_eq!(pace.chunk(one_beside(1)), TILE);
     }
 
     #[test]
     fn prompts_get_as_long_as_writing_takes() {
-        let mut pace = taught(320, Duration::from_secs(1));
-        assert_eq!(pace.chunk(one_beside(8)), 16);
+        let mut pace = taught(100, Duration::from_secs(1));
+        assert_eq!(pace.chunk(one_beside(8)), BLOCK);
         for _ in 0..20 {
-            pace.learn(0, one_beside(8), Duration::from_millis(200));
+            pace.learn(0, one_beside(8), Duration::from_millis(400));
         }
-        assert_eq!(pace.chunk(one_beside(8)), 48);
+        assert_eq!(pace.chunk(one_beside(8)), 32);
     }
 
     #[test]
@@ -183,8 +198,8 @@ mod tests {
             readers,
             ..one_beside(writers)
         };
-        assert_eq!(pace.chunk(company(4, 4)), 16);
-        assert_eq!(pace.chunk(company(6, 2)), 64);
+        assert_eq!(pace.chunk(company(4, 4)), TILE);
+        assert_eq!(pace.chunk(company(8, 2)), 96);
         assert_eq!(pace.chunk(company(100, 1)), 160);
     }
 
@@ -196,7 +211,7 @@ mod tests {
             ..one_beside(8)
         };
         assert_eq!(pace.chunk(unread(640)), 160);
-        assert_eq!(pace.chunk(unread(641)), 16);
+        assert_eq!(pace.chunk(unread(641)), TILE);
         // Until something was measured, nobody knows what is short.
         assert_eq!(Pace::new(512).chunk(unread(1)), FIRST_CHUNK);
     }

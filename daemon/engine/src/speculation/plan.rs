@@ -6,7 +6,7 @@ use super::costs::Costs;
 const MARGIN: f64 = 1.02;
 
 /// And so much more for each time that it takes as long as one without: what comes in lumps is read less well.
-const PRICE_OF_LUMPS: f64 = 0.1;
+const PRICE_OF_LUMPS: f64 = 0.3;
 
 /// Steps of so many more tokens than any that was timed are tried, so that what more cost is found out little by little.
 const REACH: usize = 4;
