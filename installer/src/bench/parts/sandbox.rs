@@ -105,7 +105,9 @@ fn see(
     sandbox: &str,
     [short, long]: &[Question; 2],
 ) -> Result<Seen> {
-    let daemon = bench.site.daemon(&[("SLM_SANDBOX", sandbox)])?;
+    // Both read the same prompt, and the second is not to find what the first saved of it.
+    let settings = [("SLM_SANDBOX", sandbox), ("SLM_STATE_DISK", "off")];
+    let daemon = bench.site.daemon(&settings)?;
     let slm = Endpoint::slm(daemon.base(), &subject.name);
     let load = slm.ask(short)?.first().as_secs_f64();
     let answer = slm.ask(long)?;
