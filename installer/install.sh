@@ -54,5 +54,6 @@ esac
 need_packages
 need_rust
 use_target
+own_target
 say "$chore below $prefix"
 cargo xtask "$chore" --prefix "$prefix" || fail "the ${chore} did not finish; the lines above say why"

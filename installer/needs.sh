@@ -111,3 +111,18 @@ use_target() {
     export CARGO_TARGET_DIR
     say "building in $CARGO_TARGET_DIR (the first time takes some minutes)"
 }
+
+# Cargo tells by the age of files what has to be built again, and not by where they lie: what another checkout built of slm in the
+# same folder would be taken for what this one would build. So it goes, and llama.cpp stays.
+own_target() {
+    mark=$CARGO_TARGET_DIR/slm-checkout
+    owner=
+    [ ! -e "$mark" ] || read -r owner <"$mark" || true
+    [ "$owner" != "$(pwd -P)" ] || return 0
+    if [ -d "$CARGO_TARGET_DIR/release" ]; then
+        say "the build folder was another checkout's; what it built of slm is removed"
+        cargo clean --quiet --release --workspace || fail "the build folder $CARGO_TARGET_DIR cannot be cleaned"
+    fi
+    [ -d "$CARGO_TARGET_DIR" ] || mkdir -p "$CARGO_TARGET_DIR" || fail "the build folder $CARGO_TARGET_DIR cannot be made"
+    pwd -P >"$mark"
+}

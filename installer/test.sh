@@ -22,4 +22,5 @@ cd "$(dirname "$0")/.."
 need_packages
 need_rust
 use_target
+own_target
 cargo xtask check "$@" || fail "not everything is in order; the lines above say what"

@@ -77,6 +77,30 @@ fn the_build_folder_is_shared_unless_named() {
     );
 }
 
+#[test]
+fn what_another_checkout_built_is_not_taken_for_our_own() {
+    let target = tempfile::tempdir().expect("a folder can be made");
+    let line = format!(
+        "CARGO_TARGET_DIR='{}'; cargo() {{ echo \"cargo $*\"; }}; own_target; own_target",
+        target.path().display()
+    );
+    let cleaned = || {
+        let output = needs(&line);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        said.matches("cargo clean --quiet --release --workspace")
+            .count()
+    };
+    assert_eq!(cleaned(), 0, "nothing was built yet");
+    std::fs::create_dir(target.path().join("release")).expect("a folder can be made");
+    assert_eq!(cleaned(), 0, "it is our own");
+    std::fs::write(target.path().join("slm-checkout"), "/another\n")
+        .expect("a file can be written");
+    assert_eq!(cleaned(), 1);
+    std::fs::remove_file(target.path().join("slm-checkout")).expect("it is there");
+    assert_eq!(cleaned(), 1, "nobody knows whose it is");
+}
+
 /// Runs a line of shell after the shared part, on a machine that has no program at all.
 fn needs(line: &str) -> Output {
     let script = format!(
