@@ -182,7 +182,7 @@ fn measure(
         if let Outcome::NotThere(why) = &outcome {
             say::line(&format!("not there yet: {why}"));
         }
-        findings.push((model.name(), runs, outcome));
+        findings.push((part.subject(*model), runs, outcome));
     }
     Ok(Section {
         part,

@@ -74,7 +74,10 @@ pub(super) fn measure(bench: &Bench, _: &Subject, runs: usize) -> Result<Outcome
         other.push(yours.rate);
         likeness = cosine(&mine.first, &yours.first);
     }
-    let name = weights.file_name().unwrap_or_default().to_string_lossy();
+    let name = match &bench.embed_model {
+        Some(path) => path.file_name().unwrap_or_default().to_string_lossy(),
+        None => "all-MiniLM-L6-v2".into(),
+    };
     Ok(Outcome::Measured {
         rows: vec![
             Row::new("short texts, vectors/s", 0, Better::More, slm).beside(

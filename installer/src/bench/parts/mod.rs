@@ -114,6 +114,15 @@ impl Part {
         !matches!(self, Self::Overhead | Self::Embeddings)
     }
 
+    /// What stands in the table for the model: some parts bring their own, or need none.
+    pub(super) fn subject(self, model: Model) -> &'static str {
+        match self {
+            Self::Overhead => "none",
+            Self::Embeddings => "embedding",
+            _ => model.name(),
+        }
+    }
+
     /// How often it is measured, unless the command line says otherwise; less where each run is long.
     pub(super) fn runs(self, model: Model) -> usize {
         match (self, model) {
