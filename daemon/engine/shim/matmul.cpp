@@ -42,11 +42,12 @@ class Operation : public ggml::cpu::tensor_traits {
   public:
     Operation(const slm::Kernel & kernel, slm::Quantize quantize) : kernel(kernel), quantize(quantize) {}
 
+    // Whether this computes a product.
     bool takes(const ggml_tensor * op) const {
         const ggml_tensor * const weights = op->src[0];
         const ggml_tensor * const inputs = op->src[1];
         const int64_t columns = ggml_nrows(inputs);
-        return op->op == GGML_OP_MUL_MAT && op->type == GGML_TYPE_F32 && ggml_is_contiguous(op)
+        return op->type == GGML_TYPE_F32 && ggml_is_contiguous(op)
             && inputs->type == GGML_TYPE_F32 && ggml_is_contiguous(inputs)
             && columns >= kernel.least_columns && columns <= kernel.most_columns
             && weights->type == kernel.type && weights->nb[0] == ggml_type_size(weights->type)
@@ -66,7 +67,7 @@ class Operation : public ggml::cpu::tensor_traits {
         const ggml_tensor * const weights = op->src[0];
         const int64_t columns = ggml_nrows(op->src[1]);
         const int64_t rows = weights->ne[1];
-        prepare(*params, op->src[1]);
+        prepare(*params, op);
         if (params->ith == 0) {
             // Each thread begins with the part that has its number.
             module.set_chunk(params->threadpool, params->nth);
@@ -95,13 +96,12 @@ class Operation : public ggml::cpu::tensor_traits {
     size_t column_bytes(const ggml_tensor * op) const { return static_cast<size_t>(blocks(op)) * kernel.input_bytes; }
 
     // This thread's part of all columns.
-    void prepare(const ggml_compute_params & params, const ggml_tensor * inputs) const {
-        const int64_t blocks = inputs->ne[0] / kernel.block_values;
-        const int64_t begin = blocks * params.ith / params.nth, end = blocks * (params.ith + 1) / params.nth;
-        const size_t bytes = static_cast<size_t>(blocks) * kernel.input_bytes;
+    void prepare(const ggml_compute_params & params, const ggml_tensor * op) const {
+        const ggml_tensor * const inputs = op->src[1];
+        const int64_t begin = blocks(op) * params.ith / params.nth, end = blocks(op) * (params.ith + 1) / params.nth;
         for (int64_t column = 0; column < ggml_nrows(inputs); column++) {
             const float * const from = static_cast<const float *>(inputs->data) + column * inputs->ne[0];
-            char * const to = static_cast<char *>(params.wdata) + column * bytes;
+            char * const to = static_cast<char *>(params.wdata) + column * column_bytes(op);
             kernel.prepare(quantize, from + begin * kernel.block_values, to + begin * kernel.input_bytes, end - begin);
         }
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// Sizes are multiples of this, because the matrix kernels work in blocks.
 const BLOCK: usize = 16;
 
-/// With so many tokens in a step, llama.cpp computes attention in tiles. With fewer, each token looks at the whole context by itself:
-/// where that is long, 16 tokens take about as long as 64.
+/// With so many tokens in a step, llama.cpp computes attention in tiles (`GGML_FA_TILE_Q`). With fewer, each token looks at the
+/// whole context by itself, which costs the more the longer that is.
 const TILE: usize = 64;
 
 /// First guess, before anything was measured.
@@ -67,12 +67,15 @@ impl Pace {
 
     /// Prompt tokens for the next step.
     pub(crate) fn chunk(&self, company: Company) -> usize {
-        let (time, most) = match company.writers {
-            0 => (ALONE.as_secs_f64(), f64::INFINITY),
-            _ => (self.beside(company), LONGEST_BESIDE_WRITERS.as_secs_f64()),
-        };
         let Some(rate) = self.rate else {
             return FIRST_CHUNK.min(self.max);
+        };
+        let (time, most) = match company.writers {
+            0 => (ALONE.as_secs_f64(), f64::INFINITY),
+            _ => (
+                self.beside(company, rate),
+                LONGEST_BESIDE_WRITERS.as_secs_f64(),
+            ),
         };
         let least = if TILE as f64 <= rate * most {
             TILE
@@ -87,11 +90,10 @@ impl Pace {
     ///
     /// Where writing itself takes longer than we would have them wait, prompts get as long, or they would hardly be read at all.
     /// And the more read for each that writes, the more gain from a longer step, and the fewer lose.
-    fn beside(&self, company: Company) -> f64 {
+    fn beside(&self, company: Company, rate: f64) -> f64 {
         let least = BESIDE_WRITERS.as_secs_f64().max(self.writing);
         let most = LONGEST_BESIDE_WRITERS.as_secs_f64().max(self.writing);
-        let unread = self.rate.map(|rate| company.unread as f64 / rate);
-        if unread.is_some_and(|unread| unread <= SHORT.as_secs_f64()) {
+        if company.unread as f64 / rate <= SHORT.as_secs_f64() {
             return most;
         }
         (least * (company.readers as f64 / company.writers as f64)).clamp(least, most)
@@ -176,7 +178,7 @@ mod tests {
         let pace = taught(100, Duration::from_secs(1));
         assert_eq!(pace.chunk(one_beside(1)), BLOCK);
         assert_eq!(pace.chunk(one_beside(0)), 288);
-        // What is computed as fast in one piece is not cut smaller.
+        // Attention in tiles is worth a longer step.
         let pace = taught(128, Duration::from_secs(1));
         assert_eq!(pace.chunk(one_beside(1)), TILE);
     }

@@ -7,7 +7,7 @@
 
 namespace slm {
 
-// Turns `values` floats into the blocks that llama.cpp multiplies with the weights: its own function, for this processor.
+// Turns `count` floats into the blocks that llama.cpp multiplies with the weights: its own function, for this processor.
 using Quantize = void (*)(const float * values, void * blocks, int64_t count);
 
 // Weights times inputs: all numbers for some rows of weights, a multiple of four, and some columns of inputs.

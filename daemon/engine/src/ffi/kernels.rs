@@ -12,7 +12,7 @@ pub(crate) enum Level {
     /// All that helps.
     Best,
     /// Nothing that came after AVX2.
-    #[cfg(test)]
+    #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
     Avx2,
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn add(level: Level) -> c_int {
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod tests {
     use std::{
-        ffi::{c_char, c_void},
+        ffi::{CStr, c_void},
         ptr,
     };
 
@@ -61,30 +61,30 @@ mod tests {
             let processor = Self(backend);
             let set: unsafe extern "C" fn(sys::ggml_backend_t, c_int) =
                 // SAFETY: The function of this name has this type, see `ggml-backend.h`.
-                unsafe { std::mem::transmute(processor.function(c"ggml_backend_set_n_threads".as_ptr())) };
+                unsafe { std::mem::transmute(processor.function(c"ggml_backend_set_n_threads")) };
             // SAFETY: The backend lives.
             unsafe { set(backend, threads) };
             processor
         }
 
-        fn function(&self, name: *const c_char) -> *mut c_void {
-            // SAFETY: The backend lives, and so does its device, and the name is terminated.
+        fn function(&self, name: &CStr) -> *mut c_void {
+            // SAFETY: The backend lives, and so does its device.
             let function = unsafe {
                 let device = sys::ggml_backend_get_device(self.0);
                 sys::ggml_backend_reg_get_proc_address(
                     sys::ggml_backend_dev_backend_reg(device),
-                    name,
+                    name.as_ptr(),
                 )
             };
             assert!(!function.is_null());
             function
         }
 
-        /// Computes by the book, without any kernel that is faster, or not.
+        /// Whether to compute by the book, without any kernel that is faster.
         fn go_by_the_book(&self, plainly: bool) {
             let set: unsafe extern "C" fn(sys::ggml_backend_t, bool) =
                 // SAFETY: The function of this name has this type, see `ggml-cpu.h`.
-                unsafe { std::mem::transmute(self.function(c"ggml_backend_cpu_set_use_ref".as_ptr())) };
+                unsafe { std::mem::transmute(self.function(c"ggml_backend_cpu_set_use_ref")) };
             // SAFETY: The backend lives.
             unsafe { set(self.0, plainly) };
         }
