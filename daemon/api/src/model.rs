@@ -339,10 +339,10 @@ pub struct LoadedModel {
     /// Device that computes (ours): `CPU (zen4)`.
     #[serde(default)]
     pub device: String,
-    /// How far its runner is confined (ours): `off`, `limits`, `partial` or `full`; empty while it loads and when it has left.
+    /// How far its runner is confined (ours): `off`, `limits`, `partial`, `full` or `strict`; empty while it loads and when it has left.
     #[serde(default)]
     pub sandbox: String,
-    /// What is missing to `full`, for people (ours).
+    /// What is missing to the highest level that its device permits, for people (ours).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sandbox_lacks: String,
     /// How long it stays after its last request (ours).

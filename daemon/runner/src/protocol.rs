@@ -98,7 +98,7 @@ pub struct Hello {
 pub struct Sandbox {
     /// How far.
     pub level: SandboxLevel,
-    /// What is missing to [`SandboxLevel::Full`], in one line for people; empty at that level, and when it is off.
+    /// What is missing to the highest level that its devices permit, in one line for people; empty at that level, and when it is off.
     pub lacks: String,
 }
 
@@ -112,8 +112,10 @@ pub enum SandboxLevel {
     Limits,
     /// Besides, either no files but those that it was handed, or no programs, sockets and signals.
     Partial,
-    /// Both.
+    /// Both. More is not to be had with an accelerator.
     Full,
+    /// Besides, no calls but those that an answer needs, and a network in which there is nothing.
+    Strict,
 }
 
 impl SandboxLevel {
@@ -124,6 +126,7 @@ impl SandboxLevel {
             Self::Limits => "limits",
             Self::Partial => "partial",
             Self::Full => "full",
+            Self::Strict => "strict",
         }
     }
 }

@@ -95,7 +95,7 @@ impl StoreLoader {
 
     /// Whether a runner that is confined so far may have a model.
     fn check(&self, found: &runner::protocol::Sandbox) -> Result<(), Error> {
-        if self.sandbox == Sandbox::Require && found.level != SandboxLevel::Full {
+        if self.sandbox == Sandbox::Require && found.level < SandboxLevel::Full {
             return Err(Error::NotConfined {
                 level: found.level.name(),
                 lacks: found.lacks.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runner::protocol::{Loaded, Sandbox};
+use runner::protocol::{Loaded, Sandbox, SandboxLevel};
 use runner::supervisor::{self, Cause, Exit, Runner};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -651,9 +651,11 @@ fn is_crash(error: &Error) -> bool {
 
 /// Says in the log what a runner that was to be confined can do all the same.
 fn warn_of_gaps(plan: &Plan, sandbox: &Sandbox) {
-    if !sandbox.lacks.is_empty() {
-        let level = sandbox.level.name();
-        tracing::warn!(model = %plan.name, level, lacks = sandbox.lacks, "the runner is not fully confined");
+    let (level, lacks) = (sandbox.level.name(), &sandbox.lacks);
+    if sandbox.level < SandboxLevel::Full && !lacks.is_empty() {
+        tracing::warn!(model = %plan.name, level, lacks, "the runner is not fully confined");
+    } else if !lacks.is_empty() {
+        tracing::info!(model = %plan.name, level, lacks, "the runner could be confined more strictly");
     }
 }
 

@@ -6,12 +6,12 @@
 use std::{path::Path, process::Command};
 
 use rustix::{
-    fs::{Mode, OFlags},
+    fs::{MemfdFlags, Mode, OFlags, inotify},
     net::{AddressFamily, SocketType},
     process,
 };
 
-use super::{Needs, fs};
+use super::{Needs, fs, network::Network};
 
 /// Something that worked and should not.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,8 +27,12 @@ pub(super) struct Success {
 pub(super) enum Guard {
     /// Landlock.
     Files,
-    /// seccomp.
+    /// seccomp, the list of what is refused.
     Calls,
+    /// seccomp, the list of what is needed.
+    Needed,
+    /// The namespace of networks.
+    Network,
 }
 
 /// Files that are there on most machines, and that nobody may read who has no business there.
@@ -40,12 +44,18 @@ const WRITABLE: &[&str] = &["/tmp", "/var/tmp", "/dev/shm"];
 /// A program that is nowhere, so that an attempt to start it never succeeds.
 const NO_PROGRAM: &str = "/nonexistent/slm-attempt";
 
-/// What still works.
-pub(super) fn successes(needs: &Needs) -> Vec<Success> {
+/// What still works; `network` is the one that this process was started in.
+pub(super) fn successes(needs: &Needs, network: &Network) -> Vec<Success> {
     let found = |guard| move |what| Success { what, guard };
-    let files = files().into_iter().map(found(Guard::Files));
-    let calls = calls(needs).into_iter().map(found(Guard::Calls));
-    files.chain(calls).collect()
+    let mut all: Vec<Success> = files().into_iter().map(found(Guard::Files)).collect();
+    all.extend(calls(needs).into_iter().map(found(Guard::Calls)));
+    if !needs.devices {
+        all.extend(unneeded().into_iter().map(found(Guard::Needed)));
+        let seen = (Network::of_this_process() == *network)
+            .then(|| "see the network of the machine".to_owned());
+        all.extend(seen.map(found(Guard::Network)));
+    }
+    all
 }
 
 fn files() -> Vec<String> {
@@ -100,6 +110,17 @@ fn calls(needs: &Needs) -> Vec<String> {
     found
 }
 
+/// Calls that nothing forbids, and that an answer does not need.
+fn unneeded() -> Vec<String> {
+    let watches = inotify::init(inotify::CreateFlags::CLOEXEC).is_ok();
+    let makes = rustix::fs::memfd_create("slm-attempt", MemfdFlags::CLOEXEC).is_ok();
+    [(watches, "watch files"), (makes, "make files in memory")]
+        .into_iter()
+        .filter(|(works, _)| *works)
+        .map(|(_, what)| what.to_owned())
+        .collect()
+}
+
 /// Whether it came so far that the program was looked for.
 #[expect(
     clippy::disallowed_methods,
@@ -124,7 +145,7 @@ mod tests {
     /// A test that found nothing here would prove nothing anywhere.
     #[test]
     fn a_process_that_is_not_confined_succeeds_in_everything() {
-        let successes = successes(&Needs::default());
+        let successes = successes(&Needs::default(), &Network::of_this_process());
         let of = |guard| {
             let all = successes
                 .iter()
@@ -142,5 +163,7 @@ mod tests {
                 "send signals to other processes"
             ]
         );
+        assert_eq!(of(Guard::Needed), ["watch files", "make files in memory"]);
+        assert_eq!(of(Guard::Network), ["see the network of the machine"]);
     }
 }

@@ -1,8 +1,9 @@
 //! Which system calls a confined runner cannot make: seccomp, see seccomp(2).
 //!
-//! The list says what is refused, not what is let through, because the drivers of accelerators do a great many things.
+//! The list here says what is refused, not what is let through, because the drivers of accelerators do a great many things.
 //! What is refused fails as if the right to it were missing (`EPERM`), so code that asks out of habit goes on.
-//! The filter is not asked about calls that it never refuses, which the kernel knows: steps of an answer cost the same with it.
+//! Without an accelerator there is a list of what is let through as well, see `needed`.
+//! The filters are not asked about calls that they never refuse, which the kernel knows: steps of an answer cost the same with them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,10 @@ use seccompiler::{
     SeccompFilter, SeccompRule, TargetArch,
 };
 
-use super::Needs;
+use super::{
+    Needs,
+    needed::{NEEDED, NEEDED_BY_OLD_NAMES},
+};
 
 /// Refused whatever the arguments are.
 const REFUSED: &[c_long] = &[
@@ -145,7 +149,8 @@ pub(super) fn restrict(needs: &Needs) -> Result<(), String> {
     Ok(())
 }
 
-/// The filters, of which each may refuse; `own` is the id of this process.
+/// The filters, of which each may refuse, in the order in which they are set; `own` is the id of this process.
+/// Where two refuse the same call, the later one says with which error.
 fn programs(needs: &Needs, own: c_int) -> Result<Vec<BpfProgram>, String> {
     let processor = TargetArch::try_from(std::env::consts::ARCH).map_err(|_| {
         format!(
@@ -153,19 +158,27 @@ fn programs(needs: &Needs, own: c_int) -> Result<Vec<BpfProgram>, String> {
             std::env::consts::ARCH
         )
     })?;
-    let filter = |rules, errno: c_int| -> Result<BpfProgram, seccompiler::BackendError> {
-        let errno = u32::try_from(errno).expect("numbers of errors are small");
-        let refused = SeccompAction::Errno(errno);
-        SeccompFilter::new(rules, SeccompAction::Allow, refused, processor)?.try_into()
+    let filter = |rules, other, listed| -> Result<BpfProgram, seccompiler::BackendError> {
+        SeccompFilter::new(rules, other, listed, processor)?.try_into()
+    };
+    let error = |errno: c_int| {
+        SeccompAction::Errno(u32::try_from(errno).expect("numbers of errors are small"))
     };
     let build = || -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+        let mut programs = Vec::new();
+        if !needs.devices {
+            let needed = [NEEDED, NEEDED_BY_OLD_NAMES].concat();
+            let needed = needed.into_iter().map(|call| (call, Vec::new())).collect();
+            programs.push(filter(needed, error(libc::ENOSYS), SeccompAction::Allow)?);
+        }
         // What cannot look into its arguments, because they lie in memory, must seem not to exist:
         // then the C library starts its threads by the older call, whose arguments can be seen.
         let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-        Ok(vec![
-            filter(rules(needs, own)?, libc::EPERM)?,
-            filter(clone3, libc::ENOSYS)?,
-        ])
+        programs.extend([
+            filter(rules(needs, own)?, SeccompAction::Allow, error(libc::EPERM))?,
+            filter(clone3, SeccompAction::Allow, error(libc::ENOSYS))?,
+        ]);
+        Ok(programs)
     };
     let mut programs = build().map_err(|error| error.to_string())?;
     programs.extend(other_numbers());
@@ -334,9 +347,11 @@ mod tests {
         };
         let programs = programs(&needs, OWN).unwrap();
         let verdicts = programs.iter().map(|program| run(program, call, arguments));
+        // The latest filter is asked first, and of two that are as strict the first one counts.
         // Seen as signed numbers, the strictest action is the least one.
         verdicts
-            .min_by_key(|verdict| verdict.cast_signed())
+            .rev()
+            .min_by_key(|verdict| (verdict & 0xffff_0000).cast_signed())
             .unwrap()
     }
 
@@ -379,9 +394,32 @@ mod tests {
             libc::SYS_recvfrom,
             libc::SYS_sendto,
             libc::SYS_exit_group,
-            libc::SYS_memfd_create,
         ] {
             check(call, &[], ALLOWED);
+        }
+    }
+
+    #[test]
+    fn without_devices_what_is_not_needed_does_not_exist() {
+        // The last one is a call that no kernel has.
+        for call in [
+            libc::SYS_memfd_create,
+            libc::SYS_inotify_init1,
+            libc::SYS_eventfd2,
+            libc::SYS_setsockopt,
+            libc::SYS_mkdirat,
+            1000,
+        ] {
+            let verdicts = [false, true].map(|devices| verdict(devices, call, [0; 6]));
+            assert_eq!(verdicts, [ENOSYS, ALLOWED], "call {call}");
+        }
+    }
+
+    #[test]
+    fn what_is_needed_is_never_refused_as_a_whole() {
+        for call in [NEEDED, NEEDED_BY_OLD_NAMES].concat() {
+            let refused = [REFUSED, REFUSED_BY_OLD_NAMES, REFUSED_BY_NUMBER, SOCKETS].concat();
+            assert!(!refused.contains(&call), "call {call}");
         }
     }
 
@@ -398,12 +436,14 @@ mod tests {
     #[test]
     fn signals_and_limits_reach_itself_only() {
         let own = bits(OWN);
+        for call in [libc::SYS_kill, libc::SYS_tgkill] {
+            check(call, &[own, 9], ALLOWED);
+        }
         for call in [
             libc::SYS_kill,
             libc::SYS_tgkill,
             libc::SYS_rt_tgsigqueueinfo,
         ] {
-            check(call, &[own, 9], ALLOWED);
             // Another process, its own group, everybody.
             for other in [1, 0, bits(-1), u64::MAX, bits(-OWN)] {
                 check(call, &[other, 9], EPERM);

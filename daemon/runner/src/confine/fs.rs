@@ -93,6 +93,11 @@ pub(super) fn threads() -> usize {
     fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
+/// The kernel's name of the network that this process is in.
+pub(super) fn network() -> Option<PathBuf> {
+    fs::read_link("/proc/self/ns/net").ok()
+}
+
 /// Nodes of accelerators: NVIDIA's, those of the kernel's graphics drivers that only compute, AMD's, and WSL's.
 pub(super) fn device_nodes() -> Vec<PathBuf> {
     let beginning = |folder: &str, name: &str| -> Vec<PathBuf> {

@@ -6,6 +6,7 @@
 //! 1. [`at_start`], first in `main`: it ends with the daemon, leaves no core file, and is the first to go when memory ends.
 //! 2. [`restrict`], when backends and devices are open and no other thread runs: limits, no privileges (`limits`),
 //!    files by Landlock (`files`), system calls by seccomp (`calls`).
+//!    Where it computes on processors alone, also the network (`network`), and all calls that it does not need (`needed`).
 //!    Then it tries what must no longer work (`attempts`), and reports what it found, not what it asked for.
 //!
 //! Whoever starts the process does the rest: an environment that is empty but for an allow-list, no open files but its own,
@@ -23,6 +24,10 @@ mod files;
 #[cfg(target_os = "linux")]
 mod fs;
 mod limits;
+#[cfg(target_os = "linux")]
+mod needed;
+#[cfg(target_os = "linux")]
+mod network;
 
 #[cfg(all(feature = "mock", target_os = "linux"))]
 pub(crate) use fs::memory_and_swap;
@@ -80,16 +85,32 @@ pub fn at_start() -> io::Result<()> {
 #[cfg(target_os = "linux")]
 pub fn restrict(needs: &Needs) -> Sandbox {
     let handed = fs::handed();
+    let outside = network::Network::of_this_process();
     let mut troubles = Vec::new();
-    let mut step = |what: &str, result: Result<(), String>| {
-        troubles.extend(result.err().map(|error| format!("{what}: {error}")));
+    let mut step = |what, result: Result<(), String>| {
+        troubles.extend(result.err().map(|error| Trouble { what, error }));
     };
+    if !needs.devices {
+        step(NETWORK, network::leave());
+    }
     step("limits", limits::lower(needs, &handed));
     step("privileges", limits::drop_privileges());
     step("files", files::restrict(needs, &handed));
     step("system calls", calls::restrict(needs));
-    judge(&attempts::successes(needs), troubles)
+    judge(needs, &attempts::successes(needs, &outside), &troubles)
 }
+
+/// A step that failed.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct Trouble {
+    what: &'static str,
+    error: String,
+}
+
+/// The step that many machines do not permit, and without which the others hold.
+#[cfg(target_os = "linux")]
+const NETWORK: &str = "network";
 
 /// The same on a system that has neither Landlock nor seccomp.
 #[cfg(not(target_os = "linux"))]
@@ -107,19 +128,29 @@ pub fn restrict(needs: &Needs) -> Sandbox {
 
 /// The level that stands behind what could still be done.
 #[cfg(target_os = "linux")]
-fn judge(successes: &[attempts::Success], troubles: Vec<String>) -> Sandbox {
+fn judge(needs: &Needs, successes: &[attempts::Success], troubles: &[Trouble]) -> Sandbox {
     use attempts::Guard;
 
     let open = |guard| successes.iter().any(|success| success.guard == guard);
+    let troubled = troubles.iter().any(|trouble| trouble.what != NETWORK);
     let level = match (open(Guard::Files), open(Guard::Calls)) {
-        (false, false) if troubles.is_empty() => SandboxLevel::Full,
         (true, true) => SandboxLevel::Limits,
+        (false, false) if !troubled => {
+            if needs.devices || open(Guard::Needed) || open(Guard::Network) {
+                SandboxLevel::Full
+            } else {
+                SandboxLevel::Strict
+            }
+        }
         _ => SandboxLevel::Partial,
     };
+    let failed = troubles
+        .iter()
+        .map(|Trouble { what, error }| format!("{what}: {error}"));
     let found = successes
         .iter()
         .map(|success| format!("it can still {}", success.what));
-    let lacks: Vec<String> = troubles.into_iter().chain(found).collect();
+    let lacks: Vec<String> = failed.chain(found).collect();
     Sandbox {
         level,
         lacks: lacks.join("; "),
@@ -140,20 +171,41 @@ mod tests {
             guard,
         };
         let cases = [
-            (vec![], SandboxLevel::Full),
+            (vec![], SandboxLevel::Strict),
+            (vec![Guard::Needed], SandboxLevel::Full),
+            (vec![Guard::Network], SandboxLevel::Full),
             (vec![Guard::Files], SandboxLevel::Partial),
-            (vec![Guard::Calls], SandboxLevel::Partial),
+            (vec![Guard::Calls, Guard::Network], SandboxLevel::Partial),
             (vec![Guard::Files, Guard::Calls], SandboxLevel::Limits),
         ];
+        let processors = Needs::default();
         for (guards, level) in cases {
             let successes: Vec<_> = guards.into_iter().map(success).collect();
-            let sandbox = judge(&successes, Vec::new());
+            let sandbox = judge(&processors, &successes, &[]);
             assert_eq!(sandbox.level, level);
             let told = sandbox.lacks.matches("it can still do it").count();
             assert_eq!(told, successes.len(), "{}", sandbox.lacks);
         }
-        let troubled = judge(&[], vec!["limits: no".to_owned()]);
+        let trouble = |what| Trouble {
+            what,
+            error: "no".to_owned(),
+        };
+        let troubled = judge(&processors, &[], &[trouble("limits")]);
         assert_eq!(troubled.level, SandboxLevel::Partial);
         assert_eq!(troubled.lacks, "limits: no");
+        // What it could not leave is found by the attempt.
+        let inside = judge(&processors, &[success(Guard::Network)], &[trouble(NETWORK)]);
+        assert_eq!(inside.level, SandboxLevel::Full);
+        assert_eq!(inside.lacks, "network: no; it can still do it");
+        // With an accelerator there is no more to be had.
+        let devices = Needs {
+            devices: true,
+            ..Needs::default()
+        };
+        let sandbox = judge(&devices, &[], &[]);
+        assert_eq!(
+            (sandbox.level, sandbox.lacks.as_str()),
+            (SandboxLevel::Full, "")
+        );
     }
 }

@@ -51,6 +51,10 @@ pub(crate) enum Attempt {
     Outlive,
     /// Tell the names of the variables in its environment.
     Environment,
+    /// Tell the names of the interfaces in its network.
+    Interfaces,
+    /// Watch files, which nothing forbids and no answer needs.
+    Watch,
 }
 
 impl Attempt {
@@ -81,6 +85,8 @@ impl Attempt {
             "steal" => Self::Steal,
             "outlive" => Self::Outlive,
             "environment" => Self::Environment,
+            "interfaces" => Self::Interfaces,
+            "watch" => Self::Watch,
             _ => return None,
         })
     }
@@ -125,6 +131,8 @@ impl Attempt {
                 let names = std::env::vars_os().map(|(name, _)| name);
                 Ok(names.map(|name| format!("{} ", name.display())).collect())
             }
+            Self::Interfaces => interfaces(),
+            Self::Watch => watch(),
         }
     }
 }
@@ -192,6 +200,25 @@ fn steal() -> io::Result<String> {
     ))
 }
 
+/// The names that stand before the colons of proc_pid_net(5), `dev`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a small file of the kernel, read on command"
+)]
+fn interfaces() -> io::Result<String> {
+    let table = fs::read_to_string("/proc/self/net/dev")?;
+    let names = table.lines().filter_map(|line| line.split_once(':'));
+    let names: Vec<&str> = names.map(|(name, _)| name.trim()).collect();
+    Ok(names.join(" "))
+}
+
+#[cfg(target_os = "linux")]
+fn watch() -> io::Result<String> {
+    use rustix::fs::inotify;
+
+    told(inotify::init(inotify::CreateFlags::CLOEXEC))
+}
+
 #[cfg(target_os = "linux")]
 fn outlive() -> io::Result<String> {
     told(process::set_parent_process_death_signal(None))
@@ -204,6 +231,11 @@ fn reserve(_: u32) -> io::Result<String> {
 
 #[cfg(not(target_os = "linux"))]
 fn steal() -> io::Result<String> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn watch() -> io::Result<String> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -23,7 +23,7 @@ use crate::support::{ask, load_it, processes, program, spawn, weights};
 
 /// Whether this machine confines runners fully. One that builds the project has to.
 fn is_full(sandbox: &Sandbox) -> bool {
-    let full = sandbox.level == SandboxLevel::Full;
+    let full = sandbox.level >= SandboxLevel::Full;
     assert!(full || std::env::var_os("CI").is_none(), "{sandbox:?}");
     if !full {
         println!("skipped: {sandbox:?}");
@@ -131,7 +131,25 @@ async fn whatever_a_hostile_runner_tries_is_denied() {
     assert_eq!(ask(&runner, "none the worse").await.0, "none the worse");
 }
 
-/// So that the test above proves something.
+/// Where it may have no network of its own, it says that this is what it lacks, and nothing else.
+#[tokio::test]
+async fn what_an_answer_does_not_need_does_not_exist_for_it() {
+    let runner = mock(&[]).await;
+    let sandbox = &runner.hello().sandbox;
+    if !is_full(sandbox) {
+        return;
+    }
+    let came = attempt(&runner, "watch").await;
+    assert!(came.contains("not implemented"), "{came}");
+    let came = attempt(&runner, "interfaces").await;
+    if sandbox.level == SandboxLevel::Strict {
+        assert_eq!(came, "worked: lo");
+    } else {
+        assert!(sandbox.lacks.starts_with("network: "), "{sandbox:?}");
+    }
+}
+
+/// So that the tests above prove something.
 #[tokio::test]
 async fn all_of_it_works_without_the_sandbox() {
     let runner = mock(&[confine::OFF]).await;
@@ -139,6 +157,10 @@ async fn all_of_it_works_without_the_sandbox() {
     let target = Target::new();
     for what in target.attempts() {
         let came = attempt(&runner, &what).await;
+        assert!(came.starts_with("worked: "), "{what}: {came}");
+    }
+    for what in ["watch", "interfaces"] {
+        let came = attempt(&runner, what).await;
         assert!(came.starts_with("worked: "), "{what}: {came}");
     }
 }
