@@ -67,9 +67,16 @@ impl Index {
             .await
             .map_err(failed)?;
         migrate(&writer, path).await?;
+        // A reader that may not optimise fails to, and is then not waited for when it closes: the writer would not be the last,
+        // and only who closes last writes back the log.
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
-            .connect_lazy_with(options.read_only(true).create_if_missing(false));
+            .connect_lazy_with(
+                options
+                    .read_only(true)
+                    .create_if_missing(false)
+                    .optimize_on_close(false, None),
+            );
         Ok(Self {
             writer,
             reader,

@@ -94,3 +94,18 @@ async fn a_lock_that_is_a_link_is_refused() {
     assert!(Registry::open(Options::new(folder.path())).await.is_err());
     assert_eq!(std::fs::read_to_string(victim).expect("a file"), "precious");
 }
+
+#[tokio::test]
+async fn closing_writes_the_log_of_the_index_back() {
+    let home = TempDir::new().expect("a folder");
+    let registry = open(home.path()).await;
+    plain(&registry, "m", 1).await;
+    assert_eq!(registry.list().await.expect("readable").len(), 1);
+    registry.close().await;
+    let left = names_in(home.path());
+    let of_the_index: Vec<_> = left
+        .iter()
+        .filter(|name| name.starts_with("registry.db"))
+        .collect();
+    assert_eq!(of_the_index, ["registry.db"]);
+}
