@@ -78,7 +78,7 @@ fn compile_shim(llama_cpp: &Path) {
         .std("c++17")
         .file("shim/chat.cpp")
         .file("shim/memory.cpp")
-        .file("shim/matmul.cpp")
+        .file("shim/kernels.cpp")
         .warnings(false);
     // The root lets the shim write `<common/chat.h>`, which is not its own `chat.h`.
     for folder in [
@@ -113,7 +113,7 @@ fn compile_kernels(llama_cpp: &Path) {
             .opt_level(3)
             .warnings(false)
             .include(llama_cpp.join("ggml/include"))
-            .file(format!("shim/matmul/{name}.cpp"));
+            .file(format!("shim/kernels/{name}.cpp"));
         for flag in flags {
             build.flag(flag);
         }

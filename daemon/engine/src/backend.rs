@@ -38,7 +38,7 @@ pub(crate) fn open() -> Result<LlamaBackend, Error> {
         )));
     }
     let kernels = ffi::kernels::add(ffi::kernels::Level::Best);
-    tracing::debug!(kernels, "types of weights that are multiplied in tiles");
+    tracing::debug!(kernels, "operations that kernels of ours compute");
     LlamaBackend::init().map_err(|error| Error::Internal(error.to_string()))
 }
 

@@ -1,4 +1,4 @@
-//! Products of matrices that the processor's module computes faster with kernels of ours; see `shim/matmul.h`.
+//! What the processor's module computes faster with kernels of ours; see `shim/kernels.h`.
 
 use std::ffi::c_int;
 
@@ -16,7 +16,7 @@ pub(crate) enum Level {
     Avx2,
 }
 
-/// Adds the kernels to the module. Says for how many types of weights there are any: none, where the processor has no AVX2.
+/// Adds the kernels to the module. Says for how many operations there are any: none, where the processor has no AVX2.
 ///
 /// Call it when the modules are loaded and nothing is computed.
 pub(crate) fn add(level: Level) -> c_int {
@@ -96,48 +96,194 @@ mod tests {
             [length, rows, columns]: [usize; 3],
             by_the_book: bool,
         ) -> Vec<f32> {
-            self.go_by_the_book(by_the_book);
             let (weights, inputs) = (numbers(length * rows), numbers(length * columns));
-            let size = |count: usize| i64::try_from(count).expect("small");
-            let mut result = vec![f32::NAN; rows * columns];
+            // SAFETY: The type has blocks of which the length is a multiple, and both buffers the sizes that are told.
+            let packed = unsafe {
+                let mut packed = vec![0_u8; sys::ggml_row_size(kind, size(length)) * rows];
+                let to = packed.as_mut_ptr().cast();
+                let (from, none) = (weights.as_ptr(), ptr::null());
+                sys::ggml_quantize_chunk(kind, from, to, 0, size(rows), size(length), none);
+                packed
+            };
+            let tensors = [
+                (kind, [length, rows, 1], packed),
+                (sys::GGML_TYPE_F32, [length, columns, 1], bytes(&inputs)),
+            ];
+            // SAFETY: The tensors live in this context.
+            self.compute(by_the_book, &tensors, |context, [weights, inputs]| unsafe {
+                sys::ggml_mul_mat(context, weights, inputs)
+            })
+        }
+
+        /// What some tokens make of cells, as a cache holds them: the heads of one cell lie side by side.
+        fn attend(&self, shape: &Shape, by_the_book: bool) -> Vec<f32> {
+            let Shape {
+                length,
+                heads,
+                groups,
+                tokens,
+                cells,
+                ..
+            } = *shape;
+            let halves = sys::GGML_TYPE_F16;
+            let tensors = [
+                (
+                    sys::GGML_TYPE_F32,
+                    [length, heads, tokens],
+                    bytes(&shape.queries()),
+                ),
+                (halves, [length, groups, cells], packed(&shape.keys())),
+                (halves, [length, groups, cells], packed(&shape.values())),
+                (halves, [cells, tokens, 1], packed(&shape.mask())),
+            ];
+            // SAFETY: The tensors live in this context.
+            self.compute(
+                by_the_book,
+                &tensors,
+                |context, [queries, keys, values, mask]| unsafe {
+                    let by_head = |tensor| sys::ggml_permute(context, tensor, 0, 2, 1, 3);
+                    let (queries, keys, values) =
+                        (by_head(queries), by_head(keys), by_head(values));
+                    sys::ggml_flash_attn_ext(context, queries, keys, values, mask, SCALE, 0.0, 0.0)
+                },
+            )
+        }
+
+        /// All numbers of the tensor that is made of those given.
+        fn compute<const N: usize>(
+            &self,
+            by_the_book: bool,
+            tensors: &[(sys::ggml_type, [usize; 3], Vec<u8>); N],
+            make: impl FnOnce(
+                *mut sys::ggml_context,
+                [*mut sys::ggml_tensor; N],
+            ) -> *mut sys::ggml_tensor,
+        ) -> Vec<f32> {
+            self.go_by_the_book(by_the_book);
             // SAFETY: Tensors and graph live in a context with room for them until both are freed; all buffers have the sizes given.
             unsafe {
-                let mut packed = vec![0_u8; sys::ggml_row_size(kind, size(length)) * rows];
-                sys::ggml_quantize_chunk(
-                    kind,
-                    weights.as_ptr(),
-                    packed.as_mut_ptr().cast(),
-                    0,
-                    size(rows),
-                    size(length),
-                    ptr::null(),
-                );
                 let context = sys::ggml_init(sys::ggml_init_params {
-                    mem_size: 8 * sys::ggml_tensor_overhead() + sys::ggml_graph_overhead(),
+                    mem_size: 16 * sys::ggml_tensor_overhead() + sys::ggml_graph_overhead(),
                     mem_buffer: ptr::null_mut(),
                     no_alloc: true,
                 });
-                let a = sys::ggml_new_tensor_2d(context, kind, size(length), size(rows));
-                let b = sys::ggml_new_tensor_2d(
-                    context,
-                    sys::GGML_TYPE_F32,
-                    size(length),
-                    size(columns),
-                );
-                let product = sys::ggml_mul_mat(context, a, b);
+                let given = tensors.each_ref().map(|(kind, [a, b, c], _)| {
+                    sys::ggml_new_tensor_3d(context, *kind, size(*a), size(*b), size(*c))
+                });
+                let made = make(context, given);
                 let graph = sys::ggml_new_graph(context);
-                sys::ggml_build_forward_expand(graph, product);
+                sys::ggml_build_forward_expand(graph, made);
                 let buffer = sys::ggml_backend_alloc_ctx_tensors(context, self.0);
-                sys::ggml_backend_tensor_set(a, packed.as_ptr().cast(), 0, packed.len());
-                sys::ggml_backend_tensor_set(b, inputs.as_ptr().cast(), 0, 4 * inputs.len());
+                for (tensor, (_, _, bytes)) in given.into_iter().zip(tensors) {
+                    assert_eq!(bytes.len(), sys::ggml_nbytes(tensor));
+                    sys::ggml_backend_tensor_set(tensor, bytes.as_ptr().cast(), 0, bytes.len());
+                }
                 let status = sys::ggml_backend_graph_compute(self.0, graph);
                 assert_eq!(status, sys::GGML_STATUS_SUCCESS);
+                let mut result = vec![f32::NAN; sys::ggml_nbytes(made) / 4];
                 let bytes = 4 * result.len();
-                sys::ggml_backend_tensor_get(product, result.as_mut_ptr().cast(), 0, bytes);
+                sys::ggml_backend_tensor_get(made, result.as_mut_ptr().cast(), 0, bytes);
                 sys::ggml_backend_buffer_free(buffer);
                 sys::ggml_free(context);
+                result
             }
-            result
+        }
+    }
+
+    fn size(count: usize) -> i64 {
+        i64::try_from(count).expect("small")
+    }
+
+    fn bytes(numbers: &[f32]) -> Vec<u8> {
+        numbers.iter().flat_map(|x| x.to_ne_bytes()).collect()
+    }
+
+    /// As halves.
+    fn packed(numbers: &[f32]) -> Vec<u8> {
+        let mut halves = vec![0_u16; numbers.len()];
+        // SAFETY: Both have so many numbers.
+        unsafe {
+            let to = halves.as_mut_ptr();
+            sys::ggml_fp32_to_fp16_row(numbers.as_ptr(), to, size(numbers.len()));
+        }
+        halves.iter().flat_map(|x| x.to_ne_bytes()).collect()
+    }
+
+    /// Of the scores of attention.
+    const SCALE: f32 = 0.125;
+
+    /// Tokens that look at cells.
+    #[derive(Debug, Clone, Copy)]
+    struct Shape {
+        /// Of each key and value.
+        length: usize,
+        heads: usize,
+        /// Of keys and values.
+        groups: usize,
+        tokens: usize,
+        cells: usize,
+        /// Of so many cells a token sees one, and the last token none.
+        sparse: usize,
+    }
+
+    impl Shape {
+        fn queries(&self) -> Vec<f32> {
+            numbers(self.length * self.heads * self.tokens)
+        }
+
+        /// Numbers that are the same as halves.
+        fn keys(&self) -> Vec<f32> {
+            let rounded = numbers(self.length * self.groups * self.cells);
+            rounded.iter().map(|x| (x * 64.0).round() / 64.0).collect()
+        }
+
+        fn values(&self) -> Vec<f32> {
+            self.keys().iter().rev().copied().collect()
+        }
+
+        fn mask(&self) -> Vec<f32> {
+            let (last, sparse) = (self.tokens - 1, self.sparse);
+            let of = |token: usize, cell: usize| match (cell * 7 + token) % sparse {
+                0 if token < last || last == 0 => [0.0, -0.5][cell % 2],
+                _ => f32::NEG_INFINITY,
+            };
+            let tokens = 0..self.tokens;
+            tokens
+                .flat_map(|token| (0..self.cells).map(move |cell| of(token, cell)))
+                .collect()
+        }
+
+        /// What comes of it by the definition, in double precision.
+        fn expected(&self) -> Vec<f64> {
+            let (queries, keys, values, mask) =
+                (self.queries(), self.keys(), self.values(), self.mask());
+            let mut all = Vec::new();
+            for index in 0..self.tokens * self.heads {
+                let (token, head) = (index / self.heads, index % self.heads);
+                let query = &queries[index * self.length..][..self.length];
+                let group = head / (self.heads / self.groups);
+                let at = |cell: usize| (cell * self.groups + group) * self.length;
+                let weight = |cell: usize| {
+                    let key = &keys[at(cell)..];
+                    let product: f64 = query
+                        .iter()
+                        .zip(key)
+                        .map(|(a, b)| f64::from(*a) * f64::from(*b))
+                        .sum();
+                    let mask = f64::from(mask[token * self.cells + cell]);
+                    (product * f64::from(SCALE) + mask).exp()
+                };
+                let weights: Vec<f64> = (0..self.cells).map(weight).collect();
+                let sum: f64 = weights.iter().sum();
+                let of = |d: usize| -> f64 {
+                    let weighed =
+                        |(cell, weight): (usize, &f64)| weight * f64::from(values[at(cell) + d]);
+                    weights.iter().enumerate().map(weighed).sum()
+                };
+                let sum = if sum == 0.0 { 1.0 } else { sum };
+                all.extend((0..self.length).map(|d| of(d) / sum));
+            }
+            all
         }
     }
 
@@ -148,30 +294,86 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_number_is_the_same_as_without_the_kernels() {
+    /// How far numbers are from those that are expected, at most.
+    fn distance(found: &[f32], expected: &[f64]) -> f64 {
+        assert_eq!(found.len(), expected.len());
+        let distances = found
+            .iter()
+            .zip(expected)
+            .map(|(found, expected)| (f64::from(*found) - expected).abs());
+        // A comparison with what is no number fails, and so must the test.
+        distances.fold(0.0, |most, now| if now <= most { most } else { now })
+    }
+
+    fn load_modules() {
         let program = fs::program().expect("a test has a path");
         let folder = program.ancestors().nth(2).expect("tests lie in deps");
         load_backends_from_path(&folder.join("slm-lib"));
+    }
+
+    /// One test, because the kernels of a module are the same for all of a process.
+    #[test]
+    fn the_kernels_compute_what_is_to_be_computed() {
+        load_modules();
         for level in [Level::Avx2, Level::Best] {
             if add(level) == 0 {
                 println!("left out: this processor has no AVX2");
                 return;
             }
-            assert_eq!(add(level), 2);
+            assert_eq!(add(level), 3);
             for threads in [1, 3] {
                 let processor = Processor::new(threads);
-                for (kind, block) in [(sys::GGML_TYPE_Q4_1, 32), (sys::GGML_TYPE_Q6_K, 256)] {
-                    for blocks in [1, 2, 18] {
-                        for (rows, columns) in [(4, 1), (4, 2), (36, 3), (36, 4), (40, 7), (6, 5)] {
-                            let shape = [blocks * block, rows, columns];
-                            let [plain, ours] = [true, false]
-                                .map(|by_the_book| processor.multiply(kind, shape, by_the_book));
-                            assert!(plain.iter().all(|number| number.is_finite()));
-                            assert!(plain == ours, "{kind} {shape:?}, {threads} threads");
-                        }
-                    }
+                check_products(&processor);
+                check_attention(&processor);
+            }
+        }
+    }
+
+    /// Every number of a product is the same as without the kernels.
+    fn check_products(processor: &Processor) {
+        for (kind, block) in [(sys::GGML_TYPE_Q4_1, 32), (sys::GGML_TYPE_Q6_K, 256)] {
+            for blocks in [1, 2, 18] {
+                for (rows, columns) in [(4, 1), (4, 2), (36, 3), (36, 4), (40, 7), (6, 5)] {
+                    let shape = [blocks * block, rows, columns];
+                    let [plain, ours] = [true, false]
+                        .map(|by_the_book| processor.multiply(kind, shape, by_the_book));
+                    assert!(plain.iter().all(|number| number.is_finite()));
+                    assert!(plain == ours, "{kind} {shape:?}");
                 }
+            }
+        }
+    }
+
+    /// Attention is closer to the truth than without the kernels.
+    fn check_attention(processor: &Processor) {
+        for (length, heads, groups) in [
+            (64, 9, 3),
+            (128, 16, 8),
+            (80, 5, 1),
+            (16, 2, 2),
+            (32, 14, 2),
+        ] {
+            for (tokens, cells, sparse) in [
+                (1, 256, 1),
+                (1, 1536, 3),
+                (2, 40, 1),
+                (5, 768, 5),
+                (20, 512, 100),
+            ] {
+                let shape = Shape {
+                    length,
+                    heads,
+                    groups,
+                    tokens,
+                    cells,
+                    sparse,
+                };
+                let expected = shape.expected();
+                let [plain, ours] = [true, false]
+                    .map(|by_the_book| distance(&processor.attend(&shape, by_the_book), &expected));
+                assert!(ours < 5e-6, "{shape:?}: {ours}");
+                // Else both would be ours, or llama.cpp's.
+                assert!(plain > ours && plain < 0.05, "{shape:?}: {plain}, {ours}");
             }
         }
     }

@@ -1,4 +1,4 @@
 // Compiled for processors that also have AVX-512 with VL and VNNI.
 
-#define TABLE kernels_vnni
+#define KERNELS kernels_vnni
 #include "x86.h"

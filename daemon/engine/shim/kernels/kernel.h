@@ -1,4 +1,4 @@
-// What a kernel for one type of weights is, whatever processor it was compiled for.
+// What a kernel is, whatever processor it was compiled for.
 
 #pragma once
 
@@ -23,6 +23,7 @@ struct Product {
     size_t out_stride;         // numbers from one column to the next
 };
 
+// A kernel for one type of weights.
 struct Kernel {
     const char * quantize;     // name of the module's function
     int type;                  // of the weights: a `ggml_type`
@@ -35,10 +36,35 @@ struct Kernel {
     void (*multiply)(const Product & product);
 };
 
-constexpr int KERNELS = 2;
+// What one token makes of some cells of the cache: the heads that share a head of keys and values.
+struct Attention {
+    const char * queries;      // single precision
+    size_t query_stride;       // bytes from one head to the next
+    int heads;
+    const char * keys;         // half precision, as are values
+    size_t key_stride;         // bytes from one cell to the next
+    int64_t key_length;        // a multiple of 16, as is `value_length`
+    const char * values;
+    size_t value_stride;
+    int64_t value_length;
+    const uint16_t * mask;     // of this token: halves that are added to the scores of the cells; null adds nothing
+    int64_t begin, end;        // the cells
+    float scale;               // of the scores
+    float * out;               // for each head: the sum of e^(score - peak) * values
+    size_t out_stride;         // numbers from one head to the next
+    float * peaks;             // for each head: the largest score, minus infinity where all are masked
+    float * sums;              // for each head: the sum of e^(score - peak)
+};
+
+constexpr int PRODUCTS = 2;
 
 // The same kernels, compiled for different processors.
-extern const Kernel kernels_avx2[KERNELS];
-extern const Kernel kernels_vnni[KERNELS];
+struct Kernels {
+    Kernel products[PRODUCTS];
+    void (*attend)(const Attention & attention);
+};
+
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_vnni;
 
 } // namespace slm

@@ -1,4 +1,4 @@
 // Compiled for processors with AVX2, FMA and F16C.
 
-#define TABLE kernels_avx2
+#define KERNELS kernels_avx2
 #include "x86.h"

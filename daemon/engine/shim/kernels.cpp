@@ -1,0 +1,116 @@
+#include "kernels.h"
+
+#if defined(__x86_64__) && defined(__linux__)
+
+#include "kernels/attend.h"
+#include "kernels/multiply.h"
+
+#include <list>
+
+#include <dlfcn.h>
+
+namespace ggml::cpu {
+
+// The modules have these for themselves; they cannot be linked with.
+tensor_traits::~tensor_traits() {}
+extra_buffer_type::~extra_buffer_type() {}
+
+} // namespace ggml::cpu
+
+namespace {
+
+// Where the backend looks. It asks for every operation, whatever buffers its tensors lie in.
+class Operations : public ggml::cpu::extra_buffer_type {
+  public:
+    std::list<slm::Multiply> products;
+    std::list<slm::Attend> attention;
+
+    bool supports_op(ggml_backend_dev_t, const ggml_tensor *) override { return false; }
+
+    ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
+        switch (op->op) {
+            case GGML_OP_MUL_MAT: return first_that_takes(products, op);
+            case GGML_OP_FLASH_ATTN_EXT: return first_that_takes(attention, op);
+            default: return nullptr;
+        }
+    }
+
+  private:
+    template <class Operation> static Operation * first_that_takes(std::list<Operation> & operations, const ggml_tensor * op) {
+        for (Operation & operation : operations) {
+            if (operation.takes(op)) {
+                return &operation;
+            }
+        }
+        return nullptr;
+    }
+};
+
+template <typename F> bool find(void * library, const char * name, F & function) {
+    function = reinterpret_cast<F>(dlsym(library, name));
+    return function != nullptr;
+}
+
+const slm::Kernels * kernels(bool plain) {
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) {
+        return nullptr;
+    }
+    const bool vnni = !plain && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512vnni");
+    return vnni ? &slm::kernels_vnni : &slm::kernels_avx2;
+}
+
+} // namespace
+
+int slm_add_kernels(int plain) {
+    const slm::Kernels * const table = kernels(plain != 0);
+    ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    if (table == nullptr || device == nullptr) {
+        return 0;
+    }
+    // Asked once, the backend remembers its list of buffers, in which ours, where nothing can lie, must not be.
+    using Buffers = ggml_backend_buffer_type_t * (*)(ggml_backend_dev_t);
+    const Buffers buffers = reinterpret_cast<Buffers>(
+        ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), "ggml_backend_dev_get_extra_bufts"));
+    Dl_info file;
+    if (buffers == nullptr || dladdr(reinterpret_cast<void *>(buffers), &file) == 0) {
+        return 0;
+    }
+    buffers(device);
+    void * const library = dlopen(file.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    std::vector<ggml_backend_buffer_type_t> & (*types)() = nullptr;
+    slm::Module module;
+    if (library == nullptr || !find(library, "_Z39ggml_backend_cpu_get_extra_buffer_typesv", types)
+        || !find(library, "ggml_barrier", module.barrier)
+        || !find(library, "ggml_threadpool_chunk_set", module.set_chunk)
+        || !find(library, "ggml_threadpool_chunk_add", module.add_chunk)) {
+        return 0;
+    }
+    // These live as long as the process, as the module does.
+    static Operations operations;
+    static ggml_backend_buffer_type type = {};
+    operations.products.clear();
+    for (const slm::Kernel & kernel : table->products) {
+        slm::Quantize quantize;
+        if (find(library, kernel.quantize, quantize)) {
+            operations.products.emplace_back(kernel, quantize, module);
+        }
+    }
+    operations.attention.clear();
+    operations.attention.emplace_back(table->attend, module);
+    if (type.context == nullptr) {
+        type.device = device;
+        type.context = static_cast<ggml::cpu::extra_buffer_type *>(&operations);
+        types().push_back(&type);
+    }
+    return static_cast<int>(operations.products.size() + operations.attention.size());
+}
+
+#else
+
+int slm_add_kernels(int) {
+    return 0;
+}
+
+#endif

@@ -1,0 +1,22 @@
+// What llama.cpp computes one number at a time on processors, computed many at a time.
+
+#pragma once
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Has the CPU backend compute with kernels of ours where llama.cpp has none that read what they need once for many numbers:
+//
+// - products with quantized weights of some types, in tiles. Each number is the very same, to the last bit, because all sums are
+//   formed in the same order.
+// - attention of few tokens. Sums are kept in single precision, where llama.cpp keeps them in half, so numbers are closer to the
+//   true ones, and differ from its own in the last digits.
+//
+// Call after the backend's module is loaded, and when nothing is computed. Says for how many operations it does something,
+// which is none on processors without AVX2. `plain` has it use nothing more than that, for tests; called again, it starts anew.
+int slm_add_kernels(int plain);
+
+#ifdef __cplusplus
+}
+#endif
