@@ -63,7 +63,7 @@ class Attend : public ggml::cpu::tensor_traits {
 
   private:
     // With as many as this, llama.cpp computes tiles of many tokens, see `GGML_FA_TILE_Q`.
-    static constexpr int64_t MOST_TOKENS = 63;
+    static constexpr int64_t MOST_TOKENS = 1 << 20;
 
     // Parts for each thread, where there are cells enough, so that none waits for long.
     static constexpr int64_t PARTS = 4;
