@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use api::Think;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::output::{Color, Tone};
@@ -85,7 +85,9 @@ pub(crate) enum Command {
   cat report.txt | slm run smollm2 \"Summarize this in three sentences.\"
   slm run smollm2 --param temperature=0 --param seed=1 \"Write a haiku.\"
   slm run qwen3 --think=low \"How many days has a leap year?\"
-  slm run gemma3 \"What is in ./cat.png?\"")]
+  slm run gemma3 \"What is in ./cat.png?\"
+  slm run smollm2 --format json \"Name three colours, as JSON.\"
+  slm run smollm2 --format person.json \"Make up a person, as JSON.\"")]
     Run(Run),
     /// Fetch a model.
     #[command(after_help = "Example:\n  slm pull smollm2")]
@@ -159,6 +161,11 @@ pub(crate) struct Run {
     /// Set a parameter, as in a Modelfile; can be repeated.
     #[arg(short, long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
+    /// Answer in JSON: `json`, or a file with the JSON Schema that the answer must obey.
+    ///
+    /// A model writes better JSON when the prompt asks for it too. Such an answer is not broken into lines between words.
+    #[arg(long, value_name = "json|FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) format: Option<String>,
     /// How long the model stays loaded afterwards: `10m`, `1h30m`, seconds, 0, or -1 for ever.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     pub(crate) keepalive: Option<String>,

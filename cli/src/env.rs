@@ -1,7 +1,7 @@
 //! The one place that reads the environment.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Address of the daemon.
 pub(crate) const SLM_HOST: &str = "SLM_HOST";
@@ -11,7 +11,7 @@ pub(crate) const SLM_HOME: &str = "SLM_HOME";
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 /// `dumb` means a terminal that knows no colours.
 pub(crate) const TERM: &str = "TERM";
-/// The person's own folder, for `~` in a Modelfile.
+/// The person's own folder, for `~`.
 pub(crate) const HOME: &str = "HOME";
 
 /// Variables for the reference page, with their meaning.
@@ -55,6 +55,14 @@ impl Environment for Process {
 /// The person's own folder; `None` when there is none.
 pub(crate) fn home_folder(environment: &dyn Environment) -> Option<PathBuf> {
     environment.value(HOME).map(PathBuf::from)
+}
+
+/// A path as a person types it: `~/` begins in their own folder.
+pub(crate) fn typed_path(typed: &str, home: Option<&Path>) -> PathBuf {
+    match (typed.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(typed),
+    }
 }
 
 #[cfg(test)]

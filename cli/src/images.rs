@@ -138,10 +138,7 @@ fn find(text: &str, home: Option<&Path>) -> Result<Vec<Named>, fs::Error> {
         let Some((range, path)) = word(text, start) else {
             continue;
         };
-        let path = match (path.strip_prefix("~/"), home) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ => PathBuf::from(&path),
-        };
+        let path = env::typed_path(&path, home);
         if matches!(fs::kind(&path)?, Some(Kind::File(_))) {
             at = range.end;
             found.push(Named { range, path });

@@ -15,6 +15,7 @@ mod commands;
 mod env;
 mod error;
 mod exit;
+mod format;
 mod fs;
 mod home;
 mod images;

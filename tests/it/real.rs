@@ -45,6 +45,44 @@ fn a_tiny_random_model_answers_through_the_real_engine() {
 }
 
 #[test]
+fn an_answer_obeys_the_schema_of_a_file() {
+    let home = Home::new(Engine::Real);
+    let _daemon = home.daemon();
+    home.create_tiny("tiny");
+    home.file(
+        "schema.json",
+        r#"{
+            "type": "object",
+            "properties": {
+                "sure": { "type": "boolean" },
+                "colour": { "enum": ["blue", "grey"] }
+            },
+            "required": ["sure", "colour"],
+            "additionalProperties": false
+        }"#,
+    );
+    let answer = home.slm(&["run", "tiny", "--format", "schema.json", "the sky"]);
+    let answer: Value = serde_json::from_str(&answer.ok()).expect("JSON");
+    assert!(answer["sure"].is_boolean(), "{answer}");
+    assert!(
+        ["blue", "grey"]
+            .map(Value::from)
+            .contains(&answer["colour"]),
+        "{answer}"
+    );
+    assert_eq!(answer.as_object().map(|it| it.len()), Some(2), "{answer}");
+
+    home.file("schema.json", r#"{ "not": {} }"#);
+    let answer = home.slm(&["run", "tiny", "--format", "schema.json", "the sky"]);
+    let error = answer.fails(1);
+    assert!(
+        error.contains("schema") && error.contains("\"not\""),
+        "{error}"
+    );
+    home.assert_clean();
+}
+
+#[test]
 fn the_main_job_on_a_real_model() {
     if std::env::var_os("SLM_TEST_OFFLINE").is_some() {
         println!("skipped: SLM_TEST_OFFLINE is set, and the model comes from the package index");

@@ -7,6 +7,7 @@ use api::{
     ChatEvent, ChatRequest, GenerateEvent, GenerateRequest, KeepAlive, Message, Timings, routes,
 };
 use modelfile::Parameters;
+use serde_json::Value;
 
 use super::pull::pull;
 use crate::answer::{self, Answer};
@@ -18,22 +19,42 @@ use crate::images::Question;
 use crate::interrupt::until_ctrl_c;
 use crate::output::{Output, ProgressView};
 use crate::run::Context;
-use crate::{images, params, repl, text};
+use crate::{env, format, images, params, repl, text};
 
 /// The longest text that is taken from standard input, in bytes.
 const MAX_STDIN: u64 = 16 << 20;
 
 /// Answers one prompt, or holds a conversation when there is none and a person is there.
 pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
-    let parameters = params::parse(&args.params)?;
+    let demands = Demands::of(&args)?;
     let prompt = until_ctrl_c(prompt(&args)).await?;
     let Some(prompt) = prompt else {
         if args.raw {
             return Err(Failure::usage("--raw needs a prompt").into());
         }
-        return repl::run(context, args, parameters).await;
+        return repl::run(context, args, demands).await;
     };
-    until_ctrl_c(once(&context, &args, &parameters, prompt)).await
+    until_ctrl_c(once(&context, &args, &demands, prompt)).await
+}
+
+/// What the command line demands of answers, checked before anything is asked.
+#[derive(Debug)]
+pub(crate) struct Demands {
+    /// Parameters that go over those of the model.
+    pub(crate) parameters: Parameters,
+    /// The form that answers must have, as a request says it.
+    pub(crate) format: Option<Value>,
+}
+
+impl Demands {
+    fn of(args: &Run) -> anyhow::Result<Self> {
+        let home = env::home_folder(&env::Process);
+        let read = |form: &String| format::read(form, home.as_deref());
+        Ok(Self {
+            parameters: params::parse(&args.params)?,
+            format: args.format.as_ref().map(read).transpose()?,
+        })
+    }
 }
 
 /// What to ask.
@@ -101,16 +122,17 @@ fn join(piped: &str, typed: &str) -> String {
 async fn once(
     context: &Context,
     args: &Run,
-    parameters: &Parameters,
+    demands: &Demands,
     prompt: Prompt,
 ) -> anyhow::Result<Exit> {
     let Context { client, out, .. } = context;
-    let mut answer = Answer::new(out.clone(), !args.nowordwrap).hide_thoughts(args.hide_thinking);
-    let asked = ask(context, args, parameters, &prompt, &mut answer).await;
+    let word_wrap = !args.nowordwrap && demands.format.is_none();
+    let mut answer = Answer::new(out.clone(), word_wrap).hide_thoughts(args.hide_thinking);
+    let asked = ask(context, args, demands, &prompt, &mut answer).await;
     let timings = match asked {
         Err(error) if is_missing(&error) && !args.no_pull => {
             fetch(client, out, &args.model).await?;
-            ask(context, args, parameters, &prompt, &mut answer).await?
+            ask(context, args, demands, &prompt, &mut answer).await?
         }
         asked => asked?,
     };
@@ -123,7 +145,7 @@ async fn once(
 async fn ask(
     Context { client, out, .. }: &Context,
     args: &Run,
-    parameters: &Parameters,
+    Demands { parameters, format }: &Demands,
     prompt: &Prompt,
     answer: &mut Answer,
 ) -> anyhow::Result<Timings> {
@@ -141,6 +163,7 @@ async fn ask(
             images: (!question.images.is_empty()).then_some(question.images),
             prompt: question.text,
             raw: Some(true),
+            format: format.clone(),
             options,
             keep_alive,
             ..GenerateRequest::default()
@@ -152,6 +175,7 @@ async fn ask(
     let request = ChatRequest {
         model: args.model.clone(),
         messages: messages(args.system.as_deref(), &question),
+        format: format.clone(),
         options,
         keep_alive,
         think: args.think(),

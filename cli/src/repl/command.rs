@@ -9,7 +9,7 @@ use crate::args::Thinking;
 use crate::error::Failure;
 
 /// Every command, with its meaning: for `/?`, for completion, and for the reference page.
-pub(crate) const COMMANDS: [(&str, &str); 22] = [
+pub(crate) const COMMANDS: [(&str, &str); 24] = [
     (
         "/set parameter NAME VALUE",
         "Set a parameter for the answers to come.",
@@ -18,6 +18,11 @@ pub(crate) const COMMANDS: [(&str, &str); 22] = [
         "/set system TEXT",
         "Replace the system prompt; without TEXT the model's own holds.",
     ),
+    (
+        "/set format json",
+        "Answer in JSON; a file in place of json holds the JSON Schema to obey.",
+    ),
+    ("/set noformat", "Answer in any form."),
     (
         "/set think",
         "Think before each answer; low, medium, high or max behind it says how hard.",
@@ -81,6 +86,8 @@ pub(crate) enum Command {
     },
     /// Replace the system prompt; the empty text goes back to the model's own.
     SetSystem(String),
+    /// Which form answers must have: `json`, a file with a JSON Schema, or any.
+    SetFormat(Option<String>),
     /// What to ask of the model's thoughts.
     SetThink(Think),
     /// Whether to show what each answer took.
@@ -181,6 +188,9 @@ fn set(rest: &str) -> Result<Command, Failure> {
             })
         }
         "system" => Ok(Command::SetSystem(unquoted(rest))),
+        "format" if rest.is_empty() => Err(usage("/set format json")),
+        "format" => Ok(Command::SetFormat(Some(unquoted(rest)))),
+        "noformat" => Ok(Command::SetFormat(None)),
         "think" => match Thinking::from_str(rest.trim_end(), true) {
             _ if rest.is_empty() => Ok(Command::SetThink(Think::Switch(true))),
             Ok(how) => Ok(Command::SetThink(how.to_wire())),
@@ -336,6 +346,12 @@ mod tests {
             r#"Do(SetSystem("Be\nbrief."))"#,
         );
         check("/set system", r#"Do(SetSystem(""))"#);
+        check("/set format json", r#"Do(SetFormat(Some("json")))"#);
+        check(
+            "/set format \"my schema.json\"",
+            r#"Do(SetFormat(Some("my schema.json")))"#,
+        );
+        check("/set noformat", "Do(SetFormat(None))");
         check("/set think", "Do(SetThink(Switch(true)))");
         check("/set think Low", r#"Do(SetThink(Level("low")))"#);
         check("/set nothink", "Do(SetThink(Switch(false)))");
@@ -363,6 +379,10 @@ mod tests {
         );
         check("/load", "that is not all of it: `/load MODEL` ()");
         check("/save a b", "that is not all of it: `/save NAME` ()");
+        check(
+            "/set format",
+            "that is not all of it: `/set format json` ()",
+        );
         check(
             "/set parameter seed",
             "that is not all of it: `/set parameter NAME VALUE` ()",
@@ -392,6 +412,8 @@ mod tests {
         insta::assert_snapshot!(help(), @r#"
         /set parameter NAME VALUE  Set a parameter for the answers to come.
         /set system TEXT           Replace the system prompt; without TEXT the model's own holds.
+        /set format json           Answer in JSON; a file in place of json holds the JSON Schema to obey.
+        /set noformat              Answer in any form.
         /set think                 Think before each answer; low, medium, high or max behind it says how hard.
         /set nothink               Answer without thinking first.
         /set verbose               Show what each answer took.

@@ -8,7 +8,7 @@ mod echo;
 mod input;
 
 use api::{ChatEvent, ChatRequest, CreateRequest, Message, Progress, ShowRequest, Think, routes};
-use modelfile::Parameters;
+use serde_json::Value;
 
 pub(crate) use self::command::COMMANDS;
 use self::command::{Command, Entry, Topic};
@@ -17,18 +17,19 @@ use self::echo::EchoOff;
 use self::input::{Input, Typed};
 use crate::answer::Answer;
 use crate::args::Run;
-use crate::commands::{run as one_shot, show};
+use crate::commands::run::{self as one_shot, Demands};
+use crate::commands::show;
 use crate::error::{Failure, Interrupted, ReaderGone, Report};
 use crate::exit::Exit;
-use crate::images;
 use crate::interrupt::until_ctrl_c;
 use crate::run::Context;
+use crate::{env, format, images};
 
 /// Holds a conversation until the person leaves.
 pub(crate) async fn run(
     context: Context,
     args: Run,
-    parameters: Parameters,
+    Demands { parameters, format }: Demands,
 ) -> anyhow::Result<Exit> {
     if context.out.json() || !context.out.is_terminal() {
         return Err(
@@ -42,6 +43,7 @@ pub(crate) async fn run(
         input: Input::new(&context.home.history())?,
         verbose: args.verbose,
         word_wrap: !args.nowordwrap,
+        format,
         think: args.think(),
         context,
         args,
@@ -60,6 +62,8 @@ struct Session {
     input: Input,
     verbose: bool,
     word_wrap: bool,
+    /// The form that answers must have, as a request says it.
+    format: Option<Value>,
     /// What is asked of the model's thoughts.
     think: Option<Think>,
 }
@@ -111,12 +115,14 @@ impl Session {
             model: self.conversation.model.clone(),
             messages: self.conversation.to_send(),
             options: self.conversation.options(),
+            format: self.format.clone(),
             keep_alive: self.keep_alive(),
             think: self.think.clone(),
             ..ChatRequest::default()
         };
-        let mut answer =
-            Answer::new(out.clone(), self.word_wrap).hide_thoughts(self.args.hide_thinking);
+        // A break between words would be one inside a text of JSON.
+        let word_wrap = self.word_wrap && self.format.is_none();
+        let mut answer = Answer::new(out.clone(), word_wrap).hide_thoughts(self.args.hide_thinking);
         let asked = self
             .context
             .client
@@ -155,6 +161,19 @@ impl Session {
                     "set the system prompt"
                 });
                 self.conversation.system = (!text.is_empty()).then_some(text);
+            }
+            Command::SetFormat(Some(form)) => {
+                let home = env::home_folder(&env::Process);
+                let format = format::read(&form, home.as_deref())?;
+                out.note(&match &format {
+                    Value::Object(_) => format!("answers obey the schema in `{form}`"),
+                    _ => "answers are JSON".to_owned(),
+                });
+                self.format = Some(format);
+            }
+            Command::SetFormat(None) => {
+                self.format = None;
+                out.note("answers have any form");
             }
             Command::SetVerbose(verbose) => {
                 self.verbose = verbose;

@@ -115,6 +115,28 @@ fn thoughts_are_shown_kept_and_switched() {
 }
 
 #[test]
+fn the_form_of_answers_is_set_and_lifted() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), parrot);
+    home.write("s.json", r#"{ "type": "array" }"#);
+    let mut terminal = sit_down(&home, &["--format", "json"]);
+    enter(&mut terminal, "one", "You said: one");
+    assert_eq!(fake.last(CHAT)["format"], "json");
+    enter(&mut terminal, "/set format ~/s.json", "the schema in");
+    enter(&mut terminal, "two", "You said: two");
+    assert_eq!(fake.last(CHAT)["format"], json!({ "type": "array" }));
+    enter(&mut terminal, "/set format nothing.json", "`nothing.json`");
+    enter(&mut terminal, "three", "You said: three");
+    assert_eq!(fake.last(CHAT)["format"], json!({ "type": "array" }));
+    enter(&mut terminal, "/set noformat", "any form");
+    enter(&mut terminal, "four", "You said: four");
+    assert_eq!(fake.last(CHAT).get("format"), None);
+    enter(&mut terminal, "/set format json", "answers are JSON");
+    enter(&mut terminal, "five", "You said: five");
+    assert_eq!(fake.last(CHAT)["format"], "json");
+}
+
+#[test]
 fn ctrl_c_stops_the_answer_and_not_the_program() {
     let home = Home::new();
     let fake = Fake::start(home.path(), parrot);

@@ -127,6 +127,41 @@ fn raw_prompts_go_past_the_template() {
 }
 
 #[test]
+fn the_form_of_the_answer_reaches_the_daemon() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), hello);
+    home.write("s.json", r#"{ "type": "array", "minItems": 2 }"#);
+    let schema = json!({ "type": "array", "minItems": 2 });
+    for (form, expected) in [("json", json!("json")), ("s.json", schema)] {
+        let ran = home.slm(&["run", "m", "--format", form, "hi"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        assert_eq!(fake.last(CHAT)["format"], expected);
+        home.slm(&["run", "m", "--raw", "--format", form, "hi"]);
+        assert_eq!(fake.last("POST /api/generate")["format"], expected);
+    }
+}
+
+#[test]
+fn a_form_that_cannot_be_read_is_told_before_anything_is_asked() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), hello);
+    home.write("s.json", "{");
+    let ran = home.slm(&["run", "m", "--format", "s.json", "hi"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert_eq!(
+        ran.stderr,
+        "error: `s.json` is not JSON: EOF while parsing an object at line 1 column 1\n"
+    );
+    let ran = home.slm(&["run", "m", "--format", "jason", "hi"]);
+    assert_eq!(ran.code, Some(1));
+    insta::assert_snapshot!(ran.stderr, @r"
+    error: cannot open `jason`: No such file or directory (os error 2)
+    hint: a format is `json`, or the path of a file with a JSON Schema
+    ");
+    assert!(fake.asked().is_empty());
+}
+
+#[test]
 fn timings_go_to_standard_error() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), hello);
@@ -188,6 +223,18 @@ fn a_terminal_gets_lines_that_fit() {
         seen.ends_with(&format!("{}\r\nabcdefghi ", "abcdefghi ".repeat(8))),
         "{seen:?}"
     );
+}
+
+#[test]
+fn a_terminal_gets_json_that_can_be_copied() {
+    let home = Home::new();
+    let long = format!("\"{}end\"", "abcdefghi ".repeat(9));
+    let said = long.clone();
+    let _fake = Fake::start(home.path(), move |_| says(&[&said]));
+    let arguments = ["run", "m", "--format", "json", "hi"];
+    let mut terminal = Terminal::start(home.command(crate::program::slm(), &arguments));
+    terminal.read_until(&long);
+    assert!(terminal.wait().success());
 }
 
 #[test]

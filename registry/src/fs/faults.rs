@@ -1,10 +1,19 @@
-//! For tests: every call on a path below a folder is written down, and fails where the test says so.
+//! For tests: every call on a path below a folder is written down, and fails or ends the process where the test says so.
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+/// What happens to a call in place of what it was meant to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Blow {
+    /// It fails, and the operating system says this.
+    Fail(io::ErrorKind),
+    /// The process dies.
+    Kill,
+}
 
 /// Which calls fail.
 #[derive(Debug, Clone, Copy)]
@@ -13,8 +22,8 @@ pub(crate) struct Plan {
     pub(crate) first: usize,
     /// Whether all calls after it fail too.
     pub(crate) sticky: bool,
-    /// What the operating system says.
-    pub(crate) kind: io::ErrorKind,
+    /// How.
+    pub(crate) blow: Blow,
 }
 
 impl Plan {
@@ -22,8 +31,17 @@ impl Plan {
     pub(crate) const NONE: Self = Self {
         first: usize::MAX,
         sticky: false,
-        kind: io::ErrorKind::Other,
+        blow: Blow::Fail(io::ErrorKind::Other),
     };
+
+    /// The process dies before its nth call, counted from 1.
+    pub(crate) fn kill_before(call: usize) -> Self {
+        Self {
+            first: call,
+            sticky: false,
+            blow: Blow::Kill,
+        }
+    }
 
     fn strikes(&self, call: usize) -> bool {
         call == self.first || (self.sticky && call > self.first)
@@ -74,8 +92,9 @@ pub(super) fn strike(action: &'static str, path: &Path) -> io::Result<()> {
         return Ok(());
     };
     watched.calls.push((action, path.into()));
-    match watched.plan.strikes(watched.calls.len()) {
-        true => Err(watched.plan.kind.into()),
-        false => Ok(()),
+    match watched.plan.blow {
+        _ if !watched.plan.strikes(watched.calls.len()) => Ok(()),
+        Blow::Fail(kind) => Err(kind.into()),
+        Blow::Kill => std::process::abort(),
     }
 }

@@ -17,7 +17,7 @@
 //! **Who locks.** One process works on a home, which `run/lock` makes sure of; everything else is locked inside that process
 //! (see [`crate::Registry`]).
 //!
-//! **What a crash leaves.** Drafts, which the next start removes; blobs that nothing names yet, which [`crate::Registry::gc`] removes
+//! **What a crash leaves.** Drafts and folders without states, which the next start removes; blobs that nothing names yet, which [`crate::Registry::gc`] removes
 //! when their lease is over; an index that lags behind the files, which the next list brings up to date.
 //! A manifest is published last and by a rename, so a name leads to its old model or to its new one, whole.
 //!

@@ -181,11 +181,14 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what was being written when the last process ended.
+    /// Removes what was being written when the last process ended, and the folders whose first state never came or whose last one went.
     pub(super) fn remove_state_drafts(&self) -> Result<()> {
         for name in fs::names(&self.states())? {
+            let path = self.states().join(&name);
             if name.starts_with(PREFIX) {
-                fs::remove(&self.states().join(name))?;
+                fs::remove(&path)?;
+            } else if Digest::from_hex(&name).is_some() {
+                fs::remove_empty_folder(&path)?;
             }
         }
         Ok(())

@@ -118,14 +118,19 @@ async fn state(registry: &Registry) -> Vec<(String, Option<String>)> {
     states
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+pub(super) fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for name in names_in(from) {
         let (from, to) = (from.join(&name), to.join(&name));
         if from.is_dir() {
             copy_tree(&from, &to);
         } else {
-            std::fs::copy(from, to).expect("copied");
+            std::fs::copy(&from, &to).expect("copied");
+            // The time of the last change is when a state was used.
+            let modified = std::fs::metadata(from).and_then(|from| from.modified());
+            let copy = std::fs::File::open(to).expect("there");
+            copy.set_modified(modified.expect("known"))
+                .expect("our own file");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use super::*;
 use crate::{
     ModelRef, Result,
-    fs::faults::{self, Plan},
+    fs::faults::{self, Blow, Plan},
 };
 
 fn base(name: &str) -> Base {
@@ -112,7 +112,7 @@ async fn survives(operation: &str) {
                 Plan {
                     first,
                     sticky,
-                    kind,
+                    blow: Blow::Fail(kind),
                 },
             );
             let outcome = operate(&home.registry, operation).await;

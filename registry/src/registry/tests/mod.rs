@@ -18,6 +18,7 @@ mod order;
 mod put;
 mod space;
 mod states;
+mod states_killed;
 
 use std::path::{Path, PathBuf};
 

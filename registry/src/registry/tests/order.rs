@@ -148,6 +148,22 @@ async fn folders_are_safe_also_where_they_were_there() {
 }
 
 #[tokio::test]
+async fn a_state_is_safe_before_its_name() {
+    let home = Home::new().await;
+    plain(&home.registry, "m", 1).await;
+    let owner = states::computes(&home, "m").await;
+    faults::arm(home.path(), Plan::NONE);
+    states::save(&home, "m", owner, b"what was computed", u64::MAX).await;
+    let calls = faults::disarm(home.path());
+    check(&calls);
+    // A state in a folder that a power cut takes away is one that was paid for in vain.
+    for folder in ["", "kv", &format!("kv/{}", owner.hex())] {
+        let folder = home.path().join(folder).components().collect();
+        assert!(calls.contains(&("sync", folder)), "{calls:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_is_safe_before_the_blobs_of_the_old_one_go() {
     let home = Home::new().await;
     plain(&home.registry, "m", 1).await;

@@ -11,13 +11,19 @@ use crate::{Error, registry::states::StateId};
 
 const ALL: u64 = 1 << 40;
 
-async fn computes(home: &Home, model: &str) -> Digest {
+pub(super) async fn computes(home: &Home, model: &str) -> Digest {
     let model = home.registry.model(&name_of(model)).await.expect("there");
     model.manifest.computes()
 }
 
 /// Saves a state with these bytes.
-async fn save(home: &Home, model: &str, owner: Digest, bytes: &[u8], most: u64) -> Digest {
+pub(super) async fn save(
+    home: &Home,
+    model: &str,
+    owner: Digest,
+    bytes: &[u8],
+    most: u64,
+) -> Digest {
     let mut new = home
         .registry
         .save_states(&name_of(model), owner)
