@@ -138,7 +138,7 @@ impl Form {
             .filter(|_| said.grammar_lazy)
             .map(|SaidTrigger { kind, value }| match kind {
                 0 | 1 => Ok(Trigger::Word(value)),
-                2 => Ok(Trigger::Pattern(value)),
+                2 => Ok(Trigger::Pattern(mended(value))),
                 3 => Ok(Trigger::WholePattern(value)),
                 other => Err(Error::Internal(format!(
                     "nobody knows a trigger of kind {other}"
@@ -161,6 +161,17 @@ impl Form {
             },
             marks: nodes.marks(),
         }))
+    }
+}
+
+/// A pattern, or what it should be.
+///
+/// Functionary names who is spoken to behind `>>>`, the first time at the end of the prompt, which is no part of the answer.
+/// llama.cpp looks for `>>>` in the answer and lets its grammar begin there, though that begins with the name.
+fn mended(pattern: String) -> String {
+    match pattern.as_str() {
+        ">>>(?!all)" => "(?:^|>>>)(?!all)([^>])".into(),
+        _ => pattern,
     }
 }
 

@@ -4,7 +4,12 @@ use runner::protocol::{Message, Template, Tool, ToolChoice};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{chat::Chat, form::Trigger};
+use crate::{
+    chat::Chat,
+    constraint::{Compiler, Constraint},
+    form::Trigger,
+    sampler::tests::Letters,
+};
 
 /// `ChatML` with thoughts in tags, and calls as JSON in tags: the shape of Hermes and Qwen.
 const TAGGED_JSON: &str = r#"
@@ -95,6 +100,39 @@ const CHANNELS: &str = r#"
     {%- else %}
         {{- '<|start|>' + message.role + '<|message|>' + message.content + '<|end|>' }}
     {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}"#;
+
+/// The one spoken to is named first, in the prompt where the answer begins: the shape of Functionary 3.2, known by name.
+const RECIPIENTS: &str = r#"
+{{- 'Answer as >>>${recipient}, where >>>all is everybody.\n' }}
+{%- for tool in tools or [] %}{{- tool | tojson }}{%- endfor %}
+{%- for message in messages %}
+    {{- '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' }}
+    {%- if message.role == 'assistant' %}
+        {%- if message.content %}{{- '>>>all\n' + message.content }}{%- endif %}
+        {%- for call in message.tool_calls or [] %}{{- '>>>' + call.function.name + '\n' + call.function.arguments }}{%- endfor %}
+    {%- else %}{{- message.content }}{%- endif %}
+    {{- '<|eot_id|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n>>>' }}{%- endif %}"#;
+
+/// The one spoken to is named in the head of each message: the shape of Muse Glimmer, known by name.
+const HEADS: &str = r#"
+{%- for tool in tools or [] %}{{- tool | tojson }}{%- endfor %}
+{%- for message in messages %}
+    {%- if message.role == 'assistant' %}
+        {%- if message.reasoning_content %}{{- '<|start|>assistant to=self<|message|>' + message.reasoning_content + '<|eom|>' }}{%- endif %}
+        {%- for call in message.tool_calls or [] %}
+            {{- '<|start|>assistant to=' + call.function.name + '<|message|><atem:function_calls>\n<atem:invoke name="' }}
+            {{- call.function.name + '">\n' }}
+            {%- for name, value in call.function.arguments | items %}
+                {{- '<atem:parameter name="' + name + '">' + (value | string) + '</atem:parameter>\n' }}
+            {%- endfor %}
+            {{- '</atem:invoke>\n</atem:function_calls><|eot|>' }}
+        {%- endfor %}
+        {%- if message.content %}{{- '<|start|>assistant to=user<|message|>' + message.content + '<|eot|>' }}{%- endif %}
+    {%- else %}{{- '<|start|>' + message.role + '<|message|>' + message.content + '<|eot|>' }}{%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}"#;
 
@@ -284,6 +322,89 @@ fn channels_are_told_apart() {
         call,
         &whole("", "", &[("weather", json!({"town": "Oslo"}))]),
     );
+}
+
+/// How much of an answer may be written where calls are held to their form.
+fn held<'t>(template: &str, answer: &'t str) -> &'t str {
+    let chat = Chat::parse(Some(template), "<s>", "</s>").unwrap();
+    let applied = chat.apply(&asked(&["weather"])).unwrap();
+    let form = applied.form.as_ref().unwrap();
+    let compiler = Compiler::new(&Letters, &[]).unwrap();
+    let mut constraint = Constraint::of_calls(
+        &compiler,
+        form.grammar.as_ref().unwrap(),
+        &form.thinking,
+        &applied.generation_prompt,
+        applied.open_thought().is_some(),
+    )
+    .unwrap()
+    .expect("where calls begin can be followed");
+    let written = answer.bytes().take_while(|&byte| {
+        let token = i32::from(byte);
+        let allowed = constraint.allows(token).unwrap();
+        if allowed {
+            constraint.accept(token, &Letters).unwrap();
+        }
+        allowed
+    });
+    &answer[..written.count()]
+}
+
+#[test]
+fn calls_are_held_to_their_form_where_a_pattern_says_that_they_begin() {
+    let arguments = "{\"town\": \"Oslo\", \"days\": 2}";
+    let heads = "<|message|><atem:function_calls>\n<atem:invoke name=\"weather\">\n\
+                 <atem:parameter name=\"town\">Oslo</atem:parameter>\n</atem:invoke>\n</atem:function_calls>";
+    for (template, answer) in [
+        (
+            CHANNELS,
+            format!(" to=functions.weather<|channel|>commentary json<|message|>{arguments}"),
+        ),
+        (
+            CHANNELS,
+            format!(
+                "<|channel|>analysis<|message|>Not <|start|>assistant to=x!<|end|><|start|>assistant\
+                 <|channel|>commentary to=functions.weather <|constrain|>json<|message|>{arguments}"
+            ),
+        ),
+        (
+            CHANNELS,
+            "<|channel|>final<|message|>Go to=functions.x!".into(),
+        ),
+        (HEADS, format!(" to=weather{heads}")),
+        (
+            HEADS,
+            format!(" to=self<|message|>Hm.<|eom|><|start|>assistant to=weather{heads}"),
+        ),
+        (HEADS, " to=user<|message|>Go to=weather<b".into()),
+        (RECIPIENTS, format!("weather\n{arguments}")),
+        (
+            RECIPIENTS,
+            format!("all\nLet me see. >> {{}}\n>>>weather\n{arguments}"),
+        ),
+        (RECIPIENTS, "all\nWarm.".into()),
+    ] {
+        assert_eq!(held(template, &answer), answer);
+    }
+    for (template, written, wrong) in [
+        (CHANNELS, " to=functions.we", "t"),
+        (CHANNELS, "<|channel|>commentary to=functions", " "),
+        (
+            CHANNELS,
+            "<|channel|>analysis<|message|>Hm<|end|><|start|>assistant to=functions.weather<|channel|>commentary<|message|>{\"",
+            "x",
+        ),
+        (
+            HEADS,
+            " to=weather<|message|><atem:function_calls>\n<atem:invoke name=\"w",
+            "i",
+        ),
+        (RECIPIENTS, "we", "t"),
+        (RECIPIENTS, "a", "t"),
+        (RECIPIENTS, "all\nSee:>>>weather\n{\"", "x"),
+    ] {
+        assert_eq!(held(template, &format!("{written}{wrong}")), written);
+    }
 }
 
 #[test]
