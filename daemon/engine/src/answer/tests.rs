@@ -136,6 +136,16 @@ const HEADS: &str = r#"
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}"#;
 
+/// The prompt says the first sentence of the thought that it begins: the shape of Apriel.
+const SENTENCE: &str = r#"
+{{- 'Think, then answer behind [ANSWER].' }}
+{%- for message in messages %}
+    {{- '\n<|' + message.role + '|>\n' }}
+    {%- if message.reasoning_content %}{{- message.reasoning_content + '\n[ANSWER]\n' }}{%- endif %}
+    {{- message.content }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '\n<|assistant|>\nHere are my thoughts:\n' }}{%- endif %}"#;
+
 /// An answer, put together.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Whole {
@@ -214,10 +224,10 @@ fn asked(tools: &[&str]) -> Template {
 fn begin(chat: &Chat, conversation: &Template, stops: &[&str]) -> Answer {
     let applied = chat.apply(conversation).unwrap();
     let stops = Stops::new(stops.iter().map(|stop| String::from(*stop)).collect()).unwrap();
-    match applied.form {
+    match &applied.form {
         None => Answer::of_text(stops),
         Some(form) => {
-            Answer::in_form(form, &applied.generation_prompt, stops, Rc::default()).unwrap()
+            Answer::in_form(Rc::clone(form), applied.beginning(), stops, Rc::default()).unwrap()
         }
     }
 }
@@ -322,6 +332,18 @@ fn channels_are_told_apart() {
         call,
         &whole("", "", &[("weather", json!({"town": "Oslo"}))]),
     );
+}
+
+#[test]
+fn a_sentence_of_the_prompt_is_no_thought_of_the_answer() {
+    let answer = "It is June [1].\n[ANSWER]\nWarm.";
+    let expected = whole("It is June [1].\n", "Warm.", &[]);
+    check(SENTENCE, &asked(&[]), answer, &expected);
+    let chat = Chat::parse(Some(SENTENCE), "", "").unwrap();
+    let applied = chat.apply(&asked(&[])).unwrap();
+    assert!(applied.prompt.ends_with("Here are my thoughts:\n"));
+    assert_eq!(applied.beginning(), "\n<|assistant|>\n");
+    assert_eq!(applied.open_thought().as_deref(), Some("[ANSWER]"));
 }
 
 /// How much of an answer may be written where calls are held to their form.
