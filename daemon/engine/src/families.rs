@@ -52,12 +52,6 @@ impl Outcome {
     }
 }
 
-/// Families whose thoughts are not told apart: what is read is not what was meant, and the trial takes that for a leak.
-const KNOWN: [&str; 1] = [
-    // The prompt of the trial ends thoughts as soon as it begins them.
-    "tencent-Hy3",
-];
-
 /// The parts of a conversation that are tried, in the order of the table.
 const PARTS: [&str; 8] = [
     "plain",
@@ -116,7 +110,7 @@ fn families() {
             }
         }
         table.push('\n');
-        if matches!(outcomes.last(), Some(Outcome::Fails(_))) && !KNOWN.contains(&&*name) {
+        if matches!(outcomes.last(), Some(Outcome::Fails(_))) {
             leaks.push(name.into_owned());
         }
     }
@@ -308,6 +302,7 @@ impl Family {
         }
         let asked = Template {
             parallel_tool_calls: (calls.len() > 1).then_some(true),
+            thinking: (!thought.is_empty()).then_some(true),
             ..conversation(vec![user()], &offered)
         };
         let applied = match self.chat.apply(&asked) {

@@ -26,6 +26,11 @@ impl Applied {
         ends.first().filter(|_| is_open).cloned()
     }
 
+    /// Whether the prompt begins a thought and ends it, so that the answer has none.
+    pub(crate) fn has_closed_thought(&self) -> bool {
+        self.thoughts().is_some_and(|thoughts| !thoughts.is_open)
+    }
+
     /// The end of the prompt behind which the answer is read. Some prompts say the first sentence of the thought that they
     /// begin: that is no part of the answer.
     pub(crate) fn beginning(&self) -> &str {

@@ -1,6 +1,6 @@
 //! Answers in the forms of several families, by templates of ours that have their shape.
 
-use runner::protocol::{Message, Template, Tool, ToolChoice};
+use runner::protocol::{Message, Template, Tool, ToolChoice, Variable};
 use serde_json::{Value, json};
 
 use super::*;
@@ -145,6 +145,18 @@ const SENTENCE: &str = r#"
     {{- message.content }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '\n<|assistant|>\nHere are my thoughts:\n' }}{%- endif %}"#;
+
+/// Thoughts need a depth, and there are two: the shape of Hy3.
+const DEPTHS: &str = r#"
+{%- set depth = reasoning_effort if reasoning_effort is defined else 'none' %}
+{%- if depth not in ['none', 'low', 'high'] %}{{- raise_exception('no such depth: ' + depth) }}{%- endif %}
+{{- 'Depth: ' + depth }}
+{%- for message in messages %}
+    {{- '<|' + message.role + '|>' }}
+    {%- if message.role == 'assistant' %}{{- '<think>' + (message.reasoning_content or '') + '</think>' }}{%- endif %}
+    {{- message.content }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|assistant|><think>' + ('</think>' if depth == 'none' else '') }}{%- endif %}"#;
 
 /// An answer, put together.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -344,6 +356,40 @@ fn a_sentence_of_the_prompt_is_no_thought_of_the_answer() {
     assert!(applied.prompt.ends_with("Here are my thoughts:\n"));
     assert_eq!(applied.beginning(), "\n<|assistant|>\n");
     assert_eq!(applied.open_thought().as_deref(), Some("[ANSWER]"));
+}
+
+#[test]
+fn thoughts_that_need_a_depth_get_one() {
+    let conversation = |thinking, depth: Option<&str>| Template {
+        thinking,
+        variables: depth
+            .map(|depth| ("reasoning_effort".into(), Variable::Text(depth.into())))
+            .into_iter()
+            .collect(),
+        ..asked(&[])
+    };
+    let chat = Chat::parse(Some(DEPTHS), "", "").unwrap();
+    for (thinking, depth, told, is_open) in [
+        (None, None, "none", false),
+        (Some(false), None, "none", false),
+        (Some(true), None, "high", true),
+        (Some(true), Some("low"), "low", true),
+        // A depth that the template does not know says that thoughts are wanted.
+        (Some(true), Some("medium"), "high", true),
+    ] {
+        let asked = conversation(thinking, depth);
+        let applied = chat.apply(&asked).unwrap();
+        assert!(
+            applied.prompt.starts_with(&format!("Depth: {told}<")),
+            "{}",
+            applied.prompt
+        );
+        assert_eq!(applied.open_thought().is_some(), is_open, "{told}");
+        assert_eq!(chat.render(&asked).unwrap(), applied.prompt);
+    }
+    let answer = "Öslo?</think>Warm.";
+    let asked = conversation(Some(true), None);
+    check(DEPTHS, &asked, answer, &whole("Öslo?", "Warm.", &[]));
 }
 
 /// How much of an answer may be written where calls are held to their form.
