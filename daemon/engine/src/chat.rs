@@ -76,6 +76,12 @@ impl Chat {
     /// [`Error::Invalid`] with what the template says.
     pub(crate) fn render(&self, conversation: &Template) -> Result<String, Error> {
         conversation::check(conversation)?;
+        // What it comes to then follows from the form.
+        if conversation.thinking == Some(true)
+            && let Ok(applied) = self.apply(conversation)
+        {
+            return Ok(applied.prompt);
+        }
         let (_, said) = self.ask(conversation, !self.is_special)?;
         Ok(said.prompt)
     }
@@ -84,10 +90,34 @@ impl Chat {
     ///
     /// A template whose form llama.cpp does not understand is still good for conversations without tools: then the answer is text.
     ///
+    /// There are templates for which wanted thoughts are not enough, because they ask for a depth: they begin thoughts and end
+    /// them at once. They are told one. And for those that refuse the depth that is given, it says no more than that thoughts are
+    /// wanted.
+    ///
     /// # Errors
     /// [`Error::Invalid`] with what the template says, or when tools are on offer of which it knows nothing.
     pub(crate) fn apply(&self, conversation: &Template) -> Result<Applied, Error> {
         conversation::check(conversation)?;
+        let applied = match self.apply_literally(conversation) {
+            Err(error) => {
+                let without = conversation::without_depth(conversation);
+                return without
+                    .and_then(|without| self.apply(&without).ok())
+                    .ok_or(error);
+            }
+            Ok(applied) => applied,
+        };
+        if applied.has_closed_thought()
+            && let Some(deeper) = conversation::deeper(conversation)
+            && let Ok(deeper) = self.apply_literally(&deeper)
+            && deeper.open_thought().is_some()
+        {
+            return Ok(deeper);
+        }
+        Ok(applied)
+    }
+
+    fn apply_literally(&self, conversation: &Template) -> Result<Applied, Error> {
         if self.is_special {
             let (native, said) = self.ask(conversation, false)?;
             knows_tools(&said, conversation)?;

@@ -19,9 +19,16 @@ const MAX_MESSAGES: usize = 65_536;
 const VARIABLES: [&str; 4] = [
     "clear_thinking",
     "preserve_reasoning",
-    "reasoning_effort",
+    EFFORT,
     "thinking_budget",
 ];
+
+/// What some templates call the depth of thoughts.
+const EFFORT: &str = "reasoning_effort";
+
+/// The depth that is asked for where thoughts are wanted, and a template has none without being told a depth.
+/// All that know depths know this one.
+const DEEP: &str = "high";
 
 /// Longest text of a variable in bytes.
 const MAX_VARIABLE: usize = 256;
@@ -321,6 +328,24 @@ fn offered(conversation: &Template) -> impl Iterator<Item = &Tool> {
     tools.filter(move |tool| only.is_none_or(|only| *only == tool.name))
 }
 
+/// The same conversation, with a depth of thoughts. `None` where no thoughts are wanted or a depth is given.
+pub(crate) fn deeper(conversation: &Template) -> Option<Template> {
+    let is_given = conversation.variables.contains_key(EFFORT);
+    (conversation.thinking == Some(true) && !is_given).then(|| {
+        let mut deeper = conversation.clone();
+        let deep = Variable::Text(DEEP.into());
+        deeper.variables.insert(EFFORT.into(), deep);
+        deeper
+    })
+}
+
+/// The same conversation, without the depth of thoughts that is given. `None` where none is.
+pub(crate) fn without_depth(conversation: &Template) -> Option<Template> {
+    let mut without = conversation.clone();
+    without.variables.remove(EFFORT)?;
+    Some(without)
+}
+
 /// What of a conversation decides about the form of the answer, besides the end of its prompt.
 pub(crate) fn form_key(conversation: &Template) -> String {
     let without_messages = Template {
@@ -551,6 +576,18 @@ mod tests {
         assert_eq!(form_key(&conversation), form_key(&other));
         other.tool_choice = ToolChoice::Required;
         assert_ne!(form_key(&conversation), form_key(&other));
+    }
+
+    #[test]
+    fn a_depth_is_given_where_thoughts_are_wanted_and_none_is() {
+        let mut conversation = with_tool("f", "{}");
+        assert_eq!(deeper(&conversation), None);
+        assert_eq!(without_depth(&conversation), None);
+        conversation.thinking = Some(true);
+        let deep = deeper(&conversation).unwrap();
+        assert_eq!(deep.variables[EFFORT], Variable::Text(DEEP.into()));
+        assert_eq!(deeper(&deep), None);
+        assert_eq!(without_depth(&deep), Some(conversation));
     }
 
     #[test]

@@ -410,17 +410,14 @@ impl<'m> Engine<'m> {
     }
 
     /// How the answer to a prompt is read.
-    fn answer(&self, applied: Option<Applied>, stops: Stops) -> Result<Answer, Error> {
-        let Some(Applied {
-            form: Some(form),
-            generation_prompt,
-            ..
-        }) = applied
+    fn answer(&self, applied: Option<&Applied>, stops: Stops) -> Result<Answer, Error> {
+        let Some((applied, form)) =
+            applied.and_then(|applied| Some((applied, applied.form.clone()?)))
         else {
             return Ok(Answer::of_text(stops));
         };
         let spelled = self.model.single_tokens(&form.preserved);
-        Answer::in_form(form, &generation_prompt, stops, spelled.into())
+        Answer::in_form(form, applied.beginning(), stops, spelled.into())
     }
 
     /// Hands out the state that is worth most, and forgets it.
@@ -533,7 +530,7 @@ impl<'m> Engine<'m> {
             truncated: cut + fitted.cut,
             chooser: Chooser::new(rules, self.model, &self.desk)?,
             drafting: Drafting::new(draft),
-            answer: self.answer(applied, stops)?,
+            answer: self.answer(applied.as_ref(), stops)?,
             report: Report::default(),
             tokens: fitted.tokens,
             album,

@@ -22,7 +22,7 @@ use crate::{
     chat::Chat,
     constraint::{Compiler, Constraint},
     error::Error,
-    form::{Applied, Thinking},
+    form::Applied,
     sampler::tests::Letters,
     text::Stops,
 };
@@ -51,17 +51,6 @@ impl Outcome {
         }
     }
 }
-
-/// Families whose thoughts are not told apart, because llama.cpp does not find the form of them: what is read is not what was
-/// meant, and the trial takes that for a leak.
-const KNOWN: [&str; 3] = [
-    // The prompt begins the thought with a sentence, which is part of it.
-    "Apriel-1.6-15b-Thinker-fixed",
-    // The end of thoughts is found only where tools are on offer.
-    "NVIDIA-Nemotron-Nano-v2",
-    // Thoughts have another end than the template shows in the trial.
-    "tencent-Hy3",
-];
 
 /// The parts of a conversation that are tried, in the order of the table.
 const PARTS: [&str; 8] = [
@@ -121,7 +110,7 @@ fn families() {
             }
         }
         table.push('\n');
-        if matches!(outcomes.last(), Some(Outcome::Fails(_))) && !KNOWN.contains(&&*name) {
+        if matches!(outcomes.last(), Some(Outcome::Fails(_))) {
             leaks.push(name.into_owned());
         }
     }
@@ -260,8 +249,7 @@ impl Family {
             };
             match self.constraint(&applied) {
                 Ok(Some(constraint)) => {
-                    let form = applied.form.as_ref().expect("it has a grammar");
-                    let answer = self.written(&turn, &applied.generation_prompt, &form.thinking);
+                    let answer = self.written(&turn, &applied);
                     lets_through(constraint, answer.trim_end())
                 }
                 Ok(None) => Outcome::Fails(String::from("nothing holds it")),
@@ -314,23 +302,20 @@ impl Family {
         }
         let asked = Template {
             parallel_tool_calls: (calls.len() > 1).then_some(true),
+            thinking: (!thought.is_empty()).then_some(true),
             ..conversation(vec![user()], &offered)
         };
         let applied = match self.chat.apply(&asked) {
             Ok(applied) => applied,
             Err(error) => return (Outcome::Fails(error.to_string()), None),
         };
-        let begun = &applied.generation_prompt;
-        let thinking = match &applied.form {
-            Some(form) => form.thinking.clone(),
-            None => Thinking::default(),
-        };
-        let answer = self.written(&turn, begun, &thinking);
+        let answer = self.written(&turn, &applied);
         let fresh = || {
             let stops = Stops::default();
             match &applied.form {
                 None => Answer::of_text(stops),
                 Some(form) => {
+                    let begun = applied.beginning();
                     Answer::in_form(Rc::clone(form), begun, stops, Rc::default()).unwrap()
                 }
             }
@@ -400,33 +385,39 @@ impl Family {
         behind.chars().take_while(|c| c.is_whitespace()).collect()
     }
 
-    /// What the model writes behind a prompt that ends with `begun`, so that the turn becomes this one.
-    fn written(&self, turn: &str, begun: &str, thinking: &Thinking) -> String {
+    /// What the model writes behind its prompt, so that the turn becomes this one.
+    fn written(&self, turn: &str, applied: &Applied) -> String {
+        let begun = &applied.generation_prompt;
+        let (start, ends) = match &applied.form {
+            Some(form) => (form.thinking.start.trim(), form.thinking.ends.as_slice()),
+            None => ("", Default::default()),
+        };
         let said = without_end(turn.strip_suffix(self.end.as_str()).unwrap_or(turn));
-        if let Some(said) = said.strip_prefix(begun) {
-            return said.into();
+        // The model ends thoughts that the prompt begins, even where no thought is shown, or none that ends: there are templates
+        // that begin one in the last turn, whatever that says.
+        let closed = |said: &str| match applied.open_thought() {
+            Some(end) if !ends.iter().any(|end| said.contains(end.trim())) => {
+                format!("{end}{}{}", self.gap(end.trim()), said.trim_start())
+            }
+            _ => said.into(),
+        };
+        if let Some(said) = said.strip_prefix(begun.as_str()) {
+            return closed(said);
         }
         // Where the turn begins may be a part of what both begin with.
         let overlap = (1..begun.len())
             .filter(|&at| begun.is_char_boundary(at) && begun.len() - at > 3)
             .find_map(|at| said.strip_prefix(&begun[at..]));
         if let Some(said) = overlap {
-            return said.into();
+            return closed(said);
         }
-        // The prompt begins thoughts, and the turn shows none, or begins them with other space.
-        let start = thinking.start.trim();
+        // The prompt begins thoughts, and the turn shows none, or begins them with other space, or without their first sentence.
         let at = begun.find(start).filter(|_| !start.is_empty());
         let head = &begun[..at.unwrap_or(begun.len())];
-        let said = said.strip_prefix(head).unwrap_or(said);
-        let said = said.trim_start();
-        match (at, said.strip_prefix(start), thinking.ends.first()) {
-            (Some(_), Some(thoughts), _) => thoughts.into(),
-            (Some(_), None, Some(end))
-                if !thinking.ends.iter().any(|end| said.contains(end.trim())) =>
-            {
-                format!("{end}{}{said}", self.gap(end.trim()))
-            }
-            _ => said.into(),
+        let said = said.strip_prefix(head).unwrap_or(said).trim_start();
+        match said.strip_prefix(start) {
+            Some(thoughts) if at.is_some() => closed(thoughts),
+            _ => closed(said),
         }
     }
 }

@@ -21,10 +21,39 @@ pub(crate) struct Applied {
 impl Applied {
     /// The text that ends the thought with which the answer begins; `None` when it begins with none.
     pub(crate) fn open_thought(&self) -> Option<String> {
+        let is_open = self.thoughts()?.is_open;
+        let ends = &self.form.as_ref()?.thinking.ends;
+        ends.first().filter(|_| is_open).cloned()
+    }
+
+    /// Whether the prompt begins a thought and ends it, so that the answer has none.
+    pub(crate) fn has_closed_thought(&self) -> bool {
+        self.thoughts().is_some_and(|thoughts| !thoughts.is_open)
+    }
+
+    /// The end of the prompt behind which the answer is read. Some prompts say the first sentence of the thought that they
+    /// begin: that is no part of the answer.
+    pub(crate) fn beginning(&self) -> &str {
+        match self.thoughts() {
+            Some(Thoughts {
+                at, is_open: true, ..
+            }) => &self.generation_prompt[..at],
+            _ => &self.generation_prompt,
+        }
+    }
+
+    /// Where the prompt begins thoughts; `None` where it does not.
+    fn thoughts(&self) -> Option<Thoughts> {
         let thinking = &self.form.as_ref()?.thinking;
         let start = thinking.start.trim();
-        let begun = !start.is_empty() && self.generation_prompt.trim_end().ends_with(start);
-        thinking.ends.first().filter(|_| begun).cloned()
+        let begun = self.generation_prompt.rfind(start)? + start.len();
+        let said = &self.generation_prompt[begun..];
+        let ends = || thinking.ends.iter().map(|end| end.trim());
+        let has_both = !start.is_empty() && ends().any(|end| !end.is_empty());
+        has_both.then(|| Thoughts {
+            at: begun + said.len() - said.trim_start().len(),
+            is_open: !ends().any(|end| !end.is_empty() && said.contains(end)),
+        })
     }
 
     /// The same for a prompt that was made in another way and ends like `tail`, which may have begun thoughts or not.
@@ -46,6 +75,14 @@ impl Applied {
         }
         self
     }
+}
+
+/// Thoughts that the prompt begins.
+struct Thoughts {
+    /// Where they begin in the end of the prompt.
+    at: usize,
+    /// Whether the prompt does not end them as well.
+    is_open: bool,
 }
 
 /// How answers are written.
@@ -138,7 +175,7 @@ impl Form {
             .filter(|_| said.grammar_lazy)
             .map(|SaidTrigger { kind, value }| match kind {
                 0 | 1 => Ok(Trigger::Word(value)),
-                2 => Ok(Trigger::Pattern(value)),
+                2 => Ok(Trigger::Pattern(mended(value))),
                 3 => Ok(Trigger::WholePattern(value)),
                 other => Err(Error::Internal(format!(
                     "nobody knows a trigger of kind {other}"
@@ -161,6 +198,17 @@ impl Form {
             },
             marks: nodes.marks(),
         }))
+    }
+}
+
+/// A pattern, or what it should be.
+///
+/// Functionary names who is spoken to behind `>>>`, the first time at the end of the prompt, which is no part of the answer.
+/// llama.cpp looks for `>>>` in the answer and lets its grammar begin there, though that begins with the name.
+fn mended(pattern: String) -> String {
+    match pattern.as_str() {
+        ">>>(?!all)" => "(?:^|>>>)(?!all)([^>])".into(),
+        _ => pattern,
     }
 }
 

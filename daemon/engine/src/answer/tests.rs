@@ -1,10 +1,15 @@
 //! Answers in the forms of several families, by templates of ours that have their shape.
 
-use runner::protocol::{Message, Template, Tool, ToolChoice};
+use runner::protocol::{Message, Template, Tool, ToolChoice, Variable};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{chat::Chat, form::Trigger};
+use crate::{
+    chat::Chat,
+    constraint::{Compiler, Constraint},
+    form::Trigger,
+    sampler::tests::Letters,
+};
 
 /// `ChatML` with thoughts in tags, and calls as JSON in tags: the shape of Hermes and Qwen.
 const TAGGED_JSON: &str = r#"
@@ -98,6 +103,61 @@ const CHANNELS: &str = r#"
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}"#;
 
+/// The one spoken to is named first, in the prompt where the answer begins: the shape of Functionary 3.2, known by name.
+const RECIPIENTS: &str = r#"
+{{- 'Answer as >>>${recipient}, where >>>all is everybody.\n' }}
+{%- for tool in tools or [] %}{{- tool | tojson }}{%- endfor %}
+{%- for message in messages %}
+    {{- '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' }}
+    {%- if message.role == 'assistant' %}
+        {%- if message.content %}{{- '>>>all\n' + message.content }}{%- endif %}
+        {%- for call in message.tool_calls or [] %}{{- '>>>' + call.function.name + '\n' + call.function.arguments }}{%- endfor %}
+    {%- else %}{{- message.content }}{%- endif %}
+    {{- '<|eot_id|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n>>>' }}{%- endif %}"#;
+
+/// The one spoken to is named in the head of each message: the shape of Muse Glimmer, known by name.
+const HEADS: &str = r#"
+{%- for tool in tools or [] %}{{- tool | tojson }}{%- endfor %}
+{%- for message in messages %}
+    {%- if message.role == 'assistant' %}
+        {%- if message.reasoning_content %}{{- '<|start|>assistant to=self<|message|>' + message.reasoning_content + '<|eom|>' }}{%- endif %}
+        {%- for call in message.tool_calls or [] %}
+            {{- '<|start|>assistant to=' + call.function.name + '<|message|><atem:function_calls>\n<atem:invoke name="' }}
+            {{- call.function.name + '">\n' }}
+            {%- for name, value in call.function.arguments | items %}
+                {{- '<atem:parameter name="' + name + '">' + (value | string) + '</atem:parameter>\n' }}
+            {%- endfor %}
+            {{- '</atem:invoke>\n</atem:function_calls><|eot|>' }}
+        {%- endfor %}
+        {%- if message.content %}{{- '<|start|>assistant to=user<|message|>' + message.content + '<|eot|>' }}{%- endif %}
+    {%- else %}{{- '<|start|>' + message.role + '<|message|>' + message.content + '<|eot|>' }}{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}"#;
+
+/// The prompt says the first sentence of the thought that it begins: the shape of Apriel.
+const SENTENCE: &str = r#"
+{{- 'Think, then answer behind [ANSWER].' }}
+{%- for message in messages %}
+    {{- '\n<|' + message.role + '|>\n' }}
+    {%- if message.reasoning_content %}{{- message.reasoning_content + '\n[ANSWER]\n' }}{%- endif %}
+    {{- message.content }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '\n<|assistant|>\nHere are my thoughts:\n' }}{%- endif %}"#;
+
+/// Thoughts need a depth, and there are two: the shape of Hy3.
+const DEPTHS: &str = r#"
+{%- set depth = reasoning_effort if reasoning_effort is defined else 'none' %}
+{%- if depth not in ['none', 'low', 'high'] %}{{- raise_exception('no such depth: ' + depth) }}{%- endif %}
+{{- 'Depth: ' + depth }}
+{%- for message in messages %}
+    {{- '<|' + message.role + '|>' }}
+    {%- if message.role == 'assistant' %}{{- '<think>' + (message.reasoning_content or '') + '</think>' }}{%- endif %}
+    {{- message.content }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|assistant|><think>' + ('</think>' if depth == 'none' else '') }}{%- endif %}"#;
+
 /// An answer, put together.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Whole {
@@ -176,10 +236,10 @@ fn asked(tools: &[&str]) -> Template {
 fn begin(chat: &Chat, conversation: &Template, stops: &[&str]) -> Answer {
     let applied = chat.apply(conversation).unwrap();
     let stops = Stops::new(stops.iter().map(|stop| String::from(*stop)).collect()).unwrap();
-    match applied.form {
+    match &applied.form {
         None => Answer::of_text(stops),
         Some(form) => {
-            Answer::in_form(form, &applied.generation_prompt, stops, Rc::default()).unwrap()
+            Answer::in_form(Rc::clone(form), applied.beginning(), stops, Rc::default()).unwrap()
         }
     }
 }
@@ -284,6 +344,135 @@ fn channels_are_told_apart() {
         call,
         &whole("", "", &[("weather", json!({"town": "Oslo"}))]),
     );
+}
+
+#[test]
+fn a_sentence_of_the_prompt_is_no_thought_of_the_answer() {
+    let answer = "It is June [1].\n[ANSWER]\nWarm.";
+    let expected = whole("It is June [1].\n", "Warm.", &[]);
+    check(SENTENCE, &asked(&[]), answer, &expected);
+    let chat = Chat::parse(Some(SENTENCE), "", "").unwrap();
+    let applied = chat.apply(&asked(&[])).unwrap();
+    assert!(applied.prompt.ends_with("Here are my thoughts:\n"));
+    assert_eq!(applied.beginning(), "\n<|assistant|>\n");
+    assert_eq!(applied.open_thought().as_deref(), Some("[ANSWER]"));
+}
+
+#[test]
+fn thoughts_that_need_a_depth_get_one() {
+    let conversation = |thinking, depth: Option<&str>| Template {
+        thinking,
+        variables: depth
+            .map(|depth| ("reasoning_effort".into(), Variable::Text(depth.into())))
+            .into_iter()
+            .collect(),
+        ..asked(&[])
+    };
+    let chat = Chat::parse(Some(DEPTHS), "", "").unwrap();
+    for (thinking, depth, told, is_open) in [
+        (None, None, "none", false),
+        (Some(false), None, "none", false),
+        (Some(true), None, "high", true),
+        (Some(true), Some("low"), "low", true),
+        // A depth that the template does not know says that thoughts are wanted.
+        (Some(true), Some("medium"), "high", true),
+    ] {
+        let asked = conversation(thinking, depth);
+        let applied = chat.apply(&asked).unwrap();
+        assert!(
+            applied.prompt.starts_with(&format!("Depth: {told}<")),
+            "{}",
+            applied.prompt
+        );
+        assert_eq!(applied.open_thought().is_some(), is_open, "{told}");
+        assert_eq!(chat.render(&asked).unwrap(), applied.prompt);
+    }
+    let answer = "Öslo?</think>Warm.";
+    let asked = conversation(Some(true), None);
+    check(DEPTHS, &asked, answer, &whole("Öslo?", "Warm.", &[]));
+}
+
+/// How much of an answer may be written where calls are held to their form.
+fn held<'t>(template: &str, answer: &'t str) -> &'t str {
+    let chat = Chat::parse(Some(template), "<s>", "</s>").unwrap();
+    let applied = chat.apply(&asked(&["weather"])).unwrap();
+    let form = applied.form.as_ref().unwrap();
+    let compiler = Compiler::new(&Letters, &[]).unwrap();
+    let mut constraint = Constraint::of_calls(
+        &compiler,
+        form.grammar.as_ref().unwrap(),
+        &form.thinking,
+        &applied.generation_prompt,
+        applied.open_thought().is_some(),
+    )
+    .unwrap()
+    .expect("where calls begin can be followed");
+    let written = answer.bytes().take_while(|&byte| {
+        let token = i32::from(byte);
+        let allowed = constraint.allows(token).unwrap();
+        if allowed {
+            constraint.accept(token, &Letters).unwrap();
+        }
+        allowed
+    });
+    &answer[..written.count()]
+}
+
+#[test]
+fn calls_are_held_to_their_form_where_a_pattern_says_that_they_begin() {
+    let arguments = "{\"town\": \"Oslo\", \"days\": 2}";
+    let heads = "<|message|><atem:function_calls>\n<atem:invoke name=\"weather\">\n\
+                 <atem:parameter name=\"town\">Oslo</atem:parameter>\n</atem:invoke>\n</atem:function_calls>";
+    for (template, answer) in [
+        (
+            CHANNELS,
+            format!(" to=functions.weather<|channel|>commentary json<|message|>{arguments}"),
+        ),
+        (
+            CHANNELS,
+            format!(
+                "<|channel|>analysis<|message|>Not <|start|>assistant to=x!<|end|><|start|>assistant\
+                 <|channel|>commentary to=functions.weather <|constrain|>json<|message|>{arguments}"
+            ),
+        ),
+        (
+            CHANNELS,
+            "<|channel|>final<|message|>Go to=functions.x!".into(),
+        ),
+        (HEADS, format!(" to=weather{heads}")),
+        (
+            HEADS,
+            format!(" to=self<|message|>Hm.<|eom|><|start|>assistant to=weather{heads}"),
+        ),
+        (HEADS, " to=user<|message|>Go to=weather<b".into()),
+        (RECIPIENTS, format!("weather\n{arguments}")),
+        (
+            RECIPIENTS,
+            format!("all\nLet me see. >> {{}}\n>>>weather\n{arguments}"),
+        ),
+        (RECIPIENTS, "all\nWarm.".into()),
+    ] {
+        assert_eq!(held(template, &answer), answer);
+    }
+    for (template, written, wrong) in [
+        (CHANNELS, " to=functions.we", "t"),
+        (CHANNELS, "<|channel|>commentary to=functions", " "),
+        (
+            CHANNELS,
+            "<|channel|>analysis<|message|>Hm<|end|><|start|>assistant to=functions.weather<|channel|>commentary<|message|>{\"",
+            "x",
+        ),
+        (
+            HEADS,
+            " to=weather<|message|><atem:function_calls>\n<atem:invoke name=\"w",
+            "i",
+        ),
+        (RECIPIENTS, "we", "t"),
+        (RECIPIENTS, "a", "t"),
+        (RECIPIENTS, "all\nSee:>>>weather\n{\"", "x"),
+    ] {
+        assert_eq!(held(template, &format!("{written}{wrong}")), written);
+    }
 }
 
 #[test]

@@ -15,12 +15,18 @@ mod pattern;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod triggers;
 mod watch;
+
+use std::sync::Arc;
 
 use llguidance::{Matcher, toktrie::TokEnv};
 use runner::protocol::{self, MAX_MARKER_BYTES, Shape};
 
-use self::watch::{Thoughts, Watch};
+use self::{
+    triggers::Triggers,
+    watch::{Begins, Thoughts, Watch},
+};
 use crate::{
     error::Error,
     form::{Grammar, Thinking, Trigger},
@@ -79,7 +85,7 @@ impl Constraint {
     /// Compiles what an answer must keep to whose writer may call tools. `begun` is the end of the prompt in which the
     /// answer begins, and `thinking` whether it begins within a thought.
     ///
-    /// `None` for a grammar that begins to hold at a pattern, which is not supported.
+    /// `None` for a grammar that begins to hold at a pattern which cannot be followed.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the grammar of these tools is too large or cannot be followed.
@@ -90,25 +96,21 @@ impl Constraint {
         begun: &str,
         thinking: bool,
     ) -> Result<Option<Self>, Error> {
-        let words = grammar.triggers.iter().map(|trigger| match trigger {
-            Trigger::Word(word) => Some(word.clone().into_bytes()),
-            Trigger::Pattern(_) | Trigger::WholePattern(_) => None,
-        });
-        let Some(words) = words.collect::<Option<Vec<_>>>() else {
-            return Ok(None);
-        };
         let shape = Shape::Grammar(grammar.gbnf.clone());
-        if words.is_empty() {
+        if grammar.triggers.is_empty() {
             let mut constraint = Self::compiled(compiler, &shape, State::Holds)?;
             // The grammar tells of the whole turn, and its beginning stands in the prompt.
             constraint.write(begun.as_bytes())?;
             return Ok(Some(constraint));
         }
+        let Some(begins) = begins(&grammar.triggers) else {
+            return Ok(None);
+        };
         let thoughts = Thoughts {
             start: thoughts.start.trim().into(),
             ends: thoughts.ends.iter().map(|end| end.trim().into()).collect(),
         };
-        let watch = Watch::with(words, thoughts, thinking);
+        let watch = Watch::outside(begins, thoughts, thinking);
         Self::compiled(compiler, &shape, State::Before(watch)).map(Some)
     }
 
@@ -198,6 +200,25 @@ impl Constraint {
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Holds) && self.matcher.is_stopped()
     }
+}
+
+/// What a grammar with these triggers begins with. `None` when that cannot be followed.
+fn begins(triggers: &[Trigger]) -> Option<Begins> {
+    let words = triggers.iter().map(|trigger| match trigger {
+        Trigger::Word(word) => Some(word.clone().into_bytes()),
+        Trigger::Pattern(_) | Trigger::WholePattern(_) => None,
+    });
+    if let Some(words) = words.collect() {
+        return Some(Begins::With(words));
+    }
+    let patterns = triggers.iter().map(|trigger| match trigger {
+        Trigger::Word(word) => Some(regex_syntax::escape(word)),
+        Trigger::Pattern(pattern) => Some(pattern.clone()),
+        // No family has one.
+        Trigger::WholePattern(_) => None,
+    });
+    let patterns: Vec<_> = patterns.collect::<Option<_>>()?;
+    Some(Begins::At(Arc::new(Triggers::new(&patterns)?)))
 }
 
 /// The bytes of a token as they are written.

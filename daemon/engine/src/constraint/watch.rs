@@ -1,5 +1,9 @@
 //! Where in an answer a constraint begins to hold.
 
+use std::{ops::Range, sync::Arc};
+
+use super::triggers::{self, Triggers};
+
 /// Looks at an answer until its constraint begins.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
@@ -11,6 +15,8 @@ pub(super) struct Watch {
     thinking: bool,
     /// As much of the answer's end as may be the beginning of one of the texts.
     tail: Vec<u8>,
+    /// Whether more stands before that. Then the tail's first byte is of that, so that a pattern sees where it is.
+    is_later: bool,
 }
 
 /// What a constraint begins with.
@@ -20,6 +26,8 @@ pub(super) enum Begins {
     Behind(Vec<u8>),
     /// With one of these texts, which are part of what is constrained. They need not come.
     With(Vec<Vec<u8>>),
+    /// Where a pattern says so. It need not come.
+    At(Arc<Triggers>),
 }
 
 /// The markup of thoughts.
@@ -36,33 +44,33 @@ enum Seen {
     /// The constraint begins, and this much of it is written.
     Begun(Vec<u8>),
     /// It does not yet.
-    Not { thinking: bool, tail: Vec<u8> },
+    Not {
+        thinking: bool,
+        tail: Vec<u8>,
+        is_later: bool,
+    },
 }
 
 impl Watch {
     /// Looks for one text.
     pub(super) fn behind(text: &str) -> Self {
-        Self {
-            begins: Begins::Behind(text.into()),
-            thoughts: Thoughts::default(),
-            thinking: false,
-            tail: Vec::new(),
-        }
+        Self::outside(Begins::Behind(text.into()), Thoughts::default(), false)
     }
 
-    /// Looks for any of some texts outside of thoughts; `thinking` when the answer begins within one.
-    pub(super) fn with(texts: Vec<Vec<u8>>, thoughts: Thoughts, thinking: bool) -> Self {
+    /// Looks for a beginning outside of thoughts; `thinking` when the answer begins within one.
+    pub(super) fn outside(begins: Begins, thoughts: Thoughts, thinking: bool) -> Self {
         Self {
-            begins: Begins::With(texts),
+            begins,
             thoughts,
             thinking,
             tail: Vec::new(),
+            is_later: false,
         }
     }
 
     /// Whether the answer may end before the constraint begins.
     pub(super) fn is_optional(&self) -> bool {
-        matches!(self.begins, Begins::With(_))
+        !matches!(self.begins, Begins::Behind(_))
     }
 
     /// What of the constraint would be written, if these bytes make it begin.
@@ -77,9 +85,14 @@ impl Watch {
     pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         match self.look(bytes) {
             Seen::Begun(text) => Some(text),
-            Seen::Not { thinking, tail } => {
+            Seen::Not {
+                thinking,
+                tail,
+                is_later,
+            } => {
                 self.thinking = thinking;
                 self.tail = tail;
+                self.is_later = is_later;
                 None
             }
         }
@@ -87,71 +100,79 @@ impl Watch {
 
     fn look(&self, bytes: &[u8]) -> Seen {
         let text = [&self.tail, bytes].concat();
-        let (mut thinking, mut from) = (self.thinking, 0);
+        let (mut thinking, mut from) = (self.thinking, usize::from(self.is_later));
         loop {
-            let rest = &text[from..];
             if thinking {
-                let Some(end) = first(rest, &self.thoughts.ends) else {
+                let Some(end) = first(&text, from, &self.thoughts.ends) else {
                     break;
                 };
                 thinking = false;
-                from += end.end;
+                from = end.end;
                 continue;
             }
-            let begin = first(rest, self.begins.texts());
-            let thought = first(rest, std::slice::from_ref(&self.thoughts.start));
+            let begin = self.begins.first(&text, from);
+            let thought = first(&text, from, std::slice::from_ref(&self.thoughts.start));
             match (begin, thought) {
                 (begin, Some(thought))
                     if begin.as_ref().is_none_or(|it| thought.start < it.start) =>
                 {
                     thinking = true;
-                    from += thought.end;
+                    from = thought.end;
                 }
                 (Some(begin), _) => {
                     return Seen::Begun(match self.begins {
-                        Begins::Behind(_) => rest[begin.end..].trim_ascii_start().to_vec(),
-                        Begins::With(_) => rest[begin.start..].to_vec(),
+                        Begins::Behind(_) => text[begin.end..].trim_ascii_start().to_vec(),
+                        Begins::With(_) | Begins::At(_) => text[begin.start..].to_vec(),
                     });
                 }
                 (None, _) => break,
             }
         }
-        let rest = &text[from..];
-        let kept = rest.len().min(self.longest().saturating_sub(1));
+        let kept = (text.len() - from).min(self.longest().saturating_sub(1));
+        let cut = text.len() - kept;
         Seen::Not {
             thinking,
-            tail: rest[rest.len() - kept..].to_vec(),
+            tail: text[cut.saturating_sub(1)..].to_vec(),
+            is_later: cut > 0,
         }
     }
 
     /// Bytes of the longest text that is looked for.
     fn longest(&self) -> usize {
-        let texts = self.begins.texts().iter().chain(&self.thoughts.ends);
-        texts
-            .map(Vec::len)
-            .fold(self.thoughts.start.len(), usize::max)
+        let (texts, most) = match &self.begins {
+            Begins::Behind(text) => (std::slice::from_ref(text), 0),
+            Begins::With(texts) => (texts.as_slice(), 0),
+            Begins::At(_) => (Default::default(), triggers::WINDOW),
+        };
+        let texts = texts.iter().chain(&self.thoughts.ends).map(Vec::len);
+        texts.fold(self.thoughts.start.len().max(most), usize::max)
     }
 }
 
 impl Begins {
-    fn texts(&self) -> &[Vec<u8>] {
+    /// The first beginning in a text that is looked at from a place on.
+    fn first(&self, text: &[u8], from: usize) -> Option<Range<usize>> {
         match self {
-            Self::Behind(text) => std::slice::from_ref(text),
-            Self::With(texts) => texts,
+            Self::Behind(begin) => first(text, from, std::slice::from_ref(begin)),
+            Self::With(begins) => first(text, from, begins),
+            Self::At(triggers) => triggers.first(text, from).map(|at| at..at),
         }
     }
 }
 
-/// Where the first of some texts stands; of those that stand there, the longest. An empty text stands nowhere.
-fn first(text: &[u8], texts: &[Vec<u8>]) -> Option<std::ops::Range<usize>> {
+/// Where the first of some texts stands from a place on; of those that stand there, the longest. An empty text stands nowhere.
+fn first(text: &[u8], from: usize, texts: &[Vec<u8>]) -> Option<Range<usize>> {
     let place = |wanted: &Vec<u8>| {
-        let at = text
-            .windows(wanted.len().max(1))
-            .position(|it| it == wanted)?;
+        // Most windows do not begin as it does, which is faster to see than that they are not it.
+        let at = from
+            + text[from..]
+                .windows(wanted.len())
+                .position(|it| it[0] == wanted[0] && it == wanted)?;
         Some(at..at + wanted.len())
     };
     texts
         .iter()
+        .filter(|wanted| !wanted.is_empty())
         .filter_map(place)
         .min_by_key(|range| (range.start, std::cmp::Reverse(range.end)))
 }
@@ -166,11 +187,8 @@ mod tests {
             start: b"<t>".to_vec(),
             ends: vec![b"</t>".to_vec(), b"!".to_vec()],
         };
-        Watch::with(
-            vec![b"<call>".to_vec(), b"{\"c".to_vec()],
-            thoughts,
-            thinking,
-        )
+        let begins = Begins::With(vec![b"<call>".to_vec(), b"{\"c".to_vec()]);
+        Watch::outside(begins, thoughts, thinking)
     }
 
     /// What is written of the constraint when it begins, read in pieces of so many bytes.
@@ -234,5 +252,32 @@ mod tests {
             let rest = begun(calls(true), "a <call></t><call>3", size);
             assert_eq!(rest.as_deref(), Some("<call>3"), "{size}");
         }
+    }
+
+    #[test]
+    fn it_begins_where_a_pattern_says_so() {
+        let patterns = ["^ to$", "<s>a( to)"].map(String::from);
+        let triggers = Arc::new(Triggers::new(&patterns).unwrap());
+        let watch = || {
+            let thoughts = Thoughts {
+                start: b"<t>".to_vec(),
+                ends: vec![b"</t>".to_vec()],
+            };
+            Watch::outside(Begins::At(Arc::clone(&triggers)), thoughts, false)
+        };
+        let long = "é to <s>a ".repeat(triggers::WINDOW);
+        let late = format!("{long}<s>a to=f");
+        for size in 1..20 {
+            for (text, rest) in [
+                (" to=f", Some(" to=f")),
+                ("<t> <s>a to</t> to<s>a to=f", Some(" to=f")),
+                ("<t></t> to", None),
+                (long.as_str(), None),
+                (late.as_str(), Some(" to=f")),
+            ] {
+                assert_eq!(begun(watch(), text, size).as_deref(), rest, "{size}");
+            }
+        }
+        assert!(watch().is_optional());
     }
 }
