@@ -10,8 +10,8 @@ extern "C" {
 //
 // - products with quantized weights of some types, in tiles. Each number is the very same, to the last bit, because all sums are
 //   formed in the same order.
-// - attention of few tokens. Sums are kept in single precision, where llama.cpp keeps them in half, so numbers are closer to the
-//   true ones, and differ from its own in the last digits.
+// - attention, over a cache in half precision. Sums are kept in single precision, where llama.cpp keeps those of few tokens in
+//   half, so numbers are closer to the true ones, and differ from its own in the last digits.
 //
 // Call after the backend's module is loaded, and when nothing is computed. Says for how many operations it does something,
 // which is none on processors without AVX2. `plain` has it use nothing more than that, for tests; called again, it starts anew.

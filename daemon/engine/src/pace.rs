@@ -11,8 +11,8 @@ use std::time::Duration;
 /// Sizes are multiples of this, because the matrix kernels work in blocks.
 const BLOCK: usize = 16;
 
-/// With so many tokens in a step, llama.cpp computes attention in tiles (`GGML_FA_TILE_Q`). With fewer, each token looks at the
-/// whole context by itself, which costs the more the longer that is.
+/// Fewest tokens of a step that takes no longer than the longest beside writers: with fewer, reading all weights anew costs too much.
+/// And where attention is llama.cpp's own (see `shim/kernels.h`), it comes in tiles from so many tokens on (`GGML_FA_TILE_Q`).
 const TILE: usize = 64;
 
 /// First guess, before anything was measured.

@@ -30,7 +30,6 @@ class Attend : public ggml::cpu::tensor_traits {
                 && mask->ne[0] >= keys->ne[1] && mask->ne[1] >= queries->ne[1]);
         return op->type == GGML_TYPE_F32 && ggml_is_contiguous(op) && op->src[4] == nullptr
             && queries->type == GGML_TYPE_F32 && queries->nb[0] == sizeof(float) && queries->ne[3] == 1
-            && queries->ne[1] <= MOST_TOKENS
             && are_halves(keys) && are_halves(values) && keys->ne[2] == values->ne[2] && queries->ne[2] % keys->ne[2] == 0
             && is_masked_alike && parameter(op, 1) == 0.0f && parameter(op, 2) == 0.0f;
     }
@@ -62,9 +61,6 @@ class Attend : public ggml::cpu::tensor_traits {
     }
 
   private:
-    // With as many as this, llama.cpp computes tiles of many tokens, see `GGML_FA_TILE_Q`.
-    static constexpr int64_t MOST_TOKENS = 1 << 20;
-
     // Parts for each thread, where there are cells enough, so that none waits for long.
     static constexpr int64_t PARTS = 4;
 

@@ -144,6 +144,11 @@ mod tests {
                     let by_head = |tensor| sys::ggml_permute(context, tensor, 0, 2, 1, 3);
                     let (queries, keys, values) =
                         (by_head(queries), by_head(keys), by_head(values));
+                    let mask = if shape.sparse == 0 {
+                        ptr::null_mut()
+                    } else {
+                        mask
+                    };
                     sys::ggml_flash_attn_ext(context, queries, keys, values, mask, SCALE, 0.0, 0.0)
                 },
             )
@@ -222,7 +227,7 @@ mod tests {
         groups: usize,
         tokens: usize,
         cells: usize,
-        /// Of so many cells a token sees one, and the last token none.
+        /// Of so many cells a token sees one, and the last of several tokens none. With 0 there is no mask.
         sparse: usize,
     }
 
@@ -242,6 +247,9 @@ mod tests {
         }
 
         fn mask(&self) -> Vec<f32> {
+            if self.sparse == 0 {
+                return vec![0.0; self.tokens * self.cells];
+            }
             let (last, sparse) = (self.tokens - 1, self.sparse);
             let of = |token: usize, cell: usize| match (cell * 7 + token) % sparse {
                 0 if token < last || last == 0 => [0.0, -0.5][cell % 2],
@@ -359,6 +367,7 @@ mod tests {
                 (2, 40, 1),
                 (5, 768, 5),
                 (20, 512, 100),
+                (3, 100, 0),
             ] {
                 let shape = Shape {
                     length,
