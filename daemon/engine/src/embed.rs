@@ -35,8 +35,8 @@ use self::{
     texts::Texts,
 };
 
-/// Tokens of short texts that share a batch. More in one batch cost more than they save, because every token is compared with every other.
-const SHARED_TOKENS: usize = 256;
+/// Tokens of short texts that share a batch. More of them read the weights less often, and have others wait longer for their turn.
+const SHARED_TOKENS: usize = 512;
 
 /// Texts that share a batch.
 const SHARED_TEXTS: u32 = 64;

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <vector>
 
 namespace slm {
 
@@ -31,6 +30,7 @@ class Attend : public ggml::cpu::tensor_traits {
         return op->type == GGML_TYPE_F32 && ggml_is_contiguous(op) && op->src[4] == nullptr
             && queries->type == GGML_TYPE_F32 && queries->nb[0] == sizeof(float) && queries->ne[3] == 1
             && are_halves(keys) && are_halves(values) && keys->ne[2] == values->ne[2] && queries->ne[2] % keys->ne[2] == 0
+            && queries->ne[2] / keys->ne[2] <= MOST_HEADS
             && is_masked_alike && parameter(op, 1) == 0.0f && parameter(op, 2) == 0.0f;
     }
 
@@ -48,8 +48,13 @@ class Attend : public ggml::cpu::tensor_traits {
             return false;
         }
         const Shape s(op, params->nth);
-        module.share(*params, s.tokens * s.groups * s.parts, [&](int64_t i) {
-            attend(*params, op, s, i / (s.groups * s.parts), i / s.parts % s.groups, i % s.parts);
+        const int64_t all = s.tokens * s.groups * s.parts;
+        // Short ones together, so that threads do not wait for each other's counting.
+        const int64_t at_once = std::max<int64_t>(1, all / (TURNS * params->nth));
+        module.share(*params, (all + at_once - 1) / at_once, [&](int64_t turn) {
+            for (int64_t i = turn * at_once; i < std::min(all, (turn + 1) * at_once); i++) {
+                attend(*params, op, s, i / (s.groups * s.parts), i / s.parts % s.groups, i % s.parts);
+            }
         });
         if (s.parts > 1) {
             module.barrier(params->threadpool);
@@ -63,6 +68,12 @@ class Attend : public ggml::cpu::tensor_traits {
   private:
     // Parts for each thread, where there are cells enough, so that none waits for long.
     static constexpr int64_t PARTS = 4;
+
+    // In which a thread takes its share where there are many parts.
+    static constexpr int64_t TURNS = 32;
+
+    // Most heads that share keys and values.
+    static constexpr int64_t MOST_HEADS = 128;
 
     // Fewest cells of a part.
     static constexpr int64_t CELLS = 256;
@@ -102,7 +113,7 @@ class Attend : public ggml::cpu::tensor_traits {
         const ggml_tensor * const mask = op->src[3];
         const int64_t head = group * s.heads;
         const bool whole = s.parts == 1;
-        std::vector<float> peaks(s.heads), sums(s.heads);
+        float peaks[MOST_HEADS], sums[MOST_HEADS];
         kernel({
             static_cast<const char *>(queries->data) + token * queries->nb[1] + head * queries->nb[2],
             queries->nb[2],
@@ -119,8 +130,8 @@ class Attend : public ggml::cpu::tensor_traits {
             parameter(op, 0),
             whole ? result(op, s, token, head) : partial(params, s, token, head, part),
             static_cast<size_t>(whole ? s.value_length : s.parts * (2 + s.value_length)),
-            peaks.data(),
-            sums.data(),
+            peaks,
+            sums,
         });
         for (int64_t i = 0; i < s.heads; i++) {
             if (whole) {
