@@ -1,5 +1,7 @@
 //! Ctrl-C.
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::error::Interrupted;
 
 /// Does `work` until it is done or Ctrl-C is pressed, which calls it off.
@@ -15,8 +17,31 @@ pub(crate) async fn until_ctrl_c<T>(
 }
 
 /// Waits for Ctrl-C; for ever where the platform cannot say.
-pub(crate) async fn ctrl_c() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+///
+/// It is heard from this call on, and not only from when the future is first asked: work that is asked before it may be long,
+/// and what was pressed meanwhile would be lost.
+pub(crate) fn ctrl_c() -> impl Future<Output = ()> {
+    let heard = signal(SignalKind::interrupt());
+    async {
+        match heard {
+            Ok(mut heard) => {
+                heard.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_pressed_before_anybody_waits_is_heard() {
+        let pressed = ctrl_c();
+        kill_process(getpid(), Signal::INT).unwrap();
+        pressed.await;
     }
 }
