@@ -15,9 +15,9 @@ use super::*;
 use crate::{Error, ModelRef, Step, StepHook};
 
 /// Environment of the child: where, what, and after how many steps to die.
-const HOME: &str = "REGISTRY_TEST_HOME";
-const OPERATION: &str = "REGISTRY_TEST_OPERATION";
-const DIE_AT: &str = "REGISTRY_TEST_DIE_AT";
+pub(super) const HOME: &str = "REGISTRY_TEST_HOME";
+pub(super) const OPERATION: &str = "REGISTRY_TEST_OPERATION";
+pub(super) const DIE_AT: &str = "REGISTRY_TEST_DIE_AT";
 
 fn base(name: &str) -> Base {
     Base::Model(ModelRef {
@@ -135,15 +135,11 @@ pub(super) fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
-/// Runs the child. True when it came to its end, false when it was killed as it was told.
-fn child(home: &Path, operation: &str, die_at: usize) -> bool {
+/// Runs `child_that_dies` of a file of tests. True when it came to its end, false when it was killed as it was told.
+pub(super) fn child(tests: &str, home: &Path, operation: &str, die_at: usize) -> bool {
     let output = Command::new(std::env::current_exe().expect("this test"))
-        .args([
-            "registry::tests::crash::child_that_dies",
-            "--exact",
-            "--ignored",
-            "--nocapture",
-        ])
+        .arg(format!("registry::tests::{tests}::child_that_dies"))
+        .args(["--exact", "--ignored", "--nocapture"])
         .env(HOME, home)
         .env(OPERATION, operation)
         .env(DIE_AT, die_at.to_string())
@@ -214,10 +210,13 @@ async fn survives(operation: &str) {
     for die_at in 1..200 {
         let home = folder.path().join(format!("killed-{die_at}"));
         copy_tree(&original, &home);
-        reached_the_end = child(&home, operation, die_at);
+        reached_the_end = child("crash", &home, operation, die_at);
         // Recovery is killed as well, after each of its steps.
         for step in 1..=2 {
-            assert!(!child(&home, "open", step), "opening has two steps");
+            assert!(
+                !child("crash", &home, "open", step),
+                "opening has two steps"
+            );
         }
         let context = format!("{operation} killed after step {die_at}");
         let registry = open(&home).await;

@@ -7,20 +7,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read as _,
-    process::Command,
     time::{Duration, SystemTime},
 };
 
-use super::{crash::copy_tree, *};
+use super::{
+    crash::{self, DIE_AT, HOME, OPERATION, copy_tree},
+    *,
+};
 use crate::{
     fs::faults::{self, Call, Plan},
     registry::states::StateId,
 };
-
-/// Environment of the child: where, what, and before which call to die.
-const HOME: &str = "REGISTRY_TEST_HOME";
-const OPERATION: &str = "REGISTRY_TEST_OPERATION";
-const DIE_AT: &str = "REGISTRY_TEST_DIE_AT";
 
 /// The operation that every start of a daemon begins with.
 const START: &str = "start";
@@ -192,29 +189,7 @@ fn accounted_for(states: &States) -> BTreeSet<String> {
 
 /// Runs the child. True when it came to its end, false when it was killed as it was told.
 fn child(home: &Path, name: &str, budget: u64, die_at: usize) -> bool {
-    let output = Command::new(std::env::current_exe().expect("this test"))
-        .args([
-            "registry::tests::states_killed::child_that_dies",
-            "--exact",
-            "--ignored",
-            "--nocapture",
-        ])
-        .env(HOME, home)
-        .env(OPERATION, format!("{name}:{budget}"))
-        .env(DIE_AT, die_at.to_string())
-        .output()
-        .expect("the child starts");
-    if output.status.success() {
-        return true;
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
-    assert_eq!(
-        signal,
-        Some(6),
-        "the child failed instead of dying on command:\n{text}"
-    );
-    false
+    crash::child("states_killed", home, &format!("{name}:{budget}"), die_at)
 }
 
 /// The child's side.
