@@ -178,7 +178,7 @@ mod tests {
         let pace = taught(100, Duration::from_secs(1));
         assert_eq!(pace.chunk(one_beside(1)), BLOCK);
         assert_eq!(pace.chunk(one_beside(0)), 288);
-        // Attention in tiles is worth a longer step.
+        // That the weights are read for more tokens at once is worth a longer step.
         let pace = taught(128, Duration::from_secs(1));
         assert_eq!(pace.chunk(one_beside(1)), TILE);
     }

@@ -209,6 +209,7 @@ inline void attend(const slm::Attention & a) {
         heads<MOST_HEADS>(a, head);
     }
     switch (a.heads - head) {
+        // With four at once three may be left; with fewer they never are.
         case 3: heads<MOST_HEADS == 4 ? 3 : 1>(a, head); break;
         case 2: heads<2>(a, head); break;
         case 1: heads<1>(a, head); break;

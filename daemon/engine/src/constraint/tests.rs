@@ -92,13 +92,11 @@ fn accepts(shape: &Shape, text: &str) -> bool {
 
 #[track_caller]
 fn refused(shape: Shape, why: &str) {
-    let began = Instant::now();
     let error = constraint(shape, None).unwrap_err();
     assert!(matches!(error, Error::Invalid(_)), "{error}");
     let said = error.to_string();
     assert!(said.contains(why), "{said}");
     assert!(said.len() < 600 && !said.contains('\n'), "{said}");
-    assert!(began.elapsed() < Duration::from_secs(2));
 }
 
 proptest! {

