@@ -130,7 +130,7 @@ impl<'a> Sender<'a> {
         digest: &str,
         size: u64,
     ) -> anyhow::Result<()> {
-        let (sent, mut progress) = watch::channel(0_u64);
+        let (sent, progress) = watch::channel(0_u64);
         let file = tokio::fs::File::from_std(fs::open(path)?);
         let frames = ReaderStream::with_capacity(file, CHUNK).map_ok(move |chunk: Bytes| {
             sent.send_modify(|sent| *sent += chunk.len() as u64);
@@ -139,21 +139,9 @@ impl<'a> Sender<'a> {
         let uploading = self
             .client
             .upload(digest, StreamBody::new(frames).boxed_unsync());
-        tokio::pin!(uploading);
         let mut view = self.out.progress();
-        let mut open = true;
-        loop {
-            tokio::select! {
-                // Progress first, so that the last piece is shown before the end is.
-                biased;
-                changed = progress.changed(), if open => {
-                    open = changed.is_ok();
-                    let completed = *progress.borrow_and_update();
-                    view.update(&step(format!("sending {name}"), completed, size))?;
-                }
-                done = &mut uploading => return Ok(done?),
-            }
-        }
+        let show = |sent| view.update(&step(format!("sending {name}"), sent, size));
+        Ok(watched(uploading, progress, show).await??)
     }
 
     async fn hash(&self, path: &Path, name: &str) -> anyhow::Result<(String, u64)> {
@@ -181,6 +169,34 @@ impl<'a> Sender<'a> {
             .collect();
         Ok((format!("sha256:{hex}"), done))
     }
+}
+
+/// Does some work to its end and shows each new amount of it, also one that comes together with the end.
+async fn watched<T>(
+    work: impl Future<Output = T>,
+    mut amount: watch::Receiver<u64>,
+    mut show: impl FnMut(u64) -> anyhow::Result<()>,
+) -> anyhow::Result<T> {
+    tokio::pin!(work);
+    let mut open = true;
+    let done = loop {
+        tokio::select! {
+            // Amounts first, in the order in which they came.
+            biased;
+            changed = amount.changed(), if open => match changed {
+                Ok(()) => show(*amount.borrow_and_update())?,
+                Err(_) => open = false,
+            },
+            done = &mut work => break done,
+        }
+    };
+    // Another thread may have counted after the last look.
+    let last = amount.borrow_and_update();
+    if last.has_changed() {
+        show(*last)?;
+    }
+    drop(last);
+    Ok(done)
 }
 
 fn step(status: String, completed: u64, total: u64) -> Progress {
@@ -218,6 +234,24 @@ fn unused_name(taken: &BTreeMap<String, String>, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_amount_that_comes_with_the_end_is_shown() {
+        let (sent, progress) = watch::channel(0);
+        let work = async move {
+            sent.send_replace(1);
+            tokio::task::yield_now().await;
+            sent.send_replace(2);
+            "done"
+        };
+        let mut shown = Vec::new();
+        let show = |amount| {
+            shown.push(amount);
+            Ok(())
+        };
+        assert_eq!(watched(work, progress, show).await.unwrap(), "done");
+        assert_eq!(shown, [1, 2]);
+    }
 
     #[test]
     fn files_of_the_same_name_are_told_apart() {
