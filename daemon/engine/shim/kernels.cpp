@@ -5,6 +5,7 @@
 #include "kernels/attend.h"
 #include "kernels/multiply.h"
 
+#include <cstring>
 #include <list>
 
 #include <dlfcn.h>
@@ -44,6 +45,30 @@ class Operations : public ggml::cpu::extra_buffer_type {
         }
         return nullptr;
     }
+};
+
+// In front of the buffers in which llama.cpp packs weights anew: keeps those out that are multiplied faster as they are.
+class AsTheyAre : public ggml::cpu::extra_buffer_type {
+  public:
+    // For models that are loaded from now on.
+    bool active = false;
+
+    void stand_before(ggml_backend_buffer_type_t type) {
+        if (type->context != this) {
+            packing = static_cast<ggml::cpu::extra_buffer_type *>(type->context);
+            type->context = static_cast<ggml::cpu::extra_buffer_type *>(this);
+        }
+    }
+
+    bool supports_op(ggml_backend_dev_t device, const ggml_tensor * op) override {
+        const bool ours = active && op->op == GGML_OP_MUL_MAT && op->src[0]->type == GGML_TYPE_Q4_K;
+        return !ours && packing->supports_op(device, op);
+    }
+
+    ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override { return packing->get_tensor_traits(op); }
+
+  private:
+    ggml::cpu::extra_buffer_type * packing = nullptr;
 };
 
 template <typename F> bool find(void * library, const char * name, F & function) {
@@ -95,6 +120,13 @@ int slm_add_kernels(int plain) {
         slm::Quantize quantize;
         if (find(library, kernel.quantize, quantize)) {
             operations.products.emplace_back(kernel, quantize, module);
+        }
+    }
+    static AsTheyAre as_they_are;
+    as_they_are.active = table == &slm::kernels_vnni;
+    for (ggml_backend_buffer_type_t packed : types()) {
+        if (packed != &type && strcmp(ggml_backend_buft_name(packed), "CPU_REPACK") == 0) {
+            as_they_are.stand_before(packed);
         }
     }
     operations.attention.clear();

@@ -14,23 +14,60 @@
 namespace {
 
 // In the order in which llama.cpp adds them.
-inline float sum(__m256 x) {
-    __m128 y = _mm_add_ps(_mm256_extractf128_ps(x, 1), _mm256_castps256_ps128(x));
-    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
-    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
+inline float sum(__m128 x) {
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
 }
 
-// Four columns at a time, as their sums and four rows of weights fit the registers.
+inline float sum(__m256 x) {
+    return sum(_mm_add_ps(_mm256_extractf128_ps(x, 1), _mm256_castps256_ps128(x)));
+}
+
+// Adds eight sums of two products each.
+inline __m256i add_products(__m256i sums, __m256i a, __m256i b) {
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    return _mm256_dpwssd_epi32(sums, a, b);
+#else
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
+#endif
+}
+
+inline __m256i load(const void * at) { return _mm256_loadu_si256(static_cast<const __m256i *>(at)); }
+
+// Asks the memory for a block of weights long before its turn: what reads ahead by itself ends with each page, and so does not
+// keep the memory busy. Weights are read in the order in which they lie; what is asked for behind them does no harm.
+template <size_t BYTES> inline void ask_ahead(const void * block) {
+    constexpr size_t AHEAD = 4096;
+    for (size_t i = 0; i < BYTES; i += 64) {
+        _mm_prefetch(static_cast<const char *>(block) + AHEAD + i, _MM_HINT_T0);
+    }
+}
+
+// The same where four rows are read side by side.
+inline void ask_for_next_rows(const char * block, size_t stride) {
+    for (int row = 4; row < 8; row++) {
+        _mm_prefetch(block + row * stride, _MM_HINT_T0);
+    }
+}
+
+// What is left of some columns, fewer than `FEWER` of them.
+template <class Tiles, int FEWER> inline void multiply_rest(const slm::Product & p, int64_t column) {
+    if constexpr (FEWER > 1) {
+        if (p.columns - column == FEWER - 1) {
+            Tiles::template compute<FEWER - 1>(p, column);
+        } else {
+            multiply_rest<Tiles, FEWER - 1>(p, column);
+        }
+    }
+}
+
+// As many columns at a time as their sums and those rows of weights that are computed at once fit the registers.
 template <class Tiles> inline void multiply(const slm::Product & p) {
     int64_t column = 0;
-    for (; column + 4 <= p.columns; column += 4) {
-        Tiles::template compute<4>(p, column);
+    for (; column + Tiles::MOST <= p.columns; column += Tiles::MOST) {
+        Tiles::template compute<Tiles::MOST>(p, column);
     }
-    switch (p.columns - column) {
-        case 3: Tiles::template compute<3>(p, column); break;
-        case 2: Tiles::template compute<2>(p, column); break;
-        case 1: Tiles::template compute<1>(p, column); break;
-    }
+    multiply_rest<Tiles, Tiles::MOST>(p, column);
 }
 
 } // namespace

@@ -56,7 +56,7 @@ struct Attention {
     float * sums;              // for each head: the sum of e^(score - peak)
 };
 
-constexpr int PRODUCTS = 2;
+constexpr int PRODUCTS = 4;
 
 // The same kernels, compiled for different processors.
 struct Kernels {

@@ -77,6 +77,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     const char * const inputs = p.inputs + column * p.inputs_stride;
     for (int64_t b = 0; b < p.blocks; b++) {
         const char * const block = weights + b * sizeof(Weights);
+        ask_for_next_rows(block, p.weights_stride);
         const __m256 dm = scales(block, p.weights_stride);
         const __m128 low = _mm256_castps256_ps128(dm), high = _mm256_extractf128_ps(dm, 1);
         const __m128 d = _mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0));
@@ -110,6 +111,8 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
 }
 
 struct Tiles {
+    static constexpr int MOST = 4;
+
     template <int COLUMNS>
     static void compute(const slm::Product & p, int64_t column) {
         for (int64_t row = 0; row < p.rows; row += 4) {

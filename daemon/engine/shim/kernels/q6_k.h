@@ -29,17 +29,6 @@ inline void prepare(slm::Quantize quantize, const float * values, char * to, int
     quantize(values, to, blocks * VALUES);
 }
 
-// Adds eight sums of two products each.
-inline __m256i add_products(__m256i sums, __m256i a, __m256i b) {
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-    return _mm256_dpwssd_epi32(sums, a, b);
-#else
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
-#endif
-}
-
-inline __m256i load(const void * at) { return _mm256_loadu_si256(static_cast<const __m256i *>(at)); }
-
 // Half a block: the q of 4 x 32 weights.
 inline void unpack(const Weights & block, int half, __m256i q[4]) {
     const __m256i a = load(block.low + 64 * half), b = load(block.low + 64 * half + 32), high = load(block.high + 32 * half);
@@ -63,6 +52,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     }
     for (int64_t b = 0; b < p.blocks; b++) {
         const Weights & block = weights[b];
+        ask_ahead<sizeof(Weights)>(&block);
         const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i *>(block.scales));
         const __m256i scales = _mm256_cvtepi8_epi16(packed);
         __m256i sums[COLUMNS];
@@ -96,6 +86,8 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
 }
 
 struct Tiles {
+    static constexpr int MOST = 4;
+
     template <int COLUMNS>
     static void compute(const slm::Product & p, int64_t column) {
         for (int64_t row = 0; row < p.rows; row++) {

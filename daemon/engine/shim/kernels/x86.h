@@ -2,15 +2,25 @@
 
 #include "attention.h"
 #include "q4_1.h"
+#include "q4_k.h"
 #include "q6_k.h"
+#include "q8_0.h"
 
 #include <ggml.h>
+
+// Of more columns llama.cpp computes products faster, with tiles of its own.
+#if defined(__AVX512VNNI__)
+constexpr int64_t MOST_Q4_K = 31, MOST_Q6_K = 31, MOST_Q8_0 = INT64_MAX;
+#else
+constexpr int64_t MOST_Q4_K = 7, MOST_Q6_K = 7, MOST_Q8_0 = 3;
+#endif
 
 const slm::Kernels slm::KERNELS = {
     {
         { "quantize_row_q8_1", GGML_TYPE_Q4_1, q4_1::VALUES, sizeof(q4_1::Input), 1, INT64_MAX, q4_1::prepare, multiply<q4_1::Tiles> },
-        // Of a single column nothing is read twice, and from eight on llama.cpp has tiles of its own.
-        { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), 2, 7, q6_k::prepare, multiply<q6_k::Tiles> },
+        { "quantize_row_q8_K", GGML_TYPE_Q4_K, q4_k::VALUES, sizeof(q4_k::Input), 1, MOST_Q4_K, q4_k::prepare, multiply<q4_k::Tiles> },
+        { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), 1, MOST_Q6_K, q6_k::prepare, multiply<q6_k::Tiles> },
+        { "quantize_row_q8_0", GGML_TYPE_Q8_0, q8_0::VALUES, sizeof(q8_0::Input), 1, MOST_Q8_0, q8_0::prepare, multiply<q8_0::Tiles> },
     },
     attention::attend,
 };

@@ -154,6 +154,40 @@ mod tests {
             )
         }
 
+        /// Whether weights of a type that are multiplied lie in a buffer that packs them anew.
+        fn packs(&self, kind: sys::ggml_type) -> bool {
+            let buffers: unsafe extern "C" fn(
+                sys::ggml_backend_dev_t,
+            ) -> *const sys::ggml_backend_buffer_type_t =
+                // SAFETY: The function of this name has this type, see `ggml_backend_dev_get_extra_bufts_t`.
+                unsafe { std::mem::transmute(self.function(c"ggml_backend_dev_get_extra_bufts")) };
+            // SAFETY: The backend lives; the list ends with null; the tensors' buffer lives as long as they are looked at.
+            unsafe {
+                let device = sys::ggml_backend_get_device(self.0);
+                let mut next = buffers(device);
+                while !(*next).is_null()
+                    && CStr::from_ptr(sys::ggml_backend_buft_name(*next)) != c"CPU_REPACK"
+                {
+                    next = next.add(1);
+                }
+                assert!(!(*next).is_null(), "llama.cpp packs weights");
+                let context = sys::ggml_init(sys::ggml_init_params {
+                    mem_size: 16 * sys::ggml_tensor_overhead(),
+                    mem_buffer: ptr::null_mut(),
+                    no_alloc: true,
+                });
+                let weights = sys::ggml_new_tensor_2d(context, kind, 256, 8);
+                let inputs = sys::ggml_new_tensor_2d(context, sys::GGML_TYPE_F32, 256, 1);
+                let product = sys::ggml_mul_mat(context, weights, inputs);
+                let buffer = sys::ggml_backend_buft_alloc_buffer(*next, 1);
+                (*weights).buffer = buffer;
+                let packs = sys::ggml_backend_dev_supports_op(device, product);
+                sys::ggml_backend_buffer_free(buffer);
+                sys::ggml_free(context);
+                packs
+            }
+        }
+
         /// All numbers of the tensor that is made of those given.
         fn compute<const N: usize>(
             &self,
@@ -328,20 +362,30 @@ mod tests {
                 println!("left out: this processor has no AVX2");
                 return;
             }
-            assert_eq!(add(level), 3);
+            assert_eq!(add(level), 5);
             for threads in [1, 3] {
                 let processor = Processor::new(threads);
-                check_products(&processor);
+                check_products(&processor, level);
                 check_attention(&processor);
             }
+            check_packing(level);
         }
     }
 
     /// Every number of a product is the same as without the kernels.
-    fn check_products(processor: &Processor) {
-        for (kind, block) in [(sys::GGML_TYPE_Q4_1, 32), (sys::GGML_TYPE_Q6_K, 256)] {
+    fn check_products(processor: &Processor, level: Level) {
+        for (kind, block) in [
+            (sys::GGML_TYPE_Q4_1, 32),
+            (sys::GGML_TYPE_Q8_0, 32),
+            (sys::GGML_TYPE_Q4_K, 256),
+            (sys::GGML_TYPE_Q6_K, 256),
+        ] {
             for blocks in [1, 2, 18] {
-                for (rows, columns) in [(4, 1), (4, 2), (36, 3), (36, 4), (40, 7), (6, 5)] {
+                for (rows, columns) in [(4, 1), (4, 2), (36, 3), (36, 4), (40, 7), (6, 5), (8, 21)]
+                {
+                    if level == Level::Avx2 && columns > 7 {
+                        continue; // not ours, see `shim/kernels/x86.h`
+                    }
                     let shape = [blocks * block, rows, columns];
                     let [plain, ours] = [true, false]
                         .map(|by_the_book| processor.multiply(kind, shape, by_the_book));
@@ -350,6 +394,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What is multiplied faster as it is, llama.cpp does not pack anew, and the rest it does.
+    fn check_packing(level: Level) {
+        let processor = Processor::new(1);
+        let vnni = is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vnni");
+        assert!(processor.packs(sys::GGML_TYPE_Q4_0));
+        let as_they_are = level == Level::Best && vnni;
+        assert_eq!(processor.packs(sys::GGML_TYPE_Q4_K), !as_they_are);
+        assert!(!processor.packs(sys::GGML_TYPE_Q6_K));
     }
 
     /// Attention is closer to the truth than without the kernels.
