@@ -130,7 +130,7 @@ int slm_add_kernels(int plain) {
         }
     }
     operations.attention.clear();
-    operations.attention.emplace_back(table->attend, module);
+    operations.attention.emplace_back(*table, module);
     if (type.context == nullptr) {
         type.device = device;
         type.context = static_cast<ggml::cpu::extra_buffer_type *>(&operations);

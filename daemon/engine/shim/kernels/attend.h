@@ -13,7 +13,7 @@ namespace slm {
 
 class Attend : public ggml::cpu::tensor_traits {
   public:
-    Attend(void (*kernel)(const Attention &), const Module & module) : kernel(kernel), module(module) {}
+    Attend(const Kernels & kernels, const Module & module) : kernels(kernels), module(module) {}
 
     // Whether this computes it: without biases by distance, caps of scores and sinks, over a cache of halves.
     bool takes(const ggml_tensor * op) const {
@@ -38,7 +38,7 @@ class Attend : public ggml::cpu::tensor_traits {
     bool work_size(int threads, const ggml_tensor * op, size_t & size) override {
         const Shape s(op, threads);
         const size_t theirs = threads * (s.key_length + 2 * s.value_length + 64) + s.all_heads * threads * (2 + s.value_length);
-        const size_t ours = s.parts == 1 ? 0 : s.tokens * s.all_heads * s.parts * (2 + s.value_length);
+        const size_t ours = s.split ? s.tokens * s.all_heads * s.parts * (2 + s.value_length) : threads * s.heads * s.value_length;
         size = std::max(ours, theirs) * sizeof(float);
         return true;
     }
@@ -48,46 +48,56 @@ class Attend : public ggml::cpu::tensor_traits {
             return false;
         }
         const Shape s(op, params->nth);
-        const int64_t all = s.tokens * s.groups * s.parts;
+        const int64_t splits = s.split ? s.parts : 1, all = s.tokens * s.groups * splits;
         // Short ones together, so that threads do not wait for each other's counting.
         const int64_t at_once = std::max<int64_t>(1, all / (TURNS * params->nth));
         module.share(*params, (all + at_once - 1) / at_once, [&](int64_t turn) {
             for (int64_t i = turn * at_once; i < std::min(all, (turn + 1) * at_once); i++) {
-                attend(*params, op, s, i / (s.groups * s.parts), i / s.parts % s.groups, i % s.parts);
+                const int64_t token = i / (s.groups * splits), group = i / splits % s.groups;
+                if (s.split) {
+                    compute_part(*params, op, s, token, group, i % splits);
+                } else {
+                    compute_parts(*params, op, s, token, group);
+                }
             }
         });
-        if (s.parts > 1) {
+        if (s.split) {
             module.barrier(params->threadpool);
             for (int64_t i = params->ith; i < s.tokens * s.all_heads; i += params->nth) {
-                merge(*params, op, s, i);
+                join_parts(*params, op, s, i / s.all_heads, i % s.all_heads);
             }
         }
         return true;
     }
 
   private:
-    // Parts for each thread, where there are cells enough, so that none waits for long.
-    static constexpr int64_t PARTS = 4;
+    // Tokens and groups for each thread from which on it takes all cells of one, and none waits for long.
+    static constexpr int64_t SHARES = 4;
 
-    // In which a thread takes its share where there are many parts.
+    // In which a thread takes its share where there are many.
     static constexpr int64_t TURNS = 32;
 
     // Most heads that share keys and values.
     static constexpr int64_t MOST_HEADS = 128;
 
-    // Fewest cells of a part.
-    static constexpr int64_t CELLS = 256;
+    // Cells of a part that are not masked. Sums are formed within parts, and then joined in their order, whoever computes them: so
+    // what a token gets depends neither on how many are computed together, nor on the threads, nor on cells of others in between.
+    static constexpr int64_t CELLS = 128;
 
     struct Shape {
         int64_t tokens, all_heads, groups, heads, key_length, value_length, cells;
-        int64_t parts; // of the cells
+        int64_t parts; // of the cells, if none is masked
+        bool split;    // whether threads share the parts of one token and group
 
         Shape(const ggml_tensor * op, int threads)
             : tokens(op->src[0]->ne[1]), all_heads(op->src[0]->ne[2]), groups(op->src[1]->ne[2]), heads(all_heads / groups),
-              key_length(op->src[1]->ne[0]), value_length(op->src[2]->ne[0]), cells(op->src[1]->ne[1]) {
-            const int64_t wanted = (PARTS * threads + tokens * groups - 1) / (tokens * groups);
-            parts = threads == 1 ? 1 : std::max<int64_t>(1, std::min(wanted, cells / CELLS));
-        }
+              key_length(op->src[1]->ne[0]), value_length(op->src[2]->ne[0]), cells(op->src[1]->ne[1]),
+              parts((cells + CELLS - 1) / CELLS), split(threads > 1 && parts > 1 && tokens * groups < SHARES * threads) {}
+    };
+
+    // What was made of some cells for one head: the sum of e^(score - peak) * values lies elsewhere.
+    struct Weight {
+        float peak, sum;
     };
 
     static float parameter(const ggml_tensor * op, int index) {
@@ -101,21 +111,70 @@ class Attend : public ggml::cpu::tensor_traits {
         return static_cast<float *>(op->data) + (token * s.all_heads + head) * s.value_length;
     }
 
-    // The sum, peak and weight of one part of a head.
+    // Where a part of a head lies until it is joined: the sum of its values, and then its weight.
     static float * partial(const ggml_compute_params & params, const Shape & s, int64_t token, int64_t head, int64_t part) {
         return static_cast<float *>(params.wdata) + ((token * s.all_heads + head) * s.parts + part) * (2 + s.value_length);
     }
 
-    void attend(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t group, int64_t part) const {
+    void compute_part(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t group, int64_t part) const {
+        float peaks[MOST_HEADS], sums[MOST_HEADS];
+        const int64_t head = group * s.heads;
+        const size_t stride = s.parts * (2 + s.value_length);
+        attend(op, s, token, group, 0, part * CELLS, partial(params, s, token, head, part), stride, peaks, sums);
+        for (int64_t i = 0; i < s.heads; i++) {
+            const Weight weight = { peaks[i], sums[i] };
+            memcpy(partial(params, s, token, head + i, part) + s.value_length, &weight, sizeof(weight));
+        }
+    }
+
+    void join_parts(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t head) const {
+        float * const to = result(op, s, token, head);
+        Weight weight = {};
+        for (int64_t part = 0; part < s.parts; part++) {
+            const float * const from = partial(params, s, token, head, part);
+            Weight of_part;
+            memcpy(&of_part, from + s.value_length, sizeof(of_part));
+            if (part == 0) {
+                weight = of_part;
+                memcpy(to, from, s.value_length * sizeof(float));
+            } else {
+                join(to, weight, from, of_part, s.value_length);
+            }
+        }
+        divide(to, s.value_length, weight.sum);
+    }
+
+    // The same, where one thread computes all parts.
+    void compute_parts(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t group) const {
+        float peaks[MOST_HEADS], sums[MOST_HEADS];
+        const int64_t head = group * s.heads;
+        int64_t cell = attend(op, s, token, group, 0, 0, result(op, s, token, head), s.value_length, peaks, sums);
+        float * const next = static_cast<float *>(params.wdata) + params.ith * s.heads * s.value_length;
+        while (cell < s.cells) {
+            float next_peaks[MOST_HEADS], next_sums[MOST_HEADS];
+            cell = attend(op, s, token, group, cell, 0, next, s.value_length, next_peaks, next_sums);
+            for (int64_t i = 0; i < s.heads; i++) {
+                Weight weight = { peaks[i], sums[i] };
+                join(result(op, s, token, head + i), weight, next + i * s.value_length, { next_peaks[i], next_sums[i] }, s.value_length);
+                peaks[i] = weight.peak;
+                sums[i] = weight.sum;
+            }
+        }
+        for (int64_t i = 0; i < s.heads; i++) {
+            divide(result(op, s, token, head + i), s.value_length, sums[i]);
+        }
+    }
+
+    // What the heads of a group make of the part that begins so many cells behind one, with so many numbers from one head to the
+    // next. Returns the cell behind it.
+    int64_t attend(const ggml_tensor * op, const Shape & s, int64_t token, int64_t group, int64_t cell, int64_t skip, float * out,
+                   size_t stride, float * peaks, float * sums) const {
         const ggml_tensor * const queries = op->src[0];
         const ggml_tensor * const keys = op->src[1];
         const ggml_tensor * const values = op->src[2];
         const ggml_tensor * const mask = op->src[3];
-        const int64_t head = group * s.heads;
-        const bool whole = s.parts == 1;
-        float peaks[MOST_HEADS], sums[MOST_HEADS];
-        kernel({
-            static_cast<const char *>(queries->data) + token * queries->nb[1] + head * queries->nb[2],
+        return kernels.attend({
+            static_cast<const char *>(queries->data) + token * queries->nb[1] + group * s.heads * queries->nb[2],
             queries->nb[2],
             static_cast<int>(s.heads),
             static_cast<const char *>(keys->data) + group * keys->nb[2],
@@ -125,47 +184,27 @@ class Attend : public ggml::cpu::tensor_traits {
             values->nb[1],
             s.value_length,
             mask ? reinterpret_cast<const uint16_t *>(static_cast<const char *>(mask->data) + token * mask->nb[1]) : nullptr,
-            s.cells * part / s.parts,
-            s.cells * (part + 1) / s.parts,
+            cell,
+            s.cells,
+            skip,
+            CELLS,
             parameter(op, 0),
-            whole ? result(op, s, token, head) : partial(params, s, token, head, part),
-            static_cast<size_t>(whole ? s.value_length : s.parts * (2 + s.value_length)),
+            out,
+            stride,
             peaks,
             sums,
         });
-        for (int64_t i = 0; i < s.heads; i++) {
-            if (whole) {
-                divide(result(op, s, token, head + i), s.value_length, sums[i]);
-            } else {
-                float * const end = partial(params, s, token, head + i, part) + s.value_length;
-                end[0] = peaks[i];
-                end[1] = sums[i];
-            }
-        }
     }
 
-    // Brings the parts of a head to one peak.
-    void merge(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t index) const {
-        const int64_t token = index / s.all_heads, head = index % s.all_heads;
-        float peak = -INFINITY;
-        for (int64_t part = 0; part < s.parts; part++) {
-            peak = std::max(peak, partial(params, s, token, head, part)[s.value_length]);
+    // Adds what was made of other cells, brought to one peak.
+    void join(float * to, Weight & weight, const float * from, const Weight & other, int64_t count) const {
+        if (other.sum == 0.0f) {
+            return; // all masked
         }
-        float * const to = result(op, s, token, head);
-        std::fill(to, to + s.value_length, 0.0f);
-        float sum = 0.0f;
-        for (int64_t part = 0; part < s.parts; part++) {
-            const float * const from = partial(params, s, token, head, part);
-            if (from[s.value_length + 1] == 0.0f) {
-                continue;
-            }
-            const float weight = std::exp(from[s.value_length] - peak);
-            sum += weight * from[s.value_length + 1];
-            for (int64_t d = 0; d < s.value_length; d++) {
-                to[d] += weight * from[d];
-            }
-        }
-        divide(to, s.value_length, sum);
+        const float ours = weight.peak < other.peak ? std::exp(weight.peak - other.peak) : 1.0f;
+        const float theirs = other.peak < weight.peak ? std::exp(other.peak - weight.peak) : 1.0f;
+        weight = { std::max(weight.peak, other.peak), weight.sum * ours + other.sum * theirs };
+        kernels.join(to, from, count, ours, theirs);
     }
 
     // Where all cells are masked there is nothing to divide.
@@ -176,7 +215,7 @@ class Attend : public ggml::cpu::tensor_traits {
         }
     }
 
-    void (*const kernel)(const Attention &);
+    const Kernels & kernels;
     const Module module;
 };
 

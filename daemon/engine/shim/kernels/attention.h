@@ -56,23 +56,48 @@ inline uint32_t open(const uint16_t * mask) {
 #endif
 }
 
-// The next cells from `cell` on, at most a block of them.
-inline void gather(const slm::Attention & a, int64_t & cell, Cells & cells) {
-    cells.count = 0;
-    while (cell < a.end && cells.count <= BLOCK - WORD) {
-        const int64_t width = a.end - cell < WORD ? a.end - cell : WORD;
-        if (a.mask != nullptr && width == WORD) {
-            for (uint32_t bits = open(a.mask + cell); bits != 0; bits &= bits - 1) {
-                cells.add(cell + __builtin_ctz(bits), a.mask);
-            }
-        } else {
-            for (int64_t i = cell; i < cell + width; i++) {
-                if (a.mask == nullptr || a.mask[i] != MASKED) {
-                    cells.add(i, a.mask);
-                }
-            }
+// A bit for each of the next cells, at most 32, that is not masked.
+inline uint32_t open_from(const slm::Attention & a, int64_t cell) {
+    const int64_t width = a.end - cell;
+    if (width >= WORD) {
+        return a.mask == nullptr ? ~0u : open(a.mask + cell);
+    }
+    uint32_t bits = 0;
+    for (int64_t i = 0; i < width; i++) {
+        if (a.mask == nullptr || a.mask[cell + i] != MASKED) {
+            bits |= 1u << i;
         }
-        cell += width;
+    }
+    return bits;
+}
+
+// The cell behind so many that are not masked.
+inline int64_t pass_over(const slm::Attention & a, int64_t cell, int64_t count) {
+    for (; cell < a.end; cell += WORD) {
+        uint32_t bits = open_from(a, cell);
+        const int there = __builtin_popcount(bits);
+        if (there > count) {
+            for (; count > 0; count--) {
+                bits &= bits - 1;
+            }
+            return cell + __builtin_ctz(bits);
+        }
+        count -= there;
+    }
+    return a.end;
+}
+
+// The next cells from `cell` on that are not masked, so many if there are.
+inline void gather(const slm::Attention & a, int64_t & cell, int64_t count, Cells & cells) {
+    cells.count = 0;
+    while (cell < a.end && cells.count < count) {
+        uint32_t bits = open_from(a, cell);
+        int64_t behind = cell + WORD;
+        for (; bits != 0 && cells.count < count; bits &= bits - 1) {
+            behind = cell + __builtin_ctz(bits);
+            cells.add(behind++, a.mask);
+        }
+        cell = bits == 0 ? cell + WORD : behind;
     }
 }
 
@@ -175,7 +200,9 @@ inline void add(const slm::Attention & a, int first_head, const Cells & cells, c
     }
 }
 
-template <int HEADS> inline void heads(const slm::Attention & a, int first_head) {
+// Blocks always have as many cells as they hold, and only the last has fewer, so sums do not depend on what is masked in between.
+// Returns the cell behind those that were looked at.
+template <int HEADS> inline int64_t heads(const slm::Attention & a, int first_head) {
     State<HEADS> state;
     for (int h = 0; h < HEADS; h++) {
         state.peak[h] = -INFINITY;
@@ -183,10 +210,11 @@ template <int HEADS> inline void heads(const slm::Attention & a, int first_head)
         memset(a.out + (first_head + h) * a.out_stride, 0, a.value_length * sizeof(float));
     }
     Cells cells;
-    for (int64_t cell = a.begin; cell < a.end;) {
-        gather(a, cell, cells);
+    int64_t cell = pass_over(a, a.begin, a.skip);
+    for (int64_t left = a.most; left > 0 && cell < a.end; left -= cells.count) {
+        gather(a, cell, left < BLOCK ? left : BLOCK, cells);
         if (cells.count == 0) {
-            continue;
+            break;
         }
         weigh<HEADS>(a, first_head, cells, state);
         int64_t d = 0;
@@ -201,18 +229,28 @@ template <int HEADS> inline void heads(const slm::Attention & a, int first_head)
         a.peaks[first_head + h] = state.peak[h];
         a.sums[first_head + h] = state.sum[h];
     }
+    return cell;
 }
 
-inline void attend(const slm::Attention & a) {
+inline int64_t attend(const slm::Attention & a) {
+    int64_t behind = a.end;
     int head = 0;
     for (; head + MOST_HEADS <= a.heads; head += MOST_HEADS) {
-        heads<MOST_HEADS>(a, head);
+        behind = heads<MOST_HEADS>(a, head);
     }
     switch (a.heads - head) {
         // With four at once three may be left; with fewer they never are.
-        case 3: heads<MOST_HEADS == 4 ? 3 : 1>(a, head); break;
-        case 2: heads<2>(a, head); break;
-        case 1: heads<1>(a, head); break;
+        case 3: behind = heads<MOST_HEADS == 4 ? 3 : 1>(a, head); break;
+        case 2: behind = heads<2>(a, head); break;
+        case 1: behind = heads<1>(a, head); break;
+    }
+    return behind;
+}
+
+// to * ours + from * theirs, for a multiple of 16 numbers.
+inline void join(float * to, const float * from, int64_t count, float ours, float theirs) {
+    for (int64_t i = 0; i < count; i += LANES) {
+        store(to + i, fma(load(to + i), all(ours), multiply(load(from + i), all(theirs))));
     }
 }
 

@@ -49,6 +49,7 @@ struct Attention {
     int64_t value_length;
     const uint16_t * mask;     // of this token: halves that are added to the scores of the cells; null adds nothing
     int64_t begin, end;        // the cells
+    int64_t skip, most;        // of those not masked: so many are passed over, and so many looked at
     float scale;               // of the scores
     float * out;               // for each head: the sum of e^(score - peak) * values
     size_t out_stride;         // numbers from one head to the next
@@ -61,7 +62,8 @@ constexpr int PRODUCTS = 4;
 // The same kernels, compiled for different processors.
 struct Kernels {
     Kernel products[PRODUCTS];
-    void (*attend)(const Attention & attention);
+    int64_t (*attend)(const Attention & attention); // returns the cell behind the last that was looked at
+    void (*join)(float * to, const float * from, int64_t count, float ours, float theirs); // to * ours + from * theirs
 };
 
 extern const Kernels kernels_avx2;

@@ -23,4 +23,5 @@ const slm::Kernels slm::KERNELS = {
         { "quantize_row_q8_0", GGML_TYPE_Q8_0, q8_0::VALUES, sizeof(q8_0::Input), 1, MOST_Q8_0, q8_0::prepare, multiply<q8_0::Tiles> },
     },
     attention::attend,
+    attention::join,
 };

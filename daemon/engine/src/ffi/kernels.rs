@@ -368,6 +368,7 @@ mod tests {
                 check_products(&processor, level);
                 check_attention(&processor);
             }
+            check_company();
             check_packing(level);
         }
     }
@@ -392,6 +393,30 @@ mod tests {
                     assert!(plain.iter().all(|number| number.is_finite()));
                     assert!(plain == ours, "{kind} {shape:?}");
                 }
+            }
+        }
+    }
+
+    /// What a token gets is the same, to the last bit, alone and with others, and with any number of threads.
+    fn check_company() {
+        let few = Processor::new(1);
+        let many = Processor::new(3);
+        for cells in [200, 256, 512, 1536] {
+            let alone = Shape {
+                length: 64,
+                heads: 9,
+                groups: 3,
+                tokens: 1,
+                cells,
+                sparse: 3,
+            };
+            let expected = few.attend(&alone, false);
+            assert!(many.attend(&alone, false) == expected, "{alone:?}");
+            for tokens in [2, 3, 40] {
+                let shape = Shape { tokens, ..alone };
+                let all = few.attend(&shape, false);
+                assert!(all.starts_with(&expected), "{shape:?}");
+                assert!(many.attend(&shape, false) == all, "{shape:?}");
             }
         }
     }
