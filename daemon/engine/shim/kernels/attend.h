@@ -166,7 +166,7 @@ class Attend : public ggml::cpu::tensor_traits {
     }
 
     // What the heads of a group make of the part that begins so many cells behind one, with so many numbers from one head to the
-    // next. Returns the cell behind it.
+    // next. Returns the cell at which the next part begins.
     int64_t attend(const ggml_tensor * op, const Shape & s, int64_t token, int64_t group, int64_t cell, int64_t skip, float * out,
                    size_t stride, float * peaks, float * sums) const {
         const ggml_tensor * const queries = op->src[0];

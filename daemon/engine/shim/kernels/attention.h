@@ -201,7 +201,7 @@ inline void add(const slm::Attention & a, int first_head, const Cells & cells, c
 }
 
 // Blocks always have as many cells as they hold, and only the last has fewer, so sums do not depend on what is masked in between.
-// Returns the cell behind those that were looked at.
+// Returns the next cell that is not masked.
 template <int HEADS> inline int64_t heads(const slm::Attention & a, int first_head) {
     State<HEADS> state;
     for (int h = 0; h < HEADS; h++) {
@@ -229,7 +229,7 @@ template <int HEADS> inline int64_t heads(const slm::Attention & a, int first_he
         a.peaks[first_head + h] = state.peak[h];
         a.sums[first_head + h] = state.sum[h];
     }
-    return cell;
+    return pass_over(a, cell, 0);
 }
 
 inline int64_t attend(const slm::Attention & a) {

@@ -62,7 +62,7 @@ constexpr int PRODUCTS = 4;
 // The same kernels, compiled for different processors.
 struct Kernels {
     Kernel products[PRODUCTS];
-    int64_t (*attend)(const Attention & attention); // returns the cell behind the last that was looked at
+    int64_t (*attend)(const Attention & attention); // returns the next cell that is not masked, or the end
     void (*join)(float * to, const float * from, int64_t count, float ours, float theirs); // to * ours + from * theirs
 };
 
