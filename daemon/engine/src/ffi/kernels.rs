@@ -263,6 +263,8 @@ mod tests {
         cells: usize,
         /// Of so many cells a token sees one, and the last of several tokens none. With 0 there is no mask.
         sparse: usize,
+        /// Of so many cells all but the first belong to others, who have the mask keep them to themselves.
+        others: usize,
     }
 
     impl Shape {
@@ -272,12 +274,23 @@ mod tests {
 
         /// Numbers that are the same as halves.
         fn keys(&self) -> Vec<f32> {
-            let rounded = numbers(self.length * self.groups * self.cells);
-            rounded.iter().map(|x| (x * 64.0).round() / 64.0).collect()
+            self.beside_others(&self.own_numbers())
         }
 
         fn values(&self) -> Vec<f32> {
-            self.keys().iter().rev().copied().collect()
+            let mut numbers = self.own_numbers();
+            numbers.reverse();
+            self.beside_others(&numbers)
+        }
+
+        fn own_numbers(&self) -> Vec<f32> {
+            let numbers = numbers(self.length * self.groups * self.cells / self.others);
+            numbers.iter().map(|x| (x * 64.0).round() / 64.0).collect()
+        }
+
+        fn beside_others(&self, own: &[f32]) -> Vec<f32> {
+            let cells = own.chunks(self.length * self.groups);
+            cells.flat_map(|cell| cell.repeat(self.others)).collect()
         }
 
         fn mask(&self) -> Vec<f32> {
@@ -285,9 +298,13 @@ mod tests {
                 return vec![0.0; self.tokens * self.cells];
             }
             let (last, sparse) = (self.tokens - 1, self.sparse);
-            let of = |token: usize, cell: usize| match (cell * 7 + token) % sparse {
-                0 if token < last || last == 0 => [0.0, -0.5][cell % 2],
-                _ => f32::NEG_INFINITY,
+            let of = |token: usize, cell: usize| {
+                let own = cell / self.others;
+                let sees = cell % self.others == 0 && (own * 7 + token) % sparse == 0;
+                match sees && (token < last || last == 0) {
+                    true => [0.0, -0.5][own % 2],
+                    false => f32::NEG_INFINITY,
+                }
             };
             let tokens = 0..self.tokens;
             tokens
@@ -397,7 +414,8 @@ mod tests {
         }
     }
 
-    /// What a token gets is the same, to the last bit, alone and with others, and with any number of threads.
+    /// What a token gets is the same, to the last bit, alone and with others, whatever lies between its cells, and with any number
+    /// of threads.
     fn check_company() {
         let few = Processor::new(1);
         let many = Processor::new(3);
@@ -409,9 +427,17 @@ mod tests {
                 tokens: 1,
                 cells,
                 sparse: 3,
+                others: 1,
             };
             let expected = few.attend(&alone, false);
             assert!(many.attend(&alone, false) == expected, "{alone:?}");
+            let beside_others = Shape {
+                cells: cells * 5,
+                others: 5,
+                ..alone
+            };
+            let same = many.attend(&beside_others, false) == expected;
+            assert!(same, "{beside_others:?}");
             for tokens in [2, 3, 40] {
                 let shape = Shape { tokens, ..alone };
                 let all = few.attend(&shape, false);
@@ -457,6 +483,7 @@ mod tests {
                     tokens,
                     cells,
                     sparse,
+                    others: 1,
                 };
                 let expected = shape.expected();
                 let [plain, ours] = [true, false]
