@@ -300,7 +300,8 @@ mod tests {
             let (last, sparse) = (self.tokens - 1, self.sparse);
             let of = |token: usize, cell: usize| {
                 let own = cell / self.others;
-                let sees = cell % self.others == 0 && (own * 7 + token) % sparse == 0;
+                let sees =
+                    cell.is_multiple_of(self.others) && (own * 7 + token).is_multiple_of(sparse);
                 match sees && (token < last || last == 0) {
                     true => [0.0, -0.5][own % 2],
                     false => f32::NEG_INFINITY,
