@@ -13,7 +13,7 @@ extern "C" {
 //   multiplied faster so, on processors with AVX-512 and VNNI.
 // - attention, over a cache in half precision. Sums are kept in single precision, where llama.cpp keeps those of few tokens in
 //   half, so numbers are closer to the true ones, and differ from its own in the last digits. What a token gets is the same with
-//   any number of threads and of other tokens beside it, so guessed tokens do not change a text.
+//   any number of threads and of other tokens beside it.
 //
 // Call after the backend's module is loaded, and when nothing is computed. Says for how many operations it does something,
 // which is none on processors without AVX2. `plain` has it use nothing more than that, for tests; called again, it starts anew.

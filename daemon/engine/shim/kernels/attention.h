@@ -233,18 +233,18 @@ template <int HEADS> inline int64_t heads(const slm::Attention & a, int first_he
 }
 
 inline int64_t attend(const slm::Attention & a) {
-    int64_t behind = a.end;
+    int64_t next = a.end;
     int head = 0;
     for (; head + MOST_HEADS <= a.heads; head += MOST_HEADS) {
-        behind = heads<MOST_HEADS>(a, head);
+        next = heads<MOST_HEADS>(a, head);
     }
     switch (a.heads - head) {
         // With four at once three may be left; with fewer they never are.
-        case 3: behind = heads<MOST_HEADS == 4 ? 3 : 1>(a, head); break;
-        case 2: behind = heads<2>(a, head); break;
-        case 1: behind = heads<1>(a, head); break;
+        case 3: next = heads<MOST_HEADS == 4 ? 3 : 1>(a, head); break;
+        case 2: next = heads<2>(a, head); break;
+        case 1: next = heads<1>(a, head); break;
     }
-    return behind;
+    return next;
 }
 
 // to * ours + from * theirs, for a multiple of 16 numbers.

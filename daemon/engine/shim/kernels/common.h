@@ -50,11 +50,33 @@ inline void ask_for_next_rows(const char * block, size_t stride) {
     }
 }
 
+// Has llama.cpp quantize inputs, some blocks at a time, and makes of each what its kernel reads.
+template <class Quantized, class Input>
+inline void prepare_blocks(slm::Quantize quantize, const float * values, char * to, int64_t blocks, void (*widen)(const Quantized &, Input &)) {
+    constexpr int64_t AT_ONCE = 16, VALUES = sizeof(Quantized::values);
+    Quantized quantized[AT_ONCE];
+    Input * inputs = reinterpret_cast<Input *>(to);
+    for (int64_t done = 0; done < blocks; done += AT_ONCE) {
+        const int64_t now = blocks - done < AT_ONCE ? blocks - done : AT_ONCE;
+        quantize(values + done * VALUES, quantized, now * VALUES);
+        for (int64_t i = 0; i < now; i++) {
+            widen(quantized[i], inputs[done + i]);
+        }
+    }
+}
+
+// All rows, some at once, and so many columns.
+template <class Tiles, int COLUMNS> inline void multiply_rows(const slm::Product & p, int64_t column) {
+    for (int64_t row = 0; row < p.rows; row += Tiles::ROWS) {
+        Tiles::template compute<COLUMNS>(p, row, column);
+    }
+}
+
 // What is left of some columns, fewer than `FEWER` of them.
 template <class Tiles, int FEWER> inline void multiply_rest(const slm::Product & p, int64_t column) {
     if constexpr (FEWER > 1) {
         if (p.columns - column == FEWER - 1) {
-            Tiles::template compute<FEWER - 1>(p, column);
+            multiply_rows<Tiles, FEWER - 1>(p, column);
         } else {
             multiply_rest<Tiles, FEWER - 1>(p, column);
         }
@@ -65,7 +87,7 @@ template <class Tiles, int FEWER> inline void multiply_rest(const slm::Product &
 template <class Tiles> inline void multiply(const slm::Product & p) {
     int64_t column = 0;
     for (; column + Tiles::MOST <= p.columns; column += Tiles::MOST) {
-        Tiles::template compute<Tiles::MOST>(p, column);
+        multiply_rows<Tiles, Tiles::MOST>(p, column);
     }
     multiply_rest<Tiles, Tiles::MOST>(p, column);
 }

@@ -29,8 +29,7 @@ struct Kernel {
     int type;                  // of the weights: a `ggml_type`
     int64_t block_values;
     size_t input_bytes;        // of one block, prepared
-    int64_t least_columns;     // with fewer or more, llama.cpp has something as fast
-    int64_t most_columns;
+    int64_t most_columns;      // with more, llama.cpp is as fast
     // Prepares blocks of inputs.
     void (*prepare)(Quantize quantize, const float * values, char * to, int64_t blocks);
     void (*multiply)(const Product & product);

@@ -21,7 +21,7 @@ class Multiply : public ggml::cpu::tensor_traits {
         const int64_t columns = ggml_nrows(inputs);
         return op->type == GGML_TYPE_F32 && ggml_is_contiguous(op)
             && inputs->type == GGML_TYPE_F32 && ggml_is_contiguous(inputs)
-            && columns >= kernel.least_columns && columns <= kernel.most_columns
+            && columns <= kernel.most_columns
             && weights->type == kernel.type && weights->nb[0] == ggml_type_size(weights->type)
             && weights->ne[1] % 4 == 0 && weights->ne[2] == 1 && weights->ne[3] == 1
             && weights->buffer != nullptr && ggml_backend_buffer_is_host(weights->buffer);

@@ -29,19 +29,14 @@ struct Input {
     int8_t values[VALUES];
 };
 
+inline void widen(const Quantized & quantized, Input & input) {
+    input.d = _cvtsh_ss(quantized.d);
+    input.sum = _cvtsh_ss(quantized.sum);
+    memcpy(input.values, quantized.values, VALUES);
+}
+
 inline void prepare(slm::Quantize quantize, const float * values, char * to, int64_t blocks) {
-    constexpr int64_t AT_ONCE = 16;
-    Quantized quantized[AT_ONCE];
-    Input * inputs = reinterpret_cast<Input *>(to);
-    for (int64_t done = 0; done < blocks; done += AT_ONCE) {
-        const int64_t now = blocks - done < AT_ONCE ? blocks - done : AT_ONCE;
-        quantize(values + done * VALUES, quantized, now * VALUES);
-        for (int64_t i = 0; i < now; i++) {
-            inputs[done + i].d = _cvtsh_ss(quantized[i].d);
-            inputs[done + i].sum = _cvtsh_ss(quantized[i].sum);
-            memcpy(inputs[done + i].values, quantized[i].values, VALUES);
-        }
-    }
+    prepare_blocks(quantize, values, to, blocks, widen);
 }
 
 // Eight sums of four products each.
@@ -91,7 +86,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
         }
         for (int c = 0; c < COLUMNS; c++) {
             const Input * const at = reinterpret_cast<const Input *>(inputs + c * p.inputs_stride) + b;
-            const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at->values));
+            const __m256i x = load(at->values);
             const __m128 dd = _mm_mul_ps(d, _mm_set1_ps(at->d));
             offsets[c] = _mm_fmadd_ps(m, _mm_set1_ps(at->sum), offsets[c]);
             products[c][0] = _mm256_fmadd_ps(_mm256_broadcastss_ps(dd), dot(w[0], x), products[c][0]);
@@ -111,13 +106,11 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
 }
 
 struct Tiles {
-    static constexpr int MOST = 4;
+    static constexpr int ROWS = 4, MOST = 4;
 
     template <int COLUMNS>
-    static void compute(const slm::Product & p, int64_t column) {
-        for (int64_t row = 0; row < p.rows; row += 4) {
-            tile<COLUMNS>(p, row, column);
-        }
+    static void compute(const slm::Product & p, int64_t row, int64_t column) {
+        tile<COLUMNS>(p, row, column);
     }
 };
 

@@ -33,17 +33,16 @@ struct Input {
     int8_t values[VALUES];
 };
 
-inline void prepare(slm::Quantize quantize, const float * values, char * to, int64_t blocks) {
-    Input * inputs = reinterpret_cast<Input *>(to);
-    for (int64_t i = 0; i < blocks; i++) {
-        Quantized quantized;
-        quantize(values + i * VALUES, &quantized, VALUES);
-        inputs[i].d = quantized.d;
-        memcpy(inputs[i].values, quantized.values, VALUES);
-        for (int group = 0; group < GROUPS; group++) {
-            inputs[i].sums[group] = quantized.sums[2 * group] + quantized.sums[2 * group + 1];
-        }
+inline void widen(const Quantized & quantized, Input & input) {
+    input.d = quantized.d;
+    memcpy(input.values, quantized.values, VALUES);
+    for (int group = 0; group < GROUPS; group++) {
+        input.sums[group] = quantized.sums[2 * group] + quantized.sums[2 * group + 1];
     }
+}
+
+inline void prepare(slm::Quantize quantize, const float * values, char * to, int64_t blocks) {
+    prepare_blocks(quantize, values, to, blocks, widen);
 }
 
 // Scales and mins of the groups, a byte each. Four of each have their six bits together; of the others, the upper two are
@@ -109,13 +108,11 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
 }
 
 struct Tiles {
-    static constexpr int MOST = 4;
+    static constexpr int ROWS = 1, MOST = 4;
 
     template <int COLUMNS>
-    static void compute(const slm::Product & p, int64_t column) {
-        for (int64_t row = 0; row < p.rows; row++) {
-            tile<COLUMNS>(p, row, column);
-        }
+    static void compute(const slm::Product & p, int64_t row, int64_t column) {
+        tile<COLUMNS>(p, row, column);
     }
 };
 

@@ -86,13 +86,11 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
 }
 
 struct Tiles {
-    static constexpr int MOST = 4;
+    static constexpr int ROWS = 1, MOST = 4;
 
     template <int COLUMNS>
-    static void compute(const slm::Product & p, int64_t column) {
-        for (int64_t row = 0; row < p.rows; row++) {
-            tile<COLUMNS>(p, row, column);
-        }
+    static void compute(const slm::Product & p, int64_t row, int64_t column) {
+        tile<COLUMNS>(p, row, column);
     }
 };
 

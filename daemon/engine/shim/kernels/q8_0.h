@@ -29,24 +29,17 @@ struct Input {
     int8_t values[VALUES];
 };
 
-inline void prepare(slm::Quantize quantize, const float * values, char * to, int64_t blocks) {
-    constexpr int64_t AT_ONCE = 16;
-    Block quantized[AT_ONCE];
-    Input * inputs = reinterpret_cast<Input *>(to);
-    for (int64_t done = 0; done < blocks; done += AT_ONCE) {
-        const int64_t now = blocks - done < AT_ONCE ? blocks - done : AT_ONCE;
-        quantize(values + done * VALUES, quantized, now * VALUES);
-        for (int64_t i = 0; i < now; i++) {
-            Input & input = inputs[done + i];
-            input.d = _cvtsh_ss(quantized[i].d);
-            memcpy(input.values, quantized[i].values, VALUES);
+inline void widen(const Block & quantized, Input & input) {
+    input.d = _cvtsh_ss(quantized.d);
+    memcpy(input.values, quantized.values, VALUES);
 #if defined(__AVX512VNNI__)
-            const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(input.values));
-            const __m256i excess = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(-128), x);
-            _mm256_storeu_si256(reinterpret_cast<__m256i *>(input.excess), _mm256_sub_epi32(_mm256_setzero_si256(), excess));
+    const __m256i excess = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(-128), load(input.values));
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(input.excess), _mm256_sub_epi32(_mm256_setzero_si256(), excess));
 #endif
-        }
-    }
+}
+
+inline void prepare(slm::Quantize quantize, const float * values, char * to, int64_t blocks) {
+    prepare_blocks(quantize, values, to, blocks, widen);
 }
 
 // The scales of one block in four rows.
@@ -59,7 +52,7 @@ inline __m128 scales(const char * block, size_t stride) {
 }
 
 inline __m256i quants(const char * block) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(block + sizeof(uint16_t)));
+    return load(block + sizeof(uint16_t));
 }
 
 #if defined(__AVX512VNNI__)
@@ -91,8 +84,8 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
         const __m512i ws[2] = { both(block, p.weights_stride), both(block + 2 * p.weights_stride, p.weights_stride) };
         for (int c = 0; c < COLUMNS; c++) {
             const Input * const at = reinterpret_cast<const Input *>(inputs + c * p.inputs_stride) + b;
-            const __m512i x = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(at->values)));
-            const __m512i excess = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(at->excess)));
+            const __m512i x = _mm512_broadcast_i64x4(load(at->values));
+            const __m512i excess = _mm512_broadcast_i64x4(load(at->excess));
             for (int half = 0; half < 2; half++) {
                 const __m512 product = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(excess, ws[half], x));
                 sums[c][half] = _mm512_fmadd_ps(_mm512_mul_ps(ds[half], _mm512_set1_ps(at->d)), product, sums[c][half]);
@@ -135,7 +128,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
         const __m128 d = scales(block, p.weights_stride);
         for (int c = 0; c < COLUMNS; c++) {
             const Input * const at = reinterpret_cast<const Input *>(inputs + c * p.inputs_stride) + b;
-            const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at->values));
+            const __m256i x = load(at->values);
             const __m128 dd = _mm_mul_ps(d, _mm_set1_ps(at->d));
             const __m256 of_each[4] = {
                 _mm256_broadcastss_ps(dd),
@@ -159,13 +152,11 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
 #endif
 
 struct Tiles {
-    static constexpr int MOST = q8_0::MOST;
+    static constexpr int ROWS = 4, MOST = q8_0::MOST;
 
     template <int COLUMNS>
-    static void compute(const slm::Product & p, int64_t column) {
-        for (int64_t row = 0; row < p.rows; row += 4) {
-            tile<COLUMNS>(p, row, column);
-        }
+    static void compute(const slm::Product & p, int64_t row, int64_t column) {
+        tile<COLUMNS>(p, row, column);
     }
 };
 

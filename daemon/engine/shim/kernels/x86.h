@@ -17,10 +17,10 @@ constexpr int64_t MOST_Q4_K = 7, MOST_Q6_K = 7, MOST_Q8_0 = 3;
 
 const slm::Kernels slm::KERNELS = {
     {
-        { "quantize_row_q8_1", GGML_TYPE_Q4_1, q4_1::VALUES, sizeof(q4_1::Input), 1, INT64_MAX, q4_1::prepare, multiply<q4_1::Tiles> },
-        { "quantize_row_q8_K", GGML_TYPE_Q4_K, q4_k::VALUES, sizeof(q4_k::Input), 1, MOST_Q4_K, q4_k::prepare, multiply<q4_k::Tiles> },
-        { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), 1, MOST_Q6_K, q6_k::prepare, multiply<q6_k::Tiles> },
-        { "quantize_row_q8_0", GGML_TYPE_Q8_0, q8_0::VALUES, sizeof(q8_0::Input), 1, MOST_Q8_0, q8_0::prepare, multiply<q8_0::Tiles> },
+        { "quantize_row_q8_1", GGML_TYPE_Q4_1, q4_1::VALUES, sizeof(q4_1::Input), INT64_MAX, q4_1::prepare, multiply<q4_1::Tiles> },
+        { "quantize_row_q8_K", GGML_TYPE_Q4_K, q4_k::VALUES, sizeof(q4_k::Input), MOST_Q4_K, q4_k::prepare, multiply<q4_k::Tiles> },
+        { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), MOST_Q6_K, q6_k::prepare, multiply<q6_k::Tiles> },
+        { "quantize_row_q8_0", GGML_TYPE_Q8_0, q8_0::VALUES, sizeof(q8_0::Input), MOST_Q8_0, q8_0::prepare, multiply<q8_0::Tiles> },
     },
     attention::attend,
     attention::join,
