@@ -2,11 +2,15 @@
 
 #if defined(__x86_64__) && defined(__linux__)
 
+#include "kernels/activate.h"
 #include "kernels/attend.h"
 #include "kernels/multiply.h"
+#include "kernels/multiply_halves.h"
 
+#include <algorithm>
 #include <cstring>
-#include <list>
+#include <memory>
+#include <vector>
 
 #include <dlfcn.h>
 
@@ -23,27 +27,13 @@ namespace {
 // Where the backend looks. It asks for every operation, whatever buffers its tensors lie in.
 class Operations : public ggml::cpu::extra_buffer_type {
   public:
-    std::list<slm::Multiply> products;
-    std::list<slm::Attend> attention;
+    std::vector<std::unique_ptr<slm::Operation>> all;
 
     bool supports_op(ggml_backend_dev_t, const ggml_tensor *) override { return false; }
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
-        switch (op->op) {
-            case GGML_OP_MUL_MAT: return first_that_takes(products, op);
-            case GGML_OP_FLASH_ATTN_EXT: return first_that_takes(attention, op);
-            default: return nullptr;
-        }
-    }
-
-  private:
-    template <class Operation> static Operation * first_that_takes(std::list<Operation> & operations, const ggml_tensor * op) {
-        for (Operation & operation : operations) {
-            if (operation.takes(op)) {
-                return &operation;
-            }
-        }
-        return nullptr;
+        const auto found = std::find_if(all.begin(), all.end(), [op](const auto & operation) { return operation->takes(op); });
+        return found == all.end() ? nullptr : found->get();
     }
 };
 
@@ -115,11 +105,11 @@ int slm_add_kernels(int plain) {
     // These live as long as the process, as the module does.
     static Operations operations;
     static ggml_backend_buffer_type type = {};
-    operations.products.clear();
+    operations.all.clear();
     for (const slm::Kernel & kernel : table->products) {
         slm::Quantize quantize;
         if (find(library, kernel.quantize, quantize)) {
-            operations.products.emplace_back(kernel, quantize, module);
+            operations.all.push_back(std::make_unique<slm::Multiply>(kernel, quantize, module));
         }
     }
     static AsTheyAre as_they_are;
@@ -129,14 +119,15 @@ int slm_add_kernels(int plain) {
             as_they_are.stand_before(packed);
         }
     }
-    operations.attention.clear();
-    operations.attention.emplace_back(*table, module);
+    operations.all.push_back(std::make_unique<slm::MultiplyHalves>(table->halves, module));
+    operations.all.push_back(std::make_unique<slm::Attend>(*table, module));
+    operations.all.push_back(std::make_unique<slm::Activate>(*table));
     if (type.context == nullptr) {
         type.device = device;
         type.context = static_cast<ggml::cpu::extra_buffer_type *>(&operations);
         types().push_back(&type);
     }
-    return static_cast<int>(operations.products.size() + operations.attention.size());
+    return static_cast<int>(operations.all.size());
 }
 
 #else

@@ -11,6 +11,9 @@ extern "C" {
 // - products with quantized weights of some types, in tiles. Each number is the very same, to the last bit, because all sums are
 //   formed in the same order. Weights of Q4_K stay as they lie in the file, where llama.cpp would pack copies of them: they are
 //   multiplied faster so, on processors with AVX-512 and VNNI.
+// - products with weights in half precision. Inputs stay in single precision, where llama.cpp rounds them to halves, so numbers
+//   are closer to the true ones. Of many inputs, weights are widened once.
+// - GELU, as it is defined, where llama.cpp looks it up for the nearest half.
 // - attention, over a cache in half precision. Sums are kept in single precision, where llama.cpp keeps those of few tokens in
 //   half, so numbers are closer to the true ones, and differ from its own in the last digits. What a token gets is the same with
 //   any number of threads and of other tokens beside it.

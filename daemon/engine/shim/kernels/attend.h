@@ -11,12 +11,15 @@
 
 namespace slm {
 
-class Attend : public ggml::cpu::tensor_traits {
+class Attend : public Operation {
   public:
     Attend(const Kernels & kernels, const Module & module) : kernels(kernels), module(module) {}
 
     // Whether this computes it: without biases by distance, caps of scores and sinks, over a cache of halves.
-    bool takes(const ggml_tensor * op) const {
+    bool takes(const ggml_tensor * op) const override {
+        if (op->op != GGML_OP_FLASH_ATTN_EXT) {
+            return false;
+        }
         const ggml_tensor * const queries = op->src[0];
         const ggml_tensor * const keys = op->src[1];
         const ggml_tensor * const values = op->src[2];

@@ -35,6 +35,17 @@ struct Kernel {
     void (*multiply)(const Product & product);
 };
 
+// Kernels for weights in half precision, times inputs in single precision: a product's blocks are single values.
+struct Halves {
+    int64_t panel_rows;        // `many` takes a multiple of so many rows
+    int64_t group_columns;     // in `interleave`
+    int64_t depth;             // weights of each row for which `many` needs room
+    void (*few)(const Product & product); // inputs as they are
+    // Has up to `group_columns` columns lie side by side, value by value.
+    void (*interleave)(const float * values, int64_t length, int64_t columns, float * group);
+    void (*many)(const Product & product, float * panels); // inputs in groups
+};
+
 // What one token makes of some cells of the cache: the heads that share a head of keys and values.
 struct Attention {
     const char * queries;      // single precision
@@ -61,8 +72,10 @@ constexpr int PRODUCTS = 4;
 // The same kernels, compiled for different processors.
 struct Kernels {
     Kernel products[PRODUCTS];
+    Halves halves;
     int64_t (*attend)(const Attention & attention); // returns the next cell that is not masked, or the end
     void (*join)(float * to, const float * from, int64_t count, float ours, float theirs); // to * ours + from * theirs
+    void (*gelu)(const float * from, float * to, int64_t count);
 };
 
 extern const Kernels kernels_avx2;

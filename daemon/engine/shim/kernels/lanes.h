@@ -19,7 +19,11 @@ inline void store(float * at, Lanes x) { _mm512_storeu_ps(at, x); }
 inline Lanes add(Lanes a, Lanes b) { return _mm512_add_ps(a, b); }
 inline Lanes subtract(Lanes a, Lanes b) { return _mm512_sub_ps(a, b); }
 inline Lanes multiply(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
+inline Lanes divide(Lanes a, Lanes b) { return _mm512_div_ps(a, b); }
 inline Lanes larger(Lanes a, Lanes b) { return _mm512_max_ps(a, b); }
+inline Lanes smaller(Lanes a, Lanes b) { return _mm512_min_ps(a, b); }
+// a where x is negative, and b elsewhere.
+inline Lanes where_negative(Lanes x, Lanes a, Lanes b) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, zero(), _CMP_LT_OQ), b, a); }
 inline Lanes fma(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
 inline Lanes whole(Lanes x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 // x times two to the power of n, which is whole.
@@ -46,7 +50,11 @@ inline void store(float * at, Lanes x) { _mm256_storeu_ps(at, x); }
 inline Lanes add(Lanes a, Lanes b) { return _mm256_add_ps(a, b); }
 inline Lanes subtract(Lanes a, Lanes b) { return _mm256_sub_ps(a, b); }
 inline Lanes multiply(Lanes a, Lanes b) { return _mm256_mul_ps(a, b); }
+inline Lanes divide(Lanes a, Lanes b) { return _mm256_div_ps(a, b); }
 inline Lanes larger(Lanes a, Lanes b) { return _mm256_max_ps(a, b); }
+inline Lanes smaller(Lanes a, Lanes b) { return _mm256_min_ps(a, b); }
+// a where x is negative, and b elsewhere.
+inline Lanes where_negative(Lanes x, Lanes a, Lanes b) { return _mm256_blendv_ps(b, a, x); }
 inline Lanes fma(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
 inline Lanes whole(Lanes x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 // x times two to the power of n, which is whole and at least -126.
@@ -66,10 +74,15 @@ inline float maximum(__m256 x) {
     return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
 }
 
-// The sums of four.
+inline __m128 fold_twice(Lanes x) {
+    const __m256 y = fold(x);
+    return _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+}
+
+// The sums of four, each in the order in which llama.cpp adds one.
 inline __m128 sums(Lanes a, Lanes b, Lanes c, Lanes d) {
-    const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(fold(a), fold(b)), _mm256_hadd_ps(fold(c), fold(d)));
-    return _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1));
+    const auto fold_both = [](__m128 x, __m128 y) { return _mm_add_ps(_mm_movelh_ps(x, y), _mm_movehl_ps(y, x)); };
+    return _mm_hadd_ps(fold_both(fold_twice(a), fold_twice(b)), fold_both(fold_twice(c), fold_twice(d)));
 }
 
 // e to the power of numbers that are not above 0, to about one unit in the last place; what is below 1e-37 may come as that.

@@ -29,4 +29,10 @@ struct Module {
     }
 };
 
+// An operation that is computed with kernels.
+class Operation : public ggml::cpu::tensor_traits {
+  public:
+    virtual bool takes(const ggml_tensor * op) const = 0;
+};
+
 } // namespace slm

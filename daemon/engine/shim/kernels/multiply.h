@@ -3,28 +3,19 @@
 #pragma once
 
 #include "kernel.h"
-#include "module.h"
+#include "product.h"
 
 #include <algorithm>
 
 namespace slm {
 
-class Multiply : public ggml::cpu::tensor_traits {
+class Multiply : public Operation {
   public:
     Multiply(const Kernel & kernel, Quantize quantize, const Module & module)
         : kernel(kernel), quantize(quantize), module(module) {}
 
-    // Whether this computes a product.
-    bool takes(const ggml_tensor * op) const {
-        const ggml_tensor * const weights = op->src[0];
-        const ggml_tensor * const inputs = op->src[1];
-        const int64_t columns = ggml_nrows(inputs);
-        return op->type == GGML_TYPE_F32 && ggml_is_contiguous(op)
-            && inputs->type == GGML_TYPE_F32 && ggml_is_contiguous(inputs)
-            && columns <= kernel.most_columns
-            && weights->type == kernel.type && weights->nb[0] == ggml_type_size(weights->type)
-            && weights->ne[1] % 4 == 0 && weights->ne[2] == 1 && weights->ne[3] == 1
-            && weights->buffer != nullptr && ggml_backend_buffer_is_host(weights->buffer);
+    bool takes(const ggml_tensor * op) const override {
+        return is_plain_product(op, kernel.type) && ggml_nrows(op->src[1]) <= kernel.most_columns;
     }
 
     bool work_size(int, const ggml_tensor * op, size_t & size) override {

@@ -1,6 +1,8 @@
 // The kernels for the instruction set that this is compiled for. Define KERNELS as their name.
 
+#include "activation.h"
 #include "attention.h"
+#include "f16.h"
 #include "q4_1.h"
 #include "q4_k.h"
 #include "q6_k.h"
@@ -22,6 +24,8 @@ const slm::Kernels slm::KERNELS = {
         { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), MOST_Q6_K, q6_k::prepare, multiply<q6_k::Tiles> },
         { "quantize_row_q8_0", GGML_TYPE_Q8_0, q8_0::VALUES, sizeof(q8_0::Input), MOST_Q8_0, q8_0::prepare, multiply<q8_0::Tiles> },
     },
+    { f16::PANEL_ROWS, f16::GROUP_COLUMNS, f16::DEPTH, multiply<f16::Tiles>, f16::interleave, f16::multiply_many },
     attention::attend,
     attention::join,
+    activation::gelu,
 };

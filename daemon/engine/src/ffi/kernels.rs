@@ -48,6 +48,11 @@ mod tests {
         std::iter::repeat_with(next).take(count).collect()
     }
 
+    fn coarse(count: usize) -> Vec<f32> {
+        let round = |x: f32| (x * 16.0).round() / 16.0;
+        numbers(count).into_iter().map(round).collect()
+    }
+
     /// The processor as ggml sees it, with so many threads.
     struct Processor(sys::ggml_backend_t);
 
@@ -96,7 +101,28 @@ mod tests {
             [length, rows, columns]: [usize; 3],
             by_the_book: bool,
         ) -> Vec<f32> {
-            let (weights, inputs) = (numbers(length * rows), numbers(length * columns));
+            let (weights, inputs) = match kind {
+                // Few enough bits for sums to be exact in any order.
+                sys::GGML_TYPE_F16 => (coarse(length * rows), coarse(length * columns)),
+                _ => (numbers(length * rows), numbers(length * columns)),
+            };
+            self.product(
+                kind,
+                [length, rows, columns],
+                &weights,
+                &inputs,
+                by_the_book,
+            )
+        }
+
+        fn product(
+            &self,
+            kind: sys::ggml_type,
+            [length, rows, columns]: [usize; 3],
+            weights: &[f32],
+            inputs: &[f32],
+            by_the_book: bool,
+        ) -> Vec<f32> {
             // SAFETY: The type has blocks of which the length is a multiple, and both buffers the sizes that are told.
             let packed = unsafe {
                 let mut packed = vec![0_u8; sys::ggml_row_size(kind, size(length)) * rows];
@@ -107,11 +133,19 @@ mod tests {
             };
             let tensors = [
                 (kind, [length, rows, 1], packed),
-                (sys::GGML_TYPE_F32, [length, columns, 1], bytes(&inputs)),
+                (sys::GGML_TYPE_F32, [length, columns, 1], bytes(inputs)),
             ];
             // SAFETY: The tensors live in this context.
             self.compute(by_the_book, &tensors, |context, [weights, inputs]| unsafe {
                 sys::ggml_mul_mat(context, weights, inputs)
+            })
+        }
+
+        fn gelu(&self, numbers: &[f32], by_the_book: bool) -> Vec<f32> {
+            let tensors = [(sys::GGML_TYPE_F32, [numbers.len(), 1, 1], bytes(numbers))];
+            // SAFETY: The tensor lives in this context.
+            self.compute(by_the_book, &tensors, |context, [numbers]| unsafe {
+                sys::ggml_gelu(context, numbers)
             })
         }
 
@@ -325,11 +359,7 @@ mod tests {
                 let at = |cell: usize| (cell * self.groups + group) * self.length;
                 let weight = |cell: usize| {
                     let key = &keys[at(cell)..];
-                    let product: f64 = query
-                        .iter()
-                        .zip(key)
-                        .map(|(a, b)| f64::from(*a) * f64::from(*b))
-                        .sum();
+                    let product = dot(query, key);
                     let mask = f64::from(mask[token * self.cells + cell]);
                     (product * f64::from(SCALE) + mask).exp()
                 };
@@ -354,6 +384,11 @@ mod tests {
         }
     }
 
+    fn dot(a: &[f32], b: &[f32]) -> f64 {
+        let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
+        products.sum()
+    }
+
     /// How far numbers are from those that are expected, at most.
     fn distance(found: &[f32], expected: &[f64]) -> f64 {
         assert_eq!(found.len(), expected.len());
@@ -363,6 +398,24 @@ mod tests {
             .map(|(found, expected)| (f64::from(*found) - expected).abs());
         // A comparison with what is no number fails, and so must the test.
         distances.fold(0.0, |most, now| if now <= most { most } else { now })
+    }
+
+    /// What `Level::Best` is on this processor.
+    fn has_vnni() -> bool {
+        is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vnni")
+    }
+
+    /// More are left to llama.cpp, see `shim/kernels/x86.h`.
+    fn most_columns(kind: sys::ggml_type, level: Level) -> usize {
+        let vnni = level == Level::Best && has_vnni();
+        match kind {
+            sys::GGML_TYPE_Q4_K | sys::GGML_TYPE_Q6_K if vnni => 31,
+            sys::GGML_TYPE_Q4_K | sys::GGML_TYPE_Q6_K => 7,
+            sys::GGML_TYPE_Q8_0 if !vnni => 3,
+            _ => usize::MAX,
+        }
     }
 
     fn load_modules() {
@@ -380,30 +433,45 @@ mod tests {
                 println!("left out: this processor has no AVX2");
                 return;
             }
-            assert_eq!(add(level), 5);
+            assert_eq!(add(level), 7);
             for threads in [1, 3] {
                 let processor = Processor::new(threads);
                 check_products(&processor, level);
                 check_attention(&processor);
+                check_gelu(&processor);
             }
+            check_halves();
             check_company();
             check_packing(level);
         }
     }
 
+    /// Rows and columns.
+    const SHAPES: [(usize, usize); 9] = [
+        (4, 1),
+        (4, 2),
+        (36, 3),
+        (36, 4),
+        (40, 7),
+        (6, 5),
+        (8, 21),
+        (36, 55),
+        (96, 53),
+    ];
+
     /// Every number of a product is the same as without the kernels.
     fn check_products(processor: &Processor, level: Level) {
         for (kind, block) in [
+            (sys::GGML_TYPE_F16, 16),
             (sys::GGML_TYPE_Q4_1, 32),
             (sys::GGML_TYPE_Q8_0, 32),
             (sys::GGML_TYPE_Q4_K, 256),
             (sys::GGML_TYPE_Q6_K, 256),
         ] {
             for blocks in [1, 2, 18] {
-                for (rows, columns) in [(4, 1), (4, 2), (36, 3), (36, 4), (40, 7), (6, 5), (8, 21)]
-                {
-                    if level == Level::Avx2 && columns > 7 {
-                        continue; // not ours, see `shim/kernels/x86.h`
+                for (rows, columns) in SHAPES {
+                    if columns > most_columns(kind, level) {
+                        continue;
                     }
                     let shape = [blocks * block, rows, columns];
                     let [plain, ours] = [true, false]
@@ -411,6 +479,37 @@ mod tests {
                     assert!(plain.iter().all(|number| number.is_finite()));
                     assert!(plain == ours, "{kind} {shape:?}");
                 }
+            }
+        }
+    }
+
+    /// Products with halves are closer to the truth than without the kernels, because inputs are not rounded. What an input gets is
+    /// the same, to the last bit, beside others of which there are as few or as many, and with any number of threads.
+    fn check_halves() {
+        let (few, many) = (Processor::new(1), Processor::new(3));
+        let (length, most) = (528, 100);
+        for rows in [96, 68] {
+            let (weights, inputs) = (coarse(length * rows), numbers(length * most));
+            let product = |processor: &Processor, columns, by_the_book| {
+                let (shape, inputs) = ([length, rows, columns], &inputs[..length * columns]);
+                processor.product(sys::GGML_TYPE_F16, shape, &weights, inputs, by_the_book)
+            };
+            for (columns, beside) in [(1, 2), (6, 47), (7, 47), (48, most), (53, most)] {
+                let (alone, all) = (product(&few, columns, false), product(&many, beside, false));
+                assert!(all.starts_with(&alone), "{rows} {columns}");
+            }
+            let expected: Vec<f64> = inputs
+                .chunks(length)
+                .flat_map(|input| weights.chunks(length).map(|row| dot(row, input)))
+                .collect();
+            for columns in [1, 5, most] {
+                let expected = &expected[..rows * columns];
+                let [plain, ours] = [true, false]
+                    .map(|by_the_book| distance(&product(&few, columns, by_the_book), expected));
+                assert!(
+                    ours < 2e-3 && plain > 3.0 * ours && plain < 0.1,
+                    "{columns}: {plain}, {ours}"
+                );
             }
         }
     }
@@ -451,11 +550,8 @@ mod tests {
     /// What is multiplied faster as it is, llama.cpp does not pack anew, and the rest it does.
     fn check_packing(level: Level) {
         let processor = Processor::new(1);
-        let vnni = is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vnni");
         assert!(processor.packs(sys::GGML_TYPE_Q4_0));
-        let as_they_are = level == Level::Best && vnni;
+        let as_they_are = level == Level::Best && has_vnni();
         assert_eq!(processor.packs(sys::GGML_TYPE_Q4_K), !as_they_are);
         assert!(!processor.packs(sys::GGML_TYPE_Q6_K));
     }
@@ -494,5 +590,24 @@ mod tests {
                 assert!(plain > ours && plain < 0.05, "{shape:?}: {plain}, {ours}");
             }
         }
+    }
+
+    /// So is GELU.
+    fn check_gelu(processor: &Processor) {
+        let mut from = numbers(1003);
+        from.iter_mut().for_each(|x| *x *= 5.0);
+        from.extend([0.0, -0.0, 1e-30, -1e-30, 90.0, -90.0, 1e30]);
+        let gelu = |x: &f32| {
+            let x = f64::from(*x);
+            let tanh = ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh();
+            0.5 * x * (1.0 + tanh)
+        };
+        let expected: Vec<f64> = from.iter().map(gelu).collect();
+        let [plain, ours] = [true, false]
+            .map(|by_the_book| distance(&processor.gelu(&from, by_the_book), &expected));
+        assert!(
+            ours < 2e-6 && plain > 100.0 * ours && plain < 0.01,
+            "{plain}, {ours}"
+        );
     }
 }
