@@ -5,7 +5,6 @@
 #include "kernels/activate.h"
 #include "kernels/attend.h"
 #include "kernels/multiply.h"
-#include "kernels/multiply_halves.h"
 
 #include <algorithm>
 #include <cstring>
@@ -107,9 +106,9 @@ int slm_add_kernels(int plain) {
     static ggml_backend_buffer_type type = {};
     operations.all.clear();
     for (const slm::Kernel & kernel : table->products) {
-        slm::Quantize quantize;
-        if (find(library, kernel.quantize, quantize)) {
-            operations.all.push_back(std::make_unique<slm::Multiply>(kernel, quantize, module));
+        slm::Quantize quantize = nullptr;
+        if (kernel.quantize == nullptr || find(library, kernel.quantize, quantize)) {
+            operations.all.push_back(std::make_unique<slm::Multiply>(kernel, table->panels, quantize, module));
         }
     }
     static AsTheyAre as_they_are;
@@ -119,7 +118,6 @@ int slm_add_kernels(int plain) {
             as_they_are.stand_before(packed);
         }
     }
-    operations.all.push_back(std::make_unique<slm::MultiplyHalves>(table->halves, module));
     operations.all.push_back(std::make_unique<slm::Attend>(*table, module));
     operations.all.push_back(std::make_unique<slm::Activate>(*table));
     if (type.context == nullptr) {

@@ -696,12 +696,15 @@ impl<'m> Engine<'m> {
         self.speculation.draft(writers.collect(), room)
     }
 
-    /// Puts each sequence's share and its guesses into the batch. Says where the sequences stand in it whose next token is due.
+    /// Puts each sequence's share and its guesses into the batch. Says where the sequences stand in it whose next token is due, in their order.
     fn fill(&mut self, shares: &[usize], drafts: Vec<(usize, Draft)>) -> Vec<Due> {
         self.batch.clear();
         let mut due = Vec::new();
         let mut drafts = drafts.into_iter().peekable();
-        for (index, (slot, &share)) in self.slots.running().iter().zip(shares).enumerate() {
+        let slots = self.slots.running().iter().zip(shares).enumerate();
+        // Prompts first: the kernels take inputs in blocks, and those of a prompt are not to depend on who writes beside it.
+        let (reading, writing): (Vec<_>, Vec<_>) = slots.partition(|(_, (_, share))| **share > 1);
+        for (index, (slot, &share)) in reading.into_iter().chain(writing) {
             let tokens = &slot.tenant.tokens;
             for at in slot.computed()..slot.computed() + share {
                 let last = at + 1 == tokens.len();
@@ -721,6 +724,7 @@ impl<'m> Engine<'m> {
                 }
             }
         }
+        due.sort_unstable_by_key(|due| due.index);
         due
     }
 

@@ -8,8 +8,11 @@
 
 use std::time::Duration;
 
-/// Sizes are multiples of this, because the matrix kernels work in blocks.
-const BLOCK: usize = 16;
+/// Sizes are multiples of this, because the kernels take that many inputs together (`MANY` in `shim/kernels/multiply.h`).
+pub(crate) const BLOCK: usize = 32;
+
+/// Fewest tokens of a step, however slow.
+const FEWEST: usize = 16;
 
 /// Fewest tokens of a step that takes no longer than the longest beside writers: with fewer, reading all weights anew costs too much.
 /// And where attention is llama.cpp's own (see `shim/kernels.h`), it comes in tiles from so many tokens on (`GGML_FA_TILE_Q`).
@@ -80,7 +83,7 @@ impl Pace {
         let least = if TILE as f64 <= rate * most {
             TILE
         } else {
-            BLOCK
+            FEWEST
         };
         let tokens = (rate * time) as usize;
         (tokens / BLOCK * BLOCK).max(least).min(self.max)
@@ -107,7 +110,7 @@ impl Pace {
             return;
         }
         // Short rests of prompts say more about the fixed cost of a step than about the rate.
-        if tokens < BLOCK.min(self.max) || took == 0.0 {
+        if tokens < FEWEST.min(self.max) || took == 0.0 {
             return;
         }
         // Those that write take their part of the time.
@@ -148,16 +151,19 @@ mod tests {
         for _ in 0..20 {
             pace.learn(64, one_beside(0), Duration::from_millis(20));
         }
-        assert_eq!(pace.chunk(one_beside(1)), 240);
+        assert_eq!(pace.chunk(one_beside(1)), 224);
         for _ in 0..20 {
             pace.learn(64, one_beside(0), Duration::from_millis(800));
         }
-        assert_eq!(pace.chunk(one_beside(1)), BLOCK);
+        assert_eq!(pace.chunk(one_beside(1)), FEWEST);
     }
 
     #[test]
     fn the_chunk_has_bounds() {
-        assert_eq!(taught(64, Duration::from_secs(60)).chunk(one_beside(1)), 16);
+        assert_eq!(
+            taught(64, Duration::from_secs(60)).chunk(one_beside(1)),
+            FEWEST
+        );
         assert_eq!(taught(64, Duration::from_secs(60)).chunk(one_beside(0)), 64);
         assert_eq!(
             taught(64, Duration::from_nanos(1)).chunk(one_beside(1)),
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn nobody_waits_long_for_another_prompt() {
         let pace = taught(100, Duration::from_secs(1));
-        assert_eq!(pace.chunk(one_beside(1)), BLOCK);
+        assert_eq!(pace.chunk(one_beside(1)), FEWEST);
         assert_eq!(pace.chunk(one_beside(0)), 288);
         // That the weights are read for more tokens at once is worth a longer step.
         let pace = taught(128, Duration::from_secs(1));
@@ -186,7 +192,7 @@ mod tests {
     #[test]
     fn prompts_get_as_long_as_writing_takes() {
         let mut pace = taught(100, Duration::from_secs(1));
-        assert_eq!(pace.chunk(one_beside(8)), BLOCK);
+        assert_eq!(pace.chunk(one_beside(8)), FEWEST);
         for _ in 0..20 {
             pace.learn(0, one_beside(8), Duration::from_millis(400));
         }

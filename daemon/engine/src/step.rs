@@ -1,6 +1,6 @@
 //! What one decode call computes.
 
-use crate::pace::Company;
+use crate::pace::{BLOCK, Company};
 
 /// Who takes part, given how many tokens each sequence has outstanding.
 pub(crate) fn company(outstanding: &[usize]) -> Company {
@@ -16,7 +16,7 @@ pub(crate) fn company(outstanding: &[usize]) -> Company {
 ///
 /// A sequence with one outstanding token is writing, and goes first: it never waits for another's prompt.
 /// The others are reading their prompts; together they get at most `chunk` tokens, the oldest first, so that one is done soon rather than all late.
-/// No batch is larger than `batch`, which llama.cpp would answer with an abort.
+/// No batch is larger than `batch`, which llama.cpp would answer with an abort; where that cuts a chunk, it stays a multiple of [`BLOCK`].
 pub(crate) fn plan(outstanding: &[usize], batch: usize, chunk: usize) -> Vec<usize> {
     let mut shares: Vec<usize> = vec![0; outstanding.len()];
     let mut room = batch;
@@ -28,7 +28,11 @@ pub(crate) fn plan(outstanding: &[usize], batch: usize, chunk: usize) -> Vec<usi
         *share = room.min(1);
         room -= *share;
     }
-    let mut chunk = chunk.min(room);
+    let mut chunk = if chunk <= room || room < BLOCK {
+        chunk.min(room)
+    } else {
+        room / BLOCK * BLOCK
+    };
     for (share, &outstanding) in shares
         .iter_mut()
         .zip(outstanding)
@@ -53,6 +57,7 @@ mod tests {
     #[test]
     fn a_batch_is_never_too_large() {
         assert_eq!(plan(&[1, 100, 1], 10, 64), [1, 8, 1]);
+        assert_eq!(plan(&[1, 600, 1], 512, 512), [1, 480, 1]);
         assert_eq!(plan(&[1, 1, 1], 2, 64), [1, 1, 0]);
         assert!(plan(&[], 2, 64).is_empty());
     }

@@ -39,9 +39,11 @@ class Attend : public Operation {
 
     // Also what llama.cpp needs for the same, as it computes it where it is asked to go by the book.
     bool work_size(int threads, const ggml_tensor * op, size_t & size) override {
-        const Shape s(op, threads);
+        const Shape s(op, threads, kernels.panels);
         const size_t theirs = threads * (s.key_length + 2 * s.value_length + 64) + s.all_heads * threads * (2 + s.value_length);
-        const size_t ours = s.split ? s.tokens * s.all_heads * s.parts * (2 + s.value_length) : threads * s.heads * s.value_length;
+        const size_t ours = s.split ? s.tokens * s.all_heads * s.parts * (2 + s.value_length)
+            : s.many > 0            ? LINE / sizeof(float) + threads * kernels.room(s.many * s.heads, s.key_length, s.value_length)
+                                    : threads * s.heads * s.value_length;
         size = std::max(ours, theirs) * sizeof(float);
         return true;
     }
@@ -50,25 +52,30 @@ class Attend : public Operation {
         if (params->use_ref) {
             return false;
         }
-        const Shape s(op, params->nth);
-        const int64_t splits = s.split ? s.parts : 1, all = s.tokens * s.groups * splits;
-        // Short ones together, so that threads do not wait for each other's counting.
-        const int64_t at_once = std::max<int64_t>(1, all / (TURNS * params->nth));
-        module.share(*params, (all + at_once - 1) / at_once, [&](int64_t turn) {
-            for (int64_t i = turn * at_once; i < std::min(all, (turn + 1) * at_once); i++) {
-                const int64_t token = i / (s.groups * splits), group = i / splits % s.groups;
-                if (s.split) {
-                    compute_part(*params, op, s, token, group, i % splits);
-                } else {
-                    compute_parts(*params, op, s, token, group);
-                }
-            }
-        });
+        const Shape s(op, params->nth, kernels.panels);
         if (s.split) {
+            const int64_t all = s.tokens * s.groups * s.parts;
+            // Short ones together, so that threads do not wait for each other's counting.
+            const int64_t at_once = std::max<int64_t>(1, all / (TURNS * params->nth));
+            module.share(*params, (all + at_once - 1) / at_once, [&](int64_t turn) {
+                for (int64_t i = turn * at_once; i < std::min(all, (turn + 1) * at_once); i++) {
+                    compute_part(*params, op, s, i / (s.groups * s.parts), i / s.parts % s.groups, i % s.parts);
+                }
+            });
             module.barrier(params->threadpool);
             for (int64_t i = params->ith; i < s.tokens * s.all_heads; i += params->nth) {
                 join_parts(*params, op, s, i / s.all_heads, i % s.all_heads);
             }
+        } else if (s.many > 0) {
+            const size_t room = kernels.room(s.many * s.heads, s.key_length, s.value_length);
+            const int64_t turns = (s.tokens + s.many - 1) / s.many;
+            module.share(*params, turns * s.groups, [&](int64_t turn) {
+                // The last tokens see most cells, so they come first.
+                const int64_t token = (turns - 1 - turn / s.groups) * s.many;
+                compute_many(op, s, token, std::min(s.many, s.tokens - token), turn % s.groups, aligned(params->wdata) + params->ith * room);
+            });
+        } else {
+            module.share(*params, s.tokens * s.groups, [&](int64_t i) { compute_parts(*params, op, s, i / s.groups, i % s.groups); });
         }
         return true;
     }
@@ -80,6 +87,9 @@ class Attend : public Operation {
     // In which a thread takes its share where there are many.
     static constexpr int64_t TURNS = 32;
 
+    // Tokens that are many, and heads of tokens that go through the cells together then, if each thread has so many turns.
+    static constexpr int64_t MANY = 32, ROWS = 96, MANY_TURNS = 4;
+
     // Most heads that share keys and values.
     static constexpr int64_t MOST_HEADS = 128;
 
@@ -87,15 +97,29 @@ class Attend : public Operation {
     // what a token gets depends neither on how many are computed together, nor on the threads, nor on cells of others in between.
     static constexpr int64_t CELLS = 128;
 
+    // Bytes that memory is read in.
+    static constexpr size_t LINE = 64;
+
+    static float * aligned(void * work) {
+        const uintptr_t at = reinterpret_cast<uintptr_t>(work);
+        return reinterpret_cast<float *>(at + (LINE - at % LINE) % LINE);
+    }
+
     struct Shape {
         int64_t tokens, all_heads, groups, heads, key_length, value_length, cells;
         int64_t parts; // of the cells, if none is masked
         bool split;    // whether threads share the parts of one token and group
+        int64_t many;  // tokens that are computed together, if there are many
 
-        Shape(const ggml_tensor * op, int threads)
+        Shape(const ggml_tensor * op, int threads, const Panels & panels)
             : tokens(op->src[0]->ne[1]), all_heads(op->src[0]->ne[2]), groups(op->src[1]->ne[2]), heads(all_heads / groups),
               key_length(op->src[1]->ne[0]), value_length(op->src[2]->ne[0]), cells(op->src[1]->ne[1]),
-              parts((cells + CELLS - 1) / CELLS), split(threads > 1 && parts > 1 && tokens * groups < SHARES * threads) {}
+              parts((cells + CELLS - 1) / CELLS), split(threads > 1 && parts > 1 && tokens * groups < SHARES * threads), many(0) {
+            if (tokens >= MANY && value_length % panels.rows == 0) {
+                split = false;
+                many = std::clamp<int64_t>(tokens * groups / (MANY_TURNS * threads), 1, std::max<int64_t>(1, ROWS / heads));
+            }
+        }
     };
 
     // What was made of some cells for one head: the sum of e^(score - peak) * values lies elsewhere.
@@ -166,6 +190,33 @@ class Attend : public Operation {
         for (int64_t i = 0; i < s.heads; i++) {
             divide(result(op, s, token, head + i), s.value_length, sums[i]);
         }
+    }
+
+    // What the heads of a group make of all cells, for some tokens.
+    void compute_many(const ggml_tensor * op, const Shape & s, int64_t token, int64_t tokens, int64_t group, float * room) const {
+        const ggml_tensor * const queries = op->src[0];
+        const ggml_tensor * const keys = op->src[1];
+        const ggml_tensor * const values = op->src[2];
+        const ggml_tensor * const mask = op->src[3];
+        kernels.attend_many({
+            static_cast<const char *>(queries->data) + token * queries->nb[1] + group * s.heads * queries->nb[2],
+            queries->nb[1],
+            queries->nb[2],
+            tokens,
+            s.heads,
+            static_cast<const char *>(keys->data) + group * keys->nb[2],
+            keys->nb[1],
+            s.key_length,
+            static_cast<const char *>(values->data) + group * values->nb[2],
+            values->nb[1],
+            s.value_length,
+            mask ? static_cast<const char *>(mask->data) + token * mask->nb[1] : nullptr,
+            mask ? mask->nb[1] : 0,
+            s.cells,
+            parameter(op, 0),
+            result(op, s, token, group * s.heads),
+            static_cast<size_t>(s.all_heads * s.value_length),
+        }, room);
     }
 
     // What the heads of a group make of the part that begins so many cells behind one, with so many numbers from one head to the

@@ -50,6 +50,21 @@ inline void ask_for_next_rows(const char * block, size_t stride) {
     }
 }
 
+// Sixteen quantized weights, a byte each: scale * q + offset.
+inline void store_floats(__m128i bytes, bool is_signed, float scale, float offset, float * to) {
+    const __m128i halves[2] = { bytes, _mm_unpackhi_epi64(bytes, bytes) };
+    for (int i = 0; i < 2; i++) {
+        const __m256i q = is_signed ? _mm256_cvtepi8_epi32(halves[i]) : _mm256_cvtepu8_epi32(halves[i]);
+        _mm256_storeu_ps(to + 8 * i, _mm256_fmadd_ps(_mm256_set1_ps(scale), _mm256_cvtepi32_ps(q), _mm256_set1_ps(offset)));
+    }
+}
+
+inline __m128i load_half(const void * at) { return _mm_loadu_si128(static_cast<const __m128i *>(at)); }
+
+// The lower and the upper four bits of bytes.
+inline __m128i low(__m128i bytes) { return _mm_and_si128(bytes, _mm_set1_epi8(15)); }
+inline __m128i high(__m128i bytes) { return low(_mm_srli_epi16(bytes, 4)); }
+
 // Has llama.cpp quantize inputs, some blocks at a time, and makes of each what its kernel reads.
 template <class Quantized, class Input>
 inline void prepare_blocks(slm::Quantize quantize, const float * values, char * to, int64_t blocks, void (*widen)(const Quantized &, Input &)) {

@@ -23,27 +23,26 @@ struct Product {
     size_t out_stride;         // numbers from one column to the next
 };
 
-// A kernel for one type of weights.
+// Kernels for one type of weights.
 struct Kernel {
-    const char * quantize;     // name of the module's function
+    const char * quantize;     // name of the module's function, if inputs are quantized
     int type;                  // of the weights: a `ggml_type`
     int64_t block_values;
     size_t input_bytes;        // of one block, prepared
-    int64_t most_columns;      // with more, llama.cpp is as fast
+    int64_t most_few;          // with more inputs, but not many, llama.cpp is as fast
     // Prepares blocks of inputs.
     void (*prepare)(Quantize quantize, const float * values, char * to, int64_t blocks);
-    void (*multiply)(const Product & product);
+    void (*few)(const Product & product);
+    // A product's blocks are single values here. `panels` is room for its rows as they are dequantized.
+    void (*many)(const Product & product, float * panels);
 };
 
-// Kernels for weights in half precision, times inputs in single precision: a product's blocks are single values.
-struct Halves {
-    int64_t panel_rows;        // `many` takes a multiple of so many rows
-    int64_t group_columns;     // in `interleave`
-    int64_t depth;             // weights of each row for which `many` needs room
-    void (*few)(const Product & product); // inputs as they are
-    // Has up to `group_columns` columns lie side by side, value by value.
+// How inputs and rows are laid out where there are many inputs.
+struct Panels {
+    int64_t rows;              // a product has a multiple of so many
+    int64_t columns;           // whose inputs are interleaved
+    int64_t depth;             // weights of each row for which there is room in a panel
     void (*interleave)(const float * values, int64_t length, int64_t columns, float * group);
-    void (*many)(const Product & product, float * panels); // inputs in groups
 };
 
 // What one token makes of some cells of the cache: the heads that share a head of keys and values.
@@ -67,14 +66,35 @@ struct Attention {
     float * sums;              // for each head: the sum of e^(score - peak)
 };
 
-constexpr int PRODUCTS = 4;
+constexpr int PRODUCTS = 5;
+
+// What many tokens make of all cells, for heads that share a head of keys and values.
+struct ManyAttention {
+    const char * queries;
+    size_t token_stride, head_stride;
+    int64_t tokens, heads;
+    const char * keys;
+    size_t key_stride;
+    int64_t key_length;
+    const char * values;
+    size_t value_stride;
+    int64_t value_length;      // a multiple of a panel's rows
+    const char * mask;         // of the first token
+    size_t mask_stride;        // bytes from one token to the next
+    int64_t cells;
+    float scale;
+    float * out;               // of the first token; those of its heads lie side by side
+    size_t out_token_stride;   // numbers from one token to the next
+};
 
 // The same kernels, compiled for different processors.
 struct Kernels {
     Kernel products[PRODUCTS];
-    Halves halves;
+    Panels panels;
     int64_t (*attend)(const Attention & attention); // returns the next cell that is not masked, or the end
     void (*join)(float * to, const float * from, int64_t count, float ours, float theirs); // to * ours + from * theirs
+    void (*attend_many)(const ManyAttention & attention, float * room);
+    size_t (*room)(int64_t rows, int64_t key_length, int64_t value_length); // floats, for a head of a token each
     void (*gelu)(const float * from, float * to, int64_t count);
 };
 

@@ -29,6 +29,9 @@ inline Lanes whole(Lanes x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEARE
 // x times two to the power of n, which is whole.
 inline Lanes scale(Lanes x, Lanes n) { return _mm512_scalef_ps(x, n); }
 
+// Of numbers that were halves: 0 for those that are not finite.
+inline Lanes where_finite(Lanes x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(x), all(65504.0f), _CMP_LE_OQ), x); }
+
 inline __m256 fold(Lanes x) {
     return _mm256_add_ps(_mm512_castps512_ps256(x), _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
 }
@@ -61,6 +64,12 @@ inline Lanes whole(Lanes x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_IN
 inline Lanes scale(Lanes x, Lanes n) {
     const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
     return _mm256_mul_ps(x, _mm256_castsi256_ps(exponent));
+}
+
+// Of numbers that were halves: 0 for those that are not finite.
+inline Lanes where_finite(Lanes x) {
+    const __m256 size = _mm256_andnot_ps(all(-0.0f), x);
+    return _mm256_and_ps(_mm256_cmp_ps(size, all(65504.0f), _CMP_LE_OQ), x);
 }
 
 inline __m256 fold(Lanes x) { return x; }

@@ -1,9 +1,13 @@
-// Products with quantized weights as an operation of ggml.
+// Products with weights as an operation of ggml.
+//
+// Some inputs are multiplied with weights as they are, in tiles that read a weight once for several of them. For many it is faster
+// to dequantize weights first. Many are taken in multiples of `MANY`, and the rest is few: so how a prompt's token is computed depends
+// on its place in the prompt, not on how many are read with it, as long as the engine reads multiples of that.
 
 #pragma once
 
 #include "kernel.h"
-#include "product.h"
+#include "module.h"
 
 #include <algorithm>
 
@@ -11,15 +15,30 @@ namespace slm {
 
 class Multiply : public Operation {
   public:
-    Multiply(const Kernel & kernel, Quantize quantize, const Module & module)
-        : kernel(kernel), quantize(quantize), module(module) {}
+    Multiply(const Kernel & kernel, const Panels & panels, Quantize quantize, const Module & module)
+        : kernel(kernel), panels(panels), quantize(quantize), module(module) {}
 
+    // One matrix of weights, in rows that kernels read four at a time, times inputs that lie side by side.
     bool takes(const ggml_tensor * op) const override {
-        return is_plain_product(op, kernel.type) && ggml_nrows(op->src[1]) <= kernel.most_columns;
+        if (op->op != GGML_OP_MUL_MAT) {
+            return false;
+        }
+        const ggml_tensor * const weights = op->src[0];
+        const ggml_tensor * const inputs = op->src[1];
+        return op->type == GGML_TYPE_F32 && ggml_is_contiguous(op)
+            && inputs->type == GGML_TYPE_F32 && ggml_is_contiguous(inputs)
+            && weights->type == kernel.type && weights->nb[0] == ggml_type_size(weights->type)
+            && weights->ne[0] % kernel.block_values == 0 && weights->ne[1] % 4 == 0 && weights->ne[2] == 1 && weights->ne[3] == 1
+            && weights->buffer != nullptr && ggml_backend_buffer_is_host(weights->buffer)
+            && (ggml_nrows(inputs) <= kernel.most_few || Shape(*this, op).many > 0);
     }
 
-    bool work_size(int, const ggml_tensor * op, size_t & size) override {
-        size = column_bytes(op) * static_cast<size_t>(ggml_nrows(op->src[1]));
+    // Also what llama.cpp needs for the same, as it computes it where it is asked to go by the book: inputs of at most a half each.
+    bool work_size(int threads, const ggml_tensor * op, size_t & size) override {
+        const Shape s(*this, op);
+        const size_t theirs = s.length * s.columns * sizeof(ggml_fp16_t);
+        const size_t room = s.many > 0 ? threads * panels_bytes(s, threads) : 0;
+        size = std::max(LINE + s.many_bytes + s.few_bytes + room, theirs);
         return true;
     }
 
@@ -27,47 +46,121 @@ class Multiply : public Operation {
         if (params->use_ref) {
             return false;
         }
-        const ggml_tensor * const weights = op->src[0];
-        const int64_t columns = ggml_nrows(op->src[1]);
-        const int64_t rows = weights->ne[1];
-        prepare(*params, op);
-        module.share(*params, (rows + ROWS - 1) / ROWS, [&](int64_t part) {
-            const int64_t first = part * ROWS;
-            kernel.multiply({
-                blocks(op),
-                static_cast<const char *>(weights->data) + first * weights->nb[1],
-                weights->nb[1],
-                std::min(ROWS, rows - first),
-                static_cast<const char *>(params->wdata),
-                column_bytes(op),
-                columns,
-                static_cast<float *>(op->data) + first,
-                static_cast<size_t>(rows),
-            });
+        const Shape s(*this, op);
+        const Work work = lay_out(*params, s);
+        prepare(*params, op, s, work);
+        const int64_t many_rows = panels_at_once(s, params->nth) * panels.rows;
+        const int64_t many = s.many > 0 ? (s.rows + many_rows - 1) / many_rows : 0;
+        const int64_t few = s.columns > s.many ? (s.rows + ROWS - 1) / ROWS : 0;
+        module.share(*params, many + few, [&](int64_t part) {
+            if (part < many) {
+                multiply_many(op, s, work, part * many_rows, many_rows);
+            } else {
+                multiply_few(op, s, work, (part - many) * ROWS);
+            }
         });
         return true;
     }
 
   private:
-    // Rows of weights that a thread takes at once.
+    // Inputs that are many, and multiples of which are taken together.
+    static constexpr int64_t MANY = 32;
+
+    // Rows of weights that a thread takes at once, of few inputs.
     static constexpr int64_t ROWS = 32;
 
-    int64_t blocks(const ggml_tensor * op) const { return op->src[0]->ne[0] / kernel.block_values; }
+    // Panels that it takes at once, of many, if it has so many turns then.
+    static constexpr int64_t PANELS = 4, TURNS = 3;
 
-    size_t column_bytes(const ggml_tensor * op) const { return static_cast<size_t>(blocks(op)) * kernel.input_bytes; }
+    // Bytes that memory is read in.
+    static constexpr size_t LINE = 64;
 
-    // This thread's part of all columns.
-    void prepare(const ggml_compute_params & params, const ggml_tensor * op) const {
-        const ggml_tensor * const inputs = op->src[1];
-        const int64_t begin = blocks(op) * params.ith / params.nth, end = blocks(op) * (params.ith + 1) / params.nth;
-        for (int64_t column = 0; column < ggml_nrows(inputs); column++) {
-            const float * const from = static_cast<const float *>(inputs->data) + column * inputs->ne[0];
-            char * const to = static_cast<char *>(params.wdata) + column * column_bytes(op);
-            kernel.prepare(quantize, from + begin * kernel.block_values, to + begin * kernel.input_bytes, end - begin);
+    struct Shape {
+        int64_t length, rows, columns;
+        int64_t many; // of the columns, the first ones
+        int64_t blocks;
+        size_t many_bytes, few_bytes; // of prepared inputs
+        size_t column_bytes;          // of one of few
+
+        Shape(const Multiply & by, const ggml_tensor * op)
+            : length(op->src[0]->ne[0]), rows(op->src[0]->ne[1]), columns(ggml_nrows(op->src[1])),
+              many(rows % by.panels.rows == 0 ? columns / MANY * MANY : 0), blocks(length / by.kernel.block_values) {
+            const int64_t groups = (many + by.panels.columns - 1) / by.panels.columns;
+            many_bytes = groups * by.panels.columns * length * sizeof(float);
+            column_bytes = blocks * by.kernel.input_bytes;
+            few_bytes = (columns - many) * column_bytes;
+        }
+    };
+
+    // Where prepared inputs lie, and the room of this thread.
+    struct Work {
+        char * many;
+        char * few;
+        float * room;
+    };
+
+    Work lay_out(const ggml_compute_params & params, const Shape & s) const {
+        const uintptr_t at = reinterpret_cast<uintptr_t>(params.wdata);
+        char * const begin = static_cast<char *>(params.wdata) + (LINE - at % LINE) % LINE;
+        char * const rooms = begin + s.many_bytes;
+        char * const few = rooms + (s.many > 0 ? params.nth * panels_bytes(s, params.nth) : 0);
+        return { begin, few, reinterpret_cast<float *>(rooms + params.ith * panels_bytes(s, params.nth)) };
+    }
+
+    int64_t panels_at_once(const Shape & s, int threads) const {
+        return std::clamp<int64_t>(s.rows / panels.rows / (threads * TURNS), 1, PANELS);
+    }
+
+    size_t panels_bytes(const Shape & s, int threads) const {
+        return panels_at_once(s, threads) * panels.rows * panels.depth * sizeof(float);
+    }
+
+    // This thread's part of the inputs.
+    void prepare(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, const Work & work) const {
+        const float * const values = static_cast<const float *>(op->src[1]->data);
+        for (int64_t column = params.ith * panels.columns; column < s.many; column += params.nth * panels.columns) {
+            float * const group = reinterpret_cast<float *>(work.many) + column * s.length;
+            panels.interleave(values + column * s.length, s.length, std::min(panels.columns, s.many - column), group);
+        }
+        const int64_t begin = s.blocks * params.ith / params.nth, end = s.blocks * (params.ith + 1) / params.nth;
+        for (int64_t column = s.many; column < s.columns; column++) {
+            const float * const from = values + column * s.length + begin * kernel.block_values;
+            kernel.prepare(quantize, from, work.few + (column - s.many) * s.column_bytes + begin * kernel.input_bytes, end - begin);
         }
     }
 
+    void multiply_many(const ggml_tensor * op, const Shape & s, const Work & work, int64_t row, int64_t rows) const {
+        const ggml_tensor * const weights = op->src[0];
+        kernel.many({
+            s.length,
+            static_cast<const char *>(weights->data) + row * weights->nb[1],
+            weights->nb[1],
+            std::min(rows, s.rows - row),
+            work.many,
+            s.length * sizeof(float),
+            s.many,
+            static_cast<float *>(op->data) + row,
+            static_cast<size_t>(s.rows),
+        }, work.room);
+    }
+
+    void multiply_few(const ggml_tensor * op, const Shape & s, const Work & work, int64_t row) const {
+        const ggml_tensor * const weights = op->src[0];
+        kernel.few({
+            s.blocks,
+            static_cast<const char *>(weights->data) + row * weights->nb[1],
+            weights->nb[1],
+            std::min(ROWS, s.rows - row),
+            work.few,
+            s.column_bytes,
+            s.columns - s.many,
+            static_cast<float *>(op->data) + s.many * s.rows + row,
+            static_cast<size_t>(s.rows),
+        });
+    }
+
     const Kernel & kernel;
+    const Panels & panels;
     const Quantize quantize;
     const Module module;
 };

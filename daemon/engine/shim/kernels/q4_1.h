@@ -39,6 +39,16 @@ inline void prepare(slm::Quantize quantize, const float * values, char * to, int
     prepare_blocks(quantize, values, to, blocks, widen);
 }
 
+inline void dequantize(const char * row, int64_t begin, int64_t count, float * to) {
+    const Weights * block = reinterpret_cast<const Weights *>(row) + begin / VALUES;
+    for (; count > 0; count -= VALUES, block++, to += VALUES) {
+        const float d = _cvtsh_ss(block->d), m = _cvtsh_ss(block->m);
+        const __m128i packed = load_half(block->low_and_high);
+        store_floats(low(packed), false, d, m, to);
+        store_floats(high(packed), false, d, m, to + 16);
+    }
+}
+
 // Eight sums of four products each.
 inline __m256 dot(__m256i weights, __m256i inputs) {
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__)

@@ -42,6 +42,16 @@ inline void prepare(slm::Quantize quantize, const float * values, char * to, int
     prepare_blocks(quantize, values, to, blocks, widen);
 }
 
+inline void dequantize(const char * row, int64_t begin, int64_t count, float * to) {
+    const Block * block = reinterpret_cast<const Block *>(row) + begin / VALUES;
+    for (; count > 0; count -= VALUES, block++) {
+        const float d = _cvtsh_ss(block->d);
+        for (int i = 0; i < VALUES; i += 16, to += 16) {
+            store_floats(load_half(block->values + i), true, d, 0.0f, to);
+        }
+    }
+}
+
 // The scales of one block in four rows.
 inline __m128 scales(const char * block, size_t stride) {
     uint16_t rows[4];

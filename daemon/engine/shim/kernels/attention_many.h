@@ -1,0 +1,227 @@
+// Attention of many tokens that look at much the same cells, as a prompt's do: keys and values of some cells are widened once for all
+// of them, and scores and sums are products in panels.
+//
+// Softmax is computed over blocks of cells with a running maximum, see Milakov and Gimelshein, arXiv:1805.02867.
+
+#pragma once
+
+#include "attention.h"
+#include "panels.h"
+
+namespace {
+
+namespace attention_many {
+
+// Cells that are looked at together.
+constexpr int64_t CELLS = 128;
+
+// What is not finite counts as 0: multiplied with a weight of 0, it would reach tokens that do not see its cell.
+inline Lanes load_finite(const char * at) { return where_finite(load_halves(at)); }
+
+// Rows are all heads of the first token, then those of the next.
+struct Room {
+    float * queries; // interleaved
+    float * scores;  // by rows; then the weights of values
+    float * weights; // the same, interleaved
+    float * keys;    // panels of cells
+    float * values;  // panels of a value's numbers
+    float * sums;    // of weighed values, by rows
+    float * peaks;   // of each row: the largest score
+    float * totals;  // the sum of weights
+    size_t size;
+
+    Room(float * at, int64_t rows, int64_t key_length, int64_t value_length) {
+        const int64_t grouped = (rows + panels::COLUMNS - 1) / panels::COLUMNS * panels::COLUMNS;
+        float * next = at;
+        const auto take = [&next](int64_t count) {
+            float * const begin = next;
+            next += (count + 15) / 16 * 16;
+            return begin;
+        };
+        queries = take(grouped * key_length);
+        scores = take(rows * CELLS);
+        weights = take(grouped * CELLS);
+        keys = take(CELLS * key_length);
+        values = take(CELLS * value_length);
+        sums = take(rows * value_length);
+        peaks = take(rows);
+        totals = take(rows);
+        size = next - at;
+    }
+};
+
+inline size_t room(int64_t rows, int64_t key_length, int64_t value_length) {
+    return Room(nullptr, rows, key_length, value_length).size;
+}
+
+inline const uint16_t * mask_at(const slm::ManyAttention & a, int64_t token, int64_t cell) {
+    return reinterpret_cast<const uint16_t *>(a.mask + token * a.mask_stride) + cell;
+}
+
+// Whether a token sees one of these cells.
+inline bool sees(const slm::ManyAttention & a, int64_t token, int64_t begin, int64_t count) {
+    slm::Attention row = {};
+    row.mask = a.mask ? mask_at(a, token, 0) : nullptr;
+    row.end = begin + count;
+    return attention::pass_over(row, begin, 0) < row.end;
+}
+
+inline void interleave_queries(const slm::ManyAttention & a, float * to) {
+    for (int64_t row = 0; row < a.tokens * a.heads; row++) {
+        const char * const from = a.queries + row / a.heads * a.token_stride + row % a.heads * a.head_stride;
+        float * const group = to + row / panels::COLUMNS * panels::COLUMNS * a.key_length + row % panels::COLUMNS;
+        for (int64_t i = 0; i < a.key_length; i++) {
+            group[i * panels::COLUMNS] = reinterpret_cast<const float *>(from)[i];
+        }
+    }
+}
+
+// Of cells up to whole panels; those behind the last one are the last one again.
+inline void widen_keys(const slm::ManyAttention & a, int64_t begin, int64_t count, float * to) {
+    for (int64_t cell = 0; cell < CELLS && cell / panels::ROWS * panels::ROWS < count; cell += 4) {
+        const char * from[4];
+        for (int64_t i = 0; i < 4; i++) {
+            from[i] = a.keys + (begin + (cell + i < count ? cell + i : count - 1)) * a.key_stride;
+        }
+        float * const panel = to + cell / panels::ROWS * panels::ROWS * a.key_length + cell % panels::ROWS;
+        for (int64_t i = 0; i < a.key_length; i += LANES) {
+            float keys[4][LANES];
+            for (int k = 0; k < 4; k++) {
+                store(keys[k], load_finite(from[k] + i * sizeof(uint16_t)));
+            }
+            for (int j = 0; j < LANES; j += 4) {
+                const float * const four[4] = { keys[0] + j, keys[1] + j, keys[2] + j, keys[3] + j };
+                panels::store_transposed(four, panel + (i + j) * panels::ROWS, panels::ROWS);
+            }
+        }
+    }
+}
+
+inline void widen_values(const slm::ManyAttention & a, int64_t begin, int64_t count, float * to) {
+    for (int64_t cell = 0; cell < count; cell++) {
+        const char * const from = a.values + (begin + cell) * a.value_stride;
+        for (int64_t i = 0; i < a.value_length; i += LANES) {
+            float * const panel = to + i / panels::ROWS * panels::ROWS * CELLS + i % panels::ROWS;
+            store(panel + cell * panels::ROWS, load_finite(from + i * sizeof(uint16_t)));
+        }
+    }
+}
+
+// Makes weights of a row's scores, and has what was summed before fade as the peak rises.
+inline void weigh(const slm::ManyAttention & a, const Room & r, int64_t row, const float * mask) {
+    float * const scores = r.scores + row * CELLS;
+    Lanes largest = all(r.peaks[row]);
+    for (int64_t c = 0; c < CELLS; c += LANES) {
+        const Lanes score = fma(load(scores + c), all(a.scale), load(mask + c));
+        store(scores + c, score);
+        largest = larger(largest, score);
+    }
+    const float peak = maximum(fold_larger(largest)), fading = r.peaks[row] == peak ? 1.0f : expf(r.peaks[row] - peak);
+    Lanes total = zero();
+    for (int64_t c = 0; c < CELLS; c += LANES) {
+        const Lanes weight = exponential(subtract(load(scores + c), all(peak)));
+        store(scores + c, weight);
+        total = add(total, weight);
+    }
+    r.totals[row] = r.totals[row] * fading + sum(fold(total));
+    r.peaks[row] = peak;
+    if (fading != 1.0f) {
+        for (int64_t i = 0; i < a.value_length; i += LANES) {
+            float * const at = r.sums + row * a.value_length + i;
+            store(at, multiply(load(at), all(fading)));
+        }
+    }
+}
+
+// What the mask adds to the scores of some cells of a token, minus infinity behind the last.
+inline void mask_of(const slm::ManyAttention & a, int64_t token, int64_t begin, int64_t count, float * to) {
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        store(to + i, a.mask ? load_halves(mask_at(a, token, begin + i)) : zero());
+    }
+    for (; i < CELLS; i++) {
+        to[i] = i >= count ? -INFINITY : a.mask ? _cvtsh_ss(*mask_at(a, token, begin + i)) : 0.0f;
+    }
+}
+
+inline void attend_block(const slm::ManyAttention & a, const Room & r, int64_t begin, int64_t count) {
+    const int64_t rows = a.tokens * a.heads;
+    widen_keys(a, begin, count, r.keys);
+    widen_values(a, begin, count, r.values);
+    multiply<panels::Tiles<true>>({
+        a.key_length,
+        reinterpret_cast<const char *>(r.keys),
+        a.key_length * sizeof(float),
+        (count + panels::ROWS - 1) / panels::ROWS * panels::ROWS,
+        reinterpret_cast<const char *>(r.queries),
+        a.key_length * sizeof(float),
+        rows,
+        r.scores,
+        CELLS,
+    });
+    for (int64_t token = 0; token < a.tokens; token++) {
+        if (!sees(a, token, begin, count)) {
+            memset(r.scores + token * a.heads * CELLS, 0, a.heads * CELLS * sizeof(float));
+            continue;
+        }
+        float mask[CELLS];
+        mask_of(a, token, begin, count, mask);
+        for (int64_t row = token * a.heads; row < (token + 1) * a.heads; row++) {
+            weigh(a, r, row, mask);
+        }
+    }
+    for (int64_t row = 0; row < rows; row += panels::COLUMNS) {
+        const int64_t columns = rows - row < panels::COLUMNS ? rows - row : panels::COLUMNS;
+        panels::interleave(r.scores + row * CELLS, CELLS, columns, r.weights + row * CELLS);
+    }
+    multiply<panels::Tiles<false>>({
+        count,
+        reinterpret_cast<const char *>(r.values),
+        CELLS * sizeof(float),
+        a.value_length,
+        reinterpret_cast<const char *>(r.weights),
+        CELLS * sizeof(float),
+        rows,
+        r.sums,
+        static_cast<size_t>(a.value_length),
+    });
+}
+
+// Whether any token sees one of these cells.
+inline bool are_seen(const slm::ManyAttention & a, int64_t begin, int64_t count) {
+    for (int64_t token = 0; token < a.tokens; token++) {
+        if (sees(a, token, begin, count)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+inline void attend(const slm::ManyAttention & a, float * at) {
+    const int64_t rows = a.tokens * a.heads;
+    const Room r(at, rows, a.key_length, a.value_length);
+    interleave_queries(a, r.queries);
+    memset(r.sums, 0, rows * a.value_length * sizeof(float));
+    for (int64_t row = 0; row < rows; row++) {
+        r.peaks[row] = -INFINITY;
+        r.totals[row] = 0.0f;
+    }
+    for (int64_t begin = 0; begin < a.cells; begin += CELLS) {
+        const int64_t count = a.cells - begin < CELLS ? a.cells - begin : CELLS;
+        if (are_seen(a, begin, count)) {
+            attend_block(a, r, begin, count);
+        }
+    }
+    for (int64_t row = 0; row < rows; row++) {
+        float * const out = a.out + row / a.heads * a.out_token_stride + row % a.heads * a.value_length;
+        // Where all cells are masked there is nothing to divide.
+        const float factor = r.totals[row] == 0.0f ? 0.0f : 1.0f / r.totals[row];
+        for (int64_t i = 0; i < a.value_length; i += LANES) {
+            store(out + i, multiply(load(r.sums + row * a.value_length + i), all(factor)));
+        }
+    }
+}
+
+} // namespace attention_many
+
+} // namespace
