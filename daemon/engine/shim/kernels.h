@@ -8,15 +8,16 @@ extern "C" {
 
 // Has the CPU backend compute with kernels of ours where llama.cpp has none that read what they need once for many numbers:
 //
-// - products with quantized weights of some types, in tiles. Each number is the very same, to the last bit, because all sums are
-//   formed in the same order. Weights of Q4_K stay as they lie in the file, where llama.cpp would pack copies of them: they are
-//   multiplied faster so, on processors with AVX-512 and VNNI.
-// - products with weights in half precision. Inputs stay in single precision, where llama.cpp rounds them to halves, so numbers
-//   are closer to the true ones. Of many inputs, weights are widened once.
-// - GELU, as it is defined, where llama.cpp looks it up for the nearest half.
+// - products of few inputs with quantized weights of some types, in tiles. Each number is the very same, to the last bit, because
+//   all sums are formed in the same order. Weights of Q4_K stay as they lie in the file, where llama.cpp would pack copies of them:
+//   they are multiplied faster so, on processors with AVX-512 and VNNI.
+// - products of many inputs with weights of some of these types, which are dequantized once for all of them, and products with
+//   weights in half precision. Inputs stay in single precision, where llama.cpp quantizes or rounds them, so numbers are closer to
+//   the true ones.
 // - attention, over a cache in half precision. Sums are kept in single precision, where llama.cpp keeps those of few tokens in
 //   half, so numbers are closer to the true ones, and differ from its own in the last digits. What a token gets is the same with
-//   any number of threads and of other tokens beside it.
+//   any number of threads and of other tokens beside it, as long as these are few, or are many as well.
+// - GELU, as it is defined, where llama.cpp looks it up for the nearest half.
 //
 // Call after the backend's module is loaded, and when nothing is computed. Says for how many operations it does something,
 // which is none on processors without AVX2. `plain` has it use nothing more than that, for tests; called again, it starts anew.

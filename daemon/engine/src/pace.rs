@@ -2,7 +2,7 @@
 //!
 //! The length of a step bounds how long the other sequences wait for their next token.
 //! Prompts are therefore computed in chunks, and the size of a chunk follows the speed that was measured.
-//! Small chunks cost speed, because each reads all weights: 16 tokens at a time take a fifth to a quarter more work than 128, and 64 a tenth.
+//! Small chunks cost speed, because each reads all weights, and of many tokens also dequantizes them.
 //! So chunks are only small while somebody waits for them, and then only those of long prompts: for a short one,
 //! all wait a little longer a few times, rather than a little for a long time.
 

@@ -12,8 +12,11 @@ namespace {
 
 namespace attention_many {
 
-// Cells that are looked at together.
+// Cells of a part.
 constexpr int64_t CELLS = 128;
+
+// Weights are left out that are smaller than e to the power of minus this.
+constexpr float LEAST = 80.0f;
 
 // What is not finite counts as 0: multiplied with a weight of 0, it would reach tokens that do not see its cell.
 inline Lanes load_finite(const char * at) { return where_finite(load_halves(at)); }
@@ -54,16 +57,31 @@ inline size_t room(int64_t rows, int64_t key_length, int64_t value_length) {
     return Room(nullptr, rows, key_length, value_length).size;
 }
 
+// Cells that are looked at together: the next ones that any of the tokens sees. So sums do not depend on what lies in between.
+struct Part {
+    int64_t count = 0;
+    int64_t at[CELLS];
+
+    bool is_run() const { return at[count - 1] - at[0] == count - 1; }
+};
+
 inline const uint16_t * mask_at(const slm::ManyAttention & a, int64_t token, int64_t cell) {
     return reinterpret_cast<const uint16_t *>(a.mask + token * a.mask_stride) + cell;
 }
 
-// Whether a token sees one of these cells.
-inline bool sees(const slm::ManyAttention & a, int64_t token, int64_t begin, int64_t count) {
+// A bit for each of the next 32 cells that any token sees.
+inline uint32_t seen(const slm::ManyAttention & a, int64_t cell) {
     slm::Attention row = {};
-    row.mask = a.mask ? mask_at(a, token, 0) : nullptr;
-    row.end = begin + count;
-    return attention::pass_over(row, begin, 0) < row.end;
+    row.end = a.cells;
+    if (a.mask == nullptr) {
+        return attention::open_from(row, cell);
+    }
+    uint32_t bits = 0;
+    for (int64_t token = 0; token < a.tokens; token++) {
+        row.mask = mask_at(a, token, 0);
+        bits |= attention::open_from(row, cell);
+    }
+    return bits;
 }
 
 inline void interleave_queries(const slm::ManyAttention & a, float * to) {
@@ -76,12 +94,12 @@ inline void interleave_queries(const slm::ManyAttention & a, float * to) {
     }
 }
 
-// Of cells up to whole panels; those behind the last one are the last one again.
-inline void widen_keys(const slm::ManyAttention & a, int64_t begin, int64_t count, float * to) {
-    for (int64_t cell = 0; cell < CELLS && cell / panels::ROWS * panels::ROWS < count; cell += 4) {
+// Up to whole panels; the cells behind the last one are the last one again.
+inline void widen_keys(const slm::ManyAttention & a, const Part & part, float * to) {
+    for (int64_t cell = 0; cell / panels::ROWS * panels::ROWS < part.count; cell += 4) {
         const char * from[4];
         for (int64_t i = 0; i < 4; i++) {
-            from[i] = a.keys + (begin + (cell + i < count ? cell + i : count - 1)) * a.key_stride;
+            from[i] = a.keys + part.at[cell + i < part.count ? cell + i : part.count - 1] * a.key_stride;
         }
         float * const panel = to + cell / panels::ROWS * panels::ROWS * a.key_length + cell % panels::ROWS;
         for (int64_t i = 0; i < a.key_length; i += LANES) {
@@ -97,9 +115,9 @@ inline void widen_keys(const slm::ManyAttention & a, int64_t begin, int64_t coun
     }
 }
 
-inline void widen_values(const slm::ManyAttention & a, int64_t begin, int64_t count, float * to) {
-    for (int64_t cell = 0; cell < count; cell++) {
-        const char * const from = a.values + (begin + cell) * a.value_stride;
+inline void widen_values(const slm::ManyAttention & a, const Part & part, float * to) {
+    for (int64_t cell = 0; cell < part.count; cell++) {
+        const char * const from = a.values + part.at[cell] * a.value_stride;
         for (int64_t i = 0; i < a.value_length; i += LANES) {
             float * const panel = to + i / panels::ROWS * panels::ROWS * CELLS + i % panels::ROWS;
             store(panel + cell * panels::ROWS, load_finite(from + i * sizeof(uint16_t)));
@@ -119,7 +137,9 @@ inline void weigh(const slm::ManyAttention & a, const Room & r, int64_t row, con
     const float peak = maximum(fold_larger(largest)), fading = r.peaks[row] == peak ? 1.0f : expf(r.peaks[row] - peak);
     Lanes total = zero();
     for (int64_t c = 0; c < CELLS; c += LANES) {
-        const Lanes weight = exponential(subtract(load(scores + c), all(peak)));
+        const Lanes below = subtract(load(scores + c), all(peak));
+        // Nothing for cells that are masked: with almost nothing instead, sums would begin with numbers that processors are slow with.
+        const Lanes weight = where_negative(add(below, all(LEAST)), zero(), exponential(below));
         store(scores + c, weight);
         total = add(total, weight);
     }
@@ -133,26 +153,31 @@ inline void weigh(const slm::ManyAttention & a, const Room & r, int64_t row, con
     }
 }
 
-// What the mask adds to the scores of some cells of a token, minus infinity behind the last.
-inline void mask_of(const slm::ManyAttention & a, int64_t token, int64_t begin, int64_t count, float * to) {
+// What the mask adds to the scores of a token, minus infinity behind the last cell. Says whether the token sees any.
+inline bool mask_of(const slm::ManyAttention & a, const Part & part, int64_t token, float * to) {
     int64_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        store(to + i, a.mask ? load_halves(mask_at(a, token, begin + i)) : zero());
+    for (; part.is_run() && i + LANES <= part.count; i += LANES) {
+        store(to + i, a.mask ? load_halves(mask_at(a, token, part.at[i])) : zero());
     }
     for (; i < CELLS; i++) {
-        to[i] = i >= count ? -INFINITY : a.mask ? _cvtsh_ss(*mask_at(a, token, begin + i)) : 0.0f;
+        to[i] = i >= part.count ? -INFINITY : a.mask ? _cvtsh_ss(*mask_at(a, token, part.at[i])) : 0.0f;
     }
+    Lanes largest = all(-INFINITY);
+    for (i = 0; i < CELLS; i += LANES) {
+        largest = larger(largest, load(to + i));
+    }
+    return maximum(fold_larger(largest)) != -INFINITY;
 }
 
-inline void attend_block(const slm::ManyAttention & a, const Room & r, int64_t begin, int64_t count) {
+inline void attend_part(const slm::ManyAttention & a, const Room & r, const Part & part) {
     const int64_t rows = a.tokens * a.heads;
-    widen_keys(a, begin, count, r.keys);
-    widen_values(a, begin, count, r.values);
+    widen_keys(a, part, r.keys);
+    widen_values(a, part, r.values);
     multiply<panels::Tiles<true>>({
         a.key_length,
         reinterpret_cast<const char *>(r.keys),
         a.key_length * sizeof(float),
-        (count + panels::ROWS - 1) / panels::ROWS * panels::ROWS,
+        (part.count + panels::ROWS - 1) / panels::ROWS * panels::ROWS,
         reinterpret_cast<const char *>(r.queries),
         a.key_length * sizeof(float),
         rows,
@@ -160,12 +185,11 @@ inline void attend_block(const slm::ManyAttention & a, const Room & r, int64_t b
         CELLS,
     });
     for (int64_t token = 0; token < a.tokens; token++) {
-        if (!sees(a, token, begin, count)) {
+        float mask[CELLS];
+        if (!mask_of(a, part, token, mask)) {
             memset(r.scores + token * a.heads * CELLS, 0, a.heads * CELLS * sizeof(float));
             continue;
         }
-        float mask[CELLS];
-        mask_of(a, token, begin, count, mask);
         for (int64_t row = token * a.heads; row < (token + 1) * a.heads; row++) {
             weigh(a, r, row, mask);
         }
@@ -175,7 +199,7 @@ inline void attend_block(const slm::ManyAttention & a, const Room & r, int64_t b
         panels::interleave(r.scores + row * CELLS, CELLS, columns, r.weights + row * CELLS);
     }
     multiply<panels::Tiles<false>>({
-        count,
+        part.count,
         reinterpret_cast<const char *>(r.values),
         CELLS * sizeof(float),
         a.value_length,
@@ -187,30 +211,29 @@ inline void attend_block(const slm::ManyAttention & a, const Room & r, int64_t b
     });
 }
 
-// Whether any token sees one of these cells.
-inline bool are_seen(const slm::ManyAttention & a, int64_t begin, int64_t count) {
-    for (int64_t token = 0; token < a.tokens; token++) {
-        if (sees(a, token, begin, count)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 inline void attend(const slm::ManyAttention & a, float * at) {
     const int64_t rows = a.tokens * a.heads;
     const Room r(at, rows, a.key_length, a.value_length);
     interleave_queries(a, r.queries);
     memset(r.sums, 0, rows * a.value_length * sizeof(float));
+    // Behind the last cell of a part scores are what was there before, and masked: numbers.
+    memset(r.scores, 0, rows * CELLS * sizeof(float));
     for (int64_t row = 0; row < rows; row++) {
         r.peaks[row] = -INFINITY;
         r.totals[row] = 0.0f;
     }
-    for (int64_t begin = 0; begin < a.cells; begin += CELLS) {
-        const int64_t count = a.cells - begin < CELLS ? a.cells - begin : CELLS;
-        if (are_seen(a, begin, count)) {
-            attend_block(a, r, begin, count);
+    Part part;
+    for (int64_t cell = 0; cell < a.cells; cell += attention::WORD) {
+        for (uint32_t bits = seen(a, cell); bits != 0; bits &= bits - 1) {
+            part.at[part.count++] = cell + __builtin_ctz(bits);
+            if (part.count == CELLS) {
+                attend_part(a, r, part);
+                part.count = 0;
+            }
         }
+    }
+    if (part.count > 0) {
+        attend_part(a, r, part);
     }
     for (int64_t row = 0; row < rows; row++) {
         float * const out = a.out + row / a.heads * a.out_token_stride + row % a.heads * a.value_length;

@@ -33,7 +33,7 @@ struct Kernel {
     // Prepares blocks of inputs.
     void (*prepare)(Quantize quantize, const float * values, char * to, int64_t blocks);
     void (*few)(const Product & product);
-    // A product's blocks are single values here. `panels` is room for its rows as they are dequantized.
+    // If this is faster: a product's blocks are single values, and `panels` is room for its rows as they are dequantized.
     void (*many)(const Product & product, float * panels);
 };
 

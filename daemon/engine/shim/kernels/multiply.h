@@ -84,7 +84,7 @@ class Multiply : public Operation {
 
         Shape(const Multiply & by, const ggml_tensor * op)
             : length(op->src[0]->ne[0]), rows(op->src[0]->ne[1]), columns(ggml_nrows(op->src[1])),
-              many(rows % by.panels.rows == 0 ? columns / MANY * MANY : 0), blocks(length / by.kernel.block_values) {
+              many(by.kernel.many && rows % by.panels.rows == 0 ? columns / MANY * MANY : 0), blocks(length / by.kernel.block_values) {
             const int64_t groups = (many + by.panels.columns - 1) / by.panels.columns;
             many_bytes = groups * by.panels.columns * length * sizeof(float);
             column_bytes = blocks * by.kernel.input_bytes;

@@ -57,25 +57,6 @@ inline __m128i unpack_scales(const uint8_t * packed) {
     return _mm_set_epi32(mins, b & 0x3f3f3f3f, scales, a & 0x3f3f3f3f);
 }
 
-inline void dequantize(const char * row, int64_t begin, int64_t count, float * to) {
-    const Weights * block = reinterpret_cast<const Weights *>(row) + begin / VALUES;
-    for (; count > 0; count -= VALUES, block++) {
-        uint8_t scales[2][GROUPS];
-        _mm_storeu_si128(reinterpret_cast<__m128i *>(scales), unpack_scales(block->scales));
-        const float d = _cvtsh_ss(block->d), dmin = _cvtsh_ss(block->dmin);
-        for (int group = 0; group < GROUPS; group += 2) {
-            const __m128i a = load_half(block->low_and_high + 16 * group), b = load_half(block->low_and_high + 16 * group + 16);
-            const float scale[2] = { d * scales[0][group], d * scales[0][group + 1] };
-            const float min[2] = { -dmin * scales[1][group], -dmin * scales[1][group + 1] };
-            store_floats(low(a), false, scale[0], min[0], to);
-            store_floats(low(b), false, scale[0], min[0], to + 16);
-            store_floats(high(a), false, scale[1], min[1], to + 32);
-            store_floats(high(b), false, scale[1], min[1], to + 48);
-            to += 64;
-        }
-    }
-}
-
 // One row and so many columns: what makes the difference is to unpack weights once, and to ask for them early.
 template <int COLUMNS>
 inline void tile(const slm::Product & p, int64_t row, int64_t column) {

@@ -40,22 +40,6 @@ inline void unpack(const Weights & block, int half, __m256i q[4]) {
     q[3] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(b, 4), four_bits), _mm256_srli_epi16(bits(static_cast<char>(0xc0)), 2));
 }
 
-inline void dequantize(const char * row, int64_t begin, int64_t count, float * to) {
-    const Weights * block = reinterpret_cast<const Weights *>(row) + begin / VALUES;
-    for (; count > 0; count -= VALUES, block++) {
-        const float d = _cvtsh_ss(block->d);
-        for (int half = 0; half < 2; half++) {
-            __m256i q[4];
-            unpack(*block, half, q);
-            for (int i = 0; i < 4; i++, to += 32) {
-                const float a = d * block->scales[8 * half + 2 * i], b = d * block->scales[8 * half + 2 * i + 1];
-                store_floats(_mm256_castsi256_si128(q[i]), false, a, -32.0f * a, to);
-                store_floats(_mm256_extracti128_si256(q[i], 1), false, b, -32.0f * b, to + 16);
-            }
-        }
-    }
-}
-
 // One row and so many columns: what makes the difference is to unpack weights once.
 template <int COLUMNS>
 inline void tile(const slm::Product & p, int64_t row, int64_t column) {

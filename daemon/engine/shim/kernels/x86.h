@@ -22,8 +22,8 @@ constexpr int64_t MOST_Q4_K = 7, MOST_Q6_K = 7, MOST_Q8_0 = 3;
 const slm::Kernels slm::KERNELS = {
     {
         { "quantize_row_q8_1", GGML_TYPE_Q4_1, q4_1::VALUES, sizeof(q4_1::Input), INT64_MAX, q4_1::prepare, multiply<q4_1::Tiles>, panels::multiply<q4_1::dequantize> },
-        { "quantize_row_q8_K", GGML_TYPE_Q4_K, q4_k::VALUES, sizeof(q4_k::Input), MOST_Q4_K, q4_k::prepare, multiply<q4_k::Tiles>, panels::multiply<q4_k::dequantize> },
-        { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), MOST_Q6_K, q6_k::prepare, multiply<q6_k::Tiles>, panels::multiply<q6_k::dequantize> },
+        { "quantize_row_q8_K", GGML_TYPE_Q4_K, q4_k::VALUES, sizeof(q4_k::Input), MOST_Q4_K, q4_k::prepare, multiply<q4_k::Tiles>, nullptr },
+        { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), MOST_Q6_K, q6_k::prepare, multiply<q6_k::Tiles>, nullptr },
         { "quantize_row_q8_0", GGML_TYPE_Q8_0, q8_0::VALUES, sizeof(q8_0::Input), MOST_Q8_0, q8_0::prepare, multiply<q8_0::Tiles>, panels::multiply<q8_0::dequantize> },
         { nullptr, GGML_TYPE_F16, f16::VALUES, sizeof(f16::Input), INT64_MAX, f16::prepare, multiply<f16::Tiles>, panels::multiply<f16::dequantize> },
     },

@@ -91,6 +91,7 @@ mod tests {
 
         /// Weights times inputs.
         fn multiply(&self, product: &Product, by_the_book: bool) -> Vec<f32> {
+            self.spoil();
             let Product {
                 kind,
                 length,
@@ -111,6 +112,24 @@ mod tests {
             })
         }
 
+        /// Leaves what is no number in the memory that operations work with.
+        fn spoil(&self) {
+            let (length, rows, columns) = (4096, 32, 96);
+            let nothing = [
+                vec![f32::NAN; length * rows],
+                vec![f32::NAN; length * columns],
+            ];
+            let [weights, inputs] = nothing;
+            let tensors = [
+                (sys::GGML_TYPE_F16, [length, rows, 1], packed(&weights)),
+                (sys::GGML_TYPE_F32, [length, columns, 1], bytes(&inputs)),
+            ];
+            // SAFETY: The tensors live in this context.
+            self.compute(false, &tensors, |context, [weights, inputs]| unsafe {
+                sys::ggml_mul_mat(context, weights, inputs)
+            });
+        }
+
         fn gelu(&self, numbers: &[f32], by_the_book: bool) -> Vec<f32> {
             let tensors = [(sys::GGML_TYPE_F32, [numbers.len(), 1, 1], bytes(numbers))];
             // SAFETY: The tensor lives in this context.
@@ -121,6 +140,7 @@ mod tests {
 
         /// What some tokens make of cells, as a cache holds them: the heads of one cell lie side by side.
         fn attend(&self, shape: &Shape, by_the_book: bool) -> Vec<f32> {
+            self.spoil();
             let Shape {
                 length,
                 heads,
@@ -303,8 +323,9 @@ mod tests {
 
         /// Columns for which weights are dequantized, see `shim/kernels/multiply.h`.
         fn many(&self, level: Level) -> usize {
+            let is_left = matches!(self.kind, sys::GGML_TYPE_Q4_K | sys::GGML_TYPE_Q6_K);
             let panel = if at_best(level) { 32 } else { 16 };
-            match self.rows.is_multiple_of(panel) {
+            match self.rows.is_multiple_of(panel) && !is_left {
                 true => self.columns / 32 * 32,
                 false => 0,
             }
@@ -442,7 +463,13 @@ mod tests {
             .zip(expected)
             .map(|(found, expected)| (f64::from(*found) - expected).abs());
         // A comparison with what is no number fails, and so must the test.
-        distances.fold(0.0, |most, now| if now <= most { most } else { now })
+        distances.fold(0.0, |most: f64, now| {
+            if now <= most || most.is_nan() {
+                most
+            } else {
+                now
+            }
+        })
     }
 
     /// Whether the kernels use all that any of them can.
@@ -587,7 +614,7 @@ mod tests {
                 assert!(all.starts_with(&expected), "{shape:?}");
                 assert!(many.attend(&shape, false) == all, "{shape:?}");
             }
-            // Many of them go through cells in parts that begin at the same cells for all.
+            // Many of them together.
             let shape = Shape {
                 tokens: 40,
                 ..alone
@@ -598,8 +625,8 @@ mod tests {
                 tokens: 40,
                 ..beside_others
             };
-            let distance = distance(&many.attend(&beside_others, false), &shape.expected());
-            assert!(distance < 5e-6, "{beside_others:?}: {distance}");
+            let same = many.attend(&beside_others, false) == all;
+            assert!(same, "{beside_others:?}");
         }
     }
 
