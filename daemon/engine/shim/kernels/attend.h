@@ -93,7 +93,7 @@ class Attend : public Operation {
     // Most heads that share keys and values.
     static constexpr int64_t MOST_HEADS = 128;
 
-    // Cells of a part that are not masked. Sums are formed within parts, and then joined in their order, whoever computes them: so
+    // Cells of a part that are not masked, of few tokens. Sums are formed within parts, and then joined in their order, whoever computes them: so
     // what a token gets depends neither on how many are computed together, nor on the threads, nor on cells of others in between.
     static constexpr int64_t CELLS = 128;
 

@@ -59,7 +59,7 @@ inline void store_floats(__m128i bytes, bool is_signed, float scale, float offse
     }
 }
 
-inline __m128i load_half(const void * at) { return _mm_loadu_si128(static_cast<const __m128i *>(at)); }
+inline __m128i load_sixteen(const void * at) { return _mm_loadu_si128(static_cast<const __m128i *>(at)); }
 
 // The lower and the upper four bits of bytes.
 inline __m128i low(__m128i bytes) { return _mm_and_si128(bytes, _mm_set1_epi8(15)); }

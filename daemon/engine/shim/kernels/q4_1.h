@@ -43,7 +43,7 @@ inline void dequantize(const char * row, int64_t begin, int64_t count, float * t
     const Weights * block = reinterpret_cast<const Weights *>(row) + begin / VALUES;
     for (; count > 0; count -= VALUES, block++, to += VALUES) {
         const float d = _cvtsh_ss(block->d), m = _cvtsh_ss(block->m);
-        const __m128i packed = load_half(block->low_and_high);
+        const __m128i packed = load_sixteen(block->low_and_high);
         store_floats(low(packed), false, d, m, to);
         store_floats(high(packed), false, d, m, to + 16);
     }

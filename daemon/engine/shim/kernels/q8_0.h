@@ -47,7 +47,7 @@ inline void dequantize(const char * row, int64_t begin, int64_t count, float * t
     for (; count > 0; count -= VALUES, block++) {
         const float d = _cvtsh_ss(block->d);
         for (int i = 0; i < VALUES; i += 16, to += 16) {
-            store_floats(load_half(block->values + i), true, d, 0.0f, to);
+            store_floats(load_sixteen(block->values + i), true, d, 0.0f, to);
         }
     }
 }
