@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-/// Sizes are multiples of this, because the kernels take that many inputs together (`MANY` in `shim/kernels/multiply.h`).
+/// Sizes are multiples of this, because the kernels take that many inputs together (`MANY` in `shim/kernels/module.h`).
 pub(crate) const BLOCK: usize = 32;
 
 /// Fewest tokens of a step, however slow.

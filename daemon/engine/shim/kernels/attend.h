@@ -69,10 +69,11 @@ class Attend : public Operation {
         } else if (s.many > 0) {
             const size_t room = kernels.room(s.many * s.heads, s.key_length, s.value_length);
             const int64_t turns = (s.tokens + s.many - 1) / s.many;
+            float * const own = reinterpret_cast<float *>(work_of(*params)) + params->ith * room;
             module.share(*params, turns * s.groups, [&](int64_t turn) {
                 // The last tokens see most cells, so they come first.
                 const int64_t token = (turns - 1 - turn / s.groups) * s.many;
-                compute_many(op, s, token, std::min(s.many, s.tokens - token), turn % s.groups, aligned(params->wdata) + params->ith * room);
+                compute_many(op, s, token, std::min(s.many, s.tokens - token), turn % s.groups, own);
             });
         } else {
             module.share(*params, s.tokens * s.groups, [&](int64_t i) { compute_parts(*params, op, s, i / s.groups, i % s.groups); });
@@ -87,8 +88,8 @@ class Attend : public Operation {
     // In which a thread takes its share where there are many.
     static constexpr int64_t TURNS = 32;
 
-    // Tokens that are many, and heads of tokens that go through the cells together then, if each thread has so many turns.
-    static constexpr int64_t MANY = 32, ROWS = 96, MANY_TURNS = 4;
+    // Heads of many tokens that go through the cells together, if each thread has so many turns then.
+    static constexpr int64_t ROWS = 96, MANY_TURNS = 4;
 
     // Most heads that share keys and values.
     static constexpr int64_t MOST_HEADS = 128;
@@ -96,14 +97,6 @@ class Attend : public Operation {
     // Cells of a part that are not masked, of few tokens. Sums are formed within parts, and then joined in their order, whoever computes them: so
     // what a token gets depends neither on how many are computed together, nor on the threads, nor on cells of others in between.
     static constexpr int64_t CELLS = 128;
-
-    // Bytes that memory is read in.
-    static constexpr size_t LINE = 64;
-
-    static float * aligned(void * work) {
-        const uintptr_t at = reinterpret_cast<uintptr_t>(work);
-        return reinterpret_cast<float *>(at + (LINE - at % LINE) % LINE);
-    }
 
     struct Shape {
         int64_t tokens, all_heads, groups, heads, key_length, value_length, cells;
@@ -192,6 +185,21 @@ class Attend : public Operation {
         }
     }
 
+    static const char * queries_of(const ggml_tensor * op, const Shape & s, int64_t token, int64_t group) {
+        const ggml_tensor * const queries = op->src[0];
+        return static_cast<const char *>(queries->data) + token * queries->nb[1] + group * s.heads * queries->nb[2];
+    }
+
+    // Keys or values.
+    static const char * of_group(const ggml_tensor * tensor, int64_t group) {
+        return static_cast<const char *>(tensor->data) + group * tensor->nb[2];
+    }
+
+    static const char * mask_of(const ggml_tensor * op, int64_t token) {
+        const ggml_tensor * const mask = op->src[3];
+        return mask ? static_cast<const char *>(mask->data) + token * mask->nb[1] : nullptr;
+    }
+
     // What the heads of a group make of all cells, for some tokens.
     void compute_many(const ggml_tensor * op, const Shape & s, int64_t token, int64_t tokens, int64_t group, float * room) const {
         const ggml_tensor * const queries = op->src[0];
@@ -199,18 +207,18 @@ class Attend : public Operation {
         const ggml_tensor * const values = op->src[2];
         const ggml_tensor * const mask = op->src[3];
         kernels.attend_many({
-            static_cast<const char *>(queries->data) + token * queries->nb[1] + group * s.heads * queries->nb[2],
+            queries_of(op, s, token, group),
             queries->nb[1],
             queries->nb[2],
             tokens,
             s.heads,
-            static_cast<const char *>(keys->data) + group * keys->nb[2],
+            of_group(keys, group),
             keys->nb[1],
             s.key_length,
-            static_cast<const char *>(values->data) + group * values->nb[2],
+            of_group(values, group),
             values->nb[1],
             s.value_length,
-            mask ? static_cast<const char *>(mask->data) + token * mask->nb[1] : nullptr,
+            mask_of(op, token),
             mask ? mask->nb[1] : 0,
             s.cells,
             parameter(op, 0),
@@ -226,18 +234,17 @@ class Attend : public Operation {
         const ggml_tensor * const queries = op->src[0];
         const ggml_tensor * const keys = op->src[1];
         const ggml_tensor * const values = op->src[2];
-        const ggml_tensor * const mask = op->src[3];
         return kernels.attend({
-            static_cast<const char *>(queries->data) + token * queries->nb[1] + group * s.heads * queries->nb[2],
+            queries_of(op, s, token, group),
             queries->nb[2],
             static_cast<int>(s.heads),
-            static_cast<const char *>(keys->data) + group * keys->nb[2],
+            of_group(keys, group),
             keys->nb[1],
             s.key_length,
-            static_cast<const char *>(values->data) + group * values->nb[2],
+            of_group(values, group),
             values->nb[1],
             s.value_length,
-            mask ? reinterpret_cast<const uint16_t *>(static_cast<const char *>(mask->data) + token * mask->nb[1]) : nullptr,
+            reinterpret_cast<const uint16_t *>(mask_of(op, token)),
             cell,
             s.cells,
             skip,

@@ -61,10 +61,6 @@ inline void store_floats(__m128i bytes, bool is_signed, float scale, float offse
 
 inline __m128i load_sixteen(const void * at) { return _mm_loadu_si128(static_cast<const __m128i *>(at)); }
 
-// The lower and the upper four bits of bytes.
-inline __m128i low(__m128i bytes) { return _mm_and_si128(bytes, _mm_set1_epi8(15)); }
-inline __m128i high(__m128i bytes) { return low(_mm_srli_epi16(bytes, 4)); }
-
 // Has llama.cpp quantize inputs, some blocks at a time, and makes of each what its kernel reads.
 template <class Quantized, class Input>
 inline void prepare_blocks(slm::Quantize quantize, const float * values, char * to, int64_t blocks, void (*widen)(const Quantized &, Input &)) {

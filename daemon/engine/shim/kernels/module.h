@@ -29,6 +29,17 @@ struct Module {
     }
 };
 
+// Inputs of a product that are many, and tokens of attention.
+constexpr int64_t MANY = 32;
+
+// Where the memory that an operation works with begins a line, and so many bytes it may lose by that.
+constexpr size_t LINE = 64;
+
+inline char * work_of(const ggml_compute_params & params) {
+    const uintptr_t at = reinterpret_cast<uintptr_t>(params.wdata);
+    return static_cast<char *>(params.wdata) + (LINE - at % LINE) % LINE;
+}
+
 // An operation that is computed with kernels.
 class Operation : public ggml::cpu::tensor_traits {
   public:

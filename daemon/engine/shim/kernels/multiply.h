@@ -63,17 +63,11 @@ class Multiply : public Operation {
     }
 
   private:
-    // Inputs that are many, and multiples of which are taken together.
-    static constexpr int64_t MANY = 32;
-
     // Rows of weights that a thread takes at once, of few inputs.
     static constexpr int64_t ROWS = 32;
 
     // Panels that it takes at once, of many, if it has so many turns then.
     static constexpr int64_t PANELS = 4, TURNS = 3;
-
-    // Bytes that memory is read in.
-    static constexpr size_t LINE = 64;
 
     struct Shape {
         int64_t length, rows, columns;
@@ -100,8 +94,7 @@ class Multiply : public Operation {
     };
 
     Work lay_out(const ggml_compute_params & params, const Shape & s) const {
-        const uintptr_t at = reinterpret_cast<uintptr_t>(params.wdata);
-        char * const begin = static_cast<char *>(params.wdata) + (LINE - at % LINE) % LINE;
+        char * const begin = work_of(params);
         char * const rooms = begin + s.many_bytes;
         char * const few = rooms + (s.many > 0 ? params.nth * panels_bytes(s, params.nth) : 0);
         return { begin, few, reinterpret_cast<float *>(rooms + params.ith * panels_bytes(s, params.nth)) };

@@ -39,6 +39,10 @@ inline void prepare(slm::Quantize quantize, const float * values, char * to, int
     prepare_blocks(quantize, values, to, blocks, widen);
 }
 
+// The lower and the upper four bits of bytes.
+inline __m128i low(__m128i bytes) { return _mm_and_si128(bytes, _mm_set1_epi8(15)); }
+inline __m128i high(__m128i bytes) { return low(_mm_srli_epi16(bytes, 4)); }
+
 inline void dequantize(const char * row, int64_t begin, int64_t count, float * to) {
     const Weights * block = reinterpret_cast<const Weights *>(row) + begin / VALUES;
     for (; count > 0; count -= VALUES, block++, to += VALUES) {
