@@ -180,13 +180,14 @@ mod tests {
 
     /// Scores of which no two are alike, so that there is one right order.
     fn scores() -> impl Strategy<Value = Vec<f32>> {
-        proptest::collection::vec(-12.0f32..12.0, 2..600).prop_map(|mut scores| {
-            for (place, score) in scores.iter_mut().enumerate() {
-                *score += place as f32 * 1e-4;
-            }
-            scores
-        })
+        // Millionths below 12 are further apart than neighbouring numbers of single precision are.
+        proptest::collection::btree_set(-12_000_000i32..12_000_000, 2..600)
+            .prop_map(|millionths| millionths.into_iter().map(|it| it as f32 / 1e6).collect())
+            .prop_shuffle()
     }
+
+    /// How far a score may lie from [`sigma_floor`] where llama.cpp, which adds in single precision, errs about it.
+    const ROUNDING: f32 = 1e-4;
 
     proptest! {
         #[test]
@@ -203,9 +204,14 @@ mod tests {
                 theirs(vec![LlamaSampler::top_k(k), LlamaSampler::top_p(share, 1)], &scores)
             );
             prop_assert_eq!(left(&Sampling { min_p: low, ..off() }, &scores), theirs(vec![LlamaSampler::min_p(low, 1)], &scores));
+            let floor = sigma_floor(&scores, sigma);
+            let clear = |mut tokens: Vec<i32>| {
+                tokens.retain(|&token| (scores[token as usize] - floor).abs() > ROUNDING);
+                tokens
+            };
             prop_assert_eq!(
-                left(&Sampling { top_n_sigma: sigma, ..off() }, &scores),
-                theirs(vec![LlamaSampler::top_n_sigma(sigma)], &scores)
+                clear(left(&Sampling { top_n_sigma: sigma, ..off() }, &scores)),
+                clear(theirs(vec![LlamaSampler::top_n_sigma(sigma)], &scores))
             );
             prop_assert_eq!(
                 left(&Sampling { xtc_probability: 1.0, xtc_threshold: low, ..off() }, &scores),
@@ -220,6 +226,22 @@ mod tests {
             let shorter = if typical.len() < other.len() { &typical } else { &other };
             prop_assert!(shorter.iter().all(|token| typical.contains(token) && other.contains(token)));
         }
+    }
+
+    /// A mean of 5 and a deviation of 2 that need no rounding, however the numbers are added.
+    #[test]
+    fn a_score_just_at_the_floor_is_left() {
+        let scores = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, f32::NEG_INFINITY, 9.0];
+        assert_eq!(sigma_floor(&scores, 2.0), 5.0);
+        let sampling = Sampling {
+            top_n_sigma: 2.0,
+            ..off()
+        };
+        assert_eq!(left(&sampling, &scores), [8, 6, 4, 5]);
+        assert_eq!(
+            theirs(vec![LlamaSampler::top_n_sigma(2.0)], &scores),
+            [8, 6, 4, 5]
+        );
     }
 
     #[test]
