@@ -31,6 +31,9 @@ class Operations : public ggml::cpu::extra_buffer_type {
     bool supports_op(ggml_backend_dev_t, const ggml_tensor *) override { return false; }
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
+        if (ggml_is_empty(op)) {
+            return nullptr;
+        }
         const auto found = std::find_if(all.begin(), all.end(), [op](const auto & operation) { return operation->takes(op); });
         return found == all.end() ? nullptr : found->get();
     }
@@ -101,8 +104,8 @@ int slm_add_kernels(int plain) {
         || !find(library, "ggml_threadpool_chunk_add", module.add_chunk)) {
         return 0;
     }
-    // These live as long as the process, as the module does.
-    static Operations operations;
+    // These are never freed: the module goes on looking at them while the process ends.
+    static Operations & operations = *new Operations;
     static ggml_backend_buffer_type type = {};
     operations.all.clear();
     for (const slm::Kernel & kernel : table->products) {
@@ -111,7 +114,7 @@ int slm_add_kernels(int plain) {
             operations.all.push_back(std::make_unique<slm::Multiply>(kernel, table->panels, quantize, module));
         }
     }
-    static AsTheyAre as_they_are;
+    static AsTheyAre & as_they_are = *new AsTheyAre;
     as_they_are.active = table == &slm::kernels_vnni;
     for (ggml_backend_buffer_type_t packed : types()) {
         if (packed != &type && strcmp(ggml_backend_buft_name(packed), "CPU_REPACK") == 0) {

@@ -15,7 +15,9 @@ inline Lanes gelu(Lanes x) {
     // Of the larger side of 1 / (1 + e^-u) and 1 / (1 + e^u), e to the power of what is not above 0.
     const Lanes e = exponential(smaller(u, subtract(zero(), u)));
     const Lanes share = divide(all(1.0f), add(all(1.0f), e));
-    return multiply(x, where_negative(u, multiply(e, share), share));
+    const Lanes some = multiply(x, where_negative(u, multiply(e, share), share));
+    // Far enough below 0 it is nothing, however large x is.
+    return where_negative(add(u, all(86.0f)), zero(), some);
 }
 
 inline void gelu(const float * from, float * to, int64_t count) {

@@ -31,7 +31,7 @@ class Attend : public Operation {
             || (mask->type == GGML_TYPE_F16 && mask->nb[0] == sizeof(ggml_fp16_t) && mask->ne[2] == 1 && mask->ne[3] == 1
                 && mask->ne[0] >= keys->ne[1] && mask->ne[1] >= queries->ne[1]);
         return op->type == GGML_TYPE_F32 && ggml_is_contiguous(op) && op->src[4] == nullptr
-            && queries->type == GGML_TYPE_F32 && queries->nb[0] == sizeof(float) && queries->ne[3] == 1
+            && queries->type == GGML_TYPE_F32 && queries->nb[0] == sizeof(float) && queries->ne[3] == 1 && !ggml_is_empty(keys)
             && are_halves(keys) && are_halves(values) && keys->ne[2] == values->ne[2] && queries->ne[2] % keys->ne[2] == 0
             && queries->ne[2] / keys->ne[2] <= MOST_HEADS
             && is_masked_alike && parameter(op, 1) == 0.0f && parameter(op, 2) == 0.0f;
@@ -39,11 +39,12 @@ class Attend : public Operation {
 
     // Also what llama.cpp needs for the same, as it computes it where it is asked to go by the book.
     bool work_size(int threads, const ggml_tensor * op, size_t & size) override {
+        // Fewer threads may come than were asked for, and share the work in another way then.
         const Shape s(op, threads, kernels.panels);
         const size_t theirs = threads * (s.key_length + 2 * s.value_length + 64) + s.all_heads * threads * (2 + s.value_length);
-        const size_t ours = s.split ? s.tokens * s.all_heads * s.parts * (2 + s.value_length)
-            : s.many > 0            ? LINE / sizeof(float) + threads * kernels.room(s.many * s.heads, s.key_length, s.value_length)
-                                    : threads * s.heads * s.value_length;
+        const size_t split = s.split ? s.weights() + s.parts_at_once * s.part() : 0;
+        const size_t ours = s.many > 0 ? LINE / sizeof(float) + threads * room(s)
+                                       : std::max<size_t>(split, threads * s.heads * s.value_length);
         size = std::max(ours, theirs) * sizeof(float);
         return true;
     }
@@ -54,22 +55,12 @@ class Attend : public Operation {
         }
         const Shape s(op, params->nth, kernels.panels);
         if (s.split) {
-            const int64_t all = s.tokens * s.groups * s.parts;
-            // Short ones together, so that threads do not wait for each other's counting.
-            const int64_t at_once = std::max<int64_t>(1, all / (TURNS * params->nth));
-            module.share(*params, (all + at_once - 1) / at_once, [&](int64_t turn) {
-                for (int64_t i = turn * at_once; i < std::min(all, (turn + 1) * at_once); i++) {
-                    compute_part(*params, op, s, i / (s.groups * s.parts), i / s.parts % s.groups, i % s.parts);
-                }
-            });
-            module.barrier(params->threadpool);
-            for (int64_t i = params->ith; i < s.tokens * s.all_heads; i += params->nth) {
-                join_parts(*params, op, s, i / s.all_heads, i % s.all_heads);
+            for (int64_t part = 0; part < s.parts; part += s.parts_at_once) {
+                compute_split(*params, op, s, part, std::min(s.parts_at_once, s.parts - part));
             }
         } else if (s.many > 0) {
-            const size_t room = kernels.room(s.many * s.heads, s.key_length, s.value_length);
             const int64_t turns = (s.tokens + s.many - 1) / s.many;
-            float * const own = reinterpret_cast<float *>(work_of(*params)) + params->ith * room;
+            float * const own = reinterpret_cast<float *>(work_of(*params)) + params->ith * room(s);
             module.share(*params, turns * s.groups, [&](int64_t turn) {
                 // The last tokens see most cells, so they come first.
                 const int64_t token = (turns - 1 - turn / s.groups) * s.many;
@@ -88,6 +79,9 @@ class Attend : public Operation {
     // In which a thread takes its share where there are many.
     static constexpr int64_t TURNS = 32;
 
+    // Floats for parts that wait until they are joined: 16 MiB, or one part of each head, if that is more.
+    static constexpr int64_t WAITING = 4 << 20;
+
     // Heads of many tokens that go through the cells together, if each thread has so many turns then.
     static constexpr int64_t ROWS = 96, MANY_TURNS = 4;
 
@@ -102,17 +96,23 @@ class Attend : public Operation {
         int64_t tokens, all_heads, groups, heads, key_length, value_length, cells;
         int64_t parts; // of the cells, if none is masked
         bool split;    // whether threads share the parts of one token and group
-        int64_t many;  // tokens that are computed together, if there are many
+        int64_t parts_at_once;
+        int64_t most_many, many; // tokens that are computed together, if there are many
 
         Shape(const ggml_tensor * op, int threads, const Panels & panels)
             : tokens(op->src[0]->ne[1]), all_heads(op->src[0]->ne[2]), groups(op->src[1]->ne[2]), heads(all_heads / groups),
               key_length(op->src[1]->ne[0]), value_length(op->src[2]->ne[0]), cells(op->src[1]->ne[1]),
-              parts((cells + CELLS - 1) / CELLS), split(threads > 1 && parts > 1 && tokens * groups < SHARES * threads), many(0) {
+              parts((cells + CELLS - 1) / CELLS), split(threads > 1 && parts > 1 && tokens * groups < SHARES * threads),
+              parts_at_once(std::clamp<int64_t>(WAITING / part(), 1, parts)), most_many(std::max<int64_t>(1, ROWS / heads)), many(0) {
             if (tokens >= MANY && value_length % panels.rows == 0) {
                 split = false;
-                many = std::clamp<int64_t>(tokens * groups / (MANY_TURNS * threads), 1, std::max<int64_t>(1, ROWS / heads));
+                many = std::clamp<int64_t>(tokens * groups / (MANY_TURNS * threads), 1, most_many);
             }
         }
+
+        // Floats for one part of all heads, and for the weights of what was joined.
+        int64_t part() const { return tokens * all_heads * (2 + value_length); }
+        int64_t weights() const { return tokens * all_heads * 2; }
     };
 
     // What was made of some cells for one head: the sum of e^(score - peak) * values lies elsewhere.
@@ -131,37 +131,69 @@ class Attend : public Operation {
         return static_cast<float *>(op->data) + (token * s.all_heads + head) * s.value_length;
     }
 
-    // Where a part of a head lies until it is joined: the sum of its values, and then its weight.
-    static float * partial(const ggml_compute_params & params, const Shape & s, int64_t token, int64_t head, int64_t part) {
-        return static_cast<float *>(params.wdata) + ((token * s.all_heads + head) * s.parts + part) * (2 + s.value_length);
+    // Floats for a thread, where many tokens are computed.
+    size_t room(const Shape & s) const { return kernels.room(s.most_many * s.heads, s.key_length, s.value_length); }
+
+    // The weight of what was joined for a head.
+    static float * joined(const ggml_compute_params & params, const Shape & s, int64_t token, int64_t head) {
+        return static_cast<float *>(params.wdata) + (token * s.all_heads + head) * 2;
     }
 
-    void compute_part(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t group, int64_t part) const {
-        float peaks[MOST_HEADS], sums[MOST_HEADS];
-        const int64_t head = group * s.heads;
-        const size_t stride = s.parts * (2 + s.value_length);
-        attend(op, s, token, group, 0, part * CELLS, partial(params, s, token, head, part), stride, peaks, sums);
-        for (int64_t i = 0; i < s.heads; i++) {
-            const Weight weight = { peaks[i], sums[i] };
-            memcpy(partial(params, s, token, head + i, part) + s.value_length, &weight, sizeof(weight));
+    // Where a part of a head lies until it is joined: the sum of its values, and then its weight.
+    static float * waiting(const ggml_compute_params & params, const Shape & s, int64_t token, int64_t head, int64_t place) {
+        float * const first = static_cast<float *>(params.wdata) + s.weights();
+        return first + ((token * s.all_heads + head) * s.parts_at_once + place) * (2 + s.value_length);
+    }
+
+    // So many parts of all tokens, from one on, and joins them with those before.
+    void compute_split(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t part, int64_t parts) const {
+        const int64_t all = s.tokens * s.groups * parts;
+        // Short ones together, so that threads do not wait for each other's counting.
+        const int64_t at_once = std::max<int64_t>(1, all / (TURNS * params.nth));
+        module.share(params, (all + at_once - 1) / at_once, [&](int64_t turn) {
+            for (int64_t i = turn * at_once; i < std::min(all, (turn + 1) * at_once); i++) {
+                compute_part(params, op, s, i / (s.groups * parts), i / parts % s.groups, part, i % parts);
+            }
+        });
+        module.barrier(params.threadpool);
+        for (int64_t i = params.ith; i < s.tokens * s.all_heads; i += params.nth) {
+            join_parts(params, op, s, i / s.all_heads, i % s.all_heads, part, parts);
         }
     }
 
-    void join_parts(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t head) const {
+    // The part that comes so many after the first.
+    void compute_part(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t group, int64_t first,
+                      int64_t place) const {
+        float peaks[MOST_HEADS], sums[MOST_HEADS];
+        const int64_t head = group * s.heads;
+        const size_t stride = s.parts_at_once * (2 + s.value_length);
+        attend(op, s, token, group, 0, (first + place) * CELLS, waiting(params, s, token, head, place), stride, peaks, sums);
+        for (int64_t i = 0; i < s.heads; i++) {
+            const Weight weight = { peaks[i], sums[i] };
+            memcpy(waiting(params, s, token, head + i, place) + s.value_length, &weight, sizeof(weight));
+        }
+    }
+
+    void join_parts(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t head, int64_t first,
+                    int64_t parts) const {
         float * const to = result(op, s, token, head);
-        Weight weight = {};
-        for (int64_t part = 0; part < s.parts; part++) {
-            const float * const from = partial(params, s, token, head, part);
+        Weight weight;
+        memcpy(&weight, joined(params, s, token, head), sizeof(weight));
+        for (int64_t place = 0; place < parts; place++) {
+            const float * const from = waiting(params, s, token, head, place);
             Weight of_part;
             memcpy(&of_part, from + s.value_length, sizeof(of_part));
-            if (part == 0) {
+            if (first + place == 0) {
                 weight = of_part;
                 memcpy(to, from, s.value_length * sizeof(float));
             } else {
                 join(to, weight, from, of_part, s.value_length);
             }
         }
-        divide(to, s.value_length, weight.sum);
+        memcpy(joined(params, s, token, head), &weight, sizeof(weight));
+        if (first + parts == s.parts) {
+            divide(to, s.value_length, weight.sum);
+        }
     }
 
     // The same, where one thread computes all parts.

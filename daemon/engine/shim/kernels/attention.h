@@ -152,7 +152,8 @@ template <int HEADS> inline void weigh(const slm::Attention & a, int first_head,
         }
         Lanes largest = all(state.peak[h]);
         for (int c = 0; c < whole; c += LANES) {
-            largest = larger(largest, load(scores + c));
+            // A score that is no number does not hide the others, and makes a weight that is none, and so does what comes of it.
+            largest = larger(load(scores + c), largest);
         }
         const float peak = maximum(fold_larger(largest));
         state.fading[h] = state.peak[h] == peak ? 1.0f : expf(state.peak[h] - peak);

@@ -18,7 +18,7 @@ constexpr int64_t CELLS = 128;
 // Weights are left out that are smaller than e to the power of minus this.
 constexpr float LEAST = 80.0f;
 
-// What is not finite counts as 0: multiplied with a weight of 0, it would reach tokens that do not see its cell.
+// What is not finite counts as 0: multiplied with a weight of 0, it would reach tokens that do not see its cell. Those that do are told.
 inline Lanes load_finite(const char * at) { return where_finite(load_halves(at)); }
 
 // Rows are all heads of the first token, then those of the next.
@@ -63,6 +63,42 @@ struct Part {
     int64_t at[CELLS];
 
     bool is_run() const { return at[count - 1] - at[0] == count - 1; }
+};
+
+// Which cells of a part have keys or values that are not finite.
+struct Broken {
+    int64_t count = 0;
+    int64_t at[CELLS];
+
+    Broken(const slm::ManyAttention & a, const Part & part) {
+        for (int64_t i = 0; i < part.count; i++) {
+            if (!are_finite(a.keys + part.at[i] * a.key_stride, a.key_length)
+                || !are_finite(a.values + part.at[i] * a.value_stride, a.value_length)) {
+                at[count++] = i;
+            }
+        }
+    }
+
+    // By a token with this mask.
+    bool is_seen(const float * mask) const {
+        for (int64_t i = 0; i < count; i++) {
+            if (mask[at[i]] != -INFINITY) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+  private:
+    static bool are_finite(const char * halves, int64_t count) {
+        Lanes differences = zero();
+        for (int64_t i = 0; i < count; i += LANES) {
+            const Lanes x = load_halves(halves + i * sizeof(uint16_t));
+            // 0, where x is finite.
+            differences = add(differences, subtract(x, x));
+        }
+        return sum(fold(differences)) == 0.0f;
+    }
 };
 
 inline const uint16_t * mask_at(const slm::ManyAttention & a, int64_t token, int64_t cell) {
@@ -132,7 +168,7 @@ inline void weigh(const slm::ManyAttention & a, const Room & r, int64_t row, con
     for (int64_t c = 0; c < CELLS; c += LANES) {
         const Lanes score = fma(load(scores + c), all(a.scale), load(mask + c));
         store(scores + c, score);
-        largest = larger(largest, score);
+        largest = larger(score, largest);
     }
     const float peak = maximum(fold_larger(largest)), fading = r.peaks[row] == peak ? 1.0f : expf(r.peaks[row] - peak);
     Lanes total = zero();
@@ -171,6 +207,7 @@ inline bool mask_of(const slm::ManyAttention & a, const Part & part, int64_t tok
 
 inline void attend_part(const slm::ManyAttention & a, const Room & r, const Part & part) {
     const int64_t rows = a.tokens * a.heads;
+    const Broken broken(a, part);
     widen_keys(a, part, r.keys);
     widen_values(a, part, r.values);
     multiply<panels::Tiles<true>>({
@@ -192,6 +229,9 @@ inline void attend_part(const slm::ManyAttention & a, const Room & r, const Part
         }
         for (int64_t row = token * a.heads; row < (token + 1) * a.heads; row++) {
             weigh(a, r, row, mask);
+            if (broken.is_seen(mask)) {
+                r.totals[row] = NAN;
+            }
         }
     }
     for (int64_t row = 0; row < rows; row += panels::COLUMNS) {

@@ -20,6 +20,7 @@ inline Lanes add(Lanes a, Lanes b) { return _mm512_add_ps(a, b); }
 inline Lanes subtract(Lanes a, Lanes b) { return _mm512_sub_ps(a, b); }
 inline Lanes multiply(Lanes a, Lanes b) { return _mm512_mul_ps(a, b); }
 inline Lanes divide(Lanes a, Lanes b) { return _mm512_div_ps(a, b); }
+// Where one of them is no number, both of these are b.
 inline Lanes larger(Lanes a, Lanes b) { return _mm512_max_ps(a, b); }
 inline Lanes smaller(Lanes a, Lanes b) { return _mm512_min_ps(a, b); }
 // a where x is negative, and b elsewhere.
@@ -57,7 +58,7 @@ inline Lanes divide(Lanes a, Lanes b) { return _mm256_div_ps(a, b); }
 inline Lanes larger(Lanes a, Lanes b) { return _mm256_max_ps(a, b); }
 inline Lanes smaller(Lanes a, Lanes b) { return _mm256_min_ps(a, b); }
 // a where x is negative, and b elsewhere.
-inline Lanes where_negative(Lanes x, Lanes a, Lanes b) { return _mm256_blendv_ps(b, a, x); }
+inline Lanes where_negative(Lanes x, Lanes a, Lanes b) { return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, zero(), _CMP_LT_OQ)); }
 inline Lanes fma(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
 inline Lanes whole(Lanes x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 // x times two to the power of n, which is whole and at least -126.
@@ -94,10 +95,11 @@ inline __m128 sums(Lanes a, Lanes b, Lanes c, Lanes d) {
     return _mm_hadd_ps(fold_both(fold_twice(a), fold_twice(b)), fold_both(fold_twice(c), fold_twice(d)));
 }
 
-// e to the power of numbers that are not above 0, to about one unit in the last place; what is below 1e-37 may come as that.
+// e to the power of numbers that are not above 0, to about one unit in the last place, and that of -86 for all below: 4.5e-38. Of what is
+// no number it makes none.
 // e^x = 2^n * e^r with |r| <= ln(2)/2; the polynomial for e^r is that of Cephes' `expf`, and so is ln(2) in two parts.
 inline Lanes exponential(Lanes x) {
-    x = larger(x, all(-86.0f));
+    x = larger(all(-86.0f), x);
     const Lanes n = whole(multiply(x, all(1.44269504088896341f)));
     const Lanes r = fma(n, all(2.12194440e-4f), fma(n, all(-0.693359375f), x));
     const float coefficients[] = { 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f };

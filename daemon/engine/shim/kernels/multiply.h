@@ -27,7 +27,7 @@ class Multiply : public Operation {
         const ggml_tensor * const inputs = op->src[1];
         return op->type == GGML_TYPE_F32 && ggml_is_contiguous(op)
             && inputs->type == GGML_TYPE_F32 && ggml_is_contiguous(inputs)
-            && weights->type == kernel.type && weights->nb[0] == ggml_type_size(weights->type)
+            && weights->type == kernel.type && !ggml_is_empty(weights) && weights->nb[0] == ggml_type_size(weights->type)
             && weights->ne[0] % kernel.block_values == 0 && weights->ne[1] % 4 == 0 && weights->ne[2] == 1 && weights->ne[3] == 1
             && weights->buffer != nullptr && ggml_backend_buffer_is_host(weights->buffer)
             && (ggml_nrows(inputs) <= kernel.most_few || Shape(*this, op).many > 0);
@@ -37,7 +37,7 @@ class Multiply : public Operation {
     bool work_size(int threads, const ggml_tensor * op, size_t & size) override {
         const Shape s(*this, op);
         const size_t theirs = s.length * s.columns * sizeof(ggml_fp16_t);
-        const size_t room = s.many > 0 ? threads * panels_bytes(s, threads) : 0;
+        const size_t room = s.many > 0 ? threads * room_bytes() : 0;
         size = std::max(LINE + s.many_bytes + s.few_bytes + room, theirs);
         return true;
     }
@@ -73,7 +73,7 @@ class Multiply : public Operation {
         int64_t length, rows, columns;
         int64_t many; // of the columns, the first ones
         int64_t blocks;
-        size_t many_bytes, few_bytes; // of prepared inputs
+        size_t many_bytes, few_bytes; // of prepared inputs, whole lines
         size_t column_bytes;          // of one of few
 
         Shape(const Multiply & by, const ggml_tensor * op)
@@ -82,7 +82,7 @@ class Multiply : public Operation {
             const int64_t groups = (many + by.panels.columns - 1) / by.panels.columns;
             many_bytes = groups * by.panels.columns * length * sizeof(float);
             column_bytes = blocks * by.kernel.input_bytes;
-            few_bytes = (columns - many) * column_bytes;
+            few_bytes = ((columns - many) * column_bytes + LINE - 1) / LINE * LINE;
         }
     };
 
@@ -95,18 +95,17 @@ class Multiply : public Operation {
 
     Work lay_out(const ggml_compute_params & params, const Shape & s) const {
         char * const begin = work_of(params);
-        char * const rooms = begin + s.many_bytes;
-        char * const few = rooms + (s.many > 0 ? params.nth * panels_bytes(s, params.nth) : 0);
-        return { begin, few, reinterpret_cast<float *>(rooms + params.ith * panels_bytes(s, params.nth)) };
+        char * const few = begin + s.many_bytes;
+        // The rooms come last, because fewer threads may come than were asked for.
+        char * const rooms = few + s.few_bytes;
+        return { begin, few, reinterpret_cast<float *>(rooms + params.ith * room_bytes()) };
     }
 
     int64_t panels_at_once(const Shape & s, int threads) const {
         return std::clamp<int64_t>(s.rows / panels.rows / (threads * TURNS), 1, PANELS);
     }
 
-    size_t panels_bytes(const Shape & s, int threads) const {
-        return panels_at_once(s, threads) * panels.rows * panels.depth * sizeof(float);
-    }
+    size_t room_bytes() const { return PANELS * panels.rows * panels.depth * sizeof(float); }
 
     // This thread's part of the inputs.
     void prepare(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, const Work & work) const {

@@ -138,8 +138,19 @@ mod tests {
             })
         }
 
-        /// What some tokens make of cells, as a cache holds them: the heads of one cell lie side by side.
+        /// What some tokens make of cells.
         fn attend(&self, shape: &Shape, by_the_book: bool) -> Vec<f32> {
+            self.attend_to(shape, &shape.keys(), &shape.values(), by_the_book)
+        }
+
+        /// What some tokens make of these keys and values, as a cache holds them: the heads of one cell lie side by side.
+        fn attend_to(
+            &self,
+            shape: &Shape,
+            keys: &[f32],
+            values: &[f32],
+            by_the_book: bool,
+        ) -> Vec<f32> {
             self.spoil();
             let Shape {
                 length,
@@ -156,8 +167,8 @@ mod tests {
                     [length, heads, tokens],
                     bytes(&shape.queries()),
                 ),
-                (halves, [length, groups, cells], packed(&shape.keys())),
-                (halves, [length, groups, cells], packed(&shape.values())),
+                (halves, [length, groups, cells], packed(keys)),
+                (halves, [length, groups, cells], packed(values)),
                 (halves, [cells, tokens, 1], packed(&shape.mask())),
             ];
             // SAFETY: The tensors live in this context.
@@ -500,6 +511,8 @@ mod tests {
                 let processor = Processor::new(threads);
                 check_products(&processor, level);
                 check_attention(&processor);
+                check_what_is_no_number(&processor);
+                check_nothing(&processor);
                 check_gelu(&processor);
             }
             check_company_of_inputs(level);
@@ -614,6 +627,15 @@ mod tests {
                 assert!(all.starts_with(&expected), "{shape:?}");
                 assert!(many.attend(&shape, false) == all, "{shape:?}");
             }
+            // So many heads that parts of them are joined before the next ones are computed.
+            let heads = Shape {
+                heads: 128,
+                groups: 1,
+                cells: cells * 16,
+                ..alone
+            };
+            let same = many.attend(&heads, false) == few.attend(&heads, false);
+            assert!(same, "{heads:?}");
             // Many of them together.
             let shape = Shape {
                 tokens: 40,
@@ -677,11 +699,68 @@ mod tests {
         }
     }
 
+    /// Keys and values that are no numbers are not hidden from the tokens that see them, and reach nobody else.
+    fn check_what_is_no_number(processor: &Processor) {
+        for tokens in [1, 3, 40] {
+            let shape = Shape {
+                length: 64,
+                heads: 4,
+                groups: 2,
+                tokens,
+                cells: 300,
+                sparse: 3,
+                others: 1,
+            };
+            // Behind the first cell, which has the largest scores, and in the same lane.
+            let broken = 48;
+            let at = broken * shape.groups * shape.length + 5;
+            let mut keys = shape.keys();
+            keys[..shape.length].fill(50.0);
+            let mut values = shape.values();
+            let plain = processor.attend_to(&shape, &keys, &values, false);
+            keys[at] = f32::NAN;
+            let by_key = processor.attend_to(&shape, &keys, &values, false);
+            keys[at] = 0.0;
+            values[at] = f32::INFINITY;
+            let by_value = processor.attend_to(&shape, &keys, &values, false);
+            let mask = shape.mask();
+            for index in 0..plain.len() {
+                let (row, d) = (index / shape.length, index % shape.length);
+                let (token, head) = (row / shape.heads, row % shape.heads);
+                // Of the first of two groups.
+                let sees = head < 2 && mask[token * shape.cells + broken] == 0.0;
+                let found = [plain[index], by_key[index], by_value[index]];
+                if !sees {
+                    assert!(found == [plain[index]; 3], "{shape:?} {index}: {found:?}");
+                } else {
+                    let fits = found[0].is_finite()
+                        && !found[1].is_finite()
+                        && (d != 5 || !found[2].is_finite());
+                    assert!(fits, "{shape:?} {index}: {found:?}");
+                }
+            }
+        }
+    }
+
+    /// Nothing comes of nothing.
+    fn check_nothing(processor: &Processor) {
+        let shape = Shape {
+            length: 64,
+            heads: 0,
+            groups: 2,
+            tokens: 40,
+            cells: 32,
+            sparse: 1,
+            others: 1,
+        };
+        assert!(processor.attend(&shape, false).is_empty());
+    }
+
     /// So is GELU.
     fn check_gelu(processor: &Processor) {
         let mut from = numbers(1003);
         from.iter_mut().for_each(|x| *x *= 5.0);
-        from.extend([0.0, -0.0, 1e-30, -1e-30, 90.0, -90.0, 1e30]);
+        from.extend([0.0, -0.0, 1e-30, -1e-30, 90.0, -90.0, 1e30, -1e30, f32::MIN]);
         let gelu = |x: &f32| {
             let x = f64::from(*x);
             let tanh = ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh();
@@ -693,6 +772,11 @@ mod tests {
         assert!(
             ours < 2e-6 && plain > 100.0 * ours && plain < 0.01,
             "{plain}, {ours}"
+        );
+        let ends = processor.gelu(&[f32::NEG_INFINITY, f32::INFINITY, f32::NAN], false);
+        assert!(
+            ends[..2] == [0.0, f32::INFINITY] && ends[2].is_nan(),
+            "{ends:?}"
         );
     }
 }
