@@ -42,9 +42,6 @@ class Operations : public ggml::cpu::extra_buffer_type {
 // In front of the buffers in which llama.cpp packs weights anew: keeps those out that are multiplied faster as they are.
 class AsTheyAre : public ggml::cpu::extra_buffer_type {
   public:
-    // For models that are loaded from now on.
-    bool active = false;
-
     void stand_before(ggml_backend_buffer_type_t type) {
         if (type->context != this) {
             packing = static_cast<ggml::cpu::extra_buffer_type *>(type->context);
@@ -53,7 +50,7 @@ class AsTheyAre : public ggml::cpu::extra_buffer_type {
     }
 
     bool supports_op(ggml_backend_dev_t device, const ggml_tensor * op) override {
-        const bool ours = active && op->op == GGML_OP_MUL_MAT && op->src[0]->type == GGML_TYPE_Q4_K;
+        const bool ours = op->op == GGML_OP_MUL_MAT && op->src[0]->type == GGML_TYPE_Q4_K;
         return !ours && packing->supports_op(device, op);
     }
 
@@ -115,7 +112,6 @@ int slm_add_kernels(int plain) {
         }
     }
     static AsTheyAre & as_they_are = *new AsTheyAre;
-    as_they_are.active = table == &slm::kernels_vnni;
     for (ggml_backend_buffer_type_t packed : types()) {
         if (packed != &type && strcmp(ggml_backend_buft_name(packed), "CPU_REPACK") == 0) {
             as_they_are.stand_before(packed);

@@ -10,8 +10,7 @@ extern "C" {
 //
 // - products of few inputs with quantized weights of some types, in tiles. Each number is the very same, to the last bit, because
 //   all sums are formed in the same order. Weights of Q4_K stay as they lie in the file, where llama.cpp would pack copies of them:
-//   they are multiplied faster so, on processors with AVX-512 and VNNI. Where there is AMX, llama.cpp packs them for it first, and
-//   these products are its own.
+//   they are multiplied faster so. Where there is AMX, llama.cpp packs them for it first, and these products are its own.
 // - products of many inputs with weights of some of these types, which are dequantized once for all of them, and products with
 //   weights in half precision. Inputs stay in single precision, where llama.cpp quantizes or rounds them, so numbers are closer to
 //   the true ones.

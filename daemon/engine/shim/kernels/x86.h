@@ -12,19 +12,15 @@
 
 #include <ggml.h>
 
-// Of more columns llama.cpp computes products faster, with tiles of its own.
-#if defined(__AVX512VNNI__)
-constexpr int64_t MOST_Q4_K = 31, MOST_Q6_K = 31, MOST_Q8_0 = INT64_MAX;
-#else
-constexpr int64_t MOST_Q4_K = 7, MOST_Q6_K = 7, MOST_Q8_0 = 3;
-#endif
+// Of more columns of these types llama.cpp computes products as fast, with tiles of its own.
+constexpr int64_t MOST_K = 31;
 
 const slm::Kernels slm::KERNELS = {
     {
         { "quantize_row_q8_1", GGML_TYPE_Q4_1, q4_1::VALUES, sizeof(q4_1::Input), INT64_MAX, q4_1::prepare, multiply<q4_1::Tiles>, panels::multiply<q4_1::dequantize> },
-        { "quantize_row_q8_K", GGML_TYPE_Q4_K, q4_k::VALUES, sizeof(q4_k::Input), MOST_Q4_K, q4_k::prepare, multiply<q4_k::Tiles>, nullptr },
-        { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), MOST_Q6_K, q6_k::prepare, multiply<q6_k::Tiles>, nullptr },
-        { "quantize_row_q8_0", GGML_TYPE_Q8_0, q8_0::VALUES, sizeof(q8_0::Input), MOST_Q8_0, q8_0::prepare, multiply<q8_0::Tiles>, panels::multiply<q8_0::dequantize> },
+        { "quantize_row_q8_K", GGML_TYPE_Q4_K, q4_k::VALUES, sizeof(q4_k::Input), MOST_K, q4_k::prepare, multiply<q4_k::Tiles>, nullptr },
+        { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), MOST_K, q6_k::prepare, multiply<q6_k::Tiles>, nullptr },
+        { "quantize_row_q8_0", GGML_TYPE_Q8_0, q8_0::VALUES, sizeof(q8_0::Input), INT64_MAX, q8_0::prepare, multiply<q8_0::Tiles>, panels::multiply<q8_0::dequantize> },
         { nullptr, GGML_TYPE_F16, f16::VALUES, sizeof(f16::Input), INT64_MAX, f16::prepare, multiply<f16::Tiles>, panels::multiply<f16::dequantize> },
     },
     { panels::ROWS, panels::COLUMNS, panels::DEPTH, panels::interleave },

@@ -343,17 +343,15 @@ mod tests {
         }
 
         /// How many columns at most are ours if they are not many, see `shim/kernels/x86.h`.
-        fn most_few(&self, level: Level) -> usize {
+        fn most_few(&self) -> usize {
             match self.kind {
-                sys::GGML_TYPE_Q4_K | sys::GGML_TYPE_Q6_K if at_best(level) => 31,
-                sys::GGML_TYPE_Q4_K | sys::GGML_TYPE_Q6_K => 7,
-                sys::GGML_TYPE_Q8_0 if !at_best(level) => 3,
+                sys::GGML_TYPE_Q4_K | sys::GGML_TYPE_Q6_K => 31,
                 _ => usize::MAX,
             }
         }
 
         fn is_ours(&self, level: Level) -> bool {
-            self.many(level) > 0 || self.columns <= self.most_few(level)
+            self.many(level) > 0 || self.columns <= self.most_few()
         }
     }
 
@@ -514,10 +512,10 @@ mod tests {
                 check_what_is_no_number(&processor);
                 check_nothing(&processor);
                 check_gelu(&processor);
+                check_packing(&processor);
             }
             check_company_of_inputs(level);
             check_company_of_tokens();
-            check_packing(level);
         }
     }
 
@@ -653,10 +651,9 @@ mod tests {
     }
 
     /// What is multiplied faster as it is, llama.cpp does not pack anew, and the rest it does.
-    fn check_packing(level: Level) {
-        let processor = Processor::new(1);
+    fn check_packing(processor: &Processor) {
         assert!(processor.packs(sys::GGML_TYPE_Q4_0));
-        assert_eq!(processor.packs(sys::GGML_TYPE_Q4_K), !at_best(level));
+        assert!(!processor.packs(sys::GGML_TYPE_Q4_K));
         assert!(!processor.packs(sys::GGML_TYPE_Q6_K));
     }
 
