@@ -66,7 +66,7 @@ struct Attention {
     float * sums;              // for each head: the sum of e^(score - peak)
 };
 
-constexpr int PRODUCTS = 5;
+constexpr int PRODUCTS = 6;
 
 // What many tokens make of all cells, for heads that share a head of keys and values.
 struct ManyAttention {

@@ -504,7 +504,7 @@ mod tests {
                 println!("left out: this processor has no AVX2");
                 return;
             }
-            assert_eq!(add(level), 7);
+            assert_eq!(add(level), 8);
             for threads in [1, 3] {
                 let processor = Processor::new(threads);
                 check_products(&processor, level);
@@ -525,6 +525,7 @@ mod tests {
             sys::GGML_TYPE_F16,
             sys::GGML_TYPE_Q4_1,
             sys::GGML_TYPE_Q8_0,
+            sys::GGML_TYPE_Q5_0,
             sys::GGML_TYPE_Q4_K,
             sys::GGML_TYPE_Q6_K,
         ];

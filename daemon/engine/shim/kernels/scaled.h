@@ -1,6 +1,6 @@
-// Q8_0: blocks of 32 weights, each `d * q` with q in -128..127, times inputs of the same type.
+// Q8_0 and Q5_0: blocks of 32 weights, each `d * q` with a signed q, times inputs in Q8_0.
 //
-// Follows `ggml_vec_dot_q8_0_q8_0` number by number; its blocks are those of `ggml-common.h`.
+// Follows `ggml_vec_dot_q8_0_q8_0` and `ggml_vec_dot_q5_0_q8_0` number by number; the blocks are those of `ggml-common.h`.
 
 #pragma once
 
@@ -8,15 +8,45 @@
 
 namespace {
 
-namespace q8_0 {
+namespace scaled {
 
 constexpr int64_t VALUES = 32;
 
-// Of weights, and of inputs as llama.cpp makes them.
-struct Block {
+// The first half of the values lies in the lower bits of the bytes, and the second half in the upper ones.
+inline __m256i nibbles(const uint8_t * at) {
+    const __m128i both = load_sixteen(at);
+    return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(both, 4), both), _mm256_set1_epi8(15));
+}
+
+// -128..127.
+struct Q8_0 {
     uint16_t d;
     int8_t values[VALUES];
+
+    __m256i quants() const { return load(values); }
 };
+
+// -16..15: the fifth bits lie by themselves, and where one is 0, 16 is taken away.
+struct Q5_0 {
+    uint16_t d;
+    uint8_t fifths[VALUES / 8];
+    uint8_t values[VALUES / 2];
+
+    __m256i quants() const {
+        uint32_t bits;
+        memcpy(&bits, fifths, sizeof bits);
+        const __m256i low = nibbles(values), sixteen = _mm256_set1_epi8(16);
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+        return _mm256_mask_sub_epi8(low, ~bits, low, sixteen);
+#else
+        const __m256i places = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+        const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), places);
+        const __m256i bit = _mm256_and_si256(bytes, _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201)));
+        return _mm256_sub_epi8(low, _mm256_and_si256(_mm256_cmpeq_epi8(bit, _mm256_setzero_si256()), sixteen));
+#endif
+    }
+};
+
 
 // An input with its half widened: it is read once for every four rows.
 struct Input {
@@ -29,7 +59,7 @@ struct Input {
     int8_t values[VALUES];
 };
 
-inline void widen(const Block & quantized, Input & input) {
+inline void widen(const Q8_0 & quantized, Input & input) {
     input.d = _cvtsh_ss(quantized.d);
     memcpy(input.values, quantized.values, VALUES);
 #if defined(__AVX512VNNI__)
@@ -42,13 +72,13 @@ inline void prepare(slm::Quantize quantize, const float * values, char * to, int
     prepare_blocks(quantize, values, to, blocks, widen);
 }
 
-inline void dequantize(const char * row, int64_t begin, int64_t count, float * to) {
+template <class Block> inline void dequantize(const char * row, int64_t begin, int64_t count, float * to) {
     const Block * block = reinterpret_cast<const Block *>(row) + begin / VALUES;
-    for (; count > 0; count -= VALUES, block++) {
+    for (; count > 0; count -= VALUES, block++, to += VALUES) {
         const float d = _cvtsh_ss(block->d);
-        for (int i = 0; i < VALUES; i += 16, to += 16) {
-            store_floats(load_sixteen(block->values + i), true, d, 0.0f, to);
-        }
+        const __m256i q = block->quants();
+        store_floats(_mm256_castsi256_si128(q), true, d, 0.0f, to);
+        store_floats(_mm256_extracti128_si256(q, 1), true, d, 0.0f, to + VALUES / 2);
     }
 }
 
@@ -61,8 +91,8 @@ inline __m128 scales(const char * block, size_t stride) {
     return _mm_cvtph_ps(_mm_set_epi16(0, 0, 0, 0, rows[3], rows[2], rows[1], rows[0]));
 }
 
-inline __m256i quants(const char * block) {
-    return load(block + sizeof(uint16_t));
+template <class Block> inline __m256i quants(const char * block) {
+    return reinterpret_cast<const Block *>(block)->quants();
 }
 
 #if defined(__AVX512VNNI__)
@@ -70,13 +100,13 @@ inline __m256i quants(const char * block) {
 // Two rows of weights lie in one register.
 constexpr int MOST = 8;
 
-inline __m512i both(const char * block, size_t stride) {
-    const __m512i rows = _mm512_inserti64x4(_mm512_castsi256_si512(quants(block)), quants(block + stride), 1);
+template <class Block> inline __m512i both(const char * block, size_t stride) {
+    const __m512i rows = _mm512_inserti64x4(_mm512_castsi256_si512(quants<Block>(block)), quants<Block>(block + stride), 1);
     return _mm512_xor_si512(rows, _mm512_set1_epi8(-128));
 }
 
 // Four rows and so many columns.
-template <int COLUMNS>
+template <class Block, int COLUMNS>
 inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     __m512 sums[COLUMNS][2];
     for (int c = 0; c < COLUMNS; c++) {
@@ -91,7 +121,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
         ask_for_next_rows(block, p.weights_stride);
         const __m512 d = _mm512_castps128_ps512(scales(block, p.weights_stride));
         const __m512 ds[2] = { _mm512_permutexvar_ps(first, d), _mm512_permutexvar_ps(second, d) };
-        const __m512i ws[2] = { both(block, p.weights_stride), both(block + 2 * p.weights_stride, p.weights_stride) };
+        const __m512i ws[2] = { both<Block>(block, p.weights_stride), both<Block>(block + 2 * p.weights_stride, p.weights_stride) };
         for (int c = 0; c < COLUMNS; c++) {
             const Input * const at = reinterpret_cast<const Input *>(inputs + c * p.inputs_stride) + b;
             const __m512i x = _mm512_broadcast_i64x4(load(at->values));
@@ -122,7 +152,7 @@ inline __m256 dot(__m256i weights, __m256i inputs) {
 }
 
 // Four rows and so many columns.
-template <int COLUMNS>
+template <class Block, int COLUMNS>
 inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     __m256 sums[COLUMNS][4];
     for (int c = 0; c < COLUMNS; c++) {
@@ -136,6 +166,10 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
         const char * const block = weights + b * sizeof(Block);
         ask_for_next_rows(block, p.weights_stride);
         const __m128 d = scales(block, p.weights_stride);
+        __m256i ws[4];
+        for (int r = 0; r < 4; r++) {
+            ws[r] = quants<Block>(block + r * p.weights_stride);
+        }
         for (int c = 0; c < COLUMNS; c++) {
             const Input * const at = reinterpret_cast<const Input *>(inputs + c * p.inputs_stride) + b;
             const __m256i x = load(at->values);
@@ -147,7 +181,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
                 _mm256_broadcastss_ps(_mm_shuffle_ps(dd, dd, 0xff)),
             };
             for (int r = 0; r < 4; r++) {
-                sums[c][r] = _mm256_fmadd_ps(of_each[r], dot(quants(block + r * p.weights_stride), x), sums[c][r]);
+                sums[c][r] = _mm256_fmadd_ps(of_each[r], dot(ws[r], x), sums[c][r]);
             }
         }
     }
@@ -161,15 +195,15 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
 
 #endif
 
-struct Tiles {
-    static constexpr int ROWS = 4, MOST = q8_0::MOST;
+template <class Block> struct Tiles {
+    static constexpr int ROWS = 4, MOST = scaled::MOST;
 
     template <int COLUMNS>
     static void compute(const slm::Product & p, int64_t row, int64_t column) {
-        tile<COLUMNS>(p, row, column);
+        tile<Block, COLUMNS>(p, row, column);
     }
 };
 
-} // namespace q8_0
+} // namespace scaled
 
 } // namespace
