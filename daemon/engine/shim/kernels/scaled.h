@@ -47,7 +47,6 @@ struct Q5_0 {
     }
 };
 
-
 // An input with its half widened: it is read once for every four rows.
 struct Input {
     float d;
