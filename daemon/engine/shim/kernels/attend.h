@@ -88,15 +88,16 @@ class Attend : public Operation {
     // Most heads that share keys and values.
     static constexpr int64_t MOST_HEADS = 128;
 
-    // Cells of a part that are not masked, of few tokens. Sums are formed within parts, and then joined in their order, whoever computes them: so
-    // what a token gets depends neither on how many are computed together, nor on the threads, nor on cells of others in between.
+    // Cells of a part that are not masked, of few tokens. Sums are formed within parts, and then joined in their order, whoever
+    // computes them: so what a token gets depends neither on how many are computed together, nor on the threads, nor on cells of
+    // others in between.
     static constexpr int64_t CELLS = 128;
 
     struct Shape {
         int64_t tokens, all_heads, groups, heads, key_length, value_length, cells;
         int64_t parts; // of the cells, if none is masked
         bool split;    // whether threads share the parts of one token and group
-        int64_t parts_at_once;
+        int64_t parts_at_once; // that wait to be joined
         int64_t most_many, many; // tokens that are computed together, if there are many
 
         Shape(const ggml_tensor * op, int threads, const Panels & panels)
@@ -110,8 +111,9 @@ class Attend : public Operation {
             }
         }
 
-        // Floats for one part of all heads, and for the weights of what was joined.
-        int64_t part() const { return tokens * all_heads * (2 + value_length); }
+        // Floats for a part of a head, for one of all heads, and for the weights of what was joined.
+        int64_t part_of_head() const { return 2 + value_length; }
+        int64_t part() const { return tokens * all_heads * part_of_head(); }
         int64_t weights() const { return tokens * all_heads * 2; }
     };
 
@@ -135,14 +137,14 @@ class Attend : public Operation {
     size_t room(const Shape & s) const { return kernels.room(s.most_many * s.heads, s.key_length, s.value_length); }
 
     // The weight of what was joined for a head.
-    static float * joined(const ggml_compute_params & params, const Shape & s, int64_t token, int64_t head) {
-        return static_cast<float *>(params.wdata) + (token * s.all_heads + head) * 2;
+    static Weight & joined(const ggml_compute_params & params, const Shape & s, int64_t token, int64_t head) {
+        return static_cast<Weight *>(params.wdata)[token * s.all_heads + head];
     }
 
     // Where a part of a head lies until it is joined: the sum of its values, and then its weight.
     static float * waiting(const ggml_compute_params & params, const Shape & s, int64_t token, int64_t head, int64_t place) {
         float * const first = static_cast<float *>(params.wdata) + s.weights();
-        return first + ((token * s.all_heads + head) * s.parts_at_once + place) * (2 + s.value_length);
+        return first + ((token * s.all_heads + head) * s.parts_at_once + place) * s.part_of_head();
     }
 
     // So many parts of all tokens, from one on, and joins them with those before.
@@ -166,7 +168,7 @@ class Attend : public Operation {
                       int64_t place) const {
         float peaks[MOST_HEADS], sums[MOST_HEADS];
         const int64_t head = group * s.heads;
-        const size_t stride = s.parts_at_once * (2 + s.value_length);
+        const size_t stride = s.parts_at_once * s.part_of_head();
         attend(op, s, token, group, 0, (first + place) * CELLS, waiting(params, s, token, head, place), stride, peaks, sums);
         for (int64_t i = 0; i < s.heads; i++) {
             const Weight weight = { peaks[i], sums[i] };
@@ -177,8 +179,7 @@ class Attend : public Operation {
     void join_parts(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t head, int64_t first,
                     int64_t parts) const {
         float * const to = result(op, s, token, head);
-        Weight weight;
-        memcpy(&weight, joined(params, s, token, head), sizeof(weight));
+        Weight & weight = joined(params, s, token, head);
         for (int64_t place = 0; place < parts; place++) {
             const float * const from = waiting(params, s, token, head, place);
             Weight of_part;
@@ -190,7 +191,6 @@ class Attend : public Operation {
                 join(to, weight, from, of_part, s.value_length);
             }
         }
-        memcpy(joined(params, s, token, head), &weight, sizeof(weight));
         if (first + parts == s.parts) {
             divide(to, s.value_length, weight.sum);
         }

@@ -227,9 +227,10 @@ inline void attend_part(const slm::ManyAttention & a, const Room & r, const Part
             memset(r.scores + token * a.heads * CELLS, 0, a.heads * CELLS * sizeof(float));
             continue;
         }
+        const bool is_broken = broken.is_seen(mask);
         for (int64_t row = token * a.heads; row < (token + 1) * a.heads; row++) {
             weigh(a, r, row, mask);
-            if (broken.is_seen(mask)) {
+            if (is_broken) {
                 r.totals[row] = NAN;
             }
         }

@@ -50,16 +50,29 @@ inline void ask_for_next_rows(const char * block, size_t stride) {
     }
 }
 
-// Sixteen quantized weights, a byte each: scale * q + offset.
-inline void store_floats(__m128i bytes, bool is_signed, float scale, float offset, float * to) {
-    const __m128i halves[2] = { bytes, _mm_unpackhi_epi64(bytes, bytes) };
-    for (int i = 0; i < 2; i++) {
-        const __m256i q = is_signed ? _mm256_cvtepi8_epi32(halves[i]) : _mm256_cvtepu8_epi32(halves[i]);
-        _mm256_storeu_ps(to + 8 * i, _mm256_fmadd_ps(_mm256_set1_ps(scale), _mm256_cvtepi32_ps(q), _mm256_set1_ps(offset)));
+// 32 values of four bits: the first half of them lies in the lower bits of the bytes, and the second half in the upper ones.
+inline __m256i load_nibbles(const uint8_t * at) {
+    const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i *>(at));
+    return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(packed, 4), packed), _mm256_set1_epi8(15));
+}
+
+// 32 quantized weights, a signed byte each: scale * q + offset.
+inline void store_floats(__m256i bytes, float scale, float offset, float * to) {
+    const __m128i low = _mm256_castsi256_si128(bytes), high = _mm256_extracti128_si256(bytes, 1);
+    const __m128i eights[4] = { low, _mm_unpackhi_epi64(low, low), high, _mm_unpackhi_epi64(high, high) };
+    for (int i = 0; i < 4; i++) {
+        const __m256 q = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eights[i]));
+        _mm256_storeu_ps(to + 8 * i, _mm256_fmadd_ps(_mm256_set1_ps(scale), q, _mm256_set1_ps(offset)));
     }
 }
 
-inline __m128i load_sixteen(const void * at) { return _mm_loadu_si128(static_cast<const __m128i *>(at)); }
+// Each of four numbers in a register of its own.
+inline void spread(__m128 four, __m256 to[4]) {
+    to[0] = _mm256_broadcastss_ps(four);
+    to[1] = _mm256_broadcastss_ps(_mm_shuffle_ps(four, four, 0x55));
+    to[2] = _mm256_broadcastss_ps(_mm_shuffle_ps(four, four, 0xaa));
+    to[3] = _mm256_broadcastss_ps(_mm_shuffle_ps(four, four, 0xff));
+}
 
 // Has llama.cpp quantize inputs, some blocks at a time, and makes of each what its kernel reads.
 template <class Quantized, class Input>

@@ -29,11 +29,11 @@ struct Kernel {
     int type;                  // of the weights: a `ggml_type`
     int64_t block_values;
     size_t input_bytes;        // of one block, prepared
-    int64_t most_few;          // with more inputs, but not many, llama.cpp is as fast
     // Prepares blocks of inputs.
     void (*prepare)(Quantize quantize, const float * values, char * to, int64_t blocks);
     void (*few)(const Product & product);
-    // If this is faster: a product's blocks are single values, and `panels` is room for its rows as they are dequantized.
+    // Null where llama.cpp is as fast with many inputs. A product's blocks are single values, and `panels` is room for its rows as
+    // they are dequantized.
     void (*many)(const Product & product, float * panels);
 };
 

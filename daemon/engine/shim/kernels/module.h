@@ -17,7 +17,8 @@ struct Module {
     int (*add_chunk)(ggml_threadpool *, int) = nullptr;
 
     // Has this thread do its share of so many parts: the one with its number first, then whichever is next.
-    // What was written before is seen by all threads. Between two of these there must be a barrier: who is late would take parts of the next.
+    // What was written before is seen by all threads. Between two of these there must be a barrier: who is late would take parts of
+    // the next.
     template <class Part> void share(const ggml_compute_params & params, int64_t parts, Part part) const {
         if (params.ith == 0) {
             set_chunk(params.threadpool, params.nth);

@@ -30,7 +30,7 @@ class Multiply : public Operation {
             && weights->type == kernel.type && !ggml_is_empty(weights) && weights->nb[0] == ggml_type_size(weights->type)
             && weights->ne[0] % kernel.block_values == 0 && weights->ne[1] % 4 == 0 && weights->ne[2] == 1 && weights->ne[3] == 1
             && weights->buffer != nullptr && ggml_backend_buffer_is_host(weights->buffer)
-            && (ggml_nrows(inputs) <= kernel.most_few || Shape(*this, op).many > 0);
+            && (kernel.many != nullptr || ggml_nrows(inputs) < MANY);
     }
 
     // Also what llama.cpp needs for the same, as it computes it where it is asked to go by the book: inputs of at most a half each.

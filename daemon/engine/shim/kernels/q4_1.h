@@ -39,17 +39,10 @@ inline void prepare(slm::Quantize quantize, const float * values, char * to, int
     prepare_blocks(quantize, values, to, blocks, widen);
 }
 
-// The lower and the upper four bits of bytes.
-inline __m128i low(__m128i bytes) { return _mm_and_si128(bytes, _mm_set1_epi8(15)); }
-inline __m128i high(__m128i bytes) { return low(_mm_srli_epi16(bytes, 4)); }
-
 inline void dequantize(const char * row, int64_t begin, int64_t count, float * to) {
     const Weights * block = reinterpret_cast<const Weights *>(row) + begin / VALUES;
     for (; count > 0; count -= VALUES, block++, to += VALUES) {
-        const float d = _cvtsh_ss(block->d), m = _cvtsh_ss(block->m);
-        const __m128i packed = load_sixteen(block->low_and_high);
-        store_floats(low(packed), false, d, m, to);
-        store_floats(high(packed), false, d, m, to + 16);
+        store_floats(load_nibbles(block->low_and_high), _cvtsh_ss(block->d), _cvtsh_ss(block->m), to);
     }
 }
 
@@ -93,20 +86,17 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
         const __m128 m = _mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1));
         __m256i w[4];
         for (int r = 0; r < 4; r++) {
-            const Weights * const at = reinterpret_cast<const Weights *>(block + r * p.weights_stride);
-            const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i *>(at->low_and_high));
-            const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(packed), _mm_srli_epi16(packed, 4), 1);
-            w[r] = _mm256_and_si256(both, _mm256_set1_epi8(15));
+            w[r] = load_nibbles(reinterpret_cast<const Weights *>(block + r * p.weights_stride)->low_and_high);
         }
         for (int c = 0; c < COLUMNS; c++) {
             const Input * const at = reinterpret_cast<const Input *>(inputs + c * p.inputs_stride) + b;
             const __m256i x = load(at->values);
-            const __m128 dd = _mm_mul_ps(d, _mm_set1_ps(at->d));
             offsets[c] = _mm_fmadd_ps(m, _mm_set1_ps(at->sum), offsets[c]);
-            products[c][0] = _mm256_fmadd_ps(_mm256_broadcastss_ps(dd), dot(w[0], x), products[c][0]);
-            products[c][1] = _mm256_fmadd_ps(_mm256_broadcastss_ps(_mm_shuffle_ps(dd, dd, 0x55)), dot(w[1], x), products[c][1]);
-            products[c][2] = _mm256_fmadd_ps(_mm256_broadcastss_ps(_mm_shuffle_ps(dd, dd, 0xaa)), dot(w[2], x), products[c][2]);
-            products[c][3] = _mm256_fmadd_ps(_mm256_broadcastss_ps(_mm_shuffle_ps(dd, dd, 0xff)), dot(w[3], x), products[c][3]);
+            __m256 ds[4];
+            spread(_mm_mul_ps(d, _mm_set1_ps(at->d)), ds);
+            for (int r = 0; r < 4; r++) {
+                products[c][r] = _mm256_fmadd_ps(ds[r], dot(w[r], x), products[c][r]);
+            }
         }
     }
     for (int c = 0; c < COLUMNS; c++) {

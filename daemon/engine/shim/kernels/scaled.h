@@ -12,12 +12,6 @@ namespace scaled {
 
 constexpr int64_t VALUES = 32;
 
-// The first half of the values lies in the lower bits of the bytes, and the second half in the upper ones.
-inline __m256i nibbles(const uint8_t * at) {
-    const __m128i both = load_sixteen(at);
-    return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(both, 4), both), _mm256_set1_epi8(15));
-}
-
 // -128..127.
 struct Q8_0 {
     uint16_t d;
@@ -35,7 +29,7 @@ struct Q5_0 {
     __m256i quants() const {
         uint32_t bits;
         memcpy(&bits, fifths, sizeof bits);
-        const __m256i low = nibbles(values), sixteen = _mm256_set1_epi8(16);
+        const __m256i low = load_nibbles(values), sixteen = _mm256_set1_epi8(16);
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
         return _mm256_mask_sub_epi8(low, ~bits, low, sixteen);
 #else
@@ -74,10 +68,7 @@ inline void prepare(slm::Quantize quantize, const float * values, char * to, int
 template <class Block> inline void dequantize(const char * row, int64_t begin, int64_t count, float * to) {
     const Block * block = reinterpret_cast<const Block *>(row) + begin / VALUES;
     for (; count > 0; count -= VALUES, block++, to += VALUES) {
-        const float d = _cvtsh_ss(block->d);
-        const __m256i q = block->quants();
-        store_floats(_mm256_castsi256_si128(q), true, d, 0.0f, to);
-        store_floats(_mm256_extracti128_si256(q, 1), true, d, 0.0f, to + VALUES / 2);
+        store_floats(block->quants(), _cvtsh_ss(block->d), 0.0f, to);
     }
 }
 
@@ -172,15 +163,10 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
         for (int c = 0; c < COLUMNS; c++) {
             const Input * const at = reinterpret_cast<const Input *>(inputs + c * p.inputs_stride) + b;
             const __m256i x = load(at->values);
-            const __m128 dd = _mm_mul_ps(d, _mm_set1_ps(at->d));
-            const __m256 of_each[4] = {
-                _mm256_broadcastss_ps(dd),
-                _mm256_broadcastss_ps(_mm_shuffle_ps(dd, dd, 0x55)),
-                _mm256_broadcastss_ps(_mm_shuffle_ps(dd, dd, 0xaa)),
-                _mm256_broadcastss_ps(_mm_shuffle_ps(dd, dd, 0xff)),
-            };
+            __m256 ds[4];
+            spread(_mm_mul_ps(d, _mm_set1_ps(at->d)), ds);
             for (int r = 0; r < 4; r++) {
-                sums[c][r] = _mm256_fmadd_ps(of_each[r], dot(ws[r], x), sums[c][r]);
+                sums[c][r] = _mm256_fmadd_ps(ds[r], dot(ws[r], x), sums[c][r]);
             }
         }
     }

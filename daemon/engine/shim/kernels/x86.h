@@ -12,17 +12,14 @@
 
 #include <ggml.h>
 
-// Of more columns of these types llama.cpp computes products as fast, with tiles of its own.
-constexpr int64_t MOST_K = 31;
-
 const slm::Kernels slm::KERNELS = {
     {
-        { "quantize_row_q8_1", GGML_TYPE_Q4_1, q4_1::VALUES, sizeof(q4_1::Input), INT64_MAX, q4_1::prepare, multiply<q4_1::Tiles>, panels::multiply<q4_1::dequantize> },
-        { "quantize_row_q8_K", GGML_TYPE_Q4_K, q4_k::VALUES, sizeof(q4_k::Input), MOST_K, q4_k::prepare, multiply<q4_k::Tiles>, nullptr },
-        { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), MOST_K, q6_k::prepare, multiply<q6_k::Tiles>, nullptr },
-        { "quantize_row_q8_0", GGML_TYPE_Q8_0, scaled::VALUES, sizeof(scaled::Input), INT64_MAX, scaled::prepare, multiply<scaled::Tiles<scaled::Q8_0>>, panels::multiply<scaled::dequantize<scaled::Q8_0>> },
-        { "quantize_row_q8_0", GGML_TYPE_Q5_0, scaled::VALUES, sizeof(scaled::Input), INT64_MAX, scaled::prepare, multiply<scaled::Tiles<scaled::Q5_0>>, panels::multiply<scaled::dequantize<scaled::Q5_0>> },
-        { nullptr, GGML_TYPE_F16, f16::VALUES, sizeof(f16::Input), INT64_MAX, f16::prepare, multiply<f16::Tiles>, panels::multiply<f16::dequantize> },
+        { "quantize_row_q8_1", GGML_TYPE_Q4_1, q4_1::VALUES, sizeof(q4_1::Input), q4_1::prepare, multiply<q4_1::Tiles>, panels::multiply<q4_1::dequantize> },
+        { "quantize_row_q8_K", GGML_TYPE_Q4_K, q4_k::VALUES, sizeof(q4_k::Input), q4_k::prepare, multiply<q4_k::Tiles>, nullptr },
+        { "quantize_row_q8_K", GGML_TYPE_Q6_K, q6_k::VALUES, sizeof(q6_k::Input), q6_k::prepare, multiply<q6_k::Tiles>, nullptr },
+        { "quantize_row_q8_0", GGML_TYPE_Q8_0, scaled::VALUES, sizeof(scaled::Input), scaled::prepare, multiply<scaled::Tiles<scaled::Q8_0>>, panels::multiply<scaled::dequantize<scaled::Q8_0>> },
+        { "quantize_row_q8_0", GGML_TYPE_Q5_0, scaled::VALUES, sizeof(scaled::Input), scaled::prepare, multiply<scaled::Tiles<scaled::Q5_0>>, panels::multiply<scaled::dequantize<scaled::Q5_0>> },
+        { nullptr, GGML_TYPE_F16, f16::VALUES, sizeof(f16::Input), f16::prepare, multiply<f16::Tiles>, panels::multiply<f16::dequantize> },
     },
     { panels::ROWS, panels::COLUMNS, panels::DEPTH, panels::interleave },
     attention::attend,

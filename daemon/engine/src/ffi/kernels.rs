@@ -115,11 +115,7 @@ mod tests {
         /// Leaves what is no number in the memory that operations work with.
         fn spoil(&self) {
             let (length, rows, columns) = (4096, 32, 96);
-            let nothing = [
-                vec![f32::NAN; length * rows],
-                vec![f32::NAN; length * columns],
-            ];
-            let [weights, inputs] = nothing;
+            let [weights, inputs] = [rows, columns].map(|count| vec![f32::NAN; length * count]);
             let tensors = [
                 (sys::GGML_TYPE_F16, [length, rows, 1], packed(&weights)),
                 (sys::GGML_TYPE_F32, [length, columns, 1], bytes(&inputs)),
@@ -334,24 +330,20 @@ mod tests {
 
         /// Columns for which weights are dequantized, see `shim/kernels/multiply.h`.
         fn many(&self, level: Level) -> usize {
-            let is_left = matches!(self.kind, sys::GGML_TYPE_Q4_K | sys::GGML_TYPE_Q6_K);
             let panel = if at_best(level) { 32 } else { 16 };
-            match self.rows.is_multiple_of(panel) && !is_left {
+            match self.rows.is_multiple_of(panel) && !self.is_left_when_many() {
                 true => self.columns / 32 * 32,
                 false => 0,
             }
         }
 
-        /// How many columns at most are ours if they are not many, see `shim/kernels/x86.h`.
-        fn most_few(&self) -> usize {
-            match self.kind {
-                sys::GGML_TYPE_Q4_K | sys::GGML_TYPE_Q6_K => 31,
-                _ => usize::MAX,
-            }
+        /// Whether llama.cpp computes it where columns are many, see `shim/kernels/x86.h`.
+        fn is_left_when_many(&self) -> bool {
+            matches!(self.kind, sys::GGML_TYPE_Q4_K | sys::GGML_TYPE_Q6_K)
         }
 
-        fn is_ours(&self, level: Level) -> bool {
-            self.many(level) > 0 || self.columns <= self.most_few()
+        fn is_ours(&self) -> bool {
+            self.columns < 32 || !self.is_left_when_many()
         }
     }
 
@@ -520,7 +512,7 @@ mod tests {
     }
 
     /// All products that the kernels compute, of this length.
-    fn products(length: usize, level: Level) -> impl Iterator<Item = Product> {
+    fn products(length: usize) -> impl Iterator<Item = Product> {
         let kinds = [
             sys::GGML_TYPE_F16,
             sys::GGML_TYPE_Q4_1,
@@ -550,16 +542,13 @@ mod tests {
             })
         };
         let all = kinds.into_iter().flat_map(of);
-        all.filter(move |product| product.is_ours(level))
+        all.filter(Product::is_ours)
     }
 
     /// Every number for few inputs is the same as without the kernels; with weights in half precision, and for many inputs, it is
     /// closer to the truth, because inputs are not rounded.
     fn check_products(processor: &Processor, level: Level) {
-        for product in [256, 512, 1280]
-            .into_iter()
-            .flat_map(|length| products(length, level))
-        {
+        for product in [256, 512, 1280].into_iter().flat_map(products) {
             let [plain, ours] =
                 [true, false].map(|by_the_book| processor.multiply(&product, by_the_book));
             let inexact = match product.kind {
@@ -584,12 +573,12 @@ mod tests {
     /// among few or many.
     fn check_company_of_inputs(level: Level) {
         let (few, many) = (Processor::new(1), Processor::new(3));
-        for product in products(512, level).filter(|product| product.columns > 50) {
+        for product in products(512).filter(|product| product.columns > 50) {
             let all = many.multiply(&product, false);
             for columns in [1, 3, 7, 32, 52] {
                 let less = Product { columns, ..product };
                 let alike = less.many(level).min(columns) == product.many(level).min(columns);
-                if alike && less.is_ours(level) {
+                if alike && less.is_ours() {
                     assert!(all.starts_with(&few.multiply(&less, false)), "{less:?}");
                 }
             }
