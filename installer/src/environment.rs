@@ -7,13 +7,15 @@
 //! | `PATH` | where programs are looked for, and whether the installed ones will be found |
 //! | `CARGO` | the cargo that runs us, set by cargo |
 //! | `SLM_PEER` | a folder with llama.cpp's programs, built already |
+//! | `LD_LIBRARY_PATH` | where libraries are looked for; cargo adds its own folders, which no program here is to see |
+//! | `LANG`, `TMPDIR` | what llama.cpp's programs get besides `HOME` and `PATH` |
 #![expect(
     clippy::disallowed_methods,
     reason = "this is the file that reads the environment"
 )]
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -65,8 +67,62 @@ pub(crate) fn peer() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
+/// The variables that llama.cpp's programs get of ours; any other could change what they do.
+pub(crate) fn of_peers() -> Vec<(&'static str, OsString)> {
+    ["HOME", "LANG", "PATH", "TMPDIR"]
+        .into_iter()
+        .filter_map(|name| Some((name, env::var_os(name)?)))
+        .collect()
+}
+
+/// `LD_LIBRARY_PATH` as the user has it. `cargo run` puts the project's build folders before it,
+/// and a program with libraries of the same names, such as another llama.cpp, would load the project's.
+pub(crate) fn library_path() -> Option<OsString> {
+    let whole = env::var_os("LD_LIBRARY_PATH")?;
+    let built = env::current_exe().ok()?;
+    without_cargos(&whole, built.parent()?)
+}
+
+/// Folders as one search path.
+///
+/// # Errors
+/// One has a colon in its name.
+pub(crate) fn joined(folders: &[PathBuf]) -> Result<OsString> {
+    env::join_paths(folders).context("a search path cannot hold this folder")
+}
+
+/// A search path without the folders that cargo adds for a program in `built`; nothing where no other is left.
+fn without_cargos(whole: &OsStr, built: &Path) -> Option<OsString> {
+    let kept: Vec<PathBuf> = env::split_paths(whole)
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .filter(|folder| !folder.starts_with(built) && !folder.iter().any(|part| part == "rustlib"))
+        .collect();
+    // They were parts of a path before.
+    (!kept.is_empty()).then(|| env::join_paths(kept).unwrap_or_default())
+}
+
 fn search_path() -> Vec<PathBuf> {
     env::var_os("PATH")
         .map(|value| env::split_paths(&value).collect())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cargo_adds_to_the_library_path_goes_and_what_the_user_has_stays() {
+        let built = Path::new("/build/release");
+        let kept = |whole: &str| without_cargos(OsStr::new(whole), built);
+        assert_eq!(
+            kept(
+                "/build/release/build/llama-cpp-sys-2-1/out/lib:/build/release/deps:/build/release:\
+                 /rust/lib/rustlib/x86_64-unknown-linux-gnu/lib:/opt/own:/build/other"
+            ),
+            Some(OsString::from("/opt/own:/build/other"))
+        );
+        assert_eq!(kept("/build/release/deps:/build/release"), None);
+        assert_eq!(kept(""), None);
+    }
 }

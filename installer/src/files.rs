@@ -90,6 +90,27 @@ pub(crate) fn remove(path: &Path) -> Result<bool> {
     }
 }
 
+/// The path of what is there, without links.
+///
+/// # Errors
+/// There is nothing.
+pub(crate) fn real(path: &Path) -> Result<PathBuf> {
+    fs::canonicalize(path).with_context(|| format!("there is no {}", path.display()))
+}
+
+/// Removes a folder with all that is in it; none is fine too.
+///
+/// # Errors
+/// It cannot be removed.
+pub(crate) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove the folder {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Gives a file another name on the same file system; what had that name is gone.
 ///
 /// # Errors

@@ -107,6 +107,24 @@ pub(crate) fn memory(process: u32) -> Result<Memory> {
     })
 }
 
+/// The processor's instructions for many numbers at once, as the kernel names them; empty where it does not say.
+///
+/// # Errors
+/// The kernel does not answer.
+pub(crate) fn instructions() -> Result<String> {
+    Ok(vector_words(&read("/proc/cpuinfo")?))
+}
+
+/// Other flags come and go with the kernel, and no compiler asks for them.
+fn vector_words(cpuinfo: &str) -> String {
+    let flags = field(cpuinfo, "flags").unwrap_or_default();
+    let vector = ["amx", "avx", "bmi", "f16c", "fma", "sse", "ssse"];
+    let words = flags
+        .split(' ')
+        .filter(|flag| vector.iter().any(|begin| flag.starts_with(begin)));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn load() -> Result<String> {
     let load = read("/proc/loadavg")?;
     Ok(load.split(' ').next().unwrap_or_default().to_owned())
@@ -139,6 +157,13 @@ mod tests {
         assert_eq!(field(text, "model name"), Some("Quick One"));
         assert_eq!(field(text, "VmRSS"), Some("1234 kB"));
         assert_eq!(field(text, "name"), None);
+    }
+
+    #[test]
+    fn only_instructions_that_a_compiler_asks_for_count() {
+        let text = "processor : 0\nflags\t\t: fpu sse2 ht avx2 tsc_known_freq amx_tile\n";
+        assert_eq!(vector_words(text), "sse2 avx2 amx_tile");
+        assert_eq!(vector_words("processor : 0\n"), "");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod deny;
 mod environment;
 mod files;
 mod install;
+mod libraries;
 mod machine;
 mod parity;
 mod peer;

@@ -27,16 +27,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let completion = Peer::find()?.program("llama-completion")?;
     // The example starts the program that is built beside it.
     workspace.build(&["engine"])?;
-    let mut example = workspace.cargo(&[
-        "run",
+    process::run(&mut workspace.cargo(&[
+        "build",
         "--release",
         "--locked",
         "--package",
         "engine",
         "--example",
         "parity",
-        "--",
-    ]);
+    ]))?;
+    // Not by `cargo run`, which would put our libraries before those of llama.cpp's program.
+    let mut example = process::command(workspace.release().join("examples/parity"));
     example
         .arg(std::path::absolute(&options.model)?)
         .arg(completion);

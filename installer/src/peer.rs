@@ -1,13 +1,15 @@
 //! llama.cpp's own programs, which the project is compared with.
 //!
 //! They are built from the source package of `llama-cpp-python`, which carries the whole of llama.cpp,
-//! with the best instructions of this machine, into the cache, once per version.
+//! with the best instructions of this machine, into the cache, once per version and processor.
+//! They run in an environment of their own, on the libraries beside them, and on no others.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{environment, files, process, say};
+use crate::{environment, files, libraries, machine, process, say};
 
 /// The version of the source package; its llama.cpp is commit 0c1e57098.
 const VERSION: &str = "0.3.36";
@@ -21,20 +23,63 @@ const PROGRAMS: [&str; 5] = [
     "llama-quantize",
 ];
 
+/// How they are configured.
+const OPTIONS: [&str; 6] = [
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DGGML_NATIVE=ON",
+    "-DLLAMA_CURL=OFF",
+    "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_UI=OFF",
+    "-DLLAMA_BUILD_WEBUI=OFF",
+];
+
+/// Included before each of their C++ files, as in our own build: without it, GCC 12 miscompiles what uses AMX.
+const AMX_HEADER: &str = include_str!("../../daemon/engine/native/amx.h");
+
 /// A folder with llama.cpp's programs.
 #[derive(Debug)]
-pub(crate) struct Peer(PathBuf);
+pub(crate) struct Peer {
+    programs: PathBuf,
+    /// Where their libraries may lie.
+    libraries: Vec<PathBuf>,
+}
 
 impl Peer {
     /// The folder named by `SLM_PEER`, or the one that [`build`] fills.
     ///
     /// # Errors
-    /// The cache has no place.
+    /// The cache has no place, what it has was built for another processor, or a program would run on libraries of another build.
     pub(crate) fn find() -> Result<Self> {
-        Ok(Self(match environment::peer() {
-            Some(folder) => folder,
+        let chosen = environment::peer();
+        let folder = match &chosen {
+            Some(folder) => std::path::absolute(folder)?,
             None => built()?,
-        }))
+        };
+        let peer = Self::at(folder);
+        if chosen.is_none() && peer.is_whole() {
+            ensure!(
+                is_for_this_machine(&home()?.join("build"))?,
+                "llama.cpp's programs in {} were built for another processor or in another way; `cargo xtask peer` builds them again",
+                peer.programs.display()
+            );
+        }
+        for name in PROGRAMS {
+            if let Ok(path) = peer.program(name) {
+                libraries::check_program(&path, &peer.command(name)?, &peer.libraries)?;
+            }
+        }
+        Ok(peer)
+    }
+
+    /// A build has its libraries beside the programs, and an installation in `lib`.
+    fn at(programs: PathBuf) -> Self {
+        let places = [programs.clone(), programs.join("../lib")];
+        // One that does not exist holds no library.
+        let libraries = places.iter().filter_map(|place| files::real(place).ok());
+        Self {
+            libraries: libraries.collect(),
+            programs,
+        }
     }
 
     /// Path of one program.
@@ -42,11 +87,11 @@ impl Peer {
     /// # Errors
     /// It is missing; the error says how to get it.
     pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
-        let path = self.0.join(name);
+        let path = self.programs.join(name);
         ensure!(
             path.is_file(),
             "there is no {name} in {}; `cargo xtask peer` builds it{}",
-            self.0.display(),
+            self.programs.display(),
             if environment::peer().is_some() {
                 ", when SLM_PEER is not set"
             } else {
@@ -56,21 +101,48 @@ impl Peer {
         Ok(path)
     }
 
+    /// A command that runs one program in an environment of its own.
+    ///
+    /// # Errors
+    /// As [`Peer::program`].
+    pub(crate) fn command(&self, name: &str) -> Result<Command> {
+        let mut command = process::command(self.program(name)?);
+        command
+            .env_clear()
+            .envs(environment::of_peers())
+            .env("LD_LIBRARY_PATH", environment::joined(&self.libraries)?)
+            // It looks for modules here, too.
+            .current_dir(&self.programs);
+        Ok(command)
+    }
+
+    /// Refuses a process of one of the programs that has loaded libraries of another build.
+    ///
+    /// # Errors
+    /// It has, or it is gone.
+    pub(crate) fn check(&self, process: u32) -> Result<()> {
+        libraries::check_process(process, &self.libraries)
+    }
+
     fn is_whole(&self) -> bool {
         PROGRAMS.iter().all(|name| self.program(name).is_ok())
     }
 }
 
-/// Builds the programs into the cache where one is missing.
+/// Builds the programs into the cache where one is missing, or where they were built for another processor.
 ///
 /// # Errors
 /// The package cannot be fetched or built.
 pub(crate) fn build() -> Result<()> {
-    let peer = Peer(built()?);
-    if !peer.is_whole() {
-        compile(&sources()?, &home()?.join("build"))?;
+    let folder = home()?.join("build");
+    let peer = Peer::at(built()?);
+    if !peer.is_whole() || !is_for_this_machine(&folder)? {
+        compile(&sources()?, &folder)?;
     }
-    say::line(&format!("llama.cpp's programs are in {}", peer.0.display()));
+    say::line(&format!(
+        "llama.cpp's programs are in {}",
+        peer.programs.display()
+    ));
     Ok(())
 }
 
@@ -122,16 +194,21 @@ fn fetch(folder: &Path) -> Result<PathBuf> {
     Ok(folder.join(format!("llama_cpp_python-{VERSION}/vendor/llama.cpp")))
 }
 
+/// Builds afresh what was built for another processor: `-march=native` is the same word everywhere, so make would see no difference.
 fn compile(sources: &Path, build: &Path) -> Result<()> {
+    if !is_for_this_machine(build)? {
+        files::remove_folder(build)?;
+    }
+    files::make_folder(build)?;
+    let header = build.with_file_name("amx.h");
+    files::replace(&header, AMX_HEADER)?;
+    files::replace(&build.join(STAMP), &purpose()?)?;
     let mut configure = process::command("cmake");
-    configure.arg("-S").arg(sources).arg("-B").arg(build).args([
-        "-DCMAKE_BUILD_TYPE=Release",
-        "-DGGML_NATIVE=ON",
-        "-DLLAMA_CURL=OFF",
-        "-DLLAMA_BUILD_TESTS=OFF",
-        "-DLLAMA_BUILD_UI=OFF",
-        "-DLLAMA_BUILD_WEBUI=OFF",
-    ]);
+    configure.arg("-S").arg(sources).arg("-B").arg(build);
+    configure.args(OPTIONS).arg(format!(
+        "-DCMAKE_CXX_FLAGS=-include \"{}\"",
+        header.display()
+    ));
     process::run(&mut configure)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut make = process::command("cmake");
@@ -141,4 +218,56 @@ fn compile(sources: &Path, build: &Path) -> Result<()> {
         .arg("--target")
         .args(PROGRAMS);
     process::run(&mut make)
+}
+
+/// The file that says what a build folder is for.
+const STAMP: &str = "built-for";
+
+fn is_for_this_machine(build: &Path) -> Result<bool> {
+    let stamp = build.join(STAMP);
+    Ok(stamp.is_file() && files::read(&stamp)? == purpose()?)
+}
+
+/// All that decides what a build is: how it is configured, and for which instructions.
+fn purpose() -> Result<String> {
+    Ok(format!(
+        "{}\n{AMX_HEADER}\n{}\n",
+        OPTIONS.join(" "),
+        machine::instructions()?
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_see_neither_our_libraries_nor_our_settings() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (script, program) = (
+            folder.path().join("script"),
+            folder.path().join("llama-bench"),
+        );
+        files::replace(&script, "#!/bin/sh\nexec /usr/bin/env\n")?;
+        files::install(&script, &program, 0o755)?;
+        let peer = Peer::at(folder.path().to_owned());
+        let said = process::output(&mut peer.command("llama-bench")?)?;
+        let path = format!("LD_LIBRARY_PATH={}", files::real(folder.path())?.display());
+        assert!(said.lines().any(|line| line == path), "{said}");
+        // Cargo sets it for this test, as it sets the path of libraries.
+        assert!(!said.contains("CARGO_MANIFEST_DIR"), "{said}");
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_built_for_another_processor_is_not_taken() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        assert!(!is_for_this_machine(folder.path())?, "nothing is there");
+        let stamp = folder.path().join(STAMP);
+        files::replace(&stamp, &purpose()?)?;
+        assert!(is_for_this_machine(folder.path())?);
+        files::replace(&stamp, &format!("{} sse9", purpose()?))?;
+        assert!(!is_for_this_machine(folder.path())?);
+        Ok(())
+    }
 }

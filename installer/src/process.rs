@@ -5,13 +5,20 @@
 )]
 
 use std::ffi::OsStr;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// A command that inherits our terminal and environment.
+use crate::environment;
+
+/// A command that inherits our terminal, and our environment without what cargo put into it for us.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
-    Command::new(program)
+    let mut command = Command::new(program);
+    match environment::library_path() {
+        Some(path) => command.env("LD_LIBRARY_PATH", path),
+        None => command.env_remove("LD_LIBRARY_PATH"),
+    };
+    command
 }
 
 /// Runs a command to its end, with its output on our terminal.
@@ -40,8 +47,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     if !output.status.success() {
         bail!("{} failed: {}", shown(command), output.status);
     }
-    String::from_utf8(output.stdout)
-        .with_context(|| format!("{} wrote something that is not text", shown(command)))
+    text(command, output.stdout)
 }
 
 /// The same for a program that says more than anyone wants to read: its messages are shown only when it fails.
@@ -49,6 +55,20 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 /// # Errors
 /// As [`output`]; the error ends with the last lines that the program wrote.
 pub(crate) fn quiet(command: &mut Command) -> Result<String> {
+    let output = captured(command)?;
+    text(command, output.stdout)
+}
+
+/// What a program wrote to standard error while it did its work.
+///
+/// # Errors
+/// As [`quiet`].
+pub(crate) fn messages(command: &mut Command) -> Result<String> {
+    let output = captured(command)?;
+    text(command, output.stderr)
+}
+
+fn captured(command: &mut Command) -> Result<Output> {
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -59,7 +79,11 @@ pub(crate) fn quiet(command: &mut Command) -> Result<String> {
         let last = lines[lines.len().saturating_sub(5)..].join("\n");
         bail!("{} failed: {}\n{last}", shown(command), output.status);
     }
-    String::from_utf8(output.stdout)
+    Ok(output)
+}
+
+fn text(command: &Command, bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes)
         .with_context(|| format!("{} wrote something that is not text", shown(command)))
 }
 
@@ -90,6 +114,8 @@ mod tests {
         assert!(error.to_string().ends_with("\ntoo hot"), "{error}");
         let said = quiet(command("sh").args(["-c", "echo noise >&2; echo 7"]));
         assert_eq!(said.expect("it exits with 0"), "7\n");
+        let said = messages(command("sh").args(["-c", "echo noise >&2; echo 7"]));
+        assert_eq!(said.expect("it exits with 0"), "noise\n");
     }
 
     #[test]

@@ -250,6 +250,11 @@ fn peer_answer(program: &Path, model: &Path, prompt: &str) -> Result<String> {
             "--no-warmup",
         ])
         .env(SPIN.0, SPIN.1)
+        // Its own libraries lie beside it; `cargo run` would have it load ours, which have the same names.
+        .env(
+            "LD_LIBRARY_PATH",
+            program.parent().unwrap_or(Path::new("/")),
+        )
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start {}", program.display()))?;

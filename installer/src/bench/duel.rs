@@ -11,7 +11,6 @@ use super::models::Subject;
 use super::ruler::Ruler;
 use super::server::{Server, free_port};
 use super::stream::{Endpoint, Question, Settings};
-use crate::process;
 
 /// Tokens that warm a server.
 const WARM_PROMPT: usize = 32;
@@ -171,11 +170,13 @@ pub(super) fn llama_server(bench: &Bench, subject: &Subject, options: &[String])
     let port = free_port()?;
     let mut command = llama_command(bench, subject, port)?;
     command.args(options);
-    Server::start(&mut command, port, "/health")
+    let server = Server::start(&mut command, port, "/health")?;
+    bench.peer.check(server.id())?;
+    Ok(server)
 }
 
 fn llama_command(bench: &Bench, subject: &Subject, port: u16) -> Result<Command> {
-    let mut command = process::command(bench.peer.program("llama-server")?);
+    let mut command = bench.peer.command("llama-server")?;
     command
         .arg("-m")
         .arg(&subject.weights)

@@ -18,23 +18,25 @@ mod report;
 mod row;
 mod ruler;
 mod server;
+mod sides;
 mod site;
 mod statistics;
 mod stream;
 mod tools;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use models::{Kept, Model, Subject};
 use parts::Part;
 use report::Section;
 use row::Outcome;
+use sides::Sides;
 use site::Site;
 
 use crate::machine::Machine;
@@ -80,6 +82,8 @@ pub(super) struct Bench {
     kept: Kept,
     /// CPU threads of either side.
     threads: usize,
+    /// Asked once, with the first model there is.
+    sides: OnceCell<Sides>,
     /// Number of the next prompt, so that none is like another.
     next_text: Cell<u64>,
     embed_model: Option<PathBuf>,
@@ -107,6 +111,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         machine: Machine::look(workspace)?,
         kept: Kept::new(workspace, &executables),
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        sides: OnceCell::new(),
         next_text: Cell::new(1),
         embed_model: options.embed_model.clone(),
     };
@@ -172,6 +177,7 @@ fn measure(
             subject.insert(model.provide(&bench.site, &bench.kept, &bench.peer)?);
         }
     }
+    let sides = sides(bench, subjects)?;
     let machine = bench.machine.now()?;
     let began = Instant::now();
     let mut findings = Vec::new();
@@ -187,9 +193,25 @@ fn measure(
     Ok(Section {
         part,
         machine,
+        sides,
         took: began.elapsed(),
         findings,
     })
+}
+
+/// Which instructions each side uses, asked with any model that is there.
+fn sides(bench: &Bench, subjects: &BTreeMap<Model, Subject>) -> Result<Sides> {
+    if let Some(known) = bench.sides.get() {
+        return Ok(known.clone());
+    }
+    let subject = subjects.values().next();
+    let sides = Sides::ask(bench, subject.context("there is no model to measure with")?)?;
+    say::line(&format!("slm computes with {}", sides.slm));
+    match &sides.llama {
+        Some(llama) => say::line(&format!("llama.cpp computes with {llama}")),
+        None => say::line("llama.cpp's programs are not built"),
+    }
+    Ok(bench.sides.get_or_init(|| sides).clone())
 }
 
 /// Prints the table, and writes table and plot unless it is only to be printed.

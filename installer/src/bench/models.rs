@@ -79,7 +79,7 @@ impl Kept {
                 process::run(process::command(&self.writer).arg("qwen3").arg(path))
             })?;
             process::quiet(
-                process::command(peer.program("llama-quantize")?)
+                peer.command("llama-quantize")?
                     .arg(full)
                     .arg(path)
                     .arg(kind),

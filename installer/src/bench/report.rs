@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::parts::Part;
 use super::plot::{self, Bar, Panel};
 use super::row::{Outcome, Row};
+use super::sides::Sides;
 use crate::machine::Machine;
 use crate::say;
 
@@ -16,6 +17,8 @@ pub(super) struct Section {
     pub(super) part: Part,
     /// What it was measured on.
     pub(super) machine: Machine,
+    /// Which instructions each side used.
+    pub(super) sides: Sides,
     /// How long that took.
     pub(super) took: Duration,
     /// Name of the model, number of runs, and what was found.
@@ -45,6 +48,7 @@ impl Section {
             self.part.name()
         ));
         let rows: Vec<(&str, &Row)> = self.rows().collect();
+        line(self.instructions(&rows));
         if !rows.is_empty() {
             line(format!(
                 "Each cell is a median of {} (smallest to largest).",
@@ -58,6 +62,21 @@ impl Section {
             line(format!("![{}]({})", self.part.title(), self.plot_name()));
         }
         text
+    }
+
+    /// `slm computed with …, llama.cpp with …`; the other only where it was measured.
+    fn instructions(&self, rows: &[(&str, &Row)]) -> String {
+        let compared = rows.iter().any(|(_, row)| {
+            let mut beside = row.beside.iter();
+            beside.any(|beside| beside.name.starts_with("llama"))
+        });
+        let slm = &self.sides.slm;
+        match &self.sides.llama {
+            Some(llama) if compared => {
+                format!("slm computed with `{slm}`, llama.cpp's programs with {llama}.")
+            }
+            _ => format!("slm computed with `{slm}`."),
+        }
     }
 
     /// The plot of all figures, if there are any.
@@ -201,6 +220,10 @@ mod tests {
                 kernel: "6.18".to_owned(),
                 load: "0.01".to_owned(),
             },
+            sides: Sides {
+                slm: "CPU (zen4)".to_owned(),
+                llama: Some("AVX2, AVX512".to_owned()),
+            },
             took: Duration::from_secs(61),
             findings,
         }
@@ -230,6 +253,7 @@ mod tests {
             "\
 Measured on 2026-11-21 at commit abc1234 in 1 min 01 s: Quick One, 2 threads, 24 GiB, Linux 6.18, load 0.01 before.
 Command: `cargo xtask bench --part memory`.
+slm computed with `CPU (zen4)`, llama.cpp's programs with AVX2, AVX512.
 Each cell is a median of 3 runs (smallest to largest).
 Context 2048.
 

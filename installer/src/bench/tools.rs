@@ -19,7 +19,9 @@ pub(super) fn llama_bench(
     answer: u32,
 ) -> Result<(f64, f64)> {
     let said = process::quiet(
-        process::command(bench.peer.program("llama-bench")?)
+        bench
+            .peer
+            .command("llama-bench")?
             .arg("-m")
             .arg(&subject.weights)
             .args(["-t", &bench.threads.to_string()])
@@ -47,12 +49,12 @@ pub(super) fn batched_bench(
     prompt: usize,
     answer: u32,
 ) -> Result<Samples> {
-    let Ok(program) = bench.peer.program("llama-batched-bench") else {
+    let Ok(mut command) = bench.peer.command("llama-batched-bench") else {
         return Ok(Samples::default());
     };
     let cells = streams * (prompt + answer as usize);
     let said = process::quiet(
-        process::command(program)
+        command
             .arg("-m")
             .arg(&subject.weights)
             .args(["-t", &bench.threads.to_string()])
