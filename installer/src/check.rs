@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::native::{self, Processors};
 use crate::workspace::Workspace;
 use crate::{deny, process, say};
 
@@ -20,7 +21,7 @@ pub(crate) struct Options {
 
 /// One thing that can be out of order; the order is from cheap to dear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Stage {
+pub(crate) enum Stage {
     /// The code is formatted.
     Format,
     /// Crates, licences and sources are those that `deny.toml` admits.
@@ -38,7 +39,7 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Format,
         Self::Deny,
         Self::Lint,
@@ -60,9 +61,13 @@ impl Stage {
         }
     }
 
-    fn command(self, workspace: &Workspace) -> Result<Command> {
-        let whole =
-            |verb: &'static str| workspace.cargo(&[verb, "--release", "--locked", "--workspace"]);
+    /// Whether it builds llama.cpp, or looks at it.
+    pub(crate) fn is_native(self) -> bool {
+        !matches!(self, Self::Format | Self::Deny)
+    }
+
+    pub(crate) fn command(self, workspace: &Workspace) -> Result<Command> {
+        let whole = |verb| workspace.whole(verb);
         let mut command;
         match self {
             Self::Format => command = workspace.cargo(&["fmt", "--all", "--check"]),
@@ -127,6 +132,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let chosen = |stage: &Stage| options.stages.is_empty() || options.stages.contains(stage);
     let started = Instant::now();
     let mut passed = Vec::new();
+    if Stage::ALL
+        .iter()
+        .any(|stage| chosen(stage) && stage.is_native())
+    {
+        native::prepare(workspace, Processors::Ours)?;
+    }
     for stage in Stage::ALL.into_iter().filter(chosen) {
         say::title(stage.name());
         let began = Instant::now();

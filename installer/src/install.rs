@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::native::{self, Processors};
 use crate::workspace::Workspace;
-use crate::{environment, files, say};
+use crate::{environment, files, process, say};
 
 /// In the order in which they are installed: the one that people start comes last.
-const EXECUTABLES: [&str; 3] = ["slm-runner", "slmd", "slm"];
+pub(crate) const EXECUTABLES: [&str; 3] = ["slm-runner", "slmd", "slm"];
 
 /// Where to.
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,9 @@ pub(crate) struct Options {
     /// Folder that gets `bin` and `lib/slm` [default: ~/.local].
     #[arg(long, value_name = "DIR")]
     prefix: Option<PathBuf>,
+    /// Build the engine for every kind of processor, as packages need it, and not for this machine's alone.
+    #[arg(long)]
+    all_cpus: bool,
 }
 
 impl Options {
@@ -42,7 +46,13 @@ impl Options {
 /// # Errors
 /// The build failed, or the prefix cannot be written to.
 pub(crate) fn install(workspace: &Workspace, options: &Options) -> Result<()> {
-    workspace.build(&["cli", "daemon", "engine"])?;
+    let processors = if options.all_cpus {
+        Processors::All
+    } else {
+        Processors::Ours
+    };
+    native::prepare(workspace, processors)?;
+    process::run(workspace.build(&EXECUTABLES).envs(processors.variable()))?;
     let release = workspace.release();
     let prefix = options.prefix()?;
     let libraries = install_libraries(&release.join("slm-lib"), &library_folder(&prefix))?;
@@ -165,6 +175,7 @@ mod tests {
         }
         uninstall(&Options {
             prefix: Some(folder.path().to_path_buf()),
+            all_cpus: false,
         })?;
         assert_eq!(files::list(&bin)?, [bin.join("someone-elses")]);
         assert!(!library_folder(folder.path()).exists());

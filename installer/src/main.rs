@@ -11,12 +11,15 @@ mod files;
 mod install;
 mod libraries;
 mod machine;
+mod native;
 mod parity;
 mod peer;
 mod process;
 mod say;
 mod sqlx;
 mod templates;
+#[cfg(test)]
+mod units;
 mod workspace;
 
 use std::process::ExitCode;

@@ -4,9 +4,11 @@
 //! this builds what it needs and tells it where that is.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 
+use crate::native::{self, Processors};
 use crate::peer::Peer;
 use crate::process;
 use crate::workspace::Workspace;
@@ -25,21 +27,19 @@ pub(crate) struct Options {
 /// llama.cpp's programs are missing, or the texts part by more than rounding.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let completion = Peer::find()?.program("llama-completion")?;
-    // The example starts the program that is built beside it.
-    workspace.build(&["engine"])?;
-    process::run(&mut workspace.cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "engine",
-        "--example",
-        "parity",
-    ]))?;
+    native::prepare(workspace, Processors::Ours)?;
+    process::run(&mut programs(workspace))?;
     // Not by `cargo run`, which would put our libraries before those of llama.cpp's program.
     let mut example = process::command(workspace.release().join("examples/parity"));
     example
         .arg(std::path::absolute(&options.model)?)
         .arg(completion);
     process::run(&mut example)
+}
+
+/// The command that builds the example, and the program that it starts beside it.
+pub(crate) fn programs(workspace: &Workspace) -> Command {
+    let mut build = workspace.build(&["slm-runner"]);
+    build.args(["--example", "parity"]);
+    build
 }

@@ -3,8 +3,11 @@
 //! The trial itself is a test of the engine, `families`, because it looks at what no client sees;
 //! this fetches the templates and tells it where they are. They stay in the cache: they have licences of their own.
 
+use std::process::Command;
+
 use anyhow::{Context, Result};
 
+use crate::native::{self, Processors};
 use crate::workspace::Workspace;
 use crate::{files, peer, process, say};
 
@@ -18,17 +21,8 @@ const SEAM: &str = "<!-- The rest is written by `cargo xtask templates`. -->\n";
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let folder = peer::sources()?.join("models/templates");
     let table = workspace.release().join("templates.md");
-    let mut test = workspace.cargo(&[
-        "test",
-        "--release",
-        "--locked",
-        "--workspace",
-        "--lib",
-        "families::families",
-        "--",
-        "--exact",
-        "--nocapture",
-    ]);
+    native::prepare(workspace, Processors::Ours)?;
+    let mut test = trial(workspace);
     test.env("SLM_TEMPLATES", &folder)
         .env("SLM_TEMPLATES_TABLE", &table);
     process::run(&mut test)?;
@@ -40,4 +34,17 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     files::write_in_place(&page, &format!("{head}{SEAM}\n{}", files::read(&table)?))?;
     say::line(&format!("wrote {}", page.display()));
     Ok(())
+}
+
+/// The command that runs the trial.
+pub(crate) fn trial(workspace: &Workspace) -> Command {
+    let mut test = workspace.whole("test");
+    test.args([
+        "--lib",
+        "families::families",
+        "--",
+        "--exact",
+        "--nocapture",
+    ]);
+    test
 }

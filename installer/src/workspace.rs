@@ -53,13 +53,18 @@ impl Workspace {
         command
     }
 
-    /// Builds the executables of some packages, in release, exactly as locked.
+    /// A cargo command on the whole workspace, in release, exactly as locked.
     ///
-    /// # Errors
-    /// The build failed.
-    pub(crate) fn build(&self, packages: &[&str]) -> Result<()> {
-        let mut build = self.cargo(&["build", "--release", "--locked", "--bins"]);
-        build.args(packages.iter().flat_map(|package| ["--package", package]));
-        process::run(&mut build)
+    /// Cargo joins the features of all packages that a command selects, and builds a package again where that gives another set.
+    /// So every command selects the whole workspace, whatever it builds of it, and llama.cpp is built once; `units` tests it.
+    pub(crate) fn whole(&self, verb: &str) -> Command {
+        self.cargo(&[verb, "--release", "--locked", "--workspace"])
+    }
+
+    /// The command that builds some executables.
+    pub(crate) fn build(&self, programs: &[&str]) -> Command {
+        let mut build = self.whole("build");
+        build.args(programs.iter().flat_map(|program| ["--bin", program]));
+        build
     }
 }

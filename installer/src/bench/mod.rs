@@ -40,12 +40,22 @@ use sides::Sides;
 use site::Site;
 
 use crate::machine::Machine;
+use crate::native::{self, Processors};
 use crate::peer::Peer;
 use crate::workspace::Workspace;
-use crate::{files, say};
+use crate::{files, process, say};
 
 /// Fewer runs give no median worth writing down.
 const FEWEST_RUNS: usize = 3;
+
+/// What is measured, and what makes models to measure with.
+pub(crate) const PROGRAMS: [&str; 5] = [
+    "slm",
+    "slmd",
+    "slm-runner",
+    "slm-mock-runner",
+    "gguf-writer",
+];
 
 /// How to measure.
 #[derive(Debug, clap::Args)]
@@ -158,7 +168,8 @@ fn executables(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
     match &options.executables {
         Some(folder) => Ok(std::path::absolute(folder)?),
         None => {
-            workspace.build(&["cli", "daemon", "engine", "gguf-writer", "runner"])?;
+            native::prepare(workspace, Processors::Ours)?;
+            process::run(&mut workspace.build(&PROGRAMS))?;
             Ok(workspace.release())
         }
     }

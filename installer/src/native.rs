@@ -1,0 +1,200 @@
+//! llama.cpp as it lies built in cargo's target folder, and whether that is what this machine needs.
+//!
+//! The build script of llama-cpp-sys-2 never configures twice and does not see our part of the build (`daemon/engine/native`),
+//! so cargo takes for fresh what was built for other processors, as in a home that several machines share, or by an older recipe.
+//! Our part leaves a copy of itself and of its choice in the build folder; a folder that differs is cleaned, and that package alone.
+//!
+//! ```text
+//! <target>/release/build/llama-cpp-sys-2-*/out/build/slm/
+//!     variants.cmake wanted.cmake amx.h    the recipe
+//!     wanted                               the CPU variants, with semicolons between; empty means all
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::workspace::Workspace;
+use crate::{files, process, say};
+
+/// The package whose build script builds llama.cpp.
+pub(crate) const PACKAGE: &str = "llama-cpp-sys-2";
+
+/// The files of our part of the build.
+const RECIPE: [&str; 3] = ["variants.cmake", "wanted.cmake", "amx.h"];
+
+/// For which processors llama.cpp is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Processors {
+    /// This machine's.
+    Ours,
+    /// All that llama.cpp knows, for packages.
+    All,
+}
+
+impl Processors {
+    /// What a build is told in its environment.
+    pub(crate) fn variable(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Ours => None,
+            Self::All => Some(("CMAKE_SLM_ALL_CPUS", "ON")),
+        }
+    }
+}
+
+/// Removes a build of llama.cpp that is not what is needed, so that the next command builds it again.
+///
+/// # Errors
+/// cmake does not say what is needed, or cargo cannot clean.
+pub(crate) fn prepare(workspace: &Workspace, processors: Processors) -> Result<()> {
+    let recipe = workspace.root().join("daemon/engine/native");
+    let wanted = wanted(&recipe, processors)?;
+    for folder in folders(&workspace.release())? {
+        if let Some(why) = unfit(&folder, &recipe, &wanted)? {
+            say::line(&format!("llama.cpp is built again: {why}"));
+            return process::run(&mut workspace.cargo(&[
+                "clean",
+                "--release",
+                "--locked",
+                "--quiet",
+                "--package",
+                PACKAGE,
+            ]))
+            .context("cannot remove the old build of llama.cpp");
+        }
+    }
+    Ok(())
+}
+
+/// The folders that llama.cpp was configured in; each has a cache of cmake.
+fn folders(release: &Path) -> Result<Vec<PathBuf>> {
+    let built = files::list(&release.join("build"))?.into_iter();
+    Ok(built
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(PACKAGE)
+        })
+        .map(|path| path.join("out/build"))
+        .filter(|path| path.join("CMakeCache.txt").is_file())
+        .collect())
+}
+
+/// The variants that a build would have now; none stands for all.
+fn wanted(recipe: &Path, processors: Processors) -> Result<Vec<String>> {
+    let mut cmake = process::command("cmake");
+    if let Some((name, value)) = processors.variable() {
+        cmake.arg(format!("-D{name}={value}"));
+    }
+    let said = process::output(cmake.arg("-P").arg(recipe.join("wanted.cmake")))?;
+    let said = said.trim_start_matches("--").trim();
+    Ok(variants(said))
+}
+
+fn variants(list: &str) -> Vec<String> {
+    let names = list.trim().split(';').filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
+/// Why a build is not what is needed; nothing where it is.
+fn unfit(folder: &Path, recipe: &Path, wanted: &[String]) -> Result<Option<String>> {
+    let copy = folder.join("slm");
+    for name in RECIPE {
+        let (used, now) = (copy.join(name), recipe.join(name));
+        if !used.is_file() || files::read(&used)? != files::read(&now)? {
+            return Ok(Some("it was built by an older recipe".to_owned()));
+        }
+    }
+    let built = variants(&files::read(&copy.join("wanted"))?);
+    if built.is_empty() {
+        return Ok(None);
+    }
+    if wanted.is_empty() {
+        return Ok(Some("it was built for one machine".to_owned()));
+    }
+    let missing = wanted.iter().find(|name| !built.contains(name));
+    Ok(missing.map(|name| format!("it was built for another machine, without `{name}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../daemon/engine/native")
+    }
+
+    /// A build folder as our part of the build leaves it.
+    fn built(for_these: &str) -> Result<tempfile::TempDir> {
+        let folder = tempfile::tempdir()?;
+        files::make_folder(&folder.path().join("slm"))?;
+        for name in RECIPE {
+            let copy = folder.path().join("slm").join(name);
+            files::replace(&copy, &files::read(&recipe().join(name))?)?;
+        }
+        files::replace(&folder.path().join("slm/wanted"), for_these)?;
+        Ok(folder)
+    }
+
+    fn unfit_for(built: &tempfile::TempDir, wanted: &str) -> Result<Option<String>> {
+        unfit(built.path(), &recipe(), &variants(wanted))
+    }
+
+    #[test]
+    fn a_build_of_another_machine_is_found() -> Result<()> {
+        let folder = built("haswell;piledriver;x64")?;
+        assert_eq!(unfit_for(&folder, "haswell;piledriver;x64")?, None);
+        assert_eq!(
+            unfit_for(&folder, "zen4;cooperlake;x64")?.as_deref(),
+            Some("it was built for another machine, without `zen4`")
+        );
+        assert_eq!(
+            unfit_for(&folder, "")?.as_deref(),
+            Some("it was built for one machine")
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_build_for_all_processors_serves_every_machine() -> Result<()> {
+        let folder = built("")?;
+        assert_eq!(unfit_for(&folder, "zen4;cooperlake;x64")?, None);
+        assert_eq!(unfit_for(&folder, "")?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_build_by_an_older_recipe_is_found() -> Result<()> {
+        let folder = built("zen4;cooperlake;x64")?;
+        let older = Some("it was built by an older recipe".to_owned());
+        files::replace(&folder.path().join("slm/amx.h"), "// nothing\n")?;
+        assert_eq!(unfit_for(&folder, "zen4;cooperlake;x64")?, older);
+        let bare = tempfile::tempdir()?;
+        assert_eq!(unfit_for(&bare, "zen4;cooperlake;x64")?, older);
+        Ok(())
+    }
+
+    #[test]
+    fn cmake_says_what_this_machine_needs() -> Result<()> {
+        let ours = wanted(&recipe(), Processors::Ours)?;
+        // Elsewhere than on x86, all are built.
+        assert!(
+            ours.is_empty() || (ours.len() <= 3 && ours.last().is_some_and(|name| name == "x64"))
+        );
+        assert!(wanted(&recipe(), Processors::All)?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn only_folders_that_llama_cpp_was_configured_in_count() -> Result<()> {
+        let release = tempfile::tempdir()?;
+        let build = |name: &str| release.path().join("build").join(name).join("out/build");
+        for name in ["llama-cpp-sys-2-1", "llama-cpp-sys-2-2", "engine-1"] {
+            files::make_folder(&build(name))?;
+        }
+        for name in ["llama-cpp-sys-2-1", "engine-1"] {
+            files::replace(&build(name).join("CMakeCache.txt"), "")?;
+        }
+        assert_eq!(folders(release.path())?, [build("llama-cpp-sys-2-1")]);
+        Ok(())
+    }
+}
