@@ -77,6 +77,7 @@ fn compile_shim(llama_cpp: &Path) {
         .cpp(true)
         .std("c++17")
         .file("shim/chat.cpp")
+        .file("shim/check.cpp")
         .file("shim/memory.cpp")
         .file("shim/kernels.cpp")
         .warnings(false);

@@ -11,6 +11,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +114,18 @@ pub fn remove(path: &Path) -> Result<(), Error> {
 /// When the mode cannot be set.
 pub fn private_file(path: &Path) -> Result<(), Error> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).name("restrict", path)
+}
+
+/// Path, size and time of a file, which change when it is built or installed again; `None` when it is not there.
+pub fn stamp(path: &Path) -> Option<String> {
+    let found = fs::metadata(path).ok()?;
+    let changed = found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(format!(
+        "{} {} {}",
+        path.display(),
+        found.len(),
+        changed.as_nanos()
+    ))
 }
 
 /// Whether a regular file is there.

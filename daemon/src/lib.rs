@@ -10,6 +10,7 @@ pub mod accept;
 pub mod answer;
 pub mod app;
 pub mod config;
+pub mod cpu;
 pub mod descriptors;
 pub mod duration;
 pub mod env;

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::app::App;
 use crate::config::{self, Config};
+use crate::cpu::CpuModules;
 use crate::descriptors;
 use crate::env::{Environment, Process};
 use crate::flags;
@@ -275,6 +276,13 @@ fn start_scheduler(
     spawner: &Spawner,
     workers: &TaskTracker,
 ) -> Scheduler {
+    let program = scheduler::program(config.runner.clone(), config.sandbox);
+    let cpu = CpuModules::new(
+        program.clone(),
+        config.home.join("derived/cpu-module.json"),
+        workers.clone(),
+    );
+    cpu.look();
     let loader = StoreLoader {
         states: States::new(
             registry.clone(),
@@ -284,7 +292,8 @@ fn start_scheduler(
         ),
         registry: registry.clone(),
         spawner: spawner.clone(),
-        program: scheduler::program(config.runner.clone(), config.sandbox),
+        program,
+        cpu: Some(cpu),
         options: supervisor::Options {
             load_silence: config.load_timeout,
             silence: config.stall_timeout,

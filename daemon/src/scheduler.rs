@@ -125,6 +125,8 @@ pub struct Seen {
     pub device_bytes: u64,
     /// Device that computes, for people.
     pub device: String,
+    /// Why with this module of the processor; empty where nothing was checked.
+    pub device_reason: String,
     /// How far its runner is confined; `None` while it loads and when it has left.
     pub sandbox: Option<Sandbox>,
 }

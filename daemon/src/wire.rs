@@ -122,6 +122,7 @@ pub(crate) fn loaded(seen: Seen) -> LoadedModel {
             .map(|sandbox| sandbox.lacks)
             .unwrap_or_default(),
         device: seen.device,
+        device_reason: seen.device_reason,
         keep_alive: Some(seen.keep_alive.to_wire()),
     }
 }

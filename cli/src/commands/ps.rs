@@ -110,6 +110,7 @@ mod tests {
             active,
             pid: Some(1),
             device: device.to_owned(),
+            device_reason: String::new(),
             sandbox: match state {
                 "" | "stopping" => "",
                 "busy" => "partial",

@@ -339,6 +339,9 @@ pub struct LoadedModel {
     /// Device that computes (ours): `CPU (zen4)`.
     #[serde(default)]
     pub device: String,
+    /// Why it computes with this module of the processor (ours): what was checked, or which better one failed its check.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub device_reason: String,
     /// How far its runner is confined (ours): `off`, `limits`, `partial`, `full` or `strict`; empty while it loads and when it has left.
     #[serde(default)]
     pub sandbox: String,

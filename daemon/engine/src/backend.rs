@@ -1,53 +1,30 @@
 //! llama.cpp's backends: modules that are loaded at run time, of which the best for this processor is taken.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use llama_cpp_2::{
     LlamaBackendDevice, LlamaBackendDeviceType, list_llama_ggml_backend_devices,
-    llama_backend::{LlamaBackend, load_backends_from_path},
+    llama_backend::LlamaBackend,
 };
 use runner::confine::Needs;
 use serde_json::{Value, json};
 
-use crate::{error::Error, ffi, fs, threads};
-
-/// Where the modules lie, seen from the program's folder: after a build, and after an installation.
-const PLACES: [&str; 2] = ["slm-lib", "../lib/slm"];
+use crate::{error::Error, ffi, fs, modules, threads};
 
 /// Name and version of the engine, for people.
 pub(crate) fn engine() -> String {
     format!("llama.cpp {}", ffi::llama_version())
 }
 
-/// Loads the modules and starts llama.cpp.
+/// Loads the modules and starts llama.cpp, with the CPU module of this name, or the one that gives itself the best score.
 ///
 /// # Errors
 /// [`Error::Internal`] when no module can compute on this processor.
-pub(crate) fn open() -> Result<LlamaBackend, Error> {
-    let Some(folder) = folder() else {
-        return Err(Error::Internal(format!(
-            "no backend modules beside the program, in {}",
-            PLACES.join(" or ")
-        )));
-    };
-    load_backends_from_path(&folder);
-    if list_llama_ggml_backend_devices().is_empty() {
-        return Err(Error::Internal(format!(
-            "no backend module in {} works on this machine",
-            folder.display()
-        )));
-    }
+pub(crate) fn open(cpu: Option<&str>) -> Result<LlamaBackend, Error> {
+    modules::load(cpu)?;
     let kernels = ffi::kernels::add(ffi::kernels::Level::Best);
     tracing::debug!(kernels, "operations that kernels of ours compute");
     LlamaBackend::init().map_err(|error| Error::Internal(error.to_string()))
-}
-
-fn folder() -> Option<PathBuf> {
-    let program = fs::program()?;
-    PLACES
-        .iter()
-        .map(|place| program.with_file_name(place))
-        .find(|folder| folder.is_dir())
 }
 
 /// The device that computes, for people: the first accelerator where layers go to one, else the processor.
@@ -71,7 +48,7 @@ fn processor() -> String {
 /// The processor variant among the files that are mapped into a process.
 fn variant(maps: &str) -> Option<&str> {
     maps.lines()
-        .find_map(|line| line.rsplit_once("/libggml-cpu-")?.1.strip_suffix(".so"))
+        .find_map(|line| modules::variant(Path::new(line)))
 }
 
 /// Free bytes of all accelerators.
@@ -94,7 +71,7 @@ fn is_accelerator(device: &LlamaBackendDevice) -> bool {
 pub(crate) fn needs() -> Needs {
     Needs {
         devices: list_llama_ggml_backend_devices().iter().any(is_accelerator),
-        folders: folder().into_iter().collect(),
+        folders: modules::folder().into_iter().collect(),
     }
 }
 
@@ -103,7 +80,7 @@ pub(crate) fn needs() -> Needs {
 /// # Errors
 /// See [`open`].
 pub(crate) fn probe() -> Result<Value, Error> {
-    let _backend = open()?;
+    let _backend = open(None)?;
     let devices: Vec<Value> = list_llama_ggml_backend_devices()
         .iter()
         .map(describe)

@@ -7,6 +7,7 @@
 pub(crate) mod chat;
 pub(crate) mod context;
 pub(crate) mod kernels;
+pub(crate) mod modules;
 pub(crate) mod pooled;
 pub(crate) mod vision;
 

@@ -19,6 +19,14 @@ pub(crate) fn regular_file_size(path: &Path) -> Option<u64> {
         .map(|metadata| metadata.len())
 }
 
+/// Paths of what lies in a folder; nothing when it cannot be read.
+pub(crate) fn list(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect()
+}
+
 /// Opens a file for reading.
 pub(crate) fn open(path: &Path) -> std::io::Result<std::fs::File> {
     std::fs::File::open(path)

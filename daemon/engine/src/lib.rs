@@ -39,6 +39,7 @@ mod load;
 mod log;
 mod memory;
 mod model;
+mod modules;
 mod outbox;
 mod pace;
 pub mod process;

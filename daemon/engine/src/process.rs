@@ -14,13 +14,14 @@ use runner::{
     frame,
     protocol::{Call, Hello, Request, Sandbox, VERSION},
 };
+use serde_json::Value;
 
 use crate::{
     backend, engine,
     error::Error,
     ffi,
     inbox::{self, Feed, MAX_REQUESTS},
-    log,
+    log, modules,
     outbox::{self, Outbox},
 };
 
@@ -33,35 +34,75 @@ const PANIC_CODE: u8 = 101;
 /// The engine's stack. llama.cpp's tokenizers and templates recurse over what they are given.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
+/// The option that names the CPU module; the daemon passes what `probe cpu` chose.
+const CPU: &str = "--cpu=";
+
 const USAGE: &str =
     "slm-runner holds one loaded model for slmd, which starts it with a socket as standard input.
 To talk to a model, use slm run.
 
-  slm-runner --no-sandbox   holds it without confining itself
-  slm-runner probe          shows what this machine can compute on, as JSON
-  slm-runner --version      shows the version
+  slm-runner --no-sandbox     holds it without confining itself
+  slm-runner --cpu=NAME       holds it with this CPU module
+  slm-runner probe            shows what this machine can compute on, as JSON
+  slm-runner probe cpu [NAME…]  checks the CPU modules, best first, without the named
+                              ones, and shows the first that works, as JSON
+  slm-runner check NAME       checks one CPU module
+  slm-runner --version        shows the version
 ";
 
 /// Runs the process to its end.
 pub fn run() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match (arguments.as_slice(), daemon_socket()) {
-        ([], Ok(socket)) => serve(socket, confine::restrict),
-        ([confine::OFF], Ok(socket)) => serve(socket, |_| Sandbox::default()),
-        (["probe"], _) => probe(),
-        (["--version"], _) => print(&format!(
+    match arguments.as_slice() {
+        ["probe"] => show(backend::probe),
+        ["probe", "cpu", without @ ..] => show(|| modules::choose(without)),
+        ["check", name] => check(name),
+        ["--version"] => print(&format!(
             "slm-runner {} ({})\n",
             env!("CARGO_PKG_VERSION"),
             backend::engine()
         )),
-        (["--help"], _) => print(USAGE),
-        _ => refuse(USAGE, USAGE_CODE),
+        ["--help"] => print(USAGE),
+        options => match (Options::read(options), daemon_socket()) {
+            (Some(options), Ok(socket)) => serve(socket, options),
+            _ => refuse(USAGE, USAGE_CODE),
+        },
+    }
+}
+
+/// How a model is held.
+#[derive(Debug, Default)]
+struct Options<'arguments> {
+    unconfined: bool,
+    cpu: Option<&'arguments str>,
+}
+
+impl<'arguments> Options<'arguments> {
+    /// `None` for an argument that means nothing.
+    fn read(arguments: &[&'arguments str]) -> Option<Self> {
+        let mut options = Self::default();
+        for argument in arguments {
+            match argument.strip_prefix(CPU) {
+                Some(name) => options.cpu = Some(name),
+                None if *argument == confine::OFF => options.unconfined = true,
+                None => return None,
+            }
+        }
+        Some(options)
+    }
+
+    fn confine(&self, needs: &Needs) -> Sandbox {
+        if self.unconfined {
+            Sandbox::default()
+        } else {
+            confine::restrict(needs)
+        }
     }
 }
 
 /// Serves the daemon until it goes or says so.
-fn serve(socket: UnixStream, confine: fn(&Needs) -> Sandbox) -> ExitCode {
+fn serve(socket: UnixStream, options: Options<'_>) -> ExitCode {
     let confined = confine::at_start();
     ffi::prepare_process();
     log::start();
@@ -70,8 +111,8 @@ fn serve(socket: UnixStream, confine: fn(&Needs) -> Sandbox) -> ExitCode {
         return ExitCode::FAILURE;
     }
     // Backends open devices and start programs of their drivers, so they come before the sandbox; models come after it.
-    let backend = backend::open();
-    let sandbox = confine(&backend::needs());
+    let backend = backend::open(options.cpu);
+    let sandbox = options.confine(&backend::needs());
     match threads(socket, backend, sandbox) {
         Ok((feed, outbox, input)) => ffi::leave(read_requests(input, &feed, &outbox)),
         Err(error) => {
@@ -177,10 +218,25 @@ fn daemon_socket() -> io::Result<UnixStream> {
     Ok(socket)
 }
 
-fn probe() -> ExitCode {
+/// Has the CPU module compute in this process, which may crash.
+fn check(name: &str) -> ExitCode {
+    ffi::prepare_process();
+    if let Err(error) = confine::no_core() {
+        return refuse(&format!("{error}\n"), 1);
+    }
+    match modules::check(name) {
+        Ok(operations) => print(&format!("{operations}\n")),
+        Err(fault) => {
+            print(&format!("{fault}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show(look: impl FnOnce() -> Result<Value, Error>) -> ExitCode {
     ffi::prepare_process();
     log::start();
-    match backend::probe() {
+    match look() {
         Ok(found) => print(&format!("{found:#}\n")),
         Err(error) => refuse(&format!("{error}\n"), 1),
     }

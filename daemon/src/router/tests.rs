@@ -61,6 +61,7 @@ async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service
         registry: registry.clone(),
         spawner: Spawner::mock(),
         program,
+        cpu: None,
         options: supervisor::Options::default(),
         sequences: 4,
         speculation: Speculation::Auto,

@@ -10,6 +10,7 @@ use runner::supervisor::{self, Files, Program, Runner, Spawner};
 
 use super::{Keeping, Key, Plan, States};
 use crate::config::Sandbox;
+use crate::cpu::{self, CpuModules};
 use crate::error::Error;
 use crate::fs;
 use crate::requirements;
@@ -23,6 +24,8 @@ pub struct Up {
     pub loaded: Loaded,
     /// What is kept of it when it leaves, if anything is.
     pub keeping: Option<Keeping>,
+    /// Why it computes with the CPU module that it has, for people; empty where nothing was checked.
+    pub device_reason: String,
 }
 
 /// Something that loads models. Dropping the future must end what it started.
@@ -40,6 +43,8 @@ pub struct StoreLoader {
     pub spawner: Spawner,
     /// What a runner is.
     pub program: Program,
+    /// Which CPU module runners load; `None` lets them choose.
+    pub cpu: Option<CpuModules>,
     /// How long runners are waited for.
     pub options: supervisor::Options,
     /// Most requests that one model answers side by side.
@@ -76,11 +81,22 @@ impl StoreLoader {
         let (mut files, load) = self.prepare(&plan, ready)?;
         let keeping = self.states.gather(name, computes, &mut files).await;
         let failed = |source| Error::runner(&plan.name, source);
+        let cpu = match &self.cpu {
+            Some(modules) => modules.choice().await,
+            None => cpu::Choice::default(),
+        };
+        let mut program = self.program.clone();
+        if let Some(module) = &cpu.module {
+            program.args.push(format!("--cpu={module}").into());
+        }
         let runner = self
             .spawner
-            .spawn(&self.program, files, self.options.clone())
+            .spawn(&program, files, self.options.clone())
             .await
             .map_err(failed)?;
+        if let Some(modules) = &self.cpu {
+            modules.watch(cpu.module.clone(), runner.exited());
+        }
         self.check(&runner.hello().sandbox)?;
         if let Some(keeping) = &keeping {
             keeping.hand_in(&runner).await;
@@ -90,6 +106,7 @@ impl StoreLoader {
             runner,
             loaded,
             keeping,
+            device_reason: cpu.reason(),
         })
     }
 

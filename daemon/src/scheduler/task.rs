@@ -102,6 +102,7 @@ struct Ready {
     runner: Runner,
     loaded: Loaded,
     keeping: Option<Keeping>,
+    device_reason: String,
     leases: usize,
     /// When the last lease was given back.
     idle_since: Instant,
@@ -373,12 +374,14 @@ impl Task {
                 runner,
                 loaded,
                 keeping,
+                device_reason,
             }) => {
                 tracing::info!(
                     model = %entry.plan.name,
                     pid = runner.pid(),
                     context = loaded.context,
                     device = %loaded.device,
+                    reason = device_reason,
                     took = ?since.elapsed(),
                     "loaded"
                 );
@@ -393,6 +396,7 @@ impl Task {
                     runner,
                     loaded,
                     keeping,
+                    device_reason,
                     leases: 0,
                     idle_since: Instant::now(),
                     load_time: since.elapsed(),
@@ -689,6 +693,7 @@ fn seen(entry: &Entry) -> Seen {
         }),
         device_bytes: ready.map_or(0, |ready| ready.loaded.device_bytes),
         device: ready.map_or_else(String::new, |ready| ready.loaded.device.clone()),
+        device_reason: ready.map_or_else(String::new, |ready| ready.device_reason.clone()),
         sandbox: ready.map(|ready| ready.runner.hello().sandbox.clone()),
     }
 }

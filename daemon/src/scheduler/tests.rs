@@ -57,6 +57,7 @@ impl Loader for Arc<Mocks> {
                 runner,
                 loaded,
                 keeping: None,
+                device_reason: String::new(),
             })
         })
     }

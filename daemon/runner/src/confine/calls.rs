@@ -168,7 +168,9 @@ fn programs(needs: &Needs, own: c_int) -> Result<Vec<BpfProgram>, String> {
         let mut programs = Vec::new();
         if !needs.devices {
             let needed = [NEEDED, NEEDED_BY_OLD_NAMES].concat();
-            let needed = needed.into_iter().map(|call| (call, Vec::new())).collect();
+            let mut needed: BTreeMap<i64, Vec<SeccompRule>> =
+                needed.into_iter().map(|call| (call, Vec::new())).collect();
+            needed.extend(tile_permission()?);
             programs.push(filter(needed, error(libc::ENOSYS), SeccompAction::Allow)?);
         }
         // What cannot look into its arguments, because they lie in memory, must seem not to exist:
@@ -255,6 +257,20 @@ fn rules(
         }
     }
     Ok(rules)
+}
+
+/// The permission for AMX's tiles, which llama.cpp asks the kernel for each time it looks whether an operation can use them
+/// (`ggml_amx_init`): refused, AMX would never be used. `ARCH_REQ_XCOMP_PERM` of `asm/prctl.h`.
+#[cfg(target_arch = "x86_64")]
+fn tile_permission() -> Result<Option<(i64, Vec<SeccompRule>)>, seccompiler::BackendError> {
+    const REQUEST_PERMISSION: u64 = 0x1023;
+    let request = when(&[(0, Is::Eq, REQUEST_PERMISSION)])?;
+    Ok(Some((libc::SYS_arch_prctl, vec![request])))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn tile_permission() -> Result<Option<(i64, Vec<SeccompRule>)>, seccompiler::BackendError> {
+    Ok(None)
 }
 
 /// A rule that holds when all of these 32-bit arguments are so: index, comparison, value.
@@ -413,6 +429,16 @@ mod tests {
             let verdicts = [false, true].map(|devices| verdict(devices, call, [0; 6]));
             assert_eq!(verdicts, [ENOSYS, ALLOWED], "call {call}");
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_permission_for_tiles_can_be_asked_for_and_nothing_else_of_that_call() {
+        check(libc::SYS_arch_prctl, &[0x1023, 18], ALLOWED);
+        // ARCH_SET_GS, which moves a register that threads are found by.
+        let verdicts = [false, true]
+            .map(|devices| verdict(devices, libc::SYS_arch_prctl, [0x1001, 0, 0, 0, 0, 0]));
+        assert_eq!(verdicts, [ENOSYS, ALLOWED]);
     }
 
     #[test]

@@ -12,8 +12,11 @@ use super::fs::{self, Handed};
 /// Most open files. Drivers of accelerators open some hundreds.
 const MOST_FILES: u64 = 1024;
 
-/// No core file.
-pub(super) fn no_core() -> io::Result<()> {
+/// This process leaves no core file when it crashes.
+///
+/// # Errors
+/// What the kernel says when it refuses, which needs no privilege.
+pub fn no_core() -> io::Result<()> {
     most(Resource::Core, 0)
 }
 

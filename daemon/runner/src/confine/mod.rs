@@ -32,6 +32,8 @@ mod network;
 #[cfg(all(feature = "mock", target_os = "linux"))]
 pub(crate) use fs::memory_and_swap;
 
+pub use limits::no_core;
+
 use std::path::PathBuf;
 
 use rustix::io;

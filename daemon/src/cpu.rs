@@ -1,0 +1,365 @@
+//! Which of llama.cpp's CPU modules runners load, and why.
+//!
+//! A module is built for a set of instructions, and that this processor has them does not say that the module works.
+//! So `slm-runner probe cpu` has each candidate compute a little of everything in a process of its own, best first, and names the
+//! first whose results are right. The answer is kept for this build on this machine, in `derived/cpu-module.json`.
+//! A runner that is later ended by an illegal instruction takes its module off the list, and the next load uses the next one.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runner::supervisor::{Exit, Program};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use crate::fs;
+
+/// Signal 4, by which the kernel ends a process at an instruction that the processor does not have.
+const SIGILL: i32 = 4;
+
+/// Longest probe. A check takes some 50 milliseconds, and a stuck one is ended after 20 seconds by the probe itself.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Largest kept answer, in bytes.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// The modules of one runner program on this machine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct CpuModules(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    program: Program,
+    file: PathBuf,
+    tasks: TaskTracker,
+    /// Asked for once; who comes meanwhile waits for the answer.
+    choice: Mutex<Option<Choice>>,
+}
+
+/// The module that is used.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Its name, such as `zen4`; `None` where the runner chooses by itself.
+    pub module: Option<String>,
+    /// What was tried to find it, in this order.
+    #[serde(default)]
+    tried: Vec<Tried>,
+}
+
+/// One module that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Tried {
+    module: String,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+    /// How many operations were right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operations: Option<u32>,
+}
+
+/// What is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    /// Build and machine that it was found for.
+    key: String,
+    #[serde(flatten)]
+    choice: Choice,
+}
+
+impl Choice {
+    fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
+        let faulty = |tried: &'_ Tried| tried.fault.is_some();
+        self.tried
+            .iter()
+            .filter(move |tried| faulty(tried))
+            .map(|tried| {
+                let fault = tried.fault.as_deref().unwrap_or_default();
+                (tried.module.as_str(), fault)
+            })
+    }
+
+    /// Why this module, for people; empty where the runner chooses by itself.
+    pub fn reason(&self) -> String {
+        let Some(module) = &self.module else {
+            return String::new();
+        };
+        let faults: Vec<String> = self
+            .faults()
+            .map(|(module, fault)| format!("{module} is left out: {fault}"))
+            .collect();
+        if !faults.is_empty() {
+            return faults.join("; ");
+        }
+        let checked = self.tried.iter().find(|tried| tried.module == *module);
+        match checked.and_then(|tried| tried.operations) {
+            Some(count) => format!("best module for this processor, {count} operations checked"),
+            None => "best module for this processor".to_owned(),
+        }
+    }
+}
+
+impl CpuModules {
+    /// The modules of this program; `file` keeps the answer.
+    pub fn new(program: Program, file: PathBuf, tasks: TaskTracker) -> Self {
+        Self(Arc::new(Inner {
+            program,
+            file,
+            tasks,
+            choice: Mutex::new(None),
+        }))
+    }
+
+    /// Begins to look, so that the first load need not wait.
+    pub fn look(&self) {
+        let modules = self.clone();
+        self.0.tasks.spawn(async move { modules.choice().await });
+    }
+
+    /// The module to use, from memory, from the kept answer, or from a probe.
+    pub async fn choice(&self) -> Choice {
+        let mut known = self.0.choice.lock().await;
+        if let Some(choice) = &*known {
+            return choice.clone();
+        }
+        let choice = match self.kept() {
+            Some(choice) => choice,
+            None => self.find(Vec::new()).await,
+        };
+        known.insert(choice).clone()
+    }
+
+    /// Takes the module off the list when the runner that used it is ended by an illegal instruction.
+    pub fn watch(
+        &self,
+        module: Option<String>,
+        exited: impl Future<Output = Exit> + Send + 'static,
+    ) {
+        let Some(module) = module else { return };
+        let modules = self.clone();
+        self.0.tasks.spawn(async move {
+            if exited.await.signal() == Some(SIGILL) {
+                modules.leave_out(&module).await;
+            }
+        });
+    }
+
+    async fn leave_out(&self, module: &str) {
+        let mut known = self.0.choice.lock().await;
+        let Some(choice) = known.as_mut() else { return };
+        // Several runners may have used it and ended alike.
+        if choice.module.as_deref() != Some(module) {
+            return;
+        }
+        let mut tried: Vec<Tried> = std::mem::take(&mut choice.tried);
+        tried.retain(|tried| tried.module != module);
+        tried.push(Tried {
+            module: module.to_owned(),
+            fault: Some("a runner was ended by an illegal instruction (SIGILL)".to_owned()),
+            operations: None,
+        });
+        tracing::warn!(
+            module,
+            "a runner was ended by an illegal instruction; the next load uses another CPU module"
+        );
+        *choice = self.find(tried).await;
+    }
+
+    /// The answer that was kept for this build and machine.
+    fn kept(&self) -> Option<Choice> {
+        let text = fs::read_text(&self.0.file, MAX_FILE).ok()??;
+        let kept: Kept = serde_json::from_str(&text).ok()?;
+        (kept.key == self.key()?).then_some(kept.choice)
+    }
+
+    /// Probes, without the modules that are known to be faulty, says the result in the log, and keeps it.
+    async fn find(&self, faulty: Vec<Tried>) -> Choice {
+        match self.probe(&faulty).await {
+            Ok(mut choice) => {
+                choice.tried.splice(0..0, faulty);
+                for (module, fault) in choice.faults() {
+                    tracing::warn!(module, fault, "a CPU module is left out");
+                }
+                tracing::info!(
+                    module = choice.module.as_deref().unwrap_or_default(),
+                    reason = choice.reason(),
+                    "CPU module"
+                );
+                self.keep(&choice);
+                choice
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error,
+                    "CPU modules cannot be checked; the runner chooses by itself"
+                );
+                Choice {
+                    module: None,
+                    tried: faulty,
+                }
+            }
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a probe is no runner: it is waited for here, and ends when this is dropped"
+    )]
+    async fn probe(&self, faulty: &[Tried]) -> Result<Choice, String> {
+        let output = tokio::process::Command::new(&self.0.program.path)
+            .args(["probe", "cpu"])
+            .args(faulty.iter().map(|tried| &tried.module))
+            .env_clear()
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = timeout(PATIENCE, output)
+            .await
+            .map_err(|_| format!("the probe took longer than {} s", PATIENCE.as_secs()))?
+            .map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            let last = words.lines().last().unwrap_or_default().to_owned();
+            return Err(format!("{}: {last}", output.status));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+    }
+
+    fn keep(&self, choice: &Choice) {
+        let Some(key) = self.key() else { return };
+        let kept = Kept {
+            key,
+            choice: choice.clone(),
+        };
+        let written = serde_json::to_string(&kept)
+            .map_err(|error| error.to_string())
+            .and_then(|text| {
+                let folder = self.0.file.parent().unwrap_or(&self.0.file);
+                fs::private_dir(folder)
+                    .and_then(|()| fs::replace(&self.0.file, &text))
+                    .map_err(|error| crate::error::chain(&error))
+            });
+        if let Err(error) = written {
+            tracing::warn!(error, "the choice of a CPU module cannot be kept");
+        }
+    }
+
+    /// Names the build and the machine; another one is probed again. `None` when either cannot be told.
+    fn key(&self) -> Option<String> {
+        let build = fs::stamp(&self.0.program.path)?;
+        let read = |path: &str| fs::read_text(path.as_ref(), 8 * 1024 * 1024).ok().flatten();
+        let processor: Vec<String> = read("/proc/cpuinfo")?
+            .lines()
+            .take_while(|line| !line.is_empty())
+            .filter(|line| {
+                ["model name", "microcode", "flags"]
+                    .iter()
+                    .any(|name| line.starts_with(name))
+            })
+            .map(str::to_owned)
+            .collect();
+        let kernel = read("/proc/sys/kernel/osrelease")?;
+        Some(format!(
+            "{build}\n{}\n{}",
+            kernel.trim(),
+            processor.join("\n")
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::ExitStatusExt;
+
+    use runner::supervisor::Cause;
+
+    /// A program that answers a probe with the first of these modules that is not left out, and counts how often it is asked.
+    fn program(folder: &std::path::Path, modules: &[&str]) -> Program {
+        let path = folder.join("runner");
+        let script = format!(
+            "#!/bin/sh\necho asked >> {}\nshift 2\nfor m in {}; do case \" $* \" in *\" $m \"*) ;; *)\n\
+             printf '{{\"module\":\"%s\",\"tried\":[{{\"module\":\"%s\",\"operations\":3}}]}}' $m $m; exit;; esac; done\nexit 1\n",
+            folder.join("asked").display(),
+            modules.join(" ")
+        );
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Program::new(path)
+    }
+
+    fn asked(folder: &std::path::Path) -> usize {
+        std::fs::read_to_string(folder.join("asked"))
+            .unwrap_or_default()
+            .lines()
+            .count()
+    }
+
+    fn modules(folder: &std::path::Path, program: &Program) -> CpuModules {
+        let file = folder.join("derived/cpu-module.json");
+        CpuModules::new(program.clone(), file, TaskTracker::new())
+    }
+
+    #[tokio::test]
+    async fn the_answer_is_kept_for_this_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = program(folder.path(), &["best", "next"]);
+        for _ in 0..2 {
+            let choice = modules(folder.path(), &program).choice().await;
+            assert_eq!(choice.module.as_deref(), Some("best"));
+            assert_eq!(
+                choice.reason(),
+                "best module for this processor, 3 operations checked"
+            );
+        }
+        assert_eq!(asked(folder.path()), 1);
+        // Another build.
+        let rebuilt = self::program(folder.path(), &["newer"]);
+        let choice = modules(folder.path(), &rebuilt).choice().await;
+        assert_eq!(choice.module.as_deref(), Some("newer"));
+    }
+
+    #[tokio::test]
+    async fn an_illegal_instruction_later_leads_to_the_next_module_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = program(folder.path(), &["best", "next"]);
+        let first = modules(folder.path(), &program);
+        let used = first.choice().await.module;
+        let exit = |signal| Exit {
+            cause: Cause::Itself,
+            status: Some(std::process::ExitStatus::from_raw(signal)),
+            stderr: Vec::new(),
+        };
+        // A crash of another kind says nothing about the module.
+        first.watch(used.clone(), std::future::ready(exit(11)));
+        first.watch(used.clone(), std::future::ready(exit(4)));
+        first.watch(used, std::future::ready(exit(4)));
+        first.0.tasks.close();
+        first.0.tasks.wait().await;
+        for modules in [first, modules(folder.path(), &program)] {
+            let choice = modules.choice().await;
+            assert_eq!(choice.module.as_deref(), Some("next"));
+            assert_eq!(
+                choice.reason(),
+                "best is left out: a runner was ended by an illegal instruction (SIGILL)"
+            );
+        }
+        assert_eq!(asked(folder.path()), 2);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_cannot_be_asked_chooses_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = Program::new(folder.path().join("absent"));
+        let choice = modules(folder.path(), &program).choice().await;
+        assert_eq!(
+            (choice.module.clone(), choice.reason()),
+            (None, String::new())
+        );
+    }
+}
