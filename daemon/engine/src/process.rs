@@ -221,6 +221,7 @@ fn daemon_socket() -> io::Result<UnixStream> {
 /// Has the CPU module compute in this process, which may crash.
 fn check(name: &str) -> ExitCode {
     ffi::prepare_process();
+    log::start();
     if let Err(error) = confine::no_core() {
         return refuse(&format!("{error}\n"), 1);
     }
