@@ -6,7 +6,7 @@
 //! Its chat template is ChatML.
 //! What it says is nonsense, but the same nonsense for the same seed.
 
-use crate::{Tensor, Value, Writer};
+use crate::{Tensor, TensorType, Value, Writer};
 
 const WIDTH: u64 = 64;
 const HEADS: u64 = 4;
@@ -44,6 +44,34 @@ pub const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' 
 #[must_use]
 pub fn llama(seed: u64) -> Vec<u8> {
     writer(seed).to_bytes()
+}
+
+/// The same model with its matrices in `Q8_0`, which processors with AMX multiply in tiles.
+#[must_use]
+pub fn llama_q8_0(seed: u64) -> Vec<u8> {
+    let plain = writer(seed);
+    let tensors = plain.tensors().to_vec();
+    let add = |writer: Writer, tensor: Tensor| match tensor.dims.len() {
+        2 => writer.tensor(q8_0(&tensor)),
+        _ => writer.tensor(tensor),
+    };
+    let quantized = tensors.into_iter().fold(plain.without_tensors(), add);
+    quantized.to_bytes()
+}
+
+/// Blocks of a scale in half precision and 32 bytes, `block_q8_0` in llama.cpp's `ggml-common.h`. One scale is enough for all weights here.
+fn q8_0(tensor: &Tensor) -> Tensor {
+    const SCALE: f32 = 1.0 / 64.0;
+    const SCALE_BITS: u16 = 0x2400;
+    let values = tensor.data.chunks_exact(4).map(|bytes| {
+        let value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        (value / SCALE).round() as i8
+    });
+    let values: Vec<u8> = values.map(i8::cast_unsigned).collect();
+    let blocks = values.chunks_exact(32);
+    let data = blocks.flat_map(|block| [&SCALE_BITS.to_le_bytes(), block].concat());
+    let name = String::from_utf8_lossy(&tensor.name);
+    Tensor::new(&name, &tensor.dims, TensorType::Q8_0, data.collect())
 }
 
 /// The same model before it is written, for tests that want to change it.

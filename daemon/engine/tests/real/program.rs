@@ -72,3 +72,98 @@ fn it_runs_from_where_an_installer_puts_it() {
     }
     assert_eq!(probe(&program)["processor"], probe(built())["processor"]);
 }
+
+fn cpu_modules() -> Vec<String> {
+    let files = std::fs::read_dir(built().with_file_name("slm-lib")).unwrap();
+    let names = files.filter_map(|file| file.unwrap().file_name().into_string().ok());
+    names
+        .filter_map(|name| {
+            let name = name.strip_prefix("libggml-cpu-")?.strip_suffix(".so")?;
+            Some(name.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn the_best_cpu_module_that_computes_right_is_chosen() {
+    let choose = |without: &[&str]| -> serde_json::Value {
+        let output = run(built(), &[&["probe", "cpu"], without].concat());
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let first = choose(&[]);
+    let best = first["module"].as_str().unwrap();
+    assert!(
+        first["tried"][0]["operations"].as_u64() > Some(40),
+        "{first}"
+    );
+    // The first one is the one that llama.cpp itself would load, or another one is faulty here.
+    assert_eq!(first["tried"].as_array().unwrap().len(), 1, "{first}");
+    if best != "x64" {
+        assert_ne!(choose(&[best])["module"], best);
+    }
+    let all = cpu_modules();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let output = run(built(), &[&["probe", "cpu"][..], &all].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("no CPU module works"), "{words}");
+}
+
+#[test]
+fn a_cpu_module_that_is_not_there_fails_its_check() {
+    let output = run(built(), &["check", "no-such"]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(words.contains("no CPU module no-such"), "{words}");
+}
+
+/// GCC 12 drops the stores of rows and columns, see `native/amx.h`. Seen in the module itself, so also where no processor has AMX.
+#[test]
+fn tiles_are_described_before_they_are_configured() {
+    let module = built().with_file_name("slm-lib/libggml-cpu-sapphirerapids.so");
+    if !module.is_file() {
+        println!("left out: no module with AMX was built for this machine");
+        return;
+    }
+    let output = Command::new("objdump")
+        .args(["--disassemble", "--no-show-raw-insn"])
+        .arg(&module)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let code = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = code.lines().collect();
+    let mut found = 0;
+    for (at, line) in lines.iter().enumerate() {
+        let Some((_, operand)) = line.split_once("ldtilecfg") else {
+            continue;
+        };
+        found += 1;
+        let (begin, base) = offset(operand.trim());
+        // Rows lie at 48 of its 64 bytes, columns at 16, see `tile_config_t` in amx/mmq.cpp.
+        let stored: Vec<i64> = lines[at.saturating_sub(24)..at]
+            .iter()
+            .filter(|line| line.contains("mov"))
+            .filter_map(|line| line.rsplit_once(',').map(|(_, to)| to.trim()))
+            .filter(|to| to.ends_with(&base))
+            .map(|to| offset(to).0 - begin)
+            .collect();
+        for place in [16, 48] {
+            assert!(
+                stored.contains(&place),
+                "stores before `{line}`: {stored:?}\n{}",
+                lines[at.saturating_sub(24)..=at].join("\n")
+            );
+        }
+    }
+    assert!(found > 0, "the module has no AMX code");
+}
+
+/// `0xc0(%rsp)` as number and base.
+fn offset(operand: &str) -> (i64, String) {
+    let (number, base) = operand.split_once('(').unwrap_or(("0", operand));
+    let number = number.trim_start_matches("0x");
+    let number = i64::from_str_radix(number, 16).unwrap_or(0);
+    (number, format!("({base}"))
+}

@@ -26,14 +26,23 @@ fn check(sandbox: &Sandbox) {
     );
 }
 
+/// Also with weights that are multiplied with AMX where there is AMX: the kernel is asked for its tiles inside the sandbox, too.
 #[test]
 fn it_is_confined_before_it_sees_a_model_and_answers_the_same() {
-    let model = gguf_writer::tiny::llama(1);
-    let mut confined = Runner::start(&model);
+    for model in [
+        gguf_writer::tiny::llama(1),
+        gguf_writer::tiny::llama_q8_0(1),
+    ] {
+        answers_the_same(&model);
+    }
+}
+
+fn answers_the_same(model: &[u8]) {
+    let mut confined = Runner::start(model);
     check(&confined.hello().sandbox);
     let mut command = Command::new(program());
     command.arg(confine::OFF);
-    let mut free = Runner::start_by(command, &model);
+    let mut free = Runner::start_by(command, model);
     assert_eq!(free.hello().sandbox, Sandbox::default());
     let answers = [&mut confined, &mut free].map(|runner| {
         let loaded = runner.load(|load| load.threads = 2).unwrap();
