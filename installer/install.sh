@@ -4,14 +4,18 @@ set -eu
 
 usage() {
     cat <<'TEXT'
-Usage: installer/install.sh [--prefix DIR] [--uninstall] [--help]
+Usage: installer/install.sh [--prefix DIR] [--all-cpus] [--uninstall] [--help]
 
 Installs what a build needs and this machine lacks, builds in release, and installs
   DIR/bin/slm, slmd, slm-runner    the executables
   DIR/lib/slm/                     libraries of the engine
 where DIR is ~/.local unless given. Running it again updates; nothing else is touched.
 
+The engine is built for this machine's processor, for the next lesser kind, and for
+any; a folder that was built on another machine is noticed and built again.
+
   --prefix DIR   install below DIR
+  --all-cpus     build for every kind of processor, as packages need it; takes longer
   --uninstall    remove what an installation put below DIR; models stay
   --help         show this
 
@@ -23,7 +27,8 @@ cd "$(dirname "$0")/.."
 . installer/needs.sh
 
 prefix=
-chore=install
+what=install
+all_cpus=
 while [ $# -gt 0 ]; do
     case $1 in
     --prefix)
@@ -32,7 +37,8 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --prefix=*) prefix=${1#--prefix=} ;;
-    --uninstall) chore=uninstall ;;
+    --all-cpus) all_cpus=--all-cpus ;;
+    --uninstall) what=uninstall ;;
     --help | -h)
         usage
         exit 0
@@ -51,9 +57,16 @@ case $prefix in
 *) prefix=${OLDPWD:-$(pwd)}/$prefix ;;
 esac
 
+say "1 of 3: what a build needs"
 need_packages
 need_rust
+say "2 of 3: building the program that installs"
 use_target
 own_target
-say "$chore below $prefix"
-cargo xtask "$chore" --prefix "$prefix" || fail "the ${chore} did not finish; the lines above say why"
+cargo build --release --locked --bin installer || fail "it could not be built; the lines above say why"
+case $what in
+install) say "3 of 3: building slm and its engine, and installing them below $prefix" ;;
+*) say "3 of 3: removing what is installed below $prefix" ;;
+esac
+# shellcheck disable=SC2086 # Nothing, or one word of ours.
+chore "$what" --prefix "$prefix" $all_cpus || fail "the $what did not finish; the lines above say why"

@@ -109,7 +109,14 @@ fetch_rustup() {
 use_target() {
     CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/slm/target}
     export CARGO_TARGET_DIR
-    say "building in $CARGO_TARGET_DIR (the first time takes some minutes)"
+    say "building in $CARGO_TARGET_DIR"
+    [ -d "$CARGO_TARGET_DIR/release" ] || say "the first time takes some minutes, most of it in llama-cpp-sys-2; later ones build what changed"
+}
+
+# Runs a chore. `cargo xtask` selects the package of the chores alone, which has crates built with other features than slm has them;
+# here, at the top of the project, all packages are selected, and what both use is built once.
+chore() {
+    cargo run --release --locked --bin installer -- "$@"
 }
 
 # Cargo tells by the age of files what has to be built again, and not by where they lie: what another checkout built of slm in the

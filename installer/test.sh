@@ -23,4 +23,4 @@ need_packages
 need_rust
 use_target
 own_target
-cargo xtask check "$@" || fail "not everything is in order; the lines above say what"
+chore check "$@" || fail "not everything is in order; the lines above say what"

@@ -72,8 +72,19 @@ fn the_build_folder_is_shared_unless_named() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "slm: building in /elsewhere (the first time takes some minutes)\n\
-         slm: building in /cache/slm/target (the first time takes some minutes)\n"
+        "slm: building in /elsewhere\n\
+         slm: the first time takes some minutes, most of it in llama-cpp-sys-2; later ones build what changed\n\
+         slm: building in /cache/slm/target\n\
+         slm: the first time takes some minutes, most of it in llama-cpp-sys-2; later ones build what changed\n"
+    );
+}
+
+#[test]
+fn chores_are_built_with_the_features_that_slm_has() {
+    let output = needs("cargo() { echo \"cargo $*\"; }; chore install --prefix /p");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "cargo run --release --locked --bin installer -- install --prefix /p\n"
     );
 }
 
