@@ -1,11 +1,14 @@
-//! `cargo xtask install` and `uninstall`: three executables, and the engine's libraries beside them.
+//! `cargo xtask install` and `uninstall`: three executables, the engine's libraries beside them, and pages for people.
 //!
 //! ```text
 //! PREFIX/bin/slm slmd slm-runner
 //! PREFIX/lib/slm/          shared libraries and backend modules of the engine
+//! PREFIX/share/…           see `pages`
 //! ```
 //! Each file is replaced in one step, libraries first: whoever starts `slm` meanwhile gets the old one or the new one, never half.
 //! A daemon that runs keeps its own copy and goes on with it until it is started again.
+
+mod pages;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +25,7 @@ pub(crate) const EXECUTABLES: [&str; 3] = ["slm-runner", "slmd", "slm"];
 /// Where to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Folder that gets `bin` and `lib/slm` [default: ~/.local].
+    /// Folder that gets `bin`, `lib/slm` and `share` [default: ~/.local].
     #[arg(long, value_name = "DIR")]
     prefix: Option<PathBuf>,
     /// Build the engine for every kind of processor, as packages need it, and not for this machine's alone.
@@ -70,17 +73,25 @@ pub(crate) fn install(workspace: &Workspace, options: &Options) -> Result<()> {
         "installed {libraries} libraries in {}",
         library_folder(&prefix).display()
     ));
-    if !environment::path_holds(&executables) {
+    let pages = pages::install(workspace.root(), &prefix)?;
+    say::line(&format!(
+        "installed {pages} documents and completions in {}",
+        prefix.join("share").display()
+    ));
+    say_next(&executables);
+    Ok(())
+}
+
+/// What a person types now, and before it what the shell has to learn.
+fn say_next(executables: &Path) {
+    say::line("next:");
+    if !environment::path_holds(executables) {
         say::line(&format!(
-            "hint: {} is not on your PATH; add it:",
-            executables.display()
-        ));
-        say::line(&format!(
-            "  export PATH=\"{}:$PATH\"",
+            "  export PATH=\"{}:$PATH\"   # it is not on your PATH yet",
             executables.display()
         ));
     }
-    Ok(())
+    say::line("  slm run smollm2 \"Why is the sky blue?\"");
 }
 
 /// Removes what [`install`] puts in place, and nothing else.
@@ -89,7 +100,7 @@ pub(crate) fn install(workspace: &Workspace, options: &Options) -> Result<()> {
 /// A file cannot be removed.
 pub(crate) fn uninstall(options: &Options) -> Result<()> {
     let prefix = options.prefix()?;
-    let mut removed = 0;
+    let mut removed = pages::uninstall(&prefix)?;
     for name in EXECUTABLES.iter().rev() {
         removed += usize::from(files::remove(&prefix.join("bin").join(name))?);
     }
