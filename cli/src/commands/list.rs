@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::args::List;
 use crate::exit::Exit;
-use crate::output::{Output, Table};
+use crate::output::{Narrower, Output, Table};
 use crate::run::Context;
 use crate::text;
 
@@ -40,14 +40,21 @@ pub(crate) async fn run(context: &Context, args: &List) -> anyhow::Result<Exit> 
     Ok(Exit::Ok)
 }
 
+/// What a terminal that is too narrow for the table goes without first.
+const LEAST_WORTH: [Narrower; 3] = [
+    Narrower::Leave("ID"),
+    Narrower::Leave("MODIFIED"),
+    Narrower::Leave("SIZE"),
+];
+
 fn table(out: &Output, models: &[ModelSummary], now: Timestamp) -> String {
-    let mut table = Table::new(&["NAME", "ID", "SIZE", "MODIFIED"]);
+    let mut table = Table::new(&["NAME", "ID", "SIZE", "MODIFIED"], &LEAST_WORTH);
     for model in models {
         table.row([
-            model.name.clone(),
-            text::short_digest(&model.digest).to_owned(),
-            text::bytes(model.size),
-            text::relative(model.modified_at, now),
+            model.name.clone().into(),
+            text::short_digest(&model.digest).to_owned().into(),
+            text::bytes(model.size).into(),
+            text::relative(model.modified_at, now).into(),
         ]);
     }
     table.render(out)

@@ -4,7 +4,7 @@ use api::{LoadedModel, PsResponse, routes};
 use jiff::Timestamp;
 
 use crate::exit::Exit;
-use crate::output::{Output, Table};
+use crate::output::{Cell, Narrower, Output, Table};
 use crate::run::Context;
 use crate::text;
 
@@ -21,8 +21,20 @@ pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// What a terminal that is too narrow for the table goes without first.
+const LEAST_WORTH: [Narrower; 8] = [
+    Narrower::Shorten("PROCESSOR"),
+    Narrower::Leave("SANDBOX"),
+    Narrower::Leave("ID"),
+    Narrower::Leave("CONTEXT"),
+    Narrower::Leave("SIZE"),
+    Narrower::Leave("PROCESSOR"),
+    Narrower::Leave("STATE"),
+    Narrower::Leave("UNTIL"),
+];
+
 fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
-    let mut table = Table::new(&[
+    let head = [
         "NAME",
         "ID",
         "SIZE",
@@ -31,27 +43,29 @@ fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
         "CONTEXT",
         "STATE",
         "UNTIL",
-    ]);
+    ];
+    let mut table = Table::new(&head, &LEAST_WORTH);
     for model in models {
+        let processor = |device: &str| processor(model, device);
         table.row([
-            model.name.clone(),
-            text::short_digest(&model.digest).to_owned(),
-            text::bytes(model.size),
-            processor(model),
-            sandbox(model).to_owned(),
-            model.context_length.to_string(),
-            state(model),
-            until(model, now),
+            model.name.clone().into(),
+            text::short_digest(&model.digest).to_owned().into(),
+            text::bytes(model.size).into(),
+            Cell::or_short(processor(&model.device), processor("")),
+            sandbox(model).to_owned().into(),
+            model.context_length.to_string().into(),
+            state(model).into(),
+            until(model, now).into(),
         ]);
     }
     table.render(out)
 }
 
-/// Where it computes: `100% CPU (zen4)`, `48%/52% CPU/GPU`.
-fn processor(model: &LoadedModel) -> String {
-    let device = |kind: &str| match model.device.as_str() {
-        "" => kind.to_owned(),
-        device => device.to_owned(),
+/// Where it computes: `100% CPU (zen4)`, `48%/52% CPU/GPU`; without the name of a device, its kind.
+fn processor(model: &LoadedModel, device: &str) -> String {
+    let device = |kind: &'static str| match device {
+        "" => kind,
+        device => device,
     };
     match (model.size_vram, model.size) {
         (0, _) | (_, 0) => format!("100% {}", device("CPU")),

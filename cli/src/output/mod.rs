@@ -4,6 +4,7 @@
 //! Text that others wrote (models, licences, the daemon) passes [`clean()`] before a terminal sees it.
 
 mod clean;
+mod paragraph;
 mod progress;
 mod table;
 mod wrap;
@@ -18,8 +19,10 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
 pub(crate) use self::clean::clean;
+pub(crate) use self::paragraph::glossary;
+use self::paragraph::paragraph;
 pub(crate) use self::progress::ProgressView;
-pub(crate) use self::table::{Table, section};
+pub(crate) use self::table::{Cell, Narrower, Table, section};
 pub(crate) use self::wrap::Wrap;
 use crate::env::{self, Environment};
 use crate::error::{Failure, ReaderGone, Report};
@@ -155,7 +158,7 @@ impl Output {
     /// Tells the person something on standard error; machines and the quiet are spared.
     pub(crate) fn note(&self, text: &str) {
         if !self.json && !self.quiet {
-            self.tell(&clean(text));
+            self.tell(&self.fitted(&clean(text), ""));
         }
     }
 
@@ -167,12 +170,8 @@ impl Output {
     /// Something that was done and is not quite what was asked for; only machines are spared.
     pub(crate) fn warn(&self, text: &str) {
         if !self.json {
-            let label = if self.stderr.color {
-                "warning:".yellow().bold().to_string()
-            } else {
-                "warning:".to_owned()
-            };
-            self.tell(&format!("{label} {}", clean(text)));
+            let label = "warning:";
+            self.labelled(label, label.yellow().bold(), text);
         }
     }
 
@@ -185,18 +184,30 @@ impl Output {
             return;
         }
         let ErrorBody { error, hint, .. } = body;
-        let (error_label, hint_label) = if self.stderr.color {
-            (
-                "error:".red().bold().to_string(),
-                "hint:".cyan().bold().to_string(),
-            )
-        } else {
-            ("error:".to_owned(), "hint:".to_owned())
-        };
-        self.tell(&format!("{error_label} {}", clean(error)));
+        let (label, hint_label) = ("error:", "hint:");
+        self.labelled(label, label.red().bold(), error);
         if let Some(hint) = hint {
-            self.tell(&format!("{hint_label} {}", clean(hint)));
+            self.labelled(hint_label, hint_label.cyan().bold(), hint);
         }
+    }
+
+    /// A word of what kind it is, in colour where there are colours, and a text behind it.
+    fn labelled(&self, label: &str, coloured: impl std::fmt::Display, text: &str) {
+        let text = self.fitted(&format!("{label} {}", clean(text)), "  ");
+        match text.strip_prefix(label) {
+            Some(rest) if self.stderr.color => self.tell(&format!("{coloured}{rest}")),
+            _ => self.tell(&text),
+        }
+    }
+
+    /// The text broken between words at the width of standard error, where that is a terminal.
+    fn fitted(&self, text: &str, indent: &str) -> String {
+        let columns = self
+            .stderr
+            .terminal
+            .then(|| columns(io::stderr()))
+            .flatten();
+        paragraph(text, columns, indent)
     }
 
     /// A heading in bold, where there are colours.
@@ -217,11 +228,12 @@ impl Output {
         }
     }
 
-    /// A sign that something goes on, on standard error until it is dropped.
+    /// A sign that something goes on and for how long, on standard error until it is dropped.
     pub(crate) fn spinner(&self, label: &str) -> Spinner {
         let bar = self.moving.add(ProgressBar::new_spinner());
-        let style = ProgressStyle::with_template("{spinner} {msg}")
+        let style = ProgressStyle::with_template("{spinner} {msg}{since}")
             .expect("the template is ours")
+            .with_key("since", progress::since)
             .tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "]);
         bar.set_style(style);
         bar.set_message(clean(label));

@@ -1,9 +1,10 @@
 //! Progress of pull, create, adopt, upload and verify.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use api::Progress;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{Output, clean};
@@ -33,6 +34,7 @@ impl ProgressView {
             all,
             // A third of the line for words; the rest is for the bar and its numbers.
             label: (columns.unwrap_or(80) / 3).clamp(16, 40),
+            is_narrow: columns.is_some_and(|columns| columns < NARROW),
             of: HashMap::new(),
             step: None,
         };
@@ -75,7 +77,7 @@ impl ProgressView {
 }
 
 impl Drop for ProgressView {
-    /// Bars that are full stay, so that one sees afterwards what was fetched; the rest goes.
+    /// Bars go away: what became of the work, the command says in its own words.
     fn drop(&mut self) {
         if let Form::Bars(bars) = &mut self.form {
             bars.finish();
@@ -93,6 +95,8 @@ struct Bars {
     all: MultiProgress,
     /// Columns for words.
     label: usize,
+    /// There is no room for the rate.
+    is_narrow: bool,
     of: HashMap<String, ProgressBar>,
     /// The step that goes on now and has no size.
     step: Option<ProgressBar>,
@@ -109,10 +113,10 @@ impl Bars {
     fn advance(&mut self, event: &Progress, total: u64) {
         self.end_step();
         let done = event.completed.unwrap_or(0).min(total);
-        let (all, label) = (&self.all, self.label);
+        let (all, label, is_narrow) = (&self.all, self.label, self.is_narrow);
         let bar = self.of.entry(key(event)).or_insert_with(|| {
             let bar = all.add(ProgressBar::new(total));
-            bar.set_style(style(label));
+            bar.set_style(style(label, is_narrow));
             bar.set_position(done);
             // What was there before we began counts neither for the rate nor for the rest.
             bar.reset_eta();
@@ -154,22 +158,48 @@ impl Bars {
 
     fn finish(&mut self) {
         self.end_step();
-        for bar in self.of.values() {
-            if !bar.is_finished() {
-                bar.abandon();
-            }
+        for (_, bar) in self.of.drain() {
+            bar.finish_and_clear();
+            self.all.remove(&bar);
         }
     }
 }
 
-fn style(label: usize) -> ProgressStyle {
+/// Columns below which a bar does without its rate.
+const NARROW: usize = 72;
+
+fn style(label: usize, is_narrow: bool) -> ProgressStyle {
+    let rate = if is_narrow {
+        ""
+    } else {
+        " {decimal_bytes_per_sec:>10}"
+    };
     let template = format!(
-        "{{msg:{label}}} {{percent:>3}}% {{wide_bar}} {{decimal_bytes:>9}}/{{decimal_total_bytes:9}} \
-         {{decimal_bytes_per_sec:>10}} {{eta:>4}}"
+        "{{msg:{label}}} {{percent:>3}}% {{wide_bar}} {{decimal_bytes:>9}}/{{decimal_total_bytes:9}}{rate} {{left:>6}}"
     );
     ProgressStyle::with_template(&template)
         .expect("the template is ours")
+        .with_key("left", left)
         .progress_chars("━╸─")
+}
+
+/// How long the rest takes. Nothing while there is no rate to tell it from, nor when nothing is left.
+fn left(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let seconds = state.eta().as_secs_f64().ceil();
+    if state.pos() == 0 || state.is_finished() || state.per_sec() <= 0.0 || seconds < 1.0 {
+        return;
+    }
+    let _ = text.write_str(&text::duration(std::time::Duration::from_secs(
+        seconds as u64,
+    )));
+}
+
+/// How long it has gone on, once that is long.
+pub(super) fn since(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let seconds = state.elapsed().as_secs();
+    if seconds >= 2 {
+        let _ = write!(text, " {seconds}s");
+    }
 }
 
 /// The text in so many columns, with a mark where it was cut.

@@ -2,68 +2,178 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
+use super::paragraph::broken;
 use super::{Output, clean};
 
+/// Spaces between columns where there is room.
 const GAP: usize = 3;
+/// Spaces between columns where there is not.
+const LEAST_GAP: usize = 2;
+/// The least width of values that are broken between words.
+const LEAST_VALUE: usize = 16;
+
+/// What a table gives up when it is wider than the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Narrower {
+    /// The cells of this column say less.
+    Shorten(&'static str),
+    /// This column is left out.
+    Leave(&'static str),
+}
+
+/// One cell.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cell {
+    text: String,
+    /// What it says where there is little room.
+    short: Option<String>,
+}
+
+impl Cell {
+    /// A cell that says less where there is little room.
+    pub(crate) fn or_short(text: impl Into<String>, short: impl Into<String>) -> Self {
+        Self {
+            text: one_line(&text.into()),
+            short: Some(one_line(&short.into())),
+        }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self {
+            text: one_line(&text),
+            short: None,
+        }
+    }
+}
 
 /// A table with a heading, for lists of things.
 ///
-/// Columns are as wide as their widest cell and never cut, so a name can always be copied.
+/// Columns are as wide as their widest cell, and a name can always be copied. A table that is wider than the terminal
+/// gives up what is the least worth, in a given order; the first column always stays.
 #[derive(Debug)]
 pub(crate) struct Table {
-    head: Vec<String>,
-    rows: Vec<Vec<String>>,
+    head: Vec<Cell>,
+    rows: Vec<Vec<Cell>>,
+    order: &'static [Narrower],
 }
 
 impl Table {
-    /// A table without rows.
-    pub(crate) fn new(head: &[&str]) -> Self {
+    /// A table without rows, and what it gives up first.
+    pub(crate) fn new(head: &[&str], order: &'static [Narrower]) -> Self {
         Self {
-            head: head.iter().map(|&cell| cell.to_owned()).collect(),
+            head: head.iter().map(|&cell| cell.to_owned().into()).collect(),
             rows: Vec::new(),
+            order,
         }
     }
 
     /// Adds a row. Cells may hold what others wrote: they are cleaned, and stay in one line.
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows
-            .push(cells.into_iter().map(|cell| one_line(&cell)).collect());
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
     }
 
     /// The table as text, the heading in bold where there are colours.
     pub(crate) fn render(&self, out: &Output) -> String {
-        let widths = widths(std::iter::once(&self.head).chain(&self.rows));
-        let mut text = out.heading(&join(&self.head, &widths));
-        text.push('\n');
-        for row in &self.rows {
-            text.push_str(&join(row, &widths));
+        let (rows, gap) = self.fit(out.width());
+        let widths = widths(&rows);
+        let mut text = String::new();
+        for (index, row) in rows.iter().enumerate() {
+            let line = join(row, &widths, gap);
+            text.push_str(&if index == 0 { out.heading(&line) } else { line });
             text.push('\n');
         }
         text
     }
+
+    /// All rows, the heading first, as far as they fit into so many columns.
+    fn fit(&self, columns: Option<usize>) -> (Vec<Vec<String>>, usize) {
+        let all = || std::iter::once(&self.head).chain(&self.rows);
+        let mut rows: Vec<Vec<Cell>> = all().cloned().collect();
+        let texts = |rows: &[Vec<Cell>]| -> Vec<Vec<String>> {
+            let texts = |row: &Vec<Cell>| row.iter().map(|cell| cell.text.clone()).collect();
+            rows.iter().map(texts).collect()
+        };
+        let columns = columns.unwrap_or(usize::MAX);
+        let fits = |rows: &[Vec<Cell>], gap| total(&widths(&texts(rows)), gap) <= columns;
+        if fits(&rows, GAP) {
+            return (texts(&rows), GAP);
+        }
+        for narrower in self.order {
+            if fits(&rows, LEAST_GAP) {
+                break;
+            }
+            narrow(&mut rows, *narrower);
+        }
+        (texts(&rows), LEAST_GAP)
+    }
+}
+
+fn narrow(rows: &mut [Vec<Cell>], narrower: Narrower) {
+    let (Narrower::Shorten(name) | Narrower::Leave(name)) = narrower;
+    let Some(index) = rows[0].iter().position(|cell| cell.text == name) else {
+        return;
+    };
+    for row in rows {
+        match narrower {
+            Narrower::Leave(_) => {
+                row.remove(index);
+            }
+            Narrower::Shorten(_) => {
+                if let Some(short) = row[index].short.take() {
+                    row[index].text = short;
+                }
+            }
+        }
+    }
 }
 
 /// A titled block of names and values, indented, for the details of one thing.
+///
+/// Values that are wider than the terminal are broken between words.
 pub(crate) fn section(out: &Output, title: &str, rows: &[(String, String)]) -> String {
+    let heading = out.heading(title);
+    format!("  {heading}\n{}", block(rows, out.width()))
+}
+
+fn block(rows: &[(String, String)], columns: Option<usize>) -> String {
     let rows: Vec<Vec<String>> = rows
         .iter()
         .map(|(name, value)| vec![one_line(name), one_line(value)])
         .collect();
     let widths = widths(&rows);
-    let mut text = format!("  {}\n", out.heading(title));
-    for row in &rows {
-        text.push_str("    ");
-        text.push_str(&join(row, &widths));
-        text.push('\n');
+    let lines = rows.iter().flat_map(|row| detail(row, &widths, columns));
+    lines.map(|line| line + "\n").collect()
+}
+
+/// The lines of one name and its value.
+fn detail(row: &[String], widths: &[usize], columns: Option<usize>) -> Vec<String> {
+    const INDENT: &str = "    ";
+    let line = format!("{INDENT}{}", join(row, widths, GAP));
+    let Some(columns) = columns.filter(|&columns| line.width() > columns) else {
+        return vec![line];
+    };
+    let (name, value) = (&row[0], &row[1]);
+    let column = INDENT.len() + widths[0] + GAP;
+    let below = format!("{INDENT}  ");
+    if value.is_empty() {
+        broken(name, columns, INDENT, INDENT)
+    } else if column + LEAST_VALUE <= columns {
+        let head = format!("{INDENT}{}", padded(name, widths[0] + GAP));
+        broken(value, columns, &head, &" ".repeat(column))
+    } else {
+        let mut lines = vec![format!("{INDENT}{name}")];
+        lines.extend(broken(value, columns, &below, &below));
+        lines
     }
-    text
 }
 
 fn one_line(cell: &str) -> String {
     clean(cell).replace(['\n', '\t'], " ")
 }
 
-fn widths<'a>(rows: impl IntoIterator<Item = &'a Vec<String>>) -> Vec<usize> {
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
     let mut widths = Vec::new();
     for row in rows {
         widths.resize(widths.len().max(row.len()), 0);
@@ -74,15 +184,24 @@ fn widths<'a>(rows: impl IntoIterator<Item = &'a Vec<String>>) -> Vec<usize> {
     widths
 }
 
+/// Columns of the widest line.
+fn total(widths: &[usize], gap: usize) -> usize {
+    widths.iter().sum::<usize>() + gap * widths.len().saturating_sub(1)
+}
+
 /// Pads all cells but the last, so that no line ends in spaces.
-fn join(row: &[String], widths: &[usize]) -> String {
+fn join(row: &[String], widths: &[usize], gap: usize) -> String {
     let mut text = String::new();
     for (cell, width) in row.iter().zip(widths) {
-        text.push_str(cell);
-        text.extend(std::iter::repeat_n(' ', width + GAP - cell.width()));
+        text.push_str(&padded(cell, width + gap));
     }
     text.truncate(text.trim_end_matches(' ').len());
     text
+}
+
+fn padded(cell: &str, width: usize) -> String {
+    let spaces = width.saturating_sub(cell.width());
+    format!("{cell}{}", " ".repeat(spaces))
 }
 
 #[cfg(test)]
@@ -100,23 +219,58 @@ mod tests {
         )
     }
 
+    fn cells<const N: usize>(texts: [&str; N]) -> [Cell; N] {
+        texts.map(|text| text.to_owned().into())
+    }
+
     #[test]
     fn columns_line_up_with_wide_letters_and_hostile_cells() {
-        let mut table = Table::new(&["NAME", "SIZE", "NOTE"]);
-        table.row([
-            "smollm2:latest".to_owned(),
-            "98.4 MB".to_owned(),
-            String::new(),
-        ]);
-        table.row([
-            "模型".to_owned(),
-            "1 B".to_owned(),
-            "two\nlines\u{1b}[2J".to_owned(),
-        ]);
+        let mut table = Table::new(&["NAME", "SIZE", "NOTE"], &[]);
+        table.row(cells(["smollm2:latest", "98.4 MB", ""]));
+        table.row(cells(["模型", "1 B", "two\nlines\u{1b}[2J"]));
         insta::assert_snapshot!(table.render(&plain()), @r"
         NAME             SIZE      NOTE
         smollm2:latest   98.4 MB
         模型             1 B       two lines[2J
+        ");
+    }
+
+    fn narrow_table(columns: usize) -> String {
+        let order = &[
+            Narrower::Shorten("WHERE"),
+            Narrower::Leave("ID"),
+            Narrower::Leave("WHERE"),
+        ];
+        let mut table = Table::new(&["NAME", "ID", "WHERE"], order);
+        let [name, id] = cells(["smollm2:latest", "b179c9523d0e"]);
+        table.row([name, id, Cell::or_short("100% CPU (zen4)", "100% CPU")]);
+        let (rows, gap) = table.fit(Some(columns));
+        let widths = widths(&rows);
+        let lines: Vec<_> = rows.iter().map(|row| join(row, &widths, gap)).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_table_gives_up_no_more_than_it_must() {
+        insta::assert_snapshot!(narrow_table(47), @r"
+        NAME             ID             WHERE
+        smollm2:latest   b179c9523d0e   100% CPU (zen4)
+        ");
+        insta::assert_snapshot!(narrow_table(45), @r"
+        NAME            ID            WHERE
+        smollm2:latest  b179c9523d0e  100% CPU (zen4)
+        ");
+        insta::assert_snapshot!(narrow_table(44), @r"
+        NAME            ID            WHERE
+        smollm2:latest  b179c9523d0e  100% CPU
+        ");
+        insta::assert_snapshot!(narrow_table(30), @r"
+        NAME            WHERE
+        smollm2:latest  100% CPU
+        ");
+        insta::assert_snapshot!(narrow_table(10), @r"
+        NAME
+        smollm2:latest
         ");
     }
 
@@ -130,6 +284,26 @@ mod tests {
         Model
           architecture   llama
           parameters     134.52M
+        ");
+    }
+
+    #[test]
+    fn long_values_are_broken_between_words() {
+        let value = "You are a pirate who answers in rhymes.".to_owned();
+        let rows = [("system".to_owned(), value.clone())];
+        insta::assert_snapshot!(block(&rows, Some(34)), @r"
+        system   You are a pirate who
+                 answers in rhymes.
+        ");
+        insta::assert_snapshot!(block(&rows, Some(24)), @r"
+        system
+          You are a pirate
+          who answers in
+          rhymes.
+        ");
+        insta::assert_snapshot!(block(&[(value, String::new())], Some(24)), @r"
+        You are a pirate who
+        answers in rhymes.
         ");
     }
 }

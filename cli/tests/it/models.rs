@@ -271,3 +271,27 @@ fn completions_name_the_commands() {
         assert!(ran.stdout.contains("verify"), "{shell}");
     }
 }
+
+#[test]
+fn what_is_loaded_fits_the_terminal_and_a_file_gets_all() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| {
+        Reply::Json(
+            200,
+            json!({ "models": [{
+                "name": "smollm2:latest", "model": "smollm2:latest", "size": 200_000_000,
+                "digest": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                "details": { "family": "llama" }, "expires_at": "2318-01-01T00:00:00Z", "size_vram": 0,
+                "context_length": 4096, "state": "ready", "active": 0,
+                "device": "CPU (sapphirerapids)", "sandbox": "full",
+            }] }),
+        )
+    });
+    let all = home.slm(&["ps"]).stdout;
+    assert!(all.contains("100% CPU (sapphirerapids)   full"), "{all}");
+    let mut terminal = Terminal::start(home.command(slm(), &["ps"]));
+    let shown = terminal.read_until("forever");
+    let widths = shown.lines().map(str::len);
+    assert!(widths.max() <= Some(80 - "forever".len()), "{shown}");
+    assert!(shown.contains("100% CPU   4096"), "{shown}");
+}
