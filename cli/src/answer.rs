@@ -72,6 +72,8 @@ pub(crate) struct Answer {
     shows_thoughts: bool,
     /// Thoughts stand on the line.
     thinking: bool,
+    /// What is said until the first piece comes.
+    waiting: String,
 }
 
 impl Answer {
@@ -86,6 +88,7 @@ impl Answer {
             thought: String::new(),
             shows_thoughts: true,
             thinking: false,
+            waiting: String::new(),
         }
     }
 
@@ -95,13 +98,19 @@ impl Answer {
         self
     }
 
+    /// The same, with words for the time until the first piece comes.
+    pub(crate) fn waiting(mut self, words: String) -> Self {
+        self.waiting = words;
+        self
+    }
+
     /// Shows the whole answer, returns what it took.
     pub(crate) async fn receive<T: Piece>(
         &mut self,
         asked: impl Future<Output = Result<Events<T>, Error>>,
     ) -> anyhow::Result<Timings> {
         // Until the first piece comes, a model may be loading, which takes its time.
-        let mut spinner = Some(self.out.spinner(""));
+        let mut spinner = Some(self.out.spinner(&self.waiting));
         let mut events = asked.await?;
         loop {
             let event = match events.next().await {
@@ -182,6 +191,15 @@ impl Answer {
             Some(wrap) => self.out.print(&wrap.push(&text)),
             None => self.out.print(&text),
         }
+    }
+
+    /// Ends the line of an answer that was called off, on a terminal, where a prompt comes next.
+    pub(crate) fn leave(&self) -> anyhow::Result<()> {
+        let is_open = self.thinking || !(self.text.is_empty() || self.text.ends_with('\n'));
+        if is_open && self.out.is_terminal() {
+            self.out.print("\n")?;
+        }
+        Ok(())
     }
 
     /// Prints what was held back, and ends the line.

@@ -44,6 +44,9 @@ pub(crate) enum Error {
     /// The answer ended before its last event.
     #[error("the daemon's answer was cut off before its end")]
     Cut,
+    /// The daemon closed the connection, as it does when its process ends.
+    #[error("the daemon ended while it answered")]
+    Ended,
     /// The connection failed in the middle of a request.
     #[error("the connection to the daemon broke")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -53,9 +56,14 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// The answer ended before its last event.
+    /// The connection failed. That the daemon is gone is said so, and not in the words of the protocol.
     pub(super) fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Broken(error.into())
+        let error = error.into();
+        if is_end(&*error) {
+            Self::Ended
+        } else {
+            Self::Broken(error)
+        }
     }
 
     /// Whether the daemon says that there is no such model.
@@ -79,7 +87,7 @@ impl Error {
             Self::Start { .. } => "daemon_start_failed",
             Self::Refused { body, .. } => body.code.as_deref().unwrap_or("refused"),
             Self::Cut => "answer_cut",
-            Self::Broken(_) => "connection_broken",
+            Self::Broken(_) | Self::Ended => "connection_broken",
             Self::Garbled(_) => "answer_garbled",
         }
     }
@@ -91,14 +99,11 @@ impl Error {
             Self::NoProgram(_) => {
                 Some("install `slmd` next to `slm`, or name a daemon with --host".to_owned())
             }
-            Self::Start { log, .. } => {
-                Some(format!("all that it said is in `{}`", log.display()))
-            }
+            Self::Start { log, .. } => Some(format!("all that it said is in `{}`", log.display())),
             Self::Refused { body, .. } => body.hint.clone(),
-            Self::Cut | Self::Broken(_) => Some(
-                "the daemon ended or was stopped; its log says why, and the request can be repeated"
-                    .to_owned(),
-            ),
+            Self::Cut | Self::Ended | Self::Broken(_) => {
+                Some("its log says why; the request can be repeated".to_owned())
+            }
             Self::Garbled(_) => {
                 Some("check with `slm version` that both sides have the same version".to_owned())
             }
@@ -109,9 +114,33 @@ impl Error {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Unreachable { .. } | Self::NoProgram(_) | Self::Start { .. } => Exit::Unreachable,
-            Self::Refused { .. } | Self::Cut | Self::Broken(_) | Self::Garbled(_) => Exit::Failed,
+            Self::Refused { .. } | Self::Cut | Self::Ended | Self::Broken(_) | Self::Garbled(_) => {
+                Exit::Failed
+            }
         }
     }
+}
+
+/// Whether a connection failed because the other side closed it, as it does when its process ends.
+fn is_end(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let is_io_end = error.downcast_ref::<std::io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+            )
+        });
+        let is_http_end = error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_incomplete_message() || error.is_closed());
+        if is_io_end || is_http_end {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn quoted(log_tail: &str) -> String {

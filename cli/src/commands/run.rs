@@ -13,7 +13,7 @@ use super::pull::pull;
 use crate::answer::{self, Answer};
 use crate::args::Run;
 use crate::client::{Client, Error};
-use crate::error::Failure;
+use crate::error::{Failure, Interrupted};
 use crate::exit::Exit;
 use crate::images::Question;
 use crate::interrupt::until_ctrl_c;
@@ -34,7 +34,15 @@ pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
         }
         return repl::run(context, args, demands).await;
     };
-    until_ctrl_c(once(&context, &args, &demands, prompt)).await
+    let word_wrap = !args.nowordwrap && demands.format.is_none();
+    let mut answer = Answer::new(context.out.clone(), word_wrap)
+        .hide_thoughts(args.hide_thinking)
+        .waiting(format!("{} loads and reads the prompt", args.model));
+    let done = until_ctrl_c(once(&context, &args, &demands, prompt, &mut answer)).await;
+    if done.as_ref().is_err_and(|error| error.is::<Interrupted>()) {
+        answer.leave()?;
+    }
+    done
 }
 
 /// What the command line demands of answers, checked before anything is asked.
@@ -111,8 +119,10 @@ fn read_stdin() -> Result<Piped, Failure> {
     Ok(Piped::Text(text))
 }
 
-fn join(piped: &str, typed: &str) -> String {
+/// What is piped in, and what is typed behind it. Raw, nothing is added and nothing left out: white space counts.
+fn join(piped: &str, typed: &str, raw: bool) -> String {
     match (piped.trim_end(), typed) {
+        _ if raw => format!("{piped}{typed}"),
         ("", typed) => typed.to_owned(),
         (piped, "") => piped.to_owned(),
         (piped, typed) => format!("{piped}\n\n{typed}"),
@@ -124,15 +134,14 @@ async fn once(
     args: &Run,
     demands: &Demands,
     prompt: Prompt,
+    answer: &mut Answer,
 ) -> anyhow::Result<Exit> {
     let Context { client, out, .. } = context;
-    let word_wrap = !args.nowordwrap && demands.format.is_none();
-    let mut answer = Answer::new(out.clone(), word_wrap).hide_thoughts(args.hide_thinking);
-    let asked = ask(context, args, demands, &prompt, &mut answer).await;
+    let asked = ask(context, args, demands, &prompt, answer).await;
     let timings = match asked {
         Err(error) if is_missing(&error) && !args.no_pull => {
             fetch(client, out, &args.model).await?;
-            ask(context, args, demands, &prompt, &mut answer).await?
+            ask(context, args, demands, &prompt, answer).await?
         }
         asked => asked?,
     };
@@ -152,7 +161,7 @@ async fn ask(
     let typed = prompt.typed.clone();
     let mut question = images::attach(client, out, &args.model, typed).await?;
     match &prompt.piped {
-        Piped::Text(text) => question.text = join(text, &question.text),
+        Piped::Text(text) => question.text = join(text, &question.text, args.raw),
         Piped::Image(image) => question.images.insert(0, image.clone()),
     }
     let options = (!parameters.is_empty()).then(|| parameters.to_json());
@@ -286,10 +295,18 @@ mod tests {
 
     #[test]
     fn what_is_piped_in_comes_before_what_is_typed() {
+        let join = |piped, typed| super::join(piped, typed, false);
         assert_eq!(join("", ""), "");
         assert_eq!(join("\n", "why"), "why");
         assert_eq!(join("text\n", ""), "text");
         assert_eq!(join("  text\n\n", "why"), "  text\n\nwhy");
+    }
+
+    #[test]
+    fn a_raw_prompt_is_the_text_to_its_last_byte() {
+        assert_eq!(join("1, 2, \n", "", true), "1, 2, \n");
+        assert_eq!(join("Once upon ", "a time", true), "Once upon a time");
+        assert_eq!(join("", "hi", true), "hi");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::fake::{Fake, Reply};
 use crate::once::{piece, says};
 use crate::program::{Home, slm};
-use crate::terminal::Pty;
+use crate::terminal::{Pty, Terminal};
 
 #[test]
 fn without_a_daemon_and_without_leave_to_start_one() {
@@ -150,7 +150,7 @@ fn an_answer_without_an_end_was_cut() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "Half\n"));
     insta::assert_snapshot!(ran.stderr, @r"
     error: the daemon's answer was cut off before its end
-    hint: the daemon ended or was stopped; its log says why, and the request can be repeated
+    hint: its log says why; the request can be repeated
     ");
 }
 
@@ -160,12 +160,30 @@ fn a_connection_that_breaks_is_told() {
     let _fake = Fake::start(home.path(), |_| Reply::Break(vec![piece("Half")]));
     let ran = home.slm(&["run", "m", "hi"]);
     assert_eq!(ran.code, Some(1));
-    assert!(
-        ran.stderr
-            .starts_with("error: the connection to the daemon broke"),
-        "{}",
-        ran.stderr
-    );
+    insta::assert_snapshot!(ran.stderr, @r"
+    error: the daemon ended while it answered
+    hint: its log says why; the request can be repeated
+    ");
+}
+
+#[test]
+fn a_terminal_gets_errors_that_break_between_words() {
+    let home = Home::new();
+    let words = "elephant ".repeat(20);
+    let said = words.trim().to_owned();
+    let _fake = Fake::start(home.path(), move |_| {
+        Reply::Json(400, json!({ "error": said, "hint": said }))
+    });
+    let mut terminal = Terminal::start(home.command(slm(), &["show", "m"]));
+    let error = terminal.read_until("hint: ");
+    let hint = terminal.read_until(&format!("elephant\r\n  {}", "elephant ".repeat(7).trim()));
+    for line in error.lines().chain(hint.lines()) {
+        assert!(line.len() <= 80, "{line}");
+        let all_whole = line
+            .split_whitespace()
+            .all(|word| ["error:", "elephant"].contains(&word));
+        assert!(all_whole, "{line}");
+    }
 }
 
 #[test]

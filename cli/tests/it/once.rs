@@ -124,6 +124,8 @@ fn raw_prompts_go_past_the_template() {
         (&sent["prompt"], &sent["raw"]),
         (&json!("once up"), &json!(true))
     );
+    home.slm_with(&["run", "m", "--raw"], " 1, 2, \n");
+    assert_eq!(fake.last("POST /api/generate")["prompt"], " 1, 2, \n");
 }
 
 #[test]
@@ -297,6 +299,8 @@ fn ctrl_c_ends_with_130_and_tells_the_daemon() {
     let mut terminal = Terminal::start(home.command(crate::program::slm(), &["run", "m", "hi"]));
     terminal.read_until("Well");
     terminal.interrupt();
+    // The shell's next prompt begins a line.
+    terminal.read_until("\n");
     assert_eq!(terminal.wait().code(), Some(130));
     fake.wait_for_departures(1);
 }
