@@ -11,6 +11,8 @@ pub(crate) const SLM_HOME: &str = "SLM_HOME";
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 /// `dumb` means a terminal that knows no colours.
 pub(crate) const TERM: &str = "TERM";
+/// Names of such terminals; those of the library that edits lines.
+const PLAIN_TERMINALS: [&str; 3] = ["dumb", "cons25", "emacs"];
 /// The person's own folder, for `~`.
 pub(crate) const HOME: &str = "HOME";
 
@@ -55,6 +57,15 @@ impl Environment for Process {
 /// The person's own folder; `None` when there is none.
 pub(crate) fn home_folder(environment: &dyn Environment) -> Option<PathBuf> {
     environment.value(HOME).map(PathBuf::from)
+}
+
+/// Whether the terminal says that it can only write lines, and not be steered.
+pub(crate) fn is_plain_terminal(environment: &dyn Environment) -> bool {
+    environment.value(TERM).is_some_and(|term| {
+        PLAIN_TERMINALS
+            .iter()
+            .any(|plain| term.eq_ignore_ascii_case(plain))
+    })
 }
 
 /// A path as a person types it: `~/` begins in their own folder.

@@ -30,6 +30,7 @@ It runs in the background, its log is `logs/slmd.log` in the home folder, and `-
 
 Standard output holds what was asked for; progress, notes, warnings and errors go to standard error.
 On a terminal, control characters are removed from everything that models or others wrote, and answers are wrapped at its width; into a file or a pipe goes exactly what the model said.
+Tables, notes and errors fit its width: lines break between words, and a table leaves columns out until its rows fit; elsewhere, and with `--json`, all are there.
 Progress is bars on a terminal and lines elsewhere; `--quiet` leaves progress and notes out.
 
 With `--json`, standard output is one JSON document (`list`, `ps`, `show`, `cp`, `rm`, `stop`, `version`) or one JSON event per line (`run`, `pull`, `create`, `verify`), in the shapes of the daemon's API.
@@ -98,7 +99,10 @@ A line is a command when its first word is a slash and letters; `/etc/hosts` is 
 Paths to image files, such as `./cat.png`, show them to a model that sees.
 Ctrl-C stops the answer and keeps what came so far; at the prompt it throws away what was typed.
 Ctrl-D leaves.
-What is typed is kept in `history` in the home folder, readable by its owner alone.
+What is typed while an answer comes waits for the next prompt.
+`/load` keeps what was set here: the system prompt, the parameters and the form of answers.
+`/save` under the name of the model that is talked to makes the conversation that model's own beginning, so `/clear` does not forget it.
+What is typed is kept in `history` in the home folder, readable by its owner alone; where that file cannot be written, nothing is kept, and a warning says so.
 ",
     );
 }

@@ -1,18 +1,17 @@
 //! What can be typed at the prompt.
 
-use std::fmt::Write as _;
-
 use api::Think;
 use clap::ValueEnum as _;
 
 use crate::args::Thinking;
 use crate::error::Failure;
+use crate::output::glossary;
 
 /// Every command, with its meaning: for `/?`, for completion, and for the reference page.
 pub(crate) const COMMANDS: [(&str, &str); 24] = [
     (
         "/set parameter NAME VALUE",
-        "Set a parameter for the answers to come.",
+        "Set a parameter for the answers to come; without VALUE say what it means, without NAME list all.",
     ),
     (
         "/set system TEXT",
@@ -51,7 +50,7 @@ pub(crate) const COMMANDS: [(&str, &str); 24] = [
     ("/show template", "Show its prompt template."),
     (
         "/load MODEL",
-        "Begin a new conversation with another model.",
+        "Begin a new conversation with another model; what was set here is kept.",
     ),
     (
         "/save NAME",
@@ -84,6 +83,8 @@ pub(crate) enum Command {
         /// Its value, not yet checked.
         value: String,
     },
+    /// Say what parameters there are, or what one of them means, and what holds now.
+    ExplainParameters(Option<String>),
     /// Replace the system prompt; the empty text goes back to the model's own.
     SetSystem(String),
     /// Which form answers must have: `json`, a file with a JSON Schema, or any.
@@ -106,8 +107,8 @@ pub(crate) enum Command {
     Clear,
     /// Leave.
     Bye,
-    /// Show what can be typed.
-    Help,
+    /// Show what can be typed that begins so.
+    Help(&'static str),
 }
 
 /// Something of a model.
@@ -161,7 +162,7 @@ pub(crate) fn read(typed: &str) -> Result<Entry, Failure> {
         "/save" => named(rest, "/save NAME").map(Command::Save),
         "/clear" => Ok(Command::Clear),
         "/bye" | "/exit" => Ok(Command::Bye),
-        "/?" | "/help" => Ok(Command::Help),
+        "/?" | "/help" => Ok(Command::Help("")),
         _ => Err(unknown(word, &first_words())),
     }
     .map(Entry::Do)
@@ -179,12 +180,13 @@ fn set(rest: &str) -> Result<Command, Failure> {
     match word {
         "parameter" => {
             let (name, value) = split(rest);
-            if value.is_empty() {
-                return Err(usage("/set parameter NAME VALUE"));
-            }
-            Ok(Command::SetParameter {
-                name: name.to_owned(),
-                value: unquoted(value),
+            let name = name.to_owned();
+            Ok(match value {
+                "" => Command::ExplainParameters((!name.is_empty()).then_some(name)),
+                value => Command::SetParameter {
+                    name,
+                    value: unquoted(value),
+                },
             })
         }
         "system" => Ok(Command::SetSystem(unquoted(rest))),
@@ -203,7 +205,7 @@ fn set(rest: &str) -> Result<Command, Failure> {
         "nowordwrap" => Ok(Command::SetWordWrap(false)),
         "history" => Ok(Command::SetHistory(true)),
         "nohistory" => Ok(Command::SetHistory(false)),
-        "" => Err(usage("/set parameter NAME VALUE")),
+        "" => Ok(Command::Help("/set ")),
         _ => Err(unknown(&format!("/set {word}"), &two_words("/set "))),
     }
 }
@@ -290,15 +292,21 @@ fn unquoted(text: &str) -> String {
     }
 }
 
-/// What `/?` shows.
-pub(crate) fn help() -> String {
-    let mut text = String::new();
-    for (form, meaning) in COMMANDS {
-        writeln!(text, "  {form:27}{meaning}").expect("a string takes everything");
-    }
-    text.push_str(
-        "\n  Ctrl-C stops the answer, the arrow keys bring back what was typed before.\n",
+/// What can be typed that begins with `start`, in so many columns: what `/?` and `/set` show.
+pub(crate) fn help(start: &str, columns: Option<usize>) -> String {
+    let commands = COMMANDS.into_iter();
+    let mut text = glossary(
+        commands.filter(|(form, _)| form.starts_with(start)),
+        columns,
     );
+    if start.is_empty() {
+        let keys = [(
+            "Ctrl-C",
+            "Stops the answer; the arrow keys bring back what was typed before.",
+        )];
+        text.push('\n');
+        text.push_str(&glossary(keys, columns));
+    }
     text
 }
 
@@ -362,7 +370,13 @@ mod tests {
         check("/load smollm2", r#"Do(Load("smollm2"))"#);
         check("/save mine", r#"Do(Save("mine"))"#);
         check("/exit", "Do(Bye)");
-        check("/?", "Do(Help)");
+        check("/?", r#"Do(Help(""))"#);
+        check("/set", r#"Do(Help("/set "))"#);
+        check("/set parameter", "Do(ExplainParameters(None))");
+        check(
+            "/set parameter seed",
+            r#"Do(ExplainParameters(Some("seed")))"#,
+        );
     }
 
     #[test]
@@ -382,10 +396,6 @@ mod tests {
         check(
             "/set format",
             "that is not all of it: `/set format json` ()",
-        );
-        check(
-            "/set parameter seed",
-            "that is not all of it: `/set parameter NAME VALUE` ()",
         );
     }
 
@@ -408,34 +418,19 @@ mod tests {
     }
 
     #[test]
-    fn what_help_looks_like() {
-        insta::assert_snapshot!(help(), @r#"
-        /set parameter NAME VALUE  Set a parameter for the answers to come.
-        /set system TEXT           Replace the system prompt; without TEXT the model's own holds.
-        /set format json           Answer in JSON; a file in place of json holds the JSON Schema to obey.
-        /set noformat              Answer in any form.
-        /set think                 Think before each answer; low, medium, high or max behind it says how hard.
-        /set nothink               Answer without thinking first.
-        /set verbose               Show what each answer took.
-        /set quiet                 Show only the answers.
-        /set wordwrap              Break lines between words.
-        /set nowordwrap            Leave lines as the model writes them.
-        /set history               Keep what is typed, for the arrow keys and the next time.
-        /set nohistory             Keep nothing of what is typed from now on.
-        /show info                 Show an overview of the model.
-        /show license              Show its licence.
-        /show modelfile            Show a Modelfile that makes it again.
-        /show parameters           Show its parameters and those set here.
-        /show system               Show the system prompt that holds.
-        /show template             Show its prompt template.
-        /load MODEL                Begin a new conversation with another model.
-        /save NAME                 Make a model that begins where this conversation is.
-        /clear                     Forget the conversation.
-        /bye                       Leave; so do /exit and Ctrl-D.
-        /?                         Show this; so does /help.
-        """                        Begin and end a text of several lines.
-
-        Ctrl-C stops the answer, the arrow keys bring back what was typed before.
-        "#);
+    fn help_shows_all_and_fits_every_terminal() {
+        for columns in [50, 80, 120] {
+            let text = help("", Some(columns));
+            for (form, _) in COMMANDS {
+                assert!(text.contains(form), "{form} at {columns}");
+            }
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(columns), "{text}");
+        }
+        let forms = help("/set ", None);
+        assert!(
+            forms.contains("/set think") && !forms.contains("/show"),
+            "{forms}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! What was said, with whom, and under which conditions.
 
 use api::Message;
-use modelfile::Parameters;
+use modelfile::{Parameters, parameter};
 use serde_json::{Map, Value};
 
 use crate::answer;
@@ -74,13 +74,12 @@ impl Conversation {
 
     /// Sets a parameter for the answers to come.
     pub(crate) fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), Failure> {
-        self.parameters.set(name, value).map_err(|error| {
-            let failure = Failure::usage(error.to_string());
-            match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        })
+        self.parameters.set(name, value).map_err(refuse)
+    }
+
+    /// Parameters that were set here.
+    pub(crate) fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 
     /// Parameters that were set here, a line each.
@@ -90,6 +89,15 @@ impl Conversation {
             .iter()
             .map(|(name, value)| format!("{name:20}{value}\n"))
             .collect()
+    }
+}
+
+/// A mistake in the name or the value of a parameter.
+pub(crate) fn refuse(error: parameter::Error) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 

@@ -11,11 +11,17 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Editor, Helper};
 
 use super::command::{COMMANDS, is_open};
+use super::echo::Quiet;
+use super::lines::Lines;
 use crate::error::Failure;
-use crate::fs;
+use crate::fs::{self, Kind};
+use crate::output::Output;
+use crate::text;
 
 /// Lines of history that are kept.
 const MAX_HISTORY: usize = 1000;
+/// The longest file of a history in bytes.
+const MAX_BYTES: u64 = 16 << 20;
 const PROMPT: &str = ">>> ";
 
 /// What came from the keyboard.
@@ -32,13 +38,18 @@ pub(crate) enum Typed {
 /// The keyboard, and the file that remembers what was typed.
 pub(crate) struct Input {
     editor: Editor<Rules, FileHistory>,
-    history: PathBuf,
+    /// Where the terminal cannot be steered, lines are read as it gives them.
+    lines: Option<Lines>,
+    file: PathBuf,
+    /// Whether what is typed goes into the file.
     keep: bool,
 }
 
 impl Input {
-    /// The terminal, with the history in the file `history`.
-    pub(crate) fn new(history: &Path) -> anyhow::Result<Self> {
+    /// The terminal, with the history in `file`; `plain` for a terminal that cannot be steered.
+    ///
+    /// A history that cannot be read or written is no reason not to talk: it is told on `out`, and none is kept.
+    pub(crate) fn new(file: &Path, plain: bool, out: &Output) -> anyhow::Result<Self> {
         let config = Config::builder()
             .auto_add_history(false)
             .max_history_size(MAX_HISTORY)?
@@ -47,32 +58,55 @@ impl Input {
             .build();
         let mut editor = Editor::with_config(config)?;
         editor.set_helper(Some(Rules));
-        if let Some(folder) = history.parent() {
-            fs::make_private_folder(folder)?;
-        }
-        // Made here, so that it is nobody else's to read from its first byte on.
-        drop(fs::append_private(history)?);
-        // A history that cannot be read is no reason not to talk.
-        let _ = editor.load_history(history);
-        Ok(Self {
+        let mut input = Self {
             editor,
-            history: history.to_path_buf(),
+            lines: plain.then(Lines::of_stdin),
+            file: file.to_path_buf(),
             keep: true,
-        })
+        };
+        if let Err(failure) = input.open_history() {
+            input.keep = false;
+            out.warn(&format!("what you type is not kept: {failure}"));
+        }
+        Ok(input)
     }
 
     /// Whether what is typed from now on is remembered.
-    pub(crate) fn keep_history(&mut self, keep: bool) {
+    ///
+    /// # Errors
+    /// It is to be kept and cannot be; then it is not.
+    pub(crate) fn keep_history(&mut self, keep: bool) -> Result<(), Failure> {
+        let was_kept = std::mem::take(&mut self.keep);
+        if keep && !was_kept {
+            self.open_history()?;
+        }
         self.keep = keep;
+        Ok(())
     }
 
-    /// Waits for the next entry. It blocks this thread, which has nothing else to do meanwhile.
-    pub(crate) fn read(&mut self) -> Result<Typed, Failure> {
+    /// Keeps the terminal quiet until the next entry is waited for, or this is dropped.
+    pub(crate) fn quiet(&self) -> Quiet {
+        match self.lines {
+            Some(_) => Quiet::for_lines(),
+            None => Quiet::for_keys(),
+        }
+    }
+
+    /// Waits for the next entry. The editor blocks this thread, which has nothing else to do meanwhile.
+    pub(crate) async fn read(&mut self, out: &Output) -> anyhow::Result<Typed> {
+        let typed = match &mut self.lines {
+            Some(lines) => lines.read(PROMPT, out).await?,
+            None => self.edit()?,
+        };
+        if let Typed::Text(text) = &typed {
+            self.remember(text, out);
+        }
+        Ok(typed)
+    }
+
+    fn edit(&mut self) -> Result<Typed, Failure> {
         match self.editor.readline(PROMPT) {
-            Ok(text) => {
-                self.remember(&text);
-                Ok(Typed::Text(text))
-            }
+            Ok(text) => Ok(Typed::Text(text)),
             Err(ReadlineError::Interrupted) => Ok(Typed::CtrlC),
             Err(ReadlineError::Eof) => Ok(Typed::CtrlD),
             Err(error) => Err(Failure::new(format!(
@@ -81,13 +115,41 @@ impl Input {
         }
     }
 
+    /// Makes the file if there is none, and reads what it remembers.
+    fn open_history(&mut self) -> Result<(), Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+        let shown = self.file.display();
+        // What is no file could keep us waiting for ever, and what is longer was not written here.
+        match fs::kind(&self.file).map_err(|error| failed(&error))? {
+            None | Some(Kind::File(0..=MAX_BYTES)) => {}
+            Some(Kind::File(_)) => {
+                let limit = text::bytes(MAX_BYTES);
+                return Err(Failure::new(format!("`{shown}` is longer than {limit}")));
+            }
+            Some(_) => return Err(Failure::new(format!("`{shown}` is not a file"))),
+        }
+        if let Some(folder) = self.file.parent() {
+            fs::make_private_folder(folder).map_err(|error| failed(&error))?;
+        }
+        // Made here, so that it is nobody else's to read from its first byte on.
+        drop(fs::append_private(&self.file).map_err(|error| failed(&error))?);
+        self.editor
+            .load_history(&self.file)
+            .map_err(|error| Failure::new(format!("cannot read `{shown}`: {error}")))
+    }
+
     /// Each entry is written at once, so a window that is closed loses nothing.
-    fn remember(&mut self, text: &str) {
-        if !self.keep || text.trim().is_empty() {
+    fn remember(&mut self, text: &str, out: &Output) {
+        if text.trim().is_empty() || !self.keep {
             return;
         }
-        if self.editor.add_history_entry(text).unwrap_or(false) {
-            let _ = self.editor.append_history(&self.history);
+        let added = self.editor.add_history_entry(text).unwrap_or(false);
+        if added && let Err(error) = self.editor.append_history(&self.file) {
+            self.keep = false;
+            let shown = self.file.display();
+            out.warn(&format!(
+                "what you type is not kept any more: cannot write `{shown}`: {error}"
+            ));
         }
     }
 }
@@ -95,7 +157,7 @@ impl Input {
 impl std::fmt::Debug for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Input")
-            .field("history", &self.history)
+            .field("file", &self.file)
             .finish_non_exhaustive()
     }
 }

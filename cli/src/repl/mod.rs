@@ -6,15 +6,19 @@ mod command;
 mod conversation;
 mod echo;
 mod input;
+mod lines;
+mod load;
+mod parameters;
+mod save;
 
-use api::{ChatEvent, ChatRequest, CreateRequest, Message, Progress, ShowRequest, Think, routes};
+use api::{ChatEvent, ChatRequest, ShowRequest, Think, routes};
 use serde_json::Value;
 
 pub(crate) use self::command::COMMANDS;
 use self::command::{Command, Entry, Topic};
 use self::conversation::Conversation;
-use self::echo::EchoOff;
 use self::input::{Input, Typed};
+use self::parameters::Values;
 use crate::answer::Answer;
 use crate::args::Run;
 use crate::commands::run::{self as one_shot, Demands};
@@ -38,9 +42,10 @@ pub(crate) async fn run(
                 .into(),
         );
     }
+    let is_plain = env::is_plain_terminal(&env::Process);
     let mut session = Session {
         conversation: Conversation::new(&args.model, args.system.clone(), parameters),
-        input: Input::new(&context.home.history())?,
+        input: Input::new(&context.home.history(), is_plain, &context.out)?,
         verbose: args.verbose,
         word_wrap: !args.nowordwrap,
         format,
@@ -49,7 +54,13 @@ pub(crate) async fn run(
         args,
     };
     let model = session.conversation.model.clone();
-    until_ctrl_c(session.load(&model)).await?;
+    // From here on, what is typed is shown where it is read.
+    let _quiet = (!is_plain).then(|| session.input.quiet());
+    let begun = async {
+        session.load(&model).await?;
+        session.check_thoughts(session.think.as_ref()).await
+    };
+    until_ctrl_c(begun).await?;
     session.talk().await?;
     Ok(Exit::Ok)
 }
@@ -76,12 +87,13 @@ enum Next {
 
 impl Session {
     async fn talk(&mut self) -> anyhow::Result<()> {
-        self.context.out.note("Say something, or /? for help.");
+        let out = self.context.out.clone();
+        out.note("Say something, or /? for help.");
         loop {
-            let typed = match self.input.read()? {
+            let typed = match self.input.read(&out).await? {
                 Typed::Text(text) => text,
                 Typed::CtrlC => {
-                    self.context.out.note("(Ctrl-D or /bye leaves)");
+                    out.note("(Ctrl-D or /bye leaves)");
                     continue;
                 }
                 Typed::CtrlD => return Ok(()),
@@ -91,8 +103,8 @@ impl Session {
                 Ok(Next::Leave) => return Ok(()),
                 // What fails is told, and the conversation goes on.
                 Err(error) if error.is::<ReaderGone>() => return Err(error),
-                Err(error) if error.is::<Interrupted>() => self.context.out.note("\n(called off)"),
-                Err(error) => self.context.out.report(&Report::of(&error)),
+                Err(error) if error.is::<Interrupted>() => out.note("(called off)"),
+                Err(error) => out.report(&Report::of(&error)),
             }
         }
     }
@@ -122,14 +134,16 @@ impl Session {
         };
         // A break between words would be one inside a text of JSON.
         let word_wrap = self.word_wrap && self.format.is_none();
-        let mut answer = Answer::new(out.clone(), word_wrap).hide_thoughts(self.args.hide_thinking);
+        let mut answer = Answer::new(out.clone(), word_wrap)
+            .hide_thoughts(self.args.hide_thinking)
+            .waiting(format!("{} reads", self.conversation.model));
         let asked = self
             .context
             .client
             .stream::<ChatEvent>(routes::CHAT, &request);
-        let echo_off = EchoOff::new();
+        let quiet = self.input.quiet();
         let received = answer.receive_until_ctrl_c(asked).await;
-        drop(echo_off);
+        drop(quiet);
         match (&received, answer.text()) {
             // A question that got no answer would stand in front of the next one.
             (_, "") => self.conversation.forget_last(),
@@ -153,6 +167,9 @@ impl Session {
             Command::SetParameter { name, value } => {
                 self.conversation.set_parameter(&name, &value)?;
                 out.note(&format!("set `{name}` to `{value}`"));
+            }
+            Command::ExplainParameters(name) => {
+                until_ctrl_c(self.explain_parameters(name.as_deref())).await?;
             }
             Command::SetSystem(text) => {
                 out.note(if text.is_empty() {
@@ -192,6 +209,7 @@ impl Session {
                 });
             }
             Command::SetThink(think) => {
+                until_ctrl_c(self.check_thoughts(Some(&think))).await?;
                 out.note(match &think {
                     Think::Switch(true) => "the model thinks first",
                     Think::Switch(false) => "the model does not think first",
@@ -200,7 +218,7 @@ impl Session {
                 self.think = Some(think);
             }
             Command::SetHistory(history) => {
-                self.input.keep_history(history);
+                self.input.keep_history(history)?;
                 out.note(if history {
                     "what you type is kept"
                 } else {
@@ -209,44 +227,16 @@ impl Session {
             }
             Command::Show(topic) => until_ctrl_c(self.show(topic)).await?,
             Command::Load(model) => {
-                until_ctrl_c(self.load(&model)).await?;
-                out.note(&format!("a new conversation with `{model}`"));
+                until_ctrl_c(self.load_other(&model)).await?;
             }
             Command::Save(name) => until_ctrl_c(self.save(&name)).await?,
             Command::Clear => {
                 self.conversation.clear();
                 out.note("the conversation is forgotten");
             }
-            Command::Help => out.print(&command::help())?,
+            Command::Help(start) => out.print(&command::help(start, out.width()))?,
             Command::Bye => {}
         }
-        Ok(())
-    }
-
-    /// Loads a model, which begins a new conversation. When that fails, the old one goes on.
-    async fn load(&mut self, model: &str) -> anyhow::Result<()> {
-        let Context { client, out, .. } = &self.context;
-        let request = ChatRequest {
-            model: model.to_owned(),
-            options: self.conversation.options(),
-            keep_alive: self.keep_alive(),
-            stream: Some(false),
-            ..ChatRequest::default()
-        };
-        let load = async || {
-            let _spinner = out.spinner(&format!("loading {model}"));
-            client.post::<ChatEvent>(routes::CHAT, &request).await
-        };
-        match load().await {
-            Err(error) if error.is_missing_model() && !self.args.no_pull => {
-                one_shot::fetch(client, out, model).await?;
-                load().await?;
-            }
-            loaded => {
-                loaded?;
-            }
-        }
-        self.conversation.begin_with(model);
         Ok(())
     }
 
@@ -271,43 +261,16 @@ impl Session {
         }
     }
 
-    /// Makes a model that begins where this conversation is.
-    async fn save(&self, name: &str) -> anyhow::Result<()> {
-        let Context { client, out, .. } = &self.context;
-        let conversation = &self.conversation;
-        let request = CreateRequest {
-            model: name.to_owned(),
-            from: Some(conversation.model.clone()),
-            system: conversation.system.clone(),
-            parameters: conversation.options(),
-            messages: self.messages_to_save().await?,
-            ..CreateRequest::default()
+    /// Says what one parameter means, or what there are, each with the value that holds now.
+    async fn explain_parameters(&self, name: Option<&str>) -> anyhow::Result<()> {
+        let out = &self.context.out;
+        let shown = self.ask_about_model().await?;
+        let values = Values::new(self.conversation.parameters(), &shown.parameters);
+        let text = match name {
+            None => values.table(out),
+            Some(name) => values.explain(out, name).map_err(conversation::refuse)?,
         };
-        let mut events = client.stream::<Progress>(routes::CREATE, &request).await?;
-        while events.next().await?.is_some() {}
-        out.note(&format!("saved as `{name}`"));
-        Ok(())
-    }
-
-    /// The model's own messages and those of the conversation, for given ones replace its own.
-    async fn messages_to_save(&self) -> anyhow::Result<Option<Vec<Message>>> {
-        let said = self.conversation.said();
-        if said.is_empty() {
-            return Ok(None);
-        }
-        let mut messages = self.ask_about_model().await?.messages;
-        messages.extend_from_slice(said);
-        if messages.iter().any(|message| message.images.is_some()) {
-            self.context
-                .out
-                .note("images are not saved with the conversation");
-        }
-        // A model keeps roles and texts.
-        for message in &mut messages {
-            message.thinking = None;
-            message.images = None;
-        }
-        Ok(Some(messages))
+        out.print(&text)
     }
 
     async fn ask_about_model(&self) -> anyhow::Result<api::ShowResponse> {

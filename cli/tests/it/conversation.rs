@@ -1,7 +1,11 @@
 //! The conversation, by a person at a terminal.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Mutex;
 
+use rustix::fs::{CWD, FileType, Mode};
 use serde_json::{Value, json};
 
 use crate::fake::{Asked, Fake, Reply};
@@ -162,13 +166,7 @@ fn ctrl_c_stops_the_answer_and_not_the_program() {
 #[test]
 fn what_is_typed_during_an_answer_waits_for_its_end() {
     let home = Home::new();
-    let fake = Fake::start(home.path(), |asked| {
-        let body = asked.json();
-        match body["messages"].as_array().and_then(|all| all.last()) {
-            Some(last) if last["content"] == "wait" => Reply::Silence(vec![piece("Yes ")]),
-            _ => parrot(asked),
-        }
-    });
+    let fake = Fake::start(home.path(), patient);
     let mut terminal = sit_down(&home, &[]);
     terminal.type_in("wait\r");
     terminal.read_until("Yes");
@@ -180,7 +178,59 @@ fn what_is_typed_during_an_answer_waits_for_its_end() {
     terminal.type_in("line\r");
     terminal.read_until("You said:");
     let said = contents(&fake.last(CHAT));
-    assert!(said.last().unwrap().ends_with("line"), "{said:?}");
+    assert_eq!(said.last().unwrap(), "half a line");
+}
+
+/// A model that begins an answer and never ends it, whenever it is told to wait.
+fn patient(asked: &Asked) -> Reply {
+    let body = asked.json();
+    match body["messages"].as_array().and_then(|all| all.last()) {
+        Some(last) if last["content"] == "wait" => Reply::Silence(vec![piece("Yes ")]),
+        _ => parrot(asked),
+    }
+}
+
+#[test]
+fn lines_that_are_typed_ahead_are_asked_one_after_the_other() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), patient);
+    let mut terminal = sit_down(&home, &[]);
+    terminal.type_in("wait\r");
+    terminal.read_until("Yes");
+    terminal.type_in("one\rtwo\r");
+    terminal.interrupt();
+    terminal.read_until("You said: one");
+    terminal.read_until("You said: two");
+    let said = contents(&fake.last(CHAT));
+    assert_eq!(said[2..], ["one", "You said: one", "two"]);
+}
+
+#[test]
+fn ctrl_d_during_an_answer_leaves_after_it() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), patient);
+    let mut terminal = sit_down(&home, &[]);
+    terminal.type_in("wait\r");
+    terminal.read_until("Yes");
+    terminal.type_in(CTRL_D);
+    terminal.interrupt();
+    assert!(terminal.wait().success());
+}
+
+#[test]
+fn ctrl_c_at_the_prompt_of_a_plain_terminal_stays() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), parrot);
+    let mut command = home.command(slm(), &["run", "m"]);
+    command.env("TERM", "dumb");
+    let mut terminal = Terminal::start(command);
+    terminal.read_until(">>> ");
+    terminal.interrupt();
+    terminal.read_until("(Ctrl-D or /bye leaves)");
+    enter(&mut terminal, "kept", "You said: kept");
+    assert_eq!(contents(&fake.last(CHAT)), ["kept"]);
+    terminal.type_in(CTRL_D);
+    assert!(terminal.wait().success());
 }
 
 #[test]
@@ -229,6 +279,102 @@ fn settings_reach_the_daemon_and_mistakes_do_not() {
     enter(&mut terminal, "/show parameters", "temperature         0.5");
     enter(&mut terminal, "/show", "bird");
     enter(&mut terminal, "/?", "/set parameter NAME VALUE");
+    enter(&mut terminal, "/set", "/set nohistory");
+    terminal.type_in("/set parameter\r");
+    let table = terminal.read_until(">>> ");
+    let row = |name: &str| {
+        let row = table.lines().find(|line| line.starts_with(name));
+        let words = row.unwrap_or_default().split_whitespace();
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(row("temperature"), ["temperature", "0.5", "0.8"]);
+    assert_eq!(row("top_k"), ["top_k", "40", "40"]);
+    enter(
+        &mut terminal,
+        "/set parameter seed",
+        "now       the default",
+    );
+    enter(&mut terminal, "/set parameter sed", "did you mean `seed`?");
+}
+
+#[test]
+fn a_conversation_that_its_own_model_keeps_is_not_said_twice() {
+    let home = Home::new();
+    let kept = Mutex::new(json!([{ "role": "user", "content": "before" }]));
+    let fake = Fake::start(home.path(), move |asked| match asked.what.as_str() {
+        "POST /api/create" => {
+            let asked = asked.json();
+            if asked["model"] != "other" {
+                *kept.lock().unwrap() = asked["messages"].clone();
+            }
+            Reply::Lines(vec![json!({ "status": "success" })])
+        }
+        "POST /api/show" => Reply::Json(
+            200,
+            json!({
+                "messages": *kept.lock().unwrap(), "details": {}, "model_info": {},
+                "capabilities": [], "modified_at": "2020-01-01T00:00:00Z",
+            }),
+        ),
+        _ => parrot(asked),
+    });
+    let mut terminal = sit_down(&home, &[]);
+    enter(&mut terminal, "one", "You said: one");
+    enter(&mut terminal, "/save m:latest", "saved as");
+    enter(&mut terminal, "two", "You said: two");
+    assert_eq!(contents(&fake.last(CHAT)), ["two"]);
+    enter(&mut terminal, "/save m", "saved as `m`");
+    assert_eq!(
+        contents(&fake.last("POST /api/create")),
+        ["before", "one", "You said: one", "two", "You said: two"]
+    );
+    enter(&mut terminal, "three", "You said: three");
+    assert_eq!(contents(&fake.last(CHAT)), ["three"]);
+    enter(&mut terminal, "/save other", "saved as `other`");
+    enter(&mut terminal, "four", "You said: four");
+    assert_eq!(
+        contents(&fake.last(CHAT)),
+        ["three", "You said: three", "four"],
+        "another model keeps it, so this one must still be told"
+    );
+}
+
+#[test]
+fn thoughts_are_refused_at_once_where_a_model_has_none() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |asked| {
+        let thinks = asked.json()["model"] == "thinker";
+        match asked.what.as_str() {
+            "POST /api/show" => Reply::Json(
+                200,
+                json!({
+                    "details": {}, "model_info": {}, "modified_at": "2020-01-01T00:00:00Z",
+                    "capabilities": if thinks { json!(["completion", "thinking"]) } else { json!(["completion"]) },
+                }),
+            ),
+            _ => parrot(asked),
+        }
+    });
+    let mut terminal = sit_down(&home, &["--system", "Be brief."]);
+    enter(&mut terminal, "/set think high", "error: `m` cannot think");
+    enter(&mut terminal, "one", "You said: one");
+    assert_eq!(fake.last(CHAT).get("think"), None);
+    enter(
+        &mut terminal,
+        "/load thinker",
+        "kept as set here: the system prompt",
+    );
+    enter(&mut terminal, "/set think", "the model thinks first");
+    enter(&mut terminal, "/load m", "`m` cannot think");
+    enter(&mut terminal, "two", "You said: two");
+    assert_eq!(fake.last(CHAT).get("think"), None);
+    terminal.type_in("/bye\r");
+    assert!(terminal.wait().success());
+
+    let arguments = ["run", "m", "--think"];
+    let mut terminal = Terminal::start(home.command(slm(), &arguments));
+    terminal.read_until("error: `m` cannot think");
+    assert_eq!(terminal.wait().code(), Some(1));
 }
 
 #[test]
@@ -311,4 +457,41 @@ fn history_is_kept_for_the_next_time_and_for_its_owner() {
     terminal.type_in("\r");
     terminal.read_until("You said: remember me");
     assert_eq!(contents(&fake.last(CHAT)), ["remember me"]);
+}
+
+#[test]
+fn a_history_that_cannot_be_kept_is_a_warning() {
+    type Hinder = fn(&Path);
+    let hindrances: [(&str, Hinder); 5] = [
+        ("is not a file", |at| std::fs::create_dir(at).unwrap()),
+        ("is not a file", |at| {
+            rustix::fs::mknodat(CWD, at, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        }),
+        ("cannot read", |at| {
+            std::fs::write(at, b"#V2\n\xff\xfe\0\n").unwrap()
+        }),
+        ("is longer than", |at| {
+            File::create(at).unwrap().set_len(1 << 30).unwrap();
+        }),
+        ("cannot open", |at| {
+            std::os::unix::fs::symlink("/proc/self/nothing", at).unwrap();
+        }),
+    ];
+    for (reason, hinder) in hindrances {
+        let home = Home::new();
+        let _fake = Fake::start(home.path(), parrot);
+        hinder(&home.path().join("history"));
+        let mut terminal = Terminal::start(home.command(slm(), &["run", "m"]));
+        let seen = terminal.read_until(">>> ");
+        assert!(
+            seen.contains("warning: what you type is not kept"),
+            "{seen}"
+        );
+        assert!(seen.contains(reason), "{seen}");
+        enter(&mut terminal, "hello", "You said: hello");
+        enter(&mut terminal, "/set history", "error: ");
+        enter(&mut terminal, "/set nohistory", "is not kept");
+        terminal.type_in("/bye\r");
+        assert!(terminal.wait().success());
+    }
 }

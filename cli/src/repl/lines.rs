@@ -1,0 +1,63 @@
+//! Reads lines from a terminal that cannot be steered, such as one in an editor (`TERM=dumb`).
+
+use std::io::{self, BufRead as _};
+
+use tokio::sync::mpsc;
+
+use super::command::is_open;
+use super::input::Typed;
+use crate::error::Failure;
+use crate::interrupt::ctrl_c;
+use crate::output::Output;
+
+/// Lines that were typed ahead and wait.
+const AHEAD: usize = 64;
+
+/// Lines as the terminal gives them.
+#[derive(Debug)]
+pub(super) struct Lines {
+    lines: mpsc::Receiver<io::Result<String>>,
+}
+
+impl Lines {
+    /// Begins to read standard input. A thread does it, because a read cannot be called off.
+    pub(super) fn of_stdin() -> Self {
+        let (sender, lines) = mpsc::channel(AHEAD);
+        std::thread::spawn(move || {
+            for line in io::stdin().lock().lines() {
+                if sender.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { lines }
+    }
+
+    /// The next entry. Ctrl-C throws away the lines of one that is not complete; the terminal itself throws away the
+    /// line that was being typed.
+    pub(super) async fn read(&mut self, prompt: &str, out: &Output) -> anyhow::Result<Typed> {
+        let pressed = ctrl_c();
+        tokio::pin!(pressed);
+        out.print(prompt)?;
+        let mut text = String::new();
+        loop {
+            let line = tokio::select! {
+                biased;
+                () = &mut pressed => return Ok(Typed::CtrlC),
+                line = self.lines.recv() => line,
+            };
+            match line {
+                Some(Ok(line)) => text.push_str(&line),
+                Some(Err(error)) => {
+                    let message = format!("cannot read from the terminal: {error}");
+                    return Err(Failure::new(message).into());
+                }
+                None => return Ok(Typed::CtrlD),
+            }
+            if !is_open(&text) {
+                return Ok(Typed::Text(text));
+            }
+            text.push('\n');
+        }
+    }
+}
