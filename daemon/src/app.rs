@@ -28,6 +28,8 @@ pub struct App {
     pub seats: Seats,
     /// What holds where nobody says otherwise.
     pub defaults: Defaults,
+    /// The folder that holds everything, as clients are told; `None` keeps it to ourselves.
+    pub home: Option<String>,
     /// How models are fetched.
     pub sources: Settings,
 }

@@ -197,6 +197,15 @@ impl Config {
         layers.read(home)
     }
 
+    /// Whether somebody chose the port; where nobody did, another one serves as well.
+    pub fn port_is_set(&self) -> bool {
+        self.origins.iter().any(|(key, text, _)| match *key {
+            "port" => !text.trim().is_empty(),
+            "host" => text.parse().is_ok_and(Endpoint::has_port),
+            _ => false,
+        })
+    }
+
     /// Reads `text` as if it were the file, and nothing else, with `home` as the place of everything.
     ///
     /// # Errors

@@ -9,7 +9,8 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -126,6 +127,18 @@ pub fn stamp(path: &Path) -> Option<String> {
         found.len(),
         changed.as_nanos()
     ))
+}
+
+/// Whether standard error of this process goes to this very file.
+pub fn is_standard_error(path: &Path) -> bool {
+    let ours = || {
+        let stderr = io::stderr().as_fd().try_clone_to_owned()?;
+        fs::File::from(stderr).metadata()
+    };
+    match (ours(), fs::metadata(path)) {
+        (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
 }
 
 /// Whether a regular file is there.

@@ -26,6 +26,7 @@ pub mod listen;
 pub mod ndjson;
 pub mod options;
 pub mod pace;
+pub mod place;
 pub mod prompt;
 pub mod requirements;
 pub mod router;

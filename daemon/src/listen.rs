@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use crate::fs;
+use crate::{fs, place};
 
 /// Longest path of a Unix socket that Linux and macOS both take.
 const LONGEST_SOCKET_PATH: usize = 103;
@@ -17,11 +17,13 @@ const LONGEST_SOCKET_PATH: usize = 103;
 pub enum Error {
     /// Somebody else listens there.
     #[error(
-        "{address} is taken: another program listens there; stop it, or choose another port with --port N or SLM_PORT"
+        "{address} is taken: {holder} listens there; stop it, or choose another port with --port N or SLM_PORT"
     )]
     Taken {
         /// The address.
         address: SocketAddr,
+        /// Who that is, in words.
+        holder: String,
     },
     /// The system refuses.
     #[error("cannot listen on {at}")]
@@ -73,7 +75,10 @@ impl Listener {
     pub async fn tcp(address: SocketAddr) -> Result<Self, Error> {
         match TcpListener::bind(address).await {
             Ok(listener) => Ok(Self::Tcp(listener)),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::Taken { address }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::Taken {
+                address,
+                holder: place::holder(address).await,
+            }),
             Err(source) => Err(Error::Bind {
                 at: address.to_string(),
                 source,

@@ -5,6 +5,7 @@
 //! closed. A second signal ends the process at once, and the runners with it.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,6 @@ use anyhow::Context;
 use registry::Registry;
 use registry::source::{Pip, Settings};
 use runner::supervisor::{self, Spawner};
-use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -29,9 +29,10 @@ use crate::flags;
 use crate::fs;
 use crate::guard::Guard;
 use crate::jobs::Jobs;
-use crate::listen::Listener;
+use crate::listen::{self, Listener};
 use crate::options::Defaults;
 use crate::pace::Limits;
+use crate::place::Place;
 use crate::router::router;
 use crate::scheduler::{self, Scheduler, States, StoreLoader};
 use crate::seats::{self, Seats};
@@ -142,25 +143,6 @@ impl Signals {
     }
 }
 
-/// Where the daemon is to be found; also the content of `run/slmd.json`.
-#[derive(Debug, Clone, Serialize)]
-pub struct Place {
-    /// Process id.
-    pub pid: u32,
-    /// Address and port.
-    pub tcp: String,
-    /// Path of the Unix socket.
-    pub socket: String,
-    /// Version.
-    pub version: String,
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{} and {}", self.tcp, self.socket)
-    }
-}
-
 /// A daemon that serves.
 pub struct Service {
     config: Config,
@@ -199,6 +181,11 @@ impl Service {
             jobs: Jobs::new(shutdown.clone()),
             seats: Seats::default(),
             defaults: Defaults::from(&config),
+            // Names of other machines are allowed for a proxy, whose clients need not know the paths of this one.
+            home: config
+                .allowed_hosts
+                .is_empty()
+                .then(|| config.home.display().to_string()),
             sources: Settings {
                 pip: Pip {
                     program: config.pip.clone(),
@@ -315,14 +302,9 @@ fn start_scheduler(
 
 /// Binds both doors and serves on them, then leaves a note for those who look for us.
 async fn open_doors(config: &Config, app: App, shutdown: &Shutdown) -> anyhow::Result<Place> {
-    let tcp = Listener::tcp(config.address).await?;
+    let tcp = open_port(config).await?;
     let unix = Listener::unix(&config.socket).await?;
-    let place = Place {
-        pid: std::process::id(),
-        tcp: tcp.address().unwrap_or(config.address).to_string(),
-        socket: config.socket.display().to_string(),
-        version: crate::VERSION.to_owned(),
-    };
+    let place = Place::of(config, tcp.address().unwrap_or(config.address));
     let guard = Guard {
         hosts: config.allowed_hosts.clone().into(),
         origins: config.allowed_origins.clone().into(),
@@ -347,6 +329,17 @@ async fn open_doors(config: &Config, app: App, shutdown: &Shutdown) -> anyhow::R
     fs::replace(&note(config), &text)?;
     tracing::info!(tcp = %place.tcp, socket = %place.socket, home = %config.home.display(), "ready");
     Ok(place)
+}
+
+/// Listens on the configured address, or on a free port of it where the usual one is taken and none was asked for.
+async fn open_port(config: &Config) -> Result<Listener, listen::Error> {
+    match Listener::tcp(config.address).await {
+        Err(taken @ listen::Error::Taken { .. }) if !config.port_is_set() => {
+            tracing::warn!("{taken}; a free port is used instead");
+            Listener::tcp(SocketAddr::new(config.address.ip(), 0)).await
+        }
+        opened => opened,
+    }
 }
 
 /// Where the note stands.
@@ -381,6 +374,12 @@ mod tests {
         let place: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(place["pid"], std::process::id());
         assert_eq!(place["version"], crate::VERSION);
+        assert_eq!(place["home"], home.path().display().to_string());
+        assert_eq!(place["uid"], rustix::process::geteuid().as_raw());
+        assert!(
+            place["started_at"].is_string() && place["log"].is_null(),
+            "{text}"
+        );
 
         let tcp = place["tcp"].as_str().unwrap().to_owned();
         let answer = ask(TcpStream::connect(&tcp).await.unwrap()).await;
@@ -414,8 +413,34 @@ mod tests {
         let port = first.place().tcp.rsplit(':').next().unwrap().to_owned();
         let second = config(two.path(), &format!("port: {port}"));
         let error = format!("{:#}", Service::start(second.clone()).await.err().unwrap());
+        let home = one.path().display().to_string();
         assert!(error.contains(&port) && error.contains("--port"), "{error}");
+        assert!(
+            error.contains(&format!(
+                "slmd {} of the home {home} listens",
+                crate::VERSION
+            )),
+            "{error}"
+        );
         assert!(UnixStream::connect(&second.socket).await.is_err());
+        first.stop().await;
+    }
+
+    #[tokio::test]
+    async fn without_a_port_of_its_own_a_second_daemon_takes_a_free_one_and_writes_it_down() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = Service::start(config(one.path(), "port: 0")).await.unwrap();
+        // As if the usual port were the one that is taken.
+        let mut second = config(two.path(), "");
+        second.address = first.place().tcp.parse().unwrap();
+        let service = Service::start(second.clone()).await.unwrap();
+        let text = fs::read_text(&note(&second), 1000).unwrap().unwrap();
+        let place: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let tcp = place["tcp"].as_str().unwrap();
+        assert_ne!(tcp, first.place().tcp);
+        let answer = ask(TcpStream::connect(tcp).await.unwrap()).await;
+        assert!(answer.ends_with("slm is running"), "{answer}");
+        service.stop().await;
         first.stop().await;
     }
 

@@ -13,6 +13,9 @@ use crate::{KeepAlive, Message, null_as_default};
 pub struct VersionResponse {
     /// Version of the daemon.
     pub version: String,
+    /// Folder of the daemon (ours); left out where clients of other machines may ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
 }
 
 /// Answer of `GET /api/tags`.

@@ -14,6 +14,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether a port was written.
+    pub fn has_port(self) -> bool {
+        self.port.is_some()
+    }
+
     /// Joins it with a port that was set on its own; `own_first` says whether the one in the address counts more.
     pub fn with_port(self, port: Option<u16>, own_first: bool) -> SocketAddr {
         let chosen = if own_first {

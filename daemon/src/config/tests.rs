@@ -81,6 +81,13 @@ fn the_port_of_the_later_layer_counts() {
 }
 
 #[test]
+fn a_port_that_somebody_chose_is_told_from_the_usual_one() {
+    let is_set = |yaml: &str| load(yaml, &[], &[]).unwrap().port_is_set();
+    assert!(is_set("port: 11435") && is_set("host: localhost:11435"));
+    assert!(!is_set("") && !is_set("host: localhost") && !is_set("port:"));
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_line_and_suggestion() {
     let error = load("# a comment\nkeep_alive: 1m\nmax_que: 3\n", &[], &[]).unwrap_err();
     let text = error.to_string();

@@ -84,6 +84,7 @@ async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service
             threads: 0,
             gpu_layers: 0,
         },
+        home: Some("/home/ann/slm".to_owned()),
         sources: Settings {
             pip: Pip {
                 program: Some("/no/such/pip".into()),
@@ -241,6 +242,10 @@ impl Service {
 async fn it_says_that_it_runs() {
     let service = service().await;
     assert_eq!(service.get("/").await.text, "slm is running");
+    assert_eq!(
+        service.get("/api/version").await.json()["home"],
+        "/home/ann/slm"
+    );
     assert_eq!(
         service.get("/api/version").await.json()["version"],
         crate::VERSION

@@ -2,10 +2,14 @@
 
 use api::VersionResponse;
 use axum::Json;
+use axum::extract::State;
 
-/// The version of this daemon. *Cancel*: there is nothing to go on.
-pub(crate) async fn get() -> Json<VersionResponse> {
+use crate::app::App;
+
+/// The version of this daemon, and its home. *Cancel*: there is nothing to go on.
+pub(crate) async fn get(State(app): State<App>) -> Json<VersionResponse> {
     Json(VersionResponse {
         version: crate::VERSION.to_owned(),
+        home: app.home,
     })
 }
