@@ -5,9 +5,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use api::Think;
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use clap_complete::engine::ArgValueCompleter;
 
+use crate::commands::completions::models;
 use crate::output::{Color, Tone};
 
 /// Run language models on this machine.
@@ -15,6 +17,7 @@ use crate::output::{Color, Tone};
 #[command(
     name = "slm",
     version,
+    disable_version_flag = true,
     propagate_version = false,
     subcommand_required = true,
     arg_required_else_help = true,
@@ -22,6 +25,9 @@ use crate::output::{Color, Tone};
     after_help = "Example:\n  slm run smollm2 \"Why is the sky blue?\""
 )]
 pub(crate) struct Cli {
+    /// Print version.
+    #[arg(short = 'V', visible_short_alias = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
     /// What holds for every command.
     #[command(flatten)]
     pub(crate) global: Global,
@@ -31,7 +37,7 @@ pub(crate) struct Cli {
 }
 
 /// Options that every command takes.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Options for every command")]
 pub(crate) struct Global {
     /// Print JSON: one document, or one event per line.
@@ -84,13 +90,13 @@ pub(crate) enum Command {
   slm run smollm2 \"Why is the sky blue?\"
   cat report.txt | slm run smollm2 \"Summarize this in three sentences.\"
   slm run smollm2 --param temperature=0 --param seed=1 \"Write a haiku.\"
-  slm run qwen3 --think=low \"How many days has a leap year?\"
-  slm run gemma3 \"What is in ./cat.png?\"
+  slm run my-model --think=low \"How many days has a leap year?\"
+  slm run my-model \"What is in ./cat.png?\"
   slm run smollm2 --format json \"Name three colours, as JSON.\"
   slm run smollm2 --format person.json \"Make up a person, as JSON.\"")]
     Run(Run),
     /// Fetch a model.
-    #[command(after_help = "Example:\n  slm pull smollm2")]
+    #[command(after_help = "Examples:\n  slm pull smollm2\n  slm pull gemma3:270m-base")]
     Pull(Pull),
     /// Make a model from a Modelfile.
     ///
@@ -124,11 +130,27 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  slm rm my-model other-model")]
     Rm(Models),
     /// Unload models from memory.
+    ///
+    /// One that is answering goes when it has answered.
     #[command(after_help = "Example:\n  slm stop smollm2")]
     Stop(Models),
-    /// Run the daemon in this terminal.
-    #[command(after_help = "Examples:\n  slm serve\n  slm serve -- --port 8080")]
+    /// Run the daemon in this terminal, or stop the one that runs.
+    #[command(after_help = "Examples:
+  slm serve
+  slm serve -- --port 8080
+  slm serve --stop
+  slm serve --print-unit > ~/.config/systemd/user/slmd.service")]
     Serve(Serve),
+    /// Show whether the daemon runs, where, and what it has loaded.
+    ///
+    /// The exit status is 0 when one runs and 3 when none does; none is started.
+    #[command(after_help = "Example:\n  slm status")]
+    Status,
+    /// Show what the daemon wrote to its log.
+    ///
+    /// It is the log of a daemon that `slm` started by itself; one that runs in a terminal or as a service logs there.
+    #[command(after_help = "Examples:\n  slm logs\n  slm logs -n 20 --follow")]
+    Logs(Logs),
     /// Check the store: hash every file that models are made of.
     #[command(after_help = "Examples:
   slm verify
@@ -144,21 +166,25 @@ pub(crate) enum Command {
     )]
     Completions(Completions),
     /// Print the reference of the command line in Markdown.
-    #[command(hide = true, after_help = "Example:\n  slm reference > docs/cli.md")]
-    Reference,
+    #[command(
+        hide = true,
+        after_help = "Examples:\n  slm reference > docs/cli.md\n  slm reference --man /usr/local/share/man/man1"
+    )]
+    Reference(Reference),
 }
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// Name of the model.
+    #[arg(add = ArgValueCompleter::new(models))]
     pub(crate) model: String,
     /// What to ask; several words need no quotes.
     pub(crate) prompt: Vec<String>,
     /// System prompt, in place of the model's own.
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
-    /// Set a parameter, as in a Modelfile; can be repeated.
+    /// Set a parameter, as `PARAMETER` in a Modelfile does; can be repeated.
     #[arg(short, long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
     /// Answer in JSON: `json`, or a file with the JSON Schema that the answer must obey.
@@ -262,7 +288,7 @@ pub(crate) struct Create {
     #[arg(short, long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
     /// What a folder of safetensors is converted to: `f16`, unless `f32` is asked for.
-    #[arg(short, long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE")]
     pub(crate) quantize: Option<String>,
 }
 
@@ -277,6 +303,7 @@ pub(crate) struct List {
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// Name of the model.
+    #[arg(add = ArgValueCompleter::new(models))]
     pub(crate) model: String,
     /// What of it to show; an overview without.
     #[command(flatten)]
@@ -311,6 +338,7 @@ pub(crate) struct ShowPart {
 #[derive(Debug, Args)]
 pub(crate) struct Cp {
     /// Name that exists.
+    #[arg(add = ArgValueCompleter::new(models))]
     pub(crate) source: String,
     /// Name to make.
     pub(crate) destination: String,
@@ -320,13 +348,19 @@ pub(crate) struct Cp {
 #[derive(Debug, Args)]
 pub(crate) struct Models {
     /// Names of the models.
-    #[arg(required = true, value_name = "MODEL")]
+    #[arg(required = true, value_name = "MODEL", add = ArgValueCompleter::new(models))]
     pub(crate) models: Vec<String>,
 }
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
+    /// Stop the daemon of this home: running answers may finish within its grace period.
+    #[arg(long, conflicts_with_all = ["print_unit", "options"])]
+    pub(crate) stop: bool,
+    /// Print a unit that runs the daemon as a systemd service of this user.
+    #[arg(long, conflicts_with = "options")]
+    pub(crate) print_unit: bool,
     /// Options for `slmd`; `slm serve -- --help` shows them.
     #[arg(
         trailing_var_arg = true,
@@ -336,15 +370,34 @@ pub(crate) struct Serve {
     pub(crate) options: Vec<OsString>,
 }
 
+/// Arguments of `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Go on with what is written from now on, until Ctrl-C.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How many of the last lines to show.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) lines: usize,
+}
+
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// Names of the models; all when none is named.
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", add = ArgValueCompleter::new(models))]
     pub(crate) models: Vec<String>,
     /// Set damaged files aside, so that the next pull fetches them again.
     #[arg(long)]
     pub(crate) quarantine: bool,
+}
+
+/// Arguments of `reference`.
+#[derive(Debug, Args)]
+pub(crate) struct Reference {
+    /// Write manual pages into this folder instead.
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) man: Option<PathBuf>,
 }
 
 /// Arguments of `completions`.

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const SLM_HOST: &str = "SLM_HOST";
 /// Folder that holds the daemon's socket, its log and the history of prompts.
 pub(crate) const SLM_HOME: &str = "SLM_HOME";
+/// Path of the daemon's Unix socket, where it is not in the home.
+pub(crate) const SLM_SOCKET: &str = "SLM_SOCKET";
 /// Any value turns colours off.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 /// `dumb` means a terminal that knows no colours.
@@ -17,11 +19,15 @@ const PLAIN_TERMINALS: [&str; 3] = ["dumb", "cons25", "emacs"];
 pub(crate) const HOME: &str = "HOME";
 
 /// Variables for the reference page, with their meaning.
-pub(crate) const DOCUMENTED: [(&str, &str); 3] = [
+pub(crate) const DOCUMENTED: [(&str, &str); 4] = [
     (SLM_HOST, "Address of the daemon, as for `--host`."),
     (
         SLM_HOME,
         "Folder of the models, the socket, the log and the history, as for `--home`.",
+    ),
+    (
+        SLM_SOCKET,
+        "Path of the Unix socket of the home's daemon, as for `slmd --socket`.",
     ),
     (
         NO_COLOR,

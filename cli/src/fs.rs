@@ -6,8 +6,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// A file or folder that could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +66,12 @@ pub(crate) fn kind(path: &Path) -> Result<Option<Kind>, Error> {
 
 /// The whole file, which must not be longer than `limit` bytes.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
+    read_open(open(path)?, path, limit)
+}
+
+fn read_open(file: File, path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    open(path)?
-        .take(limit as u64 + 1)
+    file.take(limit as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(failed("read", path))?;
     if bytes.len() > limit {
@@ -79,6 +84,21 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
+/// A regular file of at most `limit` bytes, no link followed, and the user that it belongs to.
+pub(crate) fn read_with_owner(path: &Path, limit: usize) -> Result<(Vec<u8>, u32), Error> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+        .open(path)
+        .map_err(failed("open", path))?;
+    let found = file.metadata().map_err(failed("look at", path))?;
+    if !found.is_file() {
+        let error = std::io::Error::other("it is not a regular file");
+        return Err(failed("read", path)(error));
+    }
+    Ok((read_open(file, path, limit)?, found.uid()))
+}
+
 /// The file, open for reading.
 pub(crate) fn open(path: &Path) -> Result<File, Error> {
     File::open(path).map_err(failed("open", path))
@@ -86,15 +106,24 @@ pub(crate) fn open(path: &Path) -> Result<File, Error> {
 
 /// The last `limit` bytes of a file, as text; empty when there is no such file.
 pub(crate) fn tail(path: &Path, limit: u64) -> String {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
-        let mut bytes = Vec::new();
-        file.take(limit).read_to_end(&mut bytes)?;
-        Ok(bytes)
+    let length = match kind(path) {
+        Ok(Some(Kind::File(length))) => length,
+        _ => return String::new(),
     };
-    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+    let bytes = read_range(path, length.saturating_sub(limit), length);
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+}
+
+/// The bytes of a file from `from` to `to`, or to its end.
+pub(crate) fn read_range(path: &Path, from: u64, to: u64) -> Result<Vec<u8>, Error> {
+    let mut file = open(path)?;
+    file.seek(SeekFrom::Start(from))
+        .map_err(failed("read", path))?;
+    let mut bytes = Vec::new();
+    file.take(to.saturating_sub(from))
+        .read_to_end(&mut bytes)
+        .map_err(failed("read", path))?;
+    Ok(bytes)
 }
 
 /// The absolute path with every link followed.
@@ -122,6 +151,11 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), Error> {
         .mode(0o700)
         .create(path)
         .map_err(failed("make the folder", path))
+}
+
+/// Makes a folder, and those above it, for everybody to read.
+pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(failed("make the folder", path))
 }
 
 /// A file to append to, made for this user alone when it is not there.

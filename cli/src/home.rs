@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! $SLM_HOME/
+//!   run/slmd.json   what the daemon says about itself, 0600
 //!   run/slmd.sock   the daemon listens here, 0600
 //!   logs/slmd.log   what a daemon says that `slm` started
 //!   history         what was typed at the prompt, 0600
@@ -17,6 +18,7 @@ use crate::error::Failure;
 pub(crate) struct Home {
     root: PathBuf,
     chosen: bool,
+    socket: PathBuf,
 }
 
 impl Home {
@@ -32,16 +34,26 @@ impl Home {
             let root = std::path::absolute(&root).map_err(|error| {
                 Failure::usage(format!("cannot use `{}` as home: {error}", root.display()))
             })?;
-            return Ok(Self { root, chosen: true });
+            return Ok(Self::at(root, true, environment));
         }
         let dirs = directories::ProjectDirs::from("", "", "slm").ok_or_else(|| {
             Failure::usage("this user has no home folder")
                 .hint("say where models are kept with --home FOLDER or SLM_HOME")
         })?;
-        Ok(Self {
-            root: dirs.data_dir().to_path_buf(),
-            chosen: false,
-        })
+        Ok(Self::at(dirs.data_dir().to_path_buf(), false, environment))
+    }
+
+    fn at(root: PathBuf, chosen: bool, environment: &dyn Environment) -> Self {
+        // A relative path is meant from the home, as the daemon takes it.
+        let socket = match environment.value(env::SLM_SOCKET) {
+            Some(path) => root.join(path),
+            None => root.join("run/slmd.sock"),
+        };
+        Self {
+            root,
+            chosen,
+            socket,
+        }
     }
 
     /// The folder itself, absolute.
@@ -49,15 +61,19 @@ impl Home {
         &self.root
     }
 
-    /// Whether somebody named this folder. Then only the daemon of this folder is meant, and never
-    /// whoever happens to listen on the default port.
+    /// Whether somebody named this folder.
     pub(crate) fn is_chosen(&self) -> bool {
         self.chosen
     }
 
-    /// The daemon's Unix socket.
+    /// The daemon's Unix socket, unless its configuration file puts it elsewhere.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.root.join("run/slmd.sock")
+        self.socket.clone()
+    }
+
+    /// What the daemon says about itself.
+    pub(crate) fn note(&self) -> PathBuf {
+        self.root.join("run/slmd.json")
     }
 
     /// Log of a daemon that `slm` started.
@@ -84,6 +100,9 @@ mod tests {
         let home = Home::resolve(None, &environment).unwrap();
         assert_eq!(home.socket(), Path::new("/from/env/run/slmd.sock"));
         assert!(home.is_chosen());
+        let apart = |path| Home::resolve(Some(Path::new("/h")), &[("SLM_SOCKET", path)]).unwrap();
+        assert_eq!(apart("/tmp/x.sock").socket(), Path::new("/tmp/x.sock"));
+        assert_eq!(apart("x.sock").socket(), Path::new("/h/x.sock"));
         let home = Home::resolve(None, &[("SLM_HOME", "")]).unwrap();
         assert!(!home.is_chosen(), "an empty variable is as good as none");
     }

@@ -20,6 +20,7 @@ mod fs;
 mod home;
 mod images;
 mod interrupt;
+mod mistake;
 mod output;
 mod params;
 mod reference;

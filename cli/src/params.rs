@@ -3,18 +3,24 @@
 use modelfile::{Parameters, parameter};
 
 use crate::error::Failure;
+use crate::output::Output;
 
 /// Reads all `NAME=VALUE`s of a command line. `stop` collects; of any other name the last one stands.
-pub(crate) fn parse(texts: &[String]) -> Result<Parameters, Failure> {
+/// A name that once meant something is warned of and left out, as in a Modelfile.
+pub(crate) fn parse(texts: &[String], out: &Output) -> Result<Parameters, Failure> {
     let mut parameters = Parameters::default();
     for text in texts {
         let (name, value) = text.split_once('=').ok_or_else(|| {
             Failure::usage(format!("--param `{text}`: there is no `=`"))
                 .hint("write it as NAME=VALUE, for example `--param temperature=0.7`")
         })?;
-        parameters
-            .set(name.trim(), value)
-            .map_err(|error| refuse(text, &error))?;
+        match parameters.set(name.trim(), value) {
+            Ok(()) => {}
+            Err(error @ parameter::Error::Retired(_)) => {
+                out.warn(&format!("--param `{text}`: {error}; it is left out"));
+            }
+            Err(error) => return Err(refuse(text, &error)),
+        }
     }
     Ok(parameters)
 }
@@ -30,10 +36,16 @@ fn refuse(text: &str, error: &parameter::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Tone;
 
     fn check(texts: &[&str], expected: &str) {
         let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
-        let shown = match parse(&texts) {
+        let tone = Tone {
+            json: true,
+            ..Tone::default()
+        };
+        let out = Output::new(tone, &[]);
+        let shown = match parse(&texts, &out) {
             Ok(parameters) => serde_json::to_string(&parameters.to_json()).unwrap(),
             Err(failure) => failure.to_string(),
         };
@@ -48,6 +60,11 @@ mod tests {
         );
         check(&["seed=1", "seed=2"], r#"{"seed":2}"#);
         check(&["stop=a=b", "stop= c"], r#"{"stop":["a=b"," c"]}"#);
+    }
+
+    #[test]
+    fn a_name_that_once_meant_something_is_left_out() {
+        check(&["use_mlock=true", "seed=1"], r#"{"seed":1}"#);
     }
 
     #[test]

@@ -18,13 +18,15 @@ Every command below is shown as its `--help` shows it; the options that every co
 
 ## Where the daemon is
 
-The first of these that is given counts: `--host`, the variable `SLM_HOST`, the Unix socket `run/slmd.sock` in the home folder, port 11435 of this machine.
-The port is tried only when no home was named with `--home` or `SLM_HOME`, because whoever listens there may serve another one.
+The first of these that is given counts: `--host`, the variable `SLM_HOST`, the daemon of the home folder.
+The daemon of a home says in `run/slmd.json` there where its Unix socket is; without that file it is looked for at `SLM_SOCKET`, or at `run/slmd.sock` in the home.
+File and process must belong to this user or to root, so nothing is sent to a program of somebody else that was not named; a port is never tried unasked.
 An address is written `machine:port`, `machine`, `:port`, `http://machine:port/prefix`, `unix:/path` or `/path`.
 
 When no daemon answers and none was named with `--host` or `SLM_HOST`, `slm` starts one and says so.
 It runs in the background, its log is `logs/slmd.log` in the home folder, and `--no-start` refuses it.
-`ps`, `stop` and `version` never start one: without a daemon nothing is loaded.
+`ps`, `stop`, `status` and `version` never start one: without a daemon nothing is loaded.
+`slm status` shows it, `slm logs` its log, and `slm serve --stop` ends it.
 
 ## Output
 
@@ -33,7 +35,7 @@ On a terminal, control characters are removed from everything that models or oth
 Tables, notes and errors fit its width: lines break between words, and a table leaves columns out until its rows fit; elsewhere, and with `--json`, all are there.
 Progress is bars on a terminal and lines elsewhere; `--quiet` leaves progress and notes out.
 
-With `--json`, standard output is one JSON document (`list`, `ps`, `show`, `cp`, `rm`, `stop`, `version`) or one JSON event per line (`run`, `pull`, `create`, `verify`), in the shapes of the daemon's API.
+With `--json`, standard output is one JSON document (`list`, `ps`, `show`, `cp`, `rm`, `stop`, `status`, `version`) or one JSON event per line (`run`, `pull`, `create`, `verify`, `logs`), in the shapes of the daemon's API.
 With `--json`, an error is one object `{\"error\", \"code\", \"hint\"}` on standard error; `code` is stable, `hint` is left out where there is no remedy.
 Without it, an error is a line `error: …` and, where there is a remedy, a line `hint: …`.
 ";
@@ -74,7 +76,11 @@ fn commands(page: &mut String) {
     let shown = |command: &&clap::Command| !command.is_hide_set() && command.get_name() != "help";
     for command in root.get_subcommands().filter(shown) {
         let name = format!("slm {}", command.get_name());
-        let mut command = everywhere.iter().fold(command.clone(), |command, option| {
+        // The usage line is that of `--help`, with `[OPTIONS]` for those that are left out here.
+        let usage = command.clone().render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ").to_owned();
+        let command = command.clone().override_usage(usage);
+        let mut command = everywhere.iter().fold(command, |command, option| {
             command.mut_arg(option, |option| option.hide(true))
         });
         help(page, &name, &mut command);

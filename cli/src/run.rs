@@ -14,27 +14,23 @@ use crate::error::Report;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::interrupt::until_ctrl_c;
+use crate::mistake;
 use crate::output::Output;
 
 /// Runs `slm` with the arguments and the environment of this process.
 pub fn main() -> ExitCode {
+    if commands::completions::complete() {
+        return ExitCode::SUCCESS;
+    }
     run(std::env::args_os()).into()
 }
 
 /// Runs `slm` with `arguments`, the first of which is its own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(message) => {
-            // Help that was asked for is printed to standard output, mistakes to standard error.
-            // Nobody there to read either is no reason to fail.
-            let _ = message.print();
-            return if message.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Ok
-            };
-        }
+        Err(error) => return mistake::tell(&error, &arguments),
     };
     let out = Output::new(cli.global.tone(), &Process);
     let done = Context::resolve(&cli.global, out.clone(), &Process)
@@ -61,7 +57,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    fn resolve(
+    pub(crate) fn resolve(
         global: &Global,
         out: Output,
         environment: &dyn Environment,
@@ -101,14 +97,13 @@ impl Context {
             Command::Cp(args) => until_ctrl_c(commands::cp::run(&self, &args)).await,
             Command::Rm(args) => until_ctrl_c(commands::rm::run(&self, &args)).await,
             Command::Stop(args) => until_ctrl_c(commands::stop::run(self, &args)).await,
-            Command::Serve(args) => commands::serve::run(&self, &args),
+            Command::Serve(args) => until_ctrl_c(commands::serve::run(&self, &args)).await,
+            Command::Status => until_ctrl_c(commands::status::run(self)).await,
+            Command::Logs(args) => until_ctrl_c(commands::logs::run(&self, &args)).await,
             Command::Verify(args) => until_ctrl_c(commands::verify::run(&self, &args)).await,
             Command::Version => until_ctrl_c(commands::version::run(self)).await,
             Command::Completions(args) => commands::completions::run(&self.out, &args),
-            Command::Reference => {
-                self.out.print(&crate::reference())?;
-                Ok(Exit::Ok)
-            }
+            Command::Reference(args) => commands::reference::run(&self.out, &args),
         }
     }
 }

@@ -26,6 +26,42 @@ fn slm_starts_a_daemon_when_none_answers_and_says_so() {
 }
 
 #[test]
+fn slm_says_what_runs_and_stops_it() {
+    let home = Home::new(Engine::Mock);
+    fs::write(home.home().join("config.yaml"), "port: 0\n").expect("a fresh home");
+    assert_eq!(home.slm(&["status"]).code, 3);
+    home.slm(&["list"]).ok();
+    let pid = started(&home);
+    let status: Value =
+        serde_json::from_str(&home.slm(&["status", "--json"]).ok()).expect("--json is JSON");
+    assert_eq!(status["pid"], pid.as_raw_nonzero().get());
+    let log = home.home().join("logs/slmd.log");
+    assert_eq!(status["log"], log.display().to_string());
+    assert!(home.slm(&["logs"]).ok().contains("is ready on"));
+    let stopped = home.slm(&["serve", "--stop"]);
+    assert_eq!(stopped.code, 0, "{}", stopped.stderr);
+    assert!(
+        stopped.stderr.contains("stopped the daemon of"),
+        "{}",
+        stopped.stderr
+    );
+    assert!(!alive(pid), "it is gone when slm says so");
+    assert_eq!(home.slm(&["status"]).code, 3);
+}
+
+#[test]
+fn client_and_daemon_agree_on_a_socket_outside_the_home() {
+    let mut home = Home::new(Engine::Mock);
+    fs::write(home.home().join("config.yaml"), "port: 0\n").expect("a fresh home");
+    let socket = home.dir().join("x.sock").display().to_string();
+    home.set("SLM_SOCKET", &socket);
+    home.slm(&["list"]).ok();
+    home.slm(&["list", "--host", &format!("unix:{socket}")])
+        .ok();
+    home.slm(&["serve", "--stop"]).ok();
+}
+
+#[test]
 fn without_a_daemon_and_told_not_to_start_one_the_exit_code_is_3() {
     let home = Home::new(Engine::Mock);
     let error = home.slm(&["list", "--no-start"]).fails(3);

@@ -28,56 +28,36 @@ pub(crate) enum Address {
     },
 }
 
-/// All places where the daemon of this person may be, in the order they are tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Addresses {
-    /// The places; at least one.
-    pub(crate) tried: Vec<Address>,
-    /// Whether somebody named the place. Then no daemon is started when it does not answer.
-    pub(crate) named: bool,
+/// Where a command looks for its daemon.
+#[derive(Debug, Clone)]
+pub(crate) enum Addresses {
+    /// A place that somebody named. No daemon is started when none answers there.
+    Named(Address),
+    /// The daemon of this home, wherever it says that it is.
+    Own(Home),
 }
 
 impl Addresses {
-    /// `--host`, else `SLM_HOST`, else the socket of `home`, else the default port of this machine.
-    ///
-    /// The default port is not tried when a home was named: whoever listens there may serve another.
+    /// `--host`, else `SLM_HOST`, else the daemon of `home`.
     pub(crate) fn resolve(
         flag: Option<&str>,
         home: &Home,
         environment: &dyn Environment,
     ) -> Result<Self, Failure> {
         if let Some(text) = flag {
-            let address = text
-                .parse()
-                .map_err(|mistake| refuse("--host", text, &mistake))?;
-            return Ok(Self {
-                tried: vec![address],
-                named: true,
-            });
+            return named("--host", text);
         }
-        if let Some(value) = environment.value(env::SLM_HOST) {
-            let text = readable(&value)?;
-            let address = text
-                .parse()
-                .map_err(|mistake| refuse(env::SLM_HOST, text, &mistake))?;
-            return Ok(Self {
-                tried: vec![address],
-                named: true,
-            });
+        match environment.value(env::SLM_HOST) {
+            Some(value) => named(env::SLM_HOST, readable(&value)?),
+            None => Ok(Self::Own(home.clone())),
         }
-        let mut tried = vec![Address::Unix(home.socket())];
-        if !home.is_chosen() {
-            tried.push(Address::Tcp {
-                host: "127.0.0.1".to_owned(),
-                port: DEFAULT_PORT,
-                prefix: String::new(),
-            });
-        }
-        Ok(Self {
-            tried,
-            named: false,
-        })
     }
+}
+
+fn named(origin: &str, text: &str) -> Result<Addresses, Failure> {
+    text.parse()
+        .map(Addresses::Named)
+        .map_err(|mistake| refuse(origin, text, &mistake))
 }
 
 fn readable(value: &OsStr) -> Result<&str, Failure> {
@@ -291,18 +271,15 @@ mod tests {
         let resolve = |flag, home: &Home, environment: &dyn Environment| {
             Addresses::resolve(flag, home, environment).unwrap()
         };
+        let shown = |found| match found {
+            Addresses::Named(address) => address.to_string(),
+            Addresses::Own(home) => home.root().display().to_string(),
+        };
         let found = resolve(Some("from-flag"), &home, &environment);
-        assert_eq!(found.tried[0].to_string(), "http://from-flag:11435");
-        assert!(found.named);
+        assert_eq!(shown(found), "http://from-flag:11435");
         let found = resolve(None, &home, &environment);
-        assert_eq!(found.tried[0].to_string(), "http://from-env:11435");
-        assert!(found.named);
-        let found = resolve(None, &home, &[]);
-        assert_eq!(found.tried[0], Address::Unix(home.socket()));
-        assert_eq!(found.tried[1].to_string(), "http://127.0.0.1:11435");
-        assert!(!found.named);
+        assert_eq!(shown(found), "http://from-env:11435");
         let home = Home::resolve(Some(Path::new("/mine")), &[]).unwrap();
-        let found = resolve(None, &home, &[]);
-        assert_eq!(found.tried, [Address::Unix("/mine/run/slmd.sock".into())]);
+        assert_eq!(shown(resolve(None, &home, &[])), "/mine");
     }
 }

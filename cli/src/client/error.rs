@@ -79,6 +79,18 @@ impl Error {
         }
     }
 
+    /// The same, with another remedy than to fetch a model that is not here.
+    #[must_use]
+    pub(crate) fn without_fetching(mut self) -> Self {
+        let missing = self.is_missing_model();
+        if let Self::Refused { body, .. } = &mut self
+            && missing
+        {
+            body.hint = Some("`slm list` shows the models that are here".to_owned());
+        }
+        self
+    }
+
     /// Stable name for machines; the daemon's own where it gave one.
     pub(crate) fn code(&self) -> &str {
         match self {

@@ -6,6 +6,8 @@
 mod address;
 mod error;
 mod ndjson;
+mod note;
+mod own;
 mod start;
 
 use std::io;
@@ -26,6 +28,8 @@ use tokio::net::{TcpStream, UnixStream};
 pub(crate) use self::address::{Address, Addresses};
 pub(crate) use self::error::Error;
 pub(crate) use self::ndjson::{Event, Events};
+pub(crate) use self::note::Note;
+pub(crate) use self::own::{Reached, reach};
 pub(crate) use self::start::{Starter, program_beside_us};
 
 /// How long another machine may take to accept a connection.
@@ -46,11 +50,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client for the daemon at one of `addresses`, which `starter` starts when none answers.
+    /// A client for the daemon at `addresses`, which `starter` starts when none answers.
     ///
     /// A daemon that was named is never started: it may be on another machine.
     pub(crate) fn new(addresses: Addresses, starter: Option<Starter>) -> Self {
-        let starter = starter.filter(|_| !addresses.named);
+        let starter = starter.filter(|_| matches!(addresses, Addresses::Own(_)));
         Self { addresses, starter }
     }
 
@@ -60,6 +64,22 @@ impl Client {
         Self {
             starter: None,
             ..self
+        }
+    }
+
+    /// What the daemon of this home says about itself; `None` for one that was named by its address.
+    pub(crate) fn note(&self) -> Option<Note> {
+        match &self.addresses {
+            Addresses::Named(_) => None,
+            Addresses::Own(home) => Note::read(home).ok().flatten(),
+        }
+    }
+
+    /// Where the daemon is looked for, in words.
+    pub(crate) fn place(&self) -> String {
+        match &self.addresses {
+            Addresses::Named(address) => address.to_string(),
+            Addresses::Own(home) => home.socket().display().to_string(),
         }
     }
 
@@ -184,7 +204,7 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<(SendRequest<Body>, Address), Error> {
-        let mut reason = match self.dial_all().await {
+        let mut reason = match self.dial().await {
             Ok(connected) => return Ok(connected),
             Err(reason) => reason,
         };
@@ -192,7 +212,7 @@ impl Client {
         let forbidden = reason.kind() == io::ErrorKind::PermissionDenied;
         if let Some(starter) = self.starter.as_ref().filter(|_| !forbidden) {
             starter.start().await?;
-            match self.dial_all().await {
+            match self.dial().await {
                 Ok(connected) => return Ok(connected),
                 Err(again) => reason = again,
             }
@@ -200,43 +220,35 @@ impl Client {
         Err(self.unreachable(reason))
     }
 
-    async fn dial_all(&self) -> Result<(SendRequest<Body>, Address), io::Error> {
-        let mut first_reason = None;
-        for address in &self.addresses.tried {
-            match dial(address).await {
-                Ok(connection) => return Ok((connection, address.clone())),
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
-                Err(error) => {
-                    first_reason.get_or_insert(error);
-                }
+    async fn dial(&self) -> Result<(SendRequest<Body>, Address), io::Error> {
+        match &self.addresses {
+            Addresses::Named(address) => Ok((dial(address).await?, address.clone())),
+            Addresses::Own(home) => {
+                let reached = own::reach(home).await?;
+                let address = Address::Unix(reached.socket);
+                Ok((shake(reached.stream).await?, address))
             }
         }
-        Err(first_reason.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
     }
 
     fn unreachable(&self, reason: io::Error) -> Error {
-        let tried: Vec<String> = self
-            .addresses
-            .tried
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let hint = if reason.kind() == io::ErrorKind::PermissionDenied {
-            "it belongs to another user; ask for access to its socket, or use a home of your own \
-             with --home"
-        } else if self.addresses.named {
-            "check the address that --host or SLM_HOST names, and that `slm serve` runs there"
-        } else {
-            "start it with `slm serve`"
+        let hint = match &self.addresses {
+            _ if reason.kind() == io::ErrorKind::PermissionDenied => FORBIDDEN,
+            Addresses::Named(_) => NAMED,
+            Addresses::Own(_) => "start it with `slm serve`",
         };
         Error::Unreachable {
-            tried: tried.join(" or "),
+            tried: self.place(),
             reason,
             hint: hint.to_owned(),
         }
     }
 }
 
+const NAMED: &str =
+    "check the address that --host or SLM_HOST names, and that `slm serve` runs there";
+const FORBIDDEN: &str = "it belongs to another user; name it with --host unix:PATH if it is meant, \
+    or use a home of your own with --home";
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
 

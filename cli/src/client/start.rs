@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tokio::net::UnixStream;
-
-use super::Error;
+use super::{Error, own};
 use crate::fs;
 use crate::home::Home;
 use crate::output::{Output, clean};
@@ -86,7 +84,7 @@ impl Starter {
         let mut pause = FIRST_PAUSE;
         let mut ended = None;
         loop {
-            if UnixStream::connect(self.home.socket()).await.is_ok() {
+            if own::reach(&self.home).await.is_ok() {
                 return Ok(());
             }
             if ended.is_none()

@@ -4,7 +4,9 @@ use api::{CopyRequest, routes};
 use http::Method;
 use serde_json::json;
 
+use super::replaced::{Meaning, with_lost};
 use crate::args::Cp;
+use crate::client::Error;
 use crate::exit::Exit;
 use crate::run::Context;
 
@@ -18,18 +20,20 @@ pub(crate) async fn run(context: &Context, args: &Cp) -> anyhow::Result<Exit> {
         source: source.clone(),
         destination: destination.clone(),
     };
-    context
-        .client
+    let client = &context.client;
+    let before = Meaning::of(client, destination).await;
+    client
         .tell(Method::POST, routes::COPY, &request)
-        .await?;
+        .await
+        .map_err(Error::without_fetching)?;
+    let lost = before.lost(client).await;
     if context.out.json() {
-        context
-            .out
-            .json_document(&json!({ "source": source, "destination": destination }))?;
+        context.out.json_document(
+            &json!({ "source": source, "destination": destination, "replaced": lost }),
+        )?;
     } else {
-        context
-            .out
-            .note(&format!("copied `{source}` to `{destination}`"));
+        let message = format!("copied `{source}` to `{destination}`");
+        context.out.note(&with_lost(&message, lost.as_deref()));
     }
     Ok(Exit::Ok)
 }

@@ -7,8 +7,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use api::{CreateRequest, License, Progress, routes};
-use modelfile::{Modelfile, Parameters};
+use modelfile::{Diagnostics, Modelfile, Parameters, Severity};
 
+use super::replaced::{Meaning, with_lost};
 use super::version::VERSION;
 use crate::answer;
 use crate::args::Create;
@@ -17,12 +18,12 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::run::Context;
 use crate::weights::{Base, Place, Sender};
-use crate::{env, fs, params};
+use crate::{env, fs, params, text};
 
 /// Makes the model, and says how its weights got into the store.
 pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit> {
     let Context { client, out, .. } = context;
-    let parameters = params::parse(&args.params)?;
+    let parameters = params::parse(&args.params, out)?;
     let recipe = read(out, &args.file)?;
     check_version(&recipe)?;
     let place = Place {
@@ -44,13 +45,16 @@ pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit
     request.adapters = sender.send(&adapters).await?;
     request.draft_files = sender.send(&drafts).await?;
 
+    let before = Meaning::of(client, &args.name).await;
     let mut view = out.progress();
     let mut events = client.stream::<Progress>(routes::CREATE, &request).await?;
     while let Some(event) = events.next().await? {
         view.update(&event)?;
     }
     drop(view);
-    out.note(&format!("created `{}`", args.name));
+    let lost = before.lost(client).await;
+    let message = format!("created `{}`", args.name);
+    out.note(&with_lost(&message, lost.as_deref()));
     Ok(Exit::Ok)
 }
 
@@ -79,13 +83,31 @@ fn read(out: &Output, path: &Path) -> anyhow::Result<Modelfile> {
             Ok(parsed.modelfile)
         }
         Err(mistakes) => {
-            let count = match mistakes.len() {
-                1 => "is a mistake".to_owned(),
-                count => format!("are {count} mistakes"),
-            };
-            let message = format!("there {count} in `{name}`\n\n{}", mistakes.render(&name));
+            let message = format!(
+                "there {} in `{name}`\n\n{}",
+                counted(&mistakes),
+                mistakes.render(&name)
+            );
             Err(Failure::new(message).code("modelfile_invalid").into())
         }
+    }
+}
+
+/// How many mistakes there are, and how many warnings beside them.
+fn counted(findings: &Diagnostics) -> String {
+    let of = |severity| {
+        findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
+    };
+    let mistakes = match of(Severity::Error) {
+        1 => "is a mistake".to_owned(),
+        count => format!("are {count} mistakes"),
+    };
+    match of(Severity::Warning) {
+        0 => mistakes,
+        count => format!("{mistakes} and {}", text::count(count as u64, "warning")),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &List) -> anyhow::Result<Exit> 
     }
     if tags.models.is_empty() {
         context.out.note(match args.prefix {
-            None => "no models yet; `slm pull smollm2` fetches a small one",
+            None => NONE_YET,
             Some(_) => "no model has a name that begins so",
         });
     }
@@ -46,6 +46,9 @@ const LEAST_WORTH: [Narrower; 3] = [
     Narrower::Leave("MODIFIED"),
     Narrower::Leave("SIZE"),
 ];
+
+const NONE_YET: &str = "no models yet; `slm pull smollm2` fetches a small one that answers,\n\
+    `slm pull gemma3:270m-base` one that goes on with a text";
 
 fn table(out: &Output, models: &[ModelSummary], now: Timestamp) -> String {
     let mut table = Table::new(&["NAME", "ID", "SIZE", "MODIFIED"], &LEAST_WORTH);

@@ -4,18 +4,23 @@ pub(crate) mod completions;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod ps;
 pub(crate) mod pull;
+pub(crate) mod reference;
+pub(crate) mod replaced;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod verify;
 pub(crate) mod version;
 
 use serde_json::json;
 
+use crate::client;
 use crate::error::Report;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -38,6 +43,7 @@ async fn each(
                 succeeded.push(model);
             }
             Err(error) => {
+                let error = stay_here(error);
                 let report = Report::of(&error);
                 if report.exit != Exit::Failed {
                     return Err(error);
@@ -47,8 +53,17 @@ async fn each(
             }
         }
     }
-    if out.json() {
+    // Where nothing was done, the error alone answers.
+    if out.json() && !succeeded.is_empty() {
         out.json_document(&json!({ done: succeeded }))?;
     }
     Ok(exit)
+}
+
+/// The error of a command for models that are here: one that is not here need not be fetched for it.
+fn stay_here(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<client::Error>() {
+        Ok(error) => error.without_fetching().into(),
+        Err(other) => other,
+    }
 }

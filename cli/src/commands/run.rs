@@ -26,7 +26,7 @@ const MAX_STDIN: u64 = 16 << 20;
 
 /// Answers one prompt, or holds a conversation when there is none and a person is there.
 pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
-    let demands = Demands::of(&args)?;
+    let demands = Demands::of(&args, &context.out)?;
     let prompt = until_ctrl_c(prompt(&args)).await?;
     let Some(prompt) = prompt else {
         if args.raw {
@@ -55,11 +55,11 @@ pub(crate) struct Demands {
 }
 
 impl Demands {
-    fn of(args: &Run) -> anyhow::Result<Self> {
+    fn of(args: &Run, out: &Output) -> anyhow::Result<Self> {
         let home = env::home_folder(&env::Process);
         let read = |form: &String| format::read(form, home.as_deref());
         Ok(Self {
-            parameters: params::parse(&args.params)?,
+            parameters: params::parse(&args.params, out)?,
             format: args.format.as_ref().map(read).transpose()?,
         })
     }

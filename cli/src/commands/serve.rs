@@ -1,4 +1,7 @@
-//! `slm serve`: runs the daemon in this terminal.
+//! `slm serve`: runs the daemon in this terminal, stops it, or prints a unit for it.
+
+mod stop;
+mod unit;
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -10,6 +13,21 @@ use crate::exit::Exit;
 use crate::fs;
 use crate::run::Context;
 
+/// Does the one of the three that was asked for.
+pub(crate) async fn run(context: &Context, args: &Serve) -> anyhow::Result<Exit> {
+    if args.stop {
+        return stop::run(context).await;
+    }
+    let program = program_beside_us();
+    if !matches!(fs::kind(&program)?, Some(fs::Kind::File(_))) {
+        return Err(Error::NoProgram(program).into());
+    }
+    if args.print_unit {
+        return unit::run(context, &program);
+    }
+    become_daemon(context, args, &program)
+}
+
 /// Becomes the daemon: the same process, so that signals and service managers reach it directly.
 ///
 /// It returns only if that fails.
@@ -17,12 +35,12 @@ use crate::run::Context;
     clippy::disallowed_methods,
     reason = "this process becomes the daemon, there is no child"
 )]
-pub(crate) fn run(context: &Context, args: &Serve) -> anyhow::Result<Exit> {
-    let program = program_beside_us();
-    if !matches!(fs::kind(&program)?, Some(fs::Kind::File(_))) {
-        return Err(Error::NoProgram(program).into());
-    }
-    let mut command = Command::new(&program);
+fn become_daemon(
+    context: &Context,
+    args: &Serve,
+    program: &std::path::Path,
+) -> anyhow::Result<Exit> {
+    let mut command = Command::new(program);
     if context.home.is_chosen() {
         command.arg("--home").arg(context.home.root());
     }

@@ -65,6 +65,20 @@ fn mistakes_on_the_command_line_are_2() {
             ran.stderr
         );
     }
+    let ran = home.slm(&["rnu", "m"]);
+    assert_eq!(
+        ran.stderr,
+        "error: there is no command `rnu`\nhint: did you mean `slm run`?\n"
+    );
+    let ran = home.slm(&["--json", "rm"]);
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (
+            Some(2),
+            "{\"error\":\"the following required arguments were not provided: <MODEL>...\",\
+             \"code\":\"usage\",\"hint\":\"Usage: slm rm <MODEL>...\"}\n"
+        )
+    );
     let ran = home.slm(&["run", "m", "--param", "temprature=1", "hi"]);
     insta::assert_snapshot!(ran.stderr, @r"
     error: --param `temprature=1`: unknown parameter `temprature`

@@ -10,6 +10,7 @@ mod failures;
 mod fake;
 mod models;
 mod once;
+mod place;
 mod program;
 mod starting;
 mod terminal;

@@ -1,5 +1,7 @@
 //! The commands about models that are here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, Reply};
@@ -48,7 +50,8 @@ fn an_empty_list_says_how_to_begin() {
     assert_eq!(ran.stdout, "NAME   ID   SIZE   MODIFIED\n");
     assert_eq!(
         ran.stderr,
-        "no models yet; `slm pull smollm2` fetches a small one\n"
+        "no models yet; `slm pull smollm2` fetches a small one that answers,\n\
+         `slm pull gemma3:270m-base` one that goes on with a text\n"
     );
     assert_eq!(home.slm(&["list", "--quiet"]).stderr, "");
 }
@@ -126,9 +129,12 @@ fn rm_goes_on_after_a_failure_and_ends_with_1() {
     assert_eq!(ran.code, Some(1));
     assert_eq!(
         ran.stderr,
-        "removed `a`\nerror: model `no` not found\nremoved `b`\n"
+        "removed `a`\nerror: model `no` not found\n\
+         hint: `slm list` shows the models that are here\nremoved `b`\n"
     );
     assert_eq!(fake.last("DELETE /api/delete"), json!({ "model": "b" }));
+    let ran = home.slm(&["rm", "no", "--json"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
     let ran = home.slm(&["rm", "a", "b", "--json"]);
     assert_eq!(ran.code, Some(0));
     let document: Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -263,12 +269,55 @@ fn version_says_who_is_there() {
 }
 
 #[test]
-fn completions_name_the_commands() {
+fn a_name_that_is_given_away_is_told() {
+    let home = Home::new();
+    let model = |name: &str, digest: &str| {
+        json!({
+            "name": name, "model": name, "modified_at": "2020-01-01T00:00:00Z", "size": 1,
+            "digest": digest.repeat(32), "details": { "family": "llama" },
+        })
+    };
+    let before = json!({ "models": [model("a:latest", "aa"), model("b:latest", "bb")] });
+    let after = json!({ "models": [model("a:latest", "aa"), model("b:latest", "aa")] });
+    let copied = AtomicBool::new(false);
+    let fake = Fake::start(home.path(), move |asked| match asked.what.as_str() {
+        "GET /api/tags" if copied.load(Ordering::Relaxed) => Reply::Json(200, after.clone()),
+        "GET /api/tags" => Reply::Json(200, before.clone()),
+        _ => {
+            copied.store(true, Ordering::Relaxed);
+            Reply::Json(200, Value::Null)
+        }
+    });
+    let ran = home.slm(&["cp", "a", "B"]);
+    assert_eq!(ran.stderr, "copied `a` to `B`; it replaced bbbbbbbbbbbb\n");
+    assert_eq!(fake.last("POST /api/copy")["destination"], "B");
+    // What is the same as before was not replaced.
+    assert_eq!(home.slm(&["cp", "a", "b"]).stderr, "copied `a` to `b`\n");
+}
+
+#[test]
+fn a_shell_is_told_commands_and_models_and_nothing_hidden() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| Reply::Json(200, tags()));
+    let complete = |words: &[&str]| {
+        let mut command = home.command(slm(), &["--", "slm"]);
+        command.args(words).env("COMPLETE", "fish");
+        home.run(&mut command, "").stdout
+    };
+    let commands = complete(&[""]);
+    assert!(commands.contains("verify"), "{commands}");
+    assert!(!commands.contains("reference"), "{commands}");
+    assert_eq!(complete(&["show", "smol"]), "smollm2\n");
+    assert_eq!(complete(&["rm", "smollm2", "qw"]), "qwen3:0.6b\n");
+}
+
+#[test]
+fn completions_are_a_script_that_asks_this_program() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish"] {
         let ran = home.slm(&["completions", shell]);
         assert_eq!(ran.code, Some(0));
-        assert!(ran.stdout.contains("verify"), "{shell}");
+        assert!(ran.stdout.contains("COMPLETE"), "{shell}: {}", ran.stdout);
     }
 }
 
@@ -294,4 +343,17 @@ fn what_is_loaded_fits_the_terminal_and_a_file_gets_all() {
     let widths = shown.lines().map(str::len);
     assert!(widths.max() <= Some(80 - "forever".len()), "{shown}");
     assert!(shown.contains("100% CPU   4096"), "{shown}");
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let home = Home::new();
+    assert_eq!(home.slm(&["reference", "--man", "man"]).code, Some(0));
+    let page = std::fs::read_to_string(home.path().join("man/slm-run.1")).unwrap();
+    assert!(
+        page.contains("--keepalive") || page.contains("\\-\\-keepalive"),
+        "{page}"
+    );
+    assert!(home.path().join("man/slm.1").exists());
+    assert!(!home.path().join("man/slm-reference.1").exists());
 }

@@ -1,0 +1,82 @@
+//! `run/slmd.json` in the home: what the daemon of this home says about itself.
+
+use std::io;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::fs;
+use crate::home::Home;
+
+/// A note has some hundred bytes; more than this is something else.
+const MAX_BYTES: usize = 64 << 10;
+
+/// Where a daemon is, and what it is. It may have ended since.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Note {
+    /// Process id.
+    pub(crate) pid: u32,
+    /// Address and port for programs that speak TCP.
+    pub(crate) tcp: Option<String>,
+    /// Path of its Unix socket.
+    pub(crate) socket: PathBuf,
+    /// When it began to serve.
+    pub(crate) started_at: Option<Timestamp>,
+    /// The file that it logs to; `None` for a terminal or a service manager.
+    pub(crate) log: Option<PathBuf>,
+}
+
+impl Note {
+    /// The note in `home`; `None` when there is none, or none that can be read.
+    ///
+    /// # Errors
+    /// When it was written by another user, who could name any place in it.
+    pub(crate) fn read(home: &Home) -> Result<Option<Self>, io::Error> {
+        let path = home.note();
+        let Ok((bytes, owner)) = fs::read_with_owner(&path, MAX_BYTES) else {
+            return Ok(None);
+        };
+        if !is_trusted(owner) {
+            let text = format!("`{}` belongs to user {owner}", path.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        Ok(serde_json::from_slice(&bytes).ok())
+    }
+}
+
+/// Whether a user may say where our daemon is, and be it: we ourselves, and the administrator.
+pub(crate) fn is_trusted(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_note_is_read_and_what_is_none_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::resolve(Some(folder.path()), &[]).unwrap();
+        assert!(Note::read(&home).unwrap().is_none());
+        fs::make_private_folder(&folder.path().join("run")).unwrap();
+        let write = |text: &str| std::fs::write(home.note(), text).unwrap();
+        write(r#"{"pid":7,"tcp":"127.0.0.1:1","socket":"/tmp/x.sock","version":"0.1.0","new":1}"#);
+        let note = Note::read(&home).unwrap().unwrap();
+        assert_eq!(
+            (note.pid, note.socket.as_path()),
+            (7, Path::new("/tmp/x.sock"))
+        );
+        write(r#"{"pid":7"#);
+        assert!(Note::read(&home).unwrap().is_none());
+    }
+
+    #[test]
+    fn only_we_and_the_administrator_are_trusted() {
+        let ours = rustix::process::geteuid().as_raw();
+        assert!(is_trusted(ours) && is_trusted(0));
+        assert!(!is_trusted(ours.wrapping_add(1).max(1)));
+    }
+}

@@ -1,0 +1,263 @@
+//! A command line that was not understood: what to say about it, and what may have been meant.
+
+use std::ffi::OsString;
+
+use clap::CommandFactory as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use modelfile::parameter;
+
+use crate::args::Cli;
+use crate::env::Process;
+use crate::error::{Failure, Report};
+use crate::exit::Exit;
+use crate::output::{Output, Tone};
+
+/// Commands of other programs, and the one that does the same here.
+const ELSEWHERE: [(&str, &str); 29] = [
+    ("add", "pull"),
+    ("ask", "run"),
+    ("build", "create"),
+    ("chat", "run"),
+    ("check", "verify"),
+    ("copy", "cp"),
+    ("daemon", "serve"),
+    ("delete", "rm"),
+    ("download", "pull"),
+    ("fetch", "pull"),
+    ("generate", "run"),
+    ("get", "pull"),
+    ("import", "create"),
+    ("info", "show"),
+    ("inspect", "show"),
+    ("kill", "stop"),
+    ("load", "run"),
+    ("log", "logs"),
+    ("make", "create"),
+    ("models", "list"),
+    ("mv", "cp"),
+    ("remove", "rm"),
+    ("rename", "cp"),
+    ("server", "serve"),
+    ("start", "serve"),
+    ("tags", "list"),
+    ("uninstall", "rm"),
+    ("unload", "stop"),
+    ("up", "serve"),
+];
+
+/// Commands of other programs that have no counterpart, and why.
+const NOWHERE: [(&str, &str); 5] = [
+    ("login", "slm needs no account"),
+    (
+        "push",
+        "slm keeps models on this machine, and sends them nowhere",
+    ),
+    (
+        "search",
+        "slm searches no library; `slm pull NAME` fetches a model that its catalogs have",
+    ),
+    ("signin", "slm needs no account"),
+    ("signout", "slm needs no account"),
+];
+
+/// Says what clap has to say about `arguments`, to a person or to a machine.
+pub(crate) fn tell(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    if !error.use_stderr() {
+        // Help that was asked for. Nobody there to read it is no reason to fail.
+        let _ = error.print();
+        return Exit::Ok;
+    }
+    let json = asks_for_json(arguments);
+    let own = explain(error, arguments);
+    if own.is_none() && !json {
+        let _ = error.print();
+        return Exit::Usage;
+    }
+    let failure = own.unwrap_or_else(|| plain(&error.to_string()));
+    let tone = Tone {
+        json,
+        ..Tone::default()
+    };
+    let report = Report::of(&failure.into());
+    Output::new(tone, &Process).report(&report);
+    report.exit
+}
+
+/// Whether `--json` stands among the options, for a command line that cannot be parsed.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    arguments
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .any(|argument| argument == "--json")
+}
+
+/// Better words than clap's, where there are any.
+fn explain(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {
+    let named = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => unknown_command(named(ContextKind::InvalidSubcommand)?),
+        ErrorKind::UnknownArgument => unknown_option(named(ContextKind::InvalidArg)?, arguments),
+        _ => None,
+    }
+}
+
+fn unknown_command(word: &str) -> Option<Failure> {
+    let lower = word.to_lowercase();
+    let find = |table: &[(&str, &'static str)]| {
+        let found = table.iter().find(|(name, _)| *name == lower);
+        found.map(|(_, text)| *text)
+    };
+    let failure = Failure::usage(format!("there is no command `{word}`"));
+    if let Some(reason) = find(&NOWHERE) {
+        return Some(failure.hint(reason));
+    }
+    Some(
+        match find(&ELSEWHERE)
+            .map(str::to_owned)
+            .or_else(|| nearest(&lower))
+        {
+            Some(command) => failure.hint(format!("did you mean `slm {command}`?")),
+            None => failure.hint("`slm --help` shows all commands"),
+        },
+    )
+}
+
+/// The command that is one or two slips away. Two letters that changed places are one.
+fn nearest(word: &str) -> Option<String> {
+    Cli::command()
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .flat_map(clap::Command::get_name_and_visible_aliases)
+        .map(|name| (strsim::damerau_levenshtein(word, name), name))
+        .filter(|(distance, name)| *distance <= (name.len() / 3).clamp(1, 2))
+        .min()
+        .map(|(_, name)| name.to_owned())
+}
+
+/// An option that is a parameter of models: `--temperature 0` is `-p temperature=0`.
+fn unknown_option(option: &str, arguments: &[OsString]) -> Option<Failure> {
+    let name = option.strip_prefix("--")?.replace('-', "_");
+    let spec = parameter::find(&name)?;
+    let value = value_of(option, arguments).unwrap_or_else(|| "VALUE".to_owned());
+    let failure = Failure::usage(format!("there is no option `{option}`"));
+    Some(failure.hint(format!(
+        "a parameter is set with `-p {}={value}`",
+        spec.name
+    )))
+}
+
+/// What follows `option` on the command line, behind `=` or as the next word.
+fn value_of(option: &str, arguments: &[OsString]) -> Option<String> {
+    let mut texts = arguments.iter().map(|argument| argument.to_string_lossy());
+    let rest = texts.find_map(|text| text.strip_prefix(option).map(str::to_owned))?;
+    match rest.strip_prefix('=') {
+        Some(value) => Some(value.to_owned()),
+        None => texts.next().map(std::borrow::Cow::into_owned),
+    }
+}
+
+/// Clap's message in two parts: what is wrong, and what it advises.
+fn plain(text: &str) -> Failure {
+    let mut parts = text.split("\n\n");
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = one_line(parts.next().unwrap_or_default());
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    let tips: Vec<String> = parts
+        .map(one_line)
+        .filter(|part| !part.starts_with("For more information"))
+        .collect();
+    let failure = Failure::usage(message);
+    match tips.first() {
+        Some(tip) => failure.hint(tip.strip_prefix("tip: ").unwrap_or(tip)),
+        None => failure.hint("`slm --help` shows what can be said"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::ErrorBody;
+    use clap::Parser as _;
+
+    use super::*;
+
+    /// What is said about a command line, as an error and its hint.
+    fn check(line: &str, expected: &str) {
+        let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let error = Cli::try_parse_from(&arguments).unwrap_err();
+        let failure = explain(&error, &arguments).unwrap_or_else(|| plain(&error.to_string()));
+        let body = Report::of(&failure.into()).body.unwrap();
+        let ErrorBody { error, hint, .. } = body;
+        assert_eq!(format!("{error} | {}", hint.unwrap_or_default()), expected);
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_leads_to_one_that_is() {
+        check(
+            "slm rnu",
+            "there is no command `rnu` | did you mean `slm run`?",
+        );
+        check(
+            "slm lst",
+            "there is no command `lst` | did you mean `slm list`?",
+        );
+        check(
+            "slm Models",
+            "there is no command `Models` | did you mean `slm list`?",
+        );
+        check(
+            "slm info",
+            "there is no command `info` | did you mean `slm show`?",
+        );
+        check(
+            "slm chat m",
+            "there is no command `chat` | did you mean `slm run`?",
+        );
+        check(
+            "slm push m",
+            "there is no command `push` | slm keeps models on this machine, and sends them nowhere",
+        );
+        check(
+            "slm frobnicate",
+            "there is no command `frobnicate` | `slm --help` shows all commands",
+        );
+    }
+
+    #[test]
+    fn an_option_that_is_a_parameter_is_set_with_p() {
+        check(
+            "slm run m --temperature 0 hi",
+            "there is no option `--temperature` | a parameter is set with `-p temperature=0`",
+        );
+        check(
+            "slm run m --num-ctx=8 hi",
+            "there is no option `--num-ctx` | a parameter is set with `-p num_ctx=8`",
+        );
+    }
+
+    #[test]
+    fn what_clap_says_has_a_message_and_advice() {
+        check(
+            "slm rm",
+            "the following required arguments were not provided: <MODEL>... | Usage: slm rm <MODEL>...",
+        );
+        check(
+            "slm run m --keep-alive 1",
+            "unexpected argument '--keep-alive' found | a similar argument exists: '--keepalive'",
+        );
+    }
+
+    #[test]
+    fn every_counterpart_is_a_command() {
+        let command = Cli::command();
+        for (name, counterpart) in ELSEWHERE {
+            assert!(
+                command.find_subcommand(counterpart).is_some(),
+                "{counterpart}"
+            );
+            assert!(command.find_subcommand(name).is_none(), "{name}");
+        }
+    }
+}
