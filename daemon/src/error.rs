@@ -194,7 +194,10 @@ impl Error {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::ModelNotFound(name) => return Some(format!("slm pull {}", short(name))),
+            Self::ModelNotFound(name) if is_in_a_catalog(name) => {
+                return Some(format!("slm pull {}", short(name)));
+            }
+            Self::ModelNotFound(_) => "slm list shows the models that are here",
             Self::Store(error) => store_hint(error)?,
             Self::ForbiddenHost(_) => {
                 "use localhost or 127.0.0.1, or add the name to allowed_hosts in config.yaml"
@@ -298,6 +301,16 @@ fn store_face(error: &registry::Error) -> Face {
         E::Locked { .. } => (StatusCode::CONFLICT, "store_locked"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
     }
+}
+
+/// Whether the catalog that is compiled in has the name. A pull of any other one would only fail.
+fn is_in_a_catalog(name: &str) -> bool {
+    let name = registry::ModelName::parse(name);
+    name.is_ok_and(|name| {
+        registry::catalog::Catalog::builtin()
+            .resolve(&name)
+            .is_some()
+    })
 }
 
 fn store_hint(error: &registry::Error) -> Option<&str> {

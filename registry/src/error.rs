@@ -243,7 +243,7 @@ fn holder(pid: Option<u32>) -> String {
 
 impl Error {
     /// What helps, as a sentence for the line `hint:`; `None` where the message says it all.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NoSpace { .. } => {
                 Some("free some space, then try again; nothing half-written was left behind")

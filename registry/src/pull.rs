@@ -12,12 +12,14 @@ use crate::{Base, Create, Digest, ModelName, Registry, Reporter};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No catalog has the name.
-    #[error("no catalog has a model {name}{}", or_these(.suggestions))]
+    #[error("no catalog has a model {name}{}", or_these(.suggestions, .pullable))]
     Unknown {
         /// The name.
         name: ModelName,
         /// Names that may have been meant, the likeliest first.
         suggestions: Vec<ModelName>,
+        /// Names that can be pulled, sorted.
+        pullable: Vec<ModelName>,
     },
     /// None of its sources is one that this version fetches from.
     #[error("{name} is known, but only at places that this version of slm does not fetch from: {}", places.join(", "))]
@@ -26,6 +28,8 @@ pub enum Error {
         name: ModelName,
         /// The places, in words.
         places: Vec<String>,
+        /// The commands that make a model of it all the same, where one of the places has an address.
+        remedy: Option<String>,
     },
     /// No source delivered.
     #[error("{name} could not be fetched{}", each(.failures))]
@@ -49,12 +53,14 @@ pub struct Failure {
 impl Error {
     /// What helps, where something does.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unknown { .. } => Some(
                 "a file of your own becomes a model with `slm create`, in whose Modelfile `FROM` names it",
             ),
-            Self::NotAvailable { .. } => source::Error::NotAvailable.hint(),
+            Self::NotAvailable { remedy, .. } => remedy
+                .as_deref()
+                .or_else(|| source::Error::NotAvailable.hint()),
             Self::Failed { failures, .. } => {
                 failures.iter().find_map(|failure| failure.error.hint())
             }
@@ -62,12 +68,16 @@ impl Error {
     }
 }
 
-fn or_these(names: &[ModelName]) -> String {
-    if names.is_empty() {
-        return String::new();
+fn or_these(names: &[ModelName], pullable: &[ModelName]) -> String {
+    let listed = |names: &[ModelName], between: &str| {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        names.join(between)
+    };
+    match (names, pullable) {
+        ([], []) => String::new(),
+        ([], pullable) => format!("; those that can be pulled are {}", listed(pullable, ", ")),
+        (names, _) => format!("; did you mean {}?", listed(names, " or ")),
     }
-    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    format!("; did you mean {}?", names.join(" or "))
 }
 
 fn each(failures: &[Failure]) -> String {
@@ -124,6 +134,7 @@ impl Registry {
             return Err(Error::Unknown {
                 name: name.clone(),
                 suggestions,
+                pullable: catalog.pullable(),
             }
             .into());
         };
@@ -164,7 +175,7 @@ impl Registry {
                 }),
             }
         }
-        Err(explain(name.clone(), failures).into())
+        Err(explain(name.clone(), entry, failures).into())
     }
 
     async fn fetch(
@@ -188,7 +199,27 @@ impl Registry {
     }
 }
 
-fn explain(name: ModelName, failures: Vec<Failure>) -> Error {
+/// The commands that fetch a file of the hub and make the model of it, ready to be pasted.
+fn by_hand(name: &ModelName, source: &Location) -> Option<String> {
+    let Location::Hub(hub) = source else {
+        return None;
+    };
+    let path = hub.file.as_str();
+    // A path with other characters would need quotes in a shell and escapes in an address.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if !path.chars().all(plain) {
+        return None;
+    }
+    let file = path.rsplit('/').next().unwrap_or(path);
+    Some(format!(
+        "these two commands fetch it and make the model:\n  \
+         curl -L -o {file} {}\n  \
+         echo 'FROM ./{file}' | slm create {name} -f -",
+        hub.url()
+    ))
+}
+
+fn explain(name: ModelName, entry: &Entry, failures: Vec<Failure>) -> Error {
     let unavailable = |failure: &Failure| {
         matches!(
             *failure.error,
@@ -197,7 +228,15 @@ fn explain(name: ModelName, failures: Vec<Failure>) -> Error {
     };
     if failures.iter().all(unavailable) {
         let places = failures.into_iter().map(|failure| failure.place).collect();
-        return Error::NotAvailable { name, places };
+        let remedy = entry
+            .sources
+            .iter()
+            .find_map(|source| by_hand(&name, source));
+        return Error::NotAvailable {
+            name,
+            places,
+            remedy,
+        };
     }
     Error::Failed { name, failures }
 }

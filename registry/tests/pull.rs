@@ -513,6 +513,43 @@ async fn a_name_that_no_catalog_has_brings_what_was_meant() {
 }
 
 #[tokio::test]
+async fn a_name_that_means_nothing_brings_those_that_can_be_pulled() {
+    let home = Home::open().await;
+    let silent = registry::Reporter::silent();
+    let pulled = home
+        .registry
+        .pull(&name("zzzzzzzz"), &Settings::default(), &silent)
+        .await;
+    let text = pulled.expect_err("there is no such model").to_string();
+    let start = "no catalog has a model zzzzzzzz:latest; those that can be pulled are ";
+    assert!(text.starts_with(start), "{text}");
+    assert!(
+        text.contains("smollm2:latest") && text.contains("gemma3:270m-base"),
+        "{text}"
+    );
+    assert!(!text.contains("qwen3"), "{text}");
+}
+
+#[tokio::test]
+async fn a_model_of_the_hub_brings_the_commands_that_make_it() {
+    let home = Home::open().await;
+    let silent = registry::Reporter::silent();
+    let pulled = home
+        .registry
+        .pull(&name("qwen3:4b"), &Settings::default(), &silent)
+        .await;
+    let error = pulled.expect_err("it is not fetched");
+    assert_eq!(
+        error.hint(),
+        Some(
+            "these two commands fetch it and make the model:\n  \
+             curl -L -o Qwen3-4B-Q4_K_M.gguf https://huggingface.co/Qwen/Qwen3-4B-GGUF/resolve/main/Qwen3-4B-Q4_K_M.gguf\n  \
+             echo 'FROM ./Qwen3-4B-Q4_K_M.gguf' | slm create qwen3:4b -f -"
+        )
+    );
+}
+
+#[tokio::test]
 async fn a_bad_catalog_file_does_not_stop_a_pull() {
     let home = Home::open().await;
     let package = Package::good();

@@ -438,7 +438,11 @@ async fn a_model_that_is_not_there_says_how_to_get_it() {
     ] {
         let answer = service.call(method, path, body).await;
         answer.refuses(404, "model_not_found", "model 'x:latest' not found");
-        assert_eq!(answer.json()["hint"], "slm pull x", "{path}");
+        assert_eq!(
+            answer.json()["hint"],
+            "slm list shows the models that are here",
+            "{path}"
+        );
     }
 }
 
