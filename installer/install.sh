@@ -9,7 +9,7 @@ Usage: installer/install.sh [--prefix DIR] [--all-cpus] [--uninstall] [--help]
 Installs what a build needs and this machine lacks, builds in release, and installs
   DIR/bin/slm, slmd, slm-runner    the executables
   DIR/lib/slm/                     libraries of the engine
-  DIR/share/                       completions of shells, documents
+  DIR/share/                       manual pages, completions, documents, a unit
 where DIR is ~/.local unless given. Running it again updates; nothing else is touched.
 
 The engine is built for this machine's processor, for the next lesser kind, and for

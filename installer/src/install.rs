@@ -75,7 +75,7 @@ pub(crate) fn install(workspace: &Workspace, options: &Options) -> Result<()> {
     ));
     let pages = pages::install(workspace.root(), &prefix)?;
     say::line(&format!(
-        "installed {pages} documents and completions in {}",
+        "installed {pages} pages, completions and documents in {}",
         prefix.join("share").display()
     ));
     say_next(&executables);

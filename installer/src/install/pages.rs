@@ -1,28 +1,31 @@
-//! What is installed beside the executables, for people: completions and documentation.
+//! What is installed beside the executables, for people: manual pages, completions, documentation and a unit for systemd.
 //!
 //! ```text
-//! PREFIX/share/bash-completion/completions/slm        \
-//! PREFIX/share/zsh/site-functions/_slm                 | printed by the installed `slm`
-//! PREFIX/share/fish/vendor_completions.d/slm.fish     /
+//! PREFIX/share/man/man1/slm.1 …                       \
+//! PREFIX/share/bash-completion/completions/slm         |
+//! PREFIX/share/zsh/site-functions/_slm                 | made by the installed `slm`
+//! PREFIX/share/fish/vendor_completions.d/slm.fish      |
+//! PREFIX/share/systemd/user/slmd.service              /
 //! PREFIX/share/doc/slm/                               docs/ of the checkout, README and licence
 //! PREFIX/share/slm/installed                          the paths of all these, one a line
 //! ```
-//! Folders such as `site-functions` are everybody's, so what is removed is what the list names.
+//! Folders such as `man1` are everybody's, so what is removed is what the list names.
 
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{files, process};
 
 /// The list of what was installed.
 const LIST: &str = "share/slm/installed";
 const DOCUMENTS: &str = "share/doc/slm";
+const MANUAL: &str = "share/man/man1";
 /// Our own folders, which go when they are empty; inner ones first.
 const FOLDERS: [&str; 3] = ["share/doc/slm/benchmarks", DOCUMENTS, "share/slm"];
 /// What `slm` prints, and where that goes.
-const PRINTED: [(&[&str], &str); 3] = [
+const PRINTED: [(&[&str], &str); 4] = [
     (
         &["completions", "bash"],
         "share/bash-completion/completions/slm",
@@ -31,6 +34,10 @@ const PRINTED: [(&[&str], &str); 3] = [
     (
         &["completions", "fish"],
         "share/fish/vendor_completions.d/slm.fish",
+    ),
+    (
+        &["serve", "--print-unit"],
+        "share/systemd/user/slmd.service",
     ),
 ];
 
@@ -52,6 +59,7 @@ pub(super) fn install(root: &Path, prefix: &Path) -> Result<usize> {
         files::replace(&path, &text)?;
         now.push(PathBuf::from(to));
     }
+    now.extend(manual(prefix)?);
     write_list(prefix, &now)?;
     for stale in before.iter().filter(|path| !now.contains(path)) {
         files::remove(&prefix.join(stale))?;
@@ -94,6 +102,21 @@ fn documents(root: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         add(path, &to.join("benchmarks"));
     }
     Ok(documents)
+}
+
+/// Has `slm` write its manual, and installs each page.
+fn manual(prefix: &Path) -> Result<Vec<PathBuf>> {
+    let written = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let mut command = slm(prefix);
+    process::quiet(command.args(["reference", "--man"]).arg(written.path()))?;
+    let mut pages = Vec::new();
+    for page in files::list(written.path())? {
+        let name = page.file_name().unwrap_or_default();
+        let to = Path::new(MANUAL).join(name);
+        put(&page, prefix, &to)?;
+        pages.push(to);
+    }
+    Ok(pages)
 }
 
 /// The installed `slm`, with no home of its own named: what it prints is for everyone who uses the prefix.
@@ -158,10 +181,13 @@ mod tests {
     #[test]
     fn pages_are_installed_where_they_are_looked_for() -> Result<()> {
         let (root, prefix) = places()?;
-        assert_eq!(install(root.path(), prefix.path())?, 4);
+        assert_eq!(install(root.path(), prefix.path())?, 6);
         let text = |path: &str| files::read(&prefix.path().join(path));
         assert_eq!(text("share/doc/slm/cli.md")?, "# cli\n");
+        assert_eq!(text("share/man/man1/slm.1")?, "page\n");
         assert_eq!(text("share/zsh/site-functions/_slm")?, "completions zsh\n");
+        let unit = text("share/systemd/user/slmd.service")?;
+        assert_eq!(unit, "serve --print-unit\n");
         Ok(())
     }
 
@@ -170,14 +196,14 @@ mod tests {
         let (root, prefix) = places()?;
         files::replace(&root.path().join("docs/old.md"), "")?;
         install(root.path(), prefix.path())?;
-        let foreign = prefix.path().join("share/zsh/site-functions/_other");
+        let foreign = prefix.path().join("share/man/man1/slm-other.1");
         files::replace(&foreign, "")?;
         files::remove(&root.path().join("docs/old.md"))?;
         install(root.path(), prefix.path())?;
         assert!(!prefix.path().join("share/doc/slm/old.md").exists());
-        assert_eq!(uninstall(prefix.path())?, 5);
+        assert_eq!(uninstall(prefix.path())?, 7);
         assert_eq!(
-            files::list(&prefix.path().join("share/zsh/site-functions"))?,
+            files::list(&prefix.path().join("share/man/man1"))?,
             [foreign]
         );
         assert!(!prefix.path().join(DOCUMENTS).exists());
