@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use api::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
@@ -145,7 +146,7 @@ impl Bars {
         }
         let bar = self.all.add(ProgressBar::new_spinner());
         bar.set_message(status);
-        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        bar.enable_steady_tick(Duration::from_millis(100));
         self.step = Some(bar);
     }
 
@@ -185,13 +186,14 @@ fn style(label: usize, is_narrow: bool) -> ProgressStyle {
 
 /// How long the rest takes. Nothing while there is no rate to tell it from, nor when nothing is left.
 fn left(state: &ProgressState, text: &mut dyn fmt::Write) {
-    let seconds = state.eta().as_secs_f64().ceil();
-    if state.pos() == 0 || state.is_finished() || state.per_sec() <= 0.0 || seconds < 1.0 {
+    let seconds = state.eta().as_secs_f64().ceil() as u64;
+    if state.pos() == 0 || state.is_finished() || state.per_sec() <= 0.0 || seconds == 0 {
         return;
     }
-    let _ = text.write_str(&text::duration(std::time::Duration::from_secs(
-        seconds as u64,
-    )));
+    let _ = match seconds {
+        0..60 => write!(text, "{seconds}s"),
+        _ => text.write_str(&text::duration(Duration::from_secs(seconds))),
+    };
 }
 
 /// How long it has gone on, once that is long.

@@ -97,6 +97,7 @@ pub(crate) fn refuse(error: parameter::Error) -> Failure {
     let failure = Failure::usage(error.to_string());
     match error.hint() {
         Some(hint) => failure.hint(hint),
+        None if error.is_ignorable() => failure.hint("`/set parameter` lists what there is"),
         None => failure,
     }
 }

@@ -43,7 +43,10 @@ impl Lines {
         loop {
             let line = tokio::select! {
                 biased;
-                () = &mut pressed => return Ok(Typed::CtrlC),
+                () = &mut pressed => {
+                    out.print("\n")?;
+                    return Ok(Typed::CtrlC);
+                }
                 line = self.lines.recv() => line,
             };
             match line {
@@ -52,7 +55,10 @@ impl Lines {
                     let message = format!("cannot read from the terminal: {error}");
                     return Err(Failure::new(message).into());
                 }
-                None => return Ok(Typed::CtrlD),
+                None => {
+                    out.print("\n")?;
+                    return Ok(Typed::CtrlD);
+                }
             }
             if !is_open(&text) {
                 return Ok(Typed::Text(text));

@@ -295,6 +295,11 @@ fn settings_reach_the_daemon_and_mistakes_do_not() {
         "now       the default",
     );
     enter(&mut terminal, "/set parameter sed", "did you mean `seed`?");
+    enter(
+        &mut terminal,
+        "/set parameter xyzzy 1",
+        "hint: `/set parameter` lists",
+    );
 }
 
 #[test]
