@@ -185,7 +185,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
     /// Set a parameter, as `PARAMETER` in a Modelfile does; can be repeated.
-    #[arg(short, long = "param", value_name = "NAME=VALUE")]
+    #[arg(short, long = "param", value_name = "NAME=VALUE", long_help = crate::params::long_help())]
     pub(crate) params: Vec<String>,
     /// Answer in JSON: `json`, or a file with the JSON Schema that the answer must obey.
     ///
@@ -217,7 +217,7 @@ pub(crate) struct Run {
     /// Do not break lines between words.
     #[arg(long)]
     pub(crate) nowordwrap: bool,
-    /// Give the prompt to the model as it is, without its template.
+    /// Give the prompt to the model as it is, to its last byte and without its template.
     #[arg(long, conflicts_with_all = ["system", "think", "no_think"])]
     pub(crate) raw: bool,
     /// Fail when the model is not here, instead of fetching it.

@@ -25,6 +25,16 @@ pub(crate) fn parse(texts: &[String], out: &Output) -> Result<Parameters, Failur
     Ok(parameters)
 }
 
+/// What `--help` says of `--param`: which names there are.
+pub(crate) fn long_help() -> String {
+    let names: Vec<&str> = parameter::specs().iter().map(|spec| spec.name).collect();
+    format!(
+        "Set a parameter, as `PARAMETER` in a Modelfile does; can be repeated.\n\nThe names are {}. \
+         `/set parameter` in a conversation says what each means, and what holds.",
+        names.join(", ")
+    )
+}
+
 fn refuse(text: &str, error: &parameter::Error) -> Failure {
     let failure = Failure::usage(format!("--param `{text}`: {error}"));
     match error.hint() {
