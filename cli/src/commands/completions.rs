@@ -32,18 +32,40 @@ pub(crate) fn run(out: &Output, args: &Completions) -> anyhow::Result<Exit> {
     completer
         .write_registration(ASKED, "slm", "slm", "slm", &mut script)
         .map_err(|error| Failure::new(format!("cannot make the script: {error}")))?;
+    if shell == Some("zsh") {
+        script.extend_from_slice(ZSH_FIRST_TIME);
+    }
     out.print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }
+
+/// In a folder of zsh's functions the script is run by the first completion, which it must answer too.
+const ZSH_FIRST_TIME: &[u8] = b"
+if [ \"$funcstack[1]\" = \"_slm\" ]; then
+    _clap_dynamic_completer_slm \"$@\"
+fi
+";
 
 /// Answers a shell that asks what can be typed next; false when none asks.
 pub(crate) fn complete() -> bool {
     let here = std::env::current_dir().ok();
     // A shell shows what is wrong in the middle of what is typed, so nothing is said.
-    CompleteEnv::with_factory(Cli::command)
+    CompleteEnv::with_factory(offered)
         .var(ASKED)
         .try_complete(std::env::args_os(), here.as_deref())
         .unwrap_or(true)
+}
+
+/// The command line without what is hidden, which would be offered where nothing else fits.
+fn offered() -> clap::Command {
+    let all = Cli::command();
+    let shown = all
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    clap::Command::new("slm")
+        .disable_version_flag(true)
+        .args(all.get_arguments().cloned())
+        .subcommands(shown.cloned())
 }
 
 /// Names of models that are here and begin as what was typed. No daemon is started to be asked.

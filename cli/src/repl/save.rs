@@ -3,6 +3,7 @@
 use api::{CreateRequest, Message, Progress, routes};
 
 use super::Session;
+use crate::commands::replaced::{Meaning, with_lost};
 use crate::run::Context;
 
 impl Session {
@@ -20,9 +21,11 @@ impl Session {
             messages: messages.clone(),
             ..CreateRequest::default()
         };
+        let before = Meaning::of(client, name).await;
         let mut events = client.stream::<Progress>(routes::CREATE, &request).await?;
         while events.next().await?.is_some() {}
-        out.note(&format!("saved as `{name}`"));
+        let lost = before.lost(client).await;
+        out.note(&with_lost(&format!("saved as `{name}`"), lost.as_deref()));
         // One model can be called by several names, so the daemon is asked which one was changed.
         if let Some(saved) = messages
             && same(&self.ask_about_model().await?.messages, &saved)

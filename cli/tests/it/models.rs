@@ -307,6 +307,7 @@ fn a_shell_is_told_commands_and_models_and_nothing_hidden() {
     let commands = complete(&[""]);
     assert!(commands.contains("verify"), "{commands}");
     assert!(!commands.contains("reference"), "{commands}");
+    assert_eq!(complete(&["refer"]), "");
     assert_eq!(complete(&["show", "smol"]), "smollm2\n");
     assert_eq!(complete(&["rm", "smollm2", "qw"]), "qwen3:0.6b\n");
 }
