@@ -201,7 +201,10 @@ fn compile(sources: &Path, build: &Path) -> Result<()> {
     }
     files::make_folder(build)?;
     let header = build.with_file_name("amx.h");
-    files::replace(&header, AMX_HEADER)?;
+    // Every object depends on it, so a build that was interrupted goes on only where the file stays as old as it is.
+    if !header.is_file() || files::read(&header)? != AMX_HEADER {
+        files::replace(&header, AMX_HEADER)?;
+    }
     files::replace(&build.join(STAMP), &purpose()?)?;
     let mut configure = process::command("cmake");
     configure.arg("-S").arg(sources).arg("-B").arg(build);
