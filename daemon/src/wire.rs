@@ -14,7 +14,7 @@ use crate::scheduler::Seen;
 
 pub(crate) fn details(details: &Details) -> ModelDetails {
     ModelDetails {
-        parent_model: String::new(),
+        parent_model: details.parent_model.clone(),
         format: details.format.clone(),
         family: details.family.clone(),
         families: (!details.families.is_empty()).then(|| details.families.clone()),

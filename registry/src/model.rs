@@ -17,6 +17,8 @@ use crate::{
 /// A model in a few words, taken from its config and the header of its weights. Texts are empty where nothing is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
+    /// Model that its weights are from; empty where it was made of files.
+    pub parent_model: String,
     /// `gguf`.
     pub format: String,
     /// Architecture of the weights, such as `llama`.

@@ -55,6 +55,8 @@ fn latest() -> Vec<String> {
 
 /// Reads a file's text.
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, FileError> {
+    // Editors of some systems begin a file with a mark, which YAML would take for a document of its own.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let form: FileForm = serde_yaml::from_str(text).map_err(|error| {
         let place = error.location().map(|place| (place.line(), place.column()));
         // The parser puts the place at the end of its message too.
@@ -238,6 +240,19 @@ models:
     }
 
     /// A change to the good file, and what the error must say, with the line: that of the mistake or of the entry it is in.
+    #[test]
+    fn a_byte_order_mark_before_the_file_is_no_part_of_it() {
+        let page = include_str!("../../../docs/catalogs.md");
+        let example = page
+            .split("```yaml\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let example = example.expect("the page has an example");
+        let marked = format!("\u{feff}{example}");
+        assert_eq!(parse(&marked), parse(example));
+        assert!(parse(&marked).is_ok());
+    }
+
     #[test]
     fn each_mistake_is_named_with_its_key() {
         let mut wrong = Vec::new();

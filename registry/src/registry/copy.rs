@@ -53,6 +53,16 @@ impl Registry {
         .await
     }
 
+    /// Whether a name leads to a manifest of these bytes already.
+    pub(super) async fn leads_to(&self, name: &ModelName, bytes: &[u8]) -> Result<bool> {
+        let (name, digest) = (name.clone(), Digest::of(bytes));
+        self.on_disk(move |store| {
+            let file = store.read_manifest(&name)?;
+            Ok(file.is_some_and(|file| file.digest == digest))
+        })
+        .await
+    }
+
     /// Returns the blobs of the model that had the name, unless the new one has them too.
     async fn publish_manifest(
         &self,
@@ -75,12 +85,13 @@ impl Registry {
                         return Err(Error::BlobNotFound { digest });
                     }
                 }
-                let old = store
-                    .read_manifest(&name)?
-                    .and_then(|file| file.manifest.ok());
+                let old = store.read_manifest(&name)?;
                 let (name, _) = store.resolve(&name)?;
-                store.publish_manifest(&name, &bytes)?;
-                Ok((name, old))
+                // A model that is what it was keeps its time.
+                if old.as_ref().is_none_or(|file| file.bytes != bytes) {
+                    store.publish_manifest(&name, &bytes)?;
+                }
+                Ok((name, old.and_then(|file| file.manifest.ok())))
             })
             .await?;
         // The model is there. The index follows, now or when the list is next asked for.

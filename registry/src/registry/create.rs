@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result},
     gguf::{Facts, GeneralType},
     manifest::{CONFIG_TYPE, LAYERS_MAX, Layer, LayerKind, Manifest},
+    store::Ingest,
 };
 
 use super::{
@@ -148,7 +149,7 @@ impl Registry {
             parser,
         } = create;
         let mut making = match from {
-            Base::Model(base) => self.inherit(&base).await?,
+            Base::Model(base) => self.inherit(&base, &name).await?,
             Base::Blobs(digests) => self.gather(&digests, reporter).await?,
             Base::Folder(weights) => self.convert(weights, reporter).await?,
         };
@@ -183,15 +184,16 @@ impl Registry {
         making.config.renderer = renderer.or(making.config.renderer);
         making.config.parser = parser.or(making.config.parser);
         let manifest = self.finish(&mut making, reporter).await?;
-        reporter.status("writing manifest");
         let bytes = manifest.to_bytes();
-        let digest = self.publish(&name, manifest, bytes, making.pins).await?;
-        reporter.status("success");
-        Ok(digest)
+        reporter.status(match self.leads_to(&name, &bytes).await? {
+            true => "the model is unchanged",
+            false => "writing manifest",
+        });
+        self.publish(&name, manifest, bytes, making.pins).await
     }
 
-    /// Starts from a model.
-    async fn inherit(&self, base: &ModelRef) -> Result<Making> {
+    /// Starts from a model. Its layers say that they are from there, unless the model is made from itself.
+    async fn inherit(&self, base: &ModelRef, new: &ModelName) -> Result<Making> {
         let (model, pins) = self.pinned(&base.name).await?;
         if let Some(expected) = base.digest.filter(|expected| *expected != model.digest) {
             return Err(Error::BaseMismatch {
@@ -206,8 +208,9 @@ impl Registry {
             .await?
             .unwrap_or_default();
         let mut layers = model.manifest.layers;
-        for layer in &mut layers {
-            layer.from.get_or_insert_with(|| model.name.to_string());
+        let is_itself = model.name.full().eq_ignore_ascii_case(&new.full());
+        for layer in layers.iter_mut().filter(|_| !is_itself) {
+            layer.from = Some(model.name.to_string());
         }
         Ok(Making {
             layers,
@@ -398,7 +401,9 @@ impl Registry {
         short_enough(noun(kind), &bytes, load::TEXT_MAX)?;
         let layer = self.write_small(&mut making.pins, bytes, reporter).await?;
         let layer = Layer::new(kind, layer.0, layer.1);
-        if !making.layers.contains(&layer) {
+        // One that is inherited says where it is from, and is the same all the same.
+        let is_there = |other: &Layer| other.kind() == kind && other.digest == layer.digest;
+        if !making.layers.iter().any(is_there) {
             making.layers.push(layer);
         }
         Ok(())
@@ -413,9 +418,13 @@ impl Registry {
     ) -> Result<(Digest, u64)> {
         let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
         pins.push(self.pinned_blob(&digest).await);
-        let (_, _, put) = self
-            .ingest(Some(size), Some(digest), move |ingest| ingest.write(&bytes))
-            .await?;
+        let put = match self.has_blob(&digest).await? {
+            true => Put::Exists,
+            false => {
+                let fill = move |ingest: &mut Ingest| ingest.write(&bytes);
+                self.ingest(Some(size), Some(digest), fill).await?.2
+            }
+        };
         reporter.status(match put {
             Put::Created => format!("creating new layer {digest}"),
             Put::Exists => format!("using existing layer {digest}"),

@@ -1,7 +1,7 @@
 //! What a model is and what it can be used for, from the little that says it.
 
 use crate::{
-    Capability, Details,
+    Capability, Details, ModelName,
     config::Config,
     error::Result,
     gguf::Facts,
@@ -71,7 +71,12 @@ pub(super) fn describe(
             .map(|text| clip(text))
             .collect(),
     };
+    let weights = manifest.layers_of(LayerKind::Model).next();
+    let parent = weights
+        .and_then(|layer| layer.from.as_deref())
+        .and_then(|from| ModelName::parse(from).ok());
     let details = Details {
+        parent_model: parent.map(|name| name.to_string()).unwrap_or_default(),
         format: or_else(&config.model_format, facts.map(|_| "gguf".into())),
         family,
         families,
@@ -125,7 +130,8 @@ pub(super) fn capabilities(
             || jinja.iter().any(|word| chat_template.contains(word))
     };
     let mut capabilities = vec![Capability::Completion];
-    if speaks_of(&[".Tools"], &["tools", "tool_calls"]) {
+    // The chat template of the weights says how the model writes calls, whichever template makes the prompt.
+    if speaks_of(&[], &["tools", "tool_calls"]) {
         capabilities.push(Capability::Tools);
     }
     if speaks_of(&[".Suffix"], &[]) {
@@ -134,8 +140,12 @@ pub(super) fn capabilities(
     if projector {
         capabilities.push(Capability::Vision);
     }
+    let go_thinks: &[&str] = match chat_template {
+        "" => &[],
+        _ => &[".Thinking", ".IsThinkSet", ".Think "],
+    };
     if speaks_of(
-        &[".Thinking", ".IsThinkSet", ".Think "],
+        go_thinks,
         &[
             "enable_thinking",
             "reasoning_content",
@@ -218,10 +228,30 @@ mod tests {
             capabilities(false, Some("{{ .Prompt }}{{ .Suffix }}"), None),
             [Completion, Insert]
         );
-        assert_eq!(
-            capabilities(false, Some("{{ range .Tools }}{{ end }}"), None),
-            [Completion, Tools]
-        );
+        // Without a chat template that knows tools, nothing says how the model would write a call.
+        let offers = Some("{{ range .Tools }}{{ end }}{{ .Thinking }}");
+        for (template, weights, expected) in [
+            (offers, None, &[Completion][..]),
+            (offers, Some(facts("llama", "")), &[Completion]),
+            (
+                offers,
+                Some(facts("llama", "{{ messages }}")),
+                &[Completion, Thinking],
+            ),
+            (
+                None,
+                Some(facts("llama", "{{ tools }}")),
+                &[Completion, Tools],
+            ),
+            (
+                Some("{{ .Prompt }}"),
+                Some(facts("llama", "{{ tools }}")),
+                &[Completion, Tools],
+            ),
+        ] {
+            let found = capabilities(false, template, weights.as_ref());
+            assert_eq!(found, expected, "{template:?} {weights:?}");
+        }
         let thinks = facts(
             "qwen3",
             "{% if tools %}{% endif %}{% if enable_thinking %}{% endif %}",

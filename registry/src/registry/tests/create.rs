@@ -270,15 +270,73 @@ async fn a_recipe_overrides_adds_and_takes_away() {
         }]
     );
     let mut licenses = child.licenses;
-    licenses.dedup();
     licenses.sort();
+    assert_eq!(licenses, ["free", "freer"], "each once");
+}
+
+#[tokio::test]
+async fn a_licence_is_added_once_however_often_a_model_is_made_from_itself() {
+    let home = Home::new().await;
+    full(&home.registry, "base").await;
+    let licenses = async || {
+        let model = home.registry.model(&name_of("base")).await;
+        model.expect("found").licenses
+    };
+    let before = licenses().await;
+    let again = || Create {
+        licenses: before.clone(),
+        ..on("base", "base")
+    };
+    let first = make(&home.registry, again()).await;
+    assert_eq!(licenses().await, before);
+    assert_eq!(make(&home.registry, again()).await, first);
+    let more = Create {
+        licenses: vec!["another".into()],
+        ..on("base", "base")
+    };
+    make(&home.registry, more).await;
+    assert_eq!(licenses().await.len(), before.len() + 1);
+}
+
+#[tokio::test]
+async fn a_model_says_what_it_was_made_from() {
+    let home = Home::new().await;
+    full(&home.registry, "base").await;
+    make(&home.registry, on("child", "base")).await;
+    make(&home.registry, on("grandchild", "child")).await;
+    make(&home.registry, on("grandchild", "grandchild")).await;
+    for (name, parent) in [
+        ("base", ""),
+        ("child", "base:latest"),
+        ("grandchild", "child:latest"),
+    ] {
+        let model = home.registry.model(&name_of(name)).await.expect("found");
+        assert_eq!(model.details.parent_model, parent, "{name}");
+        let listed = home.registry.list().await.expect("readable");
+        let line = listed.iter().find(|line| line.name == model.name);
+        assert_eq!(line.expect("listed").details.parent_model, parent, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_is_made_again_as_it_is_keeps_its_time() {
+    let home = Home::new().await;
+    full(&home.registry, "base").await;
+    make(&home.registry, on("child", "base")).await;
+    let found = async || home.registry.model(&name_of("child")).await.expect("found");
+    let before = found().await;
+    make(&home.registry, on("child", "base")).await;
+    let after = found().await;
     assert_eq!(
-        licenses
-            .iter()
-            .map(String::as_str)
-            .collect::<std::collections::BTreeSet<_>>(),
-        ["free", "freer"].into()
+        (before.digest, before.modified),
+        (after.digest, after.modified)
     );
+    let changed = Create {
+        system: Some("new".into()),
+        ..on("child", "base")
+    };
+    make(&home.registry, changed).await;
+    assert_ne!(found().await.digest, before.digest);
 }
 
 #[tokio::test]
@@ -555,7 +613,7 @@ async fn progress_says_what_is_done() {
         "parsing GGUF",
         &format!("using existing layer {weights}"),
         "creating new layer",
-        "writing manifest\nsuccess",
+        "writing manifest",
     ] {
         assert!(
             said.contains(expected),
