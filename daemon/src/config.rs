@@ -48,14 +48,6 @@ pub enum Error {
         /// What may have been meant.
         nearest: Option<&'static str>,
     },
-    /// A variable that begins as ours do and means nothing.
-    #[error("environment variable {name} means nothing{}", suggestion(nearest.as_ref()))]
-    Variable {
-        /// The variable.
-        name: String,
-        /// What may have been meant.
-        nearest: Option<&'static str>,
-    },
     /// A value that its key cannot have.
     #[error("{place}: {key}: {problem}")]
     Value {
@@ -168,6 +160,9 @@ pub struct Config {
     pub log_json: bool,
     /// What was set and where, for the log; nothing in it is secret.
     pub origins: Vec<(&'static str, String, Place)>,
+    /// Environment variables that begin as ours do and mean nothing, each in a sentence for the log. Other programs may use
+    /// the prefix too, so they keep nobody from starting.
+    pub unknown: Vec<String>,
 }
 
 /// What the command line set: names of [`KEYS`] to texts, and `home`.
@@ -185,7 +180,6 @@ impl Config {
     /// # Errors
     /// [`Error`] names the first mistake, where it stands and what would be right.
     pub fn load(flags: &Flags, environment: &dyn Environment) -> Result<Self, Error> {
-        check_names(environment)?;
         let home = home(flags, environment)?;
         let path = home.join("config.yaml");
         let mut layers = Layers::defaults();
@@ -194,7 +188,11 @@ impl Config {
         }
         layers.add_environment(environment);
         layers.add_flags(flags);
-        layers.read(home)
+        let unknown = unknown_names(environment);
+        Ok(Self {
+            unknown,
+            ..layers.read(home)?
+        })
     }
 
     /// Whether somebody chose the port; where nobody did, another one serves as well.
@@ -235,8 +233,8 @@ fn home(flags: &Flags, environment: &dyn Environment) -> Result<PathBuf, Error> 
     std::path::absolute(&home).map_err(|_| Error::NoHome)
 }
 
-/// Refuses variables that look like ours and are none: a setting that is misspelt would silently not be made.
-fn check_names(environment: &dyn Environment) -> Result<(), Error> {
+/// Variables that look like ours and are none: one that is misspelt must not be without effect in silence.
+fn unknown_names(environment: &dyn Environment) -> Vec<String> {
     let known = || KEYS.iter().map(|key| key.env).chain(OTHERS.iter().copied());
     let mut unknown: Vec<String> = environment
         .names()
@@ -247,13 +245,11 @@ fn check_names(environment: &dyn Environment) -> Result<(), Error> {
         .filter(|name| environment.get(name).is_none_or(|value| !value.is_empty()))
         .collect();
     unknown.sort();
-    match unknown.into_iter().next() {
-        None => Ok(()),
-        Some(name) => Err(Error::Variable {
-            nearest: nearest(&name, known()),
-            name,
-        }),
-    }
+    let sentence = |name: &String| {
+        let meant = suggestion(nearest(name, known()).as_ref());
+        format!("environment variable {name} means nothing{meant}")
+    };
+    unknown.iter().map(sentence).collect()
 }
 
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -283,6 +279,8 @@ impl Layers {
             path: path.to_owned(),
             problem,
         };
+        // Editors of some systems begin a file with a mark, which YAML would take for a document of its own.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let parsed: serde_yaml::Value =
             serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
         let mapping = match parsed {
@@ -389,6 +387,7 @@ impl Layers {
                 .filter(|(_, (_, place))| *place != Place::Default)
                 .map(|(name, (text, place))| (*name, text.clone(), place.clone()))
                 .collect(),
+            unknown: Vec::new(),
             home,
         };
         Ok(config)

@@ -72,6 +72,9 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
     for (key, value, place) in &config.origins {
         tracing::info!(key, value, %place, "configured");
     }
+    for warning in &config.unknown {
+        tracing::warn!("{warning}");
+    }
     config.max_connections = descriptors::make_room(config.max_connections);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
