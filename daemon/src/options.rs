@@ -92,7 +92,7 @@ pub fn resolve(
         .max(MIN_CONTEXT);
     Resolved {
         sampling: Sampling {
-            seed: set.seed().and_then(|seed| u32::try_from(seed).ok()),
+            seed: set.seed().and_then(seed),
             temperature: or(set.temperature(), usual.temperature),
             top_k: set.top_k().unwrap_or(usual.top_k),
             top_p: or(set.top_p(), usual.top_p),
@@ -134,6 +134,11 @@ pub fn resolve(
             .unwrap_or(0),
         mmap: set.use_mmap().unwrap_or(true),
     }
+}
+
+/// The engine's seed, the lower 32 bits of the one that was asked for, as in Ollama; `None` takes one at random.
+fn seed(asked: i64) -> Option<u32> {
+    (asked != -1).then_some((asked & i64::from(u32::MAX)) as u32)
 }
 
 /// Texts at which a repeated run begins anew, unless others are named.
@@ -274,6 +279,35 @@ mod tests {
             resolved(json!({"num_keep": -1}), json!({}), None).overflow,
             Overflow::Refuse
         );
+    }
+
+    #[test]
+    fn any_whole_number_is_a_seed() {
+        let seed = |seed: Value| {
+            resolved(json!({"seed": seed}), json!({}), None)
+                .sampling
+                .seed
+        };
+        for (asked, expected) in [
+            (json!(-1), None),
+            (json!(-1.0), None),
+            (json!(null), None),
+            (json!(0), Some(0)),
+            (json!(4_294_967_295_u64), Some(u32::MAX)),
+            (json!(4_294_967_301_u64), Some(5)),
+            (json!(1_764_430_000_123_i64), Some(3_493_408_763)),
+            (json!(1_764_430_000_123.0), Some(3_493_408_763)),
+            (json!(-2), Some(4_294_967_294)),
+            (json!(i64::MIN), Some(0)),
+            (json!(1e18), Some(2_808_348_672)),
+        ] {
+            assert_eq!(seed(asked.clone()), expected, "{asked}");
+        }
+        for wrong in [json!(1.5), json!("1"), json!(1e19), json!(u64::MAX)] {
+            let options = json!({"seed": wrong});
+            let error = read(options.as_object()).unwrap_err().to_string();
+            assert!(error.contains("`seed` must be a whole number"), "{error}");
+        }
     }
 
     #[test]

@@ -299,7 +299,8 @@ impl Parameters {
         self.float("repeat_penalty")
     }
 
-    /// Start of the random numbers, 0 to 2^32 − 1; −1 takes one at random.
+    /// Start of the random numbers; −1 takes one at random. Engines count from 0 to 2^32 − 1, and of larger and negative ones
+    /// take the lower 32 bits.
     pub fn seed(&self) -> Option<i64> {
         self.int("seed")
     }

@@ -35,6 +35,9 @@ impl fmt::Display for Kind {
     /// As it stands in messages after "must be".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Int(range) if *range == (i64::MIN..=i64::MAX) => {
+                f.write_str("a whole number of 64 bits")
+            }
             Self::Int(range) => write!(
                 f,
                 "a whole number from {} to {}",
@@ -288,10 +291,10 @@ static SPECS: [ParameterSpec; 35] = [
     },
     ParameterSpec {
         name: "seed",
-        kind: Kind::Int(-1..=u32::MAX as i64),
+        kind: Kind::Int(i64::MIN..=i64::MAX),
         default: DefaultValue::Int(-1),
         reload: Reload::No,
-        description: "Start of the random numbers, for answers that can be repeated; -1 takes one at random.",
+        description: "Start of the random numbers, for answers that can be repeated; -1 takes one at random, and others count by their lower 32 bits.",
     },
     ParameterSpec {
         name: "stop",

@@ -160,9 +160,9 @@ fn check_text(name: &'static str, text: &str) -> Result<(), Error> {
 
 /// The whole number that `number` is, if it is one and is exact.
 fn whole(number: f64) -> Option<i64> {
-    /// Up to here every whole number has its own floating-point value.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+    /// 2^63, the first number that is too large.
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    (number.fract() == 0.0 && (-END..END).contains(&number)).then_some(number as i64)
 }
 
 fn parse_bool(text: &str) -> Option<bool> {

@@ -14,6 +14,9 @@ fn parameter_table() -> String {
             .to_owned();
     for spec in specs() {
         let (kind, range) = match &spec.kind {
+            Kind::Int(range) if *range == (i64::MIN..=i64::MAX) => {
+                ("whole number", "any of 64 bits".to_owned())
+            }
             Kind::Int(range) => (
                 "whole number",
                 format!("{} to {}", range.start(), range.end()),

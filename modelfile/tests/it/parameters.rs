@@ -18,9 +18,10 @@ fn refusal(json: Json) -> String {
         .to_string()
 }
 
-/// A text just below, one at each end of, and one just above the range.
+/// A text just below, one at each end of, and one just above the range; `None` where every number of its type is in it.
 fn around(kind: &Kind) -> Option<[String; 4]> {
     match kind {
+        Kind::Int(range) if *range == (i64::MIN..=i64::MAX) => None,
         Kind::Int(range) => {
             let (low, high) = (*range.start(), *range.end());
             Some([low - 1, low, high, high + 1].map(|number| number.to_string()))
