@@ -4,13 +4,14 @@
 //! What is checked is how many there are and how large they are. Addresses are not fetched: a request would make this service
 //! talk to whatever its client names.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use runner::images::{self, MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES};
-use runner::protocol::{Bytes, Image};
+use runner::protocol::{Bytes, Image, Tool};
 
 use crate::error::Error;
 use crate::template::Turn;
@@ -72,14 +73,27 @@ impl Album {
     }
 
     /// Puts the places of images into the texts of their messages: where these say `[img]`, in order, and the others at the start.
-    pub fn place(&mut self, turns: &mut [Turn]) {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a text holds the mark of the places, which is drawn at random for each request.
+    pub fn place(&mut self, turns: &mut [Turn], tools: &[Tool]) -> Result<(), Error> {
+        self.place_by(random_mark(), turns, tools)
+    }
+
+    /// The texts are looked through once, so the work does not grow with what a client writes in them.
+    fn place_by(&mut self, mark: String, turns: &mut [Turn], tools: &[Tool]) -> Result<(), Error> {
         if self.is_empty() {
-            return;
+            return Ok(());
         }
-        // One that no text has, so that nobody can speak of an image by its place.
-        let is_free = |mark: &String| !turns.iter().any(|turn| turn.content.contains(mark));
-        let marks = (0_u32..).map(|number| format!("image-{number}-"));
-        self.mark = marks.into_iter().find(is_free).unwrap_or_default();
+        let is_in = |text: &str| text.contains(&mark);
+        if turns.iter().flat_map(texts_of).any(is_in)
+            || tools.iter().flat_map(texts_of_tool).any(is_in)
+        {
+            return Err(Error::Invalid(
+                "a text of the request has the mark of its images; send the request again".into(),
+            ));
+        }
+        self.mark = mark;
         for turn in turns {
             let mut first = String::new();
             for number in &turn.images {
@@ -91,6 +105,7 @@ impl Album {
             }
             turn.content.insert_str(0, &first);
         }
+        Ok(())
     }
 
     /// The images that these messages show, for a runner; `None` when there are none.
@@ -107,6 +122,36 @@ impl Album {
             images,
         })
     }
+}
+
+/// Begins the places of the images of one request: 128 random bits, so that no text can speak of an image by its place.
+fn random_mark() -> String {
+    // Each state has keys of its own.
+    let bits = || RandomState::new().hash_one(0);
+    format!("image-{:016x}{:016x}-", bits(), bits())
+}
+
+/// Every text of a message that can come into a prompt.
+fn texts_of(turn: &Turn) -> impl Iterator<Item = &str> {
+    let calls = turn
+        .calls
+        .iter()
+        .flat_map(|call| [&call.id, &call.name, &call.arguments]);
+    [
+        &turn.role,
+        &turn.content,
+        &turn.thinking,
+        &turn.tool_name,
+        &turn.tool_call_id,
+    ]
+    .into_iter()
+    .chain(calls)
+    .map(String::as_str)
+}
+
+/// Every text of a tool.
+fn texts_of_tool(tool: &Tool) -> [&str; 3] {
+    [&tool.name, &tool.description, &tool.parameters]
 }
 
 /// The bytes of an image.
@@ -214,7 +259,7 @@ mod tests {
     fn images_stand_where_their_message_says_or_before_it() {
         let mut album = taken(&["aGk=", "aGk=", "aGk="]).unwrap();
         let mut turns = [turn("look", &[1]), turn("is [img] in it?", &[2, 3])];
-        album.place(&mut turns);
+        album.place_by("image-0-".into(), &mut turns, &[]).unwrap();
         assert_eq!(turns[0].content, "<image-0-1>look");
         assert_eq!(turns[1].content, "<image-0-3>is <image-0-2> in it?");
         let shown = album.shown(&turns[1..]).unwrap();
@@ -224,18 +269,45 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_speak_of_an_image_by_its_place() {
-        let mut album = taken(&["aGk="]).unwrap();
-        let mut turns = [turn("<image-0-1>", &[]), turn("image-1-", &[1])];
-        album.place(&mut turns);
-        assert_eq!(turns[0].content, "<image-0-1>");
-        assert_eq!(turns[1].content, "<image-2-1>image-1-");
+    fn no_text_can_speak_of_an_image_by_its_place() {
+        let tool = |text: &str| Tool {
+            description: text.into(),
+            ..Tool::default()
+        };
+        let mut thoughts = turn("", &[]);
+        thoughts.thinking = "<image-7-1>".into();
+        let mut called = turn("", &[]);
+        called.calls.push(runner::protocol::ToolCall {
+            arguments: r#"{"a":"<image-7-1>"}"#.into(),
+            ..runner::protocol::ToolCall::default()
+        });
+        for (other, tools) in [
+            (turn("<image-7-1>", &[]), vec![]),
+            (thoughts, vec![]),
+            (called, vec![]),
+            (turn("", &[]), vec![tool("<image-7-1>")]),
+        ] {
+            let mut turns = [other.clone(), turn("look", &[1])];
+            let mut album = taken(&["aGk="]).unwrap();
+            let placed = album.place_by("image-7-".into(), &mut turns, &tools);
+            assert!(placed.is_err(), "{other:?}");
+            // With a mark that is drawn, it is a text like any other.
+            album.place(&mut turns, &tools).unwrap();
+            assert!(turns[1].content.ends_with("-1>look"), "{turns:?}");
+        }
+    }
+
+    #[test]
+    fn each_request_has_a_mark_of_its_own() {
+        let (one, other) = (random_mark(), random_mark());
+        assert_ne!(one, other);
+        assert!(one.len() <= images::MAX_MARK_BYTES);
     }
 
     #[test]
     fn without_images_texts_stay_as_they_are() {
         let mut turns = [turn("[img]", &[])];
-        Album::default().place(&mut turns);
+        Album::default().place(&mut turns, &[]).unwrap();
         assert_eq!(turns[0].content, "[img]");
     }
 }

@@ -176,7 +176,7 @@ async fn prompt(
     lease: &Lease,
 ) -> Result<Made, Error> {
     if request.raw == Some(true) {
-        album.place(std::slice::from_mut(&mut asked));
+        album.place(std::slice::from_mut(&mut asked), &[])?;
         let images = album.shown(std::slice::from_ref(&asked));
         let prompt = Prompt::Text {
             text: asked.content,
@@ -254,7 +254,7 @@ fn conversation(
         Some(suffix) => Some((request.prompt.clone(), suffix.clone())),
     };
     turns.push(asked);
-    album.place(&mut turns);
+    album.place(&mut turns, &[])?;
     Ok(Conversation {
         turns,
         insert,
