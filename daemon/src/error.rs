@@ -119,6 +119,9 @@ pub enum Error {
         /// Oldest version that can run it.
         required: String,
     },
+    /// What the model wrote is not in the form of its answers.
+    #[error("{0}")]
+    Unreadable(String),
     /// The daemon stops.
     #[error("the server is stopping")]
     Stopping,
@@ -182,6 +185,7 @@ impl Error {
             Self::NotConfined { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "sandbox_incomplete"),
             Self::Replaced(_) => (StatusCode::CONFLICT, "model_replaced"),
             Self::TooOld { .. } => (StatusCode::BAD_REQUEST, "version_too_old"),
+            Self::Unreadable(_) => (StatusCode::BAD_GATEWAY, "unreadable_answer"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -229,6 +233,7 @@ impl Error {
             | Self::UnixOnly(_)
             | Self::NoRoute(_)
             | Self::Method(_)
+            | Self::Unreadable(_)
             | Self::Internal => return None,
         };
         Some(hint.to_owned())

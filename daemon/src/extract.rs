@@ -3,9 +3,11 @@
 //! Any content type is taken, because many clients of Ollama's API send none; what a web page could send that way was
 //! refused before ([`crate::guard`]).
 
+mod halves;
+
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use futures::StreamExt;
 use http::header::{self, HeaderValue};
@@ -39,12 +41,85 @@ impl<T: DeserializeOwned, S: Sync, const LIMIT: usize> FromRequest<S> for Json<T
         if bytes.is_empty() {
             return Err(Error::Invalid("missing request body".into()));
         }
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            Error::Invalid(format!(
-                "the request body is not what is expected here: {error}"
-            ))
-        })
+        parse(bytes).map(Self)
     }
+}
+
+/// Reads JSON, and says of a value that does not fit in which field it stands.
+fn parse<T: DeserializeOwned>(mut bytes: Vec<u8>) -> Result<T, Error> {
+    halves::mend(&mut bytes);
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        let why = error.into_inner();
+        let in_field = why.is_data() && field != ".";
+        Error::Invalid(match in_field {
+            true => format!("field `{}`: {}", shown(&field), plain(&why)),
+            false => not_expected(&why),
+        })
+    })?;
+    json.end()
+        .map_err(|error| Error::Invalid(not_expected(&error)))?;
+    Ok(value)
+}
+
+fn not_expected(error: &serde_json::Error) -> String {
+    format!(
+        "the request body is not what is expected here: {}",
+        plain(error)
+    )
+}
+
+/// A path into a body may have names of the client in it, so it stays short.
+fn shown(path: &str) -> String {
+    let clean = path.chars().filter(|character| !character.is_control());
+    clean.take(120).collect()
+}
+
+/// What is wrong with a value, in words about JSON instead of those about the code that reads it.
+pub(crate) fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let (Some(at), true) = (text.rfind("expected "), error.is_data()) else {
+        return text;
+    };
+    let (before, expected) = text.split_at(at + "expected ".len());
+    let (kind, place) = match expected.find(" at line ") {
+        Some(end) => expected.split_at(end),
+        None => (expected, ""),
+    };
+    let kind = match kind {
+        "a string" => "a text",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "a boolean" => "true or false",
+        "f32" | "f64" => "a number",
+        "u32" | "u64" | "usize" => "a whole number from 0",
+        "i32" | "i64" => "a whole number",
+        kind if kind.starts_with("struct ") => "an object",
+        other => other,
+    };
+    format!("{}{kind}{place}", found(before))
+}
+
+/// The same for what was found instead.
+fn found(text: &str) -> String {
+    let starts = ["invalid type: ", "invalid value: "];
+    let Some(start) = starts.iter().find(|start| text.starts_with(**start)) else {
+        return text.to_owned();
+    };
+    let rest = &text[start.len()..];
+    let rest = [
+        ("sequence", "a list"),
+        ("map", "an object"),
+        ("string", "text"),
+        ("integer", "number"),
+        ("floating point", "number"),
+        ("boolean ", ""),
+    ]
+    .into_iter()
+    .find_map(|(word, plain)| Some(format!("{plain}{}", rest.strip_prefix(word)?)))
+    .unwrap_or_else(|| rest.to_owned());
+    format!("{start}{rest}")
 }
 
 /// Compressed bodies would get round the limits.
@@ -59,7 +134,7 @@ fn refuse_encoding(request: &Request) -> Result<(), Error> {
     }
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
+async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Error> {
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {
@@ -69,7 +144,7 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
         }
         bytes.extend_from_slice(&piece);
     }
-    Ok(bytes.into())
+    Ok(bytes)
 }
 
 /// Reads the name of a model as a request gives it.
@@ -86,6 +161,7 @@ pub fn model_name(text: &str) -> Result<ModelName, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Bytes;
     use std::convert::Infallible;
 
     async fn extract(body: Body) -> Result<Vec<u32>, Error> {
@@ -112,7 +188,7 @@ mod tests {
             .await
             .unwrap_err()
             .to_string();
-        assert!(error.contains("expected u32"), "{error}");
+        assert!(error.contains("expected a whole number"), "{error}");
         assert!(matches!(
             extract(Body::from("[1,2,3,4,5,6,7,8]")).await,
             Err(Error::TooLarge { limit: 16 })

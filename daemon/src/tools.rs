@@ -2,43 +2,85 @@
 //!
 //! The runner holds them to its limits (`runner::protocol`); here only their shape is read.
 
+mod parameters;
+
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
 use api::{FunctionCall, Tool, ToolCall};
-use runner::protocol::{self, ToolCallDelta, ToolChoice};
+use runner::protocol::{self, MAX_TOOL_NAME, MAX_TOOL_SCHEMA, ToolCallDelta, ToolChoice};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::extract::plain;
 
-/// What a tool without parameters takes.
-const NOTHING: &str = r#"{"type":"object","properties":{}}"#;
+/// The tools of a request.
+#[derive(Debug, Default)]
+pub struct Offered {
+    /// What the model may call.
+    pub tools: Vec<protocol::Tool>,
+    /// For people: each tool that was left out, and why.
+    pub left_out: Vec<String>,
+}
 
-/// Reads the tools of a request.
+/// Reads the tools of a request. One that cannot be offered is left out and named, and takes no other with it.
 ///
 /// # Errors
-/// [`Error::Invalid`] names the tool.
-pub fn offered(tools: Vec<Tool>) -> Result<Vec<protocol::Tool>, Error> {
-    tools
-        .into_iter()
-        .map(|Tool { kind, function }| {
-            let name = function.name;
-            let wrong = |why: &str| Err(Error::Invalid(format!("tool {}: {why}", shown(&name))));
-            if kind != "function" {
-                return wrong("its type must be \"function\"");
+/// [`Error::Invalid`] when not one of them can be offered.
+pub fn offered(tools: Vec<Value>) -> Result<Offered, Error> {
+    let mut offered = Offered::default();
+    let mut names = HashSet::new();
+    for (number, tool) in (1..).zip(tools) {
+        let named = tool["function"]["name"].as_str().map(shown);
+        match one(tool, &mut names) {
+            Ok(tool) => offered.tools.push(tool),
+            Err(why) => {
+                let named = named.unwrap_or_else(|| format!("number {number}"));
+                let why = format!("tool {named}: {why}");
+                tracing::warn!("left out a tool: {why}");
+                offered.left_out.push(why);
             }
-            let parameters = match function.parameters {
-                Value::Null => NOTHING.to_owned(),
-                Value::Object(members) if members.is_empty() => NOTHING.to_owned(),
-                schema @ Value::Object(_) => schema.to_string(),
-                _ => return wrong("its parameters must be a JSON Schema, an object"),
-            };
-            Ok(protocol::Tool {
-                name,
-                description: function.description,
-                parameters,
-            })
-        })
-        .collect()
+        }
+    }
+    match offered.left_out.first() {
+        Some(why) if offered.tools.is_empty() => Err(Error::Invalid(why.clone())),
+        _ => Ok(offered),
+    }
+}
+
+fn one(tool: Value, names: &mut HashSet<String>) -> Result<protocol::Tool, String> {
+    let Tool { kind, function } = Tool::deserialize(tool).map_err(|why| plain(&why))?;
+    if kind != "function" {
+        return Err("its type must be \"function\"".into());
+    }
+    if !is_name(&function.name) {
+        return Err(format!(
+            "its name must have 1 to {MAX_TOOL_NAME} ASCII letters, digits and _ - . : /"
+        ));
+    }
+    // The rules of a grammar are named after tools, and know neither case nor punctuation apart.
+    let alike = |character: char| !character.is_ascii_alphanumeric();
+    if !names.insert(function.name.replace(alike, "-")) {
+        return Err("another tool has this name, or nearly so".into());
+    }
+    let parameters = parameters::read(function.parameters)?.to_string();
+    if parameters.len() > MAX_TOOL_SCHEMA {
+        return Err(format!(
+            "its parameters take {} bytes, and at most {MAX_TOOL_SCHEMA} are allowed",
+            parameters.len()
+        ));
+    }
+    Ok(protocol::Tool {
+        name: function.name,
+        description: function.description,
+        parameters,
+    })
+}
+
+fn is_name(name: &str) -> bool {
+    let is_clean = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
+    (1..=MAX_TOOL_NAME).contains(&name.len()) && name.bytes().all(is_clean)
 }
 
 /// Reads whether one of the tools must be called.
@@ -80,7 +122,8 @@ pub fn choice(choice: Option<&Value>, tools: &[protocol::Tool]) -> Result<ToolCh
     }
 }
 
-/// Reads the calls of an earlier answer.
+/// Reads the calls of an earlier answer. Their arguments may be an object or a text that holds one; what clients write for
+/// none is none.
 ///
 /// # Errors
 /// [`Error::Invalid`] names the function.
@@ -88,17 +131,10 @@ pub fn made(calls: Vec<ToolCall>) -> Result<Vec<protocol::ToolCall>, Error> {
     calls
         .into_iter()
         .map(|ToolCall { id, function }| {
-            let arguments = match function.arguments {
-                Value::Null => "{}".to_owned(),
-                Value::String(text) if is_object(&text) => text,
-                object @ Value::Object(_) => object.to_string(),
-                _ => {
-                    return Err(Error::Invalid(format!(
-                        "the arguments of a call of {} must be an object",
-                        shown(&function.name)
-                    )));
-                }
-            };
+            let arguments = arguments(function.arguments).map_err(|why| {
+                let name = shown(&function.name);
+                Error::Invalid(format!("the arguments of a call of {name} {why}"))
+            })?;
             Ok(protocol::ToolCall {
                 id: id.unwrap_or_default(),
                 name: function.name,
@@ -108,8 +144,26 @@ pub fn made(calls: Vec<ToolCall>) -> Result<Vec<protocol::ToolCall>, Error> {
         .collect()
 }
 
-fn is_object(text: &str) -> bool {
-    matches!(serde_json::from_str(text), Ok(Value::Object(_)))
+/// The arguments of a call as the text of a JSON object.
+fn arguments(given: Value) -> Result<String, String> {
+    let (text, value) = match given {
+        Value::String(text) if text.trim().is_empty() => (None, Value::Null),
+        Value::String(text) => {
+            let value = serde_json::from_str(&text).map_err(|why| {
+                format!("must be an object, and are a text that is no JSON: {why}")
+            })?;
+            (Some(text), value)
+        }
+        other => (None, other),
+    };
+    match value {
+        // PHP writes an empty object as an empty list.
+        Value::Null => Ok("{}".to_owned()),
+        Value::Array(items) if items.is_empty() => Ok("{}".to_owned()),
+        // A text stays as it is, for templates that show it.
+        object @ Value::Object(_) => Ok(text.unwrap_or_else(|| object.to_string())),
+        _ => Err("must be an object".to_owned()),
+    }
 }
 
 fn shown(text: &str) -> String {
@@ -158,7 +212,7 @@ impl Calls {
     /// The last call. One that was cut is none, unless the cut came right behind it.
     ///
     /// # Errors
-    /// [`Error::Internal`] for a call that the runner says is whole, and whose arguments are not.
+    /// [`Error::Unreadable`] for a call that the runner says is whole, and whose arguments are no JSON object.
     pub fn finish(&mut self, was_cut: bool) -> Result<Option<ToolCall>, Error> {
         let last = self.open.take();
         match last
@@ -175,7 +229,16 @@ impl Open {
     fn close(self) -> Result<ToolCall, Error> {
         let arguments = match self.arguments.trim() {
             "" => Value::Object(serde_json::Map::new()),
-            text => serde_json::from_str(text).map_err(|_| Error::Internal)?,
+            text => match serde_json::from_str(text) {
+                Ok(object @ Value::Object(_)) => object,
+                _ => {
+                    return Err(Error::Unreadable(format!(
+                        "the model called {} with arguments that are no JSON object: {}",
+                        shown(&self.name),
+                        shown(text)
+                    )));
+                }
+            },
         };
         let id = if self.id.is_empty() {
             new_id()
@@ -217,7 +280,7 @@ mod tests {
     }
 
     fn tools(value: Value) -> Result<Vec<protocol::Tool>, Error> {
-        offered(serde_json::from_value(value).unwrap())
+        offered(serde_json::from_value(value).unwrap()).map(|it| it.tools)
     }
 
     #[test]
@@ -257,7 +320,7 @@ mod tests {
         );
         assert_eq!(
             (read[1].parameters.as_str(), read[1].description.as_str()),
-            (NOTHING, "")
+            (r#"{"type":"object","properties":{}}"#, "")
         );
         for (wrong, expected) in [
             (
@@ -265,7 +328,7 @@ mod tests {
                 "type must be",
             ),
             (
-                json!([{"function": {"name": "f", "parameters": []}}]),
+                json!([{"function": {"name": "f", "parameters": [1]}}]),
                 "an object",
             ),
         ] {
@@ -331,8 +394,16 @@ mod tests {
         assert_eq!(calls.finish(true).unwrap(), None);
         calls.add(vec![delta(0, "f", "{\"a\": 1}")]).unwrap();
         assert!(calls.finish(true).unwrap().is_some());
-        calls.add(vec![delta(0, "f", "{")]).unwrap();
-        assert!(calls.finish(false).is_err());
+        for broken in ["{", "[1]", "1", "{} {}"] {
+            calls.add(vec![delta(0, "f", broken)]).unwrap();
+            let error = calls.finish(false).unwrap_err();
+            assert!(matches!(error, Error::Unreadable(_)), "{error:?}");
+            let words = error.to_string();
+            assert!(
+                words.contains("\"f\"") && words.contains("no JSON object"),
+                "{words}"
+            );
+        }
     }
 
     #[test]

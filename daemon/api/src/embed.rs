@@ -7,7 +7,7 @@ use crate::{KeepAlive, null_as_default};
 
 /// One text or several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a text or a list of texts")]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
 pub enum Texts {
     /// One.
     One(String),
@@ -97,7 +97,10 @@ pub struct EmbeddingsResponse {
 
 /// One document to rank: a text, or an object that holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a text or an object with the member `text`")]
+#[serde(
+    untagged,
+    expecting = "expected a text or an object with the member `text`"
+)]
 pub enum Document {
     /// The text.
     Text(String),

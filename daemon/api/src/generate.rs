@@ -13,7 +13,10 @@ use crate::null_as_default;
 /// On the wire a number of seconds (fractions allowed) or a text such as `5m` or `1h30m`; negative means for ever, 0 means
 /// that it is unloaded at once. It is kept as it came; the daemon reads it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number of seconds or a text such as \"5m\""
+)]
 pub enum KeepAlive {
     /// Seconds.
     Seconds(f64),
@@ -23,7 +26,10 @@ pub enum KeepAlive {
 
 /// Whether the model thinks before it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected true, false or a level such as \"low\""
+)]
 pub enum Think {
     /// On or off.
     Switch(bool),
@@ -216,9 +222,10 @@ pub struct ChatRequest {
     /// The conversation, first to last.
     #[serde(default, deserialize_with = "null_as_default")]
     pub messages: Vec<Message>,
-    /// Functions that the model may call.
+    /// Functions that the model may call, each a [`Tool`]. They are read one by one, so that one that is not in order takes
+    /// no other with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tools: Option<Vec<Tool>>,
+    pub tools: Option<Vec<Value>>,
     /// `"auto"`, `"none"`, `"required"`, or the one function that must be called:
     /// `{"type": "function", "function": {"name": "…"}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -276,6 +283,9 @@ pub struct ChatEvent {
     /// How likely each token of the message was, where that is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Vec<Logprob>>,
+    /// On the last event, for people: what of the request was left out, such as a tool that is not in order (ours).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What it took; on the last event.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,

@@ -91,7 +91,7 @@ pub struct ShowRequest {
     )]
     pub name: String,
     /// Long arrays and tensors too.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub verbose: bool,
 }
 
@@ -161,7 +161,7 @@ pub struct TensorInfo {
 
 /// One licence or several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
 pub enum License {
     /// One.
     One(String),
@@ -243,10 +243,10 @@ pub struct CreateRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyRequest {
     /// Name that exists.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub source: String,
     /// Name to make.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub destination: String,
 }
 
@@ -290,10 +290,10 @@ pub struct PullRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyRequest {
     /// Models to check; all when empty.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub models: Vec<String>,
     /// Set damaged blobs aside, so that the next pull fetches them again.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub quarantine: bool,
 }
 

@@ -20,6 +20,7 @@ use crate::scheduler::Lease;
 use crate::steer::Steer;
 use crate::template::Turn;
 use crate::think::Think;
+use crate::tools::Offered;
 use crate::{ndjson, options, tools};
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
@@ -43,7 +44,7 @@ pub(crate) async fn post(
         .map_err(Error::Invalid)?;
     let mut album = Album::default();
     let given = turns(std::mem::take(&mut request.messages), &mut album)?;
-    let tools = tools::offered(request.tools.take().unwrap_or_default())?;
+    let Offered { tools, left_out } = tools::offered(request.tools.take().unwrap_or_default())?;
     let tool_choice = tools::choice(request.tool_choice.as_ref(), &tools)?;
     let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
     if given.is_empty() {
@@ -64,7 +65,7 @@ pub(crate) async fn post(
     };
     let way = chosen.way(None, &lease, needs)?;
     let mut turns = with_own(given, &chosen);
-    album.place(&mut turns);
+    album.place(&mut turns, &tools)?;
     let conversation = Conversation {
         turns,
         insert: None,
@@ -76,13 +77,13 @@ pub(crate) async fn post(
     let answer = begin(&request, &chosen, &conversation, &way, &form, lease, clock).await?;
     if request.stream == Some(false) {
         let (whole, end) = answer.collect().await?;
-        return Ok(axum::Json(last(&request.model, whole, end)).into_response());
+        return Ok(axum::Json(last(&request.model, whole, end, left_out)).into_response());
     }
     let model = request.model;
     Ok(ndjson::stream(answer.into_stream().map(move |piece| {
         piece.map(|piece| match piece {
             Piece::Part(part) => event(&model, part),
-            Piece::End(end) => last(&model, Part::default(), *end),
+            Piece::End(end) => last(&model, Part::default(), *end, left_out.clone()),
         })
     })))
 }
@@ -237,12 +238,14 @@ fn event(model: &str, mut part: Part) -> ChatEvent {
         done: false,
         done_reason: None,
         logprobs: form::told(part.logprobs),
+        warnings: Vec::new(),
         timings: None,
     }
 }
 
-fn last(model: &str, part: Part, end: End) -> ChatEvent {
+fn last(model: &str, part: Part, end: End, warnings: Vec<String>) -> ChatEvent {
     ChatEvent {
+        warnings,
         done: true,
         done_reason: Some(end.reason),
         timings: Some(end.timings),

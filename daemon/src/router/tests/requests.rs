@@ -190,3 +190,199 @@ async fn a_model_is_not_made_with_less_than_was_asked_for() {
             .refuses(400, "unsupported", name);
     }
 }
+
+/// Bodies of every request, with a value of the right type for each field.
+fn bodies() -> Vec<(&'static str, &'static str, Value)> {
+    let message = json!({"role": "user", "content": "", "thinking": "", "images": [], "tool_calls": [], "tool_name": "", "tool_call_id": ""});
+    let common = json!({"model": "m", "options": {}, "keep_alive": 0});
+    let with = |fields: Value| {
+        let mut body = common.clone();
+        let members = body.as_object_mut().unwrap();
+        members.extend(fields.as_object().unwrap().clone());
+        body
+    };
+    let answer = json!({"stream": true, "think": true, "truncate": true, "shift": true, "logprobs": true, "top_logprobs": 1, "logit_bias": {}, "lora": []});
+    let answered = |fields: Value| {
+        let mut body = with(answer.clone());
+        let members = body.as_object_mut().unwrap();
+        members.extend(fields.as_object().unwrap().clone());
+        body
+    };
+    let named = json!({"model": "m", "name": "m", "stream": true});
+    vec![
+        (
+            "POST",
+            "/api/generate",
+            answered(
+                json!({"prompt": "", "suffix": "", "system": "", "template": "", "context": [], "raw": true, "images": []}),
+            ),
+        ),
+        (
+            "POST",
+            "/api/chat",
+            answered(json!({"messages": [message], "tools": []})),
+        ),
+        (
+            "POST",
+            "/api/embed",
+            with(json!({"input": [], "truncate": true, "dimensions": 1})),
+        ),
+        ("POST", "/api/embeddings", with(json!({"prompt": ""}))),
+        (
+            "POST",
+            "/api/rerank",
+            with(
+                json!({"query": "", "documents": [], "top_n": 1, "return_documents": true, "truncate": true}),
+            ),
+        ),
+        (
+            "POST",
+            "/api/show",
+            json!({"model": "m", "name": "m", "verbose": true}),
+        ),
+        (
+            "POST",
+            "/api/pull",
+            json!({"model": "m", "name": "m", "stream": true, "insecure": true}),
+        ),
+        ("POST", "/api/create", {
+            let mut body = named;
+            let fields = json!({"from": "", "files": {}, "adapters": {}, "draft_files": {}, "template": "", "license": "", "system": "", "parameters": {}, "messages": [], "renderer": "", "parser": "", "requires": "", "quantize": "", "draft_quantize": "", "remote_host": "", "info": {}});
+            body.as_object_mut()
+                .unwrap()
+                .extend(fields.as_object().unwrap().clone());
+            body
+        }),
+        (
+            "POST",
+            "/api/copy",
+            json!({"source": "m", "destination": "n"}),
+        ),
+        ("DELETE", "/api/delete", json!({"model": "m", "name": "m"})),
+        (
+            "POST",
+            "/api/verify",
+            json!({"models": [], "quarantine": true}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn a_value_of_the_wrong_type_is_said_by_its_field() {
+    let service = service().await;
+    for (method, path, body) in bodies() {
+        for (field, right) in body.as_object().unwrap() {
+            for wrong in [
+                json!({"a": 1}),
+                json!([1]),
+                json!(true),
+                json!(1.5),
+                json!("x"),
+            ] {
+                let same_kind = std::mem::discriminant(&wrong) == std::mem::discriminant(right);
+                let takes_more = matches!(
+                    (field.as_str(), &wrong),
+                    (
+                        "keep_alive" | "think" | "license" | "input",
+                        Value::String(_) | Value::Bool(_) | Value::Number(_)
+                    ) | ("tools" | "format", _)
+                );
+                if same_kind && !(wrong == json!([1]) || wrong == json!({"a": 1})) || takes_more {
+                    continue;
+                }
+                if same_kind
+                    && matches!(
+                        field.as_str(),
+                        "options"
+                            | "parameters"
+                            | "info"
+                            | "logit_bias"
+                            | "context"
+                            | "files"
+                            | "adapters"
+                            | "draft_files"
+                    )
+                {
+                    continue;
+                }
+                let mut body = body.clone();
+                body[field] = wrong.clone();
+                let answer = service.call(method, path, body).await;
+                answer.refuses(400, "invalid_request", &format!("field `{field}"));
+                for code in [
+                    "untagged", "struct", "f32", "u32", "sequence", "a map", "boolean,",
+                ] {
+                    assert!(
+                        !answer.text.contains(code),
+                        "{path} {field} {wrong}: {}",
+                        answer.text
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn null_is_as_good_as_absent_in_every_field() {
+    let service = with_model(json!({})).await;
+    for (method, path, body) in bodies() {
+        for field in body.as_object().unwrap().keys() {
+            let mut body = body.clone();
+            body[field] = Value::Null;
+            let answer = service.call(method, path, body).await;
+            assert!(
+                !answer.text.contains("field `"),
+                "{path} {field}: {}",
+                answer.text
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_value_inside_a_list_is_said_by_its_place() {
+    let service = service().await;
+    for (body, words) in [
+        (
+            json!({"messages": [{"role": "user", "content": ""}, {"role": "user", "content": 1}]}),
+            "field `messages[1].content`: invalid type: integer `1`, expected a text",
+        ),
+        (
+            json!({"messages": [{"content": "x"}]}),
+            "field `messages[0]",
+        ),
+        (
+            json!({"keep_alive": true}),
+            "field `keep_alive`: expected a number of seconds or a text such as",
+        ),
+        (
+            json!({"think": 1}),
+            "field `think`: expected true, false or a level",
+        ),
+        (
+            json!({"lora": [{"id": -1, "scale": 1}]}),
+            "field `lora[0].id`",
+        ),
+    ] {
+        let mut body = body;
+        body["model"] = json!("m");
+        let answer = service.post("/api/chat", body).await;
+        answer.refuses(400, "invalid_request", words);
+    }
+}
+
+#[tokio::test]
+async fn half_a_surrogate_pair_is_the_replacement_character() {
+    let service = with_model(json!({})).await;
+    let body = r#"{"model": "m", "prompt": "hi \ud83d", "raw": true}"#;
+    let request = Service::request("POST", "/api/generate").body(Body::from(body));
+    let answer = service.send(request.unwrap()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let text: String = answer
+        .lines()
+        .iter()
+        .filter_map(|event| event["response"].as_str())
+        .collect();
+    assert_eq!(text, "hi \u{fffd}");
+}

@@ -147,7 +147,7 @@ async fn tokens_and_adapters_that_are_not_there_are_refused() {
     let service = with_able_model(json!({})).await;
     for (field, value, words) in [
         ("logit_bias", json!({"the": 1.0}), "number of a token"),
-        ("logit_bias", json!({"1": "much"}), "expected f32"),
+        ("logit_bias", json!({"1": "much"}), "expected a number"),
         ("lora", json!([{"id": 0, "scale": 1.0}]), "the adapter 0"),
         ("lora", json!([{"id": 0}]), "scale"),
     ] {
@@ -278,7 +278,11 @@ async fn what_is_wrong_with_tools_and_calls_is_said() {
         ),
         (
             json!({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": 1}}]}]}),
-            "must be an object",
+            "a call of \\\"f\\\" must be an object",
+        ),
+        (
+            json!({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{a"}}]}]}),
+            "a call of \\\"f\\\" must be an object, and are a text that is no JSON",
         ),
         (
             json!({"messages": [{"role": "narrator", "content": "x"}]}),
@@ -298,6 +302,78 @@ async fn what_is_wrong_with_tools_and_calls_is_said() {
         "invalid_request",
         "raw goes without think",
     );
+}
+
+#[tokio::test]
+async fn one_odd_tool_is_left_out_and_named_and_the_others_are_offered() {
+    let service = with_able_model(json!({})).await;
+    let function = |name: &str, parameters: Value| json!({"type": "function", "function": {"name": name, "parameters": parameters}});
+    let offered = json!([
+        function("empty", json!({"type": "object", "properties": []})),
+        function("odd", json!("a: string")),
+        {"type": "web_search"},
+        function("two words", json!({})),
+        function("none", Value::Null),
+        function("none", json!({})),
+        {"function": {"name": "bare"}},
+    ]);
+    let body = json!({"model": "m", "messages": user("[[mock: echo-prompt]]x"), "tools": offered, "options": {"num_ctx": 256}});
+    let answer = service.post("/api/chat", body.clone()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let events = answer.lines();
+    let (_, text, _) = parts(&events);
+    let nothing = r#"{"type":"object","properties":{}}"#;
+    for name in ["empty", "none", "bare"] {
+        assert!(
+            text.contains(&format!("offers {name}: {nothing}"))
+                || text.contains(&format!("offers {name}:  {nothing}")),
+            "{text}"
+        );
+    }
+    assert_eq!(text.matches("offers ").count(), 3, "{text}");
+    let warnings = events.last().unwrap()["warnings"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let named = ["\"odd\"", "number 3", "\"two words\"", "\"none\""];
+    assert_eq!(warnings.len(), named.len(), "{warnings:?}");
+    for (warning, name) in warnings.iter().zip(named) {
+        let warning = warning.as_str().unwrap();
+        assert!(warning.starts_with(&format!("tool {name}: ")), "{warning}");
+    }
+    let mut whole = body;
+    whole["stream"] = json!(false);
+    let answer = service.post("/api/chat", whole).await.json();
+    assert_eq!(answer["warnings"], json!(warnings));
+}
+
+#[tokio::test]
+async fn what_clients_write_for_no_arguments_is_none() {
+    let service = with_able_model(json!({})).await;
+    for (arguments, expected) in [
+        (json!(""), "{}"),
+        (json!(" "), "{}"),
+        (json!(null), "{}"),
+        (json!([]), "{}"),
+        (json!("null"), "{}"),
+        (json!("{\"a\": 1}"), "{\"a\": 1}"),
+        (json!({"a": 1}), "{\"a\":1}"),
+    ] {
+        let messages = json!([
+            {"role": "user", "content": "warm?"},
+            {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "function": {"name": "weather", "arguments": arguments}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "20"},
+            {"role": "user", "content": "[[mock: echo-prompt]]x"},
+        ]);
+        let body = json!({"model": "m", "messages": messages, "tools": tools(), "options": {"num_ctx": 256}});
+        let answer = service.post("/api/chat", body).await;
+        assert_eq!(answer.status, 200, "{arguments}: {}", answer.text);
+        let (_, text, _) = parts(&answer.lines());
+        assert!(
+            text.contains(&format!("assistant calls c1: weather {expected}\n")),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -215,7 +215,11 @@ async fn what_is_wrong_with_a_request_is_said() {
             "a text or a list of texts",
         ),
         ("/api/embed", json!({"model": "e", "input": many}), "4096"),
-        ("/api/embed", json!({"model": "e", "dimensions": -1}), "u32"),
+        (
+            "/api/embed",
+            json!({"model": "e", "dimensions": -1}),
+            "number `-1`, expected a whole number from 0",
+        ),
         (
             "/v1/rerank",
             json!({"model": "r", "documents": ["x"]}),

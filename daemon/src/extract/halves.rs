@@ -1,0 +1,80 @@
+//! Halves of surrogate pairs in JSON.
+//!
+//! Programs whose texts are UTF-16 may cut one between the two halves of a pair, and write the half that is left as an escape,
+//! such as `\ud83d`. It stands for no character, and takes the place of U+FFFD, as in every decoder that goes on.
+
+/// Puts `\ufffd` in the place of each escape of half a pair. Nothing moves, since both have six bytes.
+pub(super) fn mend(json: &mut [u8]) {
+    let mut at = 0;
+    while let Some(step) = json[at..].iter().position(|byte| *byte == b'\\') {
+        at += step;
+        at += match unit(&json[at..]) {
+            // Any other escape has two bytes at least, of which the second may be a backslash.
+            None => 2,
+            Some(0xd800..=0xdbff) if matches!(unit(&json[at + 6..]), Some(0xdc00..=0xdfff)) => 12,
+            Some(0xd800..=0xdfff) => {
+                json[at..at + 6].copy_from_slice(br"\ufffd");
+                6
+            }
+            Some(_) => 6,
+        };
+        if at >= json.len() {
+            return;
+        }
+    }
+}
+
+/// The number of an escape `\uXXXX` that the bytes begin with.
+fn unit(bytes: &[u8]) -> Option<u16> {
+    let digits = bytes.strip_prefix(br"\u")?.get(..4)?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_pair_is_the_replacement_character_and_all_else_stays() {
+        for (json, expected) in [
+            (r#""hi \ud83d""#, "hi \u{fffd}"),
+            (r#""\uD83D\uDE00""#, "\u{1f600}"),
+            (r#""\ude00""#, "\u{fffd}"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}\u{1f600}"),
+            (r#""\ude00\ud83d""#, "\u{fffd}\u{fffd}"),
+            (r#""\ud83d\u0041""#, "\u{fffd}A"),
+            (r#""\ud83d\n""#, "\u{fffd}\n"),
+            // The backslash is escaped, and what follows is plain text.
+            (r#""\\ud83d""#, r"\ud83d"),
+            (r#""\\\ud83d""#, "\\\u{fffd}"),
+            (r#""\\\\ud83d""#, r"\\ud83d"),
+            (r#""a\"\ud83d\"""#, "a\"\u{fffd}\""),
+        ] {
+            let mut bytes = json.as_bytes().to_vec();
+            mend(&mut bytes);
+            let text: String = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(text, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn escapes_that_break_off_are_left_to_the_reader() {
+        for json in [
+            r"",
+            r"\",
+            r"\u",
+            r"\ud8",
+            r"\ud83",
+            r"\ud83g",
+            r"\ud83d\",
+            r"\ud83d\ud",
+        ] {
+            let mut bytes = json.as_bytes().to_vec();
+            mend(&mut bytes);
+            assert_eq!(bytes.len(), json.len(), "{json}");
+        }
+    }
+}
