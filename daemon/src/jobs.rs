@@ -1,4 +1,4 @@
-//! Long work that goes on when the client leaves, and that is done once however many ask for it.
+//! Long work that is done once however many ask for it. Some of it goes on when its clients leave, and some ends with the last.
 //!
 //! A job has a key, such as the name of the model that is pulled. Who asks for a key that is under way joins it: the
 //! stream begins with what was reported so far and goes on with the rest. The job's last word is published even if its task
@@ -78,7 +78,8 @@ impl Jobs {
         }
     }
 
-    /// Joins the job with this key, or starts it. It ends early only when the daemon stops.
+    /// Joins the job with this key, or starts it. It goes on when nobody listens any more, and ends early only when the daemon
+    /// stops.
     ///
     /// The stream gives lines as they come, and ends with the job's last line or its error.
     pub fn join<F, W>(
@@ -90,48 +91,82 @@ impl Jobs {
         F: FnOnce(Reporter) -> W,
         W: Future<Output = Result<Progress, Error>> + Send + 'static,
     {
+        self.start(key, Unheard::GoesOn, work)
+    }
+
+    /// The same, for work that ends when its last listener leaves: its future is dropped then.
+    pub fn join_while_heard<F, W>(
+        &self,
+        key: String,
+        work: F,
+    ) -> impl Stream<Item = Result<Progress, Error>> + Send + use<F, W>
+    where
+        F: FnOnce(Reporter) -> W,
+        W: Future<Output = Result<Progress, Error>> + Send + 'static,
+    {
+        self.start(key, Unheard::Ends, work)
+    }
+
+    fn start<F, W>(
+        &self,
+        key: String,
+        unheard: Unheard,
+        work: F,
+    ) -> impl Stream<Item = Result<Progress, Error>> + Send + use<F, W>
+    where
+        F: FnOnce(Reporter) -> W,
+        W: Future<Output = Result<Progress, Error>> + Send + 'static,
+    {
+        // Held until somebody listens, so that no job ends between being found and being heard.
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let job = match running.get(&key) {
-            Some(job) => job.clone(),
-            None => {
-                let job = Arc::new(Job {
-                    log: Mutex::default(),
-                    changes: watch::channel(0).0,
-                });
-                running.insert(key.clone(), job.clone());
-                let reporter = {
-                    let job = job.clone();
-                    Reporter::new(move |progress| job.change(|log| log.add(wire(progress))))
-                };
-                let guard = Guard {
-                    key,
-                    job: job.clone(),
-                    running: self.running.clone(),
-                    end: Some(Err(Error::Internal)),
-                };
-                self.spawn(guard, work(reporter));
-                job
-            }
+        if let Some(job) = running.get(&key) {
+            return listen(job.clone());
+        }
+        let job = Arc::new(Job {
+            log: Mutex::default(),
+            changes: watch::channel(0).0,
+        });
+        let lines = listen(job.clone());
+        running.insert(key.clone(), job.clone());
+        let reporter = {
+            let job = job.clone();
+            Reporter::new(move |progress| job.change(|log| log.add(wire(progress))))
         };
-        listen(job)
+        let guard = Guard {
+            key,
+            job,
+            running: self.running.clone(),
+            end: Some(Err(Error::Internal)),
+        };
+        self.spawn(guard, unheard, work(reporter));
+        lines
     }
 
     fn spawn(
         &self,
         guard: Guard,
+        unheard: Unheard,
         work: impl Future<Output = Result<Progress, Error>> + Send + 'static,
     ) {
         let graceful = self.shutdown.graceful.clone();
         self.shutdown.tasks.spawn(async move {
             let mut guard = guard;
             let end = tokio::select! {
-                // What is on disk stays, and the next attempt goes on from there.
                 () = graceful.cancelled() => Err(Error::Stopping),
+                // Nobody hears what this says.
+                () = guard.unheard(), if unheard == Unheard::Ends => Err(Error::Stopping),
                 end = work => end,
             };
             guard.end = Some(end);
         });
     }
+}
+
+/// What becomes of a job that nobody listens to any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unheard {
+    GoesOn,
+    Ends,
 }
 
 /// Publishes the end of a job when its task is over, however that comes.
@@ -142,13 +177,33 @@ struct Guard {
     end: Option<Result<Progress, Error>>,
 }
 
+impl Guard {
+    /// Waits until nobody listens. The job is forgotten then, so that the next request starts a new one.
+    async fn unheard(&self) {
+        loop {
+            self.job.changes.closed().await;
+            if self.forget(|job| job.changes.receiver_count() == 0) {
+                return;
+            }
+        }
+    }
+
+    /// Takes the job off the list if that holds, unless another has its key by now. Says whether it held.
+    fn forget(&self, holds: impl FnOnce(&Job) -> bool) -> bool {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = holds(&self.job);
+        let is_this = |job: &Arc<Job>| Arc::ptr_eq(job, &self.job);
+        if holds && running.get(&self.key).is_some_and(is_this) {
+            running.remove(&self.key);
+        }
+        holds
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Forgotten first, so that whoever sees the end and asks again starts a new job.
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
+        // Forgotten first, so that the next request after the end starts a new job.
+        self.forget(|_| true);
         let end = self.end.take();
         self.job.change(|log| log.end = end);
     }
@@ -291,6 +346,31 @@ mod tests {
         shutdown.tasks.close();
         shutdown.tasks.wait().await;
         assert!(jobs.running.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn work_that_is_only_for_its_listeners_ends_with_the_last_of_them() {
+        let jobs = Jobs::new(Shutdown::new());
+        let (held, dropped) = oneshot::channel::<()>();
+        let endless = |held| {
+            move |reporter: Reporter| async move {
+                let _held: Option<oneshot::Sender<()>> = held;
+                reporter.status("one");
+                std::future::pending().await
+            }
+        };
+        let mut first = Box::pin(jobs.join_while_heard("pull m".into(), endless(Some(held))));
+        let mut second = Box::pin(jobs.join_while_heard("pull m".into(), endless(None)));
+        drop(first.next().await.unwrap().unwrap());
+        drop(first);
+        // The second one still listens, and hears the same job.
+        assert_eq!(second.next().await.unwrap().unwrap().status, "one");
+        assert_eq!(jobs.running.lock().unwrap().len(), 1);
+        drop(second);
+        assert!(dropped.await.is_err(), "the work was dropped");
+        // Whoever asks now starts anew.
+        let again = jobs.join_while_heard("pull m".into(), |_| async { Ok(success()) });
+        assert_eq!(statuses(again).await, ["success"]);
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> 
         .as_ref()
         .is_err_and(|error| error.is::<Interrupted>())
     {
-        let text = "the daemon goes on fetching it; the same command shows how far it is";
+        let text = "stopped, unless another command waits for it too; the same command begins again";
         context.out.note(text);
     }
     pulled?;

@@ -105,7 +105,7 @@ fn a_pull_that_fails_midway_is_1() {
 }
 
 #[test]
-fn ctrl_c_leaves_a_pull_to_the_daemon_and_says_so() {
+fn ctrl_c_ends_a_pull_and_says_so() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |_| {
         Reply::Silence(vec![json!({ "status": "pulling manifest" })])
@@ -113,7 +113,7 @@ fn ctrl_c_leaves_a_pull_to_the_daemon_and_says_so() {
     let mut terminal = Terminal::start(home.command(slm(), &["pull", "m"]));
     terminal.read_until("pulling manifest");
     terminal.interrupt();
-    terminal.read_until("the daemon goes on fetching it");
+    terminal.read_until("stopped, unless another command waits");
     assert_eq!(terminal.wait().code(), Some(130));
     fake.wait_for_departures(1);
 }

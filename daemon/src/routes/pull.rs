@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::jobs;
 
-/// A stream of progress. *Detach*: the pull goes on when its client leaves, and a second client joins it.
+/// A stream of progress. *Cancel*: a second client joins the pull, and it ends when the last of them leaves.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PullRequest, SMALL>,
@@ -20,7 +20,7 @@ pub(crate) async fn post(
     } = app.clone();
     // Case does not tell models apart, so the same model is the same job however it is written.
     let key = format!("pull {}", name.full().to_ascii_lowercase());
-    let lines = app.jobs.join(key, move |reporter| async move {
+    let lines = app.jobs.join_while_heard(key, move |reporter| async move {
         registry.pull(&name, &sources, &reporter).await?;
         Ok(jobs::success())
     });
