@@ -54,7 +54,8 @@ impl Chosen {
     }
 
     /// How a prompt for it is made, with the template of the request if it has one.
-    pub(crate) fn way(
+    /// A template is read on a thread that may block, because it may be long.
+    pub(crate) async fn way(
         &self,
         request: Option<&str>,
         lease: &Lease,
@@ -64,7 +65,11 @@ impl Chosen {
         if request.is_none_or(str::is_empty) {
             requirements::template(&self.model, has_own)?;
         }
-        Way::choose(request, self.model.template.as_deref(), has_own, needs)
+        let (request, model) = (request.map(str::to_owned), self.model.template.clone());
+        let chosen = tokio::task::spawn_blocking(move || {
+            Way::choose(request.as_deref(), model.as_deref(), has_own, needs)
+        });
+        chosen.await.map_err(|_| Error::Internal)?
     }
 
     /// Checks that the model can be offered tools. Of one whose weights could not be read nothing is known.

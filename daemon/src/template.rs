@@ -10,6 +10,7 @@
 //! A template that ranges over `.Messages` is rendered once. One that knows only `.Prompt` and `.Response` is rendered once
 //! per turn, and the last turn is cut where the model goes on: at `.Response`.
 
+mod blocks;
 mod budget;
 mod data;
 mod functions;
@@ -93,6 +94,7 @@ pub struct Template {
     /// The whole up to `.Response`, for the last turn.
     open: Arc<Tree>,
     names: BTreeSet<String>,
+    warnings: Vec<String>,
 }
 
 /// A body with the templates it may call.
@@ -112,7 +114,9 @@ impl Template {
             return Err(Error::TooLong(source.len()));
         }
         let (mut body, defines) = parse(source)?;
-        let mut names = instrument::names(&body, &defines)?;
+        let instrument::Names {
+            mut names, roots, ..
+        } = instrument::names(&body, &defines)?;
         if !names.contains("Messages") && !names.contains("Response") {
             // A template that ends where the answer begins, and does not say so.
             let (rest, _) = parse("{{ .Response }}")?;
@@ -137,7 +141,16 @@ impl Template {
             open: tree(open),
             whole: tree(body),
             names,
+            warnings: roots
+                .into_iter()
+                .filter_map(|(name, line)| data::unknown(&name, line))
+                .collect(),
         })
+    }
+
+    /// What is right and may not be meant, for people: variables that do not exist, and so print nothing.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Whether the template mentions a field, such as `Suffix`.
@@ -226,6 +239,7 @@ fn parse(source: &str) -> Result<(ListNode, Vec<DefineNode>), Error> {
             "there are more than {MAX_ELSE_LINKS} {{{{ else if }}}} and {{{{ else with }}}}"
         )));
     }
+    blocks::check(source)?;
     let marked = format!("{source}{SENTINEL}");
     let (mut body, defines) = Parser::new(&marked, "{{", "}}")
         .and_then(Parser::parse)

@@ -63,7 +63,7 @@ pub(crate) async fn post(
         tools: !tools.is_empty(),
         thoughts: think.is_asked && think.on == Some(true),
     };
-    let way = chosen.way(None, &lease, needs)?;
+    let way = chosen.way(None, &lease, needs).await?;
     let mut turns = with_own(given, &chosen);
     album.place(&mut turns, &tools)?;
     let conversation = Conversation {

@@ -192,7 +192,9 @@ async fn prompt(
         tools: false,
         thoughts: think.is_asked && think.on == Some(true),
     };
-    let way = chosen.way(request.template.as_deref(), lease, needs)?;
+    let way = chosen
+        .way(request.template.as_deref(), lease, needs)
+        .await?;
     let conversation = conversation(request, asked, album, chosen, think, &way)?;
     let read_as = conversation.read_as(&way)?;
     let prompt = conversation.to_prompt(&way).await?;

@@ -54,6 +54,43 @@ pub(super) fn of_exchange(exchange: &Exchange, input: &Input<'_>) -> Value {
     )
 }
 
+/// What a template is given where it begins.
+pub(super) const ROOTS: [&str; 9] = [
+    "System",
+    "Messages",
+    "Prompt",
+    "Response",
+    "Suffix",
+    "Tools",
+    "Think",
+    "ThinkLevel",
+    "IsThinkSet",
+];
+
+/// The warning about a name that nothing stands under where a template begins; `None` for one that exists.
+pub(super) fn unknown(name: &str, line: usize) -> Option<String> {
+    if ROOTS.contains(&name) {
+        return None;
+    }
+    let nearest = ROOTS
+        .iter()
+        .map(|root| {
+            (
+                strsim::damerau_levenshtein(&root.to_lowercase(), &name.to_lowercase()),
+                root,
+            )
+        })
+        .filter(|(distance, _)| *distance <= 2)
+        .min();
+    let meant = nearest.map_or_else(String::new, |(_, root)| {
+        format!("; did you mean `.{root}`?")
+    });
+    let name: String = name.chars().take(40).collect();
+    Some(format!(
+        "line {line} of the template: `.{name}` does not exist and prints nothing{meant}"
+    ))
+}
+
 fn message(turn: &Turn) -> Value {
     map([
         ("Role", text(&turn.role)),

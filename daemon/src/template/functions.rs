@@ -44,6 +44,11 @@ const MAX_VERBS: usize = 64;
 /// Most arguments of one `printf`.
 const MAX_ARGUMENTS: usize = 16;
 
+/// Every function that a template may name.
+#[cfg(test)]
+pub(super) static ALL: LazyLock<Vec<&str>> =
+    LazyLock::new(|| WRITERS.iter().chain(OTHERS).copied().collect());
+
 /// Whether a template may name this function.
 pub(super) fn exists(name: &str) -> bool {
     WRITERS.contains(&name) || OTHERS.contains(&name)

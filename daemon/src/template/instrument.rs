@@ -6,7 +6,7 @@
 //! - Every argument of a function goes through `__take`, or `__format` where the function writes it out, and is counted by
 //!   its size *before* the function makes something out of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gotmpl::parse::{
     ActionNode, BranchNode, CommandNode, DefineNode, Expr, ListNode, Node, PipeNode, Pos,
@@ -148,21 +148,35 @@ fn function_of(command: &CommandNode) -> Option<(Pos, &str)> {
     }
 }
 
-/// Every field that a template mentions anywhere, such as `Messages` and `Role`.
+/// What a template mentions.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Every field anywhere, such as `Messages` and `Role`.
+    pub(super) names: BTreeSet<String>,
+    /// Fields of what the whole template is given, with the first line that has each.
+    pub(super) roots: BTreeMap<String, usize>,
+    /// How many bodies are around that stand on something else.
+    inner: usize,
+    /// Whether `$` is what the whole template is given.
+    is_main: bool,
+}
+
+/// Every field that a template mentions.
 ///
 /// # Errors
 /// [`Error::UnknownFunction`] for a function that does not exist, because the engine would notice only when it is called.
-pub(super) fn names(body: &ListNode, defines: &[DefineNode]) -> Result<BTreeSet<String>, Error> {
-    let mut names = Names::default();
+pub(super) fn names(body: &ListNode, defines: &[DefineNode]) -> Result<Names, Error> {
+    let mut names = Names {
+        is_main: true,
+        ..Names::default()
+    };
     names.list(body)?;
+    names.is_main = false;
     for define in defines {
         names.list(&define.body)?;
     }
-    Ok(names.0)
+    Ok(names)
 }
-
-#[derive(Default)]
-struct Names(BTreeSet<String>);
 
 impl Names {
     fn list(&mut self, list: &ListNode) -> Result<(), Error> {
@@ -173,17 +187,27 @@ impl Names {
         match node {
             Node::List(list) => self.list(list),
             Node::Action(action) => self.pipe(&action.pipe),
-            Node::If(branch) | Node::Range(branch) | Node::With(branch) => self.branch(branch),
+            Node::If(branch) => self.branch(branch, 0),
+            Node::Range(branch) | Node::With(branch) => self.branch(branch, 1),
             Node::Template(template) => template.pipe.iter().try_for_each(|pipe| self.pipe(pipe)),
             Node::Define(define) => self.list(&define.body),
             Node::Text(_) | Node::Break(_) | Node::Continue(_) => Ok(()),
         }
     }
 
-    fn branch(&mut self, branch: &BranchNode) -> Result<(), Error> {
+    /// In the body of `range` and `with`, a field is one of what these are about.
+    fn branch(&mut self, branch: &BranchNode, inner: usize) -> Result<(), Error> {
         self.pipe(&branch.pipe)?;
+        self.inner += inner;
         self.list(&branch.body)?;
+        self.inner -= inner;
         branch.else_body.iter().try_for_each(|body| self.list(body))
+    }
+
+    fn root(&mut self, line: usize, fields: &[gotmpl::parse::SmolStr]) {
+        if let (Some(first), true) = (fields.first(), self.is_main) {
+            self.roots.entry(first.to_string()).or_insert(line);
+        }
     }
 
     fn pipe(&mut self, pipe: &PipeNode) -> Result<(), Error> {
@@ -193,8 +217,18 @@ impl Names {
 
     fn expr(&mut self, expr: &Expr) -> Result<(), Error> {
         match expr {
-            Expr::Field(_, fields) | Expr::Variable(_, _, fields) => {
-                self.0.extend(fields.iter().map(ToString::to_string));
+            Expr::Field(pos, fields) => {
+                if self.inner == 0 {
+                    self.root(pos.line, fields);
+                }
+                self.names.extend(fields.iter().map(ToString::to_string));
+                Ok(())
+            }
+            Expr::Variable(pos, name, fields) => {
+                if name == "$" {
+                    self.root(pos.line, fields);
+                }
+                self.names.extend(fields.iter().map(ToString::to_string));
                 Ok(())
             }
             Expr::Identifier(pos, name) if !functions::exists(name) => {
@@ -205,7 +239,7 @@ impl Names {
             }
             Expr::Pipe(_, pipe) => self.pipe(pipe),
             Expr::Chain(_, inner, fields) => {
-                self.0.extend(fields.iter().map(ToString::to_string));
+                self.names.extend(fields.iter().map(ToString::to_string));
                 self.expr(inner)
             }
             Expr::Identifier(..)

@@ -297,6 +297,55 @@ fn a_template_that_cannot_be_read_says_where() {
 }
 
 #[test]
+fn a_variable_that_does_not_exist_draws_a_warning_with_its_line() {
+    let warnings = |source: &str| Template::parse(source).unwrap().warnings().to_vec();
+    let said = |line, name, meant: &str| {
+        format!("line {line} of the template: `.{name}` does not exist and prints nothing{meant}")
+    };
+    assert_eq!(
+        warnings("{{ .System }}\n{{ .prompt }}"),
+        [said(2, "prompt", "; did you mean `.Prompt`?")]
+    );
+    assert_eq!(
+        warnings(
+            "{{ range .Messages }}{{ .Role }}{{ $.Sytem }}{{ end }}{{ if .Nothing.Else }}{{ end }}"
+        ),
+        [
+            said(1, "Nothing", ""),
+            said(1, "Sytem", "; did you mean `.System`?")
+        ]
+    );
+    for fine in [
+        CHATML,
+        LLAMA3,
+        "{{ with .Tools }}{{ .whatever }}{{ end }}",
+        "{{ define \"a\" }}{{ .b }}{{ $.c }}{{ end }}{{ template \"a\" . }}",
+        "{{ $m := .Messages }}{{ $m.x }}",
+    ] {
+        assert_eq!(warnings(fine), [""; 0], "{fine}");
+    }
+}
+
+#[test]
+fn the_example_of_the_reference_renders() {
+    let page = include_str!("../../../docs/modelfile.md");
+    let example = page.split("TEMPLATE \"\"\"").nth(1).unwrap();
+    let example = example.split("\"\"\"").next().unwrap();
+    assert_eq!(Template::parse(example).unwrap().warnings(), [""; 0]);
+    check(
+        example,
+        TALK,
+        "<|system|>\nBe brief.</s>\n<|user|>\nHi</s>\n<|assistant|>\nHello</s>\n<|user|>\nWhy?</s>\n<|assistant|>\n",
+    );
+    for name in data::ROOTS {
+        assert!(page.contains(&format!("| `.{name}` |")), "{name}");
+    }
+    for name in functions::ALL.iter() {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn a_template_that_fails_says_why() {
     for source in [
         "{{ index .Messages 9 }}",
