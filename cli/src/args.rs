@@ -290,6 +290,9 @@ pub(crate) struct Create {
     /// What a folder of safetensors is converted to: `f16`, unless `f32` is asked for.
     #[arg(long, value_name = "TYPE")]
     pub(crate) quantize: Option<String>,
+    /// Fail when the base is not here, instead of fetching it.
+    #[arg(long)]
+    pub(crate) no_pull: bool,
 }
 
 /// Arguments of `list`.

@@ -5,6 +5,8 @@ use api::{CreateRequest, Message};
 
 use crate::error::Error;
 
+const QUANTIZE: &str = "quantize of anything but a folder of safetensors";
+
 /// Checks a request of create.
 ///
 /// # Errors
@@ -12,7 +14,7 @@ use crate::error::Error;
 pub fn in_create(request: &CreateRequest) -> Result<(), Error> {
     // What is converted has to become something, and may be told what.
     if !is_folder(request) {
-        text("quantize", request.quantize.as_deref())?;
+        text(QUANTIZE, request.quantize.as_deref())?;
     }
     text("draft_quantize", request.draft_quantize.as_deref())?;
     text("remote_host", request.remote_host.as_deref())?;
@@ -74,7 +76,7 @@ mod tests {
             json!({"messages": [message]})
         };
         for (request, name) in [
-            (json!({"quantize": "q4_0"}), "quantize"),
+            (json!({"quantize": "q4_0"}), QUANTIZE),
             (json!({"draft_quantize": "q4_0"}), "draft_quantize"),
             (json!({"remote_host": "example.org"}), "remote_host"),
             (json!({"info": {"a": 1}}), "info"),

@@ -31,6 +31,7 @@ pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit
         home: env::home_folder(&env::Process),
     };
     let base = Base::resolve(recipe.from(), &place)?;
+    check_quantize(args, &base)?;
     let adapters = place.weights(recipe.adapters(), "ADAPTER")?;
     let drafts = place.weights(recipe.drafts(), "DRAFT")?;
 
@@ -42,6 +43,7 @@ pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit
         Base::Folder(files) => request.files = Some(sender.send_folder(&files).await?),
     }
     request.quantize.clone_from(&args.quantize);
+    request.pull = args.no_pull.then_some(false);
     request.adapters = sender.send(&adapters).await?;
     request.draft_files = sender.send(&drafts).await?;
 
@@ -142,6 +144,18 @@ fn check_version(recipe: &Modelfile) -> Result<(), Failure> {
         .hint("update slm, or remove the REQUIRES line if the model is known to run")
         .code("version_too_old")),
         _ => Ok(()),
+    }
+}
+
+/// Only a conversion can be told what to make. That is said before a file is read.
+fn check_quantize(args: &Create, base: &Base) -> Result<(), Failure> {
+    match (&args.quantize, base) {
+        (None, _) | (_, Base::Folder(_)) => Ok(()),
+        (Some(kind), _) => Err(Failure::new(format!(
+            "`--quantize {kind}` is for folders of safetensors, and FROM is none"
+        ))
+        .hint("leave it out; a GGUF file or a model keeps the type that it has")
+        .code("unsupported")),
     }
 }
 

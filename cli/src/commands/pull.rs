@@ -18,7 +18,8 @@ pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> 
         .as_ref()
         .is_err_and(|error| error.is::<Interrupted>())
     {
-        let text = "stopped, unless another command waits for it too; the same command begins again";
+        let text =
+            "stopped, unless another command waits for it too; the same command begins again";
         context.out.note(text);
     }
     pulled?;

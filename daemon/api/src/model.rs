@@ -231,6 +231,9 @@ pub struct CreateRequest {
     /// Machine that the model runs on instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_host: Option<String>,
+    /// Whether a base that is not here is fetched first; it is unless this is `false` (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<bool>,
     /// Facts that go over those of the base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<Map<String, Value>>,

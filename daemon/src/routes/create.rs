@@ -3,39 +3,88 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use api::{CreateRequest, License};
+use api::{CreateRequest, License, Progress};
 use axum::extract::State;
 use axum::response::Response;
 use modelfile::{Message, Parameters, Role};
 use registry::convert::Format;
-use registry::{Base, Create, Digest, ModelRef, RelPath, Weights};
+use registry::{Base, Create, Digest, ModelName, ModelRef, Registry, RelPath, Reporter, Weights};
 
 use crate::app::App;
 use crate::error::Error;
-use crate::extract::{Json, SMALL, model_name};
+use crate::extract::{Json, LARGE, model_name};
 use crate::jobs;
 use crate::template::Template;
 use crate::{requirements, unsupported};
 
 /// A stream of progress. Everything that can be wrong with the recipe is found before the first line. *Detach*: a model
-/// that was begun is finished, and a second client that sends the same recipe joins.
+/// that was begun is finished, and a second client that sends the same recipe joins. A base that has to be fetched first is
+/// given up when the last client leaves.
 pub(crate) async fn post(
     State(app): State<App>,
-    Json(request): Json<CreateRequest, SMALL>,
+    Json(request): Json<CreateRequest, LARGE>,
 ) -> Result<Response, Error> {
-    let stream = request.stream;
-    let create = read(request)?;
+    let (stream, may_pull) = (request.stream, request.pull != Some(false));
+    let recipe = tokio::task::spawn_blocking(move || read(request));
+    let Recipe { create, warnings } = recipe.await.map_err(|_| Error::Internal)??;
+    let missing = match &create.from {
+        Base::Model(base) if may_pull => to_fetch(&app, base).await?,
+        _ => None,
+    };
     let key = format!("create {create:?}");
-    let registry = app.registry.clone();
-    let lines = app.jobs.join(key, move |reporter| async move {
-        registry.create(create, &reporter).await?;
-        Ok(jobs::success())
+    let App {
+        registry,
+        sources,
+        jobs,
+        ..
+    } = app;
+    if let Some(base) = missing {
+        let lines = jobs.join_while_heard(key, move |reporter| async move {
+            registry.pull(&base, &sources, &reporter).await?;
+            make(&registry, create, warnings, &reporter).await
+        });
+        return super::progress(lines, stream).await;
+    }
+    let lines = jobs.join(key, move |reporter| async move {
+        make(&registry, create, warnings, &reporter).await
     });
     super::progress(lines, stream).await
 }
 
+async fn make(
+    registry: &Registry,
+    create: Create,
+    warnings: Vec<String>,
+    reporter: &Reporter,
+) -> Result<Progress, Error> {
+    for warning in warnings {
+        reporter.status(format!("warning: {warning}"));
+    }
+    registry.create(create, reporter).await?;
+    Ok(jobs::success())
+}
+
+/// The base, if it is not here and a catalog knows it. One that none knows is left to the error that names it.
+async fn to_fetch(app: &App, base: &ModelRef) -> Result<Option<ModelName>, Error> {
+    match app.registry.model(&base.name).await {
+        Err(registry::Error::NotFound { .. }) => {}
+        _ => return Ok(None),
+    }
+    let (catalog, _) = app.registry.catalog().await?;
+    let is_known = catalog.resolve(&base.name).is_some();
+    Ok(is_known.then(|| base.name.clone()))
+}
+
+/// A recipe that was checked.
+#[derive(Debug)]
+struct Recipe {
+    create: Create,
+    /// What is right and may not be meant, for people.
+    warnings: Vec<String>,
+}
+
 /// Checks a recipe.
-fn read(request: CreateRequest) -> Result<Create, Error> {
+fn read(request: CreateRequest) -> Result<Recipe, Error> {
     unsupported::in_create(&request)?;
     requirements::version(request.requires.as_deref())?;
     let name = model_name(request.name())?;
@@ -57,22 +106,24 @@ fn read(request: CreateRequest) -> Result<Create, Error> {
             ));
         }
     };
-    if let Some(template) = request.template.as_deref().filter(|text| !text.is_empty()) {
-        Template::parse(template).map_err(|source| Error::Template {
-            whose: "template",
-            source,
-        })?;
-    }
+    let given = request.template.as_deref().filter(|text| !text.is_empty());
+    let template = given.map(Template::parse).transpose();
+    let template = template.map_err(|source| Error::Template {
+        whose: "the template of the recipe",
+        source,
+    })?;
+    let mut warnings = template.map_or_else(Vec::new, |template| template.warnings().to_vec());
+    let parameters = parameters(request.parameters.unwrap_or_default(), &mut warnings)?;
     let mut drafts = digests(request.draft_files)?;
     if drafts.len() > 1 {
         return Err(Error::Unsupported("a draft model of several files".into()));
     }
-    Ok(Create {
+    let create = Create {
         adapters: digests(request.adapters)?,
         draft: drafts.pop(),
         template: request.template,
         system: request.system,
-        parameters: parameters(request.parameters.unwrap_or_default())?,
+        parameters,
         messages: messages(request.messages.unwrap_or_default())?,
         licenses: match request.license {
             None => Vec::new(),
@@ -83,7 +134,8 @@ fn read(request: CreateRequest) -> Result<Create, Error> {
         renderer: request.renderer,
         parser: request.parser,
         ..Create::new(name, from)
-    })
+    };
+    Ok(Recipe { create, warnings })
 }
 
 /// `name` or `name@sha256:<hex>`.
@@ -130,13 +182,22 @@ fn parse_digest(text: &str) -> Result<Digest, Error> {
     Digest::parse(text).map_err(|error| registry::Error::from(error).into())
 }
 
-fn parameters(object: serde_json::Map<String, serde_json::Value>) -> Result<Parameters, Error> {
-    Parameters::from_json(&object).map_err(|error| {
-        let hint = error
-            .hint()
-            .map_or_else(String::new, |hint| format!("; {hint}"));
-        Error::Invalid(format!("{error}{hint}"))
-    })
+/// Reads parameters. Names that once meant something are a warning, as in a Modelfile; all else that is wrong is an error.
+fn parameters(
+    object: serde_json::Map<String, serde_json::Value>,
+    warnings: &mut Vec<String>,
+) -> Result<Parameters, Error> {
+    let (parameters, problems) = Parameters::from_json_lenient(&object);
+    for problem in problems {
+        let hint = problem.hint();
+        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+        let text = format!("{problem}{hint}");
+        match problem {
+            modelfile::parameter::Error::Retired(_) => warnings.push(text),
+            _ => return Err(Error::Invalid(text)),
+        }
+    }
+    Ok(parameters)
 }
 
 fn messages(messages: Vec<api::Message>) -> Result<Vec<Message>, Error> {
@@ -161,7 +222,7 @@ mod tests {
     const DIGEST: &str = "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
     fn recipe(json: serde_json::Value) -> Result<Create, Error> {
-        read(serde_json::from_value(json).unwrap())
+        read(serde_json::from_value(json).unwrap()).map(|recipe| recipe.create)
     }
 
     fn refused(json: serde_json::Value, expected: &str) {
@@ -248,7 +309,7 @@ mod tests {
         );
         refused(
             json!({"model": "m", "from": "b", "quantize": "q4_0"}),
-            "quantize is not supported",
+            "quantize of anything but a folder of safetensors is not supported",
         );
     }
 }

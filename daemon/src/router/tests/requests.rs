@@ -247,7 +247,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
         ),
         ("POST", "/api/create", {
             let mut body = named;
-            let fields = json!({"from": "", "files": {}, "adapters": {}, "draft_files": {}, "template": "", "license": "", "system": "", "parameters": {}, "messages": [], "renderer": "", "parser": "", "requires": "", "quantize": "", "draft_quantize": "", "remote_host": "", "info": {}});
+            let fields = json!({"from": "", "files": {}, "adapters": {}, "draft_files": {}, "template": "", "license": "", "system": "", "parameters": {}, "messages": [], "renderer": "", "parser": "", "requires": "", "quantize": "", "draft_quantize": "", "remote_host": "", "info": {}, "pull": true});
             body.as_object_mut()
                 .unwrap()
                 .extend(fields.as_object().unwrap().clone());
@@ -310,7 +310,7 @@ async fn a_value_of_the_wrong_type_is_said_by_its_field() {
                 let answer = service.call(method, path, body).await;
                 answer.refuses(400, "invalid_request", &format!("field `{field}"));
                 for code in [
-                    "untagged", "struct", "f32", "u32", "sequence", "a map", "boolean,",
+                    "untagged", "struct", "f32", "u32", "sequence", "a map", "boolean", "integer",
                 ] {
                     assert!(
                         !answer.text.contains(code),
@@ -346,7 +346,7 @@ async fn a_wrong_value_inside_a_list_is_said_by_its_place() {
     for (body, words) in [
         (
             json!({"messages": [{"role": "user", "content": ""}, {"role": "user", "content": 1}]}),
-            "field `messages[1].content`: invalid type: integer `1`, expected a text",
+            "field `messages[1].content`: invalid type: number `1`, expected a text",
         ),
         (
             json!({"messages": [{"content": "x"}]}),
@@ -385,4 +385,135 @@ async fn half_a_surrogate_pair_is_the_replacement_character() {
         .filter_map(|event| event["response"].as_str())
         .collect();
     assert_eq!(text, "hi \u{fffd}");
+}
+
+/// The line of a table of limits in the reference.
+fn limit(what: &str) -> &'static str {
+    let page = include_str!("../../../../docs/api.md");
+    let start = format!("| {what} |");
+    let found = page.lines().find(|line| line.starts_with(&start));
+    found.unwrap_or_else(|| panic!("docs/api.md has no limit of {what}"))
+}
+
+#[test]
+fn the_reference_says_the_limits_of_the_code() {
+    use crate::extract::{LARGE, SMALL};
+    use crate::template::{MAX_ELSE_LINKS, MAX_OUTPUT, MAX_SOURCE, MAX_TIME};
+    use runner::images::{MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES};
+    use runner::protocol::{
+        MAX_CONSTRAINT_BYTES, MAX_TOOL_CALLS, MAX_TOOL_NAME, MAX_TOOL_SCHEMA, MAX_TOOLS,
+    };
+    let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
+    let kib = |bytes: usize| format!("{} KiB", bytes >> 10);
+    for (what, values) in [
+        ("JSON body", vec![mib(SMALL), mib(LARGE), "30 s".into()]),
+        (
+            "`images`",
+            vec![
+                format!(" {MAX_IMAGES},"),
+                mib(MAX_IMAGE_BYTES) + " each",
+                mib(MAX_IMAGES_BYTES) + " together",
+            ],
+        ),
+        (
+            "template",
+            vec![
+                kib(MAX_SOURCE),
+                format!("{MAX_ELSE_LINKS} `else if`"),
+                mib(MAX_OUTPUT),
+                format!("{} s of", MAX_TIME.as_secs()),
+            ],
+        ),
+        (
+            "texts of create",
+            vec![mib(modelfile::MAX_BYTES), kib(MAX_SOURCE)],
+        ),
+        ("`format`", vec![kib(MAX_CONSTRAINT_BYTES)]),
+        (
+            "tools; of all their descriptions and schemas together",
+            vec![format!(" {MAX_TOOLS};")],
+        ),
+        (
+            "schema of one tool; levels; places that `$ref` leads to",
+            vec![kib(MAX_TOOL_SCHEMA)],
+        ),
+        ("name of a tool", vec![format!("{MAX_TOOL_NAME} ASCII")]),
+        (
+            "calls in one message; levels of their arguments",
+            vec![format!(" {MAX_TOOL_CALLS};")],
+        ),
+    ] {
+        for value in values {
+            assert!(limit(what).contains(&value), "{value:?} in {}", limit(what));
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_as_long_as_the_reference_says() {
+    let service = service().await;
+    for (method, path, _) in bodies() {
+        let name = path.rsplit('/').next().unwrap();
+        let is_large = name == "embeddings" || limit("JSON body").contains(&format!(" {name}"));
+        let most = if is_large { 32 << 20 } else { 1 << 20 };
+        for (bytes, fits) in [(most, true), (most + 1, false)] {
+            // Not JSON from its first byte on, so that only its length is looked at.
+            let body = Body::from(vec![b'x'; bytes]);
+            let request = Service::request(method, path).body(body).unwrap();
+            let status = service.send(request).await.status.as_u16();
+            assert_eq!(status != 413, fits, "{path} {bytes}: {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_licence_as_long_as_a_modelfile_may_be_is_taken() {
+    let service = service().await;
+    let license = "licence ".repeat((4 << 20) / 8);
+    service.create(json!({"license": license})).await;
+    let shown = service.post("/api/show", json!({"model": "m"})).await;
+    assert_eq!(shown.json()["license"].as_str().unwrap().len(), 4 << 20);
+    let longer = json!({"model": "n", "from": "m", "license": license + "x", "stream": false});
+    let answer = service.post("/api/create", longer).await;
+    answer.refuses(400, "invalid_request", "at most 4194304 are allowed");
+}
+
+#[tokio::test]
+async fn a_base_that_a_catalog_knows_is_fetched_first_unless_that_is_forbidden() {
+    let service = service().await;
+    let recipe =
+        |pull: Value| json!({"model": "mine", "from": "smollm2", "pull": pull, "stream": false});
+    // There is no program to fetch with, so the attempt fails, and says that it was one.
+    let answer = service.post("/api/create", recipe(Value::Null)).await;
+    assert_eq!(answer.status, 502, "{}", answer.text);
+    let answer = service.post("/api/create", recipe(json!(false))).await;
+    answer.refuses(404, "model_not_found", "smollm2");
+}
+
+#[tokio::test]
+async fn create_ignores_retired_parameters_with_a_warning() {
+    let service = service().await;
+    let parameters = json!({"use_mlock": true, "top_k": 7});
+    let lines = service.create(json!({"parameters": parameters})).await;
+    let is_warning = |line: &Value| {
+        let status = line["status"].as_str().unwrap();
+        status.starts_with("warning: parameter `use_mlock` is retired")
+    };
+    assert!(lines.iter().any(is_warning), "{lines:?}");
+    let shown = service
+        .post("/api/show", json!({"model": "m"}))
+        .await
+        .json();
+    assert_eq!(shown["parameters"], "top_k                          7");
+}
+
+#[tokio::test]
+async fn create_warns_of_variables_that_do_not_exist() {
+    let service = service().await;
+    let lines = service.create(json!({"template": "{{ .prompt }}"})).await;
+    let warning = "warning: line 1 of the template: `.prompt` does not exist and prints nothing; did you mean `.Prompt`?";
+    assert!(
+        lines.iter().any(|line| line["status"] == warning),
+        "{lines:?}"
+    );
 }
