@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, rc::Rc, time::Instant};
 
-use runner::protocol::Template;
+use runner::protocol::{Template, Tool};
 
 use crate::{
     conversation,
@@ -23,6 +23,9 @@ const MAX_SOURCE: usize = 1024 * 1024;
 
 /// Forms that are kept: one for each set of tools and settings that somebody talks with.
 const MAX_FORMS: usize = 16;
+
+/// Most tools of one conversation that are offered without their parameters.
+const MAX_ODD: usize = 8;
 
 /// A parsed chat template.
 #[derive(Debug)]
@@ -124,7 +127,7 @@ impl Chat {
             let (prompt, generation_prompt) = (said.prompt.clone(), said.generation_prompt.clone());
             return Ok(Applied {
                 prompt,
-                form: Form::new(native, said)?.map(Rc::new),
+                form: Form::new(native, said, &conversation.tools)?.map(Rc::new),
                 generation_prompt,
             });
         }
@@ -154,7 +157,7 @@ impl Chat {
         }
         let began = Instant::now();
         let form = match self.ask(conversation, false) {
-            Ok((native, said)) => Form::new(native, said)?.map(Rc::new),
+            Ok((native, said)) => Form::new(native, said, &conversation.tools)?.map(Rc::new),
             Err(error) if conversation.tools.is_empty() => {
                 tracing::warn!(%error, "the form of answers is not understood; they are taken as text");
                 None
@@ -169,7 +172,64 @@ impl Chat {
         Ok(form)
     }
 
+    /// Asks llama.cpp about a conversation.
+    ///
+    /// A tool whose parameters the template or llama.cpp cannot read does not keep the others from being called: it is offered
+    /// without them.
     fn ask(&self, conversation: &Template, plain: bool) -> Result<(ffi::chat::Form, Said), Error> {
+        let mut mended = None;
+        for _ in 0..=MAX_ODD {
+            let asked = mended.as_ref().unwrap_or(conversation);
+            let error = match self.ask_literally(asked, plain) {
+                Err(error) if !asked.tools.is_empty() => error,
+                answered => return answered,
+            };
+            let Some(odd) = self.odd_tool(asked, plain) else {
+                return Err(error);
+            };
+            let tool = &asked.tools[odd];
+            let bare = conversation::without_parameters(tool);
+            if self.refuses(asked, std::slice::from_ref(&bare), plain) {
+                return Err(Error::Invalid(format!("the tool {}: {error}", tool.name)));
+            }
+            tracing::warn!(tool = tool.name, %error, "a tool is offered without its parameters");
+            let mut other = asked.clone();
+            other.tools[odd] = bare;
+            mended = Some(other);
+        }
+        Err(Error::Invalid(format!(
+            "the parameters of more than {MAX_ODD} tools cannot be read"
+        )))
+    }
+
+    /// The first tool that is refused by itself, while a conversation without tools is not.
+    fn odd_tool(&self, conversation: &Template, plain: bool) -> Option<usize> {
+        let tools = &conversation.tools;
+        if self.refuses(conversation, &[], plain) {
+            return None;
+        }
+        let (mut from, mut to) = (0, tools.len());
+        while to - from > 1 {
+            let middle = usize::midpoint(from, to);
+            match self.refuses(conversation, &tools[from..middle], plain) {
+                true => to = middle,
+                false => from = middle,
+            }
+        }
+        self.refuses(conversation, &tools[from..to], plain)
+            .then_some(from)
+    }
+
+    fn refuses(&self, conversation: &Template, tools: &[Tool], plain: bool) -> bool {
+        let some = conversation::with_tools(conversation, tools);
+        self.ask_literally(&some, plain).is_err()
+    }
+
+    fn ask_literally(
+        &self,
+        conversation: &Template,
+        plain: bool,
+    ) -> Result<(ffi::chat::Form, Said), Error> {
         let request = conversation::request(conversation, plain);
         let (form, said) = self.native.apply(&request).map_err(|why| {
             Error::Invalid(format!(
@@ -277,6 +337,34 @@ mod tests {
         );
         let error = chat.render(&conversation(&[("tool", "x")])).unwrap_err();
         assert!(error.to_string().ends_with("no tools here"), "{error}");
+    }
+
+    #[test]
+    fn an_odd_tool_does_not_refuse_the_others() {
+        let source = "{% for t in tools %}{{ t.function.name }}{% if t.function.name == 'never' %}{{ raise_exception('no') }}{% endif %}\
+                      {% for n, p in t.function.parameters.properties.items() %}({{ n }}{{ p.type.upper() }}){% endfor %}{% endfor %}\
+                      {% for m in messages %}{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls[0].function.name }}{% endif %}{% endfor %}";
+        let chat = Chat::parse(Some(source), "", "").unwrap();
+        let tool = |name: &str, parameters: &str| Tool {
+            name: name.into(),
+            description: String::new(),
+            parameters: parameters.into(),
+        };
+        let good = r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#;
+        let mut asked = conversation(&[("user", "hi")]);
+        asked.tools = vec![
+            tool("one", good),
+            tool(
+                "odd",
+                r#"{"type": "object", "properties": {"b": {"type": 5}}}"#,
+            ),
+            tool("two", good),
+        ];
+        let prompt = chat.render(&asked).unwrap();
+        assert_eq!(prompt, "one(aSTRING)oddtwo(aSTRING)hi");
+        asked.tools[1].name = "never".into();
+        let error = chat.render(&asked).unwrap_err().to_string();
+        assert!(error.contains("the tool never"), "{error}");
     }
 
     #[test]

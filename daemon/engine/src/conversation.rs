@@ -165,6 +165,8 @@ fn object(text: &str) -> Result<Value, String> {
     }
     match serde_json::from_str(text) {
         Ok(value @ Value::Object(_)) => Ok(value),
+        // PHP writes an object without members as a list without items.
+        Ok(Value::Array(items)) if items.is_empty() => Ok(Value::Object(Map::new())),
         Ok(_) => Err("are no JSON object".into()),
         Err(why) => Err(format!("are no JSON: {why}")),
     }
@@ -386,7 +388,8 @@ fn call(call: &ToolCall) -> Value {
 
 fn tool(tool: &Tool) -> Value {
     // Checked before, so it is an object.
-    let parameters: Value = serde_json::from_str(&tool.parameters).unwrap_or_default();
+    let mut parameters = object(&tool.parameters).unwrap_or_default();
+    mend(&mut parameters);
     json!({
         "type": "function",
         "function": {
@@ -395,6 +398,51 @@ fn tool(tool: &Tool) -> Value {
             "parameters": parameters,
         },
     })
+}
+
+/// Members of a schema that hold schemas by name.
+const BY_NAME: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
+
+/// Takes a list without items for an object without members, and a word without a value for one that is not there.
+fn mend(schema: &mut Value) {
+    let Value::Object(members) = schema else {
+        return;
+    };
+    members.retain(|name, value| !value.is_null() || ["default", "const"].contains(&name.as_str()));
+    for (name, value) in members.iter_mut() {
+        match value {
+            Value::Array(items) if items.is_empty() && BY_NAME.contains(&name.as_str()) => {
+                *value = Value::Object(Map::new());
+            }
+            Value::Object(schemas) if BY_NAME.contains(&name.as_str()) => {
+                schemas.values_mut().for_each(mend);
+            }
+            Value::Array(schemas) if name != "enum" => schemas.iter_mut().for_each(mend),
+            Value::Object(_)
+                if ["items", "additionalProperties", "not"].contains(&name.as_str()) =>
+            {
+                mend(value);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The same conversation, with some of its tools only.
+pub(crate) fn with_tools(conversation: &Template, tools: &[Tool]) -> Template {
+    Template {
+        tools: tools.to_vec(),
+        tool_choice: ToolChoice::Auto,
+        ..conversation.clone()
+    }
+}
+
+/// A tool of which nothing is said but its name and what it does.
+pub(crate) fn without_parameters(tool: &Tool) -> Tool {
+    Tool {
+        parameters: r#"{"type": "object", "properties": {}}"#.into(),
+        ..tool.clone()
+    }
 }
 
 fn variable((name, value): (&String, &Variable)) -> (String, Value) {
@@ -482,7 +530,7 @@ mod tests {
 
         let long = format!(r#"{{"a": "{}"}}"#, "x".repeat(MAX_TOOL_SCHEMA));
         assert!(refusal(&with_tool("f", &long)).contains("more than 262144"));
-        assert!(refusal(&with_tool("f", "[]")).contains("no JSON object"));
+        assert!(refusal(&with_tool("f", "[1]")).contains("no JSON object"));
         assert!(refusal(&with_tool("f", "{")).contains("no JSON:"));
 
         let mut calls = with_tool("f", "{}");
@@ -498,6 +546,26 @@ mod tests {
         calls.messages[0].tool_calls.truncate(1);
         calls.messages[0].tool_calls[0].arguments = "[1]".into();
         assert!(refusal(&calls).contains("arguments of the call of f are no JSON object"));
+    }
+
+    #[test]
+    fn what_php_writes_for_an_empty_object_is_one() {
+        for (written, meant) in [
+            ("[]", json!({})),
+            (
+                r#"{"type": "object", "properties": []}"#,
+                json!({"type": "object", "properties": {}}),
+            ),
+            (
+                r#"{"properties": {"a": {"properties": [], "required": [], "items": null, "default": null}}}"#,
+                json!({"properties": {"a": {"properties": {}, "required": [], "default": null}}}),
+            ),
+        ] {
+            let conversation = with_tool("f", written);
+            assert!(check(&conversation).is_ok(), "{written}");
+            let said = tool(&conversation.tools[0]);
+            assert_eq!(said["function"]["parameters"], meant, "{written}");
+        }
     }
 
     #[test]
