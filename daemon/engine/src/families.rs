@@ -249,8 +249,12 @@ impl Family {
             };
             match self.constraint(&applied) {
                 Ok(Some(constraint)) => {
+                    let must = asked.tool_choice == ToolChoice::Required;
                     let answer = self.written(&turn, &applied);
-                    lets_through(constraint, answer.trim_end())
+                    match lets_through(constraint, answer.trim_end()) {
+                        Outcome::Passes if must => self.must(&applied),
+                        outcome => outcome,
+                    }
                 }
                 Ok(None) => Outcome::Fails(String::from("nothing holds it")),
                 Err(error) => Outcome::Fails(error.to_string()),
@@ -262,6 +266,23 @@ impl Family {
                 Outcome::Fails(format!("{why}; where it must come: {}", must.sign()))
             }
             [Outcome::Absent, _] => Outcome::Absent,
+        }
+    }
+
+    /// Whether nothing is said before a call that must come, but thoughts.
+    fn must(&self, applied: &Applied) -> Outcome {
+        let thinks = applied
+            .form
+            .as_ref()
+            .is_some_and(|form| !form.thinking.start.is_empty() || !form.thinking.ends.is_empty());
+        match self.constraint(applied) {
+            Ok(Some(constraint)) if !thinks => {
+                match lets_through(constraint, "Sure, I can do that.") {
+                    Outcome::Passes => Outcome::Fails(String::from("text comes before the call")),
+                    _ => Outcome::Passes,
+                }
+            }
+            _ => Outcome::Passes,
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::{collections::HashSet, rc::Rc};
 
+use runner::protocol::Tool;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{error::Error, ffi};
+use crate::{constraint::Calls, error::Error, ffi};
 
 /// What a chat template makes of a conversation.
 #[derive(Debug)]
@@ -101,12 +102,15 @@ pub(crate) struct Form {
     pub(crate) marks: Option<Marks>,
 }
 
-/// What a model that calls tools must keep to, in llama.cpp's own language of grammars.
+/// What a model that calls tools must keep to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grammar {
     /// GBNF. Its rule `root` is what the assistant writes, the generation prompt (see [`Applied`]) included;
     /// where there are triggers, it is what may stand from a trigger on, the trigger included.
     pub(crate) gbnf: String,
+    /// The same in a form that takes less room and time, with no text before calls that must come.
+    /// `None` where it cannot be said so.
+    pub(crate) calls: Option<Calls>,
     /// Where it begins to hold. Empty when it holds from the start.
     pub(crate) triggers: Vec<Trigger>,
 }
@@ -153,11 +157,15 @@ struct SaidTrigger {
 }
 
 impl Form {
-    /// Joins a form with what was said of it. `None` for one that is nothing but text.
+    /// Joins a form with what was said of it, when these tools are on offer. `None` for one that is nothing but text.
     ///
     /// # Errors
     /// [`Error::Internal`] for a parser or a trigger that nobody knows.
-    pub(crate) fn new(native: ffi::chat::Form, said: Said) -> Result<Option<Self>, Error> {
+    pub(crate) fn new(
+        native: ffi::chat::Form,
+        said: Said,
+        tools: &[Tool],
+    ) -> Result<Option<Self>, Error> {
         let parser = native.parser();
         let parser = if parser.is_empty() {
             Value::Null
@@ -187,6 +195,7 @@ impl Form {
         Ok(Some(Self {
             native,
             grammar: holds.then_some(Grammar {
+                calls: Calls::of(&parser, tools, said.grammar_lazy),
                 gbnf: said.grammar,
                 triggers,
             }),

@@ -8,8 +8,9 @@ use llguidance::{
     toktrie::{ApproximateTokEnv, INVALID_TOKEN, TokEnv, TokRxInfo, TokTrie},
 };
 use runner::protocol::{MAX_CONSTRAINT_BYTES, Shape};
+use serde_json::Value;
 
-use super::{gbnf, lark, pattern, schema};
+use super::{Calls, gbnf, lark, pattern, schema};
 use crate::{error::Error, sampler::Words};
 
 /// Stack of the thread that compiles: the compiler calls itself for each reference it follows.
@@ -43,13 +44,22 @@ const MAX_KEPT: usize = 16;
 pub(crate) struct Compiler {
     factory: ParserFactory,
     /// The last used at the end.
-    kept: RefCell<Vec<(Shape, Compiled)>>,
+    kept: RefCell<Vec<(Rule, Compiled)>>,
 }
 
 impl fmt::Debug for Compiler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Compiler").finish_non_exhaustive()
     }
+}
+
+/// What is compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// What a client asks for, or llama.cpp's grammar.
+    Asked(Shape),
+    /// Calls of tools.
+    Calls(Calls),
 }
 
 /// A rule that can be followed; nothing was written yet.
@@ -115,18 +125,23 @@ impl Compiler {
     ///
     /// # Errors
     /// [`Error::Invalid`] when it is too large, is wrong, cannot be enforced, or allows nothing.
-    pub(super) fn compile(&self, shape: &Shape) -> Result<Compiled, Error> {
+    pub(super) fn compile(&self, rule: &Rule) -> Result<Compiled, Error> {
         let mut kept = self.kept.borrow_mut();
-        let known = kept.iter().position(|(other, _)| other == shape);
-        let known = match known {
-            Some(index) => kept.remove(index).1,
-            None => compile(&self.factory, source(shape)?)?,
+        let known = kept.iter().position(|(other, _)| other == rule);
+        let factory = &self.factory;
+        let known = match (known, rule) {
+            (Some(index), _) => kept.remove(index).1,
+            (None, Rule::Asked(shape)) => {
+                let source = source(shape)?;
+                on_large_stack(|| source.build(factory))?
+            }
+            (None, Rule::Calls(calls)) => on_large_stack(|| of_calls(calls, factory))?,
         };
         let fresh = known.fresh();
         if kept.len() >= MAX_KEPT {
             kept.remove(0);
         }
-        kept.push((shape.clone(), known));
+        kept.push((rule.clone(), known));
         Ok(fresh)
     }
 }
@@ -163,14 +178,35 @@ impl Source {
     }
 }
 
-/// Compiles on a stack that is large enough.
-fn compile(factory: &ParserFactory, source: Source) -> Result<Compiled, Error> {
+/// Compiles calls. A schema that cannot be held lets any object through, and does not keep the other tools from being held.
+fn of_calls(calls: &Calls, factory: &ParserFactory) -> Result<Compiled, Error> {
+    let build = |lark: String| {
+        let source = Source {
+            grammar: TopLevelGrammar::from_lark(lark),
+            name: "form of calls",
+            costly: false,
+        };
+        source.build(factory)
+    };
+    build(calls.lark(|_| true)).or_else(|_| {
+        let holds = |schema: &Value| {
+            let alone = TopLevelGrammar::from_json_schema(schema.clone());
+            factory.create_parser(alone).is_ok()
+        };
+        build(calls.lark(holds))
+    })
+}
+
+/// Works on a stack that is large enough.
+fn on_large_stack(
+    work: impl FnOnce() -> Result<Compiled, Error> + Send,
+) -> Result<Compiled, Error> {
     let failed = || Error::Internal("the compiler of constraints failed".into());
     thread::scope(|scope| {
         thread::Builder::new()
             .name("constraint".into())
             .stack_size(STACK)
-            .spawn_scoped(scope, || source.build(factory))
+            .spawn_scoped(scope, work)
             .map_err(|_| failed())?
             .join()
             .map_err(|_| failed())?

@@ -7,6 +7,9 @@
 //!
 //! Whatever fails, fails: no answer is ever given without its constraint.
 
+mod bounds;
+mod calls;
+mod closed;
 mod compile;
 mod gbnf;
 mod lark;
@@ -24,6 +27,7 @@ use llguidance::{Matcher, toktrie::TokEnv};
 use runner::protocol::{self, MAX_MARKER_BYTES, Shape};
 
 use self::{
+    compile::Rule,
     triggers::Triggers,
     watch::{Begins, Thoughts, Watch},
 };
@@ -33,7 +37,7 @@ use crate::{
     sampler::Words,
 };
 
-pub(crate) use self::{compile::Compiler, mask::Mask};
+pub(crate) use self::{calls::Calls, compile::Compiler, mask::Mask};
 
 /// A constraint on one answer, and how far the answer is.
 pub(crate) struct Constraint {
@@ -79,7 +83,7 @@ impl Constraint {
                 )));
             }
         };
-        Self::compiled(compiler, shape, state)
+        Self::compiled(compiler, &Rule::Asked(shape.clone()), state)
     }
 
     /// Compiles what an answer must keep to whose writer may call tools. `begun` is the end of the prompt in which the
@@ -96,12 +100,15 @@ impl Constraint {
         begun: &str,
         thinking: bool,
     ) -> Result<Option<Self>, Error> {
-        let shape = Shape::Grammar(grammar.gbnf.clone());
+        let rules = grammar.rules();
         if grammar.triggers.is_empty() {
-            let mut constraint = Self::compiled(compiler, &shape, State::Holds)?;
             // The grammar tells of the whole turn, and its beginning stands in the prompt.
-            constraint.write(begun.as_bytes())?;
-            return Ok(Some(constraint));
+            let whole = |rule: &Rule| {
+                let mut constraint = Self::compiled(compiler, rule, State::Holds)?;
+                constraint.write(begun.as_bytes())?;
+                Ok(constraint)
+            };
+            return first_of(&rules, whole).map(Some);
         }
         let Some(begins) = begins(&grammar.triggers) else {
             return Ok(None);
@@ -111,11 +118,12 @@ impl Constraint {
             ends: thoughts.ends.iter().map(|end| end.trim().into()).collect(),
         };
         let watch = Watch::outside(begins, thoughts, thinking);
-        Self::compiled(compiler, &shape, State::Before(watch)).map(Some)
+        let later = |rule: &Rule| Self::compiled(compiler, rule, State::Before(watch.clone()));
+        first_of(&rules, later).map(Some)
     }
 
-    fn compiled(compiler: &Compiler, shape: &Shape, state: State) -> Result<Self, Error> {
-        let compile::Compiled { matcher, costly } = compiler.compile(shape)?;
+    fn compiled(compiler: &Compiler, rule: &Rule, state: State) -> Result<Self, Error> {
+        let compile::Compiled { matcher, costly } = compiler.compile(rule)?;
         Ok(Self {
             state,
             matcher,
@@ -200,6 +208,30 @@ impl Constraint {
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Holds) && self.matcher.is_stopped()
     }
+}
+
+impl Grammar {
+    /// The ways to say it, the better one first.
+    fn rules(&self) -> Vec<Rule> {
+        let calls = self.calls.iter().map(|calls| Rule::Calls(calls.clone()));
+        let gbnf = Rule::Asked(Shape::Grammar(self.gbnf.clone()));
+        calls.chain([gbnf]).collect()
+    }
+}
+
+/// What comes of the first rule that can be used; else why the last cannot.
+fn first_of<T>(rules: &[Rule], make: impl Fn(&Rule) -> Result<T, Error>) -> Result<T, Error> {
+    let mut last = Error::Internal("there is no rule for calls".into());
+    for rule in rules {
+        match make(rule) {
+            Err(error) => {
+                tracing::debug!(%error, "calls cannot be held in one of the ways to say them");
+                last = error;
+            }
+            made => return made,
+        }
+    }
+    Err(last)
 }
 
 /// What a grammar with these triggers begins with. `None` when that cannot be followed.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::pattern;
+use super::{bounds, closed, pattern};
 use crate::error::Error;
 
 /// Deepest nesting of a schema.
@@ -25,11 +25,34 @@ const SETTINGS: &str = "x-guidance";
 /// A model that cannot decide would otherwise write white space for ever.
 const WHITE_SPACE: &str = r"[\x20\x09]{1,32}|\x0D?\x0A[\x20\x09]{0,64}";
 
-/// Reads a schema, checks it and adds our settings.
+/// Reads a schema, checks it, closes its objects, bounds what has no bound, and adds our settings.
 ///
 /// # Errors
 /// [`Error::Invalid`] when it is no JSON object, or too large, or refers to something outside of it.
 pub(super) fn read(text: &str) -> Result<Value, Error> {
+    let mut schema = Value::Object(checked(text)?);
+    closed::close(&mut schema)?;
+    Ok(bounded(schema))
+}
+
+/// The schema of a tool's arguments, of which nothing is asked that cannot be held. `None` when it cannot be followed at all.
+pub(super) fn of_tool(text: &str) -> Option<Value> {
+    let mut schema = read(text).ok()?;
+    schema[SETTINGS]["lenient"] = true.into();
+    // Some templates show calls so.
+    schema[SETTINGS]["json_allow_general_unicode_escapes"] = true.into();
+    Some(schema)
+}
+
+fn bounded(mut schema: Value) -> Value {
+    if let Value::Object(members) = &mut schema {
+        bounds::bound(members);
+        members.insert(SETTINGS.into(), settings());
+    }
+    schema
+}
+
+fn checked(text: &str) -> Result<Map<String, Value>, Error> {
     // Its own limit of 128 levels guards the stack.
     let schema: Value = serde_json::from_str(text)
         .map_err(|error| Error::Invalid(format!("the JSON schema is no JSON: {error}")))?;
@@ -40,13 +63,12 @@ pub(super) fn read(text: &str) -> Result<Value, Error> {
     let mut walk = Walk::default();
     walk.object(&members, 1)?;
     walk.compared()?;
-    members.insert(SETTINGS.into(), settings());
-    Ok(Value::Object(members))
+    Ok(members)
 }
 
 /// The schema of any JSON object.
 pub(super) fn any_object() -> Value {
-    json!({"type": "object", SETTINGS: settings()})
+    bounded(json!({"type": "object"}))
 }
 
 /// `oneOf` is read as `anyOf` where its branches may overlap: a value that several of them allow is let through.
