@@ -30,8 +30,8 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 /// Serves `router` on one listener until the graceful token; then it stops listening and returns.
 ///
 /// Connections live on in the task tracker: each finishes the request it answers, and ends at once on the force token.
-/// `seats` bounds the connections of all listeners together; while there is none free, nothing is accepted and the
-/// system's own queue holds the peers.
+/// `seats` bounds the connections of all listeners together. A listener takes a seat for a connection that is there, so that
+/// no door keeps one for nobody; while there is none free, one peer waits at each door, and the others in the system's queue.
 pub async fn serve(
     listener: Listener,
     router: Router,
@@ -42,15 +42,15 @@ pub async fn serve(
     let mut rest = Duration::from_millis(10);
     loop {
         let next = async {
-            let seat = seats.clone().acquire_owned().await;
-            (seat, listener.accept().await)
+            let accepted = listener.accept().await?;
+            Ok((accepted, seats.clone().acquire_owned().await))
         };
-        let (seat, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = shutdown.graceful.cancelled() => return,
             next = next => next,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok(((stream, peer), seat)) => {
                 rest = Duration::from_millis(10);
                 let connection = connection(stream, peer, router.clone(), limits, shutdown.clone());
                 shutdown.tasks.spawn(async move {
@@ -72,12 +72,17 @@ pub async fn serve(
     }
 }
 
+/// Linux also hands out what the network said about the connection that waited.
 fn is_about_the_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::Interrupted
     )
 }
 

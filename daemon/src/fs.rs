@@ -10,7 +10,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -138,6 +138,32 @@ pub fn is_standard_error(path: &Path) -> bool {
     match (ours(), fs::metadata(path)) {
         (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
         _ => false,
+    }
+}
+
+/// What stands at a path where a socket is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtSocket {
+    /// Nothing.
+    Nothing,
+    /// A socket: file system and number, which no other file has while this one is there.
+    Socket(u64, u64),
+    /// A file of another kind, or a link.
+    Other,
+}
+
+/// Looks at a path where a socket is to be, and follows no link.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn at_socket(path: &Path) -> Result<AtSocket, Error> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {
+            Ok(AtSocket::Socket(found.dev(), found.ino()))
+        }
+        Ok(_) => Ok(AtSocket::Other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(AtSocket::Nothing),
+        Err(error) => Err(error).name("look at", path),
     }
 }
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use crate::{fs, place};
+use crate::fs::{self, AtSocket};
+use crate::place;
 
 /// Longest path of a Unix socket that Linux and macOS both take.
 const LONGEST_SOCKET_PATH: usize = 103;
@@ -39,6 +40,17 @@ pub enum Error {
         "the path of the socket has more than {LONGEST_SOCKET_PATH} bytes: {0}; choose a shorter one with --socket PATH"
     )]
     TooLong(PathBuf),
+    /// There is a file already, and it is not this daemon's socket.
+    #[error(
+        "{} is {what}, and is left as it is; remove it, or choose another path with --socket PATH or SLM_SOCKET",
+        path.display()
+    )]
+    NotOurs {
+        /// The path.
+        path: PathBuf,
+        /// What stands there.
+        what: &'static str,
+    },
     /// A file that belongs to the socket.
     #[error(transparent)]
     File(#[from] fs::Error),
@@ -64,7 +76,39 @@ pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
     /// Unix socket.
-    Unix(UnixListener),
+    Unix(UnixSocket),
+}
+
+/// A Unix socket, whose file goes when it is closed.
+#[derive(Debug)]
+pub struct UnixSocket {
+    path: PathBuf,
+    /// The file as it was made.
+    made: AtSocket,
+    listener: UnixListener,
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        // A file that somebody put there in between is not this one.
+        let removed = match fs::at_socket(&self.path) {
+            Ok(found) if found == self.made => fs::remove(&self.path),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            tracing::warn!("{}", crate::error::chain(&error));
+        }
+    }
+}
+
+/// Who made a socket that nobody listens on any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// A daemon of this home, which ended without removing it.
+    Ours,
+    /// Nobody knows.
+    Unknown,
 }
 
 impl Listener {
@@ -86,12 +130,12 @@ impl Listener {
         }
     }
 
-    /// Listens on a Unix socket. A file that a dead daemon left there is replaced; a living one is not disturbed, because
-    /// the caller holds the lock of the store.
+    /// Listens on a Unix socket. A socket that a dead daemon of this home left there is replaced, as `stale` says; anything
+    /// else that stands there is left as it is.
     ///
     /// # Errors
-    /// When the path is too long, or the directory or the socket cannot be made.
-    pub async fn unix(path: &Path) -> Result<Self, Error> {
+    /// When the path is too long or taken, or the socket cannot be made.
+    pub async fn unix(path: &Path, stale: Stale) -> Result<Self, Error> {
         if path.as_os_str().len() > LONGEST_SOCKET_PATH {
             return Err(Error::TooLong(path.to_owned()));
         }
@@ -99,13 +143,29 @@ impl Listener {
             at: path.display().to_string(),
             source,
         };
-        if UnixStream::connect(path).await.is_ok() {
-            return Err(bind(io::ErrorKind::AddrInUse.into()));
+        let not_ours = |what| Error::NotOurs {
+            path: path.to_owned(),
+            what,
+        };
+        match fs::at_socket(path)? {
+            AtSocket::Nothing => {}
+            AtSocket::Other => return Err(not_ours("a file and no socket")),
+            AtSocket::Socket(..) if UnixStream::connect(path).await.is_ok() => {
+                return Err(bind(io::ErrorKind::AddrInUse.into()));
+            }
+            AtSocket::Socket(..) if stale == Stale::Unknown => {
+                return Err(not_ours("a socket of another program"));
+            }
+            AtSocket::Socket(..) => fs::remove(path)?,
         }
-        fs::remove(path)?;
         let listener = UnixListener::bind(path).map_err(bind)?;
+        let socket = UnixSocket {
+            made: fs::at_socket(path)?,
+            path: path.to_owned(),
+            listener,
+        };
         fs::private_file(path)?;
-        Ok(Self::Unix(listener))
+        Ok(Self::Unix(socket))
     }
 
     /// The address that was really taken; `None` for a Unix socket.
@@ -124,12 +184,14 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                // Answers are streamed in small pieces, and each must leave at once.
-                stream.set_nodelay(true)?;
+                // Answers are streamed in small pieces, and each is to leave at once. One that cannot have that is served all the same.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%address, %error, "small pieces may wait in the system");
+                }
                 Ok((Box::new(stream), Peer::Tcp(address)))
             }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
+            Self::Unix(socket) => {
+                let (stream, _) = socket.listener.accept().await?;
                 Ok((Box::new(stream), Peer::Unix))
             }
         }
@@ -149,21 +211,61 @@ mod tests {
         assert!(error.contains("--port"), "{error}");
     }
 
+    /// A socket whose program is gone.
+    fn leave_a_socket(path: &Path) {
+        drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+    }
+
     #[tokio::test]
-    async fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
+    async fn a_stale_socket_of_this_home_is_replaced_and_a_living_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.sock");
-        let first = Listener::unix(&path).await.unwrap();
-        assert!(Listener::unix(&path).await.is_err());
+        leave_a_socket(&path);
+        let first = Listener::unix(&path, Stale::Ours).await.unwrap();
+        assert_eq!(first.address(), None);
+        assert!(Listener::unix(&path, Stale::Ours).await.is_err());
+        assert!(UnixStream::connect(&path).await.is_ok());
         drop(first);
-        let second = Listener::unix(&path).await.unwrap();
-        assert_eq!(second.address(), None);
+        assert_eq!(fs::at_socket(&path).unwrap(), AtSocket::Nothing);
+    }
+
+    #[tokio::test]
+    async fn what_others_left_at_the_path_is_named_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let notes = dir.path().join("notes.txt");
+        fs::replace(&notes, "dear diary").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&notes, &link).unwrap();
+        for path in [&notes, &link] {
+            let error = Listener::unix(path, Stale::Ours).await.unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(&path.display().to_string()), "{text}");
+            assert!(text.contains("--socket"), "{text}");
+            let kept = fs::read_text(path, 100).unwrap();
+            assert_eq!(kept.as_deref(), Some("dear diary"));
+        }
+        let socket = dir.path().join("other.sock");
+        leave_a_socket(&socket);
+        let before = fs::at_socket(&socket).unwrap();
+        assert!(Listener::unix(&socket, Stale::Unknown).await.is_err());
+        assert_eq!(fs::at_socket(&socket).unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn closing_removes_no_file_that_took_the_place_of_the_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let socket = Listener::unix(&path, Stale::Unknown).await.unwrap();
+        fs::replace(&path, "mine now").unwrap();
+        drop(socket);
+        let kept = fs::read_text(&path, 100).unwrap();
+        assert_eq!(kept.as_deref(), Some("mine now"));
     }
 
     #[tokio::test]
     async fn a_path_that_is_too_long_is_named() {
         let path = PathBuf::from(format!("/{}", "x".repeat(200)));
-        let error = Listener::unix(&path).await.unwrap_err();
+        let error = Listener::unix(&path, Stale::Unknown).await.unwrap_err();
         assert!(matches!(error, Error::TooLong(_)), "{error}");
     }
 }

@@ -29,7 +29,7 @@ use crate::flags;
 use crate::fs;
 use crate::guard::Guard;
 use crate::jobs::Jobs;
-use crate::listen::{self, Listener};
+use crate::listen::{self, Listener, Stale};
 use crate::options::Defaults;
 use crate::pace::Limits;
 use crate::place::Place;
@@ -44,6 +44,9 @@ const WORKERS: usize = 2;
 
 /// How long a runner may take to leave before it is made to.
 const RUNNER_GRACE: Duration = Duration::from_secs(3);
+
+/// Most bytes of the note that a daemon leaves.
+const LONGEST_NOTE: u64 = 64 * 1024;
 
 /// How long streams may take to bring their last line out when their runner is gone.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -229,12 +232,11 @@ impl Service {
             workers,
             ..
         } = self;
-        // Nobody finds us any more; who is here may finish. Pulls stop, and keep what they have.
+        // Nobody finds us any more, as the socket's file goes with its door; who is here may finish. Pulls end, and what they
+        // fetched is removed.
         shutdown.graceful.cancel();
-        for path in [note(&config), config.socket.clone()] {
-            if let Err(error) = fs::remove(&path) {
-                tracing::warn!("{}", crate::error::chain(&error));
-            }
+        if let Err(error) = fs::remove(&note(&config)) {
+            tracing::warn!("{}", crate::error::chain(&error));
         }
         shutdown.tasks.close();
         if timeout(config.grace, shutdown.tasks.wait()).await.is_err() {
@@ -306,7 +308,7 @@ fn start_scheduler(
 /// Binds both doors and serves on them, then leaves a note for those who look for us.
 async fn open_doors(config: &Config, app: App, shutdown: &Shutdown) -> anyhow::Result<Place> {
     let tcp = open_port(config).await?;
-    let unix = Listener::unix(&config.socket).await?;
+    let unix = Listener::unix(&config.socket, stale(config)).await?;
     let place = Place::of(config, tcp.address().unwrap_or(config.address));
     let guard = Guard {
         hosts: config.allowed_hosts.clone().into(),
@@ -342,6 +344,24 @@ async fn open_port(config: &Config) -> Result<Listener, listen::Error> {
             Listener::tcp(SocketAddr::new(config.address.ip(), 0)).await
         }
         opened => opened,
+    }
+}
+
+/// Whose a socket without a listener is: one in the home's own folder, or one that the last daemon's note names, is ours.
+fn stale(config: &Config) -> Stale {
+    #[derive(serde::Deserialize)]
+    struct Last {
+        socket: std::path::PathBuf,
+    }
+    let named = || {
+        let text = fs::read_text(&note(config), LONGEST_NOTE).ok()??;
+        let last: Last = serde_json::from_str(&text).ok()?;
+        Some(last.socket == config.socket)
+    };
+    if config.socket.parent() == Some(&config.home.join("run")) || named() == Some(true) {
+        Stale::Ours
+    } else {
+        Stale::Unknown
     }
 }
 
@@ -445,6 +465,26 @@ mod tests {
         assert!(answer.ends_with("slm is running"), "{answer}");
         service.stop().await;
         first.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_a_killed_daemon_left_is_replaced_wherever_it_stands() {
+        let (home, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut config = config(home.path(), "port: 0");
+        config.socket = other.path().join("s.sock");
+        let service = Service::start(config.clone()).await.unwrap();
+        let left = fs::read_text(&note(&config), LONGEST_NOTE)
+            .unwrap()
+            .unwrap();
+        service.stop().await;
+        // As if it had been killed: the note is there, and the socket without a listener.
+        fs::replace(&note(&config), &left).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&config.socket).unwrap());
+        Service::start(config.clone()).await.unwrap().stop().await;
+        // Without the note it is anybody's.
+        drop(std::os::unix::net::UnixListener::bind(&config.socket).unwrap());
+        let error = format!("{:#}", Service::start(config).await.err().unwrap());
+        assert!(error.contains("another program"), "{error}");
     }
 
     #[tokio::test]

@@ -1,8 +1,10 @@
 use axum::routing::{get, post};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
+
+use crate::listen::Stale;
 
 use super::*;
 
@@ -215,6 +217,40 @@ async fn connections_above_the_limit_wait_for_a_seat() {
         .unwrap();
     drop(first);
     read_hello(&mut second).await;
+}
+
+#[tokio::test]
+async fn two_doors_share_one_seat() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.sock");
+    let tcp = Listener::tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = tcp.address().unwrap();
+    let unix = Listener::unix(&path, Stale::Unknown).await.unwrap();
+    let shutdown = Shutdown::new();
+    let seats = Arc::new(Semaphore::new(1));
+    for door in [tcp, unix] {
+        let serving = serve(door, hello(), limits(), seats.clone(), shutdown.clone());
+        shutdown.tasks.spawn(serving);
+    }
+    for _ in 0..2 {
+        ask(UnixStream::connect(&path).await.unwrap()).await;
+        ask(TcpStream::connect(address).await.unwrap()).await;
+    }
+    // One that waits for its seat leaves with the daemon.
+    let held = TcpStream::connect(address).await.unwrap();
+    let _waiting = UnixStream::connect(&path).await.unwrap();
+    shutdown.graceful.cancel();
+    drop(held);
+    shutdown.tasks.close();
+    shutdown.tasks.wait().await;
+}
+
+async fn ask(mut stream: impl Io) {
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("hello"), "{answer}");
 }
 
 #[tokio::test]
