@@ -266,7 +266,7 @@ impl Answer {
             StopReason::Stop => DoneReason::Stop,
             StopReason::Length => DoneReason::Length,
             // Nobody here asks for that but by dropping the answer.
-            StopReason::Cancelled => return Err(Error::Stopping),
+            StopReason::Cancelled => return Err(Error::Ended),
         };
         tracing::debug!(
             model = %self.model,

@@ -1,5 +1,6 @@
 //! What every route has: the store, the scheduler, the jobs. Cheap to clone.
 
+use api::Unload;
 use modelfile::Parameters;
 use registry::source::Settings;
 use registry::{Capability, Model, ModelName, Registry};
@@ -11,7 +12,7 @@ use crate::jobs::Jobs;
 use crate::options::{self, Defaults, Resolved};
 use crate::prompt::{Needs, Way};
 use crate::requirements;
-use crate::scheduler::{self, Key, Lease, Plan, Scheduler, Want};
+use crate::scheduler::{self, Key, Lease, Plan, Scheduler, Unloading, Want};
 use crate::seats::Seats;
 use crate::wire;
 
@@ -95,11 +96,6 @@ impl Chosen {
             self.model.name
         )))
     }
-
-    /// Whether the request only asks to let the model go.
-    pub(crate) fn lets_go(&self) -> bool {
-        self.keep_alive == Some(Stay::For(std::time::Duration::ZERO))
-    }
 }
 
 impl App {
@@ -148,6 +144,25 @@ impl App {
         })
     }
 
+    /// Lets a model go when nobody uses it: the one that has this name, or else the one that was loaded by it, when its
+    /// name is gone, damaged or another model's by now.
+    pub(crate) async fn let_go(&self, name: &ModelName) -> Result<Unload, Error> {
+        let found = self.registry.model(name).await;
+        let mut unloading = Unloading::NotLoaded;
+        if let Ok(model) = &found {
+            unloading = self.scheduler.unload(scheduler::key_of(model)).await;
+        }
+        if unloading == Unloading::NotLoaded {
+            unloading = self.scheduler.unload_named(name.clone()).await;
+        }
+        match (unloading, found) {
+            (Unloading::Done, _) => Ok(Unload::Done),
+            (Unloading::WhenIdle, _) => Ok(Unload::WhenIdle),
+            (Unloading::NotLoaded, Ok(_)) => Ok(Unload::NotLoaded),
+            (Unloading::NotLoaded, Err(error)) => Err(error.into()),
+        }
+    }
+
     /// The right to use a model, once it is loaded.
     pub(crate) async fn lease(&self, chosen: &Chosen) -> Result<Lease, Error> {
         let Chosen { model, options, .. } = chosen;
@@ -157,11 +172,8 @@ impl App {
                     name: model.name.clone(),
                     key: chosen.key(),
                     context: options.context,
-                    batch: options.batch,
-                    threads: options.threads,
-                    gpu_layers: options.gpu_layers,
-                    main_gpu: options.main_gpu,
-                    mmap: options.mmap,
+                    settings: options.settings,
+                    said: options.said,
                 },
                 digest: model.digest.hex(),
                 details: wire::details(&model.details),

@@ -20,6 +20,11 @@ pub enum Stay {
 }
 
 impl Stay {
+    /// Whether it is not to stay at all.
+    pub(crate) fn is_none(self) -> bool {
+        self == Self::For(Duration::ZERO)
+    }
+
     /// Reads what a client sent: a number of seconds, or text with units. Anything negative means for ever.
     ///
     /// # Errors

@@ -125,6 +125,9 @@ pub enum Error {
     /// The daemon stops.
     #[error("the server is stopping")]
     Stopping,
+    /// The daemon stopped in the middle of an answer.
+    #[error("the server was stopped before the answer was complete")]
+    Ended,
     /// A bug: a task of ours ended without an answer.
     #[error("an internal task ended early")]
     Internal,
@@ -155,6 +158,8 @@ impl Error {
             runner_side::Error::Failed(failure) if failure.kind == FailureKind::ContextOverflow => {
                 Self::ContextOverflow(failure.message)
             }
+            // Nobody but a daemon that stops ends a runner that somebody uses.
+            runner_side::Error::Stopped => Self::Ended,
             source => Self::Runner {
                 model: model.to_string(),
                 source,
@@ -186,7 +191,7 @@ impl Error {
             Self::Replaced(_) => (StatusCode::CONFLICT, "model_replaced"),
             Self::TooOld { .. } => (StatusCode::BAD_REQUEST, "version_too_old"),
             Self::Unreadable(_) => (StatusCode::BAD_GATEWAY, "unreadable_answer"),
-            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            Self::Stopping | Self::Ended => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -210,7 +215,9 @@ impl Error {
             Self::ContextOverflow(_) => {
                 "raise num_ctx, shorten the prompt, or leave out truncate:false to have it cut"
             }
-            Self::Busy { .. } | Self::Stopping | Self::Replaced(_) => "try again in a moment",
+            Self::Busy { .. } | Self::Stopping | Self::Ended | Self::Replaced(_) => {
+                "try again in a moment"
+            }
             Self::CrashLoop { .. } => {
                 "slm verify checks its files; the daemon's log has the runner's last words"
             }
@@ -271,7 +278,7 @@ impl Error {
     /// Seconds after which it may be worth to try again.
     fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Busy { .. } | Self::Stopping => Some(1),
+            Self::Busy { .. } | Self::Stopping | Self::Ended => Some(1),
             Self::CrashLoop { rest, .. } => Some(rest.as_secs().max(1)),
             _ => None,
         }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::scheduler::{Said, Settings};
 
 /// What holds where neither request, model nor Modelfile table says anything.
 #[derive(Debug, Clone, Copy)]
@@ -43,16 +44,10 @@ pub struct Resolved {
     pub overflow: Overflow,
     /// Context that the model must have been loaded with, at least.
     pub context: u32,
-    /// Most tokens in one decode call.
-    pub batch: u32,
-    /// CPU threads; 0 lets the engine choose.
-    pub threads: u32,
-    /// Layers on a GPU; −1 as many as fit.
-    pub gpu_layers: i32,
-    /// Device for a model that lies on one GPU.
-    pub main_gpu: i32,
-    /// Map the file instead of reading it.
-    pub mmap: bool,
+    /// Settings of the load that request or model say.
+    pub said: Said,
+    /// The same with the defaults, for a model that is not loaded yet.
+    pub settings: Settings,
 }
 
 /// Reads the options of a request. Names that do not exist are logged and left out, as clients send what they know from
@@ -90,6 +85,13 @@ pub fn resolve(
         .and_then(|trained| u32::try_from(trained).ok())
         .unwrap_or(u32::MAX)
         .max(MIN_CONTEXT);
+    let said = Said {
+        batch: set.num_batch(),
+        threads: set.num_thread(),
+        gpu_layers: set.num_gpu(),
+        main_gpu: set.main_gpu().and_then(|gpu| i32::try_from(gpu).ok()),
+        mmap: set.use_mmap(),
+    };
     Resolved {
         sampling: Sampling {
             seed: set.seed().and_then(seed),
@@ -125,14 +127,14 @@ pub fn resolve(
             .num_ctx()
             .unwrap_or(defaults.context)
             .clamp(MIN_CONTEXT, longest),
-        batch: set.num_batch().unwrap_or(512),
-        threads: set.num_thread().unwrap_or(defaults.threads),
-        gpu_layers: set.num_gpu().unwrap_or(defaults.gpu_layers),
-        main_gpu: set
-            .main_gpu()
-            .and_then(|gpu| i32::try_from(gpu).ok())
-            .unwrap_or(0),
-        mmap: set.use_mmap().unwrap_or(true),
+        said,
+        settings: said.over(Settings {
+            batch: 512,
+            threads: defaults.threads,
+            gpu_layers: defaults.gpu_layers,
+            main_gpu: 0,
+            mmap: true,
+        }),
     }
 }
 
@@ -241,7 +243,7 @@ mod tests {
                 "mirostat_tau" => f64::from(mirostat.tau),
                 "mirostat_eta" => f64::from(mirostat.eta),
                 "adaptive_decay" => f64::from(adaptive.decay),
-                "num_batch" => f64::from(none.batch),
+                "num_batch" => f64::from(none.settings.batch),
                 _ => continue,
             };
             let expected = match spec.default {

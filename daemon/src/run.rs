@@ -17,6 +17,7 @@ use runner::supervisor::{self, Spawner};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept;
@@ -95,13 +96,16 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
             crate::VERSION,
             service.place
         ));
-        signals.next().await;
+        let end = tokio::select! {
+            () = signals.next() => Ok(()),
+            error = service.broken() => Err(error),
+        };
         tracing::info!("stopping; another signal stops at once");
         tokio::select! {
             () = service.stop() => tracing::info!("stopped"),
             () = signals.next() => tracing::warn!("stopped at once"),
         }
-        anyhow::Ok(())
+        end
     });
     // Whatever is left, runners included, ends with its task.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -157,6 +161,8 @@ pub struct Service {
     spawner: Spawner,
     scheduler: Scheduler,
     shutdown: Shutdown,
+    /// A door closed while nobody stopped.
+    door_closed: CancellationToken,
     /// Tasks of the scheduler, which outlive the connections.
     workers: TaskTracker,
 }
@@ -199,7 +205,8 @@ impl Service {
                 },
             },
         };
-        let place = open_doors(&config, app, &shutdown).await?;
+        let door_closed = CancellationToken::new();
+        let place = open_doors(&config, app, &shutdown, &door_closed).await?;
         shutdown.tasks.spawn(sweep(
             registry.clone(),
             Schedule::default(),
@@ -212,6 +219,7 @@ impl Service {
             spawner,
             scheduler,
             shutdown,
+            door_closed,
             workers,
         })
     }
@@ -219,6 +227,15 @@ impl Service {
     /// Where it is to be found.
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Resolves when a part without which nothing works ended by a bug, and says which.
+    pub async fn broken(&self) -> anyhow::Error {
+        let part = tokio::select! {
+            () = self.scheduler.died() => "the scheduler",
+            () = self.door_closed.cancelled() => "a listener",
+        };
+        anyhow::anyhow!("{part} ended by a bug; the lines before say where")
     }
 
     /// Stops in order. Takes the grace period and a few seconds at most.
@@ -306,7 +323,12 @@ fn start_scheduler(
 }
 
 /// Binds both doors and serves on them, then leaves a note for those who look for us.
-async fn open_doors(config: &Config, app: App, shutdown: &Shutdown) -> anyhow::Result<Place> {
+async fn open_doors(
+    config: &Config,
+    app: App,
+    shutdown: &Shutdown,
+    closed: &CancellationToken,
+) -> anyhow::Result<Place> {
     let tcp = open_port(config).await?;
     let unix = Listener::unix(&config.socket, stale(config)).await?;
     let place = Place::of(config, tcp.address().unwrap_or(config.address));
@@ -328,7 +350,16 @@ async fn open_doors(config: &Config, app: App, shutdown: &Shutdown) -> anyhow::R
             seats.clone(),
             shutdown.clone(),
         );
-        shutdown.tasks.spawn(serving);
+        let closes = closed.clone().drop_guard();
+        let graceful = shutdown.graceful.clone();
+        shutdown.tasks.spawn(async move {
+            // Also when it ends by a panic.
+            let closes = closes;
+            serving.await;
+            if graceful.is_cancelled() {
+                closes.disarm();
+            }
+        });
     }
     let text = serde_json::to_string(&place).context("cannot describe this daemon")?;
     fs::replace(&note(config), &text)?;

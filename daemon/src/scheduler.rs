@@ -5,27 +5,34 @@
 //! idle clock.
 //!
 //! - A model is loaded once, however many ask for it; whoever comes while it loads waits with the others.
-//! - A context that is smaller than the loaded one is served by it; a larger one loads the model anew when it is idle.
+//! - A context that is smaller than the loaded one is served by it; a larger one, and other settings of the load that are
+//!   asked for, load the model anew when it is idle. Whoever comes later waits behind, so it becomes idle.
 //! - When there is no room, the idle model that is cheapest to have again and longest unused goes; a busy one never does,
 //!   but when somebody waited for long, one busy model takes no new requests until it is idle and gives its place.
-//! - Whoever leaves while waiting gives up the place. A full queue is an answer.
+//! - Whoever leaves while waiting gives up the place, and a load that nobody waits for ends. A full queue is an answer.
+//! - When memory is too short for a model, idle ones go and it is tried once more.
 //! - A runner that dies is noticed at once; three deaths in a minute, and its model rests (`breaker`).
 //! - The task never waits for a runner: loading, stopping and watching are tasks of their own that report back.
 
 mod breaker;
+mod entry;
 mod lease;
 mod loader;
+mod settings;
 mod states;
 mod task;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::ModelDetails;
+use futures::FutureExt;
 use registry::ModelName;
 use runner::protocol::Sandbox;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::duration::Stay;
@@ -34,10 +41,11 @@ use crate::error::Error;
 pub use lease::Lease;
 pub use loader::{Loader, StoreLoader, Up};
 pub(crate) use loader::{key_of, program};
+pub use settings::{Said, Settings};
 pub(crate) use states::SAVING;
 pub use states::{Keeping, States};
 
-use task::{Command, Task};
+use task::{Command, Task, Which};
 
 /// What the scheduler keeps to.
 #[derive(Debug, Clone)]
@@ -73,16 +81,18 @@ pub struct Plan {
     pub key: Key,
     /// Cells of the KV cache.
     pub context: u32,
-    /// Most tokens in one decode call.
-    pub batch: u32,
-    /// CPU threads; 0 lets the engine choose.
-    pub threads: u32,
-    /// Layers on a GPU; −1 as many as fit.
-    pub gpu_layers: i32,
-    /// Device for a model that lies on one GPU.
-    pub main_gpu: i32,
-    /// Map the file instead of reading it.
-    pub mmap: bool,
+    /// What it is loaded with, if nothing is loaded yet.
+    pub settings: Settings,
+    /// What of that must be so; a loaded model that has other settings is loaded anew.
+    pub said: Said,
+}
+
+impl Plan {
+    /// Takes over what another load of the model had and nobody wants otherwise.
+    fn keep(&mut self, loaded: &Self) {
+        self.settings = self.said.over(loaded.settings);
+        self.context = self.context.max(loaded.context);
+    }
 }
 
 /// A model that is asked for.
@@ -102,7 +112,9 @@ pub struct Want {
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// Name that it was loaded by.
-    pub name: String,
+    pub name: ModelName,
+    /// What makes it the same to a runner as another.
+    pub key: Key,
     /// Hexadecimal digest of its manifest.
     pub digest: String,
     /// What is known of it.
@@ -131,22 +143,69 @@ pub struct Seen {
     pub sandbox: Option<Sandbox>,
 }
 
+/// What became of the wish to let a model go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unloading {
+    /// It is gone.
+    Done,
+    /// It is in use, and goes when its last request is over.
+    WhenIdle,
+    /// It was not loaded.
+    NotLoaded,
+}
+
 /// The way to the task. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     commands: mpsc::Sender<Command>,
+    /// Somebody wants it closed.
+    closing: CancellationToken,
+    /// The task ended by a panic.
+    died: CancellationToken,
 }
 
 /// Commands that may be under way; senders wait beyond that.
 const COMMANDS: usize = 64;
 
+/// Tells the task that somebody left who may have waited.
+struct Leaving<'a>(Option<&'a mpsc::Sender<Command>>);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(commands) = self.0 {
+            // A queue that is full wakes the task as well.
+            let _ = commands.try_send(Command::Left);
+        }
+    }
+}
+
 impl Scheduler {
     /// Starts the task, which lives until [`close`](Self::close) or until the last handle is gone.
     pub fn start(options: Options, loader: Arc<dyn Loader>, tasks: &TaskTracker) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS);
+        let (closing, died) = (CancellationToken::new(), CancellationToken::new());
         let task = Task::new(options, loader, tasks.clone());
-        tasks.spawn(task.run(inbox));
-        Self { commands }
+        let told = died.clone();
+        tasks.spawn(async move {
+            // The table goes with the task, and with it every runner.
+            if AssertUnwindSafe(task.run(inbox))
+                .catch_unwind()
+                .await
+                .is_err()
+            {
+                told.cancel();
+            }
+        });
+        Self {
+            commands,
+            closing,
+            died,
+        }
+    }
+
+    /// Resolves when the task ended by a bug. Nothing can be loaded any more, so the process is to end.
+    pub async fn died(&self) {
+        self.died.cancelled().await;
     }
 
     /// The right to use a model, once it is loaded. Dropping the future gives up the place.
@@ -154,20 +213,38 @@ impl Scheduler {
     /// # Errors
     /// Why it cannot be loaded, that too many wait, or that the daemon stops.
     pub async fn acquire(&self, want: Want) -> Result<Lease, Error> {
-        self.ask(|reply| Command::Acquire {
-            want: Box::new(want),
-            reply,
+        // Dropped after the way of the reply, which tells the task who is gone.
+        let mut leaving = Leaving(Some(&self.commands));
+        let answer = self
+            .ask(|reply| Command::Acquire {
+                want: Box::new(want),
+                reply,
+            })
+            .await;
+        leaving.0 = None;
+        answer.unwrap_or_else(|| {
+            Err(if self.closing.is_cancelled() {
+                Error::Stopping
+            } else {
+                Error::Internal
+            })
         })
-        .await
-        .unwrap_or(Err(Error::Stopping))
     }
 
-    /// Lets a model go as soon as nobody uses it; says whether it was loaded at all.
-    /// When nobody uses it now, it is gone when this returns.
-    pub async fn unload(&self, key: Key) -> bool {
-        self.ask(|reply| Command::Unload { key, reply })
+    /// Lets a model go as soon as nobody uses it. When nobody uses it now, it is gone when this returns.
+    pub async fn unload(&self, key: Key) -> Unloading {
+        self.let_go(Which::Key(key)).await
+    }
+
+    /// The same of a model that was loaded by this name, which may mean another one by now, or none.
+    pub async fn unload_named(&self, name: ModelName) -> Unloading {
+        self.let_go(Which::Name(name)).await
+    }
+
+    async fn let_go(&self, which: Which) -> Unloading {
+        self.ask(|reply| Command::Unload { which, reply })
             .await
-            .unwrap_or(false)
+            .unwrap_or(Unloading::NotLoaded)
     }
 
     /// What is loaded, in no order.
@@ -179,6 +256,7 @@ impl Scheduler {
 
     /// Refuses everything from now on, stops all runners, and returns when they are gone.
     pub async fn close(&self) {
+        self.closing.cancel();
         let _ = self.ask(|reply| Command::Close { reply }).await;
     }
 

@@ -102,11 +102,13 @@ fn parameters(parameters: &Parameters) -> String {
     lines.join("\n")
 }
 
-pub(crate) fn loaded(seen: Seen) -> LoadedModel {
+/// `removed` says that its name is gone, or another model's by now.
+pub(crate) fn loaded(seen: Seen, removed: bool) -> LoadedModel {
     let level = seen.sandbox.as_ref().map(|sandbox| sandbox.level.name());
     LoadedModel {
-        model: seen.name.clone(),
-        name: seen.name,
+        model: seen.name.to_string(),
+        name: seen.name.to_string(),
+        removed,
         size: seen.resident_bytes + seen.device_bytes,
         digest: seen.digest,
         details: seen.details,

@@ -127,6 +127,9 @@ pub struct GenerateEvent {
     /// Why it is the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_reason: Option<DoneReason>,
+    /// What became of the wish to unload the model (ours); with the reason `unload`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unload: Option<Unload>,
     /// Prompt and answer as tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Vec<i32>>,
@@ -280,6 +283,9 @@ pub struct ChatEvent {
     /// Why it is the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_reason: Option<DoneReason>,
+    /// What became of the wish to unload the model (ours); with the reason `unload`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unload: Option<Unload>,
     /// How likely each token of the message was, where that is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Vec<Logprob>>,
@@ -326,6 +332,18 @@ pub enum DoneReason {
     Load,
     /// The model was unloaded.
     Unload,
+}
+
+/// What became of the wish to unload a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unload {
+    /// It is gone from memory.
+    Done,
+    /// It is in use, and goes when its last answer is over.
+    WhenIdle,
+    /// It was not loaded.
+    NotLoaded,
 }
 
 /// What an answer took. Durations in nanoseconds.

@@ -25,6 +25,7 @@ pub use error::ErrorBody;
 pub use generate::{
     AdapterScale, ChatEvent, ChatRequest, DoneReason, Function, FunctionCall, GenerateEvent,
     GenerateRequest, KeepAlive, Logprob, Message, Think, Timings, TokenLogprob, Tool, ToolCall,
+    Unload,
 };
 pub use model::{
     AdoptRequest, CopyRequest, CreateRequest, DeleteRequest, License, LoadedModel, ModelDetails,

@@ -336,6 +336,9 @@ pub struct LoadedModel {
     /// `loading`, `ready`, `busy` or `stopping` (ours).
     #[serde(default)]
     pub state: String,
+    /// Its name is removed, or another model's by now (ours).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
     /// Requests that it answers now (ours).
     #[serde(default)]
     pub active: u32,

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use jiff::Timestamp;
+use registry::ModelName;
 use runner::protocol::Overflow;
 use tokio::time::Instant;
 
@@ -46,9 +47,13 @@ pub(crate) async fn post(
     let given = turns(std::mem::take(&mut request.messages), &mut album)?;
     let Offered { tools, left_out } = tools::offered(request.tools.take().unwrap_or_default())?;
     let tool_choice = tools::choice(request.tool_choice.as_ref(), &tools)?;
+    let asks = !given.is_empty();
+    if !asks && keep_alive.is_some_and(Stay::is_none) {
+        return unload(&app, &name, request).await;
+    }
     let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
-    if given.is_empty() {
-        return load_or_unload(&app, &chosen, request).await;
+    if !asks {
+        return load(&app, &chosen, request).await;
     }
     let think = Think::choose(request.think.as_ref(), &chosen.model)?;
     if !tools.is_empty() {
@@ -200,28 +205,33 @@ fn with_own(given: Vec<Turn>, chosen: &Chosen) -> Vec<Turn> {
     turns
 }
 
-async fn load_or_unload(
-    app: &App,
-    chosen: &Chosen,
-    request: ChatRequest,
-) -> Result<Response, Error> {
-    let (reason, timings) = if chosen.lets_go() {
-        app.scheduler.unload(chosen.key()).await;
-        (DoneReason::Unload, None)
-    } else {
-        drop(app.lease(chosen).await?);
-        (DoneReason::Load, Some(Clock::loaded(chosen).timings()))
-    };
+async fn load(app: &App, chosen: &Chosen, request: ChatRequest) -> Result<Response, Error> {
+    drop(app.lease(chosen).await?);
     let event = ChatEvent {
         done: true,
-        done_reason: Some(reason),
-        timings,
+        done_reason: Some(DoneReason::Load),
+        timings: Some(Clock::loaded(chosen).timings()),
         ..event(&request.model, Part::default())
     };
-    if request.stream == Some(false) {
-        return Ok(axum::Json(event).into_response());
+    Ok(only(request.stream, event))
+}
+
+async fn unload(app: &App, name: &ModelName, request: ChatRequest) -> Result<Response, Error> {
+    let event = ChatEvent {
+        done: true,
+        done_reason: Some(DoneReason::Unload),
+        unload: Some(app.let_go(name).await?),
+        ..event(&request.model, Part::default())
+    };
+    Ok(only(request.stream, event))
+}
+
+/// An answer of one event.
+fn only(stream: Option<bool>, event: ChatEvent) -> Response {
+    if stream == Some(false) {
+        return axum::Json(event).into_response();
     }
-    Ok(ndjson::stream(futures::stream::iter([Ok(event)])))
+    ndjson::stream(futures::stream::iter([Ok(event)]))
 }
 
 fn event(model: &str, mut part: Part) -> ChatEvent {
@@ -237,6 +247,7 @@ fn event(model: &str, mut part: Part) -> ChatEvent {
         },
         done: false,
         done_reason: None,
+        unload: None,
         logprobs: form::told(part.logprobs),
         warnings: Vec::new(),
         timings: None,

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use jiff::Timestamp;
+use registry::ModelName;
 use runner::protocol::{Images, Overflow, Prompt, Template, ToolChoice};
 use tokio::time::Instant;
 
@@ -44,9 +45,13 @@ pub(crate) async fn post(
         .map(Stay::read)
         .transpose()
         .map_err(Error::Invalid)?;
+    let asks = !request.prompt.is_empty() || !album.is_empty();
+    if !asks && keep_alive.is_some_and(Stay::is_none) {
+        return unload(&app, &name, request).await;
+    }
     let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
-    if request.prompt.is_empty() && album.is_empty() {
-        return load_or_unload(&app, &chosen, request).await;
+    if !asks {
+        return load(&app, &chosen, request).await;
     }
     let think = Think::choose(request.think.as_ref(), &chosen.model)?;
     let adapters = chosen.model.adapters().count();
@@ -134,28 +139,33 @@ fn goes_on(request: &GenerateRequest) -> bool {
         .is_some_and(|tokens| !tokens.is_empty())
 }
 
-async fn load_or_unload(
-    app: &App,
-    chosen: &Chosen,
-    request: GenerateRequest,
-) -> Result<Response, Error> {
-    let (reason, timings) = if chosen.lets_go() {
-        app.scheduler.unload(chosen.key()).await;
-        (DoneReason::Unload, None)
-    } else {
-        drop(app.lease(chosen).await?);
-        (DoneReason::Load, Some(Clock::loaded(chosen).timings()))
-    };
+async fn load(app: &App, chosen: &Chosen, request: GenerateRequest) -> Result<Response, Error> {
+    drop(app.lease(chosen).await?);
     let event = GenerateEvent {
         done: true,
-        done_reason: Some(reason),
-        timings,
+        done_reason: Some(DoneReason::Load),
+        timings: Some(Clock::loaded(chosen).timings()),
         ..event(&request.model, Part::default())
     };
-    if request.stream == Some(false) {
-        return Ok(axum::Json(event).into_response());
+    Ok(only(request.stream, event))
+}
+
+async fn unload(app: &App, name: &ModelName, request: GenerateRequest) -> Result<Response, Error> {
+    let event = GenerateEvent {
+        done: true,
+        done_reason: Some(DoneReason::Unload),
+        unload: Some(app.let_go(name).await?),
+        ..event(&request.model, Part::default())
+    };
+    Ok(only(request.stream, event))
+}
+
+/// An answer of one event.
+fn only(stream: Option<bool>, event: GenerateEvent) -> Response {
+    if stream == Some(false) {
+        return axum::Json(event).into_response();
     }
-    Ok(ndjson::stream(futures::stream::iter([Ok(event)])))
+    ndjson::stream(futures::stream::iter([Ok(event)]))
 }
 
 /// What is made of a request.
@@ -283,6 +293,7 @@ fn event(model: &str, mut part: Part) -> GenerateEvent {
         response: part.text,
         done: false,
         done_reason: None,
+        unload: None,
         context: None,
         logprobs: form::told(part.logprobs),
         timings: None,

@@ -1,18 +1,22 @@
 //! The task that owns the table of loaded models: one command enum, one place where anything changes.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runner::protocol::{Loaded, Sandbox, SandboxLevel};
-use runner::supervisor::{self, Cause, Exit, Runner};
+use futures::FutureExt;
+use registry::ModelName;
+use runner::protocol::{FailureKind, Sandbox, SandboxLevel};
+use runner::supervisor::{self, Cause, Exit};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::breaker::Breaker;
-use super::{Keeping, Key, Lease, Loader, Options, Plan, Seen, Up, Want};
+use super::entry::{Entry, Ready, State, Waiter, seen};
+use super::{Key, Lease, Loader, Options, Plan, Seen, Unloading, Up, Want};
 use crate::duration::Stay;
 use crate::error::Error;
 
@@ -24,15 +28,26 @@ pub(super) enum Command {
         want: Box<Want>,
         reply: oneshot::Sender<Result<Lease, Error>>,
     },
+    /// Somebody who asked for a model left.
+    Left,
     /// Let a model go when nobody uses it.
     Unload {
-        key: Key,
-        reply: oneshot::Sender<bool>,
+        which: Which,
+        reply: oneshot::Sender<Unloading>,
     },
     /// What is loaded.
     List { reply: oneshot::Sender<Vec<Seen>> },
     /// Stop everything.
     Close { reply: oneshot::Sender<()> },
+}
+
+/// How a loaded model is found.
+#[derive(Debug)]
+pub(super) enum Which {
+    /// By what makes it the same to a runner as another.
+    Key(Key),
+    /// By the name that it was loaded by.
+    Name(ModelName),
 }
 
 /// What its own tasks and leases report. Everything carries the entry it is about; reports on entries that are gone are
@@ -55,105 +70,16 @@ pub(super) enum Notice {
 /// Who waits longer than this for a place gets one, even from a model that is never idle by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Somebody who waits for a model.
-#[derive(Debug)]
-struct Waiter {
-    want: Want,
-    reply: oneshot::Sender<Result<Lease, Error>>,
-    since: Instant,
-}
-
-impl Waiter {
-    fn is_gone(&self) -> bool {
-        self.reply.is_closed()
-    }
-}
-
-/// One line of the table.
-#[derive(Debug)]
-struct Entry {
-    plan: Plan,
-    digest: String,
-    details: api::ModelDetails,
-    keep_alive: Stay,
-    state: State,
-    /// Its place is promised to somebody else: it finishes what it has, and takes nothing new.
-    draining: bool,
-    /// Those who wait for it to be gone.
-    gone: Vec<oneshot::Sender<bool>>,
-}
-
-#[derive(Debug)]
-enum State {
-    /// On its way in, with those who wait for it.
-    Loading {
-        waiters: Vec<Waiter>,
-        cancel: CancellationToken,
-        since: Instant,
-    },
-    /// Here.
-    Ready(Box<Ready>),
-    /// On its way out; its memory is not free yet.
-    Stopping,
-}
-
-#[derive(Debug)]
-struct Ready {
-    runner: Runner,
-    loaded: Loaded,
-    keeping: Option<Keeping>,
-    device_reason: String,
-    leases: usize,
-    /// When the last lease was given back.
-    idle_since: Instant,
-    /// What it took to load it, and would take again.
-    load_time: Duration,
-}
-
-impl Entry {
-    fn ready(&self) -> Option<&Ready> {
-        match &self.state {
-            State::Ready(ready) => Some(ready),
-            State::Loading { .. } | State::Stopping => None,
-        }
-    }
-
-    /// Whether newcomers with this context need not wait for another load.
-    fn serves(&self, context: u32) -> bool {
-        self.plan.context >= context && !self.draining
-    }
-
-    fn is_idle(&self) -> bool {
-        self.ready().is_some_and(|ready| ready.leases == 0)
-    }
-
-    /// When it goes if nothing is asked of it.
-    fn expires(&self) -> Option<Instant> {
-        match (self.ready()?, self.keep_alive) {
-            (ready, Stay::For(stay)) if ready.leases == 0 => Some(ready.idle_since + stay),
-            _ => None,
-        }
-    }
-
-    /// How much it is worth to keep, least first: seconds that it takes to have it again, per second that it was not used.
-    fn worth(&self, now: Instant) -> f64 {
-        let Some(ready) = self.ready() else {
-            return f64::INFINITY;
-        };
-        let cost = ready.load_time.as_secs_f64().max(0.01);
-        let unused = (now - ready.idle_since).as_secs_f64().max(0.001);
-        cost / unused
-    }
-}
-
 pub(super) struct Task {
     options: Options,
     loader: Arc<dyn Loader>,
     tasks: TaskTracker,
     table: BTreeMap<u64, Entry>,
     next: u64,
-    /// Those who wait for room, or for a larger context, first come first.
+    /// Those who wait for room, or for another load of a model that is here, first come first.
     pending: Vec<Waiter>,
+    /// Models that are tried a second time, and the entries whose memory they wait for.
+    second_tries: BTreeMap<Key, Vec<u64>>,
     breaker: Breaker,
     closing: Option<Vec<oneshot::Sender<()>>>,
     notices: mpsc::UnboundedSender<Notice>,
@@ -170,6 +96,7 @@ impl Task {
             table: BTreeMap::new(),
             next: 1,
             pending: Vec::new(),
+            second_tries: BTreeMap::new(),
             breaker: Breaker::default(),
             closing: None,
             notices,
@@ -203,7 +130,9 @@ impl Task {
     fn command(&mut self, command: Command) {
         match command {
             Command::Acquire { want, reply } => self.acquire(*want, reply),
-            Command::Unload { key, reply } => self.unload(&key, reply),
+            // Whoever left is noticed after every command.
+            Command::Left => {}
+            Command::Unload { which, reply } => self.unload(&which, reply),
             Command::List { reply } => {
                 let _ = reply.send(self.table.values().map(seen).collect());
             }
@@ -222,14 +151,13 @@ impl Task {
             return;
         }
         let key = &waiter.want.plan.key;
-        // Nobody overtakes those who wait for the same model with a larger context, or they would wait for ever.
+        // Nobody overtakes those who wait for another load of the same model, or they would wait for ever.
         let overtakes = self
             .pending
             .iter()
             .any(|other| other.want.plan.key == *key && !other.is_gone());
-        let fits = |entry: &Entry| {
-            entry.plan.key == *key && entry.serves(waiter.want.plan.context) && !overtakes
-        };
+        let fits =
+            |entry: &Entry| entry.plan.key == *key && entry.serves(&waiter.want.plan) && !overtakes;
         let found = self.table.iter().find(|(_, entry)| fits(entry));
         let found = found.map(|(id, entry)| (*id, entry.ready().is_some()));
         if let Some((id, true)) = found {
@@ -278,10 +206,13 @@ impl Task {
 
     /// An idle model goes now, and whoever asked is told when it is gone; a busy one goes with its last lease, which
     /// nobody waits for.
-    fn unload(&mut self, key: &Key, reply: oneshot::Sender<bool>) {
-        let same = |entry: &&mut Entry| entry.plan.key == *key;
+    fn unload(&mut self, which: &Which, reply: oneshot::Sender<Unloading>) {
+        let same = |entry: &&mut Entry| match which {
+            Which::Key(key) => entry.plan.key == *key,
+            Which::Name(name) => entry.plan.name == *name,
+        };
         let Some(entry) = self.table.values_mut().find(same) else {
-            let _ = reply.send(false);
+            let _ = reply.send(Unloading::NotLoaded);
             return;
         };
         // It expires at once when idle, and with its last lease otherwise.
@@ -289,7 +220,7 @@ impl Task {
         if entry.is_idle() || matches!(entry.state, State::Stopping) {
             entry.gone.push(reply);
         } else {
-            let _ = reply.send(true);
+            let _ = reply.send(Unloading::WhenIdle);
         }
     }
 
@@ -360,16 +291,7 @@ impl Task {
         let waiters = std::mem::take(waiters);
         let since = *since;
         match result {
-            Err(error) => {
-                tracing::warn!(model = %entry.plan.name, "cannot load: {}", crate::error::chain(&error));
-                if is_crash(&error) {
-                    self.breaker.crashed(&entry.plan.key, Instant::now());
-                }
-                self.table.remove(&id);
-                for waiter in waiters {
-                    let _ = waiter.reply.send(Err(error.clone()));
-                }
-            }
+            Err(error) => self.failed(id, waiters, &error),
             Ok(Up {
                 runner,
                 loaded,
@@ -408,12 +330,44 @@ impl Task {
         }
     }
 
+    /// A load failed. When memory was too short, idle models give theirs and it is tried once more.
+    fn failed(&mut self, id: u64, waiters: Vec<Waiter>, error: &Error) {
+        let Some(entry) = self.table.remove(&id) else {
+            return;
+        };
+        tracing::warn!(model = %entry.plan.name, "cannot load: {}", crate::error::chain(error));
+        if lacks_memory(error) && !entry.is_second_try {
+            let idle = self.table.iter().filter(|(_, entry)| entry.is_idle());
+            let idle: Vec<u64> = idle.map(|(id, _)| *id).collect();
+            if !idle.is_empty() {
+                for id in &idle {
+                    self.stop(*id, "another model needs its memory");
+                }
+                self.second_tries.insert(entry.plan.key, idle);
+                self.pending.splice(0..0, waiters);
+                return;
+            }
+        }
+        if let Some(signal) = crash(error) {
+            self.crashed(&entry.plan, signal);
+        }
+        for waiter in waiters {
+            let _ = waiter.reply.send(Err(error.clone()));
+        }
+    }
+
+    /// A runner crashed, in a load or later, by this signal if it was one.
+    fn crashed(&mut self, plan: &Plan, signal: Option<i32>) {
+        tracing::debug!(model = %plan.name, signal, "crashed");
+        self.breaker.crashed(&plan.key, Instant::now());
+    }
+
     fn exited(&mut self, id: u64, exit: &Exit) {
         let Some(mut entry) = self.table.remove(&id) else {
             return;
         };
         for reply in entry.gone.drain(..) {
-            let _ = reply.send(true);
+            let _ = reply.send(Unloading::Done);
         }
         if matches!(entry.state, State::Stopping) || matches!(exit.cause, Cause::Stopped) {
             tracing::info!(model = %entry.plan.name, "unloaded");
@@ -421,7 +375,7 @@ impl Task {
         }
         // Requests under way learn it from their own streams.
         tracing::warn!(model = %entry.plan.name, stderr = ?exit.stderr, "the runner {exit}");
-        self.breaker.crashed(&entry.plan.key, Instant::now());
+        self.crashed(&entry.plan, exit.signal());
     }
 
     // ===== changes of the table =====
@@ -468,6 +422,8 @@ impl Task {
     /// Does what can be done for those who wait, first come first.
     fn advance(&mut self) {
         self.pending.retain(|waiter| !waiter.is_gone());
+        self.cancel_unwanted();
+        self.refuse_those_who_wait_for_resting_models();
         self.forget_promises();
         let mut keys: Vec<Key> = Vec::new();
         for waiter in &self.pending {
@@ -475,19 +431,13 @@ impl Task {
                 keys.push(waiter.want.plan.key.clone());
             }
         }
+        self.second_tries.retain(|key, _| keys.contains(key));
         // Room that is becoming free goes to those who came first.
         let mut leaving = self.count_stopping();
         for key in keys {
             match self.table.iter().find(|(_, entry)| entry.plan.key == key) {
-                Some((id, entry)) => {
-                    let (id, idle) = (*id, entry.is_idle());
-                    if entry.ready().is_some() && entry.serves(self.need(&key)) {
-                        self.grant_all(id, &key);
-                    } else if idle && !entry.draining {
-                        self.stop(id, "a larger context is needed");
-                    }
-                    // Else it comes, goes or answers, and will report.
-                }
+                Some((id, _)) => self.serve(*id, &key),
+                None if self.waits_for_memory(&key) => leaving = leaving.saturating_sub(1),
                 None if self.table.len() < self.options.max_loaded => self.start(&key),
                 None if leaving > 0 => leaving -= 1,
                 None => self.make_room(&key),
@@ -495,14 +445,61 @@ impl Task {
         }
     }
 
-    /// The largest context that somebody who waits for this model needs.
-    fn need(&self, key: &Key) -> u32 {
-        let waiting = self.pending.iter().map(|waiter| &waiter.want.plan);
-        waiting
-            .filter(|plan| plan.key == *key)
-            .map(|plan| plan.context)
-            .max()
-            .unwrap_or(0)
+    /// Gives a loaded model to those who wait for it, in their order. The first one whom it does not serve has it loaded anew
+    /// when it is idle; until then, those behind wait too.
+    fn serve(&mut self, id: u64, key: &Key) {
+        let same = |waiter: &Waiter| waiter.want.plan.key == *key;
+        while let Some(first) = self.pending.iter().position(same) {
+            let Some(entry) = self.table.get(&id) else {
+                return;
+            };
+            // Else it comes or goes, and will report.
+            if entry.ready().is_none() || entry.draining {
+                return;
+            }
+            if entry.serves(&self.pending[first].want.plan) {
+                let waiter = self.pending.remove(first);
+                self.grant(id, waiter);
+                continue;
+            }
+            if entry.is_idle() {
+                let loaded = entry.plan.clone();
+                for waiter in self.pending.iter_mut().filter(|waiter| same(waiter)) {
+                    waiter.want.plan.keep(&loaded);
+                }
+                self.stop(id, "another context or other settings are needed");
+            }
+            return;
+        }
+    }
+
+    /// Ends loads for which nobody waits any more.
+    fn cancel_unwanted(&mut self) {
+        self.table.retain(|_, entry| {
+            let is_unwanted = entry.is_unwanted();
+            if let (true, State::Loading { cancel, .. }) = (is_unwanted, &entry.state) {
+                tracing::info!(model = %entry.plan.name, "loads no more: nobody waits for it");
+                cancel.cancel();
+            }
+            !is_unwanted
+        });
+    }
+
+    /// A model that began to rest is not loaded for those who came before.
+    fn refuse_those_who_wait_for_resting_models(&mut self) {
+        let waiting = std::mem::take(&mut self.pending);
+        for waiter in waiting {
+            match self.admit(&waiter.want) {
+                Ok(()) => self.pending.push(waiter),
+                Err(error) => drop(waiter.reply.send(Err(error))),
+            }
+        }
+    }
+
+    /// Whether it is to be tried again when others have given their memory back.
+    fn waits_for_memory(&self, key: &Key) -> bool {
+        let awaited = self.second_tries.get(key);
+        awaited.is_some_and(|ids| ids.iter().any(|id| self.table.contains_key(id)))
     }
 
     /// When nobody waits for the place of a draining model any more, it takes requests again.
@@ -534,21 +531,6 @@ impl Task {
         }
     }
 
-    /// Gives a loaded model to all who wait for it.
-    fn grant_all(&mut self, id: u64, key: &Key) {
-        for waiter in self.take_waiters(key) {
-            self.grant(id, waiter);
-        }
-    }
-
-    fn take_waiters(&mut self, key: &Key) -> Vec<Waiter> {
-        let (taken, rest) = std::mem::take(&mut self.pending)
-            .into_iter()
-            .partition(|waiter| waiter.want.plan.key == *key);
-        self.pending = rest;
-        taken
-    }
-
     fn count_stopping(&self) -> usize {
         self.table
             .values()
@@ -570,24 +552,39 @@ impl Task {
             .map(|(id, _)| *id)
     }
 
-    /// Starts to load a model for all who wait for it, with the largest context that one of them needs.
+    /// Starts to load a model for the first who waits for it and all whom the same settings serve, with the largest context
+    /// that one of them needs.
     fn start(&mut self, key: &Key) {
-        let waiters = self.take_waiters(key);
-        let Some(largest) = waiters
+        let first = self
+            .pending
             .iter()
-            .map(|waiter| &waiter.want)
-            .max_by_key(|want| want.plan.context)
+            .find(|waiter| waiter.want.plan.key == *key);
+        let Some(Want {
+            mut plan,
+            digest,
+            details,
+            ..
+        }) = first.map(|waiter| waiter.want.clone())
         else {
             return;
         };
+        let waiters: Vec<Waiter> = self
+            .pending
+            .extract_if(.., |waiter| {
+                let other = &waiter.want.plan;
+                other.key == *key && other.said.is_met_by(plan.settings)
+            })
+            .collect();
+        let contexts = waiters.iter().map(|waiter| waiter.want.plan.context);
+        plan.context = contexts.max().unwrap_or(plan.context);
         let id = self.next;
         self.next += 1;
         let cancel = CancellationToken::new();
-        let loading = self.loader.load(largest.plan.clone());
+        let loading = self.loader.load(plan.clone());
         let entry = Entry {
-            plan: largest.plan.clone(),
-            digest: largest.digest.clone(),
-            details: largest.details.clone(),
+            plan,
+            digest,
+            details,
             keep_alive: self.options.keep_alive,
             state: State::Loading {
                 waiters,
@@ -595,6 +592,7 @@ impl Task {
                 since: Instant::now(),
             },
             draining: false,
+            is_second_try: self.second_tries.remove(key).is_some(),
             gone: Vec::new(),
         };
         tracing::info!(model = %entry.plan.name, context = entry.plan.context, "loading");
@@ -603,7 +601,9 @@ impl Task {
         self.tasks.spawn(async move {
             tokio::select! {
                 () = cancel.cancelled() => {}
-                result = loading => {
+                // Those who wait hear of a bug too.
+                result = AssertUnwindSafe(loading).catch_unwind() => {
+                    let result = result.unwrap_or(Err(Error::Internal));
                     let _ = notices.send(Notice::Loaded { entry: id, result });
                 }
             }
@@ -641,17 +641,37 @@ async fn until(wake: Option<Instant>) {
     }
 }
 
-/// Whether a failed load was the runner's death, and not an answer of it.
-fn is_crash(error: &Error) -> bool {
+/// The signal, if there was one, by which a runner died in a failed load; `None` when it lived and answered.
+fn crash(error: &Error) -> Option<Option<i32>> {
     use supervisor::Error as E;
-    matches!(
-        error,
+    match error {
         Error::Runner {
-            source: E::Exited(_) | E::Protocol { .. } | E::Stalled { .. } | E::Hello { .. },
+            source:
+                E::Exited(exit)
+                | E::Protocol { exit, .. }
+                | E::Stalled { exit, .. }
+                | E::Hello { exit, .. },
             ..
-        }
-    )
+        } => Some(exit.signal()),
+        _ => None,
+    }
 }
+
+/// Whether a load failed for want of memory: the runner said so, or the system killed it.
+fn lacks_memory(error: &Error) -> bool {
+    use supervisor::Error as E;
+    match error {
+        Error::Runner { source, .. } => match source {
+            E::Failed(failure) => failure.kind == FailureKind::OutOfMemory,
+            E::Exited(exit) => exit.signal() == Some(KILLED),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// The signal by which a system that is out of memory ends a process; nobody else ends a runner that loads by it without saying so.
+const KILLED: i32 = 9;
 
 /// Says in the log what a runner that was to be confined can do all the same.
 fn warn_of_gaps(plan: &Plan, sandbox: &Sandbox) {
@@ -660,40 +680,5 @@ fn warn_of_gaps(plan: &Plan, sandbox: &Sandbox) {
         tracing::warn!(model = %plan.name, level, lacks, "the runner is not fully confined");
     } else if !lacks.is_empty() {
         tracing::info!(model = %plan.name, level, lacks, "the runner could be confined more strictly");
-    }
-}
-
-fn seen(entry: &Entry) -> Seen {
-    let ready = entry.ready();
-    Seen {
-        name: entry.plan.name.to_string(),
-        digest: entry.digest.clone(),
-        details: entry.details.clone(),
-        state: match (&entry.state, ready.map_or(0, |ready| ready.leases)) {
-            (State::Loading { .. }, _) => "loading",
-            (State::Ready(_), 0) => "ready",
-            (State::Ready(_), _) => "busy",
-            (State::Stopping, _) => "stopping",
-        },
-        active: ready.map_or(0, |ready| ready.leases),
-        expires: match (entry.expires(), entry.keep_alive) {
-            (Some(at), _) => Some(at),
-            // Not idle: the clock has not started.
-            (None, Stay::For(stay)) => Some(Instant::now() + stay),
-            (None, Stay::Always) => None,
-        },
-        keep_alive: entry.keep_alive,
-        context: ready.map_or(entry.plan.context, |ready| ready.loaded.context),
-        pid: ready.and_then(|ready| ready.runner.pid()),
-        resident_bytes: ready.map_or(0, |ready| {
-            ready
-                .runner
-                .resident_bytes()
-                .unwrap_or(ready.loaded.resident_bytes)
-        }),
-        device_bytes: ready.map_or(0, |ready| ready.loaded.device_bytes),
-        device: ready.map_or_else(String::new, |ready| ready.loaded.device.clone()),
-        device_reason: ready.map_or_else(String::new, |ready| ready.device_reason.clone()),
-        sandbox: ready.map(|ready| ready.runner.hello().sandbox.clone()),
     }
 }

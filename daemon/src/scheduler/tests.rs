@@ -12,6 +12,7 @@ struct Mocks {
     spawner: Spawner,
     scripts: Mutex<Vec<(String, &'static str)>>,
     loads: Mutex<Vec<(String, u32)>>,
+    settings: Mutex<Vec<(String, Settings)>>,
 }
 
 impl Loader for Arc<Mocks> {
@@ -24,6 +25,11 @@ impl Loader for Arc<Mocks> {
                 .lock()
                 .unwrap()
                 .push((name.clone(), plan.context));
+            mocks
+                .settings
+                .lock()
+                .unwrap()
+                .push((name.clone(), plan.settings));
             let mut program = Program::new("/mock");
             let scripts = mocks.scripts.lock().unwrap().clone();
             if let Some((_, script)) = scripts.iter().rev().find(|(model, _)| *model == name) {
@@ -42,8 +48,8 @@ impl Loader for Arc<Mocks> {
                 adapters: Vec::new(),
                 context: plan.context,
                 sequences: 4,
-                batch: 512,
-                threads: 0,
+                batch: plan.settings.batch,
+                threads: plan.settings.threads,
                 gpu_layers: 0,
                 main_gpu: 0,
                 mmap: true,
@@ -76,6 +82,7 @@ fn bench_with(max_loaded: usize, max_queue: usize) -> Bench {
         spawner: Spawner::mock(),
         scripts: Mutex::default(),
         loads: Mutex::default(),
+        settings: Mutex::default(),
     });
     let tasks = TaskTracker::new();
     let options = Options {
@@ -101,11 +108,14 @@ fn want(name: &str, context: u32) -> Want {
             name: ModelName::parse(name).unwrap(),
             key: Key::of([name]),
             context,
-            batch: 512,
-            threads: 0,
-            gpu_layers: 0,
-            main_gpu: 0,
-            mmap: true,
+            settings: Settings {
+                batch: 512,
+                threads: 0,
+                gpu_layers: 0,
+                main_gpu: 0,
+                mmap: true,
+            },
+            said: Said::default(),
         },
         digest: String::new(),
         details: ModelDetails::default(),
@@ -153,7 +163,7 @@ impl Bench {
         let mut names: Vec<String> = seen
             .into_iter()
             .filter(|seen| seen.state != "stopping")
-            .map(|seen| seen.name)
+            .map(|seen| seen.name.to_string())
             .collect();
         names.sort();
         names
@@ -257,9 +267,10 @@ async fn keep_alive_of_a_request_goes_over_the_default() {
 #[tokio::test(start_paused = true)]
 async fn unloading_waits_for_those_who_use_it() {
     let bench = bench();
-    assert!(!bench.scheduler.unload(Key::of(["a"])).await);
+    let unload = || bench.scheduler.unload(Key::of(["a"]));
+    assert_eq!(unload().await, Unloading::NotLoaded);
     let lease = bench.acquire("a").await.unwrap();
-    assert!(bench.scheduler.unload(Key::of(["a"])).await);
+    assert_eq!(unload().await, Unloading::WhenIdle);
     answer(&lease, "still here").await.unwrap();
     drop(lease);
     bench.until(<[Seen]>::is_empty).await;
@@ -270,7 +281,8 @@ async fn an_unused_model_is_gone_when_unloading_returns() {
     let bench = bench();
     drop(bench.acquire("a").await.unwrap());
     bench.until(|seen| seen[0].active == 0).await;
-    assert!(bench.scheduler.unload(Key::of(["a"])).await);
+    let unloading = bench.scheduler.unload(Key::of(["a"])).await;
+    assert_eq!(unloading, Unloading::Done);
     assert!(bench.scheduler.list().await.is_empty());
 }
 
@@ -573,4 +585,233 @@ async fn closing_stops_everything_and_tells_those_who_wait() {
     bench.mocks.spawner.drained().await;
     bench.tasks.close();
     bench.tasks.wait().await;
+}
+
+// ===== settings of a load =====
+
+fn saying(name: &str, said: Said) -> Want {
+    let mut want = want(name, 100);
+    want.plan.settings = said.over(want.plan.settings);
+    want.plan.said = said;
+    want
+}
+
+fn batch(batch: u32) -> Said {
+    Said {
+        batch: Some(batch),
+        ..Said::default()
+    }
+}
+
+fn threads(threads: u32) -> Said {
+    Said {
+        threads: Some(threads),
+        ..Said::default()
+    }
+}
+
+impl Bench {
+    /// Batch and threads of every load so far.
+    fn settings(&self) -> Vec<(u32, u32)> {
+        let settings = self.mocks.settings.lock().unwrap();
+        let each = settings.iter().map(|(_, set)| (set.batch, set.threads));
+        each.collect()
+    }
+
+    async fn acquire_saying(&self, said: Said) -> Lease {
+        self.scheduler.acquire(saying("a", said)).await.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_model_is_loaded_anew_for_other_settings_and_keeps_what_is_not_said() {
+    let bench = bench();
+    drop(bench.acquire_saying(Said::default()).await);
+    drop(bench.acquire_saying(batch(512)).await);
+    assert_eq!(bench.settings(), [(512, 0)]);
+    drop(bench.acquire_saying(batch(64)).await);
+    drop(bench.acquire_saying(Said::default()).await);
+    drop(bench.acquire_saying(threads(2)).await);
+    drop(bench.acquire_saying(batch(64)).await);
+    assert_eq!(bench.settings(), [(512, 0), (64, 0), (64, 2)]);
+    // The larger context stays too.
+    drop(bench.scheduler.acquire(want("a", 200)).await.unwrap());
+    drop(bench.acquire_saying(threads(1)).await);
+    assert_eq!(bench.loads().last().unwrap().1, 200);
+    assert_eq!(bench.names().await, ["a:latest"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_model_takes_other_settings_when_its_answers_are_over_and_nobody_overtakes() {
+    let bench = bench();
+    let first = bench.acquire_saying(batch(64)).await;
+    let mut other = Box::pin(bench.acquire_saying(batch(128)));
+    let mut same = Box::pin(bench.acquire_saying(batch(64)));
+    let mut any = Box::pin(bench.acquire_saying(Said::default()));
+    // Each asks before the next one.
+    for waiting in [&mut other, &mut same, &mut any] {
+        tokio::select! {
+            _ = waiting => panic!("the model is in use with other settings"),
+            () = tokio::time::sleep(STAY) => {}
+        }
+    }
+    answer(&first, "undisturbed").await.unwrap();
+    drop(first);
+    let (other, any) = tokio::join!(other, any);
+    assert_eq!(bench.settings(), [(64, 0), (128, 0)]);
+    drop(other);
+    tokio::select! {
+        _ = &mut same => panic!("the model is in use with other settings"),
+        () = tokio::time::sleep(STAY) => {}
+    }
+    drop(any);
+    drop(same.await);
+    assert_eq!(bench.settings(), [(64, 0), (128, 0), (64, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_want_different_settings_are_all_served() {
+    let bench = &bench();
+    let asking = (0..8).map(|n| async move {
+        let size = if n % 2 == 0 { 64 } else { 128 };
+        for _ in 0..3 {
+            let lease = bench.acquire_saying(batch(size)).await;
+            answer(&lease, "one two three").await.unwrap();
+        }
+    });
+    futures::future::join_all(asking.collect::<Vec<_>>()).await;
+    // Those who wait for the same are loaded for together.
+    assert!(bench.settings().len() <= 24, "{:?}", bench.settings());
+}
+
+// ===== loads that go wrong =====
+
+#[tokio::test(start_paused = true)]
+async fn a_load_ends_when_all_who_waited_for_it_left() {
+    let bench = bench();
+    bench.script("a", "load-delay-ms 100000");
+    let mut one = Box::pin(bench.acquire("a"));
+    let mut two = Box::pin(bench.acquire("a"));
+    for waiting in [&mut one, &mut two] {
+        tokio::select! {
+            _ = waiting => panic!("it takes longer to load"),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+    drop(one);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.scheduler.list().await[0].state, "loading");
+    drop(two);
+    // Nothing else happens: leaving itself is noticed, and the runner goes.
+    bench.mocks.spawner.drained().await;
+    assert!(bench.scheduler.list().await.is_empty());
+    bench.script("a", "answer well");
+    drop(bench.acquire("a").await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_models_give_their_memory_to_one_that_lacks_it() {
+    let bench = bench_with(3, 8);
+    drop(bench.acquire("idle").await.unwrap());
+    let busy = bench.acquire("busy").await.unwrap();
+    for script in ["fail-in-load memory", "crash-in-load kill"] {
+        drop(bench.acquire("idle").await.unwrap());
+        let before = bench.loads().len();
+        bench.script("big", script);
+        let asking = bench.acquire("big");
+        let (refused, ()) = tokio::join!(asking, async {
+            // The second try finds more memory.
+            bench.until(|_| bench.loads().len() > before).await;
+            bench.script("big", "answer well");
+        });
+        drop(refused.unwrap());
+        assert_eq!(bench.loads().len(), before + 2);
+        assert_eq!(bench.names().await, ["big:latest", "busy:latest"]);
+        bench.scheduler.unload(Key::of(["big"])).await;
+    }
+    answer(&busy, "undisturbed").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_is_too_short_twice_is_an_error() {
+    let bench = bench();
+    drop(bench.acquire("idle").await.unwrap());
+    bench.script("big", "fail-in-load memory");
+    let error = bench.acquire("big").await.unwrap_err().to_body();
+    assert_eq!(error.code.as_deref(), Some("out_of_memory"));
+    assert!(error.hint.is_some_and(|hint| hint.contains("num_ctx")));
+    let loaded: Vec<String> = bench.loads().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(loaded, ["idle", "big", "big"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_rests_is_not_loaded_for_those_who_waited_before() {
+    let bench = bench();
+    bench.script("a", "crash-in-load");
+    for _ in 0..2 {
+        bench.acquire("a").await.unwrap_err();
+    }
+    bench.script("a", "answer well");
+    let lease = bench.acquire("a").await.unwrap();
+    let waiting = bench.scheduler.acquire(want("a", 200));
+    let crash = async {
+        bench.until(|seen| seen[0].active == 1).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        answer(&lease, "[[mock: crash-at-token 1]] one two")
+            .await
+            .unwrap_err();
+    };
+    let (refused, ()) = tokio::join!(waiting, crash);
+    let error = refused.unwrap_err();
+    assert!(
+        matches!(error, Error::CrashLoop { times: 3, .. }),
+        "{error}"
+    );
+    assert_eq!(bench.loads().len(), 3);
+}
+
+/// Loads nothing.
+struct Broken {
+    /// Whether it fails before there is a load to wait for.
+    at_once: bool,
+}
+
+impl Loader for Broken {
+    fn load(&self, _: Plan) -> BoxFuture<'static, Result<Up, Error>> {
+        assert!(!self.at_once, "on purpose");
+        Box::pin(async { panic!("on purpose") })
+    }
+}
+
+fn broken(at_once: bool) -> Scheduler {
+    let options = Options {
+        max_loaded: 1,
+        max_queue: 1,
+        keep_alive: Stay::Always,
+        stop_grace: Duration::from_secs(1),
+    };
+    Scheduler::start(options, Arc::new(Broken { at_once }), &TaskTracker::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_in_the_task_is_told_to_the_process_and_is_not_called_a_stop() {
+    let scheduler = broken(true);
+    let error = scheduler.acquire(want("a", 100)).await.unwrap_err();
+    assert!(matches!(error, Error::Internal), "{error}");
+    scheduler.died().await;
+    let error = scheduler.acquire(want("a", 100)).await.unwrap_err();
+    assert!(matches!(error, Error::Internal), "{error}");
+    scheduler.close().await;
+    let error = scheduler.acquire(want("a", 100)).await.unwrap_err();
+    assert!(matches!(error, Error::Stopping), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_in_a_load_is_an_error_for_those_who_wait() {
+    let scheduler = broken(false);
+    for _ in 0..2 {
+        let error = scheduler.acquire(want("a", 100)).await.unwrap_err();
+        assert!(matches!(error, Error::Internal), "{error}");
+    }
+    assert!(scheduler.list().await.is_empty());
 }

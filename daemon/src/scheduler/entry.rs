@@ -1,0 +1,152 @@
+//! The lines of the table of loaded models, and those who wait.
+
+use std::time::Duration;
+
+use runner::protocol::Loaded;
+use runner::supervisor::Runner;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Keeping, Lease, Plan, Seen, Unloading, Want};
+use crate::duration::Stay;
+use crate::error::Error;
+
+/// Somebody who waits for a model.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) want: Want,
+    pub(super) reply: oneshot::Sender<Result<Lease, Error>>,
+    pub(super) since: Instant,
+}
+
+impl Waiter {
+    pub(super) fn is_gone(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+/// One line of the table.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) plan: Plan,
+    pub(super) digest: String,
+    pub(super) details: api::ModelDetails,
+    pub(super) keep_alive: Stay,
+    pub(super) state: State,
+    /// Its place is promised to somebody else: it finishes what it has, and takes nothing new.
+    pub(super) draining: bool,
+    /// It was loaded before, and memory was too short.
+    pub(super) is_second_try: bool,
+    /// Those who wait for it to be gone.
+    pub(super) gone: Vec<oneshot::Sender<Unloading>>,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    /// On its way in, with those who wait for it.
+    Loading {
+        waiters: Vec<Waiter>,
+        cancel: CancellationToken,
+        since: Instant,
+    },
+    /// Here.
+    Ready(Box<Ready>),
+    /// On its way out; its memory is not free yet.
+    Stopping,
+}
+
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) runner: Runner,
+    pub(super) loaded: Loaded,
+    pub(super) keeping: Option<Keeping>,
+    pub(super) device_reason: String,
+    pub(super) leases: usize,
+    /// When the last lease was given back.
+    pub(super) idle_since: Instant,
+    /// What it took to load it, and would take again.
+    pub(super) load_time: Duration,
+}
+
+impl Entry {
+    pub(super) fn ready(&self) -> Option<&Ready> {
+        match &self.state {
+            State::Ready(ready) => Some(ready),
+            State::Loading { .. } | State::Stopping => None,
+        }
+    }
+
+    /// Whether those who want this need not wait for another load.
+    pub(super) fn serves(&self, plan: &Plan) -> bool {
+        let is_met = plan.said.is_met_by(self.plan.settings);
+        is_met && self.plan.context >= plan.context && !self.draining
+    }
+
+    /// Whether it is loaded for people who all left.
+    pub(super) fn is_unwanted(&self) -> bool {
+        match &self.state {
+            State::Loading { waiters, .. } => waiters.iter().all(Waiter::is_gone),
+            State::Ready(_) | State::Stopping => false,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready().is_some_and(|ready| ready.leases == 0)
+    }
+
+    /// When it goes if nothing is asked of it.
+    pub(super) fn expires(&self) -> Option<Instant> {
+        match (self.ready()?, self.keep_alive) {
+            (ready, Stay::For(stay)) if ready.leases == 0 => Some(ready.idle_since + stay),
+            _ => None,
+        }
+    }
+
+    /// How much it is worth to keep, least first: seconds that it takes to have it again, per second that it was not used.
+    pub(super) fn worth(&self, now: Instant) -> f64 {
+        let Some(ready) = self.ready() else {
+            return f64::INFINITY;
+        };
+        let cost = ready.load_time.as_secs_f64().max(0.01);
+        let unused = (now - ready.idle_since).as_secs_f64().max(0.001);
+        cost / unused
+    }
+}
+
+/// A line of the list.
+pub(super) fn seen(entry: &Entry) -> Seen {
+    let ready = entry.ready();
+    Seen {
+        name: entry.plan.name.clone(),
+        key: entry.plan.key.clone(),
+        digest: entry.digest.clone(),
+        details: entry.details.clone(),
+        state: match (&entry.state, ready.map_or(0, |ready| ready.leases)) {
+            (State::Loading { .. }, _) => "loading",
+            (State::Ready(_), 0) => "ready",
+            (State::Ready(_), _) => "busy",
+            (State::Stopping, _) => "stopping",
+        },
+        active: ready.map_or(0, |ready| ready.leases),
+        expires: match (entry.expires(), entry.keep_alive) {
+            (Some(at), _) => Some(at),
+            // Not idle: the clock has not started.
+            (None, Stay::For(stay)) => Some(Instant::now() + stay),
+            (None, Stay::Always) => None,
+        },
+        keep_alive: entry.keep_alive,
+        context: ready.map_or(entry.plan.context, |ready| ready.loaded.context),
+        pid: ready.and_then(|ready| ready.runner.pid()),
+        resident_bytes: ready.map_or(0, |ready| {
+            ready
+                .runner
+                .resident_bytes()
+                .unwrap_or(ready.loaded.resident_bytes)
+        }),
+        device_bytes: ready.map_or(0, |ready| ready.loaded.device_bytes),
+        device: ready.map_or_else(String::new, |ready| ready.loaded.device.clone()),
+        device_reason: ready.map_or_else(String::new, |ready| ready.device_reason.clone()),
+        sandbox: ready.map(|ready| ready.runner.hello().sandbox.clone()),
+    }
+}
