@@ -76,6 +76,11 @@ pub enum Error {
         /// How many.
         waiting: usize,
     },
+    /// The bodies of requests take too much memory.
+    #[error(
+        "the server is busy: the bodies of other requests take all the memory there is for them"
+    )]
+    Full,
     /// A model crashed its runner too often.
     #[error("model '{model}' crashed {times} times and rests for {} s", .rest.as_secs().max(1))]
     CrashLoop {
@@ -183,7 +188,7 @@ impl Error {
             Self::Store(error) => store_face(error),
             Self::Template { .. } => (StatusCode::BAD_REQUEST, "template_error"),
             Self::ContextOverflow(_) => (StatusCode::BAD_REQUEST, "context_overflow"),
-            Self::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Busy { .. } | Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::CrashLoop { .. } => (StatusCode::SERVICE_UNAVAILABLE, "crash_loop"),
             Self::Runner { source, .. } => runner_face(source),
             Self::NoRunner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "runner_missing"),
@@ -215,7 +220,7 @@ impl Error {
             Self::ContextOverflow(_) => {
                 "raise num_ctx, shorten the prompt, or leave out truncate:false to have it cut"
             }
-            Self::Busy { .. } | Self::Stopping | Self::Ended | Self::Replaced(_) => {
+            Self::Busy { .. } | Self::Full | Self::Stopping | Self::Ended | Self::Replaced(_) => {
                 "try again in a moment"
             }
             Self::CrashLoop { .. } => {
@@ -278,7 +283,7 @@ impl Error {
     /// Seconds after which it may be worth to try again.
     fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Busy { .. } | Self::Stopping | Self::Ended => Some(1),
+            Self::Busy { .. } | Self::Full | Self::Stopping | Self::Ended => Some(1),
             Self::CrashLoop { rest, .. } => Some(rest.as_secs().max(1)),
             _ => None,
         }

@@ -14,6 +14,8 @@ use http::header::{self, HeaderValue};
 use registry::ModelName;
 use serde::de::DeserializeOwned;
 
+use crate::blocking;
+use crate::budget::{FREE, Share};
 use crate::error::Error;
 
 /// Most bytes of an ordinary request.
@@ -30,18 +32,23 @@ pub struct Json<T, const LIMIT: usize>(
     pub T,
 );
 
-impl<T: DeserializeOwned, S: Sync, const LIMIT: usize> FromRequest<S> for Json<T, LIMIT> {
+impl<T: DeserializeOwned + Send + 'static, S: Sync, const LIMIT: usize> FromRequest<S>
+    for Json<T, LIMIT>
+{
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
         refuse_encoding(&request)?;
-        let bytes = tokio::time::timeout(DEADLINE, read(request.into_body(), LIMIT))
+        let share = request.extensions().get::<Share>().cloned();
+        let bytes = tokio::time::timeout(DEADLINE, read(request.into_body(), LIMIT, share))
             .await
             .map_err(|_| Error::SlowBody(DEADLINE))??;
         if bytes.is_empty() {
             return Err(Error::Invalid("missing request body".into()));
         }
-        parse(bytes).map(Self)
+        blocking::on(bytes.len(), move || parse(bytes))
+            .await?
+            .map(Self)
     }
 }
 
@@ -134,13 +141,19 @@ fn refuse_encoding(request: &Request) -> Result<(), Error> {
     }
 }
 
-async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Error> {
+/// Reads a whole body, and takes from the budget what it has beyond [`FREE`].
+async fn read(body: Body, limit: usize, share: Option<Share>) -> Result<Vec<u8>, Error> {
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {
         let piece = piece.map_err(|_| Error::BrokenBody)?;
         if bytes.len() + piece.len() > limit {
             return Err(Error::TooLarge { limit });
+        }
+        let counted = |bytes: usize| bytes.saturating_sub(FREE);
+        let more = counted(bytes.len() + piece.len()) - counted(bytes.len());
+        if let (Some(share), 1..) = (&share, more) {
+            share.take(more)?;
         }
         bytes.extend_from_slice(&piece);
     }
@@ -161,6 +174,7 @@ pub fn model_name(text: &str) -> Result<ModelName, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
     use axum::body::Bytes;
     use std::convert::Infallible;
 
@@ -193,6 +207,27 @@ mod tests {
             extract(Body::from("[1,2,3,4,5,6,7,8]")).await,
             Err(Error::TooLarge { limit: 16 })
         ));
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_budget_of_all_is_refused_and_a_short_one_is_not() {
+        let budget = Budget::of(FREE);
+        let extract = |bytes: usize| {
+            let share = budget.share();
+            async move {
+                let text = format!("\"{}\"", "x".repeat(bytes));
+                let mut request = Request::post("/").body(Body::from(text)).unwrap();
+                request.extensions_mut().insert(share.clone());
+                let json = Json::<String, SMALL>::from_request(request, &()).await;
+                json.map(|_| share)
+            }
+        };
+        let held = extract(2 * FREE - 2).await.unwrap();
+        let error = extract(FREE).await.unwrap_err();
+        assert_eq!(error.status().as_u16(), 503);
+        extract(FREE - 2).await.unwrap();
+        drop(held);
+        extract(FREE).await.unwrap();
     }
 
     #[tokio::test]

@@ -117,29 +117,43 @@ impl Jobs {
         F: FnOnce(Reporter) -> W,
         W: Future<Output = Result<Progress, Error>> + Send + 'static,
     {
+        let (lines, new) = self.listen(&key);
+        // Begun without the lock: a runtime that shuts down drops the work on the spot, and its guard takes the lock.
+        if let Some(job) = new {
+            let reporter = {
+                let job = job.clone();
+                Reporter::new(move |progress| job.change(|log| log.add(wire(progress))))
+            };
+            let guard = Guard {
+                key,
+                job,
+                running: self.running.clone(),
+                end: Some(Err(Error::Internal)),
+            };
+            self.spawn(guard, unheard, work(reporter));
+        }
+        lines
+    }
+
+    /// What the job with this key reports, and the job itself if it is to be begun.
+    fn listen(
+        &self,
+        key: &str,
+    ) -> (
+        impl Stream<Item = Result<Progress, Error>> + Send + use<>,
+        Option<Arc<Job>>,
+    ) {
         // Held until somebody listens, so that no job ends between being found and being heard.
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(job) = running.get(&key) {
-            return listen(job.clone());
+        if let Some(job) = running.get(key) {
+            return (listen(job.clone()), None);
         }
         let job = Arc::new(Job {
             log: Mutex::default(),
             changes: watch::channel(0).0,
         });
-        let lines = listen(job.clone());
-        running.insert(key.clone(), job.clone());
-        let reporter = {
-            let job = job.clone();
-            Reporter::new(move |progress| job.change(|log| log.add(wire(progress))))
-        };
-        let guard = Guard {
-            key,
-            job,
-            running: self.running.clone(),
-            end: Some(Err(Error::Internal)),
-        };
-        self.spawn(guard, unheard, work(reporter));
-        lines
+        running.insert(key.to_owned(), job.clone());
+        (listen(job.clone()), Some(job))
     }
 
     fn spawn(
@@ -392,6 +406,21 @@ mod tests {
         let stream = jobs.join("a".into(), |_| std::future::pending());
         shutdown.graceful.cancel();
         assert_eq!(statuses(stream).await, ["error: the server is stopping"]);
+    }
+
+    #[test]
+    fn a_job_that_a_stopping_runtime_drops_is_an_error_for_its_clients() {
+        let jobs = Jobs::new(Shutdown::new());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let handle = runtime.handle().clone();
+        runtime.shutdown_background();
+        let stream = {
+            let _entered = handle.enter();
+            jobs.join("a".into(), |_| std::future::pending())
+        };
+        let told = futures::executor::block_on(statuses(stream));
+        assert_eq!(told, ["error: an internal task ended early"]);
+        assert!(jobs.running.lock().unwrap().is_empty());
     }
 
     #[test]

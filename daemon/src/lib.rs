@@ -9,6 +9,8 @@
 pub mod accept;
 pub mod answer;
 pub mod app;
+mod blocking;
+mod budget;
 pub mod config;
 pub mod cpu;
 pub mod descriptors;

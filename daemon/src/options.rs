@@ -313,6 +313,27 @@ mod tests {
     }
 
     #[test]
+    fn settings_of_a_load_are_said_by_request_and_model_only() {
+        let none = resolved(json!({}), json!({}), None);
+        assert_eq!(none.said, Said::default());
+        assert_eq!(none.settings.gpu_layers, DEFAULTS.gpu_layers);
+        let some = resolved(
+            json!({"num_batch": 32, "use_mmap": false}),
+            json!({"num_thread": 2, "num_gpu": 3, "main_gpu": 1, "num_batch": 8}),
+            None,
+        );
+        let said = Said {
+            batch: Some(32),
+            threads: Some(2),
+            gpu_layers: Some(3),
+            main_gpu: Some(1),
+            mmap: Some(false),
+        };
+        assert_eq!(some.said, said);
+        assert_eq!(some.settings, said.over(none.settings));
+    }
+
+    #[test]
     fn what_is_switched_off_is_not_there() {
         let off = json!({
             "dry_multiplier": 0, "mirostat": 0, "adaptive_target": -1, "top_n_sigma": -1, "dry_base": 3, "mirostat_tau": 2,

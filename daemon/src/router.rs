@@ -9,6 +9,7 @@ use http::{Method, Uri};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::budget::{self, Budget};
 use crate::error::Error;
 use crate::guard::{self, Guard};
 use crate::routes;
@@ -40,6 +41,10 @@ pub fn router(app: App, guard: Guard) -> Router {
         .method_not_allowed_fallback(async |method: Method| Error::Method(method.to_string()))
         .fallback(async |uri: Uri| Error::NoRoute(uri.path().chars().take(200).collect()))
         .with_state(app)
+        .layer(middleware::from_fn_with_state(
+            Budget::default(),
+            budget::lend,
+        ))
         .layer(middleware::from_fn(log))
         // Outermost: nothing is looked at before it is known who asks.
         .layer(middleware::from_fn_with_state(guard, guard::check))

@@ -979,6 +979,58 @@ async fn removing_a_model_unloads_it() {
 }
 
 #[tokio::test]
+async fn a_model_whose_name_is_removed_is_shown_as_such_and_can_be_unloaded() {
+    let service = with_model(json!({})).await;
+    for (path, mut empty) in [
+        ("/api/generate", json!({"model": "n"})),
+        ("/api/chat", json!({"model": "n", "messages": []})),
+    ] {
+        let copy = json!({"source": "m", "destination": "n"});
+        service.post("/api/copy", copy).await;
+        service.post(path, empty.clone()).await;
+        assert_eq!(service.loaded().await[0].get("removed"), None);
+        let name = json!({"model": "n"});
+        service.call("DELETE", "/api/delete", name).await;
+        let ps = service.loaded().await;
+        assert_eq!(
+            (&ps[0]["name"], &ps[0]["removed"]),
+            (&json!("n:latest"), &json!(true))
+        );
+        empty["keep_alive"] = json!(0);
+        let told = service.post(path, empty.clone()).await.lines();
+        assert_eq!(told[0]["unload"], "done");
+        assert!(service.loaded().await.is_empty());
+        let again = service.post(path, empty).await;
+        again.refuses(404, "model_not_found", "'n:latest' not found");
+    }
+}
+
+#[tokio::test]
+async fn unloading_says_what_became_of_it() {
+    let service = with_model(json!({})).await;
+    let unload = json!({"model": "m", "keep_alive": 0, "stream": false});
+    let told = service.post("/api/generate", unload.clone()).await.json();
+    assert_eq!(told["unload"], "not_loaded");
+    let body = json!({"model": "m", "prompt": "[[mock: count 50; delay-ms 200]]x"});
+    let request = Service::request("POST", "/api/generate").body(Body::from(body.to_string()));
+    let response = service.router.clone().oneshot(request.unwrap()).await;
+    let mut answer = response.unwrap().into_body().into_data_stream();
+    assert!(answer.next().await.is_some());
+    let told = service.post("/api/generate", unload).await.json();
+    assert_eq!(
+        (&told["done_reason"], &told["unload"]),
+        (&json!("unload"), &json!("when_idle"))
+    );
+    let ps = service.loaded().await;
+    assert_eq!(
+        (&ps[0]["state"], &ps[0]["keep_alive"]),
+        (&json!("busy"), &json!(0.0))
+    );
+    drop(answer);
+    service.until_loaded(0).await;
+}
+
+#[tokio::test]
 async fn removing_one_of_two_names_leaves_the_shared_weights_loaded() {
     let service = with_model(json!({})).await;
     service

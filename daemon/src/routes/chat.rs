@@ -22,7 +22,7 @@ use crate::steer::Steer;
 use crate::template::Turn;
 use crate::think::Think;
 use crate::tools::Offered;
-use crate::{ndjson, options, tools};
+use crate::{blocking, ndjson, options, tools};
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
 pub(crate) async fn post(
@@ -43,8 +43,15 @@ pub(crate) async fn post(
         .map(Stay::read)
         .transpose()
         .map_err(Error::Invalid)?;
-    let mut album = Album::default();
-    let given = turns(std::mem::take(&mut request.messages), &mut album)?;
+    let messages = std::mem::take(&mut request.messages);
+    let images = messages
+        .iter()
+        .filter_map(|message| message.images.as_ref());
+    let (given, mut album) = blocking::on(images.flatten().map(String::len).sum(), || {
+        let mut album = Album::default();
+        Ok::<_, Error>((turns(messages, &mut album)?, album))
+    })
+    .await??;
     let Offered { tools, left_out } = tools::offered(request.tools.take().unwrap_or_default())?;
     let tool_choice = tools::choice(request.tool_choice.as_ref(), &tools)?;
     let asks = !given.is_empty();

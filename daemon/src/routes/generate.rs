@@ -21,7 +21,7 @@ use crate::scheduler::Lease;
 use crate::steer::Steer;
 use crate::template::Turn;
 use crate::think::Think;
-use crate::{ndjson, options};
+use crate::{blocking, ndjson, options};
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
 pub(crate) async fn post(
@@ -30,8 +30,7 @@ pub(crate) async fn post(
 ) -> Result<Response, Error> {
     let arrived = Instant::now();
     check(&request)?;
-    let mut album = Album::default();
-    let shown = album.take(request.images.take())?;
+    let (shown, album) = shown(request.images.take()).await?;
     let form = Form::read(
         request.format.as_ref(),
         request.logprobs,
@@ -95,6 +94,16 @@ pub(crate) async fn post(
             Piece::End(end) => last(&model, Part::default(), *end, keep_tokens),
         })
     })))
+}
+
+/// The images of a request.
+async fn shown(images: Option<Vec<String>>) -> Result<(Vec<u32>, Album), Error> {
+    let bytes = images.iter().flatten().map(String::len).sum();
+    blocking::on(bytes, || {
+        let mut album = Album::default();
+        Ok::<_, Error>((album.take(images)?, album))
+    })
+    .await?
 }
 
 /// Fields that contradict each other.

@@ -62,6 +62,28 @@ impl Registry {
         Ok(here)
     }
 
+    /// Like [`Registry::has_blob`], as far as that is known without reading the blob; `None` where it is not.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn knows_blob(&self, digest: &Digest) -> Result<Option<bool>> {
+        let _pins = self.pinned_blob(digest).await;
+        let wanted = *digest;
+        let found = self.on_disk(move |store| store.open_blob(&wanted, None));
+        let known = match found.await? {
+            Check::Bad(Damage::Missing) => Some(false),
+            Check::Bad(_) => None,
+            Check::There(_, stamp) => {
+                let verified = self.0.index.blob(digest, stamp).await?.verified;
+                verified.then_some(true)
+            }
+        };
+        if known == Some(true) {
+            self.0.index.lease(digest).await?;
+        }
+        Ok(known)
+    }
+
     /// Keeps a blob, if it is here, from collection.
     pub(super) async fn pinned_blob(&self, digest: &Digest) -> Pins {
         let _gate = self.0.gate.read().await;
@@ -162,6 +184,12 @@ impl Registry {
                 return Ok(Put::Exists);
             }
             if self.0.index.blob(&digest, stamp).await?.verified {
+                // To remove gigabytes takes long.
+                self.on_disk(move |_| {
+                    drop(draft);
+                    Ok(())
+                })
+                .await?;
                 return Ok(Put::Exists);
             }
         }

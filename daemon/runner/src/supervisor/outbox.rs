@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, io};
 
 use bytes::{Buf as _, Bytes};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    sync::OwnedSemaphorePermit,
+};
 
 /// Frames that may wait before no new requests are taken.
 const ROOM: usize = 64;
@@ -11,11 +14,18 @@ const ROOM: usize = 64;
 /// Whole frames in order, of which the first may be half sent.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Frame>,
     /// The first frame lacks bytes that are sent already.
     begun: bool,
     /// The runner reads no more.
     closed: bool,
+}
+
+/// One frame, and its share of what may wait for the runner.
+#[derive(Debug)]
+struct Frame {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Outbox {
@@ -28,9 +38,20 @@ impl Outbox {
         self.frames.is_empty()
     }
 
+    /// Adds a small frame of this side's own.
     pub(super) fn push(&mut self, frame: impl Into<Bytes>) {
+        self.add(frame.into(), None);
+    }
+
+    /// Adds a request. Its room is given back when it is sent or forgotten.
+    pub(super) fn push_request(&mut self, frame: Bytes, room: OwnedSemaphorePermit) {
+        self.add(frame, Some(room));
+    }
+
+    fn add(&mut self, bytes: Bytes, room: Option<OwnedSemaphorePermit>) {
         if !self.closed {
-            self.frames.push_back(frame.into());
+            let frame = Frame { bytes, _room: room };
+            self.frames.push_back(frame);
         }
     }
 
@@ -47,9 +68,9 @@ impl Outbox {
         let Some(first) = self.frames.front_mut() else {
             return Ok(());
         };
-        match out.write_buf(first).await {
+        match out.write_buf(&mut first.bytes).await {
             Ok(1..) => {
-                self.begun = first.has_remaining();
+                self.begun = first.bytes.has_remaining();
                 if !self.begun {
                     self.frames.pop_front();
                 }
@@ -66,7 +87,9 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
+    use std::sync::Arc;
+
+    use tokio::{io::AsyncReadExt as _, sync::Semaphore};
 
     use super::*;
 
@@ -108,6 +131,20 @@ mod tests {
         outbox.write(&mut ours).await.unwrap_err();
         outbox.push(&b"second"[..]);
         assert!(outbox.is_empty());
+    }
+
+    #[tokio::test]
+    async fn room_is_given_back_when_a_request_is_sent_or_forgotten() {
+        let room = Arc::new(Semaphore::new(11));
+        let take = |bytes| Arc::clone(&room).try_acquire_many_owned(bytes).unwrap();
+        let (mut ours, _theirs) = tokio::io::duplex(64);
+        let mut outbox = Outbox::default();
+        outbox.push_request(Bytes::from_static(b"first"), take(5));
+        outbox.push_request(Bytes::from_static(b"second"), take(6));
+        outbox.write(&mut ours).await.unwrap();
+        assert_eq!(room.available_permits(), 5);
+        outbox.clear();
+        assert_eq!(room.available_permits(), 11);
     }
 
     #[test]

@@ -11,13 +11,13 @@ use std::{
 };
 
 use futures::Stream;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use super::{
     error::{Error, Exit},
     program::Options,
     queue::{self, Receiver},
-    service::{Open, Stop},
+    service::{MAX_QUEUED, Open, Stop},
     table::{Fates, Kind},
 };
 use crate::{
@@ -40,6 +40,7 @@ pub(super) struct Inner {
     pub(super) options: Options,
     pub(super) ids: AtomicU64,
     pub(super) opens: mpsc::Sender<Open>,
+    pub(super) room: Arc<Semaphore>,
     pub(super) stop: watch::Sender<Option<Stop>>,
     pub(super) exit: watch::Receiver<Option<Exit>>,
     pub(super) departed: Arc<Notify>,
@@ -285,11 +286,18 @@ impl Runner {
                 format!("the request cannot be sent: {error}"),
             )
         })?;
+        let bytes = u32::try_from(frame.len().min(MAX_QUEUED)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.0.room).acquire_many_owned(bytes).await;
+        // The service closes it when the runner is over.
+        let Ok(room) = room else {
+            return Err(self.over().await);
+        };
         let (sender, receiver) = queue::channel(Arc::clone(&self.0.departed));
         let open = Open {
             id,
             kind,
             frame: frame.into(),
+            room,
             queue: sender,
         };
         if self.0.opens.send(open).await.is_err() {

@@ -9,7 +9,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use rustix::process::Signal;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::{JoinHandle, coop::unconstrained},
     time::{Instant, sleep_until, timeout},
 };
@@ -39,6 +39,11 @@ const REAP: Duration = Duration::from_secs(2);
 /// How long the last words are waited for after the end; only something that inherited the pipe can hold it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// Most bytes of requests that wait for one runner to read them; more wait with their callers. Each frame fits.
+pub(super) const MAX_QUEUED: usize = 64 << 20;
+
+const _: () = assert!(frame::MAX_FRAME <= MAX_QUEUED);
+
 /// What comes from a runner: a socket, or a piece of memory for a mock in this process.
 pub(super) type Reading = Box<dyn AsyncRead + Send + Unpin>;
 
@@ -51,6 +56,7 @@ pub(super) struct Open {
     pub(super) id: u64,
     pub(super) kind: Kind,
     pub(super) frame: Bytes,
+    pub(super) room: OwnedSemaphorePermit,
     pub(super) queue: Sender,
 }
 
@@ -114,6 +120,8 @@ pub(super) struct Service {
     pub(super) outbox: Outbox,
     pub(super) table: Table,
     pub(super) opens: mpsc::Receiver<Open>,
+    /// Bytes of requests that may still wait for the runner.
+    pub(super) room: Arc<Semaphore>,
     pub(super) departed: Arc<Notify>,
     pub(super) stop: watch::Receiver<Option<Stop>>,
     pub(super) exit: watch::Sender<Option<Exit>>,
@@ -224,10 +232,11 @@ impl Service {
             id,
             kind,
             frame,
+            room,
             queue,
         } = open;
         if self.table.admit(id, kind, queue, Instant::now()) {
-            self.outbox.push(frame);
+            self.outbox.push_request(frame, room);
         }
     }
 
@@ -248,6 +257,7 @@ impl Service {
     /// Ends the runner, if it has not ended itself, and tells everybody.
     async fn end(mut self, ending: Ending, read: Reading) {
         self.opens.close();
+        self.room.close();
         let (cause, status) = match ending {
             Ending::Because(Cause::Stopped) => {
                 self.fail_all(&Error::Stopped);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, Semaphore, mpsc, oneshot, watch},
     time::Instant,
 };
 use tokio_util::task::TaskTracker;
@@ -19,7 +19,7 @@ use super::{
     outbox::Outbox,
     program::{Files, Options, Program},
     runner::{Inner, Runner},
-    service::Service,
+    service::{MAX_QUEUED, Service},
     stderr::Tail,
     table::Table,
 };
@@ -110,6 +110,7 @@ impl Spawner {
             .spawn(tail.clone().follow(words).instrument(span.clone()));
         let departed = Arc::new(Notify::new());
         let (opens, opens_receiver) = mpsc::channel(OPENS);
+        let room = Arc::new(Semaphore::new(MAX_QUEUED));
         let (stop, stop_receiver) = watch::channel(None);
         let (exit_sender, exit) = watch::channel(None);
         let (greeted, greeting) = oneshot::channel();
@@ -121,6 +122,7 @@ impl Spawner {
             outbox: Outbox::default(),
             table,
             opens: opens_receiver,
+            room: Arc::clone(&room),
             departed: Arc::clone(&departed),
             stop: stop_receiver,
             exit: exit_sender,
@@ -139,6 +141,7 @@ impl Spawner {
             // 0 is for calls that have no answer.
             ids: AtomicU64::new(1),
             opens,
+            room,
             stop,
             exit,
             departed,

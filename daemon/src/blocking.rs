@@ -1,0 +1,35 @@
+//! Work that is short for small inputs and would hold a worker for large ones.
+
+use crate::error::Error;
+
+/// Bytes from which on the work is done on a thread that may block.
+const LARGE: usize = 256 << 10;
+
+/// Does some work on so many bytes where it holds nobody up.
+///
+/// # Errors
+/// [`Error::Internal`] when the work panics, or the daemon ends.
+pub(crate) async fn on<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    if bytes < LARGE {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn large_work_leaves_the_thread_of_its_caller() {
+        let here = std::thread::current().id();
+        let place = || std::thread::current().id();
+        assert_eq!(on(LARGE - 1, place).await.unwrap(), here);
+        assert_ne!(on(LARGE, place).await.unwrap(), here);
+    }
+}
