@@ -18,6 +18,8 @@ pub(crate) mod stop;
 pub(crate) mod verify;
 pub(crate) mod version;
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use crate::client;
@@ -31,16 +33,15 @@ use crate::output::Output;
 async fn each(
     out: &Output,
     models: &[String],
-    done: &str,
-    mut act: impl AsyncFnMut(&str) -> anyhow::Result<()>,
+    mut act: impl AsyncFnMut(&str) -> anyhow::Result<Outcome>,
 ) -> anyhow::Result<Exit> {
     let mut exit = Exit::Ok;
-    let mut succeeded = Vec::new();
+    let mut became = BTreeMap::<&str, Vec<&String>>::new();
     for model in models {
         match act(model).await {
-            Ok(()) => {
-                out.note(&format!("{done} `{model}`"));
-                succeeded.push(model);
+            Ok(Outcome { word, note }) => {
+                out.note(&note);
+                became.entry(word).or_default().push(model);
             }
             Err(error) => {
                 let error = stay_here(error);
@@ -54,8 +55,8 @@ async fn each(
         }
     }
     // Where nothing was done, the error alone answers.
-    if out.json() && !succeeded.is_empty() {
-        out.json_document(&json!({ done: succeeded }))?;
+    if out.json() && !became.is_empty() {
+        out.json_document(&json!(became))?;
     }
     Ok(exit)
 }
@@ -66,4 +67,12 @@ fn stay_here(error: anyhow::Error) -> anyhow::Error {
         Ok(error) => error.without_fetching().into(),
         Err(other) => other,
     }
+}
+
+/// What became of one model.
+struct Outcome {
+    /// The list of a JSON document that it belongs to.
+    word: &'static str,
+    /// A line for people.
+    note: String,
 }

@@ -1,6 +1,6 @@
 //! `slm ps`: the models that are loaded.
 
-use api::{LoadedModel, PsResponse, routes};
+use api::{KeepAlive, LoadedModel, PsResponse, routes};
 use jiff::Timestamp;
 
 use crate::exit::Exit;
@@ -48,7 +48,7 @@ fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
     for model in models {
         let processor = |device: &str| processor(model, device);
         table.row([
-            model.name.clone().into(),
+            name(model).into(),
             text::short_digest(&model.digest).to_owned().into(),
             text::bytes(model.size).into(),
             Cell::or_short(processor(&model.device), processor("")),
@@ -59,6 +59,14 @@ fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
         ]);
     }
     table.render(out)
+}
+
+/// The name that it was loaded by, which may be gone by now.
+fn name(model: &LoadedModel) -> String {
+    if model.removed {
+        return format!("{} (removed)", model.name);
+    }
+    model.name.clone()
 }
 
 /// Where it computes: `100% CPU (zen4)`, `48%/52% CPU/GPU`; without the name of a device, its kind.
@@ -96,6 +104,7 @@ fn state(model: &LoadedModel) -> String {
 fn until(model: &LoadedModel, now: Timestamp) -> String {
     match model.state.as_str() {
         "stopping" => "stopping".to_owned(),
+        "busy" if model.keep_alive == Some(KeepAlive::Seconds(0.0)) => "it is idle".to_owned(),
         // The clock starts when it has answered.
         "loading" | "busy" => "-".to_owned(),
         _ => text::relative(model.expires_at, now),
@@ -121,6 +130,7 @@ mod tests {
             size_vram,
             context_length: 4096,
             state: state.to_owned(),
+            removed: false,
             active,
             pid: Some(1),
             device: device.to_owned(),
@@ -139,6 +149,11 @@ mod tests {
             model("big:latest", 104_000_000, "", "busy", 3),
             model("from-an-older-daemon:latest", 200_000_000, "", "", 0),
             model("leaving:latest", 0, "CPU", "stopping", 0),
+            LoadedModel {
+                removed: true,
+                keep_alive: Some(KeepAlive::Seconds(0.0)),
+                ..model("old:latest", 0, "CPU", "busy", 1)
+            },
         ];
         let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
         let table = table(&out, &models, "2026-11-20T12:00:00Z".parse().unwrap());
@@ -148,6 +163,7 @@ mod tests {
         big:latest                    b179c9523d0e   200 MB   48%/52% CPU/GPU   partial   4096      busy (3)   -
         from-an-older-daemon:latest   b179c9523d0e   200 MB   100% GPU          -         4096      ready      in 4 minutes
         leaving:latest                b179c9523d0e   200 MB   100% CPU          -         4096      stopping   stopping
+        old:latest (removed)          b179c9523d0e   200 MB   100% CPU          partial   4096      busy       it is idle
         ");
     }
 }

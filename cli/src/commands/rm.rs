@@ -3,22 +3,26 @@
 use api::{DeleteRequest, routes};
 use http::Method;
 
-use super::each;
+use super::{Outcome, each};
 use crate::args::Models;
 use crate::exit::Exit;
 use crate::run::Context;
 
 /// Removes every model named, and goes on when one cannot be removed.
 pub(crate) async fn run(context: &Context, args: &Models) -> anyhow::Result<Exit> {
-    each(&context.out, &args.models, "removed", async |model| {
+    each(&context.out, &args.models, async |model| {
         let request = DeleteRequest {
             model: model.to_owned(),
             ..DeleteRequest::default()
         };
-        Ok(context
+        context
             .client
             .tell(Method::DELETE, routes::DELETE, &request)
-            .await?)
+            .await?;
+        Ok(Outcome {
+            word: "removed",
+            note: format!("removed `{model}`"),
+        })
     })
     .await
 }

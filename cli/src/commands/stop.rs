@@ -1,8 +1,8 @@
 //! `slm stop`: unloads models from memory.
 
-use api::{GenerateEvent, GenerateRequest, KeepAlive, routes};
+use api::{GenerateEvent, GenerateRequest, KeepAlive, Unload, routes};
 
-use super::each;
+use super::{Outcome, each};
 use crate::args::Models;
 use crate::exit::Exit;
 use crate::run::Context;
@@ -10,17 +10,28 @@ use crate::run::Context;
 /// Unloads every model named. Without a daemon nothing is loaded, so none is started for it.
 pub(crate) async fn run(context: Context, args: &Models) -> anyhow::Result<Exit> {
     let client = context.client.without_start();
-    each(&context.out, &args.models, "stopped", async |model| {
+    each(&context.out, &args.models, async |model| {
         let request = GenerateRequest {
             model: model.to_owned(),
             keep_alive: Some(KeepAlive::Seconds(0.0)),
             stream: Some(false),
             ..GenerateRequest::default()
         };
-        client
-            .post::<GenerateEvent>(routes::GENERATE, &request)
-            .await?;
-        Ok(())
+        let event: GenerateEvent = client.post(routes::GENERATE, &request).await?;
+        Ok(outcome(model, event.unload))
     })
     .await
+}
+
+/// What the daemon says became of a model; an older one says nothing.
+fn outcome(model: &str, unload: Option<Unload>) -> Outcome {
+    let (word, note) = match unload {
+        None | Some(Unload::Done) => ("stopped", format!("stopped `{model}`")),
+        Some(Unload::WhenIdle) => (
+            "when_idle",
+            format!("`{model}` is in use and stops when its answers are over"),
+        ),
+        Some(Unload::NotLoaded) => ("not_loaded", format!("`{model}` was not loaded")),
+    };
+    Outcome { word, note }
 }

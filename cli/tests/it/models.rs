@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::fake::{Fake, Reply};
+use crate::fake::{Asked, Fake, Reply};
 use crate::program::{Home, slm};
 use crate::terminal::Terminal;
 
@@ -141,6 +141,14 @@ fn rm_goes_on_after_a_failure_and_ends_with_1() {
     assert_eq!(document, json!({ "removed": ["a", "b"] }));
 }
 
+fn unload_of(asked: &Asked) -> &'static str {
+    match asked.json()["model"].as_str() {
+        Some("busy") => "when_idle",
+        Some("other") => "not_loaded",
+        _ => "done",
+    }
+}
+
 #[test]
 fn cp_and_stop_ask_for_what_they_say() {
     let home = Home::new();
@@ -149,7 +157,7 @@ fn cp_and_stop_ask_for_what_they_say() {
             200,
             json!({
                 "model": "m", "created_at": "2026-11-20T12:00:00Z", "response": "",
-                "done": true, "done_reason": "unload",
+                "done": true, "done_reason": "unload", "unload": unload_of(asked),
             }),
         ),
         _ => Reply::Json(200, Value::Null),
@@ -165,6 +173,19 @@ fn cp_and_stop_ask_for_what_they_say() {
     );
     let ran = home.slm(&["stop", "m"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), "stopped `m`\n"));
+    for (model, note) in [
+        (
+            "busy",
+            "`busy` is in use and stops when its answers are over\n",
+        ),
+        ("other", "`other` was not loaded\n"),
+    ] {
+        let ran = home.slm(&["stop", model]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), note));
+    }
+    let ran = home.slm(&["--json", "stop", "m", "busy"]);
+    let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(told, json!({ "stopped": ["m"], "when_idle": ["busy"] }));
     let sent = fake.last("POST /api/generate");
     assert_eq!(
         (&sent["keep_alive"], &sent["stream"]),
