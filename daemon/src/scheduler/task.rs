@@ -59,7 +59,7 @@ pub(super) enum Notice {
     },
     Loaded {
         entry: u64,
-        result: Result<Up, Error>,
+        result: Box<Result<Up, Error>>,
     },
     Exited {
         entry: u64,
@@ -266,7 +266,7 @@ impl Task {
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Released { entry } => self.released(entry),
-            Notice::Loaded { entry, result } => self.loaded(entry, result),
+            Notice::Loaded { entry, result } => self.loaded(entry, *result),
             Notice::Exited { entry, exit } => self.exited(entry, &exit),
         }
     }
@@ -603,7 +603,7 @@ impl Task {
                 () = cancel.cancelled() => {}
                 // Those who wait hear of a bug too.
                 result = AssertUnwindSafe(loading).catch_unwind() => {
-                    let result = result.unwrap_or(Err(Error::Internal));
+                    let result = Box::new(result.unwrap_or(Err(Error::Internal)));
                     let _ = notices.send(Notice::Loaded { entry: id, result });
                 }
             }
