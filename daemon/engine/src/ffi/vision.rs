@@ -9,7 +9,10 @@ use std::{
     path::Path,
     ptr::{self, NonNull},
     slice,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
@@ -36,7 +39,7 @@ pub(crate) struct Projector<'m> {
         dead_code,
         reason = "the context holds its address, so it must live as long"
     )]
-    watch: Box<Watch>,
+    watch: Arc<Watch>,
     model: PhantomData<&'m LlamaModel>,
 }
 
@@ -46,7 +49,7 @@ unsafe impl Send for Projector<'_> {}
 /// What the callback of an operation finds.
 struct Watch {
     witness: Arc<dyn Witness>,
-    operations: u32,
+    operations: AtomicU32,
 }
 
 /// An image, divided into what the model reads for it.
@@ -95,9 +98,9 @@ impl<'m> Projector<'m> {
         witness: Arc<dyn Witness>,
     ) -> Option<Self> {
         let path = CString::new(path.as_os_str().as_bytes()).ok()?;
-        let watch = Box::new(Watch {
+        let watch = Arc::new(Watch {
             witness,
-            operations: 0,
+            operations: AtomicU32::new(0),
         });
         // SAFETY: The function returns a value.
         let mut params = unsafe { sys::mtmd_context_params_default() };
@@ -107,7 +110,7 @@ impl<'m> Projector<'m> {
         // The buffers are made for the first image; a trial at the start would take as long as that.
         params.warmup = false;
         params.cb_eval = Some(computed);
-        params.cb_eval_user_data = ptr::from_ref(&*watch).cast_mut().cast();
+        params.cb_eval_user_data = Arc::as_ptr(&watch).cast_mut().cast();
         // SAFETY: The path is terminated, and the model is alive and outlives the context by its lifetime; the watch lives in `Self`.
         // Exceptions are caught by the function.
         let context = unsafe { sys::mtmd_init_from_file(path.as_ptr(), raw_model(model), params) };
@@ -144,31 +147,33 @@ impl<'m> Projector<'m> {
             pixels.width as usize * pixels.height as usize * 3,
             "three bytes for each pixel"
         );
+        // SAFETY: The function takes nothing and returns an object that `Divided` frees.
+        let chunks = unsafe { sys::mtmd_input_chunks_init() };
+        let mut divided = Divided {
+            chunks: NonNull::new(chunks).ok_or(Failed)?,
+            parts: Vec::new(),
+        };
         // SAFETY: The bytes are as many as the function copies; it returns an object that is freed below.
         let bitmap =
             unsafe { sys::mtmd_bitmap_init(pixels.width, pixels.height, pixels.rgb.as_ptr()) };
-        // SAFETY: The function takes nothing and returns an object that `Divided` frees.
-        let chunks = unsafe { sys::mtmd_input_chunks_init() };
+        let bitmap = NonNull::new(bitmap).ok_or(Failed)?;
         let part = sys::mtmd_input_part {
             text: ptr::null(),
-            bitmap,
+            bitmap: bitmap.as_ptr(),
         };
         let parts = [ptr::from_ref(&part)];
-        // SAFETY: Context, list, part and bitmap are alive during the call. Exceptions are caught by the function.
+        // SAFETY: Context, list, part and bitmap are alive during the call, and the bitmap is freed once. Exceptions are caught
+        // by the function.
         let code = unsafe {
             let code = sys::mtmd_tokenize_from_parts(
                 self.context.as_ptr(),
-                chunks,
+                divided.chunks.as_ptr(),
                 parts.as_ptr(),
                 parts.len(),
                 false,
             );
-            sys::mtmd_bitmap_free(bitmap);
+            sys::mtmd_bitmap_free(bitmap.as_ptr());
             code
-        };
-        let mut divided = Divided {
-            chunks: NonNull::new(chunks).ok_or(Failed)?,
-            parts: Vec::new(),
         };
         if code != 0 {
             return Err(Failed);
@@ -306,12 +311,12 @@ fn place(chunk: *const sys::mtmd_input_chunk, at: usize) -> Place {
 
 /// Asked by llama.cpp: first which operations it should stop behind, and there whether to go on.
 unsafe extern "C" fn computed(_: *mut sys::ggml_tensor, asks: bool, watch: *mut c_void) -> bool {
-    // SAFETY: The pointer is that of the watch that `Projector` holds, and the context that asks is one of its fields.
-    // One thread computes, and nobody else looks at the counter.
-    let watch = unsafe { &mut *watch.cast::<Watch>() };
+    // SAFETY: The pointer came from `Arc::as_ptr` of the watch that `Projector` holds, and the context that asks is one of its
+    // fields. It is only read through: what changes in it is atomic.
+    let watch = unsafe { &*watch.cast_const().cast::<Watch>() };
     if !asks {
         return watch.witness.goes_on();
     }
-    watch.operations = watch.operations.wrapping_add(1);
-    watch.operations.is_multiple_of(STRIDE)
+    let before = watch.operations.fetch_add(1, Ordering::Relaxed);
+    before.wrapping_add(1).is_multiple_of(STRIDE)
 }
