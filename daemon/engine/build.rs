@@ -79,6 +79,7 @@ fn compile_shim(llama_cpp: &Path) {
         .file("shim/chat.cpp")
         .file("shim/check.cpp")
         .file("shim/memory.cpp")
+        .file("shim/meter.cpp")
         .file("shim/kernels.cpp")
         .warnings(false);
     // The root lets the shim write `<common/chat.h>`, which is not its own `chat.h`.

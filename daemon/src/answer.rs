@@ -122,6 +122,8 @@ pub fn request(
         stop: options.stop.clone(),
         overflow,
         adapter_scales: None,
+        context: Some(options.context),
+        deterministic: options.deterministic,
         constraint: form.constraint.clone(),
         logprobs: form.logprobs,
         draft: options.draft,

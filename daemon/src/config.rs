@@ -132,6 +132,8 @@ pub struct Config {
     pub gpu_layers: i32,
     /// Whether runners guess tokens before they choose them.
     pub speculative: Speculation,
+    /// Whether the same request gives the same text where it does not say otherwise.
+    pub deterministic: bool,
     /// The runner's executable, if it is not next to this one.
     pub runner: Option<PathBuf>,
     /// How far runners are to be confined.
@@ -359,6 +361,7 @@ impl Layers {
                 "off" => Ok(Speculation::Off),
                 _ => Err(format!("{text:?} must be auto or off")),
             })?,
+            deterministic: self.get("deterministic", yes_or_no)?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
             sandbox: self.get("sandbox", str::parse)?,
             state_memory: self.get("state_memory", |text| match text {
@@ -376,11 +379,7 @@ impl Layers {
             allowed_hosts: self.get("allowed_hosts", |text| Ok(list(text)))?,
             allowed_origins: self.get("allowed_origins", origins)?,
             log: self.get("log", filter)?,
-            log_json: self.get("log_json", |text| match text {
-                "true" => Ok(true),
-                "false" => Ok(false),
-                _ => Err(format!("{text:?} must be true or false")),
-            })?,
+            log_json: self.get("log_json", yes_or_no)?,
             origins: self
                 .values
                 .iter()
@@ -426,6 +425,14 @@ fn scalar(value: &serde_yaml::Value) -> Option<String> {
             Some(texts?.join(","))
         }
         _ => None,
+    }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("{text:?} must be true or false")),
     }
 }
 

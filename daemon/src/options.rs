@@ -17,6 +17,8 @@ pub struct Defaults {
     pub threads: u32,
     /// Layers on a GPU; −1 as many as fit.
     pub gpu_layers: i32,
+    /// Whether the same request gives the same text, whatever else goes on.
+    pub deterministic: bool,
 }
 
 impl From<&Config> for Defaults {
@@ -25,6 +27,7 @@ impl From<&Config> for Defaults {
             context: config.context_length,
             threads: config.threads,
             gpu_layers: config.gpu_layers,
+            deterministic: config.deterministic,
         }
     }
 }
@@ -42,8 +45,10 @@ pub struct Resolved {
     pub draft: Option<u32>,
     /// What happens to a prompt that does not fit, if it may be cut.
     pub overflow: Overflow,
-    /// Context that the model must have been loaded with, at least.
+    /// Tokens that prompt and answer have together at most; the model must have been loaded with so many, or more.
     pub context: u32,
+    /// Whether the same request gives the same text, whatever else goes on.
+    pub deterministic: bool,
     /// Settings of the load that request or model say.
     pub said: Said,
     /// The same with the defaults, for a model that is not loaded yet.
@@ -94,7 +99,7 @@ pub fn resolve(
     };
     Resolved {
         sampling: Sampling {
-            seed: set.seed().and_then(seed),
+            seed: set.seed().and_then(seed).map(u64::from),
             temperature: or(set.temperature(), usual.temperature),
             top_k: set.top_k().unwrap_or(usual.top_k),
             top_p: or(set.top_p(), usual.top_p),
@@ -127,6 +132,7 @@ pub fn resolve(
             .num_ctx()
             .unwrap_or(defaults.context)
             .clamp(MIN_CONTEXT, longest),
+        deterministic: defaults.deterministic,
         said,
         settings: said.over(Settings {
             batch: 512,
@@ -186,6 +192,7 @@ mod tests {
         context: 4096,
         threads: 0,
         gpu_layers: -1,
+        deterministic: false,
     };
 
     fn parameters(value: Value) -> Parameters {
@@ -303,7 +310,7 @@ mod tests {
             (json!(i64::MIN), Some(0)),
             (json!(1e18), Some(2_808_348_672)),
         ] {
-            assert_eq!(seed(asked.clone()), expected, "{asked}");
+            assert_eq!(seed(asked.clone()), expected.map(u64::from), "{asked}");
         }
         for wrong in [json!(1.5), json!("1"), json!(1e19), json!(u64::MAX)] {
             let options = json!({"seed": wrong});

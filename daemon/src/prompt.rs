@@ -6,7 +6,9 @@
 //! 3. the model's own chat template in Jinja, rendered by the runner;
 //! 4. no template at all: the plain text of the conversation, as for a base model that only continues.
 
-use jiff::Zoned;
+mod literal;
+
+use jiff::{Zoned, civil::Date};
 use runner::protocol::{self, Prompt, Tokenize, Variable};
 use runner::supervisor::Runner;
 
@@ -117,11 +119,8 @@ impl Conversation {
             Way::Go {
                 template, whose, ..
             } => {
-                let text = self.render(template.clone(), whose).await?;
-                Ok(Prompt::Text {
-                    text,
-                    special: true,
-                })
+                let rendered = self.render(template.clone(), whose).await?;
+                Ok(Prompt::Rendered(rendered))
             }
             Way::Own if self.turns.last().is_some_and(|turn| turn.role == "assistant") => {
                 Err(Error::Unsupported(
@@ -162,24 +161,45 @@ impl Conversation {
         self.album.shown(&self.turns)
     }
 
-    async fn render(&self, template: Box<Template>, whose: &'static str) -> Result<String, Error> {
+    async fn render(
+        &self,
+        template: Box<Template>,
+        whose: &'static str,
+    ) -> Result<protocol::Rendered, Error> {
         let conversation = self.clone();
-        let rendered = tokio::task::spawn_blocking(move || {
-            let (prompt, suffix) = conversation.insert.unwrap_or_default();
-            template.render(&template::Input {
-                turns: &conversation.turns,
-                prompt: &prompt,
-                suffix: &suffix,
-                think: conversation.think.on,
-                level: conversation.think.level.unwrap_or_default(),
-                tools: &conversation.tools,
-                today: Zoned::now().date(),
-            })
-        });
+        let rendered = tokio::task::spawn_blocking(move || conversation.text(&template));
         rendered
             .await
             .map_err(|_| Error::Internal)?
             .map_err(|source| Error::Template { whose, source })
+    }
+
+    /// The prompt, and what of it somebody wrote.
+    ///
+    /// It is rendered a second time with what was written between marks. A template that looks at it may come to something
+    /// else then, and so nothing is known of where it stands.
+    fn text(&self, template: &Template) -> Result<protocol::Rendered, template::Error> {
+        let today = Zoned::now().date();
+        let text = self.rendered(template, today)?;
+        let marked = literal::Marks::unused_in(self)
+            .and_then(|marks| Some((self.marked(marks).rendered(template, today).ok()?, marks)))
+            .and_then(|(marked, marks)| marks.take_out(&marked))
+            .filter(|marked| marked.text == text);
+        Ok(marked.unwrap_or_else(|| text.into()))
+    }
+
+    fn rendered(&self, template: &Template, today: Date) -> Result<String, template::Error> {
+        let nothing = (String::new(), String::new());
+        let (prompt, suffix) = self.insert.as_ref().unwrap_or(&nothing);
+        template.render(&template::Input {
+            turns: &self.turns,
+            prompt,
+            suffix,
+            think: self.think.on,
+            level: self.think.level.unwrap_or_default(),
+            tools: &self.tools,
+            today,
+        })
     }
 
     fn to_template(&self) -> protocol::Template {
@@ -222,15 +242,17 @@ pub async fn tokens(
     is_start: bool,
 ) -> Result<Vec<i32>, Error> {
     let failed = |source| Error::runner(model, source);
-    let (text, special) = match prompt {
+    let (rendered, special) = match prompt {
         Prompt::Tokens(tokens) => return Ok(tokens),
-        Prompt::Text { text, special } => (text, special),
+        Prompt::Text { text, special } => (text.into(), special),
+        Prompt::Rendered(rendered) => (rendered, true),
         Prompt::Chat(template) => (runner.template(template).await.map_err(failed)?, true),
     };
     let tokenize = Tokenize {
-        text,
+        text: rendered.text,
         add_special: is_start,
         parse_special: special,
+        literal: rendered.literal,
     };
     runner.tokenize(tokenize).await.map_err(failed)
 }
@@ -389,16 +411,19 @@ mod tests {
             let way = Way::choose(request, model, own, Needs::default()).unwrap();
             conversation.to_prompt(&way).await.unwrap()
         };
-        let plain = |text: &str| Prompt::Text {
-            text: text.into(),
-            special: true,
+        let written = |text: &str, literal| {
+            let (text, literal) = (text.into(), vec![literal]);
+            Prompt::Rendered(protocol::Rendered { text, literal })
         };
         assert_eq!(
             text(Some("r{{.Prompt}}"), Some("m"), true).await,
-            plain("r0")
+            written("r0", (1, 2))
         );
-        assert_eq!(text(None, Some("m{{.Prompt}}"), true).await, plain("m0"));
-        assert_eq!(text(Some(""), None, false).await, plain("0"));
+        assert_eq!(
+            text(None, Some("m{{.Prompt}}"), true).await,
+            written("m0", (1, 2))
+        );
+        assert_eq!(text(Some(""), None, false).await, written("0", (0, 1)));
         assert!(matches!(text(None, None, true).await, Prompt::Chat(_)));
     }
 
@@ -495,10 +520,10 @@ mod tests {
         let prompt = conversation.to_prompt(&way).await.unwrap();
         assert_eq!(
             prompt,
-            Prompt::Text {
+            Prompt::Rendered(protocol::Rendered {
                 text: "Q:0 A:1".into(),
-                special: true
-            }
+                literal: vec![(2, 3), (6, 7)],
+            })
         );
     }
 }

@@ -97,6 +97,9 @@ pub struct GenerateRequest {
     /// Adapters of the model for this answer; those that are not named are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<Vec<AdapterScale>>,
+    /// Computed when nothing else is, so that the same request gives the same text; the setting `deterministic` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deterministic: Option<bool>,
 }
 
 /// How much of an adapter is added to the model.
@@ -266,6 +269,9 @@ pub struct ChatRequest {
     /// Adapters of the model for this answer; those that are not named are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<Vec<AdapterScale>>,
+    /// Computed when nothing else is, so that the same request gives the same text; the setting `deterministic` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deterministic: Option<bool>,
 }
 
 /// One event of `POST /api/chat`.
@@ -382,7 +388,7 @@ pub struct Timings {
     pub truncated_messages: u32,
     /// Seed that was used, so that an answer can be had again (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u32>,
+    pub seed: Option<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]

@@ -185,6 +185,8 @@ impl Ours {
             stop: Vec::new(),
             overflow: Overflow::Refuse,
             adapter_scales: None,
+            context: None,
+            deterministic: false,
             constraint: None,
             logprobs: None,
             draft: None,

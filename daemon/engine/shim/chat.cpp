@@ -1,4 +1,5 @@
 #include "chat.h"
+#include "meter.h"
 
 // The header of llama.cpp's common library has the same name as ours.
 #include <common/chat.h>
@@ -74,6 +75,27 @@ template <typename Body> bool guarded(slm_text * error, Body body) noexcept {
     } catch (...) {
         *error = to_text("unknown exception");
     }
+    return false;
+}
+
+// The same for work on a template, within bounds. What passes one says so first, behind the character that no message has.
+template <typename Body> bool metered(size_t text, slm_text * error, Body body) noexcept {
+    const char * passed = nullptr;
+    const bool done = guarded(error, [&] {
+        slm::Meter meter(text);
+        try {
+            body(meter);
+        } catch (...) {
+            passed = meter.passed();
+            throw;
+        }
+        passed = meter.passed();
+    });
+    if (passed == nullptr) {
+        return done;
+    }
+    slm_text_free(*error);
+    *error = to_text(std::string("\x01") + passed);
     return false;
 }
 
@@ -225,13 +247,17 @@ slm_chat * slm_chat_new(slm_str source, slm_str bos, slm_str eos, slm_text * err
     slm_chat * chat = nullptr;
     // What is read here was said in confidence, and a test has no beginning of its process.
     common_log_set_verbosity_thold(LOG_LEVEL_ERROR);
-    guarded(error, [&] {
+    const bool done = metered(source.size, error, [&](slm::Meter &) {
         const std::string text = to_string(source);
         // Parsed here first, because common_chat_templates_init loses the message of what it catches.
         common_chat_template parsed(text == "chatml" ? "" : text, to_string(bos), to_string(eos));
         auto templates = common_chat_templates_init(nullptr, text, to_string(bos), to_string(eos));
         chat = new slm_chat { std::move(templates), is_special(parsed) };
     });
+    if (!done) {
+        delete chat;
+        return nullptr;
+    }
     return chat;
 }
 
@@ -245,9 +271,12 @@ bool slm_chat_is_special(const slm_chat * chat) {
 
 slm_form * slm_chat_apply(const slm_chat * chat, slm_str request, slm_text * result, slm_text * error) {
     std::unique_ptr<slm_form> form;
-    const bool done = guarded(error, [&] {
+    const bool done = metered(request.size, error, [&](slm::Meter & meter) {
         const auto inputs = to_inputs(*chat, json::parse(to_string(request)));
         auto applied = common_chat_templates_apply(chat->templates.get(), inputs);
+        if (meter.is_too_long(applied.prompt.size())) {
+            throw std::length_error("too much text");
+        }
 
         form = std::make_unique<slm_form>();
         form->params = common_chat_parser_params(applied);

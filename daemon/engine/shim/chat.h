@@ -40,6 +40,9 @@ void slm_prepare_process(void);
 // Ends the process at once, without running destructors while other threads still compute.
 void slm_leave(int code);
 
+// Templates are parsed and rendered within the bounds of shim/meter.h, on a thread with 256 MiB of stack. What passes one of them
+// fails with a text that begins with the character U+0001 and says which.
+//
 // Parses a template. Null when it cannot be parsed; then *error says why.
 struct slm_chat * slm_chat_new(struct slm_str source, struct slm_str bos, struct slm_str eos, struct slm_text * error);
 

@@ -15,6 +15,7 @@
 use std::{
     collections::HashSet,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -75,7 +76,7 @@ impl Answer {
     /// # Errors
     /// [`Error::Invalid`] for a stop text of the form that is none, and [`Error::Internal`] without memory.
     pub(crate) fn in_form(
-        form: Rc<Form>,
+        form: Arc<Form>,
         generation_prompt: &str,
         stops: Stops,
         spelled: Rc<HashSet<LlamaToken>>,
@@ -157,7 +158,7 @@ impl Grown {
 #[derive(Debug)]
 struct Reading {
     reader: Reader,
-    form: Rc<Form>,
+    form: Arc<Form>,
     /// What is said, up to a stop text of the request.
     said: Text,
     /// Came, and was not parsed.
@@ -183,7 +184,7 @@ struct Said {
 }
 
 impl Reading {
-    fn new(form: Rc<Form>, generation_prompt: &str, stops: Stops) -> Result<Self, Error> {
+    fn new(form: Arc<Form>, generation_prompt: &str, stops: Stops) -> Result<Self, Error> {
         Ok(Self {
             reader: Reader::new(&form.native, generation_prompt).map_err(Error::Internal)?,
             form,

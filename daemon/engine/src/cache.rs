@@ -94,15 +94,14 @@ impl<'m> Memory<'m> {
         }
         Ok(())
     }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.context.clear();
-        self.folds.clear();
-    }
 }
 
 impl Cache for Memory<'_> {
+    fn clear(&mut self) {
+        self.context.clear();
+        self.folds.clear();
+    }
+
     fn remove(&mut self, seq: u32) {
         self.context.remove(seq);
         self.folds.remove(&seq);

@@ -4,7 +4,7 @@
 //! conversations that differ in one thing, looks at what changes in the text, and makes a parser and a grammar of that.
 //! That takes tens of milliseconds, and depends on the tools and settings alone, so the last [`MAX_FORMS`] forms are kept.
 
-use std::{cell::RefCell, rc::Rc, time::Instant};
+use std::{cell::RefCell, sync::Arc, time::Instant};
 
 use runner::protocol::{Template, Tool};
 
@@ -13,13 +13,17 @@ use crate::{
     error::Error,
     ffi,
     form::{Applied, Form, Said},
+    marks::{self, Controls},
 };
 
 /// The template that llama.cpp falls back to for a model that brings none: it knows the source by this name.
 const CHATML: &str = "chatml";
 
 /// Longest source of a template in bytes; those of today's models have up to some ten thousand.
-const MAX_SOURCE: usize = 1024 * 1024;
+const MAX_SOURCE: usize = 256 * 1024;
+
+/// Most brackets in one another, those in texts counted too.
+const MAX_BRACKETS: usize = 1024;
 
 /// Forms that are kept: one for each set of tools and settings that somebody talks with.
 const MAX_FORMS: usize = 16;
@@ -33,8 +37,10 @@ pub(crate) struct Chat {
     native: ffi::chat::Chat,
     /// Whether a conversation may be rewritten before it is rendered, so that form and prompt come together or not at all.
     is_special: bool,
+    /// Control tokens as they are written, which are text in what somebody says.
+    controls: Arc<Controls>,
     /// With what they follow from, the last used at the end.
-    forms: RefCell<Vec<(String, Option<Rc<Form>>)>>,
+    forms: RefCell<Vec<(String, Option<Arc<Form>>)>>,
 }
 
 impl Chat {
@@ -42,7 +48,12 @@ impl Chat {
     ///
     /// # Errors
     /// [`Error::Invalid`] with the parser's message, or for more than [`MAX_SOURCE`].
-    pub(crate) fn parse(source: Option<&str>, bos: &str, eos: &str) -> Result<Self, Error> {
+    pub(crate) fn parse(
+        source: Option<&str>,
+        bos: &str,
+        eos: &str,
+        controls: Arc<Controls>,
+    ) -> Result<Self, Error> {
         let began = Instant::now();
         let size = source.map_or(0, str::len);
         if size > MAX_SOURCE {
@@ -53,16 +64,15 @@ impl Chat {
         if source.is_none() {
             tracing::warn!("the model has no chat template; ChatML is used");
         }
-        let native = ffi::chat::Chat::parse(source.unwrap_or(CHATML), bos, eos).map_err(|why| {
-            Error::Invalid(format!(
-                "the chat template cannot be parsed: {}",
-                reason(&why)
-            ))
-        })?;
+        let source = source.unwrap_or(CHATML);
+        check(source)?;
+        let native = ffi::chat::Chat::parse(source, bos, eos)
+            .map_err(|why| failed("the chat template cannot be parsed", &why))?;
         tracing::debug!(took = ?began.elapsed(), "parsed the chat template");
         Ok(Self {
             is_special: native.is_special(),
             native,
+            controls,
             forms: RefCell::default(),
         })
     }
@@ -73,15 +83,29 @@ impl Chat {
         self.is_special
     }
 
-    /// Renders a conversation.
+    /// Renders a conversation, without the form of its answer.
     ///
     /// # Errors
     /// [`Error::Invalid`] with what the template says.
-    pub(crate) fn render(&self, conversation: &Template) -> Result<String, Error> {
+    pub(crate) fn render(&self, conversation: &Template) -> Result<Applied, Error> {
         conversation::check(conversation)?;
+        let prompt = self.prompt(conversation)?;
+        let marked = marks::marked(conversation, &self.controls)?;
+        let marked = marked.and_then(|(marked, mark)| Some((self.prompt(&marked).ok()?, mark)));
+        let marked = marked.filter(|(marked, mark)| marks::without(marked, *mark) == prompt);
+        let (prompt, mark) = marked.map_or((prompt, None), |(marked, mark)| (marked, Some(mark)));
+        Ok(Applied {
+            prompt,
+            mark,
+            form: None,
+            generation_prompt: String::new(),
+        })
+    }
+
+    fn prompt(&self, conversation: &Template) -> Result<String, Error> {
         // What it comes to then follows from the form.
         if conversation.thinking == Some(true)
-            && let Ok(applied) = self.apply(conversation)
+            && let Ok(applied) = self.apply_within(conversation)
         {
             return Ok(applied.prompt);
         }
@@ -101,11 +125,32 @@ impl Chat {
     /// [`Error::Invalid`] with what the template says, or when tools are on offer of which it knows nothing.
     pub(crate) fn apply(&self, conversation: &Template) -> Result<Applied, Error> {
         conversation::check(conversation)?;
+        let applied = self.apply_within(conversation)?;
+        let Some((marked, mark)) = marks::marked(conversation, &self.controls)? else {
+            return Ok(applied);
+        };
+        // A template that looks at what is written may treat it otherwise with marks in it: then there are none.
+        match self.apply_within(&marked) {
+            Ok(marked) if marks::without(&marked.prompt, mark) == applied.prompt => Ok(Applied {
+                prompt: marked.prompt,
+                mark: Some(mark),
+                ..applied
+            }),
+            _ => {
+                tracing::warn!(
+                    "the chat template changes what is written; control tokens in it count as such"
+                );
+                Ok(applied)
+            }
+        }
+    }
+
+    fn apply_within(&self, conversation: &Template) -> Result<Applied, Error> {
         let applied = match self.apply_literally(conversation) {
             Err(error) => {
                 let without = conversation::without_depth(conversation);
                 return without
-                    .and_then(|without| self.apply(&without).ok())
+                    .and_then(|without| self.apply_within(&without).ok())
                     .ok_or(error);
             }
             Ok(applied) => applied,
@@ -127,7 +172,8 @@ impl Chat {
             let (prompt, generation_prompt) = (said.prompt.clone(), said.generation_prompt.clone());
             return Ok(Applied {
                 prompt,
-                form: Form::new(native, said, &conversation.tools)?.map(Rc::new),
+                mark: None,
+                form: Form::new(native, said, &conversation.tools)?.map(Arc::new),
                 generation_prompt,
             });
         }
@@ -136,6 +182,7 @@ impl Chat {
         Ok(Applied {
             form: self.form(conversation, &plain.generation_prompt)?,
             prompt: plain.prompt,
+            mark: None,
             generation_prompt: plain.generation_prompt,
         })
     }
@@ -145,7 +192,7 @@ impl Chat {
         &self,
         conversation: &Template,
         generation_prompt: &str,
-    ) -> Result<Option<Rc<Form>>, Error> {
+    ) -> Result<Option<Arc<Form>>, Error> {
         let mut key = conversation::form_key(conversation);
         key.push_str(generation_prompt);
         let mut forms = self.forms.borrow_mut();
@@ -157,7 +204,7 @@ impl Chat {
         }
         let began = Instant::now();
         let form = match self.ask(conversation, false) {
-            Ok((native, said)) => Form::new(native, said, &conversation.tools)?.map(Rc::new),
+            Ok((native, said)) => Form::new(native, said, &conversation.tools)?.map(Arc::new),
             Err(error) if conversation.tools.is_empty() => {
                 tracing::warn!(%error, "the form of answers is not understood; they are taken as text");
                 None
@@ -231,12 +278,10 @@ impl Chat {
         plain: bool,
     ) -> Result<(ffi::chat::Form, Said), Error> {
         let request = conversation::request(conversation, plain);
-        let (form, said) = self.native.apply(&request).map_err(|why| {
-            Error::Invalid(format!(
-                "the chat template refuses this conversation: {}",
-                reason(&why)
-            ))
-        })?;
+        let (form, said) = self
+            .native
+            .apply(&request)
+            .map_err(|why| failed("the chat template refuses this conversation", &why))?;
         let said = serde_json::from_str(&said)
             .map_err(|why| Error::Internal(format!("the shim cannot be understood: {why}")))?;
         Ok((form, said))
@@ -253,6 +298,34 @@ fn knows_tools(said: &Said, conversation: &Template) -> Result<(), Error> {
     ))
 }
 
+/// Refuses a source that would be followed deeper than the stack reaches, before anything is followed.
+///
+/// Its parser goes down by some levels for each bracket, and asks for no memory on the way, which is where its bounds lie.
+fn check(source: &str) -> Result<(), Error> {
+    let depths = source.bytes().scan(0usize, |depth, byte| {
+        match byte {
+            b'(' | b'[' | b'{' => *depth += 1,
+            b')' | b']' | b'}' => *depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        Some(*depth)
+    });
+    if depths.max().is_some_and(|depth| depth > MAX_BRACKETS) {
+        return Err(Error::Invalid(format!(
+            "the chat template of the weights cannot be used: it has more than {MAX_BRACKETS} brackets in one another"
+        )));
+    }
+    Ok(())
+}
+
+/// What the shim says of a template that fails, or of the bound that it passed.
+fn failed(what: &str, why: &str) -> Error {
+    Error::Invalid(match why.strip_prefix('\u{1}') {
+        Some(bound) => format!("the chat template of the weights cannot be used: {bound}"),
+        None => format!("{what}: {}", reason(why)),
+    })
+}
+
 /// What went wrong, out of a message that may begin with a listing of the template and end with `Error: …`.
 fn reason(message: &str) -> &str {
     let message = message.trim();
@@ -267,6 +340,10 @@ mod tests {
     use runner::protocol::Message;
 
     use super::*;
+
+    fn parsed(source: Option<&str>, bos: &str, eos: &str) -> Result<Chat, Error> {
+        Chat::parse(source, bos, eos, Arc::default())
+    }
 
     fn conversation(roles: &[(&str, &str)]) -> Template {
         let messages = roles
@@ -286,10 +363,11 @@ mod tests {
 
     #[test]
     fn a_model_without_a_template_speaks_chatml() {
-        let chat = Chat::parse(None, "<s>", "</s>").unwrap();
+        let chat = parsed(None, "<s>", "</s>").unwrap();
         let prompt = chat
             .render(&conversation(&[("system", "Be brief."), ("user", "Hi")]))
-            .unwrap();
+            .unwrap()
+            .prompt;
         assert_eq!(
             prompt,
             "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
@@ -300,20 +378,23 @@ mod tests {
     fn a_template_sees_tokens_messages_and_flags() {
         let source = "{{ bos_token }}{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}\
                       {% if add_generation_prompt %}>{% endif %}{% if not enable_thinking %}no-think{% endif %}{{ eos_token }}";
-        let chat = Chat::parse(Some(source), "<s>", "</s>").unwrap();
+        let chat = parsed(Some(source), "<s>", "</s>").unwrap();
         let mut asked = conversation(&[("user", "a\0b <é🦀>")]);
-        assert_eq!(chat.render(&asked).unwrap(), "<s>[user:a\0b <é🦀>]></s>");
+        assert_eq!(
+            chat.render(&asked).unwrap().prompt,
+            "<s>[user:a\0b <é🦀>]></s>"
+        );
         asked.thinking = Some(false);
         asked.add_generation_prompt = false;
         assert_eq!(
-            chat.render(&asked).unwrap(),
+            chat.render(&asked).unwrap().prompt,
             "<s>[user:a\0b <é🦀>]no-think</s>"
         );
     }
 
     #[test]
     fn a_template_that_cannot_be_parsed_says_so() {
-        let error = Chat::parse(Some("{% for x in %}"), "", "").unwrap_err();
+        let error = parsed(Some("{% for x in %}"), "", "").unwrap_err();
         assert!(
             matches!(&error, Error::Invalid(why) if why.starts_with("the chat template cannot be parsed: ")),
             "{error}"
@@ -323,16 +404,18 @@ mod tests {
 
     #[test]
     fn a_template_that_is_too_long_says_so() {
-        let error = Chat::parse(Some(&"x".repeat(MAX_SOURCE + 1)), "", "").unwrap_err();
+        let error = parsed(Some(&"x".repeat(MAX_SOURCE + 1)), "", "").unwrap_err();
         assert!(error.to_string().contains("longer"), "{error}");
     }
 
     #[test]
     fn what_a_template_raises_comes_back() {
         let source = "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}{{ m.content }}{% endfor %}";
-        let chat = Chat::parse(Some(source), "", "").unwrap();
+        let chat = parsed(Some(source), "", "").unwrap();
         assert_eq!(
-            chat.render(&conversation(&[("user", "fine")])).unwrap(),
+            chat.render(&conversation(&[("user", "fine")]))
+                .unwrap()
+                .prompt,
             "fine"
         );
         let error = chat.render(&conversation(&[("tool", "x")])).unwrap_err();
@@ -344,7 +427,7 @@ mod tests {
         let source = "{% for t in tools %}{{ t.function.name }}{% if t.function.name == 'never' %}{{ raise_exception('no') }}{% endif %}\
                       {% for n, p in t.function.parameters.properties.items() %}({{ n }}{{ p.type.upper() }}){% endfor %}{% endfor %}\
                       {% for m in messages %}{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls[0].function.name }}{% endif %}{% endfor %}";
-        let chat = Chat::parse(Some(source), "", "").unwrap();
+        let chat = parsed(Some(source), "", "").unwrap();
         let tool = |name: &str, parameters: &str| Tool {
             name: name.into(),
             description: String::new(),
@@ -360,7 +443,7 @@ mod tests {
             ),
             tool("two", good),
         ];
-        let prompt = chat.render(&asked).unwrap();
+        let prompt = chat.render(&asked).unwrap().prompt;
         assert_eq!(prompt, "one(aSTRING)oddtwo(aSTRING)hi");
         asked.tools[1].name = "never".into();
         let error = chat.render(&asked).unwrap_err().to_string();
@@ -369,7 +452,7 @@ mod tests {
 
     #[test]
     fn an_empty_conversation_is_refused() {
-        let chat = Chat::parse(None, "", "").unwrap();
+        let chat = parsed(None, "", "").unwrap();
         assert!(matches!(
             chat.render(&conversation(&[])),
             Err(Error::Invalid(_))

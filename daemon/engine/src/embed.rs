@@ -185,6 +185,7 @@ impl<'m> Embedder<'m> {
             dimensions,
             normalize,
             truncate,
+            context,
         } = embed;
         if self.pooling == Pooling::Rank {
             return Err(Error::Invalid(
@@ -199,8 +200,9 @@ impl<'m> Embedder<'m> {
                 "dimensions is {width}, but the model's vectors have 1 to {most}"
             )));
         }
+        let longest = load::held(context, self.texts.longest())?;
         let inputs = inputs.iter().enumerate();
-        let inputs = inputs.map(|(at, input)| self.texts.input(at, input, truncate));
+        let inputs = inputs.map(|(at, input)| self.texts.input(at, input, longest, truncate));
         Ok(Job::new(
             id,
             Task::Embed { width, normalize },
@@ -215,7 +217,9 @@ impl<'m> Embedder<'m> {
             ));
         }
         few_enough("documents", rerank.documents.len())?;
-        let pairs = self.texts.pairs(rerank)?;
+        let pairs = self
+            .texts
+            .pairs(rerank, load::held(rerank.context, self.texts.longest())?)?;
         Ok(Job::new(id, Task::Rerank, pairs))
     }
 

@@ -6,6 +6,7 @@
 //! Nothing else happens during a step, so whatever arrives takes effect after at most one.
 //! A cancel does not even wait so long when the step works for that request's prompt: see [`Interrupt`].
 
+mod render;
 mod see;
 
 use std::{collections::HashMap, sync::Arc, thread, time::Instant};
@@ -13,10 +14,13 @@ use std::{collections::HashMap, sync::Arc, thread, time::Instant};
 use llama_cpp_2::{llama_backend::LlamaBackend, token::LlamaToken};
 use runner::protocol::{
     Call, Constraint as Wanted, Detokenize, Event, Generate, HandOut, Load, Loaded, Overflow,
-    Prompt, Request, Stats, StopReason, Template, Tokenize,
+    Prompt, Rendered, Request, Stats, StopReason, Template, Tokenize,
 };
 
-use self::see::{Seen, Waiting};
+use self::{
+    render::Pending,
+    see::{Seen, Waiting},
+};
 use crate::{
     adapters::Adapters,
     answer::{Answer, Ending, Grown},
@@ -35,16 +39,17 @@ use crate::{
     inbox::{Inbox, Mail, Returns},
     interrupt::Interrupt,
     length::Length,
-    load, memory,
-    model::Model,
+    load, marks, memory,
+    model::{Model, Special},
     outbox::Outbox,
-    pace::Pace,
+    pace::{Company, Pace},
     process, prompt,
     recall::{Leaving, Recalled},
+    renderer::{self, Renderer},
     report::Report,
     sampler::{Chooser, Desk, Rules},
     sequence::{Clock, Sequence, count, nanoseconds},
-    slots::Slots,
+    slots::{Cache, Slots, Tenant},
     speculation::{self, Draft, DraftModel, Drafting, Speculation, Writer},
     step,
     text::Stops,
@@ -52,6 +57,9 @@ use crate::{
 
 /// How many tokens at the end of a prompt show where its answer begins.
 const TAIL: usize = 64;
+
+/// Prompt tokens in a step of a request that is computed alone: few enough that a slow machine gives signs of life.
+const ALONE_CHUNK: usize = 128;
 
 /// Most tokens that are turned into text at once: the largest context.
 const MAX_DETOKENIZED: usize = runner::protocol::MAX_CONTEXT as usize;
@@ -114,6 +122,7 @@ fn serve(
     let interrupt = Arc::clone(&inbox.interrupt);
     if let Some(pooling) = model.pooling {
         let embedder = embed::Embedder::new(&model, pooling, load, interrupt, outbox.clone())?;
+        memory::hold(0, u64::from(load::threads(load).unsigned_abs()));
         let loaded = loaded(&model, load, embedder.longest(), free_before, began);
         outbox.send(id, Event::Loaded(loaded));
         embedder.run(inbox);
@@ -128,11 +137,13 @@ fn serve(
         .map(|draft| DraftModel::new(draft, &model, load))
         .transpose()?;
     let speculation = Speculation::new(load.speculation, draft);
+    let (renderer, render) = Renderer::new(model.chat_source(), returns.clone());
     let mut engine = Engine::new(
         &model,
         memory,
         adapters,
         speculation,
+        renderer,
         load,
         interrupt,
         outbox.clone(),
@@ -141,6 +152,10 @@ fn serve(
         (engine.slots.shelf, engine.leaving) = recalled.shelve(&model, load, Instant::now());
     }
 
+    memory::hold(
+        engine.slots.shelf.budget() as u64,
+        u64::from(load::threads(load).unsigned_abs()),
+    );
     let loaded = Loaded {
         sees_images: projector.is_some(),
         ..loaded(&model, load, engine.cells, free_before, began)
@@ -148,11 +163,14 @@ fn serve(
     tracing::info!(device = loaded.device, context = loaded.context, took = ?began.elapsed(), weights = ?weights_took, "loaded");
     outbox.send(id, Event::Loaded(loaded));
     thread::scope(|scope| {
+        process::spawn(scope, "renderer", renderer::STACK_BYTES, render)
+            .expect("a thread can be started");
         if let (Some(projector), Some(given)) = (projector, &load.projector) {
             let (identity, room) = (given.digest.clone(), engine.room());
             let (eyes, look) = Eyes::new(projector, identity, pulse, room, returns.clone());
             engine.eyes = Some(eyes);
-            process::spawn(scope, "eyes", look).expect("a thread can be started");
+            process::spawn(scope, "eyes", process::STACK_BYTES, look)
+                .expect("a thread can be started");
         }
         engine.run(inbox);
     });
@@ -188,8 +206,6 @@ struct Engine<'m> {
     cells: usize,
     /// Most tokens of a batch whose successor can be chosen.
     outputs: usize,
-    /// How long texts may be.
-    length: Length,
     slots: Slots<Sequence>,
     pace: Pace,
     speculation: Speculation<'m>,
@@ -205,6 +221,10 @@ struct Engine<'m> {
     eyes: Option<Eyes>,
     /// Requests whose images are looked at, by their ids.
     looking: HashMap<u64, Waiting>,
+    /// Renders conversations.
+    renderer: Renderer,
+    /// Requests whose conversations are rendered, by their ids.
+    rendering: HashMap<u64, Pending>,
     /// The last step computed what was seen.
     looked_last: bool,
     outbox: Outbox,
@@ -216,6 +236,7 @@ impl<'m> Engine<'m> {
         memory: Memory<'m>,
         adapters: Adapters,
         speculation: Speculation<'m>,
+        renderer: Renderer,
         load: &Load,
         interrupt: Arc<Interrupt>,
         outbox: Outbox,
@@ -233,7 +254,6 @@ impl<'m> Engine<'m> {
             batch_tokens,
             cells,
             outputs: sequences as usize,
-            length: Length::new(cells, model.longest_piece()),
             slots: Slots::new(cells, sequences, load.sequences, spare_cells(model)),
             pace: Pace::new(batch_tokens),
             speculation,
@@ -243,6 +263,8 @@ impl<'m> Engine<'m> {
             leaving: Leaving::default(),
             eyes: None,
             looking: HashMap::new(),
+            renderer,
+            rendering: HashMap::new(),
             looked_last: false,
             outbox,
         }
@@ -282,6 +304,7 @@ impl<'m> Engine<'m> {
         match mail {
             Mail::Request(request) => self.accept(request),
             Mail::Looked(looked) => self.looked(looked),
+            Mail::Prepared(prepared) => self.prepared(prepared),
         }
     }
 
@@ -293,10 +316,10 @@ impl<'m> Engine<'m> {
             Call::Generate(generate) if generate.images.is_some() => {
                 return self.look(id, generate);
             }
-            Call::Generate(generate) => return self.enqueue(id, *generate, None),
+            Call::Generate(generate) => return self.prepare(id, generate, None),
             Call::Tokenize(tokenize) => self.tokenize(&tokenize),
             Call::Detokenize(detokenize) => self.detokenize(&detokenize),
-            Call::Template(template) => self.template(&template).map(Event::Prompt),
+            Call::Template(template) => return self.template(id, template),
             Call::Embed(_) | Call::Rerank(_) => Err(Error::Invalid(
                 "this model generates text; ask a model that is made for embedding or reranking"
                     .into(),
@@ -323,10 +346,26 @@ impl<'m> Engine<'m> {
             text,
             add_special,
             parse_special,
+            literal,
         }: &Tokenize,
     ) -> Result<Event, Error> {
-        self.length.check(text, self.counter(*parse_special))?;
-        let tokens = self.model.tokenize(text, *parse_special, *add_special);
+        let special = match (*parse_special, literal.is_empty()) {
+            (true, false) => {
+                let rendered = Rendered {
+                    text: text.clone(),
+                    literal: literal.clone(),
+                };
+                let (text, mark) = marks::marked_text(&rendered, &self.model.controls)?;
+                return self.tokens(&text, Special::of(mark), *add_special);
+            }
+            (parse, _) => Special::parsed(parse),
+        };
+        self.tokens(text, special, *add_special)
+    }
+
+    fn tokens(&self, text: &str, special: Special, begin: bool) -> Result<Event, Error> {
+        self.length(self.cells).check(text, self.counter(special))?;
+        let tokens = self.model.tokenize(text, special, begin);
         let tokens = tokens.into_iter().map(|token| token.0).collect();
         Ok(Event::Tokens(tokens))
     }
@@ -342,33 +381,35 @@ impl<'m> Engine<'m> {
         Ok(Event::Text(self.model.detokenize(&tokens)))
     }
 
-    /// Renders a conversation, unless its texts alone are too long.
-    fn template(&self, template: &Template) -> Result<String, Error> {
-        self.has_room_for(template)?;
-        self.model.render(template)
+    /// How long texts may be for a context of so many cells.
+    fn length(&self, cells: usize) -> Length {
+        Length::new(cells, self.model.longest_piece())
     }
 
-    fn has_room_for(&self, template: &Template) -> Result<(), Error> {
+    fn has_room_for(&self, template: &Template, cells: usize) -> Result<(), Error> {
         let bytes = template.messages.iter().map(|it| it.content.len()).sum();
-        if self.length.excludes(bytes) {
-            return Err(self.length.refusal(bytes));
+        let length = self.length(cells);
+        if length.excludes(bytes) {
+            return Err(length.refusal(bytes));
         }
         Ok(())
     }
 
     /// Counts the tokens of a part of a text.
-    fn counter(&self, special: bool) -> impl Fn(&str) -> usize {
+    fn counter(&self, special: Special) -> impl Fn(&str) -> usize {
         move |part| self.model.tokenize(part, special, false).len()
     }
 
-    /// Turns a prompt into tokens.
+    /// Turns a prompt into tokens, for a context of so many cells.
     fn prompt(
         &self,
         prompt: Prompt,
+        applied: Option<&mut Applied>,
+        cells: usize,
         overflow: Overflow,
         seen: Option<&Seen>,
     ) -> Result<Read, Error> {
-        let (text, special, applied) = match prompt {
+        let (text, special) = match prompt {
             Prompt::Tokens(_) if seen.is_some() => {
                 let error = "a prompt of tokens has no places for images";
                 return Err(Error::Invalid(error.into()));
@@ -379,19 +420,23 @@ impl<'m> Engine<'m> {
                     ..Read::default()
                 });
             }
-            Prompt::Text { text, special } => (text, special, None),
-            Prompt::Chat(template) => {
-                if overflow == Overflow::Refuse {
-                    self.has_room_for(&template)?;
-                }
-                let mut applied = self.model.apply(&template)?;
-                (std::mem::take(&mut applied.prompt), true, Some(applied))
+            Prompt::Text { text, special } => (text, Special::parsed(special)),
+            Prompt::Rendered(rendered) => {
+                let (text, mark) = marks::marked_text(&rendered, &self.model.controls)?;
+                (text, Special::of(mark))
+            }
+            Prompt::Chat(_) => {
+                let unwritten = || Error::Internal("a conversation was not rendered".into());
+                let applied = applied.ok_or_else(unwritten)?;
+                let text = std::mem::take(&mut applied.prompt);
+                (text, Special::of(applied.mark))
             }
         };
         let count = self.counter(special);
-        let (text, cut) = match (self.length.check(&text, &count), overflow) {
+        let length = self.length(cells);
+        let (text, cut) = match (length.check(&text, &count), overflow) {
             (Err(_), Overflow::Truncate { keep }) => {
-                let cut = self.length.cut(&text, keep as usize, count)?;
+                let cut = length.cut(&text, keep as usize, count)?;
                 (cut.text, cut.tokens)
             }
             (checked, _) => checked.map(|()| (text, 0))?,
@@ -401,12 +446,7 @@ impl<'m> Engine<'m> {
             Some(seen) => seen.compose(&text, tokenize)?,
             None => (tokenize(&text, true), Album::default()),
         };
-        Ok(Read {
-            tokens,
-            album,
-            cut,
-            applied,
-        })
+        Ok(Read { tokens, album, cut })
     }
 
     /// How the answer to a prompt is read.
@@ -440,14 +480,22 @@ impl<'m> Engine<'m> {
         let running = self.slots.running();
         Stats {
             active: count(running.len()),
-            waiting: count(self.slots.waiting() + self.looking.len()),
+            waiting: count(self.slots.waiting() + self.looking.len() + self.rendering.len()),
             cells_used: count(self.slots.cells_used()),
             resident_bytes: memory::resident(),
         }
     }
 
-    fn enqueue(&mut self, id: u64, generate: Generate, seen: Option<&Seen>) {
-        let queued = self.sequence(id, generate, seen).and_then(|sequence| {
+    fn enqueue(
+        &mut self,
+        id: u64,
+        generate: Generate,
+        applied: Option<Applied>,
+        seen: Option<&Seen>,
+        clock: Clock,
+    ) {
+        let sequence = self.sequence(id, generate, applied, seen, clock);
+        let queued = sequence.and_then(|sequence| {
             let waiting = self.slots.waiting();
             self.slots
                 .enqueue(sequence)
@@ -466,31 +514,32 @@ impl<'m> Engine<'m> {
             prompt,
             sampling,
             max_tokens,
+            context,
+            deterministic,
             stop,
             overflow,
             adapter_scales,
             constraint,
             logprobs,
-            read_as,
+            read_as: _,
             draft,
             images: _,
         }: Generate,
+        mut applied: Option<Applied>,
         seen: Option<&Seen>,
+        clock: Clock,
     ) -> Result<Sequence, Error> {
-        let clock = seen.map_or_else(Clock::start, |seen| seen.clock);
+        let cells = load::held(context, self.cells)?;
         // A picture cannot be cut.
         let overflow = seen.map_or(overflow, |_| Overflow::Refuse);
         let flavour = self.adapters.wanted(adapter_scales.as_deref())?;
         let stops = Stops::new(stop)?;
-        let Read {
-            tokens,
-            album,
-            cut,
-            mut applied,
-        } = self.prompt(prompt, overflow, seen)?;
-        if let (None, Some(template)) = (&applied, read_as) {
+        let is_chat = matches!(prompt, Prompt::Chat(_));
+        let Read { tokens, album, cut } =
+            self.prompt(prompt, applied.as_mut(), cells, overflow, seen)?;
+        if !is_chat {
             let tail = self.model.detokenize(see::tail(&tokens));
-            applied = Some(self.model.apply(&template)?.behind(&tail));
+            applied = applied.map(|applied| applied.behind(&tail));
         }
         let anchored = usize::from(
             tokens
@@ -498,7 +547,7 @@ impl<'m> Engine<'m> {
                 .is_some_and(|&first| self.model.begins(first)),
         );
         let wanted = max_tokens.map(|tokens| tokens as usize);
-        let fitted = prompt::fit(tokens, self.cells, wanted, overflow, anchored)?;
+        let fitted = prompt::fit(tokens, cells, wanted, overflow, anchored)?;
         let constraint = constraint.map(|mut constraint| {
             match applied.as_ref().and_then(Applied::open_thought) {
                 // The thought goes first, and is free.
@@ -518,7 +567,7 @@ impl<'m> Engine<'m> {
                 Some(wanted) => Some(self.constraint(wanted)?),
                 None => self.constraint_of_calls(applied.as_ref())?,
             },
-            context: self.cells,
+            context: cells,
             prompt: &text,
         };
         Ok(Sequence {
@@ -527,9 +576,11 @@ impl<'m> Engine<'m> {
             spared: 0,
             flavour,
             max_tokens: wanted.unwrap_or(usize::MAX),
+            cells,
+            alone: deterministic,
             truncated: cut + fitted.cut,
             chooser: Chooser::new(rules, self.model, &self.desk)?,
-            drafting: Drafting::new(draft),
+            drafting: Drafting::new(if deterministic { Some(0) } else { draft }),
             answer: self.answer(applied.as_ref(), stops)?,
             report: Report::default(),
             tokens: fitted.tokens,
@@ -568,7 +619,7 @@ impl<'m> Engine<'m> {
     }
 
     fn cancel(&mut self, target: u64) {
-        if self.look_away(target) {
+        if self.look_away(target) || self.stop_rendering(target) {
             return;
         }
         if let Some(sequence) = self.slots.remove_waiting(|sequence| sequence.id == target) {
@@ -594,7 +645,7 @@ impl<'m> Engine<'m> {
             return self.see(glance);
         }
         let company = step::company(&outstanding);
-        let shares = step::plan(&outstanding, self.batch_tokens, self.pace.chunk(company));
+        let shares = step::plan(&outstanding, self.batch_tokens, self.chunk(company));
         let drafts = self.draft(&outstanding, &shares);
         let due = self.fill(&shares, drafts);
         if self.batch.len() == 0 {
@@ -631,6 +682,15 @@ impl<'m> Engine<'m> {
         // From the back, because those that end leave the list.
         for due in due.into_iter().rev() {
             self.follow(&due);
+        }
+    }
+
+    /// Prompt tokens for the next step. One that runs alone is always cut at the same places, however fast the machine is.
+    fn chunk(&self, company: Company) -> usize {
+        let alone = self.slots.running().iter().any(|slot| slot.tenant.alone());
+        match alone {
+            true => ALONE_CHUNK.min(self.batch_tokens),
+            false => self.pace.chunk(company),
         }
     }
 
@@ -684,7 +744,7 @@ impl<'m> Engine<'m> {
                 let length = sequence.tokens.len();
                 let left = sequence.max_tokens.saturating_sub(sequence.generated());
                 // The last token is chosen, but never computed.
-                let left = left.min(self.cells - length).saturating_sub(1);
+                let left = left.min(sequence.cells - length).saturating_sub(1);
                 Writer {
                     index,
                     id: sequence.id,
@@ -771,14 +831,19 @@ impl<'m> Engine<'m> {
     /// Chooses a sequence's next token and sends its text. Says why, if that was the last one.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the request's constraint cannot be followed any further.
+    /// [`Error::Invalid`] when the request's constraint cannot be followed any further;
+    /// [`Error::NotFinite`] when the model computed nonsense, as damaged weights make it do.
     fn advance(&mut self, index: usize, at: i32) -> Result<Option<StopReason>, Error> {
         let sequence = self.slots.tenant(index);
         sequence.clock.prefilled();
         if sequence.max_tokens == 0 {
             return Ok(Some(StopReason::Length));
         }
-        let choice = sequence.chooser.choose(self.memory.context.logits(at))?;
+        let logits = self.memory.context.logits(at);
+        if !are_numbers(logits) {
+            return Err(Error::NotFinite);
+        }
+        let choice = sequence.chooser.choose(logits)?;
         let token = choice.token;
         if self.model.ends(token) {
             return Ok(Some(StopReason::Stop));
@@ -810,7 +875,7 @@ impl<'m> Engine<'m> {
             return Ok(Some(StopReason::Stop));
         }
         let full =
-            sequence.generated() >= sequence.max_tokens || sequence.tokens.len() >= self.cells;
+            sequence.generated() >= sequence.max_tokens || sequence.tokens.len() >= sequence.cells;
         Ok(full.then_some(StopReason::Length))
     }
 
@@ -914,8 +979,12 @@ struct Read {
     album: Album,
     /// How many tokens at least were cut out of a text that is far too long.
     cut: usize,
-    /// What its template made of a conversation.
-    applied: Option<Applied>,
+}
+
+/// Whether scores are such that one can be chosen. Some may be −∞, which rules their tokens out.
+fn are_numbers(logits: &[f32]) -> bool {
+    let wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
+    !logits.iter().any(wrong) && logits.iter().any(|logit| logit.is_finite())
 }
 
 /// Cells that may be kept for later, so that a step that looks at them in vain reads little more than the weights alone.

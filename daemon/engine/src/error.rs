@@ -40,6 +40,21 @@ pub(crate) enum Error {
         /// How many it may have.
         longest: usize,
     },
+    /// The same for one of so many bytes that nobody counted its tokens.
+    #[error(
+        "{what} has {bytes} bytes, and the model reads {longest} tokens at most; shorten it or have it cut"
+    )]
+    InputFarTooLong {
+        /// Which text.
+        what: String,
+        /// Bytes of the text.
+        bytes: usize,
+        /// How many tokens it may have.
+        longest: usize,
+    },
+    /// The model computed what is no number.
+    #[error("the model's results are not finite numbers; its weights may be damaged")]
+    NotFinite,
     /// One sequence fills the cache before the context is full.
     #[error(
         "prompt and answer have {tokens} tokens by now, and this model's cache holds no more of them; shorten the prompt or load with a larger context"
@@ -86,12 +101,13 @@ impl From<Error> for Failure {
             Error::ContextOverflow { .. }
             | Error::TextTooLong { .. }
             | Error::InputTooLong { .. }
+            | Error::InputFarTooLong { .. }
             | Error::CacheFull { .. } => FailureKind::ContextOverflow,
             Error::Unsupported(_) => FailureKind::Unsupported,
             Error::OutOfMemory { .. } => FailureKind::OutOfMemory,
             Error::Busy(_) | Error::TooManyImages => FailureKind::Busy,
             Error::Unreadable(_) => FailureKind::Unreadable,
-            Error::Internal(_) => FailureKind::Internal,
+            Error::NotFinite | Error::Internal(_) => FailureKind::Internal,
         };
         Self {
             kind,

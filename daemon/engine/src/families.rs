@@ -11,6 +11,7 @@ use std::{
     fs,
     path::Path,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -136,7 +137,7 @@ struct Family {
 impl Family {
     fn open(path: &Path) -> Result<Self, Error> {
         let source = fs::read_to_string(path).unwrap();
-        let chat = Chat::parse(Some(&source), "<s>", "</s>")?;
+        let chat = Chat::parse(Some(&source), "<s>", "</s>", Default::default())?;
         let mut family = Self {
             chat,
             end: String::new(),
@@ -206,7 +207,7 @@ impl Family {
         };
         let conversation = conversation(vec![system, user()], &[]);
         match self.chat.render(&conversation) {
-            Ok(prompt) if prompt.contains("Ruhig bleiben 🦀") => Outcome::Passes,
+            Ok(said) if said.prompt.contains("Ruhig bleiben 🦀") => Outcome::Passes,
             Ok(_) => Outcome::Absent,
             Err(error) => Outcome::Fails(error.to_string()),
         }
@@ -337,7 +338,7 @@ impl Family {
                 None => Answer::of_text(stops),
                 Some(form) => {
                     let begun = applied.beginning();
-                    Answer::in_form(Rc::clone(form), begun, stops, Rc::default()).unwrap()
+                    Answer::in_form(Arc::clone(form), begun, stops, Rc::default()).unwrap()
                 }
             }
         };

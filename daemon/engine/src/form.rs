@@ -1,6 +1,6 @@
 //! The form that a model's answers have in one conversation: where thoughts and calls stand in it, and what must hold for it.
 
-use std::{collections::HashSet, rc::Rc};
+use std::{collections::HashSet, sync::Arc};
 
 use runner::protocol::Tool;
 use serde::Deserialize;
@@ -11,10 +11,12 @@ use crate::{constraint::Calls, error::Error, ffi};
 /// What a chat template makes of a conversation.
 #[derive(Debug)]
 pub(crate) struct Applied {
-    /// The conversation as text.
+    /// The conversation as text, with marks where what somebody wrote looks like a control token; see [`crate::marks`].
     pub(crate) prompt: String,
+    /// What marks them, where there are any.
+    pub(crate) mark: Option<char>,
     /// How the answer will be written. `None` when it is nothing but text.
-    pub(crate) form: Option<Rc<Form>>,
+    pub(crate) form: Option<Arc<Form>>,
     /// The end of the prompt in which the assistant starts to speak; reading begins there.
     pub(crate) generation_prompt: String,
 }

@@ -11,7 +11,7 @@ use std::sync::{
 
 use runner::protocol::{Call, Images, Input, Prompt, Request, Template};
 
-use crate::{images::eyes::Looked, interrupt::Interrupt};
+use crate::{images::eyes::Looked, interrupt::Interrupt, renderer::Prepared};
 
 /// Most requests that lie in the inbox; the engine empties it before every step.
 pub(crate) const MAX_REQUESTS: usize = 1024;
@@ -26,6 +26,8 @@ pub(crate) enum Mail {
     Request(Request),
     /// From whoever looks at images.
     Looked(Looked),
+    /// From whoever renders conversations.
+    Prepared(Prepared),
 }
 
 /// The main thread's end.
@@ -36,7 +38,7 @@ pub(crate) struct Feed {
     interrupt: Arc<Interrupt>,
 }
 
-/// The end of whoever looks at images.
+/// The end of whoever works for the engine.
 #[derive(Debug, Clone)]
 pub(crate) struct Returns {
     mail: Sender<Mail>,
@@ -108,7 +110,7 @@ impl Feed {
 }
 
 impl Feed {
-    /// The end of whoever looks at images. With it, an inbox does not end with its feed.
+    /// The end of whoever works for the engine. With it, an inbox does not end with its feed.
     pub(crate) fn returns(&self) -> Returns {
         Returns {
             mail: self.requests.clone(),
@@ -118,11 +120,11 @@ impl Feed {
 }
 
 impl Returns {
-    /// Puts in what came of looking. The engine limits how much of that there is.
-    pub(crate) fn put(&self, looked: Looked) {
+    /// Puts in what came of it. The engine limits how much of that there is.
+    pub(crate) fn put(&self, mail: Mail) {
         self.lying.requests.fetch_add(1, Ordering::Relaxed);
         // The engine thread ends only when the process does.
-        let _ = self.mail.send(Mail::Looked(looked));
+        let _ = self.mail.send(mail);
     }
 }
 
@@ -162,6 +164,7 @@ fn size(call: &Call) -> usize {
                 + generate.images.as_ref().map_or(0, Images::bytes)
                 + match &generate.prompt {
                     Prompt::Text { text, .. } => text.len(),
+                    Prompt::Rendered(rendered) => rendered.text.len(),
                     Prompt::Tokens(tokens) => size_of_val(tokens.as_slice()),
                     Prompt::Chat(template) => conversation(template),
                 }
@@ -190,7 +193,8 @@ fn size(call: &Call) -> usize {
     }
 }
 
-fn conversation(template: &Template) -> usize {
+/// The same for a conversation.
+pub(crate) fn conversation(template: &Template) -> usize {
     let texts = template.messages.iter();
     let texts: usize = texts.map(|it| it.role.len() + it.content.len()).sum();
     texts + size_of_val(template.messages.as_slice())
@@ -251,6 +255,7 @@ mod tests {
                 text: text.clone(),
                 add_special: false,
                 parse_special: false,
+                literal: Vec::new(),
             }),
         };
         for id in 0..4 {

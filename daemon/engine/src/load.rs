@@ -269,6 +269,20 @@ pub(crate) fn sequences(model: &LlamaModel, load: &Load) -> u32 {
     (load.sequences + kept).min(MAX_SEQUENCES)
 }
 
+/// Cells that a request may use of those that there are.
+///
+/// # Errors
+/// [`Error::Invalid`] for fewer than [`MIN_CONTEXT`].
+pub(crate) fn held(wanted: Option<u32>, there: usize) -> Result<usize, Error> {
+    match wanted {
+        Some(wanted) if wanted < MIN_CONTEXT => Err(Error::Invalid(format!(
+            "the context is {wanted}, but must be at least {MIN_CONTEXT}"
+        ))),
+        Some(wanted) => Ok(there.min(wanted as usize)),
+        None => Ok(there),
+    }
+}
+
 /// Path and size of an inherited descriptor's file.
 pub(crate) fn descriptor(fd: i32, what: &str) -> Result<(PathBuf, u64), Error> {
     let folder = if cfg!(target_os = "linux") {

@@ -16,6 +16,27 @@ pub(crate) fn resident() -> u64 {
         .unwrap_or(0)
 }
 
+/// What a process may take beside what a model took when it was loaded: requests, answers, templates, grammars, images.
+const MARGIN: u64 = 2048 * MIB;
+
+/// The same for each thread: its stack and its part of the heap.
+const MARGIN_PER_THREAD: u64 = 16 * MIB;
+
+/// Holds this process to what it has by now, what is planned besides, and a margin.
+pub(crate) fn hold(planned: u64, threads: u64) {
+    let status = fs::kernel_file("/proc/self/status").unwrap_or_default();
+    let Some(taken) = kib_after(&status, "VmData:") else {
+        return;
+    };
+    let most = [planned, MARGIN, threads.saturating_mul(MARGIN_PER_THREAD)]
+        .into_iter()
+        .fold(taken, u64::saturating_add);
+    match runner::confine::hold_data(most) {
+        Ok(()) => tracing::debug!(most, "the limit of data"),
+        Err(error) => tracing::warn!(%error, "data cannot be limited"),
+    }
+}
+
 /// Checks that so much memory is free, as far as the kernel tells.
 ///
 /// # Errors

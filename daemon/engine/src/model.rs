@@ -4,15 +4,20 @@ use std::{
     cell::{OnceCell, RefCell},
     collections::HashSet,
     rc::Rc,
+    sync::Arc,
     time::Instant,
 };
 
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken, token_type::LlamaTokenAttr};
-use runner::protocol::Template;
 
 use crate::{
-    chat::Chat, constraint::Compiler, error::Error, ffi::pooled::Pooling, form::Applied,
-    sampler::Words, seams::Seams,
+    constraint::Compiler,
+    error::Error,
+    ffi::pooled::Pooling,
+    marks::{self, Controls},
+    renderer::Source,
+    sampler::Words,
+    seams::Seams,
 };
 
 /// Architectures that read text and turn it into vectors; llama.cpp has no next token for them.
@@ -31,6 +36,32 @@ const ENCODERS: [&str; 9] = [
 /// Architectures that neither continue a text nor give a vector for it.
 const NEITHER: [&str; 3] = ["t5", "t5encoder", "wavtokenizer-dec"];
 
+/// What control tokens are that are written out in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Special {
+    /// Text.
+    Text,
+    /// Control tokens.
+    Tokens,
+    /// Control tokens, but for those with this mark in them; see [`crate::marks`].
+    Unmarked(char),
+}
+
+impl Special {
+    /// Whether they count as such.
+    pub(crate) fn parsed(parsed: bool) -> Self {
+        match parsed {
+            true => Self::Tokens,
+            false => Self::Text,
+        }
+    }
+
+    /// What they are in a text that may have marks.
+    pub(crate) fn of(mark: Option<char>) -> Self {
+        mark.map_or(Self::Tokens, Self::Unmarked)
+    }
+}
+
 /// A model and its chat template.
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -39,9 +70,7 @@ pub(crate) struct Model {
     pub(crate) pooling: Option<Pooling>,
     /// Jinja source, if there is any.
     template: Option<String>,
-    /// Parsed when the first conversation comes, because that takes time and not everyone chats.
-    chat: OnceCell<Chat>,
-    /// Made for the first constraint, for the same reason.
+    /// Made for the first constraint, because that takes time and not everyone has one.
     compiler: OnceCell<Compiler>,
     /// The same for those who call tools, with the control tokens that are part of the markup.
     caller: RefCell<Option<(Vec<i32>, Rc<Compiler>)>>,
@@ -49,6 +78,8 @@ pub(crate) struct Model {
     seams: Seams,
     /// Where other text can be cut.
     plain_seams: Seams,
+    /// Control tokens as they are written.
+    pub(crate) controls: Arc<Controls>,
     longest_piece: usize,
 }
 
@@ -87,11 +118,11 @@ impl Model {
                 ],
             ),
             plain_seams: seams(&llama, &[LlamaTokenAttr::UserDefined]),
+            controls: Arc::new(controls(&llama)),
             longest_piece: longest_piece(&llama),
             pooling,
             llama,
             template,
-            chat: OnceCell::new(),
             compiler: OnceCell::new(),
             caller: RefCell::default(),
         })
@@ -127,19 +158,16 @@ impl Model {
         self.template.is_some()
     }
 
-    /// Text to tokens. `special` reads control tokens written out in it as such;
+    /// Text to tokens. `special` says what control tokens written out in it are;
     /// `begin` puts the beginning-of-sequence token first where the model wants one and it is not there already.
-    pub(crate) fn tokenize(&self, text: &str, special: bool, begin: bool) -> Vec<LlamaToken> {
+    pub(crate) fn tokenize(&self, text: &str, special: Special, begin: bool) -> Vec<LlamaToken> {
         let vocab = self.llama.vocab();
-        let seams = if special {
-            &self.seams
-        } else {
-            &self.plain_seams
+        let mut tokens = match special {
+            Special::Text => self.parts(text, &self.plain_seams, false),
+            Special::Tokens => self.parts(text, &self.seams, true),
+            Special::Unmarked(mark) if !text.contains(mark) => self.parts(text, &self.seams, true),
+            Special::Unmarked(mark) => self.unmarked(text, mark),
         };
-        let mut tokens: Vec<LlamaToken> = seams
-            .parts(text)
-            .flat_map(|part| vocab.tokenize(part.as_bytes(), false, special))
-            .collect();
         if begin
             && vocab.should_add_bos()
             && let Some(bos) = self.existing(vocab.bos())
@@ -148,6 +176,56 @@ impl Model {
             tokens.insert(0, bos);
         }
         tokens
+    }
+
+    fn parts(&self, text: &str, seams: &Seams, special: bool) -> Vec<LlamaToken> {
+        let vocab = self.llama.vocab();
+        let parts = seams.parts(text);
+        parts
+            .flat_map(|part| vocab.tokenize(part.as_bytes(), false, special))
+            .collect()
+    }
+
+    /// The tokens of a text without its marks. What has one in it is text, and what stands between two control tokens is turned
+    /// into tokens as a whole, as it is where none looks like one.
+    fn unmarked(&self, text: &str, mark: char) -> Vec<LlamaToken> {
+        let (text, marks) = marks::taken_out(text, mark);
+        let (mut tokens, mut begun, mut at) = (Vec::new(), 0, 0);
+        let mut marks = marks.into_iter().peekable();
+        while at < text.len() {
+            while marks.next_if(|mark| *mark <= at).is_some() {}
+            let token = self.controls.token(&text.as_bytes()[at..]);
+            match token {
+                Some(length) if marks.peek().is_none_or(|mark| *mark >= at + length) => {
+                    self.between(&text[begun..at], &text[at..at + length], &mut tokens);
+                    at += length;
+                    begun = at;
+                }
+                _ => at = text.ceil_char_boundary(at + 1),
+            }
+        }
+        tokens.extend(self.parts(&text[begun..], &self.plain_seams, false));
+        tokens
+    }
+
+    /// Adds a text, and a control token behind it.
+    fn between(&self, text: &str, control: &str, tokens: &mut Vec<LlamaToken>) {
+        let vocab = self.llama.vocab();
+        let control = vocab.tokenize(control.as_bytes(), false, true);
+        let has = |token: Option<&LlamaToken>, attribute| {
+            token.is_some_and(|token| vocab.attr(*token).contains(attribute))
+        };
+        // Some take the space around them along.
+        let text = match has(tokens.last(), LlamaTokenAttr::RStrip) {
+            true => text.trim_start(),
+            false => text,
+        };
+        let text = match has(control.first(), LlamaTokenAttr::LStrip) {
+            true => text.trim_end(),
+            false => text,
+        };
+        tokens.extend(self.parts(text, &self.plain_seams, false));
+        tokens.extend(control);
     }
 
     /// Checks tokens that come from outside.
@@ -183,7 +261,7 @@ impl Model {
 
     /// The tokens that texts stand for which are one token each; the others are ordinary text.
     pub(crate) fn single_tokens(&self, texts: &[String]) -> HashSet<LlamaToken> {
-        let single = |text: &String| match self.tokenize(text, true, false).as_slice() {
+        let single = |text: &String| match self.tokenize(text, Special::Tokens, false).as_slice() {
             [token] => Some(*token),
             _ => None,
         };
@@ -200,12 +278,21 @@ impl Model {
         self.llama.vocab().bos() == token
     }
 
-    /// Renders a conversation by the chat template.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when the template is broken or refuses.
-    pub(crate) fn render(&self, conversation: &Template) -> Result<String, Error> {
-        self.chat()?.render(conversation)
+    /// What its conversations are rendered with.
+    pub(crate) fn chat_source(&self) -> Source {
+        let vocab = self.llama.vocab();
+        let written = |token| match self.existing(token) {
+            Some(token) => {
+                String::from_utf8_lossy(&vocab.token_to_piece(token, true, None)).into_owned()
+            }
+            None => String::new(),
+        };
+        Source {
+            template: self.template.clone(),
+            bos: written(vocab.bos()),
+            eos: written(vocab.eos()),
+            controls: Arc::clone(&self.controls),
+        }
     }
 
     /// What compiles constraints for its words.
@@ -240,33 +327,6 @@ impl Model {
         let compiler = Rc::new(Compiler::new(self, &spelled)?);
         *caller = Some((spelled, Rc::clone(&compiler)));
         Ok(compiler)
-    }
-
-    /// Renders a conversation by the chat template, and finds the form of its answer.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when the template is broken, refuses, or knows nothing of the tools on offer.
-    pub(crate) fn apply(&self, conversation: &Template) -> Result<Applied, Error> {
-        self.chat()?.apply(conversation)
-    }
-
-    fn chat(&self) -> Result<&Chat, Error> {
-        if let Some(chat) = self.chat.get() {
-            return Ok(chat);
-        }
-        let vocab = self.llama.vocab();
-        let written = |token| match self.existing(token) {
-            Some(token) => {
-                String::from_utf8_lossy(&vocab.token_to_piece(token, true, None)).into_owned()
-            }
-            None => String::new(),
-        };
-        let chat = Chat::parse(
-            self.template.as_deref(),
-            &written(vocab.bos()),
-            &written(vocab.eos()),
-        )?;
-        Ok(self.chat.get_or_init(|| chat))
     }
 
     /// The token, if the model has it. Files may name tokens that they do not have.
@@ -333,6 +393,19 @@ fn seams(llama: &LlamaModel, kinds: &[LlamaTokenAttr]) -> Seams {
         Some(text.to_bytes().into())
     });
     Seams::new(texts)
+}
+
+/// Control tokens of at least two characters: a single one is what texts are made of.
+fn controls(llama: &LlamaModel) -> Controls {
+    let vocab = llama.vocab();
+    let texts = vocab.tokens().filter_map(|token| {
+        let attributes = vocab.attr(token);
+        let is_control = attributes.intersects(LlamaTokenAttr::Control | LlamaTokenAttr::Unknown);
+        let text = vocab.text(token).filter(|_| is_control)?;
+        let is_long = text.to_str().is_ok_and(|text| text.chars().count() > 1);
+        is_long.then(|| text.to_bytes().into())
+    });
+    Controls::new(texts)
 }
 
 fn longest_piece(llama: &LlamaModel) -> usize {

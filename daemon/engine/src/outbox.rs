@@ -104,7 +104,7 @@ mod tests {
     fn an_answer_too_large_for_a_frame_fails_instead() {
         let mut wire = Vec::new();
         let (outbox, write) = new(&mut wire);
-        outbox.send(1, Event::Prompt("x".repeat(frame::MAX_FRAME)));
+        outbox.send(1, Event::Prompt("x".repeat(frame::MAX_FRAME).into()));
         drop(outbox);
         write();
         let reply: Reply = frame::read(&mut wire.as_slice()).unwrap();

@@ -32,7 +32,7 @@ const USAGE_CODE: u8 = 2;
 const PANIC_CODE: u8 = 101;
 
 /// The engine's stack. llama.cpp's tokenizers and templates recurse over what they are given.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// The option that names the CPU module; the daemon passes what `probe cpu` chose.
 const CPU: &str = "--cpu=";
@@ -166,6 +166,7 @@ fn threads(
 pub(crate) fn spawn<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     name: &str,
+    stack: usize,
     work: impl FnOnce() + Send + 'scope,
 ) -> io::Result<()> {
     let work = move || {
@@ -175,7 +176,7 @@ pub(crate) fn spawn<'scope>(
     };
     thread::Builder::new()
         .name(name.into())
-        .stack_size(STACK_BYTES)
+        .stack_size(stack)
         .spawn_scoped(scope, work)?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::{collections::HashSet, ops::Range};
 const PART_BYTES: usize = 4096;
 
 /// Texts of tokens that llama.cpp finds before it looks at anything else; each place where one begins is a seam.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Seams {
     texts: HashSet<Box<[u8]>>,
     /// Lengths of the texts that begin with each byte, longest first.
@@ -65,8 +65,8 @@ impl Seams {
     }
 
     /// Length of the longest token that the bytes begin with.
-    fn token(&self, bytes: &[u8]) -> Option<usize> {
-        let lengths = &self.lengths[usize::from(*bytes.first()?)];
+    pub(crate) fn token(&self, bytes: &[u8]) -> Option<usize> {
+        let lengths = self.lengths.get(usize::from(*bytes.first()?))?;
         lengths.iter().copied().find(|&length| {
             bytes
                 .get(..length)

@@ -30,6 +30,10 @@ pub(crate) struct Sequence {
     pub(crate) flavour: Flavour,
     /// Most tokens of the answer.
     pub(crate) max_tokens: usize,
+    /// Tokens of prompt and answer together.
+    pub(crate) cells: usize,
+    /// Whether it is computed when nothing else is, from an empty cache and in steps that are always cut alike.
+    pub(crate) alone: bool,
     /// Tokens cut from the prompt.
     pub(crate) truncated: usize,
     /// Chooses the next token.
@@ -135,6 +139,10 @@ impl Tenant for Sequence {
 
     fn flavour(&self) -> &Flavour {
         &self.flavour
+    }
+
+    fn alone(&self) -> bool {
+        self.alone
     }
 
     fn spared(&mut self, tokens: usize) {

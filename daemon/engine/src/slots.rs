@@ -11,6 +11,8 @@
 //! - One that is let in shares the cells of whoever begins most like it, of those that run and of those that are over and still kept.
 //! - One that reads a prompt which an older one is reading, too, waits for that one, and then shares its cells.
 //!
+//! A tenant that runs alone waits until nobody else runs, and all others wait for it; it shares nothing.
+//!
 //! Those that are over only have the cells that nobody else needs. And as a step looks at all cells in use, whoever they belong to,
 //! they only have so many that it takes little longer; the latest may have more until somebody comes who begins otherwise.
 //! What such a one loses with its cells is put on a shelf, and back into the cells of whoever begins most like it.
@@ -40,6 +42,8 @@ pub(crate) trait Tenant {
     fn growth(&self) -> usize;
     /// Only tenants of one flavour share cells.
     fn flavour(&self) -> &Flavour;
+    /// Whether it runs while nobody else does, in a cache that holds nothing at first.
+    fn alone(&self) -> bool;
     /// So many of its tokens need not be computed.
     fn spared(&mut self, tokens: usize);
     /// Its cells were given to others.
@@ -48,6 +52,8 @@ pub(crate) trait Tenant {
 
 /// The cache itself.
 pub(crate) trait Cache {
+    /// Forgets all sequences, and where they lay.
+    fn clear(&mut self);
     /// Forgets a sequence.
     fn remove(&mut self, seq: u32);
     /// Forgets all but the first tokens of a sequence. False when that is not possible; what it holds then has to be removed.
@@ -163,8 +169,12 @@ impl<T: Tenant> Slots<T> {
 
     /// Lets the first in the queue in, if there is a sequence and room for it.
     pub(crate) fn admit(&mut self, cache: &mut impl Cache, now: Instant) -> Option<&mut Slot<T>> {
-        if self.closed || self.running.len() >= self.limit {
+        let occupied = self.running.iter().any(|slot| slot.tenant.alone());
+        if self.closed || occupied || self.running.len() >= self.limit {
             return None;
+        }
+        if self.waiting.front()?.alone() {
+            return self.admit_alone(cache, now);
         }
         let source = self.like(self.waiting.front()?, 0, None);
         let shelved = self.shelved(cache, source);
@@ -205,6 +215,27 @@ impl<T: Tenant> Slots<T> {
             self.evict_newest(cache);
             return None;
         }
+        self.running.last_mut()
+    }
+
+    /// Lets the first in the queue in once nobody else runs, and nothing of others is left in the cache:
+    /// how sums are rounded depends on where cells lie, and on how many are in use.
+    fn admit_alone(&mut self, cache: &mut impl Cache, now: Instant) -> Option<&mut Slot<T>> {
+        if !self.running.is_empty() {
+            return None;
+        }
+        while let Some(past) = self.kept.evict(now, None, None) {
+            self.part_with(cache, past, now);
+        }
+        cache.clear();
+        self.free.sort_unstable_by(|one, other| other.cmp(one));
+        let seq = self.free.pop()?;
+        self.running.push(Slot {
+            seq,
+            tenant: self.waiting.pop_front()?,
+            held: Held::default(),
+            apart: true,
+        });
         self.running.last_mut()
     }
 

@@ -175,6 +175,7 @@ mod tests {
             text: "why?".to_owned(),
             add_special: true,
             parse_special: false,
+            literal: Vec::new(),
         };
         let sent = Request {
             id: 1,

@@ -337,6 +337,15 @@ pub struct Generate {
     pub sampling: Sampling,
     /// Most tokens to generate; `None` until the context is full.
     pub max_tokens: Option<u32>,
+    /// Cells that prompt and answer may take together, [`MIN_CONTEXT`] or more; `None`, and more than there are, takes
+    /// all of [`Loaded::context`]. What was loaded beyond it for others is as if it were not there.
+    #[serde(default)]
+    pub context: Option<u32>,
+    /// The same request gives the same tokens, whatever was asked before and whoever asks beside it: it is computed when
+    /// nothing else is, from an empty cache, in steps that are always cut alike, and nothing is drafted.
+    /// It holds for the same build on the same machine, loaded with the same settings. Others wait meanwhile.
+    #[serde(default)]
+    pub deterministic: bool,
     /// Texts that end the answer and are not part of it. At most 64, each non-empty.
     pub stop: Vec<String>,
     /// What to do when prompt or answer outgrow the context.
@@ -400,8 +409,30 @@ pub enum Prompt {
     },
     /// Tokens, taken as they are; out-of-range ids are refused.
     Tokens(Vec<i32>),
-    /// A conversation, rendered by the model's chat template.
+    /// A conversation that was rendered elsewhere. Control tokens written out in it count as such, but for what is literal.
+    Rendered(Rendered),
+    /// A conversation, rendered by the model's chat template. Control tokens written out in what it says are text, where the
+    /// template leaves that as it is.
     Chat(Template),
+}
+
+/// A rendered conversation: text of a template, which has control tokens, and text of people and tools, which has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendered {
+    /// All of it.
+    pub text: String,
+    /// First and last byte, this one not included, of what is text whatever it looks like; in order, without overlap.
+    #[serde(default)]
+    pub literal: Vec<(u32, u32)>,
+}
+
+impl From<String> for Rendered {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            literal: Vec::new(),
+        }
+    }
 }
 
 /// What happens when the context is too small.
@@ -512,7 +543,8 @@ pub enum Variable {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
     /// Start of the random numbers; `None` takes one at random, and [`Done::seed`] tells which.
-    pub seed: Option<u32>,
+    /// Those above 2³²−1 are mixed down to as many bits.
+    pub seed: Option<u64>,
     /// 0 is greedy.
     pub temperature: f32,
     /// Keep the k likeliest; 0 keeps all.
@@ -640,6 +672,9 @@ pub struct Tokenize {
     pub add_special: bool,
     /// Control tokens written out in the text count as such.
     pub parse_special: bool,
+    /// But for these places; see [`Rendered::literal`].
+    #[serde(default)]
+    pub literal: Vec<(u32, u32)>,
 }
 
 /// Tokens to turn into text.
@@ -660,6 +695,10 @@ pub struct Embed {
     pub normalize: bool,
     /// Cut inputs that are longer than the model reads, instead of refusing them.
     pub truncate: bool,
+    /// Most tokens that are read of one input, [`MIN_CONTEXT`] or more; `None`, and more than [`Loaded::context`], reads as
+    /// many as that.
+    #[serde(default)]
+    pub context: Option<u32>,
 }
 
 /// One text to turn into a vector.
@@ -680,6 +719,9 @@ pub struct Rerank {
     pub documents: Vec<String>,
     /// Cut documents that are longer than the model reads, instead of refusing them.
     pub truncate: bool,
+    /// Most tokens that are read of query and document together; as [`Embed::context`].
+    #[serde(default)]
+    pub context: Option<u32>,
 }
 
 /// One event of the answer to a request.
@@ -723,7 +765,7 @@ pub enum Event {
     /// Terminal for [`Call::Detokenize`].
     Text(String),
     /// The rendered prompt. Terminal for [`Call::Template`].
-    Prompt(String),
+    Prompt(Rendered),
     /// Terminal for [`Call::Embed`].
     Embeddings(Embeddings),
     /// Terminal for [`Call::Rerank`].
@@ -903,8 +945,8 @@ pub struct Done {
     /// Of these, tokens that became part of the answer.
     #[serde(default)]
     pub accepted: u32,
-    /// Seed that was used.
-    pub seed: u32,
+    /// Seed that was used, as it was given.
+    pub seed: u64,
     /// Prompt and answer as tokens, for clients that continue by tokens; empty where the prompt shows images.
     pub all_tokens: Vec<i32>,
 }

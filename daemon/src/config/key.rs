@@ -111,6 +111,13 @@ pub const KEYS: &[Key] = &[
         "Guess tokens before they are chosen: auto as long as that is measured to be faster, off never.",
     ),
     key(
+        "deterministic",
+        "deterministic",
+        "SLM_DETERMINISTIC",
+        "false",
+        "Compute each request when nothing else is, so that the same one gives the same text; requests may say otherwise.",
+    ),
+    key(
         "runner",
         "runner",
         "SLM_RUNNER",

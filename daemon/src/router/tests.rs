@@ -83,6 +83,7 @@ async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service
             context: 64,
             threads: 0,
             gpu_layers: 0,
+            deterministic: false,
         },
         home: Some("/home/ann/slm".to_owned()),
         sources: Settings {
@@ -913,6 +914,63 @@ async fn a_single_prompt_that_is_too_long_is_cut_and_says_by_how_much() {
         .post("/api/generate", keep_all)
         .await
         .refuses(400, "context_overflow", "64");
+}
+
+#[tokio::test]
+async fn a_request_sees_its_own_context_and_not_what_others_loaded() {
+    let service = with_model(json!({"parameters": {"num_ctx": 32}})).await;
+    let long = "w ".repeat(60);
+    let generate = json!({"model": "m", "prompt": long, "raw": true});
+    let chat = json!({"model": "m", "messages": [{"role": "user", "content": long}]});
+    let told = async || {
+        let (_, generated) = service.generate(generate.clone()).await;
+        let (_, answered) = service.chat(chat.clone()).await;
+        let cut = |last: &Value| last["truncated_tokens"].clone();
+        (cut(&generated), cut(&answered))
+    };
+    let before = told().await;
+    assert_eq!(before.0, 30, "61 tokens, and one of 32 is left to answer");
+    let larger = json!({"model": "m", "prompt": "x", "options": {"num_ctx": 1024}});
+    service.generate(larger).await;
+    assert_eq!(service.loaded().await[0]["context_length"], 1024);
+    assert_eq!(told().await, before);
+
+    let mut refused = generate.clone();
+    refused["truncate"] = json!(false);
+    let refused = service.post("/api/generate", refused).await;
+    refused.refuses(400, "context_overflow", "32");
+    // It ends where its own context is full.
+    let count = json!({"model": "m", "prompt": "[[mock: count 100]]x", "raw": true});
+    let (_, last) = service.generate(count).await;
+    assert_eq!(last["done_reason"], "length");
+    assert_eq!(last["eval_count"], 31);
+}
+
+#[tokio::test]
+async fn conversations_are_shortened_to_the_context_of_the_request() {
+    let service = with_model(json!({})).await;
+    let turn = |role: &str, at: usize| json!({"role": role, "content": format!("{at} word word")});
+    let turns = (0..9).map(|at| turn(["user", "assistant"][at % 2], at));
+    let messages: Vec<Value> = turns.collect();
+    let ask = async |context: u32| {
+        let options = json!({"num_ctx": context});
+        let body = json!({"model": "m", "messages": messages, "options": options});
+        let (_, last) = service.chat(body).await;
+        last["truncated_messages"].clone()
+    };
+    let small = ask(32).await;
+    assert!(small.as_u64().unwrap() > 0, "{small}");
+    assert_eq!(ask(512).await, Value::Null);
+    assert_eq!(ask(32).await, small);
+}
+
+#[tokio::test]
+async fn seeds_of_any_width_are_used_and_told() {
+    let service = with_model(json!({})).await;
+    for seed in [0, 7, 4_294_967_295_u64] {
+        let body = json!({"model": "m", "prompt": "x", "options": {"seed": seed}});
+        assert_eq!(service.generate(body).await.1["seed"], seed);
+    }
 }
 
 // ===== loading and unloading =====

@@ -58,7 +58,10 @@ pub(crate) async fn post(
     if !asks && keep_alive.is_some_and(Stay::is_none) {
         return unload(&app, &name, request).await;
     }
-    let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
+    let mut chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
+    chosen.options.deterministic = request
+        .deterministic
+        .unwrap_or(chosen.options.deterministic);
     if !asks {
         return load(&app, &chosen, request).await;
     }
@@ -139,7 +142,7 @@ async fn begin(
     if !may_cut || !matches!(error, Error::ContextOverflow(_)) {
         return Err(error);
     }
-    let context = lease.loaded().context;
+    let context = options.context.min(lease.loaded().context);
     let shorter = prompt::shorten(conversation, way, lease.runner(), model, context).await?;
     let prompt = shorter.conversation.to_prompt(way).await?;
     let images = shorter.conversation.images();

@@ -49,6 +49,7 @@ pub(crate) async fn post(
         dimensions: request.dimensions.filter(|dimensions| *dimensions > 0),
         normalize: true,
         truncate: request.truncate != Some(false),
+        context: Some(chosen.options.context),
     };
     let embeddings = embed(&chosen, &lease, inputs, &like).await?;
     let timings = clock.timings();
@@ -88,6 +89,7 @@ pub(crate) async fn post_one(
         dimensions: None,
         normalize: false,
         truncate: true,
+        context: Some(chosen.options.context),
     };
     let embeddings = embed(&chosen, &lease, inputs, &like).await?;
     Ok(Body(EmbeddingsResponse {

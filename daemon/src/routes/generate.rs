@@ -48,7 +48,10 @@ pub(crate) async fn post(
     if !asks && keep_alive.is_some_and(Stay::is_none) {
         return unload(&app, &name, request).await;
     }
-    let chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
+    let mut chosen = app.choose(&name, &parameters, keep_alive, arrived).await?;
+    chosen.options.deterministic = request
+        .deterministic
+        .unwrap_or(chosen.options.deterministic);
     if !asks {
         return load(&app, &chosen, request).await;
     }

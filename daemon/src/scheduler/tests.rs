@@ -181,6 +181,8 @@ fn generate(text: &str) -> Generate {
         stop: Vec::new(),
         overflow: Overflow::Refuse,
         adapter_scales: None,
+        context: None,
+        deterministic: false,
         constraint: None,
         logprobs: None,
         draft: None,

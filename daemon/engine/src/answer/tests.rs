@@ -11,6 +11,10 @@ use crate::{
     sampler::tests::Letters,
 };
 
+fn parsed(source: Option<&str>, bos: &str, eos: &str) -> Result<Chat, Error> {
+    Chat::parse(source, bos, eos, Arc::default())
+}
+
 /// `ChatML` with thoughts in tags, and calls as JSON in tags: the shape of Hermes and Qwen.
 const TAGGED_JSON: &str = r#"
 {%- if tools %}
@@ -239,7 +243,7 @@ fn begin(chat: &Chat, conversation: &Template, stops: &[&str]) -> Answer {
     match &applied.form {
         None => Answer::of_text(stops),
         Some(form) => {
-            Answer::in_form(Rc::clone(form), applied.beginning(), stops, Rc::default()).unwrap()
+            Answer::in_form(Arc::clone(form), applied.beginning(), stops, Rc::default()).unwrap()
         }
     }
 }
@@ -265,7 +269,7 @@ fn read(
 
 /// Reads an answer in pieces of every size, and cut at every place.
 fn check(template: &str, conversation: &Template, answer: &str, expected: &Whole) {
-    let chat = Chat::parse(Some(template), "<s>", "</s>").unwrap();
+    let chat = parsed(Some(template), "<s>", "</s>").unwrap();
     for piece in [1, 2, 3, 7, answer.len()] {
         let read = read(&chat, conversation, answer, piece, Ending::Whole).unwrap();
         let mut compact = read.clone();
@@ -351,7 +355,7 @@ fn a_sentence_of_the_prompt_is_no_thought_of_the_answer() {
     let answer = "It is June [1].\n[ANSWER]\nWarm.";
     let expected = whole("It is June [1].\n", "Warm.", &[]);
     check(SENTENCE, &asked(&[]), answer, &expected);
-    let chat = Chat::parse(Some(SENTENCE), "", "").unwrap();
+    let chat = parsed(Some(SENTENCE), "", "").unwrap();
     let applied = chat.apply(&asked(&[])).unwrap();
     assert!(applied.prompt.ends_with("Here are my thoughts:\n"));
     assert_eq!(applied.beginning(), "\n<|assistant|>\n");
@@ -368,7 +372,7 @@ fn thoughts_that_need_a_depth_get_one() {
             .collect(),
         ..asked(&[])
     };
-    let chat = Chat::parse(Some(DEPTHS), "", "").unwrap();
+    let chat = parsed(Some(DEPTHS), "", "").unwrap();
     for (thinking, depth, told, is_open) in [
         (None, None, "none", false),
         (Some(false), None, "none", false),
@@ -385,7 +389,7 @@ fn thoughts_that_need_a_depth_get_one() {
             applied.prompt
         );
         assert_eq!(applied.open_thought().is_some(), is_open, "{told}");
-        assert_eq!(chat.render(&asked).unwrap(), applied.prompt);
+        assert_eq!(chat.render(&asked).unwrap().prompt, applied.prompt);
     }
     let answer = "Öslo?</think>Warm.";
     let asked = conversation(Some(true), None);
@@ -394,7 +398,7 @@ fn thoughts_that_need_a_depth_get_one() {
 
 /// How much of an answer may be written where calls are held to their form.
 fn held<'t>(template: &str, answer: &'t str) -> &'t str {
-    let chat = Chat::parse(Some(template), "<s>", "</s>").unwrap();
+    let chat = parsed(Some(template), "<s>", "</s>").unwrap();
     let applied = chat.apply(&asked(&["weather"])).unwrap();
     let form = applied.form.as_ref().unwrap();
     let compiler = Compiler::new(&Letters, &[]).unwrap();
@@ -493,7 +497,7 @@ fn what_only_looks_like_markup_is_text() {
 #[test]
 fn a_template_without_markup_is_text() {
     let source = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}";
-    let chat = Chat::parse(Some(source), "", "").unwrap();
+    let chat = parsed(Some(source), "", "").unwrap();
     assert!(chat.apply(&asked(&[])).unwrap().form.is_none());
     let text = "<think>a</think> [TOOL_CALLS] {}";
     check(source, &asked(&[]), text, &whole("", text, &[]));
@@ -501,14 +505,14 @@ fn a_template_without_markup_is_text() {
 
 #[test]
 fn tools_that_a_template_does_not_know_are_refused() {
-    let chat = Chat::parse(None, "", "").unwrap();
+    let chat = parsed(None, "", "").unwrap();
     let error = chat.apply(&asked(&["weather"])).unwrap_err().to_string();
     assert!(error.contains("knows no tools"), "{error}");
 }
 
 #[test]
 fn an_answer_that_is_not_in_its_form_is_an_error_and_nothing_of_it_leaks() {
-    let chat = Chat::parse(Some(TAGGED_JSON), "", "").unwrap();
+    let chat = parsed(Some(TAGGED_JSON), "", "").unwrap();
     let conversation = asked(&["weather"]);
     for answer in [
         "<tool_call>\n{\"name\": \"no_such_tool\", \"arguments\": {}}\n</tool_call>",
@@ -528,7 +532,7 @@ fn an_answer_that_is_not_in_its_form_is_an_error_and_nothing_of_it_leaks() {
 
 #[test]
 fn a_grammar_comes_with_tools_and_holds_from_where_it_must() {
-    let chat = Chat::parse(Some(TAGGED_JSON), "", "").unwrap();
+    let chat = parsed(Some(TAGGED_JSON), "", "").unwrap();
     let grammar = |choice| {
         let conversation = Template {
             tool_choice: choice,
@@ -551,7 +555,7 @@ fn a_grammar_comes_with_tools_and_holds_from_where_it_must() {
 
 #[test]
 fn stop_texts_are_those_of_what_is_said() {
-    let chat = Chat::parse(Some(TAGGED_JSON), "", "").unwrap();
+    let chat = parsed(Some(TAGGED_JSON), "", "").unwrap();
     let mut answer = begin(&chat, &asked(&["weather"]), &["warm", "think"]);
     let mut read = Whole::default();
     let mut stopped = false;
@@ -572,18 +576,18 @@ fn stop_texts_are_those_of_what_is_said() {
 
 #[test]
 fn forms_are_kept_by_what_they_follow_from() {
-    let chat = Chat::parse(Some(TAGGED_JSON), "", "").unwrap();
+    let chat = parsed(Some(TAGGED_JSON), "", "").unwrap();
     let form = |conversation: &Template| chat.apply(conversation).unwrap().form.unwrap();
     let first = form(&asked(&["weather"]));
     let mut longer = asked(&["weather"]);
     longer.messages.push(longer.messages[0].clone());
-    assert!(Rc::ptr_eq(&first, &form(&longer)));
-    assert!(!Rc::ptr_eq(&first, &form(&asked(&["other"]))));
+    assert!(Arc::ptr_eq(&first, &form(&longer)));
+    assert!(!Arc::ptr_eq(&first, &form(&asked(&["other"]))));
 }
 
 #[test]
 fn a_prompt_made_elsewhere_may_have_begun_thoughts_or_not() {
-    let chat = Chat::parse(Some(TAGGED_PARAMETERS), "", "").unwrap();
+    let chat = parsed(Some(TAGGED_PARAMETERS), "", "").unwrap();
     let ends = |tail: &str| {
         let applied = chat.apply(&asked(&[])).unwrap();
         applied.behind(tail).generation_prompt
@@ -593,7 +597,7 @@ fn a_prompt_made_elsewhere_may_have_begun_thoughts_or_not() {
         "<|im_start|>assistant\n<think>\n"
     );
     assert_eq!(ends("<|im_start|>assistant\n"), "<|im_start|>assistant\n");
-    let chat = Chat::parse(Some(TAGGED_JSON), "", "").unwrap();
+    let chat = parsed(Some(TAGGED_JSON), "", "").unwrap();
     let begun = chat
         .apply(&asked(&[]))
         .unwrap()
@@ -603,7 +607,7 @@ fn a_prompt_made_elsewhere_may_have_begun_thoughts_or_not() {
 
 #[test]
 fn deep_nesting_ends_the_reading_and_not_the_process() {
-    let chat = Chat::parse(Some(TAGGED_JSON), "", "").unwrap();
+    let chat = parsed(Some(TAGGED_JSON), "", "").unwrap();
     let conversation = asked(&["weather"]);
     let deep = format!(
         "<tool_call>\n{{\"name\": \"weather\", \"arguments\": {{\"town\": {}",
@@ -616,7 +620,7 @@ fn deep_nesting_ends_the_reading_and_not_the_process() {
 
 #[test]
 fn long_answers_cost_little() {
-    let chat = Chat::parse(Some(TAGGED_JSON), "", "").unwrap();
+    let chat = parsed(Some(TAGGED_JSON), "", "").unwrap();
     let conversation = asked(&["weather"]);
     let prose = "It is a warm day in Oslo, and <b>nobody</b> minds. ".repeat(2000);
     let answer = format!("<think>\n{prose}</think>\n\n{prose}");

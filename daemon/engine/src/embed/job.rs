@@ -86,12 +86,10 @@ impl Job {
     /// The answer.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the model computed nonsense, as damaged weights make it do.
+    /// [`Error::NotFinite`] when the model computed nonsense, as damaged weights make it do.
     pub(super) fn end(self) -> Result<Event, Error> {
         if !self.results.iter().flatten().all(|value| value.is_finite()) {
-            return Err(Error::Internal(
-                "the model's results are not finite numbers; its weights may be damaged".into(),
-            ));
+            return Err(Error::NotFinite);
         }
         let tokens = self.texts.iter().map(|text| text.tokens.len()).sum();
         let cut = self.texts.iter().filter(|text| text.cut).count();

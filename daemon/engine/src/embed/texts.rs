@@ -3,7 +3,10 @@
 use llama_cpp_2::{token::LlamaToken, token_type::LlamaTokenAttr};
 use runner::protocol::{Input, Rerank, Tokenize};
 
-use crate::{error::Error, model::Model};
+use crate::{
+    error::Error,
+    model::{Model, Special},
+};
 
 use super::{
     job::Text,
@@ -47,14 +50,28 @@ impl<'m> Texts<'m> {
         self.longest
     }
 
-    /// The tokens of one text to embed; `at` is its place among others, from 0.
-    pub(super) fn input(&self, at: usize, input: &Input, truncate: bool) -> Result<Text, Error> {
+    /// The tokens of one text to embed, `longest` at most; `at` is its place among others, from 0.
+    pub(super) fn input(
+        &self,
+        at: usize,
+        input: &Input,
+        longest: usize,
+        truncate: bool,
+    ) -> Result<Text, Error> {
+        let what = format!("input {at}");
         let text = match input {
-            Input::Tokens(tokens) => self.fit(at, self.model.checked(tokens)?, false, truncate)?,
+            Input::Tokens(tokens) => {
+                let tokens = self.model.checked(tokens)?;
+                self.fit(what, tokens, longest, truncate)?
+            }
             Input::Text(text) => {
-                let (part, cut) = self.part(at, text, truncate)?;
+                let (part, cut) = part(&what, text, longest, truncate)?;
                 let tokens = self.vocabulary(part, true, true)?;
-                self.fit(at, tokens, cut, truncate)?
+                let text = self.fit(what, tokens, longest, truncate)?;
+                Text {
+                    cut: cut || text.cut,
+                    ..text
+                }
             }
         };
         if text.tokens.is_empty() {
@@ -64,7 +81,7 @@ impl<'m> Texts<'m> {
     }
 
     /// Query and document, for each document: `begin query end separator document end`, with those that the model knows.
-    pub(super) fn pairs(&self, rerank: &Rerank) -> Result<Vec<Text>, Error> {
+    pub(super) fn pairs(&self, rerank: &Rerank, longest: usize) -> Result<Vec<Text>, Error> {
         let vocab = self.model.llama.vocab();
         let known = |token, wanted| self.model.existing(token).filter(|_| wanted);
         let begin = known(vocab.bos(), vocab.should_add_bos());
@@ -76,32 +93,33 @@ impl<'m> Texts<'m> {
             ));
         }
         // Control tokens written out in either text are text, or a document could end itself and claim to be the query.
-        let (part, _) = self.part(0, &rerank.query, false)?;
-        let query = self.vocabulary(part, false, false)?;
+        let (query, _) = part("the query", &rerank.query, longest, false)?;
+        let query = self.vocabulary(query, false, false)?;
         let mut head: Vec<LlamaToken> = begin.into_iter().collect();
         head.extend(query);
         head.extend(end);
         head.extend(separator);
         let tail = end.or(separator);
-        let room = self.longest.saturating_sub(head.len() + 1);
+        let room = longest.saturating_sub(head.len() + 1);
         if room == 0 {
             return Err(Error::InputTooLong {
                 what: "the query".into(),
                 tokens: head.len(),
-                longest: self.longest,
+                longest,
             });
         }
         let documents = rerank.documents.iter().enumerate();
         documents
             .map(|(at, document)| {
-                let (part, shortened) = self.part(at, document, rerank.truncate)?;
-                let document = self.vocabulary(part, false, false)?;
+                let what = || format!("document {at} with the query");
+                let (document, shortened) = part(&what(), document, longest, rerank.truncate)?;
+                let document = self.vocabulary(document, false, false)?;
                 let cut = shortened || document.len() > room;
                 if cut && !rerank.truncate {
                     return Err(Error::InputTooLong {
-                        what: format!("document {at} with the query"),
+                        what: what(),
                         tokens: head.len() + document.len() + 1,
-                        longest: self.longest,
+                        longest,
                     });
                 }
                 let mut tokens = head.clone();
@@ -114,7 +132,7 @@ impl<'m> Texts<'m> {
 
     /// What a call to tokenize is answered.
     pub(super) fn tokens(&self, tokenize: &Tokenize) -> Result<Vec<i32>, Error> {
-        let (text, _) = self.part(0, &tokenize.text, false)?;
+        let (text, _) = part("the text", &tokenize.text, self.longest, false)?;
         let tokens = self.vocabulary(text, tokenize.add_special, tokenize.parse_special)?;
         Ok(tokens.into_iter().map(|token| token.0).collect())
     }
@@ -132,22 +150,6 @@ impl<'m> Texts<'m> {
         Ok(self.model.detokenize(&tokens))
     }
 
-    /// The part of a text that is looked at, and whether that is not all.
-    fn part<'t>(&self, at: usize, text: &'t str, truncate: bool) -> Result<(&'t str, bool), Error> {
-        let most = (self.longest * BYTES_PER_TOKEN).max(LEAST_BYTES);
-        if text.len() <= most {
-            return Ok((text, false));
-        }
-        if !truncate {
-            return Err(Error::Invalid(format!(
-                "text {at} has {} bytes, and the model reads {} tokens; shorten it or have it cut",
-                text.len(),
-                self.longest
-            )));
-        }
-        Ok((&text[..text.floor_char_boundary(most)], true))
-    }
-
     /// The tokens of a text; `around` adds those that stand before and behind every text.
     fn vocabulary(
         &self,
@@ -163,7 +165,7 @@ impl<'m> Texts<'m> {
                 Some(vocab.sep()),
             ),
             None => (
-                self.model.tokenize(text, special, false),
+                self.model.tokenize(text, Special::parsed(special), false),
                 Some(vocab.bos()).filter(|_| vocab.should_add_bos()),
                 Some(vocab.eos()).filter(|_| vocab.should_add_eos()),
             ),
@@ -187,26 +189,26 @@ impl<'m> Texts<'m> {
 
     fn fit(
         &self,
-        at: usize,
+        what: String,
         mut tokens: Vec<LlamaToken>,
-        cut: bool,
+        longest: usize,
         truncate: bool,
     ) -> Result<Text, Error> {
         let length = tokens.len();
-        if length <= self.longest {
-            return Ok(Text { tokens, cut });
+        if length <= longest {
+            return Ok(Text { tokens, cut: false });
         }
         if !truncate {
             return Err(Error::InputTooLong {
-                what: format!("input {at}"),
+                what,
                 tokens: length,
-                longest: self.longest,
+                longest,
             });
         }
         let vocab = self.model.llama.vocab();
         // The token that ends every text stays at the end.
         let last = tokens[length - 1];
-        tokens.truncate(self.longest);
+        tokens.truncate(longest);
         if (last == vocab.sep() || last == vocab.eos())
             && let Some(end) = tokens.last_mut()
         {
@@ -214,6 +216,30 @@ impl<'m> Texts<'m> {
         }
         Ok(Text { tokens, cut: true })
     }
+}
+
+/// The part of a text that is looked at, and whether that is not all.
+///
+/// # Errors
+/// [`Error::InputFarTooLong`] for one that is not all, and must not be cut.
+fn part<'t>(
+    what: &str,
+    text: &'t str,
+    longest: usize,
+    truncate: bool,
+) -> Result<(&'t str, bool), Error> {
+    let most = (longest * BYTES_PER_TOKEN).max(LEAST_BYTES);
+    if text.len() <= most {
+        return Ok((text, false));
+    }
+    if !truncate {
+        return Err(Error::InputFarTooLong {
+            what: what.to_owned(),
+            bytes: text.len(),
+            longest,
+        });
+    }
+    Ok((&text[..text.floor_char_boundary(most)], true))
 }
 
 /// The tokenizer of a model that has BERT's.

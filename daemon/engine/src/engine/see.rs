@@ -4,11 +4,10 @@ use std::{mem, ops::Range, time::Instant};
 
 use llama_cpp_2::token::LlamaToken;
 use runner::protocol::{
-    Bytes, Done, Event, Generate, Image, Images, MAX_IMAGES, MAX_IMAGES_BYTES, MAX_MARK_BYTES,
-    StopReason,
+    Bytes, Event, Generate, Image, Images, MAX_IMAGES, MAX_IMAGES_BYTES, MAX_MARK_BYTES,
 };
 
-use super::{Due, Engine, TAIL};
+use super::{Due, Engine, TAIL, render::unanswered};
 use crate::{
     error::Error,
     images::{
@@ -18,7 +17,7 @@ use crate::{
         eyes::{Looked, MAX_LOOKING, Ticket},
     },
     pace::Company,
-    sequence::{Clock, nanoseconds},
+    sequence::Clock,
     speculation::Draft,
     step,
 };
@@ -134,15 +133,14 @@ impl Engine<'_> {
         };
         let images = generate.images.take().expect("asked before");
         match sights {
-            Ok(sights) => self.enqueue(
-                id,
-                *generate,
-                Some(&Seen {
+            Ok(sights) => {
+                let seen = Seen {
                     images,
                     sights,
                     clock,
-                }),
-            ),
+                };
+                self.prepare(id, generate, Some(seen));
+            }
             Err(error) => self.outbox.fail(id, error),
         }
     }
@@ -153,20 +151,7 @@ impl Engine<'_> {
             return false;
         };
         eyes.give_up(&waiting.ticket);
-        let done = Done {
-            reason: StopReason::Cancelled,
-            prompt_tokens: 0,
-            cached_tokens: 0,
-            truncated: 0,
-            tokens: 0,
-            prefill_ns: 0,
-            decode_ns: 0,
-            queue_ns: nanoseconds(waiting.clock.age()),
-            drafted: 0,
-            accepted: 0,
-            seed: waiting.generate.sampling.seed.unwrap_or(0),
-            all_tokens: Vec::new(),
-        };
+        let done = unanswered(&waiting.generate, waiting.clock);
         self.outbox.send(id, Event::Done(Box::new(done)));
         true
     }
@@ -200,7 +185,7 @@ impl Engine<'_> {
         company.readers += 1;
         let most = match next.view.picture.whole {
             true => end,
-            false => from + self.pace.chunk(company).min(self.batch_tokens),
+            false => from + self.chunk(company).min(self.batch_tokens),
         };
         Some(Glance {
             company,

@@ -144,6 +144,11 @@ impl Drop for Chat {
 #[derive(Debug)]
 pub(crate) struct Form(NonNull<shim::Form>);
 
+// SAFETY: A form is not changed once it is made: what takes one takes it as const and copies what it keeps.
+unsafe impl Send for Form {}
+// SAFETY: As above.
+unsafe impl Sync for Form {}
+
 impl Form {
     /// Its parser in llama.cpp's own JSON; empty where there is none.
     pub(crate) fn parser(&self) -> String {

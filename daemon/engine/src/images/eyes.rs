@@ -21,7 +21,7 @@ use super::{Piece, Sight, Sights, View, cells, decode, held::Budget};
 use crate::{
     error::Error,
     ffi::vision::{Divided, Part, Projector, Witness},
-    inbox::Returns,
+    inbox::{Mail, Returns},
     log,
     outbox::Outbox,
 };
@@ -199,7 +199,7 @@ impl Looking<'_> {
             self.pulse.work_for(&job);
             let sights = self.look(&job.images);
             self.pulse.rest();
-            returns.put(Looked { id: job.id, sights });
+            returns.put(Mail::Looked(Looked { id: job.id, sights }));
         }
     }
 

@@ -69,7 +69,7 @@ pub(crate) struct Choice {
 /// Chooses the tokens of one sequence.
 #[derive(Debug)]
 pub(crate) struct Chooser {
-    seed: u32,
+    seed: u64,
     random: Random,
     /// Tokens and what is added to their scores.
     shifts: Vec<(i32, f32)>,
@@ -121,7 +121,7 @@ impl Chooser {
         } = rules;
         check::sampling(sampling, words.count())?;
         check::logprobs(logprobs)?;
-        let seed = sampling.seed.unwrap_or_else(random::seed);
+        let seed = sampling.seed.unwrap_or_else(|| u64::from(random::seed()));
         let biases = sampling.logit_bias.iter();
         let never = words.suppressed().into_iter();
         let mut shifts: Vec<(i32, f32)> = biases.map(|it| (it.token, it.shift)).collect();
@@ -160,7 +160,7 @@ impl Chooser {
     }
 
     /// The seed in use.
-    pub(crate) fn seed(&self) -> u32 {
+    pub(crate) fn seed(&self) -> u64 {
         self.seed
     }
 
@@ -382,7 +382,7 @@ pub(crate) mod tests {
 
     /// Scores of 256 tokens that differ from step to step.
     fn scores(step: u32) -> Vec<f32> {
-        let mut random = Random::new(step);
+        let mut random = Random::new(u64::from(step));
         (0..256).map(|_| (random.share() * 8.0) as f32).collect()
     }
 
@@ -427,11 +427,11 @@ pub(crate) mod tests {
             }),
             ..with(seed)
         };
-        let kinds: [&dyn Fn(u32) -> Sampling; 3] = [&with, &everything, &mirostat];
+        let kinds: [&dyn Fn(u64) -> Sampling; 3] = [&with, &everything, &mirostat];
         for kind in kinds {
             assert_eq!(answer(&kind(7)), answer(&kind(7)));
             assert_ne!(answer(&kind(7)), answer(&kind(8)));
-            assert_eq!(answer(&kind(u32::MAX)), answer(&kind(u32::MAX)));
+            assert_eq!(answer(&kind(u64::MAX)), answer(&kind(u64::MAX)));
         }
     }
 
@@ -445,7 +445,7 @@ pub(crate) mod tests {
             .seed()
         };
         assert_eq!(seed(Some(7)), 7);
-        assert_eq!(seed(Some(u32::MAX)), u32::MAX);
+        assert_eq!(seed(Some(u64::MAX)), u64::MAX);
         assert!((0..8).any(|_| seed(None) != seed(None)));
     }
 

@@ -5,8 +5,12 @@
 pub(super) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u32) -> Self {
-        Self(u64::from(seed))
+    /// Seeds of up to 32 bits are taken as they are. Wider ones are mixed down to as many, so that each bit counts.
+    pub(super) fn new(seed: u64) -> Self {
+        match u32::try_from(seed) {
+            Ok(_) => Self(seed),
+            Err(_) => Self(Self(seed).next() >> 32),
+        }
     }
 
     /// From 0 to just below 1.
@@ -41,6 +45,17 @@ mod tests {
         let mut random = Random::new(1_234_567);
         assert_eq!(random.next(), 6_457_827_717_110_365_317);
         assert_eq!(random.next(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn wide_seeds_give_numbers_of_their_own_and_narrow_ones_stay() {
+        let first = |seed| Random::new(seed).next();
+        let wide = u64::from(u32::MAX) + 1;
+        let seeds = [0, 1, wide, wide + 1, 1_760_000_000_000, u64::MAX];
+        let numbers: std::collections::HashSet<u64> = seeds.into_iter().map(first).collect();
+        assert_eq!(numbers.len(), seeds.len());
+        assert_eq!(first(1_760_000_000_000), first(1_760_000_000_000));
+        assert_eq!(Random::new(u64::from(u32::MAX)).0, u64::from(u32::MAX));
     }
 
     #[test]

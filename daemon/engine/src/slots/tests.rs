@@ -47,6 +47,10 @@ impl Fake {
 }
 
 impl Cache for Fake {
+    fn clear(&mut self) {
+        self.lose_all();
+    }
+
     fn remove(&mut self, seq: u32) {
         self.sequences.remove(&seq);
         self.cells.remove(&seq);
@@ -124,6 +128,9 @@ impl Tenant for Person {
     }
     fn flavour(&self) -> &Flavour {
         &self.flavour
+    }
+    fn alone(&self) -> bool {
+        self.name.starts_with("alone")
     }
     fn spared(&mut self, tokens: usize) {
         self.spared += tokens;
@@ -283,6 +290,24 @@ fn sequences_are_never_used_twice_and_come_back() {
     house.retire(0);
     assert_eq!(house.admit_all(), ["c"]);
     assert_eq!(house.slots.running()[1].seq, 0);
+}
+
+#[test]
+fn one_that_wants_to_be_alone_waits_and_is_waited_for_in_an_empty_cache() {
+    let people = [("a", 8), ("alone", 8), ("b", 8)];
+    let mut house = House::of(100, 4, &people);
+    assert_eq!(house.admit_all(), ["a"]);
+    house.compute_all();
+    assert!(house.admit_all().is_empty());
+    house.retire(0);
+    assert_eq!(house.admit_all(), ["alone"]);
+    assert_eq!(house.slots.cells_used(), 0);
+    assert_eq!(house.slots.running()[0].seq, 0);
+    house.compute_all();
+    assert!(house.admit_all().is_empty());
+    house.retire(0);
+    assert_eq!(house.admit_all(), ["b"]);
+    house.check();
 }
 
 #[test]

@@ -97,7 +97,12 @@ fn the_same_seed_gives_the_same_text_and_another_seed_another() {
     assert_eq!(done.seed, 7);
     assert_eq!(say(7).0, first);
     assert_ne!(say(8).0, first);
-    assert_eq!(say(u32::MAX).0, say(u32::MAX).0);
+    // Seeds that are wider than the numbers that begin it, such as milliseconds, count as well.
+    let wide = 1_760_000_000_000;
+    let (text, done) = say(wide);
+    assert_eq!(done.seed, wide);
+    assert_eq!(say(wide).0, text);
+    assert_ne!(say(wide + 1).0, text);
 }
 
 #[test]
@@ -150,6 +155,7 @@ fn text_tokens_and_text_again() {
         text: text.into(),
         add_special,
         parse_special: false,
+        literal: Vec::new(),
     };
     let Event::Tokens(tokens) = runner.call(Call::Tokenize(tokenize(false))) else {
         panic!()
@@ -170,6 +176,29 @@ fn text_tokens_and_text_again() {
     );
 }
 
+#[test]
+fn an_answer_has_the_context_of_its_request_and_no_more() {
+    let mut runner = Runner::loaded(|_| ());
+    let prompt = "the sky is ".repeat(4);
+    let within = |context, overflow| Generate {
+        context: Some(context),
+        overflow,
+        max_tokens: None,
+        ..greedy(&prompt, 0)
+    };
+    let (_, done) = runner.generate(within(32, Overflow::Refuse));
+    assert_eq!(done.reason, StopReason::Length);
+    assert_eq!(done.prompt_tokens + done.tokens, 32);
+    let (_, cut) = runner.generate(within(8, Overflow::Truncate { keep: 1 }));
+    assert!(cut.truncated > 0);
+    assert_eq!(cut.prompt_tokens + cut.tokens, 8);
+    let (kind, message) = runner.fails(Call::Generate(Box::new(within(8, Overflow::Refuse))));
+    assert_eq!(kind, FailureKind::ContextOverflow);
+    assert!(message.contains("the context 8"), "{message}");
+    let (kind, _) = runner.fails(Call::Generate(Box::new(within(3, Overflow::Refuse))));
+    assert_eq!(kind, FailureKind::Invalid);
+}
+
 fn conversation() -> Template {
     Template {
         messages: vec![Message {
@@ -188,7 +217,7 @@ fn a_conversation_is_rendered_and_begins_once() {
     let rendered = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n";
     assert_eq!(
         runner.call(Call::Template(conversation())),
-        Event::Prompt(rendered.into())
+        Event::Prompt(rendered.to_owned().into())
     );
 
     let chat = Generate {
@@ -211,7 +240,7 @@ fn a_template_can_be_replaced() {
         Runner::loaded(|load| load.chat_template = Some("{{ messages[0].content }}!".into()));
     assert_eq!(
         runner.call(Call::Template(conversation())),
-        Event::Prompt("hello!".into())
+        Event::Prompt("hello!".to_owned().into())
     );
 }
 
@@ -243,7 +272,7 @@ fn a_model_without_a_template_speaks_chatml() {
     let rendered = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n";
     assert_eq!(
         runner.call(Call::Template(conversation())),
-        Event::Prompt(rendered.into())
+        Event::Prompt(rendered.to_owned().into())
     );
 }
 
@@ -269,6 +298,7 @@ fn a_prompt_that_does_not_fit_is_refused_or_cut_and_said() {
         text: long.clone(),
         add_special: true,
         parse_special: true,
+        literal: Vec::new(),
     };
     let Event::Tokens(whole) = runner.call(Call::Tokenize(whole)) else {
         panic!()
@@ -296,6 +326,7 @@ fn a_text_that_is_far_too_long_is_refused_or_cut_before_it_is_read() {
             text: long.clone(),
             add_special: true,
             parse_special: true,
+            literal: Vec::new(),
         }),
         Call::Template(Template {
             messages: vec![Message {
@@ -319,6 +350,7 @@ fn a_text_that_is_far_too_long_is_refused_or_cut_before_it_is_read() {
             text: text.into(),
             add_special: false,
             parse_special: true,
+            literal: Vec::new(),
         };
         match runner.call(Call::Tokenize(tokenize)) {
             Event::Tokens(tokens) => tokens,
@@ -353,6 +385,7 @@ fn a_long_text_has_the_tokens_of_its_parts() {
             text: text.into(),
             add_special: false,
             parse_special: special,
+            literal: Vec::new(),
         };
         match runner.call(Call::Tokenize(tokenize)) {
             Event::Tokens(tokens) => tokens,

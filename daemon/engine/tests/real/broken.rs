@@ -123,3 +123,24 @@ fn a_backlog_that_nobody_reads_does_not_keep_the_process_alive() {
     }
     assert_eq!(runner.hang_up().code(), Some(0));
 }
+
+#[test]
+fn weights_that_are_not_numbers_are_an_error_and_not_an_answer() {
+    for value in [f32::NAN, f32::INFINITY] {
+        let whole = gguf_writer::tiny::writer(1);
+        let tensors = whole.tensors().to_vec();
+        let spoiled = tensors.into_iter().map(|mut tensor| {
+            if tensor.name == b"output_norm.weight" {
+                tensor.data = value.to_le_bytes().repeat(tensor.data.len() / 4);
+            }
+            tensor
+        });
+        let add = |writer: gguf_writer::Writer, tensor| writer.tensor(tensor);
+        let model = spoiled.fold(whole.without_tensors(), add).to_bytes();
+        let mut runner = Runner::start(&model);
+        runner.load(|_| ()).unwrap();
+        let (kind, message) = runner.fails(Call::Generate(Box::new(greedy("hello", 4))));
+        assert_eq!(kind, FailureKind::Internal);
+        assert!(message.contains("not finite numbers"), "{message}");
+    }
+}

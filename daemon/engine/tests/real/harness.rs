@@ -280,6 +280,8 @@ pub(crate) fn greedy(prompt: &str, max_tokens: u32) -> Generate {
         stop: Vec::new(),
         overflow: Overflow::Refuse,
         adapter_scales: None,
+        context: None,
+        deterministic: false,
         constraint: None,
         logprobs: None,
         draft: None,

@@ -8,6 +8,7 @@
 mod adapters;
 mod answers;
 mod broken;
+mod deterministic;
 mod harness;
 mod images;
 mod likelihoods;
@@ -19,5 +20,6 @@ mod sharing;
 mod speculation;
 mod states;
 mod stopping;
+mod templates;
 mod tools;
 mod vectors;

@@ -52,6 +52,29 @@ fn answers_the_same(model: &[u8]) {
     assert_eq!(answers[0], answers[1]);
 }
 
+/// The limit of data of a process, in bytes.
+#[cfg(target_os = "linux")]
+fn most_data(runner: &Runner) -> u64 {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", runner.pid())).unwrap();
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max data size"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    soft.and_then(|soft| soft.parse().ok()).unwrap_or(u64::MAX)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_loaded_model_has_the_memory_that_it_was_planned_to_need() {
+    let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
+    check(&runner.hello().sandbox);
+    let before = most_data(&runner);
+    runner.load(|load| load.threads = 2).unwrap();
+    let after = most_data(&runner);
+    assert!(after <= before && after < 4 << 30, "{before} {after}");
+    assert_eq!(runner.generate(greedy("hello", 4)).1.tokens, 4);
+}
+
 /// Both ways to take a file in: mapped, and read.
 #[test]
 fn weights_are_read_through_their_descriptor_alone() {

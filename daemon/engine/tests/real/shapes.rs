@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Runner, greedy};
 
 /// An answer by chance, long enough for what is asked.
-fn shaped(shape: Shape, seed: u32) -> Generate {
+fn shaped(shape: Shape, seed: u64) -> Generate {
     Generate {
         sampling: Sampling {
             seed: Some(seed),

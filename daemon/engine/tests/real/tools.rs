@@ -1,8 +1,8 @@
 //! Conversations with tools and thoughts, with the real engine.
 
 use runner::protocol::{
-    Call, Event, FailureKind, Generate, Message, Prompt, StopReason, Template, Tool, ToolCall,
-    ToolChoice,
+    Call, Event, FailureKind, Generate, Message, Prompt, Rendered, StopReason, Template, Tool,
+    ToolCall, ToolChoice,
 };
 
 use crate::harness::{Runner, greedy};
@@ -81,7 +81,9 @@ fn tools_are_in_the_prompt_and_text_stays_text() {
         tool_name: "weather".into(),
         ..Message::default()
     });
-    let Event::Prompt(prompt) = runner.call(Call::Template(conversation.clone())) else {
+    let Event::Prompt(Rendered { text: prompt, .. }) =
+        runner.call(Call::Template(conversation.clone()))
+    else {
         panic!("no prompt");
     };
     assert!(

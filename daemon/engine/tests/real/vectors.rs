@@ -22,6 +22,7 @@ fn texts(texts: &[&str]) -> Embed {
         dimensions: None,
         normalize: true,
         truncate: true,
+        context: None,
     }
 }
 
@@ -130,6 +131,7 @@ fn tokens_are_as_good_as_the_text() {
         text: "why is the cat green".into(),
         add_special: true,
         parse_special: true,
+        literal: Vec::new(),
     })) else {
         panic!("tokens");
     };
@@ -158,10 +160,12 @@ fn long_texts_are_cut_or_refused() {
         let cut = embed(&mut runner, texts(&["dog", &long]));
         assert_eq!(cut.truncated, 1);
         assert_eq!(cut.prompt_tokens, 3 + tiny_bert::CONTEXT_LENGTH);
-        let (_, message) = runner.fails(Call::Embed(Embed {
+        let (kind, message) = runner.fails(Call::Embed(Embed {
             truncate: false,
             ..texts(&["dog", &long])
         }));
+        assert_eq!(kind, FailureKind::ContextOverflow);
+        assert!(message.starts_with("input 1 has"), "{message}");
         assert!(message.contains("128"), "{message}");
     }
     // The longest that fits, and one more.
@@ -177,6 +181,39 @@ fn long_texts_are_cut_or_refused() {
     }));
     assert_eq!(kind, FailureKind::ContextOverflow);
     assert!(message.starts_with("input 0 has 129 tokens"), "{message}");
+}
+
+#[test]
+fn a_text_is_cut_to_the_context_of_its_request() {
+    let mut runner = runner(Pooling::Mean);
+    let long = "cat dog ".repeat(45);
+    let of = |context| Embed {
+        context,
+        ..texts(&[&long])
+    };
+    let small = embed(&mut runner, of(Some(16)));
+    assert_eq!((small.prompt_tokens, small.truncated), (16, 1));
+    // It reads what a text reads that has no more.
+    let words: Vec<&str> = long.split_whitespace().take(14).collect();
+    let short = embed(&mut runner, texts(&[&words.join(" ")]));
+    assert_eq!(short.prompt_tokens, 16);
+    assert!(close(&small.vectors[0], &short.vectors[0]));
+    // Whoever reads more, or asks for more than there is, changes nothing for it.
+    let whole = embed(&mut runner, of(Some(4096)));
+    assert_eq!(
+        u64::from(whole.prompt_tokens),
+        u64::from(tiny_bert::CONTEXT_LENGTH).min(92)
+    );
+    assert!(!close(&small.vectors[0], &whole.vectors[0]));
+    assert_eq!(embed(&mut runner, of(Some(16))), small);
+    let (kind, message) = runner.fails(Call::Embed(Embed {
+        truncate: false,
+        ..of(Some(16))
+    }));
+    assert_eq!(kind, FailureKind::ContextOverflow);
+    assert!(message.contains("reads 16"), "{message}");
+    let (kind, _) = runner.fails(Call::Embed(of(Some(3))));
+    assert_eq!(kind, FailureKind::Invalid);
 }
 
 #[test]
@@ -212,6 +249,7 @@ fn a_model_does_what_it_was_made_for_and_says_so() {
             query: "why".into(),
             documents: vec!["sky".into()],
             truncate: true,
+            context: None,
         })
     };
     let mut embeds = runner(Pooling::Mean);
@@ -239,6 +277,7 @@ fn documents_are_scored_alone_as_among_others() {
             query: "why is the sky blue".into(),
             documents,
             truncate: true,
+            context: None,
         };
         match runner.call(Call::Rerank(rerank)) {
             Event::Scores(scores) => scores,
@@ -276,6 +315,7 @@ fn a_query_that_leaves_no_room_is_refused() {
         query: "why ".repeat(400),
         documents: vec!["sky".into()],
         truncate: true,
+        context: None,
     }));
     assert_eq!(kind, FailureKind::ContextOverflow);
     assert!(message.starts_with("the query has"), "{message}");

@@ -23,7 +23,7 @@ pub fn no_core() -> io::Result<()> {
 /// Lowers the limits of files and memory.
 ///
 /// - No file grows, unless the runner was handed one to write to.
-/// - Its data is never larger than the machine's memory and swap.
+/// - Its data is never larger than the machine's memory and swap, and once a model is loaded, than what that needs (see [`super::hold_data`]).
 ///
 /// Drivers of accelerators reserve far more memory than there is, and share some of it as files, so with them neither holds.
 ///
@@ -51,6 +51,17 @@ pub(super) fn lower(needs: &Needs, handed: &[Handed]) -> Result<(), String> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn lower(_: &Needs) -> Result<(), String> {
     most(Resource::Nofile, MOST_FILES).map_err(|error| error.to_string())
+}
+
+/// Lowers the limit of data to so many bytes, where [`lower`] set one. One that is lower already stays.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn hold_data(bytes: u64) -> io::Result<()> {
+    match getrlimit(Resource::Data).maximum {
+        Some(_) => most(Resource::Data, bytes),
+        None => Ok(()),
+    }
 }
 
 /// Lowers a limit for good; one that is lower already stays.

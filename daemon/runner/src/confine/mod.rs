@@ -102,6 +102,15 @@ pub fn restrict(needs: &Needs) -> Sandbox {
     judge(needs, &attempts::successes(needs, &outside), &troubles)
 }
 
+/// Holds this process to so many bytes of data from now on, where [`restrict`] limited them: what the model took that is loaded,
+/// and what was planned for it besides.
+///
+/// # Errors
+/// What the kernel said.
+pub fn hold_data(bytes: u64) -> io::Result<()> {
+    limits::hold_data(bytes)
+}
+
 /// A step that failed.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use super::{
 use crate::images::{Images, place};
 use crate::protocol::{
     Constraint, Delta, Done, Event, Failure, FailureKind, Generate, Likelihood, Load, Logprob,
-    MAX_DRAFT, MAX_TOP_LOGPROBS, Message, Overflow, Prompt, Shape, Speculation, StopReason,
-    Template, ToolCallDelta, ToolChoice, Variable,
+    MAX_DRAFT, MAX_TOP_LOGPROBS, MIN_CONTEXT, Message, Overflow, Prompt, Rendered, Shape,
+    Speculation, StopReason, Template, ToolCallDelta, ToolChoice, Variable,
 };
 
 /// Most stop texts of one request.
@@ -33,7 +33,7 @@ pub(super) struct Answering {
     tokens: Vec<i32>,
     /// How it ends after the last word.
     reason: StopReason,
-    seed: u32,
+    seed: u64,
     logprobs: Option<u32>,
     /// Pretends to have drafted so many tokens, of which all that it says were right.
     drafted: u32,
@@ -126,14 +126,15 @@ impl Answering {
             overflow = Overflow::Refuse;
         }
         let mut prompt = words.tokens(&rendered);
-        let truncated = fit(&mut prompt, load.context, overflow)?;
+        let context = context_of(generate.context, load.context)?;
+        let truncated = fit(&mut prompt, context, overflow)?;
 
-        let room = load.context - count(prompt.len());
+        let room = context - count(prompt.len());
         let most = generate.max_tokens.map_or(room, |most| most.min(room)) as usize;
         let text = match script.answer.take() {
             Some(Answer::Text(text)) => text,
             // One more than can be said, so that the end of the answer is its length.
-            Some(Answer::Count(last)) => numbers(last.min(load.context + 1)),
+            Some(Answer::Count(last)) => numbers(last.min(context + 1)),
             Some(Answer::Prompt) => rendered,
             Some(Answer::Attempt(what)) => attempt(&what),
             None if shaped.is_some() => shaped.unwrap_or_default(),
@@ -377,7 +378,7 @@ fn logprob(place: u32, token: i32, word: &str, top: u32) -> Logprob {
 fn read(prompt: Prompt, script: &mut Script, words: &Words) -> Result<(String, String), Failure> {
     let mut take = |text: &str| script.take_from(text, Origin::Prompt).map_err(invalid);
     match prompt {
-        Prompt::Text { text, .. } => {
+        Prompt::Text { text, .. } | Prompt::Rendered(Rendered { text, .. }) => {
             let text = take(&text)?;
             Ok((text.clone(), text))
         }
@@ -495,6 +496,17 @@ fn marked_up(thought: &str, text: &str, calls: &[(String, String)]) -> String {
 }
 
 /// Makes a prompt fit, with at least one cell left for the answer; returns how many tokens were cut.
+/// Cells that a call may use of those that were loaded.
+pub(super) fn context_of(wanted: Option<u32>, loaded: u32) -> Result<u32, Failure> {
+    match wanted {
+        Some(wanted) if wanted < MIN_CONTEXT => Err(invalid(format!(
+            "a context has at least {MIN_CONTEXT} tokens"
+        ))),
+        Some(wanted) => Ok(wanted.min(loaded)),
+        None => Ok(loaded),
+    }
+}
+
 fn fit(prompt: &mut Vec<i32>, context: u32, overflow: Overflow) -> Result<u32, Failure> {
     let room = context as usize - 1;
     let Some(excess) = prompt.len().checked_sub(room).filter(|excess| *excess > 0) else {

@@ -153,9 +153,10 @@ impl Mock {
                     .map(Event::Text)
                     .map_err(outside_of_vocabulary)
             }),
-            Call::Template(template) => {
-                self.answer(id, |mock| mock.render(&template).map(Event::Prompt))
-            }
+            Call::Template(template) => self.answer(id, |mock| {
+                let text = mock.render(&template)?;
+                Ok(Event::Prompt(text.into()))
+            }),
             Call::Embed(embed) => self.answer(id, |mock| vectors::embed(embed, &mut mock.words)),
             Call::Rerank(rerank) => {
                 self.answer(id, |mock| vectors::rerank(&rerank, &mut mock.words))

@@ -3,6 +3,7 @@
 //! Texts with the same words have the same vector, and documents score by the words that they share with the query.
 
 use super::{
+    answer::context_of,
     machine::{count, invalid, outside_of_vocabulary},
     words::{self, Words},
 };
@@ -14,7 +15,7 @@ use crate::protocol::{
 const WIDTH: usize = 8;
 
 /// Tokens that are read of one input.
-const LONGEST: usize = 64;
+const LONGEST: u32 = 64;
 
 /// A number for each token, added up by its remainder.
 pub(super) fn embed(embed: Embed, words: &mut Words) -> Result<Event, Failure> {
@@ -23,8 +24,10 @@ pub(super) fn embed(embed: Embed, words: &mut Words) -> Result<Event, Failure> {
         dimensions,
         normalize,
         truncate,
+        context,
     } = embed;
     few_enough(inputs.len())?;
+    let longest = context_of(context, LONGEST)? as usize;
     let width = dimensions.map_or(WIDTH, |wanted| wanted as usize);
     if !(1..=WIDTH).contains(&width) {
         return Err(invalid(format!("there are 1 to {WIDTH} dimensions")));
@@ -42,7 +45,7 @@ pub(super) fn embed(embed: Embed, words: &mut Words) -> Result<Event, Failure> {
                 tokens
             }
         };
-        let (read, cut) = fit(&tokens, truncate)?;
+        let (read, cut) = fit(&tokens, longest, truncate)?;
         embeddings.prompt_tokens += count(read.len());
         embeddings.truncated += u32::from(cut);
         embeddings.vectors.push(vector(read, width, normalize));
@@ -53,6 +56,7 @@ pub(super) fn embed(embed: Embed, words: &mut Words) -> Result<Event, Failure> {
 /// How many of the query's words a document has.
 pub(super) fn rerank(rerank: &Rerank, words: &mut Words) -> Result<Event, Failure> {
     few_enough(rerank.documents.len())?;
+    let longest = context_of(rerank.context, LONGEST)? as usize;
     let wanted: Vec<&str> = words::split(&rerank.query).map(str::trim).collect();
     let mut scores = Scores {
         scores: Vec::new(),
@@ -61,7 +65,7 @@ pub(super) fn rerank(rerank: &Rerank, words: &mut Words) -> Result<Event, Failur
     };
     for document in &rerank.documents {
         let tokens = words.tokens(document);
-        let (read, cut) = fit(&tokens, rerank.truncate)?;
+        let (read, cut) = fit(&tokens, longest, rerank.truncate)?;
         let shared = words::split(document)
             .take(read.len())
             .filter(|word| wanted.contains(&word.trim()))
@@ -81,14 +85,14 @@ fn few_enough(inputs: usize) -> Result<(), Failure> {
 }
 
 /// What is read of an input, and whether it was cut.
-fn fit(tokens: &[i32], truncate: bool) -> Result<(&[i32], bool), Failure> {
+fn fit(tokens: &[i32], longest: usize, truncate: bool) -> Result<(&[i32], bool), Failure> {
     match tokens.len() {
         0 => Err(invalid("an input has no tokens")),
-        length if length <= LONGEST => Ok((tokens, false)),
-        _ if truncate => Ok((&tokens[..LONGEST], true)),
+        length if length <= longest => Ok((tokens, false)),
+        _ if truncate => Ok((&tokens[..longest], true)),
         length => Err(Failure {
             kind: FailureKind::ContextOverflow,
-            message: format!("an input has {length} tokens and the model reads {LONGEST}"),
+            message: format!("an input has {length} tokens and the model reads {longest}"),
         }),
     }
 }

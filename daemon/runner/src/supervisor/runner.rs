@@ -24,7 +24,8 @@ use crate::{
     frame,
     protocol::{
         Call, Delta, Detokenize, Done, Embed, Embeddings, Event, FailureKind, Generate, HandOut,
-        Hello, Load, Loaded, Recall, Request, Rerank, Scores, State, Stats, Template, Tokenize,
+        Hello, Load, Loaded, Recall, Rendered, Request, Rerank, Scores, State, Stats, Template,
+        Tokenize,
     },
 };
 
@@ -156,7 +157,7 @@ impl Runner {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn template(&self, template: Template) -> Result<String, Error> {
+    pub async fn template(&self, template: Template) -> Result<Rendered, Error> {
         match self.call(Call::Template(template)).await?.next().await? {
             Event::Prompt(prompt) => Ok(prompt),
             other => unreachable!("the table lets no {other:?} into the answer to template"),

@@ -129,6 +129,7 @@ async fn tokens_text_and_conversations_are_turned_into_each_other() {
         text: "one two".to_owned(),
         add_special: true,
         parse_special: false,
+        literal: Vec::new(),
     };
     let tokens = runner.tokenize(tokenize).await.unwrap();
     assert_eq!(tokens.len(), 3);
@@ -159,7 +160,10 @@ async fn tokens_text_and_conversations_are_turned_into_each_other() {
         ..Template::default()
     };
     let rendered = "system: be brief\nuser: why?\nthinking\nassistant:";
-    assert_eq!(runner.template(template.clone()).await.unwrap(), rendered);
+    assert_eq!(
+        runner.template(template.clone()).await.unwrap().text,
+        rendered
+    );
     let (text, _) = finish(
         runner
             .generate(prompt(Prompt::Chat(template)))

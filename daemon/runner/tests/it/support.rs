@@ -71,6 +71,8 @@ pub(crate) fn prompt(prompt: Prompt) -> Generate {
         stop: Vec::new(),
         overflow: Overflow::Refuse,
         adapter_scales: None,
+        context: None,
+        deterministic: false,
         constraint: None,
         logprobs: None,
         draft: None,

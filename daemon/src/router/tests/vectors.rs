@@ -83,6 +83,33 @@ async fn vectors_are_cut_as_asked_and_long_texts_too() {
 }
 
 #[tokio::test]
+async fn a_vector_does_not_depend_on_who_asked_before() {
+    let service = with_models().await;
+    let long = "a b c d e f g h ".repeat(5);
+    let ask = async |context: Option<u32>| {
+        let options = context.map_or(json!({}), |context| json!({"num_ctx": context}));
+        let body = json!({"model": "e", "input": long, "options": options});
+        let answer = embed(&service, body).await;
+        (
+            answer["prompt_eval_count"].clone(),
+            answer["embeddings"].clone(),
+        )
+    };
+    let small = ask(Some(16)).await;
+    assert_eq!(small.0, 16);
+    let usual = ask(None).await;
+    assert_eq!(usual.0, 41, "forty words, and what is behind the last");
+    assert_ne!(small.1, usual.1);
+    assert_eq!(ask(Some(16)).await, small);
+    let body = json!({"model": "e", "input": long, "truncate": false, "options": {"num_ctx": 16}});
+    let refused = service.post("/api/embed", body).await;
+    refused.refuses(400, "context_overflow", "reads 16");
+    let body = json!({"model": "r", "query": "a", "documents": [long], "truncate": false, "options": {"num_ctx": 16}});
+    let refused = service.post("/api/rerank", body).await;
+    refused.refuses(400, "context_overflow", "reads 16");
+}
+
+#[tokio::test]
 async fn without_input_the_model_is_loaded() {
     let service = with_models().await;
     for body in [

@@ -1,0 +1,152 @@
+//! Requests whose conversations are rendered: their way to the renderer and back.
+
+use runner::protocol::{Done, Event, Generate, Overflow, Prompt, StopReason, Template};
+
+use super::{Engine, see::Seen};
+use crate::{
+    error::Error,
+    inbox, load, marks,
+    renderer::{MAX_RENDERING, Prepared, Ticket, Wanted},
+    sequence::{Clock, nanoseconds},
+};
+
+/// Most bytes of conversations that are rendered or wait for it.
+const MAX_RENDERING_BYTES: usize = 256 << 20;
+
+/// A request whose conversation is rendered.
+#[derive(Debug)]
+pub(super) struct Pending {
+    what: What,
+    /// Of its texts.
+    bytes: usize,
+    ticket: Ticket,
+}
+
+#[derive(Debug)]
+enum What {
+    /// The prompt is all that is asked for.
+    Prompt,
+    /// An answer.
+    Answer {
+        generate: Box<Generate>,
+        seen: Option<Seen>,
+        clock: Clock,
+    },
+}
+
+impl Engine<'_> {
+    /// Renders a conversation, unless its texts alone are too long.
+    pub(super) fn template(&mut self, id: u64, template: Template) {
+        match self.has_room_for(&template, self.cells) {
+            Ok(()) => self.render_for(id, template, Wanted::Prompt, What::Prompt),
+            Err(error) => self.outbox.fail(id, error),
+        }
+    }
+
+    /// Has the conversation of a request rendered, where it has one; else lets the request go on.
+    pub(super) fn prepare(&mut self, id: u64, mut generate: Box<Generate>, seen: Option<Seen>) {
+        let clock = seen.as_ref().map_or_else(Clock::start, |seen| seen.clock);
+        let conversation = match &mut generate.prompt {
+            Prompt::Chat(template) => Some(std::mem::take(template)),
+            _ => generate.read_as.take().map(|template| *template),
+        };
+        if let Some(conversation) = &conversation
+            && matches!(generate.prompt, Prompt::Chat(_))
+            && (seen.is_some() || generate.overflow == Overflow::Refuse)
+        {
+            let room = load::held(generate.context, self.cells)
+                .and_then(|cells| self.has_room_for(conversation, cells));
+            if let Err(error) = room {
+                return self.outbox.fail(id, error);
+            }
+        }
+        match conversation {
+            None => self.enqueue(id, *generate, None, seen.as_ref(), clock),
+            Some(conversation) => {
+                let what = What::Answer {
+                    generate,
+                    seen,
+                    clock,
+                };
+                self.render_for(id, conversation, Wanted::Form, what);
+            }
+        }
+    }
+
+    fn render_for(&mut self, id: u64, conversation: Template, wanted: Wanted, what: What) {
+        let bytes = inbox::conversation(&conversation);
+        let lying: usize = self.rendering.values().map(|pending| pending.bytes).sum();
+        if self.rendering.len() >= MAX_RENDERING || lying + bytes > MAX_RENDERING_BYTES {
+            return self.outbox.fail(id, Error::Busy(self.rendering.len()));
+        }
+        let ticket = self.renderer.render(id, conversation, wanted);
+        let pending = Pending {
+            what,
+            bytes,
+            ticket,
+        };
+        self.rendering.insert(id, pending);
+    }
+
+    /// Goes on with a request whose conversation was rendered.
+    pub(super) fn prepared(&mut self, Prepared { id, applied }: Prepared) {
+        // One that was cancelled has its answer already.
+        let Some(pending) = self.rendering.remove(&id) else {
+            return;
+        };
+        match (applied, pending.what) {
+            (Err(error), _) => self.outbox.fail(id, error),
+            (Ok(applied), What::Prompt) => {
+                let prompt = marks::rendered(&applied.prompt, applied.mark, &self.model.controls);
+                self.outbox.send(id, Event::Prompt(prompt));
+            }
+            (
+                Ok(applied),
+                What::Answer {
+                    generate,
+                    seen,
+                    clock,
+                },
+            ) => self.enqueue(id, *generate, Some(applied), seen.as_ref(), clock),
+        }
+    }
+
+    /// Cancels a request whose conversation is rendered. False when there is none.
+    pub(super) fn stop_rendering(&mut self, id: u64) -> bool {
+        let is_answer = |pending: &Pending| matches!(pending.what, What::Answer { .. });
+        if !self.rendering.get(&id).is_some_and(is_answer) {
+            return false;
+        }
+        if let Some(Pending {
+            what: What::Answer {
+                generate, clock, ..
+            },
+            ticket,
+            ..
+        }) = self.rendering.remove(&id)
+        {
+            ticket.give_up();
+            let done = unanswered(&generate, clock);
+            self.outbox.send(id, Event::Done(Box::new(done)));
+        }
+        true
+    }
+}
+
+/// The end of a request that was cancelled before it was let in.
+pub(super) fn unanswered(generate: &Generate, clock: Clock) -> Done {
+    Done {
+        reason: StopReason::Cancelled,
+        prompt_tokens: 0,
+        cached_tokens: 0,
+        truncated: 0,
+        tokens: 0,
+        prefill_ns: 0,
+        decode_ns: 0,
+        queue_ns: nanoseconds(clock.age()),
+        drafted: 0,
+        accepted: 0,
+        seed: generate.sampling.seed.unwrap_or(0),
+        all_tokens: Vec::new(),
+    }
+}

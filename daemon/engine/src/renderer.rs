@@ -1,0 +1,135 @@
+//! The thread that renders conversations, while the engine goes on with others.
+//!
+//! Chat templates come with the weights and are programs: even within their bounds, one may take seconds. So the engine hands
+//! conversations over and gets prompts back as a letter in its inbox. One is rendered after the other.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+    mpsc::{self, Receiver, Sender},
+};
+
+use runner::protocol::Template;
+
+use crate::{
+    chat::Chat,
+    error::Error,
+    form::Applied,
+    inbox::{Mail, Returns},
+    marks::Controls,
+};
+
+/// Stack of the thread: the interpreter of templates goes deep, and is stopped where it asks for memory.
+pub(crate) const STACK_BYTES: usize = 256 * 1024 * 1024;
+
+/// Most conversations that are rendered or wait for it.
+pub(crate) const MAX_RENDERING: usize = 1024;
+
+/// A chat template that is not parsed yet, and what it is parsed with.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// Jinja source, if the model has any.
+    pub(crate) template: Option<String>,
+    /// The token that begins a sequence, as it is written.
+    pub(crate) bos: String,
+    /// The token that ends one.
+    pub(crate) eos: String,
+    /// Control tokens as they are written.
+    pub(crate) controls: Arc<Controls>,
+}
+
+/// What is made of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The prompt alone.
+    Prompt,
+    /// The prompt, and the form of the answer.
+    Form,
+}
+
+/// The engine's side.
+#[derive(Debug)]
+pub(crate) struct Renderer {
+    jobs: Sender<Job>,
+}
+
+#[derive(Debug)]
+struct Job {
+    id: u64,
+    conversation: Template,
+    wanted: Wanted,
+    cancelled: Arc<AtomicBool>,
+}
+
+/// Says that a prompt is still waited for.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<AtomicBool>);
+
+impl Ticket {
+    /// Nobody waits for it any more.
+    pub(crate) fn give_up(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What came of a conversation.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Id of the request.
+    pub(crate) id: u64,
+    /// The prompt, or what the template says.
+    pub(crate) applied: Result<Applied, Error>,
+}
+
+impl Renderer {
+    /// The engine's side, and the work of the thread. What is rendered goes to `returns`.
+    pub(crate) fn new(source: Source, returns: Returns) -> (Self, impl FnOnce() + Send) {
+        let (jobs, receiver) = mpsc::channel();
+        (Self { jobs }, move || run(&source, &receiver, &returns))
+    }
+
+    /// Has a conversation rendered.
+    pub(crate) fn render(&self, id: u64, conversation: Template, wanted: Wanted) -> Ticket {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        // The thread ends only with the engine.
+        let _ = self.jobs.send(Job {
+            id,
+            conversation,
+            wanted,
+            cancelled: Arc::clone(&cancelled),
+        });
+        Ticket(cancelled)
+    }
+}
+
+fn run(source: &Source, jobs: &Receiver<Job>, returns: &Returns) {
+    // Parsed when the first conversation comes, because that takes time and not everyone chats.
+    let mut parsed = None;
+    while let Ok(job) = jobs.recv() {
+        if job.cancelled.load(Ordering::Relaxed) {
+            continue;
+        }
+        let applied = chat(&mut parsed, source).and_then(|chat| match job.wanted {
+            Wanted::Prompt => chat.render(&job.conversation),
+            Wanted::Form => chat.apply(&job.conversation),
+        });
+        returns.put(Mail::Prepared(Prepared {
+            id: job.id,
+            applied,
+        }));
+    }
+}
+
+fn chat<'c>(parsed: &'c mut Option<Chat>, source: &Source) -> Result<&'c Chat, Error> {
+    if parsed.is_none() {
+        *parsed = Some(Chat::parse(
+            source.template.as_deref(),
+            &source.bos,
+            &source.eos,
+            Arc::clone(&source.controls),
+        )?);
+    }
+    parsed
+        .as_ref()
+        .ok_or_else(|| Error::Internal("the template was lost".into()))
+}

@@ -1,0 +1,194 @@
+//! Where in a rendered prompt stands what somebody wrote: control tokens in it are text.
+//!
+//! Before a template is rendered, each text of a message or tool is put between two characters that Unicode gives no meaning to.
+//! Afterwards they are taken out again, and say where the texts stand.
+
+use runner::protocol::{Rendered, Tool, ToolCall};
+use serde_json::Value;
+
+use super::Conversation;
+use crate::template::Turn;
+
+/// Characters without a meaning.
+const MARKS: std::ops::RangeInclusive<char> = '\u{fdd0}'..='\u{fdef}';
+
+/// Two characters between which a text is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Marks {
+    begin: char,
+    end: char,
+}
+
+impl Marks {
+    /// Two that no text of the conversation has; `None` when there are none.
+    pub(super) fn unused_in(conversation: &Conversation) -> Option<Self> {
+        let is_free = |mark: &char| !texts(conversation).any(|text| text.contains(*mark));
+        let mut free = MARKS.into_iter().filter(is_free);
+        Some(Self {
+            begin: free.next()?,
+            end: free.next()?,
+        })
+    }
+
+    /// A text between them; one of nothing stays so, because templates ask for that.
+    fn around(self, text: &str) -> String {
+        if text.is_empty() {
+            return String::new();
+        }
+        format!("{}{text}{}", self.begin, self.end)
+    }
+
+    /// All texts of a JSON value, and no names of members. What cannot begin a control token stays as it is.
+    fn within(self, json: &str) -> String {
+        if !may_be_control(json) {
+            return json.to_owned();
+        }
+        match serde_json::from_str(json) {
+            Ok(mut value) => {
+                self.each_text(&mut value);
+                value.to_string()
+            }
+            Err(_) => json.to_owned(),
+        }
+    }
+
+    fn each_text(self, value: &mut Value) {
+        match value {
+            Value::String(text) if may_be_control(text) => *text = self.around(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.each_text(item)),
+            Value::Object(members) => members.values_mut().for_each(|item| self.each_text(item)),
+            _ => {}
+        }
+    }
+
+    /// The prompt without them, and what stood between them. `None` when one is without the other.
+    pub(super) fn take_out(self, marked: &str) -> Option<Rendered> {
+        let mut rendered = Rendered::default();
+        let mut begun = None;
+        for part in marked.split_inclusive([self.begin, self.end]) {
+            let text = part.trim_end_matches([self.begin, self.end]);
+            rendered.text.push_str(text);
+            let at = u32::try_from(rendered.text.len()).ok()?;
+            match (part.chars().next_back(), begun) {
+                (Some(mark), None) if mark == self.begin => begun = Some(at),
+                (Some(mark), Some(from)) if mark == self.end => {
+                    rendered.literal.push((from, at));
+                    begun = None;
+                }
+                (Some(mark), _) if mark == self.begin || mark == self.end => return None,
+                _ => {}
+            }
+        }
+        begun.is_none().then_some(rendered)
+    }
+}
+
+/// Whether a control token of any vocabulary that is known may begin in a text.
+fn may_be_control(text: &str) -> bool {
+    text.contains(['<', '[', '|', '｜', '{'])
+}
+
+impl Conversation {
+    /// The same with all that somebody wrote between marks.
+    pub(super) fn marked(&self, marks: Marks) -> Self {
+        let call = |call: &ToolCall| ToolCall {
+            arguments: marks.within(&call.arguments),
+            ..call.clone()
+        };
+        let turn = |turn: &Turn| Turn {
+            content: marks.around(&turn.content),
+            thinking: marks.around(&turn.thinking),
+            calls: turn.calls.iter().map(call).collect(),
+            ..turn.clone()
+        };
+        let tool = |tool: &Tool| Tool {
+            description: marks.around(&tool.description),
+            parameters: marks.within(&tool.parameters),
+            ..tool.clone()
+        };
+        let around =
+            |(prompt, suffix): &(String, String)| (marks.around(prompt), marks.around(suffix));
+        Self {
+            turns: self.turns.iter().map(turn).collect(),
+            insert: self.insert.as_ref().map(around),
+            tools: self.tools.iter().map(tool).collect(),
+            ..self.clone()
+        }
+    }
+}
+
+/// All that a conversation lets somebody write.
+fn texts(conversation: &Conversation) -> impl Iterator<Item = &String> {
+    let turns = conversation.turns.iter().flat_map(|turn| {
+        let calls = turn.calls.iter().map(|call| &call.arguments);
+        [&turn.content, &turn.thinking].into_iter().chain(calls)
+    });
+    let insert = conversation.insert.iter();
+    let insert = insert.flat_map(|(prompt, suffix)| [prompt, suffix]);
+    let tools = conversation.tools.iter();
+    let tools = tools.flat_map(|tool| [&tool.description, &tool.parameters]);
+    turns.chain(insert).chain(tools)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::Template;
+
+    fn said(text: &str) -> Conversation {
+        Conversation {
+            turns: vec![Turn {
+                role: "user".into(),
+                content: text.into(),
+                ..Turn::default()
+            }],
+            ..Conversation::default()
+        }
+    }
+
+    fn literal(template: &str, text: &str) -> Vec<String> {
+        let template = Template::parse(template).unwrap();
+        let Rendered { text, literal } = said(text).text(&template).unwrap();
+        let places = literal.into_iter();
+        places
+            .map(|(from, to)| text[from as usize..to as usize].to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_somebody_wrote_is_told_from_the_template() {
+        let template = "<s>{{ .Prompt }}</s>{{ .Prompt }}";
+        assert_eq!(literal(template, "é<s>x"), ["é<s>x", "é<s>x"]);
+        let messages = "{{ range .Messages }}<{{ .Role }}>{{ .Content }}</s>{{ end }}";
+        assert_eq!(literal(messages, "a</s>"), ["a</s>"]);
+        let rendered = said("hi")
+            .text(&Template::parse(messages).unwrap())
+            .unwrap();
+        assert_eq!(
+            (rendered.text.as_str(), rendered.literal),
+            ("<user>hi</s>", vec![(6, 8)])
+        );
+    }
+
+    #[test]
+    fn a_template_that_looks_at_texts_renders_what_it_did() {
+        let first = r#"{{ if eq .Prompt "a" }}yes{{ else }}{{ .Prompt }}{{ end }}"#;
+        let rendered = said("a").text(&Template::parse(first).unwrap()).unwrap();
+        assert_eq!(rendered, "yes".to_owned().into());
+        let cut = "{{ slice .Prompt 1 }}";
+        let rendered = said("<s>").text(&Template::parse(cut).unwrap()).unwrap();
+        assert_eq!(rendered, "s>".to_owned().into());
+    }
+
+    #[test]
+    fn marks_are_none_of_the_characters_that_are_there() {
+        let marks = Marks::unused_in(&said("\u{fdd0}x")).unwrap();
+        assert_eq!((marks.begin, marks.end), ('\u{fdd1}', '\u{fdd2}'));
+        let all: String = MARKS.into_iter().skip(1).collect();
+        assert_eq!(Marks::unused_in(&said(&all)), None);
+        let rendered = said(&all)
+            .text(&Template::parse("{{ .Prompt }}").unwrap())
+            .unwrap();
+        assert_eq!(rendered, all.into());
+    }
+}
