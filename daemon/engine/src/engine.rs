@@ -142,8 +142,10 @@ fn serve(
         &model,
         memory,
         adapters,
-        speculation,
-        renderer,
+        Beside {
+            speculation,
+            renderer,
+        },
         load,
         interrupt,
         outbox.clone(),
@@ -192,6 +194,12 @@ fn loaded(model: &Model, load: &Load, context: usize, free_before: u64, began: I
     }
 }
 
+/// What works for an engine beside the model.
+struct Beside<'m> {
+    speculation: Speculation<'m>,
+    renderer: Renderer,
+}
+
 /// A loaded model and everyone it works for.
 struct Engine<'m> {
     model: &'m Model,
@@ -235,8 +243,10 @@ impl<'m> Engine<'m> {
         model: &'m Model,
         memory: Memory<'m>,
         adapters: Adapters,
-        speculation: Speculation<'m>,
-        renderer: Renderer,
+        Beside {
+            speculation,
+            renderer,
+        }: Beside<'m>,
         load: &Load,
         interrupt: Arc<Interrupt>,
         outbox: Outbox,
