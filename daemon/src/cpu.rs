@@ -36,7 +36,7 @@ struct Inner {
     program: Program,
     file: PathBuf,
     tasks: TaskTracker,
-    /// Asked for once; who comes meanwhile waits for the answer.
+    /// Found once; loads that begin meanwhile wait for it.
     choice: Mutex<Option<Choice>>,
 }
 
