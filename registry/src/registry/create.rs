@@ -208,7 +208,7 @@ impl Registry {
             .await?
             .unwrap_or_default();
         let mut layers = model.manifest.layers;
-        let is_itself = model.name.full().eq_ignore_ascii_case(&new.full());
+        let is_itself = model.name.full().eq_ignore_ascii_case(new.full());
         for layer in layers.iter_mut().filter(|_| !is_itself) {
             layer.from = Some(model.name.to_string());
         }
