@@ -81,7 +81,8 @@ fn busy(home: &Home) -> Option<Pid> {
     Pid::from_raw(i32::try_from(model["pid"].as_i64()?).ok()?)
 }
 
-/// The one child of the daemon, as soon as it is a runner: before that it is a copy of the daemon.
+/// The child of the daemon that holds a model, as soon as it is a runner: before that it is a copy of the daemon.
+/// At its start the daemon also has the same program check CPU modules.
 fn child_of(daemon: &Daemon) -> Option<Pid> {
     let parent = daemon.pid().to_string();
     let processes = fs::read_dir("/proc").expect("Linux").flatten();
@@ -90,6 +91,11 @@ fn child_of(daemon: &Daemon) -> Option<Pid> {
         let (head, tail) = stat.rsplit_once(')')?;
         let (number, name) = head.split_once(" (")?;
         let is_ours = tail.split_whitespace().nth(1) == Some(parent.as_str());
+        let arguments = fs::read_to_string(process.path().join("cmdline")).ok()?;
+        // One that has ended has none.
+        if arguments.is_empty() || arguments.contains("probe") {
+            return None;
+        }
         (is_ours && name == "slm-runner").then(|| Pid::from_raw(number.parse().ok()?))?
     });
     runners.next()

@@ -200,7 +200,7 @@ mod tests {
         for wrong in [f32::NAN, f32::INFINITY] {
             let mut job = job(1, &[1]);
             job.take(&[1.0, wrong]);
-            assert!(matches!(job.end(), Err(Error::Internal(_))));
+            assert!(matches!(job.end(), Err(Error::NotFinite)));
         }
     }
 }

@@ -149,23 +149,25 @@ fn a_model_that_must_call_writes_a_call_that_its_tool_can_take() {
         generate.sampling.temperature = 1.0;
         generate.sampling.seed = Some(seed);
         let (calls, done) = runner.calls(generate);
-        // By chance it writes white space until the end; then the call is the beginning of a good one.
-        match (calls.as_slice(), done.reason) {
-            ([(name, arguments)], StopReason::Stop) => {
-                assert_eq!(name, "weather");
-                assert!(
-                    ["{\"warm\":true}", "{\"warm\":false}"]
-                        .contains(&arguments.replace([' ', '\n', '\t'], "").as_str()),
-                    "{arguments}"
-                );
-            }
-            (_, reason) => assert_eq!(reason, StopReason::Length),
+        // Several calls are calls, too. By chance it writes white space until the end; then the call is the beginning of a good one.
+        if done.reason == StopReason::Length {
+            continue;
+        }
+        assert_eq!(done.reason, StopReason::Stop);
+        assert!(!calls.is_empty());
+        for (name, arguments) in calls {
+            assert_eq!(name, "weather");
+            let arguments = arguments.replace([' ', '\r', '\n', '\t'], "");
+            assert!(
+                ["{\"warm\":true}", "{\"warm\":false}"].contains(&arguments.as_str()),
+                "{arguments}"
+            );
         }
     }
 }
 
 #[test]
-fn hostile_tools_are_refused_and_disturb_nobody() {
+fn hostile_tools_disturb_nobody() {
     let mut runner = runner(CALLS);
     let deep = format!(r#"{{"a": {}{}}}"#, "[".repeat(60_000), "]".repeat(60_000));
     let chain = (0..300).fold(String::from("{}"), |inner, _| {
@@ -174,13 +176,16 @@ fn hostile_tools_are_refused_and_disturb_nobody() {
     let circle = r##"{"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}]}, "b": {"anyOf": [{"$ref": "#/$defs/a"}]}}, "properties": {"x": {"$ref": "#/$defs/a"}}}"##;
     let endless = r#"{"type": "object", "properties": {"x": {"type": "string", "minLength": 1, "maxLength": 2000000000}}}"#;
     let wide = r#"{"type": "object", "properties": {"x": {"type": "string", "pattern": "^(a{1,1000}){1,1000}$"}}}"#;
-    for schema in [deep.as_str(), chain.as_str(), "[]", "nonsense"] {
-        let (kind, message) =
-            runner.fails(Call::Generate(Box::new(chat(asked(vec![tool(schema)])))));
-        assert_eq!(kind, FailureKind::Invalid, "{message}");
-    }
-    // These mean something, or nothing; what matters is that the process lives.
-    for schema in [circle, endless, wide] {
+    // They are refused, or offered without parameters; what matters is that the process lives.
+    for schema in [
+        deep.as_str(),
+        &chain,
+        "[]",
+        "nonsense",
+        circle,
+        endless,
+        wide,
+    ] {
         for choice in [ToolChoice::Auto, ToolChoice::Required] {
             let conversation = Template {
                 tool_choice: choice,
