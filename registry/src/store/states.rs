@@ -11,10 +11,13 @@ use crate::{
     fs::{self, Kind},
 };
 
-use super::Store;
+use super::{Step, Store};
 
 /// Start of the names of states that are being written.
 const PREFIX: &str = "draft-";
+
+/// How often the folder of a model's states is made anew when it goes before its first state comes.
+const TRIES: u32 = 8;
 
 /// So much of a disk is left to others, in bytes: states are a convenience.
 const RESERVE: u64 = 1 << 30;
@@ -86,16 +89,32 @@ impl Store {
         name: &Digest,
     ) -> Result<()> {
         let folder = self.states_of(owner);
-        if fs::create_folder(&folder)? {
-            fs::sync_folder(&self.states())?;
+        for _ in 0..TRIES {
+            if fs::create_folder(&folder)? {
+                fs::sync_folder(&self.states())?;
+            }
+            self.done(Step::StateFolderMade);
+            let Some(path) = draft.path.take() else { break };
+            match fs::rename(&path, &folder.join(name.hex())) {
+                Ok(()) => break,
+                // Whoever removed the last state of this model has removed its folder too.
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                    draft.path = Some(path);
+                }
+                Err(error) => {
+                    draft.path = Some(path);
+                    return Err(error);
+                }
+            }
         }
-        if let Some(path) = draft.path.take()
-            && let Err(error) = fs::rename(&path, &folder.join(name.hex()))
-        {
-            draft.path = Some(path);
-            return Err(error);
+        match &draft.path {
+            None => fs::sync_folder(&folder),
+            Some(_) => Err(Error::Io {
+                action: "keep a state in",
+                path: folder,
+                source: ErrorKind::NotFound.into(),
+            }),
         }
-        fs::sync_folder(&folder)
     }
 
     /// All states, latest used first. What is none is passed over.

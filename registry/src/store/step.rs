@@ -41,6 +41,8 @@ pub enum Step {
     BlobRemoved,
     /// A damaged blob was moved aside.
     BlobQuarantined,
+    /// The folder of a model's states is there for the state that comes next.
+    StateFolderMade,
     /// On opening: what was half-written is gone.
     DraftsRemoved,
     /// On opening: the index is open and of the current schema.
@@ -48,7 +50,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Every step.
+    /// Every step after which blobs and models must be whole. What becomes of saved states in a crash is no matter.
     pub const ALL: [Self; 20] = [
         Self::DraftCreated,
         Self::DraftWritten,

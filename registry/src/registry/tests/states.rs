@@ -223,3 +223,27 @@ async fn links_and_folders_among_states_are_not_followed() {
     home.registry.trim_states(0).await.expect("removed");
     assert!(secret.exists());
 }
+
+#[tokio::test]
+async fn a_folder_that_goes_before_its_state_comes_is_made_anew() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kept = folder.path().join("kv");
+    let times = std::sync::atomic::AtomicU32::new(0);
+    // What the removal of the last other state does at that moment.
+    let hook = crate::StepHook::new(move |step| {
+        let first = || times.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        if step == crate::Step::StateFolderMade && first() {
+            for name in names_in(&kept) {
+                let _ = std::fs::remove_dir(kept.join(name));
+            }
+        }
+    });
+    let mut options = Options::new(folder.path());
+    options.hook = hook;
+    let registry = Registry::open(options).await.expect("an empty store");
+    let home = Home { registry, folder };
+    plain(&home.registry, "m", 1).await;
+    let owner = computes(&home, "m").await;
+    save(&home, "m", owner, b"a state", ALL).await;
+    assert_eq!(saved(&home, owner).await, [b"a state"]);
+}
