@@ -84,7 +84,9 @@ pub enum Problem {
     NotGguf { found: String },
     #[error("GGUF version {found} cannot be read, only versions 2 and 3")]
     Version { found: u32 },
-    #[error("{what} needs {needed} more bytes, the file has {left}")]
+    #[error(
+        "{what} needs {needed} more bytes, the file has {left}: it is incomplete, download it again"
+    )]
     Truncated {
         what: String,
         needed: u64,
@@ -106,7 +108,9 @@ pub enum Problem {
         kind: TensorType,
         block: u64,
     },
-    #[error("tensor `{tensor}` ends at byte {end}, the file has {size}")]
+    #[error(
+        "tensor `{tensor}` ends at byte {end}, the file has {size}: it is incomplete, download it again"
+    )]
     Outside {
         tensor: String,
         end: u128,
@@ -121,7 +125,9 @@ pub enum Problem {
         found: u64,
         limit: u64,
     },
-    #[error("{what}: {found} would need at least {needed} bytes, the file has {left} left")]
+    #[error(
+        "{what}: {found} would need at least {needed} bytes, the file has {left} left: it is incomplete or damaged, download it again"
+    )]
     Promised {
         what: String,
         found: u64,
@@ -286,7 +292,7 @@ mod tests {
         .at(900);
         assert_eq!(
             error.to_string(),
-            "tensor `blk.0.attn_q.weight` ends at byte 12345, the file has 1000 (GGUF rule G2, near byte 900)"
+            "tensor `blk.0.attn_q.weight` ends at byte 12345, the file has 1000: it is incomplete, download it again (GGUF rule G2, near byte 900)"
         );
         assert_eq!(error.rule(), Some(Rule::Spans));
     }

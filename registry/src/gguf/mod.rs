@@ -121,6 +121,22 @@ impl Gguf {
         model_info::of(self, verbose)
     }
 
+    /// Why no program on this machine can compute with a file that breaks no rule: its numbers are in the other byte order.
+    #[must_use]
+    pub fn unusable_here(&self) -> Option<&'static str> {
+        let (ours, said) = match cfg!(target_endian = "big") {
+            true => (
+                Endian::Big,
+                "its numbers are little-endian, this machine needs them big-endian; convert it with llama.cpp's gguf_convert_endian.py, or download the other kind",
+            ),
+            false => (
+                Endian::Little,
+                "its numbers are big-endian, this machine needs them little-endian; convert it with llama.cpp's gguf_convert_endian.py, or download the other kind",
+            ),
+        };
+        (self.endian != ours).then_some(said)
+    }
+
     /// The number of values in all tensors together.
     #[must_use]
     pub fn parameter_count(&self) -> u64 {

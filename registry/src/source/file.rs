@@ -119,7 +119,13 @@ fn check(path: &Path, mut file: &File, size: u64) -> Result<()> {
         return fs::rewind(file, path);
     }
     match gguf::read(&mut file, size) {
-        Ok(_) => fs::rewind(file, path),
+        Ok(gguf) => match gguf.unusable_here() {
+            None => fs::rewind(file, path),
+            Some(reason) => Err(Error::NotGguf {
+                what: name,
+                reason: reason.to_owned(),
+            }),
+        },
         Err(gguf::Error::Io { source, .. }) => Err(Error::Io {
             action: "read",
             path: path.to_owned(),
