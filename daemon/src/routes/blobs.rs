@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use futures::{Stream, StreamExt};
-use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, StatusCode};
 use registry::{Digest, Put, Reporter};
 
 use crate::app::App;
@@ -40,14 +41,21 @@ pub(crate) async fn head(
 pub(crate) async fn post(
     State(app): State<App>,
     Path(digest): Path<String>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Error> {
     let digest = parse(&digest)?;
     let _seat = app.seats.upload().await?;
-    match app.registry.put_blob(&digest, pieces(body)).await? {
+    let size = announced(&headers);
+    match app.registry.put_blob(&digest, size, pieces(body)).await? {
         Put::Created => Ok(StatusCode::CREATED),
         Put::Exists => Ok(StatusCode::OK),
     }
+}
+
+/// The bytes that the sender says it has.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn parse(text: &str) -> Result<Digest, Error> {

@@ -91,13 +91,15 @@ impl Registry {
     }
 
     /// Takes a blob in. Its bytes are read only if it is not here yet, and it is kept for a day until a model names it.
+    /// `size` is what the sender announces; too little space for it is told before a byte is written.
     ///
     /// # Errors
-    /// [`Error::DigestMismatch`] when the bytes are others; [`Error::Body`] when `source` fails;
-    /// [`Error::NoSpace`] when they do not fit. Nothing is left behind.
+    /// [`Error::DigestMismatch`] when the bytes are others; [`Error::SizeMismatch`] when they are more or fewer than were announced;
+    /// [`Error::Body`] when `source` fails; [`Error::NoSpace`] when they do not fit. Nothing is left behind.
     pub async fn put_blob(
         &self,
         digest: &Digest,
+        size: Option<u64>,
         source: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Put> {
         if self.has_blob(digest).await? {
@@ -116,7 +118,7 @@ impl Registry {
             }
             let _ = sender.send(Piece::End).await;
         };
-        let write = self.ingest(None, Some(*digest), move |ingest| {
+        let write = self.ingest(size, Some(*digest), move |ingest| {
             loop {
                 match receiver.blocking_recv() {
                     Some(Piece::Bytes(bytes)) => ingest.write(&bytes)?,
@@ -316,7 +318,10 @@ impl Registry {
         })?;
         let facts = self
             .on_disk(move |_| match gguf::read(&mut file, stamp.size) {
-                Ok(gguf) => Ok(Ok(gguf.facts())),
+                Ok(gguf) => Ok(match gguf.unusable_here() {
+                    None => Ok(gguf.facts()),
+                    Some(reason) => Err(reason.to_owned()),
+                }),
                 Err(gguf::Error::Io { source, .. }) => Err(Error::Io {
                     action: "read",
                     path,

@@ -22,7 +22,7 @@ async fn operate(registry: &Registry, operation: &str) -> Result<()> {
         "put" => {
             let bytes = Bytes::from_static(b"a new blob");
             registry
-                .put_blob(&Digest::of(&bytes), stream::iter([Ok(bytes)]))
+                .put_blob(&Digest::of(&bytes), None, stream::iter([Ok(bytes)]))
                 .await
                 .map(drop)
         }

@@ -133,7 +133,7 @@ async fn put(registry: &Registry, bytes: &[u8]) -> Digest {
         .map(|piece| Ok(Bytes::copy_from_slice(piece)))
         .collect();
     let put = registry
-        .put_blob(&digest, stream::iter(pieces))
+        .put_blob(&digest, None, stream::iter(pieces))
         .await
         .expect("the blob is taken");
     assert!(matches!(put, Put::Created | Put::Exists));

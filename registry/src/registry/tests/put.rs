@@ -39,7 +39,10 @@ async fn a_blob_that_is_here_is_not_read_again() {
     let never =
         stream::poll_fn(|_| -> Poll<Option<io::Result<Bytes>>> { panic!("the body was read") });
     assert_eq!(
-        home.registry.put_blob(&digest, never).await.expect("taken"),
+        home.registry
+            .put_blob(&digest, None, never)
+            .await
+            .expect("taken"),
         Put::Exists
     );
 }
@@ -52,7 +55,7 @@ async fn other_bytes_than_announced_leave_nothing_behind() {
         let body = stream::iter([Ok(Bytes::copy_from_slice(bytes))]);
         let error = home
             .registry
-            .put_blob(&digest, body)
+            .put_blob(&digest, None, body)
             .await
             .expect_err("other bytes");
         assert!(
@@ -72,7 +75,7 @@ async fn a_failing_source_leaves_nothing_behind() {
     ]);
     let error = home
         .registry
-        .put_blob(&digest, body)
+        .put_blob(&digest, None, body)
         .await
         .expect_err("a failing source");
     assert!(
@@ -89,7 +92,7 @@ async fn a_request_that_is_dropped_publishes_nothing() {
     {
         // All bytes arrive, but not the end.
         let body = stream::iter([Ok(Bytes::from_static(b"hello"))]).chain(stream::pending());
-        let mut sending = pin!(home.registry.put_blob(&digest, body));
+        let mut sending = pin!(home.registry.put_blob(&digest, None, body));
         while names_in(&home.path().join("ingest")).is_empty() {
             assert!(sending.as_mut().now_or_never().is_none());
             tokio::task::yield_now().await;
@@ -135,4 +138,36 @@ async fn a_blob_that_others_put_here_is_hashed_before_it_counts() {
     std::fs::write(home.blob(&bad), b"delivered").expect("a file");
     assert!(home.registry.has_blob(&good).await.expect("readable"));
     assert!(!home.registry.has_blob(&bad).await.expect("readable"));
+}
+
+#[tokio::test]
+async fn the_announced_size_is_held_to() {
+    let home = Home::new().await;
+    let digest = Digest::of(b"hello");
+    for (announced, sent) in [(5, "hell"), (5, "hello!"), (4, "hello")] {
+        let body = stream::iter([Ok(Bytes::from_static(sent.as_bytes()))]);
+        let put = home.registry.put_blob(&digest, Some(announced), body).await;
+        let error = put.expect_err("another size");
+        assert!(
+            matches!(error, Error::SizeMismatch { expected, .. } if expected == announced),
+            "{error}"
+        );
+    }
+    let body = stream::iter([Ok(Bytes::from_static(b"hello"))]);
+    let put = home.registry.put_blob(&digest, Some(u64::MAX), body).await;
+    let error = put.expect_err("no disk has so many bytes");
+    assert!(
+        matches!(
+            error,
+            Error::NoSpace {
+                needed: u64::MAX,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(home.blobs().is_empty() && names_in(&home.path().join("ingest")).is_empty());
+    let body = stream::iter([Ok(Bytes::from_static(b"hello"))]);
+    let put = home.registry.put_blob(&digest, Some(5), body).await;
+    assert_eq!(put.expect("as announced"), Put::Created);
 }

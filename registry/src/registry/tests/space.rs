@@ -70,7 +70,7 @@ async fn a_blob_that_does_not_fit_is_refused_and_leaves_room_for_others() {
     plain(&registry, "good", 1).await;
     let (digest, body) = pieces(40);
     let error = registry
-        .put_blob(&digest, stream::iter(body))
+        .put_blob(&digest, None, stream::iter(body))
         .await
         .expect_err("too large");
     let Error::NoSpace { path, needed, .. } = &error else {
@@ -84,7 +84,7 @@ async fn a_blob_that_does_not_fit_is_refused_and_leaves_room_for_others() {
     // It works again without a restart.
     let (digest, body) = pieces(2);
     registry
-        .put_blob(&digest, stream::iter(body))
+        .put_blob(&digest, None, stream::iter(body))
         .await
         .expect("this one fits");
     assert!(
