@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, gguf::harmless};
 
 /// Media type of a manifest.
 pub const MANIFEST_TYPE: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -66,6 +66,14 @@ impl LayerKind {
             .find(|(_, text)| *text == media_type)
             .map_or(Self::Other, |(kind, _)| kind)
     }
+
+    /// Kinds of other programs, which are of no use here and no sign of damage.
+    const FOREIGN: [&str; 4] = [
+        "application/vnd.ollama.image.tensor",
+        "application/vnd.ollama.image.json",
+        "application/vnd.ollama.image.embed",
+        "application/vnd.ollama.image.prompt",
+    ];
 
     /// The media type of layers of this kind; `None` for [`LayerKind::Other`].
     pub fn media_type(self) -> Option<&'static str> {
@@ -233,6 +241,18 @@ impl Manifest {
             layers.map(move |layer| format!("{kind:?} {}\n", layer.digest))
         });
         Digest::of(digests.collect::<String>().as_bytes())
+    }
+
+    /// What is said of each layer whose kind no program that we know writes: it is left out of the model, so a part may be missing.
+    pub fn strange_layers(&self) -> impl Iterator<Item = String> {
+        let strange = self.layers.iter().filter(|layer| {
+            layer.kind() == LayerKind::Other
+                && !LayerKind::FOREIGN.contains(&layer.media_type.as_str())
+        });
+        strange.map(|layer| {
+            let kind = harmless(layer.media_type.as_bytes());
+            format!("its layer {} is of the unknown kind {kind:?}", layer.digest)
+        })
     }
 
     /// Layers of one kind, in order.

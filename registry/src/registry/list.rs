@@ -188,7 +188,7 @@ fn look(store: &Store, file: ManifestFile) -> Result<Seen> {
         }
     };
     let damage = match problem {
-        None => first_damage(store, manifest)?,
+        None => first_damage(store, manifest)?.or_else(|| manifest.strange_layers().next()),
         found => found,
     };
     let asks_template = config

@@ -31,6 +31,9 @@ impl Registry {
         let layers = self
             .on_disk(move |store| {
                 let (manifest, _) = file.good(store)?;
+                for reason in manifest.strange_layers() {
+                    tracing::warn!(model = %name, %reason, "a layer of the model is left out; pull or create the model again");
+                }
                 SmallLayers::read(store, &name, manifest).map(|layers| (name, layers))
             })
             .await;

@@ -31,7 +31,7 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Blobs that are not what they should be.
     pub damaged: Vec<DamagedBlob>,
-    /// Models whose manifests cannot be understood.
+    /// Models whose manifests cannot be understood, or name layers that cannot.
     pub manifests: Vec<DamagedModel>,
     /// Blobs that no manifest names. They are no damage; collection removes them when their lease is over.
     pub unnamed: u64,
@@ -57,7 +57,7 @@ pub struct DamagedBlob {
     pub models: Vec<ModelName>,
 }
 
-/// A model whose manifest cannot be understood.
+/// A model whose manifest cannot be understood, or not all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedModel {
     /// Which model.
@@ -155,7 +155,15 @@ impl Registry {
             .collect();
         for ManifestFile { name, manifest, .. } in files {
             match manifest {
-                Ok(manifest) => expect(&mut expected, &name, &manifest),
+                Ok(manifest) => {
+                    expect(&mut expected, &name, &manifest);
+                    report
+                        .manifests
+                        .extend(manifest.strange_layers().map(|reason| DamagedModel {
+                            name: name.clone(),
+                            reason,
+                        }));
+                }
                 Err(problem) => report.manifests.push(DamagedModel {
                     name,
                     reason: problem.to_string(),

@@ -532,3 +532,58 @@ async fn verification_has_the_strict_reader_look_again() {
             .is_ok()
     );
 }
+
+#[tokio::test]
+async fn a_layer_whose_kind_rots_is_named_wherever_the_model_is_looked_at() {
+    let home = Home::new().await;
+    plain(&home.registry, "m", 1).await;
+    let create = Create {
+        system: Some("Be brief.".into()),
+        ..Create::new(
+            name_of("m"),
+            Base::Model(crate::ModelRef {
+                name: name_of("m"),
+                digest: None,
+            }),
+        )
+    };
+    make(&home.registry, create).await;
+    let path = home.manifest("m");
+    let text = std::fs::read_to_string(&path).expect("it is there");
+    let rotten = text.replace("ollama.image.system", "ollama.image.sistem");
+    assert_ne!(text, rotten);
+    std::fs::write(&path, rotten).expect("it is ours");
+
+    let said = "is of the unknown kind \"application/vnd.ollama.image.sistem\"";
+    let report = home
+        .registry
+        .verify(VerifyOptions::default(), &Reporter::silent())
+        .await
+        .expect("readable");
+    assert!(!report.is_clean());
+    assert!(report.manifests[0].reason.contains(said), "{report:?}");
+    let list = home.registry.list().await.expect("readable");
+    assert!(
+        list[0]
+            .damage
+            .as_deref()
+            .is_some_and(|damage| damage.contains(said)),
+        "{list:?}"
+    );
+    let shown = home
+        .registry
+        .show(&name_of("m"), false)
+        .await
+        .expect("readable");
+    assert!(shown.modelfile.contains(said), "{}", shown.modelfile);
+
+    // What Ollama writes for other engines is no damage.
+    let foreign = text.replace("ollama.image.system", "ollama.image.tensor");
+    std::fs::write(&path, foreign).expect("it is ours");
+    let report = home
+        .registry
+        .verify(VerifyOptions::default(), &Reporter::silent())
+        .await
+        .expect("readable");
+    assert!(report.is_clean(), "{report:?}");
+}
