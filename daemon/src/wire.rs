@@ -140,7 +140,7 @@ fn on_the_calendar(at: Instant) -> Timestamp {
         .unwrap_or(FAR)
 }
 
-pub(crate) fn verify_report(report: registry::VerifyReport) -> VerifyReport {
+pub(crate) fn verify_report(report: registry::VerifyReport, quarantine: bool) -> VerifyReport {
     let blobs = report.damaged.iter().flat_map(|blob| {
         let path = format!("models/blobs/{}", blob.digest.file_name());
         let problem = format!("blob {}", blob.found);
@@ -152,7 +152,7 @@ pub(crate) fn verify_report(report: registry::VerifyReport) -> VerifyReport {
             named.collect()
         };
         models.into_iter().map(move |model| Damage {
-            remedy: remedy(model.as_deref()),
+            remedy: remedy(model.as_deref(), &blob.found, quarantine),
             model,
             path: path.clone(),
             problem: problem.clone(),
@@ -162,7 +162,7 @@ pub(crate) fn verify_report(report: registry::VerifyReport) -> VerifyReport {
         model: Some(damaged.name.to_string()),
         path: manifest_path(&damaged.name),
         problem: damaged.reason.clone(),
-        remedy: remedy(Some(&damaged.name.to_string())),
+        remedy: again(&damaged.name.to_string()),
     });
     VerifyReport {
         models: report.models,
@@ -177,9 +177,20 @@ fn manifest_path(name: &registry::ModelName) -> String {
     format!("models/manifests/{host}/{namespace}/{model}/{tag}")
 }
 
-fn remedy(model: Option<&str>) -> String {
-    match model {
-        Some(name) => format!("slm verify --quarantine, then slm pull {name} or create it again"),
-        None => "slm verify --quarantine moves it aside".to_owned(),
+/// What to do about a blob. One with other bytes is moved aside by a quarantine; one that is missing or is no good GGUF file stays.
+fn remedy(model: Option<&str>, found: &registry::Damage, quarantine: bool) -> String {
+    use registry::Damage::{Bytes, NotRegular};
+    let moves = matches!(found, Bytes { .. } | NotRegular(_));
+    match (model, moves, quarantine) {
+        (Some(name), true, true) => format!("it was moved to quarantine/; {}", again(name)),
+        (None, true, true) => "it was moved to quarantine/, and no model needs it".to_owned(),
+        (Some(name), true, false) => format!("slm verify --quarantine, then {}", again(name)),
+        (None, true, false) => "slm verify --quarantine moves it aside".to_owned(),
+        (Some(name), false, _) => again(name),
+        (None, false, _) => "no model needs it".to_owned(),
     }
+}
+
+fn again(name: &str) -> String {
+    format!("slm pull {name} or create it again")
 }

@@ -21,9 +21,13 @@ pub(crate) async fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit
         .stream::<Progress>(routes::VERIFY, &request)
         .await?;
     let mut view = out.progress();
+    let moving = out.shows_bars();
     let mut report = None;
     while let Some(event) = events.next().await? {
-        view.update(&event)?;
+        // A log needs one line for each blob, not its tenths.
+        if moving || out.json() || is_whole(&event) {
+            view.update(&event)?;
+        }
         report = event.report.or(report);
     }
     drop(view);
@@ -37,6 +41,12 @@ pub(crate) async fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit
     } else {
         Exit::Failed
     })
+}
+
+/// Whether what an event tells of is done, or has no size.
+fn is_whole(event: &Progress) -> bool {
+    let total = event.total.unwrap_or(0);
+    total == 0 || event.completed.is_some_and(|done| done >= total)
 }
 
 fn show(out: &Output, report: &VerifyReport) -> anyhow::Result<()> {
@@ -76,6 +86,19 @@ mod tests {
     use api::Damage;
 
     use super::*;
+
+    #[test]
+    fn only_what_is_done_is_told_to_a_log() {
+        let event = |completed, total| Progress {
+            completed,
+            total,
+            ..Progress::default()
+        };
+        assert!(is_whole(&event(None, None)));
+        assert!(is_whole(&event(Some(5), Some(5))));
+        assert!(!is_whole(&event(Some(0), Some(5))));
+        assert!(!is_whole(&event(None, Some(5))));
+    }
 
     #[test]
     fn what_a_report_looks_like() {

@@ -244,6 +244,11 @@ impl Output {
         }
     }
 
+    /// Whether progress is shown by bars that move, on a terminal.
+    pub(crate) fn shows_bars(&self) -> bool {
+        !self.json && !self.quiet && self.stderr.terminal
+    }
+
     /// Shows the progress of one piece of work.
     pub(crate) fn progress(&self) -> ProgressView {
         if self.json {

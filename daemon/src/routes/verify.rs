@@ -31,7 +31,7 @@ pub(crate) async fn post(
         };
         let report = registry.verify(options, &reporter).await?;
         Ok(Progress {
-            report: Some(wire::verify_report(report)),
+            report: Some(wire::verify_report(report, request.quarantine)),
             ..jobs::success()
         })
     });
