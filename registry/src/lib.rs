@@ -33,8 +33,8 @@ pub use model::{Capability, Details, Model, ModelEntry, OpenBlob, Ready, Shown};
 pub use name::ModelName;
 pub use progress::{Progress, Reporter};
 pub use registry::{
-    Base, Create, DamagedBlob, DamagedModel, GcReport, ModelRef, NewState, Options, Put, Rebuilt,
-    Registry, SavedState, StateId, VerifyOptions, VerifyReport, Weights,
+    Base, Called, Create, DamagedBlob, DamagedModel, GcReport, ModelRef, NewState, Options, Put,
+    Rebuilt, Registry, SavedState, StateId, VerifyOptions, VerifyReport, Weights,
 };
 pub use relpath::RelPath;
 pub use store::{Step, StepHook};

@@ -6,6 +6,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use api::{CreateRequest, License, Progress, routes};
 use modelfile::{Diagnostics, Modelfile, Parameters, Severity};
 
@@ -22,7 +23,7 @@ use crate::{env, fs, params, text};
 
 /// Makes the model, and says how its weights got into the store.
 pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit> {
-    let Context { client, out, .. } = context;
+    let out = &context.out;
     let parameters = params::parse(&args.params, out)?;
     let recipe = read(out, &args.file)?;
     check_version(&recipe)?;
@@ -32,11 +33,45 @@ pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit
     };
     let base = Base::resolve(recipe.from(), &place)?;
     check_quantize(args, &base)?;
+    let shadow = shadow(&recipe, &place, &base);
+    if let Some(shadow) = &shadow {
+        out.note(&format!("note: {shadow}"));
+    }
+    let made = make(context, args, &recipe, &parameters, &place, base).await;
+    match shadow {
+        Some(shadow) => made.context(shadow),
+        None => made,
+    }
+}
+
+/// That a folder is taken whose name could as well be that of a model.
+fn shadow(recipe: &Modelfile, place: &Place, base: &Base) -> Option<String> {
+    let (value, folder) = recipe
+        .from()
+        .find_map(|value| Some((value, place.shadow(value)?)))?;
+    let folder = folder.display();
+    (!matches!(base, Base::Model(_))).then(|| {
+        format!(
+            "`FROM {value}` means the folder `{folder}` here; `{value}:latest` would mean the model"
+        )
+    })
+}
+
+/// Sends the weights and has the daemon make the model.
+async fn make(
+    context: &Context,
+    args: &Create,
+    recipe: &Modelfile,
+    parameters: &Parameters,
+    place: &Place,
+    base: Base,
+) -> anyhow::Result<Exit> {
+    let Context { client, out, .. } = context;
     let adapters = place.weights(recipe.adapters(), "ADAPTER")?;
     let drafts = place.weights(recipe.drafts(), "DRAFT")?;
 
     let mut sender = Sender::new(client, out.clone());
-    let mut request = request(&args.name, &recipe, &parameters);
+    let mut request = request(&args.name, recipe, parameters);
     match base {
         Base::Model(name) => request.from = Some(name),
         Base::Files(files) => request.files = sender.send(&files).await?,

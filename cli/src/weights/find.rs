@@ -57,7 +57,10 @@ impl Base {
         let mut names = Vec::new();
         let mut files = Vec::new();
         let values: Vec<&str> = values.collect();
-        for &value in &values {
+        for (number, &value) in values.iter().enumerate() {
+            if values[..number].contains(&value) {
+                return Err(Failure::new(format!("`FROM {value}` stands twice")).into());
+            }
             if let Some(folder) = place.safetensors(value)? {
                 if values.len() > 1 {
                     return Err(stands_beside(value));
@@ -65,7 +68,12 @@ impl Base {
                 return Ok(Self::Folder(folder));
             }
             match place.find(value, "FROM")? {
-                Some(found) => files.extend(found),
+                // A part brings the others, and they may have lines of their own.
+                Some(found) => {
+                    let more = found.into_iter().filter(|file| !files.contains(file));
+                    let more: Vec<_> = more.collect();
+                    files.extend(more);
+                }
                 None => names.push(value.to_owned()),
             }
         }
@@ -119,7 +127,7 @@ impl Place {
             Some(Kind::Folder) => match the_one_set(&path) {
                 Ok(files) => Ok(Some(files)),
                 // A folder that happens to be called as a model, and holds nothing of interest.
-                Err(_) if can_be_name => Ok(None),
+                Err(_) if can_be_name && !holds_weights(&path)? => Ok(None),
                 Err(failure) => Err(failure),
             },
             Some(Kind::Other) => Err(Failure::new(format!(
@@ -130,6 +138,13 @@ impl Place {
             None if can_be_name => Ok(None),
             None => Err(nothing_there(value, keyword).into()),
         }
+    }
+
+    /// The folder that a value leads to which could as well be the name of a model; `None` for all else.
+    pub(crate) fn shadow(&self, value: &str) -> Option<PathBuf> {
+        let path = self.expand(value, "FROM").ok()?;
+        let is_folder = matches!(fs::kind(&path), Ok(Some(Kind::Folder)));
+        (Source::classify(value) == Source::Name && is_folder).then_some(path)
     }
 
     /// The files of a folder with safetensors and without GGUF files; `None` for all else.
@@ -192,6 +207,13 @@ fn nothing_there(value: &str, keyword: &str) -> Failure {
     Failure::new(format!("{keyword} `{value}`: there is no such file"))
         .hint("a path is meant from the folder of the Modelfile")
         .code("weights_missing")
+}
+
+fn holds_weights(folder: &Path) -> anyhow::Result<bool> {
+    let entries = fs::list(folder, MAX_ENTRIES)?;
+    Ok(entries
+        .iter()
+        .any(|path| has_ending(path, "gguf") || is_weights(path)))
 }
 
 /// The one set of GGUF files in a folder.
@@ -473,6 +495,24 @@ mod tests {
         create_dir(folder.0.path().join("none")).unwrap();
         folder.check(&["./none"], "there is no GGUF file in `none`");
         folder.check(&["none"], "model none");
+        folder.check(
+            &["two"],
+            "there are several models in `two`: a.gguf, b.gguf",
+        );
+    }
+
+    #[test]
+    fn a_folder_that_could_be_a_model_is_known_for_one() {
+        let folder = Folder::with(&["smollm2/m.gguf", "file"]);
+        let place = Place {
+            folder: folder.0.path().to_owned(),
+            home: None,
+        };
+        let shadow = place.shadow("smollm2");
+        assert_eq!(shadow, Some(folder.0.path().join("smollm2")));
+        for clear in ["./smollm2", "smollm2/", "smollm2:latest", "file", "other"] {
+            assert_eq!(place.shadow(clear), None, "{clear}");
+        }
     }
 
     #[test]
@@ -527,6 +567,11 @@ mod tests {
         let both = "files m-00001-of-00002.gguf m-00002-of-00002.gguf";
         folder.check(&["."], both);
         folder.check(&["m-00002-of-00002.gguf"], both);
+        folder.check(&["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"], both);
+        folder.check(
+            &["m-00001-of-00002.gguf", "m-00001-of-00002.gguf"],
+            "`FROM m-00001-of-00002.gguf` stands twice",
+        );
         std::fs::remove_file(folder.0.path().join("m-00001-of-00002.gguf")).unwrap();
         folder.check(
             &["."],

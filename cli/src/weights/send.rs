@@ -48,6 +48,11 @@ impl<'a> Sender<'a> {
         for path in files {
             let name = unused_name(&blobs, path);
             let digest = self.give(path, &name).await?;
+            if let Some((twin, _)) = blobs.iter().find(|(_, known)| **known == digest) {
+                return Err(Failure::new(format!("`{name}` holds the same bytes as `{twin}`"))
+                    .hint("each file of a model is named once; look whether one of them was downloaded under a wrong name")
+                    .into());
+            }
             blobs.insert(name, digest);
         }
         Ok((!blobs.is_empty()).then_some(blobs))

@@ -146,6 +146,7 @@ impl Ours {
         let mut ours = Self { socket, last_id: 0 };
         let load = Load {
             weights_fd: weights.as_raw_fd(),
+            shard_fds: Vec::new(),
             adapters: Vec::new(),
             context: CONTEXT,
             sequences: 1,

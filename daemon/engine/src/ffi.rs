@@ -8,6 +8,7 @@ pub(crate) mod chat;
 pub(crate) mod context;
 pub(crate) mod kernels;
 pub(crate) mod modules;
+pub(crate) mod parts;
 pub(crate) mod pooled;
 pub(crate) mod vision;
 

@@ -20,6 +20,7 @@ use crate::{
     error::Error,
     ffi::{
         context::{Context, Settings},
+        parts,
         vision::Projector,
     },
     fs,
@@ -111,7 +112,7 @@ pub(crate) fn weights(
     load: &Load,
     mut progress: impl FnMut(f32) + 'static,
 ) -> Result<(Model, Adapters), Error> {
-    let (path, size) = descriptor(load.weights_fd, "weights")?;
+    let (files, size) = files(load)?;
     if !load.mmap {
         memory::check("the model", size)?;
     }
@@ -122,19 +123,10 @@ pub(crate) fn weights(
             told = fraction;
             progress(fraction);
         }
-        true
     };
-    let mut params = LlamaModelParams::default()
-        .with_use_mmap(load.mmap)
-        .with_main_gpu(load.main_gpu)
-        .with_progress_callback(tell);
-    if let Ok(layers) = u32::try_from(load.gpu_layers) {
-        params = params.with_n_gpu_layers(layers);
-    }
-
     log::take_first_error();
-    let llama = LlamaModel::load_from_file(backend, path, &params)
-        .map_err(|_| Error::Unsupported(native_reason()))?;
+    let llama =
+        open(backend, load, &files, tell).ok_or_else(|| Error::Unsupported(native_reason()))?;
     let mut model = Model::new(llama, load.chat_template.clone())?;
     let adapters: Vec<(LlamaLoraAdapter, f32)> = load
         .adapters
@@ -142,6 +134,46 @@ pub(crate) fn weights(
         .map(|adapter| Ok((open_adapter(&mut model, adapter.fd)?, adapter.scale)))
         .collect::<Result<_, Error>>()?;
     Ok((model, Adapters::new(adapters)))
+}
+
+/// Paths of the files of the weights, the first part first, and their bytes together.
+fn files(load: &Load) -> Result<(Vec<PathBuf>, u64), Error> {
+    let mut files = Vec::new();
+    let mut bytes = 0_u64;
+    for fd in std::iter::once(&load.weights_fd).chain(&load.shard_fds) {
+        let (path, size) = descriptor(*fd, "weights")?;
+        files.push(path);
+        bytes = bytes.saturating_add(size);
+    }
+    Ok((files, bytes))
+}
+
+/// `None` when llama.cpp cannot.
+fn open(
+    backend: &LlamaBackend,
+    load: &Load,
+    files: &[PathBuf],
+    mut tell: impl FnMut(f32) + 'static,
+) -> Option<LlamaModel> {
+    let [only] = files else {
+        let settings = parts::Settings {
+            mmap: load.mmap,
+            main_gpu: load.main_gpu,
+            gpu_layers: load.gpu_layers,
+        };
+        return parts::load(backend, files, settings, &mut tell);
+    };
+    let mut params = LlamaModelParams::default()
+        .with_use_mmap(load.mmap)
+        .with_main_gpu(load.main_gpu)
+        .with_progress_callback(move |share| {
+            tell(share);
+            true
+        });
+    if let Ok(layers) = u32::try_from(load.gpu_layers) {
+        params = params.with_n_gpu_layers(layers);
+    }
+    LlamaModel::load_from_file(backend, only, &params).ok()
 }
 
 fn open_adapter(model: &mut Model, fd: i32) -> Result<LlamaLoraAdapter, Error> {
@@ -316,6 +348,7 @@ mod tests {
     fn load() -> Load {
         Load {
             weights_fd: 3,
+            shard_fds: Vec::new(),
             adapters: Vec::new(),
             context: 2048,
             sequences: 4,

@@ -186,6 +186,9 @@ pub enum Call {
 pub struct Load {
     /// Number of the inherited read-only descriptor of the GGUF file.
     pub weights_fd: i32,
+    /// Inherited read-only descriptors of the other files of a split model, in the order of their parts.
+    #[serde(default)]
+    pub shard_fds: Vec<i32>,
     /// Inherited descriptors of LoRA adapters with their scales, at most [`MAX_ADAPTERS`].
     pub adapters: Vec<Adapter>,
     /// Cells of the KV cache, shared by all sequences; [`MIN_CONTEXT`] to [`MAX_CONTEXT`].

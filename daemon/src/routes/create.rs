@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::response::Response;
 use modelfile::{Message, Parameters, Role};
 use registry::convert::Format;
-use registry::{Base, Create, Digest, ModelName, ModelRef, Registry, RelPath, Reporter, Weights};
+use registry::{
+    Base, Called, Create, Digest, ModelName, ModelRef, Registry, RelPath, Reporter, Weights,
+};
 
 use crate::app::App;
 use crate::error::Error;
@@ -88,6 +90,7 @@ fn read(request: CreateRequest) -> Result<Recipe, Error> {
     unsupported::in_create(&request)?;
     requirements::version(request.requires.as_deref())?;
     let name = model_name(request.name())?;
+    let called = called(&request)?;
     let is_folder = unsupported::is_folder(&request);
     let from = match (request.from.filter(|from| !from.is_empty()), request.files) {
         (Some(from), files) if files.as_ref().is_none_or(BTreeMap::is_empty) => {
@@ -133,6 +136,7 @@ fn read(request: CreateRequest) -> Result<Recipe, Error> {
         requires: request.requires,
         renderer: request.renderer,
         parser: request.parser,
+        called,
         ..Create::new(name, from)
     };
     Ok(Recipe { create, warnings })
@@ -176,6 +180,16 @@ fn digests(files: Option<BTreeMap<String, String>>) -> Result<Vec<Digest>, Error
         .values()
         .map(|text| parse_digest(text))
         .collect()
+}
+
+/// What the request calls its blobs.
+fn called(request: &CreateRequest) -> Result<Called, Error> {
+    let mut called = Called::default();
+    let files = [&request.files, &request.adapters, &request.draft_files];
+    for (name, digest) in files.into_iter().flatten().flatten() {
+        called.note(parse_digest(digest)?, name);
+    }
+    Ok(called)
 }
 
 fn parse_digest(text: &str) -> Result<Digest, Error> {

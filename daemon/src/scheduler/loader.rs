@@ -122,13 +122,13 @@ impl StoreLoader {
     }
 
     fn prepare(&self, plan: &Plan, ready: Ready) -> Result<(Files, Load), Error> {
-        if !ready.shards.is_empty() {
-            return Err(Error::Unsupported(
-                "running a model whose weights are split into several files".into(),
-            ));
-        }
         let mut files = Files::new();
         let weights_fd = files.push(ready.weights.file);
+        let shard_fds = ready
+            .shards
+            .into_iter()
+            .map(|shard| files.push(shard.file))
+            .collect();
         let adapters = ready
             .adapters
             .into_iter()
@@ -150,6 +150,7 @@ impl StoreLoader {
         }
         let load = Load {
             weights_fd,
+            shard_fds,
             adapters,
             context: plan.context,
             sequences: self.sequences,

@@ -45,6 +45,7 @@ impl Loader for Arc<Mocks> {
                 .map_err(failed)?;
             let load = Load {
                 weights_fd,
+                shard_fds: Vec::new(),
                 adapters: Vec::new(),
                 context: plan.context,
                 sequences: 4,

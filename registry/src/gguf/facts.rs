@@ -21,6 +21,8 @@ pub struct Facts {
     pub name: Option<String>,
     /// The number of values in all tensors.
     pub parameter_count: u64,
+    /// The number of tensors in this file.
+    pub tensor_count: u64,
     /// How the values are stored, for example `Q4_K_M`.
     pub file_type: String,
     /// The longest context that the model was made for, in tokens.
@@ -97,6 +99,7 @@ impl Facts {
             general_type: GeneralType::of(metadata),
             name: text("general.name").map(|name| name.chars().take(LONGEST_NAME).collect()),
             parameter_count: gguf.parameter_count(),
+            tensor_count: gguf.tensors.len() as u64,
             file_type: file_type(gguf),
             context_length: number("context_length"),
             embedding_length: number("embedding_length"),

@@ -19,6 +19,7 @@ use super::{
     Pins, Put, Registry,
     blobs::{GoodBlob, Trust},
     describe, load,
+    split::{self, Called},
 };
 
 /// A base model, perhaps pinned to one manifest.
@@ -78,6 +79,8 @@ pub struct Create {
     pub renderer: Option<String>,
     /// Id of a built-in output parser.
     pub parser: Option<String>,
+    /// What whoever asks calls the blobs above.
+    pub called: Called,
 }
 
 impl Create {
@@ -96,6 +99,7 @@ impl Create {
             requires: None,
             renderer: None,
             parser: None,
+            called: Called::default(),
         }
     }
 }
@@ -108,6 +112,8 @@ struct Making {
     params: Map<String, Value>,
     /// Keeps every blob of the layers.
     pins: Vec<Pins>,
+    /// What the files are called.
+    called: Called,
 }
 
 impl Making {
@@ -147,11 +153,18 @@ impl Registry {
             requires,
             renderer,
             parser,
+            called,
         } = create;
         let mut making = match from {
-            Base::Model(base) => self.inherit(&base, &name).await?,
-            Base::Blobs(digests) => self.gather(&digests, reporter).await?,
-            Base::Folder(weights) => self.convert(weights, reporter).await?,
+            Base::Model(base) => Making {
+                called,
+                ..self.inherit(&base, &name).await?
+            },
+            Base::Blobs(digests) => self.gather(&digests, called, reporter).await?,
+            Base::Folder(weights) => Making {
+                called,
+                ..self.convert(weights, reporter).await?
+            },
         };
         self.adapt(&mut making, &adapters, draft, reporter).await?;
         for (kind, text) in [(LayerKind::Template, template), (LayerKind::System, system)] {
@@ -217,11 +230,17 @@ impl Registry {
             config: model.config,
             params,
             pins: vec![pins],
+            called: Called::default(),
         })
     }
 
     /// Starts from files.
-    async fn gather(&self, digests: &[Digest], reporter: &Reporter) -> Result<Making> {
+    async fn gather(
+        &self,
+        digests: &[Digest],
+        called: Called,
+        reporter: &Reporter,
+    ) -> Result<Making> {
         reporter.status("parsing GGUF");
         few_enough(digests.len())?;
         let mut making = Making {
@@ -229,13 +248,14 @@ impl Registry {
             config: Config::default(),
             params: Map::new(),
             pins: Vec::new(),
+            called,
         };
         let mut weights = Vec::new();
         let mut adapters = Vec::new();
         let mut families = Vec::new();
         for (number, digest) in digests.iter().enumerate() {
             if digests[..number].contains(digest) {
-                return Err(named_twice(digest));
+                return Err(named_twice(digest, &making.called));
             }
             let (layer, facts) = self.take(&mut making, digest, None, reporter).await?;
             match facts.general_type {
@@ -247,7 +267,7 @@ impl Registry {
                 GeneralType::Adapter => adapters.push((layer, facts)),
             }
         }
-        let facts = whole(&mut weights)?;
+        let facts = whole(&mut weights, &making.called)?;
         let family = facts.architecture.clone().unwrap_or_default();
         families.insert(0, family.clone());
         families.dedup();
@@ -297,7 +317,7 @@ impl Registry {
                 plan.write(|bytes| ingest.write(bytes))
             })
             .await?;
-        let mut making = self.gather(&[digest], reporter).await?;
+        let mut making = self.gather(&[digest], Called::default(), reporter).await?;
         making.pins.extend(pins);
         if let Some(longest) = longest {
             making.params.insert("num_ctx".into(), longest.into());
@@ -346,7 +366,7 @@ impl Registry {
         reporter: &Reporter,
     ) -> Result<(Layer, Facts)> {
         if making.layers.iter().any(|layer| layer.digest == *digest) {
-            return Err(named_twice(digest));
+            return Err(named_twice(digest, &making.called));
         }
         making.pins.push(self.pinned_blob(digest).await);
         let blob = self.good(digest, reporter).await?;
@@ -354,7 +374,7 @@ impl Registry {
             .facts(digest, &blob, Trust::Stamp)
             .await?
             .map_err(|reason| Error::NotGguf {
-                what: format!("blob {digest}"),
+                what: making.called.of(digest),
                 reason,
             })?;
         let found = match facts.general_type {
@@ -363,10 +383,18 @@ impl Registry {
             GeneralType::Projector => LayerKind::Projector,
         };
         let kind = match wanted {
+            Some(LayerKind::Draft) if facts.split.is_some_and(|split| split.count > 1) => {
+                let reason = format!(
+                    "{} is a part of a split model, and a draft model is one file",
+                    making.called.of(digest)
+                );
+                return Err(Error::Invalid { reason });
+            }
             Some(LayerKind::Draft) if found == LayerKind::Model => LayerKind::Draft,
             Some(wanted) if wanted != found => {
                 let reason = format!(
-                    "blob {digest} is of kind {}, not {}",
+                    "{} is of kind {}, not {}",
+                    making.called.of(digest),
                     noun(found),
                     noun(wanted)
                 );
@@ -474,32 +502,15 @@ impl Registry {
     }
 }
 
-/// Puts the parts of a split model in order and checks that none is missing. Returns the facts of the first.
-fn whole(weights: &mut [(Layer, Facts)]) -> Result<Facts> {
-    let invalid = |reason: String| Err(Error::Invalid { reason });
+/// Puts the parts of a split model in order and checks that they are one. Returns the facts of the first.
+fn whole(weights: &mut [(Layer, Facts)], called: &Called) -> Result<Facts> {
     weights.sort_by_key(|(_, facts)| facts.split.map(|split| split.number));
-    match &*weights {
-        [] => invalid("none of the files holds weights".into()),
-        [(_, facts)] if facts.split.is_none_or(|split| split.count <= 1) => Ok(facts.clone()),
-        [(_, first), ..] => {
-            let Some(split) = first.split else {
-                return invalid(
-                    "several files hold weights, and they are not the parts of one model".into(),
-                );
-            };
-            let numbers = weights
-                .iter()
-                .map(|(_, facts)| facts.split.map(|part| (part.number, part.count)));
-            let complete = (0..split.count).map(|number| Some((number, split.count)));
-            if numbers.eq(complete) {
-                return Ok(first.clone());
-            }
-            invalid(format!(
-                "the model is split into {} files, and these are not all of them, once each",
-                split.count
-            ))
-        }
-    }
+    let files: Vec<_> = weights
+        .iter()
+        .map(|(layer, facts)| (layer.digest, facts))
+        .collect();
+    split::check(&files, called)?;
+    Ok(weights[0].1.clone())
 }
 
 /// An adapter changes the tensors of one architecture, and means nothing for another.
@@ -534,9 +545,9 @@ fn short_enough(what: &str, bytes: &[u8], most: u64) -> Result<()> {
     Err(Error::Invalid { reason })
 }
 
-fn named_twice(digest: &Digest) -> Error {
+fn named_twice(digest: &Digest, called: &Called) -> Error {
     Error::Invalid {
-        reason: format!("blob {digest} is named twice"),
+        reason: format!("{} is named twice", called.of(digest)),
     }
 }
 

@@ -191,6 +191,7 @@ mod tests {
             general_type: crate::gguf::GeneralType::Model,
             name: None,
             parameter_count: 134_515_008,
+            tensor_count: 272,
             file_type: "Q4_1".into(),
             context_length: Some(8192),
             embedding_length: Some(576),

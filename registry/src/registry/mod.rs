@@ -21,6 +21,7 @@ mod ready;
 mod rebuild;
 mod remove;
 mod show;
+mod split;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub use blobs::Put;
 pub use create::{Base, Create, ModelRef, Weights};
 pub use gc::GcReport;
 pub use rebuild::Rebuilt;
+pub use split::Called;
 pub use states::{NewState, SavedState, StateId};
 pub use verify::{DamagedBlob, DamagedModel, VerifyOptions, VerifyReport};
 

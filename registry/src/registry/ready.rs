@@ -11,6 +11,7 @@ use super::{
     Registry,
     blobs::{GoodBlob, Trust},
     load::damaged,
+    split::{self, Called},
 };
 
 impl Registry {
@@ -32,6 +33,11 @@ impl Registry {
         }
         // The parts of a split model may stand in any order; the first one knows the model.
         weights.sort_by_key(|(_, facts)| facts.split.map(|split| split.number));
+        let files: Vec<_> = weights
+            .iter()
+            .map(|(blob, facts)| (blob.digest, facts))
+            .collect();
+        split::check(&files, &Called::default())?;
         let (weights, facts) = {
             let mut rest = weights.into_iter();
             let first = rest.next().expect("there is one");

@@ -7,7 +7,7 @@ use crate::{
     Model, ModelName, Shown,
     error::{Error, Result},
     gguf::{self, Gguf, Keep},
-    manifest::LayerKind,
+    manifest::Layer,
     store::Check,
 };
 
@@ -20,8 +20,12 @@ impl Registry {
     /// As [`Registry::model`]; [`Error::Damaged`] also when the header of the weights cannot be read.
     pub async fn show(&self, name: &ModelName, verbose: bool) -> Result<Shown> {
         let (model, _pins) = self.pinned(name).await?;
-        let weights = self.gguf_of(&model, LayerKind::Model, verbose).await?;
-        let projector = self.gguf_of(&model, LayerKind::Projector, verbose).await?;
+        let weights = self.weights_of(&model, verbose).await?;
+        let projector = model.projectors().next();
+        let projector = match projector {
+            Some(layer) => Some(self.gguf_of(&model, layer, verbose).await?),
+            None => None,
+        };
         let info = |gguf: &Gguf| gguf.model_info(verbose);
         let model_info = weights.as_ref().map(info).unwrap_or_default();
         let projector_info: Option<Map<String, Value>> = projector.as_ref().map(info);
@@ -34,7 +38,7 @@ impl Registry {
             .map(|gguf| gguf.tensors)
             .unwrap_or_default();
         Ok(Shown {
-            modelfile: self.modelfile(&model).to_string(),
+            modelfile: self.commented(&model),
             model,
             model_info,
             chat_template,
@@ -43,10 +47,26 @@ impl Registry {
         })
     }
 
+    /// The Modelfile of a model, behind words that say what to change in it.
+    fn commented(&self, model: &Model) -> String {
+        let lines = match model.weights().chain(model.projectors()).count() {
+            0 | 1 => "the FROM line",
+            _ => "the FROM lines",
+        };
+        let (name, recipe) = (&model.name, self.modelfile(model));
+        let left_out: String = model
+            .manifest
+            .strange_layers()
+            .map(|reason| format!("# Left out: {reason}.\n"))
+            .collect();
+        format!(
+            "# Modelfile of {name}, as `slm show` prints it.\n# To build on {name}, replace {lines} with:\n# FROM {name}\n{left_out}\n{recipe}"
+        )
+    }
+
     /// A Modelfile that makes the model again. Its files are the blobs of this store.
     fn modelfile(&self, model: &Model) -> Modelfile {
-        let path =
-            |layer: &crate::manifest::Layer| self.0.store.blob(&layer.digest).display().to_string();
+        let path = |layer: &Layer| self.0.store.blob(&layer.digest).display().to_string();
         let mut instructions = Vec::new();
         let files = model.weights().chain(model.projectors());
         instructions.extend(files.map(|layer| Instruction::From(path(layer))));
@@ -72,11 +92,21 @@ impl Registry {
         Modelfile { instructions }
     }
 
-    /// The first GGUF file of a kind, read by the strict reader. It is shown, not run, so its bytes need not be verified.
-    async fn gguf_of(&self, model: &Model, kind: LayerKind, verbose: bool) -> Result<Option<Gguf>> {
-        let Some(layer) = model.manifest.layers_of(kind).next() else {
-            return Ok(None);
-        };
+    /// The weights. The first file of a split model describes it, and the tensors of the others are put to its own.
+    async fn weights_of(&self, model: &Model, verbose: bool) -> Result<Option<Gguf>> {
+        let mut whole: Option<Gguf> = None;
+        for layer in model.weights() {
+            let part = self.gguf_of(model, layer, verbose).await?;
+            match &mut whole {
+                None => whole = Some(part),
+                Some(first) => first.tensors.extend(part.tensors),
+            }
+        }
+        Ok(whole)
+    }
+
+    /// A GGUF file, read by the strict reader. It is shown, not run, so its bytes need not be verified.
+    async fn gguf_of(&self, model: &Model, layer: &Layer, verbose: bool) -> Result<Gguf> {
         let (digest, size) = (layer.digest, layer.size);
         let keep = if verbose {
             Keep::Everything
@@ -100,7 +130,6 @@ impl Registry {
                 }
             })
             .await?;
-        read.map(Some)
-            .map_err(|damage| damaged(&model.name, digest, damage))
+        read.map_err(|damage| damaged(&model.name, digest, damage))
     }
 }

@@ -286,6 +286,33 @@ impl Writer {
         out
     }
 
+    /// The files of the model in so many parts, as llama.cpp's split tool cuts it:
+    /// the first holds every pair, and the tensors are dealt out in their order.
+    #[must_use]
+    pub fn split(&self, parts: u16) -> Vec<Vec<u8>> {
+        let each = self.tensors.len().div_ceil(usize::from(parts.max(1)));
+        let tensors = i32::try_from(self.tensors.len()).expect("tests have few tensors");
+        let part = |number: u16| {
+            let mut part = self.clone();
+            if number > 0 {
+                part.kvs.retain(|(key, _)| key == b"general.alignment");
+            }
+            let before = each * usize::from(number);
+            part.tensors = self
+                .tensors
+                .iter()
+                .skip(before)
+                .take(each)
+                .cloned()
+                .collect();
+            part.kv("split.no", number)
+                .kv("split.count", parts)
+                .kv("split.tensors.count", tensors)
+                .to_bytes()
+        };
+        (0..parts).map(part).collect()
+    }
+
     /// Writes the whole file.
     ///
     /// # Errors

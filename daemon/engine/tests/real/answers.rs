@@ -28,6 +28,31 @@ fn a_context_takes_memory_only_where_it_is_used() {
 }
 
 #[test]
+fn a_split_model_says_what_the_whole_one_says() {
+    let (whole, _) = Runner::loaded(|_| ()).generate(greedy("hello the sky", 32));
+    for mmap in [true, false] {
+        let parts = gguf_writer::tiny::writer(1).split(3);
+        let mut runner = Runner::start_with_parts(&parts);
+        runner.load(|load| load.mmap = mmap).unwrap();
+        let (text, done) = runner.generate(greedy("hello the sky", 32));
+        assert_eq!((text, done.tokens), (whole.clone(), 32));
+    }
+}
+
+#[test]
+fn parts_that_are_no_model_are_refused_with_the_reason() {
+    let parts = gguf_writer::tiny::writer(1).split(3);
+    let swapped = [0, 2, 1].map(|part: usize| parts[part].clone());
+    for (parts, said) in [
+        (&parts[..2], "invalid split count"),
+        (&swapped, "invalid split file idx"),
+    ] {
+        let failure = Runner::start_with_parts(parts).load(|_| ()).unwrap_err();
+        assert!(failure.message.contains(said), "{failure:?}");
+    }
+}
+
+#[test]
 fn a_model_is_loaded_and_answers() {
     let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
     let loaded = runner.load(|_| ()).unwrap();

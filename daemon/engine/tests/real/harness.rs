@@ -28,6 +28,7 @@ pub(crate) struct Runner {
     child: Child,
     socket: UnixStream,
     weights: File,
+    shards: Vec<File>,
     last_id: u64,
     /// Events that came while another request was waited for.
     early: HashMap<u64, VecDeque<Event>>,
@@ -38,6 +39,14 @@ impl Runner {
     /// Starts a runner that could load these bytes. Nothing is loaded yet.
     pub(crate) fn start(model: &[u8]) -> Self {
         Self::start_by(Command::new(env!("CARGO_BIN_EXE_slm-runner")), model)
+    }
+
+    /// Starts a runner that could load these parts of a model.
+    pub(crate) fn start_with_parts(parts: &[Vec<u8>]) -> Self {
+        let shards = parts[1..].iter().map(|part| inheritable(part)).collect();
+        let mut runner = Self::start(&parts[0]);
+        runner.shards = shards;
+        runner
     }
 
     /// The same by another command.
@@ -60,6 +69,7 @@ impl Runner {
             child,
             socket,
             weights,
+            shards: Vec::new(),
             last_id: 0,
             early: HashMap::new(),
             hello,
@@ -98,6 +108,7 @@ impl Runner {
     pub(crate) fn load_call(&self, change: impl FnOnce(&mut Load)) -> Call {
         let mut load = Load {
             weights_fd: self.weights.as_raw_fd(),
+            shard_fds: self.shards.iter().map(AsRawFd::as_raw_fd).collect(),
             adapters: Vec::new(),
             context: 2048,
             sequences: 4,

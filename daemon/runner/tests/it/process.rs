@@ -334,6 +334,7 @@ fn the_death_of_its_parent_ends_a_runner_that_hangs() {
     frame::read::<Hello>(&mut ours).unwrap();
     let load = runner::protocol::Load {
         weights_fd: 1,
+        shard_fds: Vec::new(),
         ..crate::support::load()
     };
     frame::write(

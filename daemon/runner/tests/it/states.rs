@@ -36,6 +36,7 @@ async fn with(states: Vec<File>) -> Runner {
     assert!(runner.recall(recall(numbers)).await.unwrap() as usize <= count);
     let load = Load {
         weights_fd,
+        shard_fds: Vec::new(),
         ..load()
     };
     runner.load(load, |_| {}).await.unwrap();

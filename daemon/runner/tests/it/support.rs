@@ -33,6 +33,7 @@ pub(crate) fn weights(text: &str) -> File {
 pub(crate) fn load() -> Load {
     Load {
         weights_fd: Files::FIRST,
+        shard_fds: Vec::new(),
         adapters: Vec::new(),
         context: 64,
         sequences: 2,

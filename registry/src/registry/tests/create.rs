@@ -557,16 +557,11 @@ async fn recipes_that_cannot_be_followed_are_refused_and_change_nothing() {
 
 #[tokio::test]
 async fn the_parts_of_a_split_model_are_put_in_order() {
-    let part = |number: u16| {
-        let part = tiny::writer(u64::from(number))
-            .kv("split.no", number)
-            .kv("split.count", 2_u16);
-        part.kv("split.tensors.count", 1_i32).to_bytes()
-    };
+    let parts = tiny::writer(1).split(2);
     let home = Home::new().await;
     let (first, second) = (
-        put(&home.registry, &part(0)).await,
-        put(&home.registry, &part(1)).await,
+        put(&home.registry, &parts[0]).await,
+        put(&home.registry, &parts[1]).await,
     );
     make(
         &home.registry,
@@ -582,17 +577,109 @@ async fn the_parts_of_a_split_model_are_put_in_order() {
         (ready.weights.digest, ready.shards[0].digest),
         (first, second)
     );
-    let both = ready.facts.parameter_count * 2;
+    let whole = tiny::llama(1);
+    let gguf = crate::gguf::read(&mut std::io::Cursor::new(&whole), whole.len() as u64);
+    let whole = gguf.expect("a good file");
     assert_eq!(
         ready.model.details.parameter_size,
-        crate::gguf::count_label(both)
+        crate::gguf::count_label(whole.parameter_count())
     );
-    let half = refusal(
+    let shown = home.registry.show(&name_of("m"), true).await;
+    let shown = shown.expect("good");
+    assert_eq!(shown.tensors.len(), whole.tensors.len());
+    assert_eq!(
+        shown.model_info["general.parameter_count"],
+        whole.parameter_count()
+    );
+    let mut half = Create::new(name_of("m"), Base::Blobs(vec![second]));
+    half.called.note(second, "m-00002-of-00002.gguf");
+    assert_eq!(
+        refusal(&home.registry, half).await.to_string(),
+        "the model is split into 2 files, and part 1 is missing beside m-00002-of-00002.gguf"
+    );
+}
+
+#[tokio::test]
+async fn the_parts_of_a_split_model_come_and_go_together() {
+    let home = Home::new().await;
+    let mut parts = Vec::new();
+    for part in tiny::writer(1).split(3) {
+        parts.push(put(&home.registry, &part).await);
+    }
+    make(
         &home.registry,
-        Create::new(name_of("m"), Base::Blobs(vec![second])),
+        Create::new(name_of("m"), Base::Blobs(parts.clone())),
     )
     .await;
-    assert!(half.to_string().contains("split into 2 files"), "{half}");
+    home.registry
+        .copy(&name_of("m"), &name_of("twin"))
+        .await
+        .expect("there");
+    home.registry.remove(&name_of("m")).await.expect("there");
+    home.registry.gc().await.expect("readable");
+    assert!(
+        home.registry
+            .ready(&name_of("twin"), &Reporter::silent())
+            .await
+            .is_ok()
+    );
+
+    // A part that is damaged makes the model damaged.
+    std::fs::remove_file(home.blob(&parts[2])).expect("it is there");
+    let report = home
+        .registry
+        .verify(VerifyOptions::default(), &Reporter::silent())
+        .await
+        .expect("readable");
+    let damaged: Vec<_> = report.damaged.iter().map(|blob| blob.digest).collect();
+    assert_eq!(damaged, [parts[2]]);
+    assert_eq!(report.damaged[0].models, [name_of("twin")]);
+
+    home.registry.0.index.end_leases().await;
+    home.registry.remove(&name_of("twin")).await.expect("there");
+    home.registry.gc().await.expect("readable");
+    assert!(parts.iter().all(|part| !home.blob(part).exists()));
+}
+
+#[tokio::test]
+async fn a_file_in_the_other_byte_order_is_refused_with_the_reason() {
+    let home = Home::new().await;
+    let big = put(&home.registry, &gguf_writer::small::big_endian()).await;
+    let mut create = Create::new(name_of("m"), Base::Blobs(vec![big]));
+    create.called.note(big, "big.gguf");
+    let error = refusal(&home.registry, create).await;
+    assert!(matches!(error, Error::NotGguf { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("big.gguf is not a usable GGUF file: its numbers are big-endian"),
+        "{text}"
+    );
+
+    let path = home.path().join("big.gguf");
+    std::fs::write(&path, gguf_writer::small::big_endian()).expect("a file");
+    let error = home.registry.adopt(&path, &Reporter::silent()).await;
+    let error = error.expect_err("the other byte order");
+    assert!(error.to_string().contains("are big-endian"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_off_is_called_by_its_name_and_incomplete() {
+    let home = Home::new().await;
+    let whole = tiny::llama(1);
+    for length in [900, whole.len() / 2, whole.len() - 1] {
+        let cut = put(&home.registry, &whole[..length]).await;
+        let mut create = Create::new(name_of("m"), Base::Blobs(vec![cut]));
+        create.called.note(cut, "cut.gguf");
+        let text = refusal(&home.registry, create).await.to_string();
+        assert!(
+            text.starts_with("cut.gguf is not a usable GGUF file"),
+            "{text}"
+        );
+        assert!(
+            text.contains("incomplete") && text.contains("download it again"),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]

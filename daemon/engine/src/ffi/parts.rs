@@ -1,0 +1,66 @@
+//! Loading a model whose weights are cut into several files.
+//!
+//! `llama-cpp-2` takes one path, and llama.cpp then looks for files of certain names beside it; descriptors have no such names.
+
+use std::{
+    ffi::{CString, c_char, c_void},
+    mem,
+    path::PathBuf,
+    ptr::{self, NonNull},
+};
+
+use llama_cpp_2::{llama_backend::LlamaBackend, model::LlamaModel};
+use llama_cpp_sys_2 as sys;
+
+/// How the weights are loaded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// The files are mapped and not read.
+    pub(crate) mmap: bool,
+    /// Device for a model that lies on one GPU.
+    pub(crate) main_gpu: i32,
+    /// Layers on a GPU; a negative number is as many as fit.
+    pub(crate) gpu_layers: i32,
+}
+
+/// What hears the share that is loaded.
+type Progress<'a> = &'a mut dyn FnMut(f32);
+
+/// Loads the files, the first part first. `None` when llama.cpp cannot; its log says why.
+pub(crate) fn load(
+    _: &LlamaBackend,
+    files: &[PathBuf],
+    settings: Settings,
+    mut progress: Progress<'_>,
+) -> Option<LlamaModel> {
+    let paths: Vec<CString> = files
+        .iter()
+        .map(|path| CString::new(path.as_os_str().as_encoded_bytes()).ok())
+        .collect::<Option<_>>()?;
+    let mut pointers: Vec<*const c_char> = paths.iter().map(|path| path.as_ptr()).collect();
+    // SAFETY: The function returns a value.
+    let mut params = unsafe { sys::llama_model_default_params() };
+    params.main_gpu = settings.main_gpu;
+    if settings.gpu_layers >= 0 {
+        params.n_gpu_layers = settings.gpu_layers;
+    }
+    params.load_mode = match settings.mmap {
+        true => sys::LLAMA_LOAD_MODE_MMAP,
+        false => sys::LLAMA_LOAD_MODE_NONE,
+    };
+    params.progress_callback = Some(on_progress);
+    params.progress_callback_user_data = ptr::from_mut(&mut progress).cast();
+    // SAFETY: The paths are terminated texts that live during the call, as does what hears the progress; the backend is there.
+    let model =
+        unsafe { sys::llama_model_load_from_splits(pointers.as_mut_ptr(), pointers.len(), params) };
+    let model = NonNull::new(model)?;
+    // SAFETY: A `LlamaModel` is transparently this pointer, see `raw_model` in `context.rs`, and nobody else owns it.
+    Some(unsafe { mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) })
+}
+
+unsafe extern "C" fn on_progress(share: f32, listener: *mut c_void) -> bool {
+    // SAFETY: It is the listener that `load` lent for the time of its call, and llama.cpp calls from the same thread.
+    let progress = unsafe { &mut *listener.cast::<Progress<'_>>() };
+    progress(share);
+    true
+}
