@@ -23,7 +23,7 @@ impl Marks {
     /// Two that no text of the conversation has; `None` when there are none.
     pub(super) fn unused_in(conversation: &Conversation) -> Option<Self> {
         let is_free = |mark: &char| !texts(conversation).any(|text| text.contains(*mark));
-        let mut free = MARKS.into_iter().filter(is_free);
+        let mut free = MARKS.filter(is_free);
         Some(Self {
             begin: free.next()?,
             end: free.next()?,
@@ -184,7 +184,7 @@ mod tests {
     fn marks_are_none_of_the_characters_that_are_there() {
         let marks = Marks::unused_in(&said("\u{fdd0}x")).unwrap();
         assert_eq!((marks.begin, marks.end), ('\u{fdd1}', '\u{fdd2}'));
-        let all: String = MARKS.into_iter().skip(1).collect();
+        let all: String = MARKS.skip(1).collect();
         assert_eq!(Marks::unused_in(&said(&all)), None);
         let rendered = said(&all)
             .text(&Template::parse("{{ .Prompt }}").unwrap())
