@@ -84,8 +84,21 @@ fn can_be_led_to(schema: &Map<String, Value>) -> bool {
     !schema.contains_key("$id") && schema.get(DEFS).is_none_or(Value::is_object)
 }
 
+/// What the names of our definitions begin with.
+const OURS: &str = "slm-any-";
+
 fn name(depth: usize) -> String {
-    format!("slm-any-{depth}")
+    format!("{OURS}{depth}")
+}
+
+/// Whether a definition is one of ours.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with(OURS)
+}
+
+/// Whether a reference leads to one of our definitions, which let anything stand.
+pub(super) fn is_anything(target: &str) -> bool {
+    target.rsplit('/').next().is_some_and(is_ours)
 }
 
 fn reference(depth: usize) -> Value {

@@ -33,6 +33,15 @@ pub(crate) struct Calls {
     rules: String,
     /// Schemas by the number in their mark.
     schemas: Vec<String>,
+    /// Whether values stand there as they are: what looks like JSON in them is not followed.
+    is_raw: bool,
+}
+
+/// The rule of calls as the compiler takes it.
+pub(super) struct Written {
+    pub(super) lark: String,
+    /// Whether objects stand in it of which the names are not known, and no text is taken for one.
+    pub(super) is_open: bool,
 }
 
 /// A part of a sequence.
@@ -59,6 +68,8 @@ struct Writer<'p> {
     begun: HashSet<usize>,
     terminals: usize,
     steps: usize,
+    /// Marks of thoughts that the place lies in.
+    thoughts: usize,
 }
 
 impl Calls {
@@ -88,20 +99,25 @@ impl Calls {
     }
 
     /// The rule, with the schemas of tools; with any object for those of which `holds` says no.
-    pub(super) fn lark(&self, holds: impl Fn(&Value) -> bool) -> String {
+    pub(super) fn lark(&self, holds: impl Fn(&Value) -> bool) -> Written {
         let mut text = String::new();
+        let mut is_open = false;
         for (number, part) in self.rules.split(MARK).enumerate() {
             let schema = part.parse().ok().and_then(|it: usize| self.schemas.get(it));
             match schema.filter(|_| number % 2 == 1) {
                 Some(schema) => {
                     let schema = schema::of_tool(schema).filter(&holds);
                     let schema = schema.unwrap_or_else(schema::any_object);
+                    is_open |= schema::has_open_names(&schema);
                     let _ = write!(text, "%json {schema}");
                 }
                 None => text.push_str(part),
             }
         }
-        text
+        Written {
+            lark: text,
+            is_open: is_open && !self.is_raw,
+        }
     }
 }
 
@@ -144,7 +160,9 @@ impl<'p> Writer<'p> {
             calls: Calls {
                 rules: String::new(),
                 schemas,
+                is_raw: false,
             },
+            thoughts: 0,
             begun: HashSet::new(),
             terminals: 0,
             steps: MAX_STEPS,
@@ -170,7 +188,9 @@ impl<'p> Writer<'p> {
         let said = nodes.get(node)?;
         let child = || usize::try_from(said["child"].as_u64()?).ok();
         let one = |part| Some(vec![part]);
-        match said["type"].as_str()? {
+        let kind = said["type"].as_str()?;
+        self.calls.is_raw |= self.thoughts == 0 && matches!(kind, "until" | "ac" | "any");
+        match kind {
             // What only looks ahead is left to what follows it.
             "epsilon" | "start" | "end" | "and" | "not" => Some(Vec::new()),
             "literal" => one(Part::Text(said["literal"].as_str()?.into())),
@@ -202,6 +222,12 @@ impl<'p> Writer<'p> {
             }
             // Text beside calls is none, but for white space.
             "tag" if said["tag"] == "content" => one(Part::Space),
+            "tag" if said["tag"] == "reasoning" => {
+                self.thoughts += 1;
+                let parts = self.parts(child()?, depth + 1);
+                self.thoughts -= 1;
+                parts
+            }
             "tag" | "atomic" => self.parts(child()?, depth + 1),
             "schema" => self.schema(said, child()?, depth),
             "gbnf" => self.own(said["grammar"].as_str()?, depth),

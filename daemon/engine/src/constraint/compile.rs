@@ -1,6 +1,6 @@
 //! From a rule to the automaton that follows it.
 
-use std::{cell::RefCell, fmt, sync::Arc, thread};
+use std::{cell::RefCell, fmt, sync::Arc, thread, time::Instant};
 
 use llguidance::{
     Matcher, ParserFactory,
@@ -10,7 +10,7 @@ use llguidance::{
 use runner::protocol::{MAX_CONSTRAINT_BYTES, Shape};
 use serde_json::Value;
 
-use super::{Calls, gbnf, lark, pattern, schema};
+use super::{Calls, calls, gbnf, lark, names::Names, pattern, schema};
 use crate::{error::Error, sampler::Words};
 
 /// Stack of the thread that compiles: the compiler calls itself for each reference it follows.
@@ -67,6 +67,8 @@ pub(super) struct Compiled {
     pub(super) matcher: Matcher,
     /// Whether to know all that is allowed takes much longer than to know it of one token.
     pub(super) costly: bool,
+    /// Follows the names of members, where a form leaves it open which come.
+    pub(super) names: Option<Names>,
 }
 
 /// A rule that passed our checks, in the compiler's language.
@@ -75,6 +77,7 @@ struct Source {
     /// What the client called it.
     name: &'static str,
     costly: bool,
+    names: Option<Names>,
 }
 
 impl Compiler {
@@ -129,6 +132,7 @@ impl Compiler {
         let mut kept = self.kept.borrow_mut();
         let known = kept.iter().position(|(other, _)| other == rule);
         let factory = &self.factory;
+        let began = Instant::now();
         let known = match (known, rule) {
             (Some(index), _) => kept.remove(index).1,
             (None, Rule::Asked(shape)) => {
@@ -138,6 +142,7 @@ impl Compiler {
             (None, Rule::Calls(calls)) => on_large_stack(|| of_calls(calls, factory))?,
         };
         let fresh = known.fresh();
+        tracing::debug!(took = ?began.elapsed(), "a constraint is ready");
         if kept.len() >= MAX_KEPT {
             kept.remove(0);
         }
@@ -151,6 +156,7 @@ impl Compiled {
         Self {
             matcher: self.matcher.deep_clone(),
             costly: self.costly,
+            names: self.names.clone(),
         }
     }
 }
@@ -161,6 +167,7 @@ impl Source {
             grammar,
             name,
             costly,
+            names,
         } = self;
         let unusable =
             |why: String| Error::Invalid(format!("the {name} cannot be used: {}", brief(&why)));
@@ -174,17 +181,22 @@ impl Source {
         if first.is_zero() {
             return Err(unusable("no answer would be allowed".into()));
         }
-        Ok(Compiled { matcher, costly })
+        Ok(Compiled {
+            matcher,
+            costly,
+            names,
+        })
     }
 }
 
 /// Compiles calls. A schema that cannot be held lets any object through, and does not keep the other tools from being held.
 fn of_calls(calls: &Calls, factory: &ParserFactory) -> Result<Compiled, Error> {
-    let build = |lark: String| {
+    let build = |written: calls::Written| {
         let source = Source {
-            grammar: TopLevelGrammar::from_lark(lark),
+            grammar: TopLevelGrammar::from_lark(written.lark),
             name: "form of calls",
             costly: false,
+            names: written.is_open.then(Names::amid_text),
         };
         source.build(factory)
     };
@@ -240,29 +252,29 @@ fn source(shape: &Shape) -> Result<Source, Error> {
             text.len()
         )));
     }
-    let (grammar, costly) = match shape {
-        Shape::Json => (
-            TopLevelGrammar::from_json_schema(schema::any_object()),
-            false,
-        ),
-        Shape::Schema(text) => (
-            TopLevelGrammar::from_json_schema(schema::read(text)?),
-            false,
-        ),
+    let of_json = |schema: Value| {
+        let names = schema::has_open_names(&schema).then(Names::of_json);
+        (TopLevelGrammar::from_json_schema(schema), false, names)
+    };
+    let (grammar, costly, names) = match shape {
+        Shape::Json => of_json(schema::any_object()),
+        Shape::Schema(text) => of_json(schema::read(text)?),
         Shape::Grammar(text) => {
             let grammar = gbnf::read(text)?;
             let costly = !grammar.is_regular();
-            (TopLevelGrammar::from_lark(lark::write(&grammar)), costly)
+            let lark = TopLevelGrammar::from_lark(lark::write(&grammar));
+            (lark, costly, None)
         }
         Shape::Regex(text) => {
             pattern::check(text)?;
-            (TopLevelGrammar::from_regex(text), false)
+            (TopLevelGrammar::from_regex(text), false, None)
         }
     };
     Ok(Source {
         grammar,
         name,
         costly,
+        names,
     })
 }
 

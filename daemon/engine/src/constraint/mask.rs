@@ -42,6 +42,17 @@ impl Mask {
             .and_then(|token| i32::try_from(token).ok())
     }
 
+    /// Takes a token out of the set.
+    pub(crate) fn forbid(&mut self, token: u32) {
+        self.0.disallow_token(token);
+    }
+
+    /// Takes all tokens out of which this is not true.
+    pub(crate) fn retain(&mut self, stays: impl Fn(u32) -> bool) {
+        let out: Vec<u32> = self.0.iter().filter(|token| !stays(*token)).collect();
+        out.into_iter().for_each(|token| self.forbid(token));
+    }
+
     /// The first token of the set.
     pub(crate) fn first(&self) -> Option<usize> {
         self.0.first_bit_set()

@@ -14,6 +14,7 @@ mod compile;
 mod gbnf;
 mod lark;
 mod mask;
+mod names;
 mod pattern;
 mod schema;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use runner::protocol::{self, MAX_MARKER_BYTES, Shape};
 
 use self::{
     compile::Rule,
+    names::{Names, Repeated},
     triggers::Triggers,
     watch::{Begins, Thoughts, Watch},
 };
@@ -39,10 +41,15 @@ use crate::{
 
 pub(crate) use self::{calls::Calls, compile::Compiler, mask::Mask};
 
+/// Most places that are looked at ahead to see whether a name can still become another.
+const MAX_AHEAD: usize = 128;
+
 /// A constraint on one answer, and how far the answer is.
 pub(crate) struct Constraint {
     state: State,
     matcher: Matcher,
+    /// Follows the names of members, where it is open which come.
+    names: Option<Names>,
     env: TokEnv,
     costly: bool,
 }
@@ -123,10 +130,15 @@ impl Constraint {
     }
 
     fn compiled(compiler: &Compiler, rule: &Rule, state: State) -> Result<Self, Error> {
-        let compile::Compiled { matcher, costly } = compiler.compile(rule)?;
+        let compile::Compiled {
+            matcher,
+            costly,
+            names,
+        } = compiler.compile(rule)?;
         Ok(Self {
             state,
             matcher,
+            names,
             env: compiler.env().clone(),
             costly,
         })
@@ -142,6 +154,51 @@ impl Constraint {
     /// # Errors
     /// [`Error::Invalid`] when the rule is too complex to follow.
     pub(crate) fn allows(&mut self, token: i32) -> Result<bool, Error> {
+        Ok(self.fits(token)? && self.leads_on(token)?)
+    }
+
+    /// Whether no name comes twice by a token that the rule allows, nor must come twice behind it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the rule is too complex to follow.
+    pub(crate) fn leads_on(&mut self, token: i32) -> Result<bool, Error> {
+        let (Some(names), State::Holds) = (&self.names, &self.state) else {
+            return Ok(true);
+        };
+        let token = id(token);
+        match after(&self.env, names, token) {
+            Err(Repeated) => Ok(false),
+            Ok(names) if names.may_repeat() => {
+                let ahead = stepped(&self.matcher, token)?;
+                can_differ(&self.env, ahead, &mut vec![names])
+            }
+            Ok(_) => Ok(true),
+        }
+    }
+
+    /// Takes a token that does not lead on out of what is allowed, and with it all by which a name comes twice.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when nothing is left.
+    pub(crate) fn narrow(&self, mask: &mut Mask, token: i32) -> Result<(), Error> {
+        let token = id(token);
+        mask.forbid(token);
+        if let Some(names) = &self.names {
+            let wrong = after(&self.env, names, token);
+            // What leads to the same place leads on as little.
+            mask.retain(|other| {
+                let other = after(&self.env, names, other);
+                other.is_ok() && other != wrong
+            });
+        }
+        match mask.first() {
+            Some(_) => Ok(()),
+            None => Err(repeated()),
+        }
+    }
+
+    /// Whether the rule allows this token.
+    fn fits(&mut self, token: i32) -> Result<bool, Error> {
         let token = id(token);
         match &self.state {
             State::Holds => {
@@ -165,7 +222,7 @@ impl Constraint {
         }
     }
 
-    /// All tokens that may come next.
+    /// All tokens that the rule allows next; of the one that is chosen, [`Constraint::leads_on`] must be asked.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the rule is too complex to follow.
@@ -176,7 +233,7 @@ impl Constraint {
         }
         let mut mask = self.env.tok_trie().alloc_token_set();
         for token in 0..u32::try_from(self.env.tok_trie().vocab_size()).unwrap_or(u32::MAX) {
-            if self.allows(i32::try_from(token).unwrap_or(0))? {
+            if self.fits(i32::try_from(token).unwrap_or(0))? {
                 mask.allow_token(token);
             }
         }
@@ -189,7 +246,11 @@ impl Constraint {
     /// [`Error::Invalid`] when it is not, or when the rule is too complex to follow.
     pub(crate) fn accept(&mut self, token: i32, words: &impl Words) -> Result<(), Error> {
         let State::Before(watch) = &mut self.state else {
-            return self.matcher.consume_token(id(token)).map_err(too_complex);
+            let token = id(token);
+            if let Some(names) = &mut self.names {
+                *names = after(&self.env, names, token).map_err(|Repeated| repeated())?;
+            }
+            return self.matcher.consume_token(token).map_err(too_complex);
         };
         let Some(begun) = watch.push(&words.spell(token)) else {
             return Ok(());
@@ -200,6 +261,9 @@ impl Constraint {
 
     /// Goes on by a text.
     fn write(&mut self, text: &[u8]) -> Result<(), Error> {
+        if let Some(names) = &mut self.names {
+            names.push(text).map_err(|Repeated| repeated())?;
+        }
         let tokens = self.env.tokenize_bytes(text);
         self.matcher.consume_tokens(&tokens).map_err(too_complex)
     }
@@ -253,6 +317,50 @@ fn begins(triggers: &[Trigger]) -> Option<Begins> {
     Some(Begins::At(Arc::new(Triggers::new(&patterns)?)))
 }
 
+/// The names after a token. One that ends an answer is no text.
+fn after(env: &TokEnv, names: &Names, token: u32) -> Result<Names, Repeated> {
+    if env.tok_trie().eos_tokens().contains(&token) {
+        return Ok(names.clone());
+    }
+    names.after(&written(env, token))
+}
+
+fn stepped(matcher: &Matcher, token: u32) -> Result<Matcher, Error> {
+    let mut ahead = matcher.clone();
+    ahead.consume_token(token).map_err(too_complex)?;
+    Ok(ahead)
+}
+
+/// Whether the next name can still become one that its object does not have. What takes too long to know is taken for so.
+///
+/// `seen` are the places that were looked at, the present one last.
+fn can_differ(env: &TokEnv, mut matcher: Matcher, seen: &mut Vec<Names>) -> Result<bool, Error> {
+    let mask = matcher.compute_mask_or_eos().map_err(too_complex)?;
+    let Some(here) = seen.last().cloned().filter(|_| seen.len() < MAX_AHEAD) else {
+        return Ok(true);
+    };
+    let (mut ways, mut space) = (Vec::<(u32, Names)>::new(), None);
+    for token in mask.iter() {
+        match after(env, &here, token) {
+            Err(Repeated) => {}
+            Ok(names) if !names.may_repeat() => return Ok(true),
+            Ok(names) if names == here => space = space.or(Some((token, names))),
+            // One way to each place is enough.
+            Ok(names) if seen.contains(&names) || ways.iter().any(|(_, it)| *it == names) => {}
+            Ok(names) => ways.push((token, names)),
+        }
+    }
+    // White space makes no difference, unless it must come.
+    ways.extend(space.filter(|_| ways.is_empty()));
+    for (token, names) in ways {
+        seen.push(names);
+        if can_differ(env, stepped(&matcher, token)?, seen)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The bytes of a token as they are written.
 fn written(env: &TokEnv, token: u32) -> Vec<u8> {
     let bytes = env.tok_trie().token(token);
@@ -264,6 +372,12 @@ fn written(env: &TokEnv, token: u32) -> Vec<u8> {
 /// Tokens of a model are not negative.
 fn id(token: i32) -> u32 {
     u32::try_from(token).expect("tokens are checked when they come in")
+}
+
+fn repeated() -> Error {
+    Error::Invalid(
+        "the answer cannot go on: its form demands a member with a name that the object has".into(),
+    )
 }
 
 fn too_complex(why: impl std::fmt::Display) -> Error {

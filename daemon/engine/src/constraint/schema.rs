@@ -71,6 +71,51 @@ pub(super) fn any_object() -> Value {
     bounded(json!({"type": "object"}))
 }
 
+/// Whether the names of an object's members may be others than those it names.
+pub(super) fn has_open_names(schema: &Value) -> bool {
+    let mut schemas = vec![schema];
+    while let Some(schema) = schemas.pop() {
+        let Value::Object(members) = schema else {
+            return true;
+        };
+        if is_open(members) {
+            return true;
+        }
+        for (word, value) in members {
+            match (word.as_str(), value) {
+                ("$ref", Value::String(target)) if bounds::is_anything(target) => return true,
+                ("properties" | "$defs" | "definitions", Value::Object(named)) => {
+                    let others = named.iter().filter(|(name, _)| !bounds::is_ours(name));
+                    schemas.extend(others.map(|(_, schema)| schema));
+                }
+                ("allOf" | "anyOf" | "oneOf" | "items" | "prefixItems", Value::Array(list)) => {
+                    schemas.extend(list);
+                }
+                ("items" | "additionalItems", schema) => schemas.push(schema),
+                _ => {}
+            }
+        }
+    }
+    false
+}
+
+/// Whether a schema itself lets other members come than those it names.
+fn is_open(members: &Map<String, Value>) -> bool {
+    let has = |word: &str| members.contains_key(word);
+    let may_be = |kind: &str| match members.get("type") {
+        Some(Value::String(only)) => only == kind,
+        Some(Value::Array(kinds)) => kinds.iter().any(|it| it == kind),
+        _ => true,
+    };
+    let is_known = ["enum", "const", "$ref", "allOf", "anyOf", "oneOf"];
+    if is_known.into_iter().any(has) && !has("additionalProperties") && !has("patternProperties") {
+        return false;
+    }
+    let is_closed = members.get("additionalProperties") == Some(&Value::Bool(false));
+    may_be("object") && (!is_closed || has("patternProperties"))
+        || may_be("array") && !(has("items") || has("prefixItems"))
+}
+
 /// `oneOf` is read as `anyOf` where its branches may overlap: a value that several of them allow is let through.
 fn settings() -> Value {
     json!({"whitespace_pattern": WHITE_SPACE, "coerce_one_of": true})
@@ -183,6 +228,37 @@ mod tests {
         let read = read(schema).unwrap();
         assert_eq!(read["properties"]["a"]["pattern"], "^a+$");
         assert_eq!(read[SETTINGS], settings());
+    }
+
+    #[test]
+    fn names_are_open_unless_all_are_said() {
+        for (schema, is_open) in [
+            (json!({"type": "string"}), false),
+            (json!({"enum": [{}, 1]}), false),
+            (
+                json!({"properties": {"a": {"type": ["null", "number"]}}, "type": "object"}),
+                false,
+            ),
+            (json!({"properties": {"a": {}}}), true),
+            (json!({"type": "object"}), true),
+            (json!({"type": "array", "items": {"type": "object"}}), true),
+            (json!({"type": "array"}), true),
+            (
+                json!({"type": "object", "additionalProperties": {"type": "null"}}),
+                true,
+            ),
+            (
+                json!({"type": "object", "patternProperties": {"^a": false}, "additionalProperties": false}),
+                true,
+            ),
+            (
+                json!({"anyOf": [{"type": "null"}, {"type": "object"}]}),
+                true,
+            ),
+        ] {
+            let read = read(&schema.to_string()).unwrap();
+            assert_eq!(has_open_names(&read), is_open, "{schema}");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Constraints on a vocabulary of single bytes, with choices by chance in place of a model.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use runner::protocol::{self, Shape, Tool};
-use serde::de::IgnoredAny;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::*;
@@ -26,8 +28,12 @@ fn schema(schema: &Value) -> Shape {
 
 /// Tokens that may come next.
 fn allowed(constraint: &mut Constraint) -> Vec<i32> {
+    tokens(&constraint.mask().unwrap())
+}
+
+fn tokens(mask: &Mask) -> Vec<i32> {
     let mut scores = [0.0f32; 256];
-    constraint.mask().unwrap().apply(&mut scores);
+    mask.apply(&mut scores);
     (0..256)
         .filter(|&token| scores[token as usize] == 0.0)
         .collect()
@@ -38,7 +44,18 @@ fn write(shape: Shape, seed: u64, most: usize) -> (String, bool) {
     write_in(constraint(shape, None).unwrap(), seed, most)
 }
 
-fn write_in(mut constraint: Constraint, seed: u64, most: usize) -> (String, bool) {
+fn write_in(constraint: Constraint, seed: u64, most: usize) -> (String, bool) {
+    // Mostly what ends something, so that answers come to an end.
+    write_liking(constraint, b"\0\"]}", seed, most)
+}
+
+/// Writes by chance what is allowed, and mostly what is liked.
+fn write_liking(
+    mut constraint: Constraint,
+    liked: &[u8],
+    seed: u64,
+    most: usize,
+) -> (String, bool) {
     let mut state = seed;
     let mut chance = |below: usize| {
         state = state
@@ -48,20 +65,24 @@ fn write_in(mut constraint: Constraint, seed: u64, most: usize) -> (String, bool
     };
     let mut text = Vec::new();
     while text.len() < most {
-        let all = allowed(&mut constraint);
-        // Mostly what ends something, so that answers come to an end.
-        let ends: Vec<i32> = all
-            .iter()
-            .copied()
-            .filter(|&token| token == 0 || b"\"]}".contains(&(token as u8)))
-            .collect();
-        let from = if chance(3) > 0 && !ends.is_empty() {
-            &ends
-        } else {
-            &all
+        let mut mask = constraint.mask().unwrap();
+        let token = loop {
+            let all = tokens(&mask);
+            let dear = all.iter().copied();
+            let dear: Vec<i32> = dear.filter(|it| liked.contains(&(*it as u8))).collect();
+            let from = if chance(3) > 0 && !dear.is_empty() {
+                &dear
+            } else {
+                &all
+            };
+            let token = from[chance(from.len())];
+            if constraint.allows(token).unwrap() {
+                break token;
+            }
+            assert!(!constraint.leads_on(token).unwrap());
+            let narrowed = constraint.narrow(&mut mask, token);
+            narrowed.unwrap_or_else(|error| panic!("{}: {error}", String::from_utf8_lossy(&text)));
         };
-        let token = from[chance(from.len())];
-        assert!(constraint.allows(token).unwrap());
         if token == 0 {
             return (String::from_utf8(text).unwrap(), true);
         }
@@ -366,6 +387,147 @@ fn what_says_nothing_of_its_members_is_open_and_ends() {
         &json!({"properties": {"a": {"type": "null"}}, "additionalProperties": {"type": "boolean"}, "type": "object"}),
     );
     assert!(accepts(&said, r#"{"a": null, "b": true}"#));
+}
+
+/// Says that no object has a member twice.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(UniqueVisitor)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Unique;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Unique, A::Error> {
+        while items.next_element::<Unique>()?.is_some() {}
+        Ok(Unique)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Unique, A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some((name, Unique)) = members.next_entry::<String, _>()? {
+            if !names.insert(name.clone()) {
+                return Err(A::Error::custom(format!("{name:?} comes twice")));
+            }
+        }
+        Ok(Unique)
+    }
+}
+
+/// An object of which the names are open, with others like it inside.
+fn open_object() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!({"type": "boolean"})),
+        Just(json!({"type": "object"})),
+        Just(json!({"additionalProperties": {"type": "null"}})),
+    ];
+    leaf.prop_recursive(2, 6, 2, |inner| {
+        let patterns = prop::sample::select(vec!["^[ab]$", "^a{1,3}$", "^[a-c]{2}$", "^(a|ab|abc)$", "a"]);
+        prop_oneof![
+            (patterns, inner.clone(), 0..3).prop_map(|(pattern, value, least)| json!({
+                "type": "object", "patternProperties": {pattern: value},
+                "additionalProperties": false, "minProperties": least,
+            })),
+            (inner.clone(), 0..3).prop_map(|(value, least)| json!({
+                "type": "object", "additionalProperties": value, "minProperties": least, "maxProperties": 5,
+            })),
+            inner.clone().prop_map(|value| json!({
+                "type": "object", "properties": {"a": {"type": "null"}, "b": value},
+                "additionalProperties": value, "required": ["b"],
+            })),
+            inner.prop_map(|value| json!({"type": "array", "items": value, "maxItems": 3})),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn no_member_comes_twice(object in open_object(), seed: u64) {
+        let constraint = constraint(schema(&object), None).unwrap();
+        let (text, whole) = write_liking(constraint, b"\0\"a,:{}", seed, 600);
+        match serde_json::from_str::<Unique>(&text) {
+            Ok(_) => {}
+            Err(error) => prop_assert!(!whole && error.is_eof(), "{object}: {text}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn an_object_of_which_all_members_came_ends() {
+    let shape = schema(&json!({
+        "type": "object", "patternProperties": {"^[ab]$": {"type": "boolean"}},
+        "additionalProperties": false, "minProperties": 2,
+    }));
+    assert!(accepts(&shape, r#"{"b":false,"a":true}"#));
+    let (read, _) = follow(shape.clone(), r#"{"b":false,"b":true}"#);
+    assert_eq!(read, r#"{"b":false,""#.len());
+    // A comma would demand a third.
+    let (read, _) = follow(shape, r#"{"b":false,"a":true,"#);
+    assert_eq!(read, r#"{"b":false,"a":true"#.len());
+}
+
+#[test]
+fn a_name_may_begin_as_another() {
+    let open = schema(&json!({"type": "object"}));
+    assert!(accepts(
+        &open,
+        r#"{"a": 1, "ab": {"a": 1}, "": {}, "b": [{"a": 1}, {"a": 2}]}"#
+    ));
+    for again in [r#"{"a": 1, "a""#, r#"{"a": {"b": 1, "b""#] {
+        assert_eq!(follow(open.clone(), again).0, again.len() - 1);
+    }
+}
+
+#[test]
+fn a_form_that_demands_more_members_than_there_are_ends_with_an_error() {
+    let shape = schema(&json!({
+        "type": "object", "patternProperties": {"^[ab]$": {"type": "null"}},
+        "additionalProperties": false, "minProperties": 3,
+    }));
+    let mut constraint = constraint(shape, None).unwrap();
+    for byte in br#"{"a":null,"b":null"# {
+        constraint.accept(i32::from(*byte), &Letters).unwrap();
+    }
+    assert!(!constraint.allows(i32::from(b',')).unwrap());
+    let mut mask = constraint.mask().unwrap();
+    mask.retain(|token| token == u32::from(b','));
+    let error = constraint.narrow(&mut mask, i32::from(b',')).unwrap_err();
+    assert!(error.to_string().contains("a name that the object has"));
 }
 
 #[test]
@@ -685,6 +847,23 @@ fn a_call_that_may_come_is_held_when_it_does() {
     assert_eq!(
         followed(of_calls(&tools, true, false), &format!("{text}17")),
         text.len() + 1
+    );
+}
+
+#[test]
+fn arguments_have_no_member_twice() {
+    let open = json!({"type": "object", "properties": {"more": {"type": "object"}}});
+    let call = "<tool_call>{\"name\": \"tool_0\", \"arguments\": {\"more\": {\"a\": 1, \"a\"";
+    for lazy in [false, true] {
+        let held = of_calls(&tools(1, &open), lazy, true);
+        assert_eq!(followed(held, call), call.len() - 1);
+    }
+    let second =
+        "<tool_call>{\"name\": \"tool_0\", \"arguments\": {\"more\": {\"a\": 1}}}</tool_call>";
+    let twice = format!("<think>So {{\"a\": 1}}, {{ \"</think>{second}{second}");
+    assert_eq!(
+        followed(of_calls(&tools(1, &open), false, true), &twice),
+        twice.len()
     );
 }
 

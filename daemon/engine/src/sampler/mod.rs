@@ -230,10 +230,15 @@ impl Chooser {
                 return Ok(token);
             }
         }
-        let mask = constraint.mask()?;
-        match mask.only() {
-            Some(token) => Ok(token),
-            None => Ok(self.pick(logits, Some(&mask), space)),
+        let mut mask = constraint.mask()?;
+        loop {
+            let token = mask
+                .only()
+                .unwrap_or_else(|| self.pick(logits, Some(&mask), space));
+            if constraint.leads_on(token)? {
+                return Ok(token);
+            }
+            constraint.narrow(&mut mask, token)?;
         }
     }
 
