@@ -255,7 +255,7 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(mark, '\u{fdd2}');
-        let all: String = MARKS.into_iter().collect();
+        let all: String = MARKS.collect();
         assert!(matches!(
             marked(&user(&format!("<s>{all}")), &controls()),
             Err(Error::Invalid(_))
