@@ -84,6 +84,8 @@ pub enum Problem {
     NotGguf { found: String },
     #[error("GGUF version {found} cannot be read, only versions 2 and 3")]
     Version { found: u32 },
+    #[error("{said}")]
+    ByteOrder { said: &'static str },
     #[error(
         "{what} needs {needed} more bytes, the file has {left}: it is incomplete, download it again"
     )]
@@ -205,6 +207,7 @@ impl Problem {
         match self {
             Self::NotGguf { .. }
             | Self::Version { .. }
+            | Self::ByteOrder { .. }
             | Self::Truncated { .. }
             | Self::Size { .. } => Rule::Whole,
             Self::Dimensions { .. }

@@ -86,12 +86,27 @@ pub fn read(file: &mut (impl Read + Seek), size: u64) -> Result<Gguf, Error> {
 pub fn read_keeping(file: &mut (impl Read + Seek), size: u64, keep: Keep) -> Result<Gguf, Error> {
     let mut input = Input::open(file, size)?;
     let version = input.version()?;
+    let unusable = unusable_here(input.endian());
+    read_rest(&mut input, version, size, keep).map_err(|error| match (error, unusable) {
+        // No repair of what else is wrong would make it run here.
+        (Error::Refused { .. }, Some(said)) => Problem::ByteOrder { said }.at(4),
+        (error, _) => error,
+    })
+}
+
+/// What stands behind the version.
+fn read_rest(
+    input: &mut Input<'_, impl Read + Seek>,
+    version: u32,
+    size: u64,
+    keep: Keep,
+) -> Result<Gguf, Error> {
     let tensor_count = input.u64("the tensor count")?;
     let pair_count = input.u64("the count of key-value pairs")?;
-    let (metadata, vocabulary) = metadata::read(&mut input, pair_count, keep)?;
+    let (metadata, vocabulary) = metadata::read(input, pair_count, keep)?;
     let alignment = known::alignment(&metadata)?;
     known::check(&metadata, &vocabulary)?;
-    let (tensors, data_offset) = tensor::read(&mut input, tensor_count, alignment)?;
+    let (tensors, data_offset) = tensor::read(input, tensor_count, alignment)?;
     known::check_tensor_count(&metadata, tensors.len(), input.position())?;
     Ok(Gguf {
         version,
@@ -102,6 +117,20 @@ pub fn read_keeping(file: &mut (impl Read + Seek), size: u64, keep: Keep) -> Res
         data_offset,
         size,
     })
+}
+
+fn unusable_here(endian: Endian) -> Option<&'static str> {
+    let (ours, said) = match cfg!(target_endian = "big") {
+        true => (
+            Endian::Big,
+            "its numbers are little-endian, this machine needs them big-endian; convert it with llama.cpp's gguf_convert_endian.py, or download the other kind",
+        ),
+        false => (
+            Endian::Little,
+            "its numbers are big-endian, this machine needs them little-endian; convert it with llama.cpp's gguf_convert_endian.py, or download the other kind",
+        ),
+    };
+    (endian != ours).then_some(said)
 }
 
 impl Gguf {
@@ -124,17 +153,7 @@ impl Gguf {
     /// Why no program on this machine can compute with a file that breaks no rule: its numbers are in the other byte order.
     #[must_use]
     pub fn unusable_here(&self) -> Option<&'static str> {
-        let (ours, said) = match cfg!(target_endian = "big") {
-            true => (
-                Endian::Big,
-                "its numbers are little-endian, this machine needs them big-endian; convert it with llama.cpp's gguf_convert_endian.py, or download the other kind",
-            ),
-            false => (
-                Endian::Little,
-                "its numbers are big-endian, this machine needs them little-endian; convert it with llama.cpp's gguf_convert_endian.py, or download the other kind",
-            ),
-        };
-        (self.endian != ours).then_some(said)
+        unusable_here(self.endian)
     }
 
     /// The number of values in all tensors together.

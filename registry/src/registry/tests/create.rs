@@ -52,7 +52,7 @@ async fn refusal(registry: &Registry, create: Create) -> Error {
 }
 
 /// The same model as [`tiny::llama`], marked as something else.
-fn marked(kind: &str, architecture: &str) -> Vec<u8> {
+pub(super) fn marked(kind: &str, architecture: &str) -> Vec<u8> {
     let tiny = gguf_writer::Writer::new()
         .kv("general.architecture", architecture)
         .kv("general.type", kind)
@@ -659,6 +659,13 @@ async fn a_file_in_the_other_byte_order_is_refused_with_the_reason() {
     std::fs::write(&path, gguf_writer::small::big_endian()).expect("a file");
     let error = home.registry.adopt(&path, &Reporter::silent()).await;
     let error = error.expect_err("the other byte order");
+    assert!(error.to_string().contains("are big-endian"), "{error}");
+
+    // Also where nothing stands in it, and something else is wrong as well.
+    let empty = [b"GGUF".as_slice(), &[0, 0, 0, 3], &[0; 16]].concat();
+    let empty = put(&home.registry, &empty).await;
+    let create = Create::new(name_of("m"), Base::Blobs(vec![empty]));
+    let error = refusal(&home.registry, create).await;
     assert!(error.to_string().contains("are big-endian"), "{error}");
 }
 
