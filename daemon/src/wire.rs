@@ -156,13 +156,20 @@ pub(crate) fn verify_report(report: registry::VerifyReport, quarantine: bool) ->
             model,
             path: path.clone(),
             problem: problem.clone(),
+            mended: false,
         })
     });
     let manifests = report.manifests.iter().map(|damaged| Damage {
         model: Some(damaged.name.to_string()),
         path: manifest_path(&damaged.name),
         problem: damaged.reason.clone(),
-        remedy: again(&damaged.name.to_string()),
+        remedy: match damaged.mended {
+            true => {
+                "none; the known manifest is back, the damaged one is in quarantine/".to_owned()
+            }
+            false => again(&damaged.name.to_string()),
+        },
+        mended: damaged.mended,
     });
     VerifyReport {
         models: report.models,

@@ -9,7 +9,7 @@ use crate::output::Output;
 use crate::run::Context;
 use crate::text;
 
-/// Has every file hashed and says what is damaged; damage is a failure.
+/// Has every file hashed and says what is damaged; damage is a failure, also when it is mended.
 pub(crate) async fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit> {
     let out = &context.out;
     let request = VerifyRequest {
@@ -63,10 +63,20 @@ fn summary(report: &VerifyReport) -> String {
     let models = text::count(*models, "model");
     let blobs = text::count(*blobs, "blob");
     let bytes = text::bytes(*bytes);
-    let found = match damage.len() {
-        0 => "all is well".to_owned(),
+    let mended = damage.iter().filter(|damage| damage.mended).count();
+    let damaged = match damage.len() - mended {
         1 => "1 thing is damaged".to_owned(),
         count => format!("{count} things are damaged"),
+    };
+    let repaired = match mended {
+        1 => "1 manifest was damaged and is mended".to_owned(),
+        count => format!("{count} manifests were damaged and are mended"),
+    };
+    let found = match (damage.len() - mended, mended) {
+        (0, 0) => "all is well".to_owned(),
+        (_, 0) => damaged,
+        (0, _) => repaired,
+        _ => format!("{damaged}, {repaired}"),
     };
     let mut summary = format!("checked {models}, {blobs}, {bytes}: {found}\n");
     for damage in damage {
@@ -114,12 +124,14 @@ mod tests {
             path: "blobs/sha256-b179".to_owned(),
             problem: "the bytes do not match the name".to_owned(),
             remedy: "slm verify --quarantine, then slm pull smollm2".to_owned(),
+            mended: false,
         });
         report.damage.push(Damage {
             model: None,
             path: "manifests/x".to_owned(),
             problem: "not JSON".to_owned(),
             remedy: "remove the file".to_owned(),
+            mended: false,
         });
         insta::assert_snapshot!(summary(&report), @r"
         checked 2 models, 5 blobs, 98.4 MB: 2 things are damaged
@@ -132,5 +144,12 @@ mod tests {
           problem: not JSON
           remedy:  remove the file
         ");
+        report.damage[1].mended = true;
+        assert!(
+            summary(&report)
+                .contains(": 1 thing is damaged, 1 manifest was damaged and is mended\n")
+        );
+        report.damage.remove(0);
+        assert!(summary(&report).contains("98.4 MB: 1 manifest was damaged and is mended\n"));
     }
 }

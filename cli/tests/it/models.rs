@@ -231,6 +231,44 @@ fn damage_that_verify_finds_is_1() {
 }
 
 #[test]
+fn verify_tells_a_pipe_one_line_for_each_blob() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |_| {
+        let mut lines = Vec::new();
+        for name in ["b179", "c0de"] {
+            lines.extend([0, 350, 1000, 1000].map(|done| {
+                json!({
+                    "status": format!("verifying {name}"), "digest": format!("sha256:{name}"),
+                    "total": 1000, "completed": done,
+                })
+            }));
+        }
+        let damage = json!([{
+            "model": "m:latest", "path": "models/manifests/h/n/m/latest",
+            "problem": "layer 2 is of an unknown kind", "remedy": "none; the known manifest is back",
+            "mended": true,
+        }]);
+        let report = json!({ "models": 1, "blobs": 2, "bytes": 2000, "damage": damage });
+        lines.push(json!({ "status": "success", "report": report }));
+        Reply::Lines(lines)
+    });
+    let ran = home.slm(&["verify"]);
+    // What was mended was damaged: a script is to hear of it once.
+    assert_eq!(ran.code, Some(1));
+    insta::assert_snapshot!(ran.stderr, @r"
+    verifying b179: 100% (1.0 kB of 1.0 kB)
+    verifying c0de: 100% (1.0 kB of 1.0 kB)
+    ");
+    insta::assert_snapshot!(ran.stdout, @r"
+    checked 1 model, 2 blobs, 2.0 kB: 1 manifest was damaged and is mended
+
+    models/manifests/h/n/m/latest (m:latest)
+      problem: layer 2 is of an unknown kind
+      remedy:  none; the known manifest is back
+    ");
+}
+
+#[test]
 fn show_prints_one_part_as_it_is() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| {

@@ -73,4 +73,7 @@ pub struct Damage {
     pub problem: String,
     /// What to do.
     pub remedy: String,
+    /// The check has mended it: nothing is wrong any more.
+    #[serde(default)]
+    pub mended: bool,
 }

@@ -639,6 +639,33 @@ async fn a_check_of_the_store_ends_with_a_report() {
 }
 
 #[tokio::test]
+async fn a_manifest_that_rots_is_mended_and_reported_once() {
+    let service = with_model(json!({"system": "Be brief."})).await;
+    let path = service
+        .registry
+        .home()
+        .join("models/manifests/registry.ollama.ai/library/m/latest");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let rotten = text.replacen("image.system", "image.sistem", 1);
+    assert_ne!(rotten, text);
+    std::fs::write(&path, &rotten).unwrap();
+    let lines = service.post("/api/verify", json!({})).await.lines();
+    let damage = &lines.last().unwrap()["report"]["damage"][0];
+    assert_eq!(
+        (&damage["model"], &damage["mended"]),
+        (&json!("m:latest"), &json!(true))
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    let aside = service.registry.home().join("quarantine").join(format!(
+        "{}.manifest",
+        Digest::of(rotten.as_bytes()).file_name()
+    ));
+    assert_eq!(std::fs::read_to_string(aside).unwrap(), rotten);
+    let lines = service.post("/api/verify", json!({})).await.lines();
+    assert_eq!(lines.last().unwrap()["report"]["damage"], json!([]));
+}
+
+#[tokio::test]
 async fn a_damaged_blob_is_reported_and_never_loaded() {
     let service = with_model(json!({})).await;
     let digest = Digest::of(&gguf_writer::tiny::llama(1));

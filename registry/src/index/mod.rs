@@ -1,7 +1,7 @@
 //! The index: what is known about the files of the store.
 //!
 //! The files are the truth. Each row about a file carries the stamp that the file had; a row with another stamp says nothing.
-//! So an index that is lost, or older than the files, costs time and nothing else.
+//! So an index that is lost, or older than the files, costs time, and the means to mend a manifest that rots.
 //!
 //! SQLite in WAL mode with `synchronous=FULL`: what was committed survives a power cut.
 //! One connection writes, and begins each transaction as a writer, so that no reader has to become one and fail.
@@ -11,6 +11,7 @@
 
 mod blobs;
 mod leases;
+mod manifests;
 mod models;
 
 use std::{
@@ -29,6 +30,7 @@ use crate::{
     fs::{self, Stamp},
 };
 
+pub(crate) use manifests::KeptManifest;
 pub(crate) use models::ModelRow;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -112,6 +114,15 @@ impl Index {
     #[cfg(test)]
     pub(crate) async fn end_leases(&self) {
         sqlx::query("UPDATE lease SET expires_at = 0")
+            .execute(&self.writer)
+            .await
+            .expect("the table is there");
+    }
+
+    /// Forgets the manifests, as if other programs had written them.
+    #[cfg(test)]
+    pub(crate) async fn forget_manifests(&self) {
+        sqlx::query("DELETE FROM manifest")
             .execute(&self.writer)
             .await
             .expect("the table is there");

@@ -44,12 +44,16 @@ impl Index {
         Ok(readable.collect())
     }
 
-    /// Puts lines in, and takes those of `gone` out.
+    /// Puts lines in, and takes those of `gone` out, with what is kept of their manifests.
     pub(crate) async fn record_models(&self, rows: &[ModelRow], gone: &[ModelName]) -> Result<()> {
         let mut transaction = self.begin().await?;
         for name in gone {
             let name = name.full();
             sqlx::query!("DELETE FROM model WHERE name = ?", name)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|source| self.failed(source))?;
+            sqlx::query!("DELETE FROM manifest WHERE name = ?", name)
                 .execute(&mut *transaction)
                 .await
                 .map_err(|source| self.failed(source))?;

@@ -74,6 +74,7 @@ impl Registry {
             .blobs()
             .map(|layer| (layer.digest, layer.size))
             .collect();
+        let kept = bytes.clone();
         let digests: Vec<Digest> = blobs.iter().map(|(digest, _)| *digest).collect();
         let _gate = self.0.gate.read().await;
         let _pins = self.pin(digests.iter().copied());
@@ -96,6 +97,7 @@ impl Registry {
             .await?;
         // The model is there. The index follows, now or when the list is next asked for.
         let noted = async {
+            self.0.index.keep_manifest(&name, &kept).await?;
             self.note_down(name).await?;
             self.0.store.done(Step::ManifestRecorded);
             self.0.index.release(&digests).await

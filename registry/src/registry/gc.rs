@@ -1,6 +1,9 @@
 //! Garbage collection: blobs that nothing names.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 
@@ -8,10 +11,11 @@ use crate::{
     Digest, ModelName,
     error::Result,
     fs::Kind,
+    index::KeptManifest,
     store::{Store, Walk},
 };
 
-use super::{Registry, relock};
+use super::{Registry, relock, settle};
 
 /// What a collection removed, and what it left alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,8 +55,9 @@ impl Registry {
         let _gate = self.0.gate.write().await;
         let mut needed = self.0.index.leased(Timestamp::now()).await?;
         needed.extend(relock(&self.0.pins).keys());
+        let kept = self.0.index.kept_manifests().await?;
         let report = self
-            .on_disk(move |store| sweep(store, needed, candidates))
+            .on_disk(move |store| sweep(store, needed, &kept, candidates))
             .await?;
         if let Err(error) = self.0.index.forget_blobs(&report.removed).await {
             // A row about a file that is gone says nothing, because no new file will have its stamp.
@@ -66,6 +71,7 @@ impl Registry {
 fn sweep(
     store: &Store,
     mut needed: HashSet<Digest>,
+    kept: &HashMap<ModelName, KeptManifest>,
     candidates: Option<HashSet<Digest>>,
 ) -> Result<GcReport> {
     let Walk { places, strange } = store.walk()?;
@@ -79,6 +85,13 @@ fn sweep(
         let Some(file) = store.read_manifest(&place.name)? else {
             continue;
         };
+        // What mends a manifest is needed until then.
+        if let Some(kept) = kept.get(&file.name)
+            && kept.digest != file.digest
+            && settle::fault(store, &file)?.is_some()
+        {
+            needed.extend(&kept.blobs);
+        }
         match file.manifest {
             Ok(manifest) => {
                 computing.insert(manifest.computes());

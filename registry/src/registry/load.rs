@@ -81,7 +81,7 @@ impl Registry {
         Ok((model, pins))
     }
 
-    /// The manifest of a model, with its blobs pinned.
+    /// The manifest of a model, mended where that can be, with its blobs pinned.
     pub(super) async fn pinned_manifest(&self, name: &ModelName) -> Result<(ManifestFile, Pins)> {
         let wanted = name.clone();
         let _gate = self.0.gate.read().await;
@@ -89,6 +89,7 @@ impl Registry {
             .on_disk(move |store| store.read_manifest(&wanted))
             .await?;
         let file = file.ok_or_else(|| Error::NotFound { name: name.clone() })?;
+        let file = self.settle(file).await?.file;
         let blobs = file.manifest.iter().flat_map(Manifest::blobs);
         let pins = self.pin(blobs.map(|layer| layer.digest));
         Ok((file, pins))

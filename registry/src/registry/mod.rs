@@ -20,6 +20,7 @@ mod load;
 mod ready;
 mod rebuild;
 mod remove;
+mod settle;
 mod show;
 mod split;
 mod states;

@@ -9,7 +9,7 @@ use crate::{
     store::{ManifestFile, Store},
 };
 
-use super::{Pins, Registry, blobs::Trust};
+use super::{Pins, Registry, blobs::Trust, settle::Settled};
 
 /// What to verify, and what to do about damage.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +64,8 @@ pub struct DamagedModel {
     pub name: ModelName,
     /// What is wrong with its manifest.
     pub reason: String,
+    /// The manifest that was known took its place, so nothing is wrong any more.
+    pub mended: bool,
 }
 
 /// What is to be found under one digest.
@@ -77,7 +79,7 @@ struct Expected {
 
 impl Registry {
     /// Hashes blobs again, and has the strict reader look into every GGUF file, whatever the index says.
-    /// Without quarantine nothing is changed but what the index knows.
+    /// A manifest that is not whole is mended from the index. Without quarantine nothing else is changed but what the index knows.
     ///
     /// # Errors
     /// [`Error::NotFound`] when a name is not here, or when the store cannot be read. Damage is no error, it is in the report.
@@ -113,7 +115,7 @@ impl Registry {
         Ok(report)
     }
 
-    /// Reads the manifests, and pins what they name.
+    /// Reads the manifests, mends those that can be, and pins what they name.
     async fn expectations(
         &self,
         names: Vec<ModelName>,
@@ -153,7 +155,14 @@ impl Registry {
             .into_iter()
             .map(|digest| (digest, Expected::default()))
             .collect();
-        for ManifestFile { name, manifest, .. } in files {
+        for file in files {
+            let Settled { file, mended, .. } = self.settle(file).await?;
+            let ManifestFile { name, manifest, .. } = file;
+            report.manifests.extend(mended.map(|reason| DamagedModel {
+                name: name.clone(),
+                reason,
+                mended: true,
+            }));
             match manifest {
                 Ok(manifest) => {
                     expect(&mut expected, &name, &manifest);
@@ -162,11 +171,13 @@ impl Registry {
                         .extend(manifest.strange_layers().map(|reason| DamagedModel {
                             name: name.clone(),
                             reason,
+                            mended: false,
                         }));
                 }
                 Err(problem) => report.manifests.push(DamagedModel {
                     name,
                     reason: problem.to_string(),
+                    mended: false,
                 }),
             }
         }

@@ -229,6 +229,22 @@ impl Store {
         published
     }
 
+    /// Keeps a copy of a damaged manifest beside the blobs that were moved aside.
+    pub(crate) fn set_manifest_aside(&self, file: &ManifestFile) -> Result<()> {
+        let folder = self.quarantine_folder();
+        let aside = folder.join(format!("{}.manifest", file.digest.file_name()));
+        let (draft, out) = self.draft()?;
+        let written = fs::write(&out, &draft, &file.bytes, file.bytes.len() as u64);
+        let kept = written
+            .and_then(|()| fs::sync(&out, &draft))
+            .and_then(|()| fs::rename(&draft, &aside));
+        if kept.is_err() {
+            fs::remove(&draft)?;
+        }
+        kept?;
+        fs::sync_folder(&folder)
+    }
+
     /// Makes the folders above a manifest, each durable before the next.
     fn make_folders(&self, name: &ModelName) -> Result<PathBuf> {
         let mut folder = self.manifests();

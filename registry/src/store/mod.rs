@@ -10,6 +10,7 @@
 //!   kv/<64 hex of a model>/<64 hex>              0600, saved states: what runners had computed, see `registry::states`
 //!   kv/draft-<number>                            states being written; worthless after a crash
 //!   quarantine/sha256-<64 hex>.<n>               blobs whose bytes were not theirs; nothing here is ever loaded
+//!   quarantine/sha256-<64 hex>.manifest          manifests that were damaged and mended, by what they had become
 //!   registry.db                                  the index, see `index`
 //!   run/lock                                     held by the process at work, with its number in it
 //! ```

@@ -294,6 +294,7 @@ async fn a_manifest_that_lies_about_a_size_costs_the_blob_nothing() {
     let size = std::fs::metadata(home.blob(&weights))
         .expect("the blob")
         .len();
+    home.registry.0.index.forget_manifests().await;
     plant(
         home.path(),
         "hurt",
@@ -553,6 +554,7 @@ async fn a_layer_whose_kind_rots_is_named_wherever_the_model_is_looked_at() {
     let rotten = text.replace("ollama.image.system", "ollama.image.sistem");
     assert_ne!(text, rotten);
     std::fs::write(&path, rotten).expect("it is ours");
+    home.registry.0.index.forget_manifests().await;
 
     let said = "is of the unknown kind \"application/vnd.ollama.image.sistem\"";
     let report = home
@@ -586,4 +588,111 @@ async fn a_layer_whose_kind_rots_is_named_wherever_the_model_is_looked_at() {
         .await
         .expect("readable");
     assert!(report.is_clean(), "{report:?}");
+}
+
+/// A model of every kind of layer that holds a part of its own, the text of its manifest, and its adapter.
+async fn complete(home: &Home) -> String {
+    let weights = put(&home.registry, &gguf_writer::tiny::llama(1)).await;
+    let adapter = put(&home.registry, &super::create::marked("adapter", "llama")).await;
+    let mut parameters = modelfile::Parameters::default();
+    parameters.set("seed", "7").expect("a parameter");
+    let create = Create {
+        adapters: vec![adapter],
+        template: Some("{{ .System }} {{ .Prompt }}".into()),
+        system: Some("Be brief.".into()),
+        parameters,
+        ..Create::new(name_of("m"), Base::Blobs(vec![weights]))
+    };
+    make(&home.registry, create).await;
+    std::fs::read_to_string(home.manifest("m")).expect("it is there")
+}
+
+/// What rot makes of that text.
+fn rotten(text: &str) -> Vec<String> {
+    let mut rotten: Vec<_> = ["system", "template", "params", "adapter", "model"]
+        .iter()
+        .map(|kind| text.replacen(&format!("image.{kind}\""), "image.sistem\"", 1))
+        .collect();
+    let digest = text.find("sha256:").expect("a digest") + "sha256:".len();
+    let other = if &text[digest..=digest] == "0" {
+        "1"
+    } else {
+        "0"
+    };
+    rotten.push(format!("{}{other}{}", &text[..digest], &text[digest + 1..]));
+    rotten.push(text.replacen("\"size\":", "\"size\":1", 1));
+    rotten.push(text[..text.len() / 2].to_owned());
+    rotten.push("\0".repeat(text.len()));
+    rotten.push(String::new());
+    assert!(rotten.iter().all(|rotten| rotten != text));
+    rotten
+}
+
+#[tokio::test]
+async fn a_manifest_that_rots_is_mended_when_its_model_is_used() {
+    let home = Home::new().await;
+    let text = complete(&home).await;
+    for rotten in rotten(&text) {
+        plant(home.path(), "m", &rotten);
+        // Collection comes first, and takes nothing that the model had.
+        home.registry.gc().await.expect("readable");
+        let model = home.registry.model(&name_of("m")).await.expect("mended");
+        assert_eq!(model.system.as_deref(), Some("Be brief."), "{rotten}");
+        assert_eq!(
+            (model.template.is_some(), model.adapters().count()),
+            (true, 1),
+            "{rotten}"
+        );
+        let now = std::fs::read_to_string(home.manifest("m")).expect("it is there");
+        assert_eq!(now, text);
+        let listed = home.registry.list().await.expect("readable");
+        assert_eq!(listed[0].damage, None, "{rotten}");
+    }
+}
+
+#[tokio::test]
+async fn verification_mends_a_manifest_that_rots_and_tells() {
+    let home = Home::new().await;
+    let text = complete(&home).await;
+    for rotten in rotten(&text) {
+        plant(home.path(), "m", &rotten);
+        let report = home.verify().await;
+        assert_eq!(report.manifests.len(), 1, "{rotten}: {report:?}");
+        assert!(report.manifests[0].mended && report.damaged.is_empty());
+        let now = std::fs::read_to_string(home.manifest("m")).expect("it is there");
+        assert_eq!(now, text);
+        assert!(home.verify().await.is_clean());
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_of_another_program_stays_and_one_that_cannot_be_mended_is_told() {
+    let home = Home::new().await;
+    let text = complete(&home).await;
+    plain(&home.registry, "other", 2).await;
+    let others = std::fs::read_to_string(home.manifest("other")).expect("it is there");
+    plant(home.path(), "m", &others);
+    assert!(home.verify().await.is_clean());
+    let model = home.registry.model(&name_of("m")).await.expect("found");
+    assert_eq!(model.system, None);
+    // It is what is known from now on.
+    plant(home.path(), "m", &others[..others.len() / 2]);
+    home.registry.model(&name_of("m")).await.expect("mended");
+    let now = std::fs::read_to_string(home.manifest("m")).expect("it is there");
+    assert_eq!(now, others);
+    // A model with other blobs and a layer of a later program is not overwritten.
+    let later = text.replacen("image.system", "image.sistem", 1);
+    plant(home.path(), "m", &later);
+    let report = home.verify().await;
+    assert!(!report.manifests[0].mended, "{report:?}");
+    assert_eq!(
+        std::fs::read_to_string(home.manifest("m")).expect("it is there"),
+        later
+    );
+    // Without its blobs, the kept text is of no use.
+    plant(home.path(), "other", "{");
+    let model = crate::manifest::Manifest::parse(others.as_bytes()).expect("a manifest");
+    std::fs::remove_file(home.blob(&model.config.digest)).expect("removed");
+    let error = home.registry.model(&name_of("other")).await;
+    assert!(matches!(error, Err(Error::DamagedManifest { .. })));
 }
