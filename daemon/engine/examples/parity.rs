@@ -5,7 +5,8 @@
 //! ```
 //! Two correct engines may part where the two best tokens are nearly equally good:
 //! other kernels and other batch shapes add the same numbers in another order.
-//! So where they part, the model is asked here how good both tokens are, twice with different batch shapes.
+//! So where they part, the model is asked here how good both tokens are, twice: token by token, and in one batch with its attention
+//! computed in another way. Batch shapes alone do not tell: AMX adds in the same order whatever the shape.
 //! How much the two answers differ is the size of rounding on this machine; the gap between the tokens must not be larger than a few times that.
 //! The exit code is 0 when every prompt gives the same text or parts within rounding.
 
@@ -39,6 +40,7 @@ use llama_cpp_2::{
     model::{LlamaModel, params::LlamaModelParams},
     token::LlamaToken,
 };
+use llama_cpp_sys_2 as sys;
 use runner::{
     frame,
     protocol::{
@@ -292,7 +294,7 @@ impl Verdict {
 struct Parted {
     /// Tokens of the answer before it.
     after: usize,
-    /// The two best tokens there, with their logits for both batch shapes.
+    /// The two best tokens there, with their logits by both ways to compute them.
     best: [(String, [f32; 2]); 2],
     theirs: String,
 }
@@ -321,7 +323,7 @@ impl Parted {
         );
         for (text, logits) in &self.best {
             println!(
-                "           {text:?}: {:.4} token by token, {:.4} in one batch",
+                "           {text:?}: {:.4} token by token, {:.4} in one batch without flash attention",
                 logits[0], logits[1]
             );
         }
@@ -363,8 +365,8 @@ impl Judge {
             .find(|&at| !theirs.starts_with(text_to(at + 1).trim_end_matches('\u{fffd}')));
         let place = place.unwrap_or(tokens.len());
         let before = &tokens[..place];
-        let one_by_one = self.logits(before, prompt)?;
-        let at_once = self.logits(before, before.len())?;
+        let one_by_one = self.logits(before, prompt, sys::LLAMA_FLASH_ATTN_TYPE_ENABLED)?;
+        let at_once = self.logits(before, before.len(), sys::LLAMA_FLASH_ATTN_TYPE_DISABLED)?;
         let mut order: Vec<usize> = (0..one_by_one.len()).collect();
         order.sort_by(|&a, &b| one_by_one[b].total_cmp(&one_by_one[a]));
         let best = [order[0], order[1]].map(|token| {
@@ -393,12 +395,18 @@ impl Judge {
     }
 
     /// Logits after these tokens, of which the first `at_once` are computed in one batch and the others one by one.
-    fn logits(&self, tokens: &[LlamaToken], at_once: usize) -> Result<Vec<f32>> {
+    fn logits(
+        &self,
+        tokens: &[LlamaToken],
+        at_once: usize,
+        attention: sys::llama_flash_attn_type,
+    ) -> Result<Vec<f32>> {
         let threads = i32::try_from(THREADS)?;
         let params = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(CONTEXT))
             .with_n_threads(threads)
-            .with_n_threads_batch(threads);
+            .with_n_threads_batch(threads)
+            .with_flash_attention_policy(attention);
         let mut context = self.model.new_context(&self.backend, params)?;
         let mut batch = LlamaBatch::new(CONTEXT as usize, 1);
         let (first, rest) = tokens.split_at(at_once);
