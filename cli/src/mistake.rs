@@ -12,7 +12,7 @@ use crate::error::{Failure, Report};
 use crate::exit::Exit;
 use crate::output::{Output, Tone};
 
-/// Commands of other programs, and the one that does the same here.
+/// Commands of other programs, each with its counterpart here.
 const ELSEWHERE: [(&str, &str); 29] = [
     ("add", "pull"),
     ("ask", "run"),

@@ -67,7 +67,7 @@ impl Client {
         }
     }
 
-    /// What the daemon of this home says about itself; `None` for one that was named by its address.
+    /// What the daemon of this home says about itself; `None` where the user named an address.
     pub(crate) fn note(&self) -> Option<Note> {
         match &self.addresses {
             Addresses::Named(_) => None,

@@ -61,7 +61,7 @@ async fn each(
     Ok(exit)
 }
 
-/// The error of a command for models that are here: one that is not here need not be fetched for it.
+/// The error of a command that works on local models only, so its hint does not offer a pull.
 fn stay_here(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<client::Error>() {
         Ok(error) => error.without_fetching().into(),

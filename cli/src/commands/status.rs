@@ -17,7 +17,7 @@ use crate::text;
 struct Status {
     version: String,
     address: String,
-    /// What it says about itself in its home; `None` for one that was named by its address.
+    /// What `slmd.json` of its home says; `None` where the user named an address.
     note: Option<Note>,
     /// Names of the models that are loaded.
     loaded: Vec<String>,

@@ -119,7 +119,7 @@ impl Input {
     fn open_history(&mut self) -> Result<(), Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
         let shown = self.file.display();
-        // What is no file could keep us waiting for ever, and what is longer was not written here.
+        // Opening a FIFO could block for ever, and a longer file is not a history of ours.
         match fs::kind(&self.file).map_err(|error| failed(&error))? {
             None | Some(Kind::File(0..=MAX_BYTES)) => {}
             Some(Kind::File(_)) => {

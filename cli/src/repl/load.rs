@@ -92,7 +92,7 @@ impl Session {
     }
 }
 
-/// Whether a model thinks. One that does not say what it can do is given the benefit of the doubt.
+/// Whether a model thinks; a model without a list of capabilities is taken to.
 fn can_think(shown: &ShowResponse) -> bool {
     let capabilities = &shown.capabilities;
     capabilities.is_empty() || capabilities.iter().any(|word| word == THINKING)

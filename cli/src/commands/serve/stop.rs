@@ -72,7 +72,7 @@ fn said(context: &Context, pid: Option<Pid>) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// The process that listens, if it is the one that the note of this home names.
+/// The pid of the listening process, if `slmd.json` of this home names the same pid.
 fn verified(context: &Context, reached: &Reached) -> anyhow::Result<Pid> {
     let noted = reached.noted;
     match (reached.pid, noted) {
@@ -98,7 +98,7 @@ fn verified(context: &Context, reached: &Reached) -> anyhow::Result<Pid> {
     Ok(pid.ok_or_else(|| Failure::new("the daemon has no process id"))?)
 }
 
-/// Whether the process runs. One that ended and that nobody reaped does not.
+/// Whether the process runs; a zombie does not.
 fn is_alive(pid: Pid) -> bool {
     if test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
         return false;
