@@ -8,6 +8,7 @@ mod address;
 mod key;
 mod sandbox;
 mod size;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -31,6 +32,9 @@ const LONGEST_FILE: u64 = 1 << 20;
 /// Variables that are not settings of the daemon and may be there all the same: of the client and the runner, which share
 /// its environment, and of the tools that build and measure it.
 const OTHERS: &[&str] = &[env::HOME, "SLM_MOCK", "SLM_RUNNER_LOG", "SLM_PEER"];
+
+/// Keys that any text will do for, so that a `false` in the file would be a path or a name.
+const TAKE_ANY_TEXT: &[&str] = &["socket", "runner", "pip", "allowed_hosts"];
 
 /// How variables of tests begin, whatever comes after.
 const OF_TESTS: &str = "SLM_TEST_";
@@ -59,10 +63,12 @@ pub enum Error {
         problem: String,
     },
     /// The file is not YAML of the right shape.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}{}: {problem}", path.display(), at(*line))]
     File {
         /// The file.
         path: PathBuf,
+        /// Line, from 1, if the mistake has one.
+        line: Option<usize>,
         /// What is wrong with it.
         problem: String,
     },
@@ -76,6 +82,10 @@ pub enum Error {
 
 fn suggestion(nearest: Option<&&'static str>) -> String {
     nearest.map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+}
+
+fn at(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(" line {line}"))
 }
 
 /// Where a setting came from, later ones over earlier ones.
@@ -277,26 +287,23 @@ impl Layers {
     }
 
     fn add_file(&mut self, path: &Path, text: &str) -> Result<(), Error> {
-        let wrong = |problem: String| Error::File {
+        let wrong = |line, problem| Error::File {
             path: path.to_owned(),
+            line,
             problem,
         };
         // Editors of some systems begin a file with a mark, which YAML would take for a document of its own.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let parsed: serde_yaml::Value =
-            serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
-        let mapping = match parsed {
-            serde_yaml::Value::Null => return Ok(()),
-            serde_yaml::Value::Mapping(mapping) => mapping,
-            _ => return Err(wrong("must be a list of `key: value` lines".into())),
-        };
+        let mapping = yaml::read(text).map_err(|fault| wrong(fault.line, fault.problem))?;
         for (key, value) in mapping {
             let Some(name) = key.as_str() else {
-                return Err(wrong(format!("{key:?} is no name of a key")));
+                let key = yaml::scalar(&key).unwrap_or_default();
+                let line = yaml::line_of(text, &key);
+                return Err(wrong(Some(line), format!("{key:?} is no name of a key")));
             };
             let place = Place::File {
                 path: path.to_owned(),
-                line: line_of(text, name),
+                line: yaml::line_of(text, name),
             };
             let Some(known) = KEYS.iter().find(|known| known.name == name) else {
                 return Err(Error::Unknown {
@@ -305,10 +312,10 @@ impl Layers {
                     nearest: nearest(name, KEYS.iter().map(|known| known.name)),
                 });
             };
-            let text = scalar(&value).ok_or_else(|| Error::Value {
+            let text = written(known, &value).map_err(|problem| Error::Value {
                 place: place.clone(),
                 key: known.name,
-                problem: "must be one value, or a list of them where a list is meant".into(),
+                problem,
             })?;
             self.values.insert(known.name, (text, place));
         }
@@ -333,7 +340,9 @@ impl Layers {
     /// Turns texts into values.
     fn read(self, home: PathBuf) -> Result<Config, Error> {
         let host: Endpoint = self.get("host", str::parse)?;
-        let port: Option<u16> = self.get("port", |text| optional(text, whole))?;
+        let port: Option<u16> = self.get("port", |text| {
+            optional(text, |text| within(text, 0, u16::MAX.into()))
+        })?;
         let address = host.with_port(port, self.place("port") < self.place("host"));
         let relative = |path: &str| {
             if path.is_empty() {
@@ -366,7 +375,9 @@ impl Layers {
             sandbox: self.get("sandbox", str::parse)?,
             state_memory: self.get("state_memory", |text| match text {
                 "auto" => Ok(None),
-                _ => size::read(text).map(Some),
+                _ => size::read(text)
+                    .map(Some)
+                    .map_err(|problem| format!("{problem}, or auto")),
             })?,
             state_disk: self.get("state_disk", size::read)?,
             pip: self.get("pip", |text| {
@@ -411,21 +422,12 @@ impl Layers {
 }
 
 /// A value of the file as the text that the other layers would give.
-fn scalar(value: &serde_yaml::Value) -> Option<String> {
-    match value {
-        serde_yaml::Value::Null => Some(String::new()),
-        serde_yaml::Value::Bool(value) => Some(value.to_string()),
-        serde_yaml::Value::Number(value) => Some(value.to_string()),
-        serde_yaml::Value::String(value) => Some(value.clone()),
-        serde_yaml::Value::Sequence(items) => {
-            let texts: Option<Vec<String>> = items
-                .iter()
-                .map(|item| scalar(item).filter(|_| !item.is_sequence()))
-                .collect();
-            Some(texts?.join(","))
-        }
-        _ => None,
+fn written(key: &Key, value: &serde_yaml::Value) -> Result<String, String> {
+    if value.is_bool() && TAKE_ANY_TEXT.contains(&key.name) {
+        return Err("must be a text; one that reads `true` or `false` stands in quotes".into());
     }
+    yaml::scalar(value)
+        .ok_or_else(|| "must be one value, or a list of them where a list is meant".into())
 }
 
 fn yes_or_no(text: &str) -> Result<bool, String> {
@@ -434,17 +436,6 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
         "false" => Ok(false),
         _ => Err(format!("{text:?} must be true or false")),
     }
-}
-
-/// Line of a top-level key, from 1.
-fn line_of(text: &str, key: &str) -> usize {
-    text.lines()
-        .position(|line| {
-            line.trim_start_matches(['"', '\''])
-                .strip_prefix(key)
-                .is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
-        })
-        .map_or(1, |index| index + 1)
 }
 
 fn optional<T>(
@@ -456,11 +447,6 @@ fn optional<T>(
     } else {
         read(text).map(Some)
     }
-}
-
-fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|_| format!("{text:?} is no number in range"))
 }
 
 fn within<T>(text: &str, least: i64, most: i64) -> Result<T, String>

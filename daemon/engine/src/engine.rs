@@ -38,7 +38,7 @@ use crate::{
     },
     inbox::{Inbox, Mail, Returns},
     interrupt::Interrupt,
-    length::Length,
+    length::{COUNTED_BYTES, Length},
     load, marks, memory,
     model::{Model, Special},
     outbox::Outbox,
@@ -63,6 +63,9 @@ const ALONE_CHUNK: usize = 128;
 
 /// Most tokens that are turned into text at once: the largest context.
 const MAX_DETOKENIZED: usize = runner::protocol::MAX_CONTEXT as usize;
+
+/// A text's beginning in bytes that is looked at for the token that begins it, which is written in fewer.
+const LONGEST_BEGINNING: usize = 256;
 
 /// What is kept for later has at most one part in so many of the weights' bytes.
 const KEPT_SHARE: u64 = 20;
@@ -399,7 +402,8 @@ impl<'m> Engine<'m> {
     fn has_room_for(&self, template: &Template, cells: usize) -> Result<(), Error> {
         let bytes = template.messages.iter().map(|it| it.content.len()).sum();
         let length = self.length(cells);
-        if length.excludes(bytes) {
+        // A shorter one is rendered, to say how many tokens it has.
+        if bytes > COUNTED_BYTES && length.excludes(bytes) {
             return Err(length.refusal(bytes));
         }
         Ok(())
@@ -408,6 +412,14 @@ impl<'m> Engine<'m> {
     /// Counts the tokens of a part of a text.
     fn counter(&self, special: Special) -> impl Fn(&str) -> usize {
         move |part| self.model.tokenize(part, special, false).len()
+    }
+
+    /// Tokens that are put before a text.
+    fn begun(&self, text: &str, special: Special) -> usize {
+        // A text that begins with that token gets no other one.
+        let beginning = &text[..text.floor_char_boundary(LONGEST_BEGINNING)];
+        let count = |begin| self.model.tokenize(beginning, special, begin).len();
+        count(true) - count(false)
     }
 
     /// Turns a prompt into tokens, for a context of so many cells.
@@ -445,11 +457,16 @@ impl<'m> Engine<'m> {
         let count = self.counter(special);
         let length = self.length(cells);
         let (text, cut) = match (length.check(&text, &count), overflow) {
+            (Ok(()), _) => (text, 0),
+            (Err(_), Overflow::Refuse) => {
+                let refusal = length.refuse(&text, count);
+                return Err(refusal.with_more(self.begun(&text, special)));
+            }
             (Err(_), Overflow::Truncate { keep }) => {
-                let cut = length.cut(&text, keep as usize, count)?;
+                let cut = length.cut(&text, keep as usize, count);
+                let cut = cut.map_err(|error| error.with_more(self.begun(&text, special)))?;
                 (cut.text, cut.tokens)
             }
-            (checked, _) => checked.map(|()| (text, 0))?,
         };
         let tokenize = |text: &str, begin| self.model.tokenize(text, special, begin);
         let (tokens, album) = match seen {
@@ -557,7 +574,8 @@ impl<'m> Engine<'m> {
                 .is_some_and(|&first| self.model.begins(first)),
         );
         let wanted = max_tokens.map(|tokens| tokens as usize);
-        let fitted = prompt::fit(tokens, cells, wanted, overflow, anchored)?;
+        let fitted = prompt::fit(tokens, cells, wanted, overflow, anchored)
+            .map_err(|error| error.with_more(cut))?;
         let constraint = constraint.map(|mut constraint| {
             match applied.as_ref().and_then(Applied::open_thought) {
                 // The thought goes first, and is free.

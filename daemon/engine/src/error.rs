@@ -94,6 +94,19 @@ pub(crate) enum Error {
     Internal(String),
 }
 
+impl Error {
+    /// With so many more tokens of the prompt, which were not counted with the others.
+    pub(crate) fn with_more(self, more: usize) -> Self {
+        match self {
+            Self::ContextOverflow { prompt, context } => Self::ContextOverflow {
+                prompt: prompt + more,
+                context,
+            },
+            other => other,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match error {

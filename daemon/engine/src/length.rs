@@ -6,6 +6,8 @@
 //! 2. No text above [`MAX_BYTES`] is read, whatever it is made of.
 //! 3. A text of few tokens for its length is counted in small slices first, until there are too many.
 //!
+//! What is refused or cut is then counted in the same slices, up to [`COUNTED_BYTES`], because its owner is told how much it was.
+//!
 //! A text of words that the model does not know may have fewer tokens than these rules say; when it is this long, it is refused all the same.
 
 use crate::error::Error;
@@ -18,6 +20,9 @@ const MAX_PIECE: usize = 256;
 
 /// A text with more bytes for each cell of the context than this is counted first. Prose has about 4 for each token.
 const ORDINARY_PIECE: usize = 6;
+
+/// Bytes of a text that are counted to say by how much it is too long; of the others only the least number is known.
+pub(crate) const COUNTED_BYTES: usize = 1024 * 1024;
 
 /// Bytes that are counted at once.
 const SLICE_BYTES: usize = 8192;
@@ -39,7 +44,7 @@ pub(crate) struct Length {
 pub(crate) struct Cut {
     /// What is left: more tokens than the context has cells.
     pub(crate) text: String,
-    /// At least so many tokens were cut out.
+    /// So many tokens were cut out; at least so many, where that was more than [`COUNTED_BYTES`].
     pub(crate) tokens: usize,
 }
 
@@ -74,7 +79,7 @@ impl Length {
     /// Shortens a text that [`Self::check`] refuses: its first `keep` tokens stay, and its end.
     ///
     /// # Errors
-    /// [`Error::TextTooLong`] when what is to be kept leaves no room for the end.
+    /// As [`Self::refuse`] gives when what is to be kept leaves no room for the end.
     pub(crate) fn cut(
         &self,
         text: &str,
@@ -82,7 +87,7 @@ impl Length {
         mut count: impl FnMut(&str) -> usize,
     ) -> Result<Cut, Error> {
         if keep >= self.cells {
-            return Err(self.refusal(text.len()));
+            return Err(self.refuse(text, count));
         }
         // A half each at most, so that what is left is no longer than any other text.
         let half = text.len().min(MAX_BYTES / 2);
@@ -97,11 +102,33 @@ impl Length {
         }
         Ok(Cut {
             text: [&text[..head], &text[tail..]].concat(),
-            tokens: (tail - head).div_ceil(self.longest_piece),
+            tokens: self.counted(&text[head..tail], count),
         })
     }
 
-    /// What is said of a text that is too long.
+    /// What is said of a text that [`Self::check`] refuses: how many tokens it has, or how many bytes where it is too long to be counted.
+    pub(crate) fn refuse(&self, text: &str, count: impl FnMut(&str) -> usize) -> Error {
+        if text.len() > COUNTED_BYTES {
+            return self.refusal(text.len());
+        }
+        Error::ContextOverflow {
+            prompt: self.counted(text, count),
+            context: self.cells,
+        }
+    }
+
+    /// Tokens of a text; at least so many, where it is longer than [`COUNTED_BYTES`].
+    fn counted(&self, text: &str, mut count: impl FnMut(&str) -> usize) -> usize {
+        let (mut at, mut counted) = (0, 0);
+        while at < text.len().min(COUNTED_BYTES) {
+            let end = slice_end(text, at);
+            counted += count(&text[at..end]);
+            at = end;
+        }
+        counted + (text.len() - at).div_ceil(self.longest_piece)
+    }
+
+    /// What is said of a text that is too long and was not counted.
     pub(crate) fn refusal(&self, bytes: usize) -> Error {
         Error::TextTooLong {
             bytes,
@@ -114,7 +141,7 @@ impl Length {
 fn first(text: &str, tokens: usize, mut count: impl FnMut(&str) -> usize) -> usize {
     let (mut at, mut counted) = (0, 0);
     while at < text.len() && counted <= tokens {
-        let end = text.ceil_char_boundary((at + SLICE_BYTES).min(text.len()));
+        let end = slice_end(text, at);
         counted += count(&text[at..end]).saturating_sub(SLICE_SLACK);
         at = end;
     }
@@ -125,11 +152,38 @@ fn first(text: &str, tokens: usize, mut count: impl FnMut(&str) -> usize) -> usi
 fn last(text: &str, tokens: usize, mut count: impl FnMut(&str) -> usize) -> usize {
     let (mut at, mut counted) = (text.len(), 0);
     while at > 0 && counted <= tokens {
-        let start = text.floor_char_boundary(at.saturating_sub(SLICE_BYTES));
+        let start = slice_start(text, at);
         counted += count(&text[start..at]).saturating_sub(SLICE_SLACK);
         at = start;
     }
     at
+}
+
+/// Where the slice ends that begins here: between two words, where there are any.
+fn slice_end(text: &str, at: usize) -> usize {
+    let end = text.ceil_char_boundary((at + SLICE_BYTES).min(text.len()));
+    if end == text.len() {
+        return end;
+    }
+    let slice = &text.as_bytes()[at..end];
+    let gap = (1..slice.len()).rev().find(|&gap| is_gap(slice, gap));
+    gap.map_or(end, |gap| at + gap)
+}
+
+/// Where the slice begins that ends here.
+fn slice_start(text: &str, at: usize) -> usize {
+    let start = text.floor_char_boundary(at.saturating_sub(SLICE_BYTES));
+    if start == 0 {
+        return start;
+    }
+    let slice = &text.as_bytes()[start..at];
+    let gap = (1..slice.len()).find(|&gap| is_gap(slice, gap));
+    gap.map_or(start, |gap| start + gap)
+}
+
+/// Whether a word ends before this blank: no token lies on both sides, because blanks go with the word behind them.
+fn is_gap(text: &[u8], at: usize) -> bool {
+    text[at] == b' ' && !text[at - 1].is_ascii_whitespace()
 }
 
 #[cfg(test)]
@@ -194,6 +248,46 @@ mod tests {
         assert_eq!(cut.tokens, (text.len() - cut.text.len()) / 4);
     }
 
+    /// A token for every word, with the blank before it.
+    fn words(text: &str) -> usize {
+        text.split_inclusive(' ').count() - usize::from(text.starts_with(' '))
+    }
+
+    #[test]
+    fn what_is_cut_is_counted_word_by_word() {
+        let length = Length::new(1000, 64);
+        let text = "hello".to_owned() + &" hello".repeat(99_999);
+        let cut = length.cut(&text, 10, words).unwrap();
+        assert_eq!(words(&text), 100_000);
+        assert_eq!(cut.tokens + words(&cut.text), 100_000);
+        assert!(matches!(
+            length.refuse(&text, words),
+            Error::ContextOverflow {
+                prompt: 100_000,
+                context: 1000
+            }
+        ));
+    }
+
+    #[test]
+    fn what_is_not_counted_has_at_least_a_token_for_each_longest_piece() {
+        let length = Length::new(1000, 64);
+        let text = " hello".repeat(2_000_000);
+        let mut seen = 0;
+        let count = |slice: &str| {
+            seen += slice.len();
+            words(slice)
+        };
+        let cut = length.cut(&text, 10, count).unwrap();
+        let lost = text.len() - cut.text.len();
+        assert!(cut.tokens > COUNTED_BYTES / 6 && cut.tokens < lost / 6);
+        assert!(seen < 2 * COUNTED_BYTES, "{seen}");
+        assert!(matches!(
+            length.refuse(&text, words),
+            Error::TextTooLong { .. }
+        ));
+    }
+
     #[test]
     fn what_is_left_is_bounded_and_whole_characters() {
         let length = Length::new(1000, 4);
@@ -209,8 +303,8 @@ mod tests {
         let length = Length::new(1000, 4);
         assert!(matches!(
             length.cut("a", 1000, fours),
-            Err(Error::TextTooLong {
-                bytes: 1,
+            Err(Error::ContextOverflow {
+                prompt: 1,
                 context: 1000
             })
         ));

@@ -932,7 +932,7 @@ pub struct Done {
     /// Of these, tokens that were remembered.
     pub cached_tokens: u32,
     /// Tokens cut from the prompt; 0 but with [`Overflow::Truncate`].
-    /// Of a text that is far longer than the context, at least so many: nobody counts what is not read.
+    /// Of a text that is far longer than the context, at least so many: not everything is counted that is not read.
     pub truncated: u32,
     /// Tokens generated.
     pub tokens: u32,

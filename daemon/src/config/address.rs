@@ -42,7 +42,12 @@ impl FromStr for Endpoint {
         let (host, port) = split(bare).ok_or_else(wrong)?;
         let port = match port {
             None => None,
-            Some(port) => Some(port.parse().map_err(|_| wrong())?),
+            Some(port) => Some(port.parse().map_err(|_| {
+                format!(
+                    "the port of {text:?} must be a whole number from 0 to {}; write for example localhost:11435",
+                    u16::MAX
+                )
+            })?),
         };
         let address = match host {
             "" => IpAddr::V4(Ipv4Addr::LOCALHOST),

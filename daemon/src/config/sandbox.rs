@@ -19,8 +19,7 @@ impl std::str::FromStr for Sandbox {
         match text {
             "auto" => Ok(Self::Auto),
             "require" => Ok(Self::Require),
-            // A file may say it as YAML does.
-            "off" | "false" => Ok(Self::Off),
+            "off" => Ok(Self::Off),
             _ => Err(format!("{text:?} must be auto, require or off")),
         }
     }
@@ -35,7 +34,9 @@ mod tests {
         assert_eq!("auto".parse(), Ok(Sandbox::Auto));
         assert_eq!("require".parse(), Ok(Sandbox::Require));
         assert_eq!("off".parse(), Ok(Sandbox::Off));
-        let error = "on".parse::<Sandbox>().unwrap_err();
-        assert!(error.contains("auto, require or off"), "{error}");
+        for other in ["on", "false", "no", "Off", "true", "0", ""] {
+            let error = other.parse::<Sandbox>().unwrap_err();
+            assert_eq!(error, format!("{other:?} must be auto, require or off"));
+        }
     }
 }

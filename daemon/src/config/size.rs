@@ -11,15 +11,7 @@ pub(super) fn read(text: &str) -> Result<u64, String> {
     let (number, shift) = UNITS
         .iter()
         .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))
-        // A file may say it as YAML does.
-        .unwrap_or((
-            if matches!(text, "off" | "false") {
-                "0"
-            } else {
-                text
-            },
-            0,
-        ));
+        .unwrap_or((if text == "off" { "0" } else { text }, 0));
     let number = number.trim_end();
     let digits = number.bytes().all(|byte| byte.is_ascii_digit());
     digits
@@ -27,7 +19,7 @@ pub(super) fn read(text: &str) -> Result<u64, String> {
         .flatten()
         .and_then(|number| number.checked_mul(1 << shift))
         .ok_or_else(|| {
-            format!("{text:?} must be a whole number of bytes, or of KiB, MiB, GiB or TiB")
+            format!("{text:?} must be a whole number of bytes, or of KiB, MiB, GiB or TiB, or off")
         })
 }
 
@@ -40,7 +32,6 @@ mod tests {
         for (text, bytes) in [
             ("0", 0),
             ("off", 0),
-            ("false", 0),
             ("17", 17),
             ("17B", 17),
             ("2 KiB", 2048),
@@ -63,6 +54,8 @@ mod tests {
             "4GB",
             "4 G",
             "x",
+            "false",
+            "no",
             "99999999TiB",
             "18446744073709551616",
         ] {

@@ -109,7 +109,11 @@ fn a_wrong_value_names_place_key_and_range() {
     refused("grace: -1", "must not be negative");
     refused("load_timeout: 0", "more than 0");
     refused("host: 0.0.0.0", "loopback");
-    refused("port: 65536", "no number in range");
+    for port in ["abc", "65536", "99999", "-1", "1.5", "false"] {
+        let range = "must be a whole number from 0 to 65535";
+        refused(&format!("port: {port}"), range);
+        refused(&format!("host: 'localhost:{port}'"), range);
+    }
     for log in ["loud", "info,", "=info", "daemon=loud", "3"] {
         refused(&format!("log: \"{log}\""), "must be a level");
     }
@@ -131,9 +135,40 @@ fn a_wrong_value_names_place_key_and_range() {
 }
 
 #[test]
+fn a_word_is_wanted_where_yaml_has_true_and_false() {
+    for value in ["false", "no", "true", "False"] {
+        let refused = |key: &str, words: &str| refused(&format!("{key}: {value}"), words);
+        refused("sandbox", "must be auto, require or off");
+        refused("speculative", "must be auto or off");
+        refused("state_disk", "TiB, or off");
+        refused("state_memory", "TiB, or off, or auto");
+        refused("keep_alive", "is no duration");
+        refused("log", "must be a level");
+    }
+    for key in ["socket", "runner", "pip", "allowed_hosts"] {
+        refused(&format!("{key}: false"), "must be a text");
+        assert!(load(&format!("{key}: 'false'"), &[], &[]).is_ok(), "{key}");
+    }
+    for off in ["sandbox: off", "state_disk: off", "speculative: off"] {
+        assert!(load(off, &[], &[]).is_ok(), "{off}");
+    }
+}
+
+#[test]
+fn a_mistake_of_yaml_names_its_line() {
+    refused("port: 1\nthreads 2\n", "config.yaml line 2: must be");
+    refused("port: 1\nport: 2\n", "config.yaml line 2: the key \"port\"");
+    refused(
+        "port: 1\n\tlog: info\n",
+        "config.yaml line 2: begins with a tab",
+    );
+    refused("port: 1\n3: x\n", "config.yaml line 2: \"3\" is no name");
+}
+
+#[test]
 fn what_is_no_mapping_is_refused() {
     refused("- a\n- b\n", "key: value");
-    refused("just text", "key: value");
+    refused("just text", "line 1: must be `key: value`");
     refused("a: [", "config.yaml");
     refused("threads: 1\nthreads: 2\n", "config.yaml");
     assert!(load("", &[], &[]).is_ok());

@@ -169,8 +169,14 @@ impl Source {
             costly,
             names,
         } = self;
-        let unusable =
-            |why: String| Error::Invalid(format!("the {name} cannot be used: {}", brief(&why)));
+        let unusable = |why: String| {
+            Error::Invalid(match unheld(&why) {
+                Some(keywords) => format!(
+                    "the {name} uses {keywords}, which cannot be held; leave it out, and ask for it in the prompt"
+                ),
+                None => format!("the {name} cannot be used: {}", brief(&why)),
+            })
+        };
         let parser = factory
             .create_parser(grammar)
             .map_err(|error| unusable(format!("{error:#}")))?;
@@ -276,6 +282,14 @@ fn source(shape: &Shape) -> Result<Source, Error> {
         costly,
         names,
     })
+}
+
+/// The keywords of a schema that the compiler says it does not know, as a list for people.
+fn unheld(why: &str) -> Option<String> {
+    let (_, keywords) = why.split_once("Unimplemented keys: ")?;
+    let keywords: Vec<String> = serde_json::from_str(&brief(keywords)).ok()?;
+    let quoted: Vec<String> = keywords.iter().map(|it| format!("`{it}`")).collect();
+    Some(quoted.join(" and "))
 }
 
 /// The beginning of what a library says, on one line.

@@ -580,10 +580,16 @@ fn a_long_chain_of_references_does_no_harm() {
 #[test]
 fn what_cannot_be_enforced_is_refused_by_name() {
     refused(
-        schema(&json!({"type": "array", "uniqueItems": true})),
-        "uniqueItems",
+        schema(&json!({"type": "array", "uniqueItems": true, "contains": {}})),
+        "the JSON schema uses `contains` and `uniqueItems`, which cannot be held; leave it out",
     );
-    refused(schema(&json!({"not": {"type": "null"}})), "not");
+    for schema_of in [
+        json!({"not": {"type": "null"}}),
+        json!({"properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"not": {}}}}),
+    ] {
+        let said = "the JSON schema uses `not`, which cannot be held; leave it out";
+        refused(schema(&schema_of), said);
+    }
     refused(schema(&json!({"type": "colour"})), "colour");
     refused(schema(&json!({"enum": []})), "JSON schema");
     refused(

@@ -341,6 +341,49 @@ fn a_prompt_that_does_not_fit_is_refused_or_cut_and_said() {
 }
 
 #[test]
+fn a_long_prompt_is_refused_or_cut_with_the_number_of_its_tokens() {
+    let mut runner = Runner::loaded(|load| load.context = 1 << 17);
+    let long = "hello the sky \n".repeat(6_000);
+    let whole = Tokenize {
+        text: long.clone(),
+        add_special: true,
+        parse_special: true,
+        literal: Vec::new(),
+    };
+    let Event::Tokens(whole) = runner.call(Call::Tokenize(whole)) else {
+        panic!()
+    };
+    let within = |overflow| Generate {
+        context: Some(64),
+        overflow,
+        ..greedy(&long, 8)
+    };
+    let (_, done) = runner.generate(within(Overflow::Truncate { keep: 3 }));
+    assert_eq!(done.prompt_tokens, 56);
+    assert_eq!(done.truncated as usize, whole.len() - 56);
+
+    let number = format!("the prompt has {} tokens and the context 64", whole.len());
+    for overflow in [
+        Overflow::Refuse,
+        Overflow::Truncate { keep: 60 },
+        Overflow::Truncate { keep: 64 },
+    ] {
+        let (kind, message) = runner.fails(Call::Generate(Box::new(within(overflow))));
+        assert_eq!(kind, FailureKind::ContextOverflow);
+        assert!(message.starts_with(&number), "{overflow:?}: {message}");
+    }
+
+    let mut chat = conversation();
+    chat.messages[0].content = long.clone();
+    let chat = Generate {
+        prompt: Prompt::Chat(chat),
+        ..within(Overflow::Refuse)
+    };
+    let (_, message) = runner.fails(Call::Generate(Box::new(chat)));
+    assert!(message.starts_with("the prompt has "), "{message}");
+}
+
+#[test]
 fn a_text_that_is_far_too_long_is_refused_or_cut_before_it_is_read() {
     let mut runner = Runner::loaded(|load| load.context = 64);
     // Reading all of it would take minutes.
