@@ -69,17 +69,18 @@ pub(crate) fn tell(error: &clap::Error, arguments: &[OsString]) -> Exit {
     }
     let json = asks_for_json(arguments);
     let own = explain(error, arguments);
-    if own.is_none() && !json {
-        let _ = error.print();
-        return Exit::Usage;
-    }
-    let failure = own.unwrap_or_else(|| plain(&error.to_string()));
     let tone = Tone {
         json,
         ..Tone::default()
     };
+    let out = Output::new(tone, &Process);
+    if own.is_none() && !json {
+        out.usage(error);
+        return Exit::Usage;
+    }
+    let failure = own.unwrap_or_else(|| plain(&error.to_string()));
     let report = Report::of(&failure.into());
-    Output::new(tone, &Process).report(&report);
+    out.report(&report);
     report.exit
 }
 
@@ -99,7 +100,10 @@ fn explain(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {
     };
     match error.kind() {
         ErrorKind::InvalidSubcommand => unknown_command(named(ContextKind::InvalidSubcommand)?),
-        ErrorKind::UnknownArgument => unknown_option(named(ContextKind::InvalidArg)?, arguments),
+        ErrorKind::UnknownArgument => {
+            let option = named(ContextKind::InvalidArg)?;
+            parameter_option(option, arguments).or_else(|| unknown_option(option, arguments))
+        }
         _ => None,
     }
 }
@@ -125,20 +129,53 @@ fn unknown_command(word: &str) -> Option<Failure> {
     )
 }
 
-/// The command that is one or two slips away. Two letters that changed places are one.
+/// The command that is one or two slips away.
 fn nearest(word: &str) -> Option<String> {
-    Cli::command()
+    let cli = Cli::command();
+    let names = cli
         .get_subcommands()
         .filter(|command| !command.is_hide_set())
-        .flat_map(clap::Command::get_name_and_visible_aliases)
+        .flat_map(clap::Command::get_name_and_visible_aliases);
+    slip(word, names).map(str::to_owned)
+}
+
+/// The one of `names` that is one or two slips away from `word`. Two letters that changed places are one.
+fn slip<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
         .map(|name| (strsim::damerau_levenshtein(word, name), name))
         .filter(|(distance, name)| *distance <= (name.len() / 3).clamp(1, 2))
         .min()
-        .map(|(_, name)| name.to_owned())
+        .map(|(_, name)| name)
+}
+
+/// An option that is not there, and the one that is a slip away.
+fn unknown_option(option: &str, arguments: &[OsString]) -> Option<Failure> {
+    let name = option.strip_prefix('-')?;
+    let failure = Failure::usage(format!("there is no option `{option}`"));
+    let mut cli = Cli::command();
+    cli.build();
+    let words = arguments.iter().filter_map(|word| word.to_str());
+    let command = words
+        .filter_map(|word| cli.find_subcommand(word))
+        .next()
+        .unwrap_or(&cli);
+    let nearest = name.strip_prefix('-').and_then(|name| {
+        let options = command
+            .get_arguments()
+            .filter(|option| !option.is_hide_set());
+        slip(name, options.filter_map(clap::Arg::get_long))
+    });
+    Some(match nearest {
+        Some(option) => failure.hint(format!("did you mean `--{option}`?")),
+        None => {
+            let path = command.get_bin_name().unwrap_or("slm");
+            failure.hint(format!("`{path} --help` shows all options"))
+        }
+    })
 }
 
 /// An option that is a parameter of models: `--temperature 0` is `-p temperature=0`.
-fn unknown_option(option: &str, arguments: &[OsString]) -> Option<Failure> {
+fn parameter_option(option: &str, arguments: &[OsString]) -> Option<Failure> {
     let name = option.strip_prefix("--")?.replace('-', "_");
     let spec = parameter::find(&name)?;
     let value = value_of(option, arguments).unwrap_or_else(|| "VALUE".to_owned());
@@ -245,7 +282,23 @@ mod tests {
         );
         check(
             "slm run m --keep-alive 1",
-            "unexpected argument '--keep-alive' found | a similar argument exists: '--keepalive'",
+            "there is no option `--keep-alive` | did you mean `--keepalive`?",
+        );
+    }
+
+    #[test]
+    fn an_option_that_is_not_there_leads_to_none_that_is_far_from_it() {
+        check(
+            "slm version --short",
+            "there is no option `--short` | `slm version --help` shows all options",
+        );
+        check(
+            "slm list --jsno",
+            "there is no option `--jsno` | did you mean `--json`?",
+        );
+        check(
+            "slm -x",
+            "there is no option `-x` | `slm --help` shows all options",
         );
     }
 

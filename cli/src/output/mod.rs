@@ -191,6 +191,17 @@ impl Output {
         }
     }
 
+    /// Shows a mistake in the command line, in the words of the library that found it.
+    pub(crate) fn usage(&self, error: &clap::Error) {
+        let words = error.render();
+        let text = if self.stderr.color {
+            words.ansi().to_string()
+        } else {
+            words.to_string()
+        };
+        self.tell(&self.fitted(&text, "  "));
+    }
+
     /// A word of what kind it is, in colour where there are colours, and a text behind it.
     fn labelled(&self, label: &str, coloured: impl std::fmt::Display, text: &str) {
         let text = self.fitted(&format!("{label} {}", clean(text)), "  ");

@@ -5,19 +5,39 @@ use textwrap::{Options, WordSeparator, WordSplitter};
 /// The least width in columns: what is narrower cannot be read.
 const LEAST: usize = 20;
 
-/// The text with its first line broken to `columns`, and `indent` before what follows a break.
+/// The text with its lines broken to `columns`, and `indent` before what follows a break.
 ///
 /// A word that is longer than a line stays whole, so a path or an address can be copied.
-/// Lines after the first stay as they are: their author laid them out, as a compiler does with a mark under a mistake.
+/// Lines of a source stay as they are: a mark under a mistake stands at its place.
 pub(super) fn paragraph(text: &str, columns: Option<usize>, indent: &str) -> String {
     let Some(columns) = columns else {
         return text.to_owned();
     };
-    let body = text.trim_start_matches('\n');
-    let (first, rest) = body.find('\n').map_or((body, ""), |end| body.split_at(end));
-    let before = &text[..text.len() - body.len()];
-    let lines = broken(first, columns, "", indent);
-    format!("{before}{}{rest}", lines.join("\n"))
+    let lines = text.split('\n').flat_map(|line| {
+        if is_source(line) || textwrap::core::display_width(line) <= columns {
+            return vec![line.to_owned()];
+        }
+        let (head, prose) = line.split_at(head(line));
+        let indent = match head {
+            "" => indent.to_owned(),
+            head => " ".repeat(head.len()),
+        };
+        broken(prose, columns, head, &indent)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a line shows a source or a place in it, as compilers do: `12 | FROM x`, `   | ^^^`, `--> Modelfile:12:6`.
+fn is_source(line: &str) -> bool {
+    let behind = line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
+    behind.starts_with('|') || behind.starts_with("-->")
+}
+
+/// Bytes before the prose of a line: spaces, and the label of a remedy.
+fn head(line: &str) -> usize {
+    let prose = line.trim_start_matches(' ');
+    let prose = prose.strip_prefix("= help: ").unwrap_or(prose);
+    line.len() - prose.len()
 }
 
 /// Names with their meanings, the meanings in a column of their own where there is room for one.
@@ -92,6 +112,18 @@ mod tests {
 
         3 | PARAMETER temprature 1, and a long line
           |           ^
+        ");
+    }
+
+    #[test]
+    fn what_is_said_of_a_source_is_broken_and_the_source_is_not() {
+        let text = "warning: a number from 0 to 100, not `hot`\n --> Modelfile:2:23 in a long line\n  = help: write a number, for example 0.7";
+        insta::assert_snapshot!(paragraph(text, Some(28), "  "), @r"
+        warning: a number from 0 to
+          100, not `hot`
+         --> Modelfile:2:23 in a long line
+          = help: write a number,
+                  for example 0.7
         ");
     }
 
