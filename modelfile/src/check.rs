@@ -22,7 +22,7 @@ pub(crate) fn whole(text: &Text<'_>, placed: &[Placed], expects_from: bool) -> V
     if expects_from && bases.is_empty() {
         let end = text.source().len();
         let error = text.error(end..end, "there is no `FROM`");
-        errors.push(error.suggest("name what the model is made of, for example `FROM llama3.2`"));
+        errors.push(error.suggest("name what the model is made of, for example `FROM smollm2`"));
     }
     let same = placed.iter().find(|placed| {
         matches!(&placed.instruction, Instruction::Draft(path) if bases.contains(path.as_str()))

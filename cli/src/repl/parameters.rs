@@ -3,20 +3,16 @@
 use std::collections::BTreeMap;
 
 use modelfile::Parameters;
-use modelfile::parameter::{self, DefaultValue, ParameterSpec, specs};
+use modelfile::parameter::{self, ParameterSpec, specs};
 use serde_json::Value;
 
 use crate::output::{Cell, Narrower, Output, Table, section};
 
-/// The longest value that a table shows whole, in characters.
-const LONGEST: usize = 40;
+/// The longest value that a table shows whole where there is little room, in characters: a table of defaults fits 80 columns.
+const LONGEST: usize = 26;
 
 /// What a terminal that is too narrow for the table goes without first.
-const LEAST_WORTH: [Narrower; 3] = [
-    Narrower::Shorten("DEFAULT"),
-    Narrower::Shorten("NOW"),
-    Narrower::Leave("DEFAULT"),
-];
+const LEAST_WORTH: [Narrower; 2] = [Narrower::Shorten("NOW"), Narrower::Leave("DEFAULT")];
 
 /// The values that hold now: those that were set here go over those of the model.
 #[derive(Debug)]
@@ -90,10 +86,7 @@ impl<'a> Values<'a> {
 }
 
 fn default(spec: &ParameterSpec) -> Cell {
-    match spec.default {
-        DefaultValue::Chosen(how) => Cell::or_short(how, "chosen"),
-        value => value.to_string().into(),
-    }
+    spec.default.to_string().into()
 }
 
 fn in_words(value: &Value) -> String {
@@ -139,10 +132,10 @@ mod tests {
             .filter(|row| ["seed", "stop", "temp", "use_"].contains(&&row[..4]))
             .collect();
         insta::assert_snapshot!(rows.join("\n"), @r#"
-        seed                    7                                        -1
-        stop                    "STOP", "END"                            none
-        temperature             0.2                                      0.8
-        use_mmap                by the daemon                            by the daemon
+        seed                    7                             -1
+        stop                    "STOP", "END"                 none
+        temperature             0.2                           0.8
+        use_mmap                by the daemon                 by the daemon
         "#);
     }
 

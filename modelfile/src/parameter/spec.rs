@@ -236,9 +236,9 @@ static SPECS: [ParameterSpec; 35] = [
     ParameterSpec {
         name: "num_ctx",
         kind: Kind::Int(4..=LONGEST_CONTEXT),
-        default: DefaultValue::Chosen("by the daemon, for the memory there is"),
+        default: DefaultValue::Chosen("4096, or `context_length`"),
         reload: Reload::Yes,
-        description: "Tokens of prompt and answer together that the model can see.",
+        description: "Tokens of prompt and answer together that the model can see; the setting `context_length` of the daemon is its default.",
     },
     ParameterSpec {
         name: "num_gpu",
