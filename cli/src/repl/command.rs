@@ -160,9 +160,9 @@ pub(crate) fn read(typed: &str) -> Result<Entry, Failure> {
         "/show" => show(rest),
         "/load" => named(rest, "/load MODEL").map(Command::Load),
         "/save" => named(rest, "/save NAME").map(Command::Save),
-        "/clear" => Ok(Command::Clear),
-        "/bye" | "/exit" => Ok(Command::Bye),
-        "/?" | "/help" => Ok(Command::Help("")),
+        "/clear" => alone(word, rest, Command::Clear),
+        "/bye" | "/exit" => alone(word, rest, Command::Bye),
+        "/?" | "/help" => alone(word, rest, Command::Help("")),
         _ => Err(unknown(word, &first_words())),
     }
     .map(Entry::Do)
@@ -177,6 +177,7 @@ pub(crate) fn is_open(typed: &str) -> bool {
 
 fn set(rest: &str) -> Result<Command, Failure> {
     let (word, rest) = split(rest);
+    let alone = |command| alone(&format!("/set {word}"), rest, command);
     match word {
         "parameter" => {
             let (name, value) = split(rest);
@@ -192,26 +193,26 @@ fn set(rest: &str) -> Result<Command, Failure> {
         "system" => Ok(Command::SetSystem(unquoted(rest))),
         "format" if rest.is_empty() => Err(usage("/set format json")),
         "format" => Ok(Command::SetFormat(Some(unquoted(rest)))),
-        "noformat" => Ok(Command::SetFormat(None)),
+        "noformat" => alone(Command::SetFormat(None)),
         "think" => match Thinking::from_str(rest.trim_end(), true) {
             _ if rest.is_empty() => Ok(Command::SetThink(Think::Switch(true))),
             Ok(how) => Ok(Command::SetThink(how.to_wire())),
             Err(_) => Err(usage("/set think low|medium|high|max")),
         },
-        "nothink" => Ok(Command::SetThink(Think::Switch(false))),
-        "verbose" => Ok(Command::SetVerbose(true)),
-        "quiet" => Ok(Command::SetVerbose(false)),
-        "wordwrap" => Ok(Command::SetWordWrap(true)),
-        "nowordwrap" => Ok(Command::SetWordWrap(false)),
-        "history" => Ok(Command::SetHistory(true)),
-        "nohistory" => Ok(Command::SetHistory(false)),
+        "nothink" => alone(Command::SetThink(Think::Switch(false))),
+        "verbose" => alone(Command::SetVerbose(true)),
+        "quiet" => alone(Command::SetVerbose(false)),
+        "wordwrap" => alone(Command::SetWordWrap(true)),
+        "nowordwrap" => alone(Command::SetWordWrap(false)),
+        "history" => alone(Command::SetHistory(true)),
+        "nohistory" => alone(Command::SetHistory(false)),
         "" => Ok(Command::Help("/set ")),
         _ => Err(unknown(&format!("/set {word}"), &two_words("/set "))),
     }
 }
 
 fn show(rest: &str) -> Result<Command, Failure> {
-    let (word, _) = split(rest);
+    let (word, rest) = split(rest);
     let topic = match word {
         "info" | "" => Topic::Info,
         "license" => Topic::License,
@@ -221,15 +222,24 @@ fn show(rest: &str) -> Result<Command, Failure> {
         "template" => Topic::Template,
         _ => return Err(unknown(&format!("/show {word}"), &two_words("/show "))),
     };
-    Ok(Command::Show(topic))
+    alone(&format!("/show {word}"), rest, Command::Show(topic))
 }
 
 fn named(rest: &str, form: &str) -> Result<String, Failure> {
     let (name, more) = split(rest);
-    if name.is_empty() || !more.is_empty() {
+    if name.is_empty() {
         return Err(usage(form));
     }
-    Ok(name.to_owned())
+    alone(form, more, name.to_owned())
+}
+
+/// What takes nothing more than `form`.
+fn alone<T>(form: &str, rest: &str, command: T) -> Result<T, Failure> {
+    if rest.is_empty() {
+        return Ok(command);
+    }
+    let failure = Failure::usage(format!("nothing can stand behind `{form}`"));
+    Err(failure.hint(format!("leave out `{rest}`")))
 }
 
 fn usage(form: &str) -> Failure {
@@ -241,11 +251,14 @@ fn unknown(typed: &str, known: &[String]) -> Failure {
     let nearest = known
         .iter()
         .map(|known| (strsim::damerau_levenshtein(typed, known), known))
-        .filter(|(distance, _)| *distance <= 3)
+        .filter(|(distance, known)| {
+            let word = known.rsplit(['/', ' ']).next().unwrap_or_default();
+            *distance <= (word.len() / 3).clamp(1, 2)
+        })
         .min_by_key(|(distance, _)| *distance);
     match nearest {
         Some((_, nearest)) => failure.hint(format!("did you mean `{nearest}`?")),
-        None => failure.hint("/? shows what there is"),
+        None => failure.hint("`/?` shows what there is"),
     }
 }
 
@@ -382,7 +395,7 @@ mod tests {
     #[test]
     fn mistakes_get_a_suggestion() {
         check("/byee", "there is no `/byee` (did you mean `/bye`?)");
-        check("/xyzzy", "there is no `/xyzzy` (/? shows what there is)");
+        check("/xyzzy", "there is no `/xyzzy` (`/?` shows what there is)");
         check(
             "/set worwrap",
             "there is no `/set worwrap` (did you mean `/set wordwrap`?)",
@@ -392,7 +405,19 @@ mod tests {
             "there is no `/show licence` (did you mean `/show license`?)",
         );
         check("/load", "that is not all of it: `/load MODEL` ()");
-        check("/save a b", "that is not all of it: `/save NAME` ()");
+        check(
+            "/save a b",
+            "nothing can stand behind `/save NAME` (leave out `b`)",
+        );
+        check(
+            "/bye now",
+            "nothing can stand behind `/bye` (leave out `now`)",
+        );
+        check(
+            "/set verbose on",
+            "nothing can stand behind `/set verbose` (leave out `on`)",
+        );
+        check("/foo", "there is no `/foo` (`/?` shows what there is)");
         check(
             "/set format",
             "that is not all of it: `/set format json` ()",
