@@ -193,7 +193,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "json|FILE", value_hint = ValueHint::FilePath)]
     pub(crate) format: Option<String>,
     /// How long the model stays loaded afterwards: `10m`, `1h30m`, seconds, 0, or -1 for ever.
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     pub(crate) keepalive: Option<String>,
     /// Think first, as hard as is said; models that think do so anyway.
     #[arg(
@@ -234,6 +234,11 @@ impl Run {
             None => None,
         }
     }
+}
+
+/// A duration that the daemon understands, as it was written.
+fn duration(text: &str) -> Result<String, String> {
+    api::duration::seconds(text).map(|_| text.to_owned())
 }
 
 /// How hard a model thinks.

@@ -131,7 +131,7 @@ pub enum Error {
     #[error("the server is stopping")]
     Stopping,
     /// The daemon stopped in the middle of an answer.
-    #[error("the server was stopped before the answer was complete")]
+    #[error("the daemon was stopped before the answer was complete")]
     Ended,
     /// A bug: a task of ours ended without an answer.
     #[error("an internal task ended early")]
@@ -209,9 +209,9 @@ impl Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::ModelNotFound(name) if is_in_a_catalog(name) => {
-                return Some(format!("slm pull {}", short(name)));
+                return Some(format!("`slm pull {}` fetches it", short(name)));
             }
-            Self::ModelNotFound(_) => "slm list shows the models that are here",
+            Self::ModelNotFound(_) => "`slm list` shows the models that are here",
             Self::Store(error) => store_hint(error)?,
             Self::ForbiddenHost(_) => {
                 "use localhost or 127.0.0.1, or add the name to allowed_hosts in config.yaml"
@@ -224,7 +224,7 @@ impl Error {
                 "try again in a moment"
             }
             Self::CrashLoop { .. } => {
-                "slm verify checks its files; the daemon's log has the runner's last words"
+                "`slm verify` checks its files; the daemon's log has the runner's last words"
             }
             Self::Runner { source, .. } => runner_hint(source)?,
             Self::TooOld { .. } => {
@@ -334,7 +334,7 @@ fn store_hint(error: &registry::Error) -> Option<&str> {
     use registry::Error as E;
     match error {
         E::Damaged { .. } | E::DamagedManifest { .. } => Some(
-            "slm verify --quarantine sets damaged files aside; then pull the model or create it again",
+            "`slm verify --quarantine` sets damaged files aside; then pull the model or create it again",
         ),
         other => other.hint(),
     }
@@ -375,7 +375,7 @@ fn runner_hint(error: &runner_side::Error) -> Option<&'static str> {
     use runner_side::Error as E;
     match error {
         E::Failed(failure) if failure.kind == FailureKind::OutOfMemory => {
-            Some("use a smaller num_ctx or a smaller model, or stop another one with slm stop")
+            Some("use a smaller num_ctx or a smaller model, or stop another one with `slm stop`")
         }
         E::Exited(_) | E::Protocol { .. } | E::Stalled { .. } => {
             Some("the next request starts a fresh runner")
@@ -499,7 +499,7 @@ mod tests {
         check(error.clone(), 404, "model_not_found");
         let body = error.to_body();
         assert_eq!(body.error, "model 'smollm2:latest' not found");
-        assert_eq!(body.hint.as_deref(), Some("slm pull smollm2"));
+        assert_eq!(body.hint.as_deref(), Some("`slm pull smollm2` fetches it"));
     }
 
     #[test]

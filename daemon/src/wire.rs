@@ -191,13 +191,13 @@ fn remedy(model: Option<&str>, found: &registry::Damage, quarantine: bool) -> St
     match (model, moves, quarantine) {
         (Some(name), true, true) => format!("it was moved to quarantine/; {}", again(name)),
         (None, true, true) => "it was moved to quarantine/, and no model needs it".to_owned(),
-        (Some(name), true, false) => format!("slm verify --quarantine, then {}", again(name)),
-        (None, true, false) => "slm verify --quarantine moves it aside".to_owned(),
+        (Some(name), true, false) => format!("`slm verify --quarantine`, then {}", again(name)),
+        (None, true, false) => "`slm verify --quarantine` moves it aside".to_owned(),
         (Some(name), false, _) => again(name),
         (None, false, _) => "no model needs it".to_owned(),
     }
 }
 
 fn again(name: &str) -> String {
-    format!("slm pull {name} or create it again")
+    format!("`slm pull {name}` or create it again")
 }

@@ -123,7 +123,8 @@ mod tests {
             model: Some("smollm2:latest".to_owned()),
             path: "blobs/sha256-b179".to_owned(),
             problem: "the bytes do not match the name".to_owned(),
-            remedy: "slm verify --quarantine, then slm pull smollm2".to_owned(),
+            remedy: "`slm verify --quarantine`, then `slm pull smollm2` or create it again"
+                .to_owned(),
             mended: false,
         });
         report.damage.push(Damage {
@@ -138,7 +139,7 @@ mod tests {
 
         blobs/sha256-b179 (smollm2:latest)
           problem: the bytes do not match the name
-          remedy:  slm verify --quarantine, then slm pull smollm2
+          remedy:  `slm verify --quarantine`, then `slm pull smollm2` or create it again
 
         manifests/x
           problem: not JSON

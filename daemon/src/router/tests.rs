@@ -452,7 +452,7 @@ async fn a_model_that_is_not_there_says_how_to_get_it() {
         answer.refuses(404, "model_not_found", "model 'x:latest' not found");
         assert_eq!(
             answer.json()["hint"],
-            "slm list shows the models that are here",
+            "`slm list` shows the models that are here",
             "{path}"
         );
     }
