@@ -235,10 +235,14 @@ impl Answer {
             ));
         }
         if reason == Some(DoneReason::Length) {
-            self.out.note("(the answer ended at its limit of tokens)");
+            self.out.note(ENDED_AT_A_LIMIT);
         }
     }
 }
+
+/// The daemon gives one reason for both limits.
+const ENDED_AT_A_LIMIT: &str =
+    "(the answer ended at its limit of tokens: num_predict, or the context (num_ctx) is full)";
 
 /// A message with a role and a text.
 pub(crate) fn message(role: &str, content: &str) -> Message {

@@ -25,7 +25,7 @@ pub(crate) fn read(form: &str, home: Option<&Path>) -> anyhow::Result<Value> {
     let bytes = match fs::read(&path, MAX_FILE) {
         Err(error) if error.is_missing() => {
             let hint = "a format is `json`, or the path of a file with a JSON Schema";
-            return Err(Failure::new(error.to_string()).hint(hint).into());
+            return Err(Failure::usage(error.to_string()).hint(hint).into());
         }
         bytes => bytes?,
     };

@@ -40,6 +40,14 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// How long something runs, in whole seconds: `0 s`, `12 s`, `2m03s`, `1h05m`.
+pub(crate) fn uptime(up: Duration) -> String {
+    match up.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => duration(Duration::from_secs(seconds)),
+    }
+}
+
 /// A time as seen from `now`: `2 hours ago`, `just now`, `in 4 minutes`, `forever`.
 pub(crate) fn relative(time: Timestamp, now: Timestamp) -> String {
     const MINUTE: i64 = 60;
@@ -119,6 +127,18 @@ mod tests {
             (3_900_000_000_000, "1h05m"),
         ] {
             assert_eq!(duration(Duration::from_nanos(nanoseconds)), text);
+        }
+    }
+
+    #[test]
+    fn uptimes_have_no_fractions() {
+        for (milliseconds, text) in [
+            (0, "0 s"),
+            (999, "0 s"),
+            (12_345, "12 s"),
+            (123_999, "2m03s"),
+        ] {
+            assert_eq!(uptime(Duration::from_millis(milliseconds)), text);
         }
     }
 

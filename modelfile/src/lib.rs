@@ -30,7 +30,7 @@ pub mod parameter;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use instruction::{Instruction, Keyword, Message, Role};
 pub use parameter::{Parameter, Parameters};
-pub use parser::{Parsed, parse, parse_bytes};
+pub use parser::{MOST_FINDINGS, Parsed, parse, parse_bytes};
 pub use recipe::Modelfile;
 pub use source::Source;
 

@@ -67,8 +67,8 @@ pub(crate) struct Placed {
     pub(crate) value: Span,
 }
 
-/// Most findings of one severity that are reported.
-const MOST_FINDINGS: usize = 50;
+/// Most findings of one severity that are reported. After so many errors one more says that the rest was not read.
+pub const MOST_FINDINGS: usize = 50;
 
 struct Parser<'a> {
     text: &'a Text<'a>,

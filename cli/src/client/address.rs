@@ -110,6 +110,10 @@ impl FromStr for Address {
         if text.starts_with('/') {
             return Ok(Self::Unix(PathBuf::from(text)));
         }
+        // A number alone is a port: no machine is called so.
+        if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
+            return format!(":{text}").parse();
+        }
         // A scheme has a default port of its own; only a bare machine means the daemon's.
         let (rest, default_port) = match text.split_once("://") {
             Some(("http", rest)) => (rest, 80),
@@ -234,6 +238,7 @@ mod tests {
         check("machine", "http://machine:11435");
         check(" machine:80 ", "http://machine:80");
         check(":8080", "http://127.0.0.1:8080");
+        check("11435", "http://127.0.0.1:11435");
         check("", "http://127.0.0.1:11435");
         check("http://machine", "http://machine:80");
         check("http://machine:1/", "http://machine:1");
@@ -253,6 +258,7 @@ mod tests {
         check("https://machine", "https is not supported yet");
         check("ftp://machine", "`ftp` is not a way to reach a daemon");
         check("machine:0", "`0` is not a port");
+        check("66000", "`66000` is not a port");
         check("machine:66000", "`66000` is not a port");
         check("machine:-1", "`-1` is not a port");
         check("user@machine", "an address has no `@`");

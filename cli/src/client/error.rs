@@ -11,7 +11,7 @@ use crate::exit::Exit;
 #[non_exhaustive]
 pub(crate) enum Error {
     /// Nobody listens, or nobody may be reached.
-    #[error("no daemon answers at {tried}: {reason}")]
+    #[error("no daemon answers at {tried}: {}", in_words(.reason))]
     Unreachable {
         /// Where it was looked for.
         tried: String,
@@ -20,6 +20,9 @@ pub(crate) enum Error {
         /// What to do.
         hint: String,
     },
+    /// The daemon of this home does not run.
+    #[error("no daemon is running for `{}`", .0.display())]
+    NotRunning(PathBuf),
     /// The program of the daemon is not where it should be.
     #[error("no daemon answers, and `{}` is not there to start one", .0.display())]
     NoProgram(PathBuf),
@@ -94,7 +97,7 @@ impl Error {
     /// Stable name for machines; the daemon's own where it gave one.
     pub(crate) fn code(&self) -> &str {
         match self {
-            Self::Unreachable { .. } => "daemon_unreachable",
+            Self::Unreachable { .. } | Self::NotRunning(_) => "daemon_unreachable",
             Self::NoProgram(_) => "daemon_missing",
             Self::Start { .. } => "daemon_start_failed",
             Self::Refused { body, .. } => body.code.as_deref().unwrap_or("refused"),
@@ -108,13 +111,16 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Unreachable { hint, .. } => Some(hint.clone()),
+            Self::NotRunning(_) => {
+                Some("`slm serve` starts one, and so does any command that needs one".to_owned())
+            }
             Self::NoProgram(_) => {
                 Some("install `slmd` next to `slm`, or name a daemon with --host".to_owned())
             }
             Self::Start { log, .. } => Some(format!("all that it said is in `{}`", log.display())),
             Self::Refused { body, .. } => body.hint.clone(),
             Self::Cut | Self::Ended | Self::Broken(_) => {
-                Some("its log says why; the request can be repeated".to_owned())
+                Some("its log may say why (`slm logs`); the request can be repeated".to_owned())
             }
             Self::Garbled(_) => {
                 Some("check with `slm version` that both sides have the same version".to_owned())
@@ -125,7 +131,10 @@ impl Error {
     /// How `slm` ends after it.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } | Self::NoProgram(_) | Self::Start { .. } => Exit::Unreachable,
+            Self::Unreachable { .. }
+            | Self::NotRunning(_)
+            | Self::NoProgram(_)
+            | Self::Start { .. } => Exit::Unreachable,
             Self::Refused { .. } | Self::Cut | Self::Ended | Self::Broken(_) | Self::Garbled(_) => {
                 Exit::Failed
             }
@@ -153,6 +162,15 @@ fn is_end(error: &(dyn std::error::Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// The system's words for it, without its number.
+fn in_words(reason: &std::io::Error) -> String {
+    let text = reason.to_string();
+    match text.rsplit_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
 }
 
 fn quoted(log_tail: &str) -> String {

@@ -232,6 +232,11 @@ impl Client {
     }
 
     fn unreachable(&self, reason: io::Error) -> Error {
+        if let (Addresses::Own(home), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =
+            (&self.addresses, reason.kind())
+        {
+            return Error::NotRunning(home.root().to_owned());
+        }
         let hint = match &self.addresses {
             _ if reason.kind() == io::ErrorKind::PermissionDenied => FORBIDDEN,
             Addresses::Named(_) => NAMED,

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use api::{CreateRequest, License, Progress, routes};
-use modelfile::{Diagnostics, Modelfile, Parameters, Severity};
+use modelfile::{Diagnostics, MOST_FINDINGS, Modelfile, Parameters, Severity};
+use serde_json::json;
 
 use super::replaced::{Meaning, with_lost};
 use super::version::VERSION;
@@ -85,11 +86,22 @@ async fn make(
     let before = Meaning::of(client, &args.name).await;
     let mut view = out.progress();
     let mut events = client.stream::<Progress>(routes::CREATE, &request).await?;
+    let mut last = None;
     while let Some(event) = events.next().await? {
-        view.update(&event)?;
+        // For a machine, the last event tells what was replaced as well.
+        if out.json() && event.status == "success" {
+            last = Some(event);
+        } else {
+            view.update(&event)?;
+        }
     }
     drop(view);
     let lost = before.lost(client).await;
+    if let Some(last) = last {
+        let mut last = serde_json::to_value(last)?;
+        last["replaced"] = json!(lost);
+        out.json_line(&last)?;
+    }
     let message = format!("created `{}`", args.name);
     out.note(&with_lost(&message, lost.as_deref()));
     Ok(Exit::Ok)
@@ -130,7 +142,7 @@ fn read(out: &Output, path: &Path) -> anyhow::Result<Modelfile> {
     }
 }
 
-/// How many mistakes there are, and how many warnings beside them.
+/// How many errors there are, and how many warnings beside them.
 fn counted(findings: &Diagnostics) -> String {
     let of = |severity| {
         findings
@@ -138,13 +150,14 @@ fn counted(findings: &Diagnostics) -> String {
             .filter(|finding| finding.severity == severity)
             .count()
     };
-    let mistakes = match of(Severity::Error) {
-        1 => "is a mistake".to_owned(),
-        count => format!("are {count} mistakes"),
+    let errors = match of(Severity::Error) {
+        1 => "is an error".to_owned(),
+        count if count > MOST_FINDINGS => format!("are at least {MOST_FINDINGS} errors"),
+        count => format!("are {count} errors"),
     };
     match of(Severity::Warning) {
-        0 => mistakes,
-        count => format!("{mistakes} and {}", text::count(count as u64, "warning")),
+        0 => errors,
+        count => format!("{errors} and {}", text::count(count as u64, "warning")),
     }
 }
 

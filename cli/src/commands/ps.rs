@@ -50,7 +50,7 @@ fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
         table.row([
             name(model).into(),
             text::short_digest(&model.digest).to_owned().into(),
-            text::bytes(model.size).into(),
+            size(model).into(),
             Cell::or_short(processor(&model.device), processor("")),
             sandbox(model).to_owned().into(),
             model.context_length.to_string().into(),
@@ -69,6 +69,14 @@ fn name(model: &LoadedModel) -> String {
     model.name.clone()
 }
 
+/// What it takes; `-` where there is no runner yet, or none any more.
+fn size(model: &LoadedModel) -> String {
+    match model.size {
+        0 => "-".to_owned(),
+        size => text::bytes(size),
+    }
+}
+
 /// Where it computes: `100% CPU (zen4)`, `48%/52% CPU/GPU`; without the name of a device, its kind.
 fn processor(model: &LoadedModel, device: &str) -> String {
     let device = |kind: &'static str| match device {
@@ -76,7 +84,8 @@ fn processor(model: &LoadedModel, device: &str) -> String {
         device => device,
     };
     match (model.size_vram, model.size) {
-        (0, _) | (_, 0) => format!("100% {}", device("CPU")),
+        (_, 0) => "-".to_owned(),
+        (0, _) => format!("100% {}", device("CPU")),
         (on_device, size) if on_device >= size => format!("100% {}", device("GPU")),
         (on_device, size) => {
             let share = (u128::from(on_device) * 100 / u128::from(size)).clamp(1, 99);
@@ -148,7 +157,10 @@ mod tests {
             model("smollm2:latest", 0, "CPU (zen4)", "ready", 0),
             model("big:latest", 104_000_000, "", "busy", 3),
             model("from-an-older-daemon:latest", 200_000_000, "", "", 0),
-            model("leaving:latest", 0, "CPU", "stopping", 0),
+            LoadedModel {
+                size: 0,
+                ..model("leaving:latest", 0, "CPU", "stopping", 0)
+            },
             LoadedModel {
                 removed: true,
                 keep_alive: Some(KeepAlive::Seconds(0.0)),
@@ -162,7 +174,7 @@ mod tests {
         smollm2:latest                b179c9523d0e   200 MB   100% CPU (zen4)   full      4096      ready      in 4 minutes
         big:latest                    b179c9523d0e   200 MB   48%/52% CPU/GPU   partial   4096      busy (3)   -
         from-an-older-daemon:latest   b179c9523d0e   200 MB   100% GPU          -         4096      ready      in 4 minutes
-        leaving:latest                b179c9523d0e   200 MB   100% CPU          -         4096      stopping   stopping
+        leaving:latest                b179c9523d0e   -        -                 -         4096      stopping   stopping
         old:latest (removed)          b179c9523d0e   200 MB   100% CPU          partial   4096      busy       it is idle
         ");
     }

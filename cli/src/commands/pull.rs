@@ -18,9 +18,10 @@ pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> 
         .as_ref()
         .is_err_and(|error| error.is::<Interrupted>())
     {
-        let text =
-            "stopped, unless another command waits for it too; the same command begins again";
-        context.out.note(text);
+        let model = &args.model;
+        context.out.note(&format!(
+            "the pull was stopped; `slm pull {model}` starts it anew (one that another command waits for goes on)"
+        ));
     }
     pulled?;
     context.out.note(&format!("`{}` is here", args.model));

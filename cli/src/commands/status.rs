@@ -28,7 +28,7 @@ pub(crate) async fn run(mut context: Context) -> anyhow::Result<Exit> {
     context.client = context.client.without_start();
     let status = match Status::ask(&context.client).await {
         Ok(status) => status,
-        Err(Error::Unreachable { reason, .. }) if is_absence(&reason) => {
+        Err(Error::NotRunning(_)) => {
             absent(&context.out, &context.home)?;
             return Ok(Exit::Unreachable);
         }
@@ -79,7 +79,7 @@ impl Status {
             rows.push(("pid", note.pid.to_string()));
             let since = |start: Timestamp| Duration::try_from(now.duration_since(start)).ok();
             if let Some(up) = note.started_at.and_then(since) {
-                rows.push(("uptime", text::duration(Duration::from_secs(up.as_secs()))));
+                rows.push(("uptime", text::uptime(up)));
             }
             let log = note.log.as_ref();
             rows.push((
@@ -102,11 +102,6 @@ impl Status {
         let title = format!("slmd {} is running", self.version);
         section(&context.out, &title, &rows)
     }
-}
-
-/// Whether nobody is there, and not somebody who does not let us in.
-fn is_absence(reason: &std::io::Error) -> bool {
-    reason.kind() != std::io::ErrorKind::PermissionDenied
 }
 
 fn absent(out: &Output, home: &crate::home::Home) -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
     let daemon = match context.client.without_start().version().await {
         Ok(answer) => Some(answer.version),
-        Err(Error::Unreachable { .. }) => None,
+        Err(Error::Unreachable { .. } | Error::NotRunning(_)) => None,
         Err(error) => return Err(error.into()),
     };
     if context.out.json() {

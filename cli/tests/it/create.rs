@@ -153,6 +153,10 @@ fn machines_see_one_success() {
         .filter(|event| event["status"] == "success")
         .collect();
     assert_eq!(successes.len(), 1, "{events:?}");
+    assert_eq!(
+        *successes[0],
+        json!({ "status": "success", "replaced": null })
+    );
     assert_eq!(events[1]["adopted"]["method"], "reflink");
 }
 
@@ -163,7 +167,7 @@ fn mistakes_are_shown_at_their_place() {
     let ran = home.slm(&["create", "mine"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
     insta::assert_snapshot!(ran.stderr, @r"
-    error: there are 2 mistakes in `Modelfile`
+    error: there are 2 errors in `Modelfile`
 
     error: unknown instruction `FORM`
      --> Modelfile:1:1

@@ -14,6 +14,7 @@ fn without_a_daemon_and_without_leave_to_start_one() {
         &["list", "--no-start"][..],
         &["run", "m", "hi", "--no-start"],
         &["ps"],
+        &["stop", "m"],
     ] {
         let ran = home.slm(arguments);
         assert_eq!(
@@ -23,8 +24,8 @@ fn without_a_daemon_and_without_leave_to_start_one() {
         );
         assert_eq!(
             ran.stderr,
-            "error: no daemon answers at HOME/run/slmd.sock: No such file or directory (os error 2)\n\
-             hint: start it with `slm serve`\n"
+            "error: no daemon is running for `HOME`\n\
+             hint: `slm serve` starts one, and so does any command that needs one\n"
         );
     }
 }
@@ -35,7 +36,7 @@ fn a_daemon_that_was_named_is_not_started() {
     let ran = home.slm(&["list", "--host", "unix:/nowhere/slmd.sock"]);
     assert_eq!(ran.code, Some(3));
     insta::assert_snapshot!(ran.stderr, @r"
-    error: no daemon answers at /nowhere/slmd.sock: No such file or directory (os error 2)
+    error: no daemon answers at /nowhere/slmd.sock: No such file or directory
     hint: check the address that --host or SLM_HOST names, and that `slm serve` runs there
     ");
 }
@@ -50,6 +51,8 @@ fn mistakes_on_the_command_line_are_2() {
         &["show", "m", "--license", "--system"],
         &["run", "m", "--param", "temprature=1", "hi"],
         &["run", "m", "--param", "temperature=hot", "hi"],
+        &["run", "m", "--keepalive", "5x", "hi"],
+        &["run", "m", "--format", "yaml", "hi"],
         &["list", "--host", "https://machine"],
         &["list", "--host", "machine:99999"],
     ] {
@@ -164,7 +167,7 @@ fn an_answer_without_an_end_was_cut() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "Half\n"));
     insta::assert_snapshot!(ran.stderr, @r"
     error: the daemon's answer was cut off before its end
-    hint: its log says why; the request can be repeated
+    hint: its log may say why (`slm logs`); the request can be repeated
     ");
 }
 
@@ -176,7 +179,7 @@ fn a_connection_that_breaks_is_told() {
     assert_eq!(ran.code, Some(1));
     insta::assert_snapshot!(ran.stderr, @r"
     error: the daemon ended while it answered
-    hint: its log says why; the request can be repeated
+    hint: its log may say why (`slm logs`); the request can be repeated
     ");
 }
 

@@ -155,7 +155,7 @@ fn a_form_that_cannot_be_read_is_told_before_anything_is_asked() {
         "error: `s.json` is not JSON: EOF while parsing an object at line 1 column 1\n"
     );
     let ran = home.slm(&["run", "m", "--format", "jason", "hi"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(2));
     insta::assert_snapshot!(ran.stderr, @r"
     error: cannot open `jason`: No such file or directory (os error 2)
     hint: a format is `json`, or the path of a file with a JSON Schema
@@ -288,7 +288,7 @@ fn nothing_is_cut_in_silence() {
     insta::assert_snapshot!(ran.stderr, @r"
     warning: the oldest 3 messages did not fit into the context and were left out
     warning: 120 tokens of the prompt did not fit into the context and were left out
-    (the answer ended at its limit of tokens)
+    (the answer ended at its limit of tokens: num_predict, or the context (num_ctx) is full)
     ");
 }
 
