@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! <target>/release/build/llama-cpp-sys-2-*/out/build/slm/
-//!     variants.cmake wanted.cmake amx.h    the recipe
-//!     wanted                               the CPU variants, with semicolons between; empty means all
+//!     variants.cmake wanted.cmake amx.h ask-once.h    the recipe
+//!     wanted                                          the CPU variants, with semicolons between; empty means all
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::{files, process, say};
 pub(crate) const PACKAGE: &str = "llama-cpp-sys-2";
 
 /// The files of our part of the build.
-const RECIPE: [&str; 3] = ["variants.cmake", "wanted.cmake", "amx.h"];
+const RECIPE: [&str; 4] = ["variants.cmake", "wanted.cmake", "amx.h", "ask-once.h"];
 
 /// For which processors llama.cpp is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
