@@ -110,7 +110,7 @@ use_target() {
     CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/slm/target}
     export CARGO_TARGET_DIR
     say "building in $CARGO_TARGET_DIR"
-    [ -d "$CARGO_TARGET_DIR/release" ] || say "the first time takes some minutes, most of it in llama-cpp-sys-2; later ones build what changed"
+    [ -d "$CARGO_TARGET_DIR/release" ] || say "the first time takes about ten minutes on two cores, half of it in llama-cpp-sys-2; later ones build what changed"
 }
 
 # Runs a chore. `cargo xtask` selects the package of the chores alone, which has crates built with other features than slm has them;
