@@ -76,7 +76,7 @@ fn an_answer_obeys_the_schema_of_a_file() {
     let answer = home.slm(&["run", "tiny", "--format", "schema.json", "the sky"]);
     let error = answer.fails(1);
     assert!(
-        error.contains("schema") && error.contains("\"not\""),
+        error.contains("schema") && error.contains("`not`"),
         "{error}"
     );
     home.assert_clean();
