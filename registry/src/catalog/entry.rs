@@ -3,8 +3,8 @@
 use modelfile::Parameters;
 use serde::Deserialize;
 
-use super::text::{FileName, Package, Repository, Revision, Version};
-use crate::{Digest, ModelName};
+use super::text::{Family, FileName, Package, ParameterSize, Repository, Revision, Version};
+use crate::{Capability, Digest, ModelName};
 
 /// One model: what it is, and where its bytes are.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,10 +13,20 @@ pub struct Entry {
     pub name: ModelName,
     /// Every tag, the first one first.
     pub tags: Vec<String>,
+    /// Further names that mean this entry.
+    pub aliases: Vec<ModelName>,
     /// One line about it.
     pub description: String,
     /// Its licence: an identifier, a name or a whole text. The model gets it as its licence.
     pub license: String,
+    /// The architecture of its weights, where it is known.
+    pub family: Option<Family>,
+    /// The number of its parameters for people, where it is known.
+    pub parameter_size: Option<ParameterSize>,
+    /// What it can be used for, sorted; none where nothing is known.
+    pub capabilities: Vec<Capability>,
+    /// Tokens that it was trained to keep in view, where that is known.
+    pub context_length: Option<u64>,
     /// The size of the weights in bytes, where it is known.
     pub size: Option<u64>,
     /// The digest of the weights, where it is known.
@@ -40,13 +50,14 @@ impl Entry {
         self.sources.iter().any(fetched)
     }
 
-    /// The names that mean this entry, one for each tag.
+    /// The names that mean this entry: one for each tag, then the aliases.
     pub fn names(&self) -> impl Iterator<Item = ModelName> {
-        self.tags.iter().map(|tag| {
+        let tagged = self.tags.iter().map(|tag| {
             let name = &self.name;
             ModelName::from_parts(name.host(), name.namespace(), name.model(), tag)
                 .expect("tags were checked when the file was read")
-        })
+        });
+        tagged.chain(self.aliases.iter().cloned())
     }
 }
 

@@ -1,16 +1,18 @@
 //! One catalog file.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use modelfile::Parameters;
 use serde::Deserialize;
 
 use super::entry::{Entry, Location};
-use crate::{Digest, ModelName};
+use super::text::{Family, ParameterSize};
+use crate::{Capability, Digest, ModelName};
 
 const VERSION: u64 = 1;
 const MOST_MODELS: usize = 10_000;
 const MOST_TAGS: usize = 32;
+const MOST_ALIASES: usize = 32;
 const MOST_SOURCES: usize = 16;
 const LONGEST_LINE: usize = 1024;
 const LONGEST_TEXT: usize = 64 * 1024;
@@ -37,9 +39,16 @@ struct EntryForm {
     #[serde(default = "latest")]
     tags: Vec<String>,
     #[serde(default)]
+    aliases: Vec<String>,
+    #[serde(default)]
     description: String,
     #[serde(default)]
     license: String,
+    family: Option<Family>,
+    parameter_size: Option<ParameterSize>,
+    #[serde(default)]
+    capabilities: BTreeSet<Capability>,
+    context_length: Option<u64>,
     size: Option<u64>,
     digest: Option<Digest>,
     sources: Vec<Location>,
@@ -106,9 +115,10 @@ fn entry(number: usize, form: EntryForm) -> Result<Entry, FileError> {
             form.name.chars().take(96).collect::<String>()
         )
     };
-    let counted = |key, count: usize, most: usize| {
-        check((1..=most).contains(&count), || {
-            at(key, format!("{count} are given, 1 to {most} are possible"))
+    let counted = |key, count: usize, least: usize, most: usize| {
+        check((least..=most).contains(&count), || {
+            let possible = format!("{count} are given, {least} to {most} are possible");
+            at(key, possible)
         })
     };
     let short = |key, text: &str, longest: usize| {
@@ -116,8 +126,9 @@ fn entry(number: usize, form: EntryForm) -> Result<Entry, FileError> {
             at(key, format!("{} bytes are more than {longest}", text.len()))
         })
     };
-    counted("tags", form.tags.len(), MOST_TAGS)?;
-    counted("sources", form.sources.len(), MOST_SOURCES)?;
+    counted("tags", form.tags.len(), 1, MOST_TAGS)?;
+    counted("aliases", form.aliases.len(), 0, MOST_ALIASES)?;
+    counted("sources", form.sources.len(), 1, MOST_SOURCES)?;
     short("description", &form.description, LONGEST_LINE)?;
     short("license", &form.license, LONGEST_TEXT)?;
     short(
@@ -130,9 +141,9 @@ fn entry(number: usize, form: EntryForm) -> Result<Entry, FileError> {
         form.system.as_deref().unwrap_or_default(),
         LONGEST_TEXT,
     )?;
-    check(form.size != Some(0), || {
-        at("size", "it cannot be 0".to_owned())
-    })?;
+    for (key, number) in [("size", form.size), ("context_length", form.context_length)] {
+        check(number != Some(0), || at(key, "it cannot be 0".to_owned()))?;
+    }
     let joins = form
         .sources
         .iter()
@@ -161,11 +172,23 @@ fn entry(number: usize, form: EntryForm) -> Result<Entry, FileError> {
         place: None,
         message,
     })?;
+    let aliases = form.aliases.iter().map(|alias| {
+        ModelName::parse(alias).map_err(|error| FileError {
+            place: None,
+            message: at("aliases", error.to_string()),
+        })
+    });
+    let aliases = aliases.collect::<Result<_, _>>()?;
     Ok(Entry {
         name,
         tags: form.tags,
+        aliases,
         description: form.description,
         license: form.license,
+        family: form.family,
+        parameter_size: form.parameter_size,
+        capabilities: form.capabilities.into_iter().collect(),
+        context_length: form.context_length,
         size: form.size,
         digest: form.digest,
         sources: form.sources,
@@ -198,8 +221,13 @@ version: 1
 models:
   - name: acme/notes
     tags: [small]
+    aliases: ['acme/note:small', memo]
     description: Takes notes.
     license: MIT
+    family: llama
+    parameter_size: 1.5B
+    capabilities: [tools, completion]
+    context_length: 4096
     size: 12
     digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
     sources:
@@ -218,6 +246,19 @@ models:
             panic!("{entries:?}")
         };
         assert_eq!(entry.name.to_string(), "acme/notes:small");
+        let names: Vec<String> = entry.names().map(|name| name.to_string()).collect();
+        assert_eq!(
+            names,
+            ["acme/notes:small", "acme/note:small", "memo:latest"]
+        );
+        assert_eq!(entry.family.as_ref().map(Family::as_str), Some("llama"));
+        let size = entry.parameter_size.as_ref();
+        assert_eq!(size.map(ParameterSize::as_str), Some("1.5B"));
+        assert_eq!(
+            entry.capabilities,
+            [Capability::Completion, Capability::Tools]
+        );
+        assert_eq!(entry.context_length, Some(4096));
         assert_eq!(
             (entry.size, entry.digest),
             (Some(12), Some(Digest::of(b"")))
@@ -258,10 +299,17 @@ models:
         let mut wrong = Vec::new();
         for (from, to, line, said) in [
             ("version: 1", "version: 2", None, "version 1, not 2"),
-            ("size: 12", "sise: 12", Some(7), "sise"),
-            ("size: 12", "size: many", Some(7), "size"),
-            ("size: 12", "size: -1", Some(7), "size"),
-            ("size: 12", "size: 0", None, "size"),
+            ("    size: 12", "    sise: 12", Some(12), "sise"),
+            ("    size: 12", "    size: many", Some(12), "size"),
+            ("    size: 12", "    size: -1", Some(12), "size"),
+            ("    size: 12", "    size: 0", None, "size"),
+            ("length: 4096", "length: 0", None, "context_length"),
+            ("size: 1.5B", "size: big", Some(3), "number of parameters"),
+            ("family: llama", "family: '?'", Some(3), "family"),
+            ("[tools, completion]", "[tolls]", Some(10), "tolls"),
+            (", memo]", ", ../x]", None, "aliases"),
+            (", memo]", ", 'acme/NOTES:small']", None, "twice"),
+            (", memo]", ", 'Acme/Note:small']", None, "twice"),
             ("sha256:e3", "sha256:", Some(3), "is not a digest"),
             ("sha256:e3", "md5:e3", Some(3), "is not a digest"),
             ("name: acme/notes", "name: ../notes", None, "namespace"),
@@ -275,23 +323,23 @@ models:
             ("tags: [small]", "tags: []", None, "tags"),
             ("tags: [small]", "tags: [../x]", None, "tags"),
             ("tags: [small]", "tags: [a, A]", None, "twice"),
-            ("package: notes", "package: --pre", Some(10), "package"),
-            ("version: '1.0'", "version: '1.*'", Some(10), "version"),
+            ("package: notes", "package: --pre", Some(15), "package"),
+            ("version: '1.0'", "version: '1.*'", Some(15), "version"),
             (
                 "member: notes/a.gguf",
                 "member: ../a.gguf",
-                Some(10),
+                Some(15),
                 "path of a file",
             ),
             (
                 "member: notes/a.gguf",
                 "member: notes/a.gguf, extra: 1",
-                Some(10),
+                Some(15),
                 "extra",
             ),
-            ("- wheel:", "- whel:", Some(10), "whel"),
-            ("      - hf:", "        hf:", Some(10), "exactly one"),
-            ("repo: acme/notes", "repo: acme", Some(11), "repo"),
+            ("- wheel:", "- whel:", Some(15), "whel"),
+            ("      - hf:", "        hf:", Some(15), "exactly one"),
+            ("repo: acme/notes", "repo: acme", Some(16), "repo"),
             (
                 "temperature: 0.5",
                 "temperature: hot",
@@ -399,11 +447,13 @@ models:
     fn too_much_is_refused() {
         let tags: Vec<String> = (0..40).map(|number| format!("t{number}")).collect();
         let many_tags = GOOD.replace("[small]", &format!("[{}]", tags.join(",")));
+        let many_aliases = GOOD.replace("memo", &tags.join(","));
         let long = GOOD.replace("Takes notes.", &"x".repeat(2000));
         let large = GOOD.replace("Take notes.", &"x".repeat(100_000));
         let long_license = GOOD.replace("MIT", &"x".repeat(100_000));
         for (text, said) in [
             (many_tags, "tags"),
+            (many_aliases, "aliases"),
             (long, "description"),
             (long_license, "license"),
             (large, "system"),

@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use crate::{ModelName, fs};
 
 pub use self::entry::{Entry, Hub, Joined, Library, Location, Wheel};
-pub use self::text::{FileName, Package, Repository, Revision, TextError, Version};
+pub use self::text::{
+    Family, FileName, Package, ParameterSize, Repository, Revision, TextError, Version,
+};
 
 /// The catalog that is compiled in.
 const BUILTIN: &str = include_str!("../../catalogs/builtin.yaml");
@@ -99,7 +101,7 @@ impl Catalog {
     /// Names that someone may have meant, the likeliest first, at most three.
     #[must_use]
     pub fn suggestions(&self, name: &ModelName) -> Vec<ModelName> {
-        suggest::names(name, self.iter().map(|(name, _)| name))
+        suggest::names(name, self.iter())
     }
 
     /// One name of each model that this version fetches, sorted.
@@ -112,7 +114,7 @@ impl Catalog {
             .collect()
     }
 
-    /// Every name with its entry, sorted by name. An entry with several tags comes once for each.
+    /// Every name with its entry, sorted by name. An entry with several tags and aliases comes once for each.
     pub fn iter(&self) -> impl Iterator<Item = (&ModelName, &Entry)> {
         self.entries.values().map(|(name, entry)| (name, entry))
     }

@@ -1,35 +1,35 @@
 //! What someone may have meant by a name that is not there.
 
+use std::collections::HashSet;
+
+use super::Entry;
 use crate::ModelName;
 
 const MOST: usize = 3;
 /// How alike two names must be, from 0 to 1; below this, a guess only confuses.
 const ALIKE: f64 = 0.85;
 
-/// The names nearest to `wanted`, the likeliest first.
+/// The names nearest to `wanted`, the likeliest first. Of several names of one entry, only the likeliest comes.
 pub(super) fn names<'catalog>(
     wanted: &ModelName,
-    known: impl Iterator<Item = &'catalog ModelName>,
+    known: impl Iterator<Item = (&'catalog ModelName, &'catalog Entry)>,
 ) -> Vec<ModelName> {
-    let mut likely: Vec<(f64, &ModelName)> = known
-        .map(|name| (likeness(wanted, name), name))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
+    let mut likely: Vec<(f64, &ModelName, &Entry)> = known
+        .map(|(name, entry)| (likeness(wanted, name), name, entry))
+        .filter(|(likeness, ..)| *likeness >= ALIKE)
         .collect();
-    likely.sort_by(|(a, first), (b, second)| b.total_cmp(a).then_with(|| first.cmp(second)));
-    let best = likely.first().map_or(0.0, |(likeness, _)| *likeness);
+    likely.sort_by(|(a, first, _), (b, second, _)| b.total_cmp(a).then_with(|| first.cmp(second)));
     // Beside a model that is spelt right, only its own tags are of interest.
-    let mut names: Vec<ModelName> = likely
-        .into_iter()
-        .filter(|(likeness, _)| best < 1.0 || *likeness >= 1.0)
-        .map(|(_, name)| name.clone())
-        .collect();
-    if best < 1.0 {
-        names.dedup_by(|later, first| later.model() == first.model());
-    } else {
-        names.retain(|name| name.tag() != "latest");
+    let is_spelt_right = likely.first().is_some_and(|(best, ..)| *best >= 1.0);
+    if is_spelt_right {
+        likely.retain(|(likeness, name, _)| *likeness >= 1.0 && name.tag() != "latest");
     }
-    names.truncate(MOST);
-    names
+    let (mut entries, mut models) = (HashSet::new(), HashSet::new());
+    likely.retain(|(_, name, entry)| {
+        entries.insert(&entry.name) && (is_spelt_right || models.insert(name.model()))
+    });
+    let names = likely.into_iter().map(|(_, name, _)| name.clone());
+    names.take(MOST).collect()
 }
 
 /// At least 1 for the same model under another tag, less for another model.

@@ -102,6 +102,28 @@ text! {
 }
 
 text! {
+    /// The architecture of weights, as their header names it, such as `llama`.
+    Family, |text| check(text, "family", "-_.", 64)
+}
+
+text! {
+    /// The number of parameters for people, such as `135M` or `3.8B`.
+    ParameterSize, |text| {
+        let number = text.strip_suffix(['K', 'M', 'B', 'T']).unwrap_or_default();
+        let is_plain = number.chars().all(|c| c.is_ascii_digit() || c == '.');
+        let is_size = number.len() <= 8 && is_plain && number.parse::<f32>().is_ok_and(|it| it > 0.0);
+        if is_size {
+            return Ok(());
+        }
+        Err(TextError {
+            text: text.chars().take(96).collect(),
+            kind: "number of parameters",
+            rule: "a number and K, M, B or T, as in 3.8B".to_owned(),
+        })
+    }
+}
+
+text! {
     /// The path of a file in a repository or an archive.
     FileName, |text| {
         RelPath::parse(text).map(drop).map_err(|error| TextError {
@@ -123,6 +145,10 @@ mod tests {
         assert!(Repository::parse("microsoft/bitnet-b1.58-2B-4T-gguf").is_ok());
         assert!(Revision::parse("ab810cf68114990406fdf996510dd3d3c6adbdf5").is_ok());
         assert!(FileName::parse("BF16/model-00001-of-00002.gguf").is_ok());
+        assert!(Family::parse("nomic-bert").is_ok());
+        for text in ["135M", "3.8B", "0.6B", "1T", "30.5B"] {
+            assert!(ParameterSize::parse(text).is_ok(), "{text:?}");
+        }
     }
 
     #[test]
@@ -143,6 +169,23 @@ mod tests {
             assert!(Package::parse(text).is_err(), "{text:?}");
             assert!(Version::parse(text).is_err(), "{text:?}");
             assert!(Revision::parse(text).is_err(), "{text:?}");
+        }
+        for text in [
+            "",
+            "B",
+            "3.8",
+            "3.8b",
+            "-1B",
+            "+1B",
+            "0B",
+            "1e9B",
+            "infB",
+            "3.8.1B",
+            "8x7B",
+            "1 B",
+            "123456789B",
+        ] {
+            assert!(ParameterSize::parse(text).is_err(), "{text:?}");
         }
         for text in [
             "", "owner", "owner/", "/name", "a/b/c", "../b", "a/..", "a/b?x", "a/b#x", "a@evil/b",
