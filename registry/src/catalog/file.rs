@@ -155,6 +155,17 @@ fn entry(number: usize, form: EntryForm) -> Result<Entry, FileError> {
             at("sources", why.to_owned())
         },
     )?;
+    let converts = form
+        .sources
+        .iter()
+        .any(|source| matches!(source, Location::Folder(_)));
+    check(
+        !converts || (form.size.is_none() && form.digest.is_none()),
+        || {
+            let why = "beside `wheel_folder` the entry has no `size` and no `digest`, because each of its files has its own";
+            at("sources", why.to_owned())
+        },
+    )?;
     check(!form.name.contains("://"), || {
         at("name", "it must not have a scheme".to_owned())
     })?;
@@ -412,16 +423,37 @@ models:
     }
 
     #[test]
+    fn a_folder_has_sizes_and_digests_of_its_files_alone() {
+        let wheel = "wheel: { package: notes, version: '1.0', member: notes/a.gguf }";
+        let folder = "wheel_folder: { package: notes, version: '1.0', folder: notes, files: [{ path: config.json }] }";
+        let text = GOOD.replace(wheel, folder);
+        assert_ne!(text, GOOD);
+        let error = parse(&text).expect_err("size and digest of what");
+        assert!(error.message.contains("no `digest`"), "{error:?}");
+        let without: String = text
+            .lines()
+            .filter(|line| !line.starts_with("    size:") && !line.starts_with("    digest:"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let entries = parse(&without).expect("a good file");
+        assert!(matches!(&entries[0].sources[0], Location::Folder(_)));
+        assert_eq!(
+            entries[0].sources[0].to_string(),
+            "Python package notes==1.0"
+        );
+    }
+
+    #[test]
     fn the_examples_of_the_manual_are_catalogs() {
         let manual = include_str!("../../../docs/catalogs.md");
         let examples: Vec<_> = manual.split("```yaml\n").skip(1).collect();
-        for (example, sources) in examples.iter().zip([3, 1]) {
+        for (example, sources) in examples.iter().zip([3, 1, 1]) {
             let example = example.split("```").next().unwrap_or_default();
             let entries = parse(example).expect("it is right");
             assert_eq!(entries.len(), 1);
             assert_eq!(entries[0].sources.len(), sources);
         }
-        assert_eq!(examples.len(), 2);
+        assert_eq!(examples.len(), 3);
     }
 
     #[test]

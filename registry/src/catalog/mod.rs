@@ -8,6 +8,7 @@ mod entry;
 mod file;
 mod suggest;
 mod text;
+mod wheel_folder;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,7 @@ pub use self::entry::{Entry, Hub, Joined, Library, Location, Wheel};
 pub use self::text::{
     Family, FileName, Package, ParameterSize, Repository, Revision, TextError, Version,
 };
+pub use self::wheel_folder::{PackedFile, WheelFolder};
 
 /// The catalog that is compiled in.
 const BUILTIN: &str = include_str!("../../catalogs/builtin.yaml");

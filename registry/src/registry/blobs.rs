@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     fs::{self, Stamp},
     gguf::{self, Facts},
-    store::{Check, Draft, Ingest, Step},
+    store::{Check, Draft, Ingest, Step, Store},
 };
 
 use super::{Pins, Registry};
@@ -159,6 +159,24 @@ impl Registry {
             .detached(|registry| async move { registry.publish_blob(draft).await })
             .await?;
         Ok((digest, size, put))
+    }
+
+    /// Takes several blobs in whose finished drafts `make` returns, in order: all of them, or none where it fails.
+    /// They are kept for a day until a manifest names them.
+    pub(crate) async fn ingest_all(
+        &self,
+        make: impl FnOnce(&Store) -> Result<Vec<Draft>> + Send + 'static,
+    ) -> Result<Vec<Digest>> {
+        let drafts = self.on_disk(make).await?;
+        let digests = drafts.iter().map(|draft| draft.digest).collect();
+        self.detached(|registry| async move {
+            for draft in drafts {
+                registry.clone().publish_blob(draft).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(digests)
     }
 
     /// The steps from the lease on, see the write protocol in `store::ingest`.

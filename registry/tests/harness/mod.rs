@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gguf_writer::small;
+use gguf_writer::{small, tiny_folder};
 use registry::source::{Pip, Settings};
 use registry::{Digest, ModelName, Options, Progress, Registry, Reporter, VerifyOptions};
 use tempfile::TempDir;
@@ -18,6 +18,72 @@ pub(crate) const MEMBER: &str = "notes/a.gguf";
 
 pub(crate) fn name(text: &str) -> ModelName {
     ModelName::parse(text).expect("a good name")
+}
+
+/// A folder with a model, in the package `notes`.
+pub(crate) struct FolderPackage {
+    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
+    /// The path of a file that is a symbolic link in the archive.
+    pub(crate) link: Option<&'static str>,
+}
+
+impl FolderPackage {
+    pub(crate) fn good() -> Self {
+        Self {
+            files: tiny_folder::bert(1),
+            link: None,
+        }
+    }
+
+    /// Changes one file.
+    pub(crate) fn with(mut self, path: &str, change: impl Fn(&mut Vec<u8>)) -> Self {
+        let mut files = self.files.iter_mut();
+        let (_, bytes) = files
+            .find(|(name, _)| *name == path)
+            .expect("it is one of the files");
+        change(bytes);
+        self
+    }
+
+    pub(crate) fn archive(&self) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default();
+        for other in [
+            "notes/model/README.md",
+            "../../escaped",
+            "notes/__init__.py",
+        ] {
+            zip.start_file(other, options).expect("a member");
+            zip.write_all(b"escaped").expect("its bytes");
+        }
+        for (path, bytes) in &self.files {
+            let member = format!("notes/model/{path}");
+            if self.link == Some(*path) {
+                zip.add_symlink(member, "/etc/passwd", options)
+                    .expect("a link");
+            } else {
+                zip.start_file(member, options).expect("a member");
+                zip.write_all(bytes).expect("its bytes");
+            }
+        }
+        zip.finish().expect("an archive").into_inner()
+    }
+
+    /// The catalog that describes the folder; `stated` says of each file whether its size and digest stand there.
+    pub(crate) fn catalog(&self, stated: impl Fn(&str) -> bool) -> String {
+        let file = |(path, bytes): &(&str, Vec<u8>)| {
+            let known = match stated(path) {
+                true => format!(", size: {}, digest: '{}'", bytes.len(), Digest::of(bytes)),
+                false => String::new(),
+            };
+            format!("            - {{ path: {path}{known} }}\n")
+        };
+        let files: String = self.files.iter().map(file).collect();
+        format!(
+            "version: 1\nmodels:\n  - name: notes\n    license: Apache-2.0\n    sources:\n      - wheel_folder:\n          \
+             package: notes\n          version: '1.0'\n          folder: notes/model\n          files:\n{files}"
+        )
+    }
 }
 
 /// What a package holds.

@@ -1,4 +1,4 @@
-//! One file out of an archive.
+//! Files out of an archive, one at a time.
 
 use std::fs::File;
 use std::io::{BufReader, Read as _};
@@ -18,47 +18,63 @@ const MOST_RATIO: u64 = 100;
 const SMALL: u64 = 1 << 20;
 const CHUNK: usize = 1 << 20;
 
-/// Streams one member of an archive into `write`.
-///
-/// Its path in the archive must be exactly `member`. Returns its size in bytes.
-pub(super) fn extract(
-    archive: &Path,
-    member: &str,
-    size: Size,
-    reporter: &Reporter,
-    mut write: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<u64> {
-    let file = fs::open(archive)?;
-    let archive = Archive {
-        name: name_of(archive),
-        member,
-    };
-    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|error| archive.broken(error))?;
-    let mut entry = zip.by_name(member).map_err(|error| match error {
-        ZipError::FileNotFound => archive.missing(),
-        error => archive.broken(error),
-    })?;
-    let length = archive.check(&entry, size)?;
-    let mut meter = reporter.meter(format!("unpacking {member}"), None, length);
-    let mut buffer = vec![0; CHUNK];
-    let mut left = length;
-    loop {
-        let count = entry
-            .read(&mut buffer)
-            .map_err(|error| archive.broken(error))?;
-        if count == 0 {
-            break;
+/// An open archive.
+pub(super) struct Archive {
+    name: String,
+    zip: ZipArchive<BufReader<File>>,
+}
+
+impl Archive {
+    /// Opens an archive and reads its list of members.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = fs::open(path)?;
+        let name = path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        match ZipArchive::new(BufReader::new(file)) {
+            Ok(zip) => Ok(Self { name, zip }),
+            Err(error) => Err(broken(&name, error).into()),
         }
-        left = left
-            .checked_sub(count as u64)
-            .ok_or_else(|| archive.broken("a member is longer than it says"))?;
-        write(&buffer[..count])?;
-        meter.add(count as u64);
     }
-    if left > 0 {
-        return Err(archive.broken("a member is shorter than it says").into());
+
+    /// Streams one member into `write`.
+    ///
+    /// Its path in the archive must be exactly `member`. Returns its size in bytes.
+    pub(super) fn extract(
+        &mut self,
+        member: &str,
+        size: Size,
+        reporter: &Reporter,
+        mut write: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<u64> {
+        let Self { name, zip } = self;
+        let broken = |reason: &dyn ToString| broken(name, reason.to_string());
+        let mut entry = zip.by_name(member).map_err(|error| match error {
+            ZipError::FileNotFound => Error::MemberMissing {
+                archive: name.clone(),
+                member: member.to_owned(),
+            },
+            error => broken(&error),
+        })?;
+        let length = check(name, member, &entry, size)?;
+        let mut meter = reporter.meter(format!("unpacking {member}"), None, length);
+        let mut buffer = vec![0; CHUNK];
+        let mut left = length;
+        loop {
+            let count = entry.read(&mut buffer).map_err(|error| broken(&error))?;
+            if count == 0 {
+                break;
+            }
+            left = left
+                .checked_sub(count as u64)
+                .ok_or_else(|| broken(&"a member is longer than it says"))?;
+            write(&buffer[..count])?;
+            meter.add(count as u64);
+        }
+        if left > 0 {
+            return Err(broken(&"a member is shorter than it says").into());
+        }
+        Ok(length)
     }
-    Ok(length)
 }
 
 /// What is known of a member's size before the archive says it, in bytes.
@@ -70,72 +86,55 @@ pub(super) enum Size {
     AtMost(u64),
 }
 
-fn name_of(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+/// Refuses what is no file, or not the expected one; returns its size.
+fn check(
+    archive: &str,
+    member: &str,
+    entry: &ZipFile<'_, BufReader<File>>,
+    size: Size,
+) -> Result<u64, Error> {
+    let (archive, member) = (archive.to_owned(), member.to_owned());
+    let not_file = match () {
+        () if entry.is_dir() => Some("a folder"),
+        () if entry.is_symlink() => Some("a symbolic link"),
+        () if entry.encrypted() => Some("encrypted"),
+        () => None,
+    };
+    if let Some(found) = not_file {
+        return Err(Error::MemberNotFile {
+            archive,
+            member,
+            found,
+        });
+    }
+    let (found, packed) = (entry.size(), entry.compressed_size());
+    let expected = match size {
+        Size::Exactly(size) => size,
+        Size::AtMost(most) => found.min(most),
+    };
+    if found != expected {
+        return Err(Error::MemberSize {
+            archive,
+            member,
+            expected,
+            found,
+        });
+    }
+    if found > SMALL && found / MOST_RATIO > packed {
+        return Err(Error::Bomb {
+            archive,
+            member,
+            packed,
+            size: found,
+        });
+    }
+    Ok(found)
 }
 
-/// The names that errors need.
-struct Archive<'call> {
-    name: String,
-    member: &'call str,
-}
-
-impl Archive<'_> {
-    /// Refuses what is no file, or not the expected one; returns its size.
-    fn check(&self, entry: &ZipFile<'_, BufReader<File>>, size: Size) -> Result<u64, Error> {
-        let (archive, member) = (self.name.clone(), self.member.to_owned());
-        let not_file = match () {
-            () if entry.is_dir() => Some("a folder"),
-            () if entry.is_symlink() => Some("a symbolic link"),
-            () if entry.encrypted() => Some("encrypted"),
-            () => None,
-        };
-        if let Some(found) = not_file {
-            return Err(Error::MemberNotFile {
-                archive,
-                member,
-                found,
-            });
-        }
-        let (found, packed) = (entry.size(), entry.compressed_size());
-        let expected = match size {
-            Size::Exactly(size) => size,
-            Size::AtMost(most) => found.min(most),
-        };
-        if found != expected {
-            return Err(Error::MemberSize {
-                archive,
-                member,
-                expected,
-                found,
-            });
-        }
-        if found > SMALL && found / MOST_RATIO > packed {
-            return Err(Error::Bomb {
-                archive,
-                member,
-                packed,
-                size: found,
-            });
-        }
-        Ok(found)
-    }
-
-    fn missing(&self) -> Error {
-        Error::MemberMissing {
-            archive: self.name.clone(),
-            member: self.member.to_owned(),
-        }
-    }
-
-    fn broken(&self, reason: impl ToString) -> Error {
-        Error::Archive {
-            archive: self.name.clone(),
-            reason: reason.to_string(),
-        }
+fn broken(archive: &str, reason: impl ToString) -> Error {
+    Error::Archive {
+        archive: archive.to_owned(),
+        reason: reason.to_string(),
     }
 }
 
@@ -168,14 +167,10 @@ mod tests {
             bytes.extend_from_slice(more);
             Ok(())
         };
-        extract(
-            &path,
-            MEMBER,
-            Size::Exactly(300),
-            &Reporter::silent(),
-            write,
-        )
-        .map(|_| bytes)
+        let mut archive = Archive::open(&path)?;
+        archive
+            .extract(MEMBER, Size::Exactly(300), &Reporter::silent(), write)
+            .map(|_| bytes)
     }
 
     #[test]

