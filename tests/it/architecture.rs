@@ -6,6 +6,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
+/// Crates that stand for every crate, and for none that matters to the product.
+const OF_TESTS: [&str; 3] = ["tests", "gguf-writer", "origin"];
+
 /// Each crate of ours with the names of what it depends on, tests and build scripts aside.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
@@ -14,8 +17,7 @@ fn crates_use_each_other_as_the_page_says() {
     let actual = dependencies("normal");
     let ours: BTreeSet<String> = actual.keys().cloned().collect();
     let mut documented = table(&page(), "## Crates");
-    // These two stand for every crate, and for none that matters to the product.
-    for whole in ["tests", "gguf-writer"] {
+    for whole in OF_TESTS {
         assert!(
             documented.remove(whole).is_some(),
             "the page leaves out `{whole}`"
@@ -23,7 +25,7 @@ fn crates_use_each_other_as_the_page_says() {
     }
     let actual: Arrows = actual
         .into_iter()
-        .filter(|(name, _)| name != "tests" && name != "gguf-writer")
+        .filter(|(name, _)| !OF_TESTS.contains(&name.as_str()))
         .map(|(name, used)| (name, used.intersection(&ours).cloned().collect()))
         .collect();
     assert_eq!(
@@ -38,7 +40,7 @@ fn only_tests_reach_across_the_arrows() {
     for (name, used) in dependencies("dev") {
         let strays: Vec<_> = used
             .intersection(&ours)
-            .filter(|used| *used != "gguf-writer")
+            .filter(|used| !OF_TESTS.contains(&used.as_str()))
             .collect();
         assert!(
             name == "tests" || strays.is_empty(),

@@ -1,0 +1,214 @@
+//! A server of models for tests: an Ollama registry, the Hugging Face hub and plain files, on one port of loopback.
+//!
+//! It answers exactly as these do, writes down every request, and lies when it is told to: see [`Lie`].
+
+mod answer;
+mod store;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+pub use store::{digest, git_blob};
+
+/// What a request is answered with instead of the truth.
+#[derive(Debug, Clone)]
+pub enum Lie {
+    /// A status with headers and a body.
+    Status(u16, Vec<(&'static str, String)>, &'static str),
+    /// A redirect with this status to another server, which is asked for the same path.
+    Redirect(u16, String),
+    /// Whatever range is asked for, the whole file comes with 200.
+    NoRanges,
+    /// The right head, then so many bytes, then the end of the connection.
+    Cut(usize),
+    /// The right head, then so many bytes, then nothing.
+    Silence(usize),
+    /// The part begins so many bytes before the one that was asked for, and says so.
+    Earlier(u64),
+    /// A part without `Content-Range`.
+    NoContentRange,
+    /// One bit of this byte of the file is wrong.
+    Flip(usize),
+    /// The file is of another state.
+    Etag(String),
+    /// A header more.
+    Header(&'static str, String),
+    /// No length is told; the body is chunked.
+    NoLength,
+    /// Bytes come so many at a time, with so many milliseconds between.
+    Trickle(usize, u64),
+}
+
+/// A request as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The `Range` header.
+    pub range: Option<String>,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    /// The client's port, which tells connections apart.
+    pub port: u16,
+}
+
+#[derive(Debug)]
+struct Rule {
+    part: String,
+    lie: Lie,
+    left: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    store: store::Store,
+    rules: Vec<Rule>,
+    log: Vec<Seen>,
+    /// Bytes of bodies that were handed to connections.
+    sent: u64,
+    open: usize,
+    most_open: usize,
+}
+
+type Shared = Arc<Mutex<State>>;
+
+fn lock(state: &Shared) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The server. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Origin {
+    address: SocketAddr,
+    state: Shared,
+    _serving: JoinSet<()>,
+}
+
+impl Origin {
+    /// Starts one on a free port.
+    pub async fn start() -> Self {
+        Self::start_at(0).await
+    }
+
+    /// Starts one on a port; 0 takes a free one.
+    pub async fn start_at(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let state = Shared::default();
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(listener, state.clone()));
+        Self {
+            address,
+            state,
+            _serving: serving,
+        }
+    }
+
+    /// `127.0.0.1:<port>`.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Has a blob of a registry; returns its digest.
+    pub fn blob(&self, bytes: impl Into<Vec<u8>>) -> String {
+        lock(&self.state).store.blob(bytes.into())
+    }
+
+    /// Has a manifest of a registry under `namespace/model:tag`; returns its digest.
+    pub fn manifest(&self, name: &str, bytes: impl Into<Vec<u8>>) -> String {
+        lock(&self.state).store.manifest(name, bytes.into())
+    }
+
+    /// Has a file in a repository of the hub.
+    pub fn hub_file(&self, repo: &str, path: &str, bytes: impl Into<Vec<u8>>) {
+        lock(&self.state).store.hub_file(repo, path, bytes.into());
+    }
+
+    /// Has a file at a path.
+    pub fn file(&self, path: &str, bytes: impl Into<Vec<u8>>) {
+        lock(&self.state).store.file(path, bytes.into());
+    }
+
+    /// Answers the next `times` requests whose path has this in it with a lie. Later ones come after those told before.
+    pub fn lie(&self, part: &str, times: usize, lie: Lie) {
+        lock(&self.state).rules.push(Rule {
+            part: part.to_owned(),
+            lie,
+            left: times,
+        });
+    }
+
+    /// Tells the truth again.
+    pub fn be_honest(&self) {
+        lock(&self.state).rules.clear();
+    }
+
+    /// Every request so far whose path has this in it.
+    pub fn seen(&self, part: &str) -> Vec<Seen> {
+        let state = lock(&self.state);
+        let seen = state.log.iter().filter(|seen| seen.path.contains(part));
+        seen.cloned().collect()
+    }
+
+    /// Forgets requests and bytes.
+    pub fn forget(&self) {
+        let mut state = lock(&self.state);
+        state.log.clear();
+        state.sent = 0;
+        state.most_open = state.open;
+    }
+
+    /// Bytes of bodies that were handed to connections so far.
+    pub fn sent(&self) -> u64 {
+        lock(&self.state).sent
+    }
+
+    /// Most connections that were open at a time.
+    pub fn most_open(&self) -> usize {
+        lock(&self.state).most_open
+    }
+}
+
+async fn serve(listener: TcpListener, state: Shared) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else {
+            return;
+        };
+        while connections.try_join_next().is_some() {}
+        let state = state.clone();
+        connections.spawn(async move {
+            {
+                let mut state = lock(&state);
+                state.open += 1;
+                state.most_open = state.most_open.max(state.open);
+            }
+            let shared = state.clone();
+            let answer = service_fn(move |request| {
+                let state = shared.clone();
+                async move {
+                    Ok::<_, std::convert::Infallible>(answer::answer(&state, &request, peer.port()))
+                }
+            });
+            // A connection that we cut ends with an error, as it should.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), answer)
+                .await;
+            lock(&state).open -= 1;
+        });
+    }
+}

@@ -1,0 +1,154 @@
+//! Serves models on loopback until it is ended, for trying things out and for benchmarks.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a program of tests, for people and scripts"
+)]
+
+use origin::{Lie, Origin, digest};
+
+const USAGE: &str = "\
+Usage: origin [--port N] [--layers N] [--size MIB] [--rate MIB_PER_S] FILE.gguf
+       origin --hash FILE ...
+
+Serves FILE.gguf as the model of library/notes:latest, with N layers of random bytes beside it, and as notes-Q4_K_M.gguf in the
+repository acme/notes of a hub. --rate bounds what each connection gets. The address is the first line on standard output;
+/-/sent tells how many bytes were sent so far. --hash prints the SHA-256 of files, computed as slm computes it.";
+
+#[derive(Default)]
+struct Options {
+    port: usize,
+    layers: usize,
+    size: usize,
+    rate: usize,
+    file: Option<String>,
+}
+
+fn read() -> Option<Options> {
+    let mut options = Options {
+        size: 512,
+        ..Options::default()
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let slot = match word.as_str() {
+            "--port" => &mut options.port,
+            "--layers" => &mut options.layers,
+            "--size" => &mut options.size,
+            "--rate" => &mut options.rate,
+            _ if word.starts_with('-') => return None,
+            _ => {
+                options.file = Some(word);
+                continue;
+            }
+        };
+        *slot = words.next()?.parse().ok()?;
+    }
+    options.file.is_some().then_some(options)
+}
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, files @ ..] = words.as_slice()
+        && first == "--hash"
+    {
+        return hash(files);
+    }
+    let Some(options) = read() else {
+        eprintln!("{USAGE}");
+        return 2.into();
+    };
+    let path = options.file.unwrap_or_default();
+    let weights = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            eprintln!("cannot read {path}: {error}");
+            return 1.into();
+        }
+    };
+    let port = u16::try_from(options.port).unwrap_or(0);
+    let origin = Origin::start_at(port).await;
+    let config = r#"{"model_format":"gguf"}"#;
+    let mut layers = vec![layer("model", &weights)];
+    origin.blob(weights.clone());
+    origin.blob(config);
+    for number in 0..options.layers {
+        let bytes = noise(options.size << 20, number as u64 + 1);
+        layers.push(layer("tensor", &bytes));
+        origin.blob(bytes);
+    }
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "digest": digest(config.as_bytes()),
+            "size": config.len(),
+        },
+        "layers": layers,
+    });
+    origin.manifest("library/notes:latest", manifest.to_string());
+    origin.hub_file("acme/notes", "notes-Q4_K_M.gguf", weights.clone());
+    origin.file("/notes.gguf", weights);
+    if options.rate > 0 {
+        let piece = 64 << 10;
+        let pause = piece * 1000 / (options.rate << 20);
+        origin.lie("/blobs/", usize::MAX, Lie::Trickle(piece, pause as u64));
+    }
+    println!("{}", origin.url());
+    std::future::pending::<()>().await;
+    0.into()
+}
+
+/// Prints the SHA-256 of files.
+fn hash(files: &[String]) -> std::process::ExitCode {
+    use sha2::Digest as _;
+    for path in files {
+        let mut hasher = sha2::Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        let done = std::fs::File::open(path).and_then(|mut file| {
+            loop {
+                match std::io::Read::read(&mut file, &mut buffer)? {
+                    0 => return Ok(()),
+                    count => hasher.update(&buffer[..count]),
+                }
+            }
+        });
+        if let Err(error) = done {
+            eprintln!("cannot read {path}: {error}");
+            return 1.into();
+        }
+        let hex: String = hasher
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        println!("{hex}  {path}");
+    }
+    0.into()
+}
+
+fn layer(kind: &str, bytes: &[u8]) -> serde_json::Value {
+    serde_json::json!({
+        "mediaType": format!("application/vnd.ollama.image.{kind}"),
+        "digest": digest(bytes),
+        "size": bytes.len(),
+    })
+}
+
+/// Bytes that are no pattern.
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
