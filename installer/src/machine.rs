@@ -107,6 +107,34 @@ pub(crate) fn memory(process: u32) -> Result<Memory> {
     })
 }
 
+/// The most memory that a process had so far, in MiB.
+///
+/// # Errors
+/// There is no such process.
+pub(crate) fn peak_mib(process: u32) -> Result<f64> {
+    let status = read(&format!("/proc/{process}/status"))?;
+    let value = field(&status, "VmHWM").context("the kernel gives no VmHWM")?;
+    let kib: f64 = value.trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
+}
+
+/// Seconds of processor time that a process took so far, in all its threads.
+///
+/// # Errors
+/// There is no such process.
+pub(crate) fn processor_seconds(process: u32) -> Result<f64> {
+    let stat = read(&format!("/proc/{process}/stat"))?;
+    // The name may have blanks in it; behind it, user and system time are the 12th and 13th word (proc_pid_stat(5)).
+    let (_, words) = stat.rsplit_once(')').context("the kernel gives no name")?;
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let ticks = |index: usize| -> Result<f64> {
+        let word = words.get(index).context("the kernel gives no times")?;
+        Ok(word.parse()?)
+    };
+    let ticks = ticks(11)? + ticks(12)?;
+    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// The processor's instructions for many numbers at once, as the kernel names them; empty where it does not say.
 ///
 /// # Errors

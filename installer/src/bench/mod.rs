@@ -49,12 +49,13 @@ use crate::{files, process, say};
 const FEWEST_RUNS: usize = 3;
 
 /// What is measured, and what makes models to measure with.
-pub(crate) const PROGRAMS: [&str; 5] = [
+pub(crate) const PROGRAMS: [&str; 6] = [
     "slm",
     "slmd",
     "slm-runner",
     "slm-mock-runner",
     "gguf-writer",
+    "origin",
 ];
 
 /// How to measure.

@@ -63,6 +63,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Ends it as a crash would, without a last word.
+    pub(super) fn kill(mut self) {
+        // One that is gone already is as good.
+        let _ = self.child.kill();
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // Asked politely, because our daemon ends its runners on the way out; it bounds that time itself.

@@ -125,6 +125,11 @@ impl Site {
         })
     }
 
+    /// Another executable beside ours.
+    pub(super) fn executable(&self, name: &str) -> PathBuf {
+        self.executables.join(name)
+    }
+
     fn program(&self, name: &str) -> Command {
         let mut command = process::command(self.executables.join(name));
         // The client finds the daemon by its home, other programs by its port.

@@ -8,6 +8,7 @@ mod memory;
 mod one_stream;
 mod overhead;
 mod process_start;
+mod pull;
 mod sandbox;
 mod shared_prefix;
 mod sixteen_streams;
@@ -50,6 +51,8 @@ pub(super) enum Part {
     Sandbox,
     /// Tokens that are guessed before they are chosen.
     Speculation,
+    /// Fetching a model over HTTP.
+    Pull,
 }
 
 /// The real model alone.
@@ -79,6 +82,7 @@ impl Part {
             Self::Embeddings => "embeddings",
             Self::Sandbox => "sandbox",
             Self::Speculation => "speculation",
+            Self::Pull => "pull",
         }
     }
 
@@ -98,6 +102,7 @@ impl Part {
             Self::Embeddings => "Embeddings",
             Self::Sandbox => "Cost of the sandbox",
             Self::Speculation => "Guessed tokens",
+            Self::Pull => "Fetching a model",
         }
     }
 
@@ -111,13 +116,13 @@ impl Part {
 
     /// Whether another model makes a difference that this part can show.
     pub(super) fn takes_any_model(self) -> bool {
-        !matches!(self, Self::Overhead | Self::Embeddings)
+        !matches!(self, Self::Overhead | Self::Embeddings | Self::Pull)
     }
 
     /// What stands in the table for the model: some parts bring their own, or need none.
     pub(super) fn subject(self, model: Model) -> &'static str {
         match self {
-            Self::Overhead => "none",
+            Self::Overhead | Self::Pull => "none",
             Self::Embeddings => "embedding",
             _ => model.name(),
         }
@@ -167,6 +172,7 @@ impl Part {
             Self::Embeddings => embeddings::measure,
             Self::Sandbox => sandbox::measure,
             Self::Speculation => speculation::measure,
+            Self::Pull => pull::measure,
         };
         measure(bench, subject, runs)
     }
