@@ -96,7 +96,16 @@ pub(crate) enum Command {
   slm run smollm2 --format person.json \"Make up a person, as JSON.\"")]
     Run(Run),
     /// Fetch a model.
-    #[command(after_help = "Examples:\n  slm pull smollm2\n  slm pull gemma3:270m-base")]
+    ///
+    /// A name is looked up in the catalogs, and then in the Ollama library. A name with a host says itself where the model is: a
+    /// registry, `hf.co/OWNER/REPOSITORY` on the Hugging Face hub, or the address of a GGUF file. What was fetched of a model is
+    /// kept when a pull is stopped, and the next one goes on with it.
+    #[command(after_help = "Examples:
+  slm pull smollm2
+  slm pull --explain phi4-mini
+  slm pull hf.co/Qwen/Qwen3-4B-GGUF:Q8_0
+  slm pull registry.example/team/model:v1
+  slm pull https://host.example/path/model.gguf")]
     Pull(Pull),
     /// Make a model from a Modelfile.
     ///
@@ -276,8 +285,17 @@ impl Thinking {
 /// Arguments of `pull`.
 #[derive(Debug, Args)]
 pub(crate) struct Pull {
-    /// Name of the model.
+    /// Name or address of the model.
     pub(crate) model: String,
+    /// Show where it would be fetched from and why, and fetch no weights.
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Show the files and how many bytes would be fetched, and fetch no weights.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Allow a connection without TLS to another machine, where the name begins with http://.
+    #[arg(long)]
+    pub(crate) insecure: bool,
 }
 
 /// Arguments of `create`.

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use registry::http::Network;
 use runner::protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -34,7 +35,21 @@ const LONGEST_FILE: u64 = 1 << 20;
 const OTHERS: &[&str] = &[env::HOME, "SLM_MOCK", "SLM_RUNNER_LOG", "SLM_PEER"];
 
 /// Keys that any text will do for, so that a `false` in the file would be a path or a name.
-const TAKE_ANY_TEXT: &[&str] = &["socket", "runner", "pip", "allowed_hosts"];
+const TAKE_ANY_TEXT: &[&str] = &[
+    "socket",
+    "runner",
+    "pip",
+    "library",
+    "hub",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "ca_file",
+    "allowed_hosts",
+];
+
+/// The variable with the user's token for the hub.
+const HUB_TOKEN: &str = "HF_TOKEN";
 
 /// How variables of tests begin, whatever comes after.
 const OF_TESTS: &str = "SLM_TEST_";
@@ -117,6 +132,23 @@ impl std::fmt::Display for Place {
     }
 }
 
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
 /// Everything that can be set, read and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -154,6 +186,14 @@ pub struct Config {
     pub state_disk: u64,
     /// Program that fetches Python packages, if it is not to be found by itself.
     pub pip: Option<PathBuf>,
+    /// Address of the registry that stands in for the Ollama library.
+    pub library: Option<String>,
+    /// Address of the mirror that stands in for the Hugging Face hub.
+    pub hub: Option<String>,
+    /// The user's token for the hub; from `HF_TOKEN` alone, so that it stands in no file and no list of processes.
+    pub hub_token: Option<Secret>,
+    /// Proxies and certificates for models that are fetched.
+    pub network: Network,
     /// Longest time without progress while a model is loaded.
     pub load_timeout: Duration,
     /// Longest time without a sign of life while a runner answers.
@@ -201,8 +241,12 @@ impl Config {
         layers.add_environment(environment);
         layers.add_flags(flags);
         let unknown = unknown_names(environment);
+        let hub_token = environment
+            .get(HUB_TOKEN)
+            .filter(|token| !token.trim().is_empty());
         Ok(Self {
             unknown,
+            hub_token: hub_token.map(Secret),
             ..layers.read(home)?
         })
     }
@@ -324,7 +368,11 @@ impl Layers {
 
     fn add_environment(&mut self, environment: &dyn Environment) {
         for key in KEYS {
-            if let Some(text) = environment.get(key.env).filter(|text| !text.is_empty()) {
+            let is_proxy = key.name.ends_with("_proxy");
+            let text = environment.get(key.env).filter(|text| !text.is_empty());
+            // These have been written in small letters for longer.
+            let text = text.or_else(|| environment.get(key.name).filter(|_| is_proxy));
+            if let Some(text) = text.filter(|text| !text.is_empty()) {
                 self.values
                     .insert(key.name, (text, Place::Environment(key.env)));
             }
@@ -383,6 +431,15 @@ impl Layers {
             pip: self.get("pip", |text| {
                 Ok((!text.is_empty()).then(|| PathBuf::from(text)))
             })?,
+            library: self.get("library", server)?,
+            hub: self.get("hub", server)?,
+            hub_token: None,
+            network: Network {
+                http_proxy: self.get("http_proxy", filled)?,
+                https_proxy: self.get("https_proxy", filled)?,
+                no_proxy: self.get("no_proxy", filled)?,
+                ca_file: self.get("ca_file", |text| Ok(relative(text)))?,
+            },
             load_timeout: self.get("load_timeout", positive)?,
             stall_timeout: self.get("stall_timeout", positive)?,
             grace: self.get("grace", duration::finite)?,
@@ -395,7 +452,7 @@ impl Layers {
                 .values
                 .iter()
                 .filter(|(_, (_, place))| *place != Place::Default)
-                .map(|(name, (text, place))| (*name, text.clone(), place.clone()))
+                .map(|(name, (text, place))| (*name, without_password(text), place.clone()))
                 .collect(),
             unknown: Vec::new(),
             home,
@@ -428,6 +485,30 @@ fn written(key: &Key, value: &serde_yaml::Value) -> Result<String, String> {
     }
     yaml::scalar(value)
         .ok_or_else(|| "must be one value, or a list of them where a list is meant".into())
+}
+
+/// A text, unless it is empty.
+fn filled(text: &str) -> Result<Option<String>, String> {
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+/// The address of a server.
+fn server(text: &str) -> Result<Option<String>, String> {
+    match text.split_once("://") {
+        None if text.is_empty() => Ok(None),
+        Some(("http" | "https", rest)) if !rest.is_empty() => Ok(Some(text.to_owned())),
+        _ => Err(format!(
+            "{text:?} must be the address of a server, such as https://mirror.example"
+        )),
+    }
+}
+
+/// An address without the user and the password that may stand in it.
+fn without_password(text: &str) -> String {
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => text.to_owned(),
+    }
 }
 
 fn yes_or_no(text: &str) -> Result<bool, String> {

@@ -208,7 +208,7 @@ impl Error {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::ModelNotFound(name) if is_in_a_catalog(name) => {
+            Self::ModelNotFound(name) if can_be_pulled(name) => {
                 return Some(format!("`slm pull {}` fetches it", short(name)));
             }
             Self::ModelNotFound(_) => "`slm list` shows the models that are here",
@@ -298,7 +298,7 @@ fn short(name: &str) -> &str {
 fn store_face(error: &registry::Error) -> Face {
     use registry::Error as E;
     match error {
-        E::Name(_) | E::RelPath(_) => (StatusCode::BAD_REQUEST, "invalid_name"),
+        E::Name(_) | E::Reference(_) | E::RelPath(_) => (StatusCode::BAD_REQUEST, "invalid_name"),
         E::Digest(_) => (StatusCode::BAD_REQUEST, "invalid_digest"),
         E::NotFound { .. } => (StatusCode::NOT_FOUND, "model_not_found"),
         E::BlobNotFound { .. } => (StatusCode::NOT_FOUND, "blob_not_found"),
@@ -313,20 +313,21 @@ fn store_face(error: &registry::Error) -> Face {
         E::BaseMismatch { .. } => (StatusCode::CONFLICT, "base_mismatch"),
         E::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
         E::Pull(error) => pull_face(error),
-        E::Source(_) => (StatusCode::BAD_GATEWAY, "source_failed"),
+        E::Source(_) | E::Http(_) | E::Remote(_) | E::Transfer(_) => {
+            (StatusCode::BAD_GATEWAY, "source_failed")
+        }
         E::NoSpace { .. } => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
         E::Locked { .. } => (StatusCode::CONFLICT, "store_locked"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
     }
 }
 
-/// Whether the catalog that is compiled in has the name. A pull of any other one would only fail.
-fn is_in_a_catalog(name: &str) -> bool {
+/// Whether the catalog that is compiled in has the name, or the name says where the model is.
+fn can_be_pulled(name: &str) -> bool {
     let name = registry::ModelName::parse(name);
     name.is_ok_and(|name| {
-        registry::catalog::Catalog::builtin()
-            .resolve(&name)
-            .is_some()
+        let catalog = registry::catalog::Catalog::builtin();
+        catalog.resolve(&name).is_some() || name.host() != registry::name::DEFAULT_HOST
     })
 }
 
@@ -344,8 +345,9 @@ fn pull_face(error: &registry::pull::Error) -> Face {
     use registry::pull::Error as E;
     match error {
         E::Unknown { .. } => (StatusCode::NOT_FOUND, "model_not_in_catalog"),
-        E::NotAvailable { .. } => (StatusCode::BAD_REQUEST, "unsupported"),
-        E::Failed { .. } => (StatusCode::BAD_GATEWAY, "source_failed"),
+        E::Insecure { .. } => (StatusCode::BAD_REQUEST, "insecure"),
+        E::Setting { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "bad_setting"),
+        E::Failed { .. } | E::NotTheCatalogs { .. } => (StatusCode::BAD_GATEWAY, "source_failed"),
     }
 }
 

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use futures::StreamExt;
 use http::header::{self, HeaderValue};
-use registry::ModelName;
+use registry::{ModelName, Reference};
 use serde::de::DeserializeOwned;
 
 use crate::blocking;
@@ -165,10 +165,19 @@ async fn read(body: Body, limit: usize, share: Option<Share>) -> Result<Vec<u8>,
 /// # Errors
 /// When it is missing or no name.
 pub fn model_name(text: &str) -> Result<ModelName, Error> {
+    // An address means the model that was fetched from it.
+    Ok(reference(text)?.name)
+}
+
+/// What a request asks for, which may be an address.
+///
+/// # Errors
+/// When it is missing or names no model.
+pub fn reference(text: &str) -> Result<Reference, Error> {
     if text.is_empty() {
         return Err(Error::Invalid("model is required".into()));
     }
-    Ok(ModelName::parse(text)?)
+    Reference::parse(text).map_err(|error| Error::Invalid(error.to_string()))
 }
 
 #[cfg(test)]

@@ -203,6 +203,13 @@ impl Service {
                     program: config.pip.clone(),
                     ..Pip::default()
                 },
+                network: config.network.clone(),
+                library: config.library.clone(),
+                hub: config.hub.clone(),
+                hub_token: config
+                    .hub_token
+                    .as_ref()
+                    .map(|token| token.reveal().to_owned()),
             },
         };
         let door_closed = CancellationToken::new();

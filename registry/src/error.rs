@@ -193,6 +193,18 @@ pub enum Error {
     /// A background thread ended without an answer, which is a bug.
     #[error("an internal task ended early")]
     Task(#[source] tokio::task::JoinError),
+    /// The text does not name a model.
+    #[error(transparent)]
+    Reference(#[from] crate::reference::ReferenceError),
+    /// A server could not be asked.
+    #[error(transparent)]
+    Http(#[from] crate::http::Error),
+    /// A place on the network does not have the model.
+    #[error(transparent)]
+    Remote(#[from] crate::remote::Error),
+    /// A blob could not be brought here.
+    #[error(transparent)]
+    Transfer(#[from] crate::transfer::Error),
     /// A source did not deliver.
     #[error(transparent)]
     Source(#[from] crate::source::Error),
@@ -246,8 +258,11 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NoSpace { .. } => {
-                Some("free some space, then try again; nothing half-written was left behind")
+                Some("free some space, then try again; what was fetched before is kept and counts")
             }
+            Self::Http(error) => error.hint(),
+            Self::Remote(error) => error.hint(),
+            Self::Transfer(error) => error.hint(),
             Self::Source(error) => error.hint(),
             Self::Pull(error) => error.hint(),
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => {

@@ -261,18 +261,69 @@ pub(crate) fn overwrite(file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// Appends bytes. `remaining` is how many are still to come, these included, for the error when space runs out.
-pub(crate) fn write(mut file: &File, path: &Path, bytes: &[u8], remaining: u64) -> Result<()> {
-    attempt("write", path, || file.write_all(bytes)).map_err(|error| match error {
+/// Opens a regular file that is there for writing and reading back.
+pub(crate) fn open_for_writing(path: &Path) -> Result<File> {
+    // What stands there is judged first, because to open a pipe for writing may wait for ever.
+    drop(open(path)?);
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).custom_flags(flags);
+    attempt("open", path, || options.open(path))
+}
+
+/// Puts bytes at a place in a file. `remaining` is how many are still to come, these included, for the error when space runs out.
+pub(crate) fn write_at(
+    file: &File,
+    path: &Path,
+    bytes: &[u8],
+    at: u64,
+    remaining: u64,
+) -> Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    attempt("write", path, || file.write_all_at(bytes, at))
+        .map_err(|error| with_needed(error, remaining))
+}
+
+/// Reads at a place in a file; 0 bytes mean that it ends there.
+pub(crate) fn read_at(file: &File, path: &Path, buffer: &mut [u8], at: u64) -> Result<usize> {
+    use std::os::unix::fs::FileExt as _;
+    attempt("read", path, || {
+        loop {
+            match file.read_at(buffer, at) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
+    })
+}
+
+/// Cuts a file off, or lengthens it by a hole.
+pub(crate) fn truncate(file: &File, path: &Path, size: u64) -> Result<()> {
+    attempt("cut", path, || file.set_len(size))
+}
+
+/// Waits until the bytes of a file are on the disk, and what is needed to find them.
+pub(crate) fn sync_data(file: &File, path: &Path) -> Result<()> {
+    attempt("sync", path, || file.sync_data())
+}
+
+/// An error for want of space, with how much is needed.
+fn with_needed(error: Error, needed: u64) -> Error {
+    match error {
         Error::NoSpace {
             path, available, ..
         } => Error::NoSpace {
             path,
-            needed: remaining,
+            needed,
             available,
         },
         error => error,
-    })
+    }
+}
+
+/// Appends bytes. `remaining` is how many are still to come, these included, for the error when space runs out.
+pub(crate) fn write(mut file: &File, path: &Path, bytes: &[u8], remaining: u64) -> Result<()> {
+    attempt("write", path, || file.write_all(bytes)).map_err(|error| with_needed(error, remaining))
 }
 
 /// Reads on from where the file stands; 0 bytes mean its end.

@@ -4,7 +4,9 @@
 //! [`Registry`] is the only door: it opens the folder, and every operation on models is one of its methods.
 //!
 //! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`], [`convert`]), then the disk
-//! (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from.
+//! (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from: what people ask for
+//! ([`reference`]), the places that may have it ([`source`], [`remote`]), how it is brought here ([`http`], [`transfer`]), and
+//! [`pull`] over them all.
 //! Nothing here knows HTTP serving, runners, terminals or environment variables.
 
 pub mod catalog;
@@ -14,6 +16,7 @@ pub mod digest;
 pub mod error;
 mod fs;
 pub mod gguf;
+pub mod http;
 mod index;
 pub mod manifest;
 pub mod model;
@@ -21,17 +24,22 @@ pub mod name;
 mod portable;
 pub mod progress;
 pub mod pull;
+pub mod reference;
 pub mod relpath;
+pub mod remote;
+mod resolve;
 
 mod registry;
 pub mod source;
 mod store;
+pub mod transfer;
 
 pub use digest::Digest;
 pub use error::{Damage, Error, Result};
 pub use model::{Capability, Details, Model, ModelEntry, OpenBlob, Ready, Shown};
 pub use name::ModelName;
 pub use progress::{Progress, Reporter};
+pub use reference::Reference;
 pub use registry::{
     Base, Called, Create, DamagedBlob, DamagedModel, GcReport, ModelRef, NewState, Options, Put,
     Rebuilt, Registry, SavedState, StateId, VerifyOptions, VerifyReport, Weights,

@@ -12,6 +12,8 @@ use crate::{Digest, gguf::harmless};
 
 /// Media type of a manifest.
 pub const MANIFEST_TYPE: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Media type of a manifest by the OCI image specification, which has the same shape.
+pub const OCI_MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Media type of the config blob.
 pub const CONFIG_TYPE: &str = "application/vnd.docker.container.image.v1+json";
 /// Largest manifest that is read, in bytes.
@@ -138,7 +140,7 @@ pub struct Manifest {
     /// Always 2.
     #[serde(rename = "schemaVersion")]
     pub schema_version: u32,
-    /// [`MANIFEST_TYPE`], or left out by some writers.
+    /// [`MANIFEST_TYPE`] or [`OCI_MANIFEST_TYPE`], or left out by some writers.
     #[serde(rename = "mediaType", default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// The config blob, see [`crate::config::Config`].
@@ -159,7 +161,7 @@ pub enum ManifestError {
     /// A schema version other than 2.
     #[error("its schema version is {0}, only 2 is known")]
     Schema(u32),
-    /// An index, an OCI manifest or anything else that is not [`MANIFEST_TYPE`].
+    /// An index or anything else that is neither [`MANIFEST_TYPE`] nor [`OCI_MANIFEST_TYPE`].
     #[error("its media type is {0:?}, expected {MANIFEST_TYPE:?}")]
     MediaType(String),
     /// It lists other manifests as well as layers, which readers understand differently.
@@ -276,7 +278,7 @@ impl Manifest {
         if let Some(media_type) = self
             .media_type
             .as_deref()
-            .filter(|text| *text != MANIFEST_TYPE)
+            .filter(|text| !matches!(*text, MANIFEST_TYPE | OCI_MANIFEST_TYPE))
         {
             return Err(ManifestError::MediaType(
                 media_type.chars().take(120).collect(),

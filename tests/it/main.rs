@@ -11,6 +11,7 @@ mod hostile;
 mod images;
 mod life;
 mod models;
+mod pulls;
 mod real;
 #[cfg(target_os = "linux")]
 mod sandbox;

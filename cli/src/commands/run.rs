@@ -229,7 +229,8 @@ pub(crate) async fn fetch(client: &Client, out: &Output, model: &str) -> anyhow:
     } else {
         out.progress()
     };
-    pull(client, view, model).await
+    pull(client, view, model).await?;
+    Ok(())
 }
 
 /// What an answer took, a line each.

@@ -113,7 +113,7 @@ fn ctrl_c_ends_a_pull_and_says_so() {
     let mut terminal = Terminal::start(home.command(slm(), &["pull", "m"]));
     terminal.read_until("pulling manifest");
     terminal.interrupt();
-    terminal.read_until("the pull was stopped; `slm pull m` starts it anew");
+    terminal.read_until("the pull was stopped; what has come is kept");
     assert_eq!(terminal.wait().code(), Some(130));
     fake.wait_for_departures(1);
 }

@@ -41,6 +41,9 @@ impl Home {
             .args(arguments)
             .env_clear()
             .env("SLM_HOME", self.path())
+            // Nothing listens there, so no test leaves this machine.
+            .env("SLM_LIBRARY", "http://127.0.0.1:9")
+            .env("HF_ENDPOINT", "http://127.0.0.1:9")
             .env("HOME", self.path())
             .env("TERM", "xterm-256color")
             .env("NO_COLOR", "1")

@@ -281,12 +281,42 @@ pub struct PullRequest {
         skip_serializing_if = "String::is_empty"
     )]
     pub name: String,
-    /// Accepted for Ollama's clients; there is no insecure way.
+    /// Whether a connection without TLS to another machine is allowed, where `model` asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
     /// Whether the answer is a stream; it is unless this is `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
+}
+
+/// Answer of `POST /api/explain` (ours): what a pull would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The name that the model gets.
+    pub model: String,
+    /// Where it would be fetched from.
+    pub place: String,
+    /// What was looked at and chosen, in order; for people.
+    pub steps: Vec<String>,
+    /// The files that it consists of; of a Python package, only the weights.
+    pub files: Vec<ExplanationFile>,
+    /// Bytes that would be fetched, as far as sizes are known.
+    pub missing: u64,
+}
+
+/// A file that a pull would fetch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplanationFile {
+    /// What it is called there.
+    pub title: String,
+    /// Its size in bytes, where the place tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Its digest, where the place tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Bytes of it that are here.
+    pub here: u64,
 }
 
 /// Body of `POST /api/verify` (ours). Answers with a stream of [`crate::Progress`].

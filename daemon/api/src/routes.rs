@@ -30,6 +30,8 @@ pub const COPY: &str = "/api/copy";
 pub const DELETE: &str = "/api/delete";
 /// Fetch a model: `POST`.
 pub const PULL: &str = "/api/pull";
+/// What a pull would do (ours).
+pub const EXPLAIN: &str = "/api/explain";
 /// Loaded models: `GET`.
 pub const PS: &str = "/api/ps";
 /// Check the store (ours): `POST`.

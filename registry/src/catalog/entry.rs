@@ -43,18 +43,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether this version fetches from one of its sources.
-    #[must_use]
-    pub fn is_fetched(&self) -> bool {
-        let fetched = |source: &Location| {
-            matches!(
-                source,
-                Location::Wheel(_) | Location::Joined(_) | Location::Folder(_)
-            )
-        };
-        self.sources.iter().any(fetched)
-    }
-
     /// The names that mean this entry: one for each tag, then the aliases.
     pub fn names(&self) -> impl Iterator<Item = ModelName> {
         let tagged = self.tags.iter().map(|tag| {
@@ -151,19 +139,6 @@ pub struct Hub {
     pub file: FileName,
     /// The commit or branch; none is the repository's main branch.
     pub revision: Option<Revision>,
-}
-
-impl Hub {
-    /// Where the file is to be downloaded.
-    #[must_use]
-    pub fn url(&self) -> String {
-        let revision = self.revision.as_ref().map_or("main", Revision::as_str);
-        let file = self.file.as_str();
-        format!(
-            "https://huggingface.co/{}/resolve/{revision}/{file}",
-            self.repo
-        )
-    }
 }
 
 /// A model of the Ollama library.

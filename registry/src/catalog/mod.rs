@@ -106,16 +106,6 @@ impl Catalog {
         suggest::names(name, self.iter())
     }
 
-    /// One name of each model that this version fetches, sorted.
-    #[must_use]
-    pub fn pullable(&self) -> Vec<ModelName> {
-        let first = self.iter().filter(|(name, entry)| **name == entry.name);
-        first
-            .filter(|(_, entry)| entry.is_fetched())
-            .map(|(name, _)| name.clone())
-            .collect()
-    }
-
     /// Every name with its entry, sorted by name. An entry with several tags and aliases comes once for each.
     pub fn iter(&self) -> impl Iterator<Item = (&ModelName, &Entry)> {
         self.entries.values().map(|(name, entry)| (name, entry))

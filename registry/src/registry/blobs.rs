@@ -180,7 +180,7 @@ impl Registry {
     }
 
     /// The steps from the lease on, see the write protocol in `store::ingest`.
-    async fn publish_blob(self, draft: Draft) -> Result<Put> {
+    pub(crate) async fn publish_blob(self, draft: Draft) -> Result<Put> {
         let digest = draft.digest;
         let turn = self.turn(&digest);
         let _turn = turn.lock().await;

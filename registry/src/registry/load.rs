@@ -128,7 +128,7 @@ pub(super) struct SmallLayers {
 
 impl SmallLayers {
     /// Reads and hashes every small layer.
-    fn read(store: &Store, name: &ModelName, manifest: Manifest) -> Result<Self> {
+    pub(super) fn read(store: &Store, name: &ModelName, manifest: Manifest) -> Result<Self> {
         let config = read_config(store, &manifest)?.map_err(|problem| problem.of(name))?;
         let last = |kind| manifest.layers_of(kind).last();
         let text = |kind, what| {

@@ -24,6 +24,7 @@ mod settle;
 mod show;
 mod split;
 mod states;
+mod take;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -42,6 +43,7 @@ use crate::{
     error::{Error, Result},
     index::Index,
     store::{Lock, Step, StepHook, Store},
+    transfer::Pace,
 };
 
 pub use blobs::Put;
@@ -84,6 +86,10 @@ struct Inner {
     pins: Mutex<HashMap<Digest, usize>>,
     /// Who is looking into a blob right now, so that no two hash it at once. Never locked across an await.
     turns: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
+    /// Which blobs are being fetched, so that each is fetched once. Never locked across an await.
+    fetching: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
+    /// The connections of all transfers.
+    pace: Pace,
     _lock: Lock,
 }
 
@@ -115,6 +121,8 @@ impl Registry {
             names: AsyncMutex::default(),
             pins: Mutex::default(),
             turns: Mutex::default(),
+            fetching: Mutex::default(),
+            pace: Pace::default(),
             _lock: lock,
         })))
     }
@@ -139,7 +147,7 @@ impl Registry {
     }
 
     /// Runs `work` to its end even if the caller goes away.
-    async fn detached<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
+    pub(crate) async fn detached<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
@@ -164,14 +172,17 @@ impl Registry {
 
     /// The right to look into a blob, which one at a time can hold.
     fn turn(&self, digest: &Digest) -> Arc<AsyncMutex<()>> {
-        let mut turns = relock(&self.0.turns);
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let turn = turns
-            .get(digest)
-            .and_then(Weak::upgrade)
-            .unwrap_or_default();
-        turns.insert(*digest, Arc::downgrade(&turn));
-        turn
+        one_of(&self.0.turns, digest)
+    }
+
+    /// The right to fetch a blob, which one at a time can hold. The key is that of its partial file.
+    pub(crate) fn fetching(&self, key: &Digest) -> Arc<AsyncMutex<()>> {
+        one_of(&self.0.fetching, key)
+    }
+
+    /// The connections of all transfers.
+    pub(crate) fn pace(&self) -> Pace {
+        self.0.pace.clone()
     }
 }
 
@@ -199,6 +210,21 @@ impl Drop for Pins {
             }
         }
     }
+}
+
+/// The lock of a blob, the same one for all who ask while somebody holds it.
+fn one_of(
+    table: &Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
+    digest: &Digest,
+) -> Arc<AsyncMutex<()>> {
+    let mut table = relock(table);
+    table.retain(|_, lock| lock.strong_count() > 0);
+    let lock = table
+        .get(digest)
+        .and_then(Weak::upgrade)
+        .unwrap_or_default();
+    table.insert(*digest, Arc::downgrade(&lock));
+    lock
 }
 
 /// A table of ours is whole even when a thread panicked beside it: every change to it is one call.

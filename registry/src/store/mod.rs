@@ -6,6 +6,7 @@
 //!     blobs/sha256-<64 hex>                      0444, never changes
 //!     manifests/<host>/<namespace>/<model>/<tag>
 //!   ingest/draft-<number>                        files being written; worthless after a crash
+//!   ingest/part-<64 hex>{,.json}                 blobs being fetched and what is there of them, see `partial`; kept over a crash
 //!   ingest/wheel-<random>/                       packages being fetched; worthless after a crash
 //!   kv/<64 hex of a model>/<64 hex>              0600, saved states: what runners had computed, see `registry::states`
 //!   kv/draft-<number>                            states being written; worthless after a crash
@@ -28,6 +29,7 @@ mod blobs;
 mod ingest;
 mod lock;
 mod manifests;
+mod partial;
 mod states;
 mod step;
 
@@ -39,6 +41,7 @@ pub(crate) use blobs::Check;
 pub(crate) use ingest::{Draft, Ingest};
 pub(crate) use lock::Lock;
 pub(crate) use manifests::{ManifestFile, Place, Walk};
+pub(crate) use partial::{Partial, Wanted, total};
 pub(crate) use states::StateDraft;
 pub use step::{Step, StepHook};
 
@@ -90,11 +93,12 @@ impl Store {
         self.blobs().join(digest.file_name())
     }
 
-    /// Removes what was being written and fetched when the last process ended.
+    /// Removes what was being written when the last process ended, and fetched blobs that nobody went on with for a month.
     pub(crate) fn remove_drafts(&self) -> Result<()> {
         for name in fs::names(&self.drafts())? {
             let path = self.drafts().join(&name);
-            if name.starts_with(ingest::PREFIX) {
+            let is_old = name.starts_with(partial::PREFIX) && !self.is_kept_partial(&name);
+            if name.starts_with(ingest::PREFIX) || is_old {
                 fs::remove(&path)?;
             } else if name.starts_with(FETCH_PREFIX)
                 && let Err(error) = fs::remove_tree(&path)
@@ -109,6 +113,20 @@ impl Store {
     /// Says that a step of a write is done.
     pub(crate) fn done(&self, step: Step) {
         self.hook.call(step);
+    }
+
+    /// Sees that so many more bytes fit on the disk.
+    pub(crate) fn room_for(&self, needed: u64) -> Result<()> {
+        let path = self.drafts();
+        let available = fs::available(&path);
+        if available < needed {
+            return Err(crate::Error::NoSpace {
+                path,
+                needed,
+                available,
+            });
+        }
+        Ok(())
     }
 
     fn run(&self) -> PathBuf {

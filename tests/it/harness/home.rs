@@ -100,6 +100,9 @@ impl Home {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())
             .env("SLM_HOME", self.home())
+            // Nothing listens there, so no test leaves this machine.
+            .env("SLM_LIBRARY", "http://127.0.0.1:9")
+            .env("HF_ENDPOINT", "http://127.0.0.1:9")
             .env("NO_COLOR", "1")
             .env("TERM", "dumb")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

@@ -1,0 +1,331 @@
+//! Why a server could not be asked, or what it answered.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::{StatusCode, Url};
+
+/// Why a request failed. Each message names the host and, where one is in force, the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting of this machine cannot be used.
+    #[error("{what} cannot be used: {reason}")]
+    Settings {
+        /// Which setting.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// This machine has no network.
+    #[error("this machine is offline")]
+    Offline,
+    /// A name has no address.
+    #[error("the name {host} cannot be resolved: {reason}")]
+    Resolve {
+        /// The host.
+        host: String,
+        /// What the resolver says.
+        reason: String,
+    },
+    /// An address that only a host may have that the user named.
+    #[error(
+        "{host} leads to {address}, an address of this machine or of a private network, which is only used for a host that you name yourself"
+    )]
+    Private {
+        /// The host.
+        host: String,
+        /// Its address.
+        address: IpAddr,
+    },
+    /// No connection.
+    #[error("cannot connect to {host}{}: {reason}", through(.via))]
+    Connect {
+        /// The host.
+        host: String,
+        /// Why.
+        reason: String,
+        /// The proxy.
+        via: Option<String>,
+    },
+    /// The host does not show a certificate that is trusted here.
+    #[error("the certificate of {host}{} is not trusted: {reason}", through(.via))]
+    Certificate {
+        /// The host.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+        /// The proxy.
+        via: Option<String>,
+    },
+    /// Nothing came.
+    #[error("{host}{} did not answer within {seconds} s", through(.via))]
+    Silent {
+        /// The host.
+        host: String,
+        /// How long it was waited for.
+        seconds: u64,
+        /// The proxy.
+        via: Option<String>,
+    },
+    /// The connection broke.
+    #[error("the connection to {host}{} broke: {reason}", through(.via))]
+    Broken {
+        /// The host.
+        host: String,
+        /// Why.
+        reason: String,
+        /// The proxy.
+        via: Option<String>,
+    },
+    /// Too many redirects.
+    #[error("{host} leads from one address to the next without an end")]
+    Redirects {
+        /// Where it began.
+        host: String,
+    },
+    /// A redirect without an address that can be used.
+    #[error("{host} redirects without saying where to")]
+    Location {
+        /// The host.
+        host: String,
+    },
+    /// A redirect from a secure place to an insecure one.
+    #[error("{host} redirects to {to}, which is not secure")]
+    Downgrade {
+        /// The secure place.
+        host: String,
+        /// The other one.
+        to: String,
+    },
+    /// A refusal.
+    #[error("{host} answers {}{}", words(.status), quoted(.said))]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// The host and path.
+        host: String,
+        /// The hub's word for it.
+        code: Option<String>,
+        /// What the body says, where it is short and for people.
+        said: String,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+        /// Whether this is what a redirect led to, such as a signed address.
+        redirected: bool,
+    },
+    /// A document is too long.
+    #[error("{host} sends more than {most} bytes, which no such document has")]
+    TooLong {
+        /// The host and path.
+        host: String,
+        /// The bound.
+        most: u64,
+    },
+    /// A document is not what it should be.
+    #[error("{host} sends no {wanted}: {reason}")]
+    Document {
+        /// The host and path.
+        host: String,
+        /// What was asked for.
+        wanted: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What a failure of the library is.
+    pub(super) fn of(error: &reqwest::Error, url: &Url, via: Option<&str>) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        let mut tls = None;
+        while let Some(one) = cause {
+            // What our own resolver said.
+            if let Some(ours) = one.downcast_ref::<Self>() {
+                return ours.clone();
+            }
+            if let Some(refused) = one.downcast_ref::<rustls::Error>() {
+                tls = Some(refused.to_string());
+            }
+            // An I/O error hides what it holds from `source`.
+            cause = match one.downcast_ref::<std::io::Error>() {
+                Some(io) => io.get_ref().map(|inner| inner as &dyn std::error::Error),
+                None => one.source(),
+            };
+        }
+        let host = shown(url);
+        let via = via.map(str::to_owned);
+        if let Some(reason) = tls {
+            return Self::Certificate { host, reason, via };
+        }
+        let reason = deepest(error);
+        if error.is_timeout() && error.is_connect() {
+            let seconds = super::CONNECT.as_secs();
+            return Self::Silent { host, seconds, via };
+        }
+        if error.is_connect() {
+            return Self::Connect { host, reason, via };
+        }
+        Self::Broken { host, reason, via }
+    }
+
+    /// Whether the same request may well succeed a little later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::Silent { .. }
+            | Self::Broken { .. }
+            | Self::Resolve { .. } => true,
+            Self::Status { status, .. } => {
+                status.is_server_error()
+                    || *status == StatusCode::TOO_MANY_REQUESTS
+                    || *status == StatusCode::REQUEST_TIMEOUT
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether to ask again at once is worth it: the server is there, and has a bad moment.
+    pub(crate) fn is_worth_repeating(&self) -> bool {
+        let soon = |wait: &Option<Duration>| wait.is_none_or(|wait| wait.as_secs() <= 1);
+        match self {
+            Self::Broken { .. } => true,
+            Self::Status {
+                status,
+                retry_after,
+                ..
+            } => {
+                let is_busy = *status == StatusCode::TOO_MANY_REQUESTS;
+                (status.is_server_error() || is_busy) && soon(retry_after)
+            }
+            _ => false,
+        }
+    }
+
+    /// What helps, where something does.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Offline => Some("models that are here work without a network: `slm list`"),
+            Self::Resolve { .. } => Some(
+                "check the connection; behind a proxy, the daemon itself needs HTTPS_PROXY, not only this shell",
+            ),
+            Self::Connect { via: Some(_), .. } | Self::Silent { via: Some(_), .. } => {
+                Some("check that the proxy runs, and HTTPS_PROXY and NO_PROXY of the daemon")
+            }
+            Self::Connect { .. } | Self::Silent { .. } => Some(
+                "check the connection; behind a proxy, the daemon itself needs HTTPS_PROXY, not only this shell",
+            ),
+            Self::Certificate { .. } => Some(
+                "where a company inspects TLS, its certificate must be in the system's store, or in a file that `ca_file` of the configuration names",
+            ),
+            Self::Status { status, code, .. } => refusal(*status, code.as_deref()),
+            _ => None,
+        }
+    }
+}
+
+fn refusal(status: StatusCode, code: Option<&str>) -> Option<&'static str> {
+    match (status, code) {
+        (StatusCode::FORBIDDEN, Some("GatedRepo")) => Some(
+            "its terms are not accepted yet by the account of this token; accept them on the model's page",
+        ),
+        (_, Some("GatedRepo")) => Some(
+            "the model is gated: accept its terms on its page, then give the daemon a token of that account in HF_TOKEN",
+        ),
+        (_, Some("RepoNotFound")) => Some(
+            "there is no such repository, or it is private and the daemon has no token for it (HF_TOKEN)",
+        ),
+        (StatusCode::UNAUTHORIZED, _) => Some("it asks for a login that slm does not have"),
+        (StatusCode::PROXY_AUTHENTICATION_REQUIRED, _) => {
+            Some("the proxy wants a login: HTTPS_PROXY=http://user:password@proxy:port")
+        }
+        (StatusCode::TOO_MANY_REQUESTS, _) => {
+            Some("the server limits how often it is asked; a token of an account raises the limit")
+        }
+        _ => None,
+    }
+}
+
+/// Where a URL leads, fit for messages and logs: without what may be secret (user, password, query).
+pub(crate) fn shown(url: &Url) -> String {
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    let path = if url.path() == "/" { "" } else { url.path() };
+    let text = format!("{}{port}{path}", url.host_str().unwrap_or_default());
+    text.chars().take(200).collect()
+}
+
+/// What people can read of a refusal's body: the message of a JSON error, or the title of a page.
+pub(super) fn said(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let message = serde_json::from_slice::<serde_json::Value>(body)
+        .ok()
+        .and_then(|json| {
+            let first = json["errors"][0]["message"].as_str();
+            let found = first
+                .or_else(|| json["error"].as_str())
+                .or_else(|| json["message"].as_str());
+            found.map(str::to_owned)
+        });
+    let found = message.or_else(|| {
+        let lower = text.to_ascii_lowercase();
+        match (lower.find("<title>"), lower.find("</title>")) {
+            (Some(start), Some(end)) if start + 7 <= end => {
+                text.get(start + 7..end).map(str::to_owned)
+            }
+            _ if text.trim_start().starts_with(['<', '{']) => None,
+            _ => Some(text.lines().next().unwrap_or_default().to_owned()),
+        }
+    });
+    let found = found.unwrap_or_default();
+    let plain = found
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(200);
+    plain.collect::<String>().trim().to_owned()
+}
+
+fn through(via: &Option<String>) -> String {
+    via.as_ref()
+        .map(|proxy| format!(" through the proxy {proxy}"))
+        .unwrap_or_default()
+}
+
+fn words(status: &StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(reason) => format!("{} ({reason})", status.as_u16()),
+        None => status.as_u16().to_string(),
+    }
+}
+
+fn quoted(said: &str) -> String {
+    if said.is_empty() {
+        String::new()
+    } else {
+        format!(": {said:?}")
+    }
+}
+
+/// An error with its causes.
+pub(super) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// The last of an error's causes, which says the most.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

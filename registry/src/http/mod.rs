@@ -1,0 +1,495 @@
+//! The one HTTP client: everything that slm fetches over a network goes through it.
+//!
+//! Redirects are followed here and not by the library, because each hop is judged:
+//!
+//! - An `Authorization` header goes to the origin (scheme, host and port) that it was made for, and is not sent again after a redirect,
+//!   even if that leads back.
+//! - `https` never leads to `http`.
+//! - Addresses of this machine and of private networks are connected to only for hosts that the user named. It is the address
+//!   that is judged when the connection is made, so a name that resolves to something else later does not help.
+//!
+//! Bodies are never decompressed: what is asked for is what has the digest.
+
+mod address;
+mod error;
+mod retry_after;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
+
+pub use self::error::Error;
+pub(crate) use self::error::shown;
+
+/// Longest chain of redirects.
+const MOST_HOPS: usize = 10;
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long an answer's head may take after the request.
+const HEAD: Duration = Duration::from_secs(30);
+/// How long a document, such as a manifest, may take as a whole.
+const DOCUMENT: Duration = Duration::from_secs(60);
+/// Most bytes of a refusal that are read for its message.
+const REFUSAL: u64 = 4096;
+
+/// How this machine reaches the network. The daemon reads these from its environment and configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// The proxy for `http://`, as in `HTTP_PROXY`.
+    pub http_proxy: Option<String>,
+    /// The proxy for `https://`, as in `HTTPS_PROXY`.
+    pub https_proxy: Option<String>,
+    /// Hosts that are reached without a proxy, as in `NO_PROXY`. Loopback always is.
+    pub no_proxy: Option<String>,
+    /// Certificates (PEM) that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A client for one pull: it knows which hosts the user named for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    inner: reqwest::Client,
+    named: Named,
+    proxied: Proxied,
+}
+
+/// Hosts that the user named, in lower case.
+#[derive(Debug, Clone, Default)]
+struct Named(Arc<BTreeSet<String>>);
+
+impl Named {
+    fn has(&self, host: &str) -> bool {
+        self.0.contains(&host.to_ascii_lowercase())
+    }
+}
+
+/// Which schemes go through a proxy, for messages.
+#[derive(Debug, Clone, Default)]
+struct Proxied {
+    http: Option<String>,
+    https: Option<String>,
+}
+
+impl Proxied {
+    fn of(&self, url: &Url) -> Option<&str> {
+        match url.scheme() {
+            "https" => self.https.as_deref(),
+            _ => self.http.as_deref(),
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Request {
+    /// Asks for what is at a URL.
+    pub(crate) fn get(url: Url) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub(crate) fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Adds the credentials for the origin, where there are some.
+    #[must_use]
+    pub(crate) fn authorized(self, value: Option<HeaderValue>) -> Self {
+        match value {
+            Some(value) => self.with(header::AUTHORIZATION, value),
+            None => self,
+        }
+    }
+}
+
+/// An answer whose body has not been read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    inner: reqwest::Response,
+    /// Where it came from in the end.
+    pub(crate) url: Url,
+    /// Headers of the first redirect, where there was one: what the origin itself said.
+    pub(crate) first: Option<HeaderMap>,
+    via: Option<String>,
+}
+
+impl Client {
+    /// A client that may connect to private addresses of `named` hosts.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] when a proxy or a file of certificates cannot be used.
+    pub(crate) fn new(
+        network: &Network,
+        named: impl IntoIterator<Item = String>,
+    ) -> Result<Self, Error> {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            // It is there already where a test or another library set it, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let mut named: BTreeSet<String> = named
+            .into_iter()
+            .map(|host| host.to_ascii_lowercase())
+            .collect();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("slm/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .http1_only()
+            .no_proxy();
+        let mut proxied = Proxied::default();
+        for (proxy, secure) in [(&network.http_proxy, false), (&network.https_proxy, true)] {
+            let Some(text) = proxy.as_deref().filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            let url = proxy_url(text)?;
+            named.extend(url.host_str().map(bare).map(str::to_ascii_lowercase));
+            let made = if secure {
+                proxied.https = Some(shown(&url));
+                reqwest::Proxy::https(url.clone())
+            } else {
+                proxied.http = Some(shown(&url));
+                reqwest::Proxy::http(url.clone())
+            };
+            let made = made.map_err(|_| Error::Settings {
+                what: format!("the proxy {}", shown(&url)),
+                reason: "it is no address of a proxy".to_owned(),
+            })?;
+            builder = builder.proxy(made.no_proxy(unproxied(network.no_proxy.as_deref())));
+        }
+        if let Some(file) = &network.ca_file {
+            builder = builder.tls_certs_merge(certificates(file)?);
+        }
+        let named = Named(Arc::new(named));
+        let inner = builder
+            .dns_resolver(Arc::new(address::Resolver::new(named.clone())))
+            .build()
+            .map_err(|error| Error::Settings {
+                what: "the HTTP client".to_owned(),
+                reason: error::in_full(&error),
+            })?;
+        Ok(Self {
+            inner,
+            named,
+            proxied,
+        })
+    }
+
+    /// Sends a request and follows redirects. The answer may have any status.
+    ///
+    /// # Errors
+    /// When no answer comes, or a redirect is one that is not followed.
+    pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
+        let mut url = request.url.clone();
+        let mut headers = request.headers.clone();
+        headers
+            .entry(header::ACCEPT_ENCODING)
+            .or_insert(HeaderValue::from_static("identity"));
+        let mut first = None;
+        for _ in 0..=MOST_HOPS {
+            let answer = self.hop(&request.method, &url, &headers).await?;
+            if !is_redirect(answer.status()) {
+                return Ok(Answer {
+                    inner: answer,
+                    via: self.proxied.of(&url).map(str::to_owned),
+                    url,
+                    first,
+                });
+            }
+            let next = target(&url, answer.headers())?;
+            if url.scheme() == "https" && next.scheme() != "https" {
+                return Err(Error::Downgrade {
+                    host: shown(&url),
+                    to: shown(&next),
+                });
+            }
+            if next.origin() != url.origin() {
+                headers.remove(header::AUTHORIZATION);
+                headers.remove(header::COOKIE);
+            }
+            first.get_or_insert_with(|| answer.headers().clone());
+            url = next;
+        }
+        Err(Error::Redirects {
+            host: shown(&request.url),
+        })
+    }
+
+    /// Reads a document of at most `most` bytes. Any status but success is an error; what may well go better is tried three times.
+    ///
+    /// # Errors
+    /// Those of [`Client::send`]; [`Error::Status`]; [`Error::TooLong`].
+    pub(crate) async fn document(
+        &self,
+        request: &Request,
+        most: u64,
+    ) -> Result<(Bytes, HeaderMap), Error> {
+        let read = || async { self.send(request).await?.document(most).await };
+        let read = read
+            .retry(
+                ExponentialBuilder::new()
+                    .with_min_delay(Duration::from_millis(300))
+                    .with_max_times(2),
+            )
+            .when(Error::is_worth_repeating);
+        tokio::time::timeout(DOCUMENT, read)
+            .await
+            .map_err(|_| Error::Silent {
+                host: shown(&request.url),
+                seconds: DOCUMENT.as_secs(),
+                via: self.proxied.of(&request.url).map(str::to_owned),
+            })?
+    }
+
+    async fn hop(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<reqwest::Response, Error> {
+        self.judge(url)?;
+        let via = self.proxied.of(url);
+        let sending = self
+            .inner
+            .request(method.clone(), url.clone())
+            .headers(headers.clone())
+            .send();
+        match tokio::time::timeout(HEAD, sending).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(Error::of(&error, url, via)),
+            Err(_) => Err(Error::Silent {
+                host: shown(url),
+                seconds: HEAD.as_secs(),
+                via: via.map(str::to_owned),
+            }),
+        }
+    }
+
+    /// Refuses an address that is written out in a URL; those that names resolve to are judged by the resolver.
+    fn judge(&self, url: &Url) -> Result<(), Error> {
+        let host = url.host_str().map(bare).unwrap_or_default();
+        match host.parse::<IpAddr>() {
+            Ok(address) if address::is_local(address) && !self.named.has(host) => {
+                Err(Error::Private {
+                    host: host.to_owned(),
+                    address,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.inner.status()
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
+    }
+
+    /// Whether the answer comes from another place than the one that was asked.
+    pub(crate) fn is_redirected(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// What the server asks to wait, where it does.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        retry_after::of(self.headers(), jiff::Timestamp::now())
+    }
+
+    /// The answer, if its status is one of success.
+    ///
+    /// # Errors
+    /// [`Error::Status`] with what the server said.
+    pub(crate) async fn good(self) -> Result<Self, Error> {
+        if self.status().is_success() {
+            return Ok(self);
+        }
+        Err(self.refused().await)
+    }
+
+    /// The body of a good answer, of at most `most` bytes, and the headers.
+    ///
+    /// # Errors
+    /// [`Error::Status`]; [`Error::TooLong`]; when the connection breaks.
+    pub(crate) async fn document(self, most: u64) -> Result<(Bytes, HeaderMap), Error> {
+        let answer = self.good().await?;
+        let headers = answer.headers().clone();
+        Ok((answer.bytes(most).await?, headers))
+    }
+
+    /// The refusal that this answer is.
+    pub(crate) async fn refused(self) -> Error {
+        let status = self.status();
+        let retry_after = self.retry_after();
+        let code = self
+            .headers()
+            .get("x-error-code")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let host = shown(&self.url);
+        let redirected = self.is_redirected();
+        let body = self.prefix(REFUSAL).await;
+        Error::Status {
+            status,
+            host,
+            code,
+            said: error::said(&body),
+            retry_after,
+            redirected,
+        }
+    }
+
+    /// The body as it comes.
+    pub(crate) fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send {
+        let (url, via) = (self.url, self.via);
+        self.inner
+            .bytes_stream()
+            .map(move |piece| piece.map_err(|error| Error::of(&error, &url, via.as_deref())))
+    }
+
+    /// The whole body, of at most `most` bytes.
+    async fn bytes(self, most: u64) -> Result<Bytes, Error> {
+        let host = shown(&self.url);
+        let mut body = Vec::new();
+        let mut pieces = std::pin::pin!(self.stream());
+        while let Some(piece) = pieces.next().await {
+            body.extend_from_slice(&piece?);
+            if body.len() as u64 > most {
+                return Err(Error::TooLong { host, most });
+            }
+        }
+        Ok(body.into())
+    }
+
+    /// As much of the body as comes in a moment.
+    async fn prefix(self, most: u64) -> Vec<u8> {
+        let mut body = Vec::new();
+        let mut pieces = std::pin::pin!(self.stream());
+        let read = async {
+            while let Some(Ok(piece)) = pieces.next().await {
+                body.extend_from_slice(&piece);
+                if body.len() as u64 >= most {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(5), read).await;
+        body.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        body
+    }
+}
+
+/// Whether this machine has a way to any other one.
+pub(crate) fn is_online() -> bool {
+    let routes = |path: &str, header: usize| {
+        let path = std::path::Path::new(path);
+        let text =
+            crate::fs::open(path).and_then(|file| crate::fs::read_bounded(&file, path, 1 << 20));
+        text.map(|text| {
+            String::from_utf8_lossy(&text)
+                .lines()
+                .skip(header)
+                .any(|line| !line.trim_end().ends_with("lo") && !line.starts_with("lo"))
+        })
+    };
+    // Where there are no such files, that is found out by trying.
+    match (
+        routes("/proc/net/route", 1),
+        routes("/proc/net/ipv6_route", 0),
+    ) {
+        (Err(_), Err(_)) => true,
+        (four, six) => four.unwrap_or(false) || six.unwrap_or(false),
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    )
+}
+
+/// Where a redirect leads.
+fn target(from: &Url, headers: &HeaderMap) -> Result<Url, Error> {
+    let missing = || Error::Location { host: shown(from) };
+    let location = headers
+        .get(header::LOCATION)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(missing)?;
+    let next = from.join(location).map_err(|_| missing())?;
+    if !matches!(next.scheme(), "http" | "https") || next.host_str().is_none() {
+        return Err(missing());
+    }
+    Ok(next)
+}
+
+/// The host of a URL without the brackets of IPv6.
+pub(crate) fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn proxy_url(text: &str) -> Result<Url, Error> {
+    // As everywhere, a proxy without a scheme speaks HTTP.
+    let with_scheme = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    let url = Url::parse(&with_scheme).ok();
+    url.filter(|url| url.host_str().is_some())
+        .ok_or_else(|| Error::Settings {
+            what: format!("the proxy {:?}", text.chars().take(120).collect::<String>()),
+            reason: "it is no address of a proxy, such as http://proxy.example:3128".to_owned(),
+        })
+}
+
+fn unproxied(listed: Option<&str>) -> Option<reqwest::NoProxy> {
+    let loopback = "localhost,127.0.0.0/8,::1";
+    reqwest::NoProxy::from_string(&match listed {
+        Some(listed) => format!("{loopback},{listed}"),
+        None => loopback.to_owned(),
+    })
+}
+
+fn certificates(file: &std::path::Path) -> Result<Vec<reqwest::Certificate>, Error> {
+    let refused = |reason: String| Error::Settings {
+        what: format!("the file of certificates {}", file.display()),
+        reason,
+    };
+    let opened = crate::fs::open(file).map_err(|error| refused(error::in_full(&error)))?;
+    let bytes = crate::fs::read_bounded(&opened, file, 16 << 20)
+        .map_err(|error| refused(error::in_full(&error)))?;
+    let found = reqwest::Certificate::from_pem_bundle(&bytes)
+        .map_err(|error| refused(error::in_full(&error)))?;
+    if found.is_empty() {
+        return Err(refused("it holds no certificate in PEM form".to_owned()));
+    }
+    Ok(found)
+}

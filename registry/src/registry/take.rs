@@ -1,0 +1,77 @@
+//! How a model is made out of a manifest that came with it.
+
+use crate::{
+    Damage, Digest, ModelName, Reporter,
+    error::{Error, Result},
+    manifest::{LayerKind, Manifest},
+};
+
+use super::{Registry, blobs::Trust, load};
+
+impl Registry {
+    /// Publishes a manifest under a name, byte for byte, when every blob that it names is here and good, and every GGUF file among
+    /// them is one that the strict reader takes. Returns the model's digest.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for bytes that are no manifest, or one without weights; [`Error::BlobNotFound`], [`Error::DamagedBlob`],
+    /// [`Error::NotGguf`] for its blobs. The name then leads to what it led to before.
+    pub(crate) async fn take_manifest(
+        &self,
+        name: &ModelName,
+        bytes: Vec<u8>,
+        reporter: &Reporter,
+    ) -> Result<Digest> {
+        let (name, reporter) = (name.clone(), reporter.clone());
+        self.detached(|registry| async move { registry.taken(name, bytes, &reporter).await })
+            .await
+    }
+
+    async fn taken(self, name: ModelName, bytes: Vec<u8>, reporter: &Reporter) -> Result<Digest> {
+        let manifest = Manifest::parse(&bytes).map_err(|error| Error::Invalid {
+            reason: format!("the manifest of {name} cannot be used: {error}"),
+        })?;
+        if manifest.layers_of(LayerKind::Model).next().is_none() {
+            let reason = format!("{name} has no weights in GGUF");
+            return Err(Error::Invalid { reason });
+        }
+        let mut pins = Vec::new();
+        for layer in manifest.blobs() {
+            let digest = layer.digest;
+            pins.push(self.pinned_blob(&digest).await);
+            let blob = match self.check_blob(&digest, Some(layer.size), reporter).await? {
+                Ok(blob) => blob,
+                Err(Damage::Missing) => return Err(Error::BlobNotFound { digest }),
+                Err(found) => return Err(Error::DamagedBlob { digest, found }),
+            };
+            if layer.kind().is_gguf() {
+                self.facts(&digest, &blob, Trust::Stamp)
+                    .await?
+                    .map_err(|reason| Error::NotGguf {
+                        what: format!("the {} of {name}", noun(layer.kind())),
+                        reason,
+                    })?;
+            }
+        }
+        // Its texts are read once, so that what no load could use is told now.
+        let (texts, of) = (manifest.clone(), name.clone());
+        self.on_disk(move |store| load::SmallLayers::read(store, &of, texts))
+            .await?;
+        for strange in manifest.strange_layers() {
+            reporter.status(format!("{strange}; it is kept and not used"));
+        }
+        reporter.status(match self.leads_to(&name, &bytes).await? {
+            true => "the model is unchanged",
+            false => "writing manifest",
+        });
+        self.publish(&name, manifest, bytes, pins).await
+    }
+}
+
+fn noun(kind: LayerKind) -> &'static str {
+    match kind {
+        LayerKind::Adapter => "adapter",
+        LayerKind::Projector => "projector",
+        LayerKind::Draft => "draft model",
+        _ => "weights",
+    }
+}

@@ -1,0 +1,103 @@
+//! Where models are on the network: what a reference leads to there.
+//!
+//! - [`distribution`]: registries that speak the OCI distribution protocol, Ollama's among them.
+//! - [`hub`]: repositories of the Hugging Face hub and its mirrors.
+//! - [`web`]: a single file at an address.
+//!
+//! Each finds out which files a model consists of, with their sizes and digests as far as the place tells them, and fetches no weights.
+//! What it finds is [`Found`]; the bytes are brought by [`crate::transfer`].
+
+mod auth;
+pub(crate) mod distribution;
+mod error;
+pub(crate) mod hub;
+mod pick;
+pub(crate) mod web;
+
+use reqwest::Url;
+
+use crate::Digest;
+use crate::http::shown;
+
+pub(crate) use self::auth::Auth;
+pub use self::error::Error;
+
+/// A place where the bytes of a file are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Where they are; it may redirect.
+    pub(crate) url: Url,
+    /// The credentials for that origin.
+    pub(crate) auth: Auth,
+    /// What tells this state of the file from another, where its digest is not known: an entity tag.
+    pub(crate) validator: Option<String>,
+}
+
+impl Place {
+    /// The place for people, without what may be secret.
+    pub(crate) fn shown(&self) -> String {
+        shown(&self.url)
+    }
+}
+
+/// A file that belongs to a model.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteFile {
+    /// What it is called there.
+    pub(crate) title: String,
+    /// Its size in bytes.
+    pub(crate) size: Option<u64>,
+    /// Its digest.
+    pub(crate) digest: Option<Digest>,
+    /// Where it is.
+    pub(crate) place: Place,
+}
+
+impl RemoteFile {
+    /// What identifies the bytes before they are here.
+    pub(crate) fn key(&self) -> Digest {
+        self.digest.unwrap_or_else(|| {
+            let validator = self.place.validator.as_deref().unwrap_or_default();
+            let size = self.size.map(|size| size.to_string()).unwrap_or_default();
+            let mut url = self.place.url.clone();
+            // Signatures differ from one time to the next.
+            url.set_query(None);
+            Digest::of(format!("{url}\n{validator}\n{size}").as_bytes())
+        })
+    }
+}
+
+/// What a place has of a model.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// The place in words, with what pins it: a commit, a digest.
+    pub(crate) place: String,
+    /// What was chosen, out of what, and why; one line each.
+    pub(crate) steps: Vec<String>,
+    /// The files, weights first.
+    pub(crate) files: Vec<RemoteFile>,
+    /// How they become a model.
+    pub(crate) recipe: Recipe,
+}
+
+/// How files become a model.
+#[derive(Debug, Clone)]
+pub(crate) enum Recipe {
+    /// The manifest says it, and is kept byte for byte.
+    Manifest(Vec<u8>),
+    /// Their own headers say what they are; a few texts beside them go into the model.
+    Files(Box<Beside>),
+}
+
+/// Texts beside the weights in a repository, in Ollama's forms.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Beside {
+    /// Go template of the prompt.
+    pub(crate) template: Option<String>,
+    /// System prompt.
+    pub(crate) system: Option<String>,
+    /// Parameters (JSON).
+    pub(crate) parameters: modelfile::Parameters,
+    /// The licence.
+    pub(crate) license: Option<String>,
+}

