@@ -20,7 +20,8 @@ pub(crate) async fn post(
         registry, sources, ..
     } = app.clone();
     // Case does not tell models apart, so the same model is the same job however it is written.
-    let key = format!("pull {}", reference.name.full().to_ascii_lowercase());
+    let (name, place) = (reference.name.full().to_ascii_lowercase(), &reference.place);
+    let key = format!("pull {name} {place:?} {insecure}");
     let lines = app.jobs.join_while_heard(key, move |reporter| async move {
         registry
             .pull(&reference, insecure, &sources, &reporter)

@@ -24,8 +24,10 @@ use crate::reference::Choice;
 /// Where the hub is, unless a mirror is set.
 pub(crate) const DEFAULT: &str = "https://huggingface.co";
 /// Most pages of a listing, and the longest page.
-const MOST_PAGES: usize = 20;
-const PAGE_MAX: u64 = 8 << 20;
+const MOST_PAGES: usize = 50;
+const PAGE_MAX: u64 = 4 << 20;
+/// Most files of a repository.
+const MOST_FILES: usize = 20_000;
 /// Longest text beside the weights.
 const TEXT_MAX: u64 = 256 << 10;
 /// The files beside the weights that the hub's own endpoint for Ollama reads.
@@ -115,11 +117,7 @@ impl Hub {
                 place: Place {
                     url: self.file(at, &entry.path),
                     auth: self.auth(),
-                    validator: entry
-                        .oid
-                        .clone()
-                        .filter(|_| entry.lfs.is_none())
-                        .map(|oid| format!("\"{oid}\"")),
+                    validator: None,
                 },
             });
         }
@@ -176,6 +174,9 @@ impl Hub {
                     reason: error.to_string(),
                 })?;
             entries.extend(page.into_iter().filter(|entry| entry.kind == "file"));
+            if entries.len() > MOST_FILES {
+                break;
+            }
             match next_page(&url, &headers) {
                 Some(next) => url = next,
                 None => return Ok(entries),
@@ -184,7 +185,7 @@ impl Hub {
         Err(Error::Document {
             host: shown(&url),
             what: "a listing",
-            reason: format!("it has more than {MOST_PAGES} pages"),
+            reason: format!("it has more than {MOST_FILES} files or {MOST_PAGES} pages"),
         })
     }
 

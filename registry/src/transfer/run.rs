@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::pace::{Member, Pace, Seat};
@@ -97,16 +98,15 @@ impl Registry {
     pub(crate) async fn fetch_blob(&self, fetch: Fetch<'_>) -> Result<(Digest, u64, Put)> {
         let wanted = fetch.wanted.clone();
         let one = self.fetching(&wanted.key);
-        let _alone = match one.try_lock() {
+        let alone = match one.clone().try_lock_owned() {
             Ok(alone) => alone,
             Err(_) => {
-                fetch.reporter.status(format!(
-                    "waiting for another pull of {}",
-                    wanted.key.short()
-                ));
-                one.lock().await
+                let waiting = format!("waiting for another pull of {}", wanted.key.short());
+                fetch.reporter.status(waiting);
+                one.lock_owned().await
             }
         };
+        let alone = Arc::new(alone);
         if let Some(digest) = wanted.digest
             && self.has_blob(&digest).await?
         {
@@ -114,7 +114,7 @@ impl Registry {
         }
         let mut partial = self.on_disk(move |store| store.partial(wanted)).await?;
         for again in [true, false] {
-            partial = fetch.bring(partial).await?;
+            partial = fetch.bring(partial, alone.clone()).await?;
             let found = partial.digest();
             let Some(expected) = fetch.wanted.digest.filter(|digest| *digest != found) else {
                 break;
@@ -159,11 +159,18 @@ impl Registry {
 
 impl Fetch<'_> {
     /// Brings every byte, and returns the file with its hash complete.
-    async fn bring(&self, partial: Partial) -> Result<Partial> {
+    ///
+    /// The thread that writes holds the right to fetch the blob for itself, because it outlives a transfer that is dropped: no
+    /// other one may begin, and publish the file, while it has pieces left.
+    async fn bring(&self, partial: Partial, alone: Arc<OwnedMutexGuard<()>>) -> Result<Partial> {
         let size = self.wanted.size;
         let plan = Plan::new(size, partial.written().clone(), Instant::now());
         let (writer, pieces) = mpsc::channel(PIECES);
-        let writing = tokio::task::spawn_blocking(move || write(partial, pieces));
+        let writing = tokio::task::spawn_blocking(move || {
+            let written = write(partial, pieces);
+            drop(alone);
+            written
+        });
         let brought = self.drive(plan, writer).await;
         let written = writing.await.map_err(crate::Error::Task)?;
         // An error of the disk is the cause of what the driver says then.
