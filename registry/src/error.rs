@@ -54,6 +54,14 @@ pub enum Error {
     /// A folder of weights cannot be made a GGUF file.
     #[error("these files cannot be converted")]
     Convert(#[from] crate::convert::Error),
+    /// Weights in a layout that only Ollama's own engine reads cannot be brought into llama.cpp's.
+    #[error("{what} cannot be run")]
+    Translate {
+        /// The blob or the file.
+        what: String,
+        /// Why not.
+        source: crate::translate::Error,
+    },
     /// Bytes that came in are not those that were announced.
     #[error("digest mismatch, expected \"{expected}\", got \"{found}\"")]
     DigestMismatch {

@@ -338,6 +338,66 @@ pub(crate) fn read(mut file: &File, path: &Path, buffer: &mut [u8]) -> Result<us
     })
 }
 
+/// Appends `length` bytes of another file, from `offset` on, to where `to` stands.
+/// Blocks that stand alike in both are shared where the file system can do that, and where the first byte begins one.
+pub(crate) fn copy_range(
+    from: &File,
+    mut offset: u64,
+    length: u64,
+    to: &File,
+    path: &Path,
+) -> Result<()> {
+    let end = offset + length;
+    #[cfg(target_os = "linux")]
+    while offset < end {
+        let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
+        let copied = attempt("copy to", path, || {
+            use rustix::io::Errno;
+            match rustix::fs::copy_file_range(from, Some(&mut offset), to, None, left) {
+                Err(Errno::INTR) => Ok(Some(0)),
+                // The file system, the kernel or a filter of calls does not do it, or not between these two.
+                Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM) => {
+                    Ok(None)
+                }
+                Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+                other => other.map(Some).map_err(io::Error::from),
+            }
+        })?;
+        if copied.is_none() {
+            break;
+        }
+    }
+    copy_by_hand(from, offset, end, to, path)
+}
+
+fn copy_by_hand(from: &File, mut offset: u64, end: u64, mut to: &File, path: &Path) -> Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    const CHUNK: u64 = 1 << 20;
+    let mut buffer = Vec::new();
+    while offset < end {
+        buffer.resize(CHUNK.min(end - offset) as usize, 0);
+        attempt("copy to", path, || {
+            from.read_exact_at(&mut buffer, offset)?;
+            to.write_all(&buffer)
+        })?;
+        offset += buffer.len() as u64;
+    }
+    Ok(())
+}
+
+/// Reads `length` bytes that begin at `offset`.
+pub(crate) fn read_range(file: &File, path: &Path, offset: u64, length: u64) -> Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt as _;
+    let mut bytes = vec![0; length as usize];
+    attempt("read", path, || file.read_exact_at(&mut bytes, offset))?;
+    Ok(bytes)
+}
+
+/// Takes everything out of a file.
+pub(crate) fn empty(file: &File, path: &Path) -> Result<()> {
+    attempt("empty", path, || file.set_len(0))
+}
+
 /// Reads a whole file, but never more than `most` bytes and one.
 /// A result of more than `most` bytes tells the caller that the file is larger.
 pub(crate) fn read_bounded(file: &File, path: &Path, most: u64) -> Result<Vec<u8>> {

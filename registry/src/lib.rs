@@ -33,6 +33,7 @@ mod registry;
 pub mod source;
 mod store;
 pub mod transfer;
+pub mod translate;
 
 pub use digest::Digest;
 pub use error::{Damage, Error, Result};

@@ -1,7 +1,7 @@
 //! Floats of 16 bits, from and to those of 32.
 
 /// The value of a float of 16 bits (IEEE 754 binary16).
-pub(super) fn from_half(half: u16) -> f32 {
+pub(crate) fn from_half(half: u16) -> f32 {
     let sign = u32::from(half & 0x8000) << 16;
     let (exponent, fraction) = (u32::from(half >> 10) & 0x1F, u32::from(half & 0x3FF));
     let magnitude = match exponent {
@@ -14,7 +14,7 @@ pub(super) fn from_half(half: u16) -> f32 {
 }
 
 /// The value of the upper half of a float.
-pub(super) fn from_brain(half: u16) -> f32 {
+pub(crate) fn from_brain(half: u16) -> f32 {
     f32::from_bits(u32::from(half) << 16)
 }
 

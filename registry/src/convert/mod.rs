@@ -12,7 +12,7 @@
 
 mod config;
 mod error;
-mod float;
+pub(crate) mod float;
 mod folder;
 mod safetensors;
 mod tensors;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::vocabulary::TOKENS;
 use super::{Gguf, Metadata, Value};
+use crate::translate::{self, Foreign};
 
 /// Names that are longer are not what people call a model.
 const LONGEST_NAME: usize = 256;
@@ -48,6 +49,9 @@ pub struct Facts {
     pub pooling: Option<u64>,
     /// Which part of a split model the file is.
     pub split: Option<Split>,
+    /// The layout of Ollama's own that it is in, if it is in one.
+    #[serde(default)]
+    pub foreign: Option<Foreign>,
 }
 
 /// What a file is for.
@@ -63,7 +67,7 @@ pub enum GeneralType {
 }
 
 impl GeneralType {
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         match metadata.str("general.type") {
             Some("adapter") => Self::Adapter,
             Some("projector" | "mmproj") => Self::Projector,
@@ -115,6 +119,7 @@ impl Facts {
             chat_template: text("tokenizer.chat_template"),
             pooling: number("pooling_type"),
             split: split(metadata),
+            foreign: translate::recognise(gguf),
             architecture,
         }
     }

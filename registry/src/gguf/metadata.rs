@@ -36,6 +36,8 @@ pub struct Entry {
     pub value: Value,
     /// Where the value begins, in bytes from the start of the file.
     pub offset: u64,
+    /// Where it ends.
+    pub end: u64,
 }
 
 /// The pairs of a file, in its order.
@@ -66,7 +68,7 @@ impl Metadata {
         self.0.iter()
     }
 
-    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         // Files have some dozens of keys; not even the most that the limit allows are worth an index.
         self.0.iter().find(|entry| entry.key == key)
     }
@@ -93,7 +95,13 @@ pub(super) fn read<F: Read + Seek>(
         let kind = value_type(input, &key)?;
         let offset = input.position();
         let value = pairs.value(input, &key, kind)?;
-        metadata.push(Entry { key, value, offset });
+        let end = input.position();
+        metadata.push(Entry {
+            key,
+            value,
+            offset,
+            end,
+        });
     }
     Ok((Metadata(metadata), pairs.vocabulary))
 }

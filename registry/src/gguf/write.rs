@@ -59,6 +59,23 @@ impl Head {
         }
     }
 
+    /// Adds a key with a value as it stands in a file.
+    pub(crate) fn raw(&mut self, key: &str, kind: ValueType, bytes: &[u8]) {
+        self.key(key, kind);
+        self.pairs.extend(bytes);
+    }
+
+    /// Adds a key with so many zero bytes that the first tensor begins `place` bytes behind a multiple of `block`,
+    /// where `place` is a multiple of the alignment. To be called when all else is there.
+    pub(crate) fn fill(&mut self, key: &str, block: u64, place: u64) {
+        self.list(key, ValueType::U8, 0);
+        let length = self.length();
+        let count = (place + block - length % block) % block;
+        let at = self.pairs.len() - size_of::<u64>();
+        self.pairs[at..].copy_from_slice(&count.to_le_bytes());
+        self.pairs.resize(self.pairs.len() + count as usize, 0);
+    }
+
     /// Adds a tensor: its name, its dimensions with the fastest first, and the type of its values.
     /// The values follow the head in the order of these calls, each tensor's with [`Head::filling`] behind them.
     /// Returns how many bytes they have.
@@ -88,6 +105,12 @@ impl Head {
     /// How many zero bytes follow so many bytes of a tensor.
     pub(crate) fn filling(bytes: u64) -> u64 {
         bytes.next_multiple_of(ALIGNMENT) - bytes
+    }
+
+    /// Bytes of the head so far, without what fills it up.
+    fn length(&self) -> u64 {
+        const START: usize = 4 + 4 + 8 + 8;
+        (START + self.pairs.len() + self.tensors.len()) as u64
     }
 
     /// The bytes of the head, up to where the first tensor's values begin, and the size of the whole file.

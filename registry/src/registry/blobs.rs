@@ -37,6 +37,19 @@ pub(crate) struct GoodBlob {
     pub(crate) stamp: Stamp,
 }
 
+impl GoodBlob {
+    /// The same open file once more.
+    pub(super) fn try_clone(&self, store: &Store, digest: &Digest) -> Result<Self> {
+        let file = self.file.try_clone().map_err(|source| Error::Io {
+            action: "open",
+            path: store.blob(digest),
+            source,
+        })?;
+        let stamp = self.stamp;
+        Ok(Self { file, stamp })
+    }
+}
+
 /// What travels from the body of a request to the thread that writes.
 enum Piece {
     Bytes(Bytes),
@@ -329,11 +342,7 @@ impl Registry {
             return Ok(gguf);
         }
         let path = self.0.store.blob(digest);
-        let mut file = blob.file.try_clone().map_err(|source| Error::Io {
-            action: "open",
-            path: path.clone(),
-            source,
-        })?;
+        let mut file = blob.try_clone(&self.0.store, digest)?.file;
         let facts = self
             .on_disk(move |_| match gguf::read(&mut file, stamp.size) {
                 Ok(gguf) => Ok(match gguf.unusable_here() {

@@ -131,7 +131,7 @@ impl Registry {
     /// Returns the model's digest.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::BaseMismatch`], [`Error::BlobNotFound`], [`Error::NotGguf`], [`Error::Convert`], or [`Error::Invalid`] when
+    /// [`Error::NotFound`], [`Error::BaseMismatch`], [`Error::BlobNotFound`], [`Error::NotGguf`], [`Error::Convert`], [`Error::Translate`], or [`Error::Invalid`] when
     /// the recipe cannot be followed; [`Error::NoSpace`]. The name then leads to what it led to before.
     pub async fn create(&self, create: Create, reporter: &Reporter) -> Result<Digest> {
         let reporter = reporter.clone();
@@ -377,6 +377,7 @@ impl Registry {
                 what: making.called.of(digest),
                 reason,
             })?;
+        Self::can_run(&facts, || making.called.of(digest))?;
         let found = match facts.general_type {
             GeneralType::Model => LayerKind::Model,
             GeneralType::Adapter => LayerKind::Adapter,
@@ -468,6 +469,10 @@ impl Registry {
             making.layers.clone(),
         );
         let facts = self.header_of(&preliminary).await?;
+        if let Some(facts) = &facts {
+            // Weights that were inherited have not been looked at before.
+            Self::can_run(facts, || "the model".into())?;
+        }
         let template = self
             .on_disk({
                 let manifest = preliminary;

@@ -7,6 +7,7 @@ use crate::{
     gguf::Facts,
     manifest::{LayerKind, Manifest},
     store::Check,
+    translate::Family,
 };
 
 use super::{
@@ -114,11 +115,15 @@ pub(super) fn capabilities(
     let architecture = facts
         .and_then(|facts| facts.architecture.as_deref())
         .unwrap_or_default();
+    let foreign = facts.and_then(|facts| facts.foreign);
     // `enum llama_pooling_type` of llama.cpp's `llama.h`: how one vector comes of many, or, with 4, a score.
     match facts.and_then(|facts| facts.pooling) {
         Some(4) => return vec![Capability::Rerank],
         Some(1..=3) => return vec![Capability::Embedding],
         _ if EMBEDDERS.contains(&architecture) => return vec![Capability::Embedding],
+        _ if foreign.is_some_and(|foreign| foreign.family == Family::EmbeddingGemma) => {
+            return vec![Capability::Embedding];
+        }
         _ => {}
     }
     let template = template.unwrap_or_default();
@@ -137,7 +142,8 @@ pub(super) fn capabilities(
     if speaks_of(&[".Suffix"], &[]) {
         capabilities.push(Capability::Insert);
     }
-    if projector {
+    // In Ollama's layouts, the weights may hold a projector.
+    if projector || foreign.is_some_and(|foreign| foreign.sees) {
         capabilities.push(Capability::Vision);
     }
     let go_thinks: &[&str] = match chat_template {
@@ -203,6 +209,7 @@ mod tests {
             vocabulary: None,
             pooling: None,
             split: None,
+            foreign: None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     fs::Kind,
     index::KeptManifest,
-    store::{Store, Walk},
+    store::{Derived, Store, Walk},
 };
 
 use super::{Registry, relock, settle};
@@ -22,7 +22,7 @@ use super::{Registry, relock, settle};
 pub struct GcReport {
     /// Blobs removed.
     pub removed: Vec<Digest>,
-    /// Bytes given back.
+    /// Bytes given back, with those of files that were made of removed blobs.
     pub bytes: u64,
     /// Models whose manifests are damaged. What they name is not known, so as long as there is one, nothing is removed.
     pub blocked_by: Vec<ModelName>,
@@ -39,7 +39,8 @@ impl GcReport {
 }
 
 impl Registry {
-    /// Removes every blob that no manifest, lease or running operation names, and the saved states of models that are gone.
+    /// Removes every blob that no manifest, lease or running operation names, what was made of blobs that are gone,
+    /// and the saved states of models that are gone.
     /// What was moved aside as damaged stays.
     ///
     /// # Errors
@@ -56,10 +57,11 @@ impl Registry {
         let mut needed = self.0.index.leased(Timestamp::now()).await?;
         needed.extend(relock(&self.0.pins).keys());
         let kept = self.0.index.kept_manifests().await?;
-        let report = self
+        let (report, derived) = self
             .on_disk(move |store| sweep(store, needed, &kept, candidates))
             .await?;
-        if let Err(error) = self.0.index.forget_blobs(&report.removed).await {
+        let gone = [report.removed.as_slice(), &derived].concat();
+        if let Err(error) = self.0.index.forget_blobs(&gone).await {
             // A row about a file that is gone says nothing, because no new file will have its stamp.
             tracing::warn!(%error, "removed blobs could not be taken from the index");
         }
@@ -67,13 +69,14 @@ impl Registry {
     }
 }
 
+/// Answers with what the index knew the removed files by that were made of blobs.
 /// Manifests are read from their files here and not from the index: to delete by a wrong row would be to lose a model.
 fn sweep(
     store: &Store,
     mut needed: HashSet<Digest>,
     kept: &HashMap<ModelName, KeptManifest>,
     candidates: Option<HashSet<Digest>>,
-) -> Result<GcReport> {
+) -> Result<(GcReport, Vec<Digest>)> {
     let Walk { places, strange } = store.walk()?;
     let mut report = GcReport {
         strange,
@@ -117,5 +120,7 @@ fn sweep(
         }
         store.sync_blobs()?;
     }
-    Ok(report)
+    let (derived, bytes) = store.sweep_derived()?;
+    report.bytes += bytes;
+    Ok((report, derived.iter().map(Derived::key).collect()))
 }

@@ -27,6 +27,7 @@ mod states;
 mod take;
 #[cfg(test)]
 mod tests;
+mod translated;
 mod verify;
 
 use std::{

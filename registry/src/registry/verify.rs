@@ -29,6 +29,9 @@ pub struct VerifyReport {
     pub blobs: u64,
     /// Bytes hashed.
     pub bytes: u64,
+    /// Translated files that were compared with their blobs, and how many of them were not what they should be.
+    /// Those were removed, and are made again when they are needed; so they are no damage.
+    pub translated: (u64, u64),
     /// Blobs that are not what they should be.
     pub damaged: Vec<DamagedBlob>,
     /// Models whose manifests cannot be understood, or name layers that cannot.
@@ -79,6 +82,7 @@ struct Expected {
 
 impl Registry {
     /// Hashes blobs again, and has the strict reader look into every GGUF file, whatever the index says.
+    /// What was translated is translated again, and removed where it is not the same.
     /// A manifest that is not whole is mended from the index. Without quarantine nothing else is changed but what the index knows.
     ///
     /// # Errors
@@ -97,7 +101,7 @@ impl Registry {
                 report.unnamed += 1;
             }
             if let Some(found) = self
-                .damage_of(&digest, &expected, quarantine, reporter, &mut report.bytes)
+                .damage_of(&digest, &expected, quarantine, reporter, &mut report)
                 .await?
             {
                 let models = expected.named.into_iter().map(|(name, _)| name).collect();
@@ -191,7 +195,7 @@ impl Registry {
         expected: &Expected,
         quarantine: bool,
         reporter: &Reporter,
-        bytes: &mut u64,
+        report: &mut VerifyReport,
     ) -> Result<Option<Damage>> {
         let blob = match self
             .examine(digest, None, Trust::Nothing, quarantine, reporter)
@@ -200,7 +204,7 @@ impl Registry {
             Ok(blob) => blob,
             Err(damage) => return Ok(Some(damage)),
         };
-        *bytes += blob.stamp.size;
+        report.bytes += blob.stamp.size;
         let found = blob.stamp.size;
         if let Some((_, expected)) = expected.named.iter().find(|(_, size)| *size != found) {
             return Ok(Some(Damage::Size {
@@ -210,8 +214,16 @@ impl Registry {
         }
         match expected.gguf {
             true => {
-                let facts = self.facts(digest, &blob, Trust::Nothing).await?;
-                Ok(facts.err().map(Damage::Gguf))
+                let facts = match self.facts(digest, &blob, Trust::Nothing).await? {
+                    Ok(facts) => facts,
+                    Err(reason) => return Ok(Some(Damage::Gguf(reason))),
+                };
+                if let Some(foreign) = facts.foreign {
+                    let (found, wrong) = self.check_derived(*digest, blob, foreign).await?;
+                    report.translated.0 += found;
+                    report.translated.1 += wrong;
+                }
+                Ok(None)
             }
             false => Ok(None),
         }

@@ -60,7 +60,7 @@ pub(crate) struct Draft {
 pub(super) struct DraftPath(pub(super) Option<PathBuf>);
 
 impl DraftPath {
-    fn get(&self) -> &Path {
+    pub(super) fn get(&self) -> &Path {
         self.0
             .as_deref()
             .expect("only publishing takes the path, and it consumes the draft")

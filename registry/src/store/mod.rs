@@ -10,6 +10,7 @@
 //!   ingest/wheel-<random>/                       packages being fetched; worthless after a crash
 //!   kv/<64 hex of a model>/<64 hex>              0600, saved states: what runners had computed, see `registry::states`
 //!   kv/draft-<number>                            states being written; worthless after a crash
+//!   derived/v<n>/<64 hex of a blob>.<part>       0444, what its weights or their projector are in llama.cpp's layout, see `translate`
 //!   quarantine/sha256-<64 hex>.<n>               blobs whose bytes were not theirs; nothing here is ever loaded
 //!   quarantine/sha256-<64 hex>.manifest          manifests that were damaged and mended, by what they had become
 //!   registry.db                                  the index, see `index`
@@ -26,6 +27,7 @@
 //! **Other versions.** The folder below `models/` is Ollama's; Ollama can work in it while no process of ours does.
 
 mod blobs;
+mod derived;
 mod ingest;
 mod lock;
 mod manifests;
@@ -38,6 +40,7 @@ use std::path::{Path, PathBuf};
 use crate::{Digest, ModelName, error::Result, fs};
 
 pub(crate) use blobs::Check;
+pub(crate) use derived::Derived;
 pub(crate) use ingest::{Draft, Ingest};
 pub(crate) use lock::Lock;
 pub(crate) use manifests::{ManifestFile, Place, Walk};
@@ -151,6 +154,10 @@ impl Store {
 
     fn states(&self) -> PathBuf {
         self.home.join("kv")
+    }
+
+    fn derived(&self) -> PathBuf {
+        self.home.join("derived")
     }
 
     fn quarantine_folder(&self) -> PathBuf {

@@ -1,0 +1,281 @@
+//! Files that were made of blobs: weights in llama.cpp's layout, and their projectors.
+//!
+//! Each can be lost at any time, for it can be made again. They are written as blobs are: a draft in `ingest/`, synced, renamed
+//! to its name, the folder synced. They are not hashed; the index knows the stamp that each had when it was made,
+//! and one with another stamp is made anew.
+//! Folders of other versions of the translation, and files whose blobs are gone, go with the next collection.
+
+use std::{collections::HashSet, fs::File, path::PathBuf};
+
+use crate::{
+    Digest, Reporter,
+    error::{Error, Result},
+    fs::{self, Kind, Stamp},
+    translate::{self, BLOCK, Part, Piece, Plan, Span},
+};
+
+use super::{Store, ingest::DraftPath};
+
+/// Bytes that are copied between two reports of progress.
+const STRIDE: u64 = 64 << 20;
+/// Bytes of two files that are compared at once.
+const CHUNK: u64 = 1 << 20;
+
+/// One file that is made of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Derived {
+    /// The blob.
+    pub(crate) source: Digest,
+    /// Which of the files that come of it.
+    pub(crate) part: Part,
+}
+
+impl Derived {
+    /// What the index knows the file by. No blob has this digest, because it is that of a text which no GGUF file is.
+    pub(crate) fn key(&self) -> Digest {
+        let (version, part) = (translate::VERSION, self.part.as_str());
+        Digest::of(format!("derived v{version} {part} {}", self.source).as_bytes())
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}.{}", self.source.hex(), self.part.as_str())
+    }
+
+    fn of_file_name(name: &str) -> Option<Self> {
+        let (hex, part) = name.split_once('.')?;
+        Some(Self {
+            source: Digest::from_hex(hex)?,
+            part: Part::ALL.into_iter().find(|known| known.as_str() == part)?,
+        })
+    }
+}
+
+/// A file that is being made. It is removed when it is dropped before it has its name.
+#[derive(Debug)]
+pub(crate) struct DerivedDraft {
+    store: Store,
+    file: File,
+    path: DraftPath,
+}
+
+impl Store {
+    /// Opens a file that was made; `None` when it was not. What stands in its place and is no file counts as not made.
+    pub(crate) fn open_derived(&self, derived: &Derived) -> Result<Option<(File, Stamp)>> {
+        let path = self.derived_path(derived);
+        match fs::open_if_there(&path) {
+            Ok(Some(file)) => {
+                let stamp = fs::stamp(&file, &path)?;
+                Ok(Some((file, stamp)))
+            }
+            Ok(None) | Err(Error::NotRegular { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a file by its plan from the open blob, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Translate`], or when a file cannot be read or written.
+    pub(crate) fn draft_derived(
+        &self,
+        derived: &Derived,
+        plan: &Plan,
+        source: &File,
+        reporter: &Reporter,
+    ) -> Result<DerivedDraft> {
+        let (path, file) = self.draft()?;
+        let draft = DerivedDraft {
+            store: self.clone(),
+            file,
+            path: DraftPath(Some(path)),
+        };
+        draft.has_space(plan.size(), source)?;
+        let status = format!("translating {}", derived.source.short());
+        let mut meter = reporter.meter(status, Some(derived.source), plan.size());
+        let mut left = plan.size();
+        plan.write(source, |piece| -> Result<(), Failure> {
+            match piece {
+                Piece::Bytes(bytes) => {
+                    fs::write(&draft.file, draft.path.get(), bytes, left)?;
+                    left -= bytes.len() as u64;
+                    meter.add(bytes.len() as u64);
+                }
+                Piece::Span(span) => {
+                    let mut offset = span.offset;
+                    while offset < span.end() {
+                        // To the end of a block, so that the next piece begins one and can be shared.
+                        let length = match offset % BLOCK {
+                            0 => STRIDE,
+                            uneven => BLOCK - uneven,
+                        };
+                        let length = length.min(span.end() - offset);
+                        fs::copy_range(source, offset, length, &draft.file, draft.path.get())?;
+                        offset += length;
+                        left -= length;
+                        meter.add(length);
+                    }
+                }
+            }
+            Ok(())
+        })
+        .map_err(|failure| failure.of(derived))?;
+        fs::sync(&draft.file, draft.path.get())?;
+        Ok(draft)
+    }
+
+    /// Whether an open file holds exactly what its plan makes of the open blob.
+    pub(crate) fn is_derived(
+        &self,
+        derived: &Derived,
+        plan: &Plan,
+        source: &File,
+        found: &File,
+    ) -> Result<bool> {
+        let path = self.derived_path(derived);
+        if fs::stamp(found, &path)?.size != plan.size() {
+            return Ok(false);
+        }
+        let (blob, mut at, mut same) = (self.blob(&derived.source), 0, true);
+        plan.write(source, |piece| -> Result<(), Failure> {
+            match piece {
+                Piece::Bytes(bytes) => {
+                    same &= fs::read_range(found, &path, at, bytes.len() as u64)? == bytes;
+                    at += bytes.len() as u64;
+                }
+                Piece::Span(Span { offset, length }) => {
+                    let mut done = 0;
+                    while done < length && same {
+                        let next = CHUNK.min(length - done);
+                        let theirs = fs::read_range(source, &blob, offset + done, next)?;
+                        same &= fs::read_range(found, &path, at + done, next)? == theirs;
+                        done += next;
+                    }
+                    at += length;
+                }
+            }
+            Ok(())
+        })
+        .map_err(|failure| failure.of(derived))?;
+        Ok(same)
+    }
+
+    /// Removes a file that was made; it is no error when it is gone already.
+    pub(crate) fn remove_derived(&self, derived: &Derived) -> Result<()> {
+        fs::remove(&self.derived_path(derived)).map(drop)
+    }
+
+    /// Removes the files of other versions, and those whose blobs are not here any more.
+    /// Returns those that went, and the bytes given back.
+    pub(crate) fn sweep_derived(&self) -> Result<(Vec<Derived>, u64)> {
+        let (mut removed, mut bytes) = (Vec::new(), 0);
+        let ours = self.derived_folder();
+        for name in fs::names(&self.derived())? {
+            let folder = self.derived().join(&name);
+            if folder != ours && name.starts_with('v') && fs::look(&folder)? == Some(Kind::Folder) {
+                fs::remove_tree(&folder)?;
+            }
+        }
+        let mut there = HashSet::new();
+        for name in fs::names(&ours)? {
+            let Some(derived) = Derived::of_file_name(&name) else {
+                continue;
+            };
+            let source = derived.source;
+            if there.contains(&source) {
+                continue;
+            }
+            if let Some(Kind::File(_)) = fs::look(&self.blob(&source))? {
+                there.insert(source);
+                continue;
+            }
+            let path = self.derived_path(&derived);
+            if let Some(Kind::File(stamp)) = fs::look(&path)?
+                && fs::remove(&path)?
+            {
+                bytes += stamp.size;
+                removed.push(derived);
+            }
+        }
+        Ok((removed, bytes))
+    }
+
+    fn derived_folder(&self) -> PathBuf {
+        self.derived().join(format!("v{}", translate::VERSION))
+    }
+
+    fn derived_path(&self, derived: &Derived) -> PathBuf {
+        self.derived_folder().join(derived.file_name())
+    }
+}
+
+impl DerivedDraft {
+    /// Sees that there is space for so many bytes, unless the file system shares those of the source.
+    fn has_space(&self, needed: u64, source: &File) -> Result<()> {
+        let path = self.path.get();
+        let available = fs::available(path);
+        if available >= needed {
+            return Ok(());
+        }
+        match fs::reflink(source, &self.file, path) {
+            Ok(()) => fs::empty(&self.file, path),
+            Err(_) => Err(Error::NoSpace {
+                path: path.into(),
+                needed,
+                available,
+            }),
+        }
+    }
+
+    /// The file, open for reading.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the file its name. Returns it, open for reading only and at its first byte, with its stamp.
+    pub(crate) fn publish(mut self, derived: &Derived) -> Result<(File, Stamp)> {
+        let folder = self.store.derived_folder();
+        fs::create_folders(&folder)?;
+        let path = self.store.derived_path(derived);
+        fs::make_read_only(&self.file, self.path.get())?;
+        if let Some(Kind::Folder) = fs::look(&path)? {
+            fs::remove_tree(&path)?;
+        }
+        fs::rename(self.path.get(), &path)?;
+        self.path.0 = None;
+        fs::sync_folder(&folder)?;
+        let file = fs::open(&path)?;
+        // Renaming changes the stamp, so it is taken now.
+        let stamp = fs::stamp(&file, &path)?;
+        Ok((file, stamp))
+    }
+}
+
+/// What ends the writing of a plan.
+enum Failure {
+    Translate(translate::Error),
+    Store(Error),
+}
+
+impl From<translate::Error> for Failure {
+    fn from(error: translate::Error) -> Self {
+        Self::Translate(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Failure {
+    fn of(self, derived: &Derived) -> Error {
+        match self {
+            Self::Store(error) => error,
+            Self::Translate(source) => Error::Translate {
+                what: format!("blob {}", derived.source),
+                source,
+            },
+        }
+    }
+}

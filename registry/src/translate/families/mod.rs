@@ -1,0 +1,296 @@
+//! The families, each with what recognises its layout and what makes llama.cpp's of it.
+
+mod deepseekocr;
+mod embeddinggemma;
+mod gemma3;
+mod gemma3n;
+mod gemma4;
+mod glm4moelite;
+mod glmocr;
+mod gptoss;
+mod laguna;
+mod lfm2;
+mod llama4;
+mod llava;
+mod mistral3;
+mod mllama;
+mod nemotron;
+mod olmo3;
+mod qwen;
+mod qwen25vl;
+mod qwen35;
+mod qwen3next;
+mod qwen3vl;
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::layout::Layout;
+use super::source::{Source, View};
+
+/// A family of models whose weights Ollama has in a layout of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are those of the models")]
+pub enum Family {
+    EmbeddingGemma,
+    Gemma3,
+    Gemma3n,
+    Gemma4,
+    GptOss,
+    Qwen25Vl,
+    Qwen3Vl,
+    Qwen35,
+    Qwen3Next,
+    Mistral3,
+    Llama4,
+    Llava,
+    Mllama,
+    DeepseekOcr,
+    GlmOcr,
+    Glm4MoeLite,
+    Laguna,
+    Lfm2,
+    NemotronHMoe,
+    NemotronHOmni,
+    Olmo3,
+}
+
+/// Makes a file out of a source.
+type Make = fn(Source<'_>) -> Result<Layout<'_>, Error>;
+
+/// What is known of a family.
+struct Row {
+    family: Family,
+    /// What people call it.
+    name: &'static str,
+    /// Whether a file is in its layout.
+    is: fn(View<'_>) -> bool,
+    /// What makes the weights; `None` where the file is a projector, or nothing does.
+    weights: Option<Make>,
+    /// What makes the projector of a file with vision tensors.
+    projector: Option<Make>,
+}
+
+/// Row by row; the first that a file fits is its own, so Gemma's embedder stands before Gemma.
+const ROWS: &[Row] = &[
+    row(
+        Family::EmbeddingGemma,
+        "EmbeddingGemma",
+        embeddinggemma::is,
+        Some(embeddinggemma::weights),
+        None,
+    ),
+    row(
+        Family::Gemma3,
+        "Gemma 3",
+        gemma3::is,
+        Some(gemma3::weights),
+        Some(gemma3::projector),
+    ),
+    row(
+        Family::Gemma3n,
+        "Gemma 3n",
+        gemma3n::is,
+        Some(gemma3n::weights),
+        None,
+    ),
+    row(
+        Family::Gemma4,
+        "Gemma 4",
+        gemma4::is,
+        Some(gemma4::weights),
+        Some(gemma4::projector),
+    ),
+    row(
+        Family::GptOss,
+        "gpt-oss",
+        gptoss::is,
+        Some(gptoss::weights),
+        None,
+    ),
+    row(
+        Family::Qwen25Vl,
+        "Qwen2.5-VL",
+        qwen25vl::is,
+        Some(qwen25vl::weights),
+        Some(qwen25vl::projector),
+    ),
+    row(
+        Family::Qwen3Vl,
+        "Qwen3-VL",
+        qwen3vl::is,
+        Some(qwen3vl::weights),
+        Some(qwen3vl::projector),
+    ),
+    row(
+        Family::Qwen35,
+        "Qwen3.5",
+        qwen35::is,
+        Some(qwen35::weights),
+        Some(qwen35::projector),
+    ),
+    row(
+        Family::Qwen3Next,
+        "Qwen3-Next",
+        qwen3next::is,
+        Some(qwen3next::weights),
+        None,
+    ),
+    row(
+        Family::Mistral3,
+        "Mistral 3",
+        mistral3::is,
+        Some(mistral3::weights),
+        Some(mistral3::projector),
+    ),
+    row(
+        Family::Llama4,
+        "Llama 4",
+        llama4::is,
+        Some(llama4::weights),
+        Some(llama4::projector),
+    ),
+    row(
+        Family::Llava,
+        "LLaVA",
+        llava::is,
+        None,
+        Some(llava::projector),
+    ),
+    row(Family::Mllama, "Llama 3.2 Vision", mllama::is, None, None),
+    row(
+        Family::DeepseekOcr,
+        "DeepSeek-OCR",
+        deepseekocr::is,
+        Some(deepseekocr::weights),
+        Some(deepseekocr::projector),
+    ),
+    row(
+        Family::GlmOcr,
+        "GLM-OCR",
+        glmocr::is,
+        Some(glmocr::weights),
+        Some(glmocr::projector),
+    ),
+    row(
+        Family::Glm4MoeLite,
+        "GLM-4.7-Flash",
+        glm4moelite::is,
+        Some(glm4moelite::weights),
+        None,
+    ),
+    row(
+        Family::Laguna,
+        "Laguna",
+        laguna::is,
+        Some(laguna::weights),
+        None,
+    ),
+    row(Family::Lfm2, "LFM2", lfm2::is, Some(lfm2::weights), None),
+    row(
+        Family::NemotronHMoe,
+        "Nemotron-H",
+        nemotron::is_moe,
+        Some(nemotron::weights),
+        None,
+    ),
+    row(
+        Family::NemotronHOmni,
+        "Nemotron-H Omni",
+        nemotron::is_omni,
+        None,
+        None,
+    ),
+    row(
+        Family::Olmo3,
+        "Olmo 3",
+        olmo3::is,
+        Some(olmo3::weights),
+        None,
+    ),
+];
+
+const fn row(
+    family: Family,
+    name: &'static str,
+    is: fn(View<'_>) -> bool,
+    weights: Option<Make>,
+    projector: Option<Make>,
+) -> Row {
+    Row {
+        family,
+        name,
+        is,
+        weights,
+        projector,
+    }
+}
+
+impl Family {
+    /// The family in whose layout a file is.
+    pub(super) fn of(view: View<'_>) -> Option<Self> {
+        let row = ROWS.iter().find(|row| (row.is)(view));
+        row.map(|row| row.family)
+    }
+
+    fn row(self) -> &'static Row {
+        let row = ROWS.iter().find(|row| row.family == self);
+        row.expect("every family has a row, which a test sees to")
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Whether its layout can be translated.
+    #[must_use]
+    pub fn is_translated(self) -> bool {
+        self.row().weights.is_some() || self.row().projector.is_some()
+    }
+
+    /// Whether files of its layout are projectors and no weights.
+    pub(super) fn is_projector(self) -> bool {
+        self.row().weights.is_none() && self.row().projector.is_some()
+    }
+
+    /// Whether a file of its layout holds a projector besides.
+    pub(super) fn sees(self, view: View<'_>) -> bool {
+        !self.is_projector() && self.row().projector.is_some() && view.begins(&["v."])
+    }
+
+    /// What helps whoever has a file whose layout is not translated.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            Self::Mllama => {
+                "llama.cpp runs no layout of this model, so take another one that sees, such as gemma3 or qwen2.5vl"
+            }
+            _ => {
+                "a GGUF file of the same model in llama.cpp's own layout runs, as ggml-org and unsloth have them at huggingface.co"
+            }
+        }
+    }
+
+    /// The weights in llama.cpp's layout.
+    pub(super) fn weights(self, source: Source<'_>) -> Result<Layout<'_>, Error> {
+        let make = self.row().weights.ok_or(Error::NotYet { family: self })?;
+        make(source)
+    }
+
+    /// The projector in llama.cpp's layout.
+    pub(super) fn projector(self, source: Source<'_>) -> Result<Layout<'_>, Error> {
+        let make = self.row().projector.ok_or(Error::NotYet { family: self })?;
+        make(source)
+    }
+
+    /// Every family, for tests.
+    #[cfg(test)]
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        ROWS.iter().map(|row| row.family)
+    }
+}
+
+/// The tensors of the parts that see.
+const SIGHT: &[&str] = &["v.", "mm."];
