@@ -1,9 +1,10 @@
-//! Writes GGUF files for tests: well-formed ones, a tiny model that really runs and projectors of images for it, one of a real shape to measure with, and hostile ones.
+//! Writes GGUF files for tests: well-formed ones, a tiny model that really runs and projectors of images for it, tiny models in Ollama's own layouts, one of a real shape to measure with, and hostile ones.
 //!
 //! The format is the one that llama.cpp's `ggml/src/gguf.cpp` reads: a magic, a version, two counts,
 //! key-value pairs, tensor descriptions, padding, tensor data.
 //! [`Writer`] writes what it is told, also when that is a lie, because most of its users want to see the lie refused.
 
+pub mod foreign;
 pub mod hostile;
 pub mod qwen3;
 pub mod small;

@@ -6,7 +6,7 @@
 //!
 //! The file is written as it is made, because it is larger than anyone wants to hold in memory.
 
-mod half;
+pub(crate) mod half;
 mod vocabulary;
 
 use std::io::{self, Write};

@@ -118,6 +118,22 @@ fn describe(writer: Writer, architecture: &str) -> Writer {
         .kv(&key("rope.freq_base"), 10_000_f32)
 }
 
+/// The vocabulary of the model for a model of another architecture, with so many tokens behind it that mean nothing.
+pub(crate) fn words(writer: Writer, more: usize) -> Writer {
+    let mut vocabulary = vocabulary();
+    vocabulary.extend((0..more).map(|number| Token {
+        text: format!("<more {number}>"),
+        score: 0.0,
+        kind: TokenKind::Normal,
+    }));
+    tokenizer(writer, &vocabulary).without("llama.vocab_size")
+}
+
+/// The number of tokens.
+pub(crate) fn size() -> u64 {
+    vocabulary().len() as u64
+}
+
 fn tokenizer(writer: Writer, vocabulary: &[Token]) -> Writer {
     let texts: Vec<&str> = vocabulary.iter().map(|token| token.text.as_str()).collect();
     let scores: Vec<f32> = vocabulary.iter().map(|token| token.score).collect();

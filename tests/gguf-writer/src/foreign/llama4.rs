@@ -1,0 +1,78 @@
+//! Llama 4: its vision part, and of the rest only a little.
+
+use super::Pair;
+use super::dense::{
+    EYE, EYE_FEED_FORWARD, HALVES, PATCH, SIDE, WIDTH, eye, linear, model, norm, projector, words,
+};
+use super::twins::{Fill, Twins, with};
+use crate::Writer;
+
+pub(super) fn llama4(seed: u64) -> Pair {
+    let base = words(model("llama4"), 0);
+    let mut twins = Twins::new(seed);
+    twins.matrices("", &[("token_embd", &[WIDTH, WIDTH])]);
+    let mut eyes = Twins::new(seed + 1);
+    eyes.named("v.class_embedding", "v.class_embd", &[EYE], Fill::Random);
+    eyes.widened(
+        "v.positional_embedding_vlm",
+        "v.position_embd.weight",
+        &[EYE, SIDE * SIDE + 1],
+    );
+    eyes.widened(
+        "v.patch_embedding.weight",
+        "v.patch_embd.weight",
+        &[PATCH * PATCH * 3, EYE],
+    );
+    norm(&mut eyes, "v.layernorm_pre", "v.pre_ln", EYE);
+    norm(&mut eyes, "v.layernorm_post", "v.post_ln", EYE);
+    norm(&mut eyes, "v.blk.0.attn_norm", "v.blk.0.ln1", EYE);
+    norm(&mut eyes, "v.blk.0.ffn_norm", "v.blk.0.ln2", EYE);
+    linear(
+        &mut eyes,
+        "v.blk.0.attn_output",
+        "v.blk.0.attn_out",
+        [EYE, EYE],
+    );
+    linear(
+        &mut eyes,
+        "v.blk.0.mlp.fc1",
+        "v.blk.0.ffn_up",
+        [EYE, EYE_FEED_FORWARD],
+    );
+    linear(
+        &mut eyes,
+        "v.blk.0.mlp.fc2",
+        "v.blk.0.ffn_down",
+        [EYE_FEED_FORWARD, EYE],
+    );
+    for (ollama, ours) in [
+        ("v.vision_adapter.mlp.fc1.weight", "mm.model.mlp.1.weight"),
+        ("v.vision_adapter.mlp.fc2.weight", "mm.model.mlp.2.weight"),
+        ("mm.linear_1.weight", "mm.model.fc.weight"),
+    ] {
+        eyes.named(ollama, ours, &[EYE, EYE], Fill::Random);
+    }
+    let about_eyes = |writer: Writer, prefix: &str| {
+        eye(writer, prefix, 1)
+            .kv(
+                &format!("{prefix}.feed_forward_length"),
+                EYE_FEED_FORWARD as u32,
+            )
+            .kv(&format!("{prefix}.image_size"), (PATCH * SIDE) as u32)
+    };
+    let sight = about_eyes(projector("llama4", Some("use_gelu"), HALVES), "clip.vision")
+        .kv("clip.vision.projector_type", "llama4")
+        .kv("clip.vision.attention.layer_norm_epsilon", 1e-5_f32)
+        .kv("clip.vision.projector.scale_factor", 3_u32);
+    let ollama = about_eyes(base.clone(), "llama4.vision")
+        .kv("llama4.vision.layer_norm_epsilon", 1e-5_f32)
+        .kv("llama4.vision.pixel_shuffle_ratio", 0.34_f32);
+    let ollama = with(ollama, &twins.ollama);
+    Pair {
+        name: "llama4",
+        ollama: with(ollama, &eyes.ollama),
+        weights: Some(with(base, &twins.ours)),
+        projector: Some(with(sight, &eyes.ours)),
+        runs: false,
+    }
+}

@@ -1,0 +1,342 @@
+//! Families that differ in a few keys and names: only those, and a table of embeddings.
+
+use super::Pair;
+use super::dense::{
+    EYE, EYE_FEED_FORWARD, HALVES, KV, PATCH, SIDE, WIDTH, embeddings, eye, layers, model,
+    projector, words,
+};
+use super::twins::{Fill, Ones, Twins, Zeros, with};
+use crate::{Tensor, Value, Writer, tiny, vision};
+
+pub(super) fn all(seed: u64) -> Vec<Pair> {
+    vec![
+        olmo3(seed),
+        lfm2(seed),
+        laguna(seed),
+        nemotron(seed),
+        qwen3next(seed),
+        gemma3n(seed),
+        gemma4(seed),
+        deepseekocr(seed),
+        llava(seed),
+    ]
+}
+
+/// A pair of weights alone.
+fn pair(name: &'static str, ollama: Writer, weights: Writer, twins: &Twins) -> Pair {
+    Pair {
+        name,
+        ollama: with(ollama, &twins.ollama),
+        weights: Some(with(weights, &twins.ours)),
+        projector: None,
+        runs: false,
+    }
+}
+
+fn olmo3(seed: u64) -> Pair {
+    let mut twins = Twins::new(seed);
+    layers(&mut twins, |twins, prefix| {
+        let norms = [
+            ("post_attention_norm", WIDTH),
+            ("post_ffw_norm", WIDTH),
+            ("attn_q_norm", WIDTH),
+            ("attn_k_norm", KV),
+        ];
+        twins.norms(prefix, &norms);
+    });
+    // These norms stand behind what others norm before.
+    for file in [&mut twins.ollama, &mut twins.ours] {
+        file.retain(|tensor| {
+            let is = |end: &str| tensor.name.ends_with(end.as_bytes());
+            !is(".attn_norm.weight") && !is(".ffn_norm.weight")
+        });
+    }
+    let base = |architecture: &str| words(model(architecture), 0);
+    Pair {
+        runs: true,
+        ..pair("olmo3", base("olmo3"), base("olmo2"), &twins)
+    }
+}
+
+fn lfm2(seed: u64) -> Pair {
+    let mut twins = Twins::new(seed);
+    embeddings(&mut twins);
+    twins.matrices("", &[("blk.0.ffn_gate", &[WIDTH, 96])]);
+    twins.named(
+        "output_norm.weight",
+        "token_embd_norm.weight",
+        &[WIDTH],
+        Ones,
+    );
+    let base = words(model("lfm2"), 0);
+    let weights = base
+        .clone()
+        .replace("lfm2.feed_forward_length", 96_u32)
+        .kv("tokenizer.ggml.pre", "lfm2");
+    pair("lfm2", base, weights, &twins)
+}
+
+fn laguna(seed: u64) -> Pair {
+    let mut twins = Twins::new(seed);
+    embeddings(&mut twins);
+    twins.named(
+        "blk.0.attn_g.weight",
+        "blk.0.attn_gate.weight",
+        &[WIDTH, 4],
+        Fill::Random,
+    );
+    let base = words(model("laguna"), 0);
+    let weights = base
+        .clone()
+        .kv("laguna.rope.dimension_count_swa", 16_u32)
+        .kv("laguna.rope.freq_base_swa", 1e4_f32);
+    let ollama = base
+        .kv("laguna.rope.swa.dimension_count", 16_u32)
+        .kv("laguna.rope.swa.freq_base", 1e4_f32);
+    pair("laguna", ollama, weights, &twins)
+}
+
+fn nemotron(seed: u64) -> Pair {
+    let mut twins = Twins::new(seed);
+    embeddings(&mut twins);
+    for (ollama, ours, dims) in [
+        (
+            "blk.1.ffn_latent_in.weight",
+            "blk.1.ffn_latent_down.weight",
+            [WIDTH, 32],
+        ),
+        (
+            "blk.1.ffn_latent_out.weight",
+            "blk.1.ffn_latent_up.weight",
+            [32, WIDTH],
+        ),
+    ] {
+        twins.named(ollama, ours, &dims, Fill::Random);
+    }
+    twins
+        .ollama
+        .push(Tensor::f32("mtp.norm.weight", &[1], &[1.0]));
+    let base = words(model("nemotron_h_moe"), 0);
+    let weights = base.clone().kv("nemotron_h_moe.moe_latent_size", 32_u32);
+    pair("nemotron_h_moe", base, weights, &twins)
+}
+
+fn qwen3next(seed: u64) -> Pair {
+    let mut twins = Twins::new(seed);
+    embeddings(&mut twins);
+    twins.named("blk.0.ssm_dt", "blk.0.ssm_dt.bias", &[4], Zeros);
+    let base = words(model("qwen3next"), 0);
+    let ollama = base.clone().replace(
+        "qwen3next.attention.head_count_kv",
+        Value::from(vec![0_u32, 2]),
+    );
+    pair("qwen3next", ollama, base, &twins)
+}
+
+fn gemma3n(seed: u64) -> Pair {
+    const MORE: u64 = 5;
+    let size = tiny::size();
+    let mut twins = Twins::new(seed);
+    let table = twins.values(&[WIDTH, size + MORE], Fill::Random);
+    let cut = &table[..(WIDTH * size) as usize];
+    let name = "token_embd.weight";
+    twins
+        .ollama
+        .push(Tensor::f32(name, &[WIDTH, size + MORE], &table));
+    twins.ours.push(Tensor::f32(name, &[WIDTH, size], cut));
+    twins.matrices("", &[("per_layer_token_embd", &[8, size])]);
+    let base = |more| words(model("gemma3n"), more);
+    let weights = base(0).kv(
+        "tokenizer.ggml.eos_token_ids",
+        Value::from(vec![1_i32, 106]),
+    );
+    // Of the tokens, Ollama's file knows no bytes.
+    let mut kinds = vec![1_i32; (size + MORE) as usize];
+    kinds[..3].copy_from_slice(&[2, 3, 3]);
+    let ollama = base(MORE as usize)
+        .replace("tokenizer.ggml.model", "gpt2")
+        .replace("tokenizer.ggml.token_type", kinds);
+    pair("gemma3n", ollama, weights, &twins)
+}
+
+fn gemma4(seed: u64) -> Pair {
+    let mut twins = Twins::new(seed);
+    embeddings(&mut twins);
+    for part in ["ffn_gate_exps", "ffn_up_exps"] {
+        twins.matrices("blk.0.", &[(part, &[WIDTH, 32, 4])]);
+    }
+    twins.named(
+        "blk.0.ffn_gate_inp.per_expert_scale",
+        "blk.0.ffn_down_exps.scale",
+        &[4],
+        Ones,
+    );
+    twins
+        .ollama
+        .push(Tensor::f32("model.vision_tower.std", &[1], &[1.0]));
+    let base = words(model("gemma4"), 0);
+    let weights = base.clone().replace("tokenizer.ggml.model", "gemma4");
+
+    let mut eyes = Twins::new(seed + 1);
+    let patches = "v.patch_embd.weight";
+    eyes.widened(patches, patches, &[PATCH, PATCH, 3, EYE]);
+    eyes.norms("", &[("v.blk.0.ln1", EYE), ("v.blk.0.ln2", EYE)]);
+    eyes.matrices("", &[("mm.input_projection", &[EYE, WIDTH])]);
+    for (ollama, ours) in [
+        ("a.pre_encode.out.weight", "a.input_projection.weight"),
+        ("mm.a.fc.weight", "a.pre_encode.out.weight"),
+        ("a.blk.0.ln1.weight", "a.blk.0.attn_pre_norm.weight"),
+        ("a.blk.0.ln2.weight", "a.blk.0.attn_post_norm.weight"),
+        ("a.blk.0.layer_pre_norm.weight", "a.blk.0.ln2.weight"),
+        ("a.blk.0.linear_pos.weight", "a.blk.0.attn_k_rel.weight"),
+    ] {
+        eyes.named(ollama, ours, &[EYE, EYE], Fill::Random);
+    }
+    let about_eyes = |writer: Writer, prefix: &str| {
+        let writer = eye(writer, &format!("{prefix}.vision"), 1);
+        let writer = eye(writer, &format!("{prefix}.audio"), 1);
+        ["vision", "audio"]
+            .into_iter()
+            .fold(writer, |writer, part| {
+                writer
+                    .kv(
+                        &format!("{prefix}.{part}.feed_forward_length"),
+                        EYE_FEED_FORWARD as u32,
+                    )
+                    .kv(
+                        &format!("{prefix}.{part}.attention.layer_norm_epsilon"),
+                        1e-6_f32,
+                    )
+            })
+    };
+    let sight = about_eyes(projector("", None, ([0.0; 3], [1.0; 3])), "clip")
+        .without("clip.projector_type")
+        .without("clip.audio.patch_size")
+        .kv("clip.vision.projector_type", "gemma4v")
+        .kv("clip.vision.image_size", 224_u32)
+        .kv("clip.has_audio_encoder", true)
+        .kv("clip.audio.projector_type", "gemma4a")
+        .kv("clip.audio.num_mel_bins", 128_u32)
+        .kv("clip.audio.projection_dim", WIDTH as u32);
+    let ollama = with(about_eyes(base, "gemma4"), &eyes.ollama);
+    Pair {
+        projector: Some(with(sight, &eyes.ours)),
+        ..pair("gemma4", ollama, weights, &twins)
+    }
+}
+
+fn deepseekocr(seed: u64) -> Pair {
+    let mut twins = Twins::new(seed);
+    embeddings(&mut twins);
+    twins.matrices(
+        "blk.1.",
+        &[
+            ("ffn_down_exps", &[32, WIDTH, 4]),
+            ("ffn_down_shexp", &[64, WIDTH]),
+        ],
+    );
+    let base = |architecture: &str| {
+        let key = |rest: &str| format!("{architecture}.{rest}");
+        words(model(architecture), 0)
+            .kv(&key("expert_count"), 4_u32)
+            .kv(&key("expert_used_count"), 2_u32)
+    };
+    let weights = base("deepseek2-ocr")
+        .kv("deepseek2-ocr.expert_feed_forward_length", 32_u32)
+        .kv("deepseek2-ocr.expert_shared_count", 2_u32);
+
+    let mut eyes = Twins::new(seed + 1);
+    eyes.widened(
+        "v.patch_embd.weight",
+        "v.patch_embd.weight",
+        &[PATCH, PATCH, 3, EYE],
+    );
+    eyes.widened(
+        "s.patch_embd.weight",
+        "v.sam.patch_embd.weight",
+        &[PATCH, PATCH, 3, EYE],
+    );
+    for (ollama, ours) in [
+        ("s.position_embd", "v.sam.pos_embd.weight"),
+        ("s.blk.0.attn.proj.weight", "v.sam.blk.0.attn.out.weight"),
+        ("s.blk.0.attn.rel_pos_h", "v.sam.blk.0.attn.pos_h.weight"),
+        ("s.blk.0.attn.rel_pos_w", "v.sam.blk.0.attn.pos_w.weight"),
+        ("s.blk.0.norm1.weight", "v.sam.blk.0.pre_ln.weight"),
+        ("s.blk.0.norm2.weight", "v.sam.blk.0.post_ln.weight"),
+        ("v.pre_layrnorm.weight", "v.pre_ln.weight"),
+        (
+            "v.blk.0.self_attn.qkv_proj.weight",
+            "v.blk.0.attn_qkv.weight",
+        ),
+        (
+            "v.blk.0.self_attn.out_proj.weight",
+            "v.blk.0.attn_out.weight",
+        ),
+        ("v.blk.0.layer_norm1.weight", "v.blk.0.ln1.weight"),
+        ("v.blk.0.layer_norm2.weight", "v.blk.0.ln2.weight"),
+        ("v.blk.0.mlp.fc1.weight", "v.blk.0.ffn_up.weight"),
+        ("v.blk.0.mlp.fc2.weight", "v.blk.0.ffn_down.weight"),
+        ("mm.layers.weight", "mm.model.fc.weight"),
+        ("mm.image_newline", "v.image_newline"),
+        ("mm.view_seperator", "v.view_seperator"),
+    ] {
+        eyes.named(ollama, ours, &[EYE, EYE], Fill::Random);
+    }
+    let numbers = |writer: Writer, prefix: &str, parts: &[(&str, u32)]| {
+        parts.iter().fold(writer, |writer, (part, value)| {
+            writer.kv(&format!("{prefix}.{part}"), *value)
+        })
+    };
+    let both = [
+        ("vision.block_count", 1),
+        ("vision.embedding_length", EYE as u32),
+        ("vision.image_size", (PATCH * SIDE) as u32),
+        ("vision.patch_size", PATCH as u32),
+    ];
+    let sight = numbers(
+        projector("deepseekocr", Some("use_gelu"), HALVES),
+        "clip",
+        &both,
+    )
+    .replace("clip.vision.projection_dim", 1280_u32)
+    .kv("clip.vision.attention.layer_norm_epsilon", 1e-6_f32);
+    let sight = numbers(
+        sight,
+        "clip.vision",
+        &[
+            ("attention.head_count", 2),
+            ("sam.block_count", 1),
+            ("sam.embedding_length", EYE as u32),
+            ("sam.head_count", 4),
+            ("feed_forward_length", 64),
+            ("projector.scale_factor", 1),
+            ("window_size", 14),
+        ],
+    );
+    let ollama = numbers(
+        numbers(base("deepseekocr"), "deepseekocr", &both),
+        "deepseekocr",
+        &[
+            ("vision.head_count", 2),
+            ("sam.block_count", 1),
+            ("sam.embedding_length", EYE as u32),
+            ("sam.head_count", 4),
+        ],
+    );
+    let ollama = ollama.without("deepseekocr.attention.layer_norm_rms_epsilon");
+    Pair {
+        projector: Some(with(sight, &eyes.ours)),
+        ..pair("deepseekocr", with(ollama, &eyes.ollama), weights, &twins)
+    }
+}
+
+fn llava(seed: u64) -> Pair {
+    let whole = vision::writer(seed, vision::Kind::Causal);
+    Pair {
+        name: "llava",
+        ollama: whole.clone().without("clip.projector_type"),
+        weights: None,
+        projector: Some(whole.replace("clip.projector_type", "mlp")),
+        runs: false,
+    }
+}
