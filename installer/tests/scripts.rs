@@ -73,9 +73,9 @@ fn the_build_folder_is_shared_unless_named() {
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         "slm: building in /elsewhere\n\
-         slm: the first time takes some minutes, most of it in llama-cpp-sys-2; later ones build what changed\n\
+         slm: the first time takes about ten minutes on two cores, half of it in llama-cpp-sys-2; later ones build what changed\n\
          slm: building in /cache/slm/target\n\
-         slm: the first time takes some minutes, most of it in llama-cpp-sys-2; later ones build what changed\n"
+         slm: the first time takes about ten minutes on two cores, half of it in llama-cpp-sys-2; later ones build what changed\n"
     );
 }
 

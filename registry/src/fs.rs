@@ -600,6 +600,33 @@ mod tests {
     }
 
     #[test]
+    fn ranges_are_copied_whole_in_either_way() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| number as u8).collect();
+        let from = create(&at("from")).expect("a file");
+        write(&from, &at("from"), &bytes, bytes.len() as u64).expect("written");
+        let range = 4097..2_900_001;
+        let length = (range.end - range.start) as u64;
+        for by_hand in [false, true] {
+            let path = at(&format!("to {by_hand}"));
+            let to = create(&path).expect("a file");
+            write(&to, &path, b"before", 6).expect("written");
+            match by_hand {
+                true => copy_by_hand(&from, range.start as u64, range.end as u64, &to, &path),
+                false => copy_range(&from, range.start as u64, length, &to, &path),
+            }
+            .expect("copied");
+            let found = std::fs::read(&path).expect("a file");
+            assert!(found == [b"before", &bytes[range.clone()]].concat());
+        }
+        let path = at("short");
+        let to = create(&path).expect("a file");
+        let error = copy_range(&from, 2_999_999, 10, &to, &path).expect_err("too few");
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+    }
+
+    #[test]
     fn a_folder_with_something_in_it_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("file"), "x").expect("a file");

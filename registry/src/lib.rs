@@ -3,7 +3,7 @@
 //! A model is a name that points to a manifest; a manifest lists blobs; a blob is a file named by its SHA-256 and never changes.
 //! [`Registry`] is the only door: it opens the folder, and every operation on models is one of its methods.
 //!
-//! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`], [`convert`]), then the disk
+//! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`], [`convert`], [`translate`]), then the disk
 //! (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from: what people ask for
 //! ([`reference`]), the places that may have it ([`source`], [`remote`]), how it is brought here ([`http`], [`transfer`]), and
 //! [`pull`] over them all.

@@ -134,18 +134,11 @@ impl Registry {
     }
 }
 
-fn failed(derived: &Derived, source: translate::Error) -> Error {
-    Error::Translate {
-        what: format!("blob {}", derived.source),
-        source,
-    }
-}
-
 /// Reads the header of the blob and plans one of the files that come of it.
 fn plan(store: &Store, derived: &Derived, blob: &GoodBlob, foreign: Foreign) -> Result<Plan> {
     let gguf = read(store, derived, &mut &blob.file, blob.stamp.size)?;
     translate::plan(&gguf, &blob.file, foreign, derived.part)
-        .map_err(|error| failed(derived, error))
+        .map_err(|error| store.not_translated(derived, error))
 }
 
 fn make(
@@ -175,11 +168,9 @@ fn read(
             path: store.blob(&derived.source),
             source,
         },
-        refused => failed(
-            derived,
-            translate::Error::Refused {
-                reason: refused.to_string(),
-            },
-        ),
+        refused => {
+            let reason = refused.to_string();
+            store.not_translated(derived, translate::Error::Refused { reason })
+        }
     })
 }

@@ -118,7 +118,7 @@ impl Store {
             }
             Ok(())
         })
-        .map_err(|failure| failure.of(derived))?;
+        .map_err(|failure| failure.of(self, derived))?;
         fs::sync(&draft.file, draft.path.get())?;
         Ok(draft)
     }
@@ -155,8 +155,23 @@ impl Store {
             }
             Ok(())
         })
-        .map_err(|failure| failure.of(derived))?;
+        .map_err(|failure| failure.of(self, derived))?;
         Ok(same)
+    }
+
+    /// The error about a blob that was not translated.
+    pub(crate) fn not_translated(&self, derived: &Derived, error: translate::Error) -> Error {
+        match error {
+            translate::Error::Io { source, .. } => Error::Io {
+                action: "read",
+                path: self.blob(&derived.source),
+                source,
+            },
+            source => Error::Translate {
+                what: format!("blob {}", derived.source),
+                source,
+            },
+        }
     }
 
     /// Removes a file that was made; it is no error when it is gone already.
@@ -269,13 +284,10 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    fn of(self, derived: &Derived) -> Error {
+    fn of(self, store: &Store, derived: &Derived) -> Error {
         match self {
             Self::Store(error) => error,
-            Self::Translate(source) => Error::Translate {
-                what: format!("blob {}", derived.source),
-                source,
-            },
+            Self::Translate(source) => store.not_translated(derived, source),
         }
     }
 }

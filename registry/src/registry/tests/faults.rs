@@ -44,6 +44,7 @@ async fn operate(registry: &Registry, operation: &str) -> Result<()> {
             .ready(&name_of("bystander"), &silent)
             .await
             .map(drop),
+        "translate" => registry.ready(&name_of("foreign"), &silent).await.map(drop),
         "list" => registry.list().await.map(drop),
         "verify" => registry
             .verify(
@@ -84,6 +85,13 @@ async fn prepare(home: &Home, operation: &str) {
             let digest = Digest::of(b"a new blob");
             registry.0.index.release(&[digest]).await.expect("released");
             registry.gc().await.expect("collected");
+        }
+        "translate" => {
+            if registry.model(&name_of("foreign")).await.is_err() {
+                translated::foreign(registry, "foreign", "gemma3").await;
+            }
+            // It is not there unless an operation came that far.
+            let _ = std::fs::remove_dir_all(home.path().join("derived"));
         }
         // Everything is to be hashed and read again.
         "ready" | "list" | "verify" => registry.0.index.clear().await.expect("cleared"),
@@ -195,6 +203,11 @@ async fn collecting_survives() {
 #[tokio::test]
 async fn loading_survives() {
     survives("ready").await;
+}
+
+#[tokio::test]
+async fn translating_survives() {
+    survives("translate").await;
 }
 
 #[tokio::test]

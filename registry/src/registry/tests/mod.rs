@@ -19,6 +19,7 @@ mod put;
 mod space;
 mod states;
 mod states_killed;
+mod translated;
 
 use std::path::{Path, PathBuf};
 

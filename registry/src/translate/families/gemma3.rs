@@ -5,7 +5,7 @@
 //! | keys | `rope.global.freq_base`, `rope.local.freq_base` | `rope.freq_base`, `rope.freq_base_swa` |
 //! | added if absent | | `attention.layer_norm_rms_epsilon` 1e-6, `rope.freq_base` 1e6, `rope.freq_base_swa` 1e4; from 131,072 tokens of context on also `rope.scaling.type` linear by 8 |
 //! | cut | lists of the vocabulary that are longer than the table of embeddings | as long as it |
-//! | added if absent | | the chat template of the model |
+//! | added if absent | | a chat template |
 //! | other file | tensors `v.*` and `mm.*`, keys `vision.*` | a projector `gemma3` with the names in [`NAMES`] |
 //!
 //! The weights of norms hold the added one already.
@@ -30,7 +30,7 @@ const NAMES: &[(&str, &str)] = &[
     ("mm.mm_soft_emb_norm", "mm.soft_emb_norm"),
 ];
 
-/// The template that Google publishes with the model: a system text goes before the first question.
+/// The turns that the model was made for. It knows none of the system, so such a text goes before the first question.
 const TEMPLATE: &str = include_str!("gemma3.jinja");
 
 /// From so many tokens on, positions are scaled.
