@@ -309,6 +309,7 @@ fn store_face(error: &registry::Error) -> Face {
         E::Damaged { .. } | E::DamagedManifest { .. } | E::BadLayer { .. } => {
             (StatusCode::INTERNAL_SERVER_ERROR, "model_damaged")
         }
+        E::Translate { .. } => (StatusCode::BAD_REQUEST, "model_unsupported"),
         E::Convert(_) => (StatusCode::BAD_REQUEST, "not_convertible"),
         E::BaseMismatch { .. } => (StatusCode::CONFLICT, "base_mismatch"),
         E::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
@@ -488,6 +489,11 @@ mod tests {
             503,
             "stopping",
         );
+        let untranslated = registry::Error::Translate {
+            what: "m".into(),
+            source: registry::translate::Error::MissingTensor { tensor: "t".into() },
+        };
+        check(untranslated.into(), 400, "model_unsupported");
         let invalid = registry::Error::Invalid {
             reason: "no".into(),
         };
