@@ -1,7 +1,8 @@
 //! Writes the test files to disk, for use by hand.
 //!
 //! `gguf-writer tiny OUT` writes the tiny model, `gguf-writer projector OUT` a projector of images for it, and `gguf-writer qwen3 OUT` the one of Qwen3-0.6B's shape (1.2 GB);
-//! `gguf-writer hostile DIR` writes the hostile files into a new folder.
+//! `gguf-writer hostile DIR` writes the hostile files into a new folder, and `gguf-writer foreign DIR` the models in Ollama's own layouts
+//! beside the same ones in llama.cpp's.
 
 #![expect(
     clippy::disallowed_methods,
@@ -12,7 +13,7 @@ use std::fs;
 use std::io::{BufWriter, Error, Result};
 use std::path::Path;
 
-use gguf_writer::{hostile, qwen3, tiny, vision};
+use gguf_writer::{foreign, hostile, qwen3, tiny, vision};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,8 +23,9 @@ fn main() -> Result<()> {
         ["projector", out] => fs::write(out, vision::projector(0, vision::Kind::Causal)),
         ["qwen3", out] => qwen3::write(0, &mut BufWriter::new(fs::File::create(out)?)),
         ["hostile", dir] => write_hostile(Path::new(dir)),
+        ["foreign", dir] => write_foreign(Path::new(dir)),
         _ => Err(Error::other(
-            "usage: gguf-writer tiny OUT | projector OUT | qwen3 OUT | hostile DIR",
+            "usage: gguf-writer tiny OUT | projector OUT | qwen3 OUT | hostile DIR | foreign DIR",
         )),
     }
 }
@@ -33,6 +35,24 @@ fn write_hostile(dir: &Path) -> Result<()> {
     for hostile in hostile::corpus() {
         let name = format!("{}-{}.gguf", hostile.rule.to_lowercase(), hostile.name);
         fs::write(dir.join(name), hostile.bytes)?;
+    }
+    Ok(())
+}
+
+fn write_foreign(dir: &Path) -> Result<()> {
+    fs::create_dir(dir)?;
+    for pair in foreign::pairs(0) {
+        let files = [
+            ("ollama", Some(pair.ollama)),
+            ("weights", pair.weights),
+            ("projector", pair.projector),
+        ];
+        for (kind, file) in files {
+            if let Some(file) = file {
+                let name = format!("{}.{kind}.gguf", pair.name);
+                fs::write(dir.join(name), file.to_bytes())?;
+            }
+        }
     }
     Ok(())
 }

@@ -86,10 +86,10 @@ pub(super) fn feed_forward(twins: &mut Twins, prefix: &str) {
     );
 }
 
-/// Layers of a plain transformer, between embeddings and the last norm. `more` adds what a family has besides.
-pub(super) fn layers(twins: &mut Twins, more: impl Fn(&mut Twins, &str)) {
+/// So many layers of a plain transformer, between embeddings and the last norm. `more` adds what a family has besides.
+pub(super) fn layers(twins: &mut Twins, count: u32, more: impl Fn(&mut Twins, &str)) {
     embeddings(twins);
-    for layer in 0..LAYERS {
+    for layer in 0..count {
         let prefix = format!("blk.{layer}.");
         attention(twins, &prefix);
         twins.matrices(&prefix, &[("attn_output", &[WIDTH, WIDTH])]);

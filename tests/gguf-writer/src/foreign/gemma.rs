@@ -2,8 +2,8 @@
 
 use super::Pair;
 use super::dense::{
-    EYE, EYE_FEED_FORWARD, HALVES, HEAD, PATCH, SIDE, WIDTH, eye, layers, linear, model, norm,
-    projector, words,
+    EYE, EYE_FEED_FORWARD, HALVES, HEAD, LAYERS, PATCH, SIDE, WIDTH, eye, layers, linear, model,
+    norm, projector, words,
 };
 use super::twins::{Fill, Twins, with};
 use crate::Writer;
@@ -12,6 +12,8 @@ use crate::Writer;
 const LONG: u32 = 131_072;
 /// Tokens that Ollama's list has and the table of embeddings has not.
 const MORE: usize = 3;
+/// With fewer layers, none of the embedder's looks at the whole text, and llama.cpp ends its process.
+const ONE_OF_EACH: u32 = 6;
 /// The template that a translation adds, because Ollama's files have none.
 const TEMPLATE: &str = include_str!("../../../../registry/src/translate/families/gemma3.jinja");
 
@@ -40,7 +42,7 @@ pub(super) fn gemma3(seed: u64) -> Pair {
         .replace("gemma3.context_length", LONG)
         .kv("gemma3.attention.sliding_window", 64_u32);
     let mut twins = Twins::new(seed);
-    layers(&mut twins, norms);
+    layers(&mut twins, LAYERS, norms);
     let weights = words(base.clone(), 0)
         .replace("tokenizer.chat_template", TEMPLATE)
         .kv("gemma3.rope.freq_base_swa", 1e4_f32)
@@ -138,12 +140,13 @@ pub(super) fn embedding(seed: u64) -> Pair {
     let base = |architecture: &str| {
         let key = |rest: &str| format!("{architecture}.{rest}");
         let writer = model(architecture)
+            .replace(&key("block_count"), ONE_OF_EACH)
             .kv(&key("attention.sliding_window"), 64_u32)
             .kv(&key("pooling_type"), 1_u32);
         words(writer, 0).without("tokenizer.chat_template")
     };
     let mut twins = Twins::new(seed);
-    layers(&mut twins, norms);
+    layers(&mut twins, ONE_OF_EACH, norms);
     let last = |name: &[u8]| name == b"output_norm.weight";
     for tensor in twins.ollama.iter_mut().filter(|tensor| last(&tensor.name)) {
         tensor.name = b"norm.weight".to_vec();

@@ -2,8 +2,8 @@
 
 use super::Pair;
 use super::dense::{
-    CLIP, EYE, EYE_FEED_FORWARD, EYE_HEADS, PATCH, SIDE, WIDTH, eye, layers, model, projector,
-    words,
+    CLIP, EYE, EYE_FEED_FORWARD, EYE_HEADS, LAYERS, PATCH, SIDE, WIDTH, eye, layers, model,
+    projector, words,
 };
 use super::twins::{Fill, Ones, Twins, halved, with};
 use crate::{Tensor, Writer};
@@ -14,7 +14,7 @@ pub(super) fn mistral3(seed: u64) -> Pair {
         .kv("mistral3.rope.scaling.factor", 4_f32)
         .kv("mistral3.rope.scaling.original_context_length", 512_u32);
     let mut twins = Twins::new(seed);
-    layers(&mut twins, |_, _| ());
+    layers(&mut twins, LAYERS, |_, _| ());
     let weights = base
         .clone()
         .kv("mistral3.rope.scaling.yarn_beta_fast", 32_f32)

@@ -2,8 +2,8 @@
 
 use super::Pair;
 use super::dense::{
-    CLIP, EYE, EYE_FEED_FORWARD, HALVES, HEAD, KV, PATCH, SIDE, WIDTH, eye, layers, linear, model,
-    norm, projector, words,
+    CLIP, EYE, EYE_FEED_FORWARD, HALVES, HEADS, KV, KV_HEADS, LAYERS, PATCH, SIDE, WIDTH,
+    embeddings, eye, feed_forward, layers, linear, model, norm, projector, words,
 };
 use super::twins::{Fill, Ones, Twins, Zeros, halved, with};
 use crate::{Tensor, TensorType, Value, Writer};
@@ -13,7 +13,7 @@ const MERGED: u64 = 4 * EYE;
 
 pub(super) fn qwen25vl(seed: u64) -> Pair {
     let mut twins = Twins::new(seed);
-    layers(&mut twins, |twins, prefix| {
+    layers(&mut twins, LAYERS, |twins, prefix| {
         for (part, width) in [("attn_q", WIDTH), ("attn_k", KV), ("attn_v", KV)] {
             twins.same(&format!("{prefix}{part}.bias"), &[width], Zeros);
         }
@@ -79,11 +79,40 @@ pub(super) fn qwen25vl(seed: u64) -> Pair {
 }
 
 pub(super) fn qwen3vl(seed: u64) -> Pair {
-    let base = words(model("qwen3vl"), 0);
+    // The parts of the rotation, which no file states, are as wide as this together.
+    const WIDE: u64 = 64;
+    let mut base = words(model("qwen3vl"), 0);
+    for key in [
+        "attention.key_length",
+        "attention.value_length",
+        "rope.dimension_count",
+    ] {
+        base = base.replace(&format!("qwen3vl.{key}"), WIDE as u32);
+    }
+    let (heads, kv_heads) = (u64::from(HEADS) * WIDE, u64::from(KV_HEADS) * WIDE);
     let mut twins = Twins::new(seed);
-    layers(&mut twins, |twins, prefix| {
-        twins.norms(prefix, &[("attn_q_norm", HEAD), ("attn_k_norm", HEAD)]);
-    });
+    embeddings(&mut twins);
+    for layer in 0..LAYERS {
+        let prefix = format!("blk.{layer}.");
+        let norms = [
+            ("attn_norm", WIDTH),
+            ("ffn_norm", WIDTH),
+            ("attn_q_norm", WIDE),
+            ("attn_k_norm", WIDE),
+        ];
+        twins.norms(&prefix, &norms);
+        twins.matrices(
+            &prefix,
+            &[
+                ("attn_q", &[WIDTH, heads]),
+                ("attn_k", &[WIDTH, kv_heads]),
+                ("attn_v", &[WIDTH, kv_heads]),
+                ("attn_output", &[heads, WIDTH]),
+            ],
+        );
+        feed_forward(&mut twins, &prefix);
+    }
+    twins.norms("", &[("output_norm", WIDTH)]);
     let weights = base
         .clone()
         .kv(

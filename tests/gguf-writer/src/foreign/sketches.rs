@@ -2,10 +2,10 @@
 
 use super::Pair;
 use super::dense::{
-    EYE, EYE_FEED_FORWARD, HALVES, KV, PATCH, SIDE, WIDTH, embeddings, eye, layers, model,
-    projector, words,
+    CLIP, EYE, EYE_FEED_FORWARD, HALVES, KV, LAYERS, PATCH, SIDE, WIDTH, embeddings, eye, layers,
+    model, projector, words,
 };
-use super::twins::{Fill, Ones, Twins, Zeros, with};
+use super::twins::{Fill, Ones, Twins, Zeros, halved, with};
 use crate::{Tensor, Value, Writer, tiny, vision};
 
 pub(super) fn all(seed: u64) -> Vec<Pair> {
@@ -19,6 +19,8 @@ pub(super) fn all(seed: u64) -> Vec<Pair> {
         gemma4(seed),
         deepseekocr(seed),
         llava(seed),
+        omni(seed),
+        snowflake(seed),
     ]
 }
 
@@ -35,7 +37,7 @@ fn pair(name: &'static str, ollama: Writer, weights: Writer, twins: &Twins) -> P
 
 fn olmo3(seed: u64) -> Pair {
     let mut twins = Twins::new(seed);
-    layers(&mut twins, |twins, prefix| {
+    layers(&mut twins, LAYERS, |twins, prefix| {
         let norms = [
             ("post_attention_norm", WIDTH),
             ("post_ffw_norm", WIDTH),
@@ -44,6 +46,7 @@ fn olmo3(seed: u64) -> Pair {
         ];
         twins.norms(prefix, &norms);
     });
+    twins.matrices("", &[("output", &[WIDTH, tiny::size()])]);
     // These norms stand behind what others norm before.
     for file in [&mut twins.ollama, &mut twins.ours] {
         file.retain(|tensor| {
@@ -339,4 +342,72 @@ fn llava(seed: u64) -> Pair {
         projector: Some(whole.replace("clip.projector_type", "mlp")),
         runs: false,
     }
+}
+
+fn omni(seed: u64) -> Pair {
+    let base = |architecture: &str| words(model(architecture), 0);
+    let mut twins = Twins::new(seed);
+    embeddings(&mut twins);
+    twins.ollama.push(Tensor::f32("a.x", &[1], &[1.0]));
+    let mut eyes = Twins::new(seed + 1);
+    eyes.widened("v.cls_embd", "v.class_embd", &[EYE]);
+    let values = eyes.halves(&[PATCH * PATCH * 3, EYE]);
+    let name = "v.patch_embd.weight";
+    eyes.ollama
+        .push(halved(name, &[PATCH * PATCH * 3, EYE], &values));
+    eyes.ours
+        .push(Tensor::f32(name, &[PATCH, PATCH, 3, EYE], &values));
+    // Two places of a side become three: what lies between is the mean of its neighbours.
+    let corners = eyes.halves(&[EYE, 4]);
+    eyes.ollama
+        .push(Tensor::f32("v.position_embd", &[EYE, 4], &corners));
+    let corner = |x: usize, y: usize, value: usize| corners[(2 * y + x) * EYE as usize + value];
+    let mut places = Vec::new();
+    for (y0, y1) in [(0, 0), (0, 1), (1, 1)] {
+        for (x0, x1) in [(0, 0), (0, 1), (1, 1)] {
+            places.extend((0..EYE as usize).map(|value| {
+                let mean = |y| (corner(x0, y, value) + corner(x1, y, value)) / 2.0;
+                (mean(y0) + mean(y1)) / 2.0
+            }));
+        }
+    }
+    eyes.ours
+        .push(Tensor::f32("v.position_embd.weight", &[EYE, 9], &places));
+    for (ollama, ours) in [
+        ("mm.norm.weight", "mm.model.mlp.0.weight"),
+        ("mm.1.weight", "mm.model.mlp.1.weight"),
+        ("mm.2.weight", "mm.model.mlp.3.weight"),
+    ] {
+        eyes.named(ollama, ours, &[EYE, EYE], Fill::Random);
+    }
+    eyes.ollama.push(Tensor::f32("mm.a.x", &[1], &[1.0]));
+    let about_eyes = |writer: Writer, prefix: &str| {
+        eye(writer, prefix, 1).kv(&format!("{prefix}.image_size"), 3 * PATCH as u32)
+    };
+    let sight = about_eyes(projector("", Some("use_gelu"), CLIP), "clip.vision")
+        .without("clip.projector_type")
+        .kv("clip.vision.projector_type", "nemotron_v2_vl")
+        .kv("clip.has_audio_encoder", false)
+        .kv("clip.vision.num_channels", 3_u32)
+        .kv("clip.vision.projector.scale_factor", 2_u32)
+        .kv("clip.vision.feed_forward_length", 4 * EYE as u32)
+        .kv("clip.vision.attention.layer_norm_epsilon", 1e-6_f32);
+    let ollama = about_eyes(base("nemotron_h_omni"), "nemotron_h_omni.vision")
+        .kv("nemotron_h_omni.audio.block_count", 1_u32);
+    let ollama = with(ollama, &eyes.ollama);
+    Pair {
+        projector: Some(with(sight, &eyes.ours)),
+        ..pair("nemotron_h_omni", ollama, base("nemotron_h"), &twins)
+    }
+}
+
+fn snowflake(seed: u64) -> Pair {
+    const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
+    let mut twins = Twins::new(seed);
+    embeddings(&mut twins);
+    let base = words(model("bert"), 0).replace("tokenizer.ggml.model", "t5");
+    let weights = base.clone().kv(CHARSMAP, b"hello".to_vec());
+    let texts: Vec<_> = "aGVsbG8=".chars().map(String::from).collect();
+    let ollama = base.kv(CHARSMAP, texts);
+    pair("snowflake", ollama, weights, &twins)
 }
