@@ -211,7 +211,7 @@ pub struct Ready {
 /// A blob that was found good and is open for reading; it stays readable when the blob is removed.
 #[derive(Debug)]
 pub struct OpenBlob {
-    /// Which blob.
+    /// Which blob; for a file that was made of one, a digest that stands for that and for how it was made.
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,

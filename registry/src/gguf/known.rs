@@ -28,6 +28,20 @@ enum Expected {
     ListOf(ValueType, ValueType),
     /// One number, or one for each layer.
     OneOrEach,
+    /// Bytes; texts are looked at on their own.
+    Charsmap,
+}
+
+/// The key of the table that characters are normalized by.
+pub(crate) const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
+
+/// Whether the table of characters is told in texts, as in a layout of Ollama's own.
+/// llama.cpp ends its process on it, so such a file is translated before.
+pub(crate) fn is_told_in_texts(metadata: &Metadata) -> bool {
+    let list = metadata.get(CHARSMAP).and_then(Value::as_array);
+    list.is_some_and(|list| list.kind == ValueType::String)
+        && metadata.str("general.architecture") == Some("bert")
+        && metadata.str("tokenizer.ggml.model") == Some("t5")
 }
 
 impl Expected {
@@ -37,6 +51,10 @@ impl Expected {
             Self::One(kind) => value.kind() == kind,
             Self::List(kind) => element == Some(kind),
             Self::ListOf(kind, other) => element == Some(kind) || element == Some(other),
+            Self::Charsmap => matches!(
+                element,
+                Some(ValueType::U8 | ValueType::I8 | ValueType::String)
+            ),
             Self::OneOrEach => {
                 value.kind() == ValueType::U32
                     || matches!(element, Some(ValueType::U32 | ValueType::I32))
@@ -50,6 +68,7 @@ impl Expected {
             Self::List(kind) => format!("array of {kind}"),
             Self::ListOf(kind, other) => format!("array of {kind} or of {other}"),
             Self::OneOrEach => "u32 or an array of it".to_owned(),
+            Self::Charsmap => "array of u8 or of i8".to_owned(),
         }
     }
 }
@@ -85,10 +104,7 @@ const KEYS: &[(&str, Expected)] = &[
         "tokenizer.ggml.suppress_tokens",
         Expected::List(ValueType::I32),
     ),
-    (
-        "tokenizer.ggml.precompiled_charsmap",
-        Expected::ListOf(ValueType::U8, ValueType::I8),
-    ),
+    (CHARSMAP, Expected::Charsmap),
     ("tokenizer.ggml.add_bos_token", BOOL),
     ("tokenizer.ggml.add_eos_token", BOOL),
     ("tokenizer.ggml.add_sep_token", BOOL),
@@ -142,6 +158,13 @@ pub(super) fn alignment(metadata: &Metadata) -> Result<u64, Error> {
 /// Checks every key that is known.
 pub(super) fn check(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<(), Error> {
     check_types(metadata, "", KEYS)?;
+    if let Some(entry) = metadata.entry(CHARSMAP)
+        && let Some(list) = entry.value.as_array()
+        && list.kind == ValueType::String
+        && !is_told_in_texts(metadata)
+    {
+        return Err(wrong_type(entry, &entry.value, Expected::Charsmap));
+    }
     check_vocabulary(metadata, vocabulary)?;
     if is_later_part(metadata) {
         return Ok(());

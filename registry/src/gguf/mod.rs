@@ -29,6 +29,7 @@ use std::io::{Read, Seek};
 pub(crate) use self::error::harmless;
 pub use self::error::{Error, Problem, Rule};
 pub use self::facts::{Facts, GeneralType, Split, count_label};
+pub(crate) use self::known::{CHARSMAP, is_told_in_texts};
 pub use self::metadata::{Entry, Metadata};
 pub use self::tensor::Tensor;
 pub use self::tensor_type::TensorType;

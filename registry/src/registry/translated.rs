@@ -71,15 +71,15 @@ impl Registry {
         let made = self.on_disk(move |store| make(store, &derived, &blob, foreign, &reporter));
         let (file, stamp, facts) = made.await?;
         self.0.index.record_verified(&key, stamp).await?;
-        let facts = Ok(facts);
-        self.0.index.record_gguf(&key, stamp, &facts).await?;
+        let told = Ok(facts.clone());
+        self.0.index.record_gguf(&key, stamp, &told).await?;
         let size = stamp.size;
         let opened = OpenBlob {
             digest: key,
             size,
             file,
         };
-        Ok((opened, facts.expect("it was just put in")))
+        Ok((opened, facts))
     }
 
     /// Compares what was made of a good blob with what would be made of it now, and removes what is not that.
@@ -125,7 +125,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::Translate`].
-    pub(super) fn can_run(facts: &Facts, what: impl FnOnce() -> String) -> Result<()> {
+    pub(crate) fn can_run(facts: &Facts, what: impl FnOnce() -> String) -> Result<()> {
         let checked = facts.foreign.map_or(Ok(()), Foreign::check);
         checked.map_err(|source| Error::Translate {
             what: what(),

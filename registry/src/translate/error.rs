@@ -10,7 +10,7 @@ use crate::gguf::TensorType;
 pub enum Error {
     /// The layout is known, and there is no translation of it.
     #[error(
-        "these are weights of {} in a layout that only Ollama's own engine runs, and it is not translated yet; {}",
+        "these are weights of {} in a layout that only Ollama's own engine runs, and it is not translated; {}",
         .family.name(), .family.remedy()
     )]
     NotYet {

@@ -69,6 +69,13 @@ impl From<&str> for Stored {
     }
 }
 
+impl From<&[u8]> for Stored {
+    fn from(values: &[u8]) -> Self {
+        let elements = values.iter().copied();
+        Self::list(ValueType::U8, values.len() as u64, elements)
+    }
+}
+
 impl From<&[i32]> for Stored {
     fn from(values: &[i32]) -> Self {
         let elements = values.iter().flat_map(|value| value.to_le_bytes());

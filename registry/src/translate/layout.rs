@@ -139,7 +139,10 @@ impl<'a> Layout<'a> {
         for key in hyperparameters.concat() {
             self.take_over(&format!("vision.{key}"), &format!("vision.{key}"))?;
         }
-        let states = |key: &str| self.source.view.has(&self.source.key(key));
+        let states = |key: &str| {
+            let colors = self.source.view.length(&self.source.key(key));
+            colors.is_some_and(|colors| colors >= 3)
+        };
         if states("vision.image_mean") && states("vision.image_std") {
             self.take_over("vision.image_mean", "vision.image_mean")?;
             self.take_over("vision.image_std", "vision.image_std")?;
@@ -169,14 +172,10 @@ impl<'a> Layout<'a> {
         self.keys.copy(&self.source, &from, &to);
     }
 
-    /// Takes over the small number that norms of the vision part add, by either of its names.
-    pub(super) fn take_epsilon(&mut self) -> Result<(), Error> {
-        const TO: &str = "vision.attention.layer_norm_epsilon";
-        self.take_if_there(TO, TO);
-        self.take_if_there("vision.layer_norm_epsilon", TO);
-        match self.keys.has(&self.key(TO)) {
-            true => Ok(()),
-            false => Err(missing_key(&self.source.key(TO))),
+    /// Takes over what is there of the hyperparameters of the vision part that llama.cpp does not insist on.
+    pub(super) fn see_if_there(&mut self, hyperparameters: &[&str]) {
+        for key in hyperparameters {
+            self.take_if_there(&format!("vision.{key}"), &format!("vision.{key}"));
         }
     }
 

@@ -83,6 +83,12 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The number of elements of a list.
+    pub(super) fn length(self, key: &str) -> Option<u64> {
+        let list = self.0.metadata.get(key)?.as_array()?;
+        Some(list.len)
+    }
+
     /// The numbers of a short list.
     pub(super) fn numbers(self, key: &str) -> Option<Vec<u64>> {
         let list = self.0.metadata.get(key)?.as_array()?;

@@ -157,16 +157,39 @@ fn ordinary_files_are_left_alone() {
 
 #[test]
 fn what_is_not_translated_yet_is_told_with_a_remedy() {
-    let omni = Writer::new()
-        .kv("general.architecture", "nemotron_h_omni")
-        .kv("nemotron_h_omni.block_count", 1_u32)
-        .kv("nemotron_h_omni.context_length", 1_u32)
-        .kv("nemotron_h_omni.embedding_length", 1_u32)
+    let mllama = Writer::new()
+        .kv("general.architecture", "mllama")
+        .kv("mllama.block_count", 1_u32)
+        .kv("mllama.context_length", 1_u32)
+        .kv("mllama.embedding_length", 1_u32)
         .tensor(Tensor::f32("v.x", &[1], &[0.0]))
         .to_bytes();
-    let foreign = recognise(&parsed(&omni).expect("a file")).expect("it is recognised");
-    let error = translated(&omni, foreign, Part::Weights).expect_err("no translation");
-    insta::assert_snapshot!(error, @"these are weights of Nemotron-H Omni in a layout that only Ollama's own engine runs, and it is not translated yet; a GGUF file of the same model in llama.cpp's own layout runs, as ggml-org and unsloth have them at huggingface.co");
+    let foreign = recognise(&parsed(&mllama).expect("a file")).expect("it is recognised");
+    let error = translated(&mllama, foreign, Part::Weights).expect_err("no translation");
+    insta::assert_snapshot!(error, @"these are weights of Llama 3.2 Vision in a layout that only Ollama's own engine runs, and it is not translated; llama.cpp runs no layout of this model, so take another one that sees, such as gemma3 or qwen2.5vl");
+}
+
+#[test]
+fn a_table_of_characters_in_texts_is_nothing_for_other_models() {
+    let writer = pair("snowflake", 1).ollama;
+    for (key, value) in [
+        ("general.architecture", "t5"),
+        ("tokenizer.ggml.model", "bert"),
+    ] {
+        let bytes = writer.clone().replace(key, value).to_bytes();
+        let error = parsed(&bytes).expect_err("llama.cpp would end its process");
+        assert!(
+            error.to_string().contains("precompiled_charsmap"),
+            "{error}"
+        );
+    }
+    let texts = Written::from(vec!["a", "bc"]);
+    let errors = attempts(&writer.replace(gguf::CHARSMAP, texts));
+    let said: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        ["key `tokenizer.ggml.precompiled_charsmap` must be a list of the characters of base64"]
+    );
 }
 
 #[test]

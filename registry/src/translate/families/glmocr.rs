@@ -25,7 +25,10 @@ pub(super) fn is(view: View<'_>) -> bool {
 pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::weights(source, SIGHT);
     layout.become_architecture("glm4");
-    layout.set_sections(&source.key("rope.mrope_section"))?;
+    let sections = source.key("rope.mrope_section");
+    if source.view.has(&sections) {
+        layout.set_sections(&sections)?;
+    }
     let section = layout.key("rope.mrope_section");
     layout.keys.remove(|key| key == section);
     layout.take_if_there("attention.key_length", "rope.dimension_count");
@@ -66,7 +69,8 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     ] {
         layout.take_over(&format!("vision.{from}"), &format!("vision.{to}"))?;
     }
-    layout.see(eyes, &[STANDARD, &["image_size", "spatial_merge_size"]])?;
+    layout.see(eyes, &[STANDARD, &["image_size"]])?;
+    layout.see_if_there(&["spatial_merge_size"]);
     layout
         .tensors
         .rename("v.patch_embd_0.weight", "v.patch_embd.weight");

@@ -45,7 +45,10 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     };
     layout.inject("vision.projector_type", "llama4");
     layout.see(eyes, &[STANDARD, &["feed_forward_length", "image_size"]])?;
-    layout.take_epsilon()?;
+    layout.take_over(
+        "vision.layer_norm_epsilon",
+        "vision.attention.layer_norm_epsilon",
+    )?;
     let key = source.key("vision.pixel_shuffle_ratio");
     let factor = match source.view.float(&key) {
         None => 2,

@@ -72,9 +72,9 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
         activation: Some("use_silu"),
         colors: CLIP,
     };
-    let more = ["feed_forward_length", "image_size", "num_channels"];
-    layout.see(eyes, &[STANDARD, &more])?;
-    layout.take_over("spatial_merge_size", "vision.spatial_merge_size")?;
+    layout.see(eyes, &[STANDARD, &["feed_forward_length", "image_size"]])?;
+    layout.see_if_there(&["num_channels"]);
+    layout.take_if_there("spatial_merge_size", "vision.spatial_merge_size");
     layout.take_if_there("vision.rope.freq_base", "rope.freq_base");
     layout.inject("vision.attention.layer_norm_epsilon", 1e-5_f32);
     let heads = source.count(&source.key("vision.attention.head_count"), MOST_ROWS)?;

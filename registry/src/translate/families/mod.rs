@@ -21,6 +21,7 @@ mod qwen25vl;
 mod qwen35;
 mod qwen3next;
 mod qwen3vl;
+mod snowflake;
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,7 @@ pub enum Family {
     NemotronHMoe,
     NemotronHOmni,
     Olmo3,
+    Snowflake,
 }
 
 /// Makes a file out of a source.
@@ -192,21 +194,28 @@ const ROWS: &[Row] = &[
         Family::NemotronHMoe,
         "Nemotron-H",
         nemotron::is_moe,
-        Some(nemotron::weights),
+        Some(nemotron::moe),
         None,
     ),
     row(
         Family::NemotronHOmni,
         "Nemotron-H Omni",
         nemotron::is_omni,
-        None,
-        None,
+        Some(nemotron::omni),
+        Some(nemotron::projector),
     ),
     row(
         Family::Olmo3,
         "Olmo 3",
         olmo3::is,
         Some(olmo3::weights),
+        None,
+    ),
+    row(
+        Family::Snowflake,
+        "Snowflake Arctic Embed 2",
+        snowflake::is,
+        Some(snowflake::weights),
         None,
     ),
 ];

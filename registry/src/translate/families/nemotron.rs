@@ -1,4 +1,4 @@
-//! Nemotron-H with experts. The one that also sees and hears (Omni) is recognised only.
+//! Nemotron-H with experts, and Nemotron-H Omni, which also sees. That it hears is left out, as Ollama leaves it out.
 //!
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
@@ -6,11 +6,43 @@
 //! | tensors | `.ffn_latent_in`, `.ffn_latent_out` | `.ffn_latent_down`, `.ffn_latent_up` |
 //! | removed | tensors `mtp.*`, which guess tokens | |
 //!
-//! Source: `ollama-weights.md` 2.
+//! Omni besides:
+//!
+//! | | Ollama's layout | llama.cpp's layout |
+//! |---|---|---|
+//! | architecture | `nemotron_h_omni` | `nemotron_h_moe` where it has experts, else `nemotron_h`, also in every key |
+//! | removed | tensors `a.*`, keys `audio.*` | |
+//! | other file | tensors `v.*` and `mm.*` but `mm.a.*`, keys `vision.*` | a projector `nemotron_v2_vl` |
+//! | names there | `v.cls_embd`, `mm.norm.weight`, `mm.1.weight`, `mm.2.weight` | `v.class_embd` in F32, `mm.model.mlp.0.weight`, `.1.weight`, `.3.weight` |
+//! | reshaped there | `v.patch_embd.weight`: one row for each output; `v.position_embd`: a square of places in one of several orders | four dimensions in F32; the square of an image in F32, between whose corners the old one is stretched |
+//!
+//! Sources: `ollama-weights.md` 2, 3 and 3h.
 
-use super::super::layout::{Layout, small};
-use super::super::source::{Source, View};
+use super::super::layout::{CLIP, Eyes, Layout, small};
+use super::super::source::{Source, Span, View, shape, within};
+use super::super::tensors::Item;
+use super::super::values;
 use super::Error;
+use crate::gguf::{Tensor, harmless};
+
+const SIGHT: &[&str] = &["v.", "mm."];
+const HIDDEN: &[&str] = &["a.", "v.", "mm.", "mtp."];
+const PLACES: &str = "v.position_embd.weight";
+/// More places in a row than any image has.
+const MOST_SIDE: u64 = 1024;
+/// Most bytes of a table of places.
+const MOST_TABLE: u64 = 64 << 20;
+
+/// The hyperparameters of the vision part, and what they are where the file says nothing.
+const NUMBERS: &[(&str, u32)] = &[
+    ("block_count", 32),
+    ("embedding_length", 1280),
+    ("attention.head_count", 16),
+    ("patch_size", 16),
+    ("image_size", 512),
+    ("num_channels", 3),
+    ("projector.scale_factor", 2),
+];
 
 pub(super) fn is_moe(view: View<'_>) -> bool {
     const MARKS: &[&str] = &["blk.0.ffn_latent_in", "blk.1.ffn_latent_in", "mtp."];
@@ -21,16 +53,223 @@ pub(super) fn is_omni(view: View<'_>) -> bool {
     view.architecture() == "nemotron_h_omni"
 }
 
-pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
-    let mut layout = Layout::weights(source, &["mtp."]);
-    let latent = source.view.0.tensors.iter().find(|tensor| {
+pub(super) fn moe(source: Source<'_>) -> Result<Layout<'_>, Error> {
+    let mut layout = Layout::weights(source, HIDDEN);
+    latent(&mut layout)?;
+    Ok(layout)
+}
+
+pub(super) fn omni(source: Source<'_>) -> Result<Layout<'_>, Error> {
+    let mut layout = Layout::weights(source, HIDDEN);
+    let experts = ["expert_count", "expert_used_count"].map(|key| source.key(key));
+    let has = |key: &String| source.view.number(key).is_some_and(|count| count > 0);
+    if experts.iter().any(has) {
+        layout.become_architecture("nemotron_h_moe");
+        latent(&mut layout)?;
+    } else {
+        layout.become_architecture("nemotron_h");
+    }
+    Ok(layout)
+}
+
+/// The part of experts that is narrower than the model.
+fn latent(layout: &mut Layout<'_>) -> Result<(), Error> {
+    let source = layout.source;
+    let first = source.view.0.tensors.iter().find(|tensor| {
         tensor.name.starts_with("blk.") && tensor.name.ends_with(".ffn_latent_in.weight")
     });
-    if let Some(tensor) = latent {
+    if let Some(tensor) = first {
         let width = source.dim(&tensor.name, 1)?;
         layout.inject("moe_latent_size", small(width, "a width")?);
     }
     layout.tensors.replace(".ffn_latent_in", ".ffn_latent_down");
     layout.tensors.replace(".ffn_latent_out", ".ffn_latent_up");
+    Ok(())
+}
+
+pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
+    let mut layout = Layout::projector(source, SIGHT);
+    layout
+        .tensors
+        .0
+        .retain(|item| !item.name.starts_with("mm.a."));
+    layout.inject("vision.projector_type", "nemotron_v2_vl");
+    layout.inject("has_audio_encoder", false);
+    layout.see_if_there(&["feed_forward_length", "attention.layer_norm_epsilon"]);
+    layout.see_if_there(&[
+        "image_token_id",
+        "image_start_token_id",
+        "image_end_token_id",
+        "max_tiles",
+        "min_num_patches",
+        "max_num_patches",
+    ]);
+    for (key, value) in NUMBERS {
+        layout.see_if_there(&[key]);
+        layout.inject(&format!("vision.{key}"), *value);
+    }
+    let number = |key: &str, limit| -> Result<u64, Error> {
+        let stated = source.key(&format!("vision.{key}"));
+        if source.view.has(&stated) {
+            return source.count(&stated, limit);
+        }
+        let default = NUMBERS.iter().find(|(known, _)| *known == key);
+        Ok(default.map_or(0, |(_, value)| u64::from(*value)))
+    };
+    let (width, patch) = (
+        number("embedding_length", 65_536)?,
+        number("patch_size", 8192)?,
+    );
+    let (image, colors) = (number("image_size", 8192)?, number("num_channels", 16)?);
+    layout.inject("vision.feed_forward_length", small(4 * width, "a width")?);
+    layout.inject("vision.attention.layer_norm_epsilon", 1e-6_f32);
+    let eyes = Eyes {
+        projector: "nemotron_v2_vl",
+        activation: Some("use_gelu"),
+        colors: CLIP,
+    };
+    layout.see(eyes, &[])?;
+    layout.keys.remove(|key| key == "clip.projector_type");
+    for (from, to) in [
+        ("v.cls_embd", "v.class_embd"),
+        ("v.position_embd", PLACES),
+        ("mm.norm.weight", "mm.model.mlp.0.weight"),
+        ("mm.1.weight", "mm.model.mlp.1.weight"),
+        ("mm.2.weight", "mm.model.mlp.3.weight"),
+    ] {
+        layout.tensors.rename(from, to);
+    }
+    layout.tensors.promote(&["v.class_embd"])?;
+    let patches = layout.tensors.get("v.patch_embd.weight")?;
+    if patches.dims == [patch * patch * colors, width] {
+        patches.dims = vec![patch, patch, colors, width];
+    }
+    patches.promote()?;
+    let side = image.checked_div(patch).unwrap_or(0);
+    let table = ["v.position_embd", PLACES]
+        .iter()
+        .find_map(|name| source.view.find(name));
+    if let (Some(table), 1..) = (table, side) {
+        let places = stretched(source, table, width, within("places", side, MOST_SIDE)?)?;
+        *layout.tensors.get(PLACES)? = Item::floats(PLACES, &[width, side * side], &places);
+    }
     Ok(layout)
+}
+
+/// A table of places in the order of the new file.
+struct Table {
+    values: Vec<f32>,
+    /// Whether the values of a place stand together.
+    together: bool,
+    width: usize,
+    /// Places of a side.
+    side: usize,
+}
+
+impl Table {
+    fn read(source: Source<'_>, tensor: &Tensor, width: u64) -> Result<Self, Error> {
+        let square = |places: u64| places.isqrt() * places.isqrt() == places;
+        let found = match tensor.dims[..] {
+            [first, places] if first == width && square(places) => Some((true, places)),
+            [places, second] if second == width && square(places) => Some((false, places)),
+            // Its dimensions are told in the other order than its values stand, which are those of one place after another.
+            [1, places, third] if third == width && square(places) => Some((true, places)),
+            [first, places, 1] if first == width && square(places) => Some((true, places)),
+            _ => None,
+        };
+        let wrong = || {
+            shape(
+                tensor,
+                &format!("{width} values for each place of a square"),
+            )
+        };
+        let (together, places) = found.ok_or_else(wrong)?;
+        within("the bytes of a table of places", tensor.bytes, MOST_TABLE)?;
+        let read = values::reader(tensor.kind).ok_or_else(|| Error::Type {
+            tensor: harmless(tensor.name.as_bytes()),
+            found: tensor.kind,
+        })?;
+        let mut values = Vec::new();
+        let bytes = source.read(Span::of(tensor))?;
+        for block in bytes.chunks_exact(tensor.kind.block_bytes() as usize) {
+            read(block, &mut values);
+        }
+        Ok(Self {
+            values,
+            together,
+            width: width as usize,
+            side: places.isqrt() as usize,
+        })
+    }
+
+    fn at(&self, x: usize, y: usize, value: usize) -> f32 {
+        let place = y * self.side + x;
+        match self.together {
+            true => self.values[place * self.width + value],
+            false => self.values[value * self.side * self.side + place],
+        }
+    }
+
+    /// Where a place of another square lies in this one, with the corners on each other:
+    /// the place before it, the one behind it, and how far it is from the first to the second.
+    fn between(&self, place: u64, side: u64) -> (usize, usize, f32) {
+        if side <= 1 {
+            return (0, 0, 0.0);
+        }
+        let exact = place as f64 * (self.side - 1) as f64 / (side - 1) as f64;
+        let before = exact.floor();
+        let first = before as usize;
+        (
+            first,
+            (first + 1).min(self.side - 1),
+            (exact - before) as f32,
+        )
+    }
+}
+
+/// The places of a square of this side.
+fn stretched(
+    source: Source<'_>,
+    tensor: &Tensor,
+    width: u64,
+    side: u64,
+) -> Result<Vec<f32>, Error> {
+    let table = Table::read(source, tensor, width)?;
+    within(
+        "the bytes of a table of places",
+        width * side * side * 4,
+        MOST_TABLE,
+    )?;
+    let mut places = Vec::new();
+    for y in 0..side {
+        let (above, below, down) = table.between(y, side);
+        for x in 0..side {
+            let (left, right, over) = table.between(x, side);
+            places.extend((0..table.width).map(|value| {
+                let mix =
+                    |y| table.at(left, y, value) * (1.0 - over) + table.at(right, y, value) * over;
+                mix(above) * (1.0 - down) + mix(below) * down
+            }));
+        }
+    }
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corners_stay_where_they_are() {
+        let table = Table {
+            values: vec![0.0, 1.0, 2.0, 3.0],
+            together: true,
+            width: 1,
+            side: 2,
+        };
+        let places: Vec<_> = (0..3).map(|place| table.between(place, 3)).collect();
+        assert_eq!(places, [(0, 1, 0.0), (0, 1, 0.5), (1, 1, 0.0)]);
+        assert_eq!(table.at(1, 0, 0), 1.0);
+        assert_eq!(table.between(0, 1), (0, 0, 0.0));
+    }
 }

@@ -44,13 +44,8 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
         activation: Some("use_silu"),
         colors: CLIP,
     };
-    let more = [
-        "attention.layer_norm_epsilon",
-        "num_channels",
-        "spatial_merge_size",
-        "window_size",
-    ];
-    layout.see(eyes, &[STANDARD, &more])?;
+    layout.see(eyes, &[STANDARD, &["attention.layer_norm_epsilon"]])?;
+    layout.see_if_there(&["num_channels", "spatial_merge_size", "window_size"]);
     let width = source.dim("v.blk.0.ffn_up.weight", 1)?;
     layout.inject("vision.feed_forward_length", small(width, "a width")?);
     layout.inject("vision.image_size", 560_u32);

@@ -61,7 +61,8 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
         activation: Some("use_gelu"),
         colors: HALVES,
     };
-    layout.see(eyes, &[STANDARD, &["spatial_merge_size", "num_channels"]])?;
+    layout.see(eyes, &[STANDARD])?;
+    layout.see_if_there(&["spatial_merge_size", "num_channels"]);
     let width = source
         .dim("v.blk.0.mlp.linear_fc1.weight", 1)
         .unwrap_or(4304);

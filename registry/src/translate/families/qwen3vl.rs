@@ -48,17 +48,16 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
         activation: Some("use_gelu"),
         colors: HALVES,
     };
-    layout.see(eyes, &[STANDARD, &["spatial_merge_size"]])?;
-    layout.take_epsilon()?;
-    for (from, to) in [
-        ("num_channels", "num_channels"),
-        ("temporal_patch_size", "temporal_patch_size"),
-        ("rope.freq_base", "rope.freq_base"),
-        ("shortest_edge", "image_min_pixels"),
-        ("longest_edge", "image_max_pixels"),
-    ] {
-        layout.take_if_there(&format!("vision.{from}"), &format!("vision.{to}"));
-    }
+    layout.see(eyes, &[STANDARD, &["attention.layer_norm_epsilon"]])?;
+    let optional = [
+        "spatial_merge_size",
+        "num_channels",
+        "temporal_patch_size",
+        "rope.freq_base",
+    ];
+    layout.see_if_there(&optional);
+    layout.take_if_there("vision.shortest_edge", "vision.image_min_pixels");
+    layout.take_if_there("vision.longest_edge", "vision.image_max_pixels");
     layout.inject("vision.num_channels", 3_u32);
     layout.inject("vision.temporal_patch_size", 2_u32);
     layout.inject("vision.rope.freq_base", 1e4_f32);
