@@ -8,6 +8,8 @@ use super::tensors::Tensors;
 
 /// Most layers, `LLAMA_MAX_LAYERS`.
 pub(super) const MOST_BLOCKS: u64 = 512;
+/// Most layers of a part that sees. Real ones have up to some 50; their tensors may be put together of many pieces each.
+const MOST_EYE_BLOCKS: u64 = 128;
 
 /// `IMAGENET`-like means and deviations of pictures, three of each.
 pub(super) type Colors = ([f32; 3], [f32; 3]);
@@ -221,7 +223,7 @@ impl<'a> Layout<'a> {
     /// The number of layers of the vision part.
     pub(super) fn eye_blocks(&self) -> Result<u64, Error> {
         let key = self.source.key("vision.block_count");
-        self.source.count(&key, MOST_BLOCKS)
+        self.source.count(&key, MOST_EYE_BLOCKS)
     }
 
     pub(super) fn finish(self) -> Result<Plan, Error> {

@@ -9,7 +9,7 @@ use crate::gguf::{Tensor, TensorType, harmless};
 /// `GGML_MAX_NAME` is 64 with the terminating zero byte.
 const LONGEST_NAME: u64 = 63;
 /// Most pieces that one tensor is put together of: rows, or slices of patches.
-const MOST_PIECES: u64 = 1 << 20;
+const MOST_PIECES: u64 = 1 << 18;
 
 /// One tensor of the new file.
 #[derive(Debug, Clone)]

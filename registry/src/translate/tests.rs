@@ -369,7 +369,7 @@ fn what_a_family_needs_is_named() {
     check(
         "qwen35",
         &|writer| writer.replace("qwen35.vision.block_count", u32::MAX),
-        "key `qwen35.vision.block_count`: 4294967295 is beyond the limit of 512",
+        "key `qwen35.vision.block_count`: 4294967295 is beyond the limit of 128",
     );
     check(
         "gemma3",

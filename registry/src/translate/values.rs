@@ -7,7 +7,7 @@ use crate::convert::float::{from_brain, from_half};
 use crate::gguf::TensorType;
 
 /// Reads one block of a type and appends its values.
-type Reader = fn(&[u8], &mut Vec<f32>);
+pub(super) type Reader = fn(&[u8], &mut Vec<f32>);
 
 /// The reader of a type; `None` for a type that is not read here.
 pub(super) fn reader(kind: TensorType) -> Option<Reader> {

@@ -42,8 +42,8 @@ const NAMES: &[(&str, &str)] = &[
 
 /// The token `[IMG_BREAK]`.
 const BREAK: u64 = 12;
-/// More rows than any vision part has.
-const MOST_ROWS: u64 = 65_536;
+/// More rows than any vision part has, and more than any model is wide.
+const MOST_ROWS: u64 = 16_384;
 
 pub(super) fn is(view: View<'_>) -> bool {
     const MARKS: &[&str] = &[

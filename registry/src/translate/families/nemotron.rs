@@ -29,9 +29,11 @@ const SIGHT: &[&str] = &["v.", "mm."];
 const HIDDEN: &[&str] = &["a.", "v.", "mm.", "mtp."];
 const PLACES: &str = "v.position_embd.weight";
 /// More places in a row than any image has.
-const MOST_SIDE: u64 = 1024;
-/// Most bytes of a table of places.
-const MOST_TABLE: u64 = 64 << 20;
+const MOST_SIDE: u64 = 256;
+/// Most values of a table of places that is read whole.
+const MOST_VALUES: u64 = 1 << 24;
+/// More values than any place has.
+const MOST_WIDTH: u64 = 16_384;
 
 /// The hyperparameters of the vision part, and what they are where the file says nothing.
 const NUMBERS: &[(&str, u32)] = &[
@@ -117,7 +119,7 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
         Ok(default.map_or(0, |(_, value)| u64::from(*value)))
     };
     let (width, patch) = (
-        number("embedding_length", 65_536)?,
+        number("embedding_length", MOST_WIDTH)?,
         number("patch_size", 8192)?,
     );
     let (image, colors) = (number("image_size", 8192)?, number("num_channels", 16)?);
@@ -156,18 +158,20 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     Ok(layout)
 }
 
-/// A table of places in the order of the new file.
-struct Table {
-    values: Vec<f32>,
-    /// Whether the values of a place stand together.
-    together: bool,
+/// The places that the file has.
+struct Table<'a> {
+    source: Source<'a>,
+    tensor: &'a Tensor,
+    read: values::Reader,
     width: usize,
     /// Places of a side.
     side: usize,
+    /// The whole table, where the values of a place do not stand together.
+    scattered: Option<Vec<f32>>,
 }
 
-impl Table {
-    fn read(source: Source<'_>, tensor: &Tensor, width: u64) -> Result<Self, Error> {
+impl<'a> Table<'a> {
+    fn open(source: Source<'a>, tensor: &'a Tensor, width: u64) -> Result<Self, Error> {
         let square = |places: u64| places.isqrt() * places.isqrt() == places;
         let found = match tensor.dims[..] {
             [first, places] if first == width && square(places) => Some((true, places)),
@@ -184,47 +188,66 @@ impl Table {
             )
         };
         let (together, places) = found.ok_or_else(wrong)?;
-        within("the bytes of a table of places", tensor.bytes, MOST_TABLE)?;
         let read = values::reader(tensor.kind).ok_or_else(|| Error::Type {
             tensor: harmless(tensor.name.as_bytes()),
             found: tensor.kind,
         })?;
-        let mut values = Vec::new();
-        let bytes = source.read(Span::of(tensor))?;
-        for block in bytes.chunks_exact(tensor.kind.block_bytes() as usize) {
-            read(block, &mut values);
+        // A place of blocks that it shares with others could not be read alone.
+        if together && !width.is_multiple_of(tensor.kind.block_values()) {
+            return Err(wrong());
         }
-        Ok(Self {
-            values,
-            together,
+        let mut table = Self {
+            source,
+            tensor,
+            read,
             width: width as usize,
             side: places.isqrt() as usize,
-        })
+            scattered: None,
+        };
+        if !together {
+            within(
+                "the values of a table of places",
+                tensor.elements(),
+                MOST_VALUES,
+            )?;
+            table.scattered = Some(table.values(Span::of(tensor))?);
+        }
+        Ok(table)
     }
 
-    fn at(&self, x: usize, y: usize, value: usize) -> f32 {
-        let place = y * self.side + x;
-        match self.together {
-            true => self.values[place * self.width + value],
-            false => self.values[value * self.side * self.side + place],
+    fn values(&self, span: Span) -> Result<Vec<f32>, Error> {
+        let mut values = Vec::new();
+        let bytes = self.source.read(span)?;
+        for block in bytes.chunks_exact(self.tensor.kind.block_bytes() as usize) {
+            (self.read)(block, &mut values);
         }
+        Ok(values)
     }
 
-    /// Where a place of another square lies in this one, with the corners on each other:
-    /// the place before it, the one behind it, and how far it is from the first to the second.
-    fn between(&self, place: u64, side: u64) -> (usize, usize, f32) {
-        if side <= 1 {
-            return (0, 0, 0.0);
+    fn place(&self, x: usize, y: usize) -> Result<Vec<f32>, Error> {
+        let (place, places) = (y * self.side + x, self.side * self.side);
+        if let Some(values) = &self.scattered {
+            let stride = (0..self.width).map(|value| values[value * places + place]);
+            return Ok(stride.collect());
         }
-        let exact = place as f64 * (self.side - 1) as f64 / (side - 1) as f64;
-        let before = exact.floor();
-        let first = before as usize;
-        (
-            first,
-            (first + 1).min(self.side - 1),
-            (exact - before) as f32,
-        )
+        let length = self.tensor.bytes / places as u64;
+        self.values(Span::new(
+            self.tensor.offset + place as u64 * length,
+            length,
+        ))
     }
+}
+
+/// Where one of `count` places lies among others, with the first and the last on each other:
+/// the one before it, the one behind it, and how far it is from the first to the second.
+fn between(place: u64, count: u64, others: usize) -> (usize, usize, f32) {
+    if count <= 1 {
+        return (0, 0, 0.0);
+    }
+    let exact = place as f64 * (others - 1) as f64 / (count - 1) as f64;
+    let before = exact.floor();
+    let first = before as usize;
+    (first, (first + 1).min(others - 1), (exact - before) as f32)
 }
 
 /// The places of a square of this side.
@@ -234,42 +257,50 @@ fn stretched(
     width: u64,
     side: u64,
 ) -> Result<Vec<f32>, Error> {
-    let table = Table::read(source, tensor, width)?;
+    let table = Table::open(source, tensor, width)?;
     within(
-        "the bytes of a table of places",
-        width * side * side * 4,
-        MOST_TABLE,
+        "the values of a table of places",
+        width * side * side,
+        MOST_VALUES,
     )?;
     let mut places = Vec::new();
     for y in 0..side {
-        let (above, below, down) = table.between(y, side);
+        let (above, below, down) = between(y, side, table.side);
         for x in 0..side {
-            let (left, right, over) = table.between(x, side);
-            places.extend((0..table.width).map(|value| {
-                let mix =
-                    |y| table.at(left, y, value) * (1.0 - over) + table.at(right, y, value) * over;
-                mix(above) * (1.0 - down) + mix(below) * down
-            }));
+            let (left, right, over) = between(x, side, table.side);
+            let (upper, lower) = (
+                mix(
+                    &table.place(left, above)?,
+                    &table.place(right, above)?,
+                    over,
+                ),
+                mix(
+                    &table.place(left, below)?,
+                    &table.place(right, below)?,
+                    over,
+                ),
+            );
+            places.extend(mix(&upper, &lower, down));
         }
     }
     Ok(places)
 }
 
+fn mix(one: &[f32], other: &[f32], share: f32) -> Vec<f32> {
+    let pairs = one.iter().zip(other);
+    pairs
+        .map(|(one, other)| one * (1.0 - share) + other * share)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::between;
 
     #[test]
-    fn corners_stay_where_they_are() {
-        let table = Table {
-            values: vec![0.0, 1.0, 2.0, 3.0],
-            together: true,
-            width: 1,
-            side: 2,
-        };
-        let places: Vec<_> = (0..3).map(|place| table.between(place, 3)).collect();
+    fn first_and_last_stay_where_they_are() {
+        let places: Vec<_> = (0..3).map(|place| between(place, 3, 2)).collect();
         assert_eq!(places, [(0, 1, 0.0), (0, 1, 0.5), (1, 1, 0.0)]);
-        assert_eq!(table.at(1, 0, 0), 1.0);
-        assert_eq!(table.between(0, 1), (0, 0, 0.0));
+        assert_eq!(between(0, 1, 5), (0, 0, 0.0));
     }
 }
