@@ -14,7 +14,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::Invalid`] for bytes that are no manifest, or one without weights; [`Error::BlobNotFound`], [`Error::DamagedBlob`],
-    /// [`Error::NotGguf`] for its blobs. The name then leads to what it led to before.
+    /// [`Error::NotGguf`], [`Error::Translate`] for its blobs. The name then leads to what it led to before.
     pub(crate) async fn take_manifest(
         &self,
         name: &ModelName,
@@ -44,12 +44,13 @@ impl Registry {
                 Err(found) => return Err(Error::DamagedBlob { digest, found }),
             };
             if layer.kind().is_gguf() {
-                self.facts(&digest, &blob, Trust::Stamp)
-                    .await?
-                    .map_err(|reason| Error::NotGguf {
-                        what: format!("the {} of {name}", noun(layer.kind())),
-                        reason,
-                    })?;
+                let what = || format!("the {} of {name}", noun(layer.kind()));
+                let facts = self.facts(&digest, &blob, Trust::Stamp).await?;
+                let facts = facts.map_err(|reason| Error::NotGguf {
+                    what: what(),
+                    reason,
+                })?;
+                Self::can_run(&facts, what)?;
             }
         }
         // Its texts are read once, so that what no load could use is told now.
