@@ -16,4 +16,5 @@ mod real;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod states;
+mod translated;
 mod vectors;
