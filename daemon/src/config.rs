@@ -452,7 +452,15 @@ impl Layers {
                 .values
                 .iter()
                 .filter(|(_, (_, place))| *place != Place::Default)
-                .map(|(name, (text, place))| (*name, without_password(text), place.clone()))
+                .map(|(name, (text, place))| {
+                    let is_proxy = name.ends_with("_proxy");
+                    let shown = if is_proxy {
+                        without_password(text)
+                    } else {
+                        text.clone()
+                    };
+                    (*name, shown, place.clone())
+                })
                 .collect(),
             unknown: Vec::new(),
             home,
@@ -505,9 +513,9 @@ fn server(text: &str) -> Result<Option<String>, String> {
 
 /// An address without the user and the password that may stand in it.
 fn without_password(text: &str) -> String {
-    match (text.split_once("://"), text.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => text.to_owned(),
+    match text.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => text.to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::catalog::{Catalog, Diagnostic, Entry};
 use crate::convert::Format;
 use crate::error::Result;
 use crate::http::Client;
+use crate::manifest::{LayerKind, Manifest};
 use crate::reference::Reference;
 use crate::remote::{Beside, Found, Recipe, RemoteFile};
 use crate::resolve::{self, Candidate, Plan};
@@ -370,6 +371,11 @@ impl Registry {
         for step in &found.steps {
             tracing::info!(step, "resolved");
         }
+        // What is here already, and what comes first, is not collected while the rest comes.
+        let mut pins = Vec::new();
+        for digest in found.files.iter().filter_map(|file| file.digest) {
+            pins.push(self.pinned_blob(&digest).await);
+        }
         let digests = self.fetch_all(plan, &found.files, client, reporter).await?;
         match found.recipe {
             Recipe::Manifest(bytes) => self.take_manifest(&plan.name, bytes, reporter).await,
@@ -497,21 +503,30 @@ fn reachable(plan: &Plan, settings: &Settings) -> Result<()> {
     Err(crate::http::Error::Offline.into())
 }
 
-/// What a place has, if it is what the catalog says.
-fn agreed(plan: &Plan, found: Option<Found>) -> Result<Option<Found>> {
+/// What a place has, if it is what the catalog says. Where the place tells no digest, the catalog's is the one to be held.
+fn agreed(plan: &Plan, mut found: Option<Found>) -> Result<Option<Found>> {
     let expected = plan.entry.as_ref().and_then(|entry| entry.digest);
-    if let (Some(expected), Some(found)) = (expected, &found)
-        && let Recipe::Files(_) = found.recipe
-        && let Some(told) = found.files.first().and_then(|file| file.digest)
-        && told != expected
-    {
-        return Err(Error::NotTheCatalogs {
+    let (Some(expected), Some(there)) = (expected, &mut found) else {
+        return Ok(found);
+    };
+    let told = match &there.recipe {
+        Recipe::Files(_) => there
+            .files
+            .first_mut()
+            .map(|file| *file.digest.get_or_insert(expected)),
+        Recipe::Manifest(bytes) => Manifest::parse(bytes).ok().and_then(|manifest| {
+            let weights = manifest.layers_of(LayerKind::Model).next();
+            weights.map(|layer| layer.digest)
+        }),
+    };
+    match told {
+        Some(told) if told != expected => Err(Error::NotTheCatalogs {
             expected,
             found: told,
         }
-        .into());
+        .into()),
+        _ => Ok(found),
     }
-    Ok(found)
 }
 
 fn explain(plan: &Plan, catalog: &Catalog, failures: Vec<Failure>) -> crate::Error {

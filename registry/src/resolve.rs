@@ -105,9 +105,11 @@ pub(crate) fn plan(
     settings: &Settings,
 ) -> Result<Plan, Error> {
     if reference.is_insecure() && !insecure {
-        return Err(Error::Insecure {
-            name: reference.to_string(),
-        });
+        let name = match &reference.place {
+            Named::File { url, .. } => http::shown(url),
+            _ => reference.to_string(),
+        };
+        return Err(Error::Insecure { name });
     }
     let bases = Bases::new(settings)?;
     let mut plan = Plan {
@@ -194,14 +196,15 @@ impl Bases {
             named.extend(host(&url));
             Ok(url)
         };
+        let usual = format!("https://{DEFAULT_HOST}");
+        let library = base(&settings.library, &usual, "library")?;
+        let hub = base(&settings.hub, hub::DEFAULT, "hub")?;
+        // A token does not go over a network that anybody can read.
+        let is_safe = hub.scheme() == "https" || hub.host_str().is_some_and(is_loopback);
         Ok(Self {
-            library: base(
-                &settings.library,
-                &format!("https://{DEFAULT_HOST}"),
-                "library",
-            )?,
-            hub: base(&settings.hub, hub::DEFAULT, "hub")?,
-            token: settings.hub_token.clone(),
+            library,
+            hub,
+            token: settings.hub_token.clone().filter(|_| is_safe),
             named,
         })
     }

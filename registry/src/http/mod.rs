@@ -34,7 +34,7 @@ const MOST_HOPS: usize = 10;
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long an answer's head may take after the request.
-const HEAD: Duration = Duration::from_secs(30);
+const HEAD: Duration = Duration::from_secs(20);
 /// How long a document, such as a manifest, may take as a whole.
 const DOCUMENT: Duration = Duration::from_secs(60);
 /// Most bytes of a refusal that are read for its message.
@@ -147,10 +147,12 @@ impl Client {
             // It is there already where a test or another library set it, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let mut named: BTreeSet<String> = named
+        let named: BTreeSet<String> = named
             .into_iter()
             .map(|host| host.to_ascii_lowercase())
             .collect();
+        // A proxy may be anywhere, but no redirect may lead to its other ports.
+        let mut resolved = named.clone();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("slm/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -163,7 +165,7 @@ impl Client {
                 continue;
             };
             let url = proxy_url(text)?;
-            named.extend(url.host_str().map(bare).map(str::to_ascii_lowercase));
+            resolved.extend(url.host_str().map(bare).map(str::to_ascii_lowercase));
             let made = if secure {
                 proxied.https = Some(shown(&url));
                 reqwest::Proxy::https(url.clone())
@@ -182,7 +184,7 @@ impl Client {
         }
         let named = Named(Arc::new(named));
         let inner = builder
-            .dns_resolver(Arc::new(address::Resolver::new(named.clone())))
+            .dns_resolver(Arc::new(address::Resolver::new(Named(Arc::new(resolved)))))
             .build()
             .map_err(|error| Error::Settings {
                 what: "the HTTP client".to_owned(),
@@ -244,21 +246,22 @@ impl Client {
         request: &Request,
         most: u64,
     ) -> Result<(Bytes, HeaderMap), Error> {
-        let read = || async { self.send(request).await?.document(most).await };
-        let read = read
-            .retry(
-                ExponentialBuilder::new()
-                    .with_min_delay(Duration::from_millis(300))
-                    .with_max_times(2),
-            )
-            .when(Error::is_worth_repeating);
-        tokio::time::timeout(DOCUMENT, read)
+        self.repeated(|| async { self.send(request).await?.document(most).await })
             .await
-            .map_err(|_| Error::Silent {
-                host: shown(&request.url),
-                seconds: DOCUMENT.as_secs(),
-                via: self.proxied.of(&request.url).map(str::to_owned),
-            })?
+    }
+
+    /// Asks up to three times, where the server is there and has a bad moment.
+    ///
+    /// # Errors
+    /// Those of the last try.
+    pub(crate) async fn repeated<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let pauses = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(300))
+            .with_max_times(2);
+        ask.retry(pauses).when(Error::is_worth_repeating).await
     }
 
     async fn hop(
@@ -335,9 +338,19 @@ impl Answer {
     /// # Errors
     /// [`Error::Status`]; [`Error::TooLong`]; when the connection breaks.
     pub(crate) async fn document(self, most: u64) -> Result<(Bytes, HeaderMap), Error> {
-        let answer = self.good().await?;
-        let headers = answer.headers().clone();
-        Ok((answer.bytes(most).await?, headers))
+        let (host, via) = (shown(&self.url), self.via.clone());
+        let read = async {
+            let answer = self.good().await?;
+            let headers = answer.headers().clone();
+            Ok((answer.bytes(most).await?, headers))
+        };
+        tokio::time::timeout(DOCUMENT, read)
+            .await
+            .map_err(|_| Error::Silent {
+                host,
+                seconds: DOCUMENT.as_secs(),
+                via,
+            })?
     }
 
     /// The refusal that this answer is.
@@ -465,7 +478,11 @@ fn proxy_url(text: &str) -> Result<Url, Error> {
     let url = Url::parse(&with_scheme).ok();
     url.filter(|url| url.host_str().is_some())
         .ok_or_else(|| Error::Settings {
-            what: format!("the proxy {:?}", text.chars().take(120).collect::<String>()),
+            // A user and a password may stand before the host.
+            what: format!(
+                "the proxy {:?}",
+                text.rsplit('@').next().unwrap_or_default()
+            ),
             reason: "it is no address of a proxy, such as http://proxy.example:3128".to_owned(),
         })
 }

@@ -98,7 +98,7 @@ impl Registry {
     }
 
     /// Keeps a blob, if it is here, from collection.
-    pub(super) async fn pinned_blob(&self, digest: &Digest) -> Pins {
+    pub(crate) async fn pinned_blob(&self, digest: &Digest) -> Pins {
         let _gate = self.0.gate.read().await;
         self.pin([*digest])
     }

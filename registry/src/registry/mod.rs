@@ -194,7 +194,7 @@ impl fmt::Debug for Registry {
 }
 
 /// Blobs that collection passes over until this is dropped.
-struct Pins {
+pub(crate) struct Pins {
     inner: Arc<Inner>,
     digests: Vec<Digest>,
 }

@@ -66,6 +66,7 @@ impl Auth {
     pub(crate) async fn answer(
         &self,
         client: &Client,
+        asked: &Url,
         headers: &HeaderMap,
     ) -> Result<Option<HeaderValue>, Error> {
         let Some(Kind::Challenged(known)) = self.0.as_deref() else {
@@ -79,6 +80,12 @@ impl Auth {
         else {
             return Ok(None);
         };
+        if asked.scheme() == "https" && realm.scheme() != "https" {
+            return Err(Error::Downgrade {
+                host: shown(asked),
+                to: shown(&realm),
+            });
+        }
         let request = Request::get(realm.clone());
         let (body, _) = client.document(&request, TOKEN_MAX).await?;
         let told = |reason: String| Error::Document {

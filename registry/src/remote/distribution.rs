@@ -136,19 +136,24 @@ impl Distribution {
                 .with(ACCEPT, HeaderValue::from_static(ACCEPTED))
                 .authorized(value)
         };
-        let mut answer = client.send(&ask(auth.header())).await?;
-        if answer.status() == StatusCode::UNAUTHORIZED
-            && let Some(value) = auth.answer(client, answer.headers()).await?
-        {
-            answer = client.send(&ask(Some(value))).await?;
-        }
-        if answer.status() == StatusCode::NOT_FOUND {
+        let read = || async {
+            let mut answer = client.send(&ask(auth.header())).await?;
+            if answer.status() == StatusCode::UNAUTHORIZED
+                && let Some(value) = auth.answer(client, url, answer.headers()).await?
+            {
+                answer = client.send(&ask(Some(value))).await?;
+            }
+            if answer.status() == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            answer.document(MANIFEST_MAX).await.map(Some)
+        };
+        let Some((bytes, headers)) = client.repeated(read).await? else {
             return Err(Error::NotFound {
                 host: shown(&self.base),
                 what: self.path(),
             });
-        }
-        let (bytes, headers) = answer.document(MANIFEST_MAX).await?;
+        };
         #[derive(Deserialize)]
         struct Kind {
             #[serde(rename = "mediaType")]

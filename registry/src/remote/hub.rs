@@ -177,7 +177,7 @@ impl Hub {
             if entries.len() > MOST_FILES {
                 break;
             }
-            match next_page(&url, &headers) {
+            match next_page(&url, &headers)? {
                 Some(next) => url = next,
                 None => return Ok(entries),
             }
@@ -334,15 +334,27 @@ fn git_blob(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The next page by `Link: <…>; rel="next"` (RFC 8288), if it is at the same place.
-fn next_page(url: &Url, headers: &HeaderMap) -> Option<Url> {
-    let links = headers.get(LINK)?.to_str().ok()?;
-    let link = links
-        .split(',')
-        .find(|link| link.contains("rel=\"next\""))?;
-    let address = link.split('>').next()?.trim().strip_prefix('<')?;
-    let next = url.join(address).ok()?;
-    (next.origin() == url.origin()).then_some(next)
+/// The next page by `Link: <…>; rel="next"` (RFC 8288).
+///
+/// # Errors
+/// It is at another place, to which no token may go; to leave it out would cut the listing off in silence.
+fn next_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Error> {
+    let address = || {
+        let links = headers.get(LINK)?.to_str().ok()?;
+        let link = links
+            .split(',')
+            .find(|link| link.contains("rel=\"next\""))?;
+        let address = link.split('>').next()?.trim().strip_prefix('<')?;
+        url.join(address).ok()
+    };
+    match address() {
+        Some(next) if next.origin() != url.origin() => Err(Error::Document {
+            host: shown(url),
+            what: "a listing",
+            reason: format!("its next page is said to be at {}", shown(&next)),
+        }),
+        next => Ok(next),
+    }
 }
 
 #[cfg(test)]
@@ -383,13 +395,13 @@ mod tests {
         let next = |link: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(LINK, link.parse().expect("a header"));
-            next_page(&url, &headers).map(String::from)
+            next_page(&url, &headers).map(|next| next.map(String::from))
         };
         assert_eq!(
-            next("<https://hub.example/api/x?cursor=1>; rel=\"next\"").as_deref(),
-            Some("https://hub.example/api/x?cursor=1")
+            next("<https://hub.example/api/x?cursor=1>; rel=\"next\""),
+            Ok(Some("https://hub.example/api/x?cursor=1".to_owned()))
         );
-        assert_eq!(next("<https://evil.example/>; rel=\"next\""), None);
-        assert_eq!(next("<https://hub.example/>; rel=\"prev\""), None);
+        assert!(next("<https://evil.example/>; rel=\"next\"").is_err());
+        assert_eq!(next("<https://hub.example/>; rel=\"prev\""), Ok(None));
     }
 }

@@ -21,6 +21,7 @@ use crate::http::shown;
 
 pub(crate) use self::auth::Auth;
 pub use self::error::Error;
+pub(crate) use self::pick::part;
 
 /// A place where the bytes of a file are asked for.
 #[derive(Debug, Clone)]

@@ -86,12 +86,21 @@ pub(super) fn pick(files: &[Listed], choice: &Choice, place: &str) -> Result<Pic
         }
         Choice::Of(wanted) => {
             let same = |text: &str| text.eq_ignore_ascii_case(wanted);
-            let found = groups.iter().find(|group| same(&group.quantization));
-            let found = found.or_else(|| {
-                groups.iter().find(|group| {
-                    let stem = group.stem.replace('/', "-");
-                    same(file_name(&group.stem)) || same(&stem) || same(folder(&group.stem))
-                })
+            // A name of the store is the end of a path, with hyphens for what divides it.
+            let named = groups.iter().find(|group| {
+                let flat = group.stem.replace('/', "-");
+                let end = flat.len().saturating_sub(80);
+                same(&group.stem) || same(&flat) || flat.get(end..).is_some_and(same)
+            });
+            let found = named.or_else(|| {
+                groups
+                    .iter()
+                    .find(|group| same(&group.quantization))
+                    .or_else(|| {
+                        groups
+                            .iter()
+                            .find(|group| same(file_name(&group.stem)) || same(folder(&group.stem)))
+                    })
             });
             (
                 found.ok_or_else(|| no_such(Some(wanted.clone())))?,
@@ -201,7 +210,7 @@ fn stem(path: &str) -> Option<&str> {
 }
 
 /// `name-00001-of-00003` without the number, with number and count (llama.cpp's `llama_split_path`).
-fn part(stem: &str) -> Option<(&str, usize, usize)> {
+pub(crate) fn part(stem: &str) -> Option<(&str, usize, usize)> {
     let (rest, count) = stem.rsplit_once("-of-")?;
     let (name, number) = rest.rsplit_once('-')?;
     let digits = |text: &str| {

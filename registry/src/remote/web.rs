@@ -24,7 +24,7 @@ impl Web {
     pub(crate) async fn find(&self, client: &Client) -> Result<Found, Error> {
         let mut request = Request::get(self.url.clone());
         request.method = Method::HEAD;
-        let mut answer = client.send(&request).await?;
+        let mut answer = client.repeated(|| client.send(&request)).await?;
         if !answer.status().is_success() && answer.status() != StatusCode::NOT_FOUND {
             // Signed addresses are often for GET alone.
             let first = HeaderValue::from_static("bytes=0-0");

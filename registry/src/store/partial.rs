@@ -189,14 +189,26 @@ impl Partial {
         &self.written
     }
 
+    /// Whether every byte is there, as far as the size is known; else, whether there is no hole.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self.wanted.size {
+            Some(size) => total(&self.written) >= size,
+            None => self.written.iter().count() <= 1,
+        }
+    }
+
     /// Puts bytes at their place, and hashes on from the front as far as there is no hole.
     ///
     /// # Errors
     /// When they cannot be written. What was there before stays.
     pub(crate) fn put(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
-        if bytes.is_empty() {
+        // What has been hashed stays as it was hashed; a server without ranges sends it again.
+        let front = self.hasher.length();
+        let known = usize::try_from(front.saturating_sub(at)).unwrap_or(usize::MAX);
+        let Some(bytes) = bytes.get(known..).filter(|bytes| !bytes.is_empty()) else {
             return Ok(());
-        }
+        };
+        let at = at + known as u64;
         let count = bytes.len() as u64;
         let missing = self
             .wanted
@@ -231,6 +243,9 @@ impl Partial {
             .get(&front)
             .map_or(front, |range| range.end)
             .min(front.saturating_add(most));
+        if front == end {
+            return Ok(0);
+        }
         let mut buffer = vec![0; CHUNK];
         let mut at = front;
         while at < end {

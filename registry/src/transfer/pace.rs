@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const FIRST: usize = 4;
 const MOST: usize = 16;
 /// How long a number of connections is tried before it is judged.
-const TRIAL: Duration = Duration::from_millis(750);
+const TRIAL: Duration = Duration::from_millis(500);
 /// What more connections must bring.
 const BETTER: f64 = 1.12;
 /// How long after a refusal no more are tried.
@@ -175,7 +175,7 @@ impl State {
             }
             _ if self.limit < MOST && self.not_before.is_none_or(|time| time <= now) => {
                 self.before = Some((rate, self.limit));
-                self.limit = (self.limit + self.limit.div_ceil(2)).min(MOST);
+                self.limit = (2 * self.limit).min(MOST);
             }
             _ => {}
         }

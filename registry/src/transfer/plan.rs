@@ -99,6 +99,8 @@ struct Run {
     since: Instant,
     last: Instant,
     bytes: u64,
+    /// Whether the head of the answer is there; until then, the client's own patience counts.
+    opened: bool,
 }
 
 impl Run {
@@ -124,6 +126,9 @@ pub(super) struct Plan {
     /// Since when there was no progress, and bytes that came since.
     still_since: Instant,
     still_bytes: u64,
+    /// New bytes since failures were last forgotten.
+    new_bytes: u64,
+    last_failure: Option<Instant>,
     /// The best rate of one connection, in bytes per second.
     best: f64,
 }
@@ -142,6 +147,8 @@ impl Plan {
             not_before: None,
             still_since: now,
             still_bytes: 0,
+            new_bytes: 0,
+            last_failure: None,
             best: 0.0,
         }
     }
@@ -167,6 +174,7 @@ impl Plan {
                 since: now,
                 last: now,
                 bytes: 0,
+                opened: false,
             },
         );
         Next::Open { id, range }
@@ -265,29 +273,45 @@ impl Plan {
         if let Some(rate) = run.rate(now) {
             self.best = self.best.max(rate);
         }
+        let before = super::total(&self.done);
         if keep > 0 {
-            // What a server without ranges sends again is no progress.
-            let before = super::total(&self.done);
             self.done.insert(at..at + keep);
-            self.still_bytes += super::total(&self.done) - before;
         }
+        let new = super::total(&self.done) - before;
+        self.new_bytes += new;
+        // What a server without ranges sends again is no stall, but it makes no failure forgotten either.
+        self.still_bytes += if self.ranges { new } else { keep };
         if self.still_bytes >= PROGRESS {
             self.still_bytes = 0;
             self.still_since = now;
+        }
+        if self.new_bytes >= PROGRESS {
+            self.new_bytes = 0;
             self.failures = 0;
             self.pauses = pauses();
         }
         Taken { at, keep, over }
     }
 
-    /// The file ended here, for a connection without a known end.
-    pub(super) fn is_open_ended(&self, id: Id) -> bool {
-        self.size.is_none() && self.runs.contains_key(&id)
+    /// Where a connection without a known end stands, which is the end of the file when its body ends.
+    pub(super) fn open_end(&self, id: Id) -> Option<u64> {
+        let run = self.runs.get(&id)?;
+        self.size.is_none().then_some(run.at)
+    }
+
+    /// The head of an answer came.
+    pub(super) fn opened(&mut self, id: Id, now: Instant) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.opened = true;
+            run.last = now;
+        }
     }
 
     /// A connection ended. An error means that the transfer is over.
     pub(super) fn ended(&mut self, id: Id, how: Ended, now: Instant) -> Result<(), GivenUp> {
-        if let Some(run) = self.runs.remove(&id) {
+        let run = self.runs.remove(&id);
+        let since = run.as_ref().map(|run| run.since);
+        if let Some(run) = run {
             let age = now.saturating_duration_since(run.since).as_secs_f64();
             if run.bytes >= SHORTEST_RUN && age > 0.0 {
                 self.best = self.best.max(run.bytes as f64 / age);
@@ -297,20 +321,34 @@ impl Plan {
             Ended::Well => return Ok(()),
             Ended::Later(wait) if wait > LONGEST_WAIT => return Err(GivenUp::TooLong(wait)),
             Ended::Later(wait) => {
+                let wait = wait.max(self.pauses.next().unwrap_or_default());
                 self.pause(now + wait);
                 // The wait is the server's wish, and not a stall.
                 self.still_since = self.still_since.max(now + wait);
             }
             Ended::Badly => {}
         }
-        self.failures += 1;
-        if self.failures >= MOST_FAILURES {
-            return Err(GivenUp::Failures);
-        }
+        self.fail(since, now)?;
         if let Ended::Badly = how
             && let Some(pause) = self.pauses.next()
         {
             self.pause(now + pause);
+        }
+        Ok(())
+    }
+
+    /// Counts a failure of a connection that was opened at `since`. Those that were open together and fail together are one.
+    fn fail(&mut self, since: Option<Instant>, now: Instant) -> Result<(), GivenUp> {
+        let is_another = match (since, self.last_failure) {
+            (Some(since), Some(last)) => since >= last,
+            _ => true,
+        };
+        if is_another {
+            self.failures += 1;
+            self.last_failure = Some(now);
+        }
+        if self.failures >= MOST_FAILURES {
+            return Err(GivenUp::Failures);
         }
         Ok(())
     }
@@ -335,13 +373,20 @@ impl Plan {
         }
         let best = self.best;
         let bad = self.runs.iter().filter(|(_, run)| {
-            let stalled = now.saturating_duration_since(run.last) >= STALL;
+            let still = now.saturating_duration_since(run.last);
+            let stalled = run.opened && still >= STALL;
             let slow = run.rate(now).is_some_and(|rate| rate * SLOW < best);
             stalled || (slow && self.ranges)
         });
         let bad: Vec<Id> = bad.map(|(id, _)| *id).collect();
+        let mut since = None;
         for id in &bad {
-            self.runs.remove(id);
+            let run = self.runs.remove(id);
+            let stalled = run.filter(|run| now.saturating_duration_since(run.last) >= STALL);
+            since = stalled.map(|run| run.since).or(since);
+        }
+        if since.is_some() {
+            self.fail(since, now)?;
         }
         if !bad.is_empty() {
             // A replacement that is no better sets a lower mark, so that a line that became slow is not torn for ever.
@@ -489,6 +534,7 @@ mod tests {
     fn a_stalled_connection_is_replaced_and_a_transfer_without_progress_given_up() {
         let mut world = World::new(Some(8 * MIB));
         let (id, _) = world.open();
+        world.plan.opened(id, world.now);
         world.take(id, MIB);
         world.after(9.9);
         assert_eq!(world.plan.tick(world.now), Ok(vec![]));
@@ -503,6 +549,7 @@ mod tests {
     fn a_byte_a_second_is_no_progress() {
         let mut world = World::new(Some(8 * MIB));
         let (mut id, _) = world.open();
+        world.plan.opened(id, world.now);
         let over = (0..40).find_map(|_| {
             world.after(1.0);
             world.take(id, 1);
@@ -596,8 +643,8 @@ mod tests {
         assert_eq!(range, 0..u64::MAX);
         assert_eq!(world.plan.next(world.now), Next::Wait);
         world.take(id, 5 * MIB);
-        assert!(world.plan.is_open_ended(id));
-        world.plan.sized(5 * MIB);
+        let end = world.plan.open_end(id).expect("its end is not known");
+        world.plan.sized(end);
         world.ended(id, Ended::Well).expect("it is whole");
         assert_eq!(world.plan.next(world.now), Next::Done);
     }
@@ -606,6 +653,7 @@ mod tests {
     fn a_slow_disk_is_not_taken_for_a_stalled_connection() {
         let mut world = World::new(Some(8 * MIB));
         let (id, _) = world.open();
+        world.plan.opened(id, world.now);
         world.take(id, MIB);
         world.after(60.0);
         world.plan.waited(Duration::from_secs(60));

@@ -74,7 +74,9 @@ enum Failed {
     Again(Error),
     /// The server asks for a wait.
     Later(std::time::Duration, Error),
-    /// A signed address is no longer taken.
+    /// The address that a redirect led to earlier is no longer taken.
+    Old,
+    /// The address that a redirect leads to is not taken.
     Expired(Error),
     /// No other one would do better.
     Never(Error),
@@ -106,35 +108,48 @@ impl Registry {
                 one.lock_owned().await
             }
         };
+        // Each step on the disk holds it for itself, because it goes on when the transfer is dropped.
         let alone = Arc::new(alone);
         if let Some(digest) = wanted.digest
             && self.has_blob(&digest).await?
         {
             return Ok((digest, wanted.size.unwrap_or(0), Put::Exists));
         }
-        let mut partial = self.on_disk(move |store| store.partial(wanted)).await?;
+        // Without a digest and without a mark of the file's state, nobody knows whether older bytes are of the same file.
+        let is_known = wanted.digest.is_some() || fetch.place.validator.is_some();
+        let goes_on = wanted.size.is_some() && is_known;
+        let held = alone.clone();
+        let opened = self.on_disk(move |store| {
+            let _held = held;
+            let mut partial = store.partial(wanted)?;
+            if !goes_on {
+                partial.clear()?;
+            }
+            Ok(partial)
+        });
+        let mut partial = opened.await?;
         for again in [true, false] {
             partial = fetch.bring(partial, alone.clone()).await?;
             let found = partial.digest();
             let Some(expected) = fetch.wanted.digest.filter(|digest| *digest != found) else {
                 break;
             };
-            partial = self
-                .on_disk(move |_| {
-                    partial.hash_again()?;
-                    Ok(partial)
-                })
-                .await?;
-            if partial.digest() == expected {
+            let held = alone.clone();
+            let looked_at = self.on_disk(move |_| {
+                let _held = held;
+                partial.hash_again()?;
+                let is_good = partial.digest() == expected;
+                if !is_good {
+                    partial.clear()?;
+                }
+                Ok((partial, is_good))
+            });
+            let is_good;
+            (partial, is_good) = looked_at.await?;
+            if is_good {
                 tracing::warn!(blob = %expected, "its bytes were damaged on their way to the disk and are right there; is this machine's memory sound?");
                 break;
             }
-            partial = self
-                .on_disk(move |_| {
-                    partial.clear()?;
-                    Ok(partial)
-                })
-                .await?;
             if !again {
                 return Err(Error::Digest {
                     host: fetch.place.shown(),
@@ -148,12 +163,14 @@ impl Registry {
                 .reporter
                 .status("the bytes that came are not the announced ones; fetching them once more");
         }
-        let draft = self.on_disk(move |_| partial.finish()).await?;
-        let (digest, size) = (draft.digest, draft.size);
-        let put = self
-            .detached(|registry| async move { registry.publish_blob(draft).await })
-            .await?;
-        Ok((digest, size, put))
+        self.detached(|registry| async move {
+            let _alone = alone;
+            let draft = registry.on_disk(move |_| partial.finish()).await?;
+            let (digest, size) = (draft.digest, draft.size);
+            let put = registry.publish_blob(draft).await?;
+            Ok((digest, size, put))
+        })
+        .await
     }
 }
 
@@ -229,10 +246,9 @@ fn write(mut partial: Partial, mut pieces: mpsc::Receiver<(u64, Bytes)>) -> Resu
             partial.put(at, &bytes)?;
             partial.hash_on(CATCH_UP)?;
         }
-        // Whether all has come or not, what is here is noted; hashed it is only if there is no hole.
+        // Whether all has come or not, what is here is noted; hashed it is only if all has.
         partial.write_note()?;
-        let whole = partial.written().iter().count() <= 1;
-        while whole && partial.hash_on(u64::MAX)? > 0 {}
+        while partial.is_whole() && partial.hash_on(u64::MAX)? > 0 {}
         Ok(())
     };
     work()?;
@@ -309,6 +325,7 @@ impl Driver<'_> {
                         "a stalled or slow connection is replaced"
                     );
                     self.drop_line(id);
+                    self.direct = None;
                 }
                 Ok(())
             }
@@ -342,6 +359,7 @@ impl Driver<'_> {
                         line.end = line.end.min(size);
                     }
                 }
+                plan.opened(id, Instant::now());
                 if direct.is_some() {
                     self.direct = direct;
                 }
@@ -396,18 +414,31 @@ impl Driver<'_> {
         let now = Instant::now();
         let host = self.fetch.place.shown();
         let (how, error) = match how {
-            Ok(()) if plan.is_open_ended(id) => {
-                plan.sized(plan.bytes());
+            Ok(()) => match plan.open_end(id) {
+                Some(end) => {
+                    plan.sized(end);
+                    let _ = plan.ended(id, Ended::Well, now);
+                    return Ok(());
+                }
+                // The body ended before the run did.
+                None => (Ended::Badly, Error::Short { host, times: 1 }),
+            },
+            Err(Failed::Again(error)) => {
+                self.fetch.pace.refused(now);
+                // Where the redirect led to may be what is broken.
+                self.direct = None;
+                (Ended::Badly, error)
+            }
+            Err(Failed::Later(wait, error)) => {
+                self.fetch.pace.refused(now);
+                (Ended::Later(wait), error)
+            }
+            // An address that was good a while ago: its origin is asked for another one, which counts if that is refused as well.
+            Err(Failed::Old) => {
+                self.direct = None;
                 let _ = plan.ended(id, Ended::Well, now);
                 return Ok(());
             }
-            // The body ended before the run did.
-            Ok(()) => (Ended::Badly, Error::Short { host, times: 1 }),
-            Err(Failed::Again(error)) => {
-                self.fetch.pace.refused(now);
-                (Ended::Badly, error)
-            }
-            Err(Failed::Later(wait, error)) => (Ended::Later(wait), error),
             Err(Failed::Expired(error)) => {
                 self.direct = None;
                 self.refused += 1;
@@ -483,7 +514,9 @@ impl Asked {
     async fn bring(&self, id: Id, sender: &mpsc::Sender<Event>) -> Result<(), Failed> {
         let answer = self.ask().await?;
         let (whole, size) = self.judge(&answer)?;
-        let direct = answer.is_redirected().then(|| answer.url.clone());
+        // The same origin is asked anew each time, because it may want the credentials.
+        let is_elsewhere = answer.url.origin() != self.place.url.origin();
+        let direct = is_elsewhere.then(|| answer.url.clone());
         let opened = Event::Opened {
             id,
             whole,
@@ -531,7 +564,7 @@ impl Asked {
             let renewed = self
                 .place
                 .auth
-                .answer(&self.client, answer.headers())
+                .answer(&self.client, url, answer.headers())
                 .await
                 .map_err(again)?;
             if let Some(value) = renewed {
@@ -543,7 +576,12 @@ impl Asked {
             return Ok(answer);
         }
         let (status, wait) = (answer.status(), answer.retry_after());
-        let signed = is_direct || answer.is_redirected();
+        let signed = answer.is_redirected();
+        let is_busy =
+            status == StatusCode::REQUEST_TIMEOUT || status == StatusCode::TOO_MANY_REQUESTS;
+        if is_direct && status.is_client_error() && !is_busy {
+            return Err(Failed::Old);
+        }
         let error = answer.refused().await;
         Err(match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if wait.is_some() => {

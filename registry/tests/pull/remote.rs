@@ -867,3 +867,83 @@ async fn a_connection_that_brings_nothing_is_replaced() {
     pulled.expect("another one brings the rest");
     assert!(origin.sent() < 21 * MIB as u64, "{}", origin.sent());
 }
+
+#[tokio::test]
+async fn what_is_sent_again_by_a_server_without_ranges_does_not_change_what_was_hashed() {
+    let large = noise(20 * MIB, 1);
+    let (origin, _) = registry_with(&large).await;
+    // The first connection is cut behind 6 MiB; then whole files come, with a wrong byte among those that are known.
+    origin.lie(&at(&large), 4, Lie::Cut(6 * MIB));
+    origin.lie(&at(&large), 1, Lie::FlipAll(MIB));
+    origin.lie(&at(&large), 99, Lie::NoRanges);
+    let home = Home::open().await;
+    pull(&home, &origin).await.expect("it ends well");
+    let report = home
+        .registry
+        .verify(
+            registry::VerifyOptions::default(),
+            &registry::Reporter::silent(),
+        )
+        .await
+        .expect("a store");
+    assert_eq!(report.damaged.len(), 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn an_address_without_a_mark_of_its_state_is_fetched_from_its_first_byte() {
+    let origin = Origin::start().await;
+    let (old, new) = (tiny::llama(1), tiny::llama(2));
+    assert_eq!(old.len(), new.len());
+    origin.file("/notes.gguf", old.clone());
+    let home = Home::open().await;
+    let address = format!("{}/notes.gguf", origin.url());
+    let weak = || Lie::Etag("W/\"x\"".to_owned());
+    origin.lie("/notes.gguf", 1, weak());
+    origin.lie("/notes.gguf", 1, Lie::Cut(old.len() / 2));
+    origin.lie("/notes.gguf", 99, Lie::Status(404, Vec::new(), ""));
+    home.pull_from(&address, &Settings::default())
+        .await
+        .expect_err("it is cut, and then gone");
+    origin.be_honest();
+    origin.file("/notes.gguf", new.clone());
+    origin.lie("/notes.gguf", 99, weak());
+    home.pull_from(&address, &Settings::default())
+        .await
+        .expect("an honest server");
+    let model = home
+        .registry
+        .model(&name("notes"))
+        .await
+        .expect("it is there");
+    let weights = model.weights().next().map(|layer| layer.digest.to_string());
+    assert_eq!(weights, Some(digest(&new)));
+}
+
+#[tokio::test]
+async fn the_digest_of_a_catalog_is_held_by_places_that_tell_none() {
+    let (origin, settings) = hub(&[("m.gguf", tiny::llama(2))]).await;
+    let listed = format!(
+        r#"[{{"type":"file","path":"m.gguf","size":{}}}]"#,
+        tiny::llama(2).len()
+    );
+    let json = vec![("content-type", "application/json".to_owned())];
+    origin.lie(
+        "/tree/",
+        9,
+        Lie::Status(200, json, Box::leak(listed.into_boxed_str())),
+    );
+    let home = Home::open().await;
+    let expected = digest(&tiny::llama(3));
+    home.catalog(&format!(
+        "version: 1\nmodels:\n  - name: notes\n    digest: {expected}\n    sources:\n      - hf: {{ repo: acme/notes, file: m.gguf }}\n"
+    ));
+    let error = only_failure(
+        home.pull_from("notes", &settings)
+            .await
+            .expect_err("it has other bytes"),
+    );
+    assert!(
+        matches!(error, Error::Transfer(transfer::Error::Digest { .. })),
+        "{error}"
+    );
+}

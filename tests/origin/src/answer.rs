@@ -115,7 +115,7 @@ fn file(
     lie: Option<Lie>,
 ) -> Response<Body> {
     let length = item.bytes.len() as u64;
-    let range = range.filter(|_| !matches!(lie, Some(Lie::NoRanges)));
+    let range = range.filter(|_| !matches!(lie, Some(Lie::NoRanges | Lie::FlipAll(_))));
     let mut answer = Response::builder();
     let is_other = matches!(lie, Some(Lie::Etag(_)));
     for (name, value) in item
@@ -158,7 +158,7 @@ fn file(
         return finish(answer, stream::empty().boxed());
     }
     let mut bytes = item.bytes.clone();
-    if let Some(Lie::Flip(at)) = lie {
+    if let Some(Lie::Flip(at) | Lie::FlipAll(at)) = lie {
         let mut flipped = bytes.to_vec();
         flipped[at] ^= 1;
         bytes = flipped.into();

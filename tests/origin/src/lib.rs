@@ -34,6 +34,8 @@ pub enum Lie {
     NoContentRange,
     /// One bit of this byte of the file is wrong.
     Flip(usize),
+    /// The same, and whatever range is asked for, the whole file comes.
+    FlipAll(usize),
     /// The file is of another state.
     Etag(String),
     /// A header more.

@@ -71,6 +71,11 @@ async fn main() -> std::process::ExitCode {
     };
     let port = u16::try_from(options.port).unwrap_or(0);
     let origin = Origin::start_at(port).await;
+    if options.rate > 0 {
+        let piece = 64 << 10;
+        let pause = piece * 1000 / (options.rate << 20);
+        origin.lie("/blobs/", usize::MAX, Lie::Trickle(piece, pause as u64));
+    }
     let config = r#"{"model_format":"gguf"}"#;
     let mut layers = vec![layer("model", &weights)];
     origin.blob(weights.clone());
@@ -93,11 +98,6 @@ async fn main() -> std::process::ExitCode {
     origin.manifest("library/notes:latest", manifest.to_string());
     origin.hub_file("acme/notes", "notes-Q4_K_M.gguf", weights.clone());
     origin.file("/notes.gguf", weights);
-    if options.rate > 0 {
-        let piece = 64 << 10;
-        let pause = piece * 1000 / (options.rate << 20);
-        origin.lie("/blobs/", usize::MAX, Lie::Trickle(piece, pause as u64));
-    }
     println!("{}", origin.url());
     std::future::pending::<()>().await;
     0.into()
