@@ -5,7 +5,7 @@
 //!
 //! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`], [`convert`], [`translate`]), then the disk
 //! (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from: what people ask for
-//! ([`reference`]), the places that may have it ([`source`], [`remote`]), how it is brought here ([`http`], [`transfer`]), and
+//! ([`mod@reference`]), the places that may have it ([`source`], [`remote`]), how it is brought here ([`http`], [`transfer`]), and
 //! [`pull`] over them all.
 //! Nothing here knows HTTP serving, runners, terminals or environment variables.
 

@@ -1,11 +1,11 @@
 //! Where models are on the network: what a reference leads to there.
 //!
-//! - [`distribution`]: registries that speak the OCI distribution protocol, Ollama's among them.
-//! - [`hub`]: repositories of the Hugging Face hub and its mirrors.
-//! - [`web`]: a single file at an address.
+//! - `distribution`: registries that speak the OCI distribution protocol, Ollama's among them.
+//! - `hub`: repositories of the Hugging Face hub and its mirrors.
+//! - `web`: a single file at an address.
 //!
 //! Each finds out which files a model consists of, with their sizes and digests as far as the place tells them, and fetches no weights.
-//! What it finds is [`Found`]; the bytes are brought by [`crate::transfer`].
+//! What it finds is `Found`; the bytes are brought by [`crate::transfer`].
 
 mod auth;
 pub(crate) mod distribution;

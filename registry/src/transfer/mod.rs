@@ -1,8 +1,8 @@
 //! The one transfer engine: brings a blob here, from whatever source has it.
 //!
-//! - [`plan`] decides which bytes are asked for, and when a transfer is given up; it knows no network.
-//! - [`pace`] decides how many connections all transfers together have.
-//! - [`run`] does what they say: it opens connections, and hands bytes to the thread that writes and hashes them.
+//! - `plan` decides which bytes are asked for, and when a transfer is given up; it knows no network.
+//! - `pace` decides how many connections all transfers together have.
+//! - `run` does what they say: it opens connections, and hands bytes to the thread that writes and hashes them.
 //!
 //! What has come is kept in `ingest/` (see `store::partial`), so a transfer that is cut off goes on where it was, from the same
 //! source or from another one that has the same digest.
