@@ -107,6 +107,15 @@ pub(crate) enum Command {
   slm pull registry.example/team/model:v1
   slm pull https://host.example/path/model.gguf")]
     Pull(Pull),
+    /// Find models in the catalogs and on the Hugging Face hub.
+    ///
+    /// What it shows as NAME is what `slm pull` and `slm run` take. Models of the hub are those with weights in GGUF, the most
+    /// often fetched first.
+    #[command(after_help = "Examples:
+  slm search qwen3
+  slm search --catalog embedding
+  slm search --limit 50 smollm2 instruct")]
+    Search(Search),
     /// Make a model from a Modelfile.
     ///
     /// Local weights that the Modelfile names are taken into the store without copying where the
@@ -296,6 +305,20 @@ pub(crate) struct Pull {
     /// Allow a connection without TLS to another machine, where the name begins with http://.
     #[arg(long)]
     pub(crate) insecure: bool,
+}
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// Words that a model's name or description must all have.
+    #[arg(required = true)]
+    pub(crate) words: Vec<String>,
+    /// Search the catalogs alone, which needs no network.
+    #[arg(long)]
+    pub(crate) catalog: bool,
+    /// Most models of the hub.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
 }
 
 /// Arguments of `create`.

@@ -90,6 +90,7 @@ impl Context {
             // A conversation decides itself what Ctrl-C calls off.
             Command::Run(args) => commands::run::run(self, args).await,
             Command::Pull(args) => commands::pull::run(&self, &args).await,
+            Command::Search(args) => commands::search::run(&self, &args).await,
             Command::Create(args) => until_ctrl_c(commands::create::run(&self, &args)).await,
             Command::List(args) => until_ctrl_c(commands::list::run(&self, &args)).await,
             Command::Ps => until_ctrl_c(commands::ps::run(self)).await,

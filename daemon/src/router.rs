@@ -30,6 +30,7 @@ pub fn router(app: App, guard: Guard) -> Router {
         .route(api::routes::RERANK_V1, post(routes::rerank::post))
         .route(api::routes::PULL, post(routes::pull::post))
         .route(api::routes::EXPLAIN, post(routes::pull::explain))
+        .route(api::routes::SEARCH, post(routes::search::post))
         .route(api::routes::CREATE, post(routes::create::post))
         .route(
             api::routes::BLOB,

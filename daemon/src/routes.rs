@@ -14,6 +14,7 @@ pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod rerank;
 pub(crate) mod root;
+pub(crate) mod search;
 pub(crate) mod show;
 pub(crate) mod tags;
 pub(crate) mod verify;

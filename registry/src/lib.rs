@@ -30,6 +30,7 @@ pub mod remote;
 mod resolve;
 
 mod registry;
+pub mod search;
 pub mod source;
 mod store;
 pub mod transfer;

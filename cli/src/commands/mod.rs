@@ -11,6 +11,7 @@ pub(crate) mod reference;
 pub(crate) mod replaced;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod status;

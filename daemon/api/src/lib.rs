@@ -29,9 +29,10 @@ pub use generate::{
     Unload,
 };
 pub use model::{
-    AdoptRequest, CopyRequest, CreateRequest, DeleteRequest, Explanation, ExplanationFile, License,
-    LoadedModel, ModelDetails, ModelSummary, PsResponse, PullRequest, ShowRequest, ShowResponse,
-    TagsResponse, TensorInfo, VerifyRequest, VersionResponse,
+    AdoptRequest, CopyRequest, CreateRequest, DeleteRequest, Explanation, ExplanationFile,
+    FoundModel, License, LoadedModel, ModelDetails, ModelSummary, PsResponse, PullRequest,
+    SearchRequest, SearchResponse, ShowRequest, ShowResponse, TagsResponse, TensorInfo,
+    VerifyRequest, VersionResponse,
 };
 pub use progress::{AdoptMethod, Adopted, Damage, Progress, VerifyReport};
 

@@ -289,6 +289,51 @@ pub struct PullRequest {
     pub stream: Option<bool>,
 }
 
+/// Body of `POST /api/search` (ours).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchRequest {
+    /// Words that a model's name or description must all have.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub query: String,
+    /// Most models of the hub, 20 unless given; 0 searches the catalogs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// Answer of `POST /api/search` (ours).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchResponse {
+    /// Those of the catalogs by name, then those of the hub, the most often fetched first.
+    pub models: Vec<FoundModel>,
+    /// Why the hub was not asked, where it could not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A model that was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundModel {
+    /// What a pull is to be given.
+    pub name: String,
+    /// One line about it, where somebody wrote one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// How many parameters it has, such as `3.8B`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter_size: Option<String>,
+    /// Its licence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// How often it was fetched from the hub in the last 30 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downloads: Option<u64>,
+    /// The day on which it was last changed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated: Option<String>,
+    /// `catalog` or `hub`.
+    pub source: String,
+}
+
 /// Answer of `POST /api/explain` (ours): what a pull would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {

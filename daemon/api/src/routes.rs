@@ -32,6 +32,8 @@ pub const DELETE: &str = "/api/delete";
 pub const PULL: &str = "/api/pull";
 /// What a pull would do (ours).
 pub const EXPLAIN: &str = "/api/explain";
+/// Find models in the catalogs and on the hub (ours): `POST`.
+pub const SEARCH: &str = "/api/search";
 /// Loaded models: `GET`.
 pub const PS: &str = "/api/ps";
 /// Check the store (ours): `POST`.

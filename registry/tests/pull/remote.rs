@@ -947,3 +947,29 @@ async fn the_digest_of_a_catalog_is_held_by_places_that_tell_none() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_search_finds_models_of_catalogs_and_of_the_hub() {
+    let (origin, settings) = hub(&[("m.gguf", small::model())]).await;
+    let home = Home::open().await;
+    let found = home
+        .registry
+        .search("smollm2 very small", 5, &settings)
+        .await
+        .expect("a catalog and a hub");
+    let names: Vec<&str> = found.hits.iter().map(|hit| hit.name.as_str()).collect();
+    assert_eq!(names, ["smollm2:latest", "hf.co/acme/notes"]);
+    assert_eq!(found.hits[1].downloads, Some(7));
+    let asked = origin.seen("/api/models?search=smollm2+very+small&filter=gguf&sort=downloads");
+    assert!(asked.len() == 1 && asked[0].path.contains("limit=5"));
+
+    origin.lie("/api/models", 9, Lie::Status(404, Vec::new(), ""));
+    let found = home.registry.search("smollm2", 5, &settings).await;
+    let found = found.expect("the catalogs are here");
+    assert!(found.hits.iter().all(|hit| hit.in_catalog));
+    assert!(found.problem.is_some_and(|problem| problem.contains("404")));
+    origin.forget();
+    let found = home.registry.search("smollm2", 0, &settings).await;
+    assert!(found.expect("the catalogs are here").problem.is_none());
+    assert_eq!(origin.seen("").len(), 0);
+}

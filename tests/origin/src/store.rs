@@ -99,6 +99,21 @@ impl Store {
                 bytes: self.blobs.get(*digest)?.clone(),
                 headers: vec![("content-type", "application/octet-stream".to_owned())],
             }),
+            ["api", "models"] => {
+                let listed: Vec<_> = self
+                    .repositories
+                    .keys()
+                    .map(|id| {
+                        serde_json::json!({
+                            "id": id,
+                            "downloads": 7,
+                            "lastModified": "2026-01-31T00:00:00.000Z",
+                            "tags": ["gguf", "license:mit"],
+                        })
+                    })
+                    .collect();
+                Some(json(&serde_json::json!(listed)))
+            }
             ["api", "models", owner, name, "revision", _] => {
                 self.repositories.get(&format!("{owner}/{name}"))?;
                 Some(json(&serde_json::json!({
