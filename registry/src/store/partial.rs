@@ -34,7 +34,7 @@ const NOTE: &str = ".json";
 /// How long what was fetched is kept while nobody goes on with it.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Bytes written between two notes, and the longest time between them.
-const NOTE_EVERY: u64 = 16 << 20;
+const NOTE_EVERY: u64 = 4 << 20;
 const NOTE_AFTER: Duration = Duration::from_secs(1);
 /// Bytes written between two times that the file is synced.
 const SYNC_EVERY: u64 = 512 << 20;

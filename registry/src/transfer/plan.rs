@@ -29,6 +29,9 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const FIRST_RUN: u64 = 8 << 20;
 const SHORTEST_RUN: u64 = 1 << 20;
 const LONGEST_RUN: u64 = 64 << 20;
+/// Into so many runs the missing bytes are cut at least, as long as these are not shorter than that.
+const MANY_RUNS: u64 = 32;
+const SHARED_RUN: u64 = 4 << 20;
 /// How long a run should take.
 const RUN_TIME: Duration = Duration::from_secs(3);
 /// A run that takes longer than this is shared with another connection.
@@ -195,7 +198,7 @@ impl Plan {
         }
         let gap = taken.gaps(&(0..size)).next();
         if let Some(gap) = gap {
-            let end = gap.end.min(gap.start + self.length());
+            let end = gap.end.min(gap.start + self.length(size));
             // A rest too short for a request of its own goes along.
             let end = if gap.end - end < SHORTEST_RUN {
                 gap.end
@@ -222,14 +225,19 @@ impl Plan {
         Some(half)
     }
 
-    /// How long runs are now.
-    fn length(&self) -> u64 {
-        if self.best == 0.0 {
+    /// How long runs are now: not so long that there are too few for all the connections there may be.
+    fn length(&self, size: u64) -> u64 {
+        if size <= FIRST_RUN {
             return FIRST_RUN;
+        }
+        let missing = size - super::total(&self.done);
+        let share = (missing / MANY_RUNS).max(SHARED_RUN);
+        if self.best == 0.0 {
+            return FIRST_RUN.min(share);
         }
         let wanted = self.best * RUN_TIME.as_secs_f64();
         // A float that is too large becomes the largest number.
-        (wanted as u64).clamp(SHORTEST_RUN, LONGEST_RUN)
+        (wanted as u64).clamp(SHORTEST_RUN, LONGEST_RUN).min(share)
     }
 
     /// The first byte that is missing.
@@ -472,12 +480,21 @@ mod tests {
 
     #[test]
     fn runs_go_front_to_back_and_leave_out_what_is_there() {
-        let mut world = World::with(Some(40 * MIB), &[0..3 * MIB, 10 * MIB..12 * MIB]);
+        let mut world = World::with(Some(400 * MIB), &[0..3 * MIB, 10 * MIB..12 * MIB]);
         assert_eq!(world.open().1, 3 * MIB..10 * MIB);
         assert_eq!(world.open().1, 12 * MIB..20 * MIB);
         assert_eq!(world.open().1, 20 * MIB..28 * MIB);
         assert_eq!(world.open().1, 28 * MIB..36 * MIB);
-        assert_eq!(world.open().1, 36 * MIB..40 * MIB);
+    }
+
+    #[test]
+    fn a_small_file_is_one_run_and_others_have_enough_of_them_for_every_connection() {
+        let mut world = World::new(Some(8 * MIB));
+        assert_eq!(world.open().1, 0..8 * MIB);
+        assert_eq!(world.plan.next(world.now), Next::Wait);
+        let mut world = World::new(Some(64 * MIB));
+        let runs = (0..16).map(|_| world.open().1);
+        assert!(runs.eq((0..16).map(|run| 4 * run * MIB..4 * (run + 1) * MIB)));
         assert_eq!(world.plan.next(world.now), Next::Wait);
     }
 
