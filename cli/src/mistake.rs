@@ -46,15 +46,11 @@ const ELSEWHERE: [(&str, &str); 29] = [
 ];
 
 /// Commands of other programs that have no counterpart, and why.
-const NOWHERE: [(&str, &str); 5] = [
+const NOWHERE: [(&str, &str); 4] = [
     ("login", "slm needs no account"),
     (
         "push",
         "slm keeps models on this machine, and sends them nowhere",
-    ),
-    (
-        "search",
-        "slm searches no library; `slm pull NAME` fetches a model that its catalogs have",
     ),
     ("signin", "slm needs no account"),
     ("signout", "slm needs no account"),
