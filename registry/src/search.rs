@@ -92,7 +92,9 @@ fn in_catalog(catalog: &Catalog, words: &str) -> Vec<Hit> {
     let fits = |name: &ModelName, entry: &Entry| {
         let family = entry.family.as_ref().map(ToString::to_string);
         let family = family.unwrap_or_default();
-        let text = format!("{name} {} {family}", entry.description).to_lowercase();
+        let can: Vec<&str> = entry.capabilities.iter().map(|can| can.as_str()).collect();
+        let text = format!("{name} {} {family} {}", entry.description, can.join(" "));
+        let text = text.to_lowercase();
         words.iter().all(|word| text.contains(word))
     };
     let first = catalog.iter().filter(|(name, entry)| **name == entry.name);
@@ -192,6 +194,7 @@ mod tests {
         assert!(names("smollm2 very small").contains(&"smollm2:latest".to_owned()));
         assert_eq!(names("smollm2 no-such-word"), Vec::<String>::new());
         assert!(names("").len() > 40);
+        assert!(names("embedding").contains(&"all-minilm:latest".to_owned()));
     }
 
     #[test]
