@@ -144,7 +144,7 @@ fn slip<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str>
         .map(|(_, name)| name)
 }
 
-/// An option that is not there, and the one that is a slip away.
+/// The error for an unknown option, with the known option that differs from it by a slip of the keyboard.
 fn unknown_option(option: &str, arguments: &[OsString]) -> Option<Failure> {
     let name = option.strip_prefix('-')?;
     let failure = Failure::usage(format!("there is no option `{option}`"));

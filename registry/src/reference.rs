@@ -236,7 +236,7 @@ fn of_file(file: &str) -> Result<ModelName, String> {
         .map_err(|_| format!("no name can be made of the file's name {file:?}"))
 }
 
-/// The characters that `%xx` stand for; what is no UTF-8 becomes `-`.
+/// Decodes the `%xx` of a URL; bytes that are not valid UTF-8 become `-`.
 fn percent(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::new();

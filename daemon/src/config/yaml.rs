@@ -14,7 +14,7 @@ pub(super) struct Fault {
 /// Reads the settings; none from an empty text.
 ///
 /// # Errors
-/// [`Fault`] for what is no YAML, or no mapping.
+/// [`Fault`] when the text is not YAML, or its top level is not a mapping.
 pub(super) fn read(text: &str) -> Result<Mapping, Fault> {
     match serde_yaml::from_str(text) {
         Ok(Value::Null) => Ok(Mapping::new()),

@@ -66,7 +66,7 @@ impl Server {
 impl Server {
     /// Ends it as a crash would, without a last word.
     pub(super) fn kill(mut self) {
-        // One that is gone already is as good.
+        // The only failure is a process that has ended already.
         let _ = self.child.kill();
     }
 }

@@ -43,7 +43,7 @@ impl Index {
         Ok(digest.and_then(|digest| Digest::parse(&digest).ok()))
     }
 
-    /// The text that is kept for a name. One that is not what its digest says counts as none.
+    /// The indexed text of a name's manifest; `None` where there is none, or where its digest differs from the indexed digest.
     pub(crate) async fn kept_manifest(&self, name: &ModelName) -> Result<Option<Vec<u8>>> {
         let name = name.full();
         let row = sqlx::query!("SELECT digest, text FROM manifest WHERE name = ?", name)

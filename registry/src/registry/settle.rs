@@ -1,7 +1,7 @@
-//! A manifest file against the one that is kept: rot is told from a change by another program, and mended.
+//! Compares a manifest file with the text in the index, to tell a damaged file from one that another program wrote.
 //!
-//! The index keeps each manifest as it was published, or first found whole. A file with other bytes that is whole was
-//! written by another program, and is taken as it is. One that is not whole gives way to the kept text, if the blobs of that are here.
+//! The index keeps each manifest as it was published, or first found whole. A whole file with other bytes was written by another
+//! program, and replaces the indexed text. A damaged file is replaced by the indexed text, if all blobs of that are here.
 
 use std::collections::HashSet;
 
