@@ -534,6 +534,22 @@ pub(crate) fn reflink(from: &File, to: &File, path: &Path) -> Result<()> {
     })
 }
 
+/// Sees that so many more bytes fit on the file system of a path.
+///
+/// # Errors
+/// [`Error::NoSpace`] with how many do.
+pub(crate) fn require(path: &Path, needed: u64) -> Result<()> {
+    let available = available(path);
+    if available < needed {
+        return Err(Error::NoSpace {
+            path: path.into(),
+            needed,
+            available,
+        });
+    }
+    Ok(())
+}
+
 /// Bytes that may still be written to the file system of a path or, where there is nothing yet, of the folder above it.
 pub(crate) fn available(path: &Path) -> u64 {
     let found = path

@@ -8,7 +8,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
 use crate::catalog::{Catalog, Diagnostic, Entry};
 use crate::convert::Format;
-use crate::error::Result;
+use crate::error::{Result, in_full};
 use crate::http::Client;
 use crate::manifest::{LayerKind, Manifest};
 use crate::reference::Reference;
@@ -121,18 +121,6 @@ fn each(failures: &[Failure]) -> String {
         .collect()
 }
 
-/// An error with its causes.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 /// What a pull would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
@@ -241,9 +229,9 @@ impl Registry {
         let mut steps = plan.steps.clone();
         let mut failures = Vec::new();
         for candidate in &plan.candidates {
-            let found = match reachable(&plan, settings) {
+            let found = match resolve::reachable(&plan.named, &settings.network) {
                 Ok(()) => candidate.find(&client).await.map_err(crate::Error::from),
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             };
             match found.and_then(|found| agreed(&plan, found)) {
                 Ok(found) => {
@@ -298,19 +286,11 @@ impl Registry {
     async fn explained(&self, plan: &Plan, files: Vec<RemoteFile>) -> Result<Vec<ExplainedFile>> {
         let mut explained = Vec::new();
         for file in &files {
-            let here = match file.digest {
-                Some(digest) if self.knows_blob(&digest).await? == Some(true) => file.size,
-                _ => None,
-            };
-            let key = file.key();
-            let partial = self
-                .on_disk(move |store| Ok(store.partial_bytes(&key)))
-                .await?;
             explained.push(ExplainedFile {
                 title: file.title.clone(),
                 size: file.size,
                 digest: file.digest,
-                here: here.unwrap_or(partial),
+                here: self.here_of(file).await?,
             });
         }
         if let (Some(entry), true) = (&plan.entry, files.is_empty()) {
@@ -344,7 +324,7 @@ impl Registry {
             let base = Base::Blobs(vec![digest]);
             return self.compose(plan, base, Beside::default(), reporter).await;
         }
-        reachable(plan, settings)?;
+        resolve::reachable(&plan.named, &settings.network)?;
         if let Candidate::Wheels(wheels) = candidate {
             let (size, digest) = entry.map_or((None, None), |entry| (entry.size, entry.digest));
             let (digest, ..) = self
@@ -431,28 +411,34 @@ impl Registry {
             pace: self.pace(),
             reporter,
         };
-        let (digest, ..) = self.fetch_blob(fetch).await?;
+        let digest = self.fetch_blob(fetch).await?;
         if file.digest.is_none() {
             tracing::info!(file = file.title, %digest, "the place told no digest; this is what came");
         }
         Ok(digest)
     }
 
+    /// Bytes of a file that are here: all of a blob, or what was fetched of it before.
+    async fn here_of(&self, file: &RemoteFile) -> Result<u64> {
+        if let (Some(digest), Some(size)) = (&file.digest, file.size)
+            && self.knows_blob(digest).await? == Some(true)
+        {
+            return Ok(size);
+        }
+        let key = file.key();
+        self.on_disk(move |store| Ok(store.partial_bytes(&key)))
+            .await
+    }
+
     /// Sees that all that is missing fits on the disk, before a byte is asked for.
     async fn room_for_all(&self, files: &[RemoteFile]) -> Result<()> {
         let mut needed = 0_u64;
         for file in files {
-            let here = match file.digest {
-                Some(digest) => self.knows_blob(&digest).await? == Some(true),
-                None => false,
-            };
-            if !here {
-                let key = file.key();
-                let partial = self
-                    .on_disk(move |store| Ok(store.partial_bytes(&key)))
-                    .await?;
-                needed = needed.saturating_add(file.size.unwrap_or(0).saturating_sub(partial));
-            }
+            let missing = file
+                .size
+                .unwrap_or(0)
+                .saturating_sub(self.here_of(file).await?);
+            needed = needed.saturating_add(missing);
         }
         self.on_disk(move |store| store.room_for(needed)).await
     }
@@ -490,19 +476,6 @@ impl Registry {
     }
 }
 
-/// Sees that there is a network at all; asked first, because name servers and pip take long to notice.
-fn reachable(plan: &Plan, settings: &Settings) -> Result<()> {
-    let is_local = plan
-        .named
-        .iter()
-        .any(|host| crate::reference::is_loopback(host));
-    let has_proxy = settings.network.http_proxy.is_some() || settings.network.https_proxy.is_some();
-    if is_local || has_proxy || crate::http::is_online() {
-        return Ok(());
-    }
-    Err(crate::http::Error::Offline.into())
-}
-
 /// What a place has, if it is what the catalog says. Where the place tells no digest, the catalog's is the one to be held.
 fn agreed(plan: &Plan, mut found: Option<Found>) -> Result<Option<Found>> {
     let expected = plan.entry.as_ref().and_then(|entry| entry.digest);
@@ -531,7 +504,12 @@ fn agreed(plan: &Plan, mut found: Option<Found>) -> Result<Option<Found>> {
 
 fn explain(plan: &Plan, catalog: &Catalog, failures: Vec<Failure>) -> crate::Error {
     let name = plan.name.clone();
-    let is_unknown = |failure: &Failure| matches!(&*failure.error, crate::Error::Remote(error @ remote::Error::NotFound { .. }) if error.is_not_found());
+    let is_unknown = |failure: &Failure| {
+        matches!(
+            &*failure.error,
+            crate::Error::Remote(remote::Error::NotFound { .. })
+        )
+    };
     if plan.entry.is_none()
         && name.host() == crate::name::DEFAULT_HOST
         && let [failure] = failures.as_slice()

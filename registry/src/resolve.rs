@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use reqwest::Url;
 
 use crate::catalog::{Catalog, Entry, Location, Wheel, WheelFolder};
-use crate::http::{self, Client};
+use crate::http::{self, Client, Network};
 use crate::name::DEFAULT_HOST;
 use crate::pull::Error;
 use crate::reference::Choice;
@@ -176,17 +176,31 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
+/// Sees that there is a network at all; asked first, because name servers and pip take long to notice.
+///
+/// # Errors
+/// [`http::Error::Offline`], unless a named host is this machine, or a proxy is set.
+pub(crate) fn reachable(named: &BTreeSet<String>, network: &Network) -> Result<(), http::Error> {
+    let is_local = named.iter().any(|host| is_loopback(host));
+    let has_proxy = network.http_proxy.is_some() || network.https_proxy.is_some();
+    if is_local || has_proxy || http::is_online() {
+        return Ok(());
+    }
+    Err(http::Error::Offline)
+}
+
 /// Where the Ollama library and the hub are for this machine.
-struct Bases {
+pub(crate) struct Bases {
     library: Url,
-    hub: Url,
-    token: Option<String>,
+    pub(crate) hub: Url,
+    /// The user's token for the hub, where it is safe to send one.
+    pub(crate) token: Option<String>,
     /// The hosts among them that a setting names.
-    named: BTreeSet<String>,
+    pub(crate) named: BTreeSet<String>,
 }
 
 impl Bases {
-    fn new(settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
         let mut named = BTreeSet::new();
         let mut base = |set: &Option<String>, usual: &str, what: &'static str| {
             let Some(text) = set else {

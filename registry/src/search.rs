@@ -1,12 +1,12 @@
 //! Finding models: in the catalogs of this store and on the hub.
 
-use reqwest::Url;
 use serde::Deserialize;
 
 use crate::catalog::{Catalog, Entry};
 use crate::error::Result;
 use crate::http::{self, Client, Request, shown};
-use crate::remote::{Auth, hub};
+use crate::remote::Auth;
+use crate::resolve::{self, Bases};
 use crate::source::Settings;
 use crate::{ModelName, Registry};
 
@@ -112,23 +112,14 @@ fn in_catalog(catalog: &Catalog, words: &str) -> Vec<Hit> {
 }
 
 /// What the hub has in GGUF, the most often fetched first.
-async fn on_hub(words: &str, most: usize, settings: &Settings) -> Result<Vec<Hit>, http::Error> {
-    let base = settings.hub.as_deref().unwrap_or(hub::DEFAULT);
-    let bad = || http::Error::Settings {
-        what: "hub".to_owned(),
-        reason: "it is no address of a server".to_owned(),
-    };
-    let mut url = Url::parse(base).map_err(|_| bad())?;
-    let named = url.host_str().map(|host| http::bare(host).to_owned());
-    let is_local = named.as_deref().is_some_and(crate::reference::is_loopback);
-    if !is_local && settings.network.https_proxy.is_none() && !http::is_online() {
-        return Err(http::Error::Offline);
+async fn on_hub(words: &str, most: usize, settings: &Settings) -> Result<Vec<Hit>> {
+    let hub = Bases::new(settings)?;
+    resolve::reachable(&hub.named, &settings.network)?;
+    let mut url = hub.hub;
+    // An address of a server has a path.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(["api", "models"]);
     }
-    let is_safe = url.scheme() == "https" || is_local;
-    url.path_segments_mut()
-        .map_err(|()| bad())?
-        .pop_if_empty()
-        .extend(["api", "models"]);
     url.query_pairs_mut()
         .append_pair("search", words)
         .append_pair("filter", "gguf")
@@ -136,9 +127,9 @@ async fn on_hub(words: &str, most: usize, settings: &Settings) -> Result<Vec<Hit
         .append_pair("direction", "-1")
         .append_pair("limit", &most.to_string())
         .append_pair("full", "true");
-    let client = Client::new(&settings.network, settings.hub.as_ref().and(named))?;
-    let token = settings.hub_token.as_deref().filter(|_| is_safe);
-    let request = Request::get(url.clone()).authorized(Auth::token(token).header());
+    let client = Client::new(&settings.network, hub.named)?;
+    let token = Auth::token(hub.token.as_deref());
+    let request = Request::get(url.clone()).authorized(token.header());
     let (body, _) = client.document(&request, ANSWER_MAX).await?;
     let listed: Vec<Listed> =
         serde_json::from_slice(&body).map_err(|error| http::Error::Document {

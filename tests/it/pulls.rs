@@ -2,9 +2,8 @@
 
 use std::process::Stdio;
 
-use origin::{Lie, Origin, digest};
+use origin::{Lie, Origin, layer, manifest};
 use rustix::process::Signal;
-use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::harness::{Engine, Home, wait_until};
@@ -28,27 +27,12 @@ impl Server {
     /// Has a model under `library/mine:latest`, with a large layer of a kind that is not used here.
     fn model(&self, weights: &[u8], large: &[u8]) {
         let config = br#"{"model_format":"gguf"}"#;
-        let layer = |kind: &str, bytes: &[u8]| {
+        for bytes in [config.as_slice(), weights, large] {
             self.origin.blob(bytes);
-            json!({
-                "mediaType": format!("application/vnd.ollama.image.{kind}"),
-                "digest": digest(bytes),
-                "size": bytes.len(),
-            })
-        };
-        self.origin.blob(config.as_slice());
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-            "config": {
-                "mediaType": "application/vnd.docker.container.image.v1+json",
-                "digest": digest(config),
-                "size": config.len(),
-            },
-            "layers": [layer("model", weights), layer("tensor", large)],
-        });
+        }
+        let layers = [layer("model", weights), layer("tensor", large)];
         self.origin
-            .manifest("library/mine:latest", manifest.to_string());
+            .manifest("library/mine:latest", manifest(config, &layers));
     }
 }
 

@@ -13,6 +13,7 @@ mod wheel_folder;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::{ModelName, fs};
 
@@ -60,10 +61,15 @@ impl Catalog {
     /// The catalog that is compiled in.
     #[must_use]
     pub fn builtin() -> Self {
-        let mut catalog = Self::default();
-        let entries = file::parse(BUILTIN).expect("a test reads the catalog that is compiled in");
-        catalog.lay_over(entries);
-        catalog
+        // Read once: a request that names a model that is not here asks for it as well.
+        static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
+            let mut catalog = Catalog::default();
+            let entries =
+                file::parse(BUILTIN).expect("a test reads the catalog that is compiled in");
+            catalog.lay_over(entries);
+            catalog
+        });
+        CATALOG.clone()
     }
 
     /// The compiled-in catalog with the files of a folder laid over it.

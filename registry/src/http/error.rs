@@ -309,18 +309,6 @@ fn quoted(said: &str) -> String {
     }
 }
 
-/// An error with its causes.
-pub(super) fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 /// The last of an error's causes, which says the most.
 fn deepest(error: &dyn std::error::Error) -> String {
     let mut cause = error;

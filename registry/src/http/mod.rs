@@ -188,7 +188,7 @@ impl Client {
             .build()
             .map_err(|error| Error::Settings {
                 what: "the HTTP client".to_owned(),
-                reason: error::in_full(&error),
+                reason: crate::error::in_full(&error),
             })?;
         Ok(Self {
             inner,
@@ -200,7 +200,7 @@ impl Client {
     /// Sends a request and follows redirects. The answer may have any status.
     ///
     /// # Errors
-    /// When no answer comes, or a redirect is one that is not followed.
+    /// When no answer comes, or the rules above forbid a redirect.
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let mut url = request.url.clone();
         let mut headers = request.headers.clone();
@@ -288,7 +288,8 @@ impl Client {
         }
     }
 
-    /// Refuses an address that is written out in a URL; those that names resolve to are judged by the resolver.
+    /// Refuses a URL whose host is an IP address of this machine or of a private network. Host names are judged by the resolver, with
+    /// the addresses that they resolve to.
     fn judge(&self, url: &Url) -> Result<(), Error> {
         let host = url.host_str().map(bare).unwrap_or_default();
         match host.parse::<IpAddr>() {
@@ -312,7 +313,7 @@ impl Answer {
         self.inner.headers()
     }
 
-    /// Whether the answer comes from another place than the one that was asked.
+    /// Whether a redirect was followed.
     pub(crate) fn is_redirected(&self) -> bool {
         self.first.is_some()
     }
@@ -500,11 +501,11 @@ fn certificates(file: &std::path::Path) -> Result<Vec<reqwest::Certificate>, Err
         what: format!("the file of certificates {}", file.display()),
         reason,
     };
-    let opened = crate::fs::open(file).map_err(|error| refused(error::in_full(&error)))?;
+    let opened = crate::fs::open(file).map_err(|error| refused(crate::error::in_full(&error)))?;
     let bytes = crate::fs::read_bounded(&opened, file, 16 << 20)
-        .map_err(|error| refused(error::in_full(&error)))?;
+        .map_err(|error| refused(crate::error::in_full(&error)))?;
     let found = reqwest::Certificate::from_pem_bundle(&bytes)
-        .map_err(|error| refused(error::in_full(&error)))?;
+        .map_err(|error| refused(crate::error::in_full(&error)))?;
     if found.is_empty() {
         return Err(refused("it holds no certificate in PEM form".to_owned()));
     }

@@ -304,7 +304,7 @@ impl Registry {
         let mut files = Vec::new();
         for (path, digest) in weights.files {
             pins.push(self.pinned_blob(&digest).await);
-            let blob = self.good(&digest, reporter).await?;
+            let blob = self.good(&digest, None, reporter).await?;
             files.push((path, Box::new(blob.file) as Box<dyn Input>));
         }
         reporter.status("converting model");
@@ -369,7 +369,7 @@ impl Registry {
             return Err(named_twice(digest, &making.called));
         }
         making.pins.push(self.pinned_blob(digest).await);
-        let blob = self.good(digest, reporter).await?;
+        let blob = self.good(digest, None, reporter).await?;
         let facts = self
             .facts(digest, &blob, Trust::Stamp)
             .await?
@@ -407,9 +407,14 @@ impl Registry {
         Ok((Layer::new(kind, *digest, blob.stamp.size), facts))
     }
 
-    /// A blob that a recipe names.
-    async fn good(&self, digest: &Digest, reporter: &Reporter) -> Result<GoodBlob> {
-        match self.check_blob(digest, None, reporter).await? {
+    /// A blob that a recipe or a manifest names, with the size that the manifest gives it.
+    pub(super) async fn good(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+        reporter: &Reporter,
+    ) -> Result<GoodBlob> {
+        match self.check_blob(digest, size, reporter).await? {
             Ok(blob) => Ok(blob),
             Err(Damage::Missing) => Err(Error::BlobNotFound { digest: *digest }),
             Err(found) => Err(Error::DamagedBlob {

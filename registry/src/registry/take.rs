@@ -1,7 +1,7 @@
 //! How a model is made out of a manifest that came with it.
 
 use crate::{
-    Damage, Digest, ModelName, Reporter,
+    Digest, ModelName, Reporter,
     error::{Error, Result},
     manifest::{LayerKind, Manifest},
 };
@@ -38,11 +38,7 @@ impl Registry {
         for layer in manifest.blobs() {
             let digest = layer.digest;
             pins.push(self.pinned_blob(&digest).await);
-            let blob = match self.check_blob(&digest, Some(layer.size), reporter).await? {
-                Ok(blob) => blob,
-                Err(Damage::Missing) => return Err(Error::BlobNotFound { digest }),
-                Err(found) => return Err(Error::DamagedBlob { digest, found }),
-            };
+            let blob = self.good(&digest, Some(layer.size), reporter).await?;
             if layer.kind().is_gguf() {
                 let what = || format!("the {} of {name}", noun(layer.kind()));
                 let facts = self.facts(&digest, &blob, Trust::Stamp).await?;

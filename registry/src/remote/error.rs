@@ -81,11 +81,6 @@ impl Error {
             _ => None,
         }
     }
-
-    /// Whether the place answered that there is no such thing.
-    pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. } | Self::NoSuchFile { .. })
-    }
 }
 
 fn choice(wanted: &Option<String>, choices: &[String]) -> String {

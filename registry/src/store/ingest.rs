@@ -84,14 +84,7 @@ impl Store {
         let (path, file) = self.draft()?;
         let path = DraftPath(Some(path));
         if let Some(needed) = announced {
-            let available = fs::available(path.get());
-            if available < needed {
-                return Err(Error::NoSpace {
-                    path: path.get().into(),
-                    needed,
-                    available,
-                });
-            }
+            fs::require(path.get(), needed)?;
         }
         self.done(Step::DraftCreated);
         Ok(Ingest {

@@ -120,16 +120,7 @@ impl Store {
 
     /// Sees that so many more bytes fit on the disk.
     pub(crate) fn room_for(&self, needed: u64) -> Result<()> {
-        let path = self.drafts();
-        let available = fs::available(&path);
-        if available < needed {
-            return Err(crate::Error::NoSpace {
-                path,
-                needed,
-                available,
-            });
-        }
-        Ok(())
+        fs::require(&self.drafts(), needed)
     }
 
     fn run(&self) -> PathBuf {

@@ -87,7 +87,7 @@ impl Store {
     /// Goes on with a blob, or begins it. What is missing of it must fit on the disk.
     pub(crate) fn partial(&self, wanted: Wanted) -> Result<Partial> {
         let path = self.drafts().join(format!("{PREFIX}{}", wanted.key.hex()));
-        let note = self.note(&wanted);
+        let note = self.note(&wanted.key);
         let file = match (&note, fs::open_for_writing(&path)) {
             (Some(_), Ok(file)) => file,
             _ => {
@@ -111,15 +111,7 @@ impl Store {
         };
         let (written, synced) = (clip(written), clip(synced));
         if let Some(size) = wanted.size {
-            let needed = size - total(&written);
-            let available = fs::available(&path);
-            if available < needed {
-                return Err(Error::NoSpace {
-                    path,
-                    needed,
-                    available,
-                });
-            }
+            fs::require(&path, size - total(&written))?;
         }
         self.done(Step::DraftCreated);
         let mut partial = Partial {
@@ -140,21 +132,15 @@ impl Store {
 
     /// Bytes of a blob that were fetched before and are kept.
     pub(crate) fn partial_bytes(&self, key: &Digest) -> u64 {
-        let wanted = Wanted {
-            key: *key,
-            digest: None,
-            size: None,
-            model: String::new(),
-        };
-        self.note(&wanted).map_or(0, |note| total(&note.written))
+        self.note(key).map_or(0, |note| total(&note.written))
     }
 
-    fn note(&self, wanted: &Wanted) -> Option<Note> {
-        let path = self.note_path(&wanted.key);
+    fn note(&self, key: &Digest) -> Option<Note> {
+        let path = self.note_path(key);
         let file = fs::open_if_there(&path).ok()??;
         let bytes = fs::read_bounded(&file, &path, NOTE_MAX).ok()?;
         let note: Note = serde_json::from_slice(&bytes).ok()?;
-        (note.version == 1 && note.wanted.key == wanted.key).then_some(note)
+        (note.version == 1 && note.wanted.key == *key).then_some(note)
     }
 
     fn note_path(&self, key: &Digest) -> PathBuf {

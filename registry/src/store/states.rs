@@ -56,14 +56,7 @@ impl Store {
         fs::create_folders(&folder)?;
         fs::make_private(&folder)?;
         let needed = size.saturating_add(RESERVE);
-        let available = fs::available(&folder);
-        if available < needed {
-            return Err(Error::NoSpace {
-                path: folder,
-                needed,
-                available,
-            });
-        }
+        fs::require(&folder, needed)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{PREFIX}{number}"));
         // One process works on a home, and it removed the drafts of the one before.

@@ -18,7 +18,7 @@ use super::{Error, TICK};
 use crate::http::{Answer, Client, Request, shown};
 use crate::remote::Place;
 use crate::store::{Partial, Wanted};
-use crate::{Digest, Progress, Put, Registry, Reporter, Result};
+use crate::{Digest, Progress, Registry, Reporter, Result};
 
 /// Pieces that wait between the connections and the driver, and between the driver and the disk.
 const PIECES: usize = 8;
@@ -91,13 +91,13 @@ struct Line {
 }
 
 impl Registry {
-    /// Brings a blob here and publishes it; it is kept for a day until a model names it. What was fetched of it before counts.
+    /// Brings a blob here and publishes it, and returns its digest; it is kept for a day until a model names it. What was fetched of it before counts.
     ///
     /// Dropping the future ends the transfer, and what has come is kept.
     ///
     /// # Errors
     /// [`Error`] as [`crate::Error::Transfer`]; [`crate::Error::NoSpace`] before a byte is asked for, or when the disk fills up.
-    pub(crate) async fn fetch_blob(&self, fetch: Fetch<'_>) -> Result<(Digest, u64, Put)> {
+    pub(crate) async fn fetch_blob(&self, fetch: Fetch<'_>) -> Result<Digest> {
         let wanted = fetch.wanted.clone();
         let one = self.fetching(&wanted.key);
         let alone = match one.clone().try_lock_owned() {
@@ -113,7 +113,7 @@ impl Registry {
         if let Some(digest) = wanted.digest
             && self.has_blob(&digest).await?
         {
-            return Ok((digest, wanted.size.unwrap_or(0), Put::Exists));
+            return Ok(digest);
         }
         // Without a digest and without a mark of the file's state, nobody knows whether older bytes are of the same file.
         let is_known = wanted.digest.is_some() || fetch.place.validator.is_some();
@@ -166,9 +166,9 @@ impl Registry {
         self.detached(|registry| async move {
             let _alone = alone;
             let draft = registry.on_disk(move |_| partial.finish()).await?;
-            let (digest, size) = (draft.digest, draft.size);
-            let put = registry.publish_blob(draft).await?;
-            Ok((digest, size, put))
+            let digest = draft.digest;
+            registry.publish_blob(draft).await?;
+            Ok(digest)
         })
         .await
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gguf_writer::{small, tiny};
-use origin::{Lie, Origin, digest};
+use origin::{Lie, Origin, digest, layer, noise};
 use registry::pull::Error as PullError;
 use registry::source::Settings;
 use registry::{Error, Reference, http, remote, transfer};
@@ -12,42 +12,10 @@ use crate::harness::{Home, name, wait_until};
 
 const MIB: usize = 1 << 20;
 
-/// Bytes that are no pattern, so that those of one place are not those of another.
-fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
 const CONFIG: &str = r#"{"model_format":"gguf","model_family":"llama"}"#;
 
-fn layer(kind: &str, bytes: &[u8]) -> serde_json::Value {
-    serde_json::json!({
-        "mediaType": format!("application/vnd.ollama.image.{kind}"),
-        "digest": digest(bytes),
-        "size": bytes.len(),
-    })
-}
-
 fn manifest(layers: &[serde_json::Value]) -> Vec<u8> {
-    let manifest = serde_json::json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": {
-            "mediaType": "application/vnd.docker.container.image.v1+json",
-            "digest": digest(CONFIG.as_bytes()),
-            "size": CONFIG.len(),
-        },
-        "layers": layers,
-    });
-    manifest.to_string().into_bytes()
+    origin::manifest(CONFIG.as_bytes(), layers)
 }
 
 /// A registry with `me/notes:latest`, which has small weights, a system prompt and a large layer of a kind that is not used here.

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-pub use store::{digest, git_blob};
+pub use store::{digest, git_blob, layer, manifest, noise};
 
 /// What a request is answered with instead of the truth.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@
     reason = "a program of tests, for people and scripts"
 )]
 
-use origin::{Lie, Origin, digest};
+use origin::{Lie, Origin, layer, manifest, noise};
 
 const USAGE: &str = "\
 Usage: origin [--port N] [--layers N] [--size MIB] [--rate MIB_PER_S] FILE.gguf
@@ -81,21 +81,12 @@ async fn main() -> std::process::ExitCode {
     origin.blob(weights.clone());
     origin.blob(config);
     for number in 0..options.layers {
-        let bytes = noise(options.size << 20, number as u64 + 1);
+        let bytes = noise(options.size << 20, 2 * number as u64 + 1);
         layers.push(layer("tensor", &bytes));
         origin.blob(bytes);
     }
-    let manifest = serde_json::json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": {
-            "mediaType": "application/vnd.docker.container.image.v1+json",
-            "digest": digest(config.as_bytes()),
-            "size": config.len(),
-        },
-        "layers": layers,
-    });
-    origin.manifest("library/notes:latest", manifest.to_string());
+    let manifest = manifest(config.as_bytes(), &layers);
+    origin.manifest("library/notes:latest", manifest);
     origin.hub_file("acme/notes", "notes-Q4_K_M.gguf", weights.clone());
     origin.file("/notes.gguf", weights);
     println!("{}", origin.url());
@@ -129,26 +120,4 @@ fn hash(files: &[String]) -> std::process::ExitCode {
         println!("{hex}  {path}");
     }
     0.into()
-}
-
-fn layer(kind: &str, bytes: &[u8]) -> serde_json::Value {
-    serde_json::json!({
-        "mediaType": format!("application/vnd.ollama.image.{kind}"),
-        "digest": digest(bytes),
-        "size": bytes.len(),
-    })
-}
-
-/// Bytes that are no pattern.
-fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }

@@ -18,6 +18,44 @@ pub fn git_blob(bytes: &[u8]) -> String {
     hex(&hasher.finalize())
 }
 
+/// A layer of a manifest, of one of Ollama's kinds.
+pub fn layer(kind: &str, bytes: &[u8]) -> serde_json::Value {
+    serde_json::json!({
+        "mediaType": format!("application/vnd.ollama.image.{kind}"),
+        "digest": digest(bytes),
+        "size": bytes.len(),
+    })
+}
+
+/// A manifest of these layers, with the bytes of its config.
+pub fn manifest(config: &[u8], layers: &[serde_json::Value]) -> Vec<u8> {
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "digest": digest(config),
+            "size": config.len(),
+        },
+        "layers": layers,
+    });
+    manifest.to_string().into_bytes()
+}
+
+/// Bytes that are no pattern, so that those of one place are not those of another.
+pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -117,14 +117,7 @@ impl Registry {
         });
         let path = self.home().join("ingest");
         self.on_disk(move |_| {
-            let available = fs::available(&path);
-            if available < needed {
-                return Err(crate::Error::NoSpace {
-                    path,
-                    needed,
-                    available,
-                });
-            }
+            fs::require(&path, needed)?;
             Ok(needed)
         })
         .await
