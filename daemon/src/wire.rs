@@ -180,8 +180,7 @@ pub(crate) fn verify_report(report: registry::VerifyReport, quarantine: bool) ->
 }
 
 fn manifest_path(name: &registry::ModelName) -> String {
-    let (host, namespace, model, tag) = (name.host(), name.namespace(), name.model(), name.tag());
-    format!("models/manifests/{host}/{namespace}/{model}/{tag}")
+    format!("models/manifests/{}", name.folders().join("/"))
 }
 
 /// What to do about a blob. One with other bytes is moved aside by a quarantine; one that is missing or is no good GGUF file stays.

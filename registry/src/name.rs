@@ -1,5 +1,8 @@
 //! Names of models: `[scheme://][host/][namespace/]model[:tag]`.
 //!
+//! After a host that looks like one (with a dot or a port, or `localhost`), the namespace may be left out, as in `localhost:5000/phi4`,
+//! or have several components, as in `ghcr.io/acme/models/phi4`: OCI registries have such repositories.
+//!
 //! A name becomes a path below `manifests/`, so its grammar is what keeps a path inside the store:
 //! no part can be `.` or `..`, hold a separator, or mean something else on another operating system.
 //! Names are judged by the same rules everywhere, because a store may move between machines.
@@ -19,17 +22,23 @@ pub const DEFAULT_TAG: &str = "latest";
 
 /// Longest host in bytes: a host is a directory, and no common file system takes a longer name.
 const HOST_MAX: usize = 255;
-/// Longest namespace, model or tag in bytes.
+/// Longest component of a namespace, and longest model, in bytes.
 const PART_MAX: usize = 80;
+/// Longest tag in bytes, as the OCI distribution specification has it.
+const TAG_MAX: usize = 128;
+/// Longest namespace in bytes: it is one folder.
+const NAMESPACE_MAX: usize = 255;
+/// What stands in the name of a folder for the `/` of a namespace; a namespace that is left out is this alone.
+const FOLDER_SLASH: &str = "+";
 
 /// The full name of a model. All four parts are always there and always well-formed.
 ///
 /// Parts are ASCII. Two names that differ only in case name the same model, see [`ModelName::same_as`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelName {
-    /// `host/namespace/model:tag`.
+    /// `host/namespace/model:tag`; without a namespace `host/model:tag`.
     full: Box<str>,
-    /// Where host, namespace and model end in it.
+    /// Where host, namespace and model end in it. An empty namespace ends where the host does.
     ends: [u16; 3],
 }
 
@@ -55,7 +64,7 @@ impl ModelName {
         })
     }
 
-    /// A name from the four parts of a path below `manifests/`, with nothing filled in.
+    /// A name from its four parts, with nothing filled in.
     ///
     /// # Errors
     /// As [`ModelName::parse`].
@@ -71,12 +80,32 @@ impl ModelName {
         })
     }
 
+    /// A name from the four folders and files of a path below `manifests/`.
+    ///
+    /// # Errors
+    /// As [`ModelName::parse`].
+    pub(crate) fn from_folders(
+        host: &str,
+        namespace: &str,
+        model: &str,
+        tag: &str,
+    ) -> Result<Self, NameError> {
+        if namespace.contains('/') {
+            return Self::from_parts(host, "/", model, tag);
+        }
+        let namespace = match namespace {
+            FOLDER_SLASH => String::new(),
+            namespace => namespace.replace(FOLDER_SLASH, "/"),
+        };
+        Self::from_parts(host, &namespace, model, tag)
+    }
+
     /// The registry the name belongs to.
     pub fn host(&self) -> &str {
         self.parts()[0]
     }
 
-    /// Who published it there.
+    /// Who published it there; it may have several components, or be empty.
     pub fn namespace(&self) -> &str {
         self.parts()[1]
     }
@@ -89,6 +118,11 @@ impl ModelName {
     /// Which variant or version of it.
     pub fn tag(&self) -> &str {
         self.parts()[3]
+    }
+
+    /// The repository of a registry that holds it: namespace and model.
+    pub fn repository(&self) -> &str {
+        &self.full[self.host().len() + 1..usize::from(self.ends[2])]
     }
 
     /// `host/namespace/model:tag` with nothing left out.
@@ -104,15 +138,25 @@ impl ModelName {
             .all(|(mine, theirs)| mine.eq_ignore_ascii_case(theirs))
     }
 
-    /// The four parts in the order of the path.
+    /// Host, namespace, model and tag.
     pub(crate) fn parts(&self) -> [&str; 4] {
         let [host, namespace, model] = self.ends.map(usize::from);
         [
             &self.full[..host],
-            &self.full[host + 1..namespace],
+            self.full.get(host + 1..namespace).unwrap_or_default(),
             &self.full[namespace + 1..model],
             &self.full[model + 1..],
         ]
+    }
+
+    /// The path below `manifests/`: three folders and a file.
+    pub fn folders(&self) -> [String; 4] {
+        let [host, namespace, model, tag] = self.parts();
+        let namespace = match namespace {
+            "" => FOLDER_SLASH.to_owned(),
+            namespace => namespace.replace('/', FOLDER_SLASH),
+        };
+        [host.to_owned(), namespace, model.to_owned(), tag.to_owned()]
     }
 
     fn split(text: &str) -> Result<Self, String> {
@@ -133,26 +177,67 @@ impl ModelName {
         let (model, tag) = last.split_once(':').unwrap_or((last, DEFAULT_TAG));
         let (host, namespace) = match path {
             None => (DEFAULT_HOST, DEFAULT_NAMESPACE),
-            Some(path) => path.split_once('/').unwrap_or((DEFAULT_HOST, path)),
+            Some(path) => match path.split_once('/') {
+                Some((_, "")) => return Err("its namespace is empty".to_owned()),
+                Some((host, namespace)) => (host, namespace),
+                None if is_host(path) => (path, ""),
+                None => (DEFAULT_HOST, path),
+            },
         };
         Self::checked(host, namespace, model, tag)
     }
 
     fn checked(host: &str, namespace: &str, model: &str, tag: &str) -> Result<Self, String> {
         check_part("host", host, HOST_MAX, "-_.:")?;
-        check_part("namespace", namespace, PART_MAX, "-_")?;
+        check_namespace(host, namespace)?;
         check_part("model", model, PART_MAX, "-_.")?;
-        check_part("tag", tag, PART_MAX, "-_.")?;
-        let ends = [
-            host.len(),
-            host.len() + 1 + namespace.len(),
-            host.len() + 1 + namespace.len() + 1 + model.len(),
-        ];
+        check_part("tag", tag, TAG_MAX, "-_.")?;
+        let mut full = host.to_owned();
+        let mut ends = [full.len(); 3];
+        if !namespace.is_empty() {
+            full.push('/');
+            full.push_str(namespace);
+            ends[1] = full.len();
+        }
+        full.push('/');
+        full.push_str(model);
+        ends[2] = full.len();
+        full.push(':');
+        full.push_str(tag);
         Ok(Self {
-            full: format!("{host}/{namespace}/{model}:{tag}").into(),
-            ends: ends.map(|end| u16::try_from(end).expect("a name has fewer than 500 bytes")),
+            full: full.into(),
+            ends: ends.map(|end| u16::try_from(end).expect("a name has fewer than 800 bytes")),
         })
     }
+}
+
+/// Whether the first component of a name can only be a host, by the rule that Docker has.
+fn is_host(text: &str) -> bool {
+    text.contains(['.', ':']) || text.eq_ignore_ascii_case("localhost")
+}
+
+/// One component, or, where the host looks like one, none or several.
+fn check_namespace(host: &str, namespace: &str) -> Result<(), String> {
+    if host == DEFAULT_HOST || !is_host(host) {
+        if namespace.contains('/') {
+            return Err(format!(
+                "{host:?} is no host, which would have a dot or a port"
+            ));
+        }
+        return check_part("namespace", namespace, PART_MAX, "-_");
+    }
+    if namespace.len() > NAMESPACE_MAX {
+        return Err(format!(
+            "its namespace has {} bytes, at most {NAMESPACE_MAX} are allowed",
+            namespace.len()
+        ));
+    }
+    if namespace.is_empty() {
+        return Ok(());
+    }
+    namespace
+        .split('/')
+        .try_for_each(|component| check_part("namespace", component, PART_MAX, "-_."))
 }
 
 /// One part of a name: its first character is a letter, a digit or `_`; later ones may also be of `marks`.
@@ -189,7 +274,10 @@ impl fmt::Display for ModelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [host, namespace, model, tag] = self.parts();
         if host != DEFAULT_HOST {
-            write!(f, "{host}/{namespace}/")?;
+            write!(f, "{host}/")?;
+            if !namespace.is_empty() {
+                write!(f, "{namespace}/")?;
+            }
         } else if namespace != DEFAULT_NAMESPACE {
             write!(f, "{namespace}/")?;
         }
@@ -272,8 +360,44 @@ mod tests {
         assert!(ModelName::parse(&format!("{}/{long}/{long}:{long}", "h".repeat(255))).is_ok());
         assert!(ModelName::parse(&format!("{}/n/m", "h".repeat(256))).is_err());
         assert!(ModelName::parse(&"m".repeat(81)).is_err());
-        assert!(ModelName::parse(&format!("m:{}", "t".repeat(81))).is_err());
+        assert!(ModelName::parse(&format!("m:{}", "t".repeat(128))).is_ok());
+        assert!(ModelName::parse(&format!("m:{}", "t".repeat(129))).is_err());
         assert!(ModelName::parse(&format!("{}/m", "n".repeat(81))).is_err());
+    }
+
+    #[test]
+    fn a_repository_of_a_host_may_be_nested_or_without_a_namespace() {
+        for (text, namespace, repository, folder) in [
+            ("ghcr.io/a/b.c/d:v1", "a/b.c", "a/b.c/d", "a+b.c"),
+            ("localhost:5000/m:v1", "", "m", "+"),
+            ("localhost/m:v1", "", "m", "+"),
+            ("h.io/a.b/m:v1", "a.b", "a.b/m", "a.b"),
+        ] {
+            let name = ModelName::parse(text).expect("a good name");
+            assert_eq!(name.namespace(), namespace);
+            assert_eq!(name.repository(), repository);
+            assert_eq!(name.full(), text);
+            assert_eq!(name.to_string(), text);
+            let folders = name.folders();
+            assert_eq!(folders[1], folder);
+            let [host, namespace, model, tag] = &folders;
+            assert_eq!(
+                ModelName::from_folders(host, namespace, model, tag),
+                Ok(name)
+            );
+        }
+        for text in [
+            "localhost:5000/a//m",
+            "localhost:5000//m",
+            "x.y/a/../m",
+            "x.y/.a/m",
+            "x.y/a+b/m",
+            "registry.ollama.ai/m",
+            "registry.ollama.ai/a/b/m",
+            "registry.ollama.ai/a.b/m",
+        ] {
+            assert!(ModelName::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -304,7 +428,6 @@ mod tests {
             ".m",
             "m:-t",
             "m:.t",
-            "x.y/m",
             "host/name:space/model:tag",
             "a\\b",
             "C:/n/m",
@@ -366,7 +489,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_a_name_prints_and_reads_back(text in "([a-zA-Z0-9_.:-]{1,12}/){0,2}[a-zA-Z0-9_.-]{1,12}(:[a-zA-Z0-9_.-]{1,9})?") {
+        fn whatever_is_a_name_prints_and_reads_back(text in "([a-zA-Z0-9_.:-]{1,12}/){0,4}[a-zA-Z0-9_.-]{1,12}(:[a-zA-Z0-9_.-]{1,9})?") {
             if let Ok(name) = ModelName::parse(&text) {
                 prop_assert_eq!(&ModelName::parse(&name.to_string()).expect("its short form"), &name);
                 prop_assert_eq!(&ModelName::parse(name.full()).expect("its full form"), &name);
@@ -376,7 +499,7 @@ mod tests {
         #[test]
         fn no_name_leaves_its_folder(text in "\\PC{0,40}") {
             if let Ok(name) = ModelName::parse(&text) {
-                for part in name.parts() {
+                for part in name.folders() {
                     prop_assert!(!part.contains("..") && !part.contains(['/', '\\', '\0']) && !part.starts_with('.'), "{}", part);
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! phi4-mini   ns/model:tag                  a catalog's name, or one of the Ollama library
-//! host[:port]/ns/model[:tag]                a registry that speaks the OCI distribution protocol
+//! host[:port]/[ns/…/]model[:tag]            a registry that speaks the OCI distribution protocol; oci://… says the same
 //! ollama://NAME                             the Ollama library or registry, whatever a catalog says
 //! …@sha256:…                                the manifest with this digest
 //! hf.co/org/repo[:QUANT|:FILE][@REVISION]   the Hugging Face hub; also huggingface.co, and addresses copied from its pages
@@ -151,10 +151,11 @@ fn read(text: &str) -> Result<Reference, String> {
     }
     match text.split_once("://") {
         Some(("ollama", rest)) => registry(rest, false),
+        Some(("oci", rest)) => oci(rest),
         Some((scheme @ ("https" | "http"), rest)) => web(scheme, rest, text),
         Some(("hf", rest)) => hub(rest),
         Some((scheme, _)) => Err(format!(
-            "{scheme:?} is no scheme of a source; known are https, http, hf and ollama"
+            "{scheme:?} is no scheme of a source; known are https, http, hf, oci and ollama"
         )),
         None => named(text, false),
     }
@@ -190,6 +191,21 @@ fn registry(text: &str, is_plain: bool) -> Result<Reference, String> {
     })
 }
 
+/// `host[:port]/repository[:tag]`.
+fn oci(text: &str) -> Result<Reference, String> {
+    let reference = registry(text, false)?;
+    let host = reference.name.host();
+    if text.split('/').next() != Some(host) {
+        return Err(format!(
+            "after oci:// comes a host, such as oci://ghcr.io/{text}"
+        ));
+    }
+    if HUB.iter().any(|hub| host.eq_ignore_ascii_case(hub)) {
+        return Err(format!("the hub is no OCI registry; write {text}"));
+    }
+    Ok(reference)
+}
+
 /// Something with a scheme of the web: a page of the hub, a file, or a name in a registry.
 fn web(scheme: &str, rest: &str, text: &str) -> Result<Reference, String> {
     let is_plain = scheme == "http";
@@ -210,7 +226,10 @@ fn web(scheme: &str, rest: &str, text: &str) -> Result<Reference, String> {
             is_plain,
         });
     }
-    if path.split('/').count() > 2 || path.contains(['?', '#']) {
+    // A nested repository is told from any other address by its tag.
+    let is_tagged = file.contains(':') || digest.is_some();
+    let depth = path.split('/').count();
+    if depth > 2 && !is_tagged || path.contains(['?', '#']) {
         return Err("an address of a file must end in .gguf".to_owned());
     }
     registry(rest, is_plain)
@@ -392,6 +411,13 @@ mod tests {
                 "reg.example/me/mine:x",
                 "Registry",
             ),
+            ("oci://ghcr.io/a/b/c", "ghcr.io/a/b/c:latest", "Registry"),
+            ("localhost:5000/mine:1", "localhost:5000/mine:1", "Registry"),
+            (
+                "https://reg.example/a/b/c:x",
+                "reg.example/a/b/c:x",
+                "Registry",
+            ),
             (
                 "hf.co/Qwen/Qwen3-4B-GGUF",
                 "hf.co/Qwen/Qwen3-4B-GGUF:latest",
@@ -501,6 +527,9 @@ mod tests {
             "hf.co/a/b@x y",
             "https://user:secret@x.example/m.gguf",
             "https://x.example/a/b/c/d",
+            "oci://phi4",
+            "oci://me/phi4",
+            "oci://hf.co/a/b",
             "https://x.example/..%2f.gguf/..",
             "phi4@sha256:00",
             "a/b/c/d",

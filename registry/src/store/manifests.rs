@@ -68,21 +68,20 @@ impl Store {
             return Ok((name.clone(), true));
         }
         let mut best = Vec::new();
-        let found = self.search(&mut Vec::new(), &name.parts(), &mut best)?;
-        let parts: Vec<&str> = name
-            .parts()
-            .iter()
-            .enumerate()
-            .map(|(i, part)| best.get(i).map_or(*part, String::as_str))
-            .collect();
-        let resolved = ModelName::from_parts(parts[0], parts[1], parts[2], parts[3])?;
+        let mut folders = name.folders();
+        let found = self.search(&mut Vec::new(), &folders, &mut best)?;
+        for (folder, there) in folders.iter_mut().zip(best) {
+            *folder = there;
+        }
+        let [host, namespace, model, tag] = &folders;
+        let resolved = ModelName::from_folders(host, namespace, model, tag)?;
         Ok((resolved, found))
     }
 
     /// Whether the manifest of exactly this name is a file, below folders that are folders and no links.
     fn stands(&self, name: &ModelName) -> Result<bool> {
         let mut path = self.manifests();
-        for (depth, part) in name.parts().iter().enumerate() {
+        for (depth, part) in name.folders().iter().enumerate() {
             path.push(part);
             match (depth, fs::look(&path)?) {
                 (3, Some(Kind::File(_))) | (0..3, Some(Kind::Folder)) => {}
@@ -96,13 +95,13 @@ impl Store {
     fn search(
         &self,
         taken: &mut Vec<String>,
-        parts: &[&str; 4],
+        parts: &[String; 4],
         best: &mut Vec<String>,
     ) -> Result<bool> {
         let folder = taken
             .iter()
             .fold(self.manifests(), |path, part| path.join(part));
-        let wanted = parts[taken.len()];
+        let wanted = &parts[taken.len()];
         let mut names: Vec<String> = fs::names(&folder)?
             .into_iter()
             .filter(|name| name.eq_ignore_ascii_case(wanted))
@@ -192,7 +191,7 @@ impl Store {
                     match parts.as_deref() {
                         Some([host, namespace, model, tag])
                             if let Ok(name) =
-                                ModelName::from_parts(host, namespace, model, tag) =>
+                                ModelName::from_folders(host, namespace, model, tag) =>
                         {
                             walk.places.push(Place { name, stamp });
                         }
@@ -248,7 +247,7 @@ impl Store {
     /// Makes the folders above a manifest, each durable before the next.
     fn make_folders(&self, name: &ModelName) -> Result<PathBuf> {
         let mut folder = self.manifests();
-        for part in &name.parts()[..3] {
+        for part in &name.folders()[..3] {
             let above = folder.clone();
             folder.push(part);
             let is_new = fs::create_folder(&folder)?;

@@ -156,7 +156,7 @@ impl Store {
     }
 
     fn manifest(&self, name: &ModelName) -> PathBuf {
-        name.parts()
+        name.folders()
             .iter()
             .fold(self.manifests(), |path, part| path.join(part))
     }

@@ -96,7 +96,7 @@ impl Home {
 
 fn manifest_path(home: &Path, name: &str) -> PathBuf {
     name_of(name)
-        .parts()
+        .folders()
         .iter()
         .fold(home.join("models/manifests"), |path, part| path.join(part))
 }
