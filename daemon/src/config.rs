@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use registry::http::Network;
+use registry::mirrors::Mirrors;
 use runner::protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -40,6 +41,7 @@ const TAKE_ANY_TEXT: &[&str] = &[
     "runner",
     "pip",
     "library",
+    "mirrors",
     "hub",
     "http_proxy",
     "https_proxy",
@@ -188,6 +190,8 @@ pub struct Config {
     pub pip: Option<PathBuf>,
     /// Address of the registry that stands in for the Ollama library.
     pub library: Option<String>,
+    /// Registries that are asked before others.
+    pub mirrors: Mirrors,
     /// Address of the mirror that stands in for the Hugging Face hub.
     pub hub: Option<String>,
     /// The user's token for the hub; from `HF_TOKEN` alone, so that it stands in no file and no list of processes.
@@ -432,6 +436,7 @@ impl Layers {
                 Ok((!text.is_empty()).then(|| PathBuf::from(text)))
             })?,
             library: self.get("library", server)?,
+            mirrors: self.get("mirrors", Mirrors::parse)?,
             hub: self.get("hub", server)?,
             hub_token: None,
             network: Network {

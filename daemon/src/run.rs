@@ -205,6 +205,7 @@ impl Service {
                 },
                 network: config.network.clone(),
                 library: config.library.clone(),
+                mirrors: config.mirrors.clone(),
                 hub: config.hub.clone(),
                 hub_token: config
                     .hub_token

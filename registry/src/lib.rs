@@ -19,6 +19,7 @@ pub mod gguf;
 pub mod http;
 mod index;
 pub mod manifest;
+pub mod mirrors;
 pub mod model;
 pub mod name;
 mod portable;
@@ -35,6 +36,7 @@ pub mod source;
 mod store;
 pub mod transfer;
 pub mod translate;
+mod unpack;
 
 pub use digest::Digest;
 pub use error::{Damage, Error, Result};

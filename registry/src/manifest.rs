@@ -36,6 +36,8 @@ pub enum LayerKind {
     Draft,
     /// Go template of the prompt.
     Template,
+    /// Chat template (Jinja), which goes before the one in the weights.
+    ChatTemplate,
     /// System prompt.
     System,
     /// JSON map of parameters.
@@ -49,12 +51,17 @@ pub enum LayerKind {
 }
 
 impl LayerKind {
-    const NAMED: [(Self, &str); 9] = [
+    const NAMED: [(Self, &str); 10] = [
         (Self::Model, "application/vnd.ollama.image.model"),
         (Self::Adapter, "application/vnd.ollama.image.adapter"),
         (Self::Projector, "application/vnd.ollama.image.projector"),
         (Self::Draft, "application/vnd.ollama.image.draft"),
         (Self::Template, "application/vnd.ollama.image.template"),
+        // Ollama has no such layer and passes over it; the type is Docker Model Runner's.
+        (
+            Self::ChatTemplate,
+            "application/vnd.docker.ai.chat.template.jinja",
+        ),
         (Self::System, "application/vnd.ollama.image.system"),
         (Self::Params, "application/vnd.ollama.image.params"),
         (Self::Messages, "application/vnd.ollama.image.messages"),

@@ -134,8 +134,10 @@ pub struct Model {
     pub manifest: Manifest,
     /// The config blob.
     pub config: Config,
-    /// Go template of the prompt; `None` leaves it to the template in the weights.
+    /// Go template of the prompt; `None` leaves it to the chat template.
     pub template: Option<String>,
+    /// Chat template (Jinja); `None` leaves it to the one in the weights.
+    pub chat_template: Option<String>,
     /// System prompt.
     pub system: Option<String>,
     /// Parameters that differ from the defaults.
@@ -181,7 +183,7 @@ pub struct Shown {
     pub modelfile: String,
     /// The metadata of its weights by key. Long lists are null unless asked for.
     pub model_info: Map<String, Value>,
-    /// The chat template in its weights, in Jinja.
+    /// Its chat template, or the one in its weights, in Jinja.
     pub chat_template: Option<String>,
     /// The metadata of its projector, where it has one.
     pub projector_info: Option<Map<String, Value>>,

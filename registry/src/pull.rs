@@ -4,6 +4,8 @@
 //! reader sees each file of weights; then the model is created like any other, or the manifest that came with it is published.
 //! What one place delivered counts for the next, because bytes are kept by their digest.
 
+mod artifact;
+
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
 use crate::catalog::{Catalog, Diagnostic, Entry};
@@ -363,6 +365,11 @@ impl Registry {
                 let base = Base::Blobs(digests);
                 self.compose(plan, base, *beside, reporter).await
             }
+            Recipe::Artifact(roles) => {
+                let layers = roles.into_iter().zip(digests).collect();
+                let (base, beside) = self.assemble(layers, &found.place, reporter).await?;
+                self.compose(plan, base, beside, reporter).await
+            }
         }
     }
 
@@ -453,6 +460,7 @@ impl Registry {
     ) -> Result<Digest> {
         let mut create = Create::new(plan.name.clone(), base);
         create.template = beside.template;
+        create.chat_template = beside.chat_template;
         create.system = beside.system;
         create.parameters = beside.parameters;
         let mut license = beside.license;
@@ -483,7 +491,7 @@ fn agreed(plan: &Plan, mut found: Option<Found>) -> Result<Option<Found>> {
         return Ok(found);
     };
     let told = match &there.recipe {
-        Recipe::Files(_) => there
+        Recipe::Files(_) | Recipe::Artifact(_) => there
             .files
             .first_mut()
             .map(|file| *file.digest.get_or_insert(expected)),

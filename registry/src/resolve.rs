@@ -10,6 +10,7 @@ use reqwest::Url;
 
 use crate::catalog::{Catalog, Entry, Location, Wheel, WheelFolder};
 use crate::http::{self, Client, Network};
+use crate::mirrors::Mirrors;
 use crate::name::DEFAULT_HOST;
 use crate::pull::Error;
 use crate::reference::Choice;
@@ -20,6 +21,10 @@ use crate::remote::web::Web;
 use crate::remote::{self, Found};
 use crate::source::Settings;
 use crate::{Digest, ModelName};
+
+/// Names of Docker Hub, and the host that is its registry.
+const DOCKER_HUB: [&str; 2] = ["docker.io", "index.docker.io"];
+const DOCKER_HUB_REGISTRY: &str = "registry-1.docker.io";
 
 /// One place that may have the model.
 #[derive(Debug, Clone)]
@@ -52,14 +57,7 @@ impl Candidate {
             },
             Self::Folder(folder) => format!("Python package {}", folder.requirement()),
             Self::Distribution(place) => {
-                let name = &place.name;
-                format!(
-                    "{} {}/{}:{}",
-                    http::shown(&place.base),
-                    name.namespace(),
-                    name.model(),
-                    name.tag()
-                )
+                format!("{} {}", http::shown(&place.base), place.path())
             }
             Self::Hub(place) => format!("{} {}", http::shown(&place.base), place.repo),
             Self::Web(place) => http::shown(&place.url),
@@ -126,33 +124,36 @@ pub(crate) fn plan(
             Some(entry) => {
                 plan.steps
                     .push(format!("the catalog has {name}: {}", entry.description));
-                let sources = entry.sources.iter();
-                plan.candidates = sources.map(|source| bases.of(source)).collect();
+                for source in &entry.sources {
+                    bases.add(&mut plan, source);
+                }
                 plan.entry = Some(entry.clone());
                 plan.in_catalog = Some(true);
             }
             None => {
                 plan.steps.push(format!("no catalog has {name}"));
                 plan.in_catalog = Some(false);
-                plan.candidates.push(bases.library(name, None));
+                bases.library(&mut plan, None);
             }
         },
-        Named::Anywhere { digest } => {
-            plan.candidates.push(bases.library(name, *digest));
-        }
+        Named::Anywhere { digest } => bases.library(&mut plan, *digest),
         Named::Registry { digest } if name.host() == DEFAULT_HOST => {
-            plan.candidates.push(bases.library(name, *digest));
+            bases.library(&mut plan, *digest);
         }
         Named::Registry { digest } => {
             let is_plain = reference.is_plain || is_loopback(name.host());
             let scheme = if is_plain { "http" } else { "https" };
-            let base = address(&format!("{scheme}://{}", name.host()), "the registry")?;
+            let at = DOCKER_HUB
+                .iter()
+                .find(|hub| name.host().eq_ignore_ascii_case(hub))
+                .map_or(name.host(), |_| DOCKER_HUB_REGISTRY);
+            let base = address(&format!("{scheme}://{at}"), "the registry")?;
             plan.named.extend(host(&base));
-            plan.candidates.push(Candidate::Distribution(Distribution {
-                base,
-                name: name.clone(),
-                digest: *digest,
-            }));
+            let repository = match (at, name.namespace()) {
+                (DOCKER_HUB_REGISTRY, "") => format!("library/{}", name.model()),
+                _ => name.repository().to_owned(),
+            };
+            bases.registry(&mut plan, base, repository, *digest);
         }
         Named::Hub {
             repo,
@@ -195,6 +196,7 @@ pub(crate) struct Bases {
     pub(crate) hub: Url,
     /// The user's token for the hub, where it is safe to send one.
     pub(crate) token: Option<String>,
+    mirrors: Mirrors,
     /// The hosts among them that a setting names.
     pub(crate) named: BTreeSet<String>,
 }
@@ -219,24 +221,54 @@ impl Bases {
             library,
             hub,
             token: settings.hub_token.clone().filter(|_| is_safe),
+            mirrors: settings.mirrors.clone(),
             named,
         })
     }
 
-    fn library(&self, name: &ModelName, digest: Option<Digest>) -> Candidate {
-        Candidate::Distribution(Distribution {
-            base: self.library.clone(),
-            name: name.clone(),
-            digest,
-        })
+    /// Adds the Ollama library.
+    fn library(&self, plan: &mut Plan, digest: Option<Digest>) {
+        let repository = plan.name.repository().to_owned();
+        self.registry(plan, self.library.clone(), repository, digest);
     }
 
-    fn of(&self, source: &Location) -> Candidate {
-        match source {
+    /// Adds a registry, after the mirrors that a setting gives it.
+    fn registry(&self, plan: &mut Plan, base: Url, repository: String, digest: Option<Digest>) {
+        let host = plan.name.host().to_owned();
+        let tag = plan.name.tag().to_owned();
+        for mirror in self.mirrors.of(&host) {
+            plan.named.extend(self::host(&mirror.base));
+            plan.steps.push(format!(
+                "the setting `mirrors` puts {} before {host}",
+                http::shown(&mirror.base)
+            ));
+            plan.candidates.push(Candidate::Distribution(Distribution {
+                base: mirror.base.clone(),
+                repository: mirror.repository(&repository),
+                tag: tag.clone(),
+                digest,
+            }));
+        }
+        plan.candidates.push(Candidate::Distribution(Distribution {
+            base,
+            repository,
+            tag,
+            digest,
+        }));
+    }
+
+    /// Adds a source of a catalog's entry.
+    fn add(&self, plan: &mut Plan, source: &Location) {
+        let candidate = match source {
             Location::Wheel(wheel) => Candidate::Wheels(vec![wheel.clone()]),
             Location::Joined(joined) => Candidate::Wheels(joined.parts().to_vec()),
             Location::Folder(folder) => Candidate::Folder(folder.clone()),
-            Location::Library(library) => self.library(&library.name, None),
+            Location::Library(library) => Candidate::Distribution(Distribution {
+                base: self.library.clone(),
+                repository: library.name.repository().to_owned(),
+                tag: library.name.tag().to_owned(),
+                digest: None,
+            }),
             Location::Hub(place) => Candidate::Hub(Hub {
                 base: self.hub.clone(),
                 token: self.token.clone(),
@@ -244,7 +276,8 @@ impl Bases {
                 choice: Choice::File(place.file.clone()),
                 revision: place.revision.clone(),
             }),
-        }
+        };
+        plan.candidates.push(candidate);
     }
 }
 

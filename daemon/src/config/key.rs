@@ -160,6 +160,13 @@ pub const KEYS: &[Key] = &[
         "Registry that stands in for the Ollama library, such as https://mirror.example; registry.ollama.ai when empty.",
     ),
     key(
+        "mirrors",
+        "mirrors",
+        "SLM_MIRRORS",
+        "",
+        "Registries that are asked before others, such as ghcr.io=mirror.example/ghcr; several with commas.",
+    ),
+    key(
         "hub",
         "hub",
         "HF_ENDPOINT",

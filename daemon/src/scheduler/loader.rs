@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
-use registry::{Ready, Registry, Reporter};
+use registry::{Digest, Ready, Registry, Reporter};
 use runner::confine;
 use runner::protocol::{Adapter, Load, Loaded, Projector, SandboxLevel, Speculation};
 use runner::supervisor::{self, Files, Program, Runner, Spawner};
@@ -160,7 +160,7 @@ impl StoreLoader {
             gpu_layers: plan.settings.gpu_layers,
             main_gpu: plan.settings.main_gpu,
             mmap: plan.settings.mmap,
-            chat_template: None,
+            chat_template: ready.model.chat_template,
             draft_fd: draft.map(|draft| files.push(draft.file)),
             speculation: self.speculation,
             projector,
@@ -177,7 +177,13 @@ pub(crate) fn key_of(model: &registry::Model) -> Key {
             .chain(model.adapters())
             .chain(model.draft())
             .chain(model.projectors())
-            .map(|layer| layer.digest),
+            .map(|layer| layer.digest)
+            .chain(
+                model
+                    .chat_template
+                    .as_ref()
+                    .map(|text| Digest::of(text.as_bytes())),
+            ),
     )
 }
 

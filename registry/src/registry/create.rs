@@ -65,6 +65,8 @@ pub struct Create {
     pub draft: Option<Digest>,
     /// Go template of the prompt. The empty text takes an inherited one away.
     pub template: Option<String>,
+    /// Chat template (Jinja) in place of the one in the weights. The empty text takes an inherited one away.
+    pub chat_template: Option<String>,
     /// System prompt. The empty text takes an inherited one away.
     pub system: Option<String>,
     /// Parameters, laid over inherited ones.
@@ -92,6 +94,7 @@ impl Create {
             adapters: Vec::new(),
             draft: None,
             template: None,
+            chat_template: None,
             system: None,
             parameters: Parameters::default(),
             messages: Vec::new(),
@@ -146,6 +149,7 @@ impl Registry {
             adapters,
             draft,
             template,
+            chat_template,
             system,
             parameters,
             messages,
@@ -167,7 +171,11 @@ impl Registry {
             },
         };
         self.adapt(&mut making, &adapters, draft, reporter).await?;
-        for (kind, text) in [(LayerKind::Template, template), (LayerKind::System, system)] {
+        for (kind, text) in [
+            (LayerKind::Template, template),
+            (LayerKind::ChatTemplate, chat_template),
+            (LayerKind::System, system),
+        ] {
             if let Some(text) = text {
                 making.take_away(kind);
                 if !text.is_empty() {
@@ -408,7 +416,7 @@ impl Registry {
     }
 
     /// A blob that a recipe or a manifest names, with the size that the manifest gives it.
-    pub(super) async fn good(
+    pub(crate) async fn good(
         &self,
         digest: &Digest,
         size: Option<u64>,
@@ -478,16 +486,21 @@ impl Registry {
             // Weights that were inherited have not been looked at before.
             Self::can_run(facts, || "the model".into())?;
         }
-        let template = self
+        let (template, chat_template) = self
             .on_disk({
                 let manifest = preliminary;
                 let name = ModelName::parse("new").expect("a good name");
-                move |store| load::read_template(store, &name, &manifest)
+                move |store| {
+                    let template = load::read_template(store, &name, &manifest)?;
+                    let chat_template = load::read_chat_template(store, &name, &manifest)?;
+                    Ok((template, chat_template))
+                }
             })
             .await?;
         let capabilities = describe::capabilities(
             making.has(LayerKind::Projector),
             template.as_deref(),
+            chat_template.as_deref(),
             facts.as_ref(),
         );
         making.config.capabilities = capabilities
@@ -569,6 +582,7 @@ fn noun(kind: LayerKind) -> &'static str {
         LayerKind::Projector => "projector",
         LayerKind::Draft => "draft model",
         LayerKind::Template => "template",
+        LayerKind::ChatTemplate => "chat template",
         LayerKind::System => "system prompt",
         LayerKind::Params => "list of parameters",
         LayerKind::Messages => "list of messages",

@@ -98,6 +98,7 @@ pub(super) fn describe(
         stated = capabilities(
             manifest.layers_of(LayerKind::Projector).next().is_some(),
             template,
+            None,
             facts,
         );
     }
@@ -107,9 +108,11 @@ pub(super) fn describe(
 }
 
 /// What a model can be used for, judged by its architecture and by what its templates speak of.
+/// `chat_template` stands in for the one in the weights.
 pub(super) fn capabilities(
     projector: bool,
     template: Option<&str>,
+    chat_template: Option<&str>,
     facts: Option<&Facts>,
 ) -> Vec<Capability> {
     let architecture = facts
@@ -127,8 +130,8 @@ pub(super) fn capabilities(
         _ => {}
     }
     let template = template.unwrap_or_default();
-    let chat_template = facts
-        .and_then(|facts| facts.chat_template.as_deref())
+    let chat_template = chat_template
+        .or_else(|| facts?.chat_template.as_deref())
         .unwrap_or_default();
     let speaks_of = |go: &[&str], jinja: &[&str]| {
         go.iter().any(|word| template.contains(word))
@@ -230,10 +233,10 @@ mod tests {
     #[test]
     fn templates_tell_what_a_model_can_do() {
         use Capability::{Completion, Embedding, Insert, Rerank, Thinking, Tools, Vision};
-        assert_eq!(capabilities(false, None, None), [Completion]);
-        assert_eq!(capabilities(true, None, None), [Completion, Vision]);
+        assert_eq!(capabilities(false, None, None, None), [Completion]);
+        assert_eq!(capabilities(true, None, None, None), [Completion, Vision]);
         assert_eq!(
-            capabilities(false, Some("{{ .Prompt }}{{ .Suffix }}"), None),
+            capabilities(false, Some("{{ .Prompt }}{{ .Suffix }}"), None, None),
             [Completion, Insert]
         );
         // Without a chat template that knows tools, nothing says how the model would write a call.
@@ -257,7 +260,7 @@ mod tests {
                 &[Completion, Tools],
             ),
         ] {
-            let found = capabilities(false, template, weights.as_ref());
+            let found = capabilities(false, template, None, weights.as_ref());
             assert_eq!(found, expected, "{template:?} {weights:?}");
         }
         let thinks = facts(
@@ -265,11 +268,11 @@ mod tests {
             "{% if tools %}{% endif %}{% if enable_thinking %}{% endif %}",
         );
         assert_eq!(
-            capabilities(false, None, Some(&thinks)),
+            capabilities(false, None, None, Some(&thinks)),
             [Completion, Tools, Thinking]
         );
         assert_eq!(
-            capabilities(false, None, Some(&facts("bert", ""))),
+            capabilities(false, None, None, Some(&facts("bert", ""))),
             [Embedding]
         );
         for (pooling, can) in [(0, Completion), (1, Embedding), (3, Embedding), (4, Rerank)] {
@@ -277,7 +280,11 @@ mod tests {
                 pooling: Some(pooling),
                 ..facts("qwen3", "")
             };
-            assert_eq!(capabilities(false, None, Some(&facts)), [can], "{pooling}");
+            assert_eq!(
+                capabilities(false, None, None, Some(&facts)),
+                [can],
+                "{pooling}"
+            );
         }
     }
 }

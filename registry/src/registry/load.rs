@@ -58,6 +58,7 @@ impl Registry {
             manifest,
             config,
             template,
+            chat_template,
             system,
             parameters,
             messages,
@@ -71,6 +72,7 @@ impl Registry {
             manifest,
             config,
             template,
+            chat_template,
             system,
             parameters,
             messages,
@@ -120,6 +122,7 @@ pub(super) struct SmallLayers {
     pub(super) manifest: Manifest,
     pub(super) config: Config,
     pub(super) template: Option<String>,
+    pub(super) chat_template: Option<String>,
     pub(super) system: Option<String>,
     pub(super) parameters: Parameters,
     pub(super) messages: Vec<Message>,
@@ -130,14 +133,9 @@ impl SmallLayers {
     /// Reads and hashes every small layer.
     pub(super) fn read(store: &Store, name: &ModelName, manifest: Manifest) -> Result<Self> {
         let config = read_config(store, &manifest)?.map_err(|problem| problem.of(name))?;
-        let last = |kind| manifest.layers_of(kind).last();
-        let text = |kind, what| {
-            last(kind)
-                .map(|layer| read_text(store, name, layer, what))
-                .transpose()
-        };
         let template = read_template(store, name, &manifest)?;
-        let system = text(LayerKind::System, "system")?.filter(|text| !text.is_empty());
+        let chat_template = read_chat_template(store, name, &manifest)?;
+        let system = last_text(store, name, &manifest, LayerKind::System, "system")?;
         let parameters = match read_params(store, name, &manifest)? {
             Some(map) => {
                 let (parameters, problems) = Parameters::from_json_lenient(&map);
@@ -148,7 +146,7 @@ impl SmallLayers {
             }
             None => Parameters::default(),
         };
-        let messages = match last(LayerKind::Messages) {
+        let messages = match manifest.layers_of(LayerKind::Messages).last() {
             Some(layer) => {
                 let bytes = read_bytes(store, name, layer)?;
                 serde_json::from_slice(&bytes)
@@ -163,6 +161,7 @@ impl SmallLayers {
         Ok(Self {
             config,
             template,
+            chat_template,
             system,
             parameters,
             messages,
@@ -178,9 +177,29 @@ pub(super) fn read_template(
     name: &ModelName,
     manifest: &Manifest,
 ) -> Result<Option<String>> {
-    let layer = manifest.layers_of(LayerKind::Template).last();
+    last_text(store, name, manifest, LayerKind::Template, "template")
+}
+
+/// The chat template (Jinja) that a model has beside its weights. An empty one counts as none.
+pub(super) fn read_chat_template(
+    store: &Store,
+    name: &ModelName,
+    manifest: &Manifest,
+) -> Result<Option<String>> {
+    let kind = LayerKind::ChatTemplate;
+    last_text(store, name, manifest, kind, "chat template")
+}
+
+fn last_text(
+    store: &Store,
+    name: &ModelName,
+    manifest: &Manifest,
+    kind: LayerKind,
+    what: &'static str,
+) -> Result<Option<String>> {
+    let layer = manifest.layers_of(kind).last();
     let text = layer
-        .map(|layer| read_text(store, name, layer, "template"))
+        .map(|layer| read_text(store, name, layer, what))
         .transpose()?;
     Ok(text.filter(|text| !text.is_empty()))
 }

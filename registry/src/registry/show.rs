@@ -29,10 +29,13 @@ impl Registry {
         let info = |gguf: &Gguf| gguf.model_info(verbose);
         let model_info = weights.as_ref().map(info).unwrap_or_default();
         let projector_info: Option<Map<String, Value>> = projector.as_ref().map(info);
-        let chat_template = weights
+        let of_weights = weights
             .as_ref()
-            .and_then(|gguf| gguf.metadata.str("tokenizer.chat_template"))
-            .map(str::to_owned);
+            .and_then(|gguf| gguf.metadata.str("tokenizer.chat_template"));
+        let chat_template = model
+            .chat_template
+            .clone()
+            .or_else(|| of_weights.map(str::to_owned));
         let tensors = weights
             .filter(|_| verbose)
             .map(|gguf| gguf.tensors)

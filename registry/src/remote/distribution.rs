@@ -1,55 +1,34 @@
-//! Registries that speak the OCI distribution protocol (opencontainers/distribution-spec), with Ollama's media types.
+//! Registries that speak the OCI distribution protocol (opencontainers/distribution-spec).
 //!
 //! ```text
-//! GET /v2/<namespace>/<model>/manifests/<tag or digest>
-//! GET /v2/<namespace>/<model>/blobs/<digest>        the bytes, or a redirect of any kind to them
+//! GET /v2/<repository>/manifests/<tag or digest>
+//! GET /v2/<repository>/blobs/<digest>        the bytes, or a redirect of any kind to them
 //! ```
 //!
-//! A tag is resolved once; all else goes by digest. A list of manifests, one for each program that runs the model, leads to the
-//! one for llama.cpp, which is fetched as a blob.
+//! A tag is resolved once; all else goes by digest. Of an index the manifest is taken that is a model for llama.cpp (`index`); the
+//! layers are Ollama's, or of another layout (`artifact`).
 
 use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{StatusCode, Url};
-use serde::Deserialize;
 
-use super::{Auth, Error, Found, Place, Recipe, RemoteFile};
+use super::index::{self, DOCKER_LIST_TYPE, Document, Index, OCI_INDEX_TYPE, OLLAMA_LIST_TYPE};
+use super::{Auth, Error, Found, Place, Recipe, RemoteFile, artifact};
+use crate::Digest;
+use crate::config::CONFIG_MAX;
 use crate::http::{Client, Request, shown};
-use crate::manifest::{MANIFEST_MAX, Manifest};
-use crate::{Digest, ModelName};
-
-/// Media type of Ollama's list of manifests, one for each kind of runner.
-const LIST_TYPE: &str = "application/vnd.ollama.manifest.list.v2+json";
-/// What is understood.
-const ACCEPTED: &str = "application/vnd.ollama.manifest.list.v2+json, \
-     application/vnd.docker.distribution.manifest.v2+json, \
-     application/vnd.oci.image.manifest.v1+json";
-/// Kinds of runners whose files llama.cpp reads, the best first.
-const RUNNERS: [&str; 2] = ["llamacpp", "ggml"];
+use crate::manifest::{Layer, MANIFEST_MAX, MANIFEST_TYPE, Manifest, OCI_MANIFEST_TYPE};
 
 /// A model in a registry.
 #[derive(Debug, Clone)]
 pub(crate) struct Distribution {
     /// Scheme, host and port.
     pub(crate) base: Url,
-    /// Its name; host and tag count for the store only.
-    pub(crate) name: ModelName,
+    /// The repository, such as `library/phi4`.
+    pub(crate) repository: String,
+    /// The tag.
+    pub(crate) tag: String,
     /// The digest that its manifest must have.
     pub(crate) digest: Option<Digest>,
-}
-
-/// A list of manifests.
-#[derive(Deserialize)]
-struct List {
-    manifests: Vec<Child>,
-}
-
-#[derive(Deserialize)]
-struct Child {
-    digest: Digest,
-    #[serde(default)]
-    runner: String,
-    #[serde(default)]
-    format: String,
 }
 
 impl Distribution {
@@ -61,80 +40,153 @@ impl Distribution {
         let auth = Auth::challenged();
         let reference = match &self.digest {
             Some(digest) => digest.to_string(),
-            None => self.name.tag().to_owned(),
+            None => self.tag.clone(),
         };
-        let url = self.url("manifests", &reference);
         let host = shown(&self.base);
         let mut steps = Vec::new();
-        let (bytes, kind, stated) = self.manifest(client, &auth, &url).await?;
+        let (bytes, stated) = self
+            .fetch(client, &auth, &self.url("manifests", &reference))
+            .await?;
         let mut digest = Digest::of(&bytes);
         for expected in self.digest.iter().chain(&stated) {
-            if *expected != digest {
-                return Err(Error::Digest {
-                    host,
-                    expected: *expected,
-                    found: digest,
-                });
-            }
+            self.same(*expected, digest)?;
         }
         steps.push(format!("{host} has {} as {digest}", self.path()));
-        let bytes = if kind.as_deref() == Some(LIST_TYPE) {
-            let child = self.choose(&bytes, &mut steps)?;
-            let url = self.url("blobs", &child.to_string());
-            let (bytes, ..) = self.manifest(client, &auth, &url).await?;
-            let found = Digest::of(&bytes);
-            if found != child {
-                return Err(Error::Digest {
-                    host,
-                    expected: child,
-                    found,
-                });
+        let (bytes, manifest) = match self.read(&bytes)? {
+            Document::Manifest(manifest) => (bytes, manifest),
+            Document::Index(index) => {
+                let chosen = self.choose(client, &auth, &index, &mut steps).await?;
+                digest = Digest::of(&chosen.0);
+                chosen
             }
-            digest = child;
-            bytes
-        } else {
-            bytes
         };
-        let manifest = Manifest::parse(&bytes).map_err(|error| Error::Document {
-            host: host.clone(),
-            what: "a manifest",
-            reason: error.to_string(),
-        })?;
-        let mut files: Vec<RemoteFile> = Vec::new();
-        for layer in manifest.layers.iter().chain([&manifest.config]) {
-            if files.iter().any(|file| file.digest == Some(layer.digest)) {
-                continue;
+        let place = format!("{host} {}@{}", self.path(), digest.short());
+        let file = |layer: &Layer, title: String| RemoteFile {
+            title,
+            size: Some(layer.size),
+            digest: Some(layer.digest),
+            place: Place {
+                url: self.url("blobs", &layer.digest.to_string()),
+                auth: auth.clone(),
+                validator: None,
+            },
+        };
+        if artifact::is_ollama(&manifest) {
+            let mut files: Vec<RemoteFile> = Vec::new();
+            for layer in manifest.layers.iter().chain([&manifest.config]) {
+                if files.iter().all(|file| file.digest != Some(layer.digest)) {
+                    files.push(file(layer, kind_of(&layer.media_type)));
+                }
             }
-            files.push(RemoteFile {
-                title: kind_of(&layer.media_type),
-                size: Some(layer.size),
-                digest: Some(layer.digest),
-                place: Place {
-                    url: self.url("blobs", &layer.digest.to_string()),
-                    auth: auth.clone(),
-                    validator: None,
-                },
+            let recipe = Recipe::Manifest(bytes);
+            return Ok(Found {
+                place,
+                steps,
+                files,
+                recipe,
             });
         }
+        let config = self.config(client, &auth, &manifest).await?;
+        let shown_place = format!("{host} {}", self.path());
+        let artifact = artifact::read(&manifest, &bytes, config.as_deref(), &shown_place)?;
+        steps.extend(artifact.steps);
+        let layers = artifact.pieces.iter().map(|piece| {
+            let title = match &piece.role {
+                artifact::Role::File(path) => path.to_string(),
+                _ => kind_of(&manifest.layers[piece.index].media_type),
+            };
+            file(&manifest.layers[piece.index], title)
+        });
+        let files = layers.collect();
+        let roles = artifact
+            .pieces
+            .into_iter()
+            .map(|piece| piece.role)
+            .collect();
         Ok(Found {
-            place: format!("{host} {}@{}", self.path(), digest.short()),
+            place,
             steps,
             files,
-            recipe: Recipe::Manifest(bytes),
+            recipe: Recipe::Artifact(roles),
         })
     }
 
-    /// A manifest, with its media type and the digest that the registry states.
-    async fn manifest(
+    fn read(&self, bytes: &[u8]) -> Result<Document, Error> {
+        index::read(bytes).map_err(|reason| Error::Document {
+            host: shown(&self.base),
+            what: "a manifest",
+            reason,
+        })
+    }
+
+    fn same(&self, expected: Digest, found: Digest) -> Result<(), Error> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(Error::Digest {
+            host: shown(&self.base),
+            expected,
+            found,
+        })
+    }
+
+    /// A manifest, or a list of them, with the digest that the registry states.
+    async fn fetch(
         &self,
         client: &Client,
         auth: &Auth,
         url: &Url,
-    ) -> Result<(Vec<u8>, Option<String>, Option<Digest>), Error> {
+    ) -> Result<(Vec<u8>, Option<Digest>), Error> {
+        let accepted = [
+            OLLAMA_LIST_TYPE,
+            MANIFEST_TYPE,
+            OCI_MANIFEST_TYPE,
+            OCI_INDEX_TYPE,
+            DOCKER_LIST_TYPE,
+        ]
+        .join(", ");
+        let accepted = HeaderValue::from_str(&accepted).expect("media types are plain text");
+        let (bytes, headers) = self
+            .document(client, auth, url, Some(accepted), MANIFEST_MAX)
+            .await?;
+        let stated = headers
+            .get("docker-content-digest")
+            .and_then(|value| Digest::parse(value.to_str().ok()?).ok());
+        Ok((bytes, stated))
+    }
+
+    /// The config of an image, where only that tells what its layers are.
+    async fn config(
+        &self,
+        client: &Client,
+        auth: &Auth,
+        manifest: &Manifest,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        if !artifact::needs_config(manifest) {
+            return Ok(None);
+        }
+        let digest = manifest.config.digest;
+        let url = self.url("blobs", &digest.to_string());
+        let (bytes, _) = self.document(client, auth, &url, None, CONFIG_MAX).await?;
+        self.same(digest, Digest::of(&bytes))?;
+        Ok(Some(bytes))
+    }
+
+    /// A small document.
+    async fn document(
+        &self,
+        client: &Client,
+        auth: &Auth,
+        url: &Url,
+        accepted: Option<HeaderValue>,
+        most: u64,
+    ) -> Result<(Vec<u8>, reqwest::header::HeaderMap), Error> {
         let ask = |value: Option<HeaderValue>| {
-            Request::get(url.clone())
-                .with(ACCEPT, HeaderValue::from_static(ACCEPTED))
-                .authorized(value)
+            let mut request = Request::get(url.clone()).authorized(value);
+            if let Some(accepted) = &accepted {
+                request = request.with(ACCEPT, accepted.clone());
+            }
+            request
         };
         let read = || async {
             let mut answer = client.send(&ask(auth.header())).await?;
@@ -146,77 +198,81 @@ impl Distribution {
             if answer.status() == StatusCode::NOT_FOUND {
                 return Ok(None);
             }
-            answer.document(MANIFEST_MAX).await.map(Some)
+            answer.document(most).await.map(Some)
         };
-        let Some((bytes, headers)) = client.repeated(read).await? else {
-            return Err(Error::NotFound {
+        match client.repeated(read).await? {
+            Some((bytes, headers)) => Ok((bytes.to_vec(), headers)),
+            None => Err(Error::NotFound {
                 host: shown(&self.base),
                 what: self.path(),
-            });
-        };
-        #[derive(Deserialize)]
-        struct Kind {
-            #[serde(rename = "mediaType")]
-            media_type: Option<String>,
+            }),
         }
-        let kind: Kind = serde_json::from_slice(&bytes).map_err(|error| Error::Document {
-            host: shown(url),
-            what: "a manifest",
-            reason: if bytes.trim_ascii_start().starts_with(b"<") {
-                "it is a web page; a proxy or a login page may stand between".to_owned()
-            } else {
-                error.to_string()
-            },
-        })?;
-        let stated = headers
-            .get("docker-content-digest")
-            .and_then(|value| Digest::parse(value.to_str().ok()?).ok());
-        Ok((bytes.to_vec(), kind.media_type, stated))
     }
 
-    /// The manifest of a list that llama.cpp can run.
-    fn choose(&self, bytes: &[u8], steps: &mut Vec<String>) -> Result<Digest, Error> {
-        let host = shown(&self.base);
-        let list: List = serde_json::from_slice(bytes).map_err(|error| Error::Document {
-            host: host.clone(),
-            what: "a list of manifests",
-            reason: error.to_string(),
-        })?;
-        let chosen = RUNNERS.iter().find_map(|runner| {
-            let fits = |child: &&Child| child.runner == *runner && child.format != "safetensors";
-            list.manifests.iter().find(fits)
-        });
-        let forms: Vec<String> = list
-            .manifests
-            .iter()
-            .take(16)
-            .map(|child| format!("{} ({})", harmless(&child.runner), harmless(&child.format)))
-            .collect();
-        match chosen {
-            Some(child) => {
+    /// The first manifest of an index that has weights for llama.cpp, with its bytes.
+    async fn choose(
+        &self,
+        client: &Client,
+        auth: &Auth,
+        index: &Index,
+        steps: &mut Vec<String>,
+    ) -> Result<(Vec<u8>, Manifest), Error> {
+        // Ollama's registry keeps the manifests of a list among the blobs.
+        let kind = if index.is_ollama {
+            "blobs"
+        } else {
+            "manifests"
+        };
+        for (entry, digest) in index.candidates() {
+            let url = self.url(kind, &digest.to_string());
+            let (bytes, _) = self.fetch(client, auth, &url).await?;
+            self.same(digest, Digest::of(&bytes))?;
+            let Document::Manifest(manifest) = self.read(&bytes)? else {
+                continue;
+            };
+            if artifact::is_ollama(&manifest)
+                || self.has_weights(client, auth, &manifest, &bytes).await?
+            {
                 steps.push(format!(
                     "of its forms {} the one for {} is taken",
-                    forms.join(", "),
-                    child.runner
+                    index.forms().join(", "),
+                    entry.shown()
                 ));
-                Ok(child.digest)
+                return Ok((bytes, manifest));
             }
-            None => Err(Error::NoForm { host, forms }),
+        }
+        Err(Error::NoForm {
+            host: shown(&self.base),
+            forms: index.forms(),
+        })
+    }
+
+    async fn has_weights(
+        &self,
+        client: &Client,
+        auth: &Auth,
+        manifest: &Manifest,
+        bytes: &[u8],
+    ) -> Result<bool, Error> {
+        let config = self.config(client, auth, manifest).await?;
+        match artifact::read(manifest, bytes, config.as_deref(), &self.path()) {
+            Ok(_) => Ok(true),
+            Err(Error::NoSuchFile { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
-    fn path(&self) -> String {
-        let (namespace, model) = (self.name.namespace(), self.name.model());
-        format!("{namespace}/{model}:{}", self.name.tag())
+    /// Repository and tag.
+    pub(crate) fn path(&self) -> String {
+        format!("{}:{}", self.repository, self.tag)
     }
 
     fn url(&self, what: &str, reference: &str) -> Url {
         let mut url = self.base.clone();
         let path = format!(
-            "{}/v2/{}/{}/{what}/{reference}",
+            "{}/v2/{}/{what}/{reference}",
             self.base.path().trim_end_matches('/'),
-            self.name.namespace(),
-            self.name.model()
+            self.repository
         );
         // Parts of names and digests need no escapes.
         url.set_path(&path);
@@ -228,7 +284,8 @@ fn kind_of(media_type: &str) -> String {
     let last = media_type.rsplit('.').next().unwrap_or_default();
     match media_type {
         crate::manifest::CONFIG_TYPE => "config".to_owned(),
-        _ => harmless(last),
+        _ if media_type.starts_with("application/vnd.ollama.image.") => harmless(last),
+        _ => harmless(media_type.trim_start_matches("application/vnd.")),
     }
 }
 

@@ -1,16 +1,19 @@
 //! Where models are on the network: what a reference leads to there.
 //!
-//! - `distribution`: registries that speak the OCI distribution protocol, Ollama's among them.
+//! - `distribution`: registries that speak the OCI distribution protocol, Ollama's among them; `index` chooses a manifest out of a
+//!   list, `artifact` reads those that are not laid out as Ollama's.
 //! - `hub`: repositories of the Hugging Face hub and its mirrors.
 //! - `web`: a single file at an address.
 //!
 //! Each finds out which files a model consists of, with their sizes and digests as far as the place tells them, and fetches no weights.
 //! What it finds is `Found`; the bytes are brought by [`crate::transfer`].
 
+pub(crate) mod artifact;
 mod auth;
 pub(crate) mod distribution;
 mod error;
 pub(crate) mod hub;
+mod index;
 mod pick;
 pub(crate) mod web;
 
@@ -21,7 +24,7 @@ use crate::http::shown;
 
 pub(crate) use self::auth::Auth;
 pub use self::error::Error;
-pub(crate) use self::pick::part;
+pub(crate) use self::pick::{Listed, part, pick};
 
 /// A place where the bytes of a file are asked for.
 #[derive(Debug, Clone)]
@@ -88,6 +91,8 @@ pub(crate) enum Recipe {
     Manifest(Vec<u8>),
     /// Their own headers say what they are; a few texts beside them go into the model.
     Files(Box<Beside>),
+    /// Each is a layer of an artifact that is not Ollama's, with what it holds.
+    Artifact(Vec<artifact::Role>),
 }
 
 /// Texts beside the weights in a repository, in Ollama's forms.
@@ -95,6 +100,8 @@ pub(crate) enum Recipe {
 pub(crate) struct Beside {
     /// Go template of the prompt.
     pub(crate) template: Option<String>,
+    /// Chat template (Jinja).
+    pub(crate) chat_template: Option<String>,
     /// System prompt.
     pub(crate) system: Option<String>,
     /// Parameters (JSON).

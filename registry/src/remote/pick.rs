@@ -8,19 +8,19 @@ const PROJECTORS: [&str; 5] = ["f16", "bf16", "q8_0", "f32", ""];
 
 /// A file of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
-    pub(super) path: String,
-    pub(super) size: u64,
+pub(crate) struct Listed {
+    pub(crate) path: String,
+    pub(crate) size: u64,
 }
 
 /// What was chosen, as indexes of the listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Picked {
+pub(crate) struct Picked {
     /// The weights, in the order of their parts.
-    pub(super) weights: Vec<usize>,
-    pub(super) projector: Option<usize>,
+    pub(crate) weights: Vec<usize>,
+    pub(crate) projector: Option<usize>,
     /// What was taken and why, for people.
-    pub(super) steps: Vec<String>,
+    pub(crate) steps: Vec<String>,
 }
 
 /// The files of one quantization.
@@ -42,7 +42,7 @@ struct Group {
 ///
 /// # Errors
 /// [`Error::NoSuchFile`] or [`Error::Incomplete`], with `place` as the name of the repository.
-pub(super) fn pick(files: &[Listed], choice: &Choice, place: &str) -> Result<Picked, Error> {
+pub(crate) fn pick(files: &[Listed], choice: &Choice, place: &str) -> Result<Picked, Error> {
     let groups = groups(files);
     let no_such = |wanted: Option<String>| {
         let mut choices: Vec<String> = Vec::new();

@@ -17,6 +17,7 @@ pub use self::file::{Adopted, Method};
 pub use self::wheel::Pip;
 
 use crate::http::Network;
+use crate::mirrors::Mirrors;
 
 /// How sources are to work on this machine.
 #[derive(Clone, Default)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub network: Network,
     /// What stands in for the Ollama library: the address of a registry that has its names.
     pub library: Option<String>,
+    /// Registries that are asked before others.
+    pub mirrors: Mirrors,
     /// What stands in for the Hugging Face hub, as in `HF_ENDPOINT`.
     pub hub: Option<String>,
     /// The user's token for the hub, as in `HF_TOKEN`.
@@ -40,6 +43,7 @@ impl std::fmt::Debug for Settings {
             .field("pip", &self.pip)
             .field("network", &self.network)
             .field("library", &self.library)
+            .field("mirrors", &self.mirrors)
             .field("hub", &self.hub)
             .field("hub_token", &self.hub_token.as_ref().map(|_| "…"))
             .finish()

@@ -1,5 +1,6 @@
 //! Pulling, from stand-ins that deliver what each test wants to see refused, or taken.
 
+mod artifacts;
 mod harness;
 mod packages;
 mod remote;

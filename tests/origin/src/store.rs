@@ -116,10 +116,9 @@ impl Store {
         }
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match parts.as_slice() {
-            ["v2", namespace, model, "manifests", reference] => {
-                let bytes = self
-                    .manifests
-                    .get(&format!("{namespace}/{model}:{reference}"))?;
+            ["v2", repository @ .., "manifests", reference] => {
+                let repository = repository.join("/");
+                let bytes = self.manifests.get(&format!("{repository}:{reference}"))?;
                 let kind = serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
                 let kind = kind["mediaType"]
                     .as_str()
@@ -133,7 +132,7 @@ impl Store {
                     bytes: bytes.clone(),
                 })
             }
-            ["v2", _, _, "blobs", digest] => Some(Item {
+            ["v2", .., "blobs", digest] => Some(Item {
                 bytes: self.blobs.get(*digest)?.clone(),
                 headers: vec![("content-type", "application/octet-stream".to_owned())],
             }),

@@ -1,0 +1,186 @@
+//! Files out of a tar archive, as layers of OCI artifacts are; gzip and zstd are undone on the way.
+//!
+//! An archive is hostile: the names in it are judged by [`RelPath`]'s rules, links and devices are passed over, and what it unpacks to,
+//! how many members it has, and what their headers take are bounded.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::rc::Rc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::remote::artifact::Packing;
+use crate::store::{Draft, Store};
+use crate::{RelPath, Reporter, Result, remote, source};
+
+/// Weights hardly pack at all; what unpacks to more than this many times its size is no model.
+const MOST_RATIO: u64 = 100;
+/// Archives that unpack to less may pack as well as they like.
+const SMALL: u64 = 16 << 20;
+/// Most members of an archive.
+const MEMBERS_MAX: usize = 8192;
+/// Most bytes between the end of one file and the begin of the next: headers, long names, extended attributes.
+const HEADERS_MAX: u64 = 1 << 20;
+const CHUNK: usize = 1 << 20;
+
+/// An archive that is unpacked.
+pub(crate) struct Packed {
+    /// Its bytes.
+    pub(crate) file: File,
+    /// How many there are.
+    pub(crate) size: u64,
+    /// How it is packed.
+    pub(crate) packing: Packing,
+    /// What it is called, for messages.
+    pub(crate) title: String,
+}
+
+/// Unpacks the members whose path `wanted` takes. Nothing is published.
+///
+/// # Errors
+/// [`remote::Error::Document`] for what is no such archive, or goes over a bound; [`crate::Error::NoSpace`]; [`source::Error::Cancelled`].
+pub(crate) fn unpack(
+    store: &Store,
+    packed: Packed,
+    wanted: impl Fn(&RelPath) -> bool,
+    cancelled: &CancellationToken,
+    reporter: &Reporter,
+) -> Result<Vec<(RelPath, Draft)>> {
+    let Packed {
+        file,
+        size,
+        packing,
+        title,
+    } = packed;
+    let broken = |reason: String| remote::Error::Document {
+        host: title.clone(),
+        what: "an archive",
+        reason,
+    };
+    let file = BufReader::with_capacity(CHUNK, file);
+    let source: Box<dyn Read> = match packing {
+        Packing::Plain => Box::new(file),
+        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+        Packing::Zstd => Box::new(
+            ruzstd::decoding::StreamingDecoder::new(file)
+                .map_err(|error| broken(error.to_string()))?,
+        ),
+    };
+    let allowed = Rc::new(Cell::new(0));
+    let most = size.saturating_mul(MOST_RATIO).max(SMALL);
+    let mut archive = tar::Archive::new(Bounded {
+        source,
+        left: most,
+        allowed: allowed.clone(),
+    });
+    let mut files: Vec<(RelPath, Draft)> = Vec::new();
+    let mut meter = reporter.meter(format!("unpacking {title}"), None, most.min(size));
+    let mut buffer = vec![0; CHUNK];
+    let mut entries = archive
+        .entries()
+        .map_err(|error| broken(error.to_string()))?;
+    for count in 0.. {
+        allowed.set(HEADERS_MAX);
+        let Some(entry) = entries.next() else {
+            break;
+        };
+        let mut entry = entry.map_err(|error| broken(error.to_string()))?;
+        if count >= MEMBERS_MAX {
+            return Err(broken(format!("it has more than {MEMBERS_MAX} members")).into());
+        }
+        allowed.set(u64::MAX);
+        let path = path_of(&entry, &broken)?;
+        let length = entry.size();
+        let mut draft = match path {
+            Some(path) if wanted(&path) => {
+                if files.iter().any(|(other, _)| *other == path) {
+                    return Err(broken(format!("it has {path} twice")).into());
+                }
+                if length > most {
+                    return Err(broken(too_much(most)).into());
+                }
+                Some((path, store.ingest(Some(length))?))
+            }
+            _ => None,
+        };
+        // What is not wanted is read too, so that only headers come before the next member.
+        let mut left = length;
+        loop {
+            if cancelled.is_cancelled() {
+                return Err(source::Error::Cancelled.into());
+            }
+            let read = entry
+                .read(&mut buffer)
+                .map_err(|error| broken(error.to_string()))?;
+            if read == 0 {
+                break;
+            }
+            if let Some((_, draft)) = &mut draft {
+                draft.write(&buffer[..read])?;
+            }
+            left = left.saturating_sub(read as u64);
+            meter.add(read as u64);
+        }
+        if left > 0 {
+            return Err(broken("it ends in the middle of a member".to_owned()).into());
+        }
+        if let Some((path, draft)) = draft {
+            files.push((path, draft.finish(None)?));
+        }
+    }
+    Ok(files)
+}
+
+/// The path of a member; nothing for what is no file.
+fn path_of<R: Read>(
+    entry: &tar::Entry<'_, R>,
+    broken: &dyn Fn(String) -> remote::Error,
+) -> Result<Option<RelPath>> {
+    let kind = entry.header().entry_type();
+    if kind.is_gnu_sparse() {
+        return Err(broken("a member has holes, which weights do not have".to_owned()).into());
+    }
+    if !(kind.is_file() || kind.is_contiguous()) {
+        return Ok(None);
+    }
+    let bytes = entry.path_bytes();
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| broken("the name of a member is not UTF-8".to_owned()))?;
+    // Archives of a folder begin their names with it.
+    let text = text.strip_prefix("./").unwrap_or(text);
+    RelPath::parse(text)
+        .map(Some)
+        .map_err(|error| broken(error.to_string()).into())
+}
+
+fn too_much(most: u64) -> String {
+    format!("it unpacks to more than {most} bytes, which no model of its size does")
+}
+
+/// A source that ends with an error after so many bytes.
+struct Bounded {
+    source: Box<dyn Read>,
+    /// Bytes that may still come in all.
+    left: u64,
+    /// Bytes that may come before [`unpack`] looks again.
+    allowed: Rc<Cell<u64>>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        let bytes = read as u64;
+        let allowed = self.allowed.get().checked_sub(bytes);
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+            io::Error::other("it unpacks to far more bytes than a model of its size does")
+        })?;
+        let allowed = allowed.ok_or_else(|| {
+            io::Error::other(format!(
+                "the header of a member has more than {HEADERS_MAX} bytes"
+            ))
+        })?;
+        self.allowed.set(allowed);
+        Ok(read)
+    }
+}
