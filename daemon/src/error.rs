@@ -115,14 +115,22 @@ pub enum Error {
     /// The model became another one while it was loaded.
     #[error("model '{0}' was replaced while it was being loaded")]
     Replaced(String),
-    /// The model is for a later version.
+    /// The model is for a later version of Ollama than this program stands for.
     #[error(
-        "the model requires version {required}, and this is {}",
-        crate::VERSION
+        "the model requires Ollama {required}, and this version of slm does what Ollama {} does",
+        api::OLLAMA
     )]
     TooOld {
         /// Oldest version that can run it.
         required: String,
+    },
+    /// The model leaves its prompts to code of another program.
+    #[error("the model has no template, and its {what} {id:?} is not known")]
+    NoTemplate {
+        /// Renderer or parser.
+        what: &'static str,
+        /// Its id.
+        id: String,
     },
     /// What the model wrote is not in the form of its answers.
     #[error("{0}")]
@@ -195,6 +203,7 @@ impl Error {
             Self::NotConfined { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "sandbox_incomplete"),
             Self::Replaced(_) => (StatusCode::CONFLICT, "model_replaced"),
             Self::TooOld { .. } => (StatusCode::BAD_REQUEST, "version_too_old"),
+            Self::NoTemplate { .. } => (StatusCode::BAD_REQUEST, "unsupported"),
             Self::Unreadable(_) => (StatusCode::BAD_GATEWAY, "unreadable_answer"),
             Self::Stopping | Self::Ended => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -229,6 +238,9 @@ impl Error {
             Self::Runner { source, .. } => runner_hint(source)?,
             Self::TooOld { .. } => {
                 "update slm, or make the model again without REQUIRES if it is known to run"
+            }
+            Self::NoTemplate { .. } => {
+                "make a model from it with a TEMPLATE, or pull weights of it that bring a chat template: `slm search NAME`"
             }
             Self::NoRunner(_) => "install slm-runner next to slmd, or set runner in config.yaml",
             Self::NotConfined { .. } => {

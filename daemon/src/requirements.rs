@@ -1,14 +1,14 @@
 //! What a model asks of the program that runs it, besides its weights: a version, a renderer, a parser.
 //!
-//! The version is held to. Renderers and parsers are code that another program has built in; prompts are rendered here by the
-//! model's template instead, so one without any template is refused, and with one it is said in the log.
+//! The version is one of Ollama's, and is held to [`api::OLLAMA`]. Renderers and parsers are code that Ollama has built in; prompts
+//! are rendered here by the model's template instead, so one without any template is refused, and with one it is said in the log.
 
 use registry::{Capability, Model};
 use semver::Version;
 
 use crate::error::Error;
 
-/// Checks that this version is not older than `requires`, which is three numbers; `1.2` is short for `1.2.0`.
+/// Checks that slm stands for the version of Ollama that `requires` names, which is three numbers; `1.2` is short for `1.2.0`.
 ///
 /// # Errors
 /// [`Error::TooOld`], and [`Error::Invalid`] for a text that is no version.
@@ -20,7 +20,7 @@ pub fn version(requires: Option<&str>) -> Result<(), Error> {
         let shown: String = text.chars().take(40).collect();
         Error::Invalid(format!("requires {shown:?}, which is no version"))
     })?;
-    let ours = parse(crate::VERSION).ok_or(Error::Internal)?;
+    let ours = parse(api::OLLAMA).ok_or(Error::Internal)?;
     if required > ours {
         return Err(Error::TooOld {
             required: required.to_string(),
@@ -59,9 +59,7 @@ pub fn deed(capability: Capability) -> &'static str {
 pub fn template(model: &Model, has_own: bool) -> Result<(), Error> {
     let has_template = has_own || model.template.as_ref().is_some_and(|text| !text.is_empty());
     match named(model).next() {
-        Some((what, id)) if !has_template => Err(Error::Unsupported(format!(
-            "{what} {id:?} of a model without a template"
-        ))),
+        Some((what, id)) if !has_template => Err(Error::NoTemplate { what, id }),
         _ => Ok(()),
     }
 }
@@ -94,7 +92,8 @@ mod tests {
             Some("0.0.1"),
             Some("v0.1"),
             Some("0"),
-            Some(crate::VERSION),
+            Some(api::OLLAMA),
+            Some("0.14"),
         ] {
             assert!(version(passes).is_ok(), "{passes:?}");
         }
@@ -103,7 +102,7 @@ mod tests {
             assert!(matches!(error, Error::TooOld { .. }), "{newer}: {error}");
             let words = error.to_string();
             assert!(
-                words.contains("99.") && words.contains(crate::VERSION),
+                words.contains("99.") && words.contains(api::OLLAMA),
                 "{words}"
             );
         }

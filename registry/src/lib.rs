@@ -28,6 +28,7 @@ pub mod pull;
 pub mod reference;
 pub mod relpath;
 pub mod remote;
+mod renderers;
 mod resolve;
 
 mod registry;

@@ -12,7 +12,6 @@ use modelfile::{Diagnostics, MOST_FINDINGS, Modelfile, Parameters, Severity};
 use serde_json::json;
 
 use super::replaced::{Meaning, with_lost};
-use super::version::VERSION;
 use crate::answer;
 use crate::args::Create;
 use crate::error::Failure;
@@ -184,10 +183,10 @@ fn folder_of(file: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn check_version(recipe: &Modelfile) -> Result<(), Failure> {
-    let ours = semver::Version::parse(VERSION).expect("cargo gives every package a version");
+    let ours = semver::Version::parse(api::OLLAMA).expect("three numbers");
     match recipe.requires() {
         Some(required) if *required > ours => Err(Failure::new(format!(
-            "the Modelfile requires version {required}, and this is {ours}"
+            "the Modelfile requires Ollama {required}, and this version of slm does what Ollama {ours} does"
         ))
         .hint("update slm, or remove the REQUIRES line if the model is known to run")
         .code("version_too_old")),

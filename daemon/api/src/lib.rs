@@ -18,6 +18,9 @@ pub mod routes;
 
 use serde::{Deserialize, Deserializer};
 
+/// The version of Ollama whose Modelfiles, manifests and weights slm understands. `REQUIRES` of a model speaks of these versions.
+pub const OLLAMA: &str = "0.33.0";
+
 pub use embed::{
     Document, EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse, RankedDocument,
     RerankRequest, RerankResponse, Texts, Usage,

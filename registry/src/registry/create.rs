@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result},
     gguf::{Facts, GeneralType},
     manifest::{CONFIG_TYPE, LAYERS_MAX, Layer, LayerKind, Manifest},
+    renderers,
     store::Ingest,
 };
 
@@ -497,6 +498,20 @@ impl Registry {
                 }
             })
             .await?;
+        let has_template = template.is_some()
+            || chat_template.is_some()
+            || facts
+                .as_ref()
+                .is_some_and(|facts| facts.chat_template.is_some());
+        if let Some(renderer) = making.config.renderer.as_deref()
+            && !has_template
+            && renderers::chat_template(renderer).is_none()
+        {
+            let renderer = crate::gguf::harmless(renderer.as_bytes());
+            reporter.status(format!(
+                "the renderer {renderer:?} is not known, and the model has no template: it needs a TEMPLATE to chat"
+            ));
+        }
         let capabilities = describe::capabilities(
             making.has(LayerKind::Projector),
             template.as_deref(),

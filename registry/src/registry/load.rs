@@ -7,6 +7,7 @@ use crate::{
     config::{CONFIG_MAX, Config},
     error::{Error, Result},
     manifest::{Layer, LayerKind, Manifest},
+    renderers,
     store::{ManifestFile, Store},
 };
 
@@ -44,10 +45,18 @@ impl Registry {
             }
             outcome => outcome?,
         };
-        let facts = match describe::needs_facts(&small.config) {
+        let mut small = small;
+        let stand_in = small.stand_in();
+        let facts = match describe::needs_facts(&small.config) || stand_in.is_some() {
             true => self.header_of(&small.manifest).await?,
             false => None,
         };
+        if facts
+            .as_ref()
+            .is_none_or(|facts| facts.chat_template.is_none())
+        {
+            small.chat_template = small.chat_template.or(stand_in.map(str::to_owned));
+        }
         let (details, capabilities) = describe::describe(
             &small.manifest,
             &small.config,
@@ -168,6 +177,16 @@ impl SmallLayers {
             licenses,
             manifest,
         })
+    }
+}
+
+impl SmallLayers {
+    /// The chat template that stands in for the renderer that the model names, where it has no template among its layers.
+    fn stand_in(&self) -> Option<&'static str> {
+        if self.template.is_some() || self.chat_template.is_some() {
+            return None;
+        }
+        renderers::chat_template(self.config.renderer.as_deref()?)
     }
 }
 

@@ -70,7 +70,7 @@ async fn a_model_for_a_later_version_is_neither_made_nor_run() {
     service.post("/api/create", recipe).await.refuses(
         400,
         "version_too_old",
-        "requires version 99.0.0",
+        "requires Ollama 99.0.0",
     );
     // As one that was pulled.
     let name = |name: &str| ModelName::parse(name).unwrap();
@@ -91,7 +91,7 @@ async fn a_model_for_a_later_version_is_neither_made_nor_run() {
         service
             .post(path, body)
             .await
-            .refuses(400, "version_too_old", "requires version 99.0.0");
+            .refuses(400, "version_too_old", "requires Ollama 99.0.0");
     }
 }
 
@@ -101,7 +101,7 @@ async fn a_renderer_needs_a_template_that_stands_in_for_it() {
     for field in ["renderer", "parser"] {
         service.create(json!({field: "special"})).await;
         let prompt = json!({"model": "m", "prompt": "hi"});
-        let words = format!("{field} \\\"special\\\" of a model without a template");
+        let words = format!("has no template, and its {field} \\\"special\\\" is not known");
         service
             .post("/api/generate", prompt)
             .await
