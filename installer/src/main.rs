@@ -4,6 +4,7 @@
 //! it builds the executables, runs them, and talks to them as any other client would.
 
 mod bench;
+mod catalog;
 mod check;
 mod deny;
 mod environment;
@@ -48,6 +49,8 @@ enum Chore {
     Peer,
     /// Try every chat template that llama.cpp ships, and write the table of `docs/templates.md`.
     Templates,
+    /// Ask every source of the built-in catalog for size and digest, and write them in; needs the internet.
+    Catalog(catalog::Options),
     /// Compare greedy text with llama.cpp's own program on the same file.
     Parity(parity::Options),
     /// Measure, and write the tables of `docs/benchmarks.md`.
@@ -73,6 +76,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Sqlx => sqlx::run(&workspace),
         Chore::Peer => peer::build(),
         Chore::Templates => templates::run(&workspace),
+        Chore::Catalog(options) => catalog::run(&workspace, &options),
         Chore::Parity(options) => parity::run(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),
     }

@@ -213,7 +213,8 @@ impl ModelName {
 
 /// Whether the first component of a name can only be a host, by the rule that Docker has.
 fn is_host(text: &str) -> bool {
-    text.contains(['.', ':']) || text.eq_ignore_ascii_case("localhost")
+    let has_mark = text.contains(['.', ':']) && !text.starts_with('.');
+    has_mark || text.eq_ignore_ascii_case("localhost")
 }
 
 /// One component, or, where the host looks like one, none or several.

@@ -235,7 +235,7 @@ impl Registry {
                 Ok(()) => candidate.find(&client).await.map_err(crate::Error::from),
                 Err(error) => Err(error.into()),
             };
-            match found.and_then(|found| agreed(&plan, found)) {
+            match found.and_then(|found| agreed(&plan, candidate, found)) {
                 Ok(found) => {
                     let (place, files) = match found {
                         Some(found) => {
@@ -347,7 +347,7 @@ impl Registry {
         }
         reporter.status(format!("asking {}", candidate.place()));
         let found = candidate.find(client).await?;
-        let Some(found) = agreed(plan, found)? else {
+        let Some(found) = agreed(plan, candidate, found)? else {
             return Err(crate::source::Error::Cancelled.into());
         };
         for step in &found.steps {
@@ -485,8 +485,9 @@ impl Registry {
 }
 
 /// What a place has, if it is what the catalog says. Where the place tells no digest, the catalog's is the one to be held.
-fn agreed(plan: &Plan, mut found: Option<Found>) -> Result<Option<Found>> {
-    let expected = plan.entry.as_ref().and_then(|entry| entry.digest);
+fn agreed(plan: &Plan, candidate: &Candidate, mut found: Option<Found>) -> Result<Option<Found>> {
+    let of_entry = || plan.entry.as_ref().and_then(|entry| entry.digest);
+    let expected = candidate.digest().or_else(of_entry);
     let (Some(expected), Some(there)) = (expected, &mut found) else {
         return Ok(found);
     };

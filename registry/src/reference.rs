@@ -33,6 +33,8 @@ pub struct Reference {
     pub place: Named,
     /// Whether plain `http` was asked for.
     pub is_plain: bool,
+    /// Whether `https` was asked for, which counts where `http` is usual: on this machine.
+    pub is_tls: bool,
 }
 
 /// Where a reference says that a model is.
@@ -107,6 +109,7 @@ impl Reference {
             name: name.clone(),
             place: Named::Anywhere { digest: None },
             is_plain: false,
+            is_tls: false,
         })
     }
 
@@ -178,6 +181,7 @@ fn named(text: &str, is_plain: bool) -> Result<Reference, String> {
         name,
         place,
         is_plain,
+        is_tls: false,
     })
 }
 
@@ -188,6 +192,7 @@ fn registry(text: &str, is_plain: bool) -> Result<Reference, String> {
         name,
         place: Named::Registry { digest },
         is_plain,
+        is_tls: false,
     })
 }
 
@@ -224,6 +229,7 @@ fn web(scheme: &str, rest: &str, text: &str) -> Result<Reference, String> {
             name: of_file(file)?,
             place: Named::File { url, digest },
             is_plain,
+            is_tls: !is_plain,
         });
     }
     // A nested repository is told from any other address by its tag.
@@ -232,7 +238,11 @@ fn web(scheme: &str, rest: &str, text: &str) -> Result<Reference, String> {
     if depth > 2 && !is_tagged || path.contains(['?', '#']) {
         return Err("an address of a file must end in .gguf".to_owned());
     }
-    registry(rest, is_plain)
+    let reference = registry(rest, is_plain)?;
+    Ok(Reference {
+        is_tls: !is_plain,
+        ..reference
+    })
 }
 
 /// The name that a file gets: its own, without its end.
@@ -356,6 +366,7 @@ fn hub(text: &str) -> Result<Reference, String> {
             revision,
         },
         is_plain: false,
+        is_tls: false,
     })
 }
 

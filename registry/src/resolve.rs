@@ -64,6 +64,14 @@ impl Candidate {
         }
     }
 
+    /// The digest that a catalog gives to the weights of this source.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Hub(place) => place.digest,
+            _ => None,
+        }
+    }
+
     /// What it has of the model; nothing for packages, which say nothing before they are here.
     pub(crate) async fn find(&self, client: &Client) -> Result<Option<Found>, remote::Error> {
         match self {
@@ -141,7 +149,7 @@ pub(crate) fn plan(
             bases.library(&mut plan, *digest);
         }
         Named::Registry { digest } => {
-            let is_plain = reference.is_plain || is_loopback(name.host());
+            let is_plain = reference.is_plain || (is_loopback(name.host()) && !reference.is_tls);
             let scheme = if is_plain { "http" } else { "https" };
             let at = DOCKER_HUB
                 .iter()
@@ -165,6 +173,7 @@ pub(crate) fn plan(
             repo: repo.clone(),
             choice: choice.clone(),
             revision: revision.clone(),
+            digest: None,
         })),
         Named::File { url, digest } => {
             plan.named.extend(host(url));
@@ -275,6 +284,7 @@ impl Bases {
                 repo: place.repo.clone(),
                 choice: Choice::File(place.file.clone()),
                 revision: place.revision.clone(),
+                digest: place.digest,
             }),
         };
         plan.candidates.push(candidate);

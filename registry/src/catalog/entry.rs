@@ -139,6 +139,10 @@ pub struct Hub {
     pub file: FileName,
     /// The commit or branch; none is the repository's main branch.
     pub revision: Option<Revision>,
+    /// The size of the file in bytes, where it is known.
+    pub size: Option<u64>,
+    /// The digest that the file must have, where it is known.
+    pub digest: Option<Digest>,
 }
 
 /// A model of the Ollama library.

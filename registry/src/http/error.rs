@@ -48,6 +48,14 @@ pub enum Error {
         /// The proxy.
         via: Option<String>,
     },
+    /// The proxy does not connect without a login, or not with the one that it got.
+    #[error("the proxy {proxy} demands a login before it connects to {host}")]
+    ProxyLogin {
+        /// The host.
+        host: String,
+        /// The proxy.
+        proxy: String,
+    },
     /// The host does not show a certificate that is trusted here.
     #[error("the certificate of {host}{} is not trusted: {reason}", through(.via))]
     Certificate {
@@ -163,6 +171,11 @@ impl Error {
             let seconds = super::CONNECT.as_secs();
             return Self::Silent { host, seconds, via };
         }
+        // The library keeps this error to itself; these are its words.
+        if let (Some(proxy), true) = (&via, reason.contains("proxy authorization required")) {
+            let proxy = proxy.clone();
+            return Self::ProxyLogin { host, proxy };
+        }
         if error.is_connect() {
             return Self::Connect { host, reason, via };
         }
@@ -219,6 +232,7 @@ impl Error {
             Self::Certificate { .. } => Some(
                 "where a company inspects TLS, its certificate must be in the system's store, or in a file that `ca_file` of the configuration names",
             ),
+            Self::ProxyLogin { .. } => refusal(StatusCode::PROXY_AUTHENTICATION_REQUIRED, None),
             Self::Status { status, code, .. } => refusal(*status, code.as_deref()),
             _ => None,
         }

@@ -46,6 +46,8 @@ pub(crate) struct Hub {
     pub(crate) choice: Choice,
     /// The commit or branch.
     pub(crate) revision: Option<Revision>,
+    /// The digest that the weights must have, by a catalog.
+    pub(crate) digest: Option<Digest>,
 }
 
 #[derive(Deserialize, Default)]
@@ -378,6 +380,7 @@ mod tests {
             repo: Repository::parse("a/b").expect("a repository"),
             choice: Choice::Usual,
             revision: None,
+            digest: None,
         };
         assert_eq!(
             hub.file("main", "x y/m?#%.gguf").as_str(),

@@ -2,5 +2,6 @@
 
 mod artifacts;
 mod harness;
+mod networks;
 mod packages;
 mod remote;

@@ -941,3 +941,30 @@ async fn a_search_finds_models_of_catalogs_and_of_the_hub() {
     assert!(found.expect("the catalogs are here").problem.is_none());
     assert_eq!(origin.seen("").len(), 0);
 }
+
+#[tokio::test]
+async fn a_source_of_a_catalog_is_held_to_the_digest_that_stands_beside_it() {
+    let origin = Origin::start().await;
+    origin.hub_file("acme/notes", "a.gguf", small::model());
+    let settings = Settings {
+        hub: Some(origin.url()),
+        ..Settings::default()
+    };
+    let home = Home::open().await;
+    for (bytes, is_good) in [(b"other bytes".to_vec(), false), (small::model(), true)] {
+        home.catalog(&format!(
+            "version: 1\nmodels:\n  - name: notes\n    license: MIT\n    sources:\n      - hf:\n          repo: acme/notes\n          \
+             file: a.gguf\n          digest: '{}'\n",
+            digest(&bytes)
+        ));
+        match home.pull_from("notes", &settings).await {
+            Ok(_) => assert!(is_good, "it has another digest"),
+            Err(error) => {
+                assert!(!is_good, "{error}");
+                let text = error.to_string();
+                assert!(text.contains("not those of the catalog"), "{text}");
+                assert_eq!(origin.seen("/resolve/").len(), 0, "no weights are fetched");
+            }
+        }
+    }
+}

@@ -3,7 +3,9 @@
 //! It answers exactly as these do, writes down every request, and lies when it is told to: see [`Lie`].
 
 mod answer;
+mod proxy;
 mod store;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +14,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+pub use proxy::Proxy;
+pub use tls::Authority;
 
 pub use store::{digest, git_blob, layer, manifest, noise};
 
@@ -101,13 +107,22 @@ impl Origin {
 
     /// Starts one on a port; 0 takes a free one.
     pub async fn start_at(port: u16) -> Self {
+        Self::serving(port, None).await
+    }
+
+    /// Starts one on a free port that answers over TLS for these names, with a certificate of `authority`.
+    pub async fn start_tls(authority: &Authority, names: &[&str]) -> Self {
+        Self::serving(0, Some(authority.acceptor(names))).await
+    }
+
+    async fn serving(port: u16, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port))
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let state = Shared::default();
         let mut serving = JoinSet::new();
-        serving.spawn(serve(listener, state.clone()));
+        serving.spawn(serve(listener, tls, state.clone()));
         Self {
             address,
             state,
@@ -185,14 +200,14 @@ impl Origin {
     }
 }
 
-async fn serve(listener: TcpListener, state: Shared) {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: Shared) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             return;
         };
         while connections.try_join_next().is_some() {}
-        let state = state.clone();
+        let (state, tls) = (state.clone(), tls.clone());
         connections.spawn(async move {
             {
                 let mut state = lock(&state);
@@ -206,10 +221,18 @@ async fn serve(listener: TcpListener, state: Shared) {
                     Ok::<_, std::convert::Infallible>(answer::answer(&state, &request, peer.port()))
                 }
             });
-            // A connection that we cut ends with an error, as it should.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), answer)
-                .await;
+            let http = hyper::server::conn::http1::Builder::new();
+            // A connection that we cut, or that does not trust us, ends with an error, as it should.
+            match tls {
+                None => {
+                    let _ = http.serve_connection(TokioIo::new(stream), answer).await;
+                }
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        let _ = http.serve_connection(TokioIo::new(stream), answer).await;
+                    }
+                }
+            }
             lock(&state).open -= 1;
         });
     }

@@ -333,6 +333,24 @@ impl Home {
         reference: &str,
         settings: &Settings,
     ) -> Result<Digest, registry::Error> {
+        self.pull_where(reference, false, settings).await
+    }
+
+    /// Pulls what a reference means, also without TLS.
+    pub(crate) async fn pull_insecurely(
+        &self,
+        reference: &str,
+        settings: &Settings,
+    ) -> Result<Digest, registry::Error> {
+        self.pull_where(reference, true, settings).await
+    }
+
+    async fn pull_where(
+        &self,
+        reference: &str,
+        insecure: bool,
+        settings: &Settings,
+    ) -> Result<Digest, registry::Error> {
         let reference = Reference::parse(reference)?;
         let statuses = self.statuses.clone();
         let reporter = Reporter::new(move |progress| {
@@ -346,7 +364,7 @@ impl Home {
                 .push(progress);
         });
         self.registry
-            .pull(&reference, false, settings, &reporter)
+            .pull(&reference, insecure, settings, &reporter)
             .await
     }
 
