@@ -14,6 +14,7 @@ use crate::error::{Result, in_full};
 use crate::http::Client;
 use crate::manifest::{LayerKind, Manifest};
 use crate::reference::Reference;
+use crate::remote::hub;
 use crate::remote::{Beside, Found, Recipe, RemoteFile};
 use crate::resolve::{self, Candidate, Plan};
 use crate::source::Settings;
@@ -23,6 +24,9 @@ use crate::{Base, Create, Digest, ModelName, Registry, Reporter, Weights, remote
 
 /// Files that are fetched at the same time; their connections are shared out by [`crate::transfer`].
 const AT_ONCE: usize = 4;
+
+/// Largest file that the hub keeps in git itself, in bytes; it takes 10 MB.
+const GIT_MAX: u64 = 64 << 20;
 
 /// Why a model could not be pulled.
 #[derive(Debug, thiserror::Error)]
@@ -419,10 +423,34 @@ impl Registry {
             reporter,
         };
         let digest = self.fetch_blob(fetch).await?;
-        if file.digest.is_none() {
-            tracing::info!(file = file.title, %digest, "the place told no digest; this is what came");
+        match &file.git_id {
+            Some(expected) if file.digest.is_none() => {
+                self.same_for_git(digest, expected, file).await?
+            }
+            _ if file.digest.is_none() => {
+                tracing::info!(file = file.title, %digest, "the place told no digest; this is what came");
+            }
+            _ => {}
         }
         Ok(digest)
+    }
+
+    /// Checks a file against the id that git gives to it. Files that the hub keeps in git itself are small.
+    async fn same_for_git(&self, digest: Digest, expected: &str, file: &RemoteFile) -> Result<()> {
+        let blob = self.good(&digest, None, &Reporter::silent()).await?;
+        let bytes = self
+            .on_disk(move |store| store.read_blob(&digest, blob.stamp.size, GIT_MAX))
+            .await?;
+        let found = bytes.map(|bytes| hub::git_blob(&bytes));
+        if found.is_ok_and(|found| found.eq_ignore_ascii_case(expected)) {
+            return Ok(());
+        }
+        Err(remote::Error::Document {
+            host: file.place.shown(),
+            what: "the file",
+            reason: format!("its bytes have not the git id {expected} that the listing gives them"),
+        }
+        .into())
     }
 
     /// Bytes of a file that are here: all of a blob, or what was fetched of it before.

@@ -4,6 +4,7 @@
 
 mod answers;
 mod architecture;
+mod artifacts;
 mod crash;
 mod faults;
 mod harness;
@@ -11,6 +12,7 @@ mod hostile;
 mod images;
 mod life;
 mod models;
+mod networks;
 mod pulls;
 mod real;
 #[cfg(target_os = "linux")]

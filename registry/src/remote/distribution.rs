@@ -65,6 +65,7 @@ impl Distribution {
             title,
             size: Some(layer.size),
             digest: Some(layer.digest),
+            git_id: None,
             place: Place {
                 url: self.url("blobs", &layer.digest.to_string()),
                 auth: auth.clone(),

@@ -116,6 +116,7 @@ impl Hub {
                 title: entry.path.clone(),
                 size: Some(files[index].size),
                 digest: entry.digest(),
+                git_id: entry.oid.clone(),
                 place: Place {
                     url: self.file(at, &entry.path),
                     auth: self.auth(),
@@ -325,7 +326,7 @@ fn is_commit(text: &str) -> bool {
 }
 
 /// The id that git gives to a file: the SHA-1 over its kind, its length and its bytes.
-fn git_blob(bytes: &[u8]) -> String {
+pub(crate) fn git_blob(bytes: &[u8]) -> String {
     let mut hasher = sha1::Sha1::new();
     hasher.update(format!("blob {}\0", bytes.len()));
     hasher.update(bytes);

@@ -53,6 +53,8 @@ pub(crate) struct RemoteFile {
     pub(crate) size: Option<u64>,
     /// Its digest.
     pub(crate) digest: Option<Digest>,
+    /// The id that git gives to it, where that is all that is told: the hub has it for small files.
+    pub(crate) git_id: Option<String>,
     /// Where it is.
     pub(crate) place: Place,
 }

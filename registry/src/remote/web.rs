@@ -64,6 +64,7 @@ impl Web {
                 title,
                 size,
                 digest: self.digest,
+                git_id: None,
                 place: Place {
                     url: self.url.clone(),
                     auth: Auth::default(),

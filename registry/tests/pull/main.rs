@@ -1,6 +1,7 @@
 //! Pulling, from stand-ins that deliver what each test wants to see refused, or taken.
 
 mod artifacts;
+mod disk;
 mod harness;
 mod networks;
 mod packages;

@@ -968,3 +968,23 @@ async fn a_source_of_a_catalog_is_held_to_the_digest_that_stands_beside_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_small_file_of_the_hub_is_held_to_its_git_id() {
+    let origin = Origin::start().await;
+    origin.hub_file("acme/notes", "in-git.gguf", small::model());
+    let settings = Settings {
+        hub: Some(origin.url()),
+        ..Settings::default()
+    };
+    let home = Home::open().await;
+    origin.lie("/resolve/", 9, Lie::Flip(64));
+    let error = home.pull_from("hf.co/acme/notes", &settings).await;
+    let text = error.expect_err("a bit is wrong").to_string();
+    assert!(text.contains("git id"), "{text}");
+    assert!(home.registry.list().await.expect("a list").is_empty());
+    origin.be_honest();
+    home.pull_from("hf.co/acme/notes", &settings)
+        .await
+        .expect("the right bytes");
+}

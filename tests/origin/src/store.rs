@@ -189,7 +189,8 @@ impl Store {
 
 /// Whether the hub keeps a file apart from git.
 fn is_large(path: &str) -> bool {
-    path.ends_with(".gguf") || path.ends_with(".safetensors")
+    let is_weights = path.ends_with(".gguf") || path.ends_with(".safetensors");
+    is_weights && !path.starts_with("in-git")
 }
 
 fn listed(path: &str, bytes: &[u8]) -> serde_json::Value {
