@@ -131,3 +131,23 @@ fn a_flipped_bit_is_found_before_a_runner_sees_it() {
     assert!(error.contains("mine") && error.contains("hint:"), "{error}");
     assert!(home.slm(&["verify"]).code != 0, "verify finds it too");
 }
+
+#[test]
+fn a_file_becomes_a_model_by_its_path() {
+    let home = Home::new(Engine::Mock);
+    let _daemon = home.daemon();
+    let path = home.file("My Tiny.gguf", gguf_writer::tiny::llama(1));
+    let reference = format!("file:{}", path.display());
+    home.slm(&["pull", &reference]).ok();
+    assert!(home.slm(&["list"]).ok().contains("my-tiny:latest"));
+    assert!(
+        !home
+            .slm(&["run", "file:My Tiny.gguf", "hi"])
+            .ok()
+            .is_empty()
+    );
+    let told = home.slm(&["pull", "--explain", &reference]).fails(2);
+    assert!(told.contains("nothing to explain"), "{told}");
+    let told = home.slm(&["pull", "file:none.gguf"]).fails(1);
+    assert!(told.contains("none.gguf"), "{told}");
+}

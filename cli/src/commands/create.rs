@@ -44,6 +44,29 @@ pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit
     }
 }
 
+/// Makes a model of a file or folder alone, as `FROM` and its path would.
+pub(crate) async fn of_path(context: &Context, name: &str, path: &Path) -> anyhow::Result<()> {
+    let from = format!("FROM {}\n", path.display());
+    let recipe = modelfile::parse_bytes(from.as_bytes())
+        .map_err(|_| Failure::new(format!("`{}` cannot stand in a Modelfile", path.display())))?
+        .modelfile;
+    let place = Place {
+        folder: PathBuf::from("."),
+        home: None,
+    };
+    let base = Base::resolve(recipe.from(), &place)?;
+    let args = Create {
+        name: name.to_owned(),
+        file: PathBuf::from("-"),
+        params: Vec::new(),
+        quantize: None,
+        no_pull: true,
+    };
+    let parameters = Parameters::default();
+    make(context, &args, &recipe, &parameters, &place, base).await?;
+    Ok(())
+}
+
 /// That a folder is taken whose name could as well be that of a model.
 fn shadow(recipe: &Modelfile, place: &Place, base: &Base) -> Option<String> {
     let (value, folder) = recipe

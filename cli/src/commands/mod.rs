@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod list;
+mod local;
 pub(crate) mod logs;
 pub(crate) mod ps;
 pub(crate) mod pull;

@@ -2,9 +2,10 @@
 
 use api::{Explanation, Progress, PullRequest, routes};
 
+use super::local;
 use crate::args::Pull;
 use crate::client::Client;
-use crate::error::Interrupted;
+use crate::error::{Failure, Interrupted};
 use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
 use crate::output::{Output, ProgressView, Table};
@@ -13,6 +14,14 @@ use crate::text;
 
 /// Fetches it, and says how far it is.
 pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> {
+    if args.model.starts_with("file:") {
+        if args.explain || args.dry_run {
+            let message = "a file of this machine is not fetched, so there is nothing to explain";
+            return Err(Failure::usage(message).into());
+        }
+        until_ctrl_c(local::made(context, &args.model)).await?;
+        return Ok(Exit::Ok);
+    }
     let request = PullRequest {
         model: args.model.clone(),
         insecure: args.insecure.then_some(true),

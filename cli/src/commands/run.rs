@@ -9,6 +9,7 @@ use api::{
 use modelfile::Parameters;
 use serde_json::Value;
 
+use super::local;
 use super::pull::pull;
 use crate::answer::{self, Answer};
 use crate::args::Run;
@@ -27,6 +28,10 @@ const MAX_STDIN: u64 = 16 << 20;
 /// Answers one prompt, or holds a conversation when there is none and a person is there.
 pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
     let demands = Demands::of(&args, &context.out)?;
+    let args = Run {
+        model: until_ctrl_c(local::made(&context, &args.model)).await?,
+        ..args
+    };
     let prompt = until_ctrl_c(prompt(&args)).await?;
     let Some(prompt) = prompt else {
         if args.raw {
