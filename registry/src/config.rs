@@ -49,6 +49,9 @@ pub struct Config {
     /// Width of its embedding vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_length: Option<u64>,
+    /// Digest of the artifact's manifest that the model was made from; ours, and no member of Ollama's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_from: Option<Digest>,
     /// Always `amd64`: a word that image tools ask for, and that means nothing for weights.
     #[serde(deserialize_with = "null_as_default")]
     pub architecture: String,

@@ -357,6 +357,12 @@ impl Registry {
         for step in &found.steps {
             tracing::info!(step, "resolved");
         }
+        if let Recipe::Artifact { digest, .. } = &found.recipe
+            && let Some(model) = self.made_from(&plan.name, digest).await?
+        {
+            reporter.status("the model is unchanged");
+            return Ok(model);
+        }
         // What is here already, and what comes first, is not collected while the rest comes.
         let mut pins = Vec::new();
         for digest in found.files.iter().filter_map(|file| file.digest) {
@@ -369,10 +375,18 @@ impl Registry {
                 let base = Base::Blobs(digests);
                 self.compose(plan, base, *beside, reporter).await
             }
-            Recipe::Artifact(roles) => {
-                let layers = roles.into_iter().zip(digests).collect();
+            Recipe::Artifact { roles, digest } => {
+                let layers: Vec<_> = roles.into_iter().zip(digests).collect();
+                let archives = artifact::archives(&layers);
                 let (base, beside) = self.assemble(layers, &found.place, reporter).await?;
-                self.compose(plan, base, beside, reporter).await
+                let beside = Beside {
+                    made_from: Some(digest),
+                    ..beside
+                };
+                let model = self.compose(plan, base, beside, reporter).await?;
+                drop(pins);
+                self.let_go(archives).await;
+                Ok(model)
             }
         }
     }
@@ -489,6 +503,7 @@ impl Registry {
         let mut create = Create::new(plan.name.clone(), base);
         create.template = beside.template;
         create.chat_template = beside.chat_template;
+        create.made_from = beside.made_from;
         create.system = beside.system;
         create.parameters = beside.parameters;
         let mut license = beside.license;
@@ -520,7 +535,7 @@ fn agreed(plan: &Plan, candidate: &Candidate, mut found: Option<Found>) -> Resul
         return Ok(found);
     };
     let told = match &there.recipe {
-        Recipe::Files(_) | Recipe::Artifact(_) => there
+        Recipe::Files(_) | Recipe::Artifact { .. } => there
             .files
             .first_mut()
             .map(|file| *file.digest.get_or_insert(expected)),

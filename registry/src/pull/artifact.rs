@@ -10,7 +10,7 @@ use crate::reference::Choice;
 use crate::remote::artifact::{self, Packing, Role};
 use crate::remote::{Beside, Listed, pick};
 use crate::unpack::{Packed, unpack};
-use crate::{Base, Digest, Registry, RelPath, Reporter, Weights, remote};
+use crate::{Base, Digest, ModelName, Registry, RelPath, Reporter, Weights, remote};
 
 /// Longest text of a licence or a chat template, in bytes.
 const TEXT_MAX: u64 = 1 << 20;
@@ -53,6 +53,26 @@ impl Registry {
             }
         }
         Ok((self.base(files, place, reporter).await?, beside))
+    }
+
+    /// The digest of the model with this name, if it was made from this artifact and all of it is here.
+    pub(super) async fn made_from(
+        &self,
+        name: &ModelName,
+        artifact: &Digest,
+    ) -> Result<Option<Digest>> {
+        let Ok(model) = self.model(name).await else {
+            return Ok(None);
+        };
+        if model.config.made_from != Some(*artifact) {
+            return Ok(None);
+        }
+        for layer in model.manifest.blobs() {
+            if !self.has_blob(&layer.digest).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(model.digest))
     }
 
     /// One quantization in GGUF with its projector, else a folder of weights that is converted.
@@ -135,6 +155,15 @@ impl Registry {
             .map_err(|found| crate::Error::DamagedBlob { digest, found })?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// The layers that are archives, which nothing needs once they are unpacked.
+pub(super) fn archives(layers: &[(Role, Digest)]) -> Vec<Digest> {
+    let archives = layers.iter().filter_map(|(role, digest)| match role {
+        Role::Archive(_) => Some(*digest),
+        _ => None,
+    });
+    archives.collect()
 }
 
 fn add(

@@ -82,6 +82,8 @@ pub struct Create {
     pub renderer: Option<String>,
     /// Id of a built-in output parser.
     pub parser: Option<String>,
+    /// Digest of the artifact's manifest whose layers these are, where the model comes from a registry in another layout.
+    pub made_from: Option<Digest>,
     /// What whoever asks calls the blobs above.
     pub called: Called,
 }
@@ -103,6 +105,7 @@ impl Create {
             requires: None,
             renderer: None,
             parser: None,
+            made_from: None,
             called: Called::default(),
         }
     }
@@ -158,6 +161,7 @@ impl Registry {
             requires,
             renderer,
             parser,
+            made_from,
             called,
         } = create;
         let mut making = match from {
@@ -205,6 +209,7 @@ impl Registry {
         making.config.requires = requires.or(making.config.requires);
         making.config.renderer = renderer.or(making.config.renderer);
         making.config.parser = parser.or(making.config.parser);
+        making.config.made_from = made_from;
         let manifest = self.finish(&mut making, reporter).await?;
         let bytes = manifest.to_bytes();
         reporter.status(match self.leads_to(&name, &bytes).await? {

@@ -50,6 +50,22 @@ impl Registry {
             .await
     }
 
+    /// Ends the leases of blobs and removes those that nothing needs. What cannot be removed now is removed by a later collection.
+    pub(crate) async fn let_go(&self, digests: Vec<Digest>) {
+        if digests.is_empty() {
+            return;
+        }
+        let collected = self
+            .detached(|registry| async move {
+                registry.0.index.release(&digests).await?;
+                registry.collect(Some(digests.into_iter().collect())).await
+            })
+            .await;
+        if let Err(error) = collected {
+            tracing::warn!(%error, "blobs that are not needed any more stay for now");
+        }
+    }
+
     /// Removes unnamed blobs: all of them, or only those among `candidates`.
     pub(super) async fn collect(&self, candidates: Option<HashSet<Digest>>) -> Result<GcReport> {
         // Alone from here on: nobody can begin to rely on a blob between the question who needs it and its end.

@@ -108,7 +108,7 @@ impl Distribution {
             place,
             steps,
             files,
-            recipe: Recipe::Artifact(roles),
+            recipe: Recipe::Artifact { roles, digest },
         })
     }
 

@@ -93,8 +93,13 @@ pub(crate) enum Recipe {
     Manifest(Vec<u8>),
     /// Their own headers say what they are; a few texts beside them go into the model.
     Files(Box<Beside>),
-    /// Each is a layer of an artifact that is not Ollama's, with what it holds.
-    Artifact(Vec<artifact::Role>),
+    /// Each is a layer of an artifact that is not Ollama's.
+    Artifact {
+        /// What each of them holds.
+        roles: Vec<artifact::Role>,
+        /// The digest of its manifest.
+        digest: Digest,
+    },
 }
 
 /// Texts beside the weights in a repository, in Ollama's forms.
@@ -110,4 +115,6 @@ pub(crate) struct Beside {
     pub(crate) parameters: modelfile::Parameters,
     /// The licence.
     pub(crate) license: Option<String>,
+    /// The digest of the artifact's manifest.
+    pub(crate) made_from: Option<Digest>,
 }

@@ -117,6 +117,15 @@ async fn weights_are_found_in_each_layout() {
         assert_eq!(weights_of(&model), digest(&weights), "{kind}");
         if !kind.ends_with("raw") && !kind.contains("docker") {
             assert_eq!(model.licenses, ["be kind"], "{kind}");
+            let archive = registry::Digest::of(&bytes);
+            let stays = home.registry.has_blob(&archive).await.expect("a store");
+            assert!(!stays, "{kind}: the archive was unpacked");
+            origin.forget();
+            let reference = format!("oci://{}/a/b/c:v1", origin.host());
+            let again = home.pull_from(&reference, &Settings::default()).await;
+            assert_eq!(again.expect("it is here"), model.digest, "{kind}");
+            let fetched = origin.seen(&digest(&bytes));
+            assert!(fetched.is_empty(), "{kind}: nothing has changed");
         }
         assert!(
             origin.seen(&digest(b"code")).is_empty(),
