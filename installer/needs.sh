@@ -35,7 +35,7 @@ have_libclang() {
     return 1
 }
 
-# The packages that a build and its tests lack here, one word each; nothing where nothing lacks.
+# The packages that a build lacks here, and its tests where for_tests is set, one word each; nothing where nothing lacks.
 missing_packages() {
     have cmake || printf ' cmake'
     have g++ || printf ' g++'
@@ -45,6 +45,11 @@ missing_packages() {
     python3 -m pip --version >/dev/null 2>&1 || printf ' python3-pip'
     # rustup is fetched with curl.
     have_rust || have curl || printf ' curl ca-certificates'
+    # What a push is tested against; test.sh asks for it.
+    if [ -n "${for_tests:-}" ]; then
+        have docker-registry || printf ' docker-registry'
+        have skopeo || printf ' skopeo'
+    fi
 }
 
 need_packages() {

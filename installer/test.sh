@@ -19,6 +19,8 @@ esac
 cd "$(dirname "$0")/.."
 . installer/needs.sh
 
+# shellcheck disable=SC2034 # needs.sh reads it.
+for_tests=1
 need_packages
 need_rust
 use_target

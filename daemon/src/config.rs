@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use registry::credentials::Places;
 use registry::http::Network;
 use registry::mirrors::Mirrors;
 use runner::protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
@@ -196,6 +197,8 @@ pub struct Config {
     pub hub: Option<String>,
     /// The user's token for the hub; from `HF_TOKEN` alone, so that it stands in no file and no list of processes.
     pub hub_token: Option<Secret>,
+    /// Files of other programs that hold logins of the user; from the environment alone.
+    pub logins: Places,
     /// Proxies and certificates for models that are fetched.
     pub network: Network,
     /// Longest time without progress while a model is loaded.
@@ -251,6 +254,7 @@ impl Config {
         Ok(Self {
             unknown,
             hub_token: hub_token.map(Secret),
+            logins: logins(environment),
             ..layers.read(home)?
         })
     }
@@ -272,6 +276,25 @@ impl Config {
         let mut layers = Layers::defaults();
         layers.add_file(&home.join("config.yaml"), text)?;
         layers.read(home.to_owned())
+    }
+}
+
+/// Where Docker, Podman and the Hugging Face hub's own programs keep logins.
+fn logins(environment: &dyn Environment) -> Places {
+    let folder = |name: &str| {
+        let text = environment.get(name)?;
+        Some(PathBuf::from(text)).filter(|path| path.is_absolute())
+    };
+    let home = folder("HOME");
+    let below = |path: &str| home.as_ref().map(|home| home.join(path));
+    let docker = folder("DOCKER_CONFIG").or_else(|| below(".docker"));
+    let docker = docker.map(|folder| folder.join("config.json"));
+    let podman = folder("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json"));
+    let hub = folder("HF_HOME").or_else(|| below(".cache/huggingface"));
+    let hub = folder("HF_TOKEN_PATH").or_else(|| hub.map(|folder| folder.join("token")));
+    Places {
+        docker: docker.into_iter().chain(podman).collect(),
+        hub_tokens: hub.into_iter().collect(),
     }
 }
 
@@ -439,6 +462,7 @@ impl Layers {
             mirrors: self.get("mirrors", Mirrors::parse)?,
             hub: self.get("hub", server)?,
             hub_token: None,
+            logins: Places::default(),
             network: Network {
                 http_proxy: self.get("http_proxy", filled)?,
                 https_proxy: self.get("https_proxy", filled)?,

@@ -326,6 +326,8 @@ fn store_face(error: &registry::Error) -> Face {
         E::BaseMismatch { .. } => (StatusCode::CONFLICT, "base_mismatch"),
         E::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
         E::Pull(error) => pull_face(error),
+        E::Push(error) => push_face(error),
+        E::Credentials(error) => login_face(error),
         E::Source(_) | E::Http(_) | E::Remote(_) | E::Transfer(_) => {
             (StatusCode::BAD_GATEWAY, "source_failed")
         }
@@ -361,6 +363,25 @@ fn pull_face(error: &registry::pull::Error) -> Face {
         E::Insecure { .. } => (StatusCode::BAD_REQUEST, "insecure"),
         E::Setting { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "bad_setting"),
         E::Failed { .. } | E::NotTheCatalogs { .. } => (StatusCode::BAD_GATEWAY, "source_failed"),
+    }
+}
+
+fn push_face(error: &registry::push::Error) -> Face {
+    use registry::push::Error as E;
+    match error {
+        E::Destination { .. } => (StatusCode::BAD_REQUEST, "invalid_name"),
+        E::Insecure { .. } => (StatusCode::BAD_REQUEST, "insecure"),
+        E::Forbidden { .. } => (StatusCode::FORBIDDEN, "push_forbidden"),
+        _ => (StatusCode::BAD_GATEWAY, "push_failed"),
+    }
+}
+
+fn login_face(error: &registry::credentials::Error) -> Face {
+    use registry::credentials::Error as E;
+    match error {
+        E::Refused { .. } => (StatusCode::FORBIDDEN, "login_refused"),
+        E::Host { .. } | E::Kind { .. } => (StatusCode::BAD_REQUEST, "invalid_login"),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "logins_unreadable"),
     }
 }
 

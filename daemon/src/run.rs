@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use registry::Registry;
+use registry::credentials::HubToken;
 use registry::source::{Pip, Settings};
 use runner::supervisor::{self, Spawner};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -210,7 +211,8 @@ impl Service {
                 hub_token: config
                     .hub_token
                     .as_ref()
-                    .map(|token| token.reveal().to_owned()),
+                    .map(|token| HubToken::of_environment(token.reveal())),
+                logins: config.logins.clone(),
             },
         };
         let door_closed = CancellationToken::new();

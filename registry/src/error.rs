@@ -216,6 +216,12 @@ pub enum Error {
     /// A source did not deliver.
     #[error(transparent)]
     Source(#[from] crate::source::Error),
+    /// A model could not be pushed.
+    #[error(transparent)]
+    Push(#[from] crate::push::Error),
+    /// Logins cannot be looked up or kept.
+    #[error(transparent)]
+    Credentials(#[from] crate::credentials::Error),
     /// A model could not be pulled.
     #[error(transparent)]
     Pull(#[from] crate::pull::Error),
@@ -285,6 +291,8 @@ impl Error {
             Self::Transfer(error) => error.hint(),
             Self::Source(error) => error.hint(),
             Self::Pull(error) => error.hint(),
+            Self::Credentials(error) => error.hint(),
+            Self::Push(error) => error.hint(),
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => {
                 Some("the transfer or its source is damaged; try again")
             }

@@ -10,8 +10,10 @@
 //! Nothing here knows HTTP serving, runners, terminals or environment variables.
 
 pub mod catalog;
+mod child;
 pub mod config;
 pub mod convert;
+pub mod credentials;
 pub mod digest;
 pub mod error;
 mod fs;
@@ -25,6 +27,7 @@ pub mod name;
 mod portable;
 pub mod progress;
 pub mod pull;
+pub mod push;
 pub mod reference;
 pub mod relpath;
 pub mod remote;
@@ -46,8 +49,9 @@ pub use name::ModelName;
 pub use progress::{Progress, Reporter};
 pub use reference::Reference;
 pub use registry::{
-    Base, Called, Create, DamagedBlob, DamagedModel, GcReport, ModelRef, NewState, Options, Put,
-    Rebuilt, Registry, SavedState, StateId, VerifyOptions, VerifyReport, Weights,
+    Base, Called, Create, DamagedBlob, DamagedModel, GcReport, LoggedIn, ModelRef, NewLogin,
+    NewState, Options, Put, Rebuilt, Registry, SavedState, StateId, VerifyOptions, VerifyReport,
+    Weights,
 };
 pub use relpath::RelPath;
 pub use store::{Step, StepHook};

@@ -192,8 +192,9 @@ impl Registry {
         reporter: &Reporter,
     ) -> Result<Digest> {
         reporter.status("reading catalogs");
+        let settings = &self.with_hub_token(settings).await?;
         let (plan, catalog) = self.plan(reference, insecure, settings).await?;
-        let client = Client::new(&settings.network, plan.named.clone())?;
+        let client = self.client(settings, &plan.named).await?;
         let mut failures = Vec::new();
         for candidate in &plan.candidates {
             match self
@@ -230,8 +231,9 @@ impl Registry {
         insecure: bool,
         settings: &Settings,
     ) -> Result<Explanation> {
+        let settings = &self.with_hub_token(settings).await?;
         let (plan, catalog) = self.plan(reference, insecure, settings).await?;
-        let client = Client::new(&settings.network, plan.named.clone())?;
+        let client = self.client(settings, &plan.named).await?;
         let mut steps = plan.steps.clone();
         let mut failures = Vec::new();
         for candidate in &plan.candidates {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use reqwest::Url;
 
 use crate::catalog::{Catalog, Entry, Location, Wheel, WheelFolder};
+use crate::credentials::{self, HubToken};
 use crate::http::{self, Client, Network};
 use crate::mirrors::Mirrors;
 use crate::name::DEFAULT_HOST;
@@ -21,10 +22,6 @@ use crate::remote::web::Web;
 use crate::remote::{self, Found};
 use crate::source::Settings;
 use crate::{Digest, ModelName};
-
-/// Names of Docker Hub, and the host that is its registry.
-const DOCKER_HUB: [&str; 2] = ["docker.io", "index.docker.io"];
-const DOCKER_HUB_REGISTRY: &str = "registry-1.docker.io";
 
 /// One place that may have the model.
 #[derive(Debug, Clone)]
@@ -149,18 +146,8 @@ pub(crate) fn plan(
             bases.library(&mut plan, *digest);
         }
         Named::Registry { digest } => {
-            let is_plain = reference.is_plain || (is_loopback(name.host()) && !reference.is_tls);
-            let scheme = if is_plain { "http" } else { "https" };
-            let at = DOCKER_HUB
-                .iter()
-                .find(|hub| name.host().eq_ignore_ascii_case(hub))
-                .map_or(name.host(), |_| DOCKER_HUB_REGISTRY);
-            let base = address(&format!("{scheme}://{at}"), "the registry")?;
+            let (base, repository) = registry_of(reference)?;
             plan.named.extend(host(&base));
-            let repository = match (at, name.namespace()) {
-                (DOCKER_HUB_REGISTRY, "") => format!("library/{}", name.model()),
-                _ => name.repository().to_owned(),
-            };
             bases.registry(&mut plan, base, repository, *digest);
         }
         Named::Hub {
@@ -201,10 +188,12 @@ pub(crate) fn reachable(named: &BTreeSet<String>, network: &Network) -> Result<(
 
 /// Where the Ollama library and the hub are for this machine.
 pub(crate) struct Bases {
-    library: Url,
+    pub(crate) library: Url,
     pub(crate) hub: Url,
     /// The user's token for the hub, where it is safe to send one.
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<HubToken>,
+    /// Whether it is safe to send one there.
+    pub(crate) is_safe: bool,
     mirrors: Mirrors,
     /// The hosts among them that a setting names.
     pub(crate) named: BTreeSet<String>,
@@ -231,6 +220,7 @@ impl Bases {
             hub,
             token: settings.hub_token.clone().filter(|_| is_safe),
             mirrors: settings.mirrors.clone(),
+            is_safe,
             named,
         })
     }
@@ -291,6 +281,29 @@ impl Bases {
     }
 }
 
+/// The address of the registry that a reference names, and the model's repository there. This machine is spoken to without TLS, unless
+/// that is asked for.
+pub(crate) fn registry_of(reference: &Reference) -> Result<(Url, String), Error> {
+    let name = &reference.name;
+    let is_docker_hub = credentials::canonical(name.host()) == credentials::DOCKER_HUB;
+    let repository = match name.namespace() {
+        "" if is_docker_hub => format!("library/{}", name.model()),
+        _ => name.repository().to_owned(),
+    };
+    let is_plain = reference.is_plain || (is_loopback(name.host()) && !reference.is_tls);
+    Ok((registry_at(name.host(), is_plain)?, repository))
+}
+
+/// The address of the registry at a host.
+pub(crate) fn registry_at(host: &str, is_plain: bool) -> Result<Url, Error> {
+    let host = match credentials::canonical(host).as_str() {
+        credentials::DOCKER_HUB => credentials::DOCKER_HUB_API,
+        _ => host,
+    };
+    let scheme = if is_plain { "http" } else { "https" };
+    address(&format!("{scheme}://{host}"), "the registry")
+}
+
 fn address(text: &str, what: &'static str) -> Result<Url, Error> {
     let url = Url::parse(text).ok();
     url.filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
@@ -300,7 +313,7 @@ fn address(text: &str, what: &'static str) -> Result<Url, Error> {
         })
 }
 
-fn host(url: &Url) -> Option<String> {
+pub(crate) fn host(url: &Url) -> Option<String> {
     url.host_str().map(|host| http::bare(host).to_owned())
 }
 

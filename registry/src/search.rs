@@ -78,6 +78,7 @@ impl Registry {
         if most == 0 {
             return Ok(found);
         }
+        let settings = &self.with_hub_token(settings).await?;
         match on_hub(words, most.min(MOST), settings).await {
             Ok(hits) => found.hits.extend(hits),
             Err(error) => found.problem = Some(error.to_string()),
@@ -128,7 +129,7 @@ async fn on_hub(words: &str, most: usize, settings: &Settings) -> Result<Vec<Hit
         .append_pair("limit", &most.to_string())
         .append_pair("full", "true");
     let client = Client::new(&settings.network, hub.named)?;
-    let token = Auth::token(hub.token.as_deref());
+    let token = Auth::token(hub.token.as_ref().map(|found| found.token.reveal()));
     let request = Request::get(url.clone()).authorized(token.header());
     let (body, _) = client.document(&request, ANSWER_MAX).await?;
     let listed: Vec<Listed> =

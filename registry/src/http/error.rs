@@ -106,6 +106,32 @@ pub enum Error {
         /// The other one.
         to: String,
     },
+    /// A login would go to a host that it is not for.
+    #[error(
+        "{host} asks for the login at {realm}, which is another host, so it was not sent there; without it, {refusal}"
+    )]
+    Realm {
+        /// The registry.
+        host: String,
+        /// Where it wants the login.
+        realm: String,
+        /// What an anonymous request was answered with.
+        refusal: String,
+    },
+    /// A login would go over a network that anybody can read.
+    #[error("the login for {host} would be sent to {to} without TLS")]
+    PlainLogin {
+        /// The host that it is for.
+        host: String,
+        /// Where it would go.
+        to: String,
+    },
+    /// The file that is sent cannot be read.
+    #[error("what is sent cannot be read: {reason}")]
+    File {
+        /// Why.
+        reason: String,
+    },
     /// A refusal.
     #[error("{host} answers {}{}", words(.status), quoted(.said))]
     Status {
@@ -233,6 +259,12 @@ impl Error {
                 "where a company inspects TLS, its certificate must be in the system's store, or in a file that `ca_file` of the configuration names",
             ),
             Self::ProxyLogin { .. } => refusal(StatusCode::PROXY_AUTHENTICATION_REQUIRED, None),
+            Self::Realm { .. } => Some(
+                "where that host belongs to the registry, `slm login HOST --realm-host REALM` lets it have the login",
+            ),
+            Self::PlainLogin { .. } => {
+                Some("use an address with https; a login is sent without TLS to this machine only")
+            }
             Self::Status { status, code, .. } => refusal(*status, code.as_deref()),
             _ => None,
         }
@@ -245,12 +277,14 @@ fn refusal(status: StatusCode, code: Option<&str>) -> Option<&'static str> {
             "its terms are not accepted yet by the account of this token; accept them on the model's page",
         ),
         (_, Some("GatedRepo")) => Some(
-            "the model is gated: accept its terms on its page, then give the daemon a token of that account in HF_TOKEN",
+            "the model is gated: accept its terms on its page, then log in with a token of that account: `slm login hf.co`",
         ),
         (_, Some("RepoNotFound")) => Some(
-            "there is no such repository, or it is private and the daemon has no token for it (HF_TOKEN)",
+            "there is no such repository, or it is private and the daemon has no token for it: `slm login hf.co`",
         ),
-        (StatusCode::UNAUTHORIZED, _) => Some("it asks for a login that slm does not have"),
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => Some(
+            "`slm login HOST` with the host of the model's name gives slm a login; `slm login --list` shows those that it has",
+        ),
         (StatusCode::PROXY_AUTHENTICATION_REQUIRED, _) => {
             Some("the proxy wants a login: HTTPS_PROXY=http://user:password@proxy:port")
         }

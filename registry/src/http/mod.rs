@@ -8,9 +8,12 @@
 //! - Addresses of this machine and of private networks are connected to only for hosts that the user named. It is the address
 //!   that is judged when the connection is made, so a name that resolves to something else later does not help.
 //!
+//! - What a request sends goes along only where the redirect says that it is to be repeated (307 and 308).
+//!
 //! Bodies are never decompressed: what is asked for is what has the digest.
 
 mod address;
+mod body;
 mod error;
 mod retry_after;
 
@@ -26,8 +29,10 @@ use futures::{Stream, StreamExt as _};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 
+pub(crate) use self::body::{Body, FilePart};
 pub use self::error::Error;
 pub(crate) use self::error::shown;
+use crate::credentials::Logins;
 
 /// Longest chain of redirects.
 const MOST_HOPS: usize = 10;
@@ -53,12 +58,13 @@ pub struct Network {
     pub ca_file: Option<PathBuf>,
 }
 
-/// A client for one pull: it knows which hosts the user named for it.
+/// A client for one pull or push: it knows which hosts the user named for it, and where the user's logins are.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     inner: reqwest::Client,
     named: Named,
     proxied: Proxied,
+    logins: Option<Logins>,
 }
 
 /// Hosts that the user named, in lower case.
@@ -93,16 +99,30 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
 }
 
 impl Request {
     /// Asks for what is at a URL.
     pub(crate) fn get(url: Url) -> Self {
+        Self::new(Method::GET, url)
+    }
+
+    /// A request without a body.
+    pub(crate) fn new(method: Method, url: Url) -> Self {
         Self {
-            method: Method::GET,
+            method,
             url,
             headers: HeaderMap::new(),
+            body: Body::Empty,
         }
+    }
+
+    /// Sends this.
+    #[must_use]
+    pub(crate) fn sending(mut self, body: Body) -> Self {
+        self.body = body;
+        self
     }
 
     /// Adds a header.
@@ -194,6 +214,38 @@ impl Client {
             inner,
             named,
             proxied,
+            logins: None,
+        })
+    }
+
+    /// The same client, for requests that the user's logins may answer challenges of.
+    #[must_use]
+    pub(crate) fn with_logins(self, logins: Logins) -> Self {
+        Self {
+            logins: Some(logins),
+            ..self
+        }
+    }
+
+    /// Where the user's logins are.
+    pub(crate) fn logins(&self) -> Option<&Logins> {
+        self.logins.as_ref()
+    }
+
+    /// Sends a request and returns the first answer, which may be a redirect.
+    ///
+    /// # Errors
+    /// When no answer comes.
+    pub(crate) async fn send_once(&self, request: &Request) -> Result<Answer, Error> {
+        let headers = plain(&request.headers);
+        let Request {
+            method, url, body, ..
+        } = request;
+        Ok(Answer {
+            inner: self.hop(method, url, &headers, body).await?,
+            via: self.proxied.of(url).map(str::to_owned),
+            url: url.clone(),
+            first: None,
         })
     }
 
@@ -203,14 +255,17 @@ impl Client {
     /// When no answer comes, or the rules above forbid a redirect.
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let mut url = request.url.clone();
-        let mut headers = request.headers.clone();
-        headers
-            .entry(header::ACCEPT_ENCODING)
-            .or_insert(HeaderValue::from_static("identity"));
+        let mut headers = plain(&request.headers);
         let mut first = None;
+        let changes = !matches!(request.method, Method::GET | Method::HEAD);
         for _ in 0..=MOST_HOPS {
-            let answer = self.hop(&request.method, &url, &headers).await?;
-            if !is_redirect(answer.status()) {
+            let Request { method, body, .. } = request;
+            let answer = self.hop(method, &url, &headers, body).await?;
+            let is_followed = match changes {
+                true => is_repeated(answer.status()),
+                false => is_redirect(answer.status()),
+            };
+            if !is_followed {
                 return Ok(Answer {
                     inner: answer,
                     via: self.proxied.of(&url).map(str::to_owned),
@@ -269,23 +324,38 @@ impl Client {
         method: &Method,
         url: &Url,
         headers: &HeaderMap,
+        body: &Body,
     ) -> Result<reqwest::Response, Error> {
         self.judge(url)?;
         let via = self.proxied.of(url);
-        let sending = self
+        let request = self
             .inner
             .request(method.clone(), url.clone())
-            .headers(headers.clone())
-            .send();
-        match tokio::time::timeout(HEAD, sending).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Error::of(&error, url, via)),
-            Err(_) => Err(Error::Silent {
-                host: shown(url),
-                seconds: HEAD.as_secs(),
-                via: via.map(str::to_owned),
+            .headers(headers.clone());
+        let (request, watch) = body.attach(request);
+        let sending = request.send();
+        let patience = async {
+            match &watch {
+                Some(watch) => watch.stalled().await,
+                None => {
+                    tokio::time::sleep(HEAD).await;
+                    HEAD
+                }
+            }
+        };
+        let waited = tokio::select! {
+            biased;
+            answer = sending => return answer.map_err(|error| match watch.as_ref().and_then(body::Watch::failure) {
+                Some(reason) => Error::File { reason },
+                None => Error::of(&error, url, via),
             }),
-        }
+            waited = patience => waited,
+        };
+        Err(Error::Silent {
+            host: shown(url),
+            seconds: waited.as_secs(),
+            via: via.map(str::to_owned),
+        })
     }
 
     /// Refuses a URL whose host is an IP address of this machine or of a private network. Host names are judged by the resolver, with
@@ -437,6 +507,23 @@ pub(crate) fn is_online() -> bool {
         (Err(_), Err(_)) => true,
         (four, six) => four.unwrap_or(false) || six.unwrap_or(false),
     }
+}
+
+/// Headers of a request, which asks for bytes as they are.
+fn plain(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    headers
+        .entry(header::ACCEPT_ENCODING)
+        .or_insert(HeaderValue::from_static("identity"));
+    headers
+}
+
+/// Whether a redirect asks for the same request, body and all, at another address.
+fn is_repeated(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+    )
 }
 
 fn is_redirect(status: StatusCode) -> bool {

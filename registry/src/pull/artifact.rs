@@ -48,6 +48,16 @@ impl Registry {
             let text = self.text(digest, place).await?;
             match role {
                 Role::ChatTemplate => beside.chat_template = Some(text),
+                Role::Template => beside.template = Some(text),
+                Role::System => beside.system = Some(text),
+                Role::Parameters => {
+                    beside.parameters =
+                        serde_json::from_str(&text).map_err(|error| remote::Error::Document {
+                            host: place.to_owned(),
+                            what: "a file of parameters",
+                            reason: error.to_string(),
+                        })?;
+                }
                 _ if beside.license.is_none() => beside.license = Some(text),
                 _ => {}
             }

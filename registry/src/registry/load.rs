@@ -1,5 +1,7 @@
 //! One model, with its small layers read.
 
+use std::collections::{BTreeMap, HashSet};
+
 use modelfile::{Message, Parameters};
 
 use crate::{
@@ -104,6 +106,46 @@ impl Registry {
         let blobs = file.manifest.iter().flat_map(Manifest::blobs);
         let pins = self.pin(blobs.map(|layer| layer.digest));
         Ok((file, pins))
+    }
+
+    /// The manifest of a model as it is stored, and the right to rely on its blobs.
+    pub(crate) async fn stored_manifest(
+        &self,
+        name: &ModelName,
+    ) -> Result<(Manifest, Vec<u8>, Pins)> {
+        let (file, pins) = self.pinned_manifest(name).await?;
+        let (manifest, bytes) = self.on_disk(move |store| file.good(store)).await?;
+        Ok((manifest, bytes, pins))
+    }
+
+    /// A blob of a model, found good and open for reading, with its path.
+    pub(crate) async fn opened(
+        &self,
+        model: &ModelName,
+        digest: &Digest,
+        size: u64,
+        reporter: &crate::Reporter,
+    ) -> Result<(std::fs::File, std::path::PathBuf)> {
+        let path = self.0.store.blob(digest);
+        match self.check_blob(digest, Some(size), reporter).await? {
+            Ok(blob) => Ok((blob.file, path)),
+            Err(found) => Err(damaged(model, *digest, found)),
+        }
+    }
+
+    /// The blobs of every model of a registry, by the repository there, as far as they are known without a look at the files.
+    pub(crate) async fn repositories_of(
+        &self,
+        host: &str,
+    ) -> Result<BTreeMap<String, HashSet<Digest>>> {
+        let mut found: BTreeMap<String, HashSet<Digest>> = BTreeMap::new();
+        for (name, manifest) in self.0.index.kept_manifests().await? {
+            if name.host().eq_ignore_ascii_case(host) {
+                let blobs = found.entry(name.repository().to_owned()).or_default();
+                blobs.extend(manifest.blobs);
+            }
+        }
+        Ok(found)
     }
 
     /// A small blob was found damaged while it was read: the whole procedure decides what becomes of it.

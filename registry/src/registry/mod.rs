@@ -17,6 +17,7 @@ mod describe;
 mod gc;
 mod list;
 mod load;
+mod logins;
 mod ready;
 mod rebuild;
 mod remove;
@@ -50,6 +51,7 @@ use crate::{
 pub use blobs::Put;
 pub use create::{Base, Create, ModelRef, Weights};
 pub use gc::GcReport;
+pub use logins::{LoggedIn, NewLogin};
 pub use rebuild::Rebuilt;
 pub use split::Called;
 pub use states::{NewState, SavedState, StateId};
@@ -89,6 +91,8 @@ struct Inner {
     turns: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
     /// Which blobs are being fetched, so that each is fetched once. Never locked across an await.
     fetching: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
+    /// One change of the user's logins at a time. Never locked across an await.
+    logins: Mutex<()>,
     /// The connections of all transfers.
     pace: Pace,
     _lock: Lock,
@@ -123,6 +127,7 @@ impl Registry {
             pins: Mutex::default(),
             turns: Mutex::default(),
             fetching: Mutex::default(),
+            logins: Mutex::default(),
             pace: Pace::default(),
             _lock: lock,
         })))

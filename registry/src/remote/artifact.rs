@@ -35,6 +35,19 @@ pub(crate) enum Role {
     License,
     /// Chat template (Jinja).
     ChatTemplate,
+    /// Go template of the prompt.
+    Template,
+    /// System prompt.
+    System,
+    /// Parameters (JSON).
+    Parameters,
+}
+
+impl Role {
+    /// Whether it is a text that goes into the model.
+    pub(crate) fn is_text(&self) -> bool {
+        !matches!(self, Self::File(_) | Self::Archive(_))
+    }
 }
 
 /// How an archive is packed.
@@ -177,7 +190,7 @@ fn choose(
                 choices: Vec::new(),
             });
         }
-        pieces.sort_by_key(|piece| matches!(piece.role, Role::License | Role::ChatTemplate));
+        pieces.sort_by_key(|piece| piece.role.is_text());
         return Ok(Vec::new());
     }
     let (indexes, listed): (Vec<usize>, Vec<Listed>) = files.into_iter().unzip();
@@ -188,10 +201,7 @@ fn choose(
         .chain(&picked.projector)
         .map(|at| indexes[*at])
         .collect();
-    pieces.retain(|piece| match piece.role {
-        Role::File(_) | Role::Archive(_) => kept.contains(&piece.index),
-        Role::License | Role::ChatTemplate => true,
-    });
+    pieces.retain(|piece| piece.role.is_text() || kept.contains(&piece.index));
     pieces.sort_by_key(|piece| {
         kept.iter()
             .position(|index| *index == piece.index)
@@ -272,6 +282,13 @@ pub(crate) fn of_file(path: RelPath) -> Option<Role> {
     }
     if name.ends_with(".jinja") {
         return Some(Role::ChatTemplate);
+    }
+    // As the hub's endpoint for Ollama names them, and a push of ours.
+    match name.as_str() {
+        "template" => return Some(Role::Template),
+        "system" => return Some(Role::System),
+        "params" => return Some(Role::Parameters),
+        _ => {}
     }
     let ends = [".gguf", ".safetensors", ".json", ".txt", ".model"];
     let is_part = ends.iter().any(|end| name.ends_with(end)) && !begins(&["readme"]);

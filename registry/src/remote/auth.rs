@@ -1,12 +1,25 @@
-//! Credentials: a token that is known, or one that a registry gives out for the asking.
+//! Credentials: a token that is known, or what answers a registry's challenge.
+//!
+//! A challenge (`WWW-Authenticate`) wants the login itself (`Basic`), or a token that is given out at another address, the *realm*
+//! (`Bearer`, the distribution project's `spec/auth/token.md`). A login goes to the origin of the registry that it is for, and to the
+//! realm only where that is at the same host, or at one that the user or [`crate::credentials`] lists for the registry. Without TLS it
+//! goes to this machine only. For every other realm, and where there is no login, an anonymous token is asked for.
+//!
+//! Registries of Ollama's have a scheme of their own, which is `Bearer` with a signed request for the token: see [`Challenged::signed`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Method, Url};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
 
-use crate::http::{Client, Error, Request, shown};
+use crate::Digest;
+use crate::credentials::{Found, Login, Secret, unusable};
+use crate::http::{Body, Client, Error, Request, bare, shown};
+use crate::reference::is_loopback;
 
 /// Longest answer of a token server.
 const TOKEN_MAX: u64 = 256 << 10;
@@ -19,7 +32,22 @@ enum Kind {
     /// A token of the user.
     Fixed(HeaderValue),
     /// The registry says where a token is given out.
-    Challenged(Mutex<Option<HeaderValue>>),
+    Challenged(Challenged),
+}
+
+#[derive(Default)]
+struct Challenged {
+    held: Mutex<Held>,
+    /// What a push needs beside what the challenge says.
+    scope: Option<String>,
+}
+
+/// What answered the last challenge.
+#[derive(Default)]
+struct Held {
+    header: Option<HeaderValue>,
+    /// It was a token for nobody, so the next one may be for somebody.
+    is_anonymous: bool,
 }
 
 impl std::fmt::Debug for Auth {
@@ -32,11 +60,19 @@ impl std::fmt::Debug for Auth {
     }
 }
 
-/// What a token server answers (the distribution project's `spec/auth/token.md`).
+/// What a token server answers.
 #[derive(Deserialize)]
 struct Token {
     token: Option<String>,
     access_token: Option<String>,
+}
+
+/// A `Bearer` challenge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Bearer {
+    realm: Url,
+    service: Option<String>,
+    scopes: Vec<String>,
 }
 
 impl Auth {
@@ -48,62 +84,256 @@ impl Auth {
 
     /// Whatever the registry asks for.
     pub(crate) fn challenged() -> Self {
-        Self(Some(Arc::new(Kind::Challenged(Mutex::default()))))
+        Self(Some(Arc::new(Kind::Challenged(Challenged::default()))))
+    }
+
+    /// Whatever the registry asks for, to write to a repository.
+    pub(crate) fn for_push(repository: &str) -> Self {
+        Self(Some(Arc::new(Kind::Challenged(Challenged {
+            scope: Some(format!("repository:{repository}:pull,push")),
+            ..Challenged::default()
+        }))))
     }
 
     /// What to send, as far as it is known.
     pub(crate) fn header(&self) -> Option<HeaderValue> {
         match self.0.as_deref()? {
             Kind::Fixed(value) => Some(value.clone()),
-            Kind::Challenged(value) => value.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Kind::Challenged(challenged) => challenged.held().header.clone(),
         }
     }
 
-    /// Answers a challenge: fetches a token where the registry says, without any secret of the user. Nothing where there is no way.
+    /// What was sent last was accepted: when it is refused later, it is too old and not too little.
+    pub(crate) fn accepted(&self) {
+        if let Some(Kind::Challenged(challenged)) = self.0.as_deref() {
+            challenged.held().is_anonymous = false;
+        }
+    }
+
+    /// Answers a challenge with the user's login or a token. Nothing where there is no way.
     ///
     /// # Errors
-    /// When the token server cannot be asked, or refuses.
+    /// When the token server cannot be asked, or refuses; [`Error::Realm`] where it refuses an anonymous request, and the login may not
+    /// go there; [`Error::PlainLogin`].
     pub(crate) async fn answer(
         &self,
         client: &Client,
         asked: &Url,
         headers: &HeaderMap,
     ) -> Result<Option<HeaderValue>, Error> {
-        let Some(Kind::Challenged(known)) = self.0.as_deref() else {
+        let Some(Kind::Challenged(challenged)) = self.0.as_deref() else {
             return Ok(None);
         };
-        let Some(realm) = headers
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .filter_map(|value| realm(value.to_str().ok()?))
-            .next()
-        else {
-            return Ok(None);
+        challenged.answer(client, asked, headers).await
+    }
+}
+
+impl Challenged {
+    // It protects two fields, and is never held across an await.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(&self, value: HeaderValue, is_anonymous: bool) -> HeaderValue {
+        *self.held() = Held {
+            header: Some(value.clone()),
+            is_anonymous,
         };
-        if asked.scheme() == "https" && realm.scheme() != "https" {
+        value
+    }
+
+    async fn answer(
+        &self,
+        client: &Client,
+        asked: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let (bearer, has_basic) = challenges(headers);
+        if bearer.is_none() && !has_basic {
+            return Ok(None);
+        }
+        let found = match client.logins() {
+            Some(logins) => {
+                let found = logins.find(&authority(asked)).await;
+                found.map_err(|error| unusable(&error))?
+            }
+            None => None,
+        };
+        let Some(mut bearer) = bearer else {
+            let Some(Login::Password { user, password }) = found.map(|found| found.login) else {
+                return Ok(None);
+            };
+            secure(asked, asked)?;
+            let sent_before = self.held().header.clone();
+            let value = basic(&user, &password);
+            // The same login once more would be refused once more.
+            return Ok(value
+                .filter(|value| Some(value) != sent_before.as_ref())
+                .map(|value| self.hold(value, false)));
+        };
+        if asked.scheme() == "https" && bearer.realm.scheme() != "https" {
             return Err(Error::Downgrade {
                 host: shown(asked),
-                to: shown(&realm),
+                to: shown(&bearer.realm),
             });
         }
-        let request = Request::get(realm.clone());
-        let (body, _) = client.document(&request, TOKEN_MAX).await?;
-        let told = |reason: String| Error::Document {
-            host: shown(&realm),
-            wanted: "token",
-            reason,
-        };
-        let token: Token =
-            serde_json::from_slice(&body).map_err(|error| told(error.to_string()))?;
-        let value = token
-            .token
-            .or(token.access_token)
-            .as_deref()
-            .and_then(bearer)
-            .ok_or_else(|| told("it has no `token`".to_owned()))?;
-        *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(value.clone());
-        Ok(Some(value))
+        if let Some(scope) = &self.scope {
+            bearer.widen(scope);
+        }
+        match found {
+            Some(found) if may_have(asked, &bearer.realm, &found) => {
+                secure(asked, &bearer.realm)?;
+                let value = with_login(client, &bearer, &found.login).await?;
+                Ok(Some(self.hold(value, false)))
+            }
+            found => {
+                self.without_login(client, asked, &bearer, found.is_some())
+                    .await
+            }
+        }
     }
+
+    /// A token for nobody and, where that is refused or not enough, one for the user's key. Nothing where neither is enough.
+    async fn without_login(
+        &self,
+        client: &Client,
+        asked: &Url,
+        bearer: &Bearer,
+        has_login: bool,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let was_anonymous = self.held().is_anonymous;
+        let refused = if was_anonymous {
+            None
+        } else {
+            match token(client, &Request::get(bearer.url()), &bearer.realm).await {
+                Ok(value) => return Ok(Some(self.hold(value, true))),
+                Err(error @ Error::Status { status, .. }) if status.is_client_error() => {
+                    Some(error)
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        if has_login {
+            let refusal = match &refused {
+                Some(error) => error.to_string(),
+                None => "a token for nobody is not enough".to_owned(),
+            };
+            return Err(Error::Realm {
+                host: shown(&origin(asked)),
+                realm: authority(&bearer.realm),
+                refusal,
+            });
+        }
+        if asked.host_str() == bearer.realm.host_str()
+            && let Some(logins) = client.logins()
+        {
+            let key = logins.key().await.map_err(|error| unusable(&error))?;
+            match self.signed(client, bearer, |text| key.sign(text)).await {
+                Ok(value) => return Ok(Some(self.hold(value, false))),
+                // A server that knows no such keys has said with its first answer what counts.
+                Err(Error::Status { status, .. }) if status.is_client_error() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        refused.map_or(Ok(None), Err)
+    }
+
+    /// A token for the user's key: the request names a time and a number, and is signed as Ollama's client does it.
+    async fn signed(
+        &self,
+        client: &Client,
+        bearer: &Bearer,
+        sign: impl FnOnce(&str) -> String,
+    ) -> Result<HeaderValue, Error> {
+        let mut nonce = [0_u8; 16];
+        SystemRandom::new()
+            .fill(&mut nonce)
+            .map_err(|error| Error::Settings {
+                what: "the source of random numbers".to_owned(),
+                reason: error.to_string(),
+            })?;
+        let mut url = bearer.url();
+        url.query_pairs_mut()
+            .append_pair("ts", &jiff::Timestamp::now().as_second().to_string())
+            .append_pair("nonce", &BASE64_URL_SAFE_NO_PAD.encode(nonce));
+        let body = BASE64_STANDARD.encode(Digest::of(b"").hex());
+        let value = sign(&format!("GET,{url},{body}"));
+        let mut value = HeaderValue::from_str(&value).expect("base64 is good in a header");
+        value.set_sensitive(true);
+        let request = Request::get(url).with(AUTHORIZATION, value);
+        token(client, &request, &bearer.realm).await
+    }
+}
+
+impl Bearer {
+    /// Asks for this too; what the challenge says of the same repository is part of it.
+    fn widen(&mut self, scope: &str) {
+        let (about, _) = scope.rsplit_once(':').unwrap_or((scope, ""));
+        self.scopes
+            .retain(|one| one.rsplit_once(':').is_none_or(|(of, _)| of != about));
+        self.scopes.insert(0, scope.to_owned());
+    }
+
+    /// What an anonymous request asks for.
+    fn url(&self) -> Url {
+        let mut url = self.realm.clone();
+        if self.service.is_some() || !self.scopes.is_empty() {
+            let mut query = url.query_pairs_mut();
+            let service = self.service.iter().map(|service| ("service", service));
+            let scopes = self.scopes.iter().map(|scope| ("scope", scope));
+            query.extend_pairs(service.chain(scopes));
+        }
+        url
+    }
+}
+
+/// A token that is had for a login.
+async fn with_login(client: &Client, bearer: &Bearer, login: &Login) -> Result<HeaderValue, Error> {
+    let request = match login {
+        Login::Password { user, password } => {
+            let mut url = bearer.url();
+            url.query_pairs_mut().append_pair("account", user);
+            Request::get(url).authorized(basic(user, password))
+        }
+        Login::Identity(refresh) | Login::Token(refresh) => {
+            let mut form = Url::parse("form:").expect("it is one");
+            form.query_pairs_mut()
+                .append_pair("grant_type", "refresh_token")
+                .append_pair("client_id", "slm")
+                .append_pair("refresh_token", refresh.reveal())
+                .append_pair("service", bearer.service.as_deref().unwrap_or_default())
+                .append_pair("scope", &bearer.scopes.join(" "));
+            let form = form.query().unwrap_or_default().to_owned();
+            Request::new(Method::POST, bearer.realm.clone())
+                .with(
+                    CONTENT_TYPE,
+                    HeaderValue::from_static("application/x-www-form-urlencoded"),
+                )
+                .sending(Body::Bytes(form.into()))
+        }
+    };
+    token(client, &request, &bearer.realm).await
+}
+
+/// The token that a request is answered with.
+async fn token(client: &Client, request: &Request, realm: &Url) -> Result<HeaderValue, Error> {
+    let (body, _) = client.document(request, TOKEN_MAX).await?;
+    let told = |reason: &str| Error::Document {
+        host: shown(realm),
+        wanted: "token",
+        reason: reason.to_owned(),
+    };
+    // What a JSON error quotes may be a token.
+    let Token {
+        token,
+        access_token,
+    } = serde_json::from_slice(&body)
+        .map_err(|_| told("its answer is not in the form of tokens"))?;
+    token
+        .or(access_token)
+        .as_deref()
+        .and_then(bearer)
+        .ok_or_else(|| told("it has no `token`"))
 }
 
 fn bearer(token: &str) -> Option<HeaderValue> {
@@ -113,53 +343,144 @@ fn bearer(token: &str) -> Option<HeaderValue> {
     (!token.is_empty()).then_some(value)
 }
 
-/// The address that a challenge sends to, with what it is to be asked.
-fn realm(challenge: &str) -> Option<Url> {
-    let challenges = http_auth::parse_challenges(challenge).ok()?;
-    let bearer = challenges
-        .iter()
-        .find(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer"))?;
-    let of = |name: &str| {
-        let found = bearer
-            .params
+fn basic(user: &str, password: &Secret) -> Option<HeaderValue> {
+    let login = BASE64_STANDARD.encode(format!("{user}:{}", password.reveal()));
+    let mut value = HeaderValue::from_str(&format!("Basic {login}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Host and port, as in the names of models.
+fn authority(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}"));
+    let host = url.host_str().unwrap_or_default();
+    format!("{host}{}", port.unwrap_or_default())
+}
+
+fn origin(url: &Url) -> Url {
+    let mut url = url.clone();
+    url.set_path("");
+    url.set_query(None);
+    url
+}
+
+/// Whether the login for a registry may go to a realm.
+fn may_have(registry: &Url, realm: &Url, found: &Found) -> bool {
+    let host = realm.host_str().unwrap_or_default();
+    registry.host_str() == Some(host)
+        || found
+            .realm_hosts
             .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.to_unescaped())
-    };
-    let mut url = Url::parse(&of("realm")?).ok()?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return None;
+            .any(|listed| listed.eq_ignore_ascii_case(host) || *listed == authority(realm))
+}
+
+/// Sees that a login does not go over a network that anybody can read.
+fn secure(registry: &Url, to: &Url) -> Result<(), Error> {
+    if to.scheme() == "https" || to.host_str().is_some_and(|host| is_loopback(bare(host))) {
+        return Ok(());
     }
-    for name in ["service", "scope"] {
-        if let Some(value) = of(name) {
-            url.query_pairs_mut().append_pair(name, &value);
+    Err(Error::PlainLogin {
+        host: authority(registry),
+        to: authority(to),
+    })
+}
+
+/// The `Bearer` challenge, and whether there is a `Basic` one.
+fn challenges(headers: &HeaderMap) -> (Option<Bearer>, bool) {
+    let mut found = (None, false);
+    for value in headers.get_all(WWW_AUTHENTICATE) {
+        let Some(parsed) = value
+            .to_str()
+            .ok()
+            .and_then(|text| http_auth::parse_challenges(text).ok())
+        else {
+            continue;
+        };
+        for challenge in parsed {
+            let of = |name: &str| {
+                let mut params = challenge.params.iter();
+                let found = params.find(|(key, _)| key.eq_ignore_ascii_case(name));
+                found.map(|(_, value)| value.to_unescaped())
+            };
+            if challenge.scheme.eq_ignore_ascii_case("basic") {
+                found.1 = true;
+            }
+            if !challenge.scheme.eq_ignore_ascii_case("bearer") || found.0.is_some() {
+                continue;
+            }
+            let realm = of("realm").and_then(|realm| Url::parse(&realm).ok());
+            found.0 = realm
+                .filter(|realm| matches!(realm.scheme(), "http" | "https"))
+                .map(|realm| Bearer {
+                    realm,
+                    service: of("service"),
+                    scopes: of("scope")
+                        .iter()
+                        .flat_map(|scopes| scopes.split(' '))
+                        .filter(|scope| !scope.is_empty())
+                        .map(str::to_owned)
+                        .collect(),
+                });
         }
     }
-    Some(url)
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::Source;
+
+    fn read(challenge: &str) -> (Option<Bearer>, bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(WWW_AUTHENTICATE, challenge.parse().expect("a header"));
+        challenges(&headers)
+    }
 
     #[test]
     fn a_challenge_says_where_tokens_are() {
-        let url = realm(
+        let (bearer, has_basic) = read(
             r#"Bearer realm="https://auth.example/token",service="reg",scope="repository:a/b:pull""#,
         );
+        assert!(!has_basic);
+        let mut bearer = bearer.expect("a challenge");
         assert_eq!(
-            url.map(String::from).as_deref(),
-            Some("https://auth.example/token?service=reg&scope=repository%3Aa%2Fb%3Apull")
+            bearer.url().as_str(),
+            "https://auth.example/token?service=reg&scope=repository%3Aa%2Fb%3Apull"
         );
+        bearer.widen("repository:a/b:pull,push");
+        assert_eq!(bearer.scopes, ["repository:a/b:pull,push"]);
         for other in [
-            "Basic realm=\"x\"",
             "Bearer",
             "Bearer realm=\"file:///x\"",
             "Bearer realm=\"x\"",
             "",
         ] {
-            assert_eq!(realm(other), None, "{other}");
+            assert_eq!(read(other), (None, false), "{other}");
         }
+        assert_eq!(read("Basic realm=\"x\""), (None, true));
+    }
+
+    #[test]
+    fn a_login_goes_to_the_registrys_host_and_to_those_that_are_listed_for_it() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let found = Found {
+            login: Login::Identity(Secret::new("x")),
+            source: Source::Own,
+            realm_hosts: vec!["auth.example".to_owned()],
+        };
+        let registry = url("https://reg.example/v2/");
+        for (realm, may) in [
+            ("https://reg.example/token", true),
+            ("https://reg.example:8443/token", true),
+            ("https://auth.example/token", true),
+            ("https://reg.example.evil.example/token", false),
+            ("https://evil.example/token", false),
+        ] {
+            assert_eq!(may_have(&registry, &url(realm), &found), may, "{realm}");
+        }
+        assert!(secure(&registry, &url("http://reg.example/token")).is_err());
+        assert!(secure(&registry, &url("http://127.0.0.1:1/token")).is_ok());
     }
 
     #[test]
@@ -169,5 +490,7 @@ mod tests {
         assert!(auth.header().is_some());
         assert!(Auth::token(Some(" ")).header().is_none());
         assert!(Auth::token(Some("a\nb")).header().is_none());
+        let basic = basic("me", &Secret::new("secret")).expect("a header");
+        assert!(!format!("{basic:?}").contains(&BASE64_STANDARD.encode("me:secret")));
     }
 }

@@ -9,6 +9,16 @@ pub enum Error {
     /// The place could not be asked, or refused.
     #[error(transparent)]
     Http(#[from] http::Error),
+    /// The hub has it for those who accepted its terms.
+    #[error("{place} is gated, and was asked for {whose}")]
+    Gated {
+        /// The repository.
+        place: String,
+        /// With which token, by where it was found.
+        whose: String,
+        /// Whether there was a token at all.
+        has_token: bool,
+    },
     /// There is no such model.
     #[error("{host} has no {what}")]
     NotFound {
@@ -75,6 +85,14 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Http(error) => error.hint(),
+            Self::Gated {
+                has_token: true, ..
+            } => Some(
+                "its terms are not accepted yet by the account of this token; accept them on the model's page",
+            ),
+            Self::Gated { .. } => Some(
+                "accept its terms on the model's page, then log in with a token of that account: `slm login hf.co`",
+            ),
             Self::Digest { .. } | Self::Document { .. } => Some(
                 "a proxy may answer in its place, or the source is damaged; `slm pull --explain NAME` shows where it was asked",
             ),

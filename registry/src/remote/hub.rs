@@ -18,6 +18,7 @@ use super::pick::{self, Listed, Picked};
 use super::{Auth, Beside, Error, Found, Place, Recipe, RemoteFile};
 use crate::Digest;
 use crate::catalog::{Repository, Revision};
+use crate::credentials::HubToken;
 use crate::http::{self, Client, Request, shown};
 use crate::reference::Choice;
 
@@ -39,7 +40,7 @@ pub(crate) struct Hub {
     /// The hub or a mirror.
     pub(crate) base: Url,
     /// The user's token.
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<HubToken>,
     /// The repository.
     pub(crate) repo: Repository,
     /// Which of its files.
@@ -261,7 +262,11 @@ impl Hub {
                 host: shown(&self.base),
                 what: format!("revision {revision} of {}", self.repo),
             },
-            Some("GatedRepo") => error.into(),
+            Some("GatedRepo") => Error::Gated {
+                place: format!("{} {}", shown(&self.base), self.repo),
+                whose: self.whose(),
+                has_token: self.token.is_some(),
+            },
             // The hub says 401 for a repository that does not exist, too, so that nobody learns which private ones do.
             Some("RepoNotFound") => Error::NotFound {
                 host: shown(&self.base),
@@ -275,15 +280,15 @@ impl Hub {
         }
     }
 
-    fn whose(&self) -> &'static str {
-        match self.token {
-            Some(_) => "with the token of HF_TOKEN",
-            None => "without a token",
+    fn whose(&self) -> String {
+        match &self.token {
+            Some(found) => format!("with the token of {}", found.source),
+            None => "without a token".to_owned(),
         }
     }
 
     fn auth(&self) -> Auth {
-        Auth::token(self.token.as_deref())
+        Auth::token(self.token.as_ref().map(|found| found.token.reveal()))
     }
 
     fn api(&self, rest: &str) -> Url {

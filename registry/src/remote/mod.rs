@@ -6,7 +6,7 @@
 //! - `web`: a single file at an address.
 //!
 //! Each finds out which files a model consists of, with their sizes and digests as far as the place tells them, and fetches no weights.
-//! What it finds is `Found`; the bytes are brought by [`crate::transfer`].
+//! What it finds is `Found`; the bytes are brought by [`crate::transfer`]. `upload` is the other direction, to registries.
 
 pub(crate) mod artifact;
 mod auth;
@@ -15,6 +15,7 @@ mod error;
 pub(crate) mod hub;
 mod index;
 mod pick;
+mod upload;
 pub(crate) mod web;
 
 use reqwest::Url;
@@ -25,6 +26,7 @@ use crate::http::shown;
 pub(crate) use self::auth::Auth;
 pub use self::error::Error;
 pub(crate) use self::pick::{Listed, part, pick};
+pub(crate) use self::upload::{Blob, Content, Sent, Upload};
 
 /// A place where the bytes of a file are asked for.
 #[derive(Debug, Clone)]

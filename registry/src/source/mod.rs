@@ -16,11 +16,12 @@ pub use self::error::Error;
 pub use self::file::{Adopted, Method};
 pub use self::wheel::Pip;
 
+use crate::credentials::{HubToken, Places};
 use crate::http::Network;
 use crate::mirrors::Mirrors;
 
 /// How sources are to work on this machine.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The program that fetches Python packages.
     pub pip: Pip,
@@ -32,20 +33,8 @@ pub struct Settings {
     pub mirrors: Mirrors,
     /// What stands in for the Hugging Face hub, as in `HF_ENDPOINT`.
     pub hub: Option<String>,
-    /// The user's token for the hub, as in `HF_TOKEN`.
-    pub hub_token: Option<String>,
-}
-
-impl std::fmt::Debug for Settings {
-    /// Without the token.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings")
-            .field("pip", &self.pip)
-            .field("network", &self.network)
-            .field("library", &self.library)
-            .field("mirrors", &self.mirrors)
-            .field("hub", &self.hub)
-            .field("hub_token", &self.hub_token.as_ref().map(|_| "…"))
-            .finish()
-    }
+    /// The user's token for the hub, as in `HF_TOKEN`; without it, `slm login` and the hub's own files count.
+    pub hub_token: Option<HubToken>,
+    /// Files of other programs that hold logins of the user.
+    pub logins: Places,
 }

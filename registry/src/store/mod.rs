@@ -7,10 +7,13 @@
 //!     manifests/<host>/<namespace>/<model>/<tag>
 //!   ingest/draft-<number>                        files being written; worthless after a crash
 //!   ingest/part-<64 hex>{,.json}                 blobs being fetched and what is there of them, see `partial`; kept over a crash
+//!   ingest/upload-<64 hex>.json                  where a registry takes the rest of a blob, see `uploads`; kept over a crash
 //!   ingest/wheel-<random>/                       packages being fetched; worthless after a crash
 //!   kv/<64 hex of a model>/<64 hex>              0600, saved states: what runners had computed, see `registry::states`
 //!   kv/draft-<number>                            states being written; worthless after a crash
 //!   derived/v<n>/<64 hex of a blob>.<part>       0444, what its weights or their projector are in llama.cpp's layout, see `translate`
+//!   credentials.json                             0600, logins, see `credentials`
+//!   id_ed25519{,.pub}                            0600, the key that registries of Ollama's know the user by
 //!   quarantine/sha256-<64 hex>.<n>               blobs whose bytes were not theirs; nothing here is ever loaded
 //!   quarantine/sha256-<64 hex>.manifest          manifests that were damaged and mended, by what they had become
 //!   registry.db                                  the index, see `index`
@@ -34,6 +37,7 @@ mod manifests;
 mod partial;
 mod states;
 mod step;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 
@@ -47,6 +51,7 @@ pub(crate) use manifests::{ManifestFile, Place, Walk};
 pub(crate) use partial::{Partial, Wanted, total};
 pub(crate) use states::StateDraft;
 pub use step::{Step, StepHook};
+pub(crate) use uploads::UploadNote;
 
 /// Start of the names of the folders in `ingest/` that packages are fetched into.
 pub(crate) const FETCH_PREFIX: &str = "wheel-";
@@ -101,7 +106,8 @@ impl Store {
         for name in fs::names(&self.drafts())? {
             let path = self.drafts().join(&name);
             let is_old = name.starts_with(partial::PREFIX) && !self.is_kept_partial(&name);
-            if name.starts_with(ingest::PREFIX) || is_old {
+            let is_over = name.starts_with(uploads::PREFIX) && !self.is_kept_upload(&name);
+            if name.starts_with(ingest::PREFIX) || is_old || is_over {
                 fs::remove(&path)?;
             } else if name.starts_with(FETCH_PREFIX)
                 && let Err(error) = fs::remove_tree(&path)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gguf_writer::{small, tiny};
 use origin::{Lie, Origin, digest, layer, noise};
+use registry::credentials::HubToken;
 use registry::pull::Error as PullError;
 use registry::source::Settings;
 use registry::{Error, Reference, http, remote, transfer};
@@ -637,7 +638,9 @@ async fn a_gated_repository_says_what_to_do_and_no_token_leaves_the_hub() {
         .await
         .expect_err("it is gated");
     assert!(
-        error.hint().is_some_and(|hint| hint.contains("HF_TOKEN")),
+        error
+            .hint()
+            .is_some_and(|hint| hint.contains("slm login hf.co")),
         "{error}"
     );
     origin.lie(
@@ -662,8 +665,17 @@ async fn a_gated_repository_says_what_to_do_and_no_token_leaves_the_hub() {
         "/acme/notes/resolve/0123456789abcdef0123456789abcdef01234567/notes-Q4_K_M.gguf",
         small::model(),
     );
+    origin.lie("/api/models/", 1, Lie::Status(403, gated("GatedRepo"), ""));
     origin.lie("/resolve/", 9, Lie::Redirect(302, elsewhere.url()));
-    settings.hub_token = Some("hf_secret".to_owned());
+    settings.hub_token = Some(HubToken::of_environment("hf_secret"));
+    let tokened = only_failure(
+        home.pull_from("hf.co/acme/notes", &settings)
+            .await
+            .expect_err("its terms are not accepted"),
+    );
+    assert!(tokened.to_string().contains("HF_TOKEN"), "{tokened}");
+    assert!(!tokened.to_string().contains("secret"), "{tokened}");
+    origin.forget();
     home.pull_from("hf.co/acme/notes", &settings)
         .await
         .expect("the token is good");

@@ -16,7 +16,7 @@ use crate::{Lie, Seen, Shared, lock};
 const PIECE: usize = 64 << 10;
 
 type Piece = Result<Frame<Bytes>, std::io::Error>;
-type Body = StreamBody<BoxStream<'static, Piece>>;
+pub(crate) type Body = StreamBody<BoxStream<'static, Piece>>;
 
 pub(crate) fn answer(state: &Shared, request: &Request<Incoming>, port: u16) -> Response<Body> {
     let path = request
@@ -90,7 +90,10 @@ fn unescaped(path: &str) -> String {
     path.replace("%20", " ")
 }
 
-fn finish(answer: http::response::Builder, body: BoxStream<'static, Piece>) -> Response<Body> {
+pub(crate) fn finish(
+    answer: http::response::Builder,
+    body: BoxStream<'static, Piece>,
+) -> Response<Body> {
     answer
         .body(StreamBody::new(body))
         .expect("headers of tests are good")

@@ -1,11 +1,14 @@
-//! A server of models for tests: an Ollama registry, the Hugging Face hub and plain files, on one port of loopback.
+//! A server of models for tests: an Ollama registry, the Hugging Face hub and plain files, on one port of loopback. It takes pushes too,
+//! and [`Issuer`] gives out tokens for a registry.
 //!
 //! It answers exactly as these do, writes down every request, and lies when it is told to: see [`Lie`].
 
 mod answer;
+mod issuer;
 mod proxy;
 mod store;
 mod tls;
+mod uploads;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 pub use proxy::Proxy;
 pub use tls::Authority;
 
+pub use issuer::{ISSUER, Issuer, SERVICE};
 pub use store::{digest, git_blob, layer, manifest, noise};
 
 /// What a request is answered with instead of the truth.
@@ -48,6 +52,10 @@ pub enum Lie {
     Header(&'static str, String),
     /// No length is told; the body is chunked.
     NoLength,
+    /// Of what is pushed, so many bytes are kept and no more.
+    Keep(usize),
+    /// What is pushed is taken, and answered with this status.
+    As(u16),
     /// Bytes come so many at a time, with so many milliseconds between.
     Trickle(usize, u64),
 }
@@ -77,6 +85,7 @@ struct Rule {
 #[derive(Debug, Default)]
 struct State {
     store: store::Store,
+    uploads: uploads::Uploads,
     rules: Vec<Rule>,
     log: Vec<Seen>,
     /// Bytes of bodies that were handed to connections.
@@ -189,6 +198,22 @@ impl Origin {
         state.most_open = state.open;
     }
 
+    /// Bytes of bodies of pushes that came so far.
+    pub fn received(&self) -> u64 {
+        lock(&self.state).uploads.received
+    }
+
+    /// Parts of pushes that came to this server as the store behind a registry of Ollama's.
+    pub fn behind(&self) -> Vec<Vec<u8>> {
+        lock(&self.state).uploads.behind.clone()
+    }
+
+    /// The bytes of a blob or a manifest, by its path.
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        let item = lock(&self.state).store.find(path)?;
+        Some(item.bytes.to_vec())
+    }
+
     /// Bytes of bodies that were handed to connections so far.
     pub fn sent(&self) -> u64 {
         lock(&self.state).sent
@@ -218,7 +243,10 @@ async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: Shared) {
             let answer = service_fn(move |request| {
                 let state = shared.clone();
                 async move {
-                    Ok::<_, std::convert::Infallible>(answer::answer(&state, &request, peer.port()))
+                    if uploads::is_push(&request) {
+                        return uploads::answer(&state, request, peer.port()).await;
+                    }
+                    Ok(answer::answer(&state, &request, peer.port()))
                 }
             });
             let http = hyper::server::conn::http1::Builder::new();

@@ -1,20 +1,16 @@
 //! One run of pip, watched.
-//!
-//! The child has a process group of its own, and the group ends with its owner: a download that nobody waits for does not go on.
-//! It inherits the environment, because that is where the user's settings are.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
 use tokio::time::{Instant, interval};
 
 use super::said::{Said, announced};
+use crate::child::{self, Group};
 use crate::{Progress, Reporter, fs};
 
 /// How often the size of what has come is looked at.
@@ -41,34 +37,18 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts a command with more words behind it; `temporary` is where it puts what is half-done.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one child of this crate; it is watched, and ends with its owner"
-    )]
     pub(super) fn start(
         command: &[OsString],
         words: &[OsString],
         temporary: &Path,
     ) -> io::Result<Self> {
-        let process = Command::new(&command[0])
-            .args(&command[1..])
-            .args(words)
-            .env("TMPDIR", temporary)
-            .env("PYTHONUNBUFFERED", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        let id = process
-            .id()
-            .and_then(|id| id.try_into().ok())
-            .and_then(Pid::from_raw);
-        Ok(Self {
-            process,
-            group: Group(id),
-        })
+        let whole: Vec<_> = command.iter().chain(words).cloned().collect();
+        let variables = [
+            ("TMPDIR", temporary.as_os_str()),
+            ("PYTHONUNBUFFERED", OsStr::new("1")),
+        ];
+        let (group, process) = child::start(&whole, &variables, Stdio::null(), Stdio::piped())?;
+        Ok(Self { group, process })
     }
 
     /// Watches it until it ends, or is silent for longer than `patience` while nothing comes into `folder`.
@@ -100,7 +80,7 @@ impl Child {
                     last = Instant::now();
                 },
                 outcome = self.process.wait(), if !out.is_open() && !err.is_open() => {
-                    self.group.0 = None;
+                    self.group.is_over();
                     return match outcome {
                         Ok(outcome) => Ended::With(outcome, said),
                         Err(error) => Ended::Lost(error),
@@ -115,18 +95,6 @@ impl Child {
                     }
                 },
             }
-        }
-    }
-}
-
-/// A process group that ends with its owner. It has no number once its leader was waited for, because the number is then free.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // It is no matter if nobody is left.
-            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }

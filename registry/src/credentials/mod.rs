@@ -1,0 +1,457 @@
+//! Logins of the user: which secret is for which host, and where it was found.
+//!
+//! 1. `credentials.json` in the home, written by `slm login`;
+//! 2. the files of Docker and Podman, with their credential helpers.
+//!
+//! They are looked up when a registry asks for a login, and not before. A secret has a type of its own, [`Secret`], which no message shows.
+//! [`key`] is another kind of login: registries of Ollama's know a user by a key.
+
+mod docker;
+mod file;
+mod helper;
+pub(crate) mod key;
+mod secret;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::in_full;
+
+pub use self::secret::Secret;
+
+pub(crate) use self::file::{Entry, forget, keep};
+
+/// The hub's host in names and in the file of logins.
+pub const HUB: &str = "hf.co";
+/// Docker Hub's host in names and in the file of logins.
+pub const DOCKER_HUB: &str = "docker.io";
+/// The host that answers for Docker Hub.
+pub(crate) const DOCKER_HUB_API: &str = "registry-1.docker.io";
+/// Hosts that belong to a registry beside its own: where Docker Hub gives out tokens.
+const REALMS: [(&str, &str); 1] = [(DOCKER_HUB, "auth.docker.io")];
+/// Largest file of logins that is read.
+const FILE_MAX: u64 = 1 << 20;
+
+/// Files of other programs that may hold logins of this user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Files in the form of Docker's `config.json`, the first to be looked at first.
+    pub docker: Vec<PathBuf>,
+    /// Files that hold a token for the Hugging Face hub and nothing else, in the same order.
+    pub hub_tokens: Vec<PathBuf>,
+}
+
+/// What a host is told to know its user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// A name and a password, or a token that stands in for it.
+    Password {
+        /// The name.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A token that other tokens are had for (OAuth 2.0 refresh token).
+    Identity(Secret),
+    /// A token that goes along as it is.
+    Token(Secret),
+}
+
+impl Login {
+    /// The name in it, where there is one.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::Password { user, .. } => Some(user),
+            Self::Identity(_) | Self::Token(_) => None,
+        }
+    }
+}
+
+/// A login with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The login.
+    pub login: Login,
+    /// Where it was found.
+    pub source: Source,
+    /// Other hosts that it may go to when the registry sends there.
+    pub realm_hosts: Vec<String>,
+}
+
+/// Where a login was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `slm login`.
+    Own,
+    /// A file of another program.
+    File(PathBuf),
+    /// A credential helper, by its name.
+    Helper(String),
+    /// A variable of the environment.
+    Environment(&'static str),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Own => f.write_str("`slm login`"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Helper(name) => write!(f, "docker-credential-{name}"),
+            Self::Environment(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A token for the Hugging Face hub, and where it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubToken {
+    /// The token.
+    pub token: Secret,
+    /// Where it was found.
+    pub source: Source,
+}
+
+impl HubToken {
+    /// The token of the variable `HF_TOKEN`.
+    pub fn of_environment(text: &str) -> Self {
+        Self {
+            token: Secret::new(text),
+            source: Source::Environment("HF_TOKEN"),
+        }
+    }
+}
+
+/// A host that there is a login for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The host.
+    pub host: String,
+    /// The user's name there, where it is known.
+    pub user: Option<String>,
+    /// Where the login was found.
+    pub source: Source,
+}
+
+/// Why logins cannot be looked up or kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file is not what it should be.
+    #[error("the logins in {} cannot be read: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; nothing of what it says.
+        reason: String,
+    },
+    /// A credential helper of Docker failed.
+    #[error("docker-credential-{name}, which {} names, failed: {reason}", path.display())]
+    Helper {
+        /// Its name.
+        name: String,
+        /// The file that names it.
+        path: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// What is given is no host of a registry.
+    #[error("{host:?} is no host of a registry, such as registry.example:5000")]
+    Host {
+        /// What was given.
+        host: String,
+    },
+    /// A login that the registry refused is not kept.
+    #[error("{host} refuses this login, and it was not kept: {reason}")]
+    Refused {
+        /// The host.
+        host: String,
+        /// What it says.
+        reason: String,
+    },
+    /// The registry wants another kind of login.
+    #[error("{host} {reason}")]
+    Kind {
+        /// The host.
+        host: String,
+        /// What it wants.
+        reason: &'static str,
+    },
+}
+
+impl Error {
+    /// What helps, where something does.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::File { .. } => Some("mend the file or move it away, and log in again"),
+            Self::Helper { .. } => {
+                Some("`slm login HOST` keeps a login of slm's own, for which no helper is asked")
+            }
+            Self::Refused { .. } => Some(
+                "check name and password; many registries want an access token in place of the password",
+            ),
+            Self::Host { .. } | Self::Kind { .. } => None,
+        }
+    }
+}
+
+/// Where the logins are looked up. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Logins {
+    own: PathBuf,
+    key: PathBuf,
+    places: Places,
+    /// A login that is tried before it is kept, for its host alone.
+    trial: Option<(String, Found)>,
+}
+
+impl Logins {
+    /// Those of a home, and of other programs.
+    pub(crate) fn new(home: &Path, places: &Places) -> Self {
+        Self {
+            own: own(home),
+            key: home.join(key::FILE),
+            places: places.clone(),
+            trial: None,
+        }
+    }
+
+    /// The same, with a login that is tried.
+    pub(crate) fn with_trial(self, host: String, found: Found) -> Self {
+        Self {
+            trial: Some((host, found)),
+            ..self
+        }
+    }
+
+    /// The login for a registry, by its host with its port.
+    pub(crate) async fn find(&self, host: &str) -> crate::Result<Option<Found>> {
+        let host = canonical(host);
+        let mut found = match &self.trial {
+            Some((of, found)) => Some(found.clone()).filter(|_| *of == host),
+            None => self.looked_up(&host).await?,
+        };
+        if let Some(found) = &mut found {
+            let known = REALMS.iter().filter(|(registry, _)| *registry == host);
+            found
+                .realm_hosts
+                .extend(known.map(|(_, realm)| (*realm).to_owned()));
+        }
+        Ok(found)
+    }
+
+    /// Other hosts that the user listed for registries; so they are hosts that the user named.
+    pub(crate) async fn realm_hosts(&self) -> crate::Result<Vec<String>> {
+        let own = self.own.clone();
+        let entries = on_disk(move || file::list(&own)).await?;
+        let tried = self.trial.iter().flat_map(|(_, found)| &found.realm_hosts);
+        let listed = entries.values().flat_map(|entry| &entry.realm_hosts);
+        let bare = |host: &String| match host.rsplit_once(':') {
+            Some((bare, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => {
+                bare.to_owned()
+            }
+            _ => host.clone(),
+        };
+        Ok(tried.chain(listed).map(bare).collect())
+    }
+
+    async fn looked_up(&self, host: &str) -> crate::Result<Option<Found>> {
+        let (own, of) = (self.own.clone(), host.to_owned());
+        let found = on_disk(move || file::find(&own, &of)).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        for path in &self.places.docker {
+            // What another program cannot tell keeps nobody from a place that may ask for no login.
+            match docker::find(path, host).await {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => {
+                    tracing::warn!(error = in_full(&error), "a login could not be looked up");
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Which hosts there are logins for, as far as that is known without asking credential helpers.
+    pub(crate) async fn list(&self, environment: Option<&HubToken>) -> crate::Result<Vec<Listed>> {
+        let (own, places, known) = (self.own.clone(), self.places.clone(), environment.cloned());
+        on_disk(move || {
+            let mut listed = Vec::new();
+            let mut add = |host: String, user: Option<String>, source: Source| {
+                // The first one counts.
+                if !listed.iter().any(|one: &Listed| one.host == host) {
+                    listed.push(Listed { host, user, source });
+                }
+            };
+            if let Some(HubToken { source, .. }) = known {
+                add(HUB.to_owned(), None, source);
+            }
+            for (host, entry) in file::list(&own)? {
+                add(host, entry.user, Source::Own);
+            }
+            for path in &places.docker {
+                for (host, user, source) in docker::hosts(path)? {
+                    add(host, user, source);
+                }
+            }
+            for path in places.hub_tokens {
+                if text_of(&path)?.is_some_and(|text| !text.trim().is_empty()) {
+                    add(HUB.to_owned(), None, Source::File(path));
+                }
+            }
+            Ok(listed)
+        })
+        .await
+    }
+
+    /// The key that registries of Ollama's know the user by; it is made when it is first asked for.
+    pub(crate) async fn key(&self) -> crate::Result<key::Key> {
+        let path = self.key.clone();
+        on_disk(move || key::load_or_make(&path)).await
+    }
+
+    /// The token for the hub: of the environment, of `slm login`, or of the hub's own programs.
+    pub(crate) async fn hub_token(
+        &self,
+        environment: Option<&HubToken>,
+    ) -> crate::Result<Option<HubToken>> {
+        if let Some(token) = environment {
+            return Ok(Some(token.clone()));
+        }
+        let (own, files) = (self.own.clone(), self.places.hub_tokens.clone());
+        on_disk(move || {
+            if let Some(Found {
+                login: Login::Token(token),
+                source,
+                ..
+            }) = file::find(&own, HUB)?
+            {
+                return Ok(Some(HubToken { token, source }));
+            }
+            for path in files {
+                if let Some(text) = text_of(&path)? {
+                    let token = text.trim();
+                    if !token.is_empty() {
+                        return Ok(Some(HubToken {
+                            token: Secret::new(token),
+                            source: Source::File(path),
+                        }));
+                    }
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+}
+
+/// The file of slm's own logins.
+pub(crate) fn own(home: &Path) -> PathBuf {
+    home.join(file::FILE)
+}
+
+/// The one way to write a host that has several: in lower case, without the usual port, and known hosts by the name that people use.
+pub(crate) fn canonical(host: &str) -> String {
+    let lower = host.trim().to_ascii_lowercase();
+    let lower = lower.strip_suffix(":443").unwrap_or(&lower);
+    match lower {
+        "docker.io" | "index.docker.io" | "registry.hub.docker.com" | DOCKER_HUB_API => {
+            DOCKER_HUB.to_owned()
+        }
+        "huggingface.co" | "www.huggingface.co" | HUB => HUB.to_owned(),
+        _ => lower.to_owned(),
+    }
+}
+
+/// A host as people write it, perhaps as an address.
+///
+/// # Errors
+/// [`Error::Host`] when it is none.
+pub(crate) fn host(text: &str) -> Result<String, Error> {
+    let given = text.trim();
+    let bare = given
+        .strip_prefix("https://")
+        .or_else(|| given.strip_prefix("http://"))
+        .unwrap_or(given);
+    let bare = bare.strip_suffix("/v1/").unwrap_or(bare);
+    let bare = bare.trim_end_matches('/');
+    let is_host = reqwest::Url::parse(&format!("https://{bare}")).is_ok_and(|url| {
+        url.path() == "/" && url.username().is_empty() && url.password().is_none()
+    });
+    if !is_host || bare.contains(['/', '?', '#', '@']) || !bare.is_ascii() {
+        return Err(Error::Host {
+            host: given
+                .rsplit('@')
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(80)
+                .collect(),
+        });
+    }
+    Ok(canonical(bare))
+}
+
+/// What a small file of text says; `None` where there is none, or where it is of somebody else.
+fn text_of(path: &Path) -> crate::Result<Option<String>> {
+    let Ok(Some(file)) = crate::fs::open_if_there(path) else {
+        return Ok(None);
+    };
+    let bytes = crate::fs::read_bounded(&file, path, FILE_MAX)?;
+    let told = |reason: &str| Error::File {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(told("it has more than a mebibyte").into());
+    }
+    let text = String::from_utf8(bytes).map_err(|_| told("it is no text"))?;
+    Ok(Some(text))
+}
+
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> crate::Result<T> + Send + 'static,
+) -> crate::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(crate::Error::Task)?
+}
+
+/// A failure to look logins up, for an error of the network.
+pub(crate) fn unusable(error: &crate::Error) -> crate::http::Error {
+    crate::http::Error::Settings {
+        what: "a login".to_owned(),
+        reason: in_full(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_has_one_way_to_be_written() {
+        for (text, expected) in [
+            ("Reg.Example:443", "reg.example"),
+            ("https://reg.example:5000/", "reg.example:5000"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("registry-1.docker.io", "docker.io"),
+            ("huggingface.co", "hf.co"),
+            ("[::1]:5000", "[::1]:5000"),
+        ] {
+            assert_eq!(host(text).expect("a host"), expected, "{text}");
+        }
+        for text in [
+            "",
+            "a b",
+            "reg.example/ns",
+            "me:secret@reg.example",
+            "http://",
+            "é.example",
+        ] {
+            let error = host(text).expect_err(text);
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+}

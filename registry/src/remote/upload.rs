@@ -1,0 +1,742 @@
+//! Writing to a registry (opencontainers/distribution-spec, "Push").
+//!
+//! ```text
+//! HEAD  /v2/<repository>/blobs/<digest>                        200: it is there
+//! POST  /v2/<repository>/blobs/uploads/[?mount=…&from=…]       201: mounted; 202: `Location` takes the bytes
+//! PUT   <location>?digest=…                                    all bytes at once, the usual way
+//! PATCH <location>                                             a part, where that is asked for, or the rest after a cut
+//! GET   <location>                                             204 with `Range: 0-<last byte that is there>`
+//! PUT   /v2/<repository>/manifests/<tag>                       last of all
+//! ```
+//!
+//! A registry of Ollama's takes parts, and may send each of them on to a store of its own (307), which gets no credentials.
+//!
+//! What broke is gone on with where the registry says how much it has; else the blob is begun anew. Both are bounded.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+use reqwest::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    RANGE,
+};
+use reqwest::{Method, StatusCode, Url};
+
+use super::Auth;
+use crate::http::{Answer, Body, Client, Error as HttpError, FilePart, Request, shown};
+use crate::push::Error;
+use crate::store::UploadNote;
+use crate::{Digest, Progress, Reporter};
+
+/// Most failures of one blob that are answered with another try.
+const MOST_FAILURES: u32 = 5;
+/// Longest wait that a registry gets when it asks for one.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Most challenges in a row.
+const MOST_CHALLENGES: u32 = 3;
+/// Longest answer to a manifest that is read.
+const ANSWER_MAX: u64 = 64 << 10;
+/// Sizes of the parts that a registry of Ollama's takes: a sixteenth of the blob, within these.
+const PART_MIN: u64 = 100_000_000;
+const PART_MAX: u64 = 1_000_000_000;
+/// Where a registry of Ollama's takes the next part, when it sends this one elsewhere.
+const NEXT: HeaderName = HeaderName::from_static("docker-upload-location");
+/// Smallest part that a registry takes.
+const CHUNK_MIN: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+const REDIRECT_UPLOADS: HeaderName = HeaderName::from_static("x-redirect-uploads");
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// A repository that is written to.
+pub(crate) struct Upload<'a> {
+    /// The one HTTP client.
+    pub(crate) client: &'a Client,
+    /// The credentials for the registry.
+    pub(crate) auth: Auth,
+    /// Scheme, host and port, and a path that all requests begin with.
+    pub(crate) base: Url,
+    /// The repository.
+    pub(crate) repository: String,
+    /// Whether the registry speaks as Ollama's does.
+    pub(crate) is_ollama: bool,
+}
+
+/// A blob that is to be there.
+pub(crate) struct Blob {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) bytes: Content,
+}
+
+/// Where the bytes of a blob are.
+pub(crate) enum Content {
+    /// In an open file of the store.
+    File(Arc<File>, PathBuf),
+    /// In memory.
+    Memory(Bytes),
+}
+
+/// How a blob came to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It was there.
+    Present,
+    /// It was taken over from another repository.
+    Mounted,
+    /// Its bytes were sent.
+    Bytes,
+}
+
+/// What an upload has learned so far.
+struct State {
+    /// Where it is gone on with.
+    location: Option<Url>,
+    /// The registry refused a part.
+    no_parts: bool,
+    /// The repository that the blob can be taken over from.
+    from: Option<String>,
+}
+
+/// What came of one try.
+enum Outcome {
+    Done(Sent),
+    /// Something that another try may mend.
+    Again(Error),
+}
+
+impl Upload<'_> {
+    /// What identifies the place.
+    pub(crate) fn place(&self) -> Url {
+        self.url(&[])
+    }
+
+    /// Sees that a blob is there. `from` is another repository of the registry that may have it.
+    ///
+    /// # Errors
+    /// [`Error`]; what broke was tried again before.
+    pub(crate) async fn blob(
+        &self,
+        blob: &Blob,
+        from: Option<String>,
+        note: &UploadNote,
+        reporter: &Reporter,
+    ) -> Result<Sent, Error> {
+        let gauge = Gauge::new(blob, reporter);
+        if self.has(&blob.digest).await? {
+            gauge.over();
+            return Ok(Sent::Present);
+        }
+        let mut state = State {
+            location: note.read().filter(|url| self.is_of_registry(url)),
+            no_parts: false,
+            from,
+        };
+        let mut pauses = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(300))
+            .with_max_delay(Duration::from_secs(10))
+            .with_max_times(MOST_FAILURES as usize)
+            .build();
+        loop {
+            let error = match self.attempt(blob, &mut state, note, &gauge).await {
+                Ok(Outcome::Done(sent)) => {
+                    let _ = note.remove();
+                    gauge.over();
+                    return Ok(sent);
+                }
+                Ok(Outcome::Again(error)) => error,
+                Err(Error::Http(error)) if error.is_transient() => Error::Http(error),
+                Err(Error::Http(error)) => return Err(self.refused(error)),
+                Err(error) => return Err(error),
+            };
+            let Some(pause) = pauses.next() else {
+                return Err(error);
+            };
+            // A longer wait than this one is told.
+            let pause = match &error {
+                Error::Http(HttpError::Status {
+                    retry_after: Some(wait),
+                    ..
+                }) if *wait > LONGEST_WAIT => return Err(error),
+                Error::Http(HttpError::Status {
+                    retry_after: Some(wait),
+                    ..
+                }) => pause.max(*wait),
+                _ => pause,
+            };
+            tracing::info!(
+                blob = %blob.digest.short(),
+                error = crate::error::in_full(&error),
+                "an upload goes on after a failure"
+            );
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Publishes a manifest under a tag; returns the digest that the registry states.
+    ///
+    /// # Errors
+    /// When the registry refuses it, or has another one afterwards.
+    pub(crate) async fn manifest(
+        &self,
+        tag: &str,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<(), Error> {
+        let digest = Digest::of(&bytes);
+        let url = self.url(&["manifests", tag]);
+        let kind = HeaderValue::from_str(media_type).map_err(|_| Error::MediaType)?;
+        let request = Request::new(Method::PUT, url)
+            .with(CONTENT_TYPE, kind)
+            .sending(Body::Bytes(bytes));
+        let put = || async {
+            let answer = self.ask(&request).await?;
+            answer.document(ANSWER_MAX).await
+        };
+        let (_, headers) = self
+            .client
+            .repeated(put)
+            .await
+            .map_err(|error| self.refused(error))?;
+        let stated = headers
+            .get(CONTENT_DIGEST)
+            .and_then(|value| Digest::parse(value.to_str().ok()?).ok());
+        match stated {
+            Some(found) if found != digest => Err(Error::OtherManifest {
+                host: shown(&self.base),
+                expected: digest,
+                found,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the registry has a blob.
+    async fn has(&self, digest: &Digest) -> Result<bool, Error> {
+        let url = self.url(&["blobs", &digest.to_string()]);
+        let request = Request::new(Method::HEAD, url);
+        let look = || async {
+            let answer = self.ask(&request).await?;
+            match answer.status() {
+                status if status.is_success() => Ok(true),
+                StatusCode::NOT_FOUND => Ok(false),
+                // The body of an answer to HEAD says nothing.
+                _ => Err(answer.refused().await),
+            }
+        };
+        let found = self.client.repeated(look).await;
+        found.map_err(|error| self.refused(error))
+    }
+
+    /// One try: goes on where the last one ended, or begins.
+    async fn attempt(
+        &self,
+        blob: &Blob,
+        state: &mut State,
+        note: &UploadNote,
+        gauge: &Arc<Gauge>,
+    ) -> Result<Outcome, Error> {
+        let mut here = 0;
+        let mut part = None;
+        let resumed = match state.location.clone() {
+            Some(url) => self.there(&url, blob.size).await?,
+            None => None,
+        };
+        state.location = None;
+        let url = match resumed {
+            Some((url, there)) if there == 0 || !state.no_parts => {
+                here = there;
+                url
+            }
+            _ => match self.begin(&blob.digest, state.from.take()).await? {
+                Begun::Mounted => return Ok(Outcome::Done(Sent::Mounted)),
+                Begun::At(url, smallest) => {
+                    part = smallest.map(|smallest| smallest.max(PART_MIN));
+                    url
+                }
+            },
+        };
+        self.remember(state, note, &url);
+        gauge.at(here);
+        if self.is_ollama {
+            let size = (blob.size / 16).clamp(PART_MIN, PART_MAX);
+            return self
+                .in_parts(blob, here, size, url, state, note, gauge)
+                .await;
+        }
+        if here > 0 || (part.is_some() && !state.no_parts) {
+            let size = part.unwrap_or(u64::MAX);
+            return self
+                .in_parts(blob, here, size, url, state, note, gauge)
+                .await;
+        }
+        let request = Request::new(Method::PUT, finishing(url, &blob.digest, None))
+            .with(CONTENT_TYPE, OCTETS)
+            .sending(blob.part(0, blob.size, gauge, None));
+        let answer = self.ask(&request).await?;
+        self.finished(answer, state).await
+    }
+
+    /// Sends a blob from a byte on in parts, and then says that it is whole.
+    #[expect(clippy::too_many_arguments, reason = "the second half of `attempt`")]
+    async fn in_parts(
+        &self,
+        blob: &Blob,
+        mut here: u64,
+        most: u64,
+        mut url: Url,
+        state: &mut State,
+        note: &UploadNote,
+        gauge: &Arc<Gauge>,
+    ) -> Result<Outcome, Error> {
+        // What stands for the bytes in a store of Ollama's: the hash over the hashes of the parts. Known only if all were sent by us.
+        let mut sums = (here == 0).then(Vec::new);
+        while here < blob.size {
+            let length = most.min(blob.size - here);
+            let sum = Arc::new(Mutex::new(Md5::new()));
+            let hashed = self.is_ollama.then(|| sum.clone());
+            let mut request = Request::new(Method::PATCH, url.clone())
+                .with(CONTENT_TYPE, OCTETS)
+                .with(CONTENT_RANGE, range(here, length))
+                .sending(blob.part(here, length, gauge, hashed));
+            let answer = if self.is_ollama {
+                request = request.with(REDIRECT_UPLOADS, HeaderValue::from_static("1"));
+                self.ask_once(&request).await?
+            } else {
+                self.ask(&request).await?
+            };
+            let status = answer.status();
+            let next = match status {
+                StatusCode::TEMPORARY_REDIRECT => {
+                    let next = location(&answer, NEXT)
+                        .or_else(|| location(&answer, LOCATION))
+                        .ok_or_else(|| self.no_location())?;
+                    let to = location(&answer, LOCATION).ok_or_else(|| self.no_location())?;
+                    self.elsewhere(blob, here, length, to, gauge, &sum).await?;
+                    next
+                }
+                status if status.is_success() => location(&answer, NEXT)
+                    .or_else(|| location(&answer, LOCATION))
+                    .unwrap_or(url),
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+                    state.no_parts = true;
+                    state.location = None;
+                    return Ok(Outcome::Again(self.refused(answer.refused().await)));
+                }
+                _ => return self.again(answer, state).await,
+            };
+            url = self.safe(next)?;
+            self.remember(state, note, &url);
+            let after = here + length;
+            // A registry that kept less than it was sent says so.
+            here = match answer_range(answer.headers()) {
+                Some(there) if there < after && !self.is_ollama => {
+                    sums = None;
+                    there
+                }
+                _ => after,
+            };
+            if let Some(sums) = &mut sums {
+                let sum = std::mem::take(&mut *sum.lock().unwrap_or_else(PoisonError::into_inner));
+                sums.push(sum.finalize());
+            }
+            gauge.at(here);
+        }
+        let tag = sums.filter(|_| self.is_ollama).map(|sums| {
+            let mut whole = Md5::new();
+            sums.iter().for_each(|sum| whole.update(sum));
+            let hex = whole
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>();
+            format!("{hex}-{}", sums.len())
+        });
+        let request = Request::new(Method::PUT, finishing(url, &blob.digest, tag))
+            .with(CONTENT_TYPE, OCTETS)
+            .with(CONTENT_LENGTH, HeaderValue::from(0));
+        let answer = self.ask(&request).await?;
+        self.finished(answer, state).await
+    }
+
+    /// Sends a part to the store that a registry of Ollama's names, without credentials.
+    async fn elsewhere(
+        &self,
+        blob: &Blob,
+        here: u64,
+        length: u64,
+        to: Url,
+        gauge: &Arc<Gauge>,
+        sum: &Arc<Mutex<Md5>>,
+    ) -> Result<(), Error> {
+        let to = self.safe(to)?;
+        // The part begins anew, and its hash with it.
+        *sum.lock().unwrap_or_else(PoisonError::into_inner) = Md5::new();
+        gauge.at(here);
+        let request = Request::new(Method::PUT, to)
+            .with(CONTENT_TYPE, OCTETS)
+            .sending(blob.part(here, length, gauge, Some(sum.clone())));
+        let answer = self.client.send(&request).await?;
+        answer.good().await?;
+        Ok(())
+    }
+
+    /// Asks where a blob is taken, and for another repository's blob to be taken over.
+    async fn begin(&self, digest: &Digest, from: Option<String>) -> Result<Begun, Error> {
+        let mut url = self.url(&["blobs", "uploads", ""]);
+        if let Some(from) = &from {
+            url.query_pairs_mut()
+                .append_pair("mount", &digest.to_string())
+                .append_pair("from", from);
+        }
+        let request = Request::new(Method::POST, url).with(CONTENT_LENGTH, HeaderValue::from(0));
+        let answer = self.ask(&request).await?;
+        match answer.status() {
+            StatusCode::CREATED if from.is_some() => Ok(Begun::Mounted),
+            status if status.is_success() => {
+                let next = location(&answer, NEXT)
+                    .or_else(|| location(&answer, LOCATION))
+                    .ok_or_else(|| self.no_location())?;
+                let smallest = answer
+                    .headers()
+                    .get(CHUNK_MIN)
+                    .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+                Ok(Begun::At(self.safe(next)?, smallest))
+            }
+            _ => Err(self.refused(answer.refused().await)),
+        }
+    }
+
+    /// How much of an upload is there, and where it is gone on with; nothing where the registry does not know it any more.
+    async fn there(&self, url: &Url, size: u64) -> Result<Option<(Url, u64)>, Error> {
+        let answer = self.ask(&Request::get(url.clone())).await?;
+        let status = answer.status();
+        if status.is_server_error() {
+            return Err(self.refused(answer.refused().await));
+        }
+        if !status.is_success() {
+            return Ok(None);
+        }
+        let next = location(&answer, LOCATION).unwrap_or_else(|| url.clone());
+        let there = answer_range(answer.headers()).unwrap_or(0);
+        Ok((there <= size).then_some((self.safe(next)?, there)))
+    }
+
+    /// What came of the request that makes a blob whole.
+    async fn finished(&self, answer: Answer, state: &mut State) -> Result<Outcome, Error> {
+        match answer.status() {
+            status if status.is_success() => Ok(Outcome::Done(Sent::Bytes)),
+            _ => self.again(answer, state).await,
+        }
+    }
+
+    /// Whether another try may help where this was answered.
+    async fn again(&self, answer: Answer, state: &mut State) -> Result<Outcome, Error> {
+        let status = answer.status();
+        match status {
+            // It knows better how much it has.
+            StatusCode::RANGE_NOT_SATISFIABLE => {}
+            // It does not know this upload any more.
+            StatusCode::NOT_FOUND => state.location = None,
+            _ => {}
+        }
+        let refusal = answer.refused().await;
+        let is_worth_it = matches!(
+            status,
+            StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_FOUND
+        ) || refusal.is_transient();
+        let error = self.refused(refusal);
+        match is_worth_it {
+            true => Ok(Outcome::Again(error)),
+            false => Err(error),
+        }
+    }
+
+    /// Sends a request with the credentials, and answers challenges. Those go to the registry alone.
+    async fn ask(&self, request: &Request) -> Result<Answer, HttpError> {
+        self.with_credentials(request, true).await
+    }
+
+    /// The same, without following redirects.
+    async fn ask_once(&self, request: &Request) -> Result<Answer, HttpError> {
+        self.with_credentials(request, false).await
+    }
+
+    async fn with_credentials(
+        &self,
+        request: &Request,
+        follows: bool,
+    ) -> Result<Answer, HttpError> {
+        let is_of_registry = self.is_of_registry(&request.url);
+        let mut challenges = 0;
+        loop {
+            let sent = self.auth.header().filter(|_| is_of_registry);
+            let request = request.clone().authorized(sent.clone());
+            let answer = match follows {
+                true => self.client.send(&request).await?,
+                false => self.client.send_once(&request).await?,
+            };
+            if answer.status() != StatusCode::UNAUTHORIZED || !is_of_registry {
+                if is_of_registry && sent.is_some() {
+                    self.auth.accepted();
+                }
+                return Ok(answer);
+            }
+            challenges += 1;
+            if challenges > MOST_CHALLENGES {
+                return Ok(answer);
+            }
+            // Another blob of this push may have answered meanwhile.
+            if self.auth.header() == sent {
+                let headers = answer.headers().clone();
+                let answered = self
+                    .auth
+                    .answer(self.client, &request.url, &headers)
+                    .await?;
+                if answered.is_none() {
+                    return Ok(answer);
+                }
+            }
+        }
+    }
+
+    fn is_of_registry(&self, url: &Url) -> bool {
+        url.origin() == self.base.origin()
+    }
+
+    fn remember(&self, state: &mut State, note: &UploadNote, url: &Url) {
+        state.location = Some(url.clone());
+        if let Err(error) = note.write(url) {
+            tracing::warn!(%error, "an upload could not be noted down; after a crash it begins anew");
+        }
+    }
+
+    /// A place that a registry names, if it is as safe as the registry. One behind a proxy that ends TLS often says `http` of itself.
+    fn safe(&self, mut url: Url) -> Result<Url, Error> {
+        if self.base.scheme() == "https" && url.scheme() == "http" {
+            if url.host_str() != self.base.host_str() {
+                return Err(HttpError::Downgrade {
+                    host: shown(&self.base),
+                    to: shown(&url),
+                }
+                .into());
+            }
+            let port = self.base.port();
+            if url.set_scheme("https").is_err() || url.set_port(port).is_err() {
+                return Err(self.no_location());
+            }
+        }
+        Ok(url)
+    }
+
+    fn no_location(&self) -> Error {
+        HttpError::Location {
+            host: shown(&self.base),
+        }
+        .into()
+    }
+
+    /// A refusal in words about pushing.
+    fn refused(&self, error: HttpError) -> Error {
+        let HttpError::Status { status, said, .. } = &error else {
+            return error.into();
+        };
+        match *status {
+            StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge {
+                host: shown(&self.base),
+                said: said.clone(),
+            },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Forbidden {
+                repository: format!("{}/{}", shown(&self.base), self.repository),
+                source: error,
+            },
+            _ => error.into(),
+        }
+    }
+
+    fn url(&self, rest: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        let base = self.base.path().trim_end_matches('/');
+        // Repositories, tags and digests need no escapes.
+        url.set_path(&format!("{base}/v2/{}/{}", self.repository, rest.join("/")));
+        url
+    }
+}
+
+/// Where a blob is taken.
+enum Begun {
+    Mounted,
+    At(Url, Option<u64>),
+}
+
+impl Blob {
+    /// A part of it, as the body of a request.
+    fn part(
+        &self,
+        start: u64,
+        length: u64,
+        gauge: &Arc<Gauge>,
+        sum: Option<Arc<Mutex<Md5>>>,
+    ) -> Body {
+        let gauge = gauge.clone();
+        let tap = move |piece: &[u8]| {
+            if let Some(sum) = &sum {
+                sum.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .update(piece);
+            }
+            gauge.add(piece.len() as u64);
+        };
+        match &self.bytes {
+            Content::File(file, path) => Body::File(FilePart {
+                file: file.clone(),
+                path: path.clone(),
+                start,
+                length,
+                tap: Arc::new(tap),
+            }),
+            Content::Memory(bytes) => {
+                let end = usize::try_from(start + length).unwrap_or(bytes.len());
+                let piece = bytes.slice(usize::try_from(start).unwrap_or(end)..end);
+                tap(&piece);
+                Body::Bytes(piece)
+            }
+        }
+    }
+}
+
+/// How much of a blob has gone out, for people; it never goes back.
+struct Gauge {
+    reporter: Reporter,
+    status: String,
+    digest: Digest,
+    total: u64,
+    /// The byte that is sent next, and the last one that was told.
+    position: Mutex<(u64, u64)>,
+}
+
+impl Gauge {
+    /// Bytes between two reports.
+    const STRIDE: u64 = 4 << 20;
+
+    fn new(blob: &Blob, reporter: &Reporter) -> Arc<Self> {
+        let gauge = Self {
+            reporter: reporter.clone(),
+            status: format!("pushing {}", blob.digest.short()),
+            digest: blob.digest,
+            total: blob.size,
+            position: Mutex::new((0, 0)),
+        };
+        gauge.report(0);
+        Arc::new(gauge)
+    }
+
+    fn at(&self, position: u64) {
+        self.change(|now| *now = position);
+    }
+
+    fn add(&self, bytes: u64) {
+        self.change(|now| *now += bytes);
+    }
+
+    fn over(&self) {
+        self.at(self.total);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut u64)) {
+        let told = {
+            let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut position.0);
+            let (now, told) = (position.0.min(self.total), position.1);
+            let is_due = now >= told + Self::STRIDE || (now == self.total && now > told);
+            if is_due {
+                position.1 = now;
+            }
+            is_due.then_some(now)
+        };
+        if let Some(now) = told {
+            self.report(now);
+        }
+    }
+
+    fn report(&self, completed: u64) {
+        self.reporter.report(Progress {
+            status: self.status.clone(),
+            digest: Some(self.digest),
+            total: self.total,
+            completed,
+        });
+    }
+}
+
+/// The request that makes a blob whole.
+fn finishing(mut url: Url, digest: &Digest, tag: Option<String>) -> Url {
+    {
+        let mut query = url.query_pairs_mut();
+        query.append_pair("digest", &digest.to_string());
+        query.extend_pairs(tag.map(|tag| ("etag", tag)));
+    }
+    url
+}
+
+/// `Content-Range` of a part, which the protocol writes without a unit.
+fn range(start: u64, length: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!("{start}-{}", start + length - 1)).expect("digits")
+}
+
+/// How many bytes there are by `Range: 0-<last>`. An upload without bytes says `0-0`, as one with one byte does.
+fn answer_range(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(RANGE)?.to_str().ok()?;
+    let (first, last) = text.trim().trim_start_matches("bytes=").split_once('-')?;
+    let last: u64 = last.trim().parse().ok()?;
+    match (first.trim(), last) {
+        ("0", 0) => Some(0),
+        ("0", last) => last.checked_add(1),
+        _ => None,
+    }
+}
+
+/// The address in a header, absolute or not. Its query is kept as it is.
+fn location(answer: &Answer, name: HeaderName) -> Option<Url> {
+    let text = answer.headers().get(name)?.to_str().ok()?;
+    let url = answer.url.join(text).ok()?;
+    let is_web = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
+    is_web.then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_of_a_place_is_kept() {
+        let url =
+            Url::parse("https://reg.example/v2/a/blobs/uploads/1?state=a%2Fb").expect("a URL");
+        let url = finishing(url, &Digest::of(b""), Some("x-1".to_owned()));
+        let query = url.query().expect("it has one");
+        assert!(
+            query.starts_with("state=a%2Fb&digest=sha256%3Ae3b0c4"),
+            "{query}"
+        );
+        assert!(query.ends_with("&etag=x-1"), "{query}");
+    }
+
+    #[test]
+    fn what_is_there_is_read_from_the_range() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RANGE, text.parse().expect("a header"));
+            answer_range(&headers)
+        };
+        assert_eq!(read("0-99"), Some(100));
+        assert_eq!(read("bytes=0-99"), Some(100));
+        assert_eq!(read("0-0"), Some(0));
+        for text in ["", "5-9", "0-", "0-x", "0-18446744073709551615"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

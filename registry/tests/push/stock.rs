@@ -1,0 +1,150 @@
+//! Against Debian's `docker-registry`, with `skopeo` copying in and out.
+
+use std::process::Command;
+
+use gguf_writer::small;
+use origin::noise;
+use registry::push::Format;
+use registry::{Digest, ModelName};
+
+use crate::harness::{Home, MIB, Stock, Users};
+
+fn skopeo(words: &[&str]) {
+    let done = Command::new("skopeo")
+        .args(["--insecure-policy", "copy"])
+        .args(words)
+        .output()
+        .expect("skopeo is installed; installer/test.sh does that");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "skopeo copy {words:?}: {said}");
+}
+
+#[tokio::test]
+async fn a_model_comes_back_byte_for_byte_and_is_not_sent_twice() {
+    let stock = Stock::start(Users::Anybody);
+    let (home, name) = Home::with_model(&noise(20 * MIB, 1)).await;
+    let to = stock.name("me/notes:v1");
+    let first = home.push(&name, &to).await.expect("a good registry");
+    assert_eq!((first.sent, first.present, first.mounted), (5, 0, 0));
+    assert_eq!(first.digest, home.digest(&name).await);
+    assert_eq!(first.place, to);
+    let second = home.push(&name, &to).await.expect("nothing has changed");
+    assert_eq!((second.sent, second.present, second.mounted), (0, 5, 0));
+
+    let other = Home::open().await;
+    let pulled = other.pull(&to).await.expect("it is there");
+    assert_eq!(pulled, first.digest);
+
+    let mut last = std::collections::HashMap::new();
+    for progress in home.told() {
+        if let Some(digest) = progress.digest {
+            let before = last.insert(digest, progress.completed).unwrap_or(0);
+            assert!(progress.completed <= progress.total, "{progress:?}");
+            assert!(
+                before <= progress.completed || before == progress.total,
+                "{progress:?}"
+            );
+        }
+    }
+    assert_eq!(last.len(), 5);
+}
+
+#[tokio::test]
+async fn a_repository_takes_over_what_another_one_of_the_registry_has() {
+    let stock = Stock::start(Users::Anybody);
+    let (home, name) = Home::with_model(&noise(MIB, 1)).await;
+    let first = stock.name("me/notes:v1");
+    home.push(&name, &first).await.expect("a good registry");
+    home.pull(&first).await.expect("it is there");
+    let second = home
+        .push(&first, &stock.name("me/other:v1"))
+        .await
+        .expect("a good registry");
+    assert_eq!((second.sent, second.present, second.mounted), (0, 0, 5));
+}
+
+#[tokio::test]
+async fn a_model_pack_is_an_artifact_that_other_tools_copy() {
+    let stock = Stock::start(Users::Anybody);
+    let (home, name) = Home::with_model(&noise(MIB, 1)).await;
+    let to = stock.name("me/notes:pack");
+    let first = home
+        .push_as(&name, &to, Format::ModelPack)
+        .await
+        .expect("a good registry");
+    // Weights, system prompt, licence and the config; a layer of an unknown kind has no place in it.
+    assert_eq!((first.sent, first.present), (4, 0));
+    let second = home
+        .push_as(&name, &to, Format::ModelPack)
+        .await
+        .expect("a good registry");
+    assert_eq!((second.sent, second.digest), (0, first.digest));
+
+    let folder = home.outside().join("copied");
+    let layout = format!("oci:{}:pack", folder.display());
+    skopeo(&["--src-tls-verify=false", &format!("docker://{to}"), &layout]);
+    let blob = |digest: &Digest| {
+        let path = folder.join("blobs/sha256").join(digest.hex());
+        std::fs::read(path).expect("skopeo has copied it")
+    };
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&blob(&first.digest)).expect("a manifest");
+    assert_eq!(
+        manifest["artifactType"],
+        "application/vnd.cncf.model.manifest.v1+json"
+    );
+    let weights = &manifest["layers"][0];
+    assert_eq!(
+        weights["mediaType"],
+        "application/vnd.cncf.model.weight.v1.raw"
+    );
+    assert_eq!(
+        weights["annotations"]["org.cncf.model.filepath"],
+        "notes.gguf"
+    );
+    assert_eq!(blob(&Digest::of(&small::model())), small::model());
+    let config: serde_json::Value = serde_json::from_slice(&blob(
+        &Digest::parse(manifest["config"]["digest"].as_str().expect("a digest")).expect("a digest"),
+    ))
+    .expect("a config");
+    assert_eq!(config["config"]["format"], "gguf");
+    assert_eq!(
+        config["modelfs"]["diffIds"].as_array().map(Vec::len),
+        Some(3)
+    );
+}
+
+#[tokio::test]
+async fn what_skopeo_copied_can_be_pulled() {
+    let stock = Stock::start(Users::Anybody);
+    let (home, name) = Home::with_model(&noise(MIB, 1)).await;
+    let to = stock.name("me/notes:pack");
+    let pushed = home
+        .push_as(&name, &to, Format::ModelPack)
+        .await
+        .expect("a good registry");
+    let layout = format!("oci:{}:pack", home.outside().join("copied").display());
+    skopeo(&["--src-tls-verify=false", &format!("docker://{to}"), &layout]);
+    let copied = stock.name("other/copied:pack");
+    skopeo(&[
+        "--dest-tls-verify=false",
+        &layout,
+        &format!("docker://{copied}"),
+    ]);
+    let again = home.push_as(&name, &copied, Format::ModelPack).await;
+    let again = again.expect("a good registry");
+    assert_eq!((again.sent, again.digest), (0, pushed.digest));
+
+    let other = Home::open().await;
+    other.pull(&copied).await.expect("it is there");
+    let name = ModelName::parse(&copied).expect("a name");
+    let model = other.registry.model(&name).await.expect("it is whole");
+    let weights = model.manifest.blobs().map(|layer| layer.digest);
+    assert!(
+        weights
+            .into_iter()
+            .any(|digest| digest == Digest::of(&small::model()))
+    );
+    assert_eq!(model.licenses, ["MIT"]);
+    assert_eq!(model.system.as_deref(), Some("Take notes."));
+}
