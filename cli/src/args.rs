@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use api::Think;
+use api::{PushFormat, Think};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
@@ -107,6 +107,29 @@ pub(crate) enum Command {
   slm pull registry.example/team/model:v1
   slm pull https://host.example/path/model.gguf")]
     Pull(Pull),
+    /// Send a model to a registry.
+    ///
+    /// Without a destination, the model's own name says where it goes. Blobs that the registry has are not sent, and its tag changes
+    /// when everything is there. A push that was stopped goes on with the next one, as far as the registry keeps what came.
+    #[command(after_help = "Examples:
+  slm push registry.example/team/model:v1
+  slm push my-model registry.example/team/model:v1
+  slm push my-model localhost:5000/me/model --format modelpack")]
+    Push(Push),
+    /// Give slm a login for a registry or for the Hugging Face hub.
+    ///
+    /// The host is asked whether the login is good before it is kept, in a file that only you can read. The password is asked for on
+    /// the terminal. Logins of Docker and Podman are used as well.
+    #[command(after_help = "Examples:
+  slm login registry.example -u me
+  echo \"$TOKEN\" | slm login registry.example -u me --password-stdin
+  slm login hf.co
+  slm login --list
+  slm login --show-key")]
+    Login(Login),
+    /// Forget a login.
+    #[command(after_help = "Example:\n  slm logout registry.example")]
+    Logout(Logout),
     /// Find models in the catalogs and on the Hugging Face hub.
     ///
     /// What it shows as NAME is what `slm pull` and `slm run` take. Models of the hub are those with weights in GGUF, the most
@@ -305,6 +328,71 @@ pub(crate) struct Pull {
     /// Allow a connection without TLS to another machine, where the name begins with http://.
     #[arg(long)]
     pub(crate) insecure: bool,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// Name of the model.
+    #[arg(add = ArgValueCompleter::new(models))]
+    pub(crate) model: String,
+    /// The name that it gets there, with the registry's host; without one, the model's own name.
+    pub(crate) destination: Option<String>,
+    /// In which form: `ollama` is the manifest as it is stored, `modelpack` one of CNCF's ModelPack.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<PushForm>,
+    /// Allow a connection without TLS to another machine, where the destination begins with http://.
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+/// In which form a model is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PushForm {
+    /// The manifest as it is stored.
+    Ollama,
+    /// A manifest of CNCF's ModelPack.
+    Modelpack,
+}
+
+impl PushForm {
+    /// The same as the API has it.
+    pub(crate) fn to_wire(self) -> PushFormat {
+        match self {
+            Self::Ollama => PushFormat::Ollama,
+            Self::Modelpack => PushFormat::ModelPack,
+        }
+    }
+}
+
+/// Arguments of `login`.
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// Host of the registry, or `hf.co`.
+    #[arg(required_unless_present_any = ["list", "show_key"])]
+    pub(crate) host: Option<String>,
+    /// Your name there; the hub wants none.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Read the password or token from standard input.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Another host that the login may go to when the registry gives out its tokens there; can be repeated.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) realm_host: Vec<String>,
+    /// Show the hosts that there are logins for, and where each was found.
+    #[arg(long, conflicts_with_all = ["host", "show_key"])]
+    pub(crate) list: bool,
+    /// Show the public key that the Ollama library knows you by, to be added to your account there.
+    #[arg(long, conflicts_with = "host")]
+    pub(crate) show_key: bool,
+}
+
+/// Arguments of `logout`.
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// Host of the registry, or `hf.co`.
+    pub(crate) host: String,
 }
 
 /// Arguments of `search`.

@@ -89,6 +89,9 @@ impl Context {
         match command {
             // A conversation decides itself what Ctrl-C calls off.
             Command::Run(args) => commands::run::run(self, args).await,
+            Command::Push(args) => commands::push::run(&self, &args).await,
+            Command::Login(args) => commands::login::run(&self, &args).await,
+            Command::Logout(args) => commands::login::logout(&self, &args).await,
             Command::Pull(args) => commands::pull::run(&self, &args).await,
             Command::Search(args) => commands::search::run(&self, &args).await,
             Command::Create(args) => until_ctrl_c(commands::create::run(&self, &args)).await,

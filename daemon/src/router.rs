@@ -30,6 +30,10 @@ pub fn router(app: App, guard: Guard) -> Router {
         .route(api::routes::RERANK_V1, post(routes::rerank::post))
         .route(api::routes::PULL, post(routes::pull::post))
         .route(api::routes::EXPLAIN, post(routes::pull::explain))
+        .route(api::routes::PUSH, post(routes::push::post))
+        .route(api::routes::LOGIN, post(routes::login::login))
+        .route(api::routes::LOGOUT, post(routes::login::logout))
+        .route(api::routes::LOGINS, post(routes::login::list))
         .route(api::routes::SEARCH, post(routes::search::post))
         .route(api::routes::CREATE, post(routes::create::post))
         .route(

@@ -119,6 +119,72 @@ fn ctrl_c_ends_a_pull_and_says_so() {
 }
 
 #[test]
+fn push_says_what_was_sent() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |_| {
+        let pushed = json!({ "place": "reg.example/me/m:v1", "digest": "sha256:b179", "present": 1, "mounted": 2, "sent": 3 });
+        Reply::Lines(vec![
+            json!({ "status": "retrieving manifest" }),
+            json!({ "status": "pushing b179", "digest": "sha256:b179", "total": 1000, "completed": 1000 }),
+            json!({ "status": "pushing manifest" }),
+            json!({ "status": "success", "pushed": pushed }),
+        ])
+    });
+    let ran = home.slm(&["push", "m", "reg.example/me/m:v1", "--format", "modelpack"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(ran.stderr, @r"
+    retrieving manifest
+    pushing b179: 100% (1.0 kB of 1.0 kB)
+    pushing manifest
+    `reg.example/me/m:v1` is there as sha256:b179: 3 blobs sent, 2 taken over from another repository, 1 there before
+    ");
+    assert_eq!(
+        fake.last("POST /api/push"),
+        json!({ "model": "m", "destination": "reg.example/me/m:v1", "format": "modelpack" })
+    );
+}
+
+#[test]
+fn a_login_is_read_from_standard_input_and_never_shown() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |asked| match asked.what.as_str() {
+        "POST /api/login" => Reply::Json(200, json!({ "host": "reg.example", "confirmed": true })),
+        "POST /api/logout" => Reply::Json(200, json!({ "removed": true })),
+        _ => Reply::Json(
+            200,
+            json!({ "logins": [{ "host": "reg.example", "user": "me", "source": "`slm login`" }] }),
+        ),
+    });
+    let ran = home.slm_with(
+        &[
+            "login",
+            "reg.example",
+            "-u",
+            "me",
+            "--password-stdin",
+            "--realm-host",
+            "auth.example",
+        ],
+        "hush\n",
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
+    assert_eq!(ran.stderr, "logged in to `reg.example`\n");
+    assert_eq!(
+        fake.last("POST /api/login"),
+        json!({ "host": "reg.example", "user": "me", "password": "hush", "realm_hosts": ["auth.example"] })
+    );
+    let ran = home.slm(&["login", "--list"]);
+    assert_eq!(
+        ran.stdout,
+        "HOST          USER   FROM\nreg.example   me     `slm login`\n"
+    );
+    let ran = home.slm(&["logout", "reg.example"]);
+    assert_eq!(ran.stderr, "the login for `reg.example` is forgotten\n");
+    let ran = home.slm(&["login", "reg.example"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+}
+
+#[test]
 fn rm_goes_on_after_a_failure_and_ends_with_1() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |asked| match asked.json()["model"].as_str() {

@@ -14,6 +14,7 @@ mod error;
 mod generate;
 mod model;
 mod progress;
+mod push;
 pub mod routes;
 
 use serde::{Deserialize, Deserializer};
@@ -38,6 +39,10 @@ pub use model::{
     VerifyRequest, VersionResponse,
 };
 pub use progress::{AdoptMethod, Adopted, Damage, Progress, VerifyReport};
+pub use push::{
+    KnownLogin, LoginRequest, LoginResponse, LoginsRequest, LoginsResponse, LogoutRequest,
+    LogoutResponse, PushFormat, PushRequest, Pushed,
+};
 
 /// Reads `null`, which some clients send for a field that they leave empty, as the default.
 pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

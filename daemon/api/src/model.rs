@@ -438,7 +438,7 @@ pub struct LoadedModel {
 }
 
 /// Clients that know only the former field send both, one of them empty.
-fn either<'a>(model: &'a str, name: &'a str) -> &'a str {
+pub(crate) fn either<'a>(model: &'a str, name: &'a str) -> &'a str {
     if model.is_empty() { name } else { model }
 }
 

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One line of the progress of pull, create, adopt and verify. The last one of a success has `status: "success"`.
+use crate::Pushed;
+
+/// One line of the progress of pull, push, create, adopt and verify. The last one of a success has `status: "success"`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// What is going on, for people: `pulling b179c9523d0e`, `writing manifest`, `success`.
@@ -19,6 +21,9 @@ pub struct Progress {
     /// Last line of pull (ours): the name that the model has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Last line of push (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<Pushed>,
     /// Last line of adopt (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<Adopted>,

@@ -32,6 +32,14 @@ pub const DELETE: &str = "/api/delete";
 pub const PULL: &str = "/api/pull";
 /// What a pull would do (ours).
 pub const EXPLAIN: &str = "/api/explain";
+/// Send a model to a registry: `POST`.
+pub const PUSH: &str = "/api/push";
+/// Keep a login for a host (ours, on the Unix socket only): `POST`.
+pub const LOGIN: &str = "/api/login";
+/// Forget a login (ours, on the Unix socket only): `POST`.
+pub const LOGOUT: &str = "/api/logout";
+/// The hosts that there are logins for, and the public key (ours, on the Unix socket only): `POST`.
+pub const LOGINS: &str = "/api/logins";
 /// Find models in the catalogs and on the hub (ours): `POST`.
 pub const SEARCH: &str = "/api/search";
 /// Loaded models: `GET`.

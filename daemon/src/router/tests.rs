@@ -629,6 +629,107 @@ async fn adopting_is_for_the_unix_socket() {
 }
 
 #[tokio::test]
+async fn logins_are_for_the_unix_socket_and_no_answer_has_a_secret_in_it() {
+    let service = service().await;
+    for (path, body) in [
+        (
+            "/api/login",
+            json!({"host": "127.0.0.1:9", "user": "me", "password": "hush"}),
+        ),
+        ("/api/logout", json!({"host": "127.0.0.1:9"})),
+        ("/api/logins", json!({})),
+    ] {
+        service
+            .post(path, body)
+            .await
+            .refuses(403, "unix_socket_only", "Unix socket");
+    }
+    let ask = async |path: &str, body: Value| {
+        let mut request = Service::request("POST", path)
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        request.extensions_mut().insert(Peer::Unix);
+        service.send(request).await
+    };
+    // Nothing listens there.
+    let body = json!({"host": "127.0.0.1:9", "user": "me", "password": "hush"});
+    let answer = ask("/api/login", body).await;
+    answer.refuses(502, "source_failed", "127.0.0.1:9");
+    assert!(!answer.text.contains("hush"));
+    ask(
+        "/api/login",
+        json!({"host": "a b", "user": "me", "password": "hush"}),
+    )
+    .await
+    .refuses(400, "invalid_login", "no host of a registry");
+    ask(
+        "/api/login",
+        json!({"host": "reg.example", "password": "hush"}),
+    )
+    .await
+    .refuses(400, "invalid_login", "the name of a user");
+    let removed = ask("/api/logout", json!({"host": "127.0.0.1:9"})).await;
+    assert_eq!(removed.json(), json!({"removed": false}));
+    let known = ask("/api/logins", json!({"key": true})).await.json();
+    assert_eq!(known["logins"], json!([]));
+    let key = known["key"].as_str().unwrap();
+    assert!(key.starts_with("ssh-ed25519 AAAA"), "{key}");
+    assert_eq!(
+        ask("/api/logins", json!({"key": true})).await.json()["key"],
+        key
+    );
+}
+
+#[tokio::test]
+async fn a_push_says_what_is_wrong_with_its_names() {
+    let service = with_model(json!({})).await;
+    for (body, status, code, words) in [
+        (
+            json!({"model": "nothing"}),
+            404,
+            "model_not_found",
+            "nothing",
+        ),
+        (json!({}), 400, "invalid_request", "model is required"),
+        (
+            json!({"model": "m", "destination": "127.0.0.1:9/me/Notes"}),
+            400,
+            "invalid_name",
+            "'N'",
+        ),
+        (
+            json!({"model": "m", "destination": "hf.co/me/notes"}),
+            400,
+            "invalid_name",
+            "no registry",
+        ),
+        (
+            json!({"model": "m", "destination": "http://reg.example/me/notes"}),
+            400,
+            "insecure",
+            "without TLS",
+        ),
+        (
+            json!({"model": "m", "format": "zip"}),
+            400,
+            "invalid_request",
+            "format",
+        ),
+        (
+            json!({"model": "m", "destination": "127.0.0.1:9/me/notes", "stream": false}),
+            502,
+            "push_failed",
+            "127.0.0.1:9",
+        ),
+    ] {
+        service
+            .post("/api/push", body)
+            .await
+            .refuses(status, code, words);
+    }
+}
+
+#[tokio::test]
 async fn a_check_of_the_store_ends_with_a_report() {
     let service = with_model(json!({})).await;
     let lines = service.post("/api/verify", json!({})).await.lines();

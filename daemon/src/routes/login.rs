@@ -1,0 +1,82 @@
+//! `POST /api/login`, `/api/logout`, `/api/logins` (ours): the logins that pulls and pushes use.
+//!
+//! On the Unix socket only: a program that may open it could read the file of logins anyway, while over TCP another user of this
+//! machine could log the owner in or out. *Cancel*: what is not kept yet when the client leaves is not kept.
+
+use api::{
+    KnownLogin, LoginRequest, LoginResponse, LoginsRequest, LoginsResponse, LogoutRequest,
+    LogoutResponse,
+};
+use axum::Extension;
+use axum::extract::State;
+use registry::NewLogin;
+use registry::credentials::Secret;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::extract::{Json, SMALL};
+use crate::listen::Peer;
+
+/// Keeps a login, once its host has said that it is good.
+pub(crate) async fn login(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    Json(request): Json<LoginRequest, SMALL>,
+) -> Result<axum::Json<LoginResponse>, Error> {
+    on_socket(peer, api::routes::LOGIN)?;
+    if request.password.is_empty() {
+        return Err(Error::Invalid("the password is empty".into()));
+    }
+    let login = NewLogin {
+        host: request.host,
+        user: request.user,
+        secret: Secret::new(request.password),
+        realm_hosts: request.realm_hosts,
+    };
+    let kept = app.registry.login(login, &app.sources).await?;
+    Ok(axum::Json(LoginResponse {
+        host: kept.host,
+        confirmed: kept.is_confirmed,
+    }))
+}
+
+/// Forgets a login.
+pub(crate) async fn logout(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    Json(request): Json<LogoutRequest, SMALL>,
+) -> Result<axum::Json<LogoutResponse>, Error> {
+    on_socket(peer, api::routes::LOGOUT)?;
+    let removed = app.registry.logout(&request.host).await?;
+    Ok(axum::Json(LogoutResponse { removed }))
+}
+
+/// Tells for which hosts there are logins, and the public key.
+pub(crate) async fn list(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    Json(request): Json<LoginsRequest, SMALL>,
+) -> Result<axum::Json<LoginsResponse>, Error> {
+    on_socket(peer, api::routes::LOGINS)?;
+    let key = match request.key {
+        true => Some(app.registry.public_key(&app.sources).await?),
+        false => None,
+    };
+    let known = app.registry.known_logins(&app.sources).await?;
+    let logins = known.into_iter().map(|login| KnownLogin {
+        host: login.host,
+        user: login.user,
+        source: login.source.to_string(),
+    });
+    Ok(axum::Json(LoginsResponse {
+        logins: logins.collect(),
+        key,
+    }))
+}
+
+fn on_socket(peer: Option<Extension<Peer>>, route: &'static str) -> Result<(), Error> {
+    match peer {
+        Some(Extension(Peer::Unix)) => Ok(()),
+        _ => Err(Error::UnixOnly(route)),
+    }
+}
