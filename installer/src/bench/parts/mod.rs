@@ -9,6 +9,7 @@ mod one_stream;
 mod overhead;
 mod process_start;
 mod pull;
+mod push;
 mod sandbox;
 mod shared_prefix;
 mod sixteen_streams;
@@ -53,6 +54,8 @@ pub(super) enum Part {
     Speculation,
     /// Fetching a model over HTTP.
     Pull,
+    /// Sending a model to a registry.
+    Push,
 }
 
 /// The real model alone.
@@ -83,6 +86,7 @@ impl Part {
             Self::Sandbox => "sandbox",
             Self::Speculation => "speculation",
             Self::Pull => "pull",
+            Self::Push => "push",
         }
     }
 
@@ -103,6 +107,7 @@ impl Part {
             Self::Sandbox => "Cost of the sandbox",
             Self::Speculation => "Guessed tokens",
             Self::Pull => "Fetching a model",
+            Self::Push => "Sending a model",
         }
     }
 
@@ -116,13 +121,16 @@ impl Part {
 
     /// Whether another model makes a difference that this part can show.
     pub(super) fn takes_any_model(self) -> bool {
-        !matches!(self, Self::Overhead | Self::Embeddings | Self::Pull)
+        !matches!(
+            self,
+            Self::Overhead | Self::Embeddings | Self::Pull | Self::Push
+        )
     }
 
     /// What stands in the table for the model: some parts bring their own, or need none.
     pub(super) fn subject(self, model: Model) -> &'static str {
         match self {
-            Self::Overhead | Self::Pull => "none",
+            Self::Overhead | Self::Pull | Self::Push => "none",
             Self::Embeddings => "embedding",
             _ => model.name(),
         }
@@ -173,6 +181,7 @@ impl Part {
             Self::Sandbox => sandbox::measure,
             Self::Speculation => speculation::measure,
             Self::Pull => pull::measure,
+            Self::Push => push::measure,
         };
         measure(bench, subject, runs)
     }

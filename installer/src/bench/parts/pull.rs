@@ -16,8 +16,8 @@ use crate::bench::{Bench, stream};
 use crate::{files, machine, process, say};
 
 /// Layers, and MiB of each.
-const LAYERS: u64 = 4;
-const SIZE: u64 = 512;
+pub(super) const LAYERS: u64 = 4;
+pub(super) const SIZE: u64 = 512;
 /// MiB of the layer, and MiB/s of each connection, where the server bounds what a connection gets.
 const SLOW_SIZE: u64 = 256;
 const SLOW_RATE: u64 = 10;
@@ -27,12 +27,18 @@ const KILLED_AT: [f64; 3] = [0.35, 0.6, 0.8];
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// A registry with one model whose layers have `size` MiB each.
-struct Registry {
+pub(super) struct Registry {
     server: Server,
 }
 
 impl Registry {
-    fn start(bench: &Bench, weights: &Path, layers: u64, size: u64, rate: u64) -> Result<Self> {
+    pub(super) fn start(
+        bench: &Bench,
+        weights: &Path,
+        layers: u64,
+        size: u64,
+        rate: u64,
+    ) -> Result<Self> {
         let port = free_port()?;
         let mut command = process::command(bench.site.executable("origin"));
         command
@@ -46,7 +52,7 @@ impl Registry {
     }
 
     /// The addresses of the large layers.
-    fn layers(&self) -> Result<Vec<String>> {
+    pub(super) fn layers(&self) -> Result<Vec<String>> {
         let base = self.server.base();
         let text = get(&format!("{base}/v2/library/notes/manifests/latest"))?;
         let manifest: Value = serde_json::from_str(&text)?;
@@ -228,13 +234,13 @@ impl Drop for Pulling {
     }
 }
 
-fn daemon(bench: &Bench, registry: &Registry) -> Result<Server> {
+pub(super) fn daemon(bench: &Bench, registry: &Registry) -> Result<Server> {
     bench
         .site
         .daemon(&[("SLM_LIBRARY", registry.server.base())])
 }
 
-fn pull(bench: &Bench) -> Command {
+pub(super) fn pull(bench: &Bench) -> Command {
     let mut command = bench.site.slm();
     command.args(["pull", "--quiet", "ollama://notes"]);
     command
