@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use api::{PushFormat, Think};
+use api::{Priority, PushFormat, Think};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
@@ -100,8 +100,12 @@ pub(crate) enum Command {
     /// A name is looked up in the catalogs, and then in the Ollama library. A name with a host says itself where the model is: a
     /// registry, `hf.co/OWNER/REPOSITORY` on the Hugging Face hub, or the address of a GGUF file. What was fetched of a model is
     /// kept when a pull is stopped, and the next one goes on with it.
+    ///
+    /// Ctrl-C leaves the pull, which goes on in the background; `slm jobs` shows it and stops it. The same pull in a second terminal
+    /// joins the first.
     #[command(after_help = "Examples:
   slm pull smollm2
+  slm pull --background --priority low smollm2
   slm pull --explain phi4-mini
   slm pull hf.co/Qwen/Qwen3-4B-GGUF:Q8_0
   slm pull registry.example/team/model:v1
@@ -130,6 +134,18 @@ pub(crate) enum Command {
     /// Forget a login.
     #[command(after_help = "Example:\n  slm logout registry.example")]
     Logout(Logout),
+    /// List the pulls and pushes under way, and pause, resume, cancel or reorder them.
+    ///
+    /// A transfer of this program is a job of the daemon: it goes on when the terminal is closed, and when the daemon is started again.
+    #[command(after_help = "Examples:
+  slm jobs
+  slm jobs --all
+  slm jobs pause smollm2
+  slm jobs resume 3 --now
+  slm jobs cancel 3 --remove
+  slm jobs priority high 3
+  slm jobs watch 3")]
+    Jobs(Jobs),
     /// Find models in the catalogs and on the Hugging Face hub.
     ///
     /// What it shows as NAME is what `slm pull` and `slm run` take. Models of the hub are those with weights in GGUF, the most
@@ -328,6 +344,83 @@ pub(crate) struct Pull {
     /// Allow a connection without TLS to another machine, where the name begins with http://.
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Return at once; `slm jobs` shows how far it is.
+    #[arg(long, conflicts_with_all = ["explain", "dry_run"])]
+    pub(crate) background: bool,
+    /// Go before or behind other pulls: `high`, `normal` or `low`. A high one takes the place of a low one that runs.
+    #[arg(long, value_name = "PRIORITY", value_parser = clap::builder::ValueParser::new(priority))]
+    pub(crate) priority: Option<Priority>,
+    /// Start also outside of `pull_window` and on a metered network.
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    text.parse()
+}
+
+/// Arguments of `jobs`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Jobs {
+    /// Also those of the last day that are over.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// What to do; a list without.
+    #[command(subcommand)]
+    pub(crate) deed: Option<Deed>,
+}
+
+/// What can be done to jobs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Deed {
+    /// Stop jobs, and keep what has come.
+    #[command(after_help = "Example:\n  slm jobs pause 3")]
+    Pause(Which),
+    /// Go on with jobs that are paused or wait, or that failed.
+    #[command(after_help = "Examples:\n  slm jobs resume 3\n  slm jobs resume --now smollm2")]
+    Resume {
+        /// Which ones.
+        #[command(flatten)]
+        which: Which,
+        /// Start also outside of `pull_window` and on a metered network.
+        #[arg(long)]
+        now: bool,
+    },
+    /// Call jobs off. What has come is kept for the next pull of the same model.
+    #[command(after_help = "Examples:\n  slm jobs cancel 3\n  slm jobs cancel --remove smollm2")]
+    Cancel {
+        /// Which ones.
+        #[command(flatten)]
+        which: Which,
+        /// Remove what has come, as far as no other job needs it.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Put jobs before or behind others.
+    #[command(after_help = "Example:\n  slm jobs priority high 3")]
+    Priority {
+        /// `high`, `normal` or `low`.
+        #[arg(value_parser = clap::builder::ValueParser::new(priority))]
+        priority: Priority,
+        /// Which ones.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Show how far a job is, until it is over.
+    #[command(after_help = "Example:\n  slm jobs watch 3")]
+    Watch {
+        /// Id of the job, or name of its model.
+        job: String,
+    },
+}
+
+/// Which jobs are meant.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// Ids of the jobs, or names of their models.
+    #[arg(required = true, value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
 }
 
 /// Arguments of `push`.
@@ -344,6 +437,15 @@ pub(crate) struct Push {
     /// Allow a connection without TLS to another machine, where the destination begins with http://.
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Return at once; `slm jobs` shows how far it is.
+    #[arg(long)]
+    pub(crate) background: bool,
+    /// Go before or behind other transfers: `high`, `normal` or `low`. A high one takes the place of a low one that runs.
+    #[arg(long, value_name = "PRIORITY", value_parser = clap::builder::ValueParser::new(priority))]
+    pub(crate) priority: Option<Priority>,
+    /// Start also outside of `pull_window` and on a metered network.
+    #[arg(long)]
+    pub(crate) now: bool,
 }
 
 /// In which form a model is pushed.

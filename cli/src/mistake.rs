@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::output::{Output, Tone};
 
 /// Commands of other programs, each with its counterpart here.
-const ELSEWHERE: [(&str, &str); 29] = [
+const ELSEWHERE: [(&str, &str); 32] = [
     ("add", "pull"),
     ("ask", "run"),
     ("build", "create"),
@@ -23,6 +23,7 @@ const ELSEWHERE: [(&str, &str); 29] = [
     ("daemon", "serve"),
     ("delete", "rm"),
     ("download", "pull"),
+    ("downloads", "jobs"),
     ("fetch", "pull"),
     ("generate", "run"),
     ("get", "pull"),
@@ -35,11 +36,13 @@ const ELSEWHERE: [(&str, &str); 29] = [
     ("make", "create"),
     ("models", "list"),
     ("mv", "cp"),
+    ("queue", "jobs"),
     ("remove", "rm"),
     ("rename", "cp"),
     ("server", "serve"),
     ("start", "serve"),
     ("tags", "list"),
+    ("transfers", "jobs"),
     ("uninstall", "rm"),
     ("unload", "stop"),
     ("up", "serve"),

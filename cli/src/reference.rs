@@ -35,7 +35,7 @@ On a terminal, control characters are removed from everything that models or oth
 Tables, notes and errors fit its width: lines break between words, and a table leaves columns out until its rows fit; elsewhere, and with `--json`, all are there.
 Progress is bars on a terminal and lines elsewhere; `--quiet` leaves progress and notes out.
 
-With `--json`, standard output is one JSON document (`list`, `ps`, `show`, `cp`, `rm`, `stop`, `status`, `version`) or one JSON event per line (`run`, `pull`, `create`, `verify`, `logs`), in the shapes of the daemon's API.
+With `--json`, standard output is one JSON document (`list`, `jobs`, `ps`, `show`, `cp`, `rm`, `stop`, `status`, `version`) or one JSON event per line (`run`, `pull`, `jobs watch`, `create`, `verify`, `logs`), in the shapes of the daemon's API.
 The last event of `create` has besides `replaced`: the short digest of the model that had the name, or null.
 With `--json`, an error is one object `{\"error\", \"code\", \"hint\"}` on standard error; `code` is stable, `hint` is left out where there is no remedy.
 Without it, an error is a line `error: …` and, where there is a remedy, a line `hint: …`.

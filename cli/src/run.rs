@@ -93,6 +93,7 @@ impl Context {
             Command::Login(args) => commands::login::run(&self, &args).await,
             Command::Logout(args) => commands::login::logout(&self, &args).await,
             Command::Pull(args) => commands::pull::run(&self, &args).await,
+            Command::Jobs(args) => commands::jobs::run(&self, &args).await,
             Command::Search(args) => commands::search::run(&self, &args).await,
             Command::Create(args) => until_ctrl_c(commands::create::run(&self, &args)).await,
             Command::List(args) => until_ctrl_c(commands::list::run(&self, &args)).await,

@@ -14,6 +14,7 @@ use crate::prompt::{Needs, Way};
 use crate::requirements;
 use crate::scheduler::{self, Key, Lease, Plan, Scheduler, Unloading, Want};
 use crate::seats::Seats;
+use crate::transfers::Transfers;
 use crate::wire;
 
 /// The service as the routes see it.
@@ -23,8 +24,10 @@ pub struct App {
     pub registry: Registry,
     /// Everything that is loaded.
     pub scheduler: Scheduler,
-    /// Everything that goes on without a client.
+    /// Long work that its clients share.
     pub jobs: Jobs,
+    /// Everything that moves models to and from other machines.
+    pub transfers: Transfers,
     /// How much of the work on files goes on side by side.
     pub seats: Seats,
     /// What holds where nobody says otherwise.

@@ -6,12 +6,14 @@
 
 mod address;
 mod key;
+mod rate;
 mod sandbox;
 mod size;
 mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::duration::{self, Stay};
 use crate::env::{self, Environment};
 use crate::fs;
+use crate::transfers::Window;
 
 pub use address::Endpoint;
 pub use key::{KEYS, Key};
@@ -201,6 +204,14 @@ pub struct Config {
     pub logins: Places,
     /// Proxies and certificates for models that are fetched.
     pub network: Network,
+    /// Most transfers that run side by side.
+    pub max_transfers: usize,
+    /// Most bytes per second that all transfers take together.
+    pub pull_rate: Option<NonZeroU64>,
+    /// The time of day in which transfers move bytes.
+    pub pull_window: Option<Window>,
+    /// Whether the network is metered.
+    pub metered: bool,
     /// Longest time without progress while a model is loaded.
     pub load_timeout: Duration,
     /// Longest time without a sign of life while a runner answers.
@@ -469,6 +480,10 @@ impl Layers {
                 no_proxy: self.get("no_proxy", filled)?,
                 ca_file: self.get("ca_file", |text| Ok(relative(text)))?,
             },
+            max_transfers: self.get("max_transfers", |text| within(text, 1, 64))?,
+            pull_rate: self.get("pull_rate", rate::read)?,
+            pull_window: self.get("pull_window", |text| optional(text, str::parse))?,
+            metered: self.get("metered", yes_or_no)?,
             load_timeout: self.get("load_timeout", positive)?,
             stall_timeout: self.get("stall_timeout", positive)?,
             grace: self.get("grace", duration::finite)?,

@@ -135,6 +135,28 @@ pub enum Error {
     /// What the model wrote is not in the form of its answers.
     #[error("{0}")]
     Unreadable(String),
+    /// No such job.
+    #[error("there is no job {0}")]
+    NoJob(u64),
+    /// The state of the job does not allow what was asked for.
+    #[error("job {id} is {state} and cannot be {deed}")]
+    JobState {
+        /// The job.
+        id: u64,
+        /// How far it is.
+        state: api::JobState,
+        /// What was asked for.
+        deed: &'static str,
+    },
+    /// The job that was waited for was called off.
+    #[error("job {0} was cancelled")]
+    JobCancelled(u64),
+    /// Too many transfers wait already.
+    #[error("the server is busy: {most} transfers are under way or wait")]
+    TooManyJobs {
+        /// How many there may be.
+        most: usize,
+    },
     /// The daemon stops.
     #[error("the server is stopping")]
     Stopping,
@@ -205,6 +227,10 @@ impl Error {
             Self::TooOld { .. } => (StatusCode::BAD_REQUEST, "version_too_old"),
             Self::NoTemplate { .. } => (StatusCode::BAD_REQUEST, "unsupported"),
             Self::Unreadable(_) => (StatusCode::BAD_GATEWAY, "unreadable_answer"),
+            Self::NoJob(_) => (StatusCode::NOT_FOUND, "job_not_found"),
+            Self::JobState { .. } => (StatusCode::CONFLICT, "job_state"),
+            Self::JobCancelled(_) => (StatusCode::CONFLICT, "job_cancelled"),
+            Self::TooManyJobs { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Stopping | Self::Ended => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -246,6 +272,11 @@ impl Error {
             Self::NotConfined { .. } => {
                 "use a kernel with Landlock and seccomp, or set sandbox: auto in config.yaml to run with less"
             }
+            Self::NoJob(_) | Self::JobState { .. } => "`slm jobs --all` shows the jobs",
+            Self::JobCancelled(_) => {
+                "what has come is kept, unless it was cancelled with `--remove`"
+            }
+            Self::TooManyJobs { .. } => "`slm jobs` shows them, and `slm jobs cancel` ends one",
             Self::Template { .. } => {
                 "correct the template; docs/modelfile.md says what it can hold"
             }
@@ -272,8 +303,13 @@ impl Error {
         }
     }
 
+    /// Whether the same request may well succeed later without a change by anybody.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
+
     /// The message with the causes that help the caller: those of the store, and the last words of a runner.
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::Store(error) => chain(error.as_ref()),
             Self::Runner { source, .. } => {

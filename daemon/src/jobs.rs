@@ -4,6 +4,8 @@
 //! stream begins with what was reported so far and goes on with the rest. The job's last word is published even if its task
 //! dies, so nobody waits for ever.
 
+mod lines;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,56 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::Progress;
 use futures::Stream;
 use registry::Reporter;
-use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::shutdown::Shutdown;
 
-/// Most lines that are kept of one job; the oldest go first.
-const LINES: usize = 4096;
+pub(crate) use lines::Lines;
 
-/// What one job reported.
-#[derive(Debug, Default)]
-struct Log {
-    /// Lines with the count of reports at which they were last changed.
-    lines: Vec<(u64, Progress)>,
-    reports: u64,
-    end: Option<Result<Progress, Error>>,
-}
-
-impl Log {
-    /// Counters of the same blob are one line that changes; everything else is a new line.
-    fn add(&mut self, progress: Progress) {
-        self.reports += 1;
-        let same =
-            |line: &Progress| line.status == progress.status && line.digest == progress.digest;
-        match self.lines.iter_mut().rev().find(|(_, line)| same(line)) {
-            Some(slot) => *slot = (self.reports, progress),
-            None => self.lines.push((self.reports, progress)),
-        }
-        if self.lines.len() > LINES {
-            self.lines.remove(0);
-        }
-    }
-}
-
-/// One job, as its task and its listeners share it.
-#[derive(Debug)]
-struct Job {
-    log: Mutex<Log>,
-    /// Goes up with each report, so that listeners wake.
-    changes: watch::Sender<u64>,
-}
-
-impl Job {
-    fn change(&self, change: impl FnOnce(&mut Log)) {
-        // The lock protects the lines; nothing in here can panic half-way.
-        change(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
-        self.changes.send_modify(|count| *count += 1);
-    }
-}
-
-type Running = Arc<Mutex<BTreeMap<String, Arc<Job>>>>;
+type Running = Arc<Mutex<BTreeMap<String, Arc<Lines>>>>;
 
 /// All jobs that are under way. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -122,7 +81,7 @@ impl Jobs {
         if let Some(job) = new {
             let reporter = {
                 let job = job.clone();
-                Reporter::new(move |progress| job.change(|log| log.add(wire(progress))))
+                Reporter::new(move |progress| job.add(wire(progress)))
             };
             let guard = Guard {
                 key,
@@ -141,19 +100,16 @@ impl Jobs {
         key: &str,
     ) -> (
         impl Stream<Item = Result<Progress, Error>> + Send + use<>,
-        Option<Arc<Job>>,
+        Option<Arc<Lines>>,
     ) {
         // Held until somebody listens, so that no job ends between being found and being heard.
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(job) = running.get(key) {
-            return (listen(job.clone()), None);
+            return (job.listen(), None);
         }
-        let job = Arc::new(Job {
-            log: Mutex::default(),
-            changes: watch::channel(0).0,
-        });
+        let job = Lines::new();
         running.insert(key.to_owned(), job.clone());
-        (listen(job.clone()), Some(job))
+        (job.listen(), Some(job))
     }
 
     fn spawn(
@@ -186,7 +142,7 @@ enum Unheard {
 /// Publishes the end of a job when its task is over, however that comes.
 struct Guard {
     key: String,
-    job: Arc<Job>,
+    job: Arc<Lines>,
     running: Running,
     end: Option<Result<Progress, Error>>,
 }
@@ -195,18 +151,18 @@ impl Guard {
     /// Waits until nobody listens. The job is forgotten then, so that the next request starts a new one.
     async fn unheard(&self) {
         loop {
-            self.job.changes.closed().await;
-            if self.forget(|job| job.changes.receiver_count() == 0) {
+            self.job.unheard().await;
+            if self.forget(|job| job.listeners() == 0) {
                 return;
             }
         }
     }
 
     /// Takes the job off the list if that holds, unless another has its key by now. Says whether it held.
-    fn forget(&self, holds: impl FnOnce(&Job) -> bool) -> bool {
+    fn forget(&self, holds: impl FnOnce(&Lines) -> bool) -> bool {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = holds(&self.job);
-        let is_this = |job: &Arc<Job>| Arc::ptr_eq(job, &self.job);
+        let is_this = |job: &Arc<Lines>| Arc::ptr_eq(job, &self.job);
         if holds && running.get(&self.key).is_some_and(is_this) {
             running.remove(&self.key);
         }
@@ -218,71 +174,13 @@ impl Drop for Guard {
     fn drop(&mut self) {
         // Forgotten first, so that the next request after the end starts a new job.
         self.forget(|_| true);
-        let end = self.end.take();
-        self.job.change(|log| log.end = end);
-    }
-}
-
-/// Everything that a job reports, from its beginning to its end.
-fn listen(job: Arc<Job>) -> impl Stream<Item = Result<Progress, Error>> + Send {
-    let changes = job.changes.subscribe();
-    let start = Listener {
-        job,
-        changes,
-        seen: 0,
-        ready: Vec::new(),
-        over: false,
-    };
-    futures::stream::unfold(start, |mut listener| async move {
-        let next = listener.next().await?;
-        Some((next, listener))
-    })
-}
-
-struct Listener {
-    job: Arc<Job>,
-    changes: watch::Receiver<u64>,
-    /// Reports that were given out.
-    seen: u64,
-    /// Lines to give out, last first.
-    ready: Vec<Result<Progress, Error>>,
-    over: bool,
-}
-
-impl Listener {
-    async fn next(&mut self) -> Option<Result<Progress, Error>> {
-        loop {
-            if let Some(line) = self.ready.pop() {
-                return Some(line);
-            }
-            if self.over {
-                return None;
-            }
-            self.changes.mark_unchanged();
-            self.collect();
-            if self.ready.is_empty() && !self.over && self.changes.changed().await.is_err() {
-                return None;
-            }
-        }
-    }
-
-    fn collect(&mut self) {
-        let log = self.job.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = log.lines.iter().filter(|(at, _)| *at > self.seen);
-        let mut lines: Vec<_> = new.cloned().collect();
-        lines.sort_by_key(|(at, _)| *at);
-        self.seen = log.reports;
-        self.ready = lines.into_iter().map(|(_, line)| Ok(line)).collect();
-        if let Some(end) = &log.end {
-            self.ready.push(end.clone());
-            self.over = true;
-        }
-        self.ready.reverse();
+        self.job
+            .end(self.end.take().unwrap_or(Err(Error::Internal)));
     }
 }
 
 /// A report of the store on the wire.
-fn wire(progress: registry::Progress) -> Progress {
+pub(crate) fn wire(progress: registry::Progress) -> Progress {
     let counted = progress.total > 0;
     Progress {
         status: progress.status,
@@ -421,22 +319,5 @@ mod tests {
         let told = futures::executor::block_on(statuses(stream));
         assert_eq!(told, ["error: an internal task ended early"]);
         assert!(jobs.running.lock().unwrap().is_empty());
-    }
-
-    #[test]
-    fn counters_of_one_blob_are_one_line() {
-        let mut log = Log::default();
-        let line = |status: &str, completed| Progress {
-            status: status.into(),
-            completed: Some(completed),
-            ..Progress::default()
-        };
-        log.add(line("pulling a", 1));
-        log.add(line("pulling b", 1));
-        log.add(line("pulling a", 2));
-        assert_eq!(
-            log.lines,
-            [(3, line("pulling a", 2)), (2, line("pulling b", 1))]
-        );
     }
 }

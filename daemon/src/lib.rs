@@ -42,6 +42,7 @@ pub mod sweep;
 pub mod template;
 pub mod think;
 pub mod tools;
+pub mod transfers;
 pub mod unsupported;
 mod wire;
 

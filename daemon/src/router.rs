@@ -35,6 +35,12 @@ pub fn router(app: App, guard: Guard) -> Router {
         .route(api::routes::LOGOUT, post(routes::login::logout))
         .route(api::routes::LOGINS, post(routes::login::list))
         .route(api::routes::SEARCH, post(routes::search::post))
+        .route(api::routes::JOBS, get(routes::jobs::get))
+        .route(api::routes::JOB_PROGRESS, get(routes::jobs::progress))
+        .route(api::routes::JOB_PAUSE, post(routes::jobs::pause))
+        .route(api::routes::JOB_RESUME, post(routes::jobs::resume))
+        .route(api::routes::JOB_CANCEL, post(routes::jobs::cancel))
+        .route(api::routes::JOB_PRIORITY, post(routes::jobs::priority))
         .route(api::routes::CREATE, post(routes::create::post))
         .route(
             api::routes::BLOB,

@@ -10,6 +10,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod embed;
 pub(crate) mod generate;
+pub(crate) mod jobs;
 pub(crate) mod login;
 pub(crate) mod ps;
 pub(crate) mod pull;

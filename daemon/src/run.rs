@@ -40,6 +40,7 @@ use crate::scheduler::{self, Scheduler, States, StoreLoader};
 use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
 use crate::sweep::{Schedule, sweep};
+use crate::transfers::{Moves, Rules, Transfers};
 
 /// Threads that answer requests. Work that takes long is done by runners, or on threads that may block.
 const WORKERS: usize = 2;
@@ -176,7 +177,11 @@ impl Service {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         fs::private_dir(&config.home)?;
         fs::private_dir(&config.home.join("run"))?;
-        let registry = Registry::open(registry::Options::new(&config.home))
+        let options = registry::Options {
+            pull_rate: config.pull_rate,
+            ..registry::Options::new(&config.home)
+        };
+        let registry = Registry::open(options)
             .await
             .context("cannot open the store")?;
         // Also what was saved before it was switched off, or with a larger budget.
@@ -188,7 +193,39 @@ impl Service {
         let shutdown = Shutdown::new();
         let workers = TaskTracker::new();
         let scheduler = start_scheduler(&config, &registry, &spawner, &workers);
+        let sources = Settings {
+            pip: Pip {
+                program: config.pip.clone(),
+                ..Pip::default()
+            },
+            network: config.network.clone(),
+            library: config.library.clone(),
+            mirrors: config.mirrors.clone(),
+            hub: config.hub.clone(),
+            hub_token: config
+                .hub_token
+                .as_ref()
+                .map(|token| HubToken::of_environment(token.reveal())),
+            logins: config.logins.clone(),
+        };
+        let transfers = Transfers::start(
+            &registry,
+            Arc::new(Moves {
+                registry: registry.clone(),
+                sources: sources.clone(),
+            }),
+            Rules {
+                most: config.max_transfers,
+                window: config.pull_window,
+                metered: config.metered,
+            },
+            Arc::new(jiff::Zoned::now),
+            &shutdown,
+        )
+        .await
+        .context("cannot read the saved transfers")?;
         let app = App {
+            transfers,
             registry: registry.clone(),
             scheduler: scheduler.clone(),
             jobs: Jobs::new(shutdown.clone()),
@@ -199,21 +236,7 @@ impl Service {
                 .allowed_hosts
                 .is_empty()
                 .then(|| config.home.display().to_string()),
-            sources: Settings {
-                pip: Pip {
-                    program: config.pip.clone(),
-                    ..Pip::default()
-                },
-                network: config.network.clone(),
-                library: config.library.clone(),
-                mirrors: config.mirrors.clone(),
-                hub: config.hub.clone(),
-                hub_token: config
-                    .hub_token
-                    .as_ref()
-                    .map(|token| HubToken::of_environment(token.reveal())),
-                logins: config.logins.clone(),
-            },
+            sources,
         };
         let door_closed = CancellationToken::new();
         let place = open_doors(&config, app, &shutdown, &door_closed).await?;
@@ -259,7 +282,7 @@ impl Service {
             workers,
             ..
         } = self;
-        // Nobody finds us any more, as the socket's file goes with its door; who is here may finish. Pulls end, and what they
+        // Nobody finds us any more, as the socket's file goes with its door; who is here may finish. Moves end, and what they
         // fetched is removed.
         shutdown.graceful.cancel();
         if let Err(error) = fs::remove(&note(&config)) {

@@ -280,6 +280,19 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 impl Error {
+    /// Whether the same operation may well succeed later without a change by anybody: the network failed, or the disk is full.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Http(error) => error.is_transient(),
+            Self::Remote(error) => error.is_transient(),
+            Self::Transfer(error) => error.is_transient(),
+            Self::Pull(error) => error.is_transient(),
+            Self::NoSpace { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What helps, as a sentence for the line `hint:`; `None` where the message says it all.
     pub fn hint(&self) -> Option<&str> {
         match self {

@@ -50,8 +50,8 @@ pub use progress::{Progress, Reporter};
 pub use reference::Reference;
 pub use registry::{
     Base, Called, Create, DamagedBlob, DamagedModel, GcReport, LoggedIn, ModelRef, NewLogin,
-    NewState, Options, Put, Rebuilt, Registry, SavedState, StateId, VerifyOptions, VerifyReport,
-    Weights,
+    NewState, Options, Put, Rebuilt, Registry, SavedJob, SavedJobs, SavedState, StateId,
+    VerifyOptions, VerifyReport, Weights,
 };
 pub use relpath::RelPath;
 pub use store::{Step, StepHook};

@@ -87,6 +87,17 @@ pub struct Failure {
 }
 
 impl Error {
+    /// Whether the same pull may well succeed later: a place could not be reached, or broke off.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Failed { failures, .. } => {
+                failures.iter().any(|failure| failure.error.is_transient())
+            }
+            _ => false,
+        }
+    }
+
     /// What helps, where something does.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {

@@ -1,7 +1,5 @@
 //! Models that come over HTTP, by each kind of name, to a real runner; and pulls whose daemon is killed.
 
-use std::process::Stdio;
-
 use origin::{Lie, Origin, layer, manifest};
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
@@ -79,15 +77,18 @@ fn each_kind_of_name_is_pulled_and_answers() {
     home.assert_clean();
 }
 
+/// How often the daemon is killed; a soak run sets more, such as `SLM_KILLS=300`.
+const KILLS: u64 = 12;
+
 #[test]
-fn a_daemon_that_is_killed_again_and_again_fetches_hardly_a_byte_twice() {
-    const SIZE: usize = 48 << 20;
-    const KILLS: u64 = 12;
+fn a_daemon_that_is_killed_again_and_again_goes_on_by_itself_and_fetches_hardly_a_byte_twice() {
+    let kills = std::env::var("SLM_KILLS").map_or(KILLS, |text| text.parse().expect("a number"));
+    // A mebibyte for each kill, so that most of them meet a transfer.
+    let size = (kills << 20).max(48 << 20);
     let server = Server::start();
     let weights = gguf_writer::tiny::llama(1);
-    let large: Vec<u8> = (0..SIZE as u64 / 8)
-        .flat_map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
-        .collect();
+    let mut random = random();
+    let large: Vec<u8> = (0..size / 8).flat_map(|_| random().to_le_bytes()).collect();
     server.model(&weights, &large);
     // Slow enough that each kill meets a transfer.
     server
@@ -95,32 +96,76 @@ fn a_daemon_that_is_killed_again_and_again_fetches_hardly_a_byte_twice() {
         .lie("/blobs/", usize::MAX, Lie::Trickle(64 << 10, 20));
     let mut home = Home::new(Engine::Mock);
     home.set("SLM_LIBRARY", server.origin.url());
-    for kill in 0..KILLS {
-        let daemon = home.daemon();
-        let mut pull = home
-            .program("slm")
-            .args(["pull", "mine"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("slm starts");
-        let enough = (kill + 1) * (SIZE as u64 / (KILLS + 1));
+    let mut daemon = home.daemon();
+    home.slm(&["pull", "--background", "mine"]).ok();
+    let mut places: Vec<u64> = (0..kills).map(|_| random() % (size / 20 * 19)).collect();
+    places.sort_unstable();
+    for enough in places {
         wait_until("bytes come", || {
             (server.origin.sent() >= enough).then_some(())
         });
         daemon.end(Signal::KILL);
-        assert!(!pull.wait().expect("it ends").success());
+        // Nobody asks again.
+        daemon = home.daemon();
     }
     server.origin.be_honest();
-    let _daemon = home.daemon();
-    home.slm(&["pull", "mine"]).ok();
-    let whole = (SIZE + weights.len()) as u64;
+    wait_until("the model to be here", || {
+        home.slm(&["list"])
+            .ok()
+            .contains("mine:latest")
+            .then_some(())
+    });
+    let whole = size + weights.len() as u64;
     // Of each connection, what was on its way when the daemon was killed is lost.
     let lost = server.origin.sent().saturating_sub(whole);
+    println!("{kills} kills: {lost} of {whole} bytes were sent twice");
     assert!(
-        lost <= KILLS * 4 * (1 << 20),
+        lost <= kills * 4 * (1 << 20),
         "{lost} bytes were sent twice"
     );
-    assert!(home.slm(&["list"]).ok().contains("mine:latest"));
+    let jobs = home.slm(&["jobs", "--all"]).ok();
+    assert!(jobs.contains("done"), "{jobs}");
+    home.assert_clean();
+    drop(daemon);
+}
+
+/// Numbers that are the same each time.
+fn random() -> impl FnMut() -> u64 {
+    let mut state = 1_u64;
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 27)
+    }
+}
+
+#[test]
+fn a_pull_that_is_killed_once_fetches_little_more_than_its_size() {
+    const SIZE: usize = 192 << 20;
+    let server = Server::start();
+    let weights = gguf_writer::tiny::llama(1);
+    server.model(&weights, &vec![7; SIZE]);
+    server
+        .origin
+        .lie("/blobs/", usize::MAX, Lie::Trickle(64 << 10, 4));
+    let mut home = Home::new(Engine::Mock);
+    home.set("SLM_LIBRARY", server.origin.url());
+    let daemon = home.daemon();
+    home.slm(&["pull", "--background", "mine"]).ok();
+    wait_until("half of it", || {
+        (server.origin.sent() >= SIZE as u64 / 2).then_some(())
+    });
+    daemon.end(Signal::KILL);
+    server.origin.be_honest();
+    let _daemon = home.daemon();
+    wait_until("the model to be here", || {
+        home.slm(&["list"])
+            .ok()
+            .contains("mine:latest")
+            .then_some(())
+    });
+    let (sent, whole) = (server.origin.sent(), SIZE + weights.len());
+    println!("{sent} bytes were sent of {whole}");
+    assert!(sent as f64 <= 1.05 * whole as f64, "{sent} of {whole}");
     home.assert_clean();
 }

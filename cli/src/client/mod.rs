@@ -130,6 +130,12 @@ impl Client {
         Ok(Events::new(response.into_body()))
     }
 
+    /// Asks for a stream of events.
+    pub(crate) async fn watch<T: Event>(&self, path: &str) -> Result<Events<T>, Error> {
+        let response = self.send(Method::GET, path, None, empty()).await?;
+        Ok(Events::new(response.into_body()))
+    }
+
     /// Whether the daemon has the blob already.
     pub(crate) async fn has_blob(&self, digest: &str) -> Result<bool, Error> {
         let (mut connection, address) = self.connect().await?;

@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod jobs;
 pub(crate) mod list;
 mod local;
 pub(crate) mod login;
@@ -19,6 +20,7 @@ pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod stop;
+mod transfer;
 pub(crate) mod verify;
 pub(crate) mod version;
 

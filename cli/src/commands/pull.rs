@@ -1,11 +1,12 @@
 //! `slm pull`: fetches a model, or says what that would do.
 
-use api::{Explanation, Progress, PullRequest, routes};
+use api::{Explanation, Priority, PullRequest, routes};
 
 use super::local;
+use super::transfer::{Followed, Transfer, Until};
 use crate::args::Pull;
 use crate::client::Client;
-use crate::error::{Failure, Interrupted};
+use crate::error::Failure;
 use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
 use crate::output::{Output, ProgressView, Table};
@@ -25,52 +26,72 @@ pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> 
     let request = PullRequest {
         model: args.model.clone(),
         insecure: args.insecure.then_some(true),
+        priority: args.priority,
+        now: args.now.then_some(true),
         ..PullRequest::default()
     };
     if args.explain || args.dry_run {
         return explain(context, args, &request).await;
     }
-    let pulling = fetch(&context.client, context.out.progress(), &request);
-    let pulled = until_ctrl_c(pulling).await;
-    if pulled
-        .as_ref()
-        .is_err_and(|error| error.is::<Interrupted>())
-    {
-        let model = &args.model;
-        context.out.note(&format!(
-            "the pull was stopped; what has come is kept, and `slm pull {model}` goes on with it (one that another command waits for goes on)"
-        ));
-    }
-    let name = pulled?.unwrap_or_else(|| args.model.clone());
-    context.out.note(&format!("`{name}` is here"));
+    let (out, transfer) = (
+        &context.out,
+        Transfer {
+            verb: "pull",
+            model: &args.model,
+            until: match args.background {
+                true => Until::Known,
+                false => Until::Done,
+            },
+        },
+    );
+    let request = in_background(request);
+    let pulled = transfer
+        .run(&context.client, out, out.progress(), routes::PULL, &request)
+        .await?;
+    out.note(&match pulled {
+        Followed::Done(last) => {
+            let name = last.model.as_ref().unwrap_or(&args.model);
+            format!("`{name}` is here")
+        }
+        Followed::Waits(job, what) => transfer.waits(job, &what),
+        Followed::Left(job) => transfer.left(job),
+    });
     Ok(Exit::Ok)
 }
 
-/// Fetches `model`, and returns the name that it has in the store. It is also what `run` does with a model that is not here.
+/// Fetches a model that somebody waits for, before all others. It is what `run` does with a model that is not here.
 pub(crate) async fn pull(
     client: &Client,
+    out: &Output,
     view: ProgressView,
     model: &str,
-) -> anyhow::Result<Option<String>> {
-    let request = PullRequest {
+) -> anyhow::Result<()> {
+    let request = in_background(PullRequest {
         model: model.to_owned(),
+        priority: Some(Priority::High),
         ..PullRequest::default()
+    });
+    let transfer = Transfer {
+        verb: "pull",
+        model,
+        until: Until::Done,
     };
-    fetch(client, view, &request).await
+    let pulled = transfer.run(client, out, view, routes::PULL, &request);
+    match pulled.await? {
+        Followed::Waits(job, what) => Err(Failure::new(format!("the pull of `{model}` {what}"))
+            .code("job_waits")
+            .hint(format!("`slm jobs resume {job} --now` starts it"))
+            .into()),
+        Followed::Done(_) | Followed::Left(_) => Ok(()),
+    }
 }
 
-async fn fetch(
-    client: &Client,
-    mut view: ProgressView,
-    request: &PullRequest,
-) -> anyhow::Result<Option<String>> {
-    let mut events = client.stream::<Progress>(routes::PULL, request).await?;
-    let mut name = None;
-    while let Some(event) = events.next().await? {
-        name = event.model.clone().or(name);
-        view.update(&event)?;
+/// The same pull, which goes on when we leave: with Ctrl-C, and when this terminal is closed.
+fn in_background(request: PullRequest) -> PullRequest {
+    PullRequest {
+        background: Some(true),
+        ..request
     }
-    Ok(name)
 }
 
 /// Shows what a pull would do.

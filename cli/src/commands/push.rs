@@ -1,11 +1,10 @@
 //! `slm push`: sends a model to a registry.
 
-use api::{Progress, PushRequest, Pushed, routes};
+use api::{PushRequest, Pushed, routes};
 
-use crate::args::Push;
-use crate::error::Interrupted;
+use super::transfer::{Followed, Transfer, Until};
+use crate::args::{Push, PushForm};
 use crate::exit::Exit;
-use crate::interrupt::until_ctrl_c;
 use crate::run::Context;
 
 /// Sends it, and says how far it is.
@@ -13,44 +12,48 @@ pub(crate) async fn run(context: &Context, args: &Push) -> anyhow::Result<Exit> 
     let request = PushRequest {
         model: args.model.clone(),
         destination: args.destination.clone(),
-        format: args.format.map(crate::args::PushForm::to_wire),
+        format: args.format.map(PushForm::to_wire),
         insecure: args.insecure.then_some(true),
+        background: Some(true),
+        priority: args.priority,
+        now: args.now.then_some(true),
         ..PushRequest::default()
     };
-    let pushed = until_ctrl_c(send(context, &request)).await;
-    if pushed
-        .as_ref()
-        .is_err_and(|error| error.is::<Interrupted>())
-    {
-        context.out.note(
-            "the push was stopped; what was sent is kept where the registry keeps it, and the same `slm push` goes on with it",
-        );
-    }
-    if let Some(pushed) = pushed? {
-        let Pushed {
-            place,
-            digest,
-            present,
-            mounted,
-            sent,
-        } = pushed;
-        context.out.note(&format!(
-            "`{place}` is there as {digest}: {sent} blobs sent, {mounted} taken over from another repository, {present} there before"
-        ));
+    let (out, transfer) = (
+        &context.out,
+        Transfer {
+            verb: "push",
+            model: &args.model,
+            until: match args.background {
+                true => Until::Known,
+                false => Until::Done,
+            },
+        },
+    );
+    let pushed = transfer
+        .run(&context.client, out, out.progress(), routes::PUSH, &request)
+        .await?;
+    match pushed {
+        Followed::Done(last) => {
+            if let Some(pushed) = last.pushed {
+                out.note(&told(&pushed));
+            }
+        }
+        Followed::Waits(job, what) => out.note(&transfer.waits(job, &what)),
+        Followed::Left(job) => out.note(&transfer.left(job)),
     }
     Ok(Exit::Ok)
 }
 
-async fn send(context: &Context, request: &PushRequest) -> anyhow::Result<Option<Pushed>> {
-    let mut view = context.out.progress();
-    let mut events = context
-        .client
-        .stream::<Progress>(routes::PUSH, request)
-        .await?;
-    let mut pushed = None;
-    while let Some(event) = events.next().await? {
-        pushed = event.pushed.clone().or(pushed);
-        view.update(&event)?;
-    }
-    Ok(pushed)
+fn told(pushed: &Pushed) -> String {
+    let Pushed {
+        place,
+        digest,
+        present,
+        mounted,
+        sent,
+    } = pushed;
+    format!(
+        "`{place}` is there as {digest}: {sent} blobs sent, {mounted} taken over from another repository, {present} there before"
+    )
 }

@@ -234,8 +234,7 @@ pub(crate) async fn fetch(client: &Client, out: &Output, model: &str) -> anyhow:
     } else {
         out.progress()
     };
-    pull(client, view, model).await?;
-    Ok(())
+    pull(client, out, view, model).await
 }
 
 /// What an answer took, a line each.

@@ -165,7 +165,7 @@ async fn answer(
     shared: &Arc<Shared>,
     script: &Script,
 ) -> Response<Body> {
-    let what = format!("{} {}", request.method(), request.uri().path());
+    let what = format!("{} {}", request.method(), request.uri());
     let body = request
         .into_body()
         .collect()

@@ -105,17 +105,92 @@ fn a_pull_that_fails_midway_is_1() {
 }
 
 #[test]
-fn ctrl_c_ends_a_pull_and_says_so() {
+fn ctrl_c_leaves_a_pull_and_says_how_to_stop_it() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |_| {
-        Reply::Silence(vec![json!({ "status": "pulling manifest" })])
+        Reply::Silence(vec![json!({ "status": "pulling manifest", "job": 3 })])
     });
     let mut terminal = Terminal::start(home.command(slm(), &["pull", "m"]));
     terminal.read_until("pulling manifest");
     terminal.interrupt();
-    terminal.read_until("the pull was stopped; what has come is kept");
+    terminal.read_until("goes on in the background as job 3");
     assert_eq!(terminal.wait().code(), Some(130));
     fake.wait_for_departures(1);
+    assert_eq!(
+        fake.last("POST /api/pull"),
+        json!({ "model": "m", "background": true })
+    );
+}
+
+#[test]
+fn a_pull_that_waits_or_is_left_says_its_job() {
+    let home = Home::new();
+    let _fake = Fake::start(home.path(), |asked| {
+        let asked = asked.json();
+        let line = match asked["priority"].as_str() {
+            Some("low") => json!({ "status": "reading catalogs", "job": 4 }),
+            _ => {
+                json!({ "status": "waits until 22:00 (`pull_window`)", "job": 3, "state": "waiting" })
+            }
+        };
+        Reply::Silence(vec![line])
+    });
+    let ran = home.slm(&["pull", "m"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(ran.stderr, @"the pull of `m` waits until 22:00 (`pull_window`); `slm jobs resume 3 --now` starts it");
+    let ran = home.slm(&["pull", "m", "--background", "--priority", "low"]);
+    assert_eq!(ran.code, Some(0));
+    insta::assert_snapshot!(ran.stderr, @r"
+    reading catalogs
+    `m` is fetched in the background as job 4; `slm jobs` shows it, `slm jobs cancel 4` stops it
+    ");
+}
+
+#[test]
+fn jobs_are_found_by_id_and_by_model() {
+    let home = Home::new();
+    let job = |id: u64, model: &str, state: &str| json!({ "id": id, "kind": "pull", "model": model, "state": state, "priority": "normal", "background": true, "completed": 5, "total": 10, "rate": 0, "created_at": "2026-11-20T12:00:00Z", "changed_at": "2026-11-20T12:00:00Z" });
+    let fake = Fake::start(home.path(), move |asked| {
+        match asked.what.split('?').next().unwrap_or_default() {
+            "GET /api/jobs" => Reply::Json(
+                200,
+                json!({ "jobs": [job(2, "m:latest", "done"), job(3, "m:latest", "running"), job(4, "n:latest", "paused")] }),
+            ),
+            "POST /api/jobs/3/pause" => Reply::Json(200, job(3, "m:latest", "paused")),
+            "POST /api/jobs/4/resume" => Reply::Json(200, job(4, "n:latest", "queued")),
+            "POST /api/jobs/2/cancel" => Reply::Json(
+                409,
+                json!({ "error": "job 2 is done and cannot be cancelled", "code": "job_state" }),
+            ),
+            other => panic!("{other}"),
+        }
+    });
+    let ran = home.slm(&["jobs"]);
+    assert_eq!(ran.code, Some(0));
+    insta::assert_snapshot!(ran.stdout, @r"
+    ID   MODEL      KIND   DONE   SIZE   RATE   LEFT   STATE
+    2    m:latest   pull   50%    10 B   -      -      done
+    3    m:latest   pull   50%    10 B   -      -      running
+    4    n:latest   pull   50%    10 B   -      -      paused
+    ");
+    let ran = home.slm(&["jobs", "pause", "m"]);
+    assert_eq!(ran.stderr, "job 3 (`m:latest`) is paused\n");
+    let ran = home.slm(&["jobs", "resume", "--now", "4"]);
+    assert_eq!(
+        ran.stderr,
+        "job 4 (`n:latest`) is queued with priority normal\n"
+    );
+    assert!(
+        fake.asked()
+            .iter()
+            .any(|asked| asked.what == "POST /api/jobs/4/resume?now=true")
+    );
+    let ran = home.slm(&["jobs", "cancel", "2", "9"]);
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(
+        ran.stderr,
+        "error: job 2 is done and cannot be cancelled\nerror: there is no job 9\nhint: `slm jobs --all` shows the jobs\n"
+    );
 }
 
 #[test]

@@ -270,7 +270,10 @@ fn a_model_that_is_not_here_is_fetched_first() {
     pulling manifest
     pulling b179: 100% (100 B of 100 B)
     ");
-    assert_eq!(fake.last("POST /api/pull"), json!({ "model": "m" }));
+    assert_eq!(
+        fake.last("POST /api/pull"),
+        json!({ "model": "m", "background": true, "priority": "high" })
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod duration;
 mod embed;
 mod error;
 mod generate;
+mod job;
 mod model;
 mod progress;
 mod push;
@@ -32,6 +33,7 @@ pub use generate::{
     GenerateRequest, KeepAlive, Logprob, Message, Think, Timings, TokenLogprob, Tool, ToolCall,
     Unload,
 };
+pub use job::{Job, JobKind, JobState, JobsResponse, Priority};
 pub use model::{
     AdoptRequest, CopyRequest, CreateRequest, DeleteRequest, Explanation, ExplanationFile,
     FoundModel, License, LoadedModel, ModelDetails, ModelSummary, PsResponse, PullRequest,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{KeepAlive, Message, null_as_default};
+use crate::{KeepAlive, Message, Priority, null_as_default};
 
 /// Answer of `GET /api/version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -287,6 +287,15 @@ pub struct PullRequest {
     /// Whether the answer is a stream; it is unless this is `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
+    /// Whether the pull goes on when no client listens (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<bool>,
+    /// Which of the queued transfers goes first (ours); normal unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Whether the pull starts outside of `pull_window` and on a metered network too (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<bool>,
 }
 
 /// Body of `POST /api/search` (ours).

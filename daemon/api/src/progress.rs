@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Pushed;
+use crate::{JobState, Pushed};
 
 /// One line of the progress of pull, push, create, adopt and verify. The last one of a success has `status: "success"`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,12 @@ pub struct Progress {
     /// Bytes done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<u64>,
+    /// The job that this line is of, where it is a transfer (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<u64>,
+    /// The state that the job came to, where this line tells of one (ours): `queued`, `paused` or `waiting`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<JobState>,
     /// Last line of pull (ours): the name that the model has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

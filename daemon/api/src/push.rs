@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Priority;
 use crate::model::either;
 use crate::null_as_default;
 
@@ -30,6 +31,15 @@ pub struct PushRequest {
     /// Whether the answer is a stream; it is unless this is `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
+    /// Whether the push goes on when no client listens (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<bool>,
+    /// Which of the queued transfers goes first (ours); normal unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Whether the push starts outside of `pull_window` and on a metered network too (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<bool>,
 }
 
 /// In which form a model is pushed.

@@ -42,6 +42,18 @@ pub const LOGOUT: &str = "/api/logout";
 pub const LOGINS: &str = "/api/logins";
 /// Find models in the catalogs and on the hub (ours): `POST`.
 pub const SEARCH: &str = "/api/search";
+/// Transfers under way (ours): `GET`; with `?all=true` also those that are over.
+pub const JOBS: &str = "/api/jobs";
+/// What a transfer reports, from its beginning on (ours): `GET`.
+pub const JOB_PROGRESS: &str = "/api/jobs/{id}/progress";
+/// Stop a transfer and keep its bytes (ours): `POST`.
+pub const JOB_PAUSE: &str = "/api/jobs/{id}/pause";
+/// Go on with a transfer (ours): `POST`; with `?now=true` whatever it waits for.
+pub const JOB_RESUME: &str = "/api/jobs/{id}/resume";
+/// Call a transfer off (ours): `POST`; with `?remove=true` its bytes go too.
+pub const JOB_CANCEL: &str = "/api/jobs/{id}/cancel";
+/// Put a transfer before or behind others (ours): `POST`, with `?priority=high`, `normal` or `low`.
+pub const JOB_PRIORITY: &str = "/api/jobs/{id}/priority";
 /// Loaded models: `GET`.
 pub const PS: &str = "/api/ps";
 /// Check the store (ours): `POST`.
@@ -52,4 +64,9 @@ pub const ADOPT: &str = "/api/adopt";
 /// The path of one blob.
 pub fn blob(digest: &str) -> String {
     format!("/api/blobs/{digest}")
+}
+
+/// The path of something about one job, which `path` has `{id}` in.
+pub fn job(path: &str, id: u64) -> String {
+    path.replace("{id}", &id.to_string())
 }

@@ -25,12 +25,14 @@ use crate::options::Defaults;
 use crate::scheduler::{Options, Scheduler, States, StoreLoader};
 use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
+use crate::transfers::{Moves, Rules, Transfers};
 
 mod form;
 mod images;
 mod requests;
 mod states;
 mod tools;
+mod transfers;
 mod vectors;
 
 struct Service {
@@ -48,6 +50,23 @@ async fn service_with(script: &str) -> Service {
 
 /// A service in this home, with so many bytes of disk for states.
 async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service {
+    let rules = Rules {
+        most: 2,
+        window: None,
+        metered: false,
+    };
+    // Nothing listens there, so no test leaves this machine.
+    service_of(home, script, disk, rules, "http://127.0.0.1:9").await
+}
+
+/// The same with other rules for transfers, and with this server in place of the Ollama library.
+async fn service_of(
+    home: tempfile::TempDir,
+    script: &str,
+    disk: u64,
+    rules: Rules,
+    library: &str,
+) -> Service {
     let registry = Registry::open(registry::Options::new(home.path()))
         .await
         .unwrap();
@@ -74,7 +93,25 @@ async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service
         keep_alive: Stay::For(Duration::from_secs(300)),
         stop_grace: Duration::from_secs(1),
     };
+    let sources = Settings {
+        pip: Pip {
+            program: Some("/no/such/pip".into()),
+            ..Pip::default()
+        },
+        library: Some(library.to_owned()),
+        hub: Some("http://127.0.0.1:9".to_owned()),
+        ..Settings::default()
+    };
+    let worker = Arc::new(Moves {
+        registry: registry.clone(),
+        sources: sources.clone(),
+    });
+    let clock = Arc::new(jiff::Zoned::now);
+    let transfers = Transfers::start(&registry, worker, rules, clock, &Shutdown::new())
+        .await
+        .unwrap();
     let app = App {
+        transfers,
         registry: registry.clone(),
         scheduler: Scheduler::start(options, Arc::new(loader), &tasks),
         jobs: Jobs::new(Shutdown::new()),
@@ -86,16 +123,7 @@ async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service
             deterministic: false,
         },
         home: Some("/home/ann/slm".to_owned()),
-        // Nothing listens there, so no test leaves this machine.
-        sources: Settings {
-            pip: Pip {
-                program: Some("/no/such/pip".into()),
-                ..Pip::default()
-            },
-            library: Some("http://127.0.0.1:9".to_owned()),
-            hub: Some("http://127.0.0.1:9".to_owned()),
-            ..Settings::default()
-        },
+        sources,
     };
     Service {
         router: router(app, Guard::default()),
@@ -283,7 +311,25 @@ fn the_reference_lists_every_route() {
     use api::routes::*;
     let reference = include_str!("../../../docs/api.md");
     for path in [
-        ROOT, VERSION, TAGS, PS, SHOW, GENERATE, CHAT, PULL, CREATE, COPY, DELETE, VERIFY, ADOPT,
+        ROOT,
+        VERSION,
+        TAGS,
+        PS,
+        SHOW,
+        GENERATE,
+        CHAT,
+        PULL,
+        CREATE,
+        COPY,
+        DELETE,
+        VERIFY,
+        ADOPT,
+        JOBS,
+        JOB_PROGRESS,
+        JOB_PAUSE,
+        JOB_RESUME,
+        JOB_CANCEL,
+        JOB_PRIORITY,
     ] {
         assert!(
             reference.contains(&format!("| `{path}` |")),

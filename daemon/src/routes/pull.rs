@@ -1,36 +1,39 @@
 //! `POST /api/pull`: fetches a model. `POST /api/explain`: says what that would do.
 
-use api::{Explanation, ExplanationFile, Progress, PullRequest};
+use api::{Explanation, ExplanationFile, PullRequest};
 use axum::extract::State;
 use axum::response::Response;
+use registry::Digest;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
-use crate::jobs;
+use crate::transfers::{Asked, Work};
 
-/// A stream of progress. *Cancel*: a second client joins the pull, and it ends when the last of them leaves.
+/// A stream of progress. A second client joins the pull. *Detach* with `background`; else *cancel*: it ends when the last of its
+/// clients leaves.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PullRequest, SMALL>,
 ) -> Result<Response, Error> {
     let reference = reference(request.name())?;
     let insecure = request.insecure == Some(true);
-    let App {
-        registry, sources, ..
-    } = app.clone();
     // Case does not tell models apart, so the same model is the same job however it is written.
     let (name, place) = (reference.name.full().to_ascii_lowercase(), &reference.place);
-    let key = format!("pull {name} {place:?} {insecure}");
-    let lines = app.jobs.join_while_heard(key, move |reporter| async move {
-        registry
-            .pull(&reference, insecure, &sources, &reporter)
-            .await?;
-        Ok(Progress {
-            model: Some(reference.name.to_string()),
-            ..jobs::success()
-        })
-    });
+    let what = format!("pull {name} {place:?} {insecure}");
+    let asked = Asked {
+        // An address may have a secret in its query.
+        key: Digest::of(what.as_bytes()).to_string(),
+        model: reference.name.to_string(),
+        work: Work::Pull {
+            model: request.name().to_owned(),
+            insecure,
+        },
+        background: request.background == Some(true),
+        priority: request.priority,
+        now: request.now == Some(true),
+    };
+    let lines = app.transfers.ask(asked).await?;
     super::progress(lines, request.stream).await
 }
 

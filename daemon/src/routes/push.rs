@@ -1,47 +1,46 @@
 //! `POST /api/push`: sends a model to a registry.
 
-use api::{Progress, PushFormat, PushRequest, Pushed};
+use api::{PushFormat, PushRequest};
 use axum::extract::State;
 use axum::response::Response;
-use registry::push::Format;
+use registry::Digest;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
-use crate::jobs;
+use crate::transfers::{Asked, Work};
 
-/// A stream of progress whose last line says what was sent. *Cancel*: a second client joins the push, and it ends when the last of
-/// them leaves.
+/// A stream of progress whose last line says what was sent. A second client joins the push. *Detach* with `background`; else
+/// *cancel*: it ends when the last of its clients leaves.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PushRequest, SMALL>,
 ) -> Result<Response, Error> {
     let source = reference(request.name())?.name;
-    let destination = reference(request.destination.as_deref().unwrap_or(request.name()))?;
+    let destination = request.destination.as_deref().unwrap_or(request.name());
+    let place = reference(destination)?;
     let insecure = request.insecure == Some(true);
-    let format = match request.format {
-        None | Some(PushFormat::Ollama) => Format::Ollama,
-        Some(PushFormat::ModelPack) => Format::ModelPack,
+    let format = request.format.unwrap_or(PushFormat::Ollama);
+    // A model that is not here is told at once, and not when the job's turn has come.
+    app.registry.model(&source).await?;
+    let (from, to) = (source.full().to_ascii_lowercase(), place.name.full());
+    let what = format!(
+        "push {from} {to} {:?} {format:?} {insecure}",
+        place.is_plain
+    );
+    let asked = Asked {
+        key: Digest::of(what.as_bytes()).to_string(),
+        model: source.to_string(),
+        work: Work::Push {
+            model: source.to_string(),
+            destination: destination.to_owned(),
+            format,
+            insecure,
+        },
+        background: request.background == Some(true),
+        priority: request.priority,
+        now: request.now == Some(true),
     };
-    let App {
-        registry, sources, ..
-    } = app.clone();
-    let (from, to) = (source.full().to_ascii_lowercase(), destination.name.full());
-    let key = format!("push {from} {to} {format:?} {insecure}");
-    let lines = app.jobs.join_while_heard(key, move |reporter| async move {
-        let pushed = registry
-            .push(&source, &destination, format, insecure, &sources, &reporter)
-            .await?;
-        Ok(Progress {
-            pushed: Some(Pushed {
-                place: pushed.place,
-                digest: pushed.digest.to_string(),
-                present: pushed.present,
-                mounted: pushed.mounted,
-                sent: pushed.sent,
-            }),
-            ..jobs::success()
-        })
-    });
+    let lines = app.transfers.ask(asked).await?;
     super::progress(lines, request.stream).await
 }

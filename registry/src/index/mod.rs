@@ -10,6 +10,7 @@
 //! that `registry/prepare-queries.sh` makes.
 
 mod blobs;
+mod jobs;
 mod leases;
 mod manifests;
 mod models;

@@ -15,6 +15,7 @@ mod copy;
 mod create;
 mod describe;
 mod gc;
+mod jobs;
 mod list;
 mod load;
 mod logins;
@@ -34,6 +35,7 @@ mod verify;
 use std::{
     collections::HashMap,
     fmt,
+    num::NonZeroU64,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
@@ -51,6 +53,7 @@ use crate::{
 pub use blobs::Put;
 pub use create::{Base, Create, ModelRef, Weights};
 pub use gc::GcReport;
+pub use jobs::{SavedJob, SavedJobs};
 pub use logins::{LoggedIn, NewLogin};
 pub use rebuild::Rebuilt;
 pub use split::Called;
@@ -64,6 +67,8 @@ pub struct Options {
     pub home: PathBuf,
     /// Called after each step of a write. Does nothing unless a test says otherwise.
     pub hook: StepHook,
+    /// The most bytes per second that all transfers over HTTP take together; `None` sets no limit.
+    pub pull_rate: Option<NonZeroU64>,
 }
 
 impl Options {
@@ -72,6 +77,7 @@ impl Options {
         Self {
             home: home.into(),
             hook: StepHook::default(),
+            pull_rate: None,
         }
     }
 }
@@ -108,7 +114,11 @@ impl Registry {
     /// [`Error::Locked`] when another process works on the folder; [`Error::NewerSchema`] and [`Error::DamagedIndex`] when the
     /// index cannot be used; otherwise when the folder cannot be read or written.
     pub async fn open(options: Options) -> Result<Self> {
-        let Options { home, hook } = options;
+        let Options {
+            home,
+            hook,
+            pull_rate,
+        } = options;
         let (store, lock) = blocking(move || {
             let store = Store::open(&home, hook)?;
             let lock = store.lock()?;
@@ -128,7 +138,7 @@ impl Registry {
             turns: Mutex::default(),
             fetching: Mutex::default(),
             logins: Mutex::default(),
-            pace: Pace::default(),
+            pace: Pace::capped(pull_rate),
             _lock: lock,
         })))
     }

@@ -80,6 +80,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same question may well be answered later.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Http(error) if error.is_transient())
+    }
+
     /// What helps, where something does.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {

@@ -12,6 +12,7 @@
 //! them; after a crash of the machine, which is told by the kernel's boot id, only those count that were synced before the note was.
 //! Whatever the note says, the digest decides in the end.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -62,9 +63,21 @@ struct Note {
     version: u32,
     #[serde(flatten)]
     wanted: Wanted,
+    /// Every model that bytes were fetched for; the last one is `wanted.model`.
+    #[serde(default)]
+    models: BTreeSet<String>,
     boot: String,
     written: RangeSet<u64>,
     synced: RangeSet<u64>,
+}
+
+impl Note {
+    /// Every model that bytes were fetched for.
+    fn models(&self) -> BTreeSet<String> {
+        let mut models = self.models.clone();
+        models.insert(self.wanted.model.clone());
+        models
+    }
 }
 
 /// A blob that is being fetched. Its files stay when it is dropped.
@@ -74,6 +87,7 @@ pub(crate) struct Partial {
     file: File,
     path: PathBuf,
     wanted: Wanted,
+    models: BTreeSet<String>,
     written: RangeSet<u64>,
     synced: RangeSet<u64>,
     /// Over the bytes from the first on that are there without a hole.
@@ -96,6 +110,8 @@ impl Store {
             }
         };
         let found = fs::stamp(&file, &path)?.size;
+        let mut models = note.as_ref().map(Note::models).unwrap_or_default();
+        models.insert(wanted.model.clone());
         let (written, synced) = match note {
             Some(note) if note.boot == boot() => (note.written, note.synced),
             Some(note) => (note.synced.clone(), note.synced),
@@ -119,6 +135,7 @@ impl Store {
             file,
             path,
             wanted,
+            models,
             written,
             synced,
             hasher: Hasher::default(),
@@ -133,6 +150,57 @@ impl Store {
     /// Bytes of a blob that were fetched before and are kept.
     pub(crate) fn partial_bytes(&self, key: &Digest) -> u64 {
         self.note(key).map_or(0, |note| total(&note.written))
+    }
+
+    /// The blobs of which something was fetched for a model.
+    pub(crate) fn partials_of(&self, model: &str) -> Result<Vec<Digest>> {
+        let names = fs::names(&self.drafts())?;
+        let keys = names.iter().filter_map(|name| {
+            let digits = name.strip_prefix(PREFIX)?.strip_suffix(NOTE)?;
+            Digest::from_hex(digits)
+        });
+        let is_of_model = |key: &Digest| {
+            let note = self.note(key);
+            note.is_some_and(|note| note.models().contains(model))
+        };
+        Ok(keys.filter(is_of_model).collect())
+    }
+
+    /// Notes that a model needs the bytes of a blob no longer, and removes them if no other one does. Returns how many bytes went.
+    /// Only for who has the right to fetch the blob.
+    pub(crate) fn remove_partial(&self, key: &Digest, model: &str) -> Result<u64> {
+        let Some(note) = self.note(key) else {
+            return Ok(0);
+        };
+        let mut models = note.models();
+        models.remove(model);
+        if let Some(other) = models.first() {
+            let wanted = Wanted {
+                model: other.clone(),
+                ..note.wanted.clone()
+            };
+            self.replace_note(&Note {
+                wanted,
+                models,
+                ..note
+            })?;
+            return Ok(0);
+        }
+        // The note first: bytes without one count for nothing.
+        fs::remove(&self.note_path(key))?;
+        fs::remove(&self.drafts().join(format!("{PREFIX}{}", key.hex())))?;
+        Ok(total(&note.written))
+    }
+
+    fn replace_note(&self, note: &Note) -> Result<()> {
+        let bytes = serde_json::to_vec(note).expect("numbers and texts");
+        let (draft, file) = self.draft()?;
+        let written = fs::write(&file, &draft, &bytes, bytes.len() as u64)
+            .and_then(|()| fs::rename(&draft, &self.note_path(&note.wanted.key)));
+        if written.is_err() {
+            fs::remove(&draft)?;
+        }
+        written
     }
 
     fn note(&self, key: &Digest) -> Option<Note> {
@@ -286,18 +354,12 @@ impl Partial {
         let note = Note {
             version: 1,
             wanted: self.wanted.clone(),
+            models: self.models.clone(),
             boot: boot(),
             written: self.written.clone(),
             synced: self.synced.clone(),
         };
-        let bytes = serde_json::to_vec(&note).expect("numbers and texts");
-        let (draft, file) = self.store.draft()?;
-        let written = fs::write(&file, &draft, &bytes, bytes.len() as u64)
-            .and_then(|()| fs::rename(&draft, &self.store.note_path(&self.wanted.key)));
-        if written.is_err() {
-            fs::remove(&draft)?;
-        }
-        written?;
+        self.store.replace_note(&note)?;
         self.noted = Instant::now();
         self.unnoted = 0;
         Ok(())

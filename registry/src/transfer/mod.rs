@@ -1,12 +1,13 @@
 //! The one transfer engine: brings a blob here, from whatever source has it.
 //!
 //! - `plan` decides which bytes are asked for, and when a transfer is given up; it knows no network.
-//! - `pace` decides how many connections all transfers together have.
+//! - `pace` decides how many connections all transfers together have, and `cap` how many bytes per second.
 //! - `run` does what they say: it opens connections, and hands bytes to the thread that writes and hashes them.
 //!
 //! What has come is kept in `ingest/` (see `store::partial`), so a transfer that is cut off goes on where it was, from the same
 //! source or from another one that has the same digest.
 
+mod cap;
 mod pace;
 mod plan;
 mod run;
@@ -89,6 +90,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same transfer may well succeed later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Http(error) => error.is_transient(),
+            Self::Stalled { .. } | Self::Busy { .. } | Self::Short { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What helps, where something does.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {

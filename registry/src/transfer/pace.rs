@@ -4,8 +4,12 @@
 //! the whole faster; a refusal halves them. So a server that gives so much to each connection is asked over many, and a line
 //! that is full already is left with a few. A transfer that has none goes before those that have one.
 
+use std::num::NonZeroU64;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::cap::Cap;
 
 /// Connections at the begin, and at most.
 const FIRST: usize = 4;
@@ -21,7 +25,10 @@ const CONTENT: Duration = Duration::from_secs(15);
 
 /// The connections of all transfers. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
-pub(crate) struct Pace(Arc<Mutex<State>>);
+pub(crate) struct Pace {
+    state: Arc<Mutex<State>>,
+    cap: Option<Cap>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -91,6 +98,7 @@ impl Drop for Seat {
     }
 }
 
+#[cfg(test)]
 impl Default for Pace {
     fn default() -> Self {
         Self::new(Instant::now())
@@ -98,8 +106,16 @@ impl Default for Pace {
 }
 
 impl Pace {
+    /// Transfers that take at most so many bytes per second together.
+    pub(crate) fn capped(rate: Option<NonZeroU64>) -> Self {
+        Self {
+            cap: rate.map(Cap::new),
+            ..Self::new(Instant::now())
+        }
+    }
+
     fn new(now: Instant) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        let state = State {
             limit: FIRST,
             open: 0,
             hungry: 0,
@@ -110,12 +126,23 @@ impl Pace {
             },
             before: None,
             not_before: None,
-        })))
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            cap: None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Each change is one call, so the state is whole even when a thread panicked beside it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until bytes that a connection has read are within the rate that is allowed. `held` is set while it waits.
+    pub(super) async fn pay(&self, bytes: usize, held: &AtomicBool) {
+        if let Some(cap) = &self.cap {
+            cap.pay(bytes, held).await;
+        }
     }
 
     /// A transfer begins.

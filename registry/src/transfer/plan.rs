@@ -39,6 +39,8 @@ const LONG: Duration = Duration::from_secs(2);
 /// A rate is known after so long, and one that is so many times lower than the best is slow.
 const RATE_KNOWN: Duration = Duration::from_secs(3);
 const SLOW: f64 = 10.0;
+/// How long after a connection was last held back by the cap no connection is called slow.
+const CAPPED: Duration = Duration::from_secs(10);
 
 /// One connection at work.
 pub(super) type Id = u64;
@@ -134,6 +136,8 @@ pub(super) struct Plan {
     last_failure: Option<Instant>,
     /// The best rate of one connection, in bytes per second.
     best: f64,
+    /// When the cap on bytes per second last held a connection back.
+    held_at: Option<Instant>,
 }
 
 impl Plan {
@@ -153,6 +157,7 @@ impl Plan {
             new_bytes: 0,
             last_failure: None,
             best: 0.0,
+            held_at: None,
         }
     }
 
@@ -374,17 +379,35 @@ impl Plan {
         }
     }
 
+    /// The cap on bytes per second has held these connections back for so long: that is no stall, and tells nothing of their rates.
+    pub(super) fn held(&mut self, ids: impl IntoIterator<Item = Id>, time: Duration, now: Instant) {
+        let mut any = false;
+        for id in ids {
+            any = true;
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.last = now;
+            }
+        }
+        if any {
+            self.still_since += time;
+            self.held_at = Some(now);
+        }
+    }
+
     /// Connections that are to be dropped and replaced: stalled and slow ones. Their bytes stay.
     pub(super) fn tick(&mut self, now: Instant) -> Result<Vec<Id>, GivenUp> {
         if now.saturating_duration_since(self.still_since) >= PATIENCE {
             return Err(GivenUp::Stalled);
         }
         let best = self.best;
+        let is_capped = self
+            .held_at
+            .is_some_and(|held| now.saturating_duration_since(held) < CAPPED);
         let bad = self.runs.iter().filter(|(_, run)| {
             let still = now.saturating_duration_since(run.last);
             let stalled = run.opened && still >= STALL;
             let slow = run.rate(now).is_some_and(|rate| rate * SLOW < best);
-            stalled || (slow && self.ranges)
+            stalled || (slow && self.ranges && !is_capped)
         });
         let bad: Vec<Id> = bad.map(|(id, _)| *id).collect();
         let mut since = None;
@@ -476,6 +499,28 @@ mod tests {
         fn ended(&mut self, id: Id, how: Ended) -> Result<(), GivenUp> {
             self.plan.ended(id, how, self.now)
         }
+    }
+
+    #[test]
+    fn a_connection_that_the_cap_holds_back_is_neither_stalled_nor_slow() {
+        let mut world = World::new(Some(400 * MIB));
+        let (fast, _) = world.open();
+        let (slow, _) = world.open();
+        world.plan.opened(fast, world.now);
+        world.plan.opened(slow, world.now);
+        for second in 0..120 {
+            world.after(1.0);
+            world.take(fast, 50 << 10);
+            if second % 20 == 0 {
+                world.take(slow, 1 << 10);
+            }
+            let held = [fast, slow];
+            world.plan.held(held, Duration::from_secs(1), world.now);
+            assert_eq!(world.plan.tick(world.now), Ok(vec![]), "second {second}");
+        }
+        // Without the cap, the same is a stall.
+        world.after(STALL.as_secs_f64() + CAPPED.as_secs_f64());
+        assert_eq!(world.plan.tick(world.now), Ok(vec![fast, slow]));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -26,8 +27,9 @@ const PIECES: usize = 8;
 const CATCH_UP: u64 = 8 << 20;
 /// How often a signed address may be refused before that is taken for an answer.
 const MOST_REFUSED: u32 = 3;
-/// Bytes between two reports.
+/// Bytes between two reports, and the longest time between them while bytes come.
 const STRIDE: u64 = 4 << 20;
+const REPORT_AFTER: Duration = Duration::from_secs(1);
 
 /// A blob that is to be brought here.
 #[derive(Debug)]
@@ -73,7 +75,7 @@ enum Failed {
     /// Another one may do better.
     Again(Error),
     /// The server asks for a wait.
-    Later(std::time::Duration, Error),
+    Later(Duration, Error),
     /// The address that a redirect led to earlier is no longer taken.
     Old,
     /// The address that a redirect leads to is not taken.
@@ -87,6 +89,8 @@ struct Line {
     task: AbortHandle,
     /// Where its answer ends.
     end: u64,
+    /// Whether the cap on bytes per second holds it back right now.
+    held: Arc<AtomicBool>,
     _seat: Seat,
 }
 
@@ -266,7 +270,8 @@ struct Driver<'a> {
     /// How often that was refused since the last byte.
     refused: u32,
     failure: Option<Error>,
-    reported: Option<u64>,
+    /// Bytes of the last report, and when it was.
+    reported: Option<(u64, Instant)>,
     /// Other transfers have all the connections there may be.
     crowded: bool,
 }
@@ -297,7 +302,10 @@ impl Driver<'_> {
             direct: self.direct.clone(),
             range: range.clone(),
             size: plan.size(),
+            pace: self.fetch.pace.clone(),
+            held: Arc::default(),
         };
+        let held = asked.held.clone();
         let sender = self.sender.clone();
         let task = self.tasks.spawn(async move {
             let how = asked.bring(id, &sender).await;
@@ -306,6 +314,7 @@ impl Driver<'_> {
         let line = Line {
             task,
             end: range.end,
+            held,
             _seat: seat,
         };
         self.lines.insert(id, line);
@@ -317,6 +326,12 @@ impl Driver<'_> {
         if self.crowded {
             plan.waited(TICK);
         }
+        let held = self.lines.iter().filter_map(|(id, line)| {
+            let is_held = line.held.load(Ordering::Relaxed);
+            is_held.then_some(*id)
+        });
+        plan.held(held, TICK, now);
+        self.report(plan, false);
         match plan.tick(now) {
             Ok(bad) => {
                 for id in bad {
@@ -479,14 +494,15 @@ impl Driver<'_> {
     }
 
     fn report(&mut self, plan: &Plan, always: bool) {
-        let completed = plan.bytes();
-        let due = self
-            .reported
-            .is_none_or(|reported| completed >= reported + STRIDE);
+        let (completed, now) = (plan.bytes(), Instant::now());
+        let due = self.reported.is_none_or(|(reported, at)| {
+            let is_late = now.saturating_duration_since(at) >= REPORT_AFTER;
+            completed >= reported + STRIDE || (is_late && completed != reported)
+        });
         if !(due || always) {
             return;
         }
-        self.reported = Some(completed);
+        self.reported = Some((completed, now));
         self.fetch.reporter.report(Progress {
             status: format!("pulling {}", self.fetch.wanted.key.short()),
             digest: self.fetch.wanted.digest,
@@ -503,6 +519,9 @@ struct Asked {
     direct: Option<reqwest::Url>,
     range: Range<u64>,
     size: Option<u64>,
+    pace: Pace,
+    /// Set while the cap on bytes per second holds the connection back.
+    held: Arc<AtomicBool>,
 }
 
 impl Asked {
@@ -529,9 +548,11 @@ impl Asked {
         let mut pieces = std::pin::pin!(answer.stream());
         while let Some(piece) = pieces.next().await {
             let bytes = piece.map_err(|error| Failed::Again(error.into()))?;
+            let count = bytes.len();
             if sender.send(Event::Piece { id, bytes }).await.is_err() {
                 return Ok(());
             }
+            self.pace.pay(count, &self.held).await;
         }
         Ok(())
     }

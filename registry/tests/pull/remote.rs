@@ -96,6 +96,21 @@ async fn a_model_comes_from_a_registry_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn all_connections_together_keep_to_the_rate() {
+    const RATE: u64 = 8 << 20;
+    let large = noise(8 * MIB, 1);
+    let (origin, _) = registry_with(&large).await;
+    let home = Home::open().await;
+    let home = home.reopened_with(std::num::NonZeroU64::new(RATE)).await;
+    let begun = std::time::Instant::now();
+    pull(&home, &origin).await.expect("an honest server");
+    // A second's worth; what was saved up before the first byte, and the last piece of each connection, came at once.
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(500), "{took:?}");
+    assert!(home.left_behind().is_empty());
+}
+
+#[tokio::test]
 async fn progress_never_goes_back() {
     let (home, _, pulled) = with_lie(3, Lie::Cut(3 * MIB)).await;
     pulled.expect("three cuts are forgiven");

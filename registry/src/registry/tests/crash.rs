@@ -183,8 +183,8 @@ async fn child_that_dies() {
         done.store(usize::MAX / 2, Ordering::SeqCst);
     }
     let registry = Registry::open(Options {
-        home: home.into(),
         hook,
+        ..Options::new(home)
     })
     .await
     .expect("the home opens");
@@ -318,9 +318,12 @@ async fn every_step_is_taken_by_some_operation_here() {
         let hook = StepHook::new(move |step| {
             sink.lock().expect("no panic").insert(step);
         });
-        let registry = Registry::open(Options { home, hook })
-            .await
-            .expect("the home opens");
+        let registry = Registry::open(Options {
+            hook,
+            ..Options::new(home)
+        })
+        .await
+        .expect("the home opens");
         operate(&registry, operation).await;
     }
     let seen = seen.lock().expect("no panic");

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{Cursor, Write as _};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -203,6 +204,11 @@ impl Home {
 
     /// The same home, as a process sees it that starts after this one.
     pub(crate) async fn reopened(self) -> Self {
+        self.reopened_with(None).await
+    }
+
+    /// The same, with this limit on bytes per second.
+    pub(crate) async fn reopened_with(self, pull_rate: Option<NonZeroU64>) -> Self {
         let Self {
             registry,
             folder,
@@ -211,7 +217,10 @@ impl Home {
         } = self;
         registry.close().await;
         drop(registry);
-        let options = Options::new(folder.path().join("home"));
+        let options = Options {
+            pull_rate,
+            ..Options::new(folder.path().join("home"))
+        };
         // What ran for the old one may hold the home for a moment.
         let registry = loop {
             match Registry::open(options.clone()).await {

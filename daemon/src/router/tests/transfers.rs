@@ -1,0 +1,256 @@
+//! Moves as jobs, from a server of models in this process.
+
+use origin::{Lie, Origin, layer, manifest};
+
+use super::*;
+
+/// Bytes of the layer that takes long.
+const LARGE: usize = 1 << 20;
+
+/// A service with `mine` in its library, whose large layer stops in the middle.
+struct World {
+    service: Service,
+    origin: Origin,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(false).await
+    }
+
+    async fn with(metered: bool) -> Self {
+        let origin = Origin::start().await;
+        let weights = gguf_writer::tiny::llama(1);
+        let large = vec![7; LARGE];
+        let config = br#"{"model_format":"gguf"}"#;
+        let large_digest = origin.blob(large.as_slice());
+        origin.blob(weights.as_slice());
+        origin.blob(config.as_slice());
+        let layers = [layer("model", &weights), layer("tensor", &large)];
+        origin.manifest("library/mine:latest", manifest(config, &layers));
+        origin.lie(&large_digest, usize::MAX, Lie::Silence(LARGE / 2));
+        let rules = Rules {
+            most: 2,
+            window: None,
+            metered,
+        };
+        let home = tempfile::tempdir().unwrap();
+        let library = origin.url();
+        Self {
+            service: service_of(home, "", 1 << 30, rules, &library).await,
+            origin,
+        }
+    }
+
+    /// Begins a pull, and reads lines until one says this. The connection stays open.
+    async fn pull_until(&self, body: Value, says: &str) -> axum::body::BodyDataStream {
+        let request = Service::request("POST", "/api/pull").body(Body::from(body.to_string()));
+        let response = self.service.router.clone().oneshot(request.unwrap()).await;
+        let response = response.unwrap();
+        assert_eq!(response.status(), 200);
+        let mut lines = response.into_body().into_data_stream();
+        loop {
+            let piece = lines.next().await.expect("a line more").unwrap();
+            let text = String::from_utf8(piece.to_vec()).unwrap();
+            if text.contains(says) {
+                return lines;
+            }
+        }
+    }
+
+    /// The one job there is.
+    async fn job(&self) -> Value {
+        let mut jobs = self.service.get("/api/jobs?all=true").await.json();
+        let jobs = jobs["jobs"].as_array_mut().unwrap();
+        assert_eq!(jobs.len(), 1, "{jobs:?}");
+        jobs.remove(0)
+    }
+
+    async fn until(&self, state: &str) -> Value {
+        loop {
+            let job = self.job().await;
+            if job["state"] == state {
+                return job;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn change(&self, path: &str) -> Value {
+        let path = format!("/api/jobs/1/{path}");
+        let answer = self.service.post(&path, json!({})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    }
+
+    fn partial_files(&self) -> usize {
+        let files = std::fs::read_dir(self.service.home.path().join("ingest"));
+        files.unwrap().count()
+    }
+}
+
+fn half() -> String {
+    format!("\"completed\":{}", LARGE / 2)
+}
+
+#[tokio::test]
+async fn a_pull_ends_with_its_client_and_one_in_the_background_does_not() {
+    let world = World::new().await;
+    let lines = world
+        .pull_until(json!({"model": "mine"}), "\"completed\":0")
+        .await;
+    assert_eq!(world.job().await["background"], false);
+    drop(lines);
+    let job = world.until("cancelled").await;
+    assert_eq!((&job["id"], &job["kind"]), (&json!(1), &json!("pull")));
+    let under_way = world.service.get("/api/jobs").await.json();
+    assert_eq!(under_way, json!({"jobs": []}));
+
+    let world = World::new().await;
+    let body = json!({"model": "mine", "background": true});
+    drop(world.pull_until(body, "\"job\":1").await);
+    // A second client joins and leaves, and what it does not say changes nothing.
+    drop(
+        world
+            .pull_until(json!({"model": "mine"}), "\"job\":1")
+            .await,
+    );
+    world.origin.be_honest();
+    world.change("pause").await;
+    world.change("resume").await;
+    let job = world.until("done").await;
+    assert_eq!(job["completed"], job["total"]);
+    assert!(job["total"].as_u64().unwrap() > LARGE as u64);
+    let tags = world.service.get("/api/tags").await.json();
+    assert_eq!(tags["models"][0]["name"], "mine:latest");
+}
+
+#[tokio::test]
+async fn a_paused_pull_tells_its_clients_and_goes_on_with_the_bytes_that_it_has() {
+    let world = World::new().await;
+    let body = json!({"model": "mine", "background": true});
+    let mut lines = world.pull_until(body, &half()).await;
+    assert_eq!(world.change("pause").await["state"], "paused");
+    let told = loop {
+        let piece = lines.next().await.expect("a line more").unwrap();
+        let text = String::from_utf8(piece.to_vec()).unwrap();
+        if text.contains("\"state\":\"paused\"") {
+            break text;
+        }
+    };
+    assert!(told.contains("`slm jobs resume 1`"), "{told}");
+    world.origin.be_honest();
+    world.change("resume").await;
+    let rest: Vec<_> = lines.collect().await;
+    let last = rest.last().expect("a last line").as_ref().unwrap();
+    let last: Value = serde_json::from_slice(last).unwrap();
+    assert_eq!(last["status"], "success");
+    assert_eq!(
+        (&last["model"], &last["job"]),
+        (&json!("mine:latest"), &json!(1))
+    );
+    let whole = world.job().await["total"].as_u64().unwrap();
+    assert!(whole > LARGE as u64, "also what the first run brought");
+    // Manifests are read again; layers are not.
+    assert!(world.origin.sent() < whole + (16 << 10));
+}
+
+#[tokio::test]
+async fn on_a_metered_network_every_client_is_told_what_is_waited_for() {
+    let world = World::with(true).await;
+    world.origin.be_honest();
+    let lines = world
+        .pull_until(json!({"model": "mine"}), "while the network is metered")
+        .await;
+    let job = world.job().await;
+    assert_eq!(job["state"], "waiting");
+    assert!(job["reason"].as_str().unwrap().contains("metered"));
+    assert_eq!(world.origin.sent(), 0);
+    assert_eq!(world.change("resume").await["state"], "waiting");
+    assert_eq!(world.change("resume?now=true").await["state"], "running");
+    let rest: Vec<_> = lines.collect().await;
+    let last = rest.last().expect("a last line").as_ref().unwrap();
+    assert!(String::from_utf8_lossy(last).contains("success"));
+
+    let world = World::with(true).await;
+    let body = json!({"model": "mine", "background": true});
+    drop(world.pull_until(body, "waiting").await);
+    world.origin.be_honest();
+    let body = json!({"model": "mine", "now": true});
+    let answer = world.service.post("/api/pull", body).await;
+    assert!(!answer.text.contains("waiting"), "{}", answer.text);
+    ends_well(&answer.lines());
+}
+
+#[tokio::test]
+async fn a_cancelled_pull_keeps_its_bytes_unless_they_are_to_go() {
+    let world = World::new().await;
+    let body = json!({"model": "mine", "background": true});
+    let mut lines = world.pull_until(body, &half()).await;
+    assert_eq!(world.change("cancel").await["state"], "cancelled");
+    let mut last = String::new();
+    while let Some(piece) = lines.next().await {
+        last = String::from_utf8(piece.unwrap().to_vec()).unwrap();
+    }
+    let last: Value = serde_json::from_str(&last).unwrap();
+    assert_eq!(last["code"], "job_cancelled");
+    assert_eq!(last["error"], "job 1 was cancelled");
+    assert!(world.partial_files() > 0);
+    let again = world.service.post("/api/jobs/1/cancel", json!({})).await;
+    again.refuses(
+        409,
+        "job_state",
+        "job 1 is cancelled and cannot be cancelled",
+    );
+
+    let body = json!({"model": "mine", "background": true});
+    drop(world.pull_until(body, "\"job\":2").await);
+    let cancel = world
+        .service
+        .post("/api/jobs/2/cancel?remove=true", json!({}));
+    assert_eq!(cancel.await.status, 200);
+    assert_eq!(world.partial_files(), 0);
+}
+
+#[tokio::test]
+async fn a_model_that_is_being_pulled_can_be_removed() {
+    let world = World::new().await;
+    let body = json!({"model": "mine", "background": true});
+    drop(world.pull_until(body, "\"total\":1048576").await);
+    let answer = world
+        .service
+        .call("DELETE", "/api/delete", json!({"model": "mine"}))
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(world.job().await["state"], "cancelled");
+    assert_eq!(world.partial_files(), 0);
+    let answer = world
+        .service
+        .call("DELETE", "/api/delete", json!({"model": "mine"}))
+        .await;
+    answer.refuses(404, "model_not_found", "mine");
+}
+
+#[tokio::test]
+async fn jobs_that_are_not_there_and_words_that_mean_nothing_are_refused() {
+    let service = service().await;
+    for path in ["pause", "resume", "cancel", "priority?priority=low"] {
+        let answer = service
+            .post(&format!("/api/jobs/7/{path}"), json!({}))
+            .await;
+        answer.refuses(404, "job_not_found", "there is no job 7");
+    }
+    let progress = service.get("/api/jobs/7/progress").await;
+    progress.refuses(404, "job_not_found", "there is no job 7");
+    for (path, words) in [
+        ("seven/pause", "number"),
+        ("-1/pause", "number"),
+        ("7/priority", "priority is required"),
+        ("7/priority?priority=huge", "huge"),
+        ("7/cancel?remove=perhaps", "remove"),
+        ("7/cancel?keep=true", "keep"),
+    ] {
+        let answer = service.post(&format!("/api/jobs/{path}"), json!({})).await;
+        answer.refuses(400, "invalid_request", words);
+    }
+}

@@ -1,0 +1,121 @@
+//! `/api/jobs`: what transfers there are, and how they are paused, resumed, cancelled and put in order.
+
+use api::{Job, JobsResponse, Priority};
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use registry::ModelName;
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::transfers::Change;
+
+/// What the queries of these routes can say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Asked {
+    all: bool,
+    now: bool,
+    remove: bool,
+    priority: Option<Priority>,
+}
+
+type Asking = Result<Query<Asked>, QueryRejection>;
+
+/// By id, the oldest first; those that are over only with `all`. *Cancel*.
+pub(crate) async fn get(
+    State(app): State<App>,
+    asking: Asking,
+) -> Result<Json<JobsResponse>, Error> {
+    let all = read(asking)?.all;
+    let mut jobs = app.transfers.list().await?;
+    jobs.retain(|job| all || !job.state.is_over());
+    Ok(Json(JobsResponse { jobs }))
+}
+
+/// What a job tells, from its beginning on. *Cancel*, as for a client that asked for it.
+pub(crate) async fn progress(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Response, Error> {
+    let lines = app.transfers.watch(parse(&id)?).await?;
+    super::progress(lines, None).await
+}
+
+/// The job as it is then. *Detach*.
+pub(crate) async fn pause(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Job>, Error> {
+    change(&app, &id, Change::Pause).await
+}
+
+/// The job as it is then, in the background. *Detach*.
+pub(crate) async fn resume(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    asking: Asking,
+) -> Result<Json<Job>, Error> {
+    let now = read(asking)?.now;
+    change(&app, &id, Change::Resume { now }).await
+}
+
+/// The job as it is then. With `remove`, bytes that no other job needs are gone. *Detach*.
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    asking: Asking,
+) -> Result<Json<Job>, Error> {
+    let remove = read(asking)?.remove;
+    let job = change(&app, &id, Change::Cancel).await?;
+    if remove && let Ok(name) = ModelName::parse(&job.model) {
+        remove_bytes(&app, &name).await?;
+    }
+    Ok(job)
+}
+
+/// The job as it is then. *Detach*.
+pub(crate) async fn priority(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    asking: Asking,
+) -> Result<Json<Job>, Error> {
+    let priority = read(asking)?.priority.ok_or_else(|| {
+        Error::Invalid("priority is required: ?priority=high, normal or low".to_owned())
+    })?;
+    change(&app, &id, Change::Priority(priority)).await
+}
+
+/// Removes what was fetched of a model whose jobs were called off, unless another job fetches the same model.
+pub(crate) async fn remove_bytes(app: &App, name: &ModelName) -> Result<(), Error> {
+    let jobs = app.transfers.list().await?;
+    let text = name.to_string();
+    if jobs
+        .iter()
+        .any(|job| !job.state.is_over() && job.model == text)
+    {
+        return Ok(());
+    }
+    let bytes = app.registry.remove_partials(name).await?;
+    if bytes > 0 {
+        tracing::info!(model = %name, bytes, "removed what was fetched");
+    }
+    Ok(())
+}
+
+async fn change(app: &App, id: &str, change: Change) -> Result<Json<Job>, Error> {
+    app.transfers.change(parse(id)?, change).await.map(Json)
+}
+
+fn parse(id: &str) -> Result<u64, Error> {
+    id.parse().map_err(|_| {
+        Error::Invalid("the id of a job is a number, as GET /api/jobs shows it".into())
+    })
+}
+
+fn read(asking: Asking) -> Result<Asked, Error> {
+    let asked = asking.map_err(|error| Error::Invalid(error.body_text()))?;
+    Ok(asked.0)
+}

@@ -1,0 +1,165 @@
+//! How many bytes of a job are here, and how fast they come.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use registry::Progress;
+use tokio::time::Instant;
+
+/// Over how long the rate is taken, and how often it is sampled.
+const SPAN: Duration = Duration::from_secs(10);
+const SAMPLE: Duration = Duration::from_millis(500);
+/// Most files that are counted each for itself.
+const FILES: usize = 4096;
+
+/// Counts the bytes of one job from what its work reports.
+#[derive(Debug, Default)]
+pub(super) struct Meter(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Also those that an earlier run brought here, of which this one says nothing.
+    files: BTreeMap<String, File>,
+    runs: u64,
+    /// Bytes that came since the run began; what was here before does not count.
+    moved: u64,
+    samples: VecDeque<(Instant, u64)>,
+}
+
+#[derive(Debug)]
+struct File {
+    completed: u64,
+    total: u64,
+    /// The run that last said something of it.
+    run: u64,
+}
+
+impl Meter {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The counters stand each for themselves.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A run of the job begins.
+    pub(super) fn begin(&self) {
+        let mut state = self.lock();
+        state.runs += 1;
+        state.moved = 0;
+        state.samples.clear();
+    }
+
+    /// The work said something; only bytes that a transfer moves count.
+    pub(super) fn report(&self, progress: &Progress, now: Instant) {
+        let is_transfer = ["pulling ", "pushing "]
+            .iter()
+            .any(|word| progress.status.starts_with(word));
+        if !is_transfer {
+            return;
+        }
+        let mut state = self.lock();
+        let state = &mut *state;
+        let full = state.files.len() >= FILES;
+        let now_is = File {
+            completed: progress.completed,
+            total: progress.total,
+            run: state.runs,
+        };
+        match state.files.get_mut(&progress.status) {
+            Some(file) => {
+                if file.run == state.runs {
+                    state.moved += progress.completed.saturating_sub(file.completed);
+                }
+                *file = now_is;
+            }
+            None if full => return,
+            None => {
+                state.files.insert(progress.status.clone(), now_is);
+            }
+        }
+        let is_due = state
+            .samples
+            .back()
+            .is_none_or(|(at, _)| now.saturating_duration_since(*at) >= SAMPLE);
+        if is_due {
+            state.samples.push_back((now, state.moved));
+            state.forget(now);
+        }
+    }
+
+    /// Bytes that came since the run began.
+    pub(super) fn moved(&self) -> u64 {
+        self.lock().moved
+    }
+
+    /// Bytes that are here and bytes in all, once a file was begun.
+    pub(super) fn bytes(&self) -> Option<(u64, u64)> {
+        let state = self.lock();
+        let add = |(completed, total): (u64, u64), file: &File| {
+            (
+                completed.saturating_add(file.completed),
+                total.saturating_add(file.total.max(file.completed)),
+            )
+        };
+        (!state.files.is_empty()).then(|| state.files.values().fold((0, 0), add))
+    }
+
+    /// Bytes per second, over the last seconds.
+    pub(super) fn rate(&self, now: Instant) -> u64 {
+        let mut state = self.lock();
+        state.forget(now);
+        let Some((since, before)) = state.samples.front() else {
+            return 0;
+        };
+        let time = now.saturating_duration_since(*since);
+        if time < SAMPLE {
+            return 0;
+        }
+        ((state.moved - before) as f64 / time.as_secs_f64()) as u64
+    }
+}
+
+impl State {
+    fn forget(&mut self, now: Instant) {
+        while self
+            .samples
+            .front()
+            .is_some_and(|(at, _)| now.saturating_duration_since(*at) > SPAN)
+        {
+            self.samples.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(meter: &Meter, status: &str, completed: u64, now: Instant) {
+        let progress = Progress {
+            status: status.to_owned(),
+            digest: None,
+            total: 1000,
+            completed,
+        };
+        meter.report(&progress, now);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_here_before_counts_for_the_bytes_and_not_for_the_rate() {
+        let (meter, begun) = (Meter::default(), Instant::now());
+        meter.begin();
+        report(&meter, "pulling a", 500, begun);
+        report(&meter, "pulling b", 0, begun);
+        report(&meter, "verifying a", 9, begun);
+        report(&meter, "pulling a", 700, begun + Duration::from_secs(2));
+        assert_eq!(meter.bytes(), Some((700, 2000)));
+        assert_eq!(meter.moved(), 200);
+        assert_eq!(meter.rate(begun + Duration::from_secs(4)), 50);
+        // Nothing came for long.
+        assert_eq!(meter.rate(begun + Duration::from_secs(60)), 0);
+        meter.begin();
+        report(&meter, "pulling a", 600, begun);
+        assert_eq!((meter.bytes(), meter.moved()), (Some((600, 2000)), 0));
+    }
+}

@@ -1,0 +1,694 @@
+//! Which transfers there are, and which of them run: a state machine without a network, a clock or a task.
+//!
+//! ```text
+//!            ┌────────── waiting ◄──────┐  outside of the window, metered, or after a failure
+//!            ▼                          │
+//! asked ─► queued ─────► running ───────┼─► done, failed
+//!            ▲              │           │
+//!            └── resume ── paused ◄─────┴─► cancelled
+//! ```
+//!
+//! Each change leaves [`Step`]s, which the task of [`super`] does.
+
+use std::collections::BTreeMap;
+
+use api::{JobKind, JobState, Priority, Progress, PushFormat};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use jiff::{SignedDuration, Timestamp, Zoned};
+use serde::{Deserialize, Serialize};
+
+use super::window::Window;
+use crate::error::Error;
+
+/// Most jobs that are not over.
+const MOST_OPEN: usize = 1000;
+/// Jobs that are over are kept for so long, and not more than so many.
+const KEPT: SignedDuration = SignedDuration::from_hours(24);
+const MOST_KEPT: usize = 100;
+/// The first and the longest pause after a failure, and for how long failures without a byte are followed by another try.
+const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
+const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+const LONGEST_TRY: SignedDuration = SignedDuration::from_hours(24);
+
+/// Which job.
+pub(super) type Id = u64;
+
+/// What a job does.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Fetches a model.
+    Pull {
+        /// The model as it was asked for; may be an address with a secret in its query, and is never shown.
+        model: String,
+        /// Whether a connection without TLS to another machine is allowed.
+        insecure: bool,
+    },
+    /// Sends a model.
+    Push {
+        /// The model in the store.
+        model: String,
+        /// The name that it gets, with the host of the registry.
+        destination: String,
+        /// In which form.
+        format: PushFormat,
+        /// Whether a connection without TLS to another machine is allowed.
+        insecure: bool,
+    },
+}
+
+impl std::fmt::Debug for Work {
+    /// Without the address of a pull, which may have a secret in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pull { insecure, .. } => f
+                .debug_struct("Pull")
+                .field("insecure", insecure)
+                .finish_non_exhaustive(),
+            Self::Push { destination, .. } => f
+                .debug_struct("Push")
+                .field("destination", destination)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+impl Work {
+    fn kind(&self) -> JobKind {
+        match self {
+            Self::Pull { .. } => JobKind::Pull,
+            Self::Push { .. } => JobKind::Push,
+        }
+    }
+}
+
+/// What a client asks for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// What is to be done.
+    pub work: Work,
+    /// The same for every request that means the same work; nothing in it is secret.
+    pub key: String,
+    /// The name that the model has in the store.
+    pub model: String,
+    /// Whether it goes on when no client listens.
+    pub background: bool,
+    /// Which of the queued ones goes first; `None` leaves a job that is there as it is.
+    pub priority: Option<Priority>,
+    /// Whether it waits neither for the window nor for a network that is not metered.
+    pub now: bool,
+}
+
+/// What holds for all transfers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Most transfers that run side by side.
+    pub most: usize,
+    /// When bytes may move; any time where there is none.
+    pub window: Option<Window>,
+    /// Whether the network is metered, so that bytes move only where that was asked for.
+    pub metered: bool,
+}
+
+/// A job, as it is saved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) work: Work,
+    pub(super) key: String,
+    pub(super) model: String,
+    pub(super) priority: Priority,
+    pub(super) background: bool,
+    pub(super) now: bool,
+    pub(super) state: State,
+    pub(super) failures: usize,
+    pub(super) failing_since: Option<Timestamp>,
+    pub(super) created_at: Timestamp,
+    pub(super) changed_at: Timestamp,
+    /// Bytes when the state last changed.
+    pub(super) completed: u64,
+    pub(super) total: u64,
+    /// Clients that listen.
+    #[serde(skip)]
+    pub(super) listeners: usize,
+    /// A run that was stopped and is not yet over.
+    #[serde(skip)]
+    stopping: bool,
+    /// What listeners were last told of the state.
+    #[serde(skip)]
+    told: Option<String>,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    Queued,
+    Running,
+    Paused,
+    Waiting(Wait),
+    Done,
+    Failed(String),
+    Cancelled,
+}
+
+/// What a job waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Wait {
+    Window { opens: Timestamp },
+    Metered,
+    Retry { at: Timestamp, error: String },
+}
+
+impl Wait {
+    /// When it is over by itself.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Window { opens: at } | Self::Retry { at, .. } => Some(*at),
+            Self::Metered => None,
+        }
+    }
+}
+
+impl Entry {
+    /// The state as clients know it.
+    pub(super) fn shown(&self) -> JobState {
+        match self.state {
+            State::Queued => JobState::Queued,
+            State::Running => JobState::Running,
+            State::Paused => JobState::Paused,
+            State::Waiting(_) => JobState::Waiting,
+            State::Done => JobState::Done,
+            State::Failed(_) => JobState::Failed,
+            State::Cancelled => JobState::Cancelled,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.shown().is_over()
+    }
+
+    /// Which way the bytes go.
+    pub(super) fn kind(&self) -> JobKind {
+        self.work.kind()
+    }
+
+    /// Why it waits or failed.
+    pub(super) fn reason(&self, now: &Zoned) -> Option<String> {
+        let clock = |at: &Timestamp| {
+            let at = at.to_zoned(now.time_zone().clone());
+            at.strftime("%H:%M").to_string()
+        };
+        match &self.state {
+            State::Waiting(Wait::Window { opens }) => {
+                Some(format!("until {} (`pull_window`)", clock(opens)))
+            }
+            State::Waiting(Wait::Metered) => {
+                Some("while the network is metered (`metered`)".to_owned())
+            }
+            State::Waiting(Wait::Retry { at, error }) => {
+                Some(format!("until {} to try again: {error}", clock(at)))
+            }
+            State::Failed(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// What its listeners are told of a state in which no work speaks.
+    fn words(&self, id: Id, now: &Zoned) -> Option<String> {
+        match &self.state {
+            State::Queued => Some("queued behind other transfers".to_owned()),
+            State::Paused => Some(format!("paused; `slm jobs resume {id}` goes on with it")),
+            State::Waiting(_) => self.reason(now).map(|reason| format!("waits {reason}")),
+            _ => None,
+        }
+    }
+}
+
+/// What is to be done because the table changed.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// Begin the work of a job.
+    Start(Id),
+    /// End the work of a job; [`Table::over`] is to be called then.
+    Stop(Id),
+    /// Save a job.
+    Save(Id),
+    /// Forget what was saved of a job.
+    Forget(Id),
+    /// Tell the listeners of a job this about its state.
+    Tell(Id, String),
+    /// Tell the listeners of a job how it ended.
+    End(Id, Result<Progress, Error>),
+}
+
+/// A change that a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Stop, and keep the bytes.
+    Pause,
+    /// Go on, or try again.
+    Resume {
+        /// Whatever it waits for.
+        now: bool,
+    },
+    /// Call it off.
+    Cancel,
+    /// Put it before or behind others.
+    Priority(Priority),
+}
+
+impl Change {
+    fn deed(self) -> &'static str {
+        match self {
+            Self::Pause => "paused",
+            Self::Resume { .. } => "resumed",
+            Self::Cancel => "cancelled",
+            Self::Priority(_) => "put before or behind others",
+        }
+    }
+}
+
+/// All jobs.
+#[derive(Debug)]
+pub(super) struct Table {
+    entries: BTreeMap<Id, Entry>,
+    last: Id,
+    rules: Rules,
+    steps: Vec<Step>,
+}
+
+impl Table {
+    /// The jobs that an earlier daemon saved. Those that go on in the background do so; a job whose clients are gone is over.
+    pub(super) fn new(rules: Rules, last: Id, saved: Vec<(Id, Entry)>, now: &Zoned) -> Self {
+        let last = saved.iter().map(|(id, _)| *id).fold(last, Id::max);
+        let mut table = Self {
+            entries: saved.into_iter().collect(),
+            last,
+            rules,
+            steps: Vec::new(),
+        };
+        let ids: Vec<Id> = table.entries.keys().copied().collect();
+        for id in ids {
+            let entry = &table.entries[&id];
+            if entry.is_over() {
+                continue;
+            }
+            if !entry.background {
+                table.set(id, State::Cancelled, now);
+            } else if entry.state == State::Running {
+                table.set(id, State::Queued, now);
+            }
+        }
+        table
+    }
+
+    /// What is to be done, in order. Each step is given once.
+    pub(super) fn take_steps(&mut self) -> Vec<Step> {
+        std::mem::take(&mut self.steps)
+    }
+
+    /// The job with this id.
+    pub(super) fn get(&self, id: Id) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    /// The same, to note how many bytes it has.
+    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Entry> {
+        self.entries.get_mut(&id)
+    }
+
+    /// Every job by id.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Id, &Entry)> {
+        self.entries.iter().map(|(id, entry)| (*id, entry))
+    }
+
+    /// The jobs of a model that are not over.
+    pub(super) fn open_of(&self, model: &str) -> Vec<Id> {
+        let of_model = |(id, entry): (&Id, &Entry)| {
+            let is_it = !entry.is_over() && entry.model.eq_ignore_ascii_case(model);
+            is_it.then_some(*id)
+        };
+        self.entries.iter().filter_map(of_model).collect()
+    }
+
+    /// Joins the job that does this work, or makes one. The client listens from now on.
+    pub(super) fn ask(&mut self, asked: Asked, now: &Zoned) -> Result<Id, Error> {
+        let same = |(id, entry): (&Id, &Entry)| {
+            (!entry.is_over() && entry.key == asked.key).then_some(*id)
+        };
+        let there = self.entries.iter().find_map(same);
+        if let Some(id) = there {
+            self.join(id, &asked, now);
+            return Ok(id);
+        }
+        let open = self.entries.values().filter(|entry| !entry.is_over());
+        if open.count() >= MOST_OPEN {
+            return Err(Error::TooManyJobs { most: MOST_OPEN });
+        }
+        self.last += 1;
+        let at = now.timestamp();
+        let entry = Entry {
+            work: asked.work,
+            key: asked.key,
+            model: asked.model,
+            priority: asked.priority.unwrap_or_default(),
+            background: asked.background,
+            now: asked.now,
+            state: State::Queued,
+            failures: 0,
+            failing_since: None,
+            created_at: at,
+            changed_at: at,
+            completed: 0,
+            total: 0,
+            listeners: 1,
+            stopping: false,
+            told: None,
+        };
+        self.entries.insert(self.last, entry);
+        self.steps.push(Step::Save(self.last));
+        Ok(self.last)
+    }
+
+    /// A client that asks for what is under way wants it now, and not less than before.
+    fn join(&mut self, id: Id, asked: &Asked, now: &Zoned) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.listeners += 1;
+        entry.background |= asked.background;
+        entry.now |= asked.now;
+        entry.priority = asked.priority.unwrap_or(entry.priority).max(entry.priority);
+        if matches!(
+            entry.state,
+            State::Paused | State::Waiting(Wait::Retry { .. })
+        ) {
+            self.set(id, State::Queued, now);
+        } else {
+            self.steps.push(Step::Save(id));
+        }
+    }
+
+    /// A client listens to a job without asking for anything.
+    pub(super) fn watch(&mut self, id: Id) -> Result<(), Error> {
+        let entry = self.open(id, "watched")?;
+        entry.listeners += 1;
+        Ok(())
+    }
+
+    /// A client left. A job that is only for its clients is over with the last of them.
+    pub(super) fn leave(&mut self, id: Id, now: &Zoned) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.listeners = entry.listeners.saturating_sub(1);
+        if entry.listeners == 0 && !entry.background && !entry.is_over() {
+            self.cancel(id, now);
+        }
+    }
+
+    /// Does what a client asks for.
+    pub(super) fn change(&mut self, id: Id, change: Change, now: &Zoned) -> Result<(), Error> {
+        match change {
+            Change::Pause => {
+                self.open(id, change.deed())?;
+                if self.entries[&id].state != State::Paused {
+                    self.halt(id);
+                    self.set(id, State::Paused, now);
+                }
+            }
+            Change::Cancel => {
+                self.open(id, change.deed())?;
+                self.cancel(id, now);
+            }
+            Change::Priority(priority) => {
+                self.open(id, change.deed())?.priority = priority;
+                self.steps.push(Step::Save(id));
+            }
+            Change::Resume { now: at_once } => self.resume(id, at_once, now)?,
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, id: Id, at_once: bool, now: &Zoned) -> Result<(), Error> {
+        let entry = self.entry(id)?;
+        if matches!(entry.state, State::Done | State::Cancelled) {
+            return Err(refused(id, entry, "resumed"));
+        }
+        let key = entry.key.clone();
+        let is_failed = matches!(entry.state, State::Failed(_));
+        let same =
+            |(other, entry): (&Id, &Entry)| *other != id && !entry.is_over() && entry.key == key;
+        if is_failed && self.entries.iter().any(same) {
+            return Err(Error::Invalid(format!(
+                "job {id} failed, and another one does the same by now; `slm jobs` shows it"
+            )));
+        }
+        let entry = self.entry(id)?;
+        entry.now |= at_once;
+        // Nobody needs to listen to a job that somebody resumed.
+        entry.background = true;
+        (entry.failures, entry.failing_since) = (0, None);
+        if entry.state == State::Running {
+            self.steps.push(Step::Save(id));
+        } else {
+            self.set(id, State::Queued, now);
+        }
+        Ok(())
+    }
+
+    /// The work of a job is over: with a result, or without one because it was stopped. `moved` says whether bytes came.
+    pub(super) fn over(
+        &mut self,
+        id: Id,
+        result: Option<Result<Progress, Error>>,
+        moved: bool,
+        now: &Zoned,
+    ) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.stopping = false;
+        if moved {
+            (entry.failures, entry.failing_since) = (0, None);
+        }
+        if entry.is_over() {
+            return;
+        }
+        match result {
+            // Also when it was to be stopped at the same moment.
+            Some(Ok(last)) => {
+                self.set(id, State::Done, now);
+                self.steps.push(Step::End(id, Ok(last)));
+            }
+            Some(Err(error)) if entry.state == State::Running => self.fail(id, error, now),
+            _ => {}
+        }
+    }
+
+    fn fail(&mut self, id: Id, error: Error, now: &Zoned) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let at = now.timestamp();
+        let since = *entry.failing_since.get_or_insert(at);
+        let is_alone = entry.background && entry.listeners == 0;
+        if is_alone && error.is_transient() && at.duration_since(since) < LONGEST_TRY {
+            let pause = pause(entry.failures);
+            entry.failures += 1;
+            let error = error.message();
+            let wait = Wait::Retry {
+                at: at.checked_add(pause).unwrap_or(at),
+                error,
+            };
+            self.set(id, State::Waiting(wait), now);
+            return;
+        }
+        self.set(id, State::Failed(error.message()), now);
+        self.steps.push(Step::End(id, Err(error)));
+    }
+
+    fn cancel(&mut self, id: Id, now: &Zoned) {
+        self.halt(id);
+        self.set(id, State::Cancelled, now);
+        self.steps.push(Step::End(id, Err(Error::JobCancelled(id))));
+    }
+
+    /// Ends the work of a job, if it runs.
+    fn halt(&mut self, id: Id) {
+        if let Some(entry) = self.entries.get_mut(&id)
+            && entry.state == State::Running
+        {
+            entry.stopping = true;
+            self.steps.push(Step::Stop(id));
+        }
+    }
+
+    fn set(&mut self, id: Id, state: State, now: &Zoned) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.state = state;
+            entry.changed_at = now.timestamp();
+            self.steps.push(Step::Save(id));
+        }
+    }
+
+    fn entry(&mut self, id: Id) -> Result<&mut Entry, Error> {
+        self.entries.get_mut(&id).ok_or(Error::NoJob(id))
+    }
+
+    /// A job that is not over.
+    fn open(&mut self, id: Id, deed: &'static str) -> Result<&mut Entry, Error> {
+        let entry = self.entry(id)?;
+        if entry.is_over() {
+            return Err(refused(id, entry, deed));
+        }
+        Ok(entry)
+    }
+
+    /// Starts, stops and forgets jobs as the rules and the time say. To be called after every change.
+    pub(super) fn schedule(&mut self, now: &Zoned) {
+        self.forget(now);
+        self.hold(now);
+        self.start(now);
+        self.tell(now);
+    }
+
+    /// When the table is to be looked at again, though nothing changed.
+    pub(super) fn wake(&self, now: &Zoned) -> Option<Timestamp> {
+        let waits = self
+            .entries
+            .values()
+            .filter_map(|entry| match &entry.state {
+                State::Waiting(wait) => wait.until(),
+                // The window may close.
+                State::Running if self.rules.window.is_some() => {
+                    Some(now.timestamp() + SignedDuration::from_secs(30))
+                }
+                _ => None,
+            });
+        waits.min()
+    }
+
+    fn forget(&mut self, now: &Zoned) {
+        let mut over: Vec<(Timestamp, Id)> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_over() && !entry.stopping)
+            .map(|(id, entry)| (entry.changed_at, *id))
+            .collect();
+        over.sort_unstable();
+        let many = over.len().saturating_sub(MOST_KEPT);
+        for (index, (at, id)) in over.into_iter().enumerate() {
+            if index < many || now.timestamp().duration_since(at) > KEPT {
+                self.entries.remove(&id);
+                self.steps.push(Step::Forget(id));
+            }
+        }
+    }
+
+    /// Has jobs wait that may not move bytes now, and queues those that may again.
+    fn hold(&mut self, now: &Zoned) {
+        let ids: Vec<Id> = self.entries.keys().copied().collect();
+        for id in ids {
+            let entry = &self.entries[&id];
+            let due = match &entry.state {
+                State::Queued
+                | State::Running
+                | State::Waiting(Wait::Window { .. } | Wait::Metered) => true,
+                State::Waiting(Wait::Retry { at, .. }) => *at <= now.timestamp(),
+                _ => false,
+            };
+            if !due {
+                continue;
+            }
+            match self.rules.hold(entry.now, now) {
+                Some(wait) if entry.state != State::Waiting(wait.clone()) => {
+                    self.halt(id);
+                    self.set(id, State::Waiting(wait), now);
+                }
+                None if matches!(entry.state, State::Waiting(_)) => {
+                    self.set(id, State::Queued, now)
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Starts queued jobs, by priority and then by age.
+    fn start(&mut self, now: &Zoned) {
+        let mut queued: Vec<(std::cmp::Reverse<Priority>, Id)> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.state == State::Queued && !entry.stopping)
+            .map(|(id, entry)| (std::cmp::Reverse(entry.priority), *id))
+            .collect();
+        queued.sort_unstable();
+        for (std::cmp::Reverse(priority), id) in queued {
+            let is_running = |entry: &&Entry| entry.state == State::Running;
+            if self.entries.values().filter(is_running).count() >= self.rules.most {
+                if priority != Priority::High {
+                    break;
+                }
+                // The youngest low one makes room.
+                let low = self.entries.iter().rev().find(|(_, entry)| {
+                    entry.state == State::Running && entry.priority == Priority::Low
+                });
+                let Some(low) = low.map(|(id, _)| *id) else {
+                    break;
+                };
+                self.halt(low);
+                self.set(low, State::Queued, now);
+            }
+            self.set(id, State::Running, now);
+            self.steps.push(Step::Start(id));
+        }
+    }
+
+    fn tell(&mut self, now: &Zoned) {
+        for (id, entry) in &mut self.entries {
+            let words = entry.words(*id, now);
+            if words != entry.told {
+                entry.told.clone_from(&words);
+                if let Some(words) = words {
+                    self.steps.push(Step::Tell(*id, words));
+                }
+            }
+        }
+    }
+}
+
+impl Rules {
+    /// What a job waits for now.
+    fn hold(&self, at_once: bool, now: &Zoned) -> Option<Wait> {
+        if at_once {
+            return None;
+        }
+        if self.metered {
+            return Some(Wait::Metered);
+        }
+        let opens = self.window.and_then(|window| window.opens(now));
+        opens.map(|opens| Wait::Window { opens })
+    }
+}
+
+fn refused(id: Id, entry: &Entry, deed: &'static str) -> Error {
+    Error::JobState {
+        id,
+        state: entry.shown(),
+        deed,
+    }
+}
+
+/// How long after so many failures in a row it is tried again.
+fn pause(failures: usize) -> std::time::Duration {
+    let mut pauses = ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build();
+    pauses.nth(failures.min(16)).unwrap_or(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,444 @@
+use super::*;
+use crate::jobs::success;
+
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+
+struct World {
+    table: Table,
+    now: Zoned,
+}
+
+fn rules() -> Rules {
+    Rules {
+        most: 2,
+        window: None,
+        metered: false,
+    }
+}
+
+fn pull(model: &str) -> Asked {
+    Asked {
+        work: Work::Pull {
+            model: model.to_owned(),
+            insecure: false,
+        },
+        key: format!("pull {model}"),
+        model: model.to_owned(),
+        background: true,
+        priority: None,
+        now: false,
+    }
+}
+
+/// A failure that may be over in a while.
+fn transient() -> Error {
+    Error::Store(std::sync::Arc::new(registry::Error::NoSpace {
+        path: "/disk".into(),
+        needed: 2,
+        available: 1,
+    }))
+}
+
+impl World {
+    fn new(rules: Rules) -> Self {
+        let now: Zoned = "2026-11-20T12:00:00[UTC]".parse().unwrap();
+        Self {
+            table: Table::new(rules, 0, Vec::new(), &now),
+            now,
+        }
+    }
+
+    fn with(window: &str) -> Self {
+        Self::new(Rules {
+            window: Some(window.parse().unwrap()),
+            ..rules()
+        })
+    }
+
+    /// Asks, and lets the table act.
+    fn ask(&mut self, asked: Asked) -> Id {
+        let id = self.table.ask(asked, &self.now).unwrap();
+        self.settle();
+        id
+    }
+
+    /// Asks for a pull that nobody listens to.
+    fn alone(&mut self, model: &str) -> Id {
+        let id = self.ask(pull(model));
+        self.table.leave(id, &self.now);
+        id
+    }
+
+    fn ask_with(&mut self, model: &str, priority: Priority) -> Id {
+        let priority = Some(priority);
+        self.ask(Asked {
+            priority,
+            ..pull(model)
+        })
+    }
+
+    /// What the table wants done, as far as work and words go.
+    fn settle(&mut self) -> Vec<String> {
+        self.table.schedule(&self.now);
+        let steps = self.table.take_steps().into_iter();
+        steps
+            .filter_map(|step| match step {
+                Step::Start(id) => Some(format!("start {id}")),
+                Step::Stop(id) => Some(format!("stop {id}")),
+                Step::Tell(id, words) => Some(format!("tell {id}: {words}")),
+                Step::End(id, Ok(_)) => Some(format!("end {id}")),
+                Step::End(id, Err(error)) => Some(format!("end {id}: {error}")),
+                Step::Forget(id) => Some(format!("forget {id}")),
+                Step::Save(_) => None,
+            })
+            .collect()
+    }
+
+    fn change(&mut self, id: Id, change: Change) -> Vec<String> {
+        self.table.change(id, change, &self.now).unwrap();
+        self.settle()
+    }
+
+    fn over(&mut self, id: Id, result: Option<Result<Progress, Error>>) -> Vec<String> {
+        self.table.over(id, result, false, &self.now);
+        self.settle()
+    }
+
+    fn state(&self, id: Id) -> JobState {
+        self.table.get(id).unwrap().shown()
+    }
+
+    fn after(&mut self, time: SignedDuration) -> Vec<String> {
+        self.now = self.now.checked_add(time).unwrap();
+        self.settle()
+    }
+
+    /// The same jobs in a daemon that was started again.
+    fn restart(&mut self) {
+        let saved = self.table.iter().map(|(id, entry)| {
+            let record = serde_json::to_string(entry).unwrap();
+            (id, serde_json::from_str(&record).unwrap())
+        });
+        self.table = Table::new(self.table.rules, 7, saved.collect(), &self.now);
+    }
+}
+
+#[test]
+fn so_many_run_and_the_others_follow_by_priority_and_age() {
+    let mut world = World::new(rules());
+    let [one, two, normal, low, high] = [
+        world.ask(pull("one")),
+        world.ask(pull("two")),
+        world.ask(pull("normal")),
+        world.ask_with("low", Priority::Low),
+        world.ask_with("high", Priority::High),
+    ];
+    let queued = [normal, low, high].map(|id| world.state(id));
+    assert_eq!(queued, [JobState::Queued; 3]);
+    assert_eq!(
+        world.over(one, Some(Ok(success()))),
+        [format!("end {one}"), format!("start {high}")]
+    );
+    assert_eq!(world.change(low, Change::Priority(Priority::High)), [""; 0]);
+    assert_eq!(
+        world.over(two, Some(Ok(success()))),
+        [format!("end {two}"), format!("start {low}")]
+    );
+}
+
+#[test]
+fn a_high_one_takes_the_place_of_a_low_one_and_of_no_other() {
+    let mut world = World::new(rules());
+    let one = world.ask(pull("one"));
+    let low = world.ask_with("low", Priority::Low);
+    let high = world.ask_with("high", Priority::High);
+    let states = [one, low, high].map(|id| world.state(id));
+    assert_eq!(
+        states,
+        [JobState::Running, JobState::Queued, JobState::Running]
+    );
+    let more = world.ask_with("more", Priority::High);
+    assert_eq!(world.state(more), JobState::Queued);
+    // The low one goes on where it was, once its run is over and there is room.
+    assert_eq!(world.over(low, None), [""; 0]);
+    world.over(one, Some(Ok(success())));
+    assert_eq!(
+        world.over(high, Some(Ok(success()))),
+        [format!("end {high}"), format!("start {low}")]
+    );
+}
+
+#[test]
+fn the_same_work_is_one_job_with_the_most_that_anybody_asked_for() {
+    let mut world = World::new(rules());
+    let foreground = Asked {
+        background: false,
+        ..pull("m")
+    };
+    let id = world.ask(foreground.clone());
+    let high = Asked {
+        priority: Some(Priority::High),
+        ..pull("m")
+    };
+    assert_eq!(world.ask(high), id);
+    assert_eq!(world.ask(foreground), id);
+    let entry = world.table.get(id).unwrap();
+    assert_eq!((entry.priority, entry.background), (Priority::High, true));
+    for _ in 0..3 {
+        world.table.leave(id, &world.now);
+    }
+    assert_eq!(world.settle(), [""; 0]);
+    assert_eq!(world.state(id), JobState::Running);
+}
+
+#[test]
+fn a_job_for_its_clients_ends_with_the_last_of_them() {
+    let mut world = World::new(rules());
+    let foreground = Asked {
+        background: false,
+        ..pull("m")
+    };
+    let id = world.ask(foreground.clone());
+    world.table.watch(id).unwrap();
+    world.table.leave(id, &world.now);
+    assert_eq!(world.settle(), [""; 0]);
+    world.table.leave(id, &world.now);
+    assert_eq!(
+        world.settle(),
+        [
+            format!("stop {id}"),
+            format!("end {id}: job {id} was cancelled")
+        ]
+    );
+    assert_ne!(world.ask(foreground), id, "another one is made");
+}
+
+#[test]
+fn a_pause_stops_the_work_until_it_is_resumed_or_asked_for_again() {
+    let mut world = World::new(rules());
+    let id = world.ask(pull("m"));
+    let paused = format!("tell {id}: paused; `slm jobs resume {id}` goes on with it");
+    assert_eq!(
+        world.change(id, Change::Pause),
+        [format!("stop {id}"), paused.clone()]
+    );
+    assert_eq!(world.change(id, Change::Pause), [""; 0]);
+    // Not before the old run is over.
+    assert_eq!(
+        world.change(id, Change::Resume { now: false }),
+        [format!("tell {id}: queued behind other transfers")]
+    );
+    assert_eq!(world.over(id, None), [format!("start {id}")]);
+    world.change(id, Change::Pause);
+    world.over(id, None);
+    assert_eq!(world.ask(pull("m")), id);
+    assert_eq!(world.state(id), JobState::Running);
+}
+
+#[test]
+fn what_is_done_at_the_moment_of_a_pause_is_done() {
+    let mut world = World::new(rules());
+    let id = world.ask(pull("m"));
+    world.change(id, Change::Pause);
+    assert_eq!(world.over(id, Some(Ok(success()))), [format!("end {id}")]);
+    assert_eq!(world.state(id), JobState::Done);
+}
+
+#[test]
+fn jobs_that_are_over_refuse_what_makes_no_sense() {
+    let mut world = World::new(rules());
+    let id = world.ask(pull("m"));
+    world.over(id, Some(Ok(success())));
+    let refusals = [
+        (Change::Pause, "job 1 is done and cannot be paused"),
+        (Change::Cancel, "job 1 is done and cannot be cancelled"),
+        (
+            Change::Resume { now: true },
+            "job 1 is done and cannot be resumed",
+        ),
+    ];
+    for (change, words) in refusals {
+        let error = world.table.change(id, change, &world.now).unwrap_err();
+        assert_eq!(error.to_string(), words);
+    }
+    let error = world.table.change(9, Change::Pause, &world.now);
+    assert_eq!(error.unwrap_err().to_string(), "there is no job 9");
+}
+
+#[test]
+fn outside_of_the_window_jobs_wait_and_within_they_run() {
+    let mut world = World::with("22:00-06:00");
+    let id = world.table.ask(pull("m"), &world.now).unwrap();
+    assert_eq!(
+        world.settle(),
+        [format!("tell {id}: waits until 22:00 (`pull_window`)")]
+    );
+    let opens = "2026-11-20T22:00:00Z".parse().unwrap();
+    assert_eq!(world.table.wake(&world.now), Some(opens));
+    assert_eq!(
+        world.after(SignedDuration::from_hours(10)),
+        [format!("start {id}")]
+    );
+    assert_eq!(world.after(SignedDuration::from_hours(7)), [""; 0]);
+    assert_eq!(
+        world.after(SignedDuration::from_hours(1)),
+        [
+            format!("stop {id}"),
+            format!("tell {id}: waits until 22:00 (`pull_window`)")
+        ]
+    );
+    world.over(id, None);
+    assert_eq!(
+        world.change(id, Change::Resume { now: false }),
+        [""; 0],
+        "the window holds all the same"
+    );
+    assert_eq!(
+        world.change(id, Change::Resume { now: true }),
+        [format!("start {id}")]
+    );
+}
+
+#[test]
+fn on_a_metered_network_only_what_is_asked_for_now_runs() {
+    let mut world = World::new(Rules {
+        metered: true,
+        ..rules()
+    });
+    let waits = world.ask(pull("m"));
+    let runs = world.ask(Asked {
+        now: true,
+        ..pull("n")
+    });
+    assert_eq!(world.state(waits), JobState::Waiting);
+    assert_eq!(world.state(runs), JobState::Running);
+    assert_eq!(
+        world.ask(Asked {
+            now: true,
+            ..pull("m")
+        }),
+        waits
+    );
+    assert_eq!(world.state(waits), JobState::Running);
+}
+
+#[test]
+fn a_failure_that_nobody_sees_is_followed_by_another_try_after_longer_and_longer_pauses() {
+    let mut world = World::new(rules());
+    let id = world.alone("m");
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        world.over(id, Some(Err(transient())));
+        assert_eq!(world.state(id), JobState::Waiting);
+        let wake = world.table.wake(&world.now).unwrap();
+        let pause = wake.duration_since(world.now.timestamp());
+        pauses.push(pause.as_mins());
+        assert_eq!(world.after(pause), [format!("start {id}")]);
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+    // Bytes that came make failures forgotten.
+    world
+        .table
+        .over(id, Some(Err(transient())), true, &world.now);
+    world.settle();
+    assert_eq!(
+        world.table.wake(&world.now),
+        Some(world.now.timestamp() + MINUTE)
+    );
+}
+
+#[test]
+fn after_a_day_without_a_byte_a_job_has_failed() {
+    let mut world = World::new(rules());
+    let id = world.alone("m");
+    let mut tries = 0;
+    while world.state(id) != JobState::Failed {
+        world.over(id, Some(Err(transient())));
+        world.after(SignedDuration::from_mins(30));
+        tries += 1;
+        assert!(tries < 100, "it ends");
+    }
+    assert!(tries > 40, "{tries}");
+}
+
+#[test]
+fn a_client_that_listens_is_told_of_the_failure_at_once() {
+    let mut world = World::new(rules());
+    let id = world.ask(pull("m"));
+    let steps = world.over(id, Some(Err(transient())));
+    assert!(steps[0].starts_with(&format!("end {id}: ")), "{steps:?}");
+    assert_eq!(world.state(id), JobState::Failed);
+    assert_eq!(
+        world.change(id, Change::Resume { now: false }),
+        [format!("start {id}")]
+    );
+}
+
+#[test]
+fn a_failure_that_another_try_does_not_mend_ends_the_job() {
+    let mut world = World::new(rules());
+    let id = world.alone("m");
+    let steps = world.over(id, Some(Err(Error::Internal)));
+    assert_eq!(steps, [format!("end {id}: an internal task ended early")]);
+    assert_eq!(world.state(id), JobState::Failed);
+}
+
+#[test]
+fn a_restart_goes_on_with_what_is_in_the_background() {
+    let mut world = World::new(rules());
+    let runs = world.alone("runs");
+    let foreground = world.ask(Asked {
+        background: false,
+        ..pull("foreground")
+    });
+    let paused = world.alone("paused");
+    world.change(paused, Change::Pause);
+    let retries = world.alone("retries");
+    world.restart();
+    assert_eq!(
+        world.settle(),
+        [
+            format!("start {runs}"),
+            format!("start {retries}"),
+            format!("tell {paused}: paused; `slm jobs resume {paused}` goes on with it"),
+        ]
+    );
+    assert_eq!(world.state(foreground), JobState::Cancelled);
+    assert_eq!(world.ask(pull("new")), 8, "no id is used again");
+}
+
+#[test]
+fn the_last_hundred_of_a_day_are_remembered() {
+    let mut world = World::new(rules());
+    for number in 0..120 {
+        let id = world.alone(&format!("m{number}"));
+        world.over(id, Some(Ok(success())));
+    }
+    assert_eq!(world.table.iter().count(), MOST_KEPT);
+    assert_eq!(world.table.iter().next().unwrap().0, 21);
+    let forgotten = world.after(SignedDuration::from_hours(25));
+    assert_eq!(forgotten.len(), MOST_KEPT);
+    assert_eq!(world.table.iter().count(), 0);
+}
+
+#[test]
+fn there_are_not_endless_jobs() {
+    let mut world = World::new(rules());
+    for number in 0..MOST_OPEN {
+        let asked = pull(&format!("m{number}"));
+        world.table.ask(asked, &world.now).unwrap();
+    }
+    let error = world.table.ask(pull("more"), &world.now).unwrap_err();
+    assert_eq!(error.status(), 503);
+    // What is there can be joined.
+    world.table.ask(pull("m3"), &world.now).unwrap();
+}
+
+#[test]
+fn jobs_of_a_model_are_found_however_its_name_is_written() {
+    let mut world = World::new(rules());
+    let id = world.ask(pull("M:latest"));
+    assert_eq!(world.table.open_of("m:latest"), [id]);
+    world.change(id, Change::Cancel);
+    assert_eq!(world.table.open_of("m:latest"), [0; 0]);
+}

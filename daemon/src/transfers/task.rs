@@ -1,0 +1,339 @@
+//! The task that owns the table of jobs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Job, Progress};
+use futures::StreamExt as _;
+use registry::{Registry, Reporter, SavedJob, SavedJobs};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::meter::Meter;
+use super::table::{Entry, Id, Rules, Step, Table};
+use super::work::Worker;
+use super::{Asked, Change, Clock, Leave, Listened, Message};
+use crate::error::Error;
+use crate::jobs::{Lines, wire};
+use crate::shutdown::Shutdown;
+
+/// The clock may be set, or the machine may sleep: the time is looked at so often at least.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// A change of what is saved.
+#[derive(Debug)]
+pub(super) enum Kept {
+    Save(SavedJob),
+    Forget(Id),
+}
+
+/// Saves changes one after the other, so that no client waits for the disk. Ends when the sender is gone and all is saved.
+pub(super) fn keep(registry: Registry, shutdown: &Shutdown) -> mpsc::UnboundedSender<Kept> {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    shutdown.tasks.spawn(async move {
+        while let Some(kept) = receiver.recv().await {
+            let saved = match kept {
+                Kept::Save(job) => registry.save_job(&job).await,
+                Kept::Forget(id) => registry.forget_job(id).await,
+            };
+            if let Err(error) = saved {
+                tracing::warn!(
+                    "a job is not saved, and is lost if the daemon ends: {}",
+                    crate::error::chain(&error)
+                );
+            }
+        }
+    });
+    sender
+}
+
+/// What a job that is not over has beside its entry.
+#[derive(Debug)]
+struct Live {
+    lines: Arc<Lines>,
+    meter: Arc<Meter>,
+}
+
+impl Drop for Live {
+    /// Nobody waits for a task that is gone. After a last word this one does not count.
+    fn drop(&mut self) {
+        self.lines.end(Err(Error::Stopping));
+    }
+}
+
+/// See the module.
+pub(super) struct Task {
+    table: Table,
+    live: BTreeMap<Id, Live>,
+    runs: BTreeMap<Id, CancellationToken>,
+    worker: Arc<dyn Worker>,
+    clock: Clock,
+    store: mpsc::UnboundedSender<Kept>,
+    sender: mpsc::UnboundedSender<Message>,
+    shutdown: Shutdown,
+}
+
+impl Task {
+    pub(super) fn new(
+        saved: SavedJobs,
+        worker: Arc<dyn Worker>,
+        rules: Rules,
+        clock: Clock,
+        store: mpsc::UnboundedSender<Kept>,
+        sender: mpsc::UnboundedSender<Message>,
+        shutdown: &Shutdown,
+    ) -> Self {
+        let entries = saved.jobs.into_iter().filter_map(|job| {
+            let entry = serde_json::from_str::<Entry>(&job.record);
+            let entry = entry.inspect_err(|error| {
+                tracing::warn!(job = job.id, %error, "a saved job cannot be read, and is left out");
+            });
+            Some((job.id, entry.ok()?))
+        });
+        let table = Table::new(rules, saved.last, entries.collect(), &clock());
+        Self {
+            table,
+            live: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            worker,
+            clock,
+            store,
+            sender,
+            shutdown: shutdown.clone(),
+        }
+    }
+
+    /// Serves until the daemon stops. What runs then is saved as running, and goes on with the next daemon.
+    pub(super) async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Message>) {
+        let graceful = self.shutdown.graceful.clone();
+        loop {
+            let sleep = self.settle();
+            tokio::select! {
+                biased;
+                () = graceful.cancelled() => return,
+                message = receiver.recv() => match message {
+                    Some(message) => self.hear(message),
+                    None => return,
+                },
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    /// Does what the table says, until it says nothing more. Returns when it is to be asked again.
+    fn settle(&mut self) -> Duration {
+        let now = (self.clock)();
+        self.table.schedule(&now);
+        for step in self.table.take_steps() {
+            self.act(step);
+        }
+        let wake = self.table.wake(&now);
+        let sleep =
+            wake.and_then(|wake| Duration::try_from(wake.duration_since(now.timestamp())).ok());
+        // A moment more, so that the time has come then.
+        let moment = Duration::from_millis(10);
+        match (wake, sleep) {
+            (Some(_), sleep) => (sleep.unwrap_or_default() + moment).min(LONGEST_SLEEP),
+            (None, _) => LONGEST_SLEEP,
+        }
+    }
+
+    fn act(&mut self, step: Step) {
+        match step {
+            Step::Start(id) => self.begin(id),
+            Step::Stop(id) => {
+                if let Some(run) = self.runs.get(&id) {
+                    run.cancel();
+                }
+            }
+            Step::Save(id) => self.save(id),
+            Step::Forget(id) => {
+                let _ = self.store.send(Kept::Forget(id));
+            }
+            Step::Tell(id, status) => {
+                let state = self.table.get(id).map(Entry::shown);
+                let lines = self.live(id).lines.clone();
+                lines.add(Progress {
+                    status,
+                    job: Some(id),
+                    state,
+                    ..Progress::default()
+                });
+            }
+            Step::End(id, end) => {
+                let end = end.map(|last| Progress {
+                    job: Some(id),
+                    ..last
+                });
+                if let Some(live) = self.live.remove(&id) {
+                    live.lines.end(end);
+                }
+            }
+        }
+    }
+
+    fn live(&mut self, id: Id) -> &Live {
+        self.live.entry(id).or_insert_with(|| Live {
+            lines: Lines::new(),
+            meter: Arc::default(),
+        })
+    }
+
+    fn begin(&mut self, id: Id) {
+        let Some(work) = self.table.get(id).map(|entry| entry.work.clone()) else {
+            return;
+        };
+        let Live { lines, meter } = self.live(id);
+        let (lines, meter) = (lines.clone(), meter.clone());
+        meter.begin();
+        lines.forget_states();
+        let reporter = Reporter::new(move |progress| {
+            meter.report(&progress, Instant::now());
+            lines.add(Progress {
+                job: Some(id),
+                ..wire(progress)
+            });
+        });
+        let work = self.worker.run(&work, reporter);
+        let stop = CancellationToken::new();
+        self.runs.insert(id, stop.clone());
+        let mut over = Over {
+            id,
+            result: Some(Err(Error::Internal)),
+            sender: self.sender.clone(),
+        };
+        let graceful = self.shutdown.graceful.clone();
+        self.shutdown.tasks.spawn(async move {
+            over.result = tokio::select! {
+                biased;
+                () = graceful.cancelled() => None,
+                () = stop.cancelled() => None,
+                result = work => Some(result),
+            };
+            // The work is gone by now, and with it its connections.
+            drop(over);
+        });
+    }
+
+    fn save(&mut self, id: Id) {
+        let bytes = self.live.get(&id).and_then(|live| live.meter.bytes());
+        let Some(entry) = self.table.get_mut(id) else {
+            return;
+        };
+        if let Some((completed, total)) = bytes {
+            (entry.completed, entry.total) = (completed, total);
+        }
+        let record = serde_json::to_string(entry).expect("texts and numbers");
+        let _ = self.store.send(Kept::Save(SavedJob { id, record }));
+    }
+
+    fn hear(&mut self, message: Message) {
+        let now = (self.clock)();
+        match message {
+            Message::Ask(asked, reply) => {
+                let _ = reply.send(self.ask(asked));
+            }
+            Message::Watch(id, reply) => {
+                let listened = self.table.watch(id).map(|()| self.listen(id));
+                let _ = reply.send(listened);
+            }
+            Message::List(reply) => {
+                let jobs = self.table.iter().map(|(id, entry)| self.shown(id, entry));
+                let _ = reply.send(jobs.collect());
+            }
+            Message::Change(id, change, reply) => {
+                let _ = reply.send(self.change(id, change));
+            }
+            Message::CancelModel(model, reply) => {
+                let ids = self.table.open_of(&model);
+                for id in &ids {
+                    // It is not over, so it can be called off.
+                    let _ = self.table.change(*id, Change::Cancel, &now);
+                }
+                let _ = reply.send(ids.len());
+            }
+            Message::Left(id) => self.table.leave(id, &now),
+            Message::Over { id, result } => {
+                self.runs.remove(&id);
+                let moved = self
+                    .live
+                    .get(&id)
+                    .is_some_and(|live| live.meter.moved() > 0);
+                self.table.over(id, result, moved, &now);
+            }
+        }
+    }
+
+    fn ask(&mut self, asked: Asked) -> Result<Listened, Error> {
+        let id = self.table.ask(asked, &(self.clock)())?;
+        let listened = self.listen(id);
+        // Before the client hears anything, so that it hears no state that is over.
+        self.settle();
+        Ok(listened)
+    }
+
+    fn change(&mut self, id: Id, change: Change) -> Result<Job, Error> {
+        self.table.change(id, change, &(self.clock)())?;
+        // What the client is told is what came of it.
+        self.settle();
+        let entry = self.table.get(id).ok_or(Error::NoJob(id))?;
+        Ok(self.shown(id, entry))
+    }
+
+    fn listen(&mut self, id: Id) -> Listened {
+        Listened {
+            lines: self.live(id).lines.listen().boxed(),
+            leave: Leave {
+                id,
+                sender: self.sender.clone(),
+            },
+        }
+    }
+
+    /// A job as clients know it.
+    fn shown(&self, id: Id, entry: &Entry) -> Job {
+        let live = self.live.get(&id);
+        let bytes = live.and_then(|live| live.meter.bytes());
+        let (completed, total) = bytes.unwrap_or((entry.completed, entry.total));
+        let until = match &entry.state {
+            super::table::State::Waiting(wait) => wait.until(),
+            _ => None,
+        };
+        Job {
+            id,
+            kind: entry.kind(),
+            model: entry.model.clone(),
+            state: entry.shown(),
+            reason: entry.reason(&(self.clock)()),
+            until,
+            priority: entry.priority,
+            background: entry.background,
+            completed,
+            total,
+            rate: match entry.shown() {
+                api::JobState::Running => live.map_or(0, |live| live.meter.rate(Instant::now())),
+                _ => 0,
+            },
+            created_at: entry.created_at,
+            changed_at: entry.changed_at,
+        }
+    }
+}
+
+/// Says that a run is over when it is dropped, also when its work panicked.
+struct Over {
+    id: Id,
+    result: Option<Result<Progress, Error>>,
+    sender: mpsc::UnboundedSender<Message>,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let _ = self.sender.send(Message::Over {
+            id: self.id,
+            result: self.result.take(),
+        });
+    }
+}

@@ -1,0 +1,194 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use registry::Reporter;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::jobs::success;
+
+/// Work that ends when it is told to, and remembers how often it was begun.
+#[derive(Debug, Default)]
+struct Slow {
+    begun: Mutex<Vec<Work>>,
+    panics: AtomicBool,
+    go: Arc<Notify>,
+}
+
+impl Worker for Slow {
+    fn run(&self, work: &Work, reporter: Reporter) -> BoxFuture<'static, Result<Progress, Error>> {
+        self.begun.lock().unwrap().push(work.clone());
+        reporter.status("begun");
+        let (go, panics) = (self.go.clone(), self.panics.load(Ordering::Relaxed));
+        async move {
+            go.notified().await;
+            assert!(!panics, "on purpose");
+            Ok(success())
+        }
+        .boxed()
+    }
+}
+
+struct World {
+    registry: Registry,
+    worker: Arc<Slow>,
+    shutdown: Shutdown,
+    transfers: Transfers,
+    _home: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let options = registry::Options::new(home.path());
+        let registry = Registry::open(options).await.unwrap();
+        let (worker, shutdown) = (Arc::<Slow>::default(), Shutdown::new());
+        Self {
+            transfers: start(&registry, worker.clone(), &shutdown).await,
+            registry,
+            worker,
+            shutdown,
+            _home: home,
+        }
+    }
+
+    /// Stops, and starts again on the same home.
+    async fn restart(&mut self) {
+        self.shutdown.graceful.cancel();
+        self.shutdown.tasks.close();
+        self.shutdown.tasks.wait().await;
+        self.shutdown = Shutdown::new();
+        self.transfers = start(&self.registry, self.worker.clone(), &self.shutdown).await;
+    }
+
+    fn begun(&self) -> usize {
+        self.worker.begun.lock().unwrap().len()
+    }
+
+    async fn job(&self, id: u64) -> Job {
+        let jobs = self.transfers.list().await.unwrap();
+        jobs.into_iter().find(|job| job.id == id).unwrap()
+    }
+
+    async fn until(&self, id: u64, state: api::JobState) {
+        while self.job(id).await.state != state {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn start(registry: &Registry, worker: Arc<Slow>, shutdown: &Shutdown) -> Transfers {
+    let rules = Rules {
+        most: 1,
+        window: None,
+        metered: false,
+    };
+    let clock = Arc::new(Zoned::now);
+    let transfers = Transfers::start(registry, worker, rules, clock, shutdown);
+    transfers.await.unwrap()
+}
+
+fn pull(model: &str) -> Asked {
+    Asked {
+        work: Work::Pull {
+            model: model.to_owned(),
+            insecure: false,
+        },
+        key: model.to_owned(),
+        model: model.to_owned(),
+        background: true,
+        priority: None,
+        now: false,
+    }
+}
+
+async fn said(lines: impl Stream<Item = Result<Progress, Error>>) -> Vec<Result<String, String>> {
+    let words = lines.map(|line| {
+        line.map(|line| line.status)
+            .map_err(|error| error.to_string())
+    });
+    words.collect().await
+}
+
+#[tokio::test]
+async fn a_job_in_the_background_goes_on_after_a_restart_and_a_paused_one_stays_paused() {
+    let mut world = World::new().await;
+    drop(world.transfers.ask(pull("one")).await.unwrap());
+    drop(world.transfers.ask(pull("two")).await.unwrap());
+    drop(world.transfers.ask(pull("three")).await.unwrap());
+    world.transfers.change(2, Change::Pause).await.unwrap();
+    world.restart().await;
+    let states = world.transfers.list().await.unwrap();
+    let states: Vec<_> = states.iter().map(|job| job.state).collect();
+    use api::JobState::{Paused, Queued, Running};
+    assert_eq!(states, [Running, Paused, Queued]);
+    assert_eq!(world.begun(), 2, "the first one, in each daemon");
+    world.worker.go.notify_one();
+    world.until(1, api::JobState::Done).await;
+    world.until(3, Running).await;
+    // A new one never has the id of an older one, also when all are forgotten.
+    drop(world.transfers.ask(pull("four")).await.unwrap());
+    assert_eq!(world.job(4).await.state, Queued);
+}
+
+#[tokio::test]
+async fn a_stop_is_told_to_those_who_listen_and_the_job_is_kept() {
+    let mut world = World::new().await;
+    let lines = world.transfers.ask(pull("one")).await.unwrap();
+    world.restart().await;
+    assert_eq!(
+        said(lines).await,
+        [
+            Ok("begun".to_owned()),
+            Err("the server is stopping".to_owned())
+        ]
+    );
+    world.until(1, api::JobState::Running).await;
+}
+
+#[tokio::test]
+async fn who_joins_hears_everything_and_who_watches_too() {
+    let world = World::new().await;
+    let first = world.transfers.ask(pull("one")).await.unwrap();
+    let second = world.transfers.ask(pull("one")).await.unwrap();
+    let third = world.transfers.watch(1).await.unwrap();
+    world.worker.go.notify_one();
+    let expected = [Ok("begun".to_owned()), Ok("success".to_owned())];
+    let (first, second, third) = tokio::join!(said(first), said(second), said(third));
+    assert_eq!([&first, &second, &third], [&expected; 3]);
+    assert_eq!(world.begun(), 1);
+    let error = world.transfers.watch(1).await.err().unwrap();
+    assert_eq!(error.to_string(), "job 1 is done and cannot be watched");
+}
+
+#[tokio::test]
+async fn work_that_dies_is_an_error_for_its_clients_and_the_next_job_runs() {
+    let world = World::new().await;
+    world.worker.panics.store(true, Ordering::Relaxed);
+    let lines = world.transfers.ask(pull("one")).await.unwrap();
+    world.worker.go.notify_one();
+    let said = said(lines).await;
+    assert_eq!(
+        said.last().unwrap(),
+        &Err("an internal task ended early".to_owned())
+    );
+    assert_eq!(world.job(1).await.state, api::JobState::Failed);
+    drop(world.transfers.ask(pull("two")).await.unwrap());
+    assert_eq!(world.job(2).await.state, api::JobState::Running);
+}
+
+#[tokio::test]
+async fn a_saved_job_that_cannot_be_read_is_left_out() {
+    let mut world = World::new().await;
+    let garbage = registry::SavedJob {
+        id: 41,
+        record: "{\"state\":\"from a later version\"}".to_owned(),
+    };
+    world.registry.save_job(&garbage).await.unwrap();
+    world.restart().await;
+    assert!(world.transfers.list().await.unwrap().is_empty());
+    drop(world.transfers.ask(pull("one")).await.unwrap());
+    assert_eq!(world.job(42).await.model, "one");
+}

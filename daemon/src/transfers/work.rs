@@ -1,0 +1,89 @@
+//! What a job does.
+
+use std::fmt;
+
+use api::{Progress, PushFormat, Pushed};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use registry::push::Format;
+use registry::source::Settings;
+use registry::{Registry, Reporter};
+
+use super::table::Work;
+use crate::error::Error;
+use crate::extract::reference;
+use crate::jobs;
+
+/// Does the work of jobs. Dropping the future ends it; what came is kept.
+pub trait Worker: fmt::Debug + Send + Sync {
+    /// Does it from where it was left, and returns the last line.
+    fn run(&self, work: &Work, reporter: Reporter) -> BoxFuture<'static, Result<Progress, Error>>;
+}
+
+/// Moves models between the store and the places where models are.
+#[derive(Debug, Clone)]
+pub struct Moves {
+    /// The store.
+    pub registry: Registry,
+    /// How models are fetched.
+    pub sources: Settings,
+}
+
+impl Worker for Moves {
+    fn run(&self, work: &Work, reporter: Reporter) -> BoxFuture<'static, Result<Progress, Error>> {
+        match work.clone() {
+            Work::Pull { model, insecure } => pull(self.clone(), model, insecure, reporter).boxed(),
+            Work::Push {
+                model,
+                destination,
+                format,
+                insecure,
+            } => push(self.clone(), model, destination, format, insecure, reporter).boxed(),
+        }
+    }
+}
+
+async fn pull(
+    Moves { registry, sources }: Moves,
+    model: String,
+    insecure: bool,
+    reporter: Reporter,
+) -> Result<Progress, Error> {
+    let reference = reference(&model)?;
+    registry
+        .pull(&reference, insecure, &sources, &reporter)
+        .await?;
+    Ok(Progress {
+        model: Some(reference.name.to_string()),
+        ..jobs::success()
+    })
+}
+
+async fn push(
+    Moves { registry, sources }: Moves,
+    model: String,
+    destination: String,
+    format: PushFormat,
+    insecure: bool,
+    reporter: Reporter,
+) -> Result<Progress, Error> {
+    let source = reference(&model)?.name;
+    let destination = reference(&destination)?;
+    let format = match format {
+        PushFormat::Ollama => Format::Ollama,
+        PushFormat::ModelPack => Format::ModelPack,
+    };
+    let pushed = registry
+        .push(&source, &destination, format, insecure, &sources, &reporter)
+        .await?;
+    Ok(Progress {
+        pushed: Some(Pushed {
+            place: pushed.place,
+            digest: pushed.digest.to_string(),
+            present: pushed.present,
+            mounted: pushed.mounted,
+            sent: pushed.sent,
+        }),
+        ..jobs::success()
+    })
+}

@@ -1,0 +1,97 @@
+//! The most bytes per second that all transfers together take: a token bucket.
+//!
+//! A connection that has read pays for what it read before it reads on. While it waits, nothing is taken from its socket, so the
+//! sender slows down too. The wait is counted as no stall of the server: see `Plan::held`.
+
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// What was not taken for so long may be taken at once.
+const BURST: Duration = Duration::from_millis(250);
+
+/// The bucket. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub(super) struct Cap {
+    rate: NonZeroU64,
+    /// When everything that was taken is paid.
+    paid_at: Arc<Mutex<Instant>>,
+}
+
+impl Cap {
+    /// So many bytes per second.
+    pub(super) fn new(rate: NonZeroU64) -> Self {
+        Self {
+            rate,
+            paid_at: Arc::new(Mutex::new(Instant::now())),
+        }
+    }
+
+    /// Takes bytes, and waits until they are paid. `held` is set while it waits.
+    pub(super) async fn pay(&self, bytes: usize, held: &AtomicBool) {
+        let now = Instant::now();
+        let paid_at = self.take(bytes as u64, now);
+        if paid_at > now {
+            held.store(true, Ordering::Relaxed);
+            sleep_until(paid_at).await;
+            held.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes bytes at `now`. Returns when they are paid.
+    fn take(&self, bytes: u64, now: Instant) -> Instant {
+        let cost = Duration::from_secs_f64(bytes as f64 / self.rate.get() as f64);
+        // A time is one value, whole even when a thread panicked beside it.
+        let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let earliest = now.checked_sub(BURST).unwrap_or(now);
+        *paid_at = (*paid_at).max(earliest) + cost;
+        *paid_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cap(rate: u64) -> Cap {
+        Cap::new(NonZeroU64::new(rate).expect("more than 0"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_together_get_the_rate_and_no_more() {
+        let cap = cap(1_000_000);
+        let begun = Instant::now();
+        let connection = async || {
+            let held = AtomicBool::new(false);
+            for _ in 0..100 {
+                cap.pay(50_000, &held).await;
+            }
+        };
+        tokio::join!(connection(), connection(), connection(), connection());
+        // 4 times 100 times 50 kB.
+        assert_eq!(begun.elapsed().as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_taken_is_not_saved_for_long() {
+        let cap = cap(1_000_000);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let now = Instant::now();
+        assert!(cap.take(200_000, now) <= now, "a burst");
+        assert_eq!(cap.take(1_050_000, now) - now, Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_waits_says_so() {
+        let (cap, held) = (cap(1000), AtomicBool::new(false));
+        let wait = cap.pay(10_000, &held);
+        tokio::select! {
+            biased;
+            () = wait => panic!("ten seconds' worth"),
+            () = tokio::time::sleep(Duration::from_secs(1)) => assert!(held.load(Ordering::Relaxed)),
+        }
+    }
+}
