@@ -471,8 +471,8 @@ impl PushForm {
 #[derive(Debug, Args)]
 pub(crate) struct Login {
     /// Host of the registry, or `hf.co`.
-    #[arg(required_unless_present_any = ["list", "show_key"])]
-    pub(crate) host: Option<String>,
+    #[arg(value_name = "HOST", required_unless_present_any = ["list", "show_key"])]
+    pub(crate) registry: Option<String>,
     /// Your name there; the hub wants none.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) user: Option<String>,
@@ -483,10 +483,10 @@ pub(crate) struct Login {
     #[arg(long, value_name = "HOST")]
     pub(crate) realm_host: Vec<String>,
     /// Show the hosts that there are logins for, and where each was found.
-    #[arg(long, conflicts_with_all = ["host", "show_key"])]
+    #[arg(long, conflicts_with_all = ["registry", "show_key"])]
     pub(crate) list: bool,
     /// Show the public key that the Ollama library knows you by, to be added to your account there.
-    #[arg(long, conflicts_with = "host")]
+    #[arg(long, conflicts_with = "registry")]
     pub(crate) show_key: bool,
 }
 
@@ -494,7 +494,8 @@ pub(crate) struct Login {
 #[derive(Debug, Args)]
 pub(crate) struct Logout {
     /// Host of the registry, or `hf.co`.
-    pub(crate) host: String,
+    #[arg(value_name = "HOST")]
+    pub(crate) registry: String,
 }
 
 /// Arguments of `search`.

@@ -14,6 +14,7 @@ mod life;
 mod models;
 mod networks;
 mod pulls;
+mod pushes;
 mod real;
 #[cfg(target_os = "linux")]
 mod sandbox;

@@ -1,38 +1,9 @@
 //! Models that come over HTTP, by each kind of name, to a real runner; and pulls whose daemon is killed.
 
-use origin::{Lie, Origin, layer, manifest};
+use origin::Lie;
 use rustix::process::Signal;
-use tokio::runtime::Runtime;
 
-use crate::harness::{Engine, Home, wait_until};
-
-/// A server beside the test, which is not asynchronous itself.
-struct Server {
-    origin: Origin,
-    _runtime: Runtime,
-}
-
-impl Server {
-    fn start() -> Self {
-        let runtime = Runtime::new().expect("threads");
-        let origin = runtime.block_on(Origin::start());
-        Self {
-            origin,
-            _runtime: runtime,
-        }
-    }
-
-    /// Has a model under `library/mine:latest`, with a large layer of a kind that is not used here.
-    fn model(&self, weights: &[u8], large: &[u8]) {
-        let config = br#"{"model_format":"gguf"}"#;
-        for bytes in [config.as_slice(), weights, large] {
-            self.origin.blob(bytes);
-        }
-        let layers = [layer("model", weights), layer("tensor", large)];
-        self.origin
-            .manifest("library/mine:latest", manifest(config, &layers));
-    }
-}
+use crate::harness::{Engine, Home, Server, kills, random, wait_until};
 
 #[test]
 fn each_kind_of_name_is_pulled_and_answers() {
@@ -77,12 +48,9 @@ fn each_kind_of_name_is_pulled_and_answers() {
     home.assert_clean();
 }
 
-/// How often the daemon is killed; a soak run sets more, such as `SLM_KILLS=300`.
-const KILLS: u64 = 12;
-
 #[test]
 fn a_daemon_that_is_killed_again_and_again_goes_on_by_itself_and_fetches_hardly_a_byte_twice() {
-    let kills = std::env::var("SLM_KILLS").map_or(KILLS, |text| text.parse().expect("a number"));
+    let kills = kills();
     // A mebibyte for each kill, so that most of them meet a transfer.
     let size = (kills << 20).max(48 << 20);
     let server = Server::start();
@@ -127,16 +95,6 @@ fn a_daemon_that_is_killed_again_and_again_goes_on_by_itself_and_fetches_hardly_
     assert!(jobs.contains("done"), "{jobs}");
     home.assert_clean();
     drop(daemon);
-}
-
-/// Numbers that are the same each time.
-fn random() -> impl FnMut() -> u64 {
-    let mut state = 1_u64;
-    move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed ^ (mixed >> 27)
-    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ const LONGEST: u64 = 64 << 10;
 /// Logs in, or shows what there is.
 pub(crate) async fn run(context: &Context, args: &Login) -> anyhow::Result<Exit> {
     let Some(host) = args
-        .host
+        .registry
         .as_deref()
         .filter(|_| !args.list && !args.show_key)
     else {
@@ -58,7 +58,7 @@ pub(crate) async fn run(context: &Context, args: &Login) -> anyhow::Result<Exit>
 /// Forgets a login.
 pub(crate) async fn logout(context: &Context, args: &Logout) -> anyhow::Result<Exit> {
     let request = LogoutRequest {
-        host: args.host.clone(),
+        host: args.registry.clone(),
     };
     let answer: LogoutResponse = context.client.post(routes::LOGOUT, &request).await?;
     if context.out.json() {
@@ -66,10 +66,10 @@ pub(crate) async fn logout(context: &Context, args: &Logout) -> anyhow::Result<E
         return Ok(Exit::Ok);
     }
     context.out.note(&match answer.removed {
-        true => format!("the login for `{}` is forgotten", args.host),
+        true => format!("the login for `{}` is forgotten", args.registry),
         false => format!(
             "slm has no login of its own for `{}`; `slm login --list` shows those of other programs",
-            args.host
+            args.registry
         ),
     });
     Ok(Exit::Ok)

@@ -53,6 +53,9 @@ pub(crate) struct FilePart {
     pub(crate) start: u64,
     /// How many bytes.
     pub(crate) length: u64,
+    /// How long the first piece is held back, so that a server that refuses the request by its head is heard: one that closes the
+    /// connection while pieces come takes its answer with it.
+    pub(crate) hold: Duration,
     /// Told each piece before it is sent.
     pub(crate) tap: Arc<Tap>,
 }
@@ -124,8 +127,10 @@ impl FilePart {
             let length = PIECE.min(end - start);
             tokio::task::spawn_blocking(move || fs::read_range(&file, &path, start, length))
         };
+        let held = futures::stream::once(tokio::time::sleep(self.hold));
+        let held = held.filter_map(|()| std::future::ready(None));
         let pieces = futures::stream::iter(starts).map(read).buffered(AHEAD);
-        pieces.map(move |piece| {
+        held.chain(pieces).map(move |piece| {
             if shared.is_over.load(Ordering::Relaxed) {
                 return Err(std::io::Error::other("the answer came before the end"));
             }

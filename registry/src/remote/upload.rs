@@ -35,6 +35,8 @@ use crate::{Digest, Progress, Reporter};
 
 /// Most failures of one blob that are answered with another try.
 const MOST_FAILURES: u32 = 5;
+/// How long bytes are held back once a connection broke: it may have been a refusal that was not heard.
+const HOLD: Duration = Duration::from_secs(1);
 /// Longest wait that a registry gets when it asks for one.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Most challenges in a row.
@@ -96,6 +98,8 @@ pub(crate) enum Sent {
 struct State {
     /// Where it is gone on with.
     location: Option<Url>,
+    /// How long bytes are held back after the head of a request.
+    hold: Duration,
     /// The registry refused a part.
     no_parts: bool,
     /// The repository that the blob can be taken over from.
@@ -133,6 +137,7 @@ impl Upload<'_> {
         }
         let mut state = State {
             location: note.read().filter(|url| self.is_of_registry(url)),
+            hold: Duration::ZERO,
             no_parts: false,
             from,
         };
@@ -149,7 +154,12 @@ impl Upload<'_> {
                     return Ok(sent);
                 }
                 Ok(Outcome::Again(error)) => error,
-                Err(Error::Http(error)) if error.is_transient() => Error::Http(error),
+                Err(Error::Http(error)) if error.is_transient() => {
+                    if matches!(error, HttpError::Broken { .. }) {
+                        state.hold = HOLD;
+                    }
+                    Error::Http(error)
+                }
                 Err(Error::Http(error)) => return Err(self.refused(error)),
                 Err(error) => return Err(error),
             };
@@ -276,7 +286,7 @@ impl Upload<'_> {
         }
         let request = Request::new(Method::PUT, finishing(url, &blob.digest, None))
             .with(CONTENT_TYPE, OCTETS)
-            .sending(blob.part(0, blob.size, gauge, None));
+            .sending(blob.part(0, blob.size, state.hold, gauge, None));
         let answer = self.ask(&request).await?;
         self.finished(answer, state).await
     }
@@ -302,7 +312,7 @@ impl Upload<'_> {
             let mut request = Request::new(Method::PATCH, url.clone())
                 .with(CONTENT_TYPE, OCTETS)
                 .with(CONTENT_RANGE, range(here, length))
-                .sending(blob.part(here, length, gauge, hashed));
+                .sending(blob.part(here, length, state.hold, gauge, hashed));
             let answer = if self.is_ollama {
                 request = request.with(REDIRECT_UPLOADS, HeaderValue::from_static("1"));
                 self.ask_once(&request).await?
@@ -379,7 +389,7 @@ impl Upload<'_> {
         gauge.at(here);
         let request = Request::new(Method::PUT, to)
             .with(CONTENT_TYPE, OCTETS)
-            .sending(blob.part(here, length, gauge, Some(sum.clone())));
+            .sending(blob.part(here, length, Duration::ZERO, gauge, Some(sum.clone())));
         let answer = self.client.send(&request).await?;
         answer.good().await?;
         Ok(())
@@ -579,6 +589,7 @@ impl Blob {
         &self,
         start: u64,
         length: u64,
+        hold: Duration,
         gauge: &Arc<Gauge>,
         sum: Option<Arc<Mutex<Md5>>>,
     ) -> Body {
@@ -597,6 +608,7 @@ impl Blob {
                 path: path.clone(),
                 start,
                 length,
+                hold,
                 tap: Arc::new(tap),
             }),
             Content::Memory(bytes) => {

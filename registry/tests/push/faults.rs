@@ -128,15 +128,25 @@ async fn an_upload_that_the_registry_forgot_begins_anew() {
     let (origin, pushed, large) = with_lie("PUT /v2/me/notes/blobs", lie).await;
     pushed.expect("it begins anew");
     assert!(is_there(&origin, &large));
-    assert_eq!(methods(&origin), "POST PUT POST PUT");
+    // Where the refusal came while bytes went out, it may not be heard, and the registry is asked.
+    let methods = methods(&origin);
+    assert!(
+        ["POST PUT POST PUT", "POST PUT GET PUT"].contains(&methods.as_str()),
+        "{methods}"
+    );
 }
 
 #[tokio::test]
 async fn a_limit_of_a_proxy_is_told_and_nothing_more_is_sent() {
     let page = "<html><head><title>413 Request Entity Too Large</title></head></html>";
     let lie = Lie::Status(413, vec![("content-type", "text/html".to_owned())], page);
-    let (origin, pushed, large) = with_lie("PUT /v2/me/notes/blobs", lie).await;
-    let error = pushed.expect_err("it is refused");
+    let large = noise(24 * MIB, 1);
+    let (home, name, origin) = with_large(&large).await;
+    origin.lie("PUT /v2/me/notes/blobs", 9, lie);
+    let error = home
+        .push(&name, &format!("{}/me/notes:v1", origin.host()))
+        .await
+        .expect_err("it is refused");
     let Error::Push(PushError::TooLarge { said, .. }) = &error else {
         panic!("{error:?}")
     };
@@ -148,7 +158,13 @@ async fn a_limit_of_a_proxy_is_told_and_nothing_more_is_sent() {
             .contains("client_max_body_size")
     );
     assert!(!is_there(&origin, &large));
-    assert_eq!(methods(&origin), "POST PUT", "it is not tried again");
+    // Once heard, it is not tried again. What came while bytes went out may not be heard, and then none goes out before the answer.
+    let methods = methods(&origin);
+    assert!(
+        ["POST PUT", "POST PUT GET PUT"].contains(&methods.as_str()),
+        "{methods}"
+    );
+    assert_eq!(origin.received(), 0);
     assert!(origin.bytes("/v2/me/notes/manifests/v1").is_none());
 }
 

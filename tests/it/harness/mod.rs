@@ -3,10 +3,12 @@
 mod daemon;
 mod home;
 mod outcome;
+mod server;
 
 pub(crate) use daemon::Daemon;
 pub(crate) use home::{Engine, Home};
 pub(crate) use outcome::Outcome;
+pub(crate) use server::{Server, kills, random};
 
 use std::time::{Duration, Instant};
 

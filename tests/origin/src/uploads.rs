@@ -3,6 +3,7 @@
 //! The place of an upload is relative, and has a query that must come back as it was given.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::stream;
 use futures::stream::StreamExt as _;
@@ -18,6 +19,8 @@ use crate::{Lie, Seen, Shared, digest, lock};
 pub(crate) struct Uploads {
     bytes: BTreeMap<u64, Vec<u8>>,
     count: u64,
+    /// The request that an upload listens to: the last one that began. What comes late over an older connection is not taken.
+    turns: BTreeMap<u64, u64>,
     /// Bytes of bodies that came.
     pub(crate) received: u64,
     /// Parts that were sent to the store behind a registry of Ollama's.
@@ -101,13 +104,12 @@ pub(crate) async fn answer(
         .rsplit('/')
         .next()
         .and_then(|text| text.parse::<u64>().ok());
-    let sent = read(
-        state,
-        body,
-        most,
-        number.filter(|_| head.method != Method::POST),
-    )
-    .await;
+    let pace = match lie {
+        Some(Lie::Trickle(bytes, pause)) => Some((bytes, pause)),
+        _ => None,
+    };
+    let number_of_upload = number.filter(|_| head.method != Method::POST);
+    let sent = read(state, body, most, pace, number_of_upload).await;
     if matches!(lie, Some(Lie::Cut(_))) {
         return Err(Cut);
     }
@@ -180,14 +182,37 @@ pub(crate) async fn answer(
     })
 }
 
-/// Reads a body; what comes for an upload is kept as it comes.
-async fn read(state: &Shared, mut body: Incoming, most: usize, number: Option<u64>) -> Vec<u8> {
+/// Reads a body, so many bytes at a time with so many milliseconds between; what comes for an upload is kept as it comes.
+async fn read(
+    state: &Shared,
+    mut body: Incoming,
+    most: usize,
+    pace: Option<(usize, u64)>,
+    number: Option<u64>,
+) -> Vec<u8> {
+    let turn = number.map(|number| {
+        let mut state = lock(state);
+        let turn = state.uploads.turns.entry(number).or_default();
+        *turn += 1;
+        *turn
+    });
     let mut sent = Vec::new();
+    let mut unpaid = 0;
     while let Some(Ok(frame)) = body.frame().await {
+        if let Some((bytes, pause)) = pace
+            && unpaid >= bytes
+        {
+            unpaid = 0;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
         let Ok(data) = frame.into_data() else {
             continue;
         };
+        unpaid += data.len();
         let mut state = lock(state);
+        if number.and_then(|number| state.uploads.turns.get(&number)) != turn.as_ref() {
+            return sent;
+        }
         state.uploads.received += data.len() as u64;
         let room = most.saturating_sub(sent.len()).min(data.len());
         if let Some(upload) = number.and_then(|number| state.uploads.bytes.get_mut(&number)) {

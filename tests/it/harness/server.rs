@@ -1,0 +1,49 @@
+//! A server of models beside the programs, and what tests need whose daemon is killed.
+
+use origin::{Origin, layer, manifest};
+use tokio::runtime::Runtime;
+
+/// A server beside the test, which is not asynchronous itself.
+pub(crate) struct Server {
+    /// What it serves.
+    pub(crate) origin: Origin,
+    _runtime: Runtime,
+}
+
+impl Server {
+    /// Starts one on a free port.
+    pub(crate) fn start() -> Self {
+        let runtime = Runtime::new().expect("threads");
+        let origin = runtime.block_on(Origin::start());
+        Self {
+            origin,
+            _runtime: runtime,
+        }
+    }
+
+    /// Has a model under `library/mine:latest`, with a large layer of a kind that is not used here.
+    pub(crate) fn model(&self, weights: &[u8], large: &[u8]) {
+        let config = br#"{"model_format":"gguf"}"#;
+        for bytes in [config.as_slice(), weights, large] {
+            self.origin.blob(bytes);
+        }
+        let layers = [layer("model", weights), layer("tensor", large)];
+        self.origin
+            .manifest("library/mine:latest", manifest(config, &layers));
+    }
+}
+
+/// How often the daemon is killed; a soak run sets more, such as `SLM_KILLS=300`.
+pub(crate) fn kills() -> u64 {
+    std::env::var("SLM_KILLS").map_or(12, |text| text.parse().expect("a number"))
+}
+
+/// Numbers that are the same each time.
+pub(crate) fn random() -> impl FnMut() -> u64 {
+    let mut state = 1_u64;
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 27)
+    }
+}
