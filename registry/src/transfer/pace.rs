@@ -4,6 +4,7 @@
 //! the whole faster; a refusal halves them. So a server that gives so much to each connection is asked over many, and a line
 //! that is full already is left with a few. A transfer that has none goes before those that have one.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,8 @@ struct State {
     before: Option<(f64, usize)>,
     /// No more are tried before this.
     not_before: Option<Instant>,
+    /// Hosts that asked to be left alone, and until when.
+    quiet: BTreeMap<String, Instant>,
 }
 
 #[derive(Debug)]
@@ -126,6 +129,7 @@ impl Pace {
             },
             before: None,
             not_before: None,
+            quiet: BTreeMap::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -165,6 +169,20 @@ impl Pace {
         state.before = None;
         state.not_before = Some(now + CAUTION);
         state.begin(now);
+    }
+
+    /// A host asked to be left alone, which holds for all transfers from it.
+    pub(super) fn leave_alone(&self, host: String, until: Instant) {
+        let mut state = self.lock();
+        let quiet = state.quiet.entry(host).or_insert(until);
+        *quiet = until.max(*quiet);
+    }
+
+    /// Until when a host is to be left alone.
+    pub(super) fn quiet_until(&self, host: &str, now: Instant) -> Option<Instant> {
+        let mut state = self.lock();
+        state.quiet.retain(|_, until| *until > now);
+        state.quiet.get(host).copied()
     }
 
     /// Looks at how it goes; to be called often.
@@ -260,6 +278,19 @@ mod tests {
         let mut seats = Vec::new();
         pass(&pace, &mut seats, &mut now, 20, |count| count as f64 * 1e7);
         assert_eq!(pace.lock().limit, 1, "for a while no more are tried");
+    }
+
+    #[test]
+    fn a_host_that_asks_for_a_wait_gets_it_from_all_transfers() {
+        let now = Instant::now();
+        let pace = Pace::new(now);
+        let after = |seconds| now + Duration::from_secs(seconds);
+        pace.clone().leave_alone("a".to_owned(), after(5));
+        pace.leave_alone("a".to_owned(), after(2));
+        assert_eq!(pace.quiet_until("a", now), Some(after(5)));
+        assert_eq!(pace.quiet_until("b", now), None);
+        assert_eq!(pace.quiet_until("a", after(5)), None);
+        assert!(pace.lock().quiet.is_empty());
     }
 
     #[test]

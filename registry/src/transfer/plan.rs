@@ -335,9 +335,7 @@ impl Plan {
             Ended::Later(wait) if wait > LONGEST_WAIT => return Err(GivenUp::TooLong(wait)),
             Ended::Later(wait) => {
                 let wait = wait.max(self.pauses.next().unwrap_or_default());
-                self.pause(now + wait);
-                // The wait is the server's wish, and not a stall.
-                self.still_since = self.still_since.max(now + wait);
+                self.leave_alone(now + wait);
             }
             Ended::Badly => {}
         }
@@ -377,6 +375,12 @@ impl Plan {
             run.last += time;
             run.since += time;
         }
+    }
+
+    /// The host is to be left alone until then, which is its wish and no stall.
+    pub(super) fn leave_alone(&mut self, until: Instant) {
+        self.pause(until);
+        self.still_since = self.still_since.max(until);
     }
 
     /// The cap on bytes per second has held these connections back for so long: that is no stall, and tells nothing of their rates.

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::pace::{Member, Pace, Seat};
-use super::plan::{Ended, GivenUp, Id, Next, PATIENCE, Plan};
+use super::plan::{Ended, GivenUp, Id, LONGEST_WAIT, Next, PATIENCE, Plan};
 use super::{Error, TICK};
 use crate::http::{Answer, Client, Request, shown};
 use crate::remote::Place;
@@ -259,6 +259,13 @@ fn write(mut partial: Partial, mut pieces: mpsc::Receiver<(u64, Bytes)>) -> Resu
     Ok(partial)
 }
 
+/// Host and port that a place is asked at.
+fn host_of(place: &Place) -> String {
+    let url = &place.url;
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}
+
 struct Driver<'a> {
     fetch: &'a Fetch<'a>,
     sender: mpsc::Sender<Event>,
@@ -279,6 +286,10 @@ struct Driver<'a> {
 impl Driver<'_> {
     /// Opens as many connections as plan and pace allow. True when every byte has come.
     fn open(&mut self, plan: &mut Plan) -> bool {
+        let host = host_of(self.fetch.place);
+        if let Some(until) = self.fetch.pace.quiet_until(&host, Instant::now()) {
+            plan.leave_alone(until);
+        }
         loop {
             // The plan is asked first only where there is a seat, because what it says is promised.
             let seat = self.member.seat(self.lines.is_empty());
@@ -446,6 +457,10 @@ impl Driver<'_> {
             }
             Err(Failed::Later(wait, error)) => {
                 self.fetch.pace.refused(now);
+                if wait <= LONGEST_WAIT {
+                    let host = host_of(self.fetch.place);
+                    self.fetch.pace.leave_alone(host, now + wait);
+                }
                 (Ended::Later(wait), error)
             }
             // An address that was good a while ago: its origin is asked for another one, which counts if that is refused as well.

@@ -33,9 +33,9 @@ impl Server {
     }
 }
 
-/// How often the daemon is killed; a soak run sets more, such as `SLM_KILLS=300`.
+/// How often the daemon is killed in the pulls and in the pushes; a soak run sets more, such as `SLM_KILLS=150`.
 pub(crate) fn kills() -> u64 {
-    std::env::var("SLM_KILLS").map_or(12, |text| text.parse().expect("a number"))
+    std::env::var("SLM_KILLS").map_or(30, |text| text.parse().expect("a number"))
 }
 
 /// Numbers that are the same each time.

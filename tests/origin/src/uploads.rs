@@ -109,8 +109,9 @@ pub(crate) async fn answer(
         _ => None,
     };
     let number_of_upload = number.filter(|_| head.method != Method::POST);
-    let sent = read(state, body, most, pace, number_of_upload).await;
-    if matches!(lie, Some(Lie::Cut(_))) {
+    let (sent, is_whole) = read(state, body, most, pace, number_of_upload).await;
+    // Of a body that was cut, what came is kept, and nothing else is done.
+    if !is_whole || matches!(lie, Some(Lie::Cut(_))) {
         return Err(Cut);
     }
     let mut state = lock(state);
@@ -182,14 +183,15 @@ pub(crate) async fn answer(
     })
 }
 
-/// Reads a body, so many bytes at a time with so many milliseconds between; what comes for an upload is kept as it comes.
+/// Reads a body, so many bytes at a time with so many milliseconds between, and says whether it came to its end. What comes for an
+/// upload is kept as it comes.
 async fn read(
     state: &Shared,
     mut body: Incoming,
     most: usize,
     pace: Option<(usize, u64)>,
     number: Option<u64>,
-) -> Vec<u8> {
+) -> (Vec<u8>, bool) {
     let turn = number.map(|number| {
         let mut state = lock(state);
         let turn = state.uploads.turns.entry(number).or_default();
@@ -198,7 +200,10 @@ async fn read(
     });
     let mut sent = Vec::new();
     let mut unpaid = 0;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return (sent, false);
+        };
         if let Some((bytes, pause)) = pace
             && unpaid >= bytes
         {
@@ -211,7 +216,7 @@ async fn read(
         unpaid += data.len();
         let mut state = lock(state);
         if number.and_then(|number| state.uploads.turns.get(&number)) != turn.as_ref() {
-            return sent;
+            return (sent, false);
         }
         state.uploads.received += data.len() as u64;
         let room = most.saturating_sub(sent.len()).min(data.len());
@@ -221,10 +226,10 @@ async fn read(
         sent.extend_from_slice(&data[..room]);
         drop(state);
         if sent.len() >= most && most < usize::MAX {
-            return sent;
+            return (sent, true);
         }
     }
-    sent
+    (sent, true)
 }
 
 /// Where the rest of an upload is taken.
