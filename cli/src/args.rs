@@ -361,7 +361,7 @@ fn priority(text: &str) -> Result<Priority, String> {
 
 /// Arguments of `jobs`.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Jobs {
     /// Also those of the last day that are over.
     #[arg(long)]

@@ -76,15 +76,23 @@ fn commands(page: &mut String) {
         .collect();
     let shown = |command: &&clap::Command| !command.is_hide_set() && command.get_name() != "help";
     for command in root.get_subcommands().filter(shown) {
-        let name = format!("slm {}", command.get_name());
-        // The usage line is that of `--help`, with `[OPTIONS]` for those that are left out here.
-        let usage = command.clone().render_usage().to_string();
-        let usage = usage.trim_start_matches("Usage: ").to_owned();
-        let command = command.clone().override_usage(usage);
-        let mut command = everywhere.iter().fold(command, |command, option| {
-            command.mut_arg(option, |option| option.hide(true))
-        });
-        help(page, &name, &mut command);
+        entry(page, "slm", command, &everywhere);
+    }
+}
+
+/// A command and the commands under it.
+fn entry(page: &mut String, above: &str, command: &clap::Command, everywhere: &[String]) {
+    let name = format!("{above} {}", command.get_name());
+    // The usage line is that of `--help`, with `[OPTIONS]` for those that are left out here.
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    let shown = command.clone().override_usage(usage);
+    let mut shown = everywhere.iter().fold(shown, |shown, option| {
+        shown.mut_arg(option, |option| option.hide(true))
+    });
+    help(page, &name, &mut shown);
+    for command in command.get_subcommands() {
+        entry(page, &name, command, everywhere);
     }
 }
 
