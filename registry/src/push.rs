@@ -18,7 +18,7 @@ use reqwest::Url;
 use crate::error::Result;
 use crate::http;
 use crate::manifest::MANIFEST_TYPE;
-use crate::name::DEFAULT_HOST;
+use crate::name::{DEFAULT_HOST, DEFAULT_NAMESPACE};
 use crate::reference::{Named, Reference};
 use crate::remote::{Auth, Blob, Content, Sent, Upload};
 use crate::resolve::{self, Bases, registry_of};
@@ -365,6 +365,13 @@ impl Target {
         }
         let bases = Bases::new(settings)?;
         let is_ollama = name.host() == DEFAULT_HOST;
+        if is_ollama && name.namespace() == DEFAULT_NAMESPACE && settings.library.is_none() {
+            let model = name.model();
+            return Err(refused(format!(
+                "the models of the Ollama library are Ollama's own; push to a namespace of yours there, as YOU/{model}, or to another registry, as HOST/YOU/{model}"
+            ))
+            .into());
+        }
         let mut named = bases.named;
         let base = match is_ollama {
             true => bases.library,

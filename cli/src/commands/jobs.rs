@@ -106,7 +106,7 @@ async fn list(context: &Context, all: bool) -> anyhow::Result<Exit> {
     if out.json() {
         out.json_document(&found)?;
     } else if found.jobs.is_empty() {
-        out.note("nothing is being fetched");
+        out.note("no transfer is under way; `slm jobs --all` shows those of the last day");
     } else {
         out.print(&table(out, &found.jobs))?;
     }

@@ -69,7 +69,9 @@ pub(crate) fn pick(files: &[Listed], choice: &Choice, place: &str) -> Result<Pic
                     .iter()
                     .find(|group| group.quantization == quantization)
             };
-            let found = named("Q4_K_M").map(|group| (group, "the usual one"));
+            let only = (groups.len() == 1).then(|| groups.first()).flatten();
+            let found = only.map(|group| (group, "the only weights"));
+            let found = found.or_else(|| named("Q4_K_M").map(|group| (group, "the usual one")));
             let found = found.or_else(|| {
                 let four = groups
                     .iter()
