@@ -203,7 +203,7 @@ impl Registry {
         reporter: &Reporter,
     ) -> Result<Digest> {
         reporter.status("reading catalogs");
-        let settings = &self.with_hub_token(settings).await?;
+        let settings = &self.with_hub_token(settings).await;
         let (plan, catalog) = self.plan(reference, insecure, settings).await?;
         let client = self.client(settings, &plan.named).await?;
         let mut failures = Vec::new();
@@ -242,7 +242,7 @@ impl Registry {
         insecure: bool,
         settings: &Settings,
     ) -> Result<Explanation> {
-        let settings = &self.with_hub_token(settings).await?;
+        let settings = &self.with_hub_token(settings).await;
         let (plan, catalog) = self.plan(reference, insecure, settings).await?;
         let client = self.client(settings, &plan.named).await?;
         let mut steps = plan.steps.clone();

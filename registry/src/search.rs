@@ -78,7 +78,7 @@ impl Registry {
         if most == 0 {
             return Ok(found);
         }
-        let settings = &self.with_hub_token(settings).await?;
+        let settings = &self.with_hub_token(settings).await;
         match on_hub(words, most.min(MOST), settings).await {
             Ok(hits) => found.hits.extend(hits),
             Err(error) => found.problem = Some(error.to_string()),

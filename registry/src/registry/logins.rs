@@ -144,14 +144,19 @@ impl Registry {
         client(self.logins(settings), settings, named).await
     }
 
-    /// The settings with the token for the hub that is to be used.
-    pub(crate) async fn with_hub_token(&self, settings: &Settings) -> Result<Settings> {
+    /// The settings with the token for the hub that is to be used. A file that cannot be read keeps nobody from what is open to all.
+    pub(crate) async fn with_hub_token(&self, settings: &Settings) -> Settings {
         let environment = settings.hub_token.as_ref();
-        let hub_token = self.logins(settings).hub_token(environment).await?;
-        Ok(Settings {
+        let found = self.logins(settings).hub_token(environment).await;
+        let hub_token = found.unwrap_or_else(|error| {
+            let error = crate::error::in_full(&error);
+            tracing::warn!(error, "the token for the hub could not be looked up");
+            None
+        });
+        Settings {
             hub_token,
             ..settings.clone()
-        })
+        }
     }
 }
 
