@@ -191,8 +191,10 @@ fn a_newer_version_that_is_required_is_told() {
     home.write("Modelfile", "FROM smollm2\nREQUIRES 99.0.0\n");
     let ran = home.slm(&["create", "mine"]);
     assert_eq!(ran.code, Some(1));
-    let ours = env!("CARGO_PKG_VERSION");
-    let expected = format!("error: the Modelfile requires version 99.0.0, and this is {ours}\n");
+    let expected = format!(
+        "error: the Modelfile requires Ollama 99.0.0, and this version of slm does what Ollama {} does\n",
+        api::OLLAMA
+    );
     assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
 }
 

@@ -220,14 +220,14 @@ pub const KEYS: &[Key] = &[
         "pull-window",
         "SLM_PULL_WINDOW",
         "",
-        "Time of day in which pulls move bytes, such as 22:00-06:00; any time when empty.",
+        "Time of day in which pulls and pushes move bytes, such as 22:00-06:00; any time when empty.",
     ),
     key(
         "metered",
         "metered",
         "SLM_METERED",
         "false",
-        "Whether the network is metered: pulls wait then, unless they are asked for with `--now`.",
+        "Whether the network is metered: pulls and pushes wait then, unless they are asked for with `--now`.",
     ),
     key(
         "load_timeout",
