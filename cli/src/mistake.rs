@@ -49,13 +49,11 @@ const ELSEWHERE: [(&str, &str); 32] = [
 ];
 
 /// Commands of other programs that have no counterpart, and why.
-const NOWHERE: [(&str, &str); 4] = [
-    ("login", "slm needs no account"),
+const NOWHERE: [(&str, &str); 2] = [
     (
-        "push",
-        "slm keeps models on this machine, and sends them nowhere",
+        "signin",
+        "slm needs no account; `slm login` keeps a login for a registry",
     ),
-    ("signin", "slm needs no account"),
     ("signout", "slm needs no account"),
 ];
 
@@ -252,8 +250,8 @@ mod tests {
             "there is no command `chat` | did you mean `slm run`?",
         );
         check(
-            "slm push m",
-            "there is no command `push` | slm keeps models on this machine, and sends them nowhere",
+            "slm signout",
+            "there is no command `signout` | slm needs no account",
         );
         check(
             "slm frobnicate",

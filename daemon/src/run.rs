@@ -282,8 +282,8 @@ impl Service {
             workers,
             ..
         } = self;
-        // Nobody finds us any more, as the socket's file goes with its door; who is here may finish. Moves end, and what they
-        // fetched is removed.
+        // Nobody finds us any more, as the socket's file goes with its door; who is here may finish. Transfers end, and
+        // keep what they have.
         shutdown.graceful.cancel();
         if let Err(error) = fs::remove(&note(&config)) {
             tracing::warn!("{}", crate::error::chain(&error));

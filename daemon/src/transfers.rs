@@ -46,7 +46,7 @@ enum Message {
     Watch(u64, oneshot::Sender<Result<Listened, Error>>),
     List(oneshot::Sender<Vec<Job>>),
     Change(u64, Change, oneshot::Sender<Result<Job, Error>>),
-    CancelModel(String, oneshot::Sender<usize>),
+    CancelPulls(String, oneshot::Sender<usize>),
     Left(u64),
     Over {
         id: u64,
@@ -141,13 +141,13 @@ impl Transfers {
             .await?
     }
 
-    /// Calls off every job of a model. Returns how many there were.
+    /// Cancels every pull of a model, and waits until they have ended. Returns how many there were.
     ///
     /// # Errors
     /// When the daemon stops.
-    pub async fn cancel_model(&self, model: &ModelName) -> Result<usize, Error> {
+    pub async fn cancel_pulls(&self, model: &ModelName) -> Result<usize, Error> {
         let model = model.to_string();
-        self.send(|reply| Message::CancelModel(model, reply)).await
+        self.send(|reply| Message::CancelPulls(model, reply)).await
     }
 
     async fn send<T>(

@@ -274,7 +274,8 @@ fn check_part(what: &str, text: &str, longest: usize, marks: &str) -> Result<(),
 impl fmt::Display for ModelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [host, namespace, model, tag] = self.parts();
-        if host != DEFAULT_HOST {
+        // Without the host, `localhost/m` would be a name of this machine.
+        if host != DEFAULT_HOST || is_host(namespace) {
             write!(f, "{host}/")?;
             if !namespace.is_empty() {
                 write!(f, "{namespace}/")?;
@@ -347,6 +348,10 @@ mod tests {
             ("registry.ollama.ai/library/phi4:latest", "phi4:latest"),
             ("registry.ollama.ai/me/phi4", "me/phi4:latest"),
             ("hf.co/library/phi4:q4", "hf.co/library/phi4:q4"),
+            (
+                "registry.ollama.ai/localhost/m",
+                "registry.ollama.ai/localhost/m:latest",
+            ),
         ] {
             assert_eq!(
                 ModelName::parse(text).expect("a good name").to_string(),

@@ -190,7 +190,7 @@ impl Registry {
     /// Makes the model that is asked for, fetching what is not here. Returns the digest of its manifest.
     /// `insecure` allows a connection without TLS, where the reference asks for one.
     ///
-    /// Dropping the future while bytes move ends that; what came over HTTP is kept, and the next pull goes on with it.
+    /// Dropping the future ends it: what came over HTTP is kept, and the next pull goes on with it; the name is not published any more.
     ///
     /// # Errors
     ///
@@ -205,6 +205,7 @@ impl Registry {
         reporter.status("reading catalogs");
         let settings = &self.with_hub_token(settings).await;
         let (plan, catalog) = self.plan(reference, insecure, settings).await?;
+        let _dropped = plan.dropped.clone().drop_guard();
         let client = self.client(settings, &plan.named).await?;
         let mut failures = Vec::new();
         for candidate in &plan.candidates {
@@ -383,7 +384,11 @@ impl Registry {
         }
         let digests = self.fetch_all(plan, &found.files, client, reporter).await?;
         match found.recipe {
-            Recipe::Manifest(bytes) => self.take_manifest(&plan.name, bytes, reporter).await,
+            Recipe::Manifest(bytes) => {
+                let dropped = plan.dropped.clone();
+                self.take_manifest(&plan.name, bytes, dropped, reporter)
+                    .await
+            }
             Recipe::Files(beside) => {
                 let base = Base::Blobs(digests);
                 self.compose(plan, base, *beside, reporter).await
@@ -517,6 +522,7 @@ impl Registry {
         create.template = beside.template;
         create.chat_template = beside.chat_template;
         create.made_from = beside.made_from;
+        create.dropped = Some(plan.dropped.clone());
         create.system = beside.system;
         create.parameters = beside.parameters;
         let mut license = beside.license;

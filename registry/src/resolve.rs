@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use reqwest::Url;
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Entry, Location, Wheel, WheelFolder};
 use crate::credentials::{self, HubToken};
@@ -95,6 +96,8 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<String>,
     /// Hosts that the user named.
     pub(crate) named: BTreeSet<String>,
+    /// Cancelled when the pull is dropped, so that nothing is published afterwards.
+    pub(crate) dropped: CancellationToken,
 }
 
 /// Finds the places that may have what is asked for.
@@ -122,6 +125,7 @@ pub(crate) fn plan(
         candidates: Vec::new(),
         steps: Vec::new(),
         named: bases.named.clone(),
+        dropped: CancellationToken::new(),
     };
     let name = &reference.name;
     match &reference.place {

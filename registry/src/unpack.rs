@@ -1,13 +1,15 @@
 //! Files out of a tar archive, as layers of OCI artifacts are; gzip and zstd are undone on the way.
 //!
-//! An archive is hostile: the names in it are judged by [`RelPath`]'s rules, links and devices are passed over, and what it unpacks to,
-//! how many members it has, and what their headers take are bounded.
+//! An archive is hostile: members whose names [`RelPath`] refuses, links and devices are passed over, and what it unpacks to, how many
+//! members it has, and what their headers take are bounded.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::rc::Rc;
 
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use tokio_util::sync::CancellationToken;
 
 use crate::remote::artifact::Packing;
@@ -62,10 +64,7 @@ pub(crate) fn unpack(
     let source: Box<dyn Read> = match packing {
         Packing::Plain => Box::new(file),
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-        Packing::Zstd => Box::new(
-            ruzstd::decoding::StreamingDecoder::new(file)
-                .map_err(|error| broken(error.to_string()))?,
-        ),
+        Packing::Zstd => Box::new(Zstd::new(file)),
     };
     let allowed = Rc::new(Cell::new(0));
     let most = size.saturating_mul(MOST_RATIO).max(SMALL);
@@ -90,7 +89,11 @@ pub(crate) fn unpack(
             return Err(broken(format!("it has more than {MEMBERS_MAX} members")).into());
         }
         allowed.set(u64::MAX);
-        let path = path_of(&entry, &broken)?;
+        if entry.header().entry_type().is_gnu_sparse() {
+            let reason = "a member has holes, which weights do not have";
+            return Err(broken(reason.to_owned()).into());
+        }
+        let path = path_of(&entry);
         let length = entry.size();
         let mut draft = match path {
             Some(path) if wanted(&path) => {
@@ -132,30 +135,95 @@ pub(crate) fn unpack(
     Ok(files)
 }
 
-/// The path of a member; nothing for what is no file.
-fn path_of<R: Read>(
-    entry: &tar::Entry<'_, R>,
-    broken: &dyn Fn(String) -> remote::Error,
-) -> Result<Option<RelPath>> {
+/// The path of a member that is a file; `None` for anything else, also for a file whose name leads out of its folder or has no
+/// meaning on some system: weights have no such names, and it is written nowhere.
+fn path_of<R: Read>(entry: &tar::Entry<'_, R>) -> Option<RelPath> {
     let kind = entry.header().entry_type();
-    if kind.is_gnu_sparse() {
-        return Err(broken("a member has holes, which weights do not have".to_owned()).into());
-    }
     if !(kind.is_file() || kind.is_contiguous()) {
-        return Ok(None);
+        return None;
     }
     let bytes = entry.path_bytes();
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| broken("the name of a member is not UTF-8".to_owned()))?;
+    let text = std::str::from_utf8(&bytes).ok()?;
     // Archives of a folder begin their names with it.
     let text = text.strip_prefix("./").unwrap_or(text);
-    RelPath::parse(text)
-        .map(Some)
-        .map_err(|error| broken(error.to_string()).into())
+    let path = RelPath::parse(text);
+    path.inspect_err(|error| tracing::info!(%error, "a member of an archive is passed over"))
+        .ok()
 }
 
 fn too_much(most: u64) -> String {
     format!("it unpacks to more than {most} bytes, which no model of its size does")
+}
+
+/// What zstd packed, in one frame or in several; skippable frames are passed over (RFC 8878, 3.1).
+struct Zstd {
+    source: Source,
+    frame: Option<Box<StreamingDecoder<Source, FrameDecoder>>>,
+}
+
+/// A file that each frame is read from in turn.
+#[derive(Clone)]
+struct Source(Rc<RefCell<BufReader<File>>>);
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.borrow_mut().read(buffer)
+    }
+}
+
+impl Zstd {
+    fn new(file: BufReader<File>) -> Self {
+        Self {
+            source: Source(Rc::new(RefCell::new(file))),
+            frame: None,
+        }
+    }
+
+    /// Goes to the next frame; false at the end.
+    fn next(&mut self) -> io::Result<bool> {
+        loop {
+            if self.source.0.borrow_mut().fill_buf()?.is_empty() {
+                return Ok(false);
+            }
+            match StreamingDecoder::new(self.source.clone()) {
+                Ok(frame) => {
+                    self.frame = Some(Box::new(frame));
+                    return Ok(true);
+                }
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let length = u64::from(length);
+                    let mut skipped = self.source.clone().take(length);
+                    if io::copy(&mut skipped, &mut io::sink())? < length {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+    }
+}
+
+impl Read for Zstd {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if let Some(frame) = &mut self.frame {
+                let read = frame.read(buffer)?;
+                if read > 0 {
+                    return Ok(read);
+                }
+                self.frame = None;
+            }
+            if !self.next()? {
+                return Ok(0);
+            }
+        }
+    }
 }
 
 /// A source that ends with an error after so many bytes.

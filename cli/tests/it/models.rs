@@ -142,7 +142,7 @@ fn a_pull_that_waits_or_is_left_says_its_job() {
     assert_eq!(ran.code, Some(0));
     insta::assert_snapshot!(ran.stderr, @r"
     reading catalogs
-    `m` is fetched in the background as job 4; `slm jobs` shows it, `slm jobs cancel 4` stops it
+    the pull of `m` goes on in the background as job 4; `slm jobs` shows it, `slm jobs cancel 4` stops it
     ");
 }
 
@@ -215,7 +215,7 @@ fn push_says_what_was_sent() {
     ");
     assert_eq!(
         fake.last("POST /api/push"),
-        json!({ "model": "m", "destination": "reg.example/me/m:v1", "format": "modelpack" })
+        json!({ "model": "m", "destination": "reg.example/me/m:v1", "format": "modelpack", "background": true })
     );
 }
 

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::scheduler;
 
-/// A pull of the name is called off, and what it fetched goes too.
+/// A pull of the name is cancelled, and what it fetched goes too.
 /// Weights that went with the name leave memory too, when their requests are over; those that another name shares stay.
 /// *Detach*: the store finishes what it began.
 pub(crate) async fn delete(
@@ -19,7 +19,7 @@ pub(crate) async fn delete(
     let name = model_name(request.name())?;
     // A damaged model cannot be read, and can be removed all the same.
     let model = app.registry.model(&name).await.ok();
-    let pulls = app.transfers.cancel_model(&name).await?;
+    let pulls = app.transfers.cancel_pulls(&name).await?;
     if pulls > 0 {
         super::jobs::remove_bytes(&app, &name).await?;
     }

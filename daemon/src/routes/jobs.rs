@@ -1,6 +1,6 @@
 //! `/api/jobs`: what transfers there are, and how they are paused, resumed, cancelled and put in order.
 
-use api::{Job, JobsResponse, Priority};
+use api::{Job, JobKind, JobsResponse, Priority};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -70,7 +70,10 @@ pub(crate) async fn cancel(
 ) -> Result<Json<Job>, Error> {
     let remove = read(asking)?.remove;
     let job = change(&app, &id, Change::Cancel).await?;
-    if remove && let Ok(name) = ModelName::parse(&job.model) {
+    if remove
+        && job.kind == JobKind::Pull
+        && let Ok(name) = ModelName::parse(&job.model)
+    {
         remove_bytes(&app, &name).await?;
     }
     Ok(job)
@@ -88,13 +91,13 @@ pub(crate) async fn priority(
     change(&app, &id, Change::Priority(priority)).await
 }
 
-/// Removes what was fetched of a model whose jobs were called off, unless another job fetches the same model.
+/// Removes what was fetched of a model whose pulls were cancelled, unless another job fetches the same model.
 pub(crate) async fn remove_bytes(app: &App, name: &ModelName) -> Result<(), Error> {
     let jobs = app.transfers.list().await?;
     let text = name.to_string();
     if jobs
         .iter()
-        .any(|job| !job.state.is_over() && job.model == text)
+        .any(|job| job.kind == JobKind::Pull && !job.state.is_over() && job.model == text)
     {
         return Ok(());
     }

@@ -20,7 +20,8 @@ pub(crate) async fn post(
     let insecure = request.insecure == Some(true);
     // Case does not tell models apart, so the same model is the same job however it is written.
     let (name, place) = (reference.name.full().to_ascii_lowercase(), &reference.place);
-    let what = format!("pull {name} {place:?} {insecure}");
+    let scheme = (reference.is_plain, reference.is_tls);
+    let what = format!("pull {name} {place:?} {scheme:?} {insecure}");
     let asked = Asked {
         // An address may have a secret in its query.
         key: Digest::of(what.as_bytes()).to_string(),

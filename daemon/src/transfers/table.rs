@@ -323,10 +323,11 @@ impl Table {
         self.entries.iter().map(|(id, entry)| (*id, entry))
     }
 
-    /// The jobs of a model that are not over.
-    pub(super) fn open_of(&self, model: &str) -> Vec<Id> {
+    /// The pulls of a model that are not over.
+    pub(super) fn open_pulls(&self, model: &str) -> Vec<Id> {
         let of_model = |(id, entry): (&Id, &Entry)| {
-            let is_it = !entry.is_over() && entry.model.eq_ignore_ascii_case(model);
+            let is_pull = !entry.is_over() && entry.kind() == JobKind::Pull;
+            let is_it = is_pull && entry.model.eq_ignore_ascii_case(model);
             is_it.then_some(*id)
         };
         self.entries.iter().filter_map(of_model).collect()
@@ -587,7 +588,7 @@ impl Table {
         }
     }
 
-    /// Has jobs wait that may not move bytes now, and queues those that may again.
+    /// Moves jobs outside of the window, or on a metered network, to `Waiting`, and queues them again when they may run.
     fn hold(&mut self, now: &Zoned) {
         let ids: Vec<Id> = self.entries.keys().copied().collect();
         for id in ids {

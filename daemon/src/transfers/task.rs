@@ -1,13 +1,13 @@
 //! The task that owns the table of jobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Job, Progress};
 use futures::StreamExt as _;
 use registry::{Registry, Reporter, SavedJob, SavedJobs};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -63,11 +63,33 @@ impl Drop for Live {
     }
 }
 
+/// What a client is told once these runs are over: a job that was cancelled publishes nothing then.
+struct Answer {
+    runs: BTreeSet<Id>,
+    told: Told,
+}
+
+enum Told {
+    Count(oneshot::Sender<usize>, usize),
+    Job(oneshot::Sender<Result<Job, Error>>, Box<Job>),
+}
+
+impl Answer {
+    fn send(self) {
+        match self.told {
+            Told::Count(reply, count) => drop(reply.send(count)),
+            Told::Job(reply, job) => drop(reply.send(Ok(*job))),
+        }
+    }
+}
+
 /// See the module.
 pub(super) struct Task {
     table: Table,
     live: BTreeMap<Id, Live>,
     runs: BTreeMap<Id, CancellationToken>,
+    /// Answers that wait for runs to be over.
+    answers: Vec<Answer>,
     worker: Arc<dyn Worker>,
     clock: Clock,
     store: mpsc::UnboundedSender<Kept>,
@@ -97,6 +119,7 @@ impl Task {
             table,
             live: BTreeMap::new(),
             runs: BTreeMap::new(),
+            answers: Vec::new(),
             worker,
             clock,
             store,
@@ -155,6 +178,8 @@ impl Task {
             Step::Tell(id, status) => {
                 let state = self.table.get(id).map(Entry::shown);
                 let lines = self.live(id).lines.clone();
+                // Only the state that holds now is told to clients that come later.
+                lines.forget_states();
                 lines.add(Progress {
                     status,
                     job: Some(id),
@@ -243,26 +268,51 @@ impl Task {
                 let jobs = self.table.iter().map(|(id, entry)| self.shown(id, entry));
                 let _ = reply.send(jobs.collect());
             }
-            Message::Change(id, change, reply) => {
-                let _ = reply.send(self.change(id, change));
-            }
-            Message::CancelModel(model, reply) => {
-                let ids = self.table.open_of(&model);
+            Message::Change(id, change, reply) => match self.change(id, change) {
+                Ok(job) if change == Change::Cancel => {
+                    self.answer([id], Told::Job(reply, Box::new(job)));
+                }
+                changed => drop(reply.send(changed)),
+            },
+            Message::CancelPulls(model, reply) => {
+                let ids = self.table.open_pulls(&model);
                 for id in &ids {
                     // It is not over, so it can be called off.
                     let _ = self.table.change(*id, Change::Cancel, &now);
                 }
-                let _ = reply.send(ids.len());
+                self.settle();
+                let count = ids.len();
+                self.answer(ids, Told::Count(reply, count));
             }
             Message::Left(id) => self.table.leave(id, &now),
             Message::Over { id, result } => {
                 self.runs.remove(&id);
+                for answer in &mut self.answers {
+                    answer.runs.remove(&id);
+                }
+                for answer in self.answers.extract_if(.., |answer| answer.runs.is_empty()) {
+                    answer.send();
+                }
                 let moved = self
                     .live
                     .get(&id)
                     .is_some_and(|live| live.meter.moved() > 0);
                 self.table.over(id, result, moved, &now);
             }
+        }
+    }
+
+    /// Answers when the runs of these jobs are over, which may be now.
+    fn answer(&mut self, ids: impl IntoIterator<Item = Id>, told: Told) {
+        let runs = ids.into_iter().filter(|id| self.runs.contains_key(id));
+        let answer = Answer {
+            runs: runs.collect(),
+            told,
+        };
+        if answer.runs.is_empty() {
+            answer.send();
+        } else {
+            self.answers.push(answer);
         }
     }
 

@@ -30,11 +30,12 @@ impl Registry {
         let mut texts: Vec<(Role, Digest)> = Vec::new();
         for (role, digest) in layers {
             match role {
-                Role::File(path) => add(&mut files, path, digest, place)?,
+                // As in an image, a later layer stands before an earlier one.
+                Role::File(path) => drop(files.insert(path, digest)),
                 Role::Archive(packing) => {
                     for (path, digest) in self.unpacked(digest, packing, place, reporter).await? {
                         match artifact::of_file(path) {
-                            Some(Role::File(path)) => add(&mut files, path, digest, place)?,
+                            Some(Role::File(path)) => drop(files.insert(path, digest)),
                             Some(role) => texts.push((role, digest)),
                             None => {}
                         }
@@ -174,23 +175,6 @@ pub(super) fn archives(layers: &[(Role, Digest)]) -> Vec<Digest> {
         _ => None,
     });
     archives.collect()
-}
-
-fn add(
-    files: &mut BTreeMap<RelPath, Digest>,
-    path: RelPath,
-    digest: Digest,
-    place: &str,
-) -> Result<()> {
-    match files.insert(path.clone(), digest) {
-        Some(other) if other != digest => Err(remote::Error::Document {
-            host: place.to_owned(),
-            what: "an artifact",
-            reason: format!("two of its layers hold a file {path}"),
-        }
-        .into()),
-        _ => Ok(()),
-    }
 }
 
 /// The files of the folder that holds the weights, by their names in it: archives have the folder in their paths.

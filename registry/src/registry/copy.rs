@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     Digest, ModelName,
     error::{Error, Result},
     manifest::Manifest,
+    source,
     store::Step,
 };
 
@@ -19,13 +22,13 @@ impl Registry {
     pub async fn copy(&self, source: &ModelName, destination: &ModelName) -> Result<()> {
         let (file, pins) = self.pinned_manifest(source).await?;
         let (manifest, bytes) = file.good(&self.0.store)?;
-        self.publish(destination, manifest, bytes, vec![pins])
+        self.publish(destination, manifest, bytes, vec![pins], None)
             .await
             .map(|_| ())
     }
 
     /// Publishes a manifest: from then on the name leads to it. Returns the model's digest.
-    /// `bytes` are those of `manifest`; `pins` has kept its blobs until now, and perhaps those that it replaces.
+    /// `bytes` are those of `manifest`; once `dropped` is cancelled, nothing is published; `pins` has kept its blobs until now, and perhaps those that it replaces.
     ///
     /// # Errors
     /// [`Error::BlobNotFound`] when a blob is not here in the stated size. The name then leads to what it led to before.
@@ -35,11 +38,14 @@ impl Registry {
         manifest: Manifest,
         bytes: Vec<u8>,
         pins: Vec<Pins>,
+        dropped: Option<CancellationToken>,
     ) -> Result<Digest> {
         let name = name.clone();
         self.detached(|registry| async move {
             let digest = Digest::of(&bytes);
-            let replaced = registry.publish_manifest(name, &manifest, bytes).await?;
+            let replaced = registry
+                .publish_manifest(name, &manifest, bytes, dropped)
+                .await?;
             // The manifest keeps its blobs now, and nothing keeps the replaced ones.
             drop(pins);
             if let Some(replaced) = replaced.filter(|replaced| !replaced.is_empty()) {
@@ -69,6 +75,7 @@ impl Registry {
         name: ModelName,
         manifest: &Manifest,
         bytes: Vec<u8>,
+        dropped: Option<CancellationToken>,
     ) -> Result<Option<HashSet<Digest>>> {
         let blobs: Vec<(Digest, u64)> = manifest
             .blobs()
@@ -79,6 +86,10 @@ impl Registry {
         let _gate = self.0.gate.read().await;
         let _pins = self.pin(digests.iter().copied());
         let _names = self.0.names.lock().await;
+        // Asked under the lock that a removal of the name takes too.
+        if dropped.is_some_and(|dropped| dropped.is_cancelled()) {
+            return Err(source::Error::Cancelled.into());
+        }
         let (name, old) = self
             .on_disk(move |store| {
                 for (digest, size) in blobs {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use modelfile::{Message, Parameters};
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Damage, Digest, ModelName, RelPath, Reporter,
@@ -84,6 +85,8 @@ pub struct Create {
     pub parser: Option<String>,
     /// Digest of the artifact's manifest whose layers these are, where the model comes from a registry in another layout.
     pub made_from: Option<Digest>,
+    /// Once it is cancelled, the model is not published.
+    pub dropped: Option<CancellationToken>,
     /// What whoever asks calls the blobs above.
     pub called: Called,
 }
@@ -106,6 +109,7 @@ impl Create {
             renderer: None,
             parser: None,
             made_from: None,
+            dropped: None,
             called: Called::default(),
         }
     }
@@ -162,6 +166,7 @@ impl Registry {
             renderer,
             parser,
             made_from,
+            dropped,
             called,
         } = create;
         let mut making = match from {
@@ -216,7 +221,8 @@ impl Registry {
             true => "the model is unchanged",
             false => "writing manifest",
         });
-        self.publish(&name, manifest, bytes, making.pins).await
+        self.publish(&name, manifest, bytes, making.pins, dropped)
+            .await
     }
 
     /// Starts from a model. Its layers say that they are from there, unless the model is made from itself.

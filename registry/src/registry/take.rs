@@ -1,5 +1,7 @@
 //! How a model is made out of a manifest that came with it.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     Digest, ModelName, Reporter,
     error::{Error, Result},
@@ -10,7 +12,7 @@ use super::{Registry, blobs::Trust, load};
 
 impl Registry {
     /// Publishes a manifest under a name, byte for byte, when every blob that it names is here and good, and every GGUF file among
-    /// them is one that the strict reader takes. Returns the model's digest.
+    /// them is one that the strict reader takes. Returns the model's digest. Once `dropped` is cancelled, nothing is published.
     ///
     /// # Errors
     /// [`Error::Invalid`] for bytes that are no manifest, or one without weights; [`Error::BlobNotFound`], [`Error::DamagedBlob`],
@@ -19,14 +21,23 @@ impl Registry {
         &self,
         name: &ModelName,
         bytes: Vec<u8>,
+        dropped: CancellationToken,
         reporter: &Reporter,
     ) -> Result<Digest> {
         let (name, reporter) = (name.clone(), reporter.clone());
-        self.detached(|registry| async move { registry.taken(name, bytes, &reporter).await })
-            .await
+        self.detached(
+            |registry| async move { registry.taken(name, bytes, dropped, &reporter).await },
+        )
+        .await
     }
 
-    async fn taken(self, name: ModelName, bytes: Vec<u8>, reporter: &Reporter) -> Result<Digest> {
+    async fn taken(
+        self,
+        name: ModelName,
+        bytes: Vec<u8>,
+        dropped: CancellationToken,
+        reporter: &Reporter,
+    ) -> Result<Digest> {
         let manifest = Manifest::parse(&bytes).map_err(|error| Error::Invalid {
             reason: format!("the manifest of {name} cannot be used: {error}"),
         })?;
@@ -60,7 +71,8 @@ impl Registry {
             true => "the model is unchanged",
             false => "writing manifest",
         });
-        self.publish(&name, manifest, bytes, pins).await
+        self.publish(&name, manifest, bytes, pins, Some(dropped))
+            .await
     }
 }
 

@@ -226,14 +226,15 @@ impl Distribution {
         };
         for (entry, digest) in index.candidates() {
             let url = self.url(kind, &digest.to_string());
-            let (bytes, _) = self.fetch(client, auth, &url).await?;
-            self.same(digest, Digest::of(&bytes))?;
-            let Document::Manifest(manifest) = self.read(&bytes)? else {
-                continue;
+            let found = match self.candidate(client, auth, &url, digest).await {
+                // Registries may lack what their index names; a host that cannot be asked would be no better for the next one.
+                Err(error @ (Error::NotFound { .. } | Error::Document { .. })) => {
+                    steps.push(format!("{}: {error}", entry.shown()));
+                    continue;
+                }
+                found => found?,
             };
-            if artifact::is_ollama(&manifest)
-                || self.has_weights(client, auth, &manifest, &bytes).await?
-            {
+            if let Some((bytes, manifest)) = found {
                 steps.push(format!(
                     "of its forms {} the one for {} is taken",
                     index.forms().join(", "),
@@ -246,6 +247,24 @@ impl Distribution {
             host: shown(&self.base),
             forms: index.forms(),
         })
+    }
+
+    /// One manifest of an index; `None` where it has no weights.
+    async fn candidate(
+        &self,
+        client: &Client,
+        auth: &Auth,
+        url: &Url,
+        digest: Digest,
+    ) -> Result<Option<(Vec<u8>, Manifest)>, Error> {
+        let (bytes, _) = self.fetch(client, auth, url).await?;
+        self.same(digest, Digest::of(&bytes))?;
+        let Document::Manifest(manifest) = self.read(&bytes)? else {
+            return Ok(None);
+        };
+        let is_model = artifact::is_ollama(&manifest)
+            || self.has_weights(client, auth, &manifest, &bytes).await?;
+        Ok(is_model.then_some((bytes, manifest)))
     }
 
     async fn has_weights(

@@ -399,7 +399,7 @@ async fn hostile_manifests_publish_nothing() {
         (manifest(&[huge]), "no space"),
         (manifest(&[layer("model", &junk)]), "not a usable gguf"),
         (manifest(&[layer("system", b"Take notes.")]), "no weights"),
-        (both.into_bytes(), "manifests"),
+        (both.into_bytes(), "an index and a manifest at once"),
         (b"<html>".to_vec(), "web page"),
         (b"{}".to_vec(), "manifest"),
         (b"[1]".to_vec(), "manifest"),

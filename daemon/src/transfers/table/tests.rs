@@ -438,7 +438,7 @@ fn there_are_not_endless_jobs() {
 fn jobs_of_a_model_are_found_however_its_name_is_written() {
     let mut world = World::new(rules());
     let id = world.ask(pull("M:latest"));
-    assert_eq!(world.table.open_of("m:latest"), [id]);
+    assert_eq!(world.table.open_pulls("m:latest"), [id]);
     world.change(id, Change::Cancel);
-    assert_eq!(world.table.open_of("m:latest"), [0; 0]);
+    assert_eq!(world.table.open_pulls("m:latest"), [0; 0]);
 }
