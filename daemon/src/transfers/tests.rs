@@ -192,3 +192,52 @@ async fn a_saved_job_that_cannot_be_read_is_left_out() {
     drop(world.transfers.ask(pull("one")).await.unwrap());
     assert_eq!(world.job(42).await.model, "one");
 }
+
+fn push(model: &str) -> Asked {
+    Asked {
+        work: Work::Push {
+            model: model.to_owned(),
+            destination: "reg.example/me/m".to_owned(),
+            format: api::PushFormat::Ollama,
+            insecure: false,
+        },
+        key: format!("push {model}"),
+        ..pull(model)
+    }
+}
+
+#[tokio::test]
+async fn removing_a_model_cancels_its_pulls_and_no_push() {
+    let world = World::new().await;
+    drop(world.transfers.ask(push("m:latest")).await.unwrap());
+    drop(world.transfers.ask(pull("m:latest")).await.unwrap());
+    let name = ModelName::parse("m").unwrap();
+    assert_eq!(world.transfers.cancel_pulls(&name).await.unwrap(), 1);
+    assert_eq!(world.job(1).await.state, api::JobState::Running);
+    assert_eq!(world.job(2).await.state, api::JobState::Cancelled);
+}
+
+#[tokio::test]
+async fn a_cancelled_job_has_ended_when_that_is_answered() {
+    let world = World::new().await;
+    drop(world.transfers.ask(pull("one")).await.unwrap());
+    world.until(1, api::JobState::Running).await;
+    let held = Arc::downgrade(&world.worker.go);
+    let before = held.strong_count();
+    let job = world.transfers.change(1, Change::Cancel).await.unwrap();
+    assert_eq!(job.state, api::JobState::Cancelled);
+    assert_eq!(held.strong_count(), before - 1, "the work was dropped");
+}
+
+#[tokio::test]
+async fn a_client_that_comes_later_hears_the_state_that_holds_now() {
+    let world = World::new().await;
+    drop(world.transfers.ask(pull("one")).await.unwrap());
+    let mut two = Box::pin(world.transfers.ask(pull("two")).await.unwrap());
+    let queued = two.next().await.unwrap().unwrap();
+    assert_eq!(queued.state, Some(api::JobState::Queued));
+    world.transfers.change(2, Change::Pause).await.unwrap();
+    let mut watching = Box::pin(world.transfers.watch(2).await.unwrap());
+    let first = watching.next().await.unwrap().unwrap();
+    assert_eq!(first.state, Some(api::JobState::Paused), "{first:?}");
+}

@@ -790,3 +790,28 @@ async fn a_caller_who_goes_away_stops_nothing_half_way() {
     );
     assert!(home.verify().await.is_clean());
 }
+
+#[tokio::test]
+async fn a_model_whose_pull_was_dropped_is_not_published() {
+    let home = Home::new().await;
+    let registry = &home.registry;
+    let weights = put(registry, &tiny::llama(1)).await;
+    let dropped = tokio_util::sync::CancellationToken::new();
+    let create = || Create {
+        dropped: Some(dropped.clone()),
+        ..Create::new(name_of("mine"), Base::Blobs(vec![weights]))
+    };
+    make(registry, create()).await;
+    registry
+        .remove(&name_of("mine"))
+        .await
+        .expect("it is there");
+    put(registry, &tiny::llama(1)).await;
+    dropped.cancel();
+    let error = refusal(registry, create()).await;
+    assert!(
+        matches!(error, Error::Source(crate::source::Error::Cancelled)),
+        "{error}"
+    );
+    assert!(registry.list().await.expect("a list").is_empty());
+}
