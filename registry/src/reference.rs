@@ -18,9 +18,9 @@ use crate::catalog::{FileName, Repository, Revision};
 use crate::{Digest, ModelName};
 
 /// The hosts of the hub, as people write them.
-const HUB: [&str; 3] = ["hf.co", "huggingface.co", "www.huggingface.co"];
+pub(crate) const HUB: [&str; 3] = ["hf.co", "huggingface.co", "www.huggingface.co"];
 /// What names of the hub begin with in the store.
-const HUB_HOST: &str = "hf.co";
+pub(crate) const HUB_HOST: &str = "hf.co";
 /// Longest text that is read, in bytes.
 const LONGEST: usize = 2048;
 

@@ -206,7 +206,7 @@ pub const KEYS: &[Key] = &[
         "max-transfers",
         "SLM_MAX_TRANSFERS",
         "2",
-        "Most pulls that run side by side; more are queued.",
+        "Most pulls and pushes that run side by side; more are queued.",
     ),
     key(
         "pull_rate",
