@@ -223,6 +223,11 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
     attempt("find", path, || std::fs::canonicalize(path))
 }
 
+/// Like [`resolve`]; `None` where there is nothing.
+pub(crate) fn resolve_if_there(path: &Path) -> Result<Option<PathBuf>> {
+    unless_missing(resolve(path))
+}
+
 /// Opens a regular file for reading; `None` where there is none.
 pub(crate) fn open_if_there(path: &Path) -> Result<Option<File>> {
     unless_missing(open(path))

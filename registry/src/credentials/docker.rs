@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-use super::{DOCKER_HUB, Error, Found, Login, Secret, Source, helper, on_disk, text_of};
+use super::{DOCKER_HUB, Error, Found, Login, Secret, Source, foreign_text, helper, on_disk};
 use crate::Result;
 
 #[derive(Debug, Default, Deserialize)]
@@ -105,7 +105,7 @@ pub(super) fn hosts(path: &Path) -> Result<Vec<(String, Option<String>, Source)>
 }
 
 fn read(path: &Path) -> Result<Option<Config>> {
-    let Some(text) = text_of(path)? else {
+    let Some(text) = foreign_text(path) else {
         return Ok(None);
     };
     let config = serde_json::from_str(&text).map_err(|error| Error::File {

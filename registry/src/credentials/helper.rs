@@ -63,7 +63,7 @@ async fn ask(name: &str, host: &str) -> std::io::Result<(bool, Vec<u8>)> {
     let words = [format!("docker-credential-{name}"), "get".to_owned()].map(OsString::from);
     let (mut group, mut process) = child::start(&words, &[], Stdio::piped(), Stdio::null())?;
     if let Some(mut input) = process.stdin.take() {
-        // One that does not read says by its answer what it wants.
+        // A helper that ignores its input reports that in its answer.
         let _ = input.write_all(host.as_bytes()).await;
     }
     let mut said = Vec::new();

@@ -65,7 +65,7 @@ pub(super) fn load_or_make(path: &Path) -> Result<Key> {
             let key = make().ok_or_else(|| told("no random numbers are to be had".to_owned()))?;
             let text = key.to_openssh(LineEnding::LF).map_err(unreadable)?;
             let public = key.public_key().to_openssh().map_err(unreadable)?;
-            // The public half first: a private one that is there has been told.
+            // The public half first, so a private key never exists without its public half.
             replace(
                 &path.with_extension("pub"),
                 format!("{public}\n").as_bytes(),

@@ -265,9 +265,7 @@ impl Logins {
             match docker::find(path, host).await {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),
-                Err(error) => {
-                    tracing::warn!(error = in_full(&error), "a login could not be looked up");
-                }
+                Err(error) => passed_over(&error),
             }
         }
         Ok(None)
@@ -291,12 +289,16 @@ impl Logins {
                 add(host, entry.user, Source::Own);
             }
             for path in &places.docker {
-                for (host, user, source) in docker::hosts(path)? {
+                let hosts = docker::hosts(path).unwrap_or_else(|error| {
+                    passed_over(&error);
+                    Vec::new()
+                });
+                for (host, user, source) in hosts {
                     add(host, user, source);
                 }
             }
             for path in places.hub_tokens {
-                if text_of(&path)?.is_some_and(|text| !text.trim().is_empty()) {
+                if foreign_text(&path).is_some_and(|text| !text.trim().is_empty()) {
                     add(HUB.to_owned(), None, Source::File(path));
                 }
             }
@@ -330,7 +332,7 @@ impl Logins {
                 return Ok(Some(HubToken { token, source }));
             }
             for path in files {
-                if let Some(text) = text_of(&path)? {
+                if let Some(text) = foreign_text(&path) {
                     let token = text.trim();
                     if !token.is_empty() {
                         return Ok(Some(HubToken {
@@ -393,9 +395,9 @@ pub(crate) fn host(text: &str) -> Result<String, Error> {
     Ok(canonical(bare))
 }
 
-/// What a small file of text says; `None` where there is none, or where it is of somebody else.
+/// The text of a small file of slm's own; `None` where there is no file. A link is an error.
 fn text_of(path: &Path) -> crate::Result<Option<String>> {
-    let Ok(Some(file)) = crate::fs::open_if_there(path) else {
+    let Some(file) = crate::fs::open_if_there(path)? else {
         return Ok(None);
     };
     let bytes = crate::fs::read_bounded(&file, path, FILE_MAX)?;
@@ -408,6 +410,25 @@ fn text_of(path: &Path) -> crate::Result<Option<String>> {
     }
     let text = String::from_utf8(bytes).map_err(|_| told("it is no text"))?;
     Ok(Some(text))
+}
+
+/// The text of a small file of another program, links followed. A file that cannot be read is logged and passed over.
+fn foreign_text(path: &Path) -> Option<String> {
+    let text = crate::fs::resolve_if_there(path).and_then(|found| match found {
+        Some(file) => text_of(&file),
+        None => Ok(None),
+    });
+    text.unwrap_or_else(|error| {
+        passed_over(&error);
+        None
+    })
+}
+
+fn passed_over(error: &crate::Error) {
+    tracing::warn!(
+        error = in_full(error),
+        "logins of another program are passed over"
+    );
 }
 
 async fn on_disk<T: Send + 'static>(
@@ -428,7 +449,43 @@ pub(crate) fn unusable(error: &crate::Error) -> crate::http::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn an_unreadable_file_of_slm_is_no_missing_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        symlink(at("elsewhere"), at(file::FILE)).expect("a link");
+        symlink(at("elsewhere"), at(key::FILE)).expect("a link");
+        let entry = Entry::default();
+        keep(&at(file::FILE), "reg.example".to_owned(), entry).expect_err("no new file");
+        key::load_or_make(&at(key::FILE)).expect_err("no new key");
+        assert!(at(file::FILE).is_symlink());
+        assert!(at(key::FILE).is_symlink());
+        assert!(!at("elsewhere").exists());
+    }
+
+    #[tokio::test]
+    async fn files_of_other_programs_may_be_links_and_unreadable_ones_are_passed_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("real"), "hf_x\n").expect("a file");
+        symlink(at("real"), at("token")).expect("a link");
+        std::fs::create_dir(at("unreadable")).expect("a folder");
+        std::fs::write(at("odd"), "no JSON").expect("a file");
+        let places = Places {
+            docker: vec![at("unreadable"), at("odd")],
+            hub_tokens: vec![at("missing"), at("unreadable"), at("token")],
+        };
+        let logins = Logins::new(folder.path(), &places);
+        let token = logins.hub_token(None).await.expect("no error");
+        assert_eq!(token.expect("a token").token, Secret::new("hf_x"));
+        let listed = logins.list(None).await.expect("no error");
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].source, Source::File(at("token")));
+    }
 
     #[test]
     fn a_host_has_one_way_to_be_written() {
