@@ -288,6 +288,7 @@ impl Error {
             Self::Remote(error) => error.is_transient(),
             Self::Transfer(error) => error.is_transient(),
             Self::Pull(error) => error.is_transient(),
+            Self::Push(crate::push::Error::Http(error)) => error.is_transient(),
             Self::NoSpace { .. } => true,
             _ => false,
         }
@@ -311,5 +312,21 @@ impl Error {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_that_the_network_ended_may_be_tried_again() {
+        let broken = crate::http::Error::Broken {
+            host: "reg.example".to_owned(),
+            reason: "reset".to_owned(),
+            via: None,
+        };
+        assert!(Error::from(crate::push::Error::Http(broken)).is_transient());
+        assert!(!Error::from(crate::push::Error::MediaType).is_transient());
     }
 }
