@@ -289,13 +289,18 @@ impl Bases {
 /// that is asked for.
 pub(crate) fn registry_of(reference: &Reference) -> Result<(Url, String), Error> {
     let name = &reference.name;
-    let is_docker_hub = credentials::canonical(name.host()) == credentials::DOCKER_HUB;
-    let repository = match name.namespace() {
-        "" if is_docker_hub => format!("library/{}", name.model()),
-        _ => name.repository().to_owned(),
-    };
+    let repository = repository_of(name);
     let is_plain = reference.is_plain || (is_loopback(name.host()) && !reference.is_tls);
     Ok((registry_at(name.host(), is_plain)?, repository))
+}
+
+/// The repository of a name in its registry; Docker Hub has a namespace of its own for names without one.
+pub(crate) fn repository_of(name: &ModelName) -> String {
+    let is_docker_hub = credentials::canonical(name.host()) == credentials::DOCKER_HUB;
+    match name.namespace() {
+        "" if is_docker_hub => format!("library/{}", name.model()),
+        _ => name.repository().to_owned(),
+    }
 }
 
 /// The address of the registry at a host.
@@ -329,6 +334,19 @@ mod tests {
         let reference = Reference::parse(text).expect("a reference");
         let plan = plan(&reference, false, &Catalog::builtin(), settings).expect("a plan");
         plan.candidates.iter().map(Candidate::place).collect()
+    }
+
+    #[test]
+    fn a_name_of_docker_hub_without_a_namespace_is_in_its_own() {
+        for (text, repository) in [
+            ("docker.io/m", "library/m"),
+            ("index.docker.io/m", "library/m"),
+            ("docker.io/me/m", "me/m"),
+            ("reg.example/m", "m"),
+        ] {
+            let name = ModelName::parse(text).expect("a name");
+            assert_eq!(repository_of(&name), repository, "{text}");
+        }
     }
 
     #[test]

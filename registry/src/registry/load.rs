@@ -7,9 +7,11 @@ use modelfile::{Message, Parameters};
 use crate::{
     Damage, Digest, Model, ModelName,
     config::{CONFIG_MAX, Config},
+    credentials,
     error::{Error, Result},
     manifest::{Layer, LayerKind, Manifest},
     renderers,
+    resolve::repository_of,
     store::{ManifestFile, Store},
 };
 
@@ -139,9 +141,10 @@ impl Registry {
         host: &str,
     ) -> Result<BTreeMap<String, HashSet<Digest>>> {
         let mut found: BTreeMap<String, HashSet<Digest>> = BTreeMap::new();
+        let host = credentials::canonical(host);
         for (name, manifest) in self.0.index.kept_manifests().await? {
-            if name.host().eq_ignore_ascii_case(host) {
-                let blobs = found.entry(name.repository().to_owned()).or_default();
+            if credentials::canonical(name.host()) == host {
+                let blobs = found.entry(repository_of(&name)).or_default();
                 blobs.extend(manifest.blobs);
             }
         }
