@@ -16,13 +16,14 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use reqwest::Url;
 
 use crate::error::Result;
-use crate::http;
+use crate::http::{self, quoted};
 use crate::manifest::MANIFEST_TYPE;
 use crate::name::{DEFAULT_HOST, DEFAULT_NAMESPACE};
 use crate::reference::{Named, Reference};
 use crate::remote::{Auth, Blob, Content, Sent, Upload};
 use crate::resolve::{self, Bases, registry_of};
 use crate::source::Settings;
+use crate::store::UploadNote;
 use crate::{Digest, ModelName, Registry, Reporter};
 
 /// Blobs that are sent at the same time.
@@ -92,6 +93,12 @@ pub enum Error {
         /// What it says.
         said: String,
     },
+    /// A part of a blob was answered as good, and nothing of it is there.
+    #[error("{host} takes a part of a blob and keeps nothing of it")]
+    NothingKept {
+        /// The host.
+        host: String,
+    },
     /// The registry has another manifest than was sent.
     #[error("{host} states another manifest than was sent: expected {expected}, got {found}")]
     OtherManifest {
@@ -123,15 +130,8 @@ impl Error {
             Self::OtherManifest { .. } => {
                 Some("something between changes what is sent; push again, or past the proxy")
             }
-            Self::Destination { .. } | Self::MediaType => None,
+            Self::NothingKept { .. } | Self::Destination { .. } | Self::MediaType => None,
         }
-    }
-}
-
-fn quoted(said: &str) -> String {
-    match said {
-        "" => String::new(),
-        said => format!(": {said:?}"),
     }
 }
 
@@ -245,9 +245,13 @@ impl Registry {
 
     async fn send(&self, item: &Item, sending: &Sending<'_>) -> Result<Sent> {
         let digest = item.digest();
-        let (place, repository) = (sending.upload.place(), &sending.upload.repository);
+        let repository = &sending.upload.repository;
+        let key = UploadNote::key(&sending.upload.place(), &digest);
+        // After another push of this blob to this repository, the registry has it.
+        let turn = self.uploading(&key);
+        let _turn = turn.lock().await;
         let note = self
-            .on_disk(move |store| Ok(store.upload_note(&place, &digest)))
+            .on_disk(move |store| Ok(store.upload_note(&key)))
             .await?;
         let from = sending
             .known

@@ -349,7 +349,8 @@ fn words(status: &StatusCode) -> String {
     }
 }
 
-fn quoted(said: &str) -> String {
+/// What a server says, at the end of a message; nothing where it says nothing.
+pub(crate) fn quoted(said: &str) -> String {
     if said.is_empty() {
         String::new()
     } else {

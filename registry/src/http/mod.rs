@@ -31,7 +31,7 @@ use reqwest::{Method, StatusCode, Url};
 
 pub(crate) use self::body::{Body, FilePart};
 pub use self::error::Error;
-pub(crate) use self::error::shown;
+pub(crate) use self::error::{quoted, shown};
 use crate::credentials::Logins;
 
 /// Longest chain of redirects.

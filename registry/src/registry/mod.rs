@@ -97,6 +97,8 @@ struct Inner {
     turns: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
     /// Which blobs are being fetched, so that each is fetched once. Never locked across an await.
     fetching: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
+    /// Which uploads are under way, so that no two pushes share one. Never locked across an await.
+    uploading: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
     /// One change of the user's logins at a time. Never locked across an await.
     logins: Mutex<()>,
     /// The connections of all transfers.
@@ -137,6 +139,7 @@ impl Registry {
             pins: Mutex::default(),
             turns: Mutex::default(),
             fetching: Mutex::default(),
+            uploading: Mutex::default(),
             logins: Mutex::default(),
             pace: Pace::capped(pull_rate),
             _lock: lock,
@@ -194,6 +197,11 @@ impl Registry {
     /// The right to fetch a blob, which one at a time can hold. The key is that of its partial file.
     pub(crate) fn fetching(&self, key: &Digest) -> Arc<AsyncMutex<()>> {
         one_of(&self.0.fetching, key)
+    }
+
+    /// The right to send a blob to a place, which one push at a time can hold. The key is that of the upload's note.
+    pub(crate) fn uploading(&self, key: &Digest) -> Arc<AsyncMutex<()>> {
+        one_of(&self.0.uploading, key)
     }
 
     /// The connections of all transfers.

@@ -102,6 +102,8 @@ struct State {
     hold: Duration,
     /// The registry refused a part.
     no_parts: bool,
+    /// A try has failed.
+    has_failed: bool,
     /// The repository that the blob can be taken over from.
     from: Option<String>,
 }
@@ -139,6 +141,7 @@ impl Upload<'_> {
             location: note.read().filter(|url| self.is_of_registry(url)),
             hold: Duration::ZERO,
             no_parts: false,
+            has_failed: false,
             from,
         };
         let mut pauses = ExponentialBuilder::new()
@@ -184,6 +187,7 @@ impl Upload<'_> {
                 "an upload goes on after a failure"
             );
             tokio::time::sleep(pause).await;
+            state.has_failed = true;
         }
     }
 
@@ -261,6 +265,10 @@ impl Upload<'_> {
             Some((url, there)) if there == 0 || !state.no_parts => {
                 here = there;
                 url
+            }
+            // The registry may have the blob, and only its answer was lost.
+            _ if state.has_failed && self.has(&blob.digest).await? => {
+                return Ok(Outcome::Done(Sent::Bytes));
             }
             _ => match self.begin(&blob.digest, state.from.take()).await? {
                 Begun::Mounted => return Ok(Outcome::Done(Sent::Mounted)),
@@ -342,9 +350,13 @@ impl Upload<'_> {
             url = self.safe(next)?;
             self.remember(state, note, &url);
             let after = here + length;
-            // A registry that kept less than it was sent says so.
+            // A registry that kept less than it was sent says so. `0-0` may be one byte.
             here = match answer_range(answer.headers()) {
-                Some(there) if there < after && !self.is_ollama => {
+                Some(there) if there < after && after > 1 && !self.is_ollama => {
+                    if there <= here {
+                        let host = shown(&self.base);
+                        return Ok(Outcome::Again(Error::NothingKept { host }));
+                    }
                     sums = None;
                     there
                 }
@@ -395,30 +407,44 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// Asks where a blob is taken, and for another repository's blob to be taken over.
+    /// Asks where a blob is taken, and for another repository's blob to be taken over. A registry that refuses to take it over is asked
+    /// once more, for a place alone.
     async fn begin(&self, digest: &Digest, from: Option<String>) -> Result<Begun, Error> {
-        let mut url = self.url(&["blobs", "uploads", ""]);
-        if let Some(from) = &from {
-            url.query_pairs_mut()
-                .append_pair("mount", &digest.to_string())
-                .append_pair("from", from);
-        }
-        let request = Request::new(Method::POST, url).with(CONTENT_LENGTH, HeaderValue::from(0));
-        let answer = self.ask(&request).await?;
-        match answer.status() {
-            StatusCode::CREATED if from.is_some() => Ok(Begun::Mounted),
-            status if status.is_success() => {
-                let next = location(&answer, NEXT)
-                    .or_else(|| location(&answer, LOCATION))
-                    .ok_or_else(|| self.no_location())?;
-                let smallest = answer
-                    .headers()
-                    .get(CHUNK_MIN)
-                    .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-                Ok(Begun::At(self.safe(next)?, smallest))
+        let place = self.url(&["blobs", "uploads", ""]);
+        let mounted = match from {
+            Some(from) => {
+                let mut url = place.clone();
+                url.query_pairs_mut()
+                    .append_pair("mount", &digest.to_string())
+                    .append_pair("from", &from);
+                match self.post(url).await {
+                    Ok(answer) if answer.status() == StatusCode::CREATED => {
+                        return Ok(Begun::Mounted);
+                    }
+                    Err(error) if is_refusal(&error) => None,
+                    answer => Some(answer),
+                }
             }
-            _ => Err(self.refused(answer.refused().await)),
-        }
+            None => None,
+        };
+        let answer = match mounted {
+            Some(answer) => answer,
+            None => self.post(place).await,
+        };
+        let answer = answer.map_err(|error| self.refused(error))?;
+        let next = location(&answer, NEXT)
+            .or_else(|| location(&answer, LOCATION))
+            .ok_or_else(|| self.no_location())?;
+        let smallest = answer
+            .headers()
+            .get(CHUNK_MIN)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        Ok(Begun::At(self.safe(next)?, smallest))
+    }
+
+    async fn post(&self, url: Url) -> Result<Answer, HttpError> {
+        let request = Request::new(Method::POST, url).with(CONTENT_LENGTH, HeaderValue::from(0));
+        self.ask(&request).await?.good().await
     }
 
     /// How much of an upload is there, and where it is gone on with; nothing where the registry does not know it any more.
@@ -577,6 +603,12 @@ impl Upload<'_> {
     }
 }
 
+/// Whether a registry says no to the request itself, and not because it is busy.
+fn is_refusal(error: &HttpError) -> bool {
+    matches!(error, HttpError::Status { status, .. } if status.is_client_error())
+        && !error.is_transient()
+}
+
 /// Where a blob is taken.
 enum Begun {
     Mounted,
@@ -621,14 +653,15 @@ impl Blob {
     }
 }
 
-/// How much of a blob has gone out, for people; it never goes back.
+/// How much of a blob has gone out, for people; it never goes back. The first report is where the blob stands when it is known, so
+/// that what the registry had is not counted as sent.
 struct Gauge {
     reporter: Reporter,
     status: String,
     digest: Digest,
     total: u64,
     /// The byte that is sent next, and the last one that was told.
-    position: Mutex<(u64, u64)>,
+    position: Mutex<(u64, Option<u64>)>,
 }
 
 impl Gauge {
@@ -636,15 +669,13 @@ impl Gauge {
     const STRIDE: u64 = 4 << 20;
 
     fn new(blob: &Blob, reporter: &Reporter) -> Arc<Self> {
-        let gauge = Self {
+        Arc::new(Self {
             reporter: reporter.clone(),
             status: format!("pushing {}", blob.digest.short()),
             digest: blob.digest,
             total: blob.size,
-            position: Mutex::new((0, 0)),
-        };
-        gauge.report(0);
-        Arc::new(gauge)
+            position: Mutex::new((0, None)),
+        })
     }
 
     fn at(&self, position: u64) {
@@ -664,9 +695,10 @@ impl Gauge {
             let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
             change(&mut position.0);
             let (now, told) = (position.0.min(self.total), position.1);
-            let is_due = now >= told + Self::STRIDE || (now == self.total && now > told);
+            let is_due = told
+                .is_none_or(|told| now >= told + Self::STRIDE || (now == self.total && now > told));
             if is_due {
-                position.1 = now;
+                position.1 = Some(now);
             }
             is_due.then_some(now)
         };

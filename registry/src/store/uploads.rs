@@ -39,9 +39,8 @@ pub(crate) struct UploadNote {
 }
 
 impl Store {
-    /// The note of the upload of a blob to a place.
-    pub(crate) fn upload_note(&self, place: &Url, digest: &Digest) -> UploadNote {
-        let key = Digest::of(format!("{place}\n{digest}").as_bytes());
+    /// The note of an upload, by its key.
+    pub(crate) fn upload_note(&self, key: &Digest) -> UploadNote {
         let path = self.drafts().join(format!("{PREFIX}{}.json", key.hex()));
         UploadNote { path }
     }
@@ -54,6 +53,11 @@ impl Store {
 }
 
 impl UploadNote {
+    /// What identifies the upload of a blob to a place.
+    pub(crate) fn key(place: &Url, digest: &Digest) -> Digest {
+        Digest::of(format!("{place}\n{digest}").as_bytes())
+    }
+
     /// The address, where it is known and not too old.
     pub(crate) fn read(&self) -> Option<Url> {
         let file = fs::open_if_there(&self.path).ok()??;
@@ -97,7 +101,7 @@ mod tests {
         let store = Store::open(folder.path(), StepHook::default()).expect("a store");
         let url =
             Url::parse("https://reg.example/v2/a/blobs/uploads/1?_state=x%2Fy").expect("a URL");
-        let note = store.upload_note(&url, &Digest::of(b"x"));
+        let note = store.upload_note(&UploadNote::key(&url, &Digest::of(b"x")));
         assert_eq!(note.read(), None);
         note.write(&url).expect("it is written");
         let other = folder.path().join("ingest/upload-x.json");

@@ -122,6 +122,60 @@ async fn a_registry_that_kept_less_gets_the_rest() {
 }
 
 #[tokio::test]
+async fn a_part_of_which_nothing_is_kept_is_a_failure() {
+    let (home, name, origin) = with_large(&noise(MIB, 1)).await;
+    let smallest = Lie::Header("oci-chunk-min-length", "1024".to_owned());
+    origin.lie("POST", 9, smallest);
+    origin.lie("PATCH", 20, Lie::Keep(0));
+    // The next try begins with this question, and would wait for longer than a push does.
+    let later = vec![("retry-after", "600".to_owned())];
+    origin.lie("GET", 9, Lie::Status(503, later, ""));
+    let to = format!("{}/me/notes:v1", origin.host());
+    home.push(&name, &to).await.expect_err("nothing is kept");
+    assert_eq!(methods(&origin), "POST PATCH GET");
+}
+
+#[tokio::test]
+async fn a_blob_whose_answer_was_lost_is_not_sent_again() {
+    let (origin, pushed, large) = with_lie("PUT /v2/me/notes/blobs", Lie::NoAnswer).await;
+    assert_eq!(pushed.expect("the blob is there").sent, 1);
+    assert!(is_there(&origin, &large));
+    assert_eq!(methods(&origin), "POST PUT GET");
+}
+
+#[tokio::test]
+async fn two_pushes_send_a_blob_once() {
+    let (home, name, origin) = with_large(&noise(MIB, 1)).await;
+    origin.lie("PUT /v2/me/notes/blobs", 9, Lie::Trickle(MIB / 8, 5));
+    let to = format!("{}/me/notes:v1", origin.host());
+    let (first, second) = tokio::join!(home.push(&name, &to), home.push(&name, &to));
+    let sent = [first, second].map(|pushed| pushed.expect("an honest server").sent);
+    assert_eq!(sent.iter().sum::<usize>(), 1, "{sent:?}");
+    assert_eq!(methods(&origin), "POST PUT");
+}
+
+#[tokio::test]
+async fn a_registry_that_refuses_to_take_a_blob_over_gets_its_bytes() {
+    let large = noise(MIB, 1);
+    let (home, name, origin) = with_large(&large).await;
+    let first = format!("{}/me/notes:v1", origin.host());
+    home.push(&name, &first).await.expect("an honest server");
+    home.pull(&first).await.expect("it is there");
+    origin.forget();
+    // In another repository there is nothing, and it may not look into the first one.
+    let unknown = Lie::Status(404, Vec::new(), "");
+    origin.lie("/v2/me/other/blobs/sha256", 99, unknown);
+    origin.lie("mount=", 99, Lie::Status(403, Vec::new(), ""));
+    let second = format!("{}/me/other:v1", origin.host());
+    let pushed = home
+        .push(&first, &second)
+        .await
+        .expect("a mount is a favour");
+    assert_eq!((pushed.sent, pushed.mounted), (5, 0));
+    assert_eq!(origin.seen("mount=").len(), 5);
+}
+
+#[tokio::test]
 async fn an_upload_that_the_registry_forgot_begins_anew() {
     let unknown = r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"unknown"}]}"#;
     let lie = Lie::Status(404, Vec::new(), unknown);
@@ -187,7 +241,12 @@ async fn a_push_that_was_ended_goes_on_after_a_restart() {
     );
     let home = home.reopened().await;
     origin.be_honest();
+    let told = home.told().len();
     home.push(&name, &to).await.expect("an honest server");
+    let mut of_large = home.told().into_iter().skip(told);
+    let first = of_large.find(|progress| progress.total == large.len() as u64);
+    let first = first.expect("it is told").completed;
+    assert_eq!(first, 16 * MIB as u64, "it begins where the upload stands");
     assert!(is_there(&origin, &large));
     let most = large.len() as u64 * 11 / 10;
     assert!(origin.received() < most, "{} bytes came", origin.received());

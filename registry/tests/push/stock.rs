@@ -1,5 +1,6 @@
 //! Against Debian's `docker-registry`, with `skopeo` copying in and out.
 
+use std::collections::HashSet;
 use std::process::Command;
 
 use gguf_writer::small;
@@ -30,6 +31,17 @@ async fn a_model_comes_back_byte_for_byte_and_is_not_sent_twice() {
     assert_eq!(first.place, to);
     let second = home.push(&name, &to).await.expect("nothing has changed");
     assert_eq!((second.sent, second.present, second.mounted), (0, 5, 0));
+    let told = home.told();
+    let of_blobs = told.iter().filter(|progress| progress.digest.is_some());
+    let of_second: Vec<_> = of_blobs.rev().take(5).collect();
+    assert!(
+        of_second
+            .iter()
+            .all(|progress| progress.completed == progress.total),
+        "what is there is not counted as sent: {of_second:?}"
+    );
+    let blobs: HashSet<_> = of_second.iter().map(|progress| progress.digest).collect();
+    assert_eq!(blobs.len(), 5, "{of_second:?}");
 
     let other = Home::open().await;
     let pulled = other.pull(&to).await.expect("it is there");

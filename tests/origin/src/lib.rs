@@ -54,6 +54,8 @@ pub enum Lie {
     NoLength,
     /// Of what is pushed, so many bytes are kept and no more.
     Keep(usize),
+    /// What is pushed is taken, and the connection ends without an answer.
+    NoAnswer,
     /// What is pushed is taken, and answered with this status.
     As(u16),
     /// Bytes come so many at a time, with so many milliseconds between.

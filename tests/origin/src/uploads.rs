@@ -178,6 +178,9 @@ pub(crate) async fn answer(
                 ));
             }
             state.store.blob(bytes);
+            if matches!(lie, Some(Lie::NoAnswer)) {
+                return Err(Cut);
+            }
             said(answer.status(201), "")
         }
     })
