@@ -16,10 +16,12 @@ use tokio::time::Instant;
 
 use crate::fs;
 
-/// Bytes of a piece.
-const PIECE: u64 = 1 << 20;
-/// Pieces that are read ahead.
+/// Bytes that are read at once.
+const READ: u64 = 1 << 20;
+/// Reads ahead.
 const AHEAD: usize = 2;
+/// Bytes of a piece, the measure of progress: a slow connection takes one within [`STALL`].
+const PIECE: usize = 64 << 10;
 /// Longest time in which no piece is taken.
 const STALL: Duration = Duration::from_secs(30);
 /// Bytes a second that a server is trusted to make durable after the last one came.
@@ -120,28 +122,31 @@ impl FilePart {
         shared: Arc<Shared>,
     ) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send {
         let end = self.start + self.length;
-        let starts = (0..self.length.div_ceil(PIECE)).map(move |piece| self.start + piece * PIECE);
+        let starts = (0..self.length.div_ceil(READ)).map(move |read| self.start + read * READ);
         let (file, path, tap) = (self.file, self.path, self.tap);
         let read = move |start: u64| {
             let (file, path) = (file.clone(), path.clone());
-            let length = PIECE.min(end - start);
+            let length = READ.min(end - start);
             tokio::task::spawn_blocking(move || fs::read_range(&file, &path, start, length))
         };
         let held = futures::stream::once(tokio::time::sleep(self.hold));
         let held = held.filter_map(|()| std::future::ready(None));
-        let pieces = futures::stream::iter(starts).map(read).buffered(AHEAD);
+        let reads = futures::stream::iter(starts).map(read).buffered(AHEAD);
+        let pieces = reads.flat_map(|read| {
+            let read = read.map_err(crate::Error::Task).flatten();
+            futures::stream::iter(in_pieces(read.map(Bytes::from)))
+        });
         held.chain(pieces).map(move |piece| {
             if shared.is_over.load(Ordering::Relaxed) {
                 return Err(std::io::Error::other("the answer came before the end"));
             }
-            let piece = piece.map_err(crate::Error::Task).flatten();
             match piece {
                 Ok(piece) => {
                     tap(&piece);
                     shared
                         .taken
                         .fetch_add(piece.len() as u64, Ordering::Relaxed);
-                    Ok(Bytes::from(piece))
+                    Ok(piece)
                 }
                 Err(error) => {
                     let reason = crate::error::in_full(&error);
@@ -154,6 +159,24 @@ impl FilePart {
             }
         })
     }
+}
+
+/// What was read, piece by piece, without a copy.
+fn in_pieces(read: crate::Result<Bytes>) -> impl Iterator<Item = crate::Result<Bytes>> {
+    let (mut rest, mut failure) = match read {
+        Ok(bytes) => (bytes, None),
+        Err(error) => (Bytes::new(), Some(error)),
+    };
+    std::iter::from_fn(move || match failure.take() {
+        Some(error) => Some(Err(error)),
+        None if rest.is_empty() => None,
+        None => Some(Ok(rest.split_to(PIECE.min(rest.len())))),
+    })
+}
+
+/// How long a server may take after the last byte, to make so many of them durable.
+pub(super) fn patience(bytes: u64) -> Duration {
+    STALL + Duration::from_secs(bytes / KEEPS)
 }
 
 impl Watch {
@@ -174,12 +197,54 @@ impl Watch {
                 (seen, since) = (taken, Instant::now());
             }
             let patience = match taken == self.0.length {
-                true => STALL + Duration::from_secs(self.0.length / KEEPS),
+                true => patience(self.0.length),
                 false => STALL,
             };
             if since.elapsed() >= patience {
                 return since.elapsed();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_of_a_file_goes_out_in_small_pieces() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| number as u8).collect();
+        std::fs::write(&path, &bytes).expect("a file");
+        let told = Arc::new(AtomicU64::new(0));
+        let tap = told.clone();
+        let part = FilePart {
+            file: Arc::new(fs::open(&path).expect("a file")),
+            path,
+            start: 5,
+            length: 2_500_001,
+            hold: Duration::ZERO,
+            tap: Arc::new(move |piece| {
+                tap.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            }),
+        };
+        let shared = Arc::new(Shared::default());
+        let mut pieces = std::pin::pin!(part.pieces(shared.clone()));
+        let mut sent = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.expect("it can be read");
+            assert!(piece.len() <= 64 << 10, "{}", piece.len());
+            sent.extend_from_slice(&piece);
+            assert_eq!(shared.taken.load(Ordering::Relaxed), sent.len() as u64);
+        }
+        assert!(sent == bytes[5..2_500_006]);
+        assert_eq!(told.load(Ordering::Relaxed), sent.len() as u64);
+    }
+
+    #[test]
+    fn a_large_blob_takes_longer_to_become_durable() {
+        assert_eq!(patience(0), STALL);
+        assert_eq!(patience(40_000_000_000), STALL + Duration::from_secs(2000));
     }
 }

@@ -115,13 +115,21 @@ pub enum Error {
         host: String,
         /// Where it wants the login.
         realm: String,
-        /// What an anonymous request was answered with.
+        /// What comes of a request without it.
         refusal: String,
     },
     /// A login would go over a network that anybody can read.
     #[error("the login for {host} would be sent to {to} without TLS")]
     PlainLogin {
         /// The host that it is for.
+        host: String,
+        /// Where it would go.
+        to: String,
+    },
+    /// A login that a request sends would go to another host.
+    #[error("{host} redirects a login to {to}, which is another host, so it was not sent there")]
+    LoginRedirect {
+        /// Where the login was sent.
         host: String,
         /// Where it would go.
         to: String,

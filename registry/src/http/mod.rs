@@ -8,7 +8,8 @@
 //! - Addresses of this machine and of private networks are connected to only for hosts that the user named. It is the address
 //!   that is judged when the connection is made, so a name that resolves to something else later does not help.
 //!
-//! - What a request sends goes along only where the redirect says that it is to be repeated (307 and 308).
+//! - What a request sends goes along only where the redirect says that it is to be repeated (307 and 308), and a body that
+//!   holds a login never goes to another origin.
 //!
 //! Bodies are never decompressed: what is asked for is what has the digest.
 
@@ -100,6 +101,10 @@ pub(crate) struct Request {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
+    /// How long the answer's head may take, where the body is no part of a file, which says that itself.
+    pub(crate) patience: Duration,
+    /// Whether the body holds a login, which no redirect takes to another origin.
+    pub(crate) has_login: bool,
 }
 
 impl Request {
@@ -115,6 +120,8 @@ impl Request {
             url,
             headers: HeaderMap::new(),
             body: Body::Empty,
+            patience: HEAD,
+            has_login: false,
         }
     }
 
@@ -123,6 +130,24 @@ impl Request {
     pub(crate) fn sending(mut self, body: Body) -> Self {
         self.body = body;
         self
+    }
+
+    /// Sends a body that holds a login.
+    #[must_use]
+    pub(crate) fn sending_login(self, body: Bytes) -> Self {
+        Self {
+            has_login: true,
+            ..self.sending(Body::Bytes(body))
+        }
+    }
+
+    /// Gives the server the time that it takes to make so many bytes durable.
+    #[must_use]
+    pub(crate) fn keeping(self, bytes: u64) -> Self {
+        Self {
+            patience: body::patience(bytes),
+            ..self
+        }
     }
 
     /// Adds a header.
@@ -238,11 +263,9 @@ impl Client {
     /// When no answer comes.
     pub(crate) async fn send_once(&self, request: &Request) -> Result<Answer, Error> {
         let headers = plain(&request.headers);
-        let Request {
-            method, url, body, ..
-        } = request;
+        let url = &request.url;
         Ok(Answer {
-            inner: self.hop(method, url, &headers, body).await?,
+            inner: self.hop(request, url, &headers).await?,
             via: self.proxied.of(url).map(str::to_owned),
             url: url.clone(),
             first: None,
@@ -259,8 +282,7 @@ impl Client {
         let mut first = None;
         let changes = !matches!(request.method, Method::GET | Method::HEAD);
         for _ in 0..=MOST_HOPS {
-            let Request { method, body, .. } = request;
-            let answer = self.hop(method, &url, &headers, body).await?;
+            let answer = self.hop(request, &url, &headers).await?;
             let is_followed = match changes {
                 true => is_repeated(answer.status()),
                 false => is_redirect(answer.status()),
@@ -281,6 +303,12 @@ impl Client {
                 });
             }
             if next.origin() != url.origin() {
+                if request.has_login {
+                    return Err(Error::LoginRedirect {
+                        host: shown(&url),
+                        to: shown(&next),
+                    });
+                }
                 headers.remove(header::AUTHORIZATION);
                 headers.remove(header::COOKIE);
             }
@@ -319,27 +347,27 @@ impl Client {
         ask.retry(pauses).when(Error::is_worth_repeating).await
     }
 
+    /// Sends a request to one address on its way.
     async fn hop(
         &self,
-        method: &Method,
+        asked: &Request,
         url: &Url,
         headers: &HeaderMap,
-        body: &Body,
     ) -> Result<reqwest::Response, Error> {
         self.judge(url)?;
         let via = self.proxied.of(url);
         let request = self
             .inner
-            .request(method.clone(), url.clone())
+            .request(asked.method.clone(), url.clone())
             .headers(headers.clone());
-        let (request, watch) = body.attach(request);
+        let (request, watch) = asked.body.attach(request);
         let sending = request.send();
         let patience = async {
             match &watch {
                 Some(watch) => watch.stalled().await,
                 None => {
-                    tokio::time::sleep(HEAD).await;
-                    HEAD
+                    tokio::time::sleep(asked.patience).await;
+                    asked.patience
                 }
             }
         };

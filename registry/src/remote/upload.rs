@@ -292,9 +292,8 @@ impl Upload<'_> {
                 .in_parts(blob, here, size, url, state, note, gauge)
                 .await;
         }
-        let request = Request::new(Method::PUT, finishing(url, &blob.digest, None))
-            .with(CONTENT_TYPE, OCTETS)
-            .sending(blob.part(0, blob.size, state.hold, gauge, None));
+        let request =
+            finishing(url, blob, None).sending(blob.part(0, blob.size, state.hold, gauge, None));
         let answer = self.ask(&request).await?;
         self.finished(answer, state).await
     }
@@ -378,9 +377,7 @@ impl Upload<'_> {
                 .collect::<String>();
             format!("{hex}-{}", sums.len())
         });
-        let request = Request::new(Method::PUT, finishing(url, &blob.digest, tag))
-            .with(CONTENT_TYPE, OCTETS)
-            .with(CONTENT_LENGTH, HeaderValue::from(0));
+        let request = finishing(url, blob, tag).with(CONTENT_LENGTH, HeaderValue::from(0));
         let answer = self.ask(&request).await?;
         self.finished(answer, state).await
     }
@@ -717,14 +714,16 @@ impl Gauge {
     }
 }
 
-/// The request that makes a blob whole.
-fn finishing(mut url: Url, digest: &Digest, tag: Option<String>) -> Url {
+/// The request that makes a blob whole. A registry may hash all of it before it answers.
+fn finishing(mut url: Url, blob: &Blob, tag: Option<String>) -> Request {
     {
         let mut query = url.query_pairs_mut();
-        query.append_pair("digest", &digest.to_string());
+        query.append_pair("digest", &blob.digest.to_string());
         query.extend_pairs(tag.map(|tag| ("etag", tag)));
     }
-    url
+    Request::new(Method::PUT, url)
+        .with(CONTENT_TYPE, OCTETS)
+        .keeping(blob.size)
 }
 
 /// `Content-Range` of a part, which the protocol writes without a unit.
@@ -757,11 +756,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_query_of_a_place_is_kept() {
+    fn the_query_of_a_place_is_kept_and_a_large_blob_gets_time() {
+        let blob = Blob {
+            digest: Digest::of(b""),
+            size: 40_000_000_000,
+            bytes: Content::Memory(Bytes::new()),
+        };
         let url =
             Url::parse("https://reg.example/v2/a/blobs/uploads/1?state=a%2Fb").expect("a URL");
-        let url = finishing(url, &Digest::of(b""), Some("x-1".to_owned()));
-        let query = url.query().expect("it has one");
+        let request = finishing(url, &blob, Some("x-1".to_owned()));
+        assert!(request.patience > Duration::from_secs(2000));
+        let query = request.url.query().expect("it has one");
         assert!(
             query.starts_with("state=a%2Fb&digest=sha256%3Ae3b0c4"),
             "{query}"
