@@ -14,6 +14,8 @@ mod secret;
 
 use std::path::{Path, PathBuf};
 
+use reqwest::Url;
+
 use crate::error::in_full;
 
 pub use self::secret::Secret;
@@ -200,17 +202,20 @@ pub(crate) struct Logins {
     own: PathBuf,
     key: PathBuf,
     places: Places,
+    /// The Ollama library, which knows the user by the key.
+    library: Option<Url>,
     /// A login that is tried before it is kept, for its host alone.
     trial: Option<(String, Found)>,
 }
 
 impl Logins {
-    /// Those of a home, and of other programs.
-    pub(crate) fn new(home: &Path, places: &Places) -> Self {
+    /// Those of a home, and of other programs. `library` is where the Ollama library is.
+    pub(crate) fn new(home: &Path, places: &Places, library: Option<Url>) -> Self {
         Self {
             own: own(home),
             key: home.join(key::FILE),
             places: places.clone(),
+            library,
             trial: None,
         }
     }
@@ -221,6 +226,17 @@ impl Logins {
             trial: Some((host, found)),
             ..self
         }
+    }
+
+    /// Whether there is a login that is tried.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// Whether an address is one of the Ollama library.
+    pub(crate) fn is_library(&self, url: &Url) -> bool {
+        let library = self.library.as_ref();
+        library.is_some_and(|library| library.origin() == url.origin())
     }
 
     /// The login for a registry, by its host with its port.
@@ -378,7 +394,7 @@ pub(crate) fn host(text: &str) -> Result<String, Error> {
         .unwrap_or(given);
     let bare = bare.strip_suffix("/v1/").unwrap_or(bare);
     let bare = bare.trim_end_matches('/');
-    let is_host = reqwest::Url::parse(&format!("https://{bare}")).is_ok_and(|url| {
+    let is_host = Url::parse(&format!("https://{bare}")).is_ok_and(|url| {
         url.path() == "/" && url.username().is_empty() && url.password().is_none()
     });
     if !is_host || bare.contains(['/', '?', '#', '@']) || !bare.is_ascii() {
@@ -479,7 +495,7 @@ mod tests {
             docker: vec![at("unreadable"), at("odd")],
             hub_tokens: vec![at("missing"), at("unreadable"), at("token")],
         };
-        let logins = Logins::new(folder.path(), &places);
+        let logins = Logins::new(folder.path(), &places, None);
         let token = logins.hub_token(None).await.expect("no error");
         assert_eq!(token.expect("a token").token, Secret::new("hf_x"));
         let listed = logins.list(None).await.expect("no error");

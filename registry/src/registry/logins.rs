@@ -132,7 +132,9 @@ impl Registry {
 
     /// Where the user's logins are.
     pub(crate) fn logins(&self, settings: &Settings) -> Logins {
-        Logins::new(self.home(), &settings.logins)
+        // A setting that is no address is told where it is used.
+        let library = Bases::new(settings).ok().map(|bases| bases.library);
+        Logins::new(self.home(), &settings.logins, library)
     }
 
     /// A client that may connect to private addresses of `named` hosts, and answers challenges with the user's logins.

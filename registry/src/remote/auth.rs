@@ -5,7 +5,8 @@
 //! realm only where that is at the same host, or at one that the user or [`crate::credentials`] lists for the registry. Without TLS it
 //! goes to this machine only. For every other realm, and where there is no login, an anonymous token is asked for.
 //!
-//! Registries of Ollama's have a scheme of their own, which is `Bearer` with a signed request for the token: see [`Challenged::signed`].
+//! The Ollama library has a scheme of its own, which is `Bearer` with a signed request for the token: see [`Challenged::signed`]. No other
+//! registry is shown the user's key.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,8 +18,9 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
 
 use crate::Digest;
-use crate::credentials::{Found, Login, Secret, unusable};
-use crate::http::{Body, Client, Error, Request, bare, shown};
+use crate::credentials::key::Key;
+use crate::credentials::{Found, Login, Logins, Secret, unusable};
+use crate::http::{Client, Error, Request, bare, shown};
 use crate::reference::is_loopback;
 
 /// Longest answer of a token server.
@@ -46,7 +48,7 @@ struct Challenged {
 #[derive(Default)]
 struct Held {
     header: Option<HeaderValue>,
-    /// It was a token for nobody, so the next one may be for somebody.
+    /// It was an anonymous token, so the next one may be for the user.
     is_anonymous: bool,
 }
 
@@ -186,6 +188,12 @@ impl Challenged {
                 let value = with_login(client, &bearer, &found.login).await?;
                 Ok(Some(self.hold(value, false)))
             }
+            // An anonymous token would say nothing of the login that is tried.
+            _ if client.logins().is_some_and(Logins::is_trial) => Err(Error::Realm {
+                host: shown(&origin(asked)),
+                realm: authority(&bearer.realm),
+                refusal: "the login cannot be confirmed".to_owned(),
+            }),
             found => {
                 self.without_login(client, asked, &bearer, found.is_some())
                     .await
@@ -193,7 +201,7 @@ impl Challenged {
         }
     }
 
-    /// A token for nobody and, where that is refused or not enough, one for the user's key. Nothing where neither is enough.
+    /// An anonymous token and, where that is refused or not enough, one for the user's key. Nothing where neither is enough.
     async fn without_login(
         &self,
         client: &Client,
@@ -216,7 +224,7 @@ impl Challenged {
         if has_login {
             let refusal = match &refused {
                 Some(error) => error.to_string(),
-                None => "a token for nobody is not enough".to_owned(),
+                None => "an anonymous token is not enough".to_owned(),
             };
             return Err(Error::Realm {
                 host: shown(&origin(asked)),
@@ -224,15 +232,14 @@ impl Challenged {
                 refusal,
             });
         }
-        if asked.host_str() == bearer.realm.host_str()
-            && let Some(logins) = client.logins()
-        {
-            let key = logins.key().await.map_err(|error| unusable(&error))?;
+        if let Some(key) = key_for(client, asked, &bearer.realm).await {
             match self.signed(client, bearer, |text| key.sign(text)).await {
                 Ok(value) => return Ok(Some(self.hold(value, false))),
-                // A server that knows no such keys has said with its first answer what counts.
-                Err(Error::Status { status, .. }) if status.is_client_error() => {}
-                Err(error) => return Err(error),
+                Err(error) if error.is_transient() => return Err(error),
+                // What the registry said without the key counts.
+                Err(error) => {
+                    tracing::warn!(%error, "the user's key gets no token");
+                }
             }
         }
         refused.map_or(Ok(None), Err)
@@ -287,6 +294,23 @@ impl Bearer {
     }
 }
 
+/// The user's key, for the Ollama library alone, and where nobody on the way can read what is signed with it.
+async fn key_for(client: &Client, asked: &Url, realm: &Url) -> Option<Key> {
+    let logins = client.logins()?;
+    let may_have = logins.is_library(asked)
+        && asked.host_str() == realm.host_str()
+        && secure(asked, realm).is_ok();
+    if !may_have {
+        return None;
+    }
+    let key = logins.key().await;
+    key.inspect_err(|error| {
+        let error = crate::error::in_full(error);
+        tracing::warn!(error, "the user's key cannot be used");
+    })
+    .ok()
+}
+
 /// A token that is had for a login.
 async fn with_login(client: &Client, bearer: &Bearer, login: &Login) -> Result<HeaderValue, Error> {
     let request = match login {
@@ -309,7 +333,7 @@ async fn with_login(client: &Client, bearer: &Bearer, login: &Login) -> Result<H
                     CONTENT_TYPE,
                     HeaderValue::from_static("application/x-www-form-urlencoded"),
                 )
-                .sending(Body::Bytes(form.into()))
+                .sending_login(form.into())
         }
     };
     token(client, &request, &bearer.realm).await
