@@ -507,6 +507,52 @@ mod tests {
         assert!(secure(&registry, &url("http://127.0.0.1:1/token")).is_ok());
     }
 
+    #[tokio::test]
+    async fn the_key_is_for_the_library_over_tls_or_on_this_machine() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        for (library, asked, realm, may) in [
+            (
+                "https://a.example",
+                "https://a.example",
+                "https://a.example",
+                true,
+            ),
+            (
+                "http://127.0.0.1:1",
+                "http://127.0.0.1:1",
+                "http://127.0.0.1:1",
+                true,
+            ),
+            (
+                "https://a.example",
+                "https://b.example",
+                "https://b.example",
+                false,
+            ),
+            (
+                "https://a.example",
+                "https://a.example",
+                "https://b.example",
+                false,
+            ),
+            (
+                "http://a.example",
+                "http://a.example",
+                "http://a.example",
+                false,
+            ),
+        ] {
+            let places = crate::credentials::Places::default();
+            let logins = Logins::new(folder.path(), &places, Some(url(library)));
+            let network = crate::http::Network::default();
+            let client = Client::new(&network, []).expect("no settings");
+            let client = client.with_logins(logins);
+            let key = key_for(&client, &url(asked), &url(realm)).await;
+            assert_eq!(key.is_some(), may, "{library} {asked} {realm}");
+        }
+    }
+
     #[test]
     fn no_secret_is_printed() {
         let auth = Auth::token(Some("hf_secret"));
