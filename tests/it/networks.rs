@@ -77,6 +77,6 @@ fn without_a_network_a_pull_says_so_and_everything_else_works() {
     }
     assert!(alone(&["list"]).ok().contains("mine:latest"));
     assert!(!alone(&["run", "mine", "hi"]).ok().is_empty());
-    alone(&["serve", "--stop"]).ok();
     home.assert_clean();
+    home.slm(&["serve", "--stop"]).ok();
 }

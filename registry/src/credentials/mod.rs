@@ -17,13 +17,14 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 
 use crate::error::in_full;
+use crate::reference;
 
 pub use self::secret::Secret;
 
 pub(crate) use self::file::{Entry, forget, keep};
 
 /// The hub's host in names and in the file of logins.
-pub const HUB: &str = "hf.co";
+pub const HUB: &str = reference::HUB_HOST;
 /// Docker Hub's host in names and in the file of logins.
 pub const DOCKER_HUB: &str = "docker.io";
 /// The host that answers for Docker Hub.
@@ -377,7 +378,7 @@ pub(crate) fn canonical(host: &str) -> String {
         "docker.io" | "index.docker.io" | "registry.hub.docker.com" | DOCKER_HUB_API => {
             DOCKER_HUB.to_owned()
         }
-        "huggingface.co" | "www.huggingface.co" | HUB => HUB.to_owned(),
+        host if reference::HUB.contains(&host) => HUB.to_owned(),
         _ => lower.to_owned(),
     }
 }
