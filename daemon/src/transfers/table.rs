@@ -239,7 +239,7 @@ pub(super) enum Step {
     /// Tell the listeners of a job this about its state.
     Tell(Id, String),
     /// Tell the listeners of a job how it ended.
-    End(Id, Result<Progress, Error>),
+    End(Id, Box<Result<Progress, Error>>),
 }
 
 /// A change that a client asks for.
@@ -481,7 +481,7 @@ impl Table {
             // Also when it was to be stopped at the same moment.
             Some(Ok(last)) => {
                 self.set(id, State::Done, now);
-                self.steps.push(Step::End(id, Ok(last)));
+                self.steps.push(Step::End(id, Box::new(Ok(last))));
             }
             Some(Err(error)) if entry.state == State::Running => self.fail(id, error, now),
             _ => {}
@@ -507,13 +507,14 @@ impl Table {
             return;
         }
         self.set(id, State::Failed(error.message()), now);
-        self.steps.push(Step::End(id, Err(error)));
+        self.steps.push(Step::End(id, Box::new(Err(error))));
     }
 
     fn cancel(&mut self, id: Id, now: &Zoned) {
         self.halt(id);
         self.set(id, State::Cancelled, now);
-        self.steps.push(Step::End(id, Err(Error::JobCancelled(id))));
+        let cancelled = Err(Error::JobCancelled(id));
+        self.steps.push(Step::End(id, Box::new(cancelled)));
     }
 
     /// Ends the work of a job, if it runs.

@@ -188,7 +188,7 @@ impl Task {
                 });
             }
             Step::End(id, end) => {
-                let end = end.map(|last| Progress {
+                let end = (*end).map(|last| Progress {
                     job: Some(id),
                     ..last
                 });

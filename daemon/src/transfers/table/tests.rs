@@ -86,8 +86,10 @@ impl World {
                 Step::Start(id) => Some(format!("start {id}")),
                 Step::Stop(id) => Some(format!("stop {id}")),
                 Step::Tell(id, words) => Some(format!("tell {id}: {words}")),
-                Step::End(id, Ok(_)) => Some(format!("end {id}")),
-                Step::End(id, Err(error)) => Some(format!("end {id}: {error}")),
+                Step::End(id, end) => Some(match *end {
+                    Ok(_) => format!("end {id}"),
+                    Err(error) => format!("end {id}: {error}"),
+                }),
                 Step::Forget(id) => Some(format!("forget {id}")),
                 Step::Save(_) => None,
             })
