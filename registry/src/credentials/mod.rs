@@ -4,7 +4,7 @@
 //! 2. the files of Docker and Podman, with their credential helpers.
 //!
 //! They are looked up when a registry asks for a login, and not before. A secret has a type of its own, [`Secret`], which no message shows.
-//! [`key`] is another kind of login: registries of Ollama's know a user by a key.
+//! `key` is another kind of login: registries of Ollama's know a user by a key.
 
 mod docker;
 mod file;
