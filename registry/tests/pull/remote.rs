@@ -183,7 +183,9 @@ async fn a_pull_that_is_stopped_goes_on_where_it_was() {
     let home = home.reopened().await;
     pull(&home, &origin).await.expect("an honest server");
     let again = origin.sent() - before;
-    assert!(again < 24 * MIB as u64, "{again} bytes were sent once more");
+    // What is missing, and of each of four connections what was on its way when the pull was dropped.
+    let most = (20 + 4 * 2) * MIB as u64;
+    assert!(again < most, "{again} bytes were sent once more");
     assert_eq!(home.left_behind(), Vec::<String>::new());
 }
 
