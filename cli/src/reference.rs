@@ -83,7 +83,7 @@ fn commands(page: &mut String) {
 /// A command and the commands under it.
 fn entry(page: &mut String, above: &str, command: &clap::Command, everywhere: &[String]) {
     let name = format!("{above} {}", command.get_name());
-    // The usage line is that of `--help`, with `[OPTIONS]` for those that are left out here.
+    // The usage line is that of `--help`, with `[OPTIONS]` in place of the options left out here.
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").to_owned();
     let shown = command.clone().override_usage(usage);

@@ -1,7 +1,7 @@
 //! Pushing a model: from a name in the store to a registry.
 //!
-//! The manifest says which blobs there must be; those that the registry lacks are taken over from another repository of it where that
-//! is known to have them, else sent, several at a time; then the manifest is published under the tag, last of all. So a name there
+//! The manifest says which blobs there must be. A blob that the registry lacks is mounted from another of its repositories where one is
+//! known to have it, and is sent otherwise, several at a time. The manifest is published under the tag last of all, so a name there
 //! leads to its old model or to its new one, whole.
 //!
 //! What is sent are the bytes that the manifest names: weights that were translated for llama.cpp stay here, and their source goes.
@@ -146,7 +146,7 @@ struct Bundle {
 enum Item {
     /// One of the store, with its size.
     Stored(Digest, u64),
-    /// One that was made for this push.
+    /// A blob that was made for this push.
     Made(Bytes),
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Packed {
 /// Unpacks the members whose path `wanted` takes. Nothing is published.
 ///
 /// # Errors
-/// [`remote::Error::Document`] for what is no such archive, or goes over a bound; [`crate::Error::NoSpace`]; [`source::Error::Cancelled`].
+/// [`remote::Error::Document`] for bytes that are not such an archive, or go over a bound; [`crate::Error::NoSpace`]; [`source::Error::Cancelled`].
 pub(crate) fn unpack(
     store: &Store,
     packed: Packed,

@@ -72,7 +72,7 @@ fn state(job: &Job) -> String {
     }
 }
 
-/// The job with this id, or the last one of this model; of those that are under way where there is one.
+/// The job with this id, or the last job of this model; a job under way goes before one that is over.
 async fn find(context: &Context, named: &str) -> anyhow::Result<Job> {
     let path = format!("{}?all=true", routes::JOBS);
     let jobs: JobsResponse = context.client.get(&path).await?;
@@ -90,7 +90,7 @@ async fn find(context: &Context, named: &str) -> anyhow::Result<Job> {
     })
 }
 
-/// Whether a model of the store is the one that somebody typed.
+/// Whether a name of the store means the model that was typed.
 fn is_named(model: &str, typed: &str) -> bool {
     let short = model.strip_suffix(":latest").unwrap_or(model);
     model.eq_ignore_ascii_case(typed) || short.eq_ignore_ascii_case(typed)

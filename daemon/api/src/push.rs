@@ -98,7 +98,7 @@ impl std::fmt::Debug for LoginRequest {
 pub struct LoginResponse {
     /// The host under which the login is kept.
     pub host: String,
-    /// Whether the host was asked and accepts it; one that asks nobody for a login says nothing.
+    /// Whether the host was asked and accepts it; a host that asks for no login cannot say.
     pub confirmed: bool,
 }
 

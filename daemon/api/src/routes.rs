@@ -42,7 +42,7 @@ pub const LOGOUT: &str = "/api/logout";
 pub const LOGINS: &str = "/api/logins";
 /// Find models in the catalogs and on the hub (ours): `POST`.
 pub const SEARCH: &str = "/api/search";
-/// Transfers under way (ours): `GET`; with `?all=true` also those that are over.
+/// Transfers under way (ours): `GET`; with `?all=true` also finished ones.
 pub const JOBS: &str = "/api/jobs";
 /// What a transfer reports, from its beginning on (ours): `GET`.
 pub const JOB_PROGRESS: &str = "/api/jobs/{id}/progress";

@@ -24,7 +24,7 @@ pub(crate) struct Asked {
 
 type Asking = Result<Query<Asked>, QueryRejection>;
 
-/// By id, the oldest first; those that are over only with `all`. *Cancel*.
+/// By id, the oldest first; finished jobs only with `all`. *Cancel*.
 pub(crate) async fn get(
     State(app): State<App>,
     asking: Asking,

@@ -19,7 +19,7 @@ pub(super) struct Meter(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Also those that an earlier run brought here, of which this one says nothing.
+    /// Also files of an earlier run, which this run does not report again.
     files: BTreeMap<String, File>,
     runs: u64,
     /// Bytes that came since the run began; what was here before does not count.

@@ -279,7 +279,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The jobs that an earlier daemon saved. Those that go on in the background do so; a job whose clients are gone is over.
+    /// The jobs that an earlier daemon saved. Background jobs go on; a job whose clients are gone is over.
     pub(super) fn new(rules: Rules, last: Id, saved: Vec<(Id, Entry)>, now: &Zoned) -> Self {
         let last = saved.iter().map(|(id, _)| *id).fold(last, Id::max);
         let mut table = Self {

@@ -50,7 +50,7 @@ impl Registry {
             .await
     }
 
-    /// Ends the leases of blobs and removes those that nothing needs. What cannot be removed now is removed by a later collection.
+    /// Ends the leases of blobs and removes the blobs that nothing needs. A later collection removes what cannot be removed now.
     pub(crate) async fn let_go(&self, digests: Vec<Digest>) {
         if digests.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Jobs that outlive the daemon, and what is removed with those that are called off.
+//! Jobs that outlive the daemon, and the partial blobs that are removed with cancelled ones.
 
 use std::time::Duration;
 

@@ -210,7 +210,7 @@ fn choose(
     Ok(picked.steps)
 }
 
-/// What a layer is by its media type; nothing for what is no part of a model.
+/// What a layer is by its media type; `None` for a layer that is not part of a model.
 fn role(media_type: &str, name: Option<RelPath>, index: usize, is_image: bool) -> Option<Role> {
     let numbered = |begin: &str| RelPath::parse(&format!("{begin}-{index}.gguf")).ok();
     if let Some(kind) = media_type.strip_prefix("application/vnd.docker.ai.") {
@@ -273,7 +273,7 @@ fn packing(text: &str) -> Option<Packing> {
     }
 }
 
-/// The role of a file by its name; nothing for what is no part of a model.
+/// The role of a file by its name; `None` for a file that is not part of a model.
 pub(crate) fn of_file(path: RelPath) -> Option<Role> {
     let name = path.file_name().to_ascii_lowercase();
     let begins = |words: &[&str]| words.iter().any(|word| name.starts_with(word));

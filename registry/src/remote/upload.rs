@@ -657,7 +657,7 @@ struct Gauge {
     status: String,
     digest: Digest,
     total: u64,
-    /// The byte that is sent next, and the last one that was told.
+    /// The byte that is sent next, and the byte of the last report.
     position: Mutex<(u64, Option<u64>)>,
 }
 

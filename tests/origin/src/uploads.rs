@@ -19,7 +19,7 @@ use crate::{Lie, Seen, Shared, digest, lock};
 pub(crate) struct Uploads {
     bytes: BTreeMap<u64, Vec<u8>>,
     count: u64,
-    /// The request that an upload listens to: the last one that began. What comes late over an older connection is not taken.
+    /// The request that an upload listens to: the last one that began. Bytes that come late over an older connection are not taken.
     turns: BTreeMap<u64, u64>,
     /// Bytes of bodies that came.
     pub(crate) received: u64,
