@@ -153,7 +153,8 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   slm search qwen3
   slm search --catalog embedding
-  slm search --limit 50 smollm2 instruct")]
+  slm search --limit 50 smollm2 instruct
+  slm search qwen3 --filter max-size=4B --filter capability=tools")]
     Search(Search),
     /// Make a model from a Modelfile.
     ///
@@ -510,6 +511,9 @@ pub(crate) struct Search {
     /// Most models of the hub.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
+    /// Only models with this: `license=mit`, `capability=tools`, `max-size=4B`, `min-size=1B` or `owner=acme`; can be repeated.
+    #[arg(long = "filter", value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<String>,
 }
 
 /// Arguments of `create`.

@@ -1,5 +1,7 @@
 //! Finding models: in the catalogs of this store and on the hub.
 
+mod filter;
+
 use serde::Deserialize;
 
 use crate::catalog::{Catalog, Entry};
@@ -8,7 +10,9 @@ use crate::http::{self, Client, Request, shown};
 use crate::remote::Auth;
 use crate::resolve::{self, Bases};
 use crate::source::Settings;
-use crate::{ModelName, Registry};
+use crate::{Capability, ModelName, Registry};
+
+pub use self::filter::Filter;
 
 /// Most models of the hub that are asked for.
 pub const MOST: usize = 100;
@@ -32,6 +36,8 @@ pub struct Hit {
     pub updated: Option<String>,
     /// Whether it is of a catalog.
     pub in_catalog: bool,
+    /// What it can be used for, where a catalog says it.
+    pub capabilities: Vec<Capability>,
 }
 
 /// What was found.
@@ -64,12 +70,32 @@ struct Gguf {
 }
 
 impl Registry {
-    /// Finds models that have every word in their name or description. `most` bounds those of the hub; 0 leaves it out.
+    /// Finds models that have every word in their name or description, and meet every filter. `most` bounds those that the hub is asked
+    /// for; 0 leaves it out.
     /// That the hub cannot be asked is no error: what the catalogs have is found without a network.
     ///
     /// # Errors
     /// When the catalogs cannot be read, or a setting is none.
-    pub async fn search(&self, words: &str, most: usize, settings: &Settings) -> Result<Found> {
+    pub async fn search(
+        &self,
+        words: &str,
+        filters: &[Filter],
+        most: usize,
+        settings: &Settings,
+    ) -> Result<Found> {
+        let mut found = self.all(words, filters, most, settings).await?;
+        let fits = |hit: &Hit| filters.iter().all(|filter| filter.fits(hit));
+        found.hits.retain(fits);
+        Ok(found)
+    }
+
+    async fn all(
+        &self,
+        words: &str,
+        filters: &[Filter],
+        most: usize,
+        settings: &Settings,
+    ) -> Result<Found> {
         let (catalog, _) = self.catalog().await?;
         let mut found = Found {
             hits: in_catalog(&catalog, words),
@@ -79,7 +105,7 @@ impl Registry {
             return Ok(found);
         }
         let settings = &self.with_hub_token(settings).await;
-        match on_hub(words, most.min(MOST), settings).await {
+        match on_hub(words, filters, most.min(MOST), settings).await {
             Ok(hits) => found.hits.extend(hits),
             Err(error) => found.problem = Some(error.to_string()),
         }
@@ -108,12 +134,18 @@ fn in_catalog(catalog: &Catalog, words: &str) -> Vec<Hit> {
         downloads: None,
         updated: None,
         in_catalog: true,
+        capabilities: entry.capabilities.clone(),
     })
     .collect()
 }
 
 /// What the hub has in GGUF, the most often fetched first.
-async fn on_hub(words: &str, most: usize, settings: &Settings) -> Result<Vec<Hit>> {
+async fn on_hub(
+    words: &str,
+    filters: &[Filter],
+    most: usize,
+    settings: &Settings,
+) -> Result<Vec<Hit>> {
     let hub = Bases::new(settings)?;
     resolve::reachable(&hub.named, &settings.network)?;
     let mut url = hub.hub;
@@ -128,6 +160,12 @@ async fn on_hub(words: &str, most: usize, settings: &Settings) -> Result<Vec<Hit
         .append_pair("direction", "-1")
         .append_pair("limit", &most.to_string())
         .append_pair("full", "true");
+    // What the hub narrows down itself, so that `most` counts models that fit.
+    for filter in filters {
+        if let Filter::Owner(owner) = filter {
+            url.query_pairs_mut().append_pair("author", owner);
+        }
+    }
     let client = Client::new(&settings.network, hub.named)?;
     let token = Auth::token(hub.token.as_ref().map(|found| found.token.reveal()));
     let request = Request::get(url.clone()).authorized(token.header());
@@ -168,6 +206,7 @@ fn hit(listed: Listed) -> Option<Hit> {
         downloads: listed.downloads,
         updated: day.filter(is_day).map(str::to_owned),
         in_catalog: false,
+        capabilities: Vec::new(),
     })
 }
 

@@ -23,6 +23,7 @@ pub(crate) async fn run(context: &Context, args: &Search) -> anyhow::Result<Exit
     let request = SearchRequest {
         query: args.words.join(" "),
         limit: Some(if args.catalog { 0 } else { args.limit }),
+        filters: args.filters.clone(),
     };
     let found: SearchResponse = context.client.post(routes::SEARCH, &request).await?;
     let out = &context.out;
@@ -37,7 +38,12 @@ pub(crate) async fn run(context: &Context, args: &Search) -> anyhow::Result<Exit
         out.warn(&format!("only the catalogs were searched: {problem}"));
     }
     if found.models.is_empty() {
-        out.note("no model has all of these words in its name or description");
+        out.note(match args.filters.as_slice() {
+            [] => "no model has all of these words in its name or description",
+            _ => {
+                "no model has all of these words in its name or description, and meets every filter"
+            }
+        });
     }
     Ok(Exit::Ok)
 }

@@ -307,6 +307,13 @@ pub struct SearchRequest {
     /// Most models of the hub, 20 unless given; 0 searches the catalogs alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Conditions that a model must meet, such as `license=mit`, `capability=tools`, `max-size=4B`, `min-size=1B` or `owner=acme`.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub filters: Vec<String>,
 }
 
 /// Answer of `POST /api/search` (ours).

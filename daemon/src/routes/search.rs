@@ -2,6 +2,7 @@
 
 use api::{FoundModel, SearchRequest, SearchResponse};
 use axum::extract::State;
+use registry::search::Filter;
 
 use crate::app::App;
 use crate::error::Error;
@@ -23,10 +24,12 @@ pub(crate) async fn post(
             request.query.len()
         )));
     }
+    let filters = request.filters.iter().map(|text| text.parse());
+    let filters: Vec<Filter> = filters.collect::<Result<_, _>>().map_err(Error::Invalid)?;
     let most = request.limit.unwrap_or(USUAL);
     let found = app
         .registry
-        .search(&request.query, most, &app.sources)
+        .search(&request.query, &filters, most, &app.sources)
         .await?;
     let models = found.hits.into_iter().map(|hit| FoundModel {
         name: hit.name,

@@ -951,7 +951,7 @@ async fn a_search_finds_models_of_catalogs_and_of_the_hub() {
     let home = Home::open().await;
     let found = home
         .registry
-        .search("smollm2 very small", 5, &settings)
+        .search("smollm2 very small", &[], 5, &settings)
         .await
         .expect("a catalog and a hub");
     let names: Vec<&str> = found.hits.iter().map(|hit| hit.name.as_str()).collect();
@@ -961,12 +961,12 @@ async fn a_search_finds_models_of_catalogs_and_of_the_hub() {
     assert!(asked.len() == 1 && asked[0].path.contains("limit=5"));
 
     origin.lie("/api/models", 9, Lie::Status(404, Vec::new(), ""));
-    let found = home.registry.search("smollm2", 5, &settings).await;
+    let found = home.registry.search("smollm2", &[], 5, &settings).await;
     let found = found.expect("the catalogs are here");
     assert!(found.hits.iter().all(|hit| hit.in_catalog));
     assert!(found.problem.is_some_and(|problem| problem.contains("404")));
     origin.forget();
-    let found = home.registry.search("smollm2", 0, &settings).await;
+    let found = home.registry.search("smollm2", &[], 0, &settings).await;
     assert!(found.expect("the catalogs are here").problem.is_none());
     assert_eq!(origin.seen("").len(), 0);
 }
