@@ -83,32 +83,20 @@ impl Registry {
         most: usize,
         settings: &Settings,
     ) -> Result<Found> {
-        let mut found = self.all(words, filters, most, settings).await?;
-        let fits = |hit: &Hit| filters.iter().all(|filter| filter.fits(hit));
-        found.hits.retain(fits);
-        Ok(found)
-    }
-
-    async fn all(
-        &self,
-        words: &str,
-        filters: &[Filter],
-        most: usize,
-        settings: &Settings,
-    ) -> Result<Found> {
         let (catalog, _) = self.catalog().await?;
         let mut found = Found {
             hits: in_catalog(&catalog, words),
             problem: None,
         };
-        if most == 0 {
-            return Ok(found);
+        if most > 0 {
+            let settings = &self.with_hub_token(settings).await;
+            match on_hub(words, filters, most.min(MOST), settings).await {
+                Ok(hits) => found.hits.extend(hits),
+                Err(error) => found.problem = Some(error.to_string()),
+            }
         }
-        let settings = &self.with_hub_token(settings).await;
-        match on_hub(words, filters, most.min(MOST), settings).await {
-            Ok(hits) => found.hits.extend(hits),
-            Err(error) => found.problem = Some(error.to_string()),
-        }
+        let fits = |hit: &Hit| filters.iter().all(|filter| filter.fits(hit));
+        found.hits.retain(fits);
         Ok(found)
     }
 }

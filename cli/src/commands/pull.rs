@@ -3,7 +3,7 @@
 use api::{Explanation, Priority, PullRequest, routes};
 
 use super::local;
-use super::transfer::{Followed, Transfer, Until};
+use super::transfer::{Followed, Transfer};
 use crate::args::Pull;
 use crate::client::Client;
 use crate::error::Failure;
@@ -33,17 +33,8 @@ pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> 
     if args.explain || args.dry_run {
         return explain(context, args, &request).await;
     }
-    let (out, transfer) = (
-        &context.out,
-        Transfer {
-            verb: "pull",
-            model: &args.model,
-            until: match args.background {
-                true => Until::Known,
-                false => Until::Done,
-            },
-        },
-    );
+    let out = &context.out;
+    let transfer = Transfer::new("pull", &args.model, args.background);
     let request = in_background(request);
     let pulled = transfer
         .run(&context.client, out, out.progress(), routes::PULL, &request)
@@ -71,11 +62,7 @@ pub(crate) async fn pull(
         priority: Some(Priority::High),
         ..PullRequest::default()
     });
-    let transfer = Transfer {
-        verb: "pull",
-        model,
-        until: Until::Done,
-    };
+    let transfer = Transfer::new("pull", model, false);
     let pulled = transfer.run(client, out, view, routes::PULL, &request);
     match pulled.await? {
         Followed::Waits(job, what) => Err(Failure::new(format!("the pull of `{model}` {what}"))

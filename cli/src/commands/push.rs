@@ -2,7 +2,7 @@
 
 use api::{PushRequest, Pushed, routes};
 
-use super::transfer::{Followed, Transfer, Until};
+use super::transfer::{Followed, Transfer};
 use crate::args::{Push, PushForm};
 use crate::exit::Exit;
 use crate::run::Context;
@@ -19,17 +19,8 @@ pub(crate) async fn run(context: &Context, args: &Push) -> anyhow::Result<Exit> 
         now: args.now.then_some(true),
         ..PushRequest::default()
     };
-    let (out, transfer) = (
-        &context.out,
-        Transfer {
-            verb: "push",
-            model: &args.model,
-            until: match args.background {
-                true => Until::Known,
-                false => Until::Done,
-            },
-        },
-    );
+    let out = &context.out;
+    let transfer = Transfer::new("push", &args.model, args.background);
     let pushed = transfer
         .run(&context.client, out, out.progress(), routes::PUSH, &request)
         .await?;

@@ -16,16 +16,16 @@ use crate::run::Context;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transfer<'a> {
     /// `pull` or `push`.
-    pub(super) verb: &'static str,
+    verb: &'static str,
     /// The model.
-    pub(super) model: &'a str,
+    model: &'a str,
     /// How long this program stays with it.
-    pub(super) until: Until,
+    until: Until,
 }
 
 /// How long a client stays with its transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Until {
+enum Until {
     /// Until it is done, or waits for a time or a network.
     Done,
     /// Until its job is known.
@@ -42,7 +42,16 @@ pub(super) enum Followed {
     Left(u64),
 }
 
-impl Transfer<'_> {
+impl<'a> Transfer<'a> {
+    /// A transfer that is watched to its end, unless it is to go on in the background at once.
+    pub(super) fn new(verb: &'static str, model: &'a str, background: bool) -> Self {
+        let until = match background {
+            true => Until::Known,
+            false => Until::Done,
+        };
+        Self { verb, model, until }
+    }
+
     /// Has the daemon do it, and shows how far it is. Ctrl-C leaves it, and says how to end it.
     pub(super) async fn run(
         self,
@@ -63,9 +72,7 @@ impl Transfer<'_> {
             && error.is::<Interrupted>()
         {
             out.note(&match job.get() {
-                Some(job) => format!(
-                    "the {verb} of `{model}` goes on in the background as job {job}; `slm jobs` shows it, `slm jobs cancel {job}` stops it"
-                ),
+                Some(job) => self.left(job),
                 None => format!(
                     "left before the {verb} of `{model}` had begun; `slm jobs` shows whether it goes on"
                 ),

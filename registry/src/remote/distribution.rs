@@ -12,7 +12,7 @@ use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{StatusCode, Url};
 
 use super::index::{self, DOCKER_LIST_TYPE, Document, Index, OCI_INDEX_TYPE, OLLAMA_LIST_TYPE};
-use super::{Auth, Error, Found, Place, Recipe, RemoteFile, artifact};
+use super::{Auth, Error, Found, Place, Recipe, RemoteFile, artifact, stated_digest};
 use crate::Digest;
 use crate::config::CONFIG_MAX;
 use crate::http::{Client, Request, shown};
@@ -150,10 +150,7 @@ impl Distribution {
         let (bytes, headers) = self
             .document(client, auth, url, Some(accepted), MANIFEST_MAX)
             .await?;
-        let stated = headers
-            .get("docker-content-digest")
-            .and_then(|value| Digest::parse(value.to_str().ok()?).ok());
-        Ok((bytes, stated))
+        Ok((bytes, stated_digest(&headers)))
     }
 
     /// The config of an image, where only that tells what its layers are.

@@ -19,6 +19,7 @@ mod upload;
 pub(crate) mod web;
 
 use reqwest::Url;
+use reqwest::header::HeaderMap;
 
 use crate::Digest;
 use crate::http::shown;
@@ -27,6 +28,12 @@ pub(crate) use self::auth::Auth;
 pub use self::error::Error;
 pub(crate) use self::pick::{Listed, part, pick};
 pub(crate) use self::upload::{Blob, Content, Sent, Upload};
+
+/// The digest that a registry states for a manifest, where it does.
+fn stated_digest(headers: &HeaderMap) -> Option<Digest> {
+    let value = headers.get("docker-content-digest")?;
+    Digest::parse(value.to_str().ok()?).ok()
+}
 
 /// A place where the bytes of a file are asked for.
 #[derive(Debug, Clone)]

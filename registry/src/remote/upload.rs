@@ -27,7 +27,7 @@ use reqwest::header::{
 };
 use reqwest::{Method, StatusCode, Url};
 
-use super::Auth;
+use super::{Auth, stated_digest};
 use crate::http::{Answer, Body, Client, Error as HttpError, FilePart, Request, shown};
 use crate::push::Error;
 use crate::store::UploadNote;
@@ -51,7 +51,6 @@ const NEXT: HeaderName = HeaderName::from_static("docker-upload-location");
 /// Smallest part that a registry takes.
 const CHUNK_MIN: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 const REDIRECT_UPLOADS: HeaderName = HeaderName::from_static("x-redirect-uploads");
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// A repository that is written to.
@@ -108,6 +107,13 @@ struct State {
     from: Option<String>,
 }
 
+/// A blob on its way.
+struct Sending<'a> {
+    blob: &'a Blob,
+    note: &'a UploadNote,
+    gauge: Arc<Gauge>,
+}
+
 /// What came of one try.
 enum Outcome {
     Done(Sent),
@@ -132,9 +138,13 @@ impl Upload<'_> {
         note: &UploadNote,
         reporter: &Reporter,
     ) -> Result<Sent, Error> {
-        let gauge = Gauge::new(blob, reporter);
+        let sending = Sending {
+            blob,
+            note,
+            gauge: Gauge::new(blob, reporter),
+        };
         if self.has(&blob.digest).await? {
-            gauge.over();
+            sending.gauge.over();
             return Ok(Sent::Present);
         }
         let mut state = State {
@@ -150,10 +160,10 @@ impl Upload<'_> {
             .with_max_times(MOST_FAILURES as usize)
             .build();
         loop {
-            let error = match self.attempt(blob, &mut state, note, &gauge).await {
+            let error = match self.attempt(&sending, &mut state).await {
                 Ok(Outcome::Done(sent)) => {
                     let _ = note.remove();
-                    gauge.over();
+                    sending.gauge.over();
                     return Ok(sent);
                 }
                 Ok(Outcome::Again(error)) => error,
@@ -216,10 +226,7 @@ impl Upload<'_> {
             .repeated(put)
             .await
             .map_err(|error| self.refused(error))?;
-        let stated = headers
-            .get(CONTENT_DIGEST)
-            .and_then(|value| Digest::parse(value.to_str().ok()?).ok());
-        match stated {
+        match stated_digest(&headers) {
             Some(found) if found != digest => Err(Error::OtherManifest {
                 host: shown(&self.base),
                 expected: digest,
@@ -247,13 +254,8 @@ impl Upload<'_> {
     }
 
     /// One try: goes on where the last one ended, or begins.
-    async fn attempt(
-        &self,
-        blob: &Blob,
-        state: &mut State,
-        note: &UploadNote,
-        gauge: &Arc<Gauge>,
-    ) -> Result<Outcome, Error> {
+    async fn attempt(&self, sending: &Sending<'_>, state: &mut State) -> Result<Outcome, Error> {
+        let Sending { blob, gauge, .. } = sending;
         let mut here = 0;
         let mut part = None;
         let resumed = match state.location.clone() {
@@ -278,19 +280,17 @@ impl Upload<'_> {
                 }
             },
         };
-        self.remember(state, note, &url);
+        self.remember(state, sending.note, &url);
         gauge.at(here);
-        if self.is_ollama {
-            let size = (blob.size / 16).clamp(PART_MIN, PART_MAX);
-            return self
-                .in_parts(blob, here, size, url, state, note, gauge)
-                .await;
-        }
-        if here > 0 || (part.is_some() && !state.no_parts) {
-            let size = part.unwrap_or(u64::MAX);
-            return self
-                .in_parts(blob, here, size, url, state, note, gauge)
-                .await;
+        let size = if self.is_ollama {
+            Some((blob.size / 16).clamp(PART_MIN, PART_MAX))
+        } else if here > 0 || (part.is_some() && !state.no_parts) {
+            Some(part.unwrap_or(u64::MAX))
+        } else {
+            None
+        };
+        if let Some(size) = size {
+            return self.in_parts(sending, here, size, url, state).await;
         }
         let request =
             finishing(url, blob, None).sending(blob.part(0, blob.size, state.hold, gauge, None));
@@ -299,17 +299,15 @@ impl Upload<'_> {
     }
 
     /// Sends a blob from a byte on in parts, and then says that it is whole.
-    #[expect(clippy::too_many_arguments, reason = "the second half of `attempt`")]
     async fn in_parts(
         &self,
-        blob: &Blob,
+        sending: &Sending<'_>,
         mut here: u64,
         most: u64,
         mut url: Url,
         state: &mut State,
-        note: &UploadNote,
-        gauge: &Arc<Gauge>,
     ) -> Result<Outcome, Error> {
+        let Sending { blob, note, gauge } = sending;
         // What stands for the bytes in a store of Ollama's: the hash over the hashes of the parts. Known only if all were sent by us.
         let mut sums = (here == 0).then(Vec::new);
         while here < blob.size {
@@ -329,16 +327,12 @@ impl Upload<'_> {
             let status = answer.status();
             let next = match status {
                 StatusCode::TEMPORARY_REDIRECT => {
-                    let next = location(&answer, NEXT)
-                        .or_else(|| location(&answer, LOCATION))
-                        .ok_or_else(|| self.no_location())?;
+                    let next = next_location(&answer).ok_or_else(|| self.no_location())?;
                     let to = location(&answer, LOCATION).ok_or_else(|| self.no_location())?;
-                    self.elsewhere(blob, here, length, to, gauge, &sum).await?;
+                    self.elsewhere(sending, here, length, to, &sum).await?;
                     next
                 }
-                status if status.is_success() => location(&answer, NEXT)
-                    .or_else(|| location(&answer, LOCATION))
-                    .unwrap_or(url),
+                status if status.is_success() => next_location(&answer).unwrap_or(url),
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
                     state.no_parts = true;
                     state.location = None;
@@ -385,13 +379,13 @@ impl Upload<'_> {
     /// Sends a part to the store that a registry of Ollama's names, without credentials.
     async fn elsewhere(
         &self,
-        blob: &Blob,
+        sending: &Sending<'_>,
         here: u64,
         length: u64,
         to: Url,
-        gauge: &Arc<Gauge>,
         sum: &Arc<Mutex<Md5>>,
     ) -> Result<(), Error> {
+        let Sending { blob, gauge, .. } = sending;
         let to = self.safe(to)?;
         // The part begins anew, and its hash with it.
         *sum.lock().unwrap_or_else(PoisonError::into_inner) = Md5::new();
@@ -429,9 +423,7 @@ impl Upload<'_> {
             None => self.post(place).await,
         };
         let answer = answer.map_err(|error| self.refused(error))?;
-        let next = location(&answer, NEXT)
-            .or_else(|| location(&answer, LOCATION))
-            .ok_or_else(|| self.no_location())?;
+        let next = next_location(&answer).ok_or_else(|| self.no_location())?;
         let smallest = answer
             .headers()
             .get(CHUNK_MIN)
@@ -470,12 +462,9 @@ impl Upload<'_> {
     /// Whether another try may help where this was answered.
     async fn again(&self, answer: Answer, state: &mut State) -> Result<Outcome, Error> {
         let status = answer.status();
-        match status {
-            // It knows better how much it has.
-            StatusCode::RANGE_NOT_SATISFIABLE => {}
-            // It does not know this upload any more.
-            StatusCode::NOT_FOUND => state.location = None,
-            _ => {}
+        // It does not know this upload any more. One that cannot take this range is asked how much it has.
+        if status == StatusCode::NOT_FOUND {
+            state.location = None;
         }
         let refusal = answer.refused().await;
         let is_worth_it = matches!(
@@ -741,6 +730,11 @@ fn answer_range(headers: &HeaderMap) -> Option<u64> {
         ("0", last) => last.checked_add(1),
         _ => None,
     }
+}
+
+/// Where the next bytes of an upload are taken.
+fn next_location(answer: &Answer) -> Option<Url> {
+    location(answer, NEXT).or_else(|| location(answer, LOCATION))
 }
 
 /// The address in a header, absolute or not. Its query is kept as it is.

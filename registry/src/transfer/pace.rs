@@ -172,9 +172,9 @@ impl Pace {
     }
 
     /// A host asked to be left alone, which holds for all transfers from it.
-    pub(super) fn leave_alone(&self, host: String, until: Instant) {
+    pub(super) fn leave_alone(&self, host: &str, until: Instant) {
         let mut state = self.lock();
-        let quiet = state.quiet.entry(host).or_insert(until);
+        let quiet = state.quiet.entry(host.to_owned()).or_insert(until);
         *quiet = until.max(*quiet);
     }
 
@@ -285,8 +285,8 @@ mod tests {
         let now = Instant::now();
         let pace = Pace::new(now);
         let after = |seconds| now + Duration::from_secs(seconds);
-        pace.clone().leave_alone("a".to_owned(), after(5));
-        pace.leave_alone("a".to_owned(), after(2));
+        pace.clone().leave_alone("a", after(5));
+        pace.leave_alone("a", after(2));
         assert_eq!(pace.quiet_until("a", now), Some(after(5)));
         assert_eq!(pace.quiet_until("b", now), None);
         assert_eq!(pace.quiet_until("a", after(5)), None);

@@ -205,6 +205,7 @@ impl Fetch<'_> {
         let (sender, mut events) = mpsc::channel(PIECES);
         let mut driver = Driver {
             fetch: self,
+            host: host_of(self.place),
             sender,
             tasks: JoinSet::new(),
             lines: HashMap::new(),
@@ -268,6 +269,8 @@ fn host_of(place: &Place) -> String {
 
 struct Driver<'a> {
     fetch: &'a Fetch<'a>,
+    /// Host and port that the place is asked at.
+    host: String,
     sender: mpsc::Sender<Event>,
     tasks: JoinSet<()>,
     lines: HashMap<Id, Line>,
@@ -286,8 +289,7 @@ struct Driver<'a> {
 impl Driver<'_> {
     /// Opens as many connections as plan and pace allow. True when every byte has come.
     fn open(&mut self, plan: &mut Plan) -> bool {
-        let host = host_of(self.fetch.place);
-        if let Some(until) = self.fetch.pace.quiet_until(&host, Instant::now()) {
+        if let Some(until) = self.fetch.pace.quiet_until(&self.host, Instant::now()) {
             plan.leave_alone(until);
         }
         loop {
@@ -458,8 +460,7 @@ impl Driver<'_> {
             Err(Failed::Later(wait, error)) => {
                 self.fetch.pace.refused(now);
                 if wait <= LONGEST_WAIT {
-                    let host = host_of(self.fetch.place);
-                    self.fetch.pace.leave_alone(host, now + wait);
+                    self.fetch.pace.leave_alone(&self.host, now + wait);
                 }
                 (Ended::Later(wait), error)
             }
