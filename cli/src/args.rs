@@ -348,7 +348,7 @@ pub(crate) struct Pull {
     /// Return at once; `slm jobs` shows how far it is.
     #[arg(long, conflicts_with_all = ["explain", "dry_run"])]
     pub(crate) background: bool,
-    /// Go before or behind other pulls: `high`, `normal` or `low`. A high one takes the place of a low one that runs.
+    /// Priority in the queue of transfers: `high`, `normal` or `low`. A `high` transfer takes the slot of a running `low` transfer.
     #[arg(long, value_name = "PRIORITY", value_parser = clap::builder::ValueParser::new(priority))]
     pub(crate) priority: Option<Priority>,
     /// Start also outside of `pull_window` and on a metered network.
@@ -441,7 +441,7 @@ pub(crate) struct Push {
     /// Return at once; `slm jobs` shows how far it is.
     #[arg(long)]
     pub(crate) background: bool,
-    /// Go before or behind other transfers: `high`, `normal` or `low`. A high one takes the place of a low one that runs.
+    /// Priority in the queue of transfers: `high`, `normal` or `low`. A `high` transfer takes the slot of a running `low` transfer.
     #[arg(long, value_name = "PRIORITY", value_parser = clap::builder::ValueParser::new(priority))]
     pub(crate) priority: Option<Priority>,
     /// Start also outside of `pull_window` and on a metered network.

@@ -72,7 +72,7 @@ fn state(job: &Job) -> String {
     }
 }
 
-/// The job with this id, or the last job of this model; a job under way goes before one that is over.
+/// The job with this id, or the newest job of this model; unfinished jobs are preferred.
 async fn find(context: &Context, named: &str) -> anyhow::Result<Job> {
     let path = format!("{}?all=true", routes::JOBS);
     let jobs: JobsResponse = context.client.get(&path).await?;

@@ -214,7 +214,7 @@ impl Entry {
         }
     }
 
-    /// What its listeners are told of a state in which no work speaks.
+    /// The progress line for a job that is queued, paused or waiting; a running job reports its own progress.
     fn words(&self, id: Id, now: &Zoned) -> Option<String> {
         match &self.state {
             State::Queued => Some("queued behind other transfers".to_owned()),

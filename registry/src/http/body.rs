@@ -55,8 +55,8 @@ pub(crate) struct FilePart {
     pub(crate) start: u64,
     /// How many bytes.
     pub(crate) length: u64,
-    /// How long the first piece is held back, so that a server that refuses the request by its head is heard: one that closes the
-    /// connection while pieces come takes its answer with it.
+    /// How long the first piece is held back. A server may refuse a request by its headers and close the connection; if pieces are
+    /// being sent then, its response is lost.
     pub(crate) hold: Duration,
     /// Told each piece before it is sent.
     pub(crate) tap: Arc<Tap>,

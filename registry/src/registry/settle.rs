@@ -141,7 +141,7 @@ fn mend(store: &Store, file: ManifestFile, kept: &[u8], fault: String) -> Result
         tracing::warn!(model = %file.name, %fault, %error, "the manifest is damaged, and could not be mended");
         return Ok(Settled::new(file, News::Nothing));
     }
-    tracing::warn!(model = %file.name, %fault, "the manifest was damaged; the one that is known is back in its place");
+    tracing::warn!(model = %file.name, %fault, "the manifest was damaged, and was restored from the index");
     let file = store.read_manifest(&file.name)?.unwrap_or(file);
     Ok(Settled {
         mended: Some(fault),

@@ -11,8 +11,9 @@
 use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{StatusCode, Url};
 
+use super::artifact::{self, Artifact};
 use super::index::{self, DOCKER_LIST_TYPE, Document, Index, OCI_INDEX_TYPE, OLLAMA_LIST_TYPE};
-use super::{Auth, Error, Found, Place, Recipe, RemoteFile, artifact, stated_digest};
+use super::{Auth, Error, Found, Place, Recipe, RemoteFile, stated_digest};
 use crate::Digest;
 use crate::config::CONFIG_MAX;
 use crate::http::{Client, Request, shown};
@@ -29,6 +30,14 @@ pub(crate) struct Distribution {
     pub(crate) tag: String,
     /// The digest that its manifest must have.
     pub(crate) digest: Option<Digest>,
+}
+
+/// A manifest that was read.
+struct Model {
+    bytes: Vec<u8>,
+    manifest: Manifest,
+    /// Which layers make the model; `None` for Ollama's layout, where all of them do.
+    artifact: Option<Artifact>,
 }
 
 impl Distribution {
@@ -52,11 +61,15 @@ impl Distribution {
             self.same(*expected, digest)?;
         }
         steps.push(format!("{host} has {} as {digest}", self.path()));
-        let (bytes, manifest) = match self.read(&bytes)? {
-            Document::Manifest(manifest) => (bytes, manifest),
+        let Model {
+            bytes,
+            manifest,
+            artifact,
+        } = match self.read(&bytes)? {
+            Document::Manifest(manifest) => self.model(client, &auth, manifest, bytes).await?,
             Document::Index(index) => {
                 let chosen = self.choose(client, &auth, &index, &mut steps).await?;
-                digest = Digest::of(&chosen.0);
+                digest = Digest::of(&chosen.bytes);
                 chosen
             }
         };
@@ -72,7 +85,7 @@ impl Distribution {
                 validator: None,
             },
         };
-        if artifact::is_ollama(&manifest) {
+        let Some(artifact) = artifact else {
             let mut files: Vec<RemoteFile> = Vec::new();
             for layer in manifest.layers.iter().chain([&manifest.config]) {
                 if files.iter().all(|file| file.digest != Some(layer.digest)) {
@@ -86,10 +99,7 @@ impl Distribution {
                 files,
                 recipe,
             });
-        }
-        let config = self.config(client, &auth, &manifest).await?;
-        let shown_place = format!("{host} {}", self.path());
-        let artifact = artifact::read(&manifest, &bytes, config.as_deref(), &shown_place)?;
+        };
         steps.extend(artifact.steps);
         let layers = artifact.pieces.iter().map(|piece| {
             let title = match &piece.role {
@@ -214,7 +224,7 @@ impl Distribution {
         auth: &Auth,
         index: &Index,
         steps: &mut Vec<String>,
-    ) -> Result<(Vec<u8>, Manifest), Error> {
+    ) -> Result<Model, Error> {
         // Ollama's registry keeps the manifests of a list among the blobs.
         let kind = if index.is_ollama {
             "blobs"
@@ -231,13 +241,13 @@ impl Distribution {
                 }
                 found => found?,
             };
-            if let Some((bytes, manifest)) = found {
+            if let Some(model) = found {
                 steps.push(format!(
                     "of its forms {} the one for {} is taken",
                     index.forms().join(", "),
                     entry.shown()
                 ));
-                return Ok((bytes, manifest));
+                return Ok(model);
             }
         }
         Err(Error::NoForm {
@@ -253,30 +263,40 @@ impl Distribution {
         auth: &Auth,
         url: &Url,
         digest: Digest,
-    ) -> Result<Option<(Vec<u8>, Manifest)>, Error> {
+    ) -> Result<Option<Model>, Error> {
         let (bytes, _) = self.fetch(client, auth, url).await?;
         self.same(digest, Digest::of(&bytes))?;
         let Document::Manifest(manifest) = self.read(&bytes)? else {
             return Ok(None);
         };
-        let is_model = artifact::is_ollama(&manifest)
-            || self.has_weights(client, auth, &manifest, &bytes).await?;
-        Ok(is_model.then_some((bytes, manifest)))
+        match self.model(client, auth, manifest, bytes).await {
+            Ok(model) => Ok(Some(model)),
+            Err(Error::NoSuchFile { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn has_weights(
+    /// What the layers of a manifest hold.
+    async fn model(
         &self,
         client: &Client,
         auth: &Auth,
-        manifest: &Manifest,
-        bytes: &[u8],
-    ) -> Result<bool, Error> {
-        let config = self.config(client, auth, manifest).await?;
-        match artifact::read(manifest, bytes, config.as_deref(), &self.path()) {
-            Ok(_) => Ok(true),
-            Err(Error::NoSuchFile { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        manifest: Manifest,
+        bytes: Vec<u8>,
+    ) -> Result<Model, Error> {
+        let artifact = if artifact::is_ollama(&manifest) {
+            None
+        } else {
+            let config = self.config(client, auth, &manifest).await?;
+            let place = format!("{} {}", shown(&self.base), self.path());
+            let read = artifact::read(&manifest, &bytes, config.as_deref(), &place)?;
+            Some(read)
+        };
+        Ok(Model {
+            bytes,
+            manifest,
+            artifact,
+        })
     }
 
     /// Repository and tag.

@@ -6,3 +6,5 @@ mod harness;
 mod networks;
 mod packages;
 mod remote;
+#[path = "../../src/registry/tests/small_disk.rs"]
+mod small_disk;

@@ -16,6 +16,7 @@ mod names;
 mod opening;
 mod order;
 mod put;
+mod small_disk;
 mod space;
 mod states;
 mod states_killed;

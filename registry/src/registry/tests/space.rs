@@ -1,58 +1,10 @@
 //! A full disk: a file system in memory, a few hundred kilobytes large.
 
-use std::process::Command;
-
 use futures::stream;
 
+use super::small_disk::Small;
 use super::*;
 use crate::Error;
-
-/// A folder with its own small file system. Unmounted when dropped.
-struct Small(TempDir);
-
-impl Small {
-    /// `None`, with a word why, where this process may not mount.
-    fn of(kilobytes: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let size = format!("size={kilobytes}k");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(folder.path())
-            .output();
-        match mount {
-            Ok(output) if output.status.success() => Some(Self(folder)),
-            outcome => {
-                let mut error = std::io::stderr();
-                let _ = std::io::Write::write_fmt(
-                    &mut error,
-                    format_args!("skipped: cannot mount a tmpfs here: {outcome:?}\n"),
-                );
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(self.0.path())
-            .status();
-    }
-}
-
-/// Takes every byte that a disk still has; gives the file that holds them.
-fn fill(disk: &Small) -> PathBuf {
-    let filler = disk.0.path().join("filler");
-    let mut file = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(&filler)
-        .expect("a file");
-    while std::io::Write::write(&mut file, &[0; 512]).is_ok_and(|count| count > 0) {}
-    filler
-}
 
 /// Pieces of a blob that is larger than they say.
 fn pieces(count: usize) -> (Digest, Vec<std::io::Result<Bytes>>) {
@@ -66,7 +18,7 @@ fn pieces(count: usize) -> (Digest, Vec<std::io::Result<Bytes>>) {
 #[tokio::test]
 async fn a_blob_that_does_not_fit_is_refused_and_leaves_room_for_others() {
     let Some(disk) = Small::of(1024) else { return };
-    let registry = open(disk.0.path()).await;
+    let registry = open(disk.path()).await;
     plain(&registry, "good", 1).await;
     let (digest, body) = pieces(40);
     let error = registry
@@ -76,9 +28,9 @@ async fn a_blob_that_does_not_fit_is_refused_and_leaves_room_for_others() {
     let Error::NoSpace { path, needed, .. } = &error else {
         panic!("{error:?}")
     };
-    assert!(path.starts_with(disk.0.path()) && *needed > 0, "{error}");
+    assert!(path.starts_with(disk.path()) && *needed > 0, "{error}");
     assert!(
-        names_in(&disk.0.path().join("ingest")).is_empty(),
+        names_in(&disk.path().join("ingest")).is_empty(),
         "the half of it went"
     );
     // It works again without a restart.
@@ -103,7 +55,7 @@ async fn a_blob_that_does_not_fit_is_refused_and_leaves_room_for_others() {
 #[tokio::test]
 async fn a_size_that_cannot_fit_is_told_before_a_byte_is_written() {
     let Some(disk) = Small::of(1024) else { return };
-    let registry = open(disk.0.path()).await;
+    let registry = open(disk.path()).await;
     let error = registry
         .ingest(Some(1 << 40), None, |_| panic!("nothing is written"))
         .await
@@ -112,15 +64,15 @@ async fn a_size_that_cannot_fit_is_told_before_a_byte_is_written() {
         matches!(error, Error::NoSpace { needed, available, .. } if needed == 1 << 40 && available < 1 << 20),
         "{error}"
     );
-    assert!(names_in(&disk.0.path().join("ingest")).is_empty());
+    assert!(names_in(&disk.path().join("ingest")).is_empty());
 }
 
 #[tokio::test]
 async fn a_disk_without_a_byte_left_fails_every_write_and_no_read() {
     let Some(disk) = Small::of(1024) else { return };
-    let registry = open(disk.0.path()).await;
+    let registry = open(disk.path()).await;
     let old = plain(&registry, "good", 1).await;
-    let filler = fill(&disk);
+    let filler = disk.fill();
     let create = Create {
         system: Some("x".repeat(200_000)),
         ..Create::new(
@@ -161,17 +113,17 @@ async fn a_disk_without_a_byte_left_fails_every_write_and_no_read() {
 #[tokio::test]
 async fn a_full_disk_is_freed_by_removing() {
     let Some(disk) = Small::of(4096) else { return };
-    let registry = open(disk.0.path()).await;
+    let registry = open(disk.path()).await;
     plain(&registry, "one", 1).await;
     plain(&registry, "two", 2).await;
     let sent = put(&registry, &[7; 10_000]).await;
     registry.0.index.end_leases().await;
-    fill(&disk);
-    let blobs = || names_in(&disk.0.path().join("models/blobs"));
+    disk.fill();
+    let blobs = || names_in(&disk.path().join("models/blobs"));
     assert!(blobs().contains(&sent.file_name()));
     let report = registry.gc().await.expect("to remove takes no space");
     assert_eq!(report.removed, [sent]);
-    fill(&disk);
+    disk.fill();
     let report = registry
         .remove(&name_of("one"))
         .await
@@ -184,15 +136,15 @@ async fn a_full_disk_is_freed_by_removing() {
 #[tokio::test]
 async fn a_home_on_a_full_disk_says_that_it_is_full() {
     let Some(disk) = Small::of(1024) else { return };
-    let registry = open(disk.0.path()).await;
+    let registry = open(disk.path()).await;
     plain(&registry, "m", 1).await;
     registry.close().await;
     drop(registry);
-    let filler = fill(&disk);
-    let error = Registry::open(Options::new(disk.0.path()))
+    let filler = disk.fill();
+    let error = Registry::open(Options::new(disk.path()))
         .await
         .expect_err("there is no room for the log of the index");
     assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
     std::fs::remove_file(filler).expect("removed");
-    open(disk.0.path()).await;
+    open(disk.path()).await;
 }
