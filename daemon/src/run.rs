@@ -343,7 +343,6 @@ fn start_scheduler(
         },
         sequences: config.parallel,
         speculation: config.speculative,
-        on_disk: true,
         sandbox: config.sandbox,
     };
     let options = scheduler::Options {

@@ -11,7 +11,7 @@ use http::StatusCode;
 use registry::source::{Pip, Settings};
 use registry::{Digest, Registry};
 use runner::protocol::Speculation;
-use runner::supervisor::{self, Program, Spawner};
+use runner::supervisor::{self, Program};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -70,7 +70,7 @@ async fn service_of(
     let registry = Registry::open(registry::Options::new(home.path()))
         .await
         .unwrap();
-    let mut program = Program::new("/mock");
+    let mut program = Program::new(std::env::current_exe().unwrap());
     if !script.is_empty() {
         program.env.push(("SLM_MOCK".into(), script.into()));
     }
@@ -78,13 +78,12 @@ async fn service_of(
     let loader = StoreLoader {
         states: States::new(registry.clone(), disk, None, tasks.clone()),
         registry: registry.clone(),
-        spawner: Spawner::mock(),
+        spawner: runner::mock::spawner(),
         program,
         cpu: None,
         options: supervisor::Options::default(),
         sequences: 4,
         speculation: Speculation::Auto,
-        on_disk: false,
         sandbox: Sandbox::Auto,
     };
     let options = Options {

@@ -51,8 +51,6 @@ pub struct StoreLoader {
     pub sequences: u32,
     /// Whether tokens are guessed before they are chosen.
     pub speculation: Speculation,
-    /// Whether the program must be there as a file; the mock has none.
-    pub on_disk: bool,
     /// How far a runner must be confined before it gets a model.
     pub sandbox: Sandbox,
     /// What is kept of a runner for the next one with the same model.
@@ -68,7 +66,7 @@ impl Loader for StoreLoader {
 
 impl StoreLoader {
     async fn carry_out(self, plan: Plan) -> Result<Up, Error> {
-        if self.on_disk && !fs::is_file(&self.program.path) {
+        if !fs::is_file(&self.program.path) {
             return Err(Error::NoRunner(self.program.path.display().to_string()));
         }
         // Blobs are checked, and hashed if they changed, before a runner sees them.

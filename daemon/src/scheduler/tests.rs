@@ -80,7 +80,7 @@ const STAY: Duration = Duration::from_secs(300);
 
 fn bench_with(max_loaded: usize, max_queue: usize) -> Bench {
     let mocks = Arc::new(Mocks {
-        spawner: Spawner::mock(),
+        spawner: runner::mock::spawner(),
         scripts: Mutex::default(),
         loads: Mutex::default(),
         settings: Mutex::default(),

@@ -2,7 +2,7 @@
 //!
 //! It speaks the same protocol as the engine, so everything above the runner can be tested without a model.
 //! It runs as a program ([`main`], `slm-mock-runner`) or, for tests with a paused clock, as a task of the caller's runtime
-//! (`supervisor::Spawner::mock`). Both drive the same state machine.
+//! ([`spawner`]). Both drive the same state machine.
 //!
 //! # What it answers
 //!
@@ -91,8 +91,10 @@ mod memory;
 mod process;
 mod script;
 #[cfg(feature = "supervisor")]
-pub(crate) mod task;
+mod task;
 mod vectors;
 mod words;
 
 pub use process::main;
+#[cfg(feature = "supervisor")]
+pub use task::spawner;

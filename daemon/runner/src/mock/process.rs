@@ -22,6 +22,9 @@ use crate::{
     protocol::{Request, Sandbox},
 };
 
+/// The environment variable whose directives count for the whole process.
+pub(super) const VARIABLE: &str = "SLM_MOCK";
+
 /// Requests that wait for the state machine.
 const BACKLOG: usize = 64;
 
@@ -129,7 +132,7 @@ fn say(line: &str) {
     reason = "the one place where this program reads its environment"
 )]
 fn environment() -> String {
-    std::env::var_os("SLM_MOCK")
+    std::env::var_os(VARIABLE)
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()

@@ -5,25 +5,101 @@ use std::{
     process::ExitStatus,
 };
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use rustix::process::Signal;
 use tokio::{
     io::{AsyncWriteExt as _, DuplexStream},
+    task::JoinHandle,
     time::Instant,
 };
 use tokio_util::codec::FramedRead;
 
 use super::{
     machine::{Last, Mock, Output, World},
+    process::VARIABLE,
     script::Death,
 };
 use crate::{
     protocol::{Request, Sandbox},
-    supervisor::{Files, codec::Frames},
+    supervisor::{Files, Launch, Launched, Process, Program, Spawner, codec::Frames},
 };
 
+/// Bytes between a mock in this process and its supervisor; about what a socket holds.
+const BUFFER: usize = 64 * 1024;
+
+/// A spawner that starts the mock runner as a task of the caller's runtime, whatever program it is told to start.
+///
+/// No process is started, and time is the runtime's, so it can be paused.
+/// The mock sees the program's `SLM_MOCK`, and the files by their numbers.
+pub fn spawner() -> Spawner {
+    Spawner::new(Tasks)
+}
+
+/// Starts the mock as a task.
+#[derive(Debug)]
+struct Tasks;
+
+impl Launch for Tasks {
+    /// Connects the mock through memory alone.
+    /// A socket would be shared with every process that is being started at that moment, so its end could come late,
+    /// and a paused clock does not wait for that.
+    fn launch(&self, program: Program, files: Files) -> BoxFuture<'_, io::Result<Launched>> {
+        let script = program
+            .env
+            .iter()
+            .find(|(name, _)| name == VARIABLE)
+            .map(|(_, script)| script.to_string_lossy().into_owned());
+        let (ours, theirs) = tokio::io::duplex(BUFFER);
+        let (errors, stderr) = tokio::io::duplex(BUFFER);
+        let task = tokio::spawn(run(theirs, stderr, files, script.unwrap_or_default()));
+        let (read, write) = tokio::io::split(ours);
+        let launched = Launched {
+            process: Box::new(Task { task, status: None }),
+            read: Box::new(read),
+            write: Box::new(write),
+            stderr: Box::new(errors),
+        };
+        std::future::ready(Ok(launched)).boxed()
+    }
+}
+
+/// The mock as a task.
+#[derive(Debug)]
+struct Task {
+    /// Ends with what a process would have ended with.
+    task: JoinHandle<ExitStatus>,
+    /// The end, once seen or made.
+    status: Option<ExitStatus>,
+}
+
+impl Process for Task {
+    fn wait(&mut self) -> BoxFuture<'_, Option<ExitStatus>> {
+        async {
+            if self.status.is_none() {
+                // A panic of the mock is a crash like any other.
+                let end = (&mut self.task).await;
+                self.status =
+                    Some(end.unwrap_or_else(|_| ExitStatus::from_raw(Signal::ABORT.as_raw())));
+            }
+            self.status
+        }
+        .boxed()
+    }
+
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        if self.status.is_none() && !self.task.is_finished() {
+            self.task.abort();
+            self.status = Some(ExitStatus::from_raw(signal.as_raw()));
+        }
+    }
+}
+
 /// Runs until the socket ends or a directive ends it; resolves with what a process would have ended with.
-pub(crate) async fn run(
+async fn run(
     socket: DuplexStream,
     mut stderr: DuplexStream,
     files: Files,

@@ -14,12 +14,12 @@ use std::{
 };
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{net::unix::pipe, process::Child, runtime::Handle, sync::oneshot};
 
 use super::{
-    body::Body,
+    launch::{Launch, Launched},
     program::{Files, Program},
-    service::{Reading, Writing},
 };
 
 /// The one thread, once it runs. Kept here for ever, and so is the thread.
@@ -41,13 +41,11 @@ struct Order {
     started: oneshot::Sender<io::Result<Child>>,
 }
 
-/// A runner that runs, before anybody looks after it.
-pub(super) struct Parts {
-    pub(super) body: Body,
-    pub(super) read: Reading,
-    pub(super) write: Writing,
-    /// Its standard error.
-    pub(super) words: Reading,
+impl Launch for Launcher {
+    /// Starts one process; see [`Spawner::spawn`](super::Spawner::spawn) for what it gets.
+    fn launch(&self, program: Program, files: Files) -> BoxFuture<'_, io::Result<Launched>> {
+        self.order(program, files).boxed()
+    }
 }
 
 impl Launcher {
@@ -62,13 +60,12 @@ impl Launcher {
         }
     }
 
-    /// Starts one process; see [`Spawner::spawn`](super::Spawner::spawn) for what it gets.
-    pub(super) async fn launch(&self, program: Program, files: Files) -> io::Result<Parts> {
+    async fn order(&self, program: Program, files: Files) -> io::Result<Launched> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let (read, write) = tokio::net::UnixStream::from_std(ours)?.into_split();
-        let (words, stderr) = io::pipe()?;
-        let words = pipe::Receiver::from_owned_fd(words.into())?;
+        let (errors, stderr) = io::pipe()?;
+        let errors = pipe::Receiver::from_owned_fd(errors.into())?;
 
         let (started, child) = oneshot::channel();
         let runtime = Handle::current();
@@ -83,11 +80,11 @@ impl Launcher {
         };
         self.0.send(order).map_err(|_| thread_failed())?;
         let child = child.await.map_err(|_| thread_failed())??;
-        Ok(Parts {
-            body: Body::Process(child),
+        Ok(Launched {
+            process: Box::new(child),
             read: Box::new(read),
             write: Box::new(write),
-            words: Box::new(words),
+            stderr: Box::new(errors),
         })
     }
 }

@@ -12,11 +12,12 @@
 //! - Whatever happens, each call ends: with its answer, or with an [`Error`] that says what became of the runner.
 //! - Every process is reaped, and [`Spawner::drained`] waits for that.
 
-mod body;
 pub(crate) mod codec;
 mod error;
+mod launch;
 mod launcher;
 mod outbox;
+mod process;
 mod program;
 mod queue;
 mod runner;
@@ -26,6 +27,7 @@ mod stderr;
 mod table;
 
 pub use error::{Cause, Error, Exit, Violation};
+pub use launch::{Launch, Launched, Process, Reading, Writing};
 pub use program::{Files, Options, Program};
 pub use runner::{Generation, Runner, Step};
 pub use spawner::Spawner;

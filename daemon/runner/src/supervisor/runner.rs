@@ -73,7 +73,7 @@ impl Runner {
             .expect("a handle is given out after the introduction")
     }
 
-    /// Process id; `None` for a mock runner inside this process.
+    /// Process id; `None` for a runner without one.
     pub fn pid(&self) -> Option<u32> {
         self.0.pid
     }
@@ -84,7 +84,7 @@ impl Runner {
         if self.0.exit.borrow().is_some() {
             return None;
         }
-        super::body::resident_bytes(self.0.pid?)
+        super::process::resident_bytes(self.0.pid?)
     }
 
     /// Loads the model. Exactly once, and before anything else.

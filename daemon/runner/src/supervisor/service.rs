@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
 use rustix::process::Signal;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::AsyncWriteExt as _,
     sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::{JoinHandle, coop::unconstrained},
     time::{Instant, sleep_until, timeout},
@@ -16,9 +16,9 @@ use tokio::{
 use tokio_util::codec::FramedRead;
 
 use super::{
-    body::Body,
     codec::Frames,
     error::{Cause, Error, Exit, Violation},
+    launch::{Process, Reading, Writing},
     outbox::Outbox,
     program::Options,
     queue::Sender,
@@ -43,12 +43,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) const MAX_QUEUED: usize = 64 << 20;
 
 const _: () = assert!(frame::MAX_FRAME <= MAX_QUEUED);
-
-/// What comes from a runner: a socket, or a piece of memory for a mock in this process.
-pub(super) type Reading = Box<dyn AsyncRead + Send + Unpin>;
-
-/// What goes to a runner.
-pub(super) type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// One request from a handle.
 #[derive(Debug)]
@@ -115,7 +109,7 @@ impl From<Violation> for Ending {
 
 /// One runner.
 pub(super) struct Service {
-    pub(super) body: Body,
+    pub(super) process: Box<dyn Process>,
     pub(super) write: Writing,
     pub(super) outbox: Outbox,
     pub(super) table: Table,
@@ -187,7 +181,7 @@ impl Service {
                 // A runner that reads no more is about to close its socket, which is seen above.
                 _ = self.outbox.write(&mut self.write), if !self.outbox.is_empty() => {}
                 () = self.departed.notified() => self.cancel(),
-                _ = self.body.wait(), if !gone => {
+                _ = self.process.wait(), if !gone => {
                     // The rest of its words is in the socket, and then the end; unless somebody else holds the socket open.
                     gone = true;
                     deadline = Some(after(Instant::now(), LEAVE));
@@ -263,14 +257,14 @@ impl Service {
                 self.fail_all(&Error::Stopped);
                 (Cause::Stopped, self.see_off(read).await)
             }
-            Ending::Because(cause) => (cause, force(&mut self.body).await),
-            Ending::Closed(error) => match timeout(LEAVE, self.body.wait()).await {
+            Ending::Because(cause) => (cause, force(&mut *self.process).await),
+            Ending::Closed(error) => match timeout(LEAVE, self.process.wait()).await {
                 Ok(status) => (cause_of_leaving(error, status), status),
                 Err(_) => {
                     let error = error.unwrap_or(frame::Error::Closed);
                     (
                         Cause::Protocol(Arc::new(error.into())),
-                        force(&mut self.body).await,
+                        force(&mut *self.process).await,
                     )
                 }
             },
@@ -287,7 +281,7 @@ impl Service {
         self.exit.send_replace(Some(exit));
         self.fail_all(&error);
         if status.is_none() {
-            self.body.wait().await;
+            self.process.wait().await;
         }
     }
 
@@ -296,7 +290,7 @@ impl Service {
         self.outbox.clear();
         self.send(Call::Shutdown);
         let Self {
-            body,
+            process,
             write,
             outbox,
             stop,
@@ -318,11 +312,11 @@ impl Service {
         let (mut insisted, mut held) = (false, true);
         loop {
             tokio::select! {
-                status = body.wait() => return status,
+                status = process.wait() => return status,
                 _ = &mut both => {}
                 () = sleep_until(wish.kill_at) => break,
                 () = sleep_until(wish.term_at), if !insisted => {
-                    body.signal(Signal::TERM);
+                    process.signal(Signal::TERM);
                     insisted = true;
                 }
                 changed = stop.changed(), if held => {
@@ -331,7 +325,7 @@ impl Service {
                 }
             }
         }
-        force(body).await
+        force(&mut **process).await
     }
 
     /// Ends all requests, those that were not sent too.
@@ -344,9 +338,9 @@ impl Service {
 }
 
 /// Kills the runner and waits for it, within reason.
-async fn force(body: &mut Body) -> Option<ExitStatus> {
-    body.signal(Signal::KILL);
-    timeout(REAP, body.wait()).await.ok().flatten()
+async fn force(process: &mut dyn Process) -> Option<ExitStatus> {
+    process.signal(Signal::KILL);
+    timeout(REAP, process.wait()).await.ok().flatten()
 }
 
 /// Never, if there is no deadline.

@@ -13,9 +13,9 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::{
-    body::Body,
     error::Error,
-    launcher::{Launcher, Parts},
+    launch::{Launch, Launched},
+    launcher::Launcher,
     outbox::Outbox,
     program::{Files, Options, Program},
     runner::{Inner, Runner},
@@ -23,28 +23,15 @@ use super::{
     stderr::Tail,
     table::Table,
 };
-use crate::mock;
 
 /// Requests that may wait for the service to take them; more wait with their callers.
 const OPENS: usize = 64;
 
-/// Bytes between a mock in this process and its supervisor; about what a socket holds.
-const BUFFER: usize = 64 * 1024;
-
-/// Name of the environment variable that scripts the mock runner.
-const MOCK: &str = "SLM_MOCK";
-
 /// Starts runners. Clones share what they started.
 #[derive(Debug, Clone)]
 pub struct Spawner {
-    place: Place,
+    launch: Arc<dyn Launch>,
     tasks: TaskTracker,
-}
-
-#[derive(Debug, Clone)]
-enum Place {
-    Processes(Launcher),
-    Mocks,
 }
 
 impl Spawner {
@@ -53,19 +40,13 @@ impl Spawner {
     /// # Errors
     /// When the system has no thread left.
     pub fn start() -> io::Result<Self> {
-        Ok(Self {
-            place: Place::Processes(Launcher::start()?),
-            tasks: TaskTracker::new(),
-        })
+        Ok(Self::new(Launcher::start()?))
     }
 
-    /// A spawner that starts the mock runner as a task of the caller's runtime, whatever the program is.
-    ///
-    /// For tests: no process, and time is the runtime's, so it can be paused.
-    /// The mock sees the program's `SLM_MOCK`, and the files by their numbers.
-    pub fn mock() -> Self {
+    /// A spawner of runners that are started in this way.
+    pub fn new(launch: impl Launch + 'static) -> Self {
         Self {
-            place: Place::Mocks,
+            launch: Arc::new(launch),
             tasks: TaskTracker::new(),
         }
     }
@@ -85,29 +66,26 @@ impl Spawner {
         files: Files,
         options: Options,
     ) -> Result<Runner, Error> {
-        let Parts {
-            body,
+        let Launched {
+            process,
             read,
             write,
-            words,
-        } =
-            match &self.place {
-                Place::Mocks => self.start_mock(program, files),
-                Place::Processes(launcher) => launcher
-                    .launch(program.clone(), files)
-                    .await
-                    .map_err(|source| Error::Spawn {
-                        path: program.path.clone(),
-                        source: Arc::new(source),
-                    })?,
-            };
+            stderr,
+        } = self
+            .launch
+            .launch(program.clone(), files)
+            .await
+            .map_err(|source| Error::Spawn {
+                path: program.path.clone(),
+                source: Arc::new(source),
+            })?;
 
-        let pid = body.pid();
+        let pid = process.pid();
         let span = tracing::info_span!("runner", pid);
         let tail = Tail::default();
         let words = self
             .tasks
-            .spawn(tail.clone().follow(words).instrument(span.clone()));
+            .spawn(tail.clone().follow(stderr).instrument(span.clone()));
         let departed = Arc::new(Notify::new());
         let (opens, opens_receiver) = mpsc::channel(OPENS);
         let room = Arc::new(Semaphore::new(MAX_QUEUED));
@@ -117,7 +95,7 @@ impl Spawner {
         let table = Table::new(options.clone(), Instant::now());
         let fates = table.fates();
         let service = Service {
-            body,
+            process,
             write,
             outbox: Outbox::default(),
             table,
@@ -150,33 +128,6 @@ impl Spawner {
         match greeting.await {
             Ok(hello) => Ok(runner.greeted(hello)),
             Err(_) => Err(runner.exited().await.to_error()),
-        }
-    }
-
-    /// Starts a mock that is connected through memory alone.
-    /// A socket would be shared with every process that is being started at that moment, so its end could come late,
-    /// and a paused clock does not wait for that.
-    fn start_mock(&self, program: &Program, files: Files) -> Parts {
-        let script = program
-            .env
-            .iter()
-            .find(|(name, _)| name == MOCK)
-            .map(|(_, script)| script.to_string_lossy().into_owned());
-        let (ours, theirs) = tokio::io::duplex(BUFFER);
-        let (words, stderr) = tokio::io::duplex(BUFFER);
-        let task = self.tasks.spawn(mock::task::run(
-            theirs,
-            stderr,
-            files,
-            script.unwrap_or_default(),
-        ));
-        let (read, write) = tokio::io::split(ours);
-        let body = Body::Task { task, status: None };
-        Parts {
-            body,
-            read: Box::new(read),
-            write: Box::new(write),
-            words: Box::new(words),
         }
     }
 

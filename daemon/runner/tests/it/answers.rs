@@ -6,7 +6,7 @@ use runner::{
         Constraint, FailureKind, Generate, Message, Overflow, Prompt, Shape, StopReason, Template,
         Tokenize,
     },
-    supervisor::{Error, Options, Runner, Spawner, Step},
+    supervisor::{Error, Options, Runner, Step},
 };
 
 use crate::support::{
@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 async fn mock() -> Runner {
-    loaded(&Spawner::mock(), Options::default()).await
+    loaded(&runner::mock::spawner(), Options::default()).await
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn the_last_message_of_the_user_comes_back_word_by_word() {
 #[tokio::test]
 async fn loading_shows_its_progress_and_what_it_loaded() {
     let runner = spawn(
-        &Spawner::mock(),
+        &runner::mock::spawner(),
         "",
         weights("[[mock: resident-bytes 7; device-bytes 8]]"),
         Options::default(),
@@ -233,7 +233,7 @@ async fn a_request_above_the_frame_limit_is_refused_here() {
 async fn a_model_without_a_chat_template_renders_only_with_one_that_is_given() {
     let start = async || {
         spawn(
-            &Spawner::mock(),
+            &runner::mock::spawner(),
             "",
             weights("[[mock: no-chat-template]]"),
             Options::default(),

@@ -5,7 +5,7 @@ use std::{fs::File, io::Write as _};
 use runner::{
     protocol::{HandOut, Load, Recall, State},
     state::Writer,
-    supervisor::{Error, Fates, Files, Options, Runner, Spawner},
+    supervisor::{Error, Fates, Files, Options, Runner},
 };
 
 use crate::support::{ask, load, program, weights};
@@ -28,7 +28,7 @@ async fn with(states: Vec<File>) -> Runner {
     let mut files = Files::new();
     let weights_fd = files.push(weights("x"));
     let numbers: Vec<i32> = states.into_iter().map(|file| files.push(file)).collect();
-    let runner = Spawner::mock()
+    let runner = runner::mock::spawner()
         .spawn(&program(""), files, Options::default())
         .await
         .unwrap();

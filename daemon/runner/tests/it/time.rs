@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use runner::{
     protocol::StopReason,
-    supervisor::{Cause, Error, Options, Spawner, Step, Violation},
+    supervisor::{Cause, Error, Options, Step, Violation},
 };
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::support::{ask, chat, finish, first_word, load_it, loaded, spawn, weig
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_answer_is_no_stall() {
-    let runner = loaded(&Spawner::mock(), Options::default()).await;
+    let runner = loaded(&runner::mock::spawner(), Options::default()).await;
     let start = Instant::now();
     let (text, end) = ask(&runner, "[[mock: delay-ms 59000; count 10]]").await;
     assert_eq!(end.unwrap().reason, StopReason::Stop);
@@ -23,7 +23,7 @@ async fn a_slow_answer_is_no_stall() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stall_is_seen_after_the_silence_and_not_before() {
-    let runner = loaded(&Spawner::mock(), Options::default()).await;
+    let runner = loaded(&runner::mock::spawner(), Options::default()).await;
     let mut generation = runner
         .generate(chat("[[mock: stall-at-token 1]] hello you"))
         .await
@@ -49,7 +49,7 @@ async fn one_may_wait_for_ever() {
         grace: ever,
         term: ever,
     };
-    let runner = loaded(&Spawner::mock(), options).await;
+    let runner = loaded(&runner::mock::spawner(), options).await;
     assert_eq!(
         ask(&runner, "[[mock: delay-ms 3600000]] hello you").await.0,
         "hello you"
@@ -60,7 +60,7 @@ async fn one_may_wait_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_runner_is_never_stalled() {
-    let runner = loaded(&Spawner::mock(), Options::default()).await;
+    let runner = loaded(&runner::mock::spawner(), Options::default()).await;
     tokio::time::advance(Duration::from_secs(100_000)).await;
     assert_eq!(ask(&runner, "hello").await.0, "hello");
 }
@@ -68,7 +68,7 @@ async fn an_idle_runner_is_never_stalled() {
 #[tokio::test(start_paused = true)]
 async fn a_stalled_load_is_given_its_own_time() {
     let stalled = spawn(
-        &Spawner::mock(),
+        &runner::mock::spawner(),
         "stall-in-load",
         weights(""),
         Options::default(),
@@ -83,7 +83,7 @@ async fn a_stalled_load_is_given_its_own_time() {
     );
     assert_eq!(start.elapsed().as_secs(), 120);
     let slow = spawn(
-        &Spawner::mock(),
+        &runner::mock::spawner(),
         "load-delay-ms 119000",
         weights(""),
         Options::default(),
@@ -95,7 +95,7 @@ async fn a_stalled_load_is_given_its_own_time() {
 
 #[tokio::test(start_paused = true)]
 async fn short_answers_do_not_hide_that_no_tokens_come() {
-    let runner = loaded(&Spawner::mock(), Options::default()).await;
+    let runner = loaded(&runner::mock::spawner(), Options::default()).await;
     let mut generation = runner
         .generate(chat("[[mock: stall-at-token 1]] hello you"))
         .await
@@ -114,7 +114,7 @@ async fn short_answers_do_not_hide_that_no_tokens_come() {
 
 #[tokio::test(start_paused = true)]
 async fn a_runner_that_hangs_up_and_stays_is_killed() {
-    let runner = loaded(&Spawner::mock(), Options::default()).await;
+    let runner = loaded(&runner::mock::spawner(), Options::default()).await;
     let (_, end) = ask(&runner, "[[mock: hang-up-at-token 1]] hello you").await;
     let Err(Error::Protocol { source, exit }) = end else {
         panic!("{end:?}")
@@ -130,7 +130,7 @@ async fn a_runner_that_hangs_up_and_stays_is_killed() {
 async fn a_mute_runner_is_given_the_time_for_its_introduction() {
     let start = Instant::now();
     let error = spawn(
-        &Spawner::mock(),
+        &runner::mock::spawner(),
         "stall-in-hello",
         weights(""),
         Options::default(),
@@ -146,7 +146,7 @@ async fn a_mute_runner_is_given_the_time_for_its_introduction() {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_an_answer_frees_its_place_within_one_step() {
-    let runner = loaded(&Spawner::mock(), Options::default()).await;
+    let runner = loaded(&runner::mock::spawner(), Options::default()).await;
     let mut generations = Vec::new();
     for _ in 0..2 {
         generations.push(
@@ -178,7 +178,7 @@ async fn dropping_an_answer_frees_its_place_within_one_step() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_answer_tells_how_far_it_came() {
-    let runner = loaded(&Spawner::mock(), Options::default()).await;
+    let runner = loaded(&runner::mock::spawner(), Options::default()).await;
     let mut generation = runner
         .generate(chat("[[mock: delay-ms 1000; count 40]]"))
         .await
@@ -191,9 +191,14 @@ async fn a_cancelled_answer_tells_how_far_it_came() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_sleeps_costs_only_itself() {
-    let runner = spawn(&Spawner::mock(), "", weights(""), Options::default())
-        .await
-        .unwrap();
+    let runner = spawn(
+        &runner::mock::spawner(),
+        "",
+        weights(""),
+        Options::default(),
+    )
+    .await
+    .unwrap();
     let load = runner::protocol::Load {
         context: 5000,
         ..crate::support::load()
@@ -233,9 +238,14 @@ async fn a_reader_that_sleeps_costs_only_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_is_late_loses_no_text() {
-    let runner = spawn(&Spawner::mock(), "", weights(""), Options::default())
-        .await
-        .unwrap();
+    let runner = spawn(
+        &runner::mock::spawner(),
+        "",
+        weights(""),
+        Options::default(),
+    )
+    .await
+    .unwrap();
     let load = runner::protocol::Load {
         context: 5000,
         ..crate::support::load()
@@ -254,7 +264,7 @@ async fn a_reader_that_is_late_loses_no_text() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_task_is_told_like_that_of_a_process() {
-    let spawner = Spawner::mock();
+    let spawner = runner::mock::spawner();
     let runner = loaded(&spawner, Options::default()).await;
     let (_, end) = ask(&runner, "[[mock: say ouch; crash-at-token 1 segv]] a b").await;
     let Err(Error::Exited(exit)) = end else {
