@@ -1,7 +1,7 @@
 //! Frames on the socket between daemon and runner.
 //!
 //! A frame is a 4-byte big-endian length, then that many bytes of MessagePack with named fields.
-//! This is the layout of `tokio_util::codec::LengthDelimitedCodec`'s default, which the daemon uses.
+//! This is the layout of `tokio_util::codec::LengthDelimitedCodec`'s default.
 //! Lengths above [`MAX_FRAME`] are refused before a byte is allocated, so a broken peer costs one error and no memory.
 
 use std::io::{self, Read, Write};

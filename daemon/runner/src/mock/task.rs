@@ -12,7 +12,7 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tokio_util::codec::FramedRead;
+use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 
 use super::{
     machine::{Last, Mock, Output, World},
@@ -20,8 +20,9 @@ use super::{
     script::Death,
 };
 use crate::{
-    protocol::{Request, Sandbox},
-    supervisor::{Files, Launch, Launched, Process, Program, Spawner, codec::Frames},
+    frame,
+    protocol::Sandbox,
+    supervisor::{Files, Launch, Launched, Process, Program, Spawner},
 };
 
 /// Bytes between a mock in this process and its supervisor; about what a socket holds.
@@ -116,7 +117,10 @@ async fn run(
         file.try_clone()
     };
     let (read, mut write) = tokio::io::split(socket);
-    let mut requests = FramedRead::new(read, Frames::<Request>::new());
+    let frames = LengthDelimitedCodec::builder()
+        .max_frame_length(frame::MAX_FRAME)
+        .new_codec();
+    let mut requests = FramedRead::new(read, frames);
     let start = Instant::now();
     let world = World {
         open: Box::new(open),
@@ -150,7 +154,10 @@ async fn run(
             // What was said before the next token is heard before it.
             biased;
             request = requests.next() => match request {
-                Some(Ok(request)) => mock.receive(request, start.elapsed()),
+                Some(Ok(body)) => match frame::decode(&body) {
+                    Ok(request) => mock.receive(request, start.elapsed()),
+                    Err(_) => return ExitStatus::from_raw(0),
+                },
                 _ => return ExitStatus::from_raw(0),
             },
             () = tokio::task::yield_now(), if due.is_some_and(|due| due <= Instant::now()) => mock.step(start.elapsed()),

@@ -1,4 +1,7 @@
 //! Frames for an asynchronous reader; the same rules as [`frame::read`].
+//!
+//! `tokio_util::codec::LengthDelimitedCodec` reads the same layout, but reserves a frame's whole length when a runner announces it,
+//! does not say how long a refused frame was, and does not tell half a frame from a socket that fails.
 
 use std::{io, marker::PhantomData};
 
@@ -16,10 +19,10 @@ const STEP: usize = 64 * 1024;
 
 /// Decodes frames that hold a `T` each.
 #[derive(Debug)]
-pub(crate) struct Frames<T>(PhantomData<fn() -> T>);
+pub(super) struct Frames<T>(PhantomData<fn() -> T>);
 
 impl<T> Frames<T> {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(PhantomData)
     }
 }

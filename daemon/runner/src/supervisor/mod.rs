@@ -12,7 +12,7 @@
 //! - Whatever happens, each call ends: with its answer, or with an [`Error`] that says what became of the runner.
 //! - Every process is reaped, and [`Spawner::drained`] waits for that.
 
-pub(crate) mod codec;
+mod codec;
 mod error;
 mod launch;
 mod launcher;
