@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use api::{DoneReason, Timings, ToolCall};
 use futures::{Stream, StreamExt};
-use runner::protocol::{
+use runner_protocol::{
     Delta, Done, Generate, Images, Logprob, Overflow, Prompt, StopReason, Template,
 };
-use runner::supervisor::{Generation, Step};
+use supervisor::{Generation, Step};
 use tokio::time::Instant;
 
 use crate::app::Chosen;

@@ -20,7 +20,7 @@ use std::time::Duration;
 use registry::credentials::Places;
 use registry::http::Network;
 use registry::mirrors::Mirrors;
-use runner::protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
+use runner_protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::duration::{self, Stay};

@@ -10,8 +10,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runner::supervisor::{Exit, Program};
 use serde::{Deserialize, Serialize};
+use supervisor::{Exit, Program};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -277,7 +277,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::ExitStatusExt;
 
-    use runner::supervisor::Cause;
+    use supervisor::Cause;
 
     /// A program that answers a probe with the first of these modules that is not left out, and counts how often it is asked.
     fn program(folder: &std::path::Path, modules: &[&str]) -> Program {

@@ -12,8 +12,8 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use runner::protocol::FailureKind;
-use runner::supervisor as runner_side;
+use runner_protocol::FailureKind;
+use supervisor as runner_side;
 
 use crate::template;
 
@@ -494,7 +494,7 @@ impl IntoResponse for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use runner::protocol::Failure;
+    use runner_protocol::Failure;
 
     fn check(error: Error, status: u16, code: &str) {
         let body = error.to_body();

@@ -1,7 +1,7 @@
 //! What a request asks of its answer's form, and of what is told of its tokens.
 
 use api::TokenLogprob;
-use runner::protocol::{
+use runner_protocol::{
     Constraint, Likelihood, Logprob, MAX_CONSTRAINT_BYTES, MAX_TOP_LOGPROBS, Shape,
 };
 use serde_json::Value;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use runner::images::{self, MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES};
-use runner::protocol::{Bytes, Image, Tool};
+use runner_protocol::images::{self, MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES};
+use runner_protocol::{Bytes, Image, Tool};
 
 use crate::error::Error;
 use crate::template::Turn;
@@ -277,9 +277,9 @@ mod tests {
         let mut thoughts = turn("", &[]);
         thoughts.thinking = "<image-7-1>".into();
         let mut called = turn("", &[]);
-        called.calls.push(runner::protocol::ToolCall {
+        called.calls.push(runner_protocol::ToolCall {
             arguments: r#"{"a":"<image-7-1>"}"#.into(),
-            ..runner::protocol::ToolCall::default()
+            ..runner_protocol::ToolCall::default()
         });
         for (other, tools) in [
             (turn("<image-7-1>", &[]), vec![]),

@@ -1,7 +1,7 @@
 //! Parameters: request over model over defaults, in the terms of the runner.
 
 use modelfile::Parameters;
-use runner::protocol::{Adaptive, Dry, MIN_CONTEXT, Mirostat, Overflow, Sampling};
+use runner_protocol::{Adaptive, Dry, MIN_CONTEXT, Mirostat, Overflow, Sampling};
 use serde_json::{Map, Value};
 
 use crate::config::Config;

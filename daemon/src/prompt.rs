@@ -9,8 +9,8 @@
 mod literal;
 
 use jiff::{Zoned, civil::Date};
-use runner::protocol::{self, Prompt, Tokenize, Variable};
-use runner::supervisor::Runner;
+use runner_protocol::{self as protocol, Prompt, Tokenize, Variable};
+use supervisor::Runner;
 
 use crate::error::Error;
 use crate::images::{self, Album};

@@ -14,7 +14,7 @@ use anyhow::Context;
 use registry::Registry;
 use registry::credentials::HubToken;
 use registry::source::{Pip, Settings};
-use runner::supervisor::{self, Spawner};
+use supervisor::Spawner;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;

@@ -29,7 +29,7 @@ use std::time::Duration;
 use api::ModelDetails;
 use futures::FutureExt;
 use registry::ModelName;
-use runner::protocol::Sandbox;
+use runner_protocol::Sandbox;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

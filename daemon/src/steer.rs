@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::AdapterScale;
-use runner::protocol::{Bias, Generate, MAX_BIASES};
+use runner_protocol::{Bias, Generate, MAX_BIASES};
 
 use crate::error::Error;
 

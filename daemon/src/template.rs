@@ -24,7 +24,7 @@ use std::time::Duration;
 use gotmpl::TemplateError;
 use gotmpl::parse::{DefineNode, ListNode, Node, Parser, TextNode};
 use jiff::civil::Date;
-use runner::protocol::Tool;
+use runner_protocol::Tool;
 
 use budget::{Budget, Excess};
 

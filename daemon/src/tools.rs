@@ -1,6 +1,6 @@
 //! Tools that a model may call, and the calls that it makes.
 //!
-//! The runner holds them to its limits (`runner::protocol`); here only their shape is read.
+//! The runner holds them to its limits (`runner_protocol`); here only their shape is read.
 
 mod parameters;
 
@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
 use api::{FunctionCall, Tool, ToolCall};
-use runner::protocol::{self, MAX_TOOL_NAME, MAX_TOOL_SCHEMA, ToolCallDelta, ToolChoice};
+use runner_protocol::{
+    self as protocol, MAX_TOOL_NAME, MAX_TOOL_SCHEMA, ToolCallDelta, ToolChoice,
+};
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
 //! The mock runner, built fresh for the tests.
 
 fn main() -> std::process::ExitCode {
-    runner::mock::main()
+    runner_mock::main()
 }

@@ -41,12 +41,9 @@ use llama_cpp_2::{
     token::LlamaToken,
 };
 use llama_cpp_sys_2 as sys;
-use runner::{
-    frame,
-    protocol::{
-        Call, Done, Event, Generate, Hello, Load, Overflow, Prompt, Reply, Request, Sampling,
-        Speculation,
-    },
+use runner_protocol::{
+    Call, Done, Event, Generate, Hello, Load, Overflow, Prompt, Reply, Request, Sampling,
+    Speculation, frame,
 };
 
 const PROMPTS: [&str; 8] = [

@@ -20,7 +20,7 @@ use std::{
 };
 
 use llama_cpp_2::token::LlamaToken;
-use runner::protocol::{Delta, ToolCallDelta};
+use runner_protocol::{Delta, ToolCallDelta};
 use serde::Deserialize;
 
 use crate::{

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use confine::Needs;
 use llama_cpp_2::{
     LlamaBackendDevice, LlamaBackendDeviceType, list_llama_ggml_backend_devices,
     llama_backend::LlamaBackend,
 };
-use runner::confine::Needs;
 use serde_json::{Value, json};
 
 use crate::{error::Error, ffi, fs, modules, threads};

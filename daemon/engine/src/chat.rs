@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, sync::Arc, time::Instant};
 
-use runner::protocol::{Template, Tool};
+use runner_protocol::{Template, Tool};
 
 use crate::{
     conversation,
@@ -337,7 +337,7 @@ fn reason(message: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use runner::protocol::Message;
+    use runner_protocol::Message;
 
     use super::*;
 

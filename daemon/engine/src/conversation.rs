@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use runner::protocol::{
+use runner_protocol::{
     MAX_JSON_DEPTH, MAX_TOOL_CALLS, MAX_TOOL_NAME, MAX_TOOL_SCHEMA, MAX_TOOLS, Message, Template,
     Tool, ToolCall, ToolChoice, Variable,
 };

@@ -12,7 +12,7 @@ mod wordpiece;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use runner::protocol::{
+use runner_protocol::{
     Call, Embed, Embeddings, Event, Load, MAX_INPUTS, Request, Rerank, Scores, Stats,
 };
 

@@ -12,7 +12,7 @@ mod see;
 use std::{collections::HashMap, sync::Arc, thread, time::Instant};
 
 use llama_cpp_2::{llama_backend::LlamaBackend, token::LlamaToken};
-use runner::protocol::{
+use runner_protocol::{
     Call, Constraint as Wanted, Detokenize, Event, Generate, HandOut, Load, Loaded, Overflow,
     Prompt, Rendered, Request, Stats, StopReason, Template, Tokenize,
 };
@@ -62,7 +62,7 @@ const TAIL: usize = 64;
 const ALONE_CHUNK: usize = 128;
 
 /// Most tokens that are turned into text at once: the largest context.
-const MAX_DETOKENIZED: usize = runner::protocol::MAX_CONTEXT as usize;
+const MAX_DETOKENIZED: usize = runner_protocol::MAX_CONTEXT as usize;
 
 /// A text's beginning in bytes that is looked at for the token that begins it, which is written in fewer.
 const LONGEST_BEGINNING: usize = 256;

@@ -1,6 +1,6 @@
 //! What can go wrong in a runner, and what the daemon is told.
 
-use runner::protocol::{Failure, FailureKind};
+use runner_protocol::{Failure, FailureKind};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use runner::protocol::{Message, Template, Tool, ToolCall, ToolChoice};
+use runner_protocol::{Message, Template, Tool, ToolCall, ToolChoice};
 use serde_json::{Value, json};
 
 use crate::{
@@ -539,7 +539,7 @@ struct Growing {
 }
 
 impl Growing {
-    fn add(&mut self, delta: runner::protocol::Delta) {
+    fn add(&mut self, delta: runner_protocol::Delta) {
         self.thought.push_str(&delta.reasoning);
         self.text.push_str(&delta.text);
         for call in delta.tool_calls {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use runner::protocol::Tool;
+use runner_protocol::Tool;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -9,7 +9,7 @@ use std::sync::{
     mpsc::{self, Receiver, Sender},
 };
 
-use runner::protocol::{Call, Images, Input, Prompt, Request, Template};
+use runner_protocol::{Call, Images, Input, Prompt, Request, Template};
 
 use crate::{images::eyes::Looked, interrupt::Interrupt, renderer::Prepared};
 
@@ -202,7 +202,7 @@ pub(crate) fn conversation(template: &Template) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use runner::protocol::Tokenize;
+    use runner_protocol::Tokenize;
 
     use super::*;
 

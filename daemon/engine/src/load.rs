@@ -10,7 +10,7 @@ use llama_cpp_2::{
     llama_backend::LlamaBackend,
     model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
 };
-use runner::protocol::{
+use runner_protocol::{
     Load, MAX_ADAPTERS, MAX_BATCH, MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT,
 };
 
@@ -341,7 +341,7 @@ pub(crate) fn native_reason() -> String {
 
 #[cfg(test)]
 mod tests {
-    use runner::protocol::{Adapter, Speculation};
+    use runner_protocol::{Adapter, Speculation};
 
     use super::*;
 

@@ -4,7 +4,7 @@
 //! prompt is turned into tokens. What has a mark in it is text; all other control tokens are those of the template.
 //! A mark is a character that Unicode gives no meaning to, and that nothing in the conversation has.
 
-use runner::protocol::{Rendered, Template};
+use runner_protocol::{Rendered, Template};
 use serde_json::Value;
 
 use crate::{error::Error, seams::Seams};
@@ -191,7 +191,7 @@ fn each_text(value: &mut Value, change: &impl Fn(&mut String)) {
 
 #[cfg(test)]
 mod tests {
-    use runner::protocol::{Message, Tool};
+    use runner_protocol::{Message, Tool};
 
     use super::*;
 

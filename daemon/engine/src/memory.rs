@@ -31,7 +31,7 @@ pub(crate) fn hold(planned: u64, threads: u64) {
     let most = [planned, MARGIN, threads.saturating_mul(MARGIN_PER_THREAD)]
         .into_iter()
         .fold(taken, u64::saturating_add);
-    match runner::confine::hold_data(most) {
+    match confine::hold_data(most) {
         Ok(()) => tracing::debug!(most, "the limit of data"),
         Err(error) => tracing::warn!(%error, "data cannot be limited"),
     }

@@ -5,10 +5,7 @@ use std::{
     sync::mpsc::{self, Receiver, SyncSender},
 };
 
-use runner::{
-    frame,
-    protocol::{Event, Failure, FailureKind, Reply},
-};
+use runner_protocol::{Event, Failure, FailureKind, Reply, frame};
 
 /// Most replies that wait for the socket. A daemon that does not read stops whoever sends, not the memory.
 const MAX_REPLIES: usize = 1024;

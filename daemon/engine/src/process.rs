@@ -8,12 +8,9 @@ use std::{
     thread,
 };
 
+use confine::Needs;
 use llama_cpp_2::llama_backend::LlamaBackend;
-use runner::{
-    confine::{self, Needs},
-    frame,
-    protocol::{Call, Hello, Request, Sandbox, VERSION},
-};
+use runner_protocol::{Call, Hello, Request, Sandbox, VERSION, frame};
 use serde_json::Value;
 
 use crate::{
@@ -85,7 +82,7 @@ impl<'arguments> Options<'arguments> {
         for argument in arguments {
             match argument.strip_prefix(CPU) {
                 Some(name) => options.cpu = Some(name),
-                None if *argument == confine::OFF => options.unconfined = true,
+                None if *argument == runner_protocol::NO_SANDBOX => options.unconfined = true,
                 None => return None,
             }
         }

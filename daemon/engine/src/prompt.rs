@@ -1,6 +1,6 @@
 //! Makes a prompt fit the context.
 
-use runner::protocol::Overflow;
+use runner_protocol::Overflow;
 
 use crate::error::Error;
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use llama_cpp_2::token::LlamaToken;
-use runner::{
-    protocol::{Bytes, Event, Load, MAX_STATE_PART, MAX_STATES, Recall, State},
+use runner_protocol::{
+    Bytes, Event, Load, MAX_STATE_PART, MAX_STATES, Recall, State,
     state::{Head, MAX_BUILD, MAX_MODEL_KEY, Saved},
 };
 

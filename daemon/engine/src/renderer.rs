@@ -9,7 +9,7 @@ use std::sync::{
     mpsc::{self, Receiver, Sender},
 };
 
-use runner::protocol::Template;
+use runner_protocol::Template;
 
 use crate::{
     chat::Chat,

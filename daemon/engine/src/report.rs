@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use runner::protocol::Logprob;
+use runner_protocol::Logprob;
 
 /// What waits to be told.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use runner::protocol::Likelihood;
+    use runner_protocol::Likelihood;
 
     use super::*;
     use crate::text::{Stops, Text};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use llama_cpp_2::token::LlamaToken;
-use runner::protocol::{Done, StopReason};
+use runner_protocol::{Done, StopReason};
 
 use crate::{
     answer::Answer, images::Album, kept::Flavour, report::Report, sampler::Chooser, slots::Tenant,

@@ -6,8 +6,8 @@
 use std::{borrow::Cow, sync::Arc, thread::JoinHandle, time::Instant};
 
 use llama_cpp_2::token::LlamaToken;
-use runner::{
-    protocol::Fate,
+use runner_protocol::{
+    Fate,
     state::{Damage, Saved},
 };
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroUsize, thread};
 
-use runner::protocol::MAX_THREADS;
+use runner_protocol::MAX_THREADS;
 
 use crate::fs;
 

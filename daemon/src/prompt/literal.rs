@@ -3,7 +3,7 @@
 //! Before a template is rendered, each text of a message or tool is put between two characters that Unicode gives no meaning to.
 //! Afterwards they are taken out again, and say where the texts stand.
 
-use runner::protocol::{Rendered, Tool, ToolCall};
+use runner_protocol::{Rendered, Tool, ToolCall};
 use serde_json::Value;
 
 use super::Conversation;

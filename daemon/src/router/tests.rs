@@ -10,9 +10,9 @@ use futures::StreamExt;
 use http::StatusCode;
 use registry::source::{Pip, Settings};
 use registry::{Digest, Registry};
-use runner::protocol::Speculation;
-use runner::supervisor::{self, Program};
+use runner_protocol::Speculation;
 use serde_json::{Value, json};
+use supervisor::Program;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
@@ -78,7 +78,7 @@ async fn service_of(
     let loader = StoreLoader {
         states: States::new(registry.clone(), disk, None, tasks.clone()),
         registry: registry.clone(),
-        spawner: runner::mock::spawner(),
+        spawner: runner_mock::spawner(),
         program,
         cpu: None,
         options: supervisor::Options::default(),

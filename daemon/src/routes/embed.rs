@@ -5,7 +5,7 @@ use axum::Json as Body;
 use axum::extract::State;
 use futures::{StreamExt, TryStreamExt};
 use registry::{Capability, ModelName};
-use runner::protocol::{Embed, Embeddings, Input, MAX_INPUTS};
+use runner_protocol::{Embed, Embeddings, Input, MAX_INPUTS};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 

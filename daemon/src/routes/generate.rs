@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use jiff::Timestamp;
 use registry::ModelName;
-use runner::protocol::{Images, Overflow, Prompt, Template, ToolChoice};
+use runner_protocol::{Images, Overflow, Prompt, Template, ToolChoice};
 use tokio::time::Instant;
 
 use crate::answer::{self, Answer, Clock, End, Part, Piece};

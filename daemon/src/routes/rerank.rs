@@ -5,7 +5,7 @@ use axum::Json as Body;
 use axum::extract::State;
 use futures::{StreamExt, TryStreamExt};
 use registry::Capability;
-use runner::protocol::Rerank;
+use runner_protocol::Rerank;
 use tokio::time::Instant;
 
 use super::embed::{CALLS, choose, few_enough, parts};

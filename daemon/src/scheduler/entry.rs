@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use runner::protocol::Loaded;
-use runner::supervisor::Runner;
+use runner_protocol::Loaded;
+use supervisor::Runner;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -1,7 +1,7 @@
 //! The right to use a loaded model.
 
-use runner::protocol::Loaded;
-use runner::supervisor::Runner;
+use runner_protocol::Loaded;
+use supervisor::Runner;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::task::Notice;

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 use registry::{Digest, Ready, Registry, Reporter};
-use runner::confine;
-use runner::protocol::{Adapter, Load, Loaded, Projector, SandboxLevel, Speculation};
-use runner::supervisor::{self, Files, Program, Runner, Spawner};
+use runner_protocol::{Adapter, Load, Loaded, Projector, SandboxLevel, Speculation};
+use supervisor::{Files, Program, Runner, Spawner};
 
 use super::{Keeping, Key, Plan, States};
 use crate::config::Sandbox;
@@ -109,7 +108,7 @@ impl StoreLoader {
     }
 
     /// Whether a runner that is confined so far may have a model.
-    fn check(&self, found: &runner::protocol::Sandbox) -> Result<(), Error> {
+    fn check(&self, found: &runner_protocol::Sandbox) -> Result<(), Error> {
         if self.sandbox == Sandbox::Require && found.level < SandboxLevel::Full {
             return Err(Error::NotConfined {
                 level: found.level.name(),
@@ -201,7 +200,7 @@ pub(crate) fn program(configured: Option<PathBuf>, sandbox: Sandbox) -> Program 
     let mut program = Program::new(path);
     program.env.push((SPIN.0.into(), SPIN.1.into()));
     if sandbox == Sandbox::Off {
-        program.args.push(confine::OFF.into());
+        program.args.push(runner_protocol::NO_SANDBOX.into());
     }
     program
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures::future::join;
 use registry::{Digest, ModelName, NewState, Registry, StateId};
-use runner::protocol::{HandOut, MAX_STATES, Recall, State};
-use runner::state::Writer;
-use runner::supervisor::{self, Fates, Files, Runner};
+use runner_protocol::state::Writer;
+use runner_protocol::{HandOut, MAX_STATES, Recall, State};
+use supervisor::{Fates, Files, Runner};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use registry::ModelName;
-use runner::protocol::{FailureKind, Sandbox, SandboxLevel};
-use runner::supervisor::{self, Cause, Exit};
+use runner_protocol::{FailureKind, Sandbox, SandboxLevel};
+use supervisor::{Cause, Exit};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -2,8 +2,8 @@ use std::sync::Mutex;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use runner::protocol::{Generate, Load, Overflow, Prompt, Sampling, Speculation};
-use runner::supervisor::{self, Files, Program, Spawner, Step};
+use runner_protocol::{Generate, Load, Overflow, Prompt, Sampling, Speculation};
+use supervisor::{Files, Program, Spawner, Step};
 
 use super::*;
 
@@ -80,7 +80,7 @@ const STAY: Duration = Duration::from_secs(300);
 
 fn bench_with(max_loaded: usize, max_queue: usize) -> Bench {
     let mocks = Arc::new(Mocks {
-        spawner: runner::mock::spawner(),
+        spawner: runner_mock::spawner(),
         scripts: Mutex::default(),
         loads: Mutex::default(),
         settings: Mutex::default(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gotmpl::Value;
-use runner::protocol::{Tool, ToolCall};
+use runner_protocol::{Tool, ToolCall};
 use serde_json::{Value as Json, json};
 
 use super::Input;

@@ -1,7 +1,7 @@
 //! Conversations as templates see them.
 
 use gotmpl::parse::{BranchNode, Expr, ListNode, Node, PipeNode};
-use runner::protocol::ToolCall;
+use runner_protocol::ToolCall;
 
 /// One message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

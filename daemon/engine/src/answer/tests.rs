@@ -1,6 +1,6 @@
 //! Answers in the forms of several families, by templates of ours that have their shape.
 
-use runner::protocol::{Message, Template, Tool, ToolChoice, Variable};
+use runner_protocol::{Message, Template, Tool, ToolChoice, Variable};
 use serde_json::{Value, json};
 
 use super::*;

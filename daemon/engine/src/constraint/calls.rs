@@ -12,7 +12,7 @@ use std::{
     fmt::Write,
 };
 
-use runner::protocol::Tool;
+use runner_protocol::Tool;
 use serde_json::Value;
 
 use super::schema;

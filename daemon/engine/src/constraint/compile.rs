@@ -7,7 +7,7 @@ use llguidance::{
     api::{ParserLimits, TopLevelGrammar},
     toktrie::{ApproximateTokEnv, INVALID_TOKEN, TokEnv, TokRxInfo, TokTrie},
 };
-use runner::protocol::{MAX_CONSTRAINT_BYTES, Shape};
+use runner_protocol::{MAX_CONSTRAINT_BYTES, Shape};
 use serde_json::Value;
 
 use super::{Calls, calls, gbnf, lark, names::Names, pattern, schema};

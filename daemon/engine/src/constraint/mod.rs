@@ -25,7 +25,7 @@ mod watch;
 use std::sync::Arc;
 
 use llguidance::{Matcher, toktrie::TokEnv};
-use runner::protocol::{self, MAX_MARKER_BYTES, Shape};
+use runner_protocol::{self as protocol, MAX_MARKER_BYTES, Shape};
 
 use self::{
     compile::Rule,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use llama_cpp_2::token::LlamaToken;
-use runner::protocol::Event;
+use runner_protocol::Event;
 
 use crate::{error::Error, sequence::count};
 

@@ -1,7 +1,7 @@
 //! From texts to tokens that fit: with the tokens around them that the model was trained with, and cut where that is allowed.
 
 use llama_cpp_2::{token::LlamaToken, token_type::LlamaTokenAttr};
-use runner::protocol::{Input, Rerank, Tokenize};
+use runner_protocol::{Input, Rerank, Tokenize};
 
 use crate::{
     error::Error,

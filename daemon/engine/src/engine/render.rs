@@ -1,6 +1,6 @@
 //! Requests whose conversations are rendered: their way to the renderer and back.
 
-use runner::protocol::{Done, Event, Generate, Overflow, Prompt, StopReason, Template};
+use runner_protocol::{Done, Event, Generate, Overflow, Prompt, StopReason, Template};
 
 use super::{Engine, see::Seen};
 use crate::{

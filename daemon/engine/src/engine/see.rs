@@ -3,7 +3,7 @@
 use std::{mem, ops::Range, time::Instant};
 
 use llama_cpp_2::token::LlamaToken;
-use runner::protocol::{
+use runner_protocol::{
     Bytes, Event, Generate, Image, Images, MAX_IMAGES, MAX_IMAGES_BYTES, MAX_MARK_BYTES,
 };
 

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use runner::protocol::{Event, Image};
+use runner_protocol::{Event, Image};
 use sha2::{Digest, Sha256};
 
 use super::{Piece, Sight, Sights, View, cells, decode, held::Budget};

@@ -19,7 +19,7 @@ mod held;
 use std::{ops::Range, sync::Arc};
 
 use llama_cpp_2::token::LlamaToken;
-use runner::protocol::Images;
+use runner_protocol::Images;
 
 use self::held::Held;
 use crate::{error::Error, ffi::vision::Picture};

@@ -1,6 +1,6 @@
 //! Settings are checked here before anything is computed with them: the daemon checks too, but a runner trusts nobody.
 
-use runner::protocol::{MAX_BIASES, MAX_BREAKER_BYTES, MAX_BREAKERS, MAX_TOP_LOGPROBS, Sampling};
+use runner_protocol::{MAX_BIASES, MAX_BREAKER_BYTES, MAX_BREAKERS, MAX_TOP_LOGPROBS, Sampling};
 
 use crate::error::Error;
 
@@ -123,7 +123,7 @@ fn biases(sampling: &Sampling, vocabulary: usize) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use runner::protocol::{Adaptive, Bias, Dry, Mirostat};
+    use runner_protocol::{Adaptive, Bias, Dry, Mirostat};
 
     use super::*;
 

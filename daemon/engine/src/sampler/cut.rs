@@ -3,7 +3,7 @@
 //! Names, order and meaning are those of llama.cpp, so that a setting found elsewhere does the same here;
 //! a test compares with llama.cpp itself. At least one token is always left.
 
-use runner::protocol::Sampling;
+use runner_protocol::Sampling;
 
 use super::{candidates::Candidates, random::Random};
 

@@ -1,6 +1,6 @@
 //! The draw: one token of those that are left.
 
-use runner::protocol::{Adaptive, Sampling};
+use runner_protocol::{Adaptive, Sampling};
 
 use super::{candidates::Candidates, random::Random};
 
@@ -183,7 +183,7 @@ mod tests {
 
     fn mirostat(version: u8, tau: f32) -> Draw {
         Draw::new(&Sampling {
-            mirostat: Some(runner::protocol::Mirostat {
+            mirostat: Some(runner_protocol::Mirostat {
                 version,
                 tau,
                 eta: 0.1,

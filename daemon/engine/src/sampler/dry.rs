@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use runner::protocol;
+use runner_protocol as protocol;
 
 use super::{Words, repeat::look_back};
 

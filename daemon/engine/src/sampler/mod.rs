@@ -21,7 +21,7 @@ mod temperature;
 use std::{cell::RefCell, rc::Rc};
 
 use llama_cpp_2::token::LlamaToken;
-use runner::protocol::Sampling;
+use runner_protocol::Sampling;
 
 use self::{
     candidates::Candidates, cut::Cuts, draw::Draw, dry::Dry, random::Random, repeat::Penalties,
@@ -307,7 +307,7 @@ fn likeliest(scores: &[f32], mask: Option<&Mask>) -> i32 {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use runner::protocol::Bias;
+    use runner_protocol::Bias;
 
     use super::*;
 
@@ -425,7 +425,7 @@ pub(crate) mod tests {
             ..with(seed)
         };
         let mirostat = |seed| Sampling {
-            mirostat: Some(runner::protocol::Mirostat {
+            mirostat: Some(runner_protocol::Mirostat {
                 version: 2,
                 tau: 5.0,
                 eta: 0.1,

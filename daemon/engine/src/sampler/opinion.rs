@@ -1,6 +1,6 @@
 //! How likely the model found a token, before anything else had a say.
 
-use runner::protocol::{Likelihood, Logprob};
+use runner_protocol::{Likelihood, Logprob};
 
 use super::{
     Words,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use runner::protocol::Sampling;
+use runner_protocol::Sampling;
 
 /// What was used in the last tokens, and what that costs.
 #[derive(Debug, Clone)]

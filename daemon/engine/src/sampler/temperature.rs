@@ -1,6 +1,6 @@
 //! Temperature: how far the choice spreads.
 
-use runner::protocol::Sampling;
+use runner_protocol::Sampling;
 
 use super::candidates::Candidates;
 

@@ -19,7 +19,7 @@ mod plan;
 use std::time::Duration;
 
 use llama_cpp_2::token::LlamaToken;
-use runner::protocol::{MAX_DRAFT, Speculation as Mode};
+use runner_protocol::{MAX_DRAFT, Speculation as Mode};
 
 use self::{
     costs::Costs,

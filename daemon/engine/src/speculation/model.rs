@@ -13,7 +13,7 @@ use llama_cpp_2::{
     model::{LlamaModel, params::LlamaModelParams},
     token::LlamaToken,
 };
-use runner::protocol::Load;
+use runner_protocol::Load;
 
 use super::{Draft, Drafter, Grounds, Offer, Prices, costs::Costs};
 use crate::{

@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd;
 
 use gguf_writer::{Tensor, Writer};
-use runner::protocol::{Adapter, FailureKind};
+use runner_protocol::{Adapter, FailureKind};
 
 use crate::harness::{Runner, greedy, inheritable};
 

@@ -1,6 +1,6 @@
 //! What an answer is made of.
 
-use runner::protocol::{
+use runner_protocol::{
     Call, Detokenize, Event, FailureKind, Generate, Message, Overflow, Prompt, Sampling,
     StopReason, Template, Tokenize,
 };

@@ -1,6 +1,6 @@
 //! Broken models, broken settings, broken frames.
 
-use runner::protocol::{Call, FailureKind, Load};
+use runner_protocol::{Call, FailureKind, Load};
 
 use crate::harness::{Runner, greedy};
 
@@ -116,7 +116,7 @@ fn a_frame_cut_short_ends_the_process() {
 fn a_backlog_that_nobody_reads_does_not_keep_the_process_alive() {
     let mut runner = Runner::loaded(|load| load.context = 1 << 16);
     for _ in 0..64 {
-        runner.send(Call::Generate(Box::new(runner::protocol::Generate {
+        runner.send(Call::Generate(Box::new(runner_protocol::Generate {
             max_tokens: None,
             ..greedy("hello", 0)
         })));

@@ -1,6 +1,6 @@
 //! Answers that are the same whatever was asked before, and whoever asks beside them.
 
-use runner::protocol::{Call, Generate, Sampling};
+use runner_protocol::{Call, Generate, Sampling};
 
 use crate::harness::{Runner, greedy};
 

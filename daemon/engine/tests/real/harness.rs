@@ -12,12 +12,9 @@ use std::{
     time::Duration,
 };
 
-use runner::{
-    frame,
-    protocol::{
-        Call, Done, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Overflow, Prompt,
-        Reply, Request, Sampling, Speculation, VERSION,
-    },
+use runner_protocol::{
+    Call, Done, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Overflow, Prompt,
+    Reply, Request, Sampling, Speculation, VERSION, frame,
 };
 
 /// Far more than anything here takes; a test that hangs fails instead.

@@ -4,12 +4,9 @@ use std::{fs::File, io::Cursor, os::fd::AsRawFd};
 
 use gguf_writer::vision::{self, Kind};
 use image::{ImageFormat, Rgb, RgbImage};
-use runner::{
-    images::place,
-    protocol::{
-        Bytes, Call, Done, Event, FailureKind, Generate, Image, Images, Load, Loaded, Message,
-        Overflow, Projector, Prompt, Stats, StopReason, Template,
-    },
+use runner_protocol::{
+    Bytes, Call, Done, Event, FailureKind, Generate, Image, Images, Load, Loaded, Message,
+    Overflow, Projector, Prompt, Stats, StopReason, Template, images::place,
 };
 
 use crate::harness::{Runner, greedy, inheritable};

@@ -1,6 +1,6 @@
 //! How likely tokens were, and shifts of their scores.
 
-use runner::protocol::{Bias, Call, Event, FailureKind, Generate, Logprob, Sampling};
+use runner_protocol::{Bias, Call, Event, FailureKind, Generate, Logprob, Sampling};
 
 use crate::harness::{Runner, greedy};
 

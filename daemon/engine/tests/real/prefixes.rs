@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
-use runner::protocol::{Adapter, Call, Done, Event, Generate, Prompt, Stats, StopReason};
+use runner_protocol::{Adapter, Call, Done, Event, Generate, Prompt, Stats, StopReason};
 
 use crate::{
     adapters::lora,

@@ -2,10 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
-use runner::{
-    confine,
-    protocol::{Sandbox, SandboxLevel},
-};
+use runner_protocol::{Sandbox, SandboxLevel};
 
 use crate::harness::{Runner, greedy};
 
@@ -41,7 +38,7 @@ fn answers_the_same(model: &[u8]) {
     let mut confined = Runner::start(model);
     check(&confined.hello().sandbox);
     let mut command = Command::new(program());
-    command.arg(confine::OFF);
+    command.arg(runner_protocol::NO_SANDBOX);
     let mut free = Runner::start_by(command, model);
     assert_eq!(free.hello().sandbox, Sandbox::default());
     let answers = [&mut confined, &mut free].map(|runner| {

@@ -1,6 +1,6 @@
 //! Answers that must look like something, of a model that would say anything.
 
-use runner::protocol::{Call, Constraint, FailureKind, Generate, Sampling, Shape, StopReason};
+use runner_protocol::{Call, Constraint, FailureKind, Generate, Sampling, Shape, StopReason};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Several answers at once.
 
-use runner::protocol::{Call, Event, FailureKind, Generate, Prompt, Stats, StopReason};
+use runner_protocol::{Call, Event, FailureKind, Generate, Prompt, Stats, StopReason};
 
 use crate::harness::{Runner, greedy};
 

@@ -6,7 +6,7 @@
 use std::{collections::HashSet, os::fd::AsRawFd};
 
 use gguf_writer::Tensor;
-use runner::protocol::{
+use runner_protocol::{
     Adapter, Call, Constraint, Done, Event, FailureKind, Generate, Logprob, MAX_DRAFT, Mirostat,
     Prompt, Sampling, Shape, Speculation, Stats, StopReason,
 };
@@ -32,7 +32,7 @@ enum Source {
 const SOURCES: [Source; 3] = [Source::Text, Source::Twin, Source::Stranger];
 
 /// A runner that guesses whenever it can.
-fn guessing(source: Source, change: impl FnOnce(&mut runner::protocol::Load)) -> Runner {
+fn guessing(source: Source, change: impl FnOnce(&mut runner_protocol::Load)) -> Runner {
     let file = match source {
         Source::Text => None,
         Source::Twin => Some(inheritable(&gguf_writer::tiny::llama(1))),

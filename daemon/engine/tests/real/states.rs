@@ -2,10 +2,8 @@
 
 use std::{fs::File, os::fd::AsRawFd};
 
-use runner::{
-    protocol::{
-        Call, Done, Event, FailureKind, Fate, Generate, HandOut, MAX_STATES, Prompt, Recall, State,
-    },
+use runner_protocol::{
+    Call, Done, Event, FailureKind, Fate, Generate, HandOut, MAX_STATES, Prompt, Recall, State,
     state::{Head, Writer},
 };
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use runner::protocol::{Call, Event, Generate, StopReason};
+use runner_protocol::{Call, Event, Generate, StopReason};
 
 use crate::harness::{Runner, greedy};
 

@@ -1,6 +1,6 @@
 //! Chat templates of weights: how much they may take, and what in a prompt is text.
 
-use runner::protocol::{
+use runner_protocol::{
     Call, Event, FailureKind, Generate, Message, Prompt, Rendered, Template, Tokenize, Tool,
 };
 

@@ -1,6 +1,6 @@
 //! Conversations with tools and thoughts, with the real engine.
 
-use runner::protocol::{
+use runner_protocol::{
     Call, Event, FailureKind, Generate, Message, Prompt, Rendered, StopReason, Template, Tool,
     ToolCall, ToolChoice,
 };

@@ -1,7 +1,7 @@
 //! Texts to vectors, and documents to scores.
 
 use gguf_writer::tiny_bert::{self, Pooling};
-use runner::protocol::{
+use runner_protocol::{
     Call, Detokenize, Embed, Embeddings, Event, FailureKind, Input, MAX_INPUTS, Rerank, Scores,
     Stats, Tokenize,
 };

@@ -399,8 +399,8 @@ fn limit(what: &str) -> &'static str {
 fn the_reference_says_the_limits_of_the_code() {
     use crate::extract::{LARGE, SMALL};
     use crate::template::{MAX_ELSE_LINKS, MAX_OUTPUT, MAX_SOURCE, MAX_TIME};
-    use runner::images::{MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES};
-    use runner::protocol::{
+    use runner_protocol::images::{MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES};
+    use runner_protocol::{
         MAX_CONSTRAINT_BYTES, MAX_TOOL_CALLS, MAX_TOOL_NAME, MAX_TOOL_SCHEMA, MAX_TOOLS,
     };
     let mib = |bytes: usize| format!("{} MiB", bytes >> 20);

@@ -1,0 +1,148 @@
+//! The only file here that touches the file system: what the kernel tells about this process and the machine.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the module's file wrapper; what it reads are small files of the kernel"
+)]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+/// By how much sooner than the daemon a runner is taken when memory ends, of 1000.
+const SOONER: i32 = 500;
+
+/// Something that was open when the process was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Handed {
+    /// Its name in this process: the descriptor.
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    /// The descriptor can be written to.
+    pub(super) writable: bool,
+}
+
+/// What was handed. Sockets, pipes and the like have no name to be opened by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Folder,
+}
+
+impl Handed {
+    /// Whether a file may grow through it.
+    pub(super) fn grows(&self) -> bool {
+        self.kind == Kind::Folder || self.writable
+    }
+}
+
+/// All files and folders that are open.
+pub(super) fn handed() -> Vec<Handed> {
+    let entries = fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten();
+    // All of them first, so that the descriptor of this very list is gone when its turn comes.
+    let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths
+        .into_iter()
+        .filter_map(|path| {
+            let found = fs::metadata(&path).ok()?;
+            let kind = match found {
+                found if found.is_file() => Kind::File,
+                found if found.is_dir() => Kind::Folder,
+                _ => return None,
+            };
+            // The link to a descriptor has the mode that it was opened with (proc_pid_fd(5)).
+            let link = fs::symlink_metadata(&path).ok()?;
+            Some(Handed {
+                path,
+                kind,
+                writable: link.permissions().mode() & 0o200 != 0,
+            })
+        })
+        .collect()
+}
+
+/// Asks the kernel to take this process before the daemon, whose own rank it inherited (proc_pid_oom_score_adj(5)).
+/// Where that is not permitted, it stays as it is: a wish, no promise.
+pub(super) fn go_first_when_memory_ends() {
+    const FILE: &str = "/proc/self/oom_score_adj";
+    let inherited = fs::read_to_string(FILE)
+        .ok()
+        .and_then(|text| text.trim().parse::<i32>().ok());
+    let rank = inherited.unwrap_or(0).saturating_add(SOONER).min(1000);
+    let _ = fs::write(FILE, rank.to_string());
+}
+
+/// Bytes of memory and swap that the machine has.
+pub fn memory_and_swap() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = |key: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    kibibytes("MemTotal:")?
+        .checked_add(kibibytes("SwapTotal:").unwrap_or(0))?
+        .checked_mul(1024)
+}
+
+/// Number of threads of this process.
+pub(super) fn threads() -> usize {
+    fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// The kernel's name of the network that this process is in.
+pub(super) fn network() -> Option<PathBuf> {
+    fs::read_link("/proc/self/ns/net").ok()
+}
+
+/// Nodes of accelerators: NVIDIA's, those of the kernel's graphics drivers that only compute, AMD's, and WSL's.
+pub(super) fn device_nodes() -> Vec<PathBuf> {
+    let beginning = |folder: &str, name: &str| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(name))
+            .map(|entry| entry.path())
+            .collect()
+    };
+    let mut nodes = beginning("/dev", "nvidia");
+    nodes.extend(beginning("/dev/dri", "renderD"));
+    nodes.extend(["/dev/kfd", "/dev/dxg"].map(PathBuf::from));
+    nodes
+}
+
+/// Whether a file can be opened for reading.
+pub(super) fn can_read(path: impl AsRef<Path>) -> bool {
+    fs::File::open(path).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_open_is_found_with_the_way_it_was_opened() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let reading = fs::File::open(file.path()).unwrap();
+        let folder = fs::File::open("/").unwrap();
+        let handed = handed();
+        let found = |fd: i32| {
+            let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
+            let found = handed.iter().find(|handed| handed.path == path).unwrap();
+            (found.kind, found.writable, found.grows())
+        };
+        assert_eq!(found(file.as_file().as_raw_fd()), (Kind::File, true, true));
+        assert_eq!(found(reading.as_raw_fd()), (Kind::File, false, false));
+        assert_eq!(found(folder.as_raw_fd()), (Kind::Folder, false, true));
+    }
+
+    #[test]
+    fn this_machine_has_memory_and_this_process_threads() {
+        assert!(memory_and_swap() > Some(1 << 20));
+        assert!(threads() >= 1);
+    }
+}

@@ -1,0 +1,156 @@
+//! Starts processes, all from one thread that never ends.
+//!
+//! A runner asks the kernel to kill it when its parent dies (`confine::at_start`).
+//! On Linux "parent" means the *thread* that started it.
+//! Threads of a runtime come and go, and with one of them healthy runners would go too; so one thread of its own starts them all.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    panic::AssertUnwindSafe,
+    process::Stdio,
+    sync::{Mutex, mpsc},
+    thread,
+};
+
+use command_fds::{CommandFdExt as _, FdMapping};
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::{net::unix::pipe, process::Child, runtime::Handle, sync::oneshot};
+
+use super::{
+    launch::{Launch, Launched},
+    program::{Files, Program},
+};
+
+/// The one thread, once it runs. Kept here for ever, and so is the thread.
+static THREAD: Mutex<Option<Launcher>> = Mutex::new(None);
+
+/// Gives orders to the one thread.
+#[derive(Debug, Clone)]
+pub(super) struct Launcher(mpsc::Sender<Order>);
+
+/// One process to start.
+#[derive(Debug)]
+struct Order {
+    program: Program,
+    socket: OwnedFd,
+    stderr: OwnedFd,
+    files: Files,
+    /// Watches the child for its end.
+    runtime: Handle,
+    started: oneshot::Sender<io::Result<Child>>,
+}
+
+impl Launch for Launcher {
+    /// Starts one process; see [`Spawner::spawn`](super::Spawner::spawn) for what it gets.
+    fn launch(&self, program: Program, files: Files) -> BoxFuture<'_, io::Result<Launched>> {
+        self.order(program, files).boxed()
+    }
+}
+
+impl Launcher {
+    /// Starts the thread, if it does not run yet.
+    pub(super) fn start() -> io::Result<Self> {
+        let mut thread = THREAD
+            .lock()
+            .expect("nothing panics while it holds this lock");
+        match &*thread {
+            Some(launcher) => Ok(launcher.clone()),
+            None => Ok(thread.insert(Self(start_thread()?)).clone()),
+        }
+    }
+
+    async fn order(&self, program: Program, files: Files) -> io::Result<Launched> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let (read, write) = tokio::net::UnixStream::from_std(ours)?.into_split();
+        let (errors, stderr) = io::pipe()?;
+        let errors = pipe::Receiver::from_owned_fd(errors.into())?;
+
+        let (started, child) = oneshot::channel();
+        let runtime = Handle::current();
+        let (socket, stderr) = (theirs.into(), stderr.into());
+        let order = Order {
+            program,
+            socket,
+            stderr,
+            files,
+            runtime,
+            started,
+        };
+        self.0.send(order).map_err(|_| thread_failed())?;
+        let child = child.await.map_err(|_| thread_failed())??;
+        Ok(Launched {
+            process: Box::new(child),
+            read: Box::new(read),
+            write: Box::new(write),
+            stderr: Box::new(errors),
+        })
+    }
+}
+
+fn thread_failed() -> io::Error {
+    io::Error::other("the thread that starts runners failed")
+}
+
+fn start_thread() -> io::Result<mpsc::Sender<Order>> {
+    let (orders, inbox) = mpsc::channel::<Order>();
+    thread::Builder::new()
+        .name("spawn-runners".to_owned())
+        .spawn(move || {
+            for order in inbox {
+                // It must not end, whatever an order does: all runners would end with it.
+                let _ = std::panic::catch_unwind(AssertUnwindSafe(|| carry_out(order)));
+            }
+        })?;
+    Ok(orders)
+}
+
+fn carry_out(order: Order) {
+    let Order {
+        program,
+        socket,
+        stderr,
+        files,
+        runtime,
+        started,
+    } = order;
+    let _runtime = runtime.enter();
+    // If nobody waits for it any more, the child is dropped here, which kills it.
+    let _ = started.send(start(program, socket, stderr, files));
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the supervisor, which ends and reaps what it starts"
+)]
+fn start(program: Program, socket: OwnedFd, stderr: OwnedFd, files: Files) -> io::Result<Child> {
+    if !program.path.is_absolute() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the path of a runner must be absolute",
+        ));
+    }
+    // Whoever started the daemon may have left files open in it, and a runner must have none of them.
+    close_fds::set_fds_cloexec(Files::FIRST, &[]);
+    let mappings = files
+        .into_numbered()
+        .map(|(child_fd, parent_fd)| FdMapping {
+            parent_fd,
+            child_fd,
+        })
+        .collect();
+    let mut command = std::process::Command::new(&program.path);
+    command
+        .args(&program.args)
+        .env_clear()
+        .envs(program.env)
+        .current_dir("/")
+        .stdin(socket)
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .fd_mappings(mappings)
+        .map_err(|_| io::Error::other("two files for one descriptor"))?;
+    let mut command = tokio::process::Command::from(command);
+    command.process_group(0).kill_on_drop(true).spawn()
+}

@@ -1,0 +1,607 @@
+//! The open requests of one runner, and what they say about its health.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    error::{Error, Violation},
+    program::Options,
+    queue::Sender,
+};
+use runner_protocol::{Call, Event, FailureKind, Fate, MAX_STATES, Reply};
+
+/// Most requests that may be open on one runner; far above what a scheduler sends, and a bound on what a lost one costs.
+const MAX_OPEN: usize = 1024;
+
+/// Kinds of calls that have an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Load,
+    Generate,
+    Tokenize,
+    Detokenize,
+    Template,
+    Embed,
+    Rerank,
+    Stats,
+    Recall,
+    HandOut,
+    StatePart,
+}
+
+/// What became of the saved states that a runner was handed; bit n is for the n-th.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Those that a sequence went on from.
+    pub used: u64,
+    /// Those that were not good.
+    pub refused: u64,
+}
+
+// One bit for each.
+const _: () = assert!(MAX_STATES <= u64::BITS as usize);
+
+impl Kind {
+    /// The kind of this call.
+    ///
+    /// # Panics
+    /// For a call that has no answer, which no handle sends.
+    pub(super) fn of(call: &Call) -> Self {
+        match call {
+            Call::Load(_) => Self::Load,
+            Call::Generate(_) => Self::Generate,
+            Call::Tokenize(_) => Self::Tokenize,
+            Call::Detokenize(_) => Self::Detokenize,
+            Call::Template(_) => Self::Template,
+            Call::Embed(_) => Self::Embed,
+            Call::Rerank(_) => Self::Rerank,
+            Call::Stats => Self::Stats,
+            Call::Recall(_) => Self::Recall,
+            Call::HandOut(_) => Self::HandOut,
+            Call::StatePart { .. } => Self::StatePart,
+            Call::Cancel { .. } | Call::Shutdown => {
+                unreachable!("no handle waits for the answer to {call:?}")
+            }
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Generate => "generate",
+            Self::Tokenize => "tokenize",
+            Self::Detokenize => "detokenize",
+            Self::Template => "template",
+            Self::Embed => "embed",
+            Self::Rerank => "rerank",
+            Self::Stats => "stats",
+            Self::Recall => "recall",
+            Self::HandOut => "hand-out",
+            Self::StatePart => "state-part",
+        }
+    }
+
+    /// Whether this event belongs to the answer of such a call.
+    fn allows(self, event: &Event) -> bool {
+        match event {
+            Event::Loading { .. } | Event::Loaded(_) => self == Self::Load,
+            Event::Prefill { .. } => self.is_work(),
+            Event::Looking { .. } | Event::Delta(_) | Event::Done(_) => self == Self::Generate,
+            Event::Tokens(_) => self == Self::Tokenize,
+            Event::Text(_) => self == Self::Detokenize,
+            Event::Prompt(_) => self == Self::Template,
+            Event::Embeddings(_) => self == Self::Embed,
+            Event::Scores(_) => self == Self::Rerank,
+            Event::Stats(_) => self == Self::Stats,
+            Event::Recalled { .. } => self == Self::Recall,
+            Event::State(_) => self == Self::HandOut,
+            Event::StatePart(_) => self == Self::StatePart,
+            Event::Fate { .. } => false,
+            Event::Failed(_) => true,
+        }
+    }
+
+    /// Whether it takes long, tells how far it is, and can be cancelled.
+    fn is_work(self) -> bool {
+        matches!(self, Self::Generate | Self::Embed | Self::Rerank)
+    }
+
+    /// Which clock its events wind.
+    fn work(self) -> Work {
+        match self {
+            Self::Load => Work::Load,
+            Self::Generate | Self::Embed | Self::Rerank => Work::Generate,
+            Self::Tokenize | Self::Detokenize | Self::Template | Self::Stats => Work::Short,
+            Self::Recall | Self::HandOut | Self::StatePart => Work::Short,
+        }
+    }
+}
+
+/// What a runner is busy with.
+///
+/// Each has its own clock, because a runner whose work loop is dead may well answer short questions:
+/// only tokens prove that tokens are made.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Load,
+    Generate,
+    Short,
+}
+
+/// How many such requests are open, and when the last sign of life was.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    open: usize,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Pending {
+    kind: Kind,
+    queue: Sender,
+    cancelled: bool,
+    /// How far it was when it last said so.
+    mark: Option<Mark>,
+}
+
+/// How far an answer is: what of an event must change to be a sign of life.
+/// A work loop that goes round without getting anywhere says the same again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// The share, bit for bit.
+    Loading(u32),
+    Prefill(u32),
+    Looking(u64),
+    Tokens(u32),
+}
+
+impl Mark {
+    fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Loading { fraction } => Some(Self::Loading(fraction.to_bits())),
+            Event::Prefill { done, .. } => Some(Self::Prefill(*done)),
+            Event::Looking { steps } => Some(Self::Looking(*steps)),
+            Event::Delta(delta) => Some(Self::Tokens(delta.tokens)),
+            _ => None,
+        }
+    }
+}
+
+/// All open requests of one runner.
+#[derive(Debug)]
+pub(super) struct Table {
+    options: Options,
+    open: HashMap<u64, Pending>,
+    clocks: [Clock; 3],
+    fates: watch::Sender<Fates>,
+}
+
+impl Table {
+    /// An empty table.
+    pub(super) fn new(options: Options, now: Instant) -> Self {
+        Self {
+            options,
+            open: HashMap::new(),
+            clocks: [Clock {
+                open: 0,
+                since: now,
+            }; 3],
+            fates: watch::Sender::default(),
+        }
+    }
+
+    /// What becomes of saved states.
+    pub(super) fn fates(&self) -> watch::Receiver<Fates> {
+        self.fates.subscribe()
+    }
+
+    /// Takes a request in, if it is to be sent: its reader still waits, and there is room.
+    pub(super) fn admit(&mut self, id: u64, kind: Kind, queue: Sender, now: Instant) -> bool {
+        if queue.wants_cancel() {
+            return false;
+        }
+        if self.open.len() >= MAX_OPEN {
+            let message = format!("this model has {MAX_OPEN} open requests; try again later");
+            queue.end(Err(Error::refused(FailureKind::Busy, message)));
+            return false;
+        }
+        let clock = &mut self.clocks[kind.work() as usize];
+        if clock.open == 0 {
+            clock.since = now;
+        }
+        clock.open += 1;
+        self.open.insert(
+            id,
+            Pending {
+                kind,
+                queue,
+                cancelled: false,
+                mark: None,
+            },
+        );
+        true
+    }
+
+    /// Hands an event to its reader.
+    pub(super) fn reply(
+        &mut self,
+        Reply { id, event }: Reply,
+        now: Instant,
+    ) -> Result<(), Violation> {
+        if let (0, Event::Fate { state, fate }) = (id, &event) {
+            return self.fate(*state, *fate);
+        }
+        let pending = self.open.get_mut(&id).ok_or(Violation::NotOpen(id))?;
+        let kind = pending.kind;
+        if !kind.allows(&event) {
+            return Err(Violation::OutOfPlace {
+                event: name(&event),
+                call: kind.name(),
+            });
+        }
+        let mark = Mark::of(&event);
+        if mark.is_none() || mark != pending.mark {
+            pending.mark = mark;
+            self.clocks[kind.work() as usize].since = now;
+        }
+        if matches!(event, Event::Looking { .. }) {
+            // It says that the runner lives, and nothing of the answer.
+            return Ok(());
+        }
+        if !event.is_terminal() {
+            pending.queue.push(event, now);
+            return Ok(());
+        }
+        pending.queue.end(match event {
+            Event::Failed(failure) => Err(Error::Failed(failure)),
+            event => Ok(event),
+        });
+        self.open.remove(&id);
+        self.clocks[kind.work() as usize].open -= 1;
+        if kind == Kind::Load {
+            // What waited for the load starts to wait for itself.
+            self.clocks.iter_mut().for_each(|clock| clock.since = now);
+        }
+        Ok(())
+    }
+
+    fn fate(&mut self, state: u32, fate: Fate) -> Result<(), Violation> {
+        if state as usize >= MAX_STATES {
+            return Err(Violation::NoState(state));
+        }
+        self.fates.send_if_modified(|fates| {
+            let before = *fates;
+            match fate {
+                Fate::Used => fates.used |= 1 << state,
+                Fate::Refused => fates.refused |= 1 << state,
+            }
+            *fates != before
+        });
+        Ok(())
+    }
+
+    /// Answers whose readers cancelled, left or sleep; each is named once, and is to be cancelled in the runner.
+    ///
+    /// Only work is cancelled: the others are short, or of use to the next caller.
+    pub(super) fn cancels(&mut self, now: Instant) -> Vec<u64> {
+        let patience = self.options.patience;
+        let mut ids = Vec::new();
+        for (&id, pending) in self
+            .open
+            .iter_mut()
+            .filter(|(_, pending)| pending.kind.is_work() && !pending.cancelled)
+        {
+            if let Some(behind) = pending.queue.behind()
+                && (behind.is_beyond_measure() || now >= after(behind.since, patience))
+            {
+                let seconds = (now - behind.since).as_secs();
+                pending.queue.end(Err(Error::Slow {
+                    seconds,
+                    unread: behind.unread,
+                }));
+            } else if !pending.queue.wants_cancel() {
+                continue;
+            }
+            pending.cancelled = true;
+            ids.push(id);
+        }
+        ids
+    }
+
+    /// When [`Table::cancels`] or [`Table::stalled`] may next have something to say, if nothing comes before.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let sleepers = self
+            .open
+            .values()
+            .filter(|pending| !pending.cancelled)
+            .filter_map(|pending| {
+                let behind = pending.queue.behind()?;
+                Some(if behind.is_beyond_measure() {
+                    behind.since
+                } else {
+                    after(behind.since, self.options.patience)
+                })
+            });
+        sleepers
+            .chain(self.silences().map(|(since, limit)| after(since, limit)))
+            .min()
+    }
+
+    /// How long the runner showed no progress, if that is too long.
+    pub(super) fn stalled(&self, now: Instant) -> Option<Duration> {
+        self.silences()
+            .find(|&(since, limit)| now >= after(since, limit))
+            .map(|(since, _)| now - since)
+    }
+
+    /// Ends all open requests with this error.
+    pub(super) fn fail_all(&mut self, error: &Error) {
+        for (_, pending) in self.open.drain() {
+            pending.queue.end(Err(error.clone()));
+        }
+        self.clocks.iter_mut().for_each(|clock| clock.open = 0);
+    }
+
+    /// The clocks that run, each with its limit. While a model loads, nothing else is expected of the runner.
+    fn silences(&self) -> impl Iterator<Item = (Instant, Duration)> {
+        let [load, generate, short] = self.clocks;
+        let loading = load.open > 0;
+        let running = [
+            (load, self.options.load_silence, true),
+            (generate, self.options.silence, !loading),
+            (short, self.options.silence, !loading),
+        ];
+        running
+            .into_iter()
+            .filter(|(clock, _, counts)| *counts && clock.open > 0)
+            .map(|(clock, limit, _)| (clock.since, limit))
+    }
+}
+
+/// This much later. Who waits for ever has set a time that no clock can count to; thirty years do as well.
+pub(super) fn after(start: Instant, time: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    start + time.min(LONG)
+}
+
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::Loading { .. } => "loading",
+        Event::Prefill { .. } => "prefill",
+        Event::Looking { .. } => "looking",
+        Event::Delta(_) => "delta",
+        Event::Loaded(_) => "loaded",
+        Event::Done(_) => "done",
+        Event::Tokens(_) => "tokens",
+        Event::Text(_) => "text",
+        Event::Prompt(_) => "prompt",
+        Event::Embeddings(_) => "embeddings",
+        Event::Scores(_) => "scores",
+        Event::Stats(_) => "stats",
+        Event::Recalled { .. } => "recalled",
+        Event::State(_) => "state",
+        Event::StatePart(_) => "state-part",
+        Event::Fate { .. } => "fate",
+        Event::Failed(_) => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::queue::{self, Receiver};
+    use runner_protocol::Stats;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Desk {
+        table: Table,
+        now: Instant,
+        readers: Vec<Receiver>,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self {
+                table: Table::new(Options::default(), now),
+                now,
+                readers: Vec::new(),
+            }
+        }
+
+        fn open(&mut self, id: u64, kind: Kind) {
+            let (sender, receiver) = queue::channel(Arc::default());
+            assert!(self.table.admit(id, kind, sender, self.now));
+            self.readers.push(receiver);
+        }
+
+        fn reply(&mut self, id: u64, event: Event) -> Result<(), Violation> {
+            self.table.reply(Reply { id, event }, self.now)
+        }
+
+        fn silent_for(&mut self, time: Duration) -> Option<u64> {
+            self.now += time;
+            self.table
+                .stalled(self.now)
+                .map(|silence| silence.as_secs())
+        }
+    }
+
+    fn stats() -> Event {
+        Event::Stats(Stats {
+            active: 0,
+            waiting: 0,
+            cells_used: 0,
+            resident_bytes: 0,
+        })
+    }
+
+    #[test]
+    fn a_reply_must_belong_to_an_open_request_of_its_kind() {
+        let mut desk = Desk::new();
+        assert!(matches!(desk.reply(1, stats()), Err(Violation::NotOpen(1))));
+        desk.open(1, Kind::Stats);
+        assert!(matches!(
+            desk.reply(1, Event::Tokens(Vec::new())),
+            Err(Violation::OutOfPlace {
+                event: "tokens",
+                call: "stats"
+            })
+        ));
+        desk.reply(1, stats()).unwrap();
+        assert!(
+            matches!(desk.reply(1, stats()), Err(Violation::NotOpen(1))),
+            "it ends once"
+        );
+    }
+
+    #[test]
+    fn what_becomes_of_saved_states_belongs_to_no_request() {
+        let mut desk = Desk::new();
+        let fate = |state, fate| Event::Fate { state, fate };
+        let mut fates = desk.table.fates();
+        desk.reply(0, fate(3, Fate::Used)).unwrap();
+        desk.reply(0, fate(63, Fate::Refused)).unwrap();
+        let told = Fates {
+            used: 1 << 3,
+            refused: 1 << 63,
+        };
+        assert_eq!(*fates.borrow_and_update(), told);
+        desk.reply(0, fate(3, Fate::Used)).unwrap();
+        assert!(!fates.has_changed().unwrap(), "it is told once");
+        for state in [64, u32::MAX] {
+            assert!(matches!(
+                desk.reply(0, fate(state, Fate::Used)),
+                Err(Violation::NoState(_))
+            ));
+        }
+        assert!(matches!(
+            desk.reply(1, fate(3, Fate::Used)),
+            Err(Violation::NotOpen(1))
+        ));
+        desk.open(1, Kind::Generate);
+        assert!(matches!(
+            desk.reply(1, fate(3, Fate::Used)),
+            Err(Violation::OutOfPlace { event: "fate", .. })
+        ));
+    }
+
+    #[test]
+    fn each_kind_of_work_has_its_own_clock() {
+        let mut desk = Desk::new();
+        assert_eq!(desk.silent_for(1000 * SECOND), None);
+        assert_eq!(desk.table.deadline(), None);
+        desk.open(1, Kind::Generate);
+        assert_eq!(desk.table.deadline(), Some(desk.now + 60 * SECOND));
+        assert_eq!(desk.silent_for(59 * SECOND), None);
+        desk.reply(1, Event::Prefill { done: 1, total: 2 }).unwrap();
+        assert_eq!(desk.silent_for(30 * SECOND), None);
+        desk.open(2, Kind::Stats);
+        desk.reply(2, stats()).unwrap();
+        assert_eq!(
+            desk.silent_for(30 * SECOND),
+            Some(60),
+            "a short answer is no token"
+        );
+    }
+
+    #[test]
+    fn looking_at_images_is_a_sign_of_life() {
+        let mut desk = Desk::new();
+        desk.open(1, Kind::Generate);
+        for steps in 1..4 {
+            desk.reply(1, Event::Looking { steps }).unwrap();
+            assert_eq!(desk.silent_for(59 * SECOND), None);
+        }
+        desk.reply(1, Event::Looking { steps: 3 }).unwrap();
+        assert_eq!(desk.silent_for(SECOND), Some(60), "the same again is none");
+        desk.open(2, Kind::Stats);
+        assert!(desk.reply(2, Event::Looking { steps: 1 }).is_err());
+    }
+
+    #[test]
+    fn the_same_again_is_no_progress() {
+        let mut desk = Desk::new();
+        desk.open(1, Kind::Generate);
+        let word = |tokens| {
+            Event::Delta(runner_protocol::Delta {
+                text: "a".to_owned(),
+                tokens,
+                ..runner_protocol::Delta::default()
+            })
+        };
+        let stuck = Event::Prefill { done: 5, total: 9 };
+        for event in [stuck.clone(), stuck.clone(), stuck] {
+            desk.reply(1, event).unwrap();
+            assert!(
+                desk.silent_for(20 * SECOND)
+                    .is_none_or(|silence| silence == 60)
+            );
+        }
+        assert_eq!(desk.silent_for(Duration::ZERO), Some(60));
+        for event in [word(1), word(2), word(3)] {
+            desk.reply(1, event).unwrap();
+            assert_eq!(desk.silent_for(59 * SECOND), None);
+        }
+    }
+
+    #[test]
+    fn while_a_model_loads_nothing_else_is_expected() {
+        let mut desk = Desk::new();
+        desk.open(1, Kind::Load);
+        desk.open(2, Kind::Stats);
+        assert_eq!(desk.silent_for(119 * SECOND), None);
+        desk.reply(1, Event::Loading { fraction: 0.5 }).unwrap();
+        assert_eq!(desk.silent_for(119 * SECOND), None);
+        let failure = runner_protocol::Failure {
+            kind: FailureKind::Unsupported,
+            message: String::new(),
+        };
+        desk.reply(1, Event::Failed(failure)).unwrap();
+        assert_eq!(
+            desk.silent_for(59 * SECOND),
+            None,
+            "it has waited for itself since then only"
+        );
+        assert_eq!(desk.silent_for(SECOND), Some(60));
+    }
+
+    #[test]
+    fn only_work_is_cancelled_and_once() {
+        let mut desk = Desk::new();
+        desk.open(1, Kind::Generate);
+        desk.open(2, Kind::Tokenize);
+        desk.open(3, Kind::Embed);
+        desk.readers.clear();
+        let mut cancels = desk.table.cancels(desk.now);
+        cancels.sort_unstable();
+        assert_eq!(cancels, [1, 3]);
+        assert!(desk.table.cancels(desk.now).is_empty());
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_may_be_open() {
+        let mut desk = Desk::new();
+        for id in 0..MAX_OPEN as u64 {
+            desk.open(id, Kind::Stats);
+        }
+        let (sender, mut receiver) = queue::channel(Arc::default());
+        assert!(!desk.table.admit(u64::MAX, Kind::Stats, sender, desk.now));
+        let refused = futures::executor::block_on(receiver.next());
+        assert!(
+            matches!(refused, Err(Error::Failed(failure)) if failure.kind == FailureKind::Busy)
+        );
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_sent() {
+        let mut desk = Desk::new();
+        let (sender, receiver) = queue::channel(Arc::default());
+        drop(receiver);
+        assert!(!desk.table.admit(1, Kind::Generate, sender, desk.now));
+    }
+}

@@ -1,0 +1,124 @@
+//! What the mock remembers of answers that are over: states without any meaning, of the right shape.
+
+use super::machine::{OpenFile, count, invalid};
+use runner_protocol::{
+    Bytes, Event, Failure, Fate, HandOut, MAX_STATE_PART, Recall, State,
+    state::{Head, Saved},
+};
+
+/// What the mock calls its build.
+const BUILD: &str = "mock";
+
+/// Bytes of a state for each of its tokens.
+const BYTES_PER_TOKEN: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    recall: Option<Recall>,
+    /// States that were handed in, with their indices.
+    recalled: Vec<(u32, Saved)>,
+    /// Tokens of answers that are over, latest last.
+    kept: Vec<Vec<i32>>,
+    /// The state that was handed out last.
+    leaving: Vec<u8>,
+    fates: Vec<(u32, Fate)>,
+}
+
+impl Memory {
+    /// Whether it was told what it may keep.
+    pub(super) fn is_told(&self) -> bool {
+        self.recall.is_some()
+    }
+
+    /// Takes saved states in; says how many heads it can read.
+    pub(super) fn recall(&mut self, recall: Recall, open: &mut OpenFile) -> u32 {
+        let mut readable = 0;
+        for (index, &file) in (0..).zip(&recall.files) {
+            let saved = open(file).ok().and_then(|file| Saved::open(file).ok());
+            readable += u32::from(saved.is_some());
+            let ours =
+                |saved: &Saved| saved.head().build == BUILD && saved.head().model == recall.model;
+            match saved.filter(ours) {
+                Some(saved) => self.recalled.push((index, saved)),
+                None => self.fates.push((index, Fate::Refused)),
+            }
+        }
+        self.recall = Some(recall);
+        readable
+    }
+
+    /// How many tokens of a prompt a recalled state begins with.
+    pub(super) fn alike(&mut self, prompt: &[i32]) -> usize {
+        let alike = |saved: &Saved| {
+            let both = saved.head().tokens.iter().zip(prompt);
+            both.take_while(|(a, b)| a == b).count()
+        };
+        let best = (0..self.recalled.len()).max_by_key(|&at| alike(&self.recalled[at].1));
+        let Some(best) = best.filter(|&at| alike(&self.recalled[at].1) > 0) else {
+            return 0;
+        };
+        let (index, saved) = &self.recalled[best];
+        let good = saved
+            .read()
+            .is_ok_and(|bytes| bytes == state(&saved.head().tokens));
+        let fate = if good { Fate::Used } else { Fate::Refused };
+        self.fates.push((*index, fate));
+        if good {
+            return alike(saved);
+        }
+        self.recalled.remove(best);
+        self.alike(prompt)
+    }
+
+    /// What is to be told of recalled states.
+    pub(super) fn take_fates(&mut self) -> Vec<(u32, Fate)> {
+        std::mem::take(&mut self.fates)
+    }
+
+    /// Keeps what an answer leaves behind, in place of its beginnings.
+    pub(super) fn keep(&mut self, tokens: &[i32]) {
+        if self.is_told() && !tokens.is_empty() {
+            self.kept.retain(|kept| !tokens.starts_with(kept));
+            self.kept.push(tokens.to_vec());
+        }
+    }
+
+    /// The latest state that is worth it.
+    pub(super) fn hand_out(&mut self, wanted: HandOut) -> Option<Box<State>> {
+        let recall = self.recall.as_ref()?;
+        let worth = |tokens: &Vec<i32>| {
+            count(tokens.len()) >= wanted.min_tokens
+                && (tokens.len() * BYTES_PER_TOKEN) as u64 <= wanted.max_bytes
+        };
+        let tokens = self.kept.remove(self.kept.iter().rposition(worth)?);
+        self.leaving = state(&tokens);
+        let beginnings = self.recalled.iter().filter(|(_, saved)| {
+            let known = &saved.head().tokens;
+            known.len() < tokens.len() && tokens.starts_with(known)
+        });
+        let instead_of = beginnings.map(|(index, _)| *index).collect();
+        let head = Head {
+            model: recall.model.clone(),
+            build: BUILD.to_owned(),
+            scales: Vec::new(),
+            bytes: self.leaving.len() as u64,
+            tokens,
+        };
+        Some(Box::new(State { head, instead_of }))
+    }
+
+    /// Bytes of the state that was handed out last.
+    pub(super) fn part(&self, offset: u64) -> Result<Event, Failure> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.leaving.get(offset..))
+            .ok_or_else(|| invalid(format!("the state has no byte {offset}")))?;
+        let part = &rest[..rest.len().min(MAX_STATE_PART)];
+        Ok(Event::StatePart(Bytes(part.to_vec())))
+    }
+}
+
+fn state(tokens: &[i32]) -> Vec<u8> {
+    let bytes = |token: &i32| token.to_le_bytes().repeat(BYTES_PER_TOKEN / 4);
+    tokens.iter().flat_map(bytes).collect()
+}

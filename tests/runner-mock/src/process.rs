@@ -1,0 +1,161 @@
+//! The mock runner as a program: the state machine between a socket and a clock, without a runtime, so that it starts at once.
+
+use std::{
+    io::{self, Write as _},
+    os::{fd::AsFd as _, unix::net::UnixStream},
+    process::ExitCode,
+    sync::mpsc::{self, RecvTimeoutError, SyncSender},
+    thread,
+    time::Instant,
+};
+
+use rustix::process::Signal;
+
+use super::{
+    attempt::Attempt,
+    machine::{Last, Mock, Output, SEARCHED, World},
+    script::Death,
+};
+use confine::Needs;
+use runner_protocol::{Request, Sandbox, frame};
+
+/// The environment variable whose directives count for the whole process.
+pub(super) const VARIABLE: &str = "SLM_MOCK";
+
+/// Requests that wait for the state machine.
+const BACKLOG: usize = 64;
+
+/// The program: speaks the protocol on its standard input until that ends.
+pub fn main() -> ExitCode {
+    if let Err(error) = confine::at_start() {
+        say(&format!("cannot confine the mock runner: {error}"));
+        return ExitCode::FAILURE;
+    }
+    match run() {
+        Ok(code) => code,
+        // The daemon is gone or has closed the socket, which is how a runner is told to leave.
+        Err(_) => ExitCode::SUCCESS,
+    }
+}
+
+fn run() -> io::Result<ExitCode> {
+    let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let start = Instant::now();
+    let sandbox = if std::env::args().any(|argument| argument == runner_protocol::NO_SANDBOX) {
+        Sandbox::default()
+    } else {
+        confine::restrict(&Needs::default())
+    };
+    let world = World {
+        open: Box::new(open),
+        attempt: Attempt::carry_out,
+        sandbox,
+    };
+    let mut mock = Mock::new(&environment(), world);
+    let (sender, requests) = mpsc::sync_channel(BACKLOG);
+    let input = socket.try_clone()?;
+
+    let outputs = mock.begin();
+    thread::Builder::new().spawn(move || read(input, &sender))?;
+    if let Some(code) = carry_out(outputs, &mut socket)? {
+        return Ok(code);
+    }
+    loop {
+        let request = match mock.next_step() {
+            None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(next) => requests.recv_timeout(next.saturating_sub(start.elapsed())),
+        };
+        let outputs = match request {
+            Ok(request) => mock.receive(request, start.elapsed()),
+            Err(RecvTimeoutError::Timeout) => mock.step(start.elapsed()),
+            Err(RecvTimeoutError::Disconnected) => return Ok(ExitCode::SUCCESS),
+        };
+        if let Some(code) = carry_out(outputs, &mut socket)? {
+            return Ok(code);
+        }
+    }
+}
+
+/// Reads requests until the socket or the state machine ends.
+fn read(mut input: UnixStream, requests: &SyncSender<Request>) {
+    while let Ok(request) = frame::read(&mut input) {
+        if requests.send(request).is_err() {
+            return;
+        }
+    }
+}
+
+/// Does what the state machine says. Returns an exit code when that is to leave.
+fn carry_out(outputs: Vec<Output>, socket: &mut UnixStream) -> io::Result<Option<ExitCode>> {
+    for output in outputs {
+        match output {
+            Output::Send(bytes) => socket.write_all(&bytes)?,
+            Output::Say(line) => say(&line),
+            Output::Last(Last::Die(Death::Exit(code))) => return Ok(Some(ExitCode::from(code))),
+            Output::Last(Last::Die(Death::Abort)) => die(Signal::ABORT),
+            Output::Last(Last::Die(Death::Segv)) => die(Signal::SEGV),
+            Output::Last(Last::Die(Death::Kill)) => die(Signal::KILL),
+            Output::Last(Last::Freeze) => die(Signal::STOP),
+            Output::Last(Last::Deaf) => stay(),
+            Output::Last(Last::HangUp) => {
+                socket.shutdown(std::net::Shutdown::Both)?;
+                stay();
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Sends itself a signal until it works: the standard library takes a first SIGSEGV for a full stack, and only lets the second one through.
+fn die(signal: Signal) -> ! {
+    loop {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+    }
+}
+
+fn stay() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+fn say(line: &str) {
+    // Nobody may be there to hear it, which is no reason to fail.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where this program reads its environment"
+)]
+fn environment() -> String {
+    std::env::var_os(VARIABLE)
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Opens an inherited file as the engine does: by the name of its descriptor.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the file is a descriptor and has no path to name"
+)]
+fn open(descriptor: i32) -> io::Result<std::fs::File> {
+    std::fs::File::open(format!("/proc/self/fd/{descriptor}"))
+}
+
+/// The first bytes of a file, wherever its offset is.
+pub(super) fn start_of(file: &std::fs::File) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt as _;
+
+    let mut start = vec![0; SEARCHED];
+    let mut length = 0;
+    while length < start.len() {
+        match file.read_at(&mut start[length..], length as u64)? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    start.truncate(length);
+    Ok(start)
+}

@@ -1,0 +1,176 @@
+//! The mock runner as a task: the state machine in the daemon's own runtime, whose clock can be paused.
+
+use std::{
+    collections::HashMap, fs::File, future::pending, io, os::unix::process::ExitStatusExt as _,
+    process::ExitStatus,
+};
+
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use rustix::process::Signal;
+use tokio::{
+    io::{AsyncWriteExt as _, DuplexStream},
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+
+use super::{
+    machine::{Last, Mock, Output, World},
+    process::VARIABLE,
+    script::Death,
+};
+use runner_protocol::{Sandbox, frame};
+use supervisor::{Files, Launch, Launched, Process, Program, Spawner};
+
+/// Bytes between a mock in this process and its supervisor; about what a socket holds.
+const BUFFER: usize = 64 * 1024;
+
+/// A spawner that starts the mock runner as a task of the caller's runtime, whatever program it is told to start.
+///
+/// No process is started, and time is the runtime's, so it can be paused.
+/// The mock sees the program's `SLM_MOCK`, and the files by their numbers.
+pub fn spawner() -> Spawner {
+    Spawner::new(Tasks)
+}
+
+/// Starts the mock as a task.
+#[derive(Debug)]
+struct Tasks;
+
+impl Launch for Tasks {
+    /// Connects the mock through memory alone.
+    /// A socket would be shared with every process that is being started at that moment, so its end could come late,
+    /// and a paused clock does not wait for that.
+    fn launch(&self, program: Program, files: Files) -> BoxFuture<'_, io::Result<Launched>> {
+        let script = program
+            .env
+            .iter()
+            .find(|(name, _)| name == VARIABLE)
+            .map(|(_, script)| script.to_string_lossy().into_owned());
+        let (ours, theirs) = tokio::io::duplex(BUFFER);
+        let (errors, stderr) = tokio::io::duplex(BUFFER);
+        let task = tokio::spawn(run(theirs, stderr, files, script.unwrap_or_default()));
+        let (read, write) = tokio::io::split(ours);
+        let launched = Launched {
+            process: Box::new(Task { task, status: None }),
+            read: Box::new(read),
+            write: Box::new(write),
+            stderr: Box::new(errors),
+        };
+        std::future::ready(Ok(launched)).boxed()
+    }
+}
+
+/// The mock as a task.
+#[derive(Debug)]
+struct Task {
+    /// Ends with what a process would have ended with.
+    task: JoinHandle<ExitStatus>,
+    /// The end, once seen or made.
+    status: Option<ExitStatus>,
+}
+
+impl Process for Task {
+    fn wait(&mut self) -> BoxFuture<'_, Option<ExitStatus>> {
+        async {
+            if self.status.is_none() {
+                // A panic of the mock is a crash like any other.
+                let end = (&mut self.task).await;
+                self.status =
+                    Some(end.unwrap_or_else(|_| ExitStatus::from_raw(Signal::ABORT.as_raw())));
+            }
+            self.status
+        }
+        .boxed()
+    }
+
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        if self.status.is_none() && !self.task.is_finished() {
+            self.task.abort();
+            self.status = Some(ExitStatus::from_raw(signal.as_raw()));
+        }
+    }
+}
+
+/// Runs until the socket ends or a directive ends it; resolves with what a process would have ended with.
+async fn run(
+    socket: DuplexStream,
+    mut stderr: DuplexStream,
+    files: Files,
+    environment: String,
+) -> ExitStatus {
+    let files: HashMap<i32, File> = files
+        .into_numbered()
+        .map(|(number, file)| (number, File::from(file)))
+        .collect();
+    let open = move |descriptor| {
+        let file: &File = files
+            .get(&descriptor)
+            .ok_or_else(|| io::Error::other(format!("no file {descriptor} was passed on")))?;
+        file.try_clone()
+    };
+    let (read, mut write) = tokio::io::split(socket);
+    let frames = LengthDelimitedCodec::builder()
+        .max_frame_length(frame::MAX_FRAME)
+        .new_codec();
+    let mut requests = FramedRead::new(read, frames);
+    let start = Instant::now();
+    let world = World {
+        open: Box::new(open),
+        attempt: |_| "denied: a mock that is no process tries nothing".to_owned(),
+        sandbox: Sandbox::default(),
+    };
+    let mut mock = Mock::new(&environment, world);
+
+    let mut outputs = mock.begin();
+    loop {
+        for output in outputs {
+            match output {
+                Output::Send(bytes) => {
+                    if write.write_all(&bytes).await.is_err() {
+                        return ExitStatus::from_raw(0);
+                    }
+                }
+                Output::Say(line) => {
+                    let _ = stderr.write_all(format!("{line}\n").as_bytes()).await;
+                }
+                Output::Last(Last::Die(death)) => return status(death),
+                Output::Last(Last::Deaf | Last::Freeze) => return pending().await,
+                Output::Last(Last::HangUp) => {
+                    drop((requests, write));
+                    return pending().await;
+                }
+            }
+        }
+        let due = mock.next_step().map(|next| start + next);
+        outputs = tokio::select! {
+            // What was said before the next token is heard before it.
+            biased;
+            request = requests.next() => match request {
+                Some(Ok(body)) => match frame::decode(&body) {
+                    Ok(request) => mock.receive(request, start.elapsed()),
+                    Err(_) => return ExitStatus::from_raw(0),
+                },
+                _ => return ExitStatus::from_raw(0),
+            },
+            () = tokio::task::yield_now(), if due.is_some_and(|due| due <= Instant::now()) => mock.step(start.elapsed()),
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some_and(|due| due > Instant::now()) => {
+                mock.step(start.elapsed())
+            }
+        };
+    }
+}
+
+/// How a process would have ended.
+fn status(death: Death) -> ExitStatus {
+    ExitStatus::from_raw(match death {
+        Death::Abort => Signal::ABORT.as_raw(),
+        Death::Segv => Signal::SEGV.as_raw(),
+        Death::Kill => Signal::KILL.as_raw(),
+        Death::Exit(code) => i32::from(code) << 8,
+    })
+}
