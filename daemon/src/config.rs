@@ -37,7 +37,7 @@ const LONGEST_FILE: u64 = 1 << 20;
 
 /// Variables that are not settings of the daemon and may be there all the same: of the client and the runner, which share
 /// its environment, and of the tools that build and measure it.
-const OTHERS: &[&str] = &[env::HOME, "SLM_MOCK", "SLM_RUNNER_LOG", "SLM_PEER"];
+const OTHERS: &[&str] = &[env::HOME, "SLM_RUNNER_LOG", "SLM_PEER"];
 
 /// Keys that any text will do for, so that a `false` in the file would be a path or a name.
 const TAKE_ANY_TEXT: &[&str] = &[

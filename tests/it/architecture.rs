@@ -34,6 +34,18 @@ fn crates_use_each_other_as_the_page_says() {
     );
 }
 
+/// `slmd` and `slm-runner` hold no mock runner, and no program that is installed holds a server or a writer of models for tests.
+#[test]
+fn the_product_links_no_crate_of_tests() {
+    for (name, used) in dependencies("normal") {
+        let linked: Vec<_> = OF_TESTS.iter().filter(|of| used.contains(**of)).collect();
+        assert!(
+            OF_TESTS.contains(&name.as_str()) || linked.is_empty(),
+            "`{name}` links {linked:?}"
+        );
+    }
+}
+
 #[test]
 fn only_tests_reach_across_the_arrows() {
     let ours: BTreeSet<String> = dependencies("normal").into_keys().collect();

@@ -201,7 +201,6 @@ fn a_variable_that_means_nothing_is_a_warning_with_a_suggestion() {
         "SLM",
         "SLM_TEST_OFFLINE",
         "SLM_RUNNER_LOG",
-        "SLM_MOCK",
         "SLM_PEER",
     ] {
         assert_eq!(said(fine), [""; 0], "{fine}");
