@@ -3,7 +3,7 @@
 use api::Unload;
 use modelfile::Parameters;
 use registry::source::Settings;
-use registry::{Capability, Model, ModelName, Registry};
+use registry::{Capability, Model, ModelKey, ModelName, Registry};
 use tokio::time::Instant;
 
 use crate::duration::Stay;
@@ -12,7 +12,7 @@ use crate::jobs::Jobs;
 use crate::options::{self, Defaults, Resolved};
 use crate::prompt::{Needs, Way};
 use crate::requirements;
-use crate::scheduler::{self, Key, Lease, Plan, Scheduler, Unloading, Want};
+use crate::scheduler::{Lease, Plan, Scheduler, Unloading, Want};
 use crate::seats::Seats;
 use crate::transfers::Transfers;
 use crate::wire;
@@ -53,8 +53,8 @@ pub(crate) struct Chosen {
 
 impl Chosen {
     /// What makes it the same to a runner as another.
-    pub(crate) fn key(&self) -> Key {
-        scheduler::key_of(&self.model)
+    pub(crate) fn key(&self) -> ModelKey {
+        self.model.key()
     }
 
     /// How a prompt for it is made, with the template of the request if it has one.
@@ -153,7 +153,7 @@ impl App {
         let found = self.registry.model(name).await;
         let mut unloading = Unloading::NotLoaded;
         if let Ok(model) = &found {
-            unloading = self.scheduler.unload(scheduler::key_of(model)).await;
+            unloading = self.scheduler.unload(model.key()).await;
         }
         if unloading == Unloading::NotLoaded {
             unloading = self.scheduler.unload_named(name.clone()).await;

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use api::ModelDetails;
 use futures::FutureExt;
-use registry::ModelName;
+use registry::{ModelKey, ModelName};
 use runner_protocol::Sandbox;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -39,8 +39,8 @@ use crate::duration::Stay;
 use crate::error::Error;
 
 pub use lease::Lease;
+pub(crate) use loader::program;
 pub use loader::{Loader, StoreLoader, Up};
-pub(crate) use loader::{key_of, program};
 pub use settings::{Said, Settings};
 pub(crate) use states::SAVING;
 pub use states::{Keeping, States};
@@ -60,25 +60,13 @@ pub struct Options {
     pub stop_grace: Duration,
 }
 
-/// What makes two models the same to a runner: weights, adapters and draft model. Names, prompts and parameters do not matter to it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key(String);
-
-impl Key {
-    /// The key of a model with these blobs, in this order.
-    pub fn of(blobs: impl IntoIterator<Item = impl ToString>) -> Self {
-        let digests: Vec<String> = blobs.into_iter().map(|blob| blob.to_string()).collect();
-        Self(digests.join(" "))
-    }
-}
-
 /// How to load a model.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Its name in the store.
     pub name: ModelName,
     /// What must come out, or it became another model in between.
-    pub key: Key,
+    pub key: ModelKey,
     /// Cells of the KV cache.
     pub context: u32,
     /// What it is loaded with, if nothing is loaded yet.
@@ -114,7 +102,7 @@ pub struct Seen {
     /// Name that it was loaded by.
     pub name: ModelName,
     /// What makes it the same to a runner as another.
-    pub key: Key,
+    pub key: ModelKey,
     /// Hexadecimal digest of its manifest.
     pub digest: String,
     /// What is known of it.
@@ -232,7 +220,7 @@ impl Scheduler {
     }
 
     /// Lets a model go as soon as nobody uses it. When nobody uses it now, it is gone when this returns.
-    pub async fn unload(&self, key: Key) -> Unloading {
+    pub async fn unload(&self, key: ModelKey) -> Unloading {
         self.let_go(Which::Key(key)).await
     }
 

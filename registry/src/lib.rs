@@ -20,6 +20,7 @@ mod fs;
 pub mod gguf;
 pub mod http;
 mod index;
+mod key;
 pub mod manifest;
 pub mod mirrors;
 pub mod model;
@@ -44,6 +45,7 @@ mod unpack;
 
 pub use digest::Digest;
 pub use error::{Damage, Error, Result};
+pub use key::ModelKey;
 pub use model::{Capability, Details, Model, ModelEntry, OpenBlob, Ready, Shown};
 pub use name::ModelName;
 pub use progress::{Progress, Reporter};

@@ -241,9 +241,10 @@ impl Manifest {
         std::iter::once(&self.config).chain(&self.layers)
     }
 
-    /// What computes: the digest over the digests of weights and adapters, in order.
-    /// Two models with the same one are the same to a runner, whatever their prompts and parameters are.
-    pub fn computes(&self) -> Digest {
+    /// The digest over the digests of weights and adapters, in order.
+    /// A KV state of one model is good for each other with the same one, also where template, draft model or projector differ
+    /// (see [`ModelKey`](crate::ModelKey)).
+    pub fn state_key(&self) -> Digest {
         let kinds = [LayerKind::Model, LayerKind::Adapter];
         let digests = kinds.into_iter().flat_map(|kind| {
             let layers = self.layers_of(kind);

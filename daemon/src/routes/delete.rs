@@ -7,7 +7,6 @@ use registry::Model;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
-use crate::scheduler;
 
 /// A pull of the name is cancelled, and what it fetched goes too.
 /// Weights that went with the name leave memory too, when their requests are over; those that another name shares stay.
@@ -35,7 +34,7 @@ pub(crate) async fn delete(
         weights.any(|layer| report.removed.contains(&layer.digest))
     };
     if let Some(model) = model.filter(is_gone) {
-        app.scheduler.unload(scheduler::key_of(&model)).await;
+        app.scheduler.unload(model.key()).await;
     }
     Ok(())
 }

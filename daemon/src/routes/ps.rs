@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 
 use crate::app::App;
-use crate::scheduler::{self, Seen};
+use crate::scheduler::Seen;
 use crate::wire;
 
 /// Latest expiry first. *Cancel*.
@@ -24,7 +24,7 @@ pub(crate) async fn get(State(app): State<App>) -> Json<PsResponse> {
 /// Whether the name that a model was loaded by is gone, or another model's by now.
 async fn is_removed(app: &App, seen: &Seen) -> bool {
     match app.registry.model(&seen.name).await {
-        Ok(model) => scheduler::key_of(&model) != seen.key,
+        Ok(model) => model.key() != seen.key,
         Err(error) => matches!(error, registry::Error::NotFound { .. }),
     }
 }

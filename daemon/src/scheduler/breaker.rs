@@ -5,9 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use registry::ModelKey;
 use tokio::time::Instant;
-
-use super::Key;
 
 /// Crashes within [`WINDOW`] that begin the first rest.
 const CRASHES: usize = 3;
@@ -27,7 +26,7 @@ const WELL: Duration = Duration::from_secs(10 * 60);
 /// Which models crashed, and which of them rest.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
-    patients: BTreeMap<Key, Patient>,
+    patients: BTreeMap<ModelKey, Patient>,
 }
 
 /// A model that crashed not long ago.
@@ -68,13 +67,13 @@ impl Patient {
 
 impl Breaker {
     /// Notes a crash.
-    pub(super) fn crashed(&mut self, key: &Key, now: Instant) {
+    pub(super) fn crashed(&mut self, key: &ModelKey, now: Instant) {
         self.patients.retain(|_, patient| !patient.is_well(now));
         self.patients.entry(key.clone()).or_default().crashed(now);
     }
 
     /// How often the model crashed since it was well, and how long it still rests, if it does.
-    pub(super) fn rests(&self, key: &Key, now: Instant) -> Option<(usize, Duration)> {
+    pub(super) fn rests(&self, key: &ModelKey, now: Instant) -> Option<(usize, Duration)> {
         let patient = self.patients.get(key)?;
         let (_, end) = patient.rest?;
         let left = end.checked_duration_since(now)?;
@@ -85,11 +84,12 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::tests::key;
 
     /// One model, and a clock.
     struct Ward {
         breaker: Breaker,
-        key: Key,
+        key: ModelKey,
         now: Instant,
     }
 
@@ -97,7 +97,7 @@ mod tests {
         fn new() -> Self {
             Self {
                 breaker: Breaker::default(),
-                key: Key::of(["a"]),
+                key: key("a"),
                 now: Instant::now(),
             }
         }
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(ward.crash_after(0), None);
         assert_eq!(ward.crash_after(20), None);
         assert_eq!(ward.crash_after(20), Some((3, 60)));
-        assert_eq!(ward.breaker.rests(&Key::of(["b"]), ward.now), None);
+        assert_eq!(ward.breaker.rests(&key("b"), ward.now), None);
         ward.now += Duration::from_secs(59);
         assert_eq!(ward.rests(), Some((3, 1)));
         ward.now += Duration::from_secs(1);
@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(ward.crash_after(31), None);
         }
         ward.now += WINDOW;
-        ward.breaker.crashed(&Key::of(["b"]), ward.now);
+        ward.breaker.crashed(&key("b"), ward.now);
         assert_eq!(ward.breaker.patients.len(), 1);
     }
 }

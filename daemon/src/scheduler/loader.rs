@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
-use registry::{Digest, Ready, Registry, Reporter};
+use registry::{Ready, Registry, Reporter};
 use runner_protocol::{Adapter, Load, Loaded, Projector, SandboxLevel, Speculation};
 use supervisor::{Files, Program, Runner, Spawner};
 
-use super::{Keeping, Key, Plan, States};
+use super::{Keeping, Plan, States};
 use crate::config::Sandbox;
 use crate::cpu::{self, CpuModules};
 use crate::error::Error;
@@ -70,13 +70,13 @@ impl StoreLoader {
         }
         // Blobs are checked, and hashed if they changed, before a runner sees them.
         let ready = self.registry.ready(&plan.name, &Reporter::silent()).await?;
-        if key_of(&ready.model) != plan.key {
+        if ready.model.key() != plan.key {
             return Err(Error::Replaced(plan.name.to_string()));
         }
         requirements::log_unused(&ready.model);
-        let (computes, name) = (ready.model.manifest.computes(), ready.model.name.clone());
+        let (state_key, name) = (ready.model.manifest.state_key(), ready.model.name.clone());
         let (mut files, load) = self.prepare(&plan, ready)?;
-        let keeping = self.states.gather(name, computes, &mut files).await;
+        let keeping = self.states.gather(name, state_key, &mut files).await;
         let failed = |source| Error::runner(&plan.name, source);
         let cpu = match &self.cpu {
             Some(modules) => modules.choice().await,
@@ -164,24 +164,6 @@ impl StoreLoader {
         };
         Ok((files, load))
     }
-}
-
-/// What makes a model of the store the same to a runner as another.
-pub(crate) fn key_of(model: &registry::Model) -> Key {
-    Key::of(
-        model
-            .weights()
-            .chain(model.adapters())
-            .chain(model.draft())
-            .chain(model.projectors())
-            .map(|layer| layer.digest)
-            .chain(
-                model
-                    .chat_template
-                    .as_ref()
-                    .map(|text| Digest::of(text.as_bytes())),
-            ),
-    )
 }
 
 /// How long a runner's threads spin while they wait for each other before they give up their processor; OpenMP reads it when the program starts.

@@ -46,8 +46,8 @@ pub struct Keeping {
     states: States,
     /// A name of its model.
     model: ModelName,
-    /// What computes it.
-    computes: Digest,
+    /// By what its states are known in the store.
+    state_key: Digest,
     recall: Recall,
     /// What it was handed, in order.
     handed: Vec<StateId>,
@@ -81,14 +81,14 @@ impl States {
     pub(super) async fn gather(
         &self,
         model: ModelName,
-        computes: Digest,
+        state_key: Digest,
         files: &mut Files,
     ) -> Option<Keeping> {
         if self.disk == 0 && self.memory == Some(0) {
             return None;
         }
         let most = if self.disk == 0 { 0 } else { MAX_STATES };
-        let opened = timeout(PUBLISHING, self.registry.states(computes, most)).await;
+        let opened = timeout(PUBLISHING, self.registry.states(state_key, most)).await;
         let saved = match opened {
             Ok(Ok(saved)) => saved,
             Ok(Err(error)) => {
@@ -99,7 +99,7 @@ impl States {
         };
         let mut handed = Vec::new();
         let mut recall = Recall {
-            model: computes.to_string(),
+            model: state_key.to_string(),
             memory: self.memory,
             files: Vec::new(),
         };
@@ -110,7 +110,7 @@ impl States {
         Some(Keeping {
             states: self.clone(),
             model,
-            computes,
+            state_key,
             recall,
             handed,
         })
@@ -167,7 +167,7 @@ impl Keeping {
         deadline: Instant,
     ) -> Option<(NewState, usize, Vec<StateId>)> {
         let store = &self.states.registry;
-        let mut new = match store.save_states(&self.model, self.computes).await {
+        let mut new = match store.save_states(&self.model, self.state_key).await {
             Ok(new) => new,
             // The model was removed, and what it computed goes with it.
             Err(registry::Error::NotFound { .. }) => return None,

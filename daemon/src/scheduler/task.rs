@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use registry::ModelName;
+use registry::{ModelKey, ModelName};
 use runner_protocol::{FailureKind, Sandbox, SandboxLevel};
 use supervisor::{Cause, Exit};
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::breaker::Breaker;
 use super::entry::{Entry, Ready, State, Waiter, seen};
-use super::{Key, Lease, Loader, Options, Plan, Seen, Unloading, Up, Want};
+use super::{Lease, Loader, Options, Plan, Seen, Unloading, Up, Want};
 use crate::duration::Stay;
 use crate::error::Error;
 
@@ -45,7 +45,7 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) enum Which {
     /// By what makes it the same to a runner as another.
-    Key(Key),
+    Key(ModelKey),
     /// By the name that it was loaded by.
     Name(ModelName),
 }
@@ -79,7 +79,7 @@ pub(super) struct Task {
     /// Those who wait for room, or for another load of a model that is here, first come first.
     pending: Vec<Waiter>,
     /// Models that are tried a second time, and the entries whose memory they wait for.
-    second_tries: BTreeMap<Key, Vec<u64>>,
+    second_tries: BTreeMap<ModelKey, Vec<u64>>,
     breaker: Breaker,
     closing: Option<Vec<oneshot::Sender<()>>>,
     notices: mpsc::UnboundedSender<Notice>,
@@ -425,7 +425,7 @@ impl Task {
         self.cancel_unwanted();
         self.refuse_those_who_wait_for_resting_models();
         self.forget_promises();
-        let mut keys: Vec<Key> = Vec::new();
+        let mut keys: Vec<ModelKey> = Vec::new();
         for waiter in &self.pending {
             if !keys.contains(&waiter.want.plan.key) {
                 keys.push(waiter.want.plan.key.clone());
@@ -447,7 +447,7 @@ impl Task {
 
     /// Gives a loaded model to those who wait for it, in their order. The first one whom it does not serve has it loaded anew
     /// when it is idle; until then, those behind wait too.
-    fn serve(&mut self, id: u64, key: &Key) {
+    fn serve(&mut self, id: u64, key: &ModelKey) {
         let same = |waiter: &Waiter| waiter.want.plan.key == *key;
         while let Some(first) = self.pending.iter().position(same) {
             let Some(entry) = self.table.get(&id) else {
@@ -497,7 +497,7 @@ impl Task {
     }
 
     /// Whether it is to be tried again when others have given their memory back.
-    fn waits_for_memory(&self, key: &Key) -> bool {
+    fn waits_for_memory(&self, key: &ModelKey) -> bool {
         let awaited = self.second_tries.get(key);
         awaited.is_some_and(|ids| ids.iter().any(|id| self.table.contains_key(id)))
     }
@@ -511,7 +511,7 @@ impl Task {
     }
 
     /// Lets an idle model go; if there is none and the wait was long, promises the place of one that is busy.
-    fn make_room(&mut self, key: &Key) {
+    fn make_room(&mut self, key: &ModelKey) {
         if let Some(id) = self.least_worth(Entry::is_idle) {
             self.stop(id, "its place is needed");
             return;
@@ -554,7 +554,7 @@ impl Task {
 
     /// Starts to load a model for the first who waits for it and all whom the same settings serve, with the largest context
     /// that one of them needs.
-    fn start(&mut self, key: &Key) {
+    fn start(&mut self, key: &ModelKey) {
         let first = self
             .pending
             .iter()

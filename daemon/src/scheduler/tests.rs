@@ -2,6 +2,7 @@ use std::sync::Mutex;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use registry::Digest;
 use runner_protocol::{Generate, Load, Overflow, Prompt, Sampling, Speculation};
 use supervisor::{Files, Program, Spawner, Step};
 
@@ -103,11 +104,15 @@ fn bench() -> Bench {
     bench_with(2, 8)
 }
 
+pub(super) fn key(name: &str) -> ModelKey {
+    [Digest::of(name.as_bytes())].into_iter().collect()
+}
+
 fn want(name: &str, context: u32) -> Want {
     Want {
         plan: Plan {
             name: ModelName::parse(name).unwrap(),
-            key: Key::of([name]),
+            key: key(name),
             context,
             settings: Settings {
                 batch: 512,
@@ -270,7 +275,7 @@ async fn keep_alive_of_a_request_goes_over_the_default() {
 #[tokio::test(start_paused = true)]
 async fn unloading_waits_for_those_who_use_it() {
     let bench = bench();
-    let unload = || bench.scheduler.unload(Key::of(["a"]));
+    let unload = || bench.scheduler.unload(key("a"));
     assert_eq!(unload().await, Unloading::NotLoaded);
     let lease = bench.acquire("a").await.unwrap();
     assert_eq!(unload().await, Unloading::WhenIdle);
@@ -284,7 +289,7 @@ async fn an_unused_model_is_gone_when_unloading_returns() {
     let bench = bench();
     drop(bench.acquire("a").await.unwrap());
     bench.until(|seen| seen[0].active == 0).await;
-    let unloading = bench.scheduler.unload(Key::of(["a"])).await;
+    let unloading = bench.scheduler.unload(key("a")).await;
     assert_eq!(unloading, Unloading::Done);
     assert!(bench.scheduler.list().await.is_empty());
 }
@@ -730,7 +735,7 @@ async fn idle_models_give_their_memory_to_one_that_lacks_it() {
         drop(refused.unwrap());
         assert_eq!(bench.loads().len(), before + 2);
         assert_eq!(bench.names().await, ["big:latest", "busy:latest"]);
-        bench.scheduler.unload(Key::of(["big"])).await;
+        bench.scheduler.unload(key("big")).await;
     }
     answer(&busy, "undisturbed").await.unwrap();
 }

@@ -113,7 +113,7 @@ fn sweep(
         }
         match file.manifest {
             Ok(manifest) => {
-                computing.insert(manifest.computes());
+                computing.insert(manifest.state_key());
                 needed.extend(manifest.blobs().map(|layer| layer.digest));
             }
             Err(_) => report.blocked_by.push(file.name),

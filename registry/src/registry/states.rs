@@ -20,7 +20,7 @@ use super::{Registry, blocking};
 /// Which state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateId {
-    /// What computed it; see [`Manifest::computes`](crate::manifest::Manifest::computes).
+    /// The state key of its model; see [`Manifest::state_key`](crate::manifest::Manifest::state_key).
     pub owner: Digest,
     /// What it is the state of.
     pub name: Digest,
@@ -47,7 +47,7 @@ pub struct NewState {
 }
 
 impl Registry {
-    /// Opens the saved states of what computes a model, at most so many, latest used first. Waits while some are being written.
+    /// Opens the saved states with this owner, at most so many, latest used first. Waits while some are being written.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -112,14 +112,14 @@ impl Registry {
         self.on_disk(move |store| store.trim_states(most)).await
     }
 
-    /// Whether a model is there and still computes by this.
+    /// Whether a model is there and its states still have this owner.
     async fn check_owner(&self, model: &ModelName, owner: Digest) -> Result<()> {
         let name = model.clone();
         let file = self
             .on_disk(move |store| store.read_manifest(&name))
             .await?;
         let manifest = file.and_then(|file| file.manifest.ok());
-        match manifest.filter(|manifest| manifest.computes() == owner) {
+        match manifest.filter(|manifest| manifest.state_key() == owner) {
             Some(_) => Ok(()),
             None => Err(Error::NotFound {
                 name: model.clone(),

@@ -38,8 +38,8 @@ impl Service {
     async fn states(&self) -> Vec<PathBuf> {
         let name = registry::ModelName::parse("m").unwrap();
         if let Ok(model) = self.registry.model(&name).await {
-            let computes = model.manifest.computes();
-            self.registry.states(computes, 64).await.unwrap();
+            let owner = model.manifest.state_key();
+            self.registry.states(owner, 64).await.unwrap();
         }
         files(&self.home.path().join("kv"))
     }

@@ -151,7 +151,7 @@ async fn folders_are_safe_also_where_they_were_there() {
 async fn a_state_is_safe_before_its_name() {
     let home = Home::new().await;
     plain(&home.registry, "m", 1).await;
-    let owner = states::computes(&home, "m").await;
+    let owner = states::state_key(&home, "m").await;
     faults::arm(home.path(), Plan::NONE);
     states::save(&home, "m", owner, b"what was computed", u64::MAX).await;
     let calls = faults::disarm(home.path());

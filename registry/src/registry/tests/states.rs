@@ -11,9 +11,9 @@ use crate::{Error, registry::states::StateId};
 
 const ALL: u64 = 1 << 40;
 
-pub(super) async fn computes(home: &Home, model: &str) -> Digest {
+pub(super) async fn state_key(home: &Home, model: &str) -> Digest {
     let model = home.registry.model(&name_of(model)).await.expect("there");
-    model.manifest.computes()
+    model.manifest.state_key()
 }
 
 /// Saves a state with these bytes.
@@ -63,7 +63,7 @@ fn age(home: &Home, owner: Digest, name: Digest, seconds: u64) {
 async fn a_state_comes_back_and_is_for_its_owner_only() {
     let home = Home::new().await;
     plain(&home.registry, "m", 1).await;
-    let owner = computes(&home, "m").await;
+    let owner = state_key(&home, "m").await;
     assert_eq!(saved(&home, owner).await, [] as [Vec<u8>; 0]);
     let name = save(&home, "m", owner, b"what was computed", ALL).await;
     let home = home.reopen().await;
@@ -87,8 +87,8 @@ async fn the_latest_used_come_first_and_the_oldest_go_first() {
     let home = Home::new().await;
     plain(&home.registry, "m", 1).await;
     plain(&home.registry, "other", 2).await;
-    let owner = computes(&home, "m").await;
-    let other = computes(&home, "other").await;
+    let owner = state_key(&home, "m").await;
+    let other = state_key(&home, "other").await;
     assert_ne!(owner, other);
     let first = save(&home, "m", owner, &[1; 100], ALL).await;
     let second = save(&home, "m", owner, &[2; 100], ALL).await;
@@ -121,7 +121,7 @@ async fn the_latest_used_come_first_and_the_oldest_go_first() {
 async fn half_a_state_is_never_there() {
     let home = Home::new().await;
     plain(&home.registry, "m", 1).await;
-    let owner = computes(&home, "m").await;
+    let owner = state_key(&home, "m").await;
     let model = name_of("m");
     let mut new = home
         .registry
@@ -158,8 +158,8 @@ async fn states_go_with_the_last_name_of_their_model() {
     plain(&home.registry, "other", 2).await;
     let (m, alias) = (name_of("m"), name_of("alias"));
     home.registry.copy(&m, &alias).await.expect("copied");
-    let owner = computes(&home, "m").await;
-    let other = computes(&home, "other").await;
+    let owner = state_key(&home, "m").await;
+    let other = state_key(&home, "other").await;
     save(&home, "m", owner, b"one", ALL).await;
     save(&home, "other", other, b"two", ALL).await;
     home.registry.remove(&m).await.expect("removed");
@@ -195,7 +195,7 @@ fn saved_without_turn(home: &Home, owner: Digest) -> Vec<String> {
 async fn states_of_models_that_are_gone_are_collected() {
     let home = Home::new().await;
     plain(&home.registry, "m", 1).await;
-    let owner = computes(&home, "m").await;
+    let owner = state_key(&home, "m").await;
     save(&home, "m", owner, b"one", ALL).await;
     let orphan = home.path().join("kv").join(Digest::of(b"orphan").hex());
     std::fs::create_dir(&orphan).expect("a folder");
@@ -209,7 +209,7 @@ async fn states_of_models_that_are_gone_are_collected() {
 async fn links_and_folders_among_states_are_not_followed() {
     let home = Home::new().await;
     plain(&home.registry, "m", 1).await;
-    let owner = computes(&home, "m").await;
+    let owner = state_key(&home, "m").await;
     let name = save(&home, "m", owner, b"one", ALL).await;
     let folder = home.path().join("kv").join(owner.hex());
     let secret = home.path().join("secret");
@@ -243,7 +243,7 @@ async fn a_folder_that_goes_before_its_state_comes_is_made_anew() {
     let registry = Registry::open(options).await.expect("an empty store");
     let home = Home { registry, folder };
     plain(&home.registry, "m", 1).await;
-    let owner = computes(&home, "m").await;
+    let owner = state_key(&home, "m").await;
     save(&home, "m", owner, b"a state", ALL).await;
     assert_eq!(saved(&home, owner).await, [b"a state"]);
 }

@@ -55,7 +55,7 @@ const fn of(name: &'static str, budget: u64) -> Operation {
 
 async fn owner(registry: &Registry, model: &str) -> Digest {
     let model = registry.model(&name_of(model)).await.expect("there");
-    model.manifest.computes()
+    model.manifest.state_key()
 }
 
 fn id(owner: Digest, name: &str) -> StateId {

@@ -1,0 +1,32 @@
+//! What makes two models the same to a runner.
+
+use crate::{digest::Digest, model::Model};
+
+/// The blobs and the chat template that a runner loads: weights, adapters, draft model and projectors, in this order.
+///
+/// Two models with the same key share one loaded runner, whatever their names, prompts and parameters are.
+/// A KV state needs less to be the same, see [`Manifest::state_key`](crate::manifest::Manifest::state_key).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModelKey(Vec<Digest>);
+
+impl FromIterator<Digest> for ModelKey {
+    fn from_iter<I: IntoIterator<Item = Digest>>(digests: I) -> Self {
+        Self(digests.into_iter().collect())
+    }
+}
+
+impl Model {
+    /// What makes it the same to a runner as another model.
+    pub fn key(&self) -> ModelKey {
+        let layers = self
+            .weights()
+            .chain(self.adapters())
+            .chain(self.draft())
+            .chain(self.projectors());
+        let template = self.chat_template.as_ref();
+        layers
+            .map(|layer| layer.digest)
+            .chain(template.map(|text| Digest::of(text.as_bytes())))
+            .collect()
+    }
+}
