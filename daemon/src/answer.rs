@@ -122,7 +122,7 @@ pub fn request(
         stop: options.stop.clone(),
         overflow,
         adapter_scales: None,
-        context: Some(options.context),
+        context: Some(options.load.context),
         deterministic: options.deterministic,
         constraint: form.constraint.clone(),
         logprobs: form.logprobs,

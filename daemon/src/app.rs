@@ -12,10 +12,9 @@ use crate::jobs::Jobs;
 use crate::options::{self, Defaults, Resolved};
 use crate::prompt::{Needs, Way};
 use crate::requirements;
-use crate::scheduler::{Lease, Plan, Scheduler, Unloading, Want};
+use crate::scheduler::{Lease, LoadRequest, Scheduler, Unloading};
 use crate::seats::Seats;
 use crate::transfers::Transfers;
-use crate::wire;
 
 /// The service as the routes see it.
 #[derive(Debug, Clone)]
@@ -170,16 +169,13 @@ impl App {
     pub(crate) async fn lease(&self, chosen: &Chosen) -> Result<Lease, Error> {
         let Chosen { model, options, .. } = chosen;
         self.scheduler
-            .acquire(Want {
-                plan: Plan {
-                    name: model.name.clone(),
-                    key: chosen.key(),
-                    context: options.context,
-                    settings: options.settings,
-                    said: options.said,
-                },
+            .acquire(LoadRequest {
+                name: model.name.clone(),
+                key: chosen.key(),
+                settings: options.load,
+                required: options.required,
                 digest: model.digest.hex(),
-                details: wire::details(&model.details),
+                details: model.details.clone(),
                 keep_alive: chosen.keep_alive,
             })
             .await

@@ -1,12 +1,12 @@
 //! Parameters: request over model over defaults, in the terms of the runner.
 
 use modelfile::Parameters;
-use runner_protocol::{Adaptive, Dry, MIN_CONTEXT, Mirostat, Overflow, Sampling};
+use runner_protocol::{Adaptive, Dry, LoadSettings, MIN_CONTEXT, Mirostat, Overflow, Sampling};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::scheduler::{Said, Settings};
+use crate::scheduler::SettingOverrides;
 
 /// What holds where neither request, model nor Modelfile table says anything.
 #[derive(Debug, Clone, Copy)]
@@ -45,14 +45,13 @@ pub struct Resolved {
     pub draft: Option<u32>,
     /// What happens to a prompt that does not fit, if it may be cut.
     pub overflow: Overflow,
-    /// Tokens that prompt and answer have together at most; the model must have been loaded with so many, or more.
-    pub context: u32,
     /// Whether the same request gives the same text, whatever else goes on.
     pub deterministic: bool,
-    /// Settings of the load that request or model say.
-    pub said: Said,
-    /// The same with the defaults, for a model that is not loaded yet.
-    pub settings: Settings,
+    /// Settings of the load that the request or its model names.
+    pub required: SettingOverrides,
+    /// The same with the defaults, for a model that is not loaded yet. Prompt and answer have at most the tokens of its
+    /// context together, also when the model was loaded with a larger one.
+    pub load: LoadSettings,
 }
 
 /// Reads the options of a request. Names that do not exist are logged and left out, as clients send what they know from
@@ -90,7 +89,7 @@ pub fn resolve(
         .and_then(|trained| u32::try_from(trained).ok())
         .unwrap_or(u32::MAX)
         .max(MIN_CONTEXT);
-    let said = Said {
+    let required = SettingOverrides {
         batch: set.num_batch(),
         threads: set.num_thread(),
         gpu_layers: set.num_gpu(),
@@ -128,13 +127,13 @@ pub fn resolve(
             // The whole prompt is to be kept, so nothing may be cut.
             Err(_) => Overflow::Refuse,
         },
-        context: set
-            .num_ctx()
-            .unwrap_or(defaults.context)
-            .clamp(MIN_CONTEXT, longest),
         deterministic: defaults.deterministic,
-        said,
-        settings: said.over(Settings {
+        required,
+        load: required.over(LoadSettings {
+            context: set
+                .num_ctx()
+                .unwrap_or(defaults.context)
+                .clamp(MIN_CONTEXT, longest),
             batch: 512,
             threads: defaults.threads,
             gpu_layers: defaults.gpu_layers,
@@ -214,7 +213,7 @@ mod tests {
         assert_eq!(all.sampling.top_k, 7);
         assert_eq!(all.sampling.top_p, 0.9);
         assert_eq!(all.stop, ["a"]);
-        assert_eq!(all.context, 4096);
+        assert_eq!(all.load.context, 4096);
         assert_eq!(all.overflow, Overflow::Truncate { keep: 4 });
     }
 
@@ -250,7 +249,7 @@ mod tests {
                 "mirostat_tau" => f64::from(mirostat.tau),
                 "mirostat_eta" => f64::from(mirostat.eta),
                 "adaptive_decay" => f64::from(adaptive.decay),
-                "num_batch" => f64::from(none.settings.batch),
+                "num_batch" => f64::from(none.load.batch),
                 _ => continue,
             };
             let expected = match spec.default {
@@ -320,24 +319,24 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_a_load_are_said_by_request_and_model_only() {
+    fn settings_of_a_load_are_required_by_request_and_model_only() {
         let none = resolved(json!({}), json!({}), None);
-        assert_eq!(none.said, Said::default());
-        assert_eq!(none.settings.gpu_layers, DEFAULTS.gpu_layers);
+        assert_eq!(none.required, SettingOverrides::default());
+        assert_eq!(none.load.gpu_layers, DEFAULTS.gpu_layers);
         let some = resolved(
             json!({"num_batch": 32, "use_mmap": false}),
             json!({"num_thread": 2, "num_gpu": 3, "main_gpu": 1, "num_batch": 8}),
             None,
         );
-        let said = Said {
+        let required = SettingOverrides {
             batch: Some(32),
             threads: Some(2),
             gpu_layers: Some(3),
             main_gpu: Some(1),
             mmap: Some(false),
         };
-        assert_eq!(some.said, said);
-        assert_eq!(some.settings, said.over(none.settings));
+        assert_eq!(some.required, required);
+        assert_eq!(some.load, required.over(none.load));
     }
 
     #[test]
@@ -392,19 +391,28 @@ mod tests {
     #[test]
     fn the_context_is_capped_at_what_the_model_was_made_for() {
         assert_eq!(
-            resolved(json!({"num_ctx": 9000}), json!({}), Some(2048)).context,
+            resolved(json!({"num_ctx": 9000}), json!({}), Some(2048))
+                .load
+                .context,
             2048
         );
-        assert_eq!(resolved(json!({}), json!({}), Some(2048)).context, 2048);
         assert_eq!(
-            resolved(json!({}), json!({"num_ctx": 100}), Some(2048)).context,
+            resolved(json!({}), json!({}), Some(2048)).load.context,
+            2048
+        );
+        assert_eq!(
+            resolved(json!({}), json!({"num_ctx": 100}), Some(2048))
+                .load
+                .context,
             100
         );
         assert_eq!(
-            resolved(json!({"num_ctx": 9000}), json!({}), None).context,
+            resolved(json!({"num_ctx": 9000}), json!({}), None)
+                .load
+                .context,
             9000
         );
-        assert_eq!(resolved(json!({}), json!({}), Some(0)).context, 4);
+        assert_eq!(resolved(json!({}), json!({}), Some(0)).load.context, 4);
     }
 
     #[test]

@@ -26,10 +26,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::ModelDetails;
 use futures::FutureExt;
-use registry::{ModelKey, ModelName};
-use runner_protocol::Sandbox;
+use registry::{Details, ModelKey, ModelName};
+use runner_protocol::{LoadSettings, Sandbox};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +39,8 @@ use crate::error::Error;
 
 pub use lease::Lease;
 pub(crate) use loader::program;
-pub use loader::{Loader, StoreLoader, Up};
-pub use settings::{Said, Settings};
+pub use loader::{LoadedRunner, Loader, StoreLoader};
+pub use settings::SettingOverrides;
 pub(crate) use states::SAVING;
 pub use states::{Keeping, States};
 
@@ -60,45 +59,39 @@ pub struct Options {
     pub stop_grace: Duration,
 }
 
-/// How to load a model.
+/// A model that is asked for, and how it is loaded.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct LoadRequest {
     /// Its name in the store.
     pub name: ModelName,
-    /// What must come out, or it became another model in between.
+    /// Its key when it was chosen. A load fails when the name has another model by then.
     pub key: ModelKey,
-    /// Cells of the KV cache.
-    pub context: u32,
-    /// What it is loaded with, if nothing is loaded yet.
-    pub settings: Settings,
-    /// What of that must be so; a loaded model that has other settings is loaded anew.
-    pub said: Said,
-}
-
-impl Plan {
-    /// Takes over what another load of the model had and nobody wants otherwise.
-    fn keep(&mut self, loaded: &Self) {
-        self.settings = self.said.over(loaded.settings);
-        self.context = self.context.max(loaded.context);
-    }
-}
-
-/// A model that is asked for.
-#[derive(Debug, Clone)]
-pub struct Want {
-    /// How to load it, if it is not loaded.
-    pub plan: Plan,
+    /// The settings for a model that is not loaded yet. A loaded one serves a smaller context.
+    pub settings: LoadSettings,
+    /// The settings that must be met; a loaded model with others is loaded anew.
+    pub required: SettingOverrides,
     /// Hexadecimal digest of its manifest, for the list.
     pub digest: String,
     /// What is known of it, for the list.
-    pub details: ModelDetails,
+    pub details: Details,
     /// How long it stays after this request; `None` leaves it as it is.
     pub keep_alive: Option<Stay>,
 }
 
+impl LoadRequest {
+    /// Takes over the settings of the loaded model that this request does not name.
+    fn keep(&mut self, loaded: LoadSettings) {
+        let context = self.settings.context.max(loaded.context);
+        self.settings = LoadSettings {
+            context,
+            ..self.required.over(loaded)
+        };
+    }
+}
+
 /// One line of the list of loaded models.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ModelSummary {
     /// Name that it was loaded by.
     pub name: ModelName,
     /// What makes it the same to a runner as another.
@@ -106,7 +99,7 @@ pub struct Seen {
     /// Hexadecimal digest of its manifest.
     pub digest: String,
     /// What is known of it.
-    pub details: ModelDetails,
+    pub details: Details,
     /// `loading`, `ready`, `busy` or `stopping`.
     pub state: &'static str,
     /// Leases that are held.
@@ -200,12 +193,12 @@ impl Scheduler {
     ///
     /// # Errors
     /// Why it cannot be loaded, that too many wait, or that the daemon stops.
-    pub async fn acquire(&self, want: Want) -> Result<Lease, Error> {
+    pub async fn acquire(&self, request: LoadRequest) -> Result<Lease, Error> {
         // Dropped after the way of the reply, which tells the task who is gone.
         let mut leaving = Leaving(Some(&self.commands));
         let answer = self
             .ask(|reply| Command::Acquire {
-                want: Box::new(want),
+                request: Box::new(request),
                 reply,
             })
             .await;
@@ -236,7 +229,7 @@ impl Scheduler {
     }
 
     /// What is loaded, in no order.
-    pub async fn list(&self) -> Vec<Seen> {
+    pub async fn list(&self) -> Vec<ModelSummary> {
         self.ask(|reply| Command::List { reply })
             .await
             .unwrap_or_default()

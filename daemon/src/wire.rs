@@ -10,7 +10,7 @@ use modelfile::parameter::Value;
 use registry::{Details, ModelEntry, Shown};
 use tokio::time::Instant;
 
-use crate::scheduler::Seen;
+use crate::scheduler;
 
 pub(crate) fn details(details: &Details) -> ModelDetails {
     ModelDetails {
@@ -103,29 +103,29 @@ fn parameters(parameters: &Parameters) -> String {
 }
 
 /// `removed` says that its name is gone, or another model's by now.
-pub(crate) fn loaded(seen: Seen, removed: bool) -> LoadedModel {
-    let level = seen.sandbox.as_ref().map(|sandbox| sandbox.level.name());
+pub(crate) fn loaded(summary: scheduler::ModelSummary, removed: bool) -> LoadedModel {
+    let level = summary.sandbox.as_ref().map(|sandbox| sandbox.level.name());
     LoadedModel {
-        model: seen.name.to_string(),
-        name: seen.name.to_string(),
+        model: summary.name.to_string(),
+        name: summary.name.to_string(),
         removed,
-        size: seen.resident_bytes + seen.device_bytes,
-        digest: seen.digest,
-        details: seen.details,
-        expires_at: seen.expires.map_or(FAR, on_the_calendar),
-        size_vram: seen.device_bytes,
-        context_length: seen.context,
-        state: seen.state.to_owned(),
-        active: u32::try_from(seen.active).unwrap_or(u32::MAX),
-        pid: seen.pid,
+        size: summary.resident_bytes + summary.device_bytes,
+        digest: summary.digest,
+        details: details(&summary.details),
+        expires_at: summary.expires.map_or(FAR, on_the_calendar),
+        size_vram: summary.device_bytes,
+        context_length: summary.context,
+        state: summary.state.to_owned(),
+        active: u32::try_from(summary.active).unwrap_or(u32::MAX),
+        pid: summary.pid,
         sandbox: level.unwrap_or_default().to_owned(),
-        sandbox_lacks: seen
+        sandbox_lacks: summary
             .sandbox
             .map(|sandbox| sandbox.lacks)
             .unwrap_or_default(),
-        device: seen.device,
-        device_reason: seen.device_reason,
-        keep_alive: Some(seen.keep_alive.to_wire()),
+        device: summary.device,
+        device_reason: summary.device_reason,
+        keep_alive: Some(summary.keep_alive.to_wire()),
     }
 }
 

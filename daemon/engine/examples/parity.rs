@@ -42,8 +42,8 @@ use llama_cpp_2::{
 };
 use llama_cpp_sys_2 as sys;
 use runner_protocol::{
-    Call, Done, Event, Generate, Hello, Load, Overflow, Prompt, Reply, Request, Sampling,
-    Speculation, frame,
+    Call, Done, Event, Generate, Hello, Load, LoadSettings, Overflow, Prompt, Reply, Request,
+    Sampling, Speculation, frame,
 };
 
 const PROMPTS: [&str; 8] = [
@@ -147,13 +147,15 @@ impl Ours {
             weights_fd: weights.as_raw_fd(),
             shard_fds: Vec::new(),
             adapters: Vec::new(),
-            context: CONTEXT,
             sequences: 1,
-            batch: 512,
-            threads: THREADS,
-            gpu_layers: 0,
-            main_gpu: 0,
-            mmap: true,
+            settings: LoadSettings {
+                context: CONTEXT,
+                batch: 512,
+                threads: THREADS,
+                gpu_layers: 0,
+                main_gpu: 0,
+                mmap: true,
+            },
             chat_template: None,
             draft_fd: None,
             speculation: Speculation::Auto,

@@ -88,7 +88,7 @@ impl<'m> Embedder<'m> {
             0 => LONGEST,
             trained => trained,
         };
-        let longest = load.context.min(trained).min(LONGEST);
+        let longest = load.settings.context.min(trained).min(LONGEST);
         let settings = Settings {
             batch: longest.max(SHARED_TOKENS as u32),
             texts: SHARED_TEXTS,

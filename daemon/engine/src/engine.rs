@@ -192,7 +192,7 @@ fn loaded(model: &Model, load: &Load, context: usize, free_before: u64, began: I
         sees_images: false,
         resident_bytes: memory::resident(),
         device_bytes: free_before.saturating_sub(backend::free_device_bytes()),
-        device: backend::device(load.gpu_layers != 0),
+        device: backend::device(load.settings.gpu_layers != 0),
         load_ns: nanoseconds(began.elapsed()),
     }
 }
@@ -255,8 +255,8 @@ impl<'m> Engine<'m> {
         outbox: Outbox,
     ) -> Self {
         // llama.cpp rounds both numbers: the context up, which we do not hand out, and the batch down to the context.
-        let cells = load.context.min(memory.context.cells()) as usize;
-        let batch_tokens = load.batch.min(memory.context.batch()) as usize;
+        let cells = load.settings.context.min(memory.context.cells()) as usize;
+        let batch_tokens = load.settings.batch.min(memory.context.batch()) as usize;
         let sequences = load::sequences(&model.llama, load);
         Self {
             model,

@@ -52,10 +52,10 @@ const KEPT: u32 = 16;
 /// [`Error::Invalid`] names the setting; [`Error::Unsupported`] what this engine cannot do.
 pub(crate) fn check(load: &Load) -> Result<(), Error> {
     let ranges = [
-        ("context", load.context, MIN_CONTEXT..=MAX_CONTEXT),
+        ("context", load.settings.context, MIN_CONTEXT..=MAX_CONTEXT),
         ("sequences", load.sequences, 1..=MAX_SEQUENCES),
-        ("batch", load.batch, 1..=MAX_BATCH),
-        ("threads", load.threads, 0..=MAX_THREADS),
+        ("batch", load.settings.batch, 1..=MAX_BATCH),
+        ("threads", load.settings.threads, 0..=MAX_THREADS),
     ];
     for (name, value, range) in ranges {
         if !range.contains(&value) {
@@ -66,22 +66,22 @@ pub(crate) fn check(load: &Load) -> Result<(), Error> {
             )));
         }
     }
-    if load.batch < load.sequences {
+    if load.settings.batch < load.sequences {
         return Err(Error::Invalid(format!(
             "batch is {}, but must hold one token of each of the {} sequences",
-            load.batch, load.sequences
+            load.settings.batch, load.sequences
         )));
     }
-    if load.gpu_layers < -1 {
+    if load.settings.gpu_layers < -1 {
         return Err(Error::Invalid(format!(
             "gpu_layers is {}, but must be −1 or more",
-            load.gpu_layers
+            load.settings.gpu_layers
         )));
     }
-    if load.main_gpu < 0 {
+    if load.settings.main_gpu < 0 {
         return Err(Error::Invalid(format!(
             "main_gpu is {}, but must be 0 or more",
-            load.main_gpu
+            load.settings.main_gpu
         )));
     }
     if let Some(adapter) = load
@@ -113,7 +113,7 @@ pub(crate) fn weights(
     mut progress: impl FnMut(f32) + 'static,
 ) -> Result<(Model, Adapters), Error> {
     let (files, size) = files(load)?;
-    if !load.mmap {
+    if !load.settings.mmap {
         memory::check("the model", size)?;
     }
 
@@ -157,20 +157,20 @@ fn open(
 ) -> Option<LlamaModel> {
     let [only] = files else {
         let settings = parts::Settings {
-            mmap: load.mmap,
-            main_gpu: load.main_gpu,
-            gpu_layers: load.gpu_layers,
+            mmap: load.settings.mmap,
+            main_gpu: load.settings.main_gpu,
+            gpu_layers: load.settings.gpu_layers,
         };
         return parts::load(backend, files, settings, &mut tell);
     };
     let mut params = LlamaModelParams::default()
-        .with_use_mmap(load.mmap)
-        .with_main_gpu(load.main_gpu)
+        .with_use_mmap(load.settings.mmap)
+        .with_main_gpu(load.settings.main_gpu)
         .with_progress_callback(move |share| {
             tell(share);
             true
         });
-    if let Ok(layers) = u32::try_from(load.gpu_layers) {
+    if let Ok(layers) = u32::try_from(load.settings.gpu_layers) {
         params = params.with_n_gpu_layers(layers);
     }
     LlamaModel::load_from_file(backend, only, &params).ok()
@@ -205,7 +205,13 @@ pub(crate) fn projector<'m>(
     }
     log::take_first_error();
     let (threads, witness) = (threads(load), Arc::clone(pulse));
-    let projector = Projector::open(&path, &model.llama, threads, load.gpu_layers != 0, witness);
+    let projector = Projector::open(
+        &path,
+        &model.llama,
+        threads,
+        load.settings.gpu_layers != 0,
+        witness,
+    );
     let projector = projector.ok_or_else(|| {
         Error::Unsupported(format!(
             "its projector cannot be used with it: {}",
@@ -242,9 +248,9 @@ pub(crate) fn context<'m>(
     stop: Arc<AtomicBool>,
 ) -> Result<Memory<'m>, Error> {
     let trained = model.trained_context();
-    if trained > 0 && load.context > trained {
+    if trained > 0 && load.settings.context > trained {
         tracing::warn!(
-            context = load.context,
+            context = load.settings.context,
             trained,
             "the context is longer than the model was trained with"
         );
@@ -266,11 +272,14 @@ pub(crate) fn context_of<'m>(
     least: u32,
     stop: Arc<AtomicBool>,
 ) -> Result<Memory<'m>, Error> {
-    memory::check("the context", memory::kv_bytes(&model.llama, load.context))?;
+    memory::check(
+        "the context",
+        memory::kv_bytes(&model.llama, load.settings.context),
+    )?;
     let settings = Settings {
-        cells: load.context,
-        batch: load.batch.max(least),
-        micro_batch: load.batch.clamp(1, MICRO_BATCH).max(least),
+        cells: load.settings.context,
+        batch: load.settings.batch.max(least),
+        micro_batch: load.settings.batch.clamp(1, MICRO_BATCH).max(least),
         sequences,
         outputs: sequences,
         threads: threads(load),
@@ -283,7 +292,7 @@ pub(crate) fn context_of<'m>(
 
 /// Threads that compute.
 pub(crate) fn threads(load: &Load) -> i32 {
-    let threads = match load.threads {
+    let threads = match load.settings.threads {
         0 => threads::best(),
         wanted => wanted,
     };
@@ -341,7 +350,7 @@ pub(crate) fn native_reason() -> String {
 
 #[cfg(test)]
 mod tests {
-    use runner_protocol::{Adapter, Speculation};
+    use runner_protocol::{Adapter, LoadSettings, Speculation};
 
     use super::*;
 
@@ -350,13 +359,15 @@ mod tests {
             weights_fd: 3,
             shard_fds: Vec::new(),
             adapters: Vec::new(),
-            context: 2048,
             sequences: 4,
-            batch: 512,
-            threads: 0,
-            gpu_layers: -1,
-            main_gpu: 0,
-            mmap: true,
+            settings: LoadSettings {
+                context: 2048,
+                batch: 512,
+                threads: 0,
+                gpu_layers: -1,
+                main_gpu: 0,
+                mmap: true,
+            },
             chat_template: None,
             draft_fd: None,
             speculation: Speculation::Off,
@@ -370,16 +381,16 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_named() {
         let wrong: [(&str, Spoil); 10] = [
-            ("context", |l| l.context = 3),
-            ("context", |l| l.context = 2_000_000_000),
+            ("context", |l| l.settings.context = 3),
+            ("context", |l| l.settings.context = 2_000_000_000),
             ("sequences", |l| l.sequences = 0),
             ("sequences", |l| l.sequences = 257),
-            ("batch", |l| l.batch = 0),
-            ("batch", |l| l.batch = 65_537),
-            ("batch", |l| l.batch = 3),
-            ("threads", |l| l.threads = 513),
-            ("gpu_layers", |l| l.gpu_layers = -2),
-            ("main_gpu", |l| l.main_gpu = -1),
+            ("batch", |l| l.settings.batch = 0),
+            ("batch", |l| l.settings.batch = 65_537),
+            ("batch", |l| l.settings.batch = 3),
+            ("threads", |l| l.settings.threads = 513),
+            ("gpu_layers", |l| l.settings.gpu_layers = -2),
+            ("main_gpu", |l| l.settings.main_gpu = -1),
         ];
         assert!(check(&load()).is_ok());
         for (name, spoil) in wrong {

@@ -175,13 +175,13 @@ impl Leaving {
 
 /// All that decides how a state looks besides model and tokens: who made it, and where it computed.
 fn build(model: &Model, load: &Load) -> String {
-    let device = backend::device(load.gpu_layers != 0);
+    let device = backend::device(load.settings.gpu_layers != 0);
     let device = match device.starts_with("CPU") {
         // All processors have one layout.
         true => "CPU",
         false => &device,
     };
-    let reach = if is_stretched(model, load.context) {
+    let reach = if is_stretched(model, load.settings.context) {
         "stretched"
     } else {
         "as trained"

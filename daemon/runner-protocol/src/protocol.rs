@@ -17,7 +17,7 @@ pub use crate::images::{
 };
 
 /// The version of this protocol; both sides come from one build, so they must be equal.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The option of a runner's command line that leaves out its sandbox.
 pub const NO_SANDBOX: &str = "--no-sandbox";
@@ -194,20 +194,10 @@ pub struct Load {
     pub shard_fds: Vec<i32>,
     /// Inherited descriptors of LoRA adapters with their scales, at most [`MAX_ADAPTERS`].
     pub adapters: Vec<Adapter>,
-    /// Cells of the KV cache, shared by all sequences; [`MIN_CONTEXT`] to [`MAX_CONTEXT`].
-    pub context: u32,
     /// Most sequences that may decode side by side, 1 to [`MAX_SEQUENCES`].
     pub sequences: u32,
-    /// Most tokens in one decode call, 1 to [`MAX_BATCH`], and no fewer than there are sequences.
-    pub batch: u32,
-    /// CPU threads, at most [`MAX_THREADS`]; 0 lets the engine choose.
-    pub threads: u32,
-    /// Layers on a GPU; −1 as many as fit, 0 none.
-    pub gpu_layers: i32,
-    /// Device for a model that lies on one GPU.
-    pub main_gpu: i32,
-    /// Map the file instead of reading it.
-    pub mmap: bool,
+    /// The rest of what it is loaded with.
+    pub settings: LoadSettings,
     /// Chat template to use instead of the model's own (Jinja source), if any.
     pub chat_template: Option<String>,
     /// Number of the inherited read-only descriptor of a smaller model with the same vocabulary that drafts tokens, if any.
@@ -220,6 +210,23 @@ pub struct Load {
     /// What turns images into input of the model; `None` for one that reads text only.
     #[serde(default)]
     pub projector: Option<Projector>,
+}
+
+/// What a request or a Modelfile can set of a load. It holds for as long as the model is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadSettings {
+    /// Cells of the KV cache, shared by all sequences; [`MIN_CONTEXT`] to [`MAX_CONTEXT`].
+    pub context: u32,
+    /// Most tokens in one decode call, 1 to [`MAX_BATCH`], and no fewer than there are sequences.
+    pub batch: u32,
+    /// CPU threads, at most [`MAX_THREADS`]; 0 lets the engine choose.
+    pub threads: u32,
+    /// Layers on a GPU; −1 as many as fit, 0 none.
+    pub gpu_layers: i32,
+    /// Device for a model that lies on one GPU.
+    pub main_gpu: i32,
+    /// Map the file instead of reading it.
+    pub mmap: bool,
 }
 
 /// Whether tokens are guessed before they are chosen. It changes how fast they come, and not which.

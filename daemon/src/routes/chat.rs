@@ -142,7 +142,7 @@ async fn begin(
     if !may_cut || !matches!(error, Error::ContextOverflow(_)) {
         return Err(error);
     }
-    let context = options.context.min(lease.loaded().context);
+    let context = options.load.context.min(lease.loaded().context);
     let shorter = prompt::shorten(conversation, way, lease.runner(), model, context).await?;
     let prompt = shorter.conversation.to_prompt(way).await?;
     let images = shorter.conversation.images();

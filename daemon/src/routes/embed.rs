@@ -49,7 +49,7 @@ pub(crate) async fn post(
         dimensions: request.dimensions.filter(|dimensions| *dimensions > 0),
         normalize: true,
         truncate: request.truncate != Some(false),
-        context: Some(chosen.options.context),
+        context: Some(chosen.options.load.context),
     };
     let embeddings = embed(&chosen, &lease, inputs, &like).await?;
     let timings = clock.timings();
@@ -89,7 +89,7 @@ pub(crate) async fn post_one(
         dimensions: None,
         normalize: false,
         truncate: true,
-        context: Some(chosen.options.context),
+        context: Some(chosen.options.load.context),
     };
     let embeddings = embed(&chosen, &lease, inputs, &like).await?;
     Ok(Body(EmbeddingsResponse {

@@ -40,7 +40,7 @@ pub(crate) async fn post(
             query: request.query.clone(),
             documents: part,
             truncate: request.truncate != Some(false),
-            context: Some(chosen.options.context),
+            context: Some(chosen.options.load.context),
         })
     });
     let (scores, tokens) = futures::stream::iter(calls)

@@ -8,14 +8,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Keeping, Lease, Plan, Seen, Unloading, Want};
+use super::{Keeping, Lease, LoadRequest, ModelSummary, Unloading};
 use crate::duration::Stay;
 use crate::error::Error;
 
 /// Somebody who waits for a model.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    pub(super) want: Want,
+    pub(super) request: LoadRequest,
     pub(super) reply: oneshot::Sender<Result<Lease, Error>>,
     pub(super) since: Instant,
 }
@@ -29,9 +29,9 @@ impl Waiter {
 /// One line of the table.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) plan: Plan,
-    pub(super) digest: String,
-    pub(super) details: api::ModelDetails,
+    /// What it was loaded for first.
+    pub(super) request: LoadRequest,
+    /// How long it stays after its last request.
     pub(super) keep_alive: Stay,
     pub(super) state: State,
     /// Its place is promised to somebody else: it finishes what it has, and takes nothing new.
@@ -78,9 +78,10 @@ impl Entry {
     }
 
     /// Whether those who want this need not wait for another load.
-    pub(super) fn serves(&self, plan: &Plan) -> bool {
-        let is_met = plan.said.is_met_by(self.plan.settings);
-        is_met && self.plan.context >= plan.context && !self.draining
+    pub(super) fn serves(&self, request: &LoadRequest) -> bool {
+        let loaded = self.request.settings;
+        let is_met = request.required.is_met_by(loaded);
+        is_met && loaded.context >= request.settings.context && !self.draining
     }
 
     /// Whether it is loaded for people who all left.
@@ -115,13 +116,13 @@ impl Entry {
 }
 
 /// A line of the list.
-pub(super) fn seen(entry: &Entry) -> Seen {
+pub(super) fn summary(entry: &Entry) -> ModelSummary {
     let ready = entry.ready();
-    Seen {
-        name: entry.plan.name.clone(),
-        key: entry.plan.key.clone(),
-        digest: entry.digest.clone(),
-        details: entry.details.clone(),
+    ModelSummary {
+        name: entry.request.name.clone(),
+        key: entry.request.key.clone(),
+        digest: entry.request.digest.clone(),
+        details: entry.request.details.clone(),
         state: match (&entry.state, ready.map_or(0, |ready| ready.leases)) {
             (State::Loading { .. }, _) => "loading",
             (State::Ready(_), 0) => "ready",
@@ -136,7 +137,7 @@ pub(super) fn seen(entry: &Entry) -> Seen {
             (None, Stay::Always) => None,
         },
         keep_alive: entry.keep_alive,
-        context: ready.map_or(entry.plan.context, |ready| ready.loaded.context),
+        context: ready.map_or(entry.request.settings.context, |ready| ready.loaded.context),
         pid: ready.and_then(|ready| ready.runner.pid()),
         resident_bytes: ready.map_or(0, |ready| {
             ready

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 use registry::{Ready, Registry, Reporter};
-use runner_protocol::{Adapter, Load, Loaded, Projector, SandboxLevel, Speculation};
+use runner_protocol::{Adapter, Load, LoadSettings, Loaded, Projector, SandboxLevel, Speculation};
 use supervisor::{Files, Program, Runner, Spawner};
 
-use super::{Keeping, Plan, States};
+use super::{Keeping, LoadRequest, States};
 use crate::config::Sandbox;
 use crate::cpu::{self, CpuModules};
 use crate::error::Error;
@@ -16,7 +16,7 @@ use crate::requirements;
 
 /// A runner with its model loaded.
 #[derive(Debug)]
-pub struct Up {
+pub struct LoadedRunner {
     /// The runner.
     pub runner: Runner,
     /// What it said.
@@ -30,7 +30,7 @@ pub struct Up {
 /// Something that loads models. Dropping the future must end what it started.
 pub trait Loader: Send + Sync + 'static {
     /// Loads one.
-    fn load(&self, plan: Plan) -> BoxFuture<'static, Result<Up, Error>>;
+    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedRunner, Error>>;
 }
 
 /// Loads models from the store into runner processes.
@@ -57,27 +57,30 @@ pub struct StoreLoader {
 }
 
 impl Loader for StoreLoader {
-    fn load(&self, plan: Plan) -> BoxFuture<'static, Result<Up, Error>> {
+    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedRunner, Error>> {
         let loader = self.clone();
-        Box::pin(async move { loader.carry_out(plan).await })
+        Box::pin(async move { loader.carry_out(request).await })
     }
 }
 
 impl StoreLoader {
-    async fn carry_out(self, plan: Plan) -> Result<Up, Error> {
+    async fn carry_out(self, request: LoadRequest) -> Result<LoadedRunner, Error> {
         if !fs::is_file(&self.program.path) {
             return Err(Error::NoRunner(self.program.path.display().to_string()));
         }
         // Blobs are checked, and hashed if they changed, before a runner sees them.
-        let ready = self.registry.ready(&plan.name, &Reporter::silent()).await?;
-        if ready.model.key() != plan.key {
-            return Err(Error::Replaced(plan.name.to_string()));
+        let ready = self
+            .registry
+            .ready(&request.name, &Reporter::silent())
+            .await?;
+        if ready.model.key() != request.key {
+            return Err(Error::Replaced(request.name.to_string()));
         }
         requirements::log_unused(&ready.model);
         let (state_key, name) = (ready.model.manifest.state_key(), ready.model.name.clone());
-        let (mut files, load) = self.prepare(&plan, ready)?;
+        let (mut files, load) = self.prepare(&request, ready)?;
         let keeping = self.states.gather(name, state_key, &mut files).await;
-        let failed = |source| Error::runner(&plan.name, source);
+        let failed = |source| Error::runner(&request.name, source);
         let cpu = match &self.cpu {
             Some(modules) => modules.choice().await,
             None => cpu::Choice::default(),
@@ -99,7 +102,7 @@ impl StoreLoader {
             keeping.hand_in(&runner).await;
         }
         let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
-        Ok(Up {
+        Ok(LoadedRunner {
             runner,
             loaded,
             keeping,
@@ -118,7 +121,7 @@ impl StoreLoader {
         Ok(())
     }
 
-    fn prepare(&self, plan: &Plan, ready: Ready) -> Result<(Files, Load), Error> {
+    fn prepare(&self, request: &LoadRequest, ready: Ready) -> Result<(Files, Load), Error> {
         let mut files = Files::new();
         let weights_fd = files.push(ready.weights.file);
         let shard_fds = ready
@@ -149,14 +152,12 @@ impl StoreLoader {
             weights_fd,
             shard_fds,
             adapters,
-            context: plan.context,
             sequences: self.sequences,
-            // A batch must hold one token of each sequence.
-            batch: plan.settings.batch.max(self.sequences),
-            threads: plan.settings.threads,
-            gpu_layers: plan.settings.gpu_layers,
-            main_gpu: plan.settings.main_gpu,
-            mmap: plan.settings.mmap,
+            settings: LoadSettings {
+                // A batch must hold one token of each sequence.
+                batch: request.settings.batch.max(self.sequences),
+                ..request.settings
+            },
             chat_template: ready.model.chat_template,
             draft_fd: draft.map(|draft| files.push(draft.file)),
             speculation: self.speculation,

@@ -1,51 +1,39 @@
-//! Settings that hold for as long as a model is loaded, and which of them somebody asks for.
+//! The settings of a load that a request or its model names.
 
-/// Settings of a load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// Most tokens in one decode call.
-    pub batch: u32,
-    /// CPU threads; 0 lets the engine choose.
-    pub threads: u32,
-    /// Layers on a GPU; −1 as many as fit.
-    pub gpu_layers: i32,
-    /// Device for a model that lies on one GPU.
-    pub main_gpu: i32,
-    /// Map the file instead of reading it.
-    pub mmap: bool,
-}
+use runner_protocol::LoadSettings;
 
-/// The same, as far as request and model say them. What they do not say is left as it is loaded.
+/// Settings that a request or its model names, the context aside. A loaded model keeps the settings that neither names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Said {
-    /// See [`Settings::batch`].
+pub struct SettingOverrides {
+    /// See [`LoadSettings::batch`].
     pub batch: Option<u32>,
-    /// See [`Settings::threads`].
+    /// See [`LoadSettings::threads`].
     pub threads: Option<u32>,
-    /// See [`Settings::gpu_layers`].
+    /// See [`LoadSettings::gpu_layers`].
     pub gpu_layers: Option<i32>,
-    /// See [`Settings::main_gpu`].
+    /// See [`LoadSettings::main_gpu`].
     pub main_gpu: Option<i32>,
-    /// See [`Settings::mmap`].
+    /// See [`LoadSettings::mmap`].
     pub mmap: Option<bool>,
 }
 
-impl Said {
-    /// What is said, and the rest from `others`.
+impl SettingOverrides {
+    /// These settings, and the others from `base`.
     #[must_use]
-    pub fn over(self, others: Settings) -> Settings {
-        Settings {
-            batch: self.batch.unwrap_or(others.batch),
-            threads: self.threads.unwrap_or(others.threads),
-            gpu_layers: self.gpu_layers.unwrap_or(others.gpu_layers),
-            main_gpu: self.main_gpu.unwrap_or(others.main_gpu),
-            mmap: self.mmap.unwrap_or(others.mmap),
+    pub fn over(self, base: LoadSettings) -> LoadSettings {
+        LoadSettings {
+            context: base.context,
+            batch: self.batch.unwrap_or(base.batch),
+            threads: self.threads.unwrap_or(base.threads),
+            gpu_layers: self.gpu_layers.unwrap_or(base.gpu_layers),
+            main_gpu: self.main_gpu.unwrap_or(base.main_gpu),
+            mmap: self.mmap.unwrap_or(base.mmap),
         }
     }
 
-    /// Whether a model that was loaded with these settings has all that is said.
+    /// Whether a model that was loaded with these settings has all that is named.
     #[must_use]
-    pub fn is_met_by(self, loaded: Settings) -> bool {
+    pub fn is_met_by(self, loaded: LoadSettings) -> bool {
         self.over(loaded) == loaded
     }
 }
@@ -55,16 +43,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_said_must_be_met() {
-        let loaded = Settings {
+    fn only_what_is_named_must_be_met() {
+        let loaded = LoadSettings {
+            context: 4096,
             batch: 512,
             threads: 0,
             gpu_layers: -1,
             main_gpu: 0,
             mmap: true,
         };
-        assert!(Said::default().is_met_by(loaded));
-        let same = Said {
+        assert!(SettingOverrides::default().is_met_by(loaded));
+        let same = SettingOverrides {
             batch: Some(512),
             threads: Some(0),
             gpu_layers: Some(-1),
@@ -73,23 +62,23 @@ mod tests {
         };
         assert!(same.is_met_by(loaded));
         let others = [
-            Said {
+            SettingOverrides {
                 batch: Some(1),
                 ..same
             },
-            Said {
+            SettingOverrides {
                 threads: Some(1),
                 ..same
             },
-            Said {
+            SettingOverrides {
                 gpu_layers: Some(1),
                 ..same
             },
-            Said {
+            SettingOverrides {
                 main_gpu: Some(1),
                 ..same
             },
-            Said {
+            SettingOverrides {
                 mmap: Some(false),
                 ..same
             },

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::breaker::Breaker;
-use super::entry::{Entry, Ready, State, Waiter, seen};
-use super::{Lease, Loader, Options, Plan, Seen, Unloading, Up, Want};
+use super::entry::{Entry, Ready, State, Waiter, summary};
+use super::{Lease, LoadRequest, LoadedRunner, Loader, ModelSummary, Options, Unloading};
 use crate::duration::Stay;
 use crate::error::Error;
 
@@ -25,7 +25,7 @@ use crate::error::Error;
 pub(super) enum Command {
     /// The right to use a model.
     Acquire {
-        want: Box<Want>,
+        request: Box<LoadRequest>,
         reply: oneshot::Sender<Result<Lease, Error>>,
     },
     /// Somebody who asked for a model left.
@@ -36,7 +36,9 @@ pub(super) enum Command {
         reply: oneshot::Sender<Unloading>,
     },
     /// What is loaded.
-    List { reply: oneshot::Sender<Vec<Seen>> },
+    List {
+        reply: oneshot::Sender<Vec<ModelSummary>>,
+    },
     /// Stop everything.
     Close { reply: oneshot::Sender<()> },
 }
@@ -59,7 +61,7 @@ pub(super) enum Notice {
     },
     Loaded {
         entry: u64,
-        result: Box<Result<Up, Error>>,
+        result: Box<Result<LoadedRunner, Error>>,
     },
     Exited {
         entry: u64,
@@ -129,35 +131,36 @@ impl Task {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Acquire { want, reply } => self.acquire(*want, reply),
+            Command::Acquire { request, reply } => self.acquire(*request, reply),
             // Whoever left is noticed after every command.
             Command::Left => {}
             Command::Unload { which, reply } => self.unload(&which, reply),
             Command::List { reply } => {
-                let _ = reply.send(self.table.values().map(seen).collect());
+                let _ = reply.send(self.table.values().map(summary).collect());
             }
             Command::Close { reply } => self.close(reply),
         }
     }
 
-    fn acquire(&mut self, want: Want, reply: oneshot::Sender<Result<Lease, Error>>) {
+    fn acquire(&mut self, request: LoadRequest, reply: oneshot::Sender<Result<Lease, Error>>) {
         let waiter = Waiter {
-            want,
+            request,
             reply,
             since: Instant::now(),
         };
-        if let Err(error) = self.admit(&waiter.want) {
+        if let Err(error) = self.admit(&waiter.request) {
             let _ = waiter.reply.send(Err(error));
             return;
         }
-        let key = &waiter.want.plan.key;
+        let key = &waiter.request.key;
         // Nobody overtakes those who wait for another load of the same model, or they would wait for ever.
         let overtakes = self
             .pending
             .iter()
-            .any(|other| other.want.plan.key == *key && !other.is_gone());
-        let fits =
-            |entry: &Entry| entry.plan.key == *key && entry.serves(&waiter.want.plan) && !overtakes;
+            .any(|other| other.request.key == *key && !other.is_gone());
+        let fits = |entry: &Entry| {
+            entry.request.key == *key && entry.serves(&waiter.request) && !overtakes
+        };
         let found = self.table.iter().find(|(_, entry)| fits(entry));
         let found = found.map(|(id, entry)| (*id, entry.ready().is_some()));
         if let Some((id, true)) = found {
@@ -177,14 +180,14 @@ impl Task {
     }
 
     /// Whether the model may be asked for at all.
-    fn admit(&self, want: &Want) -> Result<(), Error> {
+    fn admit(&self, request: &LoadRequest) -> Result<(), Error> {
         if self.closing.is_some() {
             return Err(Error::Stopping);
         }
-        match self.breaker.rests(&want.plan.key, Instant::now()) {
+        match self.breaker.rests(&request.key, Instant::now()) {
             None => Ok(()),
             Some((times, rest)) => Err(Error::CrashLoop {
-                model: want.plan.name.to_string(),
+                model: request.name.to_string(),
                 times,
                 rest,
             }),
@@ -208,8 +211,8 @@ impl Task {
     /// nobody waits for.
     fn unload(&mut self, which: &Which, reply: oneshot::Sender<Unloading>) {
         let same = |entry: &&mut Entry| match which {
-            Which::Key(key) => entry.plan.key == *key,
-            Which::Name(name) => entry.plan.name == *name,
+            Which::Key(key) => entry.request.key == *key,
+            Which::Name(name) => entry.request.name == *name,
         };
         let Some(entry) = self.table.values_mut().find(same) else {
             let _ = reply.send(Unloading::NotLoaded);
@@ -280,7 +283,7 @@ impl Task {
         }
     }
 
-    fn loaded(&mut self, id: u64, result: Result<Up, Error>) {
+    fn loaded(&mut self, id: u64, result: Result<LoadedRunner, Error>) {
         let Some(entry) = self.table.get_mut(&id) else {
             // Cancelled; dropping the runner ends it.
             return;
@@ -292,14 +295,14 @@ impl Task {
         let since = *since;
         match result {
             Err(error) => self.failed(id, waiters, &error),
-            Ok(Up {
+            Ok(LoadedRunner {
                 runner,
                 loaded,
                 keeping,
                 device_reason,
             }) => {
                 tracing::info!(
-                    model = %entry.plan.name,
+                    model = %entry.request.name,
                     pid = runner.pid(),
                     context = loaded.context,
                     device = %loaded.device,
@@ -307,7 +310,7 @@ impl Task {
                     took = ?since.elapsed(),
                     "loaded"
                 );
-                warn_of_gaps(&entry.plan, &runner.hello().sandbox);
+                warn_of_gaps(&entry.request, &runner.hello().sandbox);
                 let exited = runner.exited();
                 let notices = self.notices.clone();
                 self.tasks.spawn(async move {
@@ -335,7 +338,7 @@ impl Task {
         let Some(entry) = self.table.remove(&id) else {
             return;
         };
-        tracing::warn!(model = %entry.plan.name, "cannot load: {}", crate::error::chain(error));
+        tracing::warn!(model = %entry.request.name, "cannot load: {}", crate::error::chain(error));
         if lacks_memory(error) && !entry.is_second_try {
             let idle = self.table.iter().filter(|(_, entry)| entry.is_idle());
             let idle: Vec<u64> = idle.map(|(id, _)| *id).collect();
@@ -343,13 +346,13 @@ impl Task {
                 for id in &idle {
                     self.stop(*id, "another model needs its memory");
                 }
-                self.second_tries.insert(entry.plan.key, idle);
+                self.second_tries.insert(entry.request.key, idle);
                 self.pending.splice(0..0, waiters);
                 return;
             }
         }
         if let Some(signal) = crash(error) {
-            self.crashed(&entry.plan, signal);
+            self.crashed(&entry.request, signal);
         }
         for waiter in waiters {
             let _ = waiter.reply.send(Err(error.clone()));
@@ -357,9 +360,9 @@ impl Task {
     }
 
     /// A runner crashed, in a load or later, by this signal if it was one.
-    fn crashed(&mut self, plan: &Plan, signal: Option<i32>) {
-        tracing::debug!(model = %plan.name, signal, "crashed");
-        self.breaker.crashed(&plan.key, Instant::now());
+    fn crashed(&mut self, request: &LoadRequest, signal: Option<i32>) {
+        tracing::debug!(model = %request.name, signal, "crashed");
+        self.breaker.crashed(&request.key, Instant::now());
     }
 
     fn exited(&mut self, id: u64, exit: &Exit) {
@@ -370,12 +373,12 @@ impl Task {
             let _ = reply.send(Unloading::Done);
         }
         if matches!(entry.state, State::Stopping) || matches!(exit.cause, Cause::Stopped) {
-            tracing::info!(model = %entry.plan.name, "unloaded");
+            tracing::info!(model = %entry.request.name, "unloaded");
             return;
         }
         // Requests under way learn it from their own streams.
-        tracing::warn!(model = %entry.plan.name, stderr = ?exit.stderr, "the runner {exit}");
-        self.crashed(&entry.plan, exit.signal());
+        tracing::warn!(model = %entry.request.name, stderr = ?exit.stderr, "the runner {exit}");
+        self.crashed(&entry.request, exit.signal());
     }
 
     // ===== changes of the table =====
@@ -391,7 +394,7 @@ impl Task {
         if waiter.is_gone() {
             return;
         }
-        if let Some(stay) = waiter.want.keep_alive {
+        if let Some(stay) = waiter.request.keep_alive {
             entry.keep_alive = stay;
         }
         ready.leases += 1;
@@ -427,15 +430,19 @@ impl Task {
         self.forget_promises();
         let mut keys: Vec<ModelKey> = Vec::new();
         for waiter in &self.pending {
-            if !keys.contains(&waiter.want.plan.key) {
-                keys.push(waiter.want.plan.key.clone());
+            if !keys.contains(&waiter.request.key) {
+                keys.push(waiter.request.key.clone());
             }
         }
         self.second_tries.retain(|key, _| keys.contains(key));
         // Room that is becoming free goes to those who came first.
         let mut leaving = self.count_stopping();
         for key in keys {
-            match self.table.iter().find(|(_, entry)| entry.plan.key == key) {
+            match self
+                .table
+                .iter()
+                .find(|(_, entry)| entry.request.key == key)
+            {
                 Some((id, _)) => self.serve(*id, &key),
                 None if self.waits_for_memory(&key) => leaving = leaving.saturating_sub(1),
                 None if self.table.len() < self.options.max_loaded => self.start(&key),
@@ -448,7 +455,7 @@ impl Task {
     /// Gives a loaded model to those who wait for it, in their order. The first one whom it does not serve has it loaded anew
     /// when it is idle; until then, those behind wait too.
     fn serve(&mut self, id: u64, key: &ModelKey) {
-        let same = |waiter: &Waiter| waiter.want.plan.key == *key;
+        let same = |waiter: &Waiter| waiter.request.key == *key;
         while let Some(first) = self.pending.iter().position(same) {
             let Some(entry) = self.table.get(&id) else {
                 return;
@@ -457,15 +464,15 @@ impl Task {
             if entry.ready().is_none() || entry.draining {
                 return;
             }
-            if entry.serves(&self.pending[first].want.plan) {
+            if entry.serves(&self.pending[first].request) {
                 let waiter = self.pending.remove(first);
                 self.grant(id, waiter);
                 continue;
             }
             if entry.is_idle() {
-                let loaded = entry.plan.clone();
+                let loaded = entry.request.settings;
                 for waiter in self.pending.iter_mut().filter(|waiter| same(waiter)) {
-                    waiter.want.plan.keep(&loaded);
+                    waiter.request.keep(loaded);
                 }
                 self.stop(id, "another context or other settings are needed");
             }
@@ -478,7 +485,7 @@ impl Task {
         self.table.retain(|_, entry| {
             let is_unwanted = entry.is_unwanted();
             if let (true, State::Loading { cancel, .. }) = (is_unwanted, &entry.state) {
-                tracing::info!(model = %entry.plan.name, "loads no more: nobody waits for it");
+                tracing::info!(model = %entry.request.name, "loads no more: nobody waits for it");
                 cancel.cancel();
             }
             !is_unwanted
@@ -489,7 +496,7 @@ impl Task {
     fn refuse_those_who_wait_for_resting_models(&mut self) {
         let waiting = std::mem::take(&mut self.pending);
         for waiter in waiting {
-            match self.admit(&waiter.want) {
+            match self.admit(&waiter.request) {
                 Ok(()) => self.pending.push(waiter),
                 Err(error) => drop(waiter.reply.send(Err(error))),
             }
@@ -505,7 +512,7 @@ impl Task {
     /// When nobody waits for the place of a draining model any more, it takes requests again.
     fn forget_promises(&mut self) {
         for entry in self.table.values_mut().filter(|entry| entry.draining) {
-            let others = |waiter: &Waiter| waiter.want.plan.key != entry.plan.key;
+            let others = |waiter: &Waiter| waiter.request.key != entry.request.key;
             entry.draining = self.pending.iter().any(others);
         }
     }
@@ -519,14 +526,14 @@ impl Task {
         let mut waiting = self
             .pending
             .iter()
-            .filter(|waiter| waiter.want.plan.key == *key);
+            .filter(|waiter| waiter.request.key == *key);
         let long = waiting.any(|waiter| waiter.since.elapsed() >= PATIENCE);
         if !long || self.table.values().any(|entry| entry.draining) {
             return;
         }
         let busy = self.least_worth(|entry| entry.ready().is_some());
         if let Some(entry) = busy.and_then(|id| self.table.get_mut(&id)) {
-            tracing::info!(model = %entry.plan.name, "takes no new requests: its place is needed");
+            tracing::info!(model = %entry.request.name, "takes no new requests: its place is needed");
             entry.draining = true;
         }
     }
@@ -558,33 +565,25 @@ impl Task {
         let first = self
             .pending
             .iter()
-            .find(|waiter| waiter.want.plan.key == *key);
-        let Some(Want {
-            mut plan,
-            digest,
-            details,
-            ..
-        }) = first.map(|waiter| waiter.want.clone())
-        else {
+            .find(|waiter| waiter.request.key == *key);
+        let Some(mut request) = first.map(|waiter| waiter.request.clone()) else {
             return;
         };
         let waiters: Vec<Waiter> = self
             .pending
             .extract_if(.., |waiter| {
-                let other = &waiter.want.plan;
-                other.key == *key && other.said.is_met_by(plan.settings)
+                let other = &waiter.request;
+                other.key == *key && other.required.is_met_by(request.settings)
             })
             .collect();
-        let contexts = waiters.iter().map(|waiter| waiter.want.plan.context);
-        plan.context = contexts.max().unwrap_or(plan.context);
+        let contexts = waiters.iter().map(|waiter| waiter.request.settings.context);
+        request.settings.context = contexts.max().unwrap_or(request.settings.context);
         let id = self.next;
         self.next += 1;
         let cancel = CancellationToken::new();
-        let loading = self.loader.load(plan.clone());
+        let loading = self.loader.load(request.clone());
         let entry = Entry {
-            plan,
-            digest,
-            details,
+            request,
             keep_alive: self.options.keep_alive,
             state: State::Loading {
                 waiters,
@@ -595,7 +594,7 @@ impl Task {
             is_second_try: self.second_tries.remove(key).is_some(),
             gone: Vec::new(),
         };
-        tracing::info!(model = %entry.plan.name, context = entry.plan.context, "loading");
+        tracing::info!(model = %entry.request.name, context = entry.request.settings.context, "loading");
         self.table.insert(id, entry);
         let notices = self.notices.clone();
         self.tasks.spawn(async move {
@@ -618,7 +617,7 @@ impl Task {
         if !matches!(entry.state, State::Ready(_)) {
             return;
         }
-        tracing::info!(model = %entry.plan.name, why, "unloading");
+        tracing::info!(model = %entry.request.name, why, "unloading");
         if let State::Ready(ready) = std::mem::replace(&mut entry.state, State::Stopping) {
             let grace = self.options.stop_grace;
             let Ready {
@@ -674,11 +673,11 @@ fn lacks_memory(error: &Error) -> bool {
 const KILLED: i32 = 9;
 
 /// Says in the log what a runner that was to be confined can do all the same.
-fn warn_of_gaps(plan: &Plan, sandbox: &Sandbox) {
+fn warn_of_gaps(request: &LoadRequest, sandbox: &Sandbox) {
     let (level, lacks) = (sandbox.level.name(), &sandbox.lacks);
     if sandbox.level < SandboxLevel::Full && !lacks.is_empty() {
-        tracing::warn!(model = %plan.name, level, lacks, "the runner is not fully confined");
+        tracing::warn!(model = %request.name, level, lacks, "the runner is not fully confined");
     } else if !lacks.is_empty() {
-        tracing::info!(model = %plan.name, level, lacks, "the runner could be confined more strictly");
+        tracing::info!(model = %request.name, level, lacks, "the runner could be confined more strictly");
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use registry::Digest;
-use runner_protocol::{Generate, Load, Overflow, Prompt, Sampling, Speculation};
+use runner_protocol::{Generate, Load, LoadSettings, Overflow, Prompt, Sampling, Speculation};
 use supervisor::{Files, Program, Spawner, Step};
 
 use super::*;
@@ -13,24 +13,24 @@ struct Mocks {
     spawner: Spawner,
     scripts: Mutex<Vec<(String, &'static str)>>,
     loads: Mutex<Vec<(String, u32)>>,
-    settings: Mutex<Vec<(String, Settings)>>,
+    settings: Mutex<Vec<(String, LoadSettings)>>,
 }
 
 impl Loader for Arc<Mocks> {
-    fn load(&self, plan: Plan) -> BoxFuture<'static, Result<Up, Error>> {
+    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedRunner, Error>> {
         let mocks = self.clone();
         Box::pin(async move {
-            let name = plan.name.model().to_owned();
+            let name = request.name.model().to_owned();
             mocks
                 .loads
                 .lock()
                 .unwrap()
-                .push((name.clone(), plan.context));
+                .push((name.clone(), request.settings.context));
             mocks
                 .settings
                 .lock()
                 .unwrap()
-                .push((name.clone(), plan.settings));
+                .push((name.clone(), request.settings));
             let mut program = Program::new("/mock");
             let scripts = mocks.scripts.lock().unwrap().clone();
             if let Some((_, script)) = scripts.iter().rev().find(|(model, _)| *model == name) {
@@ -48,20 +48,20 @@ impl Loader for Arc<Mocks> {
                 weights_fd,
                 shard_fds: Vec::new(),
                 adapters: Vec::new(),
-                context: plan.context,
                 sequences: 4,
-                batch: plan.settings.batch,
-                threads: plan.settings.threads,
-                gpu_layers: 0,
-                main_gpu: 0,
-                mmap: true,
+                settings: LoadSettings {
+                    gpu_layers: 0,
+                    main_gpu: 0,
+                    mmap: true,
+                    ..request.settings
+                },
                 chat_template: None,
                 draft_fd: None,
                 speculation: Speculation::Auto,
                 projector: None,
             };
             let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
-            Ok(Up {
+            Ok(LoadedRunner {
                 runner,
                 loaded,
                 keeping: None,
@@ -108,31 +108,29 @@ pub(super) fn key(name: &str) -> ModelKey {
     [Digest::of(name.as_bytes())].into_iter().collect()
 }
 
-fn want(name: &str, context: u32) -> Want {
-    Want {
-        plan: Plan {
-            name: ModelName::parse(name).unwrap(),
-            key: key(name),
+fn request(name: &str, context: u32) -> LoadRequest {
+    LoadRequest {
+        name: ModelName::parse(name).unwrap(),
+        key: key(name),
+        settings: LoadSettings {
             context,
-            settings: Settings {
-                batch: 512,
-                threads: 0,
-                gpu_layers: 0,
-                main_gpu: 0,
-                mmap: true,
-            },
-            said: Said::default(),
+            batch: 512,
+            threads: 0,
+            gpu_layers: 0,
+            main_gpu: 0,
+            mmap: true,
         },
+        required: SettingOverrides::default(),
         digest: String::new(),
-        details: ModelDetails::default(),
+        details: Details::default(),
         keep_alive: None,
     }
 }
 
-fn keeping(name: &str, stay: Stay) -> Want {
-    Want {
+fn keeping(name: &str, stay: Stay) -> LoadRequest {
+    LoadRequest {
         keep_alive: Some(stay),
-        ..want(name, 100)
+        ..request(name, 100)
     }
 }
 
@@ -150,11 +148,11 @@ impl Bench {
     }
 
     async fn acquire(&self, name: &str) -> Result<Lease, Error> {
-        self.scheduler.acquire(want(name, 100)).await
+        self.scheduler.acquire(request(name, 100)).await
     }
 
     /// Waits, in paused time, until the list of loaded models satisfies `is`.
-    async fn until(&self, is: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
+    async fn until(&self, is: impl Fn(&[ModelSummary]) -> bool) -> Vec<ModelSummary> {
         loop {
             let seen = self.scheduler.list().await;
             if is(&seen) {
@@ -234,7 +232,7 @@ async fn an_idle_model_goes_when_its_time_is_over_and_not_before() {
     tokio::time::sleep(STAY - Duration::from_secs(1)).await;
     assert_eq!(bench.names().await, ["a:latest"]);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    bench.until(<[Seen]>::is_empty).await;
+    bench.until(<[ModelSummary]>::is_empty).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +267,7 @@ async fn keep_alive_of_a_request_goes_over_the_default() {
             .await
             .unwrap(),
     );
-    bench.until(<[Seen]>::is_empty).await;
+    bench.until(<[ModelSummary]>::is_empty).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,7 +279,7 @@ async fn unloading_waits_for_those_who_use_it() {
     assert_eq!(unload().await, Unloading::WhenIdle);
     answer(&lease, "still here").await.unwrap();
     drop(lease);
-    bench.until(<[Seen]>::is_empty).await;
+    bench.until(<[ModelSummary]>::is_empty).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -413,9 +411,9 @@ async fn a_promised_place_is_taken_back_when_nobody_wants_it() {
 async fn a_smaller_context_is_served_and_a_larger_one_loads_again_when_idle() {
     let bench = bench();
     let lease = bench.acquire("a").await.unwrap();
-    drop(bench.scheduler.acquire(want("a", 50)).await.unwrap());
+    drop(bench.scheduler.acquire(request("a", 50)).await.unwrap());
     assert_eq!(bench.loads().len(), 1);
-    let larger = bench.scheduler.acquire(want("a", 200));
+    let larger = bench.scheduler.acquire(request("a", 200));
     tokio::pin!(larger);
     tokio::select! {
         _ = &mut larger => panic!("a is in use"),
@@ -523,7 +521,7 @@ async fn a_crash_is_noticed_at_once_and_the_next_request_loads_again() {
     let told = Error::runner(&"a", error).to_body();
     assert!(told.error.contains("farewell"), "{told:?}");
     // The old lease is still held, and is in nobody's way.
-    bench.until(<[Seen]>::is_empty).await;
+    bench.until(<[ModelSummary]>::is_empty).await;
     let fresh = bench.acquire("a").await.unwrap();
     answer(&fresh, "well").await.unwrap();
     drop(lease);
@@ -597,24 +595,24 @@ async fn closing_stops_everything_and_tells_those_who_wait() {
 
 // ===== settings of a load =====
 
-fn saying(name: &str, said: Said) -> Want {
-    let mut want = want(name, 100);
-    want.plan.settings = said.over(want.plan.settings);
-    want.plan.said = said;
-    want
+fn requiring(name: &str, required: SettingOverrides) -> LoadRequest {
+    let mut request = request(name, 100);
+    request.settings = required.over(request.settings);
+    request.required = required;
+    request
 }
 
-fn batch(batch: u32) -> Said {
-    Said {
+fn batch(batch: u32) -> SettingOverrides {
+    SettingOverrides {
         batch: Some(batch),
-        ..Said::default()
+        ..SettingOverrides::default()
     }
 }
 
-fn threads(threads: u32) -> Said {
-    Said {
+fn threads(threads: u32) -> SettingOverrides {
+    SettingOverrides {
         threads: Some(threads),
-        ..Said::default()
+        ..SettingOverrides::default()
     }
 }
 
@@ -626,25 +624,28 @@ impl Bench {
         each.collect()
     }
 
-    async fn acquire_saying(&self, said: Said) -> Lease {
-        self.scheduler.acquire(saying("a", said)).await.unwrap()
+    async fn acquire_requiring(&self, required: SettingOverrides) -> Lease {
+        self.scheduler
+            .acquire(requiring("a", required))
+            .await
+            .unwrap()
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_model_is_loaded_anew_for_other_settings_and_keeps_what_is_not_said() {
     let bench = bench();
-    drop(bench.acquire_saying(Said::default()).await);
-    drop(bench.acquire_saying(batch(512)).await);
+    drop(bench.acquire_requiring(SettingOverrides::default()).await);
+    drop(bench.acquire_requiring(batch(512)).await);
     assert_eq!(bench.settings(), [(512, 0)]);
-    drop(bench.acquire_saying(batch(64)).await);
-    drop(bench.acquire_saying(Said::default()).await);
-    drop(bench.acquire_saying(threads(2)).await);
-    drop(bench.acquire_saying(batch(64)).await);
+    drop(bench.acquire_requiring(batch(64)).await);
+    drop(bench.acquire_requiring(SettingOverrides::default()).await);
+    drop(bench.acquire_requiring(threads(2)).await);
+    drop(bench.acquire_requiring(batch(64)).await);
     assert_eq!(bench.settings(), [(512, 0), (64, 0), (64, 2)]);
     // The larger context stays too.
-    drop(bench.scheduler.acquire(want("a", 200)).await.unwrap());
-    drop(bench.acquire_saying(threads(1)).await);
+    drop(bench.scheduler.acquire(request("a", 200)).await.unwrap());
+    drop(bench.acquire_requiring(threads(1)).await);
     assert_eq!(bench.loads().last().unwrap().1, 200);
     assert_eq!(bench.names().await, ["a:latest"]);
 }
@@ -652,10 +653,10 @@ async fn an_idle_model_is_loaded_anew_for_other_settings_and_keeps_what_is_not_s
 #[tokio::test(start_paused = true)]
 async fn a_busy_model_takes_other_settings_when_its_answers_are_over_and_nobody_overtakes() {
     let bench = bench();
-    let first = bench.acquire_saying(batch(64)).await;
-    let mut other = Box::pin(bench.acquire_saying(batch(128)));
-    let mut same = Box::pin(bench.acquire_saying(batch(64)));
-    let mut any = Box::pin(bench.acquire_saying(Said::default()));
+    let first = bench.acquire_requiring(batch(64)).await;
+    let mut other = Box::pin(bench.acquire_requiring(batch(128)));
+    let mut same = Box::pin(bench.acquire_requiring(batch(64)));
+    let mut any = Box::pin(bench.acquire_requiring(SettingOverrides::default()));
     // Each asks before the next one.
     for waiting in [&mut other, &mut same, &mut any] {
         tokio::select! {
@@ -683,7 +684,7 @@ async fn many_who_want_different_settings_are_all_served() {
     let asking = (0..8).map(|n| async move {
         let size = if n % 2 == 0 { 64 } else { 128 };
         for _ in 0..3 {
-            let lease = bench.acquire_saying(batch(size)).await;
+            let lease = bench.acquire_requiring(batch(size)).await;
             answer(&lease, "one two three").await.unwrap();
         }
     });
@@ -761,7 +762,7 @@ async fn a_model_that_rests_is_not_loaded_for_those_who_waited_before() {
     }
     bench.script("a", "answer well");
     let lease = bench.acquire("a").await.unwrap();
-    let waiting = bench.scheduler.acquire(want("a", 200));
+    let waiting = bench.scheduler.acquire(request("a", 200));
     let crash = async {
         bench.until(|seen| seen[0].active == 1).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -785,7 +786,7 @@ struct Broken {
 }
 
 impl Loader for Broken {
-    fn load(&self, _: Plan) -> BoxFuture<'static, Result<Up, Error>> {
+    fn load(&self, _: LoadRequest) -> BoxFuture<'static, Result<LoadedRunner, Error>> {
         assert!(!self.at_once, "on purpose");
         Box::pin(async { panic!("on purpose") })
     }
@@ -804,13 +805,13 @@ fn broken(at_once: bool) -> Scheduler {
 #[tokio::test(start_paused = true)]
 async fn a_bug_in_the_task_is_told_to_the_process_and_is_not_called_a_stop() {
     let scheduler = broken(true);
-    let error = scheduler.acquire(want("a", 100)).await.unwrap_err();
+    let error = scheduler.acquire(request("a", 100)).await.unwrap_err();
     assert!(matches!(error, Error::Internal), "{error}");
     scheduler.died().await;
-    let error = scheduler.acquire(want("a", 100)).await.unwrap_err();
+    let error = scheduler.acquire(request("a", 100)).await.unwrap_err();
     assert!(matches!(error, Error::Internal), "{error}");
     scheduler.close().await;
-    let error = scheduler.acquire(want("a", 100)).await.unwrap_err();
+    let error = scheduler.acquire(request("a", 100)).await.unwrap_err();
     assert!(matches!(error, Error::Stopping), "{error}");
 }
 
@@ -818,7 +819,7 @@ async fn a_bug_in_the_task_is_told_to_the_process_and_is_not_called_a_stop() {
 async fn a_bug_in_a_load_is_an_error_for_those_who_wait() {
     let scheduler = broken(false);
     for _ in 0..2 {
-        let error = scheduler.acquire(want("a", 100)).await.unwrap_err();
+        let error = scheduler.acquire(request("a", 100)).await.unwrap_err();
         assert!(matches!(error, Error::Internal), "{error}");
     }
     assert!(scheduler.list().await.is_empty());

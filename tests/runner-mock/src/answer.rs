@@ -126,7 +126,7 @@ impl Answering {
             overflow = Overflow::Refuse;
         }
         let mut prompt = words.tokens(&rendered);
-        let context = context_of(generate.context, load.context)?;
+        let context = context_of(generate.context, load.settings.context)?;
         let truncated = fit(&mut prompt, context, overflow)?;
 
         let room = context - count(prompt.len());
@@ -175,7 +175,7 @@ impl Answering {
         Ok(Self {
             id,
             script,
-            batch: load.batch,
+            batch: load.settings.batch,
             prompt,
             cached: 0,
             truncated,

@@ -297,7 +297,7 @@ impl Mock {
             self.misbehave(fault, id);
         } else if whole {
             let loaded = Loaded {
-                context: load.context,
+                context: load.settings.context,
                 trained_context: script.trained_context.unwrap_or(TRAINED_CONTEXT),
                 vocabulary: words::VOCABULARY,
                 has_chat_template: !script.no_chat_template,
@@ -464,13 +464,13 @@ impl Mock {
 
 /// The rules that stand in [`Load`].
 fn check(load: &Load) -> Result<(), &'static str> {
-    if load.context < 4 {
+    if load.settings.context < 4 {
         return Err("the context must have at least 4 cells");
     }
     if !(1..=256).contains(&load.sequences) {
         return Err("there must be 1 to 256 sequences");
     }
-    if !(1..=65_536).contains(&load.batch) {
+    if !(1..=65_536).contains(&load.settings.batch) {
         return Err("a batch must have 1 to 65536 tokens");
     }
     Ok(())

@@ -55,13 +55,13 @@ pub(crate) fn open(
         return Ok(None);
     };
     let (path, size) = load::descriptor(fd, "draft model")?;
-    if !load.mmap {
+    if !load.settings.mmap {
         memory::check("the draft model", size)?;
     }
     let mut params = LlamaModelParams::default()
-        .with_use_mmap(load.mmap)
-        .with_main_gpu(load.main_gpu);
-    if let Ok(layers) = u32::try_from(load.gpu_layers) {
+        .with_use_mmap(load.settings.mmap)
+        .with_main_gpu(load.settings.main_gpu);
+    if let Ok(layers) = u32::try_from(load.settings.gpu_layers) {
         params = params.with_n_gpu_layers(layers);
     }
     let unfit = |why: String| Error::Unsupported(format!("its draft model does not fit it: {why}"));
@@ -162,12 +162,12 @@ impl<'m> DraftModel<'m> {
         let never = Arc::new(AtomicBool::new(false));
         let memory = load::context_of(draft, load, load.sequences, 1, never)?;
         let words = model.vocabulary().min(draft.vocabulary());
-        let batch_tokens = load.batch.min(memory.context.batch()) as usize;
+        let batch_tokens = load.settings.batch.min(memory.context.batch()) as usize;
         Ok(Self {
             memory,
             batch: Batch::new(),
             batch_tokens,
-            cells: load.context as usize,
+            cells: load.settings.context as usize,
             words: usize::try_from(words).unwrap_or(0),
             seats: (0..load.sequences).map(|_| Seat::default()).collect(),
             pace: Pace::new(batch_tokens),

@@ -17,7 +17,7 @@ fn a_context_takes_memory_only_where_it_is_used() {
     let resident = |context: u32| {
         let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
         runner
-            .load(|load| load.context = context)
+            .load(|load| load.settings.context = context)
             .unwrap()
             .resident_bytes
     };
@@ -33,7 +33,7 @@ fn a_split_model_says_what_the_whole_one_says() {
     for mmap in [true, false] {
         let parts = gguf_writer::tiny::writer(1).split(3);
         let mut runner = Runner::start_with_parts(&parts);
-        runner.load(|load| load.mmap = mmap).unwrap();
+        runner.load(|load| load.settings.mmap = mmap).unwrap();
         let (text, done) = runner.generate(greedy("hello the sky", 32));
         assert_eq!((text, done.tokens), (whole.clone(), 32));
     }
@@ -313,7 +313,7 @@ fn an_answer_of_no_tokens_computes_the_prompt_only() {
 
 #[test]
 fn a_prompt_that_does_not_fit_is_refused_or_cut_and_said() {
-    let mut runner = Runner::loaded(|load| load.context = 64);
+    let mut runner = Runner::loaded(|load| load.settings.context = 64);
     let long = "hello the sky ".repeat(40);
     let (kind, message) = runner.fails(Call::Generate(Box::new(greedy(&long, 8))));
     assert_eq!(kind, FailureKind::ContextOverflow);
@@ -342,7 +342,7 @@ fn a_prompt_that_does_not_fit_is_refused_or_cut_and_said() {
 
 #[test]
 fn a_long_prompt_is_refused_or_cut_with_the_number_of_its_tokens() {
-    let mut runner = Runner::loaded(|load| load.context = 1 << 17);
+    let mut runner = Runner::loaded(|load| load.settings.context = 1 << 17);
     let long = "hello the sky \n".repeat(6_000);
     let whole = Tokenize {
         text: long.clone(),
@@ -385,7 +385,7 @@ fn a_long_prompt_is_refused_or_cut_with_the_number_of_its_tokens() {
 
 #[test]
 fn a_text_that_is_far_too_long_is_refused_or_cut_before_it_is_read() {
-    let mut runner = Runner::loaded(|load| load.context = 64);
+    let mut runner = Runner::loaded(|load| load.settings.context = 64);
     // Reading all of it would take minutes.
     let long = format!("begin{}the end", "<|im_end|>".repeat(2_000_000));
     for call in [
@@ -447,7 +447,7 @@ fn a_text_that_is_far_too_long_is_refused_or_cut_before_it_is_read() {
 
 #[test]
 fn a_long_text_has_the_tokens_of_its_parts() {
-    let mut runner = Runner::loaded(|load| load.context = 1 << 17);
+    let mut runner = Runner::loaded(|load| load.settings.context = 1 << 17);
     let mut tokens = |text: &str, special| {
         let tokenize = Tokenize {
             text: text.into(),
@@ -482,7 +482,7 @@ fn more_tokens_than_any_context_holds_are_not_turned_into_text() {
 
 #[test]
 fn a_full_context_ends_the_answer() {
-    let mut runner = Runner::loaded(|load| load.context = 64);
+    let mut runner = Runner::loaded(|load| load.settings.context = 64);
     let (_, done) = runner.generate(Generate {
         max_tokens: None,
         ..greedy("hello", 0)

@@ -48,10 +48,10 @@ fn a_trained_context_beyond_all_numbers_is_no_obstacle() {
 fn settings_out_of_range_are_refused_and_the_next_load_works() {
     let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
     let wrong: [fn(&mut Load); 6] = [
-        |load| load.context = 2_000_000_000,
-        |load| load.context = 0,
+        |load| load.settings.context = 2_000_000_000,
+        |load| load.settings.context = 0,
         |load| load.sequences = 0,
-        |load| load.batch = 0,
+        |load| load.settings.batch = 0,
         |load| load.weights_fd = 999,
         |load| load.weights_fd = 0,
     ];
@@ -65,7 +65,7 @@ fn settings_out_of_range_are_refused_and_the_next_load_works() {
 fn the_largest_context_is_made_or_refused() {
     let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
     // 256 MiB for the tiny model: a small machine refuses, a large one makes it, and neither kills the process.
-    match runner.load(|load| load.context = 1 << 20) {
+    match runner.load(|load| load.settings.context = 1 << 20) {
         Ok(loaded) => assert_eq!(loaded.context, 1 << 20),
         Err(failure) => assert_eq!(failure.kind, FailureKind::OutOfMemory),
     }
@@ -114,7 +114,7 @@ fn a_frame_cut_short_ends_the_process() {
 
 #[test]
 fn a_backlog_that_nobody_reads_does_not_keep_the_process_alive() {
-    let mut runner = Runner::loaded(|load| load.context = 1 << 16);
+    let mut runner = Runner::loaded(|load| load.settings.context = 1 << 16);
     for _ in 0..64 {
         runner.send(Call::Generate(Box::new(runner_protocol::Generate {
             max_tokens: None,

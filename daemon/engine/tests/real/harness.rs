@@ -13,8 +13,8 @@ use std::{
 };
 
 use runner_protocol::{
-    Call, Done, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Overflow, Prompt,
-    Reply, Request, Sampling, Speculation, VERSION, frame,
+    Call, Done, Event, Failure, FailureKind, Generate, Hello, Load, LoadSettings, Loaded, Overflow,
+    Prompt, Reply, Request, Sampling, Speculation, VERSION, frame,
 };
 
 /// Far more than anything here takes; a test that hangs fails instead.
@@ -107,13 +107,15 @@ impl Runner {
             weights_fd: self.weights.as_raw_fd(),
             shard_fds: self.shards.iter().map(AsRawFd::as_raw_fd).collect(),
             adapters: Vec::new(),
-            context: 2048,
             sequences: 4,
-            batch: 512,
-            threads: 1,
-            gpu_layers: 0,
-            main_gpu: 0,
-            mmap: true,
+            settings: LoadSettings {
+                context: 2048,
+                batch: 512,
+                threads: 1,
+                gpu_layers: 0,
+                main_gpu: 0,
+                mmap: true,
+            },
             chat_template: None,
             draft_fd: None,
             speculation: Speculation::Auto,

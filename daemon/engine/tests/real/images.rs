@@ -192,7 +192,7 @@ fn several_streams_see_their_own_images_side_by_side() {
     for kind in KINDS {
         let text = |number: u32| format!("{} @ the sky", "hello ".repeat(number as usize));
         let alone: Vec<String> = (0..4).map(|it| fresh(kind, &text(it), &[it]).0).collect();
-        let mut seeing = Seeing::with(kind, |load| load.batch = 16);
+        let mut seeing = Seeing::with(kind, |load| load.settings.batch = 16);
         let blind = seeing.runner.send(call(greedy("the sky is in", 60)));
         let ids: Vec<u64> = (0..4)
             .map(|it| seeing.runner.send(call(ask(&text(it), &[picture(it)]))))
@@ -242,7 +242,7 @@ fn a_conversation_shows_images() {
 
 #[test]
 fn images_count_as_the_tokens_that_they_become() {
-    let mut seeing = Seeing::with(Kind::Causal, |load| load.context = 64);
+    let mut seeing = Seeing::with(Kind::Causal, |load| load.settings.context = 64);
     let files: Vec<_> = (0..4).map(picture).collect();
     let mut generate = ask("@@@@", &files);
     // It is never cut, whatever is asked for.

@@ -77,7 +77,7 @@ fn a_prompt_that_many_bring_at_once_takes_the_cells_of_one() {
 
 #[test]
 fn what_is_kept_makes_room_for_what_comes() {
-    let mut runner = Runner::loaded(|load| load.context = 512);
+    let mut runner = Runner::loaded(|load| load.settings.context = 512);
     for seed in 0..8 {
         let (_, done) = runner.generate(ask(tokens(seed, 200, seed)));
         assert_eq!((done.tokens, done.cached_tokens), (24, 0));
@@ -102,8 +102,8 @@ fn what_is_kept_makes_room_for_what_comes() {
 #[test]
 fn a_cancelled_prompt_leaves_what_was_read_of_it() {
     let mut runner = Runner::loaded(|load| {
-        load.context = 1 << 14;
-        load.batch = 64;
+        load.settings.context = 1 << 14;
+        load.settings.batch = 64;
     });
     let id = runner.send(Call::Generate(Box::new(ask(tokens(1, 10_000, 1)))));
     while !matches!(runner.event(id), Event::Prefill { .. }) {}

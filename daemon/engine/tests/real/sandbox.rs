@@ -42,7 +42,7 @@ fn answers_the_same(model: &[u8]) {
     let mut free = Runner::start_by(command, model);
     assert_eq!(free.hello().sandbox, Sandbox::default());
     let answers = [&mut confined, &mut free].map(|runner| {
-        let loaded = runner.load(|load| load.threads = 2).unwrap();
+        let loaded = runner.load(|load| load.settings.threads = 2).unwrap();
         let (text, _) = runner.generate(greedy("hello the sky", 32));
         (loaded.device, loaded.resident_bytes > 0, text)
     });
@@ -66,7 +66,7 @@ fn a_loaded_model_has_the_memory_that_it_was_planned_to_need() {
     let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
     check(&runner.hello().sandbox);
     let before = most_data(&runner);
-    runner.load(|load| load.threads = 2).unwrap();
+    runner.load(|load| load.settings.threads = 2).unwrap();
     let after = most_data(&runner);
     assert!(after <= before && after < 4 << 30, "{before} {after}");
     assert_eq!(runner.generate(greedy("hello", 4)).1.tokens, 4);
@@ -76,14 +76,14 @@ fn a_loaded_model_has_the_memory_that_it_was_planned_to_need() {
 #[test]
 fn weights_are_read_through_their_descriptor_alone() {
     for mmap in [true, false] {
-        let mut runner = Runner::loaded(|load| load.mmap = mmap);
+        let mut runner = Runner::loaded(|load| load.settings.mmap = mmap);
         assert_eq!(runner.generate(greedy("hello", 4)).1.tokens, 4);
     }
 }
 
 #[test]
 fn every_thread_is_confined() {
-    let mut runner = Runner::loaded(|load| load.threads = 2);
+    let mut runner = Runner::loaded(|load| load.settings.threads = 2);
     runner.generate(greedy("hello", 4));
     let mut threads = 0;
     for thread in fs::read_dir(format!("/proc/{}/task", runner.pid())).unwrap() {

@@ -20,7 +20,7 @@ fn answers_side_by_side_are_the_same_as_alone() {
 
 #[test]
 fn answers_that_outgrow_the_cache_together_still_come_whole() {
-    let mut runner = Runner::loaded(|load| load.context = 256);
+    let mut runner = Runner::loaded(|load| load.settings.context = 256);
     let long = |prompt| Generate {
         max_tokens: None,
         ..greedy(prompt, 0)

@@ -153,7 +153,7 @@ fn several_at_once_say_the_same_as_alone() {
 #[test]
 fn several_that_outgrow_the_cache_still_come_whole() {
     for source in SOURCES {
-        let mut runner = guessing(source, |load| load.context = 256);
+        let mut runner = guessing(source, |load| load.settings.context = 256);
         let asked = PROMPTS.map(|prompt| Generate {
             max_tokens: None,
             ..greedy(prompt, 0)
@@ -265,7 +265,7 @@ fn no_answer_is_longer_than_it_may_be() {
 #[test]
 fn a_full_context_ends_the_answer() {
     for source in SOURCES {
-        let mut runner = guessing(source, |load| load.context = 64);
+        let mut runner = guessing(source, |load| load.settings.context = 64);
         let (_, done) = runner.generate(Generate {
             max_tokens: None,
             ..greedy("and so on and so on and so on", 0)
@@ -280,7 +280,7 @@ fn a_full_context_ends_the_answer() {
 #[test]
 fn whoever_leaves_leaves_nothing_behind_that_was_only_guessed() {
     for source in SOURCES {
-        let mut runner = guessing(source, |load| load.context = 1 << 16);
+        let mut runner = guessing(source, |load| load.settings.context = 1 << 16);
         let endless = Generate {
             max_tokens: None,
             ..greedy("hello the sky", 0)

@@ -310,7 +310,7 @@ fn a_state_that_is_longer_than_the_context_is_left_for_later() {
     let file = inheritable(&file_bytes(&talk.head, &talk.state));
     let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
     runner.call(recall(MEMORY, &[&file]));
-    runner.load(|load| load.context = 256).unwrap();
+    runner.load(|load| load.settings.context = 256).unwrap();
     let (done, _) = answer(&mut runner, tokens(1, 200, 1));
     assert_eq!(done.cached_tokens, 0);
     let id = runner.send(Call::Stats);

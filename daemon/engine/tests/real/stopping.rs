@@ -39,7 +39,7 @@ fn what_only_began_like_a_stop_text_is_sent_at_the_end() {
 #[test]
 fn a_cancel_takes_effect_while_a_prompt_is_read() {
     // One token in a step makes the prompt last long enough to be interrupted.
-    let mut runner = Runner::loaded(|load| (load.batch, load.sequences) = (1, 1));
+    let mut runner = Runner::loaded(|load| (load.settings.batch, load.sequences) = (1, 1));
     let id = runner.send(Call::Generate(Box::new(greedy(&"a".repeat(1800), 8))));
     let Event::Prefill { done: 1, total } = runner.event(id) else {
         panic!("expected the first token of the prompt")
@@ -57,7 +57,7 @@ fn a_cancel_takes_effect_while_a_prompt_is_read() {
 
 #[test]
 fn a_cancel_takes_effect_while_an_answer_is_written() {
-    let mut runner = Runner::loaded(|load| load.context = 1 << 16);
+    let mut runner = Runner::loaded(|load| load.settings.context = 1 << 16);
     let endless = Generate {
         max_tokens: None,
         ..greedy("hello", 0)
@@ -75,7 +75,7 @@ fn a_cancel_takes_effect_while_an_answer_is_written() {
 #[test]
 fn a_closed_socket_ends_the_process_in_the_middle_of_an_answer() {
     for prompt in ["hello".into(), "a".repeat(1800)] {
-        let mut runner = Runner::loaded(|load| load.context = 1 << 16);
+        let mut runner = Runner::loaded(|load| load.settings.context = 1 << 16);
         let endless = Generate {
             max_tokens: None,
             ..greedy(&prompt, 0)
@@ -102,7 +102,7 @@ fn a_shutdown_ends_the_process() {
 /// The promise is half a second or one step, whatever the runner is at.
 #[test]
 fn a_cancel_makes_room_for_the_next_within_half_a_second() {
-    let mut runner = Runner::loaded(|load| (load.context, load.sequences) = (1 << 15, 1));
+    let mut runner = Runner::loaded(|load| (load.settings.context, load.sequences) = (1 << 15, 1));
     for prompt in ["a".repeat(30_000), "hello".into()] {
         let is_long = prompt.len() > 100;
         // A machine that is busy with something else may be late once; a runner that goes on is late each time.

@@ -4,7 +4,8 @@ use std::{fs::File, io::Write as _};
 
 use futures::StreamExt as _;
 use runner_protocol::{
-    Done, Generate, Load, Loaded, Message, Overflow, Prompt, Sampling, Speculation, Template,
+    Done, Generate, Load, LoadSettings, Loaded, Message, Overflow, Prompt, Sampling, Speculation,
+    Template,
 };
 use supervisor::{Error, Files, Generation, Options, Program, Runner, Spawner, Step};
 
@@ -33,13 +34,15 @@ pub(crate) fn load() -> Load {
         weights_fd: Files::FIRST,
         shard_fds: Vec::new(),
         adapters: Vec::new(),
-        context: 64,
         sequences: 2,
-        batch: 4,
-        threads: 0,
-        gpu_layers: 0,
-        main_gpu: 0,
-        mmap: true,
+        settings: LoadSettings {
+            context: 64,
+            batch: 4,
+            threads: 0,
+            gpu_layers: 0,
+            main_gpu: 0,
+            mmap: true,
+        },
         chat_template: None,
         draft_fd: None,
         speculation: Speculation::Auto,

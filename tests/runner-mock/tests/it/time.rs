@@ -195,10 +195,8 @@ async fn a_reader_that_sleeps_costs_only_itself() {
     let runner = spawn(&runner_mock::spawner(), "", weights(""), Options::default())
         .await
         .unwrap();
-    let load = runner_protocol::Load {
-        context: 5000,
-        ..crate::support::load()
-    };
+    let mut load = crate::support::load();
+    load.settings.context = 5000;
     runner.load(load, |_| {}).await.unwrap();
     let mut sleeper = runner
         .generate(chat("[[mock: delay-ms 100; count 4000]]"))
@@ -237,10 +235,8 @@ async fn a_reader_that_is_late_loses_no_text() {
     let runner = spawn(&runner_mock::spawner(), "", weights(""), Options::default())
         .await
         .unwrap();
-    let load = runner_protocol::Load {
-        context: 5000,
-        ..crate::support::load()
-    };
+    let mut load = crate::support::load();
+    load.settings.context = 5000;
     runner.load(load, |_| {}).await.unwrap();
     let late = runner
         .generate(chat("[[mock: delay-ms 10; count 1000]]"))
