@@ -42,7 +42,7 @@ pub(crate) use loader::program;
 pub use loader::{LoadedRunner, Loader, StoreLoader};
 pub use settings::SettingOverrides;
 pub(crate) use states::SAVING;
-pub use states::{Keeping, States};
+pub use states::{StateSaver, States};
 
 use task::{Command, Task, Which};
 

@@ -1,7 +1,7 @@
 //! What a confined runner must not be able to do, tried.
 //!
-//! Asking the kernel for a guard and having it are two things: rules can be empty, filters can be ignored by a kernel that is
-//! none. So each guard is judged by what it lets through. Nothing here leaves a trace where it succeeds.
+//! Asking the kernel for a mechanism and having it are two things: rules can be empty, filters can be ignored by a kernel that is
+//! none. So each mechanism is judged by what it lets through. Nothing here leaves a trace where it succeeds.
 
 use std::{path::Path, process::Command};
 
@@ -19,12 +19,12 @@ pub(super) struct Success {
     /// What worked, for people; goes on after "it can still".
     pub(super) what: String,
     /// Whose work it would have been to prevent it.
-    pub(super) guard: Guard,
+    pub(super) mechanism: Mechanism,
 }
 
 /// What keeps a runner from something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guard {
+pub(super) enum Mechanism {
     /// Landlock.
     Files,
     /// seccomp, the list of what is refused.
@@ -46,14 +46,14 @@ const NO_PROGRAM: &str = "/nonexistent/slm-attempt";
 
 /// What still works; `network` is the one that this process was started in.
 pub(super) fn successes(needs: &Needs, network: &Network) -> Vec<Success> {
-    let found = |guard| move |what| Success { what, guard };
-    let mut all: Vec<Success> = files().into_iter().map(found(Guard::Files)).collect();
-    all.extend(calls(needs).into_iter().map(found(Guard::Calls)));
+    let found = |mechanism| move |what| Success { what, mechanism };
+    let mut all: Vec<Success> = files().into_iter().map(found(Mechanism::Files)).collect();
+    all.extend(calls(needs).into_iter().map(found(Mechanism::Calls)));
     if !needs.devices {
-        all.extend(unneeded().into_iter().map(found(Guard::Needed)));
+        all.extend(unneeded().into_iter().map(found(Mechanism::Needed)));
         let seen = (Network::of_this_process() == *network)
             .then(|| "see the network of the machine".to_owned());
-        all.extend(seen.map(found(Guard::Network)));
+        all.extend(seen.map(found(Mechanism::Network)));
     }
     all
 }
@@ -146,15 +146,15 @@ mod tests {
     #[test]
     fn a_process_that_is_not_confined_succeeds_in_everything() {
         let successes = successes(&Needs::default(), &Network::of_this_process());
-        let of = |guard| {
+        let of = |mechanism| {
             let all = successes
                 .iter()
-                .filter(move |success| success.guard == guard);
+                .filter(move |success| success.mechanism == mechanism);
             all.map(|success| success.what.as_str()).collect::<Vec<_>>()
         };
-        assert_eq!(of(Guard::Files).len(), 3, "{successes:?}");
+        assert_eq!(of(Mechanism::Files).len(), 3, "{successes:?}");
         assert_eq!(
-            of(Guard::Calls),
+            of(Mechanism::Calls),
             [
                 "open a TCP socket",
                 "open a UDP socket",
@@ -163,7 +163,10 @@ mod tests {
                 "send signals to other processes"
             ]
         );
-        assert_eq!(of(Guard::Needed), ["watch files", "make files in memory"]);
-        assert_eq!(of(Guard::Network), ["see the network of the machine"]);
+        assert_eq!(
+            of(Mechanism::Needed),
+            ["watch files", "make files in memory"]
+        );
+        assert_eq!(of(Mechanism::Network), ["see the network of the machine"]);
     }
 }

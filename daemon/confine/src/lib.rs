@@ -137,14 +137,18 @@ pub fn restrict(needs: &Needs) -> Sandbox {
 /// The level that stands behind what could still be done.
 #[cfg(target_os = "linux")]
 fn judge(needs: &Needs, successes: &[attempts::Success], troubles: &[Trouble]) -> Sandbox {
-    use attempts::Guard;
+    use attempts::Mechanism;
 
-    let open = |guard| successes.iter().any(|success| success.guard == guard);
+    let open = |mechanism| {
+        successes
+            .iter()
+            .any(|success| success.mechanism == mechanism)
+    };
     let troubled = troubles.iter().any(|trouble| trouble.what != NETWORK);
-    let level = match (open(Guard::Files), open(Guard::Calls)) {
+    let level = match (open(Mechanism::Files), open(Mechanism::Calls)) {
         (true, true) => SandboxLevel::Limits,
         (false, false) if !troubled => {
-            if needs.devices || open(Guard::Needed) || open(Guard::Network) {
+            if needs.devices || open(Mechanism::Needed) || open(Mechanism::Network) {
                 SandboxLevel::Full
             } else {
                 SandboxLevel::Strict
@@ -168,27 +172,33 @@ fn judge(needs: &Needs, successes: &[attempts::Success], troubles: &[Trouble]) -
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::{
-        attempts::{Guard, Success},
+        attempts::{Mechanism, Success},
         *,
     };
 
     #[test]
     fn a_level_is_what_was_found_and_not_what_was_asked_for() {
-        let success = |guard| Success {
+        let success = |mechanism| Success {
             what: "do it".into(),
-            guard,
+            mechanism,
         };
         let cases = [
             (vec![], SandboxLevel::Strict),
-            (vec![Guard::Needed], SandboxLevel::Full),
-            (vec![Guard::Network], SandboxLevel::Full),
-            (vec![Guard::Files], SandboxLevel::Partial),
-            (vec![Guard::Calls, Guard::Network], SandboxLevel::Partial),
-            (vec![Guard::Files, Guard::Calls], SandboxLevel::Limits),
+            (vec![Mechanism::Needed], SandboxLevel::Full),
+            (vec![Mechanism::Network], SandboxLevel::Full),
+            (vec![Mechanism::Files], SandboxLevel::Partial),
+            (
+                vec![Mechanism::Calls, Mechanism::Network],
+                SandboxLevel::Partial,
+            ),
+            (
+                vec![Mechanism::Files, Mechanism::Calls],
+                SandboxLevel::Limits,
+            ),
         ];
         let processors = Needs::default();
-        for (guards, level) in cases {
-            let successes: Vec<_> = guards.into_iter().map(success).collect();
+        for (mechanisms, level) in cases {
+            let successes: Vec<_> = mechanisms.into_iter().map(success).collect();
             let sandbox = judge(&processors, &successes, &[]);
             assert_eq!(sandbox.level, level);
             let told = sandbox.lacks.matches("it can still do it").count();
@@ -202,7 +212,11 @@ mod tests {
         assert_eq!(troubled.level, SandboxLevel::Partial);
         assert_eq!(troubled.lacks, "limits: no");
         // What it could not leave is found by the attempt.
-        let inside = judge(&processors, &[success(Guard::Network)], &[trouble(NETWORK)]);
+        let inside = judge(
+            &processors,
+            &[success(Mechanism::Network)],
+            &[trouble(NETWORK)],
+        );
         assert_eq!(inside.level, SandboxLevel::Full);
         assert_eq!(inside.lacks, "network: no; it can still do it");
         // With an accelerator there is no more to be had.

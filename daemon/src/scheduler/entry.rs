@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Keeping, Lease, LoadRequest, ModelSummary, Unloading};
+use super::{Lease, LoadRequest, ModelSummary, StateSaver, Unloading};
 use crate::duration::Stay;
 use crate::error::Error;
 
@@ -60,7 +60,7 @@ pub(super) enum State {
 pub(super) struct Ready {
     pub(super) runner: Runner,
     pub(super) loaded: Loaded,
-    pub(super) keeping: Option<Keeping>,
+    pub(super) saver: Option<StateSaver>,
     pub(super) device_reason: String,
     pub(super) leases: usize,
     /// When the last lease was given back.

@@ -7,7 +7,7 @@ use registry::{Ready, Registry, Reporter};
 use runner_protocol::{Adapter, Load, LoadSettings, Loaded, Projector, SandboxLevel, Speculation};
 use supervisor::{Files, Program, Runner, Spawner};
 
-use super::{Keeping, LoadRequest, States};
+use super::{LoadRequest, StateSaver, States};
 use crate::config::Sandbox;
 use crate::cpu::{self, CpuModules};
 use crate::error::Error;
@@ -22,7 +22,7 @@ pub struct LoadedRunner {
     /// What it said.
     pub loaded: Loaded,
     /// What is kept of it when it leaves, if anything is.
-    pub keeping: Option<Keeping>,
+    pub saver: Option<StateSaver>,
     /// Why it computes with the CPU module that it has, for people; empty where nothing was checked.
     pub device_reason: String,
 }
@@ -79,7 +79,7 @@ impl StoreLoader {
         requirements::log_unused(&ready.model);
         let (state_key, name) = (ready.model.manifest.state_key(), ready.model.name.clone());
         let (mut files, load) = self.prepare(&request, ready)?;
-        let keeping = self.states.gather(name, state_key, &mut files).await;
+        let saver = self.states.gather(name, state_key, &mut files).await;
         let failed = |source| Error::runner(&request.name, source);
         let cpu = match &self.cpu {
             Some(modules) => modules.choice().await,
@@ -98,14 +98,14 @@ impl StoreLoader {
             modules.watch(cpu.module.clone(), runner.exited());
         }
         self.check(&runner.hello().sandbox)?;
-        if let Some(keeping) = &keeping {
-            keeping.hand_in(&runner).await;
+        if let Some(saver) = &saver {
+            saver.hand_in(&runner).await;
         }
         let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
         Ok(LoadedRunner {
             runner,
             loaded,
-            keeping,
+            saver,
             device_reason: cpu.reason(),
         })
     }

@@ -42,7 +42,7 @@ pub struct States {
 
 /// What is kept of one runner.
 #[derive(Debug)]
-pub struct Keeping {
+pub struct StateSaver {
     states: States,
     /// A name of its model.
     model: ModelName,
@@ -83,7 +83,7 @@ impl States {
         model: ModelName,
         state_key: Digest,
         files: &mut Files,
-    ) -> Option<Keeping> {
+    ) -> Option<StateSaver> {
         if self.disk == 0 && self.memory == Some(0) {
             return None;
         }
@@ -107,7 +107,7 @@ impl States {
             handed.push(state.id);
             recall.files.push(files.push(state.file));
         }
-        Some(Keeping {
+        Some(StateSaver {
             states: self.clone(),
             model,
             state_key,
@@ -117,7 +117,7 @@ impl States {
     }
 }
 
-impl Keeping {
+impl StateSaver {
     /// Tells a runner that has loaded nothing yet what it may keep, and follows what becomes of the saved states.
     pub(super) async fn hand_in(&self, runner: &Runner) {
         let count = self.handed.len();
@@ -134,7 +134,7 @@ impl Keeping {
     }
 
     /// Saves what a runner has, within [`SAVING`], and tells it to leave.
-    pub(super) async fn see_off(self, runner: &Runner, grace: Duration) {
+    pub(super) async fn shutdown_gracefully(self, runner: &Runner, grace: Duration) {
         let began = Instant::now();
         let saved = if self.states.disk > 0 {
             self.collect(runner, began + SAVING).await

@@ -184,7 +184,7 @@ impl Task {
         if self.closing.is_some() {
             return Err(Error::Stopping);
         }
-        match self.breaker.rests(&request.key, Instant::now()) {
+        match self.breaker.open(&request.key, Instant::now()) {
             None => Ok(()),
             Some((times, rest)) => Err(Error::CrashLoop {
                 model: request.name.to_string(),
@@ -298,7 +298,7 @@ impl Task {
             Ok(LoadedRunner {
                 runner,
                 loaded,
-                keeping,
+                saver,
                 device_reason,
             }) => {
                 tracing::info!(
@@ -320,7 +320,7 @@ impl Task {
                 entry.state = State::Ready(Box::new(Ready {
                     runner,
                     loaded,
-                    keeping,
+                    saver,
                     device_reason,
                     leases: 0,
                     idle_since: Instant::now(),
@@ -426,7 +426,7 @@ impl Task {
     fn advance(&mut self) {
         self.pending.retain(|waiter| !waiter.is_gone());
         self.cancel_unwanted();
-        self.refuse_those_who_wait_for_resting_models();
+        self.refuse_waiters_of_open_breakers();
         self.forget_promises();
         let mut keys: Vec<ModelKey> = Vec::new();
         for waiter in &self.pending {
@@ -492,8 +492,8 @@ impl Task {
         });
     }
 
-    /// A model that began to rest is not loaded for those who came before.
-    fn refuse_those_who_wait_for_resting_models(&mut self) {
+    /// A breaker that opened also refuses the requests that wait already.
+    fn refuse_waiters_of_open_breakers(&mut self) {
         let waiting = std::mem::take(&mut self.pending);
         for waiter in waiting {
             match self.admit(&waiter.request) {
@@ -620,12 +620,10 @@ impl Task {
         tracing::info!(model = %entry.request.name, why, "unloading");
         if let State::Ready(ready) = std::mem::replace(&mut entry.state, State::Stopping) {
             let grace = self.options.stop_grace;
-            let Ready {
-                runner, keeping, ..
-            } = *ready;
+            let Ready { runner, saver, .. } = *ready;
             self.tasks.spawn(async move {
-                match keeping {
-                    Some(keeping) => keeping.see_off(&runner, grace).await,
+                match saver {
+                    Some(saver) => saver.shutdown_gracefully(&runner, grace).await,
                     None => drop(runner.stop(grace).await),
                 }
             });

@@ -64,7 +64,7 @@ impl Loader for Arc<Mocks> {
             Ok(LoadedRunner {
                 runner,
                 loaded,
-                keeping: None,
+                saver: None,
                 device_reason: String::new(),
             })
         })

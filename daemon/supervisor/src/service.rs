@@ -252,7 +252,7 @@ impl Service {
         let (cause, status) = match ending {
             Ending::Because(Cause::Stopped) => {
                 self.fail_all(&Error::Stopped);
-                (Cause::Stopped, self.see_off(read).await)
+                (Cause::Stopped, self.shutdown_gracefully(read).await)
             }
             Ending::Because(cause) => (cause, force(&mut *self.process).await),
             Ending::Closed(error) => match timeout(LEAVE, self.process.wait()).await {
@@ -283,7 +283,7 @@ impl Service {
     }
 
     /// Asks the runner to leave, then insists, then forces it; what it still writes is thrown away, so that it cannot hang on that.
-    async fn see_off(&mut self, mut read: Reading) -> Option<ExitStatus> {
+    async fn shutdown_gracefully(&mut self, mut read: Reading) -> Option<ExitStatus> {
         self.outbox.clear();
         self.send(Call::Shutdown);
         let Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     attempt::Attempt,
     machine::{count, invalid, nanos, outside_of_vocabulary},
-    script::{Answer, Fault, Origin, Place, Script},
+    script::{Answer, Fault, FaultPoint, Origin, Script},
     words::{self, Words},
 };
 use runner_protocol::images::{Images, place};
@@ -263,13 +263,13 @@ impl Answering {
                 logprobs: logprobs.into_iter().collect(),
                 ..piece.into_delta(self.said)
             }),
-            fault: self.script.fault(Place::Token(self.said)),
+            fault: self.script.fault(FaultPoint::Token(self.said)),
         }
     }
 
     fn prefill(&mut self, total: u32, now: Duration) -> Step {
         let first = !std::mem::replace(&mut self.begun, true);
-        let mut fault = self.script.fault(Place::Prefill).filter(|_| first);
+        let mut fault = self.script.fault(FaultPoint::Prefill).filter(|_| first);
         if fault.is_none() {
             self.prefilled = total.min(self.prefilled.saturating_add(self.batch));
             self.read = now;
@@ -277,7 +277,7 @@ impl Answering {
         }
         if self.prefilled == total {
             self.next = now + self.script.delay;
-            fault = fault.or_else(|| self.script.fault(Place::Token(0)));
+            fault = fault.or_else(|| self.script.fault(FaultPoint::Token(0)));
         }
         Step {
             event: Event::Prefill {

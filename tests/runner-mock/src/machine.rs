@@ -9,7 +9,7 @@ use super::{
     attempt::Attempt,
     memory::Memory,
     process::start_of,
-    script::{Death, Fault, Origin, Place, Script},
+    script::{Death, Fault, FaultPoint, Origin, Script},
     vectors,
     words::{self, Words},
 };
@@ -118,7 +118,7 @@ impl Mock {
     pub(crate) fn begin(&mut self) -> Vec<Output> {
         let script = self.script.clone().unwrap_or_default();
         self.say(&script.say);
-        match script.fault(Place::Hello) {
+        match script.fault(FaultPoint::Hello) {
             Some(fault) => {
                 self.misbehave(fault, 0);
             }
@@ -292,7 +292,7 @@ impl Mock {
         let whole = loading.quarters == 4;
         let load = loading.load.clone();
         self.reply(id, Event::Loading { fraction });
-        if let Some(fault) = script.fault(Place::Load) {
+        if let Some(fault) = script.fault(FaultPoint::Load) {
             self.model = Model::Failed;
             self.misbehave(fault, id);
         } else if whole {

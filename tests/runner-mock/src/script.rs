@@ -32,7 +32,7 @@ pub(super) struct Script {
     pub(super) trained_context: Option<u32>,
     pub(super) no_chat_template: bool,
     pub(super) hello_version: Option<u32>,
-    faults: Vec<(Place, Fault)>,
+    faults: Vec<(FaultPoint, Fault)>,
 }
 
 /// What to answer with.
@@ -46,7 +46,7 @@ pub(super) enum Answer {
 
 /// Where a fault happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum FaultPoint {
     Hello,
     Load,
     Prefill,
@@ -80,7 +80,7 @@ pub(crate) enum Death {
 
 impl Script {
     /// The fault at this place, if there is one.
-    pub(super) fn fault(&self, place: Place) -> Option<Fault> {
+    pub(super) fn fault(&self, place: FaultPoint) -> Option<Fault> {
         self.faults
             .iter()
             .find(|(at, _)| *at == place)
@@ -162,33 +162,33 @@ fn millis(text: &str) -> Option<Duration> {
 }
 
 /// Reads `FAULT`, `FAULT-in-PLACE` or `FAULT-at-token N`, then the way of a crash or failure.
-fn fault(word: &str, argument: &str, origin: Origin) -> Option<(Place, Fault)> {
+fn fault(word: &str, argument: &str, origin: Origin) -> Option<(FaultPoint, Fault)> {
     let (place, name, how) = if let Some(name) = word.strip_suffix("-at-token") {
         let (number, how) = argument.split_once(' ').unwrap_or((argument, ""));
-        (Place::Token(number.parse().ok()?), name, how.trim())
+        (FaultPoint::Token(number.parse().ok()?), name, how.trim())
     } else if let Some(name) = word.strip_suffix("-in-hello") {
-        (Place::Hello, name, argument)
+        (FaultPoint::Hello, name, argument)
     } else if let Some(name) = word.strip_suffix("-in-load") {
-        (Place::Load, name, argument)
+        (FaultPoint::Load, name, argument)
     } else if let Some(name) = word.strip_suffix("-in-prefill") {
-        (Place::Prefill, name, argument)
+        (FaultPoint::Prefill, name, argument)
     } else {
         (
             if origin == Origin::Prompt {
-                Place::Prefill
+                FaultPoint::Prefill
             } else {
-                Place::Load
+                FaultPoint::Load
             },
             word,
             argument,
         )
     };
     let allowed = match place {
-        Place::Hello => {
+        FaultPoint::Hello => {
             origin == Origin::Environment && !matches!(name, "fail" | "wrong-event" | "wrong-id")
         }
-        Place::Load => origin != Origin::Prompt,
-        Place::Prefill | Place::Token(_) => true,
+        FaultPoint::Load => origin != Origin::Prompt,
+        FaultPoint::Prefill | FaultPoint::Token(_) => true,
     };
     let fault = match (name, how) {
         ("crash", how) => Fault::Crash(death(how)?),
@@ -252,13 +252,13 @@ mod tests {
     fn a_fault_has_a_place_and_a_way() {
         let (script, _) = from_prompt("[[mock: crash-at-token 3 segv]]");
         assert_eq!(
-            script.fault(Place::Token(3)),
+            script.fault(FaultPoint::Token(3)),
             Some(Fault::Crash(Death::Segv))
         );
-        assert_eq!(script.fault(Place::Prefill), None);
+        assert_eq!(script.fault(FaultPoint::Prefill), None);
         let (script, _) = from_prompt("[[mock: fail busy]]");
         assert_eq!(
-            script.fault(Place::Prefill),
+            script.fault(FaultPoint::Prefill),
             Some(Fault::Fail(FailureKind::Busy))
         );
         let mut script = Script::default();
@@ -266,10 +266,10 @@ mod tests {
             .add("crash exit-7; stall-in-hello", Origin::Environment)
             .unwrap();
         assert_eq!(
-            script.fault(Place::Load),
+            script.fault(FaultPoint::Load),
             Some(Fault::Crash(Death::Exit(7)))
         );
-        assert_eq!(script.fault(Place::Hello), Some(Fault::Stall));
+        assert_eq!(script.fault(FaultPoint::Hello), Some(Fault::Stall));
     }
 
     #[test]
