@@ -11,7 +11,7 @@ use std::sync::{
 
 use runner_protocol::{Call, Images, Input, Prompt, Request, Template};
 
-use crate::{images::eyes::Looked, interrupt::Interrupt, renderer::Prepared};
+use crate::{chat::renderer::Prepared, images::eyes::Looked, schedule::interrupt::Interrupt};
 
 /// Most requests that lie in the inbox; the engine empties it before every step.
 pub(crate) const MAX_REQUESTS: usize = 1024;

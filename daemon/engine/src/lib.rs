@@ -14,47 +14,22 @@
 //!
 //! All code that the compiler cannot check lies in one module, `ffi`.
 
-mod adapters;
 mod answer;
-mod backend;
 mod cache;
-mod cells;
 mod chat;
 mod constraint;
-mod conversation;
 mod embed;
 mod engine;
 mod error;
-#[cfg(test)]
-mod families;
 mod ffi;
-mod form;
-mod fs;
 mod images;
 mod inbox;
-mod interrupt;
-mod kept;
-mod length;
 mod load;
-mod log;
-mod marks;
-mod memory;
 mod model;
-mod modules;
 mod outbox;
-mod pace;
 pub mod process;
 mod prompt;
-mod recall;
-mod renderer;
-mod report;
 mod sampler;
-mod seams;
-mod sequence;
-mod shelf;
-mod slots;
+mod schedule;
 mod speculation;
-mod step;
-mod text;
-mod threads;
-mod worth;
+mod system;

@@ -15,7 +15,6 @@ use runner_protocol::{
 };
 
 use crate::{
-    adapters::Adapters,
     cache::Memory,
     error::Error,
     ffi::{
@@ -23,11 +22,9 @@ use crate::{
         parts,
         vision::Projector,
     },
-    fs,
     images::eyes::Pulse,
-    log, memory,
-    model::Model,
-    threads,
+    model::{Model, adapters::Adapters},
+    system::{fs, log, memory, threads},
 };
 
 /// Tokens that the matrix kernels take at once. More costs memory and brings no speed.

@@ -14,12 +14,13 @@ use runner_protocol::{Call, Hello, Request, Sandbox, VERSION, frame};
 use serde_json::Value;
 
 use crate::{
-    backend, engine,
+    engine,
     error::Error,
     ffi,
     inbox::{self, Feed, MAX_REQUESTS},
-    log, modules,
+    model::{backend, modules},
     outbox::{self, Outbox},
+    system::log,
 };
 
 /// It was started in a way that it does not understand.

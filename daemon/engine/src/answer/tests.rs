@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    answer::form::Trigger,
     chat::Chat,
     constraint::{Compiler, Constraint},
-    form::Trigger,
     sampler::tests::Letters,
 };
 

@@ -34,8 +34,8 @@ use self::{
     watch::{Begins, Thoughts, Watch},
 };
 use crate::{
+    answer::form::{Grammar, Thinking, Trigger},
     error::Error,
-    form::{Grammar, Thinking, Trigger},
     sampler::Words,
 };
 

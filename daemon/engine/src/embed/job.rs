@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use llama_cpp_2::token::LlamaToken;
 use runner_protocol::Event;
 
-use crate::{error::Error, sequence::count};
+use crate::{engine::sequence::count, error::Error};
 
 /// What becomes of the results.
 #[derive(Debug, Clone, Copy)]

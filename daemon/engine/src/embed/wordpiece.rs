@@ -14,7 +14,7 @@ use llama_cpp_2::token::LlamaToken;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory as _};
 
-use crate::seams::Seams;
+use crate::prompt::seams::Seams;
 
 /// How a piece at the start of a word begins in a GGUF file; one inside has no mark.
 const START: char = '\u{2581}';

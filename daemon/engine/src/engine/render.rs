@@ -4,10 +4,11 @@ use runner_protocol::{Done, Event, Generate, Overflow, Prompt, StopReason, Templ
 
 use super::{Engine, see::Seen};
 use crate::{
+    chat::renderer::{MAX_RENDERING, Prepared, Ticket, Wanted},
+    engine::sequence::{Clock, nanoseconds},
     error::Error,
-    inbox, load, marks,
-    renderer::{MAX_RENDERING, Prepared, Ticket, Wanted},
-    sequence::{Clock, nanoseconds},
+    inbox, load,
+    prompt::marks,
 };
 
 /// Most bytes of conversations that are rendered or wait for it.

@@ -9,6 +9,7 @@ use runner_protocol::{
 
 use super::{Due, Engine, TAIL, render::unanswered};
 use crate::{
+    engine::sequence::Clock,
     error::Error,
     images::{
         Album, Next, Sights,
@@ -16,10 +17,8 @@ use crate::{
         compose,
         eyes::{Looked, MAX_LOOKING, Ticket},
     },
-    pace::Company,
-    sequence::Clock,
+    schedule::{pace::Company, step},
     speculation::Draft,
-    step,
 };
 /// Most bytes of files that wait to be looked at.
 const MAX_LOOKING_BYTES: usize = 256 << 20;

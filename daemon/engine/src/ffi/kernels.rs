@@ -36,7 +36,7 @@ mod tests {
     use llama_cpp_sys_2 as sys;
 
     use super::*;
-    use crate::fs;
+    use crate::system::fs;
 
     /// Inputs that repeat late, of both signs.
     fn numbers(count: usize) -> Vec<f32> {

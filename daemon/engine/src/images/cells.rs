@@ -63,7 +63,7 @@ pub(crate) fn whole(tokens: &[LlamaToken], alike: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kept::alike;
+    use crate::cache::kept::alike;
 
     fn token(number: i32) -> LlamaToken {
         LlamaToken::new(number)

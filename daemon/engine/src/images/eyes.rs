@@ -22,8 +22,8 @@ use crate::{
     error::Error,
     ffi::vision::{Divided, Part, Projector, Witness},
     inbox::{Mail, Returns},
-    log,
     outbox::Outbox,
+    system::log,
 };
 
 /// Most requests whose images are looked at or wait for it.

@@ -17,14 +17,13 @@ use runner_protocol::Load;
 
 use super::{Draft, Drafter, Grounds, Offer, Prices, costs::Costs};
 use crate::{
-    cache::Memory,
+    cache::{Memory, kept::alike, slots::Cache},
     error::Error,
     ffi::context::{Batch, DecodeError},
-    kept::alike,
-    load, memory,
+    load,
     model::Model,
-    pace::{Company, Pace},
-    slots::Cache,
+    schedule::pace::{Company, Pace},
+    system::memory,
 };
 
 /// So many words one of the two models may have more at the end of its vocabulary, as members of a family do whose tables are padded.
@@ -65,7 +64,7 @@ pub(crate) fn open(
         params = params.with_n_gpu_layers(layers);
     }
     let unfit = |why: String| Error::Unsupported(format!("its draft model does not fit it: {why}"));
-    crate::log::take_first_error();
+    crate::system::log::take_first_error();
     let llama = LlamaModel::load_from_file(backend, path, &params)
         .map_err(|_| unfit(load::native_reason()))?;
     let draft = Model::new(llama, None).map_err(|error| match error {

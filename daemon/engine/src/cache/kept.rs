@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use llama_cpp_2::token::LlamaToken;
 
-use crate::{
+use crate::cache::{
     cells::{Cells, Held},
     worth::Worth,
 };
@@ -124,7 +124,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::worth::HALF_LIFE;
+    use crate::cache::worth::HALF_LIFE;
 
     fn past(seq: u32, tokens: &[i32], now: Instant) -> Past {
         let tokens = tokens.iter().copied().map(LlamaToken::new).collect();

@@ -13,13 +13,15 @@ use runner_protocol::{
 };
 
 use crate::{
-    backend,
+    cache::{
+        shelf::{Ahead, Shelf},
+        slots::Parted,
+    },
+    engine::sequence::count,
     error::Error,
-    fs, load, memory,
-    model::Model,
-    sequence::count,
-    shelf::{Ahead, Shelf},
-    slots::Parted,
+    load,
+    model::{Model, backend},
+    system::{fs, memory},
 };
 
 /// One part in so many of the memory that is free, where the daemon does not say how much.

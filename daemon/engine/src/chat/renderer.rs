@@ -12,11 +12,11 @@ use std::sync::{
 use runner_protocol::Template;
 
 use crate::{
+    answer::form::Applied,
     chat::Chat,
     error::Error,
-    form::Applied,
     inbox::{Mail, Returns},
-    marks::Controls,
+    prompt::marks::Controls,
 };
 
 /// Stack of the thread: the interpreter of templates goes deep, and is stopped where it asks for memory.

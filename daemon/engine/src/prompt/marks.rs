@@ -7,7 +7,7 @@
 use runner_protocol::{Rendered, Template};
 use serde_json::Value;
 
-use crate::{error::Error, seams::Seams};
+use crate::{error::Error, prompt::seams::Seams};
 
 /// Control tokens as they are written.
 pub(crate) type Controls = Seams;

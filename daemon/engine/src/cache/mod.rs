@@ -1,14 +1,21 @@
-//! The KV cache of llama.cpp, as [`crate::slots`] uses it.
+//! The KV cache of llama.cpp, as [`crate::cache::slots`] uses it.
+
+pub(crate) mod cells;
+pub(crate) mod kept;
+pub(crate) mod recall;
+pub(crate) mod shelf;
+pub(crate) mod slots;
+pub(crate) mod worth;
 
 use std::{collections::HashMap, ops::Range};
 
 use llama_cpp_2::model::LlamaModel;
 
 use crate::{
+    cache::slots::Cache,
     ffi::context::{self, Context, DecodeError, View},
     images::{Next, folds::Folds},
-    memory,
-    slots::Cache,
+    system::memory,
 };
 
 /// A context, and what its cache can do.

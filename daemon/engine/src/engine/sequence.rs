@@ -6,7 +6,10 @@ use llama_cpp_2::token::LlamaToken;
 use runner_protocol::{Done, StopReason};
 
 use crate::{
-    answer::Answer, images::Album, kept::Flavour, report::Report, sampler::Chooser, slots::Tenant,
+    answer::{Answer, report::Report},
+    cache::{kept::Flavour, slots::Tenant},
+    images::Album,
+    sampler::Chooser,
     speculation::Drafting,
 };
 

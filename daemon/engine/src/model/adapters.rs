@@ -2,7 +2,7 @@
 
 use llama_cpp_2::model::LlamaLoraAdapter;
 
-use crate::{error::Error, ffi::context::Context, kept::Flavour};
+use crate::{cache::kept::Flavour, error::Error, ffi::context::Context};
 
 /// All adapters, and which are set.
 #[derive(Debug)]

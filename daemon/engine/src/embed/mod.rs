@@ -17,17 +17,18 @@ use runner_protocol::{
 };
 
 use crate::{
+    engine::sequence::count,
     error::Error,
     ffi::{
         context::{Batch, DecodeError},
         pooled::{Pooled, Pooling, Settings},
     },
     inbox::{Inbox, Mail},
-    interrupt::Interrupt,
-    load, log, memory,
+    load,
     model::Model,
     outbox::Outbox,
-    sequence::count,
+    schedule::interrupt::Interrupt,
+    system::{log, memory},
 };
 
 use self::{

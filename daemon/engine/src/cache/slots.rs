@@ -22,10 +22,12 @@ use std::{collections::VecDeque, ops::Range, time::Instant};
 use llama_cpp_2::token::LlamaToken;
 
 use crate::{
-    cells::{Cells, Held},
+    cache::{
+        cells::{Cells, Held},
+        kept::{Flavour, Kept, MIN_TOKENS, Past, alike},
+        shelf::{Found, Shelf},
+    },
     images::cells,
-    kept::{Flavour, Kept, MIN_TOKENS, Past, alike},
-    shelf::{Found, Shelf},
 };
 
 /// Most tenants that wait.

@@ -41,7 +41,7 @@ pub(crate) fn leave(code: u8) -> ! {
     unsafe { shim::slm_leave(c_int::from(code)) }
 }
 
-/// Sends the log of llama.cpp and of its backends to [`crate::log::native_line`].
+/// Sends the log of llama.cpp and of its backends to [`crate::system::log::native_line`].
 pub(crate) fn redirect_log() {
     // SAFETY: The callback is a function without state that may be called from any thread; no user data is passed.
     unsafe {
@@ -61,7 +61,7 @@ unsafe extern "C" fn on_log(
     }
     // SAFETY: llama.cpp passes a terminated text that lives during the call.
     let text = unsafe { CStr::from_ptr(text) };
-    crate::log::native_line(level, &text.to_string_lossy());
+    crate::system::log::native_line(level, &text.to_string_lossy());
 }
 
 /// Version of llama.cpp, such as `0.6.0`.

@@ -12,6 +12,10 @@
 //! Two things keep that small. A piece of text in which no markup can begin only adds to the open text and is not parsed at all.
 //! For the rest, parsing waits until it takes no more than [`SHARE`] of the time.
 
+pub(crate) mod form;
+pub(crate) mod report;
+pub(crate) mod text;
+
 use std::{
     collections::HashSet,
     rc::Rc,
@@ -24,10 +28,12 @@ use runner_protocol::{Delta, ToolCallDelta};
 use serde::Deserialize;
 
 use crate::{
+    answer::{
+        form::{Form, Marks},
+        text::{Stops, Text},
+    },
     error::Error,
     ffi::chat::{Place, Reader},
-    form::{Form, Marks},
-    text::{Stops, Text},
 };
 
 /// Parsing may take one part in so many of the time. A piece that comes sooner waits for the next one.

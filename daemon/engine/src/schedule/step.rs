@@ -1,6 +1,6 @@
 //! What one decode call computes.
 
-use crate::pace::{BLOCK, Company};
+use crate::schedule::pace::{BLOCK, Company};
 
 /// Who takes part, given how many tokens each sequence has outstanding.
 pub(crate) fn company(outstanding: &[usize]) -> Company {

@@ -11,7 +11,7 @@ use runner_protocol::{
     state::{Damage, Saved},
 };
 
-use crate::{
+use crate::cache::{
     kept::{Flavour, MIN_TOKENS, alike},
     worth::Worth,
 };

@@ -11,7 +11,7 @@ use crate::{constraint::Calls, error::Error, ffi};
 /// What a chat template makes of a conversation.
 #[derive(Debug)]
 pub(crate) struct Applied {
-    /// The conversation as text, with marks where what somebody wrote looks like a control token; see [`crate::marks`].
+    /// The conversation as text, with marks where what somebody wrote looks like a control token; see [`crate::prompt::marks`].
     pub(crate) prompt: String,
     /// What marks them, where there are any.
     pub(crate) mark: Option<char>,

@@ -1,5 +1,9 @@
 //! Makes a prompt fit the context.
 
+pub(crate) mod length;
+pub(crate) mod marks;
+pub(crate) mod seams;
+
 use runner_protocol::Overflow;
 
 use crate::error::Error;

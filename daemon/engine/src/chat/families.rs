@@ -19,13 +19,11 @@ use runner_protocol::{Message, Template, Tool, ToolCall, ToolChoice};
 use serde_json::{Value, json};
 
 use crate::{
-    answer::{Answer, Ending},
+    answer::{Answer, Ending, form::Applied, text::Stops},
     chat::Chat,
     constraint::{Compiler, Constraint},
     error::Error,
-    form::Applied,
     sampler::tests::Letters,
-    text::Stops,
 };
 
 const THOUGHT: &str = "Ünsicher, aber 20° 🦀 sind warm.";

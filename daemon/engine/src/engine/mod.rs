@@ -8,6 +8,7 @@
 
 mod render;
 mod see;
+pub(crate) mod sequence;
 
 use std::{collections::HashMap, sync::Arc, thread, time::Instant};
 
@@ -22,37 +23,41 @@ use self::{
     see::{Seen, Waiting},
 };
 use crate::{
-    adapters::Adapters,
-    answer::{Answer, Ending, Grown},
-    backend,
-    cache::Memory,
+    answer::{Answer, Ending, Grown, form::Applied, report::Report, text::Stops},
+    cache::{
+        Memory,
+        recall::{Leaving, Recalled},
+        slots::{Cache, Slots, Tenant},
+    },
+    chat::renderer::{self, Renderer},
     constraint::Constraint,
     embed,
+    engine::sequence::{Clock, Sequence, count, nanoseconds},
     error::Error,
     ffi::context::{Batch, DecodeError},
-    form::Applied,
     images::{
         Album,
         cells::is_cell,
         eyes::{Eyes, Pulse, Room},
     },
     inbox::{Inbox, Mail, Returns},
-    interrupt::Interrupt,
-    length::{COUNTED_BYTES, Length},
-    load, marks, memory,
-    model::{Model, Special},
+    load,
+    model::{Model, Special, adapters::Adapters, backend},
     outbox::Outbox,
-    pace::{Company, Pace},
-    process, prompt,
-    recall::{Leaving, Recalled},
-    renderer::{self, Renderer},
-    report::Report,
+    process,
+    prompt::{
+        self,
+        length::{COUNTED_BYTES, Length},
+        marks,
+    },
     sampler::{Chooser, Desk, Rules},
-    sequence::{Clock, Sequence, count, nanoseconds},
-    slots::{Cache, Slots, Tenant},
+    schedule::{
+        interrupt::Interrupt,
+        pace::{Company, Pace},
+        step,
+    },
     speculation::{self, Draft, DraftModel, Drafting, Speculation, Writer},
-    step,
-    text::Stops,
+    system::memory,
 };
 
 /// How many tokens at the end of a prompt show where its answer begins.

@@ -2,7 +2,7 @@
 
 use llama_cpp_2::model::LlamaModel;
 
-use crate::{error::Error, fs};
+use crate::{error::Error, system::fs};
 
 /// Bytes of a cell's entry: keys and values are kept as 16-bit floats.
 const BYTES_PER_VALUE: u64 = 2;

@@ -4,16 +4,20 @@
 //! conversations that differ in one thing, looks at what changes in the text, and makes a parser and a grammar of that.
 //! That takes tens of milliseconds, and depends on the tools and settings alone, so the last [`MAX_FORMS`] forms are kept.
 
+pub(crate) mod conversation;
+#[cfg(test)]
+mod families;
+pub(crate) mod renderer;
+
 use std::{cell::RefCell, sync::Arc, time::Instant};
 
 use runner_protocol::{Template, Tool};
 
 use crate::{
-    conversation,
+    answer::form::{Applied, Form, Said},
     error::Error,
     ffi,
-    form::{Applied, Form, Said},
-    marks::{self, Controls},
+    prompt::marks::{self, Controls},
 };
 
 /// The template that llama.cpp falls back to for a model that brings none: it knows the source by this name.

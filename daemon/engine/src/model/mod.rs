@@ -1,5 +1,9 @@
 //! A loaded model: its words, its end, and how it wants conversations written.
 
+pub(crate) mod adapters;
+pub(crate) mod backend;
+pub(crate) mod modules;
+
 use std::{
     cell::{OnceCell, RefCell},
     collections::HashSet,
@@ -11,13 +15,15 @@ use std::{
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken, token_type::LlamaTokenAttr};
 
 use crate::{
+    chat::renderer::Source,
     constraint::Compiler,
     error::Error,
     ffi::pooled::Pooling,
-    marks::{self, Controls},
-    renderer::Source,
+    prompt::{
+        marks::{self, Controls},
+        seams::Seams,
+    },
     sampler::Words,
-    seams::Seams,
 };
 
 /// Architectures that read text and turn it into vectors; llama.cpp has no next token for them.
@@ -43,7 +49,7 @@ pub(crate) enum Special {
     Text,
     /// Control tokens.
     Tokens,
-    /// Control tokens, but for those with this mark in them; see [`crate::marks`].
+    /// Control tokens, but for those with this mark in them; see [`crate::prompt::marks`].
     Unmarked(char),
 }
 

@@ -18,7 +18,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{error::Error, ffi, fs};
+use crate::{error::Error, ffi, system::fs};
 
 /// Where the modules lie, seen from the program's folder: after a build, and after an installation.
 const PLACES: [&str; 2] = ["slm-lib", "../lib/slm"];

@@ -9,7 +9,12 @@ use llama_cpp_2::{
 };
 use serde_json::{Value, json};
 
-use crate::{error::Error, ffi, fs, modules, threads};
+use crate::{
+    error::Error,
+    ffi,
+    model::modules,
+    system::{fs, threads},
+};
 
 /// Name and version of the engine, for people.
 pub(crate) fn engine() -> String {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, num::NonZeroUsize, thread};
 
 use runner_protocol::MAX_THREADS;
 
-use crate::fs;
+use crate::system::fs;
 
 /// Up to so many, every processor counts: a small virtual machine is often shown threads of one core as its cores.
 const SMALL: usize = 4;

@@ -789,7 +789,7 @@ proptest! {
                     house.admit_all();
                     house.slots.catch_up(&mut house.cache, house.now);
                     house.slots.make_room(&mut house.cache, house.now);
-                    let shares = crate::step::plan(&house.slots.outstanding(), 64, chunk);
+                    let shares = crate::schedule::step::plan(&house.slots.outstanding(), 64, chunk);
                     prop_assert!(house.slots.running().is_empty() || shares.iter().sum::<usize>() > 0 || house.slots.outstanding().iter().all(|it| *it == 0));
                     house.compute(&shares);
                     house.now += Duration::from_secs(1);

@@ -43,7 +43,7 @@ mod tests {
     use runner_protocol::Likelihood;
 
     use super::*;
-    use crate::text::{Stops, Text};
+    use crate::answer::text::{Stops, Text};
 
     /// Tokens told with each piece of text, and those told at the end.
     fn told(stop: &str, tokens: &[&[u8]]) -> (Vec<Vec<i32>>, Vec<i32>) {

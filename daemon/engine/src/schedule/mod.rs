@@ -1,0 +1,5 @@
+//! What a step computes: how much of each sequence, and when one is ended early.
+
+pub(crate) mod interrupt;
+pub(crate) mod pace;
+pub(crate) mod step;

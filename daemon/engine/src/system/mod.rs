@@ -1,0 +1,6 @@
+//! The process and the machine: files of the kernel, memory, threads and the log.
+
+pub(crate) mod fs;
+pub(crate) mod log;
+pub(crate) mod memory;
+pub(crate) mod threads;
