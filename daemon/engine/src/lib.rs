@@ -33,3 +33,4 @@ mod sampler;
 mod schedule;
 mod speculation;
 mod system;
+mod vocabulary;

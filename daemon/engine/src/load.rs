@@ -18,13 +18,14 @@ use crate::{
     cache::Memory,
     error::Error,
     ffi::{
+        self,
         context::{Context, Settings},
         parts,
         vision::Projector,
     },
     images::eyes::Pulse,
     model::{Model, adapters::Adapters},
-    system::{fs, log, memory, threads},
+    system::{fs, memory, threads},
 };
 
 /// Tokens that the matrix kernels take at once. More costs memory and brings no speed.
@@ -121,7 +122,7 @@ pub(crate) fn weights(
             progress(fraction);
         }
     };
-    log::take_first_error();
+    ffi::log::take_first_error();
     let llama =
         open(backend, load, &files, tell).ok_or_else(|| Error::Unsupported(native_reason()))?;
     let mut model = Model::new(llama, load.chat_template.clone())?;
@@ -138,7 +139,7 @@ fn files(load: &Load) -> Result<(Vec<PathBuf>, u64), Error> {
     let mut files = Vec::new();
     let mut bytes = 0_u64;
     for fd in std::iter::once(&load.weights_fd).chain(&load.shard_fds) {
-        let (path, size) = descriptor(*fd, "weights")?;
+        let (path, size) = fs::descriptor(*fd, "weights")?;
         files.push(path);
         bytes = bytes.saturating_add(size);
     }
@@ -174,7 +175,7 @@ fn open(
 }
 
 fn open_adapter(model: &mut Model, fd: i32) -> Result<LlamaLoraAdapter, Error> {
-    let (path, _) = descriptor(fd, "adapter")?;
+    let (path, _) = fs::descriptor(fd, "adapter")?;
     let adapter = model.llama.lora_adapter_init(path);
     adapter.map_err(|_| {
         Error::Unsupported(format!("its adapter does not fit it: {}", native_reason()))
@@ -193,14 +194,14 @@ pub(crate) fn projector<'m>(
     let Some(wanted) = &load.projector else {
         return Ok(None);
     };
-    let (path, size) = descriptor(wanted.fd, "projector")?;
+    let (path, size) = fs::descriptor(wanted.fd, "projector")?;
     memory::check("the projector", size)?;
     if let Some(kind) = kind(&path).filter(|kind| UNALIGNED.contains(&kind.as_str())) {
         return Err(Error::Unsupported(format!(
             "projectors of the type '{kind}' are not supported yet"
         )));
     }
-    log::take_first_error();
+    ffi::log::take_first_error();
     let (threads, witness) = (threads(load), Arc::clone(pulse));
     let projector = Projector::open(
         &path,
@@ -281,7 +282,7 @@ pub(crate) fn context_of<'m>(
         outputs: sequences,
         threads: threads(load),
     };
-    log::take_first_error();
+    ffi::log::take_first_error();
     let context = Context::new(&model.llama, settings, stop)
         .ok_or_else(|| Error::Internal(native_reason()))?;
     Ok(Memory::new(context, &model.llama))
@@ -321,28 +322,9 @@ pub(crate) fn held(wanted: Option<u32>, there: usize) -> Result<usize, Error> {
     }
 }
 
-/// Path and size of an inherited descriptor's file.
-pub(crate) fn descriptor(fd: i32, what: &str) -> Result<(PathBuf, u64), Error> {
-    let folder = if cfg!(target_os = "linux") {
-        "/proc/self/fd"
-    } else {
-        "/dev/fd"
-    };
-    let path = PathBuf::from(format!("{folder}/{fd}"));
-    // 0 is the socket, 1 and 2 are the log.
-    let size = if fd > 2 {
-        fs::regular_file_size(&path)
-    } else {
-        None
-    };
-    let size = size
-        .ok_or_else(|| Error::Invalid(format!("descriptor {fd} of the {what} is no open file")))?;
-    Ok((path, size))
-}
-
 /// Why llama.cpp did not do what it was asked last.
 pub(crate) fn native_reason() -> String {
-    log::take_first_error().unwrap_or_else(|| "llama.cpp gives no reason".into())
+    ffi::log::take_first_error().unwrap_or_else(|| "llama.cpp gives no reason".into())
 }
 
 #[cfg(test)]
@@ -416,7 +398,7 @@ mod tests {
     fn descriptors_that_are_no_file_are_refused() {
         for fd in [-1, 0, 2, 1_000_000] {
             assert!(
-                matches!(descriptor(fd, "weights"), Err(Error::Invalid(_))),
+                matches!(fs::descriptor(fd, "weights"), Err(Error::Invalid(_))),
                 "{fd}"
             );
         }

@@ -3,6 +3,7 @@
 use std::{
     io::Write,
     sync::mpsc::{self, Receiver, SyncSender},
+    time::Duration,
 };
 
 use runner_protocol::{Event, Failure, FailureKind, Reply, frame};
@@ -70,6 +71,16 @@ fn append(buffer: &mut Vec<u8>, reply: Reply) {
         )
         .expect("a short text fits a frame");
     }
+}
+
+/// Tokens for the wire; a context has at most 2^20 of them.
+pub(crate) fn count(tokens: usize) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
+}
+
+/// Time for the wire.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

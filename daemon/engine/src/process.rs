@@ -20,17 +20,11 @@ use crate::{
     inbox::{self, Feed, MAX_REQUESTS},
     model::{backend, modules},
     outbox::{self, Outbox},
-    system::log,
+    system::{log, threads},
 };
 
 /// It was started in a way that it does not understand.
 const USAGE_CODE: u8 = 2;
-
-/// The engine panicked.
-const PANIC_CODE: u8 = 101;
-
-/// The engine's stack. llama.cpp's tokenizers and templates recurse over what they are given.
-pub(crate) const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// The option that names the CPU module; the daemon passes what `probe cpu` chose.
 const CPU: &str = "--cpu=";
@@ -111,7 +105,7 @@ fn serve(socket: UnixStream, options: Options<'_>) -> ExitCode {
     // Backends open devices and start programs of their drivers, so they come before the sandbox; models come after it.
     let backend = backend::open(options.cpu);
     let sandbox = options.confine(&backend::needs());
-    match threads(socket, backend, sandbox) {
+    match start(socket, backend, sandbox) {
         Ok((feed, outbox, input)) => ffi::leave(read_requests(input, &feed, &outbox)),
         Err(error) => {
             tracing::error!(
@@ -124,7 +118,7 @@ fn serve(socket: UnixStream, options: Options<'_>) -> ExitCode {
 }
 
 /// Says hello and starts the writer and the engine.
-fn threads(
+fn start(
     socket: UnixStream,
     backend: Result<LlamaBackend, Error>,
     sandbox: Sandbox,
@@ -149,34 +143,19 @@ fn threads(
             let ended = panic::catch_unwind(AssertUnwindSafe(|| {
                 engine::run(&backend, &inbox, &outbox, &returns)
             }));
-            ffi::leave(if ended.is_ok() { 0 } else { PANIC_CODE });
+            ffi::leave(if ended.is_ok() {
+                0
+            } else {
+                threads::PANIC_CODE
+            });
         }
     };
     thread::Builder::new().name("writer".into()).spawn(write)?;
     thread::Builder::new()
         .name("engine".into())
-        .stack_size(STACK_BYTES)
+        .stack_size(threads::STACK_BYTES)
         .spawn(engine)?;
     Ok((feed, outbox, socket))
-}
-
-/// Starts a thread beside the engine's. The process cannot go on without it, so it ends when that panics.
-pub(crate) fn spawn<'scope>(
-    scope: &'scope thread::Scope<'scope, '_>,
-    name: &str,
-    stack: usize,
-    work: impl FnOnce() + Send + 'scope,
-) -> io::Result<()> {
-    let work = move || {
-        if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
-            ffi::leave(PANIC_CODE);
-        }
-    };
-    thread::Builder::new()
-        .name(name.into())
-        .stack_size(stack)
-        .spawn_scoped(scope, work)?;
-    Ok(())
 }
 
 /// Passes requests on until the socket closes. What it returns is the process's exit code.

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    answer::form::Trigger,
     chat::Chat,
+    constraint::grammar::Trigger,
     constraint::{Compiler, Constraint},
     sampler::tests::Letters,
 };

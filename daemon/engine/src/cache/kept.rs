@@ -4,9 +4,12 @@ use std::time::Instant;
 
 use llama_cpp_2::token::LlamaToken;
 
-use crate::cache::{
-    cells::{Cells, Held},
-    worth::Worth,
+use crate::{
+    cache::{
+        cells::{Cells, Held},
+        worth::Worth,
+    },
+    model::adapters::Flavour,
 };
 
 /// Shorter ones are computed again as fast as they are found.
@@ -26,10 +29,6 @@ pub(crate) struct Past {
     /// What it is worth to keep.
     pub(crate) worth: Worth,
 }
-
-/// What else than its tokens decides what the cache holds of a sequence: the scales of the adapters.
-/// Only sequences of one flavour share cells.
-pub(crate) type Flavour = Vec<u32>;
 
 /// All of them.
 #[derive(Debug, Default)]

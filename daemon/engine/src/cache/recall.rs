@@ -17,10 +17,9 @@ use crate::{
         shelf::{Ahead, Shelf},
         slots::Parted,
     },
-    engine::sequence::count,
     error::Error,
-    load,
     model::{Model, backend},
+    outbox::count,
     system::{fs, memory},
 };
 
@@ -62,7 +61,7 @@ impl Recalled {
             )));
         }
         let open = |(index, &fd): (u32, &i32)| {
-            let (path, _) = load::descriptor(fd, "saved state")?;
+            let (path, _) = fs::descriptor(fd, "saved state")?;
             let opened = fs::open(&path).map_err(Into::into).and_then(Saved::open);
             if let Err(error) = &opened {
                 tracing::warn!(index, %error, "a saved state is not used");

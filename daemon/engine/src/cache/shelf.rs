@@ -11,9 +11,12 @@ use runner_protocol::{
     state::{Damage, Saved},
 };
 
-use crate::cache::{
-    kept::{Flavour, MIN_TOKENS, alike},
-    worth::Worth,
+use crate::{
+    cache::{
+        kept::{MIN_TOKENS, alike},
+        worth::Worth,
+    },
+    model::adapters::Flavour,
 };
 
 /// States of fewer tokens are not put here: they are computed again as fast.

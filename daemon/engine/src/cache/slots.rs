@@ -24,10 +24,11 @@ use llama_cpp_2::token::LlamaToken;
 use crate::{
     cache::{
         cells::{Cells, Held},
-        kept::{Flavour, Kept, MIN_TOKENS, Past, alike},
+        kept::{Kept, MIN_TOKENS, Past, alike},
         shelf::{Found, Shelf},
     },
     images::cells,
+    model::adapters::Flavour,
 };
 
 /// Most tenants that wait.

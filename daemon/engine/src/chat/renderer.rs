@@ -11,13 +11,7 @@ use std::sync::{
 
 use runner_protocol::Template;
 
-use crate::{
-    answer::form::Applied,
-    chat::Chat,
-    error::Error,
-    inbox::{Mail, Returns},
-    prompt::marks::Controls,
-};
+use crate::{answer::form::Applied, chat::Chat, error::Error, prompt::marks::Controls};
 
 /// Stack of the thread: the interpreter of templates goes deep, and is stopped where it asks for memory.
 pub(crate) const STACK_BYTES: usize = 256 * 1024 * 1024;
@@ -82,10 +76,13 @@ pub(crate) struct Prepared {
 }
 
 impl Renderer {
-    /// The engine's side, and the work of the thread. What is rendered goes to `returns`.
-    pub(crate) fn new(source: Source, returns: Returns) -> (Self, impl FnOnce() + Send) {
+    /// The engine's side, and the work of the thread. `done` gets what is rendered.
+    pub(crate) fn new(
+        source: Source,
+        done: impl Fn(Prepared) + Send,
+    ) -> (Self, impl FnOnce() + Send) {
         let (jobs, receiver) = mpsc::channel();
-        (Self { jobs }, move || run(&source, &receiver, &returns))
+        (Self { jobs }, move || run(&source, &receiver, &done))
     }
 
     /// Has a conversation rendered.
@@ -102,7 +99,7 @@ impl Renderer {
     }
 }
 
-fn run(source: &Source, jobs: &Receiver<Job>, returns: &Returns) {
+fn run(source: &Source, jobs: &Receiver<Job>, done: &impl Fn(Prepared)) {
     // Parsed when the first conversation comes, because that takes time and not everyone chats.
     let mut parsed = None;
     while let Ok(job) = jobs.recv() {
@@ -113,10 +110,10 @@ fn run(source: &Source, jobs: &Receiver<Job>, returns: &Returns) {
             Wanted::Prompt => chat.render(&job.conversation),
             Wanted::Form => chat.apply(&job.conversation),
         });
-        returns.put(Mail::Prepared(Prepared {
+        done(Prepared {
             id: job.id,
             applied,
-        }));
+        });
     }
 }
 

@@ -11,7 +11,7 @@ use runner_protocol::{MAX_CONSTRAINT_BYTES, Shape};
 use serde_json::Value;
 
 use super::{Calls, calls, gbnf, lark, names::Names, pattern, schema};
-use crate::{error::Error, sampler::Words};
+use crate::{error::Error, vocabulary::Vocabulary};
 
 /// Stack of the thread that compiles: the compiler calls itself for each reference it follows.
 const STACK: usize = 256 * 1024 * 1024;
@@ -87,7 +87,7 @@ impl Compiler {
     ///
     /// # Errors
     /// [`Error::Internal`] when the tokens cannot be sorted.
-    pub(crate) fn new(words: &impl Words, spelled: &[i32]) -> Result<Self, Error> {
+    pub(crate) fn new(words: &impl Vocabulary, spelled: &[i32]) -> Result<Self, Error> {
         let failed = |why: &dyn fmt::Display| {
             Error::Internal(format!(
                 "the vocabulary cannot be read for constraints: {why}"
@@ -232,7 +232,7 @@ fn on_large_stack(
 }
 
 /// The bytes of a token in the tree: those of control tokens are marked, so that no text is mistaken for them.
-fn entry(words: &impl Words, token: i32) -> Vec<u8> {
+fn entry(words: &impl Vocabulary, token: i32) -> Vec<u8> {
     let piece = words.piece(token);
     if !piece.is_empty() {
         return piece;

@@ -12,6 +12,7 @@ mod calls;
 mod closed;
 mod compile;
 mod gbnf;
+pub(crate) mod grammar;
 mod lark;
 mod mask;
 mod names;
@@ -29,15 +30,12 @@ use runner_protocol::{self as protocol, MAX_MARKER_BYTES, Shape};
 
 use self::{
     compile::Rule,
+    grammar::{Grammar, Thinking, Trigger},
     names::{Names, Repeated},
     triggers::Triggers,
     watch::{Begins, Thoughts, Watch},
 };
-use crate::{
-    answer::form::{Grammar, Thinking, Trigger},
-    error::Error,
-    sampler::Words,
-};
+use crate::{error::Error, vocabulary::Vocabulary};
 
 pub(crate) use self::{calls::Calls, compile::Compiler, mask::Mask};
 
@@ -244,7 +242,7 @@ impl Constraint {
     ///
     /// # Errors
     /// [`Error::Invalid`] when it is not, or when the rule is too complex to follow.
-    pub(crate) fn accept(&mut self, token: i32, words: &impl Words) -> Result<(), Error> {
+    pub(crate) fn accept(&mut self, token: i32, words: &impl Vocabulary) -> Result<(), Error> {
         let State::Before(watch) = &mut self.state else {
             let token = id(token);
             if let Some(names) = &mut self.names {

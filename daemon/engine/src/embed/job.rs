@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use llama_cpp_2::token::LlamaToken;
 use runner_protocol::Event;
 
-use crate::{engine::sequence::count, error::Error};
+use crate::{error::Error, outbox::count};
 
 /// What becomes of the results.
 #[derive(Debug, Clone, Copy)]

@@ -17,18 +17,18 @@ use runner_protocol::{
 };
 
 use crate::{
-    engine::sequence::count,
     error::Error,
     ffi::{
+        self,
         context::{Batch, DecodeError},
         pooled::{Pooled, Pooling, Settings},
     },
     inbox::{Inbox, Mail},
     load,
     model::Model,
-    outbox::Outbox,
+    outbox::{Outbox, count},
     schedule::interrupt::Interrupt,
-    system::{log, memory},
+    system::memory,
 };
 
 use self::{
@@ -96,7 +96,7 @@ impl<'m> Embedder<'m> {
             threads: load::threads(load),
             pooling,
         };
-        log::take_first_error();
+        ffi::log::take_first_error();
         let context = Pooled::new(&model.llama, settings, interrupt.flag())
             .ok_or_else(|| Error::Internal(load::native_reason()))?;
         let width = context.width();

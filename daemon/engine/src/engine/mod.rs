@@ -32,7 +32,7 @@ use crate::{
     chat::renderer::{self, Renderer},
     constraint::Constraint,
     embed,
-    engine::sequence::{Clock, Sequence, count, nanoseconds},
+    engine::sequence::Sequence,
     error::Error,
     ffi::context::{Batch, DecodeError},
     images::{
@@ -43,8 +43,7 @@ use crate::{
     inbox::{Inbox, Mail, Returns},
     load,
     model::{Model, Special, adapters::Adapters, backend},
-    outbox::Outbox,
-    process,
+    outbox::{Outbox, count, nanoseconds},
     prompt::{
         self,
         length::{COUNTED_BYTES, Length},
@@ -52,12 +51,13 @@ use crate::{
     },
     sampler::{Chooser, Desk, Rules},
     schedule::{
+        clock::Clock,
         interrupt::Interrupt,
         pace::{Company, Pace},
         step,
     },
     speculation::{self, Draft, DraftModel, Drafting, Speculation, Writer},
-    system::memory,
+    system::{memory, threads},
 };
 
 /// How many tokens at the end of a prompt show where its answer begins.
@@ -145,7 +145,10 @@ fn serve(
         .map(|draft| DraftModel::new(draft, &model, load))
         .transpose()?;
     let speculation = Speculation::new(load.speculation, draft);
-    let (renderer, render) = Renderer::new(model.chat_source(), returns.clone());
+    let (renderer, render) = Renderer::new(model.chat_source(), {
+        let returns = returns.clone();
+        move |prepared| returns.put(Mail::Prepared(prepared))
+    });
     let mut engine = Engine::new(
         &model,
         memory,
@@ -173,13 +176,15 @@ fn serve(
     tracing::info!(device = loaded.device, context = loaded.context, took = ?began.elapsed(), weights = ?weights_took, "loaded");
     outbox.send(id, Event::Loaded(loaded));
     thread::scope(|scope| {
-        process::spawn(scope, "renderer", renderer::STACK_BYTES, render)
+        threads::spawn(scope, "renderer", renderer::STACK_BYTES, render)
             .expect("a thread can be started");
         if let (Some(projector), Some(given)) = (projector, &load.projector) {
             let (identity, room) = (given.digest.clone(), engine.room());
-            let (eyes, look) = Eyes::new(projector, identity, pulse, room, returns.clone());
+            let returns = returns.clone();
+            let done = move |looked| returns.put(Mail::Looked(looked));
+            let (eyes, look) = Eyes::new(projector, identity, pulse, room, done);
             engine.eyes = Some(eyes);
-            process::spawn(scope, "eyes", process::STACK_BYTES, look)
+            threads::spawn(scope, "eyes", threads::STACK_BYTES, look)
                 .expect("a thread can be started");
         }
         engine.run(inbox);

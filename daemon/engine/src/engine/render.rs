@@ -1,14 +1,14 @@
 //! Requests whose conversations are rendered: their way to the renderer and back.
 
-use runner_protocol::{Done, Event, Generate, Overflow, Prompt, StopReason, Template};
+use runner_protocol::{Event, Generate, Overflow, Prompt, Template};
 
-use super::{Engine, see::Seen};
+use super::{Engine, see::Seen, sequence::unanswered};
 use crate::{
     chat::renderer::{MAX_RENDERING, Prepared, Ticket, Wanted},
-    engine::sequence::{Clock, nanoseconds},
     error::Error,
     inbox, load,
     prompt::marks,
+    schedule::clock::Clock,
 };
 
 /// Most bytes of conversations that are rendered or wait for it.
@@ -131,23 +131,5 @@ impl Engine<'_> {
             self.outbox.send(id, Event::Done(Box::new(done)));
         }
         true
-    }
-}
-
-/// The end of a request that was cancelled before it was let in.
-pub(super) fn unanswered(generate: &Generate, clock: Clock) -> Done {
-    Done {
-        reason: StopReason::Cancelled,
-        prompt_tokens: 0,
-        cached_tokens: 0,
-        truncated: 0,
-        tokens: 0,
-        prefill_ns: 0,
-        decode_ns: 0,
-        queue_ns: nanoseconds(clock.age()),
-        drafted: 0,
-        accepted: 0,
-        seed: generate.sampling.seed.unwrap_or(0),
-        all_tokens: Vec::new(),
     }
 }

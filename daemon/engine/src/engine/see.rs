@@ -7,9 +7,8 @@ use runner_protocol::{
     Bytes, Event, Generate, Image, Images, MAX_IMAGES, MAX_IMAGES_BYTES, MAX_MARK_BYTES,
 };
 
-use super::{Due, Engine, TAIL, render::unanswered};
+use super::{Due, Engine, TAIL, sequence::unanswered};
 use crate::{
-    engine::sequence::Clock,
     error::Error,
     images::{
         Album, Next, Sights,
@@ -17,7 +16,7 @@ use crate::{
         compose,
         eyes::{Looked, MAX_LOOKING, Ticket},
     },
-    schedule::{pace::Company, step},
+    schedule::{clock::Clock, pace::Company, step},
     speculation::Draft,
 };
 /// Most bytes of files that wait to be looked at.

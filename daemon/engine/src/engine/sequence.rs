@@ -1,15 +1,16 @@
 //! One request that is being answered.
 
-use std::time::{Duration, Instant};
-
 use llama_cpp_2::token::LlamaToken;
-use runner_protocol::{Done, StopReason};
+use runner_protocol::{Done, Generate, StopReason};
 
 use crate::{
     answer::{Answer, report::Report},
-    cache::{kept::Flavour, slots::Tenant},
+    cache::slots::Tenant,
     images::Album,
+    model::adapters::Flavour,
+    outbox::{count, nanoseconds},
     sampler::Chooser,
+    schedule::clock::Clock,
     speculation::Drafting,
 };
 
@@ -49,52 +50,6 @@ pub(crate) struct Sequence {
     pub(crate) report: Report,
     /// When it came, was let in, and had its prompt computed.
     pub(crate) clock: Clock,
-}
-
-/// When what happened to a request.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
-    arrived: Instant,
-    admitted: Option<Instant>,
-    prefilled: Option<Instant>,
-}
-
-impl Clock {
-    /// Starts now.
-    pub(crate) fn start() -> Self {
-        Self {
-            arrived: Instant::now(),
-            admitted: None,
-            prefilled: None,
-        }
-    }
-
-    /// The first time counts: who was sent back to the queue is slow, but was let in.
-    pub(crate) fn admitted(&mut self) {
-        self.admitted.get_or_insert_with(Instant::now);
-    }
-
-    /// The first time counts.
-    pub(crate) fn prefilled(&mut self) {
-        self.prefilled.get_or_insert_with(Instant::now);
-    }
-
-    /// How long ago it came.
-    pub(crate) fn age(self) -> Duration {
-        self.arrived.elapsed()
-    }
-
-    /// Waiting, prompt and answer, until now.
-    fn durations(self) -> (Duration, Duration, Duration) {
-        let now = Instant::now();
-        let admitted = self.admitted.unwrap_or(now);
-        let prefilled = self.prefilled.unwrap_or(now);
-        (
-            admitted - self.arrived,
-            prefilled.saturating_duration_since(admitted),
-            now - prefilled,
-        )
-    }
 }
 
 impl Sequence {
@@ -157,12 +112,20 @@ impl Tenant for Sequence {
     }
 }
 
-/// Tokens for the wire; a context has at most 2^20 of them.
-pub(crate) fn count(tokens: usize) -> u32 {
-    u32::try_from(tokens).unwrap_or(u32::MAX)
-}
-
-/// Time for the wire.
-pub(crate) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// The end of a request that was cancelled before it was let in.
+pub(crate) fn unanswered(generate: &Generate, clock: Clock) -> Done {
+    Done {
+        reason: StopReason::Cancelled,
+        prompt_tokens: 0,
+        cached_tokens: 0,
+        truncated: 0,
+        tokens: 0,
+        prefill_ns: 0,
+        decode_ns: 0,
+        queue_ns: nanoseconds(clock.age()),
+        drafted: 0,
+        accepted: 0,
+        seed: generate.sampling.seed.unwrap_or(0),
+        all_tokens: Vec::new(),
+    }
 }

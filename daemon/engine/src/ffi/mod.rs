@@ -7,12 +7,13 @@
 pub(crate) mod chat;
 pub(crate) mod context;
 pub(crate) mod kernels;
+pub(crate) mod log;
 pub(crate) mod modules;
 pub(crate) mod parts;
 pub(crate) mod pooled;
 pub(crate) mod vision;
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_int};
 
 /// Functions of `shim/chat.h` and `shim/memory.h` for the process; what they promise is written there.
 mod shim {
@@ -39,29 +40,6 @@ pub(crate) fn prepare_process() {
 pub(crate) fn leave(code: u8) -> ! {
     // SAFETY: The function takes any number and does not return.
     unsafe { shim::slm_leave(c_int::from(code)) }
-}
-
-/// Sends the log of llama.cpp and of its backends to [`crate::system::log::native_line`].
-pub(crate) fn redirect_log() {
-    // SAFETY: The callback is a function without state that may be called from any thread; no user data is passed.
-    unsafe {
-        llama_cpp_sys_2::llama_log_set(Some(on_log), std::ptr::null_mut());
-        llama_cpp_sys_2::ggml_log_set(Some(on_log), std::ptr::null_mut());
-        llama_cpp_sys_2::mtmd_log_set(Some(on_log), std::ptr::null_mut());
-    }
-}
-
-unsafe extern "C" fn on_log(
-    level: llama_cpp_sys_2::ggml_log_level,
-    text: *const c_char,
-    _: *mut c_void,
-) {
-    if text.is_null() {
-        return;
-    }
-    // SAFETY: llama.cpp passes a terminated text that lives during the call.
-    let text = unsafe { CStr::from_ptr(text) };
-    crate::system::log::native_line(level, &text.to_string_lossy());
 }
 
 /// Version of llama.cpp, such as `0.6.0`.

@@ -19,7 +19,6 @@ use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
 use llama_cpp_sys_2 as sys;
 
 use super::context::raw_model;
-use crate::images::decode::Pixels;
 
 /// So many operations are computed between two questions to [`Witness::goes_on`].
 const STRIDE: u32 = 16;
@@ -50,6 +49,17 @@ unsafe impl Send for Projector<'_> {}
 struct Watch {
     witness: Arc<dyn Witness>,
     operations: AtomicU32,
+}
+
+/// The pixels of an image: red, green and blue, a byte each, line after line from the top left.
+#[derive(Debug)]
+pub(crate) struct Pixels {
+    /// In pixels.
+    pub(crate) width: u32,
+    /// In pixels.
+    pub(crate) height: u32,
+    /// `width * height * 3` bytes.
+    pub(crate) rgb: Vec<u8>,
 }
 
 /// An image, divided into what the model reads for it.

@@ -13,7 +13,7 @@ use image::{
     error::LimitErrorKind, imageops,
 };
 
-use crate::error::Error;
+use crate::{error::Error, ffi::vision::Pixels};
 
 /// Longest side in pixels.
 const MAX_SIDE: u32 = 16_384;
@@ -33,20 +33,8 @@ const MIN_SIDE: u32 = 32;
 /// The formats that are read, as they are named to people.
 const FORMATS: &str = "PNG, JPEG, WebP, GIF or BMP";
 
-/// The pixels of an image: red, green and blue, a byte each, line after line from the top left.
-///
-/// Each side has at least [`MIN_SIDE`] pixels.
-#[derive(Debug)]
-pub(crate) struct Pixels {
-    /// In pixels.
-    pub(crate) width: u32,
-    /// In pixels.
-    pub(crate) height: u32,
-    /// `width * height * 3` bytes.
-    pub(crate) rgb: Vec<u8>,
-}
-
 /// Decodes a file: of an animation the first picture, turned as its camera says, on white where it is transparent.
+/// Each side of it has at least [`MIN_SIDE`] pixels.
 ///
 /// # Errors
 /// [`Error::Invalid`] says of which image, by its number, what is wrong with it and what would be right.

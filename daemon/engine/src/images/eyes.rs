@@ -20,10 +20,11 @@ use sha2::{Digest, Sha256};
 use super::{Piece, Sight, Sights, View, cells, decode, held::Budget};
 use crate::{
     error::Error,
-    ffi::vision::{Divided, Part, Projector, Witness},
-    inbox::{Mail, Returns},
+    ffi::{
+        self,
+        vision::{Divided, Part, Projector, Witness},
+    },
     outbox::Outbox,
-    system::log,
 };
 
 /// Most requests whose images are looked at or wait for it.
@@ -136,13 +137,13 @@ impl Witness for Pulse {
 impl Eyes {
     /// The engine's side, and the work of the thread.
     ///
-    /// `identity` tells the projector from others; what is seen goes to `returns`.
+    /// `identity` tells the projector from others; `done` gets what is seen.
     pub(crate) fn new<'m>(
         projector: Projector<'m>,
         identity: String,
         pulse: Arc<Pulse>,
         room: Room,
-        returns: Returns,
+        done: impl Fn(Looked) + Send + 'm,
     ) -> (Self, impl FnOnce() + Send + 'm) {
         let (jobs, receiver) = mpsc::channel();
         let sight = Looking {
@@ -155,7 +156,7 @@ impl Eyes {
             count: 0,
         };
         let eyes = Self { jobs, pulse };
-        (eyes, move || sight.run(&receiver, &returns))
+        (eyes, move || sight.run(&receiver, &done))
     }
 
     /// Has images looked at.
@@ -191,7 +192,7 @@ struct Looking<'m> {
 }
 
 impl Looking<'_> {
-    fn run(mut self, jobs: &Receiver<Job>, returns: &Returns) {
+    fn run(mut self, jobs: &Receiver<Job>, done: &impl Fn(Looked)) {
         while let Ok(job) = jobs.recv() {
             if job.cancelled.load(Ordering::Relaxed) {
                 continue;
@@ -199,7 +200,7 @@ impl Looking<'_> {
             self.pulse.work_for(&job);
             let sights = self.look(&job.images);
             self.pulse.rest();
-            returns.put(Mail::Looked(Looked { id: job.id, sights }));
+            done(Looked { id: job.id, sights });
         }
     }
 
@@ -232,7 +233,7 @@ impl Looking<'_> {
     fn see(&mut self, image: &Image, hash: &[u8; 32], before: usize) -> Result<Sight, Error> {
         let number = image.number;
         let pixels = decode::decode(number, &image.file.0)?;
-        log::take_first_error();
+        ffi::log::take_first_error();
         let divided = self.projector.divide(&pixels);
         let divided = divided.map_err(|_| refused(number))?;
         let bytes = self.check(number, &divided, before)?;
@@ -328,7 +329,7 @@ impl Looking<'_> {
 }
 
 fn refused(number: u32) -> Error {
-    let reason = log::take_first_error().unwrap_or_else(|| "it gives no reason".into());
+    let reason = ffi::log::take_first_error().unwrap_or_else(|| "it gives no reason".into());
     Error::Invalid(format!(
         "image {number} cannot be used: the model's projector does not take it: {reason}"
     ))

@@ -2,7 +2,11 @@
 
 use llama_cpp_2::model::LlamaLoraAdapter;
 
-use crate::{cache::kept::Flavour, error::Error, ffi::context::Context};
+use crate::{error::Error, ffi::context::Context};
+
+/// What else than its tokens decides what the cache holds of a sequence: the scales of the adapters.
+/// Only sequences of one flavour share cells.
+pub(crate) type Flavour = Vec<u32>;
 
 /// All adapters, and which are set.
 #[derive(Debug)]

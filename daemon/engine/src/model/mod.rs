@@ -23,7 +23,7 @@ use crate::{
         marks::{self, Controls},
         seams::Seams,
     },
-    sampler::Words,
+    vocabulary::Vocabulary,
 };
 
 /// Architectures that read text and turn it into vectors; llama.cpp has no next token for them.
@@ -324,7 +324,9 @@ impl Model {
         markup: &HashSet<LlamaToken>,
     ) -> Result<Rc<Compiler>, Error> {
         let mut spelled: Vec<i32> = markup.iter().map(|token| token.0).collect();
-        spelled.retain(|&token| Words::piece(self, token).is_empty() && !Words::ends(self, token));
+        spelled.retain(|&token| {
+            Vocabulary::piece(self, token).is_empty() && !Vocabulary::ends(self, token)
+        });
         spelled.sort_unstable();
         let mut caller = self.caller.borrow_mut();
         if let Some((_, compiler)) = caller.as_ref().filter(|(known, _)| *known == spelled) {
@@ -341,7 +343,7 @@ impl Model {
     }
 }
 
-impl Words for Model {
+impl Vocabulary for Model {
     fn count(&self) -> usize {
         usize::try_from(self.vocabulary()).unwrap_or(0)
     }

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use runner_protocol as protocol;
 
-use super::{Words, repeat::look_back};
+use super::repeat::look_back;
+use crate::vocabulary::Vocabulary;
 
 /// A penalty beyond this forbids the token already.
 const MAX_PENALTY: f32 = 1e9;
@@ -51,7 +52,7 @@ impl Dry {
     }
 
     /// Remembers a token.
-    pub(super) fn accept(&mut self, token: i32, words: &impl Words) {
+    pub(super) fn accept(&mut self, token: i32, words: &impl Vocabulary) {
         let bytes = words.spell(token);
         let whole = self.breakers.iter().any(|text| holds(&bytes, text));
         self.tail.extend_from_slice(&bytes);

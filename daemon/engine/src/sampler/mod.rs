@@ -30,23 +30,10 @@ use self::{
 use crate::{
     constraint::{Constraint, Mask},
     error::Error,
+    vocabulary::Vocabulary,
 };
 
 pub(crate) use self::opinion::Opinion;
-
-/// What is known of a model's tokens.
-pub(crate) trait Words {
-    /// How many there are.
-    fn count(&self) -> usize;
-    /// The bytes of one in an answer; control tokens have none.
-    fn piece(&self, token: i32) -> Vec<u8>;
-    /// The bytes of one as it is written; control tokens too.
-    fn spell(&self, token: i32) -> Vec<u8>;
-    /// Whether it ends an answer.
-    fn ends(&self, token: i32) -> bool;
-    /// Those that the model's maker never wants to see.
-    fn suppressed(&self) -> Vec<i32>;
-}
 
 /// Working memory for one choice at a time, shared by all sequences.
 #[derive(Debug, Clone, Default)]
@@ -111,7 +98,11 @@ impl Chooser {
     ///
     /// # Errors
     /// [`Error::Invalid`] names the setting that is out of its range.
-    pub(crate) fn new(rules: Rules<'_>, words: &impl Words, desk: &Desk) -> Result<Self, Error> {
+    pub(crate) fn new(
+        rules: Rules<'_>,
+        words: &impl Vocabulary,
+        desk: &Desk,
+    ) -> Result<Self, Error> {
         let Rules {
             sampling,
             logprobs,
@@ -192,7 +183,11 @@ impl Chooser {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the constraint does not allow it.
-    pub(crate) fn accept(&mut self, token: LlamaToken, words: &impl Words) -> Result<(), Error> {
+    pub(crate) fn accept(
+        &mut self,
+        token: LlamaToken,
+        words: &impl Vocabulary,
+    ) -> Result<(), Error> {
         if let Some(penalties) = &mut self.penalties {
             penalties.accept(token.0);
         }
@@ -315,7 +310,7 @@ pub(crate) mod tests {
     #[derive(Debug)]
     pub(crate) struct Letters;
 
-    impl Words for Letters {
+    impl Vocabulary for Letters {
         fn count(&self) -> usize {
             256
         }
@@ -348,7 +343,7 @@ pub(crate) mod tests {
     #[derive(Debug)]
     struct Suppressing(i32);
 
-    impl Words for Suppressing {
+    impl Vocabulary for Suppressing {
         fn count(&self) -> usize {
             Letters.count()
         }
@@ -374,7 +369,7 @@ pub(crate) mod tests {
         chooser_of(sampling, &Letters)
     }
 
-    fn chooser_of(sampling: &Sampling, words: &impl Words) -> Chooser {
+    fn chooser_of(sampling: &Sampling, words: &impl Vocabulary) -> Chooser {
         let rules = Rules {
             sampling,
             logprobs: None,

@@ -2,10 +2,9 @@
 
 use runner_protocol::{Likelihood, Logprob};
 
-use super::{
-    Words,
-    candidates::{Candidates, highest},
-};
+use super::candidates::{Candidates, highest};
+
+use crate::vocabulary::Vocabulary;
 
 /// What is said of a token without any probability: JSON has no infinity, and clients know this number from other services.
 const NEVER: f32 = -9999.0;
@@ -54,7 +53,7 @@ impl Opinion {
     }
 
     /// For the daemon, with the words of the tokens.
-    pub(crate) fn told(&self, words: &impl Words) -> Logprob {
+    pub(crate) fn told(&self, words: &impl Vocabulary) -> Logprob {
         let likelihood = |&(token, logprob): &(i32, f32)| Likelihood {
             token,
             bytes: words.spell(token),

@@ -23,7 +23,7 @@ use crate::{
     load,
     model::Model,
     schedule::pace::{Company, Pace},
-    system::memory,
+    system::{fs, memory},
 };
 
 /// So many words one of the two models may have more at the end of its vocabulary, as members of a family do whose tables are padded.
@@ -53,7 +53,7 @@ pub(crate) fn open(
     let Some(fd) = load.draft_fd else {
         return Ok(None);
     };
-    let (path, size) = load::descriptor(fd, "draft model")?;
+    let (path, size) = fs::descriptor(fd, "draft model")?;
     if !load.settings.mmap {
         memory::check("the draft model", size)?;
     }
@@ -64,7 +64,7 @@ pub(crate) fn open(
         params = params.with_n_gpu_layers(layers);
     }
     let unfit = |why: String| Error::Unsupported(format!("its draft model does not fit it: {why}"));
-    crate::system::log::take_first_error();
+    crate::ffi::log::take_first_error();
     let llama = LlamaModel::load_from_file(backend, path, &params)
         .map_err(|_| unfit(load::native_reason()))?;
     let draft = Model::new(llama, None).map_err(|error| match error {

@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::error::Error;
+
 /// A file of the kernel, or nothing where it does not exist.
 pub(crate) fn kernel_file(path: impl AsRef<Path>) -> Option<String> {
     std::fs::read_to_string(path).ok()
@@ -35,4 +37,23 @@ pub(crate) fn open(path: &Path) -> std::io::Result<std::fs::File> {
 /// Path of the running program, without symbolic links.
 pub(crate) fn program() -> Option<PathBuf> {
     std::fs::canonicalize(std::env::current_exe().ok()?).ok()
+}
+
+/// Path and size of an inherited descriptor's file.
+pub(crate) fn descriptor(fd: i32, what: &str) -> Result<(PathBuf, u64), Error> {
+    let folder = if cfg!(target_os = "linux") {
+        "/proc/self/fd"
+    } else {
+        "/dev/fd"
+    };
+    let path = PathBuf::from(format!("{folder}/{fd}"));
+    // 0 is the socket, 1 and 2 are the log.
+    let size = if fd > 2 {
+        regular_file_size(&path)
+    } else {
+        None
+    };
+    let size = size
+        .ok_or_else(|| Error::Invalid(format!("descriptor {fd} of the {what} is no open file")))?;
+    Ok((path, size))
 }

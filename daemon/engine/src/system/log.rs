@@ -1,23 +1,14 @@
 //! The log: lines on standard error, which the daemon collects.
-//!
-//! llama.cpp tells why something failed in its log only, so its first error is kept for the answer to the daemon.
-
-use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
+
+use crate::ffi;
 
 /// The variable that says what is logged, in the notation of `RUST_LOG`.
 const VARIABLE: &str = "SLM_RUNNER_LOG";
 
 /// Without the variable: what an administrator should see.
 const DEFAULT: &str = "info";
-
-/// What llama.cpp logs is told apart by this target.
-macro_rules! native {
-    () => {
-        "llama.cpp"
-    };
-}
 
 /// Starts the log of this process, native code included.
 pub(crate) fn start() {
@@ -29,105 +20,5 @@ pub(crate) fn start() {
         .without_time();
     // Fails only when a log was started before, which then goes on.
     let _ = log.try_init();
-    crate::ffi::redirect_log();
-}
-
-/// The first error that llama.cpp logged since this was asked before: what follows it tells less and less.
-pub(crate) fn take_first_error() -> Option<String> {
-    STATE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .first_error
-        .take()
-}
-
-struct State {
-    /// A line that came in pieces, with its level.
-    partial: Option<(u32, String)>,
-    first_error: Option<String>,
-}
-
-/// Pieces of one line may come from several calls; lines of several threads may then mix, which harms nobody.
-static STATE: Mutex<State> = Mutex::new(State {
-    partial: None,
-    first_error: None,
-});
-
-/// Takes what llama.cpp logs: a line, or a piece of one.
-pub(crate) fn native_line(level: llama_cpp_sys_2::ggml_log_level, text: &str) {
-    let mut state = STATE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (level, line) = match state.partial.take() {
-        Some((begun, line)) if level == llama_cpp_sys_2::GGML_LOG_LEVEL_CONT => {
-            (begun, line + text)
-        }
-        _ => (level, String::from(text)),
-    };
-    if !line.ends_with('\n') {
-        state.partial = Some((level, line));
-        return;
-    }
-    let line = line.trim();
-    if level == llama_cpp_sys_2::GGML_LOG_LEVEL_ERROR {
-        state
-            .first_error
-            .get_or_insert_with(|| without_function(line).into());
-    }
-    drop(state);
-    // Its news are for people who look into the engine, so they go one level down.
-    match level {
-        llama_cpp_sys_2::GGML_LOG_LEVEL_ERROR => tracing::error!(target: native!(), "{line}"),
-        llama_cpp_sys_2::GGML_LOG_LEVEL_WARN => tracing::warn!(target: native!(), "{line}"),
-        llama_cpp_sys_2::GGML_LOG_LEVEL_INFO => tracing::debug!(target: native!(), "{line}"),
-        _ => tracing::trace!(target: native!(), "{line}"),
-    }
-}
-
-/// Lines begin with the name of the function that wrote them.
-fn without_function(line: &str) -> &str {
-    match line.split_once(": ") {
-        Some((name, rest))
-            if name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') =>
-        {
-            rest
-        }
-        _ => line,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One test, because the state is global.
-    #[test]
-    fn the_first_error_is_kept_whole_and_handed_out_once() {
-        native_line(
-            llama_cpp_sys_2::GGML_LOG_LEVEL_WARN,
-            "llama_model_load: look out\n",
-        );
-        native_line(
-            llama_cpp_sys_2::GGML_LOG_LEVEL_ERROR,
-            "llama_model_load: error ",
-        );
-        native_line(
-            llama_cpp_sys_2::GGML_LOG_LEVEL_CONT,
-            "loading model: key not found\n",
-        );
-        native_line(
-            llama_cpp_sys_2::GGML_LOG_LEVEL_ERROR,
-            "llama_model_load_from_file: failed\n",
-        );
-        assert_eq!(
-            take_first_error().as_deref(),
-            Some("error loading model: key not found")
-        );
-        assert_eq!(take_first_error(), None);
-        // A continuation of nothing is a line of its own.
-        native_line(llama_cpp_sys_2::GGML_LOG_LEVEL_CONT, "...\n");
-        assert_eq!(take_first_error(), None);
-    }
+    ffi::log::redirect();
 }

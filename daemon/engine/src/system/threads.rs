@@ -1,13 +1,25 @@
-//! How many threads compute when nobody says.
+//! Threads beside the engine's, and how many compute when nobody says.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, thread};
+use std::{
+    collections::BTreeSet,
+    io,
+    num::NonZeroUsize,
+    panic::{self, AssertUnwindSafe},
+    thread,
+};
 
 use runner_protocol::MAX_THREADS;
 
-use crate::system::fs;
+use crate::{ffi, system::fs};
 
 /// Up to so many, every processor counts: a small virtual machine is often shown threads of one core as its cores.
 const SMALL: usize = 4;
+
+/// The engine panicked.
+pub(crate) const PANIC_CODE: u8 = 101;
+
+/// The engine's stack. llama.cpp's tokenizers and templates recurse over what they are given.
+pub(crate) const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// The number of physical cores that this process may use; two threads of one core get into each other's way.
 pub(crate) fn best() -> u32 {
@@ -31,6 +43,25 @@ fn physical_cores() -> Option<usize> {
     });
     let cores = siblings.collect::<BTreeSet<_>>().len();
     (cores > 0).then_some(cores)
+}
+
+/// Starts a thread beside the engine's. The process cannot go on without it, so it ends when that panics.
+pub(crate) fn spawn<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    name: &str,
+    stack: usize,
+    work: impl FnOnce() + Send + 'scope,
+) -> io::Result<()> {
+    let work = move || {
+        if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
+            ffi::leave(PANIC_CODE);
+        }
+    };
+    thread::Builder::new()
+        .name(name.into())
+        .stack_size(stack)
+        .spawn_scoped(scope, work)?;
+    Ok(())
 }
 
 #[cfg(test)]

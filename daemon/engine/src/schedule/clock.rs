@@ -1,0 +1,49 @@
+//! When what happened to a request.
+
+use std::time::{Duration, Instant};
+
+/// When what happened to a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    arrived: Instant,
+    admitted: Option<Instant>,
+    prefilled: Option<Instant>,
+}
+
+impl Clock {
+    /// Starts now.
+    pub(crate) fn start() -> Self {
+        Self {
+            arrived: Instant::now(),
+            admitted: None,
+            prefilled: None,
+        }
+    }
+
+    /// The first time counts: who was sent back to the queue is slow, but was let in.
+    pub(crate) fn admitted(&mut self) {
+        self.admitted.get_or_insert_with(Instant::now);
+    }
+
+    /// The first time counts.
+    pub(crate) fn prefilled(&mut self) {
+        self.prefilled.get_or_insert_with(Instant::now);
+    }
+
+    /// How long ago it came.
+    pub(crate) fn age(self) -> Duration {
+        self.arrived.elapsed()
+    }
+
+    /// Waiting, prompt and answer, until now.
+    pub(crate) fn durations(self) -> (Duration, Duration, Duration) {
+        let now = Instant::now();
+        let admitted = self.admitted.unwrap_or(now);
+        let prefilled = self.prefilled.unwrap_or(now);
+        (
+            admitted - self.arrived,
+            prefilled.saturating_duration_since(admitted),
+            now - prefilled,
+        )
+    }
+}
