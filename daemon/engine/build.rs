@@ -13,22 +13,23 @@
     reason = "a build script reads cargo's variables and copies files between build directories"
 )]
 
+#[path = "native/llama_cpp.rs"]
+mod llama_cpp;
+
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
+use llama_cpp::variable;
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=native/llama_cpp.rs");
     println!("cargo:rerun-if-changed=shim");
 
-    // `<OUT_DIR of llama-cpp-sys-2>/lib/cmake`, see the key `links` of that package.
-    let cmake = PathBuf::from(variable("DEP_LLAMA_GGML_CMAKE_DIR"));
-    let native = cmake
-        .ancestors()
-        .nth(2)
-        .expect("the cmake folder lies two levels below OUT_DIR");
-    let source = source_of(native);
+    let native = llama_cpp::build_folder();
+    let source = llama_cpp::sources(&native);
 
     compile_shim(&source);
     name_sources(&source);
@@ -54,23 +55,6 @@ fn name_sources(source: &Path) {
     println!("cargo:rustc-env=SLM_LLAMA_PACKAGE={package}");
 }
 
-fn variable(name: &str) -> String {
-    env::var(name).unwrap_or_else(|_| {
-        panic!("cargo sets {name} for a build script with this crate's dependencies")
-    })
-}
-
-/// Where the sources of llama.cpp lie, as its own build recorded it.
-fn source_of(native: &Path) -> PathBuf {
-    let cache = native.join("build/CMakeCache.txt");
-    let text =
-        fs::read_to_string(&cache).unwrap_or_else(|error| panic!("{}: {error}", cache.display()));
-    let home = text
-        .lines()
-        .find_map(|line| line.strip_prefix("CMAKE_HOME_DIRECTORY:INTERNAL="));
-    PathBuf::from(home.unwrap_or_else(|| panic!("{}: no CMAKE_HOME_DIRECTORY", cache.display())))
-}
-
 fn compile_shim(llama_cpp: &Path) {
     let mut build = cc::Build::new();
     build
@@ -78,9 +62,7 @@ fn compile_shim(llama_cpp: &Path) {
         .std("c++17")
         .file("shim/chat.cpp")
         .file("shim/check.cpp")
-        .file("shim/memory.cpp")
         .file("shim/meter.cpp")
-        .file("shim/kernels.cpp")
         .warnings(false);
     // The root lets the shim write `<common/chat.h>`, which is not its own `chat.h`.
     for folder in [
@@ -94,33 +76,6 @@ fn compile_shim(llama_cpp: &Path) {
         build.include(llama_cpp.join(folder));
     }
     build.compile("slm_shim");
-    if variable("CARGO_CFG_TARGET_ARCH") == "x86_64" {
-        compile_kernels(llama_cpp);
-    }
-}
-
-/// The same kernels for two kinds of processors; which they are for is seen at run time.
-fn compile_kernels(llama_cpp: &Path) {
-    let avx2 = ["-mavx2", "-mfma", "-mf16c"];
-    let vnni = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"];
-    for (name, flags) in [
-        ("avx2", avx2.to_vec()),
-        ("vnni", [avx2.as_slice(), &vnni].concat()),
-    ] {
-        let mut build = cc::Build::new();
-        build
-            .cpp(true)
-            .std("c++17")
-            // Also in a build for tests, where they would otherwise be slower than what they stand in for.
-            .opt_level(3)
-            .warnings(false)
-            .include(llama_cpp.join("ggml/include"))
-            .file(format!("shim/kernels/{name}.cpp"));
-        for flag in flags {
-            build.flag(flag);
-        }
-        build.compile(&format!("slm_kernels_{name}"));
-    }
 }
 
 /// `<target>/<profile>`, from `<target>/<profile>/build/<package>/out`.

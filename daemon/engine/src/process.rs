@@ -18,7 +18,7 @@ use crate::{
     error::Error,
     ffi,
     inbox::{self, Feed, MAX_REQUESTS},
-    model::{backend, modules},
+    model::{backend, kernels, modules},
     outbox::{self, Outbox},
     system::{log, threads},
 };
@@ -96,7 +96,7 @@ impl<'arguments> Options<'arguments> {
 /// Serves the daemon until it goes or says so.
 fn serve(socket: UnixStream, options: Options<'_>) -> ExitCode {
     let confined = confine::at_start();
-    ffi::prepare_process();
+    prepare();
     log::start();
     if let Err(error) = confined {
         tracing::error!(%error, "cannot bind this process to the daemon's life");
@@ -198,7 +198,7 @@ fn daemon_socket() -> io::Result<UnixStream> {
 
 /// Has the CPU module compute in this process, which may crash.
 fn check(name: &str) -> ExitCode {
-    ffi::prepare_process();
+    prepare();
     log::start();
     if let Err(error) = confine::no_core() {
         return refuse(&format!("{error}\n"), 1);
@@ -213,12 +213,18 @@ fn check(name: &str) -> ExitCode {
 }
 
 fn show(look: impl FnOnce() -> Result<Value, Error>) -> ExitCode {
-    ffi::prepare_process();
+    prepare();
     log::start();
     match look() {
         Ok(found) => print(&format!("{found:#}\n")),
         Err(error) => refuse(&format!("{error}\n"), 1),
     }
+}
+
+/// Settings that hold for the whole process. Call it before any other thread runs.
+fn prepare() {
+    ffi::prepare_process();
+    kernels::clear_lazily();
 }
 
 fn print(text: &str) -> ExitCode {

@@ -6,7 +6,6 @@
 
 pub(crate) mod chat;
 pub(crate) mod context;
-pub(crate) mod kernels;
 pub(crate) mod log;
 pub(crate) mod modules;
 pub(crate) mod parts;
@@ -15,25 +14,20 @@ pub(crate) mod vision;
 
 use std::ffi::{CStr, c_int};
 
-/// Functions of `shim/chat.h` and `shim/memory.h` for the process; what they promise is written there.
+/// Functions of `shim/chat.h` for the process; what they promise is written there.
 mod shim {
     use super::c_int;
 
     unsafe extern "C" {
         pub(super) fn slm_prepare_process();
-        pub(super) fn slm_clear_lazily();
         pub(super) fn slm_leave(code: c_int) -> !;
     }
 }
 
 /// Settings that hold for the whole process. Call it before any other thread runs.
 pub(crate) fn prepare_process() {
-    // SAFETY: The functions set an environment variable, an integer and a function pointer of ggml; the caller has started no
-    // thread that could read them.
-    unsafe {
-        shim::slm_prepare_process();
-        shim::slm_clear_lazily();
-    }
+    // SAFETY: The function sets an environment variable and an integer; the caller has started no thread that could read them.
+    unsafe { shim::slm_prepare_process() }
 }
 
 /// Ends the process at once: the engine thread may be deep inside llama.cpp, whose global objects must not be destroyed under it.

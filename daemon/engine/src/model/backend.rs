@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     error::Error,
     ffi,
-    model::modules,
+    model::{kernels, modules},
     system::{fs, threads},
 };
 
@@ -27,8 +27,7 @@ pub(crate) fn engine() -> String {
 /// [`Error::Internal`] when no module can compute on this processor.
 pub(crate) fn open(cpu: Option<&str>) -> Result<LlamaBackend, Error> {
     modules::load(cpu)?;
-    let kernels = ffi::kernels::add(ffi::kernels::Level::Best);
-    tracing::debug!(kernels, "operations that kernels of ours compute");
+    kernels::add();
     LlamaBackend::init().map_err(|error| Error::Internal(error.to_string()))
 }
 

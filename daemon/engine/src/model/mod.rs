@@ -2,6 +2,7 @@
 
 pub(crate) mod adapters;
 pub(crate) mod backend;
+pub(crate) mod kernels;
 pub(crate) mod modules;
 
 use std::{

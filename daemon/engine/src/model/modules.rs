@@ -18,7 +18,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{error::Error, ffi, system::fs};
+use crate::{error::Error, ffi, model::kernels, system::fs};
 
 /// Where the modules lie, seen from the program's folder: after a build, and after an installation.
 const PLACES: [&str; 2] = ["slm-lib", "../lib/slm"];
@@ -94,7 +94,7 @@ pub(crate) fn variant(path: &Path) -> Option<&str> {
 /// The module cannot be loaded, or computes something else; says which operation.
 pub(crate) fn check(name: &str) -> Result<u32, String> {
     load(Some(name)).map_err(|error| error.to_string())?;
-    ffi::kernels::add(ffi::kernels::Level::Best);
+    kernels::add();
     ffi::modules::check()
 }
 

@@ -60,28 +60,46 @@ class AsTheyAre : public ggml::cpu::extra_buffer_type {
     ggml::cpu::extra_buffer_type * packing = nullptr;
 };
 
-template <typename F> bool find(void * library, const char * name, F & function) {
-    function = reinterpret_cast<F>(dlsym(library, name));
-    return function != nullptr;
-}
+// The functions of a loaded module by their names.
+class Symbols {
+  public:
+    explicit Symbols(void * library) : library(library) {}
 
-const slm::Kernels * kernels(bool plain) {
+    template <typename F> void find(const char * name, F & function) {
+        function = reinterpret_cast<F>(dlsym(library, name));
+        if (function == nullptr && missing == nullptr) {
+            missing = name;
+        }
+    }
+
+    // The first that was not found.
+    const char * missing = nullptr;
+
+  private:
+    void * const library;
+};
+
+const slm::Kernels * kernels(bool avx2_only) {
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) {
         return nullptr;
     }
-    const bool vnni = !plain && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")
+    const bool vnni = !avx2_only && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")
         && __builtin_cpu_supports("avx512vnni");
     return vnni ? &slm::kernels_vnni : &slm::kernels_avx2;
 }
 
 } // namespace
 
-int slm_add_kernels(int plain) {
-    const slm::Kernels * const table = kernels(plain != 0);
-    ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    if (table == nullptr || device == nullptr) {
+int slm_add_kernels(int avx2_only, int expected, const char ** missing) {
+    const slm::Kernels * const table = kernels(avx2_only != 0);
+    if (table == nullptr) {
         return 0;
+    }
+    ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    if (device == nullptr) {
+        *missing = "the CPU backend";
+        return -1;
     }
     // Asked once, the backend remembers its list of buffers, in which ours, where nothing can lie, must not be.
     using Buffers = ggml_backend_buffer_type_t * (*)(ggml_backend_dev_t);
@@ -89,47 +107,61 @@ int slm_add_kernels(int plain) {
         ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), "ggml_backend_dev_get_extra_bufts"));
     Dl_info file;
     if (buffers == nullptr || dladdr(reinterpret_cast<void *>(buffers), &file) == 0) {
-        return 0;
+        *missing = "ggml_backend_dev_get_extra_bufts";
+        return -1;
     }
     buffers(device);
     void * const library = dlopen(file.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    if (library == nullptr) {
+        *missing = "a file of the CPU module";
+        return -1;
+    }
+    Symbols symbols(library);
     std::vector<ggml_backend_buffer_type_t> & (*types)() = nullptr;
     slm::Module module;
-    if (library == nullptr || !find(library, "_Z39ggml_backend_cpu_get_extra_buffer_typesv", types)
-        || !find(library, "ggml_barrier", module.barrier)
-        || !find(library, "ggml_threadpool_chunk_set", module.set_chunk)
-        || !find(library, "ggml_threadpool_chunk_add", module.add_chunk)) {
-        return 0;
+    symbols.find("_Z39ggml_backend_cpu_get_extra_buffer_typesv", types);
+    symbols.find("ggml_barrier", module.barrier);
+    symbols.find("ggml_threadpool_chunk_set", module.set_chunk);
+    symbols.find("ggml_threadpool_chunk_add", module.add_chunk);
+    std::vector<std::unique_ptr<slm::Operation>> all;
+    for (const slm::Kernel & kernel : table->products) {
+        slm::Quantize quantize = nullptr;
+        if (kernel.quantize != nullptr) {
+            symbols.find(kernel.quantize, quantize);
+        }
+        all.push_back(std::make_unique<slm::Multiply>(kernel, table->panels, quantize, module));
+    }
+    all.push_back(std::make_unique<slm::Attend>(*table, module));
+    all.push_back(std::make_unique<slm::Activate>(*table));
+    if (symbols.missing != nullptr) {
+        *missing = symbols.missing;
+        return -1;
+    }
+    if (all.size() != static_cast<size_t>(expected)) {
+        *missing = "as many operations as there are kernels";
+        return -1;
     }
     // These are never freed: the module goes on looking at them while the process ends.
     static Operations & operations = *new Operations;
     static ggml_backend_buffer_type type = {};
-    operations.all.clear();
-    for (const slm::Kernel & kernel : table->products) {
-        slm::Quantize quantize = nullptr;
-        if (kernel.quantize == nullptr || find(library, kernel.quantize, quantize)) {
-            operations.all.push_back(std::make_unique<slm::Multiply>(kernel, table->panels, quantize, module));
-        }
-    }
+    operations.all = std::move(all);
     static AsTheyAre & as_they_are = *new AsTheyAre;
     for (ggml_backend_buffer_type_t packed : types()) {
         if (packed != &type && strcmp(ggml_backend_buft_name(packed), "CPU_REPACK") == 0) {
             as_they_are.stand_before(packed);
         }
     }
-    operations.all.push_back(std::make_unique<slm::Attend>(*table, module));
-    operations.all.push_back(std::make_unique<slm::Activate>(*table));
     if (type.context == nullptr) {
         type.device = device;
         type.context = static_cast<ggml::cpu::extra_buffer_type *>(&operations);
         types().push_back(&type);
     }
-    return static_cast<int>(operations.all.size());
+    return 1;
 }
 
 #else
 
-int slm_add_kernels(int) {
+int slm_add_kernels(int, int, const char **) {
     return 0;
 }
 

@@ -19,9 +19,10 @@ extern "C" {
 //   any number of threads and of other tokens beside it, as long as these are few, or are many as well.
 // - GELU, as it is defined, where llama.cpp looks it up for the nearest half.
 //
-// Call after the backend's module is loaded, and when nothing is computed. Says for how many operations it does something,
-// which is none on processors without AVX2. `plain` has it use nothing more than that, for tests; called again, it starts anew.
-int slm_add_kernels(int plain);
+// Call after the backend's module is loaded, and when nothing is computed. `avx2_only` leaves newer instructions out, for tests;
+// called again, it starts anew. Answers 1 when `expected` operations are registered. Else nothing is: 0 says that there are no
+// kernels for this processor, -1 that the module is not what they were written for, and `missing` names the difference.
+int slm_add_kernels(int avx2_only, int expected, const char ** missing);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,112 @@
+//! Kernels that llama.cpp's CPU backend computes with where it has none as fast, and how that backend clears memory.
+//!
+//! They are hooked into the backend's module, which has no interface for it: `docs/kernels.md` says where, what they compute, and
+//! what to look at when llama.cpp changes.
+#![expect(
+    unsafe_code,
+    reason = "this crate is the door to kernels in C++, and nothing else"
+)]
+
+use std::{
+    ffi::{CStr, c_char, c_int},
+    fmt, ptr,
+};
+
+// Its libraries have the functions that the shim is linked with.
+use llama_cpp_sys_2 as _;
+
+/// Functions of `shim/kernels.h` and `shim/memory.h`; what they promise is written there.
+mod shim {
+    use super::{c_char, c_int};
+
+    unsafe extern "C" {
+        pub(super) fn slm_add_kernels(
+            avx2_only: c_int,
+            expected: c_int,
+            missing: *mut *const c_char,
+        ) -> c_int;
+        pub(super) fn slm_clear_lazily();
+    }
+}
+
+/// Operations that there are kernels for: products with six types of weights, attention and GELU.
+const OPERATIONS: c_int = 8;
+
+/// Why llama.cpp's own kernels compute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unavailable {
+    /// There are none for this processor: they need `x86_64` with AVX2, FMA and F16C, and Linux.
+    Processor,
+    /// The CPU module lacks what they hook into, or has something else in its place.
+    Module {
+        /// What is missing.
+        missing: String,
+    },
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Processor => f.write_str("there are none for this processor"),
+            Self::Module { missing } => {
+                write!(f, "this build of llama.cpp does not have {missing}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// Has the CPU module that is loaded compute with the kernels.
+///
+/// Call it before anything is computed, and before another thread runs.
+///
+/// # Errors
+/// [`Unavailable`] says why nothing was changed: all operations are added, or none.
+pub fn add() -> Result<(), Unavailable> {
+    add_up_to(Level::Best, OPERATIONS)
+}
+
+/// Has buffers in main memory cleared by giving their pages back, so that a context takes memory only where it is used.
+///
+/// Call it before another thread runs, and before a model is loaded.
+pub fn clear_lazily() {
+    // SAFETY: The function sets a function pointer of ggml; the caller has started no thread that could read it.
+    unsafe { shim::slm_clear_lazily() }
+}
+
+/// What of the processor the kernels use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// All that helps.
+    Best,
+    /// Nothing that came after AVX2.
+    #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+    Avx2,
+}
+
+fn add_up_to(level: Level, operations: c_int) -> Result<(), Unavailable> {
+    let mut missing = ptr::null();
+    // SAFETY: The function changes lists that are only read while something is computed, which the caller excludes. It writes the
+    // pointer if at all.
+    let added = unsafe {
+        shim::slm_add_kernels(
+            c_int::from(level != Level::Best),
+            operations,
+            &raw mut missing,
+        )
+    };
+    match added {
+        1 => Ok(()),
+        0 => Err(Unavailable::Processor),
+        _ => {
+            // SAFETY: With this answer it is a constant text.
+            let missing = unsafe { CStr::from_ptr(missing) };
+            let missing = missing.to_string_lossy().into_owned();
+            Err(Unavailable::Module { missing })
+        }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod tests;
