@@ -5,6 +5,7 @@
 //! with the place it came from. A key that is not in the table is refused, with the nearest one as a suggestion.
 
 mod address;
+mod kernels;
 mod key;
 mod rate;
 mod sandbox;
@@ -29,6 +30,7 @@ use crate::fs;
 use crate::transfers::Window;
 
 pub use address::Endpoint;
+pub use kernels::Kernels;
 pub use key::{KEYS, Key};
 pub use sandbox::Sandbox;
 
@@ -184,6 +186,8 @@ pub struct Config {
     pub deterministic: bool,
     /// The runner's executable, if it is not next to this one.
     pub runner: Option<PathBuf>,
+    /// Whether runners compute with slm's CPU kernels.
+    pub kernels: Kernels,
     /// How far runners are to be confined.
     pub sandbox: Sandbox,
     /// Bytes of a runner's memory for states that left its cache; `None` lets it choose.
@@ -458,6 +462,7 @@ impl Layers {
             })?,
             deterministic: self.get("deterministic", yes_or_no)?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
+            kernels: self.get("kernels", str::parse)?,
             sandbox: self.get("sandbox", str::parse)?,
             state_memory: self.get("state_memory", |text| match text {
                 "auto" => Ok(None),

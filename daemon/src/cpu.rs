@@ -5,11 +5,13 @@
 //! first whose results are right. The answer is kept for this build on this machine, in `derived/cpu-module.json`.
 //! A runner that is later ended by an illegal instruction takes its module off the list, and the next load uses the next one.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use runner_protocol::Kernels;
 use serde::{Deserialize, Serialize};
 use supervisor::{Exit, Program};
 use tokio::sync::Mutex;
@@ -212,6 +214,7 @@ impl CpuModules {
     async fn probe(&self, faulty: &[Tried]) -> Result<Choice, String> {
         let output = tokio::process::Command::new(&self.0.program.path)
             .args(["probe", "cpu"])
+            .args(self.switch())
             .args(faulty.iter().map(|tried| &tried.module))
             .env_clear()
             .stdin(Stdio::null())
@@ -264,10 +267,16 @@ impl CpuModules {
             .collect();
         let kernel = read("/proc/sys/kernel/osrelease")?;
         Some(format!(
-            "{build}\n{}\n{}",
+            "{build}\n{}\n{}{}",
             kernel.trim(),
-            processor.join("\n")
+            processor.join("\n"),
+            self.switch().map_or("", |_| "\nkernels: off")
         ))
+    }
+
+    /// The argument that switches slm's kernels off, where runners get it: a module is checked as it is used.
+    fn switch(&self) -> Option<&OsString> {
+        self.0.program.args.iter().find(|it| *it == Kernels::OFF)
     }
 }
 

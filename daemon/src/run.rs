@@ -318,7 +318,7 @@ fn start_scheduler(
     spawner: &Spawner,
     workers: &TaskTracker,
 ) -> Scheduler {
-    let program = scheduler::program(config.runner.clone(), config.sandbox);
+    let program = scheduler::program(config.runner.clone(), config.sandbox, config.kernels);
     let cpu = CpuModules::new(
         program.clone(),
         config.home.join("derived/cpu-module.json"),

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use registry::{Details, ModelKey, ModelName};
-use runner_protocol::{LoadSettings, Sandbox};
+use runner_protocol::{Kernels, LoadSettings, Sandbox};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -122,6 +122,8 @@ pub struct ModelSummary {
     pub device_reason: String,
     /// How far its runner is confined; `None` while it loads and when it has left.
     pub sandbox: Option<Sandbox>,
+    /// Whether slm's kernels compute; `None` like [`Self::sandbox`].
+    pub kernels: Option<Kernels>,
 }
 
 /// What became of the wish to let a model go.

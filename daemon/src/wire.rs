@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use modelfile::Parameters;
 use modelfile::parameter::Value;
 use registry::{Details, ModelEntry, Shown};
+use runner_protocol::Kernels;
 use tokio::time::Instant;
 
 use crate::scheduler;
@@ -105,6 +106,7 @@ fn parameters(parameters: &Parameters) -> String {
 /// `removed` says that its name is gone, or another model's by now.
 pub(crate) fn loaded(summary: scheduler::ModelSummary, removed: bool) -> LoadedModel {
     let level = summary.sandbox.as_ref().map(|sandbox| sandbox.level.name());
+    let kernels = summary.kernels.as_ref();
     LoadedModel {
         model: summary.name.to_string(),
         name: summary.name.to_string(),
@@ -123,6 +125,8 @@ pub(crate) fn loaded(summary: scheduler::ModelSummary, removed: bool) -> LoadedM
             .sandbox
             .map(|sandbox| sandbox.lacks)
             .unwrap_or_default(),
+        kernels: kernels.map_or("", Kernels::name).to_owned(),
+        kernels_reason: kernels.map_or("", Kernels::reason).to_owned(),
         device: summary.device,
         device_reason: summary.device_reason,
         keep_alive: Some(summary.keep_alive.to_wire()),

@@ -45,6 +45,36 @@ fn a_tiny_random_model_answers_through_the_real_engine() {
 }
 
 #[test]
+fn kernels_are_shown_and_can_be_switched_off() {
+    let mut home = Home::new(Engine::Real);
+    for off in [false, true] {
+        if off {
+            home.set("SLM_KERNELS", "off");
+        }
+        let daemon = home.daemon();
+        if !off {
+            home.create_tiny("tiny");
+        }
+        home.slm(&["run", "tiny", "--param", "num_predict=2", "hello"])
+            .ok();
+        let ps = home.slm(&["ps", "--json"]).ok();
+        let ps: Value = serde_json::from_str(&ps).expect("--json is JSON");
+        let model = &ps["models"][0];
+        match (off, model["kernels"].as_str()) {
+            (true, Some("off")) | (false, Some("on")) => {
+                assert!(model["kernels_reason"].is_null(), "{model}");
+            }
+            (false, Some("unavailable")) => {
+                assert_eq!(model["kernels_reason"], "there are none for this processor");
+            }
+            _ => panic!("off: {off}, {model}"),
+        }
+        drop(daemon);
+    }
+    home.assert_clean();
+}
+
+#[test]
 fn an_answer_obeys_the_schema_of_a_file() {
     let home = Home::new(Engine::Real);
     let _daemon = home.daemon();

@@ -151,6 +151,8 @@ mod tests {
             }
             .to_owned(),
             sandbox_lacks: String::new(),
+            kernels: String::new(),
+            kernels_reason: String::new(),
             keep_alive: None,
         };
         let models = [

@@ -448,6 +448,12 @@ pub struct LoadedModel {
     /// What is missing to the highest level that its device permits, for people (ours).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sandbox_lacks: String,
+    /// Whether slm's kernels compute on the CPU (ours): `on`, `off` or `unavailable`; empty while it loads and when it has left.
+    #[serde(default)]
+    pub kernels: String,
+    /// Why they are `unavailable`, for people (ours).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kernels_reason: String,
     /// How long it stays after its last request (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_alive: Option<KeepAlive>,

@@ -10,7 +10,7 @@ use std::{
 
 use confine::Needs;
 use llama_cpp_2::llama_backend::LlamaBackend;
-use runner_protocol::{Call, Hello, Request, Sandbox, VERSION, frame};
+use runner_protocol::{Call, Hello, Kernels, Request, Sandbox, VERSION, frame};
 use serde_json::Value;
 
 use crate::{
@@ -18,7 +18,11 @@ use crate::{
     error::Error,
     ffi,
     inbox::{self, Feed, MAX_REQUESTS},
-    model::{backend, kernels, modules},
+    model::{
+        backend,
+        kernels::{self, Switch},
+        modules,
+    },
     outbox::{self, Outbox},
     system::{log, threads},
 };
@@ -35,6 +39,7 @@ To talk to a model, use slm run.
 
   slm-runner --no-sandbox     holds it without confining itself
   slm-runner --cpu=NAME       holds it with this CPU module
+  slm-runner --kernels=off    holds it, or does what follows, without slm's kernels
   slm-runner probe            shows what this machine can compute on, as JSON
   slm-runner probe cpu [NAME…]  checks the CPU modules, best first, without the named
                               ones, and shows the first that works, as JSON
@@ -45,11 +50,17 @@ To talk to a model, use slm run.
 /// Runs the process to its end.
 pub fn run() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let all = arguments.len();
+    arguments.retain(|argument| *argument != Kernels::OFF);
+    let kernels = match arguments.len() == all {
+        true => Switch::Auto,
+        false => Switch::Off,
+    };
     match arguments.as_slice() {
-        ["probe"] => show(backend::probe),
-        ["probe", "cpu", without @ ..] => show(|| modules::choose(without)),
-        ["check", name] => check(name),
+        ["probe"] => show(kernels, || backend::probe(kernels)),
+        ["probe", "cpu", without @ ..] => show(kernels, || modules::choose(without, kernels)),
+        ["check", name] => check(name, kernels),
         ["--version"] => print(&format!(
             "slm-runner {} ({})\n",
             env!("CARGO_PKG_VERSION"),
@@ -57,7 +68,7 @@ pub fn run() -> ExitCode {
         )),
         ["--help"] => print(USAGE),
         options => match (Options::read(options), daemon_socket()) {
-            (Some(options), Ok(socket)) => serve(socket, options),
+            (Some(options), Ok(socket)) => serve(socket, options, kernels),
             _ => refuse(USAGE, USAGE_CODE),
         },
     }
@@ -94,18 +105,29 @@ impl<'arguments> Options<'arguments> {
 }
 
 /// Serves the daemon until it goes or says so.
-fn serve(socket: UnixStream, options: Options<'_>) -> ExitCode {
+fn serve(socket: UnixStream, options: Options<'_>, switch: Switch) -> ExitCode {
     let confined = confine::at_start();
-    prepare();
+    prepare(switch);
     log::start();
     if let Err(error) = confined {
         tracing::error!(%error, "cannot bind this process to the daemon's life");
         return ExitCode::FAILURE;
     }
     // Backends open devices and start programs of their drivers, so they come before the sandbox; models come after it.
-    let backend = backend::open(options.cpu);
-    let sandbox = options.confine(&backend::needs());
-    match start(socket, backend, sandbox) {
+    let (backend, kernels) = match backend::open(options.cpu, switch) {
+        Ok((backend, kernels)) => (Ok(backend), kernels),
+        Err(error) => {
+            let kernels = Kernels::Unavailable(error.to_string());
+            (Err(error), kernels)
+        }
+    };
+    let hello = Hello {
+        version: VERSION,
+        engine: backend::engine(),
+        sandbox: options.confine(&backend::needs()),
+        kernels,
+    };
+    match start(socket, backend, &hello) {
         Ok((feed, outbox, input)) => ffi::leave(read_requests(input, &feed, &outbox)),
         Err(error) => {
             tracing::error!(
@@ -121,18 +143,11 @@ fn serve(socket: UnixStream, options: Options<'_>) -> ExitCode {
 fn start(
     socket: UnixStream,
     backend: Result<LlamaBackend, Error>,
-    sandbox: Sandbox,
+    hello: &Hello,
 ) -> Result<(Feed, Outbox, UnixStream), frame::Error> {
     // The daemon's end may be asynchronous; this one never is.
     socket.set_nonblocking(false)?;
-    frame::write(
-        &mut &socket,
-        &Hello {
-            version: VERSION,
-            engine: backend::engine(),
-            sandbox,
-        },
-    )?;
+    frame::write(&mut &socket, hello)?;
 
     let (outbox, write) = outbox::new(socket.try_clone()?);
     let (feed, inbox) = inbox::new();
@@ -197,13 +212,13 @@ fn daemon_socket() -> io::Result<UnixStream> {
 }
 
 /// Has the CPU module compute in this process, which may crash.
-fn check(name: &str) -> ExitCode {
-    prepare();
+fn check(name: &str, switch: Switch) -> ExitCode {
+    prepare(switch);
     log::start();
     if let Err(error) = confine::no_core() {
         return refuse(&format!("{error}\n"), 1);
     }
-    match modules::check(name) {
+    match modules::check(name, switch) {
         Ok(operations) => print(&format!("{operations}\n")),
         Err(fault) => {
             print(&format!("{fault}\n"));
@@ -212,8 +227,8 @@ fn check(name: &str) -> ExitCode {
     }
 }
 
-fn show(look: impl FnOnce() -> Result<Value, Error>) -> ExitCode {
-    prepare();
+fn show(switch: Switch, look: impl FnOnce() -> Result<Value, Error>) -> ExitCode {
+    prepare(switch);
     log::start();
     match look() {
         Ok(found) => print(&format!("{found:#}\n")),
@@ -222,9 +237,9 @@ fn show(look: impl FnOnce() -> Result<Value, Error>) -> ExitCode {
 }
 
 /// Settings that hold for the whole process. Call it before any other thread runs.
-fn prepare() {
+fn prepare(switch: Switch) {
     ffi::prepare_process();
-    kernels::clear_lazily();
+    kernels::clear_lazily(switch);
 }
 
 fn print(text: &str) -> ExitCode {

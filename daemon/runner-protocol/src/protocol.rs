@@ -94,6 +94,43 @@ pub struct Hello {
     /// How far it has confined itself. It says so before it has seen anything of a model, so it has no reason to lie.
     #[serde(default)]
     pub sandbox: Sandbox,
+    /// Whether slm's kernels compute on the CPU.
+    #[serde(default)]
+    pub kernels: Kernels,
+}
+
+/// Whether slm's kernels compute on the CPU.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Kernels {
+    /// They do, as far as the CPU computes.
+    On,
+    /// They are switched off.
+    #[default]
+    Off,
+    /// They cannot be used, for this reason.
+    Unavailable(String),
+}
+
+impl Kernels {
+    /// The argument of a runner's program that switches them off.
+    pub const OFF: &str = "--kernels=off";
+
+    /// The state as one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// Why they cannot be used; empty where they can.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::On | Self::Off => "",
+            Self::Unavailable(reason) => reason,
+        }
+    }
 }
 
 /// How far a runner is confined: what was tried and found, not what was asked for.

@@ -125,6 +125,13 @@ pub const KEYS: &[Key] = &[
         "Path of the runner's executable; `slm-runner` next to `slmd` when empty.",
     ),
     key(
+        "kernels",
+        "kernels",
+        "SLM_KERNELS",
+        "auto",
+        "slm's own CPU kernels: auto where there are any for the processor, off never.",
+    ),
+    key(
         "sandbox",
         "sandbox",
         "SLM_SANDBOX",

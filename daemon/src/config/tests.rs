@@ -140,6 +140,7 @@ fn a_word_is_wanted_where_yaml_has_true_and_false() {
         let refused = |key: &str, words: &str| refused(&format!("{key}: {value}"), words);
         refused("sandbox", "must be auto, require or off");
         refused("speculative", "must be auto or off");
+        refused("kernels", "must be auto or off");
         refused("state_disk", "TiB, or off");
         refused("state_memory", "TiB, or off, or auto");
         refused("keep_alive", "is no duration");
@@ -149,7 +150,12 @@ fn a_word_is_wanted_where_yaml_has_true_and_false() {
         refused(&format!("{key}: false"), "must be a text");
         assert!(load(&format!("{key}: 'false'"), &[], &[]).is_ok(), "{key}");
     }
-    for off in ["sandbox: off", "state_disk: off", "speculative: off"] {
+    for off in [
+        "sandbox: off",
+        "state_disk: off",
+        "speculative: off",
+        "kernels: off",
+    ] {
         assert!(load(off, &[], &[]).is_ok(), "{off}");
     }
 }

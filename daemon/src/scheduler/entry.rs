@@ -149,5 +149,6 @@ pub(super) fn summary(entry: &Entry) -> ModelSummary {
         device: ready.map_or_else(String::new, |ready| ready.loaded.device.clone()),
         device_reason: ready.map_or_else(String::new, |ready| ready.device_reason.clone()),
         sandbox: ready.map(|ready| ready.runner.hello().sandbox.clone()),
+        kernels: ready.map(|ready| ready.runner.hello().kernels.clone()),
     }
 }

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 use registry::{Ready, Registry, Reporter};
-use runner_protocol::{Adapter, Load, LoadSettings, Loaded, Projector, SandboxLevel, Speculation};
+use runner_protocol::{
+    Adapter, Kernels, Load, LoadSettings, Loaded, Projector, SandboxLevel, Speculation,
+};
 use supervisor::{Files, Program, Runner, Spawner};
 
 use super::{LoadRequest, StateSaver, States};
-use crate::config::Sandbox;
+use crate::config::{self, Sandbox};
 use crate::cpu::{self, CpuModules};
 use crate::error::Error;
 use crate::fs;
@@ -173,7 +175,11 @@ impl StoreLoader {
 const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "1000");
 
 /// The runner's program: the configured one, or the one next to this executable.
-pub(crate) fn program(configured: Option<PathBuf>, sandbox: Sandbox) -> Program {
+pub(crate) fn program(
+    configured: Option<PathBuf>,
+    sandbox: Sandbox,
+    kernels: config::Kernels,
+) -> Program {
     let path = configured.unwrap_or_else(|| {
         std::env::current_exe()
             .ok()
@@ -184,6 +190,9 @@ pub(crate) fn program(configured: Option<PathBuf>, sandbox: Sandbox) -> Program 
     program.env.push((SPIN.0.into(), SPIN.1.into()));
     if sandbox == Sandbox::Off {
         program.args.push(runner_protocol::NO_SANDBOX.into());
+    }
+    if kernels == config::Kernels::Off {
+        program.args.push(Kernels::OFF.into());
     }
     program
 }

@@ -14,8 +14,8 @@ use super::{
     words::{self, Words},
 };
 use runner_protocol::{
-    Call, Event, Failure, FailureKind, Generate, Hello, Load, Loaded, Recall, Reply, Request,
-    Sandbox, Stats, Template, Tokenize, VERSION, frame,
+    Call, Event, Failure, FailureKind, Generate, Hello, Kernels, Load, Loaded, Recall, Reply,
+    Request, Sandbox, Stats, Template, Tokenize, VERSION, frame,
 };
 
 /// Bytes at the start of the weights that are searched for directives.
@@ -127,6 +127,7 @@ impl Mock {
                     version: script.hello_version.unwrap_or(VERSION),
                     engine: "mock".to_owned(),
                     sandbox: self.world.sandbox.clone(),
+                    kernels: Kernels::default(),
                 };
                 self.out.push(Output::Send(
                     frame::wire(&hello).expect("an introduction fits a frame"),

@@ -7,12 +7,16 @@ use llama_cpp_2::{
     LlamaBackendDevice, LlamaBackendDeviceType, list_llama_ggml_backend_devices,
     llama_backend::LlamaBackend,
 };
+use runner_protocol::Kernels;
 use serde_json::{Value, json};
 
 use crate::{
     error::Error,
     ffi,
-    model::{kernels, modules},
+    model::{
+        kernels::{self, Switch},
+        modules,
+    },
     system::{fs, threads},
 };
 
@@ -23,12 +27,15 @@ pub(crate) fn engine() -> String {
 
 /// Loads the modules and starts llama.cpp, with the CPU module of this name, or the one that gives itself the best score.
 ///
+/// Says besides whether slm's kernels compute.
+///
 /// # Errors
 /// [`Error::Internal`] when no module can compute on this processor.
-pub(crate) fn open(cpu: Option<&str>) -> Result<LlamaBackend, Error> {
+pub(crate) fn open(cpu: Option<&str>, switch: Switch) -> Result<(LlamaBackend, Kernels), Error> {
     modules::load(cpu)?;
-    kernels::add();
-    LlamaBackend::init().map_err(|error| Error::Internal(error.to_string()))
+    let kernels = kernels::add(switch);
+    let backend = LlamaBackend::init().map_err(|error| Error::Internal(error.to_string()))?;
+    Ok((backend, kernels))
 }
 
 /// The device that computes, for people: the first accelerator where layers go to one, else the processor.
@@ -83,8 +90,8 @@ pub(crate) fn needs() -> Needs {
 ///
 /// # Errors
 /// See [`open`].
-pub(crate) fn probe() -> Result<Value, Error> {
-    let _backend = open(None)?;
+pub(crate) fn probe(switch: Switch) -> Result<Value, Error> {
+    let (_backend, kernels) = open(None, switch)?;
     let devices: Vec<Value> = list_llama_ggml_backend_devices()
         .iter()
         .map(describe)
@@ -92,6 +99,7 @@ pub(crate) fn probe() -> Result<Value, Error> {
     Ok(json!({
         "engine": engine(),
         "processor": processor(),
+        "kernels": kernels.name(),
         "threads": threads::best(),
         "devices": devices,
     }))

@@ -16,9 +16,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use runner::protocol::Kernels;
 use serde_json::{Value, json};
 
-use crate::{error::Error, ffi, model::kernels, system::fs};
+use crate::{
+    error::Error,
+    ffi,
+    model::kernels::{self, Switch},
+    system::fs,
+};
 
 /// Where the modules lie, seen from the program's folder: after a build, and after an installation.
 const PLACES: [&str; 2] = ["slm-lib", "../lib/slm"];
@@ -92,9 +98,9 @@ pub(crate) fn variant(path: &Path) -> Option<&str> {
 ///
 /// # Errors
 /// The module cannot be loaded, or computes something else; says which operation.
-pub(crate) fn check(name: &str) -> Result<u32, String> {
+pub(crate) fn check(name: &str, switch: Switch) -> Result<u32, String> {
     load(Some(name)).map_err(|error| error.to_string())?;
-    kernels::add();
+    kernels::add(switch);
     ffi::modules::check()
 }
 
@@ -105,14 +111,14 @@ pub(crate) fn check(name: &str) -> Result<u32, String> {
 ///
 /// # Errors
 /// [`Error::Internal`] when no module is right; it says what was wrong with each.
-pub(crate) fn choose(without: &[&str]) -> Result<Value, Error> {
+pub(crate) fn choose(without: &[&str], switch: Switch) -> Result<Value, Error> {
     let candidates = folder().map(|folder| candidates(&folder));
     let mut tried = Vec::new();
     for path in candidates.unwrap_or_default() {
         let Some(name) = variant(&path).filter(|name| !without.contains(name)) else {
             continue;
         };
-        match check_apart(name) {
+        match check_apart(name, switch) {
             Ok(operations) => {
                 tried.push(json!({"module": name, "operations": operations}));
                 return Ok(json!({"module": name, "tried": tried}));
@@ -127,10 +133,11 @@ pub(crate) fn choose(without: &[&str]) -> Result<Value, Error> {
 }
 
 /// [`check`] in a process of its own.
-fn check_apart(name: &str) -> Result<u32, String> {
+fn check_apart(name: &str, switch: Switch) -> Result<u32, String> {
     let program = fs::program().ok_or("cannot find the program")?;
     let mut child = Command::new(program)
         .args(["check", name])
+        .args((switch == Switch::Off).then_some(Kernels::OFF))
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
