@@ -7,9 +7,9 @@
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::process;
-use crate::workspace::Workspace;
-use crate::{files, say};
+use installer::process;
+use installer::workspace::Workspace;
+use installer::{files, say};
 
 /// The catalog, from the top folder.
 const CATALOG: &str = "registry/catalogs/builtin.yaml";

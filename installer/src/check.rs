@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::native::{self, Processors};
-use crate::workspace::Workspace;
-use crate::{deny, process, say};
+use crate::deny;
+use installer::native::{self, Processors};
+use installer::workspace::Workspace;
+use installer::{process, say};
 
 /// What to check.
 #[derive(Debug, clap::Args)]

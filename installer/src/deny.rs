@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::workspace::Workspace;
-use crate::{environment, process, say};
+use installer::workspace::Workspace;
+use installer::{environment, process, say};
 
 /// The version that CI and everyone else use, so that all see the same verdict.
 const VERSION: &str = "0.20.2";

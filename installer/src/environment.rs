@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 ///
 /// # Errors
 /// `HOME` is not set.
-pub(crate) fn home() -> Result<PathBuf> {
+pub fn home() -> Result<PathBuf> {
     env::var_os("HOME")
         .map(PathBuf::from)
         .context("HOME is not set")
@@ -34,7 +34,7 @@ pub(crate) fn home() -> Result<PathBuf> {
 ///
 /// # Errors
 /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
-pub(crate) fn cache() -> Result<PathBuf> {
+pub fn cache() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(folder) => PathBuf::from(folder),
         None => home()?.join(".cache"),
@@ -43,12 +43,12 @@ pub(crate) fn cache() -> Result<PathBuf> {
 }
 
 /// Whether a shell would look for programs in `folder`.
-pub(crate) fn path_holds(folder: &Path) -> bool {
+pub fn path_holds(folder: &Path) -> bool {
     search_path().iter().any(|entry| entry == folder)
 }
 
 /// Where a shell would find `program`, if anywhere.
-pub(crate) fn which(program: &str) -> Option<PathBuf> {
+pub fn which(program: &str) -> Option<PathBuf> {
     search_path()
         .into_iter()
         .map(|folder| folder.join(program))
@@ -56,19 +56,19 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
 }
 
 /// The cargo that runs us, or the first one on the path.
-pub(crate) fn cargo() -> OsString {
+pub fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"))
 }
 
 /// Folder of llama.cpp's programs that the user built elsewhere.
-pub(crate) fn peer() -> Option<PathBuf> {
+pub fn peer() -> Option<PathBuf> {
     env::var_os("SLM_PEER")
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
 }
 
 /// The variables that llama.cpp's programs get of ours; any other could change what they do.
-pub(crate) fn of_peers() -> Vec<(&'static str, OsString)> {
+pub fn of_peers() -> Vec<(&'static str, OsString)> {
     ["HOME", "LANG", "PATH", "TMPDIR"]
         .into_iter()
         .filter_map(|name| Some((name, env::var_os(name)?)))
@@ -77,7 +77,7 @@ pub(crate) fn of_peers() -> Vec<(&'static str, OsString)> {
 
 /// `LD_LIBRARY_PATH` as the user has it. `cargo run` puts the project's build folders before it,
 /// and a program with libraries of the same names, such as another llama.cpp, would load the project's.
-pub(crate) fn library_path() -> Option<OsString> {
+pub fn library_path() -> Option<OsString> {
     let whole = env::var_os("LD_LIBRARY_PATH")?;
     let built = env::current_exe().ok()?;
     without_cargos(&whole, built.parent()?)
@@ -87,7 +87,7 @@ pub(crate) fn library_path() -> Option<OsString> {
 ///
 /// # Errors
 /// One has a colon in its name.
-pub(crate) fn joined(folders: &[PathBuf]) -> Result<OsString> {
+pub fn joined(folders: &[PathBuf]) -> Result<OsString> {
     env::join_paths(folders).context("a search path cannot hold this folder")
 }
 

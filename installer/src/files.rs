@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 ///
 /// # Errors
 /// It cannot be read, or is not UTF-8.
-pub(crate) fn read(path: &Path) -> Result<String> {
+pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn read(path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// The folder cannot be written to.
-pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
+pub fn replace(path: &Path, text: &str) -> Result<()> {
     publish(path, |temporary| fs::write(temporary, text))
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
 ///
 /// # Errors
 /// We may not.
-pub(crate) fn write_in_place(path: &Path, text: &str) -> Result<()> {
+pub fn write_in_place(path: &Path, text: &str) -> Result<()> {
     fs::OpenOptions::new()
         .write(true)
         .open(path)
@@ -45,7 +45,7 @@ pub(crate) fn write_in_place(path: &Path, text: &str) -> Result<()> {
 ///
 /// # Errors
 /// `from` cannot be read, or the folder of `to` cannot be written to.
-pub(crate) fn install(from: &Path, to: &Path, mode: u32) -> Result<()> {
+pub fn install(from: &Path, to: &Path, mode: u32) -> Result<()> {
     publish(to, |temporary| {
         fs::copy(from, temporary)?;
         fs::set_permissions(temporary, fs::Permissions::from_mode(mode))
@@ -57,7 +57,7 @@ pub(crate) fn install(from: &Path, to: &Path, mode: u32) -> Result<()> {
 ///
 /// # Errors
 /// One of them cannot be made.
-pub(crate) fn make_folder(path: &Path) -> Result<()> {
+pub fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn make_folder(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// It exists and cannot be read.
-pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
@@ -82,7 +82,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// It exists and cannot be removed.
-pub(crate) fn remove(path: &Path) -> Result<bool> {
+pub fn remove(path: &Path) -> Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
@@ -94,7 +94,7 @@ pub(crate) fn remove(path: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// There is nothing.
-pub(crate) fn real(path: &Path) -> Result<PathBuf> {
+pub fn real(path: &Path) -> Result<PathBuf> {
     fs::canonicalize(path).with_context(|| format!("there is no {}", path.display()))
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn real(path: &Path) -> Result<PathBuf> {
 ///
 /// # Errors
 /// It cannot be removed.
-pub(crate) fn remove_folder(path: &Path) -> Result<()> {
+pub fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove the folder {}", path.display()))
@@ -115,7 +115,7 @@ pub(crate) fn remove_folder(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// There is no such file, or its folder cannot be written to.
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to)
         .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
 }
@@ -124,7 +124,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
 ///
 /// # Errors
 /// It is empty and cannot be removed.
-pub(crate) fn remove_empty_folder(path: &Path) -> Result<()> {
+pub fn remove_empty_folder(path: &Path) -> Result<()> {
     if path.is_dir() && list(path)?.is_empty() {
         fs::remove_dir(path)
             .with_context(|| format!("cannot remove the folder {}", path.display()))?;

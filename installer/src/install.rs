@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::native::{self, Processors};
-use crate::workspace::Workspace;
-use crate::{environment, files, process, say};
+use installer::native::{self, Processors};
+use installer::workspace::Workspace;
+use installer::{environment, files, process, say};
 
 /// In the order in which they are installed: the one that people start comes last.
 pub(crate) const EXECUTABLES: [&str; 3] = ["slm-runner", "slmd", "slm"];

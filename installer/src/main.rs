@@ -3,29 +3,22 @@
 //! It knows how the project is built, checked, measured and installed, and nothing of what the product does inside:
 //! it builds the executables, runs them, and talks to them as any other client would.
 
-mod bench;
 mod catalog;
 mod check;
 mod deny;
-mod environment;
-mod files;
 mod install;
-mod libraries;
-mod machine;
-mod native;
 mod parity;
-mod peer;
-mod process;
-mod say;
 mod sqlx;
 mod templates;
 #[cfg(test)]
 mod units;
-mod workspace;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use installer::workspace::Workspace;
+use installer::{peer, process, say};
 
 /// Chores of the slm project.
 #[derive(Debug, Parser)]
@@ -54,7 +47,12 @@ enum Chore {
     /// Compare greedy text with llama.cpp's own program on the same file.
     Parity(parity::Options),
     /// Measure, and write the tables of `docs/benchmarks.md`.
-    Bench(bench::Options),
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What the program in `tests/bench` is to measure; it explains `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -68,7 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn run(chore: Chore) -> anyhow::Result<()> {
-    let workspace = workspace::Workspace::find()?;
+    let workspace = Workspace::find()?;
     match chore {
         Chore::Check(options) => check::run(&workspace, &options),
         Chore::Install(options) => install::install(&workspace, &options),
@@ -78,6 +76,6 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Templates => templates::run(&workspace),
         Chore::Catalog(options) => catalog::run(&workspace, &options),
         Chore::Parity(options) => parity::run(&workspace, &options),
-        Chore::Bench(options) => bench::run(&workspace, &options),
+        Chore::Bench { arguments } => process::replace(workspace.bench().args(arguments)),
     }
 }

@@ -18,14 +18,14 @@ use crate::workspace::Workspace;
 use crate::{files, process, say};
 
 /// The package whose build script builds llama.cpp.
-pub(crate) const PACKAGE: &str = "llama-cpp-sys-2";
+pub const PACKAGE: &str = "llama-cpp-sys-2";
 
 /// The files of our part of the build.
 const RECIPE: [&str; 4] = ["variants.cmake", "wanted.cmake", "amx.h", "ask-once.h"];
 
 /// For which processors llama.cpp is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Processors {
+pub enum Processors {
     /// This machine's.
     Ours,
     /// All that llama.cpp knows, for packages.
@@ -34,7 +34,7 @@ pub(crate) enum Processors {
 
 impl Processors {
     /// What a build is told in its environment.
-    pub(crate) fn variable(self) -> Option<(&'static str, &'static str)> {
+    pub fn variable(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Ours => None,
             Self::All => Some(("CMAKE_SLM_ALL_CPUS", "ON")),
@@ -46,7 +46,7 @@ impl Processors {
 ///
 /// # Errors
 /// cmake does not say what is needed, or cargo cannot clean.
-pub(crate) fn prepare(workspace: &Workspace, processors: Processors) -> Result<()> {
+pub fn prepare(workspace: &Workspace, processors: Processors) -> Result<()> {
     let recipe = workspace.root().join("daemon/engine/native");
     let wanted = wanted(&recipe, processors)?;
     for folder in folders(&workspace.release())? {

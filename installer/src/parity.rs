@@ -8,10 +8,10 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::native::{self, Processors};
-use crate::peer::Peer;
-use crate::process;
-use crate::workspace::Workspace;
+use installer::native::{self, Processors};
+use installer::peer::Peer;
+use installer::process;
+use installer::workspace::Workspace;
 
 /// What to compare on.
 #[derive(Debug, clap::Args)]

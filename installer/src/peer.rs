@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{environment, files, libraries, machine, process, say};
+use crate::{environment, files, libraries, process, say};
 
 /// The version of the source package; its llama.cpp is commit 0c1e57098.
 const VERSION: &str = "0.3.36";
@@ -38,7 +38,7 @@ const AMX_HEADER: &str = include_str!("../../daemon/engine/native/amx.h");
 
 /// A folder with llama.cpp's programs.
 #[derive(Debug)]
-pub(crate) struct Peer {
+pub struct Peer {
     programs: PathBuf,
     /// Where their libraries may lie.
     libraries: Vec<PathBuf>,
@@ -49,7 +49,7 @@ impl Peer {
     ///
     /// # Errors
     /// The cache has no place, what it has was built for another processor, or a program would run on libraries of another build.
-    pub(crate) fn find() -> Result<Self> {
+    pub fn find() -> Result<Self> {
         let chosen = environment::peer();
         let folder = match &chosen {
             Some(folder) => std::path::absolute(folder)?,
@@ -86,7 +86,7 @@ impl Peer {
     ///
     /// # Errors
     /// It is missing; the error says how to get it.
-    pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
         let path = self.programs.join(name);
         ensure!(
             path.is_file(),
@@ -105,7 +105,7 @@ impl Peer {
     ///
     /// # Errors
     /// As [`Peer::program`].
-    pub(crate) fn command(&self, name: &str) -> Result<Command> {
+    pub fn command(&self, name: &str) -> Result<Command> {
         let mut command = process::command(self.program(name)?);
         command
             .env_clear()
@@ -120,7 +120,7 @@ impl Peer {
     ///
     /// # Errors
     /// It has, or it is gone.
-    pub(crate) fn check(&self, process: u32) -> Result<()> {
+    pub fn check(&self, process: u32) -> Result<()> {
         libraries::check_process(process, &self.libraries)
     }
 
@@ -133,7 +133,7 @@ impl Peer {
 ///
 /// # Errors
 /// The package cannot be fetched or built.
-pub(crate) fn build() -> Result<()> {
+pub fn build() -> Result<()> {
     let folder = home()?.join("build");
     let peer = Peer::at(built()?);
     if !peer.is_whole() || !is_for_this_machine(&folder)? {
@@ -150,7 +150,7 @@ pub(crate) fn build() -> Result<()> {
 ///
 /// # Errors
 /// The package cannot be fetched.
-pub(crate) fn sources() -> Result<PathBuf> {
+pub fn sources() -> Result<PathBuf> {
     let folder = home()?;
     files::make_folder(&folder)?;
     fetch(&folder)
@@ -236,8 +236,25 @@ fn purpose() -> Result<String> {
     Ok(format!(
         "{}\n{AMX_HEADER}\n{}\n",
         OPTIONS.join(" "),
-        machine::instructions()?
+        instructions()?
     ))
+}
+
+/// The processor's instructions for many numbers at once, as the kernel names them; empty where it does not say.
+fn instructions() -> Result<String> {
+    Ok(vector_words(&files::read(Path::new("/proc/cpuinfo"))?))
+}
+
+/// Other flags come and go with the kernel, and no compiler asks for them.
+fn vector_words(cpuinfo: &str) -> String {
+    let mut lines = cpuinfo.lines();
+    let flags = lines.find(|line| line.starts_with("flags"));
+    let vector = ["amx", "avx", "bmi", "f16c", "fma", "sse", "ssse"];
+    let words = flags
+        .unwrap_or_default()
+        .split(' ')
+        .filter(|flag| vector.iter().any(|begin| flag.starts_with(begin)));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -255,6 +272,13 @@ mod tests {
         // Cargo sets it for this test, as it sets the path of libraries.
         assert!(!said.contains("CARGO_MANIFEST_DIR"), "{said}");
         Ok(())
+    }
+
+    #[test]
+    fn only_instructions_that_a_compiler_asks_for_count() {
+        let text = "processor : 0\nflags\t\t: fpu sse2 ht avx2 tsc_known_freq amx_tile\n";
+        assert_eq!(vector_words(text), "sse2 avx2 amx_tile");
+        assert_eq!(vector_words("processor : 0\n"), "");
     }
 
     #[test]

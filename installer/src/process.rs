@@ -5,6 +5,7 @@
 )]
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::environment;
 
 /// A command that inherits our terminal, and our environment without what cargo put into it for us.
-pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     match environment::library_path() {
         Some(path) => command.env("LD_LIBRARY_PATH", path),
@@ -25,7 +26,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 ///
 /// # Errors
 /// It could not be started, or did not succeed.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("cannot start {}", shown(command)))?;
@@ -35,11 +36,20 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Becomes another program, with our terminal and with its own exit code; returns only when that fails.
+///
+/// # Errors
+/// It could not be started.
+pub fn replace(command: &mut Command) -> Result<()> {
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot start {}", shown(command)))
+}
+
 /// Runs a command to its end and returns what it wrote to standard output.
 ///
 /// # Errors
 /// It could not be started, did not succeed, or wrote something that is not UTF-8.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(Stdio::inherit())
         .output()
@@ -54,7 +64,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 ///
 /// # Errors
 /// As [`output`]; the error ends with the last lines that the program wrote.
-pub(crate) fn quiet(command: &mut Command) -> Result<String> {
+pub fn quiet(command: &mut Command) -> Result<String> {
     let output = captured(command)?;
     text(command, output.stdout)
 }
@@ -63,7 +73,7 @@ pub(crate) fn quiet(command: &mut Command) -> Result<String> {
 ///
 /// # Errors
 /// As [`quiet`].
-pub(crate) fn messages(command: &mut Command) -> Result<String> {
+pub fn messages(command: &mut Command) -> Result<String> {
     let output = captured(command)?;
     text(command, output.stderr)
 }
@@ -88,7 +98,7 @@ fn text(command: &Command, bytes: Vec<u8>) -> Result<String> {
 }
 
 /// The command line as a person would type it.
-pub(crate) fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy()];
     words.extend(command.get_args().map(OsStr::to_string_lossy));
     words.join(" ")

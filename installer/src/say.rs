@@ -6,24 +6,24 @@ use std::time::Duration;
 /// Prints one line.
 ///
 /// A closed pipe is no error: the chore goes on for its effect, not for its report.
-pub(crate) fn line(text: &str) {
+pub fn line(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}");
     let _ = out.flush();
 }
 
 /// Prints a line that stands out between the output of other programs.
-pub(crate) fn title(text: &str) {
+pub fn title(text: &str) {
     line(&format!("== {text} =="));
 }
 
 /// Prints why a chore did not finish, causes included, where errors are looked for.
-pub(crate) fn failure(error: &anyhow::Error) {
+pub fn failure(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
 }
 
 /// A duration for people: `0.8 s`, `12.0 s`, `3 min 05 s`.
-pub(crate) fn duration(time: Duration) -> String {
+pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds < 60 {
         format!("{:.1} s", time.as_secs_f64())

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::process;
-use crate::workspace::Workspace;
+use installer::process;
+use installer::workspace::Workspace;
 
 /// Runs the registry's own script, which makes a database from the migrations and compiles the queries against it.
 ///

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::native::{self, Processors};
-use crate::workspace::Workspace;
-use crate::{files, peer, process, say};
+use installer::native::{self, Processors};
+use installer::workspace::Workspace;
+use installer::{files, peer, process, say};
 
 /// The line of the page behind which the table stands.
 const SEAM: &str = "<!-- The rest is written by `cargo xtask templates`. -->\n";

@@ -7,15 +7,16 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::check::Stage;
-use crate::workspace::Workspace;
-use crate::{bench, install, native, parity, process, templates};
+use crate::{install, parity, templates};
+use installer::workspace::{MEASURED, Workspace};
+use installer::{native, process};
 
 #[test]
 fn llama_cpp_is_built_once_for_all_commands() -> Result<()> {
     let workspace = Workspace::find()?;
     let mut commands = vec![
         workspace.build(&install::EXECUTABLES),
-        workspace.build(&bench::PROGRAMS),
+        workspace.build(&MEASURED),
         parity::programs(&workspace),
         templates::trial(&workspace),
     ];

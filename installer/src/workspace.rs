@@ -8,9 +8,19 @@ use serde::Deserialize;
 
 use crate::{environment, process};
 
+/// What `cargo xtask bench` measures, and what makes models to measure with.
+pub const MEASURED: [&str; 6] = [
+    "slm",
+    "slmd",
+    "slm-runner",
+    "slm-mock-runner",
+    "gguf-writer",
+    "origin",
+];
+
 /// The folders of this checkout.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Workspace {
+pub struct Workspace {
     /// Top folder of the project.
     #[serde(rename = "workspace_root")]
     root: PathBuf,
@@ -24,7 +34,7 @@ impl Workspace {
     ///
     /// # Errors
     /// We are not inside the project, or cargo cannot read it.
-    pub(crate) fn find() -> Result<Self> {
+    pub fn find() -> Result<Self> {
         let mut question = process::command(environment::cargo());
         question.args(["metadata", "--format-version", "1", "--no-deps", "--locked"]);
         let answer = process::output(&mut question).context("cannot find the project")?;
@@ -32,22 +42,22 @@ impl Workspace {
     }
 
     /// Top folder of the project.
-    pub(crate) fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// Where cargo puts what it builds.
-    pub(crate) fn target(&self) -> &Path {
+    pub fn target(&self) -> &Path {
         &self.target
     }
 
     /// Where release executables are.
-    pub(crate) fn release(&self) -> PathBuf {
+    pub fn release(&self) -> PathBuf {
         self.target.join("release")
     }
 
     /// A cargo command that runs at the top of the project.
-    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+    pub fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = process::command(environment::cargo());
         command.current_dir(&self.root).args(arguments);
         command
@@ -57,14 +67,23 @@ impl Workspace {
     ///
     /// Cargo joins the features of all packages that a command selects, and builds a package again where that gives another set.
     /// So every command selects the whole workspace, whatever it builds of it, and llama.cpp is built once; `units` tests it.
-    pub(crate) fn whole(&self, verb: &str) -> Command {
+    pub fn whole(&self, verb: &str) -> Command {
         self.cargo(&[verb, "--release", "--locked", "--workspace"])
     }
 
     /// The command that builds some executables.
-    pub(crate) fn build(&self, programs: &[&str]) -> Command {
+    pub fn build(&self, programs: &[&str]) -> Command {
         let mut build = self.whole("build");
         build.args(programs.iter().flat_map(|program| ["--bin", program]));
         build
+    }
+
+    /// The command that builds and starts the benches. Paths in its arguments are seen from the current folder.
+    pub fn bench(&self) -> Command {
+        let mut command = process::command(environment::cargo());
+        command
+            .args(["run", "--quiet", "--release", "--locked"])
+            .args(["--package", "bench", "--"]);
+        command
     }
 }

@@ -16,7 +16,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{files, process};
+use installer::{files, process};
 
 /// The list of what was installed.
 const LIST: &str = "share/slm/installed";

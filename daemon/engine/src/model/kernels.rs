@@ -1,6 +1,6 @@
 //! Kernels that the CPU module computes with besides its own; the crate of that name says what they are.
 
-use runner::protocol::Kernels;
+use runner_protocol::Kernels;
 
 /// Whether they are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use runner::protocol::Kernels;
+use runner_protocol::Kernels;
 use serde_json::{Value, json};
 
 use crate::{

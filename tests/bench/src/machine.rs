@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::workspace::Workspace;
-use crate::{files, process};
+use installer::workspace::Workspace;
+use installer::{files, process};
 
 /// The machine and the code, in words.
 #[derive(Debug, Clone)]
@@ -135,24 +135,6 @@ pub(crate) fn processor_seconds(process: u32) -> Result<f64> {
     Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// The processor's instructions for many numbers at once, as the kernel names them; empty where it does not say.
-///
-/// # Errors
-/// The kernel does not answer.
-pub(crate) fn instructions() -> Result<String> {
-    Ok(vector_words(&read("/proc/cpuinfo")?))
-}
-
-/// Other flags come and go with the kernel, and no compiler asks for them.
-fn vector_words(cpuinfo: &str) -> String {
-    let flags = field(cpuinfo, "flags").unwrap_or_default();
-    let vector = ["amx", "avx", "bmi", "f16c", "fma", "sse", "ssse"];
-    let words = flags
-        .split(' ')
-        .filter(|flag| vector.iter().any(|begin| flag.starts_with(begin)));
-    words.collect::<Vec<_>>().join(" ")
-}
-
 fn load() -> Result<String> {
     let load = read("/proc/loadavg")?;
     Ok(load.split(' ').next().unwrap_or_default().to_owned())
@@ -185,13 +167,6 @@ mod tests {
         assert_eq!(field(text, "model name"), Some("Quick One"));
         assert_eq!(field(text, "VmRSS"), Some("1234 kB"));
         assert_eq!(field(text, "name"), None);
-    }
-
-    #[test]
-    fn only_instructions_that_a_compiler_asks_for_count() {
-        let text = "processor : 0\nflags\t\t: fpu sse2 ht avx2 tsc_known_freq amx_tile\n";
-        assert_eq!(vector_words(text), "sse2 avx2 amx_tile");
-        assert_eq!(vector_words("processor : 0\n"), "");
     }
 
     #[test]

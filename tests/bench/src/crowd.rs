@@ -74,7 +74,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::bench::answer::Counts;
+    use crate::answer::Counts;
 
     #[test]
     fn the_rate_is_that_of_all_from_the_first_request_to_the_last_word() {

@@ -4,17 +4,17 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::bench::Bench;
-use crate::bench::answer::Answer;
-use crate::bench::daemon::unload;
-use crate::bench::duel::{Setup, llama_server, settle};
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::ruler::Ruler;
-use crate::bench::server::Server;
-use crate::bench::statistics::Samples;
-use crate::bench::stream::{Endpoint, Question};
-use crate::say;
+use crate::Bench;
+use crate::answer::Answer;
+use crate::daemon::unload;
+use crate::duel::{Setup, llama_server, settle};
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::ruler::Ruler;
+use crate::server::Server;
+use crate::statistics::Samples;
+use crate::stream::{Endpoint, Question};
+use installer::say;
 
 /// Tokens of the conversation.
 const CONVERSATION: usize = 4000;

@@ -2,15 +2,15 @@
 
 use anyhow::Result;
 
-use crate::bench::Bench;
-use crate::bench::daemon::loaded;
-use crate::bench::duel::{Setup, in_turn, llama_server};
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::ruler::Ruler;
-use crate::bench::statistics::Samples;
-use crate::bench::stream::{Endpoint, Question};
-use crate::say;
+use crate::Bench;
+use crate::daemon::loaded;
+use crate::duel::{Setup, in_turn, llama_server};
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::ruler::Ruler;
+use crate::statistics::Samples;
+use crate::stream::{Endpoint, Question};
+use installer::say;
 
 const SETUP: Setup = Setup::one(2048);
 const PROMPT: usize = 256;

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::server::{Server, end, free_port};
-use crate::bench::statistics::Samples;
-use crate::bench::{Bench, stream};
-use crate::{files, machine, process, say};
+use crate::machine;
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::server::{Server, end, free_port};
+use crate::statistics::Samples;
+use crate::{Bench, stream};
+use installer::{files, process, say};
 
 /// Layers, and MiB of each.
 pub(super) const LAYERS: u64 = 4;

@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use crate::bench::Bench;
-use crate::bench::crowd::Crowd;
-use crate::bench::duel::{Duel, Setup, in_turn};
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::statistics::Samples;
-use crate::say;
+use crate::Bench;
+use crate::crowd::Crowd;
+use crate::duel::{Duel, Setup, in_turn};
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::statistics::Samples;
+use installer::say;
 
 const STREAMS: usize = 16;
 const PROMPT: usize = 64;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::site::Site;
-use crate::peer::Peer;
-use crate::workspace::Workspace;
-use crate::{files, process, say};
+use installer::peer::Peer;
+use installer::workspace::Workspace;
+use installer::{files, process, say};
 
 /// A model to measure with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]

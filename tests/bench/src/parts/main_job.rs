@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::bench::Bench;
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::server;
-use crate::bench::site::Site;
-use crate::bench::statistics::Samples;
-use crate::{files, machine, process, say};
+use crate::Bench;
+use crate::machine;
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::server;
+use crate::site::Site;
+use crate::statistics::Samples;
+use installer::{files, process, say};
 
 const QUESTION: &str = "Why is the sky blue?";
 

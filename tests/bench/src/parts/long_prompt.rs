@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use crate::bench::Bench;
-use crate::bench::answer::{Answer, longest_silence};
-use crate::bench::duel::{Duel, Setup, in_turn, same_work};
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::statistics::Samples;
-use crate::bench::stream::{Endpoint, Question};
-use crate::say;
+use crate::Bench;
+use crate::answer::{Answer, longest_silence};
+use crate::duel::{Duel, Setup, in_turn, same_work};
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::statistics::Samples;
+use crate::stream::{Endpoint, Question};
+use installer::say;
 
 const STREAMS: usize = 4;
 const PROMPT: usize = 32;

@@ -2,15 +2,15 @@
 
 use anyhow::{Result, ensure};
 
-use crate::bench::Bench;
-use crate::bench::answer::Answer;
-use crate::bench::duel::{Duel, Setup, in_turn, same_work, settle};
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::statistics::Samples;
-use crate::bench::stream::{Endpoint, Question};
-use crate::bench::tools::llama_bench;
-use crate::say;
+use crate::Bench;
+use crate::answer::Answer;
+use crate::duel::{Duel, Setup, in_turn, same_work, settle};
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::statistics::Samples;
+use crate::stream::{Endpoint, Question};
+use crate::tools::llama_bench;
+use installer::say;
 
 const CONTEXT: u32 = 2048;
 /// Tokens of the prompt that is read.

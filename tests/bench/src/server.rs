@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process;
+use installer::process;
 
 /// How long a server may take until it answers; a cold disk and a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(60);

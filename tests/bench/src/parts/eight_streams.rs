@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 
-use crate::bench::Bench;
-use crate::bench::crowd::Crowd;
-use crate::bench::duel::{Duel, Setup, in_turn, settle};
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::statistics::Samples;
-use crate::bench::tools::batched_bench;
-use crate::say;
+use crate::Bench;
+use crate::crowd::Crowd;
+use crate::duel::{Duel, Setup, in_turn, settle};
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::statistics::Samples;
+use crate::tools::batched_bench;
+use installer::say;
 
 const STREAMS: u32 = 8;
 /// Of all streams together.

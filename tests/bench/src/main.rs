@@ -10,6 +10,7 @@ mod answer;
 mod crowd;
 mod daemon;
 mod duel;
+mod machine;
 mod models;
 mod page;
 mod parts;
@@ -28,10 +29,17 @@ use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use installer::native::{self, Processors};
+use installer::peer::Peer;
+use installer::workspace::{MEASURED, Workspace};
+use installer::{files, process, say};
 
+use machine::Machine;
 use models::{Kept, Model, Subject};
 use parts::Part;
 use report::Section;
@@ -39,28 +47,13 @@ use row::Outcome;
 use sides::Sides;
 use site::Site;
 
-use crate::machine::Machine;
-use crate::native::{self, Processors};
-use crate::peer::Peer;
-use crate::workspace::Workspace;
-use crate::{files, process, say};
-
 /// Fewer runs give no median worth writing down.
 const FEWEST_RUNS: usize = 3;
 
-/// What is measured, and what makes models to measure with.
-pub(crate) const PROGRAMS: [&str; 6] = [
-    "slm",
-    "slmd",
-    "slm-runner",
-    "slm-mock-runner",
-    "gguf-writer",
-    "origin",
-];
-
-/// How to measure.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+/// Measure, and write the tables of `docs/benchmarks.md`.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Options {
     /// Only this part; can be repeated.
     #[arg(long = "part", value_name = "PART", value_enum)]
     parts: Vec<Part>,
@@ -86,7 +79,7 @@ pub(crate) struct Options {
 
 /// What every part works with.
 #[derive(Debug)]
-pub(super) struct Bench {
+struct Bench {
     site: Site,
     peer: Peer,
     machine: Machine,
@@ -100,11 +93,22 @@ pub(super) struct Bench {
     embed_model: Option<PathBuf>,
 }
 
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match Workspace::find().and_then(|workspace| run(&workspace, &options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Builds, measures part by part, and writes each as soon as it is there.
 ///
 /// # Errors
 /// Something could not be built, or a part could not be measured; the others are measured all the same.
-pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if options.list {
         Part::all().for_each(|part| say::line(&part.listed()));
         return Ok(());
@@ -170,7 +174,7 @@ fn executables(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
         Some(folder) => Ok(std::path::absolute(folder)?),
         None => {
             native::prepare(workspace, Processors::Ours)?;
-            process::run(&mut workspace.build(&PROGRAMS))?;
+            process::run(&mut workspace.build(&MEASURED))?;
             Ok(workspace.release())
         }
     }

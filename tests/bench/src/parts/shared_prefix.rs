@@ -2,14 +2,14 @@
 
 use anyhow::{Result, ensure};
 
-use crate::bench::Bench;
-use crate::bench::answer::{Answer, Counts};
-use crate::bench::duel::{Duel, Setup, in_turn, settle};
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::statistics::Samples;
-use crate::bench::stream::{Endpoint, Question};
-use crate::say;
+use crate::Bench;
+use crate::answer::{Answer, Counts};
+use crate::duel::{Duel, Setup, in_turn, settle};
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::statistics::Samples;
+use crate::stream::{Endpoint, Question};
+use installer::say;
 
 /// Tokens that both have in common.
 const PREFIX: usize = 1000;

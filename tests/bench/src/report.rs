@@ -8,7 +8,7 @@ use super::plot::{self, Bar, Panel};
 use super::row::{Outcome, Row};
 use super::sides::Sides;
 use crate::machine::Machine;
-use crate::say;
+use installer::say;
 
 /// A part of the page.
 #[derive(Debug)]
@@ -206,8 +206,8 @@ fn panel(model: &str, row: &Row) -> Panel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::row::Better;
-    use crate::bench::statistics::Samples;
+    use crate::row::Better;
+    use crate::statistics::Samples;
 
     fn section(findings: Vec<(&'static str, usize, Outcome)>) -> Section {
         Section {

@@ -6,7 +6,7 @@ use super::Bench;
 use super::daemon::loaded;
 use super::models::Subject;
 use super::stream::{Endpoint, Question};
-use crate::process;
+use installer::process;
 
 /// What a reader has to know of both sides before they compare them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::statistics::Samples;
-use crate::bench::{Bench, stream};
-use crate::say;
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::statistics::Samples;
+use crate::{Bench, stream};
+use installer::say;
 
 /// Requests per run; the run counts with their median.
 const REQUESTS: usize = 200;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Bench;
 use super::models::Subject;
 use super::statistics::Samples;
-use crate::process;
+use installer::process;
 
 /// Tokens per second of llama-bench: reading a prompt, and writing an answer.
 ///

@@ -7,12 +7,13 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::bench::Bench;
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::server::{Server, free_port};
-use crate::bench::statistics::Samples;
-use crate::{files, machine, process, say};
+use crate::Bench;
+use crate::machine;
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::server::{Server, free_port};
+use crate::statistics::Samples;
+use installer::{files, process, say};
 
 use super::pull::{LAYERS, Registry, SIZE, daemon, pull};
 

@@ -6,17 +6,17 @@
 
 use anyhow::{Context, Result};
 
-use crate::bench::Bench;
-use crate::bench::daemon::loaded;
-use crate::bench::duel::{Setup, in_turn, llama_server};
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::ruler::Ruler;
-use crate::bench::server::Server;
-use crate::bench::statistics::Samples;
-use crate::bench::stream::{Endpoint, Question};
+use crate::Bench;
+use crate::daemon::loaded;
+use crate::duel::{Setup, in_turn, llama_server};
 use crate::machine::{self, Memory};
-use crate::say;
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::ruler::Ruler;
+use crate::server::Server;
+use crate::statistics::Samples;
+use crate::stream::{Endpoint, Question};
+use installer::say;
 
 const CONTEXT: u32 = 2048;
 const PROMPT: usize = 128;

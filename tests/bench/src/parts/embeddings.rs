@@ -6,13 +6,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::bench::duel::{in_turn, llama_server};
-use crate::bench::models::Subject;
-use crate::bench::row::{Better, Outcome, Row};
-use crate::bench::server::Server;
-use crate::bench::statistics::Samples;
-use crate::bench::{Bench, ruler, stream};
-use crate::{files, say};
+use crate::duel::{in_turn, llama_server};
+use crate::models::Subject;
+use crate::row::{Better, Outcome, Row};
+use crate::server::Server;
+use crate::statistics::Samples;
+use crate::{Bench, ruler, stream};
+use installer::{files, say};
 
 const TEXTS: u64 = 1000;
 /// Texts in one request.

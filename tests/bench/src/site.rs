@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::models::Subject;
 use super::server::{Server, free_port};
-use crate::{files, process};
+use installer::{files, process};
 
 /// Where a measurement takes place.
 #[derive(Debug)]
