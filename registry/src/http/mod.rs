@@ -105,6 +105,8 @@ pub(crate) struct Request {
     pub(crate) patience: Duration,
     /// Whether the body holds a login, which no redirect takes to another origin.
     pub(crate) has_login: bool,
+    /// Whether redirects are followed.
+    follows: bool,
 }
 
 impl Request {
@@ -122,6 +124,7 @@ impl Request {
             body: Body::Empty,
             patience: HEAD,
             has_login: false,
+            follows: true,
         }
     }
 
@@ -138,6 +141,15 @@ impl Request {
         Self {
             has_login: true,
             ..self.sending(Body::Bytes(body))
+        }
+    }
+
+    /// Takes a redirect as the answer.
+    #[must_use]
+    pub(crate) fn without_redirects(self) -> Self {
+        Self {
+            follows: false,
+            ..self
         }
     }
 
@@ -257,22 +269,7 @@ impl Client {
         self.logins.as_ref()
     }
 
-    /// Sends a request and returns the first answer, which may be a redirect.
-    ///
-    /// # Errors
-    /// When no answer comes.
-    pub(crate) async fn send_once(&self, request: &Request) -> Result<Answer, Error> {
-        let headers = plain(&request.headers);
-        let url = &request.url;
-        Ok(Answer {
-            inner: self.hop(request, url, &headers).await?,
-            via: self.proxied.of(url).map(str::to_owned),
-            url: url.clone(),
-            first: None,
-        })
-    }
-
-    /// Sends a request and follows redirects. The answer may have any status.
+    /// Sends a request and follows redirects, unless the request says otherwise. The answer may have any status.
     ///
     /// # Errors
     /// When no answer comes, or the rules above forbid a redirect.
@@ -287,7 +284,7 @@ impl Client {
                 true => is_repeated(answer.status()),
                 false => is_redirect(answer.status()),
             };
-            if !is_followed {
+            if !(request.follows && is_followed) {
                 return Ok(Answer {
                     inner: answer,
                     via: self.proxied.of(&url).map(str::to_owned),

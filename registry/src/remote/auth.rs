@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use reqwest::{Method, Url};
+use reqwest::{Method, StatusCode, Url};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
 
 use crate::Digest;
 use crate::credentials::key::Key;
 use crate::credentials::{Found, Login, Logins, Secret, unusable};
-use crate::http::{Client, Error, Request, bare, shown};
+use crate::http::{Answer, Client, Error, Request, bare, shown};
 use crate::reference::is_loopback;
 
 /// Longest answer of a token server.
@@ -105,8 +105,48 @@ impl Auth {
         }
     }
 
+    /// Sends a request with the credentials that are known, and answers at most `most` challenges of the registry.
+    ///
+    /// The answer has any status; 401 where a challenge could not be answered, or came from the origin that a redirect leads to.
+    ///
+    /// # Errors
+    /// Those of [`Client::send`] and of [`Auth::answer`].
+    pub(crate) async fn send(
+        &self,
+        client: &Client,
+        request: &Request,
+        most: usize,
+    ) -> Result<Answer, Error> {
+        let mut challenges = 0;
+        loop {
+            let sent = self.header();
+            let answer = client
+                .send(&request.clone().authorized(sent.clone()))
+                .await?;
+            if answer.status() != StatusCode::UNAUTHORIZED {
+                if sent.is_some() {
+                    self.accepted();
+                }
+                return Ok(answer);
+            }
+            if challenges == most || answer.url.origin() != request.url.origin() {
+                return Ok(answer);
+            }
+            challenges += 1;
+            // Another request may have answered the challenge meanwhile.
+            let is_answered = self.header() != sent
+                || self
+                    .answer(client, &request.url, answer.headers())
+                    .await?
+                    .is_some();
+            if !is_answered {
+                return Ok(answer);
+            }
+        }
+    }
+
     /// What was sent last was accepted: when it is refused later, it is too old and not too little.
-    pub(crate) fn accepted(&self) {
+    fn accepted(&self) {
         if let Some(Kind::Challenged(challenged)) = self.0.as_deref() {
             challenged.held().is_anonymous = false;
         }

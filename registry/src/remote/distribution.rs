@@ -189,20 +189,12 @@ impl Distribution {
         accepted: Option<HeaderValue>,
         most: u64,
     ) -> Result<(Vec<u8>, reqwest::header::HeaderMap), Error> {
-        let ask = |value: Option<HeaderValue>| {
-            let mut request = Request::get(url.clone()).authorized(value);
-            if let Some(accepted) = &accepted {
-                request = request.with(ACCEPT, accepted.clone());
-            }
-            request
-        };
+        let mut request = Request::get(url.clone());
+        if let Some(accepted) = accepted {
+            request = request.with(ACCEPT, accepted);
+        }
         let read = || async {
-            let mut answer = client.send(&ask(auth.header())).await?;
-            if answer.status() == StatusCode::UNAUTHORIZED
-                && let Some(value) = auth.answer(client, url, answer.headers()).await?
-            {
-                answer = client.send(&ask(Some(value))).await?;
-            }
+            let answer = auth.send(client, &request, 1).await?;
             if answer.status() == StatusCode::NOT_FOUND {
                 return Ok(None);
             }

@@ -40,7 +40,7 @@ const HOLD: Duration = Duration::from_secs(1);
 /// Longest wait that a registry gets when it asks for one.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Most challenges in a row.
-const MOST_CHALLENGES: u32 = 3;
+const MOST_CHALLENGES: usize = 3;
 /// Longest answer to a manifest that is read.
 const ANSWER_MAX: u64 = 64 << 10;
 /// Sizes of the parts that a registry of Ollama's takes: a sixteenth of the blob, within these.
@@ -318,12 +318,12 @@ impl Upload<'_> {
                 .with(CONTENT_TYPE, OCTETS)
                 .with(CONTENT_RANGE, range(here, length))
                 .sending(blob.part(here, length, state.hold, gauge, hashed));
-            let answer = if self.is_ollama {
-                request = request.with(REDIRECT_UPLOADS, HeaderValue::from_static("1"));
-                self.ask_once(&request).await?
-            } else {
-                self.ask(&request).await?
-            };
+            if self.is_ollama {
+                request = request
+                    .with(REDIRECT_UPLOADS, HeaderValue::from_static("1"))
+                    .without_redirects();
+            }
+            let answer = self.ask(&request).await?;
             let status = answer.status();
             let next = match status {
                 StatusCode::TEMPORARY_REDIRECT => {
@@ -478,52 +478,13 @@ impl Upload<'_> {
         }
     }
 
-    /// Sends a request with the credentials, and answers challenges. Those go to the registry alone.
+    /// Sends a request, and answers challenges. Credentials go to the registry alone.
     async fn ask(&self, request: &Request) -> Result<Answer, HttpError> {
-        self.with_credentials(request, true).await
-    }
-
-    /// The same, without following redirects.
-    async fn ask_once(&self, request: &Request) -> Result<Answer, HttpError> {
-        self.with_credentials(request, false).await
-    }
-
-    async fn with_credentials(
-        &self,
-        request: &Request,
-        follows: bool,
-    ) -> Result<Answer, HttpError> {
-        let is_of_registry = self.is_of_registry(&request.url);
-        let mut challenges = 0;
-        loop {
-            let sent = self.auth.header().filter(|_| is_of_registry);
-            let request = request.clone().authorized(sent.clone());
-            let answer = match follows {
-                true => self.client.send(&request).await?,
-                false => self.client.send_once(&request).await?,
-            };
-            if answer.status() != StatusCode::UNAUTHORIZED || !is_of_registry {
-                if is_of_registry && sent.is_some() {
-                    self.auth.accepted();
-                }
-                return Ok(answer);
-            }
-            challenges += 1;
-            if challenges > MOST_CHALLENGES {
-                return Ok(answer);
-            }
-            // Another blob of this push may have answered meanwhile.
-            if self.auth.header() == sent {
-                let headers = answer.headers().clone();
-                let answered = self
-                    .auth
-                    .answer(self.client, &request.url, &headers)
-                    .await?;
-                if answered.is_none() {
-                    return Ok(answer);
-                }
-            }
-        }
+        let auth = match self.is_of_registry(&request.url) {
+            true => &self.auth,
+            false => &Auth::default(),
+        };
+        auth.send(self.client, request, MOST_CHALLENGES).await
     }
 
     fn is_of_registry(&self, url: &Url) -> bool {

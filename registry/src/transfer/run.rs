@@ -586,9 +586,6 @@ impl Asked {
             let range = HeaderValue::from_str(&range).expect("digits");
             request = request.with(header::RANGE, range);
         }
-        if !is_direct {
-            request = request.authorized(self.place.auth.header());
-        }
         let again = |error: crate::http::Error| {
             if error.is_transient() {
                 Failed::Again(error.into())
@@ -596,19 +593,11 @@ impl Asked {
                 Failed::Never(error.into())
             }
         };
-        let mut answer = self.client.send(&request).await.map_err(again)?;
-        if answer.status() == StatusCode::UNAUTHORIZED && !is_direct && !answer.is_redirected() {
-            let renewed = self
-                .place
-                .auth
-                .answer(&self.client, url, answer.headers())
-                .await
-                .map_err(again)?;
-            if let Some(value) = renewed {
-                let request = request.authorized(Some(value));
-                answer = self.client.send(&request).await.map_err(again)?;
-            }
-        }
+        let sent = match is_direct {
+            true => self.client.send(&request).await,
+            false => self.place.auth.send(&self.client, &request, 1).await,
+        };
+        let answer = sent.map_err(again)?;
         if answer.status().is_success() {
             return Ok(answer);
         }
