@@ -32,7 +32,7 @@ pub use instruction::{Instruction, Keyword, Message, Role};
 pub use parameter::{Parameter, Parameters};
 pub use parser::{MOST_FINDINGS, Parsed, parse, parse_bytes};
 pub use recipe::Modelfile;
-pub use source::Source;
+pub use source::{Source, name_of_file};
 
 /// The longest Modelfile accepted, in bytes as stored: 4 MiB.
 ///

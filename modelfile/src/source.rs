@@ -1,4 +1,4 @@
-//! What a `FROM` value looks like: a path or a model name.
+//! What a `FROM` value looks like: a path or a model name. And the name that a path gives to its model.
 
 /// What the spelling of a `FROM` value says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,26 @@ impl Source {
     }
 }
 
+/// The name that a file or folder gives to its model: its own, without `.gguf`, in lower case, and with `-` for every character
+/// that a model's name cannot have. `None` where nothing is left of it.
+pub fn name_of_file(file: &str) -> Option<String> {
+    let stem = match file.rsplit_once('.') {
+        Some((stem, end)) if end.eq_ignore_ascii_case("gguf") => stem,
+        _ => file,
+    };
+    let plain: String = stem
+        .chars()
+        .map(|c| match c {
+            '-' | '_' | '.' => c,
+            c if c.is_ascii_alphanumeric() => c.to_ascii_lowercase(),
+            _ => '-',
+        })
+        .take(80)
+        .collect();
+    let plain = plain.trim_matches(['-', '.']);
+    (!plain.is_empty()).then(|| plain.to_owned())
+}
+
 /// `C:/…`; the form with a backslash is caught before.
 fn starts_with_drive(value: &str) -> bool {
     matches!(value.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic())
@@ -48,6 +68,17 @@ fn ends_like_weights(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_gives_its_name() {
+        let name = name_of_file;
+        assert_eq!(
+            name("My Model.Q4_K_M.GGUF").as_deref(),
+            Some("my-model.q4_k_m")
+        );
+        assert_eq!(name("all-MiniLM").as_deref(), Some("all-minilm"));
+        assert_eq!(name("….gguf"), None);
+    }
 
     #[test]
     fn written_as_a_path() {

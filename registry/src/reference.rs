@@ -245,24 +245,11 @@ fn web(scheme: &str, rest: &str, text: &str) -> Result<Reference, String> {
     })
 }
 
-/// The name that a file gets: its own, without its end.
+/// The name that a file gets.
 fn of_file(file: &str) -> Result<ModelName, String> {
-    let decoded = percent(file);
-    let stem = &decoded[..decoded.len().saturating_sub(".gguf".len())];
-    let plain: String = stem
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
-        .take(80)
-        .collect();
-    let plain = plain.trim_matches(['-', '.']);
-    ModelName::parse(&plain.to_ascii_lowercase())
-        .map_err(|_| format!("no name can be made of the file's name {file:?}"))
+    modelfile::name_of_file(&percent(file))
+        .and_then(|name| ModelName::parse(&name).ok())
+        .ok_or_else(|| format!("no name can be made of the file's name {file:?}"))
 }
 
 /// Decodes the `%xx` of a URL; bytes that are not valid UTF-8 become `-`.

@@ -46,27 +46,10 @@ fn path_of(name: &str) -> Result<Option<PathBuf>, Failure> {
 /// The name that a file or folder gives to its model.
 fn name_of(path: &Path) -> Result<String, Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = match name.rsplit_once('.') {
-        Some((stem, end)) if end.eq_ignore_ascii_case("gguf") => stem,
-        _ => &name,
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let plain: String = stem
-        .chars()
-        .map(|c| {
-            if plain(c) {
-                c.to_ascii_lowercase()
-            } else {
-                '-'
-            }
-        })
-        .take(80)
-        .collect();
-    match plain.trim_matches(['-', '.']) {
-        "" => Err(Failure::new(format!("no name can be made of `{name}`"))
-            .hint("`slm create NAME` makes a model of a file under any name: a Modelfile with FROM and the path")),
-        plain => Ok(plain.to_owned()),
-    }
+    modelfile::name_of_file(&name).ok_or_else(|| {
+        Failure::new(format!("no name can be made of `{name}`"))
+            .hint("`slm create NAME` makes a model of a file under any name: a Modelfile with FROM and the path")
+    })
 }
 
 #[cfg(test)]
@@ -88,16 +71,5 @@ mod tests {
         for name in ["file:", "file://host/m.gguf"] {
             assert!(path(name).is_err(), "{name}");
         }
-    }
-
-    #[test]
-    fn a_file_gives_its_name() {
-        let name = |path| name_of(Path::new(path)).ok();
-        assert_eq!(
-            name("/x/My Model.Q4_K_M.GGUF").as_deref(),
-            Some("my-model.q4_k_m")
-        );
-        assert_eq!(name("/x/all-MiniLM").as_deref(), Some("all-minilm"));
-        assert_eq!(name("/x/….gguf"), None);
     }
 }

@@ -6,5 +6,6 @@ mod harness;
 mod networks;
 mod packages;
 mod remote;
+mod reopened;
 #[path = "../../src/registry/tests/small_disk.rs"]
 mod small_disk;

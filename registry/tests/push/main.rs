@@ -3,4 +3,6 @@
 mod faults;
 mod harness;
 mod logins;
+#[path = "../pull/reopened.rs"]
+mod reopened;
 mod stock;

@@ -16,6 +16,8 @@ use registry::{
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
+use crate::reopened::reopened;
+
 /// The path of the weights in a good package.
 pub(crate) const MEMBER: &str = "notes/a.gguf";
 
@@ -209,31 +211,14 @@ impl Home {
 
     /// The same, with this limit on bytes per second.
     pub(crate) async fn reopened_with(self, pull_rate: Option<NonZeroU64>) -> Self {
-        let Self {
-            registry,
-            folder,
-            programs,
-            ..
-        } = self;
-        registry.close().await;
-        drop(registry);
         let options = Options {
             pull_rate,
-            ..Options::new(folder.path().join("home"))
-        };
-        // What ran for the old one may hold the home for a moment.
-        let registry = loop {
-            match Registry::open(options.clone()).await {
-                Ok(registry) => break registry,
-                Err(registry::Error::Locked { .. }) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
+            ..Options::new(self.path())
         };
         Self {
-            registry,
-            folder,
+            registry: reopened(self.registry, options).await,
             statuses: Arc::default(),
-            programs,
+            ..self
         }
     }
 

@@ -13,6 +13,8 @@ use registry::source::Settings;
 use registry::{Digest, ModelName, NewLogin, Options, Progress, Reference, Registry, Reporter};
 use tempfile::TempDir;
 
+use crate::reopened::reopened;
+
 pub(crate) const MIB: usize = 1 << 20;
 pub(crate) const CONFIG: &str = r#"{"model_format":"gguf","model_family":"llama"}"#;
 
@@ -61,28 +63,10 @@ impl Home {
 
     /// The same home, as a process sees it that starts after this one.
     pub(crate) async fn reopened(self) -> Self {
-        let Self {
-            registry,
-            settings,
-            folder,
-            told,
-        } = self;
-        registry.close().await;
-        drop(registry);
-        let options = Options::new(folder.path().join("home"));
-        // What ran for the old one may hold the home for a moment.
-        let registry = loop {
-            match Registry::open(options.clone()).await {
-                Ok(registry) => break registry,
-                Err(registry::Error::Locked { .. }) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let options = Options::new(self.path());
         Self {
-            registry,
-            settings,
-            folder,
-            told,
+            registry: reopened(self.registry, options).await,
+            ..self
         }
     }
 
