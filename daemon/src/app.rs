@@ -1,4 +1,4 @@
-//! What every route has: the store, the scheduler, the jobs. Cheap to clone.
+//! What every route has: the store, the scheduler, what runs. Cheap to clone.
 
 use api::Unload;
 use modelfile::Parameters;
@@ -8,12 +8,11 @@ use tokio::time::Instant;
 
 use crate::duration::Stay;
 use crate::error::Error;
-use crate::jobs::Jobs;
+use crate::operations::Operations;
 use crate::options::{self, Defaults, Resolved};
 use crate::prompt::{Needs, Way};
 use crate::requirements;
 use crate::scheduler::{Lease, LoadRequest, Scheduler, Unloading};
-use crate::seats::Seats;
 use crate::transfers::Transfers;
 
 /// The service as the routes see it.
@@ -23,12 +22,10 @@ pub struct App {
     pub registry: Registry,
     /// Everything that is loaded.
     pub scheduler: Scheduler,
-    /// Long work that its clients share.
-    pub jobs: Jobs,
+    /// Long operations that clients share.
+    pub operations: Operations,
     /// Everything that moves models to and from other machines.
     pub transfers: Transfers,
-    /// How much of the work on files goes on side by side.
-    pub seats: Seats,
     /// What holds where nobody says otherwise.
     pub defaults: Defaults,
     /// The folder that holds everything, as clients are told; `None` keeps it to ourselves.

@@ -2,6 +2,9 @@
 
 use crate::error::Error;
 
+/// Threads that may block, for files and templates; many more than the store uses for whole files at a time.
+pub const THREADS: usize = 256;
+
 /// Bytes from which on the work is done on a thread that may block.
 const LARGE: usize = 256 << 10;
 

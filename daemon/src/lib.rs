@@ -2,14 +2,14 @@
 //!
 //! Read [`run`] first: it tells the life of the process.
 //! HTTP comes in through [`accept`], passes the [`guard`] and reaches a route, which asks the store ([`registry`]), the
-//! [`scheduler`] or the [`jobs`]. Every failure becomes an answer in [`error`], and nowhere else.
+//! [`scheduler`] or the [`transfers`]. Every failure becomes an answer in [`error`], and nowhere else.
 //!
 //! What is not here: llama.cpp (a runner is another process), the terminal, and any file of the store.
 
 pub mod accept;
 pub mod answer;
 pub mod app;
-mod blocking;
+pub mod blocking;
 mod budget;
 pub mod config;
 pub mod cpu;
@@ -23,19 +23,20 @@ pub mod form;
 pub mod fs;
 pub mod guard;
 pub mod images;
-pub mod jobs;
+mod lines;
 pub mod listen;
 pub mod ndjson;
+pub mod operations;
 pub mod options;
 pub mod pace;
 pub mod place;
+mod progress;
 pub mod prompt;
 pub mod requirements;
 pub mod router;
 mod routes;
 pub mod run;
 pub mod scheduler;
-pub mod seats;
 pub mod shutdown;
 mod steer;
 pub mod sweep;

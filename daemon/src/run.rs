@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept;
 use crate::app::App;
+use crate::blocking;
 use crate::config::{self, Config};
 use crate::cpu::CpuModules;
 use crate::descriptors;
@@ -30,14 +31,13 @@ use crate::env::{Environment, Process};
 use crate::flags;
 use crate::fs;
 use crate::guard::Guard;
-use crate::jobs::Jobs;
 use crate::listen::{self, Listener, Stale};
+use crate::operations::Operations;
 use crate::options::Defaults;
 use crate::pace::Limits;
 use crate::place::Place;
 use crate::router::router;
 use crate::scheduler::{self, Scheduler, States, StoreLoader};
-use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
 use crate::sweep::{Schedule, sweep};
 use crate::transfers::{Moves, Rules, Transfers};
@@ -84,7 +84,7 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
     config.max_connections = descriptors::make_room(config.max_connections);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
-        .max_blocking_threads(seats::BLOCKING)
+        .max_blocking_threads(blocking::THREADS)
         .thread_name("slmd")
         .enable_all()
         .build()
@@ -228,8 +228,7 @@ impl Service {
             transfers,
             registry: registry.clone(),
             scheduler: scheduler.clone(),
-            jobs: Jobs::new(shutdown.clone()),
-            seats: Seats::default(),
+            operations: Operations::new(shutdown.clone()),
             defaults: Defaults::from(&config),
             // Names of other machines are allowed for a proxy, whose clients need not know the paths of this one.
             home: config

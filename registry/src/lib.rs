@@ -48,7 +48,7 @@ pub use error::{Damage, Error, Result};
 pub use key::ModelKey;
 pub use model::{Capability, Details, Model, ModelEntry, OpenBlob, Ready, Shown};
 pub use name::ModelName;
-pub use progress::{Progress, Reporter};
+pub use progress::{Progress, Reporter, Stage};
 pub use reference::Reference;
 pub use registry::{
     Base, Called, Create, DamagedBlob, DamagedModel, GcReport, LoggedIn, ModelRef, NewLogin,

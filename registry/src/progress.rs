@@ -1,14 +1,73 @@
-//! How far an operation has come, told to whoever asked for it.
+//! How far an operation has come, for its caller.
 
 use std::sync::Arc;
 
 use crate::Digest;
 
-/// One word about an operation in progress.
+/// A step of an operation. The daemon has the words for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The catalogs are read.
+    ReadingCatalogs,
+    /// A place on the network is asked what it has.
+    Asking(String),
+    /// Something was chosen there, and why.
+    Chosen(String),
+    /// Another pull fetches this blob; its end is waited for.
+    WaitingForPull(Digest),
+    /// A blob comes over the network.
+    Pulling(Digest),
+    /// Other bytes came than were announced; they are fetched once more.
+    PullingAgain,
+    /// `pip` fetches a package.
+    DownloadingPackage(String),
+    /// Weights come out of packages.
+    DownloadingWeights,
+    /// A file of an archive is unpacked.
+    Unpacking(String),
+    /// Enough files are read already; their end is waited for.
+    WaitingForFiles,
+    /// A file of this machine is copied.
+    Copying,
+    /// A file is hashed whose digest is not known.
+    Hashing,
+    /// A blob is hashed, and its digest compared.
+    Verifying(Digest),
+    /// Weights in Ollama's own layout are translated into llama.cpp's.
+    Translating(Digest),
+    /// Something in a recipe is passed over.
+    Warning(String),
+    /// The headers of weights are read.
+    ReadingWeights,
+    /// A folder of safetensors becomes a GGUF file.
+    Converting,
+    /// A layer was written.
+    NewLayer(Digest),
+    /// A layer was there already.
+    ExistingLayer(Digest),
+    /// A layer of an unknown kind is kept and not used.
+    UnknownLayer(String),
+    /// The renderer that the model names is not known, and it has no template.
+    UnknownRenderer(String),
+    /// The manifest is written.
+    WritingManifest,
+    /// The name leads to this very manifest already.
+    Unchanged,
+    /// The manifest of the model to push is read.
+    ReadingManifest,
+    /// A part of the model has no place in a ModelPack.
+    LeftOut(String),
+    /// A blob goes over the network.
+    Pushing(Digest),
+    /// The manifest goes over the network.
+    PushingManifest,
+}
+
+/// One report of an operation in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being done, for people: `verifying b179c9523d0e`.
-    pub status: String,
+    /// What is being done.
+    pub stage: Stage,
     /// The blob it is done to, where it is one.
     pub digest: Option<Digest>,
     /// Bytes in all; 0 where bytes are not the measure.
@@ -36,9 +95,9 @@ impl Reporter {
     }
 
     /// A step that has no bytes to count.
-    pub fn status(&self, status: impl Into<String>) {
+    pub fn stage(&self, stage: Stage) {
         (self.0)(Progress {
-            status: status.into(),
+            stage,
             digest: None,
             total: 0,
             completed: 0,
@@ -51,10 +110,10 @@ impl Reporter {
     }
 
     /// A counter of `total` bytes that reports now, every few mebibytes and at the end.
-    pub fn meter(&self, status: impl Into<String>, digest: Option<Digest>, total: u64) -> Meter {
+    pub fn meter(&self, stage: Stage, digest: Option<Digest>, total: u64) -> Meter {
         let meter = Meter {
             reporter: self.clone(),
-            status: status.into(),
+            stage,
             digest,
             total,
             completed: 0,
@@ -75,7 +134,7 @@ impl std::fmt::Debug for Reporter {
 #[derive(Debug)]
 pub struct Meter {
     reporter: Reporter,
-    status: String,
+    stage: Stage,
     digest: Option<Digest>,
     total: u64,
     completed: u64,
@@ -94,7 +153,7 @@ impl Meter {
 
     fn report(&self) {
         self.reporter.report(Progress {
-            status: self.status.clone(),
+            stage: self.stage.clone(),
             digest: self.digest,
             total: self.total,
             completed: self.completed,
@@ -114,7 +173,7 @@ mod tests {
         let sink = seen.clone();
         let reporter =
             Reporter::new(move |progress| sink.lock().expect("no panic").push(progress.completed));
-        let mut meter = reporter.meter("hashing", None, 9 << 20);
+        let mut meter = reporter.meter(Stage::Hashing, None, 9 << 20);
         for _ in 0..9 {
             meter.add(1 << 20);
         }

@@ -20,7 +20,7 @@ use crate::resolve::{self, Candidate, Plan};
 use crate::source::Settings;
 use crate::store::Wanted;
 use crate::transfer::Fetch;
-use crate::{Base, Create, Digest, ModelName, Registry, Reporter, Weights, remote};
+use crate::{Base, Create, Digest, ModelName, Registry, Reporter, Stage, Weights, remote};
 
 /// Files that are fetched at the same time; their connections are shared out by [`crate::transfer`].
 const AT_ONCE: usize = 4;
@@ -202,7 +202,7 @@ impl Registry {
         settings: &Settings,
         reporter: &Reporter,
     ) -> Result<Digest> {
-        reporter.status("reading catalogs");
+        reporter.stage(Stage::ReadingCatalogs);
         let settings = &self.with_hub_token(settings).await;
         let (plan, catalog) = self.plan(reference, insecure, settings).await?;
         let _dropped = plan.dropped.clone().drop_guard();
@@ -363,7 +363,7 @@ impl Registry {
             });
             return self.compose(plan, base, Beside::default(), reporter).await;
         }
-        reporter.status(format!("asking {}", candidate.place()));
+        reporter.stage(Stage::Asking(candidate.place()));
         let found = candidate.find(client).await?;
         let Some(found) = agreed(plan, candidate, found)? else {
             return Err(crate::source::Error::Cancelled.into());
@@ -374,7 +374,7 @@ impl Registry {
         if let Recipe::Artifact { digest, .. } = &found.recipe
             && let Some(model) = self.made_from(&plan.name, digest).await?
         {
-            reporter.status("the model is unchanged");
+            reporter.stage(Stage::Unchanged);
             return Ok(model);
         }
         // What is here already, and what comes first, is not collected while the rest comes.
@@ -439,7 +439,7 @@ impl Registry {
         if let Some(digest) = file.digest
             && self.has_blob(&digest).await?
         {
-            reporter.status(format!("using existing layer {digest}"));
+            reporter.stage(Stage::ExistingLayer(digest));
             return Ok(digest);
         }
         let fetch = Fetch {

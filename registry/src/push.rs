@@ -24,7 +24,7 @@ use crate::remote::{Auth, Blob, Content, Sent, Upload};
 use crate::resolve::{self, Bases, registry_of};
 use crate::source::Settings;
 use crate::store::UploadNote;
-use crate::{Digest, ModelName, Registry, Reporter};
+use crate::{Digest, ModelName, Registry, Reporter, Stage};
 
 /// Blobs that are sent at the same time.
 const AT_ONCE: usize = 3;
@@ -236,7 +236,7 @@ impl Registry {
                 }
             }
         }
-        reporter.status("pushing manifest");
+        reporter.stage(Stage::PushingManifest);
         upload
             .manifest(&target.tag, &bundle.media_type, bundle.manifest)
             .await?;
@@ -286,7 +286,7 @@ impl Registry {
         reporter: &Reporter,
     ) -> Result<(Bundle, impl Send + use<>)> {
         let (manifest, bytes, pins) = self.stored_manifest(source).await?;
-        reporter.status("retrieving manifest");
+        reporter.stage(Stage::ReadingManifest);
         let mut layers: Vec<(Digest, u64)> = Vec::new();
         let (bytes, media_type, config) = match format {
             Format::Ollama => {
@@ -301,7 +301,7 @@ impl Registry {
                 let model = self.model(source).await?;
                 let packed = modelpack::pack(&model);
                 for left_out in packed.left_out {
-                    reporter.status(format!("{left_out}; a ModelPack has no place for it"));
+                    reporter.stage(Stage::LeftOut(left_out));
                 }
                 layers.extend(packed.layers);
                 (

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::remote::artifact::Packing;
 use crate::store::{Draft, Store};
-use crate::{RelPath, Reporter, Result, remote, source};
+use crate::{RelPath, Reporter, Result, Stage, remote, source};
 
 /// Weights hardly pack at all; what unpacks to more than this many times its size is no model.
 const MOST_RATIO: u64 = 100;
@@ -74,7 +74,7 @@ pub(crate) fn unpack(
         allowed: allowed.clone(),
     });
     let mut files: Vec<(RelPath, Draft)> = Vec::new();
-    let mut meter = reporter.meter(format!("unpacking {title}"), None, most.min(size));
+    let mut meter = reporter.meter(Stage::Unpacking(title.to_owned()), None, most.min(size));
     let mut buffer = vec![0; CHUNK];
     let mut entries = archive
         .entries()

@@ -17,13 +17,13 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::*;
+use crate::blocking;
 use crate::config::Sandbox;
 use crate::duration::Stay;
-use crate::jobs::Jobs;
 use crate::listen::Peer;
+use crate::operations::Operations;
 use crate::options::Defaults;
 use crate::scheduler::{Options, Scheduler, States, StoreLoader};
-use crate::seats::{self, Seats};
 use crate::shutdown::Shutdown;
 use crate::transfers::{Moves, Rules, Transfers};
 
@@ -113,8 +113,7 @@ async fn service_of(
         transfers,
         registry: registry.clone(),
         scheduler: Scheduler::start(options, Arc::new(loader), &tasks),
-        jobs: Jobs::new(Shutdown::new()),
-        seats: Seats::default(),
+        operations: Operations::new(Shutdown::new()),
         defaults: Defaults {
             context: 64,
             threads: 0,
@@ -605,14 +604,14 @@ async fn blobs_are_taken_by_their_digest_only() {
 fn uploads_that_never_end_leave_threads_for_everything_else() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(seats::BLOCKING)
+        .max_blocking_threads(blocking::THREADS)
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
         let service = service().await;
         let started = Arc::new(tokio::sync::Semaphore::new(0));
-        let uploads = (0..2 * seats::BLOCKING).map(|number| {
+        let uploads = (0..2 * blocking::THREADS).map(|number| {
             let digest = Digest::of(number.to_string().as_bytes()).to_string();
             let started = started.clone();
             // One piece, and then nothing more.

@@ -15,8 +15,8 @@ use registry::source::Method;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL};
-use crate::jobs;
 use crate::listen::Peer;
+use crate::progress;
 
 /// A stream of progress whose last line says what became of the file. *Detach*.
 pub(crate) async fn post(
@@ -31,11 +31,10 @@ pub(crate) async fn post(
     if !path.is_absolute() {
         return Err(Error::Invalid("path must be absolute".into()));
     }
-    let (registry, seats) = (app.registry.clone(), app.seats.clone());
-    let lines = app.jobs.join(
+    let registry = app.registry.clone();
+    let lines = app.operations.join(
         format!("adopt {}", request.path),
         move |reporter| async move {
-            let _seat = seats.reader(&reporter).await?;
             let adopted = registry.adopt(&path, &reporter).await?;
             Ok(Progress {
                 adopted: Some(Adopted {
@@ -48,7 +47,7 @@ pub(crate) async fn post(
                         (Put::Created, Method::Copy) => AdoptMethod::Copy,
                     },
                 }),
-                ..jobs::success()
+                ..progress::success()
             })
         },
     );

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use futures::{Stream, StreamExt};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
-use registry::{Digest, Put, Reporter};
+use registry::{Digest, Put};
 
 use crate::app::App;
 use crate::error::Error;
@@ -22,14 +22,7 @@ pub(crate) async fn head(
     Path(digest): Path<String>,
 ) -> Result<StatusCode, Error> {
     let digest = parse(&digest)?;
-    let is_here = match app.registry.knows_blob(&digest).await? {
-        Some(known) => known,
-        None => {
-            let _seat = app.seats.reader(&Reporter::silent()).await?;
-            app.registry.has_blob(&digest).await?
-        }
-    };
-    if is_here {
+    if app.registry.has_blob_in_turn(&digest).await? {
         Ok(StatusCode::OK)
     } else {
         Err(registry::Error::BlobNotFound { digest }.into())
@@ -45,7 +38,6 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<StatusCode, Error> {
     let digest = parse(&digest)?;
-    let _seat = app.seats.upload().await?;
     let size = announced(&headers);
     match app.registry.put_blob(&digest, size, pieces(body)).await? {
         Put::Created => Ok(StatusCode::CREATED),

@@ -10,13 +10,13 @@ use modelfile::{Message, Parameters, Role};
 use registry::convert::Format;
 use registry::{
     Base, Called, Create, Digest, ModelName, ModelRef, Reference, Registry, RelPath, Reporter,
-    Weights,
+    Stage, Weights,
 };
 
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, model_name};
-use crate::jobs;
+use crate::progress;
 use crate::template::Template;
 use crate::{requirements, unsupported};
 
@@ -38,11 +38,11 @@ pub(crate) async fn post(
     let App {
         registry,
         sources,
-        jobs,
+        operations,
         ..
     } = app;
     if let Some(base) = missing {
-        let lines = jobs.join_while_heard(key, move |reporter| async move {
+        let lines = operations.join_while_heard(key, move |reporter| async move {
             registry
                 .pull(&Reference::of(&base), false, &sources, &reporter)
                 .await?;
@@ -50,7 +50,7 @@ pub(crate) async fn post(
         });
         return super::progress(lines, stream).await;
     }
-    let lines = jobs.join(key, move |reporter| async move {
+    let lines = operations.join(key, move |reporter| async move {
         make(&registry, create, warnings, &reporter).await
     });
     super::progress(lines, stream).await
@@ -63,10 +63,10 @@ async fn make(
     reporter: &Reporter,
 ) -> Result<Progress, Error> {
     for warning in warnings {
-        reporter.status(format!("warning: {warning}"));
+        reporter.stage(Stage::Warning(warning));
     }
     registry.create(create, reporter).await?;
-    Ok(jobs::success())
+    Ok(progress::success())
 }
 
 /// The base, if it is not here, and a catalog knows it or its name says where it is. Any other one is left to the error that names

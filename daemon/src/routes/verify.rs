@@ -8,8 +8,7 @@ use registry::VerifyOptions;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
-use crate::jobs;
-use crate::wire;
+use crate::{progress, wire};
 
 /// A stream of progress whose last line has the report. *Detach*: a second client joins the same check.
 pub(crate) async fn post(
@@ -22,9 +21,8 @@ pub(crate) async fn post(
         .map(|name| model_name(name))
         .collect::<Result<Vec<_>, _>>()?;
     let key = format!("verify {:?} {names:?}", request.quarantine);
-    let (registry, seats) = (app.registry.clone(), app.seats.clone());
-    let lines = app.jobs.join(key, move |reporter| async move {
-        let _seat = seats.reader(&reporter).await?;
+    let registry = app.registry.clone();
+    let lines = app.operations.join(key, move |reporter| async move {
         let options = VerifyOptions {
             names,
             quarantine: request.quarantine,
@@ -32,7 +30,7 @@ pub(crate) async fn post(
         let report = registry.verify(options, &reporter).await?;
         Ok(Progress {
             report: Some(wire::verify_report(report, request.quarantine)),
-            ..jobs::success()
+            ..progress::success()
         })
     });
     super::progress(lines, None).await

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use registry::Progress;
+use registry::{Digest, Progress, Stage};
 use tokio::time::Instant;
 
 /// Over how long the rate is taken, and how often it is sampled.
@@ -20,7 +20,7 @@ pub(super) struct Meter(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// Also files of an earlier run, which this run does not report again.
-    files: BTreeMap<String, File>,
+    files: BTreeMap<Digest, File>,
     runs: u64,
     /// Bytes that came since the run began; what was here before does not count.
     moved: u64,
@@ -51,12 +51,9 @@ impl Meter {
 
     /// The work said something; only bytes that a transfer moves count.
     pub(super) fn report(&self, progress: &Progress, now: Instant) {
-        let is_transfer = ["pulling ", "pushing "]
-            .iter()
-            .any(|word| progress.status.starts_with(word));
-        if !is_transfer {
+        let (Stage::Pulling(blob) | Stage::Pushing(blob)) = &progress.stage else {
             return;
-        }
+        };
         let mut state = self.lock();
         let state = &mut *state;
         let full = state.files.len() >= FILES;
@@ -65,7 +62,7 @@ impl Meter {
             total: progress.total,
             run: state.runs,
         };
-        match state.files.get_mut(&progress.status) {
+        match state.files.get_mut(blob) {
             Some(file) => {
                 if file.run == state.runs {
                     state.moved += progress.completed.saturating_sub(file.completed);
@@ -74,7 +71,7 @@ impl Meter {
             }
             None if full => return,
             None => {
-                state.files.insert(progress.status.clone(), now_is);
+                state.files.insert(*blob, now_is);
             }
         }
         let is_due = state
@@ -135,9 +132,9 @@ impl State {
 mod tests {
     use super::*;
 
-    fn report(meter: &Meter, status: &str, completed: u64, now: Instant) {
+    fn report(meter: &Meter, stage: Stage, completed: u64, now: Instant) {
         let progress = Progress {
-            status: status.to_owned(),
+            stage,
             digest: None,
             total: 1000,
             completed,
@@ -148,18 +145,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_here_before_counts_for_the_bytes_and_not_for_the_rate() {
         let (meter, begun) = (Meter::default(), Instant::now());
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         meter.begin();
-        report(&meter, "pulling a", 500, begun);
-        report(&meter, "pulling b", 0, begun);
-        report(&meter, "verifying a", 9, begun);
-        report(&meter, "pulling a", 700, begun + Duration::from_secs(2));
+        report(&meter, Stage::Pulling(a), 500, begun);
+        report(&meter, Stage::Pulling(b), 0, begun);
+        report(&meter, Stage::Verifying(a), 9, begun);
+        report(
+            &meter,
+            Stage::Pulling(a),
+            700,
+            begun + Duration::from_secs(2),
+        );
         assert_eq!(meter.bytes(), Some((700, 2000)));
         assert_eq!(meter.moved(), 200);
         assert_eq!(meter.rate(begun + Duration::from_secs(4)), 50);
         // Nothing came for long.
         assert_eq!(meter.rate(begun + Duration::from_secs(60)), 0);
         meter.begin();
-        report(&meter, "pulling a", 600, begun);
+        report(&meter, Stage::Pulling(a), 600, begun);
         assert_eq!((meter.bytes(), meter.moved()), (Some((600, 2000)), 0));
     }
 }

@@ -16,7 +16,8 @@ use super::table::{Entry, Id, Rules, Step, Table};
 use super::work::Worker;
 use super::{Asked, Change, Clock, Leave, Listened, Message};
 use crate::error::Error;
-use crate::jobs::{Lines, wire};
+use crate::lines::Lines;
+use crate::progress::line;
 use crate::shutdown::Shutdown;
 
 /// The clock may be set, or the machine may sleep: the time is looked at so often at least.
@@ -218,7 +219,7 @@ impl Task {
             meter.report(&progress, Instant::now());
             lines.add(Progress {
                 job: Some(id),
-                ..wire(progress)
+                ..line(progress)
             });
         });
         let work = self.worker.run(&work, reporter);

@@ -7,7 +7,7 @@ use registry::Reporter;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::jobs::success;
+use crate::progress::success;
 
 /// Work that ends when it is told to, and remembers how often it was begun.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ struct Slow {
 impl Worker for Slow {
     fn run(&self, work: &Work, reporter: Reporter) -> BoxFuture<'static, Result<Progress, Error>> {
         self.begun.lock().unwrap().push(work.clone());
-        reporter.status("begun");
+        reporter.stage(registry::Stage::ReadingManifest);
         let (go, panics) = (self.go.clone(), self.panics.load(Ordering::Relaxed));
         async move {
             go.notified().await;
@@ -141,7 +141,7 @@ async fn a_stop_is_told_to_those_who_listen_and_the_job_is_kept() {
     assert_eq!(
         said(lines).await,
         [
-            Ok("begun".to_owned()),
+            Ok("retrieving manifest".to_owned()),
             Err("the server is stopping".to_owned())
         ]
     );
@@ -155,7 +155,10 @@ async fn who_joins_hears_everything_and_who_watches_too() {
     let second = world.transfers.ask(pull("one")).await.unwrap();
     let third = world.transfers.watch(1).await.unwrap();
     world.worker.go.notify_one();
-    let expected = [Ok("begun".to_owned()), Ok("success".to_owned())];
+    let expected = [
+        Ok("retrieving manifest".to_owned()),
+        Ok("success".to_owned()),
+    ];
     let (first, second, third) = tokio::join!(said(first), said(second), said(third));
     assert_eq!([&first, &second, &third], [&expected; 3]);
     assert_eq!(world.begun(), 1);

@@ -12,7 +12,7 @@ use registry::{Registry, Reporter};
 use super::table::Work;
 use crate::error::Error;
 use crate::extract::reference;
-use crate::jobs;
+use crate::progress;
 
 /// Does the work of jobs. Dropping the future ends it; what came is kept.
 pub trait Worker: fmt::Debug + Send + Sync {
@@ -55,7 +55,7 @@ async fn pull(
         .await?;
     Ok(Progress {
         model: Some(reference.name.to_string()),
-        ..jobs::success()
+        ..progress::success()
     })
 }
 
@@ -84,6 +84,6 @@ async fn push(
             mounted: pushed.mounted,
             sent: pushed.sent,
         }),
-        ..jobs::success()
+        ..progress::success()
     })
 }

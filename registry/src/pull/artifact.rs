@@ -10,7 +10,7 @@ use crate::reference::Choice;
 use crate::remote::artifact::{self, Packing, Role};
 use crate::remote::{Beside, Listed, pick};
 use crate::unpack::{Packed, unpack};
-use crate::{Base, Digest, ModelName, Registry, RelPath, Reporter, Weights, remote};
+use crate::{Base, Digest, ModelName, Registry, RelPath, Reporter, Stage, Weights, remote};
 
 /// Longest text of a licence or a chat template, in bytes.
 const TEXT_MAX: u64 = 1 << 20;
@@ -110,7 +110,7 @@ impl Registry {
         }
         let picked = pick(&listed, &Choice::Usual, place)?;
         for step in picked.steps {
-            reporter.status(step);
+            reporter.stage(Stage::Chosen(step));
         }
         let chosen = picked.weights.iter().chain(&picked.projector);
         Ok(Base::Blobs(chosen.map(|at| digests[*at]).collect()))

@@ -75,11 +75,25 @@ impl Registry {
         Ok(here)
     }
 
+    /// Like [`Registry::has_blob`]; where the blob is hashed for it, it waits until few enough files are read.
+    ///
+    /// # Errors
+    /// Those of [`Registry::has_blob`].
+    pub async fn has_blob_in_turn(&self, digest: &Digest) -> Result<bool> {
+        match self.knows_blob(digest).await? {
+            Some(known) => Ok(known),
+            None => {
+                let _permit = self.may_read(&Reporter::silent()).await;
+                self.has_blob(digest).await
+            }
+        }
+    }
+
     /// Like [`Registry::has_blob`], as far as that is known without reading the blob; `None` where it is not.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn knows_blob(&self, digest: &Digest) -> Result<Option<bool>> {
+    pub(crate) async fn knows_blob(&self, digest: &Digest) -> Result<Option<bool>> {
         let _pins = self.pinned_blob(digest).await;
         let wanted = *digest;
         let found = self.on_disk(move |store| store.open_blob(&wanted, None));
@@ -103,7 +117,7 @@ impl Registry {
         self.pin([*digest])
     }
 
-    /// Takes a blob in. Its bytes are read only if it is not here yet, and it is kept for a day until a model names it.
+    /// Takes a blob in, a few at a time. Its bytes are read only if it is not here yet, and it is kept for a day until a model names it.
     /// `size` is what the sender announces; too little space for it is told before a byte is written.
     ///
     /// # Errors
@@ -115,6 +129,7 @@ impl Registry {
         size: Option<u64>,
         source: impl Stream<Item = io::Result<Bytes>> + Send,
     ) -> Result<Put> {
+        let _permit = self.may_upload().await;
         if self.has_blob(digest).await? {
             return Ok(Put::Exists);
         }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Damage, Digest, ModelName, RelPath, Reporter,
+    Damage, Digest, ModelName, RelPath, Reporter, Stage,
     config::{CONFIG_MAX, Config, RootFs},
     convert::{Folder, Format, Input, Plan},
     error::{Error, Result},
@@ -217,9 +217,9 @@ impl Registry {
         making.config.made_from = made_from;
         let manifest = self.finish(&mut making, reporter).await?;
         let bytes = manifest.to_bytes();
-        reporter.status(match self.leads_to(&name, &bytes).await? {
-            true => "the model is unchanged",
-            false => "writing manifest",
+        reporter.stage(match self.leads_to(&name, &bytes).await? {
+            true => Stage::Unchanged,
+            false => Stage::WritingManifest,
         });
         self.publish(&name, manifest, bytes, making.pins, dropped)
             .await
@@ -261,7 +261,7 @@ impl Registry {
         called: Called,
         reporter: &Reporter,
     ) -> Result<Making> {
-        reporter.status("parsing GGUF");
+        reporter.stage(Stage::ReadingWeights);
         few_enough(digests.len())?;
         let mut making = Making {
             layers: Vec::new(),
@@ -327,7 +327,7 @@ impl Registry {
             let blob = self.good(&digest, None, reporter).await?;
             files.push((path, Box::new(blob.file) as Box<dyn Input>));
         }
-        reporter.status("converting model");
+        reporter.stage(Stage::Converting);
         let plan = self
             .on_disk(move |_| Ok(Plan::new(Folder::new(files), weights.format)?))
             .await?;
@@ -423,7 +423,7 @@ impl Registry {
             }
             _ => found,
         };
-        reporter.status(format!("using existing layer {digest}"));
+        reporter.stage(Stage::ExistingLayer(*digest));
         Ok((Layer::new(kind, *digest, blob.stamp.size), facts))
     }
 
@@ -479,9 +479,9 @@ impl Registry {
                 self.ingest(Some(size), Some(digest), fill).await?.2
             }
         };
-        reporter.status(match put {
-            Put::Created => format!("creating new layer {digest}"),
-            Put::Exists => format!("using existing layer {digest}"),
+        reporter.stage(match put {
+            Put::Created => Stage::NewLayer(digest),
+            Put::Exists => Stage::ExistingLayer(digest),
         });
         Ok((digest, size))
     }
@@ -519,9 +519,7 @@ impl Registry {
             && renderers::chat_template(renderer).is_none()
         {
             let renderer = crate::gguf::harmless(renderer.as_bytes());
-            reporter.status(format!(
-                "the renderer {renderer:?} is not known, and the model has no template: it needs a TEMPLATE to chat"
-            ));
+            reporter.stage(Stage::UnknownRenderer(renderer));
         }
         let capabilities = describe::capabilities(
             making.has(LayerKind::Projector),

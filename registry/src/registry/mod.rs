@@ -16,6 +16,7 @@ mod create;
 mod describe;
 mod gc;
 mod jobs;
+mod limits;
 mod list;
 mod load;
 mod logins;
@@ -101,6 +102,8 @@ struct Inner {
     uploading: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
     /// One change of the user's logins at a time. Never locked across an await.
     logins: Mutex<()>,
+    /// How many operations read or write whole files at a time.
+    limits: limits::Limits,
     /// The connections of all transfers.
     pace: Pace,
     _lock: Lock,
@@ -141,6 +144,7 @@ impl Registry {
             fetching: Mutex::default(),
             uploading: Mutex::default(),
             logins: Mutex::default(),
+            limits: limits::Limits::default(),
             pace: Pace::capped(pull_rate),
             _lock: lock,
         })))

@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Digest, ModelName, Reporter,
+    Digest, ModelName, Reporter, Stage,
     error::{Error, Result},
     manifest::{LayerKind, Manifest},
 };
@@ -65,11 +65,11 @@ impl Registry {
         self.on_disk(move |store| load::SmallLayers::read(store, &of, texts))
             .await?;
         for strange in manifest.strange_layers() {
-            reporter.status(format!("{strange}; it is kept and not used"));
+            reporter.stage(Stage::UnknownLayer(strange));
         }
-        reporter.status(match self.leads_to(&name, &bytes).await? {
-            true => "the model is unchanged",
-            false => "writing manifest",
+        reporter.stage(match self.leads_to(&name, &bytes).await? {
+            true => Stage::Unchanged,
+            false => Stage::WritingManifest,
         });
         self.publish(&name, manifest, bytes, pins, Some(dropped))
             .await

@@ -92,6 +92,7 @@ impl Registry {
         options: VerifyOptions,
         reporter: &Reporter,
     ) -> Result<VerifyReport> {
+        let _permit = self.may_read(reporter).await;
         let VerifyOptions { names, quarantine } = options;
         let everything = names.is_empty();
         let (mut report, expected, _pins) = self.expectations(names).await?;

@@ -31,7 +31,7 @@ use super::{Auth, stated_digest};
 use crate::http::{Answer, Body, Client, Error as HttpError, FilePart, Request, shown};
 use crate::push::Error;
 use crate::store::UploadNote;
-use crate::{Digest, Progress, Reporter};
+use crate::{Digest, Progress, Reporter, Stage};
 
 /// Most failures of one blob that are answered with another try.
 const MOST_FAILURES: u32 = 5;
@@ -604,7 +604,6 @@ impl Blob {
 /// that what the registry had is not counted as sent.
 struct Gauge {
     reporter: Reporter,
-    status: String,
     digest: Digest,
     total: u64,
     /// The byte that is sent next, and the byte of the last report.
@@ -618,7 +617,6 @@ impl Gauge {
     fn new(blob: &Blob, reporter: &Reporter) -> Arc<Self> {
         Arc::new(Self {
             reporter: reporter.clone(),
-            status: format!("pushing {}", blob.digest.short()),
             digest: blob.digest,
             total: blob.size,
             position: Mutex::new((0, None)),
@@ -656,7 +654,7 @@ impl Gauge {
 
     fn report(&self, completed: u64) {
         self.reporter.report(Progress {
-            status: self.status.clone(),
+            stage: Stage::Pushing(self.digest),
             digest: Some(self.digest),
             total: self.total,
             completed,

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::store::Ingest;
-use crate::{Digest, Put, Registry, Reporter, convert, fs, gguf};
+use crate::{Digest, Put, Registry, Reporter, Stage, convert, fs, gguf};
 
 /// More than any file of weights has, in bytes: 16 TiB.
 const MOST_BYTES: u64 = 16 << 40;
@@ -69,6 +69,7 @@ impl Registry {
     /// refuses, and [`Error::Convert`] for one named `….safetensors` that is none; [`Error::NoSpace`] when the bytes must be copied and
     /// do not fit; otherwise when the file cannot be read, or changes while it is.
     pub async fn adopt(&self, path: &Path, reporter: &Reporter) -> Result<Adopted> {
+        let _permit = self.may_read(reporter).await;
         self.adopt_by(path, Method::Reflink, reporter).await
     }
 
@@ -188,7 +189,7 @@ fn is_ioctl_unknown(error: &std::io::Error) -> bool {
 fn copy(ingest: &mut Ingest, path: &Path, file: &File, reporter: &Reporter) -> Result<()> {
     fs::rewind(file, path)?;
     let before = fs::stamp(file, path)?;
-    let mut meter = reporter.meter("copying", None, before.size);
+    let mut meter = reporter.meter(Stage::Copying, None, before.size);
     let mut buffer = vec![0; CHUNK];
     loop {
         match fs::read(file, path, &mut buffer)? {

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use crate::{
-    Damage, Digest, Reporter,
+    Damage, Digest, Reporter, Stage,
     error::{Error, Result},
     fs::{self, Kind, Stamp},
 };
@@ -63,10 +63,10 @@ impl Store {
         reporter: &Reporter,
     ) -> Result<Result<Stamp, Damage>> {
         let path = self.blob(digest);
-        let status = format!("verifying {}", digest.short());
+        let stage = Stage::Verifying(*digest);
         let mut before = fs::stamp(file, &path)?;
         for is_last in [false, true] {
-            let found = ingest::hash(file, &path, &status, Some(*digest), reporter)?.finish();
+            let found = ingest::hash(file, &path, stage.clone(), Some(*digest), reporter)?.finish();
             if found != *digest {
                 return Ok(Err(Damage::Bytes { found }));
             }

@@ -8,7 +8,7 @@
 use std::{collections::HashSet, fs::File, path::PathBuf};
 
 use crate::{
-    Digest, Reporter,
+    Digest, Reporter, Stage,
     error::{Error, Result},
     fs::{self, Kind, Stamp},
     translate::{self, BLOCK, Part, Piece, Plan, Span},
@@ -90,8 +90,8 @@ impl Store {
             path: DraftPath(Some(path)),
         };
         draft.has_space(plan.size(), source)?;
-        let status = format!("translating {}", derived.source.short());
-        let mut meter = reporter.meter(status, Some(derived.source), plan.size());
+        let stage = Stage::Translating(derived.source);
+        let mut meter = reporter.meter(stage, Some(derived.source), plan.size());
         let mut left = plan.size();
         plan.write(source, |piece| -> Result<(), Failure> {
             match piece {

@@ -18,7 +18,7 @@ use std::{
 };
 
 use crate::{
-    Digest, Reporter,
+    Digest, Reporter, Stage,
     digest::Hasher,
     error::{Error, Result},
     fs::{self, Stamp},
@@ -184,7 +184,7 @@ impl Ingest {
     }
 
     fn hash_file(&mut self, reporter: &Reporter) -> Result<()> {
-        self.hasher = hash(&self.file, self.path.get(), "hashing", None, reporter)?;
+        self.hasher = hash(&self.file, self.path.get(), Stage::Hashing, None, reporter)?;
         Ok(())
     }
 
@@ -261,11 +261,11 @@ impl Draft {
 pub(super) fn hash(
     file: &File,
     path: &Path,
-    status: &str,
+    stage: Stage,
     digest: Option<Digest>,
     reporter: &Reporter,
 ) -> Result<Hasher> {
-    let mut meter = reporter.meter(status, digest, fs::stamp(file, path)?.size);
+    let mut meter = reporter.meter(stage, digest, fs::stamp(file, path)?.size);
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; CHUNK];
     fs::rewind(file, path)?;

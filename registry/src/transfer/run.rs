@@ -19,7 +19,7 @@ use super::{Error, TICK};
 use crate::http::{Answer, Client, Request, shown};
 use crate::remote::Place;
 use crate::store::{Partial, Wanted};
-use crate::{Digest, Progress, Registry, Reporter, Result};
+use crate::{Digest, Progress, Registry, Reporter, Result, Stage};
 
 /// Pieces that wait between the connections and the driver, and between the driver and the disk.
 const PIECES: usize = 8;
@@ -107,8 +107,7 @@ impl Registry {
         let alone = match one.clone().try_lock_owned() {
             Ok(alone) => alone,
             Err(_) => {
-                let waiting = format!("waiting for another pull of {}", wanted.key.short());
-                fetch.reporter.status(waiting);
+                fetch.reporter.stage(Stage::WaitingForPull(wanted.key));
                 one.lock_owned().await
             }
         };
@@ -163,9 +162,7 @@ impl Registry {
                 .into());
             }
             tracing::warn!(blob = %expected, %found, from = fetch.place.shown(), "other bytes came; they are fetched once more");
-            fetch
-                .reporter
-                .status("the bytes that came are not the announced ones; fetching them once more");
+            fetch.reporter.stage(Stage::PullingAgain);
         }
         self.detached(|registry| async move {
             let _alone = alone;
@@ -520,7 +517,7 @@ impl Driver<'_> {
         }
         self.reported = Some((completed, now));
         self.fetch.reporter.report(Progress {
-            status: format!("pulling {}", self.fetch.wanted.key.short()),
+            stage: Stage::Pulling(self.fetch.wanted.key),
             digest: self.fetch.wanted.digest,
             total: plan.size().unwrap_or(0),
             completed,

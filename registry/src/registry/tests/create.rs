@@ -4,7 +4,7 @@ use gguf_writer::tiny;
 use modelfile::{Message, Parameters, Role};
 
 use super::*;
-use crate::{Capability, Error, ModelRef, manifest::Manifest};
+use crate::{Capability, Error, ModelRef, Stage, manifest::Manifest};
 
 fn parameters(lines: &[(&str, &str)]) -> Parameters {
     let mut parameters = Parameters::default();
@@ -696,22 +696,23 @@ async fn progress_says_what_is_done() {
     let said = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let sink = said.clone();
     let reporter =
-        Reporter::new(move |progress| sink.lock().expect("no panic").push(progress.status));
+        Reporter::new(move |progress| sink.lock().expect("no panic").push(progress.stage));
     let create = Create {
         system: Some("s".into()),
         ..Create::new(name_of("m"), Base::Blobs(vec![weights]))
     };
     home.registry.create(create, &reporter).await.expect("made");
-    let said = said.lock().expect("no panic").join("\n");
+    let said = said.lock().expect("no panic").clone();
+    let system = Digest::of(b"s");
     for expected in [
-        "parsing GGUF",
-        &format!("using existing layer {weights}"),
-        "creating new layer",
-        "writing manifest",
+        Stage::ReadingWeights,
+        Stage::ExistingLayer(weights),
+        Stage::NewLayer(system),
+        Stage::WritingManifest,
     ] {
         assert!(
-            said.contains(expected),
-            "{expected:?} is missing in:\n{said}"
+            said.contains(&expected),
+            "{expected:?} is missing in {said:?}"
         );
     }
 }

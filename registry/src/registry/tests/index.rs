@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Error;
+use crate::Stage;
 
 fn without_index(home: &Path) {
     for file in ["registry.db", "registry.db-wal", "registry.db-shm"] {
@@ -151,7 +152,7 @@ async fn a_blob_is_hashed_again_only_when_its_stamp_changed() {
     let hashed = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let seen = hashed.clone();
     let reporter = Reporter::new(move |progress| {
-        if progress.status.starts_with("verifying") && progress.completed == 0 {
+        if matches!(progress.stage, Stage::Verifying(_)) && progress.completed == 0 {
             seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     });

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use gguf_writer::{Tensor, Writer, foreign::pair};
 
 use super::*;
-use crate::{Capability, Error, OpenBlob, Ready, Result, translate};
+use crate::{Capability, Error, OpenBlob, Ready, Result, Stage, translate};
 
 /// Makes a model of tiny weights in Ollama's layout.
 pub(super) async fn foreign(registry: &Registry, name: &str, family: &str) -> Digest {
@@ -80,7 +80,7 @@ async fn a_model_as_made_runs_in_the_other_layout() {
     assert_eq!(ready.facts.foreign, None);
     let told = said.lock().expect("no panic").clone();
     let last = told.last().expect("progress");
-    assert_eq!(last.status, format!("translating {}", source.short()));
+    assert_eq!(last.stage, Stage::Translating(source));
     assert_eq!((last.digest, last.completed), (Some(source), last.total));
 }
 

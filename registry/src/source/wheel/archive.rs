@@ -10,7 +10,7 @@ use zip::result::ZipError;
 
 use crate::error::Result;
 use crate::source::Error;
-use crate::{Reporter, fs};
+use crate::{Reporter, Stage, fs};
 
 /// Weights hardly pack at all; a member that unpacks to more than this many times its packed size is no weights.
 const MOST_RATIO: u64 = 100;
@@ -56,7 +56,7 @@ impl Archive {
             error => broken(&error),
         })?;
         let length = check(name, member, &entry, size)?;
-        let mut meter = reporter.meter(format!("unpacking {member}"), None, length);
+        let mut meter = reporter.meter(Stage::Unpacking(member.to_owned()), None, length);
         let mut buffer = vec![0; CHUNK];
         let mut left = length;
         loop {

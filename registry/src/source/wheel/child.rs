@@ -11,7 +11,7 @@ use tokio::time::{Instant, interval};
 
 use super::said::{Said, announced};
 use crate::child::{self, Group};
-use crate::{Progress, Reporter, fs};
+use crate::{Progress, Reporter, Stage, fs};
 
 /// How often the size of what has come is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -57,12 +57,12 @@ impl Child {
         folder: &Path,
         patience: Duration,
         size: Option<u64>,
-        status: &str,
+        stage: Stage,
         reporter: &Reporter,
     ) -> Ended {
         let mut out = Lines::new(self.process.stdout.take());
         let mut err = Lines::new(self.process.stderr.take());
-        let mut download = Download::new(size, status, reporter);
+        let mut download = Download::new(size, stage, reporter);
         let mut said = Said::default();
         let mut look = interval(LOOK);
         let mut last = Instant::now();
@@ -150,7 +150,7 @@ async fn piece(from: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> io
 
 /// How far a download has come, by the size of what is there.
 struct Download<'call> {
-    status: &'call str,
+    stage: Stage,
     reporter: &'call Reporter,
     /// About how many bytes there will be; 0 where nothing is known.
     total: u64,
@@ -158,9 +158,9 @@ struct Download<'call> {
 }
 
 impl<'call> Download<'call> {
-    fn new(size: Option<u64>, status: &'call str, reporter: &'call Reporter) -> Self {
+    fn new(size: Option<u64>, stage: Stage, reporter: &'call Reporter) -> Self {
         let download = Self {
-            status,
+            stage,
             reporter,
             total: size.unwrap_or(0),
             completed: 0,
@@ -187,7 +187,7 @@ impl<'call> Download<'call> {
 
     fn report(&self) {
         self.reporter.report(Progress {
-            status: self.status.to_owned(),
+            stage: self.stage.clone(),
             digest: None,
             total: self.total,
             completed: self.completed.min(self.total),

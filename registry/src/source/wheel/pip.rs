@@ -9,7 +9,7 @@ use super::child::{Child, Ended};
 use super::said::Said;
 use crate::error::Result;
 use crate::source::Error;
-use crate::{Reporter, fs};
+use crate::{Reporter, Stage, fs};
 
 /// The program that fetches packages, and how long it may be silent.
 #[derive(Debug, Clone)]
@@ -62,9 +62,9 @@ impl Pip {
                 }
                 Err(source) => return Err(not_started(&command, source)),
             };
-            let status = format!("downloading Python package {requirement}");
+            let stage = Stage::DownloadingPackage(requirement.clone());
             let ended = child
-                .watch(folder, self.patience, size, &status, reporter)
+                .watch(folder, self.patience, size, stage, reporter)
                 .await;
             let (outcome, said) = match ended {
                 Ended::Stalled => {

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Digest, Progress, Reporter};
+use crate::{Digest, Progress, Reporter, Stage};
 
 /// What people read while it goes on.
-const STATUS: &str = "downloading weights";
 
 /// Makes one progress of many: of downloads and unpackings, part after part. It never goes back.
 pub(super) struct Whole {
@@ -38,7 +37,7 @@ impl Whole {
             let done = bytes.saturating_add(part.completed).min(size);
             let before = most.fetch_max(done, Ordering::Relaxed);
             reporter.report(Progress {
-                status: STATUS.to_owned(),
+                stage: Stage::DownloadingWeights,
                 digest,
                 total: size,
                 completed: before.max(done),
@@ -58,13 +57,16 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = seen.clone();
         let reporter = Reporter::new(move |progress| {
-            assert_eq!((progress.status.as_str(), progress.total), (STATUS, 10));
+            assert_eq!(
+                (progress.stage, progress.total),
+                (Stage::DownloadingWeights, 10)
+            );
             sink.lock().expect("no panic").push(progress.completed);
         });
         let whole = Whole::new(Some(10), None, &reporter);
         let told = |part: &Reporter, completed| {
             part.report(Progress {
-                status: "step".to_owned(),
+                stage: Stage::Copying,
                 digest: None,
                 total: 9,
                 completed,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use gguf_writer::{small, tiny_folder};
 use registry::source::{Pip, Settings};
 use registry::{
-    Digest, ModelName, Options, Progress, Reference, Registry, Reporter, VerifyOptions,
+    Digest, ModelName, Options, Progress, Reference, Registry, Reporter, Stage, VerifyOptions,
 };
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
@@ -369,9 +369,9 @@ impl Home {
             .clone()
     }
 
-    pub(crate) fn statuses(&self) -> Vec<String> {
+    pub(crate) fn stages(&self) -> Vec<Stage> {
         let told = self.told().into_iter();
-        told.map(|progress| progress.status).collect()
+        told.map(|progress| progress.stage).collect()
     }
 
     /// What lies in the folder for things half-done.

@@ -1,10 +1,9 @@
-//! Long work that is done once however many ask for it. Some of it goes on when its clients leave, and some ends with the last.
+//! Long operations on the store that clients share: creates, checks, files that are taken in. Pulls and pushes are operations of
+//! [`crate::transfers`].
 //!
-//! A job has a key, such as the name of the model that is pulled. Who asks for a key that is under way joins it: the
-//! stream begins with what was reported so far and goes on with the rest. The job's last word is published even if its task
-//! dies, so nobody waits for ever.
-
-mod lines;
+//! An operation has a key that holds all of its request. A request with the key of one that runs joins it: its stream begins with
+//! what was reported so far and goes on with the rest. Some operations go on when their clients leave, others end with the last.
+//! The last line is published even if the task dies, so no client waits for ever.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,20 +14,20 @@ use futures::Stream;
 use registry::Reporter;
 
 use crate::error::Error;
+use crate::lines::Lines;
+use crate::progress;
 use crate::shutdown::Shutdown;
-
-pub(crate) use lines::Lines;
 
 type Running = Arc<Mutex<BTreeMap<String, Arc<Lines>>>>;
 
-/// All jobs that are under way. Cheap to clone.
+/// All operations that are under way. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Jobs {
+pub struct Operations {
     running: Running,
     shutdown: Shutdown,
 }
 
-impl Jobs {
+impl Operations {
     /// None is under way.
     pub fn new(shutdown: Shutdown) -> Self {
         Self {
@@ -37,10 +36,10 @@ impl Jobs {
         }
     }
 
-    /// Joins the job with this key, or starts it. It goes on when nobody listens any more, and ends early only when the daemon
+    /// Joins the operation with this key, or starts it. It goes on when nobody listens any more, and ends early only when the daemon
     /// stops.
     ///
-    /// The stream gives lines as they come, and ends with the job's last line or its error.
+    /// The stream gives lines as they come, and ends with the operation's last line or its error.
     pub fn join<F, W>(
         &self,
         key: String,
@@ -78,14 +77,14 @@ impl Jobs {
     {
         let (lines, new) = self.listen(&key);
         // Begun without the lock: a runtime that shuts down drops the work on the spot, and its guard takes the lock.
-        if let Some(job) = new {
+        if let Some(operation) = new {
             let reporter = {
-                let job = job.clone();
-                Reporter::new(move |progress| job.add(wire(progress)))
+                let operation = operation.clone();
+                Reporter::new(move |progress| operation.add(progress::line(progress)))
             };
             let guard = Guard {
                 key,
-                job,
+                operation,
                 running: self.running.clone(),
                 end: Some(Err(Error::Internal)),
             };
@@ -94,7 +93,7 @@ impl Jobs {
         lines
     }
 
-    /// What the job with this key reports, and the job itself if it is to be begun.
+    /// What the operation with this key reports, and the operation itself if it is to be begun.
     fn listen(
         &self,
         key: &str,
@@ -102,14 +101,14 @@ impl Jobs {
         impl Stream<Item = Result<Progress, Error>> + Send + use<>,
         Option<Arc<Lines>>,
     ) {
-        // Held until somebody listens, so that no job ends between being found and being heard.
+        // Held until somebody listens, so that no operation ends between being found and being heard.
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(job) = running.get(key) {
-            return (job.listen(), None);
+        if let Some(operation) = running.get(key) {
+            return (operation.listen(), None);
         }
-        let job = Lines::new();
-        running.insert(key.to_owned(), job.clone());
-        (job.listen(), Some(job))
+        let operation = Lines::new();
+        running.insert(key.to_owned(), operation.clone());
+        (operation.listen(), Some(operation))
     }
 
     fn spawn(
@@ -132,37 +131,37 @@ impl Jobs {
     }
 }
 
-/// What becomes of a job that nobody listens to any more.
+/// What becomes of an operation that nobody listens to any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unheard {
     GoesOn,
     Ends,
 }
 
-/// Publishes the end of a job when its task is over, however that comes.
+/// Publishes the end of an operation when its task is over, however that comes.
 struct Guard {
     key: String,
-    job: Arc<Lines>,
+    operation: Arc<Lines>,
     running: Running,
     end: Option<Result<Progress, Error>>,
 }
 
 impl Guard {
-    /// Waits until nobody listens. The job is forgotten then, so that the next request starts a new one.
+    /// Waits until nobody listens. The operation is forgotten then, so that the next request starts a new one.
     async fn unheard(&self) {
         loop {
-            self.job.unheard().await;
-            if self.forget(|job| job.listeners() == 0) {
+            self.operation.unheard().await;
+            if self.forget(|operation| operation.listeners() == 0) {
                 return;
             }
         }
     }
 
-    /// Takes the job off the list if that holds, unless another has its key by now. Says whether it held.
+    /// Takes the operation off the list if that holds, unless another has its key by now. Says whether it held.
     fn forget(&self, holds: impl FnOnce(&Lines) -> bool) -> bool {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let holds = holds(&self.job);
-        let is_this = |job: &Arc<Lines>| Arc::ptr_eq(job, &self.job);
+        let holds = holds(&self.operation);
+        let is_this = |operation: &Arc<Lines>| Arc::ptr_eq(operation, &self.operation);
         if holds && running.get(&self.key).is_some_and(is_this) {
             running.remove(&self.key);
         }
@@ -172,37 +171,19 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Forgotten first, so that the next request after the end starts a new job.
+        // Forgotten first, so that the next request after the end starts a new operation.
         self.forget(|_| true);
-        self.job
+        self.operation
             .end(self.end.take().unwrap_or(Err(Error::Internal)));
-    }
-}
-
-/// A report of the store on the wire.
-pub(crate) fn wire(progress: registry::Progress) -> Progress {
-    let counted = progress.total > 0;
-    Progress {
-        status: progress.status,
-        digest: progress.digest.map(|digest| digest.to_string()),
-        total: counted.then_some(progress.total),
-        completed: counted.then_some(progress.completed),
-        ..Progress::default()
-    }
-}
-
-/// The last line of work that went well.
-pub fn success() -> Progress {
-    Progress {
-        status: "success".to_owned(),
-        ..Progress::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::success;
     use futures::StreamExt;
+    use registry::Stage;
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::sync::oneshot;
 
@@ -218,24 +199,24 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_asks_for_the_same_joins_and_hears_everything() {
-        let jobs = Jobs::new(Shutdown::new());
+        let operations = Operations::new(Shutdown::new());
         let started = Arc::new(AtomicU32::new(0));
         let (go, wait) = oneshot::channel::<()>();
         let count = started.clone();
-        let first = jobs.join("pull m".into(), move |reporter| async move {
+        let first = operations.join("pull m".into(), move |reporter| async move {
             count.fetch_add(1, Ordering::Relaxed);
-            reporter.status("one");
+            reporter.stage(Stage::Copying);
             wait.await.unwrap();
-            reporter.status("two");
+            reporter.stage(Stage::Converting);
             Ok(success())
         });
         let count = started.clone();
-        let second = jobs.join("pull m".into(), move |_| async move {
+        let second = operations.join("pull m".into(), move |_| async move {
             count.fetch_add(1, Ordering::Relaxed);
             Ok(success())
         });
         go.send(()).unwrap();
-        let expected = ["one", "two", "success"];
+        let expected = ["copying", "converting model", "success"];
         let (first, second) = tokio::join!(statuses(first), statuses(second));
         assert_eq!(first, expected);
         assert_eq!(second, expected);
@@ -243,12 +224,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_goes_on_when_its_client_leaves() {
+    async fn an_operation_goes_on_when_its_client_leaves() {
         let shutdown = Shutdown::new();
-        let jobs = Jobs::new(shutdown.clone());
+        let operations = Operations::new(shutdown.clone());
         let (done, finished) = oneshot::channel();
         let (go, wait) = oneshot::channel::<()>();
-        drop(jobs.join("a".into(), move |_| async move {
+        drop(operations.join("a".into(), move |_| async move {
             wait.await.unwrap();
             done.send(()).unwrap();
             Ok(success())
@@ -257,67 +238,67 @@ mod tests {
         finished.await.unwrap();
         shutdown.tasks.close();
         shutdown.tasks.wait().await;
-        assert!(jobs.running.lock().unwrap().is_empty());
+        assert!(operations.running.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
     async fn work_that_is_only_for_its_listeners_ends_with_the_last_of_them() {
-        let jobs = Jobs::new(Shutdown::new());
+        let operations = Operations::new(Shutdown::new());
         let (held, dropped) = oneshot::channel::<()>();
         let endless = |held| {
             move |reporter: Reporter| async move {
                 let _held: Option<oneshot::Sender<()>> = held;
-                reporter.status("one");
+                reporter.stage(Stage::Copying);
                 std::future::pending().await
             }
         };
-        let mut first = Box::pin(jobs.join_while_heard("pull m".into(), endless(Some(held))));
-        let mut second = Box::pin(jobs.join_while_heard("pull m".into(), endless(None)));
+        let mut first = Box::pin(operations.join_while_heard("pull m".into(), endless(Some(held))));
+        let mut second = Box::pin(operations.join_while_heard("pull m".into(), endless(None)));
         drop(first.next().await.unwrap().unwrap());
         drop(first);
-        // The second one still listens, and hears the same job.
-        assert_eq!(second.next().await.unwrap().unwrap().status, "one");
-        assert_eq!(jobs.running.lock().unwrap().len(), 1);
+        // The second one still listens, and hears the same operation.
+        assert_eq!(second.next().await.unwrap().unwrap().status, "copying");
+        assert_eq!(operations.running.lock().unwrap().len(), 1);
         drop(second);
         assert!(dropped.await.is_err(), "the work was dropped");
         // Whoever asks now starts anew.
-        let again = jobs.join_while_heard("pull m".into(), |_| async { Ok(success()) });
+        let again = operations.join_while_heard("pull m".into(), |_| async { Ok(success()) });
         assert_eq!(statuses(again).await, ["success"]);
     }
 
     #[tokio::test]
     async fn a_task_that_dies_is_an_error_for_its_clients() {
-        let jobs = Jobs::new(Shutdown::new());
-        let stream = jobs.join("a".into(), |_| async { panic!("on purpose") });
+        let operations = Operations::new(Shutdown::new());
+        let stream = operations.join("a".into(), |_| async { panic!("on purpose") });
         assert_eq!(
             statuses(stream).await,
             ["error: an internal task ended early"]
         );
-        let again = jobs.join("a".into(), |_| async { Ok(success()) });
+        let again = operations.join("a".into(), |_| async { Ok(success()) });
         assert_eq!(statuses(again).await, ["success"]);
     }
 
     #[tokio::test]
-    async fn a_stop_ends_jobs_with_an_error() {
+    async fn a_stop_ends_operations_with_an_error() {
         let shutdown = Shutdown::new();
-        let jobs = Jobs::new(shutdown.clone());
-        let stream = jobs.join("a".into(), |_| std::future::pending());
+        let operations = Operations::new(shutdown.clone());
+        let stream = operations.join("a".into(), |_| std::future::pending());
         shutdown.graceful.cancel();
         assert_eq!(statuses(stream).await, ["error: the server is stopping"]);
     }
 
     #[test]
-    fn a_job_that_a_stopping_runtime_drops_is_an_error_for_its_clients() {
-        let jobs = Jobs::new(Shutdown::new());
+    fn an_operation_that_a_stopping_runtime_drops_is_an_error_for_its_clients() {
+        let operations = Operations::new(Shutdown::new());
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let handle = runtime.handle().clone();
         runtime.shutdown_background();
         let stream = {
             let _entered = handle.enter();
-            jobs.join("a".into(), |_| std::future::pending())
+            operations.join("a".into(), |_| std::future::pending())
         };
         let told = futures::executor::block_on(statuses(stream));
         assert_eq!(told, ["error: an internal task ended early"]);
-        assert!(jobs.running.lock().unwrap().is_empty());
+        assert!(operations.running.lock().unwrap().is_empty());
     }
 }

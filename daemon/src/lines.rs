@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 
-/// Most lines that are kept of one job; the oldest go first.
+/// Most lines that are kept of one operation; the oldest go first.
 const LINES: usize = 4096;
 
-/// What one job reported.
+/// What one operation reported.
 #[derive(Debug, Default)]
 struct Log {
     /// Lines with the count of reports at which they were last changed.
