@@ -46,6 +46,7 @@ fn words(capabilities: &[registry::Capability]) -> Vec<String> {
 pub(crate) fn shown(shown: Shown, verbose: bool) -> ShowResponse {
     let Shown {
         model,
+        licenses,
         modelfile,
         model_info,
         projector_info,
@@ -54,7 +55,7 @@ pub(crate) fn shown(shown: Shown, verbose: bool) -> ShowResponse {
         ..
     } = shown;
     ShowResponse {
-        license: model.licenses.join("\n\n"),
+        license: licenses.join("\n\n"),
         modelfile,
         parameters: parameters(&model.parameters),
         template: model.template.or(chat_template).unwrap_or_default(),

@@ -121,7 +121,7 @@ pub struct ModelEntry {
     pub damage: Option<String>,
 }
 
-/// A model with its small layers read. Its large ones are digests.
+/// A model with its small layers read, licences aside. Its large ones are digests.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// Its name, in the case it was first given.
@@ -144,8 +144,6 @@ pub struct Model {
     pub parameters: Parameters,
     /// The conversation it starts from.
     pub messages: Vec<Message>,
-    /// Texts of its licences.
-    pub licenses: Vec<String>,
     /// What it is.
     pub details: Details,
     /// What it can be used for.
@@ -179,6 +177,8 @@ impl Model {
 pub struct Shown {
     /// The model.
     pub model: Model,
+    /// Texts of its licences.
+    pub licenses: Vec<String>,
     /// A Modelfile that makes the same model again, from its blobs in this store.
     pub modelfile: String,
     /// The metadata of its weights by key. Long lists are null unless asked for.

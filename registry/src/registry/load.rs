@@ -15,46 +15,76 @@ use crate::{
     store::{ManifestFile, Store},
 };
 
-use super::{Pins, Registry, blobs::Trust, describe};
+use super::{Pins, Registry, blobs::Trust, describe, descriptions::Sources};
 
 /// Largest layer of text or JSON that is read, in bytes.
 pub(super) const TEXT_MAX: u64 = 4 << 20;
 
 impl Registry {
-    /// One model. Its name is matched without regard to case.
+    /// One model. Its name is matched without regard to case. What its small layers say may be remembered from an earlier call.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::DamagedManifest`], [`Error::Damaged`] or [`Error::BadLayer`] when its files are not good.
     pub async fn model(&self, name: &ModelName) -> Result<Model> {
-        self.pinned(name).await.map(|(model, _)| model)
+        let (file, _pins) = self.pinned_manifest(name).await?;
+        if let Some(known) = self.0.descriptions.get(&file.digest) {
+            let (name, modified) = (file.name.clone(), file.stamp.modified());
+            let model = self.on_disk(move |store| {
+                let is_valid = known.is_valid(store)?;
+                Ok(is_valid.then(|| Model {
+                    name,
+                    modified,
+                    ..known.model.clone()
+                }))
+            });
+            if let Some(model) = model.await? {
+                return Ok(model);
+            }
+        }
+        self.described(file).await
     }
 
-    /// One model, and the right to rely on its blobs.
+    /// One model, and the right to rely on its blobs. All its small layers but licences are read and hashed.
     pub(super) async fn pinned(&self, name: &ModelName) -> Result<(Model, Pins)> {
         let (file, pins) = self.pinned_manifest(name).await?;
+        Ok((self.described(file).await?, pins))
+    }
+
+    /// The texts of a model's licences.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::BadLayer`] when one is not good.
+    pub async fn licenses(&self, model: &Model) -> Result<Vec<String>> {
+        let (name, manifest) = (model.name.clone(), model.manifest.clone());
+        self.read_small(move |store| read_licenses(store, &name, &manifest))
+            .await
+    }
+
+    /// Reads what a manifest leads to, and keeps the description.
+    async fn described(&self, file: ManifestFile) -> Result<Model> {
         let (name, digest, stamp) = (file.name.clone(), file.digest, file.stamp);
-        let layers = self
-            .on_disk(move |store| {
+        let (name, small, sources) = self
+            .read_small(move |store| {
+                let sources = match &file.manifest {
+                    Ok(manifest) => Sources::of(store, &file, manifest)?,
+                    Err(_) => None,
+                };
                 let (manifest, _) = file.good(store)?;
                 for reason in manifest.strange_layers() {
                     tracing::warn!(model = %name, %reason, "a layer of the model is left out; pull or create the model again");
                 }
-                SmallLayers::read(store, &name, manifest).map(|layers| (name, layers))
+                let small = SmallLayers::read(store, &name, manifest)?;
+                Ok((name, small, sources))
             })
-            .await;
-        let (name, small) = match layers {
-            Err(error @ Error::Damaged { digest, .. }) => {
-                self.set_aside_if_damaged(digest).await?;
-                return Err(error);
-            }
-            outcome => outcome?,
-        };
+            .await?;
         let mut small = small;
         let stand_in = small.stand_in();
-        let facts = match describe::needs_facts(&small.config) || stand_in.is_some() {
+        let needs_facts = describe::needs_facts(&small.config) || stand_in.is_some();
+        let facts = match needs_facts {
             true => self.header_of(&small.manifest).await?,
             false => None,
         };
+        let is_complete = !needs_facts || facts.is_some();
         if facts
             .as_ref()
             .is_none_or(|facts| facts.chat_template.is_none())
@@ -75,7 +105,6 @@ impl Registry {
             system,
             parameters,
             messages,
-            licenses,
         } = small;
         let modified = stamp.modified();
         let model = Model {
@@ -89,11 +118,27 @@ impl Registry {
             system,
             parameters,
             messages,
-            licenses,
             details,
             capabilities,
         };
-        Ok((model, pins))
+        if let Some(sources) = sources.filter(|_| is_complete) {
+            self.0.descriptions.keep(model.clone(), sources);
+        }
+        Ok(model)
+    }
+
+    /// Reads small layers. A damaged one is moved aside.
+    async fn read_small<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match self.on_disk(read).await {
+            Err(error @ Error::Damaged { digest, .. }) => {
+                self.set_aside_if_damaged(digest).await?;
+                Err(error)
+            }
+            outcome => outcome,
+        }
     }
 
     /// The manifest of a model, mended where that can be, with its blobs pinned.
@@ -180,11 +225,10 @@ pub(super) struct SmallLayers {
     pub(super) system: Option<String>,
     pub(super) parameters: Parameters,
     pub(super) messages: Vec<Message>,
-    pub(super) licenses: Vec<String>,
 }
 
 impl SmallLayers {
-    /// Reads and hashes every small layer.
+    /// Reads and hashes every small layer but licences.
     pub(super) fn read(store: &Store, name: &ModelName, manifest: Manifest) -> Result<Self> {
         let config = read_config(store, &manifest)?.map_err(|problem| problem.of(name))?;
         let template = read_template(store, name, &manifest)?;
@@ -208,10 +252,6 @@ impl SmallLayers {
             }
             None => Vec::new(),
         };
-        let licenses = manifest
-            .layers_of(LayerKind::License)
-            .map(|layer| read_text(store, name, layer, "license"))
-            .collect::<Result<_>>()?;
         Ok(Self {
             config,
             template,
@@ -219,7 +259,6 @@ impl SmallLayers {
             system,
             parameters,
             messages,
-            licenses,
             manifest,
         })
     }
@@ -252,6 +291,18 @@ pub(super) fn read_chat_template(
 ) -> Result<Option<String>> {
     let kind = LayerKind::ChatTemplate;
     last_text(store, name, manifest, kind, "chat template")
+}
+
+/// The texts of a model's licences.
+pub(super) fn read_licenses(
+    store: &Store,
+    name: &ModelName,
+    manifest: &Manifest,
+) -> Result<Vec<String>> {
+    manifest
+        .layers_of(LayerKind::License)
+        .map(|layer| read_text(store, name, layer, "license"))
+        .collect()
 }
 
 fn last_text(

@@ -14,6 +14,7 @@ mod blobs;
 mod copy;
 mod create;
 mod describe;
+mod descriptions;
 mod gc;
 mod jobs;
 mod limits;
@@ -102,6 +103,8 @@ struct Inner {
     uploading: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
     /// One change of the user's logins at a time. Never locked across an await.
     logins: Mutex<()>,
+    /// What small layers say.
+    descriptions: descriptions::Descriptions,
     /// How many operations read or write whole files at a time.
     limits: limits::Limits,
     /// The connections of all transfers.
@@ -144,6 +147,7 @@ impl Registry {
             fetching: Mutex::default(),
             uploading: Mutex::default(),
             logins: Mutex::default(),
+            descriptions: descriptions::Descriptions::default(),
             limits: limits::Limits::default(),
             pace: Pace::capped(pull_rate),
             _lock: lock,

@@ -20,6 +20,7 @@ impl Registry {
     /// As [`Registry::model`]; [`Error::Damaged`] also when the header of the weights cannot be read.
     pub async fn show(&self, name: &ModelName, verbose: bool) -> Result<Shown> {
         let (model, _pins) = self.pinned(name).await?;
+        let licenses = self.licenses(&model).await?;
         let weights = self.weights_of(&model, verbose).await?;
         let projector = model.projectors().next();
         let projector = match projector {
@@ -41,8 +42,9 @@ impl Registry {
             .map(|gguf| gguf.tensors)
             .unwrap_or_default();
         Ok(Shown {
-            modelfile: self.commented(&model),
+            modelfile: self.commented(&model, &licenses),
             model,
+            licenses,
             model_info,
             chat_template,
             projector_info,
@@ -51,12 +53,12 @@ impl Registry {
     }
 
     /// The Modelfile of a model, behind words that say what to change in it.
-    fn commented(&self, model: &Model) -> String {
+    fn commented(&self, model: &Model, licenses: &[String]) -> String {
         let lines = match model.weights().chain(model.projectors()).count() {
             0 | 1 => "the FROM line",
             _ => "the FROM lines",
         };
-        let (name, recipe) = (&model.name, self.modelfile(model));
+        let (name, recipe) = (&model.name, self.modelfile(model, licenses));
         let left_out: String = model
             .manifest
             .strange_layers()
@@ -68,7 +70,7 @@ impl Registry {
     }
 
     /// A Modelfile that makes the model again. Its files are the blobs of this store.
-    fn modelfile(&self, model: &Model) -> Modelfile {
+    fn modelfile(&self, model: &Model, licenses: &[String]) -> Modelfile {
         let path = |layer: &Layer| self.0.store.blob(&layer.digest).display().to_string();
         let mut instructions = Vec::new();
         let files = model.weights().chain(model.projectors());
@@ -91,7 +93,7 @@ impl Registry {
         instructions.extend(requires.map(Instruction::Requires));
         instructions.extend(model.parameters.iter().map(Instruction::Parameter));
         instructions.extend(model.messages.iter().cloned().map(Instruction::Message));
-        instructions.extend(model.licenses.iter().cloned().map(Instruction::License));
+        instructions.extend(licenses.iter().cloned().map(Instruction::License));
         Modelfile { instructions }
     }
 

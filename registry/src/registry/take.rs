@@ -62,8 +62,11 @@ impl Registry {
         }
         // Its texts are read once, so that what no load could use is told now.
         let (texts, of) = (manifest.clone(), name.clone());
-        self.on_disk(move |store| load::SmallLayers::read(store, &of, texts))
-            .await?;
+        self.on_disk(move |store| {
+            load::read_licenses(store, &of, &texts)?;
+            load::SmallLayers::read(store, &of, texts)
+        })
+        .await?;
         for strange in manifest.strange_layers() {
             reporter.stage(Stage::UnknownLayer(strange));
         }

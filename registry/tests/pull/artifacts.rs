@@ -125,7 +125,8 @@ async fn weights_are_found_in_each_layout() {
         let model = model.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
         assert_eq!(weights_of(&model), digest(&weights), "{kind}");
         if !kind.ends_with("raw") && !kind.contains("docker") {
-            assert_eq!(model.licenses, ["be kind"], "{kind}");
+            let licenses = home.registry.licenses(&model).await;
+            assert_eq!(licenses.expect("they are whole"), ["be kind"], "{kind}");
             let archive = registry::Digest::of(&bytes);
             let stays = home.registry.has_blob(&archive).await.expect("a store");
             assert!(!stays, "{kind}: the archive was unpacked");
@@ -162,7 +163,8 @@ async fn a_chat_template_and_a_licence_come_along() {
     let (home, model) = pulled(&origin, "ai/notes").await;
     let model = model.expect("a model of Docker's");
     assert_eq!(model.chat_template.as_deref(), Some(JINJA));
-    assert_eq!(model.licenses, ["be kind"]);
+    let licenses = home.registry.licenses(&model).await;
+    assert_eq!(licenses.expect("they are whole"), ["be kind"]);
     let shown = home
         .registry
         .show(&model.name, false)

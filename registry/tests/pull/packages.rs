@@ -83,7 +83,8 @@ async fn parts_in_several_packages_become_one_blob() {
     let model = model.expect("the model is there");
     let weights: Vec<_> = model.weights().map(|it| (it.digest, it.size)).collect();
     assert_eq!(weights, [(Digest::of(&whole), whole.len() as u64)]);
-    assert_eq!(model.licenses, ["MIT, see example.org"]);
+    let licenses = home.registry.licenses(&model).await;
+    assert_eq!(licenses.expect("they are whole"), ["MIT, see example.org"]);
 
     let told = home.told();
     let of_bytes: Vec<_> = told.iter().filter(|it| it.total > 0).collect();
@@ -174,7 +175,8 @@ async fn a_folder_in_a_package_becomes_a_model_that_embeds() {
         assert_eq!(model.capabilities, [Capability::Embedding]);
         assert_eq!(model.details.family, "bert");
         assert_eq!(model.details.quantization_level, "F16");
-        assert_eq!(model.licenses, ["Apache-2.0"]);
+        let licenses = home.registry.licenses(&model).await;
+        assert_eq!(licenses.expect("they are whole"), ["Apache-2.0"]);
         assert_eq!(
             model.parameters.num_ctx(),
             Some(gguf_writer::tiny_folder::LONGEST)

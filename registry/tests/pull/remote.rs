@@ -568,7 +568,8 @@ async fn a_model_comes_from_the_hub_with_what_stands_beside_it() {
         Some("{{ .System }} {{ .Prompt }}")
     );
     assert_eq!(model.parameters.to_json()["temperature"], 0.25);
-    assert_eq!(model.licenses, ["apache-2.0"]);
+    let licenses = home.registry.licenses(&model).await;
+    assert_eq!(licenses.expect("they are whole"), ["apache-2.0"]);
     let commit = "0123456789abcdef0123456789abcdef01234567";
     assert_eq!(
         origin

@@ -157,6 +157,7 @@ async fn what_skopeo_copied_can_be_pulled() {
             .into_iter()
             .any(|digest| digest == Digest::of(&small::model()))
     );
-    assert_eq!(model.licenses, ["MIT"]);
+    let licenses = home.registry.licenses(&model).await;
+    assert_eq!(licenses.expect("they are whole"), ["MIT"]);
     assert_eq!(model.system.as_deref(), Some("Take notes."));
 }

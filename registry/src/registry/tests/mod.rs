@@ -9,6 +9,7 @@ mod convert;
 mod crash;
 mod create;
 mod damage;
+mod descriptions;
 mod faults;
 mod gc;
 mod index;
