@@ -12,6 +12,7 @@ mod answer;
 mod args;
 mod client;
 mod commands;
+mod context;
 mod env;
 mod error;
 mod exit;

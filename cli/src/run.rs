@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tokio::runtime;
 
-use crate::args::{Cli, Command, Global};
-use crate::client::{Addresses, Client, Starter};
+use crate::args::{Cli, Command};
 use crate::commands;
-use crate::env::{Environment, Process};
+use crate::context::Context;
+use crate::env::Process;
 use crate::error::Report;
 use crate::exit::Exit;
-use crate::home::Home;
 use crate::interrupt::until_ctrl_c;
 use crate::mistake;
 use crate::output::Output;
@@ -34,7 +33,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let out = Output::new(cli.global.tone(), &Process);
     let done = Context::resolve(&cli.global, out.clone(), &Process)
-        .and_then(|context| context.perform(cli.command));
+        .and_then(|context| perform(context, cli.command));
     match done {
         Ok(exit) => exit,
         Err(error) => {
@@ -45,70 +44,42 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     }
 }
 
-/// What every command works with.
-#[derive(Debug)]
-pub(crate) struct Context {
-    /// Where to print.
-    pub(crate) out: Output,
-    /// Whom to ask.
-    pub(crate) client: Client,
-    /// Where the client keeps its own few files.
-    pub(crate) home: Home,
+fn perform(context: Context, command: Command) -> anyhow::Result<Exit> {
+    // One worker beside this thread: the prompt blocks this one while it waits for keys, and an
+    // answer that was called off must reach the daemon meanwhile.
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(dispatch(context, command));
+    // A read of standard input may never end, and is nothing to wait for.
+    runtime.shutdown_background();
+    done
 }
 
-impl Context {
-    pub(crate) fn resolve(
-        global: &Global,
-        out: Output,
-        environment: &dyn Environment,
-    ) -> anyhow::Result<Self> {
-        let home = Home::resolve(global.home.as_deref(), environment)?;
-        let addresses = Addresses::resolve(global.host.as_deref(), &home, environment)?;
-        let starter = (!global.no_start).then(|| Starter::new(home.clone(), out.clone()));
-        Ok(Self {
-            out,
-            client: Client::new(addresses, starter),
-            home,
-        })
-    }
-
-    fn perform(self, command: Command) -> anyhow::Result<Exit> {
-        // One worker beside this thread: the prompt blocks this one while it waits for keys, and an
-        // answer that was called off must reach the daemon meanwhile.
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()?;
-        let done = runtime.block_on(self.dispatch(command));
-        // A read of standard input may never end, and is nothing to wait for.
-        runtime.shutdown_background();
-        done
-    }
-
-    async fn dispatch(self, command: Command) -> anyhow::Result<Exit> {
-        match command {
-            // A conversation decides itself what Ctrl-C calls off.
-            Command::Run(args) => commands::run::run(self, args).await,
-            Command::Push(args) => commands::push::run(&self, &args).await,
-            Command::Login(args) => commands::login::run(&self, &args).await,
-            Command::Logout(args) => commands::login::logout(&self, &args).await,
-            Command::Pull(args) => commands::pull::run(&self, &args).await,
-            Command::Jobs(args) => commands::jobs::run(&self, &args).await,
-            Command::Search(args) => commands::search::run(&self, &args).await,
-            Command::Create(args) => until_ctrl_c(commands::create::run(&self, &args)).await,
-            Command::List(args) => until_ctrl_c(commands::list::run(&self, &args)).await,
-            Command::Ps => until_ctrl_c(commands::ps::run(self)).await,
-            Command::Show(args) => until_ctrl_c(commands::show::run(&self, &args)).await,
-            Command::Cp(args) => until_ctrl_c(commands::cp::run(&self, &args)).await,
-            Command::Rm(args) => until_ctrl_c(commands::rm::run(&self, &args)).await,
-            Command::Stop(args) => until_ctrl_c(commands::stop::run(self, &args)).await,
-            Command::Serve(args) => until_ctrl_c(commands::serve::run(&self, &args)).await,
-            Command::Status => until_ctrl_c(commands::status::run(self)).await,
-            Command::Logs(args) => until_ctrl_c(commands::logs::run(&self, &args)).await,
-            Command::Verify(args) => until_ctrl_c(commands::verify::run(&self, &args)).await,
-            Command::Version => until_ctrl_c(commands::version::run(self)).await,
-            Command::Completions(args) => commands::completions::run(&self.out, &args),
-            Command::Reference(args) => commands::reference::run(&self.out, &args),
-        }
+async fn dispatch(context: Context, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        // A conversation decides itself what Ctrl-C calls off.
+        Command::Run(args) => commands::run::run(context, args).await,
+        Command::Push(args) => commands::push::run(&context, &args).await,
+        Command::Login(args) => commands::login::run(&context, &args).await,
+        Command::Logout(args) => commands::login::logout(&context, &args).await,
+        Command::Pull(args) => commands::pull::run(&context, &args).await,
+        Command::Jobs(args) => commands::jobs::run(&context, &args).await,
+        Command::Search(args) => commands::search::run(&context, &args).await,
+        Command::Create(args) => until_ctrl_c(commands::create::run(&context, &args)).await,
+        Command::List(args) => until_ctrl_c(commands::list::run(&context, &args)).await,
+        Command::Ps => until_ctrl_c(commands::ps::run(context)).await,
+        Command::Show(args) => until_ctrl_c(commands::show::run(&context, &args)).await,
+        Command::Cp(args) => until_ctrl_c(commands::cp::run(&context, &args)).await,
+        Command::Rm(args) => until_ctrl_c(commands::rm::run(&context, &args)).await,
+        Command::Stop(args) => until_ctrl_c(commands::stop::run(context, &args)).await,
+        Command::Serve(args) => until_ctrl_c(commands::serve::run(&context, &args)).await,
+        Command::Status => until_ctrl_c(commands::status::run(context)).await,
+        Command::Logs(args) => until_ctrl_c(commands::logs::run(&context, &args)).await,
+        Command::Verify(args) => until_ctrl_c(commands::verify::run(&context, &args)).await,
+        Command::Version => until_ctrl_c(commands::version::run(context)).await,
+        Command::Completions(args) => commands::completions::run(&context.out, &args),
+        Command::Reference(args) => commands::reference::run(&context.out, &args),
     }
 }

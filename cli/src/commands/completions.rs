@@ -9,11 +9,11 @@ use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 
 use crate::args::{Cli, Completions, Global};
+use crate::context::Context;
 use crate::env::Process;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::run::Context;
 
 /// The variable by which the script says that it asks, and in which shell.
 const ASKED: &str = "COMPLETE";

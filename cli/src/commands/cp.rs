@@ -7,8 +7,8 @@ use serde_json::json;
 use super::replaced::{Meaning, with_lost};
 use crate::args::Cp;
 use crate::client::Error;
+use crate::context::Context;
 use crate::exit::Exit;
-use crate::run::Context;
 
 /// Copies the name; the weights are shared.
 pub(crate) async fn run(context: &Context, args: &Cp) -> anyhow::Result<Exit> {

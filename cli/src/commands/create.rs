@@ -14,10 +14,10 @@ use serde_json::json;
 use super::replaced::{Meaning, with_lost};
 use crate::answer;
 use crate::args::Create;
+use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::run::Context;
 use crate::weights::{Base, Place, Sender};
 use crate::{env, fs, params, text};
 

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::{Outcome, each, transfer};
 use crate::args::{Deed, Jobs, Which};
+use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
 use crate::output::{Cell, Narrower, Output, Table};
-use crate::run::Context;
 use crate::text;
 
 /// Lists them, or does something to some.

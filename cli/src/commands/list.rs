@@ -4,9 +4,9 @@ use api::{ModelSummary, TagsResponse, routes};
 use jiff::Timestamp;
 
 use crate::args::List;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{Narrower, Output, Table};
-use crate::run::Context;
 use crate::text;
 
 /// Lists them, newest first.

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::create;
+use crate::context::Context;
 use crate::error::Failure;
 use crate::fs;
-use crate::run::Context;
 
 /// How such a name begins.
 const SCHEME: &str = "file:";

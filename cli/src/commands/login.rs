@@ -9,10 +9,10 @@ use api::{
 };
 
 use crate::args::{Login, Logout};
+use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::Table;
-use crate::run::Context;
 
 /// The hosts of the hub, where a token is the whole login.
 const HUB: [&str; 3] = ["hf.co", "huggingface.co", "www.huggingface.co"];

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use crate::args::Logs;
 use crate::client::{Note, reach};
+use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::fs;
 use crate::output::Output;
-use crate::run::Context;
 
 /// Bytes of the log that are looked at for its last lines.
 const MOST_BYTES: u64 = 16 << 20;

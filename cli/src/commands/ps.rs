@@ -3,9 +3,9 @@
 use api::{KeepAlive, LoadedModel, PsResponse, routes};
 use jiff::Timestamp;
 
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{Cell, Narrower, Output, Table};
-use crate::run::Context;
 use crate::text;
 
 /// Lists them. Without a daemon nothing is loaded, so none is started for it.

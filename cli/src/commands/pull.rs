@@ -6,11 +6,11 @@ use super::local;
 use super::transfer::{Followed, Transfer};
 use crate::args::Pull;
 use crate::client::Client;
+use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
 use crate::output::{Output, ProgressView, Table};
-use crate::run::Context;
 use crate::text;
 
 /// Fetches it, and says how far it is.

@@ -4,8 +4,8 @@ use api::{PushRequest, Pushed, routes};
 
 use super::transfer::{Followed, Transfer};
 use crate::args::{Push, PushForm};
+use crate::context::Context;
 use crate::exit::Exit;
-use crate::run::Context;
 
 /// Sends it, and says how far it is.
 pub(crate) async fn run(context: &Context, args: &Push) -> anyhow::Result<Exit> {

@@ -5,8 +5,8 @@ use http::Method;
 
 use super::{Outcome, each};
 use crate::args::Models;
+use crate::context::Context;
 use crate::exit::Exit;
-use crate::run::Context;
 
 /// Removes every model named, and goes on when one cannot be removed.
 pub(crate) async fn run(context: &Context, args: &Models) -> anyhow::Result<Exit> {

@@ -14,12 +14,12 @@ use super::pull::pull;
 use crate::answer::{self, Answer};
 use crate::args::Run;
 use crate::client::{Client, Error};
+use crate::context::Context;
 use crate::error::{Failure, Interrupted};
 use crate::exit::Exit;
 use crate::images::Question;
 use crate::interrupt::until_ctrl_c;
 use crate::output::{Output, ProgressView};
-use crate::run::Context;
 use crate::{env, format, images, params, repl, text};
 
 /// The longest text that is taken from standard input, in bytes.

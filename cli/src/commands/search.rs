@@ -3,9 +3,9 @@
 use api::{FoundModel, SearchRequest, SearchResponse, routes};
 
 use crate::args::Search;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{Narrower, Output, Table};
-use crate::run::Context;
 
 /// What a terminal that is too narrow for the table goes without first.
 const LEAST_WORTH: [Narrower; 4] = [

@@ -8,10 +8,10 @@ use std::process::Command;
 
 use crate::args::Serve;
 use crate::client::{Error, program_beside_us};
+use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::fs;
-use crate::run::Context;
 
 /// Does the one of the three that was asked for.
 pub(crate) async fn run(context: &Context, args: &Serve) -> anyhow::Result<Exit> {

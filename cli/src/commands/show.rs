@@ -4,9 +4,9 @@ use api::{ShowRequest, ShowResponse, routes};
 use serde_json::Value;
 
 use crate::args::{Show, ShowPart};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{Output, section};
-use crate::run::Context;
 use crate::text;
 
 /// Lines of a long text in the overview.

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::client::{Client, Error, Note};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{Output, section};
-use crate::run::Context;
 use crate::text;
 
 /// What is known of a daemon that answers.

@@ -4,8 +4,8 @@ use api::{GenerateEvent, GenerateRequest, KeepAlive, Unload, routes};
 
 use super::{Outcome, each};
 use crate::args::Models;
+use crate::context::Context;
 use crate::exit::Exit;
-use crate::run::Context;
 
 /// Unloads every model named. Without a daemon nothing is loaded, so none is started for it.
 pub(crate) async fn run(context: Context, args: &Models) -> anyhow::Result<Exit> {

@@ -6,11 +6,11 @@ use api::{JobState, Progress, routes};
 use serde::Serialize;
 
 use crate::client::{Client, Events};
+use crate::context::Context;
 use crate::error::Interrupted;
 use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
 use crate::output::{Output, ProgressView};
-use crate::run::Context;
 
 /// A transfer, in words.
 #[derive(Debug, Clone, Copy)]

@@ -4,9 +4,9 @@ use api::{Progress, VerifyReport, VerifyRequest, routes};
 
 use crate::args::Verify;
 use crate::client::Error;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::run::Context;
 use crate::text;
 
 /// Has every file hashed and says what is damaged; damage is a failure, also when it is mended.

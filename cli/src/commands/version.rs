@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::client::Error;
+use crate::context::Context;
 use crate::exit::Exit;
-use crate::run::Context;
 
 /// Version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

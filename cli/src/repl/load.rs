@@ -4,8 +4,8 @@ use api::{ChatEvent, ChatRequest, ShowResponse, Think, routes};
 
 use super::Session;
 use crate::commands::run as one_shot;
+use crate::context::Context;
 use crate::error::Failure;
-use crate::run::Context;
 
 /// The word for thoughts among what a model can do.
 const THINKING: &str = "thinking";

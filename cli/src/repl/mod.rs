@@ -23,10 +23,10 @@ use crate::answer::Answer;
 use crate::args::Run;
 use crate::commands::run::{self as one_shot, Demands};
 use crate::commands::show;
+use crate::context::Context;
 use crate::error::{Failure, Interrupted, ReaderGone, Report};
 use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
-use crate::run::Context;
 use crate::{env, format, images};
 
 /// Holds a conversation until the person leaves.

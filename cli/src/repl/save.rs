@@ -4,7 +4,7 @@ use api::{CreateRequest, Message, Progress, routes};
 
 use super::Session;
 use crate::commands::replaced::{Meaning, with_lost};
-use crate::run::Context;
+use crate::context::Context;
 
 impl Session {
     /// Makes the model. Saved under the name of the one that is talked to, the conversation is the model's own from

@@ -10,10 +10,10 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::json;
 
 use crate::client::{Reached, reach};
+use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::fs;
-use crate::run::Context;
 
 /// How long the end may take: the grace period, saving conversations, and stopping runners.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::run::Context;
 
 /// Prints the unit, and says where it goes.
 pub(super) fn run(context: &Context, program: &Path) -> anyhow::Result<Exit> {
