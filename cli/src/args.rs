@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
 
-use crate::commands::completions::models;
+use crate::completion::models;
 use crate::output::{Color, Tone};
 
 /// Run language models on this machine.

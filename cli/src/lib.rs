@@ -12,6 +12,7 @@ mod answer;
 mod args;
 mod client;
 mod commands;
+mod completion;
 mod context;
 mod env;
 mod error;
@@ -27,7 +28,9 @@ mod params;
 mod reference;
 mod repl;
 mod run;
+mod settings;
 mod text;
+mod timings;
 mod weights;
 
 pub use crate::exit::Exit;

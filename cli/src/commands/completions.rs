@@ -1,24 +1,15 @@
 //! `slm completions`: a script with which a shell completes commands, by asking this program.
 
-use std::ffi::OsStr;
-use std::time::Duration;
-
-use api::{TagsResponse, routes};
 use clap::{CommandFactory as _, ValueEnum as _};
-use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 
-use crate::args::{Cli, Completions, Global};
-use crate::context::Context;
-use crate::env::Process;
+use crate::args::{Cli, Completions};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
 
 /// The variable by which the script says that it asks, and in which shell.
 const ASKED: &str = "COMPLETE";
-/// How long a shell waits for the names of models.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Prints the script.
 pub(crate) fn run(out: &Output, args: &Completions) -> anyhow::Result<Exit> {
@@ -66,48 +57,4 @@ fn offered() -> clap::Command {
         .disable_version_flag(true)
         .args(all.get_arguments().cloned())
         .subcommands(shown.cloned())
-}
-
-/// Names of models that are here and begin as what was typed. No daemon is started to be asked.
-pub(crate) fn models(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let typed = typed.to_string_lossy().to_lowercase();
-    let names = names().unwrap_or_default();
-    names
-        .into_iter()
-        .filter(|name| name.to_lowercase().starts_with(&typed))
-        .map(CompletionCandidate::new)
-        .collect()
-}
-
-fn names() -> Option<Vec<String>> {
-    let global = Global {
-        quiet: true,
-        no_start: true,
-        ..Global::default()
-    };
-    let out = Output::new(global.tone(), &Process);
-    let context = Context::resolve(&global, out, &Process).ok()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .ok()?;
-    let asked = async {
-        let asking = context.client.get::<TagsResponse>(routes::TAGS);
-        tokio::time::timeout(PATIENCE, asking).await
-    };
-    let tags = runtime.block_on(asked).ok()?.ok()?;
-    Some(
-        tags.models
-            .into_iter()
-            .map(|model| shortest(model.name))
-            .collect(),
-    )
-}
-
-/// The tag that holds where none is said need not be typed.
-fn shortest(name: String) -> String {
-    match name.strip_suffix(":latest") {
-        Some(short) => short.to_owned(),
-        None => name,
-    }
 }

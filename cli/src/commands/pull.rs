@@ -130,3 +130,20 @@ fn table(out: &Output, found: &Explanation) -> String {
     }
     table.render(out)
 }
+
+/// Fetches a model that is not here, and says so first.
+///
+/// With `--json`, standard output belongs to the answer, so nothing is said.
+pub(crate) async fn fetch_missing(
+    client: &Client,
+    out: &Output,
+    model: &str,
+) -> anyhow::Result<()> {
+    out.note(&format!("`{model}` is not here yet: fetching it"));
+    let view = if out.json() {
+        ProgressView::silent()
+    } else {
+        out.progress()
+    };
+    pull(client, out, view, model).await
+}

@@ -1,33 +1,29 @@
 //! `slm run`: one answer, or a conversation.
 
 use std::io::{IsTerminal as _, Read as _};
-use std::time::Duration;
 
-use api::{
-    ChatEvent, ChatRequest, GenerateEvent, GenerateRequest, KeepAlive, Message, Timings, routes,
-};
-use modelfile::Parameters;
-use serde_json::Value;
+use api::{ChatEvent, ChatRequest, GenerateEvent, GenerateRequest, Message, Timings, routes};
 
 use super::local;
-use super::pull::pull;
+use super::pull::fetch_missing;
 use crate::answer::{self, Answer};
 use crate::args::Run;
-use crate::client::{Client, Error};
+use crate::client::Error;
 use crate::context::Context;
 use crate::error::{Failure, Interrupted};
 use crate::exit::Exit;
 use crate::images::Question;
 use crate::interrupt::until_ctrl_c;
-use crate::output::{Output, ProgressView};
-use crate::{env, format, images, params, repl, text};
+use crate::settings::{AnswerSettings, keep_alive};
+use crate::timings::timing_table;
+use crate::{images, repl, text};
 
 /// The longest text that is taken from standard input, in bytes.
 const MAX_STDIN: u64 = 16 << 20;
 
 /// Answers one prompt, or holds a conversation when there is none and a person is there.
 pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
-    let demands = Demands::of(&args, &context.out)?;
+    let settings = AnswerSettings::of(&args, &context.out)?;
     let args = Run {
         model: until_ctrl_c(local::made(&context, &args.model)).await?,
         ..args
@@ -37,37 +33,17 @@ pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
         if args.raw {
             return Err(Failure::usage("--raw needs a prompt").into());
         }
-        return repl::run(context, args, demands).await;
+        return repl::run(context, args, settings).await;
     };
-    let word_wrap = !args.nowordwrap && demands.format.is_none();
+    let word_wrap = !args.nowordwrap && settings.format.is_none();
     let mut answer = Answer::new(context.out.clone(), word_wrap)
         .hide_thoughts(args.hide_thinking)
         .waiting(format!("{} loads and reads the prompt", args.model));
-    let done = until_ctrl_c(once(&context, &args, &demands, prompt, &mut answer)).await;
+    let done = until_ctrl_c(once(&context, &args, &settings, prompt, &mut answer)).await;
     if done.as_ref().is_err_and(|error| error.is::<Interrupted>()) {
         answer.leave()?;
     }
     done
-}
-
-/// What the command line demands of answers, checked before anything is asked.
-#[derive(Debug)]
-pub(crate) struct Demands {
-    /// Parameters that go over those of the model.
-    pub(crate) parameters: Parameters,
-    /// The form that answers must have, as a request says it.
-    pub(crate) format: Option<Value>,
-}
-
-impl Demands {
-    fn of(args: &Run, out: &Output) -> anyhow::Result<Self> {
-        let home = env::home_folder(&env::Process);
-        let read = |form: &String| format::read(form, home.as_deref());
-        Ok(Self {
-            parameters: params::parse(&args.params, out)?,
-            format: args.format.as_ref().map(read).transpose()?,
-        })
-    }
 }
 
 /// What to ask.
@@ -137,16 +113,16 @@ fn join(piped: &str, typed: &str, raw: bool) -> String {
 async fn once(
     context: &Context,
     args: &Run,
-    demands: &Demands,
+    settings: &AnswerSettings,
     prompt: Prompt,
     answer: &mut Answer,
 ) -> anyhow::Result<Exit> {
     let Context { client, out, .. } = context;
-    let asked = ask(context, args, demands, &prompt, answer).await;
+    let asked = ask(context, args, settings, &prompt, answer).await;
     let timings = match asked {
         Err(error) if is_missing(&error) && !args.no_pull => {
-            fetch(client, out, &args.model).await?;
-            ask(context, args, demands, &prompt, answer).await?
+            fetch_missing(client, out, &args.model).await?;
+            ask(context, args, settings, &prompt, answer).await?
         }
         asked => asked?,
     };
@@ -159,7 +135,7 @@ async fn once(
 async fn ask(
     Context { client, out, .. }: &Context,
     args: &Run,
-    Demands { parameters, format }: &Demands,
+    AnswerSettings { parameters, format }: &AnswerSettings,
     prompt: &Prompt,
     answer: &mut Answer,
 ) -> anyhow::Result<Timings> {
@@ -209,89 +185,11 @@ fn messages(system: Option<&str>, question: &Question) -> Vec<Message> {
     system.into_iter().chain([question.to_message()]).collect()
 }
 
-/// A number is seconds; anything else is a text that the daemon reads.
-pub(crate) fn keep_alive(text: &str) -> KeepAlive {
-    match text.parse::<f64>() {
-        Ok(seconds) if seconds.is_finite() => KeepAlive::Seconds(seconds),
-        _ => KeepAlive::Text(text.to_owned()),
-    }
-}
-
 /// Whether it failed because the model is not here.
-pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
+fn is_missing(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<Error>()
         .is_some_and(Error::is_missing_model)
-}
-
-/// Fetches a model that is not here, and says so first.
-///
-/// With `--json`, standard output belongs to the answer, so nothing is said.
-pub(crate) async fn fetch(client: &Client, out: &Output, model: &str) -> anyhow::Result<()> {
-    out.note(&format!("`{model}` is not here yet: fetching it"));
-    let view = if out.json() {
-        ProgressView::silent()
-    } else {
-        out.progress()
-    };
-    pull(client, out, view, model).await
-}
-
-/// What an answer took, a line each.
-pub(crate) fn timing_table(timings: &Timings) -> String {
-    let duration = |nanoseconds| text::duration(Duration::from_nanos(nanoseconds));
-    let rate = |count: u32, nanoseconds: u64| match nanoseconds {
-        0 => "-".to_owned(),
-        _ => format!(
-            "{:.2} tokens/s",
-            f64::from(count) * 1e9 / nanoseconds as f64
-        ),
-    };
-    let remembered = match timings.cached_tokens {
-        0 => String::new(),
-        count => format!(" ({count} remembered)"),
-    };
-    // What was remembered was not computed, so it says nothing about speed.
-    let computed = timings
-        .prompt_eval_count
-        .saturating_sub(timings.cached_tokens);
-    let mut rows = vec![
-        ("total duration", duration(timings.total_duration)),
-        ("load duration", duration(timings.load_duration)),
-        (
-            "prompt eval count",
-            format!("{} tokens{remembered}", timings.prompt_eval_count),
-        ),
-        (
-            "prompt eval duration",
-            duration(timings.prompt_eval_duration),
-        ),
-        (
-            "prompt eval rate",
-            rate(computed, timings.prompt_eval_duration),
-        ),
-        ("eval count", format!("{} tokens", timings.eval_count)),
-        ("eval duration", duration(timings.eval_duration)),
-        ("eval rate", rate(timings.eval_count, timings.eval_duration)),
-    ];
-    if timings.drafted_tokens > 0 {
-        let share = f64::from(timings.accepted_tokens) / f64::from(timings.drafted_tokens);
-        rows.push((
-            "drafts accepted",
-            format!(
-                "{} of {} tokens ({:.0} %)",
-                timings.accepted_tokens,
-                timings.drafted_tokens,
-                share * 100.0
-            ),
-        ));
-    }
-    if let Some(seed) = timings.seed {
-        rows.push(("seed", seed.to_string()));
-    }
-    rows.iter()
-        .map(|(name, value)| format!("{:22}{value}\n", format!("{name}:")))
-        .collect()
 }
 
 #[cfg(test)]
@@ -312,47 +210,5 @@ mod tests {
         assert_eq!(join("1, 2, \n", "", true), "1, 2, \n");
         assert_eq!(join("Once upon ", "a time", true), "Once upon a time");
         assert_eq!(join("", "hi", true), "hi");
-    }
-
-    #[test]
-    fn a_number_keeps_alive_for_seconds() {
-        assert_eq!(keep_alive("-1"), KeepAlive::Seconds(-1.0));
-        assert_eq!(keep_alive("2.5"), KeepAlive::Seconds(2.5));
-        assert_eq!(keep_alive("10m"), KeepAlive::Text("10m".to_owned()));
-        assert_eq!(keep_alive("inf"), KeepAlive::Text("inf".to_owned()));
-    }
-
-    #[test]
-    fn what_timings_look_like() {
-        let timings = Timings {
-            total_duration: 2_500_000_000,
-            load_duration: 120_000_000,
-            prompt_eval_count: 30,
-            prompt_eval_duration: 200_000_000,
-            eval_count: 100,
-            eval_duration: 2_000_000_000,
-            cached_tokens: 10,
-            drafted_tokens: 48,
-            accepted_tokens: 36,
-            seed: Some(42),
-            ..Timings::default()
-        };
-        insta::assert_snapshot!(timing_table(&timings), @r"
-        total duration:       2.50s
-        load duration:        120.0ms
-        prompt eval count:    30 tokens (10 remembered)
-        prompt eval duration: 200.0ms
-        prompt eval rate:     100.00 tokens/s
-        eval count:           100 tokens
-        eval duration:        2.00s
-        eval rate:            50.00 tokens/s
-        drafts accepted:      36 of 48 tokens (75 %)
-        seed:                 42
-        ");
-        let nothing = timing_table(&Timings::default());
-        assert!(
-            !nothing.contains("NaN") && !nothing.contains("inf"),
-            "{nothing}"
-        );
     }
 }

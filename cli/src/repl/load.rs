@@ -3,7 +3,7 @@
 use api::{ChatEvent, ChatRequest, ShowResponse, Think, routes};
 
 use super::Session;
-use crate::commands::run as one_shot;
+use crate::commands::pull::fetch_missing;
 use crate::context::Context;
 use crate::error::Failure;
 
@@ -27,7 +27,7 @@ impl Session {
         };
         match load().await {
             Err(error) if error.is_missing_model() && !self.args.no_pull => {
-                one_shot::fetch(client, out, model).await?;
+                fetch_missing(client, out, model).await?;
                 load().await?;
             }
             loaded => {

@@ -21,19 +21,20 @@ use self::input::{Input, Typed};
 use self::parameters::Values;
 use crate::answer::Answer;
 use crate::args::Run;
-use crate::commands::run::{self as one_shot, Demands};
 use crate::commands::show;
 use crate::context::Context;
 use crate::error::{Failure, Interrupted, ReaderGone, Report};
 use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
+use crate::settings::{AnswerSettings, keep_alive};
+use crate::timings::timing_table;
 use crate::{env, format, images};
 
 /// Holds a conversation until the person leaves.
 pub(crate) async fn run(
     context: Context,
     args: Run,
-    Demands { parameters, format }: Demands,
+    AnswerSettings { parameters, format }: AnswerSettings,
 ) -> anyhow::Result<Exit> {
     if context.out.json() || !context.out.is_terminal() {
         return Err(
@@ -153,7 +154,7 @@ impl Session {
             Some(timings) => {
                 out.print("\n")?;
                 if self.verbose {
-                    out.say(&format!("{}\n", one_shot::timing_table(&timings)));
+                    out.say(&format!("{}\n", timing_table(&timings)));
                 }
             }
             None => out.note("(stopped)"),
@@ -282,7 +283,7 @@ impl Session {
     }
 
     fn keep_alive(&self) -> Option<api::KeepAlive> {
-        self.args.keepalive.as_deref().map(one_shot::keep_alive)
+        self.args.keepalive.as_deref().map(keep_alive)
     }
 }
 
