@@ -4,13 +4,19 @@ use std::collections::HashSet;
 
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Instruction, Keyword};
-use crate::parser::Placed;
-use crate::text::Text;
+use crate::text::{Span, Text};
+
+/// An instruction with the spans of its keyword and its value.
+pub(crate) struct Spanned {
+    pub(crate) instruction: Instruction,
+    pub(crate) keyword: Span,
+    pub(crate) value: Span,
+}
 
 /// Errors of the whole: no base, or a draft model that is the base itself.
 ///
 /// `expects_from` is false where another mistake may hide a `FROM`.
-pub(crate) fn whole(text: &Text<'_>, placed: &[Placed], expects_from: bool) -> Vec<Diagnostic> {
+pub(crate) fn whole(text: &Text<'_>, placed: &[Spanned], expects_from: bool) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     let bases: HashSet<&str> = placed
         .iter()
@@ -36,7 +42,7 @@ pub(crate) fn whole(text: &Text<'_>, placed: &[Placed], expects_from: bool) -> V
 
 /// At most `most` warnings about instructions that have no effect, because a later one takes
 /// their place. The last ones of the text come first.
-pub(crate) fn overridden(text: &Text<'_>, placed: &[Placed], most: usize) -> Vec<Diagnostic> {
+pub(crate) fn overridden(text: &Text<'_>, placed: &[Spanned], most: usize) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
     let mut later: Vec<(Keyword, &str, usize)> = Vec::new();
     for placed in placed.iter().rev() {

@@ -9,7 +9,7 @@ mod findings;
 use std::collections::BTreeMap;
 
 use crate::MAX_BYTES;
-use crate::check;
+use crate::check::{self, Spanned};
 use crate::decode::{decode, too_long};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::instruction::{Instruction, Keyword, Message, Role};
@@ -60,13 +60,6 @@ fn parse_decoded(source: &str) -> Result<Parsed, Diagnostics> {
     parser.finish()
 }
 
-/// An instruction, and where its keyword and its value stand.
-pub(crate) struct Placed {
-    pub(crate) instruction: Instruction,
-    pub(crate) keyword: Span,
-    pub(crate) value: Span,
-}
-
 /// Most findings of one severity that are reported. After so many errors one more says that the rest was not read.
 pub const MOST_FINDINGS: usize = 50;
 
@@ -75,7 +68,7 @@ struct Parser<'a> {
     source: &'a str,
     /// Where reading stands.
     at: usize,
-    placed: Vec<Placed>,
+    placed: Vec<Spanned>,
     /// Texts of each parameter that is a list.
     texts: BTreeMap<&'static str, usize>,
     errors: Vec<Diagnostic>,
@@ -297,7 +290,7 @@ impl<'a> Parser<'a> {
     }
 
     fn place(&mut self, instruction: Instruction, head: Word<'a>, value: Value<'a>) {
-        self.placed.push(Placed {
+        self.placed.push(Spanned {
             instruction,
             keyword: head.span,
             value: value.span,
