@@ -10,6 +10,8 @@
 
 use std::path::{Path, PathBuf};
 
+use api::layout;
+
 use crate::env::{self, Environment};
 use crate::error::Failure;
 
@@ -47,7 +49,7 @@ impl Home {
         // A relative path is meant from the home, as the daemon takes it.
         let socket = match environment.value(env::SLM_SOCKET) {
             Some(path) => root.join(path),
-            None => root.join("run/slmd.sock"),
+            None => root.join(layout::SOCKET),
         };
         Self {
             root,
@@ -73,12 +75,12 @@ impl Home {
 
     /// What the daemon says about itself.
     pub(crate) fn note(&self) -> PathBuf {
-        self.root.join("run/slmd.json")
+        self.root.join(layout::NOTE)
     }
 
     /// Log of a daemon that `slm` started.
     pub(crate) fn log(&self) -> PathBuf {
-        self.root.join("logs/slmd.log")
+        self.root.join(layout::LOG)
     }
 
     /// What was typed at the prompt.

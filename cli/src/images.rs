@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use api::layout::MAX_IMAGE_BYTES;
 use api::{Message, ShowRequest, ShowResponse, routes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,9 +17,6 @@ use crate::error::Failure;
 use crate::fs::{self, Kind};
 use crate::output::Output;
 use crate::{answer, env, text};
-
-/// Longest image file in bytes; the daemon takes no longer one.
-const MAX_BYTES: usize = 20 << 20;
 
 /// How paths of images end.
 const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "gif", "bmp"];
@@ -102,7 +100,7 @@ pub(crate) async fn attach(
     let mut question = Question::default();
     let mut from = 0;
     for Named { range, path } in found {
-        let file = fs::read(&path, MAX_BYTES)?;
+        let file = fs::read(&path, MAX_IMAGE_BYTES)?;
         if !is_image(&file) {
             return Err(
                 Failure::new(format!("`{}` is no image file", path.display()))

@@ -5,12 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use api::layout::DEFAULT_PORT;
+
 use crate::env::{self, Environment};
 use crate::error::Failure;
 use crate::home::Home;
-
-/// Port of the daemon when none is named.
-pub(crate) const DEFAULT_PORT: u16 = 11435;
 
 /// One place where a daemon may listen.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod embed;
 mod error;
 mod generate;
 mod job;
+pub mod layout;
 mod model;
 mod progress;
 mod push;
