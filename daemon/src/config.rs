@@ -445,7 +445,7 @@ impl Layers {
             address,
             socket: self
                 .get("socket", |text| Ok(relative(text)))?
-                .unwrap_or_else(|| home.join("run").join("slmd.sock")),
+                .unwrap_or_else(|| home.join(api::layout::SOCKET)),
             keep_alive: self.get("keep_alive", str::parse)?,
             context_length: self.get("context_length", |text| {
                 within(text, MIN_CONTEXT.into(), MAX_CONTEXT.into())

@@ -16,6 +16,9 @@ use runner_protocol::{Bytes, Image, Tool};
 use crate::error::Error;
 use crate::template::Turn;
 
+// Clients check an image against the same limit before they send it.
+const _: () = assert!(MAX_IMAGE_BYTES == api::layout::MAX_IMAGE_BYTES);
+
 /// About how many tokens an image has, for whoever needs to know before it was looked at.
 pub const USUAL_TOKENS: usize = 768;
 

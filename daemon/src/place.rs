@@ -64,7 +64,7 @@ impl std::fmt::Display for Place {
 
 /// The log file of the home, if standard error goes there: `slm` starts a daemon so, a terminal or a service manager does not.
 fn log(config: &Config) -> Option<PathBuf> {
-    let path = config.home.join("logs").join("slmd.log");
+    let path = config.home.join(api::layout::LOG);
     fs::is_standard_error(&path).then_some(path)
 }
 

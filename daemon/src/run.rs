@@ -429,7 +429,7 @@ fn stale(config: &Config) -> Stale {
 
 /// Where the note stands.
 fn note(config: &Config) -> std::path::PathBuf {
-    config.home.join("run").join("slmd.json")
+    config.home.join(api::layout::NOTE)
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-/// Port when nobody says otherwise.
-const DEFAULT_PORT: u16 = 11435;
+use api::layout::DEFAULT_PORT;
 
 /// A loopback address, with a port if one was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
