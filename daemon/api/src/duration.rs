@@ -1,4 +1,4 @@
-//! Durations as people write them: `5m`, `1h30m`, `1.5h`, `300ms`.
+//! Durations as users write them: `5m`, `1h30m`, `1.5h`, `300ms`.
 //!
 //! The units and the shape are those of Go, because `keep_alive` comes from clients that were written for it:
 //! one or more pairs of a decimal number and a unit out of `ns us µs ms s m h`, with an optional sign in front.
@@ -6,7 +6,7 @@
 /// Seconds of a duration text; a bare number counts as seconds.
 ///
 /// # Errors
-/// A message for people that shows the text and the accepted forms.
+/// A message that shows the text and the accepted forms.
 pub fn seconds(text: &str) -> Result<f64, String> {
     let wrong = || format!("{text:?} is no duration; write for example 90, 300ms, 5m, 1h30m or -1");
     let trimmed = text.trim();

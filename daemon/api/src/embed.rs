@@ -30,19 +30,19 @@ impl From<Texts> for Vec<String> {
     }
 }
 
-/// Body of `POST /api/embed`. No input loads the model.
+/// Body of `POST /api/embed`. A request without input loads the model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EmbedRequest {
     /// Name of the model.
     #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
-    /// What to turn into vectors.
+    /// Texts to embed.
     #[serde(default, deserialize_with = "null_as_default")]
     pub input: Texts,
-    /// Whether an input that is longer than the model reads is cut (and counted) or refused; cut unless this is `false`.
+    /// Whether an input longer than the model's context is cut (and counted) or refused; the default is `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncate: Option<bool>,
-    /// Keep so many numbers of each vector; 0 keeps all.
+    /// Number of leading components to keep of each vector; 0 keeps all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimensions: Option<u32>,
     /// How long the model stays loaded.
@@ -58,26 +58,26 @@ pub struct EmbedRequest {
 pub struct EmbedResponse {
     /// Name of the model.
     pub model: String,
-    /// One vector of length 1 for each input, in order.
+    /// One vector of unit length for each input, in order.
     pub embeddings: Vec<Vec<f32>>,
-    /// From the arrival of the request to its end.
+    /// Time from the arrival of the request to its end.
     pub total_duration: u64,
-    /// Part of it in which the model was loaded.
+    /// Time spent loading the model.
     pub load_duration: u64,
-    /// Tokens of all inputs that were read.
+    /// Number of tokens in all inputs.
     pub prompt_eval_count: u32,
-    /// Inputs that were cut (ours).
+    /// Number of inputs that were cut (ours).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated_inputs: u32,
 }
 
-/// Body of `POST /api/embeddings`, the older form. No prompt loads the model.
+/// Body of `POST /api/embeddings`, the older route. A request without prompt loads the model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EmbeddingsRequest {
     /// Name of the model.
     #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
-    /// What to turn into a vector.
+    /// Text to embed.
     #[serde(default, deserialize_with = "null_as_default")]
     pub prompt: String,
     /// How long the model stays loaded.
@@ -91,11 +91,11 @@ pub struct EmbeddingsRequest {
 /// Answer of `POST /api/embeddings`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EmbeddingsResponse {
-    /// The vector as the model gives it, of any length.
+    /// The vector as the model computes it, not normalized.
     pub embedding: Vec<f32>,
 }
 
-/// One document to rank: a text, or an object that holds it.
+/// One document to rank: a text, or an object with the member `text`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     untagged,
@@ -125,19 +125,19 @@ pub struct RerankRequest {
     /// Name of the model.
     #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
-    /// What the documents are to fit.
+    /// The query that documents are scored against.
     #[serde(default, deserialize_with = "null_as_default")]
     pub query: String,
-    /// What to rank.
+    /// Documents to rank.
     #[serde(default, deserialize_with = "null_as_default")]
     pub documents: Vec<Document>,
-    /// Answer with so many of the best; all where it is absent.
+    /// Number of best documents to return; all of them when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_n: Option<u32>,
-    /// Repeat the documents in the answer; they are not unless this is `true`.
+    /// Whether the answer repeats the documents; the default is `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub return_documents: Option<bool>,
-    /// Whether a document that is longer than the model reads is cut or refused; cut unless this is `false`.
+    /// Whether a document longer than the model's context is cut or refused; the default is `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncate: Option<bool>,
     /// How long the model stays loaded.
@@ -155,28 +155,28 @@ pub struct RerankResponse {
     pub model: String,
     /// The documents, best first.
     pub results: Vec<RankedDocument>,
-    /// What was read.
+    /// Tokens of the request.
     pub usage: Usage,
 }
 
-/// One document and how well it fits.
+/// One document and its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RankedDocument {
-    /// Its place in the request, from 0.
+    /// Its index in the request, from 0.
     pub index: usize,
-    /// More is better; the scale is the model's own.
+    /// Higher is better; the scale depends on the model.
     pub relevance_score: f32,
-    /// The document, where it was asked for.
+    /// The document, if the request set `return_documents`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<Document>,
 }
 
-/// Tokens that were read.
+/// Token counts of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Of the request.
+    /// Tokens of the request.
     pub prompt_tokens: u32,
-    /// The same, because nothing is written.
+    /// The same number, because nothing is generated.
     pub total_tokens: u32,
 }
 

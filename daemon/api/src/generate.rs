@@ -10,8 +10,8 @@ use crate::null_as_default;
 
 /// How long a model stays loaded after its last request.
 ///
-/// On the wire a number of seconds (fractions allowed) or a text such as `5m` or `1h30m`; negative means for ever, 0 means
-/// that it is unloaded at once. It is kept as it came; the daemon reads it.
+/// On the wire it is a number of seconds (fractions allowed) or a text such as `5m` or `1h30m`. A negative one keeps the model
+/// loaded for ever, 0 unloads it at once. The value stays as it came; the daemon parses it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
     untagged,
@@ -33,7 +33,7 @@ pub enum KeepAlive {
 pub enum Think {
     /// On or off.
     Switch(bool),
-    /// `low`, `medium`, `high` or `max`, for models that know levels.
+    /// `low`, `medium`, `high` or `max`, for models with levels.
     Level(String),
 }
 
@@ -46,7 +46,7 @@ pub struct GenerateRequest {
     /// What to continue.
     #[serde(default, deserialize_with = "null_as_default")]
     pub prompt: String,
-    /// Text that follows what is generated.
+    /// Text after the gap that the model fills (fill in the middle).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suffix: Option<String>,
     /// Replaces the model's system prompt.
@@ -55,13 +55,13 @@ pub struct GenerateRequest {
     /// Replaces the model's template (Go syntax).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// Tokens of an earlier answer to go on from.
+    /// Tokens of an earlier answer that this one continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Vec<i32>>,
-    /// Whether the answer is a stream; it is unless this is `false`.
+    /// Whether the answer is a stream; the default is `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
-    /// The prompt goes to the model as it is, without template.
+    /// Whether the prompt goes to the model verbatim, without the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<bool>,
     /// `"json"` or a JSON Schema.
@@ -73,41 +73,41 @@ pub struct GenerateRequest {
     /// Images in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<Vec<String>>,
-    /// Parameters that go over those of the model.
+    /// Parameters that override those of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<Map<String, Value>>,
-    /// Think first.
+    /// Whether the model thinks before it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub think: Option<Think>,
-    /// Whether a prompt that does not fit is cut (and reported) or refused; cut unless this is `false`.
+    /// Whether a prompt that does not fit the context is cut (and counted) or refused; the default is `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncate: Option<bool>,
-    /// Accepted for Ollama's clients.
+    /// Accepted for compatibility with Ollama's clients; has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shift: Option<bool>,
-    /// Report the probability of each token.
+    /// Whether to report the logprob of each token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<bool>,
-    /// Of so many alternatives too.
+    /// Number of most likely alternatives to report for each token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<u32>,
-    /// What is added to the scores of tokens, by their number.
+    /// Biases added to logits, by token id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logit_bias: Option<BTreeMap<String, f32>>,
-    /// Adapters of the model for this answer; those that are not named are left out.
+    /// Scales of the model's adapters for this answer; an adapter that the list leaves out has scale 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<Vec<AdapterScale>>,
-    /// Computed when nothing else is, so that the same request gives the same text; the setting `deterministic` when left out.
+    /// Whether the request is computed alone, so that the same request gives the same text; the default is the setting `deterministic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deterministic: Option<bool>,
 }
 
-/// How much of an adapter is added to the model.
+/// The scale of one adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AdapterScale {
-    /// Which adapter of the model, from 0.
+    /// Index of the adapter in the model, from 0.
     pub id: u32,
-    /// 0 leaves it out, 1 is as it was made.
+    /// 0 turns the adapter off, 1 is its full strength.
     pub scale: f32,
 }
 
@@ -116,30 +116,30 @@ pub struct AdapterScale {
 pub struct GenerateEvent {
     /// Name of the model.
     pub model: String,
-    /// When this event was made.
+    /// Time of this event.
     pub created_at: Timestamp,
-    /// More of the answer.
+    /// The next piece of the answer.
     #[serde(default)]
     pub response: String,
-    /// More of what the model thinks before it answers.
+    /// The next piece of thinking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thinking: Option<String>,
     /// Whether this is the last event.
     #[serde(default)]
     pub done: bool,
-    /// Why it is the last.
+    /// Why the answer ended; on the last event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_reason: Option<DoneReason>,
-    /// What became of the wish to unload the model (ours); with the reason `unload`.
+    /// Outcome of a request to unload the model (ours); with the reason `unload`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unload: Option<Unload>,
     /// Prompt and answer as tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Vec<i32>>,
-    /// How likely each token of `response` was, where that is asked for.
+    /// Logprob of each token of `response`, if the request asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Vec<Logprob>>,
-    /// What it took; on the last event.
+    /// Durations and token counts; on the last event.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
 }
@@ -152,42 +152,42 @@ pub struct Message {
     /// The text.
     #[serde(default, deserialize_with = "null_as_default")]
     pub content: String,
-    /// What the model thought before.
+    /// The model's thinking before this message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thinking: Option<String>,
     /// Images in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<Vec<String>>,
-    /// Calls that the model made.
+    /// Tool calls of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<ToolCall>>,
-    /// The tool whose result this is.
+    /// Name of the tool whose result this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_name: Option<String>,
-    /// The call whose result this is.
+    /// Id of the call whose result this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
 }
 
-/// A call that the model made.
+/// A tool call of the model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// Names the call, so that a result can say what it is the result of.
+    /// Id of the call; a tool result names it in `tool_call_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What is called.
+    /// The function and its arguments.
     pub function: FunctionCall,
 }
 
-/// What is called, and with what.
+/// A function and its arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionCall {
-    /// Which call of the answer this is, from 0.
+    /// Index of the call in the answer, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u32>,
-    /// The function.
+    /// Name of the function.
     pub name: String,
-    /// Its arguments by name, in the order of the model. A text that holds such an object is taken too.
+    /// Arguments by name, in the model's order. A string that contains such an object is accepted too.
     #[serde(default)]
     pub arguments: Value,
 }
@@ -195,14 +195,14 @@ pub struct FunctionCall {
 /// A tool that the model may call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
-    /// `function`, the only kind there is.
+    /// `function`, the only kind.
     #[serde(rename = "type", default = "function")]
     pub kind: String,
-    /// What can be called.
+    /// The function.
     pub function: Function,
 }
 
-/// What can be called.
+/// A function that a tool offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
     /// Its name.
@@ -219,7 +219,7 @@ fn function() -> String {
     "function".to_owned()
 }
 
-/// Body of `POST /api/chat`. No messages load the model; with `keep_alive: 0` they unload it.
+/// Body of `POST /api/chat`. A request without messages loads the model; with `keep_alive: 0` it unloads it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChatRequest {
     /// Name of the model.
@@ -228,15 +228,15 @@ pub struct ChatRequest {
     /// The conversation, first to last.
     #[serde(default, deserialize_with = "null_as_default")]
     pub messages: Vec<Message>,
-    /// Functions that the model may call, each a [`Tool`]. They are read one by one, so that one that is not in order takes
-    /// no other with it.
+    /// Functions that the model may call, each a [`Tool`]. The daemon parses each one alone, so a malformed tool does not
+    /// invalidate the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<Value>>,
     /// `"auto"`, `"none"`, `"required"`, or the one function that must be called:
     /// `{"type": "function", "function": {"name": "…"}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<Value>,
-    /// Whether the answer is a stream; it is unless this is `false`.
+    /// Whether the answer is a stream; the default is `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
     /// `"json"` or a JSON Schema.
@@ -245,31 +245,31 @@ pub struct ChatRequest {
     /// How long the model stays loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_alive: Option<KeepAlive>,
-    /// Parameters that go over those of the model.
+    /// Parameters that override those of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<Map<String, Value>>,
-    /// Think first.
+    /// Whether the model thinks before it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub think: Option<Think>,
-    /// Whether a conversation that does not fit loses its oldest messages (and says so) or is refused.
+    /// Whether a conversation that does not fit the context loses its oldest messages (counted in the timings) or is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncate: Option<bool>,
-    /// Accepted for Ollama's clients.
+    /// Accepted for compatibility with Ollama's clients; has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shift: Option<bool>,
-    /// Report the probability of each token.
+    /// Whether to report the logprob of each token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<bool>,
-    /// Of so many alternatives too.
+    /// Number of most likely alternatives to report for each token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<u32>,
-    /// What is added to the scores of tokens, by their number.
+    /// Biases added to logits, by token id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logit_bias: Option<BTreeMap<String, f32>>,
-    /// Adapters of the model for this answer; those that are not named are left out.
+    /// Scales of the model's adapters for this answer; an adapter that the list leaves out has scale 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<Vec<AdapterScale>>,
-    /// Computed when nothing else is, so that the same request gives the same text; the setting `deterministic` when left out.
+    /// Whether the request is computed alone, so that the same request gives the same text; the default is the setting `deterministic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deterministic: Option<bool>,
 }
@@ -279,47 +279,47 @@ pub struct ChatRequest {
 pub struct ChatEvent {
     /// Name of the model.
     pub model: String,
-    /// When this event was made.
+    /// Time of this event.
     pub created_at: Timestamp,
-    /// More of the answer.
+    /// The next piece of the answer.
     pub message: Message,
     /// Whether this is the last event.
     #[serde(default)]
     pub done: bool,
-    /// Why it is the last.
+    /// Why the answer ended; on the last event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_reason: Option<DoneReason>,
-    /// What became of the wish to unload the model (ours); with the reason `unload`.
+    /// Outcome of a request to unload the model (ours); with the reason `unload`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unload: Option<Unload>,
-    /// How likely each token of the message was, where that is asked for.
+    /// Logprob of each token of the message, if the request asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Vec<Logprob>>,
-    /// On the last event, for people: what of the request was left out, such as a tool that is not in order (ours).
+    /// Warnings on the last event: parts of the request that were left out, such as a malformed tool (ours).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// What it took; on the last event.
+    /// Durations and token counts; on the last event.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
 }
 
-/// A token and how likely the model found it.
+/// The logprob of a token, and its alternatives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Logprob {
-    /// The token that was chosen.
+    /// The sampled token.
     #[serde(flatten)]
     pub chosen: TokenLogprob,
-    /// The likeliest tokens in its place, likeliest first.
+    /// The most likely tokens at this position, most likely first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub top_logprobs: Vec<TokenLogprob>,
 }
 
-/// One token and its probability.
+/// One token and its logprob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenLogprob {
-    /// Its text; what is no whole character is shown by U+FFFD.
+    /// Its text; U+FFFD stands for an incomplete character.
     pub token: String,
-    /// Natural logarithm of its probability, before samplers and constraints; −9999 to 0.
+    /// Natural logarithm of its probability before samplers and constraints; −9999 to 0.
     pub logprob: f32,
     /// Its bytes.
     #[serde(default)]
@@ -330,63 +330,63 @@ pub struct TokenLogprob {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DoneReason {
-    /// The model ended it, or a stop text came.
+    /// The model ended its turn, or a stop text came.
     Stop,
-    /// The limit of tokens or the context was reached.
+    /// The token limit or the context was reached.
     Length,
-    /// The model was loaded, nothing was asked.
+    /// The model was loaded, and the request asked nothing.
     Load,
     /// The model was unloaded.
     Unload,
 }
 
-/// What became of the wish to unload a model.
+/// Outcome of a request to unload a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unload {
-    /// It is gone from memory.
+    /// The model was unloaded.
     Done,
-    /// It is in use, and goes when its last answer is over.
+    /// The model is in use, and is unloaded after its last answer.
     WhenIdle,
-    /// It was not loaded.
+    /// The model was not loaded.
     NotLoaded,
 }
 
-/// What an answer took. Durations in nanoseconds.
+/// Durations (in nanoseconds) and token counts of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timings {
-    /// From the arrival of the request to its last event.
+    /// Time from the arrival of the request to its last event.
     pub total_duration: u64,
-    /// Of these, until the model was loaded.
+    /// Time until the model was loaded; part of the total.
     pub load_duration: u64,
-    /// Tokens of the prompt, computed or remembered.
+    /// Tokens of the prompt, computed or cached.
     #[serde(default)]
     pub prompt_eval_count: u32,
-    /// Time for the prompt.
+    /// Time of prefill.
     #[serde(default)]
     pub prompt_eval_duration: u64,
     /// Tokens of the answer.
     #[serde(default)]
     pub eval_count: u32,
-    /// Time for the answer.
+    /// Time of decoding.
     #[serde(default)]
     pub eval_duration: u64,
-    /// Tokens of the prompt that were remembered (ours).
+    /// Prompt tokens that came from the cache (ours).
     #[serde(default)]
     pub cached_tokens: u32,
-    /// Tokens that were drafted, whether or not they became part of the answer (ours).
+    /// Drafted tokens, accepted or not (ours).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub drafted_tokens: u32,
-    /// Of these, tokens that did (ours).
+    /// Drafted tokens that were accepted (ours).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub accepted_tokens: u32,
-    /// Tokens that were cut from the prompt, so a cut is never silent (ours).
+    /// Tokens that were cut from the prompt, so that a cut is never silent (ours).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated_tokens: u32,
     /// Messages that were dropped from the conversation to make it fit (ours).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated_messages: u32,
-    /// Seed that was used, so that an answer can be had again (ours).
+    /// Seed of the answer, to repeat it (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 }

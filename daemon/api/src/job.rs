@@ -1,4 +1,4 @@
-//! Transfers as jobs (ours): what `GET /api/jobs` lists, and what `POST /api/jobs/{id}/…` changes.
+//! Pulls and pushes as jobs (ours): what `GET /api/jobs` lists, and what `POST /api/jobs/{id}/…` changes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,46 +6,46 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A transfer that was asked for.
+/// A pull or a push.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Short, and never given to another job of the same home.
+    /// A small number, never reused in the same home.
     pub id: u64,
-    /// Which way the bytes go.
+    /// Pull or push.
     pub kind: JobKind,
-    /// The name that the model has in the store.
+    /// Name of the model in the store.
     pub model: String,
-    /// How far it is.
+    /// What the job does now.
     pub state: JobState,
-    /// Why it waits or failed, for people.
+    /// Message: why it waits or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it goes on by itself, where that is known.
+    /// When it resumes automatically, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// Which of the queued jobs goes first.
+    /// Its rank in the queue.
     pub priority: Priority,
-    /// Whether it goes on when no client listens.
+    /// Whether it continues when no client listens.
     pub background: bool,
-    /// Bytes that are here.
+    /// Bytes transferred.
     pub completed: u64,
-    /// Bytes in all, as far as that is known yet.
+    /// Total bytes, as far as known.
     pub total: u64,
-    /// Bytes per second, over the last seconds.
+    /// Bytes per second over the last seconds.
     pub rate: u64,
-    /// When it was asked for.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When its state last changed.
     pub changed_at: Timestamp,
 }
 
-/// Which way the bytes of a job go.
+/// The direction of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
-    /// A model is fetched.
+    /// Fetches a model.
     Pull,
-    /// A model is sent.
+    /// Sends a model.
     Push,
 }
 
@@ -58,28 +58,28 @@ impl fmt::Display for JobKind {
     }
 }
 
-/// How far a job is.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
-    /// It starts as soon as another one leaves its place.
+    /// Starts as soon as a transfer slot is free.
     Queued,
-    /// Its bytes move.
+    /// Moves bytes.
     Running,
-    /// Somebody stopped it; its bytes are kept until it is resumed.
+    /// A client paused it; its bytes are kept until it is resumed.
     Paused,
-    /// It waits for a time or a network.
+    /// Waits for the transfer window, an unmetered network or a retry.
     Waiting,
-    /// The model is where it was to be.
+    /// Succeeded.
     Done,
-    /// It ended with an error.
+    /// Ended with an error.
     Failed,
-    /// Somebody called it off.
+    /// A client cancelled it.
     Cancelled,
 }
 
 impl JobState {
-    /// Whether nothing more happens by itself, and nothing is to be paused.
+    /// Whether the job has ended.
     #[must_use]
     pub fn is_over(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Cancelled)
@@ -100,13 +100,13 @@ impl fmt::Display for JobState {
     }
 }
 
-/// Which of the queued jobs goes first.
+/// The rank of a job in the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
-    /// After all others; makes room for a high one also while it runs.
+    /// After all others; yields its slot to a high job even while it runs.
     Low,
-    /// In the order in which they were asked for.
+    /// In order of creation.
     #[default]
     Normal,
     /// Before all others.

@@ -21,7 +21,7 @@ pub mod routes;
 
 use serde::{Deserialize, Deserializer};
 
-/// The version of Ollama whose Modelfiles, manifests and weights slm understands. `REQUIRES` of a model speaks of these versions.
+/// The version of Ollama whose Modelfiles, manifests and weights slm understands. `REQUIRES` in a Modelfile names such a version.
 pub const OLLAMA: &str = "0.33.0";
 
 pub use embed::{
@@ -47,7 +47,7 @@ pub use push::{
     LogoutResponse, PushFormat, PushRequest, Pushed,
 };
 
-/// Reads `null`, which some clients send for a field that they leave empty, as the default.
+/// Reads `null` as the default: some clients send it for an empty field.
 pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -13,7 +13,7 @@ use crate::{KeepAlive, Message, Priority, null_as_default};
 pub struct VersionResponse {
     /// Version of the daemon.
     pub version: String,
-    /// Folder of the daemon (ours); left out where clients of other machines may ask.
+    /// Home of the daemon (ours); absent where clients on other machines may ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<String>,
 }
@@ -34,7 +34,7 @@ pub struct ModelSummary {
     pub model: String,
     /// When its manifest was written.
     pub modified_at: Timestamp,
-    /// Bytes of all its layers.
+    /// Total size of its layers in bytes.
     pub size: u64,
     /// Hexadecimal SHA-256 of its manifest, without prefix.
     pub digest: String,
@@ -43,15 +43,15 @@ pub struct ModelSummary {
     /// `completion`, `insert`, `tools`, …
     #[serde(default)]
     pub capabilities: Vec<String>,
-    /// Why it cannot be used, when it is damaged (ours).
+    /// Why it cannot be used, if it is damaged (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged: Option<String>,
 }
 
-/// What is known of a model without opening it.
+/// Details of a model that need no look at its weights.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelDetails {
-    /// Model that it was made from.
+    /// Base model.
     #[serde(default)]
     pub parent_model: String,
     /// `gguf`.
@@ -69,7 +69,7 @@ pub struct ModelDetails {
     /// `Q4_1`.
     #[serde(default)]
     pub quantization_level: String,
-    /// Longest context that it was trained with.
+    /// Context length that the model was trained with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u64>,
     /// Width of its embeddings.
@@ -83,14 +83,14 @@ pub struct ShowRequest {
     /// Name of the model.
     #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
-    /// The same under its former name, which counts when `model` is empty.
+    /// The former name of `model`, used when `model` is empty.
     #[serde(
         default,
         deserialize_with = "null_as_default",
         skip_serializing_if = "String::is_empty"
     )]
     pub name: String,
-    /// Long arrays and tensors too.
+    /// Whether to include long arrays and tensors.
     #[serde(default, deserialize_with = "null_as_default")]
     pub verbose: bool,
 }
@@ -101,7 +101,7 @@ pub struct ShowResponse {
     /// All licences, a blank line between them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub license: String,
-    /// A Modelfile that makes this model again.
+    /// A Modelfile that creates this model again.
     #[serde(default)]
     pub modelfile: String,
     /// Parameters as text, a name and a value per line.
@@ -113,23 +113,23 @@ pub struct ShowResponse {
     /// System prompt.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub system: String,
-    /// Renderer id.
+    /// Name of the renderer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renderer: Option<String>,
-    /// Parser id.
+    /// Name of the parser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parser: Option<String>,
-    /// Smallest version that runs it.
+    /// Oldest version of Ollama that runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires: Option<String>,
-    /// Messages that each conversation begins with.
+    /// Messages at the start of every conversation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<Message>,
     /// What is known of it.
     pub details: ModelDetails,
     /// GGUF metadata; long arrays are null unless verbose.
     pub model_info: Map<String, Value>,
-    /// The same of its projector of images.
+    /// GGUF metadata of its projector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projector_info: Option<Map<String, Value>>,
     /// Tensors, when verbose.
@@ -142,7 +142,7 @@ pub struct ShowResponse {
     /// Hexadecimal SHA-256 of its manifest (ours).
     #[serde(default)]
     pub digest: String,
-    /// Bytes of all its layers (ours).
+    /// Total size of its layers in bytes (ours).
     #[serde(default)]
     pub size: u64,
 }
@@ -175,66 +175,66 @@ pub struct CreateRequest {
     /// Name of the new model.
     #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
-    /// The same under its former name, which counts when `model` is empty.
+    /// The former name of `model`, used when `model` is empty.
     #[serde(
         default,
         deserialize_with = "null_as_default",
         skip_serializing_if = "String::is_empty"
     )]
     pub name: String,
-    /// Model that it is made from, `name` or `name@sha256:<hex>`.
+    /// Base model, `name` or `name@sha256:<hex>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// File names to digests of blobs that are in the store.
+    /// Files of the weights: names to digests of blobs in the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<BTreeMap<String, String>>,
-    /// The same for adapters.
+    /// Files of adapters, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapters: Option<BTreeMap<String, String>>,
-    /// The same for a draft model.
+    /// File of a draft model, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft_files: Option<BTreeMap<String, String>>,
     /// Template in Go syntax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// Licences; given ones are added to those of the base.
+    /// Licences, added to those of the base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<License>,
-    /// System prompt; empty removes that of the base.
+    /// System prompt; the empty text removes the base's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
-    /// Parameters that go over those of the base.
+    /// Parameters that override those of the base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Map<String, Value>>,
-    /// Messages that each conversation begins with; given ones replace those of the base.
+    /// Messages at the start of every conversation, in place of the base's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<Message>>,
-    /// Renderer id.
+    /// Name of the renderer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renderer: Option<String>,
-    /// Parser id.
+    /// Name of the parser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parser: Option<String>,
-    /// Smallest version that runs it.
+    /// Oldest version of Ollama that runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires: Option<String>,
-    /// Type to quantize to.
+    /// Quantization of the new weights.
     #[serde(
         default,
         alias = "quantization",
         skip_serializing_if = "Option::is_none"
     )]
     pub quantize: Option<String>,
-    /// Type to quantize the draft model to.
+    /// Quantization of the draft model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft_quantize: Option<String>,
-    /// Machine that the model runs on instead.
+    /// Host that runs the model in place of this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_host: Option<String>,
-    /// Whether a base that is not here is fetched first; it is unless this is `false` (ours).
+    /// Whether a missing base is pulled first (ours); the default is `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<bool>,
-    /// Facts that go over those of the base.
+    /// Details that override those of the base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<Map<String, Value>>,
     /// Whether the answer is a stream; it is unless this is `false`.
@@ -245,10 +245,10 @@ pub struct CreateRequest {
 /// Body of `POST /api/copy`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyRequest {
-    /// Name that exists.
+    /// Existing name.
     #[serde(default, deserialize_with = "null_as_default")]
     pub source: String,
-    /// Name to make.
+    /// New name.
     #[serde(default, deserialize_with = "null_as_default")]
     pub destination: String,
 }
@@ -259,7 +259,7 @@ pub struct DeleteRequest {
     /// Name to remove.
     #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
-    /// The same under its former name, which counts when `model` is empty.
+    /// The former name of `model`, used when `model` is empty.
     #[serde(
         default,
         deserialize_with = "null_as_default",
@@ -274,26 +274,26 @@ pub struct PullRequest {
     /// Name to fetch.
     #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
-    /// The same under its former name, which counts when `model` is empty.
+    /// The former name of `model`, used when `model` is empty.
     #[serde(
         default,
         deserialize_with = "null_as_default",
         skip_serializing_if = "String::is_empty"
     )]
     pub name: String,
-    /// Whether a connection without TLS to another machine is allowed, where `model` asks for one.
+    /// Whether `http://` in `model` may reach another machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
     /// Whether the answer is a stream; it is unless this is `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
-    /// Whether the pull goes on when no client listens (ours).
+    /// Whether the pull continues when no client listens (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub background: Option<bool>,
-    /// Which of the queued transfers goes first (ours); normal unless given.
+    /// Rank in the queue (ours); the default is `normal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// Whether the pull starts outside of `pull_window` and on a metered network too (ours).
+    /// Whether the pull ignores `pull_window` and `metered` (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<bool>,
 }
@@ -301,10 +301,10 @@ pub struct PullRequest {
 /// Body of `POST /api/search` (ours).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchRequest {
-    /// Words that a model's name or description must all have.
+    /// Words that a model's name or description must contain.
     #[serde(default, deserialize_with = "null_as_default")]
     pub query: String,
-    /// Most models of the hub, 20 unless given; 0 searches the catalogs alone.
+    /// Maximum number of models from the hub, 20 by default; 0 searches only the catalogs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Conditions that a model must meet, such as `license=mit`, `capability=tools`, `max-size=4B`, `min-size=1B` or `owner=acme`.
@@ -319,31 +319,31 @@ pub struct SearchRequest {
 /// Answer of `POST /api/search` (ours).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchResponse {
-    /// Those of the catalogs by name, then those of the hub, the most often fetched first.
+    /// Models of the catalogs by name, then models of the hub by downloads.
     pub models: Vec<FoundModel>,
-    /// Why the hub was not asked, where it could not be.
+    /// Why the hub was not searched, if it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// A model that was found.
+/// A search result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundModel {
-    /// What a pull is to be given.
+    /// The reference to pull.
     pub name: String,
-    /// One line about it, where somebody wrote one.
+    /// Description, if there is one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// How many parameters it has, such as `3.8B`.
+    /// Number of parameters, such as `3.8B`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameter_size: Option<String>,
     /// Its licence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
-    /// How often it was fetched from the hub in the last 30 days.
+    /// Downloads from the hub in the last 30 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downloads: Option<u64>,
-    /// The day on which it was last changed there.
+    /// Date of its last change on the hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated: Option<String>,
     /// `catalog` or `hub`.
@@ -353,40 +353,40 @@ pub struct FoundModel {
 /// Answer of `POST /api/explain` (ours): what a pull would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// The name that the model gets.
+    /// Name of the model in the store.
     pub model: String,
-    /// Where it would be fetched from.
+    /// The source.
     pub place: String,
-    /// What was looked at and chosen, in order; for people.
+    /// Steps of the resolution, one message each.
     pub steps: Vec<String>,
-    /// The files that it consists of; of a Python package, only the weights.
+    /// Files of the model; of a Python package, only the weights.
     pub files: Vec<ExplanationFile>,
-    /// Bytes that would be fetched, as far as sizes are known.
+    /// Bytes to fetch, as far as sizes are known.
     pub missing: u64,
 }
 
 /// A file that a pull would fetch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplanationFile {
-    /// What it is called there.
+    /// Name at the source.
     pub title: String,
-    /// Its size in bytes, where the place tells.
+    /// Size in bytes, if the source states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// Its digest, where the place tells.
+    /// Digest, if the source states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Bytes of it that are here.
+    /// Bytes of it in the store.
     pub here: u64,
 }
 
 /// Body of `POST /api/verify` (ours). Answers with a stream of [`crate::Progress`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyRequest {
-    /// Models to check; all when empty.
+    /// Models to check; all of them when empty.
     #[serde(default, deserialize_with = "null_as_default")]
     pub models: Vec<String>,
-    /// Set damaged blobs aside, so that the next pull fetches them again.
+    /// Whether to move damaged blobs aside, so that the next pull fetches them again.
     #[serde(default, deserialize_with = "null_as_default")]
     pub quarantine: bool,
 }
@@ -412,81 +412,81 @@ pub struct LoadedModel {
     pub name: String,
     /// The same.
     pub model: String,
-    /// Bytes that it takes, host and devices.
+    /// Memory in bytes, host and devices.
     pub size: u64,
     /// Hexadecimal SHA-256 of its manifest.
     pub digest: String,
     /// What is known of it.
     pub details: ModelDetails,
-    /// When it is unloaded if nothing is asked of it; far in the future for never.
+    /// When it is unloaded without further requests; far in the future means never.
     pub expires_at: Timestamp,
-    /// Of its bytes, those on devices.
+    /// Memory on devices in bytes, part of `size`.
     pub size_vram: u64,
-    /// Context that it was loaded with.
+    /// Context length in tokens.
     pub context_length: u32,
     /// `loading`, `ready`, `busy` or `stopping` (ours).
     #[serde(default)]
     pub state: String,
-    /// Its name is removed, or another model's by now (ours).
+    /// Whether its name was removed or now names another model (ours).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
-    /// Requests that it answers now (ours).
+    /// Number of requests in progress (ours).
     #[serde(default)]
     pub active: u32,
     /// Process id of its runner (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
-    /// Device that computes (ours): `CPU (zen4)`.
+    /// Device (ours): `CPU (zen4)`.
     #[serde(default)]
     pub device: String,
-    /// Why it computes with this module of the processor (ours): what was checked, or which better one failed its check.
+    /// Why this CPU module was chosen (ours): the check that it passed, or the better module that failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub device_reason: String,
-    /// How far its runner is confined (ours): `off`, `limits`, `partial`, `full` or `strict`; empty while it loads and when it has left.
+    /// Sandbox level of its runner (ours): `off`, `limits`, `partial`, `full` or `strict`; empty without a running runner.
     #[serde(default)]
     pub sandbox: String,
-    /// What is missing to the highest level that its device permits, for people (ours).
+    /// Message: what the runner lacks to the highest level that its device permits (ours).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sandbox_lacks: String,
-    /// Whether slm's kernels compute on the CPU (ours): `on`, `off` or `unavailable`; empty while it loads and when it has left.
+    /// Whether slm's kernels compute on the CPU (ours): `on`, `off` or `unavailable`; empty without a running runner.
     #[serde(default)]
     pub kernels: String,
-    /// Why they are `unavailable`, for people (ours).
+    /// Message: why they are `unavailable` (ours).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kernels_reason: String,
-    /// How long it stays after its last request (ours).
+    /// Keep-alive after its last request (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_alive: Option<KeepAlive>,
 }
 
-/// Clients that know only the former field send both, one of them empty.
+/// The field that is set. Clients of the former field send both, one of them empty.
 pub(crate) fn either<'a>(model: &'a str, name: &'a str) -> &'a str {
     if model.is_empty() { name } else { model }
 }
 
 impl ShowRequest {
-    /// Name of the model, whichever field has it.
+    /// Name of the model, from either field.
     pub fn name(&self) -> &str {
         either(&self.model, &self.name)
     }
 }
 
 impl CreateRequest {
-    /// Name of the new model, whichever field has it.
+    /// Name of the new model, from either field.
     pub fn name(&self) -> &str {
         either(&self.model, &self.name)
     }
 }
 
 impl DeleteRequest {
-    /// Name to remove, whichever field has it.
+    /// Name to remove, from either field.
     pub fn name(&self) -> &str {
         either(&self.model, &self.name)
     }
 }
 
 impl PullRequest {
-    /// Name to fetch, whichever field has it.
+    /// Name to fetch, from either field.
     pub fn name(&self) -> &str {
         either(&self.model, &self.name)
     }

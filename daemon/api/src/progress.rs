@@ -1,30 +1,30 @@
-//! Progress of long work, and what came of it.
+//! Progress of long operations, and their results.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{JobState, Pushed};
 
-/// One line of the progress of pull, push, create, adopt and verify. The last one of a success has `status: "success"`.
+/// One line of progress of pull, push, create, adopt or verify. The last line of a success has `status: "success"`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What is going on, for people: `pulling b179c9523d0e`, `writing manifest`, `success`.
+    /// Message: `pulling b179c9523d0e`, `writing manifest`, `success`.
     pub status: String,
-    /// The blob this is about, as `sha256:<hex>`.
+    /// The blob of this line, as `sha256:<hex>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Bytes in all, where known.
+    /// Total bytes, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
     /// Bytes done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<u64>,
-    /// The job that this line is of, where it is a transfer (ours).
+    /// Id of the job, for a pull or a push (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<u64>,
-    /// The state that the job came to, where this line tells of one (ours): `queued`, `paused` or `waiting`.
+    /// New state of the job, if this line reports one (ours): `queued`, `paused` or `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<JobState>,
-    /// Last line of pull (ours): the name that the model has.
+    /// Last line of pull (ours): the name of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Last line of push (ours).
@@ -45,7 +45,7 @@ pub struct Adopted {
     pub digest: String,
     /// Bytes.
     pub size: u64,
-    /// How it got there.
+    /// How it got into the store.
     pub method: AdoptMethod,
 }
 
@@ -55,31 +55,31 @@ pub struct Adopted {
 pub enum AdoptMethod {
     /// The blob was there already.
     Present,
-    /// Shares its extents with the file, copy on write.
+    /// The blob shares its extents with the file, copy on write.
     Reflink,
-    /// A second name of the same file.
+    /// The blob is a hard link to the file.
     HardLink,
-    /// Bytes were copied.
+    /// The bytes were copied.
     Copy,
 }
 
-/// What a check of the store found.
+/// The result of verifying the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyReport {
-    /// Names that were checked.
+    /// Number of names checked.
     pub models: u64,
-    /// Blobs that were hashed.
+    /// Number of blobs hashed.
     pub blobs: u64,
-    /// Bytes that were hashed.
+    /// Number of bytes hashed.
     pub bytes: u64,
-    /// What is wrong; empty when the store is clean.
+    /// Damage found; empty for a clean store.
     pub damage: Vec<Damage>,
 }
 
-/// One thing that is wrong in the store.
+/// One damaged file of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
-    /// The model it concerns; `None` for a file that no model names.
+    /// The model that uses it; `None` for a file that no model names.
     pub model: Option<String>,
     /// The file, relative to the store.
     pub path: String,
@@ -87,7 +87,7 @@ pub struct Damage {
     pub problem: String,
     /// What to do.
     pub remedy: String,
-    /// The check has mended it: nothing is wrong any more.
+    /// Whether the check repaired it.
     #[serde(default)]
     pub mended: bool,
 }

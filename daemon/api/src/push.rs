@@ -1,4 +1,4 @@
-//! Pushing models, and the logins that it needs.
+//! Pushes, and the logins that they need.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,61 +9,61 @@ use crate::null_as_default;
 /// Body of `POST /api/push`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushRequest {
-    /// Name of the model, and where it goes unless `destination` says otherwise.
+    /// Name of the model, and its destination unless `destination` is set.
     #[serde(default, deserialize_with = "null_as_default")]
     pub model: String,
-    /// The same under its former name, which counts when `model` is empty.
+    /// The former name of `model`, used when `model` is empty.
     #[serde(
         default,
         deserialize_with = "null_as_default",
         skip_serializing_if = "String::is_empty"
     )]
     pub name: String,
-    /// The name that it gets there (ours).
+    /// Name at the destination (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
-    /// In which form (ours); as it is stored, unless given.
+    /// Format of the manifest (ours); as stored by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<PushFormat>,
-    /// Whether a connection without TLS to another machine is allowed, where the destination asks for one.
+    /// Whether `http://` in the destination may reach another machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
-    /// Whether the answer is a stream; it is unless this is `false`.
+    /// Whether the answer is a stream; the default is `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
-    /// Whether the push goes on when no client listens (ours).
+    /// Whether the push continues when no client listens (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub background: Option<bool>,
-    /// Which of the queued transfers goes first (ours); normal unless given.
+    /// Rank in the queue (ours); the default is `normal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// Whether the push starts outside of `pull_window` and on a metered network too (ours).
+    /// Whether the push ignores `pull_window` and `metered` (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<bool>,
 }
 
-/// In which form a model is pushed.
+/// Format of a pushed manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PushFormat {
-    /// The manifest as it is stored, with Ollama's media types.
+    /// The manifest as stored, with Ollama's media types.
     Ollama,
-    /// A manifest by CNCF's ModelPack specification.
+    /// A manifest of CNCF's ModelPack specification.
     ModelPack,
 }
 
-/// What came of a push.
+/// The result of a push.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pushed {
     /// Host, repository and tag.
     pub place: String,
-    /// The digest of the manifest there, as `sha256:<hex>`.
+    /// Digest of the manifest at the destination, as `sha256:<hex>`.
     pub digest: String,
-    /// Blobs that the registry had.
+    /// Number of blobs that the repository already had.
     pub present: usize,
-    /// Blobs that it took over from another repository.
+    /// Number of blobs mounted from another repository.
     pub mounted: usize,
-    /// Blobs that were sent.
+    /// Number of blobs sent.
     pub sent: usize,
 }
 
@@ -72,12 +72,12 @@ pub struct Pushed {
 pub struct LoginRequest {
     /// Host of the registry, or `hf.co`.
     pub host: String,
-    /// The user's name there; the hub wants none.
+    /// User name; the hub needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The password or the token.
     pub password: String,
-    /// Other hosts that the login may go to when the registry sends there.
+    /// Token realms on other hosts that may receive the login.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub realm_hosts: Vec<String>,
 }
@@ -98,7 +98,7 @@ impl std::fmt::Debug for LoginRequest {
 pub struct LoginResponse {
     /// The host under which the login is kept.
     pub host: String,
-    /// Whether the host was asked and accepts it; a host that asks for no login cannot say.
+    /// Whether the host accepted it; a host that requires no login cannot tell.
     pub confirmed: bool,
 }
 
@@ -112,14 +112,14 @@ pub struct LogoutRequest {
 /// Answer of `POST /api/logout` (ours).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogoutResponse {
-    /// Whether there was a login of slm's own.
+    /// Whether slm itself had a login for the host.
     pub removed: bool,
 }
 
 /// Body of `POST /api/logins` (ours).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginsRequest {
-    /// Whether the public key is wanted; it is made if there is none.
+    /// Whether to return the public key; it is created if there is none.
     #[serde(default)]
     pub key: bool,
 }
@@ -127,27 +127,27 @@ pub struct LoginsRequest {
 /// Answer of `POST /api/logins` (ours). No secret is in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginsResponse {
-    /// The hosts that there are logins for.
+    /// Hosts with a login.
     pub logins: Vec<KnownLogin>,
-    /// The public key that registries of Ollama's know the user by, where it was asked for.
+    /// Public key for Ollama's registries, if the request asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
-/// A host that there is a login for.
+/// A host with a login.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownLogin {
     /// The host.
     pub host: String,
-    /// The user's name there, where it is known.
+    /// User name, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Where the login was found, in words.
+    /// Where the login was found, for the user.
     pub source: String,
 }
 
 impl PushRequest {
-    /// Name to push, whichever field has it.
+    /// Name to push, from either field.
     pub fn name(&self) -> &str {
         either(&self.model, &self.name)
     }
