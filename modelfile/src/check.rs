@@ -1,4 +1,4 @@
-//! Rules about the instructions together.
+//! Rules that concern several instructions.
 
 use std::collections::HashSet;
 
@@ -13,9 +13,9 @@ pub(crate) struct Spanned {
     pub(crate) value: Span,
 }
 
-/// Errors of the whole: no base, or a draft model that is the base itself.
+/// Errors of the whole text: a missing base, or a draft model that is the base itself.
 ///
-/// `expects_from` is false where another mistake may hide a `FROM`.
+/// `expects_from` is false if another mistake may hide a `FROM`.
 pub(crate) fn whole(text: &Text<'_>, placed: &[Spanned], expects_from: bool) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     let bases: HashSet<&str> = placed
@@ -40,13 +40,13 @@ pub(crate) fn whole(text: &Text<'_>, placed: &[Spanned], expects_from: bool) -> 
     errors
 }
 
-/// At most `most` warnings about instructions that have no effect, because a later one takes
-/// their place. The last ones of the text come first.
-pub(crate) fn overridden(text: &Text<'_>, placed: &[Spanned], most: usize) -> Vec<Diagnostic> {
+/// At most `limit` warnings about instructions without effect, because a later one overrides
+/// them. The last ones of the text come first.
+pub(crate) fn overridden(text: &Text<'_>, placed: &[Spanned], limit: usize) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
     let mut later: Vec<(Keyword, &str, usize)> = Vec::new();
     for placed in placed.iter().rev() {
-        if warnings.len() >= most {
+        if warnings.len() >= limit {
             break;
         }
         let Some(name) = exclusive_name(&placed.instruction) else {
@@ -65,7 +65,7 @@ pub(crate) fn overridden(text: &Text<'_>, placed: &[Spanned], most: usize) -> Ve
     warnings
 }
 
-/// The parameter's name, or nothing more than its keyword, of an instruction that a later one overrides.
+/// The key by which a later instruction overrides this one: a parameter's name, or `""` where the keyword is enough.
 fn exclusive_name(instruction: &Instruction) -> Option<&'static str> {
     match instruction {
         Instruction::Parameter(parameter) if parameter.is_of_a_list() => None,

@@ -10,7 +10,7 @@ use crate::text::Text;
 ///
 /// # Errors
 ///
-/// The bytes are too many, or are not what the mark says. The place is the end of what could be read.
+/// There are too many bytes, or they are not in the encoding of the mark. The position is the end of the readable part.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Diagnostic> {
     if bytes.len() > MAX_BYTES {
         return Err(too_long(bytes.len()));
@@ -18,14 +18,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Diagnostic> {
     match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes).map(Cow::Owned),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes).map(Cow::Owned),
-        // No instruction has a NUL in its first two characters, and UTF-16 of Latin letters has.
+        // No instruction has a NUL in its first two characters; Latin letters in UTF-16 have one.
         [0, _, ..] | [_, 0, ..] => Err(unmarked_utf16()),
         [0xef, 0xbb, 0xbf, rest @ ..] => utf8(rest).map(Cow::Borrowed),
         _ => utf8(bytes).map(Cow::Borrowed),
     }
 }
 
-/// The refusal of a text of `length` bytes.
+/// The error for a text of `length` bytes.
 pub(crate) fn too_long(length: usize) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
@@ -93,7 +93,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, Diagnostic> {
     }
 }
 
-/// A finding at the end of what could be read.
+/// A diagnostic at the end of the readable part.
 fn broken(readable: &str, message: String) -> Diagnostic {
     Text::new(readable).error(readable.len()..readable.len(), message)
 }

@@ -1,15 +1,15 @@
-//! Mistakes in a Modelfile, told the way a compiler tells them.
+//! Mistakes in a Modelfile, shown as a compiler shows them.
 
 use std::fmt;
 
 use unicode_width::UnicodeWidthChar;
 
-/// How bad a finding is.
+/// The severity of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// The text is not a Modelfile.
     Error,
-    /// The text is a Modelfile, but part of it does not do what it seems to.
+    /// The text is a Modelfile, but a part of it does not do what it seems to do.
     Warning,
 }
 
@@ -22,10 +22,10 @@ impl fmt::Display for Severity {
     }
 }
 
-/// One finding, with its place and a remedy.
+/// One diagnostic, with its position and a remedy.
 ///
-/// Everything quoted from the text has been made fit for a terminal: control characters and
-/// characters that change the writing direction are replaced, long passages are cut.
+/// Quotations from the text are safe for a terminal: control characters and characters that
+/// change the writing direction are replaced, long passages are cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Whether this alone makes the text unusable.
@@ -36,13 +36,13 @@ pub struct Diagnostic {
     pub column: usize,
     /// What is wrong: lower-case, no full stop.
     pub message: String,
-    /// The line it is about, if there is one.
+    /// The line that it concerns, if there is one.
     pub snippet: Option<Snippet>,
-    /// What to do, where that is known: lower-case, no full stop.
+    /// The remedy, if there is one: lower-case, no full stop.
     pub suggestion: Option<String>,
 }
 
-/// A line of the text, or the part of a long one around the place, with that place marked.
+/// A line of the text, or the part of a long line around the position, with the position marked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snippet {
     text: String,
@@ -52,7 +52,7 @@ pub struct Snippet {
 }
 
 impl Snippet {
-    /// Characters shown before the marked place, and after its start.
+    /// Characters shown before the marked position, and after its start.
     const BEFORE: usize = 60;
     const AFTER: usize = 60;
 
@@ -87,33 +87,33 @@ impl Snippet {
     }
 }
 
-/// Findings in the order of the text.
+/// Diagnostics in the order of the text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
 impl Diagnostics {
     pub(crate) fn new(mut findings: Vec<Diagnostic>) -> Self {
-        // Stable: several findings about one place keep the order in which they were made.
+        // Stable: diagnostics at one position keep the order in which they were found.
         findings.sort_by_key(|finding| (finding.line, finding.column));
         Self(findings)
     }
 
-    /// The findings, first line first.
+    /// The diagnostics, first line first.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// Their number.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is nothing to tell.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The findings as text, with `file` as the name of what was read.
+    /// The diagnostics as text, with `file` as the name of the source.
     pub fn render(&self, file: &str) -> String {
         let all: Vec<_> = self.iter().map(|finding| finding.render(file)).collect();
         all.join("\n\n")
@@ -146,11 +146,11 @@ impl<'a> IntoIterator for &'a Diagnostics {
     }
 }
 
-/// What the text is called where the caller gives no name.
+/// Name of the source where the caller gives none.
 const UNNAMED: &str = "Modelfile";
 
 impl Diagnostic {
-    /// The finding as text, with `file` as the name of what was read. No line break at the end.
+    /// The diagnostic as text, with `file` as the name of the source. No line break at the end.
     pub fn render(&self, file: &str) -> String {
         let margin = " ".repeat(self.line.to_string().len());
         let mut lines = vec![
@@ -184,7 +184,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// At most `longest` characters of `text`, fit for a terminal and for one line.
+/// At most `longest` characters of `text`, safe for a terminal and for one line.
 pub(crate) fn displayable(text: &str, longest: usize) -> String {
     let mut characters = text.chars();
     let mut shown: String = characters.by_ref().take(longest).map(visible).collect();
@@ -194,8 +194,8 @@ pub(crate) fn displayable(text: &str, longest: usize) -> String {
     shown
 }
 
-/// The character itself, or a stand-in of one or two cells for one that would not show or would
-/// command the terminal.
+/// The character itself, or a substitute of one or two cells for an invisible character or one that
+/// controls the terminal.
 fn visible(character: char) -> char {
     match character {
         '\t' => ' ',
@@ -204,8 +204,8 @@ fn visible(character: char) -> char {
     }
 }
 
-/// Whether a reader cannot see the character, though it is not an ordinary space or tab:
-/// controls, spaces of other widths, zero-width characters and direction marks.
+/// Whether the character is invisible, and is neither a space nor a tab: controls, spaces of other
+/// widths, zero-width characters and direction marks.
 pub(crate) fn is_invisible(character: char) -> bool {
     match character {
         ' ' | '\t' => false,

@@ -55,7 +55,7 @@ impl Instruction {
     }
 }
 
-/// The words that can start an instruction. They are read without regard to case.
+/// The keywords of instructions. Case does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keyword {
     /// `FROM`
@@ -115,19 +115,19 @@ impl Keyword {
         }
     }
 
-    /// The keyword spelt `word`, in any case.
+    /// The keyword `word`, in any case.
     pub fn find(word: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|keyword| keyword.as_str().eq_ignore_ascii_case(word))
     }
 
-    /// Whether `""` is a value that means something: an explicit "none".
+    /// Whether the value `""` is allowed and means "none".
     pub(crate) fn may_be_empty(self) -> bool {
         self.is_prose()
     }
 
-    /// Whether the value is text for a model or a person rather than a name, a path or a number.
+    /// Whether the value is prose rather than a name, a path or a number.
     pub(crate) fn is_prose(self) -> bool {
         matches!(
             self,
@@ -155,19 +155,19 @@ impl fmt::Display for Keyword {
 /// As JSON it is an element of the messages layer: `{"role": "user", "content": "…"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who speaks.
+    /// The role of the speaker.
     pub role: Role,
-    /// What is said.
+    /// The text.
     pub content: String,
 }
 
-/// Who speaks in a [`Message`].
+/// The role of the speaker of a [`Message`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Instructions that stand above the conversation.
+    /// Instructions for the whole conversation.
     System,
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,
@@ -177,7 +177,7 @@ impl Role {
     /// Every role, in the order a conversation uses them.
     pub const ALL: [Self; 3] = [Self::System, Self::User, Self::Assistant];
 
-    /// The role as it is written: lower-case.
+    /// The role in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",

@@ -1,6 +1,6 @@
 //! Modelfiles: recipe text to a value and back.
 //!
-//! A Modelfile says how a model is made out of a base, adapters, a template, a system prompt,
+//! A Modelfile makes a model from a base, adapters, a template, a system prompt,
 //! messages and parameters. The grammar is Ollama's, with the corrections that
 //! `docs/modelfile.md` lists under "Where this differs, and why".
 //!
@@ -36,6 +36,6 @@ pub use source::{Source, name_of_file};
 
 /// The longest Modelfile accepted, in bytes as stored: 4 MiB.
 ///
-/// Licence texts are the longest thing in practice, tens of kilobytes each, so this is generous
-/// for a person and still small for a service that must hold the text in memory.
+/// Licences are the longest texts in practice, tens of kilobytes each. The limit leaves room for many
+/// of them, and is small for a service that keeps the text in memory.
 pub const MAX_BYTES: usize = 4 << 20;

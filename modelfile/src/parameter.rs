@@ -1,9 +1,9 @@
 //! Sampling and runner parameters: one table of names, types, ranges and defaults.
 //!
-//! The table ([`specs`]) serves everything that sets a parameter: a `PARAMETER` line
+//! The table ([`specs`]) holds for every way to set a parameter: a `PARAMETER` line
 //! ([`Parameter`]), the params layer of a stored model and the `options` of a request
-//! ([`Parameters::from_json`]), and a person typing `/set parameter` ([`Parameters::set`]).
-//! A value that exists has been checked: its type is right, it is in range, and it is finite.
+//! ([`Parameters::from_json`]), and `/set parameter` ([`Parameters::set`]).
+//! Every value has been checked: its type is right, it is in range, and it is finite.
 
 mod error;
 mod set;

@@ -1,8 +1,9 @@
 //! Text to a [`Modelfile`], with every mistake found in one pass.
 //!
-//! The text is read instruction by instruction. A mistake is reported and reading goes on after
-//! it: behind a bad instruction's whole value, so that the lines of a long quoted text are not
-//! mistaken for instructions, and behind an open quote at the next line that plainly is one.
+//! The parser reads one instruction after the other. After a mistake it continues behind the whole
+//! value of the bad instruction, so that the lines of a long quoted text are not mistaken for
+//! instructions; after a quote that is never closed, at the next line that starts with a keyword in
+//! capitals.
 
 mod findings;
 
@@ -16,15 +17,15 @@ use crate::instruction::{Instruction, Keyword, Message, Role};
 use crate::parameter::{self, MAX_TEXTS, Parameter};
 use crate::recipe::Modelfile;
 use crate::text::{Span, Text};
-use crate::value::{self, Broken, Form, Value};
+use crate::value::{self, Broken, Quoting, Value};
 
-/// What a readable text gives.
+/// The result of parsing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
-    /// The value.
+    /// The parsed Modelfile.
     pub modelfile: Modelfile,
-    /// What does not do what it seems to: retired parameters, instructions that a later one
-    /// overrides, a `#` that starts no comment. At most 50, all of severity `Warning`.
+    /// Retired parameters, instructions that a later one overrides, a `#` that starts no comment. At
+    /// most 50, all of severity `Warning`.
     pub warnings: Diagnostics,
 }
 
@@ -32,8 +33,8 @@ pub struct Parsed {
 ///
 /// # Errors
 ///
-/// Every mistake in the text, and the warnings beside them, in the order of the text. After
-/// 50 errors the rest of the text is not read, and the last finding says so.
+/// All mistakes and warnings in the order of the text. After 50 errors the parser stops, and the
+/// last diagnostic says so.
 pub fn parse(text: &str) -> Result<Parsed, Diagnostics> {
     if text.len() > MAX_BYTES {
         return Err(Diagnostics::new(vec![too_long(text.len())]));
@@ -60,20 +61,20 @@ fn parse_decoded(source: &str) -> Result<Parsed, Diagnostics> {
     parser.finish()
 }
 
-/// Most findings of one severity that are reported. After so many errors one more says that the rest was not read.
+/// Maximum number of diagnostics of one severity. After that many errors, one more says that the rest was not read.
 pub const MOST_FINDINGS: usize = 50;
 
 struct Parser<'a> {
     text: &'a Text<'a>,
     source: &'a str,
-    /// Where reading stands.
+    /// Offset of the next byte to read.
     at: usize,
     placed: Vec<Spanned>,
-    /// Texts of each parameter that is a list.
+    /// Number of texts of each list parameter.
     texts: BTreeMap<&'static str, usize>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
-    /// A mistake may hide a `FROM`, so its absence is not worth a finding of its own.
+    /// Whether a mistake may hide a `FROM`; its absence is then no further error.
     may_hide_from: bool,
 }
 
@@ -81,7 +82,7 @@ struct Parser<'a> {
 struct Word<'a> {
     text: &'a str,
     span: Span,
-    /// A block starts right behind it.
+    /// Whether a block starts directly behind it.
     opens_block: bool,
 }
 
@@ -196,7 +197,9 @@ impl<'a> Parser<'a> {
                 None => return self.bad_version(&value),
             },
             Keyword::Parameter | Keyword::Message => {
-                unreachable!("these two have a second word and are read by functions of their own")
+                unreachable!(
+                    "`PARAMETER` and `MESSAGE` have a second word, and other functions read them"
+                )
             }
         };
         self.place(instruction, head, value);
@@ -252,7 +255,7 @@ impl<'a> Parser<'a> {
         word
     }
 
-    /// The value behind `before`, if it is there, can be read and is not wrongly empty.
+    /// The value behind `before`, if it is present, readable, and not empty where it must not be.
     fn value(&mut self, keyword: Keyword, before: &Word<'a>) -> Option<Value<'a>> {
         let value = match self.read_value(before) {
             Ok(value) => value,
@@ -262,18 +265,18 @@ impl<'a> Parser<'a> {
             }
         };
         self.at = value.end;
-        let may_be_empty = value.form != Form::Bare && keyword.may_be_empty();
+        let may_be_empty = value.quoting != Quoting::Bare && keyword.may_be_empty();
         if value.text.is_empty() && !may_be_empty {
             self.missing_value(keyword, before, &value);
             return None;
         }
-        if value.form == Form::Bare {
+        if value.quoting == Quoting::Bare {
             self.warn_of_surprise(keyword, &value);
         }
         Some(value)
     }
 
-    /// Leaves out the value of an instruction that is wrong already.
+    /// Skips the value of an instruction that is already wrong.
     fn skip_value(&mut self, before: &Word<'a>) {
         self.at = match self.read_value(before) {
             Ok(value) => value.end,

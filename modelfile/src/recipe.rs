@@ -1,11 +1,11 @@
-//! The [`Modelfile`] value and the questions asked of it.
+//! The [`Modelfile`] value and its accessors.
 
 use crate::instruction::{Instruction, Message};
 use crate::parameter::Parameters;
 
-/// A parsed Modelfile: its instructions in the order they were written.
+/// A parsed Modelfile: its instructions in order.
 ///
-/// Comments, blank lines and the way values were quoted are not kept. Printing is the exact
+/// Comments, blank lines and the quoting of values are not kept. Printing is the exact
 /// inverse of parsing for every value that parsing can produce: at least one `FROM`, and no empty
 /// `FROM`, `DRAFT`, `ADAPTER`, `RENDERER` or `PARSER`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -56,7 +56,7 @@ impl Modelfile {
         .last()
     }
 
-    /// The system prompt: the last `SYSTEM`. The empty text asks for none, even if the base has one.
+    /// The system prompt: the last `SYSTEM`. The empty text removes the base's.
     pub fn system(&self) -> Option<&str> {
         self.texts(|instruction| match instruction {
             Instruction::System(text) => Some(text),
@@ -94,7 +94,7 @@ impl Modelfile {
             })
     }
 
-    /// The example conversation in order. If there is one, it replaces an inherited one whole.
+    /// The example conversation in order. It replaces an inherited one as a whole.
     pub fn messages(&self) -> impl Iterator<Item = &Message> {
         self.instructions
             .iter()
@@ -104,7 +104,7 @@ impl Modelfile {
             })
     }
 
-    /// All `PARAMETER`s together: a list such as `stop` collects, of any other name the last one stands.
+    /// All `PARAMETER`s together: the lines of a list such as `stop` add up, for any other name the last line counts.
     pub fn parameters(&self) -> Parameters {
         self.instructions
             .iter()

@@ -1,16 +1,16 @@
-//! What a `FROM` value looks like: a path or a model name. And the name that a path gives to its model.
+//! Whether a `FROM` value is a path or a model name, and the model name that a path gives.
 
-/// What the spelling of a `FROM` value says about it.
+/// The kind of a `FROM` value, by its spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// It is written as a path; if nothing is there, that is an error, not a name to pull.
+    /// A path. If nothing exists there, that is an error and not a name to pull.
     Path,
-    /// It can be a model name. A file or directory of that very spelling may still exist; a
-    /// caller that can look does so first, as Ollama does.
+    /// Possibly a model name. A file or directory of the same spelling goes first; the caller looks
+    /// for it, as Ollama does.
     Name,
 }
 
-/// File name endings that say "weights" and that nobody gives to a model.
+/// Extensions of weights files, which names of models do not have.
 const WEIGHT_SUFFIXES: [&str; 5] = [".gguf", ".safetensors", ".bin", ".pth", ".pt"];
 
 impl Source {
@@ -35,8 +35,8 @@ impl Source {
     }
 }
 
-/// The name that a file or folder gives to its model: its own, without `.gguf`, in lower case, and with `-` for every character
-/// that a model's name cannot have. `None` where nothing is left of it.
+/// The model name that a file or folder gives: its own name without `.gguf`, in lower case, with `-` for each character that a
+/// model name cannot have. `None` where nothing is left.
 pub fn name_of_file(file: &str) -> Option<String> {
     let stem = match file.rsplit_once('.') {
         Some((stem, end)) if end.eq_ignore_ascii_case("gguf") => stem,
@@ -55,7 +55,7 @@ pub fn name_of_file(file: &str) -> Option<String> {
     (!plain.is_empty()).then(|| plain.to_owned())
 }
 
-/// `C:/…`; the form with a backslash is caught before.
+/// `C:/…`; a backslash is tested before.
 fn starts_with_drive(value: &str) -> bool {
     matches!(value.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic())
 }

@@ -1,10 +1,10 @@
-//! The nearest known word to a misspelt one.
+//! The nearest known word to a misspelt word.
 
-/// The candidate nearest to `word`, if it is near enough to be a slip of the finger.
+/// The candidate nearest to `word`, if it is near enough to be a typing mistake.
 ///
-/// Near enough is one edit for every three letters begun, a swap of neighbours counting as one
-/// edit and case as none. Long words are not compared: they are no slip, and hostile text must not
-/// cost time.
+/// One edit for every three letters begun is near enough; a swap of neighbours counts as one edit,
+/// and case does not count. Long words are not compared: they are no typing mistakes, and hostile
+/// text must not cost time.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,

@@ -1,16 +1,16 @@
-//! The text being read: places in it, and findings about them.
+//! The source text: spans and lines in it, and diagnostics about them.
 
 use std::ops::Range;
 
 use crate::diagnostic::{Diagnostic, Severity, Snippet};
 
-/// A stretch of the text in bytes.
+/// A range of bytes in the text.
 pub(crate) type Span = Range<usize>;
 
 /// The text with an index of its lines.
 pub(crate) struct Text<'a> {
     source: &'a str,
-    /// Where each line starts; the first entry is 0.
+    /// Offset of each line's start; the first entry is 0.
     line_starts: Vec<usize>,
 }
 
@@ -32,17 +32,17 @@ impl<'a> Text<'a> {
         self.source
     }
 
-    /// Number of the line that holds the byte `at`, from 1.
+    /// Number of the line of the byte at offset `at`, from 1.
     pub(crate) fn line_number(&self, at: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= at)
     }
 
-    /// An error about a stretch of the text.
+    /// An error about a span.
     pub(crate) fn error(&self, span: Span, message: impl Into<String>) -> Diagnostic {
         self.finding(Severity::Error, span, message.into())
     }
 
-    /// A warning about a stretch of the text.
+    /// A warning about a span.
     pub(crate) fn warning(&self, span: Span, message: impl Into<String>) -> Diagnostic {
         self.finding(Severity::Warning, span, message.into())
     }
@@ -53,7 +53,7 @@ impl<'a> Text<'a> {
         let rest = &self.source[line_start..];
         let shown = &rest[..find_line_end(rest).map_or(rest.len(), |end| end.start)];
         let before = self.source[line_start..span.start].chars().count();
-        // A stretch over several lines is marked up to the end of its first one.
+        // A span over several lines is marked up to the end of its first line.
         let marked_end = span.end.min(line_start + shown.len()).max(span.start);
         let marked = self.source[span.start..marked_end].chars().count();
         Diagnostic {
@@ -67,7 +67,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Where the first line of `text` ends: the stretch of its CR LF, LF or CR. `None` if it is the last line.
+/// The span of the first line end of `text`: CR LF, LF or CR. `None` if `text` is one line.
 pub(crate) fn find_line_end(text: &str) -> Option<Span> {
     let start = text.find(['\n', '\r'])?;
     let length = if text[start..].starts_with("\r\n") {
@@ -79,13 +79,13 @@ pub(crate) fn find_line_end(text: &str) -> Option<Span> {
 }
 
 impl Diagnostic {
-    /// Adds what to do.
+    /// Adds the remedy.
     pub(crate) fn suggest(mut self, suggestion: impl Into<String>) -> Self {
         self.suggestion = Some(suggestion.into());
         self
     }
 
-    /// Adds what to do, where that is known.
+    /// Adds the remedy, if there is one.
     pub(crate) fn suggest_if(mut self, suggestion: Option<String>) -> Self {
         self.suggestion = suggestion;
         self

@@ -1,6 +1,6 @@
-//! Values: how they are quoted in the text, in both directions.
+//! Values: their quoting, for parsing and printing.
 //!
-//! The forms that are read are Ollama's (bare, `"…"`, `"""…"""`) and one of our own, the block.
+//! The forms are Ollama's (bare, `"…"`, `"""…"""`) and one addition, the block.
 //! A quoted value has no escapes; it ends at the first end of a line whose text, blanks aside,
 //! ends with the quote. So a value with `"""` at the end of an inner line cannot be quoted, and
 //! longer fences of quotes are no way out: `""""Hi," she said."""` already means `"Hi," she said.`
@@ -12,48 +12,48 @@ use std::collections::HashSet;
 use crate::instruction::Keyword;
 use crate::text::{Span, find_line_end};
 
-/// How a value stood in the text.
+/// The form of a value in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Quoting {
     /// The rest of the line, without blanks at its ends.
     Bare,
-    /// Between quotes of either length.
+    /// Between `"` or `"""`.
     Quoted,
-    /// Between `<<WORD` and a line of that word.
+    /// Between `<<WORD` and a line with that word alone.
     Block,
 }
 
-/// A value that was read.
+/// A value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Value<'a> {
     pub(crate) text: &'a str,
-    pub(crate) form: Form,
-    /// Where it stands, with its quotes; of a block, its mark.
+    pub(crate) quoting: Quoting,
+    /// Its span, with quotes; for a block, the span of its mark.
     pub(crate) span: Span,
-    /// Where the next line starts.
+    /// Start of the next line.
     pub(crate) end: usize,
 }
 
-/// A value that could not be read.
+/// An unreadable value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Broken<'a> {
     pub(crate) problem: Problem<'a>,
-    /// What the problem is about.
+    /// The span of the problem.
     pub(crate) span: Span,
-    /// Where reading can go on.
+    /// Offset at which the parser continues.
     pub(crate) resume: usize,
 }
 
-/// What keeps a value from being read.
+/// Why a value is unreadable.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Problem<'a> {
     /// No line ends with the quote.
     OpenQuote {
         quote: &'static str,
-        /// Text after a quote on an inner line, which may be why.
+        /// Text after a quote on an inner line: the likely cause.
         after_quote: Option<Span>,
     },
-    /// Text follows a closing quote, and the value would go on over what is meant as instructions.
+    /// Text follows a closing quote, so the value would include the instructions after it.
     AfterQuote { quote: &'static str },
     /// No line consists of the block's word.
     OpenBlock { word: &'a str },
@@ -87,7 +87,7 @@ pub(crate) fn read(source: &str, at: usize) -> Result<Value<'_>, Broken<'_>> {
         let span = from..from + text.len();
         Ok(Value {
             text,
-            form: Form::Bare,
+            quoting: Quoting::Bare,
             span,
             end: start + line.end,
         })
@@ -117,7 +117,7 @@ fn read_quoted<'a>(
             }
             return Ok(Value {
                 text: &source[start + quote.len()..close],
-                form: Form::Quoted,
+                quoting: Quoting::Quoted,
                 span: start..close + quote.len(),
                 end: at + line.end,
             });
@@ -174,13 +174,13 @@ pub(crate) fn read_block(source: &str, at: usize) -> Result<Value<'_>, Broken<'_
     }
     Ok(Value {
         text: &source[body..text_end],
-        form: Form::Block,
+        quoting: Quoting::Block,
         span: mark,
         end,
     })
 }
 
-/// Where the text of a block that starts at `at` ends, and where the line after its last one starts.
+/// End of the text of a block that starts at `at`, and start of the line after the block.
 fn find_block_end(source: &str, mut at: usize, word: &str) -> Option<(usize, usize)> {
     let mut text_end = at;
     while at < source.len() {
@@ -202,14 +202,14 @@ fn is_block_word(word: &str) -> bool {
             .all(|character| character.is_ascii_alphanumeric() || character == '_')
 }
 
-/// Whether a bare value looks like a block whose mark was set apart by mistake.
+/// Whether a bare value looks like a block with a space before its mark.
 pub(crate) fn looks_like_block(text: &str) -> bool {
     text.strip_prefix(BLOCK).is_some_and(is_block_word)
 }
 
-/// Where the next line that is plainly meant as an instruction starts, at or after the line start `at`.
+/// Start of the next line that is clearly an instruction, at or after the line start `at`.
 ///
-/// That is a keyword in capitals and a blank after it. Prose has lines that start with "from" or
+/// Such a line starts with a keyword in capitals and a blank. Prose has lines that start with "from" or
 /// "message", so lower case does not count.
 fn next_instruction(source: &str, mut at: usize) -> Option<usize> {
     while at < source.len() {
@@ -225,24 +225,24 @@ fn next_instruction(source: &str, mut at: usize) -> Option<usize> {
     None
 }
 
-/// The end of the first line of `rest`; at the end of the text an empty stretch there.
+/// The span of the first line end of `rest`; empty at the end of the text.
 fn line_of(rest: &str) -> Span {
     find_line_end(rest).unwrap_or(rest.len()..rest.len())
 }
 
-/// Where the line after the one that holds `at` starts.
+/// Start of the line after the line of `at`.
 pub(crate) fn next_line(source: &str, at: usize) -> usize {
     at + line_of(&source[at..]).end
 }
 
-/// How many blanks `text` starts with.
+/// Number of leading blanks.
 pub(crate) fn blanks(text: &str) -> usize {
     text.len() - text.trim_start_matches([' ', '\t']).len()
 }
 
-/// `text` as a value that reads as exactly `text`, with what stands between it and the word before.
+/// `text` as a value that parses to exactly `text`, with the separator before it.
 ///
-/// The plainest form that is exact and draws no warning: bare, else `"…"`, else `"""…"""`, else a block.
+/// It takes the first form that is exact and draws no warning: bare, `"…"`, `"""…"""`, block.
 pub(crate) fn write(text: &str) -> String {
     let one_line = !text.contains(['\n', '\r']);
     if one_line && is_plain(text) {
@@ -256,7 +256,7 @@ pub(crate) fn write(text: &str) -> String {
     }
 }
 
-/// Whether one line of text can stand without quotes.
+/// Whether `text` needs no quotes.
 fn is_plain(text: &str) -> bool {
     !text.is_empty()
         && text.trim() == text
@@ -275,7 +275,7 @@ fn write_block(text: &str) -> String {
     format!("{BLOCK}{word}\n{text}{line_end}{word}")
 }
 
-/// Why a bare value may not be what its writer meant.
+/// Why a bare value may surprise its writer.
 pub(crate) fn bare_surprise(text: &str) -> Option<Surprise> {
     if text.contains(" #") || text.contains("\t#") {
         Some(Surprise::Comment)
@@ -296,14 +296,14 @@ fn is_wrapped(text: &str, open: char, close: char) -> bool {
         .is_some_and(|rest| rest.ends_with(close))
 }
 
-/// What in a bare value may surprise.
+/// A surprise in a bare value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Surprise {
-    /// A `#` after a blank: it starts no comment there.
+    /// A `#` after a blank, which starts no comment.
     Comment,
-    /// Quotes of a kind that are ordinary characters.
+    /// Quotes of a kind without meaning here.
     OtherQuotes,
-    /// `<<WORD` after a blank: it starts no block there.
+    /// `<<WORD` after a blank, which starts no block.
     DetachedBlock,
 }
 
@@ -313,9 +313,8 @@ mod tests {
 
     use super::*;
 
-    /// What the older readers take from the same text: the value and where it ends, or nothing if
-    /// it never ends. Slow and plain, from the rule as it is known: at each end of a line, the text
-    /// so far is looked at as a whole.
+    /// The value and its end as Ollama's parser reads them, or nothing if the value never ends. Slow
+    /// and simple: at the end of each line, it tests the whole text so far.
     fn older_reader(source: &str) -> Option<(&str, usize)> {
         let ends = source
             .match_indices(['\n', '\r'])

@@ -146,7 +146,7 @@ mod tests {
         let values = Values::new(&here, MODEL);
         insta::assert_snapshot!(values.explain(&out, "temperature").unwrap(), @r"
         temperature
-          meaning   Spread of the choice; 0 always takes the likeliest token.
+          meaning   Temperature of the sampler; 0 always takes the most likely token.
           values    a number from 0 to 100
           default   0.8
           now       0.2 (of the model)

@@ -1,4 +1,4 @@
-//! What can be wrong with a parameter.
+//! Errors of parameters.
 
 use crate::suggest;
 
@@ -6,17 +6,17 @@ use super::spec::{ParameterSpec, Retired};
 use super::value::MAX_TEXT_BYTES;
 use super::{MAX_TEXTS, retired, specs};
 
-/// A parameter that was not taken, and why. [`hint`](Self::hint) says what to do.
+/// Why a parameter was refused. [`hint`](Self::hint) gives the remedy.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// There is no such parameter.
     #[error("unknown parameter `{name}`")]
     Unknown {
-        /// The name that was given, made fit for display.
+        /// The name as given, safe to display.
         name: String,
     },
-    /// The parameter has no effect any more.
+    /// The parameter no longer has an effect.
     #[error("parameter `{}` is retired and has no effect", .0.name)]
     Retired(&'static Retired),
     /// The value has the wrong type or is out of range.
@@ -24,13 +24,13 @@ pub enum Error {
     Invalid {
         /// The parameter.
         spec: &'static ParameterSpec,
-        /// The value that was given, made fit for display.
+        /// The value as given, safe to display.
         found: String,
     },
-    /// A text to watch for that would be found everywhere.
+    /// An empty text of a list, which would match everywhere.
     #[error("a `{0}` text must not be empty")]
     EmptyText(&'static str),
-    /// A text that is too long to watch for.
+    /// A text of a list that is too long.
     #[error(
         "a `{name}` text must not be longer than {MAX_TEXT_BYTES} bytes, and this one has {bytes}"
     )]
@@ -40,13 +40,13 @@ pub enum Error {
         /// Its length.
         bytes: usize,
     },
-    /// More texts than can be watched for.
+    /// A list with too many texts.
     #[error("there must not be more than {MAX_TEXTS} `{0}` texts")]
     ManyTexts(&'static str),
 }
 
 impl Error {
-    /// What to do about it, where that is known: half a sentence without a full stop.
+    /// The remedy, if there is one: a phrase without a full stop.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unknown { name } => suggest::nearest(name, known_names())
@@ -59,10 +59,10 @@ impl Error {
         }
     }
 
-    /// Whether going on without the parameter does what was meant as well as can be.
+    /// Whether the parameter may be left out with a warning.
     ///
-    /// True for unknown and retired names: a caller that serves foreign clients warns about those
-    /// and goes on. A wrong value is never ignorable.
+    /// True for unknown and retired names: a caller that serves clients of other programs warns about
+    /// them and continues. A wrong value is never ignorable.
     pub fn is_ignorable(&self) -> bool {
         matches!(self, Self::Unknown { .. } | Self::Retired(_))
     }

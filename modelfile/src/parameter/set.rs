@@ -1,4 +1,4 @@
-//! A set of parameters: what a model, a request or a person asks for.
+//! A set of parameters: those of a model, of a request or of a conversation.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -10,14 +10,14 @@ use super::error::Error;
 use super::spec::{Kind, ParameterSpec, find};
 use super::value::{Parameter, Value, look_up};
 
-/// Most texts of one list.
+/// Maximum number of texts in a list.
 pub const MAX_TEXTS: usize = 64;
 
 /// Parameters that were set, each at most once and each with a checked value.
 ///
-/// A parameter that nobody set reads as `None`; defaults are in the table, and it is for the one
-/// who runs the model to apply them. As JSON this is the object that Ollama stores as the params
-/// layer of a model and takes as `options` of a request.
+/// A parameter that is not set reads as `None`; the table has the defaults, and the daemon applies
+/// them. As JSON this is the object that Ollama stores as the params layer of a model and takes as
+/// `options` of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parameters {
     scalars: BTreeMap<&'static str, Value>,
@@ -25,14 +25,14 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Sets one parameter from text: the rule of `PARAMETER` lines and of `/set parameter`.
+    /// Sets one parameter from text, as `PARAMETER` lines and `/set parameter` do.
     ///
     /// A list such as `stop` gains one more text; any other parameter gets a new value.
     ///
     /// # Errors
     ///
     /// The name is unknown or retired, the value has the wrong type or is out of range, or there
-    /// are too many texts in the list. The set is then as it was before.
+    /// are too many texts in the list. The set then stays unchanged.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), Error> {
         let parameter = Parameter::parse(name, text)?;
         let texts = self.lists.get(parameter.name());
@@ -43,19 +43,19 @@ impl Parameters {
         Ok(())
     }
 
-    /// Forgets one parameter, of a list the whole of it, and says whether it was set.
+    /// Removes one parameter (a list as a whole), and returns whether it was set.
     pub fn unset(&mut self, name: &str) -> bool {
         self.scalars.remove(name).is_some() || self.lists.remove(name).is_some()
     }
 
-    /// Reads a JSON object and refuses it if anything in it is wrong.
+    /// Reads a JSON object, and refuses it as a whole if a member is wrong.
     ///
-    /// A member that is `null` counts as not there.
+    /// A member that is `null` counts as absent.
     ///
     /// # Errors
     ///
     /// The first member, in the order of the object, that is unknown, retired, of the wrong type
-    /// or out of range. A caller that would rather warn uses [`from_json_lenient`](Self::from_json_lenient).
+    /// or out of range. [`from_json_lenient`](Self::from_json_lenient) collects them instead.
     pub fn from_json(object: &Map<String, Json>) -> Result<Self, Error> {
         let (parameters, problems) = Self::from_json_lenient(object);
         match problems.into_iter().next() {
@@ -64,9 +64,9 @@ impl Parameters {
         }
     }
 
-    /// Reads a JSON object, takes every member that is right, and reports every other one.
+    /// Reads a JSON object, takes every correct member, and reports every other one.
     ///
-    /// The caller decides what each problem means; [`Error::is_ignorable`] helps.
+    /// [`Error::is_ignorable`] tells which of the problems deserve only a warning.
     pub fn from_json_lenient(object: &Map<String, Json>) -> (Self, Vec<Error>) {
         let mut parameters = Self::default();
         let mut problems = Vec::new();
@@ -97,10 +97,10 @@ impl Parameters {
         members.into_iter().collect()
     }
 
-    /// These parameters, and those of `base` where these say nothing.
+    /// These parameters, with those of `base` where these are not set.
     ///
-    /// Request over model over default is `request.merged_over(&model)`. A list replaces
-    /// the other one whole; an empty one takes it away.
+    /// `request.merged_over(&model)` gives the request priority over the model. A list replaces
+    /// the base's list as a whole; an empty list removes it.
     #[must_use]
     pub fn merged_over(&self, base: &Self) -> Self {
         let mut merged = base.clone();
@@ -121,8 +121,8 @@ impl Parameters {
         self.scalars.is_empty() && self.lists.is_empty()
     }
 
-    /// The parameters one by one, sorted by name, one for each text of a list: the `PARAMETER`
-    /// lines that say the same.
+    /// The parameters sorted by name, one item for each text of a list, as equivalent `PARAMETER`
+    /// lines.
     pub fn iter(&self) -> impl Iterator<Item = Parameter> {
         let mut lines: Vec<_> = self
             .scalars
@@ -172,54 +172,54 @@ impl Parameters {
     }
 }
 
-/// What each parameter is set to, in the units of its description; `None` where nobody set it.
+/// The value of each parameter, in the unit of its description; `None` if it is not set.
 impl Parameters {
-    /// Probability around which tokens are drawn.
+    /// Target probability of adaptive-p sampling.
     pub fn adaptive_target(&self) -> Option<f64> {
         self.float("adaptive_target")
     }
 
-    /// Weight of earlier draws.
+    /// Weight of earlier draws in adaptive-p sampling.
     pub fn adaptive_decay(&self) -> Option<f64> {
         self.float("adaptive_decay")
     }
 
-    /// Most tokens that are drafted at a time.
+    /// Maximum number of tokens of a draft.
     pub fn draft_num_predict(&self) -> Option<u32> {
         self.unsigned("draft_num_predict")
     }
 
-    /// Tokens that a repeated run may have.
+    /// Longest repeated sequence of tokens without a DRY penalty.
     pub fn dry_allowed_length(&self) -> Option<u32> {
         self.unsigned("dry_allowed_length")
     }
 
-    /// Growth of the penalty of a repeated run with each token.
+    /// Factor by which the DRY penalty grows with each token.
     pub fn dry_base(&self) -> Option<f64> {
         self.float("dry_base")
     }
 
-    /// Penalty of the shortest run that is not allowed; 0 is off.
+    /// DRY penalty of the shortest penalized repetition; 0 is off.
     pub fn dry_multiplier(&self) -> Option<f64> {
         self.float("dry_multiplier")
     }
 
-    /// Tokens in which repeated runs are looked for; −1 the whole context.
+    /// Number of last tokens that DRY searches; −1 the whole context.
     pub fn dry_penalty_last_n(&self) -> Option<i32> {
         self.signed("dry_penalty_last_n")
     }
 
-    /// Texts at which a run begins anew. `Some` of nothing is none.
+    /// Texts that DRY repetitions do not cross. `Some` of an empty list is none.
     pub fn dry_sequence_breakers(&self) -> Option<&[String]> {
         self.lists.get("dry_sequence_breakers").map(Vec::as_slice)
     }
 
-    /// How the openness of a choice maps to its temperature.
+    /// Exponent of the map from entropy to temperature.
     pub fn dynatemp_exponent(&self) -> Option<f64> {
         self.float("dynatemp_exponent")
     }
 
-    /// How far the temperature moves around its value.
+    /// Range of the dynamic temperature around its value.
     pub fn dynatemp_range(&self) -> Option<f64> {
         self.float("dynatemp_range")
     }
@@ -229,12 +229,12 @@ impl Parameters {
         self.float("frequency_penalty")
     }
 
-    /// The GPU that holds a model which is not split.
+    /// The GPU of a model that is not split over several.
     pub fn main_gpu(&self) -> Option<u32> {
         self.unsigned("main_gpu")
     }
 
-    /// Least share of the likeliest token's probability.
+    /// Minimum probability, relative to the most likely token.
     pub fn min_p(&self) -> Option<f64> {
         self.float("min_p")
     }
@@ -244,17 +244,17 @@ impl Parameters {
         self.unsigned("mirostat")
     }
 
-    /// How fast Mirostat corrects.
+    /// Learning rate of Mirostat.
     pub fn mirostat_eta(&self) -> Option<f64> {
         self.float("mirostat_eta")
     }
 
-    /// The surprise that Mirostat keeps, in bits.
+    /// Target surprise of Mirostat, in bits.
     pub fn mirostat_tau(&self) -> Option<f64> {
         self.float("mirostat_tau")
     }
 
-    /// Most tokens computed in one step.
+    /// Maximum number of tokens in a batch.
     pub fn num_batch(&self) -> Option<u32> {
         self.unsigned("num_batch")
     }
@@ -274,7 +274,7 @@ impl Parameters {
         self.signed("num_keep")
     }
 
-    /// Most tokens to answer with; −1 no limit of its own, −2 until the context is full.
+    /// Maximum number of tokens to generate; −1 no limit, −2 until the context is full.
     pub fn num_predict(&self) -> Option<i32> {
         self.signed("num_predict")
     }
@@ -284,59 +284,59 @@ impl Parameters {
         self.unsigned("num_thread")
     }
 
-    /// Penalty for a token that was used at all.
+    /// Penalty of every token that was used before.
     pub fn presence_penalty(&self) -> Option<f64> {
         self.float("presence_penalty")
     }
 
-    /// Tokens that the penalties look back on; −1 the whole context.
+    /// Number of last tokens that the penalties consider; −1 the whole context.
     pub fn repeat_last_n(&self) -> Option<i32> {
         self.signed("repeat_last_n")
     }
 
-    /// Divisor for the score of repeated tokens.
+    /// Divisor of the logits of repeated tokens.
     pub fn repeat_penalty(&self) -> Option<f64> {
         self.float("repeat_penalty")
     }
 
-    /// Start of the random numbers; −1 takes one at random. Engines count from 0 to 2^32 − 1, and of larger and negative ones
-    /// take the lower 32 bits.
+    /// Seed of the sampler; −1 takes a random one. Engines have seeds from 0 to 2^32 − 1, and take the lower 32 bits of
+    /// others.
     pub fn seed(&self) -> Option<i64> {
         self.int("seed")
     }
 
-    /// Texts that end the answer. `Some` of nothing takes away the texts of a base.
+    /// Stop texts. `Some` of an empty list removes those of the base.
     pub fn stop(&self) -> Option<&[String]> {
         self.lists.get("stop").map(Vec::as_slice)
     }
 
-    /// Spread of the choice.
+    /// Temperature of the sampler.
     pub fn temperature(&self) -> Option<f64> {
         self.float("temperature")
     }
 
-    /// How many of the likeliest tokens are kept; 0 all, which is also how −1 reads.
+    /// Number of most likely tokens to keep; 0 keeps all, and −1 reads as 0.
     pub fn top_k(&self) -> Option<u32> {
         self.int("top_k").map(|number| narrow(number.max(0)))
     }
 
-    /// Standard deviations below the likeliest token up to which tokens are kept; 0 all, which is
-    /// also how −1 reads.
+    /// Standard deviations below the highest logit within which tokens are kept; 0 keeps all, and −1
+    /// reads as 0.
     pub fn top_n_sigma(&self) -> Option<f64> {
         self.float("top_n_sigma").map(|number| number.max(0.0))
     }
 
-    /// Share of probability up to which the likeliest tokens are kept.
+    /// Cumulative probability up to which the most likely tokens are kept.
     pub fn top_p(&self) -> Option<f64> {
         self.float("top_p")
     }
 
-    /// Share of probability up to which typical tokens are kept.
+    /// Cumulative probability up to which the locally typical tokens are kept.
     pub fn typical_p(&self) -> Option<f64> {
         self.float("typical_p")
     }
 
-    /// Whether the weights file is mapped instead of read.
+    /// Whether the weights file is memory-mapped.
     pub fn use_mmap(&self) -> Option<bool> {
         match self.scalars.get("use_mmap") {
             Some(Value::Bool(truth)) => Some(*truth),
@@ -344,12 +344,12 @@ impl Parameters {
         }
     }
 
-    /// Chance that the likeliest tokens are left out.
+    /// Probability that XTC removes the most likely tokens.
     pub fn xtc_probability(&self) -> Option<f64> {
         self.float("xtc_probability")
     }
 
-    /// Probability from which on a token may be left out by chance.
+    /// Probability above which XTC may remove a token.
     pub fn xtc_threshold(&self) -> Option<f64> {
         self.float("xtc_threshold")
     }
@@ -377,7 +377,7 @@ impl Parameters {
     }
 }
 
-/// The number in the type of its getter, which the range in the table fits into.
+/// The number in the type of its getter; the range in the table fits that type.
 fn narrow<T: TryFrom<i64, Error: Debug>>(number: i64) -> T {
     T::try_from(number).expect("the range in the table fits the type of the getter")
 }

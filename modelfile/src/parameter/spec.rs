@@ -1,20 +1,20 @@
-//! The table of parameters, and the list of names that no longer mean anything.
+//! The table of parameters, and the list of retired names.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// What is known about one parameter.
+/// One parameter.
 #[derive(Debug, PartialEq)]
 pub struct ParameterSpec {
-    /// The name as it is written in a Modelfile and in JSON.
+    /// The name in a Modelfile and in JSON.
     pub name: &'static str,
     /// Type and range.
     pub kind: Kind,
-    /// What holds where nobody sets it.
+    /// The default.
     pub default: DefaultValue,
-    /// Whether a change needs the model to be loaded anew.
+    /// Whether a change may reload the model.
     pub reload: Reload,
-    /// One sentence for the reference page and for help.
+    /// One sentence for the reference page and for the help.
     pub description: &'static str,
 }
 
@@ -32,7 +32,7 @@ pub enum Kind {
 }
 
 impl fmt::Display for Kind {
-    /// As it stands in messages after "must be".
+    /// The phrase after "must be" in a message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Int(range) if *range == (i64::MIN..=i64::MAX) => {
@@ -51,14 +51,14 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What holds where nobody sets a parameter.
+/// The default of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum DefaultValue {
     /// A whole number.
     Int(i64),
     /// A number.
     Float(f64),
-    /// The daemon chooses; the text says by what.
+    /// The daemon chooses; the text says how.
     Chosen(&'static str),
     /// The empty list.
     Empty,
@@ -78,18 +78,18 @@ impl fmt::Display for DefaultValue {
 /// Whether a changed parameter can be applied to a model that is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
-    /// It belongs to one request.
+    /// It applies to one request.
     No,
-    /// It belongs to the loaded model; a change may load it anew.
+    /// It applies to the loaded model; a change may reload it.
     Yes,
 }
 
-/// A name that older tools wrote and that has no effect any more.
+/// A name that older tools wrote and that no longer has an effect.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Retired {
     /// The name.
     pub name: &'static str,
-    /// What to do instead, or why nothing has to be done.
+    /// The replacement, or why none is needed.
     pub reason: &'static str,
 }
 
@@ -98,7 +98,7 @@ pub fn specs() -> &'static [ParameterSpec] {
     &SPECS
 }
 
-/// The entry called `name`, exactly as spelt.
+/// The entry with exactly this name.
 pub fn find(name: &str) -> Option<&'static ParameterSpec> {
     SPECS.iter().find(|spec| spec.name == name)
 }
@@ -108,137 +108,137 @@ pub fn retired() -> &'static [Retired] {
     &RETIRED
 }
 
-/// The longest context that can be asked for: 2^20 tokens.
+/// The longest context of a request: 2^20 tokens.
 const LONGEST_CONTEXT: i64 = 1 << 20;
 
 /// Names, types and defaults are Ollama's; where Ollama has none, those of llama.cpp's server. The ranges are ours.
-/// Ollama takes any number and leaves it to the runner what an absurd one does.
+/// Ollama accepts any number and passes it to its runner.
 static SPECS: [ParameterSpec; 35] = [
     ParameterSpec {
         name: "adaptive_decay",
         kind: Kind::Float(0.0..=0.99),
         default: DefaultValue::Float(0.9),
         reload: Reload::No,
-        description: "Weight of earlier draws for `adaptive_target`; more is slower.",
+        description: "Weight of earlier draws for `adaptive_target`; a higher one adapts more slowly.",
     },
     ParameterSpec {
         name: "adaptive_target",
         kind: Kind::Float(-1.0..=1.0),
         default: DefaultValue::Float(-1.0),
         reload: Reload::No,
-        description: "Draws tokens near this probability; a negative number is off.",
+        description: "Samples tokens near this probability (adaptive-p); a negative number is off.",
     },
     ParameterSpec {
         name: "draft_num_predict",
         kind: Kind::Int(0..=1024),
-        default: DefaultValue::Chosen("as many as pay, up to 16"),
+        default: DefaultValue::Chosen("as measured, up to 16"),
         reload: Reload::No,
-        description: "Most tokens that are drafted at a time, where more than 32 mean 32; 0 turns drafting off.",
+        description: "Maximum length of a draft in tokens, capped at 32; 0 turns drafting off.",
     },
     ParameterSpec {
         name: "dry_allowed_length",
         kind: Kind::Int(0..=1024),
         default: DefaultValue::Int(2),
         reload: Reload::No,
-        description: "Tokens that a repeated run may have before `dry_multiplier` applies.",
+        description: "Longest repeated sequence of tokens without a DRY penalty.",
     },
     ParameterSpec {
         name: "dry_base",
         kind: Kind::Float(1.0..=100.0),
         default: DefaultValue::Float(1.75),
         reload: Reload::No,
-        description: "The penalty of a repeated run grows by this factor with each token.",
+        description: "Factor by which the DRY penalty grows with each further token.",
     },
     ParameterSpec {
         name: "dry_multiplier",
         kind: Kind::Float(0.0..=100.0),
         default: DefaultValue::Float(0.0),
         reload: Reload::No,
-        description: "Penalty of a token that would go on with a repeated run of tokens; 0 is off.",
+        description: "DRY penalty of a token that would extend a repeated sequence; 0 is off.",
     },
     ParameterSpec {
         name: "dry_penalty_last_n",
         kind: Kind::Int(-1..=LONGEST_CONTEXT),
         default: DefaultValue::Int(64),
         reload: Reload::No,
-        description: "Tokens in which repeated runs are looked for; 0 is none, -1 is the whole context.",
+        description: "Number of last tokens that DRY searches; 0 is none, -1 is the whole context.",
     },
     ParameterSpec {
         name: "dry_sequence_breakers",
         kind: Kind::TextList,
         default: DefaultValue::Chosen("a newline, `:`, `\"` and `*`"),
         reload: Reload::No,
-        description: "Text at which a run begins anew; repeat the line for several.",
+        description: "Text that DRY repetitions do not cross; repeat the line for several.",
     },
     ParameterSpec {
         name: "dynatemp_exponent",
         kind: Kind::Float(0.0..=100.0),
         default: DefaultValue::Float(1.0),
         reload: Reload::No,
-        description: "How the openness of a choice maps to the range of `dynatemp_range`; 1 is straight.",
+        description: "Exponent of the map from entropy to temperature within `dynatemp_range`; 1 is linear.",
     },
     ParameterSpec {
         name: "dynatemp_range",
         kind: Kind::Float(0.0..=100.0),
         default: DefaultValue::Float(0.0),
         reload: Reload::No,
-        description: "The temperature moves by so much up for open choices and down for sure ones; 0 is off.",
+        description: "Range of the dynamic temperature: up to this much higher at high entropy and lower at low entropy; 0 is off.",
     },
     ParameterSpec {
         name: "frequency_penalty",
         kind: Kind::Float(-100.0..=100.0),
         default: DefaultValue::Float(0.0),
         reload: Reload::No,
-        description: "Lowers the chance of a token by this much for each time it was used; 0 is off.",
+        description: "Lowers the logit of a token by this much for each earlier use; 0 is off.",
     },
     ParameterSpec {
         name: "main_gpu",
         kind: Kind::Int(0..=255),
         default: DefaultValue::Chosen("the first GPU"),
         reload: Reload::Yes,
-        description: "The GPU that holds a model which is not split.",
+        description: "The GPU of a model that is not split over several.",
     },
     ParameterSpec {
         name: "min_p",
         kind: Kind::Float(0.0..=1.0),
         default: DefaultValue::Float(0.0),
         reload: Reload::No,
-        description: "Drops tokens less likely than this share of the likeliest one; 0 is off.",
+        description: "Drops tokens with less than this fraction of the highest probability; 0 is off.",
     },
     ParameterSpec {
         name: "mirostat",
         kind: Kind::Int(0..=2),
         default: DefaultValue::Int(0),
         reload: Reload::No,
-        description: "Draws with a level surprise, by version 1 or 2 of Mirostat, instead of cutting the choice; 0 is off.",
+        description: "Samples with Mirostat version 1 or 2 instead of `top_k`, `top_p` and the other cuts; 0 is off.",
     },
     ParameterSpec {
         name: "mirostat_eta",
         kind: Kind::Float(0.0..=1.0),
         default: DefaultValue::Float(0.1),
         reload: Reload::No,
-        description: "How fast Mirostat corrects the surprise.",
+        description: "Learning rate of Mirostat.",
     },
     ParameterSpec {
         name: "mirostat_tau",
         kind: Kind::Float(0.0..=100.0),
         default: DefaultValue::Float(5.0),
         reload: Reload::No,
-        description: "The surprise that Mirostat keeps, in bits.",
+        description: "Target surprise of Mirostat, in bits.",
     },
     ParameterSpec {
         name: "num_batch",
         kind: Kind::Int(1..=65_536),
         default: DefaultValue::Int(512),
         reload: Reload::Yes,
-        description: "Most tokens computed in one step.",
+        description: "Maximum number of tokens in a batch.",
     },
     ParameterSpec {
         name: "num_ctx",
         kind: Kind::Int(4..=LONGEST_CONTEXT),
         default: DefaultValue::Chosen("4096, or `context_length`"),
         reload: Reload::Yes,
-        description: "Tokens of prompt and answer together that the model can see; the setting `context_length` of the daemon is its default.",
+        description: "Context in tokens, for prompt and answer together; the daemon's setting `context_length` is its default.",
     },
     ParameterSpec {
         name: "num_gpu",
@@ -259,7 +259,7 @@ static SPECS: [ParameterSpec; 35] = [
         kind: Kind::Int(-2..=i32::MAX as i64),
         default: DefaultValue::Int(-1),
         reload: Reload::No,
-        description: "Most tokens to answer with; -1 is no limit of its own, -2 is until the context is full.",
+        description: "Maximum number of tokens to generate; -1 is no limit, -2 is until the context is full.",
     },
     ParameterSpec {
         name: "num_thread",
@@ -273,28 +273,28 @@ static SPECS: [ParameterSpec; 35] = [
         kind: Kind::Float(-100.0..=100.0),
         default: DefaultValue::Float(0.0),
         reload: Reload::No,
-        description: "Lowers the chance of a token that was used at all by this much; 0 is off.",
+        description: "Lowers the logit of every token that was used before by this much; 0 is off.",
     },
     ParameterSpec {
         name: "repeat_last_n",
         kind: Kind::Int(-1..=LONGEST_CONTEXT),
         default: DefaultValue::Int(64),
         reload: Reload::No,
-        description: "Tokens that the penalties look back on; 0 is none, -1 is the whole context.",
+        description: "Number of last tokens that the penalties consider; 0 is none, -1 is the whole context.",
     },
     ParameterSpec {
         name: "repeat_penalty",
         kind: Kind::Float(0.01..=100.0),
         default: DefaultValue::Float(1.0),
         reload: Reload::No,
-        description: "Divides the score of repeated tokens; 1 is off, more than 1 repeats less.",
+        description: "Divides the logits of repeated tokens; 1 is off, more than 1 repeats less.",
     },
     ParameterSpec {
         name: "seed",
         kind: Kind::Int(i64::MIN..=i64::MAX),
         default: DefaultValue::Int(-1),
         reload: Reload::No,
-        description: "Start of the random numbers, for answers that can be repeated; -1 takes one at random, and others count by their lower 32 bits.",
+        description: "Seed of the sampler, for answers that can be repeated; -1 takes a random one, and of others the lower 32 bits count.",
     },
     ParameterSpec {
         name: "stop",
@@ -308,35 +308,35 @@ static SPECS: [ParameterSpec; 35] = [
         kind: Kind::Float(0.0..=100.0),
         default: DefaultValue::Float(0.8),
         reload: Reload::No,
-        description: "Spread of the choice; 0 always takes the likeliest token.",
+        description: "Temperature of the sampler; 0 always takes the most likely token.",
     },
     ParameterSpec {
         name: "top_k",
         kind: Kind::Int(-1..=LONGEST_CONTEXT),
         default: DefaultValue::Int(40),
         reload: Reload::No,
-        description: "Keeps only the k likeliest tokens; 0 and -1 keep all.",
+        description: "Keeps only the k most likely tokens; 0 and -1 keep all.",
     },
     ParameterSpec {
         name: "top_n_sigma",
         kind: Kind::Float(-1.0..=100.0),
         default: DefaultValue::Float(0.0),
         reload: Reload::No,
-        description: "Keeps the tokens within so many standard deviations of the likeliest; 0 and -1 keep all.",
+        description: "Keeps the tokens within this many standard deviations of the highest logit; 0 and -1 keep all.",
     },
     ParameterSpec {
         name: "top_p",
         kind: Kind::Float(0.0..=1.0),
         default: DefaultValue::Float(0.9),
         reload: Reload::No,
-        description: "Keeps the likeliest tokens up to this share of probability; 1 is off.",
+        description: "Keeps the most likely tokens up to this cumulative probability; 1 is off.",
     },
     ParameterSpec {
         name: "typical_p",
         kind: Kind::Float(0.0..=1.0),
         default: DefaultValue::Float(1.0),
         reload: Reload::No,
-        description: "Keeps the tokens of typical information up to this share of probability; 1 is off.",
+        description: "Keeps the locally typical tokens up to this cumulative probability; 1 is off.",
     },
     ParameterSpec {
         name: "use_mmap",
@@ -350,14 +350,14 @@ static SPECS: [ParameterSpec; 35] = [
         kind: Kind::Float(0.0..=1.0),
         default: DefaultValue::Float(0.0),
         reload: Reload::No,
-        description: "Chance that all likely tokens but the least likely of them are left out; 0 is off.",
+        description: "Probability that XTC removes all tokens above `xtc_threshold` except the least likely of them; 0 is off.",
     },
     ParameterSpec {
         name: "xtc_threshold",
         kind: Kind::Float(0.0..=1.0),
         default: DefaultValue::Float(0.1),
         reload: Reload::No,
-        description: "Probability from which on `xtc_probability` may leave a token out; more than 0.5 is off.",
+        description: "Probability above which XTC may remove a token; more than 0.5 is off.",
     },
 ];
 
@@ -366,7 +366,7 @@ const REMOVED: &str = "current engines have no such setting";
 static RETIRED: [Retired; 12] = [
     Retired {
         name: "embedding_only",
-        reason: "embedding models are recognised by themselves",
+        reason: "embedding models are recognised automatically",
     },
     Retired {
         name: "f16_kv",
@@ -378,7 +378,7 @@ static RETIRED: [Retired; 12] = [
     },
     Retired {
         name: "low_vram",
-        reason: "memory is planned by itself; `num_gpu` limits it by hand",
+        reason: "memory is planned automatically; `num_gpu` limits the layers on the GPU",
     },
     Retired {
         name: "num_gqa",
@@ -419,7 +419,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_sorted_and_name_each_thing_once() {
+    fn tables_are_sorted_and_have_each_name_once() {
         let mut names: Vec<_> = specs().iter().map(|spec| spec.name).collect();
         assert!(names.is_sorted());
         assert!(retired().is_sorted_by_key(|entry| entry.name));

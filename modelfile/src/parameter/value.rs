@@ -10,7 +10,7 @@ use super::spec::{self, Kind, ParameterSpec, retired};
 /// The longest text of a list, in bytes of UTF-8.
 pub const MAX_TEXT_BYTES: usize = 1024;
 
-/// A checked value. Floats are finite, so equality is total in practice.
+/// A checked value. Floats are finite, so equality is total.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// Of a [`Kind::Int`].
@@ -24,7 +24,7 @@ pub enum Value {
 }
 
 impl fmt::Display for Value {
-    /// As it is written in a Modelfile, before quoting. Reading it again gives the same value.
+    /// The text in a Modelfile, before quoting. Parsing it gives the same value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Int(number) => write!(f, "{number}"),
@@ -35,7 +35,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// A `PARAMETER` line: a known parameter with a value that fits it.
+/// A `PARAMETER` line: a known parameter with a valid value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
     spec: &'static ParameterSpec,
@@ -45,7 +45,7 @@ pub struct Parameter {
 impl Parameter {
     /// Reads `text` as a value of the parameter `name`.
     ///
-    /// Numbers are decimal. Truth is `true` or `false`, and as in Ollama also `1`, `0`, `t`, `f`,
+    /// Numbers are decimal. Booleans are `true` and `false`, and as in Ollama also `1`, `0`, `t`, `f`,
     /// and the capitalised forms.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Parameter {
 
     /// Reads a JSON value of the parameter `spec`; for a list, one element of it.
     ///
-    /// A whole number written with a fraction of zero (`4096.0`) is one, as many clients know
+    /// A number with a fraction of zero (`4096.0`) counts as a whole number, because many clients have
     /// only floating point.
     pub(super) fn from_json(
         spec: &'static ParameterSpec,
@@ -107,7 +107,7 @@ impl Parameter {
         }
     }
 
-    /// Puts together what is known to fit, because it came out of checked parameters.
+    /// A parameter from a value that was checked before.
     pub(super) fn known(spec: &'static ParameterSpec, value: Value) -> Self {
         Self { spec, value }
     }
@@ -117,7 +117,7 @@ impl Parameter {
         self.spec
     }
 
-    /// The name as it is written.
+    /// The name.
     pub fn name(&self) -> &'static str {
         self.spec.name
     }
@@ -127,7 +127,7 @@ impl Parameter {
         &self.value
     }
 
-    /// Whether it is one text of a list, to which other lines add more.
+    /// Whether it is one text of a list, to which other lines add.
     pub fn is_of_a_list(&self) -> bool {
         self.spec.kind == Kind::TextList
     }
@@ -137,7 +137,7 @@ impl Parameter {
     }
 }
 
-/// The entry called `name`, or the error that fits.
+/// The entry with this name, or why there is none.
 pub(super) fn look_up(name: &str) -> Result<&'static ParameterSpec, Error> {
     if let Some(spec) = spec::find(name) {
         return Ok(spec);
@@ -158,7 +158,7 @@ fn check_text(name: &'static str, text: &str) -> Result<(), Error> {
     }
 }
 
-/// The whole number that `number` is, if it is one and is exact.
+/// `number` as a whole number, if it is one exactly.
 fn whole(number: f64) -> Option<i64> {
     /// 2^63, the first number that is too large.
     const END: f64 = 9_223_372_036_854_775_808.0;

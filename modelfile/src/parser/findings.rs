@@ -1,11 +1,11 @@
-//! The words for each mistake an instruction can have.
+//! The message for each mistake of an instruction.
 
 use crate::diagnostic::{Diagnostic, displayable, is_invisible};
 use crate::instruction::{Keyword, Role};
 use crate::parameter;
 use crate::suggest;
 use crate::text::Span;
-use crate::value::{self, Broken, Form, Problem, Surprise, Value};
+use crate::value::{self, Broken, Problem, Quoting, Surprise, Value};
 
 use super::{MOST_FINDINGS, Parser, Word};
 
@@ -62,12 +62,12 @@ impl<'a> Parser<'a> {
     pub(super) fn missing_value(&mut self, keyword: Keyword, before: &Word<'a>, value: &Value<'a>) {
         self.may_hide_from |= keyword == Keyword::From;
         let head = head(keyword, before);
-        let finding = match value.form {
-            Form::Bare => {
+        let finding = match value.quoting {
+            Quoting::Bare => {
                 let behind = before.span.end..before.span.end;
                 self.text.error(behind, format!("`{head}` needs a value"))
             }
-            Form::Quoted | Form::Block => {
+            Quoting::Quoted | Quoting::Block => {
                 let message = format!("the value of `{head}` must not be empty");
                 self.text.error(value.span.clone(), message)
             }
@@ -114,7 +114,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reports a value that could not be read, and goes on where that is sensible.
+    /// Reports an unreadable value, and continues where the value says.
     pub(super) fn broken_value(&mut self, keyword: Keyword, before: &Word<'a>, broken: Broken<'a>) {
         self.may_hide_from = true;
         self.at = broken.resume;
@@ -163,7 +163,7 @@ impl<'a> Parser<'a> {
             return;
         };
         let (message, help) = match surprise {
-            // In prose a number sign is nothing special.
+            // In prose a number sign is an ordinary character.
             Surprise::Comment if keyword.is_prose() => return,
             Surprise::Comment => (
                 "`#` does not start a comment here; it is part of the value",
@@ -192,7 +192,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// What stands before a value, as one writes it.
+/// The words before a value, as in a Modelfile.
 fn head(keyword: Keyword, before: &Word<'_>) -> String {
     match keyword {
         Keyword::Parameter | Keyword::Message => {

@@ -1,4 +1,4 @@
-//! The corpus: each `NAME.modelfile` beside `NAME.expected`, which says what becomes of it.
+//! The corpus: each `NAME.modelfile`, with the result of parsing it in `NAME.expected`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use modelfile::{Instruction, Parsed, parse_bytes};
 
 use crate::fuzz_body::parse_anything;
 
-/// The pairs as (name, bytes of the text, path of what is expected).
+/// The pairs as (name, bytes of the text, path of the expected result).
 #[expect(clippy::disallowed_methods, reason = "the corpus is a folder")]
 fn corpus() -> Vec<(String, Vec<u8>, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -32,7 +32,7 @@ fn corpus() -> Vec<(String, Vec<u8>, PathBuf)> {
     pairs
 }
 
-/// Everything there is to know about what a text became.
+/// The whole result of parsing, as text.
 fn describe(outcome: &Result<Parsed, modelfile::Diagnostics>) -> String {
     let mut text = String::new();
     match outcome {
@@ -78,7 +78,7 @@ fn describe_instruction(instruction: &Instruction) -> String {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the corpus is a folder")]
-fn each_text_becomes_what_is_expected() {
+fn each_text_parses_to_its_expected_result() {
     let drafts = Path::new(env!("CARGO_TARGET_TMPDIR")).join("modelfile-corpus");
     let mut wrong = Vec::new();
     for (name, text, expected) in corpus() {
@@ -99,7 +99,7 @@ fn each_text_becomes_what_is_expected() {
 }
 
 #[test]
-fn each_text_keeps_the_promises_for_any_bytes() {
+fn each_text_is_parsed_without_panic_when_it_is_cut() {
     let corpus = corpus();
     assert!(
         corpus.len() > 80,
@@ -108,7 +108,7 @@ fn each_text_keeps_the_promises_for_any_bytes() {
     );
     for (_, text, _) in &corpus {
         parse_anything(text);
-        // Cut short, at some two hundred places, it is still read without a panic.
+        // The text cut at some two hundred offsets must not panic.
         let step = text.len().div_ceil(200).max(1);
         (0..text.len())
             .step_by(step)

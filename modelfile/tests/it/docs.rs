@@ -1,4 +1,4 @@
-//! The reference page says what the code does.
+//! The reference page agrees with the code.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use modelfile::{Keyword, parse};
 
 const PAGE: &str = include_str!("../../../docs/modelfile.md");
 
-/// The parameter table as the page must hold it.
+/// The parameter table of the page.
 fn parameter_table() -> String {
     let mut table =
         "| Name | Type | Range | Default | Reloads | Meaning |\n|---|---|---|---|---|---|\n"
@@ -48,7 +48,7 @@ fn retired_table() -> String {
 }
 
 #[test]
-fn the_page_holds_the_tables_of_the_code() {
+fn the_tables_of_the_page_are_those_of_the_code() {
     for table in [parameter_table(), retired_table()] {
         assert!(
             PAGE.contains(&table),
@@ -65,7 +65,7 @@ fn the_page_has_a_row_for_every_instruction() {
 }
 
 #[test]
-fn the_examples_of_the_page_are_right() {
+fn the_examples_of_the_page_parse_without_warnings() {
     let examples: Vec<_> = PAGE
         .split("```modelfile\n")
         .skip(1)

@@ -1,4 +1,4 @@
-//! Everything about Modelfiles that is told in whole texts.
+//! Tests of whole Modelfiles.
 
 #[path = "../../fuzz/body.rs"]
 mod fuzz_body;

@@ -1,4 +1,4 @@
-//! The table of parameters, seen from outside: text, JSON and layers agree.
+//! The table of parameters through the public API: text, JSON and layers agree.
 
 use modelfile::parameter::{DefaultValue, Error, Kind, MAX_TEXTS, retired, specs};
 use modelfile::{Parameter, Parameters};
@@ -18,7 +18,7 @@ fn refusal(json: Json) -> String {
         .to_string()
 }
 
-/// A text just below, one at each end of, and one just above the range; `None` where every number of its type is in it.
+/// Texts just below the range, at both of its ends, and just above it; `None` if the range has every number of its type.
 fn around(kind: &Kind) -> Option<[String; 4]> {
     match kind {
         Kind::Int(range) if *range == (i64::MIN..=i64::MAX) => None,
@@ -35,7 +35,7 @@ fn around(kind: &Kind) -> Option<[String; 4]> {
 }
 
 #[test]
-fn every_range_ends_where_the_table_says() {
+fn every_range_has_the_ends_of_the_table() {
     for spec in specs() {
         let Some([below, low, high, above]) = around(&spec.kind) else {
             continue;
@@ -107,7 +107,7 @@ fn the_table_is_that_of_ollama_and_llama_cpp() {
 }
 
 #[test]
-fn numbers_must_be_finite_and_whole_where_whole() {
+fn numbers_are_finite_and_integers_are_whole() {
     for bad in [
         "NaN",
         "inf",
@@ -141,7 +141,7 @@ fn numbers_must_be_finite_and_whole_where_whole() {
 }
 
 #[test]
-fn truth_is_spelt_as_in_ollama() {
+fn booleans_are_spelt_as_in_ollama() {
     for (text, truth) in [
         ("true", true),
         ("True", true),
@@ -174,7 +174,7 @@ fn truth_is_spelt_as_in_ollama() {
 }
 
 #[test]
-fn json_of_the_wrong_type_names_the_option_and_what_it_takes() {
+fn an_error_of_a_wrong_json_type_names_the_option_and_its_type() {
     assert_eq!(
         refusal(json!({ "num_ctx": "4096" })),
         r#"`num_ctx` must be a whole number from 4 to 1048576, not "4096""#
@@ -198,13 +198,13 @@ fn json_of_the_wrong_type_names_the_option_and_what_it_takes() {
 }
 
 #[test]
-fn null_is_not_there() {
+fn null_counts_as_absent() {
     let parameters = Parameters::from_json(&object(json!({ "seed": null, "stop": null })));
     assert_eq!(parameters, Ok(Parameters::default()));
 }
 
 #[test]
-fn strangers_and_retired_names_can_be_passed_over() {
+fn unknown_and_retired_names_can_be_ignored() {
     let options = object(json!({ "tfs_z": 1, "tempreature": 1, "seed": 7, "top_k": "x" }));
     let (parameters, problems) = Parameters::from_json_lenient(&options);
     assert_eq!(parameters.seed(), Some(7));
@@ -234,7 +234,7 @@ fn strangers_and_retired_names_can_be_passed_over() {
 }
 
 #[test]
-fn every_retired_name_is_known_as_such() {
+fn every_retired_name_is_refused_as_retired() {
     for entry in retired() {
         assert_eq!(
             Parameter::parse(entry.name, "1"),
@@ -254,7 +254,7 @@ fn every_retired_name_is_known_as_such() {
 }
 
 #[test]
-fn stop_collects_and_is_bounded() {
+fn stop_lines_add_up_to_a_limit() {
     let mut parameters = Parameters::default();
     for number in 0..MAX_TEXTS {
         parameters
@@ -285,7 +285,7 @@ fn stop_collects_and_is_bounded() {
 }
 
 #[test]
-fn request_lies_over_model() {
+fn a_request_overrides_the_model() {
     let model = Parameters::from_json(&object(
         json!({ "seed": 1, "top_k": 5, "stop": ["a", "b"] }),
     ));
@@ -301,7 +301,7 @@ fn request_lies_over_model() {
 }
 
 #[test]
-fn both_spellings_of_all_tokens_read_as_none_cut() {
+fn zero_and_minus_one_both_keep_all_tokens() {
     for text in ["0", "-1"] {
         let mut parameters = Parameters::default();
         parameters.set("top_k", text).expect("both are in range");
@@ -313,7 +313,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn json_and_lines_say_the_same(
+    fn json_and_lines_are_equivalent(
         seed in proptest::option::of(-1..=i64::from(u32::MAX)),
         temperature in proptest::option::of(0.0..=100.0_f64),
         mmap in proptest::option::of(any::<bool>()),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::fuzz_body::parse_anything;
 
-/// Pieces that mean something to the grammar, mixed with ones that do not.
+/// Pieces with a meaning in the grammar, mixed with others.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         3 => Just("\"".to_owned()),
@@ -88,7 +88,7 @@ fn modelfile() -> impl Strategy<Value = Modelfile> {
     )
         .prop_map(|(mut instructions, at, base, draft)| {
             instructions.insert(at.min(instructions.len()), Instruction::From(base));
-            // Longer than any piece of a `FROM`, so never the same as one.
+            // Longer than any piece of a `FROM`, so never equal to one.
             let draft = draft.map(|name| Instruction::Draft(format!("./draft/{name}")));
             instructions.extend(draft);
             Modelfile { instructions }
@@ -99,24 +99,24 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
-    fn what_is_printed_reads_as_the_same_value(modelfile in modelfile()) {
+    fn a_printed_modelfile_parses_to_the_same_value(modelfile in modelfile()) {
         let printed = modelfile.to_string();
         let parsed = parse(&printed).map_err(|findings| TestCaseError::fail(format!("{findings}\n{printed:?}")))?;
         prop_assert_eq!(&parsed.modelfile, &modelfile, "{:?}", printed);
-        // Quoting is chosen so that nothing in it can surprise.
+        // The printer chooses a quoting that draws no warning.
         let surprised = parsed.warnings.iter().any(|warning| !warning.message.contains("no effect"));
         prop_assert!(!surprised, "{}", parsed.warnings);
     }
 
     #[test]
-    fn any_text_is_read_without_panic(pieces in vec(text(), 0..6)) {
+    fn any_text_is_parsed_without_panic(pieces in vec(text(), 0..6)) {
         parse_anything(pieces.concat().as_bytes());
         parse_anything(format!("FROM a\nSYSTEM {}", pieces.concat()).as_bytes());
         parse_anything(format!("FROM a\nSYSTEM{}", pieces.concat()).as_bytes());
     }
 
     #[test]
-    fn any_bytes_are_read_without_panic(bytes in vec(any::<u8>(), 0..200), mark in 0..4_usize) {
+    fn any_bytes_are_parsed_without_panic(bytes in vec(any::<u8>(), 0..200), mark in 0..4_usize) {
         let marks: [&[u8]; 4] = [b"", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
         parse_anything(&[marks[mark], &bytes].concat());
     }
@@ -143,7 +143,7 @@ fn the_plainest_exact_form_is_printed() {
 
 #[test]
 fn hostile_texts_cost_no_more_than_their_length() {
-    // Long enough to take minutes if anything looked at all of it again for each of its lines.
+    // Quadratic parsing of this text would take minutes.
     let most = 1 << 17;
     for (start, piece) in [
         ("", "x\n"),
@@ -165,7 +165,7 @@ fn hostile_texts_cost_no_more_than_their_length() {
             Err(findings) => assert!(findings.len() <= 110, "{}", findings.len()),
         }
     }
-    // A block must find a word that no line of the value is.
+    // The word of a block must differ from every line of the value.
     let lines: String = (0..20_000).map(|number| format!("END{number}\n")).collect();
     let value = Instruction::System(format!("\"\"\"\nEND\n{lines}"));
     assert!(value.to_string().ends_with("\nEND20000"));
