@@ -68,10 +68,10 @@ pub(crate) struct Answer {
     /// The answer so far, as the model said it.
     text: String,
     /// What the model thought before.
-    thought: String,
-    shows_thoughts: bool,
+    thinking_text: String,
+    shows_thinking: bool,
     /// Thoughts stand on the line.
-    thinking: bool,
+    in_thinking: bool,
     /// What is said until the first piece comes.
     waiting: String,
 }
@@ -85,16 +85,16 @@ impl Answer {
             out,
             wrap,
             text: String::new(),
-            thought: String::new(),
-            shows_thoughts: true,
-            thinking: false,
+            thinking_text: String::new(),
+            shows_thinking: true,
+            in_thinking: false,
             waiting: String::new(),
         }
     }
 
     /// The same, with the model's thoughts kept from the terminal.
-    pub(crate) fn hide_thoughts(mut self, hide: bool) -> Self {
-        self.shows_thoughts = !hide;
+    pub(crate) fn hide_thinking(mut self, hide: bool) -> Self {
+        self.shows_thinking = !hide;
         self
     }
 
@@ -129,7 +129,7 @@ impl Answer {
             if event.is_last() {
                 self.end()?;
                 let timings = event.timings().copied().unwrap_or_default();
-                self.explain(event.done_reason(), &timings);
+                self.warn_of_limits(event.done_reason(), &timings);
                 return Ok(timings);
             }
         }
@@ -162,25 +162,25 @@ impl Answer {
     /// What was said, as the assistant's part of a conversation. What it thought belongs to it.
     pub(crate) fn to_message(&self) -> Message {
         Message {
-            thinking: (!self.thought.is_empty()).then(|| self.thought.clone()),
+            thinking: (!self.thinking_text.is_empty()).then(|| self.thinking_text.clone()),
             ..message("assistant", &self.text)
         }
     }
 
     fn show<T: Piece>(&mut self, event: &T) -> anyhow::Result<()> {
         self.text.push_str(event.text());
-        self.thought.push_str(event.thinking());
+        self.thinking_text.push_str(event.thinking());
         if self.out.json() {
             return self.out.json_line(event);
         }
-        if !event.thinking().is_empty() && self.shows_thoughts && self.out.is_terminal() {
-            self.thinking = true;
+        if !event.thinking().is_empty() && self.shows_thinking && self.out.is_terminal() {
+            self.in_thinking = true;
             self.out.print(&self.out.aside(&clean(event.thinking())))?;
         }
         if event.text().is_empty() {
             return Ok(());
         }
-        if std::mem::take(&mut self.thinking) {
+        if std::mem::take(&mut self.in_thinking) {
             self.out.print("\n\n")?;
         }
         if !self.out.is_terminal() {
@@ -195,7 +195,7 @@ impl Answer {
 
     /// Ends the line of an answer that was called off, on a terminal, where a prompt comes next.
     pub(crate) fn leave(&self) -> anyhow::Result<()> {
-        let is_open = self.thinking || !(self.text.is_empty() || self.text.ends_with('\n'));
+        let is_open = self.in_thinking || !(self.text.is_empty() || self.text.ends_with('\n'));
         if is_open && self.out.is_terminal() {
             self.out.print("\n")?;
         }
@@ -205,7 +205,7 @@ impl Answer {
     /// Prints what was held back, and ends the line.
     fn end(&mut self) -> anyhow::Result<()> {
         // Thoughts without an answer, as when it was cut, end their line too.
-        if std::mem::take(&mut self.thinking) {
+        if std::mem::take(&mut self.in_thinking) {
             return self.out.print("\n");
         }
         if self.out.json() || self.text.is_empty() {
@@ -221,7 +221,7 @@ impl Answer {
     }
 
     /// Says what is not as one might think: nothing is cut in silence.
-    fn explain(&self, reason: Option<DoneReason>, timings: &Timings) {
+    fn warn_of_limits(&self, reason: Option<DoneReason>, timings: &Timings) {
         if timings.truncated_messages > 0 {
             self.out.warn(&format!(
                 "the oldest {} messages did not fit into the context and were left out",

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
 
 use crate::completion::models;
-use crate::output::{Color, Tone};
+use crate::output::{Color, OutputMode};
 
 /// Run language models on this machine.
 #[derive(Debug, Parser)]
@@ -62,8 +62,8 @@ pub(crate) struct Global {
 
 impl Global {
     /// How much is said, and in which form.
-    pub(crate) fn tone(&self) -> Tone {
-        Tone {
+    pub(crate) fn output_mode(&self) -> OutputMode {
+        OutputMode {
             json: self.json,
             quiet: self.quiet,
             color: self.color,
@@ -369,21 +369,21 @@ pub(crate) struct Jobs {
     pub(crate) all: bool,
     /// What to do; a list without.
     #[command(subcommand)]
-    pub(crate) deed: Option<Deed>,
+    pub(crate) action: Option<JobAction>,
 }
 
 /// What can be done to jobs.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Deed {
+pub(crate) enum JobAction {
     /// Stop jobs, and keep what has come.
     #[command(after_help = "Example:\n  slm jobs pause 3")]
-    Pause(Which),
+    Pause(JobNames),
     /// Go on with jobs that are paused or wait, or that failed.
     #[command(after_help = "Examples:\n  slm jobs resume 3\n  slm jobs resume --now smollm2")]
     Resume {
         /// Which ones.
         #[command(flatten)]
-        which: Which,
+        names: JobNames,
         /// Start also outside of `pull_window` and on a metered network.
         #[arg(long)]
         now: bool,
@@ -393,7 +393,7 @@ pub(crate) enum Deed {
     Cancel {
         /// Which ones.
         #[command(flatten)]
-        which: Which,
+        names: JobNames,
         /// Remove what has come, as far as no other job needs it.
         #[arg(long)]
         remove: bool,
@@ -406,7 +406,7 @@ pub(crate) enum Deed {
         priority: Priority,
         /// Which ones.
         #[command(flatten)]
-        which: Which,
+        names: JobNames,
     },
     /// Show how far a job is, until it is over.
     #[command(after_help = "Example:\n  slm jobs watch 3")]
@@ -418,7 +418,7 @@ pub(crate) enum Deed {
 
 /// Which jobs are meant.
 #[derive(Debug, Args)]
-pub(crate) struct Which {
+pub(crate) struct JobNames {
     /// Ids of the jobs, or names of their models.
     #[arg(required = true, value_name = "JOB")]
     pub(crate) jobs: Vec<String>,
@@ -434,7 +434,7 @@ pub(crate) struct Push {
     pub(crate) destination: Option<String>,
     /// In which form: `ollama` is the manifest as it is stored, `modelpack` one of CNCF's ModelPack.
     #[arg(long, value_enum, value_name = "FORMAT")]
-    pub(crate) format: Option<PushForm>,
+    pub(crate) format: Option<ManifestFormat>,
     /// Allow a connection without TLS to another machine, where the destination begins with http://.
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -451,14 +451,14 @@ pub(crate) struct Push {
 
 /// In which form a model is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PushForm {
+pub(crate) enum ManifestFormat {
     /// The manifest as it is stored.
     Ollama,
     /// A manifest of CNCF's ModelPack.
     Modelpack,
 }
 
-impl PushForm {
+impl ManifestFormat {
     /// The same as the API has it.
     pub(crate) fn to_wire(self) -> PushFormat {
         match self {

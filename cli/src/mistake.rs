@@ -10,10 +10,10 @@ use crate::args::Cli;
 use crate::env::Process;
 use crate::error::{Failure, Report};
 use crate::exit::Exit;
-use crate::output::{Output, Tone};
+use crate::output::{Output, OutputMode};
 
 /// Commands of other programs, each with its counterpart here.
-const ELSEWHERE: [(&str, &str); 32] = [
+const FOREIGN_COMMANDS: [(&str, &str); 32] = [
     ("add", "pull"),
     ("ask", "run"),
     ("build", "create"),
@@ -49,7 +49,7 @@ const ELSEWHERE: [(&str, &str); 32] = [
 ];
 
 /// Commands of other programs that have no counterpart, and why.
-const NOWHERE: [(&str, &str); 2] = [
+const UNSUPPORTED_COMMANDS: [(&str, &str); 2] = [
     (
         "signin",
         "slm needs no account; `slm login` keeps a login for a registry",
@@ -66,11 +66,11 @@ pub(crate) fn tell(error: &clap::Error, arguments: &[OsString]) -> Exit {
     }
     let json = asks_for_json(arguments);
     let own = explain(error, arguments);
-    let tone = Tone {
+    let mode = OutputMode {
         json,
-        ..Tone::default()
+        ..OutputMode::default()
     };
-    let out = Output::new(tone, &Process);
+    let out = Output::new(mode, &Process);
     if own.is_none() && !json {
         out.usage(error);
         return Exit::Usage;
@@ -112,11 +112,11 @@ fn unknown_command(word: &str) -> Option<Failure> {
         found.map(|(_, text)| *text)
     };
     let failure = Failure::usage(format!("there is no command `{word}`"));
-    if let Some(reason) = find(&NOWHERE) {
+    if let Some(reason) = find(&UNSUPPORTED_COMMANDS) {
         return Some(failure.hint(reason));
     }
     Some(
-        match find(&ELSEWHERE)
+        match find(&FOREIGN_COMMANDS)
             .map(str::to_owned)
             .or_else(|| nearest(&lower))
         {
@@ -133,11 +133,11 @@ fn nearest(word: &str) -> Option<String> {
         .get_subcommands()
         .filter(|command| !command.is_hide_set())
         .flat_map(clap::Command::get_name_and_visible_aliases);
-    slip(word, names).map(str::to_owned)
+    within_two_edits(word, names).map(str::to_owned)
 }
 
 /// The one of `names` that is one or two slips away from `word`. Two letters that changed places are one.
-fn slip<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+fn within_two_edits<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|name| (strsim::damerau_levenshtein(word, name), name))
         .filter(|(distance, name)| *distance <= (name.len() / 3).clamp(1, 2))
@@ -160,7 +160,7 @@ fn unknown_option(option: &str, arguments: &[OsString]) -> Option<Failure> {
         let options = command
             .get_arguments()
             .filter(|option| !option.is_hide_set());
-        slip(name, options.filter_map(clap::Arg::get_long))
+        within_two_edits(name, options.filter_map(clap::Arg::get_long))
     });
     Some(match nearest {
         Some(option) => failure.hint(format!("did you mean `--{option}`?")),
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn every_counterpart_is_a_command() {
         let command = Cli::command();
-        for (name, counterpart) in ELSEWHERE {
+        for (name, counterpart) in FOREIGN_COMMANDS {
             assert!(
                 command.find_subcommand(counterpart).is_some(),
                 "{counterpart}"

@@ -46,15 +46,15 @@ fn refuse(text: &str, error: &parameter::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Tone;
+    use crate::output::OutputMode;
 
     fn check(texts: &[&str], expected: &str) {
         let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
-        let tone = Tone {
+        let mode = OutputMode {
             json: true,
-            ..Tone::default()
+            ..OutputMode::default()
         };
-        let out = Output::new(tone, &[]);
+        let out = Output::new(mode, &[]);
         let shown = match parse(&texts, &out) {
             Ok(parameters) => serde_json::to_string(&parameters.to_json()).unwrap(),
             Err(failure) => failure.to_string(),

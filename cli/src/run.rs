@@ -31,7 +31,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(cli) => cli,
         Err(error) => return mistake::tell(&error, &arguments),
     };
-    let out = Output::new(cli.global.tone(), &Process);
+    let out = Output::new(cli.global.output_mode(), &Process);
     let done = Context::resolve(&cli.global, out.clone(), &Process)
         .and_then(|context| perform(context, cli.command));
     match done {

@@ -29,7 +29,7 @@ pub(crate) use self::address::{Address, Addresses};
 pub(crate) use self::error::Error;
 pub(crate) use self::ndjson::{Event, Events};
 pub(crate) use self::note::Note;
-pub(crate) use self::own::{Reached, reach};
+pub(crate) use self::own::{DaemonConnection, reach};
 pub(crate) use self::start::{Starter, program_beside_us};
 
 /// How long another machine may take to accept a connection.
@@ -76,7 +76,7 @@ impl Client {
     }
 
     /// Where the daemon is looked for, in words.
-    pub(crate) fn place(&self) -> String {
+    pub(crate) fn location(&self) -> String {
         match &self.addresses {
             Addresses::Named(address) => address.to_string(),
             Addresses::Own(home) => home.socket().display().to_string(),
@@ -249,7 +249,7 @@ impl Client {
             Addresses::Own(_) => "start it with `slm serve`",
         };
         Error::Unreachable {
-            tried: self.place(),
+            tried: self.location(),
             reason,
             hint: hint.to_owned(),
         }

@@ -12,7 +12,7 @@ use crate::home::Home;
 
 /// A connection to the daemon of a home.
 #[derive(Debug)]
-pub(crate) struct Reached {
+pub(crate) struct DaemonConnection {
     /// The connection.
     pub(crate) stream: UnixStream,
     /// The socket that it goes through.
@@ -27,7 +27,7 @@ pub(crate) struct Reached {
 ///
 /// # Errors
 /// Why none answers; [`io::ErrorKind::PermissionDenied`] when it is somebody else's.
-pub(crate) async fn reach(home: &Home) -> Result<Reached, io::Error> {
+pub(crate) async fn reach(home: &Home) -> Result<DaemonConnection, io::Error> {
     let note = Note::read(home)?;
     let noted = note.as_ref().and_then(|note| i32::try_from(note.pid).ok());
     let usual = home.socket();
@@ -48,7 +48,11 @@ pub(crate) async fn reach(home: &Home) -> Result<Reached, io::Error> {
     Err(reason)
 }
 
-fn admit(stream: UnixStream, socket: PathBuf, noted: Option<i32>) -> Result<Reached, io::Error> {
+fn admit(
+    stream: UnixStream,
+    socket: PathBuf,
+    noted: Option<i32>,
+) -> Result<DaemonConnection, io::Error> {
     let peer = stream.peer_cred()?;
     if !is_trusted(peer.uid()) {
         let text = format!(
@@ -58,7 +62,7 @@ fn admit(stream: UnixStream, socket: PathBuf, noted: Option<i32>) -> Result<Reac
         );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
-    Ok(Reached {
+    Ok(DaemonConnection {
         stream,
         socket,
         pid: peer.pid(),

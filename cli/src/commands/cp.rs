@@ -4,7 +4,7 @@ use api::{CopyRequest, routes};
 use http::Method;
 use serde_json::json;
 
-use super::replaced::{Meaning, with_lost};
+use super::replaced::{NameTarget, with_replaced};
 use crate::args::Cp;
 use crate::client::Error;
 use crate::context::Context;
@@ -21,19 +21,21 @@ pub(crate) async fn run(context: &Context, args: &Cp) -> anyhow::Result<Exit> {
         destination: destination.clone(),
     };
     let client = &context.client;
-    let before = Meaning::of(client, destination).await;
+    let before = NameTarget::of(client, destination).await;
     client
         .tell(Method::POST, routes::COPY, &request)
         .await
         .map_err(Error::without_fetching)?;
-    let lost = before.lost(client).await;
+    let replaced = before.replaced(client).await;
     if context.out.json() {
         context.out.json_document(
-            &json!({ "source": source, "destination": destination, "replaced": lost }),
+            &json!({ "source": source, "destination": destination, "replaced": replaced }),
         )?;
     } else {
         let message = format!("copied `{source}` to `{destination}`");
-        context.out.note(&with_lost(&message, lost.as_deref()));
+        context
+            .out
+            .note(&with_replaced(&message, replaced.as_deref()));
     }
     Ok(Exit::Ok)
 }

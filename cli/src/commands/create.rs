@@ -11,14 +11,14 @@ use api::{CreateRequest, License, Progress, routes};
 use modelfile::{Diagnostics, MOST_FINDINGS, Modelfile, Parameters, Severity};
 use serde_json::json;
 
-use super::replaced::{Meaning, with_lost};
+use super::replaced::{NameTarget, with_replaced};
 use crate::answer;
 use crate::args::Create;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::weights::{Base, Place, Sender};
+use crate::weights::{Base, PathRoots, Sender};
 use crate::{env, fs, params, text};
 
 /// Makes the model, and says how its weights got into the store.
@@ -27,17 +27,17 @@ pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit
     let parameters = params::parse(&args.params, out)?;
     let recipe = read(out, &args.file)?;
     check_version(&recipe)?;
-    let place = Place {
+    let roots = PathRoots {
         folder: folder_of(&args.file)?,
         home: env::home_folder(&env::Process),
     };
-    let base = Base::resolve(recipe.from(), &place)?;
+    let base = Base::resolve(recipe.from(), &roots)?;
     check_quantize(args, &base)?;
-    let shadow = shadow(&recipe, &place, &base);
+    let shadow = shadow(&recipe, &roots, &base);
     if let Some(shadow) = &shadow {
         out.note(&format!("note: {shadow}"));
     }
-    let made = make(context, args, &recipe, &parameters, &place, base).await;
+    let made = make(context, args, &recipe, &parameters, &roots, base).await;
     match shadow {
         Some(shadow) => made.context(shadow),
         None => made,
@@ -50,11 +50,11 @@ pub(crate) async fn of_path(context: &Context, name: &str, path: &Path) -> anyho
     let recipe = modelfile::parse_bytes(from.as_bytes())
         .map_err(|_| Failure::new(format!("`{}` cannot stand in a Modelfile", path.display())))?
         .modelfile;
-    let place = Place {
+    let roots = PathRoots {
         folder: PathBuf::from("."),
         home: None,
     };
-    let base = Base::resolve(recipe.from(), &place)?;
+    let base = Base::resolve(recipe.from(), &roots)?;
     let args = Create {
         name: name.to_owned(),
         file: PathBuf::from("-"),
@@ -63,15 +63,15 @@ pub(crate) async fn of_path(context: &Context, name: &str, path: &Path) -> anyho
         no_pull: true,
     };
     let parameters = Parameters::default();
-    make(context, &args, &recipe, &parameters, &place, base).await?;
+    make(context, &args, &recipe, &parameters, &roots, base).await?;
     Ok(())
 }
 
 /// That a folder is taken whose name could as well be that of a model.
-fn shadow(recipe: &Modelfile, place: &Place, base: &Base) -> Option<String> {
+fn shadow(recipe: &Modelfile, roots: &PathRoots, base: &Base) -> Option<String> {
     let (value, folder) = recipe
         .from()
-        .find_map(|value| Some((value, place.shadow(value)?)))?;
+        .find_map(|value| Some((value, roots.shadow(value)?)))?;
     let folder = folder.display();
     (!matches!(base, Base::Model(_))).then(|| {
         format!(
@@ -86,12 +86,12 @@ async fn make(
     args: &Create,
     recipe: &Modelfile,
     parameters: &Parameters,
-    place: &Place,
+    roots: &PathRoots,
     base: Base,
 ) -> anyhow::Result<Exit> {
     let Context { client, out, .. } = context;
-    let adapters = place.weights(recipe.adapters(), "ADAPTER")?;
-    let drafts = place.weights(recipe.drafts(), "DRAFT")?;
+    let adapters = roots.weights(recipe.adapters(), "ADAPTER")?;
+    let drafts = roots.weights(recipe.drafts(), "DRAFT")?;
 
     let mut sender = Sender::new(client, out.clone());
     let mut request = request(&args.name, recipe, parameters);
@@ -105,7 +105,7 @@ async fn make(
     request.adapters = sender.send(&adapters).await?;
     request.draft_files = sender.send(&drafts).await?;
 
-    let before = Meaning::of(client, &args.name).await;
+    let before = NameTarget::of(client, &args.name).await;
     let mut view = out.progress();
     let mut events = client.stream::<Progress>(routes::CREATE, &request).await?;
     let mut last = None;
@@ -118,14 +118,14 @@ async fn make(
         }
     }
     drop(view);
-    let lost = before.lost(client).await;
+    let replaced = before.replaced(client).await;
     if let Some(last) = last {
         let mut last = serde_json::to_value(last)?;
-        last["replaced"] = json!(lost);
+        last["replaced"] = json!(replaced);
         out.json_line(&last)?;
     }
     let message = format!("created `{}`", args.name);
-    out.note(&with_lost(&message, lost.as_deref()));
+    out.note(&with_replaced(&message, replaced.as_deref()));
     Ok(Exit::Ok)
 }
 

@@ -6,38 +6,38 @@ use api::{Job, JobState, JobsResponse, routes};
 use serde_json::json;
 
 use super::{Outcome, each, transfer};
-use crate::args::{Deed, Jobs, Which};
+use crate::args::{JobAction, JobNames, Jobs};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
-use crate::output::{Cell, Narrower, Output, Table};
+use crate::output::{Cell, Output, Shrink, Table};
 use crate::text;
 
 /// Lists them, or does something to some.
 pub(crate) async fn run(context: &Context, args: &Jobs) -> anyhow::Result<Exit> {
-    let Some(deed) = &args.deed else {
+    let Some(action) = &args.action else {
         return until_ctrl_c(list(context, args.all)).await;
     };
-    match deed {
-        Deed::Watch { job } => {
+    match action {
+        JobAction::Watch { job } => {
             let job = until_ctrl_c(find(context, job)).await?;
             transfer::watch(context, job.id).await
         }
-        Deed::Pause(which) => change(context, which, routes::JOB_PAUSE, "paused").await,
-        Deed::Resume { which, now } => {
+        JobAction::Pause(names) => change(context, names, routes::JOB_PAUSE, "paused").await,
+        JobAction::Resume { names, now } => {
             let query = if *now { "?now=true" } else { "" };
             let path = format!("{}{query}", routes::JOB_RESUME);
-            change(context, which, &path, "resumed").await
+            change(context, names, &path, "resumed").await
         }
-        Deed::Cancel { which, remove } => {
+        JobAction::Cancel { names, remove } => {
             let query = if *remove { "?remove=true" } else { "" };
             let path = format!("{}{query}", routes::JOB_CANCEL);
-            change(context, which, &path, "cancelled").await
+            change(context, names, &path, "cancelled").await
         }
-        Deed::Priority { priority, which } => {
+        JobAction::Priority { priority, names } => {
             let path = format!("{}?priority={priority}", routes::JOB_PRIORITY);
-            change(context, which, &path, "changed").await
+            change(context, names, &path, "changed").await
         }
     }
 }
@@ -45,11 +45,11 @@ pub(crate) async fn run(context: &Context, args: &Jobs) -> anyhow::Result<Exit> 
 /// Does the same to every job named.
 async fn change(
     context: &Context,
-    which: &Which,
+    names: &JobNames,
     path: &str,
     word: &'static str,
 ) -> anyhow::Result<Exit> {
-    let changing = each(&context.out, &which.jobs, async |job| {
+    let changing = each(&context.out, &names.jobs, async |job| {
         let Job { id, model, .. } = find(context, job).await?;
         let job: Job = context
             .client
@@ -114,20 +114,20 @@ async fn list(context: &Context, all: bool) -> anyhow::Result<Exit> {
 }
 
 /// What a terminal that is too narrow for the table goes without first.
-const LEAST_WORTH: [Narrower; 6] = [
-    Narrower::Shorten("STATE"),
-    Narrower::Leave("KIND"),
-    Narrower::Leave("RATE"),
-    Narrower::Leave("SIZE"),
-    Narrower::Leave("LEFT"),
-    Narrower::Leave("DONE"),
+const SHRINK_ORDER: [Shrink; 6] = [
+    Shrink::Shorten("STATE"),
+    Shrink::Drop("KIND"),
+    Shrink::Drop("RATE"),
+    Shrink::Drop("SIZE"),
+    Shrink::Drop("LEFT"),
+    Shrink::Drop("DONE"),
 ];
 
 fn table(out: &Output, jobs: &[Job]) -> String {
     let head = [
         "ID", "MODEL", "KIND", "DONE", "SIZE", "RATE", "LEFT", "STATE",
     ];
-    let mut table = Table::new(&head, &LEAST_WORTH);
+    let mut table = Table::new(&head, &SHRINK_ORDER);
     for job in jobs {
         let state = state_of(job);
         let full = match &job.reason {
@@ -177,7 +177,7 @@ fn left(job: &Job) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Tone;
+    use crate::output::OutputMode;
 
     fn job(id: u64, state: JobState) -> Job {
         Job {
@@ -215,7 +215,7 @@ mod tests {
                 ..job(17, JobState::Waiting)
             },
         ];
-        let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
+        let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
         insta::assert_snapshot!(table(&out, &jobs), @r"
         ID   MODEL            KIND   DONE   SIZE     RATE       LEFT    STATE
         3    smollm2:latest   pull   25%    120 MB   1.0 MB/s   1m30s   running

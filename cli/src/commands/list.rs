@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::args::List;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{Narrower, Output, Table};
+use crate::output::{Output, Shrink, Table};
 use crate::text;
 
 /// Lists them, newest first.
@@ -41,17 +41,17 @@ pub(crate) async fn run(context: &Context, args: &List) -> anyhow::Result<Exit> 
 }
 
 /// What a terminal that is too narrow for the table goes without first.
-const LEAST_WORTH: [Narrower; 3] = [
-    Narrower::Leave("ID"),
-    Narrower::Leave("MODIFIED"),
-    Narrower::Leave("SIZE"),
+const SHRINK_ORDER: [Shrink; 3] = [
+    Shrink::Drop("ID"),
+    Shrink::Drop("MODIFIED"),
+    Shrink::Drop("SIZE"),
 ];
 
 const NONE_YET: &str = "no models yet; `slm pull smollm2` fetches a small one that answers,\n\
     `slm pull gemma3:270m-base` one that goes on with a text";
 
 fn table(out: &Output, models: &[ModelSummary], now: Timestamp) -> String {
-    let mut table = Table::new(&["NAME", "ID", "SIZE", "MODIFIED"], &LEAST_WORTH);
+    let mut table = Table::new(&["NAME", "ID", "SIZE", "MODIFIED"], &SHRINK_ORDER);
     for model in models {
         table.row([
             model.name.clone().into(),
@@ -68,7 +68,7 @@ mod tests {
     use api::ModelDetails;
 
     use super::*;
-    use crate::output::Tone;
+    use crate::output::OutputMode;
 
     #[test]
     fn what_a_list_looks_like() {
@@ -90,7 +90,7 @@ mod tests {
                 "2026-10-01T00:00:00Z",
             ),
         ];
-        let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
+        let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
         let table = table(&out, &models, "2026-11-20T12:00:00Z".parse().unwrap());
         insta::assert_snapshot!(table, @r"
         NAME                                     ID             SIZE      MODIFIED

@@ -50,7 +50,7 @@ async fn each(
                 became.entry(word).or_default().push(model);
             }
             Err(error) => {
-                let error = stay_here(error);
+                let error = without_pull_hint(error);
                 let report = Report::of(&error);
                 if report.exit != Exit::Failed {
                     return Err(error);
@@ -68,7 +68,7 @@ async fn each(
 }
 
 /// The error of a command that works on local models only, so its hint does not offer a pull.
-fn stay_here(error: anyhow::Error) -> anyhow::Error {
+fn without_pull_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<client::Error>() {
         Ok(error) => error.without_fetching().into(),
         Err(other) => other,

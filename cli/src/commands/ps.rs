@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{Cell, Narrower, Output, Table};
+use crate::output::{Cell, Output, Shrink, Table};
 use crate::text;
 
 /// Lists them. Without a daemon nothing is loaded, so none is started for it.
@@ -22,15 +22,15 @@ pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
 }
 
 /// What a terminal that is too narrow for the table goes without first.
-const LEAST_WORTH: [Narrower; 8] = [
-    Narrower::Shorten("PROCESSOR"),
-    Narrower::Leave("SANDBOX"),
-    Narrower::Leave("ID"),
-    Narrower::Leave("CONTEXT"),
-    Narrower::Leave("SIZE"),
-    Narrower::Leave("PROCESSOR"),
-    Narrower::Leave("STATE"),
-    Narrower::Leave("UNTIL"),
+const SHRINK_ORDER: [Shrink; 8] = [
+    Shrink::Shorten("PROCESSOR"),
+    Shrink::Drop("SANDBOX"),
+    Shrink::Drop("ID"),
+    Shrink::Drop("CONTEXT"),
+    Shrink::Drop("SIZE"),
+    Shrink::Drop("PROCESSOR"),
+    Shrink::Drop("STATE"),
+    Shrink::Drop("UNTIL"),
 ];
 
 fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
@@ -44,7 +44,7 @@ fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
         "STATE",
         "UNTIL",
     ];
-    let mut table = Table::new(&head, &LEAST_WORTH);
+    let mut table = Table::new(&head, &SHRINK_ORDER);
     for model in models {
         let processor = |device: &str| processor(model, device);
         table.row([
@@ -125,7 +125,7 @@ mod tests {
     use api::ModelDetails;
 
     use super::*;
-    use crate::output::Tone;
+    use crate::output::OutputMode;
 
     #[test]
     fn what_loaded_models_look_like() {
@@ -169,7 +169,7 @@ mod tests {
                 ..model("old:latest", 0, "CPU", "busy", 1)
             },
         ];
-        let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
+        let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
         let table = table(&out, &models, "2026-11-20T12:00:00Z".parse().unwrap());
         insta::assert_snapshot!(table, @r"
         NAME                          ID             SIZE     PROCESSOR         SANDBOX   CONTEXT   STATE      UNTIL

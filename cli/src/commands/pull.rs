@@ -3,7 +3,7 @@
 use api::{Explanation, Priority, PullRequest, routes};
 
 use super::local;
-use super::transfer::{Followed, Transfer};
+use super::transfer::{FollowEnd, Transfer};
 use crate::args::Pull;
 use crate::client::Client;
 use crate::context::Context;
@@ -40,12 +40,12 @@ pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> 
         .run(&context.client, out, out.progress(), routes::PULL, &request)
         .await?;
     out.note(&match pulled {
-        Followed::Done(last) => {
+        FollowEnd::Done(last) => {
             let name = last.model.as_ref().unwrap_or(&args.model);
             format!("`{name}` is here")
         }
-        Followed::Waits(job, what) => transfer.waits(job, &what),
-        Followed::Left(job) => transfer.left(job),
+        FollowEnd::Waits(job, what) => transfer.waits(job, &what),
+        FollowEnd::Left(job) => transfer.left(job),
     });
     Ok(Exit::Ok)
 }
@@ -65,11 +65,11 @@ pub(crate) async fn pull(
     let transfer = Transfer::new("pull", model, false);
     let pulled = transfer.run(client, out, view, routes::PULL, &request);
     match pulled.await? {
-        Followed::Waits(job, what) => Err(Failure::new(format!("the pull of `{model}` {what}"))
+        FollowEnd::Waits(job, what) => Err(Failure::new(format!("the pull of `{model}` {what}"))
             .code("job_waits")
             .hint(format!("`slm jobs resume {job} --now` starts it"))
             .into()),
-        Followed::Done(_) | Followed::Left(_) => Ok(()),
+        FollowEnd::Done(_) | FollowEnd::Left(_) => Ok(()),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use api::{PushRequest, Pushed, routes};
 
-use super::transfer::{Followed, Transfer};
-use crate::args::{Push, PushForm};
+use super::transfer::{FollowEnd, Transfer};
+use crate::args::{ManifestFormat, Push};
 use crate::context::Context;
 use crate::exit::Exit;
 
@@ -12,7 +12,7 @@ pub(crate) async fn run(context: &Context, args: &Push) -> anyhow::Result<Exit> 
     let request = PushRequest {
         model: args.model.clone(),
         destination: args.destination.clone(),
-        format: args.format.map(PushForm::to_wire),
+        format: args.format.map(ManifestFormat::to_wire),
         insecure: args.insecure.then_some(true),
         background: Some(true),
         priority: args.priority,
@@ -25,18 +25,18 @@ pub(crate) async fn run(context: &Context, args: &Push) -> anyhow::Result<Exit> 
         .run(&context.client, out, out.progress(), routes::PUSH, &request)
         .await?;
     match pushed {
-        Followed::Done(last) => {
+        FollowEnd::Done(last) => {
             if let Some(pushed) = last.pushed {
-                out.note(&told(&pushed));
+                out.note(&summary(&pushed));
             }
         }
-        Followed::Waits(job, what) => out.note(&transfer.waits(job, &what)),
-        Followed::Left(job) => out.note(&transfer.left(job)),
+        FollowEnd::Waits(job, what) => out.note(&transfer.waits(job, &what)),
+        FollowEnd::Left(job) => out.note(&transfer.left(job)),
     }
     Ok(Exit::Ok)
 }
 
-fn told(pushed: &Pushed) -> String {
+fn summary(pushed: &Pushed) -> String {
     let Pushed {
         place,
         digest,

@@ -9,12 +9,12 @@ use crate::text;
 
 /// The model that a name means, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Meaning {
+pub(crate) struct NameTarget {
     name: String,
     digest: Option<String>,
 }
 
-impl Meaning {
+impl NameTarget {
     /// Asks what `name` means now. A daemon that does not say is asked nothing more.
     pub(crate) async fn of(client: &Client, name: &str) -> Self {
         let tags = client.get::<TagsResponse>(routes::TAGS).await;
@@ -28,7 +28,7 @@ impl Meaning {
     }
 
     /// The model that had this name and has lost it, by its short digest; asks again to know.
-    pub(crate) async fn lost(self, client: &Client) -> Option<String> {
+    pub(crate) async fn replaced(self, client: &Client) -> Option<String> {
         let before = self.digest.as_deref()?;
         let now = Self::of(client, &self.name).await;
         (now.digest.as_deref() != Some(before)).then(|| text::short_digest(before).to_owned())
@@ -36,9 +36,9 @@ impl Meaning {
 }
 
 /// Adds what was replaced to a message.
-pub(crate) fn with_lost(message: &str, lost: Option<&str>) -> String {
-    match lost {
-        Some(lost) => format!("{message}; it replaced {lost}"),
+pub(crate) fn with_replaced(message: &str, replaced: Option<&str>) -> String {
+    match replaced {
+        Some(replaced) => format!("{message}; it replaced {replaced}"),
         None => message.to_owned(),
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
     };
     let word_wrap = !args.nowordwrap && settings.format.is_none();
     let mut answer = Answer::new(context.out.clone(), word_wrap)
-        .hide_thoughts(args.hide_thinking)
+        .hide_thinking(args.hide_thinking)
         .waiting(format!("{} loads and reads the prompt", args.model));
     let done = until_ctrl_c(once(&context, &args, &settings, prompt, &mut answer)).await;
     if done.as_ref().is_err_and(|error| error.is::<Interrupted>()) {

@@ -5,14 +5,14 @@ use api::{FoundModel, SearchRequest, SearchResponse, routes};
 use crate::args::Search;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{Narrower, Output, Table};
+use crate::output::{Output, Shrink, Table};
 
 /// What a terminal that is too narrow for the table goes without first.
-const LEAST_WORTH: [Narrower; 4] = [
-    Narrower::Leave("UPDATED"),
-    Narrower::Leave("LICENSE"),
-    Narrower::Leave("DOWNLOADS"),
-    Narrower::Leave("SIZE"),
+const SHRINK_ORDER: [Shrink; 4] = [
+    Shrink::Drop("UPDATED"),
+    Shrink::Drop("LICENSE"),
+    Shrink::Drop("DOWNLOADS"),
+    Shrink::Drop("SIZE"),
 ];
 
 /// Longest licence in the table, in characters.
@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &Context, args: &Search) -> anyhow::Result<Exit
 
 fn table(out: &Output, models: &[FoundModel]) -> String {
     let head = ["NAME", "SIZE", "LICENSE", "DOWNLOADS", "UPDATED"];
-    let mut table = Table::new(&head, &LEAST_WORTH);
+    let mut table = Table::new(&head, &SHRINK_ORDER);
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     for model in models {
         let license = or_none(&model.license);
@@ -73,7 +73,7 @@ fn table(out: &Output, models: &[FoundModel]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Tone;
+    use crate::output::OutputMode;
 
     #[test]
     fn what_a_search_looks_like() {
@@ -94,7 +94,7 @@ mod tests {
                 ..FoundModel::default()
             },
         ];
-        let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
+        let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
         let shown = table(&out, &models);
         let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
         assert_eq!(

@@ -174,7 +174,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::output::Tone;
+    use crate::output::OutputMode;
 
     fn smollm() -> ShowResponse {
         ShowResponse {
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_an_overview_looks_like() {
-        let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
+        let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
         insta::assert_snapshot!(overview(&out, &smollm(), false), @r#"
         Model
           architecture     llama
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_everything_looks_like() {
-        let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
+        let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
         insta::assert_snapshot!(overview(&out, &smollm(), true), @r#"
         Model
           architecture     llama

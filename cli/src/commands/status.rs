@@ -64,7 +64,7 @@ impl Status {
             version,
             address: match tcp {
                 Some(tcp) => format!("http://{tcp}"),
-                None => client.place(),
+                None => client.location(),
             },
             note,
             loaded: loaded.models.into_iter().map(|model| model.name).collect(),

@@ -33,7 +33,7 @@ enum Until {
 }
 
 /// What became of a transfer.
-pub(super) enum Followed {
+pub(super) enum FollowEnd {
     /// It is done; this is its last line, with what was told on the way.
     Done(Box<Progress>),
     /// The job waits, for what these words say.
@@ -60,7 +60,7 @@ impl<'a> Transfer<'a> {
         view: ProgressView,
         route: &str,
         request: &impl Serialize,
-    ) -> anyhow::Result<Followed> {
+    ) -> anyhow::Result<FollowEnd> {
         let Self { verb, model, until } = self;
         let job = Cell::new(None);
         let following = async {
@@ -102,23 +102,23 @@ async fn follow(
     mut view: ProgressView,
     job: &Cell<Option<u64>>,
     until: Until,
-) -> anyhow::Result<Followed> {
+) -> anyhow::Result<FollowEnd> {
     let mut last = Progress::default();
     while let Some(event) = events.next().await? {
         job.set(event.job.or(job.get()));
         let is_over = event.model.is_some() || event.pushed.is_some();
         match (event.job, event.state) {
-            (Some(job), Some(JobState::Waiting)) => return Ok(Followed::Waits(job, event.status)),
+            (Some(job), Some(JobState::Waiting)) => return Ok(FollowEnd::Waits(job, event.status)),
             (Some(job), _) if until == Until::Known && !is_over => {
                 view.update(&event)?;
-                return Ok(Followed::Left(job));
+                return Ok(FollowEnd::Left(job));
             }
             _ => view.update(&event)?,
         }
         last.model = event.model.or(last.model);
         last.pushed = event.pushed.or(last.pushed);
     }
-    Ok(Followed::Done(Box::new(last)))
+    Ok(FollowEnd::Done(Box::new(last)))
 }
 
 /// Shows what the job of somebody else reports, until it is over or Ctrl-C is pressed. Neither changes the job.

@@ -19,10 +19,10 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
 pub(crate) use self::clean::clean;
-pub(crate) use self::paragraph::glossary;
+pub(crate) use self::paragraph::definitions;
 use self::paragraph::paragraph;
 pub(crate) use self::progress::ProgressView;
-pub(crate) use self::table::{Cell, Narrower, Table, section};
+pub(crate) use self::table::{Cell, Shrink, Table, section};
 pub(crate) use self::wrap::Wrap;
 use crate::env::{self, Environment};
 use crate::error::{Failure, ReaderGone, Report};
@@ -41,7 +41,7 @@ pub(crate) enum Color {
 
 /// How much is said, and in which form.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tone {
+pub(crate) struct OutputMode {
     /// For machines: JSON, and nothing else.
     pub(crate) json: bool,
     /// Nothing but what was asked for.
@@ -69,28 +69,28 @@ struct Stream {
 
 impl Output {
     /// Looks at what the two streams are connected to.
-    pub(crate) fn new(tone: Tone, environment: &dyn Environment) -> Self {
+    pub(crate) fn new(mode: OutputMode, environment: &dyn Environment) -> Self {
         let plain = environment.value(env::NO_COLOR).is_some()
             || environment
                 .value(env::TERM)
                 .is_some_and(|term| term == "dumb");
         let stream = |terminal: bool| Stream {
             terminal,
-            color: match tone.color {
+            color: match mode.color {
                 Color::Always => true,
                 Color::Never => false,
                 Color::Auto => terminal && !plain,
             },
         };
         let stderr = stream(io::stderr().is_terminal());
-        let target = if stderr.terminal && !tone.json && !tone.quiet {
+        let target = if stderr.terminal && !mode.json && !mode.quiet {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
         };
         Self {
-            json: tone.json,
-            quiet: tone.quiet,
+            json: mode.json,
+            quiet: mode.quiet,
             stdout: stream(io::stdout().is_terminal()),
             stderr,
             moving: MultiProgress::with_draw_target(target),

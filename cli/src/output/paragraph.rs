@@ -22,7 +22,7 @@ pub(super) fn paragraph(text: &str, columns: Option<usize>, indent: &str) -> Str
             "" => indent.to_owned(),
             head => " ".repeat(head.len()),
         };
-        broken(prose, columns, head, &indent)
+        wrap_words(prose, columns, head, &indent)
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -41,7 +41,7 @@ fn head(line: &str) -> usize {
 }
 
 /// Names with their meanings, the meanings in a column of their own where there is room for one.
-pub(crate) fn glossary<'a>(
+pub(crate) fn definitions<'a>(
     rows: impl IntoIterator<Item = (&'a str, &'a str)>,
     columns: Option<usize>,
 ) -> String {
@@ -64,7 +64,7 @@ pub(crate) fn glossary<'a>(
             text.push_str(&format!("  {name}\n"));
             ("    ".to_owned(), 4)
         };
-        for line in broken(meaning, columns, &head, &" ".repeat(indent)) {
+        for line in wrap_words(meaning, columns, &head, &" ".repeat(indent)) {
             text.push_str(&line);
             text.push('\n');
         }
@@ -73,7 +73,7 @@ pub(crate) fn glossary<'a>(
 }
 
 /// The lines of one paragraph, `head` before the first and `indent` before each other one.
-pub(super) fn broken(text: &str, columns: usize, head: &str, indent: &str) -> Vec<String> {
+pub(super) fn wrap_words(text: &str, columns: usize, head: &str, indent: &str) -> Vec<String> {
     let options = Options::new(columns.max(LEAST))
         .initial_indent(head)
         .subsequent_indent(indent)
@@ -133,19 +133,19 @@ mod tests {
             ("/set format json", "Answer in JSON, whatever was asked."),
             ("/bye", "Leave."),
         ];
-        insta::assert_snapshot!(glossary(rows, Some(50)), @r"
+        insta::assert_snapshot!(definitions(rows, Some(50)), @r"
         /set format json  Answer in JSON, whatever was
                           asked.
         /bye              Leave.
         ");
-        insta::assert_snapshot!(glossary(rows, Some(30)), @r"
+        insta::assert_snapshot!(definitions(rows, Some(30)), @r"
         /set format json
           Answer in JSON, whatever
           was asked.
         /bye
           Leave.
         ");
-        insta::assert_snapshot!(glossary(rows, None), @r"
+        insta::assert_snapshot!(definitions(rows, None), @r"
         /set format json  Answer in JSON, whatever was asked.
         /bye              Leave.
         ");

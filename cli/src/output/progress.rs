@@ -14,11 +14,11 @@ use crate::text;
 /// Shows [`Progress`] in the form that suits whoever reads it.
 #[derive(Debug)]
 pub(crate) struct ProgressView {
-    form: Form,
+    kind: ViewKind,
 }
 
 #[derive(Debug)]
-enum Form {
+enum ViewKind {
     /// A bar for each blob, on a terminal.
     Bars(Bars),
     /// A line for each step and each tenth, in a log.
@@ -40,13 +40,13 @@ impl ProgressView {
             step: None,
         };
         Self {
-            form: Form::Bars(bars),
+            kind: ViewKind::Bars(bars),
         }
     }
 
     pub(super) fn lines(out: Output) -> Self {
         Self {
-            form: Form::Lines(Lines {
+            kind: ViewKind::Lines(Lines {
                 out,
                 last: String::new(),
                 tenths: HashMap::new(),
@@ -56,22 +56,24 @@ impl ProgressView {
 
     pub(super) fn json(out: Output) -> Self {
         Self {
-            form: Form::Json(out),
+            kind: ViewKind::Json(out),
         }
     }
 
     /// Shows nothing.
     pub(crate) fn silent() -> Self {
-        Self { form: Form::Silent }
+        Self {
+            kind: ViewKind::Silent,
+        }
     }
 
     /// Shows the next event.
     pub(crate) fn update(&mut self, event: &Progress) -> anyhow::Result<()> {
-        match &mut self.form {
-            Form::Bars(bars) => bars.update(event),
-            Form::Lines(lines) => lines.update(event),
-            Form::Json(out) => out.json_line(event)?,
-            Form::Silent => {}
+        match &mut self.kind {
+            ViewKind::Bars(bars) => bars.update(event),
+            ViewKind::Lines(lines) => lines.update(event),
+            ViewKind::Json(out) => out.json_line(event)?,
+            ViewKind::Silent => {}
         }
         Ok(())
     }
@@ -80,7 +82,7 @@ impl ProgressView {
 impl Drop for ProgressView {
     /// Bars go away: what became of the work, the command says in its own words.
     fn drop(&mut self) {
-        if let Form::Bars(bars) = &mut self.form {
+        if let ViewKind::Bars(bars) = &mut self.kind {
             bars.finish();
         }
     }
@@ -263,7 +265,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Tone;
+    use crate::output::OutputMode;
 
     fn event(status: &str, amounts: Option<(u64, u64)>) -> Progress {
         Progress {
@@ -276,13 +278,13 @@ mod tests {
 
     #[test]
     fn a_log_gets_each_step_and_each_tenth_once() {
-        let out = Output::new(Tone::default(), &[]);
+        let out = Output::new(OutputMode::default(), &[]);
         let mut lines = Lines {
             out,
             last: String::new(),
             tenths: HashMap::new(),
         };
-        let said: Vec<String> = [
+        let shown: Vec<String> = [
             event("pulling manifest", None),
             event("pulling manifest", None),
             event("pulling b179", Some((0, 1000))),
@@ -294,7 +296,7 @@ mod tests {
         .iter()
         .filter_map(|event| lines.line(event))
         .collect();
-        insta::assert_snapshot!(said.join("\n"), @r"
+        insta::assert_snapshot!(shown.join("\n"), @r"
         pulling manifest
         pulling b179: 0% (0 B of 1.0 kB)
         pulling b179: 50% (510 B of 1.0 kB)
@@ -312,7 +314,7 @@ mod tests {
 
     #[test]
     fn more_than_all_is_all() {
-        let out = Output::new(Tone::default(), &[]);
+        let out = Output::new(OutputMode::default(), &[]);
         let mut lines = Lines {
             out,
             last: String::new(),

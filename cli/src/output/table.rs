@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::paragraph::broken;
+use super::paragraph::wrap_words;
 use super::{Output, clean};
 
 /// Spaces between columns where there is room.
@@ -14,11 +14,11 @@ const LEAST_VALUE: usize = 16;
 
 /// What a table gives up when it is wider than the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Narrower {
+pub(crate) enum Shrink {
     /// The cells of this column say less.
     Shorten(&'static str),
     /// This column is left out.
-    Leave(&'static str),
+    Drop(&'static str),
 }
 
 /// One cell.
@@ -56,12 +56,12 @@ impl From<String> for Cell {
 pub(crate) struct Table {
     head: Vec<Cell>,
     rows: Vec<Vec<Cell>>,
-    order: &'static [Narrower],
+    order: &'static [Shrink],
 }
 
 impl Table {
     /// A table without rows, and what it gives up first.
-    pub(crate) fn new(head: &[&str], order: &'static [Narrower]) -> Self {
+    pub(crate) fn new(head: &[&str], order: &'static [Shrink]) -> Self {
         Self {
             head: head.iter().map(|&cell| cell.to_owned().into()).collect(),
             rows: Vec::new(),
@@ -100,27 +100,27 @@ impl Table {
         if fits(&rows, GAP) {
             return (texts(&rows), GAP);
         }
-        for narrower in self.order {
+        for shrink in self.order {
             if fits(&rows, LEAST_GAP) {
                 break;
             }
-            narrow(&mut rows, *narrower);
+            narrow(&mut rows, *shrink);
         }
         (texts(&rows), LEAST_GAP)
     }
 }
 
-fn narrow(rows: &mut [Vec<Cell>], narrower: Narrower) {
-    let (Narrower::Shorten(name) | Narrower::Leave(name)) = narrower;
+fn narrow(rows: &mut [Vec<Cell>], shrink: Shrink) {
+    let (Shrink::Shorten(name) | Shrink::Drop(name)) = shrink;
     let Some(index) = rows[0].iter().position(|cell| cell.text == name) else {
         return;
     };
     for row in rows {
-        match narrower {
-            Narrower::Leave(_) => {
+        match shrink {
+            Shrink::Drop(_) => {
                 row.remove(index);
             }
-            Narrower::Shorten(_) => {
+            Shrink::Shorten(_) => {
                 if let Some(short) = row[index].short.take() {
                     row[index].text = short;
                 }
@@ -158,13 +158,13 @@ fn detail(row: &[String], widths: &[usize], columns: Option<usize>) -> Vec<Strin
     let column = INDENT.len() + widths[0] + GAP;
     let below = format!("{INDENT}  ");
     if value.is_empty() {
-        broken(name, columns, INDENT, INDENT)
+        wrap_words(name, columns, INDENT, INDENT)
     } else if column + LEAST_VALUE <= columns {
         let head = format!("{INDENT}{}", padded(name, widths[0] + GAP));
-        broken(value, columns, &head, &" ".repeat(column))
+        wrap_words(value, columns, &head, &" ".repeat(column))
     } else {
         let mut lines = vec![format!("{INDENT}{name}")];
-        lines.extend(broken(value, columns, &below, &below));
+        lines.extend(wrap_words(value, columns, &below, &below));
         lines
     }
 }
@@ -207,13 +207,13 @@ fn padded(cell: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::{Color, Tone};
+    use crate::output::{Color, OutputMode};
 
     fn plain() -> Output {
         Output::new(
-            Tone {
+            OutputMode {
                 color: Color::Never,
-                ..Tone::default()
+                ..OutputMode::default()
             },
             &[],
         )
@@ -237,9 +237,9 @@ mod tests {
 
     fn narrow_table(columns: usize) -> String {
         let order = &[
-            Narrower::Shorten("WHERE"),
-            Narrower::Leave("ID"),
-            Narrower::Leave("WHERE"),
+            Shrink::Shorten("WHERE"),
+            Shrink::Drop("ID"),
+            Shrink::Drop("WHERE"),
         ];
         let mut table = Table::new(&["NAME", "ID", "WHERE"], order);
         let [name, id] = cells(["smollm2:latest", "b179c9523d0e"]);

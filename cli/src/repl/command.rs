@@ -5,7 +5,7 @@ use clap::ValueEnum as _;
 
 use crate::args::Thinking;
 use crate::error::Failure;
-use crate::output::glossary;
+use crate::output::definitions;
 
 /// Every command, with its meaning: for `/?`, for completion, and for the reference page.
 pub(crate) const COMMANDS: [(&str, &str); 24] = [
@@ -308,7 +308,7 @@ fn unquoted(text: &str) -> String {
 /// What can be typed that begins with `start`, in so many columns: what `/?` and `/set` show.
 pub(crate) fn help(start: &str, columns: Option<usize>) -> String {
     let commands = COMMANDS.into_iter();
-    let mut text = glossary(
+    let mut text = definitions(
         commands.filter(|(form, _)| form.starts_with(start)),
         columns,
     );
@@ -318,7 +318,7 @@ pub(crate) fn help(start: &str, columns: Option<usize>) -> String {
             "Stops the answer; the arrow keys bring back what was typed before.",
         )];
         text.push('\n');
-        text.push_str(&glossary(keys, columns));
+        text.push_str(&definitions(keys, columns));
     }
     text
 }

@@ -15,7 +15,7 @@ pub(crate) struct Conversation {
     /// System prompt, in place of the model's own.
     pub(crate) system: Option<String>,
     parameters: Parameters,
-    said: Vec<Message>,
+    messages: Vec<Message>,
 }
 
 impl Conversation {
@@ -25,7 +25,7 @@ impl Conversation {
             model: model.to_owned(),
             system,
             parameters,
-            said: Vec::new(),
+            messages: Vec::new(),
         }
     }
 
@@ -37,22 +37,22 @@ impl Conversation {
 
     /// Forgets what was said.
     pub(crate) fn clear(&mut self) {
-        self.said.clear();
+        self.messages.clear();
     }
 
     /// Adds what somebody said.
     pub(crate) fn add(&mut self, message: Message) {
-        self.said.push(message);
+        self.messages.push(message);
     }
 
     /// Forgets what was said last.
     pub(crate) fn forget_last(&mut self) {
-        self.said.pop();
+        self.messages.pop();
     }
 
     /// What was said.
-    pub(crate) fn said(&self) -> &[Message] {
-        &self.said
+    pub(crate) fn messages(&self) -> &[Message] {
+        &self.messages
     }
 
     /// What the daemon must know to go on.
@@ -63,7 +63,7 @@ impl Conversation {
             .map(|text| answer::message("system", text));
         system
             .into_iter()
-            .chain(self.said.iter().cloned())
+            .chain(self.messages.iter().cloned())
             .collect()
     }
 
@@ -113,9 +113,9 @@ mod tests {
         conversation.add(answer::message("user", "hi"));
         let roles: Vec<_> = conversation.to_send().into_iter().map(|m| m.role).collect();
         assert_eq!(roles, ["system", "user"]);
-        assert_eq!(conversation.said().len(), 1);
+        assert_eq!(conversation.messages().len(), 1);
         conversation.begin_with("other");
-        assert_eq!(conversation.said().len(), 0);
+        assert_eq!(conversation.messages().len(), 0);
         assert_eq!(conversation.system.as_deref(), Some("be brief"));
     }
 

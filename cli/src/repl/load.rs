@@ -48,7 +48,7 @@ impl Session {
         if !kept.is_empty() {
             out.note(&format!("kept as set here: {}", kept.join(", ")));
         }
-        if self.asks_in_vain(self.think.as_ref()).await? {
+        if self.cannot_think(self.think.as_ref()).await? {
             self.think = None;
             out.note(&format!("`{model}` cannot think, so it is not asked to"));
         }
@@ -72,8 +72,8 @@ impl Session {
     ///
     /// # Errors
     /// The model cannot think, or the daemon cannot be asked.
-    pub(super) async fn check_thoughts(&self, think: Option<&Think>) -> anyhow::Result<()> {
-        if !self.asks_in_vain(think).await? {
+    pub(super) async fn check_thinking(&self, think: Option<&Think>) -> anyhow::Result<()> {
+        if !self.cannot_think(think).await? {
             return Ok(());
         }
         let model = &self.conversation.model;
@@ -84,7 +84,7 @@ impl Session {
     }
 
     /// Whether thoughts are asked of a model that has none.
-    async fn asks_in_vain(&self, think: Option<&Think>) -> anyhow::Result<bool> {
+    async fn cannot_think(&self, think: Option<&Think>) -> anyhow::Result<bool> {
         if matches!(think, None | Some(Think::Switch(false))) {
             return Ok(false);
         }

@@ -59,7 +59,7 @@ pub(crate) async fn run(
     let _quiet = (!is_plain).then(|| session.input.quiet());
     let begun = async {
         session.load(&model).await?;
-        session.check_thoughts(session.think.as_ref()).await
+        session.check_thinking(session.think.as_ref()).await
     };
     until_ctrl_c(begun).await?;
     session.talk().await?;
@@ -136,7 +136,7 @@ impl Session {
         // A break between words would be one inside a text of JSON.
         let word_wrap = self.word_wrap && self.format.is_none();
         let mut answer = Answer::new(out.clone(), word_wrap)
-            .hide_thoughts(self.args.hide_thinking)
+            .hide_thinking(self.args.hide_thinking)
             .waiting(format!("{} reads", self.conversation.model));
         let asked = self
             .context
@@ -210,7 +210,7 @@ impl Session {
                 });
             }
             Command::SetThink(think) => {
-                until_ctrl_c(self.check_thoughts(Some(&think))).await?;
+                until_ctrl_c(self.check_thinking(Some(&think))).await?;
                 out.note(match &think {
                     Think::Switch(true) => "the model thinks first",
                     Think::Switch(false) => "the model does not think first",

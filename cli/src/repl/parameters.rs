@@ -6,13 +6,13 @@ use modelfile::Parameters;
 use modelfile::parameter::{self, ParameterSpec, specs};
 use serde_json::Value;
 
-use crate::output::{Cell, Narrower, Output, Table, section};
+use crate::output::{Cell, Output, Shrink, Table, section};
 
 /// The longest value that a table shows whole where there is little room, in characters: a table of defaults fits 80 columns.
 const LONGEST: usize = 26;
 
 /// What a terminal that is too narrow for the table goes without first.
-const LEAST_WORTH: [Narrower; 2] = [Narrower::Shorten("NOW"), Narrower::Leave("DEFAULT")];
+const SHRINK_ORDER: [Shrink; 2] = [Shrink::Shorten("NOW"), Shrink::Drop("DEFAULT")];
 
 /// The values that hold now: those that were set here go over those of the model.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl<'a> Values<'a> {
 
     /// Every parameter with its value and its default.
     pub(super) fn table(&self, out: &Output) -> String {
-        let mut table = Table::new(&["PARAMETER", "NOW", "DEFAULT"], &LEAST_WORTH);
+        let mut table = Table::new(&["PARAMETER", "NOW", "DEFAULT"], &SHRINK_ORDER);
         for spec in specs() {
             let now = self.of(spec.name).map_or_else(
                 || default(spec),
@@ -109,7 +109,7 @@ fn shortened(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Tone;
+    use crate::output::OutputMode;
 
     fn here() -> Parameters {
         let mut here = Parameters::default();
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_table_has_every_parameter_with_what_holds_now() {
-        let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
+        let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
         let here = here();
         let table = Values::new(&here, MODEL).table(&out);
         assert_eq!(table.lines().count(), specs().len() + 1);
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn one_parameter_is_explained() {
-        let out = Output::new(Tone::default(), &[("NO_COLOR", "1")]);
+        let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
         let here = here();
         let values = Values::new(&here, MODEL);
         insta::assert_snapshot!(values.explain(&out, "temperature").unwrap(), @r"

@@ -3,7 +3,7 @@
 use api::{CreateRequest, Message, Progress, routes};
 
 use super::Session;
-use crate::commands::replaced::{Meaning, with_lost};
+use crate::commands::replaced::{NameTarget, with_replaced};
 use crate::context::Context;
 
 impl Session {
@@ -21,11 +21,14 @@ impl Session {
             messages: messages.clone(),
             ..CreateRequest::default()
         };
-        let before = Meaning::of(client, name).await;
+        let before = NameTarget::of(client, name).await;
         let mut events = client.stream::<Progress>(routes::CREATE, &request).await?;
         while events.next().await?.is_some() {}
-        let lost = before.lost(client).await;
-        out.note(&with_lost(&format!("saved as `{name}`"), lost.as_deref()));
+        let replaced = before.replaced(client).await;
+        out.note(&with_replaced(
+            &format!("saved as `{name}`"),
+            replaced.as_deref(),
+        ));
         // One model can be called by several names, so the daemon is asked which one was changed.
         if let Some(saved) = messages
             && same(&self.ask_about_model().await?.messages, &saved)
@@ -38,7 +41,7 @@ impl Session {
     /// The model's own messages and those of the conversation, for given ones replace its own.
     /// `None` when nothing was said.
     async fn messages_to_save(&self) -> anyhow::Result<Option<Vec<Message>>> {
-        let said = self.conversation.said();
+        let said = self.conversation.messages();
         if said.is_empty() {
             return Ok(None);
         }

@@ -52,7 +52,7 @@ impl Base {
     /// What all `FROM`s together mean.
     pub(crate) fn resolve<'a>(
         values: impl Iterator<Item = &'a str>,
-        place: &Place,
+        roots: &PathRoots,
     ) -> anyhow::Result<Self> {
         let mut names = Vec::new();
         let mut files = Vec::new();
@@ -61,13 +61,13 @@ impl Base {
             if values[..number].contains(&value) {
                 return Err(Failure::new(format!("`FROM {value}` stands twice")).into());
             }
-            if let Some(folder) = place.safetensors(value)? {
+            if let Some(folder) = roots.safetensors(value)? {
                 if values.len() > 1 {
                     return Err(stands_beside(value));
                 }
                 return Ok(Self::Folder(folder));
             }
-            match place.find(value, "FROM")? {
+            match roots.find(value, "FROM")? {
                 // A part brings the others, and they may have lines of their own.
                 Some(found) => {
                     let more = found.into_iter().filter(|file| !files.contains(file));
@@ -94,14 +94,14 @@ fn stands_beside(value: &str) -> anyhow::Error {
 
 /// Where paths of a Modelfile begin.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct PathRoots {
     /// Folder of the Modelfile, absolute.
     pub(crate) folder: PathBuf,
     /// What `~` stands for.
     pub(crate) home: Option<PathBuf>,
 }
 
-impl Place {
+impl PathRoots {
     /// The files behind values that can only be paths.
     pub(crate) fn weights<'a>(
         &self,
@@ -428,11 +428,11 @@ mod tests {
         /// What `FROM`s mean, with the folder's own path left out.
         fn check(&self, values: &[&str], expected: &str) {
             let folder = std::fs::canonicalize(self.0.path()).unwrap();
-            let place = Place {
+            let roots = PathRoots {
                 folder: folder.clone(),
                 home: Some(folder.join("home")),
             };
-            let shown = match Base::resolve(values.iter().copied(), &place) {
+            let shown = match Base::resolve(values.iter().copied(), &roots) {
                 Ok(Base::Model(name)) => format!("model {name}"),
                 Ok(Base::Files(files)) => {
                     let files: Vec<_> = files
@@ -504,14 +504,14 @@ mod tests {
     #[test]
     fn a_folder_that_could_be_a_model_is_known_for_one() {
         let folder = Folder::with(&["smollm2/m.gguf", "file"]);
-        let place = Place {
+        let roots = PathRoots {
             folder: folder.0.path().to_owned(),
             home: None,
         };
-        let shadow = place.shadow("smollm2");
+        let shadow = roots.shadow("smollm2");
         assert_eq!(shadow, Some(folder.0.path().join("smollm2")));
         for clear in ["./smollm2", "smollm2/", "smollm2:latest", "file", "other"] {
-            assert_eq!(place.shadow(clear), None, "{clear}");
+            assert_eq!(roots.shadow(clear), None, "{clear}");
         }
     }
 

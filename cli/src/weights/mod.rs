@@ -3,5 +3,5 @@
 mod find;
 mod send;
 
-pub(crate) use self::find::{Base, Place};
+pub(crate) use self::find::{Base, PathRoots};
 pub(crate) use self::send::Sender;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::json;
 
-use crate::client::{Reached, reach};
+use crate::client::{DaemonConnection, reach};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
                 .code("daemon_forbidden")
                 .into());
         }
-        Err(_) => return said(context, None),
+        Err(_) => return report_stopped(context, None),
     };
     let pid = verified(context, &reached)?;
     // The daemon would wait for an open connection to ask something.
@@ -55,10 +55,10 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         }
         tokio::time::sleep(PAUSE).await;
     }
-    said(context, Some(pid))
+    report_stopped(context, Some(pid))
 }
 
-fn said(context: &Context, pid: Option<Pid>) -> anyhow::Result<Exit> {
+fn report_stopped(context: &Context, pid: Option<Pid>) -> anyhow::Result<Exit> {
     let pid = pid.map(|pid| pid.as_raw_nonzero().get());
     if context.out.json() {
         context.out.json_document(&json!({ "stopped": pid }))?;
@@ -73,7 +73,7 @@ fn said(context: &Context, pid: Option<Pid>) -> anyhow::Result<Exit> {
 }
 
 /// The pid of the listening process, if `slmd.json` of this home names the same pid.
-fn verified(context: &Context, reached: &Reached) -> anyhow::Result<Pid> {
+fn verified(context: &Context, reached: &DaemonConnection) -> anyhow::Result<Pid> {
     let noted = reached.noted;
     match (reached.pid, noted) {
         (Some(listening), Some(noted)) if listening == noted => {}
