@@ -1,18 +1,18 @@
-//! Who is loaded, who waits, who has to go.
+//! Decides which models are loaded, which requests wait for one, and which model is unloaded for another.
 //!
-//! One task owns the table of loaded models (`task`); everybody else holds a [`Scheduler`] and sends it commands.
-//! The right to use a loaded model is a [`Lease`]: while one is held the model stays, and dropping the last one starts the
+//! One task owns the table of loaded models (`task`); the routes hold a [`Scheduler`] and send it commands.
+//! A [`Lease`] is the right to use a loaded model: the model stays while a lease is held, and dropping the last one starts the
 //! idle clock.
 //!
-//! - A model is loaded once, however many ask for it; whoever comes while it loads waits with the others.
-//! - A context that is smaller than the loaded one is served by it; a larger one, and other settings of the load that are
-//!   asked for, load the model anew when it is idle. Whoever comes later waits behind, so it becomes idle.
-//! - When there is no room, the idle model that is cheapest to have again and longest unused goes; a busy one never does,
-//!   but when somebody waited for long, one busy model takes no new requests until it is idle and gives its place.
-//! - Whoever leaves while waiting gives up the place, and a load that nobody waits for ends. A full queue is an answer.
-//! - When memory is too short for a model, idle ones go and it is tried once more.
-//! - A runner that dies is noticed at once; three deaths in a minute, and its model rests (`breaker`).
-//! - The task never waits for a runner: loading, stopping and watching are tasks of their own that report back.
+//! - A model is loaded once for any number of requests. Requests that arrive during the load wait for it.
+//! - A loaded model serves a smaller context. A larger context, or other settings that a request requires, reload the model once it
+//!   is idle. Later requests wait behind this one, so that it becomes idle.
+//! - Without a free place, the idle model goes that is cheapest to reload and longest unused. A busy model is never unloaded, but
+//!   after a long wait one busy model is drained: it takes no new requests, and is unloaded when it is idle.
+//! - A request that is dropped leaves the queue, and a load without waiting requests is cancelled. A full queue is an error.
+//! - When memory is too short for a model, the idle ones are unloaded and the load is tried once more.
+//! - The end of a runner is noticed at once. Three crashes within a minute open the circuit breaker of the model (`breaker`).
+//! - The task never waits for a runner: separate tasks load, stop and watch runners, and report back.
 
 mod breaker;
 mod entry;
@@ -46,20 +46,20 @@ pub use states::{StateSaver, States};
 
 use task::{Command, Task, Which};
 
-/// What the scheduler keeps to.
+/// The limits of the scheduler.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Most models side by side, those that come and go included.
+    /// Most models at a time, including those that load or stop.
     pub max_loaded: usize,
     /// Most requests that wait.
     pub max_queue: usize,
-    /// How long a model stays when nobody says otherwise.
+    /// How long an unused model stays, unless a request sets another time.
     pub keep_alive: Stay,
-    /// How long a runner may take to leave before it is made to.
+    /// How long a runner may take to exit before it gets SIGTERM.
     pub stop_grace: Duration,
 }
 
-/// A model that is asked for, and how it is loaded.
+/// A request for a loaded model.
 #[derive(Debug, Clone)]
 pub struct LoadRequest {
     /// Its name in the store.
@@ -72,9 +72,9 @@ pub struct LoadRequest {
     pub required: SettingOverrides,
     /// Hexadecimal digest of its manifest, for the list.
     pub digest: String,
-    /// What is known of it, for the list.
+    /// Its description, for the list.
     pub details: Details,
-    /// How long it stays after this request; `None` leaves it as it is.
+    /// How long it stays after this request; `None` changes nothing.
     pub keep_alive: Option<Stay>,
 }
 
@@ -92,19 +92,19 @@ impl LoadRequest {
 /// One line of the list of loaded models.
 #[derive(Debug, Clone)]
 pub struct ModelSummary {
-    /// Name that it was loaded by.
+    /// The name that it was loaded by.
     pub name: ModelName,
-    /// What makes it the same to a runner as another.
+    /// Its key.
     pub key: ModelKey,
     /// Hexadecimal digest of its manifest.
     pub digest: String,
-    /// What is known of it.
+    /// Its description.
     pub details: Details,
     /// `loading`, `ready`, `busy` or `stopping`.
     pub state: &'static str,
-    /// Leases that are held.
+    /// Number of leases.
     pub active: usize,
-    /// When it goes if nothing is asked of it; `None` for never.
+    /// When it is unloaded if no request comes; `None` for never.
     pub expires: Option<Instant>,
     /// How long it stays after its last request.
     pub keep_alive: Stay,
@@ -116,61 +116,61 @@ pub struct ModelSummary {
     pub resident_bytes: u64,
     /// Bytes on devices.
     pub device_bytes: u64,
-    /// Device that computes, for people.
+    /// Its device, for people.
     pub device: String,
-    /// Why with this module of the processor; empty where nothing was checked.
+    /// Why it uses this CPU module; empty if none was checked.
     pub device_reason: String,
-    /// How far its runner is confined; `None` while it loads and when it has left.
+    /// The sandbox of its runner; `None` while it loads or stops.
     pub sandbox: Option<Sandbox>,
     /// Whether slm's kernels compute; `None` like [`Self::sandbox`].
     pub kernels: Option<Kernels>,
 }
 
-/// What became of the wish to let a model go.
+/// The result of a request to unload a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unloading {
-    /// It is gone.
+    /// It is unloaded.
     Done,
-    /// It is in use, and goes when its last request is over.
+    /// It is in use, and is unloaded after its last request.
     WhenIdle,
     /// It was not loaded.
     NotLoaded,
 }
 
-/// The way to the task. Cheap to clone.
+/// A handle on the task. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     commands: mpsc::Sender<Command>,
-    /// Somebody wants it closed.
+    /// Cancelled when the scheduler is to close.
     closing: CancellationToken,
-    /// The task ended by a panic.
+    /// Cancelled when the task panicked.
     died: CancellationToken,
 }
 
-/// Commands that may be under way; senders wait beyond that.
+/// Most commands in the channel.
 const COMMANDS: usize = 64;
 
-/// Tells the task that somebody left who may have waited.
+/// Tells the task that a request was dropped, which may have waited.
 struct Leaving<'a>(Option<&'a mpsc::Sender<Command>>);
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         if let Some(commands) = self.0 {
-            // A queue that is full wakes the task as well.
+            // A full channel wakes the task as well.
             let _ = commands.try_send(Command::Left);
         }
     }
 }
 
 impl Scheduler {
-    /// Starts the task, which lives until [`close`](Self::close) or until the last handle is gone.
+    /// Starts the task, which runs until [`close`](Self::close) or until the last handle is dropped.
     pub fn start(options: Options, loader: Arc<dyn Loader>, tasks: &TaskTracker) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (closing, died) = (CancellationToken::new(), CancellationToken::new());
         let task = Task::new(options, loader, tasks.clone());
         let told = died.clone();
         tasks.spawn(async move {
-            // The table goes with the task, and with it every runner.
+            // The task's table is dropped with it, which ends every runner.
             if AssertUnwindSafe(task.run(inbox))
                 .catch_unwind()
                 .await
@@ -186,17 +186,17 @@ impl Scheduler {
         }
     }
 
-    /// Resolves when the task ended by a bug. Nothing can be loaded any more, so the process is to end.
+    /// Resolves when the task has panicked. No model can be loaded any more, so the process has to end.
     pub async fn died(&self) {
         self.died.cancelled().await;
     }
 
-    /// The right to use a model, once it is loaded. Dropping the future gives up the place.
+    /// A lease on a model, once it is loaded. Dropping the future leaves the queue.
     ///
     /// # Errors
-    /// Why it cannot be loaded, that too many wait, or that the daemon stops.
+    /// When the model cannot be loaded, the queue is full, or the daemon stops.
     pub async fn acquire(&self, request: LoadRequest) -> Result<Lease, Error> {
-        // Dropped after the way of the reply, which tells the task who is gone.
+        // Dropped after the receiver of the reply, by which the task recognizes a dropped request.
         let mut leaving = Leaving(Some(&self.commands));
         let answer = self
             .ask(|reply| Command::Acquire {
@@ -214,30 +214,30 @@ impl Scheduler {
         })
     }
 
-    /// Lets a model go as soon as nobody uses it. When nobody uses it now, it is gone when this returns.
+    /// Unloads a model: an idle one before this returns, a busy one after its last request.
     pub async fn unload(&self, key: ModelKey) -> Unloading {
-        self.let_go(Which::Key(key)).await
+        self.unload_which(Which::Key(key)).await
     }
 
-    /// The same of a model that was loaded by this name, which may mean another one by now, or none.
+    /// The same for the model that was loaded by this name, which may name another model by now, or none.
     pub async fn unload_named(&self, name: ModelName) -> Unloading {
-        self.let_go(Which::Name(name)).await
+        self.unload_which(Which::Name(name)).await
     }
 
-    async fn let_go(&self, which: Which) -> Unloading {
+    async fn unload_which(&self, which: Which) -> Unloading {
         self.ask(|reply| Command::Unload { which, reply })
             .await
             .unwrap_or(Unloading::NotLoaded)
     }
 
-    /// What is loaded, in no order.
+    /// The loaded models, in no order.
     pub async fn list(&self) -> Vec<ModelSummary> {
         self.ask(|reply| Command::List { reply })
             .await
             .unwrap_or_default()
     }
 
-    /// Refuses everything from now on, stops all runners, and returns when they are gone.
+    /// Refuses all requests from now on, stops all runners, and returns when they are gone.
     pub async fn close(&self) {
         self.closing.cancel();
         let _ = self.ask(|reply| Command::Close { reply }).await;

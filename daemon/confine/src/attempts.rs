@@ -1,7 +1,7 @@
-//! What a confined runner must not be able to do, tried.
+//! Attempts at what the sandbox forbids.
 //!
-//! Asking the kernel for a mechanism and having it are two things: rules can be empty, filters can be ignored by a kernel that is
-//! none. So each mechanism is judged by what it lets through. Nothing here leaves a trace where it succeeds.
+//! A mechanism that the kernel accepts need not work: a ruleset can be empty, and an emulated kernel can ignore filters.
+//! So each mechanism is judged by what it lets through. An attempt that succeeds changes nothing.
 
 use std::{path::Path, process::Command};
 
@@ -13,38 +13,38 @@ use rustix::{
 
 use super::{Needs, fs, network::Network};
 
-/// Something that worked and should not.
+/// An attempt that succeeded and should not have.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Success {
-    /// What worked, for people; goes on after "it can still".
+    /// What it did, for people; continues the sentence "it can still".
     pub(super) what: String,
-    /// Whose work it would have been to prevent it.
+    /// The mechanism that should have prevented it.
     pub(super) mechanism: Mechanism,
 }
 
-/// What keeps a runner from something.
+/// The mechanisms of the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mechanism {
     /// Landlock.
     Files,
-    /// seccomp, the list of what is refused.
+    /// The deny list of seccomp.
     Calls,
-    /// seccomp, the list of what is needed.
+    /// The allow list of seccomp.
     Needed,
-    /// The namespace of networks.
+    /// The network namespace.
     Network,
 }
 
-/// Files that are there on most machines, and that nobody may read who has no business there.
+/// Files of most machines that a runner has no reason to read.
 const STRANGE: &[&str] = &["/etc/passwd", "/etc/group"];
 
-/// Folders that anybody can write to on most machines.
+/// Folders that every user can write to on most machines.
 const WRITABLE: &[&str] = &["/tmp", "/var/tmp", "/dev/shm"];
 
-/// A program that is nowhere, so that an attempt to start it never succeeds.
+/// A program that does not exist, so that no attempt starts one.
 const NO_PROGRAM: &str = "/nonexistent/slm-attempt";
 
-/// What still works; `network` is the one that this process was started in.
+/// The attempts that succeed; `network` is the namespace that this process was started in.
 pub(super) fn successes(needs: &Needs, network: &Network) -> Vec<Success> {
     let found = |mechanism| move |what| Success { what, mechanism };
     let mut all: Vec<Success> = files().into_iter().map(found(Mechanism::Files)).collect();
@@ -69,7 +69,7 @@ fn files() -> Vec<String> {
             .find(|path| fs::can_read(path))
             .map(|path| format!("read {path}")),
     );
-    // A file without a name: it is gone with its descriptor.
+    // A file without a name, which is gone when its descriptor closes.
     found.extend(
         WRITABLE
             .iter()
@@ -88,7 +88,7 @@ fn calls(needs: &Needs) -> Vec<String> {
     let sockets = [
         (AddressFamily::INET, SocketType::STREAM, "TCP", true),
         (AddressFamily::INET, SocketType::DGRAM, "UDP", true),
-        // Drivers of accelerators have sockets of this kind among themselves.
+        // Drivers of accelerators use such sockets among their threads.
         (
             AddressFamily::UNIX,
             SocketType::STREAM,
@@ -110,7 +110,7 @@ fn calls(needs: &Needs) -> Vec<String> {
     found
 }
 
-/// Calls that nothing forbids, and that an answer does not need.
+/// Calls that the deny list permits and inference does not need.
 fn unneeded() -> Vec<String> {
     let watches = inotify::init(inotify::CreateFlags::CLOEXEC).is_ok();
     let makes = rustix::fs::memfd_create("slm-attempt", MemfdFlags::CLOEXEC).is_ok();
@@ -121,10 +121,10 @@ fn unneeded() -> Vec<String> {
         .collect()
 }
 
-/// Whether it came so far that the program was looked for.
+/// Whether the kernel looked for the program.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the program is none, so there is no child to watch"
+    reason = "the program does not exist, so there is no child"
 )]
 fn starts_programs() -> bool {
     match Command::new(NO_PROGRAM).spawn() {
@@ -133,7 +133,7 @@ fn starts_programs() -> bool {
     }
 }
 
-/// Whether a signal that is none would arrive. A parent that is gone gets none.
+/// Whether signal 0 reaches the parent, if it still exists.
 fn signals_its_parent() -> bool {
     process::getppid().is_some_and(|parent| process::test_kill_process(parent).is_ok())
 }
@@ -142,7 +142,7 @@ fn signals_its_parent() -> bool {
 mod tests {
     use super::*;
 
-    /// A test that found nothing here would prove nothing anywhere.
+    /// Attempts that fail without a sandbox would prove nothing inside one.
     #[test]
     fn a_process_that_is_not_confined_succeeds_in_everything() {
         let successes = successes(&Needs::default(), &Network::of_this_process());

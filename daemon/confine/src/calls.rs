@@ -1,9 +1,9 @@
-//! Which system calls a confined runner cannot make: seccomp, see seccomp(2).
+//! The system calls that a runner cannot make: seccomp, see seccomp(2).
 //!
-//! The list here says what is refused, not what is let through, because the drivers of accelerators do a great many things.
-//! What is refused fails as if the right to it were missing (`EPERM`), so code that asks out of habit goes on.
-//! Without an accelerator there is a list of what is let through as well, see `needed`.
-//! The filters are not asked about calls that they never refuse, which the kernel knows: steps of an answer cost the same with them.
+//! This is a deny list, because drivers of accelerators use a great many calls.
+//! A refused call fails with `EPERM`, as without the privilege, so that code that only tries it continues.
+//! Without an accelerator there is an allow list as well, see `needed`.
+//! The kernel caches which calls the filters always allow and skips the filters for them, so decoding costs the same with them.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ use super::{
     needed::{NEEDED, NEEDED_BY_OLD_NAMES},
 };
 
-/// Refused whatever the arguments are.
+/// Refused with any arguments.
 const REFUSED: &[c_long] = &[
-    // Other processes: their memory, their files, their existence.
+    // Other processes: their memory, files and descriptors.
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -30,7 +30,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
     libc::SYS_tkill,
-    // Programs, and ways out of what holds this process.
+    // Programs and namespaces.
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_setsid,
@@ -55,7 +55,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
     libc::SYS_fanotify_init,
-    // What Landlock leaves open: modes, owners, times and attributes of files.
+    // Modes, owners, times and attributes of files, which Landlock does not cover.
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
     libc::SYS_fchown,
@@ -67,7 +67,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
     libc::SYS_fremovexattr,
-    // Doors into the kernel that break often, and ways around this filter.
+    // Interfaces of the kernel with many vulnerabilities, and ways around this filter.
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
@@ -77,9 +77,9 @@ const REFUSED: &[c_long] = &[
     libc::SYS_keyctl,
     libc::SYS_add_key,
     libc::SYS_request_key,
-    // The network. Its one socket it has already.
+    // The network. The runner's only socket is open already.
     libc::SYS_connect,
-    // Messages and memory that all processes of a user share.
+    // System V and POSIX message queues, semaphores and shared memory of the user.
     libc::SYS_shmget,
     libc::SYS_shmat,
     libc::SYS_msgget,
@@ -104,7 +104,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_vhangup,
 ];
 
-/// Older names of the same, which newer architectures do not have.
+/// Older calls of the same kind, which newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 const REFUSED_BY_OLD_NAMES: &[c_long] = &[
     libc::SYS_fork,
@@ -125,11 +125,11 @@ const REFUSED_BY_OLD_NAMES: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_BY_OLD_NAMES: &[c_long] = &[];
 
-/// Newer ones, by their numbers, which are the same on all architectures: `quotactl_fd`, `fchmodat2`, `setxattrat`,
+/// Newer calls, by their numbers, which are the same on all architectures: `quotactl_fd`, `fchmodat2`, `setxattrat`,
 /// `removexattrat`, `open_tree_attr` and `file_setattr`.
 const REFUSED_BY_NUMBER: &[c_long] = &[443, 452, 463, 466, 467, 469];
 
-/// Sockets of its own, which the drivers of accelerators have among themselves.
+/// Calls on new sockets, which drivers of accelerators use among their threads.
 const SOCKETS: &[c_long] = &[
     libc::SYS_socketpair,
     libc::SYS_bind,
@@ -138,10 +138,10 @@ const SOCKETS: &[c_long] = &[
     libc::SYS_accept4,
 ];
 
-/// Refuses the calls to all threads of this process, and to those that they start.
+/// Refuses the calls to all threads of this process and to threads that they start later.
 ///
 /// # Errors
-/// What the kernel said, or that this processor is not known.
+/// The kernel's error, or an unknown architecture.
 pub(super) fn restrict(needs: &Needs) -> Result<(), String> {
     for program in programs(needs, rustix::process::getpid().as_raw_nonzero().get())? {
         seccompiler::apply_filter_all_threads(&program).map_err(|error| error.to_string())?;
@@ -149,8 +149,8 @@ pub(super) fn restrict(needs: &Needs) -> Result<(), String> {
     Ok(())
 }
 
-/// The filters, of which each may refuse, in the order in which they are set; `own` is the id of this process.
-/// Where two refuse the same call, the later one says with which error.
+/// The filters in the order in which they are installed; each can refuse a call. `own` is the id of this process.
+/// When two refuse the same call, the error is that of the later one.
 fn programs(needs: &Needs, own: c_int) -> Result<Vec<BpfProgram>, String> {
     let processor = TargetArch::try_from(std::env::consts::ARCH).map_err(|_| {
         format!(
@@ -173,8 +173,8 @@ fn programs(needs: &Needs, own: c_int) -> Result<Vec<BpfProgram>, String> {
             needed.extend(tile_permission()?);
             programs.push(filter(needed, error(libc::ENOSYS), SeccompAction::Allow)?);
         }
-        // What cannot look into its arguments, because they lie in memory, must seem not to exist:
-        // then the C library starts its threads by the older call, whose arguments can be seen.
+        // A filter cannot read the arguments of clone3, which are in memory. It fails with ENOSYS, so that the C library starts
+        // threads with clone, whose arguments are in registers.
         let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
         programs.extend([
             filter(rules(needs, own)?, SeccompAction::Allow, error(libc::EPERM))?,
@@ -187,7 +187,7 @@ fn programs(needs: &Needs, own: c_int) -> Result<Vec<BpfProgram>, String> {
     Ok(programs)
 }
 
-/// The calls of the main filter, each with the arguments that are refused; none means all.
+/// The calls of the main filter with the arguments that are refused; no arguments means all.
 fn rules(
     needs: &Needs,
     own: c_int,
@@ -196,13 +196,13 @@ fn rules(
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         always.into_iter().map(|call| (call, Vec::new())).collect();
 
-    // A new process; a new thread is none.
+    // A new process; a new thread is allowed.
     let thread = bits(libc::CLONE_THREAD);
     rules.insert(
         libc::SYS_clone,
         vec![when(&[(0, Is::MaskedEq(thread), 0)])?],
     );
-    // Signals and limits, but its own.
+    // Signals and limits of other processes.
     let own = bits(own);
     for call in [
         libc::SYS_kill,
@@ -216,7 +216,7 @@ fn rules(
         libc::SYS_prlimit64,
         vec![when(&[(0, Is::Ne, own), (0, Is::Ne, 0)])?],
     );
-    // What `at_start` settled.
+    // What `at_start` has set.
     let settled = [
         libc::PR_SET_PDEATHSIG,
         libc::PR_SET_DUMPABLE,
@@ -227,12 +227,12 @@ fn rules(
         libc::SYS_prctl,
         settled.into_iter().collect::<Result<_, _>>()?,
     );
-    // Keys in somebody's terminal.
+    // Input into a terminal.
     let keys = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| when(&[(1, Is::Eq, request)]));
     rules.insert(libc::SYS_ioctl, keys.into_iter().collect::<Result<_, _>>()?);
 
     if needs.devices {
-        // Connected ones among its own threads; whom else they could reach, `connect` would say.
+        // Connected pairs between its own threads are allowed; `connect` to others is refused.
         let kind = |kind: c_int| (1, Is::MaskedEq(0xf), bits(kind));
         rules.insert(
             libc::SYS_socket,
@@ -245,7 +245,7 @@ fn rules(
     } else {
         rules.insert(libc::SYS_socket, Vec::new());
         rules.extend(SOCKETS.iter().map(|call| (*call, Vec::new())));
-        // Memory that is written and run; drivers compile their programs into such memory.
+        // Memory that is writable and executable, in which drivers of accelerators compile code.
         let both = bits(libc::PROT_WRITE | libc::PROT_EXEC);
         rules.insert(
             libc::SYS_mmap,
@@ -259,8 +259,8 @@ fn rules(
     Ok(rules)
 }
 
-/// The permission for AMX's tiles, which llama.cpp asks the kernel for each time it looks whether an operation can use them
-/// (`ggml_amx_init`): refused, AMX would never be used. `ARCH_REQ_XCOMP_PERM` of `asm/prctl.h`.
+/// The permission for AMX tiles, which llama.cpp requests each time it checks whether an operation can use AMX (`ggml_amx_init`);
+/// refused, it would never use AMX. `ARCH_REQ_XCOMP_PERM` of `asm/prctl.h`.
 #[cfg(target_arch = "x86_64")]
 fn tile_permission() -> Result<Option<(i64, Vec<SeccompRule>)>, seccompiler::BackendError> {
     const REQUEST_PERMISSION: u64 = 0x1023;
@@ -273,7 +273,7 @@ fn tile_permission() -> Result<Option<(i64, Vec<SeccompRule>)>, seccompiler::Bac
     Ok(None)
 }
 
-/// A rule that holds when all of these 32-bit arguments are so: index, comparison, value.
+/// A rule that matches when all of these 32-bit arguments match: index, comparison, value.
 fn when(arguments: &[(u8, Is, u64)]) -> Result<SeccompRule, seccompiler::BackendError> {
     let conditions = arguments
         .iter()
@@ -281,19 +281,19 @@ fn when(arguments: &[(u8, Is, u64)]) -> Result<SeccompRule, seccompiler::Backend
     SeccompRule::new(conditions.collect::<Result<_, _>>()?)
 }
 
-/// A 32-bit number of C as the filter sees it.
+/// A C int as the filter compares it.
 fn bits(number: c_int) -> u64 {
     u64::from(number.cast_unsigned())
 }
 
-/// A filter for calls by the numbers of the x32 interface, which has all calls a second time above this number:
-/// whoever uses it ends, because the other filters do not know it.
+/// A filter that kills the process at a call of the x32 ABI, which has all calls a second time above this number, because the
+/// other filters do not know these numbers.
 #[cfg(target_arch = "x86_64")]
 fn other_numbers() -> Option<BpfProgram> {
     use seccompiler::sock_filter;
 
     const X32: u32 = 0x4000_0000;
-    // Load the number, which stands first; jump over the end if it is lower; the end; go on.
+    // Load the number, the first field; skip the kill if it is lower; kill; allow.
     let instruction = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     let (load, jump_if_not_less, end) = (0x20, 0x35, 0x06);
     Some(vec![
@@ -315,7 +315,7 @@ mod tests {
 
     const OWN: c_int = 4711;
 
-    /// What the kernel's interpreter makes of a call: the instructions that these programs have, see bpf(4) and `linux/filter.h`.
+    /// Runs a filter on a call. Knows only the instructions that these filters have, see bpf(4) and `linux/filter.h`.
     fn run(program: &BpfProgram, call: c_long, arguments: [u64; 6]) -> u32 {
         let mut data = Vec::new();
         data.extend(u32::try_from(call).unwrap().to_le_bytes());
@@ -345,7 +345,7 @@ mod tests {
         }
     }
 
-    /// The kernel's name of this processor, from `linux/audit.h`.
+    /// The kernel's number of this architecture, from `linux/audit.h`.
     fn processor() -> u32 {
         match std::env::consts::ARCH {
             "x86_64" => 0xc000_003e,
@@ -355,7 +355,7 @@ mod tests {
         }
     }
 
-    /// What all filters together make of it: the strictest counts.
+    /// The result of all filters: the strictest counts.
     fn verdict(devices: bool, call: c_long, arguments: [u64; 6]) -> u32 {
         let needs = Needs {
             devices,
@@ -363,8 +363,8 @@ mod tests {
         };
         let programs = programs(&needs, OWN).unwrap();
         let verdicts = programs.iter().map(|program| run(program, call, arguments));
-        // The latest filter is asked first, and of two that are as strict the first one counts.
-        // Seen as signed numbers, the strictest action is the least one.
+        // The latest filter runs first, and of two equally strict results the first counts.
+        // As a signed number, the strictest action is the least.
         verdicts
             .rev()
             .min_by_key(|verdict| (verdict & 0xffff_0000).cast_signed())
@@ -417,7 +417,7 @@ mod tests {
 
     #[test]
     fn without_devices_what_is_not_needed_does_not_exist() {
-        // The last one is a call that no kernel has.
+        // The last number is a call that no kernel has.
         for call in [
             libc::SYS_memfd_create,
             libc::SYS_inotify_init1,
@@ -435,7 +435,7 @@ mod tests {
     #[test]
     fn the_permission_for_tiles_can_be_asked_for_and_nothing_else_of_that_call() {
         check(libc::SYS_arch_prctl, &[0x1023, 18], ALLOWED);
-        // ARCH_SET_GS, which moves a register that threads are found by.
+        // ARCH_SET_GS, which changes a segment register.
         let verdicts = [false, true]
             .map(|devices| verdict(devices, libc::SYS_arch_prctl, [0x1001, 0, 0, 0, 0, 0]));
         assert_eq!(verdicts, [ENOSYS, ALLOWED]);
@@ -451,9 +451,9 @@ mod tests {
 
     #[test]
     fn threads_are_started_and_processes_are_not() {
-        // What the C library asks for a thread: all that threads share, and this bit.
+        // The C library's flags for a thread.
         check(libc::SYS_clone, &[0x003d_0f00], ALLOWED);
-        // And for a process.
+        // Its flags for a process.
         check(libc::SYS_clone, &[0x0120_0011], EPERM);
         check(libc::SYS_clone, &[0x4111], EPERM);
         check(libc::SYS_clone3, &[0, 88], ENOSYS);
@@ -470,7 +470,7 @@ mod tests {
             libc::SYS_tgkill,
             libc::SYS_rt_tgsigqueueinfo,
         ] {
-            // Another process, its own group, everybody.
+            // Another process, its own group, all processes.
             for other in [1, 0, bits(-1), u64::MAX, bits(-OWN)] {
                 check(call, &[other, 9], EPERM);
             }
@@ -485,7 +485,7 @@ mod tests {
         check(libc::SYS_prctl, &[bits(libc::PR_SET_PDEATHSIG), 0], EPERM);
         check(libc::SYS_prctl, &[bits(libc::PR_SET_DUMPABLE), 1], EPERM);
         check(libc::SYS_prctl, &[bits(libc::PR_SET_NAME)], ALLOWED);
-        // The upper half of the argument is nothing to the kernel, so nothing must be hidden in it.
+        // The kernel ignores the upper half of the argument, so the filter must do the same.
         check(libc::SYS_prctl, &[1 << 32 | 1, 0], EPERM);
         check(libc::SYS_ioctl, &[2, libc::TIOCSTI], EPERM);
         check(libc::SYS_ioctl, &[2, libc::TCGETS], ALLOWED);
@@ -531,7 +531,7 @@ mod tests {
         }
         let program = &programs(&Needs::default(), OWN).unwrap()[0];
         let mut other = program.clone();
-        // The first comparison is with this processor.
+        // The first comparison is with this architecture.
         let first = other.iter_mut().find(|now| now.code == 0x15).unwrap();
         first.k ^= 1;
         assert_eq!(run(&other, libc::SYS_read, [0; 6]), END);

@@ -1,8 +1,7 @@
-//! Which files a confined runner can open: Landlock, see landlock(7).
+//! The files that a runner can open: Landlock, see landlock(7).
 //!
-//! Everything that is not on the lists is closed, for reading and for writing; no program can be started from any file.
-//! A list names what may be there: what is missing on this machine is passed over, one by one, because one missing path
-//! must not take all other rules with it.
+//! Everything that is not on the lists is closed for reading and writing, and no file can be executed.
+//! A path that is missing on this machine is skipped alone, and the other rules hold.
 
 use std::{path::Path, sync::Mutex};
 
@@ -14,30 +13,30 @@ use landlock::{
 
 use super::{
     Needs,
-    fs::{self, Handed, Kind},
+    fs::{self, Inherited, Kind},
 };
 
-/// The rights that are asked for; a kernel that knows fewer gives fewer.
+/// The requested version of Landlock; an older kernel enforces the rights that it knows.
 const KNOWN: ABI = ABI::V6;
 
 /// Reads a file, lists a folder.
 const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
 
-/// Reads and writes a file that is there.
+/// Reads and writes an existing file.
 const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | WriteFile | Truncate});
 
-/// Speaks to a driver.
+/// Uses a device node.
 const DEVICE: BitFlags<AccessFs> =
     make_bitflags!(AccessFs::{ReadFile | ReadDir | WriteFile | IoctlDev});
 
-/// Keeps files in a folder.
+/// Makes, changes and removes files in a folder.
 const KEEP: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
     ReadFile | ReadDir | WriteFile | Truncate | MakeReg | RemoveFile | Refer
 });
 
-/// What the libraries of a runner read, wherever they compute.
+/// What the libraries of every runner read.
 const READABLE: &[&str] = &[
-    // Libraries that are loaded when they are first needed.
+    // Libraries, some of which are loaded late.
     "/lib",
     "/lib64",
     "/usr/lib",
@@ -46,10 +45,10 @@ const READABLE: &[&str] = &[
     "/nix/store",
     "/gnu/store",
     "/etc/ld.so.cache",
-    // The local time, which chat templates may ask for.
+    // The local time for chat templates.
     "/etc/localtime",
     "/usr/share/zoneinfo",
-    // The machine: processors and their nodes, control groups, page sizes.
+    // The machine: CPUs, NUMA nodes, control groups, page sizes.
     "/sys/devices/system",
     "/sys/fs/cgroup",
     "/sys/kernel/mm",
@@ -59,7 +58,7 @@ const READABLE: &[&str] = &[
     "/dev/urandom",
 ];
 
-/// Files of the kernel about this process and the machine.
+/// Files in `/proc` about this process and the machine.
 const OF_THE_KERNEL: &[&str] = &[
     "/proc/self",
     "/proc/cpuinfo",
@@ -69,7 +68,7 @@ const OF_THE_KERNEL: &[&str] = &[
     "/proc/sys/vm/overcommit_memory",
 ];
 
-/// What drivers of accelerators read besides.
+/// What drivers of accelerators read as well.
 const READABLE_BY_DRIVERS: &[&str] = &[
     "/sys",
     "/etc/OpenCL",
@@ -85,31 +84,31 @@ const READABLE_BY_DRIVERS: &[&str] = &[
     "/usr/share/vulkan",
 ];
 
-/// The same of the kernel's.
+/// The same in `/proc`.
 const OF_THE_KERNEL_FOR_DRIVERS: &[&str] =
     &["/proc/devices", "/proc/driver/nvidia", "/proc/modules"];
 
-/// Names of threads lie here, which CUDA's driver writes.
+/// Thread names, which CUDA's driver writes.
 const THREADS: &str = "/proc/self/task";
 
-/// Descriptors of what lies in `/proc`.
-/// The kernel makes such files anew when it has forgotten them, and a new one is none that a rule was made for; an open one is not forgotten.
+/// Open descriptors of files in `/proc`. The kernel drops unused inodes of `/proc`, and a rule does not hold for the inode that it
+/// makes later; an open descriptor keeps the inode.
 static REMEMBERED: Mutex<Vec<PathFd>> = Mutex::new(Vec::new());
 
-/// Closes all files to this thread and those that it starts, but for what the lists and the descriptors open.
+/// Closes all files to this thread and threads that it starts later, except for the lists and the inherited files.
 ///
 /// # Errors
-/// What is missing on this machine.
-pub(super) fn restrict(needs: &Needs, handed: &[Handed]) -> Result<(), String> {
+/// What this machine does not enforce.
+pub(super) fn restrict(needs: &Needs, inherited: &[Inherited]) -> Result<(), String> {
     let threads = fs::threads();
     let mut rules = ruleset().map_err(|error| error.to_string())?;
-    for handed in handed {
-        let access = match handed.kind {
+    for inherited in inherited {
+        let access = match inherited.kind {
             Kind::Folder => KEEP,
-            Kind::File if handed.writable => WRITE,
+            Kind::File if inherited.writable => WRITE,
             Kind::File => READ,
         };
-        allow(&mut rules, &handed.path, access);
+        allow(&mut rules, &inherited.path, access);
     }
     for path in READABLE {
         allow(&mut rules, path, READ);
@@ -154,7 +153,7 @@ pub(super) fn restrict(needs: &Needs, handed: &[Handed]) -> Result<(), String> {
     Ok(())
 }
 
-/// A ruleset that closes everything: files, TCP, and signals and abstract sockets to the outside.
+/// A ruleset that closes files, TCP, and signals and abstract sockets to processes outside.
 fn ruleset() -> Result<RulesetCreated, landlock::RulesetError> {
     Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
@@ -164,7 +163,7 @@ fn ruleset() -> Result<RulesetCreated, landlock::RulesetError> {
         .all_threads(true)
 }
 
-/// Opens a file, or all below a folder. What is not there needs no rule; neither does what lies in memory alone.
+/// Allows a file, or everything below a folder. A missing path needs no rule, nor does a file in memory alone.
 fn allow(
     rules: &mut RulesetCreated,
     path: impl AsRef<Path>,
@@ -181,15 +180,15 @@ mod tests {
 
     use super::*;
 
-    /// Runs in a thread of its own, because what is given up is not had back.
+    /// Runs in a new thread, because a thread cannot undo its restrictions.
     #[track_caller]
     fn confined(test: impl FnOnce() + Send + 'static) {
         thread::spawn(test).join().unwrap();
     }
 
-    /// A thread of a test is never the only one, which is what the error says.
-    fn restrict_thread(handed: &[Handed]) -> bool {
-        match restrict(&Needs::default(), handed) {
+    /// A test never runs in the only thread, which the error reports.
+    fn restrict_thread(inherited: &[Inherited]) -> bool {
+        match restrict(&Needs::default(), inherited) {
             Ok(()) => true,
             Err(error) => error.contains("threads of drivers"),
         }
@@ -198,7 +197,7 @@ mod tests {
     #[test]
     fn a_missing_path_leaves_the_other_rules_in_force() {
         confined(|| {
-            let missing = Handed {
+            let missing = Inherited {
                 path: PathBuf::from("/nonexistent/weights"),
                 kind: Kind::File,
                 writable: false,
@@ -212,18 +211,18 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_is_opened_again_as_it_was_handed_and_no_other_way() {
+    fn a_descriptor_is_opened_again_as_it_was_inherited_and_no_other_way() {
         let mut named = tempfile::NamedTempFile::new().unwrap();
         named.write_all(b"weights").unwrap();
         let file = std::fs::File::open(named.path()).unwrap();
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         confined(move || {
-            let handed = Handed {
+            let inherited = Inherited {
                 path: path.clone(),
                 kind: Kind::File,
                 writable: false,
             };
-            if !restrict_thread(&[handed]) {
+            if !restrict_thread(&[inherited]) {
                 return;
             }
             assert_eq!(std::fs::read(&path).unwrap(), b"weights");
@@ -233,16 +232,16 @@ mod tests {
     }
 
     #[test]
-    fn files_of_a_handed_folder_are_kept_and_no_others() {
+    fn files_of_an_inherited_folder_are_kept_and_no_others() {
         let (ours, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (kept, lost) = (ours.path().to_owned(), other.path().to_owned());
         confined(move || {
-            let handed = Handed {
+            let inherited = Inherited {
                 path: kept.clone(),
                 kind: Kind::Folder,
                 writable: false,
             };
-            if !restrict_thread(&[handed]) {
+            if !restrict_thread(&[inherited]) {
                 return;
             }
             std::fs::write(kept.join("state"), "kept").unwrap();

@@ -1,7 +1,7 @@
-//! The only file here that touches the file system: what the kernel tells about this process and the machine.
+//! The only file of this crate that touches the file system: it reads what the kernel reports on this process and the machine.
 #![expect(
     clippy::disallowed_methods,
-    reason = "this is the module's file wrapper; what it reads are small files of the kernel"
+    reason = "this is the crate's file wrapper; it reads small files of the kernel"
 )]
 
 use std::{
@@ -10,40 +10,40 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// By how much sooner than the daemon a runner is taken when memory ends, of 1000.
-const SOONER: i32 = 500;
+/// How much higher than the daemon's the OOM score of a runner is, of 1000.
+const OOM_SCORE: i32 = 500;
 
-/// Something that was open when the process was started.
+/// An inherited file or folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Handed {
-    /// Its name in this process: the descriptor.
+pub(super) struct Inherited {
+    /// Its path in `/proc/self/fd`.
     pub(super) path: PathBuf,
     pub(super) kind: Kind,
-    /// The descriptor can be written to.
+    /// Whether the descriptor is open for writing.
     pub(super) writable: bool,
 }
 
-/// What was handed. Sockets, pipes and the like have no name to be opened by.
+/// Whether it is a file or a folder. Sockets and pipes cannot be opened again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
     Folder,
 }
 
-impl Handed {
-    /// Whether a file may grow through it.
+impl Inherited {
+    /// Whether a file can grow through it.
     pub(super) fn grows(&self) -> bool {
         self.kind == Kind::Folder || self.writable
     }
 }
 
-/// All files and folders that are open.
-pub(super) fn handed() -> Vec<Handed> {
+/// All open files and folders.
+pub(super) fn inherited() -> Vec<Inherited> {
     let entries = fs::read_dir("/proc/self/fd")
         .into_iter()
         .flatten()
         .flatten();
-    // All of them first, so that the descriptor of this very list is gone when its turn comes.
+    // All of them first, so that the descriptor of this listing is closed when its turn comes.
     let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths
         .into_iter()
@@ -54,9 +54,9 @@ pub(super) fn handed() -> Vec<Handed> {
                 found if found.is_dir() => Kind::Folder,
                 _ => return None,
             };
-            // The link to a descriptor has the mode that it was opened with (proc_pid_fd(5)).
+            // The link has the mode with which the descriptor was opened (proc_pid_fd(5)).
             let link = fs::symlink_metadata(&path).ok()?;
-            Some(Handed {
+            Some(Inherited {
                 path,
                 kind,
                 writable: link.permissions().mode() & 0o200 != 0,
@@ -65,18 +65,18 @@ pub(super) fn handed() -> Vec<Handed> {
         .collect()
 }
 
-/// Asks the kernel to take this process before the daemon, whose own rank it inherited (proc_pid_oom_score_adj(5)).
-/// Where that is not permitted, it stays as it is: a wish, no promise.
-pub(super) fn go_first_when_memory_ends() {
+/// Asks the OOM killer to choose this process before the daemon, whose score it inherited (proc_pid_oom_score_adj(5)).
+/// Without the permission nothing changes.
+pub(super) fn raise_oom_score() {
     const FILE: &str = "/proc/self/oom_score_adj";
     let inherited = fs::read_to_string(FILE)
         .ok()
         .and_then(|text| text.trim().parse::<i32>().ok());
-    let rank = inherited.unwrap_or(0).saturating_add(SOONER).min(1000);
+    let rank = inherited.unwrap_or(0).saturating_add(OOM_SCORE).min(1000);
     let _ = fs::write(FILE, rank.to_string());
 }
 
-/// Bytes of memory and swap that the machine has.
+/// Bytes of memory and swap of the machine.
 pub fn memory_and_swap() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let kibibytes = |key: &str| -> Option<u64> {
@@ -93,12 +93,12 @@ pub(super) fn threads() -> usize {
     fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
-/// The kernel's name of the network that this process is in.
+/// The kernel's name of the network namespace of this process.
 pub(super) fn network() -> Option<PathBuf> {
     fs::read_link("/proc/self/ns/net").ok()
 }
 
-/// Nodes of accelerators: NVIDIA's, those of the kernel's graphics drivers that only compute, AMD's, and WSL's.
+/// Device nodes of accelerators: NVIDIA's, render nodes, AMD's and WSL's.
 pub(super) fn device_nodes() -> Vec<PathBuf> {
     let beginning = |folder: &str, name: &str| -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -129,10 +129,13 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let reading = fs::File::open(file.path()).unwrap();
         let folder = fs::File::open("/").unwrap();
-        let handed = handed();
+        let inherited = inherited();
         let found = |fd: i32| {
             let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
-            let found = handed.iter().find(|handed| handed.path == path).unwrap();
+            let found = inherited
+                .iter()
+                .find(|inherited| inherited.path == path)
+                .unwrap();
             (found.kind, found.writable, found.grows())
         };
         assert_eq!(found(file.as_file().as_raw_fd()), (Kind::File, true, true));

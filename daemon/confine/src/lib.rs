@@ -1,19 +1,19 @@
-//! What a runner process does to itself before it reads a byte of a model.
+//! The sandbox of a runner, which the process puts on itself before it reads a byte of a model.
 //!
-//! A model is a file of somebody else, and the code that reads it is native code.
-//! So the process gives up, in two steps, whatever that code has no business with:
+//! A model is an untrusted file, and llama.cpp, which reads it, is native code.
+//! So the process gives up everything that inference does not need, in two steps:
 //!
-//! 1. [`at_start`], first in `main`: it ends with the daemon, leaves no core file, and is the first to go when memory ends.
-//! 2. [`restrict`], when backends and devices are open and no other thread runs: limits, no privileges (`limits`),
-//!    files by Landlock (`files`), system calls by seccomp (`calls`).
-//!    Where it computes on processors alone, also the network (`network`), and all calls that it does not need (`needed`).
-//!    Then it tries what must no longer work (`attempts`), and reports what it found, not what it asked for.
+//! 1. [`at_start`], first in `main`: it ends with the daemon, leaves no core file, and is the OOM killer's first choice.
+//! 2. [`restrict`], when backends and devices are open and no other thread runs: resource limits and no privileges (`limits`),
+//!    Landlock for files (`files`), and a seccomp deny list of system calls (`calls`).
+//!    On the CPU alone, also an empty network namespace (`network`) and a seccomp allow list (`needed`).
+//!    Then it attempts what the sandbox forbids (`attempts`), and reports the level that the attempts prove.
 //!
-//! Whoever starts the process does the rest: an environment that is empty but for an allow-list, no open files but its own,
-//! a process group of its own.
+//! The supervisor does the rest at the start of the process: an environment from an allow list, only the files that it passes, and a
+//! new process group.
 //!
-//! What a runner was handed it may use as it was handed: an open file is read or written as its descriptor is,
-//! and the files of an open folder are read, written, made and removed.
+//! A runner may use an inherited file as it was opened, for reading or writing, and may read, write, make and remove files
+//! in an inherited folder.
 
 #[cfg(target_os = "linux")]
 mod attempts;
@@ -40,50 +40,50 @@ use rustix::io;
 
 use runner_protocol::{Sandbox, SandboxLevel};
 
-/// What a runner goes on needing once it is confined.
+/// What a runner still needs inside the sandbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// It computes on accelerators: their nodes stay open to it, and what their drivers are known to do.
+    /// It uses accelerators, so their device nodes and the system calls of their drivers stay allowed.
     pub devices: bool,
-    /// Folders of libraries that it may load later, beside those of the system.
+    /// Folders of libraries that it may load later, besides the system's.
     pub folders: Vec<PathBuf>,
 }
 
-/// Binds the life of this process to the daemon's, and keeps what is in its memory out of files and debuggers.
+/// Makes this process end with the daemon, and keeps its memory out of core files and debuggers.
 ///
-/// - The kernel kills it when the daemon's spawning thread is gone.
-///   A daemon that died before this call goes unseen here, but its end of the socket is closed, and a runner leaves at the end of its input.
-/// - It leaves no core file, because a core holds prompts.
-/// - Other processes of the same user can neither attach to it nor read its memory.
-/// - When memory ends, the kernel takes it before the daemon.
+/// - The kernel kills it when the daemon's launcher thread ends.
+///   If the daemon died before this call, its end of the socket is closed, and a runner exits at the end of its input.
+/// - It leaves no core file, because a core file holds prompts.
+/// - Other processes of the user can neither attach to it nor read its memory.
+/// - Out of memory, the kernel kills it before the daemon.
 ///
-/// Call it first in `main`, before any thread is started.
+/// Call it first in `main`, before any other thread runs.
 ///
 /// # Errors
-/// What the kernel says when it refuses one of them; none needs a privilege, so this means a very strange machine.
+/// The kernel's error when it refuses a step, although none needs a privilege.
 pub fn at_start() -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         use rustix::process::{DumpableBehavior, Signal};
 
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // While the process is dumpable: afterwards these files of its own are root's.
+        // While the process is dumpable, because its files in /proc belong to root afterwards.
         #[cfg(target_os = "linux")]
-        fs::go_first_when_memory_ends();
+        fs::raise_oom_score();
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     }
     limits::no_core()
 }
 
-/// Gives up what a runner does not need, as far as this machine lets it, and says how far that is.
+/// Gives up everything that a runner does not need, as far as this machine permits it, and returns the level that it reached.
 ///
-/// Call it when everything is open that has to be opened without limits, and before another thread is started:
-/// a thread that runs already is not held back from files by kernels before 7.0.
+/// Call it when all devices and libraries are open, and before another thread runs: before Linux 7.0, Landlock does not cover
+/// threads that run already.
 ///
-/// One step that fails is no reason to leave out the next.
+/// A step that fails does not stop the next one.
 #[cfg(target_os = "linux")]
 pub fn restrict(needs: &Needs) -> Sandbox {
-    let handed = fs::handed();
+    let inherited = fs::inherited();
     let outside = network::Network::of_this_process();
     let mut troubles = Vec::new();
     let mut step = |what, result: Result<(), String>| {
@@ -92,18 +92,18 @@ pub fn restrict(needs: &Needs) -> Sandbox {
     if !needs.devices {
         step(NETWORK, network::leave());
     }
-    step("limits", limits::lower(needs, &handed));
+    step("limits", limits::lower(needs, &inherited));
     step("privileges", limits::drop_privileges());
-    step("files", files::restrict(needs, &handed));
+    step("files", files::restrict(needs, &inherited));
     step("system calls", calls::restrict(needs));
     judge(needs, &attempts::successes(needs, &outside), &troubles)
 }
 
-/// Holds this process to so many bytes of data from now on, where [`restrict`] limited them: what the model took that is loaded,
-/// and what was planned for it besides.
+/// Limits the data of this process to this many bytes, if [`restrict`] limited it before: the memory of the loaded model, and the
+/// budget for its requests.
 ///
 /// # Errors
-/// What the kernel said.
+/// The kernel's error.
 pub fn hold_data(bytes: u64) -> io::Result<()> {
     limits::hold_data(bytes)
 }
@@ -116,11 +116,11 @@ struct Trouble {
     error: String,
 }
 
-/// The step that many machines do not permit, and without which the others hold.
+/// The step that many machines do not permit. The other steps hold without it.
 #[cfg(target_os = "linux")]
 const NETWORK: &str = "network";
 
-/// The same on a system that has neither Landlock nor seccomp.
+/// The same on a system without Landlock and seccomp.
 #[cfg(not(target_os = "linux"))]
 pub fn restrict(needs: &Needs) -> Sandbox {
     let mut lacks =
@@ -134,7 +134,7 @@ pub fn restrict(needs: &Needs) -> Sandbox {
     }
 }
 
-/// The level that stands behind what could still be done.
+/// The level that the successful attempts leave.
 #[cfg(target_os = "linux")]
 fn judge(needs: &Needs, successes: &[attempts::Success], troubles: &[Trouble]) -> Sandbox {
     use attempts::Mechanism;
@@ -177,7 +177,7 @@ mod tests {
     };
 
     #[test]
-    fn a_level_is_what_was_found_and_not_what_was_asked_for() {
+    fn a_level_is_what_the_attempts_prove() {
         let success = |mechanism| Success {
             what: "do it".into(),
             mechanism,
@@ -211,7 +211,7 @@ mod tests {
         let troubled = judge(&processors, &[], &[trouble("limits")]);
         assert_eq!(troubled.level, SandboxLevel::Partial);
         assert_eq!(troubled.lacks, "limits: no");
-        // What it could not leave is found by the attempt.
+        // A network namespace that it could not leave is found by the attempt.
         let inside = judge(
             &processors,
             &[success(Mechanism::Network)],
@@ -219,7 +219,7 @@ mod tests {
         );
         assert_eq!(inside.level, SandboxLevel::Full);
         assert_eq!(inside.lacks, "network: no; it can still do it");
-        // With an accelerator there is no more to be had.
+        // With an accelerator, `full` is the highest level.
         let devices = Needs {
             devices: true,
             ..Needs::default()

@@ -1,4 +1,4 @@
-//! Limits that every system has, and privileges that a runner never needs.
+//! Resource limits, and the privileges that a runner never needs.
 
 use rustix::{
     io,
@@ -7,35 +7,35 @@ use rustix::{
 
 use super::Needs;
 #[cfg(target_os = "linux")]
-use super::fs::{self, Handed};
+use super::fs::{self, Inherited};
 
-/// Most open files. Drivers of accelerators open some hundreds.
+/// Most open files. Drivers of accelerators open hundreds.
 const MOST_FILES: u64 = 1024;
 
-/// This process leaves no core file when it crashes.
+/// Makes this process leave no core file when it crashes.
 ///
 /// # Errors
-/// What the kernel says when it refuses, which needs no privilege.
+/// The kernel's error, although this needs no privilege.
 pub fn no_core() -> io::Result<()> {
     most(Resource::Core, 0)
 }
 
 /// Lowers the limits of files and memory.
 ///
-/// - No file grows, unless the runner was handed one to write to.
-/// - Its data is never larger than the machine's memory and swap, and once a model is loaded, than what that needs (see [`super::hold_data`]).
+/// - No file grows, unless the runner inherited one for writing.
+/// - Its data is at most the machine's memory and swap, and less once a model is loaded (see [`super::hold_data`]).
 ///
-/// Drivers of accelerators reserve far more memory than there is, and share some of it as files, so with them neither holds.
+/// With an accelerator neither holds, because drivers reserve more memory than there is and share some of it as files.
 ///
 /// # Errors
-/// What the kernel said to the first that it refused.
+/// The kernel's error at the first limit that it refuses.
 #[cfg(target_os = "linux")]
-pub(super) fn lower(needs: &Needs, handed: &[Handed]) -> Result<(), String> {
+pub(super) fn lower(needs: &Needs, inherited: &[Inherited]) -> Result<(), String> {
     most(Resource::Nofile, MOST_FILES).map_err(|error| error.to_string())?;
     if needs.devices {
         return Ok(());
     }
-    if !handed.iter().any(Handed::grows) {
+    if !inherited.iter().any(Inherited::grows) {
         most(Resource::Fsize, 0).map_err(|error| error.to_string())?;
     }
     if let Some(memory) = fs::memory_and_swap() {
@@ -47,16 +47,16 @@ pub(super) fn lower(needs: &Needs, handed: &[Handed]) -> Result<(), String> {
 /// Lowers the limit of open files.
 ///
 /// # Errors
-/// What the kernel said.
+/// The kernel's error.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn lower(_: &Needs) -> Result<(), String> {
     most(Resource::Nofile, MOST_FILES).map_err(|error| error.to_string())
 }
 
-/// Lowers the limit of data to so many bytes, where [`lower`] set one. One that is lower already stays.
+/// Lowers the limit of data to this many bytes, if [`lower`] set one. A lower limit stays.
 ///
 /// # Errors
-/// What the kernel said.
+/// The kernel's error.
 pub(super) fn hold_data(bytes: u64) -> io::Result<()> {
     match getrlimit(Resource::Data).maximum {
         Some(_) => most(Resource::Data, bytes),
@@ -64,7 +64,7 @@ pub(super) fn hold_data(bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Lowers a limit for good; one that is lower already stays.
+/// Lowers a limit for good. A lower limit stays.
 fn most(resource: Resource, wanted: u64) -> io::Result<()> {
     let now = getrlimit(resource);
     let lower = |limit: Option<u64>| Some(limit.map_or(wanted, |limit| limit.min(wanted)));
@@ -77,12 +77,12 @@ fn most(resource: Resource, wanted: u64) -> io::Result<()> {
     )
 }
 
-/// Gives up what root may do, and what programs can bring with them.
+/// Gives up the capabilities of root, and those that a program could bring.
 ///
-/// One right of root stays: to open a file of somebody else that it was handed; which files those are is another guard's work.
+/// `CAP_DAC_READ_SEARCH` stays, with which root opens inherited files of other users again; Landlock decides which files these are.
 ///
 /// # Errors
-/// What the kernel said.
+/// The kernel's error.
 #[cfg(target_os = "linux")]
 pub(super) fn drop_privileges() -> Result<(), String> {
     use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};

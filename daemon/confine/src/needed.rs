@@ -1,13 +1,13 @@
-//! The system calls that a runner needs which computes on processors alone; all others do not exist for it.
+//! The allow list of system calls for a runner on the CPU alone.
 //!
-//! Drivers of accelerators do what they please, so with them only the list of what is refused holds, see `calls`.
+//! Drivers of accelerators use many more calls, so with them only the deny list holds, see `calls`.
 //!
-//! A call that is missing here fails with `ENOSYS`, as on a kernel that is too old for it, because the C library then takes the
-//! older way, and newer ones are therefore not listed. What is refused by name fails with `EPERM` at both levels.
+//! A call that is not listed fails with `ENOSYS`, as on an older kernel, because the C library then uses an older call; so newer
+//! calls are not listed. A call on the deny list fails with `EPERM` in either case.
 
 use libc::c_long;
 
-/// By the names that all architectures have.
+/// Calls that all architectures have.
 pub(super) const NEEDED: &[c_long] = &[
     // Memory.
     libc::SYS_brk,
@@ -21,7 +21,7 @@ pub(super) const NEEDED: &[c_long] = &[
     libc::SYS_mremap,
     libc::SYS_munlock,
     libc::SYS_munmap,
-    // Threads: their start, their waiting, their processors, their end.
+    // Threads: start, futexes, scheduling, end.
     libc::SYS_clone,
     libc::SYS_exit,
     libc::SYS_exit_group,
@@ -60,7 +60,7 @@ pub(super) const NEEDED: &[c_long] = &[
     libc::SYS_getrusage,
     libc::SYS_gettimeofday,
     libc::SYS_nanosleep,
-    // Files, of which Landlock says which.
+    // Files; Landlock decides which.
     libc::SYS_close,
     libc::SYS_dup,
     libc::SYS_dup3,
@@ -93,7 +93,7 @@ pub(super) const NEEDED: &[c_long] = &[
     libc::SYS_unlinkat,
     libc::SYS_write,
     libc::SYS_writev,
-    // Its one socket.
+    // Its socket.
     libc::SYS_getpeername,
     libc::SYS_getsockname,
     libc::SYS_getsockopt,
@@ -103,7 +103,7 @@ pub(super) const NEEDED: &[c_long] = &[
     libc::SYS_sendmsg,
     libc::SYS_sendto,
     libc::SYS_shutdown,
-    // The machine, and itself.
+    // The machine and the process itself.
     libc::SYS_getegid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
@@ -113,11 +113,11 @@ pub(super) const NEEDED: &[c_long] = &[
     libc::SYS_prlimit64,
     libc::SYS_sysinfo,
     libc::SYS_uname,
-    // The filters that come after this one.
+    // The filters that are installed after this one.
     libc::SYS_seccomp,
 ];
 
-/// Older names of the same, which newer architectures do not have.
+/// Older calls of the same kind, which newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 pub(super) const NEEDED_BY_OLD_NAMES: &[c_long] = &[
     libc::SYS_access,

@@ -1,7 +1,7 @@
-//! A network of a runner's own, in which there is nothing: a namespace, see network_namespaces(7).
+//! An empty network namespace for the runner, see network_namespaces(7).
 //!
-//! It has one socket, which it was handed, and that goes on working. What it could still find in the machine's network, such as
-//! abstract Unix sockets on kernels that cannot close those, is not in this one.
+//! The runner's inherited socket keeps working. Abstract Unix sockets of the machine, which older versions of Landlock cannot close,
+//! are not in this namespace.
 
 use std::path::PathBuf;
 
@@ -9,24 +9,23 @@ use rustix::{io, thread::UnshareFlags};
 
 use super::fs;
 
-/// A network, by the name that the kernel gives it: `net:[4026531840]`.
+/// A network namespace, by the kernel's name for it: `net:[4026531840]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Network(Option<PathBuf>);
 
 impl Network {
-    /// The one that this process is in. One that cannot be told is like any other that cannot.
+    /// The namespace of this process. Two unknown namespaces count as the same.
     pub(super) fn of_this_process() -> Self {
         Self(fs::network())
     }
 }
 
-/// Leaves the network of the machine, for the calling thread and those that it starts.
+/// Moves the calling thread, and threads that it starts later, into a new network namespace.
 ///
-/// Who may not do that may do it as a user of a namespace of its own, where the machine permits those;
-/// no other thread must run then.
+/// Without the right to do that, it makes a user namespace first, if the machine permits it; no other thread may run then.
 ///
 /// # Errors
-/// What the kernel said to the second.
+/// The kernel's error at the second try.
 pub(super) fn leave() -> Result<(), String> {
     unshare(UnshareFlags::NEWNET)
         .or_else(|_| unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNET))
@@ -35,7 +34,7 @@ pub(super) fn leave() -> Result<(), String> {
 
 #[expect(
     deprecated,
-    reason = "what replaces it is unsafe for the sake of shared descriptors, which stay shared here"
+    reason = "its replacement is unsafe because it can unshare descriptors, which stay shared here"
 )]
 fn unshare(flags: UnshareFlags) -> io::Result<()> {
     rustix::thread::unshare(flags)

@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// Largest frame in bytes that either side accepts.
 pub const MAX_FRAME: usize = 32 * 1024 * 1024;
 
-/// What can go wrong with a frame.
+/// Why a frame cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The peer closed the socket between two frames: the ordinary end.
@@ -24,10 +24,10 @@ pub enum Error {
     #[error("a frame of {0} bytes is above the limit of {MAX_FRAME}")]
     TooLarge(usize),
     /// The bytes are not a message of this protocol version.
-    /// Says what is wrong and not where the decoder's own error would quote it: frames hold prompts, and errors are logged.
+    /// It does not quote the frame as the decoder's own error does, because frames hold prompts, and errors are logged.
     #[error("a frame holds no message of this protocol: {0}")]
     Decode(&'static str),
-    /// A message of ours cannot be put into MessagePack.
+    /// A message cannot be encoded as MessagePack.
     #[error("a message cannot be encoded")]
     Encode(#[from] rmp_serde::encode::Error),
 }
@@ -47,7 +47,7 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Error> {
 /// Decodes the body of one frame.
 ///
 /// # Errors
-/// [`Error::Decode`] when the bytes are no such message.
+/// [`Error::Decode`] when the bytes are not such a message.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     use rmp_serde::decode::Error as Cause;
 
@@ -91,7 +91,7 @@ pub fn write<T: Serialize>(out: &mut impl Write, message: &T) -> Result<(), Erro
     Ok(())
 }
 
-/// Reads one frame and decodes it, blocking until it is whole.
+/// Reads and decodes one frame, and blocks until it is whole.
 ///
 /// # Errors
 /// [`Error::Closed`] at an orderly end, [`Error::TooLarge`] and [`Error::Decode`] for a peer that breaks the protocol.
@@ -111,7 +111,7 @@ pub fn read<T: DeserializeOwned>(input: &mut impl Read) -> Result<T, Error> {
     if length > MAX_FRAME {
         return Err(Error::TooLarge(length));
     }
-    // Grown while bytes arrive, so a peer that announces much and sends little costs little.
+    // Grows while bytes arrive, so a peer that announces much and sends little costs little.
     let mut body = Vec::new();
     input.take(length as u64).read_to_end(&mut body)?;
     if body.len() < length {
@@ -168,7 +168,7 @@ mod tests {
         ));
     }
 
-    /// Each bit of a frame: nothing panics, and little of it is taken for a message.
+    /// With each bit flipped: nothing panics, and few frames still decode.
     #[test]
     fn a_damaged_frame_is_an_error_or_another_message() {
         let tokenize = crate::protocol::Tokenize {
@@ -192,7 +192,7 @@ mod tests {
                 Err(_) => {}
             }
         }
-        // Letters and numbers can be others; the most of a frame cannot.
+        // A flipped letter or digit still decodes; most other bits do not.
         assert!(
             others < 8 * good.len() / 2,
             "{others} of {}",

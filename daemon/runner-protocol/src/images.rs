@@ -16,29 +16,28 @@ pub const MAX_IMAGES_BYTES: usize = 24 * 1024 * 1024;
 /// Longest [`Images::mark`] in bytes.
 pub const MAX_MARK_BYTES: usize = 64;
 
-/// The images that a prompt shows.
+/// The images of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Images {
-    /// Begins the text that stands in the prompt for an image, see [`place`]; 1 to [`MAX_MARK_BYTES`] bytes.
-    /// No text of a client may have it.
+    /// Start of the placeholder of an image, see [`place`]; 1 to [`MAX_MARK_BYTES`] bytes. Occurs in no text of a client.
     pub mark: String,
-    /// At most [`MAX_IMAGES`] with [`MAX_IMAGES_BYTES`] together. Each stands in the prompt exactly once.
+    /// At most [`MAX_IMAGES`], of [`MAX_IMAGES_BYTES`] together. The prompt has the placeholder of each exactly once.
     pub images: Vec<Image>,
 }
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
-    /// Names it within the request, for its place in the prompt and for people, who count from here.
+    /// Its number within the request, in its placeholder and in messages.
     pub number: u32,
-    /// A file in PNG, JPEG, WebP, GIF or BMP, 1 to [`MAX_IMAGE_BYTES`] bytes; not looked at yet.
+    /// An undecoded file in PNG, JPEG, WebP, GIF or BMP, 1 to [`MAX_IMAGE_BYTES`] bytes.
     pub file: Bytes,
 }
 
 /// An image in a prompt, with the text before it.
 pub type Shown<'a> = (&'a str, &'a Image);
 
-/// The text that stands in a prompt for the image of this number.
+/// The placeholder of the image with this number.
 pub fn place(mark: &str, number: u32) -> String {
     format!("<{mark}{number}>")
 }
@@ -47,7 +46,7 @@ impl Images {
     /// Splits a prompt at its images: the text before each image and the image, and the text after the last.
     ///
     /// # Errors
-    /// For people, when an image stands there twice, not at all, or is none of these.
+    /// A message when a placeholder is there twice, is missing, or has an unknown number.
     pub fn split<'a>(&'a self, prompt: &'a str) -> Result<(Vec<Shown<'a>>, &'a str), String> {
         let opening = format!("<{}", self.mark);
         let mut shown: Vec<Shown<'_>> = Vec::new();

@@ -1,12 +1,13 @@
-//! What daemon and runner say to each other.
+//! The messages between daemon and runner.
 //!
 //! The daemon sends [`Request`]s, each under an id of its choice.
-//! The runner answers each with a stream of [`Reply`]s under that id which ends in **exactly one** terminal [`Event`] (see [`Event::is_terminal`]).
+//! The runner answers each with a stream of [`Reply`]s under the same id. The stream ends in **exactly one** terminal [`Event`], see
+//! [`Event::is_terminal`].
 //! Requests run side by side; replies to different ids interleave.
-//! The first frame on a new connection is the runner's [`Hello`]; a daemon that does not know its version ends the runner.
+//! The first frame on a new connection is the runner's [`Hello`]; the daemon kills a runner of another version.
 //!
-//! Every field is built by the daemon from checked values; nothing that a client sent is passed through unread.
-//! Times are in nanoseconds and measured by the runner's monotonic clock.
+//! The daemon builds every field from checked values and passes nothing through that it has not read, image files aside.
+//! Times are in nanoseconds of the runner's monotonic clock.
 
 use std::collections::BTreeMap;
 
@@ -16,82 +17,82 @@ pub use crate::images::{
     Image, Images, MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES, MAX_MARK_BYTES,
 };
 
-/// The version of this protocol; both sides come from one build, so they must be equal.
+/// The version of this protocol. Daemon and runner come from one build, so both must have the same.
 pub const VERSION: u32 = 2;
 
-/// The option of a runner's command line that leaves out its sandbox.
+/// The command-line option with which a runner starts without its sandbox.
 pub const NO_SANDBOX: &str = "--no-sandbox";
 
-/// Largest context, in cells: a limit of ours, so that a slip of the pen is told from a wish.
+/// Largest context, in cells. llama.cpp has no such limit; this one catches typing errors.
 pub const MAX_CONTEXT: u32 = 1 << 20;
 
 /// Smallest context, in cells.
 pub const MIN_CONTEXT: u32 = 4;
 
-/// Most sequences side by side; llama.cpp's own limit.
+/// Most parallel sequences; llama.cpp's own limit.
 pub const MAX_SEQUENCES: u32 = 256;
 
-/// Most tokens in one decode call.
+/// Most tokens in one batch.
 pub const MAX_BATCH: u32 = 65_536;
 
-/// Most threads that compute; llama.cpp's own limit.
+/// Most compute threads; llama.cpp's own limit.
 pub const MAX_THREADS: u32 = 512;
 
-/// Most adapters of one model.
+/// Most LoRA adapters of one model.
 pub const MAX_ADAPTERS: usize = 16;
 
-/// Most tokens of one draft; what asks for more gets as many.
+/// Most tokens of one draft. A request for more gets this many.
 pub const MAX_DRAFT: u32 = 32;
 
-/// Most alternatives whose probabilities are told beside that of a chosen token.
+/// Most top logprobs per token.
 pub const MAX_TOP_LOGPROBS: u32 = 20;
 
-/// Most tokens whose scores a request can shift.
+/// Most logit biases of one request.
 pub const MAX_BIASES: usize = 1024;
 
-/// Most texts at which a repetition is taken to begin anew.
+/// Most sequence breakers of the DRY penalty.
 pub const MAX_BREAKERS: usize = 64;
 
-/// Longest of these texts, in bytes.
+/// Longest sequence breaker, in bytes.
 pub const MAX_BREAKER_BYTES: usize = 1024;
 
 /// Longest schema, grammar or pattern of a constraint, in bytes.
 pub const MAX_CONSTRAINT_BYTES: usize = 64 * 1024;
 
-/// Longest text after which a constraint begins, in bytes.
+/// Longest [`Constraint::after`], in bytes.
 pub const MAX_MARKER_BYTES: usize = 256;
-/// Most tools that one conversation offers.
+/// Most tools of one conversation.
 pub const MAX_TOOLS: usize = 256;
 
-/// Most calls in one message.
+/// Most tool calls in one message.
 pub const MAX_TOOL_CALLS: usize = 256;
 
-/// Longest name of a tool in bytes. It is made of ASCII letters, digits and `_ - . : /`.
+/// Longest tool name in bytes. It consists of ASCII letters, digits and `_ - . : /`.
 pub const MAX_TOOL_NAME: usize = 128;
 
 /// Longest JSON Schema of a tool's parameters, in bytes.
 pub const MAX_TOOL_SCHEMA: usize = 256 * 1024;
 
-/// How deep the JSON of a tool's parameters or of a call's arguments may be nested.
+/// Deepest nesting of the JSON of a tool's parameters or a call's arguments.
 pub const MAX_JSON_DEPTH: usize = 64;
 
-/// Most saved states that a runner is handed.
+/// Most saved states that a runner gets.
 pub const MAX_STATES: usize = 64;
 
-/// Most bytes of a state that leave a runner at once.
+/// Most bytes of a state in one reply.
 pub const MAX_STATE_PART: usize = 4 * 1024 * 1024;
 
-/// Most texts of one [`Embed`] and most documents of one [`Rerank`], so that the vectors of the widest model fit a frame.
+/// Most inputs of one [`Embed`] and documents of one [`Rerank`]. The vectors of the widest model then fit a frame.
 pub const MAX_INPUTS: usize = 256;
 
-/// First frame of a runner: who speaks.
+/// The first frame of a runner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Equal to [`VERSION`], or the daemon ends the runner.
+    /// Equal to [`VERSION`], or the daemon kills the runner.
     pub version: u32,
     /// Engine and its build, for people: `llama.cpp 0.6.0` or `mock`.
     pub engine: String,
-    /// How far it has confined itself. It says so before it has seen anything of a model, so it has no reason to lie.
+    /// Its sandbox. The runner sends this before it reads a byte of a model, so the model cannot forge it.
     #[serde(default)]
     pub sandbox: Sandbox,
     /// Whether slm's kernels compute on the CPU.
@@ -133,33 +134,33 @@ impl Kernels {
     }
 }
 
-/// How far a runner is confined: what was tried and found, not what was asked for.
+/// The sandbox of a runner, as its own attempts to break out have found it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sandbox {
-    /// How far.
+    /// The level that these attempts prove.
     pub level: SandboxLevel,
-    /// What is missing to the highest level that its devices permit, in one line for people; empty at that level, and when it is off.
+    /// What keeps it from the highest level that its devices permit, in one line for people; empty at that level and at `off`.
     pub lacks: String,
 }
 
-/// Levels of confinement, each with all that those before it have.
+/// Levels of the sandbox. Each has everything that the level before it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum SandboxLevel {
-    /// A process of its own, with an environment and open files of its own, that ends with the daemon.
+    /// A separate process with its own environment and open files, which ends with the daemon.
     #[default]
     Off,
-    /// Besides, limits on files and memory, and no privileges.
+    /// Also limits on files and memory, and no privileges.
     Limits,
-    /// Besides, either no files but those that it was handed, or no programs, sockets and signals.
+    /// Also one of the two: only the files that it was passed, or no programs, sockets and signals.
     Partial,
-    /// Both. More is not to be had with an accelerator.
+    /// Both of them. The highest level with an accelerator.
     Full,
-    /// Besides, no calls but those that an answer needs, and a network in which there is nothing.
+    /// Also only the system calls that inference needs, and an empty network namespace.
     Strict,
 }
 
 impl SandboxLevel {
-    /// The level as one word.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -171,7 +172,7 @@ impl SandboxLevel {
     }
 }
 
-/// One call from the daemon.
+/// One request from the daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// Chosen by the daemon, never reused on one connection.
@@ -180,7 +181,7 @@ pub struct Request {
     pub call: Call,
 }
 
-/// What a runner can be asked to do.
+/// What the daemon can ask of a runner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Call {
     /// Load the model. Exactly once, first. Ends in [`Event::Loaded`].
@@ -196,136 +197,134 @@ pub enum Call {
     Template(Template),
     /// Turn texts into vectors. Ends in [`Event::Embeddings`].
     Embed(Embed),
-    /// Judge how well documents fit a query. Ends in [`Event::Scores`].
+    /// Score documents by their relevance to a query. Ends in [`Event::Scores`].
     Rerank(Rerank),
-    /// Stop the call with this id within one step; that call ends in [`Event::Done`] with [`StopReason::Cancelled`],
-    /// and an [`Call::Embed`] or [`Call::Rerank`] in [`Event::Failed`].
-    /// Has no events of its own; an id that is unknown or over is no error, because the end may be on its way.
+    /// Stop the call with this id within one step. It then ends in [`Event::Done`] with [`StopReason::Cancelled`],
+    /// and a [`Call::Embed`] or [`Call::Rerank`] in [`Event::Failed`].
+    /// This call itself has no events. An unknown id is no error, because the end of that call may be on its way.
     Cancel {
         /// Id of the call to stop.
         target: u64,
     },
-    /// How much is in use. Ends in [`Event::Stats`].
+    /// Report usage. Ends in [`Event::Stats`].
     Stats,
-    /// What may be kept of sequences that are over, besides what fits the cells of the cache; nothing without this call.
+    /// Turn on the host cache of KV states, and offer saved states. Without this call the runner keeps only what is in KV cells.
     /// At most once, and before [`Call::Load`]. Ends in [`Event::Recalled`].
     Recall(Recall),
-    /// Hand out the state of the sequence that is worth most of those that are over, and forget it. Ends in [`Event::State`].
+    /// Export the most valuable KV state of a finished sequence, and drop it. Ends in [`Event::State`].
     HandOut(HandOut),
-    /// The bytes of the state that was handed out last, at most [`MAX_STATE_PART`] from this one on. Ends in [`Event::StatePart`].
+    /// Read at most [`MAX_STATE_PART`] bytes of the state that was exported last. Ends in [`Event::StatePart`].
     StatePart {
-        /// Number of the first byte, from 0 to as many as the state has.
+        /// Offset of the first byte, at most the size of the state.
         offset: u64,
     },
-    /// Finish by leaving. No answer but the closed socket.
+    /// Exit. The only answer is the closed socket.
     Shutdown,
 }
 
 /// What to load, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// Number of the inherited read-only descriptor of the GGUF file.
+    /// Inherited read-only descriptor of the GGUF file.
     pub weights_fd: i32,
     /// Inherited read-only descriptors of the other files of a split model, in the order of their parts.
     #[serde(default)]
     pub shard_fds: Vec<i32>,
     /// Inherited descriptors of LoRA adapters with their scales, at most [`MAX_ADAPTERS`].
     pub adapters: Vec<Adapter>,
-    /// Most sequences that may decode side by side, 1 to [`MAX_SEQUENCES`].
+    /// Most parallel sequences, 1 to [`MAX_SEQUENCES`].
     pub sequences: u32,
-    /// The rest of what it is loaded with.
+    /// Context, batch, threads and devices.
     pub settings: LoadSettings,
     /// Chat template to use instead of the model's own (Jinja source), if any.
     pub chat_template: Option<String>,
-    /// Number of the inherited read-only descriptor of a smaller model with the same vocabulary that drafts tokens, if any.
-    /// It gets a KV cache of as many cells.
+    /// Inherited read-only descriptor of a draft model with the same vocabulary, if any. Its KV cache has as many cells.
     #[serde(default)]
     pub draft_fd: Option<i32>,
     /// Whether tokens are drafted.
     #[serde(default)]
     pub speculation: Speculation,
-    /// What turns images into input of the model; `None` for one that reads text only.
+    /// The image encoder; `None` for a model that reads text only.
     #[serde(default)]
     pub projector: Option<Projector>,
 }
 
-/// What a request or a Modelfile can set of a load. It holds for as long as the model is loaded.
+/// The settings of a load that a request or a Modelfile can choose. They hold for as long as the model is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadSettings {
     /// Cells of the KV cache, shared by all sequences; [`MIN_CONTEXT`] to [`MAX_CONTEXT`].
     pub context: u32,
-    /// Most tokens in one decode call, 1 to [`MAX_BATCH`], and no fewer than there are sequences.
+    /// Most tokens in one batch, 1 to [`MAX_BATCH`], and no fewer than there are sequences.
     pub batch: u32,
     /// CPU threads, at most [`MAX_THREADS`]; 0 lets the engine choose.
     pub threads: u32,
-    /// Layers on a GPU; −1 as many as fit, 0 none.
+    /// Layers on a GPU; −1 for as many as fit, 0 for none.
     pub gpu_layers: i32,
-    /// Device for a model that lies on one GPU.
+    /// The GPU of a model that uses one.
     pub main_gpu: i32,
-    /// Map the file instead of reading it.
+    /// Map the weights instead of reading them.
     pub mmap: bool,
 }
 
-/// Whether tokens are guessed before they are chosen. It changes how fast they come, and not which.
+/// Whether tokens are drafted. It changes how fast tokens come, and not which.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Speculation {
-    /// As long as it was measured to be faster.
+    /// While drafts are measured to be faster.
     #[default]
     Auto,
     /// Never.
     Off,
-    /// Whenever there is something to guess from, also where it is slower; to measure and to test.
+    /// Whenever a draft is possible, also where it is slower; for measurements and tests.
     Always,
 }
 
-/// What a runner may keep of sequences that are over, and what another one kept before it.
+/// The budget of a runner's host cache, and the states that an earlier runner saved.
 ///
-/// A *state* is what the cache holds of a sequence, as bytes that only the same engine understands, for the same model.
+/// A *state* is the KV cache of one sequence as bytes that only the same engine reads, for the same model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recall {
-    /// The same for the same weights and adapters, and for no others; 1 to [`MAX_MODEL_KEY`](crate::state::MAX_MODEL_KEY) bytes.
+    /// Names weights and adapters: equal for equal ones only. 1 to [`MAX_MODEL_KEY`](crate::state::MAX_MODEL_KEY) bytes.
     pub model: String,
-    /// Bytes of memory for states of sequences that lost their cells; `None` lets the engine choose, 0 keeps none.
+    /// Size of the host cache in bytes; `None` lets the engine choose, 0 turns it off.
     pub memory: Option<u64>,
-    /// Numbers of the inherited read-only descriptors of saved states (see [`crate::state`]), latest used first;
-    /// at most [`MAX_STATES`].
+    /// Inherited read-only descriptors of saved states (see [`crate::state`]), the latest used first; at most [`MAX_STATES`].
     pub files: Vec<i32>,
 }
 
-/// Which states are worth to be handed out.
+/// Which states are worth an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandOut {
-    /// Those of fewer tokens are not, and those that part from one that is saved already by fewer.
+    /// Least tokens of a state, and least tokens that it has beyond a saved state with the same prefix.
     pub min_tokens: u32,
-    /// Those of more bytes are not.
+    /// Most bytes of a state.
     pub max_bytes: u64,
 }
 
-/// A state that is handed out.
+/// An exported state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// What it is the state of.
+    /// Its model, build and tokens.
     pub head: crate::state::Head,
-    /// Saved states that it replaces, because their tokens are a beginning of its own; indices in [`Recall::files`].
+    /// Saved states that it replaces, because their tokens are a prefix of its own; indices in [`Recall::files`].
     pub instead_of: Vec<u32>,
 }
 
-/// What became of a saved state.
+/// What a runner did with a saved state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fate {
-    /// A sequence went on from it.
+    /// A sequence continued from it.
     Used,
-    /// It is damaged, of another build or of another model, and was not used.
+    /// It is damaged, or from another build or model.
     Refused,
 }
 
-/// Bytes, which take no more room in a frame than they are.
+/// Bytes, encoded in a frame as they are.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
 
 impl std::fmt::Debug for Bytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // They may hold what users wrote.
+        // They may hold a user's text or image.
         write!(f, "{} bytes", self.0.len())
     }
 }
@@ -360,118 +359,116 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// A projector of images.
+/// An image encoder (multimodal projector).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Projector {
-    /// Number of the inherited read-only descriptor of its GGUF file.
+    /// Inherited read-only descriptor of its GGUF file.
     pub fd: i32,
-    /// Digest of that file, in hex: two projectors make different things of one image.
+    /// Digest of that file in hex, because two projectors encode one image differently.
     pub digest: String,
 }
 
 /// One LoRA adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Adapter {
-    /// Number of the inherited read-only descriptor.
+    /// Inherited read-only descriptor.
     pub fd: i32,
-    /// Weight of the adapter where a request does not say, usually 1.
+    /// Its scale for a request that gives none; usually 1.
     pub scale: f32,
 }
 
-/// A prompt and how to continue it.
+/// A prompt, and how to continue it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generate {
-    /// What to continue.
+    /// The prompt.
     pub prompt: Prompt,
     /// How tokens are chosen.
     pub sampling: Sampling,
     /// Most tokens to generate; `None` until the context is full.
     pub max_tokens: Option<u32>,
-    /// Cells that prompt and answer may take together, [`MIN_CONTEXT`] or more; `None`, and more than there are, takes
-    /// all of [`Loaded::context`]. What was loaded beyond it for others is as if it were not there.
+    /// Most cells of prompt and answer together, [`MIN_CONTEXT`] or more. `None` and larger values mean [`Loaded::context`].
     #[serde(default)]
     pub context: Option<u32>,
-    /// The same request gives the same tokens, whatever was asked before and whoever asks beside it: it is computed when
-    /// nothing else is, from an empty cache, in steps that are always cut alike, and nothing is drafted.
-    /// It holds for the same build on the same machine, loaded with the same settings. Others wait meanwhile.
+    /// The same request gives the same tokens, whatever ran before or runs beside it: it is computed alone, from an empty cache,
+    /// in batches that are always cut the same way, and without drafts. Other requests wait meanwhile.
+    /// This holds for the same build on the same machine, with the same settings of the load.
     #[serde(default)]
     pub deterministic: bool,
-    /// Texts that end the answer and are not part of it. At most 64, each non-empty.
+    /// Stop texts, which are not part of the answer. At most 64, none empty.
     pub stop: Vec<String>,
-    /// What to do when prompt or answer outgrow the context.
+    /// What happens to a prompt that does not fit the context.
     pub overflow: Overflow,
-    /// Scales of the adapters for this request, in the order of [`Load::adapters`]; 0 leaves one out. `None` takes the scales given there.
+    /// Scales of the adapters for this request, in the order of [`Load::adapters`]; 0 turns one off. `None` takes the scales given there.
     pub adapter_scales: Option<Vec<f32>>,
-    /// How to read the answer to a prompt that is text or tokens: as the model's own chat template has it written in this
-    /// conversation. `None` takes it as plain text. A prompt that is a conversation says it itself, and leaves this out.
+    /// How to parse the answer to a prompt of text or tokens: as an answer to this conversation, in the form of the model's chat
+    /// template. `None` takes it as plain text. `None` also with [`Prompt::Chat`], which is such a conversation itself.
     #[serde(default)]
     pub read_as: Option<Box<Template>>,
-    /// What the answer must look like; `None` lets it be anything.
+    /// A constraint on the answer; `None` for any text.
     pub constraint: Option<Constraint>,
-    /// Most tokens that are drafted at a time, up to [`MAX_DRAFT`]; 0 drafts none, and `None` leaves it to the engine.
+    /// Most tokens per draft, up to [`MAX_DRAFT`]; 0 for no drafts, `None` lets the engine choose.
     #[serde(default)]
     pub draft: Option<u32>,
-    /// Report how likely each token was, and so many likeliest tokens in its place, 0 to [`MAX_TOP_LOGPROBS`].
+    /// Report the logprob of each token, and this many top logprobs, 0 to [`MAX_TOP_LOGPROBS`].
     pub logprobs: Option<u32>,
-    /// Images that the prompt shows; it is then a text or a conversation. They count as the tokens that they become,
-    /// and such a prompt is never cut: with [`Overflow::Truncate`] it is refused, too, when it does not fit.
+    /// Images of a prompt that is a text or a conversation. They count as the tokens that they are encoded to.
+    /// A prompt with images is never truncated: one that does not fit is refused, also with [`Overflow::Truncate`].
     #[serde(default)]
     pub images: Option<Images>,
 }
 
-/// What an answer must look like.
+/// A constraint on an answer.
 ///
-/// Tokens that cannot go on to a valid answer are never chosen, and the answer ends when nothing can follow.
-/// An answer that ends before, at its limit of tokens or at a stop text, is the beginning of a valid one.
-/// What cannot be enforced is refused as [`FailureKind::Invalid`]; there is no answer without it.
+/// Tokens that cannot lead to a valid answer are masked, and the answer ends when no token can follow.
+/// An answer that ends at `max_tokens` or a stop text is a prefix of a valid one.
+/// A constraint that cannot be enforced is refused as [`FailureKind::Invalid`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Constraint {
-    /// The rule.
+    /// The form of the answer.
     pub shape: Shape,
-    /// The rule holds from the end of the first occurrence of this text on, such as the mark that ends a thought.
-    /// `None` from the start; else 1 to [`MAX_MARKER_BYTES`]. Control tokens count as they are written.
+    /// The constraint holds after the first occurrence of this text, such as the end marker of reasoning, of 1 to
+    /// [`MAX_MARKER_BYTES`] bytes; control tokens count as they are written. `None` for a constraint from the start.
     pub after: Option<String>,
 }
 
-/// The rule of a constraint; its text has at most [`MAX_CONSTRAINT_BYTES`].
+/// The form of a constrained answer; its text has at most [`MAX_CONSTRAINT_BYTES`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shape {
     /// A JSON object.
     Json,
-    /// JSON that a JSON Schema allows. The schema is an object, as text.
+    /// JSON that this JSON Schema allows. The schema is an object.
     Schema(String),
-    /// Text that the rule `root` of a grammar in GBNF produces.
+    /// Text that the rule `root` of this GBNF grammar produces.
     Grammar(String),
-    /// Text that a regular expression matches as a whole.
+    /// Text that this regular expression matches as a whole.
     Regex(String),
 }
 
-/// A prompt in one of the shapes a caller may have.
+/// A prompt in one of its forms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Prompt {
-    /// Text that is already rendered. `special` says whether control tokens written out in it count as such.
-    /// A leading beginning-of-sequence token is added where the model wants one, and never twice.
+    /// Rendered text. A leading beginning-of-sequence token is added where the model wants one, and never twice.
     Text {
         /// The text.
         text: String,
-        /// Parse control tokens such as `<|im_end|>`.
+        /// Parse control tokens such as `<|im_end|>` in the text.
         special: bool,
     },
-    /// Tokens, taken as they are; out-of-range ids are refused.
+    /// Tokens as they are; out-of-range ids are refused.
     Tokens(Vec<i32>),
-    /// A conversation that was rendered elsewhere. Control tokens written out in it count as such, but for what is literal.
+    /// A conversation that the daemon rendered. Control tokens are parsed outside of its literal ranges.
     Rendered(Rendered),
-    /// A conversation, rendered by the model's chat template. Control tokens written out in what it says are text, where the
-    /// template leaves that as it is.
+    /// A conversation for the model's chat template. Control tokens in its messages are plain text, unless the template changes
+    /// the message.
     Chat(Template),
 }
 
-/// A rendered conversation: text of a template, which has control tokens, and text of people and tools, which has none.
+/// A rendered conversation: text of the template with control tokens, and text of users and tools without.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rendered {
-    /// All of it.
+    /// The whole text.
     pub text: String,
-    /// First and last byte, this one not included, of what is text whatever it looks like; in order, without overlap.
+    /// Byte ranges (start, end) in which control tokens are plain text; in order, without overlap.
     #[serde(default)]
     pub literal: Vec<(u32, u32)>,
 }
@@ -485,15 +482,14 @@ impl From<String> for Rendered {
     }
 }
 
-/// What happens when the context is too small.
+/// What happens to a prompt that does not fit the context. A full context always ends the answer with [`StopReason::Length`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overflow {
-    /// A prompt that does not fit is an error; a full context ends the answer with [`StopReason::Length`].
+    /// It is refused.
     Refuse,
-    /// A prompt that does not fit loses tokens after the first `keep` ones, and [`Done::truncated`] says how many;
-    /// a full context ends the answer with [`StopReason::Length`].
+    /// It loses tokens after the first `keep`, and [`Done::truncated`] says how many.
     Truncate {
-        /// Tokens at the start that always stay.
+        /// Tokens at the start that stay.
         keep: u32,
     },
 }
@@ -501,22 +497,22 @@ pub enum Overflow {
 /// A conversation for the chat template.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
-    /// In order, first to last.
+    /// The messages, first to last.
     pub messages: Vec<Message>,
-    /// Ends the prompt where the assistant starts to speak.
+    /// Ends the prompt with the start of the assistant's message.
     pub add_generation_prompt: bool,
-    /// Lets the model think first, where its template knows how; `None` leaves it to the template.
+    /// Turns reasoning on or off, where the template can; `None` leaves it to the template.
     pub thinking: Option<bool>,
-    /// What the model may call; at most [`MAX_TOOLS`], no name twice.
+    /// Tools that the model may call; at most [`MAX_TOOLS`], no name twice.
     #[serde(default)]
     pub tools: Vec<Tool>,
-    /// Whether it may, must or must not call them.
+    /// Whether the model may, must or must not call them.
     #[serde(default)]
     pub tool_choice: ToolChoice,
     /// Whether one answer may hold several calls; `None` leaves it to the template.
     #[serde(default)]
     pub parallel_tool_calls: Option<bool>,
-    /// What else the template is told, by name. The engine knows which names there are, and refuses others.
+    /// Further variables of the template, by name. The engine refuses names that it does not know.
     #[serde(default)]
     pub variables: BTreeMap<String, Variable>,
 }
@@ -528,16 +524,16 @@ pub struct Message {
     pub role: String,
     /// The text.
     pub content: String,
-    /// What the assistant thought before; empty where it did not.
+    /// The reasoning of the assistant; empty without.
     #[serde(default)]
     pub reasoning: String,
-    /// What the assistant called; at most [`MAX_TOOL_CALLS`].
+    /// Tool calls of the assistant; at most [`MAX_TOOL_CALLS`].
     #[serde(default)]
     pub tool_calls: Vec<ToolCall>,
-    /// Of a tool's result: the call that it answers; empty where nobody says.
+    /// Of a tool's result: the id of the call; empty if unknown.
     #[serde(default)]
     pub tool_call_id: String,
-    /// Of a tool's result: the tool; empty where nobody says.
+    /// Of a tool's result: the tool; empty if unknown.
     #[serde(default)]
     pub tool_name: String,
 }
@@ -545,9 +541,9 @@ pub struct Message {
 /// A function that the model may call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
-    /// 1 to [`MAX_TOOL_NAME`] bytes, see there.
+    /// Its name, see [`MAX_TOOL_NAME`].
     pub name: String,
-    /// What it does, for the model.
+    /// Its description for the model.
     pub description: String,
     /// JSON Schema of its parameters, an object; at most [`MAX_TOOL_SCHEMA`] bytes and [`MAX_JSON_DEPTH`] levels.
     pub parameters: String,
@@ -556,7 +552,7 @@ pub struct Tool {
 /// A call that the model made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// Names the call; empty where nobody named it.
+    /// Its id; empty without one.
     pub id: String,
     /// The tool.
     pub name: String,
@@ -564,13 +560,13 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
-/// Whether tools are called.
+/// Whether the model calls tools.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToolChoice {
     /// The model decides.
     #[default]
     Auto,
-    /// No tool, although the model knows them.
+    /// No tool, although the prompt lists them.
     None,
     /// At least one.
     Required,
@@ -578,7 +574,7 @@ pub enum ToolChoice {
     One(String),
 }
 
-/// A value that a chat template is told.
+/// The value of a template variable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Variable {
     /// True or false.
@@ -589,11 +585,10 @@ pub enum Variable {
     Text(String),
 }
 
-/// How the next token is chosen. Units and defaults are those of the Modelfile's parameters.
+/// Parameters of the sampler. Units and defaults are those of the Modelfile's parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
-    /// Start of the random numbers; `None` takes one at random, and [`Done::seed`] tells which.
-    /// Those above 2³²−1 are mixed down to as many bits.
+    /// Seed of the random numbers; `None` draws one. [`Done::seed`] reports it. Seeds above 2³²−1 are mixed down to 32 bits.
     pub seed: Option<u64>,
     /// 0 is greedy.
     pub temperature: f32,
@@ -601,11 +596,11 @@ pub struct Sampling {
     pub top_k: u32,
     /// Keep the likeliest up to this probability; 1 keeps all.
     pub top_p: f32,
-    /// Keep what has at least this share of the likeliest one's probability; 0 keeps all.
+    /// Keep tokens with at least this share of the top probability; 0 keeps all.
     pub min_p: f32,
     /// Locally typical sampling; 1 is off.
     pub typical_p: f32,
-    /// Tokens that the penalties look back on; 0 none, −1 the context.
+    /// Window of the penalties in tokens; 0 for none, −1 for the context.
     pub repeat_last_n: i32,
     /// 1 is off.
     pub repeat_penalty: f32,
@@ -613,72 +608,72 @@ pub struct Sampling {
     pub presence_penalty: f32,
     /// 0 is off.
     pub frequency_penalty: f32,
-    /// Keep what scores within so many standard deviations of the likeliest; 0 keeps all.
+    /// Keep logits within this many standard deviations of the top one; 0 keeps all.
     pub top_n_sigma: f32,
-    /// Chance that all likely tokens but the least likely of them are left out; 0 is off.
+    /// Probability that XTC removes all tokens above the threshold but the least likely; 0 is off.
     pub xtc_probability: f32,
-    /// The probability from which on a token is likely in this sense; above 0.5 is off.
+    /// Threshold of XTC; above 0.5 is off.
     pub xtc_threshold: f32,
-    /// The temperature moves by so much around its value, with how open the choice is; 0 is off.
+    /// Range of the dynamic temperature, which grows with the entropy; 0 is off.
     pub dynatemp_range: f32,
-    /// How the openness maps to the temperature; 1 is straight.
+    /// Exponent from entropy to temperature; 1 is linear.
     pub dynatemp_exponent: f32,
-    /// Penalty of repeated runs of tokens.
+    /// DRY penalty.
     pub dry: Option<Dry>,
-    /// Draw so that the surprise stays level; what else cuts the choice is then not used.
+    /// Mirostat sampling, in place of the other cuts.
     pub mirostat: Option<Mirostat>,
-    /// Draw so that the probability of what is chosen stays near a target.
+    /// Adaptive-p sampling.
     pub adaptive: Option<Adaptive>,
-    /// Shifts of the scores of single tokens, at most [`MAX_BIASES`].
+    /// Logit biases, at most [`MAX_BIASES`].
     pub logit_bias: Vec<Bias>,
 }
 
-/// Penalty of a token that goes on with a run of tokens which stands in the text before.
+/// DRY: penalty of a token that extends a repetition of earlier tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dry {
-    /// Penalty of the shortest run that is not allowed; 0 is off.
+    /// Penalty of the shortest repetition that is not allowed; 0 is off.
     pub multiplier: f32,
-    /// Grows by this factor with each further token; at least 1.
+    /// Factor of the penalty for each further token; at least 1.
     pub base: f32,
-    /// Tokens that a run may have without a penalty.
+    /// Longest repetition without a penalty, in tokens.
     pub allowed_length: u32,
-    /// Tokens that are looked back on; 0 none, −1 the context.
+    /// Window in tokens; 0 for none, −1 for the context.
     pub last_n: i32,
-    /// Texts at which a run begins anew, at most [`MAX_BREAKERS`], each of 1 to [`MAX_BREAKER_BYTES`] bytes.
+    /// Sequence breakers, at most [`MAX_BREAKERS`], each of 1 to [`MAX_BREAKER_BYTES`] bytes.
     pub breakers: Vec<String>,
 }
 
-/// Draws with a level surprise.
+/// Mirostat sampling: keeps the surprise of the tokens level.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Mirostat {
     /// 1 or 2.
     pub version: u8,
-    /// The surprise to keep, in bits.
+    /// Target surprise in bits.
     pub tau: f32,
-    /// How fast it is corrected, 0 to 1.
+    /// Learning rate, 0 to 1.
     pub eta: f32,
 }
 
-/// Draws near a target probability.
+/// Adaptive-p sampling: keeps the probability of the chosen tokens near a target.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Adaptive {
-    /// Probability of what is chosen, on average, 0 to 1.
+    /// Target probability, 0 to 1.
     pub target: f32,
-    /// Weight of what was chosen before, 0 to 0.99.
+    /// Decay of the moving average, 0 to 0.99.
     pub decay: f32,
 }
 
-/// A shift of the score of one token.
+/// A logit bias.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bias {
     /// The token; out-of-range ids are refused.
     pub token: i32,
-    /// Added to its score, −1000 to 1000; −∞ never takes it.
+    /// Added to its logit, −1000 to 1000; −∞ bans it.
     pub shift: f32,
 }
 
 impl Sampling {
-    /// The likeliest token, always.
+    /// Always the most likely token.
     pub fn greedy() -> Self {
         Self {
             temperature: 0.0,
@@ -718,11 +713,11 @@ impl Default for Sampling {
 pub struct Tokenize {
     /// The text.
     pub text: String,
-    /// Put the model's beginning-of-sequence token first, where it wants one.
+    /// Put the beginning-of-sequence token first, if the model uses one.
     pub add_special: bool,
-    /// Control tokens written out in the text count as such.
+    /// Parse control tokens in the text.
     pub parse_special: bool,
-    /// But for these places; see [`Rendered::literal`].
+    /// But not in these ranges; see [`Rendered::literal`].
     #[serde(default)]
     pub literal: Vec<(u32, u32)>,
 }
@@ -734,42 +729,41 @@ pub struct Detokenize {
     pub tokens: Vec<i32>,
 }
 
-/// Texts to turn into vectors, by a model that is made for it.
+/// Inputs to turn into vectors, by an embedding model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Embed {
-    /// 1 to [`MAX_INPUTS`] of them, none without tokens.
+    /// 1 to [`MAX_INPUTS`] inputs, each with at least one token.
     pub inputs: Vec<Input>,
-    /// Keep so many numbers of each vector, from the first; 1 to the width of the model. `None` keeps all.
+    /// Keep the first numbers of each vector, 1 to the width of the model; `None` keeps all.
     pub dimensions: Option<u32>,
-    /// Give each vector the length 1, after it was cut.
+    /// Scale each vector to length 1, after `dimensions`.
     pub normalize: bool,
-    /// Cut inputs that are longer than the model reads, instead of refusing them.
+    /// Truncate inputs that are longer than the context, instead of refusing them.
     pub truncate: bool,
-    /// Most tokens that are read of one input, [`MIN_CONTEXT`] or more; `None`, and more than [`Loaded::context`], reads as
-    /// many as that.
+    /// Most tokens of one input, [`MIN_CONTEXT`] or more. `None` and larger values mean [`Loaded::context`].
     #[serde(default)]
     pub context: Option<u32>,
 }
 
-/// One text to turn into a vector.
+/// One input to turn into a vector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
-    /// Text. The tokens that the model wants before and behind it are added, and control tokens written out in it count as such.
+    /// Text. Its special tokens at start and end are added, and control tokens in it are parsed.
     Text(String),
-    /// Tokens, taken as they are; out-of-range ids are refused.
+    /// Tokens as they are; out-of-range ids are refused.
     Tokens(Vec<i32>),
 }
 
-/// Documents to judge, by a model that is made for it.
+/// Documents to score, by a reranker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rerank {
-    /// What the documents are to fit.
+    /// The query.
     pub query: String,
-    /// 1 to [`MAX_INPUTS`] of them.
+    /// 1 to [`MAX_INPUTS`] documents.
     pub documents: Vec<String>,
-    /// Cut documents that are longer than the model reads, instead of refusing them.
+    /// Truncate documents that are longer than the context, instead of refusing them.
     pub truncate: bool,
-    /// Most tokens that are read of query and document together; as [`Embed::context`].
+    /// Most tokens of query and document together; see [`Embed::context`].
     #[serde(default)]
     pub context: Option<u32>,
 }
@@ -779,36 +773,36 @@ pub struct Rerank {
 pub struct Reply {
     /// The id of the request.
     pub id: u64,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
-/// What a runner reports.
+/// What a runner reports about a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    /// Part of the file is loaded, 0 to 1. Not terminal.
+    /// Progress of a load. Not terminal.
     Loading {
-        /// Share that is done.
+        /// Share that is loaded, 0 to 1.
         fraction: f32,
     },
-    /// Prompt tokens (of [`Call::Embed`] and [`Call::Rerank`]: inputs) were computed. Not terminal; also the sign of life while much is read.
+    /// Progress of prefill, in tokens (in inputs for [`Call::Embed`] and [`Call::Rerank`]). Not terminal.
     Prefill {
         /// Computed so far.
         done: u32,
-        /// Of so many.
+        /// All of them.
         total: u32,
     },
-    /// Images of the prompt are being looked at. Not terminal; the sign of life before the first [`Event::Prefill`].
+    /// Images of the prompt are being encoded. Not terminal; the sign of life before the first [`Event::Prefill`].
     Looking {
         /// Grows with the work that is done.
         steps: u64,
     },
-    /// More of the answer. Whole UTF-8 characters, never part of a stop text; of the answer to a conversation never a part of
-    /// the markup by which the model tells thoughts, text and calls apart. Not terminal.
+    /// More of the answer, in whole UTF-8 characters, without stop texts and without the markup of reasoning and tool calls.
+    /// Not terminal.
     Delta(Delta),
     /// The model is ready. Terminal for [`Call::Load`].
     Loaded(Loaded),
-    /// The answer is over. Terminal for [`Call::Generate`].
+    /// The end of the answer. Terminal for [`Call::Generate`].
     Done(Box<Done>),
     /// Terminal for [`Call::Tokenize`].
     Tokens(Vec<i32>),
@@ -824,21 +818,21 @@ pub enum Event {
     Stats(Stats),
     /// Terminal for [`Call::Recall`].
     Recalled {
-        /// Saved states whose heads can be read.
+        /// Saved states with a valid head.
         states: u32,
     },
-    /// Terminal for [`Call::HandOut`]; `None` when no state is left that is worth it.
+    /// Terminal for [`Call::HandOut`]; `None` when no state is left that is worth an export.
     State(Option<Box<State>>),
     /// Terminal for [`Call::StatePart`].
     StatePart(Bytes),
-    /// What became of a saved state. Belongs to no request: its id is 0. Not terminal.
+    /// What the runner did with a saved state. Belongs to no request: its id is 0. Not terminal.
     Fate {
-        /// Which, by its index in [`Recall::files`]; below [`MAX_STATES`].
+        /// Index in [`Recall::files`], below [`MAX_STATES`].
         state: u32,
-        /// What.
+        /// What it did.
         fate: Fate,
     },
-    /// It failed. Terminal for every call.
+    /// The call failed. Terminal for every call.
     Failed(Failure),
 }
 
@@ -856,27 +850,27 @@ impl Event {
     }
 }
 
-/// A piece of the answer: thoughts, then text, then calls.
+/// A piece of the answer: reasoning, then text, then tool calls.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delta {
-    /// The text; may stand for several tokens, and is empty where only the rest grew.
+    /// More text, of any number of tokens.
     pub text: String,
-    /// Tokens generated up to here.
+    /// Tokens generated so far.
     pub tokens: u32,
-    /// More of what the model thinks before it answers.
+    /// More reasoning.
     #[serde(default)]
     pub reasoning: String,
     /// More of the tool calls.
     #[serde(default)]
     pub tool_calls: Vec<ToolCallDelta>,
-    /// The tokens whose text begins in this piece, in order; empty unless [`Generate::logprobs`] asks for them.
-    /// Tokens of markup and thoughts are told with what leaves next.
+    /// Logprobs of the tokens whose text begins in this piece, in order; empty unless [`Generate::logprobs`] asks for them.
+    /// Those of markup and reasoning come with the next piece.
     #[serde(default)]
     pub logprobs: Vec<Logprob>,
 }
 
 impl Delta {
-    /// Bytes of text in it, whatever they are part of.
+    /// Bytes of all its text.
     pub fn bytes(&self) -> usize {
         let calls = self.tool_calls.iter();
         self.text.len()
@@ -886,7 +880,7 @@ impl Delta {
                 .sum::<usize>()
     }
 
-    /// Whether nothing grew.
+    /// Whether it has nothing new.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
             && self.reasoning.is_empty()
@@ -894,7 +888,7 @@ impl Delta {
             && self.logprobs.is_empty()
     }
 
-    /// Adds the piece that follows, which loses nothing but the order of thoughts and text within the two.
+    /// Appends the next piece. Only the order of reasoning and text within the two is lost.
     pub fn join(&mut self, next: Self) {
         self.text.push_str(&next.text);
         self.reasoning.push_str(&next.reasoning);
@@ -911,135 +905,134 @@ impl Delta {
     }
 }
 
-/// More of a call that the model makes.
+/// More of a tool call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCallDelta {
-    /// Which call of the answer, from 0. A call is complete when the next one begins, or the answer ends with [`StopReason::Stop`].
+    /// Number of the call in the answer, from 0. A call is complete when the next one begins, or the answer ends with [`StopReason::Stop`].
     pub index: u32,
-    /// In the first piece of a call: its id, where the model gives one.
+    /// The id, in the first piece of a call whose model gives one.
     pub id: String,
-    /// In the first piece of a call: the tool. Empty in all others.
+    /// The tool, in the first piece of a call; else empty.
     pub name: String,
     /// More of the JSON object of its arguments.
     pub arguments: String,
 }
 
-/// How likely a token was.
+/// The logprob of a token, with top logprobs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Logprob {
-    /// The token that was chosen.
+    /// The chosen token.
     pub chosen: Likelihood,
-    /// The likeliest tokens in its place, likeliest first; the chosen one may be among them.
+    /// The most likely tokens in its place, the most likely first, with or without the chosen one.
     pub top: Vec<Likelihood>,
 }
 
-/// A token and how likely it was.
+/// A token and its logprob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Likelihood {
     /// The token.
     pub token: i32,
-    /// Its bytes, which need not be whole characters; control tokens are written out.
+    /// Its bytes, not always whole characters; for a control token its name.
     pub bytes: Vec<u8>,
-    /// Natural logarithm of the probability that the model gave it, before anything of [`Sampling`] and [`Constraint`] was applied;
-    /// −9999 to 0.
+    /// Natural logarithm of the model's probability, before [`Sampling`] and [`Constraint`]; −9999 to 0.
     pub logprob: f32,
 }
 
-/// What was loaded.
+/// A loaded model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Loaded {
-    /// Cells of the KV cache as it was made.
+    /// Cells of the KV cache.
     pub context: u32,
     /// Context length that the model was trained with.
     pub trained_context: u32,
     /// Size of the vocabulary.
     pub vocabulary: u32,
-    /// Whether the model brings a chat template (or [`Load::chat_template`] gave one).
+    /// Whether it has a chat template, its own or [`Load::chat_template`].
     pub has_chat_template: bool,
-    /// Whether prompts may show images.
+    /// Whether prompts may have images.
     #[serde(default)]
     pub sees_images: bool,
     /// Resident bytes of the process after loading.
     pub resident_bytes: u64,
     /// Bytes on accelerators.
     pub device_bytes: u64,
-    /// Device that computes, for people: `CPU (zen4)`, `NVIDIA H100`.
+    /// The device, for people: `CPU (zen4)`, `NVIDIA H100`.
     pub device: String,
-    /// Time from the call to here.
+    /// Time since the call.
     pub load_ns: u64,
 }
 
-/// How the answer ended, and what it took.
+/// How an answer ended, with its counts and times.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Done {
     /// Why it ended.
     pub reason: StopReason,
-    /// Tokens of the prompt, computed or remembered, after truncation.
+    /// Tokens of the prompt after truncation.
     pub prompt_tokens: u32,
-    /// Of these, tokens that were remembered.
+    /// Of these, tokens from the prefix cache.
     pub cached_tokens: u32,
-    /// Tokens cut from the prompt; 0 but with [`Overflow::Truncate`].
-    /// Of a text that is far longer than the context, at least so many: not everything is counted that is not read.
+    /// Tokens cut from the prompt with [`Overflow::Truncate`]. A lower bound for a text far longer than the context, whose rest is
+    /// not tokenized.
     pub truncated: u32,
     /// Tokens generated.
     pub tokens: u32,
     /// Time from admission to the last prompt token.
     pub prefill_ns: u64,
-    /// Time from there to the end.
+    /// Time from the last prompt token to the end.
     pub decode_ns: u64,
     /// Time in the queue before admission.
     pub queue_ns: u64,
-    /// Drafted tokens that were computed.
+    /// Drafted tokens that were verified.
     #[serde(default)]
     pub drafted: u32,
-    /// Of these, tokens that became part of the answer.
+    /// Of these, tokens that were accepted.
     #[serde(default)]
     pub accepted: u32,
-    /// Seed that was used, as it was given.
+    /// The seed that was used.
     pub seed: u64,
-    /// Prompt and answer as tokens, for clients that continue by tokens; empty where the prompt shows images.
+    /// Tokens of prompt and answer, for clients that continue by tokens; empty for a prompt with images.
     pub all_tokens: Vec<i32>,
 }
 
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopReason {
-    /// The model ended it, or a stop text came.
+    /// An end-of-generation token or a stop text.
     Stop,
     /// `max_tokens` was reached or the context is full.
     Length,
-    /// The daemon asked for it.
+    /// [`Call::Cancel`].
     Cancelled,
 }
 
-/// Vectors of texts.
+/// Vectors of inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Embeddings {
-    /// One for each input, in order; all of one width, all numbers finite.
+    /// One vector for each input, in order; all of one width, all numbers finite.
     pub vectors: Vec<Vec<f32>>,
-    /// Tokens of all inputs that were read.
+    /// Tokens of all inputs after truncation.
     pub prompt_tokens: u32,
-    /// Inputs that were cut.
+    /// Inputs that were truncated.
     pub truncated: u32,
 }
 
-/// How well documents fit a query.
+/// Relevance of documents to a query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// One for each document, in order; all finite. More is better; the scale is the model's own.
+    /// One score for each document, in order; all finite. Higher is better; the scale is the model's own.
     pub scores: Vec<f32>,
-    /// Tokens of all pairs that were read.
+    /// Tokens of all pairs after truncation.
     pub prompt_tokens: u32,
-    /// Documents that were cut.
+    /// Documents that were truncated.
     pub truncated: u32,
 }
 
-/// What is in use.
+/// Usage of a runner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// Sequences that decode now.
+    /// Active sequences.
     pub active: u32,
-    /// Requests that wait for a sequence.
+    /// Requests that wait for a slot.
     pub waiting: u32,
     /// KV cells in use.
     pub cells_used: u32,
@@ -1050,13 +1043,13 @@ pub struct Stats {
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What kind of failure, for machines.
+    /// Its kind, for programs.
     pub kind: FailureKind,
-    /// For people: names the thing and, where there is one, the remedy.
+    /// Its message, for people.
     pub message: String,
 }
 
-/// Kinds of failure, by what the caller can do.
+/// Kinds of failure, by what the daemon can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
     /// The request is wrong; the same request fails again.
@@ -1067,9 +1060,9 @@ pub enum FailureKind {
     Unsupported,
     /// Not enough memory; smaller settings may work.
     OutOfMemory,
-    /// Too much is queued; later may work.
+    /// Too much is queued; a later try may work.
     Busy,
-    /// The model wrote what its own form of answers does not know; another try may work.
+    /// The answer does not parse as the form of the model's chat template; another try may work.
     Unreadable,
     /// The engine failed; a fresh runner may work.
     Internal,

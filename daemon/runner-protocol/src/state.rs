@@ -1,17 +1,17 @@
-//! How a saved state lies in a file.
+//! The file format of a saved KV state.
 //!
 //! ```text
 //! magic    8 bytes  "slmstate"
 //! version  4 bytes  little-endian, as all numbers here
 //! length   4 bytes  of the head
-//! head              MessagePack: what it is the state of
+//! head              MessagePack: model, build and tokens
 //! check   16 bytes  XXH3 (128 bits) of everything before
-//! state             as many bytes as the head says
-//! check   16 bytes  the same
+//! state             its size is in the head
+//! check   16 bytes  XXH3 (128 bits) of head and state
 //! ```
-//! The daemon writes it, and never reads what it says; the runner reads it through a descriptor, and believes nothing of it before the check.
-//! The check finds damage, at the speed of memory: SHA-256 would take as long again as reading the file, and 32 bits are few for gigabytes.
-//! It does not keep out whoever can write to the folder of the user, who could write to the models as well.
+//! The daemon writes the file and never parses it. The runner reads it through a descriptor, and uses nothing before the check passes.
+//! The check finds damage at the speed of memory: SHA-256 would double the time to read the file, and 32 bits are few for gigabytes.
+//! It is no protection against a process that can write to the user's folder, which could change the models as well.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
@@ -26,34 +26,34 @@ const MAGIC: [u8; 8] = *b"slmstate";
 /// Version of this layout.
 const VERSION: u32 = 1;
 
-/// Bytes before the head.
+/// Bytes of magic, version and length.
 const START: usize = 16;
 
 /// Bytes of a check.
 const CHECK: usize = 16;
 
-/// Longest head in bytes: the tokens of the largest context, five bytes each, and some more.
+/// Longest head in bytes: five bytes for each token of the largest context, and 64 KiB for the rest.
 const MAX_HEAD: usize = 5 * MAX_CONTEXT as usize + 64 * 1024;
 
-/// Longest key of a model in bytes.
+/// Longest [`Head::model`] in bytes.
 pub const MAX_MODEL_KEY: usize = 256;
 
-/// Longest name of a build in bytes.
+/// Longest [`Head::build`] in bytes.
 pub const MAX_BUILD: usize = 256;
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const STEP: usize = 1024 * 1024;
 
-/// What a state is the state of.
+/// Model, build and tokens of a state.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// [`Recall::model`](crate::protocol::Recall::model) of the runner that made it; 1 to [`MAX_MODEL_KEY`] bytes.
     pub model: String,
-    /// The engine that made it, its build and what of its settings decides how a state looks; 1 to [`MAX_BUILD`] bytes.
+    /// The engine, its build, and the settings that decide the layout of a state; 1 to [`MAX_BUILD`] bytes.
     pub build: String,
     /// Bits of the adapters' scales, as 32-bit floats; at most [`MAX_ADAPTERS`].
     pub scales: Vec<u32>,
-    /// The tokens that it is the state after; 1 to [`MAX_CONTEXT`].
+    /// The tokens whose KV cache it is; 1 to [`MAX_CONTEXT`].
     pub tokens: Vec<i32>,
     /// Bytes of the state; at least 1.
     pub bytes: u64,
@@ -61,7 +61,7 @@ pub struct Head {
 
 impl std::fmt::Debug for Head {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the tokens, which are what users wrote.
+        // Without the tokens, which are the user's text.
         write!(
             f,
             "state of {} bytes after {} tokens, made by {}",
@@ -75,16 +75,16 @@ impl std::fmt::Debug for Head {
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
-    /// It is something else, or the beginning of its first bytes.
+    /// Not a saved state, or cut within its first bytes.
     #[error("it is no saved state")]
     Foreign,
-    /// Another version of slm wrote it.
+    /// Another version of the layout.
     #[error("it has version {0} of the layout, and this is version {VERSION}")]
     Version(u32),
-    /// Its head is not as it was written, or was never one.
+    /// The head is damaged or out of bounds.
     #[error("its head is damaged")]
     Head,
-    /// It was cut, or something was added.
+    /// The file is too short or too long.
     #[error("it has {found} bytes instead of {expected}")]
     Size {
         /// Bytes that it should have.
@@ -92,19 +92,19 @@ pub enum Damage {
         /// Bytes that it has.
         found: u64,
     },
-    /// The state is not as it was written.
+    /// The state is damaged.
     #[error("its bytes are damaged")]
     Bytes,
-    /// There is no memory for it.
+    /// Not enough memory.
     #[error("there is no memory for its {0} bytes")]
     Memory(u64),
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
 }
 
 impl Head {
-    /// Whether the numbers and texts keep to their bounds.
+    /// Whether all fields are within their bounds.
     pub fn is_within_bounds(&self) -> bool {
         (1..=MAX_MODEL_KEY).contains(&self.model.len())
             && (1..=MAX_BUILD).contains(&self.build.len())
@@ -113,7 +113,7 @@ impl Head {
             && self.bytes > 0
     }
 
-    /// What tells it from all other states of the same model: two with the same can stand for each other.
+    /// Identifies the state: two states with the same identity are interchangeable.
     pub fn identity(&self) -> Vec<u8> {
         let whose = (&self.model, &self.build, &self.scales, &self.tokens);
         rmp_serde::to_vec(&whose).expect("texts and numbers can be encoded")
@@ -130,7 +130,7 @@ impl Head {
     }
 }
 
-/// Writes a file, part by part.
+/// Makes the bytes of a file, part by part.
 #[derive(Debug)]
 pub struct Writer {
     check: Check,
@@ -138,7 +138,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a file. The bytes come first in it.
+    /// Begins a file, and returns its first bytes.
     pub fn begin(head: &Head) -> (Self, Vec<u8>) {
         let encoded = head.encoded();
         let length = u32::try_from(encoded.len()).expect("a head within its bounds is short");
@@ -154,7 +154,7 @@ impl Writer {
         (Self { check, left }, bytes)
     }
 
-    /// Takes note of the next bytes of the state, which come next in the file. False if they are more than the head says.
+    /// Counts and checks the next bytes of the state, which follow in the file as they are. False if they exceed the size in the head.
     #[must_use]
     pub fn part(&mut self, bytes: &[u8]) -> bool {
         let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
@@ -165,30 +165,30 @@ impl Writer {
         true
     }
 
-    /// Bytes of the state that are still to come.
+    /// Bytes of the state that are still missing.
     pub fn left(&self) -> u64 {
         self.left
     }
 
-    /// The bytes that come last in the file.
+    /// The last bytes of the file.
     pub fn end(self) -> [u8; CHECK] {
         self.check.value()
     }
 }
 
-/// A file whose head was found good.
+/// A file with a valid head.
 #[derive(Debug)]
 pub struct Saved {
     head: Head,
     file: File,
     /// Where the state begins.
     start: u64,
-    /// Of everything before the check of the head.
+    /// The check up to the end of the head.
     check: Check,
 }
 
 impl Saved {
-    /// Reads the head. Its tokens may still be those of another vocabulary.
+    /// Reads and checks the head. Its tokens may still be of another vocabulary.
     ///
     /// # Errors
     /// See [`Damage`].
@@ -238,12 +238,12 @@ impl Saved {
         })
     }
 
-    /// What it is the state of.
+    /// Its head.
     pub fn head(&self) -> &Head {
         &self.head
     }
 
-    /// Reads the state, all of it, and checks it.
+    /// Reads and checks the whole state.
     ///
     /// # Errors
     /// See [`Damage`].
@@ -256,7 +256,7 @@ impl Saved {
         let mut check = self.check.clone();
         let mut at = self.start;
         while state.len() < length {
-            // In steps, so that the check finds them in the processor's cache.
+            // In steps that stay in the CPU cache for the check.
             let from = state.len();
             state.resize((from + STEP).min(length), 0);
             let part = &mut state[from..];
@@ -273,7 +273,7 @@ impl Saved {
     }
 }
 
-/// The check of everything up to some byte; the checks themselves are left out.
+/// A running check. It covers everything but the checks themselves.
 #[derive(Clone)]
 struct Check(XxHash3_128);
 
@@ -365,7 +365,7 @@ mod tests {
         assert!(matches!(read(&longer), Err(Damage::Size { .. })));
     }
 
-    /// Checks that fit what they are of, which only somebody who wants to can make.
+    /// A forged file has valid checks.
     #[test]
     fn numbers_out_of_bounds_are_refused_although_the_check_is_right() {
         let wrong: [fn(&mut Head); 7] = [

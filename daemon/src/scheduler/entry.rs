@@ -1,4 +1,4 @@
-//! The lines of the table of loaded models, and those who wait.
+//! The entries of the table of loaded models, and the requests that wait for them.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{Lease, LoadRequest, ModelSummary, StateSaver, Unloading};
 use crate::duration::Stay;
 use crate::error::Error;
 
-/// Somebody who waits for a model.
+/// A request that waits for a model.
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) request: LoadRequest,
@@ -26,33 +26,33 @@ impl Waiter {
     }
 }
 
-/// One line of the table.
+/// One entry of the table.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// What it was loaded for first.
+    /// The request that it was loaded for.
     pub(super) request: LoadRequest,
     /// How long it stays after its last request.
     pub(super) keep_alive: Stay,
     pub(super) state: State,
-    /// Its place is promised to somebody else: it finishes what it has, and takes nothing new.
+    /// Its place is needed: it finishes its requests and takes no new ones.
     pub(super) draining: bool,
-    /// It was loaded before, and memory was too short.
+    /// A first try lacked memory.
     pub(super) is_second_try: bool,
-    /// Those who wait for it to be gone.
+    /// Callers that wait for it to be gone.
     pub(super) gone: Vec<oneshot::Sender<Unloading>>,
 }
 
 #[derive(Debug)]
 pub(super) enum State {
-    /// On its way in, with those who wait for it.
+    /// It loads, for these waiters.
     Loading {
         waiters: Vec<Waiter>,
         cancel: CancellationToken,
         since: Instant,
     },
-    /// Here.
+    /// It is loaded.
     Ready(Box<Ready>),
-    /// On its way out; its memory is not free yet.
+    /// Its runner stops; the memory is not free yet.
     Stopping,
 }
 
@@ -63,9 +63,9 @@ pub(super) struct Ready {
     pub(super) saver: Option<StateSaver>,
     pub(super) device_reason: String,
     pub(super) leases: usize,
-    /// When the last lease was given back.
+    /// When the last lease was released.
     pub(super) idle_since: Instant,
-    /// What it took to load it, and would take again.
+    /// The time that its load took.
     pub(super) load_time: Duration,
 }
 
@@ -77,15 +77,15 @@ impl Entry {
         }
     }
 
-    /// Whether those who want this need not wait for another load.
+    /// Whether it serves this request without a reload.
     pub(super) fn serves(&self, request: &LoadRequest) -> bool {
         let loaded = self.request.settings;
         let is_met = request.required.is_met_by(loaded);
         is_met && loaded.context >= request.settings.context && !self.draining
     }
 
-    /// Whether it is loaded for people who all left.
-    pub(super) fn is_unwanted(&self) -> bool {
+    /// Whether it loads and all its waiters were dropped.
+    pub(super) fn is_abandoned(&self) -> bool {
         match &self.state {
             State::Loading { waiters, .. } => waiters.iter().all(Waiter::is_gone),
             State::Ready(_) | State::Stopping => false,
@@ -96,7 +96,7 @@ impl Entry {
         self.ready().is_some_and(|ready| ready.leases == 0)
     }
 
-    /// When it goes if nothing is asked of it.
+    /// When it is unloaded if no request comes.
     pub(super) fn expires(&self) -> Option<Instant> {
         match (self.ready()?, self.keep_alive) {
             (ready, Stay::For(stay)) if ready.leases == 0 => Some(ready.idle_since + stay),
@@ -104,8 +104,8 @@ impl Entry {
         }
     }
 
-    /// How much it is worth to keep, least first: seconds that it takes to have it again, per second that it was not used.
-    pub(super) fn worth(&self, now: Instant) -> f64 {
+    /// How valuable it is to keep: seconds of a reload per second that it was unused.
+    pub(super) fn value(&self, now: Instant) -> f64 {
         let Some(ready) = self.ready() else {
             return f64::INFINITY;
         };
@@ -115,7 +115,7 @@ impl Entry {
     }
 }
 
-/// A line of the list.
+/// The entry as a line of the list.
 pub(super) fn summary(entry: &Entry) -> ModelSummary {
     let ready = entry.ready();
     ModelSummary {
@@ -132,7 +132,7 @@ pub(super) fn summary(entry: &Entry) -> ModelSummary {
         active: ready.map_or(0, |ready| ready.leases),
         expires: match (entry.expires(), entry.keep_alive) {
             (Some(at), _) => Some(at),
-            // Not idle: the clock has not started.
+            // The idle clock of a busy model has not started.
             (None, Stay::For(stay)) => Some(Instant::now() + stay),
             (None, Stay::Always) => None,
         },

@@ -12,7 +12,7 @@ pub struct Lease {
     pub(super) entry: u64,
     pub(super) runner: Runner,
     pub(super) loaded: Loaded,
-    /// Not bounded, because it is written in `drop`; it holds at most one notice per lease.
+    /// Unbounded, because `drop` cannot wait; it holds at most one notice per lease.
     pub(super) notices: UnboundedSender<Notice>,
 }
 
@@ -22,7 +22,7 @@ impl Lease {
         &self.runner
     }
 
-    /// What it said when the model was loaded.
+    /// Its report on the loaded model.
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
     }

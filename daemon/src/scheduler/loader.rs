@@ -1,4 +1,4 @@
-//! How a model gets into a runner.
+//! Loads models into runners.
 
 use std::path::PathBuf;
 
@@ -21,40 +21,40 @@ use crate::requirements;
 pub struct LoadedRunner {
     /// The runner.
     pub runner: Runner,
-    /// What it said.
+    /// Its report on the loaded model.
     pub loaded: Loaded,
-    /// What is kept of it when it leaves, if anything is.
+    /// Saves its KV states when it stops; `None` if they are not saved.
     pub saver: Option<StateSaver>,
-    /// Why it computes with the CPU module that it has, for people; empty where nothing was checked.
+    /// Why it uses its CPU module, for people; empty if none was checked.
     pub device_reason: String,
 }
 
-/// Something that loads models. Dropping the future must end what it started.
+/// Loads models. Dropping the future must end the load.
 pub trait Loader: Send + Sync + 'static {
-    /// Loads one.
+    /// Loads a model.
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedRunner, Error>>;
 }
 
 /// Loads models from the store into runner processes.
 #[derive(Clone)]
 pub struct StoreLoader {
-    /// Where models are.
+    /// The store.
     pub registry: Registry,
     /// Starts runners.
     pub spawner: Spawner,
-    /// What a runner is.
+    /// The program of a runner.
     pub program: Program,
-    /// Which CPU module runners load; `None` lets them choose.
+    /// Chooses the CPU module of runners; `None` leaves it to them.
     pub cpu: Option<CpuModules>,
-    /// How long runners are waited for.
+    /// Timeouts of runners.
     pub options: supervisor::Options,
-    /// Most requests that one model answers side by side.
+    /// Most parallel sequences of one model.
     pub sequences: u32,
-    /// Whether tokens are guessed before they are chosen.
+    /// Whether tokens are drafted.
     pub speculation: Speculation,
-    /// How far a runner must be confined before it gets a model.
+    /// The sandbox that a runner must have before it gets a model.
     pub sandbox: Sandbox,
-    /// What is kept of a runner for the next one with the same model.
+    /// Saved KV states.
     pub states: States,
 }
 
@@ -70,7 +70,7 @@ impl StoreLoader {
         if !fs::is_file(&self.program.path) {
             return Err(Error::NoRunner(self.program.path.display().to_string()));
         }
-        // Blobs are checked, and hashed if they changed, before a runner sees them.
+        // Blobs are checked, and hashed if they changed, before a runner gets them.
         let ready = self
             .registry
             .ready(&request.name, &Reporter::silent())
@@ -101,7 +101,7 @@ impl StoreLoader {
         }
         self.check(&runner.hello().sandbox)?;
         if let Some(saver) = &saver {
-            saver.hand_in(&runner).await;
+            saver.offer(&runner).await;
         }
         let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
         Ok(LoadedRunner {
@@ -112,7 +112,7 @@ impl StoreLoader {
         })
     }
 
-    /// Whether a runner that is confined so far may have a model.
+    /// Refuses a runner with this sandbox, if a better one is required.
     fn check(&self, found: &runner_protocol::Sandbox) -> Result<(), Error> {
         if self.sandbox == Sandbox::Require && found.level < SandboxLevel::Full {
             return Err(Error::NotConfined {
@@ -169,9 +169,9 @@ impl StoreLoader {
     }
 }
 
-/// How long a runner's threads spin while they wait for each other before they give up their processor; OpenMP reads it when the program starts.
-/// With OpenMP's own 300,000 rounds they starve each other on a machine that is busy with something else: answers were measured to come ten times slower there.
-/// This is the number that it takes itself where it knows of more threads than processors.
+/// Rounds that OpenMP's threads spin at a barrier before they yield the CPU; OpenMP reads it at the start of the program.
+/// With OpenMP's default of 300,000 they starve each other on a busy machine, where answers were measured to be ten times slower.
+/// OpenMP takes this number itself when it knows of more threads than CPUs.
 const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "1000");
 
 /// The runner's program: the configured one, or the one next to this executable.

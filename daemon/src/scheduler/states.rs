@@ -1,8 +1,7 @@
-//! What a model had computed, on its way from one runner to the next with the same model.
+//! Saves the KV states of a runner that stops, for the next runner with the same model.
 //!
-//! When a model leaves, its runner hands out the states of the conversations that are worth most, and the store keeps them;
-//! the next runner is handed their files before it loads, and goes on where the first one was.
-//! All of it only saves time: whatever fails here is logged, and computed again.
+//! When a model is unloaded, its runner exports the most valuable states, and the store keeps them. The next runner gets their files
+//! before it loads, and continues from them. States only save time: a failure here is logged, and the tokens are computed again.
 
 use std::time::Duration;
 
@@ -17,40 +16,40 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::chain;
 
-/// How long a model that leaves may take to hand its states out. Whoever waits for its place waits as long.
+/// Most time for the export when a model is unloaded. The model that waits for its place waits as long.
 pub(crate) const SAVING: Duration = Duration::from_secs(5);
 
-/// How long a model that comes back waits for the last states of its runner before.
+/// How long a load waits while the store still writes states of the same model.
 const PUBLISHING: Duration = Duration::from_secs(5);
 
-/// A conversation of fewer tokens is computed again as fast as its file is found.
+/// Least tokens of a saved state. Fewer are computed as fast as a file is read.
 const MIN_TOKENS: u32 = 128;
 
-/// Most states that are saved when a model leaves.
+/// Most states that are saved of one runner.
 const MOST_SAVED: usize = 16;
 
-/// Keeps states within their budgets. Cheap to clone.
+/// Saves and opens states within their budgets. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct States {
     registry: Registry,
     /// Most bytes of all files; 0 saves none.
     disk: u64,
-    /// Most bytes in the memory of a runner; `None` lets it choose.
+    /// Size of a runner's host cache in bytes; `None` lets it choose.
     memory: Option<u64>,
     tasks: TaskTracker,
 }
 
-/// What is kept of one runner.
+/// Saves the states of one runner.
 #[derive(Debug)]
 pub struct StateSaver {
     states: States,
     /// A name of its model.
     model: ModelName,
-    /// By what its states are known in the store.
+    /// Names its states in the store.
     state_key: Digest,
     recall: Recall,
-    /// What it was handed, in order.
-    handed: Vec<StateId>,
+    /// The states that the runner got, in order.
+    offered: Vec<StateId>,
 }
 
 /// Why a state is not saved.
@@ -67,7 +66,8 @@ enum Error {
 }
 
 impl States {
-    /// Keeps at most `disk` bytes in files, and lets each runner keep `memory` bytes. `tasks` hears from runners what became of their files.
+    /// Saves at most `disk` bytes in files, with a host cache of `memory` bytes for each runner. `tasks` holds the tasks that follow
+    /// what runners do with their states.
     pub fn new(registry: Registry, disk: u64, memory: Option<u64>, tasks: TaskTracker) -> Self {
         Self {
             registry,
@@ -77,7 +77,7 @@ impl States {
         }
     }
 
-    /// Opens what was saved of a model, for a runner that is about to start. `None` when nothing is to be kept at all.
+    /// Opens the saved states of a model for a runner that is about to start. `None` when both budgets are 0.
     pub(super) async fn gather(
         &self,
         model: ModelName,
@@ -97,14 +97,14 @@ impl States {
             }
             Err(_) => Vec::new(),
         };
-        let mut handed = Vec::new();
+        let mut offered = Vec::new();
         let mut recall = Recall {
             model: state_key.to_string(),
             memory: self.memory,
             files: Vec::new(),
         };
         for state in saved {
-            handed.push(state.id);
+            offered.push(state.id);
             recall.files.push(files.push(state.file));
         }
         Some(StateSaver {
@@ -112,28 +112,28 @@ impl States {
             model,
             state_key,
             recall,
-            handed,
+            offered,
         })
     }
 }
 
 impl StateSaver {
-    /// Tells a runner that has loaded nothing yet what it may keep, and follows what becomes of the saved states.
-    pub(super) async fn hand_in(&self, runner: &Runner) {
-        let count = self.handed.len();
+    /// Offers the states to a runner before its load, and follows what it does with them.
+    pub(super) async fn offer(&self, runner: &Runner) {
+        let count = self.offered.len();
         match runner.recall(self.recall.clone()).await {
             Ok(readable) => tracing::debug!(model = %self.model, count, readable, "saved states"),
-            // If the runner is gone, the load says so.
+            // If the runner is gone, the load reports it.
             Err(error) => {
                 tracing::warn!(model = %self.model, "no state is kept: {}", chain(&error));
             }
         }
         let fates = runner.fates();
-        let following = follow(self.states.registry.clone(), self.handed.clone(), fates);
+        let following = follow(self.states.registry.clone(), self.offered.clone(), fates);
         self.states.tasks.spawn(following);
     }
 
-    /// Saves what a runner has, within [`SAVING`], and tells it to leave.
+    /// Saves the states of a runner within [`SAVING`], then stops it.
     pub(super) async fn shutdown_gracefully(self, runner: &Runner, grace: Duration) {
         let began = Instant::now();
         let saved = if self.states.disk > 0 {
@@ -146,7 +146,7 @@ impl StateSaver {
             stop.await;
             return;
         };
-        // What waits for its place need not wait for the disk.
+        // A model that waits for its place does not wait for the disk.
         let publish = async {
             match new.publish(replaced, self.states.disk).await {
                 Ok(()) => {
@@ -160,7 +160,7 @@ impl StateSaver {
         join(stop, publish).await;
     }
 
-    /// Writes what the runner hands out, the most valuable first; says how many there are, and what they replace.
+    /// Writes the states that the runner exports, the most valuable first, with their number and the states that they replace.
     async fn collect(
         &self,
         runner: &Runner,
@@ -169,7 +169,7 @@ impl StateSaver {
         let store = &self.states.registry;
         let mut new = match store.save_states(&self.model, self.state_key).await {
             Ok(new) => new,
-            // The model was removed, and what it computed goes with it.
+            // The model was removed, and its states with it.
             Err(registry::Error::NotFound { .. }) => return None,
             Err(error) => {
                 tracing::warn!(model = %self.model, "cannot save states: {}", chain(&error));
@@ -178,13 +178,13 @@ impl StateSaver {
         };
         let (mut count, mut left, mut replaced) = (0, self.states.disk, Vec::new());
         while count < MOST_SAVED {
-            match self.take_over(&mut new, runner, left, deadline).await {
+            match self.save_next(&mut new, runner, left, deadline).await {
                 Ok(None) => break,
                 Ok(Some(state)) => {
                     count += 1;
                     left = left.saturating_sub(state.head.file_size());
                     let indices = state.instead_of.iter();
-                    let ids = indices.filter_map(|&index| self.handed.get(index as usize));
+                    let ids = indices.filter_map(|&index| self.offered.get(index as usize));
                     replaced.extend(ids);
                 }
                 Err(error) => {
@@ -196,8 +196,8 @@ impl StateSaver {
         (count > 0).then_some((new, count, replaced))
     }
 
-    /// Writes the next state that the runner hands out.
-    async fn take_over(
+    /// Writes the next state that the runner exports.
+    async fn save_next(
         &self,
         new: &mut NewState,
         runner: &Runner,
@@ -243,12 +243,12 @@ impl StateSaver {
     }
 }
 
-/// Removes what a runner refuses, and notes what it uses, until it is over.
-async fn follow(registry: Registry, handed: Vec<StateId>, mut fates: watch::Receiver<Fates>) {
+/// Removes states that a runner refuses, and marks those that it uses, until it is gone.
+async fn follow(registry: Registry, offered: Vec<StateId>, mut fates: watch::Receiver<Fates>) {
     let mut known = Fates::default();
     loop {
         let told = *fates.borrow_and_update();
-        for (bit, &id) in handed.iter().enumerate() {
+        for (bit, &id) in offered.iter().enumerate() {
             let is_new = |told: u64, known: u64| (told & !known) >> bit & 1 == 1;
             let done = if is_new(told.refused, known.refused) {
                 tracing::warn!(state = %id.name.short(), "a saved state is no good, and is removed");

@@ -1,4 +1,4 @@
-//! The task that owns the table of loaded models: one command enum, one place where anything changes.
+//! The task that owns the table of loaded models. Nothing else changes the table.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -20,40 +20,39 @@ use super::{Lease, LoadRequest, LoadedRunner, Loader, ModelSummary, Options, Unl
 use crate::duration::Stay;
 use crate::error::Error;
 
-/// What others ask of the task.
+/// Commands of the handles.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// The right to use a model.
+    /// Get a lease.
     Acquire {
         request: Box<LoadRequest>,
         reply: oneshot::Sender<Result<Lease, Error>>,
     },
-    /// Somebody who asked for a model left.
+    /// A request was dropped.
     Left,
-    /// Let a model go when nobody uses it.
+    /// Unload a model when it is idle.
     Unload {
         which: Which,
         reply: oneshot::Sender<Unloading>,
     },
-    /// What is loaded.
+    /// List the loaded models.
     List {
         reply: oneshot::Sender<Vec<ModelSummary>>,
     },
-    /// Stop everything.
+    /// Stop all runners.
     Close { reply: oneshot::Sender<()> },
 }
 
 /// How a loaded model is found.
 #[derive(Debug)]
 pub(super) enum Which {
-    /// By what makes it the same to a runner as another.
+    /// By its key.
     Key(ModelKey),
     /// By the name that it was loaded by.
     Name(ModelName),
 }
 
-/// What its own tasks and leases report. Everything carries the entry it is about; reports on entries that are gone are
-/// of no interest.
+/// Reports of the tasks and leases of an entry. A report on an entry that is gone is ignored.
 #[derive(Debug)]
 pub(super) enum Notice {
     Released {
@@ -69,7 +68,7 @@ pub(super) enum Notice {
     },
 }
 
-/// Who waits longer than this for a place gets one, even from a model that is never idle by itself.
+/// After this wait a busy model is drained to free its place.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Task {
@@ -78,9 +77,9 @@ pub(super) struct Task {
     tasks: TaskTracker,
     table: BTreeMap<u64, Entry>,
     next: u64,
-    /// Those who wait for room, or for another load of a model that is here, first come first.
+    /// Requests that wait for a free place or for a reload, in order of arrival.
     pending: Vec<Waiter>,
-    /// Models that are tried a second time, and the entries whose memory they wait for.
+    /// Models whose load is tried a second time, with the entries whose memory they wait for.
     second_tries: BTreeMap<ModelKey, Vec<u64>>,
     breaker: Breaker,
     closing: Option<Vec<oneshot::Sender<()>>>,
@@ -106,7 +105,7 @@ impl Task {
         }
     }
 
-    /// Lives until it is closed and everything is gone, or until nobody can ask any more.
+    /// Runs until it is closed and all runners are gone, or until the last handle is dropped.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
             let wake = self.table.values().filter_map(Entry::expires).min();
@@ -132,7 +131,7 @@ impl Task {
     fn command(&mut self, command: Command) {
         match command {
             Command::Acquire { request, reply } => self.acquire(*request, reply),
-            // Whoever left is noticed after every command.
+            // Dropped requests are removed after every command.
             Command::Left => {}
             Command::Unload { which, reply } => self.unload(&which, reply),
             Command::List { reply } => {
@@ -153,7 +152,7 @@ impl Task {
             return;
         }
         let key = &waiter.request.key;
-        // Nobody overtakes those who wait for another load of the same model, or they would wait for ever.
+        // A request never overtakes one that waits for a reload of the same model, which would else wait for ever.
         let overtakes = self
             .pending
             .iter()
@@ -179,7 +178,7 @@ impl Task {
         }
     }
 
-    /// Whether the model may be asked for at all.
+    /// Refuses a request while the scheduler closes or the breaker of the model is open.
     fn admit(&self, request: &LoadRequest) -> Result<(), Error> {
         if self.closing.is_some() {
             return Err(Error::Stopping);
@@ -194,7 +193,7 @@ impl Task {
         }
     }
 
-    /// How many wait; those who left are forgotten first.
+    /// The number of waiting requests, without those that were dropped.
     fn waiting(&mut self) -> usize {
         self.pending.retain(|waiter| !waiter.is_gone());
         let mut count = self.pending.len();
@@ -207,8 +206,7 @@ impl Task {
         count
     }
 
-    /// An idle model goes now, and whoever asked is told when it is gone; a busy one goes with its last lease, which
-    /// nobody waits for.
+    /// Stops an idle model now, and replies when it is gone. A busy model stops after its last lease, and the reply comes at once.
     fn unload(&mut self, which: &Which, reply: oneshot::Sender<Unloading>) {
         let same = |entry: &&mut Entry| match which {
             Which::Key(key) => entry.request.key == *key,
@@ -218,7 +216,7 @@ impl Task {
             let _ = reply.send(Unloading::NotLoaded);
             return;
         };
-        // It expires at once when idle, and with its last lease otherwise.
+        // It expires as soon as it is idle.
         entry.keep_alive = Stay::For(Duration::ZERO);
         if entry.is_idle() || matches!(entry.state, State::Stopping) {
             entry.gone.push(reply);
@@ -253,7 +251,7 @@ impl Task {
         }
     }
 
-    /// Whether it was told to stop and nothing is left. Those who asked are told.
+    /// Whether it was closed and no entry is left. Replies to the callers of close.
     fn is_closed(&mut self) -> bool {
         if self.closing.is_none() || !self.table.is_empty() {
             return false;
@@ -285,7 +283,7 @@ impl Task {
 
     fn loaded(&mut self, id: u64, result: Result<LoadedRunner, Error>) {
         let Some(entry) = self.table.get_mut(&id) else {
-            // Cancelled; dropping the runner ends it.
+            // The load was cancelled; dropping the runner ends it.
             return;
         };
         let State::Loading { waiters, since, .. } = &mut entry.state else {
@@ -333,7 +331,7 @@ impl Task {
         }
     }
 
-    /// A load failed. When memory was too short, idle models give theirs and it is tried once more.
+    /// A load failed. When memory was too short, unloads the idle models and tries once more.
     fn failed(&mut self, id: u64, waiters: Vec<Waiter>, error: &Error) {
         let Some(entry) = self.table.remove(&id) else {
             return;
@@ -359,7 +357,7 @@ impl Task {
         }
     }
 
-    /// A runner crashed, in a load or later, by this signal if it was one.
+    /// A runner crashed during the load or later, by this signal if by one.
     fn crashed(&mut self, request: &LoadRequest, signal: Option<i32>) {
         tracing::debug!(model = %request.name, signal, "crashed");
         self.breaker.crashed(&request.key, Instant::now());
@@ -376,14 +374,14 @@ impl Task {
             tracing::info!(model = %entry.request.name, "unloaded");
             return;
         }
-        // Requests under way learn it from their own streams.
+        // The streams of active requests end in an error by themselves.
         tracing::warn!(model = %entry.request.name, stderr = ?exit.stderr, "the runner {exit}");
         self.crashed(&entry.request, exit.signal());
     }
 
     // ===== changes of the table =====
 
-    /// Gives the right to use a loaded model.
+    /// Gives a lease to a waiter.
     fn grant(&mut self, id: u64, waiter: Waiter) {
         let Some(entry) = self.table.get_mut(&id) else {
             return;
@@ -404,11 +402,11 @@ impl Task {
             loaded: ready.loaded.clone(),
             notices: self.notices.clone(),
         };
-        // If the waiter left just now, the lease comes back and is released.
+        // If the waiter was dropped just now, the lease is dropped and released.
         let _ = waiter.reply.send(Ok(lease));
     }
 
-    /// Stops what was idle for long enough.
+    /// Stops models whose idle time is over.
     fn expire(&mut self) {
         let now = Instant::now();
         let over: Vec<u64> = self
@@ -422,12 +420,12 @@ impl Task {
         }
     }
 
-    /// Does what can be done for those who wait, first come first.
+    /// Serves the waiting requests in order of arrival, as far as possible.
     fn advance(&mut self) {
         self.pending.retain(|waiter| !waiter.is_gone());
-        self.cancel_unwanted();
+        self.cancel_abandoned_loads();
         self.refuse_waiters_of_open_breakers();
-        self.forget_promises();
+        self.end_drains();
         let mut keys: Vec<ModelKey> = Vec::new();
         for waiter in &self.pending {
             if !keys.contains(&waiter.request.key) {
@@ -435,7 +433,7 @@ impl Task {
             }
         }
         self.second_tries.retain(|key, _| keys.contains(key));
-        // Room that is becoming free goes to those who came first.
+        // A place that becomes free goes to the request that came first.
         let mut leaving = self.count_stopping();
         for key in keys {
             match self
@@ -452,15 +450,15 @@ impl Task {
         }
     }
 
-    /// Gives a loaded model to those who wait for it, in their order. The first one whom it does not serve has it loaded anew
-    /// when it is idle; until then, those behind wait too.
+    /// Gives leases on a loaded model to its waiters, in order. At the first one that needs a reload, the model is stopped when it is
+    /// idle; until then the later ones wait too.
     fn serve(&mut self, id: u64, key: &ModelKey) {
         let same = |waiter: &Waiter| waiter.request.key == *key;
         while let Some(first) = self.pending.iter().position(same) {
             let Some(entry) = self.table.get(&id) else {
                 return;
             };
-            // Else it comes or goes, and will report.
+            // It loads or stops, and a report follows.
             if entry.ready().is_none() || entry.draining {
                 return;
             }
@@ -480,15 +478,15 @@ impl Task {
         }
     }
 
-    /// Ends loads for which nobody waits any more.
-    fn cancel_unwanted(&mut self) {
+    /// Cancels loads without waiting requests.
+    fn cancel_abandoned_loads(&mut self) {
         self.table.retain(|_, entry| {
-            let is_unwanted = entry.is_unwanted();
-            if let (true, State::Loading { cancel, .. }) = (is_unwanted, &entry.state) {
+            let is_abandoned = entry.is_abandoned();
+            if let (true, State::Loading { cancel, .. }) = (is_abandoned, &entry.state) {
                 tracing::info!(model = %entry.request.name, "loads no more: nobody waits for it");
                 cancel.cancel();
             }
-            !is_unwanted
+            !is_abandoned
         });
     }
 
@@ -503,23 +501,23 @@ impl Task {
         }
     }
 
-    /// Whether it is to be tried again when others have given their memory back.
+    /// Whether its second try waits for the memory of other models.
     fn waits_for_memory(&self, key: &ModelKey) -> bool {
         let awaited = self.second_tries.get(key);
         awaited.is_some_and(|ids| ids.iter().any(|id| self.table.contains_key(id)))
     }
 
-    /// When nobody waits for the place of a draining model any more, it takes requests again.
-    fn forget_promises(&mut self) {
+    /// A draining model takes requests again when no request waits for its place any more.
+    fn end_drains(&mut self) {
         for entry in self.table.values_mut().filter(|entry| entry.draining) {
             let others = |waiter: &Waiter| waiter.request.key != entry.request.key;
             entry.draining = self.pending.iter().any(others);
         }
     }
 
-    /// Lets an idle model go; if there is none and the wait was long, promises the place of one that is busy.
+    /// Stops an idle model. If there is none and the wait was long, drains a busy one.
     fn make_room(&mut self, key: &ModelKey) {
-        if let Some(id) = self.least_worth(Entry::is_idle) {
+        if let Some(id) = self.least_valuable(Entry::is_idle) {
             self.stop(id, "its place is needed");
             return;
         }
@@ -531,7 +529,7 @@ impl Task {
         if !long || self.table.values().any(|entry| entry.draining) {
             return;
         }
-        let busy = self.least_worth(|entry| entry.ready().is_some());
+        let busy = self.least_valuable(|entry| entry.ready().is_some());
         if let Some(entry) = busy.and_then(|id| self.table.get_mut(&id)) {
             tracing::info!(model = %entry.request.name, "takes no new requests: its place is needed");
             entry.draining = true;
@@ -545,10 +543,10 @@ impl Task {
             .count()
     }
 
-    /// The model that is cheapest to lose among some; one that was to stay for ever only if there is no other.
-    fn least_worth(&self, among: impl Fn(&Entry) -> bool) -> Option<u64> {
+    /// The least valuable of these models. A model with unlimited keep-alive is chosen last.
+    fn least_valuable(&self, among: impl Fn(&Entry) -> bool) -> Option<u64> {
         let now = Instant::now();
-        let rank = |entry: &Entry| (entry.keep_alive == Stay::Always, entry.worth(now));
+        let rank = |entry: &Entry| (entry.keep_alive == Stay::Always, entry.value(now));
         self.table
             .iter()
             .filter(|(_, entry)| among(entry))
@@ -559,8 +557,7 @@ impl Task {
             .map(|(id, _)| *id)
     }
 
-    /// Starts to load a model for the first who waits for it and all whom the same settings serve, with the largest context
-    /// that one of them needs.
+    /// Loads a model for its first waiter and all others that the same settings serve, with the largest context among them.
     fn start(&mut self, key: &ModelKey) {
         let first = self
             .pending
@@ -600,7 +597,7 @@ impl Task {
         self.tasks.spawn(async move {
             tokio::select! {
                 () = cancel.cancelled() => {}
-                // Those who wait hear of a bug too.
+                // A panic of the load is an error for its waiters.
                 result = AssertUnwindSafe(loading).catch_unwind() => {
                     let result = Box::new(result.unwrap_or(Err(Error::Internal)));
                     let _ = notices.send(Notice::Loaded { entry: id, result });
@@ -609,7 +606,7 @@ impl Task {
         });
     }
 
-    /// Tells the runner of a ready model to leave; its end is reported by whoever watches it.
+    /// Stops the runner of a ready model. The task that watches it reports its end.
     fn stop(&mut self, id: u64, why: &'static str) {
         let Some(entry) = self.table.get_mut(&id) else {
             return;
@@ -638,7 +635,7 @@ async fn until(wake: Option<Instant>) {
     }
 }
 
-/// The signal, if there was one, by which a runner died in a failed load; `None` when it lived and answered.
+/// Whether a load failed by a crash of the runner, with the signal if it was one; `None` when the runner answered.
 fn crash(error: &Error) -> Option<Option<i32>> {
     use supervisor::Error as E;
     match error {
@@ -654,7 +651,7 @@ fn crash(error: &Error) -> Option<Option<i32>> {
     }
 }
 
-/// Whether a load failed for want of memory: the runner said so, or the system killed it.
+/// Whether a load failed for want of memory: the runner reports it, or the OOM killer ended it.
 fn lacks_memory(error: &Error) -> bool {
     use supervisor::Error as E;
     match error {
@@ -667,10 +664,10 @@ fn lacks_memory(error: &Error) -> bool {
     }
 }
 
-/// The signal by which a system that is out of memory ends a process; nobody else ends a runner that loads by it without saying so.
+/// SIGKILL. The supervisor reports its own kills as other errors, so during a load it comes from the OOM killer.
 const KILLED: i32 = 9;
 
-/// Says in the log what a runner that was to be confined can do all the same.
+/// Logs the gaps in the sandbox of a runner.
 fn warn_of_gaps(request: &LoadRequest, sandbox: &Sandbox) {
     let (level, lacks) = (sandbox.level.name(), &sandbox.lacks);
     if sandbox.level < SandboxLevel::Full && !lacks.is_empty() {

@@ -1,6 +1,6 @@
-//! What can go wrong with a runner, told to everybody who waits for it.
+//! Errors of a runner.
 //!
-//! All of it can be cloned, because one dead runner is the answer to many callers.
+//! They can be cloned, because the end of one runner is the error of many calls.
 
 use std::{
     io, os::unix::process::ExitStatusExt as _, path::PathBuf, process::ExitStatus, sync::Arc,
@@ -8,9 +8,9 @@ use std::{
 
 use runner_protocol::{Failure, FailureKind, VERSION, frame};
 
-/// Why a call on a runner has no answer.
+/// Why a call on a runner failed.
 ///
-/// All but [`Error::Failed`] and [`Error::Slow`] mean that the runner is gone, and that a fresh one may do better.
+/// After every error but [`Error::Failed`] and [`Error::Slow`] the runner is gone, and a new one may succeed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The program could not be started.
@@ -22,7 +22,7 @@ pub enum Error {
         #[source]
         source: Arc<io::Error>,
     },
-    /// The program started and did not introduce itself in time.
+    /// The program started and sent no hello in time.
     #[error("the runner did not introduce itself within {seconds} s")]
     Hello {
         /// [`Options::hello`](super::Options::hello), in seconds.
@@ -30,20 +30,20 @@ pub enum Error {
         /// How it ended.
         exit: Exit,
     },
-    /// The program is of another build.
+    /// The program is from another build.
     #[error(
         "the runner `{engine}` speaks version {theirs} of the protocol, this daemon speaks {VERSION}; install both from one release"
     )]
     Version {
         /// Version that the runner speaks.
         theirs: u32,
-        /// How it calls itself.
+        /// Its name for itself.
         engine: String,
     },
-    /// The runner ended without being asked to: it crashed, or something killed it.
+    /// The runner ended by itself: it crashed, exited, or was killed by another process.
     #[error("the runner {0}")]
     Exited(Exit),
-    /// The runner refuses this call, and lives on.
+    /// The runner refused this call, and goes on.
     #[error("{}", .0.message)]
     Failed(Failure),
     /// The runner broke the protocol, and was killed.
@@ -58,22 +58,22 @@ pub enum Error {
     /// The runner showed no progress for too long, and was killed.
     #[error("the runner made no progress for {seconds} s")]
     Stalled {
-        /// How long it was waited for.
+        /// The time that it had.
         seconds: u64,
         /// How it ended.
         exit: Exit,
     },
-    /// The reader of this answer did not take it for too long; the answer was cancelled, and the runner lives on.
+    /// The reader of this answer was too slow. The answer was cancelled, and the runner goes on.
     #[error(
         "the answer was cancelled, because its reader left {unread} bytes unread for {seconds} s"
     )]
     Slow {
-        /// How long the reader was waited for.
+        /// How long the queue was full.
         seconds: u64,
-        /// Bytes of text that waited for it.
+        /// Unread bytes of text.
         unread: usize,
     },
-    /// The runner was told to stop.
+    /// The daemon stopped the runner.
     #[error("the runner was stopped")]
     Stopped,
 }
@@ -94,7 +94,7 @@ impl Error {
         }
     }
 
-    /// A call that this side refuses, in the words of the other.
+    /// The failure of a call that the supervisor refuses.
     pub(super) fn refused(kind: FailureKind, message: impl Into<String>) -> Self {
         Self::Failed(Failure {
             kind,
@@ -109,15 +109,14 @@ pub struct Exit {
     /// Why it ended.
     pub cause: Cause,
     /// Exit code or signal.
-    /// `None` when the kernel did not give the process back within two seconds of a kill, as happens below a broken driver;
-    /// it is reaped whenever that ends.
+    /// `None` when a killed process did not end within two seconds, as with a broken driver; it is reaped when it ends.
     pub status: Option<ExitStatus>,
     /// The last lines that it wrote to its standard error, oldest first; at most 20.
     pub stderr: Vec<String>,
 }
 
 impl Exit {
-    /// The end of a runner whose service was dropped with its runtime; the process is killed and reaped with it.
+    /// The exit of a runner whose service was dropped with the runtime, which kills and reaps the process.
     pub(super) fn dropped() -> Self {
         Self {
             cause: Cause::Stopped,
@@ -126,7 +125,7 @@ impl Exit {
         }
     }
 
-    /// The error for somebody who still waits for an answer of this runner.
+    /// The error for the open calls of this runner.
     pub fn to_error(&self) -> Error {
         let exit = self.clone();
         match &self.cause {
@@ -151,13 +150,13 @@ impl Exit {
         }
     }
 
-    /// The signal that ended it, if one did.
+    /// The signal that ended it, if any.
     pub fn signal(&self) -> Option<i32> {
         self.status.and_then(|status| status.signal())
     }
 }
 
-/// The end of the process as a predicate: `ended with exit status: 1`.
+/// How the process ended, as a predicate: `ended with exit status: 1`.
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.status {
@@ -171,25 +170,25 @@ impl std::fmt::Display for Exit {
 /// Why a runner ended.
 #[derive(Debug, Clone)]
 pub enum Cause {
-    /// It crashed, left, or was killed by somebody else.
+    /// It crashed, exited, or was killed by another process.
     Itself,
-    /// It was told to stop, or nobody held it any more.
+    /// The daemon stopped it, or dropped its last handle.
     Stopped,
-    /// It did not introduce itself in time.
+    /// It sent no hello in time.
     Mute {
-        /// How long it was waited for.
+        /// The time that it had.
         seconds: u64,
     },
-    /// It is of another build.
+    /// It is from another build.
     Version {
         /// Version that it speaks.
         theirs: u32,
-        /// How it calls itself.
+        /// Its name for itself.
         engine: String,
     },
     /// It showed no progress for too long.
     Stalled {
-        /// How long it was waited for.
+        /// The time that it had.
         seconds: u64,
     },
     /// It broke the protocol.
@@ -199,16 +198,16 @@ pub enum Cause {
 /// How a runner broke the protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum Violation {
-    /// Something that is no frame, or half of one.
+    /// An invalid or incomplete frame.
     #[error(transparent)]
     Frame(#[from] frame::Error),
-    /// A reply to a request that is over or never was.
+    /// A reply to a request that is not open.
     #[error("a reply to request {0}, which is not open")]
     NotOpen(u64),
-    /// What became of a saved state that it cannot have been handed.
+    /// A report on a saved state that it does not have.
     #[error("the fate of state {0}, of which there are fewer")]
     NoState(u32),
-    /// An event that does not belong to the answer of this call.
+    /// An event that the answer to this call cannot have.
     #[error("an event `{event}` in the answer to `{call}`")]
     OutOfPlace {
         /// The event.

@@ -1,6 +1,6 @@
-//! What starts a runner, and what comes of that.
+//! How a runner is started.
 //!
-//! The daemon starts processes; a test may start something else that speaks the protocol.
+//! The daemon starts processes. A test can start the mock runner as a task instead.
 
 use std::{fmt, io, process::ExitStatus};
 

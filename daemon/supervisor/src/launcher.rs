@@ -1,8 +1,8 @@
-//! Starts processes, all from one thread that never ends.
+//! Starts all processes from one thread that never ends.
 //!
 //! A runner asks the kernel to kill it when its parent dies (`confine::at_start`).
-//! On Linux "parent" means the *thread* that started it.
-//! Threads of a runtime come and go, and with one of them healthy runners would go too; so one thread of its own starts them all.
+//! On Linux "parent" means the *thread* that started it. A runtime ends its idle threads, and healthy runners would be killed with
+//! them, so a dedicated thread starts all runners.
 
 use std::{
     io,
@@ -22,10 +22,10 @@ use super::{
     program::{Files, Program},
 };
 
-/// The one thread, once it runs. Kept here for ever, and so is the thread.
+/// The launcher thread, once it runs. It is never dropped, so the thread never ends.
 static THREAD: Mutex<Option<Launcher>> = Mutex::new(None);
 
-/// Gives orders to the one thread.
+/// A handle on the launcher thread.
 #[derive(Debug, Clone)]
 pub(super) struct Launcher(mpsc::Sender<Order>);
 
@@ -36,7 +36,7 @@ struct Order {
     socket: OwnedFd,
     stderr: OwnedFd,
     files: Files,
-    /// Watches the child for its end.
+    /// The runtime that waits for the end of the child.
     runtime: Handle,
     started: oneshot::Sender<io::Result<Child>>,
 }
@@ -49,7 +49,7 @@ impl Launch for Launcher {
 }
 
 impl Launcher {
-    /// Starts the thread, if it does not run yet.
+    /// Starts the thread, unless it runs already.
     pub(super) fn start() -> io::Result<Self> {
         let mut thread = THREAD
             .lock()
@@ -99,7 +99,7 @@ fn start_thread() -> io::Result<mpsc::Sender<Order>> {
         .name("spawn-runners".to_owned())
         .spawn(move || {
             for order in inbox {
-                // It must not end, whatever an order does: all runners would end with it.
+                // A panic must not end the thread, because all runners would be killed with it.
                 let _ = std::panic::catch_unwind(AssertUnwindSafe(|| carry_out(order)));
             }
         })?;
@@ -116,7 +116,7 @@ fn carry_out(order: Order) {
         started,
     } = order;
     let _runtime = runtime.enter();
-    // If nobody waits for it any more, the child is dropped here, which kills it.
+    // If the caller has gone, the child is dropped here, which kills it.
     let _ = started.send(start(program, socket, stderr, files));
 }
 
@@ -131,7 +131,7 @@ fn start(program: Program, socket: OwnedFd, stderr: OwnedFd, files: Files) -> io
             "the path of a runner must be absolute",
         ));
     }
-    // Whoever started the daemon may have left files open in it, and a runner must have none of them.
+    // The daemon may have inherited open files, and a runner must have none of them.
     close_fds::set_fds_cloexec(Files::FIRST, &[]);
     let mappings = files
         .into_numbered()

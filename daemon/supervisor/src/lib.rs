@@ -5,11 +5,11 @@
 //!                      └─generate──► Generation ◄──queue──┘       └── watches exit, progress and slow readers
 //! ```
 //!
-//! - Processes are started by one thread that never ends ([`Spawner`]).
-//! - One task per runner owns its socket, its process and the table of open requests; everybody else holds a [`Runner`].
-//! - Each request has a bounded queue, so a reader that sleeps costs only itself ([`Generation`]).
-//! - A runner is hostile code: what it sends is bounded and checked, and the first breach of the protocol ends it.
-//! - Whatever happens, each call ends: with its answer, or with an [`Error`] that says what became of the runner.
+//! - One thread that never ends starts all processes ([`Spawner`]).
+//! - One task per runner owns its socket, its process and the table of open requests. The rest of the daemon holds a [`Runner`].
+//! - Each request has a bounded queue, so a slow reader delays only its own answer ([`Generation`]).
+//! - A runner is hostile code: every frame is bounded and checked, and a runner is killed at its first breach of the protocol.
+//! - Each call ends with its answer, or with an [`Error`] that says how the runner ended.
 //! - Every process is reaped, and [`Spawner::drained`] waits for that.
 
 mod codec;

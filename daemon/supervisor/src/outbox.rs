@@ -8,20 +8,20 @@ use tokio::{
     sync::OwnedSemaphorePermit,
 };
 
-/// Frames that may wait before no new requests are taken.
+/// Most frames that wait; with more, no new requests are taken.
 const ROOM: usize = 64;
 
-/// Whole frames in order, of which the first may be half sent.
+/// Frames in order. The first may be partly sent.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     frames: VecDeque<Frame>,
-    /// The first frame lacks bytes that are sent already.
+    /// The first frame is partly sent.
     begun: bool,
     /// The runner reads no more.
     closed: bool,
 }
 
-/// One frame, and its share of what may wait for the runner.
+/// One frame, with its share of the bytes that may wait for the runner.
 #[derive(Debug)]
 struct Frame {
     bytes: Bytes,
@@ -29,7 +29,7 @@ struct Frame {
 }
 
 impl Outbox {
-    /// Whether more requests may be taken. Cancels always may: there is one at most per open request.
+    /// Whether another request may be taken. Cancels are always taken, because each open request has at most one.
     pub(super) fn has_room(&self) -> bool {
         self.frames.len() < ROOM
     }
@@ -38,12 +38,12 @@ impl Outbox {
         self.frames.is_empty()
     }
 
-    /// Adds a small frame of this side's own.
+    /// Adds a small frame of the supervisor itself.
     pub(super) fn push(&mut self, frame: impl Into<Bytes>) {
         self.add(frame.into(), None);
     }
 
-    /// Adds a request. Its room is given back when it is sent or forgotten.
+    /// Adds a request. Its permit is released when it is sent or cleared.
     pub(super) fn push_request(&mut self, frame: Bytes, room: OwnedSemaphorePermit) {
         self.add(frame, Some(room));
     }
@@ -55,7 +55,7 @@ impl Outbox {
         }
     }
 
-    /// Forgets what was not begun, so that the next frame goes out as soon as may be.
+    /// Drops all frames that are not partly sent, so that the next frame goes out soon.
     pub(super) fn clear(&mut self) {
         self.frames.truncate(usize::from(self.begun));
     }
@@ -63,7 +63,7 @@ impl Outbox {
     /// Writes a part of the first frame. Nothing is lost when the future is dropped.
     ///
     /// # Errors
-    /// When the runner reads no more; then the outbox stays empty for ever.
+    /// When the runner reads no more. From then on the outbox stays empty.
     pub(super) async fn write(&mut self, out: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let Some(first) = self.frames.front_mut() else {
             return Ok(());

@@ -19,9 +19,9 @@ impl Process for Child {
     }
 
     fn signal(&mut self, signal: Signal) {
-        // The id is there until the process is reaped, so it cannot be somebody else's by now.
+        // The id is known until the process is reaped, so it cannot belong to another process yet.
         if let Some(pid) = self.id().and_then(to_pid) {
-            // Its group has its children too; it itself may have left the group.
+            // The group holds its children; the runner itself may have left the group.
             let _ = rustix::process::kill_process_group(pid, signal);
             let _ = rustix::process::kill_process(pid, signal);
         }
@@ -54,7 +54,7 @@ pub(super) fn resident_bytes(pid: u32) -> Option<u64> {
     pages.checked_mul(u64::try_from(rustix::param::page_size()).ok()?)
 }
 
-/// Resident bytes of a process, which this system does not tell without privileges.
+/// Resident bytes of a process, which this system reports only to privileged processes.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn resident_bytes(_pid: u32) -> Option<u64> {
     None

@@ -1,4 +1,4 @@
-//! What to start, what it may see, and how long it is waited for.
+//! The program of a runner, its open files, and its timeouts.
 
 use std::{ffi::OsString, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
@@ -9,7 +9,7 @@ pub struct Program {
     pub path: PathBuf,
     /// Arguments, without the program's name.
     pub args: Vec<OsString>,
-    /// The whole environment of the process; nothing of the daemon's own environment is passed on.
+    /// The whole environment of the process, which inherits nothing from the daemon's environment.
     pub env: Vec<(OsString, OsString)>,
 }
 
@@ -24,12 +24,12 @@ impl Program {
     }
 }
 
-/// Open files that the runner inherits, and the only ones beside its socket.
+/// The only open files that the runner inherits, besides its socket and standard error.
 #[derive(Debug, Default)]
 pub struct Files(Vec<OwnedFd>);
 
 impl Files {
-    /// Descriptor that the first file gets in the runner; 0 to 2 are the standard ones.
+    /// Descriptor of the first file in the runner, after the standard ones.
     pub const FIRST: i32 = 3;
 
     /// No files.
@@ -37,7 +37,7 @@ impl Files {
         Self::default()
     }
 
-    /// Adds a file, which should be open for reading only, and returns the number of its descriptor in the runner.
+    /// Adds a file, usually opened read-only, and returns its descriptor in the runner.
     pub fn push(&mut self, file: impl Into<OwnedFd>) -> i32 {
         let number = Self::FIRST
             + i32::try_from(self.0.len()).expect("a process has fewer files than i32 has numbers");
@@ -45,24 +45,24 @@ impl Files {
         number
     }
 
-    /// The files with the numbers they get.
+    /// The files with their descriptors in the runner.
     pub fn into_numbered(self) -> impl Iterator<Item = (i32, OwnedFd)> {
         (Self::FIRST..).zip(self.0)
     }
 }
 
-/// How long a runner is waited for.
+/// Timeouts of a runner.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// From the start of the process to its first frame.
+    /// From the start of the process to its hello.
     pub hello: Duration,
-    /// Without progress while it loads; then it counts as stalled and is killed.
+    /// Without progress of a load; then the runner counts as stalled and is killed.
     pub load_silence: Duration,
-    /// Without any event while it should answer; then it counts as stalled and is killed.
+    /// Without progress of an open call; then the runner counts as stalled and is killed.
     pub silence: Duration,
-    /// With a full queue whose reader takes nothing; then that one answer is cancelled.
+    /// With a full queue of one answer; then this answer is cancelled.
     pub patience: Duration,
-    /// For its leaving when the last handle was dropped.
+    /// From the drop of the last handle to SIGTERM.
     pub grace: Duration,
     /// From SIGTERM to SIGKILL.
     pub term: Duration,

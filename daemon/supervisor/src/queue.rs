@@ -1,12 +1,11 @@
-//! The queue between the task that owns a runner and one reader of one answer.
+//! The queue between the task of a runner and the reader of one answer.
 //!
-//! The writing side never waits, because it serves all readers of the runner.
-//! So the queue bounds itself:
-//! - of progress ([`Event::Prefill`], [`Event::Loading`]) only the latest is kept;
-//! - above [`CAPACITY`] deltas a new one is joined to the last, which loses no text;
-//! - since when it is full, and how much text it holds, is there for the owner to see, who cancels the answer of a reader that sleeps.
+//! The sender never waits, because it serves all readers of the runner. So the queue bounds itself:
+//! - It keeps only the latest progress ([`Event::Prefill`], [`Event::Loading`]).
+//! - A delta beyond [`CAPACITY`] is joined to the last one, which loses no text.
+//! - It reports since when it is full and how much text it holds, so that the task can cancel the answer of a slow reader.
 //!
-//! It always ends: a writing side that is dropped leaves [`Error::Stopped`] behind.
+//! It always has an end: a dropped sender leaves [`Error::Stopped`].
 
 use std::{
     collections::VecDeque,
@@ -14,15 +13,15 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use runner_protocol::{Delta, Event, Likelihood};
 use tokio::{sync::Notify, time::Instant};
 
 use super::error::Error;
-use runner_protocol::{Delta, Event, Likelihood};
 
-/// Deltas that wait for the reader before they are joined.
+/// Most deltas that wait for the reader.
 const CAPACITY: usize = 64;
 
-/// Bytes of text that may wait for the reader at all; more than any context holds.
+/// Most bytes of text that wait for the reader; more than a context holds.
 const MAX_UNREAD: usize = 4 * 1024 * 1024;
 
 /// A queue; `departed` is notified when the reader cancels or leaves.
@@ -36,7 +35,7 @@ pub(super) fn channel(departed: Arc<Notify>) -> (Sender, Receiver) {
 
 #[derive(Debug)]
 struct Shared {
-    /// Guards the few words between writer and reader; never held while anything else happens.
+    /// Held only to read and change the state.
     state: Mutex<State>,
     departed: Arc<Notify>,
 }
@@ -71,35 +70,35 @@ impl Shared {
     }
 }
 
-/// A queue that its reader does not empty.
+/// A full queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Behind {
     /// Since when it is full.
     pub(super) since: Instant,
-    /// Bytes that wait.
+    /// Unread bytes.
     pub(super) unread: usize,
 }
 
 impl Behind {
-    /// Whether it holds more text than any queue may.
+    /// Whether it holds more text than a queue may.
     pub(super) fn is_beyond_measure(self) -> bool {
         self.unread > MAX_UNREAD
     }
 }
 
-/// The writing side.
+/// The sender.
 #[derive(Debug)]
 pub(super) struct Sender(Arc<Shared>);
 
 impl Sender {
-    /// Adds an event that is not the last.
+    /// Adds an event that is not terminal.
     pub(super) fn push(&self, event: Event, now: Instant) {
         let mut state = self.0.state();
         if !matches!(state.end, End::Open) {
             return;
         }
         match event {
-            // The answer is about to be cancelled for this; until then it may cost no more.
+            // The answer is about to be cancelled for this.
             Event::Delta(_) if state.unread > MAX_UNREAD => return,
             Event::Delta(delta) => {
                 state.unread += size(&delta);
@@ -122,7 +121,7 @@ impl Sender {
         wake(state);
     }
 
-    /// Ends the answer; only the first end counts.
+    /// Ends the answer. Later ends are ignored.
     pub(super) fn end(&self, end: Result<Event, Error>) {
         let mut state = self.0.state();
         if matches!(state.end, End::Open) {
@@ -131,12 +130,12 @@ impl Sender {
         }
     }
 
-    /// Whether the reader wants no more of it.
+    /// Whether the reader cancelled or left.
     pub(super) fn wants_cancel(&self) -> bool {
         self.0.state().wants_cancel
     }
 
-    /// Whether the reader is behind.
+    /// How far the reader is behind, if the queue is full.
     pub(super) fn behind(&self) -> Option<Behind> {
         let state = self.0.state();
         matches!(state.end, End::Open).then_some(())?;
@@ -153,7 +152,7 @@ impl Drop for Sender {
     }
 }
 
-/// Wakes the reader, after the lock is free.
+/// Releases the lock, then wakes the reader.
 fn wake(mut state: MutexGuard<'_, State>) {
     let waker = state.waker.take();
     drop(state);
@@ -162,12 +161,12 @@ fn wake(mut state: MutexGuard<'_, State>) {
     }
 }
 
-/// The reading side. Dropping it cancels the answer.
+/// The receiver. Dropping it cancels the answer.
 #[derive(Debug)]
 pub(super) struct Receiver(Arc<Shared>);
 
 impl Receiver {
-    /// The next event; the last one is terminal or an error, and after it there is `None`.
+    /// The next event. The last one is terminal or an error; after it comes `None`.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
         let mut state = self.0.state();
         if let Some(progress) = state.progress.take() {
@@ -189,14 +188,14 @@ impl Receiver {
         }
     }
 
-    /// The next event, for a reader that stops at the last.
+    /// The next event, for a reader that stops at the last one.
     pub(super) async fn next(&mut self) -> Result<Event, Error> {
         std::future::poll_fn(|cx| self.poll(cx))
             .await
             .unwrap_or(Err(Error::Stopped))
     }
 
-    /// Asks for the end of the answer, and stays.
+    /// Cancels the answer; its end still arrives.
     pub(super) fn cancel(&self) {
         let mut state = self.0.state();
         if matches!(state.end, End::Open) && !state.wants_cancel {
@@ -217,7 +216,7 @@ impl Drop for Receiver {
     }
 }
 
-/// Bytes that a delta takes, about: its text and what is told of its tokens.
+/// Approximate size of a delta in bytes: its text and its logprobs.
 fn size(delta: &Delta) -> usize {
     let told = |likelihood: &Likelihood| size_of::<Likelihood>() + likelihood.bytes.len();
     let logprobs = delta.logprobs.iter();

@@ -11,6 +11,11 @@ use std::{
 };
 
 use futures::Stream;
+use runner_protocol::{
+    Call, Delta, Detokenize, Done, Embed, Embeddings, Event, FailureKind, Generate, HandOut, Hello,
+    Load, Loaded, Recall, Rendered, Request, Rerank, Scores, State, Stats, Template, Tokenize,
+    frame,
+};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use super::{
@@ -20,17 +25,12 @@ use super::{
     service::{MAX_QUEUED, Open, Stop},
     table::{Fates, Kind},
 };
-use runner_protocol::{
-    Call, Delta, Detokenize, Done, Embed, Embeddings, Event, FailureKind, Generate, HandOut, Hello,
-    Load, Loaded, Recall, Rendered, Request, Rerank, Scores, State, Stats, Template, Tokenize,
-    frame,
-};
 
-/// One live runner. Clones are handles on the same one; when the last is dropped, the runner is stopped.
+/// A handle on one live runner. Clones are handles on the same runner; it is stopped when the last one is dropped.
 #[derive(Debug, Clone)]
 pub struct Runner(Arc<Inner>);
 
-/// What all handles share.
+/// The shared part of all handles.
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) hello: OnceLock<Hello>,
@@ -56,18 +56,18 @@ impl Runner {
         Self(Arc::new(inner))
     }
 
-    /// Notes the introduction, before the handle is given out.
+    /// Stores the hello, before the handle is given out.
     pub(super) fn greeted(self, hello: Hello) -> Self {
         self.0.hello.get_or_init(|| hello);
         self
     }
 
-    /// How the runner introduced itself.
+    /// The runner's first frame.
     pub fn hello(&self) -> &Hello {
         self.0
             .hello
             .get()
-            .expect("a handle is given out after the introduction")
+            .expect("a handle is given out after the hello")
     }
 
     /// Process id; `None` for a runner without one.
@@ -76,7 +76,7 @@ impl Runner {
     }
 
     /// Resident bytes of the process as the kernel counts them now.
-    /// `None` when it is gone, has no process of its own, or the system does not tell.
+    /// `None` when it is gone, is not a process, or the system does not report it.
     pub fn resident_bytes(&self) -> Option<u64> {
         if self.0.exit.borrow().is_some() {
             return None;
@@ -86,7 +86,7 @@ impl Runner {
 
     /// Loads the model. Exactly once, and before anything else.
     ///
-    /// `on_progress` gets the share that is done, 0 to 1; shares that come faster than they are taken are skipped.
+    /// `on_progress` gets the share that is loaded, 0 to 1. It can miss shares that arrive in quick succession.
     /// Dropping the future does not stop the loading; dropping the runner does.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Runner {
     ///
     /// # Errors
     /// [`Error::Failed`] when the request is too large or too many are open, and what became of the runner when it is gone.
-    /// All else comes through the [`Generation`].
+    /// All other errors come through the [`Generation`].
     pub async fn generate(&self, generate: Generate) -> Result<Generation, Error> {
         let events = self.call(Call::Generate(Box::new(generate))).await?;
         Ok(Generation {
@@ -176,7 +176,7 @@ impl Runner {
         }
     }
 
-    /// Judges documents by a query, one score for each. Dropping the future cancels it in the runner.
+    /// Scores documents by their relevance to a query, one score for each. Dropping the future cancels it in the runner.
     ///
     /// # Errors
     /// See [`Error`].
@@ -191,7 +191,7 @@ impl Runner {
         }
     }
 
-    /// How much of it is in use, in its own words.
+    /// Its usage, as the runner reports it.
     ///
     /// # Errors
     /// See [`Error`].
@@ -202,7 +202,7 @@ impl Runner {
         }
     }
 
-    /// Says what it may keep of sequences that are over; before [`Runner::load`]. The answer is how many saved states it can read.
+    /// Turns its host cache on and offers it saved states, before [`Runner::load`]. Returns the number of states with a valid head.
     ///
     /// # Errors
     /// See [`Error`].
@@ -213,12 +213,12 @@ impl Runner {
         }
     }
 
-    /// What became of the saved states that it was handed. The sender is gone when the runner is over.
+    /// What it does with its saved states. The sender is dropped when the runner is gone.
     pub fn fates(&self) -> watch::Receiver<Fates> {
         self.0.fates.clone()
     }
 
-    /// Makes it hand out the state that is worth most, if one is worth it, and forget it.
+    /// Exports its most valuable KV state, if one is worth it; the runner drops it.
     ///
     /// # Errors
     /// See [`Error`].
@@ -229,7 +229,7 @@ impl Runner {
         }
     }
 
-    /// Bytes of the state that was handed out last, from this one on.
+    /// Bytes of the state that was exported last, from `offset` on.
     ///
     /// # Errors
     /// See [`Error`].
@@ -241,13 +241,12 @@ impl Runner {
         }
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has ended.
     pub fn exit(&self) -> Option<Exit> {
         self.0.exit.borrow().clone()
     }
 
-    /// Resolves when the runner is over, whatever the reason, and at once if it is.
-    /// The future holds no handle, so waiting for the end does not put it off.
+    /// Resolves when the runner is gone. The future holds no handle, so it does not keep the runner alive.
     pub fn exited(&self) -> impl Future<Output = Exit> + Send + 'static {
         let mut exit = self.0.exit.clone();
         async move {
@@ -255,20 +254,20 @@ impl Runner {
                 .wait_for(Option::is_some)
                 .await
                 .map(|exit| exit.clone());
-            // Without a word only if the runtime dropped the service, which ends the process as well.
+            // The sender is dropped without an exit only with the runtime, which kills the process as well.
             seen.ok().flatten().unwrap_or_else(Exit::dropped)
         }
     }
 
-    /// Asks it to leave, insists after `grace` (SIGTERM), forces it [`Options::term`] later (SIGKILL), and reaps it.
+    /// Asks it to exit, sends SIGTERM after `grace` and SIGKILL [`Options::term`] later, and reaps it.
     /// Open answers end with [`Error::Stopped`] at once.
-    /// A second call can only make it faster.
+    /// A second call can only shorten these times.
     pub async fn stop(&self, grace: Duration) -> Exit {
         Stop::within(grace, self.0.options.term).ask(&self.0.stop);
         self.exited().await
     }
 
-    /// Ends it at once (SIGKILL), and reaps it.
+    /// Kills it at once (SIGKILL), and reaps it.
     pub async fn kill(&self) -> Exit {
         Stop::within(Duration::ZERO, Duration::ZERO).ask(&self.0.stop);
         self.exited().await
@@ -286,7 +285,7 @@ impl Runner {
         })?;
         let bytes = u32::try_from(frame.len().min(MAX_QUEUED)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.0.room).acquire_many_owned(bytes).await;
-        // The service closes it when the runner is over.
+        // The service closes it when the runner is gone.
         let Ok(room) = room else {
             return Err(self.over().await);
         };
@@ -304,7 +303,7 @@ impl Runner {
         Ok(receiver)
     }
 
-    /// What to tell somebody who comes too late.
+    /// The error for a call on a runner that is gone.
     async fn over(&self) -> Error {
         if self.0.stop.borrow().is_some() {
             return Error::Stopped;
@@ -317,7 +316,7 @@ impl Runner {
 ///
 /// A stream of [`Step`]s that ends, after exactly one [`Step::Done`] or error, with `None`.
 /// Dropping it cancels the answer in the runner.
-/// A reader that falls behind gets several deltas as one; after [`Options::patience`] the answer is cancelled with [`Error::Slow`].
+/// A slow reader gets several deltas as one; after [`Options::patience`] with a full queue the answer ends in [`Error::Slow`].
 /// It keeps the runner alive.
 #[derive(Debug)]
 pub struct Generation {
@@ -328,21 +327,21 @@ pub struct Generation {
 /// One step of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Tokens of the prompt were computed; only the latest count is kept for a reader that is behind.
+    /// Progress of prefill; a slow reader gets only the latest.
     Prefill {
         /// Computed so far.
         done: u32,
-        /// Of so many.
+        /// All of them.
         total: u32,
     },
     /// More text.
     Delta(Delta),
-    /// The answer is over. Always the last.
+    /// The end of the answer, always the last step.
     Done(Box<Done>),
 }
 
 impl Generation {
-    /// Asks the runner to stop generating; the stream goes on to its end, which tells what was done.
+    /// Asks the runner to stop generating. The stream still ends with [`Step::Done`].
     pub fn cancel(&self) {
         self.events.cancel();
     }

@@ -1,11 +1,12 @@
 //! The task that owns one runner: its socket, its process and its open requests.
 //!
-//! All that can wake it stands in one place, [`Service::serve`]; how it ends stands in another, [`Service::end`].
+//! [`Service::serve`] handles every event while the runner works, and [`Service::end`] ends it.
 
 use std::{process::ExitStatus, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
+use runner_protocol::{Call, Hello, Reply, Request, VERSION, frame};
 use rustix::process::Signal;
 use tokio::{
     io::AsyncWriteExt as _,
@@ -25,18 +26,17 @@ use super::{
     stderr::Tail,
     table::{Kind, Table, after},
 };
-use runner_protocol::{Call, Hello, Reply, Request, VERSION, frame};
 
-/// How long a runner that closed its socket is given to be gone: its memory is returned before, its drivers' perhaps after.
+/// Time for a runner to exit after it closed its socket. A driver may need a moment to release its memory.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// How long a killed process is waited for before its callers are told; a broken driver can hold it for ever.
+/// Time for a killed process to end before its callers get their error. A broken driver can hold a process for ever.
 const REAP: Duration = Duration::from_secs(2);
 
-/// How long the last words are waited for after the end; only something that inherited the pipe can hold it.
+/// Time for the rest of standard error after the end. Only a child that inherited the pipe can hold it open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Most bytes of requests that wait for one runner to read them; more wait with their callers. Each frame fits.
+/// Most bytes of requests that wait for one runner to read them. Further requests wait with their callers.
 pub(super) const MAX_QUEUED: usize = 64 << 20;
 
 const _: () = assert!(frame::MAX_FRAME <= MAX_QUEUED);
@@ -51,7 +51,7 @@ pub(super) struct Open {
     pub(super) queue: Sender,
 }
 
-/// When the runner is made to stop, if it does not by itself.
+/// When the runner gets its signals, if it does not exit by itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stop {
     term_at: Instant,
@@ -68,7 +68,7 @@ impl Stop {
         }
     }
 
-    /// Asks for it. Of several wishes the most urgent counts.
+    /// Asks for it. The earliest of several times counts.
     pub(super) fn ask(self, stop: &watch::Sender<Option<Self>>) {
         stop.send_modify(|wish| {
             let before = wish.unwrap_or(self);
@@ -83,9 +83,9 @@ impl Stop {
 /// Why the service stops serving.
 #[derive(Debug)]
 enum Ending {
-    /// The runner closed its socket, orderly or in the middle of a frame.
+    /// The runner closed its socket, between frames or inside one.
     Closed(Option<frame::Error>),
-    /// It was asked for, or the runner did something it must be ended for.
+    /// The daemon asked for it, or the runner has to be killed.
     Because(Cause),
 }
 
@@ -122,14 +122,14 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Lives as long as the runner: takes its introduction, serves, and reaps it.
+    /// Lives as long as the runner: waits for its hello, serves, and reaps it.
     pub(super) async fn run(mut self, read: Reading, greeted: oneshot::Sender<Hello>) {
         let mut hellos = FramedRead::new(read, Frames::<Hello>::new());
         let (ending, read) = match self.greet(&mut hellos).await {
             Err(ending) => (ending, hellos.into_inner()),
             Ok(hello) => {
                 let mut replies = hellos.map_decoder(|_| Frames::<Reply>::new());
-                // A spawner that left has asked for the stop by leaving.
+                // A spawner that gave up has dropped its handle, which stops the runner.
                 let _ = greeted.send(hello);
                 (self.serve(&mut replies).await, replies.into_inner())
             }
@@ -137,7 +137,7 @@ impl Service {
         self.end(ending, read).await;
     }
 
-    /// Waits for the first frame.
+    /// Waits for the hello.
     async fn greet(
         &mut self,
         hellos: &mut FramedRead<Reading, Frames<Hello>>,
@@ -162,24 +162,24 @@ impl Service {
         }
     }
 
-    /// Everything that can happen to a runner that works.
+    /// Handles every event until the runner ends or has to be ended.
     async fn serve(&mut self, replies: &mut FramedRead<Reading, Frames<Reply>>) -> Ending {
         let mut gone = false;
         let mut deadline = None;
         loop {
             let watch = deadline.or_else(|| self.table.deadline());
             tokio::select! {
-                // Also when all handles are dropped, whose last wish this is.
+                // The last handle asks for this when it is dropped.
                 _ = self.stop.changed() => return Ending::Because(Cause::Stopped),
                 reply = replies.next() => if let Err(ending) = self.take(reply) {
                     return ending;
                 },
                 Some(open) = self.opens.recv(), if self.outbox.has_room() => self.open(open),
-                // A runner that reads no more is about to close its socket, which is seen above.
+                // When the runner reads no more, its closed socket is seen above.
                 _ = self.outbox.write(&mut self.write), if !self.outbox.is_empty() => {}
                 () = self.departed.notified() => self.cancel(),
                 _ = self.process.wait(), if !gone => {
-                    // The rest of its words is in the socket, and then the end; unless somebody else holds the socket open.
+                    // The socket still holds its last frames and then ends, unless a child holds it open.
                     gone = true;
                     deadline = Some(after(Instant::now(), LEAVE));
                 }
@@ -187,11 +187,11 @@ impl Service {
                     if gone {
                         return Ending::Closed(None);
                     }
-                    // What has come must count, even if this task itself slept: a machine that was suspended is no stalled runner.
+                    // Drains buffered replies before it declares a stall: after a suspend of the machine, the clock is late and not the runner.
                     let come = unconstrained(replies.next()).now_or_never();
                     let ending = match come {
                         Some(reply) => self.take(reply).err(),
-                        None => self.look_around(),
+                        None => self.check_progress(),
                     };
                     if let Some(ending) = ending {
                         return ending;
@@ -201,14 +201,14 @@ impl Service {
         }
     }
 
-    /// Hands a reply to its reader, or says why there are no more.
+    /// Passes a reply to its reader, or returns why the runner ends.
     fn take(&mut self, reply: Option<Result<Reply, frame::Error>>) -> Result<(), Ending> {
         let reply = reply.ok_or(Ending::Closed(None))??;
         Ok(self.table.reply(reply, Instant::now())?)
     }
 
-    /// Looks for a runner that stalls, and for readers that sleep.
-    fn look_around(&mut self) -> Option<Ending> {
+    /// Checks for a stalled runner, and cancels answers of slow readers.
+    fn check_progress(&mut self) -> Option<Ending> {
         if let Some(silence) = self.table.stalled(Instant::now()) {
             let seconds = silence.as_secs();
             return Some(Ending::Because(Cause::Stalled { seconds }));
@@ -217,7 +217,7 @@ impl Service {
         None
     }
 
-    /// Sends a request on its way.
+    /// Adds a request to the table and the outbox.
     fn open(&mut self, open: Open) {
         let Open {
             id,
@@ -231,10 +231,10 @@ impl Service {
         }
     }
 
-    /// Cancels what nobody reads any more.
+    /// Cancels the answers whose readers left or are too slow.
     fn cancel(&mut self) {
         for target in self.table.cancels(Instant::now()) {
-            // Cancels have no answer, so they need no id of their own.
+            // A cancel has no answer, so it needs no id.
             self.send(Call::Cancel { target });
         }
     }
@@ -245,7 +245,7 @@ impl Service {
         self.outbox.push(frame);
     }
 
-    /// Ends the runner, if it has not ended itself, and tells everybody.
+    /// Ends the runner, unless it has ended itself, and ends all its requests.
     async fn end(mut self, ending: Ending, read: Reading) {
         self.opens.close();
         self.room.close();
@@ -274,7 +274,7 @@ impl Service {
         };
         tracing::debug!(cause = ?exit.cause, "the runner {exit}");
         let error = exit.to_error();
-        // In this order, so that somebody who tries again at once finds this runner gone.
+        // In this order, so that a caller that retries at once finds this runner gone.
         self.exit.send_replace(Some(exit));
         self.fail_all(&error);
         if status.is_none() {
@@ -282,7 +282,7 @@ impl Service {
         }
     }
 
-    /// Asks the runner to leave, then insists, then forces it; what it still writes is thrown away, so that it cannot hang on that.
+    /// Sends `Shutdown`, then SIGTERM, then SIGKILL. Reads and discards its output meanwhile, so that it cannot block on a full socket.
     async fn shutdown_gracefully(&mut self, mut read: Reading) -> Option<ExitStatus> {
         self.outbox.clear();
         self.send(Call::Shutdown);
@@ -294,15 +294,15 @@ impl Service {
             options,
             ..
         } = self;
-        let farewell = async {
+        let shutdown = async {
             while !outbox.is_empty() && outbox.write(write).await.is_ok() {}
-            // An end of input says the same as the frame before it.
+            // A runner also exits at the end of its input.
             let _ = write.shutdown().await;
         };
-        let silence = async {
+        let discard = async {
             let _ = tokio::io::copy(&mut read, &mut tokio::io::sink()).await;
         };
-        let mut both = std::pin::pin!(futures::future::join(farewell, silence).fuse());
+        let mut both = std::pin::pin!(futures::future::join(shutdown, discard).fuse());
         let mut wish = stop
             .borrow_and_update()
             .unwrap_or_else(|| Stop::within(options.grace, options.term));
@@ -325,7 +325,7 @@ impl Service {
         force(&mut **process).await
     }
 
-    /// Ends all requests, those that were not sent too.
+    /// Ends all requests with this error, also those that were not sent.
     fn fail_all(&mut self, error: &Error) {
         self.table.fail_all(error);
         while let Ok(open) = self.opens.try_recv() {
@@ -334,13 +334,13 @@ impl Service {
     }
 }
 
-/// Kills the runner and waits for it, within reason.
+/// Kills the runner and waits for it, at most [`REAP`].
 async fn force(process: &mut dyn Process) -> Option<ExitStatus> {
     process.signal(Signal::KILL);
     timeout(REAP, process.wait()).await.ok().flatten()
 }
 
-/// Never, if there is no deadline.
+/// Resolves at the deadline, or never without one.
 async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
@@ -348,10 +348,9 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Why a runner left by itself.
+/// The cause of an exit that the daemon did not ask for.
 ///
-/// A crash can cut a frame in two; then the crash is the cause.
-/// One that cuts its frame and leaves as if all were well breaks the protocol.
+/// A crash can cut a frame, and is then the cause. A runner that cuts a frame and exits with code 0 breaks the protocol.
 fn cause_of_leaving(error: Option<frame::Error>, status: Option<ExitStatus>) -> Cause {
     match error {
         Some(error) if status.is_some_and(|status| status.success()) && is_half(&error) => {

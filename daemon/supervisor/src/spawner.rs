@@ -24,10 +24,10 @@ use super::{
     table::Table,
 };
 
-/// Requests that may wait for the service to take them; more wait with their callers.
+/// Requests that may wait for the service. Further requests wait with their callers.
 const OPENS: usize = 64;
 
-/// Starts runners. Clones share what they started.
+/// Starts runners. Clones share the runners that they started.
 #[derive(Debug, Clone)]
 pub struct Spawner {
     launch: Arc<dyn Launch>,
@@ -43,7 +43,7 @@ impl Spawner {
         Ok(Self::new(Launcher::start()?))
     }
 
-    /// A spawner of runners that are started in this way.
+    /// A spawner that starts runners in this way.
     pub fn new(launch: impl Launch + 'static) -> Self {
         Self {
             launch: Arc::new(launch),
@@ -51,15 +51,14 @@ impl Spawner {
         }
     }
 
-    /// Starts a runner and waits for its introduction.
+    /// Starts a runner and waits for its hello.
     ///
-    /// The process gets the program's environment and nothing else, `/` as its working directory, a process group of its own
-    /// (so that Ctrl-C in the daemon's terminal is the daemon's to handle), its socket as standard input, nothing as standard output,
-    /// and the files from descriptor 3 on.
-    /// Dropping the future ends the process.
+    /// The process gets only the program's environment, `/` as its working directory, a new process group (so that Ctrl-C in the
+    /// terminal reaches the daemon alone), its socket as standard input, no standard output, and the files from descriptor 3 on.
+    /// Dropping the future kills the process.
     ///
     /// # Errors
-    /// [`Error::Spawn`] when it cannot be started, [`Error::Hello`], [`Error::Version`] or [`Error::Exited`] when it is no good.
+    /// [`Error::Spawn`] when it cannot be started, [`Error::Hello`], [`Error::Version`] or [`Error::Exited`] without a valid hello.
     pub async fn spawn(
         &self,
         program: &Program,
@@ -111,12 +110,12 @@ impl Spawner {
         self.tasks
             .spawn(service.run(read, greeted).instrument(span));
 
-        // From here on the process is ended when the handle is dropped, also while we wait.
+        // From here on dropping the handle ends the process, also during this wait.
         let runner = Runner::new(Inner {
             hello: OnceLock::new(),
             pid,
             options,
-            // 0 is for calls that have no answer.
+            // 0 is for calls without an answer.
             ids: AtomicU64::new(1),
             opens,
             room,
@@ -131,7 +130,7 @@ impl Spawner {
         }
     }
 
-    /// Waits until all runners that were started are gone and reaped. Starting more after this is called only makes it wait for them too.
+    /// Waits until all runners that were started are reaped, also those that are started meanwhile.
     pub async fn drained(&self) {
         self.tasks.close();
         self.tasks.wait().await;

@@ -1,7 +1,7 @@
-//! The last words of a runner.
+//! Standard error of a runner.
 //!
-//! What it writes to its standard error goes to our log at debug level, and the last lines are kept for the error that its end makes.
-//! The lines are hostile: they are cut at [`MAX_LINE`] bytes, and control characters, which could steer a terminal, are replaced.
+//! Its lines go to the daemon's log at debug level, and the last ones become part of the error when the runner ends.
+//! The lines are hostile: they are cut at [`MAX_LINE`] bytes, and control characters are replaced, which could control a terminal.
 
 use std::{
     collections::VecDeque,
@@ -10,16 +10,16 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// Lines that are kept.
+/// Most lines that are kept.
 const MAX_LINES: usize = 20;
 
-/// Bytes of a line that are kept.
+/// Most bytes of a line that are kept.
 const MAX_LINE: usize = 512;
 
-/// The last lines, while they come.
+/// The last lines so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tail(
-    /// Never held while anything else happens.
+    /// Held only to read or add lines.
     Arc<Mutex<VecDeque<String>>>,
 );
 
@@ -34,16 +34,16 @@ impl Tail {
             .collect()
     }
 
-    /// Reads until nobody can write any more.
+    /// Reads until the last writer closes the pipe.
     pub(super) async fn follow(self, mut input: impl AsyncRead + Unpin) {
         let mut chunk = [0; 4096];
         let mut line = Vec::new();
-        // A pipe that cannot be read is as good as one that ended: these are only words.
+        // A pipe that fails counts as one that ended.
         while let Ok(length @ 1..) = input.read(&mut chunk).await {
             for &byte in &chunk[..length] {
                 match byte {
                     b'\n' => self.keep(&std::mem::take(&mut line)),
-                    // One more than is kept, so that a cut shows.
+                    // One byte more than is kept, so that a cut is noticed.
                     _ if line.len() <= MAX_LINE => line.push(byte),
                     _ => {}
                 }
@@ -69,7 +69,7 @@ impl Tail {
     }
 }
 
-/// The line as text that is safe to show.
+/// The line as text that is safe in a terminal.
 fn clean(line: &[u8]) -> String {
     let cut = line.len() > MAX_LINE;
     let kept = String::from_utf8_lossy(&line[..line.len().min(MAX_LINE)]);

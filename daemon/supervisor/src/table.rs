@@ -1,7 +1,8 @@
-//! The open requests of one runner, and what they say about its health.
+//! The open requests of one runner, and whether it makes progress on them.
 
 use std::{collections::HashMap, time::Duration};
 
+use runner_protocol::{Call, Event, FailureKind, Fate, MAX_STATES, Reply};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -9,12 +10,11 @@ use super::{
     program::Options,
     queue::Sender,
 };
-use runner_protocol::{Call, Event, FailureKind, Fate, MAX_STATES, Reply};
 
-/// Most requests that may be open on one runner; far above what a scheduler sends, and a bound on what a lost one costs.
+/// Most open requests of one runner, far above what the scheduler sends.
 const MAX_OPEN: usize = 1024;
 
-/// Kinds of calls that have an answer.
+/// Kinds of calls with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Load,
@@ -30,23 +30,23 @@ pub(super) enum Kind {
     StatePart,
 }
 
-/// What became of the saved states that a runner was handed; bit n is for the n-th.
+/// What a runner did with its saved states. Bit n stands for the n-th state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fates {
-    /// Those that a sequence went on from.
+    /// States that a sequence continued from.
     pub used: u64,
-    /// Those that were not good.
+    /// States that were refused.
     pub refused: u64,
 }
 
-// One bit for each.
+// One bit for each state.
 const _: () = assert!(MAX_STATES <= u64::BITS as usize);
 
 impl Kind {
     /// The kind of this call.
     ///
     /// # Panics
-    /// For a call that has no answer, which no handle sends.
+    /// For a call without an answer, which no handle sends.
     pub(super) fn of(call: &Call) -> Self {
         match call {
             Call::Load(_) => Self::Load,
@@ -82,7 +82,7 @@ impl Kind {
         }
     }
 
-    /// Whether this event belongs to the answer of such a call.
+    /// Whether the answer to such a call may have this event.
     fn allows(self, event: &Event) -> bool {
         match event {
             Event::Loading { .. } | Event::Loaded(_) => self == Self::Load,
@@ -102,12 +102,12 @@ impl Kind {
         }
     }
 
-    /// Whether it takes long, tells how far it is, and can be cancelled.
+    /// Whether it takes long, reports progress, and can be cancelled.
     fn is_work(self) -> bool {
         matches!(self, Self::Generate | Self::Embed | Self::Rerank)
     }
 
-    /// Which clock its events wind.
+    /// The clock that its events reset.
     fn work(self) -> Work {
         match self {
             Self::Load => Work::Load,
@@ -118,10 +118,9 @@ impl Kind {
     }
 }
 
-/// What a runner is busy with.
+/// Kinds of work, each with its own clock.
 ///
-/// Each has its own clock, because a runner whose work loop is dead may well answer short questions:
-/// only tokens prove that tokens are made.
+/// A runner whose engine hangs may still answer short calls, so only progress of an answer proves that answers are computed.
 #[derive(Debug, Clone, Copy)]
 enum Work {
     Load,
@@ -129,7 +128,7 @@ enum Work {
     Short,
 }
 
-/// How many such requests are open, and when the last sign of life was.
+/// The number of such requests, and the time of their last progress.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
     open: usize,
@@ -141,15 +140,15 @@ struct Pending {
     kind: Kind,
     queue: Sender,
     cancelled: bool,
-    /// How far it was when it last said so.
+    /// Its progress, as last reported.
     mark: Option<Mark>,
 }
 
-/// How far an answer is: what of an event must change to be a sign of life.
-/// A work loop that goes round without getting anywhere says the same again and again.
+/// The progress of an answer. Only an event that changes it is a sign of life: an engine in an endless loop reports the same
+/// progress again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
-    /// The share, bit for bit.
+    /// The bits of the share.
     Loading(u32),
     Prefill(u32),
     Looking(u64),
@@ -191,12 +190,12 @@ impl Table {
         }
     }
 
-    /// What becomes of saved states.
+    /// What the runner does with its saved states.
     pub(super) fn fates(&self) -> watch::Receiver<Fates> {
         self.fates.subscribe()
     }
 
-    /// Takes a request in, if it is to be sent: its reader still waits, and there is room.
+    /// Adds a request, unless its reader has left or the table is full. True when the request is to be sent.
     pub(super) fn admit(&mut self, id: u64, kind: Kind, queue: Sender, now: Instant) -> bool {
         if queue.wants_cancel() {
             return false;
@@ -223,7 +222,7 @@ impl Table {
         true
     }
 
-    /// Hands an event to its reader.
+    /// Passes an event to its reader.
     pub(super) fn reply(
         &mut self,
         Reply { id, event }: Reply,
@@ -246,7 +245,7 @@ impl Table {
             self.clocks[kind.work() as usize].since = now;
         }
         if matches!(event, Event::Looking { .. }) {
-            // It says that the runner lives, and nothing of the answer.
+            // A sign of life, but no part of the answer.
             return Ok(());
         }
         if !event.is_terminal() {
@@ -260,7 +259,7 @@ impl Table {
         self.open.remove(&id);
         self.clocks[kind.work() as usize].open -= 1;
         if kind == Kind::Load {
-            // What waited for the load starts to wait for itself.
+            // Requests that waited for the load start their clocks now.
             self.clocks.iter_mut().for_each(|clock| clock.since = now);
         }
         Ok(())
@@ -281,9 +280,9 @@ impl Table {
         Ok(())
     }
 
-    /// Answers whose readers cancelled, left or sleep; each is named once, and is to be cancelled in the runner.
+    /// Answers to cancel in the runner, because their readers cancelled, left or are too slow. Each is returned once.
     ///
-    /// Only work is cancelled: the others are short, or of use to the next caller.
+    /// Only work is cancelled: other calls are short, or useful to the next caller.
     pub(super) fn cancels(&mut self, now: Instant) -> Vec<u64> {
         let patience = self.options.patience;
         let mut ids = Vec::new();
@@ -309,7 +308,7 @@ impl Table {
         ids
     }
 
-    /// When [`Table::cancels`] or [`Table::stalled`] may next have something to say, if nothing comes before.
+    /// When [`Table::cancels`] or [`Table::stalled`] is due next, if no event arrives before.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let sleepers = self
             .open
@@ -328,7 +327,7 @@ impl Table {
             .min()
     }
 
-    /// How long the runner showed no progress, if that is too long.
+    /// How long the runner has shown no progress, if that is too long.
     pub(super) fn stalled(&self, now: Instant) -> Option<Duration> {
         self.silences()
             .find(|&(since, limit)| now >= after(since, limit))
@@ -343,7 +342,7 @@ impl Table {
         self.clocks.iter_mut().for_each(|clock| clock.open = 0);
     }
 
-    /// The clocks that run, each with its limit. While a model loads, nothing else is expected of the runner.
+    /// The clocks of open work, each with its limit. While a model loads, only the clock of the load counts.
     fn silences(&self) -> impl Iterator<Item = (Instant, Duration)> {
         let [load, generate, short] = self.clocks;
         let loading = load.open > 0;
@@ -359,7 +358,7 @@ impl Table {
     }
 }
 
-/// This much later. Who waits for ever has set a time that no clock can count to; thirty years do as well.
+/// `start` plus `time`, at most thirty years, because an `Instant` overflows with a timeout that means "never".
 pub(super) fn after(start: Instant, time: Duration) -> Instant {
     const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     start + time.min(LONG)

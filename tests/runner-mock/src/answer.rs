@@ -2,12 +2,6 @@
 
 use std::time::Duration;
 
-use super::{
-    attempt::Attempt,
-    machine::{count, invalid, nanos, outside_of_vocabulary},
-    script::{Answer, Fault, FaultPoint, Origin, Script},
-    words::{self, Words},
-};
 use runner_protocol::images::{Images, place};
 use runner_protocol::{
     Constraint, Delta, Done, Event, Failure, FailureKind, Generate, Likelihood, Load, Logprob,
@@ -15,30 +9,37 @@ use runner_protocol::{
     Speculation, StopReason, Template, ToolCallDelta, ToolChoice, Variable,
 };
 
+use super::{
+    attempt::Attempt,
+    machine::{count, invalid, nanos, outside_of_vocabulary},
+    script::{Answer, Fault, FaultPoint, Origin, Script},
+    words::{self, Words},
+};
+
 /// Most stop texts of one request.
 const MAX_STOPS: usize = 64;
 
-/// An answer that waits or is on its way.
+/// An answer, waiting or active.
 pub(super) struct Answering {
     id: u64,
     script: Script,
-    /// Tokens of the prompt per step.
+    /// Prompt tokens per step.
     batch: u32,
     prompt: Vec<i32>,
-    /// Tokens of it that a recalled state begins with.
+    /// Its cached tokens, from an imported state.
     cached: u32,
     truncated: u32,
-    /// All that will be said, as it will be said.
+    /// The words of the answer.
     said_so: Vec<Piece>,
     tokens: Vec<i32>,
-    /// How it ends after the last word.
+    /// Why it ends after the last word.
     reason: StopReason,
     seed: u64,
     logprobs: Option<u32>,
-    /// Pretends to have drafted so many tokens, of which all that it says were right.
+    /// Reported number of drafted tokens.
     drafted: u32,
     prefilled: u32,
-    /// A first piece of the prompt was computed; there is one even if the prompt is empty.
+    /// The first batch of prefill was computed; also an empty prompt has one.
     begun: bool,
     said: u32,
     next: Duration,
@@ -47,7 +48,7 @@ pub(super) struct Answering {
     read: Duration,
 }
 
-/// A word of an answer, and what it is part of.
+/// A word of the text, the reasoning or a tool call.
 #[derive(Debug, Clone)]
 enum Piece {
     Text(String),
@@ -83,7 +84,7 @@ impl Piece {
     }
 }
 
-/// What an answer does in one step. Nothing is read between the event and the fault, so whoever saw the event knows the fault.
+/// The event of one step, and the fault that follows it at once.
 pub(super) struct Step {
     pub(super) event: Event,
     pub(super) fault: Option<Fault>,
@@ -133,7 +134,7 @@ impl Answering {
         let most = generate.max_tokens.map_or(room, |most| most.min(room)) as usize;
         let text = match script.answer.take() {
             Some(Answer::Text(text)) => text,
-            // One more than can be said, so that the end of the answer is its length.
+            // One word more than fits, so that the answer ends by length.
             Some(Answer::Count(last)) => numbers(last.min(context + 1)),
             Some(Answer::Prompt) => rendered,
             Some(Answer::Attempt(what)) => attempt(&what),
@@ -209,34 +210,34 @@ impl Answering {
         &self.prompt
     }
 
-    /// So many tokens of the prompt are known from a recalled state.
+    /// Sets the number of cached prompt tokens.
     pub(super) fn recalled(&mut self, tokens: usize) {
         self.cached = count(tokens);
     }
 
-    /// Lines for standard error at its beginning.
+    /// Lines for standard error at its start.
     pub(super) fn said(&self) -> &[String] {
         &self.script.say
     }
 
-    /// When it can go on.
+    /// When its next step is due.
     pub(super) fn next(&self) -> Duration {
         self.next
     }
 
-    /// KV cells that it holds.
+    /// Its KV cells.
     pub(super) fn cells(&self) -> u32 {
         self.prefilled + self.said
     }
 
-    /// A sequence is free for it.
+    /// Gives it a slot.
     pub(super) fn admit(&mut self, now: Duration) {
         self.admitted = now;
         self.read = now;
         self.next = now + self.script.prefill_delay;
     }
 
-    /// Computes a piece of the prompt, or says a word.
+    /// Computes a batch of prefill, or sends a word.
     pub(super) fn step(&mut self, now: Duration) -> Step {
         let total = count(self.prompt.len());
         if self.prefilled < total || !self.begun {
@@ -288,7 +289,7 @@ impl Answering {
         }
     }
 
-    /// Its end, when the daemon asks for it.
+    /// Its end after a cancel.
     pub(super) fn cancelled(&self, now: Duration) -> Event {
         self.done(StopReason::Cancelled, now)
     }
@@ -323,7 +324,7 @@ fn look(images: &Images, load: &Load, prompt: &str) -> Result<(), Failure> {
     images.split(prompt).map(|_| ()).map_err(invalid)
 }
 
-/// A text with its images put into words.
+/// A text with each image as a word.
 fn described(images: &Images, text: &str) -> String {
     let images_of = images.images.iter();
     images_of.fold(text.to_owned(), |text, image| {
@@ -332,7 +333,7 @@ fn described(images: &Images, text: &str) -> String {
     })
 }
 
-/// An answer of the shape that is asked for.
+/// An answer that meets the constraint.
 fn shaped(Constraint { shape, after }: &Constraint) -> Result<String, Failure> {
     let answer = match shape {
         Shape::Schema(schema) if schema.contains("uniqueItems") => {
@@ -352,7 +353,7 @@ fn shaped(Constraint { shape, after }: &Constraint) -> Result<String, Failure> {
     })
 }
 
-/// How likely a word was.
+/// The logprobs of a word.
 fn logprob(place: u32, token: i32, word: &str, top: u32) -> Logprob {
     let chosen = Likelihood {
         token,
@@ -374,7 +375,7 @@ fn logprob(place: u32, token: i32, word: &str, top: u32) -> Logprob {
     }
 }
 
-/// Reads a prompt and its directives; returns it rendered, and the part that is echoed.
+/// Reads a prompt and its directives; returns it rendered, and the part that the answer repeats.
 fn read(prompt: Prompt, script: &mut Script, words: &Words) -> Result<(String, String), Failure> {
     let mut take = |text: &str| script.take_from(text, Origin::Prompt).map_err(invalid);
     match prompt {
@@ -459,7 +460,7 @@ fn render_message(message: &Message, text: &mut String) {
     }
 }
 
-/// Words of an answer, each with what it is part of.
+/// Words of text, reasoning and tool calls.
 fn apart(thought: &str, text: &str, calls: &[(String, String)]) -> Vec<Piece> {
     let thought = words::split(thought).map(|word| Piece::Thought(word.to_owned()));
     let text = words::split(text).map(|word| Piece::Text(word.to_owned()));
@@ -482,7 +483,7 @@ fn apart(thought: &str, text: &str, calls: &[(String, String)]) -> Vec<Piece> {
     thought.chain(text).chain(calls).collect()
 }
 
-/// The same, where nobody asks to have it told apart.
+/// The same as text with markup.
 fn marked_up(thought: &str, text: &str, calls: &[(String, String)]) -> String {
     let mut whole = String::new();
     if !thought.is_empty() {
@@ -495,8 +496,8 @@ fn marked_up(thought: &str, text: &str, calls: &[(String, String)]) -> String {
     whole
 }
 
-/// Makes a prompt fit, with at least one cell left for the answer; returns how many tokens were cut.
-/// Cells that a call may use of those that were loaded.
+/// Truncates a prompt so that one cell is left for the answer; returns the number of tokens that it cut.
+/// The context of a call, at most that of the load.
 pub(super) fn context_of(wanted: Option<u32>, loaded: u32) -> Result<u32, Failure> {
     match wanted {
         Some(wanted) if wanted < MIN_CONTEXT => Err(invalid(format!(

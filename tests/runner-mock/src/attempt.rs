@@ -1,6 +1,6 @@
-//! What the mock tries when it is told to be hostile, so that tests see what the sandbox makes of it.
+//! Hostile attempts on command, with which tests check the sandbox.
 //!
-//! Each attempt is one that a program of the same user could carry out, and leaves as little behind as it can where it works.
+//! Every program of the user could carry them out. An attempt that works leaves as little behind as possible.
 
 use std::{
     fs,
@@ -13,10 +13,10 @@ use std::{
 
 use rustix::process;
 
-/// Most processes and most multiples of memory: an attempt that works must not take the machine with it.
+/// Most processes and most multiples of memory, so that an attempt that works does not stop the machine.
 const MOST: u32 = 64;
 
-/// Something to try.
+/// An attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Attempt {
     /// Open a file and read a byte of it. The word `parent` in a path stands for the number of the parent's process.
@@ -39,26 +39,26 @@ pub(crate) enum Attempt {
     Unix(PathBuf),
     /// Become another program.
     Exec(PathBuf),
-    /// Start so many processes.
+    /// Start this many processes.
     Processes(u32),
-    /// Have so many times the machine's memory, without using it.
+    /// Reserve this many times the machine's memory, without using it.
     Memory(u32),
-    /// Signal its parent, with the signal that only asks whether it could.
+    /// Send signal 0 to its parent.
     Signal,
     /// Take a descriptor of its parent.
     Steal,
-    /// Live on when its parent dies.
+    /// Outlive its parent.
     Outlive,
-    /// Tell the names of the variables in its environment.
+    /// List the variables of its environment.
     Environment,
-    /// Tell the names of the interfaces in its network.
+    /// List the interfaces of its network.
     Interfaces,
-    /// Watch files, which nothing forbids and no answer needs.
+    /// Watch files, which the deny list permits and inference does not need.
     Watch,
 }
 
 impl Attempt {
-    /// Reads what stands behind the directive `try`.
+    /// Reads the argument of the directive `try`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (word, argument) = text.split_once(' ').unwrap_or((text, ""));
         let argument = argument.trim();
@@ -91,7 +91,7 @@ impl Attempt {
         })
     }
 
-    /// Tries it. The answer begins with `worked` or with `denied`.
+    /// Carries it out. The result begins with `worked` or `denied`.
     pub(super) fn carry_out(&self) -> String {
         match self.attempt() {
             Ok(what) => format!("worked: {what}"),
@@ -137,7 +137,7 @@ impl Attempt {
     }
 }
 
-/// What worked, or why it did not.
+/// The result of an attempt without a text.
 fn told<T, E: Into<io::Error>>(result: Result<T, E>) -> io::Result<String> {
     result.map(|_| String::new()).map_err(Into::into)
 }
@@ -156,7 +156,7 @@ fn of_parent(path: &Path) -> io::Result<PathBuf> {
     Ok(parts.collect())
 }
 
-/// Starts processes that end at once, and waits for each.
+/// Starts processes that exit at once, and waits for each.
 #[expect(
     clippy::disallowed_methods,
     reason = "its children end by themselves and are reaped here"
@@ -172,7 +172,7 @@ fn start(count: u32) -> io::Result<String> {
     Ok(format!("{count} processes"))
 }
 
-/// Reserves memory, a quarter of the machine's at a time, which no kernel refuses out of hand, and touches none of it.
+/// Reserves memory without touching it, a quarter of the machine's at a time, because a kernel may refuse more at once.
 #[cfg(target_os = "linux")]
 fn reserve(times: u32) -> io::Result<String> {
     let memory =
@@ -189,7 +189,7 @@ fn reserve(times: u32) -> io::Result<String> {
     Ok(format!("{} quarters", blocks.len()))
 }
 
-/// Takes a copy of its parent's standard input.
+/// Copies the descriptor of its parent's standard input.
 #[cfg(target_os = "linux")]
 fn steal() -> io::Result<String> {
     let parent = process::pidfd_open(parent()?, process::PidfdFlags::empty())?;

@@ -1,8 +1,13 @@
-//! The mock runner as a state machine: requests and time go in, things to do come out.
+//! The mock runner as a state machine of requests, time and outputs.
 //!
-//! It reads no clock and no socket, so the program and the task behave alike, and nothing depends on how threads are scheduled.
+//! It reads no clock and no socket, so program and task behave alike, independent of thread scheduling.
 
 use std::{collections::VecDeque, fs::File, io, time::Duration};
+
+use runner_protocol::{
+    Call, Event, Failure, FailureKind, Generate, Hello, Kernels, Load, Loaded, Recall, Reply,
+    Request, Sandbox, Stats, Template, Tokenize, VERSION, frame,
+};
 
 use super::{
     answer::{self, Answering, Step},
@@ -13,72 +18,68 @@ use super::{
     vectors,
     words::{self, Words},
 };
-use runner_protocol::{
-    Call, Event, Failure, FailureKind, Generate, Hello, Kernels, Load, Loaded, Recall, Reply,
-    Request, Sandbox, Stats, Template, Tokenize, VERSION, frame,
-};
 
 /// Bytes at the start of the weights that are searched for directives.
 pub(super) const SEARCHED: usize = 64 * 1024;
 
-/// Resident bytes that are reported when nothing else is said.
+/// Resident bytes, unless a directive gives others.
 const RESIDENT: u64 = 64 * 1024 * 1024;
 
-/// Trained context that is reported when nothing else is said.
+/// Trained context, unless a directive gives another.
 const TRAINED_CONTEXT: u32 = 4096;
 
-/// Something for the driver to do, in order.
+/// What the program or the task has to do, in order.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Write these bytes to the socket.
     Send(Vec<u8>),
     /// Write this line to standard error.
     Say(String),
-    /// Do this, and nothing that comes after it.
+    /// Do this, and nothing after it.
     Last(Last),
 }
 
-/// The last thing a mock does.
+/// The last output of a mock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Last {
     /// End the process.
     Die(Death),
-    /// Neither read nor write, and stay.
+    /// Neither read nor write, and do not exit.
     Deaf,
-    /// Stop the process by a signal that can be taken back.
+    /// Stop the process by SIGSTOP.
     Freeze,
-    /// Close the socket, and stay.
+    /// Close the socket, and do not exit.
     HangUp,
 }
 
 /// Opens the file behind a descriptor.
 pub(crate) type OpenFile = Box<dyn FnMut(i32) -> io::Result<File> + Send>;
 
-/// Where a mock finds itself.
+/// The environment of a mock.
 pub(crate) struct World {
     pub(crate) open: OpenFile,
-    /// Tries something and says what came of it.
+    /// Carries out an attempt and describes its result.
     pub(crate) attempt: fn(&Attempt) -> String,
-    /// How far it is confined.
+    /// The sandbox that it reports.
     pub(crate) sandbox: Sandbox,
 }
 
-/// The whole mock runner but its socket and its clock. Times are since its start.
+/// The mock runner without socket and clock. Times are since its start.
 pub(crate) struct Mock {
     world: World,
-    /// Directives for all answers, or why there are none.
+    /// Directives for all answers, or the error in them.
     script: Result<Script, String>,
     words: Words,
     model: Model,
     memory: Memory,
     waiting: VecDeque<Answering>,
     active: Vec<Answering>,
-    /// The work has stopped for good.
+    /// All work has stopped for good.
     stalled: bool,
     out: Vec<Output>,
 }
 
-/// The one model.
+/// The model.
 enum Model {
     None,
     Loading(Loading),
@@ -114,7 +115,7 @@ impl Mock {
         }
     }
 
-    /// What it does before it reads anything.
+    /// Its outputs before the first request.
     pub(crate) fn begin(&mut self) -> Vec<Output> {
         let script = self.script.clone().unwrap_or_default();
         self.say(&script.say);
@@ -137,7 +138,7 @@ impl Mock {
         std::mem::take(&mut self.out)
     }
 
-    /// Takes a request in.
+    /// Handles a request.
     pub(crate) fn receive(&mut self, Request { id, call }: Request, now: Duration) -> Vec<Output> {
         match call {
             Call::Load(load) => self.load(id, load, now),
@@ -175,7 +176,7 @@ impl Mock {
         std::mem::take(&mut self.out)
     }
 
-    /// When there is work to do; `None` if there is none. May be in the past.
+    /// When the next step is due, possibly in the past; `None` without work.
     pub(crate) fn next_step(&self) -> Option<Duration> {
         if self.stalled {
             return None;
@@ -187,7 +188,7 @@ impl Mock {
         self.active.iter().map(Answering::next).chain(loading).min()
     }
 
-    /// Does the work that is due: a quarter of the file, or one token (or piece of a prompt) of each active answer.
+    /// Does the steps that are due: a quarter of the file, or one token or batch of prefill of each active answer.
     pub(crate) fn step(&mut self, now: Duration) -> Vec<Output> {
         if matches!(&self.model, Model::Loading(loading) if loading.next <= now) {
             self.load_quarter(now);
@@ -267,7 +268,7 @@ impl Mock {
             return self.fail(id, FailureKind::Invalid, message);
         }
         self.say(&script.say.split_off(said));
-        // What is said at the start of the process and of the load is not said again for each answer.
+        // Lines of `say` from the start of the process and the load are not repeated for each answer.
         script.say.clear();
         script.no_chat_template &= load.chat_template.is_none();
         let next = now + script.load_delay;
@@ -331,7 +332,7 @@ impl Mock {
         }
     }
 
-    /// Lets waiting answers begin, as many as the model decodes side by side.
+    /// Starts waiting answers while there are free slots.
     fn admit(&mut self, now: Duration) {
         let Model::Loaded(load) = &self.model else {
             return;
@@ -390,7 +391,7 @@ impl Mock {
         }
     }
 
-    /// Answers a short question about the model.
+    /// Answers a short call.
     fn answer(&mut self, id: u64, ask: impl FnOnce(&mut Self) -> Result<Event, Failure>) {
         let event = if matches!(self.model, Model::Loaded(_)) {
             ask(self).unwrap_or_else(Event::Failed)
@@ -400,7 +401,7 @@ impl Mock {
         self.reply(id, event);
     }
 
-    /// Does what a directive says. Returns whether the request is over.
+    /// Carries out a fault. Returns whether the request is over.
     fn misbehave(&mut self, fault: Fault, id: u64) -> bool {
         let last = |last| Output::Last(last);
         let output = match fault {
@@ -424,7 +425,7 @@ impl Mock {
             Fault::Deaf => last(Last::Deaf),
             Fault::Freeze => last(Last::Freeze),
             Fault::HangUp => last(Last::HangUp),
-            // 0xc1 is the one byte that MessagePack never uses.
+            // MessagePack never uses the byte 0xc1.
             Fault::Garbage => Output::Send(vec![0, 0, 0, 2, 0xc1, 0xc1]),
             Fault::HugeFrame => Output::Send(vec![0xff; 8]),
             Fault::HalfFrame => {
@@ -463,7 +464,7 @@ impl Mock {
     }
 }
 
-/// The rules that stand in [`Load`].
+/// Checks the rules of [`Load`].
 fn check(load: &Load) -> Result<(), &'static str> {
     if load.settings.context < 4 {
         return Err("the context must have at least 4 cells");

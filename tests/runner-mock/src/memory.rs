@@ -1,12 +1,13 @@
-//! What the mock remembers of answers that are over: states without any meaning, of the right shape.
+//! The mock's KV states of finished answers: bytes without meaning, of the right size.
 
-use super::machine::{OpenFile, count, invalid};
 use runner_protocol::{
     Bytes, Event, Failure, Fate, HandOut, MAX_STATE_PART, Recall, State,
     state::{Head, Saved},
 };
 
-/// What the mock calls its build.
+use super::machine::{OpenFile, count, invalid};
+
+/// The build of its states.
 const BUILD: &str = "mock";
 
 /// Bytes of a state for each of its tokens.
@@ -15,22 +16,22 @@ const BYTES_PER_TOKEN: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     recall: Option<Recall>,
-    /// States that were handed in, with their indices.
+    /// Imported states, with their indices.
     recalled: Vec<(u32, Saved)>,
-    /// Tokens of answers that are over, latest last.
+    /// Tokens of finished answers, latest last.
     kept: Vec<Vec<i32>>,
-    /// The state that was handed out last.
+    /// The state that was exported last.
     leaving: Vec<u8>,
     fates: Vec<(u32, Fate)>,
 }
 
 impl Memory {
-    /// Whether it was told what it may keep.
+    /// Whether [`Recall`] turned it on.
     pub(super) fn is_told(&self) -> bool {
         self.recall.is_some()
     }
 
-    /// Takes saved states in; says how many heads it can read.
+    /// Imports saved states; returns the number with a valid head.
     pub(super) fn recall(&mut self, recall: Recall, open: &mut OpenFile) -> u32 {
         let mut readable = 0;
         for (index, &file) in (0..).zip(&recall.files) {
@@ -47,7 +48,7 @@ impl Memory {
         readable
     }
 
-    /// How many tokens of a prompt a recalled state begins with.
+    /// The longest common prefix of a prompt with an imported state, in tokens.
     pub(super) fn alike(&mut self, prompt: &[i32]) -> usize {
         let alike = |saved: &Saved| {
             let both = saved.head().tokens.iter().zip(prompt);
@@ -70,12 +71,12 @@ impl Memory {
         self.alike(prompt)
     }
 
-    /// What is to be told of recalled states.
+    /// Takes the reports on imported states.
     pub(super) fn take_fates(&mut self) -> Vec<(u32, Fate)> {
         std::mem::take(&mut self.fates)
     }
 
-    /// Keeps what an answer leaves behind, in place of its beginnings.
+    /// Keeps the tokens of a finished answer, in place of those that are a prefix of them.
     pub(super) fn keep(&mut self, tokens: &[i32]) {
         if self.is_told() && !tokens.is_empty() {
             self.kept.retain(|kept| !tokens.starts_with(kept));
@@ -83,7 +84,7 @@ impl Memory {
         }
     }
 
-    /// The latest state that is worth it.
+    /// Exports the latest state that is worth it.
     pub(super) fn hand_out(&mut self, wanted: HandOut) -> Option<Box<State>> {
         let recall = self.recall.as_ref()?;
         let worth = |tokens: &Vec<i32>| {
@@ -107,7 +108,7 @@ impl Memory {
         Some(Box::new(State { head, instead_of }))
     }
 
-    /// Bytes of the state that was handed out last.
+    /// Bytes of the state that was exported last.
     pub(super) fn part(&self, offset: u64) -> Result<Event, Failure> {
         let rest = usize::try_from(offset)
             .ok()

@@ -1,4 +1,4 @@
-//! The mock runner as a program: the state machine between a socket and a clock, without a runtime, so that it starts at once.
+//! The mock runner as a program, without an async runtime, so that it starts fast.
 
 use std::{
     io::{self, Write as _},
@@ -9,6 +9,8 @@ use std::{
     time::Instant,
 };
 
+use confine::Needs;
+use runner_protocol::{Request, Sandbox, frame};
 use rustix::process::Signal;
 
 use super::{
@@ -16,16 +18,14 @@ use super::{
     machine::{Last, Mock, Output, SEARCHED, World},
     script::Death,
 };
-use confine::Needs;
-use runner_protocol::{Request, Sandbox, frame};
 
-/// The environment variable whose directives count for the whole process.
+/// The environment variable with directives for the whole process.
 pub(super) const VARIABLE: &str = "SLM_MOCK";
 
-/// Requests that wait for the state machine.
+/// Most requests that wait for the state machine.
 const BACKLOG: usize = 64;
 
-/// The program: speaks the protocol on its standard input until that ends.
+/// Runs the program: speaks the protocol on standard input until that ends.
 pub fn main() -> ExitCode {
     if let Err(error) = confine::at_start() {
         say(&format!("cannot confine the mock runner: {error}"));
@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
     }
     match run() {
         Ok(code) => code,
-        // The daemon is gone or has closed the socket, which is how a runner is told to leave.
+        // The daemon is gone or has closed the socket, so the runner exits.
         Err(_) => ExitCode::SUCCESS,
     }
 }
@@ -76,7 +76,7 @@ fn run() -> io::Result<ExitCode> {
     }
 }
 
-/// Reads requests until the socket or the state machine ends.
+/// Reads requests until the socket closes or the state machine ends.
 fn read(mut input: UnixStream, requests: &SyncSender<Request>) {
     while let Ok(request) = frame::read(&mut input) {
         if requests.send(request).is_err() {
@@ -85,7 +85,7 @@ fn read(mut input: UnixStream, requests: &SyncSender<Request>) {
     }
 }
 
-/// Does what the state machine says. Returns an exit code when that is to leave.
+/// Carries out the outputs of the state machine. Returns the exit code when it has to exit.
 fn carry_out(outputs: Vec<Output>, socket: &mut UnixStream) -> io::Result<Option<ExitCode>> {
     for output in outputs {
         match output {
@@ -106,7 +106,7 @@ fn carry_out(outputs: Vec<Output>, socket: &mut UnixStream) -> io::Result<Option
     Ok(None)
 }
 
-/// Sends itself a signal until it works: the standard library takes a first SIGSEGV for a full stack, and only lets the second one through.
+/// Sends itself a signal until it ends: the standard library handles a first SIGSEGV as a stack overflow, and only the second one kills.
 fn die(signal: Signal) -> ! {
     loop {
         let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
@@ -120,7 +120,7 @@ fn stay() -> ! {
 }
 
 fn say(line: &str) {
-    // Nobody may be there to hear it, which is no reason to fail.
+    // A closed standard error is ignored.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -135,7 +135,7 @@ fn environment() -> String {
         .into_owned()
 }
 
-/// Opens an inherited file as the engine does: by the name of its descriptor.
+/// Opens an inherited file by the path of its descriptor, as the engine does.
 #[expect(
     clippy::disallowed_methods,
     reason = "the file is a descriptor and has no path to name"
@@ -144,7 +144,7 @@ fn open(descriptor: i32) -> io::Result<std::fs::File> {
     std::fs::File::open(format!("/proc/self/fd/{descriptor}"))
 }
 
-/// The first bytes of a file, wherever its offset is.
+/// The first bytes of a file, independent of its offset.
 pub(super) fn start_of(file: &std::fs::File) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
 

@@ -1,14 +1,15 @@
-//! What the mock is told to do; the list is in the documentation of [`mock`](super).
+//! The directives of the mock, which [the crate](super) documents.
 
 use std::time::Duration;
 
-use super::attempt::Attempt;
 use runner_protocol::FailureKind;
+
+use super::attempt::Attempt;
 
 const OPEN: &str = "[[mock:";
 const CLOSE: &str = "]]";
 
-/// Where directives were found, which says what they may mean.
+/// Where a directive stands, which decides whether it is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     Environment,
@@ -16,12 +17,12 @@ pub(super) enum Origin {
     Prompt,
 }
 
-/// Directives, put together.
+/// The sum of all directives.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Script {
     pub(super) answer: Option<Answer>,
     pub(super) thought: String,
-    /// Tools to call, with their arguments.
+    /// Tool calls, with their arguments.
     pub(super) calls: Vec<(String, String)>,
     pub(super) delay: Duration,
     pub(super) prefill_delay: Duration,
@@ -35,7 +36,7 @@ pub(super) struct Script {
     faults: Vec<(FaultPoint, Fault)>,
 }
 
-/// What to answer with.
+/// The text of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     Text(String),
@@ -53,7 +54,7 @@ pub(super) enum FaultPoint {
     Token(u32),
 }
 
-/// A way to misbehave.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Crash(Death),
@@ -69,7 +70,7 @@ pub(super) enum Fault {
     WrongId,
 }
 
-/// A way to die.
+/// How a crash ends the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Death {
     Abort,
@@ -79,7 +80,7 @@ pub(crate) enum Death {
 }
 
 impl Script {
-    /// The fault at this place, if there is one.
+    /// The fault at this point, if any.
     pub(super) fn fault(&self, place: FaultPoint) -> Option<Fault> {
         self.faults
             .iter()
@@ -90,7 +91,7 @@ impl Script {
     /// Adds directives that are separated by `;`.
     ///
     /// # Errors
-    /// The directive that is not understood.
+    /// A message that names the directive that is not understood.
     pub(super) fn add(&mut self, text: &str, origin: Origin) -> Result<(), String> {
         for directive in text
             .split(';')
@@ -107,7 +108,7 @@ impl Script {
     /// Adds the directives in a text, and returns the rest of the text.
     ///
     /// # Errors
-    /// The directive that is not understood.
+    /// A message that names the directive that is not understood.
     pub(super) fn take_from(&mut self, text: &str, origin: Origin) -> Result<String, String> {
         let mut rest = String::new();
         let mut tail = text;
@@ -161,7 +162,7 @@ fn millis(text: &str) -> Option<Duration> {
     text.parse().ok().map(Duration::from_millis)
 }
 
-/// Reads `FAULT`, `FAULT-in-PLACE` or `FAULT-at-token N`, then the way of a crash or failure.
+/// Reads `FAULT`, `FAULT-in-PLACE` or `FAULT-at-token N`, then the kind of crash or failure.
 fn fault(word: &str, argument: &str, origin: Origin) -> Option<(FaultPoint, Fault)> {
     let (place, name, how) = if let Some(name) = word.strip_suffix("-at-token") {
         let (number, how) = argument.split_once(' ').unwrap_or((argument, ""));

@@ -1,4 +1,4 @@
-//! The mock runner as a task: the state machine in the daemon's own runtime, whose clock can be paused.
+//! The mock runner as a task of the daemon's runtime, whose clock can be paused.
 
 use std::{
     collections::HashMap, fs::File, future::pending, io, os::unix::process::ExitStatusExt as _,
@@ -6,7 +6,9 @@ use std::{
 };
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use runner_protocol::{Sandbox, frame};
 use rustix::process::Signal;
+use supervisor::{Files, Launch, Launched, Process, Program, Spawner};
 use tokio::{
     io::{AsyncWriteExt as _, DuplexStream},
     task::JoinHandle,
@@ -19,16 +21,14 @@ use super::{
     process::VARIABLE,
     script::Death,
 };
-use runner_protocol::{Sandbox, frame};
-use supervisor::{Files, Launch, Launched, Process, Program, Spawner};
 
-/// Bytes between a mock in this process and its supervisor; about what a socket holds.
+/// Size of the pipe between task and supervisor in bytes, about that of a socket's buffer.
 const BUFFER: usize = 64 * 1024;
 
 /// A spawner that starts the mock runner as a task of the caller's runtime, whatever program it is told to start.
 ///
-/// No process is started, and time is the runtime's, so it can be paused.
-/// The mock sees the program's `SLM_MOCK`, and the files by their numbers.
+/// It starts no process, and its clock is the runtime's, which a test can pause.
+/// The mock gets `SLM_MOCK` of the program's environment, and the files by their descriptors.
 pub fn spawner() -> Spawner {
     Spawner::new(Tasks)
 }
@@ -38,9 +38,8 @@ pub fn spawner() -> Spawner {
 struct Tasks;
 
 impl Launch for Tasks {
-    /// Connects the mock through memory alone.
-    /// A socket would be shared with every process that is being started at that moment, so its end could come late,
-    /// and a paused clock does not wait for that.
+    /// Connects the mock through memory. A process that is started at the same moment would inherit a socket, so its end could come
+    /// late, and a paused clock does not wait for that.
     fn launch(&self, program: Program, files: Files) -> BoxFuture<'_, io::Result<Launched>> {
         let script = program
             .env
@@ -64,9 +63,9 @@ impl Launch for Tasks {
 /// The mock as a task.
 #[derive(Debug)]
 struct Task {
-    /// Ends with what a process would have ended with.
+    /// Returns the exit status that a process would have.
     task: JoinHandle<ExitStatus>,
-    /// The end, once seen or made.
+    /// The exit status, once known.
     status: Option<ExitStatus>,
 }
 
@@ -74,7 +73,7 @@ impl Process for Task {
     fn wait(&mut self) -> BoxFuture<'_, Option<ExitStatus>> {
         async {
             if self.status.is_none() {
-                // A panic of the mock is a crash like any other.
+                // A panic of the mock counts as a crash.
                 let end = (&mut self.task).await;
                 self.status =
                     Some(end.unwrap_or_else(|_| ExitStatus::from_raw(Signal::ABORT.as_raw())));
@@ -96,7 +95,7 @@ impl Process for Task {
     }
 }
 
-/// Runs until the socket ends or a directive ends it; resolves with what a process would have ended with.
+/// Runs until the socket closes or a directive ends it, and returns the exit status that a process would have.
 async fn run(
     socket: DuplexStream,
     mut stderr: DuplexStream,
@@ -148,7 +147,7 @@ async fn run(
         }
         let due = mock.next_step().map(|next| start + next);
         outputs = tokio::select! {
-            // What was said before the next token is heard before it.
+            // Requests that arrived before the next token are handled before it.
             biased;
             request = requests.next() => match request {
                 Some(Ok(body)) => match frame::decode(&body) {
@@ -165,7 +164,7 @@ async fn run(
     }
 }
 
-/// How a process would have ended.
+/// The exit status of a process with this end.
 fn status(death: Death) -> ExitStatus {
     ExitStatus::from_raw(match death {
         Death::Abort => Signal::ABORT.as_raw(),

@@ -1,23 +1,24 @@
-//! Vectors and scores of the mock: what a text's words say, in the shape that a real model would give it.
+//! Embeddings and scores of the mock.
 //!
-//! Texts with the same words have the same vector, and documents score by the words that they share with the query.
+//! Inputs with the same words have the same vector. The score of a document is the number of words that it shares with the query.
+
+use runner_protocol::{
+    Embed, Embeddings, Event, Failure, FailureKind, Input, MAX_INPUTS, Rerank, Scores,
+};
 
 use super::{
     answer::context_of,
     machine::{count, invalid, outside_of_vocabulary},
     words::{self, Words},
 };
-use runner_protocol::{
-    Embed, Embeddings, Event, Failure, FailureKind, Input, MAX_INPUTS, Rerank, Scores,
-};
 
 /// Numbers in a vector.
 const WIDTH: usize = 8;
 
-/// Tokens that are read of one input.
+/// Context in tokens.
 const LONGEST: u32 = 64;
 
-/// A number for each token, added up by its remainder.
+/// Counts the tokens by the remainder of their ids.
 pub(super) fn embed(embed: Embed, words: &mut Words) -> Result<Event, Failure> {
     let Embed {
         inputs,
@@ -53,7 +54,7 @@ pub(super) fn embed(embed: Embed, words: &mut Words) -> Result<Event, Failure> {
     Ok(Event::Embeddings(embeddings))
 }
 
-/// How many of the query's words a document has.
+/// Counts the words that each document shares with the query.
 pub(super) fn rerank(rerank: &Rerank, words: &mut Words) -> Result<Event, Failure> {
     few_enough(rerank.documents.len())?;
     let longest = context_of(rerank.context, LONGEST)? as usize;
@@ -84,7 +85,7 @@ fn few_enough(inputs: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is read of an input, and whether it was cut.
+/// The tokens of an input that fit, and whether it was truncated.
 fn fit(tokens: &[i32], longest: usize, truncate: bool) -> Result<(&[i32], bool), Failure> {
     match tokens.len() {
         0 => Err(invalid("an input has no tokens")),

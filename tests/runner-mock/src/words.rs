@@ -1,17 +1,17 @@
-//! Tokens of the mock: words.
+//! The tokens of the mock, which are words.
 
 use std::collections::HashMap;
 
-/// Ids are below this.
+/// Token ids are below this.
 pub(super) const VOCABULARY: u32 = 1 << 30;
 
-/// The beginning of a sequence, where somebody asks for special tokens.
+/// The beginning-of-sequence token.
 pub(super) const BEGIN: i32 = 1;
 
-/// First id that a word can have.
+/// First id of a word.
 const FIRST: u32 = 16;
 
-/// Splits a text into words, each with the whitespace before it; the pieces are the text again.
+/// Splits a text into words, each with the whitespace before it. The pieces join to the text again.
 pub(super) fn split(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -40,8 +40,8 @@ impl Words {
         split(text).map(|piece| self.token(piece)).collect()
     }
 
-    /// The text of tokens; `None` for one that is outside of the vocabulary.
-    /// One that was never seen is shown by its number.
+    /// The text of tokens. The error is a token outside of the vocabulary.
+    /// A token that was never seen is shown by its number.
     pub(super) fn text(&self, tokens: &[i32]) -> Result<String, i32> {
         let mut text = String::new();
         for &token in tokens {
