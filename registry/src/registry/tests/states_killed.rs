@@ -291,6 +291,10 @@ async fn survives(name: &str) {
     copy_tree(&original, &finished);
     let registry = open(&finished).await;
     let before = handed_out(&registry).await;
+    registry.close().await;
+    drop(registry);
+    // Opened again, because the child has no description of a model in memory either.
+    let registry = open(&finished).await;
     faults::arm(&finished, Plan::NONE);
     operate(&registry, operation).await;
     let calls = faults::disarm(&finished);
