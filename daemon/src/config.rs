@@ -18,7 +18,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use registry::credentials::Places;
+use registry::credentials::LoginFiles;
 use registry::http::Network;
 use registry::mirrors::Mirrors;
 use runner_protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
@@ -205,7 +205,7 @@ pub struct Config {
     /// The user's token for the hub; from `HF_TOKEN` alone, so that it stands in no file and no list of processes.
     pub hub_token: Option<Secret>,
     /// Files of other programs that hold logins of the user; from the environment alone.
-    pub logins: Places,
+    pub logins: LoginFiles,
     /// Proxies and certificates for models that are fetched.
     pub network: Network,
     /// Most transfers that run side by side.
@@ -295,7 +295,7 @@ impl Config {
 }
 
 /// Where Docker, Podman and the Hugging Face hub's own programs keep logins.
-fn logins(environment: &dyn Environment) -> Places {
+fn logins(environment: &dyn Environment) -> LoginFiles {
     let folder = |name: &str| {
         let text = environment.get(name)?;
         Some(PathBuf::from(text)).filter(|path| path.is_absolute())
@@ -307,7 +307,7 @@ fn logins(environment: &dyn Environment) -> Places {
     let podman = folder("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json"));
     let hub = folder("HF_HOME").or_else(|| below(".cache/huggingface"));
     let hub = folder("HF_TOKEN_PATH").or_else(|| hub.map(|folder| folder.join("token")));
-    Places {
+    LoginFiles {
         docker: docker.into_iter().chain(podman).collect(),
         hub_tokens: hub.into_iter().collect(),
     }
@@ -478,7 +478,7 @@ impl Layers {
             mirrors: self.get("mirrors", Mirrors::parse)?,
             hub: self.get("hub", server)?,
             hub_token: None,
-            logins: Places::default(),
+            logins: LoginFiles::default(),
             network: Network {
                 http_proxy: self.get("http_proxy", filled)?,
                 https_proxy: self.get("https_proxy", filled)?,

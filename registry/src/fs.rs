@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 /// Mode of the folders of a store: only their owner may enter.
 const FOLDER_MODE: u32 = 0o700;
 /// Mode of a file that is still being written.
-const DRAFT_MODE: u32 = 0o600;
+const TEMP_MODE: u32 = 0o600;
 /// Mode of a published blob: it never changes.
 const PUBLISHED_MODE: u32 = 0o444;
 
@@ -240,7 +240,7 @@ pub(crate) fn create(path: &Path) -> Result<File> {
             .read(true)
             .write(true)
             .create_new(true)
-            .mode(DRAFT_MODE)
+            .mode(TEMP_MODE)
             .open(path)
     })
 }
@@ -254,7 +254,7 @@ pub(crate) fn open_lock(path: &Path) -> Result<File> {
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(DRAFT_MODE);
+        .mode(TEMP_MODE);
     attempt("open", path, || options.custom_flags(flags).open(path))
 }
 

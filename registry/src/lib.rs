@@ -51,7 +51,7 @@ pub use name::ModelName;
 pub use progress::{Progress, Reporter, Stage};
 pub use reference::Reference;
 pub use registry::{
-    Base, Called, Create, DamagedBlob, DamagedModel, GcReport, LoggedIn, ModelRef, NewLogin,
+    Base, Create, DamagedBlob, DamagedModel, FileNames, GcReport, LoggedIn, ModelRef, NewLogin,
     NewState, Options, Put, Rebuilt, Registry, SavedJob, SavedJobs, SavedState, StateId,
     VerifyOptions, VerifyReport, Weights,
 };

@@ -15,7 +15,7 @@ use crate::http::Client;
 use crate::manifest::{LayerKind, Manifest};
 use crate::reference::Reference;
 use crate::remote::hub;
-use crate::remote::{Beside, Found, Recipe, RemoteFile};
+use crate::remote::{Beside, Recipe, RemoteFile, RemoteModel};
 use crate::resolve::{self, Candidate, Plan};
 use crate::source::Settings;
 use crate::store::Wanted;
@@ -444,14 +444,14 @@ impl Registry {
         }
         let fetch = Fetch {
             client,
-            place: &file.place,
+            endpoint: &file.endpoint,
             wanted: Wanted {
                 key: file.key(),
                 digest: file.digest,
                 size: file.size,
                 model: plan.name.to_string(),
             },
-            pace: self.pace(),
+            connections: self.connections(),
             reporter,
         };
         let digest = self.fetch_blob(fetch).await?;
@@ -478,7 +478,7 @@ impl Registry {
             return Ok(());
         }
         Err(remote::Error::Document {
-            host: file.place.shown(),
+            host: file.endpoint.shown(),
             what: "the file",
             reason: format!("its bytes have not the git id {expected} that the listing gives them"),
         }
@@ -547,7 +547,11 @@ impl Registry {
 }
 
 /// What a place has, if it is what the catalog says. Where the place tells no digest, the catalog's is the one to be held.
-fn agreed(plan: &Plan, candidate: &Candidate, mut found: Option<Found>) -> Result<Option<Found>> {
+fn agreed(
+    plan: &Plan,
+    candidate: &Candidate,
+    mut found: Option<RemoteModel>,
+) -> Result<Option<RemoteModel>> {
     let of_entry = || plan.entry.as_ref().and_then(|entry| entry.digest);
     let expected = candidate.digest().or_else(of_entry);
     let (Some(expected), Some(there)) = (expected, &mut found) else {

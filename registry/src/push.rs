@@ -21,7 +21,7 @@ use crate::manifest::MANIFEST_TYPE;
 use crate::name::{DEFAULT_HOST, DEFAULT_NAMESPACE};
 use crate::reference::{Named, Reference};
 use crate::remote::{Auth, Blob, Content, Sent, Upload};
-use crate::resolve::{self, Bases, registry_of};
+use crate::resolve::{self, Hosts, registry_of};
 use crate::source::Settings;
 use crate::store::UploadNote;
 use crate::{Digest, ModelName, Registry, Reporter, Stage};
@@ -367,7 +367,7 @@ impl Target {
             let name = destination.to_string();
             return Err(Error::Insecure { name }.into());
         }
-        let bases = Bases::new(settings)?;
+        let bases = Hosts::new(settings)?;
         let is_ollama = name.host() == DEFAULT_HOST;
         if is_ollama && name.namespace() == DEFAULT_NAMESPACE && settings.library.is_none() {
             let model = name.model();

@@ -20,7 +20,7 @@ use crate::reference::{Named, Reference, is_loopback};
 use crate::remote::distribution::Distribution;
 use crate::remote::hub::{self, Hub};
 use crate::remote::web::Web;
-use crate::remote::{self, Found};
+use crate::remote::{self, RemoteModel};
 use crate::source::Settings;
 use crate::{Digest, ModelName};
 
@@ -71,7 +71,7 @@ impl Candidate {
     }
 
     /// What it has of the model; nothing for packages, which say nothing before they are here.
-    pub(crate) async fn find(&self, client: &Client) -> Result<Option<Found>, remote::Error> {
+    pub(crate) async fn find(&self, client: &Client) -> Result<Option<RemoteModel>, remote::Error> {
         match self {
             Self::Wheels(_) | Self::Folder(_) => Ok(None),
             Self::Distribution(place) => place.find(client).await.map(Some),
@@ -117,7 +117,7 @@ pub(crate) fn plan(
         };
         return Err(Error::Insecure { name });
     }
-    let bases = Bases::new(settings)?;
+    let bases = Hosts::new(settings)?;
     let mut plan = Plan {
         name: reference.name.clone(),
         entry: None,
@@ -191,7 +191,7 @@ pub(crate) fn reachable(named: &BTreeSet<String>, network: &Network) -> Result<(
 }
 
 /// Where the Ollama library and the hub are for this machine.
-pub(crate) struct Bases {
+pub(crate) struct Hosts {
     pub(crate) library: Url,
     pub(crate) hub: Url,
     /// The user's token for the hub, where it is safe to send one.
@@ -203,7 +203,7 @@ pub(crate) struct Bases {
     pub(crate) named: BTreeSet<String>,
 }
 
-impl Bases {
+impl Hosts {
     pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
         let mut named = BTreeSet::new();
         let mut base = |set: &Option<String>, usual: &str, what: &'static str| {

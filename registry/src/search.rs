@@ -8,7 +8,7 @@ use crate::catalog::{Catalog, Entry};
 use crate::error::Result;
 use crate::http::{self, Client, Request, shown};
 use crate::remote::Auth;
-use crate::resolve::{self, Bases};
+use crate::resolve::{self, Hosts};
 use crate::source::Settings;
 use crate::{Capability, ModelName, Registry};
 
@@ -42,7 +42,7 @@ pub struct Hit {
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct SearchResults {
     /// Those of the catalogs by name, then those of the hub, the most often fetched first.
     pub hits: Vec<Hit>,
     /// Why the hub was not asked in full, where it was not.
@@ -82,9 +82,9 @@ impl Registry {
         filters: &[Filter],
         most: usize,
         settings: &Settings,
-    ) -> Result<Found> {
+    ) -> Result<SearchResults> {
         let (catalog, _) = self.catalog().await?;
-        let mut found = Found {
+        let mut found = SearchResults {
             hits: in_catalog(&catalog, words),
             problem: None,
         };
@@ -134,7 +134,7 @@ async fn on_hub(
     most: usize,
     settings: &Settings,
 ) -> Result<Vec<Hit>> {
-    let hub = Bases::new(settings)?;
+    let hub = Hosts::new(settings)?;
     resolve::reachable(&hub.named, &settings.network)?;
     let mut url = hub.hub;
     // An address of a server has a path.

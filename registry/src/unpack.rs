@@ -13,7 +13,7 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use tokio_util::sync::CancellationToken;
 
 use crate::remote::artifact::Packing;
-use crate::store::{Draft, Store};
+use crate::store::{Store, TempBlob};
 use crate::{RelPath, Reporter, Result, Stage, remote, source};
 
 /// Weights hardly pack at all; what unpacks to more than this many times its size is no model.
@@ -48,7 +48,7 @@ pub(crate) fn unpack(
     wanted: impl Fn(&RelPath) -> bool,
     cancelled: &CancellationToken,
     reporter: &Reporter,
-) -> Result<Vec<(RelPath, Draft)>> {
+) -> Result<Vec<(RelPath, TempBlob)>> {
     let Packed {
         file,
         size,
@@ -73,7 +73,7 @@ pub(crate) fn unpack(
         left: most,
         allowed: allowed.clone(),
     });
-    let mut files: Vec<(RelPath, Draft)> = Vec::new();
+    let mut files: Vec<(RelPath, TempBlob)> = Vec::new();
     let mut meter = reporter.meter(Stage::Unpacking(title.to_owned()), None, most.min(size));
     let mut buffer = vec![0; CHUNK];
     let mut entries = archive
@@ -95,7 +95,7 @@ pub(crate) fn unpack(
         }
         let path = path_of(&entry);
         let length = entry.size();
-        let mut draft = match path {
+        let mut temp = match path {
             Some(path) if wanted(&path) => {
                 if files.iter().any(|(other, _)| *other == path) {
                     return Err(broken(format!("it has {path} twice")).into());
@@ -119,8 +119,8 @@ pub(crate) fn unpack(
             if read == 0 {
                 break;
             }
-            if let Some((_, draft)) = &mut draft {
-                draft.write(&buffer[..read])?;
+            if let Some((_, temp)) = &mut temp {
+                temp.write(&buffer[..read])?;
             }
             left = left.saturating_sub(read as u64);
             meter.add(read as u64);
@@ -128,8 +128,8 @@ pub(crate) fn unpack(
         if left > 0 {
             return Err(broken("it ends in the middle of a member".to_owned()).into());
         }
-        if let Some((path, draft)) = draft {
-            files.push((path, draft.finish(None)?));
+        if let Some((path, temp)) = temp {
+            files.push((path, temp.finish(None)?));
         }
     }
     Ok(files)

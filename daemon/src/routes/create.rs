@@ -9,7 +9,7 @@ use axum::response::Response;
 use modelfile::{Message, Parameters, Role};
 use registry::convert::Format;
 use registry::{
-    Base, Called, Create, Digest, ModelName, ModelRef, Reference, Registry, RelPath, Reporter,
+    Base, Create, Digest, FileNames, ModelName, ModelRef, Reference, Registry, RelPath, Reporter,
     Stage, Weights,
 };
 
@@ -95,7 +95,7 @@ fn read(request: CreateRequest) -> Result<Recipe, Error> {
     unsupported::in_create(&request)?;
     requirements::version(request.requires.as_deref())?;
     let name = model_name(request.name())?;
-    let called = called(&request)?;
+    let file_names = file_names(&request)?;
     let is_folder = unsupported::is_folder(&request);
     let from = match (request.from.filter(|from| !from.is_empty()), request.files) {
         (Some(from), files) if files.as_ref().is_none_or(BTreeMap::is_empty) => {
@@ -141,7 +141,7 @@ fn read(request: CreateRequest) -> Result<Recipe, Error> {
         requires: request.requires,
         renderer: request.renderer,
         parser: request.parser,
-        called,
+        file_names,
         ..Create::new(name, from)
     };
     Ok(Recipe { create, warnings })
@@ -188,13 +188,13 @@ fn digests(files: Option<BTreeMap<String, String>>) -> Result<Vec<Digest>, Error
 }
 
 /// What the request calls its blobs.
-fn called(request: &CreateRequest) -> Result<Called, Error> {
-    let mut called = Called::default();
+fn file_names(request: &CreateRequest) -> Result<FileNames, Error> {
+    let mut file_names = FileNames::default();
     let files = [&request.files, &request.adapters, &request.draft_files];
     for (name, digest) in files.into_iter().flatten().flatten() {
-        called.note(parse_digest(digest)?, name);
+        file_names.note(parse_digest(digest)?, name);
     }
-    Ok(called)
+    Ok(file_names)
 }
 
 fn parse_digest(text: &str) -> Result<Digest, Error> {

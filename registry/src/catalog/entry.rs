@@ -56,7 +56,7 @@ impl Entry {
 
 /// A place where the weights are.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "LocationForm")]
+#[serde(try_from = "RawLocation")]
 pub enum Location {
     /// A file inside a package of the Python package index.
     Wheel(Wheel),
@@ -156,7 +156,7 @@ pub struct Library {
 /// A location as it is written: a map with exactly one of these keys.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LocationForm {
+struct RawLocation {
     wheel: Option<Wheel>,
     wheels: Option<Joined>,
     wheel_folder: Option<WheelFolder>,
@@ -164,11 +164,11 @@ struct LocationForm {
     ollama: Option<Library>,
 }
 
-impl TryFrom<LocationForm> for Location {
+impl TryFrom<RawLocation> for Location {
     type Error = &'static str;
 
-    fn try_from(form: LocationForm) -> Result<Self, Self::Error> {
-        let LocationForm {
+    fn try_from(form: RawLocation) -> Result<Self, Self::Error> {
+        let RawLocation {
             wheel,
             wheels,
             wheel_folder,

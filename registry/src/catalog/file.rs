@@ -27,14 +27,14 @@ pub(super) struct FileError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileForm {
+struct RawCatalog {
     version: u64,
-    models: Vec<EntryForm>,
+    models: Vec<RawEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EntryForm {
+struct RawEntry {
     name: String,
     #[serde(default = "latest")]
     tags: Vec<String>,
@@ -66,7 +66,7 @@ fn latest() -> Vec<String> {
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, FileError> {
     // Editors of some systems begin a file with a mark, which YAML would take for a document of its own.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let form: FileForm = serde_yaml::from_str(text).map_err(|error| {
+    let form: RawCatalog = serde_yaml::from_str(text).map_err(|error| {
         let place = error.location().map(|place| (place.line(), place.column()));
         // The parser puts the place at the end of its message too.
         let message = error.to_string();
@@ -108,7 +108,7 @@ fn check(holds: bool, message: impl FnOnce() -> String) -> Result<(), FileError>
     }
 }
 
-fn entry(number: usize, form: EntryForm) -> Result<Entry, FileError> {
+fn entry(number: usize, form: RawEntry) -> Result<Entry, FileError> {
     let at = |key: &str, what: String| {
         format!(
             "models[{number}].{key} of {:?}: {what}",

@@ -11,7 +11,7 @@ const MOST_FILES: usize = 64;
 /// A folder inside a package of the Python package index, with the files in it that make a model together: 1 to 64, none of them twice.
 /// What else the folder holds is left where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Form")]
+#[serde(try_from = "RawFolder")]
 pub struct WheelFolder {
     package: Package,
     version: Version,
@@ -55,26 +55,26 @@ impl WheelFolder {
 /// A folder as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Form {
+struct RawFolder {
     package: Package,
     version: Version,
     folder: FileName,
-    files: Vec<FileForm>,
+    files: Vec<RawFile>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileForm {
+struct RawFile {
     path: FileName,
     size: Option<u64>,
     digest: Option<Digest>,
 }
 
-impl TryFrom<Form> for WheelFolder {
+impl TryFrom<RawFolder> for WheelFolder {
     type Error = String;
 
-    fn try_from(form: Form) -> Result<Self, String> {
-        let Form {
+    fn try_from(form: RawFolder) -> Result<Self, String> {
+        let RawFolder {
             package,
             version,
             folder,
@@ -87,7 +87,7 @@ impl TryFrom<Form> for WheelFolder {
             ));
         }
         let mut packed: Vec<PackedFile> = Vec::new();
-        for FileForm { path, size, digest } in files {
+        for RawFile { path, size, digest } in files {
             let parse = |text: &str| RelPath::parse(text).map_err(|error| error.to_string());
             let file = PackedFile {
                 member: parse(&format!("{folder}/{path}"))?,

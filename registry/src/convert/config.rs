@@ -205,7 +205,7 @@ struct Module {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Use {
+struct SentenceConfig {
     max_seq_length: Option<u32>,
     do_lower_case: bool,
 }
@@ -232,7 +232,7 @@ struct Modes {
 impl Sentences {
     /// Reads what `sentence-transformers` wrote beside the model, if it did.
     pub(super) fn read(folder: &mut Folder, bert: &Bert) -> Result<Self, Error> {
-        let used: Use = folder.description(SENTENCES)?.unwrap_or_default();
+        let used: SentenceConfig = folder.description(SENTENCES)?.unwrap_or_default();
         let lengths: Lengths = folder.description(TOKENIZER_CONFIG)?.unwrap_or_default();
         let longest = match used.max_seq_length {
             Some(longest) => longest,

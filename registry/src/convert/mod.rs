@@ -22,7 +22,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use self::config::{Bert, Sentences};
 use self::safetensors::Dtype;
-use self::tensors::{Found, Wanted};
+use self::tensors::{OutputTensor, SourceTensor};
 use self::vocabulary::Vocabulary;
 use crate::gguf::{Head, TensorType};
 
@@ -94,7 +94,7 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 struct Values {
     name: String,
-    from: Found,
+    from: SourceTensor,
     rounded: bool,
     /// Bytes in the new file.
     bytes: u64,
@@ -214,7 +214,7 @@ fn words(head: &mut Head, vocabulary: &Vocabulary, sentences: Sentences, token_t
     head.truth(&key("normalizer.strip_accents"), vocabulary.strip_accents);
 }
 
-fn place(head: &mut Head, wanted: Wanted, from: Found, format: Format) -> Values {
+fn place(head: &mut Head, wanted: OutputTensor, from: SourceTensor, format: Format) -> Values {
     let kind = format.kind(wanted.precise);
     let dims: Vec<u64> = wanted.shape.iter().rev().copied().collect();
     Values {

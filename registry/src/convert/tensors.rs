@@ -9,7 +9,7 @@ use super::safetensors::{Dtype, Tensor};
 
 /// A tensor that is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct OutputTensor {
     /// Its name in a GGUF file.
     pub(super) ours: String,
     /// Its name in the weights, without what stands before all of them.
@@ -22,7 +22,7 @@ pub(super) struct Wanted {
 
 /// Where a tensor's values lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct SourceTensor {
     /// Name of the file.
     pub(super) file: String,
     /// Place in it.
@@ -30,7 +30,7 @@ pub(super) struct Found {
 }
 
 /// Every tensor of the model, in the order in which they are written.
-pub(super) fn wanted(bert: &Bert) -> Vec<Wanted> {
+pub(super) fn wanted(bert: &Bert) -> Vec<OutputTensor> {
     let (width, inner) = (bert.width.into(), bert.feed_forward.into());
     let mut all = Vec::new();
     let tables = [
@@ -44,7 +44,7 @@ pub(super) fn wanted(bert: &Bert) -> Vec<Wanted> {
         ),
     ];
     for (ours, theirs, rows, precise) in tables {
-        all.push(Wanted {
+        all.push(OutputTensor {
             ours: format!("{ours}.weight"),
             theirs: format!("embeddings.{theirs}.weight"),
             shape: vec![rows.into(), width],
@@ -75,12 +75,12 @@ pub(super) fn wanted(bert: &Bert) -> Vec<Wanted> {
     all
 }
 
-fn linear(all: &mut Vec<Wanted>, ours: &str, theirs: &str, outputs: u64, inputs: u64) {
+fn linear(all: &mut Vec<OutputTensor>, ours: &str, theirs: &str, outputs: u64, inputs: u64) {
     for (part, shape, precise) in [
         ("weight", vec![outputs, inputs], false),
         ("bias", vec![outputs], true),
     ] {
-        all.push(Wanted {
+        all.push(OutputTensor {
             ours: format!("{ours}.{part}"),
             theirs: format!("{theirs}.{part}"),
             shape,
@@ -89,9 +89,9 @@ fn linear(all: &mut Vec<Wanted>, ours: &str, theirs: &str, outputs: u64, inputs:
     }
 }
 
-fn norm(all: &mut Vec<Wanted>, ours: &str, theirs: &str, width: u64) {
+fn norm(all: &mut Vec<OutputTensor>, ours: &str, theirs: &str, width: u64) {
     for part in ["weight", "bias"] {
-        all.push(Wanted {
+        all.push(OutputTensor {
             ours: format!("{ours}.{part}"),
             theirs: format!("{theirs}.{part}"),
             shape: vec![width],
@@ -106,13 +106,13 @@ fn norm(all: &mut Vec<Wanted>, ours: &str, theirs: &str, width: u64) {
 /// [`Error::Tensor`] when one is missing or of another shape or type, and when there is one that the engine would not compute with:
 /// a model is not converted to less than it is.
 pub(super) fn find(
-    wanted: &[Wanted],
+    wanted: &[OutputTensor],
     there: Vec<(String, BTreeMap<String, Tensor>)>,
-) -> Result<Vec<Found>, Error> {
+) -> Result<Vec<SourceTensor>, Error> {
     let mut known = BTreeMap::new();
     for (file, tensors) in there {
         for (name, tensor) in tensors {
-            let found = Found {
+            let found = SourceTensor {
                 file: file.clone(),
                 tensor,
             };

@@ -38,7 +38,7 @@ pub(super) struct Vocabulary {
     /// The tokens as GGUF files write them, by id; no text stands twice.
     pub(super) tokens: Vec<(String, Kind)>,
     /// Ids of the marks.
-    pub(super) marks: Marks,
+    pub(super) marks: SpecialTokens,
     /// Whether texts are put in lower case.
     pub(super) lowercase: bool,
     /// Whether accents are taken away.
@@ -47,7 +47,7 @@ pub(super) struct Vocabulary {
 
 /// Ids of tokens that are no pieces of words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Marks {
+pub(super) struct SpecialTokens {
     /// Stands for a word that cannot be written.
     pub(super) unknown: u32,
     /// Begins a text.
@@ -164,7 +164,7 @@ impl Vocabulary {
                 )
             })
         };
-        let marks = Marks {
+        let marks = SpecialTokens {
             unknown: needed(mark(&settings.unk_token, "[UNK]"))?,
             begin: needed(mark(&settings.cls_token, "[CLS]"))?,
             separator: needed(mark(&settings.sep_token, "[SEP]"))?,
@@ -334,7 +334,7 @@ fn by_id<'ids>(
 fn written(
     source: &str,
     tokens: Vec<Option<&str>>,
-    marks: Marks,
+    marks: SpecialTokens,
 ) -> Result<Vec<(String, Kind)>, Error> {
     let control = [
         Some(marks.unknown),
@@ -411,7 +411,7 @@ mod tests {
         ];
         let expected = expected.map(|(text, kind)| (text.to_owned(), kind));
         assert_eq!(vocabulary.tokens, expected);
-        let marks = Marks {
+        let marks = SpecialTokens {
             unknown: 0,
             begin: 1,
             separator: 2,

@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-use super::{DOCKER_HUB, Error, Found, Login, Secret, Source, foreign_text, helper, on_disk};
+use super::{DOCKER_HUB, Error, FoundLogin, Login, Secret, Source, foreign_text, helper, on_disk};
 use crate::Result;
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,7 +55,7 @@ impl Auth {
 }
 
 /// The login that a file has for a host.
-pub(super) async fn find(path: &Path, host: &str) -> Result<Option<Found>> {
+pub(super) async fn find(path: &Path, host: &str) -> Result<Option<FoundLogin>> {
     let of = path.to_owned();
     let Some(config) = on_disk(move || read(&of)).await? else {
         return Ok(None);
@@ -68,7 +68,7 @@ pub(super) async fn find(path: &Path, host: &str) -> Result<Option<Found>> {
     let written = keys.iter().find_map(|key| config.auths.get(key)?.login());
     if let Some(login) = written {
         let source = Source::File(path.to_owned());
-        return Ok(Some(Found {
+        return Ok(Some(FoundLogin {
             login,
             source,
             realm_hosts: Vec::new(),
@@ -116,14 +116,14 @@ fn read(path: &Path) -> Result<Option<Config>> {
     Ok(Some(config))
 }
 
-async fn asked(path: &Path, name: &str, key: &str) -> Result<Option<Found>> {
+async fn asked(path: &Path, name: &str, key: &str) -> Result<Option<FoundLogin>> {
     let login = helper::get(name, key).await;
     let login = login.map_err(|reason| Error::Helper {
         name: name.chars().take(40).collect(),
         path: path.to_owned(),
         reason,
     })?;
-    Ok(login.map(|login| Found {
+    Ok(login.map(|login| FoundLogin {
         login,
         source: Source::Helper(name.to_owned()),
         realm_hosts: Vec::new(),
@@ -149,7 +149,7 @@ fn keys(host: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    async fn found(text: &str, host: &str) -> Result<Option<Found>> {
+    async fn found(text: &str, host: &str) -> Result<Option<FoundLogin>> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("config.json");
         std::fs::write(&path, text).expect("a file");

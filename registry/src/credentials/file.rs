@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Found, Login, Secret, Source, text_of};
+use super::{Error, FoundLogin, Login, Secret, Source, text_of};
 use crate::{Result, fs};
 
 /// Its name in the home.
@@ -84,11 +84,11 @@ pub(crate) fn list(path: &Path) -> Result<BTreeMap<String, Entry>> {
 }
 
 /// The login for a host.
-pub(super) fn find(path: &Path, host: &str) -> Result<Option<Found>> {
+pub(super) fn find(path: &Path, host: &str) -> Result<Option<FoundLogin>> {
     let found = list(path)?.remove(host);
     Ok(found.and_then(|entry| {
         let realm_hosts = entry.realm_hosts.clone();
-        Some(Found {
+        Some(FoundLogin {
             login: entry.login()?,
             source: Source::Own,
             realm_hosts,
@@ -124,12 +124,12 @@ fn write(path: &Path, logins: BTreeMap<String, Entry>) -> Result<()> {
 
 /// Writes a small private file as a whole.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let draft = path.with_extension("new");
-    fs::remove(&draft)?;
-    let file = fs::create(&draft)?;
-    fs::write(&file, &draft, bytes, bytes.len() as u64)?;
-    fs::sync(&file, &draft)?;
-    fs::rename(&draft, path)?;
+    let temp = path.with_extension("new");
+    fs::remove(&temp)?;
+    let file = fs::create(&temp)?;
+    fs::write(&file, &temp, bytes, bytes.len() as u64)?;
+    fs::sync(&file, &temp)?;
+    fs::rename(&temp, path)?;
     match path.parent() {
         Some(folder) => fs::sync_folder(folder),
         None => Ok(()),

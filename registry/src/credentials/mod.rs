@@ -36,7 +36,7 @@ const FILE_MAX: u64 = 1 << 20;
 
 /// Files of other programs that may hold logins of this user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct LoginFiles {
     /// Files in the form of Docker's `config.json`, the first to be looked at first.
     pub docker: Vec<PathBuf>,
     /// Files that hold a token for the Hugging Face hub and nothing else, in the same order.
@@ -71,7 +71,7 @@ impl Login {
 
 /// A login with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundLogin {
     /// The login.
     pub login: Login,
     /// Where it was found.
@@ -202,16 +202,16 @@ impl Error {
 pub(crate) struct Logins {
     own: PathBuf,
     key: PathBuf,
-    places: Places,
+    places: LoginFiles,
     /// The Ollama library, which knows the user by the key.
     library: Option<Url>,
     /// A login that is tried before it is kept, for its host alone.
-    trial: Option<(String, Found)>,
+    trial: Option<(String, FoundLogin)>,
 }
 
 impl Logins {
     /// Those of a home, and of other programs. `library` is where the Ollama library is.
-    pub(crate) fn new(home: &Path, places: &Places, library: Option<Url>) -> Self {
+    pub(crate) fn new(home: &Path, places: &LoginFiles, library: Option<Url>) -> Self {
         Self {
             own: own(home),
             key: home.join(key::FILE),
@@ -222,7 +222,7 @@ impl Logins {
     }
 
     /// The same, with a login that is tried.
-    pub(crate) fn with_trial(self, host: String, found: Found) -> Self {
+    pub(crate) fn with_trial(self, host: String, found: FoundLogin) -> Self {
         Self {
             trial: Some((host, found)),
             ..self
@@ -241,7 +241,7 @@ impl Logins {
     }
 
     /// The login for a registry, by its host with its port.
-    pub(crate) async fn find(&self, host: &str) -> crate::Result<Option<Found>> {
+    pub(crate) async fn find(&self, host: &str) -> crate::Result<Option<FoundLogin>> {
         let host = canonical(host);
         let mut found = match &self.trial {
             Some((of, found)) => Some(found.clone()).filter(|_| *of == host),
@@ -271,7 +271,7 @@ impl Logins {
         Ok(tried.chain(listed).map(bare).collect())
     }
 
-    async fn looked_up(&self, host: &str) -> crate::Result<Option<Found>> {
+    async fn looked_up(&self, host: &str) -> crate::Result<Option<FoundLogin>> {
         let (own, of) = (self.own.clone(), host.to_owned());
         let found = on_disk(move || file::find(&own, &of)).await?;
         if found.is_some() {
@@ -340,7 +340,7 @@ impl Logins {
         }
         let (own, files) = (self.own.clone(), self.places.hub_tokens.clone());
         on_disk(move || {
-            if let Some(Found {
+            if let Some(FoundLogin {
                 login: Login::Token(token),
                 source,
                 ..
@@ -492,7 +492,7 @@ mod tests {
         symlink(at("real"), at("token")).expect("a link");
         std::fs::create_dir(at("unreadable")).expect("a folder");
         std::fs::write(at("odd"), "no JSON").expect("a file");
-        let places = Places {
+        let places = LoginFiles {
             docker: vec![at("unreadable"), at("odd")],
             hub_tokens: vec![at("missing"), at("unreadable"), at("token")],
         };

@@ -8,7 +8,7 @@ use std::{
 
 /// What happens to a call in place of what it was meant to do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Blow {
+pub(crate) enum Fault {
     /// It fails, and the operating system says this.
     Fail(io::ErrorKind),
     /// The process dies.
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     /// Whether all calls after it fail too.
     pub(crate) sticky: bool,
     /// How.
-    pub(crate) blow: Blow,
+    pub(crate) fault: Fault,
 }
 
 impl Plan {
@@ -31,7 +31,7 @@ impl Plan {
     pub(crate) const NONE: Self = Self {
         first: usize::MAX,
         sticky: false,
-        blow: Blow::Fail(io::ErrorKind::Other),
+        fault: Fault::Fail(io::ErrorKind::Other),
     };
 
     /// The process dies before its nth call, counted from 1.
@@ -39,7 +39,7 @@ impl Plan {
         Self {
             first: call,
             sticky: false,
-            blow: Blow::Kill,
+            fault: Fault::Kill,
         }
     }
 
@@ -92,9 +92,9 @@ pub(super) fn strike(action: &'static str, path: &Path) -> io::Result<()> {
         return Ok(());
     };
     watched.calls.push((action, path.into()));
-    match watched.plan.blow {
+    match watched.plan.fault {
         _ if !watched.plan.strikes(watched.calls.len()) => Ok(()),
-        Blow::Fail(kind) => Err(kind.into()),
-        Blow::Kill => std::process::abort(),
+        Fault::Fail(kind) => Err(kind.into()),
+        Fault::Kill => std::process::abort(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::{Error, Named};
+use super::{Error, NamedHosts};
 
 /// How long a name server may take.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -59,11 +59,11 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 /// Looks names up and leaves out the addresses that may not be connected to.
 #[derive(Debug)]
 pub(super) struct Resolver {
-    named: Named,
+    named: NamedHosts,
 }
 
 impl Resolver {
-    pub(super) fn new(named: Named) -> Self {
+    pub(super) fn new(named: NamedHosts) -> Self {
         Self { named }
     }
 }

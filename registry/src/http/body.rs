@@ -1,6 +1,6 @@
 //! What a request sends.
 //!
-//! A part of a file is read piece by piece while it is sent, so that its size costs no memory. Its reading ends as soon as an answer
+//! A part of a file is read piece by piece while it is sent, so that its size costs no memory. Its reading ends as soon as a response
 //! comes: a server that refuses early gets nothing more.
 
 use std::fs::File;

@@ -39,7 +39,7 @@ use crate::credentials::Logins;
 const MOST_HOPS: usize = 10;
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long an answer's head may take after the request.
+/// How long a response's head may take after the request.
 const HEAD: Duration = Duration::from_secs(20);
 /// How long a document, such as a manifest, may take as a whole.
 const DOCUMENT: Duration = Duration::from_secs(60);
@@ -63,16 +63,16 @@ pub struct Network {
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     inner: reqwest::Client,
-    named: Named,
+    named: NamedHosts,
     proxied: Proxied,
     logins: Option<Logins>,
 }
 
 /// Hosts that the user named, in lower case.
 #[derive(Debug, Clone, Default)]
-struct Named(Arc<BTreeSet<String>>);
+struct NamedHosts(Arc<BTreeSet<String>>);
 
-impl Named {
+impl NamedHosts {
     fn has(&self, host: &str) -> bool {
         self.0.contains(&host.to_ascii_lowercase())
     }
@@ -144,7 +144,7 @@ impl Request {
         }
     }
 
-    /// Takes a redirect as the answer.
+    /// Takes a redirect as the response.
     #[must_use]
     pub(crate) fn without_redirects(self) -> Self {
         Self {
@@ -179,9 +179,9 @@ impl Request {
     }
 }
 
-/// An answer whose body has not been read.
+/// A response whose body has not been read.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     inner: reqwest::Response,
     /// Where it came from in the end.
     pub(crate) url: Url,
@@ -239,9 +239,11 @@ impl Client {
         if let Some(file) = &network.ca_file {
             builder = builder.tls_certs_merge(certificates(file)?);
         }
-        let named = Named(Arc::new(named));
+        let named = NamedHosts(Arc::new(named));
         let inner = builder
-            .dns_resolver(Arc::new(address::Resolver::new(Named(Arc::new(resolved)))))
+            .dns_resolver(Arc::new(address::Resolver::new(NamedHosts(Arc::new(
+                resolved,
+            )))))
             .build()
             .map_err(|error| Error::Settings {
                 what: "the HTTP client".to_owned(),
@@ -269,30 +271,30 @@ impl Client {
         self.logins.as_ref()
     }
 
-    /// Sends a request and follows redirects, unless the request says otherwise. The answer may have any status.
+    /// Sends a request and follows redirects, unless the request says otherwise. The response may have any status.
     ///
     /// # Errors
-    /// When no answer comes, or the rules above forbid a redirect.
-    pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
+    /// When no response comes, or the rules above forbid a redirect.
+    pub(crate) async fn send(&self, request: &Request) -> Result<Response, Error> {
         let mut url = request.url.clone();
         let mut headers = plain(&request.headers);
         let mut first = None;
         let changes = !matches!(request.method, Method::GET | Method::HEAD);
         for _ in 0..=MOST_HOPS {
-            let answer = self.hop(request, &url, &headers).await?;
+            let response = self.hop(request, &url, &headers).await?;
             let is_followed = match changes {
-                true => is_repeated(answer.status()),
-                false => is_redirect(answer.status()),
+                true => is_repeated(response.status()),
+                false => is_redirect(response.status()),
             };
             if !(request.follows && is_followed) {
-                return Ok(Answer {
-                    inner: answer,
+                return Ok(Response {
+                    inner: response,
                     via: self.proxied.of(&url).map(str::to_owned),
                     url,
                     first,
                 });
             }
-            let next = target(&url, answer.headers())?;
+            let next = target(&url, response.headers())?;
             if url.scheme() == "https" && next.scheme() != "https" {
                 return Err(Error::Downgrade {
                     host: shown(&url),
@@ -309,7 +311,7 @@ impl Client {
                 headers.remove(header::AUTHORIZATION);
                 headers.remove(header::COOKIE);
             }
-            first.get_or_insert_with(|| answer.headers().clone());
+            first.get_or_insert_with(|| response.headers().clone());
             url = next;
         }
         Err(Error::Redirects {
@@ -370,7 +372,7 @@ impl Client {
         };
         let waited = tokio::select! {
             biased;
-            answer = sending => return answer.map_err(|error| match watch.as_ref().and_then(body::Watch::failure) {
+            response = sending => return response.map_err(|error| match watch.as_ref().and_then(body::Watch::failure) {
                 Some(reason) => Error::File { reason },
                 None => Error::of(&error, url, via),
             }),
@@ -399,7 +401,7 @@ impl Client {
     }
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn status(&self) -> StatusCode {
         self.inner.status()
     }
@@ -418,7 +420,7 @@ impl Answer {
         retry_after::of(self.headers(), jiff::Timestamp::now())
     }
 
-    /// The answer, if its status is one of success.
+    /// The response, if its status is one of success.
     ///
     /// # Errors
     /// [`Error::Status`] with what the server said.
@@ -436,9 +438,9 @@ impl Answer {
     pub(crate) async fn document(self, most: u64) -> Result<(Bytes, HeaderMap), Error> {
         let (host, via) = (shown(&self.url), self.via.clone());
         let read = async {
-            let answer = self.good().await?;
-            let headers = answer.headers().clone();
-            Ok((answer.bytes(most).await?, headers))
+            let response = self.good().await?;
+            let headers = response.headers().clone();
+            Ok((response.bytes(most).await?, headers))
         };
         tokio::time::timeout(DOCUMENT, read)
             .await
@@ -449,7 +451,7 @@ impl Answer {
             })?
     }
 
-    /// The refusal that this answer is.
+    /// The refusal that this response is.
     pub(crate) async fn refused(self) -> Error {
         let status = self.status();
         let retry_after = self.retry_after();

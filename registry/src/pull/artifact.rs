@@ -135,14 +135,14 @@ impl Registry {
         // The thread cannot be dropped, so it is told that nothing waits for it.
         let _cancel = cancelled.clone().drop_guard();
         let reporter = reporter.clone();
-        let (paths, drafts) = self
+        let (paths, temps) = self
             .on_disk(move |store| {
                 let wanted = |path: &RelPath| artifact::of_file(path.clone()).is_some();
                 let files = unpack(store, packed, wanted, &cancelled, &reporter)?;
                 Ok(files.into_iter().unzip::<_, _, Vec<_>, Vec<_>>())
             })
             .await?;
-        let digests = self.ingest_all(move |_| Ok(drafts)).await?;
+        let digests = self.ingest_all(move |_| Ok(temps)).await?;
         Ok(paths.into_iter().zip(digests).collect())
     }
 

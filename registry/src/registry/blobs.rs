@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     fs::{self, Stamp},
     gguf::{self, Facts},
-    store::{Check, Draft, Ingest, Step, Store},
+    store::{Check, Ingest, Step, Store, TempBlob},
 };
 
 use super::{Pins, Registry};
@@ -166,7 +166,7 @@ impl Registry {
         outcome.map(|(_, _, put)| put)
     }
 
-    /// Takes a blob in whose bytes `fill` puts into a draft, on a thread where it may block.
+    /// Takes a blob in whose bytes `fill` puts into a temporary file, on a thread where it may block.
     /// It becomes a blob only if its size and digest are those that were announced, where they were.
     /// Returns its digest, its size in bytes, and whether it is new. It is kept for a day until a manifest names it.
     pub(crate) async fn ingest(
@@ -175,31 +175,31 @@ impl Registry {
         expected: Option<Digest>,
         fill: impl FnOnce(&mut Ingest) -> Result<()> + Send + 'static,
     ) -> Result<(Digest, u64, Put)> {
-        let draft = self
+        let temp = self
             .on_disk(move |store| {
                 let mut ingest = store.ingest(announced)?;
                 fill(&mut ingest)?;
                 ingest.finish(expected.as_ref())
             })
             .await?;
-        let (digest, size) = (draft.digest, draft.size);
+        let (digest, size) = (temp.digest, temp.size);
         let put = self
-            .detached(|registry| async move { registry.publish_blob(draft).await })
+            .detached(|registry| async move { registry.publish_blob(temp).await })
             .await?;
         Ok((digest, size, put))
     }
 
-    /// Takes several blobs in whose finished drafts `make` returns, in order: all of them, or none where it fails.
+    /// Takes several blobs in whose finished temporary files `make` returns, in order: all of them, or none where it fails.
     /// They are kept for a day until a manifest names them.
     pub(crate) async fn ingest_all(
         &self,
-        make: impl FnOnce(&Store) -> Result<Vec<Draft>> + Send + 'static,
+        make: impl FnOnce(&Store) -> Result<Vec<TempBlob>> + Send + 'static,
     ) -> Result<Vec<Digest>> {
-        let drafts = self.on_disk(make).await?;
-        let digests = drafts.iter().map(|draft| draft.digest).collect();
+        let temps = self.on_disk(make).await?;
+        let digests = temps.iter().map(|temp| temp.digest).collect();
         self.detached(|registry| async move {
-            for draft in drafts {
-                registry.clone().publish_blob(draft).await?;
+            for temp in temps {
+                registry.clone().publish_blob(temp).await?;
             }
             Ok(())
         })
@@ -208,8 +208,8 @@ impl Registry {
     }
 
     /// The steps from the lease on, see the write protocol in `store::ingest`.
-    pub(crate) async fn publish_blob(self, draft: Draft) -> Result<Put> {
-        let digest = draft.digest;
+    pub(crate) async fn publish_blob(self, temp: TempBlob) -> Result<Put> {
+        let digest = temp.digest;
         let turn = self.turn(&digest);
         let _turn = turn.lock().await;
         let _gate = self.0.gate.read().await;
@@ -219,12 +219,12 @@ impl Registry {
             .on_disk(move |store| store.open_blob(&digest, None))
             .await?
         {
-            // This comes first, because a draft that goes changes the stamp under which the blob is known to be good.
-            if draft.is_file(&stamp)? {
+            // This comes first, because a temporary file that goes changes the stamp under which the blob is known to be good.
+            if temp.is_file(&stamp)? {
                 // A second name of the blob itself, which was just hashed. Names change the stamp, so it is taken without this one.
                 let stamp = self
                     .on_disk(move |store| {
-                        drop(draft);
+                        drop(temp);
                         fs::stamp(&blob, &store.blob(&digest))
                     })
                     .await?;
@@ -234,7 +234,7 @@ impl Registry {
             if self.0.index.blob(&digest, stamp).await?.verified {
                 // To remove gigabytes takes long.
                 self.on_disk(move |_| {
-                    drop(draft);
+                    drop(temp);
                     Ok(())
                 })
                 .await?;
@@ -247,7 +247,7 @@ impl Registry {
                 if let Check::Bad(Damage::NotRegular(_)) = store.open_blob(&digest, None)? {
                     store.quarantine(&digest)?;
                 }
-                draft.publish()
+                temp.publish()
             })
             .await?;
         self.0.index.record_verified(&digest, stamp).await?;

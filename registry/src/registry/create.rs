@@ -21,7 +21,7 @@ use super::{
     Pins, Put, Registry,
     blobs::{GoodBlob, Trust},
     describe, load,
-    split::{self, Called},
+    split::{self, FileNames},
 };
 
 /// A base model, perhaps pinned to one manifest.
@@ -88,7 +88,7 @@ pub struct Create {
     /// Once it is cancelled, the model is not published.
     pub dropped: Option<CancellationToken>,
     /// What whoever asks calls the blobs above.
-    pub called: Called,
+    pub file_names: FileNames,
 }
 
 impl Create {
@@ -110,13 +110,13 @@ impl Create {
             parser: None,
             made_from: None,
             dropped: None,
-            called: Called::default(),
+            file_names: FileNames::default(),
         }
     }
 }
 
 /// A model in the making.
-struct Making {
+struct ModelBuilder {
     layers: Vec<Layer>,
     config: Config,
     /// Parameters of the base as they stand in its layer, with members that are not known here.
@@ -124,10 +124,10 @@ struct Making {
     /// Keeps every blob of the layers.
     pins: Vec<Pins>,
     /// What the files are called.
-    called: Called,
+    file_names: FileNames,
 }
 
-impl Making {
+impl ModelBuilder {
     fn has(&self, kind: LayerKind) -> bool {
         self.layers.iter().any(|layer| layer.kind() == kind)
     }
@@ -167,66 +167,71 @@ impl Registry {
             parser,
             made_from,
             dropped,
-            called,
+            file_names,
         } = create;
-        let mut making = match from {
-            Base::Model(base) => Making {
-                called,
+        let mut builder = match from {
+            Base::Model(base) => ModelBuilder {
+                file_names,
                 ..self.inherit(&base, &name).await?
             },
-            Base::Blobs(digests) => self.gather(&digests, called, reporter).await?,
-            Base::Folder(weights) => Making {
-                called,
+            Base::Blobs(digests) => self.gather(&digests, file_names, reporter).await?,
+            Base::Folder(weights) => ModelBuilder {
+                file_names,
                 ..self.convert(weights, reporter).await?
             },
         };
-        self.adapt(&mut making, &adapters, draft, reporter).await?;
+        self.adapt(&mut builder, &adapters, draft, reporter).await?;
         for (kind, text) in [
             (LayerKind::Template, template),
             (LayerKind::ChatTemplate, chat_template),
             (LayerKind::System, system),
         ] {
             if let Some(text) = text {
-                making.take_away(kind);
+                builder.take_away(kind);
                 if !text.is_empty() {
-                    self.add(&mut making, kind, text.into_bytes(), reporter)
+                    self.add(&mut builder, kind, text.into_bytes(), reporter)
                         .await?;
                 }
             }
         }
         for text in licenses {
-            self.add(&mut making, LayerKind::License, text.into_bytes(), reporter)
-                .await?;
+            self.add(
+                &mut builder,
+                LayerKind::License,
+                text.into_bytes(),
+                reporter,
+            )
+            .await?;
         }
         if !parameters.is_empty() {
-            making.take_away(LayerKind::Params);
-            making.params.extend(parameters.to_json());
-            let json = serde_json::to_vec(&making.params).expect("a JSON map");
-            self.add(&mut making, LayerKind::Params, json, reporter)
+            builder.take_away(LayerKind::Params);
+            builder.params.extend(parameters.to_json());
+            let json = serde_json::to_vec(&builder.params).expect("a JSON map");
+            self.add(&mut builder, LayerKind::Params, json, reporter)
                 .await?;
         }
         if !messages.is_empty() {
-            making.take_away(LayerKind::Messages);
+            builder.take_away(LayerKind::Messages);
             let json = serde_json::to_vec(&messages).expect("roles and texts");
-            self.add(&mut making, LayerKind::Messages, json, reporter)
+            self.add(&mut builder, LayerKind::Messages, json, reporter)
                 .await?;
         }
-        making.config.requires = requires.or(making.config.requires);
-        making.config.renderer = renderer.or(making.config.renderer);
-        making.config.parser = parser.or(making.config.parser);
-        making.config.made_from = made_from;
-        let manifest = self.finish(&mut making, reporter).await?;
+        builder.config.requires = requires.or(builder.config.requires);
+        builder.config.renderer = renderer.or(builder.config.renderer);
+        builder.config.parser = parser.or(builder.config.parser);
+        builder.config.made_from = made_from;
+        let manifest = self.finish(&mut builder, reporter).await?;
         let bytes = manifest.to_bytes();
         reporter.stage(match self.leads_to(&name, &bytes).await? {
             true => Stage::Unchanged,
             false => Stage::WritingManifest,
         });
-        self.publish(&name, manifest, bytes, making.pins, dropped)
+        self.publish(&name, manifest, bytes, builder.pins, dropped)
             .await
     }
 
     /// Starts from a model. Its layers say that they are from there, unless the model is made from itself.
-    async fn inherit(&self, base: &ModelRef, new: &ModelName) -> Result<Making> {
+    async fn inherit(&self, base: &ModelRef, new: &ModelName) -> Result<ModelBuilder> {
         let (model, pins) = self.pinned(&base.name).await?;
         if let Some(expected) = base.digest.filter(|expected| *expected != model.digest) {
             return Err(Error::BaseMismatch {
@@ -245,12 +250,12 @@ impl Registry {
         for layer in layers.iter_mut().filter(|_| !is_itself) {
             layer.from = Some(model.name.to_string());
         }
-        Ok(Making {
+        Ok(ModelBuilder {
             layers,
             config: model.config,
             params,
             pins: vec![pins],
-            called: Called::default(),
+            file_names: FileNames::default(),
         })
     }
 
@@ -258,51 +263,51 @@ impl Registry {
     async fn gather(
         &self,
         digests: &[Digest],
-        called: Called,
+        file_names: FileNames,
         reporter: &Reporter,
-    ) -> Result<Making> {
+    ) -> Result<ModelBuilder> {
         reporter.stage(Stage::ReadingWeights);
         few_enough(digests.len())?;
-        let mut making = Making {
+        let mut builder = ModelBuilder {
             layers: Vec::new(),
             config: Config::default(),
             params: Map::new(),
             pins: Vec::new(),
-            called,
+            file_names,
         };
         let mut weights = Vec::new();
         let mut adapters = Vec::new();
         let mut families = Vec::new();
         for (number, digest) in digests.iter().enumerate() {
             if digests[..number].contains(digest) {
-                return Err(named_twice(digest, &making.called));
+                return Err(named_twice(digest, &builder.file_names));
             }
-            let (layer, facts) = self.take(&mut making, digest, None, reporter).await?;
+            let (layer, facts) = self.take(&mut builder, digest, None, reporter).await?;
             match facts.general_type {
                 GeneralType::Model => weights.push((layer, facts)),
                 GeneralType::Projector => {
                     families.extend(facts.architecture);
-                    making.layers.push(layer);
+                    builder.layers.push(layer);
                 }
                 GeneralType::Adapter => adapters.push((layer, facts)),
             }
         }
-        let facts = whole(&mut weights, &making.called)?;
+        let facts = whole(&mut weights, &builder.file_names)?;
         let family = facts.architecture.clone().unwrap_or_default();
         families.insert(0, family.clone());
         families.dedup();
         for (layer, adapter) in adapters {
             fits(&layer.digest, &adapter, &family)?;
-            making.layers.push(layer);
+            builder.layers.push(layer);
         }
         let parameters = weights
             .iter()
             .map(|(_, facts)| facts.parameter_count)
             .fold(0, u64::saturating_add);
-        making
+        builder
             .layers
             .splice(0..0, weights.into_iter().map(|(layer, _)| layer));
-        making.config = Config {
+        builder.config = Config {
             model_format: "gguf".into(),
             model_family: family,
             model_families: families,
@@ -314,11 +319,11 @@ impl Registry {
             os: "linux".into(),
             ..Config::default()
         };
-        Ok(making)
+        Ok(builder)
     }
 
     /// Starts from a folder. The converted file is a blob like any other, and goes through the strict reader like any other.
-    async fn convert(&self, weights: Weights, reporter: &Reporter) -> Result<Making> {
+    async fn convert(&self, weights: Weights, reporter: &Reporter) -> Result<ModelBuilder> {
         few_enough(weights.files.len())?;
         let mut pins = Vec::new();
         let mut files = Vec::new();
@@ -337,42 +342,44 @@ impl Registry {
                 plan.write(|bytes| ingest.write(bytes))
             })
             .await?;
-        let mut making = self.gather(&[digest], Called::default(), reporter).await?;
-        making.pins.extend(pins);
+        let mut builder = self
+            .gather(&[digest], FileNames::default(), reporter)
+            .await?;
+        builder.pins.extend(pins);
         if let Some(longest) = longest {
-            making.params.insert("num_ctx".into(), longest.into());
-            let json = serde_json::to_vec(&making.params).expect("a JSON map");
-            self.add(&mut making, LayerKind::Params, json, reporter)
+            builder.params.insert("num_ctx".into(), longest.into());
+            let json = serde_json::to_vec(&builder.params).expect("a JSON map");
+            self.add(&mut builder, LayerKind::Params, json, reporter)
                 .await?;
         }
-        Ok(making)
+        Ok(builder)
     }
 
     /// Adds adapters and a draft model.
     async fn adapt(
         &self,
-        making: &mut Making,
+        builder: &mut ModelBuilder,
         adapters: &[Digest],
         draft: Option<Digest>,
         reporter: &Reporter,
     ) -> Result<()> {
-        let family = making.config.model_family.clone();
+        let family = builder.config.model_family.clone();
         if !adapters.is_empty() {
-            making.take_away(LayerKind::Adapter);
+            builder.take_away(LayerKind::Adapter);
         }
         for digest in adapters {
             let (layer, facts) = self
-                .take(making, digest, Some(LayerKind::Adapter), reporter)
+                .take(builder, digest, Some(LayerKind::Adapter), reporter)
                 .await?;
             fits(digest, &facts, &family)?;
-            making.layers.push(layer);
+            builder.layers.push(layer);
         }
         if let Some(digest) = draft {
-            making.take_away(LayerKind::Draft);
+            builder.take_away(LayerKind::Draft);
             let (layer, _) = self
-                .take(making, &digest, Some(LayerKind::Draft), reporter)
+                .take(builder, &digest, Some(LayerKind::Draft), reporter)
                 .await?;
-            making.layers.push(layer);
+            builder.layers.push(layer);
         }
         Ok(())
     }
@@ -380,24 +387,24 @@ impl Registry {
     /// A layer for a GGUF file that is here. Without `wanted`, its header says which kind it is; with it, the header must agree.
     async fn take(
         &self,
-        making: &mut Making,
+        builder: &mut ModelBuilder,
         digest: &Digest,
         wanted: Option<LayerKind>,
         reporter: &Reporter,
     ) -> Result<(Layer, Facts)> {
-        if making.layers.iter().any(|layer| layer.digest == *digest) {
-            return Err(named_twice(digest, &making.called));
+        if builder.layers.iter().any(|layer| layer.digest == *digest) {
+            return Err(named_twice(digest, &builder.file_names));
         }
-        making.pins.push(self.pinned_blob(digest).await);
+        builder.pins.push(self.pinned_blob(digest).await);
         let blob = self.good(digest, None, reporter).await?;
         let facts = self
             .facts(digest, &blob, Trust::Stamp)
             .await?
             .map_err(|reason| Error::NotGguf {
-                what: making.called.of(digest),
+                what: builder.file_names.of(digest),
                 reason,
             })?;
-        Self::can_run(&facts, || making.called.of(digest))?;
+        Self::can_run(&facts, || builder.file_names.of(digest))?;
         let found = match facts.general_type {
             GeneralType::Model => LayerKind::Model,
             GeneralType::Adapter => LayerKind::Adapter,
@@ -407,7 +414,7 @@ impl Registry {
             Some(LayerKind::Draft) if facts.split.is_some_and(|split| split.count > 1) => {
                 let reason = format!(
                     "{} is a part of a split model, and a draft model is one file",
-                    making.called.of(digest)
+                    builder.file_names.of(digest)
                 );
                 return Err(Error::Invalid { reason });
             }
@@ -415,7 +422,7 @@ impl Registry {
             Some(wanted) if wanted != found => {
                 let reason = format!(
                     "{} is of kind {}, not {}",
-                    making.called.of(digest),
+                    builder.file_names.of(digest),
                     noun(found),
                     noun(wanted)
                 );
@@ -447,18 +454,18 @@ impl Registry {
     /// Adds a small layer, unless the model has it already.
     async fn add(
         &self,
-        making: &mut Making,
+        builder: &mut ModelBuilder,
         kind: LayerKind,
         bytes: Vec<u8>,
         reporter: &Reporter,
     ) -> Result<()> {
         short_enough(noun(kind), &bytes, load::TEXT_MAX)?;
-        let layer = self.write_small(&mut making.pins, bytes, reporter).await?;
+        let layer = self.write_small(&mut builder.pins, bytes, reporter).await?;
         let layer = Layer::new(kind, layer.0, layer.1);
         // One that is inherited says where it is from, and is the same all the same.
         let is_there = |other: &Layer| other.kind() == kind && other.digest == layer.digest;
-        if !making.layers.iter().any(is_there) {
-            making.layers.push(layer);
+        if !builder.layers.iter().any(is_there) {
+            builder.layers.push(layer);
         }
         Ok(())
     }
@@ -487,11 +494,11 @@ impl Registry {
     }
 
     /// Writes the config, now that all layers are known.
-    async fn finish(&self, making: &mut Making, reporter: &Reporter) -> Result<Manifest> {
-        few_enough(making.layers.len())?;
+    async fn finish(&self, builder: &mut ModelBuilder, reporter: &Reporter) -> Result<Manifest> {
+        few_enough(builder.layers.len())?;
         let preliminary = Manifest::new(
             Layer::new(LayerKind::Model, Digest::of(b""), 0),
-            making.layers.clone(),
+            builder.layers.clone(),
         );
         let facts = self.header_of(&preliminary).await?;
         if let Some(facts) = &facts {
@@ -514,7 +521,7 @@ impl Registry {
             || facts
                 .as_ref()
                 .is_some_and(|facts| facts.chat_template.is_some());
-        if let Some(renderer) = making.config.renderer.as_deref()
+        if let Some(renderer) = builder.config.renderer.as_deref()
             && !has_template
             && renderers::chat_template(renderer).is_none()
         {
@@ -522,22 +529,24 @@ impl Registry {
             reporter.stage(Stage::UnknownRenderer(renderer));
         }
         let capabilities = describe::capabilities(
-            making.has(LayerKind::Projector),
+            builder.has(LayerKind::Projector),
             template.as_deref(),
             chat_template.as_deref(),
             facts.as_ref(),
         );
-        making.config.capabilities = capabilities
+        builder.config.capabilities = capabilities
             .into_iter()
             .map(|capability| capability.as_str().to_owned())
             .collect();
-        making.config.rootfs = RootFs {
+        builder.config.rootfs = RootFs {
             kind: "layers".into(),
-            diff_ids: making.layers.iter().map(|layer| layer.digest).collect(),
+            diff_ids: builder.layers.iter().map(|layer| layer.digest).collect(),
         };
-        let config = serde_json::to_vec(&making.config).expect("texts and numbers");
+        let config = serde_json::to_vec(&builder.config).expect("texts and numbers");
         short_enough("config", &config, CONFIG_MAX)?;
-        let (digest, size) = self.write_small(&mut making.pins, config, reporter).await?;
+        let (digest, size) = self
+            .write_small(&mut builder.pins, config, reporter)
+            .await?;
         let config = Layer {
             media_type: CONFIG_TYPE.into(),
             digest,
@@ -545,18 +554,18 @@ impl Registry {
             from: None,
             name: None,
         };
-        Ok(Manifest::new(config, making.layers.clone()))
+        Ok(Manifest::new(config, builder.layers.clone()))
     }
 }
 
 /// Puts the parts of a split model in order and checks that they are one. Returns the facts of the first.
-fn whole(weights: &mut [(Layer, Facts)], called: &Called) -> Result<Facts> {
+fn whole(weights: &mut [(Layer, Facts)], file_names: &FileNames) -> Result<Facts> {
     weights.sort_by_key(|(_, facts)| facts.split.map(|split| split.number));
     let files: Vec<_> = weights
         .iter()
         .map(|(layer, facts)| (layer.digest, facts))
         .collect();
-    split::check(&files, called)?;
+    split::check(&files, file_names)?;
     Ok(weights[0].1.clone())
 }
 
@@ -592,9 +601,9 @@ fn short_enough(what: &str, bytes: &[u8], most: u64) -> Result<()> {
     Err(Error::Invalid { reason })
 }
 
-fn named_twice(digest: &Digest, called: &Called) -> Error {
+fn named_twice(digest: &Digest, file_names: &FileNames) -> Error {
     Error::Invalid {
-        reason: format!("{} is named twice", called.of(digest)),
+        reason: format!("{} is named twice", file_names.of(digest)),
     }
 }
 

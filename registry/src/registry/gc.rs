@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     fs::Kind,
     index::KeptManifest,
-    store::{Derived, Store, Walk},
+    store::{Derived, ManifestNames, Store},
 };
 
 use super::{Registry, relock, settle};
@@ -93,13 +93,13 @@ fn sweep(
     kept: &HashMap<ModelName, KeptManifest>,
     candidates: Option<HashSet<Digest>>,
 ) -> Result<(GcReport, Vec<Digest>)> {
-    let Walk { places, strange } = store.walk()?;
+    let ManifestNames { names, strange } = store.walk()?;
     let mut report = GcReport {
         strange,
         ..GcReport::default()
     };
     let mut computing = HashSet::new();
-    for place in places {
+    for place in names {
         // One that went since was removed by its owner, and needs nothing.
         let Some(file) = store.read_manifest(&place.name)? else {
             continue;

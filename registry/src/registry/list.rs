@@ -7,13 +7,13 @@ use crate::{
     error::Result,
     index::ModelRow,
     manifest::Manifest,
-    store::{ManifestFile, Place, Store},
+    store::{ManifestFile, StampedName, Store},
 };
 
 use super::{Registry, describe, load};
 
 /// A manifest with what its list line needs, read from disk.
-struct Seen {
+struct ListedManifest {
     file: ManifestFile,
     config: Option<crate::config::Config>,
     template: Option<String>,
@@ -57,7 +57,7 @@ impl Registry {
 
     /// Which lines of the index still hold.
     async fn compare(&self) -> Result<Compared> {
-        let places = self.on_disk(Store::walk).await?.places;
+        let names = self.on_disk(Store::walk).await?.names;
         let mut rows: HashMap<ModelName, ModelRow> = self
             .0
             .index
@@ -71,7 +71,7 @@ impl Registry {
             stale: Vec::new(),
             gone: Vec::new(),
         };
-        for place in places {
+        for place in names {
             match rows.remove(&place.name) {
                 Some(row) if row.stamp == place.stamp => compared.kept.push(row.entry),
                 _ => compared.stale.push(place),
@@ -82,10 +82,10 @@ impl Registry {
     }
 
     /// Lines for manifests whose lines do not hold any more.
-    async fn lines(&self, places: Vec<Place>) -> Result<Vec<ModelRow>> {
+    async fn lines(&self, names: Vec<StampedName>) -> Result<Vec<ModelRow>> {
         let seen = self
             .on_disk(move |store| {
-                let files = places
+                let files = names
                     .iter()
                     .filter_map(|place| store.read_manifest(&place.name).transpose());
                 files
@@ -121,8 +121,8 @@ impl Registry {
         }
     }
 
-    async fn line(&self, seen: Seen) -> Result<ModelRow> {
-        let Seen {
+    async fn line(&self, seen: ListedManifest) -> Result<ModelRow> {
+        let ListedManifest {
             file,
             config,
             template,
@@ -160,17 +160,17 @@ impl Registry {
 
 struct Compared {
     kept: Vec<ModelEntry>,
-    stale: Vec<Place>,
+    stale: Vec<StampedName>,
     gone: Vec<ModelName>,
 }
 
 /// Reads what a list line needs: the manifest, its config, and whether its blobs are there in the stated sizes.
-fn look(store: &Store, file: ManifestFile) -> Result<Seen> {
+fn look(store: &Store, file: ManifestFile) -> Result<ListedManifest> {
     let manifest = match &file.manifest {
         Ok(manifest) => manifest,
         Err(problem) => {
             let damage = Some(format!("its manifest is damaged: {problem}"));
-            return Ok(Seen {
+            return Ok(ListedManifest {
                 file,
                 config: None,
                 template: None,
@@ -201,7 +201,7 @@ fn look(store: &Store, file: ManifestFile) -> Result<Seen> {
             .flatten(),
         false => None,
     };
-    Ok(Seen {
+    Ok(ListedManifest {
         file,
         config,
         template,

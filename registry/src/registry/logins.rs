@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 
-use crate::credentials::{self, Entry, Error, Found, HUB, Listed, Login, Logins, Secret, Source};
+use crate::credentials::{
+    self, Entry, Error, FoundLogin, HUB, Listed, Login, Logins, Secret, Source,
+};
 use crate::error::Result;
 use crate::http::{self, Client, Request, shown};
 use crate::name::DEFAULT_HOST;
 use crate::reference::is_loopback;
 use crate::remote::Auth;
-use crate::resolve::{self, Bases, registry_at};
+use crate::resolve::{self, Hosts, registry_at};
 use crate::source::Settings;
 
 use super::{Registry, blocking, relock};
@@ -77,7 +79,7 @@ impl Registry {
             }
             entry.user = Some(user.clone());
             entry.password = Some(login.secret.clone());
-            let found = Found {
+            let found = FoundLogin {
                 login: Login::Password {
                     user,
                     password: login.secret,
@@ -133,7 +135,7 @@ impl Registry {
     /// Where the user's logins are.
     pub(crate) fn logins(&self, settings: &Settings) -> Logins {
         // A setting that is no address is told where it is used.
-        let library = Bases::new(settings).ok().map(|bases| bases.library);
+        let library = Hosts::new(settings).ok().map(|bases| bases.library);
         Logins::new(self.home(), &settings.logins, library)
     }
 
@@ -220,7 +222,7 @@ async fn answered(
     client: &Client,
     url: &Url,
     challenge: &HeaderMap,
-) -> Result<Option<http::Answer>, http::Error> {
+) -> Result<Option<http::Response>, http::Error> {
     match auth.answer(client, url, challenge).await? {
         Some(value) => {
             let request = Request::get(url.clone()).authorized(Some(value));
@@ -232,7 +234,7 @@ async fn answered(
 
 /// Asks the hub whether it knows a token. A mirror may not be able to tell.
 async fn hub_knows(token: &Secret, settings: &Settings) -> Result<bool> {
-    let hub = Bases::new(settings)?;
+    let hub = Hosts::new(settings)?;
     resolve::reachable(&hub.named, &settings.network)?;
     let client = Client::new(&settings.network, hub.named)?;
     let mut url = hub.hub;

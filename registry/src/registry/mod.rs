@@ -49,7 +49,7 @@ use crate::{
     error::{Error, Result},
     index::Index,
     store::{Lock, Step, StepHook, Store},
-    transfer::Pace,
+    transfer::Connections,
 };
 
 pub use blobs::Put;
@@ -58,7 +58,7 @@ pub use gc::GcReport;
 pub use jobs::{SavedJob, SavedJobs};
 pub use logins::{LoggedIn, NewLogin};
 pub use rebuild::Rebuilt;
-pub use split::Called;
+pub use split::FileNames;
 pub use states::{NewState, SavedState, StateId};
 pub use verify::{DamagedBlob, DamagedModel, VerifyOptions, VerifyReport};
 
@@ -108,7 +108,7 @@ struct Inner {
     /// How many operations read or write whole files at a time.
     limits: limits::Limits,
     /// The connections of all transfers.
-    pace: Pace,
+    connections: Connections,
     _lock: Lock,
 }
 
@@ -130,8 +130,8 @@ impl Registry {
         let (store, lock) = blocking(move || {
             let store = Store::open(&home, hook)?;
             let lock = store.lock()?;
-            store.remove_drafts()?;
-            store.done(Step::DraftsRemoved);
+            store.remove_temp_files()?;
+            store.done(Step::TempFilesRemoved);
             Ok((store, lock))
         })
         .await?;
@@ -149,7 +149,7 @@ impl Registry {
             logins: Mutex::default(),
             descriptions: descriptions::Descriptions::default(),
             limits: limits::Limits::default(),
-            pace: Pace::capped(pull_rate),
+            connections: Connections::capped(pull_rate),
             _lock: lock,
         })))
     }
@@ -213,8 +213,8 @@ impl Registry {
     }
 
     /// The connections of all transfers.
-    pub(crate) fn pace(&self) -> Pace {
-        self.0.pace.clone()
+    pub(crate) fn connections(&self) -> Connections {
+        self.0.connections.clone()
     }
 }
 

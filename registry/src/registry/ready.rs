@@ -12,7 +12,7 @@ use super::{
     Registry,
     blobs::{GoodBlob, Trust},
     load::damaged,
-    split::{self, Called},
+    split::{self, FileNames},
 };
 
 impl Registry {
@@ -39,7 +39,7 @@ impl Registry {
             .iter()
             .map(|opened| (opened.source, &opened.facts))
             .collect();
-        split::check(&files, &Called::default())?;
+        split::check(&files, &FileNames::default())?;
         let mut rest = weights.into_iter();
         let Opened {
             blob,

@@ -22,12 +22,12 @@ pub(super) struct Settled {
     /// What was wrong with it, where the kept text took its place.
     pub(super) mended: Option<String>,
     /// What the index should know then.
-    news: News,
+    news: Change,
 }
 
 /// What became of a manifest that is not the kept one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum News {
+enum Change {
     /// Nothing that lasts.
     Nothing,
     /// It is whole and is to be kept.
@@ -37,7 +37,7 @@ enum News {
 }
 
 impl Settled {
-    fn new(file: ManifestFile, news: News) -> Self {
+    fn new(file: ManifestFile, news: Change) -> Self {
         Self {
             file,
             mended: None,
@@ -54,7 +54,7 @@ impl Registry {
     pub(super) async fn settle(&self, file: ManifestFile) -> Result<Settled> {
         let index = &self.0.index;
         if index.kept_digest(&file.name).await? == Some(file.digest) {
-            return Ok(Settled::new(file, News::Nothing));
+            return Ok(Settled::new(file, Change::Nothing));
         }
         let _names = self.0.names.lock().await;
         let kept = index.kept_manifest(&file.name).await?;
@@ -62,12 +62,12 @@ impl Registry {
             .on_disk(move |store| compare(store, file, kept))
             .await?;
         let noted = match settled.news {
-            News::Nothing => Ok(()),
-            News::Whole => {
+            Change::Nothing => Ok(()),
+            Change::Whole => {
                 let ManifestFile { name, bytes, .. } = &settled.file;
                 index.keep_manifest(name, bytes).await
             }
-            News::Mended => self.note_down(settled.file.name.clone()).await,
+            Change::Mended => self.note_down(settled.file.name.clone()).await,
         };
         if let Err(error) = noted {
             tracing::warn!(%error, "what was found out about a manifest could not be noted down");
@@ -97,20 +97,20 @@ fn missing(store: &Store, manifest: &Manifest) -> Result<Option<String>> {
 fn compare(store: &Store, seen: ManifestFile, kept: Option<Vec<u8>>) -> Result<Settled> {
     // The name may have got another model, or gone, since it was read.
     let Some(file) = store.read_manifest(&seen.name)? else {
-        return Ok(Settled::new(seen, News::Nothing));
+        return Ok(Settled::new(seen, Change::Nothing));
     };
     if kept.as_ref() == Some(&file.bytes) {
-        return Ok(Settled::new(file, News::Nothing));
+        return Ok(Settled::new(file, Change::Nothing));
     }
     let Some(fault) = fault(store, &file)? else {
         if kept.is_some() {
             tracing::warn!(model = %file.name, "the manifest was written by another program; it is whole, and taken as it is");
         }
-        return Ok(Settled::new(file, News::Whole));
+        return Ok(Settled::new(file, Change::Whole));
     };
     match kept {
         Some(kept) if replaces(store, &kept, &file)? => mend(store, file, &kept, fault),
-        _ => Ok(Settled::new(file, News::Nothing)),
+        _ => Ok(Settled::new(file, Change::Nothing)),
     }
 }
 
@@ -139,12 +139,12 @@ fn mend(store: &Store, file: ManifestFile, kept: &[u8], fault: String) -> Result
         .and_then(|()| store.publish_manifest(&file.name, kept));
     if let Err(error) = published {
         tracing::warn!(model = %file.name, %fault, %error, "the manifest is damaged, and could not be mended");
-        return Ok(Settled::new(file, News::Nothing));
+        return Ok(Settled::new(file, Change::Nothing));
     }
     tracing::warn!(model = %file.name, %fault, "the manifest was damaged, and was restored from the index");
     let file = store.read_manifest(&file.name)?.unwrap_or(file);
     Ok(Settled {
         mended: Some(fault),
-        ..Settled::new(file, News::Mended)
+        ..Settled::new(file, Change::Mended)
     })
 }

@@ -10,9 +10,9 @@ use crate::{
 
 /// What a request calls the blobs that it names, for messages about them.
 #[derive(Debug, Clone, Default)]
-pub struct Called(Vec<(Digest, String)>);
+pub struct FileNames(Vec<(Digest, String)>);
 
-impl Called {
+impl FileNames {
     /// Notes down a file's name.
     pub fn note(&mut self, digest: Digest, name: &str) {
         self.0.push((digest, harmless(name.as_bytes())));
@@ -37,11 +37,11 @@ impl Called {
 ///
 /// # Errors
 /// [`Error::Invalid`] names the file that is too much, or the part that is missing.
-pub(super) fn check(files: &[(Digest, &Facts)], called: &Called) -> Result<()> {
-    fault(files, called).map_or(Ok(()), |reason| Err(Error::Invalid { reason }))
+pub(super) fn check(files: &[(Digest, &Facts)], file_names: &FileNames) -> Result<()> {
+    fault(files, file_names).map_or(Ok(()), |reason| Err(Error::Invalid { reason }))
 }
 
-fn fault(files: &[(Digest, &Facts)], called: &Called) -> Option<String> {
+fn fault(files: &[(Digest, &Facts)], file_names: &FileNames) -> Option<String> {
     let [(first, facts), others @ ..] = files else {
         return Some("none of the files holds weights".into());
     };
@@ -49,25 +49,25 @@ fn fault(files: &[(Digest, &Facts)], called: &Called) -> Option<String> {
         return others.first().map(|(second, _)| {
             format!(
                 "several files hold weights, and they are not the parts of one model: {}, {}",
-                called.of(first),
-                called.of(second)
+                file_names.of(first),
+                file_names.of(second)
             )
         });
     };
-    stranger(files, split, called)
-        .or_else(|| twice(files, split, called))
-        .or_else(|| missing(files, split, called))
-        .or_else(|| miscounted(files, split, called))
+    stranger(files, split, file_names)
+        .or_else(|| twice(files, split, file_names))
+        .or_else(|| missing(files, split, file_names))
+        .or_else(|| miscounted(files, split, file_names))
 }
 
 /// A file that speaks of another whole than the first one.
-fn stranger(files: &[(Digest, &Facts)], whole: Split, called: &Called) -> Option<String> {
+fn stranger(files: &[(Digest, &Facts)], whole: Split, file_names: &FileNames) -> Option<String> {
     files.iter().find_map(|(digest, facts)| {
-        let name = called.of(digest);
+        let name = file_names.of(digest);
         match facts.split {
             Some(part) if (part.count, part.tensors) != (whole.count, whole.tensors) => Some(format!(
                 "{name} is a part of another model than {}: it is one of {} files with {} tensors together, not of {} with {}",
-                called.of(&files[0].0), part.count, part.tensors, whole.count, whole.tensors
+                file_names.of(&files[0].0), part.count, part.tensors, whole.count, whole.tensors
             )),
             Some(part) if part.number >= part.count => Some(format!(
                 "{name} says that it is part {} of {}",
@@ -80,7 +80,7 @@ fn stranger(files: &[(Digest, &Facts)], whole: Split, called: &Called) -> Option
     })
 }
 
-fn twice(files: &[(Digest, &Facts)], whole: Split, called: &Called) -> Option<String> {
+fn twice(files: &[(Digest, &Facts)], whole: Split, file_names: &FileNames) -> Option<String> {
     files.windows(2).find_map(|pair| {
         let [(first, a), (second, b)] = pair else {
             return None;
@@ -89,8 +89,8 @@ fn twice(files: &[(Digest, &Facts)], whole: Split, called: &Called) -> Option<St
         (number == b.split.map(|part| part.number)).then(|| {
             format!(
                 "{} and {} are both part {} of {}",
-                called.of(first),
-                called.of(second),
+                file_names.of(first),
+                file_names.of(second),
                 number.map_or(0, |number| number + 1),
                 whole.count
             )
@@ -98,7 +98,7 @@ fn twice(files: &[(Digest, &Facts)], whole: Split, called: &Called) -> Option<St
     })
 }
 
-fn missing(files: &[(Digest, &Facts)], whole: Split, called: &Called) -> Option<String> {
+fn missing(files: &[(Digest, &Facts)], whole: Split, file_names: &FileNames) -> Option<String> {
     let has = |number| {
         let mut parts = files.iter().filter_map(|(_, facts)| facts.split);
         parts.any(|part| part.number == number)
@@ -108,19 +108,19 @@ fn missing(files: &[(Digest, &Facts)], whole: Split, called: &Called) -> Option<
         "the model is split into {} files, and part {} is missing beside {}",
         whole.count,
         number + 1,
-        called.of(&files[0].0)
+        file_names.of(&files[0].0)
     ))
 }
 
 /// Parts of different models can have the same numbers; the tensors seldom add up then.
-fn miscounted(files: &[(Digest, &Facts)], whole: Split, called: &Called) -> Option<String> {
+fn miscounted(files: &[(Digest, &Facts)], whole: Split, file_names: &FileNames) -> Option<String> {
     let tensors = files.iter().fold(0_u64, |sum, (_, facts)| {
         sum.saturating_add(facts.tensor_count)
     });
     (tensors != whole.tensors).then(|| {
         format!(
             "the files beside {} are not all parts of its model: they hold {tensors} tensors together, and it has {}",
-            called.of(&files[0].0),
+            file_names.of(&files[0].0),
             whole.tensors
         )
     })
@@ -147,16 +147,16 @@ mod tests {
     /// What is said of files `a`, `b`, … in this order.
     fn said(files: &[Vec<u8>]) -> String {
         let facts: Vec<Facts> = files.iter().map(|bytes| facts(bytes)).collect();
-        let mut called = Called::default();
+        let mut file_names = FileNames::default();
         for (number, letter) in ('a'..).take(files.len()).enumerate() {
-            called.note(digest(number), &format!("{letter}.gguf"));
+            file_names.note(digest(number), &format!("{letter}.gguf"));
         }
         let files: Vec<_> = facts
             .iter()
             .enumerate()
             .map(|(number, facts)| (digest(number), facts))
             .collect();
-        fault(&files, &called).unwrap_or_default()
+        fault(&files, &file_names).unwrap_or_default()
     }
 
     #[test]

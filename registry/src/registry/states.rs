@@ -12,7 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::{
     Digest, ModelName,
     error::{Error, Result},
-    store::StateDraft,
+    store::TempState,
 };
 
 use super::{Registry, blocking};
@@ -41,8 +41,8 @@ pub struct NewState {
     registry: Registry,
     model: ModelName,
     owner: Digest,
-    draft: Option<StateDraft>,
-    finished: Vec<(StateDraft, Digest)>,
+    temp: Option<TempState>,
+    finished: Vec<(TempState, Digest)>,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -80,7 +80,7 @@ impl Registry {
             registry: self.clone(),
             model: model.clone(),
             owner,
-            draft: None,
+            temp: None,
             finished: Vec::new(),
             _turn: turn,
         })
@@ -134,9 +134,9 @@ impl NewState {
     /// # Errors
     /// [`Error::NoSpace`] when the disk would be nearly full with it.
     pub async fn begin(&mut self, size: u64) -> Result<()> {
-        self.draft = None;
-        let draft = self.registry.on_disk(move |store| store.draft_state(size));
-        self.draft = Some(draft.await?);
+        self.temp = None;
+        let temp = self.registry.on_disk(move |store| store.new_state(size));
+        self.temp = Some(temp.await?);
         Ok(())
     }
 
@@ -145,9 +145,9 @@ impl NewState {
     /// # Errors
     /// When there is none, they cannot be written, or are more than were announced.
     pub async fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
-        let mut draft = self.take()?;
-        let draft = blocking(move || draft.write(&bytes).map(|()| draft)).await?;
-        self.draft = Some(draft);
+        let mut temp = self.take()?;
+        let temp = blocking(move || temp.write(&bytes).map(|()| temp)).await?;
+        self.temp = Some(temp);
         Ok(())
     }
 
@@ -156,8 +156,8 @@ impl NewState {
     /// # Errors
     /// When there is none.
     pub fn finish(&mut self, name: Digest) -> Result<()> {
-        let draft = self.take()?;
-        self.finished.push((draft, name));
+        let temp = self.take()?;
+        self.finished.push((temp, name));
         Ok(())
     }
 
@@ -176,8 +176,8 @@ impl NewState {
             ..
         } = self;
         let finished = blocking(move || {
-            for (draft, _) in &finished {
-                draft.sync()?;
+            for (temp, _) in &finished {
+                temp.sync()?;
             }
             Ok(finished)
         })
@@ -188,8 +188,8 @@ impl NewState {
         registry
             .on_disk(move |store| {
                 // What came first is worth most, so it counts as used last.
-                for (draft, name) in finished.into_iter().rev() {
-                    store.publish_state(draft, &owner, &name)?;
+                for (temp, name) in finished.into_iter().rev() {
+                    store.publish_state(temp, &owner, &name)?;
                     store.touch_state(&owner, &name)?;
                 }
                 for id in replaced {
@@ -200,8 +200,8 @@ impl NewState {
             .await
     }
 
-    fn take(&mut self) -> Result<StateDraft> {
-        self.draft.take().ok_or_else(|| Error::Invalid {
+    fn take(&mut self) -> Result<TempState> {
+        self.temp.take().ok_or_else(|| Error::Invalid {
             reason: "no state was begun".into(),
         })
     }

@@ -149,9 +149,9 @@ fn make(
     reporter: &Reporter,
 ) -> Result<(std::fs::File, crate::fs::Stamp, Facts)> {
     let plan = plan(store, derived, blob, foreign)?;
-    let draft = store.draft_derived(derived, &plan, &blob.file, reporter)?;
-    let facts = read(store, derived, &mut draft.file(), plan.size())?.facts();
-    let (file, stamp) = draft.publish(derived)?;
+    let temp = store.new_derived(derived, &plan, &blob.file, reporter)?;
+    let facts = read(store, derived, &mut temp.file(), plan.size())?.facts();
+    let (file, stamp) = temp.publish(derived)?;
     Ok((file, stamp, facts))
 }
 

@@ -131,7 +131,7 @@ impl Registry {
                 if names.is_empty() {
                     let files = store
                         .walk()?
-                        .places
+                        .names
                         .into_iter()
                         .filter_map(|place| store.read_manifest(&place.name).transpose());
                     let blobs = store

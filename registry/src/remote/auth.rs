@@ -19,8 +19,8 @@ use serde::Deserialize;
 
 use crate::Digest;
 use crate::credentials::key::Key;
-use crate::credentials::{Found, Login, Logins, Secret, unusable};
-use crate::http::{Answer, Client, Error, Request, bare, shown};
+use crate::credentials::{FoundLogin, Login, Logins, Secret, unusable};
+use crate::http::{Client, Error, Request, Response, bare, shown};
 use crate::reference::is_loopback;
 
 /// Longest answer of a token server.
@@ -107,7 +107,7 @@ impl Auth {
 
     /// Sends a request with the credentials that are known, and answers at most `most` challenges of the registry.
     ///
-    /// The answer has any status; 401 where a challenge could not be answered, or came from the origin that a redirect leads to.
+    /// The response has any status; 401 where a challenge could not be answered, or came from the origin that a redirect leads to.
     ///
     /// # Errors
     /// Those of [`Client::send`] and of [`Auth::answer`].
@@ -116,31 +116,31 @@ impl Auth {
         client: &Client,
         request: &Request,
         most: usize,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         let mut challenges = 0;
         loop {
             let sent = self.header();
-            let answer = client
+            let response = client
                 .send(&request.clone().authorized(sent.clone()))
                 .await?;
-            if answer.status() != StatusCode::UNAUTHORIZED {
+            if response.status() != StatusCode::UNAUTHORIZED {
                 if sent.is_some() {
                     self.accepted();
                 }
-                return Ok(answer);
+                return Ok(response);
             }
-            if challenges == most || answer.url.origin() != request.url.origin() {
-                return Ok(answer);
+            if challenges == most || response.url.origin() != request.url.origin() {
+                return Ok(response);
             }
             challenges += 1;
             // Another request may have answered the challenge meanwhile.
             let is_answered = self.header() != sent
                 || self
-                    .answer(client, &request.url, answer.headers())
+                    .answer(client, &request.url, response.headers())
                     .await?
                     .is_some();
             if !is_answered {
-                return Ok(answer);
+                return Ok(response);
             }
         }
     }
@@ -429,7 +429,7 @@ fn origin(url: &Url) -> Url {
 }
 
 /// Whether the login for a registry may go to a realm.
-fn may_have(registry: &Url, realm: &Url, found: &Found) -> bool {
+fn may_have(registry: &Url, realm: &Url, found: &FoundLogin) -> bool {
     let host = realm.host_str().unwrap_or_default();
     registry.host_str() == Some(host)
         || found
@@ -528,7 +528,7 @@ mod tests {
     #[test]
     fn a_login_goes_to_the_registrys_host_and_to_those_that_are_listed_for_it() {
         let url = |text: &str| Url::parse(text).expect("a URL");
-        let found = Found {
+        let found = FoundLogin {
             login: Login::Identity(Secret::new("x")),
             source: Source::Own,
             realm_hosts: vec!["auth.example".to_owned()],
@@ -583,7 +583,7 @@ mod tests {
                 false,
             ),
         ] {
-            let places = crate::credentials::Places::default();
+            let places = crate::credentials::LoginFiles::default();
             let logins = Logins::new(folder.path(), &places, Some(url(library)));
             let network = crate::http::Network::default();
             let client = Client::new(&network, []).expect("no settings");

@@ -13,7 +13,7 @@ use reqwest::{StatusCode, Url};
 
 use super::artifact::{self, Artifact};
 use super::index::{self, DOCKER_LIST_TYPE, Document, Index, OCI_INDEX_TYPE, OLLAMA_LIST_TYPE};
-use super::{Auth, Error, Found, Place, Recipe, RemoteFile, stated_digest};
+use super::{Auth, Endpoint, Error, Recipe, RemoteFile, RemoteModel, stated_digest};
 use crate::Digest;
 use crate::config::CONFIG_MAX;
 use crate::http::{Client, Request, shown};
@@ -45,7 +45,7 @@ impl Distribution {
     ///
     /// # Errors
     /// [`Error`]; [`Error::NotFound`] when the registry answers that it has no such model.
-    pub(crate) async fn find(&self, client: &Client) -> Result<Found, Error> {
+    pub(crate) async fn find(&self, client: &Client) -> Result<RemoteModel, Error> {
         let auth = Auth::challenged();
         let reference = match &self.digest {
             Some(digest) => digest.to_string(),
@@ -79,7 +79,7 @@ impl Distribution {
             size: Some(layer.size),
             digest: Some(layer.digest),
             git_id: None,
-            place: Place {
+            endpoint: Endpoint {
                 url: self.url("blobs", &layer.digest.to_string()),
                 auth: auth.clone(),
                 validator: None,
@@ -93,7 +93,7 @@ impl Distribution {
                 }
             }
             let recipe = Recipe::Manifest(bytes);
-            return Ok(Found {
+            return Ok(RemoteModel {
                 place,
                 steps,
                 files,
@@ -114,7 +114,7 @@ impl Distribution {
             .into_iter()
             .map(|piece| piece.role)
             .collect();
-        Ok(Found {
+        Ok(RemoteModel {
             place,
             steps,
             files,
@@ -194,11 +194,11 @@ impl Distribution {
             request = request.with(ACCEPT, accepted);
         }
         let read = || async {
-            let answer = auth.send(client, &request, 1).await?;
-            if answer.status() == StatusCode::NOT_FOUND {
+            let response = auth.send(client, &request, 1).await?;
+            if response.status() == StatusCode::NOT_FOUND {
                 return Ok(None);
             }
-            answer.document(most).await.map(Some)
+            response.document(most).await.map(Some)
         };
         match client.repeated(read).await? {
             Some((bytes, headers)) => Ok((bytes.to_vec(), headers)),

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use sha1::Digest as _;
 
 use super::pick::{self, Listed, Picked};
-use super::{Auth, Beside, Error, Found, Place, Recipe, RemoteFile};
+use super::{Auth, Beside, Endpoint, Error, Recipe, RemoteFile, RemoteModel};
 use crate::Digest;
 use crate::catalog::{Repository, Revision};
 use crate::credentials::HubToken;
@@ -85,7 +85,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Error`]; [`Error::NotFound`] when the hub answers that it has no such repository or revision.
-    pub(crate) async fn find(&self, client: &Client) -> Result<Found, Error> {
+    pub(crate) async fn find(&self, client: &Client) -> Result<RemoteModel, Error> {
         let named = self.revision.as_ref().map_or("main", Revision::as_str);
         let info = self.info(client, named).await?;
         let commit = info.sha.clone().filter(|sha| is_commit(sha));
@@ -118,7 +118,7 @@ impl Hub {
                 size: Some(files[index].size),
                 digest: entry.digest(),
                 git_id: entry.oid.clone(),
-                place: Place {
+                endpoint: Endpoint {
                     url: self.file(at, &entry.path),
                     auth: self.auth(),
                     validator: None,
@@ -131,7 +131,7 @@ impl Hub {
                 .as_str()
                 .map(|text| text.chars().take(200).collect())
         });
-        Ok(Found {
+        Ok(RemoteModel {
             place: match &commit {
                 Some(commit) => format!("{place}@{}", &commit[..12]),
                 None => format!("{place}@{named}"),

@@ -6,7 +6,7 @@
 //! - `web`: a single file at an address.
 //!
 //! Each finds out which files a model consists of, with their sizes and digests as far as the place tells them, and fetches no weights.
-//! What it finds is `Found`; the bytes are brought by [`crate::transfer`]. `upload` is the other direction, to registries.
+//! What it finds is `RemoteModel`; the bytes are brought by [`crate::transfer`]. `upload` is the other direction, to registries.
 
 pub(crate) mod artifact;
 mod auth;
@@ -37,7 +37,7 @@ fn stated_digest(headers: &HeaderMap) -> Option<Digest> {
 
 /// A place where the bytes of a file are asked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct Endpoint {
     /// Where they are; it may redirect.
     pub(crate) url: Url,
     /// The credentials for that origin.
@@ -46,7 +46,7 @@ pub(crate) struct Place {
     pub(crate) validator: Option<String>,
 }
 
-impl Place {
+impl Endpoint {
     /// The place for people, without what may be secret.
     pub(crate) fn shown(&self) -> String {
         shown(&self.url)
@@ -65,16 +65,16 @@ pub(crate) struct RemoteFile {
     /// The id that git gives to it, where that is all that is told: the hub has it for small files.
     pub(crate) git_id: Option<String>,
     /// Where it is.
-    pub(crate) place: Place,
+    pub(crate) endpoint: Endpoint,
 }
 
 impl RemoteFile {
     /// What identifies the bytes before they are here.
     pub(crate) fn key(&self) -> Digest {
         self.digest.unwrap_or_else(|| {
-            let validator = self.place.validator.as_deref().unwrap_or_default();
+            let validator = self.endpoint.validator.as_deref().unwrap_or_default();
             let size = self.size.map(|size| size.to_string()).unwrap_or_default();
-            let mut url = self.place.url.clone();
+            let mut url = self.endpoint.url.clone();
             // Signatures differ from one time to the next.
             url.set_query(None);
             Digest::of(format!("{url}\n{validator}\n{size}").as_bytes())
@@ -84,7 +84,7 @@ impl RemoteFile {
 
 /// What a place has of a model.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct RemoteModel {
     /// The place in words, with what pins it: a commit, a digest.
     pub(crate) place: String,
     /// What was chosen, out of what, and why; one line each.

@@ -28,7 +28,7 @@ use reqwest::header::{
 use reqwest::{Method, StatusCode, Url};
 
 use super::{Auth, stated_digest};
-use crate::http::{Answer, Body, Client, Error as HttpError, FilePart, Request, shown};
+use crate::http::{Body, Client, Error as HttpError, FilePart, Request, Response, shown};
 use crate::push::Error;
 use crate::store::UploadNote;
 use crate::{Digest, Progress, Reporter, Stage};
@@ -41,7 +41,7 @@ const HOLD: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Most challenges in a row.
 const MOST_CHALLENGES: usize = 3;
-/// Longest answer to a manifest that is read.
+/// Longest response to a manifest that is read.
 const ANSWER_MAX: u64 = 64 << 10;
 /// Sizes of the parts that a registry of Ollama's takes: a sixteenth of the blob, within these.
 const PART_MIN: u64 = 100_000_000;
@@ -218,8 +218,8 @@ impl Upload<'_> {
             .with(CONTENT_TYPE, kind)
             .sending(Body::Bytes(bytes));
         let put = || async {
-            let answer = self.ask(&request).await?;
-            answer.document(ANSWER_MAX).await
+            let response = self.ask(&request).await?;
+            response.document(ANSWER_MAX).await
         };
         let (_, headers) = self
             .client
@@ -241,12 +241,12 @@ impl Upload<'_> {
         let url = self.url(&["blobs", &digest.to_string()]);
         let request = Request::new(Method::HEAD, url);
         let look = || async {
-            let answer = self.ask(&request).await?;
-            match answer.status() {
+            let response = self.ask(&request).await?;
+            match response.status() {
                 status if status.is_success() => Ok(true),
                 StatusCode::NOT_FOUND => Ok(false),
-                // The body of an answer to HEAD says nothing.
-                _ => Err(answer.refused().await),
+                // The body of a response to HEAD says nothing.
+                _ => Err(response.refused().await),
             }
         };
         let found = self.client.repeated(look).await;
@@ -268,13 +268,13 @@ impl Upload<'_> {
                 here = there;
                 url
             }
-            // The registry may have the blob, and only its answer was lost.
+            // The registry may have the blob, and only its response was lost.
             _ if state.has_failed && self.has(&blob.digest).await? => {
                 return Ok(Outcome::Done(Sent::Bytes));
             }
             _ => match self.begin(&blob.digest, state.from.take()).await? {
-                Begun::Mounted => return Ok(Outcome::Done(Sent::Mounted)),
-                Begun::At(url, smallest) => {
+                UploadStart::Mounted => return Ok(Outcome::Done(Sent::Mounted)),
+                UploadStart::At(url, smallest) => {
                     part = smallest.map(|smallest| smallest.max(PART_MIN));
                     url
                 }
@@ -294,8 +294,8 @@ impl Upload<'_> {
         }
         let request =
             finishing(url, blob, None).sending(blob.part(0, blob.size, state.hold, gauge, None));
-        let answer = self.ask(&request).await?;
-        self.finished(answer, state).await
+        let response = self.ask(&request).await?;
+        self.finished(response, state).await
     }
 
     /// Sends a blob from a byte on in parts, and then says that it is whole.
@@ -323,28 +323,28 @@ impl Upload<'_> {
                     .with(REDIRECT_UPLOADS, HeaderValue::from_static("1"))
                     .without_redirects();
             }
-            let answer = self.ask(&request).await?;
-            let status = answer.status();
+            let response = self.ask(&request).await?;
+            let status = response.status();
             let next = match status {
                 StatusCode::TEMPORARY_REDIRECT => {
-                    let next = next_location(&answer).ok_or_else(|| self.no_location())?;
-                    let to = location(&answer, LOCATION).ok_or_else(|| self.no_location())?;
+                    let next = next_location(&response).ok_or_else(|| self.no_location())?;
+                    let to = location(&response, LOCATION).ok_or_else(|| self.no_location())?;
                     self.elsewhere(sending, here, length, to, &sum).await?;
                     next
                 }
-                status if status.is_success() => next_location(&answer).unwrap_or(url),
+                status if status.is_success() => next_location(&response).unwrap_or(url),
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
                     state.no_parts = true;
                     state.location = None;
-                    return Ok(Outcome::Again(self.refused(answer.refused().await)));
+                    return Ok(Outcome::Again(self.refused(response.refused().await)));
                 }
-                _ => return self.again(answer, state).await,
+                _ => return self.again(response, state).await,
             };
             url = self.safe(next)?;
             self.remember(state, note, &url);
             let after = here + length;
             // A registry that kept less than it was sent says so. `0-0` may be one byte.
-            here = match answer_range(answer.headers()) {
+            here = match answer_range(response.headers()) {
                 Some(there) if there < after && after > 1 && !self.is_ollama => {
                     if there <= here {
                         let host = shown(&self.base);
@@ -372,8 +372,8 @@ impl Upload<'_> {
             format!("{hex}-{}", sums.len())
         });
         let request = finishing(url, blob, tag).with(CONTENT_LENGTH, HeaderValue::from(0));
-        let answer = self.ask(&request).await?;
-        self.finished(answer, state).await
+        let response = self.ask(&request).await?;
+        self.finished(response, state).await
     }
 
     /// Sends a part to the store that a registry of Ollama's names, without credentials.
@@ -393,14 +393,14 @@ impl Upload<'_> {
         let request = Request::new(Method::PUT, to)
             .with(CONTENT_TYPE, OCTETS)
             .sending(blob.part(here, length, Duration::ZERO, gauge, Some(sum.clone())));
-        let answer = self.client.send(&request).await?;
-        answer.good().await?;
+        let response = self.client.send(&request).await?;
+        response.good().await?;
         Ok(())
     }
 
     /// Asks where a blob is taken, and for another repository's blob to be taken over. A registry that refuses to take it over is asked
     /// once more, for a place alone.
-    async fn begin(&self, digest: &Digest, from: Option<String>) -> Result<Begun, Error> {
+    async fn begin(&self, digest: &Digest, from: Option<String>) -> Result<UploadStart, Error> {
         let place = self.url(&["blobs", "uploads", ""]);
         let mounted = match from {
             Some(from) => {
@@ -409,64 +409,64 @@ impl Upload<'_> {
                     .append_pair("mount", &digest.to_string())
                     .append_pair("from", &from);
                 match self.post(url).await {
-                    Ok(answer) if answer.status() == StatusCode::CREATED => {
-                        return Ok(Begun::Mounted);
+                    Ok(response) if response.status() == StatusCode::CREATED => {
+                        return Ok(UploadStart::Mounted);
                     }
                     Err(error) if is_refusal(&error) => None,
-                    answer => Some(answer),
+                    response => Some(response),
                 }
             }
             None => None,
         };
-        let answer = match mounted {
-            Some(answer) => answer,
+        let response = match mounted {
+            Some(response) => response,
             None => self.post(place).await,
         };
-        let answer = answer.map_err(|error| self.refused(error))?;
-        let next = next_location(&answer).ok_or_else(|| self.no_location())?;
-        let smallest = answer
+        let response = response.map_err(|error| self.refused(error))?;
+        let next = next_location(&response).ok_or_else(|| self.no_location())?;
+        let smallest = response
             .headers()
             .get(CHUNK_MIN)
             .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        Ok(Begun::At(self.safe(next)?, smallest))
+        Ok(UploadStart::At(self.safe(next)?, smallest))
     }
 
-    async fn post(&self, url: Url) -> Result<Answer, HttpError> {
+    async fn post(&self, url: Url) -> Result<Response, HttpError> {
         let request = Request::new(Method::POST, url).with(CONTENT_LENGTH, HeaderValue::from(0));
         self.ask(&request).await?.good().await
     }
 
     /// How much of an upload is there, and where it is gone on with; nothing where the registry does not know it any more.
     async fn there(&self, url: &Url, size: u64) -> Result<Option<(Url, u64)>, Error> {
-        let answer = self.ask(&Request::get(url.clone())).await?;
-        let status = answer.status();
+        let response = self.ask(&Request::get(url.clone())).await?;
+        let status = response.status();
         if status.is_server_error() {
-            return Err(self.refused(answer.refused().await));
+            return Err(self.refused(response.refused().await));
         }
         if !status.is_success() {
             return Ok(None);
         }
-        let next = location(&answer, LOCATION).unwrap_or_else(|| url.clone());
-        let there = answer_range(answer.headers()).unwrap_or(0);
+        let next = location(&response, LOCATION).unwrap_or_else(|| url.clone());
+        let there = answer_range(response.headers()).unwrap_or(0);
         Ok((there <= size).then_some((self.safe(next)?, there)))
     }
 
     /// What came of the request that makes a blob whole.
-    async fn finished(&self, answer: Answer, state: &mut State) -> Result<Outcome, Error> {
-        match answer.status() {
+    async fn finished(&self, response: Response, state: &mut State) -> Result<Outcome, Error> {
+        match response.status() {
             status if status.is_success() => Ok(Outcome::Done(Sent::Bytes)),
-            _ => self.again(answer, state).await,
+            _ => self.again(response, state).await,
         }
     }
 
     /// Whether another try may help where this was answered.
-    async fn again(&self, answer: Answer, state: &mut State) -> Result<Outcome, Error> {
-        let status = answer.status();
+    async fn again(&self, response: Response, state: &mut State) -> Result<Outcome, Error> {
+        let status = response.status();
         // It does not know this upload any more. One that cannot take this range is asked how much it has.
         if status == StatusCode::NOT_FOUND {
             state.location = None;
         }
-        let refusal = answer.refused().await;
+        let refusal = response.refused().await;
         let is_worth_it = matches!(
             status,
             StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_FOUND
@@ -479,7 +479,7 @@ impl Upload<'_> {
     }
 
     /// Sends a request, and answers challenges. Credentials go to the registry alone.
-    async fn ask(&self, request: &Request) -> Result<Answer, HttpError> {
+    async fn ask(&self, request: &Request) -> Result<Response, HttpError> {
         let auth = match self.is_of_registry(&request.url) {
             true => &self.auth,
             false => &Auth::default(),
@@ -557,7 +557,7 @@ fn is_refusal(error: &HttpError) -> bool {
 }
 
 /// Where a blob is taken.
-enum Begun {
+enum UploadStart {
     Mounted,
     At(Url, Option<u64>),
 }
@@ -692,14 +692,14 @@ fn answer_range(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Where the next bytes of an upload are taken.
-fn next_location(answer: &Answer) -> Option<Url> {
-    location(answer, NEXT).or_else(|| location(answer, LOCATION))
+fn next_location(response: &Response) -> Option<Url> {
+    location(response, NEXT).or_else(|| location(response, LOCATION))
 }
 
 /// The address in a header, absolute or not. Its query is kept as it is.
-fn location(answer: &Answer, name: HeaderName) -> Option<Url> {
-    let text = answer.headers().get(name)?.to_str().ok()?;
-    let url = answer.url.join(text).ok()?;
+fn location(response: &Response, name: HeaderName) -> Option<Url> {
+    let text = response.headers().get(name)?.to_str().ok()?;
+    let url = response.url.join(text).ok()?;
     let is_web = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
     is_web.then_some(url)
 }

@@ -3,7 +3,7 @@
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode, Url};
 
-use super::{Auth, Error, Found, Place, Recipe, RemoteFile};
+use super::{Auth, Endpoint, Error, Recipe, RemoteFile, RemoteModel};
 use crate::Digest;
 use crate::http::{Client, Request, shown};
 
@@ -21,26 +21,26 @@ impl Web {
     ///
     /// # Errors
     /// [`Error`]; [`Error::NotFound`] when the server answers that there is no such file.
-    pub(crate) async fn find(&self, client: &Client) -> Result<Found, Error> {
+    pub(crate) async fn find(&self, client: &Client) -> Result<RemoteModel, Error> {
         let mut request = Request::get(self.url.clone());
         request.method = Method::HEAD;
-        let mut answer = client.repeated(|| client.send(&request)).await?;
-        if !answer.status().is_success() && answer.status() != StatusCode::NOT_FOUND {
+        let mut response = client.repeated(|| client.send(&request)).await?;
+        if !response.status().is_success() && response.status() != StatusCode::NOT_FOUND {
             // Signed addresses are often for GET alone.
             let first = HeaderValue::from_static("bytes=0-0");
-            answer = client
+            response = client
                 .send(&Request::get(self.url.clone()).with(RANGE, first))
                 .await?;
         }
-        if answer.status() == StatusCode::NOT_FOUND {
+        if response.status() == StatusCode::NOT_FOUND {
             return Err(Error::NotFound {
                 host: self.url.host_str().unwrap_or_default().to_owned(),
                 what: self.url.path().to_owned(),
             });
         }
-        let answer = answer.good().await?;
-        let headers = answer.headers();
-        let size = size(answer.status(), headers);
+        let response = response.good().await?;
+        let headers = response.headers();
+        let size = size(response.status(), headers);
         let validator = headers
             .get(ETAG)
             .and_then(|value| value.to_str().ok())
@@ -57,7 +57,7 @@ impl Web {
             Some(digest) => format!("its digest must be {digest}"),
             None => "no digest was given, so it is told afterwards".to_owned(),
         };
-        Ok(Found {
+        Ok(RemoteModel {
             place: shown(&self.url),
             steps: vec![format!("{} is a file; {told}", shown(&self.url))],
             files: vec![RemoteFile {
@@ -65,7 +65,7 @@ impl Web {
                 size,
                 digest: self.digest,
                 git_id: None,
-                place: Place {
+                endpoint: Endpoint {
                     url: self.url.clone(),
                     auth: Auth::default(),
                     validator,
@@ -76,7 +76,7 @@ impl Web {
     }
 }
 
-/// The size of the whole file by an answer to HEAD, or to a request for its first byte.
+/// The size of the whole file by a response to HEAD, or to a request for its first byte.
 fn size(status: StatusCode, headers: &HeaderMap) -> Option<u64> {
     let text = |name| {
         headers

@@ -2,7 +2,7 @@
 //!
 //! Its bytes are taken in without being copied where the file system can: the blob then shares the file's blocks (a reflink),
 //! or is a second name of the file (a hard link); else the bytes are copied.
-//! Whichever way, what is hashed is what became the draft.
+//! Whichever way, what is hashed is what became the temporary file.
 //!
 //! A hard link has two dangers, both met by design rather than prevented.
 //! The file's owner can still write to it, and with it to the blob: the blob's stamp changes then, so it is hashed again before
@@ -82,11 +82,11 @@ impl Registry {
             let method = fill(ingest, &path, &file, first, &reporter)?;
             sender
                 .send(method)
-                .expect("the receiver outlives the filling of the draft");
+                .expect("the receiver outlives the filling of the temporary file");
             Ok(())
         };
         let (digest, size, put) = self.ingest(None, None, fill).await?;
-        let method = receiver.recv().expect("the draft was filled");
+        let method = receiver.recv().expect("the temporary file was filled");
         Ok(Adopted {
             digest,
             size,
@@ -232,7 +232,7 @@ mod tests {
         std::fs::metadata(path).expect("the file is there").ino()
     }
 
-    fn drafts(registry: &Registry) -> usize {
+    fn temp_files(registry: &Registry) -> usize {
         let ingest = registry.home().join("ingest");
         std::fs::read_dir(ingest)
             .expect("the folder is there")
@@ -274,7 +274,7 @@ mod tests {
             // The user's own file keeps its mode.
             let mode = std::fs::metadata(&path).expect("the file is there").mode();
             assert_ne!(mode & 0o200, 0);
-            assert_eq!(drafts(&registry), 0);
+            assert_eq!(temp_files(&registry), 0);
         }
     }
 
@@ -294,7 +294,7 @@ mod tests {
                 let known = registry.check_blob(&adopted.digest, None, &nothing).await;
                 assert!(known.expect("a store").is_ok());
                 assert!(registry.has_blob(&adopted.digest).await.expect("a store"));
-                assert_eq!(drafts(&registry), 0, "{first:?}");
+                assert_eq!(temp_files(&registry), 0, "{first:?}");
             }
         }
     }
@@ -344,7 +344,7 @@ mod tests {
             let error = registry.adopt(&at(name), &Reporter::silent()).await;
             assert!(matches!(error, Err(Error::Io { .. })), "{name}");
         }
-        assert_eq!(drafts(&registry), 0);
+        assert_eq!(temp_files(&registry), 0);
     }
 
     #[tokio::test]
@@ -361,6 +361,6 @@ mod tests {
             let error = registry.adopt(&path, &Reporter::silent()).await;
             assert!(matches!(error, Err(Error::Convert(_))));
         }
-        assert_eq!(drafts(&registry), 0);
+        assert_eq!(temp_files(&registry), 0);
     }
 }

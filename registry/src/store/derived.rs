@@ -1,6 +1,6 @@
 //! Files that were made of blobs: weights in llama.cpp's layout, and their projectors.
 //!
-//! Each can be lost at any time, for it can be made again. They are written as blobs are: a draft in `ingest/`, synced, renamed
+//! Each can be lost at any time, for it can be made again. They are written as blobs are: a temporary file in `ingest/`, synced, renamed
 //! to its name, the folder synced. They are not hashed; the index knows the stamp that each had when it was made,
 //! and one with another stamp is made anew.
 //! Folders of other versions of the translation, and files whose blobs are gone, go with the next collection.
@@ -14,7 +14,7 @@ use crate::{
     translate::{self, BLOCK, Part, Piece, Plan, Span},
 };
 
-use super::{Store, ingest::DraftPath};
+use super::{Store, ingest::TempPath};
 
 /// Bytes that are copied between two reports of progress.
 const STRIDE: u64 = 64 << 20;
@@ -52,10 +52,10 @@ impl Derived {
 
 /// A file that is being made. It is removed when it is dropped before it has its name.
 #[derive(Debug)]
-pub(crate) struct DerivedDraft {
+pub(crate) struct TempDerived {
     store: Store,
     file: File,
-    path: DraftPath,
+    path: TempPath,
 }
 
 impl Store {
@@ -76,27 +76,27 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NoSpace`], [`Error::Translate`], or when a file cannot be read or written.
-    pub(crate) fn draft_derived(
+    pub(crate) fn new_derived(
         &self,
         derived: &Derived,
         plan: &Plan,
         source: &File,
         reporter: &Reporter,
-    ) -> Result<DerivedDraft> {
-        let (path, file) = self.draft()?;
-        let draft = DerivedDraft {
+    ) -> Result<TempDerived> {
+        let (path, file) = self.new_temp_file()?;
+        let temp = TempDerived {
             store: self.clone(),
             file,
-            path: DraftPath(Some(path)),
+            path: TempPath(Some(path)),
         };
-        draft.has_space(plan.size(), source)?;
+        temp.has_space(plan.size(), source)?;
         let stage = Stage::Translating(derived.source);
         let mut meter = reporter.meter(stage, Some(derived.source), plan.size());
         let mut left = plan.size();
         plan.write(source, |piece| -> Result<(), Failure> {
             match piece {
                 Piece::Bytes(bytes) => {
-                    fs::write(&draft.file, draft.path.get(), bytes, left)?;
+                    fs::write(&temp.file, temp.path.get(), bytes, left)?;
                     left -= bytes.len() as u64;
                     meter.add(bytes.len() as u64);
                 }
@@ -109,7 +109,7 @@ impl Store {
                             uneven => BLOCK - uneven,
                         };
                         let length = length.min(span.end() - offset);
-                        fs::copy_range(source, offset, length, &draft.file, draft.path.get())?;
+                        fs::copy_range(source, offset, length, &temp.file, temp.path.get())?;
                         offset += length;
                         left -= length;
                         meter.add(length);
@@ -119,8 +119,8 @@ impl Store {
             Ok(())
         })
         .map_err(|failure| failure.of(self, derived))?;
-        fs::sync(&draft.file, draft.path.get())?;
-        Ok(draft)
+        fs::sync(&temp.file, temp.path.get())?;
+        Ok(temp)
     }
 
     /// Whether an open file holds exactly what its plan makes of the open blob.
@@ -223,7 +223,7 @@ impl Store {
     }
 }
 
-impl DerivedDraft {
+impl TempDerived {
     /// Sees that there is space for so many bytes, unless the file system shares those of the source.
     fn has_space(&self, needed: u64, source: &File) -> Result<()> {
         let path = self.path.get();

@@ -1,15 +1,15 @@
 //! How bytes become a blob: the write protocol.
 //!
-//! 1. A draft is made in `ingest/`, on the file system of the blobs ([`Step::DraftCreated`]).
-//! 2. Bytes are hashed while they are written ([`Step::DraftWritten`]).
-//! 3. The draft is synced ([`Step::DraftSynced`]).
-//! 4. Size and digest are compared with what was announced ([`Step::DraftCompared`]).
+//! 1. A temporary file is made in `ingest/`, on the file system of the blobs ([`Step::TempFileCreated`]).
+//! 2. Bytes are hashed while they are written ([`Step::TempFileWritten`]).
+//! 3. The temporary file is synced ([`Step::TempFileSynced`]).
+//! 4. Size and digest are compared with what was announced ([`Step::TempFileCompared`]).
 //! 5. A lease is taken, so that no collection removes what is about to appear ([`Step::BlobLeased`], by the caller).
-//! 6. The draft is renamed to `blobs/sha256-…` ([`Step::BlobRenamed`]).
+//! 6. The temporary file is renamed to `blobs/sha256-…` ([`Step::BlobRenamed`]).
 //! 7. The folder is synced ([`Step::BlobFolderSynced`]).
 //! 8. The index learns the stamp of the good blob ([`Step::BlobRecorded`], by the caller).
 //!
-//! A draft that is dropped before step 6 removes its file.
+//! A temporary file that is dropped before step 6 removes its file.
 
 use std::{
     fs::File,
@@ -26,7 +26,7 @@ use crate::{
 
 use super::{Step, Store};
 
-/// Start of the names of drafts.
+/// Start of the names of temporary files.
 pub(super) const PREFIX: &str = "draft-";
 /// Bytes read at once when a file is hashed.
 const CHUNK: usize = 1 << 20;
@@ -36,18 +36,18 @@ const CHUNK: usize = 1 << 20;
 pub(crate) struct Ingest {
     store: Store,
     file: File,
-    path: DraftPath,
+    path: TempPath,
     hasher: Hasher,
     announced: Option<u64>,
     shared: bool,
 }
 
-/// A finished draft: on the disk, hashed, and not a blob yet.
+/// A finished temporary file: on the disk, hashed, and not a blob yet.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct TempBlob {
     pub(super) store: Store,
     pub(super) file: File,
-    pub(super) path: DraftPath,
+    pub(super) path: TempPath,
     pub(super) shared: bool,
     /// Digest of its bytes.
     pub(crate) digest: Digest,
@@ -57,23 +57,23 @@ pub(crate) struct Draft {
 
 /// Removes the file unless it was renamed away.
 #[derive(Debug)]
-pub(super) struct DraftPath(pub(super) Option<PathBuf>);
+pub(super) struct TempPath(pub(super) Option<PathBuf>);
 
-impl DraftPath {
+impl TempPath {
     pub(super) fn get(&self) -> &Path {
         self.0
             .as_deref()
-            .expect("only publishing takes the path, and it consumes the draft")
+            .expect("only publishing takes the path, and it consumes the temporary file")
     }
 }
 
-impl Drop for DraftPath {
+impl Drop for TempPath {
     fn drop(&mut self) {
         // The next start removes what cannot be removed now.
         if let Some(path) = self.0.take()
             && let Err(error) = fs::remove(&path)
         {
-            tracing::warn!(%error, "a draft stays behind until the next start");
+            tracing::warn!(%error, "a temporary file stays behind until the next start");
         }
     }
 }
@@ -81,12 +81,12 @@ impl Drop for DraftPath {
 impl Store {
     /// Begins a blob. `announced` is its size where it is known; too little space for it is told at once.
     pub(crate) fn ingest(&self, announced: Option<u64>) -> Result<Ingest> {
-        let (path, file) = self.draft()?;
-        let path = DraftPath(Some(path));
+        let (path, file) = self.new_temp_file()?;
+        let path = TempPath(Some(path));
         if let Some(needed) = announced {
             fs::require(path.get(), needed)?;
         }
-        self.done(Step::DraftCreated);
+        self.done(Step::TempFileCreated);
         Ok(Ingest {
             store: self.clone(),
             file,
@@ -98,9 +98,9 @@ impl Store {
     }
 
     /// A new, empty file in `ingest/`.
-    pub(super) fn draft(&self) -> Result<(PathBuf, File)> {
+    pub(super) fn new_temp_file(&self) -> Result<(PathBuf, File)> {
         loop {
-            let path = self.drafts().join(self.draft_name());
+            let path = self.temp_folder().join(self.temp_name());
             match fs::create(&path) {
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
                 outcome => return outcome.map(|file| (path, file)),
@@ -108,9 +108,9 @@ impl Store {
         }
     }
 
-    fn draft_name(&self) -> String {
+    fn temp_name(&self) -> String {
         use std::sync::atomic::{AtomicU64, Ordering};
-        // One process works on a home, so a counter is enough; drafts of a process before us were removed on opening.
+        // One process works on a home, so a counter is enough; temporary files of a process before us were removed on opening.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         format!(
             "{PREFIX}{}-{}",
@@ -143,21 +143,21 @@ impl Ingest {
         Ok(())
     }
 
-    /// Makes the draft share the blocks of `source`, an open file on the same file system, and hashes them.
+    /// Makes the temporary file share the blocks of `source`, an open file on the same file system, and hashes them.
     /// Nothing was written yet.
     ///
     /// # Errors
-    /// When the file system cannot do it; the draft is still empty then.
+    /// When the file system cannot do it; the temporary file is still empty then.
     pub(crate) fn reflink(&mut self, source: &File, reporter: &Reporter) -> Result<()> {
         fs::reflink(source, &self.file, self.path.get())?;
         self.hash_file(reporter)
     }
 
-    /// Makes the draft a second name of the file at `source`, which must be `opened`, and hashes it.
+    /// Makes the temporary file a second name of the file at `source`, which must be `opened`, and hashes it.
     /// Nothing was written yet. The owner of the file can still change it; a changed blob is found out by its stamp.
     ///
     /// # Errors
-    /// When the file system cannot do it, or `source` is another file by now; the draft is still empty then.
+    /// When the file system cannot do it, or `source` is another file by now; the temporary file is still empty then.
     pub(crate) fn hard_link(
         &mut self,
         source: &Path,
@@ -165,9 +165,9 @@ impl Ingest {
         reporter: &Reporter,
     ) -> Result<()> {
         let path = self.path.get().to_path_buf();
-        let link = self.store.drafts().join(self.store.draft_name());
+        let link = self.store.temp_folder().join(self.store.temp_name());
         fs::hard_link(source, &link)?;
-        let mut link = DraftPath(Some(link));
+        let mut link = TempPath(Some(link));
         let file = fs::open(link.get())?;
         let (ours, theirs) = (fs::stamp(&file, &path)?, fs::stamp(opened, source)?);
         if (ours.device, ours.inode) != (theirs.device, theirs.inode) {
@@ -192,7 +192,7 @@ impl Ingest {
     ///
     /// # Errors
     /// When the bytes are not the announced ones.
-    pub(crate) fn finish(self, expected: Option<&Digest>) -> Result<Draft> {
+    pub(crate) fn finish(self, expected: Option<&Digest>) -> Result<TempBlob> {
         let Self {
             store,
             file,
@@ -201,9 +201,9 @@ impl Ingest {
             announced,
             shared,
         } = self;
-        store.done(Step::DraftWritten);
+        store.done(Step::TempFileWritten);
         fs::sync(&file, path.get())?;
-        store.done(Step::DraftSynced);
+        store.done(Step::TempFileSynced);
         let size = hasher.length();
         let digest = hasher.finish();
         if let Some(expected) = announced.filter(|expected| *expected != size) {
@@ -219,8 +219,8 @@ impl Ingest {
                 found: digest,
             });
         }
-        store.done(Step::DraftCompared);
-        Ok(Draft {
+        store.done(Step::TempFileCompared);
+        Ok(TempBlob {
             store,
             file,
             path,
@@ -231,8 +231,8 @@ impl Ingest {
     }
 }
 
-impl Draft {
-    /// Whether the draft is another name of the file with this stamp.
+impl TempBlob {
+    /// Whether the temporary file is another name of the file with this stamp.
     pub(crate) fn is_file(&self, stamp: &Stamp) -> Result<bool> {
         let ours = fs::stamp(&self.file, self.path.get())?;
         Ok((ours.device, ours.inode) == (stamp.device, stamp.inode))
@@ -246,7 +246,7 @@ impl Draft {
             fs::make_read_only(&self.file, self.path.get())?;
         }
         fs::rename(self.path.get(), &blob)?;
-        // Between two names of one file, which a hard link can bring about, a rename does nothing: the draft's name must go too.
+        // Between two names of one file, which a hard link can bring about, a rename does nothing: the temporary file's name must go too.
         fs::remove(self.path.get())?;
         self.path.0 = None;
         self.store.done(Step::BlobRenamed);

@@ -13,7 +13,7 @@ use super::{Step, Store};
 
 /// A name and the stamp of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct StampedName {
     /// The name, in the case of the files.
     pub(crate) name: ModelName,
     /// The stamp of the manifest file.
@@ -22,9 +22,9 @@ pub(crate) struct Place {
 
 /// What stands below `manifests/`.
 #[derive(Debug, Default)]
-pub(crate) struct Walk {
+pub(crate) struct ManifestNames {
     /// Every name.
-    pub(crate) places: Vec<Place>,
+    pub(crate) names: Vec<StampedName>,
     /// What may be somebody's manifest, or hide some, but has no name here: other programs follow links and allow other names.
     pub(crate) strange: Vec<PathBuf>,
 }
@@ -155,8 +155,8 @@ impl Store {
     }
 
     /// Every name, with the stamp of its file, and what could not be understood.
-    pub(crate) fn walk(&self) -> Result<Walk> {
-        let mut walk = Walk::default();
+    pub(crate) fn walk(&self) -> Result<ManifestNames> {
+        let mut walk = ManifestNames::default();
         self.descend(&mut Vec::new(), &mut walk)?;
         for path in &walk.strange {
             tracing::warn!(path = %path.display(), "this cannot be taken for a manifest of a model");
@@ -165,7 +165,7 @@ impl Store {
     }
 
     /// Goes through the folder at `taken` and those in it, down to the tags.
-    fn descend(&self, taken: &mut Vec<OsString>, walk: &mut Walk) -> Result<()> {
+    fn descend(&self, taken: &mut Vec<OsString>, walk: &mut ManifestNames) -> Result<()> {
         let folder: PathBuf = std::iter::once(self.manifests().into_os_string())
             .chain(taken.iter().cloned())
             .collect();
@@ -193,7 +193,7 @@ impl Store {
                             if let Ok(name) =
                                 ModelName::from_folders(host, namespace, model, tag) =>
                         {
-                            walk.places.push(Place { name, stamp });
+                            walk.names.push(StampedName { name, stamp });
                         }
                         _ => walk.strange.push(path),
                     }
@@ -208,22 +208,22 @@ impl Store {
 
     /// Publishes a manifest under a name that [`Store::resolve`] gave. From the rename on, the model is there.
     pub(crate) fn publish_manifest(&self, name: &ModelName, bytes: &[u8]) -> Result<Stamp> {
-        let (draft, file) = self.draft()?;
-        let written = fs::write(&file, &draft, bytes, bytes.len() as u64);
+        let (temp, file) = self.new_temp_file()?;
+        let written = fs::write(&file, &temp, bytes, bytes.len() as u64);
         let published = written.and_then(|()| {
             self.done(Step::ManifestWritten);
-            fs::sync(&file, &draft)?;
+            fs::sync(&file, &temp)?;
             self.done(Step::ManifestSynced);
             let folder = self.make_folders(name)?;
             let path = self.manifest(name);
-            fs::rename(&draft, &path)?;
+            fs::rename(&temp, &path)?;
             self.done(Step::ManifestRenamed);
             fs::sync_folder(&folder)?;
             self.done(Step::ManifestFolderSynced);
             fs::stamp(&file, &path)
         });
         if published.is_err() {
-            fs::remove(&draft)?;
+            fs::remove(&temp)?;
         }
         published
     }
@@ -232,13 +232,13 @@ impl Store {
     pub(crate) fn set_manifest_aside(&self, file: &ManifestFile) -> Result<()> {
         let folder = self.quarantine_folder();
         let aside = folder.join(format!("{}.manifest", file.digest.file_name()));
-        let (draft, out) = self.draft()?;
-        let written = fs::write(&out, &draft, &file.bytes, file.bytes.len() as u64);
+        let (temp, out) = self.new_temp_file()?;
+        let written = fs::write(&out, &temp, &file.bytes, file.bytes.len() as u64);
         let kept = written
-            .and_then(|()| fs::sync(&out, &draft))
-            .and_then(|()| fs::rename(&draft, &aside));
+            .and_then(|()| fs::sync(&out, &temp))
+            .and_then(|()| fs::rename(&temp, &aside));
         if kept.is_err() {
-            fs::remove(&draft)?;
+            fs::remove(&temp)?;
         }
         kept?;
         fs::sync_folder(&folder)

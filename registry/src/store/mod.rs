@@ -23,7 +23,7 @@
 //! **Who locks.** One process works on a home, which `run/lock` makes sure of; everything else is locked inside that process
 //! (see [`crate::Registry`]).
 //!
-//! **What a crash leaves.** Drafts and folders without states, which the next start removes; blobs that nothing names yet, which [`crate::Registry::gc`] removes
+//! **What a crash leaves.** Temporary files and folders without states, which the next start removes; blobs that nothing names yet, which [`crate::Registry::gc`] removes
 //! when their lease is over; an index that lags behind the files, which the next list brings up to date.
 //! A manifest is published last and by a rename, so a name leads to its old model or to its new one, whole.
 //!
@@ -45,11 +45,11 @@ use crate::{Digest, ModelName, error::Result, fs};
 
 pub(crate) use blobs::Check;
 pub(crate) use derived::Derived;
-pub(crate) use ingest::{Draft, Ingest};
+pub(crate) use ingest::{Ingest, TempBlob};
 pub(crate) use lock::Lock;
-pub(crate) use manifests::{ManifestFile, Place, Walk};
+pub(crate) use manifests::{ManifestFile, ManifestNames, StampedName};
 pub(crate) use partial::{Partial, Wanted, total};
-pub(crate) use states::StateDraft;
+pub(crate) use states::TempState;
 pub use step::{Step, StepHook};
 pub(crate) use uploads::UploadNote;
 
@@ -73,7 +73,7 @@ impl Store {
         for folder in [
             store.blobs(),
             store.manifests(),
-            store.drafts(),
+            store.temp_folder(),
             store.quarantine_folder(),
             store.run(),
         ] {
@@ -102,9 +102,9 @@ impl Store {
     }
 
     /// Removes what was being written when the last process ended, and fetched blobs that nobody went on with for a month.
-    pub(crate) fn remove_drafts(&self) -> Result<()> {
-        for name in fs::names(&self.drafts())? {
-            let path = self.drafts().join(&name);
+    pub(crate) fn remove_temp_files(&self) -> Result<()> {
+        for name in fs::names(&self.temp_folder())? {
+            let path = self.temp_folder().join(&name);
             let is_old = name.starts_with(partial::PREFIX) && !self.is_kept_partial(&name);
             let is_over = name.starts_with(uploads::PREFIX) && !self.is_kept_upload(&name);
             if name.starts_with(ingest::PREFIX) || is_old || is_over {
@@ -116,7 +116,7 @@ impl Store {
                 tracing::warn!(%error, "an unfinished download stays behind until the next start");
             }
         }
-        self.remove_state_drafts()
+        self.remove_temp_states()
     }
 
     /// Says that a step of a write is done.
@@ -126,7 +126,7 @@ impl Store {
 
     /// Sees that so many more bytes fit on the disk.
     pub(crate) fn room_for(&self, needed: u64) -> Result<()> {
-        fs::require(&self.drafts(), needed)
+        fs::require(&self.temp_folder(), needed)
     }
 
     fn run(&self) -> PathBuf {
@@ -145,7 +145,7 @@ impl Store {
         self.models().join("manifests")
     }
 
-    fn drafts(&self) -> PathBuf {
+    fn temp_folder(&self) -> PathBuf {
         self.home.join("ingest")
     }
 

@@ -25,7 +25,7 @@ use crate::digest::Hasher;
 use crate::error::{Error, Result};
 use crate::{Digest, fs};
 
-use super::ingest::{Draft, DraftPath};
+use super::ingest::{TempBlob, TempPath};
 use super::{Step, Store};
 
 /// Start of the names of both files.
@@ -100,7 +100,9 @@ pub(crate) struct Partial {
 impl Store {
     /// Goes on with a blob, or begins it. What is missing of it must fit on the disk.
     pub(crate) fn partial(&self, wanted: Wanted) -> Result<Partial> {
-        let path = self.drafts().join(format!("{PREFIX}{}", wanted.key.hex()));
+        let path = self
+            .temp_folder()
+            .join(format!("{PREFIX}{}", wanted.key.hex()));
         let note = self.note(&wanted.key);
         let file = match (&note, fs::open_for_writing(&path)) {
             (Some(_), Ok(file)) => file,
@@ -129,7 +131,7 @@ impl Store {
         if let Some(size) = wanted.size {
             fs::require(&path, size - total(&written))?;
         }
-        self.done(Step::DraftCreated);
+        self.done(Step::TempFileCreated);
         let mut partial = Partial {
             store: self.clone(),
             file,
@@ -154,7 +156,7 @@ impl Store {
 
     /// The blobs of which something was fetched for a model.
     pub(crate) fn partials_of(&self, model: &str) -> Result<Vec<Digest>> {
-        let names = fs::names(&self.drafts())?;
+        let names = fs::names(&self.temp_folder())?;
         let keys = names.iter().filter_map(|name| {
             let digits = name.strip_prefix(PREFIX)?.strip_suffix(NOTE)?;
             Digest::from_hex(digits)
@@ -188,17 +190,17 @@ impl Store {
         }
         // The note first: bytes without one count for nothing.
         fs::remove(&self.note_path(key))?;
-        fs::remove(&self.drafts().join(format!("{PREFIX}{}", key.hex())))?;
+        fs::remove(&self.temp_folder().join(format!("{PREFIX}{}", key.hex())))?;
         Ok(total(&note.written))
     }
 
     fn replace_note(&self, note: &Note) -> Result<()> {
         let bytes = serde_json::to_vec(note).expect("numbers and texts");
-        let (draft, file) = self.draft()?;
-        let written = fs::write(&file, &draft, &bytes, bytes.len() as u64)
-            .and_then(|()| fs::rename(&draft, &self.note_path(&note.wanted.key)));
+        let (temp, file) = self.new_temp_file()?;
+        let written = fs::write(&file, &temp, &bytes, bytes.len() as u64)
+            .and_then(|()| fs::rename(&temp, &self.note_path(&note.wanted.key)));
         if written.is_err() {
-            fs::remove(&draft)?;
+            fs::remove(&temp)?;
         }
         written
     }
@@ -212,7 +214,8 @@ impl Store {
     }
 
     fn note_path(&self, key: &Digest) -> PathBuf {
-        self.drafts().join(format!("{PREFIX}{}{NOTE}", key.hex()))
+        self.temp_folder()
+            .join(format!("{PREFIX}{}{NOTE}", key.hex()))
     }
 
     /// Whether a file in `ingest/` belongs to a partial blob that somebody may still go on with.
@@ -365,11 +368,11 @@ impl Partial {
         Ok(())
     }
 
-    /// Steps 2 to 4 of the write protocol: the whole file is a draft now, and its note is gone.
+    /// Steps 2 to 4 of the write protocol: the whole file is a temporary file now, and its note is gone.
     ///
     /// # Errors
     /// [`Error::DigestMismatch`], [`Error::SizeMismatch`]; when the file cannot be synced.
-    pub(crate) fn finish(self) -> Result<Draft> {
+    pub(crate) fn finish(self) -> Result<TempBlob> {
         let Self {
             store,
             file,
@@ -378,9 +381,9 @@ impl Partial {
             hasher,
             ..
         } = self;
-        store.done(Step::DraftWritten);
+        store.done(Step::TempFileWritten);
         fs::sync(&file, &path)?;
-        store.done(Step::DraftSynced);
+        store.done(Step::TempFileSynced);
         let size = hasher.length();
         let digest = hasher.finish();
         if let Some(expected) = wanted.size.filter(|expected| *expected != size) {
@@ -397,11 +400,11 @@ impl Partial {
             });
         }
         fs::remove(&store.note_path(&wanted.key))?;
-        store.done(Step::DraftCompared);
-        Ok(Draft {
+        store.done(Step::TempFileCompared);
+        Ok(TempBlob {
             store,
             file,
-            path: DraftPath(Some(path)),
+            path: TempPath(Some(path)),
             shared: false,
             digest,
             size,

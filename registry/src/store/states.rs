@@ -37,7 +37,7 @@ pub(crate) struct StateFile {
 
 /// A state that is being written. Its file is removed when it is dropped before it has its name.
 #[derive(Debug)]
-pub(crate) struct StateDraft {
+pub(crate) struct TempState {
     file: File,
     path: Option<PathBuf>,
     /// Bytes that are still to come.
@@ -49,7 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NoSpace`] when the disk would be nearly full with it.
-    pub(crate) fn draft_state(&self, size: u64) -> Result<StateDraft> {
+    pub(crate) fn new_state(&self, size: u64) -> Result<TempState> {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let folder = self.states();
@@ -59,7 +59,7 @@ impl Store {
         fs::require(&folder, needed)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{PREFIX}{number}"));
-        // One process works on a home, and it removed the drafts of the one before.
+        // One process works on a home, and it removed the temporary files of the one before.
         let file = match fs::create(&path) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
                 fs::remove(&path)?;
@@ -67,7 +67,7 @@ impl Store {
             }
             outcome => outcome?,
         };
-        Ok(StateDraft {
+        Ok(TempState {
             file,
             path: Some(path),
             left: size,
@@ -77,7 +77,7 @@ impl Store {
     /// Gives a state that is on the disk its name.
     pub(crate) fn publish_state(
         &self,
-        mut draft: StateDraft,
+        mut temp: TempState,
         owner: &Digest,
         name: &Digest,
     ) -> Result<()> {
@@ -87,20 +87,20 @@ impl Store {
                 fs::sync_folder(&self.states())?;
             }
             self.done(Step::StateFolderMade);
-            let Some(path) = draft.path.take() else { break };
+            let Some(path) = temp.path.take() else { break };
             match fs::rename(&path, &folder.join(name.hex())) {
                 Ok(()) => break,
                 // Whoever removed the last state of this model has removed its folder too.
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                    draft.path = Some(path);
+                    temp.path = Some(path);
                 }
                 Err(error) => {
-                    draft.path = Some(path);
+                    temp.path = Some(path);
                     return Err(error);
                 }
             }
         }
-        match &draft.path {
+        match &temp.path {
             None => fs::sync_folder(&folder),
             Some(_) => Err(Error::Io {
                 action: "keep a state in",
@@ -194,7 +194,7 @@ impl Store {
     }
 
     /// Removes what was being written when the last process ended, and the folders whose first state never came or whose last one went.
-    pub(super) fn remove_state_drafts(&self) -> Result<()> {
+    pub(super) fn remove_temp_states(&self) -> Result<()> {
         for name in fs::names(&self.states())? {
             let path = self.states().join(&name);
             if name.starts_with(PREFIX) {
@@ -211,7 +211,7 @@ impl Store {
     }
 }
 
-impl StateDraft {
+impl TempState {
     /// Appends bytes.
     ///
     /// # Errors
@@ -248,7 +248,7 @@ impl StateDraft {
     }
 }
 
-impl Drop for StateDraft {
+impl Drop for TempState {
     fn drop(&mut self) {
         if let Some(path) = self.path.take()
             && let Err(error) = fs::remove(&path)

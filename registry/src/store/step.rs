@@ -5,14 +5,14 @@ use std::{fmt, sync::Arc};
 /// What has just been done. Between two steps lies everything that a crash can part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// A draft was made for a blob.
-    DraftCreated,
-    /// All bytes of the blob were written to the draft and hashed on the way.
-    DraftWritten,
-    /// The draft is on the disk.
-    DraftSynced,
+    /// A temporary file was made for a blob.
+    TempFileCreated,
+    /// All bytes of the blob were written to the temporary file and hashed on the way.
+    TempFileWritten,
+    /// The temporary file is on the disk.
+    TempFileSynced,
     /// Size and digest are the expected ones.
-    DraftCompared,
+    TempFileCompared,
     /// The index holds a lease on the blob that is about to appear.
     BlobLeased,
     /// The blob has its name.
@@ -21,9 +21,9 @@ pub enum Step {
     BlobFolderSynced,
     /// The index knows that the blob is good.
     BlobRecorded,
-    /// A manifest was written to a draft.
+    /// A manifest was written to a temporary file.
     ManifestWritten,
-    /// The draft of the manifest is on the disk.
+    /// The temporary file of the manifest is on the disk.
     ManifestSynced,
     /// The manifest has its name: the model is there.
     ManifestRenamed,
@@ -44,7 +44,7 @@ pub enum Step {
     /// The folder of a model's states is there for the state that comes next.
     StateFolderMade,
     /// On opening: what was half-written is gone.
-    DraftsRemoved,
+    TempFilesRemoved,
     /// On opening: the index is open and of the current schema.
     IndexOpened,
 }
@@ -52,10 +52,10 @@ pub enum Step {
 impl Step {
     /// Every step after which blobs and models must be whole. What becomes of saved states in a crash is no matter.
     pub const ALL: [Self; 20] = [
-        Self::DraftCreated,
-        Self::DraftWritten,
-        Self::DraftSynced,
-        Self::DraftCompared,
+        Self::TempFileCreated,
+        Self::TempFileWritten,
+        Self::TempFileSynced,
+        Self::TempFileCompared,
         Self::BlobLeased,
         Self::BlobRenamed,
         Self::BlobFolderSynced,
@@ -70,7 +70,7 @@ impl Step {
         Self::NameForgotten,
         Self::BlobRemoved,
         Self::BlobQuarantined,
-        Self::DraftsRemoved,
+        Self::TempFilesRemoved,
         Self::IndexOpened,
     ];
 }

@@ -41,13 +41,15 @@ pub(crate) struct UploadNote {
 impl Store {
     /// The note of an upload, by its key.
     pub(crate) fn upload_note(&self, key: &Digest) -> UploadNote {
-        let path = self.drafts().join(format!("{PREFIX}{}.json", key.hex()));
+        let path = self
+            .temp_folder()
+            .join(format!("{PREFIX}{}.json", key.hex()));
         UploadNote { path }
     }
 
     /// Whether a file of that name is a note that still counts.
     pub(super) fn is_kept_upload(&self, name: &str) -> bool {
-        let path = self.drafts().join(name);
+        let path = self.temp_folder().join(name);
         name.ends_with(".json") && UploadNote { path }.read().is_some()
     }
 }
@@ -77,11 +79,11 @@ impl UploadNote {
             at: Timestamp::now(),
         };
         let text = serde_json::to_vec(&note).expect("a note is texts and numbers");
-        let draft = self.path.with_extension("new");
-        fs::remove(&draft)?;
-        let file = fs::create(&draft)?;
-        fs::write(&file, &draft, &text, text.len() as u64)?;
-        fs::rename(&draft, &self.path)
+        let temp = self.path.with_extension("new");
+        fs::remove(&temp)?;
+        let file = fs::create(&temp)?;
+        fs::write(&file, &temp, &text, text.len() as u64)?;
+        fs::rename(&temp, &self.path)
     }
 
     /// Forgets it.
@@ -110,7 +112,7 @@ mod tests {
             r#"{"version":1,"url":"https://x/","at":"2020-01-01T00:00:00Z"}"#,
         )
         .expect("a file");
-        store.remove_drafts().expect("a start");
+        store.remove_temp_files().expect("a start");
         assert_eq!(note.read(), Some(url));
         assert!(!other.exists());
         note.remove().expect("it is there");

@@ -1,14 +1,14 @@
 //! The one transfer engine: brings a blob here, from whatever source has it.
 //!
 //! - `plan` decides which bytes are asked for, and when a transfer is given up; it knows no network.
-//! - `pace` decides how many connections all transfers together have, and `cap` how many bytes per second.
+//! - `connections` decides how many connections all transfers together have, and `cap` how many bytes per second.
 //! - `run` does what they say: it opens connections, and hands bytes to the thread that writes and hashes them.
 //!
 //! What has come is kept in `ingest/` (see `store::partial`), so a transfer that is cut off goes on where it was, from the same
 //! source or from another one that has the same digest.
 
 mod cap;
-mod pace;
+mod connections;
 mod plan;
 mod run;
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::{Digest, http};
 
-pub(crate) use self::pace::Pace;
+pub(crate) use self::connections::Connections;
 pub(crate) use self::run::Fetch;
 pub(crate) use crate::store::total;
 

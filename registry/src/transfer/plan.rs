@@ -65,7 +65,7 @@ pub(super) enum Next {
 
 /// What becomes of bytes that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct Accepted {
     /// Where they belong.
     pub(super) at: u64,
     /// How many of them are kept, from the first on.
@@ -104,7 +104,7 @@ struct Run {
     since: Instant,
     last: Instant,
     bytes: u64,
-    /// Whether the head of the answer is there; until then, the client's own patience counts.
+    /// Whether the head of the response is there; until then, the client's own patience counts.
     opened: bool,
 }
 
@@ -269,9 +269,9 @@ impl Plan {
     }
 
     /// `count` bytes came over a connection.
-    pub(super) fn took(&mut self, id: Id, count: u64, now: Instant) -> Taken {
+    pub(super) fn took(&mut self, id: Id, count: u64, now: Instant) -> Accepted {
         let Some(run) = self.runs.get_mut(&id) else {
-            return Taken {
+            return Accepted {
                 at: 0,
                 keep: 0,
                 over: true,
@@ -303,7 +303,7 @@ impl Plan {
             self.failures = 0;
             self.pauses = pauses();
         }
-        Taken { at, keep, over }
+        Accepted { at, keep, over }
     }
 
     /// Where a connection without a known end stands, which is the end of the file when its body ends.
@@ -312,7 +312,7 @@ impl Plan {
         self.size.is_none().then_some(run.at)
     }
 
-    /// The head of an answer came.
+    /// The head of a response came.
     pub(super) fn opened(&mut self, id: Id, now: Instant) {
         if let Some(run) = self.runs.get_mut(&id) {
             run.opened = true;
@@ -496,7 +496,7 @@ mod tests {
             self.now += Duration::from_secs_f64(seconds);
         }
 
-        fn take(&mut self, id: Id, count: u64) -> Taken {
+        fn take(&mut self, id: Id, count: u64) -> Accepted {
             self.plan.took(id, count, self.now)
         }
 

@@ -13,11 +13,11 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::pace::{Member, Pace, Seat};
+use super::connections::{ConnectionPermit, Connections, TransferConnections};
 use super::plan::{Ended, GivenUp, Id, LONGEST_WAIT, Next, PATIENCE, Plan};
 use super::{Error, TICK};
-use crate::http::{Answer, Client, Request, shown};
-use crate::remote::Place;
+use crate::http::{Client, Request, Response, shown};
+use crate::remote::Endpoint;
 use crate::store::{Partial, Wanted};
 use crate::{Digest, Progress, Registry, Reporter, Result, Stage};
 
@@ -25,7 +25,7 @@ use crate::{Digest, Progress, Registry, Reporter, Result, Stage};
 const PIECES: usize = 8;
 /// Bytes of older parts that are hashed between two pieces, so that neither waits long for the other.
 const CATCH_UP: u64 = 8 << 20;
-/// How often a signed address may be refused before that is taken for an answer.
+/// How often a signed address may be refused before that is taken for a response.
 const MOST_REFUSED: u32 = 3;
 /// Bytes between two reports, and the longest time between them while bytes come.
 const STRIDE: u64 = 4 << 20;
@@ -37,11 +37,11 @@ pub(crate) struct Fetch<'a> {
     /// The client of this pull.
     pub(crate) client: &'a Client,
     /// Where the bytes are.
-    pub(crate) place: &'a Place,
+    pub(crate) endpoint: &'a Endpoint,
     /// What they are to become.
     pub(crate) wanted: Wanted,
     /// The connections of all transfers.
-    pub(crate) pace: Pace,
+    pub(crate) connections: Connections,
     /// Where progress is told.
     pub(crate) reporter: &'a Reporter,
 }
@@ -49,12 +49,12 @@ pub(crate) struct Fetch<'a> {
 /// What a connection tells.
 #[derive(Debug)]
 enum Event {
-    /// The answer began.
+    /// The response began.
     Opened {
         id: Id,
         /// The whole file comes, from its first byte.
         whole: bool,
-        /// How long the file is, where the answer tells.
+        /// How long the file is, where the response tells.
         size: Option<u64>,
         /// Where the answer came from, if from another place than the one that was asked.
         direct: Option<reqwest::Url>,
@@ -85,13 +85,13 @@ enum Failed {
 }
 
 /// A connection as the driver sees it.
-struct Line {
+struct Connection {
     task: AbortHandle,
     /// Where its answer ends.
     end: u64,
     /// Whether the cap on bytes per second holds it back right now.
     held: Arc<AtomicBool>,
-    _seat: Seat,
+    _seat: ConnectionPermit,
 }
 
 impl Registry {
@@ -119,7 +119,7 @@ impl Registry {
             return Ok(digest);
         }
         // Without a digest and without a mark of the file's state, nobody knows whether older bytes are of the same file.
-        let is_known = wanted.digest.is_some() || fetch.place.validator.is_some();
+        let is_known = wanted.digest.is_some() || fetch.endpoint.validator.is_some();
         let goes_on = wanted.size.is_some() && is_known;
         let held = alone.clone();
         let opened = self.on_disk(move |store| {
@@ -155,20 +155,20 @@ impl Registry {
             }
             if !again {
                 return Err(Error::Digest {
-                    host: fetch.place.shown(),
+                    host: fetch.endpoint.shown(),
                     expected,
                     found,
                 }
                 .into());
             }
-            tracing::warn!(blob = %expected, %found, from = fetch.place.shown(), "other bytes came; they are fetched once more");
+            tracing::warn!(blob = %expected, %found, from = fetch.endpoint.shown(), "other bytes came; they are fetched once more");
             fetch.reporter.stage(Stage::PullingAgain);
         }
         self.detached(|registry| async move {
             let _alone = alone;
-            let draft = registry.on_disk(move |_| partial.finish()).await?;
-            let digest = draft.digest;
-            registry.publish_blob(draft).await?;
+            let temp = registry.on_disk(move |_| partial.finish()).await?;
+            let digest = temp.digest;
+            registry.publish_blob(temp).await?;
             Ok(digest)
         })
         .await
@@ -202,11 +202,11 @@ impl Fetch<'_> {
         let (sender, mut events) = mpsc::channel(PIECES);
         let mut driver = Driver {
             fetch: self,
-            host: host_of(self.place),
+            host: host_of(self.endpoint),
             sender,
             tasks: JoinSet::new(),
             lines: HashMap::new(),
-            member: self.pace.member(),
+            member: self.connections.member(),
             direct: None,
             refused: 0,
             failure: None,
@@ -257,22 +257,22 @@ fn write(mut partial: Partial, mut pieces: mpsc::Receiver<(u64, Bytes)>) -> Resu
     Ok(partial)
 }
 
-/// Host and port that a place is asked at.
-fn host_of(place: &Place) -> String {
-    let url = &place.url;
+/// Host and port of an endpoint.
+fn host_of(endpoint: &Endpoint) -> String {
+    let url = &endpoint.url;
     let port = url.port_or_known_default().unwrap_or_default();
     format!("{}:{port}", url.host_str().unwrap_or_default())
 }
 
 struct Driver<'a> {
     fetch: &'a Fetch<'a>,
-    /// Host and port that the place is asked at.
+    /// Host and port of the endpoint.
     host: String,
     sender: mpsc::Sender<Event>,
     tasks: JoinSet<()>,
-    lines: HashMap<Id, Line>,
-    member: Member,
-    /// Where the place led to the last time.
+    lines: HashMap<Id, Connection>,
+    member: TransferConnections,
+    /// Where the endpoint redirected to the last time.
     direct: Option<reqwest::Url>,
     /// How often that was refused since the last byte.
     refused: u32,
@@ -284,9 +284,13 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// Opens as many connections as plan and pace allow. True when every byte has come.
+    /// Opens as many connections as the plan and the limit allow. True when every byte has come.
     fn open(&mut self, plan: &mut Plan) -> bool {
-        if let Some(until) = self.fetch.pace.quiet_until(&self.host, Instant::now()) {
+        if let Some(until) = self
+            .fetch
+            .connections
+            .quiet_until(&self.host, Instant::now())
+        {
             plan.leave_alone(until);
         }
         loop {
@@ -305,14 +309,14 @@ impl Driver<'_> {
         }
     }
 
-    fn start(&mut self, plan: &Plan, id: Id, range: Range<u64>, seat: Seat) {
-        let asked = Asked {
+    fn start(&mut self, plan: &Plan, id: Id, range: Range<u64>, seat: ConnectionPermit) {
+        let asked = RangeRequest {
             client: self.fetch.client.clone(),
-            place: self.fetch.place.clone(),
+            endpoint: self.fetch.endpoint.clone(),
             direct: self.direct.clone(),
             range: range.clone(),
             size: plan.size(),
-            pace: self.fetch.pace.clone(),
+            connections: self.fetch.connections.clone(),
             held: Arc::default(),
         };
         let held = asked.held.clone();
@@ -321,7 +325,7 @@ impl Driver<'_> {
             let how = asked.bring(id, &sender).await;
             let _ = sender.send(Event::Over { id, how }).await;
         });
-        let line = Line {
+        let line = Connection {
             task,
             end: range.end,
             held,
@@ -332,7 +336,7 @@ impl Driver<'_> {
 
     fn tick(&mut self, plan: &mut Plan) -> Result<(), Error> {
         let now = Instant::now();
-        self.fetch.pace.tick(now);
+        self.fetch.connections.tick(now);
         if self.crowded {
             plan.waited(TICK);
         }
@@ -364,7 +368,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Hears what a connection tells; bytes to be written come back with their place.
+    /// Hears what a connection tells; bytes to be written come back with their endpoint.
     fn hear(&mut self, plan: &mut Plan, event: Event) -> Result<Option<(u64, Bytes)>, Error> {
         match event {
             Event::Opened {
@@ -412,7 +416,7 @@ impl Driver<'_> {
                 let end = line.end;
                 let now = Instant::now();
                 let taken = plan.took(id, bytes.len() as u64, now);
-                self.fetch.pace.took(taken.keep);
+                self.fetch.connections.took(taken.keep);
                 self.refused = 0;
                 if taken.over {
                     let _ = plan.ended(id, Ended::Well, now);
@@ -437,7 +441,7 @@ impl Driver<'_> {
 
     fn over(&mut self, plan: &mut Plan, id: Id, how: Result<(), Failed>) -> Result<(), Error> {
         let now = Instant::now();
-        let host = self.fetch.place.shown();
+        let host = self.fetch.endpoint.shown();
         let (how, error) = match how {
             Ok(()) => match plan.open_end(id) {
                 Some(end) => {
@@ -449,15 +453,15 @@ impl Driver<'_> {
                 None => (Ended::Badly, Error::Short { host, times: 1 }),
             },
             Err(Failed::Again(error)) => {
-                self.fetch.pace.refused(now);
+                self.fetch.connections.refused(now);
                 // Where the redirect led to may be what is broken.
                 self.direct = None;
                 (Ended::Badly, error)
             }
             Err(Failed::Later(wait, error)) => {
-                self.fetch.pace.refused(now);
+                self.fetch.connections.refused(now);
                 if wait <= LONGEST_WAIT {
-                    self.fetch.pace.leave_alone(&self.host, now + wait);
+                    self.fetch.connections.leave_alone(&self.host, now + wait);
                 }
                 (Ended::Later(wait), error)
             }
@@ -484,7 +488,7 @@ impl Driver<'_> {
     }
 
     fn give_up(&mut self, given_up: GivenUp) -> Error {
-        let host = self.fetch.place.shown();
+        let host = self.fetch.endpoint.shown();
         match (given_up, self.failure.take()) {
             (GivenUp::TooLong(wait), _) => Error::Busy {
                 host,
@@ -526,29 +530,29 @@ impl Driver<'_> {
 }
 
 /// One request for a part of a file.
-struct Asked {
+struct RangeRequest {
     client: Client,
-    place: Place,
+    endpoint: Endpoint,
     direct: Option<reqwest::Url>,
     range: Range<u64>,
     size: Option<u64>,
-    pace: Pace,
+    connections: Connections,
     /// Set while the cap on bytes per second holds the connection back.
     held: Arc<AtomicBool>,
 }
 
-impl Asked {
+impl RangeRequest {
     /// Whether the whole file is asked for.
     fn is_all(&self) -> bool {
         self.range.start == 0 && self.size.is_none_or(|size| size == self.range.end)
     }
 
     async fn bring(&self, id: Id, sender: &mpsc::Sender<Event>) -> Result<(), Failed> {
-        let answer = self.ask().await?;
-        let (whole, size) = self.judge(&answer)?;
+        let response = self.ask().await?;
+        let (whole, size) = self.judge(&response)?;
         // The same origin is asked anew each time, because it may want the credentials.
-        let is_elsewhere = answer.url.origin() != self.place.url.origin();
-        let direct = is_elsewhere.then(|| answer.url.clone());
+        let is_elsewhere = response.url.origin() != self.endpoint.url.origin();
+        let direct = is_elsewhere.then(|| response.url.clone());
         let opened = Event::Opened {
             id,
             whole,
@@ -558,22 +562,22 @@ impl Asked {
         if sender.send(opened).await.is_err() {
             return Ok(());
         }
-        let mut pieces = std::pin::pin!(answer.stream());
+        let mut pieces = std::pin::pin!(response.stream());
         while let Some(piece) = pieces.next().await {
             let bytes = piece.map_err(|error| Failed::Again(error.into()))?;
             let count = bytes.len();
             if sender.send(Event::Piece { id, bytes }).await.is_err() {
                 return Ok(());
             }
-            self.pace.pay(count, &self.held).await;
+            self.connections.pay(count, &self.held).await;
         }
         Ok(())
     }
 
-    /// Asks where the last redirect led, or the place itself.
-    async fn ask(&self) -> Result<Answer, Failed> {
+    /// Asks the address of the last redirect, or the endpoint itself.
+    async fn ask(&self) -> Result<Response, Failed> {
         let is_direct = self.direct.is_some();
-        let url = self.direct.as_ref().unwrap_or(&self.place.url);
+        let url = self.direct.as_ref().unwrap_or(&self.endpoint.url);
         let mut request = Request::get(url.clone());
         if !self.is_all() {
             let range = match self.range.end {
@@ -592,20 +596,20 @@ impl Asked {
         };
         let sent = match is_direct {
             true => self.client.send(&request).await,
-            false => self.place.auth.send(&self.client, &request, 1).await,
+            false => self.endpoint.auth.send(&self.client, &request, 1).await,
         };
-        let answer = sent.map_err(again)?;
-        if answer.status().is_success() {
-            return Ok(answer);
+        let response = sent.map_err(again)?;
+        if response.status().is_success() {
+            return Ok(response);
         }
-        let (status, wait) = (answer.status(), answer.retry_after());
-        let signed = answer.is_redirected();
+        let (status, wait) = (response.status(), response.retry_after());
+        let signed = response.is_redirected();
         let is_busy =
             status == StatusCode::REQUEST_TIMEOUT || status == StatusCode::TOO_MANY_REQUESTS;
         if is_direct && status.is_client_error() && !is_busy {
             return Err(Failed::Old);
         }
-        let error = answer.refused().await;
+        let error = response.refused().await;
         Err(match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if wait.is_some() => {
                 Failed::Later(wait.unwrap_or_default(), error.into())
@@ -626,16 +630,16 @@ impl Asked {
         })
     }
 
-    /// Whether an answer is the part that was asked for. Says if it is the whole file instead, and how long that is.
-    fn judge(&self, answer: &Answer) -> Result<(bool, Option<u64>), Failed> {
-        let host = shown(&answer.url);
+    /// Whether a response is the part that was asked for. Says if it is the whole file instead, and how long that is.
+    fn judge(&self, response: &Response) -> Result<(bool, Option<u64>), Failed> {
+        let host = shown(&response.url);
         let wrong = |reason: String| {
             Failed::Never(Error::Part {
                 host: host.clone(),
                 reason,
             })
         };
-        let headers = answer.headers();
+        let headers = response.headers();
         let length = length(headers);
         let encoding = text(headers, header::CONTENT_ENCODING);
         if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
@@ -643,12 +647,12 @@ impl Asked {
                 "it packs the bytes as {encoding:?}, which was not asked for"
             )));
         }
-        if let (Some(pinned), Some(found)) = (&self.place.validator, text(headers, header::ETAG))
+        if let (Some(pinned), Some(found)) = (&self.endpoint.validator, text(headers, header::ETAG))
             && pinned != found
         {
             return Err(Failed::Never(Error::Replaced { host }));
         }
-        if answer.status() == StatusCode::PARTIAL_CONTENT {
+        if response.status() == StatusCode::PARTIAL_CONTENT {
             let Some(part) = text(headers, header::CONTENT_RANGE) else {
                 let asked = self.range.end.checked_sub(self.range.start);
                 if length.is_some() && length == asked {

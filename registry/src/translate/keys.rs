@@ -11,11 +11,11 @@ const MOST: u64 = 128 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
     kind: ValueType,
-    place: Place,
+    place: ValueBytes,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum ValueBytes {
     Source(Span),
     Here(Vec<u8>),
 }
@@ -26,12 +26,12 @@ impl Stored {
         let span = Span::new(entry.offset, entry.end - entry.offset);
         Self {
             kind: entry.value.kind(),
-            place: Place::Source(span),
+            place: ValueBytes::Source(span),
         }
     }
 
     fn here(kind: ValueType, bytes: Vec<u8>) -> Self {
-        let place = Place::Here(bytes);
+        let place = ValueBytes::Here(bytes);
         Self { kind, place }
     }
 
@@ -185,8 +185,8 @@ impl Keys {
         mut out: impl FnMut(&str, ValueType, &[u8]),
     ) -> Result<(), Error> {
         let length = |stored: &Stored| match &stored.place {
-            Place::Source(span) => span.length,
-            Place::Here(bytes) => bytes.len() as u64,
+            ValueBytes::Source(span) => span.length,
+            ValueBytes::Here(bytes) => bytes.len() as u64,
         };
         let all = self.0.iter().map(|(_, stored)| length(stored));
         within(
@@ -196,8 +196,8 @@ impl Keys {
         )?;
         for (key, stored) in &self.0 {
             match &stored.place {
-                Place::Here(bytes) => out(key, stored.kind, bytes),
-                Place::Source(span) => out(key, stored.kind, &source.read(*span)?),
+                ValueBytes::Here(bytes) => out(key, stored.kind, bytes),
+                ValueBytes::Source(span) => out(key, stored.kind, &source.read(*span)?),
             }
         }
         Ok(())

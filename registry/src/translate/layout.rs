@@ -34,7 +34,7 @@ pub(super) const STANDARD: &[&str] = &[
 
 /// What is written of every vision part.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Eyes {
+pub(super) struct VisionDefaults {
     /// The name of the projector, of those in `tools/mtmd/clip-impl.h`.
     pub(super) projector: &'static str,
     /// `use_gelu` or `use_silu`, where one is stated.
@@ -132,7 +132,11 @@ impl<'a> Layout<'a> {
 
     /// Says what every vision part says, and takes hyperparameters over from the keys of the source, where they must be.
     /// Unless it is written already, the width of what comes out is that of the model.
-    pub(super) fn see(&mut self, eyes: Eyes, hyperparameters: &[&[&str]]) -> Result<(), Error> {
+    pub(super) fn see(
+        &mut self,
+        eyes: VisionDefaults,
+        hyperparameters: &[&[&str]],
+    ) -> Result<(), Error> {
         self.inject("has_vision_encoder", true);
         self.inject("projector_type", eyes.projector);
         if let Some(activation) = eyes.activation {

@@ -146,7 +146,7 @@ async fn a_pull_of_parts_that_nobody_waits_for_leaves_nothing() {
     let home = Home::open().await;
     let whole = small::model();
     home.catalog(&catalog_in_parts(&whole, &[0, 1, 2]));
-    // The first part is in the draft by then.
+    // The first part is in the temporary file by then.
     let lines = format!(
         "[ \"$1\" = part-1==1.0 ] && {{ {} exec sleep 1000; }}",
         home.note_process()

@@ -116,8 +116,8 @@ async fn a_folder_that_is_wrong_changes_nothing() {
     );
     assert!(found, "{error}");
 
-    let drafts = names_in(&home.path().join("ingest"));
-    assert!(drafts.is_empty(), "{drafts:?}");
+    let temps = names_in(&home.path().join("ingest"));
+    assert!(temps.is_empty(), "{temps:?}");
     let model = home.registry.model(&name_of("m")).await.expect("a model");
     assert_eq!(model.digest, old);
 }

@@ -230,7 +230,7 @@ async fn survives(operation: &str) {
         }
         assert!(
             names_in(&home.join("ingest")).is_empty(),
-            "{context}: a draft is left"
+            "{context}: a temporary file is left"
         );
         look_through(&registry, &context, operation).await;
         // The operation can be done again and ends as if nothing had happened.

@@ -597,7 +597,7 @@ async fn the_parts_of_a_split_model_are_put_in_order() {
         whole.parameter_count()
     );
     let mut half = Create::new(name_of("m"), Base::Blobs(vec![second]));
-    half.called.note(second, "m-00002-of-00002.gguf");
+    half.file_names.note(second, "m-00002-of-00002.gguf");
     assert_eq!(
         refusal(&home.registry, half).await.to_string(),
         "the model is split into 2 files, and part 1 is missing beside m-00002-of-00002.gguf"
@@ -651,7 +651,7 @@ async fn a_file_in_the_other_byte_order_is_refused_with_the_reason() {
     let home = Home::new().await;
     let big = put(&home.registry, &gguf_writer::small::big_endian()).await;
     let mut create = Create::new(name_of("m"), Base::Blobs(vec![big]));
-    create.called.note(big, "big.gguf");
+    create.file_names.note(big, "big.gguf");
     let error = refusal(&home.registry, create).await;
     assert!(matches!(error, Error::NotGguf { .. }), "{error}");
     let text = error.to_string();
@@ -681,7 +681,7 @@ async fn a_file_that_is_cut_off_is_called_by_its_name_and_incomplete() {
     for length in [900, whole.len() / 2, whole.len() - 1] {
         let cut = put(&home.registry, &whole[..length]).await;
         let mut create = Create::new(name_of("m"), Base::Blobs(vec![cut]));
-        create.called.note(cut, "cut.gguf");
+        create.file_names.note(cut, "cut.gguf");
         let text = refusal(&home.registry, create).await.to_string();
         assert!(
             text.starts_with("cut.gguf is not a usable GGUF file"),
@@ -776,9 +776,9 @@ async fn a_caller_who_goes_away_stops_nothing_half_way() {
             system: Some("s".into()),
             ..Create::new(name_of("m"), Base::Blobs(vec![weights]))
         };
-        let mut making = Box::pin(home.registry.create(create, &silent));
+        let mut builder = Box::pin(home.registry.create(create, &silent));
         assert!(
-            making.as_mut().now_or_never().is_none(),
+            builder.as_mut().now_or_never().is_none(),
             "it has only begun"
         );
     }

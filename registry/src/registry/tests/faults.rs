@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use super::*;
 use crate::{
     ModelRef, Result,
-    fs::faults::{self, Blow, Plan},
+    fs::faults::{self, Fault, Plan},
 };
 
 fn base(name: &str) -> Base {
@@ -120,7 +120,7 @@ async fn survives(operation: &str) {
                 Plan {
                     first,
                     sticky,
-                    blow: Blow::Fail(kind),
+                    fault: Fault::Fail(kind),
                 },
             );
             let outcome = operate(&home.registry, operation).await;
@@ -157,7 +157,7 @@ async fn survives(operation: &str) {
             if !sticky {
                 assert!(
                     names_in(&home.path().join("ingest")).is_empty(),
-                    "{context}: a draft is left"
+                    "{context}: a temporary file is left"
                 );
             }
             // It works again without a restart.

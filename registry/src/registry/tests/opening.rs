@@ -50,11 +50,11 @@ async fn the_home_belongs_to_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn drafts_of_a_process_that_was_killed_go() {
+async fn temporary_files_of_a_process_that_was_killed_go() {
     let home = Home::new().await;
     let home = home
         .reopen_after(|path| {
-            std::fs::write(path.join("ingest/draft-1-1"), "half").expect("a draft");
+            std::fs::write(path.join("ingest/draft-1-1"), "half").expect("a temporary file");
             std::fs::write(path.join("ingest/notes"), "not ours").expect("a file");
             // Its number may be that of the next process, as it is in a container.
             let wheel = format!("ingest/wheel-{}-x/packages", std::process::id());

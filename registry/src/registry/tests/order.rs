@@ -20,12 +20,12 @@ async fn calls_of(home: &Home, work: impl AsyncFnOnce(&Registry)) -> Vec<Call> {
 fn check(calls: &[Call]) {
     let mut unsynced_files = HashSet::new();
     let mut unsynced_folder: Option<PathBuf> = None;
-    let mut last_draft = None;
+    let mut last_temp = None;
     for (action, path) in calls {
         match *action {
             "write" => {
                 unsynced_files.insert(path.clone());
-                last_draft = Some(path.clone());
+                last_temp = Some(path.clone());
             }
             "sync" => {
                 unsynced_files.remove(path);
@@ -34,9 +34,9 @@ fn check(calls: &[Call]) {
                 }
             }
             "move a file to" => {
-                let draft = last_draft.take().expect("something was written");
+                let temp = last_temp.take().expect("something was written");
                 assert!(
-                    !unsynced_files.contains(&draft),
+                    !unsynced_files.contains(&temp),
                     "{} got its name before its bytes were safe",
                     path.display()
                 );
@@ -48,7 +48,7 @@ fn check(calls: &[Call]) {
                 );
                 unsynced_folder = path.parent().map(Path::to_path_buf);
             }
-            // The name of a draft means nothing.
+            // The name of a temporary file means nothing.
             "remove" if path.components().any(|part| part.as_os_str() == "models") => {
                 assert_eq!(
                     unsynced_folder,

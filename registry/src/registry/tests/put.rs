@@ -98,7 +98,7 @@ async fn a_request_that_is_dropped_publishes_nothing() {
             tokio::task::yield_now().await;
         }
     }
-    // The writer finds out by itself; it holds the only draft.
+    // The writer finds out by itself; it holds the only temporary file.
     while !names_in(&home.path().join("ingest")).is_empty() {
         tokio::task::yield_now().await;
     }

@@ -224,7 +224,7 @@ async fn what_is_not_translated_is_told_when_a_model_is_made_and_loaded() {
     let home = Home::new().await;
     let weights = put(&home.registry, &not_yet()).await;
     let mut create = Create::new(name_of("m"), Base::Blobs(vec![weights]));
-    create.called.note(weights, "vision.gguf");
+    create.file_names.note(weights, "vision.gguf");
     let error = home.registry.create(create, &Reporter::silent()).await;
     let error = error.expect_err("it would never run");
     let Error::Translate { what, source } = error else {

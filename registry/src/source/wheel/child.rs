@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, BufReader};
 use tokio::time::{Instant, interval};
 
-use super::said::{Said, announced};
+use super::pip_output::{PipOutput, announced};
 use crate::child::{self, Group};
 use crate::{Progress, Reporter, Stage, fs};
 
@@ -21,7 +21,7 @@ const LONGEST_LINE: usize = 4096;
 /// How a run ended.
 pub(super) enum Ended {
     /// By itself, with its last words.
-    With(ExitStatus, Said),
+    With(ExitStatus, PipOutput),
     /// Nothing came for too long.
     Stalled,
     /// The system could not watch it.
@@ -63,7 +63,7 @@ impl Child {
         let mut out = Lines::new(self.process.stdout.take());
         let mut err = Lines::new(self.process.stderr.take());
         let mut download = Download::new(size, stage, reporter);
-        let mut said = Said::default();
+        let mut output = PipOutput::default();
         let mut look = interval(LOOK);
         let mut last = Instant::now();
         // The process may end before its words are read, so both are waited for.
@@ -72,17 +72,17 @@ impl Child {
                 biased;
                 line = out.next(), if out.is_open() => if let Some(line) = line {
                     download.announce(&line);
-                    said.add(&line);
+                    output.add(&line);
                     last = Instant::now();
                 },
                 line = err.next(), if err.is_open() => if let Some(line) = line {
-                    said.add(&line);
+                    output.add(&line);
                     last = Instant::now();
                 },
                 outcome = self.process.wait(), if !out.is_open() && !err.is_open() => {
                     self.group.is_over();
                     return match outcome {
-                        Ok(outcome) => Ended::With(outcome, said),
+                        Ok(outcome) => Ended::With(outcome, output),
                         Err(error) => Ended::Lost(error),
                     };
                 },

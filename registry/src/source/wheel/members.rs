@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::archive::{Archive, Size};
-use super::whole::Whole;
-use super::{Gone, MOST_BYTES, Pip, TellOnDrop, folder};
+use super::whole::JoinedProgress;
+use super::{CancelOnDrop, Cancelled, MOST_BYTES, Pip, folder};
 use crate::catalog::WheelFolder;
 use crate::error::Result;
-use crate::store::{Draft, Store};
+use crate::store::{Store, TempBlob};
 use crate::{Digest, Registry, RelPath, Reporter};
 
 impl Registry {
@@ -31,7 +31,7 @@ impl Registry {
         let needed = self.room_for(1, size, 0).await?;
         let home = self.home().to_owned();
         let package = self.on_disk(move |_| folder::make(&home)).await?;
-        let whole = Whole::new(size, None, reporter);
+        let whole = JoinedProgress::new(size, None, reporter);
         let archive = pip
             .download(
                 wanted.requirement(),
@@ -41,8 +41,8 @@ impl Registry {
                 &whole.part_after(0),
             )
             .await?;
-        let gone = Gone::default();
-        let _tell = TellOnDrop(gone.clone());
+        let gone = Cancelled::default();
+        let _tell = CancelOnDrop(gone.clone());
         let unpacking = Unpacking {
             wanted: wanted.clone(),
             archive,
@@ -76,16 +76,16 @@ struct Unpacking {
     archive: PathBuf,
     /// It goes when the archive was unpacked, however that ends.
     package: TempDir,
-    whole: Whole,
-    gone: Gone,
+    whole: JoinedProgress,
+    gone: Cancelled,
 }
 
 impl Unpacking {
     /// Takes every file out, in order.
-    fn run(self, store: &Store) -> Result<Vec<Draft>> {
+    fn run(self, store: &Store) -> Result<Vec<TempBlob>> {
         let mut archive = Archive::open(&self.archive)?;
         let mut taken = 0;
-        let mut drafts = Vec::new();
+        let mut temps = Vec::new();
         for file in self.wanted.files() {
             let size = match file.size {
                 Some(size) => Size::Exactly(size),
@@ -101,9 +101,9 @@ impl Unpacking {
                     ingest.write(bytes)
                 },
             )?;
-            drafts.push(ingest.finish(file.digest.as_ref())?);
+            temps.push(ingest.finish(file.digest.as_ref())?);
         }
         drop(self.package);
-        Ok(drafts)
+        Ok(temps)
     }
 }

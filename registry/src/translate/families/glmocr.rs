@@ -14,7 +14,7 @@
 //!
 //! Sources: `ollama-weights.md` 2, 2e, 3 and 3d.
 
-use super::super::layout::{CLIP, Eyes, Layout, MOST_BLOCKS, STANDARD};
+use super::super::layout::{CLIP, Layout, MOST_BLOCKS, STANDARD, VisionDefaults};
 use super::super::source::{Source, View};
 use super::{Error, SIGHT};
 
@@ -54,7 +54,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
 
 pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::projector(source, SIGHT);
-    let eyes = Eyes {
+    let eyes = VisionDefaults {
         projector: "glm4v",
         activation: Some("use_silu"),
         colors: CLIP,

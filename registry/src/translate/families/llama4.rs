@@ -8,7 +8,7 @@
 //!
 //! Sources: `ollama-weights.md` 2, 3 and 3i; that patches and places are floats of 32 bits is of its later branch.
 
-use super::super::layout::{Eyes, HALVES, Layout, STANDARD};
+use super::super::layout::{HALVES, Layout, STANDARD, VisionDefaults};
 use super::super::source::{Source, View, wrong_key};
 use super::{Error, SIGHT};
 
@@ -38,7 +38,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
 
 pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::projector(source, SIGHT);
-    let eyes = Eyes {
+    let eyes = VisionDefaults {
         projector: "llama4",
         activation: Some("use_gelu"),
         colors: HALVES,

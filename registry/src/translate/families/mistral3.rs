@@ -11,7 +11,7 @@
 //!
 //! Sources: `ollama-weights.md` 2, 3 and 3e. Ollama fills the added tensor with zeros.
 
-use super::super::layout::{CLIP, Eyes, Layout, STANDARD};
+use super::super::layout::{CLIP, Layout, STANDARD, VisionDefaults};
 use super::super::source::{Source, Span, View, shape, within};
 use super::super::tensors::Item;
 use super::super::values;
@@ -67,7 +67,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
 
 pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::projector(source, SIGHT);
-    let eyes = Eyes {
+    let eyes = VisionDefaults {
         projector: "pixtral",
         activation: Some("use_silu"),
         colors: CLIP,

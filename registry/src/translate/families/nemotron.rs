@@ -18,7 +18,7 @@
 //!
 //! Sources: `ollama-weights.md` 2, 3 and 3h.
 
-use super::super::layout::{CLIP, Eyes, Layout, small};
+use super::super::layout::{CLIP, Layout, VisionDefaults, small};
 use super::super::source::{Source, Span, View, shape, within};
 use super::super::tensors::Item;
 use super::super::values;
@@ -125,7 +125,7 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let (image, colors) = (number("image_size", 8192)?, number("num_channels", 16)?);
     layout.inject("vision.feed_forward_length", small(4 * width, "a width")?);
     layout.inject("vision.attention.layer_norm_epsilon", 1e-6_f32);
-    let eyes = Eyes {
+    let eyes = VisionDefaults {
         projector: "nemotron_v2_vl",
         activation: Some("use_gelu"),
         colors: CLIP,

@@ -9,7 +9,7 @@
 //!
 //! Sources: `ollama-weights.md` 2, 3 and 3d.
 
-use super::super::layout::{CLIP, Eyes, Layout, MOST_BLOCKS, STANDARD, small};
+use super::super::layout::{CLIP, Layout, MOST_BLOCKS, STANDARD, VisionDefaults, small};
 use super::super::source::{Source, View, within, wrong_key};
 use super::{Error, SIGHT};
 
@@ -39,7 +39,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
 
 pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::projector(source, SIGHT);
-    let eyes = Eyes {
+    let eyes = VisionDefaults {
         projector: "qwen2.5vl_merger",
         activation: Some("use_silu"),
         colors: CLIP,

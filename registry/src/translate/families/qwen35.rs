@@ -12,7 +12,7 @@
 //!
 //! Sources: `ollama-weights.md` 2, 3 and 3b. Of the marks there, `feed_forward_length` is not looked at, as Ollama does not since.
 
-use super::super::layout::{Eyes, HALVES, Layout, STANDARD, small};
+use super::super::layout::{HALVES, Layout, STANDARD, VisionDefaults, small};
 use super::super::source::{Source, View};
 use super::{Error, SIGHT, qwen};
 
@@ -56,7 +56,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
 
 pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::projector(source, SIGHT);
-    let eyes = Eyes {
+    let eyes = VisionDefaults {
         projector: "qwen3vl_merger",
         activation: Some("use_gelu"),
         colors: HALVES,

@@ -12,7 +12,7 @@
 //!
 //! Sources: `ollama-weights.md` 2, 3 and 3c.
 
-use super::super::layout::{Eyes, HALVES, Layout, MOST_BLOCKS, STANDARD, small};
+use super::super::layout::{HALVES, Layout, MOST_BLOCKS, STANDARD, VisionDefaults, small};
 use super::super::source::{Source, View, within, wrong_key};
 use super::{Error, SIGHT, qwen};
 
@@ -43,7 +43,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
 
 pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::projector(source, SIGHT);
-    let eyes = Eyes {
+    let eyes = VisionDefaults {
         projector: "qwen3vl_merger",
         activation: Some("use_gelu"),
         colors: HALVES,

@@ -26,7 +26,7 @@ const CONTENT: Duration = Duration::from_secs(15);
 
 /// The connections of all transfers. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
-pub(crate) struct Pace {
+pub(crate) struct Connections {
     state: Arc<Mutex<State>>,
     cap: Option<Cap>,
 }
@@ -36,7 +36,7 @@ struct State {
     limit: usize,
     open: usize,
     /// Transfers that were refused their first connection.
-    hungry: usize,
+    waiting: usize,
     trial: Trial,
     /// The rate before the number of connections was last raised, and that number.
     before: Option<(f64, usize)>,
@@ -56,45 +56,45 @@ struct Trial {
 
 /// One transfer, as far as its connections go.
 #[derive(Debug)]
-pub(super) struct Member {
-    pace: Pace,
-    is_hungry: bool,
+pub(super) struct TransferConnections {
+    connections: Connections,
+    is_waiting: bool,
 }
 
-impl Member {
+impl TransferConnections {
     /// A connection more, if there may be one. `has_none` says that the transfer has no other.
-    pub(super) fn seat(&mut self, has_none: bool) -> Option<Seat> {
-        let mut state = self.pace.lock();
+    pub(super) fn seat(&mut self, has_none: bool) -> Option<ConnectionPermit> {
+        let mut state = self.connections.lock();
         let is_free = state.open < state.limit;
-        let others = state.hungry - usize::from(self.is_hungry);
+        let others = state.waiting - usize::from(self.is_waiting);
         let given = is_free && (has_none || others == 0);
-        let hungry = has_none && !given;
-        match (self.is_hungry, hungry) {
-            (false, true) => state.hungry += 1,
-            (true, false) => state.hungry -= 1,
+        let waiting = has_none && !given;
+        match (self.is_waiting, waiting) {
+            (false, true) => state.waiting += 1,
+            (true, false) => state.waiting -= 1,
             _ => {}
         }
-        self.is_hungry = hungry;
+        self.is_waiting = waiting;
         given.then(|| {
             state.open += 1;
-            Seat(self.pace.clone())
+            ConnectionPermit(self.connections.clone())
         })
     }
 }
 
-impl Drop for Member {
+impl Drop for TransferConnections {
     fn drop(&mut self) {
-        if self.is_hungry {
-            self.pace.lock().hungry -= 1;
+        if self.is_waiting {
+            self.connections.lock().waiting -= 1;
         }
     }
 }
 
 /// The right to one connection, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat(Pace);
+pub(super) struct ConnectionPermit(Connections);
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.open -= 1;
@@ -102,13 +102,13 @@ impl Drop for Seat {
 }
 
 #[cfg(test)]
-impl Default for Pace {
+impl Default for Connections {
     fn default() -> Self {
         Self::new(Instant::now())
     }
 }
 
-impl Pace {
+impl Connections {
     /// Transfers that take at most so many bytes per second together.
     pub(crate) fn capped(rate: Option<NonZeroU64>) -> Self {
         Self {
@@ -121,7 +121,7 @@ impl Pace {
         let state = State {
             limit: FIRST,
             open: 0,
-            hungry: 0,
+            waiting: 0,
             trial: Trial {
                 since: now,
                 bytes: 0,
@@ -150,10 +150,10 @@ impl Pace {
     }
 
     /// A transfer begins.
-    pub(super) fn member(&self) -> Member {
-        Member {
-            pace: self.clone(),
-            is_hungry: false,
+    pub(super) fn member(&self) -> TransferConnections {
+        TransferConnections {
+            connections: self.clone(),
+            is_waiting: false,
         }
     }
 
@@ -233,71 +233,75 @@ mod tests {
 
     /// Lets a while pass in which each connection brings what `rate` says of their number, in bytes per second in all.
     fn pass(
-        pace: &Pace,
-        seats: &mut Vec<Seat>,
+        connections: &Connections,
+        seats: &mut Vec<ConnectionPermit>,
         now: &mut Instant,
         seconds: u32,
         rate: impl Fn(usize) -> f64,
     ) {
         for _ in 0..seconds * 4 {
-            while let Some(seat) = pace.member().seat(seats.is_empty()) {
+            while let Some(seat) = connections.member().seat(seats.is_empty()) {
                 seats.push(seat);
             }
-            let limit = pace.lock().limit;
+            let limit = connections.lock().limit;
             seats.truncate(limit);
             *now += Duration::from_millis(250);
-            pace.took((rate(seats.len()) / 4.0) as u64);
-            pace.tick(*now);
+            connections.took((rate(seats.len()) / 4.0) as u64);
+            connections.tick(*now);
         }
     }
 
     #[test]
     fn connections_are_added_while_that_makes_the_whole_faster() {
         let (mut now, mut seats) = (Instant::now(), Vec::new());
-        let pace = Pace::new(now);
-        pass(&pace, &mut seats, &mut now, 10, |count| count as f64 * 1e7);
-        assert_eq!(pace.lock().limit, MOST);
+        let connections = Connections::new(now);
+        pass(&connections, &mut seats, &mut now, 10, |count| {
+            count as f64 * 1e7
+        });
+        assert_eq!(connections.lock().limit, MOST);
     }
 
     #[test]
     fn a_line_that_is_full_is_left_with_a_few() {
         let (mut now, mut seats) = (Instant::now(), Vec::new());
-        let pace = Pace::new(now);
-        pass(&pace, &mut seats, &mut now, 10, |_| 1e7);
-        assert_eq!(pace.lock().limit, FIRST);
+        let connections = Connections::new(now);
+        pass(&connections, &mut seats, &mut now, 10, |_| 1e7);
+        assert_eq!(connections.lock().limit, FIRST);
     }
 
     #[test]
     fn refusals_halve_them_down_to_one() {
         let mut now = Instant::now();
-        let pace = Pace::new(now);
+        let connections = Connections::new(now);
         for expected in [2, 1, 1] {
-            pace.refused(now);
-            assert_eq!(pace.lock().limit, expected);
+            connections.refused(now);
+            assert_eq!(connections.lock().limit, expected);
         }
         let mut seats = Vec::new();
-        pass(&pace, &mut seats, &mut now, 20, |count| count as f64 * 1e7);
-        assert_eq!(pace.lock().limit, 1, "for a while no more are tried");
+        pass(&connections, &mut seats, &mut now, 20, |count| {
+            count as f64 * 1e7
+        });
+        assert_eq!(connections.lock().limit, 1, "for a while no more are tried");
     }
 
     #[test]
     fn a_host_that_asks_for_a_wait_gets_it_from_all_transfers() {
         let now = Instant::now();
-        let pace = Pace::new(now);
+        let connections = Connections::new(now);
         let after = |seconds| now + Duration::from_secs(seconds);
-        pace.clone().leave_alone("a", after(5));
-        pace.leave_alone("a", after(2));
-        assert_eq!(pace.quiet_until("a", now), Some(after(5)));
-        assert_eq!(pace.quiet_until("b", now), None);
-        assert_eq!(pace.quiet_until("a", after(5)), None);
-        assert!(pace.lock().quiet.is_empty());
+        connections.clone().leave_alone("a", after(5));
+        connections.leave_alone("a", after(2));
+        assert_eq!(connections.quiet_until("a", now), Some(after(5)));
+        assert_eq!(connections.quiet_until("b", now), None);
+        assert_eq!(connections.quiet_until("a", after(5)), None);
+        assert!(connections.lock().quiet.is_empty());
     }
 
     #[test]
     fn a_seat_is_given_back() {
-        let pace = Pace::default();
-        let mut member = pace.member();
-        let seats: Vec<Seat> = std::iter::from_fn(|| member.seat(false)).collect();
+        let connections = Connections::default();
+        let mut member = connections.member();
+        let seats: Vec<ConnectionPermit> = std::iter::from_fn(|| member.seat(false)).collect();
         assert_eq!(seats.len(), FIRST);
         drop(seats);
         assert!(member.seat(true).is_some());
@@ -305,16 +309,16 @@ mod tests {
 
     #[test]
     fn a_transfer_without_a_connection_goes_before_those_that_have_one() {
-        let pace = Pace::default();
-        let (mut first, mut second) = (pace.member(), pace.member());
-        let mut seats: Vec<Seat> = std::iter::from_fn(|| first.seat(false)).collect();
+        let connections = Connections::default();
+        let (mut first, mut second) = (connections.member(), connections.member());
+        let mut seats: Vec<ConnectionPermit> = std::iter::from_fn(|| first.seat(false)).collect();
         assert!(second.seat(true).is_none());
         seats.pop();
         assert!(first.seat(false).is_none(), "the other one has none");
         assert!(second.seat(true).is_some());
         assert!(first.seat(false).is_some());
         // One that gives up waiting holds nobody back.
-        let mut third = pace.member();
+        let mut third = connections.member();
         seats.extend(std::iter::from_fn(|| first.seat(false)));
         assert!(third.seat(true).is_none());
         drop(third);

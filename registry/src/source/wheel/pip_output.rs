@@ -10,13 +10,13 @@ const LINES: usize = 20;
 /// The longest line that is kept, in bytes.
 const LONGEST: usize = 400;
 
-/// The last lines that pip said, on both its channels.
+/// The last lines of pip on standard output and standard error.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct PipOutput {
     lines: VecDeque<String>,
 }
 
-impl Said {
+impl PipOutput {
     /// Takes note of a line.
     pub(super) fn add(&mut self, line: &[u8]) {
         let line = &line[..line.len().min(LONGEST)];
@@ -106,10 +106,10 @@ pub(super) fn announced(line: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn said(text: &str) -> Said {
-        let mut said = Said::default();
-        text.lines().for_each(|line| said.add(line.as_bytes()));
-        said
+    fn said(text: &str) -> PipOutput {
+        let mut output = PipOutput::default();
+        text.lines().for_each(|line| output.add(line.as_bytes()));
+        output
     }
 
     #[test]
@@ -131,13 +131,13 @@ mod tests {
 
     #[test]
     fn only_the_end_of_much_talk_is_kept_and_nothing_steers_a_terminal() {
-        let mut much = Said::default();
+        let mut much = PipOutput::default();
         for number in 0..1000 {
             much.add(format!("line {number} \x1b[31m{}", "x".repeat(1000)).as_bytes());
         }
         assert_eq!(much.lines.len(), LINES);
         assert!(much.last().starts_with("line 999  [31m") && much.last().len() <= LONGEST);
-        assert_eq!(Said::default().last(), "it said nothing");
+        assert_eq!(PipOutput::default().last(), "it said nothing");
     }
 
     #[test]
