@@ -1,6 +1,6 @@
 //! Programs of others that this crate starts: pip, and Docker's credential helpers.
 //!
-//! A child has a process group of its own, and the group ends with its owner: what nobody waits for does not go on.
+//! A child leads its own process group. Dropping its handle kills the group, so no child outlives the operation that started it.
 //! It inherits the environment, because that is where the user's settings are.
 
 use std::ffi::{OsStr, OsString};
@@ -50,7 +50,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // It is no matter if nobody is left.
+            // The group may be gone already.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }

@@ -14,13 +14,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The text is no model name.
+    /// The text is not a model name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The text is no digest.
+    /// The text is not a digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
-    /// The text is no path inside a folder.
+    /// The text is not a path inside a folder.
     #[error(transparent)]
     RelPath(#[from] RelPathError),
     /// No model has this name.
@@ -35,7 +35,7 @@ pub enum Error {
         /// The blob.
         digest: Digest,
     },
-    /// A blob that a recipe names is not what its name says. It was moved aside.
+    /// A blob that a recipe names has another digest. It was moved aside.
     #[error("blob {digest} {found}; send it again")]
     DamagedBlob {
         /// The blob.
@@ -43,7 +43,7 @@ pub enum Error {
         /// What is wrong with it.
         found: Damage,
     },
-    /// A blob or file that is taken for a GGUF file is none that can be used.
+    /// A blob or file is not a usable GGUF file.
     #[error("{what} is not a usable GGUF file: {reason}")]
     NotGguf {
         /// The blob or the file.
@@ -62,7 +62,7 @@ pub enum Error {
         /// Why not.
         source: crate::translate::Error,
     },
-    /// Bytes that came in are not those that were announced.
+    /// The received bytes have another digest than announced.
     #[error("digest mismatch, expected \"{expected}\", got \"{found}\"")]
     DigestMismatch {
         /// The digest that was asked for.
@@ -70,7 +70,7 @@ pub enum Error {
         /// The digest of the bytes that came.
         found: Digest,
     },
-    /// As many bytes came in as were not announced.
+    /// More or fewer bytes came than announced.
     #[error("size mismatch for {what}: expected {expected} bytes, got {found}")]
     SizeMismatch {
         /// What was received, for people.
@@ -88,7 +88,7 @@ pub enum Error {
         /// Why it stopped.
         source: io::Error,
     },
-    /// A model's files are not what they were. It is never loaded.
+    /// A blob of a model is damaged. The model is not loaded.
     #[error("model {model} is damaged: blob {digest} {found}; {remedy}")]
     Damaged {
         /// The model that was asked for.
@@ -120,7 +120,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// `FROM name@sha256:…` and the base here is another.
+    /// `FROM name@sha256:…`, and the base in the store has another digest.
     #[error("base model {name} is {found}, but {expected} was asked for")]
     BaseMismatch {
         /// The base.
@@ -280,7 +280,7 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 impl Error {
-    /// Whether the same operation may well succeed later without a change by anybody: the network failed, or the disk is full.
+    /// Whether the same operation may succeed later without a change of the request: the network failed, or the disk is full.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

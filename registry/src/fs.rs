@@ -2,7 +2,7 @@
 //!
 //! Every error names the path and what was tried with it.
 //! No function here follows a symbolic link in the last component of a path, and none opens a pipe, a socket or a device:
-//! what stands in a file's place and is no regular file is an error, because a store may lie in a folder that others write to.
+//! anything but a regular file in a file's place is an error, because other users may write to the folder of a store.
 
 #![expect(
     clippy::disallowed_methods,
@@ -34,7 +34,7 @@ const TEMP_MODE: u32 = 0o600;
 /// Mode of a published blob: it never changes.
 const PUBLISHED_MODE: u32 = 0o444;
 
-/// What a write needs at least, in bytes, where nobody knows how much it is: the least that file systems give out.
+/// Bytes that a write of unknown size needs at least: the block size of file systems.
 pub(crate) const BLOCK: u64 = 4096;
 
 /// What tells one state of a file from another without reading it.
@@ -151,7 +151,7 @@ fn unless_missing<T>(outcome: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Makes a folder and those above it, each durable before the next; folders that are there stay as they are.
+/// Makes a folder and its parents, each durable before the next; existing folders stay as they are.
 pub(crate) fn create_folders(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -442,7 +442,7 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Like [`entries`], without the names that are not Unicode, for folders where those are none of ours.
+/// Like [`entries`], without names that are not Unicode: slm writes no such names.
 pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
     let names = entries(path)?.into_iter();
     Ok(names.filter_map(|name| name.into_string().ok()).collect())
@@ -474,12 +474,12 @@ pub(crate) fn make_read_only(file: &File, path: &Path) -> Result<()> {
     })
 }
 
-/// Moves a file to its place, over one that is there.
+/// Renames a file, and replaces the file at `to`.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     attempt("move a file to", to, || std::fs::rename(from, to))
 }
 
-/// Removes a name, never what a link points to. It is no error when the name is gone already; the answer tells.
+/// Removes a name, never the target of a link. Returns whether the name was there.
 pub(crate) fn remove(path: &Path) -> Result<bool> {
     unless_missing(attempt("remove", path, || std::fs::remove_file(path)))
         .map(|removed| removed.is_some())

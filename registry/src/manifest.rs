@@ -120,7 +120,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// A layer of a kind that has a media type of its own.
+    /// A layer of a named kind.
     pub(crate) fn new(kind: LayerKind, digest: Digest, size: u64) -> Self {
         let media_type = kind
             .media_type()
@@ -156,7 +156,7 @@ pub struct Manifest {
     pub layers: Vec<Layer>,
 }
 
-/// Why bytes are no manifest.
+/// Why bytes are not a manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// Not JSON, or not of the expected shape; digests are checked here too.

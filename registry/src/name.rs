@@ -42,7 +42,7 @@ pub struct ModelName {
     ends: [u16; 3],
 }
 
-/// Why a text is no model name.
+/// Why a text is not a model name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a model name: {reason}")]
 pub struct NameError {
@@ -105,7 +105,7 @@ impl ModelName {
         self.parts()[0]
     }
 
-    /// Who published it there; it may have several components, or be empty.
+    /// The publisher there; it may have several components, or be empty.
     pub fn namespace(&self) -> &str {
         self.parts()[1]
     }

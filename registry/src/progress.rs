@@ -89,7 +89,7 @@ impl Reporter {
         Self(Arc::new(sink))
     }
 
-    /// Tells nobody.
+    /// Drops all reports.
     pub fn silent() -> Self {
         Self::new(|_| {})
     }

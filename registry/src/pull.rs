@@ -194,7 +194,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Pull`] when nobody has the model or no place delivers; those of [`Registry::create`].
+    /// [`crate::Error::Pull`] when no place has the model or delivers it; errors of [`Registry::create`].
     pub async fn pull(
         &self,
         reference: &Reference,
@@ -214,7 +214,7 @@ impl Registry {
                 .await
             {
                 Ok(digest) => return Ok(digest),
-                // The disk is no better for the next place.
+                // Another place would not help against a full disk.
                 Err(error @ crate::Error::NoSpace { .. }) => return Err(error),
                 Err(error) => {
                     tracing::info!(

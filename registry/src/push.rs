@@ -61,7 +61,7 @@ pub enum Error {
     /// The registry could not be asked, or refused.
     #[error(transparent)]
     Http(#[from] http::Error),
-    /// The destination is no place in a registry.
+    /// The destination is not in a registry.
     #[error("{name} is no place that a model can be pushed to: {reason}")]
     Destination {
         /// What was given.
@@ -177,7 +177,7 @@ impl Registry {
     /// Dropping the future ends it. Blobs that were sent stay where the registry keeps them, and the next push passes over them.
     ///
     /// # Errors
-    /// [`crate::Error::Push`]; those of [`Registry::ready`] when a blob is not good.
+    /// [`crate::Error::Push`]; errors of [`Registry::ready`] when a blob is not good.
     pub async fn push(
         &self,
         source: &ModelName,

@@ -24,7 +24,7 @@ pub(crate) const HUB_HOST: &str = "hf.co";
 /// Longest text that is read, in bytes.
 const LONGEST: usize = 2048;
 
-/// A model that somebody asks for.
+/// A model as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     /// The name that the model gets in the store.
@@ -90,7 +90,7 @@ pub struct ReferenceError {
 }
 
 impl Reference {
-    /// Reads what somebody wrote.
+    /// Parses what a user wrote.
     ///
     /// # Errors
     /// When it has none of the forms above; the message names the part.

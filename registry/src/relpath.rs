@@ -20,7 +20,7 @@ const COMPONENT_MAX: usize = 255;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(String);
 
-/// Why a text is no relative path.
+/// Why a text is not a relative path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a path inside a folder: {reason}")]
 pub struct RelPathError {

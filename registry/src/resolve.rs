@@ -1,4 +1,4 @@
-//! From what somebody asks for to where its bytes are: one resolver, one order.
+//! Resolves a reference to the places that may have the model, in the order in which they are tried.
 //!
 //! 1. A name without a host is looked up in the catalogs, whose sources are tried in their order.
 //! 2. A name that no catalog has is asked for at the Ollama library.
@@ -217,7 +217,7 @@ impl Hosts {
         let usual = format!("https://{DEFAULT_HOST}");
         let library = base(&settings.library, &usual, "library")?;
         let hub = base(&settings.hub, hub::DEFAULT, "hub")?;
-        // A token does not go over a network that anybody can read.
+        // A token is sent over TLS, or to this machine, only.
         let is_safe = hub.scheme() == "https" || hub.host_str().is_some_and(is_loopback);
         Ok(Self {
             library,
@@ -294,7 +294,7 @@ pub(crate) fn registry_of(reference: &Reference) -> Result<(Url, String), Error>
     Ok((registry_at(name.host(), is_plain)?, repository))
 }
 
-/// The repository of a name in its registry; Docker Hub has a namespace of its own for names without one.
+/// The repository of a name in its registry; Docker Hub puts names without a namespace into `library`.
 pub(crate) fn repository_of(name: &ModelName) -> String {
     let is_docker_hub = credentials::canonical(name.host()) == credentials::DOCKER_HUB;
     match name.namespace() {

@@ -24,7 +24,7 @@ const ANSWER_MAX: u64 = 8 << 20;
 pub struct Hit {
     /// What `slm pull` is to be given.
     pub name: String,
-    /// One line about it, where somebody wrote one.
+    /// Its description, in one line, where there is one.
     pub description: String,
     /// How many parameters it has, such as `3.8B`.
     pub parameter_size: Option<String>,
@@ -40,10 +40,10 @@ pub struct Hit {
     pub capabilities: Vec<Capability>,
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SearchResults {
-    /// Those of the catalogs by name, then those of the hub, the most often fetched first.
+    /// Models of the catalogs by name, then models of the hub by downloads.
     pub hits: Vec<Hit>,
     /// Why the hub was not asked in full, where it was not.
     pub problem: Option<String>,
@@ -72,7 +72,7 @@ struct Gguf {
 impl Registry {
     /// Finds models that have every word in their name or description, and meet every filter. `most` bounds those that the hub is asked
     /// for; 0 leaves it out.
-    /// That the hub cannot be asked is no error: what the catalogs have is found without a network.
+    /// A hub that cannot be reached is not an error: the catalogs are searched without a network.
     ///
     /// # Errors
     /// When the catalogs cannot be read, or a setting is none.
@@ -168,7 +168,7 @@ async fn on_hub(
     Ok(hits.collect())
 }
 
-/// A model of the hub, if its name is one that can be pulled.
+/// A model of the hub, if its name can be pulled.
 fn hit(listed: Listed) -> Option<Hit> {
     let name = format!("hf.co/{}", listed.id);
     crate::Reference::parse(&name).ok()?;

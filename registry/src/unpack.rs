@@ -16,7 +16,7 @@ use crate::remote::artifact::Packing;
 use crate::store::{Store, TempBlob};
 use crate::{RelPath, Reporter, Result, Stage, remote, source};
 
-/// Weights hardly pack at all; what unpacks to more than this many times its size is no model.
+/// Highest compression ratio: weights hardly compress, so an archive beyond it is not a model.
 const MOST_RATIO: u64 = 100;
 /// Archives that unpack to less may pack as well as they like.
 const SMALL: u64 = 16 << 20;

@@ -17,7 +17,7 @@ const MOST_SOURCES: usize = 16;
 const LONGEST_LINE: usize = 1024;
 const LONGEST_TEXT: usize = 64 * 1024;
 
-/// Why a file is no catalog.
+/// Why a file is not a catalog.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FileError {
     /// Line and column, from 1.
@@ -64,7 +64,7 @@ fn latest() -> Vec<String> {
 
 /// Reads a file's text.
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, FileError> {
-    // Editors of some systems begin a file with a mark, which YAML would take for a document of its own.
+    // Editors of some systems begin a file with a mark, which YAML would take for a second document.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let form: RawCatalog = serde_yaml::from_str(text).map_err(|error| {
         let place = error.location().map(|place| (place.line(), place.column()));

@@ -1,6 +1,6 @@
-//! What a model of the BERT family says about itself: its sizes, and how a text's vector comes from those of its tokens.
+//! Configuration of a model of the BERT family: its sizes, and how token embeddings are pooled.
 //!
-//! The files are those that the packages `transformers` and `sentence-transformers` write, and their defaults hold where a file is silent.
+//! The packages `transformers` and `sentence-transformers` write these files; their defaults hold for missing values.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! Floats of 16 bits, from and to those of 32.
+//! Conversion between 16-bit floats and `f32`.
 
 /// The value of a float of 16 bits (IEEE 754 binary16).
 pub(crate) fn from_half(half: u16) -> f32 {
@@ -18,7 +18,7 @@ pub(crate) fn from_brain(half: u16) -> f32 {
     f32::from_bits(u32::from(half) << 16)
 }
 
-/// The nearest float of 16 bits, of two as near the even one; `None` for what is larger than all of them, and for what is no number.
+/// Rounds to the nearest f16, ties to even; `None` for a value out of range and for NaN.
 pub(super) fn to_half(value: f32) -> Option<u16> {
     let bits = value.to_bits();
     let sign = (bits >> 16) as u16 & 0x8000;
@@ -28,7 +28,7 @@ pub(super) fn to_half(value: f32) -> Option<u16> {
         return None;
     }
     let half = if magnitude < 0x3880_0000 {
-        // To steps of 2^-24: those that floats near one half have, and their addition rounds.
+        // Subnormals are multiples of 2^-24. That is the spacing of f32 near one half, so adding one half rounds to it.
         (f32::from_bits(magnitude) + 0.5).to_bits() - 0.5_f32.to_bits()
     } else {
         let odd = (magnitude >> 13) & 1;

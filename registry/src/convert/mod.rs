@@ -148,7 +148,7 @@ impl Plan {
     /// Gives `out` the bytes of the file, in pieces.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Tensor`] for values that are no numbers or too large, and those of `out`.
+    /// [`Error::Io`]; [`Error::Tensor`] for values that are NaN or out of range; errors of `out`.
     pub(crate) fn write<E: From<Error>>(
         mut self,
         mut out: impl FnMut(&[u8]) -> Result<(), E>,
@@ -429,7 +429,7 @@ mod tests {
     fn values_that_are_none_or_too_large_are_refused() {
         let last = |value: f32| {
             with("model.safetensors", move |bytes| {
-                // Behind it lies the head for training, which nobody reads.
+                // The training head follows; it is not needed.
                 let place = bytes.len() - tiny_bert::WIDTH as usize * 4 - 4;
                 bytes[place..place + 4].copy_from_slice(&value.to_le_bytes());
             })

@@ -20,7 +20,7 @@ const LONGEST_HEADER: u64 = 4 << 20;
 const MOST_TENSORS: usize = 16_384;
 /// More dimensions than any of their tensors has.
 const MOST_DIMS: usize = 8;
-/// The member of the header that is no tensor.
+/// The member of the header that is not a tensor.
 const REMARKS: &str = "__metadata__";
 
 /// What the values of a tensor are.
@@ -204,7 +204,7 @@ impl Entry {
     }
 }
 
-/// Reads the header's members one by one, so that one that stands twice is seen.
+/// Reads the header's members one by one, so that a duplicate is seen.
 struct Entries;
 
 impl<'de> DeserializeSeed<'de> for Entries {

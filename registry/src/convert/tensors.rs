@@ -100,10 +100,10 @@ fn norm(all: &mut Vec<OutputTensor>, ours: &str, theirs: &str, width: u64) {
     }
 }
 
-/// Finds every tensor that is wanted among those that there are.
+/// Finds the source of each output tensor.
 ///
 /// # Errors
-/// [`Error::Tensor`] when one is missing or of another shape or type, and when there is one that the engine would not compute with:
+/// [`Error::Tensor`] when a tensor is missing, has another shape or type, or is one that the engine would not compute with:
 /// a model is not converted to less than it is.
 pub(super) fn find(
     wanted: &[OutputTensor],

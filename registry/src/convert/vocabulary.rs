@@ -13,7 +13,7 @@ use super::folder::{Folder, shown, wrong};
 
 const TOKENIZER: &str = "tokenizer.json";
 const LIST: &str = "vocab.txt";
-/// Longest of either, in bytes; those of a hundred languages have 5 MiB.
+/// Largest of either file, in bytes; multilingual vocabularies have 5 MiB.
 const LONGEST: u64 = 64 << 20;
 /// How a piece inside a word begins in these files.
 const INSIDE: &str = "##";
@@ -45,18 +45,18 @@ pub(super) struct Vocabulary {
     pub(super) strip_accents: bool,
 }
 
-/// Ids of tokens that are no pieces of words.
+/// Ids of special tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SpecialTokens {
-    /// Stands for a word that cannot be written.
+    /// Unknown word.
     pub(super) unknown: u32,
-    /// Begins a text.
+    /// Begin of text.
     pub(super) begin: u32,
-    /// Ends a text.
+    /// End of text, or separator.
     pub(super) separator: u32,
-    /// Fills a row of texts up.
+    /// Padding.
     pub(super) padding: Option<u32>,
-    /// Stands for a word that is to be guessed.
+    /// Masked word.
     pub(super) mask: Option<u32>,
 }
 

@@ -3,7 +3,7 @@
 //! 1. `credentials.json` in the home, written by `slm login`;
 //! 2. the files of Docker and Podman, with their credential helpers.
 //!
-//! They are looked up when a registry asks for a login, and not before. A secret has a type of its own, [`Secret`], which no message shows.
+//! They are looked up when a registry asks for a login, and not before. A secret has the type [`Secret`], which no message shows.
 //! `key` is another kind of login: registries of Ollama's know a user by a key.
 
 mod docker;
@@ -156,7 +156,7 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
-    /// What is given is no host of a registry.
+    /// The text is not the host of a registry.
     #[error("{host:?} is no host of a registry, such as registry.example:5000")]
     Host {
         /// What was given.
@@ -210,7 +210,7 @@ pub(crate) struct Logins {
 }
 
 impl Logins {
-    /// Those of a home, and of other programs. `library` is where the Ollama library is.
+    /// The logins of a home and of other programs. `library` is where the Ollama library is.
     pub(crate) fn new(home: &Path, places: &LoginFiles, library: Option<Url>) -> Self {
         Self {
             own: own(home),
@@ -278,7 +278,7 @@ impl Logins {
             return Ok(found);
         }
         for path in &self.places.docker {
-            // What another program cannot tell keeps nobody from a place that may ask for no login.
+            // A helper that fails does not stop a pull from a registry that may need no login.
             match docker::find(path, host).await {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),
@@ -412,7 +412,7 @@ pub(crate) fn host(text: &str) -> Result<String, Error> {
     Ok(canonical(bare))
 }
 
-/// The text of a small file of slm's own; `None` where there is no file. A link is an error.
+/// The text of a small file that slm wrote; `None` where there is no file. A link is an error.
 fn text_of(path: &Path) -> crate::Result<Option<String>> {
     let Some(file) = crate::fs::open_if_there(path)? else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! For tests: every call on a path below a folder is written down, and fails or ends the process where the test says so.
+//! For tests: calls on paths below a folder are recorded; the test chooses which fail or end the process.
 
 use std::{
     io,
@@ -27,7 +27,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Nothing fails; the calls are only written down.
+    /// Nothing fails; the calls are only recorded.
     pub(crate) const NONE: Self = Self {
         first: usize::MAX,
         sticky: false,
@@ -64,7 +64,7 @@ fn watched() -> MutexGuard<'static, Vec<Watched>> {
     WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on, calls on paths below `folder` are written down and fail as planned.
+/// Starts recording calls on paths below `folder`; they fail as planned.
 pub(crate) fn arm(folder: &Path, plan: Plan) {
     watched().push(Watched {
         folder: folder.into(),
@@ -73,7 +73,7 @@ pub(crate) fn arm(folder: &Path, plan: Plan) {
     });
 }
 
-/// Ends it. Returns the calls in order, those that failed too.
+/// Stops recording. Returns the calls in order, failed ones included.
 pub(crate) fn disarm(folder: &Path) -> Vec<Call> {
     let mut watched = watched();
     let place = watched

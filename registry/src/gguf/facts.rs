@@ -34,7 +34,7 @@ pub struct Facts {
     pub block_count: Option<u64>,
     /// The number of attention heads, the greatest if layers differ.
     pub head_count: Option<u64>,
-    /// The number of attention heads that have keys and values of their own, the greatest if layers differ.
+    /// Number of KV heads; the greatest if layers differ.
     pub head_count_kv: Option<u64>,
     /// The width of one head's key, where it is stated.
     pub key_length: Option<u64>,

@@ -348,7 +348,7 @@ fn greatest(value: &Value) -> u64 {
 }
 
 fn check_vocabulary(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<(), Error> {
-    // Without a list of its own, a file's ids mean the vocabulary of another file.
+    // In a file without a token list, ids mean the vocabulary of another file.
     let Some(size) = vocabulary.size else {
         return Ok(());
     };

@@ -13,7 +13,7 @@ const MOST_PAIRS: u64 = 65_536;
 const LONGEST_KEY: u64 = 64 * 1024;
 const LONGEST_STRING: u64 = 8 * 1024 * 1024;
 const TEMPLATE: &str = "tokenizer.chat_template";
-/// Real templates have up to some ten thousand bytes. This one is kept in the index and sent around, so it has a limit of its own.
+/// Real templates have up to some ten thousand bytes. This one is kept in the index and sent around, so it has its own limit.
 const LONGEST_TEMPLATE: u64 = 1024 * 1024;
 const MOST_ELEMENTS: u64 = 64 * 1024 * 1024;
 /// The least that one pair takes: an empty key, a type and one byte.
@@ -261,7 +261,7 @@ impl Pairs {
             if is_list {
                 self.vocabulary.add(key, &text);
             }
-            // A string that is not UTF-8 may grow to three bytes for each of its own.
+            // A string that is not UTF-8 may grow to three bytes for each invalid byte.
             let cost = 3 * length + 2 * size_of::<Value>() as u64;
             if kept.is_some() && !take(self.budget(len), cost) {
                 kept = None;

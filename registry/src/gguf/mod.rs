@@ -1,4 +1,4 @@
-//! The strict reader of GGUF files, and the writer of the head of those that are made here.
+//! The strict reader of GGUF files, and the writer of the head of files that are made here.
 //!
 //! Every file passes the reader before a runner sees it, because the inference library trusts the numbers in its files
 //! more than files deserve.
@@ -83,7 +83,7 @@ pub fn read(file: &mut (impl Read + Seek), size: u64) -> Result<Gguf, Error> {
 ///
 /// # Errors
 ///
-/// Those of [`read`]; what is kept decides nothing about a file.
+/// Errors of [`read`]; `keep` does not change which files are refused.
 pub fn read_keeping(file: &mut (impl Read + Seek), size: u64, keep: Keep) -> Result<Gguf, Error> {
     let mut input = Input::open(file, size)?;
     let version = input.version()?;

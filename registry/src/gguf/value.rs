@@ -93,7 +93,7 @@ impl ValueType {
         }
     }
 
-    /// The fewest bytes that one element takes in a file; for a string, those of its length.
+    /// The fewest bytes that one element takes in a file; for a string, the bytes of its length field.
     #[must_use]
     pub fn least_bytes(self) -> u64 {
         match self {

@@ -26,7 +26,7 @@ pub(super) struct Vocabulary {
     hashes: Vec<(u64, u64)>,
     /// The number of tokens that have passed by, empty ones included.
     seen: u64,
-    /// The least and the greatest id in each list of ids; what is no id at all counts as the greatest.
+    /// The least and the greatest id in each list of ids; a value that cannot be an id counts as the greatest.
     ids: HashMap<String, (i64, i64)>,
 }
 
@@ -89,12 +89,12 @@ impl Vocabulary {
         Ok(())
     }
 
-    /// Takes note of the next token; elements of other lists are no tokens.
+    /// Counts the next token; elements of other lists are not tokens.
     pub(super) fn add(&mut self, key: &str, token: &[u8]) {
         if key != TOKENS {
             return;
         }
-        // llama.cpp gives every empty token a name of its own, so these cannot clash.
+        // llama.cpp gives each empty token a distinct name, so these cannot clash.
         if !token.is_empty() {
             let mut hasher = DefaultHasher::new();
             token.hash(&mut hasher);

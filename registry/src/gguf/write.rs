@@ -1,4 +1,4 @@
-//! Writes the head of a GGUF file: everything before the tensors' values, which whoever has them appends.
+//! Writes the head of a GGUF file: everything before the tensor data, which the caller appends.
 //!
 //! Version 3, little endian, with the alignment that holds where none is stated. The strict reader reads what is written here.
 
@@ -81,7 +81,7 @@ impl Head {
     /// Returns how many bytes they have.
     ///
     /// # Panics
-    /// When the tensor has more bytes than a file can; whoever calls has checked that.
+    /// When the tensor has more bytes than a file can have; the caller has checked that.
     pub(crate) fn tensor(&mut self, name: &str, dims: &[u64], kind: TensorType) -> u64 {
         let values = dims
             .iter()

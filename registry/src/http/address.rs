@@ -10,7 +10,7 @@ use super::{Error, NamedHosts};
 /// How long a name server may take.
 const LOOKUP: Duration = Duration::from_secs(5);
 
-/// Whether an address is of this machine, of a private network, or of nobody: none that a server of the internet has.
+/// Whether an address is loopback, private or reserved, so not one of a server on the internet.
 pub(super) fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_local_v4(address),

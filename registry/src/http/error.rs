@@ -48,7 +48,7 @@ pub enum Error {
         /// The proxy.
         via: Option<String>,
     },
-    /// The proxy does not connect without a login, or not with the one that it got.
+    /// The proxy refuses the connection without a login, or with the given one.
     #[error("the proxy {proxy} demands a login before it connects to {host}")]
     ProxyLogin {
         /// The host.
@@ -118,7 +118,7 @@ pub enum Error {
         /// What comes of a request without it.
         refusal: String,
     },
-    /// A login would go over a network that anybody can read.
+    /// The login would be sent without TLS.
     #[error("the login for {host} would be sent to {to} without TLS")]
     PlainLogin {
         /// The host that it is for.

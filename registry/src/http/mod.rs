@@ -101,7 +101,7 @@ pub(crate) struct Request {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
-    /// How long the answer's head may take, where the body is no part of a file, which says that itself.
+    /// How long the response head may take. A [`FilePart`] body brings its own limit.
     pub(crate) patience: Duration,
     /// Whether the body holds a login, which no redirect takes to another origin.
     pub(crate) has_login: bool,
@@ -322,7 +322,7 @@ impl Client {
     /// Reads a document of at most `most` bytes. Any status but success is an error; what may well go better is tried three times.
     ///
     /// # Errors
-    /// Those of [`Client::send`]; [`Error::Status`]; [`Error::TooLong`].
+    /// Errors of [`Client::send`]; [`Error::Status`]; [`Error::TooLong`].
     pub(crate) async fn document(
         &self,
         request: &Request,
@@ -335,7 +335,7 @@ impl Client {
     /// Asks up to three times, where the server is there and has a bad moment.
     ///
     /// # Errors
-    /// Those of the last try.
+    /// The error of the last try.
     pub(crate) async fn repeated<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
@@ -526,7 +526,7 @@ pub(crate) fn is_online() -> bool {
                 .any(|line| !line.trim_end().ends_with("lo") && !line.starts_with("lo"))
         })
     };
-    // Where there are no such files, that is found out by trying.
+    // A missing certificate file is noticed at the first connection.
     match (
         routes("/proc/net/route", 1),
         routes("/proc/net/ipv6_route", 0),

@@ -6,15 +6,15 @@ use crate::{Digest, error::Result, fs::Stamp, gguf::Facts};
 
 use super::{Index, StampColumns};
 
-/// Version of the strict GGUF reader. Raising it makes every file pass the reader again.
+/// Version of the strict GGUF reader. Raising it has every file read again.
 const READER: i64 = 4;
 
 /// What is known about a file under its current stamp.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct BlobRow {
-    /// Its bytes were hashed and are the blob's.
+    /// It was hashed and is good.
     pub(crate) verified: bool,
-    /// What the strict reader made of it: facts, or why it refused; `None` when it has not looked yet.
+    /// The result of the strict reader: facts, or why it refused; `None` before the first read.
     pub(crate) gguf: Option<Result<Facts, String>>,
 }
 
@@ -43,7 +43,7 @@ impl Index {
             return Ok(BlobRow::default());
         }
         let gguf = match (row.reader, row.facts, row.problem) {
-            // Facts that cannot be read are facts that are not known.
+            // Unreadable facts count as unknown.
             (Some(READER), Some(facts), _) => serde_json::from_str(&facts).ok().map(Ok),
             (Some(READER), None, Some(problem)) => Some(Err(problem)),
             _ => None,
@@ -54,7 +54,7 @@ impl Index {
         })
     }
 
-    /// Remembers that the bytes of a blob were found good under this stamp. What was known under another one is forgotten.
+    /// Records that a blob is good under this stamp, and drops what was known under another one.
     pub(crate) async fn record_verified(&self, digest: &Digest, stamp: Stamp) -> Result<()> {
         let (digest, now, at) = (
             digest.to_string(),
@@ -82,7 +82,7 @@ impl Index {
         Ok(())
     }
 
-    /// Remembers what the strict reader made of a blob under this stamp.
+    /// Records the result of the strict reader under this stamp.
     pub(crate) async fn record_gguf(
         &self,
         digest: &Digest,
@@ -120,7 +120,7 @@ impl Index {
         Ok(())
     }
 
-    /// Forgets what is known about blobs that are gone.
+    /// Removes the rows of removed blobs.
     pub(crate) async fn forget_blobs(&self, digests: &[Digest]) -> Result<()> {
         let mut transaction = self.begin().await?;
         for digest in digests {

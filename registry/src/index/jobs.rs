@@ -1,4 +1,4 @@
-//! Jobs: transfers that were asked for, kept over a restart.
+//! Jobs: transfers that survive a restart.
 
 use crate::error::Result;
 
@@ -31,7 +31,7 @@ impl Index {
         Ok(last.unwrap_or(0))
     }
 
-    /// Keeps a job, in place of what was kept of it before.
+    /// Saves a job, and replaces its earlier record.
     pub(crate) async fn save_job(&self, id: i64, record: &str) -> Result<()> {
         sqlx::query!(
             "INSERT INTO job (id, record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
@@ -44,7 +44,7 @@ impl Index {
         Ok(())
     }
 
-    /// Forgets a job.
+    /// Removes a job.
     pub(crate) async fn forget_job(&self, id: i64) -> Result<()> {
         sqlx::query!("DELETE FROM job WHERE id = ?", id)
             .execute(&self.writer)

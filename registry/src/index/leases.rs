@@ -1,4 +1,4 @@
-//! Leases: blobs that are kept although no manifest names them yet.
+//! Leases: blobs that are kept before a manifest names them.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{Digest, error::Result};
 
 use super::Index;
 
-/// How long a blob that was sent or asked after waits for the manifest that names it.
+/// How long an uploaded or requested blob waits for a manifest that names it.
 const LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Index {
@@ -42,14 +42,14 @@ impl Index {
             .map_err(|source| self.failed(source))
     }
 
-    /// The blobs under lease at `now`; older leases are over and go.
+    /// The leased blobs at `now`; expired leases are removed.
     pub(crate) async fn leased(&self, now: Timestamp) -> Result<HashSet<Digest>> {
         let now = now.as_second();
         let rows = sqlx::query_scalar!("SELECT digest FROM lease WHERE expires_at > ?", now)
             .fetch_all(&self.writer)
             .await
             .map_err(|source| self.failed(source))?;
-        // To delete a row takes space, and whoever asks may be about to make some.
+        // Deleting a row takes space, and the caller may be about to free some.
         if let Err(error) = sqlx::query!("DELETE FROM lease WHERE expires_at <= ?", now)
             .execute(&self.writer)
             .await

@@ -1,4 +1,4 @@
-//! Manifests as they were last known to be whole, to tell rot from a change and to mend it.
+//! The last good text of each manifest, to tell damage from a change and to mend it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use crate::{Digest, ModelName, error::Result, manifest::Manifest};
 
 use super::Index;
 
-/// What is kept of a manifest when its text is not asked for.
+/// A kept manifest without its text.
 #[derive(Debug)]
 pub(crate) struct KeptManifest {
     /// SHA-256 of the text.
@@ -18,7 +18,7 @@ pub(crate) struct KeptManifest {
 }
 
 impl Index {
-    /// Keeps the text of a manifest under its name, in place of an older one.
+    /// Keeps the text of a manifest under its name, and replaces an older one.
     pub(crate) async fn keep_manifest(&self, name: &ModelName, text: &[u8]) -> Result<()> {
         let (name, digest) = (name.full(), Digest::of(text).to_string());
         sqlx::query!(
@@ -54,7 +54,7 @@ impl Index {
         Ok(good.map(|row| row.text))
     }
 
-    /// All that is kept, by name. One text at a time is in memory.
+    /// All kept manifests by name. One text at a time is in memory.
     pub(crate) async fn kept_manifests(&self) -> Result<HashMap<ModelName, KeptManifest>> {
         let mut kept = HashMap::new();
         let mut rows = sqlx::query!("SELECT name, text FROM manifest").fetch(&self.reader);

@@ -1,10 +1,10 @@
 //! The index: what is known about the files of the store.
 //!
-//! The files are the truth. Each row about a file carries the stamp that the file had; a row with another stamp says nothing.
-//! So an index that is lost, or older than the files, costs time, and the means to mend a manifest that rots.
+//! The files are the truth. Each row about a file has the stamp that the file had; a row with another stamp is ignored.
+//! So an index that is lost, or older than the files, only costs time, and the texts that mend damaged manifests.
 //!
 //! SQLite in WAL mode with `synchronous=FULL`: what was committed survives a power cut.
-//! One connection writes, and begins each transaction as a writer, so that no reader has to become one and fail.
+//! One connection writes, and begins each transaction as a writer, so that no transaction fails when it upgrades from reading.
 //! A few others read. The schema is an append-only list of files in `registry/migrations`; an index with a newer one is refused.
 //! Every query is checked at compile time against that schema, by the descriptions in `registry/.sqlx`
 //! that `registry/prepare-queries.sh` makes.
@@ -36,7 +36,7 @@ pub(crate) use models::ModelRow;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// How long a statement waits for another process's lock. Nobody else should have one, but a person may look with `sqlite3`.
+/// How long a statement waits for another process's lock; a user may have the file open with `sqlite3`.
 const BUSY: Duration = Duration::from_secs(10);
 /// Connections that read.
 const READERS: u32 = 4;
@@ -71,7 +71,7 @@ impl Index {
             .map_err(failed)?;
         migrate(&writer, path).await?;
         // A reader that may not optimise fails to, and is then not waited for when it closes: the writer would not be the last,
-        // and only who closes last writes back the log.
+        // and only the last connection to close writes back the log.
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_lazy_with(
@@ -87,7 +87,7 @@ impl Index {
         })
     }
 
-    /// Writes back what is only in the log, and closes.
+    /// Checkpoints the WAL, and closes.
     pub(crate) async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
@@ -159,7 +159,7 @@ async fn migrate(writer: &SqlitePool, path: &Path) -> Result<()> {
     }
 }
 
-/// Tells a full disk and a broken file from everything else, because people can do something about those two.
+/// Tells a full disk and a damaged file from other errors, because a user can mend those two.
 fn index_error(path: &Path, source: sqlx::Error) -> Error {
     // Primary result codes of SQLite: https://www.sqlite.org/rescode.html
     const CORRUPT: i32 = 11;
@@ -170,7 +170,7 @@ fn index_error(path: &Path, source: sqlx::Error) -> Error {
         .as_database_error()
         .and_then(|error| error.code())
         .and_then(|code| code.parse::<i32>().ok());
-    // A log needs a file of shared memory beside it, for which there is no room on a full disk.
+    // A WAL needs a shared-memory file beside it, for which a full disk has no room.
     let no_room = code == Some(SHARED_MEMORY_SIZE);
     match code.map(|code| code & 0xff) {
         Some(primary) if primary == FULL || no_room => Error::NoSpace {

@@ -1,4 +1,4 @@
-//! The list of models, kept so that listing reads no manifest that has not changed.
+//! The list of models, kept so that listing reads changed manifests only.
 
 use crate::{Digest, ModelEntry, ModelName, error::Result, fs::Stamp};
 
@@ -14,7 +14,7 @@ pub(crate) struct ModelRow {
 }
 
 impl Index {
-    /// Every line. A line that cannot be read is left out, and made anew from its manifest.
+    /// Every line. An unreadable line is left out, and made again from its manifest.
     pub(crate) async fn models(&self) -> Result<Vec<ModelRow>> {
         let rows = sqlx::query!(
             "SELECT name, device, inode, size, modified, changed, digest, bytes, details, capabilities, damage FROM model"
@@ -44,7 +44,7 @@ impl Index {
         Ok(readable.collect())
     }
 
-    /// Puts lines in, and takes those of `gone` out, with what is kept of their manifests.
+    /// Inserts lines, and removes the lines of `gone` with their manifests.
     pub(crate) async fn record_models(&self, rows: &[ModelRow], gone: &[ModelName]) -> Result<()> {
         let mut transaction = self.begin().await?;
         for name in gone {
@@ -95,7 +95,7 @@ impl Index {
             .map_err(|source| self.failed(source))
     }
 
-    /// Forgets the lines whose models may look different now: all of them, or only damaged ones.
+    /// Removes lines that may be outdated: all of them, or only those of damaged models.
     pub(crate) async fn forget_models(&self, only_damaged: bool) -> Result<()> {
         sqlx::query!(
             "DELETE FROM model WHERE damage IS NOT NULL OR NOT ?",
@@ -107,7 +107,7 @@ impl Index {
         Ok(())
     }
 
-    /// Forgets everything that can be derived from the files.
+    /// Removes everything that can be derived from the files.
     pub(crate) async fn clear(&self) -> Result<()> {
         let mut transaction = self.begin().await?;
         sqlx::query!("DELETE FROM model")

@@ -19,7 +19,7 @@ impl Registry {
     /// Sorts the layers of an artifact, which are in the store, into what a model is made of. Archives are unpacked.
     ///
     /// # Errors
-    /// [`remote::Error::NoSuchFile`] where none of them holds weights; those of [`unpack`].
+    /// [`remote::Error::NoSuchFile`] where none of them holds weights; errors of [`unpack`].
     pub(super) async fn assemble(
         &self,
         layers: Vec<(Role, Digest)>,

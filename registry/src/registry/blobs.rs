@@ -1,4 +1,4 @@
-//! Blobs: taking them in, and finding out whether they are good.
+//! Blobs: storing and verifying them.
 
 use std::{fs::File, io, pin::pin};
 
@@ -16,15 +16,15 @@ use crate::{
 
 use super::{Pins, Registry};
 
-/// Pieces of a body that wait between network and disk.
+/// Pieces of a body that are queued between network and disk.
 const PIECES: usize = 16;
 
-/// What became of a blob that was sent.
+/// Whether a stored blob is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
     /// It is new.
     Created,
-    /// It was here, and is good.
+    /// It was in the store, and is good.
     Exists,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct GoodBlob {
 }
 
 impl GoodBlob {
-    /// The same open file once more.
+    /// A second handle of the open file.
     pub(super) fn try_clone(&self, store: &Store, digest: &Digest) -> Result<Self> {
         let file = self.file.try_clone().map_err(|source| Error::Io {
             action: "open",
@@ -50,7 +50,7 @@ impl GoodBlob {
     }
 }
 
-/// What travels from the body of a request to the thread that writes.
+/// A message from the request body to the writing thread.
 enum Piece {
     Bytes(Bytes),
     Failed(io::Error),
@@ -58,8 +58,8 @@ enum Piece {
 }
 
 impl Registry {
-    /// True when a blob is here and good, which is found out by hashing where it is not known.
-    /// The blob is then kept for a day, so that the one who asked can name it in a model.
+    /// Whether a blob is in the store and good. It is hashed if the index does not know it.
+    /// The blob is then leased for a day, so that the caller can name it in a model.
     ///
     /// # Errors
     /// When the store cannot be read. A damaged blob is moved aside and counts as not here.
@@ -75,10 +75,10 @@ impl Registry {
         Ok(here)
     }
 
-    /// Like [`Registry::has_blob`]; where the blob is hashed for it, it waits until few enough files are read.
+    /// Like [`Registry::has_blob`]. If the blob has to be hashed, this waits for its turn.
     ///
     /// # Errors
-    /// Those of [`Registry::has_blob`].
+    /// Errors of [`Registry::has_blob`].
     pub async fn has_blob_in_turn(&self, digest: &Digest) -> Result<bool> {
         match self.knows_blob(digest).await? {
             Some(known) => Ok(known),
@@ -89,7 +89,7 @@ impl Registry {
         }
     }
 
-    /// Like [`Registry::has_blob`], as far as that is known without reading the blob; `None` where it is not.
+    /// Like [`Registry::has_blob`], from the index alone; `None` where the index does not know.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -111,17 +111,17 @@ impl Registry {
         Ok(known)
     }
 
-    /// Keeps a blob, if it is here, from collection.
+    /// Keeps a blob from collection, if it is in the store.
     pub(crate) async fn pinned_blob(&self, digest: &Digest) -> Pins {
         let _gate = self.0.gate.read().await;
         self.pin([*digest])
     }
 
-    /// Takes a blob in, a few at a time. Its bytes are read only if it is not here yet, and it is kept for a day until a model names it.
-    /// `size` is what the sender announces; too little space for it is told before a byte is written.
+    /// Stores a blob, at most a few at a time. `source` is read only if the blob is new. The blob is leased for a day.
+    /// `size` is the announced size; too little space for it is an error before a byte is written.
     ///
     /// # Errors
-    /// [`Error::DigestMismatch`] when the bytes are others; [`Error::SizeMismatch`] when they are more or fewer than were announced;
+    /// [`Error::DigestMismatch`]; [`Error::SizeMismatch`] when more or fewer bytes come than announced;
     /// [`Error::Body`] when `source` fails; [`Error::NoSpace`] when they do not fit. Nothing is left behind.
     pub async fn put_blob(
         &self,
@@ -139,7 +139,7 @@ impl Registry {
             let mut source = pin!(source);
             while let Some(piece) = source.next().await {
                 let piece = piece.map_or_else(Piece::Failed, Piece::Bytes);
-                // The writer leaves early when it failed, and says why itself.
+                // The writer ends early when it failed; its own result says why.
                 if sender.send(piece).await.is_err() {
                     return;
                 }
@@ -166,9 +166,9 @@ impl Registry {
         outcome.map(|(_, _, put)| put)
     }
 
-    /// Takes a blob in whose bytes `fill` puts into a temporary file, on a thread where it may block.
-    /// It becomes a blob only if its size and digest are those that were announced, where they were.
-    /// Returns its digest, its size in bytes, and whether it is new. It is kept for a day until a manifest names it.
+    /// Stores a blob whose bytes `fill` writes, on a blocking thread.
+    /// It becomes a blob only if it has the announced size and digest, where they were announced.
+    /// Returns its digest, its size in bytes, and whether it is new. It is leased for a day.
     pub(crate) async fn ingest(
         &self,
         announced: Option<u64>,
@@ -189,8 +189,8 @@ impl Registry {
         Ok((digest, size, put))
     }
 
-    /// Takes several blobs in whose finished temporary files `make` returns, in order: all of them, or none where it fails.
-    /// They are kept for a day until a manifest names them.
+    /// Stores the blobs whose finished temporary files `make` returns, in order: all of them, or none where it fails.
+    /// They are leased for a day.
     pub(crate) async fn ingest_all(
         &self,
         make: impl FnOnce(&Store) -> Result<Vec<TempBlob>> + Send + 'static,
@@ -219,9 +219,9 @@ impl Registry {
             .on_disk(move |store| store.open_blob(&digest, None))
             .await?
         {
-            // This comes first, because a temporary file that goes changes the stamp under which the blob is known to be good.
+            // First, because removing a temporary file that is a hard link changes the stamp of the blob.
             if temp.is_file(&stamp)? {
-                // A second name of the blob itself, which was just hashed. Names change the stamp, so it is taken without this one.
+                // The temporary file is a hard link to the blob, which was just hashed. Its removal changes the stamp, so the stamp is taken after it.
                 let stamp = self
                     .on_disk(move |store| {
                         drop(temp);
@@ -232,7 +232,7 @@ impl Registry {
                 return Ok(Put::Exists);
             }
             if self.0.index.blob(&digest, stamp).await?.verified {
-                // To remove gigabytes takes long.
+                // Removing gigabytes takes long.
                 self.on_disk(move |_| {
                     drop(temp);
                     Ok(())
@@ -243,7 +243,7 @@ impl Registry {
         }
         let stamp = self
             .on_disk(move |store| {
-                // A rename puts good bytes over bad ones, but not over a folder; and what a link points to is not ours.
+                // A rename replaces a damaged file, but not a folder; and the target of a link must not be touched.
                 if let Check::Bad(Damage::NotRegular(_)) = store.open_blob(&digest, None)? {
                     store.quarantine(&digest)?;
                 }
@@ -252,13 +252,13 @@ impl Registry {
             .await?;
         self.0.index.record_verified(&digest, stamp).await?;
         self.0.store.done(Step::BlobRecorded);
-        // A model that missed this blob may be whole again.
+        // A model that lacked this blob may be good again.
         self.forget_lines(true).await?;
         Ok(Put::Created)
     }
 
-    /// Opens a blob that is known to be good, or is found to be by hashing it. A damaged one is moved aside.
-    /// `size` is what a manifest says; a manifest that is wrong about a good blob costs the blob nothing.
+    /// Opens a blob that the index knows to be good, or that is hashed now. A damaged one is moved aside.
+    /// `size` is that of a manifest; a manifest with a wrong size does not cause a good blob to be moved.
     pub(crate) async fn check_blob(
         &self,
         digest: &Digest,
@@ -269,7 +269,7 @@ impl Registry {
             .await
     }
 
-    /// Like [`Registry::check_blob`], with a choice of what is believed and what is done about damage.
+    /// Like [`Registry::check_blob`], with a choice of what proves a blob good and whether damage is moved aside.
     pub(crate) async fn examine(
         &self,
         digest: &Digest,
@@ -287,7 +287,7 @@ impl Registry {
         {
             Check::There(file, stamp) => (file, stamp),
             Check::Bad(damage) => {
-                // That a blob is missing is news only where a model needs it.
+                // A missing blob changes the list only where a model names it.
                 if damage != Damage::Missing || size.is_some() {
                     self.after_damage(digest, quarantine).await?;
                 }
@@ -325,25 +325,25 @@ impl Registry {
         if quarantine {
             self.on_disk(move |store| store.quarantine(&digest)).await?;
         }
-        // Also where the file stays: its stamp may be the one under which its bytes were good.
+        // Also where the file stays: the index may know its stamp as good.
         self.0.index.forget_blobs(&[digest]).await?;
         self.relist().await
     }
 
-    /// Has the list look at every model again, because some of them are damaged now.
+    /// Invalidates every line of the list, because some models are damaged now.
     pub(super) async fn relist(&self) -> Result<()> {
         self.forget_lines(false).await
     }
 
-    /// Forgets lines of the list, after whoever makes the list now: it may have looked before the change that calls for it.
-    /// Not to be called with the names lock held.
+    /// Removes lines from the list. It waits for a list that is being made, which may have read the old state.
+    /// The caller must not hold the names lock.
     async fn forget_lines(&self, only_damaged: bool) -> Result<()> {
         let _names = self.0.names.lock().await;
         self.0.index.forget_models(only_damaged).await
     }
 
-    /// What the strict reader makes of a blob: facts, or why it refuses the file.
-    /// Asked once for each stamp, where that is trusted.
+    /// What the strict reader says of a blob: its facts, or why it refuses the file.
+    /// Read once for each stamp, where stamps are trusted.
     pub(crate) async fn facts(
         &self,
         digest: &Digest,
@@ -382,6 +382,6 @@ impl Registry {
 pub(crate) enum Trust {
     /// Its stamp is the one it had when it was hashed.
     Stamp,
-    /// Nothing but reading it now.
+    /// Only hashing it now.
     Nothing,
 }

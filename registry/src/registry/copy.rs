@@ -1,4 +1,4 @@
-//! A second name for a model, and what every new name goes through.
+//! Copying a model to a second name, and publishing a manifest under a name.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::{
 use super::{Pins, Registry};
 
 impl Registry {
-    /// Gives a model a second name; a model that has it is replaced. No blob is copied.
+    /// Copies a model to a second name, and replaces the model there. No blob is copied.
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::DamagedManifest`] when the source cannot be understood.
@@ -27,8 +27,8 @@ impl Registry {
             .map(|_| ())
     }
 
-    /// Publishes a manifest: from then on the name leads to it. Returns the model's digest.
-    /// `bytes` are those of `manifest`; once `dropped` is cancelled, nothing is published; `pins` has kept its blobs until now, and perhaps those that it replaces.
+    /// Publishes a manifest under a name. Returns the model's digest.
+    /// `bytes` is `manifest` as stored. Once `dropped` is cancelled, nothing is published. `pins` has kept the blobs until now.
     ///
     /// # Errors
     /// [`Error::BlobNotFound`] when a blob is not here in the stated size. The name then leads to what it led to before.
@@ -46,10 +46,10 @@ impl Registry {
             let replaced = registry
                 .publish_manifest(name, &manifest, bytes, dropped)
                 .await?;
-            // The manifest keeps its blobs now, and nothing keeps the replaced ones.
+            // The manifest keeps its blobs now; the pins of replaced blobs end.
             drop(pins);
             if let Some(replaced) = replaced.filter(|replaced| !replaced.is_empty()) {
-                // The model stands; what it replaced is cleared away now or by the next collection.
+                // The model is published. Replaced blobs are removed now, or by the next collection.
                 if let Err(error) = registry.collect(Some(replaced)).await {
                     tracing::warn!(%error, "the blobs of the replaced model were not removed");
                 }
@@ -86,7 +86,7 @@ impl Registry {
         let _gate = self.0.gate.read().await;
         let _pins = self.pin(digests.iter().copied());
         let _names = self.0.names.lock().await;
-        // Asked under the lock that a removal of the name takes too.
+        // Checked under the lock that a removal of the name takes too.
         if dropped.is_some_and(|dropped| dropped.is_cancelled()) {
             return Err(source::Error::Cancelled.into());
         }
@@ -99,14 +99,14 @@ impl Registry {
                 }
                 let old = store.read_manifest(&name)?;
                 let (name, _) = store.resolve(&name)?;
-                // A model that is what it was keeps its time.
+                // An unchanged model keeps its time of modification.
                 if old.as_ref().is_none_or(|file| file.bytes != bytes) {
                     store.publish_manifest(&name, &bytes)?;
                 }
                 Ok((name, old.and_then(|file| file.manifest.ok())))
             })
             .await?;
-        // The model is there. The index follows, now or when the list is next asked for.
+        // The model is published. The index follows now, or with the next list.
         let noted = async {
             self.0.index.keep_manifest(&name, &kept).await?;
             self.note_down(name).await?;

@@ -1,4 +1,4 @@
-//! How a model is made out of a base and a recipe.
+//! Making a model from a base and a recipe.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub struct ModelRef {
 /// What a new model is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
-    /// A model that is here; what the recipe does not say is inherited.
+    /// A model in the store; the recipe inherits what it does not set.
     Model(ModelRef),
     /// GGUF files that are in the store as blobs: weights, perhaps in parts, and projectors and adapters.
     /// Each file's own header says what it is.
@@ -57,23 +57,23 @@ pub struct Weights {
 /// The recipe of a model, with every file already in the store.
 #[derive(Debug, Clone)]
 pub struct Create {
-    /// The name it gets; a model that has it is replaced.
+    /// Its name; a model of that name is replaced.
     pub name: ModelName,
     /// What it is made from.
     pub from: Base,
-    /// LoRA adapters (GGUF). They replace inherited ones; with none here, those are inherited.
+    /// LoRA adapters (GGUF). They replace the adapters of the base; an empty list inherits them.
     pub adapters: Vec<Digest>,
     /// A smaller model that drafts tokens (GGUF). It replaces an inherited one.
     pub draft: Option<Digest>,
-    /// Go template of the prompt. The empty text takes an inherited one away.
+    /// Go template of the prompt. An empty text removes an inherited one.
     pub template: Option<String>,
-    /// Chat template (Jinja) in place of the one in the weights. The empty text takes an inherited one away.
+    /// Chat template (Jinja) in place of the one in the weights. An empty text removes an inherited one.
     pub chat_template: Option<String>,
-    /// System prompt. The empty text takes an inherited one away.
+    /// System prompt. An empty text removes an inherited one.
     pub system: Option<String>,
-    /// Parameters, laid over inherited ones.
+    /// Parameters; they override inherited ones.
     pub parameters: Parameters,
-    /// Example conversation. It replaces an inherited one whole; with none here, that is inherited.
+    /// Example conversation. It replaces an inherited one; an empty list inherits it.
     pub messages: Vec<Message>,
     /// Texts of licences, added to inherited ones.
     pub licenses: Vec<String>,
@@ -87,12 +87,12 @@ pub struct Create {
     pub made_from: Option<Digest>,
     /// Once it is cancelled, the model is not published.
     pub dropped: Option<CancellationToken>,
-    /// What whoever asks calls the blobs above.
+    /// The file names that the client gave to these blobs, for messages.
     pub file_names: FileNames,
 }
 
 impl Create {
-    /// The recipe that adds nothing to its base.
+    /// A recipe that changes nothing of its base.
     pub fn new(name: ModelName, from: Base) -> Self {
         Self {
             name,
@@ -115,11 +115,11 @@ impl Create {
     }
 }
 
-/// A model in the making.
+/// A model that is being made.
 struct ModelBuilder {
     layers: Vec<Layer>,
     config: Config,
-    /// Parameters of the base as they stand in its layer, with members that are not known here.
+    /// Parameters of the base as in its layer, unknown members included.
     params: Map<String, Value>,
     /// Keeps every blob of the layers.
     pins: Vec<Pins>,
@@ -138,12 +138,12 @@ impl ModelBuilder {
 }
 
 impl Registry {
-    /// Makes a model. Its weights are those of the base; only small layers are written, then the manifest, last.
+    /// Makes a model. It shares the weights of the base; only small layers are written, then the manifest, last.
     /// Returns the model's digest.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::BaseMismatch`], [`Error::BlobNotFound`], [`Error::NotGguf`], [`Error::Convert`], [`Error::Translate`], or [`Error::Invalid`] when
-    /// the recipe cannot be followed; [`Error::NoSpace`]. The name then leads to what it led to before.
+    /// the recipe cannot be followed; [`Error::NoSpace`]. The name is unchanged then.
     pub async fn create(&self, create: Create, reporter: &Reporter) -> Result<Digest> {
         let reporter = reporter.clone();
         self.detached(|registry| async move { registry.make(create, &reporter).await })
@@ -230,7 +230,7 @@ impl Registry {
             .await
     }
 
-    /// Starts from a model. Its layers say that they are from there, unless the model is made from itself.
+    /// Starts from a model. Its layers get that model as `from`, unless the model is made from itself.
     async fn inherit(&self, base: &ModelRef, new: &ModelName) -> Result<ModelBuilder> {
         let (model, pins) = self.pinned(&base.name).await?;
         if let Some(expected) = base.digest.filter(|expected| *expected != model.digest) {
@@ -462,7 +462,7 @@ impl Registry {
         short_enough(noun(kind), &bytes, load::TEXT_MAX)?;
         let layer = self.write_small(&mut builder.pins, bytes, reporter).await?;
         let layer = Layer::new(kind, layer.0, layer.1);
-        // One that is inherited says where it is from, and is the same all the same.
+        // An inherited layer has another `from`, and is the same layer.
         let is_there = |other: &Layer| other.kind() == kind && other.digest == layer.digest;
         if !builder.layers.iter().any(is_there) {
             builder.layers.push(layer);
@@ -502,7 +502,7 @@ impl Registry {
         );
         let facts = self.header_of(&preliminary).await?;
         if let Some(facts) = &facts {
-            // Weights that were inherited have not been looked at before.
+            // Inherited weights were not checked before.
             Self::can_run(facts, || "the model".into())?;
         }
         let (template, chat_template) = self
@@ -558,7 +558,7 @@ impl Registry {
     }
 }
 
-/// Puts the parts of a split model in order and checks that they are one. Returns the facts of the first.
+/// Sorts the parts of a split model and checks that they are one model. Returns the facts of the first.
 fn whole(weights: &mut [(Layer, Facts)], file_names: &FileNames) -> Result<Facts> {
     weights.sort_by_key(|(_, facts)| facts.split.map(|split| split.number));
     let files: Vec<_> = weights
@@ -569,10 +569,10 @@ fn whole(weights: &mut [(Layer, Facts)], file_names: &FileNames) -> Result<Facts
     Ok(weights[0].1.clone())
 }
 
-/// An adapter changes the tensors of one architecture, and means nothing for another.
+/// Checks that an adapter is for the architecture of the base.
 fn fits(digest: &Digest, adapter: &Facts, family: &str) -> Result<()> {
     let architecture = adapter.architecture.as_deref().unwrap_or_default();
-    // A base that others made may not say what it is.
+    // A base of another program may not state its architecture.
     if family.is_empty() || architecture == family {
         return Ok(());
     }
@@ -589,7 +589,7 @@ fn few_enough(layers: usize) -> Result<()> {
     Err(Error::Invalid { reason })
 }
 
-/// What could not be read back is not written.
+/// Refuses what could not be read back.
 fn short_enough(what: &str, bytes: &[u8], most: u64) -> Result<()> {
     if bytes.len() as u64 <= most {
         return Ok(());
@@ -607,7 +607,7 @@ fn named_twice(digest: &Digest, file_names: &FileNames) -> Error {
     }
 }
 
-/// What a layer is, for people.
+/// The name of a kind of layer, for messages.
 fn noun(kind: LayerKind) -> &'static str {
     match kind {
         LayerKind::Model => "model",

@@ -1,4 +1,4 @@
-//! What a model is and what it can be used for, from the little that says it.
+//! Details and capabilities of a model, from its config and the header of its weights.
 
 use crate::{
     Capability, Details, ModelName,
@@ -15,7 +15,7 @@ use super::{
     blobs::{GoodBlob, Trust},
 };
 
-/// Architectures that turn text into vectors and do nothing else.
+/// Architectures of embedding models.
 const EMBEDDERS: [&str; 9] = [
     "bert",
     "eurobert",
@@ -28,12 +28,12 @@ const EMBEDDERS: [&str; 9] = [
     "gemma-embedding",
 ];
 
-/// Most characters of a text that stands in a list.
+/// Most characters of a text in a list.
 const CLIP: usize = 64;
 /// Most architectures that are listed.
 const FAMILIES_MAX: usize = 16;
 
-/// A text that others wrote, made fit for a list: short, and without characters that move a cursor.
+/// A text of a file, made safe for a list: short, and without control characters.
 fn clip(text: &str) -> String {
     text.chars()
         .filter(|character| !character.is_control())
@@ -41,14 +41,14 @@ fn clip(text: &str) -> String {
         .collect()
 }
 
-/// Whether a config leaves open what only the header of the weights says. Those that we write do not.
+/// Whether a config lacks what the header of the weights has to fill in. Configs that slm writes lack nothing.
 pub(super) fn needs_facts(config: &Config) -> bool {
     config.capabilities.is_empty()
         || config.context_length.is_none()
         || config.embedding_length.is_none()
 }
 
-/// Details and capabilities of a model. What the config says stands; the header of the weights fills gaps.
+/// Details and capabilities of a model. The config goes first; the header of the weights fills gaps.
 pub(super) fn describe(
     manifest: &Manifest,
     config: &Config,
@@ -107,8 +107,8 @@ pub(super) fn describe(
     (details, stated)
 }
 
-/// What a model can be used for, judged by its architecture and by what its templates speak of.
-/// `chat_template` stands in for the one in the weights.
+/// The capabilities of a model, from its architecture and the variables of its templates.
+/// `chat_template` goes before the one in the weights.
 pub(super) fn capabilities(
     projector: bool,
     template: Option<&str>,
@@ -119,7 +119,7 @@ pub(super) fn capabilities(
         .and_then(|facts| facts.architecture.as_deref())
         .unwrap_or_default();
     let foreign = facts.and_then(|facts| facts.foreign);
-    // `enum llama_pooling_type` of llama.cpp's `llama.h`: how one vector comes of many, or, with 4, a score.
+    // `enum llama_pooling_type` of llama.cpp's `llama.h`: how token embeddings are pooled to one; 4 is the score of a reranker.
     match facts.and_then(|facts| facts.pooling) {
         Some(4) => return vec![Capability::Rerank],
         Some(1..=3) => return vec![Capability::Embedding],
@@ -138,7 +138,7 @@ pub(super) fn capabilities(
             || jinja.iter().any(|word| chat_template.contains(word))
     };
     let mut capabilities = vec![Capability::Completion];
-    // The chat template of the weights says how the model writes calls, whichever template makes the prompt.
+    // The chat template of the weights defines the format of tool calls, whichever template renders the prompt.
     if speaks_of(&[], &["tools", "tool_calls"]) {
         capabilities.push(Capability::Tools);
     }
@@ -169,8 +169,8 @@ pub(super) fn capabilities(
 }
 
 impl Registry {
-    /// What the header of a model's weights says, whether or not their bytes were verified: good enough to show, not to run.
-    /// `None` when there are no weights or they are no GGUF file.
+    /// The facts of a model's weights. Their bytes may be unverified, so the facts may be shown, not relied on by a load.
+    /// `None` when there are no weights, or they are not a GGUF file.
     pub(super) async fn header_of(&self, manifest: &Manifest) -> Result<Option<Facts>> {
         let Some(layer) = manifest.layers_of(LayerKind::Model).next() else {
             return Ok(None);

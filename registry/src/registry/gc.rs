@@ -1,4 +1,4 @@
-//! Garbage collection: blobs that nothing names.
+//! Garbage collection: removes blobs that nothing names.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,21 +17,21 @@ use crate::{
 
 use super::{Registry, relock, settle};
 
-/// What a collection removed, and what it left alone.
+/// The result of a collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GcReport {
     /// Blobs removed.
     pub removed: Vec<Digest>,
-    /// Bytes given back, with those of files that were made of removed blobs.
+    /// Bytes freed, translations of removed blobs included.
     pub bytes: u64,
-    /// Models whose manifests are damaged. What they name is not known, so as long as there is one, nothing is removed.
+    /// Models with damaged manifests. Their blobs are unknown, so nothing is removed while there is one.
     pub blocked_by: Vec<ModelName>,
-    /// Links and files among the manifests that have no name here; other programs may keep models by them. They block as well.
+    /// Links and files among the manifests that other programs may use as models. They block the collection as well.
     pub strange: Vec<PathBuf>,
 }
 
 impl GcReport {
-    /// True when nothing was removed because it is not known what is needed.
+    /// True when nothing was removed because the needed blobs are unknown.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         !(self.blocked_by.is_empty() && self.strange.is_empty())
@@ -39,9 +39,9 @@ impl GcReport {
 }
 
 impl Registry {
-    /// Removes every blob that no manifest, lease or running operation names, what was made of blobs that are gone,
-    /// and the saved states of models that are gone.
-    /// What was moved aside as damaged stays.
+    /// Removes every blob that no manifest, lease or running operation names, translations of removed blobs,
+    /// and saved states of removed models.
+    /// Quarantined files stay.
     ///
     /// # Errors
     /// When the files cannot be read or removed.
@@ -66,9 +66,9 @@ impl Registry {
         }
     }
 
-    /// Removes unnamed blobs: all of them, or only those among `candidates`.
+    /// Removes unnamed blobs: all of them, or only `candidates`.
     pub(super) async fn collect(&self, candidates: Option<HashSet<Digest>>) -> Result<GcReport> {
-        // Alone from here on: nobody can begin to rely on a blob between the question who needs it and its end.
+        // Exclusive from here on: no operation can begin to rely on a blob between the check and its removal.
         let _gate = self.0.gate.write().await;
         let mut needed = self.0.index.leased(Timestamp::now()).await?;
         needed.extend(relock(&self.0.pins).keys());
@@ -78,15 +78,15 @@ impl Registry {
             .await?;
         let gone = [report.removed.as_slice(), &derived].concat();
         if let Err(error) = self.0.index.forget_blobs(&gone).await {
-            // A row about a file that is gone says nothing, because no new file will have its stamp.
+            // Rows of removed files are harmless: no new file has their stamps.
             tracing::warn!(%error, "removed blobs could not be taken from the index");
         }
         Ok(report)
     }
 }
 
-/// Answers with what the index knew the removed files by that were made of blobs.
-/// Manifests are read from their files here and not from the index: to delete by a wrong row would be to lose a model.
+/// Returns the digests under which the index knows the removed translations.
+/// Manifests are read from their files, not from the index: a wrong row would cost a model.
 fn sweep(
     store: &Store,
     mut needed: HashSet<Digest>,
@@ -100,11 +100,11 @@ fn sweep(
     };
     let mut computing = HashSet::new();
     for place in names {
-        // One that went since was removed by its owner, and needs nothing.
+        // A manifest that is gone by now was removed, and needs no blob.
         let Some(file) = store.read_manifest(&place.name)? else {
             continue;
         };
-        // What mends a manifest is needed until then.
+        // The blobs of the kept manifest are needed until it has mended the damaged one.
         if let Some(kept) = kept.get(&file.name)
             && kept.digest != file.digest
             && settle::fault(store, &file)?.is_some()
@@ -119,7 +119,7 @@ fn sweep(
             Err(_) => report.blocked_by.push(file.name),
         }
     }
-    // What was computed can be computed again, so those of damaged manifests go as well: they hold what users wrote to models that may be gone.
+    // States can be computed again, so states of damaged manifests go as well: they hold prompts of users for models that may be gone.
     store.keep_states_of(&computing)?;
     if !report.is_blocked() {
         for (digest, kind) in store.all_blobs()? {

@@ -1,4 +1,4 @@
-//! Jobs that outlive the daemon, and the partial blobs that are removed with cancelled ones.
+//! Saved jobs, and removing the partial blobs of cancelled ones.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 
 use crate::{Digest, ModelName, Registry, error::Result};
 
-/// How long a transfer that was just called off may take to let go of its blob.
+/// How long a cancelled transfer may take to release its blob.
 const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// A job as it was last saved.
@@ -45,7 +45,7 @@ impl Registry {
         })
     }
 
-    /// Saves a job, in place of what was saved of it before. Once this returns, the job outlives a crash.
+    /// Saves a job, and replaces its earlier record. Once this returns, the job survives a crash.
     ///
     /// # Errors
     /// When the index cannot be written.
@@ -56,7 +56,7 @@ impl Registry {
             .await
     }
 
-    /// Forgets a job. No other one gets its id.
+    /// Removes a job. Its id is not used again.
     ///
     /// # Errors
     /// When the index cannot be written.
@@ -64,7 +64,7 @@ impl Registry {
         self.0.index.forget_job(id.cast_signed()).await
     }
 
-    /// Removes what was fetched of a model that is not complete. Bytes that were also fetched for another model stay.
+    /// Removes the partial blobs of a model. Blobs that another model needs too stay.
     /// Returns how many bytes were removed.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Registry {
     async fn remove_partial(self, key: Digest, name: String) -> Result<u64> {
         let one = self.fetching(&key);
         let Ok(alone) = tokio::time::timeout(LETTING_GO, one.lock_owned()).await else {
-            // Another model is being fetched with it.
+            // Another pull fetches the same blob.
             return Ok(0);
         };
         self.on_disk(move |store| {

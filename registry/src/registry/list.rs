@@ -1,4 +1,4 @@
-//! The list of models, and how it keeps up with the files.
+//! The list of models, kept in the index and brought up to date with the manifest files.
 
 use std::collections::HashMap;
 
@@ -21,9 +21,9 @@ struct ListedManifest {
 }
 
 impl Registry {
-    /// All models, the one written last first. A damaged model says what is wrong with it and hides no other.
+    /// All models, latest written first. A damaged model is listed with its damage.
     ///
-    /// Manifests are compared with the index by their stamps, and only those that changed are read.
+    /// Manifests are compared with the index by their stamps; only changed ones are read.
     ///
     /// # Errors
     /// When the folders or the index cannot be read.
@@ -32,7 +32,7 @@ impl Registry {
             Compared { kept, stale, gone } if stale.is_empty() && gone.is_empty() => kept,
             _ => {
                 let _names = self.0.names.lock().await;
-                // Someone else may have brought the index up to date while we waited.
+                // Another request may have brought the index up to date while this one waited for the lock.
                 let Compared {
                     mut kept,
                     stale,
@@ -40,7 +40,7 @@ impl Registry {
                 } = self.compare().await?;
                 let fresh = self.lines(stale).await?;
                 kept.extend(fresh.iter().map(|row| row.entry.clone()));
-                // The list is right whether or not it could be noted down.
+                // The list is right even if the index cannot be written.
                 if let Err(error) = self.0.index.record_models(&fresh, &gone).await {
                     tracing::warn!(%error, "the list of models could not be noted down");
                 }
@@ -55,7 +55,7 @@ impl Registry {
         Ok(entries)
     }
 
-    /// Which lines of the index still hold.
+    /// Compares the lines of the index with the manifest files.
     async fn compare(&self) -> Result<Compared> {
         let names = self.on_disk(Store::walk).await?.names;
         let mut rows: HashMap<ModelName, ModelRow> = self
@@ -81,7 +81,7 @@ impl Registry {
         Ok(compared)
     }
 
-    /// Lines for manifests whose lines do not hold any more.
+    /// New lines for changed manifests.
     async fn lines(&self, names: Vec<StampedName>) -> Result<Vec<ModelRow>> {
         let seen = self
             .on_disk(move |store| {
@@ -100,7 +100,7 @@ impl Registry {
         Ok(rows)
     }
 
-    /// Notes down the line of a model that was just published. To be called with the names lock held.
+    /// Indexes the line of a model that was just published. The caller holds the names lock.
     pub(super) async fn note_down(&self, name: ModelName) -> Result<()> {
         let seen = self
             .on_disk(move |store| {
@@ -195,7 +195,7 @@ fn look(store: &Store, file: ManifestFile) -> Result<ListedManifest> {
         .as_ref()
         .is_some_and(|config| config.capabilities.is_empty());
     let template = match asks_template && damage.is_none() {
-        // A template that cannot be read says nothing here, and why when the model is used.
+        // An unreadable template is ignored here; it is an error when the model is used.
         true => load::read_template(store, &file.name, manifest)
             .ok()
             .flatten(),

@@ -21,7 +21,7 @@ use super::{Pins, Registry, blobs::Trust, describe, descriptions::Sources};
 pub(super) const TEXT_MAX: u64 = 4 << 20;
 
 impl Registry {
-    /// One model. Its name is matched without regard to case. What its small layers say may be remembered from an earlier call.
+    /// One model. Its name is matched without regard to case. Its description may come from memory, see `descriptions`.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::DamagedManifest`], [`Error::Damaged`] or [`Error::BadLayer`] when its files are not good.
@@ -44,7 +44,7 @@ impl Registry {
         self.described(file).await
     }
 
-    /// One model, and the right to rely on its blobs. All its small layers but licences are read and hashed.
+    /// One model, with its blobs pinned. All its small layers but licences are read and hashed.
     pub(super) async fn pinned(&self, name: &ModelName) -> Result<(Model, Pins)> {
         let (file, pins) = self.pinned_manifest(name).await?;
         Ok((self.described(file).await?, pins))
@@ -60,7 +60,7 @@ impl Registry {
             .await
     }
 
-    /// Reads what a manifest leads to, and keeps the description.
+    /// Reads the small layers of a manifest, and keeps the description.
     async fn described(&self, file: ManifestFile) -> Result<Model> {
         let (name, digest, stamp) = (file.name.clone(), file.digest, file.stamp);
         let (name, small, sources) = self
@@ -155,7 +155,7 @@ impl Registry {
         Ok((file, pins))
     }
 
-    /// The manifest of a model as it is stored, and the right to rely on its blobs.
+    /// The manifest of a model as it is stored, with its blobs pinned.
     pub(crate) async fn stored_manifest(
         &self,
         name: &ModelName,
@@ -180,7 +180,7 @@ impl Registry {
         }
     }
 
-    /// The blobs of every model of a registry, by the repository there, as far as they are known without a look at the files.
+    /// The blobs of every indexed model of a registry, by the repository there.
     pub(crate) async fn repositories_of(
         &self,
         host: &str,
@@ -196,8 +196,8 @@ impl Registry {
         Ok(found)
     }
 
-    /// A small blob was found damaged while it was read: the whole procedure decides what becomes of it.
-    /// Its stamp proves nothing any more, because its bytes were just seen.
+    /// A small blob was found damaged while it was read: it is examined as a whole, and moved aside if it is damaged.
+    /// The stamp is not trusted, because the bytes were just seen to be wrong.
     async fn set_aside_if_damaged(&self, digest: Digest) -> Result<()> {
         let silent = crate::Reporter::silent();
         self.examine(&digest, None, Trust::Nothing, true, &silent)
@@ -216,7 +216,7 @@ pub(super) fn damaged(model: &ModelName, digest: Digest, found: Damage) -> Error
     }
 }
 
-/// What the small layers of a model say.
+/// The small layers of a model, parsed.
 pub(super) struct SmallLayers {
     pub(super) manifest: Manifest,
     pub(super) config: Config,
@@ -265,7 +265,7 @@ impl SmallLayers {
 }
 
 impl SmallLayers {
-    /// The chat template that stands in for the renderer that the model names, where it has no template among its layers.
+    /// The chat template in place of the renderer that the config names, where the model has no template layer.
     fn stand_in(&self) -> Option<&'static str> {
         if self.template.is_some() || self.chat_template.is_some() {
             return None;
@@ -319,7 +319,7 @@ fn last_text(
     Ok(text.filter(|text| !text.is_empty()))
 }
 
-/// The raw map of the params layer, with members that are not known here.
+/// The raw map of the params layer, unknown members included.
 pub(super) fn read_params(
     store: &Store,
     name: &ModelName,
@@ -334,11 +334,11 @@ pub(super) fn read_params(
         .map_err(|error| bad_layer(name, "params", error.to_string()))
 }
 
-/// Why a config is of no use.
+/// Why a config cannot be used.
 pub(super) enum ConfigProblem {
     /// Its blob is not good.
     Damaged(Digest, Damage),
-    /// It is not the JSON it should be.
+    /// It is not valid JSON of a config.
     Unreadable(String),
 }
 

@@ -18,7 +18,7 @@ use crate::source::Settings;
 
 use super::{Registry, blocking, relock};
 
-/// Longest answer that is read to a question whose answer does not matter.
+/// Most bytes that are read of a response whose body does not matter.
 const ANSWER_MAX: u64 = 64 << 10;
 
 /// A login that is to be kept.
@@ -34,20 +34,20 @@ pub struct NewLogin {
     pub realm_hosts: Vec<String>,
 }
 
-/// What became of a login.
+/// A login that was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedIn {
     /// The host under which it is kept.
     pub host: String,
-    /// Whether the host was asked and knows it; a registry that asks nobody for a login says nothing.
+    /// Whether the host was asked and accepts the login; a registry without logins cannot tell.
     pub is_confirmed: bool,
 }
 
 impl Registry {
-    /// Keeps a login for a host, after asking the host whether it is good.
+    /// Keeps a login for a host, after the host accepted it.
     ///
     /// # Errors
-    /// [`Error::Refused`] when it is not; [`crate::Error::Http`] when the host cannot be asked. Nothing is kept then.
+    /// [`Error::Refused`] when the host refuses it; [`crate::Error::Http`] when the host cannot be asked. Nothing is kept then.
     pub async fn login(&self, login: NewLogin, settings: &Settings) -> Result<LoggedIn> {
         let host = credentials::host(&login.host)?;
         let realm_hosts = login
@@ -100,7 +100,7 @@ impl Registry {
         Ok(LoggedIn { host, is_confirmed })
     }
 
-    /// Forgets the login for a host that `slm login` kept; says whether there was one.
+    /// Removes the login for a host that `slm login` kept. Returns whether there was one.
     ///
     /// # Errors
     /// When the file of logins cannot be read or written.
@@ -114,7 +114,7 @@ impl Registry {
         .await
     }
 
-    /// The hosts that there are logins for, and where each was found.
+    /// The hosts with logins, and where each login was found.
     ///
     /// # Errors
     /// When a file of logins cannot be read.
@@ -123,7 +123,7 @@ impl Registry {
         logins.list(settings.hub_token.as_ref()).await
     }
 
-    /// The public half of the key that registries of Ollama's know the user by. The key is made if there is none.
+    /// The public key that identifies the user to registries of Ollama. The key pair is made if there is none.
     ///
     /// # Errors
     /// When it cannot be read or written.
@@ -134,7 +134,7 @@ impl Registry {
 
     /// Where the user's logins are.
     pub(crate) fn logins(&self, settings: &Settings) -> Logins {
-        // A setting that is no address is told where it is used.
+        // An invalid address is an error where it is used.
         let library = Hosts::new(settings).ok().map(|bases| bases.library);
         Logins::new(self.home(), &settings.logins, library)
     }
@@ -148,7 +148,7 @@ impl Registry {
         client(self.logins(settings), settings, named).await
     }
 
-    /// The settings with the token for the hub that is to be used. A file that cannot be read keeps nobody from what is open to all.
+    /// The settings with the token for the hub that is to be used. A file that cannot be read does not stop a public pull.
     pub(crate) async fn with_hub_token(&self, settings: &Settings) -> Settings {
         let environment = settings.hub_token.as_ref();
         let found = self.logins(settings).hub_token(environment).await;
@@ -165,13 +165,13 @@ impl Registry {
 }
 
 async fn client(logins: Logins, settings: &Settings, named: &BTreeSet<String>) -> Result<Client> {
-    // A file of logins that cannot be read keeps nobody from a place that asks for none.
+    // An unreadable file of logins does not stop a pull that needs no login.
     let listed = logins.realm_hosts().await.unwrap_or_default();
     let named = named.iter().cloned().chain(listed);
     Ok(Client::new(&settings.network, named)?.with_logins(logins))
 }
 
-/// Asks a registry whether it knows a login.
+/// Asks a registry whether it accepts a login.
 async fn registry_knows(
     host: &str,
     is_plain: bool,
@@ -232,7 +232,7 @@ async fn answered(
     }
 }
 
-/// Asks the hub whether it knows a token. A mirror may not be able to tell.
+/// Asks the hub whether it accepts a token. A mirror may not be able to tell.
 async fn hub_knows(token: &Secret, settings: &Settings) -> Result<bool> {
     let hub = Hosts::new(settings)?;
     resolve::reachable(&hub.named, &settings.network)?;

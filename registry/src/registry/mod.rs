@@ -1,14 +1,14 @@
-//! The door to everything on disk, and what keeps its operations apart.
+//! The interface to everything on disk, and the locks between its operations.
 //!
-//! Operations run side by side. Three things keep them from harming each other:
+//! Operations run concurrently. Three things protect them from each other:
 //!
-//! - The **gate**: whoever publishes a blob or a manifest, or begins to rely on blobs, holds it shared, and never while bytes move.
-//!   Garbage collection holds it alone. So collection waits for no download, and no download waits for collection.
-//! - **Pins**: blobs that a running operation relies on; collection passes over them. They end with the operation, however it ends.
-//!   Blobs that wait for a request still to come are kept by leases in the index instead.
+//! - The **gate**: an operation holds it shared while it publishes a blob or a manifest or begins to rely on blobs, and never while bytes move.
+//!   Garbage collection holds it exclusively. So collection waits for no download, and no download waits for collection.
+//! - **Pins**: blobs that a running operation relies on; collection skips them. They end with the operation.
+//!   A blob that waits for a later request is kept by a lease in the index instead.
 //! - The **names lock**: one change of names at a time, so that files and index change in the same order.
 //!
-//! Whatever changes the store runs in a task of its own, so that a caller who goes away does not stop it half-way.
+//! A change of the store runs in a detached task, so a dropped caller does not stop it half-way.
 
 mod blobs;
 mod copy;
@@ -84,7 +84,7 @@ impl Options {
     }
 }
 
-/// Everything on disk. Cheap to clone; all clones are one, and the last one that goes lets go of the home.
+/// Everything on disk. Cheap to clone; dropping the last clone releases the home.
 #[derive(Clone)]
 pub struct Registry(Arc<Inner>);
 
@@ -95,7 +95,7 @@ struct Inner {
     names: AsyncMutex<()>,
     /// How many operations rely on each blob. Never locked across an await.
     pins: Mutex<HashMap<Digest, usize>>,
-    /// Who is looking into a blob right now, so that no two hash it at once. Never locked across an await.
+    /// A lock for each blob that is being hashed, so that no two operations hash it at once. Never locked across an await.
     turns: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
     /// Which blobs are being fetched, so that each is fetched once. Never locked across an await.
     fetching: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
@@ -103,7 +103,7 @@ struct Inner {
     uploading: Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
     /// One change of the user's logins at a time. Never locked across an await.
     logins: Mutex<()>,
-    /// What small layers say.
+    /// Descriptions of models by the digest of their manifest.
     descriptions: descriptions::Descriptions,
     /// How many operations read or write whole files at a time.
     limits: limits::Limits,
@@ -159,7 +159,7 @@ impl Registry {
         self.0.store.home()
     }
 
-    /// Closes the index. Operations that are asked for later fail; the home is let go of with the last clone.
+    /// Closes the index. Later operations fail; dropping the last clone releases the home.
     pub async fn close(&self) {
         self.0.index.close().await;
     }
@@ -184,7 +184,7 @@ impl Registry {
             .map_err(Error::Task)?
     }
 
-    /// Keeps blobs from collection as long as the answer lives. To be called with the gate held.
+    /// Keeps blobs from collection until the returned pins are dropped. The caller holds the gate.
     fn pin(&self, digests: impl IntoIterator<Item = Digest>) -> Pins {
         let digests: Vec<Digest> = digests.into_iter().collect();
         let mut pins = relock(&self.0.pins);
@@ -197,17 +197,17 @@ impl Registry {
         }
     }
 
-    /// The right to look into a blob, which one at a time can hold.
+    /// The lock for hashing a blob.
     fn turn(&self, digest: &Digest) -> Arc<AsyncMutex<()>> {
         one_of(&self.0.turns, digest)
     }
 
-    /// The right to fetch a blob, which one at a time can hold. The key is that of its partial file.
+    /// The lock for fetching a blob, by the key of its partial file.
     pub(crate) fn fetching(&self, key: &Digest) -> Arc<AsyncMutex<()>> {
         one_of(&self.0.fetching, key)
     }
 
-    /// The right to send a blob to a place, which one push at a time can hold. The key is that of the upload's note.
+    /// The lock for uploading a blob to a registry, by the key of the upload's note.
     pub(crate) fn uploading(&self, key: &Digest) -> Arc<AsyncMutex<()>> {
         one_of(&self.0.uploading, key)
     }
@@ -224,7 +224,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Blobs that collection passes over until this is dropped.
+/// Blobs that collection skips until this is dropped.
 pub(crate) struct Pins {
     inner: Arc<Inner>,
     digests: Vec<Digest>,
@@ -244,7 +244,7 @@ impl Drop for Pins {
     }
 }
 
-/// The lock of a blob, the same one for all who ask while somebody holds it.
+/// The lock of a blob; all holders get the same one.
 fn one_of(
     table: &Mutex<HashMap<Digest, Weak<AsyncMutex<()>>>>,
     digest: &Digest,
@@ -259,7 +259,7 @@ fn one_of(
     lock
 }
 
-/// A table of ours is whole even when a thread panicked beside it: every change to it is one call.
+/// A poisoned lock is taken: each change of these tables is one call, so a panic leaves them consistent.
 fn relock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

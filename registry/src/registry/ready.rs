@@ -18,9 +18,9 @@ use super::{
 impl Registry {
     /// A model whose blobs are good, with its large ones opened for reading.
     ///
-    /// A blob that was not hashed since its file last changed is hashed first, which `reporter` hears of;
+    /// A blob that was not hashed since its file last changed is hashed first, and `reporter` gets its progress;
     /// and every GGUF file passes the strict reader. What was found is remembered by the file's stamp.
-    /// A file in a layout of Ollama's own is brought into llama.cpp's when it is first asked for, which `reporter` hears of as well.
+    /// A file in a layout that only Ollama reads is brought into llama.cpp's when it is first asked for; `reporter` gets that progress too.
     /// The answer stays usable when the model is removed.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Registry {
                 .await?,
         )
         .collect();
-        // One of its own says what the model was meant to see with.
+        // A projector layer goes before the projector in the weights.
         if projectors.is_empty() {
             projectors.extend(projector);
         }

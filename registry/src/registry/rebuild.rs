@@ -1,10 +1,10 @@
-//! The index, made anew.
+//! Rebuilding the index from the files.
 
 use crate::error::Result;
 
 use super::Registry;
 
-/// What a rebuilt index knows.
+/// The result of a rebuild.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rebuilt {
     /// Models in the list.
@@ -14,7 +14,7 @@ pub struct Rebuilt {
 }
 
 impl Registry {
-    /// Forgets what was derived from the files and derives it again. Every blob counts as unverified afterwards,
+    /// Derives the index from the files again. Every blob counts as unverified afterwards,
     /// and is hashed before it is next used.
     ///
     /// # Errors

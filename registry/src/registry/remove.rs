@@ -1,4 +1,4 @@
-//! How a model goes.
+//! Removing a model.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use crate::{
 use super::{GcReport, Registry};
 
 impl Registry {
-    /// Removes a name, then the blobs that nothing names any more, and the saved states with the last name of a model. A damaged model can be removed like any other.
+    /// Removes a name, then the blobs that nothing names any more and, with the last name of a model, its saved states. A damaged model can be removed too.
     ///
     /// # Errors
     /// [`Error::NotFound`], or when the files cannot be removed.
@@ -25,7 +25,7 @@ impl Registry {
         .await
     }
 
-    /// Returns the blobs that the model had. Those of a damaged manifest are not known, and left to [`Registry::gc`].
+    /// Returns the blobs that the model had. A damaged manifest names none; its blobs are left to [`Registry::gc`].
     async fn remove_name(&self, name: ModelName) -> Result<HashSet<crate::Digest>> {
         let _names = self.0.names.lock().await;
         let (name, manifest) = self
@@ -37,7 +37,7 @@ impl Registry {
                 Ok((file.name, file.manifest.ok()))
             })
             .await?;
-        // The model is gone. The index follows, now or when the list is next asked for.
+        // The model is removed. The index follows now, or with the next list.
         match self.0.index.record_models(&[], &[name]).await {
             Ok(()) => self.0.store.done(Step::NameForgotten),
             Err(error) => {

@@ -1,4 +1,4 @@
-//! Compares a manifest file with the text in the index, to tell a damaged file from one that another program wrote.
+//! Compares a manifest file with the text in the index, to tell a damaged file from a file that another program wrote.
 //!
 //! The index keeps each manifest as it was published, or first found whole. A whole file with other bytes was written by another
 //! program, and replaces the indexed text. A damaged file is replaced by the indexed text, if all blobs of that are here.
@@ -14,25 +14,25 @@ use crate::{
 
 use super::Registry;
 
-/// A manifest to go on with.
+/// A manifest after the comparison.
 #[derive(Debug)]
 pub(super) struct Settled {
     /// The file as it is now.
     pub(super) file: ManifestFile,
-    /// What was wrong with it, where the kept text took its place.
+    /// The damage that was mended by the kept text.
     pub(super) mended: Option<String>,
-    /// What the index should know then.
+    /// The change for the index.
     news: Change,
 }
 
-/// What became of a manifest that is not the kept one.
+/// How the manifest differs from the kept one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
-    /// Nothing that lasts.
+    /// Nothing to record.
     Nothing,
-    /// It is whole and is to be kept.
+    /// It is good and replaces the kept one.
     Whole,
-    /// The kept one stands in its place.
+    /// The kept one replaced it.
     Mended,
 }
 
@@ -76,7 +76,7 @@ impl Registry {
     }
 }
 
-/// What is wrong with a manifest, or with what it names; `None` for one that is whole. No blob is read.
+/// The damage of a manifest or of its blobs; `None` for a good manifest. No blob is read.
 pub(super) fn fault(store: &Store, file: &ManifestFile) -> Result<Option<String>> {
     let manifest = match &file.manifest {
         Ok(manifest) => manifest,
@@ -95,7 +95,7 @@ fn missing(store: &Store, manifest: &Manifest) -> Result<Option<String>> {
 }
 
 fn compare(store: &Store, seen: ManifestFile, kept: Option<Vec<u8>>) -> Result<Settled> {
-    // The name may have got another model, or gone, since it was read.
+    // The name may have been changed or removed since it was read.
     let Some(file) = store.read_manifest(&seen.name)? else {
         return Ok(Settled::new(seen, Change::Nothing));
     };
@@ -123,7 +123,7 @@ fn replaces(store: &Store, kept: &[u8], file: &ManifestFile) -> Result<bool> {
         return Ok(false);
     }
     Ok(match &file.manifest {
-        // With other blobs, all of them here, it is a model of its own: a later program knows more kinds of layers.
+        // With other blobs, all of them here, it is another model: a later program may know more kinds of layers.
         Ok(found) => digests(found) == digests(&kept) || missing(store, found)?.is_some(),
         Err(_) => true,
     })

@@ -52,7 +52,7 @@ impl Registry {
         })
     }
 
-    /// The Modelfile of a model, behind words that say what to change in it.
+    /// The Modelfile of a model, after a comment that says what to change in it.
     fn commented(&self, model: &Model, licenses: &[String]) -> String {
         let lines = match model.weights().chain(model.projectors()).count() {
             0 | 1 => "the FROM line",
@@ -97,7 +97,7 @@ impl Registry {
         Modelfile { instructions }
     }
 
-    /// The weights. The first file of a split model describes it, and the tensors of the others are put to its own.
+    /// The weights. The metadata is that of the first file; the tensors are those of all files.
     async fn weights_of(&self, model: &Model, verbose: bool) -> Result<Option<Gguf>> {
         let mut whole: Option<Gguf> = None;
         for layer in model.weights() {
@@ -110,7 +110,7 @@ impl Registry {
         Ok(whole)
     }
 
-    /// A GGUF file, read by the strict reader. It is shown, not run, so its bytes need not be verified.
+    /// A GGUF file, read by the strict reader. It is only shown, so its bytes are not verified.
     async fn gguf_of(&self, model: &Model, layer: &Layer, verbose: bool) -> Result<Gguf> {
         let (digest, size) = (layer.digest, layer.size);
         let keep = if verbose {

@@ -1,6 +1,6 @@
-//! Models whose weights are cut into several files.
+//! Models whose weights are split into several files.
 //!
-//! Each file says which part it is, of how many, and how many tensors the whole has; only the first says anything else.
+//! Each file states its number, the number of files and of tensors; only the first has other metadata.
 
 use crate::{
     Digest,
@@ -8,17 +8,17 @@ use crate::{
     gguf::{Facts, Split, harmless},
 };
 
-/// What a request calls the blobs that it names, for messages about them.
+/// The names of the files that a request calls its blobs by, for messages.
 #[derive(Debug, Clone, Default)]
 pub struct FileNames(Vec<(Digest, String)>);
 
 impl FileNames {
-    /// Notes down a file's name.
+    /// Adds a file's name.
     pub fn note(&mut self, digest: Digest, name: &str) {
         self.0.push((digest, harmless(name.as_bytes())));
     }
 
-    /// What people know the blob by: the names of its files, or its digest.
+    /// The names of a blob's files, or else its digest.
     pub(super) fn of(&self, digest: &Digest) -> String {
         let names: Vec<_> = self
             .0
@@ -33,10 +33,10 @@ impl FileNames {
     }
 }
 
-/// Sees that files of weights, sorted by the numbers of their parts, are one model.
+/// Checks that files of weights, sorted by their numbers, are one model.
 ///
 /// # Errors
-/// [`Error::Invalid`] names the file that is too much, or the part that is missing.
+/// [`Error::Invalid`] names the surplus file or the missing part.
 pub(super) fn check(files: &[(Digest, &Facts)], file_names: &FileNames) -> Result<()> {
     fault(files, file_names).map_or(Ok(()), |reason| Err(Error::Invalid { reason }))
 }
@@ -60,7 +60,7 @@ fn fault(files: &[(Digest, &Facts)], file_names: &FileNames) -> Option<String> {
         .or_else(|| miscounted(files, split, file_names))
 }
 
-/// A file that speaks of another whole than the first one.
+/// A file that states other numbers of files or tensors than the first one.
 fn stranger(files: &[(Digest, &Facts)], whole: Split, file_names: &FileNames) -> Option<String> {
     files.iter().find_map(|(digest, facts)| {
         let name = file_names.of(digest);
@@ -112,7 +112,7 @@ fn missing(files: &[(Digest, &Facts)], whole: Split, file_names: &FileNames) -> 
     ))
 }
 
-/// Parts of different models can have the same numbers; the tensors seldom add up then.
+/// Parts of different models can state the same numbers; their tensors rarely add up then.
 fn miscounted(files: &[(Digest, &Facts)], whole: Split, file_names: &FileNames) -> Option<String> {
     let tensors = files.iter().fold(0_u64, |sum, (_, facts)| {
         sum.saturating_add(facts.tensor_count)

@@ -1,9 +1,9 @@
-//! Saved states: what runners had computed when their models left, so that the next runner goes on from there.
+//! Saved states: KV states of prompts that runners saved when their models were unloaded, for the next runner.
 //!
-//! They hold what users wrote, so they are for their owner only, go with the last name of their model, and can be switched off.
-//! They are worth little: whatever is wrong with one, it is removed and computed again.
-//! The write protocol is that of blobs (see `store::ingest`), but for the digest: a state carries a check of its own,
-//! which whoever reads it compares.
+//! They hold prompts of users, so only the owner can read them, they go with the last name of their model, and can be switched off.
+//! A damaged state is removed and computed again.
+//! States are written by the protocol of blobs (see `store::ingest`), without the digest: a state carries a checksum,
+//! which its reader compares.
 
 use std::fs::File;
 
@@ -17,12 +17,12 @@ use crate::{
 
 use super::{Registry, blocking};
 
-/// Which state.
+/// Identifies a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateId {
     /// The state key of its model; see [`Manifest::state_key`](crate::manifest::Manifest::state_key).
     pub owner: Digest,
-    /// What it is the state of.
+    /// The tokens that it is the state of, hashed.
     pub name: Digest,
 }
 
@@ -35,7 +35,7 @@ pub struct SavedState {
     pub file: File,
 }
 
-/// States of one model that are being written. While it lives, nobody opens states of that model.
+/// States of one model that are being written. While it lives, no states of that model are opened.
 #[derive(Debug)]
 pub struct NewState {
     registry: Registry,
@@ -47,7 +47,7 @@ pub struct NewState {
 }
 
 impl Registry {
-    /// Opens the saved states with this owner, at most so many, latest used first. Waits while some are being written.
+    /// Opens at most so many saved states with this owner, latest used first. Waits while states are being written.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -72,7 +72,7 @@ impl Registry {
     /// Begins to save states of a model.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the model is gone, or another one by now.
+    /// [`Error::NotFound`] when the model was removed or replaced.
     pub async fn save_states(&self, model: &ModelName, owner: Digest) -> Result<NewState> {
         self.check_owner(model, owner).await?;
         let turn = self.turn(&owner).lock_owned().await;
@@ -86,7 +86,7 @@ impl Registry {
         })
     }
 
-    /// Notes that a state was used now.
+    /// Marks a state as used now.
     ///
     /// # Errors
     /// When the file cannot be changed.
@@ -95,7 +95,7 @@ impl Registry {
             .await
     }
 
-    /// Removes a state; it is no error when it is gone already.
+    /// Removes a state, if it is there.
     ///
     /// # Errors
     /// When the file cannot be removed.
@@ -104,7 +104,7 @@ impl Registry {
             .await
     }
 
-    /// Removes the states that were used longest ago until all others have at most so many bytes; with 0, all of them.
+    /// Removes the least recently used states until the others have at most so many bytes; with 0, all of them.
     ///
     /// # Errors
     /// When files cannot be removed.
@@ -112,7 +112,7 @@ impl Registry {
         self.on_disk(move |store| store.trim_states(most)).await
     }
 
-    /// Whether a model is there and its states still have this owner.
+    /// Checks that the model is there and its states still have this owner.
     async fn check_owner(&self, model: &ModelName, owner: Digest) -> Result<()> {
         let name = model.clone();
         let file = self
@@ -129,7 +129,7 @@ impl Registry {
 }
 
 impl NewState {
-    /// Begins a state of so many bytes. One that was begun before and not finished is dropped.
+    /// Begins a state of so many bytes. An unfinished one is dropped.
     ///
     /// # Errors
     /// [`Error::NoSpace`] when the disk would be nearly full with it.
@@ -140,7 +140,7 @@ impl NewState {
         Ok(())
     }
 
-    /// Appends bytes to it. After an error it is gone.
+    /// Appends bytes to it. An error drops it.
     ///
     /// # Errors
     /// When there is none, they cannot be written, or are more than were announced.
@@ -161,8 +161,8 @@ impl NewState {
         Ok(())
     }
 
-    /// Waits until what was finished is on the disk, and gives it its names, the one that was finished first counting as used last; then removes these states, which it replaces,
-    /// and those that were used longest ago until all have at most `most` bytes.
+    /// Syncs the finished states and publishes them; the first one counts as used last. Then removes `replaced`,
+    /// and the least recently used states until all have at most `most` bytes.
     ///
     /// # Errors
     /// [`Error::NotFound`] when the model was removed meanwhile, or when files cannot be written.
@@ -182,12 +182,12 @@ impl NewState {
             Ok(finished)
         })
         .await?;
-        // From here to the end nobody removes a model together with its states.
+        // From here on, no model is removed together with its states.
         let _gate = registry.0.gate.read().await;
         registry.check_owner(&model, owner).await?;
         registry
             .on_disk(move |store| {
-                // What came first is worth most, so it counts as used last.
+                // The first state is worth most, so it counts as used last.
                 for (temp, name) in finished.into_iter().rev() {
                     store.publish_state(temp, &owner, &name)?;
                     store.touch_state(&owner, &name)?;

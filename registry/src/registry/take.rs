@@ -1,4 +1,4 @@
-//! How a model is made out of a manifest that came with it.
+//! Making a model from the manifest that a registry has of it.
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,10 +12,10 @@ use super::{Registry, blobs::Trust, load};
 
 impl Registry {
     /// Publishes a manifest under a name, byte for byte, when every blob that it names is here and good, and every GGUF file among
-    /// them is one that the strict reader takes. Returns the model's digest. Once `dropped` is cancelled, nothing is published.
+    /// them passes the strict reader. Returns the model's digest. Once `dropped` is cancelled, nothing is published.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for bytes that are no manifest, or one without weights; [`Error::BlobNotFound`], [`Error::DamagedBlob`],
+    /// [`Error::Invalid`] for bytes that are not a manifest, or a manifest without weights; [`Error::BlobNotFound`], [`Error::DamagedBlob`],
     /// [`Error::NotGguf`], [`Error::Translate`] for its blobs. The name then leads to what it led to before.
     pub(crate) async fn take_manifest(
         &self,
@@ -60,7 +60,7 @@ impl Registry {
                 Self::can_run(&facts, what)?;
             }
         }
-        // Its texts are read once, so that what no load could use is told now.
+        // Texts are read once, so that an unusable layer is an error now and not at the load.
         let (texts, of) = (manifest.clone(), name.clone());
         self.on_disk(move |store| {
             load::read_licenses(store, &of, &texts)?;

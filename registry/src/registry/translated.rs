@@ -1,7 +1,7 @@
-//! Weights in Ollama's own layout, made ready for llama.cpp.
+//! Weights in Ollama's layout, translated for llama.cpp.
 //!
-//! The manifest goes on naming the blob as it came. What is made of it lies in `derived/`, is made when the model is first loaded,
-//! and is believed as long as it has the stamp that it got then.
+//! The manifest names the blob as it was pulled. Its translation lies in `derived/`, is made when the model is first loaded,
+//! and is trusted as long as its stamp is the same.
 
 use crate::{
     Digest, OpenBlob, Reporter,
@@ -14,7 +14,7 @@ use crate::{
 use super::{Registry, blobs::GoodBlob};
 
 impl Registry {
-    /// The file that takes the place of a blob, or of a projector that the blob holds, open for reading, with its facts.
+    /// The translation of a blob, or of the projector in it, open for reading, with its facts.
     ///
     /// # Errors
     /// [`Error::Translate`] when the layout cannot be translated; [`Error::NoSpace`]; or when a file cannot be read or written.
@@ -28,7 +28,7 @@ impl Registry {
     ) -> Result<(OpenBlob, Facts)> {
         let reporter = reporter.clone();
         let pins = self.pinned_blob(&digest).await;
-        // Whoever waits may leave; what was begun serves the next one.
+        // A caller may leave; the translation goes on for the next one.
         self.detached(move |registry| async move {
             let _pins = pins;
             let derived = Derived {
@@ -82,8 +82,8 @@ impl Registry {
         Ok((opened, facts))
     }
 
-    /// Compares what was made of a good blob with what would be made of it now, and removes what is not that.
-    /// Returns how many files were read, and how many went.
+    /// Compares the translations of a good blob with a new translation, and removes differing ones.
+    /// Returns how many files were read, and how many were removed.
     pub(super) async fn check_derived(
         &self,
         digest: Digest,
@@ -121,7 +121,7 @@ impl Registry {
         Ok((found, keys.len() as u64))
     }
 
-    /// Sees that a file runs as it is, or can be translated. `what` is what people know it by.
+    /// Checks that a file runs as it is, or can be translated. `what` names it in messages.
     ///
     /// # Errors
     /// [`Error::Translate`].
@@ -134,7 +134,7 @@ impl Registry {
     }
 }
 
-/// Reads the header of the blob and plans one of the files that come of it.
+/// Reads the header of the blob and plans one of its translations.
 fn plan(store: &Store, derived: &Derived, blob: &GoodBlob, foreign: Foreign) -> Result<Plan> {
     let gguf = read(store, derived, &mut &blob.file, blob.stamp.size)?;
     translate::plan(&gguf, &blob.file, foreign, derived.part)
@@ -155,7 +155,7 @@ fn make(
     Ok((file, stamp, facts))
 }
 
-/// Has the strict reader look into a file.
+/// Reads a file with the strict reader.
 fn read(
     store: &Store,
     derived: &Derived,

@@ -1,4 +1,4 @@
-//! Verification: every byte hashed again, whatever is believed about it.
+//! Verification: every byte is hashed again, whatever the index says.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use super::{Pins, Registry, blobs::Trust, settle::Settled};
 /// What to verify, and what to do about damage.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
-    /// Only these models; none means all models and all blobs.
+    /// Only these models; an empty list means all models and all blobs.
     pub names: Vec<ModelName>,
     /// Move damaged blobs aside, so that they can be fetched anew.
     pub quarantine: bool,
 }
 
-/// What was verified, and what is wrong.
+/// The result of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerifyReport {
     /// Models whose manifests were read.
@@ -29,16 +29,16 @@ pub struct VerifyReport {
     pub blobs: u64,
     /// Bytes hashed.
     pub bytes: u64,
-    /// Translated files that were compared with their blobs, and how many of them were not what they should be.
-    /// Those were removed, and are made again when they are needed; so they are no damage.
+    /// Translated files that were compared with their blobs, and how many of them differed.
+    /// They were removed, and are made again when they are needed, so they do not count as damage.
     pub translated: (u64, u64),
-    /// Blobs that are not what they should be.
+    /// Damaged blobs.
     pub damaged: Vec<DamagedBlob>,
-    /// Models whose manifests cannot be understood, or name layers that cannot.
+    /// Models with damaged manifests, or with layers of unknown kinds.
     pub manifests: Vec<DamagedModel>,
-    /// Blobs that no manifest names. They are no damage; collection removes them when their lease is over.
+    /// Blobs that no manifest names. They do not count as damage; collection removes them when their lease ends.
     pub unnamed: u64,
-    /// Number and bytes of the files that were moved aside, now or earlier.
+    /// Number and bytes of the files in quarantine.
     pub quarantined: (u64, u64),
 }
 
@@ -49,44 +49,44 @@ impl VerifyReport {
     }
 }
 
-/// A blob that is not what it should be.
+/// A damaged blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedBlob {
     /// Which blob.
     pub digest: Digest,
     /// What is wrong with it.
     pub found: Damage,
-    /// The models that need it; none when nothing names it.
+    /// The models that name it.
     pub models: Vec<ModelName>,
 }
 
-/// A model whose manifest cannot be understood, or not all of it.
+/// A model whose manifest is damaged, or has layers of unknown kinds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedModel {
     /// Which model.
     pub name: ModelName,
     /// What is wrong with its manifest.
     pub reason: String,
-    /// The manifest that was known took its place, so nothing is wrong any more.
+    /// The manifest was mended from the index.
     pub mended: bool,
 }
 
-/// What is to be found under one digest.
+/// What the manifests say of one blob.
 #[derive(Debug, Default)]
 struct Expected {
     /// The models that name it, with the size that each states.
     named: Vec<(ModelName, u64)>,
-    /// Some model takes it for a GGUF file.
+    /// Some model names it as a GGUF file.
     gguf: bool,
 }
 
 impl Registry {
-    /// Hashes blobs again, and has the strict reader look into every GGUF file, whatever the index says.
-    /// What was translated is translated again, and removed where it is not the same.
-    /// A manifest that is not whole is mended from the index. Without quarantine nothing else is changed but what the index knows.
+    /// Hashes blobs again, and reads every GGUF file with the strict reader, whatever the index says.
+    /// Translations are made again, and removed where they differ.
+    /// A damaged manifest is mended from the index. Without quarantine, only the index is changed otherwise.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when a name is not here, or when the store cannot be read. Damage is no error, it is in the report.
+    /// [`Error::NotFound`] when a name is not here, or when the store cannot be read. Damage is reported, not an error.
     pub async fn verify(
         &self,
         options: VerifyOptions,
@@ -120,7 +120,7 @@ impl Registry {
         Ok(report)
     }
 
-    /// Reads the manifests, mends those that can be, and pins what they name.
+    /// Reads the manifests, mends damaged ones where possible, and pins the blobs that they name.
     async fn expectations(
         &self,
         names: Vec<ModelName>,

@@ -108,7 +108,7 @@ pub(super) fn needs_config(manifest: &Manifest) -> bool {
         .all(|layer| image(&layer.media_type).is_some())
 }
 
-/// Finds the layers that make the model. `bytes` are those of the manifest; `config` those of its config, where [`needs_config`].
+/// Finds the layers that make the model. `bytes` is the manifest, `config` its config, where [`needs_config`].
 ///
 /// # Errors
 /// [`Error::Document`] for a file name that leads out of its folder; [`Error::NoSuchFile`] where nothing holds weights.

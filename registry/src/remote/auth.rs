@@ -5,7 +5,7 @@
 //! realm only where that is at the same host, or at one that the user or [`crate::credentials`] lists for the registry. Without TLS it
 //! goes to this machine only. For every other realm, and where there is no login, an anonymous token is asked for.
 //!
-//! The Ollama library has a scheme of its own, which is `Bearer` with a signed request for the token: see [`Challenged::signed`]. No other
+//! The Ollama library extends `Bearer` by a signed request for the token: see [`Challenged::signed`]. No other
 //! registry is shown the user's key.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,12 +84,12 @@ impl Auth {
         Self(value.map(|value| Arc::new(Kind::Fixed(value))))
     }
 
-    /// Whatever the registry asks for.
+    /// Credentials for a registry that states what it needs by a challenge.
     pub(crate) fn challenged() -> Self {
         Self(Some(Arc::new(Kind::Challenged(Challenged::default()))))
     }
 
-    /// Whatever the registry asks for, to write to a repository.
+    /// The same, to write to a repository.
     pub(crate) fn for_push(repository: &str) -> Self {
         Self(Some(Arc::new(Kind::Challenged(Challenged {
             scope: Some(format!("repository:{repository}:pull,push")),
@@ -110,7 +110,7 @@ impl Auth {
     /// The response has any status; 401 where a challenge could not be answered, or came from the origin that a redirect leads to.
     ///
     /// # Errors
-    /// Those of [`Client::send`] and of [`Auth::answer`].
+    /// Errors of [`Client::send`] and of [`Auth::answer`].
     pub(crate) async fn send(
         &self,
         client: &Client,
@@ -152,7 +152,7 @@ impl Auth {
         }
     }
 
-    /// Answers a challenge with the user's login or a token. Nothing where there is no way.
+    /// Answers a challenge with the user's login or a token. `None` where neither is to be had.
     ///
     /// # Errors
     /// When the token server cannot be asked, or refuses; [`Error::Realm`] where it refuses an anonymous request, and the login may not
@@ -334,7 +334,7 @@ impl Bearer {
     }
 }
 
-/// The user's key, for the Ollama library alone, and where nobody on the way can read what is signed with it.
+/// The user's key: for the Ollama library alone, and over TLS alone.
 async fn key_for(client: &Client, asked: &Url, realm: &Url) -> Option<Key> {
     let logins = client.logins()?;
     let may_have = logins.is_library(asked)
@@ -438,7 +438,7 @@ fn may_have(registry: &Url, realm: &Url, found: &FoundLogin) -> bool {
             .any(|listed| listed.eq_ignore_ascii_case(host) || *listed == authority(realm))
 }
 
-/// Sees that a login does not go over a network that anybody can read.
+/// Refuses to send a login without TLS, except to this machine.
 fn secure(registry: &Url, to: &Url) -> Result<(), Error> {
     if to.scheme() == "https" || to.host_str().is_some_and(|host| is_loopback(bare(host))) {
         return Ok(());

@@ -9,7 +9,7 @@ pub enum Error {
     /// The place could not be asked, or refused.
     #[error(transparent)]
     Http(#[from] http::Error),
-    /// The hub has it for those who accepted its terms.
+    /// The model is gated: the user has to accept its terms on the hub.
     #[error("{place} is gated, and was asked for {whose}")]
     Gated {
         /// The repository.
@@ -19,7 +19,7 @@ pub enum Error {
         /// Whether there was a token at all.
         has_token: bool,
     },
-    /// There is no such model.
+    /// The place does not have the model.
     #[error("{host} has no {what}")]
     NotFound {
         /// The host.

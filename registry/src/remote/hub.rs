@@ -151,7 +151,7 @@ impl Hub {
                 what: "what it knows of the repository",
                 reason: error.to_string(),
             }),
-            // Whether there is no such repository, or no such way to ask, the listing tells.
+            // The listing tells a missing repository from an API that this mirror does not have.
             Err(http::Error::Status {
                 status: StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED,
                 code: None,
@@ -267,7 +267,7 @@ impl Hub {
                 whose: self.whose(),
                 has_token: self.token.is_some(),
             },
-            // The hub says 401 for a repository that does not exist, too, so that nobody learns which private ones do.
+            // The hub also answers 401 for a repository that does not exist, to hide private ones.
             Some("RepoNotFound") => Error::NotFound {
                 host: shown(&self.base),
                 what: format!("repository {} that can be read {}", self.repo, self.whose()),

@@ -1,7 +1,7 @@
 //! Where models are on the network: what a reference leads to there.
 //!
 //! - `distribution`: registries that speak the OCI distribution protocol, Ollama's among them; `index` chooses a manifest out of a
-//!   list, `artifact` reads those that are not laid out as Ollama's.
+//!   list, `artifact` reads layouts other than Ollama's.
 //! - `hub`: repositories of the Hugging Face hub and its mirrors.
 //! - `web`: a single file at an address.
 //!

@@ -9,7 +9,7 @@
 //! PUT   /v2/<repository>/manifests/<tag>                       last of all
 //! ```
 //!
-//! A registry of Ollama's takes parts, and may send each of them on to a store of its own (307), which gets no credentials.
+//! A registry of Ollama's takes parts, and may redirect each of them to a separate store (307), which gets no credentials.
 //!
 //! What broke is gone on with where the registry says how much it has; else the blob is begun anew. Both are bounded.
 
@@ -462,7 +462,7 @@ impl Upload<'_> {
     /// Whether another try may help where this was answered.
     async fn again(&self, response: Response, state: &mut State) -> Result<Outcome, Error> {
         let status = response.status();
-        // It does not know this upload any more. One that cannot take this range is asked how much it has.
+        // The registry has forgotten this upload, or does not take this range; then it is asked how much it has.
         if status == StatusCode::NOT_FOUND {
             state.location = None;
         }

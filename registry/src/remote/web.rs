@@ -20,7 +20,7 @@ impl Web {
     /// Asks for the file's size and state, without its bytes.
     ///
     /// # Errors
-    /// [`Error`]; [`Error::NotFound`] when the server answers that there is no such file.
+    /// [`Error`]; [`Error::NotFound`] when the server does not have the file.
     pub(crate) async fn find(&self, client: &Client) -> Result<RemoteModel, Error> {
         let mut request = Request::get(self.url.clone());
         request.method = Method::HEAD;

@@ -64,7 +64,7 @@ pub enum Error {
         /// The path inside it.
         member: String,
     },
-    /// What stands under the file's path is no file.
+    /// The path leads to something that is not a file.
     #[error("{member} in {archive} is {found}, not a regular file")]
     MemberNotFile {
         /// The archive's file name.
@@ -98,7 +98,7 @@ pub enum Error {
         /// Bytes unpacked.
         size: u64,
     },
-    /// Whoever asked for it has gone.
+    /// The operation was dropped.
     #[error("the download was given up")]
     Cancelled,
 }

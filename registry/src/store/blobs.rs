@@ -1,4 +1,4 @@
-//! Blobs: what is there, whether it is good, and how it goes.
+//! Blob files: opening, hashing and removing them.
 
 use std::fs::File;
 
@@ -10,12 +10,12 @@ use crate::{
 
 use super::{Step, Store, ingest};
 
-/// What became of a look at a blob.
+/// What stands in the place of a blob.
 #[derive(Debug)]
 pub(crate) enum Check {
     /// It is a regular file, open, with this stamp.
     There(File, Stamp),
-    /// It is not what it should be.
+    /// It is missing or damaged.
     Bad(Damage),
 }
 
@@ -41,7 +41,7 @@ impl Store {
         }
     }
 
-    /// Looks at a blob without opening it; `None` when all is as the manifest states.
+    /// Checks a blob without opening it; `None` when it has the stated size.
     pub(crate) fn look_at_blob(&self, digest: &Digest, expected: u64) -> Result<Option<Damage>> {
         Ok(match fs::look(&self.blob(digest))? {
             None => Some(Damage::Missing),
@@ -70,13 +70,13 @@ impl Store {
             if found != *digest {
                 return Ok(Err(Damage::Bytes { found }));
             }
-            // A file that changes while it is read may have been good only in parts: its stamp must have stood still.
+            // The file may have changed while it was read, so its stamp must be the same as before.
             let after = fs::stamp(file, &path)?;
             if before == after {
                 return Ok(Ok(after));
             }
-            // Another name for the file, as it gets when it is taken in again, is no change to its bytes.
-            // But there is no telling, so it is read once more.
+            // A new hard link, as adopting the file again makes, changes ctime and no bytes.
+            // It cannot be told from a write, so the blob is hashed once more.
             let (changed, kept) = (after.changed, before);
             if is_last || after != (Stamp { changed, ..kept }) {
                 break;
@@ -118,7 +118,7 @@ impl Store {
         })
     }
 
-    /// Every blob, by what stands under its name. Files with other names are none of ours.
+    /// Every blob, with its kind of file. Files with other names are not blobs.
     pub(crate) fn all_blobs(&self) -> Result<Vec<(Digest, Kind)>> {
         let mut blobs = Vec::new();
         for name in fs::names(&self.blobs())? {
@@ -131,7 +131,7 @@ impl Store {
         Ok(blobs)
     }
 
-    /// Removes a blob. The answer is its size, or `None` where there was no regular file to remove.
+    /// Removes a blob. Returns its size, or `None` where there was no regular file to remove.
     pub(crate) fn remove_blob(&self, digest: &Digest) -> Result<Option<u64>> {
         let path = self.blob(digest);
         let Some(Kind::File(stamp)) = fs::look(&path)? else {
@@ -147,7 +147,7 @@ impl Store {
         fs::sync_folder(&self.blobs())
     }
 
-    /// Moves whatever stands in a blob's place aside, and keeps it. Nothing is done where nothing stands.
+    /// Moves the file in a blob's place to `quarantine/`, if there is one.
     pub(crate) fn quarantine(&self, digest: &Digest) -> Result<()> {
         let blob = self.blob(digest);
         if fs::look(&blob)?.is_none() {

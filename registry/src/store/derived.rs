@@ -1,9 +1,9 @@
-//! Files that were made of blobs: weights in llama.cpp's layout, and their projectors.
+//! Translations of blobs: weights in llama.cpp's layout, and their projectors.
 //!
-//! Each can be lost at any time, for it can be made again. They are written as blobs are: a temporary file in `ingest/`, synced, renamed
-//! to its name, the folder synced. They are not hashed; the index knows the stamp that each had when it was made,
-//! and one with another stamp is made anew.
-//! Folders of other versions of the translation, and files whose blobs are gone, go with the next collection.
+//! Each can be made again at any time. They are written as blobs are: a temporary file in `ingest/`, synced, renamed
+//! to its name, the folder synced. They are not hashed; the index knows the stamp of each,
+//! and a file with another stamp is made again.
+//! The next collection removes folders of other versions of the translation, and files whose blobs are gone.
 
 use std::{collections::HashSet, fs::File, path::PathBuf};
 
@@ -21,17 +21,17 @@ const STRIDE: u64 = 64 << 20;
 /// Bytes of two files that are compared at once.
 const CHUNK: u64 = 1 << 20;
 
-/// One file that is made of a blob.
+/// Identifies one translation of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Derived {
     /// The blob.
     pub(crate) source: Digest,
-    /// Which of the files that come of it.
+    /// Which of its translations.
     pub(crate) part: Part,
 }
 
 impl Derived {
-    /// What the index knows the file by. No blob has this digest, because it is that of a text which no GGUF file is.
+    /// The digest under which the index knows the file: the hash of a short text, so no blob has it.
     pub(crate) fn key(&self) -> Digest {
         let (version, part) = (translate::VERSION, self.part.as_str());
         Digest::of(format!("derived v{version} {part} {}", self.source).as_bytes())
@@ -50,7 +50,7 @@ impl Derived {
     }
 }
 
-/// A file that is being made. It is removed when it is dropped before it has its name.
+/// A file that is being made. Dropping it removes the file, until it is published.
 #[derive(Debug)]
 pub(crate) struct TempDerived {
     store: Store,
@@ -59,7 +59,7 @@ pub(crate) struct TempDerived {
 }
 
 impl Store {
-    /// Opens a file that was made; `None` when it was not. What stands in its place and is no file counts as not made.
+    /// Opens a translated file; `None` when there is none. Anything but a regular file counts as none.
     pub(crate) fn open_derived(&self, derived: &Derived) -> Result<Option<(File, Stamp)>> {
         let path = self.derived_path(derived);
         match fs::open_if_there(&path) {
@@ -72,7 +72,7 @@ impl Store {
         }
     }
 
-    /// Makes a file by its plan from the open blob, and waits until it is on the disk.
+    /// Writes a file by its plan from the open blob, and syncs it.
     ///
     /// # Errors
     /// [`Error::NoSpace`], [`Error::Translate`], or when a file cannot be read or written.
@@ -103,7 +103,7 @@ impl Store {
                 Piece::Span(span) => {
                     let mut offset = span.offset;
                     while offset < span.end() {
-                        // To the end of a block, so that the next piece begins one and can be shared.
+                        // Up to a block boundary, so that the next piece can share blocks.
                         let length = match offset % BLOCK {
                             0 => STRIDE,
                             uneven => BLOCK - uneven,
@@ -123,7 +123,7 @@ impl Store {
         Ok(temp)
     }
 
-    /// Whether an open file holds exactly what its plan makes of the open blob.
+    /// Whether an open file has exactly the bytes that its plan makes of the open blob.
     pub(crate) fn is_derived(
         &self,
         derived: &Derived,
@@ -174,13 +174,13 @@ impl Store {
         }
     }
 
-    /// Removes a file that was made; it is no error when it is gone already.
+    /// Removes a translated file, if it is there.
     pub(crate) fn remove_derived(&self, derived: &Derived) -> Result<()> {
         fs::remove(&self.derived_path(derived)).map(drop)
     }
 
-    /// Removes the files of other versions, and those whose blobs are not here any more.
-    /// Returns those that went, and the bytes given back.
+    /// Removes files of other versions, and files whose source blob is gone.
+    /// Returns the removed files and the freed bytes.
     pub(crate) fn sweep_derived(&self) -> Result<(Vec<Derived>, u64)> {
         let (mut removed, mut bytes) = (Vec::new(), 0);
         let ours = self.derived_folder();
@@ -224,7 +224,7 @@ impl Store {
 }
 
 impl TempDerived {
-    /// Sees that there is space for so many bytes, unless the file system shares those of the source.
+    /// Checks for space, unless the file system shares blocks with the source.
     fn has_space(&self, needed: u64, source: &File) -> Result<()> {
         let path = self.path.get();
         let available = fs::available(path);
@@ -246,7 +246,7 @@ impl TempDerived {
         &self.file
     }
 
-    /// Gives the file its name. Returns it, open for reading only and at its first byte, with its stamp.
+    /// Publishes the file. Returns it with its stamp, open for reading only, at its first byte.
     pub(crate) fn publish(mut self, derived: &Derived) -> Result<(File, Stamp)> {
         let folder = self.store.derived_folder();
         fs::create_folders(&folder)?;

@@ -1,10 +1,10 @@
-//! How bytes become a blob: the write protocol.
+//! The write protocol of blobs.
 //!
 //! 1. A temporary file is made in `ingest/`, on the file system of the blobs ([`Step::TempFileCreated`]).
 //! 2. Bytes are hashed while they are written ([`Step::TempFileWritten`]).
 //! 3. The temporary file is synced ([`Step::TempFileSynced`]).
 //! 4. Size and digest are compared with what was announced ([`Step::TempFileCompared`]).
-//! 5. A lease is taken, so that no collection removes what is about to appear ([`Step::BlobLeased`], by the caller).
+//! 5. A lease is taken, so that no collection removes the new blob ([`Step::BlobLeased`], by the caller).
 //! 6. The temporary file is renamed to `blobs/sha256-…` ([`Step::BlobRenamed`]).
 //! 7. The folder is synced ([`Step::BlobFolderSynced`]).
 //! 8. The index learns the stamp of the good blob ([`Step::BlobRecorded`], by the caller).
@@ -42,7 +42,7 @@ pub(crate) struct Ingest {
     shared: bool,
 }
 
-/// A finished temporary file: on the disk, hashed, and not a blob yet.
+/// A finished temporary file: synced and hashed, but not published as a blob.
 #[derive(Debug)]
 pub(crate) struct TempBlob {
     pub(super) store: Store,
@@ -55,7 +55,7 @@ pub(crate) struct TempBlob {
     pub(crate) size: u64,
 }
 
-/// Removes the file unless it was renamed away.
+/// Removes the file on drop, unless it was renamed.
 #[derive(Debug)]
 pub(super) struct TempPath(pub(super) Option<PathBuf>);
 
@@ -79,7 +79,7 @@ impl Drop for TempPath {
 }
 
 impl Store {
-    /// Begins a blob. `announced` is its size where it is known; too little space for it is told at once.
+    /// Begins a blob. `announced` is its size, where it is known; too little space for it is an error at once.
     pub(crate) fn ingest(&self, announced: Option<u64>) -> Result<Ingest> {
         let (path, file) = self.new_temp_file()?;
         let path = TempPath(Some(path));
@@ -110,7 +110,7 @@ impl Store {
 
     fn temp_name(&self) -> String {
         use std::sync::atomic::{AtomicU64, Ordering};
-        // One process works on a home, so a counter is enough; temporary files of a process before us were removed on opening.
+        // One process works on a home, so a counter is enough; opening has removed the temporary files of earlier processes.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         format!(
             "{PREFIX}{}-{}",
@@ -153,7 +153,7 @@ impl Ingest {
         self.hash_file(reporter)
     }
 
-    /// Makes the temporary file a second name of the file at `source`, which must be `opened`, and hashes it.
+    /// Makes the temporary file a hard link to the file at `source`, which must be `opened`, and hashes it.
     /// Nothing was written yet. The owner of the file can still change it; a changed blob is found out by its stamp.
     ///
     /// # Errors
@@ -232,7 +232,7 @@ impl Ingest {
 }
 
 impl TempBlob {
-    /// Whether the temporary file is another name of the file with this stamp.
+    /// Whether the temporary file is a hard link to the file with this stamp.
     pub(crate) fn is_file(&self, stamp: &Stamp) -> Result<bool> {
         let ours = fs::stamp(&self.file, self.path.get())?;
         Ok((ours.device, ours.inode) == (stamp.device, stamp.inode))
@@ -241,12 +241,12 @@ impl TempBlob {
     /// Steps 6 and 7. Returns the stamp of the blob.
     pub(crate) fn publish(mut self) -> Result<Stamp> {
         let blob = self.store.blob(&self.digest);
-        // A hard link shares its mode with a file that is not ours to change.
+        // A hard link shares its mode with the user's file, which must not be changed.
         if !self.shared {
             fs::make_read_only(&self.file, self.path.get())?;
         }
         fs::rename(self.path.get(), &blob)?;
-        // Between two names of one file, which a hard link can bring about, a rename does nothing: the temporary file's name must go too.
+        // Renaming a hard link over another name of the same file does nothing, so the old name is removed.
         fs::remove(self.path.get())?;
         self.path.0 = None;
         self.store.done(Step::BlobRenamed);

@@ -9,7 +9,7 @@ use crate::{
 
 use super::Store;
 
-/// Held as long as the process works on the home. The operating system lets go of it when the process ends, however it ends.
+/// The lock of a home. The operating system releases it when the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
@@ -17,7 +17,7 @@ pub(crate) struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing is not enough: a child that is being started has all open files for a moment, and the lock with them.
+        // Closing is not enough: a child that is being started briefly inherits all open files, and the lock with them.
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "the home stays locked until this process ends");
         }

@@ -20,12 +20,12 @@ pub(crate) struct StampedName {
     pub(crate) stamp: Stamp,
 }
 
-/// What stands below `manifests/`.
+/// The names below `manifests/`.
 #[derive(Debug, Default)]
 pub(crate) struct ManifestNames {
     /// Every name.
     pub(crate) names: Vec<StampedName>,
-    /// What may be somebody's manifest, or hide some, but has no name here: other programs follow links and allow other names.
+    /// Files and folders that may hold manifests of other programs, under names or links that slm does not take.
     pub(crate) strange: Vec<PathBuf>,
 }
 
@@ -61,8 +61,8 @@ impl ManifestFile {
 impl Store {
     /// The name in the case of the files, and whether a manifest stands there.
     ///
-    /// Names are matched without regard to case. A part that is there already keeps the case it has,
-    /// so that no two names of ours differ in case only. Where others made such names, the exact one is taken first.
+    /// Names are matched without regard to case. An existing part keeps its case,
+    /// so that no two names of slm differ in case only. Where other programs made such names, an exact match goes first.
     pub(crate) fn resolve(&self, name: &ModelName) -> Result<(ModelName, bool)> {
         if self.stands(name)? {
             return Ok((name.clone(), true));
@@ -91,7 +91,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Goes down the folders along `parts`. `best` becomes the full match or, without one, the longest beginning of it.
+    /// Descends the folders along `parts`. `best` becomes the full match or else the longest prefix.
     fn search(
         &self,
         taken: &mut Vec<String>,
@@ -154,7 +154,7 @@ impl Store {
         }))
     }
 
-    /// Every name, with the stamp of its file, and what could not be understood.
+    /// Every name with the stamp of its file, and the paths that are not names.
     pub(crate) fn walk(&self) -> Result<ManifestNames> {
         let mut walk = ManifestNames::default();
         self.descend(&mut Vec::new(), &mut walk)?;
@@ -164,14 +164,14 @@ impl Store {
         Ok(walk)
     }
 
-    /// Goes through the folder at `taken` and those in it, down to the tags.
+    /// Walks the folder at `taken`, down to the tags.
     fn descend(&self, taken: &mut Vec<OsString>, walk: &mut ManifestNames) -> Result<()> {
         let folder: PathBuf = std::iter::once(self.manifests().into_os_string())
             .chain(taken.iter().cloned())
             .collect();
         let is_tag = taken.len() == 3;
         for part in fs::entries(&folder)? {
-            // No part of a name begins with a dot, for nobody: these are the files of desktops and editors.
+            // No program uses names that begin with a dot: such files are from desktops and editors.
             if part.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
@@ -198,7 +198,7 @@ impl Store {
                         _ => walk.strange.push(path),
                     }
                 }
-                // A manifest lies four deep and is a file, for everybody.
+                // Every program keeps manifests as files, four levels deep.
                 (None, _) | (Some(Kind::File(_)), false) | (Some(Kind::Folder), true) => {}
                 (Some(Kind::Other(_)), _) => walk.strange.push(path),
             }
@@ -257,7 +257,7 @@ impl Store {
                     found,
                 });
             }
-            // Also where it was there: whoever made it may have been cut off before this.
+            // Also for an existing folder: the process that made it may have been killed before its sync.
             fs::sync_folder(&above)?;
         }
         Ok(folder)

@@ -20,7 +20,7 @@
 //!   run/lock                                     held by the process at work, with its number in it
 //! ```
 //!
-//! **Who locks.** One process works on a home, which `run/lock` makes sure of; everything else is locked inside that process
+//! **Locks.** `run/lock` admits one process to a home; everything else is locked inside that process
 //! (see [`crate::Registry`]).
 //!
 //! **What a crash leaves.** Temporary files and folders without states, which the next start removes; blobs that nothing names yet, which [`crate::Registry::gc`] removes
@@ -80,7 +80,7 @@ impl Store {
             fs::create_folders(&folder)?;
         }
         fs::make_private(&store.run())?;
-        // Also where the folders were there: whoever made them may have been cut off before this.
+        // Also for existing folders: the process that made them may have been killed before its sync.
         fs::sync_folder(&store.models())?;
         fs::sync_folder(home)?;
         Ok(store)
@@ -101,7 +101,7 @@ impl Store {
         self.blobs().join(digest.file_name())
     }
 
-    /// Removes what was being written when the last process ended, and fetched blobs that nobody went on with for a month.
+    /// Removes what was being written when the last process ended, and partial blobs that were idle for a month.
     pub(crate) fn remove_temp_files(&self) -> Result<()> {
         for name in fs::names(&self.temp_folder())? {
             let path = self.temp_folder().join(&name);
@@ -119,12 +119,12 @@ impl Store {
         self.remove_temp_states()
     }
 
-    /// Says that a step of a write is done.
+    /// Reports a finished step of a write to the hook.
     pub(crate) fn done(&self, step: Step) {
         self.hook.call(step);
     }
 
-    /// Sees that so many more bytes fit on the disk.
+    /// Checks that so many more bytes fit on the disk.
     pub(crate) fn room_for(&self, needed: u64) -> Result<()> {
         fs::require(&self.temp_folder(), needed)
     }

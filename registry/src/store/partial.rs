@@ -1,16 +1,16 @@
-//! Blobs that are being fetched, and what is kept of them when that is cut off.
+//! Partial blobs: blobs that are being fetched, kept when the transfer breaks off.
 //!
 //! ```text
-//! ingest/part-<64 hex>        the bytes at their places; what has not come yet is a hole
-//! ingest/part-<64 hex>.json   what the file is to become, and which of its bytes are there
+//! ingest/part-<64 hex>        the bytes at their offsets; missing bytes are holes
+//! ingest/part-<64 hex>.json   the note: which blob it is, and which bytes are there
 //! ```
 //!
 //! The 64 digits are the blob's digest or, where that is not known before its last byte, the digest of what identifies the bytes at
 //! their source.
 //!
 //! The note is written often and synced seldom. Bytes that were written count after a crash of the process, because the kernel has
-//! them; after a crash of the machine, which is told by the kernel's boot id, only those count that were synced before the note was.
-//! Whatever the note says, the digest decides in the end.
+//! them; after a crash of the machine, recognised by the kernel's boot id, only ranges that were synced before the note count.
+//! The digest decides in the end, whatever the note says.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -32,7 +32,7 @@ use super::{Step, Store};
 pub(super) const PREFIX: &str = "part-";
 /// End of the name of the note.
 const NOTE: &str = ".json";
-/// How long what was fetched is kept while nobody goes on with it.
+/// How long an idle partial blob is kept.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Bytes written between two notes, and the longest time between them.
 const NOTE_EVERY: u64 = 4 << 20;
@@ -44,7 +44,7 @@ const CHUNK: usize = 1 << 20;
 /// Largest note that is read.
 const NOTE_MAX: u64 = 4 << 20;
 
-/// What a partial file is to become.
+/// The blob that is fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Wanted {
     /// Identifies the bytes: the digest, where it is known.
@@ -90,7 +90,7 @@ pub(crate) struct Partial {
     models: BTreeSet<String>,
     written: RangeSet<u64>,
     synced: RangeSet<u64>,
-    /// Over the bytes from the first on that are there without a hole.
+    /// The hash of the contiguous bytes from the start.
     hasher: Hasher,
     noted: Instant,
     unnoted: u64,
@@ -98,7 +98,7 @@ pub(crate) struct Partial {
 }
 
 impl Store {
-    /// Goes on with a blob, or begins it. What is missing of it must fit on the disk.
+    /// Continues or begins a blob. The missing bytes must fit on the disk.
     pub(crate) fn partial(&self, wanted: Wanted) -> Result<Partial> {
         let path = self
             .temp_folder()
@@ -119,7 +119,7 @@ impl Store {
             Some(note) => (note.synced.clone(), note.synced),
             None => Default::default(),
         };
-        // What the note says and the file does not have was never written.
+        // Ranges of the note beyond the end of the file were never written.
         let clip = |mut ranges: RangeSet<u64>| {
             let end = wanted.size.map_or(found, |size| size.min(found));
             if end < u64::MAX {
@@ -154,7 +154,7 @@ impl Store {
         self.note(key).map_or(0, |note| total(&note.written))
     }
 
-    /// The blobs of which something was fetched for a model.
+    /// The partial blobs of a model.
     pub(crate) fn partials_of(&self, model: &str) -> Result<Vec<Digest>> {
         let names = fs::names(&self.temp_folder())?;
         let keys = names.iter().filter_map(|name| {
@@ -168,8 +168,8 @@ impl Store {
         Ok(keys.filter(is_of_model).collect())
     }
 
-    /// Notes that a model needs the bytes of a blob no longer, and removes them if no other one does. Returns how many bytes went.
-    /// Only for who has the right to fetch the blob.
+    /// Removes a model from the note of a blob, and the blob with the last model. Returns the removed bytes.
+    /// The caller holds the lock for fetching this blob.
     pub(crate) fn remove_partial(&self, key: &Digest, model: &str) -> Result<u64> {
         let Some(note) = self.note(key) else {
             return Ok(0);
@@ -188,7 +188,7 @@ impl Store {
             })?;
             return Ok(0);
         }
-        // The note first: bytes without one count for nothing.
+        // The note first: bytes without a note do not count.
         fs::remove(&self.note_path(key))?;
         fs::remove(&self.temp_folder().join(format!("{PREFIX}{}", key.hex())))?;
         Ok(total(&note.written))
@@ -218,7 +218,7 @@ impl Store {
             .join(format!("{PREFIX}{}{NOTE}", key.hex()))
     }
 
-    /// Whether a file in `ingest/` belongs to a partial blob that somebody may still go on with.
+    /// Whether a file in `ingest/` belongs to a partial blob that may still be continued.
     pub(super) fn is_kept_partial(&self, name: &str) -> bool {
         let Some(digits) = name.strip_prefix(PREFIX) else {
             return false;
@@ -246,7 +246,7 @@ impl Partial {
         &self.written
     }
 
-    /// Whether every byte is there, as far as the size is known; else, whether there is no hole.
+    /// Whether every byte is there; where the size is not known, whether there is no hole.
     pub(crate) fn is_whole(&self) -> bool {
         match self.wanted.size {
             Some(size) => total(&self.written) >= size,
@@ -254,12 +254,12 @@ impl Partial {
         }
     }
 
-    /// Puts bytes at their place, and hashes on from the front as far as there is no hole.
+    /// Writes bytes at their offset, and hashes the contiguous front.
     ///
     /// # Errors
     /// When they cannot be written. What was there before stays.
     pub(crate) fn put(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
-        // What has been hashed stays as it was hashed; a server without ranges sends it again.
+        // Hashed bytes are not written again; a server without ranges sends them again.
         let front = self.hasher.length();
         let known = usize::try_from(front.saturating_sub(at)).unwrap_or(usize::MAX);
         let Some(bytes) = bytes.get(known..).filter(|bytes| !bytes.is_empty()) else {
@@ -368,7 +368,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Steps 2 to 4 of the write protocol: the whole file is a temporary file now, and its note is gone.
+    /// Steps 2 to 4 of the write protocol: the complete file becomes a temporary file, and its note is removed.
     ///
     /// # Errors
     /// [`Error::DigestMismatch`], [`Error::SizeMismatch`]; when the file cannot be synced.
@@ -417,13 +417,13 @@ pub(crate) fn total(ranges: &RangeSet<u64>) -> u64 {
     ranges.iter().map(|range| range.end - range.start).sum()
 }
 
-/// Which run of the kernel this is; another one lost what was not synced.
+/// The boot id of the kernel; a reboot loses unsynced bytes.
 fn boot() -> String {
     let path = std::path::Path::new("/proc/sys/kernel/random/boot_id");
     let text = fs::open(path)
         .and_then(|file| fs::read_bounded(&file, path, 64))
         .unwrap_or_default();
-    // Without such a file nothing that was not synced counts.
+    // Without a boot id, unsynced bytes do not count.
     match String::from_utf8(text) {
         Ok(text) if !text.is_empty() => text.trim().to_owned(),
         _ => format!("process {}", std::process::id()),

@@ -1,7 +1,7 @@
 //! Saved states: files in folders by model.
 //!
-//! What is in them only a runner knows; here they are bytes with a name, a size and the time of their last use.
-//! Each can be lost at any time, for it can be computed again.
+//! Only a runner reads their content; here they are bytes with a name, a size and the time of their last use.
+//! Each can be computed again at any time.
 
 use std::{collections::HashSet, fs::File, io::ErrorKind, path::PathBuf};
 
@@ -16,16 +16,16 @@ use super::{Step, Store};
 /// Start of the names of states that are being written.
 const PREFIX: &str = "draft-";
 
-/// How often the folder of a model's states is made anew when it goes before its first state comes.
+/// How often the folder of a model's states is made again, when it is removed before its first state is published.
 const TRIES: u32 = 8;
 
-/// So much of a disk is left to others, in bytes: states are a convenience.
+/// Bytes of free space that states leave on the disk.
 const RESERVE: u64 = 1 << 30;
 
 /// A state on the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StateFile {
-    /// Whose state it is.
+    /// The model.
     pub(crate) owner: Digest,
     /// Which one.
     pub(crate) name: Digest,
@@ -35,7 +35,7 @@ pub(crate) struct StateFile {
     pub(crate) used: i64,
 }
 
-/// A state that is being written. Its file is removed when it is dropped before it has its name.
+/// A state that is being written. Dropping it removes the file, until it is published.
 #[derive(Debug)]
 pub(crate) struct TempState {
     file: File,
@@ -74,7 +74,7 @@ impl Store {
         })
     }
 
-    /// Gives a state that is on the disk its name.
+    /// Publishes a synced state.
     pub(crate) fn publish_state(
         &self,
         mut temp: TempState,
@@ -90,7 +90,7 @@ impl Store {
             let Some(path) = temp.path.take() else { break };
             match fs::rename(&path, &folder.join(name.hex())) {
                 Ok(()) => break,
-                // Whoever removed the last state of this model has removed its folder too.
+                // Removing the last state of this model has removed its folder too.
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                     temp.path = Some(path);
                 }
@@ -110,7 +110,7 @@ impl Store {
         }
     }
 
-    /// All states, latest used first. What is none is passed over.
+    /// All states, latest used first. Other files are skipped.
     pub(crate) fn all_states(&self) -> Result<Vec<StateFile>> {
         let mut found = Vec::new();
         for folder in fs::names(&self.states())? {
@@ -148,7 +148,7 @@ impl Store {
         fs::open_if_there(&self.states_of(owner).join(name.hex()))
     }
 
-    /// Notes that a state was used now.
+    /// Marks a state as used now.
     pub(crate) fn touch_state(&self, owner: &Digest, name: &Digest) -> Result<()> {
         let path = self.states_of(owner).join(name.hex());
         match fs::open_if_there(&path)? {
@@ -157,14 +157,14 @@ impl Store {
         }
     }
 
-    /// Removes a state; it is no error when it is gone already.
+    /// Removes a state, if it is there.
     pub(crate) fn remove_state(&self, owner: &Digest, name: &Digest) -> Result<()> {
         let folder = self.states_of(owner);
         fs::remove(&folder.join(name.hex()))?;
         fs::remove_empty_folder(&folder).map(drop)
     }
 
-    /// Removes the states that were used longest ago until the others have at most so many bytes. With 0 bytes, nothing is left at all.
+    /// Removes the least recently used states until the others have at most so many bytes. With 0 bytes, nothing is left.
     pub(crate) fn trim_states(&self, most: u64) -> Result<()> {
         if most == 0 {
             return match fs::look(&self.states())? {
@@ -193,7 +193,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what was being written when the last process ended, and the folders whose first state never came or whose last one went.
+    /// Removes unfinished states of earlier processes, and folders without states.
     pub(super) fn remove_temp_states(&self) -> Result<()> {
         for name in fs::names(&self.states())? {
             let path = self.states().join(&name);
@@ -231,7 +231,7 @@ impl TempState {
         Ok(())
     }
 
-    /// Waits until all bytes are on the disk.
+    /// Syncs the file.
     ///
     /// # Errors
     /// When they are not, or fewer than were announced.

@@ -2,55 +2,55 @@
 
 use std::{fmt, sync::Arc};
 
-/// What has just been done. Between two steps lies everything that a crash can part.
+/// A finished step. A crash can happen between any two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     /// A temporary file was made for a blob.
     TempFileCreated,
     /// All bytes of the blob were written to the temporary file and hashed on the way.
     TempFileWritten,
-    /// The temporary file is on the disk.
+    /// The temporary file is synced.
     TempFileSynced,
     /// Size and digest are the expected ones.
     TempFileCompared,
     /// The index holds a lease on the blob that is about to appear.
     BlobLeased,
-    /// The blob has its name.
+    /// The blob is renamed to its digest.
     BlobRenamed,
-    /// The blob's name is on the disk.
+    /// The folder of the blobs is synced.
     BlobFolderSynced,
     /// The index knows that the blob is good.
     BlobRecorded,
     /// A manifest was written to a temporary file.
     ManifestWritten,
-    /// The temporary file of the manifest is on the disk.
+    /// The temporary file of the manifest is synced.
     ManifestSynced,
-    /// The manifest has its name: the model is there.
+    /// The manifest is renamed to its name: the model is published.
     ManifestRenamed,
-    /// The manifest's name is on the disk.
+    /// The folder of the manifest is synced.
     ManifestFolderSynced,
     /// The index lists the model.
     ManifestRecorded,
-    /// A manifest was removed: the model is gone.
+    /// A manifest was removed, and the model with it.
     NameRemoved,
-    /// The removal is on the disk.
+    /// The removal is synced.
     NameFolderSynced,
-    /// The index lists the model no more.
+    /// The index no longer lists the model.
     NameForgotten,
     /// A blob that nothing names was removed.
     BlobRemoved,
     /// A damaged blob was moved aside.
     BlobQuarantined,
-    /// The folder of a model's states is there for the state that comes next.
+    /// The folder of a model's states was made for the next state.
     StateFolderMade,
-    /// On opening: what was half-written is gone.
+    /// On opening: temporary files are removed.
     TempFilesRemoved,
     /// On opening: the index is open and of the current schema.
     IndexOpened,
 }
 
 impl Step {
-    /// Every step after which blobs and models must be whole. What becomes of saved states in a crash is no matter.
+    /// Every step after which blobs and models must be whole. Saved states may be lost in a crash.
     pub const ALL: [Self; 20] = [
         Self::TempFileCreated,
         Self::TempFileWritten,

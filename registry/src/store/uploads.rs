@@ -1,11 +1,11 @@
-//! Where a registry takes the rest of a blob that is being pushed.
+//! Notes of unfinished uploads: the address at which a registry takes the rest of a blob.
 //!
 //! ```text
-//! ingest/upload-<64 hex>.json    0600; the 64 digits are those of what identifies the upload: registry, repository and blob
+//! ingest/upload-<64 hex>.json    0600; named by a hash of registry, repository and blob
 //! ```
 //!
-//! After a crash the registry is asked at that address how much it has. Registries forget uploads that nobody goes on with, so a note
-//! counts for a day. The address may hold a secret of the registry's, so it is nobody else's to read.
+//! After a crash the registry is asked at that address how much it has. Registries forget idle uploads, so a note
+//! counts for a day. The address may hold a secret of the registry, so other users cannot read the file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Store {
 }
 
 impl UploadNote {
-    /// What identifies the upload of a blob to a place.
+    /// The key of the upload of a blob to a registry.
     pub(crate) fn key(place: &Url, digest: &Digest) -> Digest {
         Digest::of(format!("{place}\n{digest}").as_bytes())
     }
@@ -71,7 +71,7 @@ impl UploadNote {
         (note.version == 1 && is_fresh).then_some(url)
     }
 
-    /// Keeps an address in place of an older one. It is worth only time, so it is not synced.
+    /// Keeps an address in place of an older one. It only saves time, so it is not synced.
     pub(crate) fn write(&self, url: &Url) -> Result<()> {
         let note = Note {
             version: 1,
@@ -86,7 +86,7 @@ impl UploadNote {
         fs::rename(&temp, &self.path)
     }
 
-    /// Forgets it.
+    /// Removes the note.
     pub(crate) fn remove(&self) -> Result<()> {
         fs::remove(&self.path).map(|_| ())
     }

@@ -2,7 +2,7 @@
 //!
 //! They begin with [`FIRST`], which is few enough for any router. While all of them are busy, more are added as long as that makes
 //! the whole faster; a refusal halves them. So a server that gives so much to each connection is asked over many, and a line
-//! that is full already is left with a few. A transfer that has none goes before those that have one.
+//! that is full already is left with a few. A transfer without a connection goes first.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -54,7 +54,7 @@ struct Trial {
     full: bool,
 }
 
-/// One transfer, as far as its connections go.
+/// The connections of one transfer.
 #[derive(Debug)]
 pub(super) struct TransferConnections {
     connections: Connections,
@@ -317,7 +317,7 @@ mod tests {
         assert!(first.seat(false).is_none(), "the other one has none");
         assert!(second.seat(true).is_some());
         assert!(first.seat(false).is_some());
-        // One that gives up waiting holds nobody back.
+        // A transfer that stops waiting does not hold the others back.
         let mut third = connections.member();
         seats.extend(std::iter::from_fn(|| first.seat(false)));
         assert!(third.seat(true).is_none());

@@ -5,7 +5,7 @@
 //! - `run` does what they say: it opens connections, and hands bytes to the thread that writes and hashes them.
 //!
 //! What has come is kept in `ingest/` (see `store::partial`), so a transfer that is cut off goes on where it was, from the same
-//! source or from another one that has the same digest.
+//! source or from another source with the same digest.
 
 mod cap;
 mod connections;

@@ -4,7 +4,7 @@
 //! ends leaves what it has brought, and the rest of its run is asked for again. When nothing is left to ask for, the longest run
 //! is halved, so that the last bytes do not wait for one connection.
 //!
-//! - A connection without a byte for [`STALL`] is replaced, and so is one that is ten times slower than the best.
+//! - A connection without a byte for [`STALL`] is replaced, and so is a connection that is ten times slower than the best.
 //! - A failure is answered with a pause that doubles; bytes that come make the failures before forgotten.
 //! - After [`MOST_FAILURES`] in a row, or [`PATIENCE`] without progress worth the name, the blob is given up. What is there stays.
 
@@ -36,7 +36,7 @@ const SHARED_RUN: u64 = 4 << 20;
 const RUN_TIME: Duration = Duration::from_secs(3);
 /// A run that takes longer than this is shared with another connection.
 const LONG: Duration = Duration::from_secs(2);
-/// A rate is known after so long, and one that is so many times lower than the best is slow.
+/// A rate is known after so long; a connection is slow when its rate is so many times lower than the best.
 const RATE_KNOWN: Duration = Duration::from_secs(3);
 const SLOW: f64 = 10.0;
 /// How long after a connection was last held back by the cap no connection is called slow.
@@ -48,7 +48,7 @@ pub(super) type Id = u64;
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Ask for these bytes over a connection of its own.
+    /// Ask for these bytes over a new connection.
     Open {
         /// The connection.
         id: Id,
@@ -204,7 +204,7 @@ impl Plan {
         let gap = taken.gaps(&(0..size)).next();
         if let Some(gap) = gap {
             let end = gap.end.min(gap.start + self.length(size));
-            // A rest too short for a request of its own goes along.
+            // A rest too short for a separate request goes along.
             let end = if gap.end - end < SHORTEST_RUN {
                 gap.end
             } else {
@@ -292,7 +292,7 @@ impl Plan {
         }
         let new = super::total(&self.done) - before;
         self.new_bytes += new;
-        // What a server without ranges sends again is no stall, but it makes no failure forgotten either.
+        // Bytes that a server without ranges sends again are no stall, and do not reset the count of failures.
         self.still_bytes += if self.ranges { new } else { keep };
         if self.still_bytes >= PROGRESS {
             self.still_bytes = 0;
@@ -348,7 +348,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Counts a failure of a connection that was opened at `since`. Those that were open together and fail together are one.
+    /// Counts a failure of a connection that was opened at `since`. Connections that fail together count as one failure.
     fn fail(&mut self, since: Option<Instant>, now: Instant) -> Result<(), GivenUp> {
         let is_another = match (since, self.last_failure) {
             (Some(since), Some(last)) => since >= last,
@@ -383,7 +383,7 @@ impl Plan {
         self.still_since = self.still_since.max(until);
     }
 
-    /// The cap on bytes per second has held these connections back for so long: that is no stall, and tells nothing of their rates.
+    /// The rate cap has held these connections back for so long, so they have not stalled, and their rates are unknown.
     pub(super) fn held(&mut self, ids: impl IntoIterator<Item = Id>, time: Duration, now: Instant) {
         let mut any = false;
         for id in ids {
@@ -424,7 +424,7 @@ impl Plan {
             self.fail(since, now)?;
         }
         if !bad.is_empty() {
-            // A replacement that is no better sets a lower mark, so that a line that became slow is not torn for ever.
+            // A replacement that is not faster lowers the threshold, so that a network that became slow does not replace connections for ever.
             self.best /= 4.0;
         }
         Ok(bad)

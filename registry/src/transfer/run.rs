@@ -56,7 +56,7 @@ enum Event {
         whole: bool,
         /// How long the file is, where the response tells.
         size: Option<u64>,
-        /// Where the answer came from, if from another place than the one that was asked.
+        /// Where the response came from, if a redirect was followed.
         direct: Option<reqwest::Url>,
     },
     Piece {
@@ -76,7 +76,7 @@ enum Failed {
     Again(Error),
     /// The server asks for a wait.
     Later(Duration, Error),
-    /// The address that a redirect led to earlier is no longer taken.
+    /// The address of an earlier redirect is refused now.
     Old,
     /// The address that a redirect leads to is not taken.
     Expired(Error),
@@ -118,7 +118,7 @@ impl Registry {
         {
             return Ok(digest);
         }
-        // Without a digest and without a mark of the file's state, nobody knows whether older bytes are of the same file.
+        // Without a digest and without an entity tag, older bytes may be of another version of the file.
         let is_known = wanted.digest.is_some() || fetch.endpoint.validator.is_some();
         let goes_on = wanted.size.is_some() && is_known;
         let held = alone.clone();
@@ -420,7 +420,7 @@ impl Driver<'_> {
                 self.refused = 0;
                 if taken.over {
                     let _ = plan.ended(id, Ended::Well, now);
-                    // One that has sent all that it was asked for ends by itself, and its connection can be used again.
+                    // A finished request ends by itself, and its connection is reused.
                     if taken.at + taken.keep != end {
                         self.drop_line(id);
                     }
@@ -683,7 +683,7 @@ impl RangeRequest {
         Ok((!self.is_all(), length))
     }
 
-    /// Whether a file of that length is the one that was asked for.
+    /// Whether the length is that of the requested file.
     fn fits(&self, found: Option<u64>) -> Result<(), String> {
         match (self.size, found) {
             (Some(size), Some(found)) if size != found => {

@@ -8,7 +8,7 @@ use crate::gguf::TensorType;
 /// What is wrong with the weights, or beyond what is translated here. Names come from the file and are made harmless.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The layout is known, and there is no translation of it.
+    /// The layout is known and cannot be translated.
     #[error(
         "these are weights of {} in a layout that only Ollama's own engine runs, and it is not translated; {}",
         .family.name(), .family.remedy()

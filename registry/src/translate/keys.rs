@@ -1,4 +1,4 @@
-//! The keys of the new file, which begin as those of the old one.
+//! The keys of the translated file. They start as a copy of the keys of the source.
 
 use super::Error;
 use super::source::{Source, Span, within, wrong_key};
@@ -116,7 +116,7 @@ impl Keys {
         self.0.iter().any(|(known, _)| known == key)
     }
 
-    /// Writes a key, over one that is there.
+    /// Sets a key.
     pub(super) fn set(&mut self, key: &str, value: impl Into<Stored>) {
         let value = value.into();
         match self.0.iter_mut().find(|(known, _)| known == key) {
@@ -161,7 +161,7 @@ impl Keys {
         }
     }
 
-    /// Shortens a list of the source to its first elements; what is no list or short enough stays.
+    /// Truncates a list of the source; a value that is not a list, or is short enough, stays.
     pub(super) fn cut(&mut self, source: &Source<'_>, key: &str, count: u64) -> Result<(), Error> {
         let Some(Value::Array(list)) = source.view.0.metadata.get(key) else {
             return Ok(());

@@ -32,10 +32,10 @@ pub(super) const STANDARD: &[&str] = &[
     "patch_size",
 ];
 
-/// What is written of every vision part.
+/// Metadata that every projector gets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VisionDefaults {
-    /// The name of the projector, of those in `tools/mtmd/clip-impl.h`.
+    /// The projector's name in `tools/mtmd/clip-impl.h`.
     pub(super) projector: &'static str,
     /// `use_gelu` or `use_silu`, where one is stated.
     pub(super) activation: Option<&'static str>,
@@ -103,7 +103,7 @@ impl<'a> Layout<'a> {
         format!("{}.{rest}", self.architecture)
     }
 
-    /// Writes a key of the architecture, over one that is there.
+    /// Sets a key of the architecture.
     pub(super) fn set(&mut self, rest: &str, value: impl Into<Stored>) {
         let key = self.key(rest);
         self.keys.set(&key, value);
@@ -210,7 +210,7 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    /// Writes the greatest number of heads with keys and values of their own where the file has one for each layer.
+    /// Writes the greatest number of KV heads where the file has one number for each layer.
     pub(super) fn one_head_count_kv(&mut self, if_none: Option<u32>) -> Result<(), Error> {
         const KEY: &str = "attention.head_count_kv";
         let Some(counts) = self.source.view.numbers(&self.source.key(KEY)) else {

@@ -11,9 +11,9 @@
 //! A plan is made from the header alone, and from the few bytes that its tables need, so it is cheap and knows the size of the file.
 //! What most tensors need is a copy; the new head is filled up so that they stand at the same places of a file system's blocks as
 //! before, and a file system that can share blocks then copies nothing.
-//! Where the same source becomes two files, weights and projector, each has a plan of its own.
+//! Where the same source becomes two files, weights and projector, each has its own plan.
 //!
-//! The source has passed the strict reader, and what comes of it passes it again before anybody else sees it.
+//! The source has passed the strict reader, and the result passes it again before any other code reads it.
 //! Whatever the source says is bounded all the same: see the limits in [`Error::TooMuch`].
 
 #![forbid(unsafe_code)]
@@ -40,8 +40,8 @@ pub(crate) use self::source::{ReadAt, Span};
 
 use self::source::{Source, View};
 
-/// Version of the translation. Whoever changes what comes of a file raises it, and the files of other versions are made anew;
-/// whoever changes what is recognised raises the version of the reader in `index::blobs` as well.
+/// Version of the translation. A change of the result raises it, and files of other versions are made again;
+/// a change of what is recognised also raises the version of the reader in `index::blobs`.
 /// Saved states know nothing of it: a change that computes other values must end theirs, too.
 pub(crate) const VERSION: u32 = 1;
 

@@ -67,7 +67,7 @@ impl Plan {
     /// Gives `out` the new file, piece by piece, in order.
     ///
     /// # Errors
-    /// [`Error::Io`], and those of `out`.
+    /// [`Error::Io`], and errors of `out`.
     pub(crate) fn write<E: From<Error>>(
         &self,
         source: &dyn ReadAt,
@@ -134,7 +134,7 @@ impl<E: From<Error>, F: FnMut(Piece<'_>) -> Result<(), E>> Writer<'_, F> {
         }
     }
 
-    /// Bytes of the source. Those that follow each other there are one run, with what fills them up.
+    /// Bytes of the source. Adjacent tensors are one run, with the padding between them.
     fn span(&mut self, span: Span) -> Result<(), E> {
         if let Some((run, zeros)) = &mut self.run
             && run.end() + *zeros == span.offset

@@ -191,7 +191,7 @@ pub(super) fn shape(tensor: &Tensor, expected: &str) -> Error {
     }
 }
 
-/// Gives `found` back if it is no more than `limit`.
+/// Returns `found` if it is at most `limit`.
 pub(super) fn within(what: &str, found: u64, limit: u64) -> Result<u64, Error> {
     if found > limit {
         let what = what.to_owned();

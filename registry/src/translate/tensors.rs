@@ -1,4 +1,4 @@
-//! The tensors of the new file, which begin as those of the old one.
+//! The tensors of the translated file. They start as a copy of the tensors of the source.
 
 use std::collections::HashSet;
 

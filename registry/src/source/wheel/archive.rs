@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::source::Error;
 use crate::{Reporter, Stage, fs};
 
-/// Weights hardly pack at all; a member that unpacks to more than this many times its packed size is no weights.
+/// Highest compression ratio: weights hardly compress, so a member beyond it is not weights.
 const MOST_RATIO: u64 = 100;
 /// Members smaller than this may pack as well as they like.
 const SMALL: u64 = 1 << 20;
@@ -86,7 +86,7 @@ pub(super) enum Size {
     AtMost(u64),
 }
 
-/// Refuses what is no file, or not the expected one; returns its size.
+/// Refuses a member that is not a file, or not the expected one; returns its size.
 fn check(
     archive: &str,
     member: &str,

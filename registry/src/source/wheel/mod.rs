@@ -70,7 +70,7 @@ impl Registry {
         unpacked
     }
 
-    /// Fetches one package after the other and hands each over. Ends early, without an error of its own, where the other side does.
+    /// Fetches one package after the other and hands each over. Ends early, without an error, when the unpacking side ends.
     async fn deliver(
         &self,
         wheels: &[Wheel],
@@ -134,7 +134,7 @@ fn unpack(
 ) -> Result<()> {
     let mut joined = 0;
     for (number, wheel) in wheels.iter().enumerate() {
-        // The other side ends early only with an error, or when whoever asked has gone.
+        // The other side ends early only with an error, or when the operation was dropped.
         let package = fetched.blocking_recv().ok_or(Error::Cancelled)?;
         let last = number + 1 == wheels.len();
         let size = match size {
@@ -158,7 +158,7 @@ fn unpack(
     Ok(())
 }
 
-/// Whether whoever asked has gone; threads that work cannot be dropped, so they ask.
+/// Whether the operation was dropped. A blocking thread cannot be dropped, so it checks this flag.
 #[derive(Debug, Clone, Default)]
 struct Cancelled(Arc<AtomicBool>);
 

@@ -140,7 +140,7 @@ fn not_started(command: &[OsString], source: std::io::Error) -> crate::Error {
 
 fn explain(requirement: String, status: &str, output: &PipOutput) -> Error {
     let status = status.to_owned();
-    // Pip also says that there is no such package when it could not ask, so that comes first.
+    // Pip also reports a missing package when it could not reach the index, so the network errors are looked for first.
     if output.is_offline() {
         let said = output.last();
         Error::Offline { requirement, said }

@@ -7,7 +7,7 @@ use crate::{Digest, Progress, Reporter, Stage};
 
 /// What people read while it goes on.
 
-/// Makes one progress of many: of downloads and unpackings, part after part. It never goes back.
+/// Joins the progress of several parts, each downloaded and unpacked, into one that never goes back.
 pub(super) struct JoinedProgress {
     size: Option<u64>,
     digest: Option<Digest>,
@@ -16,7 +16,7 @@ pub(super) struct JoinedProgress {
 }
 
 impl JoinedProgress {
-    /// For a file of `size` bytes. Where that is not known, each step has a total of its own.
+    /// For a file of `size` bytes. Where that is not known, each step reports its own total.
     pub(super) fn new(size: Option<u64>, digest: Option<Digest>, reporter: &Reporter) -> Self {
         Self {
             size,

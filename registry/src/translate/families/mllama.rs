@@ -1,4 +1,4 @@
-//! Llama 3.2 Vision, which llama.cpp cannot run in any layout: recognised, so that whoever has it is told.
+//! Llama 3.2 Vision, which llama.cpp cannot run in any layout: recognised for a clear error.
 //!
 //! Source: `ollama-weights.md` 5; Ollama itself refuses it with llama.cpp.
 

@@ -29,7 +29,7 @@ use super::Error;
 use super::layout::Layout;
 use super::source::{Source, View};
 
-/// A family of models whose weights Ollama has in a layout of its own.
+/// A family of models whose weights Ollama stores in a layout that llama.cpp does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names are those of the models")]
@@ -270,7 +270,7 @@ impl Family {
         !self.is_projector() && self.row().projector.is_some() && view.begins(&["v."])
     }
 
-    /// What helps whoever has a file whose layout is not translated.
+    /// The remedy for a file whose layout cannot be translated.
     pub(super) fn remedy(self) -> &'static str {
         match self {
             Self::Mllama => {

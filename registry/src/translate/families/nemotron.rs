@@ -176,7 +176,7 @@ impl<'a> Table<'a> {
         let found = match tensor.dims[..] {
             [first, places] if first == width && square(places) => Some((true, places)),
             [places, second] if second == width && square(places) => Some((false, places)),
-            // Its dimensions are told in the other order than its values stand, which are those of one place after another.
+            // The dimensions are stated in reverse: the values are position-major.
             [1, places, third] if third == width && square(places) => Some((true, places)),
             [first, places, 1] if first == width && square(places) => Some((true, places)),
             _ => None,

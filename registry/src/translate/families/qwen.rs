@@ -23,7 +23,7 @@ const TIMES: [&str; 2] = ["v.patch_embd.weight", "v.patch_embd.weight.1"];
 const MOST_COLORS: u64 = 16;
 
 /// Lays queries, keys and values of each layer end to end: `attn_q`, `attn_k`, `attn_v` become `attn_qkv`.
-/// `widen` makes them floats of 32 bits; those of different types become that anyway.
+/// `widen` converts them to F32; tensors of different types are converted anyway.
 pub(super) fn join_attention(layout: &mut Layout<'_>, widen: bool) -> Result<(), Error> {
     for block in 0..layout.eye_blocks()? {
         for end in ["weight", "bias"] {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | keys | `tokenizer.ggml.precompiled_charsmap`: a list of texts of one character, which are base64 together | the bytes that they stand for |
 //!
-//! Source: `ollama-weights.md` 2. Ollama leaves a list alone that is no base64; llama.cpp would end its process on it, so it is an error here.
+//! Source: `ollama-weights.md` 2. Ollama ignores a list that is not base64; llama.cpp would abort on it, so it is an error here.
 
 use super::super::keys::list_of_texts;
 use super::super::layout::Layout;
