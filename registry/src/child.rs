@@ -1,4 +1,4 @@
-//! Programs of others that this crate starts: pip, and Docker's credential helpers.
+//! Child processes: pip, and Docker's credential helpers.
 //!
 //! A child leads its own process group. Dropping its handle kills the group, so no child outlives the operation that started it.
 //! It inherits the environment, because that is where the user's settings are.

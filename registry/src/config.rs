@@ -1,4 +1,4 @@
-//! The config blob of a model: what it is, in a few words that need no look at the weights.
+//! The config blob of a model: its details, without a look at the weights.
 //!
 //! The JSON is Ollama's, so that either program can read what the other wrote.
 
@@ -43,10 +43,10 @@ pub struct Config {
         deserialize_with = "null_as_default"
     )]
     pub capabilities: Vec<String>,
-    /// Tokens that the model was trained to keep in view.
+    /// Context length that the model was trained with.
     #[serde(rename = "context_length", skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u64>,
-    /// Width of its embedding vectors.
+    /// Embedding length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_length: Option<u64>,
     /// Digest of the artifact's manifest that the model was made from; ours, and no member of Ollama's.

@@ -1,4 +1,4 @@
-//! SHA-256 digests: the identity of every blob, and the only way to its path.
+//! SHA-256 digests, which identify blobs and give them their paths.
 
 use std::{fmt, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! The one place that touches the file system.
+//! All access to the file system.
 //!
 //! Every error names the path and what was tried with it.
 //! No function here follows a symbolic link in the last component of a path, and none opens a pipe, a socket or a device:
@@ -37,7 +37,7 @@ const PUBLISHED_MODE: u32 = 0o444;
 /// Bytes that a write of unknown size needs at least: the block size of file systems.
 pub(crate) const BLOCK: u64 = 4096;
 
-/// What tells one state of a file from another without reading it.
+/// Identifies a state of a file without reading it.
 ///
 /// A file whose stamp is the one it had when it was hashed still has the bytes it had then,
 /// unless something wrote to it below the file system.
@@ -124,7 +124,7 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// Does one thing with a path. Every call to the operating system goes through here, so that tests can make any of them fail.
+/// Makes one call to the operating system. Every call goes through here, so that tests can make it fail.
 fn attempt<T>(
     action: &'static str,
     path: &Path,
@@ -276,7 +276,7 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<File> {
     attempt("open", path, || options.open(path))
 }
 
-/// Puts bytes at a place in a file. `remaining` is how many are still to come, these included, for the error when space runs out.
+/// Writes bytes at an offset. `remaining` is how many are still to come, these included, for the error when space runs out.
 pub(crate) fn write_at(
     file: &File,
     path: &Path,
@@ -289,7 +289,7 @@ pub(crate) fn write_at(
         .map_err(|error| with_needed(error, remaining))
 }
 
-/// Reads at a place in a file; 0 bytes mean that it ends there.
+/// Reads at an offset; 0 bytes mean the end of the file.
 pub(crate) fn read_at(file: &File, path: &Path, buffer: &mut [u8], at: u64) -> Result<usize> {
     use std::os::unix::fs::FileExt as _;
     attempt("read", path, || {
@@ -302,12 +302,12 @@ pub(crate) fn read_at(file: &File, path: &Path, buffer: &mut [u8], at: u64) -> R
     })
 }
 
-/// Cuts a file off, or lengthens it by a hole.
+/// Truncates a file, or extends it by a hole.
 pub(crate) fn truncate(file: &File, path: &Path, size: u64) -> Result<()> {
     attempt("cut", path, || file.set_len(size))
 }
 
-/// Waits until the bytes of a file are on the disk, and what is needed to find them.
+/// `fdatasync`.
 pub(crate) fn sync_data(file: &File, path: &Path) -> Result<()> {
     attempt("sync", path, || file.sync_data())
 }
@@ -398,7 +398,7 @@ pub(crate) fn read_range(file: &File, path: &Path, offset: u64, length: u64) -> 
     Ok(bytes)
 }
 
-/// Takes everything out of a file.
+/// Truncates a file to 0 bytes.
 pub(crate) fn empty(file: &File, path: &Path) -> Result<()> {
     attempt("empty", path, || file.set_len(0))
 }
@@ -429,7 +429,7 @@ pub(crate) fn look(path: &Path) -> Result<Option<Kind>> {
     )
 }
 
-/// Names of what a folder holds, sorted. No folder has no names.
+/// The names in a folder, sorted; none where the folder does not exist.
 pub(crate) fn entries(path: &Path) -> Result<Vec<OsString>> {
     let Some(entries) = unless_missing(attempt("list", path, || std::fs::read_dir(path)))? else {
         return Ok(Vec::new());
@@ -448,19 +448,19 @@ pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
     Ok(names.filter_map(|name| name.into_string().ok()).collect())
 }
 
-/// Waits until the bytes of a file are on the disk. After an error the file is not to be trusted, and not to be synced again.
+/// `fsync`. After an error the file must not be trusted, nor synced again.
 pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
     attempt("sync", path, || file.sync_all())
 }
 
-/// Says that a file was used now, by the time of its last change.
+/// Sets the time of the last change to now.
 pub(crate) fn touch(file: &File, path: &Path) -> Result<()> {
     attempt("note the use of", path, || {
         file.set_modified(std::time::SystemTime::now())
     })
 }
 
-/// Waits until the names in a folder are on the disk.
+/// `fsync` of a folder, which makes its names durable.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
     attempt("sync", path, || {
         File::open(path).and_then(|folder| folder.sync_all())
@@ -539,10 +539,10 @@ pub(crate) fn reflink(from: &File, to: &File, path: &Path) -> Result<()> {
     })
 }
 
-/// Sees that so many more bytes fit on the file system of a path.
+/// Checks that so many more bytes fit on the file system of a path.
 ///
 /// # Errors
-/// [`Error::NoSpace`] with how many do.
+/// [`Error::NoSpace`] with the available bytes.
 pub(crate) fn require(path: &Path, needed: u64) -> Result<()> {
     let available = available(path);
     if available < needed {

@@ -194,7 +194,7 @@ pub enum ManifestError {
 }
 
 impl Manifest {
-    /// A manifest of ours.
+    /// A new manifest.
     pub(crate) fn new(config: Layer, layers: Vec<Layer>) -> Self {
         Self {
             schema_version: 2,
@@ -242,7 +242,7 @@ impl Manifest {
     }
 
     /// The digest over the digests of weights and adapters, in order.
-    /// A KV state of one model is good for each other with the same one, also where template, draft model or projector differ
+    /// Models with the same state key can use each other's KV states, also where template, draft model or projector differ
     /// (see [`ModelKey`](crate::ModelKey)).
     pub fn state_key(&self) -> Digest {
         let kinds = [LayerKind::Model, LayerKind::Adapter];
@@ -253,7 +253,7 @@ impl Manifest {
         Digest::of(digests.collect::<String>().as_bytes())
     }
 
-    /// What is said of each layer whose kind no program that we know writes: it is left out of the model, so a part may be missing.
+    /// A sentence for each layer of an unknown kind, which is not used.
     pub fn strange_layers(&self) -> impl Iterator<Item = String> {
         let strange = self.layers.iter().filter(|layer| {
             layer.kind() == LayerKind::Other

@@ -1,4 +1,4 @@
-//! What this crate tells about a model: from one line of a list to everything.
+//! Descriptions of a model: from one line of a list to everything.
 
 use std::{fmt, fs::File};
 
@@ -29,9 +29,9 @@ pub struct Details {
     pub parameter_size: String,
     /// Quantization of most of the weights, such as `Q4_1`.
     pub quantization_level: String,
-    /// Tokens that the model was trained to keep in view.
+    /// Context length that the model was trained with.
     pub context_length: Option<u64>,
-    /// Width of its embedding vectors.
+    /// Embedding length.
     pub embedding_length: Option<u64>,
 }
 
@@ -39,23 +39,23 @@ pub struct Details {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Capability {
-    /// Continues text.
+    /// Completes text.
     Completion,
     /// Calls tools.
     Tools,
-    /// Fills in text between a beginning and an end.
+    /// Fills in the middle between prefix and suffix.
     Insert,
-    /// Sees images.
+    /// Takes images.
     Vision,
-    /// Turns text into vectors.
+    /// Computes embeddings.
     Embedding,
     /// Thinks before it answers.
     Thinking,
     /// Makes images.
     Image,
-    /// Hears sound.
+    /// Takes audio.
     Audio,
-    /// Orders documents by a query.
+    /// Reranks documents.
     Rerank,
 }
 
@@ -172,7 +172,7 @@ impl Model {
     }
 }
 
-/// Everything that is told about a model.
+/// Everything that `show` tells about a model.
 #[derive(Debug, Clone)]
 pub struct Shown {
     /// The model.
@@ -213,7 +213,7 @@ pub struct Ready {
 /// A blob that was found good and is open for reading; it stays readable when the blob is removed.
 #[derive(Debug)]
 pub struct OpenBlob {
-    /// Which blob; for a file that was made of one, a digest that stands for that and for how it was made.
+    /// Its digest; for a translation, the digest that identifies it.
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,

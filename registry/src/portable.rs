@@ -1,4 +1,4 @@
-//! What a single path component may not be on any operating system that a store may move to.
+//! Path components that some operating system does not allow; a store may move between machines.
 
 /// Device names of Windows; a file cannot have one of them as the part before its first dot.
 const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];

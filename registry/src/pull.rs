@@ -1,8 +1,8 @@
 //! Pulling a model: from a reference to a model in the store.
 //!
-//! The resolver says where the model may be; the places are tried in order, and whichever delivers, digests decide; the strict
-//! reader sees each file of weights; then the model is created like any other, or the manifest that came with it is published.
-//! What one place delivered counts for the next, because bytes are kept by their digest.
+//! The resolver lists the places that may have the model, which are tried in order. Digests are verified whatever the place; the strict
+//! reader reads each file of weights; then the model is created like any other, or the manifest of the registry is published.
+//! Bytes of one place are used by the next, because they are kept by digest.
 
 mod artifact;
 
@@ -49,7 +49,7 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
-    /// An address in the configuration is none.
+    /// An address in the configuration is invalid.
     #[error("{what}: {text:?} is no address of a server, such as https://mirror.example")]
     Setting {
         /// Which setting.
@@ -87,7 +87,7 @@ pub struct Failure {
 }
 
 impl Error {
-    /// Whether the same pull may well succeed later: a place could not be reached, or broke off.
+    /// Whether the same pull may succeed later: a place could not be reached, or the connection broke.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -187,10 +187,10 @@ impl Registry {
         self.on_disk(move |_| Ok(Catalog::load(&folder))).await
     }
 
-    /// Makes the model that is asked for, fetching what is not here. Returns the digest of its manifest.
+    /// Pulls a model: fetches missing blobs and publishes the manifest. Returns its digest.
     /// `insecure` allows a connection without TLS, where the reference asks for one.
     ///
-    /// Dropping the future ends it: what came over HTTP is kept, and the next pull goes on with it; the name is not published any more.
+    /// Dropping the future ends it. Received bytes are kept for the next pull; the name is not published.
     ///
     /// # Errors
     ///
@@ -232,7 +232,7 @@ impl Registry {
         Err(explain(&plan, &catalog, failures))
     }
 
-    /// Says what [`Registry::pull`] would do, and fetches no weights.
+    /// Describes what [`Registry::pull`] would do, and fetches no weights.
     ///
     /// # Errors
     ///
@@ -302,7 +302,7 @@ impl Registry {
         Ok((plan, catalog))
     }
 
-    /// The files of a place with what is here of them. Without any, the catalog's entry stands for its weights.
+    /// The files of a place, with the bytes that are in the store. Without any, the weights are those of the catalog's entry.
     async fn explained(&self, plan: &Plan, files: Vec<RemoteFile>) -> Result<Vec<ExplainedFile>> {
         let mut explained = Vec::new();
         for file in &files {
@@ -377,7 +377,7 @@ impl Registry {
             reporter.stage(Stage::Unchanged);
             return Ok(model);
         }
-        // What is here already, and what comes first, is not collected while the rest comes.
+        // Blobs that are in the store are not collected while the others are fetched.
         let mut pins = Vec::new();
         for digest in found.files.iter().filter_map(|file| file.digest) {
             pins.push(self.pinned_blob(&digest).await);
@@ -409,7 +409,7 @@ impl Registry {
         }
     }
 
-    /// Brings every file here; returns their digests in order.
+    /// Fetches every file; returns their digests in order.
     async fn fetch_all(
         &self,
         plan: &Plan,
@@ -428,7 +428,7 @@ impl Registry {
             .await
     }
 
-    /// Brings one file here, unless it is.
+    /// Fetches one file, unless it is in the store.
     async fn fetch_file(
         &self,
         plan: &Plan,
@@ -485,7 +485,7 @@ impl Registry {
         .into())
     }
 
-    /// Bytes of a file that are here: all of a blob, or what was fetched of it before.
+    /// Bytes of a file that are in the store: all of a blob, or those of a partial blob.
     async fn here_of(&self, file: &RemoteFile) -> Result<u64> {
         if let (Some(digest), Some(size)) = (&file.digest, file.size)
             && self.knows_blob(digest).await? == Some(true)
@@ -497,7 +497,7 @@ impl Registry {
             .await
     }
 
-    /// Sees that all that is missing fits on the disk, before a byte is asked for.
+    /// Checks that the missing bytes fit on the disk, before a byte is requested.
     async fn room_for_all(&self, files: &[RemoteFile]) -> Result<()> {
         let mut needed = 0_u64;
         for file in files {
@@ -510,7 +510,7 @@ impl Registry {
         self.on_disk(move |store| store.room_for(needed)).await
     }
 
-    /// Makes the model from files that are here, with what the catalog and the repository say.
+    /// Makes the model from files in the store, with the metadata of the catalog and the repository.
     async fn compose(
         &self,
         plan: &Plan,
@@ -546,7 +546,7 @@ impl Registry {
     }
 }
 
-/// What a place has, if it is what the catalog says. Where the place tells no digest, the catalog's is the one to be held.
+/// The files of a place, if they match the catalog. Where the place states no digest, the catalog's is required.
 fn agreed(
     plan: &Plan,
     candidate: &Candidate,

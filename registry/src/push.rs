@@ -1,10 +1,9 @@
 //! Pushing a model: from a name in the store to a registry.
 //!
-//! The manifest says which blobs there must be. A blob that the registry lacks is mounted from another of its repositories where one is
-//! known to have it, and is sent otherwise, several at a time. The manifest is published under the tag last of all, so a name there
-//! leads to its old model or to its new one, whole.
+//! A blob of the manifest that the registry lacks is mounted from another of its repositories that is known to have it, or else
+//! sent, several at a time. The manifest is published under the tag last of all, so the tag always leads to a complete model.
 //!
-//! What is sent are the bytes that the manifest names: weights that were translated for llama.cpp stay here, and their source goes.
+//! The blobs of the manifest are sent, never their translations for llama.cpp.
 
 mod modelpack;
 
@@ -39,7 +38,7 @@ pub enum Format {
     ModelPack,
 }
 
-/// What came of a push.
+/// The result of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
     /// Host, repository and tag.
@@ -48,7 +47,7 @@ pub struct Pushed {
     pub digest: Digest,
     /// Blobs that the registry had.
     pub present: usize,
-    /// Blobs that it took over from another repository.
+    /// Blobs that it mounted from another repository.
     pub mounted: usize,
     /// Blobs that were sent.
     pub sent: usize,
@@ -93,13 +92,13 @@ pub enum Error {
         /// What it says.
         said: String,
     },
-    /// A part of a blob was answered as good, and nothing of it is there.
+    /// The registry accepted a part of a blob and does not have it.
     #[error("{host} takes a part of a blob and keeps nothing of it")]
     NothingKept {
         /// The host.
         host: String,
     },
-    /// The registry has another manifest than was sent.
+    /// The registry states another digest than that of the sent manifest.
     #[error("{host} states another manifest than was sent: expected {expected}, got {found}")]
     OtherManifest {
         /// The host.
@@ -171,10 +170,10 @@ struct Target {
 }
 
 impl Registry {
-    /// Pushes the model `source` to the place that `destination` names. `insecure` allows a connection without TLS, where the
+    /// Pushes the model `source` to `destination`. `insecure` allows a connection without TLS, where the
     /// destination asks for one.
     ///
-    /// Dropping the future ends it. Blobs that were sent stay where the registry keeps them, and the next push passes over them.
+    /// Dropping the future ends it. The registry keeps the sent blobs, and the next push skips them.
     ///
     /// # Errors
     /// [`crate::Error::Push`]; errors of [`Registry::ready`] when a blob is not good.
@@ -217,7 +216,7 @@ impl Registry {
             known: &known,
             reporter,
         };
-        // The smallest one alone first: it settles what the registry wants to know of the user.
+        // The smallest blob alone first: it gets the token for all others.
         let (first, rest) = bundle.blobs.split_at(1.min(bundle.blobs.len()));
         for blobs in [first, rest] {
             let sendings: Vec<_> = blobs
@@ -278,7 +277,7 @@ impl Registry {
         Ok(sent.await?)
     }
 
-    /// What is to be there: blobs that were found good, the smallest first.
+    /// The good blobs to push, the smallest first.
     async fn bundle(
         &self,
         source: &ModelName,
@@ -316,7 +315,7 @@ impl Registry {
         let mut blobs = Vec::new();
         blobs.extend(config.map(Item::Made));
         for (digest, size) in layers {
-            // All of them before the first is sent; there may be more than can be open at a time.
+            // All are checked before the first is sent; there may be more than can be open at a time.
             self.opened(source, &digest, size, reporter).await?;
             blobs.push(Item::Stored(digest, size));
         }
@@ -395,7 +394,7 @@ impl Target {
     }
 }
 
-/// Sees that a repository has a name that registries take: parts of lower-case letters and digits, with `.`, `_`, `__` or dashes
+/// Checks that registries accept the name of a repository: parts of lower-case letters and digits, with `.`, `_`, `__` or dashes
 /// between them (OCI distribution specification, `<name>`).
 fn check(repository: &str) -> Result<(), String> {
     for part in repository.split('/') {

@@ -1,4 +1,4 @@
-//! What people write to say which model they mean, and where it is.
+//! References: how users name a model and the place that has it.
 //!
 //! ```text
 //! phi4-mini   ns/model:tag                  a catalog's name, or one of the Ollama library
@@ -37,7 +37,7 @@ pub struct Reference {
     pub is_tls: bool,
 }
 
-/// Where a reference says that a model is.
+/// The place that a reference names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
     /// In a catalog or, if none has it, in the Ollama library.
@@ -357,7 +357,7 @@ fn hub(text: &str) -> Result<Reference, String> {
     })
 }
 
-/// Takes `@sha256:…` off the end.
+/// Splits `@sha256:…` off the end.
 fn pinned(text: &str) -> Result<(&str, Option<Digest>), String> {
     match text.rsplit_once("@sha256") {
         None => Ok((text, None)),

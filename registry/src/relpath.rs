@@ -1,4 +1,4 @@
-//! Paths that stay below the folder they are given for.
+//! Relative paths that stay inside their folder.
 
 use std::{
     fmt,

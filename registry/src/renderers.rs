@@ -1,7 +1,7 @@
-//! Renderers: what a model names that was made for Ollama, where its prompts are built by code and not by a template.
+//! Renderers: names of code in Ollama that renders the prompts of a model in place of a template.
 //!
-//! Weights nearly always bring their chat template, which is used then. For weights without one, a renderer whose prompts are in a
-//! plain form leads to a template of that form; tools and thoughts have no place in it.
+//! Weights nearly always have a chat template, which is used then. For weights without one, a renderer with a known simple format
+//! is replaced by a template of that format, without tools and thinking.
 
 /// Roles and texts between `<|im_start|>` and `<|im_end|>`, which is how the families below are trained.
 const CHATML: &str = include_str!("renderers/chatml.jinja");

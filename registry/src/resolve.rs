@@ -70,7 +70,7 @@ impl Candidate {
         }
     }
 
-    /// What it has of the model; nothing for packages, which say nothing before they are here.
+    /// What the place has of the model; `None` for packages, which are only known once fetched.
     pub(crate) async fn find(&self, client: &Client) -> Result<Option<RemoteModel>, remote::Error> {
         match self {
             Self::Wheels(_) | Self::Folder(_) => Ok(None),
@@ -177,7 +177,7 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
-/// Sees that there is a network at all; asked first, because name servers and pip take long to notice.
+/// Checks that there is a network at all; first, because DNS and pip take long to notice.
 ///
 /// # Errors
 /// [`http::Error::Offline`], unless a named host is this machine, or a proxy is set.
@@ -190,7 +190,7 @@ pub(crate) fn reachable(named: &BTreeSet<String>, network: &Network) -> Result<(
     Err(http::Error::Offline)
 }
 
-/// Where the Ollama library and the hub are for this machine.
+/// The URLs of the Ollama library and of the hub, as configured.
 pub(crate) struct Hosts {
     pub(crate) library: Url,
     pub(crate) hub: Url,
@@ -285,8 +285,8 @@ impl Hosts {
     }
 }
 
-/// The address of the registry that a reference names, and the model's repository there. This machine is spoken to without TLS, unless
-/// that is asked for.
+/// The address of the registry that a reference names, and the model's repository there. This machine is asked without TLS, unless
+/// the reference says `https`.
 pub(crate) fn registry_of(reference: &Reference) -> Result<(Url, String), Error> {
     let name = &reference.name;
     let repository = repository_of(name);

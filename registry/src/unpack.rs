@@ -1,7 +1,7 @@
-//! Files out of a tar archive, as layers of OCI artifacts are; gzip and zstd are undone on the way.
+//! Unpacks tar archives, plain or compressed by gzip or zstd: layers of OCI artifacts.
 //!
-//! An archive is hostile: members whose names [`RelPath`] refuses, links and devices are passed over, and what it unpacks to, how many
-//! members it has, and what their headers take are bounded.
+//! An archive may be hostile: members whose names [`RelPath`] refuses, links and devices are skipped; the unpacked size, the number of
+//! members and the size of headers are bounded.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -18,7 +18,7 @@ use crate::{RelPath, Reporter, Result, Stage, remote, source};
 
 /// Highest compression ratio: weights hardly compress, so an archive beyond it is not a model.
 const MOST_RATIO: u64 = 100;
-/// Archives that unpack to less may pack as well as they like.
+/// The ratio is not limited up to this unpacked size.
 const SMALL: u64 = 16 << 20;
 /// Most members of an archive.
 const MEMBERS_MAX: usize = 8192;
@@ -107,7 +107,7 @@ pub(crate) fn unpack(
             }
             _ => None,
         };
-        // What is not wanted is read too, so that only headers come before the next member.
+        // Unwanted members are read too, so that only headers precede the next member.
         let mut left = length;
         loop {
             if cancelled.is_cancelled() {

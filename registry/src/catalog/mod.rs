@@ -1,8 +1,8 @@
-//! Catalogs: which model a short name means, and where its bytes are.
+//! Catalogs: short names of models, with the sources of their weights.
 //!
 //! One catalog is compiled in; administrators lay files of the same shape over it, in the folder `catalogs` of a store.
 //! Files are taken in the order of their names, and a later one decides.
-//! A bad file is left out whole and told about, and disables nothing else.
+//! A bad file is left out and reported; the others still count.
 
 mod entry;
 mod file;

@@ -1,4 +1,4 @@
-//! What someone may have meant by a name that is not there.
+//! Suggestions for a name that is not found.
 
 use std::collections::HashSet;
 

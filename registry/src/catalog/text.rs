@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::RelPath;
 
-/// Why a text is none of its kind.
+/// Why a text is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no {kind}: {rule}")]
 pub struct TextError {
@@ -48,7 +48,7 @@ macro_rules! text {
             ///
             /// # Errors
             ///
-            /// Where the text is none of its kind.
+            /// When the text is not valid.
             pub fn parse(text: &str) -> Result<Self, TextError> {
                 let check: fn(&str) -> Result<(), TextError> = $check;
                 check(text).map(|()| Self(text.to_owned()))

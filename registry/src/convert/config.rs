@@ -29,19 +29,19 @@ const LEAST_POSITIONS: u32 = 4;
 pub(super) struct Bert {
     /// Layers.
     pub(super) layers: u32,
-    /// Numbers in a vector.
+    /// Embedding length.
     pub(super) width: u32,
-    /// Heads of a layer; a divisor of the width.
+    /// Attention heads; a divisor of the embedding length.
     pub(super) heads: u32,
-    /// Numbers in the inner vector of a layer.
+    /// Feed-forward length.
     pub(super) feed_forward: u32,
     /// Tokens of the longest text there are positions for.
     pub(super) positions: u32,
-    /// Rows of the table of tokens.
+    /// Vocabulary size.
     pub(super) vocabulary: u32,
-    /// Kinds of texts that can stand beside each other.
+    /// Token types (segments).
     pub(super) token_types: u32,
-    /// What is added to a variance before it divides.
+    /// Epsilon of the layer norm.
     pub(super) epsilon: f32,
 }
 
@@ -172,22 +172,22 @@ impl Config {
     }
 }
 
-/// How the vectors of tokens become one, by the numbers of `enum llama_pooling_type` in llama.cpp's `llama.h`.
+/// The pooling type, by the numbers of `enum llama_pooling_type` in llama.cpp's `llama.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Pooling {
-    /// Their mean.
+    /// The mean.
     Mean = 1,
-    /// That of the first.
+    /// The first token.
     First = 2,
-    /// That of the last.
+    /// The last token.
     Last = 3,
 }
 
 /// How the model is used for sentences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sentences {
-    /// How vectors become one.
+    /// The pooling type.
     pub(super) pooling: Pooling,
     /// Tokens of the longest text that is read; at most as many as there are positions.
     pub(super) longest: u32,

@@ -1,4 +1,4 @@
-//! Why a folder of weights was not converted.
+//! Errors of the conversion.
 
 use std::io;
 
@@ -28,7 +28,7 @@ pub enum Error {
         /// Most bytes.
         most: u64,
     },
-    /// A file of weights is not what it says.
+    /// A file of weights is not valid.
     #[error("`{file}` is not a usable safetensors file: {problem}")]
     Safetensors {
         /// Its name.
@@ -54,7 +54,7 @@ pub enum Error {
         /// What is possible instead.
         remedy: &'static str,
     },
-    /// A tensor is missing, or not what the description promises.
+    /// A tensor is missing, or does not match the config.
     #[error("tensor `{tensor}` {reason}")]
     Tensor {
         /// Its name.

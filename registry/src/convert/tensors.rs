@@ -1,4 +1,4 @@
-//! Which tensors a model has, what they are called on either side, and how they are kept.
+//! The tensors of a model: their names in both formats, and their types.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::error::Error;
 use super::folder::shown;
 use super::safetensors::{Dtype, Tensor};
 
-/// A tensor that is written.
+/// A tensor of the GGUF file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OutputTensor {
     /// Its name in a GGUF file.
@@ -20,7 +20,7 @@ pub(super) struct OutputTensor {
     pub(super) precise: bool,
 }
 
-/// Where a tensor's values lie.
+/// The source of a tensor's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SourceTensor {
     /// Name of the file.

@@ -20,15 +20,15 @@ const INSIDE: &str = "##";
 /// How a piece at the start of a word begins in GGUF files, where one inside has no mark.
 const START: char = '\u{2581}';
 
-/// What a token is, by the numbers of `enum llama_token_type` in llama.cpp's `llama.h`.
+/// The type of a token, by the numbers of `enum llama_token_type` in llama.cpp's `llama.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub(super) enum Kind {
     /// A piece of a word.
     Normal = 1,
-    /// A mark around texts.
+    /// A special token.
     Control = 3,
-    /// A row of the table that no token has.
+    /// An unused row of the embedding table.
     Unused = 5,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Kind {
 pub(super) struct Vocabulary {
     /// The tokens as GGUF files write them, by id; no text stands twice.
     pub(super) tokens: Vec<(String, Kind)>,
-    /// Ids of the marks.
+    /// Ids of the special tokens.
     pub(super) marks: SpecialTokens,
     /// Whether texts are put in lower case.
     pub(super) lowercase: bool,

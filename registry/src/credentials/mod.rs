@@ -43,7 +43,7 @@ pub struct LoginFiles {
     pub hub_tokens: Vec<PathBuf>,
 }
 
-/// What a host is told to know its user.
+/// What identifies the user to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// A name and a password, or a token that stands in for it.
@@ -53,9 +53,9 @@ pub enum Login {
         /// The password.
         password: Secret,
     },
-    /// A token that other tokens are had for (OAuth 2.0 refresh token).
+    /// An OAuth 2.0 refresh token.
     Identity(Secret),
-    /// A token that goes along as it is.
+    /// A token that is sent as it is.
     Token(Secret),
 }
 
@@ -69,7 +69,7 @@ impl Login {
     }
 }
 
-/// A login with what is known of it.
+/// A login and where it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundLogin {
     /// The login.
@@ -138,12 +138,12 @@ pub struct Listed {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file is not what it should be.
+    /// A file is not valid.
     #[error("the logins in {} cannot be read: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it; nothing of what it says.
+        /// What is wrong with it, without its content.
         reason: String,
     },
     /// A credential helper of Docker failed.

@@ -10,13 +10,13 @@ use super::{TensorType, ValueType};
 pub enum Rule {
     /// G1: the file is a GGUF file of a version we read, and whole.
     Whole,
-    /// G2: every tensor has a shape that can be, and lies inside the file, alone.
+    /// G2: every tensor has a valid shape, lies inside the file, and overlaps no other.
     Spans,
     /// G3: no length and no count is beyond its limit, or beyond the bytes that are left.
     Counts,
     /// G4: every type is known, and known keys have the type and range that readers expect.
     Types,
-    /// G5: keys and names that must be there are, once.
+    /// G5: required keys and names are there, once each.
     Keys,
     /// G6: the alignment is a sensible power of two, and tensors keep to it.
     Alignment,
@@ -49,7 +49,7 @@ pub enum Error {
     Io {
         /// How far reading had come.
         offset: u64,
-        /// What the system answered.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },

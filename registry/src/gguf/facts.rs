@@ -1,4 +1,4 @@
-//! What people and schedulers want to know of a file.
+//! Facts of a file for people and for the scheduler.
 
 use std::collections::HashMap;
 
@@ -44,12 +44,12 @@ pub struct Facts {
     pub vocabulary: Option<u64>,
     /// The chat template, in Jinja, of at most 1 MiB.
     pub chat_template: Option<String>,
-    /// How the vectors of tokens become one result, by the number in the file, where it is stated.
+    /// The pooling type, by its number in the file, where it is stated.
     #[serde(default)]
     pub pooling: Option<u64>,
     /// Which part of a split model the file is.
     pub split: Option<Split>,
-    /// The layout of Ollama's own that it is in, if it is in one.
+    /// The layout of Ollama that it is in, if llama.cpp does not read it.
     #[serde(default)]
     pub foreign: Option<Foreign>,
 }

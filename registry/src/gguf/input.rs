@@ -1,4 +1,4 @@
-//! Bounded reading: what is asked for must be in the file before it is read or given memory.
+//! Bounded reading: lengths are checked against the file before bytes are read or memory is taken.
 
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 

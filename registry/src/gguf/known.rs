@@ -1,4 +1,4 @@
-//! What is asked of the keys that readers rely on.
+//! Types and ranges of the keys that llama.cpp relies on.
 //!
 //! llama.cpp reads these keys by name and expects their types exactly; on some values it ends the whole process
 //! (`GGML_ASSERT` in `src/llama-model.cpp`, `load_hparams`), so those values are refused here.
@@ -178,7 +178,7 @@ pub(super) fn check(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<(), 
     }
 }
 
-/// Sees that a file has tensors, unless it is a part of a split model.
+/// Checks that a file has tensors, unless it is a part of a split model.
 pub(super) fn check_tensor_count(metadata: &Metadata, count: usize, at: u64) -> Result<(), Error> {
     let is_part = metadata.u64("split.count").is_some_and(|count| count > 1);
     if count == 0 && !is_part {
@@ -238,7 +238,7 @@ fn required<'metadata>(
     })
 }
 
-/// What every model that llama.cpp runs must have, and the values it does not survive.
+/// Keys that every model must have, and the values on which llama.cpp would abort.
 fn check_model(metadata: &Metadata, prefix: &str) -> Result<(), Error> {
     let model = Model { metadata, prefix };
     let blocks = model.required_number("block_count", 1, MOST_BLOCKS)?;

@@ -1,4 +1,4 @@
-//! What is learned of the vocabulary while its lists pass by.
+//! Checks of the vocabulary while its lists are read.
 //!
 //! The lists are long, so they are not kept; but llama.cpp ends the whole process on a token that stands twice,
 //! and has overflowed on tokens that are absurdly long.
@@ -42,7 +42,7 @@ pub(super) fn is_token_id(key: &str) -> bool {
     })
 }
 
-/// The number that a value names a token by; what fits no signed number is outside every vocabulary all the more.
+/// The token id in a value. An id beyond `i64` is outside every vocabulary too.
 pub(super) fn id(value: &Value) -> i64 {
     value.as_i64().unwrap_or(i64::MAX)
 }
@@ -103,7 +103,7 @@ impl Vocabulary {
         self.seen += 1;
     }
 
-    /// Takes note of the next id in a list of them.
+    /// Adds the next id of a list.
     pub(super) fn add_id(&mut self, key: &str, value: &Value) {
         let id = id(value);
         match self.ids.get_mut(key) {
@@ -121,7 +121,7 @@ impl Vocabulary {
         self.ids.get(key).copied()
     }
 
-    /// Sees that no token stood twice.
+    /// Checks that no token occurs twice.
     pub(super) fn end_list(&mut self, key: &str, at: u64) -> Result<(), Error> {
         if key != TOKENS {
             return Ok(());

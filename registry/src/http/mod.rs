@@ -1,4 +1,4 @@
-//! The one HTTP client: everything that slm fetches over a network goes through it.
+//! The HTTP client of slm. All requests to other machines go through it.
 //!
 //! Redirects are followed here and not by the library, because each hop is judged:
 //!

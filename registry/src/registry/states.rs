@@ -22,7 +22,7 @@ use super::{Registry, blocking};
 pub struct StateId {
     /// The state key of its model; see [`Manifest::state_key`](crate::manifest::Manifest::state_key).
     pub owner: Digest,
-    /// The tokens that it is the state of, hashed.
+    /// Identifies the prompt that it is the state of.
     pub name: Digest,
 }
 

@@ -1,4 +1,4 @@
-//! Models in OCI registries that are not laid out as Ollama's: which layers hold what.
+//! Models in OCI registries in layouts other than Ollama's: the roles of their layers.
 //!
 //! | layout | media types of layers | specification |
 //! |---|---|---|
@@ -44,7 +44,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Whether it is a text that goes into the model.
+    /// Whether it is a text of the model.
     pub(crate) fn is_text(&self) -> bool {
         !matches!(self, Self::File(_) | Self::Archive(_))
     }
@@ -66,14 +66,14 @@ pub(crate) enum Packing {
 pub(crate) struct Piece {
     /// What it holds.
     pub(crate) role: Role,
-    /// Its place among the layers of the manifest.
+    /// Its index among the layers of the manifest.
     pub(crate) index: usize,
 }
 
 /// The layers of an artifact that make the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Artifact {
-    /// They, weights first.
+    /// The layers, weights first.
     pub(crate) pieces: Vec<Piece>,
     /// What was chosen and what is left out, for people.
     pub(crate) steps: Vec<String>,

@@ -1,4 +1,4 @@
-//! Credentials: a token that is known, or what answers a registry's challenge.
+//! Credentials: a known token, or an answer to a registry's challenge.
 //!
 //! A challenge (`WWW-Authenticate`) wants the login itself (`Basic`), or a token that is given out at another address, the *realm*
 //! (`Bearer`, the distribution project's `spec/auth/token.md`). A login goes to the origin of the registry that it is for, and to the
@@ -40,15 +40,15 @@ enum Kind {
 #[derive(Default)]
 struct Challenged {
     held: Mutex<Held>,
-    /// What a push needs beside what the challenge says.
+    /// The scope of a push, beside that of the challenge.
     scope: Option<String>,
 }
 
-/// What answered the last challenge.
+/// The answer to the last challenge.
 #[derive(Default)]
 struct Held {
     header: Option<HeaderValue>,
-    /// It was an anonymous token, so the next one may be for the user.
+    /// It was an anonymous token; the next one may need the user's login.
     is_anonymous: bool,
 }
 
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Auth {
     }
 }
 
-/// What a token server answers.
+/// The response of a token server.
 #[derive(Deserialize)]
 struct Token {
     token: Option<String>,
@@ -145,7 +145,7 @@ impl Auth {
         }
     }
 
-    /// What was sent last was accepted: when it is refused later, it is too old and not too little.
+    /// The last header was accepted: a later refusal means that it expired, not that it lacks rights.
     fn accepted(&self) {
         if let Some(Kind::Challenged(challenged)) = self.0.as_deref() {
             challenged.held().is_anonymous = false;
@@ -208,7 +208,7 @@ impl Challenged {
             secure(asked, asked)?;
             let sent_before = self.held().header.clone();
             let value = basic(&user, &password);
-            // The same login once more would be refused once more.
+            // The same login would be refused again.
             return Ok(value
                 .filter(|value| Some(value) != sent_before.as_ref())
                 .map(|value| self.hold(value, false)));
@@ -228,7 +228,7 @@ impl Challenged {
                 let value = with_login(client, &bearer, &found.login).await?;
                 Ok(Some(self.hold(value, false)))
             }
-            // An anonymous token would say nothing of the login that is tried.
+            // An anonymous token would not prove the login that is tried.
             _ if client.logins().is_some_and(Logins::is_trial) => Err(Error::Realm {
                 host: shown(&origin(asked)),
                 realm: authority(&bearer.realm),
@@ -241,7 +241,7 @@ impl Challenged {
         }
     }
 
-    /// An anonymous token and, where that is refused or not enough, one for the user's key. Nothing where neither is enough.
+    /// An anonymous token and, where that is refused or not enough, one for the user's key. `None` where neither is enough.
     async fn without_login(
         &self,
         client: &Client,
@@ -276,7 +276,7 @@ impl Challenged {
             match self.signed(client, bearer, |text| key.sign(text)).await {
                 Ok(value) => return Ok(Some(self.hold(value, false))),
                 Err(error) if error.is_transient() => return Err(error),
-                // What the registry said without the key counts.
+                // The refusal without the key is the error.
                 Err(error) => {
                     tracing::warn!(%error, "the user's key gets no token");
                 }
@@ -313,7 +313,7 @@ impl Challenged {
 }
 
 impl Bearer {
-    /// Asks for this too; what the challenge says of the same repository is part of it.
+    /// Adds a scope; it replaces scopes of the challenge for the same repository.
     fn widen(&mut self, scope: &str) {
         let (about, _) = scope.rsplit_once(':').unwrap_or((scope, ""));
         self.scopes
@@ -321,7 +321,7 @@ impl Bearer {
         self.scopes.insert(0, scope.to_owned());
     }
 
-    /// What an anonymous request asks for.
+    /// The URL of an anonymous request.
     fn url(&self) -> Url {
         let mut url = self.realm.clone();
         if self.service.is_some() || !self.scopes.is_empty() {
@@ -334,7 +334,7 @@ impl Bearer {
     }
 }
 
-/// The user's key: for the Ollama library alone, and over TLS alone.
+/// The user's key: for the Ollama library alone, and over TLS, or on this machine, alone.
 async fn key_for(client: &Client, asked: &Url, realm: &Url) -> Option<Key> {
     let logins = client.logins()?;
     let may_have = logins.is_library(asked)
@@ -351,7 +351,7 @@ async fn key_for(client: &Client, asked: &Url, realm: &Url) -> Option<Key> {
     .ok()
 }
 
-/// A token that is had for a login.
+/// A token for a login.
 async fn with_login(client: &Client, bearer: &Bearer, login: &Login) -> Result<HeaderValue, Error> {
     let request = match login {
         Login::Password { user, password } => {
@@ -379,7 +379,7 @@ async fn with_login(client: &Client, bearer: &Bearer, login: &Login) -> Result<H
     token(client, &request, &bearer.realm).await
 }
 
-/// The token that a request is answered with.
+/// The token in the response to a request.
 async fn token(client: &Client, request: &Request, realm: &Url) -> Result<HeaderValue, Error> {
     let (body, _) = client.document(request, TOKEN_MAX).await?;
     let told = |reason: &str| Error::Document {
@@ -387,7 +387,7 @@ async fn token(client: &Client, request: &Request, realm: &Url) -> Result<Header
         wanted: "token",
         reason: reason.to_owned(),
     };
-    // What a JSON error quotes may be a token.
+    // A JSON error may quote a token.
     let Token {
         token,
         access_token,

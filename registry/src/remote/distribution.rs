@@ -5,8 +5,8 @@
 //! GET /v2/<repository>/blobs/<digest>        the bytes, or a redirect of any kind to them
 //! ```
 //!
-//! A tag is resolved once; all else goes by digest. Of an index the manifest is taken that is a model for llama.cpp (`index`); the
-//! layers are Ollama's, or of another layout (`artifact`).
+//! A tag is resolved once; all other requests are by digest. `index` selects the manifest of an index that is a model for llama.cpp;
+//! `artifact` reads layouts other than Ollama's.
 
 use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{StatusCode, Url};
@@ -226,7 +226,7 @@ impl Distribution {
         for (entry, digest) in index.candidates() {
             let url = self.url(kind, &digest.to_string());
             let found = match self.candidate(client, auth, &url, digest).await {
-                // Registries may lack what their index names; a host that cannot be asked would be no better for the next one.
+                // A registry may lack manifests that its index names. A host that cannot be reached would fail for the next one too.
                 Err(error @ (Error::NotFound { .. } | Error::Document { .. })) => {
                     steps.push(format!("{}: {error}", entry.shown()));
                     continue;

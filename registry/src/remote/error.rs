@@ -1,8 +1,8 @@
-//! Why a place on the network has no such model.
+//! Why a model was not found on the network.
 
 use crate::{Digest, http};
 
-/// Why a model was not found where it was looked for.
+/// Why a model was not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -49,7 +49,7 @@ pub enum Error {
         /// Parts by their names.
         count: usize,
     },
-    /// A document is not what it should be.
+    /// A document is not valid.
     #[error("what {host} sends as {what} cannot be used: {reason}")]
     Document {
         /// The host.
@@ -69,7 +69,7 @@ pub enum Error {
         /// The digest of what came.
         found: Digest,
     },
-    /// Nothing in an index can be used here.
+    /// No manifest of an index is for llama.cpp.
     #[error("{host} has the model only in forms that slm cannot run: {}", forms.join(", "))]
     NoForm {
         /// The host.

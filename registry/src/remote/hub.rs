@@ -22,7 +22,7 @@ use crate::credentials::HubToken;
 use crate::http::{self, Client, Request, shown};
 use crate::reference::Choice;
 
-/// Where the hub is, unless a mirror is set.
+/// The URL of the hub, unless a mirror is set.
 pub(crate) const DEFAULT: &str = "https://huggingface.co";
 /// Most pages of a listing, and the longest page.
 const MOST_PAGES: usize = 50;
@@ -142,7 +142,7 @@ impl Hub {
         })
     }
 
-    /// What the hub says of the repository; a mirror may not know.
+    /// Metadata of the repository; a mirror may not have it.
     async fn info(&self, client: &Client, revision: &str) -> Result<Info, Error> {
         let url = self.api(&format!("revision/{revision}"));
         match self.document(client, &url).await {
@@ -244,7 +244,7 @@ impl Hub {
         client.document(&request, PAGE_MAX).await
     }
 
-    /// A refusal in the words of the hub.
+    /// A refusal of the hub as an error.
     fn told(&self, error: http::Error, revision: &str) -> Error {
         let code = match &error {
             http::Error::Status { code, .. } => code.as_deref(),
@@ -345,7 +345,7 @@ pub(crate) fn git_blob(bytes: &[u8]) -> String {
 /// The next page by `Link: <…>; rel="next"` (RFC 8288).
 ///
 /// # Errors
-/// It is at another place, to which no token may go; to leave it out would cut the listing off in silence.
+/// It is at another origin, to which the token must not go; skipping it would truncate the listing silently.
 fn next_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, Error> {
     let address = || {
         let links = headers.get(LINK)?.to_str().ok()?;

@@ -1,4 +1,4 @@
-//! What a registry answers when it is asked for a manifest: a manifest, or a list that leads to several.
+//! The response of a registry to a request for a manifest: a manifest, or an index of several.
 //!
 //! There are three lists of one shape, `{"manifests": […]}`: Ollama's (one manifest for each kind of runner), Docker's manifest list,
 //! and the image index of the OCI image specification (`image-index.md`).
@@ -28,7 +28,7 @@ const ENTRIES_MAX: usize = 256;
 /// Most manifests of an index that are fetched, to see which of them has weights.
 const TRIED_MAX: usize = 8;
 
-/// What a registry sent.
+/// The response of a registry.
 #[derive(Debug)]
 pub(super) enum Document {
     /// The blobs of one model.
@@ -74,7 +74,7 @@ struct Platform {
     architecture: String,
 }
 
-/// Reads what a registry sent.
+/// Parses the response of a registry.
 ///
 /// # Errors
 /// The reason, as the rest of a sentence about the document.
@@ -150,7 +150,7 @@ impl Index {
         chosen
     }
 
-    /// What there is, for people.
+    /// The manifests, for people.
     pub(super) fn forms(&self) -> Vec<String> {
         self.entries.iter().take(16).map(Entry::shown).collect()
     }

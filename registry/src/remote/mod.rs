@@ -1,12 +1,12 @@
-//! Where models are on the network: what a reference leads to there.
+//! Models on the network.
 //!
 //! - `distribution`: registries that speak the OCI distribution protocol, Ollama's among them; `index` chooses a manifest out of a
 //!   list, `artifact` reads layouts other than Ollama's.
 //! - `hub`: repositories of the Hugging Face hub and its mirrors.
 //! - `web`: a single file at an address.
 //!
-//! Each finds out which files a model consists of, with their sizes and digests as far as the place tells them, and fetches no weights.
-//! What it finds is `RemoteModel`; the bytes are brought by [`crate::transfer`]. `upload` is the other direction, to registries.
+//! Each lists the files of a model, with the sizes and digests that the place states, as a `RemoteModel`. It fetches no weights: that is
+//! what [`crate::transfer`] does. `upload` is the other direction, to registries.
 
 pub(crate) mod artifact;
 mod auth;
@@ -35,19 +35,19 @@ fn stated_digest(headers: &HeaderMap) -> Option<Digest> {
     Digest::parse(value.to_str().ok()?).ok()
 }
 
-/// A place where the bytes of a file are asked for.
+/// The URL of a file, with the credentials for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
-    /// Where they are; it may redirect.
+    /// The URL; it may redirect.
     pub(crate) url: Url,
     /// The credentials for that origin.
     pub(crate) auth: Auth,
-    /// What tells this state of the file from another, where its digest is not known: an entity tag.
+    /// The entity tag that identifies this state of the file, where its digest is not known.
     pub(crate) validator: Option<String>,
 }
 
 impl Endpoint {
-    /// The place for people, without what may be secret.
+    /// The URL for people, without secrets.
     pub(crate) fn shown(&self) -> String {
         shown(&self.url)
     }

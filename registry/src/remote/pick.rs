@@ -1,4 +1,4 @@
-//! Which files of a repository make the model: one quantization, all of its parts, and the projector that belongs to it.
+//! Selects the files of a repository that make the model: one quantization with all its parts, and its projector.
 
 use super::Error;
 use crate::reference::Choice;
@@ -13,13 +13,13 @@ pub(crate) struct Listed {
     pub(crate) size: u64,
 }
 
-/// What was chosen, as indexes of the listing.
+/// The selected files, as indexes of the listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Picked {
     /// The weights, in the order of their parts.
     pub(crate) weights: Vec<usize>,
     pub(crate) projector: Option<usize>,
-    /// What was taken and why, for people.
+    /// What was selected and why, for people.
     pub(crate) steps: Vec<String>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Picked {
 struct Group {
     /// The path without the number of the part.
     stem: String,
-    /// The quantization by the name, in capitals; empty where the name tells none.
+    /// The quantization in the name, in capitals; empty where there is none.
     quantization: String,
     /// Parts by number, from 1; one for a file that is not split.
     parts: Vec<(usize, usize)>,
@@ -88,7 +88,7 @@ pub(crate) fn pick(files: &[Listed], choice: &Choice, place: &str) -> Result<Pic
         }
         Choice::Of(wanted) => {
             let same = |text: &str| text.eq_ignore_ascii_case(wanted);
-            // A name of the store is the end of a path, with hyphens for what divides it.
+            // A name in the store is the end of a path, with hyphens for slashes.
             let named = groups.iter().find(|group| {
                 let flat = group.stem.replace('/', "-");
                 let end = flat.len().saturating_sub(80);
@@ -117,7 +117,7 @@ pub(crate) fn pick(files: &[Listed], choice: &Choice, place: &str) -> Result<Pic
                 .find(|group| group.parts.iter().any(|(_, at)| Some(*at) == index));
             match (found, index) {
                 (Some(group), _) => (group, "asked for"),
-                // A projector or the like, which is only ever meant by its whole name.
+                // A projector or the like, which is selected by its full name only.
                 (None, Some(index)) => {
                     return Ok(Picked {
                         weights: vec![index],
@@ -195,7 +195,7 @@ fn groups(files: &[Listed]) -> Vec<Group> {
     groups
 }
 
-/// The path of weights without its end; nothing for all other files.
+/// The path of weights without its extension; `None` for other files.
 fn weights(path: &str) -> Option<&str> {
     let stem = stem(path)?;
     let name = file_name(stem).to_ascii_lowercase();
@@ -223,7 +223,7 @@ pub(crate) fn part(stem: &str) -> Option<(&str, usize, usize)> {
     (number >= 1 && number <= count).then_some((name, number, count))
 }
 
-/// The quantization that a name tells: its last word that is one.
+/// The quantization in a name: its last word that is one.
 fn quantization(stem: &str) -> String {
     let words = stem.split(['-', '.', '/']);
     let found = words

@@ -11,7 +11,7 @@
 //!
 //! A registry of Ollama's takes parts, and may redirect each of them to a separate store (307), which gets no credentials.
 //!
-//! What broke is gone on with where the registry says how much it has; else the blob is begun anew. Both are bounded.
+//! A broken upload continues where the registry says how much it has; else the blob starts again. Both are bounded.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -33,20 +33,20 @@ use crate::push::Error;
 use crate::store::UploadNote;
 use crate::{Digest, Progress, Reporter, Stage};
 
-/// Most failures of one blob that are answered with another try.
+/// Most retries of one blob.
 const MOST_FAILURES: u32 = 5;
-/// How long bytes are held back once a connection broke: it may have been a refusal that was not heard.
+/// How long bytes are held back after a broken connection: its cause may be a refusal whose response was lost.
 const HOLD: Duration = Duration::from_secs(1);
 /// Longest wait that a registry gets when it asks for one.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Most challenges in a row.
 const MOST_CHALLENGES: usize = 3;
-/// Longest response to a manifest that is read.
+/// Longest response to a manifest.
 const ANSWER_MAX: u64 = 64 << 10;
 /// Sizes of the parts that a registry of Ollama's takes: a sixteenth of the blob, within these.
 const PART_MIN: u64 = 100_000_000;
 const PART_MAX: u64 = 1_000_000_000;
-/// Where a registry of Ollama's takes the next part, when it sends this one elsewhere.
+/// Where a registry of Ollama takes the next part, when it redirects this one.
 const NEXT: HeaderName = HeaderName::from_static("docker-upload-location");
 /// Smallest part that a registry takes.
 const CHUNK_MIN: HeaderName = HeaderName::from_static("oci-chunk-min-length");
@@ -63,11 +63,11 @@ pub(crate) struct Upload<'a> {
     pub(crate) base: Url,
     /// The repository.
     pub(crate) repository: String,
-    /// Whether the registry speaks as Ollama's does.
+    /// Whether it is a registry of Ollama.
     pub(crate) is_ollama: bool,
 }
 
-/// A blob that is to be there.
+/// A blob to upload.
 pub(crate) struct Blob {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
@@ -82,20 +82,20 @@ pub(crate) enum Content {
     Memory(Bytes),
 }
 
-/// How a blob came to be there.
+/// How the registry got a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// It was there.
     Present,
-    /// It was taken over from another repository.
+    /// It was mounted from another repository.
     Mounted,
     /// Its bytes were sent.
     Bytes,
 }
 
-/// What an upload has learned so far.
+/// The state of an upload.
 struct State {
-    /// Where it is gone on with.
+    /// Where it continues.
     location: Option<Url>,
     /// How long bytes are held back after the head of a request.
     hold: Duration,
@@ -103,7 +103,7 @@ struct State {
     no_parts: bool,
     /// A try has failed.
     has_failed: bool,
-    /// The repository that the blob can be taken over from.
+    /// The repository that the blob can be mounted from.
     from: Option<String>,
 }
 
@@ -114,23 +114,23 @@ struct Sending<'a> {
     gauge: Arc<Gauge>,
 }
 
-/// What came of one try.
+/// The outcome of one try.
 enum Outcome {
     Done(Sent),
-    /// Something that another try may mend.
+    /// Another try may succeed.
     Again(Error),
 }
 
 impl Upload<'_> {
-    /// What identifies the place.
+    /// The URL that identifies the repository.
     pub(crate) fn place(&self) -> Url {
         self.url(&[])
     }
 
-    /// Sees that a blob is there. `from` is another repository of the registry that may have it.
+    /// Uploads a blob, unless it is there. `from` is another repository of the registry that may have it.
     ///
     /// # Errors
-    /// [`Error`]; what broke was tried again before.
+    /// [`Error`], after retries.
     pub(crate) async fn blob(
         &self,
         blob: &Blob,
@@ -179,7 +179,7 @@ impl Upload<'_> {
             let Some(pause) = pauses.next() else {
                 return Err(error);
             };
-            // A longer wait than this one is told.
+            // A longer wait is reported.
             let pause = match &error {
                 Error::Http(HttpError::Status {
                     retry_after: Some(wait),
@@ -204,7 +204,7 @@ impl Upload<'_> {
     /// Publishes a manifest under a tag; returns the digest that the registry states.
     ///
     /// # Errors
-    /// When the registry refuses it, or has another one afterwards.
+    /// When the registry refuses it, or states another digest afterwards.
     pub(crate) async fn manifest(
         &self,
         tag: &str,
@@ -245,7 +245,7 @@ impl Upload<'_> {
             match response.status() {
                 status if status.is_success() => Ok(true),
                 StatusCode::NOT_FOUND => Ok(false),
-                // The body of a response to HEAD says nothing.
+                // A response to HEAD has no body.
                 _ => Err(response.refused().await),
             }
         };
@@ -253,7 +253,7 @@ impl Upload<'_> {
         found.map_err(|error| self.refused(error))
     }
 
-    /// One try: goes on where the last one ended, or begins.
+    /// One try: continues where the last one ended, or starts.
     async fn attempt(&self, sending: &Sending<'_>, state: &mut State) -> Result<Outcome, Error> {
         let Sending { blob, gauge, .. } = sending;
         let mut here = 0;
@@ -298,7 +298,7 @@ impl Upload<'_> {
         self.finished(response, state).await
     }
 
-    /// Sends a blob from a byte on in parts, and then says that it is whole.
+    /// Sends a blob in parts from an offset on, and then finishes it.
     async fn in_parts(
         &self,
         sending: &Sending<'_>,
@@ -308,7 +308,7 @@ impl Upload<'_> {
         state: &mut State,
     ) -> Result<Outcome, Error> {
         let Sending { blob, note, gauge } = sending;
-        // What stands for the bytes in a store of Ollama's: the hash over the hashes of the parts. Known only if all were sent by us.
+        // The ETag of the upload at Ollama: the hash over the hashes of the parts. Known only if all parts were sent here.
         let mut sums = (here == 0).then(Vec::new);
         while here < blob.size {
             let length = most.min(blob.size - here);
@@ -343,7 +343,7 @@ impl Upload<'_> {
             url = self.safe(next)?;
             self.remember(state, note, &url);
             let after = here + length;
-            // A registry that kept less than it was sent says so. `0-0` may be one byte.
+            // A registry may state that it kept fewer bytes. `0-0` may be one byte.
             here = match answer_range(response.headers()) {
                 Some(there) if there < after && after > 1 && !self.is_ollama => {
                     if there <= here {
@@ -376,7 +376,7 @@ impl Upload<'_> {
         self.finished(response, state).await
     }
 
-    /// Sends a part to the store that a registry of Ollama's names, without credentials.
+    /// Sends a part to the store that a registry of Ollama redirects to, without credentials.
     async fn elsewhere(
         &self,
         sending: &Sending<'_>,
@@ -387,7 +387,7 @@ impl Upload<'_> {
     ) -> Result<(), Error> {
         let Sending { blob, gauge, .. } = sending;
         let to = self.safe(to)?;
-        // The part begins anew, and its hash with it.
+        // The part starts again, and its hash with it.
         *sum.lock().unwrap_or_else(PoisonError::into_inner) = Md5::new();
         gauge.at(here);
         let request = Request::new(Method::PUT, to)
@@ -398,8 +398,7 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// Asks where a blob is taken, and for another repository's blob to be taken over. A registry that refuses to take it over is asked
-    /// once more, for a place alone.
+    /// Starts an upload, or mounts the blob from another repository. After a refused mount, an upload is started alone.
     async fn begin(&self, digest: &Digest, from: Option<String>) -> Result<UploadStart, Error> {
         let place = self.url(&["blobs", "uploads", ""]);
         let mounted = match from {
@@ -436,7 +435,7 @@ impl Upload<'_> {
         self.ask(&request).await?.good().await
     }
 
-    /// How much of an upload is there, and where it is gone on with; nothing where the registry does not know it any more.
+    /// How much of an upload is there, and where it continues; `None` where the registry has forgotten it.
     async fn there(&self, url: &Url, size: u64) -> Result<Option<(Url, u64)>, Error> {
         let response = self.ask(&Request::get(url.clone())).await?;
         let status = response.status();
@@ -451,7 +450,7 @@ impl Upload<'_> {
         Ok((there <= size).then_some((self.safe(next)?, there)))
     }
 
-    /// What came of the request that makes a blob whole.
+    /// The outcome of the request that finishes a blob.
     async fn finished(&self, response: Response, state: &mut State) -> Result<Outcome, Error> {
         match response.status() {
             status if status.is_success() => Ok(Outcome::Done(Sent::Bytes)),
@@ -459,7 +458,7 @@ impl Upload<'_> {
         }
     }
 
-    /// Whether another try may help where this was answered.
+    /// Whether another try may help after this response.
     async fn again(&self, response: Response, state: &mut State) -> Result<Outcome, Error> {
         let status = response.status();
         // The registry has forgotten this upload, or does not take this range; then it is asked how much it has.
@@ -498,7 +497,7 @@ impl Upload<'_> {
         }
     }
 
-    /// A place that a registry names, if it is as safe as the registry. One behind a proxy that ends TLS often says `http` of itself.
+    /// A location that a registry states, if it is as safe as the registry. A registry behind a TLS proxy often states `http`.
     fn safe(&self, mut url: Url) -> Result<Url, Error> {
         if self.base.scheme() == "https" && url.scheme() == "http" {
             if url.host_str() != self.base.host_str() {
@@ -523,7 +522,7 @@ impl Upload<'_> {
         .into()
     }
 
-    /// A refusal in words about pushing.
+    /// A refusal as an error of the push.
     fn refused(&self, error: HttpError) -> Error {
         let HttpError::Status { status, said, .. } = &error else {
             return error.into();
@@ -550,13 +549,13 @@ impl Upload<'_> {
     }
 }
 
-/// Whether a registry says no to the request itself, and not because it is busy.
+/// Whether a registry refuses the request itself, and not because it is busy.
 fn is_refusal(error: &HttpError) -> bool {
     matches!(error, HttpError::Status { status, .. } if status.is_client_error())
         && !error.is_transient()
 }
 
-/// Where a blob is taken.
+/// A started upload.
 enum UploadStart {
     Mounted,
     At(Url, Option<u64>),
@@ -600,8 +599,8 @@ impl Blob {
     }
 }
 
-/// How much of a blob has gone out, for people; it never goes back. The first report is where the blob stands when it is known, so
-/// that what the registry had is not counted as sent.
+/// The progress of a blob; it never goes back. The first report is the offset at which the upload continues, so
+/// that bytes that the registry had do not count as sent.
 struct Gauge {
     reporter: Reporter,
     digest: Digest,
@@ -662,7 +661,7 @@ impl Gauge {
     }
 }
 
-/// The request that makes a blob whole. A registry may hash all of it before it answers.
+/// The request that finishes a blob. A registry may hash all of it before it answers.
 fn finishing(mut url: Url, blob: &Blob, tag: Option<String>) -> Request {
     {
         let mut query = url.query_pairs_mut();

@@ -21,7 +21,7 @@ pub enum Error {
     Offline {
         /// `package==version`.
         requirement: String,
-        /// The last that pip said.
+        /// The last message of pip.
         said: String,
     },
     /// Pip failed for another reason.
@@ -34,7 +34,7 @@ pub enum Error {
         /// The last that pip said.
         said: String,
     },
-    /// Nothing came for too long.
+    /// The download stalled.
     #[error("fetching {requirement} made no progress for {seconds} seconds")]
     Stalled {
         /// `package==version`.
@@ -86,7 +86,7 @@ pub enum Error {
         /// Bytes by the archive.
         found: u64,
     },
-    /// The file would unpack to absurdly more than it takes in the archive.
+    /// The file has an implausible compression ratio.
     #[error("{member} in {archive} would unpack {packed} bytes to {size}")]
     Bomb {
         /// The archive's file name.

@@ -1,7 +1,7 @@
-//! The most bytes per second that all transfers together take: a token bucket.
+//! The rate cap of all transfers together: a token bucket.
 //!
-//! A connection that has read pays for what it read before it reads on. While it waits, nothing is taken from its socket, so the
-//! sender slows down too. The wait is counted as no stall of the server: see `Plan::held`.
+//! A connection pays for the bytes it has read before it reads on. While it waits, its socket is not read, so the
+//! sender slows down too. The wait does not count as a stall: see `Plan::held`.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// What was not taken for so long may be taken at once.
+/// Unused rate of so long may be used at once.
 const BURST: Duration = Duration::from_millis(250);
 
 /// The bucket. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
 pub(super) struct Cap {
     rate: NonZeroU64,
-    /// When everything that was taken is paid.
+    /// When all bytes so far are paid.
     paid_at: Arc<Mutex<Instant>>,
 }
 
@@ -44,7 +44,7 @@ impl Cap {
     /// Takes bytes at `now`. Returns when they are paid.
     fn take(&self, bytes: u64, now: Instant) -> Instant {
         let cost = Duration::from_secs_f64(bytes as f64 / self.rate.get() as f64);
-        // A time is one value, whole even when a thread panicked beside it.
+        // A poisoned lock is taken: a time is one value.
         let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         *paid_at = (*paid_at).max(earliest) + cost;

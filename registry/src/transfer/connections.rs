@@ -1,8 +1,8 @@
-//! How many connections all transfers together have.
+//! The number of connections of all transfers together.
 //!
-//! They begin with [`FIRST`], which is few enough for any router. While all of them are busy, more are added as long as that makes
-//! the whole faster; a refusal halves them. So a server that gives so much to each connection is asked over many, and a line
-//! that is full already is left with a few. A transfer without a connection goes first.
+//! It starts at [`FIRST`], which is few enough for any router. While all are busy, connections are added as long as the total rate
+//! rises; a refusal halves their number. So a server that limits each connection gets many, and a network
+//! that is saturated gets few. A transfer without a connection goes first.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 
 use super::cap::Cap;
 
-/// Connections at the begin, and at most.
+/// Connections at the start, and at most.
 const FIRST: usize = 4;
 const MOST: usize = 16;
-/// How long a number of connections is tried before it is judged.
+/// How long a number of connections is tried.
 const TRIAL: Duration = Duration::from_millis(500);
-/// What more connections must bring.
+/// The gain in rate that more connections must bring.
 const BETTER: f64 = 1.12;
-/// How long after a refusal no more are tried.
+/// Pause after a refusal before more are tried.
 const CAUTION: Duration = Duration::from_secs(30);
-/// How long after a trial that brought nothing.
+/// The same after a trial without gain.
 const CONTENT: Duration = Duration::from_secs(15);
 
 /// The connections of all transfers. Cheap to clone; all clones are one.
@@ -42,7 +42,7 @@ struct State {
     before: Option<(f64, usize)>,
     /// No more are tried before this.
     not_before: Option<Instant>,
-    /// Hosts that asked to be left alone, and until when.
+    /// Hosts that asked for a wait, and until when.
     quiet: BTreeMap<String, Instant>,
 }
 
@@ -50,7 +50,7 @@ struct State {
 struct Trial {
     since: Instant,
     bytes: u64,
-    /// Whether there was always as many as allowed.
+    /// Whether the limit was always used.
     full: bool,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct TransferConnections {
 }
 
 impl TransferConnections {
-    /// A connection more, if there may be one. `has_none` says that the transfer has no other.
+    /// A permit for one more connection, if the limit allows it. `has_none`: the transfer has no connection yet.
     pub(super) fn seat(&mut self, has_none: bool) -> Option<ConnectionPermit> {
         let mut state = self.connections.lock();
         let is_free = state.open < state.limit;
@@ -90,7 +90,7 @@ impl Drop for TransferConnections {
     }
 }
 
-/// The right to one connection, until it is dropped.
+/// Permits one connection, until it is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit(Connections);
 
@@ -138,18 +138,18 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is one call, so the state is whole even when a thread panicked beside it.
+        // A poisoned lock is taken: each change is one call, so a panic leaves the state consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until bytes that a connection has read are within the rate that is allowed. `held` is set while it waits.
+    /// Waits until the bytes that a connection has read are within the rate cap. `held` is set meanwhile.
     pub(super) async fn pay(&self, bytes: usize, held: &AtomicBool) {
         if let Some(cap) = &self.cap {
             cap.pay(bytes, held).await;
         }
     }
 
-    /// A transfer begins.
+    /// Registers a transfer.
     pub(super) fn member(&self) -> TransferConnections {
         TransferConnections {
             connections: self.clone(),
@@ -157,7 +157,7 @@ impl Connections {
         }
     }
 
-    /// Bytes came.
+    /// Counts received bytes.
     pub(super) fn took(&self, bytes: u64) {
         self.lock().trial.bytes += bytes;
     }
@@ -171,21 +171,21 @@ impl Connections {
         state.begin(now);
     }
 
-    /// A host asked to be left alone, which holds for all transfers from it.
+    /// A host asked for a wait, which holds for all transfers from it.
     pub(super) fn leave_alone(&self, host: &str, until: Instant) {
         let mut state = self.lock();
         let quiet = state.quiet.entry(host.to_owned()).or_insert(until);
         *quiet = until.max(*quiet);
     }
 
-    /// Until when a host is to be left alone.
+    /// Until when a host asked for a wait.
     pub(super) fn quiet_until(&self, host: &str, now: Instant) -> Option<Instant> {
         let mut state = self.lock();
         state.quiet.retain(|_, until| *until > now);
         state.quiet.get(host).copied()
     }
 
-    /// Looks at how it goes; to be called often.
+    /// Adjusts the limit; called at every tick.
     pub(super) fn tick(&self, now: Instant) {
         self.lock().tick(now);
     }
@@ -213,7 +213,7 @@ impl State {
             return;
         }
         match self.before.take() {
-            // More connections, and not much more came: back to where it was.
+            // More connections without a gain: back to the number before.
             Some((before, limit)) if rate < before * BETTER => {
                 self.limit = limit;
                 self.not_before = Some(now + CONTENT);
@@ -231,7 +231,7 @@ impl State {
 mod tests {
     use super::*;
 
-    /// Lets a while pass in which each connection brings what `rate` says of their number, in bytes per second in all.
+    /// Lets time pass in which all connections together receive `rate(number)` bytes per second.
     fn pass(
         connections: &Connections,
         seats: &mut Vec<ConnectionPermit>,

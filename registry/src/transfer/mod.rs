@@ -1,10 +1,10 @@
-//! The one transfer engine: brings a blob here, from whatever source has it.
+//! The transfer engine: fetches a blob from an endpoint.
 //!
-//! - `plan` decides which bytes are asked for, and when a transfer is given up; it knows no network.
+//! - `plan` decides which bytes are requested, and when a transfer fails; it knows no network.
 //! - `connections` decides how many connections all transfers together have, and `cap` how many bytes per second.
-//! - `run` does what they say: it opens connections, and hands bytes to the thread that writes and hashes them.
+//! - `run` opens the connections, and hands bytes to the thread that writes and hashes them.
 //!
-//! What has come is kept in `ingest/` (see `store::partial`), so a transfer that is cut off goes on where it was, from the same
+//! Received bytes are kept in `ingest/` (see `store::partial`), so an interrupted transfer goes on where it was, from the same
 //! source or from another source with the same digest.
 
 mod cap;
@@ -20,14 +20,14 @@ pub(crate) use self::connections::Connections;
 pub(crate) use self::run::Fetch;
 pub(crate) use crate::store::total;
 
-/// Why a blob was not brought here.
+/// Why a blob was not fetched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A request failed in a way that no repetition mends, or too often.
+    /// A request failed permanently, or too often.
     #[error(transparent)]
     Http(#[from] http::Error),
-    /// Nothing came for too long.
+    /// The transfer stalled.
     #[error(
         "{host} made no progress for {seconds} s; what has come is kept, and another pull goes on with it"
     )]
@@ -37,7 +37,7 @@ pub enum Error {
         /// How long it was waited for.
         seconds: u64,
     },
-    /// The server asks for a long wait.
+    /// The server asks for too long a wait.
     #[error(
         "{host} asks to be left alone for {seconds} s; what has come is kept, and another pull goes on with it"
     )]
@@ -55,15 +55,15 @@ pub enum Error {
         /// How often.
         times: u32,
     },
-    /// An answer is not the part of the file that was asked for.
+    /// A response does not have the requested range.
     #[error("{host} does not send what was asked for: {reason}")]
     Part {
         /// The host and path.
         host: String,
-        /// What is wrong with the answer.
+        /// What is wrong with the response.
         reason: String,
     },
-    /// A page for people came instead of the file.
+    /// An HTML page came instead of the file.
     #[error("{host} sends a web page instead of the file{}", titled(.title))]
     Page {
         /// The host and path.
@@ -77,7 +77,7 @@ pub enum Error {
         /// The host and path.
         host: String,
     },
-    /// The bytes are not the ones that were announced, also when they were fetched a second time.
+    /// The bytes have another digest than announced, also after a second transfer.
     #[error("{host} sends other bytes than it announces, twice: expected {expected}, got {found}")]
     Digest {
         /// The host and path.
@@ -126,5 +126,5 @@ fn titled(title: &str) -> String {
     }
 }
 
-/// How often the state of transfers is looked at.
+/// Interval of the checks for stalls and slow connections.
 const TICK: Duration = Duration::from_millis(250);

@@ -1,12 +1,12 @@
-//! Which bytes of a blob are asked for next, over how many connections, and when it is given up: a state machine without a network.
+//! Which bytes of a blob are requested next, over how many connections, and when the transfer fails: a state machine without a network.
 //!
 //! The blob is fetched front to back in runs, so that the hash, which must go front to back, follows closely. A connection that
-//! ends leaves what it has brought, and the rest of its run is asked for again. When nothing is left to ask for, the longest run
+//! ends leaves its bytes, and the rest of its run is requested again. When nothing is left to request, the longest run
 //! is halved, so that the last bytes do not wait for one connection.
 //!
 //! - A connection without a byte for [`STALL`] is replaced, and so is a connection that is ten times slower than the best.
-//! - A failure is answered with a pause that doubles; bytes that come make the failures before forgotten.
-//! - After [`MOST_FAILURES`] in a row, or [`PATIENCE`] without progress worth the name, the blob is given up. What is there stays.
+//! - After a failure comes a pause that doubles with each one; new bytes reset the count.
+//! - After [`MOST_FAILURES`] in a row, or [`PATIENCE`] without enough progress, the transfer fails. The received bytes stay.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use rangemap::RangeSet;
 
-/// How long a connection may bring nothing.
+/// How long a connection may stall.
 pub(super) const STALL: Duration = Duration::from_secs(10);
-/// How long a transfer may go without progress, waits that the server asked for aside.
+/// How long a transfer may go without progress, not counting waits that the server asked for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes that count as progress within that time.
 const PROGRESS: u64 = 16 << 10;
@@ -29,26 +29,26 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const FIRST_RUN: u64 = 8 << 20;
 const SHORTEST_RUN: u64 = 1 << 20;
 const LONGEST_RUN: u64 = 64 << 20;
-/// Into so many runs the missing bytes are cut at least, as long as these are not shorter than that.
+/// The missing bytes are cut into at least so many runs, unless these were shorter than the least.
 const MANY_RUNS: u64 = 32;
 const SHARED_RUN: u64 = 4 << 20;
 /// How long a run should take.
 const RUN_TIME: Duration = Duration::from_secs(3);
-/// A run that takes longer than this is shared with another connection.
+/// A run that takes longer than this is split with another connection.
 const LONG: Duration = Duration::from_secs(2);
 /// A rate is known after so long; a connection is slow when its rate is so many times lower than the best.
 const RATE_KNOWN: Duration = Duration::from_secs(3);
 const SLOW: f64 = 10.0;
-/// How long after a connection was last held back by the cap no connection is called slow.
+/// For so long after the rate cap held a connection back, none counts as slow.
 const CAPPED: Duration = Duration::from_secs(10);
 
-/// One connection at work.
+/// Identifies an open connection.
 pub(super) type Id = u64;
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Ask for these bytes over a new connection.
+    /// Request these bytes over a new connection.
     Open {
         /// The connection.
         id: Id,
@@ -57,27 +57,27 @@ pub(super) enum Next {
     },
     /// Not before this time.
     At(Instant),
-    /// Nothing is left to ask for that another connection would speed up.
+    /// Another connection would not help.
     Wait,
     /// Every byte is there.
     Done,
 }
 
-/// What becomes of bytes that came.
+/// Where received bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Accepted {
-    /// Where they belong.
+    /// Their offset.
     pub(super) at: u64,
     /// How many of them are kept, from the first on.
     pub(super) keep: u64,
-    /// Whether the connection has nothing more to bring.
+    /// Whether the connection is done.
     pub(super) over: bool,
 }
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// It brought what it was asked for, or was dropped by us.
+    /// It brought its range, or was dropped here.
     Well,
     /// It failed, or ended too early.
     Badly,
@@ -85,7 +85,7 @@ pub(super) enum Ended {
     Later(Duration),
 }
 
-/// Why a blob is given up.
+/// Why a transfer fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GivenUp {
     /// Too many failures in a row; the last one says why.
@@ -128,20 +128,20 @@ pub(super) struct Plan {
     failures: u32,
     pauses: ExponentialBackoff,
     not_before: Option<Instant>,
-    /// Since when there was no progress, and bytes that came since.
+    /// When progress was last counted, and bytes since then.
     still_since: Instant,
     still_bytes: u64,
-    /// New bytes since failures were last forgotten.
+    /// New bytes since the count of failures was last reset.
     new_bytes: u64,
     last_failure: Option<Instant>,
     /// The best rate of one connection, in bytes per second.
     best: f64,
-    /// When the cap on bytes per second last held a connection back.
+    /// When the rate cap last held a connection back.
     held_at: Option<Instant>,
 }
 
 impl Plan {
-    /// A transfer of which `done` is there already.
+    /// A transfer that has `done` already.
     pub(super) fn new(size: Option<u64>, done: RangeSet<u64>, now: Instant) -> Self {
         Self {
             size,
@@ -188,7 +188,7 @@ impl Plan {
         Next::Open { id, range }
     }
 
-    /// The bytes that the next connection is to bring.
+    /// The range of the next connection.
     fn range(&mut self, now: Instant) -> Option<Range<u64>> {
         let Some(size) = self.size else {
             // Without a size there is one connection, which goes to the end.
@@ -215,8 +215,7 @@ impl Plan {
         self.halve(now)
     }
 
-    /// Takes the second half of the longest run, if that run is known to take long: what its connection has sent already of the
-    /// half is lost.
+    /// Takes the second half of the longest run, if that run takes long. Bytes of that half that are in flight are lost.
     fn halve(&mut self, now: Instant) -> Option<Range<u64>> {
         let longest = self.runs.values_mut().max_by_key(|run| run.end - run.at)?;
         let left = longest.end - longest.at;
@@ -230,7 +229,7 @@ impl Plan {
         Some(half)
     }
 
-    /// How long runs are now: not so long that there are too few for all the connections there may be.
+    /// The length of runs now: short enough that every allowed connection gets one.
     fn length(&self, size: u64) -> u64 {
         if size <= FIRST_RUN {
             return FIRST_RUN;
@@ -250,7 +249,7 @@ impl Plan {
         self.done.get(&0).map_or(0, |range| range.end)
     }
 
-    /// The server sends whole files only. Returns where the connection stands: at the first byte, whatever was asked for.
+    /// The server sends whole files only. Returns the offset of the connection: the first byte, whatever was requested.
     pub(super) fn whole_only(&mut self, id: Id) {
         self.ranges = false;
         let end = self.size.unwrap_or(u64::MAX);
@@ -260,7 +259,7 @@ impl Plan {
         }
     }
 
-    /// Says how long the file is, once that is known.
+    /// Sets the size of the file, once it is known.
     pub(super) fn sized(&mut self, size: u64) {
         self.size = Some(size);
         for run in self.runs.values_mut() {
@@ -268,7 +267,7 @@ impl Plan {
         }
     }
 
-    /// `count` bytes came over a connection.
+    /// A connection received `count` bytes.
     pub(super) fn took(&mut self, id: Id, count: u64, now: Instant) -> Accepted {
         let Some(run) = self.runs.get_mut(&id) else {
             return Accepted {
@@ -306,7 +305,7 @@ impl Plan {
         Accepted { at, keep, over }
     }
 
-    /// Where a connection without a known end stands, which is the end of the file when its body ends.
+    /// The offset of a connection without a known end, which is the size of the file when its body ends.
     pub(super) fn open_end(&self, id: Id) -> Option<u64> {
         let run = self.runs.get(&id)?;
         self.size.is_none().then_some(run.at)
@@ -368,7 +367,7 @@ impl Plan {
         self.not_before = Some(self.not_before.map_or(until, |time| time.max(until)));
     }
 
-    /// The disk could not keep up for so long: no connection is to blame for that.
+    /// The disk could not keep up for so long; that does not count against connections.
     pub(super) fn waited(&mut self, time: Duration) {
         self.still_since += time;
         for run in self.runs.values_mut() {
@@ -377,7 +376,7 @@ impl Plan {
         }
     }
 
-    /// The host is to be left alone until then, which is its wish and no stall.
+    /// The host asked for a wait until then, which is not a stall.
     pub(super) fn leave_alone(&mut self, until: Instant) {
         self.pause(until);
         self.still_since = self.still_since.max(until);
@@ -398,7 +397,7 @@ impl Plan {
         }
     }
 
-    /// Connections that are to be dropped and replaced: stalled and slow ones. Their bytes stay.
+    /// Connections to replace: stalled and slow ones. Their bytes stay.
     pub(super) fn tick(&mut self, now: Instant) -> Result<Vec<Id>, GivenUp> {
         if now.saturating_duration_since(self.still_since) >= PATIENCE {
             return Err(GivenUp::Stalled);
@@ -522,7 +521,7 @@ mod tests {
             world.plan.held(held, Duration::from_secs(1), world.now);
             assert_eq!(world.plan.tick(world.now), Ok(vec![]), "second {second}");
         }
-        // Without the cap, the same is a stall.
+        // Without the cap, this is a stall.
         world.after(STALL.as_secs_f64() + CAPPED.as_secs_f64());
         assert_eq!(world.plan.tick(world.now), Ok(vec![fast, slow]));
     }
@@ -643,7 +642,7 @@ mod tests {
             world.take(slow, 50 << 10);
         }
         assert_eq!(world.plan.tick(world.now), Ok(vec![slow]));
-        // All became slow: what is replaced once or twice is then left alone.
+        // All became slow: each is replaced once or twice at most.
         let mut id = world.open().0;
         let mut torn = 0;
         for _ in 0..60 {
@@ -738,7 +737,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever connections bring and however they end, each byte is kept once at its place, and the end is reached.
+        /// Whatever connections receive and however they end, each byte is kept once, at its offset, and the transfer completes.
         #[test]
         fn every_byte_comes_to_its_place(size in 0_u64..(40 * MIB), seed: u64) {
             let mut world = World::new(Some(size));

@@ -1,4 +1,4 @@
-//! Does what the plan says: opens connections, and hands what they bring to the thread that writes and hashes.
+//! Runs the plan: opens connections, and hands their bytes to the thread that writes and hashes.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -21,32 +21,32 @@ use crate::remote::Endpoint;
 use crate::store::{Partial, Wanted};
 use crate::{Digest, Progress, Registry, Reporter, Result, Stage};
 
-/// Pieces that wait between the connections and the driver, and between the driver and the disk.
+/// Pieces that are queued between the connections and the driver, and between the driver and the disk.
 const PIECES: usize = 8;
-/// Bytes of older parts that are hashed between two pieces, so that neither waits long for the other.
+/// Bytes of earlier runs that are hashed between two pieces, so that writing and hashing take turns.
 const CATCH_UP: u64 = 8 << 20;
-/// How often a signed address may be refused before that is taken for a response.
+/// Most refusals of a signed address before the transfer fails.
 const MOST_REFUSED: u32 = 3;
 /// Bytes between two reports, and the longest time between them while bytes come.
 const STRIDE: u64 = 4 << 20;
 const REPORT_AFTER: Duration = Duration::from_secs(1);
 
-/// A blob that is to be brought here.
+/// A blob to fetch.
 #[derive(Debug)]
 pub(crate) struct Fetch<'a> {
     /// The client of this pull.
     pub(crate) client: &'a Client,
     /// Where the bytes are.
     pub(crate) endpoint: &'a Endpoint,
-    /// What they are to become.
+    /// The blob.
     pub(crate) wanted: Wanted,
     /// The connections of all transfers.
     pub(crate) connections: Connections,
-    /// Where progress is told.
+    /// Where progress is reported.
     pub(crate) reporter: &'a Reporter,
 }
 
-/// What a connection tells.
+/// An event of a connection.
 #[derive(Debug)]
 enum Event {
     /// The response began.
@@ -69,35 +69,35 @@ enum Event {
     },
 }
 
-/// Why a connection brought less than it was asked for.
+/// Why a request failed.
 #[derive(Debug)]
 enum Failed {
-    /// Another one may do better.
+    /// Another request may succeed.
     Again(Error),
     /// The server asks for a wait.
     Later(Duration, Error),
     /// The address of an earlier redirect is refused now.
     Old,
-    /// The address that a redirect leads to is not taken.
+    /// The address of a redirect is refused.
     Expired(Error),
-    /// No other one would do better.
+    /// Another request would fail too.
     Never(Error),
 }
 
 /// A connection as the driver sees it.
 struct Connection {
     task: AbortHandle,
-    /// Where its answer ends.
+    /// Where its range ends.
     end: u64,
-    /// Whether the cap on bytes per second holds it back right now.
+    /// Whether the rate cap holds it back now.
     held: Arc<AtomicBool>,
     _seat: ConnectionPermit,
 }
 
 impl Registry {
-    /// Brings a blob here and publishes it, and returns its digest; it is kept for a day until a model names it. What was fetched of it before counts.
+    /// Fetches a blob, publishes it and returns its digest; it is leased for a day. Bytes of earlier transfers are used.
     ///
-    /// Dropping the future ends the transfer, and what has come is kept.
+    /// Dropping the future ends the transfer; the received bytes are kept.
     ///
     /// # Errors
     /// [`Error`] as [`crate::Error::Transfer`]; [`crate::Error::NoSpace`] before a byte is asked for, or when the disk fills up.
@@ -111,7 +111,7 @@ impl Registry {
                 one.lock_owned().await
             }
         };
-        // Each step on the disk holds it for itself, because it goes on when the transfer is dropped.
+        // Each blocking step holds the lock too, because it goes on when the transfer is dropped.
         let alone = Arc::new(alone);
         if let Some(digest) = wanted.digest
             && self.has_blob(&digest).await?
@@ -176,10 +176,10 @@ impl Registry {
 }
 
 impl Fetch<'_> {
-    /// Brings every byte, and returns the file with its hash complete.
+    /// Fetches every byte, and returns the hashed file.
     ///
-    /// The thread that writes holds the right to fetch the blob for itself, because it outlives a transfer that is dropped: no
-    /// other one may begin, and publish the file, while it has pieces left.
+    /// The writing thread holds the lock for fetching the blob too, because it outlives a dropped transfer: no
+    /// other transfer may begin, and publish the file, while pieces are left.
     async fn bring(&self, partial: Partial, alone: Arc<OwnedMutexGuard<()>>) -> Result<Partial> {
         let size = self.wanted.size;
         let plan = Plan::new(size, partial.written().clone(), Instant::now());
@@ -191,7 +191,7 @@ impl Fetch<'_> {
         });
         let brought = self.drive(plan, writer).await;
         let written = writing.await.map_err(crate::Error::Task)?;
-        // An error of the disk is the cause of what the driver says then.
+        // An error of the disk goes first: it is the cause of the driver's error.
         let partial = written?;
         brought?;
         Ok(partial)
@@ -228,7 +228,7 @@ impl Fetch<'_> {
                     if let Some((at, bytes)) = driver.hear(&mut plan, event)? {
                         let begun = Instant::now();
                         if writer.send((at, bytes)).await.is_err() {
-                            // The writer says why.
+                            // The result of the writer says why.
                             return Ok(());
                         }
                         plan.waited(begun.elapsed());
@@ -241,14 +241,14 @@ impl Fetch<'_> {
     }
 }
 
-/// Writes pieces and hashes what lies in front without a hole. At the end all of it is hashed.
+/// Writes pieces and hashes the contiguous front. At the end all of the file is hashed.
 fn write(mut partial: Partial, mut pieces: mpsc::Receiver<(u64, Bytes)>) -> Result<Partial> {
     let mut work = || -> Result<()> {
         while let Some((at, bytes)) = pieces.blocking_recv() {
             partial.put(at, &bytes)?;
             partial.hash_on(CATCH_UP)?;
         }
-        // Whether all has come or not, what is here is noted; hashed it is only if all has.
+        // The note is written in any case; the rest is hashed only if every byte is there.
         partial.write_note()?;
         while partial.is_whole() && partial.hash_on(u64::MAX)? > 0 {}
         Ok(())
@@ -274,12 +274,12 @@ struct Driver<'a> {
     member: TransferConnections,
     /// Where the endpoint redirected to the last time.
     direct: Option<reqwest::Url>,
-    /// How often that was refused since the last byte.
+    /// Refusals of that address since the last byte.
     refused: u32,
     failure: Option<Error>,
     /// Bytes of the last report, and when it was.
     reported: Option<(u64, Instant)>,
-    /// Other transfers have all the connections there may be.
+    /// Other transfers have all allowed connections.
     crowded: bool,
 }
 
@@ -294,11 +294,11 @@ impl Driver<'_> {
             plan.leave_alone(until);
         }
         loop {
-            // The plan is asked first only where there is a seat, because what it says is promised.
+            // The plan is asked only when there is a permit, because its answer reserves a range.
             let seat = self.member.seat(self.lines.is_empty());
             self.crowded = seat.is_none() && self.lines.is_empty();
             let Some(seat) = seat else {
-                // Without a connection at all, the last byte may have come.
+                // Without an open connection, every byte may be there.
                 return plan.is_whole();
             };
             match plan.next(Instant::now()) {
@@ -368,7 +368,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Hears what a connection tells; bytes to be written come back with their endpoint.
+    /// Handles an event of a connection. Returns bytes to write, with their offset.
     fn hear(&mut self, plan: &mut Plan, event: Event) -> Result<Option<(u64, Bytes)>, Error> {
         match event {
             Event::Opened {
@@ -454,7 +454,7 @@ impl Driver<'_> {
             },
             Err(Failed::Again(error)) => {
                 self.fetch.connections.refused(now);
-                // Where the redirect led to may be what is broken.
+                // The target of the redirect may be broken.
                 self.direct = None;
                 (Ended::Badly, error)
             }
@@ -465,7 +465,7 @@ impl Driver<'_> {
                 }
                 (Ended::Later(wait), error)
             }
-            // An address that was good a while ago: its origin is asked for another one, which counts if that is refused as well.
+            // An address that was good before: its origin is asked for a new one. A refusal of that counts.
             Err(Failed::Old) => {
                 self.direct = None;
                 let _ = plan.ended(id, Ended::Well, now);
@@ -501,7 +501,7 @@ impl Driver<'_> {
                 },
                 error => error,
             },
-            // What a server says again and again says more than that nothing comes.
+            // A repeated error of the server says more than a stall does.
             (GivenUp::Stalled, Some(error @ Error::Http(_))) => error,
             (GivenUp::Stalled | GivenUp::Failures, _) => Error::Stalled {
                 host,
@@ -537,7 +537,7 @@ struct RangeRequest {
     range: Range<u64>,
     size: Option<u64>,
     connections: Connections,
-    /// Set while the cap on bytes per second holds the connection back.
+    /// Set while the rate cap holds the connection back.
     held: Arc<AtomicBool>,
 }
 
@@ -550,7 +550,7 @@ impl RangeRequest {
     async fn bring(&self, id: Id, sender: &mpsc::Sender<Event>) -> Result<(), Failed> {
         let response = self.ask().await?;
         let (whole, size) = self.judge(&response)?;
-        // The same origin is asked anew each time, because it may want the credentials.
+        // The same origin is asked again each time, because it may need the credentials.
         let is_elsewhere = response.url.origin() != self.endpoint.url.origin();
         let direct = is_elsewhere.then(|| response.url.clone());
         let opened = Event::Opened {
@@ -630,7 +630,7 @@ impl RangeRequest {
         })
     }
 
-    /// Whether a response is the part that was asked for. Says if it is the whole file instead, and how long that is.
+    /// Checks that a response has the requested range. Returns whether it is the whole file instead, and the size of the file.
     fn judge(&self, response: &Response) -> Result<(bool, Option<u64>), Failed> {
         let host = shown(&response.url);
         let wrong = |reason: String| {

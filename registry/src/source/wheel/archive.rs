@@ -14,7 +14,7 @@ use crate::{Reporter, Stage, fs};
 
 /// Highest compression ratio: weights hardly compress, so a member beyond it is not weights.
 const MOST_RATIO: u64 = 100;
-/// Members smaller than this may pack as well as they like.
+/// The ratio is not limited for smaller members.
 const SMALL: u64 = 1 << 20;
 const CHUNK: usize = 1 << 20;
 

@@ -1,7 +1,7 @@
-//! What pip says, and what it means.
+//! Classifies the output of pip.
 //!
-//! Pip has one exit status for every failure, so its words must do. They have been the same for years;
-//! where they change, the error is a more general one, with the words in it.
+//! Pip has one exit status for every failure, so its messages are parsed. They have been stable for years;
+//! an unknown message becomes a general error that quotes it.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ pub(super) struct PipOutput {
 }
 
 impl PipOutput {
-    /// Takes note of a line.
+    /// Adds a line.
     pub(super) fn add(&mut self, line: &[u8]) {
         let line = &line[..line.len().min(LONGEST)];
         let line = String::from_utf8_lossy(line);
