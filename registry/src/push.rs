@@ -61,7 +61,7 @@ pub enum Error {
     #[error(transparent)]
     Http(#[from] http::Error),
     /// The destination is not in a registry.
-    #[error("{name} is no place that a model can be pushed to: {reason}")]
+    #[error("a model cannot be pushed to {name}: {reason}")]
     Destination {
         /// What was given.
         name: String,
@@ -77,7 +77,7 @@ pub enum Error {
         name: String,
     },
     /// The user may not write there.
-    #[error("{repository} may not be written to")]
+    #[error("no permission to push to {repository}")]
     Forbidden {
         /// Host and repository.
         repository: String,

@@ -114,12 +114,12 @@ fn a_package_that_lies_leaves_nothing_behind() {
         (
             "truncated",
             whole[..whole.len() / 2].to_vec(),
-            "is no whole archive",
+            "is not a complete archive",
         ),
         (
             "not an archive",
             b"not an archive".to_vec(),
-            "is no whole archive",
+            "is not a complete archive",
         ),
         (
             "wrong bytes",

@@ -217,7 +217,7 @@ fn check_twice(entries: &[Entry]) -> Result<(), FileError> {
     let mut seen = HashSet::new();
     for name in entries.iter().flat_map(Entry::names) {
         check(seen.insert(name.full().to_ascii_lowercase()), || {
-            format!("models: {name} stands twice")
+            format!("models: {name} occurs twice")
         })?;
     }
     Ok(())

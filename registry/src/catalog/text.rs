@@ -11,7 +11,7 @@ use crate::RelPath;
 
 /// Why a text is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no {kind}: {rule}")]
+#[error("{text:?} is not a valid {kind}: {rule}")]
 pub struct TextError {
     text: String,
     kind: &'static str,

@@ -76,7 +76,7 @@ pub enum Problem {
     NoHeader,
     #[error("its header cannot be read: {0}")]
     Header(String),
-    #[error("tensor `{0}` stands twice")]
+    #[error("tensor `{0}` occurs twice")]
     Twice(String),
     #[error("tensor `{tensor}` is of the unknown type {found}")]
     Dtype { tensor: String, found: String },

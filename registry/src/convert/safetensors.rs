@@ -336,7 +336,7 @@ mod tests {
                     r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#,
                     2,
                 ),
-                "`a` stands twice",
+                "`a` occurs twice",
             ),
         ] {
             let message = refused(bytes);

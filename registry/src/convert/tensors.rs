@@ -117,7 +117,7 @@ pub(super) fn find(
                 tensor,
             };
             if known.insert(plain(&name), found).is_some() {
-                return Err(wrong(&name, "stands twice"));
+                return Err(wrong(&name, "occurs twice"));
             }
         }
     }
@@ -258,6 +258,6 @@ mod tests {
         let other = more[name].clone();
         more.insert("classifier.weight".into(), other);
         assert!(refused(vec![more]).contains("`classifier.weight` is no part"));
-        assert!(refused(vec![same(), same()]).contains("stands twice"));
+        assert!(refused(vec![same(), same()]).contains("occurs twice"));
     }
 }

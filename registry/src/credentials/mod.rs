@@ -157,7 +157,7 @@ pub enum Error {
         reason: String,
     },
     /// The text is not the host of a registry.
-    #[error("{host:?} is no host of a registry, such as registry.example:5000")]
+    #[error("{host:?} is not the host of a registry, such as registry.example:5000")]
     Host {
         /// What was given.
         host: String,

@@ -164,9 +164,9 @@ pub enum Problem {
 
     #[error("key `{key}` is missing")]
     MissingKey { key: String },
-    #[error("key `{key}` stands twice")]
+    #[error("key `{key}` occurs twice")]
     DuplicateKey { key: String },
-    #[error("tensor `{tensor}` stands twice")]
+    #[error("tensor `{tensor}` occurs twice")]
     DuplicateTensor { tensor: String },
     #[error("{what} is empty")]
     Empty { what: String },

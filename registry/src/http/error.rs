@@ -87,7 +87,7 @@ pub enum Error {
         via: Option<String>,
     },
     /// Too many redirects.
-    #[error("{host} leads from one address to the next without an end")]
+    #[error("{host} redirects too often")]
     Redirects {
         /// Where it began.
         host: String,
@@ -135,7 +135,7 @@ pub enum Error {
         to: String,
     },
     /// The file that is sent cannot be read.
-    #[error("what is sent cannot be read: {reason}")]
+    #[error("the file to send cannot be read: {reason}")]
     File {
         /// Why.
         reason: String,
@@ -157,7 +157,7 @@ pub enum Error {
         redirected: bool,
     },
     /// A document is too long.
-    #[error("{host} sends more than {most} bytes, which no such document has")]
+    #[error("{host} sends more than {most} bytes where a small document is expected")]
     TooLong {
         /// The host and path.
         host: String,

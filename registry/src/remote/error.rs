@@ -10,7 +10,7 @@ pub enum Error {
     #[error(transparent)]
     Http(#[from] http::Error),
     /// The model is gated: the user has to accept its terms on the hub.
-    #[error("{place} is gated, and was asked for {whose}")]
+    #[error("{place} is gated; it was requested {whose}")]
     Gated {
         /// The repository.
         place: String,
@@ -60,7 +60,7 @@ pub enum Error {
         reason: String,
     },
     /// The manifest is another one than was asked for.
-    #[error("{host} sends another manifest than was asked for: expected {expected}, got {found}")]
+    #[error("{host} sends another manifest than requested: expected {expected}, got {found}")]
     Digest {
         /// The host.
         host: String,
@@ -70,7 +70,7 @@ pub enum Error {
         found: Digest,
     },
     /// No manifest of an index is for llama.cpp.
-    #[error("{host} has the model only in forms that slm cannot run: {}", forms.join(", "))]
+    #[error("{host} has the model only in formats that slm cannot run: {}", forms.join(", "))]
     NoForm {
         /// The host.
         host: String,

@@ -49,7 +49,7 @@ pub enum Error {
         requirement: String,
     },
     /// The archive cannot be read.
-    #[error("{archive} is no whole archive: {reason}")]
+    #[error("{archive} is not a complete archive: {reason}")]
     Archive {
         /// The archive's file name.
         archive: String,
@@ -57,7 +57,7 @@ pub enum Error {
         reason: String,
     },
     /// The archive holds no such file.
-    #[error("{archive} holds no {member}")]
+    #[error("{archive} does not contain {member}")]
     MemberMissing {
         /// The archive's file name.
         archive: String,

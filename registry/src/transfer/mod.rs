@@ -29,7 +29,7 @@ pub enum Error {
     Http(#[from] http::Error),
     /// The transfer stalled.
     #[error(
-        "{host} made no progress for {seconds} s; what has come is kept, and another pull goes on with it"
+        "{host} made no progress for {seconds} s; the received bytes are kept, and the next pull continues"
     )]
     Stalled {
         /// The host and path.
@@ -39,7 +39,7 @@ pub enum Error {
     },
     /// The server asks for too long a wait.
     #[error(
-        "{host} asks to be left alone for {seconds} s; what has come is kept, and another pull goes on with it"
+        "{host} asks for a wait of {seconds} s; the received bytes are kept, and the next pull continues"
     )]
     Busy {
         /// The host and path.
@@ -56,7 +56,7 @@ pub enum Error {
         times: u32,
     },
     /// A response does not have the requested range.
-    #[error("{host} does not send what was asked for: {reason}")]
+    #[error("{host} does not send the requested bytes: {reason}")]
     Part {
         /// The host and path.
         host: String,

@@ -81,7 +81,7 @@ pub enum Error {
         limit: u64,
     },
     /// The file that came of it breaks a rule of the strict reader.
-    #[error("what came of it is no usable GGUF file: {reason}")]
+    #[error("the translation is not a usable GGUF file: {reason}")]
     Refused {
         /// What the strict reader says.
         reason: String,

@@ -224,7 +224,7 @@ async fn an_index_leads_to_the_manifest_with_weights() {
     let (_, none) = pulled(&origin, "a/b:none").await;
     let text = none.expect_err("no weights").to_string();
     assert!(
-        text.contains("only in forms that slm cannot run: linux/amd64"),
+        text.contains("only in formats that slm cannot run: linux/amd64"),
         "{text}"
     );
 

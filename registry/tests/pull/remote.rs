@@ -360,7 +360,7 @@ async fn redirects_without_an_end_and_to_nowhere_are_told() {
     let large = noise(MIB, 1);
     let (origin, _) = registry_with(&large).await;
     for (lie, wanted) in [
-        (Lie::Redirect(302, origin.url()), "without an end"),
+        (Lie::Redirect(302, origin.url()), "redirects too often"),
         (Lie::Status(307, Vec::new(), ""), "without saying where"),
         (
             Lie::Redirect(302, "ftp://127.0.0.1".to_owned()),
