@@ -1,4 +1,4 @@
-//! Shows the answer of a model while it comes.
+//! Shows an answer while it streams.
 
 use api::{ChatEvent, DoneReason, GenerateEvent, Message, Timings};
 
@@ -6,18 +6,18 @@ use crate::client::{Error, Event, Events};
 use crate::interrupt::ctrl_c;
 use crate::output::{Output, Wrap, clean};
 
-/// Columns when the terminal does not say how many it has.
+/// Columns of a terminal that does not tell its width.
 const DEFAULT_WIDTH: usize = 80;
 
 /// An event that carries a piece of an answer.
 pub(crate) trait Piece: Event + serde::Serialize {
-    /// More of the answer.
+    /// The next piece of the answer.
     fn text(&self) -> &str;
-    /// More of what the model thinks before it answers.
+    /// The next piece of thinking.
     fn thinking(&self) -> &str;
-    /// Why it ends here, on the last event.
+    /// Why the answer ended, on the last event.
     fn done_reason(&self) -> Option<DoneReason>;
-    /// What it took, on the last event.
+    /// Durations and counts, on the last event.
     fn timings(&self) -> Option<&Timings>;
 }
 
@@ -59,25 +59,25 @@ impl Piece for GenerateEvent {
 
 /// One answer on its way to standard output.
 ///
-/// On a terminal it is cleaned and wrapped; in a file or a pipe it is what the model said; with
-/// `--json` it is the daemon's events.
+/// A terminal gets it cleaned and wrapped, a file or a pipe gets it verbatim, and with `--json` the
+/// output is the daemon's events.
 #[derive(Debug)]
 pub(crate) struct Answer {
     out: Output,
     wrap: Option<Wrap>,
-    /// The answer so far, as the model said it.
+    /// The answer so far, verbatim.
     text: String,
-    /// What the model thought before.
+    /// The thinking so far.
     thinking_text: String,
     shows_thinking: bool,
-    /// Thoughts stand on the line.
+    /// Whether the current line shows thinking.
     in_thinking: bool,
-    /// What is said until the first piece comes.
+    /// The spinner's text until the first piece comes.
     waiting: String,
 }
 
 impl Answer {
-    /// Nothing yet.
+    /// An empty answer.
     pub(crate) fn new(out: Output, word_wrap: bool) -> Self {
         let wrap = (out.is_terminal() && word_wrap)
             .then(|| Wrap::new(out.width().unwrap_or(DEFAULT_WIDTH)));
@@ -92,24 +92,24 @@ impl Answer {
         }
     }
 
-    /// The same, with the model's thoughts kept from the terminal.
+    /// Hides the model's thinking from the terminal.
     pub(crate) fn hide_thinking(mut self, hide: bool) -> Self {
         self.shows_thinking = !hide;
         self
     }
 
-    /// The same, with words for the time until the first piece comes.
+    /// Sets the spinner's text until the first piece comes.
     pub(crate) fn waiting(mut self, words: String) -> Self {
         self.waiting = words;
         self
     }
 
-    /// Shows the whole answer, returns what it took.
+    /// Shows the whole answer and returns its timings.
     pub(crate) async fn receive<T: Piece>(
         &mut self,
         asked: impl Future<Output = Result<Events<T>, Error>>,
     ) -> anyhow::Result<Timings> {
-        // Until the first piece comes, a model may be loading, which takes its time.
+        // Before the first piece the model may have to load, which takes time.
         let mut spinner = Some(self.out.spinner(&self.waiting));
         let mut events = asked.await?;
         loop {
@@ -135,7 +135,7 @@ impl Answer {
         }
     }
 
-    /// The same, but Ctrl-C ends it: then there are no timings, and what came so far is kept.
+    /// As [`receive`](Self::receive), but Ctrl-C ends it: the result is `None`, and the text so far is kept.
     pub(crate) async fn receive_until_ctrl_c<T: Piece>(
         &mut self,
         asked: impl Future<Output = Result<Events<T>, Error>>,
@@ -154,12 +154,12 @@ impl Answer {
         }
     }
 
-    /// The answer so far, as the model said it.
+    /// The answer so far, verbatim.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// What was said, as the assistant's part of a conversation. What it thought belongs to it.
+    /// The answer as a message of the assistant, with its thinking.
     pub(crate) fn to_message(&self) -> Message {
         Message {
             thinking: (!self.thinking_text.is_empty()).then(|| self.thinking_text.clone()),
@@ -193,7 +193,7 @@ impl Answer {
         }
     }
 
-    /// Ends the line of an answer that was called off, on a terminal, where a prompt comes next.
+    /// Ends the line of a cancelled answer on a terminal, where the shell's prompt follows.
     pub(crate) fn leave(&self) -> anyhow::Result<()> {
         let is_open = self.in_thinking || !(self.text.is_empty() || self.text.ends_with('\n'));
         if is_open && self.out.is_terminal() {
@@ -202,9 +202,9 @@ impl Answer {
         Ok(())
     }
 
-    /// Prints what was held back, and ends the line.
+    /// Prints the text that was held back, and ends the line.
     fn end(&mut self) -> anyhow::Result<()> {
-        // Thoughts without an answer, as when it was cut, end their line too.
+        // Thinking without an answer, as in a cut one, ends its line too.
         if std::mem::take(&mut self.in_thinking) {
             return self.out.print("\n");
         }
@@ -220,7 +220,7 @@ impl Answer {
         Ok(())
     }
 
-    /// Says what is not as one might think: nothing is cut in silence.
+    /// Reports a cut prompt and an answer that reached a limit: nothing is cut in silence.
     fn warn_of_limits(&self, reason: Option<DoneReason>, timings: &Timings) {
         if timings.truncated_messages > 0 {
             self.out.warn(&format!(
@@ -240,9 +240,9 @@ impl Answer {
     }
 }
 
-/// The daemon gives one reason for both limits.
+/// The daemon reports one reason for both limits.
 const ENDED_AT_A_LIMIT: &str =
-    "(the answer ended at its limit of tokens: num_predict, or the context (num_ctx) is full)";
+    "(the answer reached its limit of tokens: num_predict, or the context (num_ctx) is full)";
 
 /// A message with a role and a text.
 pub(crate) fn message(role: &str, content: &str) -> Message {

@@ -1,5 +1,4 @@
-//! The command line. What a person reads in `--help` is written here, and reviewed in
-//! `docs/cli.md`, which is made from it.
+//! The command line. The texts of `--help` stand here; `docs/cli.md` is generated from them.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,22 +27,22 @@ pub(crate) struct Cli {
     /// Print version.
     #[arg(short = 'V', visible_short_alias = 'v', long, action = ArgAction::Version)]
     version: Option<bool>,
-    /// What holds for every command.
+    /// Options of every command.
     #[command(flatten)]
     pub(crate) global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// Options that every command takes.
+/// Options of every command.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Options for every command")]
 pub(crate) struct Global {
     /// Print JSON: one document, or one event per line.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print nothing but what was asked for.
+    /// Print only the result.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     /// When to use colours.
@@ -61,7 +60,7 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// How much is said, and in which form.
+    /// How much is printed, and in which format.
     pub(crate) fn output_mode(&self) -> OutputMode {
         OutputMode {
             json: self.json,
@@ -74,17 +73,17 @@ impl Global {
 /// What `slm` can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Talk to a model, or have it answer one prompt.
+    /// Talk to a model, or let it answer one prompt.
     ///
-    /// With a prompt, or with text piped in, the model answers once; the text piped in comes before
-    /// the prompt. Without either, a conversation begins: `/?` shows what can be typed there.
-    /// A model that is not here yet is fetched first.
+    /// With a prompt, or with piped text, the model answers once; the piped text comes before the
+    /// prompt. Without either, a conversation begins: `/?` shows its commands.
+    /// A model that is not on disk is pulled first.
     ///
-    /// A model that sees is shown the image files whose paths stand in the prompt, such as `./cat.png`,
-    /// and an image that is piped in.
+    /// A vision model gets the image files whose paths stand in the prompt, such as `./cat.png`, and a
+    /// piped image.
     ///
-    /// Standard input that is not a terminal is read to its end: in the loop of a shell script, give it
-    /// `< /dev/null` where there is nothing to pipe in.
+    /// Standard input that is not a terminal is read to its end: in a loop of a shell script, redirect
+    /// it from `/dev/null` if there is nothing to pipe.
     #[command(after_help = "Examples:
   slm run smollm2
   slm run smollm2 \"Why is the sky blue?\"
@@ -97,12 +96,12 @@ pub(crate) enum Command {
     Run(Run),
     /// Fetch a model.
     ///
-    /// A name is looked up in the catalogs, and then in the Ollama library. A name with a host says itself where the model is: a
-    /// registry, `hf.co/OWNER/REPOSITORY` on the Hugging Face hub, or the address of a GGUF file. What was fetched of a model is
-    /// kept when a pull is stopped, and the next one goes on with it.
+    /// A name is looked up in the catalogs, and then in the Ollama library. A name with a host states the source: a registry,
+    /// `hf.co/OWNER/REPOSITORY` on the Hugging Face hub, or the address of a GGUF file. A stopped pull keeps its bytes, and the
+    /// next pull continues with them.
     ///
-    /// Ctrl-C leaves the pull, which goes on in the background; `slm jobs` shows it and stops it. The same pull in a second terminal
-    /// joins the first.
+    /// Ctrl-C detaches from the pull, which continues in the background; `slm jobs` shows and cancels it. The same pull in a
+    /// second terminal joins the first.
     #[command(after_help = "Examples:
   slm pull smollm2
   slm pull --background --priority low smollm2
@@ -113,17 +112,17 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Send a model to a registry.
     ///
-    /// Without a destination, the model's own name says where it goes. Blobs that the registry has are not sent, and its tag changes
-    /// when everything is there. A push that was stopped goes on with the next one, as far as the registry keeps what came.
+    /// Without a destination, the model's name is the destination. Blobs that the registry has are not sent, and its tag changes
+    /// last. A push after a stopped one continues where the registry kept the bytes.
     #[command(after_help = "Examples:
   slm push registry.example/team/model:v1
   slm push my-model registry.example/team/model:v1
   slm push my-model localhost:5000/me/model --format modelpack")]
     Push(Push),
-    /// Give slm a login for a registry or for the Hugging Face hub.
+    /// Log in to a registry or to the Hugging Face hub.
     ///
-    /// The host is asked whether the login is good before it is kept, in a file that only you can read. The password is asked for on
-    /// the terminal. Logins of Docker and Podman are used as well.
+    /// The login is checked with the host and then stored in a file that only you can read. The terminal asks for the password.
+    /// Logins of Docker and Podman are used as well.
     #[command(after_help = "Examples:
   slm login registry.example -u me
   echo \"$TOKEN\" | slm login registry.example -u me --password-stdin
@@ -131,12 +130,12 @@ pub(crate) enum Command {
   slm login --list
   slm login --show-key")]
     Login(Login),
-    /// Forget a login.
+    /// Delete a login.
     #[command(after_help = "Example:\n  slm logout registry.example")]
     Logout(Logout),
-    /// List the pulls and pushes under way, and pause, resume, cancel or reorder them.
+    /// List pulls and pushes, and pause, resume, cancel or reorder them.
     ///
-    /// A transfer of this program is a job of the daemon: it goes on when the terminal is closed, and when the daemon is started again.
+    /// A pull or push is a job of the daemon: it continues when the terminal is closed, and after a restart of the daemon.
     #[command(after_help = "Examples:
   slm jobs
   slm jobs --all
@@ -148,33 +147,32 @@ pub(crate) enum Command {
     Jobs(Jobs),
     /// Find models in the catalogs and on the Hugging Face hub.
     ///
-    /// What it shows as NAME is what `slm pull` and `slm run` take. Models of the hub are those with weights in GGUF, the most
-    /// often fetched first.
+    /// `slm pull` and `slm run` take the column NAME. Models of the hub have weights in GGUF and are sorted by downloads.
     #[command(after_help = "Examples:
   slm search qwen3
   slm search --catalog embedding
   slm search --limit 50 smollm2 instruct
   slm search qwen3 --filter max-size=4B --filter capability=tools")]
     Search(Search),
-    /// Make a model from a Modelfile.
+    /// Create a model from a Modelfile.
     ///
-    /// Local weights that the Modelfile names are taken into the store without copying where the
-    /// file system allows it.
+    /// Local weights that the Modelfile names get into the store without copying, where the file system
+    /// allows it.
     #[command(after_help = "Examples:
   slm create pirate -f Modelfile
   slm create precise -f Modelfile --param temperature=0 --param num_ctx=8192
   echo 'FROM ./model.gguf' | slm create mine -f -")]
     Create(Create),
-    /// List the models that are here.
+    /// List the models on disk.
     #[command(
         visible_alias = "ls",
         after_help = "Examples:\n  slm list\n  slm ls smol"
     )]
     List(List),
-    /// List the models that are loaded.
+    /// List the loaded models.
     #[command(after_help = "Example:\n  slm ps")]
     Ps,
-    /// Show what is known of a model.
+    /// Show the details of a model.
     #[command(
         after_help = "Examples:\n  slm show smollm2\n  slm show smollm2 --modelfile > Modelfile"
     )]
@@ -184,32 +182,32 @@ pub(crate) enum Command {
     Cp(Cp),
     /// Remove models.
     ///
-    /// What other models share with them stays.
+    /// Blobs that other models share stay on disk.
     #[command(after_help = "Example:\n  slm rm my-model other-model")]
     Rm(Models),
     /// Unload models from memory.
     ///
-    /// One that is answering goes when it has answered.
+    /// A model in use is unloaded after its last answer.
     #[command(after_help = "Example:\n  slm stop smollm2")]
     Stop(Models),
-    /// Run the daemon in this terminal, or stop the one that runs.
+    /// Run the daemon in this terminal, or stop a running daemon.
     #[command(after_help = "Examples:
   slm serve
   slm serve -- --port 8080
   slm serve --stop
   slm serve --print-unit > ~/.config/systemd/user/slmd.service")]
     Serve(Serve),
-    /// Show whether the daemon runs, where, and what it has loaded.
+    /// Show whether the daemon runs, where, and which models are loaded.
     ///
-    /// The exit status is 0 when one runs and 3 when none does; none is started.
+    /// The exit status is 0 if the daemon runs, else 3. It does not start a daemon.
     #[command(after_help = "Example:\n  slm status")]
     Status,
-    /// Show what the daemon wrote to its log.
+    /// Show the log of the daemon.
     ///
-    /// It is the log of a daemon that `slm` started by itself; one that runs in a terminal or as a service logs there.
+    /// It is the log of a daemon that `slm` started; a daemon in a terminal or under a service manager logs there.
     #[command(after_help = "Examples:\n  slm logs\n  slm logs -n 20 --follow")]
     Logs(Logs),
-    /// Check the store: hash every file that models are made of.
+    /// Verify the store: hash every file of the models.
     #[command(after_help = "Examples:
   slm verify
   slm verify smollm2
@@ -218,7 +216,7 @@ pub(crate) enum Command {
     /// Show the versions of this program and of the daemon.
     #[command(after_help = "Example:\n  slm version")]
     Version,
-    /// Print a script that completes commands in a shell.
+    /// Print a shell script that completes commands.
     #[command(
         after_help = "Example:\n  slm completions bash > ~/.local/share/bash-completion/completions/slm"
     )]
@@ -237,9 +235,9 @@ pub(crate) struct Run {
     /// Name of the model.
     #[arg(add = ArgValueCompleter::new(models))]
     pub(crate) model: String,
-    /// What to ask; several words need no quotes.
+    /// The prompt; several words need no quotes.
     pub(crate) prompt: Vec<String>,
-    /// System prompt, in place of the model's own.
+    /// System prompt, in place of the model's.
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
     /// Set a parameter, as `PARAMETER` in a Modelfile does; can be repeated.
@@ -247,13 +245,13 @@ pub(crate) struct Run {
     pub(crate) params: Vec<String>,
     /// Answer in JSON: `json`, or a file with the JSON Schema that the answer must obey.
     ///
-    /// A model writes better JSON when the prompt asks for it too. Such an answer is not broken into lines between words.
+    /// A model writes better JSON if the prompt asks for it too. Answers in JSON are not wrapped.
     #[arg(long, value_name = "json|FILE", value_hint = ValueHint::FilePath)]
     pub(crate) format: Option<String>,
     /// How long the model stays loaded afterwards: `10m`, `1h30m`, seconds, 0, or -1 for ever.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     pub(crate) keepalive: Option<String>,
-    /// Think first, as hard as is said; models that think do so anyway.
+    /// Think before the answer, at this level; a thinking model does so by default.
     #[arg(
         long,
         value_name = "HOW",
@@ -263,28 +261,28 @@ pub(crate) struct Run {
         default_missing_value = "true"
     )]
     pub(crate) think: Option<Thinking>,
-    /// Do not think first.
+    /// Do not think before the answer.
     #[arg(long, conflicts_with = "think")]
     pub(crate) no_think: bool,
     /// Let the model think, and show only the answer.
     #[arg(long, alias = "hidethinking")]
     pub(crate) hide_thinking: bool,
-    /// Show what the answer took.
+    /// Show timings and token counts of the answer.
     #[arg(long)]
     pub(crate) verbose: bool,
-    /// Do not break lines between words.
+    /// Do not wrap lines.
     #[arg(long)]
     pub(crate) nowordwrap: bool,
-    /// Give the prompt to the model as it is, to its last byte and without its template.
+    /// Send the prompt verbatim, without the model's template.
     #[arg(long, conflicts_with_all = ["system", "think", "no_think"])]
     pub(crate) raw: bool,
-    /// Fail when the model is not here, instead of fetching it.
+    /// Fail if the model is not on disk, instead of pulling it.
     #[arg(long)]
     pub(crate) no_pull: bool,
 }
 
 impl Run {
-    /// What is asked of the model's thoughts; `None` leaves it to the model.
+    /// The `think` field of a request; `None` leaves it to the model.
     pub(crate) fn think(&self) -> Option<Think> {
         match self.think {
             _ if self.no_think => Some(Think::Switch(false)),
@@ -294,19 +292,19 @@ impl Run {
     }
 }
 
-/// A duration that the daemon understands, as it was written.
+/// A duration, checked, as it was typed.
 fn duration(text: &str) -> Result<String, String> {
     api::duration::seconds(text).map(|_| text.to_owned())
 }
 
-/// How hard a model thinks.
+/// A level of thinking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Thinking {
-    /// As the model does it.
+    /// The model's default level.
     True,
-    /// Not at all.
+    /// No thinking.
     False,
-    /// A little, where the model knows degrees.
+    /// A little, for models with levels.
     Low,
     /// More.
     Medium,
@@ -317,7 +315,7 @@ pub(crate) enum Thinking {
 }
 
 impl Thinking {
-    /// The same as the API has it.
+    /// The value in the API.
     pub(crate) fn to_wire(self) -> Think {
         let level = match self {
             Self::True => return Think::Switch(true),
@@ -336,22 +334,22 @@ impl Thinking {
 pub(crate) struct Pull {
     /// Name or address of the model.
     pub(crate) model: String,
-    /// Show where it would be fetched from and why, and fetch no weights.
+    /// Show the source and the reason for it, and fetch no weights.
     #[arg(long)]
     pub(crate) explain: bool,
-    /// Show the files and how many bytes would be fetched, and fetch no weights.
+    /// Show the files and the number of bytes to fetch, and fetch no weights.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Allow a connection without TLS to another machine, where the name begins with http://.
+    /// Allow `http://` in the name to reach another machine.
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// Return at once; `slm jobs` shows how far it is.
+    /// Return at once; `slm jobs` shows the progress.
     #[arg(long, conflicts_with_all = ["explain", "dry_run"])]
     pub(crate) background: bool,
-    /// Priority in the queue of transfers: `high`, `normal` or `low`. A `high` transfer takes the slot of a running `low` transfer.
+    /// Priority in the queue: `high`, `normal` or `low`. A `high` job takes the transfer slot of a running `low` job.
     #[arg(long, value_name = "PRIORITY", value_parser = clap::builder::ValueParser::new(priority))]
     pub(crate) priority: Option<Priority>,
-    /// Start also outside of `pull_window` and on a metered network.
+    /// Start outside of `pull_window` and on a metered network too.
     #[arg(long)]
     pub(crate) now: bool,
 }
@@ -364,51 +362,51 @@ fn priority(text: &str) -> Result<Priority, String> {
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Jobs {
-    /// Also those of the last day that are over.
+    /// List jobs that ended in the last day too.
     #[arg(long)]
     pub(crate) all: bool,
-    /// What to do; a list without.
+    /// The action; without one, the list.
     #[command(subcommand)]
     pub(crate) action: Option<JobAction>,
 }
 
-/// What can be done to jobs.
+/// Actions on jobs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobAction {
-    /// Stop jobs, and keep what has come.
+    /// Pause jobs and keep their bytes.
     #[command(after_help = "Example:\n  slm jobs pause 3")]
     Pause(JobNames),
-    /// Go on with jobs that are paused or wait, or that failed.
+    /// Resume jobs that are paused, wait, or have failed.
     #[command(after_help = "Examples:\n  slm jobs resume 3\n  slm jobs resume --now smollm2")]
     Resume {
-        /// Which ones.
+        /// The jobs.
         #[command(flatten)]
         names: JobNames,
-        /// Start also outside of `pull_window` and on a metered network.
+        /// Start outside of `pull_window` and on a metered network too.
         #[arg(long)]
         now: bool,
     },
-    /// Call jobs off. What has come is kept for the next pull of the same model.
+    /// Cancel jobs. Fetched bytes are kept for the next pull of the same model.
     #[command(after_help = "Examples:\n  slm jobs cancel 3\n  slm jobs cancel --remove smollm2")]
     Cancel {
-        /// Which ones.
+        /// The jobs.
         #[command(flatten)]
         names: JobNames,
-        /// Remove what has come, as far as no other job needs it.
+        /// Remove the fetched bytes, unless another job needs them.
         #[arg(long)]
         remove: bool,
     },
-    /// Put jobs before or behind others.
+    /// Change the priority of jobs.
     #[command(after_help = "Example:\n  slm jobs priority high 3")]
     Priority {
         /// `high`, `normal` or `low`.
         #[arg(value_parser = clap::builder::ValueParser::new(priority))]
         priority: Priority,
-        /// Which ones.
+        /// The jobs.
         #[command(flatten)]
         names: JobNames,
     },
-    /// Show how far a job is, until it is over.
+    /// Show the progress of a job until it ends.
     #[command(after_help = "Example:\n  slm jobs watch 3")]
     Watch {
         /// Id of the job, or name of its model.
@@ -416,7 +414,7 @@ pub(crate) enum JobAction {
     },
 }
 
-/// Which jobs are meant.
+/// Jobs by id or by model.
 #[derive(Debug, Args)]
 pub(crate) struct JobNames {
     /// Ids of the jobs, or names of their models.
@@ -430,36 +428,36 @@ pub(crate) struct Push {
     /// Name of the model.
     #[arg(add = ArgValueCompleter::new(models))]
     pub(crate) model: String,
-    /// The name that it gets there, with the registry's host; without one, the model's own name.
+    /// Name at the destination, with the registry's host; the default is the model's name.
     pub(crate) destination: Option<String>,
-    /// In which form: `ollama` is the manifest as it is stored, `modelpack` one of CNCF's ModelPack.
+    /// Format: `ollama` is the manifest as stored, `modelpack` a manifest of CNCF's ModelPack.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) format: Option<ManifestFormat>,
-    /// Allow a connection without TLS to another machine, where the destination begins with http://.
+    /// Allow `http://` in the destination to reach another machine.
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// Return at once; `slm jobs` shows how far it is.
+    /// Return at once; `slm jobs` shows the progress.
     #[arg(long)]
     pub(crate) background: bool,
-    /// Priority in the queue of transfers: `high`, `normal` or `low`. A `high` transfer takes the slot of a running `low` transfer.
+    /// Priority in the queue: `high`, `normal` or `low`. A `high` job takes the transfer slot of a running `low` job.
     #[arg(long, value_name = "PRIORITY", value_parser = clap::builder::ValueParser::new(priority))]
     pub(crate) priority: Option<Priority>,
-    /// Start also outside of `pull_window` and on a metered network.
+    /// Start outside of `pull_window` and on a metered network too.
     #[arg(long)]
     pub(crate) now: bool,
 }
 
-/// In which form a model is pushed.
+/// Format of a pushed manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ManifestFormat {
-    /// The manifest as it is stored.
+    /// The manifest as stored.
     Ollama,
     /// A manifest of CNCF's ModelPack.
     Modelpack,
 }
 
 impl ManifestFormat {
-    /// The same as the API has it.
+    /// The value in the API.
     pub(crate) fn to_wire(self) -> PushFormat {
         match self {
             Self::Ollama => PushFormat::Ollama,
@@ -474,19 +472,19 @@ pub(crate) struct Login {
     /// Host of the registry, or `hf.co`.
     #[arg(value_name = "HOST", required_unless_present_any = ["list", "show_key"])]
     pub(crate) registry: Option<String>,
-    /// Your name there; the hub wants none.
+    /// User name; the hub needs none.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) user: Option<String>,
     /// Read the password or token from standard input.
     #[arg(long)]
     pub(crate) password_stdin: bool,
-    /// Another host that the login may go to when the registry gives out its tokens there; can be repeated.
+    /// Another host that may receive the login, if the registry issues its tokens there; can be repeated.
     #[arg(long, value_name = "HOST")]
     pub(crate) realm_host: Vec<String>,
-    /// Show the hosts that there are logins for, and where each was found.
+    /// Show the hosts with a login, and where each login was found.
     #[arg(long, conflicts_with_all = ["registry", "show_key"])]
     pub(crate) list: bool,
-    /// Show the public key that the Ollama library knows you by, to be added to your account there.
+    /// Show the public key to add to your account in the Ollama library.
     #[arg(long, conflicts_with = "registry")]
     pub(crate) show_key: bool,
 }
@@ -502,16 +500,16 @@ pub(crate) struct Logout {
 /// Arguments of `search`.
 #[derive(Debug, Args)]
 pub(crate) struct Search {
-    /// Words that a model's name or description must all have.
+    /// Words that the name or description must contain.
     #[arg(required = true)]
     pub(crate) words: Vec<String>,
-    /// Search the catalogs alone, which needs no network.
+    /// Search only the catalogs, which needs no network.
     #[arg(long)]
     pub(crate) catalog: bool,
-    /// Most models of the hub.
+    /// Maximum number of models from the hub.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
-    /// Only models with this: `license=mit`, `capability=tools`, `max-size=4B`, `min-size=1B` or `owner=acme`; can be repeated.
+    /// Only models that match: `license=mit`, `capability=tools`, `max-size=4B`, `min-size=1B` or `owner=acme`; can be repeated.
     #[arg(long = "filter", value_name = "KEY=VALUE")]
     pub(crate) filters: Vec<String>,
 }
@@ -525,13 +523,13 @@ pub(crate) struct Create {
     /// The Modelfile; `-` reads it from standard input.
     #[arg(short, long, value_name = "FILE", default_value = "Modelfile")]
     pub(crate) file: PathBuf,
-    /// Set a parameter over the Modelfile's; can be repeated.
+    /// Override a parameter of the Modelfile; can be repeated.
     #[arg(short, long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
-    /// What a folder of safetensors is converted to: `f16`, unless `f32` is asked for.
+    /// Number format for a folder of safetensors: `f16` (the default) or `f32`.
     #[arg(long, value_name = "TYPE")]
     pub(crate) quantize: Option<String>,
-    /// Fail when the base is not here, instead of fetching it.
+    /// Fail if the base is not on disk, instead of pulling it.
     #[arg(long)]
     pub(crate) no_pull: bool,
 }
@@ -539,7 +537,7 @@ pub(crate) struct Create {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Only models whose name begins so.
+    /// Only models whose name starts with this.
     pub(crate) prefix: Option<String>,
 }
 
@@ -549,7 +547,7 @@ pub(crate) struct Show {
     /// Name of the model.
     #[arg(add = ArgValueCompleter::new(models))]
     pub(crate) model: String,
-    /// What of it to show; an overview without.
+    /// The part to show; without one, an overview.
     #[command(flatten)]
     pub(crate) part: ShowPart,
     /// Show all metadata and tensors.
@@ -557,11 +555,11 @@ pub(crate) struct Show {
     pub(crate) verbose: bool,
 }
 
-/// One part of a model, as its text and nothing else.
+/// One part of a model, as text.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(crate) struct ShowPart {
-    /// Print a Modelfile that makes this model again.
+    /// Print a Modelfile that creates this model again.
     #[arg(long)]
     pub(crate) modelfile: bool,
     /// Print the licence.
@@ -581,10 +579,10 @@ pub(crate) struct ShowPart {
 /// Arguments of `cp`.
 #[derive(Debug, Args)]
 pub(crate) struct Cp {
-    /// Name that exists.
+    /// Existing name.
     #[arg(add = ArgValueCompleter::new(models))]
     pub(crate) source: String,
-    /// Name to make.
+    /// New name.
     pub(crate) destination: String,
 }
 
@@ -599,7 +597,7 @@ pub(crate) struct Models {
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Stop the daemon of this home: running answers may finish within its grace period.
+    /// Stop the daemon of this home; running answers may finish within its grace period.
     #[arg(long, conflicts_with_all = ["print_unit", "options"])]
     pub(crate) stop: bool,
     /// Print a unit that runs the daemon as a systemd service of this user.
@@ -617,10 +615,10 @@ pub(crate) struct Serve {
 /// Arguments of `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
-    /// Go on with what is written from now on, until Ctrl-C.
+    /// Follow the log until Ctrl-C.
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// How many of the last lines to show.
+    /// Number of last lines to show.
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
     pub(crate) lines: usize,
 }
@@ -628,10 +626,10 @@ pub(crate) struct Logs {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Names of the models; all when none is named.
+    /// Names of the models; all of them without a name.
     #[arg(value_name = "MODEL", add = ArgValueCompleter::new(models))]
     pub(crate) models: Vec<String>,
-    /// Set damaged files aside, so that the next pull fetches them again.
+    /// Move damaged files aside, so that the next pull fetches them again.
     #[arg(long)]
     pub(crate) quarantine: bool,
 }

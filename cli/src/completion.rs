@@ -10,10 +10,10 @@ use crate::client::{Addresses, Client};
 use crate::env::Process;
 use crate::home::Home;
 
-/// How long a shell waits for the names of models.
+/// Timeout of a completion.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Names of models that are here and begin as what was typed. No daemon is started to be asked.
+/// Names of local models that start with the typed text. It starts no daemon.
 pub(crate) fn models(typed: &OsStr) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy().to_lowercase();
     let names = names().unwrap_or_default();
@@ -45,7 +45,7 @@ fn names() -> Option<Vec<String>> {
     )
 }
 
-/// The tag that holds where none is said need not be typed.
+/// The name without the default tag.
 fn shortest(name: String) -> String {
     match name.strip_suffix(":latest") {
         Some(short) => short.to_owned(),

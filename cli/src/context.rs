@@ -1,4 +1,4 @@
-//! What every command works with.
+//! The context of a command.
 
 use crate::args::Global;
 use crate::client::{Addresses, Client, Starter};
@@ -9,11 +9,11 @@ use crate::output::Output;
 /// The output, the client and the home of one call of `slm`.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Where to print.
+    /// The output.
     pub(crate) out: Output,
-    /// Whom to ask.
+    /// The client of the daemon.
     pub(crate) client: Client,
-    /// Where the client keeps its own few files.
+    /// The home, with the few files of the client.
     pub(crate) home: Home,
 }
 

@@ -1,4 +1,4 @@
-//! The one place that reads the environment.
+//! The only file that reads the environment.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 pub(crate) const SLM_HOST: &str = "SLM_HOST";
 /// Folder that holds the daemon's socket, its log and the history of prompts.
 pub(crate) const SLM_HOME: &str = "SLM_HOME";
-/// Path of the daemon's Unix socket, where it is not in the home.
+/// Path of the daemon's Unix socket, if it is not the home's.
 pub(crate) const SLM_SOCKET: &str = "SLM_SOCKET";
 /// Any value turns colours off.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
-/// `dumb` means a terminal that knows no colours.
+/// `dumb` is a terminal without colours.
 pub(crate) const TERM: &str = "TERM";
-/// Names of such terminals; those of the library that edits lines.
+/// Names of terminals without control sequences, as in the line editor's library.
 const PLAIN_TERMINALS: [&str; 3] = ["dumb", "cons25", "emacs"];
-/// The person's own folder, for `~`.
+/// The user's home folder, for `~`.
 pub(crate) const HOME: &str = "HOME";
 
 /// Variables for the reference page, with their meaning.
@@ -29,18 +29,15 @@ pub(crate) const DOCUMENTED: [(&str, &str); 4] = [
         SLM_SOCKET,
         "Path of the Unix socket of the home's daemon, as for `slmd --socket`.",
     ),
-    (
-        NO_COLOR,
-        "When set to anything, `--color auto` means `never`.",
-    ),
+    (NO_COLOR, "If set, `--color auto` means `never`."),
 ];
 
-/// Where variables come from; tests give a table.
+/// A source of variables; in tests, a table.
 pub(crate) trait Environment {
     /// The value of `name`; `None` when it is unset.
     fn get(&self, name: &str) -> Option<OsString>;
 
-    /// The value of `name`, an empty one counting as unset.
+    /// The value of `name`; an empty one counts as unset.
     fn value(&self, name: &str) -> Option<OsString> {
         self.get(name).filter(|value| !value.is_empty())
     }
@@ -60,12 +57,12 @@ impl Environment for Process {
     }
 }
 
-/// The person's own folder; `None` when there is none.
+/// The user's home folder, if there is one.
 pub(crate) fn home_folder(environment: &dyn Environment) -> Option<PathBuf> {
     environment.value(HOME).map(PathBuf::from)
 }
 
-/// Whether the terminal says that it can only write lines, and not be steered.
+/// Whether the terminal is a plain one without control sequences.
 pub(crate) fn is_plain_terminal(environment: &dyn Environment) -> bool {
     environment.value(TERM).is_some_and(|term| {
         PLAIN_TERMINALS
@@ -74,7 +71,7 @@ pub(crate) fn is_plain_terminal(environment: &dyn Environment) -> bool {
     })
 }
 
-/// A path as a person types it: `~/` begins in their own folder.
+/// A path as typed: `~/` starts at the user's home folder.
 pub(crate) fn typed_path(typed: &str, home: Option<&Path>) -> PathBuf {
     match (typed.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => home.join(rest),

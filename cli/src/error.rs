@@ -1,15 +1,15 @@
-//! The one place where an error becomes text.
+//! The only file where an error becomes text.
 //!
-//! A failure is a line `error: what failed: why`, lower-case, and where there is a remedy a line
-//! `hint: what to do`. With `--json` it is one object `{"error", "code", "hint"}` on standard error,
-//! so that standard output holds only what was asked for.
+//! A failure is a line `error: what failed: why`, in lower case, and a line `hint: what to do` if there
+//! is a remedy. With `--json` it is one object `{"error", "code", "hint"}` on standard error, so that
+//! standard output contains only results.
 
 use api::ErrorBody;
 
 use crate::client;
 use crate::exit::Exit;
 
-/// A failure that the client itself finds.
+/// A failure found by the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
@@ -20,7 +20,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Something was understood and cannot be done.
+    /// A failure of a valid command.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -30,7 +30,7 @@ impl Failure {
         }
     }
 
-    /// Something was not understood.
+    /// A mistake in the command line.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -47,7 +47,7 @@ impl Failure {
         self
     }
 
-    /// Gives it a name for machines.
+    /// Sets the stable code.
     #[must_use]
     pub(crate) fn code(mut self, code: &'static str) -> Self {
         self.code = code;
@@ -60,22 +60,22 @@ impl Failure {
 #[error("interrupted")]
 pub(crate) struct Interrupted;
 
-/// Whoever read our standard output is gone, which is no failure: `slm list | head -1`.
+/// The reader of standard output closed it, which is no failure: `slm list | head -1`.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("nobody reads the output")]
+#[error("the reader of the output is gone")]
 pub(crate) struct ReaderGone;
 
-/// A failure, ready to be shown.
+/// A failure as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// How `slm` ends.
+    /// The exit status.
     pub(crate) exit: Exit,
-    /// What to show; `None` for an end that needs no words.
+    /// The message; `None` for an end without one.
     pub(crate) body: Option<ErrorBody>,
 }
 
 impl Report {
-    /// What is to be shown of `error`.
+    /// The report of `error`.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         if error.is::<ReaderGone>() {
             return Self {
@@ -115,7 +115,7 @@ impl Report {
     }
 }
 
-/// The same as [`Report::of`] for a client's error.
+/// As [`Report::of`], for a client's error.
 impl From<client::Error> for Report {
     fn from(error: client::Error) -> Self {
         Self::of(&error.into())
@@ -126,7 +126,7 @@ fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> 
     error.chain().find_map(|cause| cause.downcast_ref::<E>())
 }
 
-/// All causes in one line, outermost first. A cause whose words its parent already said is left out.
+/// All causes in one line, outermost first. A cause that its parent already quotes is left out.
 fn chain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_stand_in_one_line_and_the_hint_is_found_below_them() {
+    fn causes_are_one_line_and_the_hint_of_a_cause_is_found() {
         let error = Err::<(), _>(
             Failure::new("no such thing")
                 .hint("look elsewhere")
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn ctrl_c_and_a_closed_pipe_need_no_words() {
+    fn ctrl_c_and_a_closed_pipe_have_no_message() {
         let report = Report::of(&Interrupted.into());
         assert_eq!((report.exit, report.body), (Exit::Interrupted, None));
         let report = Report::of(&ReaderGone.into());

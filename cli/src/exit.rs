@@ -1,15 +1,15 @@
-//! Every way in which `slm` ends.
+//! The exit statuses of `slm`.
 
 use std::process::ExitCode;
 
-/// What the exit status of `slm` says.
+/// An exit status of `slm`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: it was done.
+    /// 0: success.
     Ok,
-    /// 1: it was understood and could not be done.
+    /// 1: failure.
     Failed,
-    /// 2: the command line was not understood.
+    /// 2: a mistake in the command line.
     Usage,
     /// 3: no daemon answered, and none could be started.
     Unreachable,
@@ -18,7 +18,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Every way, in the order of its number.
+    /// Every status, by number.
     pub const ALL: [Self; 5] = [
         Self::Ok,
         Self::Failed,
@@ -27,7 +27,7 @@ impl Exit {
         Self::Interrupted,
     ];
 
-    /// The number that the shell sees.
+    /// The number for the shell.
     pub fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -38,12 +38,12 @@ impl Exit {
         }
     }
 
-    /// What it means, for the reference page.
+    /// The meaning, for the reference page.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Ok => "It was done.",
-            Self::Failed => "It was understood and could not be done.",
-            Self::Usage => "The command line was not understood.",
+            Self::Ok => "Success.",
+            Self::Failed => "Failure of a valid command.",
+            Self::Usage => "Mistake in the command line.",
             Self::Unreachable => "No daemon answered, and none could be started.",
             Self::Interrupted => "Ctrl-C.",
         }

@@ -1,4 +1,4 @@
-//! `--format` and `/set format`: the form that answers must have.
+//! `--format` and `/set format`: the constraint on answers.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use serde_json::Value;
 use crate::error::Failure;
 use crate::{env, fs};
 
-/// Longest file with a schema in bytes, with the white space that people write.
+/// Longest file of a schema in bytes, white space included.
 const MAX_FILE: usize = 1 << 20;
 
-/// Longest schema in bytes, without white space; the daemon takes no longer one.
+/// Longest schema in bytes, without white space: the daemon's limit.
 const MAX_SCHEMA: usize = 64 << 10;
 
-/// What a request says for `json`, or for the path of a file with a JSON Schema.
+/// The `format` field of a request for `json`, or for the path of a file with a JSON Schema.
 ///
 /// # Errors
-/// The file cannot be read, is too long, or holds no schema.
+/// The file cannot be read, is too long, or is not a schema.
 pub(crate) fn read(form: &str, home: Option<&Path>) -> anyhow::Result<Value> {
     if form == "json" {
         return Ok(form.into());
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::error::Report;
 
-    /// Reads a file that holds this.
+    /// Reads a file with this content.
     fn read_file(content: &str) -> Result<Value, String> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("s.json"), content).unwrap();
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_a_word_and_all_else_a_file() {
+    fn json_is_a_word_and_anything_else_a_file() {
         assert_eq!(read("json", None).unwrap(), json!("json"));
         let schema = read_file(" { \"type\" : \"array\" }\n").unwrap();
         assert_eq!(schema, json!({ "type": "array" }));

@@ -1,4 +1,4 @@
-//! The one place that touches files. Every error names the path and what was tried.
+//! The only file that touches the file system. Every error names the path and the attempt.
 #![expect(
     clippy::disallowed_methods,
     reason = "this is the file wrapper of the client"
@@ -21,7 +21,7 @@ pub(crate) struct Error {
 }
 
 impl Error {
-    /// Whether nothing is there.
+    /// Whether the path does not exist.
     pub(crate) fn is_missing(&self) -> bool {
         self.source.kind() == std::io::ErrorKind::NotFound
     }
@@ -35,10 +35,10 @@ fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Erro
     }
 }
 
-/// What stands at a path, links followed.
+/// The kind of file at a path, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A regular file of so many bytes.
+    /// A regular file with its size in bytes.
     File(u64),
     /// A folder.
     Folder,
@@ -46,7 +46,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// What stands at `path`; `None` when nothing does.
+/// The kind of file at `path`; `None` if it does not exist.
 pub(crate) fn kind(path: &Path) -> Result<Option<Kind>, Error> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(Some(Kind::File(found.len()))),
@@ -84,7 +84,7 @@ fn read_open(file: File, path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// A regular file of at most `limit` bytes, no link followed, and the user that it belongs to.
+/// The bytes of a regular file of at most `limit` bytes, and its owner. Links are not followed.
 pub(crate) fn read_with_owner(path: &Path, limit: usize) -> Result<(Vec<u8>, u32), Error> {
     let file = OpenOptions::new()
         .read(true)
@@ -104,7 +104,7 @@ pub(crate) fn open(path: &Path) -> Result<File, Error> {
     File::open(path).map_err(failed("open", path))
 }
 
-/// The last `limit` bytes of a file, as text; empty when there is no such file.
+/// The last `limit` bytes of a file as text; empty if there is no such file.
 pub(crate) fn tail(path: &Path, limit: u64) -> String {
     let length = match kind(path) {
         Ok(Some(Kind::File(length))) => length,
@@ -131,7 +131,7 @@ pub(crate) fn canonical(path: &Path) -> Result<PathBuf, Error> {
     fs::canonicalize(path).map_err(failed("find", path))
 }
 
-/// Paths of everything in a folder, sorted, at most `limit` of them.
+/// The sorted paths of a folder's entries, at most `limit` of them.
 pub(crate) fn list(path: &Path, limit: usize) -> Result<Vec<PathBuf>, Error> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(path)
@@ -144,7 +144,7 @@ pub(crate) fn list(path: &Path, limit: usize) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-/// Makes a folder, and those above it, for this user alone.
+/// Creates a folder and its parents, for this user alone.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), Error> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -153,12 +153,12 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), Error> {
         .map_err(failed("make the folder", path))
 }
 
-/// Makes a folder, and those above it, for everybody to read.
+/// Creates a folder and its parents, readable by all users.
 pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(failed("make the folder", path))
 }
 
-/// A file to append to, made for this user alone when it is not there.
+/// A file to append to, created for this user alone if it is missing.
 pub(crate) fn append_private(path: &Path) -> Result<File, Error> {
     OpenOptions::new()
         .create(true)

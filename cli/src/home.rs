@@ -1,11 +1,11 @@
-//! `$SLM_HOME`, as far as a client knows it.
+//! `$SLM_HOME`, as far as the client uses it.
 //!
 //! ```text
 //! $SLM_HOME/
-//!   run/slmd.json   what the daemon says about itself, 0600
-//!   run/slmd.sock   the daemon listens here, 0600
-//!   logs/slmd.log   what a daemon says that `slm` started
-//!   history         what was typed at the prompt, 0600
+//!   run/slmd.json   the note of the running daemon, 0600
+//!   run/slmd.sock   the daemon's Unix socket, 0600
+//!   logs/slmd.log   the log of a daemon that `slm` started
+//!   history         lines typed at the prompt, 0600
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use api::layout;
 use crate::env::{self, Environment};
 use crate::error::Failure;
 
-/// The folder of this person's daemon.
+/// The home of this user's daemon.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
     root: PathBuf,
@@ -40,13 +40,13 @@ impl Home {
         }
         let dirs = directories::ProjectDirs::from("", "", "slm").ok_or_else(|| {
             Failure::usage("this user has no home folder")
-                .hint("say where models are kept with --home FOLDER or SLM_HOME")
+                .hint("name the folder for models with --home FOLDER or SLM_HOME")
         })?;
         Ok(Self::at(dirs.data_dir().to_path_buf(), false, environment))
     }
 
     fn at(root: PathBuf, chosen: bool, environment: &dyn Environment) -> Self {
-        // A relative path is meant from the home, as the daemon takes it.
+        // A relative path starts at the home, as in the daemon.
         let socket = match environment.value(env::SLM_SOCKET) {
             Some(path) => root.join(path),
             None => root.join(layout::SOCKET),
@@ -63,7 +63,7 @@ impl Home {
         &self.root
     }
 
-    /// Whether somebody named this folder.
+    /// Whether the user named this folder.
     pub(crate) fn is_chosen(&self) -> bool {
         self.chosen
     }
@@ -73,7 +73,7 @@ impl Home {
         self.socket.clone()
     }
 
-    /// What the daemon says about itself.
+    /// The note of the running daemon.
     pub(crate) fn note(&self) -> PathBuf {
         self.root.join(layout::NOTE)
     }
@@ -83,7 +83,7 @@ impl Home {
         self.root.join(layout::LOG)
     }
 
-    /// What was typed at the prompt.
+    /// The history of the prompt.
     pub(crate) fn history(&self) -> PathBuf {
         self.root.join("history")
     }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flag_goes_over_the_variable_and_the_variable_over_the_platform() {
+    fn the_flag_overrides_the_variable_and_the_variable_the_platform() {
         let environment = [("SLM_HOME", "/from/env")];
         let home = Home::resolve(Some(Path::new("/from/flag")), &environment).unwrap();
         assert_eq!(home.root(), Path::new("/from/flag"));
@@ -106,6 +106,6 @@ mod tests {
         assert_eq!(apart("/tmp/x.sock").socket(), Path::new("/tmp/x.sock"));
         assert_eq!(apart("x.sock").socket(), Path::new("/h/x.sock"));
         let home = Home::resolve(None, &[("SLM_HOME", "")]).unwrap();
-        assert!(!home.is_chosen(), "an empty variable is as good as none");
+        assert!(!home.is_chosen(), "an empty variable counts as unset");
     }
 }

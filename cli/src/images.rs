@@ -1,8 +1,8 @@
-//! Image files that a question names, and that go to the model with it.
+//! Image files named in a prompt, which go to the model with it.
 //!
-//! Only what a person typed is looked through: a text that was piped in comes from elsewhere, and could name any file of this person.
-//! A path begins with `/`, `./`, `../` or `~/`, ends as image files do, and leads to a file; quotes and `\ ` hold one with spaces
-//! together. Whatever else looks like a path stays a part of the text.
+//! Only typed text is searched: piped text comes from elsewhere, and could name any file of the user.
+//! A path starts with `/`, `./`, `../` or `~/`, has the extension of an image, and leads to a file; it may contain spaces in quotes or
+//! as `\ `. Any other path stays text.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use crate::fs::{self, Kind};
 use crate::output::Output;
 use crate::{answer, env, text};
 
-/// How paths of images end.
+/// Extensions of images.
 const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "gif", "bmp"];
 
-/// How paths begin.
+/// Prefixes of paths.
 const BEGINNINGS: [&str; 4] = ["./", "../", "/", "~/"];
 
-/// What is asked, with its images.
+/// A prompt with its images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Question {
     /// The text, without the paths of the images.
@@ -42,7 +42,7 @@ impl Question {
         }
     }
 
-    /// The same as a message of the user.
+    /// The question as a message of the user.
     pub(crate) fn to_message(&self) -> Message {
         Message {
             images: (!self.images.is_empty()).then(|| self.images.clone()),
@@ -50,7 +50,7 @@ impl Question {
         }
     }
 
-    /// Whether nothing is asked.
+    /// Whether there is neither text nor image.
     pub(crate) fn is_empty(&self) -> bool {
         self.text.is_empty() && self.images.is_empty()
     }
@@ -61,7 +61,7 @@ pub(crate) fn encode(file: &[u8]) -> String {
     STANDARD.encode(file)
 }
 
-/// Whether bytes begin as an image file does. No text counts as one, however it begins.
+/// Whether bytes start with the magic of an image. Text is none, whatever it starts with.
 pub(crate) fn is_image(bytes: &[u8]) -> bool {
     let webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
     let begins = webp
@@ -71,10 +71,10 @@ pub(crate) fn is_image(bytes: &[u8]) -> bool {
     begins && bytes.contains(&0)
 }
 
-/// Takes the image files that a question names out of its text, if the model can see them.
+/// Replaces the paths of image files in a prompt by their images, if the model has vision.
 ///
 /// # Errors
-/// When a file cannot be read or is too long, and when the daemon cannot say what the model can do.
+/// A file cannot be read or is too long, or the daemon cannot list the model's capabilities.
 pub(crate) async fn attach(
     client: &Client,
     out: &Output,
@@ -103,7 +103,7 @@ pub(crate) async fn attach(
         let file = fs::read(&path, MAX_IMAGE_BYTES)?;
         if !is_image(&file) {
             return Err(
-                Failure::new(format!("`{}` is no image file", path.display()))
+                Failure::new(format!("`{}` is not an image file", path.display()))
                     .hint("images are PNG, JPEG, WebP, GIF or BMP")
                     .into(),
             );
@@ -119,15 +119,15 @@ pub(crate) async fn attach(
     Ok(question)
 }
 
-/// A file that a text names.
+/// An image file named in a text.
 #[derive(Debug, PartialEq, Eq)]
 struct Named {
-    /// Where, with its quotes.
+    /// Its range in the text, with quotes.
     range: Range<usize>,
     path: PathBuf,
 }
 
-/// All image files that a text names.
+/// All image files named in a text.
 fn find(text: &str, home: Option<&Path>) -> Result<Vec<Named>, fs::Error> {
     let mut found: Vec<Named> = Vec::new();
     let mut at = 0;
@@ -145,7 +145,7 @@ fn find(text: &str, home: Option<&Path>) -> Result<Vec<Named>, fs::Error> {
     Ok(found)
 }
 
-/// Where a path may begin: at the start of a word, or behind a quote there.
+/// The next offset where a path may start: at the start of a word, or after a quote there.
 fn next_start(text: &str, from: usize) -> Option<usize> {
     let begins = |at: usize| BEGINNINGS.iter().any(|it| text[at..].starts_with(it));
     let is_edge = |at: usize| {
@@ -156,7 +156,7 @@ fn next_start(text: &str, from: usize) -> Option<usize> {
     places.find(|at| *at >= from && is_edge(*at) && begins(*at))
 }
 
-/// The path that begins here and where it stands, if it ends as an image file does.
+/// The path that starts here with its range, if it has the extension of an image.
 fn word(text: &str, start: usize) -> Option<(Range<usize>, String)> {
     let quote = text[..start].chars().next_back();
     let quote = quote.filter(|char| "'\"".contains(*char));
@@ -180,7 +180,7 @@ fn word(text: &str, start: usize) -> Option<(Range<usize>, String)> {
             path.push(char);
         }
     }
-    // What ends the sentence is no part of the name.
+    // Punctuation at the end of the sentence is not part of the name.
     let name = path.trim_end_matches(['.', ',', ';', ':', '?', '!', ')', '\'', '"']);
     let end = end - (path.len() - name.len());
     is_image_name(name).then(|| (start..end, name.to_owned()))
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_known_by_how_they_begin() {
+    fn images_are_recognised_by_their_magic() {
         assert!(is_image(b"\x89PNG\r\n\x1a\n\0") && is_image(b"\xff\xd8\xff\xe0\0"));
         assert!(is_image(b"RIFF\0\0\0\0WEBP") && is_image(b"GIF89a\x01\0"));
         assert!(!is_image(b"RIFF\0\0\0\0WAVE") && !is_image(b"hello") && !is_image(b""));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_without_images_says_nothing_of_them() {
+    fn a_question_without_images_omits_the_field() {
         let question = Question::of_text("hi".into());
         assert_eq!(question.to_message(), answer::message("user", "hi"));
         assert!(!question.is_empty() && Question::default().is_empty());

@@ -8,23 +8,22 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::Interrupted;
 
-/// Does `work` until it is done or Ctrl-C is pressed, which calls it off.
+/// Runs `work` until it is done, or cancels it on Ctrl-C.
 pub(crate) async fn until_ctrl_c<T>(
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     let _hidden = HiddenKey::new();
     tokio::select! {
-        // The work first: what is done is done, even if Ctrl-C came at the same moment.
+        // The work is polled first: a result counts even if Ctrl-C came at the same moment.
         biased;
         done = work => done,
         () = ctrl_c() => Err(Interrupted.into()),
     }
 }
 
-/// Waits for Ctrl-C; for ever where the platform cannot say.
+/// Waits for Ctrl-C; for ever if the platform has no such signal.
 ///
-/// It is heard from this call on, and not only from when the future is first asked: work that is asked before it may be long,
-/// and what was pressed meanwhile would be lost.
+/// The handler is installed by this call, not by the first poll: a long poll before it would lose the signal.
 pub(crate) fn ctrl_c() -> impl Future<Output = ()> {
     let heard = signal(SignalKind::interrupt());
     async {
@@ -37,8 +36,8 @@ pub(crate) fn ctrl_c() -> impl Future<Output = ()> {
     }
 }
 
-/// While this lives, the terminal writes no `^C` where the key is pressed: behind a line that moves it would stand on the
-/// next one, and that would be cleared in its place.
+/// While this lives, the terminal does not echo `^C`. The echo behind a moving line would go to the next line, and the
+/// program would clear the wrong one.
 struct HiddenKey {
     before: Option<Termios>,
 }
@@ -63,7 +62,7 @@ impl Drop for HiddenKey {
     }
 }
 
-/// Whether we stand before the terminal. A process in the background that changed it would be stopped.
+/// Whether this process is in the foreground. The system stops a background process that changes the terminal.
 fn is_ours() -> bool {
     tcgetpgrp(io::stderr()).is_ok_and(|group| group == getpgrp())
 }
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_pressed_before_anybody_waits_is_heard() {
+    async fn ctrl_c_before_the_first_poll_is_not_lost() {
         let pressed = ctrl_c();
         kill_process(getpid(), Signal::INT).unwrap();
         pressed.await;

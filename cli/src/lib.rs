@@ -1,12 +1,10 @@
-//! The thin client `slm`: arguments to requests, replies to text. It owns every word that a person
-//! reads.
+//! The thin client `slm`: arguments to requests, replies to text. It owns every text that a user reads.
 //!
-//! Reading order: [`run()`] tells the life of one command, `args` is the command line, `commands` has
-//! one file per command, `repl` is the conversation, `client` talks to the daemon, `output` is the
-//! one place that prints, `error` the one place where an error becomes text.
+//! Reading order: [`run()`] is the life of one command, `args` the command line, `commands` has one
+//! file per command, `repl` is the conversation, `client` talks to the daemon, `output` is the only
+//! file that prints, and `error` the only one where an error becomes text.
 //!
-//! What is absent: no knowledge of the store, its files or its index, and none of runners. All of
-//! that is asked of the daemon.
+//! The client knows neither the store with its files and index, nor runners: it asks the daemon.
 
 mod answer;
 mod args;

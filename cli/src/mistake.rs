@@ -1,4 +1,4 @@
-//! A command line that was not understood: what to say about it, and what may have been meant.
+//! Mistakes in the command line: the message, and what was probably meant.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ use crate::error::{Failure, Report};
 use crate::exit::Exit;
 use crate::output::{Output, OutputMode};
 
-/// Commands of other programs, each with its counterpart here.
+/// Commands of other programs, with their counterparts in slm.
 const FOREIGN_COMMANDS: [(&str, &str); 32] = [
     ("add", "pull"),
     ("ask", "run"),
@@ -48,19 +48,19 @@ const FOREIGN_COMMANDS: [(&str, &str); 32] = [
     ("up", "serve"),
 ];
 
-/// Commands of other programs that have no counterpart, and why.
+/// Commands of other programs without a counterpart, with the reason.
 const UNSUPPORTED_COMMANDS: [(&str, &str); 2] = [
     (
         "signin",
-        "slm needs no account; `slm login` keeps a login for a registry",
+        "slm needs no account; `slm login` stores a login for a registry",
     ),
     ("signout", "slm needs no account"),
 ];
 
-/// Says what clap has to say about `arguments`, to a person or to a machine.
+/// Prints clap's result for `arguments`, as text or as JSON.
 pub(crate) fn tell(error: &clap::Error, arguments: &[OsString]) -> Exit {
     if !error.use_stderr() {
-        // Help that was asked for. Nobody there to read it is no reason to fail.
+        // Requested help. A closed output is no failure.
         let _ = error.print();
         return Exit::Ok;
     }
@@ -81,7 +81,7 @@ pub(crate) fn tell(error: &clap::Error, arguments: &[OsString]) -> Exit {
     report.exit
 }
 
-/// Whether `--json` stands among the options, for a command line that cannot be parsed.
+/// Whether `--json` is among the options of a command line that cannot be parsed.
 fn asks_for_json(arguments: &[OsString]) -> bool {
     arguments
         .iter()
@@ -89,7 +89,7 @@ fn asks_for_json(arguments: &[OsString]) -> bool {
         .any(|argument| argument == "--json")
 }
 
-/// Better words than clap's, where there are any.
+/// A better message than clap's, if there is one.
 fn explain(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {
     let named = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -126,7 +126,7 @@ fn unknown_command(word: &str) -> Option<Failure> {
     )
 }
 
-/// The command that is one or two slips away.
+/// The command within two edits.
 fn nearest(word: &str) -> Option<String> {
     let cli = Cli::command();
     let names = cli
@@ -136,7 +136,7 @@ fn nearest(word: &str) -> Option<String> {
     within_two_edits(word, names).map(str::to_owned)
 }
 
-/// The one of `names` that is one or two slips away from `word`. Two letters that changed places are one.
+/// The name within two edits of `word`; a swap of neighbours is one edit.
 fn within_two_edits<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|name| (strsim::damerau_levenshtein(word, name), name))
@@ -145,7 +145,7 @@ fn within_two_edits<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// The error for an unknown option, with the known option that differs from it by a slip of the keyboard.
+/// The error for an unknown option, with a known option within two edits.
 fn unknown_option(option: &str, arguments: &[OsString]) -> Option<Failure> {
     let name = option.strip_prefix('-')?;
     let failure = Failure::usage(format!("there is no option `{option}`"));
@@ -183,7 +183,7 @@ fn parameter_option(option: &str, arguments: &[OsString]) -> Option<Failure> {
     )))
 }
 
-/// What follows `option` on the command line, behind `=` or as the next word.
+/// The value of `option` on the command line, after `=` or as the next word.
 fn value_of(option: &str, arguments: &[OsString]) -> Option<String> {
     let mut texts = arguments.iter().map(|argument| argument.to_string_lossy());
     let rest = texts.find_map(|text| text.strip_prefix(option).map(str::to_owned))?;
@@ -193,7 +193,7 @@ fn value_of(option: &str, arguments: &[OsString]) -> Option<String> {
     }
 }
 
-/// Clap's message in two parts: what is wrong, and what it advises.
+/// Clap's message as message and hint.
 fn plain(text: &str) -> Failure {
     let mut parts = text.split("\n\n");
     let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -206,7 +206,7 @@ fn plain(text: &str) -> Failure {
     let failure = Failure::usage(message);
     match tips.first() {
         Some(tip) => failure.hint(tip.strip_prefix("tip: ").unwrap_or(tip)),
-        None => failure.hint("`slm --help` shows what can be said"),
+        None => failure.hint("`slm --help` shows all commands and options"),
     }
 }
 
@@ -217,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    /// What is said about a command line, as an error and its hint.
+    /// Error and hint of a command line.
     fn check(line: &str, expected: &str) {
         let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let error = Cli::try_parse_from(&arguments).unwrap_err();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_is_not_there_leads_to_one_that_is() {
+    fn an_unknown_command_gets_a_suggestion() {
         check(
             "slm rnu",
             "there is no command `rnu` | did you mean `slm run`?",
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clap_says_has_a_message_and_advice() {
+    fn clap_errors_have_a_message_and_a_hint() {
         check(
             "slm rm",
             "the following required arguments were not provided: <MODEL>... | Usage: slm rm <MODEL>...",
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_that_is_not_there_leads_to_none_that_is_far_from_it() {
+    fn an_unknown_option_gets_only_near_suggestions() {
         check(
             "slm version --short",
             "there is no option `--short` | `slm version --help` shows all options",

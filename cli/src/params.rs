@@ -1,12 +1,12 @@
-//! `--param NAME=VALUE`, checked by the rules that hold for `PARAMETER` in a Modelfile.
+//! `--param NAME=VALUE`, with the rules of `PARAMETER` in a Modelfile.
 
 use modelfile::{Parameters, parameter};
 
 use crate::error::Failure;
 use crate::output::Output;
 
-/// Reads all `NAME=VALUE`s of a command line. `stop` collects; of any other name the last one stands.
-/// A name that once meant something is warned of and left out, as in a Modelfile.
+/// Parses all `NAME=VALUE`s of a command line. Several `stop` texts add up; of any other name the last value counts.
+/// A retired name gets a warning and is left out, as in a Modelfile.
 pub(crate) fn parse(texts: &[String], out: &Output) -> Result<Parameters, Failure> {
     let mut parameters = Parameters::default();
     for text in texts {
@@ -25,12 +25,12 @@ pub(crate) fn parse(texts: &[String], out: &Output) -> Result<Parameters, Failur
     Ok(parameters)
 }
 
-/// What `--help` says of `--param`: which names there are.
+/// The help of `--param`, with all names.
 pub(crate) fn long_help() -> String {
     let names: Vec<&str> = parameter::specs().iter().map(|spec| spec.name).collect();
     format!(
         "Set a parameter, as `PARAMETER` in a Modelfile does; can be repeated.\n\nThe names are {}. \
-         `/set parameter` in a conversation says what each means, and what holds.",
+         `/set parameter` in a conversation explains each one and shows its current value.",
         names.join(", ")
     )
 }
@@ -73,12 +73,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_once_meant_something_is_left_out() {
+    fn a_retired_name_is_left_out() {
         check(&["use_mlock=true", "seed=1"], r#"{"seed":1}"#);
     }
 
     #[test]
-    fn mistakes_name_what_was_typed() {
+    fn an_error_quotes_the_typed_text() {
         check(&["temperature"], "--param `temperature`: there is no `=`");
         check(
             &["temprature=1"],

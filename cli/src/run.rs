@@ -1,4 +1,4 @@
-//! The life of one command: read the command line, find the daemon, do it, say how it ended.
+//! The life of one command: parse the command line, find the daemon, run the command, return the exit status.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ pub fn main() -> ExitCode {
     run(std::env::args_os()).into()
 }
 
-/// Runs `slm` with `arguments`, the first of which is its own name.
+/// Runs `slm` with `arguments`, program name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&arguments) {
@@ -45,21 +45,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 fn perform(context: Context, command: Command) -> anyhow::Result<Exit> {
-    // One worker beside this thread: the prompt blocks this one while it waits for keys, and an
-    // answer that was called off must reach the daemon meanwhile.
+    // One worker beside this thread: the prompt blocks this thread while it waits for keys, and the
+    // cancel of an answer must reach the daemon meanwhile.
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
     let done = runtime.block_on(dispatch(context, command));
-    // A read of standard input may never end, and is nothing to wait for.
+    // A read of standard input may never end, so shutdown does not wait for it.
     runtime.shutdown_background();
     done
 }
 
 async fn dispatch(context: Context, command: Command) -> anyhow::Result<Exit> {
     match command {
-        // A conversation decides itself what Ctrl-C calls off.
+        // A conversation handles Ctrl-C itself.
         Command::Run(args) => commands::run::run(context, args).await,
         Command::Push(args) => commands::push::run(&context, &args).await,
         Command::Login(args) => commands::login::run(&context, &args).await,

@@ -1,4 +1,4 @@
-//! What the command line of `slm run` sets for every answer.
+//! Settings of `slm run` for every answer.
 
 use api::KeepAlive;
 use modelfile::Parameters;
@@ -8,12 +8,12 @@ use crate::args::Run;
 use crate::output::Output;
 use crate::{env, format, params};
 
-/// The parameters and the form of every answer, checked before the first request.
+/// Parameters and format of every answer, checked before the first request.
 #[derive(Debug)]
 pub(crate) struct AnswerSettings {
-    /// Parameters that go over those of the model.
+    /// Parameters that override those of the model.
     pub(crate) parameters: Parameters,
-    /// The form that answers must have, as a request says it.
+    /// The `format` field of requests.
     pub(crate) format: Option<Value>,
 }
 
@@ -28,7 +28,7 @@ impl AnswerSettings {
     }
 }
 
-/// A number is seconds; anything else is a text that the daemon reads.
+/// A number is in seconds; the daemon parses any other text.
 pub(crate) fn keep_alive(text: &str) -> KeepAlive {
     match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() => KeepAlive::Seconds(seconds),
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_keeps_alive_for_seconds() {
+    fn a_number_is_a_keep_alive_in_seconds() {
         assert_eq!(keep_alive("-1"), KeepAlive::Seconds(-1.0));
         assert_eq!(keep_alive("2.5"), KeepAlive::Seconds(2.5));
         assert_eq!(keep_alive("10m"), KeepAlive::Text("10m".to_owned()));

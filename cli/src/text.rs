@@ -1,4 +1,4 @@
-//! Numbers and times as people read them.
+//! Numbers and times for people.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// How long something runs, in whole seconds: `0 s`, `12 s`, `2m03s`, `1h05m`.
+/// An uptime in whole seconds: `0 s`, `12 s`, `2m03s`, `1h05m`.
 pub(crate) fn uptime(up: Duration) -> String {
     match up.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
@@ -48,7 +48,7 @@ pub(crate) fn uptime(up: Duration) -> String {
     }
 }
 
-/// A time as seen from `now`: `2 hours ago`, `just now`, `in 4 minutes`, `forever`.
+/// A time relative to `now`: `2 hours ago`, `just now`, `in 4 minutes`, `forever`.
 pub(crate) fn relative(time: Timestamp, now: Timestamp) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
@@ -65,7 +65,7 @@ pub(crate) fn relative(time: Timestamp, now: Timestamp) -> String {
         s @ DAY..WEEK => (s / DAY, "day"),
         s @ WEEK..MONTH => (s / WEEK, "week"),
         s @ MONTH..YEAR => (s / MONTH, "month"),
-        // A model that never leaves is given a time far beyond anybody's patience.
+        // A model that stays for ever has an expiry centuries ahead.
         s if seconds > 0 && s >= 50 * YEAR => return "forever".to_owned(),
         s => (s / YEAR, "year"),
     };
@@ -77,7 +77,7 @@ pub(crate) fn relative(time: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// So many things: `1 model`, `2 models`.
+/// A count with its noun: `1 model`, `2 models`.
 pub(crate) fn count(count: u64, thing: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {thing}{plural}")
@@ -89,7 +89,7 @@ pub(crate) fn short_digest(digest: &str) -> &str {
     hex.get(..12).unwrap_or(hex)
 }
 
-/// Lines as one text, with one line break at its end.
+/// Lines as one text that ends with one line break.
 pub(crate) fn join_lines(lines: &[&str]) -> String {
     let mut text = lines.join("\n");
     text.truncate(text.trim_end().len());

@@ -1,4 +1,4 @@
-//! What an answer took, as a table.
+//! Timings and token counts of an answer, as a table.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use api::Timings;
 
 use crate::text;
 
-/// What an answer took, a line each.
+/// The table, one value per line.
 pub(crate) fn timing_table(timings: &Timings) -> String {
     let duration = |nanoseconds| text::duration(Duration::from_nanos(nanoseconds));
     let rate = |count: u32, nanoseconds: u64| match nanoseconds {
@@ -18,9 +18,9 @@ pub(crate) fn timing_table(timings: &Timings) -> String {
     };
     let remembered = match timings.cached_tokens {
         0 => String::new(),
-        count => format!(" ({count} remembered)"),
+        count => format!(" ({count} cached)"),
     };
-    // What was remembered was not computed, so it says nothing about speed.
+    // Cached tokens were not computed, so they do not count for the rate.
     let computed = timings
         .prompt_eval_count
         .saturating_sub(timings.cached_tokens);
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_timings_look_like() {
+    fn timings_are_a_table() {
         let timings = Timings {
             total_duration: 2_500_000_000,
             load_duration: 120_000_000,
@@ -85,7 +85,7 @@ mod tests {
         insta::assert_snapshot!(timing_table(&timings), @r"
         total duration:       2.50s
         load duration:        120.0ms
-        prompt eval count:    30 tokens (10 remembered)
+        prompt eval count:    30 tokens (10 cached)
         prompt eval duration: 200.0ms
         prompt eval rate:     100.00 tokens/s
         eval count:           100 tokens

@@ -65,7 +65,7 @@ fn a_path_in_the_prompt_shows_the_image() {
     );
     home.file("fake.png", "hello");
     let said = home.slm(&["run", "eye", "./fake.png"]).fails(1);
-    assert!(said.contains("`./fake.png` is no image file"), "{said}");
+    assert!(said.contains("`./fake.png` is not an image file"), "{said}");
 }
 
 fn piped(home: &Home, bytes: &[u8], arguments: &[&str]) -> Outcome {

@@ -1,4 +1,4 @@
-//! Where the daemon is.
+//! The address of the daemon.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -11,18 +11,18 @@ use crate::env::{self, Environment};
 use crate::error::Failure;
 use crate::home::Home;
 
-/// One place where a daemon may listen.
+/// An address of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
     /// A Unix socket.
     Unix(PathBuf),
     /// HTTP over TCP.
     Tcp {
-        /// Name or address of the machine, without brackets.
+        /// Host name or IP address, without brackets.
         host: String,
         /// Port.
         port: u16,
-        /// Path before all routes, `` or `/prefix`, for a daemon behind a proxy.
+        /// Path before every route, `` or `/prefix`, for a daemon behind a proxy.
         prefix: String,
     },
 }
@@ -30,9 +30,9 @@ pub(crate) enum Address {
 /// Where a command looks for its daemon.
 #[derive(Debug, Clone)]
 pub(crate) enum Addresses {
-    /// A place that somebody named. No daemon is started when none answers there.
+    /// An address that the user named. No daemon is started if none answers there.
     Named(Address),
-    /// The daemon of this home, wherever it says that it is.
+    /// The daemon of this home, at the address in its note.
     Own(Home),
 }
 
@@ -71,7 +71,7 @@ fn refuse(origin: &str, text: &str, mistake: &Mistake) -> Failure {
     )
 }
 
-/// What is wrong with the text of an address.
+/// Why a text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Mistake {
     /// TLS.
@@ -83,13 +83,13 @@ pub(crate) enum Mistake {
     /// Not a number from 1 to 65535.
     #[error("`{0}` is not a port")]
     Port(String),
-    /// Characters that no machine's name has.
+    /// Characters that a host name cannot have.
     #[error("`{0}` is not the name of a machine")]
     Host(String),
     /// User, query or fragment.
     #[error("an address has no `{0}`")]
     Part(char),
-    /// A socket whose path depends on where one stands.
+    /// A socket with a relative path.
     #[error("the path of a socket begins with `/`")]
     RelativeSocket,
 }
@@ -109,11 +109,11 @@ impl FromStr for Address {
         if text.starts_with('/') {
             return Ok(Self::Unix(PathBuf::from(text)));
         }
-        // A number alone is a port: no machine is called so.
+        // A number alone is a port.
         if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
             return format!(":{text}").parse();
         }
-        // A scheme has a default port of its own; only a bare machine means the daemon's.
+        // A scheme brings its default port; only a bare host gets the daemon's.
         let (rest, default_port) = match text.split_once("://") {
             Some(("http", rest)) => (rest, 80),
             Some(("https", _)) => return Err(Mistake::Https),
@@ -169,7 +169,7 @@ fn split_port(authority: &str) -> Result<(&str, Option<&str>), Mistake> {
     }
 }
 
-/// The host to connect to: an address that means "all of mine" for a server means "here" for us.
+/// The host to connect to: the wildcard address of a server is loopback for a client.
 fn connectable(host: &str) -> Result<String, Mistake> {
     match host {
         // `:8080`, as servers write it.
@@ -200,7 +200,7 @@ impl Address {
         }
     }
 
-    /// What stands before every route's path.
+    /// The path before every route.
     pub(crate) fn prefix(&self) -> &str {
         match self {
             Self::Unix(_) => "",
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_an_address() {
+    fn an_address_has_several_spellings() {
         check("machine", "http://machine:11435");
         check(" machine:80 ", "http://machine:80");
         check(":8080", "http://127.0.0.1:8080");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_in_an_address() {
+    fn a_mistake_in_an_address_is_named() {
         check("https://machine", "https is not supported yet");
         check("ftp://machine", "`ftp` is not a way to reach a daemon");
         check("machine:0", "`0` is not a port");
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn order_of_origins() {
+    fn the_flag_overrides_the_variable_and_the_variable_the_home() {
         let home = Home::resolve(None, &[]).unwrap();
         let environment = [("SLM_HOST", "from-env")];
         let resolve = |flag, home: &Home, environment: &dyn Environment| {

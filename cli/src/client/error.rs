@@ -1,4 +1,4 @@
-//! What can go wrong between the client and the daemon.
+//! Errors between the client and the daemon.
 
 use std::path::PathBuf;
 
@@ -10,56 +10,56 @@ use crate::exit::Exit;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Error {
-    /// Nobody listens, or nobody may be reached.
+    /// No daemon listens, or the connection is not permitted.
     #[error("no daemon answers at {tried}: {}", in_words(.reason))]
     Unreachable {
-        /// Where it was looked for.
+        /// The address that was tried.
         tried: String,
-        /// What the last attempt said.
+        /// The error of the last attempt.
         reason: std::io::Error,
-        /// What to do.
+        /// The remedy.
         hint: String,
     },
     /// The daemon of this home does not run.
     #[error("no daemon is running for `{}`", .0.display())]
     NotRunning(PathBuf),
-    /// The program of the daemon is not where it should be.
+    /// The daemon's program is missing.
     #[error("no daemon answers, and `{}` is not there to start one", .0.display())]
     NoProgram(PathBuf),
-    /// A daemon was started and ended, or stayed silent.
+    /// A started daemon ended or did not answer.
     #[error("the daemon was started and {what}{}", quoted(.log_tail))]
     Start {
-        /// What became of it.
+        /// What it did.
         what: String,
         /// Its log.
         log: PathBuf,
-        /// The last lines that it wrote there.
+        /// The last lines of its log.
         log_tail: String,
     },
-    /// The daemon says that it cannot be done.
+    /// The daemon refused the request.
     #[error("{}", .body.error)]
     Refused {
-        /// Status; `None` when the answer had begun.
+        /// Status; `None` if the stream had begun.
         status: Option<u16>,
-        /// What it says.
+        /// Its message.
         body: ErrorBody,
     },
     /// The answer ended before its last event.
     #[error("the daemon's answer was cut off before its end")]
     Cut,
-    /// The daemon closed the connection, as it does when its process ends.
+    /// The daemon closed the connection, usually because its process ended.
     #[error("the daemon ended while it answered")]
     Ended,
     /// The connection failed in the middle of a request.
     #[error("the connection to the daemon broke")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The answer is not what was agreed.
+    /// The answer violates the protocol.
     #[error("the daemon's answer cannot be read: {0}")]
     Garbled(String),
 }
 
 impl Error {
-    /// The connection failed. That the daemon is gone is said so, and not in the words of the protocol.
+    /// An error of the connection. A daemon that ended gets an error without the words of the HTTP library.
     pub(super) fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let error = error.into();
         if is_end(&*error) {
@@ -69,9 +69,9 @@ impl Error {
         }
     }
 
-    /// Whether the daemon says that there is no such model.
+    /// Whether the model does not exist.
     ///
-    /// A daemon of the same dialect that gives no code says so with the status alone.
+    /// Ollama gives no code, only the status.
     pub(crate) fn is_missing_model(&self) -> bool {
         match self {
             Self::Refused { status, body } => match body.code.as_deref() {
@@ -82,19 +82,19 @@ impl Error {
         }
     }
 
-    /// The same, with another remedy than to fetch a model that is not here.
+    /// The same error with a remedy that does not offer a pull.
     #[must_use]
     pub(crate) fn without_fetching(mut self) -> Self {
         let missing = self.is_missing_model();
         if let Self::Refused { body, .. } = &mut self
             && missing
         {
-            body.hint = Some("`slm list` shows the models that are here".to_owned());
+            body.hint = Some("`slm list` shows the models on disk".to_owned());
         }
         self
     }
 
-    /// Stable name for machines; the daemon's own where it gave one.
+    /// Stable code; the daemon's, if it gave one.
     pub(crate) fn code(&self) -> &str {
         match self {
             Self::Unreachable { .. } | Self::NotRunning(_) => "daemon_unreachable",
@@ -107,7 +107,7 @@ impl Error {
         }
     }
 
-    /// The remedy, where there is one.
+    /// The remedy, if there is one.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Unreachable { hint, .. } => Some(hint.clone()),
@@ -117,18 +117,18 @@ impl Error {
             Self::NoProgram(_) => {
                 Some("install `slmd` next to `slm`, or name a daemon with --host".to_owned())
             }
-            Self::Start { log, .. } => Some(format!("all that it said is in `{}`", log.display())),
+            Self::Start { log, .. } => Some(format!("its log is `{}`", log.display())),
             Self::Refused { body, .. } => body.hint.clone(),
-            Self::Cut | Self::Ended | Self::Broken(_) => {
-                Some("its log may say why (`slm logs`); the request can be repeated".to_owned())
-            }
+            Self::Cut | Self::Ended | Self::Broken(_) => Some(
+                "its log (`slm logs`) may show the reason; the request can be repeated".to_owned(),
+            ),
             Self::Garbled(_) => {
-                Some("check with `slm version` that both sides have the same version".to_owned())
+                Some("`slm version` shows whether slm and slmd have the same version".to_owned())
             }
         }
     }
 
-    /// How `slm` ends after it.
+    /// The exit status of `slm`.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Unreachable { .. }
@@ -142,7 +142,7 @@ impl Error {
     }
 }
 
-/// Whether a connection failed because the other side closed it, as it does when its process ends.
+/// Whether the other side closed the connection, usually because its process ended.
 fn is_end(error: &(dyn std::error::Error + 'static)) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let mut cause = Some(error);
@@ -164,7 +164,7 @@ fn is_end(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// The system's words for it, without its number.
+/// The system's message without its number.
 fn in_words(reason: &std::io::Error) -> String {
     let text = reason.to_string();
     match text.rsplit_once(" (os error ") {

@@ -1,7 +1,7 @@
-//! Talks to the daemon.
+//! The HTTP client of the daemon.
 //!
-//! Each request has a connection of its own, and closing it is how a request is called off.
-//! When no daemon answers and none was named, one is started, once.
+//! Each request has its own connection; closing it cancels the request.
+//! If no daemon answers and the user named no address, the client starts one, once.
 
 mod address;
 mod error;
@@ -32,17 +32,17 @@ pub(crate) use self::note::Note;
 pub(crate) use self::own::{DaemonConnection, reach};
 pub(crate) use self::start::{Starter, program_beside_us};
 
-/// How long another machine may take to accept a connection.
+/// Timeout of a connection to another machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer that is not a stream, in bytes: `show -v` of a model with a large vocabulary.
 const MAX_ANSWER: usize = 256 << 20;
-/// The longest body of a refusal, in bytes.
+/// The longest body of an error status, in bytes.
 const MAX_REFUSAL: usize = 64 << 10;
 
 /// Body of a request.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// The daemon, as seen from here.
+/// A client of one daemon.
 #[derive(Debug)]
 pub(crate) struct Client {
     addresses: Addresses,
@@ -50,15 +50,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client for the daemon at `addresses`, which `starter` starts when none answers.
+    /// A client of the daemon at `addresses`, which `starter` starts if it does not answer.
     ///
-    /// A daemon that was named is never started: it may be on another machine.
+    /// A daemon at a named address is never started: it may be on another machine.
     pub(crate) fn new(addresses: Addresses, starter: Option<Starter>) -> Self {
         let starter = starter.filter(|_| matches!(addresses, Addresses::Own(_)));
         Self { addresses, starter }
     }
 
-    /// The same daemon, but none is started.
+    /// The same client, without starting a daemon.
     #[must_use]
     pub(crate) fn without_start(self) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Client {
         }
     }
 
-    /// What the daemon of this home says about itself; `None` where the user named an address.
+    /// The note of this home's daemon; `None` if the user named an address.
     pub(crate) fn note(&self) -> Option<Note> {
         match &self.addresses {
             Addresses::Named(_) => None,
@@ -75,7 +75,7 @@ impl Client {
         }
     }
 
-    /// Where the daemon is looked for, in words.
+    /// The daemon's address, for messages.
     pub(crate) fn location(&self) -> String {
         match &self.addresses {
             Addresses::Named(address) => address.to_string(),
@@ -83,18 +83,18 @@ impl Client {
         }
     }
 
-    /// Asks for the daemon's version.
+    /// Gets the daemon's version.
     pub(crate) async fn version(&self) -> Result<VersionResponse, Error> {
         self.get(routes::VERSION).await
     }
 
-    /// Asks for one JSON document.
+    /// Gets one JSON document.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         let response = self.send(Method::GET, path, None, empty()).await?;
         document(response).await
     }
 
-    /// Sends JSON, is answered with one JSON document.
+    /// Posts JSON and gets one JSON document.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -106,7 +106,7 @@ impl Client {
         document(response).await
     }
 
-    /// Sends JSON, is answered with nothing but that it is done.
+    /// Sends JSON and gets an empty answer.
     pub(crate) async fn tell(
         &self,
         method: Method,
@@ -118,7 +118,7 @@ impl Client {
             .map(drop)
     }
 
-    /// Sends JSON, is answered with a stream of events.
+    /// Posts JSON and gets a stream of events.
     pub(crate) async fn stream<T: Event>(
         &self,
         path: &str,
@@ -130,13 +130,13 @@ impl Client {
         Ok(Events::new(response.into_body()))
     }
 
-    /// Asks for a stream of events.
+    /// Gets a stream of events.
     pub(crate) async fn watch<T: Event>(&self, path: &str) -> Result<Events<T>, Error> {
         let response = self.send(Method::GET, path, None, empty()).await?;
         Ok(Events::new(response.into_body()))
     }
 
-    /// Whether the daemon has the blob already.
+    /// Whether the daemon has the blob.
     pub(crate) async fn has_blob(&self, digest: &str) -> Result<bool, Error> {
         let (mut connection, address) = self.connect().await?;
         let request = build(&address, Method::HEAD, &routes::blob(digest), None, empty())?;
@@ -151,22 +151,23 @@ impl Client {
         }
     }
 
-    /// Gives the daemon the bytes of a blob.
+    /// Uploads the bytes of a blob.
     pub(crate) async fn upload(&self, digest: &str, body: Body) -> Result<(), Error> {
         self.send(Method::POST, &routes::blob(digest), Some(BYTES), body)
             .await
             .map(drop)
     }
 
-    /// Whether the daemon can open files that we name: it is on this machine, and knows who asks.
+    /// Whether the daemon can open local files: its Unix socket answers, so it is on this machine and
+    /// knows the user.
     ///
-    /// This makes a connection, for until then one does not know where the daemon answers.
+    /// This makes a connection, because only a connection shows which address answers.
     pub(crate) async fn can_adopt(&self) -> Result<bool, Error> {
         let (_, address) = self.connect().await?;
         Ok(matches!(address, Address::Unix(_)))
     }
 
-    /// Has the daemon take in a local file, and tells `progress` how far it is.
+    /// Lets the daemon adopt a local file, with its progress in `progress`.
     pub(crate) async fn adopt(
         &self,
         path: &str,
@@ -181,7 +182,7 @@ impl Client {
             progress(&event)?;
             adopted = event.adopted.or(adopted);
         }
-        let nothing = || Error::Garbled("it does not say what became of the file".to_owned());
+        let nothing = || Error::Garbled("the report of the file is missing".to_owned());
         Ok(adopted.ok_or_else(nothing)?)
     }
 
@@ -202,7 +203,7 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
-        // A refusal that cannot be read is still a refusal with a status.
+        // An unreadable error body still leaves the status.
         let body = collect(response.into_body(), MAX_REFUSAL)
             .await
             .unwrap_or_default();
@@ -214,7 +215,7 @@ impl Client {
             Ok(connected) => return Ok(connected),
             Err(reason) => reason,
         };
-        // Somebody is there and does not let us in: a second daemon would not help.
+        // The socket of another user refuses us: a second daemon would not help.
         let forbidden = reason.kind() == io::ErrorKind::PermissionDenied;
         if let Some(starter) = self.starter.as_ref().filter(|_| !forbidden) {
             starter.start().await?;
@@ -256,14 +257,13 @@ impl Client {
     }
 }
 
-const NAMED: &str =
-    "check the address that --host or SLM_HOST names, and that `slm serve` runs there";
+const NAMED: &str = "check the address in --host or SLM_HOST, and that `slm serve` runs there";
 const FORBIDDEN: &str = "it belongs to another user; name it with --host unix:PATH if it is meant, \
     or use a home of your own with --home";
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
 
-/// Opens a connection, and lets it run beside whoever uses it.
+/// Opens a connection; a task drives it while requests use it.
 async fn dial(address: &Address) -> Result<SendRequest<Body>, io::Error> {
     match address {
         Address::Unix(path) => shake(UnixStream::connect(path).await?).await,
@@ -285,7 +285,7 @@ where
     let (sender, connection) = handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
-    // It ends when the sender and the answer's body are gone; what fails in it, they report.
+    // The task ends when the sender and the body are dropped; they report its errors.
     tokio::spawn(connection);
     Ok(sender)
 }

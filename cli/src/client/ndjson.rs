@@ -1,4 +1,4 @@
-//! Reads a stream of events: one JSON object and a newline each.
+//! Reads a stream of events, each one JSON object and a newline.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -10,13 +10,12 @@ use serde::de::DeserializeOwned;
 
 use super::Error;
 
-/// The longest line that is read, in bytes. A token is a few hundred; a report of a damaged store is
-/// the longest thing there is.
+/// The longest line, in bytes. The event of a token has a few hundred; the report of a damaged store is the longest one.
 const MAX_LINE: usize = 8 << 20;
 
-/// An event of a stream, which must know whether it is the last.
+/// An event of a stream, which tells whether it is the last one.
 pub(crate) trait Event: DeserializeOwned {
-    /// Whether nothing follows. A stream that ends without such an event was cut.
+    /// Whether this is the terminal event. A stream that ends without it was cut.
     fn is_last(&self) -> bool;
 }
 
@@ -38,7 +37,7 @@ impl Event for Progress {
     }
 }
 
-/// The events of one answer. Dropping it closes the connection, which tells the daemon to stop.
+/// The events of one answer. Dropping it closes the connection, which cancels the request.
 #[derive(Debug)]
 pub(crate) struct Events<T, B = hyper::body::Incoming> {
     body: B,
@@ -69,7 +68,7 @@ where
     /// The next event; `None` after the last one.
     ///
     /// # Errors
-    /// What the daemon said in place of an event, or that the answer was cut, broke or is no JSON.
+    /// The daemon's error, or that the answer was cut, broke or is not JSON.
     pub(crate) async fn next(&mut self) -> Result<Option<T>, Error> {
         if self.over {
             return Ok(None);
@@ -104,7 +103,7 @@ where
     }
 
     fn split(&mut self, data: &[u8]) -> Result<(), Error> {
-        // Only the new bytes are searched, or many small pieces of a long line would cost its square.
+        // Searching only the new bytes keeps the cost of many small pieces linear.
         let mut rest = data;
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
             self.buffer.extend_from_slice(&rest[..end]);
@@ -147,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// Feeds `pieces` as the frames of a body, tells what comes out.
+    /// Feeds `pieces` as the frames of a body, and compares the events.
     async fn check(pieces: &[&str], expected: &[&str]) {
         let frames: Vec<_> = pieces
             .iter()
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_come_whole_however_they_are_cut() {
+    async fn events_are_whole_for_any_cut_into_frames() {
         let whole = ["{\"status\":\"one\"}\n{\"status\":\"success\"}\n"];
         check(&whole, &["one", "success"]).await;
         let pieces = [
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_follows_the_last_event_is_not_read() {
+    async fn data_after_the_last_event_is_not_read() {
         check(
             &["{\"status\":\"success\"}\n{\"status\":\"more\"}\n"],
             &["success"],

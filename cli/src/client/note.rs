@@ -1,4 +1,4 @@
-//! `run/slmd.json` in the home: what the daemon of this home says about itself.
+//! `run/slmd.json` in the home: the note of the running daemon.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,29 +9,29 @@ use serde::Deserialize;
 use crate::fs;
 use crate::home::Home;
 
-/// A note has some hundred bytes; more than this is something else.
+/// The largest note; usual ones have some hundred bytes.
 const MAX_BYTES: usize = 64 << 10;
 
-/// Where a daemon is, and what it is. It may have ended since.
+/// Process and addresses of a daemon, which may have ended since.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Note {
     /// Process id.
     pub(crate) pid: u32,
-    /// Address and port for programs that speak TCP.
+    /// Address and port of its TCP listener.
     pub(crate) tcp: Option<String>,
     /// Path of its Unix socket.
     pub(crate) socket: PathBuf,
-    /// When it began to serve.
+    /// When it started to serve.
     pub(crate) started_at: Option<Timestamp>,
-    /// The file that it logs to; `None` for a terminal or a service manager.
+    /// Its log file; `None` if it logs to a terminal or a service manager.
     pub(crate) log: Option<PathBuf>,
 }
 
 impl Note {
-    /// The note in `home`; `None` when there is none, or none that can be read.
+    /// The note in `home`; `None` if it is missing or unreadable.
     ///
     /// # Errors
-    /// When it was written by another user, who could name any place in it.
+    /// The note belongs to another user, and could name any socket.
     pub(crate) fn read(home: &Home) -> Result<Option<Self>, io::Error> {
         let path = home.note();
         let Ok((bytes, owner)) = fs::read_with_owner(&path, MAX_BYTES) else {
@@ -45,7 +45,7 @@ impl Note {
     }
 }
 
-/// Whether a user may say where our daemon is, and be it: we ourselves, and the administrator.
+/// Whether the note and the daemon may belong to this user: ours or root.
 pub(crate) fn is_trusted(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_note_is_read_and_what_is_none_is_not() {
+    fn a_note_is_read_and_an_unreadable_one_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::resolve(Some(folder.path()), &[]).unwrap();
         assert!(Note::read(&home).unwrap().is_none());
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn only_we_and_the_administrator_are_trusted() {
+    fn only_our_user_and_root_are_trusted() {
         let ours = rustix::process::geteuid().as_raw();
         assert!(is_trusted(ours) && is_trusted(0));
         assert!(!is_trusted(ours.wrapping_add(1).max(1)));

@@ -1,6 +1,6 @@
-//! The daemon of a home: where it is, and that it is ours.
+//! The daemon of a home: its socket, and the check that it is ours.
 //!
-//! Nothing is sent before it is known who listens: a socket in a folder that others can write may be anybody's.
+//! The check comes before the first byte: another user may listen at a socket in a folder that others can write.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,18 +15,18 @@ use crate::home::Home;
 pub(crate) struct DaemonConnection {
     /// The connection.
     pub(crate) stream: UnixStream,
-    /// The socket that it goes through.
+    /// The path of its socket.
     pub(crate) socket: PathBuf,
-    /// The process at the other end, where the system tells.
+    /// The process at the other end, if the system tells.
     pub(crate) pid: Option<i32>,
-    /// The process that the note of the home names.
+    /// The process in the note of the home.
     pub(crate) noted: Option<i32>,
 }
 
-/// Connects to the daemon of `home`: where its note says, else where the configuration puts its socket.
+/// Connects to the daemon of `home`: at the socket in its note, else at the home's usual socket.
 ///
 /// # Errors
-/// Why none answers; [`io::ErrorKind::PermissionDenied`] when it is somebody else's.
+/// Why no daemon answers; [`io::ErrorKind::PermissionDenied`] if it belongs to another user.
 pub(crate) async fn reach(home: &Home) -> Result<DaemonConnection, io::Error> {
     let note = Note::read(home)?;
     let noted = note.as_ref().and_then(|note| i32::try_from(note.pid).ok());
@@ -37,7 +37,7 @@ pub(crate) async fn reach(home: &Home) -> Result<DaemonConnection, io::Error> {
             .filter(|socket| *socket != usual),
     );
     let mut reason = io::ErrorKind::NotFound.into();
-    // The note is newer than any habit, so it comes first.
+    // The note is from the running daemon, so its socket comes first.
     for socket in sockets.into_iter().rev() {
         match UnixStream::connect(&socket).await {
             Ok(stream) => return admit(stream, socket, noted),

@@ -1,4 +1,4 @@
-//! Starts a daemon when none answers.
+//! Starts a daemon if none answers.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use crate::fs;
 use crate::home::Home;
 use crate::output::{Output, clean};
 
-/// How long a daemon may take until it answers.
+/// Timeout until a started daemon answers.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long another daemon may take that was started at the same moment and won.
+/// Timeout for another daemon, started at the same time, that took the home.
 const GRACE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
-/// Bytes of the log that are shown when it did not start.
+/// Bytes of the log shown with a failed start.
 const TAIL: u64 = 1500;
 
 /// Starts `slmd` for one home, in the background and out of reach of this terminal's Ctrl-C.
@@ -27,7 +27,7 @@ pub(crate) struct Starter {
 }
 
 impl Starter {
-    /// Starts the daemon of `home`, and says so on `out`.
+    /// A starter of the daemon of `home`, with messages to `out`.
     pub(crate) fn new(home: Home, out: Output) -> Self {
         Self { home, out }
     }
@@ -54,7 +54,7 @@ impl Starter {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "the daemon outlives us, so nobody supervises it"
+        reason = "the daemon outlives this process, which does not supervise it"
     )]
     fn spawn(&self, program: &PathBuf) -> Result<Child, String> {
         let prepare = || -> Result<_, fs::Error> {
@@ -72,7 +72,7 @@ impl Starter {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(log_again)
-            // A process group of its own: Ctrl-C in this terminal is not meant for it.
+            // A separate process group: Ctrl-C in this terminal does not reach the daemon.
             .process_group(0)
             .spawn()
             .map_err(|error| format!("did not run: {error}"))
@@ -90,7 +90,7 @@ impl Starter {
             if ended.is_none()
                 && let Ok(Some(status)) = child.try_wait()
             {
-                // It may have found that another one holds the store, which then answers soon.
+                // It may have ended because another daemon has the home, and that one answers soon.
                 ended = Some(status);
                 deadline = deadline.min(Instant::now() + GRACE);
             }
@@ -108,7 +108,7 @@ impl Starter {
 
     fn failed(&self, what: String, log_start: u64) -> Error {
         let log = self.home.log();
-        // Only what this start wrote explains it.
+        // Only the lines of this start explain the failure.
         let length = match fs::kind(&log) {
             Ok(Some(fs::Kind::File(length))) => length.saturating_sub(log_start),
             _ => 0,
@@ -122,7 +122,7 @@ impl Starter {
     }
 }
 
-/// Where the program `slmd` is expected: next to this one.
+/// The path of `slmd`: next to this program.
 pub(crate) fn program_beside_us() -> PathBuf {
     let here = std::env::current_exe().unwrap_or_default();
     here.with_file_name("slmd")

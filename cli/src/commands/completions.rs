@@ -1,4 +1,4 @@
-//! `slm completions`: a script with which a shell completes commands, by asking this program.
+//! `slm completions`: a shell script that completes commands by running this program.
 
 use clap::{CommandFactory as _, ValueEnum as _};
 use clap_complete::env::{CompleteEnv, Shells};
@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
 
-/// The variable by which the script says that it asks, and in which shell.
+/// The variable in which the script names its shell.
 const ASKED: &str = "COMPLETE";
 
 /// Prints the script.
@@ -30,24 +30,24 @@ pub(crate) fn run(out: &Output, args: &Completions) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// In a folder of zsh's functions the script is run by the first completion, which it must answer too.
+/// As an autoloaded function of zsh, the script runs at the first completion and must answer it too.
 const ZSH_FIRST_TIME: &[u8] = b"
 if [ \"$funcstack[1]\" = \"_slm\" ]; then
     _clap_dynamic_completer_slm \"$@\"
 fi
 ";
 
-/// Answers a shell that asks what can be typed next; false when none asks.
+/// Answers a completion request of a shell; false if there is none.
 pub(crate) fn complete() -> bool {
     let here = std::env::current_dir().ok();
-    // A shell shows what is wrong in the middle of what is typed, so nothing is said.
+    // The shell would show an error in the middle of the typed line, so errors are dropped.
     CompleteEnv::with_factory(offered)
         .var(ASKED)
         .try_complete(std::env::args_os(), here.as_deref())
         .unwrap_or(true)
 }
 
-/// The command line without what is hidden, which would be offered where nothing else fits.
+/// The command line without hidden commands, which would be offered where nothing else matches.
 fn offered() -> clap::Command {
     let all = Cli::command();
     let shown = all

@@ -1,7 +1,7 @@
-//! `slm create`: makes a model from a Modelfile.
+//! `slm create`: creates a model from a Modelfile.
 //!
-//! The Modelfile is read here, where its author can be shown every mistake at its place, and where
-//! the files that it names are. The daemon gets the weights as blobs and the rest as values.
+//! The client parses the Modelfile, because it can show every mistake at its line and has the files
+//! that the Modelfile names. The daemon gets the weights as blobs and the rest as values.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::output::Output;
 use crate::weights::{Base, PathRoots, Sender};
 use crate::{env, fs, params, text};
 
-/// Makes the model, and says how its weights got into the store.
+/// Creates the model, and reports how its weights got into the store.
 pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit> {
     let out = &context.out;
     let parameters = params::parse(&args.params, out)?;
@@ -44,7 +44,7 @@ pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit
     }
 }
 
-/// Makes a model of a file or folder alone, as `FROM` and its path would.
+/// Creates a model from a file or folder, as a Modelfile with one `FROM` does.
 pub(crate) async fn of_path(context: &Context, name: &str, path: &Path) -> anyhow::Result<()> {
     let from = format!("FROM {}\n", path.display());
     let recipe = modelfile::parse_bytes(from.as_bytes())
@@ -67,7 +67,7 @@ pub(crate) async fn of_path(context: &Context, name: &str, path: &Path) -> anyho
     Ok(())
 }
 
-/// That a folder is taken whose name could as well be that of a model.
+/// A note that `FROM` means a folder whose name could be a model's.
 fn shadow(recipe: &Modelfile, roots: &PathRoots, base: &Base) -> Option<String> {
     let (value, folder) = recipe
         .from()
@@ -80,7 +80,7 @@ fn shadow(recipe: &Modelfile, roots: &PathRoots, base: &Base) -> Option<String> 
     })
 }
 
-/// Sends the weights and has the daemon make the model.
+/// Sends the weights, and lets the daemon create the model.
 async fn make(
     context: &Context,
     args: &Create,
@@ -110,7 +110,7 @@ async fn make(
     let mut events = client.stream::<Progress>(routes::CREATE, &request).await?;
     let mut last = None;
     while let Some(event) = events.next().await? {
-        // For a machine, the last event tells what was replaced as well.
+        // With `--json`, the last event names the replaced model too.
         if out.json() && event.status == "success" {
             last = Some(event);
         } else {
@@ -129,11 +129,11 @@ async fn make(
     Ok(Exit::Ok)
 }
 
-/// The Modelfile, every mistake in it shown as a compiler would.
+/// Reads the Modelfile, and shows every mistake as a compiler does.
 fn read(out: &Output, path: &Path) -> anyhow::Result<Modelfile> {
     let (name, bytes) = if path == Path::new("-") {
         let mut bytes = Vec::new();
-        // One byte more than allowed, so that what is too long is refused and not cut.
+        // One byte more than allowed, so that a longer text is refused and not cut.
         let mut stdin = std::io::stdin()
             .lock()
             .take(modelfile::MAX_BYTES as u64 + 1);
@@ -164,7 +164,7 @@ fn read(out: &Output, path: &Path) -> anyhow::Result<Modelfile> {
     }
 }
 
-/// How many errors there are, and how many warnings beside them.
+/// The number of errors and of warnings, in words.
 fn counted(findings: &Diagnostics) -> String {
     let of = |severity| {
         findings
@@ -196,7 +196,7 @@ fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     })
 }
 
-/// Relative paths are meant from where the Modelfile is; one from standard input is "here".
+/// The folder that relative paths start from: the Modelfile's, or the current one for standard input.
 fn folder_of(file: &Path) -> anyhow::Result<PathBuf> {
     let folder = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() && file != Path::new("-") => parent,
@@ -209,7 +209,7 @@ fn check_version(recipe: &Modelfile) -> Result<(), Failure> {
     let ours = semver::Version::parse(api::OLLAMA).expect("three numbers");
     match recipe.requires() {
         Some(required) if *required > ours => Err(Failure::new(format!(
-            "the Modelfile requires Ollama {required}, and this version of slm does what Ollama {ours} does"
+            "the Modelfile requires Ollama {required}, and this version of slm corresponds to Ollama {ours}"
         ))
         .hint("update slm, or remove the REQUIRES line if the model is known to run")
         .code("version_too_old")),
@@ -217,19 +217,19 @@ fn check_version(recipe: &Modelfile) -> Result<(), Failure> {
     }
 }
 
-/// Only a conversion can be told what to make. That is said before a file is read.
+/// Refuses `--quantize` without a conversion, before any file is read.
 fn check_quantize(args: &Create, base: &Base) -> Result<(), Failure> {
     match (&args.quantize, base) {
         (None, _) | (_, Base::Folder(_)) => Ok(()),
         (Some(kind), _) => Err(Failure::new(format!(
-            "`--quantize {kind}` is for folders of safetensors, and FROM is none"
+            "`--quantize {kind}` needs a folder of safetensors in FROM"
         ))
-        .hint("leave it out; a GGUF file or a model keeps the type that it has")
+        .hint("leave it out; a GGUF file or a model keeps its quantization")
         .code("unsupported")),
     }
 }
 
-/// All of the recipe but the weights.
+/// The request: the recipe without the weights.
 fn request(name: &str, recipe: &Modelfile, over: &Parameters) -> CreateRequest {
     let parameters = over.merged_over(&recipe.parameters());
     let messages: Vec<_> = recipe

@@ -1,4 +1,4 @@
-//! `slm jobs`: the transfers of the daemon.
+//! `slm jobs`: the pulls and pushes of the daemon.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::interrupt::until_ctrl_c;
 use crate::output::{Cell, Output, Shrink, Table};
 use crate::text;
 
-/// Lists them, or does something to some.
+/// Lists jobs, or acts on them.
 pub(crate) async fn run(context: &Context, args: &Jobs) -> anyhow::Result<Exit> {
     let Some(action) = &args.action else {
         return until_ctrl_c(list(context, args.all)).await;
@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context, args: &Jobs) -> anyhow::Result<Exit> 
     }
 }
 
-/// Does the same to every job named.
+/// Applies one action to every named job.
 async fn change(
     context: &Context,
     names: &JobNames,
@@ -90,7 +90,7 @@ async fn find(context: &Context, named: &str) -> anyhow::Result<Job> {
     })
 }
 
-/// Whether a name of the store means the model that was typed.
+/// Whether a name in the store is the typed name.
 fn is_named(model: &str, typed: &str) -> bool {
     let short = model.strip_suffix(":latest").unwrap_or(model);
     model.eq_ignore_ascii_case(typed) || short.eq_ignore_ascii_case(typed)
@@ -106,14 +106,14 @@ async fn list(context: &Context, all: bool) -> anyhow::Result<Exit> {
     if out.json() {
         out.json_document(&found)?;
     } else if found.jobs.is_empty() {
-        out.note("no transfer is under way; `slm jobs --all` shows those of the last day");
+        out.note("no pull or push is in progress; `slm jobs --all` shows those of the last day");
     } else {
         out.print(&table(out, &found.jobs))?;
     }
     Ok(Exit::Ok)
 }
 
-/// What a terminal that is too narrow for the table goes without first.
+/// The columns that the table gives up on a narrow terminal, in order.
 const SHRINK_ORDER: [Shrink; 6] = [
     Shrink::Shorten("STATE"),
     Shrink::Drop("KIND"),
@@ -164,7 +164,7 @@ fn percent(job: &Job) -> String {
     format!("{}%", done * 100 / u128::from(job.total.max(1)))
 }
 
-/// How long the rest takes at the rate of now.
+/// The remaining time at the current rate.
 fn left(job: &Job) -> Option<String> {
     let missing = job.total.saturating_sub(job.completed);
     let seconds = missing.checked_div(job.rate)?;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_says_how_far_each_job_is_and_why_it_waits() {
+    fn the_table_shows_progress_and_the_reason_of_waiting() {
         let jobs = [
             Job {
                 rate: 1_000_000,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_found_by_the_name_that_people_type() {
+    fn a_model_is_found_by_the_name_that_users_type() {
         assert!(is_named("smollm2:latest", "smollm2"));
         assert!(is_named("smollm2:latest", "SmolLM2:latest"));
         assert!(is_named("smollm2:360m", "smollm2:360m"));

@@ -1,4 +1,4 @@
-//! `slm list`: the models that are here.
+//! `slm list`: the models on disk.
 
 use api::{ModelSummary, TagsResponse, routes};
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::output::{Output, Shrink, Table};
 use crate::text;
 
-/// Lists them, newest first.
+/// Lists the models, newest first.
 pub(crate) async fn run(context: &Context, args: &List) -> anyhow::Result<Exit> {
     let mut tags: TagsResponse = context.client.get(routes::TAGS).await?;
     if let Some(prefix) = &args.prefix {
@@ -34,13 +34,13 @@ pub(crate) async fn run(context: &Context, args: &List) -> anyhow::Result<Exit> 
     if tags.models.is_empty() {
         context.out.note(match args.prefix {
             None => NONE_YET,
-            Some(_) => "no model has a name that begins so",
+            Some(_) => "no model has a name that starts with this",
         });
     }
     Ok(Exit::Ok)
 }
 
-/// What a terminal that is too narrow for the table goes without first.
+/// The columns that the table gives up on a narrow terminal, in order.
 const SHRINK_ORDER: [Shrink; 3] = [
     Shrink::Drop("ID"),
     Shrink::Drop("MODIFIED"),

@@ -1,4 +1,4 @@
-//! `file:PATH` in the place of a model's name: a file or folder of this machine that becomes a model.
+//! `file:PATH` instead of a model's name: a local file or folder that becomes a model.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::fs;
 
-/// How such a name begins.
+/// The prefix of such a name.
 const SCHEME: &str = "file:";
 
-/// Makes the model if `name` is `file:PATH`, and returns the name that it got; any other name is returned as it is.
+/// Creates the model if `name` is `file:PATH`, and returns its name; returns any other name unchanged.
 pub(crate) async fn made(context: &Context, name: &str) -> anyhow::Result<String> {
     let Some(path) = path_of(name)? else {
         return Ok(name.to_owned());
@@ -21,7 +21,7 @@ pub(crate) async fn made(context: &Context, name: &str) -> anyhow::Result<String
     Ok(made)
 }
 
-/// The path in `file:PATH`, `file:///PATH`; nothing for any other name.
+/// The path in `file:PATH` or `file:///PATH`; `None` for any other name.
 fn path_of(name: &str) -> Result<Option<PathBuf>, Failure> {
     let Some(rest) = name.strip_prefix(SCHEME) else {
         return Ok(None);
@@ -29,7 +29,7 @@ fn path_of(name: &str) -> Result<Option<PathBuf>, Failure> {
     let path = match rest.strip_prefix("//") {
         Some(path) if !path.starts_with('/') => {
             return Err(Failure::usage(format!(
-                "`{name}` names a file of another machine; a path of this one is written `file:{path}` or `file:///{path}`"
+                "`{name}` names a file on another machine; a local path is written `file:{path}` or `file:///{path}`"
             )));
         }
         Some(path) => path,
@@ -43,7 +43,7 @@ fn path_of(name: &str) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-/// The name that a file or folder gives to its model.
+/// The name of the model from a file or folder.
 fn name_of(path: &Path) -> Result<String, Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     modelfile::name_of_file(&name).ok_or_else(|| {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_told_from_names() {
+    fn a_path_is_distinguished_from_names() {
         let path = |name| path_of(name).map(|path| path.map(|path| path.display().to_string()));
         assert!(matches!(path("phi4-mini"), Ok(None)));
         for (name, expected) in [

@@ -14,12 +14,12 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::Table;
 
-/// The hosts of the hub, where a token is the whole login.
+/// Hosts of the hub, whose logins are a token without a user name.
 const HUB: [&str; 3] = ["hf.co", "huggingface.co", "www.huggingface.co"];
-/// Longest password that is read.
+/// The longest password in bytes.
 const LONGEST: u64 = 64 << 10;
 
-/// Logs in, or shows what there is.
+/// Logs in, or shows the logins.
 pub(crate) async fn run(context: &Context, args: &Login) -> anyhow::Result<Exit> {
     let Some(host) = args
         .registry
@@ -48,14 +48,14 @@ pub(crate) async fn run(context: &Context, args: &Login) -> anyhow::Result<Exit>
     context.out.note(&match kept.confirmed {
         true => format!("logged in to `{}`", kept.host),
         false => format!(
-            "the login for `{}` is kept; the host asks nobody for one now, so it is not known to be good",
+            "the login for `{}` is stored unchecked, because the host requires no login now",
             kept.host
         ),
     });
     Ok(Exit::Ok)
 }
 
-/// Forgets a login.
+/// Deletes a login.
 pub(crate) async fn logout(context: &Context, args: &Logout) -> anyhow::Result<Exit> {
     let request = LogoutRequest {
         host: args.registry.clone(),
@@ -66,9 +66,9 @@ pub(crate) async fn logout(context: &Context, args: &Logout) -> anyhow::Result<E
         return Ok(Exit::Ok);
     }
     context.out.note(&match answer.removed {
-        true => format!("the login for `{}` is forgotten", args.registry),
+        true => format!("the login for `{}` is deleted", args.registry),
         false => format!(
-            "slm has no login of its own for `{}`; `slm login --list` shows those of other programs",
+            "slm has stored no login for `{}`; `slm login --list` shows those of other programs",
             args.registry
         ),
     });
@@ -106,7 +106,7 @@ async fn show(context: &Context, args: &Login) -> anyhow::Result<Exit> {
 
 fn ask_user(is_piped: bool) -> anyhow::Result<String> {
     if is_piped || !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("a registry wants the name of a user too: -u NAME").into());
+        return Err(Failure::usage("a registry requires a user name: -u NAME").into());
     }
     let mut editor = rustyline::DefaultEditor::new().context("cannot ask for the name")?;
     let name = editor
@@ -127,7 +127,7 @@ fn password(is_piped: bool, is_hub: bool) -> anyhow::Result<String> {
     }
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage(
-            "the password is asked for on a terminal; from standard input, it is read with --password-stdin",
+            "there is no terminal to ask for the password; --password-stdin reads it from standard input",
         )
         .into());
     }

@@ -1,4 +1,4 @@
-//! `slm logs`: what the daemon of this home wrote to its log file.
+//! `slm logs`: the log file of this home's daemon.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use crate::exit::Exit;
 use crate::fs;
 use crate::output::Output;
 
-/// Bytes of the log that are looked at for its last lines.
+/// Bytes at the end of the log that are searched for its last lines.
 const MOST_BYTES: u64 = 16 << 20;
-/// Bytes that are read of a growing log at a time.
+/// Bytes of one read while following.
 const PIECE: u64 = 64 << 10;
-/// How often a growing log is looked at.
+/// Interval of reads while following.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Prints the last lines, and with `--follow` those to come. It needs no daemon.
+/// Prints the last lines, and with `--follow` the new ones. It needs no daemon.
 pub(crate) async fn run(context: &Context, args: &Logs) -> anyhow::Result<Exit> {
     let path = context.home.log();
     warn_of_another(context).await;
     if !matches!(fs::kind(&path)?, Some(fs::Kind::File(_))) {
         let message = format!("there is no log at `{}`", path.display());
-        let hint = "it begins with the first daemon that `slm` starts by itself";
+        let hint = "it exists once `slm` has started a daemon";
         return Err(Failure::new(message).hint(hint).code("log_missing").into());
     }
     let (text, end) = last_lines(&path, args.lines)?;
@@ -37,7 +37,7 @@ pub(crate) async fn run(context: &Context, args: &Logs) -> anyhow::Result<Exit> 
     Ok(Exit::Ok)
 }
 
-/// The log of a daemon that writes elsewhere is not this file.
+/// Warns if the running daemon logs elsewhere.
 async fn warn_of_another(context: &Context) {
     let note = Note::read(&context.home).ok().flatten();
     let elsewhere = note.is_some_and(|note| note.log.is_none());
@@ -49,7 +49,7 @@ async fn warn_of_another(context: &Context) {
     }
 }
 
-/// The last `count` lines of the file, and where it ended.
+/// The last `count` lines of the file, and its length.
 fn last_lines(path: &Path, count: usize) -> anyhow::Result<(String, u64)> {
     let end = length(path)?;
     let bytes = fs::read_range(path, end.saturating_sub(MOST_BYTES), end)?;
@@ -57,7 +57,7 @@ fn last_lines(path: &Path, count: usize) -> anyhow::Result<(String, u64)> {
     Ok((text[last_start(&text, count)..].to_owned(), end))
 }
 
-/// Where the last `count` lines of `text` begin.
+/// Offset of the last `count` lines of `text`.
 fn last_start(text: &str, count: usize) -> usize {
     let body = text.strip_suffix('\n').unwrap_or(text);
     match count {
@@ -69,7 +69,7 @@ fn last_start(text: &str, count: usize) -> usize {
     }
 }
 
-/// Prints what is added, until the task is called off. A file that became shorter begins again.
+/// Prints new lines until the task is cancelled. A file that became shorter is read from its start.
 async fn follow(out: &Output, path: &Path, mut from: u64) -> anyhow::Result<()> {
     loop {
         let end = length(path)?;
@@ -87,7 +87,7 @@ async fn follow(out: &Output, path: &Path, mut from: u64) -> anyhow::Result<()> 
     }
 }
 
-/// What can be printed of a piece: its whole lines, or all of it when one line fills it.
+/// The printable part of a piece: its whole lines, or all of it if one line fills it.
 fn whole_lines(bytes: &[u8]) -> &[u8] {
     match bytes.iter().rposition(|&byte| byte == b'\n') {
         Some(end) => &bytes[..=end],
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_of_a_text() {
+    fn the_last_lines_of_a_text_are_found() {
         let last = |text: &'static str, count| &text[last_start(text, count)..];
         assert_eq!(last("a\nb\nc\n", 2), "b\nc\n");
         assert_eq!(last("a\nb\nc", 1), "c");

@@ -1,4 +1,4 @@
-//! One file per command: from its arguments to requests, from the replies to text.
+//! One file per command: arguments to requests, replies to text.
 
 pub(crate) mod completions;
 pub(crate) mod cp;
@@ -33,9 +33,9 @@ use crate::error::Report;
 use crate::exit::Exit;
 use crate::output::Output;
 
-/// Does the same with every model named, says of each what became of it, and fails if one failed.
+/// Applies one action to every named model, reports each result, and fails if one failed.
 ///
-/// A daemon that does not answer is not asked again for the next one.
+/// If the daemon does not answer, the remaining models are skipped.
 async fn each(
     out: &Output,
     models: &[String],
@@ -60,14 +60,14 @@ async fn each(
             }
         }
     }
-    // Where nothing was done, the error alone answers.
+    // If every one failed, the errors are the output.
     if out.json() && !became.is_empty() {
         out.json_document(&json!(became))?;
     }
     Ok(exit)
 }
 
-/// The error of a command that works on local models only, so its hint does not offer a pull.
+/// The error of a command for local models, whose hint does not offer a pull.
 fn without_pull_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<client::Error>() {
         Ok(error) => error.without_fetching().into(),
@@ -75,10 +75,10 @@ fn without_pull_hint(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// What became of one model.
+/// The result for one model.
 struct Outcome {
-    /// The list of a JSON document that it belongs to.
+    /// The list in the JSON document that gets it.
     word: &'static str,
-    /// A line for people.
+    /// The line of text.
     note: String,
 }

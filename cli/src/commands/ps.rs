@@ -1,4 +1,4 @@
-//! `slm ps`: the models that are loaded.
+//! `slm ps`: the loaded models.
 
 use api::{KeepAlive, LoadedModel, PsResponse, routes};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::output::{Cell, Output, Shrink, Table};
 use crate::text;
 
-/// Lists them. Without a daemon nothing is loaded, so none is started for it.
+/// Lists the loaded models. Without a daemon nothing is loaded, so none is started.
 pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
     let loaded: PsResponse = context.client.without_start().get(routes::PS).await?;
     if context.out.json() {
@@ -21,7 +21,7 @@ pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// What a terminal that is too narrow for the table goes without first.
+/// The columns that the table gives up on a narrow terminal, in order.
 const SHRINK_ORDER: [Shrink; 8] = [
     Shrink::Shorten("PROCESSOR"),
     Shrink::Drop("SANDBOX"),
@@ -61,7 +61,7 @@ fn table(out: &Output, models: &[LoadedModel], now: Timestamp) -> String {
     table.render(out)
 }
 
-/// The name that it was loaded by, which may be gone by now.
+/// The name that loaded it, marked if it was removed since.
 fn name(model: &LoadedModel) -> String {
     if model.removed {
         return format!("{} (removed)", model.name);
@@ -69,7 +69,7 @@ fn name(model: &LoadedModel) -> String {
     model.name.clone()
 }
 
-/// What it takes; `-` where there is no runner yet, or none any more.
+/// Its memory; `-` without a running runner.
 fn size(model: &LoadedModel) -> String {
     match model.size {
         0 => "-".to_owned(),
@@ -77,7 +77,7 @@ fn size(model: &LoadedModel) -> String {
     }
 }
 
-/// Where it computes: `100% CPU (zen4)`, `48%/52% CPU/GPU`; without the name of a device, its kind.
+/// Its devices: `100% CPU (zen4)`, `48%/52% CPU/GPU`; without the name of a device, its kind.
 fn processor(model: &LoadedModel, device: &str) -> String {
     let device = |kind: &'static str| match device {
         "" => kind,
@@ -94,7 +94,7 @@ fn processor(model: &LoadedModel, device: &str) -> String {
     }
 }
 
-/// How far its runner is confined; `-` when there is none yet, or the daemon does not say.
+/// The sandbox level of its runner; `-` if there is none.
 fn sandbox(model: &LoadedModel) -> &str {
     match model.sandbox.as_str() {
         "" => "-",
@@ -114,7 +114,7 @@ fn until(model: &LoadedModel, now: Timestamp) -> String {
     match model.state.as_str() {
         "stopping" => "stopping".to_owned(),
         "busy" if model.keep_alive == Some(KeepAlive::Seconds(0.0)) => "it is idle".to_owned(),
-        // The clock starts when it has answered.
+        // The keep-alive starts after the last answer.
         "loading" | "busy" => "-".to_owned(),
         _ => text::relative(model.expires_at, now),
     }

@@ -1,4 +1,4 @@
-//! `slm pull`: fetches a model, or says what that would do.
+//! `slm pull`: fetches a model, or explains what a pull would do.
 
 use api::{Explanation, Priority, PullRequest, routes};
 
@@ -13,11 +13,11 @@ use crate::interrupt::until_ctrl_c;
 use crate::output::{Output, ProgressView, Table};
 use crate::text;
 
-/// Fetches it, and says how far it is.
+/// Pulls the model and shows the progress.
 pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> {
     if args.model.starts_with("file:") {
         if args.explain || args.dry_run {
-            let message = "a file of this machine is not fetched, so there is nothing to explain";
+            let message = "a local file is not fetched, so there is nothing to explain";
             return Err(Failure::usage(message).into());
         }
         until_ctrl_c(local::made(context, &args.model)).await?;
@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> 
     Ok(Exit::Ok)
 }
 
-/// Fetches a model that somebody waits for, before all others. It is what `run` does with a model that is not here.
+/// Pulls a missing model for `run`, with high priority.
 pub(crate) async fn pull(
     client: &Client,
     out: &Output,
@@ -73,7 +73,7 @@ pub(crate) async fn pull(
     }
 }
 
-/// The same pull, which goes on when we leave: with Ctrl-C, and when this terminal is closed.
+/// The request as a background job, which continues after Ctrl-C and a closed terminal.
 fn in_background(request: PullRequest) -> PullRequest {
     PullRequest {
         background: Some(true),
@@ -81,7 +81,7 @@ fn in_background(request: PullRequest) -> PullRequest {
     }
 }
 
-/// Shows what a pull would do.
+/// Explains what a pull would do.
 async fn explain(context: &Context, args: &Pull, request: &PullRequest) -> anyhow::Result<Exit> {
     let found: Explanation = context.client.post(routes::EXPLAIN, request).await?;
     let out = &context.out;
@@ -103,7 +103,7 @@ async fn explain(context: &Context, args: &Pull, request: &PullRequest) -> anyho
     }
     out.line(&match found.missing {
         0 if found.files.iter().any(|file| file.size.is_none()) => {
-            "the size is told when it is fetched".to_owned()
+            "the size is unknown until it is fetched".to_owned()
         }
         0 => "everything is here".to_owned(),
         bytes => format!("{} would be fetched", text::bytes(bytes)),
@@ -131,9 +131,9 @@ fn table(out: &Output, found: &Explanation) -> String {
     table.render(out)
 }
 
-/// Fetches a model that is not here, and says so first.
+/// Pulls a missing model, after a note.
 ///
-/// With `--json`, standard output belongs to the answer, so nothing is said.
+/// With `--json`, standard output belongs to the answer, so the pull is silent.
 pub(crate) async fn fetch_missing(
     client: &Client,
     out: &Output,

@@ -7,7 +7,7 @@ use crate::args::{ManifestFormat, Push};
 use crate::context::Context;
 use crate::exit::Exit;
 
-/// Sends it, and says how far it is.
+/// Pushes the model and shows the progress.
 pub(crate) async fn run(context: &Context, args: &Push) -> anyhow::Result<Exit> {
     let request = PushRequest {
         model: args.model.clone(),

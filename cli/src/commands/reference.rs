@@ -1,4 +1,4 @@
-//! `slm reference`: the pages that are made from the definition of the command line.
+//! `slm reference`: pages generated from the definition of the command line.
 
 use clap::CommandFactory as _;
 

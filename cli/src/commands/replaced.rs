@@ -1,13 +1,13 @@
-//! What a name meant before it was given to something else.
+//! The model that a name pointed to before it was reassigned.
 //!
-//! A name is given away without a question, as in the other programs of this kind; so it is said which model it was.
+//! `create`, `cp` and `/save` reassign a name without asking, as Ollama does, so they report the replaced model.
 
 use api::{TagsResponse, routes};
 
 use crate::client::Client;
 use crate::text;
 
-/// The model that a name means, or none.
+/// The model that a name points to, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NameTarget {
     name: String,
@@ -15,7 +15,7 @@ pub(crate) struct NameTarget {
 }
 
 impl NameTarget {
-    /// Asks what `name` means now. A daemon that does not say is asked nothing more.
+    /// Looks up `name`. If the daemon does not answer, nothing is reported later.
     pub(crate) async fn of(client: &Client, name: &str) -> Self {
         let tags = client.get::<TagsResponse>(routes::TAGS).await;
         let models = tags.map(|tags| tags.models).unwrap_or_default();
@@ -27,7 +27,7 @@ impl NameTarget {
         }
     }
 
-    /// The model that had this name and has lost it, by its short digest; asks again to know.
+    /// The short digest of the replaced model; looks the name up again.
     pub(crate) async fn replaced(self, client: &Client) -> Option<String> {
         let before = self.digest.as_deref()?;
         let now = Self::of(client, &self.name).await;
@@ -35,7 +35,7 @@ impl NameTarget {
     }
 }
 
-/// Adds what was replaced to a message.
+/// The message with the replaced model.
 pub(crate) fn with_replaced(message: &str, replaced: Option<&str>) -> String {
     match replaced {
         Some(replaced) => format!("{message}; it replaced {replaced}"),
@@ -43,7 +43,7 @@ pub(crate) fn with_replaced(message: &str, replaced: Option<&str>) -> String {
     }
 }
 
-/// A name as the daemon compares it: without regard to case, and with its tag.
+/// A name as the daemon compares it: in lower case and with its tag.
 fn full(name: &str) -> String {
     let name = name.to_lowercase();
     let last = name.rsplit('/').next().unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::args::Models;
 use crate::context::Context;
 use crate::exit::Exit;
 
-/// Removes every model named, and goes on when one cannot be removed.
+/// Removes every named model, and continues after one that cannot be removed.
 pub(crate) async fn run(context: &Context, args: &Models) -> anyhow::Result<Exit> {
     each(&context.out, &args.models, async |model| {
         let request = DeleteRequest {

@@ -18,10 +18,10 @@ use crate::settings::{AnswerSettings, keep_alive};
 use crate::timings::timing_table;
 use crate::{images, repl, text};
 
-/// The longest text that is taken from standard input, in bytes.
+/// The longest standard input in bytes.
 const MAX_STDIN: u64 = 16 << 20;
 
-/// Answers one prompt, or holds a conversation when there is none and a person is there.
+/// Answers one prompt; without a prompt on a terminal, holds a conversation.
 pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
     let settings = AnswerSettings::of(&args, &context.out)?;
     let args = Run {
@@ -38,7 +38,7 @@ pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
     let word_wrap = !args.nowordwrap && settings.format.is_none();
     let mut answer = Answer::new(context.out.clone(), word_wrap)
         .hide_thinking(args.hide_thinking)
-        .waiting(format!("{} loads and reads the prompt", args.model));
+        .waiting(format!("{} loads and processes the prompt", args.model));
     let done = until_ctrl_c(once(&context, &args, &settings, prompt, &mut answer)).await;
     if done.as_ref().is_err_and(|error| error.is::<Interrupted>()) {
         answer.leave()?;
@@ -46,15 +46,15 @@ pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
     done
 }
 
-/// What to ask.
+/// The prompt of one answer.
 #[derive(Debug, Default)]
 struct Prompt {
-    /// What stands on the command line.
+    /// The words of the command line.
     typed: String,
     piped: Piped,
 }
 
-/// What was piped in.
+/// Piped standard input.
 #[derive(Debug)]
 enum Piped {
     Text(String),
@@ -68,7 +68,7 @@ impl Default for Piped {
     }
 }
 
-/// What was piped in, and what stands on the command line; `None` for a conversation.
+/// The prompt from standard input and the command line; `None` for a conversation.
 async fn prompt(args: &Run) -> anyhow::Result<Option<Prompt>> {
     let typed = args.prompt.join(" ");
     if std::io::stdin().is_terminal() {
@@ -91,7 +91,7 @@ fn read_stdin() -> Result<Piped, Failure> {
         .map_err(|error| failed(&error))?;
     if bytes.len() as u64 > MAX_STDIN {
         let message = format!("standard input holds more than {}", text::bytes(MAX_STDIN));
-        return Err(Failure::new(message).hint("no model's context holds so much; give it a part"));
+        return Err(Failure::new(message).hint("no model has a context of that size; send a part"));
     }
     if images::is_image(&bytes) {
         return Ok(Piped::Image(images::encode(&bytes)));
@@ -100,7 +100,7 @@ fn read_stdin() -> Result<Piped, Failure> {
     Ok(Piped::Text(text))
 }
 
-/// What is piped in, and what is typed behind it. Raw, nothing is added and nothing left out: white space counts.
+/// The piped text, then the typed text. `raw` keeps both to the last byte of white space.
 fn join(piped: &str, typed: &str, raw: bool) -> String {
     match (piped.trim_end(), typed) {
         _ if raw => format!("{piped}{typed}"),
@@ -176,7 +176,7 @@ async fn ask(
         .await
 }
 
-/// The conversation of one question. An empty question asks nothing: it loads the model.
+/// The messages of one question. An empty question has none, which loads the model.
 fn messages(system: Option<&str>, question: &Question) -> Vec<Message> {
     if question.is_empty() {
         return Vec::new();
@@ -185,7 +185,7 @@ fn messages(system: Option<&str>, question: &Question) -> Vec<Message> {
     system.into_iter().chain([question.to_message()]).collect()
 }
 
-/// Whether it failed because the model is not here.
+/// Whether the model is not on disk.
 fn is_missing(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<Error>()
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_piped_in_comes_before_what_is_typed() {
+    fn piped_text_comes_before_typed_text() {
         let join = |piped, typed| super::join(piped, typed, false);
         assert_eq!(join("", ""), "");
         assert_eq!(join("\n", "why"), "why");
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_prompt_is_the_text_to_its_last_byte() {
+    fn a_raw_prompt_is_verbatim() {
         assert_eq!(join("1, 2, \n", "", true), "1, 2, \n");
         assert_eq!(join("Once upon ", "a time", true), "Once upon a time");
         assert_eq!(join("", "hi", true), "hi");

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{Output, Shrink, Table};
 
-/// What a terminal that is too narrow for the table goes without first.
+/// The columns that the table gives up on a narrow terminal, in order.
 const SHRINK_ORDER: [Shrink; 4] = [
     Shrink::Drop("UPDATED"),
     Shrink::Drop("LICENSE"),
@@ -18,7 +18,7 @@ const SHRINK_ORDER: [Shrink; 4] = [
 /// Longest licence in the table, in characters.
 const LONGEST_LICENSE: usize = 24;
 
-/// Shows what is found, and says where the hub could not be asked.
+/// Shows the results, and warns if the hub was not searched.
 pub(crate) async fn run(context: &Context, args: &Search) -> anyhow::Result<Exit> {
     let request = SearchRequest {
         query: args.words.join(" "),

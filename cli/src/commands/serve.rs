@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::fs;
 
-/// Does the one of the three that was asked for.
+/// Runs, stops, or prints the unit.
 pub(crate) async fn run(context: &Context, args: &Serve) -> anyhow::Result<Exit> {
     if args.stop {
         return stop::run(context).await;
@@ -28,12 +28,12 @@ pub(crate) async fn run(context: &Context, args: &Serve) -> anyhow::Result<Exit>
     become_daemon(context, args, &program)
 }
 
-/// Becomes the daemon: the same process, so that signals and service managers reach it directly.
+/// Replaces this process by the daemon, so that signals and service managers reach it directly.
 ///
-/// It returns only if that fails.
+/// Returns only on failure.
 #[expect(
     clippy::disallowed_methods,
-    reason = "this process becomes the daemon, there is no child"
+    reason = "this process becomes the daemon, so there is no child"
 )]
 fn become_daemon(
     context: &Context,

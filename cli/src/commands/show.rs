@@ -1,4 +1,4 @@
-//! `slm show`: what is known of a model.
+//! `slm show`: the details of a model.
 
 use api::{ShowRequest, ShowResponse, routes};
 use serde_json::Value;
@@ -43,7 +43,7 @@ fn part<'a>(part: &ShowPart, shown: &'a ShowResponse) -> Option<&'a str> {
     .find_map(|(asked, text)| asked.then_some(text.as_str()))
 }
 
-/// Everything worth knowing on one screen; with `verbose` all that there is.
+/// An overview on one screen; with `verbose`, everything.
 pub(crate) fn overview(out: &Output, shown: &ShowResponse, verbose: bool) -> String {
     let mut sections = vec![section(out, "Model", &model_rows(shown))];
     let mut add = |title: &str, rows: Vec<(String, String)>| {
@@ -92,7 +92,7 @@ fn names(names: &[String]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// `name   value` lines as the daemon gives them.
+/// The daemon's `name   value` lines as rows.
 fn parameter_rows(parameters: &str) -> Vec<(String, String)> {
     parameters
         .lines()
@@ -101,7 +101,7 @@ fn parameter_rows(parameters: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The lines of a text; only the first few unless `all`, and then it says so.
+/// The lines of a text; without `all`, the first few and a count of the rest.
 fn text_rows(text: &str, all: bool) -> Vec<(String, String)> {
     let lines: Vec<&str> = text
         .lines()
@@ -133,7 +133,7 @@ fn metadata_rows(shown: &ShowResponse) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A value in one line: a vocabulary of 100,000 words tells nobody anything.
+/// A value in one line, long lists shortened.
 fn brief(value: &Value) -> String {
     const LONGEST: usize = 60;
     match value {

@@ -1,4 +1,4 @@
-//! `slm status`: whether a daemon runs here, which one, and what it has loaded.
+//! `slm status`: whether the daemon runs, where, and its loaded models.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use crate::exit::Exit;
 use crate::output::{Output, section};
 use crate::text;
 
-/// What is known of a daemon that answers.
+/// The status of a running daemon.
 #[derive(Debug)]
 struct Status {
     version: String,
     address: String,
-    /// What `slmd.json` of its home says; `None` where the user named an address.
+    /// The note of its home; `None` if the user named an address.
     note: Option<Note>,
-    /// Names of the models that are loaded.
+    /// Names of the loaded models.
     loaded: Vec<String>,
 }
 
-/// Says it, and fails with the status of an unreachable daemon when none runs. None is started to be asked.
+/// Shows the status. Without a daemon it exits with [`Exit::Unreachable`] and starts none.
 pub(crate) async fn run(mut context: Context) -> anyhow::Result<Exit> {
     context.client = context.client.without_start();
     let status = match Status::ask(&context.client).await {

@@ -7,7 +7,7 @@ use crate::args::Models;
 use crate::context::Context;
 use crate::exit::Exit;
 
-/// Unloads every model named. Without a daemon nothing is loaded, so none is started for it.
+/// Unloads every named model. Without a daemon nothing is loaded, so none is started.
 pub(crate) async fn run(context: Context, args: &Models) -> anyhow::Result<Exit> {
     let client = context.client.without_start();
     each(&context.out, &args.models, async |model| {
@@ -23,7 +23,7 @@ pub(crate) async fn run(context: Context, args: &Models) -> anyhow::Result<Exit>
     .await
 }
 
-/// What the daemon says became of a model; an older one says nothing.
+/// The outcome that the daemon reports; an older daemon reports none.
 fn outcome(model: &str, unload: Option<Unload>) -> Outcome {
     let (word, note) = match unload {
         None | Some(Unload::Done) => ("stopped", format!("stopped `{model}`")),

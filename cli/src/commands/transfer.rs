@@ -1,4 +1,4 @@
-//! What pulls and pushes have in common: they are jobs of the daemon, which go on when this program leaves.
+//! Common parts of pulls and pushes: both are jobs of the daemon, which continue after this program ends.
 
 use std::cell::Cell;
 
@@ -12,38 +12,38 @@ use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
 use crate::output::{Output, ProgressView};
 
-/// A transfer, in words.
+/// A pull or push, for messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transfer<'a> {
     /// `pull` or `push`.
     verb: &'static str,
     /// The model.
     model: &'a str,
-    /// How long this program stays with it.
+    /// How long this program follows it.
     until: Until,
 }
 
-/// How long a client stays with its transfer.
+/// How long this program follows a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// Until it is done, or waits for a time or a network.
+    /// Until it ends, or waits for the window or a network.
     Done,
     /// Until its job is known.
     Known,
 }
 
-/// What became of a transfer.
+/// How following a job ended.
 pub(super) enum FollowEnd {
-    /// It is done; this is its last line, with what was told on the way.
+    /// The job succeeded; this is its last line, with facts of earlier lines.
     Done(Box<Progress>),
-    /// The job waits, for what these words say.
+    /// The job waits, for the reason in the text.
     Waits(u64, String),
-    /// The job goes on without us.
+    /// The job continues in the background.
     Left(u64),
 }
 
 impl<'a> Transfer<'a> {
-    /// A transfer that is watched to its end, unless it is to go on in the background at once.
+    /// A transfer that is followed to its end, or sent to the background at once.
     pub(super) fn new(verb: &'static str, model: &'a str, background: bool) -> Self {
         let until = match background {
             true => Until::Known,
@@ -52,7 +52,7 @@ impl<'a> Transfer<'a> {
         Self { verb, model, until }
     }
 
-    /// Has the daemon do it, and shows how far it is. Ctrl-C leaves it, and says how to end it.
+    /// Starts the job and shows its progress. Ctrl-C detaches, with a note how to cancel.
     pub(super) async fn run(
         self,
         client: &Client,
@@ -74,29 +74,29 @@ impl<'a> Transfer<'a> {
             out.note(&match job.get() {
                 Some(job) => self.left(job),
                 None => format!(
-                    "left before the {verb} of `{model}` had begun; `slm jobs` shows whether it goes on"
+                    "detached before the {verb} of `{model}` began; `slm jobs` shows whether it continues"
                 ),
             });
         }
         followed
     }
 
-    /// What a transfer that waits says.
+    /// The message of a waiting job.
     pub(super) fn waits(self, job: u64, what: &str) -> String {
         let Self { verb, model, .. } = self;
         format!("the {verb} of `{model}` {what}; `slm jobs resume {job} --now` starts it")
     }
 
-    /// What a transfer says that goes on without us.
+    /// The message of a job in the background.
     pub(super) fn left(self, job: u64) -> String {
         let Self { verb, model, .. } = self;
         format!(
-            "the {verb} of `{model}` goes on in the background as job {job}; `slm jobs` shows it, `slm jobs cancel {job}` stops it"
+            "the {verb} of `{model}` continues in the background as job {job}; `slm jobs` shows it, `slm jobs cancel {job}` stops it"
         )
     }
 }
 
-/// Shows what a job reports. The job is noted as soon as it is known.
+/// Shows the progress of a job. `job` gets its id as soon as a line has it.
 async fn follow(
     mut events: Events<Progress>,
     mut view: ProgressView,
@@ -121,7 +121,7 @@ async fn follow(
     Ok(FollowEnd::Done(Box::new(last)))
 }
 
-/// Shows what the job of somebody else reports, until it is over or Ctrl-C is pressed. Neither changes the job.
+/// Shows the progress of another client's job until it ends or Ctrl-C is pressed. Neither changes the job.
 pub(super) async fn watch(context: &Context, id: u64) -> anyhow::Result<Exit> {
     let mut view = context.out.progress();
     let watching = async {

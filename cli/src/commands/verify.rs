@@ -1,4 +1,4 @@
-//! `slm verify`: checks the store.
+//! `slm verify`: verifies the store.
 
 use api::{Progress, VerifyReport, VerifyRequest, routes};
 
@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::text;
 
-/// Has every file hashed and says what is damaged; damage is a failure, also when it is mended.
+/// Lets the daemon hash every file, and reports damage. Damage is a failure, also if it was repaired.
 pub(crate) async fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit> {
     let out = &context.out;
     let request = VerifyRequest {
@@ -24,7 +24,7 @@ pub(crate) async fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit
     let moving = out.shows_bars();
     let mut report = None;
     while let Some(event) = events.next().await? {
-        // A log needs one line for each blob, not its tenths.
+        // A log gets one line for each blob, not each tenth of it.
         if moving || out.json() || is_whole(&event) {
             view.update(&event)?;
         }
@@ -43,7 +43,7 @@ pub(crate) async fn run(context: &Context, args: &Verify) -> anyhow::Result<Exit
     })
 }
 
-/// Whether what an event tells of is done, or has no size.
+/// Whether the event's work is complete or has no size.
 fn is_whole(event: &Progress) -> bool {
     let total = event.total.unwrap_or(0);
     total == 0 || event.completed.is_some_and(|done| done >= total)
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_done_is_told_to_a_log() {
+    fn a_log_gets_only_completed_steps() {
         let event = |completed, total| Progress {
             completed,
             total,

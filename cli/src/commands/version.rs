@@ -1,4 +1,4 @@
-//! `slm version`: which versions run here.
+//! `slm version`: the versions of slm and slmd.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::exit::Exit;
 /// Version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Shows both versions, and warns when they differ. No daemon is started to be asked.
+/// Shows both versions, and warns if they differ. It starts no daemon.
 pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
     let daemon = match context.client.without_start().version().await {
         Ok(answer) => Some(answer.version),
@@ -28,7 +28,7 @@ pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
             context.out.line(&format!("slmd {daemon}"))?;
             if daemon != VERSION {
                 context.out.warn(
-                    "the daemon has another version than this program; restart it after an update",
+                    "the daemon's version differs from this program's; restart it after an update",
                 );
             }
         }

@@ -1,9 +1,9 @@
-//! What others said, made safe for a terminal.
+//! Foreign text, made safe for a terminal.
 
-/// Removes the characters with which text can steer a terminal or hide what it says.
+/// Removes characters that control a terminal or hide text.
 ///
-/// These are all controls but newline and tab (escape sequences begin with one), and the marks that
-/// turn the direction of writing, with which text can show other letters than it holds.
+/// These are all control characters except newline and tab (escape sequences start with one), and the
+/// marks of writing direction, which can make text look different from its content.
 /// Each character is judged alone, so a stream can be cleaned piece by piece.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().filter(|&c| !is_unsafe(c)).collect()
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_lose_what_makes_them_escapes() {
+    fn escape_sequences_lose_their_control_characters() {
         assert_eq!(clean("\u{1b}]0;title\u{7}red\u{1b}[31m"), "]0;titlered[31m");
         assert_eq!(clean("c1 \u{9b}31m \u{85}del\u{7f}"), "c1 31m del");
         assert_eq!(clean("a\r\nb\tc"), "a\nb\tc");

@@ -1,7 +1,7 @@
-//! The one place that prints.
+//! The only file that prints.
 //!
-//! Standard output gets what was asked for, standard error everything else: progress, notes, errors.
-//! Text that others wrote (models, licences, the daemon) passes [`clean()`] before a terminal sees it.
+//! Standard output gets the result, standard error everything else: progress, notes, errors.
+//! Foreign text (of models, licences, the daemon) passes [`clean()`] on its way to a terminal.
 
 mod clean;
 mod paragraph;
@@ -33,31 +33,31 @@ pub(crate) enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
-    /// In files and pipes too.
+    /// Always, in files and pipes too.
     Always,
-    /// Nowhere.
+    /// Never.
     Never,
 }
 
-/// How much is said, and in which form.
+/// How much is printed, and in which format.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct OutputMode {
-    /// For machines: JSON, and nothing else.
+    /// JSON and nothing else.
     pub(crate) json: bool,
-    /// Nothing but what was asked for.
+    /// Only the result.
     pub(crate) quiet: bool,
     /// When to use colours.
     pub(crate) color: Color,
 }
 
-/// Standard output and standard error, and what they are connected to.
+/// Standard output and standard error, with the kinds of their targets.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
     stdout: Stream,
     stderr: Stream,
-    /// All that moves on standard error; what is told meanwhile is put above it.
+    /// Bars and spinners on standard error; messages meanwhile go above them.
     moving: MultiProgress,
 }
 
@@ -68,7 +68,7 @@ struct Stream {
 }
 
 impl Output {
-    /// Looks at what the two streams are connected to.
+    /// Finds out what the two streams are connected to.
     pub(crate) fn new(mode: OutputMode, environment: &dyn Environment) -> Self {
         let plain = environment.value(env::NO_COLOR).is_some()
             || environment
@@ -97,17 +97,17 @@ impl Output {
         }
     }
 
-    /// Whether the answer is for a machine.
+    /// Whether the output is JSON.
     pub(crate) fn json(&self) -> bool {
         self.json
     }
 
-    /// Whether standard output is a terminal that a person reads.
+    /// Whether standard output is a terminal for a person.
     pub(crate) fn is_terminal(&self) -> bool {
         self.stdout.terminal && !self.json
     }
 
-    /// Columns of the terminal; `None` when there is none, or it will not say.
+    /// Columns of the terminal; `None` without a terminal or a width.
     pub(crate) fn width(&self) -> Option<usize> {
         self.stdout
             .terminal
@@ -115,7 +115,7 @@ impl Output {
             .flatten()
     }
 
-    /// Prints text to standard output as it is, at once.
+    /// Prints text to standard output verbatim, without buffering.
     pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
         let mut stdout = io::stdout().lock();
         let done = stdout
@@ -130,7 +130,7 @@ impl Output {
         })
     }
 
-    /// Prints a line that others wrote to standard output, cleaned if a terminal shows it.
+    /// Prints a foreign line to standard output, cleaned on a terminal.
     pub(crate) fn line(&self, text: &str) -> anyhow::Result<()> {
         let end = if text.ends_with('\n') { "" } else { "\n" };
         let text = if self.stdout.terminal {
@@ -155,19 +155,19 @@ impl Output {
         self.print(&text)
     }
 
-    /// Tells the person something on standard error; machines and the quiet are spared.
+    /// Prints a note on standard error, except with `--json` or `--quiet`.
     pub(crate) fn note(&self, text: &str) {
         if !self.json && !self.quiet {
             self.tell(&self.fitted(&clean(text), ""));
         }
     }
 
-    /// Says on standard error what was asked for beside the answer, such as timings.
+    /// Prints a requested addition to the answer, such as timings, on standard error.
     pub(crate) fn say(&self, text: &str) {
         self.tell(&clean(text));
     }
 
-    /// Something that was done and is not quite what was asked for; only machines are spared.
+    /// Prints a warning on standard error, except with `--json`.
     pub(crate) fn warn(&self, text: &str) {
         if !self.json {
             let label = "warning:";
@@ -175,7 +175,7 @@ impl Output {
         }
     }
 
-    /// Shows why something failed.
+    /// Prints an error.
     pub(crate) fn report(&self, report: &Report) {
         let Some(body) = &report.body else { return };
         if self.json {
@@ -191,7 +191,7 @@ impl Output {
         }
     }
 
-    /// Shows a mistake in the command line, in the words of the library that found it.
+    /// Prints a mistake in the command line with clap's message.
     pub(crate) fn usage(&self, error: &clap::Error) {
         let words = error.render();
         let text = if self.stderr.color {
@@ -202,7 +202,7 @@ impl Output {
         self.tell(&self.fitted(&text, "  "));
     }
 
-    /// A word of what kind it is, in colour where there are colours, and a text behind it.
+    /// Prints a label, coloured if colours are on, and a text.
     fn labelled(&self, label: &str, coloured: impl std::fmt::Display, text: &str) {
         let text = self.fitted(&format!("{label} {}", clean(text)), "  ");
         match text.strip_prefix(label) {
@@ -211,7 +211,7 @@ impl Output {
         }
     }
 
-    /// The text broken between words at the width of standard error, where that is a terminal.
+    /// The text wrapped to the width of standard error, if that is a terminal.
     fn fitted(&self, text: &str, indent: &str) -> String {
         let columns = self
             .stderr
@@ -221,7 +221,7 @@ impl Output {
         paragraph(text, columns, indent)
     }
 
-    /// A heading in bold, where there are colours.
+    /// A heading, bold if colours are on.
     pub(crate) fn heading(&self, text: &str) -> String {
         if self.stdout.color {
             text.bold().to_string()
@@ -230,7 +230,7 @@ impl Output {
         }
     }
 
-    /// Something beside the point, dimmed where there are colours.
+    /// Secondary text, dimmed if colours are on.
     pub(crate) fn aside(&self, text: &str) -> String {
         if self.stdout.color {
             text.dimmed().to_string()
@@ -239,7 +239,7 @@ impl Output {
         }
     }
 
-    /// A sign that something goes on and for how long, on standard error until it is dropped.
+    /// A spinner with the elapsed time on standard error, until it is dropped.
     pub(crate) fn spinner(&self, label: &str) -> Spinner {
         let bar = self.moving.add(ProgressBar::new_spinner());
         let style = ProgressStyle::with_template("{spinner} {msg}{since}")
@@ -255,12 +255,12 @@ impl Output {
         }
     }
 
-    /// Whether progress is shown by bars that move, on a terminal.
+    /// Whether progress is shown as bars, on a terminal.
     pub(crate) fn shows_bars(&self) -> bool {
         !self.json && !self.quiet && self.stderr.terminal
     }
 
-    /// Shows the progress of one piece of work.
+    /// A view of the progress of one operation.
     pub(crate) fn progress(&self) -> ProgressView {
         if self.json {
             ProgressView::json(self.clone())
@@ -273,7 +273,7 @@ impl Output {
         }
     }
 
-    /// A line on standard error. That nobody reads it is no reason to fail.
+    /// A line on standard error. A closed standard error is no failure.
     fn tell(&self, text: &str) {
         let end = if text.ends_with('\n') { "" } else { "\n" };
         self.moving.suspend(|| {
@@ -282,13 +282,13 @@ impl Output {
     }
 }
 
-/// Columns of a terminal; `None` when it will not say.
+/// Columns of a terminal, if it tells them.
 fn columns(terminal: impl std::os::fd::AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(terminal).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
-/// Goes away when it is dropped.
+/// A spinner, cleared when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Spinner {
     bar: ProgressBar,

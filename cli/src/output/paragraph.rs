@@ -1,14 +1,14 @@
-//! Words for a person, broken between words at the width of the terminal.
+//! Text wrapped to the width of the terminal.
 
 use textwrap::{Options, WordSeparator, WordSplitter};
 
-/// The least width in columns: what is narrower cannot be read.
+/// The least width in columns; less is unreadable.
 const LEAST: usize = 20;
 
-/// The text with its lines broken to `columns`, and `indent` before what follows a break.
+/// The text wrapped to `columns`, with `indent` before continuation lines.
 ///
-/// A word that is longer than a line stays whole, so a path or an address can be copied.
-/// Lines of a source stay as they are: a mark under a mistake stands at its place.
+/// A word longer than a line stays whole, so that a path or an address can be copied.
+/// Lines of a source stay unchanged, so that a mark stays under its mistake.
 pub(super) fn paragraph(text: &str, columns: Option<usize>, indent: &str) -> String {
     let Some(columns) = columns else {
         return text.to_owned();
@@ -27,25 +27,25 @@ pub(super) fn paragraph(text: &str, columns: Option<usize>, indent: &str) -> Str
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a line shows a source or a place in it, as compilers do: `12 | FROM x`, `   | ^^^`, `--> Modelfile:12:6`.
+/// Whether a line shows a source or a position in it, as compilers do: `12 | FROM x`, `   | ^^^`, `--> Modelfile:12:6`.
 fn is_source(line: &str) -> bool {
     let behind = line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
     behind.starts_with('|') || behind.starts_with("-->")
 }
 
-/// Bytes before the prose of a line: spaces, and the label of a remedy.
+/// Length of the prefix before a line's prose: spaces, and the label of a remedy.
 fn head(line: &str) -> usize {
     let prose = line.trim_start_matches(' ');
     let prose = prose.strip_prefix("= help: ").unwrap_or(prose);
     line.len() - prose.len()
 }
 
-/// Names with their meanings, the meanings in a column of their own where there is room for one.
+/// Names with their meanings, in two columns if there is room.
 pub(crate) fn definitions<'a>(
     rows: impl IntoIterator<Item = (&'a str, &'a str)>,
     columns: Option<usize>,
 ) -> String {
-    /// The least width of meanings that stand beside their names.
+    /// The least width of the column of meanings.
     const BESIDE: usize = 28;
     let rows: Vec<_> = rows.into_iter().collect();
     let names = rows
@@ -72,7 +72,7 @@ pub(crate) fn definitions<'a>(
     text
 }
 
-/// The lines of one paragraph, `head` before the first and `indent` before each other one.
+/// The lines of one paragraph, with `head` before the first and `indent` before the others.
 pub(super) fn wrap_words(text: &str, columns: usize, head: &str, indent: &str) -> Vec<String> {
     let options = Options::new(columns.max(LEAST))
         .initial_indent(head)
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_laid_out_stays() {
+    fn lines_of_a_source_stay_unchanged() {
         let text = "\nthere is a mistake in this file\n\n3 | PARAMETER temprature 1, and a long line\n  |           ^";
         insta::assert_snapshot!(paragraph(text, Some(24), ""), @r"
 
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_source_is_broken_and_the_source_is_not() {
+    fn a_diagnostic_is_wrapped_and_its_source_is_not() {
         let text = "warning: a number from 0 to 100, not `hot`\n --> Modelfile:2:23 in a long line\n  = help: write a number, for example 0.7";
         insta::assert_snapshot!(paragraph(text, Some(28), "  "), @r"
         warning: a number from 0 to
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn meanings_stand_beside_their_names_or_below_them() {
+    fn meanings_are_beside_or_below_their_names() {
         let rows = [
             ("/set format json", "Answer in JSON, whatever was asked."),
             ("/bye", "Leave."),

@@ -11,7 +11,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use super::{Output, clean};
 use crate::text;
 
-/// Shows [`Progress`] in the form that suits whoever reads it.
+/// Shows [`Progress`] as bars, lines, JSON, or not at all.
 #[derive(Debug)]
 pub(crate) struct ProgressView {
     kind: ViewKind,
@@ -21,9 +21,9 @@ pub(crate) struct ProgressView {
 enum ViewKind {
     /// A bar for each blob, on a terminal.
     Bars(Bars),
-    /// A line for each step and each tenth, in a log.
+    /// A line for each step and each tenth, for a log.
     Lines(Lines),
-    /// Every event as it is, for a machine.
+    /// Every event as JSON.
     Json(Output),
     /// Nothing.
     Silent,
@@ -33,7 +33,7 @@ impl ProgressView {
     pub(super) fn bars(all: MultiProgress, columns: Option<usize>) -> Self {
         let bars = Bars {
             all,
-            // A third of the line for words; the rest is for the bar and its numbers.
+            // A third of the line for the label; the rest for the bar and its numbers.
             label: (columns.unwrap_or(80) / 3).clamp(16, 40),
             is_narrow: columns.is_some_and(|columns| columns < NARROW),
             of: HashMap::new(),
@@ -80,7 +80,7 @@ impl ProgressView {
 }
 
 impl Drop for ProgressView {
-    /// Bars go away: what became of the work, the command says in its own words.
+    /// Clears the bars; the command reports the result.
     fn drop(&mut self) {
         if let ViewKind::Bars(bars) = &mut self.kind {
             bars.finish();
@@ -88,7 +88,7 @@ impl Drop for ProgressView {
     }
 }
 
-/// What a piece of work with known size is called, so that its events find each other.
+/// The key of an operation with known size, common to its events.
 fn key(event: &Progress) -> String {
     event.digest.clone().unwrap_or_else(|| event.status.clone())
 }
@@ -96,12 +96,12 @@ fn key(event: &Progress) -> String {
 #[derive(Debug)]
 struct Bars {
     all: MultiProgress,
-    /// Columns for words.
+    /// Columns for labels.
     label: usize,
-    /// There is no room for the rate.
+    /// Whether there is no room for the rate.
     is_narrow: bool,
     of: HashMap<String, ProgressBar>,
-    /// The step that goes on now and has no size.
+    /// The current step, if it has no size.
     step: Option<ProgressBar>,
 }
 
@@ -121,7 +121,7 @@ impl Bars {
             let bar = all.add(ProgressBar::new(total));
             bar.set_style(style(label, is_narrow));
             bar.set_position(done);
-            // What was there before we began counts neither for the rate nor for the rest.
+            // Bytes from before this run count neither for the rate nor for the remaining time.
             bar.reset_eta();
             bar
         });
@@ -168,7 +168,7 @@ impl Bars {
     }
 }
 
-/// Columns below which a bar does without its rate.
+/// Columns below which a bar shows no rate.
 const NARROW: usize = 72;
 
 fn style(label: usize, is_narrow: bool) -> ProgressStyle {
@@ -186,7 +186,7 @@ fn style(label: usize, is_narrow: bool) -> ProgressStyle {
         .progress_chars("━╸─")
 }
 
-/// How long the rest takes. Nothing while there is no rate to tell it from, nor when nothing is left.
+/// The remaining time; empty without a rate, and at the end.
 fn left(state: &ProgressState, text: &mut dyn fmt::Write) {
     let seconds = state.eta().as_secs_f64().ceil() as u64;
     if state.pos() == 0 || state.is_finished() || state.per_sec() <= 0.0 || seconds == 0 {
@@ -198,7 +198,7 @@ fn left(state: &ProgressState, text: &mut dyn fmt::Write) {
     };
 }
 
-/// How long it has gone on, once that is long.
+/// The elapsed time, once it is long.
 pub(super) fn since(state: &ProgressState, text: &mut dyn fmt::Write) {
     let seconds = state.elapsed().as_secs();
     if seconds >= 2 {
@@ -206,7 +206,7 @@ pub(super) fn since(state: &ProgressState, text: &mut dyn fmt::Write) {
     }
 }
 
-/// The text in so many columns, with a mark where it was cut.
+/// The text cut to `columns`, with a mark at the cut.
 fn shortened(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
@@ -237,10 +237,10 @@ impl Lines {
         }
     }
 
-    /// What there is to say: a new step, or another tenth of a piece of work.
+    /// The next line: a new step, or another tenth of an operation.
     fn line(&mut self, event: &Progress) -> Option<String> {
         let Some(total) = event.total.filter(|&total| total > 0) else {
-            // That it succeeded, the command says in its own words.
+            // The command reports the success.
             if event.status == self.last || event.status == "success" {
                 return None;
             }
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_all_is_all() {
+    fn more_than_the_total_counts_as_the_total() {
         let out = Output::new(OutputMode::default(), &[]);
         let mut lines = Lines {
             out,

@@ -5,19 +5,19 @@ use unicode_width::UnicodeWidthStr as _;
 use super::paragraph::wrap_words;
 use super::{Output, clean};
 
-/// Spaces between columns where there is room.
+/// Spaces between columns, if there is room.
 const GAP: usize = 3;
-/// Spaces between columns where there is not.
+/// Spaces between columns without room.
 const LEAST_GAP: usize = 2;
-/// The least width of values that are broken between words.
+/// The least width of wrapped values.
 const LEAST_VALUE: usize = 16;
 
-/// What a table gives up when it is wider than the terminal.
+/// A way to make a table narrower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shrink {
-    /// The cells of this column say less.
+    /// Uses the short text of this column's cells.
     Shorten(&'static str),
-    /// This column is left out.
+    /// Drops this column.
     Drop(&'static str),
 }
 
@@ -25,12 +25,12 @@ pub(crate) enum Shrink {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cell {
     text: String,
-    /// What it says where there is little room.
+    /// The short text, if there is one.
     short: Option<String>,
 }
 
 impl Cell {
-    /// A cell that says less where there is little room.
+    /// A cell with a short text for a narrow terminal.
     pub(crate) fn or_short(text: impl Into<String>, short: impl Into<String>) -> Self {
         Self {
             text: one_line(&text.into()),
@@ -50,8 +50,8 @@ impl From<String> for Cell {
 
 /// A table with a heading, for lists of things.
 ///
-/// Columns are as wide as their widest cell, and a name can always be copied. A table that is wider than the terminal
-/// gives up what is the least worth, in a given order; the first column always stays.
+/// A column is as wide as its widest cell, so that a name can always be copied. A table wider than the terminal
+/// shortens and drops columns in a given order; the first column always stays.
 #[derive(Debug)]
 pub(crate) struct Table {
     head: Vec<Cell>,
@@ -60,7 +60,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table without rows, and what it gives up first.
+    /// A table without rows, with the order in which it becomes narrower.
     pub(crate) fn new(head: &[&str], order: &'static [Shrink]) -> Self {
         Self {
             head: head.iter().map(|&cell| cell.to_owned().into()).collect(),
@@ -69,12 +69,12 @@ impl Table {
         }
     }
 
-    /// Adds a row. Cells may hold what others wrote: they are cleaned, and stay in one line.
+    /// Adds a row. Cells may be foreign text: they are cleaned and made one line.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The table as text, the heading in bold where there are colours.
+    /// The table as text, with a bold heading if colours are on.
     pub(crate) fn render(&self, out: &Output) -> String {
         let (rows, gap) = self.fit(out.width());
         let widths = widths(&rows);
@@ -87,7 +87,7 @@ impl Table {
         text
     }
 
-    /// All rows, the heading first, as far as they fit into so many columns.
+    /// All rows with the heading, made to fit `columns`.
     fn fit(&self, columns: Option<usize>) -> (Vec<Vec<String>>, usize) {
         let all = || std::iter::once(&self.head).chain(&self.rows);
         let mut rows: Vec<Vec<Cell>> = all().cloned().collect();
@@ -131,7 +131,7 @@ fn narrow(rows: &mut [Vec<Cell>], shrink: Shrink) {
 
 /// A titled block of names and values, indented, for the details of one thing.
 ///
-/// Values that are wider than the terminal are broken between words.
+/// Values wider than the terminal are wrapped.
 pub(crate) fn section(out: &Output, title: &str, rows: &[(String, String)]) -> String {
     let heading = out.heading(title);
     format!("  {heading}\n{}", block(rows, out.width()))
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_gives_up_no_more_than_it_must() {
+    fn a_table_drops_no_more_columns_than_needed() {
         insta::assert_snapshot!(narrow_table(47), @r"
         NAME             ID             WHERE
         smollm2:latest   b179c9523d0e   100% CPU (zen4)
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn long_values_are_broken_between_words() {
+    fn long_values_are_wrapped() {
         let value = "You are a pirate who answers in rhymes.".to_owned();
         let rows = [("system".to_owned(), value.clone())];
         insta::assert_snapshot!(block(&rows, Some(34)), @r"

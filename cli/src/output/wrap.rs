@@ -1,18 +1,18 @@
-//! Word wrap of text that arrives in pieces.
+//! Word wrap of text that arrives in pieces. `textwrap` needs a whole paragraph, so it cannot wrap a stream.
 
 use unicode_width::UnicodeWidthChar as _;
 
 /// Breaks lines between words so that none is wider than the terminal.
 ///
-/// A word is held back until it is complete, so nothing that was printed is ever moved.
-/// Lines between ` ``` ` fences are left as they are: code that is copied must stay code.
+/// A word is held back until it is complete, so printed text never moves.
+/// Lines between ` ``` ` fences stay unchanged, so that copied code stays code.
 #[derive(Debug)]
 pub(crate) struct Wrap {
     width: usize,
     column: usize,
     word: String,
     word_width: usize,
-    /// The first characters of the line as the model wrote it, to know a fence.
+    /// The first characters of the model's line, to recognise a fence.
     head: String,
     fenced: bool,
     joined: bool,
@@ -23,7 +23,7 @@ const JOINER: char = '\u{200d}';
 const TAB: usize = 8;
 
 impl Wrap {
-    /// Wraps at so many columns. Fewer than 20 cannot be read, so 20 is the least.
+    /// Wraps at `width` columns, at least 20: less is unreadable.
     pub(crate) fn new(width: usize) -> Self {
         Self {
             width: width.max(20),
@@ -36,7 +36,7 @@ impl Wrap {
         }
     }
 
-    /// Takes the next piece, returns what can be printed now.
+    /// Takes the next piece, and returns the text to print now.
     pub(crate) fn push(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len() + 8);
         for c in text.chars() {
@@ -45,7 +45,7 @@ impl Wrap {
         out
     }
 
-    /// Returns what was held back.
+    /// Returns the text that was held back.
     pub(crate) fn finish(&mut self) -> String {
         let mut out = String::new();
         self.place_word(&mut out);
@@ -86,7 +86,7 @@ impl Wrap {
         } else {
             1
         };
-        // A space that would stand behind the edge is the line break to come.
+        // A space behind the last column becomes the next line break.
         if self.column + width <= self.width {
             out.push(c);
             self.column += width;
@@ -95,7 +95,7 @@ impl Wrap {
 
     fn grow_word(&mut self, c: char, out: &mut String) {
         let width = c.width().unwrap_or(0);
-        // Scripts with wide letters put no spaces between words: a line may break before each.
+        // Scripts with wide letters have no spaces between words: a line may break before each letter.
         if width > 1 && !self.joined {
             self.place_word(out);
         }
@@ -110,7 +110,7 @@ impl Wrap {
 
     fn place_word(&mut self, out: &mut String) {
         if self.column > 0 && self.column + self.word_width > self.width {
-            // The space before the word stays behind the last one, where nobody sees it.
+            // The space before the word stays invisible at the end of the line.
             out.push('\n');
             self.column = 0;
         }
@@ -125,7 +125,7 @@ impl Wrap {
 mod tests {
     use super::*;
 
-    /// Wraps at 20 columns, once whole and once letter by letter, which must be the same.
+    /// Wraps at 20 columns, whole and letter by letter, with the same result.
     fn check(text: &str, expected: &str) {
         let mut wrap = Wrap::new(20);
         let whole = wrap.push(text) + &wrap.finish();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_exactly_is_not_broken() {
+    fn a_line_of_exactly_the_width_is_not_broken() {
         check("12345678901234567890\nx", "12345678901234567890\nx");
         check("1234567890 234567890 x", "1234567890 234567890\nx");
     }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn code_between_fences_is_left_alone() {
+    fn code_between_fences_stays_unchanged() {
         let code = "```rust\nlet a_long_line = of_code(that, must, stay);\n```\n";
         check(code, code);
         check(

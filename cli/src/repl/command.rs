@@ -1,4 +1,4 @@
-//! What can be typed at the prompt.
+//! The commands of the prompt.
 
 use api::Think;
 use clap::ValueEnum as _;
@@ -7,54 +7,54 @@ use crate::args::Thinking;
 use crate::error::Failure;
 use crate::output::definitions;
 
-/// Every command, with its meaning: for `/?`, for completion, and for the reference page.
+/// Every command with its meaning, for `/?`, for completion, and for the reference page.
 pub(crate) const COMMANDS: [(&str, &str); 24] = [
     (
         "/set parameter NAME VALUE",
-        "Set a parameter for the answers to come; without VALUE say what it means, without NAME list all.",
+        "Set a parameter; without VALUE, explain it; without NAME, list all.",
     ),
     (
         "/set system TEXT",
-        "Replace the system prompt; without TEXT the model's own holds.",
+        "Replace the system prompt; without TEXT, go back to the model's.",
     ),
     (
         "/set format json",
-        "Answer in JSON; a file in place of json holds the JSON Schema to obey.",
+        "Answer in JSON; a file instead of json is a JSON Schema to obey.",
     ),
-    ("/set noformat", "Answer in any form."),
+    ("/set noformat", "Answer in any format."),
     (
         "/set think",
-        "Think before each answer; low, medium, high or max behind it says how hard.",
+        "Think before each answer; low, medium, high or max after it sets the level.",
     ),
     ("/set nothink", "Answer without thinking first."),
-    ("/set verbose", "Show what each answer took."),
+    (
+        "/set verbose",
+        "Show timings and token counts of each answer.",
+    ),
     ("/set quiet", "Show only the answers."),
-    ("/set wordwrap", "Break lines between words."),
+    ("/set wordwrap", "Wrap lines between words."),
     ("/set nowordwrap", "Leave lines as the model writes them."),
     (
         "/set history",
-        "Keep what is typed, for the arrow keys and the next time.",
+        "Keep typed lines for the arrow keys and the next session.",
     ),
-    (
-        "/set nohistory",
-        "Keep nothing of what is typed from now on.",
-    ),
+    ("/set nohistory", "Keep no typed lines from now on."),
     ("/show info", "Show an overview of the model."),
     ("/show license", "Show its licence."),
-    ("/show modelfile", "Show a Modelfile that makes it again."),
+    ("/show modelfile", "Show a Modelfile that creates it again."),
     (
         "/show parameters",
-        "Show its parameters and those set here.",
+        "Show its parameters and those of this conversation.",
     ),
-    ("/show system", "Show the system prompt that holds."),
+    ("/show system", "Show the current system prompt."),
     ("/show template", "Show its prompt template."),
     (
         "/load MODEL",
-        "Begin a new conversation with another model; what was set here is kept.",
+        "Begin a new conversation with another model; settings are kept.",
     ),
     (
         "/save NAME",
-        "Make a model that begins where this conversation is.",
+        "Save this conversation as a model that starts with it.",
     ),
     ("/clear", "Forget the conversation."),
     ("/bye", "Leave; so do /exit and Ctrl-D."),
@@ -62,67 +62,67 @@ pub(crate) const COMMANDS: [(&str, &str); 24] = [
     ("\"\"\"", "Begin and end a text of several lines."),
 ];
 
-/// What was typed.
+/// A typed entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// Only space.
+    /// Only white space.
     Nothing,
-    /// Something for the model.
+    /// Text for the model.
     Say(String),
-    /// Something for us.
+    /// A command.
     Do(Command),
 }
 
-/// Something for us.
+/// A command of the prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Set a parameter for the answers to come.
+    /// Set a parameter.
     SetParameter {
         /// Its name.
         name: String,
         /// Its value, not yet checked.
         value: String,
     },
-    /// Say what parameters there are, or what one of them means, and what holds now.
+    /// List the parameters, or explain one, with current values.
     ExplainParameters(Option<String>),
-    /// Replace the system prompt; the empty text goes back to the model's own.
+    /// Replace the system prompt; the empty text goes back to the model's.
     SetSystem(String),
-    /// Which form answers must have: `json`, a file with a JSON Schema, or any.
+    /// Set the format of answers: `json`, a file with a JSON Schema, or any.
     SetFormat(Option<String>),
-    /// What to ask of the model's thoughts.
+    /// Set whether and how much the model thinks.
     SetThink(Think),
-    /// Whether to show what each answer took.
+    /// Whether to show timings of each answer.
     SetVerbose(bool),
-    /// Whether to break lines between words.
+    /// Whether to wrap lines.
     SetWordWrap(bool),
-    /// Whether to keep what is typed.
+    /// Whether to keep typed lines.
     SetHistory(bool),
-    /// Show something of the model.
+    /// Show a part of the model.
     Show(Topic),
     /// Begin a new conversation with another model.
     Load(String),
-    /// Make a model of this conversation.
+    /// Save this conversation as a model.
     Save(String),
     /// Forget the conversation.
     Clear,
     /// Leave.
     Bye,
-    /// Show what can be typed that begins so.
+    /// Show the commands that start with this.
     Help(&'static str),
 }
 
-/// Something of a model.
+/// A part of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
     /// An overview.
     Info,
     /// Its licence.
     License,
-    /// A Modelfile that makes it again.
+    /// A Modelfile that creates it again.
     Modelfile,
-    /// Its parameters and those set here.
+    /// Its parameters and those of the conversation.
     Parameters,
-    /// The system prompt that holds.
+    /// The current system prompt.
     System,
     /// Its prompt template.
     Template,
@@ -130,13 +130,13 @@ pub(crate) enum Topic {
 
 const QUOTES: &str = "\"\"\"";
 
-/// Reads what was typed.
+/// Parses an entry.
 ///
-/// A line is a command when its first word is a slash and letters, or `/?`; so `/etc/hosts is …` is
-/// for the model.
+/// A line is a command if its first word is `/?` or a slash and letters; `/etc/hosts is …` goes to the
+/// model.
 ///
 /// # Errors
-/// It is a command, and there is no such one or something is missing.
+/// The command is unknown, or an argument is missing.
 pub(crate) fn read(typed: &str) -> Result<Entry, Failure> {
     let typed = typed.trim();
     if typed.is_empty() {
@@ -168,7 +168,7 @@ pub(crate) fn read(typed: &str) -> Result<Entry, Failure> {
     .map(Entry::Do)
 }
 
-/// Whether more lines belong to it: a `"""` was opened and not closed.
+/// Whether more lines belong to the entry: a `"""` is open.
 pub(crate) fn is_open(typed: &str) -> bool {
     let typed = typed.trim_start();
     let may_open = typed.starts_with(QUOTES) || typed.starts_with("/set");
@@ -233,17 +233,17 @@ fn named(rest: &str, form: &str) -> Result<String, Failure> {
     alone(form, more, name.to_owned())
 }
 
-/// What takes nothing more than `form`.
+/// A command without further arguments.
 fn alone<T>(form: &str, rest: &str, command: T) -> Result<T, Failure> {
     if rest.is_empty() {
         return Ok(command);
     }
-    let failure = Failure::usage(format!("nothing can stand behind `{form}`"));
+    let failure = Failure::usage(format!("`{form}` takes no more arguments"));
     Err(failure.hint(format!("leave out `{rest}`")))
 }
 
 fn usage(form: &str) -> Failure {
-    Failure::usage(format!("that is not all of it: `{form}`"))
+    Failure::usage(format!("this command is not complete: `{form}`"))
 }
 
 fn unknown(typed: &str, known: &[String]) -> Failure {
@@ -258,7 +258,7 @@ fn unknown(typed: &str, known: &[String]) -> Failure {
         .min_by_key(|(distance, _)| *distance);
     match nearest {
         Some((_, nearest)) => failure.hint(format!("did you mean `{nearest}`?")),
-        None => failure.hint("`/?` shows what there is"),
+        None => failure.hint("`/?` shows all commands"),
     }
 }
 
@@ -305,7 +305,7 @@ fn unquoted(text: &str) -> String {
     }
 }
 
-/// What can be typed that begins with `start`, in so many columns: what `/?` and `/set` show.
+/// The help of the commands that start with `start`, for `/?` and `/set`.
 pub(crate) fn help(start: &str, columns: Option<usize>) -> String {
     let commands = COMMANDS.into_iter();
     let mut text = definitions(
@@ -315,7 +315,7 @@ pub(crate) fn help(start: &str, columns: Option<usize>) -> String {
     if start.is_empty() {
         let keys = [(
             "Ctrl-C",
-            "Stops the answer; the arrow keys bring back what was typed before.",
+            "Stops the answer; the arrow keys bring back earlier lines.",
         )];
         text.push('\n');
         text.push_str(&definitions(keys, columns));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_the_model() {
+    fn text_goes_to_the_model() {
         check("", "Nothing");
         check("  \n ", "Nothing");
         check(" why? ", r#"Say("why?")"#);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_us() {
+    fn commands_are_parsed() {
         check(
             "/set parameter temperature 0.5",
             r#"Do(SetParameter { name: "temperature", value: "0.5" })"#,
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn mistakes_get_a_suggestion() {
         check("/byee", "there is no `/byee` (did you mean `/bye`?)");
-        check("/xyzzy", "there is no `/xyzzy` (`/?` shows what there is)");
+        check("/xyzzy", "there is no `/xyzzy` (`/?` shows all commands)");
         check(
             "/set worwrap",
             "there is no `/set worwrap` (did you mean `/set wordwrap`?)",
@@ -404,39 +404,39 @@ mod tests {
             "/show licence",
             "there is no `/show licence` (did you mean `/show license`?)",
         );
-        check("/load", "that is not all of it: `/load MODEL` ()");
+        check("/load", "this command is not complete: `/load MODEL` ()");
         check(
             "/save a b",
-            "nothing can stand behind `/save NAME` (leave out `b`)",
+            "`/save NAME` takes no more arguments (leave out `b`)",
         );
         check(
             "/bye now",
-            "nothing can stand behind `/bye` (leave out `now`)",
+            "`/bye` takes no more arguments (leave out `now`)",
         );
         check(
             "/set verbose on",
-            "nothing can stand behind `/set verbose` (leave out `on`)",
+            "`/set verbose` takes no more arguments (leave out `on`)",
         );
-        check("/foo", "there is no `/foo` (`/?` shows what there is)");
+        check("/foo", "there is no `/foo` (`/?` shows all commands)");
         check(
             "/set format",
-            "that is not all of it: `/set format json` ()",
+            "this command is not complete: `/set format json` ()",
         );
     }
 
     #[test]
-    fn an_open_quote_wants_more_lines() {
+    fn an_open_quote_continues_the_entry() {
         assert!(is_open("\"\"\"one"));
         assert!(is_open("/set system \"\"\"one"));
         assert!(!is_open("\"\"\"one\ntwo\"\"\""));
         assert!(
             !is_open("python has \"\"\"docstrings"),
-            "only a text that begins so is quoted"
+            "only a text that starts with quotes is quoted"
         );
     }
 
     #[test]
-    fn every_command_of_the_table_is_understood() {
+    fn every_command_of_the_table_is_parsed() {
         for (form, _) in COMMANDS.iter().filter(|(form, _)| form.starts_with('/')) {
             assert!(matches!(read(form), Ok(Entry::Do(_))), "{form}");
         }

@@ -1,4 +1,4 @@
-//! What was said, with whom, and under which conditions.
+//! A conversation: model, messages, system prompt and parameters.
 
 use api::Message;
 use modelfile::{Parameters, parameter};
@@ -7,19 +7,19 @@ use serde_json::{Map, Value};
 use crate::answer;
 use crate::error::Failure;
 
-/// One conversation. The daemon keeps none: with each question it is sent whole.
+/// One conversation. The daemon keeps none, so each request sends all of it.
 #[derive(Debug)]
 pub(crate) struct Conversation {
-    /// Whom one talks to.
+    /// The model.
     pub(crate) model: String,
-    /// System prompt, in place of the model's own.
+    /// System prompt, in place of the model's.
     pub(crate) system: Option<String>,
     parameters: Parameters,
     messages: Vec<Message>,
 }
 
 impl Conversation {
-    /// Nothing was said yet.
+    /// An empty conversation.
     pub(crate) fn new(model: &str, system: Option<String>, parameters: Parameters) -> Self {
         Self {
             model: model.to_owned(),
@@ -29,33 +29,33 @@ impl Conversation {
         }
     }
 
-    /// Begins anew with `model`, under the same conditions.
+    /// Starts over with `model` and the same settings.
     pub(crate) fn begin_with(&mut self, model: &str) {
         model.clone_into(&mut self.model);
         self.clear();
     }
 
-    /// Forgets what was said.
+    /// Removes all messages.
     pub(crate) fn clear(&mut self) {
         self.messages.clear();
     }
 
-    /// Adds what somebody said.
+    /// Adds a message.
     pub(crate) fn add(&mut self, message: Message) {
         self.messages.push(message);
     }
 
-    /// Forgets what was said last.
+    /// Removes the last message.
     pub(crate) fn forget_last(&mut self) {
         self.messages.pop();
     }
 
-    /// What was said.
+    /// The messages.
     pub(crate) fn messages(&self) -> &[Message] {
         &self.messages
     }
 
-    /// What the daemon must know to go on.
+    /// The messages of a request, with the system prompt.
     pub(crate) fn to_send(&self) -> Vec<Message> {
         let system = self
             .system
@@ -67,22 +67,22 @@ impl Conversation {
             .collect()
     }
 
-    /// Parameters that were set here, as a request takes them.
+    /// The parameters of the conversation as the `options` of a request.
     pub(crate) fn options(&self) -> Option<Map<String, Value>> {
         (!self.parameters.is_empty()).then(|| self.parameters.to_json())
     }
 
-    /// Sets a parameter for the answers to come.
+    /// Sets a parameter.
     pub(crate) fn set_parameter(&mut self, name: &str, value: &str) -> Result<(), Failure> {
         self.parameters.set(name, value).map_err(refuse)
     }
 
-    /// Parameters that were set here.
+    /// The parameters of the conversation.
     pub(crate) fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// Parameters that were set here, a line each.
+    /// The parameters of the conversation, one line each.
     pub(crate) fn parameter_lines(&self) -> String {
         self.parameters
             .to_json()
@@ -92,12 +92,12 @@ impl Conversation {
     }
 }
 
-/// A mistake in the name or the value of a parameter.
+/// The failure for a wrong name or value of a parameter.
 pub(crate) fn refuse(error: parameter::Error) -> Failure {
     let failure = Failure::usage(error.to_string());
     match error.hint() {
         Some(hint) => failure.hint(hint),
-        None if error.is_ignorable() => failure.hint("`/set parameter` lists what there is"),
+        None if error.is_ignorable() => failure.hint("`/set parameter` lists all parameters"),
         None => failure,
     }
 }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_prompt_goes_first_and_is_not_part_of_what_was_said() {
+    fn the_system_prompt_is_sent_first_and_is_no_message_of_the_conversation() {
         let system = Some("be brief".to_owned());
         let mut conversation = Conversation::new("m", system, Parameters::default());
         conversation.add(answer::message("user", "hi"));

@@ -1,19 +1,19 @@
-//! Keeps what is typed during an answer from being shown in the middle of it, and from being lost.
+//! Keeps text typed during an answer out of the answer, and for the next prompt.
 
 use std::io;
 
 use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// While this lives, the terminal shows nothing of what is typed, and keeps it for the next prompt.
+/// While this lives, the terminal does not echo typed text, and keeps it for the next prompt.
 ///
-/// Ctrl-C stays a signal, and takes nothing of what was typed with it. Where the terminal cannot do it, nothing happens.
+/// Ctrl-C stays a signal and does not discard typed text. On a terminal without these modes nothing changes.
 #[derive(Debug)]
 pub(super) struct Quiet {
     before: Option<Termios>,
 }
 
 impl Quiet {
-    /// For a prompt that reads keys. A key such as Ctrl-D is kept as the key that it is.
+    /// For a prompt that reads keys: a key such as Ctrl-D is kept as that key.
     pub(super) fn for_keys() -> Self {
         Self::with(|modes| {
             modes
@@ -23,7 +23,7 @@ impl Quiet {
         })
     }
 
-    /// For a prompt that reads lines, which the terminal itself puts together.
+    /// For a prompt that reads lines, which the terminal itself edits.
     pub(super) fn for_lines() -> Self {
         Self::with(|modes| modes.local_modes.remove(LocalModes::ECHO))
     }
@@ -33,7 +33,7 @@ impl Quiet {
         if let Some(before) = &before {
             let mut quiet = before.clone();
             change(&mut quiet);
-            // Without this, Ctrl-C would empty the queue of keys.
+            // Without this, Ctrl-C would flush the queue of keys.
             quiet.local_modes.insert(LocalModes::NOFLSH);
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, &quiet);
         }

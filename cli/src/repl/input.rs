@@ -1,4 +1,4 @@
-//! Reads what is typed: editing, history, several lines, completion of commands.
+//! Input at the prompt: editing, history, several lines, completion of commands.
 
 use std::path::{Path, PathBuf};
 
@@ -18,37 +18,37 @@ use crate::fs::{self, Kind};
 use crate::output::Output;
 use crate::text;
 
-/// Lines of history that are kept.
+/// Maximum number of lines in the history.
 const MAX_HISTORY: usize = 1000;
 /// The longest file of a history in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 const PROMPT: &str = ">>> ";
 
-/// What came from the keyboard.
+/// One input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Typed {
-    /// A text, perhaps of several lines.
+    /// A text of one or more lines.
     Text(String),
-    /// Ctrl-C, which throws away what was typed.
+    /// Ctrl-C, which discards the typed text.
     CtrlC,
     /// Ctrl-D.
     CtrlD,
 }
 
-/// The keyboard, and the file that remembers what was typed.
+/// The keyboard, and the file of the history.
 pub(crate) struct Input {
     editor: Editor<Rules, FileHistory>,
-    /// Where the terminal cannot be steered, lines are read as it gives them.
+    /// Lines of a plain terminal.
     lines: Option<Lines>,
     file: PathBuf,
-    /// Whether what is typed goes into the file.
+    /// Whether typed lines go into the history.
     keep: bool,
 }
 
 impl Input {
-    /// The terminal, with the history in `file`; `plain` for a terminal that cannot be steered.
+    /// The terminal, with the history in `file`; `plain` for a terminal without control sequences.
     ///
-    /// A history that cannot be read or written is no reason not to talk: it is told on `out`, and none is kept.
+    /// An unreadable history is no error: a warning on `out` names it, and no history is kept.
     pub(crate) fn new(file: &Path, plain: bool, out: &Output) -> anyhow::Result<Self> {
         let config = Config::builder()
             .auto_add_history(false)
@@ -66,15 +66,15 @@ impl Input {
         };
         if let Err(failure) = input.open_history() {
             input.keep = false;
-            out.warn(&format!("what you type is not kept: {failure}"));
+            out.warn(&format!("no history is kept: {failure}"));
         }
         Ok(input)
     }
 
-    /// Whether what is typed from now on is remembered.
+    /// Turns the history on or off.
     ///
     /// # Errors
-    /// It is to be kept and cannot be; then it is not.
+    /// The history cannot be opened; it is then off.
     pub(crate) fn keep_history(&mut self, keep: bool) -> Result<(), Failure> {
         let was_kept = std::mem::take(&mut self.keep);
         if keep && !was_kept {
@@ -84,7 +84,7 @@ impl Input {
         Ok(())
     }
 
-    /// Keeps the terminal quiet until the next entry is waited for, or this is dropped.
+    /// Turns the echo off until the next read, or until the result is dropped.
     pub(crate) fn quiet(&self) -> Quiet {
         match self.lines {
             Some(_) => Quiet::for_lines(),
@@ -92,7 +92,7 @@ impl Input {
         }
     }
 
-    /// Waits for the next entry. The editor blocks this thread, which has nothing else to do meanwhile.
+    /// Waits for the next input. The editor blocks this thread, which has no other work.
     pub(crate) async fn read(&mut self, out: &Output) -> anyhow::Result<Typed> {
         let typed = match &mut self.lines {
             Some(lines) => lines.read(PROMPT, out).await?,
@@ -115,11 +115,11 @@ impl Input {
         }
     }
 
-    /// Makes the file if there is none, and reads what it remembers.
+    /// Creates the history if it is missing, and reads it.
     fn open_history(&mut self) -> Result<(), Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
         let shown = self.file.display();
-        // Opening a FIFO could block for ever, and a longer file is not a history of ours.
+        // Opening a FIFO could block for ever, and a longer file is no history of slm.
         match fs::kind(&self.file).map_err(|error| failed(&error))? {
             None | Some(Kind::File(0..=MAX_BYTES)) => {}
             Some(Kind::File(_)) => {
@@ -131,14 +131,14 @@ impl Input {
         if let Some(folder) = self.file.parent() {
             fs::make_private_folder(folder).map_err(|error| failed(&error))?;
         }
-        // Made here, so that it is nobody else's to read from its first byte on.
+        // Created here, so that only this user can read it from its first byte on.
         drop(fs::append_private(&self.file).map_err(|error| failed(&error))?);
         self.editor
             .load_history(&self.file)
             .map_err(|error| Failure::new(format!("cannot read `{shown}`: {error}")))
     }
 
-    /// Each entry is written at once, so a window that is closed loses nothing.
+    /// Adds a line to the history and writes it at once, so that closing the window loses nothing.
     fn remember(&mut self, text: &str, out: &Output) {
         if text.trim().is_empty() || !self.keep {
             return;
@@ -148,7 +148,7 @@ impl Input {
             self.keep = false;
             let shown = self.file.display();
             out.warn(&format!(
-                "what you type is not kept any more: cannot write `{shown}`: {error}"
+                "no history is kept any more: cannot write `{shown}`: {error}"
             ));
         }
     }
@@ -162,7 +162,7 @@ impl std::fmt::Debug for Input {
     }
 }
 
-/// When an entry is complete, and how a command goes on.
+/// The editor's rules: when an entry is complete, and the completions of a command.
 struct Rules;
 
 impl Validator for Rules {
@@ -196,7 +196,7 @@ impl Highlighter for Rules {}
 
 impl Helper for Rules {}
 
-/// Commands that begin so, without the words that stand for something.
+/// The commands that start with `typed`, without their placeholders.
 fn completions(typed: &str) -> Vec<String> {
     if !typed.starts_with('/') {
         return Vec::new();

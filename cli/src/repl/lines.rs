@@ -1,4 +1,4 @@
-//! Reads lines from a terminal that cannot be steered, such as one in an editor (`TERM=dumb`).
+//! Lines from a terminal without control sequences, such as one in an editor (`TERM=dumb`).
 
 use std::io::{self, BufRead as _};
 
@@ -10,17 +10,17 @@ use crate::error::Failure;
 use crate::interrupt::ctrl_c;
 use crate::output::Output;
 
-/// Lines that were typed ahead and wait.
+/// Maximum number of lines typed ahead.
 const AHEAD: usize = 64;
 
-/// Lines as the terminal gives them.
+/// Lines of standard input.
 #[derive(Debug)]
 pub(super) struct Lines {
     lines: mpsc::Receiver<io::Result<String>>,
 }
 
 impl Lines {
-    /// Begins to read standard input. A thread does it, because a read cannot be called off.
+    /// Starts to read standard input on a thread, because a read cannot be cancelled.
     pub(super) fn of_stdin() -> Self {
         let (sender, lines) = mpsc::channel(AHEAD);
         std::thread::spawn(move || {
@@ -33,8 +33,7 @@ impl Lines {
         Self { lines }
     }
 
-    /// The next entry. Ctrl-C throws away the lines of one that is not complete; the terminal itself throws away the
-    /// line that was being typed.
+    /// The next input. Ctrl-C discards the lines of an incomplete entry; the terminal discards the current line.
     pub(super) async fn read(&mut self, prompt: &str, out: &Output) -> anyhow::Result<Typed> {
         let pressed = ctrl_c();
         tokio::pin!(pressed);

@@ -1,4 +1,4 @@
-//! `/load`, and what a conversation begins with: a model that is ready to answer.
+//! `/load`, and the start of a conversation: the model is loaded before the first question.
 
 use api::{ChatEvent, ChatRequest, ShowResponse, Think, routes};
 
@@ -7,11 +7,11 @@ use crate::commands::pull::fetch_missing;
 use crate::context::Context;
 use crate::error::Failure;
 
-/// The word for thoughts among what a model can do.
+/// The capability of models that think.
 const THINKING: &str = "thinking";
 
 impl Session {
-    /// Loads a model, which begins a new conversation. When that fails, the old one goes on.
+    /// Loads a model and begins a new conversation. On failure, the old one stays.
     pub(super) async fn load(&mut self, model: &str) -> anyhow::Result<()> {
         let Context { client, out, .. } = &self.context;
         let request = ChatRequest {
@@ -38,24 +38,24 @@ impl Session {
         Ok(())
     }
 
-    /// Begins a new conversation with another model. What was set here is kept, and said to be, but for thoughts that
-    /// the other model has not.
+    /// Begins a new conversation with another model. Settings are kept, with a note, except thinking if the other model
+    /// cannot think.
     pub(super) async fn load_other(&mut self, model: &str) -> anyhow::Result<()> {
         self.load(model).await?;
         let out = self.context.out.clone();
         out.note(&format!("a new conversation with `{model}`"));
         let kept = self.what_is_set();
         if !kept.is_empty() {
-            out.note(&format!("kept as set here: {}", kept.join(", ")));
+            out.note(&format!("kept settings: {}", kept.join(", ")));
         }
         if self.cannot_think(self.think.as_ref()).await? {
             self.think = None;
-            out.note(&format!("`{model}` cannot think, so it is not asked to"));
+            out.note(&format!("`{model}` cannot think, so thinking is off"));
         }
         Ok(())
     }
 
-    /// What was set here and holds for every model, in words.
+    /// The settings that every model keeps, in words.
     fn what_is_set(&self) -> Vec<String> {
         let mut set = Vec::new();
         if self.conversation.system.is_some() {
@@ -63,15 +63,15 @@ impl Session {
         }
         set.extend(self.conversation.parameters().to_json().keys().cloned());
         if self.format.is_some() {
-            set.push("the form of answers".to_owned());
+            set.push("the format".to_owned());
         }
         set
     }
 
-    /// Refuses to ask a model for thoughts that it has not.
+    /// Refuses thinking for a model that cannot think.
     ///
     /// # Errors
-    /// The model cannot think, or the daemon cannot be asked.
+    /// The model cannot think, or the daemon does not answer.
     pub(super) async fn check_thinking(&self, think: Option<&Think>) -> anyhow::Result<()> {
         if !self.cannot_think(think).await? {
             return Ok(());
@@ -79,11 +79,11 @@ impl Session {
         let model = &self.conversation.model;
         let failure = Failure::new(format!("`{model}` cannot think before it answers"));
         Err(failure
-            .hint(format!("`slm show {model}` lists what it can do"))
+            .hint(format!("`slm show {model}` lists its capabilities"))
             .into())
     }
 
-    /// Whether thoughts are asked of a model that has none.
+    /// Whether `think` asks for thinking and the model has none.
     async fn cannot_think(&self, think: Option<&Think>) -> anyhow::Result<bool> {
         if matches!(think, None | Some(Think::Switch(false))) {
             return Ok(false);
@@ -92,7 +92,7 @@ impl Session {
     }
 }
 
-/// Whether a model thinks; a model without a list of capabilities is taken to.
+/// Whether a model can think; a model without a list of capabilities counts as able.
 fn can_think(shown: &ShowResponse) -> bool {
     let capabilities = &shown.capabilities;
     capabilities.is_empty() || capabilities.iter().any(|word| word == THINKING)

@@ -1,6 +1,6 @@
 //! The conversation at the prompt.
 //!
-//! Ctrl-C calls off the answer and never the program; Ctrl-D and `/bye` leave.
+//! Ctrl-C cancels the answer and never the program; Ctrl-D and `/bye` leave.
 
 mod command;
 mod conversation;
@@ -30,7 +30,7 @@ use crate::settings::{AnswerSettings, keep_alive};
 use crate::timings::timing_table;
 use crate::{env, format, images};
 
-/// Holds a conversation until the person leaves.
+/// Holds a conversation until the user leaves.
 pub(crate) async fn run(
     context: Context,
     args: Run,
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     if context.out.json() || !context.out.is_terminal() {
         return Err(
             Failure::usage("there is no prompt, and a conversation needs a terminal")
-                .hint("give the prompt behind the model's name, or pipe it in")
+                .hint("write the prompt after the model's name, or pipe it in")
                 .into(),
         );
     }
@@ -55,7 +55,7 @@ pub(crate) async fn run(
         args,
     };
     let model = session.conversation.model.clone();
-    // From here on, what is typed is shown where it is read.
+    // From here on, typed text is echoed only where it is read.
     let _quiet = (!is_plain).then(|| session.input.quiet());
     let begun = async {
         session.load(&model).await?;
@@ -74,13 +74,13 @@ struct Session {
     input: Input,
     verbose: bool,
     word_wrap: bool,
-    /// The form that answers must have, as a request says it.
+    /// The `format` field of requests.
     format: Option<Value>,
-    /// What is asked of the model's thoughts.
+    /// The `think` field of requests.
     think: Option<Think>,
 }
 
-/// Whether the conversation goes on.
+/// What follows an entry.
 enum Next {
     Read,
     Leave,
@@ -102,9 +102,9 @@ impl Session {
             match self.answer_to(&typed).await {
                 Ok(Next::Read) => {}
                 Ok(Next::Leave) => return Ok(()),
-                // What fails is told, and the conversation goes on.
+                // A failure is shown, and the conversation continues.
                 Err(error) if error.is::<ReaderGone>() => return Err(error),
-                Err(error) if error.is::<Interrupted>() => out.note("(called off)"),
+                Err(error) if error.is::<Interrupted>() => out.note("(cancelled)"),
                 Err(error) => out.report(&Report::of(&error)),
             }
         }
@@ -133,11 +133,11 @@ impl Session {
             think: self.think.clone(),
             ..ChatRequest::default()
         };
-        // A break between words would be one inside a text of JSON.
+        // Wrapping would break strings of JSON.
         let word_wrap = self.word_wrap && self.format.is_none();
         let mut answer = Answer::new(out.clone(), word_wrap)
             .hide_thinking(self.args.hide_thinking)
-            .waiting(format!("{} reads", self.conversation.model));
+            .waiting(format!("{} processes the prompt", self.conversation.model));
         let asked = self
             .context
             .client
@@ -146,7 +146,7 @@ impl Session {
         let received = answer.receive_until_ctrl_c(asked).await;
         drop(quiet);
         match (&received, answer.text()) {
-            // A question that got no answer would stand in front of the next one.
+            // A question without an answer would precede the next one.
             (_, "") => self.conversation.forget_last(),
             _ => self.conversation.add(answer.to_message()),
         }
@@ -174,7 +174,7 @@ impl Session {
             }
             Command::SetSystem(text) => {
                 out.note(if text.is_empty() {
-                    "the model's own system prompt holds"
+                    "the model's own system prompt is used"
                 } else {
                     "set the system prompt"
                 });
@@ -191,7 +191,7 @@ impl Session {
             }
             Command::SetFormat(None) => {
                 self.format = None;
-                out.note("answers have any form");
+                out.note("answers have any formatat");
             }
             Command::SetVerbose(verbose) => {
                 self.verbose = verbose;
@@ -204,26 +204,26 @@ impl Session {
             Command::SetWordWrap(word_wrap) => {
                 self.word_wrap = word_wrap;
                 out.note(if word_wrap {
-                    "lines break between words"
+                    "lines are wrapped"
                 } else {
-                    "lines are not broken"
+                    "lines are not wrapped"
                 });
             }
             Command::SetThink(think) => {
                 until_ctrl_c(self.check_thinking(Some(&think))).await?;
                 out.note(match &think {
-                    Think::Switch(true) => "the model thinks first",
-                    Think::Switch(false) => "the model does not think first",
-                    Think::Level(_) => "the model thinks first, as hard as was said",
+                    Think::Switch(true) => "the model thinks before it answers",
+                    Think::Switch(false) => "the model does not think before it answers",
+                    Think::Level(_) => "the model thinks before it answers, at this level",
                 });
                 self.think = Some(think);
             }
             Command::SetHistory(history) => {
                 self.input.keep_history(history)?;
                 out.note(if history {
-                    "what you type is kept"
+                    "typed lines are kept"
                 } else {
-                    "what you type is not kept"
+                    "typed lines are not kept"
                 });
             }
             Command::Show(topic) => until_ctrl_c(self.show(topic)).await?,
@@ -233,7 +233,7 @@ impl Session {
             Command::Save(name) => until_ctrl_c(self.save(&name)).await?,
             Command::Clear => {
                 self.conversation.clear();
-                out.note("the conversation is forgotten");
+                out.note("the conversation is cleared");
             }
             Command::Help(start) => out.print(&command::help(start, out.width()))?,
             Command::Bye => {}
@@ -256,13 +256,13 @@ impl Session {
             Topic::Parameters => {
                 out.line("of the model:")?;
                 out.line(or_none(&shown.parameters))?;
-                out.line("set here:")?;
+                out.line("of this conversation:")?;
                 out.line(or_none(&conversation.parameter_lines()))
             }
         }
     }
 
-    /// Says what one parameter means, or what there are, each with the value that holds now.
+    /// Explains one parameter or lists all, with current values.
     async fn explain_parameters(&self, name: Option<&str>) -> anyhow::Result<()> {
         let out = &self.context.out;
         let shown = self.ask_about_model().await?;

@@ -1,4 +1,4 @@
-//! What `/set parameter` says: which parameters there are, what they mean, and what holds now.
+//! The output of `/set parameter`: names, meanings and current values of parameters.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +8,22 @@ use serde_json::Value;
 
 use crate::output::{Cell, Output, Shrink, Table, section};
 
-/// The longest value that a table shows whole where there is little room, in characters: a table of defaults fits 80 columns.
+/// The longest value in a narrow table, in characters: with it, a table of defaults fits 80 columns.
 const LONGEST: usize = 26;
 
-/// What a terminal that is too narrow for the table goes without first.
+/// The columns that the table gives up on a narrow terminal, in order.
 const SHRINK_ORDER: [Shrink; 2] = [Shrink::Shorten("NOW"), Shrink::Drop("DEFAULT")];
 
-/// The values that hold now: those that were set here go over those of the model.
+/// The current values: those of the conversation override those of the model.
 #[derive(Debug)]
 pub(super) struct Values<'a> {
     here: &'a Parameters,
-    /// Texts of the model's parameters, as `show` gives them.
+    /// The model's parameters, as `show` lists them.
     model: BTreeMap<&'a str, Vec<&'a str>>,
 }
 
 impl<'a> Values<'a> {
-    /// `model` holds a name and a value in each line.
+    /// `model` has a name and a value in each line.
     pub(super) fn new(here: &'a Parameters, model: &'a str) -> Self {
         let mut values: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let lines = model.lines().map(str::trim);
@@ -36,7 +36,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// A value and where it is from; `None` where the default holds.
+    /// A value and its origin; `None` for the default.
     fn of(&self, name: &str) -> Option<(String, &'static str)> {
         if let Some(value) = self.here.to_json().get(name) {
             return Some((in_words(value), "set here"));
@@ -58,10 +58,10 @@ impl<'a> Values<'a> {
         table.render(out)
     }
 
-    /// What one parameter means.
+    /// Explains one parameter.
     ///
     /// # Errors
-    /// There is no such parameter, or none any more.
+    /// The parameter is unknown or retired.
     pub(super) fn explain(&self, out: &Output, name: &str) -> Result<String, parameter::Error> {
         let Some(spec) = parameter::find(name) else {
             Parameters::default().set(name, "")?;
@@ -122,7 +122,7 @@ mod tests {
     const MODEL: &str = "seed                1\ntemperature    0.2\nstop    \"<|im_end|>\"";
 
     #[test]
-    fn the_table_has_every_parameter_with_what_holds_now() {
+    fn the_table_has_every_parameter_with_its_current_value() {
         let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
         let here = here();
         let table = Values::new(&here, MODEL).table(&out);

@@ -1,4 +1,4 @@
-//! `/save`: makes a model that begins where the conversation is.
+//! `/save`: saves the conversation as a model that starts with it.
 
 use api::{CreateRequest, Message, Progress, routes};
 
@@ -7,8 +7,8 @@ use crate::commands::replaced::{NameTarget, with_replaced};
 use crate::context::Context;
 
 impl Session {
-    /// Makes the model. Saved under the name of the one that is talked to, the conversation is the model's own from
-    /// then on: said again in front of the next question, it would stand there twice.
+    /// Creates the model. Saved under the name of the current model, the messages become the model's own, and the
+    /// conversation drops them, because the next request would send them twice.
     pub(super) async fn save(&mut self, name: &str) -> anyhow::Result<()> {
         let Context { client, out, .. } = &self.context;
         let conversation = &self.conversation;
@@ -29,7 +29,7 @@ impl Session {
             &format!("saved as `{name}`"),
             replaced.as_deref(),
         ));
-        // One model can be called by several names, so the daemon is asked which one was changed.
+        // A model can have several spellings of its name, so the daemon tells whether the current one changed.
         if let Some(saved) = messages
             && same(&self.ask_about_model().await?.messages, &saved)
         {
@@ -38,8 +38,8 @@ impl Session {
         Ok(())
     }
 
-    /// The model's own messages and those of the conversation, for given ones replace its own.
-    /// `None` when nothing was said.
+    /// The model's messages and those of the conversation, because given messages replace the model's.
+    /// `None` for an empty conversation.
     async fn messages_to_save(&self) -> anyhow::Result<Option<Vec<Message>>> {
         let said = self.conversation.messages();
         if said.is_empty() {
@@ -52,7 +52,7 @@ impl Session {
                 .out
                 .note("images are not saved with the conversation");
         }
-        // A model keeps roles and texts.
+        // A model keeps only roles and texts.
         for message in &mut messages {
             message.thinking = None;
             message.images = None;

@@ -1,9 +1,8 @@
-//! From the words behind `FROM`, `ADAPTER` and `DRAFT` to files.
+//! From the values of `FROM`, `ADAPTER` and `DRAFT` to files.
 //!
-//! What is written is looked for as a file or folder first, relative to the Modelfile; what is not
-//! there and does not look like a path is the name of a model. In a folder the one set of GGUF files
-//! counts; with several sets it must be said which, and without one it may hold safetensors, which
-//! the daemon converts.
+//! A value is first tried as a file or folder, relative to the Modelfile. If nothing exists there and it
+//! does not look like a path, it is the name of a model. A folder must contain one set of GGUF files;
+//! without GGUF files it may contain safetensors, which the daemon converts.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -14,11 +13,11 @@ use modelfile::Source;
 use crate::error::Failure;
 use crate::fs::{self, Kind};
 
-/// Most files of a folder that are looked at.
+/// Maximum number of entries of a folder.
 const MAX_ENTRIES: usize = 10_000;
-/// Most parts of a split model.
+/// Maximum number of shards of a split model.
 const MAX_PARTS: usize = 1_000;
-/// What describes safetensors, beside the folders of modules; nothing else of their folder is opened or sent.
+/// Files that describe safetensors, besides the folders of modules. Nothing else in the folder is opened or sent.
 const DESCRIPTIONS: [&str; 6] = [
     "config.json",
     "tokenizer.json",
@@ -28,14 +27,14 @@ const DESCRIPTIONS: [&str; 6] = [
     "sentence_bert_config.json",
 ];
 
-/// What a model is made from.
+/// The base of a model.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Base {
     /// Another model, by name.
     Model(String),
     /// Local files, absolute paths.
     Files(Vec<PathBuf>),
-    /// Safetensors, and what describes them.
+    /// Safetensors with the files that describe them.
     Folder(Vec<FolderFile>),
 }
 
@@ -49,7 +48,7 @@ pub(crate) struct FolderFile {
 }
 
 impl Base {
-    /// What all `FROM`s together mean.
+    /// The base that all `FROM`s together name.
     pub(crate) fn resolve<'a>(
         values: impl Iterator<Item = &'a str>,
         roots: &PathRoots,
@@ -59,7 +58,7 @@ impl Base {
         let values: Vec<&str> = values.collect();
         for (number, &value) in values.iter().enumerate() {
             if values[..number].contains(&value) {
-                return Err(Failure::new(format!("`FROM {value}` stands twice")).into());
+                return Err(Failure::new(format!("`FROM {value}` is repeated")).into());
             }
             if let Some(folder) = roots.safetensors(value)? {
                 if values.len() > 1 {
@@ -68,7 +67,7 @@ impl Base {
                 return Ok(Self::Folder(folder));
             }
             match roots.find(value, "FROM")? {
-                // A part brings the others, and they may have lines of their own.
+                // A shard brings the others, which may have `FROM` lines too.
                 Some(found) => {
                     let more = found.into_iter().filter(|file| !files.contains(file));
                     let more: Vec<_> = more.collect();
@@ -87,22 +86,24 @@ impl Base {
 }
 
 fn stands_beside(value: &str) -> anyhow::Error {
-    Failure::new(format!("`FROM {value}` stands beside other FROMs"))
-        .hint("a model is made from one other model, from one folder of safetensors, or from GGUF files alone")
-        .into()
+    Failure::new(format!(
+        "`FROM {value}` cannot be combined with other FROMs"
+    ))
+    .hint("the base is one model, one folder of safetensors, or only GGUF files")
+    .into()
 }
 
-/// Where paths of a Modelfile begin.
+/// The folders that paths in a Modelfile start from.
 #[derive(Debug)]
 pub(crate) struct PathRoots {
     /// Folder of the Modelfile, absolute.
     pub(crate) folder: PathBuf,
-    /// What `~` stands for.
+    /// The folder for `~`.
     pub(crate) home: Option<PathBuf>,
 }
 
 impl PathRoots {
-    /// The files behind values that can only be paths.
+    /// The files of values that can only be paths.
     pub(crate) fn weights<'a>(
         &self,
         values: impl Iterator<Item = &'a str>,
@@ -118,7 +119,7 @@ impl PathRoots {
         Ok(files)
     }
 
-    /// The files behind `value`; `None` when it is a name.
+    /// The files of `value`; `None` if it is a name.
     fn find(&self, value: &str, keyword: &str) -> anyhow::Result<Option<Vec<PathBuf>>> {
         let path = self.expand(value, keyword)?;
         let can_be_name = Source::classify(value) == Source::Name;
@@ -126,7 +127,7 @@ impl PathRoots {
             Some(Kind::File(_)) => Ok(Some(with_its_parts(&path, keyword)?)),
             Some(Kind::Folder) => match the_one_set(&path) {
                 Ok(files) => Ok(Some(files)),
-                // A folder that happens to be called as a model, and holds nothing of interest.
+                // A folder with the name of a model, and without weights.
                 Err(_) if can_be_name && !holds_weights(&path)? => Ok(None),
                 Err(failure) => Err(failure),
             },
@@ -140,14 +141,14 @@ impl PathRoots {
         }
     }
 
-    /// The folder that a value leads to which could as well be the name of a model; `None` for all else.
+    /// The folder of a value that could also be the name of a model; `None` for others.
     pub(crate) fn shadow(&self, value: &str) -> Option<PathBuf> {
         let path = self.expand(value, "FROM").ok()?;
         let is_folder = matches!(fs::kind(&path), Ok(Some(Kind::Folder)));
         (Source::classify(value) == Source::Name && is_folder).then_some(path)
     }
 
-    /// The files of a folder with safetensors and without GGUF files; `None` for all else.
+    /// The files of a folder with safetensors and without GGUF files; `None` for others.
     fn safetensors(&self, value: &str) -> anyhow::Result<Option<Vec<FolderFile>>> {
         let folder = self.expand(value, "FROM")?;
         if fs::kind(&folder)? != Some(Kind::Folder) {
@@ -186,14 +187,14 @@ impl PathRoots {
 
     fn expand(&self, value: &str, keyword: &str) -> Result<PathBuf, Failure> {
         let Some(rest) = value.strip_prefix('~') else {
-            // Through its components, so that `./x` is shown as `x`.
+            // Rebuilt from its components, so that `./x` is shown as `x`.
             return Ok(self.folder.join(value).components().collect());
         };
         if !(rest.is_empty() || rest.starts_with('/')) {
-            return Err(Failure::new(format!(
-                "{keyword} `{value}`: the folders of other users are not looked up"
-            ))
-            .hint("write the whole path"));
+            return Err(
+                Failure::new(format!("{keyword} `{value}`: `~USER` is not supported"))
+                    .hint("write the whole path"),
+            );
         }
         let home = self.home.as_ref().ok_or_else(|| {
             Failure::new(format!("{keyword} `{value}`: this user has no home folder"))
@@ -205,7 +206,7 @@ impl PathRoots {
 
 fn nothing_there(value: &str, keyword: &str) -> Failure {
     Failure::new(format!("{keyword} `{value}`: there is no such file"))
-        .hint("a path is meant from the folder of the Modelfile")
+        .hint("a relative path starts at the folder of the Modelfile")
         .code("weights_missing")
 }
 
@@ -219,14 +220,14 @@ fn holds_weights(folder: &Path) -> anyhow::Result<bool> {
 /// The one set of GGUF files in a folder.
 fn the_one_set(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::list(folder, MAX_ENTRIES)?;
-    // The parts of a split model are one set, under the name that they share.
+    // The shards of a split model are one set, under their common name.
     let mut sets: BTreeMap<String, &PathBuf> = BTreeMap::new();
     for path in entries.iter().filter(|path| has_ending(path, "gguf")) {
         let name = file_name(path);
         let set = Part::of(&name).map_or_else(|| name.clone(), |part| part.stem.to_owned());
         sets.entry(set).or_insert(path);
     }
-    // A model that sees has its projector beside it.
+    // A vision model has its projector beside it.
     let projectors: Vec<String> = sets.keys().filter(|it| is_projector(it)).cloned().collect();
     let projector = match (sets.len(), projectors.as_slice()) {
         (2, [one]) => sets.remove(one),
@@ -250,32 +251,32 @@ fn the_one_set(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
             folder.display(),
             sets.into_keys().collect::<Vec<_>>().join(", ")
         ))
-        .hint("name the file behind FROM")
+        .hint("name the file in FROM")
         .into()),
     }
 }
 
-/// Whether a file is called as projectors of images are.
+/// Whether a file has the name of a projector.
 fn is_projector(name: &str) -> bool {
     name.get(..6)
         .is_some_and(|start| start.eq_ignore_ascii_case("mmproj"))
 }
 
-/// The file, or, when it is a part of a split model, all parts in order.
+/// The file, or for a shard of a split model all shards in order.
 fn with_its_parts(path: &Path, keyword: &str) -> anyhow::Result<Vec<PathBuf>> {
     let name = file_name(path);
     let Some(part) = Part::of(&name) else {
         return Ok(vec![check(path, keyword)?]);
     };
     if part.count > MAX_PARTS {
-        return Err(Failure::new(format!("{keyword}: `{name}` claims too many parts")).into());
+        return Err(Failure::new(format!("{keyword}: `{name}` claims too many shards")).into());
     }
     (1..=part.count)
         .map(|number| {
             let path = path.with_file_name(part.name_of(number));
             if fs::kind(&path)?.is_none() {
                 return Err(Failure::new(format!(
-                    "{keyword}: part {number} of {} is missing: there is no `{}`",
+                    "{keyword}: shard {number} of {} is missing: there is no `{}`",
                     part.count,
                     path.display()
                 ))
@@ -287,10 +288,10 @@ fn with_its_parts(path: &Path, keyword: &str) -> anyhow::Result<Vec<PathBuf>> {
         .collect()
 }
 
-/// The absolute path of a file that begins like a GGUF file.
+/// The absolute path of a file with the magic of GGUF.
 ///
-/// What follows the magic the daemon judges. But nothing else is opened or sent for a Modelfile:
-/// one that came from elsewhere could name any file of this person.
+/// The daemon checks the rest. Files without the magic are not sent, because a Modelfile from
+/// elsewhere could name any file of the user.
 fn check(path: &Path, keyword: &str) -> anyhow::Result<PathBuf> {
     if is_weights(path) {
         return Err(safetensors(path).into());
@@ -312,14 +313,14 @@ fn check(path: &Path, keyword: &str) -> anyhow::Result<PathBuf> {
 
 fn safetensors(path: &Path) -> Failure {
     Failure::new(format!(
-        "`{}` holds safetensors, which are taken as a whole folder behind FROM alone",
+        "`{}` holds safetensors, which need their whole folder in one FROM",
         path.display()
     ))
     .hint("name the folder with its config.json, or convert it with llama.cpp's convert_hf_to_gguf.py")
     .code("weights_not_gguf")
 }
 
-/// The weights of one model among those of a folder: `model.safetensors`, the parts of one that is split, or the only file.
+/// The weights of one model in a folder: `model.safetensors`, the shards of a split model, or the only file.
 fn the_one_model<'a>(folder: &Path, weights: &[&'a PathBuf]) -> anyhow::Result<Vec<&'a PathBuf>> {
     let whole = weights
         .iter()
@@ -344,7 +345,7 @@ fn the_one_model<'a>(folder: &Path, weights: &[&'a PathBuf]) -> anyhow::Result<V
     }
 }
 
-/// The absolute path of a file that begins with the length of a header and its brace.
+/// The absolute path of a file that starts as safetensors do: a header length and a brace.
 fn begins_like_safetensors(path: &Path) -> anyhow::Result<PathBuf> {
     let path = fs::canonical(path)?;
     let mut start = [0; 9];
@@ -358,7 +359,7 @@ fn begins_like_safetensors(path: &Path) -> anyhow::Result<PathBuf> {
     .into())
 }
 
-/// Whether a file is named as safetensors are.
+/// Whether a file has the extension of safetensors.
 pub(super) fn is_weights(path: &Path) -> bool {
     has_ending(path, "safetensors")
 }
@@ -375,7 +376,7 @@ fn file_name(path: &Path) -> String {
         .into_owned()
 }
 
-/// `stem-00002-of-00003.gguf`, as llama.cpp's split tool names the parts of a model.
+/// `stem-00002-of-00003.gguf`, as llama.cpp's split tool names shards.
 struct Part<'a> {
     stem: &'a str,
     count: usize,
@@ -425,7 +426,7 @@ mod tests {
             write(path, bytes).unwrap();
         }
 
-        /// What `FROM`s mean, with the folder's own path left out.
+        /// Compares the base of `FROM`s, without the path of the folder.
         fn check(&self, values: &[&str], expected: &str) {
             let folder = std::fs::canonicalize(self.0.path()).unwrap();
             let roots = PathRoots {
@@ -455,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_there_goes_over_a_model_of_that_name() {
+    fn an_existing_file_goes_before_a_model_of_that_name() {
         let folder = Folder::with(&["weights", "home/m.gguf"]);
         folder.check(&["weights"], "files weights");
         folder.check(&["./weights"], "files weights");
@@ -465,18 +466,18 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_leads_nowhere_is_no_name() {
+    fn a_path_to_nothing_is_an_error() {
         let folder = Folder::with(&[]);
         folder.check(&["./x.gguf"], "FROM `./x.gguf`: there is no such file");
         folder.check(&["x.gguf"], "FROM `x.gguf`: there is no such file");
         folder.check(
             &["~someone/x"],
-            "FROM `~someone/x`: the folders of other users are not looked up",
+            "FROM `~someone/x`: `~USER` is not supported",
         );
     }
 
     #[test]
-    fn a_folder_counts_when_it_holds_one_model() {
+    fn a_folder_must_contain_one_model() {
         let folder = Folder::with(&["one/m.gguf", "two/a.gguf", "two/b.gguf"]);
         folder.check(&["./one"], "files one/m.gguf");
         folder.check(
@@ -502,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_could_be_a_model_is_known_for_one() {
+    fn a_folder_with_the_name_of_a_model_is_noticed() {
         let folder = Folder::with(&["smollm2/m.gguf", "file"]);
         let roots = PathRoots {
             folder: folder.0.path().to_owned(),
@@ -516,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_safetensors_is_taken_with_what_describes_it() {
+    fn a_folder_of_safetensors_brings_its_descriptions() {
         const START: &[u8] = b"\x02\0\0\0\0\0\0\0{}";
         let folder = Folder::with(&["m.gguf"]);
         for file in [
@@ -535,7 +536,7 @@ mod tests {
         folder.check(&["hub"], all);
         folder.check(
             &["./hub", "m.gguf"],
-            "`FROM ./hub` stands beside other FROMs",
+            "`FROM ./hub` cannot be combined with other FROMs",
         );
         for part in ["model-00001-of-00002", "model-00002-of-00002"] {
             folder.put(&format!("split/{part}.safetensors"), START);
@@ -562,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_split_model_belong_together() {
+    fn the_shards_of_a_split_model_belong_together() {
         let folder = Folder::with(&["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]);
         let both = "files m-00001-of-00002.gguf m-00002-of-00002.gguf";
         folder.check(&["."], both);
@@ -570,17 +571,17 @@ mod tests {
         folder.check(&["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"], both);
         folder.check(
             &["m-00001-of-00002.gguf", "m-00001-of-00002.gguf"],
-            "`FROM m-00001-of-00002.gguf` stands twice",
+            "`FROM m-00001-of-00002.gguf` is repeated",
         );
         std::fs::remove_file(folder.0.path().join("m-00001-of-00002.gguf")).unwrap();
         folder.check(
             &["."],
-            "FROM: part 1 of 2 is missing: there is no `m-00001-of-00002.gguf`",
+            "FROM: shard 1 of 2 is missing: there is no `m-00001-of-00002.gguf`",
         );
     }
 
     #[test]
-    fn what_does_not_begin_like_gguf_is_not_sent() {
+    fn a_file_without_the_magic_is_not_sent() {
         let folder = Folder::with(&[]);
         folder.put("secret", b"root:x:0:0");
         folder.put("short", b"GG");
@@ -589,18 +590,21 @@ mod tests {
         folder.put("w.safetensors", b"{}");
         folder.check(
             &["w.safetensors"],
-            "`w.safetensors` holds safetensors, which are taken as a whole folder behind FROM alone",
+            "`w.safetensors` holds safetensors, which need their whole folder in one FROM",
         );
     }
 
     #[test]
-    fn names_do_not_mix() {
+    fn a_name_and_files_cannot_be_combined() {
         let folder = Folder::with(&["a.gguf", "b.gguf"]);
         folder.check(&["a.gguf", "b.gguf"], "files a.gguf b.gguf");
         folder.check(
             &["a.gguf", "smollm2"],
-            "`FROM smollm2` stands beside other FROMs",
+            "`FROM smollm2` cannot be combined with other FROMs",
         );
-        folder.check(&["one", "two"], "`FROM one` stands beside other FROMs");
+        folder.check(
+            &["one", "two"],
+            "`FROM one` cannot be combined with other FROMs",
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Weights that a Modelfile names: which files they are, and how they get to the daemon.
+//! Weights in a Modelfile: their files, and their way to the daemon.
 
 mod find;
 mod send;

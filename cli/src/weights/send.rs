@@ -1,7 +1,7 @@
-//! Gets local weights to the daemon.
+//! Sends local weights to the daemon.
 //!
-//! Over the Unix socket the daemon opens the file itself, and takes it in without copying where the
-//! file system can. Elsewhere it is hashed here, asked for, and sent only if it is not there.
+//! Over the Unix socket the daemon opens the file itself and adopts it, without copying where the file
+//! system can. Over TCP the client hashes the file, and uploads it only if the daemon has no such blob.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::fs;
 use crate::output::Output;
 use crate::text;
 
-/// Bytes that are read at once.
+/// Bytes of one read.
 const CHUNK: usize = 1 << 20;
 
 /// Sends files of one recipe.
@@ -34,12 +34,12 @@ pub(crate) struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    /// Sends to the daemon behind `client`, tells `out` how far it is.
+    /// A sender to the daemon of `client`, with progress on `out`.
     pub(crate) fn new(client: &'a Client, out: Output) -> Self {
         Self { client, out }
     }
 
-    /// Sends all `files`, returns their names with their digests; `None` when there are none.
+    /// Sends all `files`, and returns their names and digests; `None` for no files.
     pub(crate) async fn send(
         &mut self,
         files: &[PathBuf],
@@ -49,18 +49,20 @@ impl<'a> Sender<'a> {
             let name = unused_name(&blobs, path);
             let digest = self.give(path, &name).await?;
             if let Some((twin, _)) = blobs.iter().find(|(_, known)| **known == digest) {
-                return Err(Failure::new(format!("`{name}` holds the same bytes as `{twin}`"))
-                    .hint("each file of a model is named once; look whether one of them was downloaded under a wrong name")
-                    .into());
+                return Err(
+                    Failure::new(format!("`{name}` holds the same bytes as `{twin}`"))
+                        .hint("one of them may have been downloaded under a wrong name")
+                        .into(),
+                );
             }
             blobs.insert(name, digest);
         }
         Ok((!blobs.is_empty()).then_some(blobs))
     }
 
-    /// Sends the files of a folder that is converted, returns their paths in it with their digests.
+    /// Sends the files of a folder of safetensors, and returns their paths in it with their digests.
     ///
-    /// Weights are taken in as others are. Descriptions are copied: they are small, and their owner may go on editing them.
+    /// Weights are adopted as others are. Descriptions are copied: they are small, and their owner may edit them later.
     pub(crate) async fn send_folder(
         &mut self,
         files: &[FolderFile],
@@ -96,7 +98,7 @@ impl<'a> Sender<'a> {
             .client
             .adopt(text, |event| {
                 let status = match &event.adopted {
-                    // More follows, so for a machine this is not yet the success of the command.
+                    // More events follow, so with `--json` this must not look like the success of the command.
                     Some(adopted) if self.out.json() => how(adopted.method),
                     Some(_) => return Ok(()),
                     None if event.status == "success" => return Ok(()),
@@ -117,7 +119,7 @@ impl<'a> Sender<'a> {
         Ok(adopted.digest)
     }
 
-    /// Returns the digest, and for people what was done.
+    /// Returns the digest, and a note of what was done.
     async fn upload(&self, path: &Path, name: &str) -> anyhow::Result<(String, String)> {
         let (digest, size) = self.hash(path, name).await?;
         if self.client.has_blob(&digest).await? {
@@ -176,7 +178,7 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// Does some work to its end and shows each new amount of it, also one that comes together with the end.
+/// Runs `work` and shows each new amount, including one that comes with the end.
 async fn watched<T>(
     work: impl Future<Output = T>,
     mut amount: watch::Receiver<u64>,
@@ -186,7 +188,7 @@ async fn watched<T>(
     let mut open = true;
     let done = loop {
         tokio::select! {
-            // Amounts first, in the order in which they came.
+            // Amounts are polled first, in order.
             biased;
             changed = amount.changed(), if open => match changed {
                 Ok(()) => show(*amount.borrow_and_update())?,
@@ -195,7 +197,7 @@ async fn watched<T>(
             done = &mut work => break done,
         }
     };
-    // Another thread may have counted after the last look.
+    // Another thread may have counted after the last poll.
     let last = amount.borrow_and_update();
     if last.has_changed() {
         show(*last)?;
@@ -222,7 +224,7 @@ fn how(method: AdoptMethod) -> &'static str {
     }
 }
 
-/// The name of the file, with a number before it if another folder's file has the same.
+/// The name of the file, with a number before it if the name is taken.
 fn unused_name(taken: &BTreeMap<String, String>, path: &Path) -> String {
     let name = path
         .file_name()
@@ -241,7 +243,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_amount_that_comes_with_the_end_is_shown() {
+    async fn an_amount_with_the_end_is_shown() {
         let (sent, progress) = watch::channel(0);
         let work = async move {
             sent.send_replace(1);
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_the_same_name_are_told_apart() {
+    fn files_of_the_same_name_get_numbers() {
         let mut taken = BTreeMap::new();
         for expected in ["m.gguf", "2-m.gguf", "3-m.gguf"] {
             let name = unused_name(&taken, Path::new("/some/m.gguf"));

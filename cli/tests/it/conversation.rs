@@ -1,4 +1,4 @@
-//! The conversation, by a person at a terminal.
+//! The conversation at a terminal.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +17,7 @@ const CHAT: &str = "POST /api/chat";
 const CTRL_C: &str = "\u{3}";
 const CTRL_D: &str = "\u{4}";
 
-/// A model that says back what it was told, and falls silent when told so.
+/// A model that repeats the last message, and stops answering on request.
 fn parrot(asked: &Asked) -> Reply {
     let body = asked.json();
     match asked.what.as_str() {
@@ -49,7 +49,7 @@ fn parrot(asked: &Asked) -> Reply {
     }
 }
 
-/// A person before a prompt.
+/// A terminal at the prompt.
 fn sit_down(home: &Home, arguments: &[&str]) -> Terminal {
     let mut terminal = Terminal::start(home.command(slm(), &[&["run", "m"], arguments].concat()));
     terminal.read_until(">>> ");
@@ -71,7 +71,7 @@ fn contents(request: &Value) -> Vec<String> {
 }
 
 #[test]
-fn each_question_carries_what_was_said_before() {
+fn each_request_has_the_whole_conversation() {
     let home = Home::new();
     let fake = Fake::start(home.path(), parrot);
     let mut terminal = sit_down(&home, &["--system", "Be a parrot."]);
@@ -81,7 +81,7 @@ fn each_question_carries_what_was_said_before() {
         contents(&fake.last(CHAT)),
         ["Be a parrot.", "one", "You said: one", "two"]
     );
-    enter(&mut terminal, "/clear", "the conversation is forgotten");
+    enter(&mut terminal, "/clear", "the conversation is cleared");
     enter(&mut terminal, "three", "You said: three");
     assert_eq!(contents(&fake.last(CHAT)), ["Be a parrot.", "three"]);
     terminal.type_in("/bye\r");
@@ -89,7 +89,7 @@ fn each_question_carries_what_was_said_before() {
 }
 
 #[test]
-fn thoughts_are_shown_kept_and_switched() {
+fn thinking_is_shown_kept_and_switched() {
     let home = Home::new();
     let fake = Fake::start(home.path(), parrot);
     let mut terminal = sit_down(&home, &["--no-think"]);
@@ -98,12 +98,16 @@ fn thoughts_are_shown_kept_and_switched() {
     assert!(seen.contains("A parrot thinks."), "{seen:?}");
     terminal.read_until(">>> ");
     assert_eq!(fake.last(CHAT)["think"], false);
-    enter(&mut terminal, "/set think high", "as hard as was said");
+    enter(&mut terminal, "/set think high", "at this level");
     enter(&mut terminal, "one", "You said: one");
     let request = fake.last(CHAT);
     assert_eq!(request["think"], "high");
     assert_eq!(request["messages"][1]["thinking"], "A parrot thinks.");
-    enter(&mut terminal, "/set nothink", "does not think first");
+    enter(
+        &mut terminal,
+        "/set nothink",
+        "does not think before it answers",
+    );
     enter(&mut terminal, "/save mine", "saved as `mine`");
     let saved = fake.last("POST /api/create");
     assert!(
@@ -119,7 +123,7 @@ fn thoughts_are_shown_kept_and_switched() {
 }
 
 #[test]
-fn the_form_of_answers_is_set_and_lifted() {
+fn the_format_is_set_and_removed() {
     let home = Home::new();
     let fake = Fake::start(home.path(), parrot);
     home.write("s.json", r#"{ "type": "array" }"#);
@@ -164,7 +168,7 @@ fn ctrl_c_stops_the_answer_and_not_the_program() {
 }
 
 #[test]
-fn what_is_typed_during_an_answer_waits_for_its_end() {
+fn text_typed_during_an_answer_waits_for_its_end() {
     let home = Home::new();
     let fake = Fake::start(home.path(), patient);
     let mut terminal = sit_down(&home, &[]);
@@ -181,7 +185,7 @@ fn what_is_typed_during_an_answer_waits_for_its_end() {
     assert_eq!(said.last().unwrap(), "half a line");
 }
 
-/// A model that begins an answer and never ends it, whenever it is told to wait.
+/// A model that never ends its answer to a prompt that asks it to wait.
 fn patient(asked: &Asked) -> Reply {
     let body = asked.json();
     match body["messages"].as_array().and_then(|all| all.last()) {
@@ -191,7 +195,7 @@ fn patient(asked: &Asked) -> Reply {
 }
 
 #[test]
-fn lines_that_are_typed_ahead_are_asked_one_after_the_other() {
+fn lines_typed_ahead_are_sent_one_after_the_other() {
     let home = Home::new();
     let fake = Fake::start(home.path(), patient);
     let mut terminal = sit_down(&home, &[]);
@@ -242,7 +246,7 @@ fn several_lines_are_one_text() {
     terminal.type_in("two\"\"\"\r");
     terminal.read_until("You said:");
     assert_eq!(contents(&fake.last(CHAT)), ["one\ntwo"]);
-    // What is pasted arrives between these marks and is one text, too.
+    // Pasted text arrives between these marks and is one entry, too.
     terminal.read_until(">>> ");
     terminal.type_in("\u{1b}[200~three\rfour\u{1b}[201~\r");
     terminal.read_until("You said:");
@@ -303,7 +307,7 @@ fn settings_reach_the_daemon_and_mistakes_do_not() {
 }
 
 #[test]
-fn a_conversation_that_its_own_model_keeps_is_not_said_twice() {
+fn a_conversation_saved_in_its_own_model_is_not_sent_twice() {
     let home = Home::new();
     let kept = Mutex::new(json!([{ "role": "user", "content": "before" }]));
     let fake = Fake::start(home.path(), move |asked| match asked.what.as_str() {
@@ -345,7 +349,7 @@ fn a_conversation_that_its_own_model_keeps_is_not_said_twice() {
 }
 
 #[test]
-fn thoughts_are_refused_at_once_where_a_model_has_none() {
+fn thinking_is_refused_at_once_for_a_model_without_it() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |asked| {
         let thinks = asked.json()["model"] == "thinker";
@@ -367,9 +371,13 @@ fn thoughts_are_refused_at_once_where_a_model_has_none() {
     enter(
         &mut terminal,
         "/load thinker",
-        "kept as set here: the system prompt",
+        "kept settings: the system prompt",
     );
-    enter(&mut terminal, "/set think", "the model thinks first");
+    enter(
+        &mut terminal,
+        "/set think",
+        "the model thinks before it answers",
+    );
     enter(&mut terminal, "/load m", "`m` cannot think");
     enter(&mut terminal, "two", "You said: two");
     assert_eq!(fake.last(CHAT).get("think"), None);
@@ -383,7 +391,7 @@ fn thoughts_are_refused_at_once_where_a_model_has_none() {
 }
 
 #[test]
-fn a_saved_conversation_keeps_what_the_model_began_with() {
+fn a_saved_conversation_keeps_the_first_messages_of_the_model() {
     let home = Home::new();
     let fake = Fake::start(home.path(), parrot);
     let mut terminal = sit_down(&home, &["--param", "seed=1"]);
@@ -414,7 +422,7 @@ fn a_saved_conversation_keeps_what_the_model_began_with() {
 }
 
 #[test]
-fn a_failure_is_told_and_the_conversation_goes_on() {
+fn a_failure_is_shown_and_the_conversation_continues() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |asked| {
         let body = asked.json();
@@ -436,12 +444,12 @@ fn a_failure_is_told_and_the_conversation_goes_on() {
 }
 
 #[test]
-fn history_is_kept_for_the_next_time_and_for_its_owner() {
+fn history_is_kept_for_the_next_session_and_readable_by_its_owner_alone() {
     let home = Home::new();
     let fake = Fake::start(home.path(), parrot);
     let mut terminal = sit_down(&home, &[]);
     enter(&mut terminal, "remember me", "You said: remember me");
-    enter(&mut terminal, "/set nohistory", "is not kept");
+    enter(&mut terminal, "/set nohistory", "are not kept");
     enter(&mut terminal, "forget me", "You said: forget me");
     terminal.type_in(CTRL_D);
     assert!(terminal.wait().success());
@@ -488,14 +496,11 @@ fn a_history_that_cannot_be_kept_is_a_warning() {
         hinder(&home.path().join("history"));
         let mut terminal = Terminal::start(home.command(slm(), &["run", "m"]));
         let seen = terminal.read_until(">>> ");
-        assert!(
-            seen.contains("warning: what you type is not kept"),
-            "{seen}"
-        );
+        assert!(seen.contains("warning: no history is kept"), "{seen}");
         assert!(seen.contains(reason), "{seen}");
         enter(&mut terminal, "hello", "You said: hello");
         enter(&mut terminal, "/set history", "error: ");
-        enter(&mut terminal, "/set nohistory", "is not kept");
+        enter(&mut terminal, "/set nohistory", "are not kept");
         terminal.type_in("/bye\r");
         assert!(terminal.wait().success());
     }

@@ -1,4 +1,4 @@
-//! Making models from Modelfiles and local weights.
+//! Creating models from Modelfiles and local weights.
 
 use serde_json::{Value, json};
 
@@ -117,7 +117,7 @@ fn elsewhere_the_file_is_sent_once() {
 }
 
 #[test]
-fn what_is_there_already_is_not_sent() {
+fn a_present_blob_is_not_sent() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |asked| match asked.what.as_str() {
         what if what.starts_with("HEAD ") => Reply::Json(200, Value::Null),
@@ -137,7 +137,7 @@ fn what_is_there_already_is_not_sent() {
 }
 
 #[test]
-fn machines_see_one_success() {
+fn json_output_has_one_success() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), daemon);
     home.write("m.gguf", WEIGHTS);
@@ -161,7 +161,7 @@ fn machines_see_one_success() {
 }
 
 #[test]
-fn mistakes_are_shown_at_their_place() {
+fn mistakes_are_shown_at_their_position() {
     let home = Home::new();
     home.write("Modelfile", "FORM smollm2\nPARAMETER temprature 1\n");
     let ran = home.slm(&["create", "mine"]);
@@ -186,20 +186,20 @@ fn mistakes_are_shown_at_their_place() {
 }
 
 #[test]
-fn a_newer_version_that_is_required_is_told() {
+fn a_newer_required_version_is_an_error() {
     let home = Home::new();
     home.write("Modelfile", "FROM smollm2\nREQUIRES 99.0.0\n");
     let ran = home.slm(&["create", "mine"]);
     assert_eq!(ran.code, Some(1));
     let expected = format!(
-        "error: the Modelfile requires Ollama 99.0.0, and this version of slm does what Ollama {} does\n",
+        "error: the Modelfile requires Ollama 99.0.0, and this version of slm corresponds to Ollama {}\n",
         api::OLLAMA
     );
     assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
 }
 
 #[test]
-fn without_a_modelfile_it_says_what_to_write() {
+fn a_missing_modelfile_gets_an_example() {
     let home = Home::new();
     let ran = home.slm(&["create", "mine"]);
     assert_eq!(ran.code, Some(1));
@@ -210,7 +210,7 @@ fn without_a_modelfile_it_says_what_to_write() {
 }
 
 #[test]
-fn a_file_that_is_no_weights_is_neither_opened_nor_sent() {
+fn a_file_without_weights_is_neither_opened_nor_sent() {
     let home = Home::new();
     let fake = Fake::start(home.path(), daemon);
     home.write("secret", "root:x:0:0");

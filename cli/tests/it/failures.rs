@@ -1,4 +1,4 @@
-//! Every way to fail, and the words and the number for it.
+//! Every kind of failure, with its message and exit code.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::program::{Home, slm};
 use crate::terminal::{Pty, Terminal};
 
 #[test]
-fn without_a_daemon_and_without_leave_to_start_one() {
+fn without_a_daemon_and_with_no_start() {
     let home = Home::new();
     for arguments in [
         &["list", "--no-start"][..],
@@ -31,18 +31,18 @@ fn without_a_daemon_and_without_leave_to_start_one() {
 }
 
 #[test]
-fn a_daemon_that_was_named_is_not_started() {
+fn a_daemon_at_a_named_address_is_not_started() {
     let home = Home::new();
     let ran = home.slm(&["list", "--host", "unix:/nowhere/slmd.sock"]);
     assert_eq!(ran.code, Some(3));
     insta::assert_snapshot!(ran.stderr, @r"
     error: no daemon answers at /nowhere/slmd.sock: No such file or directory
-    hint: check the address that --host or SLM_HOST names, and that `slm serve` runs there
+    hint: check the address in --host or SLM_HOST, and that `slm serve` runs there
     ");
 }
 
 #[test]
-fn mistakes_on_the_command_line_are_2() {
+fn mistakes_in_the_command_line_exit_with_2() {
     let home = Home::new();
     for arguments in [
         &["frobnicate"][..],
@@ -109,7 +109,7 @@ fn a_conversation_needs_a_terminal() {
 }
 
 #[test]
-fn what_the_daemon_refuses_is_shown_with_its_hint() {
+fn an_error_of_the_daemon_is_shown_with_its_hint() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| {
         Reply::Json(
@@ -132,7 +132,7 @@ fn what_the_daemon_refuses_is_shown_with_its_hint() {
 }
 
 #[test]
-fn a_refusal_that_is_no_json_still_has_a_status() {
+fn an_error_body_that_is_not_json_still_has_a_status() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| Reply::Json(502, json!("<html>")));
     let ran = home.slm(&["list"]);
@@ -144,7 +144,7 @@ fn a_refusal_that_is_no_json_still_has_a_status() {
 }
 
 #[test]
-fn an_answer_that_fails_midway_keeps_what_came() {
+fn an_answer_that_fails_midway_keeps_its_text() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| {
         Reply::Lines(vec![
@@ -167,24 +167,24 @@ fn an_answer_without_an_end_was_cut() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "Half\n"));
     insta::assert_snapshot!(ran.stderr, @r"
     error: the daemon's answer was cut off before its end
-    hint: its log may say why (`slm logs`); the request can be repeated
+    hint: its log (`slm logs`) may show the reason; the request can be repeated
     ");
 }
 
 #[test]
-fn a_connection_that_breaks_is_told() {
+fn a_broken_connection_is_an_error() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| Reply::Break(vec![piece("Half")]));
     let ran = home.slm(&["run", "m", "hi"]);
     assert_eq!(ran.code, Some(1));
     insta::assert_snapshot!(ran.stderr, @r"
     error: the daemon ended while it answered
-    hint: its log may say why (`slm logs`); the request can be repeated
+    hint: its log (`slm logs`) may show the reason; the request can be repeated
     ");
 }
 
 #[test]
-fn a_terminal_gets_errors_that_break_between_words() {
+fn a_terminal_gets_wrapped_errors() {
     let home = Home::new();
     let words = "elephant ".repeat(20);
     let said = words.trim().to_owned();
@@ -204,19 +204,19 @@ fn a_terminal_gets_errors_that_break_between_words() {
 }
 
 #[test]
-fn an_answer_of_another_shape_is_told() {
+fn an_answer_of_another_shape_is_an_error() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| Reply::Json(200, json!({ "models": 7 })));
     let ran = home.slm(&["list"]);
     assert_eq!(ran.code, Some(1));
     insta::assert_snapshot!(ran.stderr, @r"
     error: the daemon's answer cannot be read: invalid type: integer `7`, expected a sequence at line 1 column 11
-    hint: check with `slm version` that both sides have the same version
+    hint: `slm version` shows whether slm and slmd have the same version
     ");
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_failure() {
+fn a_closed_output_is_no_failure() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| {
         says(&[&"many words ".repeat(100_000), "more"])
@@ -235,7 +235,7 @@ fn a_reader_that_leaves_is_no_failure() {
 }
 
 #[test]
-fn errors_cannot_steer_the_terminal() {
+fn errors_cannot_control_the_terminal() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| {
         Reply::Json(500, json!({ "error": "bad \u{1b}[2Jthing" }))

@@ -1,4 +1,4 @@
-//! A daemon that answers by script and remembers what it was asked.
+//! A daemon that answers by script and records its requests.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -19,10 +19,10 @@ use serde_json::Value;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{self, Runtime};
 
-/// Longer than anything here takes; reached only when a test fails.
+/// Longer than any test takes; reached only by a failing test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What was asked.
+/// A request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     /// `GET /api/tags`.
@@ -31,20 +31,20 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The body as JSON; null when there is none.
+    /// The body as JSON; null without a body.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
-/// What to answer.
+/// A scripted answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// A document with a status.
     Json(u16, Value),
     /// A stream of events that ends.
     Lines(Vec<Value>),
-    /// A stream of events, then nothing more until the client leaves.
+    /// A stream of events, then silence until the client disconnects.
     Silence(Vec<Value>),
     /// A stream of events, then the connection breaks.
     Break(Vec<Value>),
@@ -58,7 +58,7 @@ struct State {
     departures: usize,
 }
 
-/// What the server and the test share.
+/// State shared by the server and the test.
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
@@ -118,21 +118,21 @@ impl Fake {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// All that was asked so far.
+    /// All requests so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.shared.state.lock().unwrap().asked.clone()
     }
 
-    /// The last body that was sent to `what`.
+    /// The last body sent to `what`.
     pub(crate) fn last(&self, what: &str) -> Value {
         let asked = self.asked();
         let found = asked.iter().rev().find(|asked| asked.what == what);
         found
-            .unwrap_or_else(|| panic!("nobody asked {what}: {asked:?}"))
+            .unwrap_or_else(|| panic!("no request {what}: {asked:?}"))
             .json()
     }
 
-    /// Waits until so many clients have left in the middle of a [`Reply::Silence`].
+    /// Waits until `count` clients have disconnected during a [`Reply::Silence`].
     pub(crate) fn wait_for_departures(&self, count: usize) {
         let state = self.shared.state.lock().unwrap();
         let (_state, waited) = self
@@ -152,7 +152,7 @@ where
         let (shared, script) = (Arc::clone(&shared), Arc::clone(&script));
         async move { Ok::<_, Infallible>(answer(request, &shared, &*script).await) }
     });
-    // A client that leaves is part of the tests.
+    // Clients that disconnect are part of the tests.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -204,14 +204,14 @@ fn streamed(
     end: impl stream::Stream<Item = std::io::Result<Frame<Bytes>>> + Send + Sync + 'static,
 ) -> Response<Body> {
     let lines = stream::iter(lines).map(|line| Ok(Frame::data(Bytes::from(format!("{line}\n")))));
-    // A break must not overtake what was said before it.
+    // A break must not overtake the events before it.
     let pause = stream::once(tokio::task::yield_now()).filter_map(|()| async { None });
     Response::new(BodyExt::boxed(StreamBody::new(
         lines.chain(pause).chain(end),
     )))
 }
 
-/// Counts when the client has left.
+/// Counts a disconnected client when it is dropped.
 struct Departure(Arc<Shared>);
 
 impl Drop for Departure {

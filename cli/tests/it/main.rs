@@ -1,4 +1,4 @@
-//! The program `slm` against a daemon that says what each test wants to hear.
+//! The program `slm` against a scripted daemon.
 #![expect(
     clippy::disallowed_methods,
     reason = "tests make files and start programs"

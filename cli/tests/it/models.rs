@@ -1,4 +1,4 @@
-//! The commands about models that are here.
+//! The commands for models, jobs and logins.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,7 +22,7 @@ fn tags() -> Value {
 }
 
 #[test]
-fn the_list_is_a_table_and_damage_is_told() {
+fn the_list_is_a_table_with_warnings_of_damage() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| Reply::Json(200, tags()));
     let ran = home.slm(&["list"]);
@@ -43,7 +43,7 @@ fn the_list_is_a_table_and_damage_is_told() {
 }
 
 #[test]
-fn an_empty_list_says_how_to_begin() {
+fn an_empty_list_has_a_first_step() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| Reply::Json(200, json!({ "models": [] })));
     let ran = home.slm(&["list"]);
@@ -69,7 +69,7 @@ fn pull_events() -> Reply {
 }
 
 #[test]
-fn pull_says_lines_in_a_log_and_events_to_machines() {
+fn pull_prints_lines_to_a_log_and_events_as_json() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| pull_events());
     let ran = home.slm(&["pull", "smollm2"]);
@@ -91,7 +91,7 @@ fn pull_says_lines_in_a_log_and_events_to_machines() {
 }
 
 #[test]
-fn a_pull_that_fails_midway_is_1() {
+fn a_pull_that_fails_midway_exits_with_1() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| {
         Reply::Lines(vec![
@@ -105,7 +105,7 @@ fn a_pull_that_fails_midway_is_1() {
 }
 
 #[test]
-fn ctrl_c_leaves_a_pull_and_says_how_to_stop_it() {
+fn ctrl_c_detaches_from_a_pull_and_shows_how_to_cancel_it() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |_| {
         Reply::Silence(vec![json!({ "status": "pulling manifest", "job": 3 })])
@@ -113,7 +113,7 @@ fn ctrl_c_leaves_a_pull_and_says_how_to_stop_it() {
     let mut terminal = Terminal::start(home.command(slm(), &["pull", "m"]));
     terminal.read_until("pulling manifest");
     terminal.interrupt();
-    terminal.read_until("goes on in the background as job 3");
+    terminal.read_until("continues in the background as job 3");
     assert_eq!(terminal.wait().code(), Some(130));
     fake.wait_for_departures(1);
     assert_eq!(
@@ -123,7 +123,7 @@ fn ctrl_c_leaves_a_pull_and_says_how_to_stop_it() {
 }
 
 #[test]
-fn a_pull_that_waits_or_is_left_says_its_job() {
+fn a_waiting_or_detached_pull_names_its_job() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |asked| {
         let asked = asked.json();
@@ -142,7 +142,7 @@ fn a_pull_that_waits_or_is_left_says_its_job() {
     assert_eq!(ran.code, Some(0));
     insta::assert_snapshot!(ran.stderr, @r"
     reading catalogs
-    the pull of `m` goes on in the background as job 4; `slm jobs` shows it, `slm jobs cancel 4` stops it
+    the pull of `m` continues in the background as job 4; `slm jobs` shows it, `slm jobs cancel 4` stops it
     ");
 }
 
@@ -194,7 +194,7 @@ fn jobs_are_found_by_id_and_by_model() {
 }
 
 #[test]
-fn push_says_what_was_sent() {
+fn push_reports_sent_blobs() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |_| {
         let pushed = json!({ "place": "reg.example/me/m:v1", "digest": "sha256:b179", "present": 1, "mounted": 2, "sent": 3 });
@@ -254,13 +254,13 @@ fn a_login_is_read_from_standard_input_and_never_shown() {
         "HOST          USER   FROM\nreg.example   me     `slm login`\n"
     );
     let ran = home.slm(&["logout", "reg.example"]);
-    assert_eq!(ran.stderr, "the login for `reg.example` is forgotten\n");
+    assert_eq!(ran.stderr, "the login for `reg.example` is deleted\n");
     let ran = home.slm(&["login", "reg.example"]);
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
 }
 
 #[test]
-fn rm_goes_on_after_a_failure_and_ends_with_1() {
+fn rm_continues_after_a_failure_and_exits_with_1() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |asked| match asked.json()["model"].as_str() {
         Some("no") => Reply::Json(404, json!({ "error": "model `no` not found" })),
@@ -271,7 +271,7 @@ fn rm_goes_on_after_a_failure_and_ends_with_1() {
     assert_eq!(
         ran.stderr,
         "removed `a`\nerror: model `no` not found\n\
-         hint: `slm list` shows the models that are here\nremoved `b`\n"
+         hint: `slm list` shows the models on disk\nremoved `b`\n"
     );
     assert_eq!(fake.last("DELETE /api/delete"), json!({ "model": "b" }));
     let ran = home.slm(&["rm", "no", "--json"]);
@@ -291,7 +291,7 @@ fn unload_of(asked: &Asked) -> &'static str {
 }
 
 #[test]
-fn cp_and_stop_ask_for_what_they_say() {
+fn cp_and_stop_send_their_requests() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |asked| match asked.what.as_str() {
         "POST /api/generate" => Reply::Json(
@@ -335,7 +335,7 @@ fn cp_and_stop_ask_for_what_they_say() {
 }
 
 #[test]
-fn damage_that_verify_finds_is_1() {
+fn verify_exits_with_1_for_damage() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |asked| {
         let damage = match asked.json()["models"].as_array().map(Vec::len) {
@@ -372,7 +372,7 @@ fn damage_that_verify_finds_is_1() {
 }
 
 #[test]
-fn verify_tells_a_pipe_one_line_for_each_blob() {
+fn verify_prints_one_line_for_each_blob_to_a_pipe() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| {
         let mut lines = Vec::new();
@@ -394,7 +394,7 @@ fn verify_tells_a_pipe_one_line_for_each_blob() {
         Reply::Lines(lines)
     });
     let ran = home.slm(&["verify"]);
-    // What was mended was damaged: a script is to hear of it once.
+    // Repaired damage was damage: a script gets to know of it once.
     assert_eq!(ran.code, Some(1));
     insta::assert_snapshot!(ran.stderr, @r"
     verifying b179: 100% (1.0 kB of 1.0 kB)
@@ -410,7 +410,7 @@ fn verify_tells_a_pipe_one_line_for_each_blob() {
 }
 
 #[test]
-fn show_prints_one_part_as_it_is() {
+fn show_prints_one_part_verbatim() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| {
         Reply::Json(
@@ -444,7 +444,7 @@ fn show_prints_one_part_as_it_is() {
 }
 
 #[test]
-fn version_says_who_is_there() {
+fn version_shows_slm_and_slmd() {
     let home = Home::new();
     let ours = env!("CARGO_PKG_VERSION");
     let ran = home.slm(&["version"]);
@@ -459,7 +459,7 @@ fn version_says_who_is_there() {
     assert_eq!(ran.stdout, format!("slm {ours}\nslmd 99.0.0\n"));
     assert!(
         ran.stderr
-            .starts_with("warning: the daemon has another version"),
+            .starts_with("warning: the daemon's version differs"),
         "{}",
         ran.stderr
     );
@@ -469,7 +469,7 @@ fn version_says_who_is_there() {
 }
 
 #[test]
-fn a_name_that_is_given_away_is_told() {
+fn a_reassigned_name_is_reported() {
     let home = Home::new();
     let model = |name: &str, digest: &str| {
         json!({
@@ -491,12 +491,12 @@ fn a_name_that_is_given_away_is_told() {
     let ran = home.slm(&["cp", "a", "B"]);
     assert_eq!(ran.stderr, "copied `a` to `B`; it replaced bbbbbbbbbbbb\n");
     assert_eq!(fake.last("POST /api/copy")["destination"], "B");
-    // What is the same as before was not replaced.
+    // The same model is not replaced.
     assert_eq!(home.slm(&["cp", "a", "b"]).stderr, "copied `a` to `b`\n");
 }
 
 #[test]
-fn a_shell_is_told_commands_and_models_and_nothing_hidden() {
+fn completion_offers_commands_and_models_and_nothing_hidden() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| Reply::Json(200, tags()));
     let complete = |words: &[&str]| {
@@ -513,7 +513,7 @@ fn a_shell_is_told_commands_and_models_and_nothing_hidden() {
 }
 
 #[test]
-fn completions_are_a_script_that_asks_this_program() {
+fn completions_are_a_script_that_runs_this_program() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish"] {
         let ran = home.slm(&["completions", shell]);
@@ -523,7 +523,7 @@ fn completions_are_a_script_that_asks_this_program() {
 }
 
 #[test]
-fn what_is_loaded_fits_the_terminal_and_a_file_gets_all() {
+fn the_table_of_ps_fits_the_terminal_and_a_file_gets_all_columns() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| {
         Reply::Json(

@@ -16,7 +16,7 @@ pub(crate) fn piece(text: &str) -> Value {
     })
 }
 
-/// A piece of what is thought before an answer.
+/// A piece of thinking.
 pub(crate) fn thought(text: &str) -> Value {
     let mut piece = piece("");
     piece["message"]["thinking"] = json!(text);
@@ -50,7 +50,7 @@ fn hello(_: &Asked) -> Reply {
 }
 
 #[test]
-fn the_answer_goes_to_standard_output_and_nothing_else() {
+fn standard_output_gets_the_answer_and_nothing_else() {
     let home = Home::new();
     let fake = Fake::start(home.path(), hello);
     let ran = home.slm(&["run", "m", "say", "hello"]);
@@ -65,7 +65,7 @@ fn the_answer_goes_to_standard_output_and_nothing_else() {
 }
 
 #[test]
-fn what_is_piped_in_comes_first() {
+fn piped_text_comes_first() {
     let home = Home::new();
     let fake = Fake::start(home.path(), hello);
     home.slm_with(&["run", "m", "Summarize."], "A long report.\n");
@@ -110,7 +110,7 @@ fn options_reach_the_daemon() {
 }
 
 #[test]
-fn raw_prompts_go_past_the_template() {
+fn raw_prompts_bypass_the_template() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |_| {
         Reply::Lines(vec![json!({
@@ -129,7 +129,7 @@ fn raw_prompts_go_past_the_template() {
 }
 
 #[test]
-fn the_form_of_the_answer_reaches_the_daemon() {
+fn the_format_reaches_the_daemon() {
     let home = Home::new();
     let fake = Fake::start(home.path(), hello);
     home.write("s.json", r#"{ "type": "array", "minItems": 2 }"#);
@@ -144,7 +144,7 @@ fn the_form_of_the_answer_reaches_the_daemon() {
 }
 
 #[test]
-fn a_form_that_cannot_be_read_is_told_before_anything_is_asked() {
+fn an_unreadable_format_is_an_error_before_any_request() {
     let home = Home::new();
     let fake = Fake::start(home.path(), hello);
     home.write("s.json", "{");
@@ -183,7 +183,7 @@ fn timings_go_to_standard_error() {
 }
 
 #[test]
-fn machines_get_the_events() {
+fn json_output_is_the_events() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), hello);
     let ran = home.slm(&["run", "m", "--json", "--verbose", "hi"]);
@@ -202,7 +202,7 @@ fn machines_get_the_events() {
 }
 
 #[test]
-fn a_file_gets_what_the_model_said_and_a_terminal_does_not() {
+fn a_file_gets_the_text_verbatim_and_a_terminal_does_not() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| says(&["\u{1b}[31mred\u{1b}[0m ", "wine"]));
     let ran = home.slm(&["run", "m", "hi"]);
@@ -240,7 +240,7 @@ fn a_terminal_gets_json_that_can_be_copied() {
 }
 
 #[test]
-fn a_model_that_is_not_here_is_fetched_first() {
+fn a_missing_model_is_pulled_first() {
     let home = Home::new();
     let missing = || {
         let body = json!({ "error": "model `m` not found", "code": "model_not_found" });
@@ -291,25 +291,25 @@ fn nothing_is_cut_in_silence() {
     insta::assert_snapshot!(ran.stderr, @r"
     warning: the oldest 3 messages did not fit into the context and were left out
     warning: 120 tokens of the prompt did not fit into the context and were left out
-    (the answer ended at its limit of tokens: num_predict, or the context (num_ctx) is full)
+    (the answer reached its limit of tokens: num_predict, or the context (num_ctx) is full)
     ");
 }
 
 #[test]
-fn ctrl_c_ends_with_130_and_tells_the_daemon() {
+fn ctrl_c_exits_with_130_and_disconnects() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |_| Reply::Silence(vec![piece("Well ")]));
     let mut terminal = Terminal::start(home.command(crate::program::slm(), &["run", "m", "hi"]));
     terminal.read_until("Well");
     terminal.interrupt();
-    // The shell's next prompt begins a line.
+    // The shell's next prompt starts a line.
     terminal.read_until("\n");
     assert_eq!(terminal.wait().code(), Some(130));
     fake.wait_for_departures(1);
 }
 
 #[test]
-fn thoughts_are_asked_for_as_they_were_wished() {
+fn think_options_become_the_field_of_the_request() {
     let home = Home::new();
     let fake = Fake::start(home.path(), hello);
     for (arguments, expected) in [
@@ -329,7 +329,7 @@ fn thoughts_are_asked_for_as_they_were_wished() {
 }
 
 #[test]
-fn thoughts_are_for_a_person_at_a_terminal_only() {
+fn thinking_is_shown_only_on_a_terminal() {
     let home = Home::new();
     let _fake = Fake::start(home.path(), |_| {
         Reply::Lines(vec![thought("Hm."), piece("Yes."), end()])

@@ -1,4 +1,4 @@
-//! Where the daemon of a home is, and what can be said and done about it.
+//! The daemon of a home: its socket, status, log and end.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ fn daemon(home: &Path) -> Fake {
     })
 }
 
-/// Writes what a daemon with this process and this socket says about itself.
+/// Writes the note of a daemon with this process and this socket.
 fn note(home: &Home, pid: u32, socket: &Path) {
     std::fs::create_dir_all(home.path().join("run")).unwrap();
     let note = json!({ "pid": pid, "tcp": "127.0.0.1:1", "socket": socket, "version": "0.1.0" });
@@ -38,7 +38,7 @@ fn a_socket_outside_the_home_is_named_by_a_variable() {
 }
 
 #[test]
-fn a_socket_outside_the_home_is_found_by_what_the_daemon_wrote_there() {
+fn a_socket_outside_the_home_is_found_by_the_note() {
     let (home, elsewhere) = (Home::new(), Home::new());
     let fake = daemon(elsewhere.path());
     note(&home, 1, &elsewhere.path().join("run/slmd.sock"));
@@ -48,7 +48,7 @@ fn a_socket_outside_the_home_is_found_by_what_the_daemon_wrote_there() {
 }
 
 #[test]
-fn a_note_of_a_daemon_that_ended_hides_no_other_one() {
+fn the_note_of_a_daemon_that_ended_hides_no_running_one() {
     let home = Home::new();
     let _fake = daemon(home.path());
     note(&home, 1, Path::new("/nowhere/slmd.sock"));
@@ -56,7 +56,7 @@ fn a_note_of_a_daemon_that_ended_hides_no_other_one() {
 }
 
 #[test]
-fn status_says_who_runs_and_where() {
+fn status_shows_the_daemon_and_its_addresses() {
     let home = Home::new();
     let ran = home.slm(&["status"]);
     assert_eq!(ran.code, Some(3));
@@ -94,7 +94,7 @@ fn the_log_is_read_without_a_daemon() {
     assert_eq!(ran.code, Some(1));
     insta::assert_snapshot!(ran.stderr, @r"
     error: there is no log at `HOME/logs/slmd.log`
-    hint: it begins with the first daemon that `slm` starts by itself
+    hint: it exists once `slm` has started a daemon
     ");
     std::fs::create_dir(home.path().join("logs")).unwrap();
     home.write("logs/slmd.log", "one\ntwo\nthree\n");
@@ -129,7 +129,7 @@ fn only_the_daemon_that_listens_is_stopped() {
         (ran.code, ran.stderr.as_str()),
         (Some(0), "no daemon is running for `HOME`\n")
     );
-    // This process listens, and the note is of another one that had been there before.
+    // This process listens, and the note names an earlier process.
     let _fake = daemon(home.path());
     note(&home, 1, &home.path().join("run/slmd.sock"));
     let ran = home.slm(&["serve", "--stop"]);

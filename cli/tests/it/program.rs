@@ -1,4 +1,4 @@
-//! Runs `slm` in a home of its own.
+//! Runs `slm` in a temporary home.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(crate) struct Ran {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        // Short, for the path of a Unix socket is limited to 108 bytes.
+        // Short, because the path of a Unix socket is limited to 108 bytes.
         Self(TempDir::with_prefix("slm").unwrap())
     }
 
@@ -34,14 +34,14 @@ impl Home {
         path
     }
 
-    /// `slm` with `arguments`, with nothing in its environment but this home.
+    /// `slm` with `arguments`, with only this home in its environment.
     pub(crate) fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
             .env("SLM_HOME", self.path())
-            // Nothing listens there, so no test leaves this machine.
+            // Nothing listens there, so no request leaves this machine.
             .env("SLM_LIBRARY", "http://127.0.0.1:9")
             .env("HF_ENDPOINT", "http://127.0.0.1:9")
             .env("HOME", self.path())
@@ -61,7 +61,7 @@ impl Home {
         self.run(&mut self.command(slm(), arguments), stdin)
     }
 
-    /// Runs any command, its home's path replaced by `HOME` in what it says.
+    /// Runs any command; in its output, `HOME` replaces the home's path.
     pub(crate) fn run(&self, command: &mut Command, stdin: &str) -> Ran {
         let mut child = command
             .stdin(Stdio::piped())
@@ -69,7 +69,7 @@ impl Home {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // A program that does not read its input may be gone already.
+        // A program that does not read its input may have ended already.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         let output = child.wait_with_output().unwrap();
         let home = self.path().display().to_string();

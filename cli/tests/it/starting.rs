@@ -1,4 +1,4 @@
-//! Starting a daemon when none answers.
+//! Starting a daemon if none answers.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::fake::{Fake, Reply};
 use crate::program::{Home, slm};
 
-/// `slm` beside a program of ours that is called `slmd`.
+/// `slm` beside a test program with the name `slmd`.
 ///
-/// Both are written by a process of its own: a file that this process has open for writing, and that
-/// another test's child inherits for a moment, cannot be executed meanwhile ("text file busy").
+/// A child process writes both files: a file that this process has open for writing, and that another
+/// test's child inherits for a moment, cannot be executed meanwhile ("text file busy").
 fn beside(home: &Home, slmd: Option<&str>) -> PathBuf {
     let write = r#"mkdir bin && cp "$1" bin/slm && [ -z "$2" ] || {
         printf '#!/bin/sh\n%s\n' "$2" > bin/slmd && chmod 755 bin/slmd
@@ -30,7 +30,7 @@ fn beside(home: &Home, slmd: Option<&str>) -> PathBuf {
 }
 
 #[test]
-fn it_starts_one_and_says_so() {
+fn it_starts_a_daemon_with_a_note() {
     let home = Home::new();
     let told = home.path().join("told");
     mknodat(CWD, &told, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -43,7 +43,7 @@ fn it_starts_one_and_says_so() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Reading waits until the program that is called `slmd` has written with what it was started.
+    // Reading waits until the test program has written its arguments.
     let mut arguments = String::new();
     std::fs::File::open(&told)
         .unwrap()
@@ -63,7 +63,7 @@ fn it_starts_one_and_says_so() {
 }
 
 #[test]
-fn one_that_ends_at_once_is_quoted() {
+fn the_log_of_a_daemon_that_ends_at_once_is_quoted() {
     let home = Home::new();
     let program = beside(&home, Some("echo 'port 11435 is in use' >&2; exit 1"));
     std::fs::create_dir(home.path().join("logs")).unwrap();
@@ -74,12 +74,12 @@ fn one_that_ends_at_once_is_quoted() {
     no daemon answers: starting one (HOME/logs/slmd.log)
     error: the daemon was started and ended (exit status: 1)
       | port 11435 is in use
-    hint: all that it said is in `HOME/logs/slmd.log`
+    hint: its log is `HOME/logs/slmd.log`
     ");
 }
 
 #[test]
-fn without_its_program_it_says_where_it_was_looked_for() {
+fn a_missing_program_is_named_by_its_path() {
     let home = Home::new();
     let program = beside(&home, None);
     let ran = home.run(&mut home.command(&program, &["list"]), "");
@@ -93,7 +93,7 @@ fn without_its_program_it_says_where_it_was_looked_for() {
 }
 
 #[test]
-fn those_that_only_ask_what_is_loaded_start_none() {
+fn commands_about_loaded_models_start_no_daemon() {
     let home = Home::new();
     let program = beside(&home, Some("echo must not run >&2; exit 1"));
     for (arguments, code) in [(&["ps"][..], 3), (&["stop", "m"], 3), (&["version"], 0)] {

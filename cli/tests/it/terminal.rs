@@ -1,4 +1,4 @@
-//! A terminal with a person before it.
+//! A pseudo-terminal for tests.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// Longer than anything here takes; reached only when a test fails.
+/// Longer than any test takes; reached only by a failing test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ struct Screen {
     closed: bool,
 }
 
-/// Both sides of a terminal of 80 columns.
+/// Both sides of a terminal with 80 columns.
 pub(crate) struct Pty {
     master: File,
     pub(crate) slave: File,
@@ -46,17 +46,17 @@ impl Pty {
     }
 }
 
-/// A program on a terminal of 80 columns.
+/// A program on a terminal with 80 columns.
 pub(crate) struct Terminal {
     keyboard: File,
     child: Child,
     screen: Arc<(Mutex<Screen>, Condvar)>,
-    /// Up to where the screen was read.
+    /// Offset up to which the screen was read.
     read: usize,
 }
 
 impl Terminal {
-    /// Starts `command` on a terminal of its own.
+    /// Starts `command` on a new terminal.
     pub(crate) fn start(mut command: Command) -> Self {
         let Pty { master, slave } = Pty::open();
         let child = command
@@ -65,7 +65,7 @@ impl Terminal {
             .stderr(slave)
             .spawn()
             .unwrap();
-        // The command holds copies of the terminal, and while it does, the terminal never ends.
+        // While the command holds copies of the terminal, the terminal never ends.
         drop(command);
         let screen = Arc::new((Mutex::new(Screen::default()), Condvar::new()));
         watch(master.try_clone().unwrap(), Arc::clone(&screen));
@@ -82,12 +82,12 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Ctrl-C while the program does not read keys: the terminal makes a signal of it.
+    /// Ctrl-C while the program does not read keys: the terminal sends a signal.
     pub(crate) fn interrupt(&self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }
 
-    /// Waits until `text` appears after what was read before, returns all up to it.
+    /// Waits until `text` appears after the last read, and returns the screen up to it.
     pub(crate) fn read_until(&mut self, text: &str) -> String {
         let (lock, changed) = &*self.screen;
         let start = self.read;
@@ -133,7 +133,7 @@ impl Drop for Terminal {
     }
 }
 
-/// Collects what appears until the program has closed the terminal.
+/// Collects the screen until the program has closed the terminal.
 fn watch(mut master: File, screen: Arc<(Mutex<Screen>, Condvar)>) {
     std::thread::spawn(move || {
         let mut piece = [0; 4096];

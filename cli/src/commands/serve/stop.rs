@@ -1,7 +1,7 @@
-//! `slm serve --stop`: ends the daemon of this home in order.
+//! `slm serve --stop`: stops the daemon of this home gracefully.
 //!
-//! A process id in a file may be that of another program by now, so the signal goes to the process that listens at the
-//! socket, and only if it is the one that the note names.
+//! The process id in a file may belong to another program by now, so the signal goes to the process that listens at the
+//! socket, and only if the note names the same process.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,24 +15,24 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::fs;
 
-/// How long the end may take: the grace period, saving conversations, and stopping runners.
+/// Timeout of the shutdown: grace period, saving states, stopping runners.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Stops it, waits for its end, and says so. None there to stop is as good.
+/// Stops the daemon and waits for its end. Succeeds if no daemon runs.
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let reached = match reach(&context.home).await {
         Ok(reached) => reached,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(Failure::new(format!("cannot stop the daemon: {error}"))
-                .hint("another user runs it, who can stop it")
+                .hint("it belongs to another user")
                 .code("daemon_forbidden")
                 .into());
         }
         Err(_) => return report_stopped(context, None),
     };
     let pid = verified(context, &reached)?;
-    // The daemon would wait for an open connection to ask something.
+    // The daemon would wait for a request on an open connection.
     drop(reached);
     kill_process(pid, Signal::TERM).map_err(|error| {
         Failure::new(format!(
@@ -45,12 +45,12 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     while is_alive(pid) {
         if Instant::now() >= deadline {
             let text = format!(
-                "process {} was told to stop and still runs after {} seconds",
+                "process {} still runs {} seconds after the signal to stop",
                 pid.as_raw_nonzero(),
                 PATIENCE.as_secs()
             );
             return Err(Failure::new(text)
-                .hint("`slm logs` says what it does")
+                .hint("`slm logs` shows what it does")
                 .into());
         }
         tokio::time::sleep(PAUSE).await;
@@ -98,7 +98,7 @@ fn verified(context: &Context, reached: &DaemonConnection) -> anyhow::Result<Pid
     Ok(pid.ok_or_else(|| Failure::new("the daemon has no process id"))?)
 }
 
-/// Whether the process runs; a zombie does not.
+/// Whether the process runs; a zombie does not count.
 fn is_alive(pid: Pid) -> bool {
     if test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
         return false;
@@ -106,12 +106,12 @@ fn is_alive(pid: Pid) -> bool {
     let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
     match fs::read(stat.as_ref(), 4096) {
         Ok(stat) => !is_zombie(&String::from_utf8_lossy(&stat)),
-        // A system without such files reaps by itself.
+        // Without /proc there is no way to see a zombie.
         Err(_) => true,
     }
 }
 
-/// The state stands behind the name, which is in parentheses and may hold any character.
+/// The state follows the name, which is in parentheses and may contain any character.
 fn is_zombie(stat: &str) -> bool {
     stat.rsplit_once(')')
         .is_some_and(|(_, rest)| matches!(rest.trim_start().chars().next(), Some('Z' | 'X')))
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_only_waits_to_be_reaped_is_not_alive() {
+    fn a_zombie_is_not_alive() {
         assert!(is_zombie("12 (slmd) Z 1 12 12"));
         assert!(!is_zombie("12 (a) Z b) S 1 12 12"));
         assert!(!is_zombie(""));

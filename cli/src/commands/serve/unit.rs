@@ -1,4 +1,4 @@
-//! `slm serve --print-unit`: the daemon as a service of systemd.
+//! `slm serve --print-unit`: the daemon as a systemd service.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 
-/// Prints the unit, and says where it goes.
+/// Prints the unit, with a note where to put it.
 pub(super) fn run(context: &Context, program: &Path) -> anyhow::Result<Exit> {
     let home = context.home.is_chosen().then(|| context.home.root());
     context.out.print(&unit(program, home)?)?;
@@ -38,7 +38,7 @@ fn unit(program: &Path, home: Option<&Path>) -> Result<String, Failure> {
     ))
 }
 
-/// A path as a word of a command in a unit, where `%` and `$` mean something and blanks part words.
+/// A path as one word of a unit's command line, with `%`, `$` and blanks escaped.
 fn quoted(path: &Path) -> Result<String, Failure> {
     let text = path
         .to_str()
