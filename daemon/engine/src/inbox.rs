@@ -11,7 +11,7 @@ use std::sync::{
 
 use runner_protocol::{Call, Images, Input, Prompt, Request, Template};
 
-use crate::{chat::renderer::Prepared, images::eyes::Looked, schedule::interrupt::Interrupt};
+use crate::schedule::interrupt::Interrupt;
 
 /// Most requests that lie in the inbox; the engine empties it before every step.
 pub(crate) const MAX_REQUESTS: usize = 1024;
@@ -21,34 +21,32 @@ const MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// What lies in the inbox.
 #[derive(Debug)]
-pub(crate) enum Mail {
+pub(crate) enum Mail<F> {
     /// From the daemon.
     Request(Request),
-    /// From whoever looks at images.
-    Looked(Looked),
-    /// From whoever renders conversations.
-    Prepared(Prepared),
+    /// From a thread that works for the engine.
+    Finished(F),
 }
 
 /// The main thread's end.
 #[derive(Debug)]
-pub(crate) struct Feed {
-    requests: Sender<Mail>,
+pub(crate) struct Feed<F> {
+    requests: Sender<Mail<F>>,
     lying: Arc<Lying>,
     interrupt: Arc<Interrupt>,
 }
 
-/// The end of whoever works for the engine.
-#[derive(Debug, Clone)]
-pub(crate) struct Returns {
-    mail: Sender<Mail>,
+/// The end of a thread that works for the engine.
+#[derive(Debug)]
+pub(crate) struct Returns<F> {
+    mail: Sender<Mail<F>>,
     lying: Arc<Lying>,
 }
 
 /// The engine's end.
 #[derive(Debug)]
-pub(crate) struct Inbox {
-    requests: Receiver<Mail>,
+pub(crate) struct Inbox<F> {
+    requests: Receiver<Mail<F>>,
     lying: Arc<Lying>,
     /// What cancels go to before they lie here.
     pub(crate) interrupt: Arc<Interrupt>,
@@ -62,7 +60,7 @@ struct Lying {
 }
 
 /// A new, empty inbox.
-pub(crate) fn new() -> (Feed, Inbox) {
+pub(crate) fn new<F>() -> (Feed<F>, Inbox<F>) {
     let (sender, receiver) = mpsc::channel();
     let lying = Arc::new(Lying::default());
     let interrupt = Arc::new(Interrupt::default());
@@ -80,7 +78,7 @@ pub(crate) fn new() -> (Feed, Inbox) {
     )
 }
 
-impl Feed {
+impl<F> Feed<F> {
     /// Puts a request in, without waiting.
     ///
     /// # Errors
@@ -109,9 +107,9 @@ impl Feed {
     }
 }
 
-impl Feed {
-    /// The end of whoever works for the engine. With it, an inbox does not end with its feed.
-    pub(crate) fn returns(&self) -> Returns {
+impl<F> Feed<F> {
+    /// The end of a thread that works for the engine. With it, an inbox does not end with its feed.
+    pub(crate) fn returns(&self) -> Returns<F> {
         Returns {
             mail: self.requests.clone(),
             lying: Arc::clone(&self.lying),
@@ -119,18 +117,27 @@ impl Feed {
     }
 }
 
-impl Returns {
-    /// Puts in what came of it. The engine limits how much of that there is.
-    pub(crate) fn put(&self, mail: Mail) {
-        self.lying.requests.fetch_add(1, Ordering::Relaxed);
-        // The engine thread ends only when the process does.
-        let _ = self.mail.send(mail);
+impl<F> Clone for Returns<F> {
+    fn clone(&self) -> Self {
+        Self {
+            mail: self.mail.clone(),
+            lying: Arc::clone(&self.lying),
+        }
     }
 }
 
-impl Inbox {
+impl<F> Returns<F> {
+    /// Puts in what came of it. The engine limits how much of that there is.
+    pub(crate) fn put(&self, finished: F) {
+        self.lying.requests.fetch_add(1, Ordering::Relaxed);
+        // The engine thread ends only when the process does.
+        let _ = self.mail.send(Mail::Finished(finished));
+    }
+}
+
+impl<F> Inbox<F> {
     /// The next letter if there is one.
-    pub(crate) fn next(&self) -> Option<Mail> {
+    pub(crate) fn next(&self) -> Option<Mail<F>> {
         self.took(self.requests.try_recv().ok())
     }
 
@@ -140,11 +147,11 @@ impl Inbox {
     }
 
     /// The next letter; waits for it. `None` when there will be none.
-    pub(crate) fn wait(&self) -> Option<Mail> {
+    pub(crate) fn wait(&self) -> Option<Mail<F>> {
         self.took(self.requests.recv().ok())
     }
 
-    fn took(&self, mail: Option<Mail>) -> Option<Mail> {
+    fn took(&self, mail: Option<Mail<F>>) -> Option<Mail<F>> {
         if let Some(mail) = &mail {
             self.lying.requests.fetch_sub(1, Ordering::Relaxed);
             if let Mail::Request(Request { call, .. }) = mail {
@@ -160,14 +167,7 @@ fn size(call: &Call) -> usize {
     match call {
         Call::Generate(generate) => {
             let stops: usize = generate.stop.iter().map(String::len).sum();
-            stops
-                + generate.images.as_ref().map_or(0, Images::bytes)
-                + match &generate.prompt {
-                    Prompt::Text { text, .. } => text.len(),
-                    Prompt::Rendered(rendered) => rendered.text.len(),
-                    Prompt::Tokens(tokens) => size_of_val(tokens.as_slice()),
-                    Prompt::Chat(template) => conversation(template),
-                }
+            stops + generate.images.as_ref().map_or(0, Images::bytes) + prompt(&generate.prompt)
         }
         Call::Tokenize(tokenize) => tokenize.text.len(),
         Call::Detokenize(detokenize) => size_of_val(detokenize.tokens.as_slice()),
@@ -193,6 +193,16 @@ fn size(call: &Call) -> usize {
     }
 }
 
+/// The same for a prompt.
+pub(crate) fn prompt(prompt: &Prompt) -> usize {
+    match prompt {
+        Prompt::Text { text, .. } => text.len(),
+        Prompt::Rendered(rendered) => rendered.text.len(),
+        Prompt::Tokens(tokens) => size_of_val(tokens.as_slice()),
+        Prompt::Chat(template) => conversation(template),
+    }
+}
+
 /// The same for a conversation.
 pub(crate) fn conversation(template: &Template) -> usize {
     let texts = template.messages.iter();
@@ -208,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_full_inbox_refuses_work_but_never_a_cancel() {
-        let (feed, inbox) = new();
+        let (feed, inbox) = new::<()>();
         for id in 0..MAX_REQUESTS as u64 {
             feed.put(Request {
                 id,
@@ -247,7 +257,7 @@ mod tests {
 
     #[test]
     fn large_requests_fill_it_sooner_and_make_room_again() {
-        let (feed, inbox) = new();
+        let (feed, inbox) = new::<()>();
         let text = "x".repeat(MAX_BYTES / 4);
         let large = |id| Request {
             id,
@@ -268,7 +278,7 @@ mod tests {
 
     #[test]
     fn an_inbox_without_a_feed_ends() {
-        let (feed, inbox) = new();
+        let (feed, inbox) = new::<()>();
         drop(feed);
         assert!(inbox.next().is_none());
         assert!(inbox.wait().is_none());

@@ -14,7 +14,7 @@ use runner_protocol::{Call, Hello, Kernels, Request, Sandbox, VERSION, frame};
 use serde_json::Value;
 
 use crate::{
-    engine,
+    engine::{self, Finished},
     error::Error,
     ffi,
     inbox::{self, Feed, MAX_REQUESTS},
@@ -144,7 +144,7 @@ fn start(
     socket: UnixStream,
     backend: Result<LlamaBackend, Error>,
     hello: &Hello,
-) -> Result<(Feed, Outbox, UnixStream), frame::Error> {
+) -> Result<(Feed<Finished>, Outbox, UnixStream), frame::Error> {
     // The daemon's end may be asynchronous; this one never is.
     socket.set_nonblocking(false)?;
     frame::write(&mut &socket, hello)?;
@@ -174,7 +174,7 @@ fn start(
 }
 
 /// Passes requests on until the socket closes. What it returns is the process's exit code.
-fn read_requests(socket: UnixStream, feed: &Feed, outbox: &Outbox) -> u8 {
+fn read_requests(socket: UnixStream, feed: &Feed<Finished>, outbox: &Outbox) -> u8 {
     let mut input = BufReader::new(socket);
     loop {
         match frame::read::<Request>(&mut input) {

@@ -18,7 +18,6 @@ pub(crate) mod text;
 
 use std::{
     collections::HashSet,
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -52,7 +51,7 @@ pub(crate) struct Answer {
     text: Text,
     reading: Option<Reading>,
     /// Control tokens that are part of the markup.
-    spelled: Rc<HashSet<LlamaToken>>,
+    spelled: Arc<HashSet<LlamaToken>>,
     /// Nothing that comes is part of it any more.
     over: bool,
 }
@@ -72,7 +71,7 @@ impl Answer {
         Self {
             text: Text::new(stops),
             reading: None,
-            spelled: Rc::default(),
+            spelled: Arc::default(),
             over: false,
         }
     }
@@ -85,7 +84,7 @@ impl Answer {
         form: Arc<Form>,
         generation_prompt: &str,
         stops: Stops,
-        spelled: Rc<HashSet<LlamaToken>>,
+        spelled: Arc<HashSet<LlamaToken>>,
     ) -> Result<Self, Error> {
         Ok(Self {
             text: Text::new(Stops::new(form.stops.clone())?),

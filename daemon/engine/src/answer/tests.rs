@@ -243,7 +243,7 @@ fn begin(chat: &Chat, conversation: &Template, stops: &[&str]) -> Answer {
     match &applied.form {
         None => Answer::of_text(stops),
         Some(form) => {
-            Answer::in_form(Arc::clone(form), applied.beginning(), stops, Rc::default()).unwrap()
+            Answer::in_form(Arc::clone(form), applied.beginning(), stops, Arc::default()).unwrap()
         }
     }
 }

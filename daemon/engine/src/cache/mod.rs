@@ -1,5 +1,6 @@
 //! The KV cache of llama.cpp, as [`crate::cache::slots`] uses it.
 
+pub(crate) mod ahead;
 pub(crate) mod cells;
 pub(crate) mod kept;
 pub(crate) mod recall;

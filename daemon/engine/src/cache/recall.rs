@@ -2,7 +2,6 @@
 
 use std::{
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -13,10 +12,7 @@ use runner_protocol::{
 };
 
 use crate::{
-    cache::{
-        shelf::{Ahead, Shelf},
-        slots::Parted,
-    },
+    cache::{ahead::ReadAhead, shelf::Shelf, slots::Parted},
     error::Error,
     model::{Model, backend},
     outbox::count,
@@ -36,7 +32,7 @@ pub(crate) struct Recalled {
     /// Saved states, with their indices; `None` for one whose head cannot be read.
     states: Vec<(u32, Option<Arc<Saved>>)>,
     /// The first state is read while the model is loaded: the request that the model is loaded for most likely goes on from it.
-    ahead: Option<Ahead>,
+    ahead: Option<ReadAhead>,
 }
 
 /// What is handed out, and by what name.
@@ -50,11 +46,14 @@ pub(crate) struct Leaving {
 }
 
 impl Recalled {
-    /// Opens the files and reads their heads.
+    /// Opens the files and reads their heads. `read` begins to read the first of them, if so much memory may be used for it.
     ///
     /// # Errors
     /// [`Error::Invalid`] when a number is out of its range, or a descriptor is no open file.
-    pub(crate) fn open(recall: Recall) -> Result<Self, Error> {
+    pub(crate) fn open(
+        recall: Recall,
+        read: impl FnOnce(Arc<Saved>) -> ReadAhead,
+    ) -> Result<Self, Error> {
         if !(1..=MAX_MODEL_KEY).contains(&recall.model.len()) || recall.files.len() > MAX_STATES {
             return Err(Error::Invalid(format!(
                 "a model has a key of at most {MAX_MODEL_KEY} bytes and at most {MAX_STATES} saved states"
@@ -76,7 +75,7 @@ impl Recalled {
         Ok(Self {
             model: recall.model,
             memory,
-            ahead: first.and_then(|first| read_ahead(first, memory)),
+            ahead: first.filter(|first| first.head().bytes <= memory).map(read),
             states,
         })
     }
@@ -116,14 +115,6 @@ impl Recalled {
         };
         (shelf, leaving)
     }
-}
-
-/// Reads a state on a thread of its own, if so much memory may be used for it.
-fn read_ahead(saved: Arc<Saved>, memory: u64) -> Option<Ahead> {
-    let reader = thread::Builder::new().name("reader".into());
-    (saved.head().bytes <= memory)
-        .then(|| reader.spawn(move || saved.read()).ok())
-        .flatten()
 }
 
 impl Leaving {

@@ -3,7 +3,7 @@
 //! The cells of a cache are few, because each step looks at all of them; bytes that lie aside cost nothing but their room.
 //! To put a state back takes about as long as to copy it, which is a small part of the time that it took to compute it.
 
-use std::{borrow::Cow, sync::Arc, thread::JoinHandle, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use llama_cpp_2::token::LlamaToken;
 use runner_protocol::{
@@ -13,6 +13,7 @@ use runner_protocol::{
 
 use crate::{
     cache::{
+        ahead::ReadAhead,
         kept::{MIN_TOKENS, alike},
         worth::Worth,
     },
@@ -30,6 +31,8 @@ const MIN_PART: usize = 32;
 pub(crate) struct Shelf {
     entries: Vec<Entry>,
     next: u64,
+    /// The file whose bytes are wanted.
+    wanted: Option<u64>,
     /// Most bytes in memory.
     budget: usize,
     /// Tokens of the states that were handed out.
@@ -55,12 +58,10 @@ enum Stored {
     File {
         index: u32,
         saved: Arc<Saved>,
-        ahead: Option<Ahead>,
+        /// Its bytes, once somebody wants them.
+        ahead: Option<ReadAhead>,
     },
 }
-
-/// A file that is read before anybody asks for it.
-pub(crate) type Ahead = JoinHandle<Result<Vec<u8>, Damage>>;
 
 /// A state that begins like somebody.
 #[derive(Debug, Clone, Copy)]
@@ -74,17 +75,17 @@ pub(crate) struct Found {
 }
 
 impl Entry {
-    /// The bytes. Those of a file are read and checked now, or were just before.
+    /// The bytes. Those of a file were read ahead, or are read now.
     ///
     /// # Errors
     /// See [`Damage`].
     pub(crate) fn read(&mut self) -> Result<Cow<'_, [u8]>, Damage> {
         match &mut self.stored {
             Stored::Memory(bytes) => Ok((&*bytes).into()),
-            Stored::File { saved, ahead, .. } => match ahead.take().map(JoinHandle::join) {
-                Some(Ok(read)) => read.map(Cow::Owned),
-                Some(Err(_)) | None => saved.read().map(Cow::Owned),
-            },
+            Stored::File { saved, ahead, .. } => {
+                let read = ahead.take().and_then(|ahead| ahead.take());
+                read.unwrap_or_else(|| saved.read()).map(Cow::Owned)
+            }
         }
     }
 
@@ -131,12 +132,12 @@ impl Shelf {
         self.budget
     }
 
-    /// A state in a file, which was last used at this time, and is read already if `ahead` says so.
+    /// A state in a file, which was last used at this time, and is being read if `ahead` says so.
     pub(crate) fn add_file(
         &mut self,
         index: u32,
         saved: Arc<Saved>,
-        ahead: Option<Ahead>,
+        ahead: Option<ReadAhead>,
         used: Instant,
     ) {
         let head = saved.head();
@@ -150,7 +151,41 @@ impl Shelf {
         self.add(tokens, flavour, Worth::new(used), stored);
     }
 
-    /// Forgets what was read ahead: it was for the first request, which has come.
+    /// Whether the bytes of a state are there, so that nobody waits for a disk. If not, [`Self::read_wanted`] has them read.
+    pub(crate) fn is_read(&mut self, id: u64) -> bool {
+        match self.entries.iter().find(|entry| entry.id == id) {
+            Some(Entry {
+                stored: Stored::File { ahead, .. },
+                ..
+            }) => {
+                if ahead.is_none() {
+                    self.wanted = Some(id);
+                }
+                ahead.as_ref().is_some_and(ReadAhead::is_ready)
+            }
+            _ => true,
+        }
+    }
+
+    /// Begins to read the state that was wanted and not there. `start` does it.
+    pub(crate) fn read_wanted(&mut self, start: impl FnOnce(Arc<Saved>) -> ReadAhead) {
+        let wanted = self.wanted.take();
+        let entry = self.entries.iter_mut().find(|it| Some(it.id) == wanted);
+        if let Some(Stored::File { saved, ahead, .. }) = entry.map(|entry| &mut entry.stored) {
+            *ahead = Some(start(Arc::clone(saved)));
+        }
+    }
+
+    /// Whether a state is being read.
+    pub(crate) fn is_reading(&self) -> bool {
+        let mut ahead = self.entries.iter().filter_map(|entry| match &entry.stored {
+            Stored::File { ahead, .. } => ahead.as_ref(),
+            Stored::Memory(_) => None,
+        });
+        ahead.any(|ahead| !ahead.is_ready())
+    }
+
+    /// Forgets what was read ahead: the request that it was for was let in.
     pub(crate) fn forget_ahead(&mut self) {
         for entry in &mut self.entries {
             if let Stored::File { ahead, .. } = &mut entry.stored {

@@ -170,7 +170,7 @@ impl<T: Tenant> Slots<T> {
         Ok(())
     }
 
-    /// Lets the first in the queue in, if there is a sequence and room for it.
+    /// Lets the first in the queue in, if there is a sequence and room for it, and the saved state that it goes on from is read.
     pub(crate) fn admit(&mut self, cache: &mut impl Cache, now: Instant) -> Option<&mut Slot<T>> {
         let occupied = self.running.iter().any(|slot| slot.tenant.alone());
         if self.closed || occupied || self.running.len() >= self.limit {
@@ -181,6 +181,9 @@ impl<T: Tenant> Slots<T> {
         }
         let source = self.like(self.waiting.front()?, 0, None);
         let shelved = self.shelved(cache, source);
+        if shelved.is_some_and(|found| !self.shelf.is_read(found.id)) {
+            return None;
+        }
         let (seq, source) = match self.sequence(cache, now, source.map(|it| it.seq)) {
             Some(seq) => (seq, source),
             // The last one that is over has to go, although it begins alike.
@@ -421,9 +424,9 @@ impl<T: Tenant> Slots<T> {
         self.waiting.len()
     }
 
-    /// Nobody runs and nobody waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.running.is_empty() && self.waiting.is_empty()
+    /// There is nothing to compute: no sequence runs, and none can be let in before a saved state is read.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_empty() && (self.waiting.is_empty() || self.shelf.is_reading())
     }
 
     /// Cells in use.

@@ -10,7 +10,6 @@ use std::{
     fmt::Write as _,
     fs,
     path::Path,
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -336,7 +335,7 @@ impl Family {
                 None => Answer::of_text(stops),
                 Some(form) => {
                     let begun = applied.beginning();
-                    Answer::in_form(Arc::clone(form), begun, stops, Rc::default()).unwrap()
+                    Answer::in_form(Arc::clone(form), begun, stops, Arc::default()).unwrap()
                 }
             }
         };

@@ -11,6 +11,7 @@ mod bounds;
 mod calls;
 mod closed;
 mod compile;
+pub(crate) mod compilers;
 mod gbnf;
 pub(crate) mod grammar;
 mod lark;

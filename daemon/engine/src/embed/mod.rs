@@ -123,7 +123,7 @@ impl<'m> Embedder<'m> {
     }
 
     /// Answers until there are no more requests.
-    pub(crate) fn run(mut self, inbox: &Inbox) {
+    pub(crate) fn run<F>(mut self, inbox: &Inbox<F>) {
         loop {
             // Without work there is nothing to do but wait.
             if self.jobs.is_empty() {
@@ -139,8 +139,8 @@ impl<'m> Embedder<'m> {
         }
     }
 
-    fn open(&mut self, mail: Mail) {
-        // Nobody looks at images for a model that makes vectors.
+    fn open<F>(&mut self, mail: Mail<F>) {
+        // No other thread works for a model that makes vectors.
         if let Mail::Request(request) = mail {
             self.accept(request);
         }
@@ -252,7 +252,7 @@ impl<'m> Embedder<'m> {
     }
 
     /// One batch, and what follows from it.
-    fn step(&mut self, inbox: &Inbox) {
+    fn step<F>(&mut self, inbox: &Inbox<F>) {
         let shares = job::share(&self.jobs, SHARED_TOKENS, SHARED_TEXTS as usize);
         self.batch.clear();
         let mut text = 0;

@@ -6,57 +6,52 @@
 //! Nothing else happens during a step, so whatever arrives takes effect after at most one.
 //! A cancel does not even wait so long when the step works for that request's prompt: see [`Interrupt`].
 
+mod admit;
+mod prepare;
 mod render;
 mod see;
 pub(crate) mod sequence;
 
 use std::{collections::HashMap, sync::Arc, thread, time::Instant};
 
-use llama_cpp_2::{llama_backend::LlamaBackend, token::LlamaToken};
+use llama_cpp_2::llama_backend::LlamaBackend;
 use runner_protocol::{
-    Call, Constraint as Wanted, Detokenize, Event, Generate, HandOut, Load, Loaded, Overflow,
-    Prompt, Rendered, Request, Stats, StopReason, Template, Tokenize,
+    Call, Event, HandOut, Load, Loaded, Request, Stats, StopReason, Template,
+    state::Saved,
 };
 
 use self::{
+    admit::Preparing,
+    prepare::{Job, Preparation, Preparer},
     render::Pending,
-    see::{Seen, Waiting},
+    see::Waiting,
 };
 use crate::{
-    answer::{Answer, Ending, Grown, form::Applied, report::Report, text::Stops},
+    answer::{Ending, Grown},
     cache::{
         Memory,
+        ahead::ReadAhead,
         recall::{Leaving, Recalled},
         slots::{Cache, Slots, Tenant},
     },
     chat::renderer::{self, Renderer},
-    constraint::Constraint,
     embed,
     engine::sequence::Sequence,
     error::Error,
     ffi::context::{Batch, DecodeError},
-    images::{
-        Album,
-        cells::is_cell,
-        eyes::{Eyes, Pulse, Room},
-    },
+    images::eyes::{Eyes, Looked, Pulse, Room},
     inbox::{Inbox, Mail, Returns},
     load,
-    model::{Model, Special, adapters::Adapters, backend},
+    model::{Model, adapters::Adapters, backend},
     outbox::{Outbox, count, nanoseconds},
-    prompt::{
-        self,
-        length::{COUNTED_BYTES, Length},
-        marks,
-    },
-    sampler::{Chooser, Desk, Rules},
+    prompt::length::{COUNTED_BYTES, Length},
+    sampler::Scratch,
     schedule::{
-        clock::Clock,
         interrupt::Interrupt,
         pace::{Company, Pace},
         step,
     },
-    speculation::{self, Draft, DraftModel, Drafting, Speculation, Writer},
+    speculation::{self, Draft, DraftModel, Speculation, Writer},
     system::{memory, threads},
 };
 
@@ -66,21 +61,28 @@ const TAIL: usize = 64;
 /// Prompt tokens in a step of a request that is computed alone: few enough that a slow machine gives signs of life.
 const ALONE_CHUNK: usize = 128;
 
-/// Most tokens that are turned into text at once: the largest context.
-const MAX_DETOKENIZED: usize = runner_protocol::MAX_CONTEXT as usize;
-
-/// A text's beginning in bytes that is looked at for the token that begins it, which is written in fewer.
-const LONGEST_BEGINNING: usize = 256;
-
 /// What is kept for later has at most one part in so many of the weights' bytes.
 const KEPT_SHARE: u64 = 20;
+
+/// What threads beside the engine's have done.
+#[derive(Debug)]
+pub(crate) enum Finished {
+    /// Images were encoded.
+    Looked(Looked),
+    /// A conversation was rendered.
+    Rendered(renderer::Prepared),
+    /// A request became a sequence.
+    Prepared(prepare::Prepared),
+    /// A saved state was read.
+    Read,
+}
 
 /// Answers requests until there are no more: first the one to load, then all others.
 pub(crate) fn run(
     backend: &Result<LlamaBackend, Error>,
-    inbox: &Inbox,
+    inbox: &Inbox<Finished>,
     outbox: &Outbox,
-    returns: &Returns,
+    returns: &Returns<Finished>,
 ) {
     let mut recalled = None;
     while let Some(mail) = inbox.wait() {
@@ -94,13 +96,15 @@ pub(crate) fn run(
                     outbox.fail(id, error);
                 }
             }
-            (Call::Recall(recall), _) if recalled.is_none() => match Recalled::open(recall) {
-                Ok(files) => {
-                    let states = recalled.insert(files).readable();
-                    outbox.send(id, Event::Recalled { states });
+            (Call::Recall(recall), _) if recalled.is_none() => {
+                match Recalled::open(recall, |saved| read_ahead(saved, returns)) {
+                    Ok(files) => {
+                        let states = recalled.insert(files).readable();
+                        outbox.send(id, Event::Recalled { states });
+                    }
+                    Err(error) => outbox.fail(id, error),
                 }
-                Err(error) => outbox.fail(id, error),
-            },
+            }
             (Call::Load(_), Err(error)) => outbox.fail(id, Error::Internal(error.to_string())),
             (Call::Cancel { .. } | Call::Shutdown, _) => {}
             _ => outbox.fail(id, Error::Invalid("no model is loaded yet".into())),
@@ -114,9 +118,9 @@ fn serve(
     id: u64,
     load: &Load,
     recalled: Option<Recalled>,
-    inbox: &Inbox,
+    inbox: &Inbox<Finished>,
     outbox: &Outbox,
-    returns: &Returns,
+    returns: &Returns<Finished>,
 ) -> Result<(), Error> {
     let began = Instant::now();
     let free_before = backend::free_device_bytes();
@@ -147,8 +151,15 @@ fn serve(
     let speculation = Speculation::new(load.speculation, draft);
     let (renderer, render) = Renderer::new(model.chat_source(), {
         let returns = returns.clone();
-        move |prepared| returns.put(Mail::Prepared(prepared))
+        move |prepared| returns.put(Finished::Rendered(prepared))
     });
+    let prepared = {
+        let returns = returns.clone();
+        move |prepared| returns.put(Finished::Prepared(prepared))
+    };
+    let cells = load.context.min(memory.context.cells()) as usize;
+    let mut preparation = Preparation::new(&model, cells, outbox.clone(), prepared);
+    let (preparer, prepare) = Preparer::new(move |job| preparation.work(job));
     let mut engine = Engine::new(
         &model,
         memory,
@@ -156,6 +167,8 @@ fn serve(
         Beside {
             speculation,
             renderer,
+            preparer,
+            returns: returns.clone(),
         },
         load,
         interrupt,
@@ -178,10 +191,12 @@ fn serve(
     thread::scope(|scope| {
         threads::spawn(scope, "renderer", renderer::STACK_BYTES, render)
             .expect("a thread can be started");
+        threads::spawn(scope, "preparer", threads::STACK_BYTES, prepare)
+            .expect("a thread can be started");
         if let (Some(projector), Some(given)) = (projector, &load.projector) {
             let (identity, room) = (given.digest.clone(), engine.room());
             let returns = returns.clone();
-            let done = move |looked| returns.put(Mail::Looked(looked));
+            let done = move |looked| returns.put(Finished::Looked(looked));
             let (eyes, look) = Eyes::new(projector, identity, pulse, room, done);
             engine.eyes = Some(eyes);
             threads::spawn(scope, "eyes", threads::STACK_BYTES, look)
@@ -211,6 +226,8 @@ fn loaded(model: &Model, load: &Load, context: usize, free_before: u64, began: I
 struct Beside<'m> {
     speculation: Speculation<'m>,
     renderer: Renderer,
+    preparer: Preparer,
+    returns: Returns<Finished>,
 }
 
 /// A loaded model and everyone it works for.
@@ -235,7 +252,7 @@ struct Engine<'m> {
     /// Counts steps, so that requests with different adapters take turns.
     turn: usize,
     /// Where tokens are chosen.
-    desk: Desk,
+    scratch: Scratch,
     /// What is handed out before the model leaves.
     leaving: Leaving,
     /// Looks at images, where the model has a projector.
@@ -246,9 +263,15 @@ struct Engine<'m> {
     renderer: Renderer,
     /// Requests whose conversations are rendered, by their ids.
     rendering: HashMap<u64, Pending>,
+    /// Turns requests into sequences.
+    preparer: Preparer,
+    /// Requests that become sequences, by their ids.
+    preparing: HashMap<u64, Preparing>,
     /// The last step computed what was seen.
     looked_last: bool,
     outbox: Outbox,
+    /// Where threads put what they have done.
+    returns: Returns<Finished>,
 }
 
 impl<'m> Engine<'m> {
@@ -259,6 +282,8 @@ impl<'m> Engine<'m> {
         Beside {
             speculation,
             renderer,
+            preparer,
+            returns,
         }: Beside<'m>,
         load: &Load,
         interrupt: Arc<Interrupt>,
@@ -282,14 +307,17 @@ impl<'m> Engine<'m> {
             speculation,
             bare: false,
             turn: 0,
-            desk: Desk::default(),
+            scratch: Scratch::default(),
             leaving: Leaving::default(),
             eyes: None,
             looking: HashMap::new(),
             renderer,
             rendering: HashMap::new(),
+            preparer,
+            preparing: HashMap::new(),
             looked_last: false,
             outbox,
+            returns,
         }
     }
 
@@ -301,13 +329,13 @@ impl<'m> Engine<'m> {
         }
     }
 
-    fn run(mut self, inbox: &Inbox) {
+    fn run(mut self, inbox: &Inbox<Finished>) {
         loop {
             for (state, fate) in self.slots.shelf.take_fates() {
                 self.outbox.send(0, Event::Fate { state, fate });
             }
             // Without work there is nothing to do but wait.
-            if self.slots.is_empty() {
+            if self.slots.is_idle() {
                 match inbox.wait() {
                     Some(mail) => self.open(mail),
                     None => return,
@@ -319,15 +347,21 @@ impl<'m> Engine<'m> {
             while let Some(slot) = self.slots.admit(&mut self.memory, Instant::now()) {
                 slot.tenant.clock.admitted();
             }
+            self.slots
+                .shelf
+                .read_wanted(|saved| read_ahead(saved, &self.returns));
             self.step(inbox);
         }
     }
 
-    fn open(&mut self, mail: Mail) {
+    fn open(&mut self, mail: Mail<Finished>) {
         match mail {
             Mail::Request(request) => self.accept(request),
-            Mail::Looked(looked) => self.looked(looked),
-            Mail::Prepared(prepared) => self.prepared(prepared),
+            Mail::Finished(Finished::Looked(looked)) => self.looked(looked),
+            Mail::Finished(Finished::Rendered(rendered)) => self.rendered(rendered),
+            Mail::Finished(Finished::Prepared(prepared)) => self.prepared(prepared),
+            // The sequence that goes on from it is let in before the next step.
+            Mail::Finished(Finished::Read) => {}
         }
     }
 
@@ -339,9 +373,11 @@ impl<'m> Engine<'m> {
             Call::Generate(generate) if generate.images.is_some() => {
                 return self.look(id, generate);
             }
-            Call::Generate(generate) => return self.prepare(id, generate, None),
-            Call::Tokenize(tokenize) => self.tokenize(&tokenize),
-            Call::Detokenize(detokenize) => self.detokenize(&detokenize),
+            Call::Generate(generate) => return self.render_or_prepare(id, generate, None),
+            Call::Tokenize(tokenize) => return self.prepare(id, Job::Tokenize { id, tokenize }),
+            Call::Detokenize(detokenize) => {
+                return self.prepare(id, Job::Detokenize { id, detokenize });
+            }
             Call::Template(template) => return self.template(id, template),
             Call::Embed(_) | Call::Rerank(_) => Err(Error::Invalid(
                 "this model generates text; ask a model that is made for embedding or reranking"
@@ -363,47 +399,6 @@ impl<'m> Engine<'m> {
         }
     }
 
-    fn tokenize(
-        &self,
-        Tokenize {
-            text,
-            add_special,
-            parse_special,
-            literal,
-        }: &Tokenize,
-    ) -> Result<Event, Error> {
-        let special = match (*parse_special, literal.is_empty()) {
-            (true, false) => {
-                let rendered = Rendered {
-                    text: text.clone(),
-                    literal: literal.clone(),
-                };
-                let (text, mark) = marks::marked_text(&rendered, &self.model.controls)?;
-                return self.tokens(&text, Special::of(mark), *add_special);
-            }
-            (parse, _) => Special::parsed(parse),
-        };
-        self.tokens(text, special, *add_special)
-    }
-
-    fn tokens(&self, text: &str, special: Special, begin: bool) -> Result<Event, Error> {
-        self.length(self.cells).check(text, self.counter(special))?;
-        let tokens = self.model.tokenize(text, special, begin);
-        let tokens = tokens.into_iter().map(|token| token.0).collect();
-        Ok(Event::Tokens(tokens))
-    }
-
-    fn detokenize(&self, Detokenize { tokens }: &Detokenize) -> Result<Event, Error> {
-        if tokens.len() > MAX_DETOKENIZED {
-            return Err(Error::Invalid(format!(
-                "{} tokens are more than {MAX_DETOKENIZED}",
-                tokens.len()
-            )));
-        }
-        let tokens = self.model.checked(tokens)?;
-        Ok(Event::Text(self.model.detokenize(&tokens)))
-    }
-
     /// How long texts may be for a context of so many cells.
     fn length(&self, cells: usize) -> Length {
         Length::new(cells, self.model.longest_piece())
@@ -417,84 +412,6 @@ impl<'m> Engine<'m> {
             return Err(length.refusal(bytes));
         }
         Ok(())
-    }
-
-    /// Counts the tokens of a part of a text.
-    fn counter(&self, special: Special) -> impl Fn(&str) -> usize {
-        move |part| self.model.tokenize(part, special, false).len()
-    }
-
-    /// Tokens that are put before a text.
-    fn begun(&self, text: &str, special: Special) -> usize {
-        // A text that begins with that token gets no other one.
-        let beginning = &text[..text.floor_char_boundary(LONGEST_BEGINNING)];
-        let count = |begin| self.model.tokenize(beginning, special, begin).len();
-        count(true) - count(false)
-    }
-
-    /// Turns a prompt into tokens, for a context of so many cells.
-    fn prompt(
-        &self,
-        prompt: Prompt,
-        applied: Option<&mut Applied>,
-        cells: usize,
-        overflow: Overflow,
-        seen: Option<&Seen>,
-    ) -> Result<Read, Error> {
-        let (text, special) = match prompt {
-            Prompt::Tokens(_) if seen.is_some() => {
-                let error = "a prompt of tokens has no places for images";
-                return Err(Error::Invalid(error.into()));
-            }
-            Prompt::Tokens(tokens) => {
-                return Ok(Read {
-                    tokens: self.model.checked(&tokens)?,
-                    ..Read::default()
-                });
-            }
-            Prompt::Text { text, special } => (text, Special::parsed(special)),
-            Prompt::Rendered(rendered) => {
-                let (text, mark) = marks::marked_text(&rendered, &self.model.controls)?;
-                (text, Special::of(mark))
-            }
-            Prompt::Chat(_) => {
-                let unwritten = || Error::Internal("a conversation was not rendered".into());
-                let applied = applied.ok_or_else(unwritten)?;
-                let text = std::mem::take(&mut applied.prompt);
-                (text, Special::of(applied.mark))
-            }
-        };
-        let count = self.counter(special);
-        let length = self.length(cells);
-        let (text, cut) = match (length.check(&text, &count), overflow) {
-            (Ok(()), _) => (text, 0),
-            (Err(_), Overflow::Refuse) => {
-                let refusal = length.refuse(&text, count);
-                return Err(refusal.with_more(self.begun(&text, special)));
-            }
-            (Err(_), Overflow::Truncate { keep }) => {
-                let cut = length.cut(&text, keep as usize, count);
-                let cut = cut.map_err(|error| error.with_more(self.begun(&text, special)))?;
-                (cut.text, cut.tokens)
-            }
-        };
-        let tokenize = |text: &str, begin| self.model.tokenize(text, special, begin);
-        let (tokens, album) = match seen {
-            Some(seen) => seen.compose(&text, tokenize)?,
-            None => (tokenize(&text, true), Album::default()),
-        };
-        Ok(Read { tokens, album, cut })
-    }
-
-    /// How the answer to a prompt is read.
-    fn answer(&self, applied: Option<&Applied>, stops: Stops) -> Result<Answer, Error> {
-        let Some((applied, form)) =
-            applied.and_then(|applied| Some((applied, applied.form.clone()?)))
-        else {
-            return Ok(Answer::of_text(stops));
-        };
-        let spelled = self.model.single_tokens(&form.preserved);
-        Answer::in_form(form, applied.beginning(), stops, spelled.into())
     }
 
     /// Hands out the state that is worth most, and forgets it.
@@ -517,147 +434,19 @@ impl<'m> Engine<'m> {
         let running = self.slots.running();
         Stats {
             active: count(running.len()),
-            waiting: count(self.slots.waiting() + self.looking.len() + self.rendering.len()),
+            waiting: count(
+                self.slots.waiting()
+                    + self.looking.len()
+                    + self.rendering.len()
+                    + self.preparing.len(),
+            ),
             cells_used: count(self.slots.cells_used()),
             resident_bytes: memory::resident(),
         }
     }
 
-    fn enqueue(
-        &mut self,
-        id: u64,
-        generate: Generate,
-        applied: Option<Applied>,
-        seen: Option<&Seen>,
-        clock: Clock,
-    ) {
-        let sequence = self.sequence(id, generate, applied, seen, clock);
-        let queued = sequence.and_then(|sequence| {
-            let waiting = self.slots.waiting();
-            self.slots
-                .enqueue(sequence)
-                .map_err(|_| Error::Busy(waiting))
-        });
-        if let Err(error) = queued {
-            self.outbox.fail(id, error);
-        }
-    }
-
-    /// Turns a request into a sequence that fits, or says what is wrong with it.
-    fn sequence(
-        &self,
-        id: u64,
-        Generate {
-            prompt,
-            sampling,
-            max_tokens,
-            context,
-            deterministic,
-            stop,
-            overflow,
-            adapter_scales,
-            constraint,
-            logprobs,
-            read_as: _,
-            draft,
-            images: _,
-        }: Generate,
-        mut applied: Option<Applied>,
-        seen: Option<&Seen>,
-        clock: Clock,
-    ) -> Result<Sequence, Error> {
-        let cells = load::held(context, self.cells)?;
-        // A picture cannot be cut.
-        let overflow = seen.map_or(overflow, |_| Overflow::Refuse);
-        let flavour = self.adapters.wanted(adapter_scales.as_deref())?;
-        let stops = Stops::new(stop)?;
-        let is_chat = matches!(prompt, Prompt::Chat(_));
-        let Read { tokens, album, cut } =
-            self.prompt(prompt, applied.as_mut(), cells, overflow, seen)?;
-        if !is_chat {
-            let tail = self.model.detokenize(see::tail(&tokens));
-            applied = applied.map(|applied| applied.behind(&tail));
-        }
-        let anchored = usize::from(
-            tokens
-                .first()
-                .is_some_and(|&first| self.model.begins(first)),
-        );
-        let wanted = max_tokens.map(|tokens| tokens as usize);
-        let fitted = prompt::fit(tokens, cells, wanted, overflow, anchored)
-            .map_err(|error| error.with_more(cut))?;
-        let constraint = constraint.map(|mut constraint| {
-            match applied.as_ref().and_then(Applied::open_thought) {
-                // The thought goes first, and is free.
-                Some(end) if constraint.after.is_none() => constraint.after = Some(end),
-                Some(_) => {}
-                // What has a shape of its own has none of the markup of the form.
-                None => applied = None,
-            }
-            constraint
-        });
-        let text = fitted.tokens.iter().copied();
-        let text: Vec<LlamaToken> = text.filter(|token| !is_cell(*token)).collect();
-        let rules = Rules {
-            sampling: &sampling,
-            logprobs,
-            constraint: match &constraint {
-                Some(wanted) => Some(self.constraint(wanted)?),
-                None => self.constraint_of_calls(applied.as_ref())?,
-            },
-            context: cells,
-            prompt: &text,
-        };
-        Ok(Sequence {
-            id,
-            prompt: fitted.tokens.len(),
-            spared: 0,
-            flavour,
-            max_tokens: wanted.unwrap_or(usize::MAX),
-            cells,
-            alone: deterministic,
-            truncated: cut + fitted.cut,
-            chooser: Chooser::new(rules, self.model, &self.desk)?,
-            drafting: Drafting::new(if deterministic { Some(0) } else { draft }),
-            answer: self.answer(applied.as_ref(), stops)?,
-            report: Report::default(),
-            tokens: fitted.tokens,
-            album,
-            clock,
-        })
-    }
-
-    fn constraint(&self, wanted: &Wanted) -> Result<Constraint, Error> {
-        Constraint::new(self.model.compiler()?, wanted)
-    }
-
-    /// What holds for an answer that may call tools, or must.
-    fn constraint_of_calls(&self, applied: Option<&Applied>) -> Result<Option<Constraint>, Error> {
-        let Some(applied) = applied else {
-            return Ok(None);
-        };
-        let Some((form, grammar)) = applied
-            .form
-            .as_ref()
-            .and_then(|form| Some((form, form.grammar.as_ref()?)))
-        else {
-            return Ok(None);
-        };
-        let markup = self.model.single_tokens(&form.preserved);
-        let compiler = self.model.compiler_of_calls(&markup)?;
-        let begun = &applied.generation_prompt;
-        let thinking = applied.open_thought().is_some();
-        match Constraint::of_calls(&compiler, grammar, &form.thinking, begun, thinking) {
-            Err(error) if !grammar.triggers.is_empty() => {
-                tracing::warn!(%error, "calls of these tools are read, but not held to their form");
-                Ok(None)
-            }
-            held => held,
-        }
-    }
-
     fn cancel(&mut self, target: u64) {
-        if self.look_away(target) || self.stop_rendering(target) {
+        if self.look_away(target) || self.stop_rendering(target) || self.stop_preparing(target) {
             return;
         }
         if let Some(sequence) = self.slots.remove_waiting(|sequence| sequence.id == target) {
@@ -673,7 +462,7 @@ impl<'m> Engine<'m> {
     }
 
     /// One decode call, and what follows from it.
-    fn step(&mut self, inbox: &Inbox) {
+    fn step(&mut self, inbox: &Inbox<Finished>) {
         let now = Instant::now();
         // In this order, because a cache that cannot share has to compute all of it again.
         self.slots.catch_up(&mut self.memory, now);
@@ -881,7 +670,7 @@ impl<'m> Engine<'m> {
         if !are_numbers(logits) {
             return Err(Error::NotFinite);
         }
-        let choice = sequence.chooser.choose(logits)?;
+        let choice = sequence.chooser.choose(logits, &mut self.scratch)?;
         let token = choice.token;
         if self.model.ends(token) {
             return Ok(Some(StopReason::Stop));
@@ -1008,21 +797,16 @@ impl Due {
     }
 }
 
-/// A prompt as tokens.
-#[derive(Debug, Default)]
-struct Read {
-    /// May still be too many.
-    tokens: Vec<LlamaToken>,
-    /// The images among them.
-    album: Album,
-    /// How many tokens at least were cut out of a text that is far too long.
-    cut: usize,
-}
-
 /// Whether scores are such that one can be chosen. Some may be −∞, which rules their tokens out.
 fn are_numbers(logits: &[f32]) -> bool {
     let wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
     !logits.iter().any(wrong) && logits.iter().any(|logit| logit.is_finite())
+}
+
+/// Begins to read a saved state; the engine finds in its inbox that it is done.
+fn read_ahead(saved: Arc<Saved>, returns: &Returns<Finished>) -> ReadAhead {
+    let returns = returns.clone();
+    ReadAhead::start(saved, move || returns.put(Finished::Read))
 }
 
 /// Cells that may be kept for later, so that a step that looks at them in vain reads little more than the weights alone.

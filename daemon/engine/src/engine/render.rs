@@ -45,7 +45,12 @@ impl Engine<'_> {
     }
 
     /// Has the conversation of a request rendered, where it has one; else lets the request go on.
-    pub(super) fn prepare(&mut self, id: u64, mut generate: Box<Generate>, seen: Option<Seen>) {
+    pub(super) fn render_or_prepare(
+        &mut self,
+        id: u64,
+        mut generate: Box<Generate>,
+        seen: Option<Seen>,
+    ) {
         let clock = seen.as_ref().map_or_else(Clock::start, |seen| seen.clock);
         let conversation = match &mut generate.prompt {
             Prompt::Chat(template) => Some(std::mem::take(template)),
@@ -62,7 +67,7 @@ impl Engine<'_> {
             }
         }
         match conversation {
-            None => self.enqueue(id, *generate, None, seen.as_ref(), clock),
+            None => self.prepare_sequence(id, generate, None, seen, clock),
             Some(conversation) => {
                 let what = What::Answer {
                     generate,
@@ -90,7 +95,7 @@ impl Engine<'_> {
     }
 
     /// Goes on with a request whose conversation was rendered.
-    pub(super) fn prepared(&mut self, Prepared { id, applied }: Prepared) {
+    pub(super) fn rendered(&mut self, Prepared { id, applied }: Prepared) {
         // One that was cancelled has its answer already.
         let Some(pending) = self.rendering.remove(&id) else {
             return;
@@ -108,7 +113,7 @@ impl Engine<'_> {
                     seen,
                     clock,
                 },
-            ) => self.enqueue(id, *generate, Some(applied), seen.as_ref(), clock),
+            ) => self.prepare_sequence(id, generate, Some(applied), seen, clock),
         }
     }
 
@@ -127,7 +132,7 @@ impl Engine<'_> {
         }) = self.rendering.remove(&id)
         {
             ticket.give_up();
-            let done = unanswered(&generate, clock);
+            let done = unanswered(generate.sampling.seed, clock);
             self.outbox.send(id, Event::Done(Box::new(done)));
         }
         true

@@ -137,7 +137,7 @@ impl Engine<'_> {
                     sights,
                     clock,
                 };
-                self.prepare(id, generate, Some(seen));
+                self.render_or_prepare(id, generate, Some(seen));
             }
             Err(error) => self.outbox.fail(id, error),
         }
@@ -149,7 +149,7 @@ impl Engine<'_> {
             return false;
         };
         eyes.give_up(&waiting.ticket);
-        let done = unanswered(&waiting.generate, waiting.clock);
+        let done = unanswered(waiting.generate.sampling.seed, waiting.clock);
         self.outbox.send(id, Event::Done(Box::new(done)));
         true
     }

@@ -1,7 +1,7 @@
 //! One request that is being answered.
 
 use llama_cpp_2::token::LlamaToken;
-use runner_protocol::{Done, Generate, StopReason};
+use runner_protocol::{Done, StopReason};
 
 use crate::{
     answer::{Answer, report::Report},
@@ -113,7 +113,7 @@ impl Tenant for Sequence {
 }
 
 /// The end of a request that was cancelled before it was let in.
-pub(crate) fn unanswered(generate: &Generate, clock: Clock) -> Done {
+pub(crate) fn unanswered(seed: Option<u64>, clock: Clock) -> Done {
     Done {
         reason: StopReason::Cancelled,
         prompt_tokens: 0,
@@ -125,7 +125,7 @@ pub(crate) fn unanswered(generate: &Generate, clock: Clock) -> Done {
         queue_ns: nanoseconds(clock.age()),
         drafted: 0,
         accepted: 0,
-        seed: generate.sampling.seed.unwrap_or(0),
+        seed: seed.unwrap_or(0),
         all_tokens: Vec::new(),
     }
 }

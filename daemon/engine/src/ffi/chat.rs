@@ -179,6 +179,9 @@ pub(crate) enum Place {
 #[derive(Debug)]
 pub(crate) struct Reader(NonNull<shim::Reader>);
 
+// SAFETY: A reader keeps nothing in its thread; what uses one takes it as `&mut`, or only reads.
+unsafe impl Send for Reader {}
+
 impl Reader {
     /// Begins where the prompt, which ends with `generation_prompt`, lets the model begin.
     ///

@@ -5,19 +5,12 @@ pub(crate) mod backend;
 pub(crate) mod kernels;
 pub(crate) mod modules;
 
-use std::{
-    cell::{OnceCell, RefCell},
-    collections::HashSet,
-    rc::Rc,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use llama_cpp_2::{model::LlamaModel, token::LlamaToken, token_type::LlamaTokenAttr};
 
 use crate::{
     chat::renderer::Source,
-    constraint::Compiler,
     error::Error,
     ffi::pooled::Pooling,
     prompt::{
@@ -77,10 +70,6 @@ pub(crate) struct Model {
     pub(crate) pooling: Option<Pooling>,
     /// Jinja source, if there is any.
     template: Option<String>,
-    /// Made for the first constraint, because that takes time and not everyone has one.
-    compiler: OnceCell<Compiler>,
-    /// The same for those who call tools, with the control tokens that are part of the markup.
-    caller: RefCell<Option<(Vec<i32>, Rc<Compiler>)>>,
     /// Where text can be cut in which control tokens count as such.
     seams: Seams,
     /// Where other text can be cut.
@@ -130,8 +119,6 @@ impl Model {
             pooling,
             llama,
             template,
-            compiler: OnceCell::new(),
-            caller: RefCell::default(),
         })
     }
 
@@ -300,42 +287,6 @@ impl Model {
             eos: written(vocab.eos()),
             controls: Arc::clone(&self.controls),
         }
-    }
-
-    /// What compiles constraints for its words.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when the words cannot be read.
-    pub(crate) fn compiler(&self) -> Result<&Compiler, Error> {
-        if let Some(compiler) = self.compiler.get() {
-            return Ok(compiler);
-        }
-        let began = Instant::now();
-        let compiler = Compiler::new(self, &[])?;
-        tracing::debug!(took = ?began.elapsed(), "sorted the vocabulary for constraints");
-        Ok(self.compiler.get_or_init(|| compiler))
-    }
-
-    /// Compiles what those must keep to who call tools, in whose markup these control tokens stand for what they are written like.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when the words cannot be read.
-    pub(crate) fn compiler_of_calls(
-        &self,
-        markup: &HashSet<LlamaToken>,
-    ) -> Result<Rc<Compiler>, Error> {
-        let mut spelled: Vec<i32> = markup.iter().map(|token| token.0).collect();
-        spelled.retain(|&token| {
-            Vocabulary::piece(self, token).is_empty() && !Vocabulary::ends(self, token)
-        });
-        spelled.sort_unstable();
-        let mut caller = self.caller.borrow_mut();
-        if let Some((_, compiler)) = caller.as_ref().filter(|(known, _)| *known == spelled) {
-            return Ok(Rc::clone(compiler));
-        }
-        let compiler = Rc::new(Compiler::new(self, &spelled)?);
-        *caller = Some((spelled, Rc::clone(&compiler)));
-        Ok(compiler)
     }
 
     /// The token, if the model has it. Files may name tokens that they do not have.

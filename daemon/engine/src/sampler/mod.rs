@@ -18,8 +18,6 @@ mod random;
 mod repeat;
 mod temperature;
 
-use std::{cell::RefCell, rc::Rc};
-
 use llama_cpp_2::token::LlamaToken;
 use runner_protocol::Sampling;
 
@@ -35,12 +33,9 @@ use crate::{
 
 pub(crate) use self::opinion::Opinion;
 
-/// Working memory for one choice at a time, shared by all sequences.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Desk(Rc<RefCell<Space>>);
-
+/// Buffers for one choice, used again for the next.
 #[derive(Debug, Default)]
-struct Space {
+pub(crate) struct Scratch {
     scores: Vec<f32>,
     candidates: Candidates,
 }
@@ -66,7 +61,6 @@ pub(crate) struct Chooser {
     how: How,
     /// How many likeliest tokens are told of, if any.
     logprobs: Option<usize>,
-    desk: Desk,
 }
 
 #[derive(Debug)]
@@ -98,11 +92,7 @@ impl Chooser {
     ///
     /// # Errors
     /// [`Error::Invalid`] names the setting that is out of its range.
-    pub(crate) fn new(
-        rules: Rules<'_>,
-        words: &impl Vocabulary,
-        desk: &Desk,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(rules: Rules<'_>, words: &impl Vocabulary) -> Result<Self, Error> {
         let Rules {
             sampling,
             logprobs,
@@ -146,7 +136,6 @@ impl Chooser {
             constraint,
             how,
             logprobs: logprobs.map(|top| top as usize),
-            desk: desk.clone(),
         })
     }
 
@@ -159,20 +148,22 @@ impl Chooser {
     ///
     /// # Errors
     /// [`Error::Invalid`] when a constraint turns out to be too complex to follow, or leaves nothing to choose.
-    pub(crate) fn choose(&mut self, logits: &[f32]) -> Result<Choice, Error> {
-        let desk = self.desk.clone();
-        let space = &mut *desk.0.borrow_mut();
+    pub(crate) fn choose(
+        &mut self,
+        logits: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<Choice, Error> {
         let token = match self.constraint.take() {
-            None => self.pick(logits, None, space),
+            None => self.pick(logits, None, scratch),
             Some(mut constraint) => {
-                let token = self.constrained(logits, &mut constraint, space);
+                let token = self.constrained(logits, &mut constraint, scratch);
                 self.constraint = Some(constraint);
                 token?
             }
         };
         let opinion = self
             .logprobs
-            .map(|top| Opinion::new(logits, token, top, &mut space.candidates));
+            .map(|top| Opinion::new(logits, token, top, &mut scratch.candidates));
         Ok(Choice {
             token: LlamaToken::new(token),
             opinion,
@@ -213,14 +204,14 @@ impl Chooser {
         &mut self,
         logits: &[f32],
         constraint: &mut Constraint,
-        space: &mut Space,
+        scratch: &mut Scratch,
     ) -> Result<i32, Error> {
         let try_first = match &self.how {
             How::Likeliest => true,
             How::Drawn { draw, .. } => constraint.is_costly() && matches!(draw, Draw::Plain),
         };
         if try_first {
-            let token = self.pick(logits, None, space);
+            let token = self.pick(logits, None, scratch);
             if constraint.allows(token)? {
                 return Ok(token);
             }
@@ -229,7 +220,7 @@ impl Chooser {
         loop {
             let token = mask
                 .only()
-                .unwrap_or_else(|| self.pick(logits, Some(&mask), space));
+                .unwrap_or_else(|| self.pick(logits, Some(&mask), scratch));
             if constraint.leads_on(token)? {
                 return Ok(token);
             }
@@ -237,8 +228,8 @@ impl Chooser {
         }
     }
 
-    fn pick(&mut self, logits: &[f32], mask: Option<&Mask>, space: &mut Space) -> i32 {
-        let Space { scores, candidates } = space;
+    fn pick(&mut self, logits: &[f32], mask: Option<&Mask>, scratch: &mut Scratch) -> i32 {
+        let Scratch { scores, candidates } = scratch;
         let free = mask.is_none()
             && self.shifts.is_empty()
             && self.penalties.is_none()
@@ -377,7 +368,7 @@ pub(crate) mod tests {
             context: 1000,
             prompt: &[],
         };
-        Chooser::new(rules, words, &Desk::default()).unwrap()
+        Chooser::new(rules, words).unwrap()
     }
 
     /// Scores of 256 tokens that differ from step to step.
@@ -390,7 +381,10 @@ pub(crate) mod tests {
         let mut chooser = chooser(sampling);
         (0..40)
             .map(|step| {
-                let token = chooser.choose(&scores(step)).unwrap().token;
+                let token = chooser
+                    .choose(&scores(step), &mut Scratch::default())
+                    .unwrap()
+                    .token;
                 chooser.accept(token, &Letters).unwrap();
                 token.0
             })
@@ -457,14 +451,14 @@ pub(crate) mod tests {
         };
         let scores = scores(1);
         let best = chooser(&Sampling::greedy())
-            .choose(&scores)
+            .choose(&scores, &mut Scratch::default())
             .unwrap()
             .token
             .0;
         let other = (best + 1) % 256;
         assert_eq!(
             chooser(&biased(other, 100.0))
-                .choose(&scores)
+                .choose(&scores, &mut Scratch::default())
                 .unwrap()
                 .token
                 .0,
@@ -472,14 +466,21 @@ pub(crate) mod tests {
         );
         assert_ne!(
             chooser(&biased(best, f32::NEG_INFINITY))
-                .choose(&scores)
+                .choose(&scores, &mut Scratch::default())
                 .unwrap()
                 .token
                 .0,
             best
         );
         let kept = chooser_of(&Sampling::greedy(), &Suppressing(best));
-        assert_ne!({ kept }.choose(&scores).unwrap().token.0, best);
+        assert_ne!(
+            { kept }
+                .choose(&scores, &mut Scratch::default())
+                .unwrap()
+                .token
+                .0,
+            best
+        );
     }
 
     #[test]
@@ -492,7 +493,10 @@ pub(crate) mod tests {
         let scores = scores(1);
         let mut seen = Vec::new();
         for _ in 0..20 {
-            let token = chooser.choose(&scores).unwrap().token;
+            let token = chooser
+                .choose(&scores, &mut Scratch::default())
+                .unwrap()
+                .token;
             chooser.accept(token, &Letters).unwrap();
             assert!(!seen.contains(&token.0));
             seen.push(token.0);
@@ -507,14 +511,20 @@ pub(crate) mod tests {
         };
         let mut chooser = chooser(&sampling);
         let scores = scores(1);
-        let first = chooser.choose(&scores).unwrap();
-        assert_eq!(chooser.choose(&scores).unwrap(), first);
+        let first = chooser.choose(&scores, &mut Scratch::default()).unwrap();
+        assert_eq!(
+            chooser.choose(&scores, &mut Scratch::default()).unwrap(),
+            first
+        );
     }
 
     #[test]
     fn scores_that_are_no_numbers_do_no_harm() {
         for sampling in [Sampling::greedy(), Sampling::default()] {
-            let token = chooser(&sampling).choose(&[f32::NAN; 256]).unwrap().token;
+            let token = chooser(&sampling)
+                .choose(&[f32::NAN; 256], &mut Scratch::default())
+                .unwrap()
+                .token;
             assert_eq!(token.0, 0);
         }
     }
@@ -528,8 +538,8 @@ pub(crate) mod tests {
             context: 10,
             prompt: &[],
         };
-        let mut chooser = Chooser::new(rules, &Letters, &Desk::default()).unwrap();
-        let choice = chooser.choose(&scores(3)).unwrap();
+        let mut chooser = Chooser::new(rules, &Letters).unwrap();
+        let choice = chooser.choose(&scores(3), &mut Scratch::default()).unwrap();
         let told = choice.opinion.unwrap().told(&Letters);
         assert_eq!(told.chosen.token, choice.token.0);
         assert_eq!(told.top[0], told.chosen);

@@ -52,16 +52,27 @@ pub(crate) fn spawn<'scope>(
     stack: usize,
     work: impl FnOnce() + Send + 'scope,
 ) -> io::Result<()> {
-    let work = move || {
-        if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
-            ffi::leave(PANIC_CODE);
-        }
-    };
     thread::Builder::new()
         .name(name.into())
         .stack_size(stack)
-        .spawn_scoped(scope, work)?;
+        .spawn_scoped(scope, or_leave(work))?;
     Ok(())
+}
+
+/// The same for a thread that nobody waits for.
+pub(crate) fn detach(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(or_leave(work))?;
+    Ok(())
+}
+
+fn or_leave(work: impl FnOnce()) -> impl FnOnce() {
+    move || {
+        if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
+            ffi::leave(PANIC_CODE);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,18 @@
 use std::{
     collections::{HashMap, HashSet},
+    io::Write,
+    sync::Arc,
     time::Duration,
 };
 
 use proptest::prelude::*;
+use runner::{
+    protocol::Fate,
+    state::{Damage, Head, Saved, Writer},
+};
 
 use super::*;
+use crate::cache::ahead::ReadAhead;
 
 /// A cache that remembers whose tokens it holds, as llama.cpp does.
 #[derive(Debug, Default)]
@@ -833,4 +840,78 @@ proptest! {
             prop_assert_eq!(slots.running().len() + slots.kept.iter().count() + slots.free.len(), 6);
         }
     }
+}
+
+/// A saved state of these tokens, in a file.
+fn saved(tokens: &[LlamaToken]) -> Arc<Saved> {
+    let bytes: Vec<u8> = tokens.iter().flat_map(|it| it.0.to_le_bytes()).collect();
+    let head = Head {
+        model: "a".into(),
+        build: "b".into(),
+        scales: Flavour::new(),
+        tokens: tokens.iter().map(|it| it.0).collect(),
+        bytes: bytes.len() as u64,
+    };
+    let (mut writer, mut text) = Writer::begin(&head);
+    assert!(writer.part(&bytes));
+    text.extend(bytes);
+    text.extend(writer.end());
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&text).unwrap();
+    Arc::new(Saved::open(file).unwrap())
+}
+
+#[test]
+fn others_are_computed_while_a_saved_state_is_read() {
+    let mut house = House::new(1000, 4, 4);
+    let tokens = person("before", 7, 90, 10).tokens;
+    let state = saved(&tokens);
+    house.slots.shelf = Shelf::new(0);
+    let (index, now) = (3, house.now);
+    house
+        .slots
+        .shelf
+        .add_file(index, Arc::clone(&state), None, now);
+    house.enqueue(person("first", 1, 20, 5));
+    assert_eq!(house.admit_all(), ["first"]);
+    house.enqueue(person("second", 7, 90, 30));
+
+    assert!(house.admit_all().is_empty(), "its state is not read");
+    let reading = ReadAhead::default();
+    house.slots.shelf.read_wanted(|_| reading.clone());
+    assert!(house.slots.shelf.is_reading());
+    for _ in 0..3 {
+        assert!(house.admit_all().is_empty(), "its state is still not read");
+        assert!(!house.slots.is_idle());
+        house.compute_all();
+        house.slots.tenant(0).tokens.push(LlamaToken::new(5));
+    }
+    assert_eq!(house.slots.running()[0].computed(), 27);
+
+    reading.finish(state.read());
+    assert_eq!(house.admit_all(), ["second"]);
+    assert_eq!(house.slots.running()[1].tenant.spared, 90);
+    assert_eq!(house.slots.shelf.take_fates(), [(index, Fate::Used)]);
+}
+
+#[test]
+fn with_nobody_else_there_is_nothing_to_compute_before_a_state_is_read() {
+    let mut house = House::new(1000, 4, 4);
+    let tokens = person("before", 7, 90, 10).tokens;
+    house.slots.shelf = Shelf::new(0);
+    let reading = ReadAhead::default();
+    let (now, state) = (house.now, saved(&tokens));
+    house
+        .slots
+        .shelf
+        .add_file(0, state, Some(reading.clone()), now);
+    house.enqueue(person("second", 7, 90, 30));
+    assert!(house.admit_all().is_empty());
+    assert!(house.slots.is_idle());
+    reading.finish(Err(Damage::Bytes));
+    assert!(!house.slots.is_idle());
+    let admitted = house.admit_all();
+    assert_eq!(admitted, ["second"], "it is computed from its beginning");
+    assert_eq!(house.slots.running()[0].tenant.spared, 0);
+    assert_eq!(house.slots.shelf.take_fates(), [(0, Fate::Refused)]);
 }
