@@ -15,7 +15,7 @@
 
 namespace ggml::cpu {
 
-// The modules have these for themselves; they cannot be linked with.
+// The module defines these, but does not export them.
 tensor_traits::~tensor_traits() {}
 extra_buffer_type::~extra_buffer_type() {}
 
@@ -23,7 +23,7 @@ extra_buffer_type::~extra_buffer_type() {}
 
 namespace {
 
-// Where the backend looks. It asks for every operation, whatever buffers its tensors lie in.
+// The buffer type that the backend asks for an implementation of each operation, whatever buffers its tensors are in.
 class Operations : public ggml::cpu::extra_buffer_type {
   public:
     std::vector<std::unique_ptr<slm::Operation>> all;
@@ -39,10 +39,10 @@ class Operations : public ggml::cpu::extra_buffer_type {
     }
 };
 
-// In front of the buffers in which llama.cpp packs weights anew: keeps those out that are multiplied faster as they are.
-class AsTheyAre : public ggml::cpu::extra_buffer_type {
+// Wraps the buffer type CPU_REPACK and keeps weights out of it that are multiplied faster in their own layout.
+class KeepOutOfRepack : public ggml::cpu::extra_buffer_type {
   public:
-    void stand_before(ggml_backend_buffer_type_t type) {
+    void wrap(ggml_backend_buffer_type_t type) {
         if (type->context != this) {
             packing = static_cast<ggml::cpu::extra_buffer_type *>(type->context);
             type->context = static_cast<ggml::cpu::extra_buffer_type *>(this);
@@ -101,7 +101,7 @@ int slm_add_kernels(int avx2_only, int expected, const char ** missing) {
         *missing = "the CPU backend";
         return -1;
     }
-    // Asked once, the backend remembers its list of buffers, in which ours, where nothing can lie, must not be.
+    // The backend caches its list of buffer types at the first call. Ours must not be in it, because no tensor can be allocated there.
     using Buffers = ggml_backend_buffer_type_t * (*)(ggml_backend_dev_t);
     const Buffers buffers = reinterpret_cast<Buffers>(
         ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), "ggml_backend_dev_get_extra_bufts"));
@@ -138,17 +138,17 @@ int slm_add_kernels(int avx2_only, int expected, const char ** missing) {
         return -1;
     }
     if (all.size() != static_cast<size_t>(expected)) {
-        *missing = "as many operations as there are kernels";
+        *missing = "the expected number of operations";
         return -1;
     }
-    // These are never freed: the module goes on looking at them while the process ends.
+    // Never freed: the module uses them until the process ends.
     static Operations & operations = *new Operations;
     static ggml_backend_buffer_type type = {};
     operations.all = std::move(all);
-    static AsTheyAre & as_they_are = *new AsTheyAre;
+    static KeepOutOfRepack & keep_out = *new KeepOutOfRepack;
     for (ggml_backend_buffer_type_t packed : types()) {
         if (packed != &type && strcmp(ggml_backend_buft_name(packed), "CPU_REPACK") == 0) {
-            as_they_are.stand_before(packed);
+            keep_out.wrap(packed);
         }
     }
     if (type.context == nullptr) {

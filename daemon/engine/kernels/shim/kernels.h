@@ -1,4 +1,4 @@
-// What llama.cpp computes one number at a time on processors, computed many at a time.
+// Kernels for ggml's CPU module where it has none as fast; docs/kernels.md has the whole story.
 
 #pragma once
 
@@ -6,18 +6,13 @@
 extern "C" {
 #endif
 
-// Has the CPU backend compute with kernels of ours where llama.cpp has none that read what they need once for many numbers:
+// Registers the kernels with the CPU module:
 //
-// - products of few inputs with quantized weights of some types, in tiles. Each number is the very same, to the last bit, because
-//   all sums are formed in the same order. Weights of Q4_K stay as they lie in the file, where llama.cpp would pack copies of them:
-//   they are multiplied faster so. Where there is AMX, llama.cpp packs them for it first, and these products are its own.
-// - products of many inputs with weights of some of these types, which are dequantized once for all of them, and products with
-//   weights in half precision. Inputs stay in single precision, where llama.cpp quantizes or rounds them, so numbers are closer to
-//   the true ones.
-// - attention, over a cache in half precision. Sums are kept in single precision, where llama.cpp keeps those of few tokens in
-//   half, so numbers are closer to the true ones, and differ from its own in the last digits. What a token gets is the same with
-//   any number of threads and of other tokens beside it, as long as these are few, or are many as well.
-// - GELU, as it is defined, where llama.cpp looks it up for the nearest half.
+// - products of small batches with quantized weights, bit-identical to llama.cpp's. Weights of Q4_K are kept out of CPU_REPACK, except
+//   where AMX takes them first;
+// - products of large batches, whose weights are dequantized once, and products with F16 weights. Inputs stay in F32;
+// - attention over an F16 KV cache, with sums in F32;
+// - GELU by its definition, where llama.cpp has a table of F16.
 //
 // Call after the backend's module is loaded, and when nothing is computed. `avx2_only` leaves newer instructions out, for tests;
 // called again, it starts anew. Answers 1 when `expected` operations are registered. Else nothing is: 0 says that there are no

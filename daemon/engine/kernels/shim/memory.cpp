@@ -1,6 +1,6 @@
 #include "memory.h"
 
-// Not part of ggml's interface: how a kind of buffer is made and cleared. The version is pinned.
+// Private header of ggml: the functions of a buffer type. Cargo.toml pins the version.
 #include <ggml-backend-impl.h>
 
 #include <cstdint>
@@ -13,9 +13,9 @@
 
 namespace {
 
-ggml_backend_buffer_t (*make_plainly)(ggml_backend_buffer_type_t, size_t) = nullptr;
+ggml_backend_buffer_t (*original_alloc)(ggml_backend_buffer_type_t, size_t) = nullptr;
 
-// Has the kernel drop the pages that lie wholly in a range, so that they read as zeros. False when it cannot.
+// Returns the pages of a range to the operating system; they read as zeros afterwards. False when it refuses.
 bool drop(uint8_t * begin, uint8_t * end) {
 #ifdef __linux__
     return begin >= end || madvise(begin, static_cast<size_t>(end - begin), MADV_DONTNEED) == 0;
@@ -48,7 +48,7 @@ void clear(ggml_backend_buffer_t buffer, uint8_t value) {
 }
 
 ggml_backend_buffer_t make(ggml_backend_buffer_type_t kind, size_t size) {
-    ggml_backend_buffer_t buffer = make_plainly(kind, size);
+    ggml_backend_buffer_t buffer = original_alloc(kind, size);
     if (buffer != nullptr) {
         buffer->iface.clear = clear;
     }
@@ -60,7 +60,7 @@ ggml_backend_buffer_t make(ggml_backend_buffer_type_t kind, size_t size) {
 void slm_clear_lazily(void) {
     ggml_backend_buffer_type_t kind = ggml_backend_cpu_buffer_type();
     if (kind->iface.alloc_buffer != make) {
-        make_plainly = kind->iface.alloc_buffer;
+        original_alloc = kind->iface.alloc_buffer;
         kind->iface.alloc_buffer = make;
     }
 }

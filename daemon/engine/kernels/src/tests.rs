@@ -53,18 +53,18 @@ impl Processor {
         function
     }
 
-    /// Whether to compute by the book, without any kernel that is faster.
-    fn go_by_the_book(&self, plainly: bool) {
+    /// Whether ggml computes with its reference implementation alone.
+    fn use_reference(&self, on: bool) {
         let set: unsafe extern "C" fn(sys::ggml_backend_t, bool) =
             // SAFETY: The function of this name has this type, see `ggml-cpu.h`.
             unsafe { std::mem::transmute(self.function(c"ggml_backend_cpu_set_use_ref")) };
         // SAFETY: The backend lives.
-        unsafe { set(self.0, plainly) };
+        unsafe { set(self.0, on) };
     }
 
     /// Weights times inputs.
-    fn multiply(&self, product: &Product, by_the_book: bool) -> Vec<f32> {
-        self.spoil();
+    fn multiply(&self, product: &Product, reference: bool) -> Vec<f32> {
+        self.fill_work_buffer_with_nan();
         let Product {
             kind,
             length,
@@ -80,13 +80,13 @@ impl Processor {
             ),
         ];
         // SAFETY: The tensors live in this context.
-        self.compute(by_the_book, &tensors, |context, [weights, inputs]| unsafe {
+        self.compute(reference, &tensors, |context, [weights, inputs]| unsafe {
             sys::ggml_mul_mat(context, weights, inputs)
         })
     }
 
-    /// Leaves what is no number in the memory that operations work with.
-    fn spoil(&self) {
+    /// Fills ggml's work buffer with NaN so that stale reads show up.
+    fn fill_work_buffer_with_nan(&self) {
         let (length, rows, columns) = (4096, 32, 96);
         let [weights, inputs] = [rows, columns].map(|count| vec![f32::NAN; length * count]);
         let tensors = [
@@ -99,28 +99,22 @@ impl Processor {
         });
     }
 
-    fn gelu(&self, numbers: &[f32], by_the_book: bool) -> Vec<f32> {
+    fn gelu(&self, numbers: &[f32], reference: bool) -> Vec<f32> {
         let tensors = [(sys::GGML_TYPE_F32, [numbers.len(), 1, 1], bytes(numbers))];
         // SAFETY: The tensor lives in this context.
-        self.compute(by_the_book, &tensors, |context, [numbers]| unsafe {
+        self.compute(reference, &tensors, |context, [numbers]| unsafe {
             sys::ggml_gelu(context, numbers)
         })
     }
 
     /// What some tokens make of cells.
-    fn attend(&self, shape: &Shape, by_the_book: bool) -> Vec<f32> {
-        self.attend_to(shape, &shape.keys(), &shape.values(), by_the_book)
+    fn attend(&self, shape: &Shape, reference: bool) -> Vec<f32> {
+        self.attend_to(shape, &shape.keys(), &shape.values(), reference)
     }
 
     /// What some tokens make of these keys and values, as a cache holds them: the heads of one cell lie side by side.
-    fn attend_to(
-        &self,
-        shape: &Shape,
-        keys: &[f32],
-        values: &[f32],
-        by_the_book: bool,
-    ) -> Vec<f32> {
-        self.spoil();
+    fn attend_to(&self, shape: &Shape, keys: &[f32], values: &[f32], reference: bool) -> Vec<f32> {
+        self.fill_work_buffer_with_nan();
         let Shape {
             length,
             heads,
@@ -142,7 +136,7 @@ impl Processor {
         ];
         // SAFETY: The tensors live in this context.
         self.compute(
-            by_the_book,
+            reference,
             &tensors,
             |context, [queries, keys, values, mask]| unsafe {
                 let by_head = |tensor| sys::ggml_permute(context, tensor, 0, 2, 1, 3);
@@ -194,11 +188,11 @@ impl Processor {
     /// All numbers of the tensor that is made of those given.
     fn compute<const N: usize>(
         &self,
-        by_the_book: bool,
+        reference: bool,
         tensors: &[(sys::ggml_type, [usize; 3], Vec<u8>); N],
         make: impl FnOnce(*mut sys::ggml_context, [*mut sys::ggml_tensor; N]) -> *mut sys::ggml_tensor,
     ) -> Vec<f32> {
-        self.go_by_the_book(by_the_book);
+        self.use_reference(reference);
         // SAFETY: Tensors and graph live in a context with room for them until both are freed; all buffers have the sizes given.
         unsafe {
             let context = sys::ggml_init(sys::ggml_init_params {
@@ -298,21 +292,21 @@ impl Product {
     }
 
     /// Columns for which weights are dequantized, see `shim/kernels/multiply.h`.
-    fn many(&self, level: Level) -> usize {
+    fn gemm_columns(&self, level: Level) -> usize {
         let panel = if at_best(level) { 32 } else { 16 };
-        match self.rows.is_multiple_of(panel) && !self.is_left_when_many() {
+        match self.rows.is_multiple_of(panel) && !self.is_left_to_llama_cpp_in_gemm() {
             true => self.columns / 32 * 32,
             false => 0,
         }
     }
 
     /// Whether llama.cpp computes it where columns are many, see `shim/kernels/x86.h`.
-    fn is_left_when_many(&self) -> bool {
+    fn is_left_to_llama_cpp_in_gemm(&self) -> bool {
         matches!(self.kind, sys::GGML_TYPE_Q4_K | sys::GGML_TYPE_Q6_K)
     }
 
     fn is_ours(&self) -> bool {
-        self.columns < 32 || !self.is_left_when_many()
+        self.columns < 32 || !self.is_left_to_llama_cpp_in_gemm()
     }
 }
 
@@ -470,13 +464,13 @@ fn the_kernels_compute_what_is_to_be_computed() {
             let processor = Processor::new(threads);
             check_products(&processor, level);
             check_attention(&processor);
-            check_what_is_no_number(&processor);
-            check_nothing(&processor);
+            check_nan(&processor);
+            check_empty(&processor);
             check_gelu(&processor);
             check_packing(&processor);
         }
-        check_company_of_inputs(level);
-        check_company_of_tokens();
+        check_batches_of_columns(level);
+        check_batches_of_tokens();
     }
 }
 
@@ -485,7 +479,7 @@ fn check_refusal() {
     let refused = add_up_to(Level::Best, OPERATIONS + 1);
     if refused != Err(Unavailable::Processor) {
         let reason = refused.expect_err("one is missing").to_string();
-        assert!(reason.contains("as many operations"), "{reason}");
+        assert!(reason.contains("number of operations"), "{reason}");
     }
     let processor = Processor::new(1);
     assert!(processor.packs(sys::GGML_TYPE_Q4_K), "nothing is hooked in");
@@ -529,11 +523,10 @@ fn products(length: usize) -> impl Iterator<Item = Product> {
 /// closer to the truth, because inputs are not rounded.
 fn check_products(processor: &Processor, level: Level) {
     for product in [256, 512, 1280].into_iter().flat_map(products) {
-        let [plain, ours] =
-            [true, false].map(|by_the_book| processor.multiply(&product, by_the_book));
+        let [plain, ours] = [true, false].map(|reference| processor.multiply(&product, reference));
         let inexact = match product.kind {
             sys::GGML_TYPE_F16 => plain.len(),
-            _ => product.many(level) * product.rows,
+            _ => product.gemm_columns(level) * product.rows,
         };
         let (plain, plain_few) = plain.split_at(inexact);
         let (ours, ours_few) = ours.split_at(inexact);
@@ -551,13 +544,14 @@ fn check_products(processor: &Processor, level: Level) {
 
 /// What an input gets is the same, to the last bit, beside others and with any number of threads, as long as its place is as well
 /// among few or many.
-fn check_company_of_inputs(level: Level) {
+fn check_batches_of_columns(level: Level) {
     let (few, many) = (Processor::new(1), Processor::new(3));
     for product in products(512).filter(|product| product.columns > 50) {
         let all = many.multiply(&product, false);
         for columns in [1, 3, 7, 32, 52] {
             let less = Product { columns, ..product };
-            let alike = less.many(level).min(columns) == product.many(level).min(columns);
+            let alike =
+                less.gemm_columns(level).min(columns) == product.gemm_columns(level).min(columns);
             if alike && less.is_ours() {
                 assert!(all.starts_with(&few.multiply(&less, false)), "{less:?}");
             }
@@ -567,7 +561,7 @@ fn check_company_of_inputs(level: Level) {
 
 /// What a token gets is the same, to the last bit, alone and with others, whatever lies between its cells, and with any number
 /// of threads.
-fn check_company_of_tokens() {
+fn check_batches_of_tokens() {
     let few = Processor::new(1);
     let many = Processor::new(3);
     for cells in [200, 256, 512, 1536] {
@@ -658,7 +652,7 @@ fn check_attention(processor: &Processor) {
             };
             let expected = shape.expected();
             let [plain, ours] = [true, false]
-                .map(|by_the_book| distance(&processor.attend(&shape, by_the_book), &expected));
+                .map(|reference| distance(&processor.attend(&shape, reference), &expected));
             assert!(ours < 5e-6, "{shape:?}: {ours}");
             // Else both would be ours, or llama.cpp's.
             assert!(plain > ours && plain < 0.05, "{shape:?}: {plain}, {ours}");
@@ -667,7 +661,7 @@ fn check_attention(processor: &Processor) {
 }
 
 /// Keys and values that are no numbers are not hidden from the tokens that see them, and reach nobody else.
-fn check_what_is_no_number(processor: &Processor) {
+fn check_nan(processor: &Processor) {
     for tokens in [1, 3, 40] {
         let shape = Shape {
             length: 64,
@@ -710,7 +704,7 @@ fn check_what_is_no_number(processor: &Processor) {
 }
 
 /// Nothing comes of nothing.
-fn check_nothing(processor: &Processor) {
+fn check_empty(processor: &Processor) {
     let shape = Shape {
         length: 64,
         heads: 0,
@@ -735,7 +729,7 @@ fn check_gelu(processor: &Processor) {
     };
     let expected: Vec<f64> = from.iter().map(gelu).collect();
     let [plain, ours] =
-        [true, false].map(|by_the_book| distance(&processor.gelu(&from, by_the_book), &expected));
+        [true, false].map(|reference| distance(&processor.gelu(&from, reference), &expected));
     assert!(
         ours < 2e-6 && plain > 100.0 * ours && plain < 0.01,
         "{plain}, {ours}"

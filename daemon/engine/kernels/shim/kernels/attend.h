@@ -1,4 +1,4 @@
-// Attention as an operation of ggml.
+// ggml's FLASH_ATTN_EXT.
 
 #pragma once
 
@@ -15,7 +15,7 @@ class Attend : public Operation {
   public:
     Attend(const Kernels & kernels, const Module & module) : kernels(kernels), module(module) {}
 
-    // Whether this computes it: without biases by distance, caps of scores and sinks, over a cache of halves.
+    // No ALiBi, no soft cap, no sinks, and a KV cache in F16.
     bool takes(const ggml_tensor * op) const override {
         if (op->op != GGML_OP_FLASH_ATTN_EXT) {
             return false;
@@ -37,13 +37,13 @@ class Attend : public Operation {
             && is_masked_alike && parameter(op, 1) == 0.0f && parameter(op, 2) == 0.0f;
     }
 
-    // Also what llama.cpp needs for the same, as it computes it where it is asked to go by the book.
+    // Also covers what llama.cpp needs on its `use_ref` path.
     bool work_size(int threads, const ggml_tensor * op, size_t & size) override {
-        // Fewer threads may come than were asked for, and share the work in another way then.
+        // Fewer threads may compute than are told here, and then split the work differently.
         const Shape s(op, threads, kernels.panels);
         const size_t theirs = threads * (s.key_length + 2 * s.value_length + 64) + s.all_heads * threads * (2 + s.value_length);
         const size_t split = s.split ? s.weights() + s.parts_at_once * s.part() : 0;
-        const size_t ours = s.many > 0 ? LINE / sizeof(float) + threads * room(s)
+        const size_t ours = s.together > 0 ? CACHE_LINE / sizeof(float) + threads * room(s)
                                        : std::max<size_t>(split, threads * s.heads * s.value_length);
         size = std::max(ours, theirs) * sizeof(float);
         return true;
@@ -58,13 +58,13 @@ class Attend : public Operation {
             for (int64_t part = 0; part < s.parts; part += s.parts_at_once) {
                 compute_split(*params, op, s, part, std::min(s.parts_at_once, s.parts - part));
             }
-        } else if (s.many > 0) {
-            const int64_t turns = (s.tokens + s.many - 1) / s.many;
-            float * const own = reinterpret_cast<float *>(work_of(*params)) + params->ith * room(s);
+        } else if (s.together > 0) {
+            const int64_t turns = (s.tokens + s.together - 1) / s.together;
+            float * const own = reinterpret_cast<float *>(aligned_work(*params)) + params->ith * room(s);
             module.share(*params, turns * s.groups, [&](int64_t turn) {
                 // The last tokens see most cells, so they come first.
-                const int64_t token = (turns - 1 - turn / s.groups) * s.many;
-                compute_many(op, s, token, std::min(s.many, s.tokens - token), turn % s.groups, own);
+                const int64_t token = (turns - 1 - turn / s.groups) * s.together;
+                compute_together(op, s, token, std::min(s.together, s.tokens - token), turn % s.groups, own);
             });
         } else {
             module.share(*params, s.tokens * s.groups, [&](int64_t i) { compute_parts(*params, op, s, i / s.groups, i % s.groups); });
@@ -73,51 +73,50 @@ class Attend : public Operation {
     }
 
   private:
-    // Tokens and groups for each thread from which on it takes all cells of one, and none waits for long.
+    // The cells of a token are split among threads unless there are at least SHARES (token, KV head) pairs for each thread.
     static constexpr int64_t SHARES = 4;
 
-    // In which a thread takes its share where there are many.
+    // Work items for each thread.
     static constexpr int64_t TURNS = 32;
 
-    // Floats for parts that wait until they are joined: 16 MiB, or one part of each head, if that is more.
+    // Floats for partial results until they are merged: 16 MiB, or one part of each head if that is more.
     static constexpr int64_t WAITING = 4 << 20;
 
-    // Heads of many tokens that go through the cells together, if each thread has so many turns then.
-    static constexpr int64_t ROWS = 96, MANY_TURNS = 4;
+    // Query rows that go through the cells together, if each thread still gets this many work items.
+    static constexpr int64_t ROWS = 96, TURNS_TOGETHER = 4;
 
     // Most heads that share keys and values.
     static constexpr int64_t MOST_HEADS = 128;
 
-    // Cells of a part that are not masked, of few tokens. Sums are formed within parts, and then joined in their order, whoever
-    // computes them: so what a token gets depends neither on how many are computed together, nor on the threads, nor on cells of
-    // others in between.
+    // Unmasked cells of a part. Sums are formed within parts and merged in order, on whichever thread: the result for a token depends
+    // neither on the batch size, nor on the number of threads, nor on masked cells in between.
     static constexpr int64_t CELLS = 128;
 
     struct Shape {
         int64_t tokens, all_heads, groups, heads, key_length, value_length, cells;
         int64_t parts; // of the cells, if none is masked
-        bool split;    // whether threads share the parts of one token and group
-        int64_t parts_at_once; // that wait to be joined
-        int64_t most_many, many; // tokens that are computed together, if there are many
+        bool split;    // whether threads split the cells of one (token, KV head)
+        int64_t parts_at_once; // computed before they are merged
+        int64_t most_together, together; // tokens that are computed together, if there are many
 
         Shape(const ggml_tensor * op, int threads, const Panels & panels)
             : tokens(op->src[0]->ne[1]), all_heads(op->src[0]->ne[2]), groups(op->src[1]->ne[2]), heads(all_heads / groups),
               key_length(op->src[1]->ne[0]), value_length(op->src[2]->ne[0]), cells(op->src[1]->ne[1]),
               parts((cells + CELLS - 1) / CELLS), split(threads > 1 && parts > 1 && tokens * groups < SHARES * threads),
-              parts_at_once(std::clamp<int64_t>(WAITING / part(), 1, parts)), most_many(std::max<int64_t>(1, ROWS / heads)), many(0) {
-            if (tokens >= MANY && value_length % panels.rows == 0) {
+              parts_at_once(std::clamp<int64_t>(WAITING / part(), 1, parts)), most_together(std::max<int64_t>(1, ROWS / heads)), together(0) {
+            if (tokens >= GEMM_MIN_COLUMNS && value_length % panels.rows == 0) {
                 split = false;
-                many = std::clamp<int64_t>(tokens * groups / (MANY_TURNS * threads), 1, most_many);
+                together = std::clamp<int64_t>(tokens * groups / (TURNS_TOGETHER * threads), 1, most_together);
             }
         }
 
-        // Floats for a part of a head, for one of all heads, and for the weights of what was joined.
+        // Floats for a part of one head, for a part of all heads, and for the weights of merged results.
         int64_t part_of_head() const { return 2 + value_length; }
         int64_t part() const { return tokens * all_heads * part_of_head(); }
         int64_t weights() const { return tokens * all_heads * 2; }
     };
 
-    // What was made of some cells for one head: the sum of e^(score - peak) * values lies elsewhere.
+    // Softmax statistics of one head over some cells; the sum of e^(score - peak) * values is stored elsewhere.
     struct Weight {
         float peak, sum;
     };
@@ -128,29 +127,29 @@ class Attend : public Operation {
         return value;
     }
 
-    // The result of a head: those of all heads lie side by side, and then come those of the next token.
+    // The result of a head: [token][head][value_length].
     static float * result(const ggml_tensor * op, const Shape & s, int64_t token, int64_t head) {
         return static_cast<float *>(op->data) + (token * s.all_heads + head) * s.value_length;
     }
 
-    // Floats for a thread, where many tokens are computed.
-    size_t room(const Shape & s) const { return kernels.room(s.most_many * s.heads, s.key_length, s.value_length); }
+    // Floats of scratch space for a thread with a large batch.
+    size_t room(const Shape & s) const { return kernels.room(s.most_together * s.heads, s.key_length, s.value_length); }
 
-    // The weight of what was joined for a head.
+    // Statistics of the merged result of a head.
     static Weight & joined(const ggml_compute_params & params, const Shape & s, int64_t token, int64_t head) {
         return static_cast<Weight *>(params.wdata)[token * s.all_heads + head];
     }
 
-    // Where a part of a head lies until it is joined: the sum of its values, and then its weight.
+    // A partial result of a head until it is merged: the sum of values, then its statistics.
     static float * waiting(const ggml_compute_params & params, const Shape & s, int64_t token, int64_t head, int64_t place) {
         float * const first = static_cast<float *>(params.wdata) + s.weights();
         return first + ((token * s.all_heads + head) * s.parts_at_once + place) * s.part_of_head();
     }
 
-    // So many parts of all tokens, from one on, and joins them with those before.
+    // Computes `parts` parts of all tokens, beginning at `part`, and merges them with the earlier ones.
     void compute_split(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t part, int64_t parts) const {
         const int64_t all = s.tokens * s.groups * parts;
-        // Short ones together, so that threads do not wait for each other's counting.
+        // Short parts go into one work item, so that threads do not contend for the counter.
         const int64_t at_once = std::max<int64_t>(1, all / (TURNS * params.nth));
         module.share(params, (all + at_once - 1) / at_once, [&](int64_t turn) {
             for (int64_t i = turn * at_once; i < std::min(all, (turn + 1) * at_once); i++) {
@@ -163,7 +162,7 @@ class Attend : public Operation {
         }
     }
 
-    // The part that comes so many after the first.
+    // Computes part `first + place`.
     void compute_part(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t group, int64_t first,
                       int64_t place) const {
         float peaks[MOST_HEADS], sums[MOST_HEADS];
@@ -196,7 +195,7 @@ class Attend : public Operation {
         }
     }
 
-    // The same, where one thread computes all parts.
+    // Computes all parts of a (token, KV head) on one thread.
     void compute_parts(const ggml_compute_params & params, const ggml_tensor * op, const Shape & s, int64_t token, int64_t group) const {
         float peaks[MOST_HEADS], sums[MOST_HEADS];
         const int64_t head = group * s.heads;
@@ -222,7 +221,7 @@ class Attend : public Operation {
         return static_cast<const char *>(queries->data) + token * queries->nb[1] + group * s.heads * queries->nb[2];
     }
 
-    // Keys or values.
+    // Keys or values of a KV head.
     static const char * of_group(const ggml_tensor * tensor, int64_t group) {
         return static_cast<const char *>(tensor->data) + group * tensor->nb[2];
     }
@@ -232,8 +231,8 @@ class Attend : public Operation {
         return mask ? static_cast<const char *>(mask->data) + token * mask->nb[1] : nullptr;
     }
 
-    // What the heads of a group make of all cells, for some tokens.
-    void compute_many(const ggml_tensor * op, const Shape & s, int64_t token, int64_t tokens, int64_t group, float * room) const {
+    // Attention of a group's heads over all cells, for some tokens.
+    void compute_together(const ggml_tensor * op, const Shape & s, int64_t token, int64_t tokens, int64_t group, float * room) const {
         const ggml_tensor * const queries = op->src[0];
         const ggml_tensor * const keys = op->src[1];
         const ggml_tensor * const values = op->src[2];
@@ -259,8 +258,8 @@ class Attend : public Operation {
         }, room);
     }
 
-    // What the heads of a group make of the part that begins so many cells behind one, with so many numbers from one head to the
-    // next. Returns the cell at which the next part begins.
+    // Attention of a group's heads over the part that begins `skip` unmasked cells after `cell`. `stride` is the distance of two heads'
+    // results in floats. Returns the cell at which the next part begins.
     int64_t attend(const ggml_tensor * op, const Shape & s, int64_t token, int64_t group, int64_t cell, int64_t skip, float * out,
                    size_t stride, float * peaks, float * sums) const {
         const ggml_tensor * const queries = op->src[0];
@@ -289,7 +288,7 @@ class Attend : public Operation {
         });
     }
 
-    // Adds what was made of other cells, brought to one peak.
+    // Merges two partial results, rescaled to their common maximum.
     void join(float * to, Weight & weight, const float * from, const Weight & other, int64_t count) const {
         if (other.sum == 0.0f) {
             return; // all masked
@@ -300,7 +299,7 @@ class Attend : public Operation {
         kernels.join(to, from, count, ours, theirs);
     }
 
-    // Where all cells are masked there is nothing to divide.
+    // With all cells masked the sum is 0.
     static void divide(float * numbers, int64_t count, float by) {
         const float factor = by == 0.0f ? 0.0f : 1.0f / by;
         for (int64_t i = 0; i < count; i++) {

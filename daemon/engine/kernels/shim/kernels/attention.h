@@ -1,7 +1,7 @@
-// Attention of one token: for some heads that look at the same keys and values, `sum of softmax(keys * query) * values`.
+// Attention of one token, for the query heads that share a KV head.
 //
-// What llama.cpp does with one number of a mask after the other, for each head anew, is done here once for many: cells that are masked
-// are passed over 32 at a time, a key and a value are read once for all heads, and sums are kept in single precision throughout.
+// llama.cpp tests the mask cell by cell, for each head. Here masked cells are skipped 32 at a time, a key and a value are read once for
+// all heads, and sums are in F32 throughout.
 // Softmax is computed over blocks of cells with a running maximum, see Milakov and Gimelshein, arXiv:1805.02867.
 
 #pragma once
@@ -17,19 +17,19 @@ namespace attention {
 // Cells whose scores are computed before their values are added.
 constexpr int BLOCK = 64;
 
-// Cells that are looked at together in the mask.
+// Cells of the mask that are tested together.
 constexpr int WORD = 32;
 
-// Minus infinity as a half.
+// Minus infinity in F16.
 constexpr uint16_t MASKED = 0xfc00;
 
-// Heads at once, as their sums fit the registers.
+// Heads whose sums fit the registers.
 constexpr int MOST_HEADS = LANES == 16 ? 4 : 2;
 
 // Registers of values at once.
 constexpr int SLICE = 4;
 
-// Cells that are not masked, with what the mask adds to their scores.
+// Unmasked cells, and the mask's values for them.
 struct Cells {
     int count = 0;
     int64_t at[BLOCK + 4];
@@ -42,7 +42,7 @@ struct Cells {
     }
 };
 
-// A bit for each of 32 cells that is not masked.
+// A bit for each unmasked cell of 32.
 inline uint32_t open(const uint16_t * mask) {
 #if defined(__AVX512F__) && defined(__AVX512BW__)
     return _mm512_cmpneq_epi16_mask(_mm512_loadu_si512(mask), _mm512_set1_epi16(static_cast<short>(MASKED)));
@@ -56,7 +56,7 @@ inline uint32_t open(const uint16_t * mask) {
 #endif
 }
 
-// A bit for each of the next cells, at most 32, that is not masked.
+// A bit for each unmasked cell of the next 32 or fewer.
 inline uint32_t open_from(const slm::Attention & a, int64_t cell) {
     const int64_t width = a.end - cell;
     if (width >= WORD) {
@@ -71,7 +71,7 @@ inline uint32_t open_from(const slm::Attention & a, int64_t cell) {
     return bits;
 }
 
-// The cell behind so many that are not masked.
+// The cell behind `count` unmasked ones.
 inline int64_t pass_over(const slm::Attention & a, int64_t cell, int64_t count) {
     for (; cell < a.end; cell += WORD) {
         uint32_t bits = open_from(a, cell);
@@ -87,7 +87,7 @@ inline int64_t pass_over(const slm::Attention & a, int64_t cell, int64_t count) 
     return a.end;
 }
 
-// The next cells from `cell` on that are not masked, so many if there are.
+// Collects the next unmasked cells from `cell` on.
 inline void gather(const slm::Attention & a, int64_t & cell, int64_t count, Cells & cells) {
     cells.count = 0;
     while (cell < a.end && cells.count < count) {
@@ -104,7 +104,7 @@ inline void gather(const slm::Attention & a, int64_t & cell, int64_t count, Cell
 template <int HEADS> struct State {
     float peak[HEADS];   // the largest score
     float sum[HEADS];    // of e^(score - peak)
-    float fading[HEADS]; // what older sums are multiplied with, since the peak rose
+    float fading[HEADS]; // factor for the earlier sums after the maximum rose
     float scores[HEADS][BLOCK];
 };
 
@@ -152,7 +152,7 @@ template <int HEADS> inline void weigh(const slm::Attention & a, int first_head,
         }
         Lanes largest = all(state.peak[h]);
         for (int c = 0; c < whole; c += LANES) {
-            // A score that is no number does not hide the others, and makes a weight that is none, and so does what comes of it.
+            // A NaN score does not change the maximum; its weight is NaN, and so is the result.
             largest = larger(load(scores + c), largest);
         }
         const float peak = maximum(fold_larger(largest));
@@ -201,8 +201,7 @@ inline void add(const slm::Attention & a, int first_head, const Cells & cells, c
     }
 }
 
-// Blocks always have as many cells as they hold, and only the last has fewer, so sums do not depend on what is masked in between.
-// Returns the next cell that is not masked.
+// All blocks but the last are full, so masked cells in between do not change the sums. Returns the next unmasked cell.
 template <int HEADS> inline int64_t heads(const slm::Attention & a, int first_head) {
     State<HEADS> state;
     for (int h = 0; h < HEADS; h++) {

@@ -1,5 +1,5 @@
-// Attention of many tokens that look at much the same cells, as a prompt's do: keys and values of some cells are widened once for all
-// of them, and scores and sums are products in panels.
+// Attention of a large batch, whose tokens attend to mostly the same cells: keys and values are converted to F32 once for all of them,
+// and scores and sums are computed as products in panels.
 //
 // Softmax is computed over blocks of cells with a running maximum, see Milakov and Gimelshein, arXiv:1805.02867.
 
@@ -12,16 +12,16 @@ namespace {
 
 namespace attention_many {
 
-// Cells of a part.
+// Cells that are computed together.
 constexpr int64_t CELLS = 128;
 
-// Weights are left out that are smaller than e to the power of minus this.
+// Softmax weights below e^-this are dropped.
 constexpr float LEAST = 80.0f;
 
-// What is not finite counts as 0: multiplied with a weight of 0, it would reach tokens that do not see its cell. Those that do are told.
+// Non-finite keys and values are replaced by 0: 0 * NaN would leak into tokens that mask the cell. Rows that attend to it get NaN later.
 inline Lanes load_finite(const char * at) { return where_finite(load_halves(at)); }
 
-// Rows are all heads of the first token, then those of the next.
+// A row is a head of a token: [token][head].
 struct Room {
     float * queries; // interleaved
     float * scores;  // by rows; then the weights of values
@@ -57,7 +57,7 @@ inline size_t room(int64_t rows, int64_t key_length, int64_t value_length) {
     return Room(nullptr, rows, key_length, value_length).size;
 }
 
-// Cells that are looked at together: the next ones that any of the tokens sees. So sums do not depend on what lies in between.
+// The next cells that any token of the batch attends to. Cells that all of them mask are skipped, so they do not change the sums.
 struct Part {
     int64_t count = 0;
     int64_t at[CELLS];
@@ -65,7 +65,7 @@ struct Part {
     bool is_run() const { return at[count - 1] - at[0] == count - 1; }
 };
 
-// Which cells of a part have keys or values that are not finite.
+// Marks cells whose keys or values are not finite.
 struct Broken {
     int64_t count = 0;
     int64_t at[CELLS];
@@ -79,7 +79,7 @@ struct Broken {
         }
     }
 
-    // By a token with this mask.
+    // Whether a token with this mask attends to one of them.
     bool is_seen(const float * mask) const {
         for (int64_t i = 0; i < count; i++) {
             if (mask[at[i]] != -INFINITY) {
@@ -105,7 +105,7 @@ inline const uint16_t * mask_at(const slm::ManyAttention & a, int64_t token, int
     return reinterpret_cast<const uint16_t *>(a.mask + token * a.mask_stride) + cell;
 }
 
-// A bit for each of the next 32 cells that any token sees.
+// A bit for each of the next 32 cells that any token attends to.
 inline uint32_t seen(const slm::ManyAttention & a, int64_t cell) {
     slm::Attention row = {};
     row.end = a.cells;
@@ -130,7 +130,7 @@ inline void interleave_queries(const slm::ManyAttention & a, float * to) {
     }
 }
 
-// Up to whole panels; the cells behind the last one are the last one again.
+// Rounded up to whole panels; the last cell is repeated.
 inline void widen_keys(const slm::ManyAttention & a, const Part & part, float * to) {
     for (int64_t cell = 0; cell / panels::ROWS * panels::ROWS < part.count; cell += 4) {
         const char * from[4];
@@ -161,7 +161,7 @@ inline void widen_values(const slm::ManyAttention & a, const Part & part, float 
     }
 }
 
-// Makes weights of a row's scores, and has what was summed before fade as the peak rises.
+// Turns a row's scores into softmax weights, and rescales the earlier sums when the maximum rises.
 inline void weigh(const slm::ManyAttention & a, const Room & r, int64_t row, const float * mask) {
     float * const scores = r.scores + row * CELLS;
     Lanes largest = all(r.peaks[row]);
@@ -174,7 +174,7 @@ inline void weigh(const slm::ManyAttention & a, const Room & r, int64_t row, con
     Lanes total = zero();
     for (int64_t c = 0; c < CELLS; c += LANES) {
         const Lanes below = subtract(load(scores + c), all(peak));
-        // Nothing for cells that are masked: with almost nothing instead, sums would begin with numbers that processors are slow with.
+        // Exactly 0 for masked cells: denormal weights would make the sums slow.
         const Lanes weight = where_negative(add(below, all(LEAST)), zero(), exponential(below));
         store(scores + c, weight);
         total = add(total, weight);
@@ -189,7 +189,7 @@ inline void weigh(const slm::ManyAttention & a, const Room & r, int64_t row, con
     }
 }
 
-// What the mask adds to the scores of a token, minus infinity behind the last cell. Says whether the token sees any.
+// The mask of a token in F32, minus infinity behind the last cell. Returns whether the token attends to any cell.
 inline bool mask_of(const slm::ManyAttention & a, const Part & part, int64_t token, float * to) {
     int64_t i = 0;
     for (; part.is_run() && i + LANES <= part.count; i += LANES) {
@@ -257,7 +257,7 @@ inline void attend(const slm::ManyAttention & a, float * at) {
     const Room r(at, rows, a.key_length, a.value_length);
     interleave_queries(a, r.queries);
     memset(r.sums, 0, rows * a.value_length * sizeof(float));
-    // Behind the last cell of a part scores are what was there before, and masked: numbers.
+    // Scores behind the last cell are left from an earlier part, finite, and masked.
     memset(r.scores, 0, rows * CELLS * sizeof(float));
     for (int64_t row = 0; row < rows; row++) {
         r.peaks[row] = -INFINITY;
@@ -278,7 +278,7 @@ inline void attend(const slm::ManyAttention & a, float * at) {
     }
     for (int64_t row = 0; row < rows; row++) {
         float * const out = a.out + row / a.heads * a.out_token_stride + row % a.heads * a.value_length;
-        // Where all cells are masked there is nothing to divide.
+        // With all cells masked the sum is 0.
         const float factor = r.totals[row] == 0.0f ? 0.0f : 1.0f / r.totals[row];
         for (int64_t i = 0; i < a.value_length; i += LANES) {
             store(out + i, multiply(load(r.sums + row * a.value_length + i), all(factor)));

@@ -1,7 +1,7 @@
-// What the kernels share.
+// Helpers of all kernels.
 //
-// All of them are compiled once for each instruction set, so everything lies in a namespace without a name, and takes no templates
-// from elsewhere: the linker might keep the wrong copy.
+// These headers are compiled once for each instruction set. So everything lies in an anonymous namespace and uses no outside template:
+// the linker might keep the copy for the wrong instruction set.
 
 #pragma once
 
@@ -34,17 +34,17 @@ inline __m256i add_products(__m256i sums, __m256i a, __m256i b) {
 
 inline __m256i load(const void * at) { return _mm256_loadu_si256(static_cast<const __m256i *>(at)); }
 
-// Asks the memory for a block of weights long before its turn: what reads ahead by itself ends with each page, and so does not
-// keep the memory busy. Weights are read in the order in which they lie; what is asked for behind them does no harm.
-template <size_t BYTES> inline void ask_ahead(const void * block) {
+// Prefetches a block of weights 4 KiB ahead: the hardware prefetcher stops at each page. Weights are read in order; a prefetch behind
+// their end does no harm.
+template <size_t BYTES> inline void prefetch_ahead(const void * block) {
     constexpr size_t AHEAD = 4096;
     for (size_t i = 0; i < BYTES; i += 64) {
         _mm_prefetch(static_cast<const char *>(block) + AHEAD + i, _MM_HINT_T0);
     }
 }
 
-// The same where four rows are read side by side.
-inline void ask_for_next_rows(const char * block, size_t stride) {
+// The same for kernels that read four rows side by side.
+inline void prefetch_next_rows(const char * block, size_t stride) {
     for (int row = 4; row < 8; row++) {
         _mm_prefetch(block + row * stride, _MM_HINT_T0);
     }
@@ -74,7 +74,7 @@ inline void spread(__m128 four, __m256 to[4]) {
     to[3] = _mm256_broadcastss_ps(_mm_shuffle_ps(four, four, 0xff));
 }
 
-// Has llama.cpp quantize inputs, some blocks at a time, and makes of each what its kernel reads.
+// Quantizes inputs by llama.cpp's function, some blocks at a time, and widens each block for its kernel.
 template <class Quantized, class Input>
 inline void prepare_blocks(slm::Quantize quantize, const float * values, char * to, int64_t blocks, void (*widen)(const Quantized &, Input &)) {
     constexpr int64_t AT_ONCE = 16, VALUES = sizeof(Quantized::values);
@@ -89,14 +89,14 @@ inline void prepare_blocks(slm::Quantize quantize, const float * values, char * 
     }
 }
 
-// All rows, some at once, and so many columns.
+// All rows, Tiles::ROWS at a time, and COLUMNS columns.
 template <class Tiles, int COLUMNS> inline void multiply_rows(const slm::Product & p, int64_t column) {
     for (int64_t row = 0; row < p.rows; row += Tiles::ROWS) {
         Tiles::template compute<COLUMNS>(p, row, column);
     }
 }
 
-// What is left of some columns, fewer than `FEWER` of them.
+// The remaining columns, fewer than `FEWER`.
 template <class Tiles, int FEWER> inline void multiply_rest(const slm::Product & p, int64_t column) {
     if constexpr (FEWER > 1) {
         if (p.columns - column == FEWER - 1) {
@@ -107,7 +107,7 @@ template <class Tiles, int FEWER> inline void multiply_rest(const slm::Product &
     }
 }
 
-// As many columns at a time as their sums and those rows of weights that are computed at once fit the registers.
+// Tiles::MOST columns at a time: their sums fit the registers.
 template <class Tiles> inline void multiply(const slm::Product & p) {
     int64_t column = 0;
     for (; column + Tiles::MOST <= p.columns; column += Tiles::MOST) {

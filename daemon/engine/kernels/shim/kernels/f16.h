@@ -37,7 +37,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     const char * const inputs = p.inputs + column * p.inputs_stride;
     for (int64_t i = 0; i < p.blocks * VALUES; i += LANES) {
         const char * const block = weights + i * sizeof(uint16_t);
-        ask_for_next_rows(block, p.weights_stride);
+        prefetch_next_rows(block, p.weights_stride);
         Lanes w[4];
         for (int r = 0; r < 4; r++) {
             w[r] = load_halves(block + r * p.weights_stride);

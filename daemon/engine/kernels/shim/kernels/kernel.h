@@ -1,4 +1,4 @@
-// What a kernel is, whatever processor it was compiled for.
+// The kernels' interface, the same for each instruction set.
 
 #pragma once
 
@@ -7,10 +7,10 @@
 
 namespace slm {
 
-// Turns `count` floats into the blocks that llama.cpp multiplies with the weights: its own function, for this processor.
+// llama.cpp's own function that quantizes `count` floats for this type of weights.
 using Quantize = void (*)(const float * values, void * blocks, int64_t count);
 
-// Weights times inputs: all numbers for some rows of weights, a multiple of four, and some columns of inputs.
+// A product of some rows of weights, a multiple of four, and some columns of inputs.
 struct Product {
     int64_t blocks;            // of each row and each column
     const char * weights;      // the first row
@@ -19,7 +19,7 @@ struct Product {
     const char * inputs;       // the first column
     size_t inputs_stride;
     int64_t columns;
-    float * out;               // where the first number goes; those of one column lie side by side
+    float * out;               // the first result; those of a column are contiguous
     size_t out_stride;         // numbers from one column to the next
 };
 
@@ -31,21 +31,20 @@ struct Kernel {
     size_t input_bytes;        // of one block, prepared
     // Prepares blocks of inputs.
     void (*prepare)(Quantize quantize, const float * values, char * to, int64_t blocks);
-    void (*few)(const Product & product);
-    // Null where llama.cpp is as fast with many inputs. A product's blocks are single values, and `panels` is room for its rows as
-    // they are dequantized.
-    void (*many)(const Product & product, float * panels);
+    void (*gemv)(const Product & product);
+    // For large batches; null where llama.cpp is as fast. `blocks` counts values, and `panels` is scratch space for dequantized rows.
+    void (*gemm)(const Product & product, float * panels);
 };
 
-// How inputs and rows are laid out where there are many inputs.
+// Layout of rows and inputs for gemm.
 struct Panels {
-    int64_t rows;              // a product has a multiple of so many
+    int64_t rows;              // the product's rows are a multiple of this
     int64_t columns;           // whose inputs are interleaved
     int64_t depth;             // weights of each row for which there is room in a panel
     void (*interleave)(const float * values, int64_t length, int64_t columns, float * group);
 };
 
-// What one token makes of some cells of the cache: the heads that share a head of keys and values.
+// Attention of one token over some cells, for the query heads that share a KV head.
 struct Attention {
     const char * queries;      // single precision
     size_t query_stride;       // bytes from one head to the next
@@ -58,7 +57,7 @@ struct Attention {
     int64_t value_length;
     const uint16_t * mask;     // of this token: halves that are added to the scores of the cells; null adds nothing
     int64_t begin, end;        // the cells
-    int64_t skip, most;        // of those not masked: so many are passed over, and so many looked at
+    int64_t skip, most;        // unmasked cells to skip, and to compute at most
     float scale;               // of the scores
     float * out;               // for each head: the sum of e^(score - peak) * values
     size_t out_stride;         // numbers from one head to the next
@@ -68,7 +67,7 @@ struct Attention {
 
 constexpr int PRODUCTS = 6;
 
-// What many tokens make of all cells, for heads that share a head of keys and values.
+// Attention of a large batch over all cells, for the query heads that share a KV head.
 struct ManyAttention {
     const char * queries;
     size_t token_stride, head_stride;
@@ -94,7 +93,7 @@ struct Kernels {
     int64_t (*attend)(const Attention & attention); // returns the next cell that is not masked, or the end
     void (*join)(float * to, const float * from, int64_t count, float ours, float theirs); // to * ours + from * theirs
     void (*attend_many)(const ManyAttention & attention, float * room);
-    size_t (*room)(int64_t rows, int64_t key_length, int64_t value_length); // floats, for a head of a token each
+    size_t (*room)(int64_t rows, int64_t key_length, int64_t value_length); // floats of scratch space; a row is a head of a token
     void (*gelu)(const float * from, float * to, int64_t count);
 };
 

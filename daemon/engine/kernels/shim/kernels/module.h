@@ -1,24 +1,23 @@
-// The CPU backend's module, as far as its header files do not say it.
+// Internals of ggml's CPU module that its public headers do not declare.
 
 #pragma once
 
-// Not part of ggml's interface: how the CPU backend looks for other ways to compute an operation, and what it hands them.
-// The version is pinned.
+// Private headers of ggml: the classes by which the CPU backend finds another implementation of an operation. Cargo.toml pins the version.
 #include <ggml-backend-impl.h>
 #include <ggml-cpu/ggml-cpu-impl.h>
 #include <ggml-cpu/traits.h>
 
 namespace slm {
 
-// Functions of the module that was loaded, with which the threads that compute a graph share an operation.
+// Functions of the loaded module by which the threads of a graph share an operation.
 struct Module {
     void (*barrier)(ggml_threadpool *) = nullptr;
     void (*set_chunk)(ggml_threadpool *, int) = nullptr;
     int (*add_chunk)(ggml_threadpool *, int) = nullptr;
 
-    // Has this thread do its share of so many parts: the one with its number first, then whichever is next.
-    // What was written before is seen by all threads. Between two of these there must be a barrier: who is late would take parts of
-    // the next.
+    // Distributes `parts` work items: each thread takes the item with its own number, then the next free one.
+    // It begins with a barrier, so all threads see what was written before. Two calls need a barrier between them, or a late thread
+    // takes items of the next call.
     template <class Part> void share(const ggml_compute_params & params, int64_t parts, Part part) const {
         if (params.ith == 0) {
             set_chunk(params.threadpool, params.nth);
@@ -30,18 +29,18 @@ struct Module {
     }
 };
 
-// Inputs of a product that are many, and tokens of attention.
-constexpr int64_t MANY = 32;
+// Batch size from which the prefill kernels are used: columns of a product, tokens of attention.
+constexpr int64_t GEMM_MIN_COLUMNS = 32;
 
-// Where the memory that an operation works with begins a line, and so many bytes it may lose by that.
-constexpr size_t LINE = 64;
+// Size of a cache line. Aligning the work buffer to one wastes fewer bytes than this.
+constexpr size_t CACHE_LINE = 64;
 
-inline char * work_of(const ggml_compute_params & params) {
+inline char * aligned_work(const ggml_compute_params & params) {
     const uintptr_t at = reinterpret_cast<uintptr_t>(params.wdata);
-    return static_cast<char *>(params.wdata) + (LINE - at % LINE) % LINE;
+    return static_cast<char *>(params.wdata) + (CACHE_LINE - at % CACHE_LINE) % CACHE_LINE;
 }
 
-// An operation that is computed with kernels.
+// An operation of ggml that the kernels implement.
 class Operation : public ggml::cpu::tensor_traits {
   public:
     virtual bool takes(const ggml_tensor * op) const = 0;

@@ -1,5 +1,5 @@
-// Products of many inputs, with weights of any type: weights are dequantized once for all of them, some rows at a time, and inputs
-// stay in single precision. In each lane of a register is one row.
+// gemm with weights of any type: weights are dequantized once for all columns, some rows at a time, and inputs stay in F32. Each lane of
+// a register is one row.
 
 #pragma once
 
@@ -30,7 +30,7 @@ inline void store_transposed(const float * const from[4], float * to, int64_t st
     }
 }
 
-// Inputs of up to a group's columns.
+// Interleaves the inputs of up to a group's columns.
 inline void interleave(const float * values, int64_t length, int64_t columns, float * group) {
     int64_t column = 0;
     for (; column + 4 <= columns; column += 4) {
@@ -102,7 +102,7 @@ template <bool FIRST> struct Tiles {
     }
 };
 
-// A product's blocks are single values here, its rows a multiple of a panel's, and its inputs interleaved.
+// `blocks` counts values, rows are a multiple of a panel's, and inputs are interleaved.
 template <Dequantize DEQUANTIZE> inline void multiply(const slm::Product & p, float * room) {
     for (int64_t done = 0; done < p.blocks; done += DEPTH) {
         slm::Product part = p;

@@ -79,7 +79,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     const char * const inputs = p.inputs + column * p.inputs_stride;
     for (int64_t b = 0; b < p.blocks; b++) {
         const char * const block = weights + b * sizeof(Weights);
-        ask_for_next_rows(block, p.weights_stride);
+        prefetch_next_rows(block, p.weights_stride);
         const __m256 dm = scales(block, p.weights_stride);
         const __m128 low = _mm256_castps256_ps128(dm), high = _mm256_extractf128_ps(dm, 1);
         const __m128 d = _mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0));

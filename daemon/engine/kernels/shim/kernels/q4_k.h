@@ -72,7 +72,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     const __m256i four_bits = _mm256_set1_epi8(15);
     for (int64_t b = 0; b < p.blocks; b++) {
         const Weights & block = weights[b];
-        ask_ahead<sizeof(Weights)>(&block);
+        prefetch_ahead<sizeof(Weights)>(&block);
         const __m128i packed = unpack_scales(block.scales);
         const __m128i mins = _mm_cvtepu8_epi16(_mm_unpackhi_epi64(packed, packed));
         const __m256i scales = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(packed));

@@ -52,7 +52,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     }
     for (int64_t b = 0; b < p.blocks; b++) {
         const Weights & block = weights[b];
-        ask_ahead<sizeof(Weights)>(&block);
+        prefetch_ahead<sizeof(Weights)>(&block);
         const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i *>(block.scales));
         const __m256i scales = _mm256_cvtepi8_epi16(packed);
         __m256i sums[COLUMNS];

@@ -108,7 +108,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     const char * const inputs = p.inputs + column * p.inputs_stride;
     for (int64_t b = 0; b < p.blocks; b++) {
         const char * const block = weights + b * sizeof(Block);
-        ask_for_next_rows(block, p.weights_stride);
+        prefetch_next_rows(block, p.weights_stride);
         const __m512 d = _mm512_castps128_ps512(scales(block, p.weights_stride));
         const __m512 ds[2] = { _mm512_permutexvar_ps(first, d), _mm512_permutexvar_ps(second, d) };
         const __m512i ws[2] = { both<Block>(block, p.weights_stride), both<Block>(block + 2 * p.weights_stride, p.weights_stride) };
@@ -154,7 +154,7 @@ inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     const char * const inputs = p.inputs + column * p.inputs_stride;
     for (int64_t b = 0; b < p.blocks; b++) {
         const char * const block = weights + b * sizeof(Block);
-        ask_for_next_rows(block, p.weights_stride);
+        prefetch_next_rows(block, p.weights_stride);
         const __m128 d = scales(block, p.weights_stride);
         __m256i ws[4];
         for (int r = 0; r < 4; r++) {

@@ -1,0 +1,521 @@
+//! The thread that turns requests into sequences, while the engine goes on with others.
+//!
+//! It tokenizes, compiles grammars and puts prompts with images together: each of it may take seconds for a long text or a large
+//! schema. Requests that need nothing else of the model, such as `tokenize`, are answered from here.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+    mpsc::{self, Receiver, Sender},
+};
+
+use llama_cpp_2::token::LlamaToken;
+use runner::protocol::{
+    Constraint as Wanted, Detokenize, Event, Generate, Overflow, Prompt, Rendered, Tokenize,
+};
+
+use super::{
+    see::{self, Seen},
+    sequence::Sequence,
+};
+
+use crate::{
+    answer::{Answer, form::Applied, report::Report, text::Stops},
+    constraint::{Constraint, compilers::Compilers},
+    error::Error,
+    images::{Album, cells::is_cell},
+    inbox, load,
+    model::{Model, Special, adapters::Flavour},
+    outbox::Outbox,
+    prompt::{self, length::Length, marks},
+    sampler::{Chooser, Rules},
+    schedule::clock::Clock,
+    speculation::Drafting,
+};
+
+/// Most requests that are prepared or wait for it.
+const MAX_PREPARING: usize = 1024;
+
+/// Most bytes of their prompts.
+const MAX_PREPARING_BYTES: usize = 256 << 20;
+
+/// Most tokens that are turned into text at once: the largest context.
+const MAX_DETOKENIZED: usize = runner::protocol::MAX_CONTEXT as usize;
+
+/// A text's beginning in bytes that is looked at for the token that begins it, which is written in fewer.
+const LONGEST_BEGINNING: usize = 256;
+
+/// The engine's side.
+#[derive(Debug)]
+pub(crate) struct Preparer {
+    jobs: Sender<Job>,
+    queued: Arc<Queued>,
+}
+
+/// How much is prepared or waits for it.
+#[derive(Debug, Default)]
+struct Queued {
+    jobs: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// The tokens of a text.
+    Tokenize {
+        /// Id of the request.
+        id: u64,
+        /// What it says.
+        tokenize: Tokenize,
+    },
+    /// The text of tokens.
+    Detokenize {
+        /// Id of the request.
+        id: u64,
+        /// What it says.
+        detokenize: Detokenize,
+    },
+    /// A sequence.
+    Sequence(Unprepared),
+}
+
+/// A request that is to become a sequence.
+#[derive(Debug)]
+pub(crate) struct Unprepared {
+    /// Id of the request.
+    pub(crate) id: u64,
+    /// What it says.
+    pub(crate) generate: Box<Generate>,
+    /// Its conversation, rendered, where it has one.
+    pub(crate) applied: Option<Applied>,
+    /// Its images, encoded.
+    pub(crate) seen: Option<Seen>,
+    /// Its adapters' scales.
+    pub(crate) scales: Flavour,
+    /// When it came.
+    pub(crate) clock: Clock,
+    /// Set when nobody waits for it any more.
+    pub(crate) cancelled: Arc<AtomicBool>,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Id of the request.
+    pub(crate) id: u64,
+    /// The sequence, or what is wrong with the request.
+    pub(crate) sequence: Result<Box<Sequence>, Error>,
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Tokenize { tokenize, .. } => tokenize.text.len(),
+            Self::Detokenize { detokenize, .. } => size_of_val(detokenize.tokens.as_slice()),
+            Self::Sequence(Unprepared {
+                generate, applied, ..
+            }) => {
+                let rendered = applied.as_ref().map_or(0, |applied| applied.prompt.len());
+                rendered + inbox::prompt(&generate.prompt)
+            }
+        }
+    }
+}
+
+impl Preparer {
+    /// The engine's side, and the work of the thread: `work` does one job after the other.
+    pub(crate) fn new(mut work: impl FnMut(Job) + Send) -> (Self, impl FnOnce() + Send) {
+        let (jobs, receiver): (_, Receiver<Job>) = mpsc::channel();
+        let queued = Arc::new(Queued::default());
+        let preparer = Self {
+            jobs,
+            queued: Arc::clone(&queued),
+        };
+        let run = move || {
+            while let Ok(job) = receiver.recv() {
+                let bytes = job.bytes();
+                work(job);
+                queued.jobs.fetch_sub(1, Ordering::Relaxed);
+                queued.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            }
+        };
+        (preparer, run)
+    }
+
+    /// Has a job done, without waiting for it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when [`MAX_PREPARING`] wait already, or [`MAX_PREPARING_BYTES`] with it.
+    pub(crate) fn prepare(&self, job: Job) -> Result<(), Error> {
+        let (jobs, bytes) = (&self.queued.jobs, &self.queued.bytes);
+        let (waiting, size) = (jobs.load(Ordering::Relaxed), job.bytes());
+        if waiting >= MAX_PREPARING || bytes.load(Ordering::Relaxed) + size > MAX_PREPARING_BYTES {
+            return Err(Error::Busy(waiting));
+        }
+        jobs.fetch_add(1, Ordering::Relaxed);
+        bytes.fetch_add(size, Ordering::Relaxed);
+        // The thread ends only with the engine.
+        let _ = self.jobs.send(job);
+        Ok(())
+    }
+}
+
+/// The thread's side.
+#[derive(Debug)]
+pub(crate) struct Preparation<'m, D> {
+    model: &'m Model,
+    /// Tokens that fit the context.
+    cells: usize,
+    compilers: Compilers,
+    outbox: Outbox,
+    /// Takes sequences.
+    done: D,
+}
+
+impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
+    /// Prepares requests for a context of so many cells. `done` takes sequences; other answers go to `outbox`.
+    pub(crate) fn new(model: &'m Model, cells: usize, outbox: Outbox, done: D) -> Self {
+        Self {
+            model,
+            cells,
+            compilers: Compilers::default(),
+            outbox,
+            done,
+        }
+    }
+
+    /// Does one job.
+    pub(crate) fn work(&mut self, job: Job) {
+        let (id, answer) = match job {
+            Job::Tokenize { id, tokenize } => (id, self.tokenize(&tokenize)),
+            Job::Detokenize { id, detokenize } => (id, self.detokenize(&detokenize)),
+            Job::Sequence(request) if request.cancelled.load(Ordering::Relaxed) => return,
+            Job::Sequence(request) => {
+                let id = request.id;
+                let sequence = self.sequence(request).map(Box::new);
+                return (self.done)(Prepared { id, sequence });
+            }
+        };
+        match answer {
+            Ok(event) => self.outbox.send(id, event),
+            Err(error) => self.outbox.fail(id, error),
+        }
+    }
+
+    fn tokenize(
+        &self,
+        Tokenize {
+            text,
+            add_special,
+            parse_special,
+            literal,
+        }: &Tokenize,
+    ) -> Result<Event, Error> {
+        let special = match (*parse_special, literal.is_empty()) {
+            (true, false) => {
+                let rendered = Rendered {
+                    text: text.clone(),
+                    literal: literal.clone(),
+                };
+                let (text, mark) = marks::marked_text(&rendered, &self.model.controls)?;
+                return self.tokens(&text, Special::of(mark), *add_special);
+            }
+            (parse, _) => Special::parsed(parse),
+        };
+        self.tokens(text, special, *add_special)
+    }
+
+    fn tokens(&self, text: &str, special: Special, begin: bool) -> Result<Event, Error> {
+        Length::new(self.cells, self.model.longest_piece()).check(text, self.counter(special))?;
+        let tokens = self.model.tokenize(text, special, begin);
+        let tokens = tokens.into_iter().map(|token| token.0).collect();
+        Ok(Event::Tokens(tokens))
+    }
+
+    fn detokenize(&self, Detokenize { tokens }: &Detokenize) -> Result<Event, Error> {
+        if tokens.len() > MAX_DETOKENIZED {
+            return Err(Error::Invalid(format!(
+                "{} tokens are more than {MAX_DETOKENIZED}",
+                tokens.len()
+            )));
+        }
+        let tokens = self.model.checked(tokens)?;
+        Ok(Event::Text(self.model.detokenize(&tokens)))
+    }
+
+    /// Counts the tokens of a part of a text.
+    fn counter(&self, special: Special) -> impl Fn(&str) -> usize {
+        move |part| self.model.tokenize(part, special, false).len()
+    }
+
+    /// Tokens that are put before a text.
+    fn begun(&self, text: &str, special: Special) -> usize {
+        // A text that begins with that token gets no other one.
+        let beginning = &text[..text.floor_char_boundary(LONGEST_BEGINNING)];
+        let count = |begin| self.model.tokenize(beginning, special, begin).len();
+        count(true) - count(false)
+    }
+
+    /// Turns a prompt into tokens, for a context of so many cells.
+    fn prompt(
+        &self,
+        prompt: Prompt,
+        applied: Option<&mut Applied>,
+        cells: usize,
+        overflow: Overflow,
+        seen: Option<&Seen>,
+    ) -> Result<Tokenized, Error> {
+        let (text, special) = match prompt {
+            Prompt::Tokens(_) if seen.is_some() => {
+                let error = "a prompt of tokens has no places for images";
+                return Err(Error::Invalid(error.into()));
+            }
+            Prompt::Tokens(tokens) => {
+                return Ok(Tokenized {
+                    tokens: self.model.checked(&tokens)?,
+                    ..Tokenized::default()
+                });
+            }
+            Prompt::Text { text, special } => (text, Special::parsed(special)),
+            Prompt::Rendered(rendered) => {
+                let (text, mark) = marks::marked_text(&rendered, &self.model.controls)?;
+                (text, Special::of(mark))
+            }
+            Prompt::Chat(_) => {
+                let unwritten = || Error::Internal("a conversation was not rendered".into());
+                let applied = applied.ok_or_else(unwritten)?;
+                let text = std::mem::take(&mut applied.prompt);
+                (text, Special::of(applied.mark))
+            }
+        };
+        let count = self.counter(special);
+        let length = Length::new(cells, self.model.longest_piece());
+        let (text, cut) = match (length.check(&text, &count), overflow) {
+            (Ok(()), _) => (text, 0),
+            (Err(_), Overflow::Refuse) => {
+                let refusal = length.refuse(&text, count);
+                return Err(refusal.with_more(self.begun(&text, special)));
+            }
+            (Err(_), Overflow::Truncate { keep }) => {
+                let cut = length.cut(&text, keep as usize, count);
+                let cut = cut.map_err(|error| error.with_more(self.begun(&text, special)))?;
+                (cut.text, cut.tokens)
+            }
+        };
+        let tokenize = |text: &str, begin| self.model.tokenize(text, special, begin);
+        let (tokens, album) = match seen {
+            Some(seen) => seen.compose(&text, tokenize)?,
+            None => (tokenize(&text, true), Album::default()),
+        };
+        Ok(Tokenized { tokens, album, cut })
+    }
+
+    /// How the answer to a prompt is read.
+    fn answer(&self, applied: Option<&Applied>, stops: Stops) -> Result<Answer, Error> {
+        let Some((applied, form)) =
+            applied.and_then(|applied| Some((applied, applied.form.clone()?)))
+        else {
+            return Ok(Answer::of_text(stops));
+        };
+        let spelled = self.model.single_tokens(&form.preserved);
+        Answer::in_form(form, applied.beginning(), stops, spelled.into())
+    }
+
+    /// Turns a request into a sequence that fits, or says what is wrong with it.
+    fn sequence(
+        &mut self,
+        Unprepared {
+            id,
+            generate,
+            mut applied,
+            seen,
+            scales,
+            clock,
+            cancelled: _,
+        }: Unprepared,
+    ) -> Result<Sequence, Error> {
+        let Generate {
+            prompt,
+            sampling,
+            max_tokens,
+            context,
+            deterministic,
+            stop,
+            overflow,
+            adapter_scales: _,
+            constraint,
+            logprobs,
+            read_as: _,
+            draft,
+            images: _,
+        } = *generate;
+        let seen = seen.as_ref();
+        let cells = load::held(context, self.cells)?;
+        // A picture cannot be cut.
+        let overflow = seen.map_or(overflow, |_| Overflow::Refuse);
+        let stops = Stops::new(stop)?;
+        let is_chat = matches!(prompt, Prompt::Chat(_));
+        let Tokenized { tokens, album, cut } =
+            self.prompt(prompt, applied.as_mut(), cells, overflow, seen)?;
+        if !is_chat {
+            let tail = self.model.detokenize(see::tail(&tokens));
+            applied = applied.map(|applied| applied.behind(&tail));
+        }
+        let anchored = usize::from(
+            tokens
+                .first()
+                .is_some_and(|&first| self.model.begins(first)),
+        );
+        let wanted = max_tokens.map(|tokens| tokens as usize);
+        let fitted = prompt::fit(tokens, cells, wanted, overflow, anchored)
+            .map_err(|error| error.with_more(cut))?;
+        let constraint = constraint.map(|mut constraint| {
+            match applied.as_ref().and_then(Applied::open_thought) {
+                // The thought goes first, and is free.
+                Some(end) if constraint.after.is_none() => constraint.after = Some(end),
+                Some(_) => {}
+                // What has a shape of its own has none of the markup of the form.
+                None => applied = None,
+            }
+            constraint
+        });
+        let text = fitted.tokens.iter().copied();
+        let text: Vec<LlamaToken> = text.filter(|token| !is_cell(*token)).collect();
+        let rules = Rules {
+            sampling: &sampling,
+            logprobs,
+            constraint: match &constraint {
+                Some(wanted) => Some(self.constraint(wanted)?),
+                None => self.constraint_of_calls(applied.as_ref())?,
+            },
+            context: cells,
+            prompt: &text,
+        };
+        Ok(Sequence {
+            id,
+            prompt: fitted.tokens.len(),
+            spared: 0,
+            flavour: scales,
+            max_tokens: wanted.unwrap_or(usize::MAX),
+            cells,
+            alone: deterministic,
+            truncated: cut + fitted.cut,
+            chooser: Chooser::new(rules, self.model)?,
+            drafting: Drafting::new(if deterministic { Some(0) } else { draft }),
+            answer: self.answer(applied.as_ref(), stops)?,
+            report: Report::default(),
+            tokens: fitted.tokens,
+            album,
+            clock,
+        })
+    }
+
+    fn constraint(&mut self, wanted: &Wanted) -> Result<Constraint, Error> {
+        Constraint::new(self.compilers.plain(self.model)?, wanted)
+    }
+
+    /// What holds for an answer that may call tools, or must.
+    fn constraint_of_calls(
+        &mut self,
+        applied: Option<&Applied>,
+    ) -> Result<Option<Constraint>, Error> {
+        let Some(applied) = applied else {
+            return Ok(None);
+        };
+        let Some((form, grammar)) = applied
+            .form
+            .as_ref()
+            .and_then(|form| Some((form, form.grammar.as_ref()?)))
+        else {
+            return Ok(None);
+        };
+        let markup = self.model.single_tokens(&form.preserved);
+        let compiler = self.compilers.of_calls(self.model, &markup)?;
+        let begun = &applied.generation_prompt;
+        let thinking = applied.open_thought().is_some();
+        match Constraint::of_calls(compiler, grammar, &form.thinking, begun, thinking) {
+            Err(error) if !grammar.triggers.is_empty() => {
+                tracing::warn!(%error, "calls of these tools are read, but not held to their form");
+                Ok(None)
+            }
+            held => held,
+        }
+    }
+}
+
+/// A prompt as tokens.
+#[derive(Debug, Default)]
+struct Tokenized {
+    /// May still be too many.
+    tokens: Vec<LlamaToken>,
+    /// The images among them.
+    album: Album,
+    /// How many tokens at least were cut out of a text that is far too long.
+    cut: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::Mail;
+
+    fn tokenize(id: u64, text: &str) -> Job {
+        Job::Tokenize {
+            id,
+            tokenize: Tokenize {
+                text: text.into(),
+                add_special: false,
+                parse_special: false,
+                literal: Vec::new(),
+            },
+        }
+    }
+
+    /// The engine computes a step whenever it does not wait, so nothing that it does with a request may wait for the preparation.
+    #[test]
+    fn the_engine_goes_on_while_a_request_is_prepared() {
+        let (feed, inbox) = inbox::new::<u64>();
+        let returns = feed.returns();
+        let (open, gate) = mpsc::channel::<()>();
+        let (preparer, run) = Preparer::new(move |job| {
+            let Job::Tokenize { id, .. } = job else {
+                unreachable!("only such are handed over");
+            };
+            gate.recv().expect("the gate is opened once for each");
+            returns.put(id);
+        });
+        let thread = std::thread::spawn(run);
+        for id in [1, 2] {
+            preparer.prepare(tokenize(id, "hello")).unwrap();
+        }
+        for id in [1, 2] {
+            // Both wait at the gate, or behind it: the engine has no mail, and would compute.
+            assert!(!inbox.has_mail());
+            assert!(inbox.next().is_none());
+            open.send(()).unwrap();
+            match inbox.wait() {
+                Some(Mail::Finished(finished)) => assert_eq!(finished, id),
+                other => panic!("{other:?}"),
+            }
+        }
+        drop(preparer);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn what_waits_to_be_prepared_is_bounded() {
+        let (preparer, run) = Preparer::new(|_| {});
+        for id in 0..MAX_PREPARING as u64 {
+            preparer.prepare(tokenize(id, "")).unwrap();
+        }
+        let refused = preparer.prepare(tokenize(5000, ""));
+        assert!(matches!(refused, Err(Error::Busy(MAX_PREPARING))));
+        let text = "x".repeat(MAX_PREPARING_BYTES);
+        let (other, _) = Preparer::new(|_| {});
+        other.prepare(tokenize(1, &text)).unwrap();
+        assert!(other.prepare(tokenize(2, "x")).is_err());
+        drop(preparer);
+        run();
+    }
+}
