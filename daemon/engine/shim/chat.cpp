@@ -245,7 +245,7 @@ void slm_leave(int code) {
 
 slm_chat * slm_chat_new(slm_str source, slm_str bos, slm_str eos, slm_text * error) {
     slm_chat * chat = nullptr;
-    // What is read here was said in confidence, and a test has no beginning of its process.
+    // Keeps prompts out of the log; tests do not call slm_prepare_process.
     common_log_set_verbosity_thold(LOG_LEVEL_ERROR);
     const bool done = metered(source.size, error, [&](slm::Meter &) {
         const std::string text = to_string(source);

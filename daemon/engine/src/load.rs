@@ -23,7 +23,7 @@ use crate::{
         parts,
         vision::Projector,
     },
-    images::eyes::Pulse,
+    images::encoder::Pulse,
     model::{Model, adapters::Adapters},
     system::{fs, memory, threads},
 };

@@ -23,7 +23,7 @@ pub(crate) struct Applied {
     /// What marks them, where there are any.
     pub(crate) mark: Option<char>,
     /// How the answer will be written. `None` when it is nothing but text.
-    pub(crate) form: Option<Arc<Form>>,
+    pub(crate) form: Option<Arc<AnswerFormat>>,
     /// The end of the prompt in which the assistant starts to speak; reading begins there.
     pub(crate) generation_prompt: String,
 }
@@ -97,7 +97,7 @@ struct Thoughts {
 
 /// How answers are written.
 #[derive(Debug)]
-pub(crate) struct Form {
+pub(crate) struct AnswerFormat {
     pub(crate) native: ffi::chat::Form,
     /// What the model must keep to, where tools are on offer.
     pub(crate) grammar: Option<Grammar>,
@@ -113,13 +113,13 @@ pub(crate) struct Form {
 
 /// What the shim says of an applied template, besides the form.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Said {
+pub(crate) struct AppliedJson {
     pub(crate) prompt: String,
     pub(crate) generation_prompt: String,
     pub(crate) tools: bool,
     grammar: String,
     grammar_lazy: bool,
-    grammar_triggers: Vec<SaidTrigger>,
+    grammar_triggers: Vec<TriggerJson>,
     preserved_tokens: Vec<String>,
     stops: Vec<String>,
     thinking_start: String,
@@ -127,19 +127,19 @@ pub(crate) struct Said {
 }
 
 #[derive(Debug, Deserialize)]
-struct SaidTrigger {
+struct TriggerJson {
     kind: u8,
     value: String,
 }
 
-impl Form {
+impl AnswerFormat {
     /// Joins a form with what was said of it, when these tools are on offer. `None` for one that is nothing but text.
     ///
     /// # Errors
     /// [`Error::Internal`] for a parser or a trigger that nobody knows.
     pub(crate) fn new(
         native: ffi::chat::Form,
-        said: Said,
+        said: AppliedJson,
         tools: &[Tool],
     ) -> Result<Option<Self>, Error> {
         let parser = native.parser();
@@ -157,7 +157,7 @@ impl Form {
             .grammar_triggers
             .into_iter()
             .filter(|_| said.grammar_lazy)
-            .map(|SaidTrigger { kind, value }| match kind {
+            .map(|TriggerJson { kind, value }| match kind {
                 0 | 1 => Ok(Trigger::Word(value)),
                 2 => Ok(Trigger::Pattern(mended(value))),
                 3 => Ok(Trigger::WholePattern(value)),

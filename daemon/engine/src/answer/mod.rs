@@ -12,7 +12,7 @@
 //! Two things keep that small. A piece of text in which no markup can begin only adds to the open text and is not parsed at all.
 //! For the rest, parsing waits until it takes no more than [`SHARE`] of the time.
 
-pub(crate) mod form;
+pub(crate) mod format;
 pub(crate) mod report;
 pub(crate) mod text;
 
@@ -28,11 +28,11 @@ use serde::Deserialize;
 
 use crate::{
     answer::{
-        form::{Form, Marks},
+        format::{AnswerFormat, Marks},
         text::{Stops, Text},
     },
     error::Error,
-    ffi::chat::{Place, Reader},
+    ffi::chat::{Channel, Reader},
 };
 
 /// Parsing may take one part in so many of the time. A piece that comes sooner waits for the next one.
@@ -81,7 +81,7 @@ impl Answer {
     /// # Errors
     /// [`Error::Invalid`] for a stop text of the form that is none, and [`Error::Internal`] without memory.
     pub(crate) fn in_form(
-        form: Arc<Form>,
+        form: Arc<AnswerFormat>,
         generation_prompt: &str,
         stops: Stops,
         spelled: Arc<HashSet<LlamaToken>>,
@@ -163,13 +163,13 @@ impl Grown {
 #[derive(Debug)]
 struct Reading {
     reader: Reader,
-    form: Arc<Form>,
+    form: Arc<AnswerFormat>,
     /// What is said, up to a stop text of the request.
     said: Text,
     /// Came, and was not parsed.
     waiting: String,
     /// Where text goes that has no markup in it, when that is certain.
-    open: Option<Place>,
+    open: Option<Channel>,
     /// Arguments of each call, to see that they are whole.
     calls: Vec<String>,
     /// Brackets that are open.
@@ -182,14 +182,14 @@ struct Reading {
 
 /// What the shim says that a piece added.
 #[derive(Debug, Default, Deserialize)]
-struct Said {
+struct ParsedDelta {
     content: String,
     reasoning: String,
     calls: Vec<ToolCallDelta>,
 }
 
 impl Reading {
-    fn new(form: Arc<Form>, generation_prompt: &str, stops: Stops) -> Result<Self, Error> {
+    fn new(form: Arc<AnswerFormat>, generation_prompt: &str, stops: Stops) -> Result<Self, Error> {
         Ok(Self {
             reader: Reader::new(&form.native, generation_prompt).map_err(Error::Internal)?,
             form,
@@ -215,13 +215,13 @@ impl Reading {
         {
             let text = String::from(text);
             return self.grown(match place {
-                Place::Content => Said {
+                Channel::Content => ParsedDelta {
                     content: text,
-                    ..Said::default()
+                    ..ParsedDelta::default()
                 },
-                Place::Reasoning => Said {
+                Channel::Reasoning => ParsedDelta {
                     reasoning: text,
-                    ..Said::default()
+                    ..ParsedDelta::default()
                 },
             });
         }
@@ -261,7 +261,7 @@ impl Reading {
     }
 
     /// Parses what waits, and notes whether all of it went to one place.
-    fn read(&mut self, whole: bool) -> Result<Said, Error> {
+    fn read(&mut self, whole: bool) -> Result<ParsedDelta, Error> {
         let text = std::mem::take(&mut self.waiting);
         let began = Instant::now();
         let read = self.reader.read(&text, whole);
@@ -272,18 +272,18 @@ impl Reading {
             let why = why.lines().next().unwrap_or_default();
             Error::Unreadable(why.into())
         })?;
-        let said: Said = serde_json::from_str(&said)
+        let said: ParsedDelta = serde_json::from_str(&said)
             .map_err(|why| Error::Internal(format!("the shim cannot be understood: {why}")))?;
         let nothing_else = said.calls.is_empty() && !text.is_empty();
         if nothing_else && said.reasoning.is_empty() && said.content == text {
-            self.open = Some(Place::Content);
+            self.open = Some(Channel::Content);
         } else if nothing_else && said.content.is_empty() && said.reasoning == text {
-            self.open = Some(Place::Reasoning);
+            self.open = Some(Channel::Reasoning);
         }
         Ok(said)
     }
 
-    fn grown(&mut self, said: Said) -> Grown {
+    fn grown(&mut self, said: ParsedDelta) -> Grown {
         for call in &said.calls {
             let index = call.index as usize;
             if self.calls.len() <= index {

@@ -6,10 +6,10 @@ use llama_cpp_2::token::LlamaToken;
 
 use crate::{
     cache::{
-        cells::{Cells, Held},
+        cells::{CellList, Cells},
         worth::Worth,
     },
-    model::adapters::Flavour,
+    model::adapters::AdapterScales,
 };
 
 /// Shorter ones are computed again as fast as they are found.
@@ -17,62 +17,62 @@ pub(crate) const MIN_TOKENS: usize = 16;
 
 /// A sequence that is over.
 #[derive(Debug)]
-pub(crate) struct Past {
+pub(crate) struct CachedSeq {
     /// Number of its sequence in the cache.
     pub(crate) seq: u32,
     /// What the cache holds: prompt and answer, as far as they were computed.
     pub(crate) tokens: Vec<LlamaToken>,
     /// Their cells.
-    pub(crate) held: Held,
+    pub(crate) held: CellList,
     /// With what adapters they were computed.
-    pub(crate) flavour: Flavour,
+    pub(crate) scales: AdapterScales,
     /// What it is worth to keep.
     pub(crate) worth: Worth,
 }
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(Vec<Past>);
+pub(crate) struct CellCache(Vec<CachedSeq>);
 
-impl Past {
+impl CachedSeq {
     /// A sequence that just ended.
     pub(crate) fn new(
         seq: u32,
         tokens: Vec<LlamaToken>,
-        held: Held,
-        flavour: Flavour,
+        held: CellList,
+        scales: AdapterScales,
         now: Instant,
     ) -> Self {
         Self {
             seq,
             tokens,
             held,
-            flavour,
+            scales,
             worth: Worth::new(now),
         }
     }
 }
 
-impl Kept {
+impl CellCache {
     /// Keeps one more. Those that are its beginnings are of no more use, and come back.
-    pub(crate) fn keep(&mut self, past: Past) -> Vec<Past> {
+    pub(crate) fn keep(&mut self, cached: CachedSeq) -> Vec<CachedSeq> {
         let (beginnings, others) = std::mem::take(&mut self.0)
             .into_iter()
-            .partition(|old| old.flavour == past.flavour && past.tokens.starts_with(&old.tokens));
+            .partition(|old| old.scales == cached.scales && cached.tokens.starts_with(&old.tokens));
         self.0 = others;
-        self.0.push(past);
+        self.0.push(cached);
         beginnings
     }
 
     /// All of them, to look for one that begins alike.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Past> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &CachedSeq> {
         self.0.iter()
     }
 
     /// Somebody began like this sequence.
     pub(crate) fn hit(&mut self, seq: u32, now: Instant) {
-        if let Some(past) = self.0.iter_mut().find(|past| past.seq == seq) {
-            past.worth.hit(now);
+        if let Some(cached) = self.0.iter_mut().find(|cached| cached.seq == seq) {
+            cached.worth.hit(now);
         }
     }
 
@@ -82,39 +82,42 @@ impl Kept {
         now: Instant,
         spare: Option<u32>,
         cells: Option<&Cells>,
-    ) -> Option<Past> {
-        let evictable = |past: &Past| {
-            Some(past.seq) != spare && cells.is_none_or(|cells| cells.alone(&past.held) > 0)
+    ) -> Option<CachedSeq> {
+        let evictable = |cached: &CachedSeq| {
+            Some(cached.seq) != spare && cells.is_none_or(|cells| cells.alone(&cached.held) > 0)
         };
         let (index, _) = self
             .0
             .iter()
             .enumerate()
-            .filter(|(_, past)| evictable(past))
+            .filter(|(_, cached)| evictable(cached))
             .min_by(|(_, a), (_, b)| a.worth.value(now).total_cmp(&b.worth.value(now)))?;
         Some(self.0.remove(index))
     }
 
     /// The one that is worth most, and how much.
     pub(crate) fn best(&self, now: Instant) -> Option<(u32, f64)> {
-        let values = self.0.iter().map(|past| (past.seq, past.worth.value(now)));
+        let values = self
+            .0
+            .iter()
+            .map(|cached| (cached.seq, cached.worth.value(now)));
         values.max_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 
     /// Takes one out.
-    pub(crate) fn take(&mut self, seq: u32) -> Option<Past> {
-        let index = self.0.iter().position(|past| past.seq == seq)?;
+    pub(crate) fn take(&mut self, seq: u32) -> Option<CachedSeq> {
+        let index = self.0.iter().position(|cached| cached.seq == seq)?;
         Some(self.0.remove(index))
     }
 
     /// Takes all out.
-    pub(crate) fn clear(&mut self) -> Vec<Past> {
+    pub(crate) fn clear(&mut self) -> Vec<CachedSeq> {
         std::mem::take(&mut self.0)
     }
 }
 
 /// How many tokens two texts begin with alike.
-pub(crate) fn alike(a: &[LlamaToken], b: &[LlamaToken]) -> usize {
+pub(crate) fn common_prefix(a: &[LlamaToken], b: &[LlamaToken]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
@@ -125,69 +128,83 @@ mod tests {
     use super::*;
     use crate::cache::worth::HALF_LIFE;
 
-    fn past(seq: u32, tokens: &[i32], now: Instant) -> Past {
+    fn cached(seq: u32, tokens: &[i32], now: Instant) -> CachedSeq {
         let tokens = tokens.iter().copied().map(LlamaToken::new).collect();
-        Past::new(seq, tokens, Held::default(), Flavour::new(), now)
+        CachedSeq::new(seq, tokens, CellList::default(), AdapterScales::new(), now)
     }
 
-    fn seqs(pasts: &[Past]) -> Vec<u32> {
-        pasts.iter().map(|past| past.seq).collect()
+    fn seqs(cached_seqs: &[CachedSeq]) -> Vec<u32> {
+        cached_seqs.iter().map(|cached| cached.seq).collect()
     }
 
     #[test]
     fn the_oldest_goes_first_and_a_hit_makes_young() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut kept = Kept::default();
+        let mut cell_cache = CellCache::default();
         for (seq, token) in [(1, 10), (2, 20), (3, 30)] {
-            kept.keep(past(seq, &[token], at(u64::from(seq))));
+            cell_cache.keep(cached(seq, &[token], at(u64::from(seq))));
         }
-        kept.hit(1, at(4));
-        assert_eq!(kept.evict(at(5), None, None).map(|it| it.seq), Some(2));
-        assert_eq!(kept.evict(at(5), Some(3), None).map(|it| it.seq), Some(1));
-        assert_eq!(kept.evict(at(5), Some(3), None).map(|it| it.seq), None);
+        cell_cache.hit(1, at(4));
+        assert_eq!(
+            cell_cache.evict(at(5), None, None).map(|it| it.seq),
+            Some(2)
+        );
+        assert_eq!(
+            cell_cache.evict(at(5), Some(3), None).map(|it| it.seq),
+            Some(1)
+        );
+        assert_eq!(
+            cell_cache.evict(at(5), Some(3), None).map(|it| it.seq),
+            None
+        );
     }
 
     #[test]
     fn what_was_often_of_use_outlives_what_was_used_a_little_later() {
         let start = Instant::now();
-        let mut kept = Kept::default();
-        kept.keep(past(1, &[1], start));
+        let mut cell_cache = CellCache::default();
+        cell_cache.keep(cached(1, &[1], start));
         for _ in 0..5 {
-            kept.hit(1, start);
+            cell_cache.hit(1, start);
         }
         let later = start + HALF_LIFE;
-        kept.keep(past(2, &[2], later));
-        assert_eq!(kept.evict(later, None, None).map(|it| it.seq), Some(2));
+        cell_cache.keep(cached(2, &[2], later));
+        assert_eq!(
+            cell_cache.evict(later, None, None).map(|it| it.seq),
+            Some(2)
+        );
     }
 
     #[test]
     fn beginnings_of_a_new_one_come_back() {
         let now = Instant::now();
-        let mut kept = Kept::default();
-        assert!(kept.keep(past(1, &[1, 2], now)).is_empty());
-        assert!(kept.keep(past(2, &[1, 3], now)).is_empty());
-        assert_eq!(seqs(&kept.keep(past(3, &[1, 2, 3], now))), [1]);
-        assert_eq!(seqs(&kept.clear()), [2, 3]);
+        let mut cell_cache = CellCache::default();
+        assert!(cell_cache.keep(cached(1, &[1, 2], now)).is_empty());
+        assert!(cell_cache.keep(cached(2, &[1, 3], now)).is_empty());
+        assert_eq!(seqs(&cell_cache.keep(cached(3, &[1, 2, 3], now))), [1]);
+        assert_eq!(seqs(&cell_cache.clear()), [2, 3]);
     }
 
     #[test]
     fn only_those_that_hold_cells_alone_free_some() {
         let now = Instant::now();
         let mut cells = Cells::new(10);
-        let mut kept = Kept::default();
-        let mut long = past(1, &[1, 2, 3], now);
+        let mut cell_cache = CellCache::default();
+        let mut long = cached(1, &[1, 2, 3], now);
         assert!(cells.take(&mut long.held, 3));
-        let mut short = past(2, &[1, 9], now);
+        let mut short = cached(2, &[1, 9], now);
         cells.share(&mut short.held, &long.held, 1);
-        kept.keep(short);
-        kept.keep(long);
+        cell_cache.keep(short);
+        cell_cache.keep(long);
         assert_eq!(
-            kept.evict(now, None, Some(&cells)).map(|it| it.seq),
+            cell_cache.evict(now, None, Some(&cells)).map(|it| it.seq),
             Some(1)
         );
         assert_eq!(
-            kept.evict(now, Some(2), Some(&cells)).map(|it| it.seq),
+            cell_cache
+                .evict(now, Some(2), Some(&cells))
+                .map(|it| it.seq),
             None
         );
     }

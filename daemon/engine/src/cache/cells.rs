@@ -14,7 +14,7 @@ pub(crate) struct Cells {
 
 /// The cells of one sequence, in the order of its tokens.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Vec<u32>);
+pub(crate) struct CellList(Vec<u32>);
 
 impl Cells {
     /// So many cells, all free.
@@ -38,7 +38,7 @@ impl Cells {
 
     /// A sequence computes so many more tokens. False when there are not enough cells, and then nothing changes.
     #[must_use]
-    pub(crate) fn take(&mut self, held: &mut Held, tokens: usize) -> bool {
+    pub(crate) fn take(&mut self, held: &mut CellList, tokens: usize) -> bool {
         let Some(rest) = self.free.len().checked_sub(tokens) else {
             return false;
         };
@@ -50,7 +50,7 @@ impl Cells {
     }
 
     /// A sequence goes on with the cells of another, up to a length of so many tokens.
-    pub(crate) fn share(&mut self, held: &mut Held, with: &Held, length: usize) {
+    pub(crate) fn share(&mut self, held: &mut CellList, with: &CellList, length: usize) {
         for &cell in with.0.get(held.len()..length).unwrap_or_default() {
             self.holders[cell as usize] += 1;
             held.0.push(cell);
@@ -58,7 +58,7 @@ impl Cells {
     }
 
     /// A sequence gives all of its cells back.
-    pub(crate) fn release(&mut self, held: &mut Held) {
+    pub(crate) fn release(&mut self, held: &mut CellList) {
         for cell in held.0.drain(..) {
             let holders = &mut self.holders[cell as usize];
             *holders -= 1;
@@ -69,7 +69,7 @@ impl Cells {
     }
 
     /// How many cells these sequences hold together.
-    pub(crate) fn together<'a>(&self, sequences: impl Iterator<Item = &'a Held>) -> usize {
+    pub(crate) fn together<'a>(&self, sequences: impl Iterator<Item = &'a CellList>) -> usize {
         let mut counted = vec![false; self.holders.len()];
         let cells = sequences.flat_map(|held| &held.0);
         cells
@@ -78,13 +78,13 @@ impl Cells {
     }
 
     /// How many cells of a sequence nobody else holds: as many get free when it is forgotten.
-    pub(crate) fn alone(&self, held: &Held) -> usize {
+    pub(crate) fn alone(&self, held: &CellList) -> usize {
         let alone = |cell: &&u32| self.holders[**cell as usize] == 1;
         held.0.iter().filter(alone).count()
     }
 }
 
-impl Held {
+impl CellList {
     /// Tokens that are computed.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn computed_tokens_take_cells_and_give_them_back() {
         let mut cells = Cells::new(10);
-        let mut held = Held::default();
+        let mut held = CellList::default();
         assert!(cells.take(&mut held, 4));
         assert_eq!((held.len(), cells.used(), cells.free()), (4, 4, 6));
         cells.release(&mut held);
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn more_than_there_are_cannot_be_taken() {
         let mut cells = Cells::new(3);
-        let mut held = Held::default();
+        let mut held = CellList::default();
         assert!(!cells.take(&mut held, 4));
         assert_eq!((held.len(), cells.free()), (0, 3));
         assert!(cells.take(&mut held, 3));
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn shared_cells_count_once_and_stay_until_the_last_leaves() {
         let mut cells = Cells::new(10);
-        let (mut first, mut second) = (Held::default(), Held::default());
+        let (mut first, mut second) = (CellList::default(), CellList::default());
         assert!(cells.take(&mut first, 6));
         cells.share(&mut second, &first, 4);
         assert!(cells.take(&mut second, 2));
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn sharing_goes_on_where_one_is() {
         let mut cells = Cells::new(10);
-        let (mut first, mut second) = (Held::default(), Held::default());
+        let (mut first, mut second) = (CellList::default(), CellList::default());
         assert!(cells.take(&mut first, 5));
         cells.share(&mut second, &first, 2);
         cells.share(&mut second, &first, 5);

@@ -13,22 +13,22 @@ use runner_protocol::{
 
 use crate::{
     cache::{
-        ahead::ReadAhead,
-        kept::{MIN_TOKENS, alike},
+        cell_cache::{MIN_TOKENS, common_prefix},
+        read_ahead::ReadAhead,
         worth::Worth,
     },
-    model::adapters::Flavour,
+    model::adapters::AdapterScales,
 };
 
 /// States of fewer tokens are not put here: they are computed again as fast.
-const MIN_SHELVED: usize = 4 * MIN_TOKENS;
+const MIN_STORED: usize = 4 * MIN_TOKENS;
 
 /// A state is put back only for the sake of at least one in so many of its tokens.
 const MIN_PART: usize = 32;
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf {
+pub(crate) struct HostCache {
     entries: Vec<Entry>,
     next: u64,
     /// The file whose bytes are wanted.
@@ -36,7 +36,7 @@ pub(crate) struct Shelf {
     /// Most bytes in memory.
     budget: usize,
     /// Tokens of the states that were handed out.
-    handed_out: Vec<(Vec<LlamaToken>, Flavour)>,
+    handed_out: Vec<(Vec<LlamaToken>, AdapterScales)>,
     fates: Vec<(u32, Fate)>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Entry {
     /// The tokens that it is the state after.
     pub(crate) tokens: Vec<LlamaToken>,
     /// With what adapters they were computed.
-    pub(crate) flavour: Flavour,
+    pub(crate) scales: AdapterScales,
     worth: Worth,
     stored: Stored,
 }
@@ -109,16 +109,16 @@ impl Entry {
         matches!(self.stored, Stored::File { .. })
     }
 
-    fn begins(&self, tokens: &[LlamaToken], flavour: &Flavour) -> bool {
-        self.flavour == *flavour && tokens.starts_with(&self.tokens)
+    fn begins(&self, tokens: &[LlamaToken], scales: &AdapterScales) -> bool {
+        self.scales == *scales && tokens.starts_with(&self.tokens)
     }
 
-    fn covers(&self, tokens: &[LlamaToken], flavour: &Flavour) -> bool {
-        self.flavour == *flavour && self.tokens.starts_with(tokens)
+    fn covers(&self, tokens: &[LlamaToken], scales: &AdapterScales) -> bool {
+        self.scales == *scales && self.tokens.starts_with(tokens)
     }
 }
 
-impl Shelf {
+impl HostCache {
     /// Room for so many bytes in memory; files do not count.
     pub(crate) fn new(budget: u64) -> Self {
         Self {
@@ -142,13 +142,13 @@ impl Shelf {
     ) {
         let head = saved.head();
         let tokens = head.tokens.iter().copied().map(LlamaToken::new).collect();
-        let flavour = head.scales.clone();
+        let scales = head.scales.clone();
         let stored = Stored::File {
             index,
             saved,
             ahead,
         };
-        self.add(tokens, flavour, Worth::new(used), stored);
+        self.add(tokens, scales, Worth::new(used), stored);
     }
 
     /// Whether the bytes of a state are there, so that nobody waits for a disk. If not, [`Self::read_wanted`] has them read.
@@ -200,47 +200,47 @@ impl Shelf {
     }
 
     /// Whether the state after these tokens is to be put here.
-    pub(crate) fn wants(&self, tokens: &[LlamaToken], flavour: &Flavour) -> bool {
+    pub(crate) fn wants(&self, tokens: &[LlamaToken], scales: &AdapterScales) -> bool {
         let mut entries = self.entries.iter();
         self.budget > 0
-            && tokens.len() >= MIN_SHELVED
-            && !entries.any(|entry| entry.covers(tokens, flavour))
+            && tokens.len() >= MIN_STORED
+            && !entries.any(|entry| entry.covers(tokens, scales))
     }
 
     /// Puts a state here, in place of its beginnings; what is worth least makes room for it.
     pub(crate) fn put(
         &mut self,
         tokens: Vec<LlamaToken>,
-        flavour: Flavour,
+        scales: AdapterScales,
         worth: Worth,
         state: Vec<u8>,
         now: Instant,
     ) {
-        self.drop_beginnings(&tokens, &flavour);
-        self.add(tokens, flavour, worth, Stored::Memory(state));
+        self.drop_beginnings(&tokens, &scales);
+        self.add(tokens, scales, worth, Stored::Memory(state));
         self.make_room(now);
     }
 
     /// Somebody has the cells of these tokens: what is a beginning of them is of no more use in memory.
-    pub(crate) fn drop_beginnings(&mut self, tokens: &[LlamaToken], flavour: &Flavour) {
+    pub(crate) fn drop_beginnings(&mut self, tokens: &[LlamaToken], scales: &AdapterScales) {
         self.entries
-            .retain(|entry| entry.is_file() || !entry.begins(tokens, flavour));
+            .retain(|entry| entry.is_file() || !entry.begins(tokens, scales));
     }
 
     /// The state that begins most like these tokens, if it is worth to put it back for somebody who knows `known` of them already.
     pub(crate) fn find(
         &self,
         tokens: &[LlamaToken],
-        flavour: &Flavour,
+        scales: &AdapterScales,
         known: usize,
         fits: impl Fn(&Found) -> bool,
     ) -> Option<Found> {
         let entries = self.entries.iter();
         entries
-            .filter(|entry| entry.flavour == *flavour)
+            .filter(|entry| entry.scales == *scales)
             .map(|entry| Found {
                 id: entry.id,
-                length: alike(tokens, &entry.tokens),
+                length: common_prefix(tokens, &entry.tokens),
                 whole: entry.tokens.len(),
             })
             .filter(|found| found.length >= known + MIN_TOKENS.max(found.whole / MIN_PART))
@@ -292,31 +292,36 @@ impl Shelf {
     /// Whether a file, or what was handed out for one, spares whoever begins like these tokens as much:
     /// it has all of them, or parts from them only at fewer than `slack` before their end.
     /// One that is a beginning of them is no such file: it is the same conversation, and goes on.
-    pub(crate) fn is_saved(&self, tokens: &[LlamaToken], flavour: &Flavour, slack: usize) -> bool {
+    pub(crate) fn is_saved(
+        &self,
+        tokens: &[LlamaToken],
+        scales: &AdapterScales,
+        slack: usize,
+    ) -> bool {
         let files = self.entries.iter().filter(|entry| entry.is_file());
-        let files = files.map(|entry| (&entry.tokens, &entry.flavour));
+        let files = files.map(|entry| (&entry.tokens, &entry.scales));
         let handed_out = self
             .handed_out
             .iter()
-            .map(|(tokens, flavour)| (tokens, flavour));
+            .map(|(tokens, scales)| (tokens, scales));
         files.chain(handed_out).any(|(known, with)| {
-            let alike = alike(tokens, known);
+            let alike = common_prefix(tokens, known);
             let parts = alike < known.len() && tokens.len() < alike + slack;
-            with == flavour && (alike == tokens.len() || parts)
+            with == scales && (alike == tokens.len() || parts)
         })
     }
 
     /// The state after these tokens was handed out.
-    pub(crate) fn note_handed_out(&mut self, tokens: &[LlamaToken], flavour: &Flavour) {
-        self.handed_out.push((tokens.to_vec(), flavour.clone()));
+    pub(crate) fn note_handed_out(&mut self, tokens: &[LlamaToken], scales: &AdapterScales) {
+        self.handed_out.push((tokens.to_vec(), scales.clone()));
     }
 
     /// Files with beginnings of these tokens.
-    pub(crate) fn replaced(&self, tokens: &[LlamaToken], flavour: &Flavour) -> Vec<u32> {
+    pub(crate) fn replaced(&self, tokens: &[LlamaToken], scales: &AdapterScales) -> Vec<u32> {
         let beginnings = self
             .entries
             .iter()
-            .filter(|entry| entry.begins(tokens, flavour));
+            .filter(|entry| entry.begins(tokens, scales));
         beginnings
             .filter_map(|entry| match entry.stored {
                 Stored::File { index, .. } => Some(index),
@@ -325,13 +330,19 @@ impl Shelf {
             .collect()
     }
 
-    fn add(&mut self, tokens: Vec<LlamaToken>, flavour: Flavour, worth: Worth, stored: Stored) {
+    fn add(
+        &mut self,
+        tokens: Vec<LlamaToken>,
+        scales: AdapterScales,
+        worth: Worth,
+        stored: Stored,
+    ) {
         let id = self.next;
         self.next += 1;
         self.entries.push(Entry {
             id,
             tokens,
-            flavour,
+            scales,
             worth,
             stored,
         });
@@ -361,46 +372,51 @@ mod tests {
         vec![LlamaToken::new(kind); count]
     }
 
-    fn put(shelf: &mut Shelf, tokens: Vec<LlamaToken>, bytes: usize, now: Instant) {
+    fn put(host_cache: &mut HostCache, tokens: Vec<LlamaToken>, bytes: usize, now: Instant) {
         let worth = Worth::new(now);
-        shelf.put(tokens, Flavour::new(), worth, vec![1; bytes], now);
+        host_cache.put(tokens, AdapterScales::new(), worth, vec![1; bytes], now);
     }
 
-    fn find(shelf: &Shelf, tokens: &[LlamaToken], known: usize) -> Option<(usize, usize)> {
-        let found = shelf.find(tokens, &Flavour::new(), known, |_| true)?;
+    fn find(host_cache: &HostCache, tokens: &[LlamaToken], known: usize) -> Option<(usize, usize)> {
+        let found = host_cache.find(tokens, &AdapterScales::new(), known, |_| true)?;
         Some((found.length, found.whole))
     }
 
     #[test]
     fn the_longest_that_is_worth_its_copy_is_found() {
         let now = Instant::now();
-        let mut shelf = Shelf::new(1000);
+        let mut host_cache = HostCache::new(1000);
         put(
-            &mut shelf,
+            &mut host_cache,
             [tokens(1, 100), tokens(2, 50)].concat(),
             10,
             now,
         );
-        put(&mut shelf, [tokens(1, 100), tokens(3, 5)].concat(), 10, now);
         put(
-            &mut shelf,
+            &mut host_cache,
+            [tokens(1, 100), tokens(3, 5)].concat(),
+            10,
+            now,
+        );
+        put(
+            &mut host_cache,
             [tokens(1, 90), tokens(4, 5000)].concat(),
             10,
             now,
         );
         let wanted = tokens(1, 200);
-        assert_eq!(find(&shelf, &wanted, 0), Some((100, 105)));
-        assert_eq!(find(&shelf, &wanted, 84), Some((100, 105)));
-        assert_eq!(find(&shelf, &wanted, 85), None);
+        assert_eq!(find(&host_cache, &wanted, 0), Some((100, 105)));
+        assert_eq!(find(&host_cache, &wanted, 84), Some((100, 105)));
+        assert_eq!(find(&host_cache, &wanted, 85), None);
         let long = [tokens(1, 90), tokens(4, 40)].concat();
         assert_eq!(
-            find(&shelf, &long, 0),
+            find(&host_cache, &long, 0),
             Some((90, 105)),
             "130 of 5090 are too few"
         );
-        let other = shelf.find(&wanted, &vec![7], 0, |_| true);
+        let other = host_cache.find(&wanted, &vec![7], 0, |_| true);
         assert!(other.is_none());
-        let none = shelf.find(&wanted, &Flavour::new(), 0, |_| false);
+        let none = host_cache.find(&wanted, &AdapterScales::new(), 0, |_| false);
         assert!(none.is_none());
     }
 
@@ -408,52 +424,52 @@ mod tests {
     fn what_is_worth_least_makes_room() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut shelf = Shelf::new(100);
+        let mut host_cache = HostCache::new(100);
         for kind in 1..=3 {
-            put(&mut shelf, tokens(kind, 64), 40, at(kind as u64));
+            put(&mut host_cache, tokens(kind, 64), 40, at(kind as u64));
         }
-        assert_eq!(find(&shelf, &tokens(1, 64), 0), None);
-        assert_eq!(find(&shelf, &tokens(2, 64), 0), Some((64, 64)));
-        let used = shelf.take(1).expect("the second one is there");
-        shelf.used(used, at(4));
-        put(&mut shelf, tokens(4, 64), 40, at(5));
-        assert_eq!(find(&shelf, &tokens(3, 64), 0), None);
-        assert_eq!(find(&shelf, &tokens(2, 64), 0), Some((64, 64)));
-        put(&mut shelf, tokens(5, 64), 101, at(6));
-        assert_eq!(find(&shelf, &tokens(5, 64), 0), None, "it never fits");
+        assert_eq!(find(&host_cache, &tokens(1, 64), 0), None);
+        assert_eq!(find(&host_cache, &tokens(2, 64), 0), Some((64, 64)));
+        let used = host_cache.take(1).expect("the second one is there");
+        host_cache.used(used, at(4));
+        put(&mut host_cache, tokens(4, 64), 40, at(5));
+        assert_eq!(find(&host_cache, &tokens(3, 64), 0), None);
+        assert_eq!(find(&host_cache, &tokens(2, 64), 0), Some((64, 64)));
+        put(&mut host_cache, tokens(5, 64), 101, at(6));
+        assert_eq!(find(&host_cache, &tokens(5, 64), 0), None, "it never fits");
     }
 
     #[test]
     fn beginnings_are_not_wanted_and_go() {
         let now = Instant::now();
-        let flavour = Flavour::new();
-        let mut shelf = Shelf::new(1000);
-        assert!(shelf.wants(&tokens(1, 64), &flavour));
-        assert!(!shelf.wants(&tokens(1, 63), &flavour), "too short");
-        put(&mut shelf, tokens(1, 70), 10, now);
-        assert!(!shelf.wants(&tokens(1, 64), &flavour));
-        assert!(shelf.wants(&tokens(1, 71), &flavour));
-        assert!(shelf.wants(&tokens(1, 64), &vec![1]));
-        put(&mut shelf, tokens(1, 80), 10, now);
-        assert_eq!(shelf.entries.len(), 1);
-        shelf.drop_beginnings(&tokens(1, 90), &flavour);
-        assert!(shelf.entries.is_empty());
-        assert!(!Shelf::new(0).wants(&tokens(1, 64), &flavour));
+        let scales = AdapterScales::new();
+        let mut host_cache = HostCache::new(1000);
+        assert!(host_cache.wants(&tokens(1, 64), &scales));
+        assert!(!host_cache.wants(&tokens(1, 63), &scales), "too short");
+        put(&mut host_cache, tokens(1, 70), 10, now);
+        assert!(!host_cache.wants(&tokens(1, 64), &scales));
+        assert!(host_cache.wants(&tokens(1, 71), &scales));
+        assert!(host_cache.wants(&tokens(1, 64), &vec![1]));
+        put(&mut host_cache, tokens(1, 80), 10, now);
+        assert_eq!(host_cache.entries.len(), 1);
+        host_cache.drop_beginnings(&tokens(1, 90), &scales);
+        assert!(host_cache.entries.is_empty());
+        assert!(!HostCache::new(0).wants(&tokens(1, 64), &scales));
     }
 
     #[test]
     fn what_parts_late_from_a_saved_one_is_saved_enough() {
-        let flavour = Flavour::new();
-        let mut shelf = Shelf::new(0);
+        let scales = AdapterScales::new();
+        let mut host_cache = HostCache::new(0);
         let saved = [tokens(1, 100), tokens(2, 10)].concat();
-        shelf.note_handed_out(&saved, &flavour);
-        let is_saved = |tokens: &[LlamaToken]| shelf.is_saved(tokens, &flavour, 20);
+        host_cache.note_handed_out(&saved, &scales);
+        let is_saved = |tokens: &[LlamaToken]| host_cache.is_saved(tokens, &scales, 20);
         assert!(is_saved(&saved));
         assert!(is_saved(&tokens(1, 90)), "a beginning");
         assert!(is_saved(&[tokens(1, 100), tokens(3, 19)].concat()));
         assert!(!is_saved(&[tokens(1, 100), tokens(3, 20)].concat()));
         let longer = [&saved[..], &tokens(3, 1)].concat();
         assert!(!is_saved(&longer), "the same conversation, which goes on");
-        assert!(!shelf.is_saved(&saved, &vec![1], 20));
+        assert!(!host_cache.is_saved(&saved, &vec![1], 20));
     }
 }

@@ -1,11 +1,11 @@
 //! The KV cache of llama.cpp, as [`crate::cache::slots`] uses it.
 
-pub(crate) mod ahead;
+pub(crate) mod cell_cache;
 pub(crate) mod cells;
-pub(crate) mod kept;
-pub(crate) mod recall;
-pub(crate) mod shelf;
+pub(crate) mod host_cache;
+pub(crate) mod read_ahead;
 pub(crate) mod slots;
+pub(crate) mod state_files;
 pub(crate) mod worth;
 
 use std::{collections::HashMap, ops::Range};
@@ -78,7 +78,7 @@ impl<'m> Memory<'m> {
     ///
     /// # Errors
     /// See [`DecodeError`].
-    pub(crate) fn see(
+    pub(crate) fn decode_image(
         &mut self,
         seq: u32,
         next: &Next,

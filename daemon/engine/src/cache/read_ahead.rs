@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use runner::state::{Damage, Saved};
+use runner_protocol::state::{Damage, Saved};
 
 use crate::system::threads;
 

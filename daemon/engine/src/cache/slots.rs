@@ -23,12 +23,12 @@ use llama_cpp_2::token::LlamaToken;
 
 use crate::{
     cache::{
-        cells::{Cells, Held},
-        kept::{Kept, MIN_TOKENS, Past, alike},
-        shelf::{Found, Shelf},
+        cell_cache::{CachedSeq, CellCache, MIN_TOKENS, common_prefix},
+        cells::{CellList, Cells},
+        host_cache::{Found, HostCache},
     },
     images::cells,
-    model::adapters::Flavour,
+    model::adapters::AdapterScales,
 };
 
 /// Most tenants that wait.
@@ -44,11 +44,11 @@ pub(crate) trait Tenant {
     /// Cells it will need soon.
     fn growth(&self) -> usize;
     /// Only tenants of one flavour share cells.
-    fn flavour(&self) -> &Flavour;
+    fn scales(&self) -> &AdapterScales;
     /// Whether it runs while nobody else does, in a cache that holds nothing at first.
     fn alone(&self) -> bool;
     /// So many of its tokens need not be computed.
-    fn spared(&mut self, tokens: usize);
+    fn reused(&mut self, tokens: usize);
     /// Its cells were given to others.
     fn evicted(&mut self);
 }
@@ -75,11 +75,11 @@ pub(crate) trait Cache {
 
 /// A sequence that is over and leaves for good.
 #[derive(Debug)]
-pub(crate) struct Parted {
+pub(crate) struct EvictedSeq {
     /// What it was.
     pub(crate) tokens: Vec<LlamaToken>,
     /// With what adapters they were computed.
-    pub(crate) flavour: Flavour,
+    pub(crate) scales: AdapterScales,
     /// What the cache held of them.
     pub(crate) state: Vec<u8>,
     /// Saved states with beginnings of them.
@@ -94,7 +94,7 @@ pub(crate) struct Slot<T> {
     /// Who lives there.
     pub(crate) tenant: T,
     /// The cells of those of its tokens that are computed.
-    held: Held,
+    held: CellList,
     /// The cache cannot give it others' cells; asking again would cost it its own.
     apart: bool,
 }
@@ -109,9 +109,9 @@ pub(crate) struct Slots<T> {
     running: Vec<Slot<T>>,
     /// Most that run side by side.
     limit: usize,
-    kept: Kept,
+    cell_cache: CellCache,
     /// What those lost that had to leave the cache.
-    pub(crate) shelf: Shelf,
+    pub(crate) host_cache: HostCache,
     /// Most cells of those that are over, but for the latest.
     spare_cells: usize,
     free: Vec<u32>,
@@ -145,8 +145,8 @@ impl<T: Tenant> Slots<T> {
             waiting: VecDeque::new(),
             running: Vec::new(),
             limit: limit as usize,
-            kept: Kept::default(),
-            shelf: Shelf::default(),
+            cell_cache: CellCache::default(),
+            host_cache: HostCache::default(),
             spare_cells,
             free: (0..sequences).rev().collect(),
             closed: false,
@@ -179,9 +179,9 @@ impl<T: Tenant> Slots<T> {
         if self.waiting.front()?.alone() {
             return self.admit_alone(cache, now);
         }
-        let source = self.like(self.waiting.front()?, 0, None);
-        let shelved = self.shelved(cache, source);
-        if shelved.is_some_and(|found| !self.shelf.is_read(found.id)) {
+        let source = self.shared_prefix(self.waiting.front()?, 0, None);
+        let restorable = self.restorable(cache, source);
+        if restorable.is_some_and(|found| !self.host_cache.is_read(found.id)) {
             return None;
         }
         let (seq, source) = match self.sequence(cache, now, source.map(|it| it.seq)) {
@@ -193,26 +193,26 @@ impl<T: Tenant> Slots<T> {
         self.running.push(Slot {
             seq,
             tenant,
-            held: Held::default(),
+            held: CellList::default(),
             apart: false,
         });
         let newest = self.running.len() - 1;
-        let source = match shelved {
+        let source = match restorable {
             Some(found) if self.restore(cache, newest, found, now) => None,
             // Who makes room for it may take the source away.
-            Some(_) => self.like(&self.running[newest].tenant, 0, None),
+            Some(_) => self.shared_prefix(&self.running[newest].tenant, 0, None),
             None => source,
         };
-        self.shelf.forget_ahead();
+        self.host_cache.forget_ahead();
         if let Some(source) = source {
             self.share(cache, newest, source, now);
         }
 
         let spare = source.map(|it| it.seq);
-        while self.cells_kept(spare) > self.spare_cells
-            && let Some(past) = self.kept.evict(now, spare, Some(&self.cells))
+        while self.cells_cached(spare) > self.spare_cells
+            && let Some(cached) = self.cell_cache.evict(now, spare, Some(&self.cells))
         {
-            self.part_with(cache, past, now);
+            self.evict_to_host(cache, cached, now);
         }
         // Alone, it fits in any case, and then even what it shares with may go.
         let spare = spare.filter(|_| newest > 0);
@@ -230,8 +230,8 @@ impl<T: Tenant> Slots<T> {
         if !self.running.is_empty() {
             return None;
         }
-        while let Some(past) = self.kept.evict(now, None, None) {
-            self.part_with(cache, past, now);
+        while let Some(cached) = self.cell_cache.evict(now, None, None) {
+            self.evict_to_host(cache, cached, now);
         }
         cache.clear();
         self.free.sort_unstable_by(|one, other| other.cmp(one));
@@ -239,7 +239,7 @@ impl<T: Tenant> Slots<T> {
         self.running.push(Slot {
             seq,
             tenant: self.waiting.pop_front()?,
-            held: Held::default(),
+            held: CellList::default(),
             apart: true,
         });
         self.running.last_mut()
@@ -257,7 +257,8 @@ impl<T: Tenant> Slots<T> {
             let slot = &self.running[index];
             if slot.reads()
                 && !slot.apart
-                && let Some(source) = self.like(&slot.tenant, slot.computed(), Some(slot.seq))
+                && let Some(source) =
+                    self.shared_prefix(&slot.tenant, slot.computed(), Some(slot.seq))
             {
                 self.share(cache, index, source, now);
             }
@@ -309,9 +310,9 @@ impl<T: Tenant> Slots<T> {
         for slot in &mut self.running {
             self.cells.release(&mut slot.held);
         }
-        for mut past in self.kept.clear() {
-            self.cells.release(&mut past.held);
-            self.free.push(past.seq);
+        for mut cached in self.cell_cache.clear() {
+            self.cells.release(&mut cached.held);
+            self.free.push(cached.seq);
         }
     }
 
@@ -327,15 +328,15 @@ impl<T: Tenant> Slots<T> {
         let slot = self.running.remove(index);
         self.closed = false;
         if slot.computed() < MIN_TOKENS {
-            return self.vacate(cache, slot);
+            return self.release(cache, slot);
         }
         let Slot {
             seq, tenant, held, ..
         } = slot;
         let tokens = tenant.tokens()[..held.len()].to_vec();
-        self.shelf.drop_beginnings(&tokens, tenant.flavour());
-        let past = Past::new(seq, tokens, held, tenant.flavour().clone(), now);
-        for beginning in self.kept.keep(past) {
+        self.host_cache.drop_beginnings(&tokens, tenant.scales());
+        let cached = CachedSeq::new(seq, tokens, held, tenant.scales().clone(), now);
+        for beginning in self.cell_cache.keep(cached) {
             self.forget(cache, beginning);
         }
         tenant
@@ -345,7 +346,7 @@ impl<T: Tenant> Slots<T> {
     pub(crate) fn remove(&mut self, cache: &mut impl Cache, index: usize) -> T {
         let slot = self.running.remove(index);
         self.closed = false;
-        self.vacate(cache, slot)
+        self.release(cache, slot)
     }
 
     /// Takes out the sequence that is worth most of those that are over, if its state is to be had, spares at least `min_tokens` more
@@ -356,42 +357,42 @@ impl<T: Tenant> Slots<T> {
         min_tokens: usize,
         max_bytes: usize,
         now: Instant,
-    ) -> Option<Parted> {
+    ) -> Option<EvictedSeq> {
         loop {
-            let kept = self.kept.best(now);
-            let shelved = self.shelf.best(now);
-            let from_cells = match (kept, shelved) {
+            let in_cells = self.cell_cache.best(now);
+            let on_host = self.host_cache.best(now);
+            let from_cells = match (in_cells, on_host) {
                 (None, None) => return None,
-                (Some((_, kept)), Some((_, shelved))) => kept >= shelved,
-                (kept, _) => kept.is_some(),
+                (Some((_, in_cells)), Some((_, on_host))) => in_cells >= on_host,
+                (in_cells, _) => in_cells.is_some(),
             };
             // Its tokens and flavour, and the state if that is worth it.
-            let (tokens, flavour, state) = if from_cells {
-                let mut past = self.kept.take(kept?.0)?;
-                let tokens = std::mem::take(&mut past.tokens);
-                let flavour = std::mem::take(&mut past.flavour);
+            let (tokens, scales, state) = if from_cells {
+                let mut cached = self.cell_cache.take(in_cells?.0)?;
+                let tokens = std::mem::take(&mut cached.tokens);
+                let scales = std::mem::take(&mut cached.scales);
                 // Whoever gets it knows tokens only.
                 let wanted = tokens.len() >= min_tokens
                     && !cells::any(&tokens)
-                    && !self.shelf.is_saved(&tokens, &flavour, min_tokens);
-                let state = wanted.then(|| cache.save(past.seq, tokens.len(), max_bytes));
-                self.forget(cache, past);
-                (tokens, flavour, state.flatten())
+                    && !self.host_cache.is_saved(&tokens, &scales, min_tokens);
+                let state = wanted.then(|| cache.save(cached.seq, tokens.len(), max_bytes));
+                self.forget(cache, cached);
+                (tokens, scales, state.flatten())
             } else {
-                let mut entry = self.shelf.take(shelved?.0)?;
+                let mut entry = self.host_cache.take(on_host?.0)?;
                 let tokens = std::mem::take(&mut entry.tokens);
-                let flavour = std::mem::take(&mut entry.flavour);
+                let scales = std::mem::take(&mut entry.scales);
                 let wanted = tokens.len() >= min_tokens
-                    && !self.shelf.is_saved(&tokens, &flavour, min_tokens);
+                    && !self.host_cache.is_saved(&tokens, &scales, min_tokens);
                 let state = entry.into_memory().filter(|_| wanted);
-                (tokens, flavour, state)
+                (tokens, scales, state)
             };
             if let Some(state) = state.filter(|state| state.len() <= max_bytes) {
-                self.shelf.note_handed_out(&tokens, &flavour);
-                return Some(Parted {
-                    instead_of: self.shelf.replaced(&tokens, &flavour),
+                self.host_cache.note_handed_out(&tokens, &scales);
+                return Some(EvictedSeq {
+                    instead_of: self.host_cache.replaced(&tokens, &scales),
                     tokens,
-                    flavour,
+                    scales,
                     state,
                 });
             }
@@ -426,7 +427,7 @@ impl<T: Tenant> Slots<T> {
 
     /// There is nothing to compute: no sequence runs, and none can be let in before a saved state is read.
     pub(crate) fn is_idle(&self) -> bool {
-        self.running.is_empty() && (self.waiting.is_empty() || self.shelf.is_reading())
+        self.running.is_empty() && (self.waiting.is_empty() || self.host_cache.is_reading())
     }
 
     /// Cells in use.
@@ -436,48 +437,48 @@ impl<T: Tenant> Slots<T> {
 
     /// Who begins most like a tenant of whose tokens `computed` are known already, if that spares it at least [`MIN_TOKENS`].
     /// Without `of`, it is asked for one that is to be let in, and those that are over are looked at, too.
-    fn like(&self, tenant: &T, computed: usize, of: Option<u32>) -> Option<Like> {
+    fn shared_prefix(&self, tenant: &T, computed: usize, of: Option<u32>) -> Option<SharedPrefix> {
         let tokens = tenant.tokens();
         // The last token is computed in any case, because its opinion is wanted.
         let wanted = &tokens[..tokens.len() - 1];
         let running = self.running.iter().map(|slot| {
             (
                 slot.seq,
-                slot.tenant.flavour(),
+                slot.tenant.scales(),
                 &slot.tenant.tokens()[..slot.computed()],
             )
         });
-        let kept = self
-            .kept
+        let cell_cache = self
+            .cell_cache
             .iter()
-            .map(|past| (past.seq, &past.flavour, past.tokens.as_slice()));
+            .map(|cached| (cached.seq, &cached.scales, cached.tokens.as_slice()));
         running
-            .chain(kept.filter(|_| of.is_none()))
-            .filter(|(seq, flavour, known)| {
-                Some(*seq) != of && *flavour == tenant.flavour() && known.len() > computed
+            .chain(cell_cache.filter(|_| of.is_none()))
+            .filter(|(seq, scales, known)| {
+                Some(*seq) != of && *scales == tenant.scales() && known.len() > computed
             })
-            .map(|(seq, _, known)| Like {
+            .map(|(seq, _, known)| SharedPrefix {
                 seq,
-                length: cells::whole(tokens, alike(wanted, known)),
+                length: cells::whole(tokens, common_prefix(wanted, known)),
                 whole: known.len(),
             })
-            .filter(|like| like.length >= computed + MIN_TOKENS)
-            .max_by_key(|like| like.length)
+            .filter(|shared_prefix| shared_prefix.length >= computed + MIN_TOKENS)
+            .max_by_key(|shared_prefix| shared_prefix.length)
     }
 
     /// The state on the shelf that spares the first in the queue more than `source` does, and fits.
-    fn shelved(&self, cache: &impl Cache, source: Option<Like>) -> Option<Found> {
+    fn restorable(&self, cache: &impl Cache, source: Option<SharedPrefix>) -> Option<Found> {
         let tenant = self.waiting.front()?;
         let tokens = tenant.tokens();
-        let known = source.map_or(0, |like| like.length);
+        let known = source.map_or(0, |shared_prefix| shared_prefix.length);
         let fits = |found: &Found| cache.can_restore(found.length, found.whole);
         let wanted = &tokens[..tokens.len() - 1];
-        let found = self.shelf.find(wanted, tenant.flavour(), known, fits)?;
+        let found = self.host_cache.find(wanted, tenant.scales(), known, fits)?;
         // All of it needs cells for a moment. One that would be sent back to the queue had better not have it copied again and again.
         let needed = found.whole.max(tokens.len() + tenant.growth());
         let room = match self.running.is_empty() {
             true => found.whole <= self.size,
-            false => self.needed_soon() + needed <= self.cells.free() + self.cells_kept(None),
+            false => self.needed_soon() + needed <= self.cells.free() + self.cells_cached(None),
         };
         room.then_some(found)
     }
@@ -491,12 +492,12 @@ impl<T: Tenant> Slots<T> {
         now: Instant,
     ) -> bool {
         // Out of the way of those that make room, and are put there themselves.
-        let Some(mut entry) = self.shelf.take(found.id) else {
+        let Some(mut entry) = self.host_cache.take(found.id) else {
             return false;
         };
         self.evict_until_free(cache, now, None, |_| found.whole);
         if found.whole > self.cells.free() {
-            self.shelf.put_back(entry, now);
+            self.host_cache.put_back(entry, now);
             return false;
         }
         let slot = &mut self.running[index];
@@ -511,13 +512,13 @@ impl<T: Tenant> Slots<T> {
             });
         if let Err(reason) = restored {
             tracing::warn!(reason, "a saved state is not used");
-            self.shelf.refuse(&entry);
+            self.host_cache.refuse(&entry);
             return false;
         }
         let room = self.cells.take(&mut slot.held, found.length);
         assert!(room, "room was made for it");
-        slot.tenant.spared(found.length);
-        self.shelf.used(entry, now);
+        slot.tenant.reused(found.length);
+        self.host_cache.used(entry, now);
         true
     }
 
@@ -528,20 +529,26 @@ impl<T: Tenant> Slots<T> {
             && older.iter().any(|slot| {
                 let known = slot.computed();
                 slot.reads()
-                    && slot.tenant.flavour() == this.tenant.flavour()
-                    && alike(slot.tenant.tokens(), this.tenant.tokens())
+                    && slot.tenant.scales() == this.tenant.scales()
+                    && common_prefix(slot.tenant.tokens(), this.tenant.tokens())
                         >= known.max(this.computed()) + MIN_TOKENS
             })
     }
 
     /// Lets a running tenant share what it has in common with another one.
-    fn share(&mut self, cache: &mut impl Cache, index: usize, like: Like, now: Instant) {
-        self.kept.hit(like.seq, now);
+    fn share(
+        &mut self,
+        cache: &mut impl Cache,
+        index: usize,
+        shared_prefix: SharedPrefix,
+        now: Instant,
+    ) {
+        self.cell_cache.hit(shared_prefix.seq, now);
         let (before, rest) = self.running.split_at_mut(index);
         let (slot, after) = rest.split_first_mut().expect("the tenant runs");
-        let range = slot.held.len()..like.length;
-        let spared = range.len();
-        if !cache.share(like.seq, slot.seq, range, like.whole) {
+        let range = slot.held.len()..shared_prefix.length;
+        let reused = range.len();
+        if !cache.share(shared_prefix.seq, slot.seq, range, shared_prefix.whole) {
             self.cells.release(&mut slot.held);
             slot.apart = true;
             return;
@@ -549,11 +556,11 @@ impl<T: Tenant> Slots<T> {
         let running = before.iter().chain(after.iter());
         let with = running
             .map(|it| (it.seq, &it.held))
-            .chain(self.kept.iter().map(|it| (it.seq, &it.held)))
-            .find(|(seq, _)| *seq == like.seq);
+            .chain(self.cell_cache.iter().map(|it| (it.seq, &it.held)))
+            .find(|(seq, _)| *seq == shared_prefix.seq);
         let (_, with) = with.expect("it was found among them");
-        self.cells.share(&mut slot.held, with, like.length);
-        slot.tenant.spared(spared);
+        self.cells.share(&mut slot.held, with, shared_prefix.length);
+        slot.tenant.reused(reused);
     }
 
     /// A free sequence, if need be one of those that are over.
@@ -564,9 +571,9 @@ impl<T: Tenant> Slots<T> {
         spare: Option<u32>,
     ) -> Option<u32> {
         if self.free.is_empty()
-            && let Some(past) = self.kept.evict(now, spare, None)
+            && let Some(cached) = self.cell_cache.evict(now, spare, None)
         {
-            self.part_with(cache, past, now);
+            self.evict_to_host(cache, cached, now);
         }
         self.free.pop()
     }
@@ -579,9 +586,9 @@ impl<T: Tenant> Slots<T> {
         needed: impl Fn(&Self) -> usize,
     ) {
         while needed(self) > self.cells.free()
-            && let Some(past) = self.kept.evict(now, spare, Some(&self.cells))
+            && let Some(cached) = self.cell_cache.evict(now, spare, Some(&self.cells))
         {
-            self.part_with(cache, past, now);
+            self.evict_to_host(cache, cached, now);
         }
     }
 
@@ -591,13 +598,13 @@ impl<T: Tenant> Slots<T> {
             return false;
         }
         let slot = self.running.pop().expect("there are two");
-        let mut tenant = self.vacate(cache, slot);
+        let mut tenant = self.release(cache, slot);
         tenant.evicted();
         self.waiting.push_front(tenant);
         true
     }
 
-    fn vacate(&mut self, cache: &mut impl Cache, mut slot: Slot<T>) -> T {
+    fn release(&mut self, cache: &mut impl Cache, mut slot: Slot<T>) -> T {
         cache.remove(slot.seq);
         self.cells.release(&mut slot.held);
         self.free.push(slot.seq);
@@ -605,44 +612,49 @@ impl<T: Tenant> Slots<T> {
     }
 
     /// Takes the cells of one that is over. What it holds of them goes on the shelf, unless somebody goes on from it.
-    fn part_with(&mut self, cache: &mut impl Cache, mut past: Past, now: Instant) {
+    fn evict_to_host(&mut self, cache: &mut impl Cache, mut cached: CachedSeq, now: Instant) {
         let running = self.running.iter().map(|slot| {
             let tokens = &slot.tenant.tokens()[..slot.computed()];
-            (slot.tenant.flavour(), tokens)
+            (slot.tenant.scales(), tokens)
         });
-        let kept = self
-            .kept
+        let cell_cache = self
+            .cell_cache
             .iter()
-            .map(|other| (&other.flavour, &*other.tokens));
+            .map(|other| (&other.scales, &*other.tokens));
         let is_beginning = running
-            .chain(kept)
-            .any(|(flavour, tokens)| *flavour == past.flavour && tokens.starts_with(&past.tokens));
+            .chain(cell_cache)
+            .any(|(scales, tokens)| *scales == cached.scales && tokens.starts_with(&cached.tokens));
         // With images, positions need not go with tokens, and a state does not say how they do.
         if !is_beginning
-            && !cells::any(&past.tokens)
-            && self.shelf.wants(&past.tokens, &past.flavour)
-            && let Some(state) = cache.save(past.seq, past.tokens.len(), self.shelf.budget())
+            && !cells::any(&cached.tokens)
+            && self.host_cache.wants(&cached.tokens, &cached.scales)
+            && let Some(state) =
+                cache.save(cached.seq, cached.tokens.len(), self.host_cache.budget())
         {
-            let tokens = std::mem::take(&mut past.tokens);
-            let flavour = std::mem::take(&mut past.flavour);
-            self.shelf.put(tokens, flavour, past.worth, state, now);
+            let tokens = std::mem::take(&mut cached.tokens);
+            let scales = std::mem::take(&mut cached.scales);
+            self.host_cache
+                .put(tokens, scales, cached.worth, state, now);
         }
-        self.forget(cache, past);
+        self.forget(cache, cached);
     }
 
-    fn forget(&mut self, cache: &mut impl Cache, mut past: Past) {
-        cache.remove(past.seq);
-        self.cells.release(&mut past.held);
-        self.free.push(past.seq);
+    fn forget(&mut self, cache: &mut impl Cache, mut cached: CachedSeq) {
+        cache.remove(cached.seq);
+        self.cells.release(&mut cached.held);
+        self.free.push(cached.seq);
     }
 
     /// Cells that are in use for nobody but those that are over, one of them not counted.
-    fn cells_kept(&self, but: Option<u32>) -> usize {
+    fn cells_cached(&self, but: Option<u32>) -> usize {
         let running = self.running.iter().map(|slot| &slot.held);
-        let one = self.kept.iter().filter(|past| Some(past.seq) == but);
+        let one = self
+            .cell_cache
+            .iter()
+            .filter(|cached| Some(cached.seq) == but);
         let needed = self
             .cells
-            .together(running.chain(one.map(|past| &past.held)));
+            .together(running.chain(one.map(|cached| &cached.held)));
         self.cells.used() - needed
     }
 
@@ -660,7 +672,7 @@ impl<T: Tenant> Slots<T> {
 
 /// A sequence that begins like another.
 #[derive(Debug, Clone, Copy)]
-struct Like {
+struct SharedPrefix {
     seq: u32,
     /// So many tokens are alike.
     length: usize,

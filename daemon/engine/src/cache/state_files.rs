@@ -12,7 +12,7 @@ use runner_protocol::{
 };
 
 use crate::{
-    cache::{ahead::ReadAhead, shelf::Shelf, slots::Parted},
+    cache::{host_cache::HostCache, read_ahead::ReadAhead, slots::EvictedSeq},
     error::Error,
     model::{Model, backend},
     outbox::count,
@@ -24,7 +24,7 @@ const SHARE: u64 = 16;
 
 /// What was handed in before the model was loaded.
 #[derive(Debug)]
-pub(crate) struct Recalled {
+pub(crate) struct StateImport {
     /// Which model's states these are.
     model: String,
     /// Bytes of memory for states.
@@ -37,7 +37,7 @@ pub(crate) struct Recalled {
 
 /// What is handed out, and by what name.
 #[derive(Debug, Default)]
-pub(crate) struct Leaving {
+pub(crate) struct StateExport {
     /// Which model's states these are; nothing is handed out without.
     model: Option<String>,
     build: String,
@@ -45,7 +45,7 @@ pub(crate) struct Leaving {
     state: Vec<u8>,
 }
 
-impl Recalled {
+impl StateImport {
     /// Opens the files and reads their heads. `read` begins to read the first of them, if so much memory may be used for it.
     ///
     /// # Errors
@@ -87,8 +87,13 @@ impl Recalled {
     }
 
     /// Puts what fits this model on a shelf; the rest is refused.
-    pub(crate) fn shelve(mut self, model: &Model, load: &Load, now: Instant) -> (Shelf, Leaving) {
-        let mut shelf = Shelf::new(self.memory);
+    pub(crate) fn into_cache(
+        mut self,
+        model: &Model,
+        load: &Load,
+        now: Instant,
+    ) -> (HostCache, StateExport) {
+        let mut host_cache = HostCache::new(self.memory);
         let build = build(model, load);
         for (index, saved) in self.states {
             let ours = |saved: &Arc<Saved>| {
@@ -103,43 +108,43 @@ impl Recalled {
                     let age = Duration::from_secs(index.into());
                     let used = now.checked_sub(age).unwrap_or(now);
                     let ahead = self.ahead.take_if(|_| index == 0);
-                    shelf.add_file(index, saved, ahead, used);
+                    host_cache.add_file(index, saved, ahead, used);
                 }
-                None => shelf.refuse_file(index),
+                None => host_cache.refuse_file(index),
             }
         }
-        let leaving = Leaving {
+        let export = StateExport {
             model: Some(self.model),
             build,
             state: Vec::new(),
         };
-        (shelf, leaving)
+        (host_cache, export)
     }
 }
 
-impl Leaving {
+impl StateExport {
     /// Whether states are handed out at all.
     pub(crate) fn is_allowed(&self) -> bool {
         self.model.is_some()
     }
 
     /// Hands a state out, or says that there is none.
-    pub(crate) fn hand_out(&mut self, parted: Option<Parted>) -> Event {
+    pub(crate) fn hand_out(&mut self, evicted: Option<EvictedSeq>) -> Event {
         self.state = Vec::new();
-        let (Some(parted), Some(model)) = (parted, &self.model) else {
+        let (Some(evicted), Some(model)) = (evicted, &self.model) else {
             return Event::State(None);
         };
-        let Parted {
+        let EvictedSeq {
             tokens,
-            flavour,
+            scales,
             state,
             instead_of,
-        } = parted;
+        } = evicted;
         self.state = state;
         let head = Head {
             model: model.clone(),
             build: self.build.clone(),
-            scales: flavour,
+            scales,
             tokens: tokens.into_iter().map(|LlamaToken(token)| token).collect(),
             bytes: self.state.len() as u64,
         };

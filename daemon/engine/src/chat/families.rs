@@ -18,7 +18,7 @@ use runner_protocol::{Message, Template, Tool, ToolCall, ToolChoice};
 use serde_json::{Value, json};
 
 use crate::{
-    answer::{Answer, Ending, form::Applied, text::Stops},
+    answer::{Answer, Ending, format::Applied, text::Stops},
     chat::Chat,
     constraint::{Compiler, Constraint},
     error::Error,
@@ -339,7 +339,7 @@ impl Family {
                 }
             }
         };
-        let expected = Said {
+        let expected = ReadAnswer {
             thought: thought.into(),
             text: text.into(),
             calls: calls
@@ -354,7 +354,7 @@ impl Family {
         &self,
         mut reading: Answer,
         answer: &str,
-        expected: &Said,
+        expected: &ReadAnswer,
     ) -> (Outcome, Option<String>) {
         let mut growing = Growing::default();
         let mut leaked = None;
@@ -512,13 +512,13 @@ fn common_end(one: &str, other: &str) -> usize {
 
 /// What was said.
 #[derive(Debug, Default)]
-struct Said {
+struct ReadAnswer {
     thought: String,
     text: String,
     calls: Vec<(String, Value)>,
 }
 
-impl Said {
+impl ReadAnswer {
     /// The same but for space around it, which templates add and take away.
     fn is(&self, other: &Self) -> bool {
         self.thought.trim() == other.thought.trim()
@@ -549,13 +549,13 @@ impl Growing {
     }
 
     /// Whether nothing is in it but what was meant.
-    fn begins(&self, said: &Said) -> bool {
+    fn begins(&self, said: &ReadAnswer) -> bool {
         let grows = |part: &str, whole: &str| whole.trim().starts_with(part.trim());
         grows(&self.thought, &said.thought) && grows(&self.text, &said.text)
     }
 
-    fn into_said(self) -> Said {
-        Said {
+    fn into_said(self) -> ReadAnswer {
+        ReadAnswer {
             thought: self.thought,
             text: self.text,
             calls: self

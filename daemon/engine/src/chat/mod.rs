@@ -14,7 +14,7 @@ use std::{cell::RefCell, sync::Arc, time::Instant};
 use runner_protocol::{Template, Tool};
 
 use crate::{
-    answer::form::{Applied, Form, Said},
+    answer::format::{AnswerFormat, Applied, AppliedJson},
     error::Error,
     ffi,
     prompt::marks::{self, Controls},
@@ -44,7 +44,7 @@ pub(crate) struct Chat {
     /// Control tokens as they are written, which are text in what somebody says.
     controls: Arc<Controls>,
     /// With what they follow from, the last used at the end.
-    forms: RefCell<Vec<(String, Option<Arc<Form>>)>>,
+    forms: RefCell<Vec<(String, Option<Arc<AnswerFormat>>)>>,
 }
 
 impl Chat {
@@ -177,7 +177,7 @@ impl Chat {
             return Ok(Applied {
                 prompt,
                 mark: None,
-                form: Form::new(native, said, &conversation.tools)?.map(Arc::new),
+                form: AnswerFormat::new(native, said, &conversation.tools)?.map(Arc::new),
                 generation_prompt,
             });
         }
@@ -196,7 +196,7 @@ impl Chat {
         &self,
         conversation: &Template,
         generation_prompt: &str,
-    ) -> Result<Option<Arc<Form>>, Error> {
+    ) -> Result<Option<Arc<AnswerFormat>>, Error> {
         let mut key = conversation::form_key(conversation);
         key.push_str(generation_prompt);
         let mut forms = self.forms.borrow_mut();
@@ -208,7 +208,9 @@ impl Chat {
         }
         let began = Instant::now();
         let form = match self.ask(conversation, false) {
-            Ok((native, said)) => Form::new(native, said, &conversation.tools)?.map(Arc::new),
+            Ok((native, said)) => {
+                AnswerFormat::new(native, said, &conversation.tools)?.map(Arc::new)
+            }
             Err(error) if conversation.tools.is_empty() => {
                 tracing::warn!(%error, "the form of answers is not understood; they are taken as text");
                 None
@@ -227,7 +229,11 @@ impl Chat {
     ///
     /// A tool whose parameters the template or llama.cpp cannot read does not keep the others from being called: it is offered
     /// without them.
-    fn ask(&self, conversation: &Template, plain: bool) -> Result<(ffi::chat::Form, Said), Error> {
+    fn ask(
+        &self,
+        conversation: &Template,
+        plain: bool,
+    ) -> Result<(ffi::chat::Form, AppliedJson), Error> {
         let mut mended = None;
         for _ in 0..=MAX_ODD {
             let asked = mended.as_ref().unwrap_or(conversation);
@@ -239,13 +245,13 @@ impl Chat {
                 return Err(error);
             };
             let tool = &asked.tools[odd];
-            let bare = conversation::without_parameters(tool);
-            if self.refuses(asked, std::slice::from_ref(&bare), plain) {
+            let without_drafts = conversation::without_parameters(tool);
+            if self.refuses(asked, std::slice::from_ref(&without_drafts), plain) {
                 return Err(Error::Invalid(format!("the tool {}: {error}", tool.name)));
             }
             tracing::warn!(tool = tool.name, %error, "a tool is offered without its parameters");
             let mut other = asked.clone();
-            other.tools[odd] = bare;
+            other.tools[odd] = without_drafts;
             mended = Some(other);
         }
         Err(Error::Invalid(format!(
@@ -280,7 +286,7 @@ impl Chat {
         &self,
         conversation: &Template,
         plain: bool,
-    ) -> Result<(ffi::chat::Form, Said), Error> {
+    ) -> Result<(ffi::chat::Form, AppliedJson), Error> {
         let request = conversation::request(conversation, plain);
         let (form, said) = self
             .native
@@ -293,7 +299,7 @@ impl Chat {
 }
 
 /// Tools that the template never shows to the model would be offered in vain.
-fn knows_tools(said: &Said, conversation: &Template) -> Result<(), Error> {
+fn knows_tools(said: &AppliedJson, conversation: &Template) -> Result<(), Error> {
     if said.tools || conversation.tools.is_empty() {
         return Ok(());
     }

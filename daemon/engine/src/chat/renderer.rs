@@ -11,7 +11,7 @@ use std::sync::{
 
 use runner_protocol::Template;
 
-use crate::{answer::form::Applied, chat::Chat, error::Error, prompt::marks::Controls};
+use crate::{answer::format::Applied, chat::Chat, error::Error, prompt::marks::Controls};
 
 /// Stack of the thread: the interpreter of templates goes deep, and is stopped where it asks for memory.
 pub(crate) const STACK_BYTES: usize = 256 * 1024 * 1024;

@@ -246,10 +246,10 @@ fn number(members: &mut Map<String, Value>) {
     };
     let is_integer = only("integer") || can_be("integer") && !can_be("number");
     let is_number = can_be("number");
-    let words = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];
-    let is_bounded = words.iter().any(|it| members.contains_key(*it));
+    let vocabulary = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];
+    let is_bounded = vocabulary.iter().any(|it| members.contains_key(*it));
     // What is no number is the compiler's to refuse.
-    let is_wrong = words
+    let is_wrong = vocabulary
         .iter()
         .filter_map(|it| members.get(*it))
         .any(|it| !it.is_number() && !it.is_boolean());
@@ -258,7 +258,7 @@ fn number(members: &mut Map<String, Value>) {
     }
     let least = Bound::of(members, "minimum", "exclusiveMinimum", false);
     let most = Bound::of(members, "maximum", "exclusiveMaximum", true);
-    for word in words {
+    for word in vocabulary {
         members.remove(word);
     }
     let move_in = |bound: Option<Bound>| bound.map(|it| it.included(is_integer));

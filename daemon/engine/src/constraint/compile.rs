@@ -87,21 +87,21 @@ impl Compiler {
     ///
     /// # Errors
     /// [`Error::Internal`] when the tokens cannot be sorted.
-    pub(crate) fn new(words: &impl Vocabulary, spelled: &[i32]) -> Result<Self, Error> {
+    pub(crate) fn new(vocabulary: &impl Vocabulary, spelled: &[i32]) -> Result<Self, Error> {
         let failed = |why: &dyn fmt::Display| {
             Error::Internal(format!(
                 "the vocabulary cannot be read for constraints: {why}"
             ))
         };
-        let count = u32::try_from(words.count()).map_err(|error| failed(&error))?;
+        let count = u32::try_from(vocabulary.count()).map_err(|error| failed(&error))?;
         let tokens = || (0..count).map(|token| token as i32);
         let ends: Vec<u32> = tokens()
-            .filter(|&token| words.ends(token))
+            .filter(|&token| vocabulary.ends(token))
             .map(|token| token as u32)
             .collect();
         let spelt = tokens().map(|token| match spelled.contains(&token) {
-            true => words.spell(token),
-            false => entry(words, token),
+            true => vocabulary.spell(token),
+            false => entry(vocabulary, token),
         });
         let spelt: Vec<Vec<u8>> = spelt.collect();
         let info = TokRxInfo::new(count, ends.first().copied().unwrap_or(INVALID_TOKEN));
@@ -232,12 +232,12 @@ fn on_large_stack(
 }
 
 /// The bytes of a token in the tree: those of control tokens are marked, so that no text is mistaken for them.
-fn entry(words: &impl Vocabulary, token: i32) -> Vec<u8> {
-    let piece = words.piece(token);
+fn entry(vocabulary: &impl Vocabulary, token: i32) -> Vec<u8> {
+    let piece = vocabulary.piece(token);
     if !piece.is_empty() {
         return piece;
     }
-    let spelt = words.spell(token);
+    let spelt = vocabulary.spell(token);
     if spelt.is_empty() {
         return spelt;
     }

@@ -243,7 +243,7 @@ impl Constraint {
     ///
     /// # Errors
     /// [`Error::Invalid`] when it is not, or when the rule is too complex to follow.
-    pub(crate) fn accept(&mut self, token: i32, words: &impl Vocabulary) -> Result<(), Error> {
+    pub(crate) fn accept(&mut self, token: i32, vocabulary: &impl Vocabulary) -> Result<(), Error> {
         let State::Before(watch) = &mut self.state else {
             let token = id(token);
             if let Some(names) = &mut self.names {
@@ -251,7 +251,7 @@ impl Constraint {
             }
             return self.matcher.consume_token(token).map_err(too_complex);
         };
-        let Some(begun) = watch.push(&words.spell(token)) else {
+        let Some(begun) = watch.push(&vocabulary.spell(token)) else {
             return Ok(());
         };
         self.state = State::Holds;
@@ -299,12 +299,12 @@ fn first_of<T>(rules: &[Rule], make: impl Fn(&Rule) -> Result<T, Error>) -> Resu
 
 /// What a grammar with these triggers begins with. `None` when that cannot be followed.
 fn begins(triggers: &[Trigger]) -> Option<Begins> {
-    let words = triggers.iter().map(|trigger| match trigger {
+    let vocabulary = triggers.iter().map(|trigger| match trigger {
         Trigger::Word(word) => Some(word.clone().into_bytes()),
         Trigger::Pattern(_) | Trigger::WholePattern(_) => None,
     });
-    if let Some(words) = words.collect() {
-        return Some(Begins::With(words));
+    if let Some(vocabulary) = vocabulary.collect() {
+        return Some(Begins::With(vocabulary));
     }
     let patterns = triggers.iter().map(|trigger| match trigger {
         Trigger::Word(word) => Some(regex_syntax::escape(word)),

@@ -623,10 +623,10 @@ fn hostile_rules_are_refused_in_time() {
 #[test]
 fn a_grammar_is_matched_exactly() {
     // Whoever reads "bc" as one word loses "bcd".
-    let words = "\"b\" \"cd\" | \"bc\" \"x\" | [a-c]* \"b\"";
+    let vocabulary = "\"b\" \"cd\" | \"bc\" \"x\" | [a-c]* \"b\"";
     for grammar in [
-        format!("root ::= {words}"),
-        format!("root ::= w | \"(\" root \")\"\nw ::= {words}"),
+        format!("root ::= {vocabulary}"),
+        format!("root ::= w | \"(\" root \")\"\nw ::= {vocabulary}"),
     ] {
         let shape = Shape::Grammar(grammar);
         for good in ["bcd", "bcx", "b", "abcab"] {

@@ -87,16 +87,16 @@ impl WordPiece {
         let mut tokens = Vec::new();
         let mut rest = text;
         while special && let Some(place) = self.places.first(rest) {
-            self.words(&rest[..place.start], &mut tokens);
+            self.vocabulary(&rest[..place.start], &mut tokens);
             tokens.push(self.marks[&rest[place.clone()]]);
             rest = &rest[place.end..];
         }
-        self.words(rest, &mut tokens);
+        self.vocabulary(rest, &mut tokens);
         tokens
     }
 
     /// Appends the tokens of a text without marks.
-    fn words(&self, text: &str, tokens: &mut Vec<LlamaToken>) {
+    fn vocabulary(&self, text: &str, tokens: &mut Vec<LlamaToken>) {
         let mut word = String::new();
         for letter in self.letters(text) {
             let alone = is_punctuation(letter);
@@ -122,8 +122,9 @@ impl WordPiece {
         });
         let mut letters: Box<dyn Iterator<Item = char>> = Box::new(apart);
         if self.settings.strip_accents {
-            let bare = |letter: &char| letter.general_category() != GeneralCategory::NonspacingMark;
-            letters = Box::new(letters.nfd().filter(bare));
+            let without_drafts =
+                |letter: &char| letter.general_category() != GeneralCategory::NonspacingMark;
+            letters = Box::new(letters.nfd().filter(without_drafts));
         }
         if self.settings.lowercase {
             letters = Box::new(letters.flat_map(char::to_lowercase));

@@ -11,20 +11,20 @@ use super::{Due, Engine, TAIL, sequence::unanswered};
 use crate::{
     error::Error,
     images::{
-        Album, Next, Sights,
+        EncodedImages, Next, PlacedImages,
         cells::is_cell,
         compose,
-        eyes::{Looked, MAX_LOOKING, Ticket},
+        encoder::{Encoded, MAX_ENCODING, Ticket},
     },
-    schedule::{clock::Clock, pace::Company, step},
+    schedule::{clock::Clock, pace::StepLoad, step},
     speculation::Draft,
 };
 /// Most bytes of files that wait to be looked at.
-const MAX_LOOKING_BYTES: usize = 256 << 20;
+const MAX_ENCODING_BYTES: usize = 256 << 20;
 
 /// A request whose images are looked at.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct Encoding {
     generate: Box<Generate>,
     /// Of its files.
     bytes: usize,
@@ -34,24 +34,24 @@ pub(super) struct Waiting {
 
 /// The images of a request, looked at.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct RequestImages {
     pub(super) images: Images,
-    pub(super) sights: Sights,
+    pub(super) encoded_images: EncodedImages,
     pub(super) clock: Clock,
 }
 
 /// Cells of a picture that are computed in one step.
 #[derive(Debug)]
-pub(super) struct Glance {
+pub(super) struct ImageChunk {
     /// Who else there is to compute for.
-    company: Company,
+    step_load: StepLoad,
     /// Which sequence.
     index: usize,
     next: Next,
     cells: Range<usize>,
 }
 
-impl Seen {
+impl RequestImages {
     /// Tokens of a prompt with its images.
     ///
     /// # Errors
@@ -60,8 +60,8 @@ impl Seen {
         &self,
         prompt: &str,
         tokenize: impl Fn(&str, bool) -> Vec<LlamaToken>,
-    ) -> Result<(Vec<LlamaToken>, Album), Error> {
-        compose(prompt, &self.images, &self.sights, tokenize)
+    ) -> Result<(Vec<LlamaToken>, PlacedImages), Error> {
+        compose(prompt, &self.images, &self.encoded_images, tokenize)
     }
 }
 
@@ -87,8 +87,8 @@ fn check(images: &Images) -> Result<(), Error> {
 
 impl Engine<'_> {
     /// Hands the images of a request to the eyes.
-    pub(super) fn look(&mut self, id: u64, mut generate: Box<Generate>) {
-        let Some(eyes) = &self.eyes else {
+    pub(super) fn encode_images(&mut self, id: u64, mut generate: Box<Generate>) {
+        let Some(encoder) = &self.encoder else {
             let error = "this model has no projector, so it cannot see images".into();
             return self.outbox.fail(id, Error::Invalid(error));
         };
@@ -97,8 +97,8 @@ impl Engine<'_> {
             return self.outbox.fail(id, error);
         }
         let bytes = images.bytes();
-        let lying: usize = self.looking.values().map(|waiting| waiting.bytes).sum();
-        if self.looking.len() >= MAX_LOOKING || lying + bytes > MAX_LOOKING_BYTES {
+        let lying: usize = self.encoding.values().map(|waiting| waiting.bytes).sum();
+        if self.encoding.len() >= MAX_ENCODING || lying + bytes > MAX_ENCODING_BYTES {
             return self.outbox.fail(id, Error::TooManyImages);
         }
         // What stays has the places of the images, and no files any more.
@@ -106,10 +106,10 @@ impl Engine<'_> {
             number: image.number,
             file: Bytes(mem::take(&mut image.file.0)),
         });
-        let ticket = eyes.look(id, files.collect());
-        self.looking.insert(
+        let ticket = encoder.encode(id, files.collect());
+        self.encoding.insert(
             id,
-            Waiting {
+            Encoding {
                 generate,
                 bytes,
                 clock: Clock::start(),
@@ -119,22 +119,22 @@ impl Engine<'_> {
     }
 
     /// Goes on with a request whose images were looked at.
-    pub(super) fn looked(&mut self, Looked { id, sights }: Looked) {
+    pub(super) fn encoded(&mut self, Encoded { id, encoded_images }: Encoded) {
         // One that was cancelled has its answer already.
-        let Some(Waiting {
+        let Some(Encoding {
             mut generate,
             clock,
             ..
-        }) = self.looking.remove(&id)
+        }) = self.encoding.remove(&id)
         else {
             return;
         };
         let images = generate.images.take().expect("asked before");
-        match sights {
-            Ok(sights) => {
-                let seen = Seen {
+        match encoded_images {
+            Ok(encoded_images) => {
+                let seen = RequestImages {
                     images,
-                    sights,
+                    encoded_images,
                     clock,
                 };
                 self.render_or_prepare(id, generate, Some(seen));
@@ -144,11 +144,11 @@ impl Engine<'_> {
     }
 
     /// Cancels a request whose images are looked at. False when there is none.
-    pub(super) fn look_away(&mut self, id: u64) -> bool {
-        let (Some(waiting), Some(eyes)) = (self.looking.remove(&id), &self.eyes) else {
+    pub(super) fn stop_encoding(&mut self, id: u64) -> bool {
+        let (Some(waiting), Some(encoder)) = (self.encoding.remove(&id), &self.encoder) else {
             return false;
         };
-        eyes.give_up(&waiting.ticket);
+        encoder.give_up(&waiting.ticket);
         let done = unanswered(waiting.generate.sampling.seed, waiting.clock);
         self.outbox.send(id, Event::Done(Box::new(done)));
         true
@@ -156,11 +156,11 @@ impl Engine<'_> {
 
     /// Leaves what is seen out of what sequences have outstanding, because it is computed in steps of its own.
     /// Says what of it is computed in this step; every other one is for text, where there is text to compute.
-    pub(super) fn glance(&mut self, outstanding: &mut [usize]) -> Option<Glance> {
+    pub(super) fn next_image_chunk(&mut self, outstanding: &mut [usize]) -> Option<ImageChunk> {
         let mut due = None;
         for (index, outstanding) in outstanding.iter_mut().enumerate() {
             let slot = &self.slots.running()[index];
-            let Some(next) = slot.tenant.album.next(slot.computed()) else {
+            let Some(next) = slot.tenant.placed_images.next(slot.computed()) else {
                 continue;
             };
             match next.start.checked_sub(slot.computed()) {
@@ -174,19 +174,19 @@ impl Engine<'_> {
         }
         let (index, next, from) = due?;
         let text = outstanding.iter().any(|outstanding| *outstanding > 0);
-        self.looked_last = !(self.looked_last && text);
-        if !self.looked_last {
+        self.image_step_last = !(self.image_step_last && text);
+        if !self.image_step_last {
             return None;
         }
         let end = next.range().end;
-        let mut company = step::company(outstanding);
-        company.readers += 1;
+        let mut step_load = step::load_of(outstanding);
+        step_load.readers += 1;
         let most = match next.view.picture.whole {
             true => end,
-            false => from + self.chunk(company).min(self.batch_tokens),
+            false => from + self.chunk(step_load).min(self.batch_tokens),
         };
-        Some(Glance {
-            company,
+        Some(ImageChunk {
+            step_load,
             index,
             cells: from..end.min(most),
             next,
@@ -194,23 +194,23 @@ impl Engine<'_> {
     }
 
     /// Computes cells of a picture, and what follows from it.
-    pub(super) fn see(&mut self, glance: Glance) {
-        let Glance {
-            company,
+    pub(super) fn decode_image_chunk(&mut self, next_image_chunk: ImageChunk) {
+        let ImageChunk {
+            step_load,
             index,
             next,
             cells,
-        } = glance;
+        } = next_image_chunk;
         let slot = &self.slots.running()[index];
         let last = cells.end == slot.tenant.tokens.len();
         let count = cells.len();
         // What is computed here is not stopped: a cache does not tell how much of a picture is left then.
         self.interrupt.watch(Vec::new());
         let began = Instant::now();
-        if let Err(error) = self.memory.see(slot.seq, &next, cells, last) {
+        if let Err(error) = self.memory.decode_image(slot.seq, &next, cells, last) {
             return self.recover(error);
         }
-        self.pace.learn(count, company, began.elapsed());
+        self.pace.learn(count, step_load, began.elapsed());
         let mut shares = vec![0; self.slots.running().len()];
         shares[index] = count;
         // With more than one outstanding, it counts as one that reads.

@@ -6,10 +6,10 @@
 //! Nothing else happens during a step, so whatever arrives takes effect after at most one.
 //! A cancel does not even wait so long when the step works for that request's prompt: see [`Interrupt`].
 
-mod admit;
+mod images;
 mod prepare;
+mod preparer;
 mod render;
-mod see;
 pub(crate) mod sequence;
 
 use std::{collections::HashMap, sync::Arc, thread, time::Instant};
@@ -21,25 +21,25 @@ use runner_protocol::{
 };
 
 use self::{
-    admit::Preparing,
-    prepare::{Job, Preparation, Preparer},
+    images::Encoding,
+    prepare::Preparing,
+    preparer::{Job, Preparation, Preparer},
     render::Pending,
-    see::Waiting,
 };
 use crate::{
     answer::{Ending, Grown},
     cache::{
         Memory,
-        ahead::ReadAhead,
-        recall::{Leaving, Recalled},
+        read_ahead::ReadAhead,
         slots::{Cache, Slots, Tenant},
+        state_files::{StateExport, StateImport},
     },
     chat::renderer::{self, Renderer},
     embed,
     engine::sequence::Sequence,
     error::Error,
     ffi::context::{Batch, DecodeError},
-    images::eyes::{Eyes, Looked, Pulse, Room},
+    images::encoder::{Encoded, ImageEncoder, Pulse, Room},
     inbox::{Inbox, Mail, Returns},
     load,
     model::{Model, adapters::Adapters, backend},
@@ -48,7 +48,7 @@ use crate::{
     sampler::Scratch,
     schedule::{
         interrupt::Interrupt,
-        pace::{Company, Pace},
+        pace::{Pace, StepLoad},
         step,
     },
     speculation::{self, Draft, DraftModel, Speculation, Writer},
@@ -68,11 +68,11 @@ const KEPT_SHARE: u64 = 20;
 #[derive(Debug)]
 pub(crate) enum Finished {
     /// Images were encoded.
-    Looked(Looked),
+    Encoded(Encoded),
     /// A conversation was rendered.
     Rendered(renderer::Prepared),
     /// A request became a sequence.
-    Prepared(prepare::Prepared),
+    Prepared(preparer::Prepared),
     /// A saved state was read.
     Read,
 }
@@ -84,22 +84,22 @@ pub(crate) fn run(
     outbox: &Outbox,
     returns: &Returns<Finished>,
 ) {
-    let mut recalled = None;
+    let mut imported = None;
     while let Some(mail) = inbox.wait() {
         let Mail::Request(Request { id, call }) = mail else {
             continue;
         };
         match (call, backend) {
             (Call::Load(load), Ok(backend)) => {
-                let recalled = recalled.take();
-                if let Err(error) = serve(backend, id, &load, recalled, inbox, outbox, returns) {
+                let imported = imported.take();
+                if let Err(error) = serve(backend, id, &load, imported, inbox, outbox, returns) {
                     outbox.fail(id, error);
                 }
             }
-            (Call::Recall(recall), _) if recalled.is_none() => {
-                match Recalled::open(recall, |saved| read_ahead(saved, returns)) {
+            (Call::Recall(recall), _) if imported.is_none() => {
+                match StateImport::open(recall, |saved| read_ahead(saved, returns)) {
                     Ok(files) => {
-                        let states = recalled.insert(files).readable();
+                        let states = imported.insert(files).readable();
                         outbox.send(id, Event::Recalled { states });
                     }
                     Err(error) => outbox.fail(id, error),
@@ -117,7 +117,7 @@ fn serve(
     backend: &LlamaBackend,
     id: u64,
     load: &Load,
-    recalled: Option<Recalled>,
+    imported: Option<StateImport>,
     inbox: &Inbox<Finished>,
     outbox: &Outbox,
     returns: &Returns<Finished>,
@@ -174,12 +174,13 @@ fn serve(
         interrupt,
         outbox.clone(),
     );
-    if let Some(recalled) = recalled {
-        (engine.slots.shelf, engine.leaving) = recalled.shelve(&model, load, Instant::now());
+    if let Some(imported) = imported {
+        (engine.slots.host_cache, engine.export) =
+            imported.into_cache(&model, load, Instant::now());
     }
 
     memory::hold(
-        engine.slots.shelf.budget() as u64,
+        engine.slots.host_cache.budget() as u64,
         u64::from(load::threads(load).unsigned_abs()),
     );
     let loaded = Loaded {
@@ -196,10 +197,10 @@ fn serve(
         if let (Some(projector), Some(given)) = (projector, &load.projector) {
             let (identity, room) = (given.digest.clone(), engine.room());
             let returns = returns.clone();
-            let done = move |looked| returns.put(Finished::Looked(looked));
-            let (eyes, look) = Eyes::new(projector, identity, pulse, room, done);
-            engine.eyes = Some(eyes);
-            threads::spawn(scope, "eyes", threads::STACK_BYTES, look)
+            let done = move |encoded| returns.put(Finished::Encoded(encoded));
+            let (encoder, encode) = ImageEncoder::new(projector, identity, pulse, room, done);
+            engine.encoder = Some(encoder);
+            threads::spawn(scope, "encoder", threads::STACK_BYTES, encode)
                 .expect("a thread can be started");
         }
         engine.run(inbox);
@@ -248,17 +249,17 @@ struct Engine<'m> {
     pace: Pace,
     speculation: Speculation<'m>,
     /// The next step has no guesses, because with them the last one did not fit.
-    bare: bool,
+    without_drafts: bool,
     /// Counts steps, so that requests with different adapters take turns.
     turn: usize,
     /// Where tokens are chosen.
     scratch: Scratch,
     /// What is handed out before the model leaves.
-    leaving: Leaving,
+    export: StateExport,
     /// Looks at images, where the model has a projector.
-    eyes: Option<Eyes>,
+    encoder: Option<ImageEncoder>,
     /// Requests whose images are looked at, by their ids.
-    looking: HashMap<u64, Waiting>,
+    encoding: HashMap<u64, Encoding>,
     /// Renders conversations.
     renderer: Renderer,
     /// Requests whose conversations are rendered, by their ids.
@@ -268,7 +269,7 @@ struct Engine<'m> {
     /// Requests that become sequences, by their ids.
     preparing: HashMap<u64, Preparing>,
     /// The last step computed what was seen.
-    looked_last: bool,
+    image_step_last: bool,
     outbox: Outbox,
     /// Where threads put what they have done.
     returns: Returns<Finished>,
@@ -305,17 +306,17 @@ impl<'m> Engine<'m> {
             slots: Slots::new(cells, sequences, load.sequences, spare_cells(model)),
             pace: Pace::new(batch_tokens),
             speculation,
-            bare: false,
+            without_drafts: false,
             turn: 0,
             scratch: Scratch::default(),
-            leaving: Leaving::default(),
-            eyes: None,
-            looking: HashMap::new(),
+            export: StateExport::default(),
+            encoder: None,
+            encoding: HashMap::new(),
             renderer,
             rendering: HashMap::new(),
             preparer,
             preparing: HashMap::new(),
-            looked_last: false,
+            image_step_last: false,
             outbox,
             returns,
         }
@@ -331,7 +332,7 @@ impl<'m> Engine<'m> {
 
     fn run(mut self, inbox: &Inbox<Finished>) {
         loop {
-            for (state, fate) in self.slots.shelf.take_fates() {
+            for (state, fate) in self.slots.host_cache.take_fates() {
                 self.outbox.send(0, Event::Fate { state, fate });
             }
             // Without work there is nothing to do but wait.
@@ -348,7 +349,7 @@ impl<'m> Engine<'m> {
                 slot.tenant.clock.admitted();
             }
             self.slots
-                .shelf
+                .host_cache
                 .read_wanted(|saved| read_ahead(saved, &self.returns));
             self.step(inbox);
         }
@@ -357,7 +358,7 @@ impl<'m> Engine<'m> {
     fn open(&mut self, mail: Mail<Finished>) {
         match mail {
             Mail::Request(request) => self.accept(request),
-            Mail::Finished(Finished::Looked(looked)) => self.looked(looked),
+            Mail::Finished(Finished::Encoded(encoded)) => self.encoded(encoded),
             Mail::Finished(Finished::Rendered(rendered)) => self.rendered(rendered),
             Mail::Finished(Finished::Prepared(prepared)) => self.prepared(prepared),
             // The sequence that goes on from it is let in before the next step.
@@ -371,7 +372,7 @@ impl<'m> Engine<'m> {
                 "a model is loaded already; a runner loads one".into(),
             )),
             Call::Generate(generate) if generate.images.is_some() => {
-                return self.look(id, generate);
+                return self.encode_images(id, generate);
             }
             Call::Generate(generate) => return self.render_or_prepare(id, generate, None),
             Call::Tokenize(tokenize) => return self.prepare(id, Job::Tokenize { id, tokenize }),
@@ -388,7 +389,7 @@ impl<'m> Engine<'m> {
                 "what may be kept is said once, before the model is loaded".into(),
             )),
             Call::HandOut(wanted) => Ok(self.hand_out(wanted)),
-            Call::StatePart { offset } => self.leaving.part(offset),
+            Call::StatePart { offset } => self.export.part(offset),
             Call::Cancel { target } => return self.cancel(target),
             // The main thread ends the process itself.
             Call::Shutdown => return,
@@ -416,7 +417,7 @@ impl<'m> Engine<'m> {
 
     /// Hands out the state that is worth most, and forgets it.
     fn hand_out(&mut self, wanted: HandOut) -> Event {
-        let parted = if self.leaving.is_allowed() {
+        let parted = if self.export.is_allowed() {
             let most = usize::try_from(wanted.max_bytes).unwrap_or(usize::MAX);
             self.slots.hand_out(
                 &mut self.memory,
@@ -427,7 +428,7 @@ impl<'m> Engine<'m> {
         } else {
             None
         };
-        self.leaving.hand_out(parted)
+        self.export.hand_out(parted)
     }
 
     fn stats(&self) -> Stats {
@@ -436,7 +437,7 @@ impl<'m> Engine<'m> {
             active: count(running.len()),
             waiting: count(
                 self.slots.waiting()
-                    + self.looking.len()
+                    + self.encoding.len()
                     + self.rendering.len()
                     + self.preparing.len(),
             ),
@@ -446,7 +447,8 @@ impl<'m> Engine<'m> {
     }
 
     fn cancel(&mut self, target: u64) {
-        if self.look_away(target) || self.stop_rendering(target) || self.stop_preparing(target) {
+        if self.stop_encoding(target) || self.stop_rendering(target) || self.stop_preparing(target)
+        {
             return;
         }
         if let Some(sequence) = self.slots.remove_waiting(|sequence| sequence.id == target) {
@@ -468,18 +470,18 @@ impl<'m> Engine<'m> {
         self.slots.catch_up(&mut self.memory, now);
         self.slots.make_room(&mut self.memory, now);
         let mut outstanding = self.outstanding();
-        if let Some(glance) = self.glance(&mut outstanding) {
-            return self.see(glance);
+        if let Some(next_image_chunk) = self.next_image_chunk(&mut outstanding) {
+            return self.decode_image_chunk(next_image_chunk);
         }
-        let company = step::company(&outstanding);
-        let shares = step::plan(&outstanding, self.batch_tokens, self.chunk(company));
+        let step_load = step::load_of(&outstanding);
+        let shares = step::plan(&outstanding, self.batch_tokens, self.chunk(step_load));
         let drafts = self.draft(&outstanding, &shares);
         let due = self.fill(&shares, drafts);
         if self.batch.len() == 0 {
             return;
         }
         // A step with writers in it is short, and what it has written must not be lost.
-        let readers = reading(&outstanding, &shares).filter(|_| company.writers == 0);
+        let readers = reading(&outstanding, &shares).filter(|_| step_load.writers == 0);
         let readers = readers.map(|(index, _)| self.slots.running()[index].tenant.id);
         self.interrupt.watch(readers.collect());
         if inbox.has_mail() {
@@ -493,14 +495,14 @@ impl<'m> Engine<'m> {
             Err(DecodeError::Stopped) => return self.resync(),
             // Nothing was computed, and without the guesses it may fit.
             Err(DecodeError::Full) if due.iter().any(Due::guesses) => {
-                self.bare = true;
+                self.without_drafts = true;
                 return;
             }
             Err(error) => return self.recover(error),
         }
         let took = began.elapsed();
         let read = reading(&outstanding, &shares).map(|(_, share)| share).sum();
-        self.pace.learn(read, company, took);
+        self.pace.learn(read, step_load, took);
         if read == 0 {
             self.speculation.timed(self.batch.len(), took);
         }
@@ -513,11 +515,11 @@ impl<'m> Engine<'m> {
     }
 
     /// Prompt tokens for the next step. One that runs alone is always cut at the same places, however fast the machine is.
-    fn chunk(&self, company: Company) -> usize {
+    fn chunk(&self, step_load: StepLoad) -> usize {
         let alone = self.slots.running().iter().any(|slot| slot.tenant.alone());
         match alone {
             true => ALONE_CHUNK.min(self.batch_tokens),
-            false => self.pace.chunk(company),
+            false => self.pace.chunk(step_load),
         }
     }
 
@@ -534,16 +536,16 @@ impl<'m> Engine<'m> {
     fn outstanding(&mut self) -> Vec<usize> {
         let mut outstanding = self.slots.outstanding();
         let running = self.slots.running();
-        let mut flavours: Vec<_> = running.iter().map(|slot| &slot.tenant.flavour).collect();
-        flavours.sort_unstable();
-        flavours.dedup();
-        if flavours.is_empty() {
+        let mut turns: Vec<_> = running.iter().map(|slot| &slot.tenant.scales).collect();
+        turns.sort_unstable();
+        turns.dedup();
+        if turns.is_empty() {
             return outstanding;
         }
-        let turn = flavours[self.turn % flavours.len()].clone();
+        let turn = turns[self.turn % turns.len()].clone();
         self.turn = self.turn.wrapping_add(1);
         for (slot, outstanding) in running.iter().zip(&mut outstanding) {
-            if slot.tenant.flavour != turn {
+            if slot.tenant.scales != turn {
                 *outstanding = 0;
             }
         }
@@ -557,8 +559,8 @@ impl<'m> Engine<'m> {
     /// Guesses for those that write, as far as there is room. A step in which somebody reads has none: it is long enough.
     fn draft(&mut self, outstanding: &[usize], shares: &[usize]) -> Vec<(usize, Draft)> {
         let planned: usize = shares.iter().sum();
-        let bare = std::mem::take(&mut self.bare);
-        if bare || reading(outstanding, shares).next().is_some() {
+        let without_drafts = std::mem::take(&mut self.without_drafts);
+        if without_drafts || reading(outstanding, shares).next().is_some() {
             return Vec::new();
         }
         let room = self.outputs.min(self.batch_tokens).saturating_sub(planned);
@@ -566,7 +568,7 @@ impl<'m> Engine<'m> {
         let tenants = self.slots.tenants().enumerate().zip(shares);
         let writers = tenants
             // What stands for images in a text is nothing to guess from, or to guess.
-            .filter(|((_, sequence), share)| **share > 0 && sequence.album.is_empty())
+            .filter(|((_, sequence), share)| **share > 0 && sequence.placed_images.is_empty())
             .map(|((index, sequence), _)| {
                 let length = sequence.tokens.len();
                 let left = sequence.max_tokens.saturating_sub(sequence.generated());
@@ -682,10 +684,10 @@ impl<'m> Engine<'m> {
             .piece(token, sequence.answer.spells(token), &mut bytes);
         let held = sequence.answer.held();
         let mut grown = sequence.answer.push(&bytes);
-        if let Some(opinion) = choice.opinion {
+        if let Some(logprobs) = choice.logprobs {
             sequence
                 .report
-                .note(held.unwrap_or(0), opinion.told(self.model));
+                .note(held.unwrap_or(0), logprobs.told(self.model));
         }
         grown.delta.logprobs = match held {
             Some(_) => sequence.report.release(grown.delta.text.len()),

@@ -5,16 +5,16 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use runner::protocol::{Event, Generate};
+use runner_protocol::{Event, Generate};
 
 use super::{
     Engine,
-    prepare::{Job, Prepared, Unprepared},
-    see::Seen,
+    images::RequestImages,
+    preparer::{Job, Prepared, Unprepared},
     sequence::unanswered,
 };
 
-use crate::{answer::form::Applied, error::Error, schedule::clock::Clock};
+use crate::{answer::format::Applied, error::Error, schedule::clock::Clock};
 
 /// A request that becomes a sequence.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Engine<'_> {
         id: u64,
         generate: Box<Generate>,
         applied: Option<Applied>,
-        seen: Option<Seen>,
+        seen: Option<RequestImages>,
         clock: Clock,
     ) {
         let scales = match self.adapters.wanted(generate.adapter_scales.as_deref()) {

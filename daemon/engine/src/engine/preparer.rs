@@ -10,22 +10,22 @@ use std::sync::{
 };
 
 use llama_cpp_2::token::LlamaToken;
-use runner::protocol::{
+use runner_protocol::{
     Constraint as Wanted, Detokenize, Event, Generate, Overflow, Prompt, Rendered, Tokenize,
 };
 
 use super::{
-    see::{self, Seen},
+    images::{self, RequestImages},
     sequence::Sequence,
 };
 
 use crate::{
-    answer::{Answer, form::Applied, report::Report, text::Stops},
+    answer::{Answer, format::Applied, report::Report, text::Stops},
     constraint::{Constraint, compilers::Compilers},
     error::Error,
-    images::{Album, cells::is_cell},
+    images::{PlacedImages, cells::is_cell},
     inbox, load,
-    model::{Model, Special, adapters::Flavour},
+    model::{Model, Special, adapters::AdapterScales},
     outbox::Outbox,
     prompt::{self, length::Length, marks},
     sampler::{Chooser, Rules},
@@ -40,7 +40,7 @@ const MAX_PREPARING: usize = 1024;
 const MAX_PREPARING_BYTES: usize = 256 << 20;
 
 /// Most tokens that are turned into text at once: the largest context.
-const MAX_DETOKENIZED: usize = runner::protocol::MAX_CONTEXT as usize;
+const MAX_DETOKENIZED: usize = runner_protocol::MAX_CONTEXT as usize;
 
 /// A text's beginning in bytes that is looked at for the token that begins it, which is written in fewer.
 const LONGEST_BEGINNING: usize = 256;
@@ -90,9 +90,9 @@ pub(crate) struct Unprepared {
     /// Its conversation, rendered, where it has one.
     pub(crate) applied: Option<Applied>,
     /// Its images, encoded.
-    pub(crate) seen: Option<Seen>,
+    pub(crate) seen: Option<RequestImages>,
     /// Its adapters' scales.
-    pub(crate) scales: Flavour,
+    pub(crate) scales: AdapterScales,
     /// When it came.
     pub(crate) clock: Clock,
     /// Set when nobody waits for it any more.
@@ -264,7 +264,7 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
         applied: Option<&mut Applied>,
         cells: usize,
         overflow: Overflow,
-        seen: Option<&Seen>,
+        seen: Option<&RequestImages>,
     ) -> Result<Tokenized, Error> {
         let (text, special) = match prompt {
             Prompt::Tokens(_) if seen.is_some() => {
@@ -304,11 +304,15 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
             }
         };
         let tokenize = |text: &str, begin| self.model.tokenize(text, special, begin);
-        let (tokens, album) = match seen {
+        let (tokens, placed_images) = match seen {
             Some(seen) => seen.compose(&text, tokenize)?,
-            None => (tokenize(&text, true), Album::default()),
+            None => (tokenize(&text, true), PlacedImages::default()),
         };
-        Ok(Tokenized { tokens, album, cut })
+        Ok(Tokenized {
+            tokens,
+            placed_images,
+            cut,
+        })
     }
 
     /// How the answer to a prompt is read.
@@ -356,10 +360,13 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
         let overflow = seen.map_or(overflow, |_| Overflow::Refuse);
         let stops = Stops::new(stop)?;
         let is_chat = matches!(prompt, Prompt::Chat(_));
-        let Tokenized { tokens, album, cut } =
-            self.prompt(prompt, applied.as_mut(), cells, overflow, seen)?;
+        let Tokenized {
+            tokens,
+            placed_images,
+            cut,
+        } = self.prompt(prompt, applied.as_mut(), cells, overflow, seen)?;
         if !is_chat {
-            let tail = self.model.detokenize(see::tail(&tokens));
+            let tail = self.model.detokenize(images::tail(&tokens));
             applied = applied.map(|applied| applied.behind(&tail));
         }
         let anchored = usize::from(
@@ -395,8 +402,8 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
         Ok(Sequence {
             id,
             prompt: fitted.tokens.len(),
-            spared: 0,
-            flavour: scales,
+            reused: 0,
+            scales,
             max_tokens: wanted.unwrap_or(usize::MAX),
             cells,
             alone: deterministic,
@@ -406,7 +413,7 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
             answer: self.answer(applied.as_ref(), stops)?,
             report: Report::default(),
             tokens: fitted.tokens,
-            album,
+            placed_images,
             clock,
         })
     }
@@ -450,7 +457,7 @@ struct Tokenized {
     /// May still be too many.
     tokens: Vec<LlamaToken>,
     /// The images among them.
-    album: Album,
+    placed_images: PlacedImages,
     /// How many tokens at least were cut out of a text that is far too long.
     cut: usize,
 }

@@ -2,7 +2,7 @@
 
 use runner_protocol::{Event, Generate, Overflow, Prompt, Template};
 
-use super::{Engine, see::Seen, sequence::unanswered};
+use super::{Engine, images::RequestImages, sequence::unanswered};
 use crate::{
     chat::renderer::{MAX_RENDERING, Prepared, Ticket, Wanted},
     error::Error,
@@ -30,7 +30,7 @@ enum What {
     /// An answer.
     Answer {
         generate: Box<Generate>,
-        seen: Option<Seen>,
+        seen: Option<RequestImages>,
         clock: Clock,
     },
 }
@@ -49,7 +49,7 @@ impl Engine<'_> {
         &mut self,
         id: u64,
         mut generate: Box<Generate>,
-        seen: Option<Seen>,
+        seen: Option<RequestImages>,
     ) {
         let clock = seen.as_ref().map_or_else(Clock::start, |seen| seen.clock);
         let conversation = match &mut generate.prompt {

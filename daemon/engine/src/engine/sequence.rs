@@ -6,8 +6,8 @@ use runner_protocol::{Done, StopReason};
 use crate::{
     answer::{Answer, report::Report},
     cache::slots::Tenant,
-    images::Album,
-    model::adapters::Flavour,
+    images::PlacedImages,
+    model::adapters::AdapterScales,
     outbox::{count, nanoseconds},
     sampler::Chooser,
     schedule::clock::Clock,
@@ -27,11 +27,11 @@ pub(crate) struct Sequence {
     /// How many of the tokens are the prompt.
     pub(crate) prompt: usize,
     /// How many of the tokens were in the cache already.
-    pub(crate) spared: usize,
+    pub(crate) reused: usize,
     /// The images among the tokens.
-    pub(crate) album: Album,
+    pub(crate) placed_images: PlacedImages,
     /// Which adapters it wants.
-    pub(crate) flavour: Flavour,
+    pub(crate) scales: AdapterScales,
     /// Most tokens of the answer.
     pub(crate) max_tokens: usize,
     /// Tokens of prompt and answer together.
@@ -66,7 +66,7 @@ impl Sequence {
             reason,
             prompt_tokens: count(self.prompt),
             // One that was sent back to the queue may have found some of its answer again, too.
-            cached_tokens: count(self.spared.min(self.prompt)),
+            cached_tokens: count(self.reused.min(self.prompt)),
             truncated: count(self.truncated),
             tokens: count(self.generated()),
             prefill_ns: nanoseconds(prefill),
@@ -75,7 +75,7 @@ impl Sequence {
             drafted: count(drafted),
             accepted: count(accepted),
             seed: self.chooser.seed(),
-            all_tokens: match self.album.is_empty() {
+            all_tokens: match self.placed_images.is_empty() {
                 true => self.tokens.into_iter().map(|token| token.0).collect(),
                 // What stands for images are no tokens.
                 false => Vec::new(),
@@ -95,20 +95,20 @@ impl Tenant for Sequence {
             .min(LOOK_AHEAD)
     }
 
-    fn flavour(&self) -> &Flavour {
-        &self.flavour
+    fn scales(&self) -> &AdapterScales {
+        &self.scales
     }
 
     fn alone(&self) -> bool {
         self.alone
     }
 
-    fn spared(&mut self, tokens: usize) {
-        self.spared += tokens;
+    fn reused(&mut self, tokens: usize) {
+        self.reused += tokens;
     }
 
     fn evicted(&mut self) {
-        self.spared = 0;
+        self.reused = 0;
     }
 }
 

@@ -168,7 +168,7 @@ impl Drop for Form {
 
 /// Where a text belongs that need not be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Channel {
     /// To what is said.
     Content,
     /// To what is thought.
@@ -199,10 +199,10 @@ impl Reader {
     ///
     /// # Errors
     /// There is no memory.
-    pub(crate) fn skip(&mut self, more: &str, place: Place) -> Result<(), String> {
+    pub(crate) fn skip(&mut self, more: &str, place: Channel) -> Result<(), String> {
         let place = match place {
-            Place::Content => 1,
-            Place::Reasoning => 2,
+            Channel::Content => 1,
+            Channel::Reasoning => 2,
         };
         // SAFETY: `self` holds a live reader, and the text is copied.
         if unsafe { shim::slm_reader_skip(self.0.as_ptr(), more.into(), place) } {

@@ -14,31 +14,31 @@ pub(crate) struct Budget(Arc<AtomicUsize>);
 
 /// A part of it; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct Reservation {
     bytes: usize,
     budget: Budget,
 }
 
 impl Budget {
     /// Holds so many bytes, unless that is too much.
-    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<Reservation> {
         let taken = self.0.fetch_add(bytes, Ordering::Relaxed);
-        let held = Held {
+        let reserved = Reservation {
             bytes,
             budget: self.clone(),
         };
-        (taken.saturating_add(bytes) <= MAX_BYTES).then_some(held)
+        (taken.saturating_add(bytes) <= MAX_BYTES).then_some(reserved)
     }
 }
 
-impl Held {
+impl Reservation {
     /// How many bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -51,10 +51,10 @@ mod tests {
     #[test]
     fn what_is_too_much_is_not_held_and_what_is_dropped_comes_back() {
         let budget = Budget::default();
-        let most = budget.hold(MAX_BYTES).unwrap();
-        assert!(budget.hold(1).is_none());
+        let most = budget.reserve(MAX_BYTES).unwrap();
+        assert!(budget.reserve(1).is_none());
         drop(most);
-        assert_eq!(budget.hold(5).unwrap().bytes(), 5);
-        assert!(budget.hold(MAX_BYTES).is_some());
+        assert_eq!(budget.reserve(5).unwrap().bytes(), 5);
+        assert!(budget.reserve(MAX_BYTES).is_some());
     }
 }

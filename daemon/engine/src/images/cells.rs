@@ -63,7 +63,7 @@ pub(crate) fn whole(tokens: &[LlamaToken], alike: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::kept::alike;
+    use crate::cache::cell_cache::common_prefix;
 
     fn token(number: i32) -> LlamaToken {
         LlamaToken::new(number)
@@ -73,7 +73,7 @@ mod tests {
     fn the_same_image_is_alike_and_another_is_not() {
         let (one, two) = (of(&[1; 32], 16, 0), of(&[2; 32], 16, 1));
         assert_eq!(one, of(&[1; 32], 16, 7));
-        assert_eq!(alike(&one, &two), 0);
+        assert_eq!(common_prefix(&one, &two), 0);
         assert!(one.iter().all(|cell| is_cell(*cell)));
         assert!(!follows(one[0]) && one[1..].iter().all(|cell| follows(*cell)));
         assert!(!is_cell(token(0)) && !follows(token(5)));

@@ -17,7 +17,7 @@ use std::{
 use runner_protocol::{Event, Image};
 use sha2::{Digest, Sha256};
 
-use super::{Piece, Sight, Sights, View, cells, decode, held::Budget};
+use super::{EncodedImage, EncodedImages, Piece, View, budget::Budget, cells, decode};
 use crate::{
     error::Error,
     ffi::{
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Most requests whose images are looked at or wait for it.
-pub(crate) const MAX_LOOKING: usize = 64;
+pub(crate) const MAX_ENCODING: usize = 64;
 
 /// Most bytes of what was seen that are remembered.
 const MAX_REMEMBERED: usize = 128 << 20;
@@ -47,7 +47,7 @@ pub(crate) struct Room {
 
 /// The engine's side.
 #[derive(Debug)]
-pub(crate) struct Eyes {
+pub(crate) struct ImageEncoder {
     jobs: Sender<Job>,
     pulse: Arc<Pulse>,
 }
@@ -60,17 +60,17 @@ struct Job {
     cancelled: Arc<AtomicBool>,
 }
 
-/// Says that images are still looked at; dropped with [`Eyes::give_up`].
+/// Says that images are still looked at; dropped with [`ImageEncoder::give_up`].
 #[derive(Debug)]
 pub(crate) struct Ticket(Arc<AtomicBool>);
 
 /// What came of a request's images.
 #[derive(Debug)]
-pub(crate) struct Looked {
+pub(crate) struct Encoded {
     /// Id of the request.
     pub(crate) id: u64,
     /// All of them, or what is wrong with the first that is not good.
-    pub(crate) sights: Result<Sights, Error>,
+    pub(crate) encoded_images: Result<EncodedImages, Error>,
 }
 
 /// Signs of life of whoever looks, and the way to end it.
@@ -134,7 +134,7 @@ impl Witness for Pulse {
     }
 }
 
-impl Eyes {
+impl ImageEncoder {
     /// The engine's side, and the work of the thread.
     ///
     /// `identity` tells the projector from others; `done` gets what is seen.
@@ -143,10 +143,10 @@ impl Eyes {
         identity: String,
         pulse: Arc<Pulse>,
         room: Room,
-        done: impl Fn(Looked) + Send + 'm,
+        done: impl Fn(Encoded) + Send + 'm,
     ) -> (Self, impl FnOnce() + Send + 'm) {
         let (jobs, receiver) = mpsc::channel();
-        let sight = Looking {
+        let worker = Worker {
             projector,
             identity,
             room,
@@ -155,12 +155,12 @@ impl Eyes {
             remembered: HashMap::new(),
             count: 0,
         };
-        let eyes = Self { jobs, pulse };
-        (eyes, move || sight.run(&receiver, &done))
+        let encoder = Self { jobs, pulse };
+        (encoder, move || worker.run(&receiver, &done))
     }
 
     /// Has images looked at.
-    pub(crate) fn look(&self, id: u64, images: Vec<Image>) -> Ticket {
+    pub(crate) fn encode(&self, id: u64, images: Vec<Image>) -> Ticket {
         let cancelled = Arc::new(AtomicBool::new(false));
         // The thread ends only with the engine.
         let _ = self.jobs.send(Job {
@@ -179,65 +179,73 @@ impl Eyes {
 }
 
 /// The thread's side.
-struct Looking<'m> {
+struct Worker<'m> {
     projector: Projector<'m>,
     identity: String,
     room: Room,
     pulse: Arc<Pulse>,
     budget: Budget,
     /// What was seen, by its hash, and when it was last asked for.
-    remembered: HashMap<[u8; 32], (Arc<Sight>, u64)>,
+    remembered: HashMap<[u8; 32], (Arc<EncodedImage>, u64)>,
     /// Counts what is asked for.
     count: u64,
 }
 
-impl Looking<'_> {
-    fn run(mut self, jobs: &Receiver<Job>, done: &impl Fn(Looked)) {
+impl Worker<'_> {
+    fn run(mut self, jobs: &Receiver<Job>, done: &impl Fn(Encoded)) {
         while let Ok(job) = jobs.recv() {
             if job.cancelled.load(Ordering::Relaxed) {
                 continue;
             }
             self.pulse.work_for(&job);
-            let sights = self.look(&job.images);
+            let encoded_images = self.encode_all(&job.images);
             self.pulse.rest();
-            done(Looked { id: job.id, sights });
+            done(Encoded {
+                id: job.id,
+                encoded_images,
+            });
         }
     }
 
-    fn look(&mut self, images: &[Image]) -> Result<Sights, Error> {
-        let mut sights = Sights::new();
+    fn encode_all(&mut self, images: &[Image]) -> Result<EncodedImages, Error> {
+        let mut encoded_images = EncodedImages::new();
         let mut length = 0;
         for image in images {
-            let sight = self.sight(image, length)?;
-            length += sight.length();
-            sights.push((image.number, sight));
+            let encoded_image = self.encoded_image(image, length)?;
+            length += encoded_image.length();
+            encoded_images.push((image.number, encoded_image));
         }
-        Ok(sights)
+        Ok(encoded_images)
     }
 
     /// What the model reads for an image, where `before` cells are taken already.
-    fn sight(&mut self, image: &Image, before: usize) -> Result<Arc<Sight>, Error> {
+    fn encoded_image(&mut self, image: &Image, before: usize) -> Result<Arc<EncodedImage>, Error> {
         let hash = self.hash(image);
         self.count += 1;
-        if let Some((sight, asked)) = self.remembered.get_mut(&hash) {
+        if let Some((encoded_image, asked)) = self.remembered.get_mut(&hash) {
             *asked = self.count;
-            return Ok(Arc::clone(sight));
+            return Ok(Arc::clone(encoded_image));
         }
-        let sight = Arc::new(self.see(image, &hash, before)?);
+        let encoded_image = Arc::new(self.encode(image, &hash, before)?);
         self.remembered
-            .insert(hash, (Arc::clone(&sight), self.count));
+            .insert(hash, (Arc::clone(&encoded_image), self.count));
         self.forget();
-        Ok(sight)
+        Ok(encoded_image)
     }
 
-    fn see(&mut self, image: &Image, hash: &[u8; 32], before: usize) -> Result<Sight, Error> {
+    fn encode(
+        &mut self,
+        image: &Image,
+        hash: &[u8; 32],
+        before: usize,
+    ) -> Result<EncodedImage, Error> {
         let number = image.number;
         let pixels = decode::decode(number, &image.file.0)?;
         ffi::log::take_first_error();
         let divided = self.projector.divide(&pixels);
         let divided = divided.map_err(|_| refused(number))?;
         let bytes = self.check(number, &divided, before)?;
-        let held = self.hold(bytes)?;
+        let reserved = self.reserve(bytes)?;
 
         let mut pieces = Vec::new();
         for (at, part) in divided.parts.iter().enumerate() {
@@ -261,7 +269,7 @@ impl Looking<'_> {
                 }
             });
         }
-        Ok(Sight { pieces, held })
+        Ok(EncodedImage { pieces, reserved })
     }
 
     /// Checks what an image becomes before it is computed. Says how many bytes that will take.
@@ -291,13 +299,13 @@ impl Looking<'_> {
         Ok(pictured * self.projector.width() * size_of::<f32>())
     }
 
-    fn hold(&mut self, bytes: usize) -> Result<super::held::Held, Error> {
-        if let Some(held) = self.budget.hold(bytes) {
-            return Ok(held);
+    fn reserve(&mut self, bytes: usize) -> Result<super::budget::Reservation, Error> {
+        if let Some(reserved) = self.budget.reserve(bytes) {
+            return Ok(reserved);
         }
         // What is only remembered makes room.
         self.remembered.clear();
-        self.budget.hold(bytes).ok_or(Error::TooManyImages)
+        self.budget.reserve(bytes).ok_or(Error::TooManyImages)
     }
 
     /// Forgets what was not asked for for the longest time, until the rest is small enough.

@@ -5,30 +5,30 @@
 //!        └────────────── the eyes, a thread ──────────────┘
 //! ```
 //! - A prompt has a place for each image, which its template moved to where it belongs.
-//! - The **eyes** ([`eyes`]) turn a file into what the model reads for it. That takes seconds, so nobody else waits for it.
+//! - The **eyes** ([`encoder`]) turn a file into what the model reads for it. That takes seconds, so nobody else waits for it.
 //! - Then the prompt is put together: what the model reads for an image stands in its place, and for each cell of a view a number
 //!   that is no token ([`cells`]). From there on an image is a part of the sequence like any other.
 //! - When it is its turn, the engine computes views in steps of their own (`engine::see`), with their positions as [`folds`] knows them.
 
+mod budget;
 pub(crate) mod cells;
 pub(crate) mod decode;
-pub(crate) mod eyes;
+pub(crate) mod encoder;
 pub(crate) mod folds;
-mod held;
 
 use std::{ops::Range, sync::Arc};
 
 use llama_cpp_2::token::LlamaToken;
 use runner_protocol::Images;
 
-use self::held::Held;
+use self::budget::Reservation;
 use crate::{error::Error, ffi::vision::Picture};
 
 /// What the model reads for an image.
 #[derive(Debug)]
-pub(crate) struct Sight {
+pub(crate) struct EncodedImage {
     pieces: Vec<Piece>,
-    held: Held,
+    reserved: Reservation,
 }
 
 /// A part of that.
@@ -50,15 +50,15 @@ pub(crate) struct View {
 }
 
 /// The images of one request, by their numbers.
-pub(crate) type Sights = Vec<(u32, Arc<Sight>)>;
+pub(crate) type EncodedImages = Vec<(u32, Arc<EncodedImage>)>;
 
 /// Where views stand in a sequence; most have none.
 #[derive(Debug, Default)]
-pub(crate) struct Album {
+pub(crate) struct PlacedImages {
     /// The first cell of each, in order.
     views: Vec<(usize, Arc<View>)>,
     /// What is held as long as the sequence may be computed again.
-    sights: Vec<Arc<Sight>>,
+    encoded_images: Vec<Arc<EncodedImage>>,
 }
 
 /// The view that a sequence comes to next.
@@ -102,7 +102,7 @@ impl View {
     }
 }
 
-impl Album {
+impl PlacedImages {
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.views.is_empty()
@@ -126,36 +126,38 @@ impl Album {
 pub(crate) fn compose(
     prompt: &str,
     images: &Images,
-    sights: &Sights,
+    encoded_images: &EncodedImages,
     tokenize: impl Fn(&str, bool) -> Vec<LlamaToken>,
-) -> Result<(Vec<LlamaToken>, Album), Error> {
+) -> Result<(Vec<LlamaToken>, PlacedImages), Error> {
     let (shown, rest) = images.split(prompt).map_err(Error::Invalid)?;
     let mut tokens = Vec::new();
-    let mut album = Album::default();
+    let mut placed_images = PlacedImages::default();
     for (at, (before, image)) in shown.into_iter().enumerate() {
         if at == 0 || !before.is_empty() {
             tokens.extend(tokenize(before, at == 0));
         }
-        let sight = sights.iter().find(|(number, _)| *number == image.number);
-        let (_, sight) = sight.expect("each image was looked at");
-        for piece in &sight.pieces {
+        let encoded_image = encoded_images
+            .iter()
+            .find(|(number, _)| *number == image.number);
+        let (_, encoded_image) = encoded_image.expect("each image was looked at");
+        for piece in &encoded_image.pieces {
             match piece {
                 Piece::Tokens(text) => tokens.extend(text),
                 Piece::View(view) => {
-                    album.views.push((tokens.len(), Arc::clone(view)));
+                    placed_images.views.push((tokens.len(), Arc::clone(view)));
                     tokens.extend(&view.tokens);
                 }
             }
         }
-        album.sights.push(Arc::clone(sight));
+        placed_images.encoded_images.push(Arc::clone(encoded_image));
     }
     if !rest.is_empty() {
         tokens.extend(tokenize(rest, tokens.is_empty()));
     }
-    Ok((tokens, album))
+    Ok((tokens, placed_images))
 }
 
-impl Sight {
+impl EncodedImage {
     /// Tokens and cells that it takes.
     fn length(&self) -> usize {
         let length = |piece: &Piece| match piece {
@@ -167,6 +169,6 @@ impl Sight {
 
     /// Bytes that it holds.
     fn bytes(&self) -> usize {
-        self.held.bytes()
+        self.reserved.bytes()
     }
 }

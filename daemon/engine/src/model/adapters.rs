@@ -6,16 +6,16 @@ use crate::{error::Error, ffi::context::Context};
 
 /// What else than its tokens decides what the cache holds of a sequence: the scales of the adapters.
 /// Only sequences of one flavour share cells.
-pub(crate) type Flavour = Vec<u32>;
+pub(crate) type AdapterScales = Vec<u32>;
 
 /// All adapters, and which are set.
 #[derive(Debug)]
 pub(crate) struct Adapters {
     adapters: Vec<LlamaLoraAdapter>,
     /// What a request gets that does not say.
-    usual: Flavour,
+    usual: AdapterScales,
     /// What the context is set to.
-    set: Flavour,
+    set: AdapterScales,
 }
 
 impl Adapters {
@@ -23,8 +23,8 @@ impl Adapters {
     pub(crate) fn new(adapters: Vec<(LlamaLoraAdapter, f32)>) -> Self {
         let (adapters, scales): (Vec<_>, Vec<f32>) = adapters.into_iter().unzip();
         Self {
-            set: flavour(&vec![0.0; scales.len()]),
-            usual: flavour(&scales),
+            set: bits_of(&vec![0.0; scales.len()]),
+            usual: bits_of(&scales),
             adapters,
         }
     }
@@ -33,7 +33,7 @@ impl Adapters {
     ///
     /// # Errors
     /// [`Error::Invalid`] for scales that are not one finite number for each adapter.
-    pub(crate) fn wanted(&self, scales: Option<&[f32]>) -> Result<Flavour, Error> {
+    pub(crate) fn wanted(&self, scales: Option<&[f32]>) -> Result<AdapterScales, Error> {
         let Some(scales) = scales else {
             return Ok(self.usual.clone());
         };
@@ -49,14 +49,18 @@ impl Adapters {
                 "the scale of an adapter is {scale}"
             )));
         }
-        Ok(flavour(scales))
+        Ok(bits_of(scales))
     }
 
     /// Sets the context to what a request wants, if it is not already.
     ///
     /// # Errors
     /// [`Error::Internal`] with llama.cpp's code.
-    pub(crate) fn set(&mut self, context: &mut Context<'_>, wanted: &Flavour) -> Result<(), Error> {
+    pub(crate) fn set(
+        &mut self,
+        context: &mut Context<'_>,
+        wanted: &AdapterScales,
+    ) -> Result<(), Error> {
         if self.set == *wanted {
             return Ok(());
         }
@@ -71,7 +75,7 @@ impl Adapters {
 }
 
 /// Numbers that are the same have the same bits, but for the two zeros.
-fn flavour(scales: &[f32]) -> Flavour {
+fn bits_of(scales: &[f32]) -> AdapterScales {
     scales.iter().map(|scale| (scale + 0.0).to_bits()).collect()
 }
 
@@ -81,15 +85,15 @@ mod tests {
 
     #[test]
     fn both_zeros_are_one() {
-        assert_eq!(flavour(&[0.0, 1.0]), flavour(&[-0.0, 1.0]));
-        assert_ne!(flavour(&[0.0]), flavour(&[1.0]));
+        assert_eq!(bits_of(&[0.0, 1.0]), bits_of(&[-0.0, 1.0]));
+        assert_ne!(bits_of(&[0.0]), bits_of(&[1.0]));
     }
 
     #[test]
     fn scales_for_adapters_that_are_not_there_are_refused() {
         let adapters = Adapters::new(Vec::new());
         assert!(adapters.wanted(Some(&[1.0])).is_err());
-        assert_eq!(adapters.wanted(Some(&[])).unwrap(), Flavour::new());
-        assert_eq!(adapters.wanted(None).unwrap(), Flavour::new());
+        assert_eq!(adapters.wanted(Some(&[])).unwrap(), AdapterScales::new());
+        assert_eq!(adapters.wanted(None).unwrap(), AdapterScales::new());
     }
 }

@@ -94,10 +94,10 @@ impl Model {
             )));
         }
         let pooling = pooling(&llama, &architecture)?;
-        let words = llama
+        let vocabulary = llama
             .meta_val_str("tokenizer.ggml.model")
             .unwrap_or_default();
-        if llama.n_vocab() < 1 || words.is_empty() || words == "no_vocab" {
+        if llama.n_vocab() < 1 || vocabulary.is_empty() || vocabulary == "no_vocab" {
             return Err(Error::Unsupported("it has no vocabulary".into()));
         }
         let own = || llama.meta_val_str("tokenizer.chat_template").ok();

@@ -249,7 +249,7 @@ mod tests {
     }
 
     /// A token for every word, with the blank before it.
-    fn words(text: &str) -> usize {
+    fn vocabulary(text: &str) -> usize {
         text.split_inclusive(' ').count() - usize::from(text.starts_with(' '))
     }
 
@@ -257,11 +257,11 @@ mod tests {
     fn what_is_cut_is_counted_word_by_word() {
         let length = Length::new(1000, 64);
         let text = "hello".to_owned() + &" hello".repeat(99_999);
-        let cut = length.cut(&text, 10, words).unwrap();
-        assert_eq!(words(&text), 100_000);
-        assert_eq!(cut.tokens + words(&cut.text), 100_000);
+        let cut = length.cut(&text, 10, vocabulary).unwrap();
+        assert_eq!(vocabulary(&text), 100_000);
+        assert_eq!(cut.tokens + vocabulary(&cut.text), 100_000);
         assert!(matches!(
-            length.refuse(&text, words),
+            length.refuse(&text, vocabulary),
             Error::ContextOverflow {
                 prompt: 100_000,
                 context: 1000
@@ -276,14 +276,14 @@ mod tests {
         let mut seen = 0;
         let count = |slice: &str| {
             seen += slice.len();
-            words(slice)
+            vocabulary(slice)
         };
         let cut = length.cut(&text, 10, count).unwrap();
         let lost = text.len() - cut.text.len();
         assert!(cut.tokens > COUNTED_BYTES / 6 && cut.tokens < lost / 6);
         assert!(seen < 2 * COUNTED_BYTES, "{seen}");
         assert!(matches!(
-            length.refuse(&text, words),
+            length.refuse(&text, vocabulary),
             Error::TextTooLong { .. }
         ));
     }

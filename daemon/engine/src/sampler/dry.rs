@@ -52,8 +52,8 @@ impl Dry {
     }
 
     /// Remembers a token.
-    pub(super) fn accept(&mut self, token: i32, words: &impl Vocabulary) {
-        let bytes = words.spell(token);
+    pub(super) fn accept(&mut self, token: i32, vocabulary: &impl Vocabulary) {
+        let bytes = vocabulary.spell(token);
         let whole = self.breakers.iter().any(|text| holds(&bytes, text));
         self.tail.extend_from_slice(&bytes);
         if self.breakers.iter().any(|text| holds(&self.tail, text)) {

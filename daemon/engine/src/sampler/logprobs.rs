@@ -11,12 +11,12 @@ const NEVER: f32 = -9999.0;
 
 /// Logarithms of the probabilities of one choice.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Opinion {
+pub(crate) struct TokenLogprobs {
     chosen: (i32, f32),
     top: Vec<(i32, f32)>,
 }
 
-impl Opinion {
+impl TokenLogprobs {
     /// Of the chosen token and so many of the likeliest.
     pub(super) fn new(
         logits: &[f32],
@@ -53,10 +53,10 @@ impl Opinion {
     }
 
     /// For the daemon, with the words of the tokens.
-    pub(crate) fn told(&self, words: &impl Vocabulary) -> Logprob {
+    pub(crate) fn told(&self, vocabulary: &impl Vocabulary) -> Logprob {
         let likelihood = |&(token, logprob): &(i32, f32)| Likelihood {
             token,
-            bytes: words.spell(token),
+            bytes: vocabulary.spell(token),
             logprob,
         };
         Logprob {
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn probabilities_add_up_and_the_likeliest_come_first() {
         let logits = [1.0, 3.0, -2.0, 0.5];
-        let opinion = Opinion::new(&logits, 2, 4, &mut Candidates::default());
+        let opinion = TokenLogprobs::new(&logits, 2, 4, &mut Candidates::default());
         let sum: f32 = opinion.top.iter().map(|(_, logprob)| logprob.exp()).sum();
         assert!((sum - 1.0).abs() < 1e-5, "{sum}");
         let order: Vec<i32> = opinion.top.iter().map(|(token, _)| *token).collect();
@@ -88,19 +88,19 @@ mod tests {
     fn what_cannot_come_has_a_number_all_the_same() {
         let logits = [0.0, f32::NEG_INFINITY, f32::NAN];
         for chosen in [1, 2] {
-            let opinion = Opinion::new(&logits, chosen, 0, &mut Candidates::default());
+            let opinion = TokenLogprobs::new(&logits, chosen, 0, &mut Candidates::default());
             assert_eq!(opinion.chosen.1, NEVER);
             assert!(opinion.top.is_empty());
         }
         assert_eq!(
-            Opinion::new(&logits, 0, 3, &mut Candidates::default()).top,
+            TokenLogprobs::new(&logits, 0, 3, &mut Candidates::default()).top,
             [(0, 0.0)]
         );
     }
 
     #[test]
     fn tokens_are_told_with_their_bytes() {
-        let opinion = Opinion::new(&[0.0; 128], 97, 1, &mut Candidates::default());
+        let opinion = TokenLogprobs::new(&[0.0; 128], 97, 1, &mut Candidates::default());
         let told = opinion.told(&Letters);
         assert_eq!(
             (told.chosen.token, told.chosen.bytes.as_slice()),

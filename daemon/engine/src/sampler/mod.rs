@@ -13,7 +13,7 @@ mod check;
 mod cut;
 mod draw;
 mod dry;
-mod opinion;
+mod logprobs;
 mod random;
 mod repeat;
 mod temperature;
@@ -31,7 +31,7 @@ use crate::{
     vocabulary::Vocabulary,
 };
 
-pub(crate) use self::opinion::Opinion;
+pub(crate) use self::logprobs::TokenLogprobs;
 
 /// Buffers for one choice, used again for the next.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub(crate) struct Scratch {
 pub(crate) struct Choice {
     pub(crate) token: LlamaToken,
     /// How likely it was, where the request asks for it.
-    pub(crate) opinion: Option<Opinion>,
+    pub(crate) logprobs: Option<TokenLogprobs>,
 }
 
 /// Chooses the tokens of one sequence.
@@ -92,7 +92,7 @@ impl Chooser {
     ///
     /// # Errors
     /// [`Error::Invalid`] names the setting that is out of its range.
-    pub(crate) fn new(rules: Rules<'_>, words: &impl Vocabulary) -> Result<Self, Error> {
+    pub(crate) fn new(rules: Rules<'_>, vocabulary: &impl Vocabulary) -> Result<Self, Error> {
         let Rules {
             sampling,
             logprobs,
@@ -100,11 +100,11 @@ impl Chooser {
             context,
             prompt,
         } = rules;
-        check::sampling(sampling, words.count())?;
+        check::sampling(sampling, vocabulary.count())?;
         check::logprobs(logprobs)?;
         let seed = sampling.seed.unwrap_or_else(|| u64::from(random::seed()));
         let biases = sampling.logit_bias.iter();
-        let never = words.suppressed().into_iter();
+        let never = vocabulary.suppressed().into_iter();
         let mut shifts: Vec<(i32, f32)> = biases.map(|it| (it.token, it.shift)).collect();
         shifts.extend(never.map(|token| (token, f32::NEG_INFINITY)));
 
@@ -115,7 +115,7 @@ impl Chooser {
                 penalties.accept(token.0);
             }
             if let Some(dry) = &mut dry {
-                dry.accept(token.0, words);
+                dry.accept(token.0, vocabulary);
             }
         }
         let how = if sampling.temperature == 0.0 {
@@ -161,12 +161,12 @@ impl Chooser {
                 token?
             }
         };
-        let opinion = self
+        let logprobs = self
             .logprobs
-            .map(|top| Opinion::new(logits, token, top, &mut scratch.candidates));
+            .map(|top| TokenLogprobs::new(logits, token, top, &mut scratch.candidates));
         Ok(Choice {
             token: LlamaToken::new(token),
-            opinion,
+            logprobs,
         })
     }
 
@@ -177,16 +177,16 @@ impl Chooser {
     pub(crate) fn accept(
         &mut self,
         token: LlamaToken,
-        words: &impl Vocabulary,
+        vocabulary: &impl Vocabulary,
     ) -> Result<(), Error> {
         if let Some(penalties) = &mut self.penalties {
             penalties.accept(token.0);
         }
         if let Some(dry) = &mut self.dry {
-            dry.accept(token.0, words);
+            dry.accept(token.0, vocabulary);
         }
         match &mut self.constraint {
-            Some(constraint) => constraint.accept(token.0, words),
+            Some(constraint) => constraint.accept(token.0, vocabulary),
             None => Ok(()),
         }
     }
@@ -360,7 +360,7 @@ pub(crate) mod tests {
         chooser_of(sampling, &Letters)
     }
 
-    fn chooser_of(sampling: &Sampling, words: &impl Vocabulary) -> Chooser {
+    fn chooser_of(sampling: &Sampling, vocabulary: &impl Vocabulary) -> Chooser {
         let rules = Rules {
             sampling,
             logprobs: None,
@@ -368,7 +368,7 @@ pub(crate) mod tests {
             context: 1000,
             prompt: &[],
         };
-        Chooser::new(rules, words).unwrap()
+        Chooser::new(rules, vocabulary).unwrap()
     }
 
     /// Scores of 256 tokens that differ from step to step.
@@ -540,7 +540,7 @@ pub(crate) mod tests {
         };
         let mut chooser = Chooser::new(rules, &Letters).unwrap();
         let choice = chooser.choose(&scores(3), &mut Scratch::default()).unwrap();
-        let told = choice.opinion.unwrap().told(&Letters);
+        let told = choice.logprobs.unwrap().told(&Letters);
         assert_eq!(told.chosen.token, choice.token.0);
         assert_eq!(told.top[0], told.chosen);
         assert_eq!(told.top.len(), 2);

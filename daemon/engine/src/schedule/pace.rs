@@ -8,14 +8,14 @@
 
 use std::time::Duration;
 
-/// Sizes are multiples of this, because the kernels take that many inputs together (`MANY` in `shim/kernels/module.h`).
+/// Sizes are multiples of this, because the kernels take that many inputs together (`GEMM_MIN_COLUMNS` in `kernels/shim/kernels/module.h`).
 pub(crate) const BLOCK: usize = 32;
 
 /// Fewest tokens of a step, however slow.
 const FEWEST: usize = 16;
 
 /// Fewest tokens of a step that takes no longer than the longest beside writers: with fewer, reading all weights anew costs too much.
-/// And where attention is llama.cpp's own (see `shim/kernels.h`), it comes in tiles from so many tokens on (`GGML_FA_TILE_Q`).
+/// And where attention is llama.cpp's own (see `kernels/shim/kernels.h`), it comes in tiles from so many tokens on (`GGML_FA_TILE_Q`).
 const TILE: usize = 64;
 
 /// First guess, before anything was measured.
@@ -39,7 +39,7 @@ const SHORT: Duration = Duration::from_secs(2);
 
 /// Who takes part in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Company {
+pub(crate) struct StepLoad {
     /// Sequences whose prompt is not read to its end.
     pub(crate) readers: usize,
     /// Tokens that they have to read, all together.
@@ -69,14 +69,14 @@ impl Pace {
     }
 
     /// Prompt tokens for the next step.
-    pub(crate) fn chunk(&self, company: Company) -> usize {
+    pub(crate) fn chunk(&self, step_load: StepLoad) -> usize {
         let Some(rate) = self.rate else {
             return FIRST_CHUNK.min(self.max);
         };
-        let (time, most) = match company.writers {
+        let (time, most) = match step_load.writers {
             0 => (ALONE.as_secs_f64(), f64::INFINITY),
             _ => (
-                self.beside(company, rate),
+                self.beside(step_load, rate),
                 LONGEST_BESIDE_WRITERS.as_secs_f64(),
             ),
         };
@@ -93,19 +93,19 @@ impl Pace {
     ///
     /// Where writing itself takes longer than we would have them wait, prompts get as long, or they would hardly be read at all.
     /// And the more read for each that writes, the more gain from a longer step, and the fewer lose.
-    fn beside(&self, company: Company, rate: f64) -> f64 {
+    fn beside(&self, step_load: StepLoad, rate: f64) -> f64 {
         let least = BESIDE_WRITERS.as_secs_f64().max(self.writing);
         let most = LONGEST_BESIDE_WRITERS.as_secs_f64().max(self.writing);
-        if company.unread as f64 / rate <= SHORT.as_secs_f64() {
+        if step_load.unread as f64 / rate <= SHORT.as_secs_f64() {
             return most;
         }
-        (least * (company.readers as f64 / company.writers as f64)).clamp(least, most)
+        (least * (step_load.readers as f64 / step_load.writers as f64)).clamp(least, most)
     }
 
     /// Learns from a step with so many prompt tokens.
-    pub(crate) fn learn(&mut self, tokens: usize, company: Company, took: Duration) {
+    pub(crate) fn learn(&mut self, tokens: usize, step_load: StepLoad, took: Duration) {
         let took = took.as_secs_f64();
-        if tokens == 0 && company.writers > 0 {
+        if tokens == 0 && step_load.writers > 0 {
             self.writing = average(self.writing, took);
             return;
         }
@@ -114,7 +114,7 @@ impl Pace {
             return;
         }
         // Those that write take their part of the time.
-        let measured = (tokens + company.writers) as f64 / took;
+        let measured = (tokens + step_load.writers) as f64 / took;
         self.rate = Some(self.rate.map_or(measured, |rate| average(rate, measured)));
     }
 }
@@ -128,8 +128,8 @@ mod tests {
     use super::*;
 
     /// One that reads for hours, and as many that write.
-    const fn one_beside(writers: usize) -> Company {
-        Company {
+    const fn one_beside(writers: usize) -> StepLoad {
+        StepLoad {
             readers: 1,
             unread: 1_000_000,
             writers,
@@ -202,19 +202,19 @@ mod tests {
     #[test]
     fn many_that_read_wait_less_for_few_that_write() {
         let pace = taught(320, Duration::from_secs(1));
-        let company = |readers, writers| Company {
+        let step_load = |readers, writers| StepLoad {
             readers,
             ..one_beside(writers)
         };
-        assert_eq!(pace.chunk(company(4, 4)), TILE);
-        assert_eq!(pace.chunk(company(8, 2)), 96);
-        assert_eq!(pace.chunk(company(100, 1)), 160);
+        assert_eq!(pace.chunk(step_load(4, 4)), TILE);
+        assert_eq!(pace.chunk(step_load(8, 2)), 96);
+        assert_eq!(pace.chunk(step_load(100, 1)), 160);
     }
 
     #[test]
     fn a_short_prompt_is_read_in_a_few_long_steps() {
         let pace = taught(320, Duration::from_secs(1));
-        let unread = |unread| Company {
+        let unread = |unread| StepLoad {
             unread,
             ..one_beside(8)
         };

@@ -1,11 +1,11 @@
 //! What one decode call computes.
 
-use crate::schedule::pace::{BLOCK, Company};
+use crate::schedule::pace::{BLOCK, StepLoad};
 
 /// Who takes part, given how many tokens each sequence has outstanding.
-pub(crate) fn company(outstanding: &[usize]) -> Company {
+pub(crate) fn load_of(outstanding: &[usize]) -> StepLoad {
     let readers = || outstanding.iter().filter(|&&tokens| tokens > 1);
-    Company {
+    StepLoad {
         readers: readers().count(),
         unread: readers().sum(),
         writers: outstanding.iter().filter(|&&tokens| tokens == 1).count(),

@@ -17,12 +17,12 @@ use runner_protocol::Load;
 
 use super::{Draft, Drafter, Grounds, Offer, Prices, costs::Costs};
 use crate::{
-    cache::{Memory, kept::alike, slots::Cache},
+    cache::{Memory, cell_cache::common_prefix, slots::Cache},
     error::Error,
     ffi::context::{Batch, DecodeError},
     load,
     model::Model,
-    schedule::pace::{Company, Pace},
+    schedule::pace::{Pace, StepLoad},
     system::{fs, memory},
 };
 
@@ -114,7 +114,7 @@ pub(crate) struct DraftModel<'m> {
     batch_tokens: usize,
     cells: usize,
     /// Tokens below this are known to both models.
-    words: usize,
+    vocabulary: usize,
     /// By number of the sequence.
     seats: Vec<Seat>,
     pace: Pace,
@@ -160,14 +160,14 @@ impl<'m> DraftModel<'m> {
         // Nobody waits for a decode call of this context so long that it had to be stopped.
         let never = Arc::new(AtomicBool::new(false));
         let memory = load::context_of(draft, load, load.sequences, 1, never)?;
-        let words = model.vocabulary().min(draft.vocabulary());
+        let vocabulary = model.vocabulary().min(draft.vocabulary());
         let batch_tokens = load.settings.batch.min(memory.context.batch()) as usize;
         Ok(Self {
             memory,
             batch: Batch::new(),
             batch_tokens,
             cells: load.settings.context as usize,
-            words: usize::try_from(words).unwrap_or(0),
+            vocabulary: usize::try_from(vocabulary).unwrap_or(0),
             seats: (0..load.sequences).map(|_| Seat::default()).collect(),
             pace: Pace::new(batch_tokens),
             costs: Costs::new(),
@@ -218,12 +218,12 @@ impl<'m> DraftModel<'m> {
             self.patience = PATIENCE[0];
         }
         // All of them wait until the texts are read.
-        let company = Company {
+        let step_load = StepLoad {
             readers: 1,
             unread: usize::MAX,
             writers: offers.len(),
         };
-        let mut room = self.pace.chunk(company).min(self.batch_tokens);
+        let mut room = self.pace.chunk(step_load).min(self.batch_tokens);
         // Cells for the guesses of those who are asked.
         let mut promised = 0;
         for (index, offer) in offers.iter().enumerate() {
@@ -323,7 +323,7 @@ impl<'m> DraftModel<'m> {
         if self.batch.len() <= GUESSES {
             self.costs.learn(self.batch.len(), took);
         }
-        let alone = Company {
+        let alone = StepLoad {
             readers: 1,
             unread: usize::MAX,
             writers: 0,
@@ -339,7 +339,8 @@ impl<'m> DraftModel<'m> {
     }
 
     fn knows(&self, tokens: &[LlamaToken]) -> bool {
-        let known = |token: &LlamaToken| usize::try_from(token.0).is_ok_and(|it| it < self.words);
+        let known =
+            |token: &LlamaToken| usize::try_from(token.0).is_ok_and(|it| it < self.vocabulary);
         tokens.iter().all(known)
     }
 
@@ -351,7 +352,7 @@ impl<'m> DraftModel<'m> {
             let free = self.seats.iter().enumerate();
             let (index, _) = free
                 .filter(|(_, seat)| !taken(seat.owner))
-                .max_by_key(|(_, seat)| alike(&seat.tokens, text))
+                .max_by_key(|(_, seat)| common_prefix(&seat.tokens, text))
                 .expect("there are as many seats as sequences that run");
             self.seats[index].owner = Some(id);
             self.seats[index].certain = 0;
@@ -364,7 +365,8 @@ impl<'m> DraftModel<'m> {
         let number = u32::try_from(seat).expect("there are at most 256 sequences");
         let held = &mut self.seats[seat];
         let certain = held.certain.min(text.len() - 1);
-        let known = certain + alike(&held.tokens[certain..], &text[certain..text.len() - 1]);
+        let known =
+            certain + common_prefix(&held.tokens[certain..], &text[certain..text.len() - 1]);
         if held.tokens.len() > known {
             held.tokens.truncate(known);
             if !self.memory.cut(number, known) {

@@ -79,13 +79,13 @@ fn repeated() -> Vec<LlamaToken> {
 /// A text in which short runs come again, and go on otherwise.
 fn prose() -> Vec<LlamaToken> {
     let mut state = 1_u64;
-    let words = ["the ", "and ", "of the ", "in a ", "was ", "to the "];
+    let vocabulary = ["the ", "and ", "of the ", "in a ", "was ", "to the "];
     let mut text = String::new();
     for _ in 0..400 {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        text.push_str(words[(state >> 40) as usize % words.len()]);
+        text.push_str(vocabulary[(state >> 40) as usize % vocabulary.len()]);
         text.push(char::from(b'a' + (state >> 50) as u8 % 26));
         text.push(char::from(b'a' + (state >> 55) as u8 % 26));
         text.push(' ');

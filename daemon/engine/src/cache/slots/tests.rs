@@ -6,13 +6,13 @@ use std::{
 };
 
 use proptest::prelude::*;
-use runner::{
-    protocol::Fate,
+use runner_protocol::{
+    Fate,
     state::{Damage, Head, Saved, Writer},
 };
 
 use super::*;
-use crate::cache::ahead::ReadAhead;
+use crate::cache::read_ahead::ReadAhead;
 
 /// A cache that remembers whose tokens it holds, as llama.cpp does.
 #[derive(Debug, Default)]
@@ -121,8 +121,8 @@ impl Cache for Fake {
 struct Person {
     name: &'static str,
     tokens: Vec<LlamaToken>,
-    flavour: Flavour,
-    spared: usize,
+    scales: AdapterScales,
+    reused: usize,
     evictions: usize,
 }
 
@@ -133,18 +133,18 @@ impl Tenant for Person {
     fn growth(&self) -> usize {
         2
     }
-    fn flavour(&self) -> &Flavour {
-        &self.flavour
+    fn scales(&self) -> &AdapterScales {
+        &self.scales
     }
     fn alone(&self) -> bool {
         self.name.starts_with("alone")
     }
-    fn spared(&mut self, tokens: usize) {
-        self.spared += tokens;
+    fn reused(&mut self, tokens: usize) {
+        self.reused += tokens;
     }
     fn evicted(&mut self) {
         self.evictions += 1;
-        self.spared = 0;
+        self.reused = 0;
     }
 }
 
@@ -158,8 +158,8 @@ fn person(name: &'static str, kind: i32, alike: usize, own: usize) -> Person {
     Person {
         name,
         tokens: alike.chain(own).map(LlamaToken::new).collect(),
-        flavour: Flavour::new(),
-        spared: 0,
+        scales: AdapterScales::new(),
+        reused: 0,
         evictions: 0,
     }
 }
@@ -246,8 +246,8 @@ impl House {
                 .map_or(&[][..], Vec::as_slice);
             assert_eq!(held, &slot.tenant.tokens()[..slot.computed()]);
         }
-        for past in self.slots.kept.iter() {
-            assert_eq!(self.cache.sequences[&past.seq], past.tokens);
+        for cached in self.slots.cell_cache.iter() {
+            assert_eq!(self.cache.sequences[&cached.seq], cached.tokens);
         }
         assert_eq!(self.cache.used(), self.slots.cells_used());
     }
@@ -401,7 +401,7 @@ fn a_beginning_that_somebody_had_is_not_computed_again() {
     house.enqueue(person("after", 1, 40, 5));
     assert_eq!(house.admit_all(), ["after"]);
     house.check();
-    assert_eq!(house.slots.tenant(1).spared, 40);
+    assert_eq!(house.slots.tenant(1).reused, 40);
     house.compute_all();
     assert_eq!(house.slots.cells_used(), 45 + 5 + 5);
 }
@@ -414,7 +414,7 @@ fn the_last_token_is_computed_even_when_all_is_known() {
         house.admit_all();
         house.compute_all();
     }
-    assert_eq!(house.slots.tenant(1).spared, 39);
+    assert_eq!(house.slots.tenant(1).reused, 39);
 }
 
 #[test]
@@ -424,10 +424,10 @@ fn another_flavour_shares_nothing() {
     house.admit_all();
     house.compute_all();
     let mut other = person("other", 1, 40, 5);
-    other.flavour = vec![1];
+    other.scales = vec![1];
     house.enqueue(other);
     house.admit_all();
-    assert_eq!(house.slots.tenant(1).spared, 0);
+    assert_eq!(house.slots.tenant(1).reused, 0);
     assert_eq!(house.slots.outstanding(), [0, 45]);
 }
 
@@ -448,7 +448,7 @@ fn a_prompt_that_several_bring_at_once_is_read_by_one() {
     assert_eq!(house.slots.outstanding(), [0, 3, 3]);
     house.compute_all();
     assert_eq!(house.slots.cells_used(), 60 + 3 * 3);
-    assert_eq!(house.slots.tenant(2).spared, 60);
+    assert_eq!(house.slots.tenant(2).reused, 60);
 }
 
 #[test]
@@ -479,8 +479,13 @@ fn what_is_over_makes_room() {
     assert_eq!(house.admit_all(), ["new"]);
     house.compute_all();
     assert_eq!(house.slots.cells_used(), 90);
-    let kept: Vec<u32> = house.slots.kept.iter().map(|past| past.seq).collect();
-    assert_eq!(kept, [1], "the young one is still there");
+    let cell_cache: Vec<u32> = house
+        .slots
+        .cell_cache
+        .iter()
+        .map(|cached| cached.seq)
+        .collect();
+    assert_eq!(cell_cache, [1], "the young one is still there");
 }
 
 #[test]
@@ -491,10 +496,10 @@ fn what_is_over_keeps_few_cells_once_others_come() {
         house.enqueue(person(name, kind, alike, 5));
         assert_eq!(house.admit_all(), [name]);
         house.compute_all();
-        let spared = house.slots.tenant(0).spared;
+        let reused = house.slots.tenant(0).reused;
         house.retire(0);
         house.now += Duration::from_secs(1);
-        (spared, house.slots.cells_used())
+        (reused, house.slots.cells_used())
     };
     // The latest may be as long as it likes.
     assert_eq!(ask("a", 1, 200), (0, 205));
@@ -516,7 +521,7 @@ fn a_sequence_of_what_is_over_is_used_again_when_none_is_free() {
         house.retire(0);
         house.now += Duration::from_secs(1);
     }
-    assert_eq!(house.slots.kept.iter().count(), 2);
+    assert_eq!(house.slots.cell_cache.iter().count(), 2);
 }
 
 #[test]
@@ -576,7 +581,7 @@ fn what_the_cache_lost_is_outstanding_again() {
 fn with_shelf() -> House {
     let mut house = House::new(1000, 8, 4);
     house.slots.spare_cells = 0;
-    house.slots.shelf = Shelf::new(100_000);
+    house.slots.host_cache = HostCache::new(100_000);
     house
 }
 
@@ -588,11 +593,11 @@ impl House {
         assert_eq!(self.admit_all(), [name]);
         self.check();
         self.compute_all();
-        let spared = self.slots.tenant(0).spared;
+        let reused = self.slots.tenant(0).reused;
         self.retire(0);
         self.check();
         self.now += Duration::from_secs(1);
-        spared
+        reused
     }
 }
 
@@ -601,7 +606,13 @@ fn what_lost_its_cells_comes_back_from_the_shelf() {
     let mut house = with_shelf();
     assert_eq!(house.serve(person("a", 1, 200, 5)), 0);
     assert_eq!(house.serve(person("b", 2, 200, 5)), 0);
-    assert!(house.slots.kept.iter().all(|past| past.tokens[0].0 == 2));
+    assert!(
+        house
+            .slots
+            .cell_cache
+            .iter()
+            .all(|cached| cached.tokens[0].0 == 2)
+    );
     assert_eq!(house.serve(person("c", 1, 150, 5)), 150);
     // Both are still there, and so is what came of it.
     assert_eq!(house.serve(person("d", 2, 200, 9)), 200);
@@ -624,7 +635,7 @@ fn cells_that_are_there_are_shared_before_the_shelf_is_asked() {
 #[test]
 fn a_beginning_of_somebody_who_goes_on_is_not_put_aside() {
     let mut house = House::new(1000, 2, 2);
-    house.slots.shelf = Shelf::new(100_000);
+    house.slots.host_cache = HostCache::new(100_000);
     house.serve(person("a", 1, 100, 0));
     house.enqueue(person("longer", 1, 200, 5));
     assert_eq!(house.admit_all(), ["longer"]);
@@ -632,11 +643,11 @@ fn a_beginning_of_somebody_who_goes_on_is_not_put_aside() {
     house.enqueue(person("other", 2, 100, 5));
     assert_eq!(house.admit_all(), ["other"]);
     assert_eq!(
-        house.slots.kept.iter().count(),
+        house.slots.cell_cache.iter().count(),
         0,
         "its sequence was needed"
     );
-    assert_eq!(house.slots.shelf.best(house.now), None);
+    assert_eq!(house.slots.host_cache.best(house.now), None);
 }
 
 #[test]
@@ -651,7 +662,7 @@ fn nobody_is_restored_who_would_be_sent_back() {
     house.compute_all();
     house.retire(0);
     assert_eq!(house.admit_all(), ["d"]);
-    assert_eq!(house.slots.tenant(0).spared, 600);
+    assert_eq!(house.slots.tenant(0).reused, 600);
 }
 
 #[test]
@@ -661,7 +672,7 @@ fn a_state_that_cannot_be_restored_is_computed_and_forgotten() {
     house.serve(person("b", 2, 200, 5));
     house.cache.forgetful = true;
     assert_eq!(house.serve(person("c", 1, 200, 5)), 0);
-    let best = house.slots.shelf.best(house.now).map(|(id, _)| id);
+    let best = house.slots.host_cache.best(house.now).map(|(id, _)| id);
     assert_eq!(best, Some(1), "only that of the second one is left");
 }
 
@@ -673,18 +684,18 @@ fn states_are_handed_out_with_the_most_worth_first_and_only_once() {
     house.serve(person("b", 2, 200, 5));
     house.serve(person("c", 3, 300, 5));
     let mut hand_out = || {
-        let parted = house
+        let evicted = house
             .slots
             .hand_out(&mut house.cache, 100, 4 * 205, house.now)?;
         house.check();
-        let kept = house.slots.kept.iter().count();
-        Some((parted.tokens[0].0, parted.tokens.len(), kept))
+        let cell_cache = house.slots.cell_cache.iter().count();
+        Some((evicted.tokens[0].0, evicted.tokens.len(), cell_cache))
     };
     // The latest is too large.
     assert_eq!(hand_out(), Some((2, 205, 0)));
     assert_eq!(hand_out(), Some((1, 205, 0)));
     assert_eq!(hand_out(), None);
-    assert_eq!(house.slots.shelf.best(house.now), None);
+    assert_eq!(house.slots.host_cache.best(house.now), None);
     assert_eq!(house.slots.cells_used(), 0);
 }
 
@@ -774,13 +785,13 @@ proptest! {
     #[test]
     fn cache_and_slots_always_agree_and_nothing_is_lost(
         acts in proptest::collection::vec(act(), 1..120),
-        shelf in 0_u64..2000,
+        host_cache in 0_u64..2000,
         whole_only: bool,
         forgetful in proptest::bool::weighted(0.1),
     ) {
         const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
         let mut house = House::new(128, 6, 4);
-        house.slots.shelf = Shelf::new(shelf);
+        house.slots.host_cache = HostCache::new(host_cache);
         house.cache.whole_only = whole_only;
         house.cache.forgetful = forgetful;
         let mut came = 0_usize;
@@ -826,9 +837,9 @@ proptest! {
                 }
                 Act::Lose { index } if index < running => house.slots.lost(&mut house.cache, index),
                 Act::HandOut => {
-                    if let Some(parted) = house.slots.hand_out(&mut house.cache, 20, 300, house.now) {
-                        prop_assert!(parted.tokens.len() >= 20 && parted.state.len() <= 300);
-                        prop_assert_eq!(parted.state.len(), 4 * parted.tokens.len());
+                    if let Some(evicted) = house.slots.hand_out(&mut house.cache, 20, 300, house.now) {
+                        prop_assert!(evicted.tokens.len() >= 20 && evicted.state.len() <= 300);
+                        prop_assert_eq!(evicted.state.len(), 4 * evicted.tokens.len());
                     }
                 }
                 _ => {}
@@ -837,7 +848,7 @@ proptest! {
             let slots = &house.slots;
             prop_assert_eq!(slots.running().len() + slots.waiting() + left, came);
             prop_assert!(slots.cells_used() <= 128 && house.cache.most <= 128);
-            prop_assert_eq!(slots.running().len() + slots.kept.iter().count() + slots.free.len(), 6);
+            prop_assert_eq!(slots.running().len() + slots.cell_cache.iter().count() + slots.free.len(), 6);
         }
     }
 }
@@ -848,7 +859,7 @@ fn saved(tokens: &[LlamaToken]) -> Arc<Saved> {
     let head = Head {
         model: "a".into(),
         build: "b".into(),
-        scales: Flavour::new(),
+        scales: AdapterScales::new(),
         tokens: tokens.iter().map(|it| it.0).collect(),
         bytes: bytes.len() as u64,
     };
@@ -866,11 +877,11 @@ fn others_are_computed_while_a_saved_state_is_read() {
     let mut house = House::new(1000, 4, 4);
     let tokens = person("before", 7, 90, 10).tokens;
     let state = saved(&tokens);
-    house.slots.shelf = Shelf::new(0);
+    house.slots.host_cache = HostCache::new(0);
     let (index, now) = (3, house.now);
     house
         .slots
-        .shelf
+        .host_cache
         .add_file(index, Arc::clone(&state), None, now);
     house.enqueue(person("first", 1, 20, 5));
     assert_eq!(house.admit_all(), ["first"]);
@@ -878,8 +889,8 @@ fn others_are_computed_while_a_saved_state_is_read() {
 
     assert!(house.admit_all().is_empty(), "its state is not read");
     let reading = ReadAhead::default();
-    house.slots.shelf.read_wanted(|_| reading.clone());
-    assert!(house.slots.shelf.is_reading());
+    house.slots.host_cache.read_wanted(|_| reading.clone());
+    assert!(house.slots.host_cache.is_reading());
     for _ in 0..3 {
         assert!(house.admit_all().is_empty(), "its state is still not read");
         assert!(!house.slots.is_idle());
@@ -890,20 +901,20 @@ fn others_are_computed_while_a_saved_state_is_read() {
 
     reading.finish(state.read());
     assert_eq!(house.admit_all(), ["second"]);
-    assert_eq!(house.slots.running()[1].tenant.spared, 90);
-    assert_eq!(house.slots.shelf.take_fates(), [(index, Fate::Used)]);
+    assert_eq!(house.slots.running()[1].tenant.reused, 90);
+    assert_eq!(house.slots.host_cache.take_fates(), [(index, Fate::Used)]);
 }
 
 #[test]
 fn with_nobody_else_there_is_nothing_to_compute_before_a_state_is_read() {
     let mut house = House::new(1000, 4, 4);
     let tokens = person("before", 7, 90, 10).tokens;
-    house.slots.shelf = Shelf::new(0);
+    house.slots.host_cache = HostCache::new(0);
     let reading = ReadAhead::default();
     let (now, state) = (house.now, saved(&tokens));
     house
         .slots
-        .shelf
+        .host_cache
         .add_file(0, state, Some(reading.clone()), now);
     house.enqueue(person("second", 7, 90, 30));
     assert!(house.admit_all().is_empty());
@@ -912,6 +923,6 @@ fn with_nobody_else_there_is_nothing_to_compute_before_a_state_is_read() {
     assert!(!house.slots.is_idle());
     let admitted = house.admit_all();
     assert_eq!(admitted, ["second"], "it is computed from its beginning");
-    assert_eq!(house.slots.running()[0].tenant.spared, 0);
-    assert_eq!(house.slots.shelf.take_fates(), [(0, Fate::Refused)]);
+    assert_eq!(house.slots.running()[0].tenant.reused, 0);
+    assert_eq!(house.slots.host_cache.take_fates(), [(0, Fate::Refused)]);
 }
