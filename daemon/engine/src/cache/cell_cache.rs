@@ -1,4 +1,4 @@
-//! Sequences that are over and stay in the cache, because the next request may begin like them.
+//! Finished sequences that stay in the cells of the KV cache, because the next request may have the same prefix.
 
 use std::time::Instant;
 
@@ -12,30 +12,30 @@ use crate::{
     model::adapters::AdapterScales,
 };
 
-/// Shorter ones are computed again as fast as they are found.
+/// Shorter prefixes are computed again as fast as they are found.
 pub(crate) const MIN_TOKENS: usize = 16;
 
-/// A sequence that is over.
+/// A finished sequence.
 #[derive(Debug)]
 pub(crate) struct CachedSeq {
-    /// Number of its sequence in the cache.
+    /// Its number in the cache.
     pub(crate) seq: u32,
-    /// What the cache holds: prompt and answer, as far as they were computed.
+    /// Its computed tokens, prompt and answer.
     pub(crate) tokens: Vec<LlamaToken>,
-    /// Their cells.
+    /// Cells of the tokens.
     pub(crate) held: CellList,
-    /// With what adapters they were computed.
+    /// Scales of the adapters that they were computed with.
     pub(crate) scales: AdapterScales,
-    /// What it is worth to keep.
+    /// How much it is worth to keep.
     pub(crate) worth: Worth,
 }
 
-/// All of them.
+/// All finished sequences.
 #[derive(Debug, Default)]
 pub(crate) struct CellCache(Vec<CachedSeq>);
 
 impl CachedSeq {
-    /// A sequence that just ended.
+    /// A sequence that just finished.
     pub(crate) fn new(
         seq: u32,
         tokens: Vec<LlamaToken>,
@@ -54,7 +54,7 @@ impl CachedSeq {
 }
 
 impl CellCache {
-    /// Keeps one more. Those that are its beginnings are of no more use, and come back.
+    /// Adds a sequence. Returns those that are a prefix of it: they are of no more use.
     pub(crate) fn keep(&mut self, cached: CachedSeq) -> Vec<CachedSeq> {
         let (beginnings, others) = std::mem::take(&mut self.0)
             .into_iter()
@@ -64,19 +64,19 @@ impl CellCache {
         beginnings
     }
 
-    /// All of them, to look for one that begins alike.
+    /// All sequences.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &CachedSeq> {
         self.0.iter()
     }
 
-    /// Somebody began like this sequence.
+    /// A request shared a prefix of this sequence.
     pub(crate) fn hit(&mut self, seq: u32, now: Instant) {
         if let Some(cached) = self.0.iter_mut().find(|cached| cached.seq == seq) {
             cached.worth.hit(now);
         }
     }
 
-    /// Takes out the one that is worth least, but for the sequence `spare`; with `cells`, only one that holds cells alone.
+    /// Takes out the sequence with the lowest worth, except `spare`; with `cells`, only one that frees some.
     pub(crate) fn evict(
         &mut self,
         now: Instant,
@@ -95,7 +95,7 @@ impl CellCache {
         Some(self.0.remove(index))
     }
 
-    /// The one that is worth most, and how much.
+    /// The sequence with the highest worth, and how much.
     pub(crate) fn best(&self, now: Instant) -> Option<(u32, f64)> {
         let values = self
             .0
@@ -104,19 +104,19 @@ impl CellCache {
         values.max_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 
-    /// Takes one out.
+    /// Takes out a sequence.
     pub(crate) fn take(&mut self, seq: u32) -> Option<CachedSeq> {
         let index = self.0.iter().position(|cached| cached.seq == seq)?;
         Some(self.0.remove(index))
     }
 
-    /// Takes all out.
+    /// Takes out all sequences.
     pub(crate) fn clear(&mut self) -> Vec<CachedSeq> {
         std::mem::take(&mut self.0)
     }
 }
 
-/// How many tokens two texts begin with alike.
+/// Tokens in the common prefix of two sequences.
 pub(crate) fn common_prefix(a: &[LlamaToken], b: &[LlamaToken]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

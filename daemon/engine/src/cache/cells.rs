@@ -1,14 +1,14 @@
-//! Which cells of the KV cache are in use, and by how many.
+//! Which cells of the KV cache are in use, and by how many sequences.
 //!
-//! llama.cpp does not tell. So this mirrors what it does: each token that is computed takes a cell,
-//! and a sequence that begins like another one may share that one's cells.
+//! llama.cpp has no interface for it, so this mirrors what it does: each computed token takes a cell,
+//! and sequences with a common prefix share cells.
 
 /// All cells of a cache.
 #[derive(Debug)]
 pub(crate) struct Cells {
     /// How many sequences hold each cell.
     holders: Vec<u16>,
-    /// Cells that nobody holds.
+    /// Cells that no sequence holds.
     free: Vec<u32>,
 }
 
@@ -17,7 +17,7 @@ pub(crate) struct Cells {
 pub(crate) struct CellList(Vec<u32>);
 
 impl Cells {
-    /// So many cells, all free.
+    /// This many free cells.
     pub(crate) fn new(cells: usize) -> Self {
         let cells = u32::try_from(cells).expect("a context has at most 2^20 cells");
         Self {
@@ -26,17 +26,17 @@ impl Cells {
         }
     }
 
-    /// Cells that nobody holds.
+    /// Free cells.
     pub(crate) fn free(&self) -> usize {
         self.free.len()
     }
 
-    /// Cells that somebody holds.
+    /// Cells in use.
     pub(crate) fn used(&self) -> usize {
         self.holders.len() - self.free.len()
     }
 
-    /// A sequence computes so many more tokens. False when there are not enough cells, and then nothing changes.
+    /// A sequence takes cells for more tokens. False when there are not enough, and then nothing changes.
     #[must_use]
     pub(crate) fn take(&mut self, held: &mut CellList, tokens: usize) -> bool {
         let Some(rest) = self.free.len().checked_sub(tokens) else {
@@ -49,7 +49,7 @@ impl Cells {
         true
     }
 
-    /// A sequence goes on with the cells of another, up to a length of so many tokens.
+    /// A sequence shares the cells of another, up to this many tokens.
     pub(crate) fn share(&mut self, held: &mut CellList, with: &CellList, length: usize) {
         for &cell in with.0.get(held.len()..length).unwrap_or_default() {
             self.holders[cell as usize] += 1;
@@ -57,7 +57,7 @@ impl Cells {
         }
     }
 
-    /// A sequence gives all of its cells back.
+    /// A sequence gives its cells back.
     pub(crate) fn release(&mut self, held: &mut CellList) {
         for cell in held.0.drain(..) {
             let holders = &mut self.holders[cell as usize];
@@ -68,7 +68,7 @@ impl Cells {
         }
     }
 
-    /// How many cells these sequences hold together.
+    /// Cells that these sequences hold together.
     pub(crate) fn together<'a>(&self, sequences: impl Iterator<Item = &'a CellList>) -> usize {
         let mut counted = vec![false; self.holders.len()];
         let cells = sequences.flat_map(|held| &held.0);
@@ -77,7 +77,7 @@ impl Cells {
             .count()
     }
 
-    /// How many cells of a sequence nobody else holds: as many get free when it is forgotten.
+    /// Cells that only this sequence holds: they become free with it.
     pub(crate) fn alone(&self, held: &CellList) -> usize {
         let alone = |cell: &&u32| self.holders[**cell as usize] == 1;
         held.0.iter().filter(alone).count()
@@ -85,7 +85,7 @@ impl Cells {
 }
 
 impl CellList {
-    /// Tokens that are computed.
+    /// Computed tokens.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

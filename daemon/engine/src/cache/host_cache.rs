@@ -1,7 +1,7 @@
-//! States of sequences that are over and lost their cells: bytes in memory, or in files that the daemon keeps.
+//! KV states of finished sequences that were evicted from the cells: bytes in memory, or in files that the daemon keeps.
 //!
-//! The cells of a cache are few, because each step looks at all of them; bytes that lie aside cost nothing but their room.
-//! To put a state back takes about as long as to copy it, which is a small part of the time that it took to compute it.
+//! Cells are few, because each step reads all of them; a state costs only its bytes.
+//! To restore a state takes about as long as to copy it, a small part of the time that it took to compute.
 
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
@@ -20,18 +20,18 @@ use crate::{
     model::adapters::AdapterScales,
 };
 
-/// States of fewer tokens are not put here: they are computed again as fast.
+/// Shorter states are not kept: they are computed again as fast.
 const MIN_STORED: usize = 4 * MIN_TOKENS;
 
-/// A state is put back only for the sake of at least one in so many of its tokens.
+/// A state is restored only for a prefix of at least one in so many of its tokens.
 const MIN_PART: usize = 32;
 
-/// All of them.
+/// All states.
 #[derive(Debug, Default)]
 pub(crate) struct HostCache {
     entries: Vec<Entry>,
     next: u64,
-    /// The file whose bytes are wanted.
+    /// The file whose bytes an admission wants.
     wanted: Option<u64>,
     /// Most bytes in memory.
     budget: usize,
@@ -44,9 +44,9 @@ pub(crate) struct HostCache {
 #[derive(Debug)]
 pub(crate) struct Entry {
     id: u64,
-    /// The tokens that it is the state after.
+    /// The tokens that were computed.
     pub(crate) tokens: Vec<LlamaToken>,
-    /// With what adapters they were computed.
+    /// Scales of the adapters that they were computed with.
     pub(crate) scales: AdapterScales,
     worth: Worth,
     stored: Stored,
@@ -58,19 +58,19 @@ enum Stored {
     File {
         index: u32,
         saved: Arc<Saved>,
-        /// Its bytes, once somebody wants them.
+        /// Its bytes, if they were asked for.
         ahead: Option<ReadAhead>,
     },
 }
 
-/// A state that begins like somebody.
+/// A state with a common prefix.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
-    /// Which.
+    /// Which state.
     pub(crate) id: u64,
-    /// So many tokens are alike.
+    /// Tokens of the prefix.
     pub(crate) length: usize,
-    /// So many tokens it is the state after.
+    /// Tokens of the state.
     pub(crate) whole: usize,
 }
 
@@ -89,7 +89,7 @@ impl Entry {
         }
     }
 
-    /// The bytes, of a state in memory.
+    /// The bytes of a state in memory.
     pub(crate) fn into_memory(self) -> Option<Vec<u8>> {
         match self.stored {
             Stored::Memory(bytes) => Some(bytes),
@@ -97,7 +97,7 @@ impl Entry {
         }
     }
 
-    /// Bytes in memory.
+    /// Bytes that it takes in memory.
     fn bytes(&self) -> usize {
         match &self.stored {
             Stored::Memory(bytes) => bytes.len(),
@@ -119,7 +119,7 @@ impl Entry {
 }
 
 impl HostCache {
-    /// Room for so many bytes in memory; files do not count.
+    /// A cache of at most `budget` bytes in memory; files do not count.
     pub(crate) fn new(budget: u64) -> Self {
         Self {
             budget: usize::try_from(budget).unwrap_or(usize::MAX),
@@ -132,7 +132,7 @@ impl HostCache {
         self.budget
     }
 
-    /// A state in a file, which was last used at this time, and is being read if `ahead` says so.
+    /// Adds a state in a file, which was last used at `used`, and is being read if `ahead` says so.
     pub(crate) fn add_file(
         &mut self,
         index: u32,
@@ -151,7 +151,7 @@ impl HostCache {
         self.add(tokens, scales, Worth::new(used), stored);
     }
 
-    /// Whether the bytes of a state are there, so that nobody waits for a disk. If not, [`Self::read_wanted`] has them read.
+    /// Whether the bytes of a state are in memory. If not, [`Self::read_wanted`] begins to read them.
     pub(crate) fn is_read(&mut self, id: u64) -> bool {
         match self.entries.iter().find(|entry| entry.id == id) {
             Some(Entry {
@@ -167,7 +167,7 @@ impl HostCache {
         }
     }
 
-    /// Begins to read the state that was wanted and not there. `start` does it.
+    /// Begins to read the state that [`Self::is_read`] did not find in memory.
     pub(crate) fn read_wanted(&mut self, start: impl FnOnce(Arc<Saved>) -> ReadAhead) {
         let wanted = self.wanted.take();
         let entry = self.entries.iter_mut().find(|it| Some(it.id) == wanted);
@@ -185,7 +185,7 @@ impl HostCache {
         ahead.any(|ahead| !ahead.is_ready())
     }
 
-    /// Forgets what was read ahead: the request that it was for was let in.
+    /// Forgets what was read ahead: the request that it was for was admitted.
     pub(crate) fn forget_ahead(&mut self) {
         for entry in &mut self.entries {
             if let Stored::File { ahead, .. } = &mut entry.stored {
@@ -194,12 +194,12 @@ impl HostCache {
         }
     }
 
-    /// A saved state that is not to be used. The daemon is to hear of it.
+    /// Refuses a saved state; the daemon is told.
     pub(crate) fn refuse_file(&mut self, index: u32) {
         self.fates.push((index, Fate::Refused));
     }
 
-    /// Whether the state after these tokens is to be put here.
+    /// Whether the state of these tokens is worth to be kept.
     pub(crate) fn wants(&self, tokens: &[LlamaToken], scales: &AdapterScales) -> bool {
         let mut entries = self.entries.iter();
         self.budget > 0
@@ -207,7 +207,7 @@ impl HostCache {
             && !entries.any(|entry| entry.covers(tokens, scales))
     }
 
-    /// Puts a state here, in place of its beginnings; what is worth least makes room for it.
+    /// Adds a state in place of those that are a prefix of it; states with the lowest worth make room.
     pub(crate) fn put(
         &mut self,
         tokens: Vec<LlamaToken>,
@@ -221,13 +221,13 @@ impl HostCache {
         self.make_room(now);
     }
 
-    /// Somebody has the cells of these tokens: what is a beginning of them is of no more use in memory.
+    /// Drops states in memory that are a prefix of these tokens, which are in cells.
     pub(crate) fn drop_beginnings(&mut self, tokens: &[LlamaToken], scales: &AdapterScales) {
         self.entries
             .retain(|entry| entry.is_file() || !entry.begins(tokens, scales));
     }
 
-    /// The state that begins most like these tokens, if it is worth to put it back for somebody who knows `known` of them already.
+    /// The state with the longest common prefix, if that is enough longer than the `known` first tokens.
     pub(crate) fn find(
         &self,
         tokens: &[LlamaToken],
@@ -245,17 +245,17 @@ impl HostCache {
             })
             .filter(|found| found.length >= known + MIN_TOKENS.max(found.whole / MIN_PART))
             .filter(fits)
-            // Of two that spare as much, the one that is copied sooner.
+            // Of two with the same prefix, the smaller one is restored sooner.
             .max_by_key(|found| (found.length, std::cmp::Reverse(found.whole)))
     }
 
-    /// Takes a state out, if it is still here.
+    /// Takes out a state, if it is still here.
     pub(crate) fn take(&mut self, id: u64) -> Option<Entry> {
         let index = self.entries.iter().position(|entry| entry.id == id)?;
         Some(self.entries.remove(index))
     }
 
-    /// Puts a state back that somebody went on from.
+    /// Returns a state that was restored.
     pub(crate) fn used(&mut self, mut entry: Entry, now: Instant) {
         entry.worth.hit(now);
         if let Stored::File { index, .. } = entry.stored {
@@ -264,34 +264,33 @@ impl HostCache {
         self.put_back(entry, now);
     }
 
-    /// Puts a state back.
+    /// Returns a state.
     pub(crate) fn put_back(&mut self, entry: Entry, now: Instant) {
         self.entries.push(entry);
         self.make_room(now);
     }
 
-    /// A state is no good, and gone.
+    /// Drops a state that cannot be restored.
     pub(crate) fn refuse(&mut self, entry: &Entry) {
         if let Stored::File { index, .. } = entry.stored {
             self.refuse_file(index);
         }
     }
 
-    /// What is to be told of saved states.
+    /// What the daemon is to be told about saved states.
     pub(crate) fn take_fates(&mut self) -> Vec<(u32, Fate)> {
         std::mem::take(&mut self.fates)
     }
 
-    /// The state in memory that is worth most, and how much.
+    /// The state in memory with the highest worth, and how much.
     pub(crate) fn best(&self, now: Instant) -> Option<(u64, f64)> {
         let entries = self.entries.iter().filter(|entry| !entry.is_file());
         let values = entries.map(|entry| (entry.id, entry.worth.value(now)));
         values.max_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 
-    /// Whether a file, or what was handed out for one, spares whoever begins like these tokens as much:
-    /// it has all of them, or parts from them only at fewer than `slack` before their end.
-    /// One that is a beginning of them is no such file: it is the same conversation, and goes on.
+    /// Whether a saved state, or one that was handed out, serves a request with this prefix as well: it has all of these tokens, or all
+    /// but fewer than `slack`. A saved state that is a prefix of them does not count: the conversation went on.
     pub(crate) fn is_saved(
         &self,
         tokens: &[LlamaToken],
@@ -311,12 +310,12 @@ impl HostCache {
         })
     }
 
-    /// The state after these tokens was handed out.
+    /// Notes that the state of these tokens was handed out.
     pub(crate) fn note_handed_out(&mut self, tokens: &[LlamaToken], scales: &AdapterScales) {
         self.handed_out.push((tokens.to_vec(), scales.clone()));
     }
 
-    /// Files with beginnings of these tokens.
+    /// Files that hold a prefix of these tokens.
     pub(crate) fn replaced(&self, tokens: &[LlamaToken], scales: &AdapterScales) -> Vec<u32> {
         let beginnings = self
             .entries

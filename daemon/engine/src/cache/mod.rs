@@ -1,4 +1,4 @@
-//! The KV cache of llama.cpp, as [`crate::cache::slots`] uses it.
+//! Caches of computed tokens: the cells of llama.cpp's KV cache, and states in memory and in files.
 
 pub(crate) mod cell_cache;
 pub(crate) mod cells;
@@ -19,15 +19,15 @@ use crate::{
     system::memory,
 };
 
-/// A context, and what its cache can do.
+/// A context, and what its KV cache can do.
 #[derive(Debug)]
 pub(crate) struct Memory<'m> {
     pub(crate) context: Context<'m>,
-    /// A state that goes over into the next cannot be cut, so there is nothing to share but the whole.
+    /// Whether a sequence can be truncated and shared in part: not with recurrent and hybrid models.
     parts: bool,
-    /// How many tokens back the attention sees; older cells may be gone. 0 when it sees all.
+    /// Size of the attention window; older cells may be overwritten. 0 without a window.
     window: usize,
-    /// Where positions do not go with cells, by the number of the sequence.
+    /// Positions that differ from cells, by the number of the sequence.
     folds: HashMap<u32, Folds>,
 }
 
@@ -42,24 +42,24 @@ impl<'m> Memory<'m> {
         }
     }
 
-    /// How many tokens can be added to a sequence of this length and be cut off again.
+    /// How many draft tokens can be removed again behind a sequence of this length.
     pub(crate) fn cuttable(&self, length: usize) -> usize {
         match (self.parts, self.window) {
             (false, _) => 0,
             (true, 0) => usize::MAX,
-            // Beyond the window, a token takes the cell of one that nobody sees any more, but would after the cut.
+            // Beyond the window, a draft token overwrites a cell that the truncated sequence would need.
             (true, window) => window.saturating_sub(length),
         }
     }
 
-    /// How many tokens the cache holds of a sequence, if it is whole.
+    /// Tokens that the cache holds of a sequence, if it holds all.
     pub(crate) fn length(&self, seq: u32) -> Option<usize> {
         let Some((first, last)) = self.context.positions(seq) else {
             return Some(0);
         };
         let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
         let needed = match self.window {
-            // A state of its own holds no more than the last position.
+            // A recurrent state has the last position only.
             _ if !self.parts => last,
             0 => 0,
             window => (last + 1).saturating_sub(window),
@@ -74,7 +74,7 @@ impl<'m> Memory<'m> {
         folds.map_or(cell, |folds| folds.position(cell))
     }
 
-    /// Computes cells of a picture: `cells` of those that it takes in the sequence.
+    /// Decodes cells of an image: `cells` is their range in the sequence.
     ///
     /// # Errors
     /// See [`DecodeError`].

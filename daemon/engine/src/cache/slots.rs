@@ -1,21 +1,21 @@
-//! Who decodes and who waits: sequences that share the cells of one KV cache.
+//! Which sequences decode and which wait: slots that share the cells of one KV cache.
 //!
-//! A tenant alone may fill the whole cache.
-//! Several together may not, so one is let in only while its tokens and some room to grow fit beside those that run,
-//! in the order in which they came and without overtaking: a long prompt is never starved by short ones.
-//! If the cache fills up all the same, the newest tenant gives its cells back and waits at the front of the queue;
-//! its tokens are computed again when there is room. The oldest never yields, so there is always progress,
+//! A sequence alone may fill the whole cache.
+//! With others running, the first in the queue is admitted when its tokens and some room to grow fit beside theirs. The queue is FIFO,
+//! so short prompts cannot starve a long one.
+//! If the cache fills up all the same, the newest sequence gives its cells back and waits at the front of the queue;
+//! its tokens are computed again when there is room. The oldest is never evicted, so there is always progress,
 //! and no answer is cut short because of its neighbours.
 //!
-//! What two tenants begin with alike is computed once:
-//! - One that is let in shares the cells of whoever begins most like it, of those that run and of those that are over and still kept.
-//! - One that reads a prompt which an older one is reading, too, waits for that one, and then shares its cells.
+//! A common prefix of two sequences is computed once:
+//! - A sequence that is admitted shares the cells of the running or finished sequence with the longest common prefix.
+//! - A sequence whose prompt an older one is computing at the moment waits for it, and then shares its cells.
 //!
-//! A tenant that runs alone waits until nobody else runs, and all others wait for it; it shares nothing.
+//! A deterministic sequence is admitted when no other runs, keeps all others waiting, and shares nothing.
 //!
-//! Those that are over only have the cells that nobody else needs. And as a step looks at all cells in use, whoever they belong to,
-//! they only have so many that it takes little longer; the latest may have more until somebody comes who begins otherwise.
-//! What such a one loses with its cells is put on a shelf, and back into the cells of whoever begins most like it.
+//! Finished sequences stay cached in otherwise free cells. A step reads all cells in use, so they may hold at most `spare_cells`;
+//! the latest one may hold more until a request without its prefix comes. When a finished sequence is evicted, its KV state is copied to
+//! the host cache, from which a later request with the same prefix restores it.
 
 use std::{collections::VecDeque, ops::Range, time::Instant};
 
@@ -31,75 +31,75 @@ use crate::{
     model::adapters::AdapterScales,
 };
 
-/// Most tenants that wait.
+/// Most sequences that wait.
 pub(crate) const MAX_WAITING: usize = 1024;
 
-/// Most cells that those who wait need together. Each is a token in memory; as prompts they are hours of work.
+/// Most cells that waiting sequences need together. Each is a token in memory; as prompts they are hours of work.
 const MAX_WAITING_CELLS: usize = 16 << 20;
 
-/// One who needs cells.
+/// A sequence that needs cells.
 pub(crate) trait Tenant {
-    /// What it wants in the cache, all of it before its next step.
+    /// All tokens that it wants in the cache before its next step.
     fn tokens(&self) -> &[LlamaToken];
-    /// Cells it will need soon.
+    /// Cells that it will need soon.
     fn growth(&self) -> usize;
-    /// Only tenants of one flavour share cells.
+    /// Scales of its LoRA adapters; sequences with equal scales may share cells.
     fn scales(&self) -> &AdapterScales;
-    /// Whether it runs while nobody else does, in a cache that holds nothing at first.
+    /// Whether it runs with no other sequence, in a cache that is empty at first.
     fn alone(&self) -> bool;
-    /// So many of its tokens need not be computed.
+    /// This many more of its tokens were found in a cache and need not be computed.
     fn reused(&mut self, tokens: usize);
-    /// Its cells were given to others.
+    /// Its cells were freed for another sequence.
     fn evicted(&mut self);
 }
 
-/// The cache itself.
+/// The KV cache itself.
 pub(crate) trait Cache {
-    /// Forgets all sequences, and where they lay.
+    /// Removes all sequences.
     fn clear(&mut self);
-    /// Forgets a sequence.
+    /// Removes a sequence.
     fn remove(&mut self, seq: u32);
-    /// Forgets all but the first tokens of a sequence. False when that is not possible; what it holds then has to be removed.
+    /// Truncates a sequence. False when the cache cannot; the sequence must be removed then.
     fn cut(&mut self, seq: u32, length: usize) -> bool;
-    /// Lets `to`, which holds the tokens before `range`, share those of `from` in it. `whole` is how many `from` holds.
-    /// When that is not possible, `to` holds nothing afterwards, and the answer is false.
+    /// Lets `to`, which holds the tokens before `range`, share those of `from` in `range`. `whole` is the length of `from`.
+    /// False when the cache cannot; then `to` holds nothing.
     fn share(&mut self, from: u32, to: u32, range: Range<usize>, whole: usize) -> bool;
-    /// Whether of a state after `whole` tokens the first `length` can be had.
+    /// Whether the first `length` tokens can be restored from a state of `whole` tokens.
     fn can_restore(&self, length: usize, whole: usize) -> bool;
-    /// A copy of what it holds of a sequence, which should be `whole` tokens; `None` when it takes more than `most` bytes or is not to be had.
+    /// Copies the state of a sequence of `whole` tokens; `None` when it takes more than `most` bytes or cannot be copied.
     fn save(&mut self, seq: u32, whole: usize, most: usize) -> Option<Vec<u8>>;
-    /// Gives `to`, which holds nothing, the first `length` of the `whole` tokens that such a copy is of. Takes `whole` free cells.
-    /// When that is not possible, `to` holds nothing afterwards, and the answer is false.
+    /// Restores the first `length` tokens of a state of `whole` tokens into `to`, which is empty. Needs `whole` free cells for a moment.
+    /// False when the cache cannot; then `to` holds nothing.
     fn restore(&mut self, to: u32, state: &[u8], length: usize, whole: usize) -> bool;
 }
 
-/// A sequence that is over and leaves for good.
+/// A finished sequence that left the cache for good.
 #[derive(Debug)]
 pub(crate) struct EvictedSeq {
-    /// What it was.
+    /// Its tokens.
     pub(crate) tokens: Vec<LlamaToken>,
-    /// With what adapters they were computed.
+    /// Scales of the adapters that they were computed with.
     pub(crate) scales: AdapterScales,
-    /// What the cache held of them.
+    /// Its KV state.
     pub(crate) state: Vec<u8>,
-    /// Saved states with beginnings of them.
+    /// Indices of saved states that hold a prefix of it.
     pub(crate) instead_of: Vec<u32>,
 }
 
-/// A tenant with its place in the cache.
+/// A running sequence and its place in the cache.
 #[derive(Debug)]
 pub(crate) struct Slot<T> {
-    /// Number of its sequence in the cache.
+    /// Its number in the cache.
     pub(crate) seq: u32,
-    /// Who lives there.
+    /// The sequence.
     pub(crate) tenant: T,
-    /// The cells of those of its tokens that are computed.
+    /// Cells of its computed tokens.
     held: CellList,
-    /// The cache cannot give it others' cells; asking again would cost it its own.
+    /// The cache failed to share cells with it; to try again would cost it its own.
     apart: bool,
 }
 
-/// All tenants of one cache.
+/// All sequences of one cache.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     cells: Cells,
@@ -107,25 +107,25 @@ pub(crate) struct Slots<T> {
     waiting: VecDeque<T>,
     /// Oldest first.
     running: Vec<Slot<T>>,
-    /// Most that run side by side.
+    /// Most sequences that run at a time.
     limit: usize,
     cell_cache: CellCache,
-    /// What those lost that had to leave the cache.
+    /// States of sequences that were evicted from the cells.
     pub(crate) host_cache: HostCache,
-    /// Most cells of those that are over, but for the latest.
+    /// Most cells of finished sequences, except the latest.
     spare_cells: usize,
     free: Vec<u32>,
-    /// Those that run are all that the cache holds, although the numbers say otherwise; nobody is let in.
+    /// The cache turned out to be full with the running sequences, although cells are counted as free; none is admitted.
     closed: bool,
 }
 
 impl<T: Tenant> Slot<T> {
-    /// Tokens that are in the cache.
+    /// Computed tokens.
     pub(crate) fn computed(&self) -> usize {
         self.held.len()
     }
 
-    /// Tokens that are not in the cache yet.
+    /// Tokens that are not computed yet.
     pub(crate) fn outstanding(&self) -> usize {
         self.tenant.tokens().len() - self.held.len()
     }
@@ -136,8 +136,8 @@ impl<T: Tenant> Slot<T> {
 }
 
 impl<T: Tenant> Slots<T> {
-    /// A cache of so many cells and sequences, of which at most `limit` run side by side.
-    /// Those that are left keep what is over, in at most `spare_cells` cells.
+    /// A cache of `cells` cells and `sequences` sequences, of which at most `limit` run at a time.
+    /// The others hold finished sequences, in at most `spare_cells` cells.
     pub(crate) fn new(cells: usize, sequences: u32, limit: u32, spare_cells: usize) -> Self {
         Self {
             cells: Cells::new(cells),
@@ -153,10 +153,10 @@ impl<T: Tenant> Slots<T> {
         }
     }
 
-    /// Puts a tenant at the end of the queue. It must fit the cache alone.
+    /// Puts a sequence at the end of the queue. It must fit the empty cache.
     ///
     /// # Errors
-    /// Gives it back when [`MAX_WAITING`] wait already, or fewer with [`MAX_WAITING_CELLS`].
+    /// Returns it when [`MAX_WAITING`] wait already, or fewer with [`MAX_WAITING_CELLS`].
     pub(crate) fn enqueue(&mut self, tenant: T) -> Result<(), T> {
         debug_assert!(
             tenant.tokens().len() <= self.size,
@@ -170,7 +170,7 @@ impl<T: Tenant> Slots<T> {
         Ok(())
     }
 
-    /// Lets the first in the queue in, if there is a sequence and room for it, and the saved state that it goes on from is read.
+    /// Admits the first in the queue when there is a sequence number and room for it, and when its saved state is read.
     pub(crate) fn admit(&mut self, cache: &mut impl Cache, now: Instant) -> Option<&mut Slot<T>> {
         let occupied = self.running.iter().any(|slot| slot.tenant.alone());
         if self.closed || occupied || self.running.len() >= self.limit {
@@ -186,7 +186,7 @@ impl<T: Tenant> Slots<T> {
         }
         let (seq, source) = match self.sequence(cache, now, source.map(|it| it.seq)) {
             Some(seq) => (seq, source),
-            // The last one that is over has to go, although it begins alike.
+            // All numbers are taken: even the finished sequence with its prefix has to go.
             None => (self.sequence(cache, now, None)?, None),
         };
         let tenant = self.waiting.pop_front().expect("looked at just before");
@@ -199,7 +199,7 @@ impl<T: Tenant> Slots<T> {
         let newest = self.running.len() - 1;
         let source = match restorable {
             Some(found) if self.restore(cache, newest, found, now) => None,
-            // Who makes room for it may take the source away.
+            // Making room may have evicted the source.
             Some(_) => self.shared_prefix(&self.running[newest].tenant, 0, None),
             None => source,
         };
@@ -214,7 +214,7 @@ impl<T: Tenant> Slots<T> {
         {
             self.evict_to_host(cache, cached, now);
         }
-        // Alone, it fits in any case, and then even what it shares with may go.
+        // It fits the empty cache, so with no other running even its source may go.
         let spare = spare.filter(|_| newest > 0);
         self.evict_until_free(cache, now, spare, Self::needed_soon);
         if newest > 0 && self.needed_soon() > self.cells.free() {
@@ -224,8 +224,8 @@ impl<T: Tenant> Slots<T> {
         self.running.last_mut()
     }
 
-    /// Lets the first in the queue in once nobody else runs, and nothing of others is left in the cache:
-    /// how sums are rounded depends on where cells lie, and on how many are in use.
+    /// Admits the first in the queue when no other sequence runs, into an empty cache:
+    /// rounding depends on where cells lie and on how many are in use.
     fn admit_alone(&mut self, cache: &mut impl Cache, now: Instant) -> Option<&mut Slot<T>> {
         if !self.running.is_empty() {
             return None;
@@ -245,13 +245,13 @@ impl<T: Tenant> Slots<T> {
         self.running.last_mut()
     }
 
-    /// Makes room for the next step: first at the cost of those that are over, then of the newest.
+    /// Frees cells for the next step: finished sequences go first, then the newest running one.
     pub(crate) fn make_room(&mut self, cache: &mut impl Cache, now: Instant) {
         self.evict_until_free(cache, now, None, Self::needed_now);
         while self.needed_now() > self.cells.free() && self.evict_newest(cache) {}
     }
 
-    /// Lets those that read a prompt share what others have computed of it by now.
+    /// Lets sequences in prefill share what others have computed of their prompts by now.
     pub(crate) fn catch_up(&mut self, cache: &mut impl Cache, now: Instant) {
         for index in 0..self.running.len() {
             let slot = &self.running[index];
@@ -265,7 +265,7 @@ impl<T: Tenant> Slots<T> {
         }
     }
 
-    /// How many tokens each has outstanding; none, if it had better wait for an older one that reads the same.
+    /// Outstanding tokens of each sequence; 0 for one that waits for an older one with the same prompt.
     pub(crate) fn outstanding(&self) -> Vec<usize> {
         let of = |index: usize| match &self.running[index] {
             slot if slot.reads() && self.follows(index) => 0,
@@ -274,7 +274,7 @@ impl<T: Tenant> Slots<T> {
         (0..self.running.len()).map(of).collect()
     }
 
-    /// A step computed so many tokens of each.
+    /// Notes that a step computed this many tokens of each.
     pub(crate) fn computed(&mut self, shares: &[usize]) {
         for (slot, &share) in self.running.iter_mut().zip(shares) {
             let room = self.cells.take(&mut slot.held, share);
@@ -282,12 +282,12 @@ impl<T: Tenant> Slots<T> {
         }
     }
 
-    /// Cells that nobody wants for the next step, once room was made for it.
+    /// Free cells that the next step does not need.
     pub(crate) fn room(&self) -> usize {
         self.cells.free().saturating_sub(self.needed_now())
     }
 
-    /// A step computed guesses behind the tokens of a running sequence, of which the first `right` have become its own. The rest goes.
+    /// Notes that a step computed draft tokens behind a sequence, and that the first `right` were accepted. Removes the others.
     pub(crate) fn guessed(&mut self, cache: &mut impl Cache, index: usize, right: usize) {
         let slot = &mut self.running[index];
         let room = self.cells.take(&mut slot.held, right);
@@ -298,14 +298,14 @@ impl<T: Tenant> Slots<T> {
         }
     }
 
-    /// The cache lost what it held of a running sequence.
+    /// The cache lost the cells of a running sequence.
     pub(crate) fn lost(&mut self, cache: &mut impl Cache, index: usize) {
         let slot = &mut self.running[index];
         cache.remove(slot.seq);
         self.cells.release(&mut slot.held);
     }
 
-    /// The cache lost everything.
+    /// The cache lost all cells.
     pub(crate) fn all_lost(&mut self) {
         for slot in &mut self.running {
             self.cells.release(&mut slot.held);
@@ -316,14 +316,14 @@ impl<T: Tenant> Slots<T> {
         }
     }
 
-    /// Evicts the newest tenant, unless it is alone, because the cache is full although there should be room.
-    /// Nobody is let in before somebody has left: the evicted one would fill the cache again at once, and for ever.
+    /// Evicts the newest sequence, unless it is alone, because the cache is full although cells are counted as free.
+    /// None is admitted before one has finished: the evicted one would fill the cache again at once.
     pub(crate) fn overfull(&mut self, cache: &mut impl Cache) -> bool {
         self.closed = self.evict_newest(cache);
         self.closed
     }
 
-    /// Takes out a running tenant by its index. What the cache holds of it is kept.
+    /// Takes out a running sequence. Its cells stay cached.
     pub(crate) fn retire(&mut self, cache: &mut impl Cache, index: usize, now: Instant) -> T {
         let slot = self.running.remove(index);
         self.closed = false;
@@ -342,15 +342,15 @@ impl<T: Tenant> Slots<T> {
         tenant
     }
 
-    /// Takes out a running tenant by its index, and all that the cache holds of it.
+    /// Takes out a running sequence and frees its cells.
     pub(crate) fn remove(&mut self, cache: &mut impl Cache, index: usize) -> T {
         let slot = self.running.remove(index);
         self.closed = false;
         self.release(cache, slot)
     }
 
-    /// Takes out the sequence that is worth most of those that are over, if its state is to be had, spares at least `min_tokens` more
-    /// than what is saved already, and takes at most `max_bytes`. Those that are not worth it go, too.
+    /// Takes out the finished sequence with the highest worth whose state can be copied, has `min_tokens` more tokens than any saved
+    /// state of it, and takes at most `max_bytes`. Drops those of higher worth that do not qualify.
     pub(crate) fn hand_out(
         &mut self,
         cache: &mut impl Cache,
@@ -366,12 +366,12 @@ impl<T: Tenant> Slots<T> {
                 (Some((_, in_cells)), Some((_, on_host))) => in_cells >= on_host,
                 (in_cells, _) => in_cells.is_some(),
             };
-            // Its tokens and flavour, and the state if that is worth it.
+            // Its tokens, its scales, and its state if it qualifies.
             let (tokens, scales, state) = if from_cells {
                 let mut cached = self.cell_cache.take(in_cells?.0)?;
                 let tokens = std::mem::take(&mut cached.tokens);
                 let scales = std::mem::take(&mut cached.scales);
-                // Whoever gets it knows tokens only.
+                // A saved state has tokens only, no images.
                 let wanted = tokens.len() >= min_tokens
                     && !cells::any(&tokens)
                     && !self.host_cache.is_saved(&tokens, &scales, min_tokens);
@@ -399,33 +399,33 @@ impl<T: Tenant> Slots<T> {
         }
     }
 
-    /// Takes out a waiting tenant.
+    /// Takes out a waiting sequence.
     pub(crate) fn remove_waiting(&mut self, which: impl Fn(&T) -> bool) -> Option<T> {
         let index = self.waiting.iter().position(which)?;
         self.waiting.remove(index)
     }
 
-    /// Those that run, oldest first.
+    /// Running sequences, oldest first.
     pub(crate) fn running(&self) -> &[Slot<T>] {
         &self.running
     }
 
-    /// All tenants that run, oldest first.
+    /// The same, to change them.
     pub(crate) fn tenants(&mut self) -> impl Iterator<Item = &mut T> {
         self.running.iter_mut().map(|slot| &mut slot.tenant)
     }
 
-    /// A tenant that runs.
+    /// A running sequence.
     pub(crate) fn tenant(&mut self, index: usize) -> &mut T {
         &mut self.running[index].tenant
     }
 
-    /// How many wait.
+    /// How many sequences wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// There is nothing to compute: no sequence runs, and none can be let in before a saved state is read.
+    /// Whether there is nothing to compute: no sequence runs, and none can be admitted before a saved state is read.
     pub(crate) fn is_idle(&self) -> bool {
         self.running.is_empty() && (self.waiting.is_empty() || self.host_cache.is_reading())
     }
@@ -435,11 +435,11 @@ impl<T: Tenant> Slots<T> {
         self.cells.used()
     }
 
-    /// Who begins most like a tenant of whose tokens `computed` are known already, if that spares it at least [`MIN_TOKENS`].
-    /// Without `of`, it is asked for one that is to be let in, and those that are over are looked at, too.
+    /// The sequence with the longest common prefix, if that has at least [`MIN_TOKENS`] more tokens than the `computed` first ones.
+    /// `of` is the number of `tenant` if it runs; without it, finished sequences count as well.
     fn shared_prefix(&self, tenant: &T, computed: usize, of: Option<u32>) -> Option<SharedPrefix> {
         let tokens = tenant.tokens();
-        // The last token is computed in any case, because its opinion is wanted.
+        // The last token is computed in any case, because its logits are needed.
         let wanted = &tokens[..tokens.len() - 1];
         let running = self.running.iter().map(|slot| {
             (
@@ -466,7 +466,7 @@ impl<T: Tenant> Slots<T> {
             .max_by_key(|shared_prefix| shared_prefix.length)
     }
 
-    /// The state on the shelf that spares the first in the queue more than `source` does, and fits.
+    /// The state in the host cache that gives the first in the queue more tokens than `source`, and fits.
     fn restorable(&self, cache: &impl Cache, source: Option<SharedPrefix>) -> Option<Found> {
         let tenant = self.waiting.front()?;
         let tokens = tenant.tokens();
@@ -474,7 +474,7 @@ impl<T: Tenant> Slots<T> {
         let fits = |found: &Found| cache.can_restore(found.length, found.whole);
         let wanted = &tokens[..tokens.len() - 1];
         let found = self.host_cache.find(wanted, tenant.scales(), known, fits)?;
-        // All of it needs cells for a moment. One that would be sent back to the queue had better not have it copied again and again.
+        // Restoring needs all of its cells for a moment. A sequence that would be evicted right away is not worth the copy.
         let needed = found.whole.max(tokens.len() + tenant.growth());
         let room = match self.running.is_empty() {
             true => found.whole <= self.size,
@@ -483,7 +483,7 @@ impl<T: Tenant> Slots<T> {
         room.then_some(found)
     }
 
-    /// Gives a running tenant that holds nothing what it has in common with a state on the shelf.
+    /// Restores a state of the host cache into a running sequence that is empty.
     fn restore(
         &mut self,
         cache: &mut impl Cache,
@@ -491,7 +491,7 @@ impl<T: Tenant> Slots<T> {
         found: Found,
         now: Instant,
     ) -> bool {
-        // Out of the way of those that make room, and are put there themselves.
+        // Taken out first, because evictions put states into the host cache.
         let Some(mut entry) = self.host_cache.take(found.id) else {
             return false;
         };
@@ -522,7 +522,7 @@ impl<T: Tenant> Slots<T> {
         true
     }
 
-    /// Whether an older one is about to compute what this one needs next.
+    /// Whether an older sequence is about to compute the tokens that this one needs next.
     fn follows(&self, index: usize) -> bool {
         let (older, this) = (&self.running[..index], &self.running[index]);
         !this.apart
@@ -535,7 +535,7 @@ impl<T: Tenant> Slots<T> {
             })
     }
 
-    /// Lets a running tenant share what it has in common with another one.
+    /// Shares the cells of a common prefix with a running sequence.
     fn share(
         &mut self,
         cache: &mut impl Cache,
@@ -563,7 +563,7 @@ impl<T: Tenant> Slots<T> {
         slot.tenant.reused(reused);
     }
 
-    /// A free sequence, if need be one of those that are over.
+    /// A free sequence number; evicts a finished sequence if there is none.
     fn sequence(
         &mut self,
         cache: &mut impl Cache,
@@ -592,7 +592,7 @@ impl<T: Tenant> Slots<T> {
         }
     }
 
-    /// Evicts the newest tenant, unless it is alone.
+    /// Evicts the newest sequence, unless it is alone.
     fn evict_newest(&mut self, cache: &mut impl Cache) -> bool {
         if self.running.len() < 2 {
             return false;
@@ -611,7 +611,7 @@ impl<T: Tenant> Slots<T> {
         slot.tenant
     }
 
-    /// Takes the cells of one that is over. What it holds of them goes on the shelf, unless somebody goes on from it.
+    /// Frees the cells of a finished sequence. Its state goes to the host cache, unless another sequence continues it.
     fn evict_to_host(&mut self, cache: &mut impl Cache, mut cached: CachedSeq, now: Instant) {
         let running = self.running.iter().map(|slot| {
             let tokens = &slot.tenant.tokens()[..slot.computed()];
@@ -624,7 +624,7 @@ impl<T: Tenant> Slots<T> {
         let is_beginning = running
             .chain(cell_cache)
             .any(|(scales, tokens)| *scales == cached.scales && tokens.starts_with(&cached.tokens));
-        // With images, positions need not go with tokens, and a state does not say how they do.
+        // A state does not say where the positions of images are.
         if !is_beginning
             && !cells::any(&cached.tokens)
             && self.host_cache.wants(&cached.tokens, &cached.scales)
@@ -645,7 +645,7 @@ impl<T: Tenant> Slots<T> {
         self.free.push(cached.seq);
     }
 
-    /// Cells that are in use for nobody but those that are over, one of them not counted.
+    /// Cells that only finished sequences hold, except the sequence `but`.
     fn cells_cached(&self, but: Option<u32>) -> usize {
         let running = self.running.iter().map(|slot| &slot.held);
         let one = self
@@ -658,25 +658,25 @@ impl<T: Tenant> Slots<T> {
         self.cells.used() - needed
     }
 
-    /// Cells that those who run need for their next step.
+    /// Cells that running sequences need for the next step.
     fn needed_now(&self) -> usize {
         self.running.iter().map(Slot::outstanding).sum()
     }
 
-    /// The same, and room to grow.
+    /// The same, with room to grow.
     fn needed_soon(&self) -> usize {
         let soon = |slot: &Slot<T>| slot.outstanding() + slot.tenant.growth();
         self.running.iter().map(soon).sum()
     }
 }
 
-/// A sequence that begins like another.
+/// A sequence with a common prefix.
 #[derive(Debug, Clone, Copy)]
 struct SharedPrefix {
     seq: u32,
-    /// So many tokens are alike.
+    /// Tokens of the prefix.
     length: usize,
-    /// So many tokens the cache holds of it.
+    /// Tokens that the cache holds of the sequence.
     whole: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What the daemon lets this process keep of sequences that are over, and what it hands in from one before.
+//! Saved states: what the daemon hands in before a model loads, and what is handed out before it is unloaded.
 
 use std::{
     sync::Arc,
@@ -19,26 +19,26 @@ use crate::{
     system::{fs, memory},
 };
 
-/// One part in so many of the memory that is free, where the daemon does not say how much.
+/// Share of the available memory for states, if the daemon does not say how much.
 const SHARE: u64 = 16;
 
 /// What was handed in before the model was loaded.
 #[derive(Debug)]
 pub(crate) struct StateImport {
-    /// Which model's states these are.
+    /// Key of the model of these states.
     model: String,
     /// Bytes of memory for states.
     memory: u64,
     /// Saved states, with their indices; `None` for one whose head cannot be read.
     states: Vec<(u32, Option<Arc<Saved>>)>,
-    /// The first state is read while the model is loaded: the request that the model is loaded for most likely goes on from it.
+    /// The first state is read while the model loads: the first request most likely continues it.
     ahead: Option<ReadAhead>,
 }
 
-/// What is handed out, and by what name.
+/// What is handed out.
 #[derive(Debug, Default)]
 pub(crate) struct StateExport {
-    /// Which model's states these are; nothing is handed out without.
+    /// Key of the model; without one, nothing is handed out.
     model: Option<String>,
     build: String,
     /// The state that was handed out last.
@@ -46,7 +46,7 @@ pub(crate) struct StateExport {
 }
 
 impl StateImport {
-    /// Opens the files and reads their heads. `read` begins to read the first of them, if so much memory may be used for it.
+    /// Opens the files and reads their heads. `read` begins to read the first of them, if it fits the memory for states.
     ///
     /// # Errors
     /// [`Error::Invalid`] when a number is out of its range, or a descriptor is no open file.
@@ -80,13 +80,13 @@ impl StateImport {
         })
     }
 
-    /// How many heads can be read.
+    /// How many heads could be read.
     pub(crate) fn readable(&self) -> u32 {
         let readable = self.states.iter().filter(|(_, saved)| saved.is_some());
         count(readable.count())
     }
 
-    /// Puts what fits this model on a shelf; the rest is refused.
+    /// The host cache with the states that fit this model; the others are refused.
     pub(crate) fn into_cache(
         mut self,
         model: &Model,
@@ -128,7 +128,7 @@ impl StateExport {
         self.model.is_some()
     }
 
-    /// Hands a state out, or says that there is none.
+    /// Hands out a state, or says that there is none.
     pub(crate) fn hand_out(&mut self, evicted: Option<EvictedSeq>) -> Event {
         self.state = Vec::new();
         let (Some(evicted), Some(model)) = (evicted, &self.model) else {
@@ -170,11 +170,11 @@ impl StateExport {
     }
 }
 
-/// All that decides how a state looks besides model and tokens: who made it, and where it computed.
+/// What decides the layout of a state besides model and tokens: the build of llama.cpp and the device.
 fn build(model: &Model, load: &Load) -> String {
     let device = backend::device(load.settings.gpu_layers != 0);
     let device = match device.starts_with("CPU") {
-        // All processors have one layout.
+        // All CPU modules have the same layout.
         true => "CPU",
         false => &device,
     };
@@ -190,7 +190,7 @@ fn build(model: &Model, load: &Load) -> String {
     build
 }
 
-/// Whether positions are computed otherwise because the context is longer than the model was first trained with.
+/// Whether positions are scaled, because the context is longer than the model was first trained with.
 fn is_stretched(model: &Model, context: u32) -> bool {
     let said = |key: &str| model.llama.meta_val_str(key).ok();
     let architecture = said("general.architecture").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Requests whose prompts show images: their way to the eyes and back, and the steps that compute what was seen.
+//! Requests with images: their way to the encoder and back, and the steps that decode encoded images.
 
 use std::{mem, ops::Range, time::Instant};
 
@@ -19,20 +19,20 @@ use crate::{
     schedule::{clock::Clock, pace::StepLoad, step},
     speculation::Draft,
 };
-/// Most bytes of files that wait to be looked at.
+/// Most bytes of files that wait for the encoder.
 const MAX_ENCODING_BYTES: usize = 256 << 20;
 
-/// A request whose images are looked at.
+/// A request whose images are encoded.
 #[derive(Debug)]
 pub(super) struct Encoding {
     generate: Box<Generate>,
-    /// Of its files.
+    /// Bytes of its files.
     bytes: usize,
     clock: Clock,
     ticket: Ticket,
 }
 
-/// The images of a request, looked at.
+/// The encoded images of a request.
 #[derive(Debug)]
 pub(super) struct RequestImages {
     pub(super) images: Images,
@@ -40,12 +40,12 @@ pub(super) struct RequestImages {
     pub(super) clock: Clock,
 }
 
-/// Cells of a picture that are computed in one step.
+/// Cells of an image that are decoded in one step.
 #[derive(Debug)]
 pub(super) struct ImageChunk {
-    /// Who else there is to compute for.
+    /// What the other sequences do.
     step_load: StepLoad,
-    /// Which sequence.
+    /// Index of its sequence.
     index: usize,
     next: Next,
     cells: Range<usize>,
@@ -72,7 +72,7 @@ pub(super) fn tail(tokens: &[LlamaToken]) -> &[LlamaToken] {
     &tail[seen.map_or(0, |at| at + 1)..]
 }
 
-/// Checks what a request says of its images before a file of them is read.
+/// Checks the images of a request before a file is decoded.
 fn check(images: &Images) -> Result<(), Error> {
     let good = (1..=MAX_MARK_BYTES).contains(&images.mark.len())
         && (1..=MAX_IMAGES).contains(&images.images.len())
@@ -86,7 +86,7 @@ fn check(images: &Images) -> Result<(), Error> {
 }
 
 impl Engine<'_> {
-    /// Hands the images of a request to the eyes.
+    /// Has the encoder encode a request's images.
     pub(super) fn encode_images(&mut self, id: u64, mut generate: Box<Generate>) {
         let Some(encoder) = &self.encoder else {
             let error = "this model has no projector, so it cannot see images".into();
@@ -101,7 +101,7 @@ impl Engine<'_> {
         if self.encoding.len() >= MAX_ENCODING || lying + bytes > MAX_ENCODING_BYTES {
             return self.outbox.fail(id, Error::TooManyImages);
         }
-        // What stays has the places of the images, and no files any more.
+        // The request keeps the places of its images, not the files.
         let files = images.images.iter_mut().map(|image| Image {
             number: image.number,
             file: Bytes(mem::take(&mut image.file.0)),
@@ -118,9 +118,9 @@ impl Engine<'_> {
         );
     }
 
-    /// Goes on with a request whose images were looked at.
+    /// Continues with a request whose images are encoded.
     pub(super) fn encoded(&mut self, Encoded { id, encoded_images }: Encoded) {
-        // One that was cancelled has its answer already.
+        // A cancelled request has its answer already.
         let Some(Encoding {
             mut generate,
             clock,
@@ -143,7 +143,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Cancels a request whose images are looked at. False when there is none.
+    /// Cancels a request whose images are encoded. False when there is none.
     pub(super) fn stop_encoding(&mut self, id: u64) -> bool {
         let (Some(waiting), Some(encoder)) = (self.encoding.remove(&id), &self.encoder) else {
             return false;
@@ -154,8 +154,8 @@ impl Engine<'_> {
         true
     }
 
-    /// Leaves what is seen out of what sequences have outstanding, because it is computed in steps of its own.
-    /// Says what of it is computed in this step; every other one is for text, where there is text to compute.
+    /// Takes images out of the outstanding tokens, because they are decoded in steps without text.
+    /// Returns the cells of this step, if it decodes an image; with text outstanding, every other step is for text.
     pub(super) fn next_image_chunk(&mut self, outstanding: &mut [usize]) -> Option<ImageChunk> {
         let mut due = None;
         for (index, outstanding) in outstanding.iter_mut().enumerate() {
@@ -180,7 +180,7 @@ impl Engine<'_> {
         }
         let end = next.range().end;
         let mut step_load = step::load_of(outstanding);
-        step_load.readers += 1;
+        step_load.prefilling += 1;
         let most = match next.view.picture.whole {
             true => end,
             false => from + self.chunk(step_load).min(self.batch_tokens),
@@ -193,7 +193,7 @@ impl Engine<'_> {
         })
     }
 
-    /// Computes cells of a picture, and what follows from it.
+    /// Decodes cells of an image, and what follows from it.
     pub(super) fn decode_image_chunk(&mut self, next_image_chunk: ImageChunk) {
         let ImageChunk {
             step_load,
@@ -204,7 +204,7 @@ impl Engine<'_> {
         let slot = &self.slots.running()[index];
         let last = cells.end == slot.tenant.tokens.len();
         let count = cells.len();
-        // What is computed here is not stopped: a cache does not tell how much of a picture is left then.
+        // Not to be stopped: the cache does not tell how much of an image it holds then.
         self.interrupt.watch(Vec::new());
         let began = Instant::now();
         if let Err(error) = self.memory.decode_image(slot.seq, &next, cells, last) {
@@ -213,11 +213,11 @@ impl Engine<'_> {
         self.pace.learn(count, step_load, began.elapsed());
         let mut shares = vec![0; self.slots.running().len()];
         shares[index] = count;
-        // With more than one outstanding, it counts as one that reads.
+        // With more than one token outstanding it counts as prefill.
         let outstanding = vec![usize::MAX; shares.len()];
         self.computed(&outstanding, &shares);
         if last {
-            // The last of the cells is the only output.
+            // Only the last cell has logits.
             let place = i32::try_from(count - 1).expect("a batch has at most 2^16 tokens");
             let draft = Draft::default();
             self.follow(&Due {

@@ -1,10 +1,11 @@
-//! The engine thread: owns the model and all state, and answers one request after the other and many at once.
+//! The engine thread: owns the model and all state, and answers many requests at once.
 //!
 //! ```text
-//! loop: take in what has arrived ─► let sequences in ─► one step: decode a batch, choose tokens, send text
+//! loop: read the inbox ─► admit sequences ─► one step: decode a batch, sample tokens, send text
 //! ```
-//! Nothing else happens during a step, so whatever arrives takes effect after at most one.
-//! A cancel does not even wait so long when the step works for that request's prompt: see [`Interrupt`].
+//! The thread does nothing else during a step, so a request takes effect after one step at most.
+//! A cancel takes effect sooner when the step is the prefill of that request alone: see [`Interrupt`].
+//! Whatever takes long and is not a step has a thread: images, chat templates, tokens and grammars, saved states.
 
 mod images;
 mod prepare;
@@ -16,8 +17,7 @@ use std::{collections::HashMap, sync::Arc, thread, time::Instant};
 
 use llama_cpp_2::llama_backend::LlamaBackend;
 use runner_protocol::{
-    Call, Event, HandOut, Load, Loaded, Request, Stats, StopReason, Template,
-    state::Saved,
+    Call, Event, HandOut, Load, Loaded, Request, Stats, StopReason, Template, state::Saved,
 };
 
 use self::{
@@ -58,13 +58,13 @@ use crate::{
 /// How many tokens at the end of a prompt show where its answer begins.
 const TAIL: usize = 64;
 
-/// Prompt tokens in a step of a request that is computed alone: few enough that a slow machine gives signs of life.
+/// Prompt tokens in a step of a deterministic request: few enough that a slow machine sends progress in time.
 const ALONE_CHUNK: usize = 128;
 
-/// What is kept for later has at most one part in so many of the weights' bytes.
+/// Cached cells of finished sequences take at most one part in so many of the weights' bytes.
 const KEPT_SHARE: u64 = 20;
 
-/// What threads beside the engine's have done.
+/// Results of the other threads.
 #[derive(Debug)]
 pub(crate) enum Finished {
     /// Images were encoded.
@@ -77,7 +77,7 @@ pub(crate) enum Finished {
     Read,
 }
 
-/// Answers requests until there are no more: first the one to load, then all others.
+/// Answers requests until the process ends: first the one that loads a model, then all others.
 pub(crate) fn run(
     backend: &Result<LlamaBackend, Error>,
     inbox: &Inbox<Finished>,
@@ -157,7 +157,7 @@ fn serve(
         let returns = returns.clone();
         move |prepared| returns.put(Finished::Prepared(prepared))
     };
-    let cells = load.context.min(memory.context.cells()) as usize;
+    let cells = load.settings.context.min(memory.context.cells()) as usize;
     let mut preparation = Preparation::new(&model, cells, outbox.clone(), prepared);
     let (preparer, prepare) = Preparer::new(move |job| preparation.work(job));
     let mut engine = Engine::new(
@@ -208,7 +208,7 @@ fn serve(
     Ok(())
 }
 
-/// What the daemon is told of a model that is ready.
+/// What the daemon is told about a loaded model.
 fn loaded(model: &Model, load: &Load, context: usize, free_before: u64, began: Instant) -> Loaded {
     Loaded {
         context: count(context),
@@ -223,7 +223,7 @@ fn loaded(model: &Model, load: &Load, context: usize, free_before: u64, began: I
     }
 }
 
-/// What works for an engine beside the model.
+/// What an engine needs besides the model.
 struct Beside<'m> {
     speculation: Speculation<'m>,
     renderer: Renderer,
@@ -231,7 +231,7 @@ struct Beside<'m> {
     returns: Returns<Finished>,
 }
 
-/// A loaded model and everyone it works for.
+/// A loaded model and all that runs on it.
 struct Engine<'m> {
     model: &'m Model,
     memory: Memory<'m>,
@@ -243,22 +243,22 @@ struct Engine<'m> {
     batch_tokens: usize,
     /// Tokens that fit the context.
     cells: usize,
-    /// Most tokens of a batch whose successor can be chosen.
+    /// Most tokens of a batch with logits.
     outputs: usize,
     slots: Slots<Sequence>,
     pace: Pace,
     speculation: Speculation<'m>,
-    /// The next step has no guesses, because with them the last one did not fit.
+    /// The next step has no drafts, because the KV cache was too full for them.
     without_drafts: bool,
-    /// Counts steps, so that requests with different adapters take turns.
+    /// Counts steps, so that sequences with different adapters take turns.
     turn: usize,
-    /// Where tokens are chosen.
+    /// Buffers of the sampler.
     scratch: Scratch,
-    /// What is handed out before the model leaves.
+    /// Hands out states before the model is unloaded.
     export: StateExport,
-    /// Looks at images, where the model has a projector.
+    /// Encodes images, if the model has a projector.
     encoder: Option<ImageEncoder>,
-    /// Requests whose images are looked at, by their ids.
+    /// Requests whose images are encoded, by their ids.
     encoding: HashMap<u64, Encoding>,
     /// Renders conversations.
     renderer: Renderer,
@@ -268,10 +268,10 @@ struct Engine<'m> {
     preparer: Preparer,
     /// Requests that become sequences, by their ids.
     preparing: HashMap<u64, Preparing>,
-    /// The last step computed what was seen.
+    /// The last step decoded an image.
     image_step_last: bool,
     outbox: Outbox,
-    /// Where threads put what they have done.
+    /// Where threads put their results.
     returns: Returns<Finished>,
 }
 
@@ -290,7 +290,7 @@ impl<'m> Engine<'m> {
         interrupt: Arc<Interrupt>,
         outbox: Outbox,
     ) -> Self {
-        // llama.cpp rounds both numbers: the context up, which we do not hand out, and the batch down to the context.
+        // llama.cpp rounds both: the context up, which is not handed out, and the batch down to the context.
         let cells = load.settings.context.min(memory.context.cells()) as usize;
         let batch_tokens = load.settings.batch.min(memory.context.batch()) as usize;
         let sequences = load::sequences(&model.llama, load);
@@ -322,7 +322,7 @@ impl<'m> Engine<'m> {
         }
     }
 
-    /// How much of images can be read.
+    /// Largest images that can be used.
     fn room(&self) -> Room {
         Room {
             cells: self.cells,
@@ -335,7 +335,7 @@ impl<'m> Engine<'m> {
             for (state, fate) in self.slots.host_cache.take_fates() {
                 self.outbox.send(0, Event::Fate { state, fate });
             }
-            // Without work there is nothing to do but wait.
+            // Nothing to compute: wait.
             if self.slots.is_idle() {
                 match inbox.wait() {
                     Some(mail) => self.open(mail),
@@ -361,7 +361,7 @@ impl<'m> Engine<'m> {
             Mail::Finished(Finished::Encoded(encoded)) => self.encoded(encoded),
             Mail::Finished(Finished::Rendered(rendered)) => self.rendered(rendered),
             Mail::Finished(Finished::Prepared(prepared)) => self.prepared(prepared),
-            // The sequence that goes on from it is let in before the next step.
+            // Its sequence is admitted before the next step.
             Mail::Finished(Finished::Read) => {}
         }
     }
@@ -400,7 +400,7 @@ impl<'m> Engine<'m> {
         }
     }
 
-    /// How long texts may be for a context of so many cells.
+    /// Bounds on texts for a context of so many cells.
     fn length(&self, cells: usize) -> Length {
         Length::new(cells, self.model.longest_piece())
     }
@@ -408,14 +408,14 @@ impl<'m> Engine<'m> {
     fn has_room_for(&self, template: &Template, cells: usize) -> Result<(), Error> {
         let bytes = template.messages.iter().map(|it| it.content.len()).sum();
         let length = self.length(cells);
-        // A shorter one is rendered, to say how many tokens it has.
+        // A shorter one is rendered, so that the error can say how many tokens it has.
         if bytes > COUNTED_BYTES && length.excludes(bytes) {
             return Err(length.refusal(bytes));
         }
         Ok(())
     }
 
-    /// Hands out the state that is worth most, and forgets it.
+    /// Hands out the state with the highest worth, and forgets it.
     fn hand_out(&mut self, wanted: HandOut) -> Event {
         let parted = if self.export.is_allowed() {
             let most = usize::try_from(wanted.max_bytes).unwrap_or(usize::MAX);
@@ -466,7 +466,7 @@ impl<'m> Engine<'m> {
     /// One decode call, and what follows from it.
     fn step(&mut self, inbox: &Inbox<Finished>) {
         let now = Instant::now();
-        // In this order, because a cache that cannot share has to compute all of it again.
+        // Sharing first: evicted cells that cannot be shared are computed again.
         self.slots.catch_up(&mut self.memory, now);
         self.slots.make_room(&mut self.memory, now);
         let mut outstanding = self.outstanding();
@@ -480,10 +480,10 @@ impl<'m> Engine<'m> {
         if self.batch.len() == 0 {
             return;
         }
-        // A step with writers in it is short, and what it has written must not be lost.
-        let readers = reading(&outstanding, &shares).filter(|_| step_load.writers == 0);
-        let readers = readers.map(|(index, _)| self.slots.running()[index].tenant.id);
-        self.interrupt.watch(readers.collect());
+        // A step with decode in it is short, and its tokens must not be lost.
+        let prefilling = reading(&outstanding, &shares).filter(|_| step_load.decoding == 0);
+        let prefilling = prefilling.map(|(index, _)| self.slots.running()[index].tenant.id);
+        self.interrupt.watch(prefilling.collect());
         if inbox.has_mail() {
             return;
         }
@@ -493,7 +493,7 @@ impl<'m> Engine<'m> {
         match decoded {
             Ok(()) => {}
             Err(DecodeError::Stopped) => return self.resync(),
-            // Nothing was computed, and without the guesses it may fit.
+            // Nothing was computed; without drafts it may fit.
             Err(DecodeError::Full) if due.iter().any(Due::guesses) => {
                 self.without_drafts = true;
                 return;
@@ -508,13 +508,13 @@ impl<'m> Engine<'m> {
         }
         self.computed(&outstanding, &shares);
 
-        // From the back, because those that end leave the list.
+        // From the last, because finished sequences leave the list.
         for due in due.into_iter().rev() {
             self.follow(&due);
         }
     }
 
-    /// Prompt tokens for the next step. One that runs alone is always cut at the same places, however fast the machine is.
+    /// Prompt tokens for the next step. For a deterministic sequence they do not depend on the speed of the machine.
     fn chunk(&self, step_load: StepLoad) -> usize {
         let alone = self.slots.running().iter().any(|slot| slot.tenant.alone());
         match alone {
@@ -523,7 +523,7 @@ impl<'m> Engine<'m> {
         }
     }
 
-    /// Goes on with a sequence whose next token is due, or ends it.
+    /// Samples the next token of a sequence, or ends it.
     fn follow(&mut self, due: &Due) {
         match self.write(due) {
             Ok(None) => {}
@@ -532,7 +532,7 @@ impl<'m> Engine<'m> {
         }
     }
 
-    /// How many tokens each sequence has outstanding for this step. Those that want other adapters than those whose turn it is wait.
+    /// Outstanding tokens of each sequence in this step. Only sequences with one set of adapter scales take part; the sets take turns.
     fn outstanding(&mut self) -> Vec<usize> {
         let mut outstanding = self.slots.outstanding();
         let running = self.slots.running();
@@ -556,7 +556,7 @@ impl<'m> Engine<'m> {
         outstanding
     }
 
-    /// Guesses for those that write, as far as there is room. A step in which somebody reads has none: it is long enough.
+    /// Drafts for sequences in decode, as far as there is room. A step with prefill has none: it is long enough.
     fn draft(&mut self, outstanding: &[usize], shares: &[usize]) -> Vec<(usize, Draft)> {
         let planned: usize = shares.iter().sum();
         let without_drafts = std::mem::take(&mut self.without_drafts);
@@ -566,13 +566,13 @@ impl<'m> Engine<'m> {
         let room = self.outputs.min(self.batch_tokens).saturating_sub(planned);
         let room = room.min(self.slots.room());
         let tenants = self.slots.tenants().enumerate().zip(shares);
-        let writers = tenants
-            // What stands for images in a text is nothing to guess from, or to guess.
+        let decoding = tenants
+            // Cells of images are no tokens to draft from.
             .filter(|((_, sequence), share)| **share > 0 && sequence.placed_images.is_empty())
             .map(|((index, sequence), _)| {
                 let length = sequence.tokens.len();
                 let left = sequence.max_tokens.saturating_sub(sequence.generated());
-                // The last token is chosen, but never computed.
+                // The last token is sampled, but never computed.
                 let left = left.min(sequence.cells - length).saturating_sub(1);
                 Writer {
                     index,
@@ -582,16 +582,16 @@ impl<'m> Engine<'m> {
                     drafting: &mut sequence.drafting,
                 }
             });
-        self.speculation.draft(writers.collect(), room)
+        self.speculation.draft(decoding.collect(), room)
     }
 
-    /// Puts each sequence's share and its guesses into the batch. Says where the sequences stand in it whose next token is due, in their order.
+    /// Fills the batch with each sequence's tokens and draft. Returns the sequences with logits, in their order.
     fn fill(&mut self, shares: &[usize], drafts: Vec<(usize, Draft)>) -> Vec<Due> {
         self.batch.clear();
         let mut due = Vec::new();
         let mut drafts = drafts.into_iter().peekable();
         let slots = self.slots.running().iter().zip(shares).enumerate();
-        // Prompts first: the kernels take inputs in blocks, and those of a prompt are not to depend on who writes beside it.
+        // Prefill first: kernels take columns in blocks, and those of a prompt must not depend on sequences in decode.
         let (reading, writing): (Vec<_>, Vec<_>) = slots.partition(|(_, (_, share))| **share > 1);
         for (index, (slot, &share)) in reading.into_iter().chain(writing) {
             let tokens = &slot.tenant.tokens;
@@ -617,7 +617,7 @@ impl<'m> Engine<'m> {
         due
     }
 
-    /// Notes what the step computed, and tells those who read how far they are.
+    /// Notes what the step computed, and reports progress of prefill.
     fn computed(&mut self, outstanding: &[usize], shares: &[usize]) {
         self.slots.computed(shares);
         for (index, _) in reading(outstanding, shares) {
@@ -628,7 +628,7 @@ impl<'m> Engine<'m> {
         }
     }
 
-    /// Chooses a sequence's next tokens: one, and one more behind each guess that turns out right. Says why, if one was the last.
+    /// Samples a sequence's next tokens: one, and one more behind each accepted draft token. Returns why the sequence ends, if it does.
     ///
     /// # Errors
     /// As [`Engine::advance`].
@@ -657,11 +657,11 @@ impl<'m> Engine<'m> {
         chosen
     }
 
-    /// Chooses a sequence's next token and sends its text. Says why, if that was the last one.
+    /// Samples a sequence's next token and sends its text. Returns why the sequence ends, if it does.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the request's constraint cannot be followed any further;
-    /// [`Error::NotFinite`] when the model computed nonsense, as damaged weights make it do.
+    /// [`Error::NotFinite`] when the logits are not finite, as with damaged weights.
     fn advance(&mut self, index: usize, at: i32) -> Result<Option<StopReason>, Error> {
         let sequence = self.slots.tenant(index);
         sequence.clock.prefilled();
@@ -697,7 +697,7 @@ impl<'m> Engine<'m> {
         let stopped = grown.stopped;
         tell(&self.outbox, sequence, grown);
         if stopped {
-            // What is left to tell is of the stop text.
+            // The remaining logprobs belong to the stop text.
             sequence.report.rest();
         }
         if stopped || sequence.chooser.is_over() {
@@ -708,19 +708,19 @@ impl<'m> Engine<'m> {
         Ok(full.then_some(StopReason::Length))
     }
 
-    /// Ends a running sequence. What the cache holds of it stays there for whoever begins alike.
+    /// Ends a running sequence. Its cells stay cached.
     fn leave(&mut self, index: usize, reason: StopReason) {
         let sequence = self.slots.retire(&mut self.memory, index, Instant::now());
         self.finish(sequence, reason);
     }
 
-    /// Ends a running sequence that cannot go on. What the cache holds of it stays there as well.
+    /// Ends a running sequence with an error. Its cells stay cached.
     fn fail(&mut self, index: usize, error: Error) {
         let sequence = self.slots.retire(&mut self.memory, index, Instant::now());
         self.outbox.fail(sequence.id, error);
     }
 
-    /// Sends what was held back, and the end.
+    /// Sends the rest of the text, and the end.
     fn finish(&self, mut sequence: Sequence, mut reason: StopReason) {
         let ending = match reason {
             StopReason::Stop => Ending::Whole,
@@ -745,7 +745,7 @@ impl<'m> Engine<'m> {
             .send(id, Event::Done(Box::new(sequence.done(reason))));
     }
 
-    /// After a decode call that was stopped: nothing of it counts, and a cache that cannot be cut has lost more than that.
+    /// After a decode call that was stopped: nothing of it counts, and a cache that cannot be truncated has lost the whole sequence.
     fn resync(&mut self) {
         for index in 0..self.slots.running().len() {
             let slot = &self.slots.running()[index];
@@ -755,11 +755,11 @@ impl<'m> Engine<'m> {
         }
     }
 
-    /// After a decode call that failed: everything in the cache is in doubt, so all is computed again, by fewer or by none.
+    /// After a decode call that failed: the cache is in doubt, so everything is computed again, with fewer sequences or none.
     fn recover(&mut self, error: DecodeError) {
         self.memory.clear();
         self.slots.all_lost();
-        // More cells were needed than we thought, as caches with windows may do; with one sequence less it works.
+        // Caches with a window may need more cells than are counted; with one sequence less it works.
         let full = error == DecodeError::Full;
         if full && self.slots.overfull(&mut self.memory) {
             tracing::warn!("the KV cache is full; the newest sequence waits");
@@ -775,7 +775,7 @@ impl<'m> Engine<'m> {
         });
     }
 
-    /// Ends all that run with an error, which may depend on how many tokens they have.
+    /// Ends all running sequences with an error, which may depend on their number of tokens.
     fn fail_all(&mut self, error: impl Fn(usize) -> Error) {
         while !self.slots.running().is_empty() {
             let Sequence { id, tokens, .. } = self.slots.remove(&mut self.memory, 0);
@@ -784,11 +784,11 @@ impl<'m> Engine<'m> {
     }
 }
 
-/// A sequence whose next token is due after a step.
+/// A sequence with logits after a step.
 struct Due {
-    /// Its place among those that run.
+    /// Its index among the running sequences.
     index: usize,
-    /// Where its last token stands in the batch; its guesses stand behind it.
+    /// Index of its last token in the batch; its draft follows.
     place: i32,
     draft: Draft,
 }
@@ -799,26 +799,26 @@ impl Due {
     }
 }
 
-/// Whether scores are such that one can be chosen. Some may be −∞, which rules their tokens out.
+/// Whether a token can be sampled from logits. −∞ rules a token out.
 fn are_numbers(logits: &[f32]) -> bool {
     let wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
     !logits.iter().any(wrong) && logits.iter().any(|logit| logit.is_finite())
 }
 
-/// Begins to read a saved state; the engine finds in its inbox that it is done.
+/// Begins to read a saved state; a message in the inbox tells when it is read.
 fn read_ahead(saved: Arc<Saved>, returns: &Returns<Finished>) -> ReadAhead {
     let returns = returns.clone();
     ReadAhead::start(saved, move || returns.put(Finished::Read))
 }
 
-/// Cells that may be kept for later, so that a step that looks at them in vain reads little more than the weights alone.
+/// Cap on cached cells of finished sequences, so that attention over unused cells costs less than 5 % of a step.
 fn spare_cells(model: &Model) -> usize {
     let cell = memory::kv_bytes(&model.llama, 1).max(1);
     let cells = model.llama.size() / KEPT_SHARE / cell;
     usize::try_from(cells).unwrap_or(usize::MAX)
 }
 
-/// Sends what grew, if anything did.
+/// Sends new text, if there is any.
 fn tell(outbox: &Outbox, sequence: &Sequence, Grown { mut delta, .. }: Grown) {
     if !delta.is_empty() {
         delta.tokens = count(sequence.generated());
@@ -826,7 +826,7 @@ fn tell(outbox: &Outbox, sequence: &Sequence, Grown { mut delta, .. }: Grown) {
     }
 }
 
-/// Indices and shares of the sequences that read their prompts in this step.
+/// Indices and shares of the sequences in prefill.
 fn reading<'a>(
     outstanding: &'a [usize],
     shares: &'a [usize],

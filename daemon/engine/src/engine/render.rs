@@ -1,4 +1,4 @@
-//! Requests whose conversations are rendered: their way to the renderer and back.
+//! Requests with a conversation: their way to the renderer and back.
 
 use runner_protocol::{Event, Generate, Overflow, Prompt, Template};
 
@@ -18,14 +18,14 @@ const MAX_RENDERING_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub(super) struct Pending {
     what: What,
-    /// Of its texts.
+    /// Bytes of its texts.
     bytes: usize,
     ticket: Ticket,
 }
 
 #[derive(Debug)]
 enum What {
-    /// The prompt is all that is asked for.
+    /// Only the prompt is asked for.
     Prompt,
     /// An answer.
     Answer {
@@ -44,7 +44,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Has the conversation of a request rendered, where it has one; else lets the request go on.
+    /// Has the conversation of a request rendered, if it has one; else has the request prepared.
     pub(super) fn render_or_prepare(
         &mut self,
         id: u64,
@@ -94,9 +94,9 @@ impl Engine<'_> {
         self.rendering.insert(id, pending);
     }
 
-    /// Goes on with a request whose conversation was rendered.
+    /// Continues with a request whose conversation is rendered.
     pub(super) fn rendered(&mut self, Prepared { id, applied }: Prepared) {
-        // One that was cancelled has its answer already.
+        // A cancelled request has its answer already.
         let Some(pending) = self.rendering.remove(&id) else {
             return;
         };

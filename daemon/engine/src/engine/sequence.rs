@@ -1,4 +1,4 @@
-//! One request that is being answered.
+//! A request that is being answered.
 
 use llama_cpp_2::token::LlamaToken;
 use runner_protocol::{Done, StopReason};
@@ -14,7 +14,7 @@ use crate::{
     speculation::Drafting,
 };
 
-/// How far ahead cells are set aside, in tokens: enough that a newcomer does not push others out at once.
+/// Cells that are reserved ahead, so that a newly admitted sequence is not the reason for an eviction at once.
 const LOOK_AHEAD: usize = 64;
 
 /// A request between its arrival and its end.
@@ -26,29 +26,29 @@ pub(crate) struct Sequence {
     pub(crate) tokens: Vec<LlamaToken>,
     /// How many of the tokens are the prompt.
     pub(crate) prompt: usize,
-    /// How many of the tokens were in the cache already.
+    /// How many of the tokens were found in a cache.
     pub(crate) reused: usize,
     /// The images among the tokens.
     pub(crate) placed_images: PlacedImages,
-    /// Which adapters it wants.
+    /// Scales of its adapters.
     pub(crate) scales: AdapterScales,
     /// Most tokens of the answer.
     pub(crate) max_tokens: usize,
     /// Tokens of prompt and answer together.
     pub(crate) cells: usize,
-    /// Whether it is computed when nothing else is, from an empty cache and in steps that are always cut alike.
+    /// Deterministic: it runs alone, from an empty cache, in steps of a fixed size.
     pub(crate) alone: bool,
     /// Tokens cut from the prompt.
     pub(crate) truncated: usize,
-    /// Chooses the next token.
+    /// Samples the next token.
     pub(crate) chooser: Chooser,
-    /// Guesses at what comes next.
+    /// Draft tokens, and how they turned out.
     pub(crate) drafting: Drafting,
-    /// What it says.
+    /// The answer so far.
     pub(crate) answer: Answer,
-    /// How likely the tokens were of what has not left yet.
+    /// Logprobs of tokens whose text is held back.
     pub(crate) report: Report,
-    /// When it came, was let in, and had its prompt computed.
+    /// When it arrived, was admitted, and had its prompt computed.
     pub(crate) clock: Clock,
 }
 
@@ -65,7 +65,7 @@ impl Sequence {
         Done {
             reason,
             prompt_tokens: count(self.prompt),
-            // One that was sent back to the queue may have found some of its answer again, too.
+            // After an eviction, tokens of the answer may have been found in a cache as well.
             cached_tokens: count(self.reused.min(self.prompt)),
             truncated: count(self.truncated),
             tokens: count(self.generated()),
@@ -77,7 +77,7 @@ impl Sequence {
             seed: self.chooser.seed(),
             all_tokens: match self.placed_images.is_empty() {
                 true => self.tokens.into_iter().map(|token| token.0).collect(),
-                // What stands for images are no tokens.
+                // Cells of images are no tokens.
                 false => Vec::new(),
             },
         }
@@ -112,7 +112,7 @@ impl Tenant for Sequence {
     }
 }
 
-/// The end of a request that was cancelled before it was let in.
+/// The end of a request that was cancelled before it was admitted.
 pub(crate) fn unanswered(seed: Option<u64>, clock: Clock) -> Done {
     Done {
         reason: StopReason::Cancelled,

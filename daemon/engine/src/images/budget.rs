@@ -1,14 +1,14 @@
-//! How much memory is held for images that were looked at.
+//! Bounds the memory of encoded images.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Most bytes that are held at once. A typical view has 3 MB.
+/// Most bytes at a time. A typical view has 3 MB.
 const MAX_BYTES: usize = 1 << 30;
 
-/// All that is held.
+/// The budget of a process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Budget(Arc<AtomicUsize>);
 
@@ -20,7 +20,7 @@ pub(crate) struct Reservation {
 }
 
 impl Budget {
-    /// Holds so many bytes, unless that is too much.
+    /// Reserves this many bytes, unless that is too much.
     pub(crate) fn reserve(&self, bytes: usize) -> Option<Reservation> {
         let taken = self.0.fetch_add(bytes, Ordering::Relaxed);
         let reserved = Reservation {

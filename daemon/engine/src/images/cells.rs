@@ -1,20 +1,19 @@
-//! What stands for an image among the tokens of a sequence.
+//! Placeholders for an image among the tokens of a sequence.
 //!
-//! An image takes cells of the cache, but has no tokens. In its place stand numbers that are no tokens of any vocabulary:
-//! negative ones, made of the hash of what is shown. So whoever compares beginnings of sequences finds the same image alike and
-//! another one different, and needs not know that there are images at all. Each number has 31 bits of the hash, and an image has
-//! several, so that two images that are taken for one are as unlikely as two texts with one hash.
+//! An image takes cells of the KV cache, but has no tokens. In its place stand negative numbers, which are tokens of no vocabulary,
+//! made of the hash of the image. So code that compares prefixes of sequences finds the same image equal and another one different,
+//! without knowing about images. Each number has 31 bits of the hash, and an image has several of them.
 //!
-//! The lowest bit tells the first cell of an image from those that follow: an image is computed as a whole, so a beginning that
-//! two sequences share never ends within one.
+//! The lowest bit marks the first cell of an image: an image is decoded as a whole, so a common prefix of two sequences never ends
+//! within one.
 
 use llama_cpp_2::token::LlamaToken;
 use sha2::{Digest, Sha256};
 
-/// Fewest cells whose numbers tell images apart; one with fewer gets numbers that no other has.
+/// Fewest cells whose numbers identify an image; one with fewer gets numbers that no other has.
 const TELLING: usize = 4;
 
-/// The cells of an image of this hash; `number` is one that no other image has.
+/// The cells of an image with this hash; `number` is unique for each image.
 pub(crate) fn of(hash: &[u8; 32], cells: usize, number: u64) -> Vec<LlamaToken> {
     let mut hasher = Sha256::new();
     hasher.update(hash);
@@ -29,7 +28,7 @@ pub(crate) fn of(hash: &[u8; 32], cells: usize, number: u64) -> Vec<LlamaToken> 
         let hash = hasher.finalize();
         let bits = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]);
         let follows = u32::from(at > 0);
-        // The sign says that it is no token.
+        // Negative, so it is no token.
         LlamaToken::new(((bits & !1) | follows | (1 << 31)).cast_signed())
     };
     (0..cells).map(cell).collect()
@@ -50,7 +49,7 @@ pub(crate) fn follows(token: LlamaToken) -> bool {
     is_cell(token) && token.0 & 1 == 1
 }
 
-/// How many of `alike` tokens at the beginning can be shared: all, or those before the image within which they end.
+/// How many of the first `alike` tokens can be shared: all, or those before the image in which they end.
 pub(crate) fn whole(tokens: &[LlamaToken], alike: usize) -> usize {
     let within = |at: &usize| tokens.get(*at).copied().is_some_and(follows);
     let mut at = alike;

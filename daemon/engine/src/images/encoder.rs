@@ -1,8 +1,8 @@
-//! The thread that looks at images, while the engine goes on with others.
+//! The thread that encodes images, while the engine computes others.
 //!
-//! Decoding a file, and computing what a projector makes of it, takes up to a minute on a small machine. So the engine hands
-//! images over and gets them back as a letter in its inbox. One image is looked at after the other; what was seen is remembered for a
-//! while, because a conversation brings its images again with each turn.
+//! Decoding a file and running the projector takes up to a minute on a small machine. The engine queues images here and finds
+//! the result in its inbox. Images are encoded one after the other, and kept for a while, because each turn of a conversation brings
+//! them again.
 
 use std::{
     collections::HashMap,
@@ -27,21 +27,21 @@ use crate::{
     outbox::Outbox,
 };
 
-/// Most requests whose images are looked at or wait for it.
+/// Most requests whose images are encoded or wait for it.
 pub(crate) const MAX_ENCODING: usize = 64;
 
-/// Most bytes of what was seen that are remembered.
+/// Most bytes of encoded images that are kept.
 const MAX_REMEMBERED: usize = 128 << 20;
 
-/// How often a sign of life is sent.
+/// How often progress is sent.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// How much can be read.
+/// Largest images that can be used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
     /// Tokens and cells of one prompt.
     pub(crate) cells: usize,
-    /// Cells of a view that is computed in one call.
+    /// Cells that can be decoded in one call.
     pub(crate) whole: usize,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct ImageEncoder {
     pulse: Arc<Pulse>,
 }
 
-/// Images that are to be looked at.
+/// Images to be encoded.
 #[derive(Debug)]
 struct Job {
     id: u64,
@@ -60,37 +60,37 @@ struct Job {
     cancelled: Arc<AtomicBool>,
 }
 
-/// Says that images are still looked at; dropped with [`ImageEncoder::give_up`].
+/// A pending request; see [`ImageEncoder::give_up`].
 #[derive(Debug)]
 pub(crate) struct Ticket(Arc<AtomicBool>);
 
-/// What came of a request's images.
+/// The result for a request's images.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     /// Id of the request.
     pub(crate) id: u64,
-    /// All of them, or what is wrong with the first that is not good.
+    /// All of them, or what is wrong with the first bad one.
     pub(crate) encoded_images: Result<EncodedImages, Error>,
 }
 
-/// Signs of life of whoever looks, and the way to end it.
+/// Progress of the encoder, and the way to cancel it.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     outbox: Outbox,
-    /// Held while something is sent, so that nothing follows the end of a request.
+    /// Locked while progress is sent, so that none follows the end of a request.
     beat: Mutex<Beat>,
 }
 
 #[derive(Debug)]
 struct Beat {
-    /// Id of the request that is worked for, and whether it was given up.
+    /// Id of the present request, and whether it was cancelled.
     working_for: Option<(u64, Arc<AtomicBool>)>,
     steps: u64,
     last: Instant,
 }
 
 impl Pulse {
-    /// The pulse of a thread that does nothing yet.
+    /// The pulse of an idle thread.
     pub(crate) fn new(outbox: Outbox) -> Arc<Self> {
         Arc::new(Self {
             outbox,
@@ -137,7 +137,7 @@ impl Witness for Pulse {
 impl ImageEncoder {
     /// The engine's side, and the work of the thread.
     ///
-    /// `identity` tells the projector from others; `done` gets what is seen.
+    /// `identity` tells the projector from others; `done` takes the results.
     pub(crate) fn new<'m>(
         projector: Projector<'m>,
         identity: String,
@@ -159,7 +159,7 @@ impl ImageEncoder {
         (encoder, move || worker.run(&receiver, &done))
     }
 
-    /// Has images looked at.
+    /// Queues images.
     pub(crate) fn encode(&self, id: u64, images: Vec<Image>) -> Ticket {
         let cancelled = Arc::new(AtomicBool::new(false));
         // The thread ends only with the engine.
@@ -171,7 +171,7 @@ impl ImageEncoder {
         Ticket(cancelled)
     }
 
-    /// Nobody waits for them any more. Afterwards nothing is sent for that request.
+    /// Cancels a request. No progress is sent for it afterwards.
     pub(crate) fn give_up(&self, ticket: &Ticket) {
         let _silence = self.pulse.beat();
         ticket.0.store(true, Ordering::Relaxed);
@@ -185,9 +185,9 @@ struct Worker<'m> {
     room: Room,
     pulse: Arc<Pulse>,
     budget: Budget,
-    /// What was seen, by its hash, and when it was last asked for.
+    /// Encoded images by their hash, and when each was last asked for.
     remembered: HashMap<[u8; 32], (Arc<EncodedImage>, u64)>,
-    /// Counts what is asked for.
+    /// Counts requests for images.
     count: u64,
 }
 
@@ -218,7 +218,7 @@ impl Worker<'_> {
         Ok(encoded_images)
     }
 
-    /// What the model reads for an image, where `before` cells are taken already.
+    /// Encodes an image, or finds it; `before` cells of the prompt are taken already.
     fn encoded_image(&mut self, image: &Image, before: usize) -> Result<Arc<EncodedImage>, Error> {
         let hash = self.hash(image);
         self.count += 1;

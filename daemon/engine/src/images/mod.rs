@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! file ─► decode ─► pixels ─► projector ─► pieces: tokens and views ─► tokens of the sequence, and an album
-//!        └────────────── the eyes, a thread ──────────────┘
+//!        └────────────── the encoder, a thread─────────────┘
 //! ```
 //! - A prompt has a place for each image, which its template moved to where it belongs.
-//! - The **eyes** ([`encoder`]) turn a file into what the model reads for it. That takes seconds, so nobody else waits for it.
+//! - The **encoder** ([`encoder`]) turns a file into embeddings. That takes seconds, so it has a thread.
 //! - Then the prompt is put together: what the model reads for an image stands in its place, and for each cell of a view a number
 //!   that is no token ([`cells`]). From there on an image is a part of the sequence like any other.
 //! - When it is its turn, the engine computes views in steps of their own (`engine::see`), with their positions as [`folds`] knows them.

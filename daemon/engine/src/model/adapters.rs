@@ -1,25 +1,24 @@
-//! The LoRA adapters of a model, and which of them a request wants how much.
+//! The LoRA adapters of a model, and their scales for each request.
 
 use llama_cpp_2::model::LlamaLoraAdapter;
 
 use crate::{error::Error, ffi::context::Context};
 
-/// What else than its tokens decides what the cache holds of a sequence: the scales of the adapters.
-/// Only sequences of one flavour share cells.
+/// Scales of the adapters, as bits. The KV cache depends on them, so cells are shared only between sequences with equal scales.
 pub(crate) type AdapterScales = Vec<u32>;
 
-/// All adapters, and which are set.
+/// All adapters, and the scales that are set.
 #[derive(Debug)]
 pub(crate) struct Adapters {
     adapters: Vec<LlamaLoraAdapter>,
-    /// What a request gets that does not say.
+    /// Scales of a request that has none.
     usual: AdapterScales,
-    /// What the context is set to.
+    /// Scales of the context.
     set: AdapterScales,
 }
 
 impl Adapters {
-    /// Adapters with their usual scales. A context has none of them set at first.
+    /// Adapters with their default scales. A new context has none of them set.
     pub(crate) fn new(adapters: Vec<(LlamaLoraAdapter, f32)>) -> Self {
         let (adapters, scales): (Vec<_>, Vec<f32>) = adapters.into_iter().unzip();
         Self {
@@ -29,7 +28,7 @@ impl Adapters {
         }
     }
 
-    /// What a request wants.
+    /// The scales of a request.
     ///
     /// # Errors
     /// [`Error::Invalid`] for scales that are not one finite number for each adapter.
@@ -52,7 +51,7 @@ impl Adapters {
         Ok(bits_of(scales))
     }
 
-    /// Sets the context to what a request wants, if it is not already.
+    /// Sets the scales of the context, if they are not set already.
     ///
     /// # Errors
     /// [`Error::Internal`] with llama.cpp's code.
@@ -74,7 +73,7 @@ impl Adapters {
     }
 }
 
-/// Numbers that are the same have the same bits, but for the two zeros.
+/// Equal numbers have equal bits, except for the two zeros.
 fn bits_of(scales: &[f32]) -> AdapterScales {
     scales.iter().map(|scale| (scale + 0.0).to_bits()).collect()
 }

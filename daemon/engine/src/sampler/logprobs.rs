@@ -1,4 +1,4 @@
-//! How likely the model found a token, before anything else had a say.
+//! Log probabilities of the model for one token, before any sampler changes them.
 
 use runner_protocol::{Likelihood, Logprob};
 
@@ -6,10 +6,10 @@ use super::candidates::{Candidates, highest};
 
 use crate::vocabulary::Vocabulary;
 
-/// What is said of a token without any probability: JSON has no infinity, and clients know this number from other services.
+/// Reported for a token with probability 0: JSON has no infinity, and other services report this number.
 const NEVER: f32 = -9999.0;
 
-/// Logarithms of the probabilities of one choice.
+/// Log probabilities of the chosen token and of the most likely ones.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TokenLogprobs {
     chosen: (i32, f32),
@@ -17,7 +17,7 @@ pub(crate) struct TokenLogprobs {
 }
 
 impl TokenLogprobs {
-    /// Of the chosen token and so many of the likeliest.
+    /// Of the chosen token and the `top` most likely ones.
     pub(super) fn new(
         logits: &[f32],
         chosen: i32,
@@ -52,7 +52,7 @@ impl TokenLogprobs {
         }
     }
 
-    /// For the daemon, with the words of the tokens.
+    /// As the daemon is told, with the tokens' texts.
     pub(crate) fn told(&self, vocabulary: &impl Vocabulary) -> Logprob {
         let likelihood = |&(token, logprob): &(i32, f32)| Likelihood {
             token,

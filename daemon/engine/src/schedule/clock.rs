@@ -1,8 +1,8 @@
-//! When what happened to a request.
+//! The times of a request.
 
 use std::time::{Duration, Instant};
 
-/// When what happened to a request.
+/// When a request arrived, was admitted, and had its prompt computed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     arrived: Instant,
@@ -20,7 +20,7 @@ impl Clock {
         }
     }
 
-    /// The first time counts: who was sent back to the queue is slow, but was let in.
+    /// The first time counts, also for a sequence that was evicted and admitted again.
     pub(crate) fn admitted(&mut self) {
         self.admitted.get_or_insert_with(Instant::now);
     }
@@ -35,7 +35,7 @@ impl Clock {
         self.arrived.elapsed()
     }
 
-    /// Waiting, prompt and answer, until now.
+    /// Time in the queue, in prefill and in decode, until now.
     pub(crate) fn durations(self) -> (Duration, Duration, Duration) {
         let now = Instant::now();
         let admitted = self.admitted.unwrap_or(now);

@@ -1,28 +1,28 @@
-//! Ends a decode call early that works for somebody who went away.
+//! Ends a decode call early when all requests that it works for are cancelled.
 //!
-//! A decode call that reads a long prompt takes seconds. Cancels arrive at the main thread meanwhile,
-//! and llama.cpp asks a flag between two operations whether to go on.
+//! Prefill of a long prompt takes seconds. Cancels arrive at the main thread meanwhile,
+//! and llama.cpp checks a flag between two operations.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
-/// Between the main thread, which hears of cancels, and the engine thread, which computes.
+/// Shared by the main thread, which receives cancels, and the engine thread, which computes.
 #[derive(Debug, Default)]
 pub(crate) struct Interrupt {
-    /// Ids of the requests for which alone the present decode call works.
+    /// Ids of the requests that the present decode call works for.
     working_for: Mutex<Vec<u64>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Interrupt {
-    /// The flag for llama.cpp to ask.
+    /// The flag that llama.cpp checks.
     pub(crate) fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
     }
 
-    /// The next decode call may be stopped when one of these is cancelled; none, and it may not.
+    /// Sets the requests of the next decode call. With none, it cannot be stopped.
     pub(crate) fn watch(&self, requests: Vec<u64>) {
         let mut working_for = self
             .working_for

@@ -1,60 +1,59 @@
 //! How many prompt tokens go into one step.
 //!
-//! The length of a step bounds how long the other sequences wait for their next token.
-//! Prompts are therefore computed in chunks, and the size of a chunk follows the speed that was measured.
-//! Small chunks cost speed, because each reads all weights, and of many tokens also dequantizes them.
-//! So chunks are only small while somebody waits for them, and then only those of long prompts: for a short one,
-//! all wait a little longer a few times, rather than a little for a long time.
+//! The length of a step bounds how long other sequences wait for their next token.
+//! Prompts are therefore computed in chunks, whose size follows the measured speed.
+//! Small chunks cost speed, because each reads all weights, and from 32 tokens on also dequantizes them.
+//! So chunks are only small while other sequences decode, and only those of long prompts: for a short prompt,
+//! a few steps that are a little longer are better than many.
 
 use std::time::Duration;
 
-/// Sizes are multiples of this, because the kernels take that many inputs together (`GEMM_MIN_COLUMNS` in `kernels/shim/kernels/module.h`).
+/// Sizes are multiples of this: the batch size of the prefill kernels (`GEMM_MIN_COLUMNS` in `kernels/shim/kernels/module.h`).
 pub(crate) const BLOCK: usize = 32;
 
 /// Fewest tokens of a step, however slow.
 const FEWEST: usize = 16;
 
-/// Fewest tokens of a step that takes no longer than the longest beside writers: with fewer, reading all weights anew costs too much.
-/// And where attention is llama.cpp's own (see `kernels/shim/kernels.h`), it comes in tiles from so many tokens on (`GGML_FA_TILE_Q`).
+/// Fewest tokens of a step that stays within its time beside sequences in decode: with fewer, reading all weights again costs too much.
+/// llama.cpp's own attention has tiles from this many tokens on (`GGML_FA_TILE_Q`).
 const TILE: usize = 64;
 
-/// First guess, before anything was measured.
+/// The first estimate, before anything is measured.
 const FIRST_CHUNK: usize = 64;
 
-/// Share of a new measurement in the estimate.
+/// Weight of a new measurement in the estimate.
 const WEIGHT: f64 = 0.5;
 
-/// About how long the prompts in a step may take when nobody writes, and a cancel stops it.
-/// Only those who come meanwhile wait, and the signs of life are far apart.
+/// About how long prefill may take in a step without decode. A cancel stops such a step; only requests that arrive meanwhile wait for it.
 const ALONE: Duration = Duration::from_secs(3);
 
-/// The same beside those who write: each of their tokens waits for the step.
+/// The same beside sequences in decode, whose next token waits for the step.
 const BESIDE_WRITERS: Duration = Duration::from_millis(80);
 
-/// The same, however many more read than write, or when all prompts together are short. A cancel does not stop such a step.
+/// The same when more sequences are in prefill than in decode, or all prompts together are short. A cancel does not stop such a step.
 const LONGEST_BESIDE_WRITERS: Duration = Duration::from_millis(500);
 
-/// Prompts are short that take no longer than this, all together: a few of the longest steps.
+/// Prompts count as short if together they take no longer than this.
 const SHORT: Duration = Duration::from_secs(2);
 
-/// Who takes part in a step.
+/// What the sequences of a step do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StepLoad {
-    /// Sequences whose prompt is not read to its end.
-    pub(crate) readers: usize,
-    /// Tokens that they have to read, all together.
-    pub(crate) unread: usize,
-    /// Sequences that write, each one token.
-    pub(crate) writers: usize,
+    /// Sequences in prefill.
+    pub(crate) prefilling: usize,
+    /// Their outstanding tokens, all together.
+    pub(crate) prefill_tokens: usize,
+    /// Sequences in decode, with one token each.
+    pub(crate) decoding: usize,
 }
 
-/// The size of the next chunk.
+/// Decides the size of the next chunk.
 #[derive(Debug)]
 pub(crate) struct Pace {
     max: usize,
-    /// Tokens per second in steps that read prompts, once known.
+    /// Tokens per second in prefill, once measured.
     rate: Option<f64>,
-    /// Seconds that a step took in which all wrote.
+    /// Seconds of a step in which all sequences decode.
     writing: f64,
 }
 
@@ -73,7 +72,7 @@ impl Pace {
         let Some(rate) = self.rate else {
             return FIRST_CHUNK.min(self.max);
         };
-        let (time, most) = match step_load.writers {
+        let (time, most) = match step_load.decoding {
             0 => (ALONE.as_secs_f64(), f64::INFINITY),
             _ => (
                 self.beside(step_load, rate),
@@ -89,32 +88,32 @@ impl Pace {
         (tokens / BLOCK * BLOCK).max(least).min(self.max)
     }
 
-    /// Seconds for prompts in a step with writers in it.
+    /// Seconds for prefill in a step with decode in it.
     ///
-    /// Where writing itself takes longer than we would have them wait, prompts get as long, or they would hardly be read at all.
-    /// And the more read for each that writes, the more gain from a longer step, and the fewer lose.
+    /// Where decode alone takes longer than the target, prefill gets as much time, or prompts would hardly be computed at all.
+    /// The more sequences are in prefill for each one in decode, the more gain from a longer step.
     fn beside(&self, step_load: StepLoad, rate: f64) -> f64 {
         let least = BESIDE_WRITERS.as_secs_f64().max(self.writing);
         let most = LONGEST_BESIDE_WRITERS.as_secs_f64().max(self.writing);
-        if step_load.unread as f64 / rate <= SHORT.as_secs_f64() {
+        if step_load.prefill_tokens as f64 / rate <= SHORT.as_secs_f64() {
             return most;
         }
-        (least * (step_load.readers as f64 / step_load.writers as f64)).clamp(least, most)
+        (least * (step_load.prefilling as f64 / step_load.decoding as f64)).clamp(least, most)
     }
 
-    /// Learns from a step with so many prompt tokens.
+    /// Learns from a step with this many prompt tokens.
     pub(crate) fn learn(&mut self, tokens: usize, step_load: StepLoad, took: Duration) {
         let took = took.as_secs_f64();
-        if tokens == 0 && step_load.writers > 0 {
+        if tokens == 0 && step_load.decoding > 0 {
             self.writing = average(self.writing, took);
             return;
         }
-        // Short rests of prompts say more about the fixed cost of a step than about the rate.
+        // Short rests of prompts measure the fixed cost of a step rather than the rate.
         if tokens < FEWEST.min(self.max) || took == 0.0 {
             return;
         }
-        // Those that write take their part of the time.
-        let measured = (tokens + step_load.writers) as f64 / took;
+        // Decode takes its part of the time.
+        let measured = (tokens + step_load.decoding) as f64 / took;
         self.rate = Some(self.rate.map_or(measured, |rate| average(rate, measured)));
     }
 }
@@ -127,12 +126,12 @@ fn average(before: f64, measured: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// One that reads for hours, and as many that write.
-    const fn one_beside(writers: usize) -> StepLoad {
+    /// One sequence in a long prefill, and as many in decode as given.
+    const fn one_beside(decoding: usize) -> StepLoad {
         StepLoad {
-            readers: 1,
-            unread: 1_000_000,
-            writers,
+            prefilling: 1,
+            prefill_tokens: 1_000_000,
+            decoding,
         }
     }
 
@@ -184,7 +183,7 @@ mod tests {
         let pace = taught(100, Duration::from_secs(1));
         assert_eq!(pace.chunk(one_beside(1)), FEWEST);
         assert_eq!(pace.chunk(one_beside(0)), 288);
-        // That the weights are read for more tokens at once is worth a longer step.
+        // Reading the weights for more tokens at once is worth a longer step.
         let pace = taught(128, Duration::from_secs(1));
         assert_eq!(pace.chunk(one_beside(1)), TILE);
     }
@@ -202,9 +201,9 @@ mod tests {
     #[test]
     fn many_that_read_wait_less_for_few_that_write() {
         let pace = taught(320, Duration::from_secs(1));
-        let step_load = |readers, writers| StepLoad {
-            readers,
-            ..one_beside(writers)
+        let step_load = |prefilling, decoding| StepLoad {
+            prefilling,
+            ..one_beside(decoding)
         };
         assert_eq!(pace.chunk(step_load(4, 4)), TILE);
         assert_eq!(pace.chunk(step_load(8, 2)), 96);
@@ -214,13 +213,13 @@ mod tests {
     #[test]
     fn a_short_prompt_is_read_in_a_few_long_steps() {
         let pace = taught(320, Duration::from_secs(1));
-        let unread = |unread| StepLoad {
-            unread,
+        let prefill_tokens = |prefill_tokens| StepLoad {
+            prefill_tokens,
             ..one_beside(8)
         };
-        assert_eq!(pace.chunk(unread(640)), 160);
-        assert_eq!(pace.chunk(unread(641)), TILE);
-        // Until something was measured, nobody knows what is short.
-        assert_eq!(Pace::new(512).chunk(unread(1)), FIRST_CHUNK);
+        assert_eq!(pace.chunk(prefill_tokens(640)), 160);
+        assert_eq!(pace.chunk(prefill_tokens(641)), TILE);
+        // Before a measurement, no prompt counts as short.
+        assert_eq!(Pace::new(512).chunk(prefill_tokens(1)), FIRST_CHUNK);
     }
 }

@@ -2,20 +2,20 @@
 
 use crate::schedule::pace::{BLOCK, StepLoad};
 
-/// Who takes part, given how many tokens each sequence has outstanding.
+/// Counts sequences in prefill and in decode, given the outstanding tokens of each.
 pub(crate) fn load_of(outstanding: &[usize]) -> StepLoad {
-    let readers = || outstanding.iter().filter(|&&tokens| tokens > 1);
+    let prefilling = || outstanding.iter().filter(|&&tokens| tokens > 1);
     StepLoad {
-        readers: readers().count(),
-        unread: readers().sum(),
-        writers: outstanding.iter().filter(|&&tokens| tokens == 1).count(),
+        prefilling: prefilling().count(),
+        prefill_tokens: prefilling().sum(),
+        decoding: outstanding.iter().filter(|&&tokens| tokens == 1).count(),
     }
 }
 
-/// How many tokens of each sequence go into the next batch, given how many each has outstanding.
+/// How many tokens of each sequence go into the next batch, given the outstanding tokens of each.
 ///
-/// A sequence with one outstanding token is writing, and goes first: it never waits for another's prompt.
-/// The others are reading their prompts; together they get at most `chunk` tokens, the oldest first, so that one is done soon rather than all late.
+/// A sequence with one outstanding token is in decode and goes first: it never waits for a prompt.
+/// The others are in prefill; together they get at most `chunk` tokens, the oldest first, so that one is done soon rather than all late.
 /// No batch is larger than `batch`, which llama.cpp would answer with an abort; where that cuts a chunk, it stays a multiple of [`BLOCK`].
 pub(crate) fn plan(outstanding: &[usize], batch: usize, chunk: usize) -> Vec<usize> {
     let mut shares: Vec<usize> = vec![0; outstanding.len()];

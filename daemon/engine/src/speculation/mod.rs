@@ -1,13 +1,13 @@
 //! Tokens that are guessed before they are chosen.
 //!
-//! A step of one token reads all weights, and a step of a few tokens reads them once as well. So a sequence that writes may bring
-//! guesses along, each computed behind the one before. Then its own [`Chooser`](crate::sampler::Chooser) chooses at each place in turn,
-//! and as long as it chooses what was guessed, the next place is computed already. At the first other choice the rest is cut off.
-//! So the text is the one that would have come without: samplers, seeds, constraints and stop texts see the same tokens in the same order.
-//! As with everything that is computed in one batch, scores may differ in the last digits, and a tie may fall the other way.
+//! A step of one token reads all weights, and so does a step of a few. So a sequence in decode may bring
+//! draft tokens along. The sequence's [`Chooser`](crate::sampler::Chooser) samples at each position in turn,
+//! and as long as it samples the draft token, the next position is computed already. The rest is removed.
+//! So the text is the same as without drafts: samplers, seeds, constraints and stop texts see the same tokens in the same order.
+//! As in any batch, logits may differ in the last digits, and a tie may fall the other way.
 //!
-//! Drafts only take room that nobody else wants, in the batch and in the cache. Each step is timed and each guess is counted, and of the
-//! drafts that part is computed which promises most tokens per second for all together ([`plan`]); mostly, when many write, that is none.
+//! Drafts only take free room in batch and cache. Each step is timed and each draft token counted, and the part of the drafts
+//! is computed that promises most tokens per second for all sequences together ([`plan`]); with many in decode, mostly none.
 //! What did not pay is tried again now and then.
 
 mod costs;
@@ -32,10 +32,10 @@ pub(crate) use self::model::{DraftModel, open};
 /// Most tokens of a draft, where the request does not say.
 const USUAL: usize = 16;
 
-/// Most tokens of a draft that is only to show whether drafts pay again.
+/// Most tokens of a draft that tests whether drafts pay again.
 const PROBE: usize = 4;
 
-/// Steps without drafts before they are tried again; twice as many after each time that it was in vain, up to the second number.
+/// Steps without drafts before they are tried again; doubled after each failure, up to the second number.
 const PATIENCE: [u32; 2] = [16, 1024];
 
 /// Guesses at the tokens that come next.

@@ -1,7 +1,7 @@
-//! Guesses of a smaller model with the same vocabulary.
+//! Drafts by a smaller model with the same vocabulary.
 //!
-//! It has a context of its own, with a sequence for each that may run, and reads the text of a sequence when its guesses are first worth
-//! something, in pieces, so that nobody waits long. All that write are asked together: one decode call for one more token of each.
+//! It has a context with one sequence for each that may run, and prefills the text of a sequence when drafts for it first promise to pay,
+//! in chunks. All sequences in decode are drafted for together: one decode call adds a token to each draft.
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -26,19 +26,19 @@ use crate::{
     system::{fs, memory},
 };
 
-/// So many words one of the two models may have more at the end of its vocabulary, as members of a family do whose tables are padded.
+/// How many more tokens one of the vocabularies may have at its end, as in model families with padded tables.
 const PADDING: usize = 128;
 
-/// Steps in which it was not worth asking before it is asked again all the same; twice as many after each time, up to the second number.
+/// Steps without a draft before one is tried again; doubled after each failure, up to the second number.
 const PATIENCE: [u32; 2] = [16, 4096];
 
-/// Asked all the same, it reads no more than this of a text first.
+/// A trial prefills at most this many tokens.
 const SHORT: usize = 256;
 
-/// Larger batches are pieces of prompts.
+/// Larger batches are chunks of prompts.
 const GUESSES: usize = 32;
 
-/// A draft from elsewhere whose first token is right with this chance is not worth asking again.
+/// A draft from elsewhere whose first token is this likely to be accepted is not replaced.
 const SURE: f64 = 0.7;
 
 /// Opens the draft model that comes with a model, if there is one.
@@ -80,7 +80,7 @@ pub(crate) fn open(
     Ok(Some(draft))
 }
 
-/// Whether tokens mean the same to both; if not, why.
+/// Whether both models have the same vocabulary; if not, why.
 fn same_words(model: &Model, draft: &Model) -> Result<(), String> {
     let remedy = "take a smaller model of the same family";
     let (ours, theirs) = (model.llama.vocab(), draft.llama.vocab());
@@ -104,7 +104,7 @@ fn same_words(model: &Model, draft: &Model) -> Result<(), String> {
     }
 }
 
-/// The draft model at work.
+/// The draft model and its context.
 #[derive(Debug)]
 pub(crate) struct DraftModel<'m> {
     memory: Memory<'m>,
@@ -113,17 +113,17 @@ pub(crate) struct DraftModel<'m> {
     /// Most tokens in it.
     batch_tokens: usize,
     cells: usize,
-    /// Tokens below this are known to both models.
+    /// Tokens below this are in both vocabularies.
     vocabulary: usize,
-    /// By number of the sequence.
+    /// By sequence number.
     seats: Vec<Seat>,
     pace: Pace,
     costs: Costs,
-    /// Steps in which it was not worth asking, since it was asked last.
+    /// Steps since the last draft.
     declined: u32,
-    /// So many of them are enough.
+    /// Steps before the next trial.
     patience: u32,
-    /// It failed, and is left alone.
+    /// It failed and is not used any more.
     off: bool,
 }
 
@@ -133,21 +133,21 @@ struct Seat {
     /// Id of the request.
     owner: Option<u64>,
     tokens: Vec<LlamaToken>,
-    /// So many of the tokens are known to be those of the owner's text.
+    /// How many of its tokens are those of the request's text.
     certain: usize,
 }
 
-/// Somebody who is being asked for.
+/// A sequence that is drafted for.
 #[derive(Debug)]
 struct Asked {
-    /// Which of the offers.
+    /// Index of its offer.
     offer: usize,
     seat: usize,
-    /// Where it stands in the batch.
+    /// Its index in the batch.
     place: i32,
-    /// The guesses.
+    /// The draft.
     draft: Draft,
-    /// The chance that all of them are right.
+    /// The probability that all of it is accepted.
     whole: f64,
 }
 
@@ -157,7 +157,7 @@ impl<'m> DraftModel<'m> {
     /// # Errors
     /// As [`load::context`].
     pub(crate) fn new(draft: &'m Model, model: &Model, load: &Load) -> Result<Self, Error> {
-        // Nobody waits for a decode call of this context so long that it had to be stopped.
+        // Decode calls of this context are short enough not to be stopped.
         let never = Arc::new(AtomicBool::new(false));
         let memory = load::context_of(draft, load, load.sequences, 1, never)?;
         let vocabulary = model.vocabulary().min(draft.vocabulary());
@@ -197,7 +197,7 @@ impl<'m> DraftModel<'m> {
         Ok(())
     }
 
-    /// Reads what those to be asked have written since, and says whom it has an opinion on by now.
+    /// Feeds new tokens to the draft model; returns the sequences with logits.
     fn ask(
         &mut self,
         offers: &[Offer<'_>],
@@ -217,14 +217,14 @@ impl<'m> DraftModel<'m> {
             self.declined = 0;
             self.patience = PATIENCE[0];
         }
-        // All of them wait until the texts are read.
+        // Drafts begin when all texts are computed.
         let step_load = StepLoad {
-            readers: 1,
-            unread: usize::MAX,
-            writers: offers.len(),
+            prefilling: 1,
+            prefill_tokens: usize::MAX,
+            decoding: offers.len(),
         };
         let mut room = self.pace.chunk(step_load).min(self.batch_tokens);
-        // Cells for the guesses of those who are asked.
+        // Cells for the drafts.
         let mut promised = 0;
         for (index, offer) in offers.iter().enumerate() {
             let text = offer.writer.text;
@@ -272,7 +272,7 @@ impl<'m> DraftModel<'m> {
         Ok(asked)
     }
 
-    /// Adds the likeliest next token of each to its draft.
+    /// Adds the most likely next token to each draft.
     fn guess(&mut self, asked: &mut [Asked]) {
         for it in asked {
             let (token, probability) = likeliest(self.memory.context.logits(it.place));
@@ -280,7 +280,7 @@ impl<'m> DraftModel<'m> {
         }
     }
 
-    /// Whether one more guess pays, that takes so many seconds.
+    /// Whether one more draft token pays if it takes this many seconds.
     fn goes_on(&self, asked: &Asked, offer: &Offer<'_>, prices: &Prices<'_>, seconds: f64) -> bool {
         let (draft, writer) = (&asked.draft, &offer.writer);
         let Some((token, level)) = draft.tokens.last().zip(draft.levels.last()) else {
@@ -296,7 +296,7 @@ impl<'m> DraftModel<'m> {
             && prices.pays(whole * next, seconds)
     }
 
-    /// Reads the latest guess of each.
+    /// Computes the latest token of each draft.
     fn feed(&mut self, mut asked: Vec<Asked>) -> Result<Vec<Asked>, DecodeError> {
         self.batch.clear();
         for it in &mut asked {
@@ -319,23 +319,23 @@ impl<'m> DraftModel<'m> {
         let began = Instant::now();
         self.memory.context.decode(&mut self.batch)?;
         let took = began.elapsed();
-        // A piece of a prompt says nothing about the cost of one guess.
+        // A chunk of a prompt says nothing about the cost of a draft token.
         if self.batch.len() <= GUESSES {
             self.costs.learn(self.batch.len(), took);
         }
         let alone = StepLoad {
-            readers: 1,
-            unread: usize::MAX,
-            writers: 0,
+            prefilling: 1,
+            prefill_tokens: usize::MAX,
+            decoding: 0,
         };
         self.pace.learn(self.batch.len(), alone, took);
         Ok(())
     }
 
-    /// Seconds for one more guess of each of so many.
-    fn seconds(&self, writers: usize) -> f64 {
-        let together = self.costs.of(writers).unwrap_or(0.0);
-        together / writers.max(1) as f64
+    /// Seconds for one more draft token of this many sequences.
+    fn seconds(&self, decoding: usize) -> f64 {
+        let together = self.costs.of(decoding).unwrap_or(0.0);
+        together / decoding.max(1) as f64
     }
 
     fn knows(&self, tokens: &[LlamaToken]) -> bool {
@@ -344,7 +344,7 @@ impl<'m> DraftModel<'m> {
         tokens.iter().all(known)
     }
 
-    /// The seat of a request; for a new one that of somebody who does not write now and began most like it.
+    /// The sequence of a request; for a new one, that of an idle request with the longest common prefix.
     fn seat(&mut self, offers: &[Offer<'_>], id: u64, text: &[LlamaToken]) -> usize {
         let taken = |owner: Option<u64>| offers.iter().any(|it| Some(it.writer.id) == owner);
         let own = self.seats.iter().position(|seat| seat.owner == Some(id));
@@ -360,7 +360,7 @@ impl<'m> DraftModel<'m> {
         })
     }
 
-    /// Cuts off what turned out wrong. Says how many tokens of a text, never the last, are held then.
+    /// Removes rejected tokens. Returns how many tokens of a text, never the last, are in the cache.
     fn catch_up(&mut self, seat: usize, text: &[LlamaToken]) -> usize {
         let number = u32::try_from(seat).expect("there are at most 256 sequences");
         let held = &mut self.seats[seat];
@@ -378,7 +378,7 @@ impl<'m> DraftModel<'m> {
         held.certain
     }
 
-    /// Whether there are so many cells, if need be at the cost of those who do not write now.
+    /// Whether this many cells are free; evicts idle sequences if need be.
     fn make_room(&mut self, offers: &[Offer<'_>], seat: usize, tokens: usize) -> bool {
         let used = |seats: &[Seat]| seats.iter().map(|it| it.tokens.len()).sum::<usize>();
         let writes = |owner: Option<u64>| offers.iter().any(|it| Some(it.writer.id) == owner);
@@ -415,7 +415,7 @@ fn wants(offer: &Offer<'_>, prices: &Prices<'_>) -> bool {
     found.is_none_or(|chance| chance < SURE)
 }
 
-/// Whether a guess that takes so many seconds can be hoped to pay.
+/// Whether a draft token that takes this many seconds may pay.
 fn pays(offer: &Offer<'_>, prices: &Prices<'_>, seconds: f64) -> bool {
     let odds = &offer.writer.drafting.odds;
     prices.pays(odds.chance(prices.all, Grounds::Unasked.level()), seconds)
