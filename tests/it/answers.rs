@@ -1,4 +1,4 @@
-//! Questions and answers, end to end with the mock runner.
+//! Prompts and answers, end to end with the mock runner.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -19,7 +19,7 @@ fn one_prompt_has_one_answer() {
 }
 
 #[test]
-fn text_that_is_piped_in_comes_before_the_prompt() {
+fn piped_text_comes_before_the_prompt() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     home.create_tiny("mine");
@@ -45,7 +45,7 @@ fn text_that_is_piped_in_comes_before_the_prompt() {
 }
 
 #[test]
-fn json_events_end_in_one_that_is_done_and_tells_the_time_taken() {
+fn json_events_end_with_done_and_timings() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     home.create_tiny("mine");
@@ -63,7 +63,7 @@ fn json_events_end_in_one_that_is_done_and_tells_the_time_taken() {
 }
 
 #[test]
-fn parameters_of_the_model_and_of_the_call_reach_the_runner() {
+fn parameters_of_the_model_and_of_the_command_reach_the_runner() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     home.file("tiny.gguf", gguf_writer::tiny::llama(7));
@@ -86,7 +86,7 @@ fn parameters_of_the_model_and_of_the_call_reach_the_runner() {
 }
 
 #[test]
-fn a_template_and_a_system_prompt_of_the_modelfile_make_the_prompt() {
+fn template_and_system_prompt_of_the_modelfile_render_the_prompt() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     home.file("tiny.gguf", gguf_writer::tiny::llama(7));
@@ -104,7 +104,7 @@ fn a_template_and_a_system_prompt_of_the_modelfile_make_the_prompt() {
 }
 
 #[test]
-fn a_loaded_model_is_shown_and_stops_when_told() {
+fn a_loaded_model_is_listed_and_can_be_stopped() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     home.create_tiny("mine");
@@ -120,7 +120,7 @@ fn a_loaded_model_is_shown_and_stops_when_told() {
 }
 
 #[test]
-fn an_unknown_model_is_named_with_a_remedy() {
+fn an_unknown_model_is_an_error_with_a_remedy() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     let error = home

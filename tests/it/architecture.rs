@@ -1,4 +1,4 @@
-//! `docs/architecture.md` tells the truth: its arrows are those of the manifests, and the paths that it names exist.
+//! `docs/architecture.md` is correct: its arrows are those of the manifests, and the paths that it names exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Crates that stand for every crate, and for none that matters to the product.
+/// Crates of tests, which may use every crate and which no product crate uses.
 const OF_TESTS: [&str; 4] = ["tests", "gguf-writer", "origin", "runner-mock"];
 
-/// Each crate of ours with the names of what it depends on, tests and build scripts aside.
+/// Each crate of this workspace with its dependencies, without those of tests and build scripts.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
@@ -20,7 +20,7 @@ fn crates_use_each_other_as_the_page_says() {
     for whole in OF_TESTS {
         assert!(
             documented.remove(whole).is_some(),
-            "the page leaves out `{whole}`"
+            "the page lacks `{whole}`"
         );
     }
     let actual: Arrows = actual
@@ -30,11 +30,11 @@ fn crates_use_each_other_as_the_page_says() {
         .collect();
     assert_eq!(
         actual, documented,
-        "left: the manifests, right: docs/architecture.md; a new arrow is a decision of its own"
+        "left: the manifests, right: docs/architecture.md; a new arrow is a separate decision"
     );
 }
 
-/// `slmd` and `slm-runner` hold no mock runner, and no program that is installed holds a server or a writer of models for tests.
+/// No installed program contains the mock runner, or a server or writer of models for tests.
 #[test]
 fn the_product_links_no_crate_of_tests() {
     for (name, used) in dependencies("normal") {
@@ -47,7 +47,7 @@ fn the_product_links_no_crate_of_tests() {
 }
 
 #[test]
-fn only_tests_reach_across_the_arrows() {
+fn only_tests_use_crates_across_the_arrows() {
     let ours: BTreeSet<String> = dependencies("normal").into_keys().collect();
     for (name, used) in dependencies("dev") {
         let strays: Vec<_> = used
@@ -88,7 +88,7 @@ fn every_path_on_the_page_exists() {
     let paths: BTreeSet<&str> = spans(&page).filter(|span| is_path(span)).collect();
     assert!(
         paths.len() > 30,
-        "the page names only {} paths; is it still read right?",
+        "the page names only {} paths; is it still parsed correctly?",
         paths.len()
     );
     let missing: Vec<_> = paths
@@ -97,7 +97,7 @@ fn every_path_on_the_page_exists() {
         .collect();
     assert!(
         missing.is_empty(),
-        "docs/architecture.md names {missing:?}, which are not there"
+        "docs/architecture.md names {missing:?}, which do not exist"
     );
 }
 
@@ -113,7 +113,7 @@ fn every_file_of_this_binary_is_declared() {
     );
 }
 
-/// Compares the files of a folder with the `mod` lines of the file that stands for it.
+/// Compares the files of a folder with the `mod` lines of its parent module.
 #[expect(
     clippy::disallowed_methods,
     reason = "the test reads the project's own files"
@@ -145,8 +145,8 @@ fn visit(folder: &Path, parent: &Path, undeclared: &mut Vec<PathBuf>) {
     }
 }
 
-/// What cargo says each of our crates depends on; `kind` is `normal` or `dev`.
-#[expect(clippy::disallowed_methods, reason = "the test asks cargo")]
+/// The dependencies of each crate, from `cargo metadata`; `kind` is `normal` or `dev`.
+#[expect(clippy::disallowed_methods, reason = "the test runs cargo")]
 fn dependencies(kind: &str) -> Arrows {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -200,7 +200,7 @@ fn table(page: &str, heading: &str) -> Arrows {
         .collect()
 }
 
-/// What stands between backticks, fenced blocks aside.
+/// The texts between backticks, outside of fenced blocks.
 fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .filter(|line| !line.starts_with("```"))

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 use crate::harness::{Engine, Home};
 
 #[test]
-fn the_chat_template_beside_the_weights_makes_the_prompt() {
+fn the_chat_template_beside_the_weights_renders_the_prompt() {
     let runtime = Runtime::new().expect("threads");
     let origin = runtime.block_on(Origin::start());
     let weights = gguf_writer::tiny::writer(1)
@@ -18,7 +18,7 @@ fn the_chat_template_beside_the_weights_makes_the_prompt() {
         let kind = format!("application/vnd.docker.ai.{kind}");
         json!({"mediaType": kind, "digest": digest(bytes), "size": bytes.len()})
     };
-    // Whatever is said, the prompt is one letter.
+    // The template renders every conversation as one letter.
     let layers = [
         layer("gguf.v3", &weights),
         layer("chat.template.jinja", b"a"),

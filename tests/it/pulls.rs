@@ -1,4 +1,4 @@
-//! Models that come over HTTP, by each kind of name, to a real runner; and pulls whose daemon is killed.
+//! Pulls over HTTP by each kind of name, answered by a real runner; and pulls whose daemon is killed.
 
 use origin::Lie;
 use rustix::process::Signal;
@@ -49,16 +49,16 @@ fn each_kind_of_name_is_pulled_and_answers() {
 }
 
 #[test]
-fn a_daemon_that_is_killed_again_and_again_goes_on_by_itself_and_fetches_hardly_a_byte_twice() {
+fn a_daemon_that_is_killed_repeatedly_goes_on_by_itself_and_fetches_hardly_a_byte_twice() {
     let kills = kills();
-    // A mebibyte for each kill, so that most of them meet a transfer.
+    // A mebibyte for each kill, so that most kills hit a transfer.
     let size = (kills << 20).max(48 << 20);
     let server = Server::start();
     let weights = gguf_writer::tiny::llama(1);
     let mut random = random();
     let large: Vec<u8> = (0..size / 8).flat_map(|_| random().to_le_bytes()).collect();
     server.model(&weights, &large);
-    // Slow enough that each kill meets a transfer.
+    // Slow enough that each kill hits a transfer.
     server
         .origin
         .lie("/blobs/", usize::MAX, Lie::Trickle(64 << 10, 20));
@@ -73,7 +73,7 @@ fn a_daemon_that_is_killed_again_and_again_goes_on_by_itself_and_fetches_hardly_
             (server.origin.sent() >= enough).then_some(())
         });
         daemon.end(Signal::KILL);
-        // Nobody asks again.
+        // No client sends the request again.
         daemon = home.daemon();
     }
     server.origin.be_honest();
@@ -84,7 +84,7 @@ fn a_daemon_that_is_killed_again_and_again_goes_on_by_itself_and_fetches_hardly_
             .then_some(())
     });
     let whole = size + weights.len() as u64;
-    // Of each connection, what was on its way when the daemon was killed is lost.
+    // Bytes in flight on a connection are lost when the daemon is killed.
     let lost = server.origin.sent().saturating_sub(whole);
     println!("{kills} kills: {lost} of {whole} bytes were sent twice");
     assert!(

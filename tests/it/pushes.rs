@@ -16,7 +16,7 @@ fn a_daemon_that_is_killed_in_a_push_goes_on_by_itself_and_sends_hardly_a_byte_t
     source.model(&gguf_writer::tiny::llama(1), &large);
     let runtime = Runtime::new().expect("threads");
     let target = runtime.block_on(Origin::start());
-    // Slow enough that each kill meets a transfer.
+    // Slow enough that each kill hits a transfer.
     target.lie("/blobs/uploads/", usize::MAX, Lie::Trickle(128 << 10, 5));
 
     let mut home = Home::new(Engine::Mock);
@@ -30,7 +30,7 @@ fn a_daemon_that_is_killed_in_a_push_goes_on_by_itself_and_sends_hardly_a_byte_t
     for enough in places {
         wait_until("bytes come", || (target.received() >= enough).then_some(()));
         daemon.end(Signal::KILL);
-        // Nobody asks again.
+        // No client sends the request again.
         daemon = home.daemon();
     }
     target.be_honest();
@@ -43,7 +43,7 @@ fn a_daemon_that_is_killed_in_a_push_goes_on_by_itself_and_sends_hardly_a_byte_t
     home.assert_clean();
     drop(daemon);
 
-    // What is there is whole.
+    // The pushed model is whole.
     let mut other = Home::new(Engine::Mock);
     other.set("SLM_LIBRARY", source.origin.url());
     let _daemon = other.daemon();

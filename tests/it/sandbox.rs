@@ -1,4 +1,4 @@
-//! A hostile runner below a real daemon: it reaches neither the daemon's socket, nor its store, nor the daemon itself.
+//! A hostile runner of a real daemon: it reaches neither the daemon's socket, nor its store, nor the daemon itself.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -6,20 +6,20 @@ use serde_json::Value;
 
 use crate::harness::{Engine, Home};
 
-/// What `slm ps` says of the one loaded model.
+/// The one loaded model in `slm ps`.
 fn loaded(home: &Home) -> Value {
     let ps: Value =
         serde_json::from_str(&home.slm(&["ps", "--json"]).ok()).expect("--json is JSON");
     ps["models"][0].clone()
 }
 
-/// What comes of an attempt by the runner of the model `mine`.
+/// The result of an attempt by the runner of the model `mine`.
 fn attempt(home: &Home, what: &str) -> String {
     home.slm(&["run", "mine", &format!("[[mock: try {what}]]")])
         .ok()
 }
 
-/// Whether this machine confines runners fully. One that builds the project has to.
+/// Whether this machine confines runners fully. A machine that builds the project must.
 fn is_full(home: &Home) -> bool {
     let loaded = loaded(home);
     let full = loaded["sandbox"] == "strict" || loaded["sandbox"] == "full";
@@ -64,11 +64,13 @@ fn a_hostile_runner_reaches_nothing_of_the_daemon() {
     assert_eq!(
         attempt(&home, "environment").trim(),
         "worked: GOMP_SPINCOUNT",
-        "nothing of the daemon's environment"
+        "no variable of the daemon's environment"
     );
     assert_eq!(
-        home.slm(&["run", "mine", "none the worse"]).ok().trim(),
-        "none the worse"
+        home.slm(&["run", "mine", "the daemon is unharmed"])
+            .ok()
+            .trim(),
+        "the daemon is unharmed"
     );
     home.assert_clean();
 }
@@ -84,9 +86,9 @@ fn a_sandbox_that_is_off_is_shown_as_such() {
 }
 
 #[test]
-fn a_sandbox_that_is_required_and_not_there_is_an_error_before_a_model_is_read() {
+fn a_required_sandbox_that_is_missing_is_an_error_before_a_model_is_read() {
     let mut home = Home::new(Engine::Mock);
-    // A runner that confines itself less than it was told to, as on a machine that cannot.
+    // A runner that confines itself less than required, as on a machine without the features.
     let runner = home.dir().join("bin/slm-runner").display().to_string();
     let script = home.file(
         "unconfined",
@@ -104,7 +106,7 @@ fn a_sandbox_that_is_required_and_not_there_is_an_error_before_a_model_is_read()
     assert_eq!(loaded(&home), Value::Null);
     daemon.end(rustix::process::Signal::TERM);
 
-    // The runner that confines itself is good enough, where the machine is.
+    // A confined runner is accepted, if the machine can confine it.
     home.set("SLM_RUNNER", runner);
     let _daemon = home.daemon();
     if home.slm(&["run", "mine", "hello"]).code == 0 {

@@ -1,4 +1,4 @@
-//! Saved states with the real engine: over a swap and a restart, and gone when they have to be.
+//! Saved states with the real engine: kept over a swap and a restart, and removed with `state_disk: off`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::harness::{Engine, Home, wait_until};
 
-/// A prompt that is worth a file.
+/// A prompt long enough for a saved state.
 fn prompt() -> String {
     (0..60).map(|word| format!("word{word} ")).collect()
 }
 
-/// Tokens of the prompt that were remembered, of all its tokens; and the text.
+/// Cached tokens of the prompt, all its tokens, and the answer.
 fn ask(home: &Home) -> (u64, u64, String) {
     let arguments = ["run", "tiny", "--json", "--param", "temperature=0"];
     let limit = ["--param", "num_predict=8"];
@@ -46,14 +46,14 @@ fn states(home: &Home) -> Vec<PathBuf> {
     paths(home.home().join("kv")).flat_map(paths).collect()
 }
 
-/// Lets the model go, and waits until its states are there.
+/// Unloads the model, and waits for its saved states.
 fn swap_out(home: &Home) -> PathBuf {
     home.slm(&["stop", "tiny"]).ok();
     wait_until("a saved state", || states(home).pop())
 }
 
 #[test]
-fn a_conversation_goes_on_after_a_swap_and_after_a_restart() {
+fn a_conversation_continues_from_its_state_after_a_swap_and_a_restart() {
     let home = Home::new(Engine::Real);
     let daemon = home.daemon();
     home.create_tiny("tiny");
@@ -65,10 +65,10 @@ fn a_conversation_goes_on_after_a_swap_and_after_a_restart() {
     let mode = |path: &PathBuf| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);
     assert_eq!(mode(&home.home().join("kv")), 0o700);
-    // The last token is computed in any case.
+    // The last token is always computed.
     assert_eq!(ask(&home), (tokens - 1, tokens, text.clone()));
 
-    // A daemon that ends saves what its models have.
+    // A daemon that stops saves the states of its models.
     let before = fs::metadata(&path)
         .expect("there")
         .modified()
@@ -83,12 +83,12 @@ fn a_conversation_goes_on_after_a_swap_and_after_a_restart() {
         });
         now.max().filter(|now| *now > before)
     });
-    // One that is killed leaves what was saved before.
+    // A killed daemon leaves the states saved before.
     daemon.end(Signal::KILL);
     let daemon = home.daemon();
     assert_eq!(ask(&home), (tokens - 1, tokens, text.clone()));
 
-    // A damaged one is removed, and computed again.
+    // A damaged state is removed, and the prompt is computed again.
     home.slm(&["stop", "tiny"]).ok();
     let damaged = states(&home);
     assert!(!damaged.is_empty());
@@ -110,7 +110,7 @@ fn a_conversation_goes_on_after_a_swap_and_after_a_restart() {
 }
 
 #[test]
-fn what_was_saved_goes_when_it_is_switched_off() {
+fn saved_states_are_removed_when_state_disk_is_off() {
     let home = Home::new(Engine::Real);
     let daemon = home.daemon();
     home.create_tiny("tiny");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Engine, Home};
 
-/// The tokens of an answer with their logits' probabilities, and those of the best beside them.
+/// The tokens of an answer with their logprobs, and with those of the best alternatives.
 fn answer(home: &Home, name: &str) -> Value {
     let answer = home.post(
         "/api/generate",

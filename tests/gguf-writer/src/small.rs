@@ -1,6 +1,6 @@
-//! A well-formed file of some two kilobytes: the start of most hostile ones.
+//! A well-formed file of about two kilobytes: the base of most hostile files.
 //!
-//! It says that it is a model and keeps every rule, but no engine would run it.
+//! It claims to be a model and obeys every rule, but no engine would run it.
 
 use crate::{Endian, Tensor, TensorType, Value, Writer};
 
@@ -28,7 +28,7 @@ pub fn model() -> Vec<u8> {
 
 /// The same file in the other byte order.
 ///
-/// Tensor data is left as it is, because nobody reads it.
+/// Tensor data is unchanged, because no reader interprets it.
 #[must_use]
 pub fn big_endian() -> Vec<u8> {
     writer().endian(Endian::Big).to_bytes()

@@ -1,10 +1,10 @@
-//! A complete, valid model with random weights, small enough to be made and loaded in every test.
+//! A complete, valid model with random weights, small enough for every test.
 //!
 //! Architecture `llama`, two layers, 64 wide, `F32`, under half a megabyte.
 //! Its vocabulary has a token for every byte, so any text can be tokenized, and a few pieces that join,
 //! so that a text has fewer tokens than bytes.
 //! Its chat template is ChatML.
-//! What it says is nonsense, but the same nonsense for the same seed.
+//! Its answers are nonsense, but the same nonsense for the same seed.
 
 use crate::{Tensor, TensorType, Value, Writer};
 
@@ -19,16 +19,16 @@ const LAYERS: u32 = 2;
 pub const CONTEXT_LENGTH: u32 = 2048;
 /// The id of `<unk>`.
 pub const UNKNOWN: u32 = 0;
-/// The id of `<|im_start|>`, which also begins every text.
+/// The id of `<|im_start|>`, which is also the first token of every text.
 pub const BEGIN: u32 = 1;
 /// The id of `<|im_end|>`, which ends an answer.
 pub const END: u32 = 2;
 /// The id of the token for byte 0; the token of byte `b` is this plus `b`.
 pub const FIRST_BYTE: u32 = 3;
 
-/// Pieces that need no joining.
+/// Pieces of one letter.
 const LETTERS: &str = "▁etaoinshrdlcumwfgypbvkxjqz.,!?'-:0123456789ETAOINSHRDLCUMWFGYPBVK";
-/// Pieces that are joined from two that stand before them; the earlier, the sooner.
+/// Pieces joined from two earlier ones, by rank.
 const JOINED: &[&str] = &[
     "▁t", "he", "in", "an", "▁a", "re", "er", "on", "is", "▁s", "ou", "▁w", "▁the", "ll", "▁is",
     "ing", "▁an", "and", "▁and", "lo", "▁h", "hello", "ello", "llo", "sk", "sky", "▁sky", "lu",
@@ -39,8 +39,8 @@ pub const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' 
 
 /// The bytes of the model whose weights come from `seed`.
 ///
-/// With greedy sampling its answers are printable ASCII and do not end by themselves:
-/// the weights behind control tokens and other bytes are zero.
+/// With greedy sampling its answers are printable ASCII and never end:
+/// the weights of control tokens and other bytes are zero.
 #[must_use]
 pub fn llama(seed: u64) -> Vec<u8> {
     writer(seed).to_bytes()
@@ -74,7 +74,7 @@ fn q8_0(tensor: &Tensor) -> Tensor {
     Tensor::new(&name, &tensor.dims, TensorType::Q8_0, data.collect())
 }
 
-/// The same model before it is written, for tests that want to change it.
+/// The writer of the same model, for tests that change it.
 #[must_use]
 pub fn writer(seed: u64) -> Writer {
     writer_of("llama", seed)
@@ -88,7 +88,7 @@ pub(crate) fn writer_of(architecture: &str, seed: u64) -> Writer {
     let mut random = Random::new(seed);
     let mut writer = describe(Writer::new(), architecture);
     writer = tokenizer(writer, &vocabulary);
-    // As large as what the layers add, so that the last token matters to the next one.
+    // As large as the output of the layers, so that the last token influences the next one.
     let embedding = random.values(WIDTH * size, 1);
     writer = writer.tensor(Tensor::f32("token_embd.weight", &[WIDTH, size], &embedding));
     for layer in 0..LAYERS {
@@ -118,8 +118,8 @@ fn describe(writer: Writer, architecture: &str) -> Writer {
         .kv(&key("rope.freq_base"), 10_000_f32)
 }
 
-/// The vocabulary of the model for a model of another architecture, with so many tokens behind it that mean nothing.
-pub(crate) fn words(writer: Writer, more: usize) -> Writer {
+/// Adds the model's vocabulary to another architecture, with `more` unused tokens at its end.
+pub(crate) fn with_vocabulary(writer: Writer, more: usize) -> Writer {
     let mut vocabulary = vocabulary();
     vocabulary.extend((0..more).map(|number| Token {
         text: format!("<more {number}>"),
@@ -237,13 +237,13 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Values spread evenly about zero, with the variance that keeps a layer's output as large as its input.
+    /// Uniform values around zero, with the variance that keeps a layer's output as large as its input.
     pub(crate) fn values(&mut self, count: u64, inputs: u64) -> Vec<f32> {
         let reach = (3.0 / inputs as f32).sqrt();
         (0..count).map(|_| self.value() * reach).collect()
     }
 
-    /// One value spread evenly from -1 to 1.
+    /// One uniform value from -1 to 1.
     pub(crate) fn value(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
     }
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn no_token_stands_twice() {
+    fn no_token_is_repeated() {
         let mut texts: Vec<_> = vocabulary().into_iter().map(|token| token.text).collect();
         let all = texts.len();
         texts.sort();

@@ -15,7 +15,7 @@ pub(crate) const HEADS: u32 = 4;
 pub(crate) const FEED_FORWARD: u64 = 64;
 pub(crate) const LAYERS: u32 = 2;
 
-/// The tokens that are no words, in the order of their ids: padding, unknown, begin, separator, mask.
+/// The special tokens in the order of their ids: padding, unknown, begin, separator, mask.
 pub const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 /// The id of `[CLS]`, which begins every text.
 pub const BEGIN: u32 = 2;
@@ -27,17 +27,17 @@ const WORDS: [&str; 12] = [
     "the", "sky", "is", "blue", "grass", "green", "why", "hello", "world", "cat", "dog", "and",
 ];
 
-/// How the vectors of tokens become one result, by the numbers of the format.
+/// The pooling, by the numbers of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Pooling {
-    /// Their mean.
+    /// The mean of the tokens' vectors.
     Mean = 1,
-    /// That of the first token.
+    /// The vector of the first token.
     First = 2,
     /// A score for a pair of texts.
     Rank = 4,
-    /// A number that the format does not have.
+    /// A number that the format does not define.
     Unknown = 9,
 }
 
@@ -47,13 +47,13 @@ pub fn bert(seed: u64, pooling: Pooling) -> Vec<u8> {
     writer(seed, pooling).to_bytes()
 }
 
-/// A model that does not say which tokens begin and end a text, and has none at the ids that are usual for them.
+/// A model without keys for the tokens that start and end a text, and without such tokens at the usual ids.
 #[must_use]
 pub fn without_special_tokens(seed: u64) -> Vec<u8> {
     weights(seed, Pooling::Mean, false).to_bytes()
 }
 
-/// The same model before it is written, for tests that want to change it.
+/// The writer of the same model, for tests that change it.
 #[must_use]
 pub fn writer(seed: u64, pooling: Pooling) -> Writer {
     weights(seed, pooling, true)
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn no_token_stands_twice() {
+    fn no_token_is_repeated() {
         let mut tokens = vocabulary();
         let all = tokens.len();
         tokens.sort();

@@ -1,10 +1,10 @@
-//! The tiny encoder as a folder of safetensors, as it is before anybody converts it.
+//! The tiny encoder as a folder of safetensors, before conversion.
 //!
 //! Names and values are those of `transformers` and `sentence-transformers`; the tensors are those of [`tiny_bert`], bit for bit.
 
 use crate::tiny_bert::{self, Pooling};
 
-/// Tokens of the longest text that the folder says it is used with; there are positions for more.
+/// The maximum length of texts in the folder's configuration; there are positions for more.
 pub const LONGEST: u32 = 96;
 
 /// The files of the encoder whose weights come from `seed`, by their paths in the folder.
@@ -78,7 +78,7 @@ fn tokenizer() -> String {
     )
 }
 
-/// The weights, with a head for training that an encoder has no use for.
+/// The weights, with a training head that an encoder does not use.
 fn weights(seed: u64) -> Vec<u8> {
     let writer = tiny_bert::writer(seed, Pooling::Mean);
     let mut tensors: Vec<_> = writer

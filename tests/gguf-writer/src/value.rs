@@ -1,8 +1,8 @@
-//! The values of key-value pairs, and how they look in a file.
+//! The values of key-value pairs, and their encoding in a file.
 
 use crate::Endian;
 
-/// The id of a value's type, as it stands in a file.
+/// The id of a value's type in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ValueType {
@@ -50,7 +50,7 @@ pub enum Value {
     U64(u64),
     I64(i64),
     F64(f64),
-    /// An array of values that ought to be of one type.
+    /// An array of values, which should have one type.
     Array(ValueType, Vec<Value>),
     /// A string that need not be UTF-8.
     Bytes(Vec<u8>),
@@ -64,7 +64,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// An array that states `type_id` and `len`, followed by `payload`, whatever the truth is.
+    /// An array that states `type_id` and `len`, followed by `payload`, true or not.
     #[must_use]
     pub fn lying_array(type_id: u32, len: u64, payload: &[u8]) -> Self {
         let mut bytes = type_id.to_le_bytes().to_vec();
@@ -76,7 +76,7 @@ impl Value {
         }
     }
 
-    /// A string that states `len` bytes, followed by `payload`, whatever the truth is.
+    /// A string that states `len` bytes, followed by `payload`, true or not.
     #[must_use]
     pub fn lying_string(len: u64, payload: &[u8]) -> Self {
         let mut bytes = len.to_le_bytes().to_vec();

@@ -1,26 +1,26 @@
-//! Projectors with random weights for the tiny model: what they see is nonsense, but other nonsense for another image.
+//! Projectors with random weights for the tiny model: the embeddings are nonsense, but differ between images.
 //!
-//! They are small vision transformers of one layer. There is one for each of the three ways in which pictures are read:
-//! token after token as text is, as a whole, and with positions of several dimensions.
-//! Names and shapes are those that llama.cpp's `tools/mtmd/clip.cpp` asks for.
+//! They are small vision transformers of one layer, one for each of three kinds of prefill:
+//! causal as for text, non-causal within an image, and with positions of several dimensions.
+//! Names and shapes are those of llama.cpp's `tools/mtmd/clip.cpp`.
 
 use crate::{Tensor, Value, Writer, tiny, tiny::Random};
 
 const WIDTH: u64 = 32;
 const HEADS: u32 = 2;
 const FEED_FORWARD: u64 = 64;
-/// Width of the tiny model, which reads what comes out.
+/// Width of the tiny model, and so of the embeddings.
 const MODEL: u64 = 64;
 const PATCH: u64 = 8;
 
-/// How pictures are read.
+/// The kind of prefill of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Each cell sees those before it (`janus_pro`): 16 cells.
+    /// Causal attention between the cells of an image (`janus_pro`): 16 cells.
     Causal,
-    /// The cells of a picture see each other in both directions (`gemma3`): 16 cells.
+    /// Non-causal attention between the cells of an image (`gemma3`): 16 cells.
     Whole,
-    /// Cells have places in two dimensions (`qwen2vl_merger`): 8 cells or more, by the size of the image. It needs [`model_with_places`].
+    /// Cells have two-dimensional positions (`qwen2vl_merger`): 8 cells or more, by the size of the image. It needs [`model_with_places`].
     Places,
 }
 
@@ -41,7 +41,7 @@ pub fn model_with_places(seed: u64) -> Vec<u8> {
         .to_bytes()
 }
 
-/// The same projector before it is written, for tests that want to change it.
+/// The writer of the same projector, for tests that change it.
 #[must_use]
 pub fn writer(seed: u64, kind: Kind) -> Writer {
     let mut random = Random::new(seed);
@@ -81,7 +81,7 @@ fn describe(kind: Kind) -> Writer {
         .kv("clip.vision.image_std", Value::from(vec![0.5_f32; 3]))
 }
 
-/// From pixels to patches, and their places.
+/// From pixels to patches, with their positions.
 fn patches(writer: Writer, kind: Kind, random: &mut Random) -> Writer {
     let mut patch = |name: &str| {
         let values = random.values(PATCH * PATCH * 3 * WIDTH, PATCH * PATCH * 3);
@@ -118,7 +118,7 @@ fn block(writer: Writer, random: &mut Random) -> Writer {
         .tensor(zeros(&name("ffn_down.bias"), WIDTH))
 }
 
-/// From patches to what the model reads.
+/// From patches to embeddings.
 fn output(writer: Writer, kind: Kind, random: &mut Random) -> Writer {
     let (layers, input) = match kind {
         Kind::Whole => {

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use crate::Value;
 use crate::value::put_string;
 
-/// The order of bytes in numbers.
+/// The byte order of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Endian {
-    /// Least significant byte first: nearly every file.
+    /// Least significant byte first, as in nearly every file.
     #[default]
     Little,
     /// Most significant byte first.
@@ -16,7 +16,7 @@ pub enum Endian {
 }
 
 impl Endian {
-    /// Appends a number that is given least significant byte first.
+    /// Appends a number, given with its least significant byte first.
     pub(crate) fn put(self, little: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Little => out.extend(little),
@@ -25,7 +25,7 @@ impl Endian {
     }
 }
 
-/// The tensor types that tests need by name; any other id can be written as a number.
+/// The tensor types that tests use by name; any other id can be written as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(non_camel_case_types, reason = "the names are those of the format")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -47,25 +47,25 @@ impl From<TensorType> for u32 {
     }
 }
 
-/// One tensor, as the file describes it, and the bytes that are really written.
+/// One tensor: its description in the file, and the bytes that are written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     /// The name's bytes, which need not be UTF-8.
     pub name: Vec<u8>,
-    /// The number of dimensions to state, where it differs from the number of `dims`.
+    /// The stated number of dimensions, if it differs from the number of `dims`.
     pub stated_dims: Option<u32>,
     /// The dimensions, fastest first.
     pub dims: Vec<u64>,
     /// The type's id.
     pub kind: u32,
-    /// The offset to state, where it differs from where `data` is written.
+    /// The stated offset, if it differs from the offset of `data`.
     pub stated_offset: Option<u64>,
-    /// What is written into the data section, padded to the alignment.
+    /// The bytes for the data section, padded to the alignment.
     pub data: Vec<u8>,
 }
 
 impl Tensor {
-    /// A tensor that says the truth, if `data` has the length that `dims` and `kind` ask for.
+    /// A correct tensor, if `data` has the length of `dims` and `kind`.
     #[must_use]
     pub fn new(name: &str, dims: &[u64], kind: impl Into<u32>, data: Vec<u8>) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Tensor {
 
 /// Builds a GGUF file.
 ///
-/// Nothing is checked: what is put in is written.
+/// Nothing is checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Writer {
     magic: [u8; 4],
@@ -146,28 +146,28 @@ impl Writer {
         self
     }
 
-    /// Sets the alignment that data is padded to; writes no key.
+    /// Sets the alignment of data without writing a key.
     #[must_use]
     pub fn padded_to(mut self, alignment: u64) -> Self {
         self.alignment = alignment;
         self
     }
 
-    /// Sets the alignment that data is padded to, and says so in `general.alignment`.
+    /// Sets the alignment of data, and writes it to `general.alignment`.
     #[must_use]
     pub fn alignment(self, alignment: u32) -> Self {
         self.padded_to(alignment.into())
             .kv("general.alignment", alignment)
     }
 
-    /// States this number of key-value pairs, whatever the truth is.
+    /// States this number of key-value pairs, true or not.
     #[must_use]
     pub fn state_kvs(mut self, count: u64) -> Self {
         self.stated_kvs = Some(count);
         self
     }
 
-    /// States this number of tensors, whatever the truth is.
+    /// States this number of tensors, true or not.
     #[must_use]
     pub fn state_tensors(mut self, count: u64) -> Self {
         self.stated_tensors = Some(count);
@@ -187,7 +187,7 @@ impl Writer {
         self
     }
 
-    /// Puts bytes between the last pair and the first tensor, where only a lying count makes them a pair.
+    /// Puts bytes between the last pair and the first tensor; only a wrong count makes them a pair.
     #[must_use]
     pub fn after_kvs(mut self, bytes: &[u8]) -> Self {
         self.after_kvs = bytes.to_vec();
@@ -200,14 +200,14 @@ impl Writer {
         self.kvs.len() as u64
     }
 
-    /// Takes out every pair of this key.
+    /// Removes every pair with this key.
     #[must_use]
     pub fn without(mut self, key: &str) -> Self {
         self.kvs.retain(|(known, _)| known != key.as_bytes());
         self
     }
 
-    /// Puts this value in the place of the key's old one, or appends the pair.
+    /// Replaces the value of this key, or appends the pair.
     #[must_use]
     pub fn replace(mut self, key: &str, value: impl Into<Value>) -> Self {
         let place = self
@@ -234,14 +234,14 @@ impl Writer {
         &self.tensors
     }
 
-    /// Takes out every tensor.
+    /// Removes every tensor.
     #[must_use]
     pub fn without_tensors(mut self) -> Self {
         self.tensors.clear();
         self
     }
 
-    /// The file up to and without the padding before the tensor data.
+    /// The file up to the padding before the tensor data.
     #[must_use]
     pub fn header(&self) -> Vec<u8> {
         let endian = self.endian;
@@ -286,8 +286,8 @@ impl Writer {
         out
     }
 
-    /// The files of the model in so many parts, as llama.cpp's split tool cuts it:
-    /// the first holds every pair, and the tensors are dealt out in their order.
+    /// The shards of the model, as from llama.cpp's split tool:
+    /// the first has every pair, and the tensors are distributed in their order.
     #[must_use]
     pub fn split(&self, parts: u16) -> Vec<Vec<u8>> {
         let each = self.tensors.len().div_ceil(usize::from(parts.max(1)));

@@ -5,14 +5,14 @@ use std::process::{Child, Stdio};
 
 use super::{Home, Outcome, wait_until};
 
-/// The daemon of one home; stopped, and its end awaited, with the value.
+/// The daemon of one home. Dropping it stops the daemon and waits for its end.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     child: Option<Child>,
 }
 
 impl Daemon {
-    /// Starts it on a free port and waits until it says where it serves.
+    /// Starts it on a free port and waits for its note.
     pub(crate) fn start(home: &Home) -> Self {
         let log =
             fs::File::create(home.dir().join("slmd.log")).expect("a writable temporary directory");
@@ -28,7 +28,7 @@ impl Daemon {
         wait_until("slmd to serve", || {
             if let Some(status) = child.try_wait().expect("our own child") {
                 panic!(
-                    "slmd left with {status}: {}",
+                    "slmd ended with {status}: {}",
                     fs::read_to_string(home.dir().join("slmd.log")).unwrap_or_default()
                 );
             }
@@ -44,7 +44,7 @@ impl Daemon {
         self.child.as_ref().expect("it runs until stopped").id()
     }
 
-    /// Ends it with a signal and waits for the end.
+    /// Sends a signal and waits for the end.
     pub(crate) fn end(mut self, signal: rustix::process::Signal) -> Outcome {
         let child = self.child.take().expect("it runs until stopped");
         let pid = rustix::process::Pid::from_child(&child);

@@ -1,4 +1,4 @@
-//! A home of its own for each test: store, programs, and nothing of the machine's user.
+//! A temporary home for each test: store and programs, isolated from the machine's user.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{Daemon, Outcome};
 
-/// What stands behind the name `slm-runner`.
+/// The program with the name `slm-runner`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
     /// The mock runner: deterministic, and fails on command.
@@ -30,7 +30,7 @@ pub(crate) struct Home {
 impl Home {
     /// A fresh home with this engine.
     pub(crate) fn new(engine: Engine) -> Self {
-        // Beside the programs, so that they can be linked instead of copied.
+        // On the file system of the programs, so that they can be linked instead of copied.
         let dir = TempDir::with_prefix_in("home-", env!("CARGO_TARGET_TMPDIR"))
             .expect("a temporary directory");
         let bin = dir.path().join("bin");
@@ -75,7 +75,7 @@ impl Home {
         self
     }
 
-    /// The directory that holds everything of this test.
+    /// The directory with all files of this test.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -85,14 +85,14 @@ impl Home {
         self.dir.path().join("home")
     }
 
-    /// Writes a file beside the home and gives its path.
+    /// Writes a file beside the home and returns its path.
     pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir.path().join(name);
         fs::write(&path, bytes).expect("a writable temporary directory");
         path
     }
 
-    /// A program of this home, with an environment that holds nothing else of the machine's.
+    /// A program of this home, with an environment of its own variables only.
     pub(crate) fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.dir.path().join("bin").join(name));
         command
@@ -100,7 +100,7 @@ impl Home {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())
             .env("SLM_HOME", self.home())
-            // Nothing listens there, so no test leaves this machine.
+            // Nothing listens there, so no request leaves this machine.
             .env("SLM_LIBRARY", "http://127.0.0.1:9")
             .env("HF_ENDPOINT", "http://127.0.0.1:9")
             .env("NO_COLOR", "1")
@@ -126,7 +126,7 @@ impl Home {
         Daemon::start(self)
     }
 
-    /// Makes the model `name` from a Modelfile text; paths in it are relative to [`Home::dir`].
+    /// Creates the model `name` from a Modelfile; its paths are relative to [`Home::dir`].
     pub(crate) fn create(&self, name: &str, modelfile: &str) -> Outcome {
         let path = self.file(
             &format!("{}.modelfile", name.replace(['/', ':'], "_")),
@@ -140,16 +140,16 @@ impl Home {
         ])
     }
 
-    /// Makes a tiny random model that the real engine loads too.
+    /// Creates a tiny random model, which the real engine can load.
     pub(crate) fn create_tiny(&self, name: &str) {
         self.file("tiny.gguf", gguf_writer::tiny::llama(7));
         self.create(name, "FROM ./tiny.gguf\n").ok();
     }
 
-    /// Sends JSON to a route of the daemon, and gives the JSON of its answer.
+    /// Posts JSON to a route of the daemon, and returns the JSON of its answer.
     ///
     /// # Panics
-    /// When the answer is no success.
+    /// If the status is not 200.
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         let socket = self.home().join("run/slmd.sock");
@@ -171,7 +171,7 @@ impl Home {
         serde_json::from_str(body).expect("JSON")
     }
 
-    /// Asserts that the store is clean.
+    /// Asserts that the store has no damage.
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
         let report = self.slm(&["verify", "--json"]);
@@ -183,7 +183,7 @@ impl Home {
     }
 }
 
-/// Where cargo puts the programs of this build.
+/// The folder of this build's programs.
 fn built() -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     test.parent()

@@ -1,4 +1,4 @@
-//! What a whole-program test needs: a home of its own, the real programs, and a way to wait that is not a sleep.
+//! The harness of whole-program tests: a temporary home, the real programs, and waiting for conditions instead of sleeps.
 
 mod daemon;
 mod home;
@@ -12,13 +12,13 @@ pub(crate) use server::{Server, kills, random};
 
 use std::time::{Duration, Instant};
 
-/// Longest that any condition may take, in seconds; far above what a loaded machine needs.
+/// Timeout of a condition, far above the needs of a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` gives a value.
 ///
 /// # Panics
-/// When it does not come within a minute, naming `what` was waited for.
+/// If it does not hold within a minute; the message names `what`.
 pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

@@ -1,20 +1,20 @@
-//! How a program ended.
+//! The end of a program.
 
 use std::process::Output;
 
-/// What a finished program said and how it left.
+/// Exit code and output of a finished program.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Exit code; a program that a signal ended has 128 and more.
+    /// Exit code; 128 plus the signal for a program that a signal ended.
     pub(crate) code: i32,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub(crate) stdout: String,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub(crate) stderr: String,
 }
 
 impl Outcome {
-    /// Reads the end of a program.
+    /// The outcome of a program's output.
     pub(crate) fn of(output: Output) -> Self {
         use std::os::unix::process::ExitStatusExt;
         let code = output
@@ -28,7 +28,7 @@ impl Outcome {
         }
     }
 
-    /// Asserts success and gives standard output.
+    /// Asserts success and returns standard output.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!(
@@ -39,7 +39,7 @@ impl Outcome {
         self.stdout
     }
 
-    /// Asserts a failure with this exit code and gives standard error.
+    /// Asserts a failure with this exit code and returns standard error.
     #[track_caller]
     pub(crate) fn fails(self, code: i32) -> String {
         assert_eq!(

@@ -1,11 +1,11 @@
-//! A server of models beside the programs, and what tests need whose daemon is killed.
+//! A server of models for tests, and helpers for tests that kill the daemon.
 
 use origin::{Origin, layer, manifest};
 use tokio::runtime::Runtime;
 
-/// A server beside the test, which is not asynchronous itself.
+/// A server on a runtime of its own thread, for synchronous tests.
 pub(crate) struct Server {
-    /// What it serves.
+    /// The server.
     pub(crate) origin: Origin,
     _runtime: Runtime,
 }
@@ -21,7 +21,7 @@ impl Server {
         }
     }
 
-    /// Has a model under `library/mine:latest`, with a large layer of a kind that is not used here.
+    /// Adds the model `library/mine:latest` with a large layer of an unused kind.
     pub(crate) fn model(&self, weights: &[u8], large: &[u8]) {
         let config = br#"{"model_format":"gguf"}"#;
         for bytes in [config.as_slice(), weights, large] {
@@ -33,12 +33,12 @@ impl Server {
     }
 }
 
-/// How often the daemon is killed in the pulls and in the pushes; a soak run sets more, such as `SLM_KILLS=150`.
+/// Number of kills of the daemon in pulls and in pushes; a soak run sets more, such as `SLM_KILLS=150`.
 pub(crate) fn kills() -> u64 {
     std::env::var("SLM_KILLS").map_or(30, |text| text.parse().expect("a number"))
 }
 
-/// Numbers that are the same each time.
+/// Pseudo-random numbers, the same in each run.
 pub(crate) fn random() -> impl FnMut() -> u64 {
     let mut state = 1_u64;
     move || {

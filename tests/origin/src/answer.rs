@@ -1,4 +1,4 @@
-//! One answer, true or not.
+//! One answer, correct or a lie.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use hyper::body::{Frame, Incoming};
 use hyper::{Method, Request, Response, StatusCode, header};
 
 use crate::store::Item;
-use crate::{Lie, Seen, Shared, lock};
+use crate::{Lie, RecordedRequest, Shared, lock};
 
-/// Bytes of a piece of a body.
+/// Bytes of one frame of a body.
 const PIECE: usize = 64 << 10;
 
 type Piece = Result<Frame<Bytes>, std::io::Error>;
@@ -31,7 +31,7 @@ pub(crate) fn answer(state: &Shared, request: &Request<Incoming>, port: u16) -> 
     let range = text(header::RANGE);
     let (lie, item) = {
         let mut state = lock(state);
-        state.log.push(Seen {
+        state.log.push(RecordedRequest {
             method: request.method().to_string(),
             path: path.clone(),
             range: range.clone(),
@@ -85,7 +85,7 @@ pub(crate) fn answer(state: &Shared, request: &Request<Incoming>, port: u16) -> 
     }
 }
 
-/// The characters that a path's escapes stand for; tests use a blank at most.
+/// The path without its escapes; tests escape only blanks.
 fn unescaped(path: &str) -> String {
     path.replace("%20", " ")
 }
@@ -99,7 +99,7 @@ pub(crate) fn finish(
         .expect("headers of tests are good")
 }
 
-/// Begin and end of `bytes=a-b` or `bytes=a-` in a file of that length.
+/// Start and end of `bytes=a-b` or `bytes=a-` in a file of that length.
 fn asked(range: &str, length: u64) -> Option<(u64, u64)> {
     let (start, end) = range.strip_prefix("bytes=")?.split_once('-')?;
     let start: u64 = start.parse().ok()?;
@@ -205,7 +205,7 @@ fn pieces(state: &Shared, bytes: &Bytes, lie: Option<Lie>) -> BoxStream<'static,
     match lie {
         Some(Lie::Cut(_)) => {
             let cut = stream::once(async {
-                // What was sent before is on its way first.
+                // The bytes before must leave first.
                 tokio::task::yield_now().await;
                 Err(std::io::Error::other("cut on purpose"))
             });

@@ -1,6 +1,6 @@
-//! A server that gives out tokens for a registry (the distribution project's `spec/auth/jwt.md`): signed, for as much as the user may do.
+//! A server that issues signed tokens for a registry (the distribution project's `spec/auth/jwt.md`), with the permissions of the user.
 //!
-//! `me` with the password `hush` may do everything, nobody may read.
+//! The user `me` with the password `hush` has all permissions, an anonymous client may only read.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,9 +21,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// The service that tokens are for.
+/// The service of the tokens.
 pub const SERVICE: &str = "registry-of-tests";
-/// Who gives them out.
+/// The issuer of the tokens.
 pub const ISSUER: &str = "issuer-of-tests";
 
 /// The server. It ends when it is dropped.
@@ -41,7 +41,7 @@ struct Key {
 }
 
 impl Issuer {
-    /// Starts one on a free port, with a key of its own.
+    /// Starts an issuer on a free port, with a new key.
     pub async fn start() -> Self {
         let made =
             rcgen::generate_simple_self_signed(vec![ISSUER.to_owned()]).expect("a certificate");
@@ -75,7 +75,7 @@ impl Issuer {
         self.address.port()
     }
 
-    /// The certificate that tokens are signed with (PEM).
+    /// The certificate of the signing key (PEM).
     pub fn certificate(&self) -> &str {
         &self.certificate
     }

@@ -1,7 +1,7 @@
-//! A server of models for tests: an Ollama registry, the Hugging Face hub and plain files, on one port of loopback. It takes pushes too,
-//! and [`Issuer`] gives out tokens for a registry.
+//! A server of models for tests: an Ollama registry, the Hugging Face hub and plain files, on one loopback port. It accepts pushes,
+//! and [`Issuer`] issues tokens for a registry.
 //!
-//! It answers exactly as these do, writes down every request, and lies when it is told to: see [`Lie`].
+//! It answers exactly as these do, records every request, and lies on command: see [`Lie`].
 
 mod answer;
 mod issuer;
@@ -25,46 +25,46 @@ pub use tls::Authority;
 pub use issuer::{ISSUER, Issuer, SERVICE};
 pub use store::{digest, git_blob, layer, manifest, noise};
 
-/// What a request is answered with instead of the truth.
+/// A wrong answer to a request.
 #[derive(Debug, Clone)]
 pub enum Lie {
     /// A status with headers and a body.
     Status(u16, Vec<(&'static str, String)>, &'static str),
-    /// A redirect with this status to another server, which is asked for the same path.
+    /// A redirect with this status to the same path on another server.
     Redirect(u16, String),
-    /// Whatever range is asked for, the whole file comes with 200.
+    /// The whole file with 200, whatever the requested range.
     NoRanges,
-    /// The right head, then so many bytes, then the end of the connection.
+    /// The correct head, this many bytes, then the end of the connection.
     Cut(usize),
-    /// The right head, then so many bytes, then nothing.
+    /// The correct head, this many bytes, then silence.
     Silence(usize),
-    /// The part begins so many bytes before the one that was asked for, and says so.
+    /// A part that starts this many bytes before the requested one, with a matching `Content-Range`.
     Earlier(u64),
     /// A part without `Content-Range`.
     NoContentRange,
     /// One bit of this byte of the file is wrong.
     Flip(usize),
-    /// The same, and whatever range is asked for, the whole file comes.
+    /// The same, with the whole file, whatever the requested range.
     FlipAll(usize),
-    /// The file is of another state.
+    /// The file has another `ETag`.
     Etag(String),
-    /// A header more.
+    /// An additional header.
     Header(&'static str, String),
-    /// No length is told; the body is chunked.
+    /// No length; the body is chunked.
     NoLength,
-    /// Of what is pushed, so many bytes are kept and no more.
+    /// Only this many pushed bytes are kept.
     Keep(usize),
-    /// What is pushed is taken, and the connection ends without an answer.
+    /// The pushed bytes are kept, and the connection ends without an answer.
     NoAnswer,
-    /// What is pushed is taken, and answered with this status.
+    /// The pushed bytes are kept, and the answer has this status.
     As(u16),
-    /// Bytes come so many at a time, with so many milliseconds between.
+    /// A slow body: this many bytes at a time, with this many milliseconds between.
     Trickle(usize, u64),
 }
 
-/// A request as it came.
+/// A recorded request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct RecordedRequest {
     /// The method.
     pub method: String,
     /// Path and query.
@@ -73,7 +73,7 @@ pub struct Seen {
     pub range: Option<String>,
     /// The `Authorization` header.
     pub authorization: Option<String>,
-    /// The client's port, which tells connections apart.
+    /// The client's port, which identifies the connection.
     pub port: u16,
 }
 
@@ -89,8 +89,8 @@ struct State {
     store: store::Store,
     uploads: uploads::Uploads,
     rules: Vec<Rule>,
-    log: Vec<Seen>,
-    /// Bytes of bodies that were handed to connections.
+    log: Vec<RecordedRequest>,
+    /// Bytes of bodies handed to connections.
     sent: u64,
     open: usize,
     most_open: usize,
@@ -111,17 +111,17 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     pub async fn start() -> Self {
         Self::start_at(0).await
     }
 
-    /// Starts one on a port; 0 takes a free one.
+    /// Starts a server on a port; 0 takes a free one.
     pub async fn start_at(port: u16) -> Self {
         Self::serving(port, None).await
     }
 
-    /// Starts one on a free port that answers over TLS for these names, with a certificate of `authority`.
+    /// Starts a TLS server on a free port for these names, with a certificate of `authority`.
     pub async fn start_tls(authority: &Authority, names: &[&str]) -> Self {
         Self::serving(0, Some(authority.acceptor(names))).await
     }
@@ -151,27 +151,27 @@ impl Origin {
         format!("http://{}", self.address)
     }
 
-    /// Has a blob of a registry; returns its digest.
+    /// Adds a blob of a registry; returns its digest.
     pub fn blob(&self, bytes: impl Into<Vec<u8>>) -> String {
         lock(&self.state).store.blob(bytes.into())
     }
 
-    /// Has a manifest of a registry under `namespace/model:tag`; returns its digest.
+    /// Adds a manifest of a registry under `namespace/model:tag`; returns its digest.
     pub fn manifest(&self, name: &str, bytes: impl Into<Vec<u8>>) -> String {
         lock(&self.state).store.manifest(name, bytes.into())
     }
 
-    /// Has a file in a repository of the hub.
+    /// Adds a file to a repository of the hub.
     pub fn hub_file(&self, repo: &str, path: &str, bytes: impl Into<Vec<u8>>) {
         lock(&self.state).store.hub_file(repo, path, bytes.into());
     }
 
-    /// Has a file at a path.
+    /// Adds a file at a path.
     pub fn file(&self, path: &str, bytes: impl Into<Vec<u8>>) {
         lock(&self.state).store.file(path, bytes.into());
     }
 
-    /// Answers the next `times` requests whose path has this in it with a lie. Later ones come after those told before.
+    /// Answers the next `times` requests whose path contains `part` with a lie. Lies are used in the order of these calls.
     pub fn lie(&self, part: &str, times: usize, lie: Lie) {
         lock(&self.state).rules.push(Rule {
             part: part.to_owned(),
@@ -180,19 +180,19 @@ impl Origin {
         });
     }
 
-    /// Tells the truth again.
+    /// Removes all lies.
     pub fn be_honest(&self) {
         lock(&self.state).rules.clear();
     }
 
-    /// Every request so far whose path has this in it.
-    pub fn seen(&self, part: &str) -> Vec<Seen> {
+    /// Every request so far whose path contains `part`.
+    pub fn seen(&self, part: &str) -> Vec<RecordedRequest> {
         let state = lock(&self.state);
         let seen = state.log.iter().filter(|seen| seen.path.contains(part));
         seen.cloned().collect()
     }
 
-    /// Forgets requests and bytes.
+    /// Clears the recorded requests and byte counts.
     pub fn forget(&self) {
         let mut state = lock(&self.state);
         state.log.clear();
@@ -200,12 +200,12 @@ impl Origin {
         state.most_open = state.open;
     }
 
-    /// Bytes of bodies of pushes that came so far.
+    /// Bytes of pushed bodies so far.
     pub fn received(&self) -> u64 {
         lock(&self.state).uploads.received
     }
 
-    /// Parts of pushes that came to this server as the store behind a registry of Ollama's.
+    /// Parts of pushes sent to this server as the object store of an Ollama registry.
     pub fn behind(&self) -> Vec<Vec<u8>> {
         lock(&self.state).uploads.behind.clone()
     }
@@ -216,12 +216,12 @@ impl Origin {
         Some(item.bytes.to_vec())
     }
 
-    /// Bytes of bodies that were handed to connections so far.
+    /// Bytes of bodies handed to connections so far.
     pub fn sent(&self) -> u64 {
         lock(&self.state).sent
     }
 
-    /// Most connections that were open at a time.
+    /// Maximum number of concurrent connections so far.
     pub fn most_open(&self) -> usize {
         lock(&self.state).most_open
     }
@@ -252,7 +252,7 @@ async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: Shared) {
                 }
             });
             let http = hyper::server::conn::http1::Builder::new();
-            // A connection that we cut, or that does not trust us, ends with an error, as it should.
+            // A connection that a lie cuts, or whose client rejects the certificate, ends with an error.
             match tls {
                 None => {
                     let _ = http.serve_connection(TokioIo::new(stream), answer).await;

@@ -1,4 +1,4 @@
-//! Serves models on loopback until it is ended, for trying things out and for benchmarks.
+//! Serves models on loopback until it is killed, for experiments and benchmarks.
 
 #![expect(
     clippy::disallowed_methods,

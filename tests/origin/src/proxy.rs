@@ -1,4 +1,4 @@
-//! A proxy that demands a login, and leads every host to one server.
+//! A proxy that requires a login, and connects every host to one server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// The longest head of a request that is read, in bytes.
+/// The longest head of a request in bytes.
 const HEAD_MAX: usize = 16 << 10;
 
 /// The proxy. It ends when it is dropped.
@@ -20,7 +20,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one on a free port that leads to `server`. `login` is what it demands as `Proxy-Authorization`, such as `Basic dTpw`.
+    /// Starts a proxy to `server` on a free port. `login` is the required `Proxy-Authorization`, such as `Basic dTpw`.
     pub async fn start(server: String, login: &'static str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
@@ -82,7 +82,7 @@ async fn serve(
             .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
             .await?;
     } else {
-        // From `GET http://host/path` to `GET /path`; the connection is for this request alone.
+        // `GET http://host/path` becomes `GET /path`; the connection serves one request.
         let mut words = first.splitn(3, ' ');
         let (method, url) = (
             words.next().unwrap_or_default(),

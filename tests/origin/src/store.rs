@@ -1,4 +1,4 @@
-//! What the server has.
+//! The content of the server.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&sha2::Sha256::digest(bytes)))
 }
 
-/// The id that git gives to a file of these bytes.
+/// The git blob id of these bytes.
 pub fn git_blob(bytes: &[u8]) -> String {
     let mut hasher = sha1::Sha1::new();
     hasher.update(format!("blob {}\0", bytes.len()));
@@ -42,7 +42,7 @@ pub fn manifest(config: &[u8], layers: &[serde_json::Value]) -> Vec<u8> {
     manifest.to_string().into_bytes()
 }
 
-/// Bytes that are no pattern, so that those of one place are not those of another.
+/// Pseudo-random bytes, so that no two ranges are equal.
 pub fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let mut bytes = Vec::with_capacity(length + 8);
@@ -60,10 +60,10 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The commit that every repository is at.
+/// The commit of every repository.
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A thing to be served, with the headers that say what it is.
+/// A served file with its headers.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) bytes: Bytes,
@@ -109,7 +109,7 @@ impl Store {
         self.items.insert(path.to_owned(), item);
     }
 
-    /// What stands at a path, without its query.
+    /// The item at a path without query.
     pub(crate) fn find(&self, path: &str) -> Option<Item> {
         if let Some(item) = self.items.get(path) {
             return Some(item.clone());
@@ -187,7 +187,7 @@ impl Store {
     }
 }
 
-/// Whether the hub keeps a file apart from git.
+/// Whether the hub stores a file outside of git (LFS).
 fn is_large(path: &str) -> bool {
     let is_weights = path.ends_with(".gguf") || path.ends_with(".safetensors");
     is_weights && !path.starts_with("in-git")

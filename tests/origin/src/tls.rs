@@ -1,4 +1,4 @@
-//! Certificates for servers of tests: an authority of its own for each, as a company has one.
+//! Certificates for test servers, each with its own authority, as in a company network.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// What answers for these host names.
+    /// A TLS acceptor for these host names.
     pub(crate) fn acceptor(&self, names: &[&str]) -> TlsAcceptor {
         let key = KeyPair::generate().expect("a key");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

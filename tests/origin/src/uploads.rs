@@ -1,6 +1,6 @@
-//! What a registry answers to a push (opencontainers/distribution-spec, "Push"), and how it lies about it.
+//! A registry's answers to a push (opencontainers/distribution-spec, "Push"), and lies about it.
 //!
-//! The place of an upload is relative, and has a query that must come back as it was given.
+//! The location of an upload is relative, and has a query that the client must send back unchanged.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use hyper::body::{Frame, Incoming};
 use hyper::{Method, Request, Response, header};
 
 use crate::answer::{Body, finish};
-use crate::{Lie, Seen, Shared, digest, lock};
+use crate::{Lie, RecordedRequest, Shared, digest, lock};
 
-/// Uploads that are under way.
+/// Uploads in progress.
 #[derive(Debug, Default)]
 pub(crate) struct Uploads {
     bytes: BTreeMap<u64, Vec<u8>>,
     count: u64,
-    /// The request that an upload listens to: the last one that began. Bytes that come late over an older connection are not taken.
+    /// The current request of an upload: the last one that started. Late bytes of an older connection are discarded.
     turns: BTreeMap<u64, u64>,
-    /// Bytes of bodies that came.
+    /// Bytes of received bodies.
     pub(crate) received: u64,
-    /// Parts that were sent to the store behind a registry of Ollama's.
+    /// Parts sent to the object store of an Ollama registry.
     pub(crate) behind: Vec<Vec<u8>>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn answer(
     };
     let lie = {
         let mut state = lock(state);
-        state.log.push(Seen {
+        state.log.push(RecordedRequest {
             method: head.method.to_string(),
             path: whole.clone(),
             range: text(header::CONTENT_RANGE),
@@ -85,17 +85,17 @@ pub(crate) async fn answer(
             Response::builder().status(status),
             |answer, (name, value)| answer.header(name, value),
         );
-        return Ok(said(answer, body));
+        return Ok(text_answer(answer, body));
     }
     if let Some(Lie::Redirect(status, to)) = lie {
         let number = path.rsplit('/').next().unwrap_or_default();
         let answer = Response::builder()
             .status(status)
             .header(header::LOCATION, format!("{to}/-/behind/{number}"))
-            .header("docker-upload-location", place(&path, number));
-        return Ok(said(answer, ""));
+            .header("docker-upload-location", location(&path, number));
+        return Ok(text_answer(answer, ""));
     }
-    // So many bytes are read, and no more.
+    // Reads at most this many bytes.
     let most = match lie {
         Some(Lie::Cut(most) | Lie::Keep(most)) => most,
         _ => usize::MAX,
@@ -110,7 +110,7 @@ pub(crate) async fn answer(
     };
     let number_of_upload = number.filter(|_| head.method != Method::POST);
     let (sent, is_whole) = read(state, body, most, pace, number_of_upload).await;
-    // Of a body that was cut, what came is kept, and nothing else is done.
+    // The bytes of a cut body are kept, without any other effect.
     if !is_whole || matches!(lie, Some(Lie::Cut(_))) {
         return Err(Cut);
     }
@@ -122,12 +122,12 @@ pub(crate) async fn answer(
     };
     if path.starts_with("/-/behind/") {
         state.uploads.behind.push(sent);
-        return Ok(said(Response::builder().status(200), ""));
+        return Ok(text_answer(Response::builder().status(200), ""));
     }
     if let Some((before, tag)) = path.split_once("/manifests/") {
         let name = before.trim_start_matches("/v2/");
         let found = state.store.manifest(&format!("{name}:{tag}"), sent);
-        return Ok(said(
+        return Ok(text_answer(
             Response::builder()
                 .status(201)
                 .header("docker-content-digest", found),
@@ -141,38 +141,41 @@ pub(crate) async fn answer(
         state.uploads.bytes.insert(number, Vec::new());
         let answer = Response::builder()
             .status(202)
-            .header(header::LOCATION, place(&path, &number.to_string()))
+            .header(header::LOCATION, location(&path, &number.to_string()))
             .header(header::RANGE, "0-0");
         let answer = match lie {
             Some(Lie::Header(name, value)) => answer.header(name, value),
             _ => answer,
         };
-        return Ok(said(answer, ""));
+        return Ok(text_answer(answer, ""));
     };
     if of("_state") != Some("a%2Fb") {
-        return Ok(said(Response::builder().status(400), "the state is lost"));
+        return Ok(text_answer(
+            Response::builder().status(400),
+            "the state is lost",
+        ));
     }
     let Some(bytes) = state.uploads.bytes.get(&number).cloned() else {
-        return Ok(said(Response::builder().status(404), unknown));
+        return Ok(text_answer(Response::builder().status(404), unknown));
     };
     let answer = Response::builder()
-        .header(header::LOCATION, place(&path, &number.to_string()))
+        .header(header::LOCATION, location(&path, &number.to_string()))
         .header(
             header::RANGE,
             format!("0-{}", bytes.len().saturating_sub(1)),
         );
     Ok(match head.method {
-        Method::GET => said(answer.status(204), ""),
+        Method::GET => text_answer(answer.status(204), ""),
         Method::PATCH => match lie {
-            Some(Lie::As(status)) => said(answer.status(status), ""),
-            _ => said(answer.status(202), ""),
+            Some(Lie::As(status)) => text_answer(answer.status(status), ""),
+            _ => text_answer(answer.status(202), ""),
         },
         _ => {
             let wanted = of("digest").unwrap_or_default().replace("%3A", ":");
             state.uploads.bytes.remove(&number);
-            // What went to the store behind is not here.
+            // The object store has the bytes, not this server.
             if of("etag").is_none() && digest(&bytes) != wanted {
-                return Ok(said(
+                return Ok(text_answer(
                     Response::builder().status(400),
                     r#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match uploaded content"}]}"#,
                 ));
@@ -181,13 +184,12 @@ pub(crate) async fn answer(
             if matches!(lie, Some(Lie::NoAnswer)) {
                 return Err(Cut);
             }
-            said(answer.status(201), "")
+            text_answer(answer.status(201), "")
         }
     })
 }
 
-/// Reads a body, so many bytes at a time with so many milliseconds between, and says whether it came to its end. What comes for an
-/// upload is kept as it comes.
+/// Reads a body, at the given pace, and returns whether it was complete. The bytes of an upload are kept as they arrive.
 async fn read(
     state: &Shared,
     mut body: Incoming,
@@ -235,13 +237,13 @@ async fn read(
     (sent, true)
 }
 
-/// Where the rest of an upload is taken.
-fn place(path: &str, number: &str) -> String {
+/// The location for the rest of an upload.
+fn location(path: &str, number: &str) -> String {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     format!("{folder}/{number}?_state=a%2Fb")
 }
 
-fn said(answer: http::response::Builder, text: &'static str) -> Response<Body> {
+fn text_answer(answer: http::response::Builder, text: &'static str) -> Response<Body> {
     let answer = answer.header(header::CONTENT_LENGTH, text.len());
     finish(
         answer,

@@ -1,4 +1,4 @@
-//! What all tiny models have in common.
+//! Common parts of the tiny models.
 
 use super::twins::{Fill, Ones, Twins, Zeros};
 use crate::{Value, Writer, tiny};
@@ -13,14 +13,14 @@ pub(super) const FEED_FORWARD: u64 = 128;
 pub(super) const LAYERS: u32 = 2;
 
 /// Width of the vision parts.
-pub(super) const EYE: u64 = 32;
-pub(super) const EYE_HEADS: u32 = 2;
-pub(super) const EYE_FEED_FORWARD: u64 = 64;
+pub(super) const VISION_WIDTH: u64 = 32;
+pub(super) const VISION_HEADS: u32 = 2;
+pub(super) const VISION_FEED_FORWARD: u64 = 64;
 pub(super) const PATCH: u64 = 8;
-/// The side of a picture, in patches.
+/// The side of an image, in patches.
 pub(super) const SIDE: u64 = 8;
 
-/// What every file of weights says.
+/// The keys of every weights file.
 pub(super) fn model(architecture: &str) -> Writer {
     let key = |rest: &str| format!("{architecture}.{rest}");
     let mut writer = Writer::new()
@@ -46,16 +46,16 @@ pub(super) fn model(architecture: &str) -> Writer {
         .kv(&key("rope.freq_base"), 1e6_f32)
 }
 
-/// The vocabulary, with so many tokens behind it that mean nothing.
-pub(super) fn words(writer: Writer, more: usize) -> Writer {
-    tiny::words(writer, more)
+/// The vocabulary, with `more` unused tokens at its end.
+pub(super) fn with_vocabulary(writer: Writer, more: usize) -> Writer {
+    tiny::with_vocabulary(writer, more)
 }
 
-/// Embeddings, in both files alike.
+/// Embeddings, equal in both files.
 pub(super) fn embeddings(twins: &mut Twins) {
     let dims = [WIDTH, tiny::size()];
     let count = dims.iter().product();
-    // As large as what the layers add, so that the last token matters to the next one.
+    // As large as the output of the layers, so that the last token influences the next one.
     let values = twins.random.values(count, 1);
     for file in [&mut twins.ollama, &mut twins.ours] {
         file.push(crate::Tensor::f32("token_embd.weight", &dims, &values));
@@ -86,7 +86,7 @@ pub(super) fn feed_forward(twins: &mut Twins, prefix: &str) {
     );
 }
 
-/// So many layers of a plain transformer, between embeddings and the last norm. `more` adds what a family has besides.
+/// `count` layers of a plain transformer, between embeddings and the last norm. `more` adds the tensors of a family.
 pub(super) fn layers(twins: &mut Twins, count: u32, more: impl Fn(&mut Twins, &str)) {
     embeddings(twins);
     for layer in 0..count {
@@ -100,17 +100,17 @@ pub(super) fn layers(twins: &mut Twins, count: u32, more: impl Fn(&mut Twins, &s
     twins.norms("", &[("output_norm", WIDTH)]);
 }
 
-/// The hyperparameters of a vision part under a prefix, which both files have.
-pub(super) fn eye(writer: Writer, prefix: &str, blocks: u32) -> Writer {
+/// The hyperparameters of a vision part under a prefix, for both files.
+pub(super) fn vision_keys(writer: Writer, prefix: &str, blocks: u32) -> Writer {
     let key = |rest: &str| format!("{prefix}.{rest}");
     writer
         .kv(&key("block_count"), blocks)
-        .kv(&key("embedding_length"), EYE as u32)
-        .kv(&key("attention.head_count"), EYE_HEADS)
+        .kv(&key("embedding_length"), VISION_WIDTH as u32)
+        .kv(&key("attention.head_count"), VISION_HEADS)
         .kv(&key("patch_size"), PATCH as u32)
 }
 
-/// What every projector says.
+/// The keys of every projector.
 pub(super) fn projector(
     kind: &str,
     activation: Option<&str>,

@@ -1,18 +1,18 @@
-//! Gemma 3, and the embedder that is made of it.
+//! Gemma 3, and the embedding model based on it.
 
 use super::Pair;
 use super::dense::{
-    EYE, EYE_FEED_FORWARD, HALVES, HEAD, LAYERS, PATCH, SIDE, WIDTH, eye, layers, linear, model,
-    norm, projector, words,
+    HALVES, HEAD, LAYERS, PATCH, SIDE, VISION_FEED_FORWARD, VISION_WIDTH, WIDTH, layers, linear,
+    model, norm, projector, vision_keys, with_vocabulary,
 };
 use super::twins::{Fill, Twins, with};
 use crate::Writer;
 
-/// Tokens of context from which on positions are scaled.
+/// Context length from which on positions are scaled.
 const LONG: u32 = 131_072;
-/// Tokens that Ollama's list has and the table of embeddings has not.
+/// Tokens in Ollama's list without a row in the table of embeddings.
 const MORE: usize = 3;
-/// With fewer layers, none of the embedder's looks at the whole text, and llama.cpp ends its process.
+/// With fewer layers the embedding model has none with global attention, and llama.cpp aborts.
 const ONE_OF_EACH: u32 = 6;
 /// The template that a translation adds, because Ollama's files have none.
 const TEMPLATE: &str = include_str!("../../../../registry/src/translate/families/gemma3.jinja");
@@ -29,7 +29,7 @@ fn norms(twins: &mut Twins, prefix: &str) {
     );
 }
 
-/// The keys of a base of rotation, which are called otherwise in Ollama's file.
+/// The keys of the RoPE base, which have other names in Ollama's file.
 fn rotated(writer: Writer) -> Writer {
     writer
         .without("gemma3.rope.freq_base")
@@ -43,25 +43,25 @@ pub(super) fn gemma3(seed: u64) -> Pair {
         .kv("gemma3.attention.sliding_window", 64_u32);
     let mut twins = Twins::new(seed);
     layers(&mut twins, LAYERS, norms);
-    let weights = words(base.clone(), 0)
+    let weights = with_vocabulary(base.clone(), 0)
         .replace("tokenizer.chat_template", TEMPLATE)
         .kv("gemma3.rope.freq_base_swa", 1e4_f32)
         .kv("gemma3.rope.scaling.type", "linear")
         .kv("gemma3.rope.scaling.factor", 8_f32);
     let weights = with(weights, &twins.ours);
 
-    let mut eyes = Twins::new(seed + 1);
-    see(&mut eyes);
+    let mut vision = Twins::new(seed + 1);
+    vision_tensors(&mut vision);
     let about_eyes = |writer: Writer, prefix: &str| {
-        eye(writer, prefix, 1)
+        vision_keys(writer, prefix, 1)
             .kv(
                 &format!("{prefix}.feed_forward_length"),
-                EYE_FEED_FORWARD as u32,
+                VISION_FEED_FORWARD as u32,
             )
             .kv(&format!("{prefix}.image_size"), (PATCH * SIDE) as u32)
             .kv(&format!("{prefix}.attention.layer_norm_epsilon"), 1e-6_f32)
     };
-    let ollama = rotated(words(base, MORE))
+    let ollama = rotated(with_vocabulary(base, MORE))
         .without("gemma3.attention.layer_norm_rms_epsilon")
         .without("tokenizer.chat_template")
         .kv("gemma3.mm.tokens_per_image", 4_u32);
@@ -69,29 +69,29 @@ pub(super) fn gemma3(seed: u64) -> Pair {
     let sight = about_eyes(projector("gemma3", Some("use_gelu"), HALVES), "clip.vision");
     Pair {
         name: "gemma3",
-        ollama: with(ollama, &eyes.ollama),
+        ollama: with(ollama, &vision.ollama),
         weights: Some(weights),
-        projector: Some(with(sight, &eyes.ours)),
+        projector: Some(with(sight, &vision.ours)),
         runs: true,
     }
 }
 
-fn see(eyes: &mut Twins) {
-    eyes.widened(
+fn vision_tensors(vision: &mut Twins) {
+    vision.widened(
         "v.patch_embedding.weight",
         "v.patch_embd.weight",
-        &[PATCH, PATCH, 3, EYE],
+        &[PATCH, PATCH, 3, VISION_WIDTH],
     );
-    eyes.named(
+    vision.named(
         "v.patch_embedding.bias",
         "v.patch_embd.bias",
-        &[EYE],
+        &[VISION_WIDTH],
         Fill::Zeros,
     );
-    eyes.widened(
+    vision.widened(
         "v.position_embedding.weight",
         "v.position_embd.weight",
-        &[EYE, SIDE * SIDE],
+        &[VISION_WIDTH, SIDE * SIDE],
     );
     for (ollama, ours) in [
         ("attn_q", "attn_q"),
@@ -100,38 +100,38 @@ fn see(eyes: &mut Twins) {
         ("attn_output", "attn_out"),
     ] {
         linear(
-            eyes,
+            vision,
             &format!("v.blk.0.{ollama}"),
             &format!("v.blk.0.{ours}"),
-            [EYE, EYE],
+            [VISION_WIDTH, VISION_WIDTH],
         );
     }
-    norm(eyes, "v.blk.0.layer_norm1", "v.blk.0.ln1", EYE);
-    norm(eyes, "v.blk.0.layer_norm2", "v.blk.0.ln2", EYE);
-    // Crossed on purpose: llama.cpp's converter named them so, and its loader sets it right.
+    norm(vision, "v.blk.0.layer_norm1", "v.blk.0.ln1", VISION_WIDTH);
+    norm(vision, "v.blk.0.layer_norm2", "v.blk.0.ln2", VISION_WIDTH);
+    // Swapped on purpose: llama.cpp's converter swaps the names, and its loader swaps them back.
     linear(
-        eyes,
+        vision,
         "v.blk.0.mlp.fc1",
         "v.blk.0.ffn_down",
-        [EYE, EYE_FEED_FORWARD],
+        [VISION_WIDTH, VISION_FEED_FORWARD],
     );
     linear(
-        eyes,
+        vision,
         "v.blk.0.mlp.fc2",
         "v.blk.0.ffn_up",
-        [EYE_FEED_FORWARD, EYE],
+        [VISION_FEED_FORWARD, VISION_WIDTH],
     );
-    norm(eyes, "v.post_layernorm", "v.post_ln", EYE);
-    eyes.named(
+    norm(vision, "v.post_layernorm", "v.post_ln", VISION_WIDTH);
+    vision.named(
         "mm.mm_input_projection.weight",
         "mm.input_projection.weight",
-        &[WIDTH, EYE],
+        &[WIDTH, VISION_WIDTH],
         Fill::Random,
     );
-    eyes.named(
+    vision.named(
         "mm.mm_soft_emb_norm.weight",
         "mm.soft_emb_norm.weight",
-        &[EYE],
+        &[VISION_WIDTH],
         Fill::Ones,
     );
 }
@@ -143,7 +143,7 @@ pub(super) fn embedding(seed: u64) -> Pair {
             .replace(&key("block_count"), ONE_OF_EACH)
             .kv(&key("attention.sliding_window"), 64_u32)
             .kv(&key("pooling_type"), 1_u32);
-        words(writer, 0).without("tokenizer.chat_template")
+        with_vocabulary(writer, 0).without("tokenizer.chat_template")
     };
     let mut twins = Twins::new(seed);
     layers(&mut twins, ONE_OF_EACH, norms);

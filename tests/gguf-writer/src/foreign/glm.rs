@@ -2,8 +2,8 @@
 
 use super::Pair;
 use super::dense::{
-    CLIP, EYE, EYE_FEED_FORWARD, FEED_FORWARD, HEAD, LAYERS, PATCH, SIDE, WIDTH, attention,
-    embeddings, eye, model, projector, words,
+    CLIP, FEED_FORWARD, HEAD, LAYERS, PATCH, SIDE, VISION_FEED_FORWARD, VISION_WIDTH, WIDTH,
+    attention, embeddings, model, projector, vision_keys, with_vocabulary,
 };
 use super::twins::{Fill, Ones, Twins, with};
 use crate::{Tensor, Value, Writer};
@@ -15,36 +15,45 @@ pub(super) fn glmocr(seed: u64) -> Pair {
         glmocr_block(&mut twins, &format!("blk.{layer}."));
     }
     twins.norms("", &[("output_norm", WIDTH)]);
-    let weights = words(model("glm4"), 0)
+    let weights = with_vocabulary(model("glm4"), 0)
         .kv(
             "glm4.rope.dimension_sections",
             Value::from(vec![2_i32, 3, 3, 0]),
         )
         .kv("tokenizer.ggml.pre", "chatglm-bpe");
-    let ollama = words(model("glmocr"), 0)
+    let ollama = with_vocabulary(model("glmocr"), 0)
         .without("glmocr.rope.dimension_count")
         .kv("glmocr.rope.mrope_section", Value::from(vec![2_i32, 3, 3]))
         .kv("tokenizer.ggml.pre", "glm4");
 
-    let mut eyes = Twins::new(seed + 1);
+    let mut vision = Twins::new(seed + 1);
     for (ollama, ours) in [
         ("v.patch_embd_0.weight", "v.patch_embd.weight"),
         ("v.patch_embd_1.weight", "v.patch_embd.weight.1"),
     ] {
-        eyes.widened(ollama, ours, &[PATCH, PATCH, 3, EYE]);
+        vision.widened(ollama, ours, &[PATCH, PATCH, 3, VISION_WIDTH]);
     }
-    eyes.norms("", &[("v.blk.0.ln1", EYE), ("v.post_ln", EYE)]);
-    eyes.matrices("", &[("mm.model.fc", &[EYE, WIDTH])]);
+    vision.norms(
+        "",
+        &[("v.blk.0.ln1", VISION_WIDTH), ("v.post_ln", VISION_WIDTH)],
+    );
+    vision.matrices("", &[("mm.model.fc", &[VISION_WIDTH, WIDTH])]);
     let about_eyes = |writer: Writer, prefix: &str| {
-        eye(writer, prefix, 1)
+        vision_keys(writer, prefix, 1)
             .kv(&format!("{prefix}.image_size"), (PATCH * SIDE) as u32)
             .kv(&format!("{prefix}.spatial_merge_size"), 2_u32)
     };
     let sight = about_eyes(projector("glm4v", Some("use_silu"), CLIP), "clip.vision")
-        .kv("clip.vision.feed_forward_length", EYE_FEED_FORWARD as u32)
+        .kv(
+            "clip.vision.feed_forward_length",
+            VISION_FEED_FORWARD as u32,
+        )
         .kv("clip.vision.attention.layer_norm_epsilon", 1e-5_f32);
     let ollama = about_eyes(ollama, "glmocr.vision")
-        .kv("glmocr.vision.intermediate_size", EYE_FEED_FORWARD as u32)
+        .kv(
+            "glmocr.vision.intermediate_size",
+            VISION_FEED_FORWARD as u32,
+        )
         .kv("glmocr.vision.attention.layer_norm_rms_epsilon", 1e-5_f32)
         .kv("glmocr.vision.out_hidden_size", WIDTH as u32)
         .kv("glmocr.vision.image_mean", Value::from(CLIP.0.to_vec()))
@@ -52,9 +61,9 @@ pub(super) fn glmocr(seed: u64) -> Pair {
     let ollama = with(ollama, &twins.ollama);
     Pair {
         name: "glmocr",
-        ollama: with(ollama, &eyes.ollama),
+        ollama: with(ollama, &vision.ollama),
         weights: Some(with(weights, &twins.ours)),
-        projector: Some(with(sight, &eyes.ours)),
+        projector: Some(with(sight, &vision.ours)),
         runs: false,
     }
 }
@@ -88,7 +97,7 @@ fn glmocr_block(twins: &mut Twins, prefix: &str) {
 pub(super) fn glm4moelite(seed: u64) -> Pair {
     const RANK: u32 = 32;
     let base = |architecture: &str| {
-        let writer = words(model(architecture), 0);
+        let writer = with_vocabulary(model(architecture), 0);
         writer.kv(&format!("{architecture}.attention.kv_lora_rank"), RANK)
     };
     let mut twins = Twins::new(seed);

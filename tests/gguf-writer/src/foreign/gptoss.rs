@@ -1,7 +1,7 @@
 //! gpt-oss.
 
 use super::Pair;
-use super::dense::{HEADS, KV, LAYERS, WIDTH, attention, embeddings, model, words};
+use super::dense::{HEADS, KV, LAYERS, WIDTH, attention, embeddings, model, with_vocabulary};
 use super::twins::{Fill, Ones, Twins, Zeros, with};
 use crate::{Writer, tiny};
 
@@ -17,7 +17,7 @@ fn base(architecture: &str) -> Writer {
         .kv(&key("attention.sliding_window"), 64_u32)
         .kv(&key("rope.scaling.factor"), 4_f32)
         .kv(&key("rope.scaling.original_context_length"), 512_u32);
-    words(writer, 0)
+    with_vocabulary(writer, 0)
 }
 
 pub(super) fn gptoss(seed: u64) -> Pair {

@@ -1,62 +1,73 @@
-//! Llama 4: its vision part, and of the rest only a little.
+//! Llama 4: its vision part, and a few tensors of the rest.
 
 use super::Pair;
 use super::dense::{
-    EYE, EYE_FEED_FORWARD, HALVES, PATCH, SIDE, WIDTH, eye, linear, model, norm, projector, words,
+    HALVES, PATCH, SIDE, VISION_FEED_FORWARD, VISION_WIDTH, WIDTH, linear, model, norm, projector,
+    vision_keys, with_vocabulary,
 };
 use super::twins::{Fill, Twins, with};
 use crate::Writer;
 
 pub(super) fn llama4(seed: u64) -> Pair {
-    let base = words(model("llama4"), 0);
+    let base = with_vocabulary(model("llama4"), 0);
     let mut twins = Twins::new(seed);
     twins.matrices("", &[("token_embd", &[WIDTH, WIDTH])]);
-    let mut eyes = Twins::new(seed + 1);
-    eyes.named("v.class_embedding", "v.class_embd", &[EYE], Fill::Random);
-    eyes.widened(
+    let mut vision = Twins::new(seed + 1);
+    vision.named(
+        "v.class_embedding",
+        "v.class_embd",
+        &[VISION_WIDTH],
+        Fill::Random,
+    );
+    vision.widened(
         "v.positional_embedding_vlm",
         "v.position_embd.weight",
-        &[EYE, SIDE * SIDE + 1],
+        &[VISION_WIDTH, SIDE * SIDE + 1],
     );
-    eyes.widened(
+    vision.widened(
         "v.patch_embedding.weight",
         "v.patch_embd.weight",
-        &[PATCH * PATCH * 3, EYE],
+        &[PATCH * PATCH * 3, VISION_WIDTH],
     );
-    norm(&mut eyes, "v.layernorm_pre", "v.pre_ln", EYE);
-    norm(&mut eyes, "v.layernorm_post", "v.post_ln", EYE);
-    norm(&mut eyes, "v.blk.0.attn_norm", "v.blk.0.ln1", EYE);
-    norm(&mut eyes, "v.blk.0.ffn_norm", "v.blk.0.ln2", EYE);
+    norm(&mut vision, "v.layernorm_pre", "v.pre_ln", VISION_WIDTH);
+    norm(&mut vision, "v.layernorm_post", "v.post_ln", VISION_WIDTH);
+    norm(
+        &mut vision,
+        "v.blk.0.attn_norm",
+        "v.blk.0.ln1",
+        VISION_WIDTH,
+    );
+    norm(&mut vision, "v.blk.0.ffn_norm", "v.blk.0.ln2", VISION_WIDTH);
     linear(
-        &mut eyes,
+        &mut vision,
         "v.blk.0.attn_output",
         "v.blk.0.attn_out",
-        [EYE, EYE],
+        [VISION_WIDTH, VISION_WIDTH],
     );
     linear(
-        &mut eyes,
+        &mut vision,
         "v.blk.0.mlp.fc1",
         "v.blk.0.ffn_up",
-        [EYE, EYE_FEED_FORWARD],
+        [VISION_WIDTH, VISION_FEED_FORWARD],
     );
     linear(
-        &mut eyes,
+        &mut vision,
         "v.blk.0.mlp.fc2",
         "v.blk.0.ffn_down",
-        [EYE_FEED_FORWARD, EYE],
+        [VISION_FEED_FORWARD, VISION_WIDTH],
     );
     for (ollama, ours) in [
         ("v.vision_adapter.mlp.fc1.weight", "mm.model.mlp.1.weight"),
         ("v.vision_adapter.mlp.fc2.weight", "mm.model.mlp.2.weight"),
         ("mm.linear_1.weight", "mm.model.fc.weight"),
     ] {
-        eyes.named(ollama, ours, &[EYE, EYE], Fill::Random);
+        vision.named(ollama, ours, &[VISION_WIDTH, VISION_WIDTH], Fill::Random);
     }
     let about_eyes = |writer: Writer, prefix: &str| {
-        eye(writer, prefix, 1)
+        vision_keys(writer, prefix, 1)
             .kv(
                 &format!("{prefix}.feed_forward_length"),
-                EYE_FEED_FORWARD as u32,
+                VISION_FEED_FORWARD as u32,
             )
             .kv(&format!("{prefix}.image_size"), (PATCH * SIDE) as u32)
     };
@@ -70,9 +81,9 @@ pub(super) fn llama4(seed: u64) -> Pair {
     let ollama = with(ollama, &twins.ollama);
     Pair {
         name: "llama4",
-        ollama: with(ollama, &eyes.ollama),
+        ollama: with(ollama, &vision.ollama),
         weights: Some(with(base, &twins.ours)),
-        projector: Some(with(sight, &eyes.ours)),
+        projector: Some(with(sight, &vision.ours)),
         runs: false,
     }
 }

@@ -2,14 +2,14 @@
 
 use super::Pair;
 use super::dense::{
-    CLIP, EYE, EYE_FEED_FORWARD, EYE_HEADS, LAYERS, PATCH, SIDE, WIDTH, eye, layers, model,
-    projector, words,
+    CLIP, LAYERS, PATCH, SIDE, VISION_FEED_FORWARD, VISION_HEADS, VISION_WIDTH, WIDTH, layers,
+    model, projector, vision_keys, with_vocabulary,
 };
 use super::twins::{Fill, Ones, Twins, halved, with};
 use crate::{Tensor, Writer};
 
 pub(super) fn mistral3(seed: u64) -> Pair {
-    let base = words(model("mistral3"), 0)
+    let base = with_vocabulary(model("mistral3"), 0)
         .kv("mistral3.rope.scaling.type", "yarn")
         .kv("mistral3.rope.scaling.factor", 4_f32)
         .kv("mistral3.rope.scaling.original_context_length", 512_u32);
@@ -28,22 +28,22 @@ pub(super) fn mistral3(seed: u64) -> Pair {
         .kv("mistral3.rope.scaling.mscale_all_dim", 1_f32)
         .kv("mistral3.rope.scaling_beta", 0.1_f32);
 
-    let mut eyes = Twins::new(seed + 1);
-    see(&mut eyes);
-    // The token that ends a row of a picture is the thirteenth.
+    let mut vision = Twins::new(seed + 1);
+    vision_tensors(&mut vision);
+    // The token at the end of a row of an image is the thirteenth.
     let table = &twins.ours[0];
     let row = table.data[12 * 4 * WIDTH as usize..][..4 * WIDTH as usize].to_vec();
-    eyes.ours.push(Tensor::new(
+    vision.ours.push(Tensor::new(
         "v.token_embd.img_break",
         &[WIDTH],
         crate::TensorType::F32,
         row,
     ));
     let about_eyes = |writer: Writer, prefix: &str| {
-        eye(writer, prefix, 1)
+        vision_keys(writer, prefix, 1)
             .kv(
                 &format!("{prefix}.feed_forward_length"),
-                EYE_FEED_FORWARD as u32,
+                VISION_FEED_FORWARD as u32,
             )
             .kv(&format!("{prefix}.image_size"), (PATCH * SIDE) as u32)
             .kv(&format!("{prefix}.num_channels"), 3_u32)
@@ -58,76 +58,98 @@ pub(super) fn mistral3(seed: u64) -> Pair {
     let ollama = with(ollama, &twins.ollama);
     Pair {
         name: "mistral3",
-        ollama: with(ollama, &eyes.ollama),
+        ollama: with(ollama, &vision.ollama),
         weights: Some(with(weights, &twins.ours)),
-        projector: Some(with(sight, &eyes.ours)),
+        projector: Some(with(sight, &vision.ours)),
         runs: true,
     }
 }
 
-fn see(eyes: &mut Twins) {
-    eyes.widened(
+fn vision_tensors(vision: &mut Twins) {
+    vision.widened(
         "v.patch_conv.weight",
         "v.patch_embd.weight",
-        &[PATCH, PATCH, 3, EYE],
+        &[PATCH, PATCH, 3, VISION_WIDTH],
     );
-    eyes.named("v.encoder_norm.weight", "v.pre_ln.weight", &[EYE], Ones);
-    eyes.named(
-        "v.blk.0.attn_norm.weight",
-        "v.blk.0.ln1.weight",
-        &[EYE],
+    vision.named(
+        "v.encoder_norm.weight",
+        "v.pre_ln.weight",
+        &[VISION_WIDTH],
         Ones,
     );
-    eyes.named(
+    vision.named(
+        "v.blk.0.attn_norm.weight",
+        "v.blk.0.ln1.weight",
+        &[VISION_WIDTH],
+        Ones,
+    );
+    vision.named(
         "v.blk.0.ffn_norm.weight",
         "v.blk.0.ln2.weight",
-        &[EYE],
+        &[VISION_WIDTH],
         Ones,
     );
     for part in ["attn_q", "attn_k"] {
-        rotated(eyes, &format!("v.blk.0.{part}.weight"));
+        rotated(vision, &format!("v.blk.0.{part}.weight"));
     }
-    eyes.same("v.blk.0.attn_v.weight", &[EYE, EYE], Fill::Random);
+    vision.same(
+        "v.blk.0.attn_v.weight",
+        &[VISION_WIDTH, VISION_WIDTH],
+        Fill::Random,
+    );
     for (ollama, ours, dims) in [
-        ("v.blk.0.attn_output", "v.blk.0.attn_out", [EYE, EYE]),
+        (
+            "v.blk.0.attn_output",
+            "v.blk.0.attn_out",
+            [VISION_WIDTH, VISION_WIDTH],
+        ),
         (
             "v.blk.0.ffn_gate",
             "v.blk.0.ffn_gate",
-            [EYE, EYE_FEED_FORWARD],
+            [VISION_WIDTH, VISION_FEED_FORWARD],
         ),
-        ("v.blk.0.ffn_up", "v.blk.0.ffn_up", [EYE, EYE_FEED_FORWARD]),
+        (
+            "v.blk.0.ffn_up",
+            "v.blk.0.ffn_up",
+            [VISION_WIDTH, VISION_FEED_FORWARD],
+        ),
         (
             "v.blk.0.ffn_down",
             "v.blk.0.ffn_down",
-            [EYE_FEED_FORWARD, EYE],
+            [VISION_FEED_FORWARD, VISION_WIDTH],
         ),
-        ("mm.linear_1", "mm.1", [EYE, WIDTH]),
+        ("mm.linear_1", "mm.1", [VISION_WIDTH, WIDTH]),
         ("mm.linear_2", "mm.2", [WIDTH, WIDTH]),
         (
             "mm.patch_merger.merging_layer",
             "mm.patch_merger",
-            [4 * EYE, EYE],
+            [4 * VISION_WIDTH, VISION_WIDTH],
         ),
     ] {
         let end = |name: &str| format!("{name}.weight");
-        eyes.named(&end(ollama), &end(ours), &dims, Fill::Random);
+        vision.named(&end(ollama), &end(ours), &dims, Fill::Random);
     }
-    eyes.named("mm.norm.weight", "mm.input_norm.weight", &[EYE], Ones);
+    vision.named(
+        "mm.norm.weight",
+        "mm.input_norm.weight",
+        &[VISION_WIDTH],
+        Ones,
+    );
 }
 
-/// Ollama's rows of a head are its first half and then its second; llama.cpp's are one of each in turn.
-fn rotated(eyes: &mut Twins, name: &str) {
-    let dims = [EYE, EYE];
-    let values = eyes.halves(&dims);
-    let rows: Vec<&[f32]> = values.chunks_exact(EYE as usize).collect();
+/// Ollama stores the rows of a head as first half and second half; llama.cpp interleaves them.
+fn rotated(vision: &mut Twins, name: &str) {
+    let dims = [VISION_WIDTH, VISION_WIDTH];
+    let values = vision.halves(&dims);
+    let rows: Vec<&[f32]> = values.chunks_exact(VISION_WIDTH as usize).collect();
     let mut turned = Vec::new();
-    for head in rows.chunks_exact((EYE / u64::from(EYE_HEADS)) as usize) {
+    for head in rows.chunks_exact((VISION_WIDTH / u64::from(VISION_HEADS)) as usize) {
         let (first, second) = head.split_at(head.len() / 2);
         for (one, other) in first.iter().zip(second) {
             turned.extend_from_slice(one);
             turned.extend_from_slice(other);
         }
     }
-    eyes.ollama.push(halved(name, &dims, &values));
-    eyes.ours.push(halved(name, &dims, &turned));
+    vision.ollama.push(halved(name, &dims, &values));
+    vision.ours.push(halved(name, &dims, &turned));
 }

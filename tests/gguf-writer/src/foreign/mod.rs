@@ -1,9 +1,9 @@
-//! Tiny models with random weights, each twice: in the layout that Ollama's own engine reads, and in llama.cpp's.
+//! Tiny models with random weights, each twice: in the layout of Ollama's own engine, and in llama.cpp's.
 //!
-//! Both files of a pair hold the same numbers, so whoever translates the one must get the other, and an engine must compute the same
-//! with both. What differs is written down here by hand, from Ollama's converters (`convert/convert_*.go`) and llama.cpp's loaders
+//! Both files of a pair have the same values, so a translation of the one must give the other, and an engine must compute the same
+//! results with both. The differences are written by hand, from Ollama's converters (`convert/convert_*.go`) and llama.cpp's loaders
 //! (`src/models/*.cpp`, `tools/mtmd/clip.cpp`).
-//! Pairs whose `runs` is set are complete, so that an engine can load them; the others hold only what differs, and a little besides.
+//! Pairs with `runs` are complete, so that an engine can load them; the others have only the differing tensors and keys, and a few more.
 
 mod dense;
 mod gemma;
@@ -24,9 +24,9 @@ pub struct Pair {
     pub name: &'static str,
     /// In Ollama's layout.
     pub ollama: Writer,
-    /// The weights in llama.cpp's layout; `None` where the file is a projector.
+    /// The weights in llama.cpp's layout; `None` if the file is a projector.
     pub weights: Option<Writer>,
-    /// The projector in llama.cpp's layout, where Ollama's file holds one.
+    /// The projector in llama.cpp's layout, if Ollama's file contains one.
     pub projector: Option<Writer>,
     /// Whether an engine can load it.
     pub runs: bool,
@@ -51,10 +51,10 @@ pub fn pairs(seed: u64) -> Vec<Pair> {
     pairs
 }
 
-/// The pair of a name.
+/// The pair with this name.
 ///
 /// # Panics
-/// When there is none.
+/// If there is none.
 #[must_use]
 pub fn pair(name: &str, seed: u64) -> Pair {
     let found = pairs(seed).into_iter().find(|pair| pair.name == name);

@@ -1,9 +1,9 @@
-//! Families that differ in a few keys and names: only those, and a table of embeddings.
+//! Families with few differences: only the differing keys and names, and a table of embeddings.
 
 use super::Pair;
 use super::dense::{
-    CLIP, EYE, EYE_FEED_FORWARD, HALVES, KV, LAYERS, PATCH, SIDE, WIDTH, embeddings, eye, layers,
-    model, projector, words,
+    CLIP, HALVES, KV, LAYERS, PATCH, SIDE, VISION_FEED_FORWARD, VISION_WIDTH, WIDTH, embeddings,
+    layers, model, projector, vision_keys, with_vocabulary,
 };
 use super::twins::{Fill, Ones, Twins, Zeros, halved, with};
 use crate::{Tensor, Value, Writer, tiny, vision};
@@ -24,7 +24,7 @@ pub(super) fn all(seed: u64) -> Vec<Pair> {
     ]
 }
 
-/// A pair of weights alone.
+/// A pair without a projector.
 fn pair(name: &'static str, ollama: Writer, weights: Writer, twins: &Twins) -> Pair {
     Pair {
         name,
@@ -47,14 +47,14 @@ fn olmo3(seed: u64) -> Pair {
         twins.norms(prefix, &norms);
     });
     twins.matrices("", &[("output", &[WIDTH, tiny::size()])]);
-    // These norms stand behind what others norm before.
+    // These norms come after the parts that other families normalize before.
     for file in [&mut twins.ollama, &mut twins.ours] {
         file.retain(|tensor| {
             let is = |end: &str| tensor.name.ends_with(end.as_bytes());
             !is(".attn_norm.weight") && !is(".ffn_norm.weight")
         });
     }
-    let base = |architecture: &str| words(model(architecture), 0);
+    let base = |architecture: &str| with_vocabulary(model(architecture), 0);
     Pair {
         runs: true,
         ..pair("olmo3", base("olmo3"), base("olmo2"), &twins)
@@ -71,7 +71,7 @@ fn lfm2(seed: u64) -> Pair {
         &[WIDTH],
         Ones,
     );
-    let base = words(model("lfm2"), 0);
+    let base = with_vocabulary(model("lfm2"), 0);
     let weights = base
         .clone()
         .replace("lfm2.feed_forward_length", 96_u32)
@@ -88,7 +88,7 @@ fn laguna(seed: u64) -> Pair {
         &[WIDTH, 4],
         Fill::Random,
     );
-    let base = words(model("laguna"), 0);
+    let base = with_vocabulary(model("laguna"), 0);
     let weights = base
         .clone()
         .kv("laguna.rope.dimension_count_swa", 16_u32)
@@ -119,7 +119,7 @@ fn nemotron(seed: u64) -> Pair {
     twins
         .ollama
         .push(Tensor::f32("mtp.norm.weight", &[1], &[1.0]));
-    let base = words(model("nemotron_h_moe"), 0);
+    let base = with_vocabulary(model("nemotron_h_moe"), 0);
     let weights = base.clone().kv("nemotron_h_moe.moe_latent_size", 32_u32);
     pair("nemotron_h_moe", base, weights, &twins)
 }
@@ -128,7 +128,7 @@ fn qwen3next(seed: u64) -> Pair {
     let mut twins = Twins::new(seed);
     embeddings(&mut twins);
     twins.named("blk.0.ssm_dt", "blk.0.ssm_dt.bias", &[4], Zeros);
-    let base = words(model("qwen3next"), 0);
+    let base = with_vocabulary(model("qwen3next"), 0);
     let ollama = base.clone().replace(
         "qwen3next.attention.head_count_kv",
         Value::from(vec![0_u32, 2]),
@@ -148,12 +148,12 @@ fn gemma3n(seed: u64) -> Pair {
         .push(Tensor::f32(name, &[WIDTH, size + MORE], &table));
     twins.ours.push(Tensor::f32(name, &[WIDTH, size], cut));
     twins.matrices("", &[("per_layer_token_embd", &[8, size])]);
-    let base = |more| words(model("gemma3n"), more);
+    let base = |more| with_vocabulary(model("gemma3n"), more);
     let weights = base(0).kv(
         "tokenizer.ggml.eos_token_ids",
         Value::from(vec![1_i32, 106]),
     );
-    // Of the tokens, Ollama's file knows no bytes.
+    // Ollama's file has no byte tokens.
     let mut kinds = vec![1_i32; (size + MORE) as usize];
     kinds[..3].copy_from_slice(&[2, 3, 3]);
     let ollama = base(MORE as usize)
@@ -177,14 +177,17 @@ fn gemma4(seed: u64) -> Pair {
     twins
         .ollama
         .push(Tensor::f32("model.vision_tower.std", &[1], &[1.0]));
-    let base = words(model("gemma4"), 0);
+    let base = with_vocabulary(model("gemma4"), 0);
     let weights = base.clone().replace("tokenizer.ggml.model", "gemma4");
 
-    let mut eyes = Twins::new(seed + 1);
+    let mut vision = Twins::new(seed + 1);
     let patches = "v.patch_embd.weight";
-    eyes.widened(patches, patches, &[PATCH, PATCH, 3, EYE]);
-    eyes.norms("", &[("v.blk.0.ln1", EYE), ("v.blk.0.ln2", EYE)]);
-    eyes.matrices("", &[("mm.input_projection", &[EYE, WIDTH])]);
+    vision.widened(patches, patches, &[PATCH, PATCH, 3, VISION_WIDTH]);
+    vision.norms(
+        "",
+        &[("v.blk.0.ln1", VISION_WIDTH), ("v.blk.0.ln2", VISION_WIDTH)],
+    );
+    vision.matrices("", &[("mm.input_projection", &[VISION_WIDTH, WIDTH])]);
     for (ollama, ours) in [
         ("a.pre_encode.out.weight", "a.input_projection.weight"),
         ("mm.a.fc.weight", "a.pre_encode.out.weight"),
@@ -193,18 +196,18 @@ fn gemma4(seed: u64) -> Pair {
         ("a.blk.0.layer_pre_norm.weight", "a.blk.0.ln2.weight"),
         ("a.blk.0.linear_pos.weight", "a.blk.0.attn_k_rel.weight"),
     ] {
-        eyes.named(ollama, ours, &[EYE, EYE], Fill::Random);
+        vision.named(ollama, ours, &[VISION_WIDTH, VISION_WIDTH], Fill::Random);
     }
     let about_eyes = |writer: Writer, prefix: &str| {
-        let writer = eye(writer, &format!("{prefix}.vision"), 1);
-        let writer = eye(writer, &format!("{prefix}.audio"), 1);
+        let writer = vision_keys(writer, &format!("{prefix}.vision"), 1);
+        let writer = vision_keys(writer, &format!("{prefix}.audio"), 1);
         ["vision", "audio"]
             .into_iter()
             .fold(writer, |writer, part| {
                 writer
                     .kv(
                         &format!("{prefix}.{part}.feed_forward_length"),
-                        EYE_FEED_FORWARD as u32,
+                        VISION_FEED_FORWARD as u32,
                     )
                     .kv(
                         &format!("{prefix}.{part}.attention.layer_norm_epsilon"),
@@ -221,9 +224,9 @@ fn gemma4(seed: u64) -> Pair {
         .kv("clip.audio.projector_type", "gemma4a")
         .kv("clip.audio.num_mel_bins", 128_u32)
         .kv("clip.audio.projection_dim", WIDTH as u32);
-    let ollama = with(about_eyes(base, "gemma4"), &eyes.ollama);
+    let ollama = with(about_eyes(base, "gemma4"), &vision.ollama);
     Pair {
-        projector: Some(with(sight, &eyes.ours)),
+        projector: Some(with(sight, &vision.ours)),
         ..pair("gemma4", ollama, weights, &twins)
     }
 }
@@ -240,7 +243,7 @@ fn deepseekocr(seed: u64) -> Pair {
     );
     let base = |architecture: &str| {
         let key = |rest: &str| format!("{architecture}.{rest}");
-        words(model(architecture), 0)
+        with_vocabulary(model(architecture), 0)
             .kv(&key("expert_count"), 4_u32)
             .kv(&key("expert_used_count"), 2_u32)
     };
@@ -248,16 +251,16 @@ fn deepseekocr(seed: u64) -> Pair {
         .kv("deepseek2-ocr.expert_feed_forward_length", 32_u32)
         .kv("deepseek2-ocr.expert_shared_count", 2_u32);
 
-    let mut eyes = Twins::new(seed + 1);
-    eyes.widened(
+    let mut vision = Twins::new(seed + 1);
+    vision.widened(
         "v.patch_embd.weight",
         "v.patch_embd.weight",
-        &[PATCH, PATCH, 3, EYE],
+        &[PATCH, PATCH, 3, VISION_WIDTH],
     );
-    eyes.widened(
+    vision.widened(
         "s.patch_embd.weight",
         "v.sam.patch_embd.weight",
-        &[PATCH, PATCH, 3, EYE],
+        &[PATCH, PATCH, 3, VISION_WIDTH],
     );
     for (ollama, ours) in [
         ("s.position_embd", "v.sam.pos_embd.weight"),
@@ -283,7 +286,7 @@ fn deepseekocr(seed: u64) -> Pair {
         ("mm.image_newline", "v.image_newline"),
         ("mm.view_seperator", "v.view_seperator"),
     ] {
-        eyes.named(ollama, ours, &[EYE, EYE], Fill::Random);
+        vision.named(ollama, ours, &[VISION_WIDTH, VISION_WIDTH], Fill::Random);
     }
     let numbers = |writer: Writer, prefix: &str, parts: &[(&str, u32)]| {
         parts.iter().fold(writer, |writer, (part, value)| {
@@ -292,7 +295,7 @@ fn deepseekocr(seed: u64) -> Pair {
     };
     let both = [
         ("vision.block_count", 1),
-        ("vision.embedding_length", EYE as u32),
+        ("vision.embedding_length", VISION_WIDTH as u32),
         ("vision.image_size", (PATCH * SIDE) as u32),
         ("vision.patch_size", PATCH as u32),
     ];
@@ -309,7 +312,7 @@ fn deepseekocr(seed: u64) -> Pair {
         &[
             ("attention.head_count", 2),
             ("sam.block_count", 1),
-            ("sam.embedding_length", EYE as u32),
+            ("sam.embedding_length", VISION_WIDTH as u32),
             ("sam.head_count", 4),
             ("feed_forward_length", 64),
             ("projector.scale_factor", 1),
@@ -322,14 +325,14 @@ fn deepseekocr(seed: u64) -> Pair {
         &[
             ("vision.head_count", 2),
             ("sam.block_count", 1),
-            ("sam.embedding_length", EYE as u32),
+            ("sam.embedding_length", VISION_WIDTH as u32),
             ("sam.head_count", 4),
         ],
     );
     let ollama = ollama.without("deepseekocr.attention.layer_norm_rms_epsilon");
     Pair {
-        projector: Some(with(sight, &eyes.ours)),
-        ..pair("deepseekocr", with(ollama, &eyes.ollama), weights, &twins)
+        projector: Some(with(sight, &vision.ours)),
+        ..pair("deepseekocr", with(ollama, &vision.ollama), weights, &twins)
     }
 }
 
@@ -345,44 +348,51 @@ fn llava(seed: u64) -> Pair {
 }
 
 fn omni(seed: u64) -> Pair {
-    let base = |architecture: &str| words(model(architecture), 0);
+    let base = |architecture: &str| with_vocabulary(model(architecture), 0);
     let mut twins = Twins::new(seed);
     embeddings(&mut twins);
     twins.ollama.push(Tensor::f32("a.x", &[1], &[1.0]));
-    let mut eyes = Twins::new(seed + 1);
-    eyes.widened("v.cls_embd", "v.class_embd", &[EYE]);
-    let values = eyes.halves(&[PATCH * PATCH * 3, EYE]);
+    let mut vision = Twins::new(seed + 1);
+    vision.widened("v.cls_embd", "v.class_embd", &[VISION_WIDTH]);
+    let values = vision.halves(&[PATCH * PATCH * 3, VISION_WIDTH]);
     let name = "v.patch_embd.weight";
-    eyes.ollama
-        .push(halved(name, &[PATCH * PATCH * 3, EYE], &values));
-    eyes.ours
-        .push(Tensor::f32(name, &[PATCH, PATCH, 3, EYE], &values));
-    // Two places of a side become three: what lies between is the mean of its neighbours.
-    let corners = eyes.halves(&[EYE, 4]);
-    eyes.ollama
-        .push(Tensor::f32("v.position_embd", &[EYE, 4], &corners));
-    let corner = |x: usize, y: usize, value: usize| corners[(2 * y + x) * EYE as usize + value];
+    vision
+        .ollama
+        .push(halved(name, &[PATCH * PATCH * 3, VISION_WIDTH], &values));
+    vision
+        .ours
+        .push(Tensor::f32(name, &[PATCH, PATCH, 3, VISION_WIDTH], &values));
+    // Two positions of a side become three: the middle one is the mean of its neighbours.
+    let corners = vision.halves(&[VISION_WIDTH, 4]);
+    vision
+        .ollama
+        .push(Tensor::f32("v.position_embd", &[VISION_WIDTH, 4], &corners));
+    let corner =
+        |x: usize, y: usize, value: usize| corners[(2 * y + x) * VISION_WIDTH as usize + value];
     let mut places = Vec::new();
     for (y0, y1) in [(0, 0), (0, 1), (1, 1)] {
         for (x0, x1) in [(0, 0), (0, 1), (1, 1)] {
-            places.extend((0..EYE as usize).map(|value| {
+            places.extend((0..VISION_WIDTH as usize).map(|value| {
                 let mean = |y| (corner(x0, y, value) + corner(x1, y, value)) / 2.0;
                 (mean(y0) + mean(y1)) / 2.0
             }));
         }
     }
-    eyes.ours
-        .push(Tensor::f32("v.position_embd.weight", &[EYE, 9], &places));
+    vision.ours.push(Tensor::f32(
+        "v.position_embd.weight",
+        &[VISION_WIDTH, 9],
+        &places,
+    ));
     for (ollama, ours) in [
         ("mm.norm.weight", "mm.model.mlp.0.weight"),
         ("mm.1.weight", "mm.model.mlp.1.weight"),
         ("mm.2.weight", "mm.model.mlp.3.weight"),
     ] {
-        eyes.named(ollama, ours, &[EYE, EYE], Fill::Random);
+        vision.named(ollama, ours, &[VISION_WIDTH, VISION_WIDTH], Fill::Random);
     }
-    eyes.ollama.push(Tensor::f32("mm.a.x", &[1], &[1.0]));
+    vision.ollama.push(Tensor::f32("mm.a.x", &[1], &[1.0]));
     let about_eyes = |writer: Writer, prefix: &str| {
-        eye(writer, prefix, 1).kv(&format!("{prefix}.image_size"), 3 * PATCH as u32)
+        vision_keys(writer, prefix, 1).kv(&format!("{prefix}.image_size"), 3 * PATCH as u32)
     };
     let sight = about_eyes(projector("", Some("use_gelu"), CLIP), "clip.vision")
         .without("clip.projector_type")
@@ -390,13 +400,13 @@ fn omni(seed: u64) -> Pair {
         .kv("clip.has_audio_encoder", false)
         .kv("clip.vision.num_channels", 3_u32)
         .kv("clip.vision.projector.scale_factor", 2_u32)
-        .kv("clip.vision.feed_forward_length", 4 * EYE as u32)
+        .kv("clip.vision.feed_forward_length", 4 * VISION_WIDTH as u32)
         .kv("clip.vision.attention.layer_norm_epsilon", 1e-6_f32);
     let ollama = about_eyes(base("nemotron_h_omni"), "nemotron_h_omni.vision")
         .kv("nemotron_h_omni.audio.block_count", 1_u32);
-    let ollama = with(ollama, &eyes.ollama);
+    let ollama = with(ollama, &vision.ollama);
     Pair {
-        projector: Some(with(sight, &eyes.ours)),
+        projector: Some(with(sight, &vision.ours)),
         ..pair("nemotron_h_omni", ollama, base("nemotron_h"), &twins)
     }
 }
@@ -405,7 +415,7 @@ fn snowflake(seed: u64) -> Pair {
     const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
     let mut twins = Twins::new(seed);
     embeddings(&mut twins);
-    let base = words(model("bert"), 0).replace("tokenizer.ggml.model", "t5");
+    let base = with_vocabulary(model("bert"), 0).replace("tokenizer.ggml.model", "t5");
     let weights = base.clone().kv(CHARSMAP, b"hello".to_vec());
     let texts: Vec<_> = "aGVsbG8=".chars().map(String::from).collect();
     let ollama = base.kv(CHARSMAP, texts);

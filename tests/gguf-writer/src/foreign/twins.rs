@@ -4,7 +4,7 @@ use crate::qwen3::half;
 use crate::tiny::Random;
 use crate::{Tensor, TensorType, Writer};
 
-/// What a tensor holds.
+/// The values of a tensor.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fill {
     Ones,
@@ -17,9 +17,9 @@ pub(super) use Fill::{Ones, Zeros};
 /// Tensors for two files.
 pub(super) struct Twins {
     pub(super) random: Random,
-    /// Those of Ollama's file.
+    /// Tensors of Ollama's file.
     pub(super) ollama: Vec<Tensor>,
-    /// Those of llama.cpp's.
+    /// Tensors of llama.cpp's file.
     pub(super) ours: Vec<Tensor>,
 }
 
@@ -41,43 +41,43 @@ impl Twins {
         }
     }
 
-    /// A tensor that differs in its name alone.
+    /// A tensor that differs only in its name.
     pub(super) fn named(&mut self, ollama: &str, ours: &str, dims: &[u64], fill: Fill) {
         let values = self.values(dims, fill);
         self.ollama.push(Tensor::f32(ollama, dims, &values));
         self.ours.push(Tensor::f32(ours, dims, &values));
     }
 
-    /// A tensor that does not differ.
+    /// A tensor that is equal in both files.
     pub(super) fn same(&mut self, name: &str, dims: &[u64], fill: Fill) {
         self.named(name, name, dims, fill);
     }
 
-    /// Matrices that do not differ.
+    /// Matrices that are equal in both files.
     pub(super) fn matrices(&mut self, prefix: &str, parts: &[(&str, &[u64])]) {
         for (part, dims) in parts {
             self.same(&format!("{prefix}{part}.weight"), dims, Fill::Random);
         }
     }
 
-    /// Norms that do not differ.
+    /// Norms that are equal in both files.
     pub(super) fn norms(&mut self, prefix: &str, parts: &[(&str, u64)]) {
         for (part, width) in parts {
             self.same(&format!("{prefix}{part}.weight"), &[*width], Ones);
         }
     }
 
-    /// A tensor that has 16 bits in Ollama's file and 32 in the other.
+    /// A tensor with 16 bits in Ollama's file and 32 in llama.cpp's.
     pub(super) fn widened(&mut self, ollama: &str, ours: &str, dims: &[u64]) {
         let values = self.halves(dims);
         self.ollama.push(halved(ollama, dims, &values));
         self.ours.push(Tensor::f32(ours, dims, &values));
     }
 
-    /// Values that fit in 16 bits: whole multiples of a 64th.
+    /// Values that fit in 16 bits: multiples of 1/64.
     pub(super) fn halves(&mut self, dims: &[u64]) -> Vec<f32> {
         let count: u64 = dims.iter().product();
-        // A zero has no sign then.
+        // This removes the sign of zero.
         let values = (0..count).map(|_| (self.random.value() * 64.0).round() / 64.0 + 0.0);
         values.collect()
     }

@@ -1,4 +1,4 @@
-//! G6: alignments that are none, and tensors that do not keep to theirs.
+//! G6: invalid alignments, and tensors that violate the alignment.
 
 use super::{Hostile, hostile};
 use crate::{Tensor, TensorType, small};

@@ -1,4 +1,4 @@
-//! G5: keys and names that are missing, empty or there twice.
+//! G5: keys and names that are missing, empty or repeated.
 
 use super::{Hostile, hostile};
 use crate::{Tensor, Writer, small};

@@ -1,7 +1,7 @@
 //! Files that must be refused, each for one reason.
 //!
-//! They follow the advisories of programs that read GGUF: each rule of a strict reader has its files here.
-//! Most are [`small::writer`](crate::small::writer) with one lie in it.
+//! They follow security advisories of GGUF readers: each rule of the strict reader has its files here.
+//! Most are [`small::writer`](crate::small::writer) with one lie.
 
 mod alignment;
 mod counts;
@@ -16,7 +16,7 @@ use crate::Writer;
 /// One file that must be refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hostile {
-    /// What is wrong, in words that can be a file's name.
+    /// The defect, as a file name.
     pub name: &'static str,
     /// The rule that it breaks, `G1` to `G8`.
     pub rule: &'static str,

@@ -1,4 +1,4 @@
-//! G2: tensors whose shape cannot be, or that lie where they must not.
+//! G2: tensors with impossible shapes or offsets.
 
 use super::{Hostile, hostile};
 use crate::{Tensor, TensorType, Writer, small};
@@ -92,7 +92,7 @@ fn sizes_sum_to_0() -> Writer {
 
 fn cut_in_the_data() -> Hostile {
     let mut bytes = small::model();
-    // The last tensor's data is followed by some padding; one byte more is gone.
+    // Cuts the padding after the last tensor and one byte of its data.
     let padding = small::output().data.len().next_multiple_of(32) - small::output().data.len();
     bytes.truncate(bytes.len() - padding - 1);
     Hostile {

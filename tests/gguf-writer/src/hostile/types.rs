@@ -187,7 +187,7 @@ fn wrong_keys() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// An array of an array of an array and so on.
+/// Nested arrays.
 fn a_hundred_deep() -> Writer {
     let mut payload = Vec::new();
     for _ in 0..100 {

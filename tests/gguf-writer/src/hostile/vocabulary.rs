@@ -1,4 +1,4 @@
-//! G7 and G8: vocabularies that do not fit together, and tokens that are absurdly long.
+//! G7 and G8: inconsistent vocabularies, and absurdly long tokens.
 
 use super::{Hostile, hostile};
 use crate::{Value, Writer, small};
@@ -70,7 +70,7 @@ fn misfits() -> Vec<Hostile> {
     .to_vec()
 }
 
-/// More small lists than a reader may want to keep.
+/// More small lists than a reader should keep.
 fn many_lists() -> Writer {
     (0..600).fold(small::writer(), |writer, number| {
         writer.kv(&format!("list.{number}"), vec![0_u8; 1024])

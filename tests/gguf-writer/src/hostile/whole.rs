@@ -1,4 +1,4 @@
-//! G1: files that are something else, of another version, or not whole.
+//! G1: files of another format or version, or cut files.
 
 use super::Hostile;
 use crate::small;

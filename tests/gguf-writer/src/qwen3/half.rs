@@ -2,7 +2,7 @@
 
 /// The bits of the IEEE 754 half-precision number that is next to `value` towards zero.
 ///
-/// Made for weights: what is too small for a normal half-precision number becomes zero, and `value` is less than 65,504.
+/// For weights: values too small for a normal half-precision number become zero, and `value` is less than 65,504.
 pub(crate) fn bits(value: f32) -> u16 {
     const SMALLEST_NORMAL: f32 = 1.0 / 16_384.0;
     let bits = value.to_bits();

@@ -1,23 +1,23 @@
 //! A byte-level BPE vocabulary of any size: bytes, then runs of letters, then control tokens.
 //!
 //! Runs are joined from a shorter run and one letter, and may begin with a space.
-//! English words become two or three tokens of it, so a text has about twice as many as in a vocabulary made for English.
+//! English words become two or three tokens, so a text has about twice as many tokens as in a vocabulary for English.
 
 /// Tokens for single bytes.
 const BYTES: usize = 256;
-/// Control tokens at the end, as many as the real vocabulary has behind its merged ones.
+/// Control tokens at the end, as many as in the real vocabulary.
 const CONTROLS: usize = 293;
-/// How the byte of a space is written in a vocabulary.
+/// The letter for the byte of a space.
 const SPACE: char = 'Ġ';
 
 const NORMAL: i32 = 1;
 const CONTROL: i32 = 3;
 
-/// Tokens and merges as a file has them.
+/// Tokens and merges of a file.
 pub(super) struct Vocabulary {
     /// All tokens.
     pub(super) tokens: Vec<String>,
-    /// Pairs that are joined; the earlier, the sooner.
+    /// Merges by rank.
     pub(super) merges: Vec<String>,
     /// The id of `<|endoftext|>`.
     pub(super) end_of_text: u32,
@@ -53,12 +53,12 @@ impl Vocabulary {
     }
 }
 
-/// Whether an answer may have this token of a vocabulary of `size`: it is text by itself, and ends nothing.
+/// Whether an answer may contain this token of a vocabulary of `size`: it is complete text and no control token.
 pub(super) fn is_spoken(id: usize, size: usize) -> bool {
     (BYTES..size - CONTROLS).contains(&id)
 }
 
-/// A run of letters and the letter that is joined to it, shorter ones first, without end.
+/// Infinite pairs of a run of letters and the letter joined to it, shorter runs first.
 fn runs() -> impl Iterator<Item = (String, char)> {
     let single: Vec<String> = std::iter::once(SPACE)
         .chain('a'..='z')
@@ -77,7 +77,7 @@ fn runs() -> impl Iterator<Item = (String, char)> {
     .flat_map(|run| ('a'..='z').map(move |letter| (run.clone(), letter)))
 }
 
-/// How a byte is written in a vocabulary: itself where it can be seen, else a letter from U+0100 on.
+/// The letter for a byte: itself if it is visible, else a letter from U+0100 on.
 fn shown(byte: u8) -> char {
     let seen = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     if seen(byte) {
@@ -96,7 +96,7 @@ mod tests {
     const REAL: usize = 151_936;
 
     #[test]
-    fn no_token_stands_twice() {
+    fn no_token_is_repeated() {
         let vocabulary = new(REAL);
         assert_eq!(vocabulary.tokens.len(), REAL);
         let different: HashSet<&String> = vocabulary.tokens.iter().collect();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_joined_is_known_and_so_is_the_result() {
+    fn merges_have_known_parts_and_results() {
         let vocabulary = new(3000);
         let known: HashSet<&str> = vocabulary.tokens.iter().map(String::as_str).collect();
         for merge in &vocabulary.merges {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_written_as_in_every_byte_level_vocabulary() {
+    fn bytes_have_the_letters_of_byte_level_vocabularies() {
         assert_eq!(shown(b'a'), 'a');
         assert_eq!(shown(b' '), SPACE);
         assert_eq!(shown(b'\n'), 'Ċ');
