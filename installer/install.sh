@@ -6,21 +6,21 @@ usage() {
     cat <<'TEXT'
 Usage: installer/install.sh [--prefix DIR] [--all-cpus] [--uninstall] [--help]
 
-Installs what a build needs and this machine lacks, builds in release, and installs
+Installs missing build tools, builds in release mode, and installs
   DIR/bin/slm, slmd, slm-runner    the executables
   DIR/lib/slm/                     libraries of the engine
   DIR/share/                       manual pages, completions, documents, a unit
-where DIR is ~/.local unless given. Running it again updates; nothing else is touched.
+where DIR is ~/.local by default. Run it again to update; it changes nothing else.
 
 The engine is built for this machine's processor, for the next lesser kind, and for
-any; a folder that was built on another machine is noticed and built again.
+any; a build folder from another machine is detected and rebuilt.
 
   --prefix DIR   install below DIR
   --all-cpus     build for every kind of processor, as packages need it; takes longer
-  --uninstall    remove what an installation put below DIR; models stay
+  --uninstall    remove the installed files below DIR; models stay
   --help         show this
 
-CARGO_TARGET_DIR names the build folder; without it, it is ~/.cache/slm/target.
+CARGO_TARGET_DIR names the build folder; the default is ~/.cache/slm/target.
 TEXT
 }
 
@@ -58,16 +58,16 @@ case $prefix in
 *) prefix=${OLDPWD:-$(pwd)}/$prefix ;;
 esac
 
-say "1 of 3: what a build needs"
+say "1 of 3: build tools"
 need_packages
 need_rust
-say "2 of 3: building the program that installs"
+say "2 of 3: building the installer"
 use_target
 own_target
-cargo build --release --locked --bin installer || fail "it could not be built; the lines above say why"
+cargo build --release --locked --bin installer || fail "the installer could not be built; the lines above have the reason"
 case $what in
 install) say "3 of 3: building slm and its engine, and installing them below $prefix" ;;
-*) say "3 of 3: removing what is installed below $prefix" ;;
+**) say "3 of 3: removing the installed files below $prefix" ;;
 esac
-# shellcheck disable=SC2086 # Nothing, or one word of ours.
-chore "$what" --prefix "$prefix" $all_cpus || fail "the $what did not finish; the lines above say why"
+# shellcheck disable=SC2086 # Empty, or one fixed word.
+installer "$what" --prefix "$prefix" $all_cpus || fail "the $what did not finish; the lines above have the reason"

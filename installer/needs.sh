@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What install.sh and test.sh share: saying what happens, and getting what a build needs.
+# Common functions of install.sh and test.sh: messages, and the build tools.
 # Sourced, not run. POSIX shell.
 
 say() {
@@ -11,7 +11,7 @@ fail() {
     exit 1
 }
 
-# Runs a command as root, with sudo where we are not.
+# Runs a command as root, with sudo for other users.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
@@ -35,17 +35,17 @@ have_libclang() {
     return 1
 }
 
-# The packages that a build lacks here, and its tests where for_tests is set, one word each; nothing where nothing lacks.
+# Prints the missing packages of a build, and of its tests if for_tests is set, one word each.
 missing_packages() {
     have cmake || printf ' cmake'
     have g++ || printf ' g++'
     have make || printf ' make'
     have_libclang || printf ' libclang-dev'
-    # The built-in catalog takes its first model from a package index, with that index's own client.
+    # The built-in catalog fetches its first model from a package index, with pip.
     python3 -m pip --version >/dev/null 2>&1 || printf ' python3-pip'
     # rustup is fetched with curl.
     have_rust || have curl || printf ' curl ca-certificates'
-    # What a push is tested against; test.sh asks for it.
+    # The tests of pushes need these.
     if [ -n "${for_tests:-}" ]; then
         have docker-registry || printf ' docker-registry'
         have skopeo || printf ' skopeo'
@@ -61,14 +61,14 @@ need_packages() {
     have apt-get || fail "missing here:$missing; install them with this system's package manager (names as on Debian) and run this again"
     say "packages: installing$missing"
     as_root apt-get update -qq || fail "the package lists could not be fetched; is there a network?"
-    # shellcheck disable=SC2086 # The names are words of ours.
+    # shellcheck disable=SC2086 # The names are fixed words.
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null ||
         fail "the packages could not be installed:$missing"
     missing=$(missing_packages)
     [ -z "$missing" ] || fail "still missing after the installation:$missing"
 }
 
-# Whether a cargo is here that can build the project: rustup's fetches the pinned version by itself, any other must be new enough.
+# Whether cargo can build the project: rustup's cargo fetches the pinned version, any other must be new enough.
 have_rust() {
     have cargo || return 1
     have rustup && return 0
@@ -78,12 +78,12 @@ have_rust() {
 }
 
 need_rust() {
-    # A shell that was open when rustup came has no path to it.
+    # A shell that started before rustup was installed lacks its path.
     # shellcheck source=/dev/null
     have_rust || [ ! -f "$HOME/.cargo/env" ] || . "$HOME/.cargo/env"
     have_rust || install_rustup
     if have rustup && ! { cargo --version && cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1; then
-        # Without a name, this is the toolchain that rust-toolchain.toml asks for, with its components.
+        # Without a name, this installs the toolchain of rust-toolchain.toml with its components.
         rustup toolchain install || fail "the pinned Rust toolchain could not be installed"
     fi
     version=$(cargo --version) || fail "cargo does not run in $(pwd)"
@@ -99,7 +99,7 @@ install_rustup() {
     rm -f "$script"
     # shellcheck source=/dev/null
     . "$HOME/.cargo/env"
-    # Its folder may be on the path already, behind an older cargo.
+    # Its folder may already be on the path, after an older cargo.
     PATH=$HOME/.cargo/bin:$PATH
 }
 
@@ -115,26 +115,26 @@ use_target() {
     CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/slm/target}
     export CARGO_TARGET_DIR
     say "building in $CARGO_TARGET_DIR"
-    [ -d "$CARGO_TARGET_DIR/release" ] || say "the first time takes about ten minutes on two cores, half of it in llama-cpp-sys-2; later ones build what changed"
+    [ -d "$CARGO_TARGET_DIR/release" ] || say "the first build takes about ten minutes on two cores, half of it in llama-cpp-sys-2; later builds are incremental"
 }
 
-# Runs a chore. `cargo xtask` selects the package of the chores alone, which has crates built with other features than slm has them;
-# here, at the top of the project, all packages are selected, and what both use is built once.
-chore() {
+# Runs a command of the installer. `cargo xtask` selects only the installer's package, which builds shared crates with other
+# features than slm; here, at the root of the workspace, all packages are selected, and shared crates are built once.
+installer() {
     cargo run --release --locked --bin installer -- "$@"
 }
 
-# Cargo tells by the age of files what has to be built again, and not by where they lie: what another checkout built of slm in the
-# same folder would be taken for what this one would build. So it goes, and llama.cpp stays.
+# Cargo decides by the age of files, not by their path, what to rebuild: it would take the build of another checkout in the same
+# folder for the build of this one. So slm's own build output is removed, and llama.cpp's stays.
 own_target() {
     mark=$CARGO_TARGET_DIR/slm-checkout
     owner=
     [ ! -e "$mark" ] || read -r owner <"$mark" || true
     [ "$owner" != "$(pwd -P)" ] || return 0
     if [ -d "$CARGO_TARGET_DIR/release" ]; then
-        say "the build folder was another checkout's; what it built of slm is removed"
+        say "the build folder belongs to another checkout; its build of slm is removed"
         cargo clean --quiet --release --workspace || fail "the build folder $CARGO_TARGET_DIR cannot be cleaned"
     fi
-    [ -d "$CARGO_TARGET_DIR" ] || mkdir -p "$CARGO_TARGET_DIR" || fail "the build folder $CARGO_TARGET_DIR cannot be made"
+    [ -d "$CARGO_TARGET_DIR" ] || mkdir -p "$CARGO_TARGET_DIR" || fail "the build folder $CARGO_TARGET_DIR cannot be created"
     pwd -P >"$mark"
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every check and test of the project; CI runs this and nothing else.
+# Runs all checks and tests of the project; CI runs only this script.
 set -eu
 
 case ${1:-} in
@@ -7,10 +7,10 @@ case ${1:-} in
     cat <<'TEXT'
 Usage: installer/test.sh [STAGE...]
 
-Installs what a build needs and this machine lacks, then runs `cargo xtask check`:
-format, deny, lint, lint-tests, doc, build, test; or only the stages named.
+Installs missing build tools, then runs `cargo xtask check` with all stages
+(format, deny, lint, lint-tests, doc, build, test) or only the named ones.
 
-CARGO_TARGET_DIR names the build folder; without it, it is ~/.cache/slm/target.
+CARGO_TARGET_DIR names the build folder; the default is ~/.cache/slm/target.
 TEXT
     exit 0
     ;;
@@ -25,4 +25,4 @@ need_packages
 need_rust
 use_target
 own_target
-chore check "$@" || fail "not everything is in order; the lines above say what"
+installer check "$@" || fail "a check failed; the lines above say which"

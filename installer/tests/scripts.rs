@@ -1,11 +1,11 @@
-//! The scripts that a person runs first: what they say when they cannot go on.
+//! The install and test scripts: usage, and messages of failures.
 #![expect(clippy::disallowed_methods, reason = "the tests run the scripts")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 #[test]
-fn the_scripts_explain_themselves() {
+fn the_scripts_have_a_help() {
     for script in ["install.sh", "test.sh"] {
         let output = run(Command::new("sh").arg(folder().join(script)).arg("--help"));
         assert!(output.status.success(), "{script}: {}", stderr(&output));
@@ -30,7 +30,7 @@ fn an_unknown_option_is_a_usage_error() {
 }
 
 #[test]
-fn an_option_without_its_value_is_named() {
+fn an_option_without_its_value_is_an_error() {
     let output = run(Command::new("sh")
         .arg(folder().join("install.sh"))
         .arg("--prefix"));
@@ -39,7 +39,7 @@ fn an_option_without_its_value_is_named() {
 }
 
 #[test]
-fn a_machine_without_apt_learns_what_it_lacks() {
+fn without_apt_the_missing_packages_are_named() {
     let output = needs("need_packages");
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
@@ -56,7 +56,7 @@ fn a_machine_without_apt_learns_what_it_lacks() {
 }
 
 #[test]
-fn what_needs_root_says_so_where_there_is_no_sudo() {
+fn a_command_for_root_fails_without_sudo() {
     let output = needs("id() { echo 1000; }; as_root true");
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -73,15 +73,15 @@ fn the_build_folder_is_shared_unless_named() {
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         "slm: building in /elsewhere\n\
-         slm: the first time takes about ten minutes on two cores, half of it in llama-cpp-sys-2; later ones build what changed\n\
+         slm: the first build takes about ten minutes on two cores, half of it in llama-cpp-sys-2; later builds are incremental\n\
          slm: building in /cache/slm/target\n\
-         slm: the first time takes about ten minutes on two cores, half of it in llama-cpp-sys-2; later ones build what changed\n"
+         slm: the first build takes about ten minutes on two cores, half of it in llama-cpp-sys-2; later builds are incremental\n"
     );
 }
 
 #[test]
-fn chores_are_built_with_the_features_that_slm_has() {
-    let output = needs("cargo() { echo \"cargo $*\"; }; chore install --prefix /p");
+fn the_installer_is_built_with_the_features_of_slm() {
+    let output = needs("cargo() { echo \"cargo $*\"; }; installer install --prefix /p");
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         "cargo run --release --locked --bin installer -- install --prefix /p\n"
@@ -89,7 +89,7 @@ fn chores_are_built_with_the_features_that_slm_has() {
 }
 
 #[test]
-fn what_another_checkout_built_is_not_taken_for_our_own() {
+fn the_build_of_another_checkout_is_removed() {
     let target = tempfile::tempdir().expect("a folder can be made");
     let line = format!(
         "CARGO_TARGET_DIR='{}'; cargo() {{ echo \"cargo $*\"; }}; own_target; own_target",
@@ -104,15 +104,15 @@ fn what_another_checkout_built_is_not_taken_for_our_own() {
     };
     assert_eq!(cleaned(), 0, "nothing was built yet");
     std::fs::create_dir(target.path().join("release")).expect("a folder can be made");
-    assert_eq!(cleaned(), 0, "it is our own");
+    assert_eq!(cleaned(), 0, "the folder belongs to this checkout");
     std::fs::write(target.path().join("slm-checkout"), "/another\n")
         .expect("a file can be written");
     assert_eq!(cleaned(), 1);
     std::fs::remove_file(target.path().join("slm-checkout")).expect("it is there");
-    assert_eq!(cleaned(), 1, "nobody knows whose it is");
+    assert_eq!(cleaned(), 1, "the owner of the folder is unknown");
 }
 
-/// Runs a line of shell after the shared part, on a machine that has no program at all.
+/// Runs a line of shell after needs.sh, with an empty PATH.
 fn needs(line: &str) -> Output {
     let script = format!(
         "set -eu; . '{}'; {line}",
