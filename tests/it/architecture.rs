@@ -102,6 +102,26 @@ fn every_path_on_the_page_exists() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test reads the project's own page"
+)]
+fn every_path_of_the_glossary_exists() {
+    let page = std::fs::read_to_string(root().join("docs/glossary.md"))
+        .expect("docs/glossary.md can be read");
+    let paths: Vec<&str> = spans(&page).filter(|span| is_path(span)).collect();
+    assert!(paths.len() > 10, "docs/glossary.md names only {paths:?}");
+    let missing: Vec<_> = paths
+        .into_iter()
+        .filter(|path| !root().join(path).exists())
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/glossary.md names {missing:?}, which do not exist"
+    );
+}
+
+#[test]
 fn every_file_of_this_binary_is_declared() {
     let mut undeclared = Vec::new();
     let folder = root().join("tests/it");
