@@ -33,14 +33,14 @@ pub(crate) fn read(form: &str, home: Option<&Path>) -> anyhow::Result<Value> {
     let schema: Value = serde_json::from_slice(&bytes)
         .map_err(|error| Failure::new(format!("`{shown}` is not JSON: {error}")))?;
     if !schema.is_object() {
-        return Err(Failure::new(format!("`{shown}` holds no JSON Schema"))
+        return Err(Failure::new(format!("`{shown}` is not a JSON Schema"))
             .hint("a schema is an object, such as `{\"type\": \"array\"}`")
             .into());
     }
     let length = schema.to_string().len();
     if length > MAX_SCHEMA {
         return Err(Failure::new(format!(
-            "`{shown}` holds a schema of {length} bytes, but at most {MAX_SCHEMA} are allowed"
+            "`{shown}` is a schema of {length} bytes, but at most {MAX_SCHEMA} are allowed"
         ))
         .into());
     }
@@ -114,13 +114,13 @@ mod tests {
         for no_object in ["\"json\"", "[]", "true"] {
             refuse(
                 no_object,
-                "`HOME/s.json` holds no JSON Schema (a schema is an object, such as `{\"type\": \"array\"}`)",
+                "`HOME/s.json` is not a JSON Schema (a schema is an object, such as `{\"type\": \"array\"}`)",
             );
         }
         let long = json!({ "const": "x".repeat(MAX_SCHEMA) }).to_string();
         refuse(
             &long,
-            "`HOME/s.json` holds a schema of 65548 bytes, but at most 65536 are allowed ()",
+            "`HOME/s.json` is a schema of 65548 bytes, but at most 65536 are allowed ()",
         );
     }
 }

@@ -48,7 +48,12 @@ pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit
 pub(crate) async fn of_path(context: &Context, name: &str, path: &Path) -> anyhow::Result<()> {
     let from = format!("FROM {}\n", path.display());
     let recipe = modelfile::parse_bytes(from.as_bytes())
-        .map_err(|_| Failure::new(format!("`{}` cannot stand in a Modelfile", path.display())))?
+        .map_err(|_| {
+            Failure::new(format!(
+                "`{}` cannot be written in a Modelfile",
+                path.display()
+            ))
+        })?
         .modelfile;
     let roots = PathRoots {
         folder: PathBuf::from("."),

@@ -47,8 +47,8 @@ const SHRINK_ORDER: [Shrink; 3] = [
     Shrink::Drop("SIZE"),
 ];
 
-const NONE_YET: &str = "no models yet; `slm pull smollm2` fetches a small one that answers,\n\
-    `slm pull gemma3:270m-base` one that goes on with a text";
+const NONE_YET: &str = "no models yet; `slm pull smollm2` fetches a small chat model,\n\
+    `slm pull gemma3:270m-base` a base model that continues text";
 
 fn table(out: &Output, models: &[ModelSummary], now: Timestamp) -> String {
     let mut table = Table::new(&["NAME", "ID", "SIZE", "MODIFIED"], &SHRINK_ORDER);

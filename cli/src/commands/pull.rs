@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> 
     out.note(&match pulled {
         FollowEnd::Done(last) => {
             let name = last.model.as_ref().unwrap_or(&args.model);
-            format!("`{name}` is here")
+            format!("pulled `{name}`")
         }
         FollowEnd::Waits(job, what) => transfer.waits(job, &what),
         FollowEnd::Left(job) => transfer.left(job),
@@ -105,7 +105,7 @@ async fn explain(context: &Context, args: &Pull, request: &PullRequest) -> anyho
         0 if found.files.iter().any(|file| file.size.is_none()) => {
             "the size is unknown until it is fetched".to_owned()
         }
-        0 => "everything is here".to_owned(),
+        0 => "all files are on disk".to_owned(),
         bytes => format!("{} would be fetched", text::bytes(bytes)),
     })?;
     Ok(Exit::Ok)
@@ -139,7 +139,7 @@ pub(crate) async fn fetch_missing(
     out: &Output,
     model: &str,
 ) -> anyhow::Result<()> {
-    out.note(&format!("`{model}` is not here yet: fetching it"));
+    out.note(&format!("`{model}` is not on disk: pulling it"));
     let view = if out.json() {
         ProgressView::silent()
     } else {

@@ -45,6 +45,6 @@ fn summary(pushed: &Pushed) -> String {
         sent,
     } = pushed;
     format!(
-        "`{place}` is there as {digest}: {sent} blobs sent, {mounted} taken over from another repository, {present} there before"
+        "pushed `{place}` as {digest}: {sent} blobs sent, {mounted} mounted from another repository, {present} already present"
     )
 }

@@ -90,7 +90,7 @@ fn read_stdin() -> Result<Piped, Failure> {
         .read_to_end(&mut bytes)
         .map_err(|error| failed(&error))?;
     if bytes.len() as u64 > MAX_STDIN {
-        let message = format!("standard input holds more than {}", text::bytes(MAX_STDIN));
+        let message = format!("standard input is longer than {}", text::bytes(MAX_STDIN));
         return Err(Failure::new(message).hint("no model has a context of that size; send a part"));
     }
     if images::is_image(&bytes) {

@@ -65,15 +65,15 @@ fn summary(report: &VerifyReport) -> String {
     let bytes = text::bytes(*bytes);
     let mended = damage.iter().filter(|damage| damage.mended).count();
     let damaged = match damage.len() - mended {
-        1 => "1 thing is damaged".to_owned(),
-        count => format!("{count} things are damaged"),
+        1 => "1 file is damaged".to_owned(),
+        count => format!("{count} files are damaged"),
     };
     let repaired = match mended {
-        1 => "1 manifest was damaged and is mended".to_owned(),
-        count => format!("{count} manifests were damaged and are mended"),
+        1 => "1 damaged manifest was repaired".to_owned(),
+        count => format!("{count} damaged manifests were repaired"),
     };
     let found = match (damage.len() - mended, mended) {
-        (0, 0) => "all is well".to_owned(),
+        (0, 0) => "no damage".to_owned(),
         (_, 0) => damaged,
         (0, _) => repaired,
         _ => format!("{damaged}, {repaired}"),
@@ -118,7 +118,7 @@ mod tests {
             bytes: 98_362_432,
             damage: Vec::new(),
         };
-        insta::assert_snapshot!(summary(&report), @"checked 2 models, 5 blobs, 98.4 MB: all is well");
+        insta::assert_snapshot!(summary(&report), @"checked 2 models, 5 blobs, 98.4 MB: no damage");
         report.damage.push(Damage {
             model: Some("smollm2:latest".to_owned()),
             path: "blobs/sha256-b179".to_owned(),
@@ -135,7 +135,7 @@ mod tests {
             mended: false,
         });
         insta::assert_snapshot!(summary(&report), @r"
-        checked 2 models, 5 blobs, 98.4 MB: 2 things are damaged
+        checked 2 models, 5 blobs, 98.4 MB: 2 files are damaged
 
         blobs/sha256-b179 (smollm2:latest)
           problem: the bytes do not match the name
@@ -147,10 +147,9 @@ mod tests {
         ");
         report.damage[1].mended = true;
         assert!(
-            summary(&report)
-                .contains(": 1 thing is damaged, 1 manifest was damaged and is mended\n")
+            summary(&report).contains(": 1 file is damaged, 1 damaged manifest was repaired\n")
         );
         report.damage.remove(0);
-        assert!(summary(&report).contains("98.4 MB: 1 manifest was damaged and is mended\n"));
+        assert!(summary(&report).contains("98.4 MB: 1 damaged manifest was repaired\n"));
     }
 }

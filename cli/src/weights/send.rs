@@ -50,7 +50,7 @@ impl<'a> Sender<'a> {
             let digest = self.give(path, &name).await?;
             if let Some((twin, _)) = blobs.iter().find(|(_, known)| **known == digest) {
                 return Err(
-                    Failure::new(format!("`{name}` holds the same bytes as `{twin}`"))
+                    Failure::new(format!("`{name}` has the same bytes as `{twin}`"))
                         .hint("one of them may have been downloaded under a wrong name")
                         .into(),
                 );

@@ -50,8 +50,8 @@ fn an_empty_list_has_a_first_step() {
     assert_eq!(ran.stdout, "NAME   ID   SIZE   MODIFIED\n");
     assert_eq!(
         ran.stderr,
-        "no models yet; `slm pull smollm2` fetches a small one that answers,\n\
-         `slm pull gemma3:270m-base` one that goes on with a text\n"
+        "no models yet; `slm pull smollm2` fetches a small chat model,\n\
+         `slm pull gemma3:270m-base` a base model that continues text\n"
     );
     assert_eq!(home.slm(&["list", "--quiet"]).stderr, "");
 }
@@ -79,7 +79,7 @@ fn pull_prints_lines_to_a_log_and_events_as_json() {
     pulling b179: 0% (0 B of 1.0 kB)
     pulling b179: 100% (1.0 kB of 1.0 kB)
     writing manifest
-    `smollm2` is here
+    pulled `smollm2`
     ");
     let ran = home.slm(&["pull", "smollm2", "--json"]);
     assert_eq!((ran.stdout.lines().count(), ran.stderr.as_str()), (6, ""));
@@ -211,7 +211,7 @@ fn push_reports_sent_blobs() {
     retrieving manifest
     pushing b179: 100% (1.0 kB of 1.0 kB)
     pushing manifest
-    `reg.example/me/m:v1` is there as sha256:b179: 3 blobs sent, 2 taken over from another repository, 1 there before
+    pushed `reg.example/me/m:v1` as sha256:b179: 3 blobs sent, 2 mounted from another repository, 1 already present
     ");
     assert_eq!(
         fake.last("POST /api/push"),
@@ -354,7 +354,7 @@ fn verify_exits_with_1_for_damage() {
     let ran = home.slm(&["verify", "--quarantine", "--quiet"]);
     assert_eq!(ran.code, Some(1));
     insta::assert_snapshot!(ran.stdout, @r"
-    checked 1 model, 1 blob, 1.0 kB: 1 thing is damaged
+    checked 1 model, 1 blob, 1.0 kB: 1 file is damaged
 
     blobs/sha256-b179 (m:latest)
       problem: the bytes do not match the name
@@ -366,7 +366,7 @@ fn verify_exits_with_1_for_damage() {
     );
     let ran = home.slm(&["verify", "m", "--quiet"]);
     assert_eq!(ran.code, Some(0));
-    assert_eq!(ran.stdout, "checked 1 model, 1 blob, 1.0 kB: all is well\n");
+    assert_eq!(ran.stdout, "checked 1 model, 1 blob, 1.0 kB: no damage\n");
     let ran = home.slm(&["verify", "--json"]);
     assert_eq!((ran.code, ran.stdout.lines().count()), (Some(1), 2));
 }
@@ -401,7 +401,7 @@ fn verify_prints_one_line_for_each_blob_to_a_pipe() {
     verifying c0de: 100% (1.0 kB of 1.0 kB)
     ");
     insta::assert_snapshot!(ran.stdout, @r"
-    checked 1 model, 2 blobs, 2.0 kB: 1 manifest was damaged and is mended
+    checked 1 model, 2 blobs, 2.0 kB: 1 damaged manifest was repaired
 
     models/manifests/h/n/m/latest (m:latest)
       problem: layer 2 is of an unknown kind

@@ -266,7 +266,7 @@ fn a_missing_model_is_pulled_first() {
     let ran = home.slm(&["run", "m", "hi"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "Hello.\n"));
     insta::assert_snapshot!(ran.stderr, @r"
-    `m` is not here yet: fetching it
+    `m` is not on disk: pulling it
     pulling manifest
     pulling b179: 100% (100 B of 100 B)
     ");
