@@ -1,78 +1,129 @@
-//! One answer of a model, from the first token to the account of what it took.
+//! One answer of a model, as a stream of typed events.
+//!
+//! The events are in no dialect. They come in batches: what the runner sent in one piece stays together, so that a dialect can
+//! write it in one line or frame.
 
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use api::{DoneReason, Timings, ToolCall};
 use futures::{Stream, StreamExt};
-use runner_protocol::{
-    Delta, Done, Generate, Images, Logprob, Overflow, Prompt, StopReason, Template,
-};
+use runner_protocol::{Delta, Done, Generate, Logprob, StopReason, ToolCallDelta};
 use supervisor::{Generation, Step};
 use tokio::time::Instant;
 
-use crate::app::Chosen;
 use crate::error::Error;
-use crate::form::Form;
-use crate::options::Resolved;
 use crate::scheduler::Lease;
-use crate::tools::Calls;
 
-/// More of an answer.
-#[derive(Debug)]
-pub enum Piece {
-    /// What it is made of.
-    Part(Part),
-    /// The end.
+/// What happens in an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The request has a slot, and its prompt is read from here on. The first event.
+    Started {
+        /// Tokens of the prompt.
+        prompt_tokens: u32,
+        /// Of these, tokens that the KV cache holds already.
+        cached_tokens: u32,
+    },
+    /// Prefill went on.
+    Progress {
+        /// Tokens of the prompt in the KV cache.
+        done: u32,
+        /// Of so many.
+        total: u32,
+    },
+    /// More of what the model thinks.
+    Thinking(String),
+    /// More of the text.
+    Text(String),
+    /// A tool call begins.
+    CallBegin {
+        /// Which call of the answer, from 0.
+        index: u32,
+        /// Its id, given by the model or drawn at random.
+        id: String,
+        /// The tool.
+        name: String,
+    },
+    /// More of the arguments of the call that began last.
+    CallArguments {
+        /// Which call.
+        index: u32,
+        /// A piece of a JSON object.
+        json: String,
+    },
+    /// A call is whole. A call that was cut has no end.
+    CallEnd {
+        /// Which call.
+        index: u32,
+    },
+    /// Log probabilities of the tokens whose text begins in this batch.
+    Logprobs(Vec<Logprob>),
+    /// The answer is over. The last event.
     End(Box<End>),
 }
 
-/// What an answer, or a piece of it, is made of.
-#[derive(Debug, Default)]
-pub struct Part {
-    /// What the model thinks.
-    pub thinking: String,
-    /// What it says.
-    pub text: String,
-    /// What it calls; each call is whole.
-    pub calls: Vec<ToolCall>,
-    /// How likely its tokens were, where that was asked for.
-    pub logprobs: Vec<Logprob>,
-}
-
-impl Part {
-    /// Whether there is nothing in it.
-    fn is_empty(&self) -> bool {
-        self.thinking.is_empty()
-            && self.text.is_empty()
-            && self.calls.is_empty()
-            && self.logprobs.is_empty()
-    }
-
-    /// Thoughts, as a field of an event that is left out when there are none.
-    pub fn take_thinking(&mut self) -> Option<String> {
-        let thinking = std::mem::take(&mut self.thinking);
-        (!thinking.is_empty()).then_some(thinking)
-    }
-
-    /// The same of calls.
-    pub fn take_calls(&mut self) -> Option<Vec<ToolCall>> {
-        let calls = std::mem::take(&mut self.calls);
-        (!calls.is_empty()).then_some(calls)
-    }
-}
-
 /// How an answer ended.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct End {
     /// Why.
-    pub reason: DoneReason,
-    /// What it took.
+    pub finish: Finish,
+    /// Tokens of prompt and answer.
+    pub usage: Usage,
+    /// How long it took.
     pub timings: Timings,
-    /// Prompt and answer as tokens.
+    /// The seed of its sampler.
+    pub seed: u64,
+    /// Prompt and answer as tokens; empty where the prompt shows images.
     pub tokens: Vec<i32>,
 }
 
-/// What the clock said so far.
+/// Why an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// The model ended its turn.
+    Turn,
+    /// This stop text of the request came.
+    StopText(String),
+    /// The limit of tokens or the context was reached.
+    Length,
+    /// The model ended its turn with tool calls.
+    Calls,
+}
+
+/// Tokens of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt, after truncation.
+    pub prompt: u32,
+    /// Of these, tokens that the KV cache held already.
+    pub cached: u32,
+    /// Tokens of the answer.
+    pub generated: u32,
+    /// Tokens that were drafted.
+    pub drafted: u32,
+    /// Of these, tokens that became part of the answer.
+    pub accepted: u32,
+    /// Tokens that were cut from the prompt.
+    pub truncated: u32,
+    /// Turns that were dropped from the conversation.
+    pub dropped_turns: u32,
+}
+
+/// How long an answer took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// From the arrival of the request to the end.
+    pub total: Duration,
+    /// From the arrival until the model was loaded.
+    pub load: Duration,
+    /// From admission to the last token of the prompt.
+    pub prefill: Duration,
+    /// From there to the end.
+    pub decode: Duration,
+}
+
+/// Times of a request that are known before it is answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     arrived: Instant,
@@ -80,196 +131,179 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// To be read when the model is loaded.
-    pub(crate) fn loaded(chosen: &Chosen) -> Self {
+    /// For a request that came at `arrived`; to be called when the model is loaded.
+    pub fn loaded(arrived: Instant) -> Self {
         Self {
-            arrived: chosen.arrived,
-            load: chosen.arrived.elapsed(),
+            arrived,
+            load: arrived.elapsed(),
         }
     }
 
-    /// For an answer without text: only loading took time.
+    /// The times until now, without prefill and decode.
     pub fn timings(&self) -> Timings {
         Timings {
-            total_duration: nanos(self.arrived.elapsed()),
-            load_duration: nanos(self.load),
+            total: self.arrived.elapsed(),
+            load: self.load,
             ..Timings::default()
         }
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The call for one answer. A prompt that is no conversation may say by which one its answer is read.
-pub fn request(
-    prompt: Prompt,
-    read_as: Option<Template>,
-    images: Option<Images>,
-    options: &Resolved,
-    overflow: Overflow,
-    form: &Form,
-) -> Generate {
-    Generate {
-        read_as: match prompt {
-            Prompt::Chat(_) => None,
-            _ => read_as.map(Box::new),
-        },
-        prompt,
-        sampling: options.sampling.clone(),
-        max_tokens: options.max_tokens,
-        stop: options.stop.clone(),
-        overflow,
-        adapter_scales: None,
-        context: Some(options.load.context),
-        deterministic: options.deterministic,
-        constraint: form.constraint.clone(),
-        logprobs: form.logprobs,
-        draft: options.draft,
-        images,
-    }
-}
-
-/// An answer that has begun. Dropping it stops the model and gives the lease back.
+/// An answer that has a slot. Dropping it stops the model and gives the lease back.
 #[derive(Debug)]
 pub struct Answer {
-    first: Option<Step>,
     generation: Generation,
     lease: Lease,
     model: String,
     clock: Clock,
-    dropped: u32,
+    dropped_turns: u32,
     calls: Calls,
-    /// What the runner said at the end, when something had to leave before it.
-    done: Option<Box<Done>>,
+    /// Batches that were made and not given out.
+    ready: VecDeque<Vec<Event>>,
 }
 
-/// A lease that could not be used for this prompt, and why.
-pub type Refused = (Lease, Error);
+/// A lease whose runner refused the request, and why.
+pub(crate) type Refused = (Lease, Error);
 
 impl Answer {
-    /// Starts an answer and waits for its first token, so that whatever goes wrong before has a status of its own.
+    /// Sends a request to the runner of `lease`, and waits until it has a slot.
     ///
     /// # Errors
-    /// Why there is none, with the lease, so that a shorter prompt can be tried.
-    pub async fn begin(
+    /// Why it gets none, with the lease, so that a shorter prompt can be tried.
+    pub(crate) async fn begin(
         lease: Lease,
         model: String,
         generate: Generate,
         clock: Clock,
     ) -> Result<Self, Box<Refused>> {
-        let mut generation = match lease.runner().generate(generate).await {
+        let generation = match lease.runner().generate(generate).await {
             Ok(generation) => generation,
             Err(error) => return Err(Box::new((lease, Error::runner(&model, error)))),
         };
-        loop {
-            match generation.next().await {
-                Some(Ok(Step::Prefill { .. })) => {}
-                Some(Ok(first)) => {
-                    return Ok(Self {
-                        first: Some(first),
-                        generation,
-                        lease,
-                        model,
-                        clock,
-                        dropped: 0,
-                        calls: Calls::default(),
-                        done: None,
-                    });
-                }
-                Some(Err(error)) => return Err(Box::new((lease, Error::runner(&model, error)))),
-                None => return Err(Box::new((lease, Error::Internal))),
+        let mut answer = Self {
+            generation,
+            lease,
+            model,
+            clock,
+            dropped_turns: 0,
+            calls: Calls::default(),
+            ready: VecDeque::new(),
+        };
+        match answer.next().await {
+            Ok(first) => {
+                answer.ready.push_front(first);
+                Ok(answer)
             }
+            Err(error) => Err(Box::new((answer.lease, error))),
         }
     }
 
-    /// Notes that messages were dropped from the conversation.
+    /// Notes that turns were dropped from the conversation.
     #[must_use]
-    pub fn after_dropping(mut self, messages: usize) -> Self {
-        self.dropped = u32::try_from(messages).unwrap_or(u32::MAX);
+    pub(crate) fn after_dropping(mut self, turns: usize) -> Self {
+        self.dropped_turns = u32::try_from(turns).unwrap_or(u32::MAX);
         self
     }
 
-    /// The pieces as they come. The last is [`Piece::End`] or an error, and there is only one of them.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Piece, Error>> + Send + 'static {
+    /// Waits for the first output, for dialects in which an error before that has a status of its own.
+    ///
+    /// # Errors
+    /// Why there is no output.
+    pub async fn with_output(mut self) -> Result<Self, Error> {
+        let mut before = VecDeque::new();
+        loop {
+            let batch = self.next().await?;
+            let is_output =
+                |event: &Event| !matches!(event, Event::Started { .. } | Event::Progress { .. });
+            let found = batch.iter().any(is_output);
+            before.push_back(batch);
+            if found {
+                before.append(&mut self.ready);
+                self.ready = before;
+                return Ok(self);
+            }
+        }
+    }
+
+    /// The batches as they come, none of them empty. The last one ends with [`Event::End`], or is an error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Vec<Event>, Error>> + Send + 'static {
         futures::stream::unfold(Some(self), |answer| async move {
             let mut answer = answer?;
-            let piece = answer.next().await;
-            let goes_on = matches!(piece, Ok(Piece::Part(_)));
-            Some((piece, goes_on.then_some(answer)))
+            let batch = answer.next().await;
+            let goes_on = match &batch {
+                Ok(events) => !matches!(events.last(), Some(Event::End(_))),
+                Err(_) => false,
+            };
+            Some((batch, goes_on.then_some(answer)))
         })
     }
 
-    /// The whole answer at once.
+    /// All events at once.
     ///
     /// # Errors
     /// What went wrong on the way.
-    pub async fn collect(mut self) -> Result<(Part, End), Error> {
-        let mut whole = Part::default();
-        loop {
-            match self.next().await? {
-                Piece::Part(part) => {
-                    whole.thinking.push_str(&part.thinking);
-                    whole.text.push_str(&part.text);
-                    whole.calls.extend(part.calls);
-                    whole.logprobs.extend(part.logprobs);
-                }
-                Piece::End(end) => return Ok((whole, *end)),
-            }
+    pub async fn collect(self) -> Result<Vec<Event>, Error> {
+        let mut batches = std::pin::pin!(self.into_stream());
+        let mut all = Vec::new();
+        while let Some(batch) = batches.next().await {
+            all.extend(batch?);
         }
+        Ok(all)
     }
 
-    async fn next(&mut self) -> Result<Piece, Error> {
+    async fn next(&mut self) -> Result<Vec<Event>, Error> {
         loop {
-            if let Some(done) = self.done.take() {
-                return self.end(*done).map(|end| Piece::End(Box::new(end)));
+            if let Some(batch) = self.ready.pop_front() {
+                return Ok(batch);
             }
-            let step = match self.first.take() {
-                Some(step) => Some(Ok(step)),
-                None => self.generation.next().await,
-            };
-            match step {
-                Some(Ok(Step::Prefill { .. })) => {}
-                Some(Ok(Step::Delta(delta))) => {
-                    let part = self.part(delta)?;
-                    // A piece of a call waits for the rest of it.
-                    if !part.is_empty() {
-                        return Ok(Piece::Part(part));
-                    }
-                }
-                Some(Ok(Step::Done(done))) => {
-                    let last = self.calls.finish(done.reason != StopReason::Stop)?;
-                    self.done = Some(done);
-                    if let Some(call) = last {
-                        return Ok(Piece::Part(Part {
-                            calls: vec![call],
-                            ..Part::default()
-                        }));
-                    }
-                }
+            let batch = match self.generation.next().await {
+                Some(Ok(step)) => self.read(step)?,
                 Some(Err(error)) => return Err(Error::runner(&self.model, error)),
                 None => return Err(Error::Internal),
+            };
+            if !batch.is_empty() {
+                return Ok(batch);
             }
         }
     }
 
-    fn part(&mut self, delta: Delta) -> Result<Part, Error> {
-        Ok(Part {
-            thinking: delta.reasoning,
-            text: delta.text,
-            calls: self.calls.add(delta.tool_calls)?,
-            logprobs: delta.logprobs,
+    /// The events of one step of the runner.
+    fn read(&mut self, step: Step) -> Result<Vec<Event>, Error> {
+        Ok(match step {
+            Step::Started {
+                prompt_tokens,
+                cached_tokens,
+            } => vec![Event::Started {
+                prompt_tokens,
+                cached_tokens,
+            }],
+            Step::Prefill { done, total } => vec![Event::Progress { done, total }],
+            Step::Delta(delta) => self.calls.read(delta),
+            Step::Done(done) => {
+                let end = vec![Event::End(Box::new(self.end(*done)?))];
+                match self.calls.close() {
+                    Some(closed) => {
+                        self.ready.push_back(end);
+                        vec![closed]
+                    }
+                    None => end,
+                }
+            }
         })
     }
 
-    fn end(&self, done: Done) -> Result<End, Error> {
-        let reason = match done.reason {
-            StopReason::Stop => DoneReason::Stop,
-            StopReason::Length => DoneReason::Length,
-            // Nobody here asks for that but by dropping the answer.
-            StopReason::Cancelled => return Err(Error::Ended),
+    fn end(&mut self, done: Done) -> Result<End, Error> {
+        let finish = match (done.reason, done.stop_text) {
+            (StopReason::Stop, Some(text)) => Finish::StopText(text),
+            (StopReason::Stop, None) if self.calls.any => Finish::Calls,
+            (StopReason::Stop, None) => Finish::Turn,
+            (StopReason::Length, _) => Finish::Length,
+            // A client cancels by dropping the answer, so this comes from a daemon that stops.
+            (StopReason::Cancelled, _) => return Err(Error::Ended),
         };
+        if finish == Finish::Length {
+            self.calls.open = None;
+        }
         tracing::debug!(
             model = %self.model,
             context = self.lease.loaded().context,
@@ -278,21 +312,164 @@ impl Answer {
             "answered"
         );
         Ok(End {
-            reason,
+            finish,
+            usage: Usage {
+                prompt: done.prompt_tokens,
+                cached: done.cached_tokens,
+                generated: done.tokens,
+                drafted: done.drafted,
+                accepted: done.accepted,
+                truncated: done.truncated,
+                dropped_turns: self.dropped_turns,
+            },
             timings: Timings {
-                prompt_eval_count: done.prompt_tokens,
-                prompt_eval_duration: done.prefill_ns,
-                eval_count: done.tokens,
-                eval_duration: done.decode_ns,
-                cached_tokens: done.cached_tokens,
-                drafted_tokens: done.drafted,
-                accepted_tokens: done.accepted,
-                truncated_tokens: done.truncated,
-                truncated_messages: self.dropped,
-                seed: Some(done.seed),
+                prefill: Duration::from_nanos(done.prefill_ns),
+                decode: Duration::from_nanos(done.decode_ns),
                 ..self.clock.timings()
             },
+            seed: done.seed,
             tokens: done.all_tokens,
         })
+    }
+}
+
+/// Finds where calls begin and end.
+#[derive(Debug, Default)]
+struct Calls {
+    /// The call that may still grow.
+    open: Option<u32>,
+    /// Whether there was one.
+    any: bool,
+}
+
+impl Calls {
+    /// The events of a delta, in the order in which the protocol has its parts.
+    fn read(&mut self, delta: Delta) -> Vec<Event> {
+        let mut events = Vec::new();
+        if !delta.reasoning.is_empty() {
+            events.push(Event::Thinking(delta.reasoning));
+        }
+        if !delta.text.is_empty() {
+            events.push(Event::Text(delta.text));
+        }
+        for call in delta.tool_calls {
+            self.add(call, &mut events);
+        }
+        if !delta.logprobs.is_empty() {
+            events.push(Event::Logprobs(delta.logprobs));
+        }
+        events
+    }
+
+    fn add(&mut self, call: ToolCallDelta, events: &mut Vec<Event>) {
+        let ToolCallDelta {
+            index,
+            id,
+            name,
+            arguments,
+        } = call;
+        if self.open != Some(index) {
+            events.extend(self.close());
+            self.open = Some(index);
+            self.any = true;
+            let id = if id.is_empty() { new_id() } else { id };
+            events.push(Event::CallBegin { index, id, name });
+        }
+        if !arguments.is_empty() {
+            events.push(Event::CallArguments {
+                index,
+                json: arguments,
+            });
+        }
+    }
+
+    fn close(&mut self) -> Option<Event> {
+        let index = self.open.take()?;
+        Some(Event::CallEnd { index })
+    }
+}
+
+/// `call_` and eight letters and digits, at random.
+fn new_id() -> String {
+    const SIGNS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    // Each state has keys of its own.
+    let bits = RandomState::new().hash_one(0);
+    let signs = (0..8).map(|place| char::from(SIGNS[(bits >> (5 * place)) as usize % SIGNS.len()]));
+    format!("call_{}", signs.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(index: u32, id: &str, name: &str, arguments: &str) -> ToolCallDelta {
+        ToolCallDelta {
+            index,
+            id: id.into(),
+            name: name.into(),
+            arguments: arguments.into(),
+        }
+    }
+
+    #[test]
+    fn a_call_ends_when_the_next_one_begins() {
+        let mut calls = Calls::default();
+        let mut events = Vec::new();
+        for delta in [
+            call(0, "a", "f", "{\"x\":"),
+            call(0, "", "", " 1}"),
+            call(1, "b", "g", ""),
+        ] {
+            calls.add(delta, &mut events);
+        }
+        events.extend(calls.close());
+        let begin = |index, id: &str, name: &str| Event::CallBegin {
+            index,
+            id: id.into(),
+            name: name.into(),
+        };
+        let arguments = |json: &str| Event::CallArguments {
+            index: 0,
+            json: json.into(),
+        };
+        assert_eq!(
+            events,
+            [
+                begin(0, "a", "f"),
+                arguments("{\"x\":"),
+                arguments(" 1}"),
+                Event::CallEnd { index: 0 },
+                begin(1, "b", "g"),
+                Event::CallEnd { index: 1 },
+            ]
+        );
+        assert_eq!(calls.close(), None);
+    }
+
+    #[test]
+    fn a_call_without_an_id_gets_one() {
+        let mut events = Vec::new();
+        Calls::default().add(call(0, "", "f", ""), &mut events);
+        let [Event::CallBegin { id, .. }] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert!(id.len() == 13 && id.starts_with("call_"), "{id}");
+        assert_ne!(*id, new_id());
+    }
+
+    #[test]
+    fn the_parts_of_a_delta_are_events_of_one_batch() {
+        let delta = Delta {
+            text: "b".into(),
+            reasoning: "a".into(),
+            tokens: 2,
+            ..Delta::default()
+        };
+        let events = Calls::default().read(delta);
+        assert_eq!(
+            events,
+            [Event::Thinking("a".into()), Event::Text("b".into())]
+        );
+        assert!(Calls::default().read(Delta::default()).is_empty());
     }
 }

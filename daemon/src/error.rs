@@ -1,18 +1,17 @@
 //! What can go wrong with a request, and the only place where that becomes status, code, message and hint.
 //!
-//! Three audiences are kept apart: the domain error (this enum), the words for the caller ([`Error::to_body`]), and the
-//! words for the log ([`IntoResponse`] writes the chain of causes of everything that is our fault, and nothing of what
-//! the caller sent).
+//! An error travels as data: a route returns it, its response carries it, and a dialect writes it in its own shape
+//! ([`rendered`]). The log gets the chain of causes of everything that is our fault, and nothing of what the caller sent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::ErrorBody;
-use axum::Json;
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use runner_protocol::FailureKind;
+use serde_json::Value;
 use supervisor as runner_side;
 
 use crate::template;
@@ -184,7 +183,7 @@ impl From<registry::name::NameError> for Error {
 }
 
 /// Status and stable name of an error.
-type Face = (StatusCode, &'static str);
+type StatusAndCode = (StatusCode, &'static str);
 
 impl Error {
     /// Joins a failure of a runner with the model it concerns.
@@ -202,7 +201,7 @@ impl Error {
         }
     }
 
-    fn face(&self) -> Face {
+    fn status_and_code(&self) -> StatusAndCode {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::Unsupported(_) => (StatusCode::BAD_REQUEST, "unsupported"),
@@ -215,12 +214,12 @@ impl Error {
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_route"),
             Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::ModelNotFound(_) => (StatusCode::NOT_FOUND, "model_not_found"),
-            Self::Store(error) => store_face(error),
+            Self::Store(error) => of_store(error),
             Self::Template { .. } => (StatusCode::BAD_REQUEST, "template_error"),
             Self::ContextOverflow(_) => (StatusCode::BAD_REQUEST, "context_overflow"),
             Self::Busy { .. } | Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::CrashLoop { .. } => (StatusCode::SERVICE_UNAVAILABLE, "crash_loop"),
-            Self::Runner { source, .. } => runner_face(source),
+            Self::Runner { source, .. } => of_runner(source),
             Self::NoRunner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "runner_missing"),
             Self::NotConfined { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "sandbox_incomplete"),
             Self::Replaced(_) => (StatusCode::CONFLICT, "model_replaced"),
@@ -238,10 +237,15 @@ impl Error {
 
     /// Status of an answer that has not begun.
     pub fn status(&self) -> StatusCode {
-        self.face().0
+        self.status_and_code().0
     }
 
-    fn hint(&self) -> Option<String> {
+    /// Its stable name.
+    pub fn code(&self) -> &'static str {
+        self.status_and_code().1
+    }
+
+    pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::ModelNotFound(name) if can_be_pulled(name) => {
                 return Some(format!("`slm pull {}` fetches it", short(name)));
@@ -294,15 +298,6 @@ impl Error {
         Some(hint.to_owned())
     }
 
-    /// The words for the caller.
-    pub fn to_body(&self) -> ErrorBody {
-        ErrorBody {
-            error: self.message(),
-            code: Some(self.face().1.to_owned()),
-            hint: self.hint(),
-        }
-    }
-
     /// Whether the same request may well succeed later without a change by anybody.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())
@@ -343,7 +338,7 @@ fn short(name: &str) -> &str {
     name.strip_suffix(":latest").unwrap_or(name)
 }
 
-fn store_face(error: &registry::Error) -> Face {
+fn of_store(error: &registry::Error) -> StatusAndCode {
     use registry::Error as E;
     match error {
         E::Name(_) | E::Reference(_) | E::RelPath(_) => (StatusCode::BAD_REQUEST, "invalid_name"),
@@ -361,9 +356,9 @@ fn store_face(error: &registry::Error) -> Face {
         E::Convert(_) => (StatusCode::BAD_REQUEST, "not_convertible"),
         E::BaseMismatch { .. } => (StatusCode::CONFLICT, "base_mismatch"),
         E::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
-        E::Pull(error) => pull_face(error),
-        E::Push(error) => push_face(error),
-        E::Credentials(error) => login_face(error),
+        E::Pull(error) => of_pull(error),
+        E::Push(error) => of_push(error),
+        E::Credentials(error) => of_login(error),
         E::Source(_) | E::Http(_) | E::Remote(_) | E::Transfer(_) => {
             (StatusCode::BAD_GATEWAY, "source_failed")
         }
@@ -392,7 +387,7 @@ fn store_hint(error: &registry::Error) -> Option<&str> {
     }
 }
 
-fn pull_face(error: &registry::pull::Error) -> Face {
+fn of_pull(error: &registry::pull::Error) -> StatusAndCode {
     use registry::pull::Error as E;
     match error {
         E::Unknown { .. } => (StatusCode::NOT_FOUND, "model_not_in_catalog"),
@@ -402,7 +397,7 @@ fn pull_face(error: &registry::pull::Error) -> Face {
     }
 }
 
-fn push_face(error: &registry::push::Error) -> Face {
+fn of_push(error: &registry::push::Error) -> StatusAndCode {
     use registry::push::Error as E;
     match error {
         E::Destination { .. } => (StatusCode::BAD_REQUEST, "invalid_name"),
@@ -412,7 +407,7 @@ fn push_face(error: &registry::push::Error) -> Face {
     }
 }
 
-fn login_face(error: &registry::credentials::Error) -> Face {
+fn of_login(error: &registry::credentials::Error) -> StatusAndCode {
     use registry::credentials::Error as E;
     match error {
         E::Refused { .. } => (StatusCode::FORBIDDEN, "login_refused"),
@@ -421,7 +416,7 @@ fn login_face(error: &registry::credentials::Error) -> Face {
     }
 }
 
-fn runner_face(error: &runner_side::Error) -> Face {
+fn of_runner(error: &runner_side::Error) -> StatusAndCode {
     use runner_side::Error as E;
     match error {
         E::Failed(failure) => match failure.kind {
@@ -475,20 +470,38 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Status, headers, and the error itself for [`rendered`]; the body is empty.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, code) = self.face();
+        let (status, code) = self.status_and_code();
         if status.is_server_error() {
             tracing::warn!(code, "request failed: {}", self.message());
         }
-        let mut response = (status, Json(self.to_body())).into_response();
+        let mut response = status.into_response();
         if let Some(seconds) = self.retry_after() {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        response.extensions_mut().insert(self);
         response
     }
+}
+
+/// How a dialect writes an error: its status and its body.
+pub(crate) type Shape = fn(&Error) -> (StatusCode, Value);
+
+/// Writes the body of a response that is an [`Error`]; any other response stays as it is.
+pub(crate) fn rendered(mut response: Response, shape: Shape) -> Response {
+    let Some(error) = response.extensions_mut().remove::<Error>() else {
+        return response;
+    };
+    let (status, body) = shape(&error);
+    let (mut parts, _) = response.into_parts();
+    parts.status = status;
+    let json = HeaderValue::from_static("application/json");
+    parts.headers.insert(header::CONTENT_TYPE, json);
+    Response::from_parts(parts, Body::from(body.to_string()))
 }
 
 #[cfg(test)]
@@ -497,10 +510,9 @@ mod tests {
     use runner_protocol::Failure;
 
     fn check(error: Error, status: u16, code: &str) {
-        let body = error.to_body();
-        assert_eq!(error.status().as_u16(), status, "{body:?}");
-        assert_eq!(body.code.as_deref(), Some(code), "{body:?}");
-        assert!(!body.error.is_empty());
+        assert_eq!(error.status().as_u16(), status, "{error:?}");
+        assert_eq!(error.code(), code, "{error:?}");
+        assert!(!error.message().is_empty());
     }
 
     fn failed(kind: FailureKind) -> Error {
@@ -574,9 +586,11 @@ mod tests {
         let name = registry::ModelName::parse("smollm2").unwrap();
         let error = Error::from(registry::Error::NotFound { name });
         check(error.clone(), 404, "model_not_found");
-        let body = error.to_body();
-        assert_eq!(body.error, "model 'smollm2:latest' not found");
-        assert_eq!(body.hint.as_deref(), Some("`slm pull smollm2` fetches it"));
+        assert_eq!(error.message(), "model 'smollm2:latest' not found");
+        assert_eq!(
+            error.hint().as_deref(),
+            Some("`slm pull smollm2` fetches it")
+        );
     }
 
     #[test]
@@ -587,7 +601,7 @@ mod tests {
             available: 3,
         });
         check(error.clone(), 507, "no_space");
-        assert!(error.to_body().hint.unwrap().contains("free some space"));
+        assert!(error.hint().unwrap().contains("free some space"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Images of a request: from base64 to files, and their places in the conversation.
+//! Images of a request: from base64 to files, and the marks that stand for them in a prompt.
 //!
-//! Nothing of a file is looked at here: that is hostile input for a decoder, and decoders run in the runner, which is confined.
+//! Nothing of a file is decoded here: that is hostile input for a decoder, and decoders run in the runner, which is confined.
 //! What is checked is how many there are and how large they are. Addresses are not fetched: a request would make this service
 //! talk to whatever its client names.
 
@@ -11,19 +11,16 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use runner_protocol::images::{self, MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES};
-use runner_protocol::{Bytes, Image, Tool};
+use runner_protocol::{self as protocol, Bytes, Image, Tool};
 
 use crate::error::Error;
-use crate::template::Turn;
+use crate::turn::{Block, Role, Turn};
 
 // Clients check an image against the same limit before they send it.
 const _: () = assert!(MAX_IMAGE_BYTES == api::layout::MAX_IMAGE_BYTES);
 
-/// About how many tokens an image has, for whoever needs to know before it was looked at.
+/// About how many tokens an image has, as long as no runner has encoded it.
 pub const USUAL_TOKENS: usize = 768;
-
-/// What clients write in a text where an image belongs.
-const PLACE: &str = "[img]";
 
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -31,43 +28,37 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// All images of one request. They are numbered from 1.
+/// The images of one request, numbered from 1.
 #[derive(Debug, Clone, Default)]
-pub struct Album {
+pub struct Images {
     files: Vec<Arc<[u8]>>,
     bytes: usize,
     mark: String,
 }
 
-impl Album {
-    /// Takes the images of a message in. Says their numbers.
+impl Images {
+    /// Adds an image in base64 or as a data URL, and gives its number.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the first that is not good.
-    pub fn take(&mut self, texts: Option<Vec<String>>) -> Result<Vec<u32>, Error> {
-        texts
-            .unwrap_or_default()
-            .into_iter()
-            .map(|text| {
-                if self.files.len() >= MAX_IMAGES {
-                    return Err(Error::Invalid(format!(
-                        "a request may have {MAX_IMAGES} images"
-                    )));
-                }
-                let number = u32::try_from(self.files.len() + 1).expect("there are few");
-                let file = read(&text)
-                    .map_err(|reason| Error::Invalid(format!("image {number} {reason}")))?;
-                self.bytes += file.len();
-                if self.bytes > MAX_IMAGES_BYTES {
-                    return Err(Error::Invalid(format!(
-                        "the images of a request may have {} MiB together",
-                        MAX_IMAGES_BYTES >> 20
-                    )));
-                }
-                self.files.push(file.into());
-                Ok(number)
-            })
-            .collect()
+    /// [`Error::Invalid`] names the image by its number.
+    pub fn add(&mut self, text: &str) -> Result<u32, Error> {
+        if self.files.len() >= MAX_IMAGES {
+            return Err(Error::Invalid(format!(
+                "a request may have {MAX_IMAGES} images"
+            )));
+        }
+        let number = u32::try_from(self.files.len() + 1).expect("there are few");
+        let file =
+            read(text).map_err(|reason| Error::Invalid(format!("image {number} {reason}")))?;
+        self.bytes += file.len();
+        if self.bytes > MAX_IMAGES_BYTES {
+            return Err(Error::Invalid(format!(
+                "the images of a request may have {} MiB together",
+                MAX_IMAGES_BYTES >> 20
+            )));
+        }
+        self.files.push(file.into());
+        Ok(number)
     }
 
     /// Whether there are none.
@@ -75,16 +66,16 @@ impl Album {
         self.files.is_empty()
     }
 
-    /// Puts the places of images into the texts of their messages: where these say `[img]`, in order, and the others at the start.
+    /// Draws the mark that stands for these images in a prompt of these turns and tools.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when a text holds the mark of the places, which is drawn at random for each request.
-    pub fn place(&mut self, turns: &mut [Turn], tools: &[Tool]) -> Result<(), Error> {
-        self.place_by(random_mark(), turns, tools)
+    /// [`Error::Invalid`] when a text of the request holds the mark, which is drawn at random for each request.
+    pub fn draw_mark(&mut self, turns: &[Turn], tools: &[Tool]) -> Result<(), Error> {
+        self.mark_by(random_mark(), turns, tools)
     }
 
-    /// The texts are looked through once, so the work does not grow with what a client writes in them.
-    fn place_by(&mut self, mark: String, turns: &mut [Turn], tools: &[Tool]) -> Result<(), Error> {
+    /// Each text is searched once, so the work does not grow with what a client writes in them.
+    fn mark_by(&mut self, mark: String, turns: &[Turn], tools: &[Tool]) -> Result<(), Error> {
         if self.is_empty() {
             return Ok(());
         }
@@ -97,59 +88,50 @@ impl Album {
             ));
         }
         self.mark = mark;
-        for turn in turns {
-            let mut first = String::new();
-            for number in &turn.images {
-                let place = images::place(&self.mark, *number);
-                match turn.content.contains(PLACE) {
-                    true => turn.content = turn.content.replacen(PLACE, &place, 1),
-                    false => first.push_str(&place),
-                }
-            }
-            turn.content.insert_str(0, &first);
-        }
         Ok(())
     }
 
-    /// The images that these messages show, for a runner; `None` when there are none.
-    pub fn shown(&self, turns: &[Turn]) -> Option<images::Images> {
-        let numbers = turns.iter().flat_map(|turn| &turn.images);
-        let images: Vec<Image> = numbers
+    /// What stands for an image in a prompt.
+    pub fn marker(&self, number: u32) -> String {
+        images::place(&self.mark, number)
+    }
+
+    /// The images that these turns show, for a runner; `None` when there are none.
+    pub fn shown(&self, turns: &[Turn]) -> Option<protocol::Images> {
+        let images: Vec<Image> = turns
+            .iter()
+            .flat_map(Turn::images)
             .map(|number| Image {
-                number: *number,
-                file: Bytes(self.files[*number as usize - 1].to_vec()),
+                number,
+                file: Bytes(self.files[number as usize - 1].to_vec()),
             })
             .collect();
-        (!images.is_empty()).then(|| images::Images {
+        (!images.is_empty()).then(|| protocol::Images {
             mark: self.mark.clone(),
             images,
         })
     }
 }
 
-/// Begins the places of the images of one request: 128 random bits, so that no text can speak of an image by its place.
+/// The mark of one request: 128 random bits, so that no text can name an image by its marker.
 fn random_mark() -> String {
     // Each state has keys of its own.
     let bits = || RandomState::new().hash_one(0);
     format!("image-{:016x}{:016x}-", bits(), bits())
 }
 
-/// Every text of a message that can come into a prompt.
+/// Every text of a turn that can come into a prompt.
 fn texts_of(turn: &Turn) -> impl Iterator<Item = &str> {
-    let calls = turn
-        .calls
-        .iter()
-        .flat_map(|call| [&call.id, &call.name, &call.arguments]);
-    [
-        &turn.role,
-        &turn.content,
-        &turn.thinking,
-        &turn.tool_name,
-        &turn.tool_call_id,
-    ]
-    .into_iter()
-    .chain(calls)
-    .map(String::as_str)
+    let of_role = match &turn.role {
+        Role::Tool { name, call } => [name.as_str(), call],
+        _ => ["", ""],
+    };
+    let of_blocks = turn.blocks.iter().flat_map(|block| match block {
+        Block::Text(text) | Block::Thinking(text) => [text.as_str(), "", ""],
+        Block::Call(call) => [call.id.as_str(), &call.name, &call.arguments],
+        Block::Image(_) => ["", "", ""],
+    });
+    of_role.into_iter().chain(of_blocks)
 }
 
 /// Every text of a tool.
@@ -198,22 +180,18 @@ fn too_large() -> String {
 mod tests {
     use super::*;
 
-    fn turn(content: &str, images: &[u32]) -> Turn {
-        Turn {
-            role: "user".into(),
-            content: content.into(),
-            images: images.to_vec(),
-            ..Turn::default()
-        }
+    fn turn(text: &str, images: &[u32]) -> Turn {
+        let mut turn = Turn::text(Role::User, text);
+        turn.blocks.extend(images.iter().copied().map(Block::Image));
+        turn
     }
 
-    fn taken(texts: &[&str]) -> Result<Album, String> {
-        let mut album = Album::default();
-        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
-        match album.take(Some(texts)) {
-            Ok(_) => Ok(album),
-            Err(error) => Err(error.to_string()),
+    fn taken(texts: &[&str]) -> Result<Images, String> {
+        let mut images = Images::default();
+        for text in texts {
+            images.add(text).map_err(|error| error.to_string())?;
         }
+        Ok(images)
     }
 
     #[test]
@@ -259,44 +237,48 @@ mod tests {
     }
 
     #[test]
-    fn images_stand_where_their_message_says_or_before_it() {
-        let mut album = taken(&["aGk=", "aGk=", "aGk="]).unwrap();
-        let mut turns = [turn("look", &[1]), turn("is [img] in it?", &[2, 3])];
-        album.place_by("image-0-".into(), &mut turns, &[]).unwrap();
-        assert_eq!(turns[0].content, "<image-0-1>look");
-        assert_eq!(turns[1].content, "<image-0-3>is <image-0-2> in it?");
-        let shown = album.shown(&turns[1..]).unwrap();
+    fn a_runner_is_given_the_images_that_the_turns_show() {
+        let mut images = taken(&["aGk=", "aGk=", "aGk="]).unwrap();
+        let turns = [turn("look", &[1]), turn("is it in it?", &[2, 3])];
+        images.mark_by("image-0-".into(), &turns, &[]).unwrap();
+        assert_eq!(images.marker(2), "<image-0-2>");
+        let shown = images.shown(&turns[1..]).unwrap();
         let numbers: Vec<u32> = shown.images.iter().map(|image| image.number).collect();
         assert_eq!((shown.mark.as_str(), numbers), ("image-0-", vec![2, 3]));
-        assert_eq!(album.shown(&[]), None);
+        assert_eq!(images.shown(&[]), None);
     }
 
     #[test]
-    fn no_text_can_speak_of_an_image_by_its_place() {
+    fn no_text_can_name_an_image_by_its_marker() {
         let tool = |text: &str| Tool {
             description: text.into(),
             ..Tool::default()
         };
-        let mut thoughts = turn("", &[]);
-        thoughts.thinking = "<image-7-1>".into();
-        let mut called = turn("", &[]);
-        called.calls.push(runner_protocol::ToolCall {
+        let with = |block| Turn {
+            role: Role::Assistant,
+            blocks: vec![block],
+        };
+        let call = protocol::ToolCall {
             arguments: r#"{"a":"<image-7-1>"}"#.into(),
-            ..runner_protocol::ToolCall::default()
-        });
+            ..protocol::ToolCall::default()
+        };
+        let result = Role::Tool {
+            name: "<image-7-1>".into(),
+            call: String::new(),
+        };
         for (other, tools) in [
             (turn("<image-7-1>", &[]), vec![]),
-            (thoughts, vec![]),
-            (called, vec![]),
+            (with(Block::Thinking("<image-7-1>".into())), vec![]),
+            (with(Block::Call(call)), vec![]),
+            (Turn::text(result, ""), vec![]),
             (turn("", &[]), vec![tool("<image-7-1>")]),
         ] {
-            let mut turns = [other.clone(), turn("look", &[1])];
-            let mut album = taken(&["aGk="]).unwrap();
-            let placed = album.place_by("image-7-".into(), &mut turns, &tools);
-            assert!(placed.is_err(), "{other:?}");
+            let turns = [other.clone(), turn("look", &[1])];
+            let mut images = taken(&["aGk="]).unwrap();
+            let marked = images.mark_by("image-7-".into(), &turns, &tools);
+            assert!(marked.is_err(), "{other:?}");
             // With a mark that is drawn, it is a text like any other.
-            album.place(&mut turns, &tools).unwrap();
-            assert!(turns[1].content.ends_with("-1>look"), "{turns:?}");
+            images.draw_mark(&turns, &tools).unwrap();
         }
     }
 
@@ -305,12 +287,5 @@ mod tests {
         let (one, other) = (random_mark(), random_mark());
         assert_ne!(one, other);
         assert!(one.len() <= images::MAX_MARK_BYTES);
-    }
-
-    #[test]
-    fn without_images_texts_stay_as_they_are() {
-        let mut turns = [turn("[img]", &[])];
-        Album::default().place(&mut turns, &[]).unwrap();
-        assert_eq!(turns[0].content, "[img]");
     }
 }

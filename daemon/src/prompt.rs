@@ -1,6 +1,6 @@
-//! How a request becomes the prompt of a runner.
+//! How a conversation becomes the prompt of a runner.
 //!
-//! There are four ways, and the first that applies is taken:
+//! A prompt has one of four sources, and the first that applies is taken:
 //! 1. `raw`: the text as it is;
 //! 2. a template in Go's language, of the request or of the model, rendered here ([`crate::template`]);
 //! 3. the model's own chat template in Jinja, rendered by the runner;
@@ -8,32 +8,35 @@
 
 mod literal;
 
+use std::sync::Arc;
+
 use jiff::{Zoned, civil::Date};
-use runner_protocol::{self as protocol, Prompt, Tokenize, Variable};
+use runner_protocol::{self as protocol, Message, Prompt, Tokenize, Tool, Variable};
 use supervisor::Runner;
 
 use crate::error::Error;
-use crate::images::{self, Album};
-use crate::template::{self, Template, Turn};
+use crate::images::{self, Images};
+use crate::template::{self, Template};
 use crate::think::Think;
+use crate::turn::{Block, Role, Turn};
 
 /// Template of a model that has none: texts in order, a blank line between them.
 const PLAIN: &str = "{{ if .System }}{{ .System }}\n\n{{ end }}{{ .Prompt }}{{ if .Response }}\n\n{{ .Response }}\n\n{{ end }}";
 
-/// Which way a prompt is made.
+/// What turns a conversation into a prompt.
 #[derive(Debug, Clone)]
-pub enum Way {
-    /// By a template in Go's language.
+pub enum PromptSource {
+    /// A template in Go's language.
     Go {
         /// The template.
-        template: Box<Template>,
-        /// Whose it is, for people.
+        template: Arc<Template>,
+        /// Whose it is, for messages.
         whose: &'static str,
-        /// Whether the model has a template of its own too, which knows how its answers are written.
-        has_own: bool,
+        /// Whether the weights have a Jinja template too, which knows how answers are written.
+        has_jinja: bool,
     },
-    /// By the model's own template, in the runner.
-    Own,
+    /// The chat template of the weights, in the runner.
+    Jinja,
 }
 
 /// What a conversation needs a place for in its template.
@@ -41,8 +44,8 @@ pub enum Way {
 pub struct Needs {
     /// Tools.
     pub tools: bool,
-    /// Thoughts that somebody asked for.
-    pub thoughts: bool,
+    /// Thinking that the request asks for.
+    pub thinking: bool,
 }
 
 impl Needs {
@@ -50,38 +53,42 @@ impl Needs {
     fn are_met_by(self, template: &Template) -> bool {
         let mentions = |fields: &[&str]| fields.iter().any(|field| template.mentions(field));
         (!self.tools || mentions(&["Tools"]))
-            && (!self.thoughts || mentions(&["Think", "Thinking", "IsThinkSet", "ThinkLevel"]))
+            && (!self.thinking || mentions(&["Think", "Thinking", "IsThinkSet", "ThinkLevel"]))
     }
 }
 
-impl Way {
-    /// Decides, and reads the template where there is one.
+impl PromptSource {
+    /// Decides, and reads the template where there is one. A template of the model is read once and kept in `cache`.
     ///
-    /// A template of the model that has no place for what is needed gives way to its own one in Jinja.
+    /// A Go template of the model that has no place for what is needed gives way to the Jinja template of the weights.
     ///
     /// # Errors
     /// [`Error::Template`] when the template cannot be read.
     pub fn choose(
-        request: Option<&str>,
+        given: Option<&str>,
         model: Option<&str>,
-        has_own: bool,
+        has_jinja: bool,
         needs: Needs,
+        cache: &template::Cache,
     ) -> Result<Self, Error> {
-        let given = request.filter(|text| !text.is_empty());
-        let (text, whose) = match (given, model.filter(|text| !text.is_empty())) {
-            (Some(text), _) => (text, "the template of the request"),
-            (None, Some(text)) => (text, "the template of the model"),
-            (None, None) if has_own => return Ok(Self::Own),
-            (None, None) => (PLAIN, "the plain template"),
+        let given = given.filter(|text| !text.is_empty());
+        let (parsed, whose) = match (given, model.filter(|text| !text.is_empty())) {
+            (Some(text), _) => (
+                Template::parse(text).map(Arc::new),
+                "the template of the request",
+            ),
+            (None, Some(text)) => (cache.parse(text), "the template of the model"),
+            (None, None) if has_jinja => return Ok(Self::Jinja),
+            (None, None) => (cache.parse(PLAIN), "the plain template"),
         };
-        let template = Template::parse(text).map_err(|source| Error::Template { whose, source })?;
-        if given.is_none() && has_own && !needs.are_met_by(&template) {
-            return Ok(Self::Own);
+        let template = parsed.map_err(|source| Error::Template { whose, source })?;
+        if given.is_none() && has_jinja && !needs.are_met_by(&template) {
+            return Ok(Self::Jinja);
         }
         Ok(Self::Go {
-            template: Box::new(template),
+            template,
             whose,
-            has_own,
+            has_jinja,
         })
     }
 
@@ -96,59 +103,69 @@ impl Way {
 pub struct Conversation {
     /// First to last.
     pub turns: Vec<Turn>,
-    /// Text that follows the answer, with the text before it.
-    pub insert: Option<(String, String)>,
+    /// Text that follows the answer.
+    pub suffix: Option<String>,
     /// Whether the model thinks first.
     pub think: Think,
     /// What the model may call.
-    pub tools: Vec<protocol::Tool>,
+    pub tools: Vec<Tool>,
     /// Whether it must.
     pub tool_choice: protocol::ToolChoice,
-    /// The images of all messages, whose places stand in their texts.
-    pub album: Album,
+    /// The images of all turns.
+    pub images: Images,
+}
+
+/// The texts of a conversation, as templates see them.
+#[derive(Debug, Clone)]
+struct Texts {
+    messages: Vec<Message>,
+    suffix: String,
+    tools: Vec<Tool>,
 }
 
 impl Conversation {
-    /// Makes the prompt. Only a prompt of the [`Way::Go`] takes time here.
+    /// Makes the prompt. Only a template in Go's language takes time here.
     ///
     /// # Errors
     /// [`Error::Template`] when the template fails or is unbounded; [`Error::Unsupported`] for a conversation that ends with
-    /// the model's own words, where its own template would begin a new answer.
-    pub async fn to_prompt(&self, way: &Way) -> Result<Prompt, Error> {
-        match way {
-            Way::Go {
+    /// the model's own words, where the Jinja template would begin a new answer.
+    pub async fn to_prompt(&self, source: &PromptSource) -> Result<Prompt, Error> {
+        match source {
+            PromptSource::Go {
                 template, whose, ..
             } => {
                 let rendered = self.render(template.clone(), whose).await?;
                 Ok(Prompt::Rendered(rendered))
             }
-            Way::Own if self.turns.last().is_some_and(|turn| turn.role == "assistant") => {
+            PromptSource::Jinja
+                if self.turns.last().is_some_and(|turn| turn.role == Role::Assistant) =>
+            {
                 Err(Error::Unsupported(
                     "going on with an unfinished assistant message by the model's own chat template".into(),
                 ))
             }
-            Way::Own => Ok(Prompt::Chat(self.to_template())),
+            PromptSource::Jinja => Ok(Prompt::Chat(self.to_template())),
         }
     }
 
-    /// How the answer to a prompt that is no conversation any more is read: `None` takes it as plain text.
+    /// The conversation by whose form a rendered prompt's answer is parsed; `None` takes the answer as plain text.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for tools, and for thoughts that somebody asked for, when the model has no template that says how
-    /// it writes them.
-    pub fn read_as(&self, way: &Way) -> Result<Option<protocol::Template>, Error> {
-        let has_own = match way {
-            Way::Own => return Ok(Some(self.to_template())),
-            Way::Go { has_own, .. } => *has_own,
+    /// [`Error::Unsupported`] for tools, and for thinking that the request asks for, when the model has no template that says
+    /// how it writes them.
+    pub fn read_as(&self, source: &PromptSource) -> Result<Option<protocol::Template>, Error> {
+        let has_jinja = match source {
+            PromptSource::Jinja => return Ok(Some(self.to_template())),
+            PromptSource::Go { has_jinja, .. } => *has_jinja,
         };
         let wants_thoughts = self.think.on == Some(true) && self.think.is_asked;
         let field = match (self.tools.is_empty(), wants_thoughts) {
             (false, _) => "tools",
             (true, true) => "think",
-            (true, false) if self.think.on.is_none() || !has_own => return Ok(None),
+            (true, false) if self.think.on.is_none() || !has_jinja => return Ok(None),
             (true, false) => "",
         };
-        if has_own {
+        if has_jinja {
             return Ok(Some(self.to_template()));
         }
         Err(Error::Unsupported(format!(
@@ -156,14 +173,23 @@ impl Conversation {
         )))
     }
 
+    /// The prompt of the last turn alone, without a template.
+    pub fn to_raw_prompt(&self) -> Prompt {
+        let last = self.messages().pop().unwrap_or_default();
+        Prompt::Text {
+            text: last.content,
+            special: true,
+        }
+    }
+
     /// The images that the prompt shows.
     pub fn images(&self) -> Option<protocol::Images> {
-        self.album.shown(&self.turns)
+        self.images.shown(&self.turns)
     }
 
     async fn render(
         &self,
-        template: Box<Template>,
+        template: Arc<Template>,
         whose: &'static str,
     ) -> Result<protocol::Rendered, Error> {
         let conversation = self.clone();
@@ -174,30 +200,45 @@ impl Conversation {
             .map_err(|source| Error::Template { whose, source })
     }
 
-    /// The prompt, and what of it somebody wrote.
+    /// The prompt, and which of its bytes come from messages and tools.
     ///
-    /// It is rendered a second time with what was written between marks. A template that looks at it may come to something
-    /// else then, and so nothing is known of where it stands.
+    /// It is rendered a second time with those texts between marks. A template that compares texts may give another prompt
+    /// then, and in this case none of its bytes are known to be literal.
     fn text(&self, template: &Template) -> Result<protocol::Rendered, template::Error> {
         let today = Zoned::now().date();
-        let text = self.rendered(template, today)?;
-        let marked = literal::Marks::unused_in(self)
-            .and_then(|marks| Some((self.marked(marks).rendered(template, today).ok()?, marks)))
-            .and_then(|(marked, marks)| marks.take_out(&marked))
+        let texts = self.texts();
+        let text = self.rendered(template, &texts, today)?;
+        let marked = literal::Marks::unused_in(&texts)
+            .and_then(|marks| {
+                let marked = self.rendered(template, &texts.marked(marks), today).ok()?;
+                marks.take_out(&marked)
+            })
             .filter(|marked| marked.text == text);
         Ok(marked.unwrap_or_else(|| text.into()))
     }
 
-    fn rendered(&self, template: &Template, today: Date) -> Result<String, template::Error> {
-        let nothing = (String::new(), String::new());
-        let (prompt, suffix) = self.insert.as_ref().unwrap_or(&nothing);
+    fn texts(&self) -> Texts {
+        Texts {
+            messages: self.messages(),
+            suffix: self.suffix.clone().unwrap_or_default(),
+            tools: self.tools.clone(),
+        }
+    }
+
+    fn rendered(
+        &self,
+        template: &Template,
+        texts: &Texts,
+        today: Date,
+    ) -> Result<String, template::Error> {
+        let last = texts.messages.last();
         template.render(&template::Input {
-            turns: &self.turns,
-            prompt,
-            suffix,
+            messages: &texts.messages,
+            prompt: last.map_or("", |message| &message.content),
+            suffix: &texts.suffix,
             think: self.think.on,
             level: self.think.level.unwrap_or_default(),
-            tools: &self.tools,
+            tools: &texts.tools,
             today,
         })
     }
@@ -208,9 +249,9 @@ impl Conversation {
             ("reasoning_effort".to_owned(), level)
         });
         protocol::Template {
-            messages: self.turns.iter().map(message).collect(),
+            messages: self.messages(),
             add_generation_prompt: true,
-            // A template that is told nothing may let a model think of which nobody knows that it does.
+            // Some templates let the model think unless this is set.
             thinking: Some(self.think.on == Some(true)),
             tools: self.tools.clone(),
             tool_choice: self.tool_choice.clone(),
@@ -218,17 +259,32 @@ impl Conversation {
             ..protocol::Template::default()
         }
     }
+
+    fn messages(&self) -> Vec<Message> {
+        let message = |turn| message(turn, &self.images);
+        self.turns.iter().map(message).collect()
+    }
 }
 
-fn message(turn: &Turn) -> protocol::Message {
-    protocol::Message {
-        role: turn.role.clone(),
-        content: turn.content.clone(),
-        reasoning: turn.thinking.clone(),
-        tool_calls: turn.calls.clone(),
-        tool_call_id: turn.tool_call_id.clone(),
-        tool_name: turn.tool_name.clone(),
+/// A turn as templates know it: text and markers of images in order; thinking and calls have fields of their own.
+fn message(turn: &Turn, images: &Images) -> Message {
+    let mut message = Message {
+        role: turn.role.name().to_owned(),
+        ..Message::default()
+    };
+    if let Role::Tool { name, call } = &turn.role {
+        message.tool_name.clone_from(name);
+        message.tool_call_id.clone_from(call);
     }
+    for block in &turn.blocks {
+        match block {
+            Block::Text(text) => message.content.push_str(text),
+            Block::Image(number) => message.content.push_str(&images.marker(*number)),
+            Block::Thinking(text) => message.reasoning.push_str(text),
+            Block::Call(call) => message.tool_calls.push(call.clone()),
+        }
+    }
+    message
 }
 
 /// The tokens of a prompt.
@@ -275,7 +331,7 @@ pub struct Shortened {
 /// As [`Conversation::to_prompt`] and [`tokens`].
 pub async fn shorten(
     conversation: &Conversation,
-    way: &Way,
+    source: &PromptSource,
     runner: &Runner,
     model: &impl ToString,
     context: u32,
@@ -288,9 +344,9 @@ pub async fn shorten(
     while low < high {
         let middle = usize::midpoint(low, high);
         let shorter = from(conversation, starts[middle]).conversation;
-        let images = shorter.turns.iter().map(|turn| turn.images.len());
-        let seen = images.sum::<usize>() * images::USUAL_TOKENS;
-        let prompt = shorter.to_prompt(way).await?;
+        let shown: usize = shorter.turns.iter().map(|turn| turn.images().count()).sum();
+        let seen = shown * images::USUAL_TOKENS;
+        let prompt = shorter.to_prompt(source).await?;
         if fits(runner, model, prompt, room.saturating_sub(seen)).await? {
             high = middle;
         } else {
@@ -322,10 +378,10 @@ fn starts(turns: &[Turn]) -> Vec<usize> {
     };
     let first = turns
         .iter()
-        .position(|turn| turn.role != "system")
+        .position(|turn| turn.role != Role::System)
         .unwrap_or(last);
     let mut starts: Vec<usize> = (first + 1..last)
-        .filter(|index| turns[*index].role == "user")
+        .filter(|index| turns[*index].role == Role::User)
         .collect();
     starts.push(last);
     starts
@@ -337,14 +393,18 @@ fn from(conversation: &Conversation, start: usize) -> Shortened {
         .turns
         .iter()
         .enumerate()
-        .filter(|(index, turn)| *index >= start || turn.role == "system")
+        .filter(|(index, turn)| *index >= start || turn.role == Role::System)
         .map(|(_, turn)| turn.clone())
         .collect();
     Shortened {
         dropped: conversation.turns.len() - kept.len(),
         conversation: Conversation {
             turns: kept,
-            ..conversation.clone()
+            suffix: conversation.suffix.clone(),
+            think: conversation.think.clone(),
+            tools: conversation.tools.clone(),
+            tool_choice: conversation.tool_choice.clone(),
+            images: conversation.images.clone(),
         },
     }
 }
@@ -357,17 +417,56 @@ mod tests {
         roles
             .chars()
             .enumerate()
-            .map(|(index, role)| Turn {
-                role: match role {
-                    's' => "system",
-                    'u' => "user",
-                    _ => "assistant",
-                }
-                .into(),
-                content: index.to_string(),
-                ..Turn::default()
+            .map(|(index, role)| {
+                let role = match role {
+                    's' => Role::System,
+                    'u' => Role::User,
+                    _ => Role::Assistant,
+                };
+                Turn::text(role, index.to_string())
             })
             .collect()
+    }
+
+    fn choose(
+        given: Option<&str>,
+        model: Option<&str>,
+        has_jinja: bool,
+        needs: Needs,
+    ) -> Result<PromptSource, Error> {
+        PromptSource::choose(given, model, has_jinja, needs, &template::Cache::default())
+    }
+
+    #[test]
+    fn blocks_become_the_message_that_templates_know() {
+        let mut images = Images::default();
+        let number = images.add("aGk=").unwrap();
+        let call = protocol::ToolCall {
+            name: "f".into(),
+            ..protocol::ToolCall::default()
+        };
+        let turn = Turn {
+            role: Role::Tool {
+                name: "f".into(),
+                call: "1".into(),
+            },
+            blocks: vec![
+                Block::Text("a".into()),
+                Block::Image(number),
+                Block::Thinking("b".into()),
+                Block::Text("c".into()),
+                Block::Call(call.clone()),
+            ],
+        };
+        let expected = Message {
+            role: "tool".into(),
+            content: format!("a{}c", images.marker(1)),
+            reasoning: "b".into(),
+            tool_calls: vec![call],
+            tool_call_id: "1".into(),
+            tool_name: "f".into(),
+        };
+        assert_eq!(message(&turn, &images), expected);
     }
 
     #[test]
@@ -392,11 +491,11 @@ mod tests {
         };
         let shortened = from(&conversation, 6);
         assert_eq!(shortened.dropped, 4);
-        let left: Vec<&str> = shortened
+        let left: Vec<String> = shortened
             .conversation
-            .turns
-            .iter()
-            .map(|turn| turn.content.as_str())
+            .messages()
+            .into_iter()
+            .map(|message| message.content)
             .collect();
         assert_eq!(left, ["0", "3", "6"]);
     }
@@ -408,8 +507,8 @@ mod tests {
             ..Conversation::default()
         };
         let text = async |request, model, own| {
-            let way = Way::choose(request, model, own, Needs::default()).unwrap();
-            conversation.to_prompt(&way).await.unwrap()
+            let source = choose(request, model, own, Needs::default()).unwrap();
+            conversation.to_prompt(&source).await.unwrap()
         };
         let written = |text: &str, literal| {
             let (text, literal) = (text.into(), vec![literal]);
@@ -440,7 +539,7 @@ mod tests {
                 think,
                 ..Conversation::default()
             };
-            match conversation.to_prompt(&Way::Own).await.unwrap() {
+            match conversation.to_prompt(&PromptSource::Jinja).await.unwrap() {
                 Prompt::Chat(template) => {
                     assert_eq!(template.thinking, Some(expected));
                     assert_eq!(template.variables.len(), usize::from(on.is_some()));
@@ -456,35 +555,35 @@ mod tests {
             tools: true,
             ..Needs::default()
         };
-        let thoughts = Needs {
-            thoughts: true,
+        let thinking = Needs {
+            thinking: true,
             ..Needs::default()
         };
         let is_own = |request, model, own, needs| {
-            let way = Way::choose(request, Some(model), own, needs).unwrap();
-            matches!(way, Way::Own)
+            let source = choose(request, Some(model), own, needs).unwrap();
+            matches!(source, PromptSource::Jinja)
         };
         let plain = "{{ .Prompt }}";
         assert!(!is_own(None, plain, true, Needs::default()));
         assert!(is_own(None, plain, true, tools));
-        assert!(is_own(None, plain, true, thoughts));
+        assert!(is_own(None, plain, true, thinking));
         assert!(!is_own(None, plain, false, tools));
         assert!(!is_own(Some(plain), plain, true, tools));
         assert!(!is_own(None, "{{ .Tools }}{{ .Prompt }}", true, tools));
-        assert!(!is_own(None, "{{ .Think }}{{ .Prompt }}", true, thoughts));
+        assert!(!is_own(None, "{{ .Think }}{{ .Prompt }}", true, thinking));
     }
 
     #[test]
     fn answers_are_read_by_the_models_own_template_or_not_at_all() {
         let go = |has_own| {
             let needs = Needs::default();
-            Way::choose(Some("{{ .Tools }}{{ .Prompt }}"), None, has_own, needs).unwrap()
+            choose(Some("{{ .Tools }}{{ .Prompt }}"), None, has_own, needs).unwrap()
         };
         let plain = Conversation {
             turns: turns("u"),
             ..Conversation::default()
         };
-        assert!(plain.read_as(&Way::Own).unwrap().is_some());
+        assert!(plain.read_as(&PromptSource::Jinja).unwrap().is_some());
         assert_eq!(plain.read_as(&go(true)).unwrap(), None);
         let with_tools = Conversation {
             tools: vec![protocol::Tool::default()],
@@ -513,11 +612,11 @@ mod tests {
             turns: turns("ua"),
             ..Conversation::default()
         };
-        let own = conversation.to_prompt(&Way::Own).await;
+        let own = conversation.to_prompt(&PromptSource::Jinja).await;
         assert!(matches!(own, Err(Error::Unsupported(_))));
         let template = Some("Q:{{.Prompt}} A:{{.Response}}#");
-        let way = Way::choose(None, template, true, Needs::default()).unwrap();
-        let prompt = conversation.to_prompt(&way).await.unwrap();
+        let source = choose(None, template, true, Needs::default()).unwrap();
+        let prompt = conversation.to_prompt(&source).await.unwrap();
         assert_eq!(
             prompt,
             Prompt::Rendered(protocol::Rendered {

@@ -1,56 +1,37 @@
-//! One file per route: it reads the request, asks store, scheduler or jobs, and writes the answer.
+//! Our own routes, beside those of the dialects. One file per route: it reads the request, asks store, scheduler or jobs, and
+//! writes the answer.
 //!
 //! Each says what happens when its client leaves: *cancel* ends the work, *detach* lets it go on.
 
-pub(crate) mod adopt;
-pub(crate) mod blobs;
-pub(crate) mod chat;
-pub(crate) mod copy;
-pub(crate) mod create;
-pub(crate) mod delete;
-pub(crate) mod embed;
-pub(crate) mod generate;
-pub(crate) mod jobs;
-pub(crate) mod login;
-pub(crate) mod ps;
-pub(crate) mod pull;
-pub(crate) mod push;
-pub(crate) mod rerank;
-pub(crate) mod root;
-pub(crate) mod search;
-pub(crate) mod show;
-pub(crate) mod tags;
-pub(crate) mod verify;
-pub(crate) mod version;
+mod adopt;
+mod explain;
+mod jobs;
+mod login;
+mod rerank;
+mod search;
+mod verify;
 
-use api::Progress;
-use axum::Json;
-use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt};
+use axum::Router;
+use axum::routing::{get, post};
 
-use crate::error::Error;
-use crate::ndjson;
+use crate::app::App;
 
-/// The answer of a job: its lines as they come, or only the last one.
-async fn progress(
-    lines: impl Stream<Item = Result<Progress, Error>> + Send + 'static,
-    stream: Option<bool>,
-) -> Result<Response, Error> {
-    let mut lines = Box::pin(lines);
-    if stream == Some(false) {
-        let mut last = Err(Error::Internal);
-        while let Some(line) = lines.next().await {
-            last = line;
-        }
-        return Ok(Json(last?).into_response());
-    }
-    // A job that fails at once has a status of its own.
-    match lines.next().await {
-        Some(Err(error)) => Err(error),
-        Some(Ok(first)) => {
-            let first = futures::stream::once(std::future::ready(Ok(first)));
-            Ok(ndjson::stream(first.chain(lines)))
-        }
-        None => Err(Error::Internal),
-    }
+/// Our routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route(api::routes::RERANK, post(rerank::post))
+        .route(api::routes::RERANK_V1, post(rerank::post))
+        .route(api::routes::EXPLAIN, post(explain::post))
+        .route(api::routes::LOGIN, post(login::login))
+        .route(api::routes::LOGOUT, post(login::logout))
+        .route(api::routes::LOGINS, post(login::list))
+        .route(api::routes::SEARCH, post(search::post))
+        .route(api::routes::JOBS, get(jobs::get))
+        .route(api::routes::JOB_PROGRESS, get(jobs::progress))
+        .route(api::routes::JOB_PAUSE, post(jobs::pause))
+        .route(api::routes::JOB_RESUME, post(jobs::resume))
+        .route(api::routes::JOB_CANCEL, post(jobs::cancel))
+        .route(api::routes::JOB_PRIORITY, post(jobs::priority))
+        .route(api::routes::VERIFY, post(verify::post))
+        .route(api::routes::ADOPT, post(adopt::post))
 }

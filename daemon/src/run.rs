@@ -40,6 +40,7 @@ use crate::router::router;
 use crate::scheduler::{self, Scheduler, States, StoreLoader};
 use crate::shutdown::Shutdown;
 use crate::sweep::{Schedule, sweep};
+use crate::template;
 use crate::transfers::{Moves, Rules, Transfers};
 
 /// Threads that answer requests. Work that takes long is done by runners, or on threads that may block.
@@ -236,6 +237,7 @@ impl Service {
                 .is_empty()
                 .then(|| config.home.display().to_string()),
             sources,
+            templates: template::Cache::default(),
         };
         let door_closed = CancellationToken::new();
         let place = open_doors(&config, app, &shutdown, &door_closed).await?;

@@ -12,6 +12,7 @@
 
 mod blocks;
 mod budget;
+mod cache;
 mod data;
 mod functions;
 mod instrument;
@@ -24,11 +25,11 @@ use std::time::Duration;
 use gotmpl::TemplateError;
 use gotmpl::parse::{DefineNode, ListNode, Node, Parser, TextNode};
 use jiff::civil::Date;
-use runner_protocol::Tool;
+use runner_protocol::{Message, Tool};
 
 use budget::{Budget, Excess};
 
-pub use turns::Turn;
+pub use cache::Cache;
 
 /// Longest template in bytes.
 pub const MAX_SOURCE: usize = 256 * 1024;
@@ -71,7 +72,7 @@ pub enum Error {
 #[derive(Debug, Clone, Default)]
 pub struct Input<'a> {
     /// The conversation, first to last, system messages included.
-    pub turns: &'a [Turn],
+    pub messages: &'a [Message],
     /// Text to continue when there is a suffix, and only then.
     pub prompt: &'a str,
     /// Text that follows what is generated.
@@ -190,7 +191,7 @@ impl Template {
         out: &mut budget::Writer,
         input: &Input<'_>,
     ) -> Result<(), TemplateError> {
-        let mut exchanges = turns::exchanges(input.turns);
+        let mut exchanges = turns::exchanges(input.messages);
         let last = exchanges.pop().unwrap_or_default();
         let whole = self.whole.prepare(budget, input.today);
         for exchange in &exchanges {

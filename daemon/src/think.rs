@@ -1,37 +1,65 @@
 //! Whether a model thinks before it answers.
 
-use api::Think as Asked;
 use registry::{Capability, Model};
 
 use crate::error::Error;
 
-/// How hard a model can be asked to think, where its template knows degrees.
-const LEVELS: [&str; 4] = ["low", "medium", "high", "max"];
+/// How hard a model can be asked to think, where its template knows levels.
+pub const LEVELS: [&str; 4] = ["low", "medium", "high", "max"];
 
-/// What is asked of a model's thoughts.
+/// What a request says about thinking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// The model must not think.
+    Off,
+    /// The model thinks.
+    On,
+    /// The model thinks so hard: one of [`LEVELS`].
+    Level(&'static str),
+}
+
+impl Effort {
+    /// Reads a level.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a level that does not exist, in the name of `field`.
+    pub fn level(field: &str, text: &str) -> Result<Self, Error> {
+        let level = LEVELS.into_iter().find(|level| *level == text);
+        level.map(Self::Level).ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            Error::Invalid(format!(
+                "{field} {shown:?} must be true, false or one of {}",
+                LEVELS.join(", ")
+            ))
+        })
+    }
+}
+
+/// How one answer thinks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Think {
-    /// On or off; `None` for a model that does not think, when nobody said anything.
+    /// On or off; `None` for a model that does not think, when the request says nothing.
     pub on: Option<bool>,
-    /// How hard, where somebody said so.
+    /// The level, where the request gives one.
     pub level: Option<&'static str>,
-    /// Whether the request said so, and not the habit of the model.
+    /// Whether the request says so; else it is the model's own habit.
     pub is_asked: bool,
 }
 
 impl Think {
-    /// Reads what a request asks of a model. A model that thinks does so unless it is told not to.
+    /// Joins what a request says with what the model does. A model that can think does so unless the request says no.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a level that does not exist, and for thoughts of a model that has none.
-    pub fn choose(asked: Option<&Asked>, model: &Model) -> Result<Self, Error> {
-        // Of a model whose weights could not be read nothing is known.
+    /// [`Error::Invalid`] for a model that cannot think.
+    pub fn choose(asked: Option<Effort>, model: &Model) -> Result<Self, Error> {
+        // The capabilities of a model whose weights could not be read are not known.
         let capabilities = &model.capabilities;
         let thinks = capabilities.contains(&Capability::Thinking);
         let (on, level) = match asked {
             None => (thinks.then_some(true), None),
-            Some(Asked::Switch(on)) => (Some(*on), None),
-            Some(Asked::Level(text)) => (Some(true), Some(level(text)?)),
+            Some(Effort::Off) => (Some(false), None),
+            Some(Effort::On) => (Some(true), None),
+            Some(Effort::Level(level)) => (Some(true), Some(level)),
         };
         if asked.is_some() && on == Some(true) && !thinks && !capabilities.is_empty() {
             return Err(Error::Invalid(format!(
@@ -45,17 +73,4 @@ impl Think {
             is_asked: asked.is_some(),
         })
     }
-}
-
-fn level(text: &str) -> Result<&'static str, Error> {
-    LEVELS
-        .into_iter()
-        .find(|level| *level == text)
-        .ok_or_else(|| {
-            let shown: String = text.chars().take(40).collect();
-            Error::Invalid(format!(
-                "think {shown:?} must be true, false or one of {}",
-                LEVELS.join(", ")
-            ))
-        })
 }

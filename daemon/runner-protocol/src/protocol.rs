@@ -785,6 +785,14 @@ pub enum Event {
         /// Share that is loaded, 0 to 1.
         fraction: f32,
     },
+    /// The request has a slot, and its prefill begins. Not terminal; sent once, before any [`Event::Prefill`], by
+    /// [`Call::Generate`].
+    Started {
+        /// Tokens of the prompt, after truncation.
+        prompt_tokens: u32,
+        /// Of these, tokens that the KV cache has already.
+        cached_tokens: u32,
+    },
     /// Progress of prefill, in tokens (in inputs for [`Call::Embed`] and [`Call::Rerank`]). Not terminal.
     Prefill {
         /// Computed so far.
@@ -842,6 +850,7 @@ impl Event {
         !matches!(
             self,
             Self::Loading { .. }
+                | Self::Started { .. }
                 | Self::Prefill { .. }
                 | Self::Looking { .. }
                 | Self::Delta(_)
@@ -988,6 +997,9 @@ pub struct Done {
     /// Of these, tokens that were accepted.
     #[serde(default)]
     pub accepted: u32,
+    /// The stop text of [`Generate::stop`] that ended the answer, if one did.
+    #[serde(default)]
+    pub stop_text: Option<String>,
     /// The seed that was used.
     pub seed: u64,
     /// Tokens of prompt and answer, for clients that continue by tokens; empty for a prompt with images.

@@ -1,13 +1,12 @@
-//! Where in a rendered prompt stands what somebody wrote: control tokens in it are text.
+//! Which bytes of a rendered prompt come from messages and tools: control tokens written out in them are text.
 //!
 //! Before a template is rendered, each text of a message or tool is put between two characters that Unicode gives no meaning to.
 //! Afterwards they are taken out again, and say where the texts stand.
 
-use runner_protocol::{Rendered, Tool, ToolCall};
+use runner_protocol::{Message, Rendered, Tool, ToolCall};
 use serde_json::Value;
 
-use super::Conversation;
-use crate::template::Turn;
+use super::Texts;
 
 /// Characters without a meaning.
 const MARKS: std::ops::RangeInclusive<char> = '\u{fdd0}'..='\u{fdef}';
@@ -21,8 +20,8 @@ pub(super) struct Marks {
 
 impl Marks {
     /// Two that no text of the conversation has; `None` when there are none.
-    pub(super) fn unused_in(conversation: &Conversation) -> Option<Self> {
-        let is_free = |mark: &char| !texts(conversation).any(|text| text.contains(*mark));
+    pub(super) fn unused_in(texts: &Texts) -> Option<Self> {
+        let is_free = |mark: &char| !texts.all().any(|text| text.contains(*mark));
         let mut free = MARKS.filter(is_free);
         Some(Self {
             begin: free.next()?,
@@ -88,60 +87,55 @@ fn may_be_control(text: &str) -> bool {
     text.contains(['<', '[', '|', '｜', '{'])
 }
 
-impl Conversation {
-    /// The same with all that somebody wrote between marks.
+impl Texts {
+    /// The same with each text between marks.
     pub(super) fn marked(&self, marks: Marks) -> Self {
         let call = |call: &ToolCall| ToolCall {
             arguments: marks.within(&call.arguments),
             ..call.clone()
         };
-        let turn = |turn: &Turn| Turn {
-            content: marks.around(&turn.content),
-            thinking: marks.around(&turn.thinking),
-            calls: turn.calls.iter().map(call).collect(),
-            ..turn.clone()
+        let message = |message: &Message| Message {
+            content: marks.around(&message.content),
+            reasoning: marks.around(&message.reasoning),
+            tool_calls: message.tool_calls.iter().map(call).collect(),
+            ..message.clone()
         };
         let tool = |tool: &Tool| Tool {
             description: marks.around(&tool.description),
             parameters: marks.within(&tool.parameters),
             ..tool.clone()
         };
-        let around =
-            |(prompt, suffix): &(String, String)| (marks.around(prompt), marks.around(suffix));
         Self {
-            turns: self.turns.iter().map(turn).collect(),
-            insert: self.insert.as_ref().map(around),
+            messages: self.messages.iter().map(message).collect(),
+            suffix: marks.around(&self.suffix),
             tools: self.tools.iter().map(tool).collect(),
-            ..self.clone()
         }
     }
-}
 
-/// All that a conversation lets somebody write.
-fn texts(conversation: &Conversation) -> impl Iterator<Item = &String> {
-    let turns = conversation.turns.iter().flat_map(|turn| {
-        let calls = turn.calls.iter().map(|call| &call.arguments);
-        [&turn.content, &turn.thinking].into_iter().chain(calls)
-    });
-    let insert = conversation.insert.iter();
-    let insert = insert.flat_map(|(prompt, suffix)| [prompt, suffix]);
-    let tools = conversation.tools.iter();
-    let tools = tools.flat_map(|tool| [&tool.description, &tool.parameters]);
-    turns.chain(insert).chain(tools)
+    /// Every text that a client or a tool wrote.
+    fn all(&self) -> impl Iterator<Item = &String> {
+        let messages = self.messages.iter().flat_map(|message| {
+            let calls = message.tool_calls.iter().map(|call| &call.arguments);
+            [&message.content, &message.reasoning]
+                .into_iter()
+                .chain(calls)
+        });
+        let tools = self.tools.iter();
+        let tools = tools.flat_map(|tool| [&tool.description, &tool.parameters]);
+        messages.chain([&self.suffix]).chain(tools)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prompt::Conversation;
     use crate::template::Template;
+    use crate::turn::{Role, Turn};
 
     fn said(text: &str) -> Conversation {
         Conversation {
-            turns: vec![Turn {
-                role: "user".into(),
-                content: text.into(),
-                ..Turn::default()
-            }],
+            turns: vec![Turn::text(Role::User, text)],
             ..Conversation::default()
         }
     }
@@ -182,10 +176,10 @@ mod tests {
 
     #[test]
     fn marks_are_none_of_the_characters_that_are_there() {
-        let marks = Marks::unused_in(&said("\u{fdd0}x")).unwrap();
+        let marks = Marks::unused_in(&said("\u{fdd0}x").texts()).unwrap();
         assert_eq!((marks.begin, marks.end), ('\u{fdd1}', '\u{fdd2}'));
         let all: String = MARKS.skip(1).collect();
-        assert_eq!(Marks::unused_in(&said(&all)), None);
+        assert_eq!(Marks::unused_in(&said(&all).texts()), None);
         let rendered = said(&all)
             .text(&Template::parse("{{ .Prompt }}").unwrap())
             .unwrap();

@@ -25,8 +25,11 @@ use crate::operations::Operations;
 use crate::options::Defaults;
 use crate::scheduler::{Options, Scheduler, States, StoreLoader};
 use crate::shutdown::Shutdown;
+use crate::template;
 use crate::transfers::{Moves, Rules, Transfers};
+use axum::routing::get;
 
+mod dialect;
 mod form;
 mod images;
 mod requests;
@@ -36,6 +39,7 @@ mod transfers;
 mod vectors;
 
 struct Service {
+    app: App,
     router: Router,
     registry: Registry,
     home: tempfile::TempDir,
@@ -122,9 +126,11 @@ async fn service_of(
         },
         home: Some("/home/ann/slm".to_owned()),
         sources,
+        templates: template::Cache::default(),
     };
     Service {
-        router: router(app, Guard::default()),
+        router: router(app.clone(), Guard::default()),
+        app,
         registry,
         home,
         tasks,
@@ -705,7 +711,7 @@ async fn logins_are_for_the_unix_socket_and_no_answer_has_a_secret_in_it() {
         json!({"host": "a b", "user": "me", "password": "hush"}),
     )
     .await
-    .refuses(400, "invalid_login", "no host of a registry");
+    .refuses(400, "invalid_login", "not the host of a registry");
     ask(
         "/api/login",
         json!({"host": "reg.example", "password": "hush"}),

@@ -13,6 +13,7 @@ use registry::Put;
 use registry::source::Method;
 
 use crate::app::App;
+use crate::dialect::ollama::stream_progress;
 use crate::error::Error;
 use crate::extract::{Json, SMALL};
 use crate::listen::Peer;
@@ -51,5 +52,5 @@ pub(crate) async fn post(
             })
         },
     );
-    super::progress(lines, None).await
+    stream_progress(lines, None).await
 }

@@ -9,6 +9,7 @@ use registry::ModelName;
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::dialect::ollama::stream_progress;
 use crate::error::Error;
 use crate::transfers::Change;
 
@@ -41,7 +42,7 @@ pub(crate) async fn progress(
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
     let lines = app.transfers.watch(parse(&id)?).await?;
-    super::progress(lines, None).await
+    stream_progress(lines, None).await
 }
 
 /// The job as it is then. *Detach*.
@@ -74,7 +75,7 @@ pub(crate) async fn cancel(
         && job.kind == JobKind::Pull
         && let Ok(name) = ModelName::parse(&job.model)
     {
-        remove_bytes(&app, &name).await?;
+        app.remove_partials(&name).await?;
     }
     Ok(job)
 }
@@ -89,23 +90,6 @@ pub(crate) async fn priority(
         Error::Invalid("priority is required: ?priority=high, normal or low".to_owned())
     })?;
     change(&app, &id, Change::Priority(priority)).await
-}
-
-/// Removes what was fetched of a model whose pulls were cancelled, unless another job fetches the same model.
-pub(crate) async fn remove_bytes(app: &App, name: &ModelName) -> Result<(), Error> {
-    let jobs = app.transfers.list().await?;
-    let text = name.to_string();
-    if jobs
-        .iter()
-        .any(|job| job.kind == JobKind::Pull && !job.state.is_over() && job.model == text)
-    {
-        return Ok(());
-    }
-    let bytes = app.registry.remove_partials(name).await?;
-    if bytes > 0 {
-        tracing::info!(model = %name, bytes, "removed what was fetched");
-    }
-    Ok(())
 }
 
 async fn change(app: &App, id: &str, change: Change) -> Result<Json<Job>, Error> {

@@ -3,55 +3,32 @@
 use api::{Document, RankedDocument, RerankRequest, RerankResponse, Usage};
 use axum::Json as Body;
 use axum::extract::State;
-use futures::{StreamExt, TryStreamExt};
-use registry::Capability;
-use runner_protocol::Rerank;
-use tokio::time::Instant;
 
-use super::embed::{CALLS, choose, few_enough, parts};
 use crate::app::App;
+use crate::ask::RankAsk;
+use crate::dialect::ollama;
 use crate::error::Error;
-use crate::extract::{Json, LARGE, model_name};
+use crate::extract::{Json, LARGE};
+use crate::serve;
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<RerankRequest, LARGE>,
 ) -> Result<Body<RerankResponse>, Error> {
-    let arrived = Instant::now();
-    let name = model_name(&request.model)?;
-    if request.query.is_empty() {
-        return Err(Error::Invalid("query is required".into()));
-    }
     let documents: Vec<String> = request.documents.into_iter().map(String::from).collect();
-    few_enough("documents", documents.len())?;
-    let chosen = choose(
-        &app,
-        &name,
-        Capability::Rerank,
-        request.options.as_ref(),
-        request.keep_alive.as_ref(),
-        arrived,
-    )
-    .await?;
-    let lease = app.lease(&chosen).await?;
-    let calls = parts(documents.clone()).map(|part| {
-        lease.runner().rerank(Rerank {
-            query: request.query.clone(),
-            documents: part,
-            truncate: request.truncate != Some(false),
-            context: Some(chosen.options.load.context),
-        })
-    });
-    let (scores, tokens) = futures::stream::iter(calls)
-        .buffered(CALLS)
-        .map_err(|error| Error::runner(&chosen.model.name, error))
-        .try_fold((Vec::new(), 0_u32), async |(mut scores, tokens), part| {
-            scores.extend(part.scores);
-            Ok((scores, tokens.saturating_add(part.prompt_tokens)))
-        })
-        .await?;
-    let mut results = ranked(&scores, request.top_n);
+    let ask = RankAsk {
+        target: ollama::target(
+            &request.model,
+            request.options.as_ref(),
+            request.keep_alive.as_ref(),
+        )?,
+        query: request.query,
+        documents: documents.clone(),
+        truncate: request.truncate != Some(false),
+    };
+    let scores = serve::rank(&app, ask).await?;
+    let mut results = ranked(&scores.scores, request.top_n);
     if request.return_documents == Some(true) {
         for result in &mut results {
             result.document = documents
@@ -63,8 +40,8 @@ pub(crate) async fn post(
         model: request.model,
         results,
         usage: Usage {
-            prompt_tokens: tokens,
-            total_tokens: tokens,
+            prompt_tokens: scores.prompt_tokens,
+            total_tokens: scores.prompt_tokens,
         },
     }))
 }

@@ -6,6 +6,7 @@ use axum::response::Response;
 use registry::VerifyOptions;
 
 use crate::app::App;
+use crate::dialect::ollama::stream_progress;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::{progress, wire};
@@ -33,5 +34,5 @@ pub(crate) async fn post(
             ..progress::success()
         })
     });
-    super::progress(lines, None).await
+    stream_progress(lines, None).await
 }

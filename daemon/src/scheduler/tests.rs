@@ -488,21 +488,15 @@ async fn a_failed_load_is_told_to_all_who_wait() {
     bench.script("a", "load-delay-ms 100; fail-in-load memory");
     let (one, two) = tokio::join!(bench.acquire("a"), bench.acquire("a"));
     for refused in [one.unwrap_err(), two.unwrap_err()] {
-        assert_eq!(refused.to_body().code.as_deref(), Some("out_of_memory"));
+        assert_eq!(refused.code(), "out_of_memory");
     }
     assert_eq!(bench.loads().len(), 1);
     assert!(bench.scheduler.list().await.is_empty());
     // That is no crash, so it may be tried as often as one likes.
     for _ in 0..5 {
         assert_eq!(
-            bench
-                .acquire("a")
-                .await
-                .unwrap_err()
-                .to_body()
-                .code
-                .as_deref(),
-            Some("out_of_memory")
+            bench.acquire("a").await.unwrap_err().code(),
+            "out_of_memory"
         );
     }
 }
@@ -518,8 +512,8 @@ async fn a_crash_is_noticed_at_once_and_the_next_request_loads_again() {
     .await
     .unwrap_err();
     assert!(matches!(error, supervisor::Error::Exited(_)), "{error}");
-    let told = Error::runner(&"a", error).to_body();
-    assert!(told.error.contains("farewell"), "{told:?}");
+    let told = Error::runner(&"a", error).message();
+    assert!(told.contains("farewell"), "{told}");
     // The old lease is still held, and is in nobody's way.
     bench.until(<[ModelSummary]>::is_empty).await;
     let fresh = bench.acquire("a").await.unwrap();
@@ -535,10 +529,10 @@ async fn three_crashes_open_the_breaker_for_a_while() {
     bench.script("a", "crash-in-load");
     for _ in 0..3 {
         let error = bench.acquire("a").await.unwrap_err();
-        assert_eq!(error.to_body().code.as_deref(), Some("runner_crashed"));
+        assert_eq!(error.code(), "runner_crashed");
     }
     let error = bench.acquire("a").await.unwrap_err();
-    assert_eq!(error.to_body().code.as_deref(), Some("crash_loop"));
+    assert_eq!(error.code(), "crash_loop");
     assert_eq!(bench.loads().len(), 3);
     // Other models are not concerned.
     drop(bench.acquire("b").await.unwrap());
@@ -746,9 +740,9 @@ async fn memory_that_is_too_short_twice_is_an_error() {
     let bench = bench();
     drop(bench.acquire("idle").await.unwrap());
     bench.script("big", "fail-in-load memory");
-    let error = bench.acquire("big").await.unwrap_err().to_body();
-    assert_eq!(error.code.as_deref(), Some("out_of_memory"));
-    assert!(error.hint.is_some_and(|hint| hint.contains("num_ctx")));
+    let error = bench.acquire("big").await.unwrap_err();
+    assert_eq!(error.code(), "out_of_memory");
+    assert!(error.hint().is_some_and(|hint| hint.contains("num_ctx")));
     let loaded: Vec<String> = bench.loads().into_iter().map(|(name, _)| name).collect();
     assert_eq!(loaded, ["idle", "big", "big"]);
 }

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gotmpl::Value;
-use runner_protocol::{Tool, ToolCall};
+use runner_protocol::{Message, Tool, ToolCall};
 use serde_json::{Value as Json, json};
 
 use super::Input;
-use super::turns::{self, Exchange, Turn};
+use super::turns::{self, Exchange};
 
 /// For a template that fills in between a beginning and an end.
 pub(super) fn of_suffix(input: &Input<'_>) -> Value {
     with_thinking(
         input,
         [
-            ("System", text(&turns::system(input.turns))),
+            ("System", text(&turns::system(input.messages))),
             ("Prompt", text(input.prompt)),
             ("Suffix", text(input.suffix)),
             ("Response", text("")),
@@ -25,12 +25,12 @@ pub(super) fn of_suffix(input: &Input<'_>) -> Value {
 
 /// For a template that goes over the messages itself.
 pub(super) fn of_messages(input: &Input<'_>) -> Value {
-    let collated = turns::collated(input.turns);
+    let collated = turns::collated(input.messages);
     let messages: Vec<Value> = collated.iter().map(message).collect();
     with_thinking(
         input,
         [
-            ("System", text(&turns::system(input.turns))),
+            ("System", text(&turns::system(input.messages))),
             ("Messages", Value::List(messages.into())),
             ("Tools", tools(input)),
             ("Prompt", text("")),
@@ -91,15 +91,18 @@ pub(super) fn unknown(name: &str, line: usize) -> Option<String> {
     ))
 }
 
-fn message(turn: &Turn) -> Value {
+fn message(message: &Message) -> Value {
     map([
-        ("Role", text(&turn.role)),
-        ("Content", text(&turn.content)),
-        ("Thinking", text(&turn.thinking)),
+        ("Role", text(&message.role)),
+        ("Content", text(&message.content)),
+        ("Thinking", text(&message.reasoning)),
         ("Images", Value::List([].into())),
-        ("ToolCalls", list(turn.calls.iter().zip(0..).map(call))),
-        ("ToolName", text(&turn.tool_name)),
-        ("ToolCallID", text(&turn.tool_call_id)),
+        (
+            "ToolCalls",
+            list(message.tool_calls.iter().zip(0..).map(call)),
+        ),
+        ("ToolName", text(&message.tool_name)),
+        ("ToolCallID", text(&message.tool_call_id)),
     ])
 }
 

@@ -2,21 +2,21 @@ use jiff::civil::date;
 
 use super::*;
 
-fn turn(role: &str, content: &str) -> Turn {
-    Turn {
+fn turn(role: &str, content: &str) -> Message {
+    Message {
         role: role.into(),
         content: content.into(),
-        ..Turn::default()
+        ..Message::default()
     }
 }
 
 fn render(source: &str, turns: &[(&str, &str)]) -> Result<String, Error> {
-    let turns: Vec<Turn> = turns
+    let turns: Vec<Message> = turns
         .iter()
         .map(|(role, content)| turn(role, content))
         .collect();
     Template::parse(source)?.render(&Input {
-        turns: &turns,
+        messages: &turns,
         today: date(2026, 3, 1),
         ..Input::default()
     })
@@ -247,7 +247,7 @@ fn a_suffix_goes_where_the_template_puts_it() {
         Template::parse("<PRE>{{ .Prompt }}<SUF>{{ .Suffix }}<MID>{{ .Response }}").unwrap();
     assert!(template.mentions("Suffix"));
     let text = template.render(&Input {
-        turns: &[turn("user", "ignored")],
+        messages: &[turn("user", "ignored")],
         prompt: "fn a(",
         suffix: ") {}",
         ..Input::default()
@@ -475,7 +475,7 @@ fn comparing_large_texts_in_one_action_ends() {
 
 #[test]
 fn a_long_conversation_is_no_attack() {
-    let turns: Vec<Turn> = (0..2000)
+    let turns: Vec<Message> = (0..2000)
         .map(|index| {
             turn(
                 if index % 2 == 0 { "user" } else { "assistant" },
@@ -485,7 +485,7 @@ fn a_long_conversation_is_no_attack() {
         .collect();
     for source in [LLAMA3, CHATML] {
         let text = Template::parse(source).unwrap().render(&Input {
-            turns: &turns,
+            messages: &turns,
             ..Input::default()
         });
         assert!(text.unwrap().len() > 1_000_000);

@@ -1,26 +1,7 @@
-//! Conversations as templates see them.
+//! Conversations as templates in Go's language see them.
 
 use gotmpl::parse::{BranchNode, Expr, ListNode, Node, PipeNode};
-use runner_protocol::ToolCall;
-
-/// One message.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Turn {
-    /// `system`, `user`, `assistant` or `tool`.
-    pub role: String,
-    /// The text.
-    pub content: String,
-    /// Numbers of the images that belong to it; their places stand in the text.
-    pub images: Vec<u32>,
-    /// What the model thought before.
-    pub thinking: String,
-    /// What the model called.
-    pub calls: Vec<ToolCall>,
-    /// Of a tool's result: the tool.
-    pub tool_name: String,
-    /// Of a tool's result: the call.
-    pub tool_call_id: String,
-}
+use runner_protocol::Message;
 
 /// One question with its answer, and the system prompt that came with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,41 +12,41 @@ pub(super) struct Exchange {
 }
 
 /// Messages of one speaker in a row, as one with a blank line between; calls and results of tools stay apart.
-pub(super) fn collated(turns: &[Turn]) -> Vec<Turn> {
-    let mut collated: Vec<Turn> = Vec::new();
-    for turn in turns {
+pub(super) fn collated(messages: &[Message]) -> Vec<Message> {
+    let mut collated: Vec<Message> = Vec::new();
+    for message in messages {
         match collated.last_mut() {
             Some(last)
-                if last.role == turn.role
-                    && turn.role != "tool"
-                    && last.calls.is_empty()
-                    && turn.calls.is_empty() =>
+                if last.role == message.role
+                    && message.role != "tool"
+                    && last.tool_calls.is_empty()
+                    && message.tool_calls.is_empty() =>
             {
                 last.content.push_str("\n\n");
-                last.content.push_str(&turn.content);
+                last.content.push_str(&message.content);
             }
-            _ => collated.push(turn.clone()),
+            _ => collated.push(message.clone()),
         }
     }
     collated
 }
 
 /// All system messages, a blank line between them.
-pub(super) fn system(turns: &[Turn]) -> String {
-    let texts: Vec<&str> = turns
+pub(super) fn system(messages: &[Message]) -> String {
+    let texts: Vec<&str> = messages
         .iter()
-        .filter(|turn| turn.role == "system")
-        .map(|turn| turn.content.as_str())
+        .filter(|message| message.role == "system")
+        .map(|message| message.content.as_str())
         .collect();
     texts.join("\n\n")
 }
 
 /// The conversation cut into exchanges. The last one is open: its answer is what the model goes on with.
-pub(super) fn exchanges(turns: &[Turn]) -> Vec<Exchange> {
+pub(super) fn exchanges(messages: &[Message]) -> Vec<Exchange> {
     let mut exchanges = Vec::new();
     let mut current = Exchange::default();
-    for turn in collated(turns) {
-        let begun = match turn.role.as_str() {
+    for message in collated(messages) {
+        let begun = match message.role.as_str() {
             "system" => !current.prompt.is_empty() || !current.response.is_empty(),
             "user" => !current.response.is_empty(),
             _ => false,
@@ -73,10 +54,10 @@ pub(super) fn exchanges(turns: &[Turn]) -> Vec<Exchange> {
         if begun {
             exchanges.push(std::mem::take(&mut current));
         }
-        match turn.role.as_str() {
-            "system" => current.system = turn.content,
-            "user" => current.prompt = turn.content,
-            "assistant" => current.response = turn.content,
+        match message.role.as_str() {
+            "system" => current.system = message.content,
+            "user" => current.prompt = message.content,
+            "assistant" => current.response = message.content,
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! The queue between the task of a runner and the reader of one answer.
 //!
 //! The sender never waits, because it serves all readers of the runner. So the queue bounds itself:
-//! - It keeps only the latest progress ([`Event::Prefill`], [`Event::Loading`]).
+//! - It keeps [`Event::Started`] until it is read, and only the latest progress ([`Event::Prefill`], [`Event::Loading`]).
 //! - A delta beyond [`CAPACITY`] is joined to the last one, which loses no text.
 //! - It reports since when it is full and how much text it holds, so that the task can cancel the answer of a slow reader.
 //!
@@ -42,6 +42,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    started: Option<Event>,
     progress: Option<Event>,
     deltas: VecDeque<Delta>,
     unread: usize,
@@ -116,6 +117,7 @@ impl Sender {
                     state.full_since.get_or_insert(now);
                 }
             }
+            started @ Event::Started { .. } => state.started = Some(started),
             progress => state.progress = Some(progress),
         }
         wake(state);
@@ -169,8 +171,8 @@ impl Receiver {
     /// The next event. The last one is terminal or an error; after it comes `None`.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
         let mut state = self.0.state();
-        if let Some(progress) = state.progress.take() {
-            return Poll::Ready(Some(Ok(progress)));
+        if let Some(first) = state.started.take().or_else(|| state.progress.take()) {
+            return Poll::Ready(Some(Ok(first)));
         }
         if let Some(delta) = state.deltas.pop_front() {
             state.unread -= size(&delta);
@@ -210,6 +212,7 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         self.cancel();
         let mut state = self.0.state();
+        state.started = None;
         state.progress = None;
         state.deltas = VecDeque::new();
         state.end = End::Over;

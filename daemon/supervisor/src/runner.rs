@@ -327,6 +327,13 @@ pub struct Generation {
 /// One step of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
+    /// The request has a slot. Comes once, before every other step.
+    Started {
+        /// Tokens of the prompt.
+        prompt_tokens: u32,
+        /// Of these, tokens that the KV cache has already.
+        cached_tokens: u32,
+    },
     /// Progress of prefill; a slow reader gets only the latest.
     Prefill {
         /// Computed so far.
@@ -355,6 +362,13 @@ impl Stream for Generation {
             return Poll::Ready(None);
         };
         Poll::Ready(Some(event.map(|event| match event {
+            Event::Started {
+                prompt_tokens,
+                cached_tokens,
+            } => Step::Started {
+                prompt_tokens,
+                cached_tokens,
+            },
             Event::Prefill { done, total } => Step::Prefill { done, total },
             Event::Delta(delta) => Step::Delta(delta),
             Event::Done(done) => Step::Done(done),

@@ -87,7 +87,9 @@ impl Kind {
         match event {
             Event::Loading { .. } | Event::Loaded(_) => self == Self::Load,
             Event::Prefill { .. } => self.is_work(),
-            Event::Looking { .. } | Event::Delta(_) | Event::Done(_) => self == Self::Generate,
+            Event::Started { .. } | Event::Looking { .. } | Event::Delta(_) | Event::Done(_) => {
+                self == Self::Generate
+            }
             Event::Tokens(_) => self == Self::Tokenize,
             Event::Text(_) => self == Self::Detokenize,
             Event::Prompt(_) => self == Self::Template,
@@ -159,6 +161,7 @@ impl Mark {
     fn of(event: &Event) -> Option<Self> {
         match event {
             Event::Loading { fraction } => Some(Self::Loading(fraction.to_bits())),
+            Event::Started { cached_tokens, .. } => Some(Self::Prefill(*cached_tokens)),
             Event::Prefill { done, .. } => Some(Self::Prefill(*done)),
             Event::Looking { steps } => Some(Self::Looking(*steps)),
             Event::Delta(delta) => Some(Self::Tokens(delta.tokens)),
@@ -367,6 +370,7 @@ pub(super) fn after(start: Instant, time: Duration) -> Instant {
 fn name(event: &Event) -> &'static str {
     match event {
         Event::Loading { .. } => "loading",
+        Event::Started { .. } => "started",
         Event::Prefill { .. } => "prefill",
         Event::Looking { .. } => "looking",
         Event::Delta(_) => "delta",

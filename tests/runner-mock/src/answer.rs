@@ -34,6 +34,8 @@ pub(super) struct Answering {
     tokens: Vec<i32>,
     /// Why it ends after the last word.
     reason: StopReason,
+    /// The stop text that ends it.
+    stop_text: Option<String>,
     seed: u64,
     logprobs: Option<u32>,
     /// Reported number of drafted tokens.
@@ -143,12 +145,13 @@ impl Answering {
             None if said.trim().is_empty() => "ok".to_owned(),
             None => said.trim().to_owned(),
         };
-        let end = generate
+        let stop = generate
             .stop
             .iter()
-            .filter_map(|stop| text.find(stop.as_str()))
-            .min()
-            .unwrap_or(text.len());
+            .filter_map(|stop| Some((text.find(stop.as_str())?, stop)))
+            .min();
+        let end = stop.map_or(text.len(), |(at, _)| at);
+        let stop_text = stop.map(|(_, stop)| stop.clone());
         let thought = if may_think {
             script.thought.as_str()
         } else {
@@ -183,6 +186,7 @@ impl Answering {
             said_so: pieces,
             tokens,
             reason,
+            stop_text,
             seed: generate.sampling.seed.unwrap_or(0),
             logprobs: generate.logprobs,
             drafted: match load.speculation {
@@ -231,10 +235,14 @@ impl Answering {
     }
 
     /// Gives it a slot.
-    pub(super) fn admit(&mut self, now: Duration) {
+    pub(super) fn admit(&mut self, now: Duration) -> Event {
         self.admitted = now;
         self.read = now;
         self.next = now + self.script.prefill_delay;
+        Event::Started {
+            prompt_tokens: count(self.prompt.len()),
+            cached_tokens: self.cached,
+        }
     }
 
     /// Computes a batch of prefill, or sends a word.
@@ -307,6 +315,10 @@ impl Answering {
             queue_ns: nanos(self.admitted - self.received),
             drafted: self.drafted,
             accepted: self.drafted.min(self.said),
+            stop_text: match reason {
+                StopReason::Stop => self.stop_text.clone(),
+                StopReason::Length | StopReason::Cancelled => None,
+            },
             seed: self.seed,
             all_tokens: [&self.prompt, said].concat(),
         }))

@@ -334,14 +334,16 @@ impl Mock {
 
     /// Starts waiting answers while there are free slots.
     fn admit(&mut self, now: Duration) {
-        let Model::Loaded(load) = &self.model else {
+        let Model::Loaded(Load { sequences, .. }) = self.model else {
             return;
         };
-        while self.active.len() < load.sequences as usize
+        while self.active.len() < sequences as usize
             && let Some(mut answering) = self.waiting.pop_front()
         {
-            answering.admit(now);
+            let started = answering.admit(now);
+            let id = answering.id();
             self.active.push(answering);
+            self.reply(id, started);
         }
     }
 

@@ -104,6 +104,14 @@ impl Answer {
         self.reading.is_none().then(|| self.text.held())
     }
 
+    /// The stop text of the request that ended the answer, if one did.
+    pub(crate) fn ended_by(&self) -> Option<&str> {
+        match &self.reading {
+            None => self.text.ended_by(),
+            Some(reading) => reading.said.ended_by(),
+        }
+    }
+
     /// Takes the bytes of one more token.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Grown {
         if self.over {

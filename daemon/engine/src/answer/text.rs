@@ -78,6 +78,8 @@ pub(crate) struct Text {
     bytes: Vec<u8>,
     /// The beginning of what may be a stop text.
     held: String,
+    /// The stop text that ended the answer.
+    ended_by: Option<String>,
 }
 
 impl Text {
@@ -87,7 +89,13 @@ impl Text {
             stops,
             bytes: Vec::new(),
             held: String::new(),
+            ended_by: None,
         }
+    }
+
+    /// The stop text that ended the answer, if one did.
+    pub(crate) fn ended_by(&self) -> Option<&str> {
+        self.ended_by.as_deref()
     }
 
     /// Bytes that came in and have not left yet.
@@ -126,6 +134,7 @@ impl Text {
                 continue;
             }
             if let Some(start) = self.stops.ending(&self.held[..end]) {
+                self.ended_by = Some(self.held[start..end].to_owned());
                 let mut text = std::mem::take(&mut self.held);
                 text.truncate(start);
                 self.bytes.clear();

@@ -346,7 +346,9 @@ impl<'m> Engine<'m> {
                 self.open(mail);
             }
             while let Some(slot) = self.slots.admit(&mut self.memory, Instant::now()) {
-                slot.tenant.clock.admitted();
+                if slot.tenant.clock.admitted() {
+                    self.outbox.send(slot.tenant.id, slot.tenant.started());
+                }
             }
             self.slots
                 .host_cache

@@ -1,7 +1,7 @@
 //! A request that is being answered.
 
 use llama_cpp_2::token::LlamaToken;
-use runner_protocol::{Done, StopReason};
+use runner_protocol::{Done, Event, StopReason};
 
 use crate::{
     answer::{Answer, report::Report},
@@ -58,6 +58,14 @@ impl Sequence {
         self.tokens.len() - self.prompt
     }
 
+    /// What the daemon is told when the sequence has a slot.
+    pub(crate) fn started(&self) -> Event {
+        Event::Started {
+            prompt_tokens: count(self.prompt),
+            cached_tokens: count(self.spared.min(self.prompt)),
+        }
+    }
+
     /// What the daemon is told at the end.
     pub(crate) fn done(self, reason: StopReason) -> Done {
         let (queue, prefill, decode) = self.clock.durations();
@@ -74,6 +82,7 @@ impl Sequence {
             queue_ns: nanoseconds(queue),
             drafted: count(drafted),
             accepted: count(accepted),
+            stop_text: self.answer.ended_by().map(str::to_owned),
             seed: self.chooser.seed(),
             all_tokens: match self.placed_images.is_empty() {
                 true => self.tokens.into_iter().map(|token| token.0).collect(),
@@ -125,6 +134,7 @@ pub(crate) fn unanswered(seed: Option<u64>, clock: Clock) -> Done {
         queue_ns: nanoseconds(clock.age()),
         drafted: 0,
         accepted: 0,
+        stop_text: None,
         seed: seed.unwrap_or(0),
         all_tokens: Vec::new(),
     }

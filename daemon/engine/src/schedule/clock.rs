@@ -20,9 +20,12 @@ impl Clock {
         }
     }
 
-    /// The first time counts, also for a sequence that was evicted and admitted again.
-    pub(crate) fn admitted(&mut self) {
+    /// Notes that the request has a slot, and returns whether it is the first time. Only the first time counts, also for a sequence
+    /// that was evicted and admitted again.
+    pub(crate) fn admitted(&mut self) -> bool {
+        let first = self.admitted.is_none();
         self.admitted.get_or_insert_with(Instant::now);
+        first
     }
 
     /// The first time counts.

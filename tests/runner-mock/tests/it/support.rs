@@ -117,7 +117,7 @@ pub(crate) async fn finish(mut generation: Generation) -> (String, Result<Done, 
             .await
             .expect("an end before the stream ends")
         {
-            Ok(Step::Prefill { .. }) => continue,
+            Ok(Step::Started { .. } | Step::Prefill { .. }) => continue,
             Ok(Step::Delta(delta)) => {
                 text.push_str(&delta.text);
                 continue;
@@ -147,7 +147,7 @@ pub(crate) async fn first_word(generation: &mut Generation) -> String {
             .expect("a word before the end")
             .expect("a word, no error")
         {
-            Step::Prefill { .. } => {}
+            Step::Started { .. } | Step::Prefill { .. } => {}
             Step::Delta(delta) => return delta.text,
             Step::Done(done) => panic!("no word at all: {done:?}"),
         }

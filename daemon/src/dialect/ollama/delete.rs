@@ -20,7 +20,7 @@ pub(crate) async fn delete(
     let model = app.registry.model(&name).await.ok();
     let pulls = app.transfers.cancel_pulls(&name).await?;
     if pulls > 0 {
-        super::jobs::remove_bytes(&app, &name).await?;
+        app.remove_partials(&name).await?;
     }
     let report = match app.registry.remove(&name).await {
         // There was nothing but the pull.

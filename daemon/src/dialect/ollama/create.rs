@@ -13,12 +13,12 @@ use registry::{
     Stage, Weights,
 };
 
+use super::stream_progress;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, model_name};
-use crate::progress;
 use crate::template::Template;
-use crate::{requirements, unsupported};
+use crate::{progress, requirements, unsupported};
 
 /// A stream of progress. Everything that can be wrong with the recipe is found before the first line. *Detach*: a model
 /// that was begun is finished, and a second client that sends the same recipe joins. A base that has to be fetched first is
@@ -48,12 +48,12 @@ pub(crate) async fn post(
                 .await?;
             make(&registry, create, warnings, &reporter).await
         });
-        return super::progress(lines, stream).await;
+        return stream_progress(lines, stream).await;
     }
     let lines = operations.join(key, move |reporter| async move {
         make(&registry, create, warnings, &reporter).await
     });
-    super::progress(lines, stream).await
+    stream_progress(lines, stream).await
 }
 
 async fn make(

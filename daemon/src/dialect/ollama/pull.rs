@@ -1,10 +1,11 @@
-//! `POST /api/pull`: fetches a model. `POST /api/explain`: says what that would do.
+//! `POST /api/pull`: fetches a model.
 
-use api::{Explanation, ExplanationFile, PullRequest};
+use api::PullRequest;
 use axum::extract::State;
 use axum::response::Response;
 use registry::Digest;
 
+use super::stream_progress;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
@@ -35,34 +36,5 @@ pub(crate) async fn post(
         now: request.now == Some(true),
     };
     let lines = app.transfers.ask(asked).await?;
-    super::progress(lines, request.stream).await
-}
-
-/// What a pull would do, without fetching weights. *Cancel*: it ends with the request.
-pub(crate) async fn explain(
-    State(app): State<App>,
-    Json(request): Json<PullRequest, SMALL>,
-) -> Result<axum::Json<Explanation>, Error> {
-    let reference = reference(request.name())?;
-    let insecure = request.insecure == Some(true);
-    let found = app
-        .registry
-        .explain(&reference, insecure, &app.sources)
-        .await?;
-    Ok(axum::Json(Explanation {
-        model: found.name.to_string(),
-        missing: found.missing(),
-        place: found.place,
-        steps: found.steps,
-        files: found
-            .files
-            .into_iter()
-            .map(|file| ExplanationFile {
-                title: file.title,
-                size: file.size,
-                digest: file.digest.map(|digest| digest.to_string()),
-                here: file.here,
-            })
-            .collect(),
-    }))
+    stream_progress(lines, request.stream).await
 }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use registry::Digest;
 
+use super::stream_progress;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
@@ -42,5 +43,5 @@ pub(crate) async fn post(
         now: request.now == Some(true),
     };
     let lines = app.transfers.ask(asked).await?;
-    super::progress(lines, request.stream).await
+    stream_progress(lines, request.stream).await
 }

@@ -1,0 +1,106 @@
+//! Fields that have the same shape in several dialects.
+
+use std::collections::BTreeMap;
+
+use runner_protocol::{Bias, MAX_BIASES, MAX_CONSTRAINT_BYTES, MAX_TOP_LOGPROBS, Shape};
+use serde_json::Value;
+
+use crate::error::Error;
+
+/// The schema of an answer, as text.
+///
+/// # Errors
+/// [`Error::Invalid`] for one that is too large. Whether it can be enforced is for the runner to say.
+pub(crate) fn schema(schema: &Value) -> Result<Shape, Error> {
+    let text = schema.to_string();
+    if text.len() > MAX_CONSTRAINT_BYTES {
+        return Err(Error::Invalid(format!(
+            "format has {} bytes, but at most {MAX_CONSTRAINT_BYTES} are allowed",
+            text.len()
+        )));
+    }
+    Ok(Shape::Schema(text))
+}
+
+/// Whether log probabilities are reported, and of how many alternatives.
+///
+/// # Errors
+/// [`Error::Invalid`] for too many alternatives, and for alternatives without `logprobs`.
+pub(crate) fn logprobs(wanted: Option<bool>, top: Option<u32>) -> Result<Option<u32>, Error> {
+    let top = top.unwrap_or(0);
+    if top > MAX_TOP_LOGPROBS {
+        return Err(Error::Invalid(format!(
+            "top_logprobs must be between 0 and {MAX_TOP_LOGPROBS}"
+        )));
+    }
+    match wanted {
+        Some(true) => Ok(Some(top)),
+        _ if top > 0 => Err(Error::Invalid(
+            "top_logprobs goes with logprobs: true".to_owned(),
+        )),
+        _ => Ok(None),
+    }
+}
+
+/// Shifts of the scores of tokens, by the number of the token.
+///
+/// # Errors
+/// [`Error::Invalid`] names the token. Whether it exists and the shift is in its range is for the runner to say.
+pub(crate) fn biases(shifts: &BTreeMap<String, f32>) -> Result<Vec<Bias>, Error> {
+    if shifts.len() > MAX_BIASES {
+        return Err(Error::Invalid(format!(
+            "logit_bias names {} tokens, but at most {MAX_BIASES} are allowed",
+            shifts.len()
+        )));
+    }
+    let bias = |(token, &shift): (&String, &f32)| match token.parse() {
+        Ok(token) => Ok(Bias { token, shift }),
+        Err(_) => Err(Error::Invalid(format!(
+            "logit_bias names '{}', which is not the number of a token",
+            token.chars().take(40).collect::<String>()
+        ))),
+    };
+    shifts.iter().map(bias).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn logprobs_are_asked_for_by_two_fields() {
+        assert_eq!(logprobs(None, None).unwrap(), None);
+        assert_eq!(logprobs(Some(false), Some(0)).unwrap(), None);
+        assert_eq!(logprobs(Some(true), None).unwrap(), Some(0));
+        assert_eq!(logprobs(Some(true), Some(20)).unwrap(), Some(20));
+        assert!(logprobs(Some(true), Some(21)).is_err());
+        assert!(logprobs(None, Some(3)).is_err());
+        assert!(logprobs(Some(false), Some(3)).is_err());
+    }
+
+    #[test]
+    fn a_schema_keeps_its_order_and_is_bounded() {
+        let given = json!({"type": "object", "b": 1, "a": 2});
+        let expected = r#"{"type":"object","b":1,"a":2}"#;
+        assert_eq!(schema(&given).unwrap(), Shape::Schema(expected.into()));
+        let long = json!({"description": "x".repeat(70_000)});
+        assert!(schema(&long).unwrap_err().to_string().contains("65536"));
+    }
+
+    #[test]
+    fn tokens_are_named_by_their_number() {
+        let read = |token: &str| biases(&BTreeMap::from([(token.to_owned(), -1.5)]));
+        let seventeen = Bias {
+            token: 17,
+            shift: -1.5,
+        };
+        assert_eq!(read("17").unwrap(), [seventeen]);
+        let refusal = |read: Result<Vec<Bias>, Error>| read.unwrap_err().to_string();
+        for token in ["", "1.5", "the", "99999999999"] {
+            assert!(refusal(read(token)).contains("not the number of a token"));
+        }
+        let many = (0..=MAX_BIASES).map(|token| (token.to_string(), 1.0));
+        assert!(refusal(biases(&many.collect())).contains("at most"));
+    }
+}

@@ -1,0 +1,68 @@
+//! Ollama's API, under `/api`.
+//!
+//! One file per route. Each says what happens when its client leaves: *cancel* ends the work, *detach* lets it go on.
+
+mod blobs;
+mod chat;
+mod copy;
+mod create;
+mod delete;
+mod embed;
+mod generate;
+mod lines;
+mod part;
+mod ps;
+mod pull;
+mod push;
+mod reply;
+mod request;
+mod root;
+mod show;
+mod tags;
+mod tools;
+mod version;
+
+use axum::Router;
+use axum::routing::{delete, get, head, post};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::error::Error;
+
+pub(crate) use lines::stream_progress;
+pub(crate) use request::target;
+
+/// Its routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route(api::routes::ROOT, get(root::get))
+        .route(api::routes::VERSION, get(version::get))
+        .route(api::routes::TAGS, get(tags::get))
+        .route(api::routes::PS, get(ps::get))
+        .route(api::routes::SHOW, post(show::post))
+        .route(api::routes::GENERATE, post(generate::post))
+        .route(api::routes::CHAT, post(chat::post))
+        .route(api::routes::EMBED, post(embed::post))
+        .route(api::routes::EMBEDDINGS, post(embed::post_one))
+        .route(api::routes::PULL, post(pull::post))
+        .route(api::routes::PUSH, post(push::post))
+        .route(api::routes::CREATE, post(create::post))
+        .route(api::routes::BLOB, head(blobs::head).post(blobs::post))
+        .route(api::routes::COPY, post(copy::post))
+        .route(api::routes::DELETE, delete(delete::delete))
+}
+
+/// The shape of its errors, with our code and hint.
+pub(crate) fn error(error: &Error) -> (StatusCode, Value) {
+    (error.status(), body(error))
+}
+
+/// The same as the last line of a stream.
+pub(crate) fn body(error: &Error) -> Value {
+    json!(api::ErrorBody {
+        error: error.message(),
+        code: Some(error.code().to_owned()),
+        hint: error.hint(),
+    })
+}

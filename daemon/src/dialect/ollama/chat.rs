@@ -1,0 +1,141 @@
+//! `POST /api/chat`: continues a conversation; without messages it loads or unloads the model.
+
+use api::{ChatEvent, ChatRequest, Message};
+use axum::extract::State;
+use axum::response::Response;
+use jiff::Timestamp;
+
+use super::part::Part;
+use super::reply::{Last, reply};
+use super::{request, tools};
+use crate::app::App;
+use crate::ask::{Ask, Overflow};
+use crate::blocking;
+use crate::dialect::fields;
+use crate::error::Error;
+use crate::extract::{Json, LARGE};
+use crate::images::Images;
+use crate::tools::Offered;
+use crate::turn::{Block, Role, Turn};
+
+/// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<ChatRequest, LARGE>,
+) -> Result<Response, Error> {
+    let (model, stream) = (request.model.clone(), request.stream);
+    let (ask, warnings) = read(request).await?;
+    reply(&app, ask, stream, move |part, last| {
+        event(&model, &warnings, part, last)
+    })
+    .await
+}
+
+/// The request, and warnings about what was left out of it.
+async fn read(request: ChatRequest) -> Result<(Ask, Vec<String>), Error> {
+    let target = request::target(
+        &request.model,
+        request.options.as_ref(),
+        request.keep_alive.as_ref(),
+    )?;
+    let shape = request::shape(request.format.as_ref())?;
+    let logprobs = fields::logprobs(request.logprobs, request.top_logprobs)?;
+    let messages = request.messages;
+    let bytes = messages
+        .iter()
+        .flat_map(|message| message.images.iter().flatten())
+        .map(String::len)
+        .sum();
+    let (turns, images) = blocking::on(bytes, || {
+        let mut images = Images::default();
+        let turns: Result<Vec<Turn>, Error> = messages
+            .into_iter()
+            .map(|message| turn(message, &mut images))
+            .collect();
+        turns.map(|turns| (turns, images))
+    })
+    .await??;
+    let Offered {
+        tools: offered,
+        left_out,
+    } = tools::offered(request.tools.unwrap_or_default())?;
+    let ask = Ask {
+        images,
+        tool_choice: tools::choice(request.tool_choice.as_ref(), &offered)?,
+        tools: offered,
+        think: request::think(request.think.as_ref())?,
+        shape,
+        logprobs,
+        biases: request
+            .logit_bias
+            .as_ref()
+            .map(fields::biases)
+            .transpose()?
+            .unwrap_or_default(),
+        adapters: request::adapters(request.lora.as_deref()),
+        overflow: match request.truncate {
+            Some(false) => Overflow::Refuse,
+            _ => Overflow::DropTurns,
+        },
+        deterministic: request.deterministic,
+        ..Ask::new(target, turns)
+    };
+    Ok((ask, left_out))
+}
+
+/// Reads a message. Roles are read without regard to case.
+fn turn(message: Message, images: &mut Images) -> Result<Turn, Error> {
+    let role = match message.role.to_ascii_lowercase().as_str() {
+        "system" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" => Role::Tool {
+            name: message.tool_name.unwrap_or_default(),
+            call: message.tool_call_id.unwrap_or_default(),
+        },
+        _ => {
+            let shown: String = message.role.chars().take(40).collect();
+            return Err(Error::Invalid(format!(
+                "role {shown:?} must be system, user, assistant or tool"
+            )));
+        }
+    };
+    let calls = message.tool_calls.unwrap_or_default();
+    if !calls.is_empty() && role != Role::Assistant {
+        return Err(Error::Invalid(format!(
+            "only an assistant makes tool_calls, and this message is of role {:?}",
+            role.name()
+        )));
+    }
+    let mut blocks = Vec::new();
+    blocks.extend(message.thinking.map(Block::Thinking));
+    blocks.extend(request::blocks(message.content, message.images, images)?);
+    for call in calls {
+        blocks.push(Block::Call(tools::made(call)?));
+    }
+    Ok(Turn { role, blocks })
+}
+
+fn event(model: &str, warnings: &[String], mut part: Part, last: Option<Last>) -> ChatEvent {
+    let logprobs = part.take_logprobs();
+    ChatEvent {
+        model: model.to_owned(),
+        created_at: Timestamp::now(),
+        message: Message {
+            role: "assistant".to_owned(),
+            thinking: part.take_thinking(),
+            tool_calls: part.take_calls(),
+            content: part.text,
+            ..Message::default()
+        },
+        done: last.is_some(),
+        done_reason: last.as_ref().map(Last::reason),
+        unload: last.as_ref().and_then(Last::unload),
+        logprobs,
+        warnings: match &last {
+            Some(Last::Answered(_)) => warnings.to_vec(),
+            _ => Vec::new(),
+        },
+        timings: last.as_ref().and_then(Last::timings),
+    }
+}

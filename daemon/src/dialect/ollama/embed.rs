@@ -1,0 +1,63 @@
+//! `POST /api/embed` and the older `POST /api/embeddings`: turn texts into vectors.
+
+use api::{EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse};
+use axum::Json as Body;
+use axum::extract::State;
+
+use super::reply::nanos;
+use super::request;
+use crate::app::App;
+use crate::ask::EmbedAsk;
+use crate::error::Error;
+use crate::extract::{Json, LARGE};
+use crate::serve;
+
+/// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<EmbedRequest, LARGE>,
+) -> Result<Body<EmbedResponse>, Error> {
+    let ask = EmbedAsk {
+        target: request::target(
+            &request.model,
+            request.options.as_ref(),
+            request.keep_alive.as_ref(),
+        )?,
+        inputs: Vec::from(request.input),
+        // Clients that want all send 0.
+        dimensions: request.dimensions.filter(|dimensions| *dimensions > 0),
+        normalize: true,
+        truncate: request.truncate != Some(false),
+    };
+    let (embeddings, timings) = serve::embed(&app, ask).await?;
+    Ok(Body(EmbedResponse {
+        model: request.model,
+        embeddings: embeddings.vectors,
+        total_duration: nanos(timings.total),
+        load_duration: nanos(timings.load),
+        prompt_eval_count: embeddings.prompt_tokens,
+        truncated_inputs: embeddings.truncated,
+    }))
+}
+
+/// *Cancel*: as above.
+pub(crate) async fn post_one(
+    State(app): State<App>,
+    Json(request): Json<EmbeddingsRequest, LARGE>,
+) -> Result<Body<EmbeddingsResponse>, Error> {
+    let ask = EmbedAsk {
+        target: request::target(
+            &request.model,
+            request.options.as_ref(),
+            request.keep_alive.as_ref(),
+        )?,
+        inputs: Vec::from_iter(Some(request.prompt).filter(|prompt| !prompt.is_empty())),
+        dimensions: None,
+        normalize: false,
+        truncate: true,
+    };
+    let (embeddings, _) = serve::embed(&app, ask).await?;
+    Ok(Body(EmbeddingsResponse {
+        embedding: embeddings.vectors.into_iter().next().unwrap_or_default(),
+    }))
+}

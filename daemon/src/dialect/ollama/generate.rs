@@ -1,0 +1,144 @@
+//! `POST /api/generate`: continues a prompt; without one it loads or unloads the model.
+
+use api::{GenerateEvent, GenerateRequest, Think};
+use axum::extract::State;
+use axum::response::Response;
+use jiff::Timestamp;
+
+use super::part::Part;
+use super::reply::{Last, reply};
+use super::request;
+use crate::app::App;
+use crate::ask::{Ask, Overflow, TemplateChoice};
+use crate::blocking;
+use crate::dialect::fields;
+use crate::error::Error;
+use crate::extract::{Json, LARGE};
+use crate::images::Images;
+use crate::turn::{Block, Role, Turn};
+
+/// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<GenerateRequest, LARGE>,
+) -> Result<Response, Error> {
+    let (model, stream) = (request.model.clone(), request.stream);
+    let keep_tokens = request.raw != Some(true);
+    let ask = read(request).await?;
+    reply(&app, ask, stream, move |part, last| {
+        event(&model, keep_tokens, part, last)
+    })
+    .await
+}
+
+async fn read(request: GenerateRequest) -> Result<Ask, Error> {
+    check(&request)?;
+    let target = request::target(
+        &request.model,
+        request.options.as_ref(),
+        request.keep_alive.as_ref(),
+    )?;
+    let shape = request::shape(request.format.as_ref())?;
+    let logprobs = fields::logprobs(request.logprobs, request.top_logprobs)?;
+    let (prompt, given) = (request.prompt, request.images);
+    let bytes = given.iter().flatten().map(String::len).sum();
+    let (blocks, images) = blocking::on(bytes, || {
+        let mut images = Images::default();
+        request::blocks(prompt, given, &mut images).map(|blocks| (blocks, images))
+    })
+    .await??;
+    Ok(Ask {
+        images,
+        template: match request.template {
+            _ if request.raw == Some(true) => TemplateChoice::Raw,
+            Some(text) if !text.is_empty() => TemplateChoice::Given(text),
+            _ => TemplateChoice::Model,
+        },
+        suffix: request.suffix.filter(|suffix| !suffix.is_empty()),
+        after: request.context.unwrap_or_default(),
+        think: request::think(request.think.as_ref())?,
+        shape,
+        logprobs,
+        biases: request
+            .logit_bias
+            .as_ref()
+            .map(fields::biases)
+            .transpose()?
+            .unwrap_or_default(),
+        adapters: request::adapters(request.lora.as_deref()),
+        overflow: match request.truncate {
+            Some(false) => Overflow::Refuse,
+            _ => Overflow::CutTokens,
+        },
+        deterministic: request.deterministic,
+        ..Ask::new(target, turns(request.system, blocks))
+    })
+}
+
+/// The system prompt, if there is one, and the prompt; none where there is nothing to continue.
+/// Clients that have no system prompt send an empty one.
+fn turns(system: Option<String>, blocks: Vec<Block>) -> Vec<Turn> {
+    if blocks == [Block::Text(String::new())] {
+        return Vec::new();
+    }
+    let system = system.filter(|text| !text.is_empty());
+    let system = system.map(|text| Turn::text(Role::System, text));
+    let prompt = Turn {
+        role: Role::User,
+        blocks,
+    };
+    system.into_iter().chain([prompt]).collect()
+}
+
+/// Refuses fields that contradict each other.
+fn check(request: &GenerateRequest) -> Result<(), Error> {
+    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let goes_on = request
+        .context
+        .as_ref()
+        .is_some_and(|tokens| !tokens.is_empty());
+    if request.raw == Some(true) {
+        let others = [
+            ("template", given(&request.template)),
+            ("system", given(&request.system)),
+            ("suffix", given(&request.suffix)),
+            ("context", goes_on),
+            (
+                "think",
+                !matches!(request.think, None | Some(Think::Switch(false))),
+            ),
+        ];
+        if let Some((field, _)) = others.iter().find(|(_, given)| *given) {
+            return Err(Error::Invalid(format!("raw goes without {field}")));
+        }
+    }
+    if given(&request.suffix) && goes_on {
+        return Err(Error::Invalid("suffix goes without context".into()));
+    }
+    // Markers of images would be tokens already, or in a text that no template asks for.
+    let shows = request.images.as_ref().is_some_and(|it| !it.is_empty());
+    for (field, is_given) in [("context", goes_on), ("suffix", given(&request.suffix))] {
+        if shows && is_given {
+            return Err(Error::Invalid(format!("images go without {field}")));
+        }
+    }
+    Ok(())
+}
+
+fn event(model: &str, keep_tokens: bool, mut part: Part, last: Option<Last>) -> GenerateEvent {
+    GenerateEvent {
+        model: model.to_owned(),
+        created_at: Timestamp::now(),
+        thinking: part.take_thinking(),
+        logprobs: part.take_logprobs(),
+        response: part.text,
+        done: last.is_some(),
+        done_reason: last.as_ref().map(Last::reason),
+        unload: last.as_ref().and_then(Last::unload),
+        timings: last.as_ref().and_then(Last::timings),
+        context: match last {
+            Some(Last::Answered(end)) if keep_tokens => Some(end.tokens),
+            _ => None,
+        },
+    }
+}

@@ -1,0 +1,250 @@
+//! What one line of an answer holds: the events of a batch, joined. Tool calls wait until they are whole.
+
+use api::{FunctionCall, TokenLogprob, ToolCall};
+use runner_protocol::{Likelihood, Logprob};
+use serde_json::Value;
+
+use crate::answer::{End, Event};
+use crate::error::Error;
+use crate::tools::shown;
+
+/// A piece of an answer, or all of it.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) thinking: String,
+    pub(super) text: String,
+    pub(super) calls: Vec<ToolCall>,
+    logprobs: Vec<Logprob>,
+}
+
+impl Part {
+    pub(super) fn is_empty(&self) -> bool {
+        self.thinking.is_empty()
+            && self.text.is_empty()
+            && self.calls.is_empty()
+            && self.logprobs.is_empty()
+    }
+
+    /// Thoughts, as a field that is left out when there are none.
+    pub(super) fn take_thinking(&mut self) -> Option<String> {
+        let thinking = std::mem::take(&mut self.thinking);
+        (!thinking.is_empty()).then_some(thinking)
+    }
+
+    /// Calls, as a field that is left out when there are none.
+    pub(super) fn take_calls(&mut self) -> Option<Vec<ToolCall>> {
+        let calls = std::mem::take(&mut self.calls);
+        (!calls.is_empty()).then_some(calls)
+    }
+
+    /// Log probabilities, as a field that is left out when there are none.
+    pub(super) fn take_logprobs(&mut self) -> Option<Vec<api::Logprob>> {
+        let one = |likelihood: Likelihood| TokenLogprob {
+            token: String::from_utf8_lossy(&likelihood.bytes).into_owned(),
+            logprob: likelihood.logprob,
+            bytes: likelihood.bytes,
+        };
+        let logprobs = std::mem::take(&mut self.logprobs).into_iter();
+        let all = logprobs.map(|logprob| api::Logprob {
+            chosen: one(logprob.chosen),
+            top_logprobs: logprob.top.into_iter().map(one).collect(),
+        });
+        let all: Vec<api::Logprob> = all.collect();
+        (!all.is_empty()).then_some(all)
+    }
+}
+
+/// Joins events, over the batches of one answer.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// The call that may still grow.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    index: u32,
+    id: String,
+    name: String,
+    arguments: String,
+}
+
+impl Parts {
+    /// What is new with these events, and the end if it came.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] for a whole call whose arguments are no JSON object.
+    pub(super) fn join(
+        &mut self,
+        events: impl IntoIterator<Item = Event>,
+    ) -> Result<(Part, Option<End>), Error> {
+        let mut part = Part::default();
+        let mut end = None;
+        for event in events {
+            match event {
+                Event::Started { .. } | Event::Progress { .. } => {}
+                Event::Thinking(text) => part.thinking.push_str(&text),
+                Event::Text(text) => part.text.push_str(&text),
+                Event::CallBegin { index, id, name } => {
+                    self.open = Some(Open {
+                        index,
+                        id,
+                        name,
+                        arguments: String::new(),
+                    });
+                }
+                Event::CallArguments { json, .. } => {
+                    if let Some(open) = &mut self.open {
+                        open.arguments.push_str(&json);
+                    }
+                }
+                Event::CallEnd { .. } => {
+                    part.calls
+                        .extend(self.open.take().map(Open::close).transpose()?);
+                }
+                Event::Logprobs(logprobs) => part.logprobs.extend(logprobs),
+                Event::End(it) => {
+                    part.calls.extend(self.cut());
+                    end = Some(*it);
+                }
+            }
+        }
+        Ok((part, end))
+    }
+
+    /// The call that was open when the answer was cut, if the cut came right behind its arguments.
+    fn cut(&mut self) -> Option<ToolCall> {
+        let open = self.open.take()?;
+        (!open.arguments.is_empty()).then(|| open.close().ok())?
+    }
+}
+
+impl Open {
+    fn close(self) -> Result<ToolCall, Error> {
+        let arguments = match self.arguments.trim() {
+            "" => Value::Object(serde_json::Map::new()),
+            text => match serde_json::from_str(text) {
+                Ok(object @ Value::Object(_)) => object,
+                _ => {
+                    return Err(Error::Unreadable(format!(
+                        "the model called {} with arguments that are no JSON object: {}",
+                        shown(&self.name),
+                        shown(text)
+                    )));
+                }
+            },
+        };
+        Ok(ToolCall {
+            id: Some(self.id),
+            function: FunctionCall {
+                index: Some(self.index),
+                name: self.name,
+                arguments,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::{Finish, Timings, Usage};
+    use serde_json::json;
+
+    fn begin(index: u32, name: &str) -> Event {
+        Event::CallBegin {
+            index,
+            id: format!("call_{index}"),
+            name: name.into(),
+        }
+    }
+
+    fn arguments(json: &str) -> Event {
+        Event::CallArguments {
+            index: 0,
+            json: json.into(),
+        }
+    }
+
+    fn end() -> Event {
+        Event::End(Box::new(End {
+            finish: Finish::Length,
+            usage: Usage::default(),
+            timings: Timings::default(),
+            seed: 0,
+            tokens: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn a_call_leaves_when_it_is_whole() {
+        let mut parts = Parts::default();
+        let (part, _) = parts.join([begin(0, "f"), arguments("{\"a\":")]).unwrap();
+        assert!(part.is_empty());
+        let (part, _) = parts
+            .join([arguments(" 1}"), Event::CallEnd { index: 0 }, begin(1, "g")])
+            .unwrap();
+        let [first] = &part.calls[..] else {
+            panic!("{part:?}");
+        };
+        assert_eq!(first.id.as_deref(), Some("call_0"));
+        assert_eq!(first.function.name, "f");
+        assert_eq!(first.function.arguments, json!({"a": 1}));
+        let (part, _) = parts.join([Event::CallEnd { index: 1 }]).unwrap();
+        assert_eq!(part.calls[0].function.index, Some(1));
+        assert_eq!(part.calls[0].function.arguments, json!({}));
+    }
+
+    #[test]
+    fn a_call_that_was_cut_is_none() {
+        let calls = |json: &str| {
+            let events = [begin(0, "f"), arguments(json), end()];
+            let (part, end) = Parts::default().join(events).unwrap();
+            assert!(end.is_some());
+            part.calls.len()
+        };
+        assert_eq!(calls("{\"a\":"), 0);
+        assert_eq!(calls(""), 0);
+        assert_eq!(calls("{\"a\": 1}"), 1);
+    }
+
+    #[test]
+    fn a_whole_call_without_an_object_is_an_error() {
+        for broken in ["{", "[1]", "1", "{} {}"] {
+            let events = [
+                begin(0, "f"),
+                arguments(broken),
+                Event::CallEnd { index: 0 },
+            ];
+            let error = Parts::default().join(events).unwrap_err();
+            assert!(matches!(error, Error::Unreadable(_)), "{error:?}");
+            let words = error.to_string();
+            assert!(
+                words.contains("\"f\"") && words.contains("no JSON object"),
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_that_are_no_text_keep_their_bytes() {
+        let likelihood = |bytes: &[u8]| Likelihood {
+            token: 7,
+            bytes: bytes.to_vec(),
+            logprob: -0.5,
+        };
+        let logprobs = Event::Logprobs(vec![Logprob {
+            chosen: likelihood(b"\xf0\x9f"),
+            top: vec![likelihood(b"a")],
+        }]);
+        let (mut part, _) = Parts::default().join([logprobs]).unwrap();
+        assert_eq!(
+            serde_json::to_value(part.take_logprobs()).unwrap(),
+            json!([{
+                "token": "\u{fffd}", "logprob": -0.5, "bytes": [240, 159],
+                "top_logprobs": [{"token": "a", "logprob": -0.5, "bytes": [97]}],
+            }])
+        );
+        assert_eq!(part.take_logprobs(), None);
+    }
+}

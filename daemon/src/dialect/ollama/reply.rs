@@ -1,0 +1,132 @@
+//! Answers of `generate` and `chat`: the two differ in their bodies only.
+
+use api::{DoneReason, Timings, Unload};
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
+use serde::Serialize;
+
+use super::body;
+use super::part::{Part, Parts};
+use crate::answer::{self, End, Finish};
+use crate::app::App;
+use crate::ask::Ask;
+use crate::duration::Stay;
+use crate::error::Error;
+use crate::scheduler::Unloading;
+use crate::serve;
+use crate::transport::ndjson;
+
+/// What the last event of an answer says besides its part.
+pub(super) enum Last {
+    /// The model answered.
+    Answered(Box<End>),
+    /// The model was loaded, and nothing was asked.
+    Loaded(answer::Timings),
+    /// The model was to be unloaded.
+    Unloaded(Unloading),
+}
+
+impl Last {
+    pub(super) fn reason(&self) -> DoneReason {
+        match self {
+            Self::Answered(end) => match end.finish {
+                Finish::Turn | Finish::StopText(_) | Finish::Calls => DoneReason::Stop,
+                Finish::Length => DoneReason::Length,
+            },
+            Self::Loaded(_) => DoneReason::Load,
+            Self::Unloaded(_) => DoneReason::Unload,
+        }
+    }
+
+    pub(super) fn timings(&self) -> Option<Timings> {
+        match self {
+            Self::Answered(end) => Some(Timings {
+                prompt_eval_count: end.usage.prompt,
+                prompt_eval_duration: nanos(end.timings.prefill),
+                eval_count: end.usage.generated,
+                eval_duration: nanos(end.timings.decode),
+                cached_tokens: end.usage.cached,
+                drafted_tokens: end.usage.drafted,
+                accepted_tokens: end.usage.accepted,
+                truncated_tokens: end.usage.truncated,
+                truncated_messages: end.usage.dropped_turns,
+                seed: Some(end.seed),
+                ..durations(&end.timings)
+            }),
+            Self::Loaded(timings) => Some(durations(timings)),
+            Self::Unloaded(_) => None,
+        }
+    }
+
+    pub(super) fn unload(&self) -> Option<Unload> {
+        match self {
+            Self::Unloaded(unloading) => Some(match unloading {
+                Unloading::Done => Unload::Done,
+                Unloading::WhenIdle => Unload::WhenIdle,
+                Unloading::NotLoaded => Unload::NotLoaded,
+            }),
+            Self::Answered(_) | Self::Loaded(_) => None,
+        }
+    }
+}
+
+fn durations(timings: &answer::Timings) -> Timings {
+    Timings {
+        total_duration: nanos(timings.total),
+        load_duration: nanos(timings.load),
+        ..Timings::default()
+    }
+}
+
+pub(super) fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Answers a request. One without turns loads its model; with `keep_alive: 0` it unloads it.
+///
+/// `event` makes the body of one event, the last one if it says so.
+pub(super) async fn reply<E: Serialize + Send + 'static>(
+    app: &App,
+    ask: Ask,
+    stream: Option<bool>,
+    event: impl Fn(Part, Option<Last>) -> E + Send + 'static,
+) -> Result<Response, Error> {
+    let is_whole = stream == Some(false);
+    if ask.turns.is_empty() {
+        let last = match ask.target.keep_alive.is_some_and(Stay::is_none) {
+            true => Last::Unloaded(serve::unload(app, &ask.target.model).await?),
+            false => Last::Loaded(serve::load(app, &ask.target).await?),
+        };
+        let event = event(Part::default(), Some(last));
+        return Ok(match is_whole {
+            true => Json(event).into_response(),
+            false => lines(futures::stream::iter([Ok(event)])),
+        });
+    }
+    let answer = serve::answer(app, ask).await?;
+    let mut parts = Parts::default();
+    if is_whole {
+        let (part, end) = parts.join(answer.collect().await?)?;
+        let end = end.ok_or(Error::Internal)?;
+        return Ok(Json(event(part, Some(Last::Answered(Box::new(end))))).into_response());
+    }
+    let batches = answer.with_output().await?.into_stream();
+    let events = batches.flat_map(move |batch| {
+        let events = match batch.and_then(|batch| parts.join(batch)) {
+            Ok((part, end)) => {
+                let end = end.map(|end| Last::Answered(Box::new(end)));
+                let more = (!part.is_empty()).then(|| Ok(event(part, None)));
+                let last = end.map(|end| Ok(event(Part::default(), Some(end))));
+                [more, last]
+            }
+            Err(error) => [Some(Err(error)), None],
+        };
+        futures::stream::iter(events.into_iter().flatten())
+    });
+    Ok(lines(events))
+}
+
+fn lines<E: Serialize>(events: impl Stream<Item = Result<E, Error>> + Send + 'static) -> Response {
+    ndjson::stream(events, body)
+}

@@ -1,0 +1,137 @@
+//! What requests of Ollama's API have in common.
+
+use api::{AdapterScale, KeepAlive, Think};
+use runner_protocol::Shape;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use crate::ask::Target;
+use crate::dialect::fields;
+use crate::duration::Stay;
+use crate::error::Error;
+use crate::extract::model_name;
+use crate::images::Images;
+use crate::options;
+use crate::think::Effort;
+use crate::turn::Block;
+
+/// What clients write in a text where an image belongs.
+const PLACE: &str = "[img]";
+
+/// The model of a request that came now.
+pub(crate) fn target(
+    model: &str,
+    options: Option<&Map<String, Value>>,
+    keep_alive: Option<&KeepAlive>,
+) -> Result<Target, Error> {
+    Ok(Target {
+        arrived: Instant::now(),
+        model: model_name(model)?,
+        parameters: options::read(options)?,
+        keep_alive: keep_alive
+            .map(Stay::read)
+            .transpose()
+            .map_err(Error::Invalid)?,
+    })
+}
+
+/// Null and the empty text mean that there is none, as clients send them.
+pub(super) fn shape(format: Option<&Value>) -> Result<Option<Shape>, Error> {
+    match format {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) if text == "json" => Ok(Some(Shape::Json)),
+        Some(schema @ Value::Object(_)) => fields::schema(schema).map(Some),
+        Some(_) => Err(Error::Invalid(
+            "format must be \"json\" or an object that is a JSON Schema".to_owned(),
+        )),
+    }
+}
+
+pub(super) fn think(think: Option<&Think>) -> Result<Option<Effort>, Error> {
+    Ok(match think {
+        None => None,
+        Some(Think::Switch(true)) => Some(Effort::On),
+        Some(Think::Switch(false)) => Some(Effort::Off),
+        Some(Think::Level(level)) => Some(Effort::level("think", level)?),
+    })
+}
+
+pub(super) fn adapters(lora: Option<&[AdapterScale]>) -> Option<Vec<(u32, f32)>> {
+    let scales = lora?.iter();
+    Some(scales.map(|adapter| (adapter.id, adapter.scale)).collect())
+}
+
+/// A text with its images: where it says `[img]`, in order, and the other images before it.
+pub(super) fn blocks(
+    text: String,
+    given: Option<Vec<String>>,
+    images: &mut Images,
+) -> Result<Vec<Block>, Error> {
+    let mut numbers = Vec::new();
+    for image in given.unwrap_or_default() {
+        numbers.push(images.add(&image)?);
+    }
+    if numbers.is_empty() {
+        return Ok(vec![Block::Text(text)]);
+    }
+    let places = text.matches(PLACE).count();
+    let mut placed = numbers.iter().take(places);
+    let before = numbers.iter().skip(places);
+    let mut blocks: Vec<Block> = before.map(|number| Block::Image(*number)).collect();
+    let mut rest = text.as_str();
+    while let (Some((piece, after)), Some(number)) = (rest.split_once(PLACE), placed.next()) {
+        blocks.push(Block::Text(piece.to_owned()));
+        blocks.push(Block::Image(*number));
+        rest = after;
+    }
+    blocks.push(Block::Text(rest.to_owned()));
+    Ok(blocks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_format_is_a_word_or_a_schema() {
+        let read = |format: Value| shape(Some(&format));
+        assert_eq!(read(json!(null)).unwrap(), None);
+        assert_eq!(read(json!("")).unwrap(), None);
+        assert_eq!(read(json!("json")).unwrap(), Some(Shape::Json));
+        assert_eq!(read(json!({})).unwrap(), Some(Shape::Schema("{}".into())));
+        assert_eq!(shape(None).unwrap(), None);
+        for format in [json!("xml"), json!(1), json!(true), json!([])] {
+            let error = read(format).unwrap_err().to_string();
+            assert!(error.contains("JSON Schema"), "{error}");
+        }
+    }
+
+    #[test]
+    fn images_stand_where_the_text_says_or_before_it() {
+        let check = |text: &str, count: usize, expected: &[Block]| {
+            let given = vec!["aGk=".to_owned(); count];
+            let blocks = blocks(text.into(), Some(given), &mut Images::default()).unwrap();
+            assert_eq!(blocks, expected, "{text}");
+        };
+        let text = |text: &str| Block::Text(text.into());
+        check("look", 1, &[Block::Image(1), text("look")]);
+        check(
+            "is [img] in it?",
+            2,
+            &[
+                Block::Image(2),
+                text("is "),
+                Block::Image(1),
+                text(" in it?"),
+            ],
+        );
+        check(
+            "[img] [img]",
+            1,
+            &[text(""), Block::Image(1), text(" [img]")],
+        );
+        check("[img]", 0, &[text("[img]")]);
+    }
+}

@@ -1,0 +1,37 @@
+//! `POST /api/explain` (ours): says what a pull would do.
+
+use api::{Explanation, ExplanationFile, PullRequest};
+use axum::extract::State;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::extract::{Json, SMALL, reference};
+
+/// What a pull would do, without fetching weights. *Cancel*: it ends with the request.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<PullRequest, SMALL>,
+) -> Result<axum::Json<Explanation>, Error> {
+    let reference = reference(request.name())?;
+    let insecure = request.insecure == Some(true);
+    let found = app
+        .registry
+        .explain(&reference, insecure, &app.sources)
+        .await?;
+    Ok(axum::Json(Explanation {
+        model: found.name.to_string(),
+        missing: found.missing(),
+        place: found.place,
+        steps: found.steps,
+        files: found
+            .files
+            .into_iter()
+            .map(|file| ExplanationFile {
+                title: file.title,
+                size: file.size,
+                digest: file.digest.map(|digest| digest.to_string()),
+                here: file.here,
+            })
+            .collect(),
+    }))
+}

@@ -1,0 +1,282 @@
+//! Answers requests, whatever dialect they came in: the only place that leases a model for one.
+
+mod resolved;
+mod vectors;
+
+use registry::{Capability, ModelName};
+use runner_protocol::{self as protocol, Constraint, Generate, Prompt};
+
+use crate::answer::{Answer, Clock, Timings};
+use crate::app::App;
+use crate::ask::{Ask, Overflow, Target, TemplateChoice};
+use crate::error::Error;
+use crate::prompt::{self, Conversation, Needs, PromptSource};
+use crate::scheduler::{Lease, Unloading};
+use crate::think::Think;
+use crate::turn::{Role, Turn};
+
+use resolved::ResolvedModel;
+pub use vectors::{embed, rank};
+
+/// Leases the model of a request and starts the answer. Dropping the answer cancels it.
+///
+/// # Errors
+/// Why there is none: the model, the request, the load, or a prompt that does not fit.
+pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
+    let resolved = ResolvedModel::find(app, Capability::Completion, &ask.target).await?;
+    let think = Think::choose(ask.think, &resolved.model)?;
+    if !ask.tools.is_empty() {
+        resolved.has_place_for_tools()?;
+    }
+    if !ask.images.is_empty() {
+        resolved.sees_images()?;
+    }
+    let adapters = resolved.model.adapters().count();
+    let adapter_scales = ask
+        .adapters
+        .as_deref()
+        .map(|scales| in_order(scales, adapters))
+        .transpose()?;
+    let lease = resolved.lease(app).await?;
+    let clock = Clock::loaded(ask.target.arrived);
+    let given = match &ask.template {
+        TemplateChoice::Given(text) => Some(text.as_str()),
+        TemplateChoice::Model | TemplateChoice::Raw => None,
+    };
+    let source = match &ask.template {
+        TemplateChoice::Raw => None,
+        TemplateChoice::Model | TemplateChoice::Given(_) => {
+            let needs = Needs {
+                tools: !ask.tools.is_empty(),
+                thinking: think.is_asked && think.on == Some(true),
+            };
+            Some(resolved.prompt_source(app, given, &lease, needs).await?)
+        }
+    };
+    if ask.suffix.is_some() && !source.as_ref().is_some_and(PromptSource::takes_suffix) {
+        return Err(Error::Invalid(format!(
+            "'{}' does not support insert: its template has no place for a suffix",
+            resolved.model.name
+        )));
+    }
+    let turns = match (&source, ask.after.is_empty()) {
+        (Some(_), true) => behind_own(ask.turns, &resolved),
+        _ => ask.turns,
+    };
+    let mut conversation = Conversation {
+        turns,
+        suffix: ask.suffix,
+        think,
+        tools: ask.tools,
+        tool_choice: ask.tool_choice,
+        images: ask.images,
+    };
+    conversation
+        .images
+        .draw_mark(&conversation.turns, &conversation.tools)?;
+    let options = &resolved.options;
+    let request = Request {
+        source,
+        after: ask.after,
+        like: Generate {
+            prompt: Prompt::Tokens(Vec::new()),
+            sampling: protocol::Sampling {
+                logit_bias: ask.biases,
+                ..options.sampling.clone()
+            },
+            max_tokens: options.max_tokens,
+            context: Some(options.load.context),
+            deterministic: ask.deterministic.unwrap_or(options.deterministic),
+            stop: options.stop.clone(),
+            overflow: protocol::Overflow::Refuse,
+            adapter_scales,
+            read_as: None,
+            constraint: ask.shape.map(|shape| Constraint { shape, after: None }),
+            draft: options.draft,
+            logprobs: ask.logprobs,
+            images: None,
+        },
+    };
+    begin(
+        &request,
+        &resolved,
+        &conversation,
+        ask.overflow,
+        lease,
+        clock,
+    )
+    .await
+}
+
+/// Starts the answer. Only when the conversation does not fit is it measured how much of it does, so that the ordinary case
+/// costs nothing.
+async fn begin(
+    request: &Request,
+    resolved: &ResolvedModel,
+    conversation: &Conversation,
+    overflow: Overflow,
+    lease: Lease,
+    clock: Clock,
+) -> Result<Answer, Error> {
+    let model = resolved.model.name.to_string();
+    let options = &resolved.options;
+    let first = match overflow {
+        Overflow::CutTokens => options.overflow,
+        Overflow::Refuse | Overflow::DropTurns => protocol::Overflow::Refuse,
+    };
+    let call = request.to_call(conversation, first, &lease, &model).await?;
+    let (lease, error) = match Answer::begin(lease, model.clone(), call, clock).await {
+        Ok(answer) => return Ok(answer),
+        Err(refused) => *refused,
+    };
+    let may_drop =
+        overflow == Overflow::DropTurns && options.overflow != protocol::Overflow::Refuse;
+    let (Error::ContextOverflow(_), true, Some(source)) = (&error, may_drop, &request.source)
+    else {
+        return Err(error);
+    };
+    let context = options.load.context.min(lease.loaded().context);
+    let shorter = prompt::shorten(conversation, source, lease.runner(), &model, context).await?;
+    let call = request
+        .to_call(&shorter.conversation, options.overflow, &lease, &model)
+        .await?;
+    let answer = Answer::begin(lease, model, call, clock)
+        .await
+        .map_err(|refused| refused.1)?;
+    Ok(answer.after_dropping(shorter.dropped))
+}
+
+/// What the calls for one answer have in common.
+struct Request {
+    /// `None` for a raw prompt.
+    source: Option<PromptSource>,
+    /// Tokens that the prompt goes on from.
+    after: Vec<i32>,
+    /// The call, without prompt and images.
+    like: Generate,
+}
+
+impl Request {
+    /// The call for this conversation.
+    async fn to_call(
+        &self,
+        conversation: &Conversation,
+        overflow: protocol::Overflow,
+        lease: &Lease,
+        model: &String,
+    ) -> Result<Generate, Error> {
+        let (mut prompt, read_as) = match &self.source {
+            None => (conversation.to_raw_prompt(), None),
+            Some(source) => {
+                let read_as = conversation.read_as(source)?;
+                (conversation.to_prompt(source).await?, read_as)
+            }
+        };
+        if !self.after.is_empty() {
+            let new = prompt::tokens(lease.runner(), model, prompt, false).await?;
+            prompt = Prompt::Tokens([self.after.as_slice(), &new].concat());
+        }
+        Ok(Generate {
+            // A prompt that is a conversation says itself how its answer is read.
+            read_as: match prompt {
+                Prompt::Chat(_) => None,
+                _ => read_as.map(Box::new),
+            },
+            prompt,
+            overflow,
+            images: conversation.images(),
+            ..self.like.clone()
+        })
+    }
+}
+
+/// The model's system prompt, unless the turns begin with one; its own messages; the other turns.
+fn behind_own(mut turns: Vec<Turn>, resolved: &ResolvedModel) -> Vec<Turn> {
+    let model = &resolved.model;
+    let leading = turns
+        .iter()
+        .take_while(|turn| turn.role == Role::System)
+        .count();
+    let others = turns.split_off(leading);
+    if turns.is_empty() {
+        let own = model.system.iter().filter(|text| !text.is_empty());
+        turns.extend(own.map(|text| Turn::text(Role::System, text)));
+    }
+    let own = model.messages.iter();
+    turns.extend(own.map(|message| Turn::text(role(message.role), &message.content)));
+    turns.extend(others);
+    turns
+}
+
+fn role(role: modelfile::Role) -> Role {
+    match role {
+        modelfile::Role::System => Role::System,
+        modelfile::Role::User => Role::User,
+        modelfile::Role::Assistant => Role::Assistant,
+    }
+}
+
+/// Scales for all adapters of a model, in order. Adapters that are not named get 0.
+fn in_order(scales: &[(u32, f32)], adapters: usize) -> Result<Vec<f32>, Error> {
+    let mut all = vec![None; adapters];
+    for (id, scale) in scales {
+        let slot = usize::try_from(*id).ok().and_then(|id| all.get_mut(id));
+        let slot = slot.ok_or_else(|| {
+            Error::Invalid(format!(
+                "lora names the adapter {id}, but the model has {adapters}, counted from 0"
+            ))
+        })?;
+        if slot.replace(*scale).is_some() {
+            return Err(Error::Invalid(format!("lora names the adapter {id} twice")));
+        }
+    }
+    Ok(all.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// Loads a model, for a request that asks for nothing else.
+///
+/// # Errors
+/// Why it is not loaded.
+pub async fn load(app: &App, target: &Target) -> Result<Timings, Error> {
+    let resolved = ResolvedModel::find(app, Capability::Completion, target).await?;
+    drop(resolved.lease(app).await?);
+    Ok(Clock::loaded(target.arrived).timings())
+}
+
+/// Unloads a model when nothing uses it: the model of this name, or else the model that was loaded by this name, when the name
+/// is gone, damaged or another model's by now.
+///
+/// # Errors
+/// When there is no such model, loaded or not.
+pub async fn unload(app: &App, name: &ModelName) -> Result<Unloading, Error> {
+    let found = app.registry.model(name).await;
+    let mut unloading = Unloading::NotLoaded;
+    if let Ok(model) = &found {
+        unloading = app.scheduler.unload(model.key()).await;
+    }
+    if unloading == Unloading::NotLoaded {
+        unloading = app.scheduler.unload_named(name.clone()).await;
+    }
+    match (unloading, found) {
+        (Unloading::NotLoaded, Err(error)) => Err(error.into()),
+        (unloading, _) => Ok(unloading),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adapters_that_are_not_named_are_left_out() {
+        assert_eq!(in_order(&[(2, 0.5), (0, 1.0)], 3).unwrap(), [1.0, 0.0, 0.5]);
+        assert_eq!(in_order(&[], 3).unwrap(), [0.0; 3]);
+    }
+
+    #[test]
+    fn adapters_that_are_not_there_are_named() {
+        let refusal = |scales: &[(u32, f32)]| in_order(scales, 1).unwrap_err().to_string();
+        assert!(refusal(&[(1, 1.0)]).contains("the adapter 1"));
+        assert!(refusal(&[(0, 1.0), (0, 2.0)]).contains("twice"));
+    }
+}

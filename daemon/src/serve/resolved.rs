@@ -1,0 +1,115 @@
+//! A model, and how one request wants it.
+
+use registry::{Capability, Model};
+
+use crate::app::App;
+use crate::ask::Target;
+use crate::duration::Stay;
+use crate::error::Error;
+use crate::options::{self, Resolved};
+use crate::prompt::{Needs, PromptSource};
+use crate::requirements;
+use crate::scheduler::{Lease, LoadRequest};
+
+/// A model that can do what a request asks for.
+#[derive(Debug)]
+pub(super) struct ResolvedModel {
+    /// The model.
+    pub(super) model: Model,
+    /// Its parameters under those of the request.
+    pub(super) options: Resolved,
+    keep_alive: Option<Stay>,
+}
+
+impl ResolvedModel {
+    /// Finds the model of a request, and joins the parameters of both.
+    pub(super) async fn find(
+        app: &App,
+        capability: Capability,
+        target: &Target,
+    ) -> Result<Self, Error> {
+        let model = app.registry.model(&target.model).await?;
+        requirements::version(model.config.requires.as_deref())?;
+        let capabilities = &model.capabilities;
+        if !capabilities.is_empty() && !capabilities.contains(&capability) {
+            return Err(Error::Invalid(format!(
+                "'{}' does not {}",
+                model.name,
+                requirements::deed(capability)
+            )));
+        }
+        let options = options::resolve(
+            &target.parameters,
+            &model.parameters,
+            model.details.context_length,
+            app.defaults,
+        );
+        Ok(Self {
+            model,
+            options,
+            keep_alive: target.keep_alive,
+        })
+    }
+
+    /// The right to use the model, once it is loaded.
+    pub(super) async fn lease(&self, app: &App) -> Result<Lease, Error> {
+        let Self { model, options, .. } = self;
+        app.scheduler
+            .acquire(LoadRequest {
+                name: model.name.clone(),
+                key: model.key(),
+                settings: options.load,
+                required: options.required,
+                digest: model.digest.hex(),
+                details: model.details.clone(),
+                keep_alive: self.keep_alive,
+            })
+            .await
+    }
+
+    /// What turns a conversation into a prompt for it, with the template of the request if it gives one.
+    /// A template is parsed on a thread that may block, because it may be long.
+    pub(super) async fn prompt_source(
+        &self,
+        app: &App,
+        given: Option<&str>,
+        lease: &Lease,
+        needs: Needs,
+    ) -> Result<PromptSource, Error> {
+        let has_jinja = lease.loaded().has_chat_template;
+        if given.is_none_or(str::is_empty) {
+            requirements::template(&self.model, has_jinja)?;
+        }
+        let (given, model) = (given.map(str::to_owned), self.model.template.clone());
+        let cache = app.templates.clone();
+        let chosen = tokio::task::spawn_blocking(move || {
+            PromptSource::choose(given.as_deref(), model.as_deref(), has_jinja, needs, &cache)
+        });
+        chosen.await.map_err(|_| Error::Internal)?
+    }
+
+    /// Checks that the model can be offered tools.
+    pub(super) fn has_place_for_tools(&self) -> Result<(), Error> {
+        self.can(
+            Capability::Tools,
+            "does not support tools: its template has no place for them",
+        )
+    }
+
+    /// Checks that the model can be shown images.
+    pub(super) fn sees_images(&self) -> Result<(), Error> {
+        self.can(
+            Capability::Vision,
+            "does not support images: it has no projector",
+        )
+    }
+
+    /// The capabilities of a model whose weights could not be read are not known.
+    fn can(&self, capability: Capability, lacks: &str) -> Result<(), Error> {
+        let capabilities = &self.model.capabilities;
+        if capabilities.is_empty() || capabilities.contains(&capability) {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!("'{}' {lacks}", self.model.name)))
+    }
+}

@@ -1,0 +1,108 @@
+//! Vectors of texts, and scores of documents.
+
+use futures::{StreamExt, TryStreamExt};
+use registry::Capability;
+use runner_protocol::{Embed, Embeddings, Input, MAX_INPUTS, Rerank, Scores};
+
+use super::ResolvedModel;
+use crate::answer::{Clock, Timings};
+use crate::app::App;
+use crate::ask::{EmbedAsk, RankAsk};
+use crate::error::Error;
+
+/// Most inputs of one request, so that the answer fits memory.
+const MOST_INPUTS: usize = 4096;
+
+/// Calls to the runner at a time: enough that one always waits when another ends.
+const CALLS: usize = 4;
+
+/// The vectors of all inputs, in order.
+///
+/// # Errors
+/// Why there are none.
+pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Error> {
+    few_enough("inputs", ask.inputs.len())?;
+    let resolved = ResolvedModel::find(app, Capability::Embedding, &ask.target).await?;
+    let lease = resolved.lease(app).await?;
+    let clock = Clock::loaded(ask.target.arrived);
+    let calls = parts(ask.inputs).map(|part| {
+        lease.runner().embed(Embed {
+            inputs: part.into_iter().map(Input::Text).collect(),
+            dimensions: ask.dimensions,
+            normalize: ask.normalize,
+            truncate: ask.truncate,
+            context: Some(resolved.options.load.context),
+        })
+    });
+    let none = Embeddings {
+        vectors: Vec::new(),
+        prompt_tokens: 0,
+        truncated: 0,
+    };
+    let all = futures::stream::iter(calls)
+        .buffered(CALLS)
+        .map_err(|error| Error::runner(&resolved.model.name, error))
+        .try_fold(none, async |mut all, part| {
+            all.vectors.extend(part.vectors);
+            all.prompt_tokens = all.prompt_tokens.saturating_add(part.prompt_tokens);
+            all.truncated += part.truncated;
+            Ok(all)
+        })
+        .await?;
+    Ok((all, clock.timings()))
+}
+
+/// How well all documents fit the query, in order.
+///
+/// # Errors
+/// Why there are no scores.
+pub async fn rank(app: &App, ask: RankAsk) -> Result<Scores, Error> {
+    if ask.query.is_empty() {
+        return Err(Error::Invalid("query is required".into()));
+    }
+    few_enough("documents", ask.documents.len())?;
+    let resolved = ResolvedModel::find(app, Capability::Rerank, &ask.target).await?;
+    let lease = resolved.lease(app).await?;
+    let calls = parts(ask.documents).map(|part| {
+        lease.runner().rerank(Rerank {
+            query: ask.query.clone(),
+            documents: part,
+            truncate: ask.truncate,
+            context: Some(resolved.options.load.context),
+        })
+    });
+    let none = Scores {
+        scores: Vec::new(),
+        prompt_tokens: 0,
+        truncated: 0,
+    };
+    futures::stream::iter(calls)
+        .buffered(CALLS)
+        .map_err(|error| Error::runner(&resolved.model.name, error))
+        .try_fold(none, async |mut all, part| {
+            all.scores.extend(part.scores);
+            all.prompt_tokens = all.prompt_tokens.saturating_add(part.prompt_tokens);
+            all.truncated += part.truncated;
+            Ok(all)
+        })
+        .await
+}
+
+/// Refuses what would be too much at once.
+fn few_enough(what: &str, found: usize) -> Result<(), Error> {
+    if found > MOST_INPUTS {
+        return Err(Error::Invalid(format!(
+            "there are {found} {what}, and a request may have {MOST_INPUTS}; send them in several"
+        )));
+    }
+    Ok(())
+}
+
+/// Parts that one call takes.
+fn parts(inputs: Vec<String>) -> impl Iterator<Item = Vec<String>> {
+    let mut inputs = inputs.into_iter();
+    std::iter::from_fn(move || {
+        let part: Vec<String> = inputs.by_ref().take(MAX_INPUTS).collect();
+        (!part.is_empty()).then_some(part)
+    })
+}

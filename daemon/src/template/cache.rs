@@ -1,0 +1,69 @@
+//! Templates that were parsed already.
+//!
+//! A template is parsed and rewritten for its budget, which takes longer than to render it. The templates of models are few,
+//! and are kept by their text.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Error, Template};
+
+/// Most templates that are kept; the one that was used longest ago goes first. A text has at most
+/// [`MAX_SOURCE`](super::MAX_SOURCE) bytes.
+const MOST: usize = 32;
+
+/// Parsed templates, shared by all requests. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Cache(Arc<Mutex<Vec<(String, Arc<Template>)>>>);
+
+impl Cache {
+    /// The template with this text, parsed now or before.
+    ///
+    /// # Errors
+    /// As [`Template::parse`]. A template that cannot be parsed is not kept.
+    pub fn parse(&self, text: &str) -> Result<Arc<Template>, Error> {
+        if let Some(known) = self.take(text) {
+            return Ok(known);
+        }
+        let template = Arc::new(Template::parse(text)?);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.truncate(MOST - 1);
+        kept.insert(0, (text.to_owned(), template.clone()));
+        Ok(template)
+    }
+
+    /// A template that is kept, which becomes the one that was used last.
+    fn take(&self, text: &str) -> Option<Arc<Template>> {
+        // The lock protects the list, which is whole after every statement.
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(known, _)| known == text)?;
+        kept[..=at].rotate_right(1);
+        Some(kept[0].1.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_parsed_once_as_long_as_it_is_kept() {
+        let cache = Cache::default();
+        let parse = |number: usize| cache.parse(&format!("{number} {{{{ .Prompt }}}}")).unwrap();
+        let first = parse(0);
+        for number in 1..MOST {
+            parse(number);
+        }
+        assert!(Arc::ptr_eq(&first, &parse(0)));
+        let second = parse(1);
+        for number in MOST..2 * MOST - 2 {
+            parse(number);
+        }
+        assert!(Arc::ptr_eq(&first, &parse(0)));
+        assert!(Arc::ptr_eq(&second, &parse(1)));
+        parse(2 * MOST);
+        parse(2 * MOST + 1);
+        let kept = cache.0.lock().unwrap().len();
+        assert_eq!(kept, MOST);
+        assert!(cache.parse("{{ if }}").is_err());
+    }
+}
