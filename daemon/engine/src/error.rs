@@ -1,4 +1,4 @@
-//! What can go wrong in a runner, and what the daemon is told.
+//! Errors of a runner, and how they are reported to the daemon.
 
 use runner_protocol::{Failure, FailureKind};
 
@@ -18,7 +18,7 @@ pub(crate) enum Error {
         /// Cells of the context.
         context: usize,
     },
-    /// A text has more tokens than fit; nobody counted how many.
+    /// A text has more tokens than fit; they were not counted.
     #[error(
         "the prompt of {bytes} bytes is far longer than the context of {context} tokens, which must also hold the answer; shorten the prompt or load with a larger context"
     )]
@@ -40,7 +40,7 @@ pub(crate) enum Error {
         /// How many it may have.
         longest: usize,
     },
-    /// The same for one of so many bytes that nobody counted its tokens.
+    /// The same for a text that is too long to be tokenized.
     #[error(
         "{what} has {bytes} bytes, and the model reads {longest} tokens at most; shorten it or have it cut"
     )]
@@ -52,7 +52,7 @@ pub(crate) enum Error {
         /// How many tokens it may have.
         longest: usize,
     },
-    /// The model computed what is no number.
+    /// The logits are not finite.
     #[error("the model's results are not finite numbers; its weights may be damaged")]
     NotFinite,
     /// One sequence fills the cache before the context is full.

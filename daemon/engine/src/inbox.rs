@@ -99,7 +99,7 @@ impl<F> Feed<F> {
         self.lying.bytes.fetch_add(bytes, Ordering::Relaxed);
         // The engine thread ends only when the process does.
         let _ = self.requests.send(Mail::Request(request));
-        // Only now, so that whoever is interrupted finds the reason in the inbox.
+        // Only now, so that the engine finds the reason in the inbox.
         if let Some(target) = cancelled {
             self.interrupt.cancelled(target);
         }

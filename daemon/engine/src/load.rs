@@ -34,14 +34,14 @@ const MICRO_BATCH: u32 = 512;
 /// Most cells of a picture that is computed in one call; the largest of the models that do so (Gemma 4).
 const WHOLE_PICTURE: u32 = 1120;
 
-/// Projectors that make something else of an image depending on what stands before it, which is not known when it is looked at.
+/// Projectors whose output depends on the text before the image, which is not known when it is encoded.
 const UNALIGNED: [&str; 2] = ["deepseek4v", "hunyuanvl"];
 
-/// Progress is told in steps of this share.
+/// Progress is reported in steps of this share.
 const PROGRESS_STEP: f32 = 0.01;
 
-/// Sequences that may stay in the cache when they are over, beside those that run.
-/// Each costs room for the opinions on one token.
+/// Finished sequences that may stay in the KV cache, beside running ones.
+/// Each costs room for the logits of a token.
 const KEPT: u32 = 16;
 
 /// Checks what the settings alone can tell.
@@ -185,7 +185,7 @@ fn open_adapter(model: &mut Model, fd: i32) -> Result<LlamaLoraAdapter, Error> {
 /// Opens the projector, where the model has one.
 ///
 /// # Errors
-/// [`Error::Unsupported`] with llama.cpp's reason, and for one that takes no images.
+/// [`Error::Unsupported`] with llama.cpp's reason, and for a projector that takes no images.
 pub(crate) fn projector<'m>(
     model: &'m Model,
     load: &Load,
@@ -235,7 +235,7 @@ fn kind(path: &Path) -> Option<String> {
     said("clip.projector_type").or_else(|| said("clip.vision.projector_type"))
 }
 
-/// Makes the context: the KV cache and the buffers to compute in. Who sets `stop` ends a decode call early.
+/// Makes the context: the KV cache and the compute buffers. Setting `stop` ends a decode call early.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] before anything is taken; [`Error::Internal`] with llama.cpp's reason.
@@ -297,9 +297,9 @@ pub(crate) fn threads(load: &Load) -> i32 {
     i32::try_from(threads).expect("checked against a small limit")
 }
 
-/// How many sequences the cache has: those that run, and some that are over.
+/// How many sequences the cache has: running ones, and some finished ones.
 pub(crate) fn sequences(model: &LlamaModel, load: &Load) -> u32 {
-    // Where each sequence has a state of its own, all of them are there from the start, and large.
+    // Recurrent states are large and allocated from the start.
     let kept = if model.is_recurrent() || model.is_hybrid() {
         0
     } else {
@@ -308,7 +308,7 @@ pub(crate) fn sequences(model: &LlamaModel, load: &Load) -> u32 {
     (load.sequences + kept).min(MAX_SEQUENCES)
 }
 
-/// Cells that a request may use of those that there are.
+/// Cells that a request may use.
 ///
 /// # Errors
 /// [`Error::Invalid`] for fewer than [`MIN_CONTEXT`].

@@ -8,7 +8,7 @@ use std::{
 
 use runner_protocol::{Event, Failure, FailureKind, Reply, frame};
 
-/// Most replies that wait for the socket. A daemon that does not read stops whoever sends, not the memory.
+/// Most replies that wait for the socket. If the daemon does not read, senders wait, and memory does not grow.
 const MAX_REPLIES: usize = 1024;
 
 /// Frames that are ready together leave in one write, up to about so many bytes.

@@ -250,7 +250,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn refuse(text: &str, code: u8) -> ExitCode {
-    // Nobody is left to tell when this fails.
+    // There is no one to report a failure to.
     let _ = io::stderr().write_all(text.as_bytes());
     ExitCode::from(code)
 }

@@ -10,6 +10,6 @@ pub(crate) trait Vocabulary {
     fn spell(&self, token: i32) -> Vec<u8>;
     /// Whether it ends an answer.
     fn ends(&self, token: i32) -> bool;
-    /// Those that the model's maker never wants to see.
+    /// Tokens that the model's maker suppresses.
     fn suppressed(&self) -> Vec<i32>;
 }

@@ -1,4 +1,4 @@
-//! The form that a model's answers have in one conversation: where thoughts and calls stand in it, and what must hold for it.
+//! The format of answers in one conversation: where thoughts and calls are, and the grammar of calls.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -18,11 +18,11 @@ use crate::{
 /// What a chat template makes of a conversation.
 #[derive(Debug)]
 pub(crate) struct Applied {
-    /// The conversation as text, with marks where what somebody wrote looks like a control token; see [`crate::prompt::marks`].
+    /// The conversation as text, with marks where text of a message looks like a control token; see [`crate::prompt::marks`].
     pub(crate) prompt: String,
     /// What marks them, where there are any.
     pub(crate) mark: Option<char>,
-    /// How the answer will be written. `None` when it is nothing but text.
+    /// The format of the answer. `None` for plain text.
     pub(crate) form: Option<Arc<AnswerFormat>>,
     /// The end of the prompt in which the assistant starts to speak; reading begins there.
     pub(crate) generation_prompt: String,
@@ -95,7 +95,7 @@ struct Thoughts {
     is_open: bool,
 }
 
-/// How answers are written.
+/// The format of answers.
 #[derive(Debug)]
 pub(crate) struct AnswerFormat {
     pub(crate) native: ffi::chat::Form,
@@ -111,7 +111,7 @@ pub(crate) struct AnswerFormat {
     pub(crate) marks: Option<Marks>,
 }
 
-/// What the shim says of an applied template, besides the form.
+/// JSON of the shim about an applied template, besides the native format.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AppliedJson {
     pub(crate) prompt: String,
@@ -133,10 +133,10 @@ struct TriggerJson {
 }
 
 impl AnswerFormat {
-    /// Joins a form with what was said of it, when these tools are on offer. `None` for one that is nothing but text.
+    /// The format with what the shim reports about it, for these tools. `None` for plain text.
     ///
     /// # Errors
-    /// [`Error::Internal`] for a parser or a trigger that nobody knows.
+    /// [`Error::Internal`] for an unknown kind of parser or trigger.
     pub(crate) fn new(
         native: ffi::chat::Form,
         said: AppliedJson,

@@ -79,7 +79,7 @@ impl Answer {
     /// An answer in a form, behind the end of its prompt. `stops` end what is said in it; `spelled` are the tokens whose names are part of the markup.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a stop text of the form that is none, and [`Error::Internal`] without memory.
+    /// [`Error::Invalid`] if one of the format's stop strings is invalid, and [`Error::Internal`] without memory.
     pub(crate) fn in_form(
         form: Arc<AnswerFormat>,
         generation_prompt: &str,

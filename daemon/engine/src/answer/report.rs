@@ -1,13 +1,13 @@
-//! How likely tokens were, told together with their text.
+//! Logprobs of tokens, sent together with their text.
 //!
-//! Text may wait: for the rest of a character, or because a stop text may have begun. What is said of its tokens waits with it, and
-//! what becomes part of a stop text is never told.
+//! Text may wait: for the rest of a character, or because a stop text may have begun. The logprobs of its tokens wait with it, and
+//! those of a stop text are never sent.
 
 use std::collections::VecDeque;
 
 use runner_protocol::Logprob;
 
-/// What waits to be told.
+/// Logprobs that wait for their text.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     /// Each with the number of bytes that leave before its own text.

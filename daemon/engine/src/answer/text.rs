@@ -125,7 +125,7 @@ impl Text {
         piece
     }
 
-    /// Lets go of what can no longer become a stop text. The first `seen` bytes were looked at before.
+    /// Releases text that can no longer become a stop text. The first `seen` bytes were checked before.
     ///
     /// The first stop text that becomes whole ends the answer, as if characters came one by one.
     fn release(&mut self, seen: usize) -> Piece {

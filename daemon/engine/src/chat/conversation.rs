@@ -15,7 +15,7 @@ use crate::error::Error;
 /// Most messages of one conversation.
 const MAX_MESSAGES: usize = 65_536;
 
-/// What a chat template may be told besides messages and tools.
+/// Variables of a chat template besides messages and tools.
 const VARIABLES: [&str; 4] = [
     "clear_thinking",
     "preserve_reasoning",
@@ -309,7 +309,7 @@ pub(crate) fn request(conversation: &Template, plain: bool) -> String {
         "tools": offered(conversation).map(tool).collect::<Vec<_>>(),
         "tool_choice": tool_choice,
         "add_generation_prompt": add_generation_prompt,
-        // llama.cpp has no third state: a template that is not told otherwise is told that thinking is allowed.
+        // llama.cpp has no third state: without a setting, the template gets `enable_thinking: true`.
         "enable_thinking": thinking.unwrap_or(true),
         "variables": variables.iter().map(variable).collect::<Map<_, _>>(),
         "plain": plain,
@@ -320,7 +320,7 @@ pub(crate) fn request(conversation: &Template, plain: bool) -> String {
     request.to_string()
 }
 
-/// The tools that the model is told of. When one must be called, it is the only one.
+/// The tools in the prompt. A tool that must be called is the only one.
 fn offered(conversation: &Template) -> impl Iterator<Item = &Tool> {
     let only = match &conversation.tool_choice {
         ToolChoice::One(name) => Some(name),

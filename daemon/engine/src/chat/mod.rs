@@ -1,6 +1,6 @@
 //! The model's own chat template, rendered by llama.cpp's Jinja interpreter, and the form of answers that follows from it.
 //!
-//! llama.cpp finds the form in two ways. For some families of models it has code of its own. For all others it renders small
+//! llama.cpp finds the form in two ways. For some families of models it has special code. For all others it renders small
 //! conversations that differ in one thing, looks at what changes in the text, and makes a parser and a grammar of that.
 //! That takes tens of milliseconds, and depends on the tools and settings alone, so the last [`MAX_FORMS`] forms are kept.
 
@@ -29,7 +29,7 @@ const MAX_SOURCE: usize = 256 * 1024;
 /// Most brackets in one another, those in texts counted too.
 const MAX_BRACKETS: usize = 1024;
 
-/// Forms that are kept: one for each set of tools and settings that somebody talks with.
+/// Formats that are cached: one for each set of tools and settings in use.
 const MAX_FORMS: usize = 16;
 
 /// Most tools of one conversation that are offered without their parameters.
@@ -41,7 +41,7 @@ pub(crate) struct Chat {
     native: ffi::chat::Chat,
     /// Whether a conversation may be rewritten before it is rendered, so that form and prompt come together or not at all.
     is_special: bool,
-    /// Control tokens as they are written, which are text in what somebody says.
+    /// Spelled control tokens, which are text in messages.
     controls: Arc<Controls>,
     /// With what they follow from, the last used at the end.
     forms: RefCell<Vec<(String, Option<Arc<AnswerFormat>>)>>,
@@ -81,7 +81,7 @@ impl Chat {
         })
     }
 
-    /// Whether llama.cpp has code of its own for the family.
+    /// Whether llama.cpp has special code for the family.
     #[cfg(test)]
     pub(crate) fn is_special(&self) -> bool {
         self.is_special

@@ -1,7 +1,7 @@
-//! The thread that renders conversations, while the engine goes on with others.
+//! The thread that renders conversations, while the engine computes others.
 //!
-//! Chat templates come with the weights and are programs: even within their bounds, one may take seconds. So the engine hands
-//! conversations over and gets prompts back as a letter in its inbox. One is rendered after the other.
+//! Chat templates come with the weights and are programs: even within their bounds, one may take seconds. The engine queues
+//! conversations here and finds prompts in its inbox. They are rendered one after the other.
 
 use std::sync::{
     Arc,
@@ -60,7 +60,7 @@ struct Job {
 pub(crate) struct Ticket(Arc<AtomicBool>);
 
 impl Ticket {
-    /// Nobody waits for it any more.
+    /// Cancels it.
     pub(crate) fn give_up(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

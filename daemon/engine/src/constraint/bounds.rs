@@ -68,7 +68,7 @@ pub(super) fn bound(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Whether a part of it can lead to definitions of ours: not where parts have addresses of their own.
+/// Whether a part of it can refer to our definitions: not where parts have an `$id`.
 fn can_be_led_to(schema: &Map<String, Value>) -> bool {
     let mut parts: Vec<&Value> = schema.values().collect();
     while let Some(part) = parts.pop() {
@@ -248,7 +248,7 @@ fn number(members: &mut Map<String, Value>) {
     let is_number = can_be("number");
     let vocabulary = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];
     let is_bounded = vocabulary.iter().any(|it| members.contains_key(*it));
-    // What is no number is the compiler's to refuse.
+    // The compiler refuses a bound that is not a number.
     let is_wrong = vocabulary
         .iter()
         .filter_map(|it| members.get(*it))

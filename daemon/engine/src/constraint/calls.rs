@@ -1,7 +1,7 @@
 //! Calls of tools, in the compiler's language: from the parser that llama.cpp reads an answer with.
 //!
 //! The parser says the same as llama.cpp's grammar, with more structure. So texts, white space and free parts become terminals, and the
-//! arguments of a tool become its JSON Schema. In the grammar each of their characters is one of its own: the way of a call through it
+//! arguments of a tool become its JSON Schema. In the grammar each character is a terminal: the way of a call through it
 //! is long, and its schemas take more room than there is.
 //!
 //! Terminals take the longest text that they match, as the parser does. Where that is not enough, there is no such rule, and llama.cpp's
@@ -278,7 +278,7 @@ impl<'p> Writer<'p> {
         }
     }
 
-    /// What llama.cpp says in words of its own: nothing, or the name of a rule.
+    /// A name that llama.cpp chose: nothing, or the name of a rule.
     fn own(&mut self, grammar: &str, depth: usize) -> Option<Vec<Part>> {
         if grammar.trim().is_empty() {
             return Some(Vec::new());

@@ -117,7 +117,7 @@ impl Closing<'_> {
         Ok((said != *all).then(|| target.clone()))
     }
 
-    /// Closes what is no part of this object.
+    /// Closes other objects.
     fn below(&mut self, members: &mut Map<String, Value>) -> Result<(), Error> {
         let alone = Members::default();
         for (name, value) in members.iter_mut() {

@@ -181,7 +181,7 @@ impl Source {
             .create_parser(grammar)
             .map_err(|error| unusable(format!("{error:#}")))?;
         let mut matcher = Matcher::new(Ok(parser));
-        // What allows nothing, or costs too much from the start, is told before the prompt is read.
+        // A rule that allows nothing, or costs too much from the start, fails before prefill.
         let first = matcher.compute_mask_or_eos();
         let first = first.map_err(|error| unusable(format!("{error:#}")))?;
         if first.is_zero() {

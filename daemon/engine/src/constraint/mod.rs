@@ -2,7 +2,7 @@
 //!
 //! The rule of a constraint comes from a client and is hostile until proven otherwise. It passes three gates:
 //! 1. checks of ours on size, depth and repetition ([`schema`], [`pattern`], [`gbnf`]), before anything recursive sees it;
-//! 2. the compiler of `llguidance`, with limits on memory and work, on a stack of its own ([`compile`]);
+//! 2. the compiler of `llguidance`, with limits on memory and work, on a separate stack ([`compile`]);
 //! 3. limits on the work of each token: a rule that costs more ends the answer with an error.
 //!
 //! Whatever fails, fails: no answer is ever given without its constraint.
@@ -330,7 +330,7 @@ fn stepped(matcher: &Matcher, token: u32) -> Result<Matcher, Error> {
     Ok(ahead)
 }
 
-/// Whether the next name can still become one that its object does not have. What takes too long to know is taken for so.
+/// Whether the next name can still become one that its object does not have. True if that takes too long to find out.
 ///
 /// `seen` are the places that were looked at, the present one last.
 fn can_differ(env: &TokEnv, mut matcher: Matcher, seen: &mut Vec<Names>) -> Result<bool, Error> {

@@ -282,7 +282,7 @@ impl<'m> Embedder<'m> {
         }
     }
 
-    /// Gives every job its results of the last batch, and ends those that have all.
+    /// Gives every job its results of the last batch, and ends complete jobs.
     fn hand_out(&mut self, shares: &[usize]) {
         let mut text = 0;
         for (job, &share) in self.jobs.iter_mut().zip(shares) {
@@ -308,7 +308,7 @@ impl<'m> Embedder<'m> {
         }
     }
 
-    /// After a decode call that failed: those whose texts were in it get no answer.
+    /// After a decode call that failed: ends all jobs with texts in it.
     fn fail(&mut self, shares: &[usize], error: DecodeError) {
         tracing::error!(%error, "a decode call failed");
         for at in (0..shares.len()).rev().filter(|&at| shares[at] > 0) {

@@ -80,7 +80,7 @@ impl<'m> Texts<'m> {
         Ok(text)
     }
 
-    /// Query and document, for each document: `begin query end separator document end`, with those that the model knows.
+    /// Query and document, for each document: `begin query end separator document end`, as far as the model has these tokens.
     pub(super) fn pairs(&self, rerank: &Rerank, longest: usize) -> Result<Vec<Text>, Error> {
         let vocab = self.model.llama.vocab();
         let known = |token, wanted| self.model.existing(token).filter(|_| wanted);
@@ -218,7 +218,7 @@ impl<'m> Texts<'m> {
     }
 }
 
-/// The part of a text that is looked at, and whether that is not all.
+/// The part of a text that is tokenized, and whether that is not all.
 ///
 /// # Errors
 /// [`Error::InputFarTooLong`] for one that is not all, and must not be cut.

@@ -1,4 +1,4 @@
-//! Requests that become sequences: their way to the preparer and back.
+//! Requests on their way to the preparer and back.
 
 use std::sync::{
     Arc,
@@ -25,7 +25,7 @@ pub(super) struct Preparing {
 }
 
 impl Engine<'_> {
-    /// Has the preparer do a job.
+    /// Queues a job for the preparer.
     pub(super) fn prepare(&mut self, id: u64, job: Job) {
         if let Err(error) = self.preparer.prepare(job) {
             self.preparing.remove(&id);
@@ -33,7 +33,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Has a request become a sequence.
+    /// Queues a request for the preparer.
     pub(super) fn prepare_sequence(
         &mut self,
         id: u64,
@@ -67,7 +67,7 @@ impl Engine<'_> {
 
     /// Puts a sequence at the end of the queue.
     pub(super) fn prepared(&mut self, Prepared { id, sequence }: Prepared) {
-        // One that was cancelled has its answer already.
+        // A cancelled request has its answer already.
         if self.preparing.remove(&id).is_none() {
             return;
         }

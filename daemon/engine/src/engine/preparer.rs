@@ -1,7 +1,7 @@
-//! The thread that turns requests into sequences, while the engine goes on with others.
+//! The thread that turns requests into sequences, while the engine computes others.
 //!
-//! It tokenizes, compiles grammars and puts prompts with images together: each of it may take seconds for a long text or a large
-//! schema. Requests that need nothing else of the model, such as `tokenize`, are answered from here.
+//! It tokenizes, compiles grammars and composes prompts with images, which may take seconds for a long text or a large schema.
+//! It also answers `tokenize` and `detokenize`.
 
 use std::sync::{
     Arc,
@@ -42,7 +42,7 @@ const MAX_PREPARING_BYTES: usize = 256 << 20;
 /// Most tokens that are turned into text at once: the largest context.
 const MAX_DETOKENIZED: usize = runner_protocol::MAX_CONTEXT as usize;
 
-/// A text's beginning in bytes that is looked at for the token that begins it, which is written in fewer.
+/// Bytes at the beginning of a text that decide whether a beginning-of-sequence token is added.
 const LONGEST_BEGINNING: usize = 256;
 
 /// The engine's side.
@@ -52,14 +52,14 @@ pub(crate) struct Preparer {
     queued: Arc<Queued>,
 }
 
-/// How much is prepared or waits for it.
+/// What is prepared or waits for it.
 #[derive(Debug, Default)]
 struct Queued {
     jobs: AtomicUsize,
     bytes: AtomicUsize,
 }
 
-/// What is to be done.
+/// A job for the thread.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// The tokens of a text.
@@ -87,19 +87,19 @@ pub(crate) struct Unprepared {
     pub(crate) id: u64,
     /// What it says.
     pub(crate) generate: Box<Generate>,
-    /// Its conversation, rendered, where it has one.
+    /// Its rendered conversation, if it has one.
     pub(crate) applied: Option<Applied>,
-    /// Its images, encoded.
+    /// Its encoded images.
     pub(crate) seen: Option<RequestImages>,
     /// Its adapters' scales.
     pub(crate) scales: AdapterScales,
     /// When it came.
     pub(crate) clock: Clock,
-    /// Set when nobody waits for it any more.
+    /// Set when the request is cancelled.
     pub(crate) cancelled: Arc<AtomicBool>,
 }
 
-/// What came of a request.
+/// The result for a request.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     /// Id of the request.
@@ -143,7 +143,7 @@ impl Preparer {
         (preparer, run)
     }
 
-    /// Has a job done, without waiting for it.
+    /// Queues a job, without waiting for it.
     ///
     /// # Errors
     /// [`Error::Busy`] when [`MAX_PREPARING`] wait already, or [`MAX_PREPARING_BYTES`] with it.
@@ -244,14 +244,14 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
         Ok(Event::Text(self.model.detokenize(&tokens)))
     }
 
-    /// Counts the tokens of a part of a text.
+    /// Counts tokens of a part of a text.
     fn counter(&self, special: Special) -> impl Fn(&str) -> usize {
         move |part| self.model.tokenize(part, special, false).len()
     }
 
-    /// Tokens that are put before a text.
+    /// Tokens that tokenizing adds before a text.
     fn begun(&self, text: &str, special: Special) -> usize {
-        // A text that begins with that token gets no other one.
+        // None before a text that begins with that token.
         let beginning = &text[..text.floor_char_boundary(LONGEST_BEGINNING)];
         let count = |begin| self.model.tokenize(beginning, special, begin).len();
         count(true) - count(false)
@@ -315,7 +315,7 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
         })
     }
 
-    /// How the answer to a prompt is read.
+    /// The parser of the answer.
     fn answer(&self, applied: Option<&Applied>, stops: Stops) -> Result<Answer, Error> {
         let Some((applied, form)) =
             applied.and_then(|applied| Some((applied, applied.form.clone()?)))
@@ -356,7 +356,7 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
         } = *generate;
         let seen = seen.as_ref();
         let cells = load::held(context, self.cells)?;
-        // A picture cannot be cut.
+        // An image cannot be cut.
         let overflow = seen.map_or(overflow, |_| Overflow::Refuse);
         let stops = Stops::new(stop)?;
         let is_chat = matches!(prompt, Prompt::Chat(_));
@@ -382,7 +382,7 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
                 // The thought goes first, and is free.
                 Some(end) if constraint.after.is_none() => constraint.after = Some(end),
                 Some(_) => {}
-                // What has a shape of its own has none of the markup of the form.
+                // A constrained answer has none of the format's markup.
                 None => applied = None,
             }
             constraint
@@ -422,7 +422,7 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
         Constraint::new(self.compilers.plain(self.model)?, wanted)
     }
 
-    /// What holds for an answer that may call tools, or must.
+    /// The constraint of an answer that may call tools, or must.
     fn constraint_of_calls(
         &mut self,
         applied: Option<&Applied>,
@@ -479,7 +479,7 @@ mod tests {
         }
     }
 
-    /// The engine computes a step whenever it does not wait, so nothing that it does with a request may wait for the preparation.
+    /// The engine computes a step whenever its inbox is empty, so queueing a request must not wait for the thread.
     #[test]
     fn the_engine_goes_on_while_a_request_is_prepared() {
         let (feed, inbox) = inbox::new::<u64>();
@@ -497,7 +497,7 @@ mod tests {
             preparer.prepare(tokenize(id, "hello")).unwrap();
         }
         for id in [1, 2] {
-            // Both wait at the gate, or behind it: the engine has no mail, and would compute.
+            // The job waits at the gate: the inbox is empty, and the engine would compute a step.
             assert!(!inbox.has_mail());
             assert!(inbox.next().is_none());
             open.send(()).unwrap();

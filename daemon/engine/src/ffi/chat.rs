@@ -104,7 +104,7 @@ impl Chat {
             .ok_or_else(|| error.into_message())
     }
 
-    /// Whether llama.cpp has code of its own for this template.
+    /// Whether llama.cpp has special code for this template.
     pub(crate) fn is_special(&self) -> bool {
         // SAFETY: `self` holds a live template.
         unsafe { shim::slm_chat_is_special(self.0.as_ptr()) }
@@ -166,7 +166,7 @@ impl Drop for Form {
     }
 }
 
-/// Where a text belongs that need not be parsed.
+/// The part of a message that a text belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Channel {
     /// To what is said.

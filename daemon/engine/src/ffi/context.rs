@@ -98,7 +98,7 @@ pub(crate) struct Batch {
 impl<'m> Context<'m> {
     /// Makes a context. `None` when llama.cpp cannot; its log says why.
     ///
-    /// Whoever sets `stop` makes a decode call on a processor end soon, with [`DecodeError::Stopped`].
+    /// Setting `stop` ends a decode call on the CPU soon, with [`DecodeError::Stopped`].
     pub(crate) fn new(
         model: &'m LlamaModel,
         settings: Settings,
@@ -306,7 +306,7 @@ impl<'m> Context<'m> {
     }
 
     /// Gives a sequence what [`Context::state`] copied, in place of what it has. False when it does not fit this context;
-    /// then nobody knows what the sequence has.
+    /// then the content of the sequence is unknown.
     ///
     /// The bytes must be as they were, because llama.cpp answers some others with an abort.
     pub(crate) fn set_state(&mut self, sequence: u32, state: &[u8]) -> bool {

@@ -7,7 +7,7 @@ use std::{
     sync::Mutex,
 };
 
-/// What llama.cpp logs is told apart by this target.
+/// Target of llama.cpp's lines.
 macro_rules! native {
     () => {
         "llama.cpp"
@@ -52,7 +52,7 @@ struct State {
     first_error: Option<String>,
 }
 
-/// Pieces of one line may come from several calls; lines of several threads may then mix, which harms nobody.
+/// Pieces of one line may come from several calls; lines of several threads may then mix, which does no harm.
 static STATE: Mutex<State> = Mutex::new(State {
     partial: None,
     first_error: None,
@@ -80,7 +80,7 @@ fn line(level: llama_cpp_sys_2::ggml_log_level, text: &str) {
             .get_or_insert_with(|| without_function(line).into());
     }
     drop(state);
-    // Its news are for people who look into the engine, so they go one level down.
+    // Its informational lines are for developers, so they go one level down.
     match level {
         llama_cpp_sys_2::GGML_LOG_LEVEL_ERROR => tracing::error!(target: native!(), "{line}"),
         llama_cpp_sys_2::GGML_LOG_LEVEL_WARN => tracing::warn!(target: native!(), "{line}"),
@@ -131,7 +131,7 @@ mod tests {
             Some("error loading model: key not found")
         );
         assert_eq!(take_first_error(), None);
-        // A continuation of nothing is a line of its own.
+        // A continuation of nothing is a line.
         line(llama_cpp_sys_2::GGML_LOG_LEVEL_CONT, "...\n");
         assert_eq!(take_first_error(), None);
     }

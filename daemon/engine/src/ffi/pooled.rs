@@ -59,7 +59,7 @@ pub(crate) struct Pooled<'m> {
 impl<'m> Pooled<'m> {
     /// Makes a context. `None` when llama.cpp cannot; its log says why.
     ///
-    /// Whoever sets `stop` makes a decode call on a processor end soon, with [`DecodeError::Stopped`].
+    /// Setting `stop` ends a decode call on the CPU soon, with [`DecodeError::Stopped`].
     pub(crate) fn new(
         model: &'m LlamaModel,
         settings: Settings,

@@ -25,7 +25,7 @@ const STRIDE: u32 = 16;
 
 /// Sees how the work goes on, and may end it.
 pub(crate) trait Witness: Send + Sync {
-    /// More was computed. False ends it soon; what comes out then is worth nothing.
+    /// Called while the projector computes. False ends it soon, and the result is not usable then.
     fn goes_on(&self) -> bool;
 }
 

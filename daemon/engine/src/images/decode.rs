@@ -24,7 +24,7 @@ const MAX_PIXELS: u64 = 64 << 20;
 /// Most bytes that a decoder may take, its result included.
 const MAX_DECODER_BYTES: u64 = 512 << 20;
 
-/// How many times as long as wide an image may be: models scale to a size of their own, and of more nothing is left there.
+/// How many times as long as wide an image may be: models scale images down, and nothing is left of longer ones.
 const MAX_ASPECT: u32 = 64;
 
 /// Shorter sides are enlarged to this, because preprocessors of models were not made for less.

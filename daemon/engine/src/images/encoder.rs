@@ -255,7 +255,7 @@ impl Worker<'_> {
                     let numbers = self.projector.encode(&divided, at);
                     let numbers = numbers.map_err(|_| refused(number))?;
                     if !self.pulse.goes_on() {
-                        // What was computed is not whole, and nobody waits for it.
+                        // Cancelled: the numbers are incomplete.
                         return Err(Error::Internal("it was cancelled".into()));
                     }
                     let seed = Sha256::new()

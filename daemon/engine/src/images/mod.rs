@@ -8,7 +8,7 @@
 //! - The **encoder** ([`encoder`]) turns a file into embeddings. That takes seconds, so it has a thread.
 //! - Then the prompt is put together: what the model reads for an image stands in its place, and for each cell of a view a number
 //!   that is no token ([`cells`]). From there on an image is a part of the sequence like any other.
-//! - When it is its turn, the engine computes views in steps of their own (`engine::see`), with their positions as [`folds`] knows them.
+//! - The engine decodes views in steps without text (`engine::images`), at the positions that [`folds`] knows.
 
 mod budget;
 pub(crate) mod cells;

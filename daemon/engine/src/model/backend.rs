@@ -86,7 +86,7 @@ pub(crate) fn needs() -> Needs {
     }
 }
 
-/// Everything there is to compute on. The process that asks ends afterwards, so a broken driver hurts nobody else.
+/// All devices. The process ends afterwards, so a broken driver harms no runner.
 ///
 /// # Errors
 /// See [`open`].

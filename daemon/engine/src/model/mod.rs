@@ -147,7 +147,7 @@ impl Model {
             .map_or(0, |length| u32::try_from(length).unwrap_or(u32::MAX))
     }
 
-    /// Whether conversations have a template of their own.
+    /// Whether the model has a chat template.
     pub(crate) fn has_template(&self) -> bool {
         self.template.is_some()
     }

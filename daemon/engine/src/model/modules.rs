@@ -132,7 +132,7 @@ pub(crate) fn choose(without: &[&str], switch: Switch) -> Result<Value, Error> {
     )))
 }
 
-/// [`check`] in a process of its own.
+/// Runs [`check`] in another process.
 fn check_apart(name: &str, switch: Switch) -> Result<u32, String> {
     let program = fs::program().ok_or("cannot find the program")?;
     let mut child = Command::new(program)

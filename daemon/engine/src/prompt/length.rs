@@ -1,12 +1,12 @@
 //! Keeps texts that are far too long for the context from being turned into tokens as a whole.
 //!
-//! Nobody else is answered meanwhile, so it must not take long, and what would not fit anyway is not worth the time.
+//! All other requests wait for the tokenizer meanwhile, and what does not fit anyway is not worth the time.
 //! How many tokens a text has is only known afterwards, but three rules tell of almost every text that it has too many:
 //! 1. No token stands for more bytes than the longest piece of the vocabulary.
 //! 2. No text above [`MAX_BYTES`] is read, whatever it is made of.
 //! 3. A text of few tokens for its length is counted in small slices first, until there are too many.
 //!
-//! What is refused or cut is then counted in the same slices, up to [`COUNTED_BYTES`], because its owner is told how much it was.
+//! What is refused or cut is then counted in the same slices, up to [`COUNTED_BYTES`], because the error or the answer says how many.
 //!
 //! A text of words that the model does not know may have fewer tokens than these rules say; when it is this long, it is refused all the same.
 

@@ -1,4 +1,4 @@
-//! Control tokens that somebody wrote out, such as `<|im_end|>`, are text, and must not end a message.
+//! Control tokens in the text of a message, such as `<|im_end|>`, are text, and must not end the message.
 //!
 //! Where a text looks like one, a mark is put behind its first character before a template is rendered, and taken out again when the
 //! prompt is turned into tokens. What has a mark in it is text; all other control tokens are those of the template.
@@ -159,7 +159,7 @@ fn unused<'t>(texts: impl Iterator<Item = &'t str> + Clone) -> Result<char, Erro
     })
 }
 
-/// All that a conversation lets somebody write.
+/// All texts of a conversation that a user or a tool wrote.
 fn texts(conversation: &Template) -> impl Iterator<Item = &str> + Clone {
     let messages = conversation.messages.iter().flat_map(|message| {
         let calls = message.tool_calls.iter();

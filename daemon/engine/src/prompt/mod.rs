@@ -20,7 +20,7 @@ pub(crate) struct Fitted<T> {
 /// Fits a prompt into `cells`, which must also hold at least one token of the answer.
 ///
 /// A prompt that is too long is refused, or, with [`Overflow::Truncate`], loses tokens after the first ones that are to stay.
-/// Then it leaves room for the `wanted` tokens of the answer, at most half of the context; a quarter when nobody says how many are wanted.
+/// Then it leaves room for the `wanted` tokens of the answer, at most half of the context; a quarter when the request does not say how many.
 /// `anchored` counts the tokens at the start that stay in any case, such as the beginning-of-sequence token.
 ///
 /// # Errors

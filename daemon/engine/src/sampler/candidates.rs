@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-/// Scores that are looked at together: when none of them is high enough, none is looked at again.
+/// Logits that are compared together: if none is high enough, all are skipped.
 const BLOCK: usize = 256;
 
 /// Comparisons that run side by side.
@@ -31,7 +31,7 @@ pub(super) struct Candidate {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Candidates {
     pub(super) list: Vec<Candidate>,
-    /// Likeliest first, and of those that are alike the lower number first.
+    /// Most likely first; of equal ones, the lower id first.
     sorted: bool,
 }
 
@@ -54,7 +54,7 @@ impl Candidates {
         }));
     }
 
-    /// Takes the `k` likeliest tokens of those that score at least `floor`, in order.
+    /// Takes the `k` most likely tokens with logits of at least `floor`, in order.
     pub(super) fn take_top(&mut self, scores: &[f32], k: usize, floor: f32) {
         self.list.clear();
         let k = k.clamp(1, scores.len().max(1));

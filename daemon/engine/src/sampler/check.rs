@@ -1,4 +1,4 @@
-//! Settings are checked here before anything is computed with them: the daemon checks too, but a runner trusts nobody.
+//! Settings are checked here before anything is computed with them: the daemon checks them too, but a runner trusts no input.
 
 use runner_protocol::{MAX_BIASES, MAX_BREAKER_BYTES, MAX_BREAKERS, MAX_TOP_LOGPROBS, Sampling};
 

@@ -1,4 +1,4 @@
-//! The draw: one token of those that are left.
+//! The draw: samples one of the remaining tokens.
 
 use runner_protocol::{Adaptive, Sampling};
 

@@ -1,4 +1,4 @@
-//! How the next token is chosen from the model's opinion.
+//! How the next token is sampled from the logits.
 //!
 //! ```text
 //! scores ─► shifts and penalties ─► the constraint's mask ─► cuts ─► temperature ─► draw
@@ -59,7 +59,7 @@ pub(crate) struct Chooser {
     dry: Option<Dry>,
     constraint: Option<Constraint>,
     how: How,
-    /// How many likeliest tokens are told of, if any.
+    /// Number of top logprobs to report, if any.
     logprobs: Option<usize>,
 }
 
@@ -78,7 +78,7 @@ enum How {
 #[derive(Debug)]
 pub(crate) struct Rules<'a> {
     pub(crate) sampling: &'a Sampling,
-    /// How many likeliest tokens are told of, if any.
+    /// Number of top logprobs to report, if any.
     pub(crate) logprobs: Option<u32>,
     pub(crate) constraint: Option<Constraint>,
     /// Tokens that fit the context: what −1 means for how far to look back.

@@ -1,7 +1,7 @@
-//! What a step costs by the number of its tokens, as it was measured.
+//! The measured time of a step, by the number of its tokens.
 //!
 //! A processor that waits for memory computes a few tokens in the time of one, and one that does not takes longer for each.
-//! Which of both it is depends on machine, model, types and neighbours, so nobody guesses: every step is timed,
+//! That depends on machine, model, types and load, so every step is timed,
 //! and what was measured long ago is forgotten.
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! Guesses from the text itself: what came after the same tokens before.
+//! Prompt lookup: drafts from the text itself, by what followed the same tokens before.
 //!
 //! Answers repeat what they are about: names, code that is edited, a text that is quoted. Where the last tokens stand in the text already,
-//! what followed them there is a guess that costs next to nothing.
+//! what followed them there is a draft that costs next to nothing.
 //!
 //! Tables say for a run of tokens where it last stood, so to add a token takes the same short time however long the text is.
 //! They hold no tokens, only hashes and places in the text; what is found is compared.
@@ -69,7 +69,7 @@ fn go_on(text: &[LlamaToken], next: usize, run: usize, most: usize) -> Draft {
 struct Table(HashMap<u64, u32>);
 
 impl Table {
-    /// Notes the runs that end between `from` and the last token of the text; of a run at its end nobody knows how it goes on.
+    /// Notes the runs that end between `from` and the last token of the text; a run at its end has no continuation yet.
     fn see(&mut self, text: &[LlamaToken], from: usize, run: usize) {
         for end in from.max(run)..text.len() {
             let place = u32::try_from(end).expect("a context has at most 2^20 tokens");

@@ -1,4 +1,4 @@
-//! Tokens that are guessed before they are chosen.
+//! Speculative decoding: tokens that are drafted before they are sampled.
 //!
 //! A step of one token reads all weights, and so does a step of a few. So a sequence in decode may bring
 //! draft tokens along. The sequence's [`Chooser`](crate::sampler::Chooser) samples at each position in turn,
@@ -38,11 +38,11 @@ const PROBE: usize = 4;
 /// Steps without drafts before they are tried again; doubled after each failure, up to the second number.
 const PATIENCE: [u32; 2] = [16, 1024];
 
-/// Guesses at the tokens that come next.
+/// A draft of the next tokens.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Draft {
     pub(crate) tokens: Vec<LlamaToken>,
-    /// What each was made on.
+    /// What each token was drafted from.
     levels: Vec<Level>,
 }
 
@@ -58,19 +58,19 @@ impl Draft {
     }
 }
 
-/// What drafts need to know of one sequence.
+/// Draft settings and counts of one sequence.
 #[derive(Debug)]
 pub(crate) struct Drafting {
     /// Most tokens of a draft.
     most: usize,
     lookup: Lookup,
     odds: Odds,
-    /// Guesses that were computed, and those of them that were right.
+    /// Draft tokens that were computed, and those that were accepted.
     counts: (usize, usize),
 }
 
 impl Drafting {
-    /// For a new sequence, whose drafts have at most so many tokens.
+    /// For a new sequence, whose drafts have at most `most` tokens.
     pub(crate) fn new(most: Option<u32>) -> Self {
         Self {
             most: most.map_or(USUAL, |most| most.min(MAX_DRAFT) as usize),
@@ -80,27 +80,27 @@ impl Drafting {
         }
     }
 
-    /// Guesses that were computed, and those of them that were right.
+    /// Draft tokens that were computed, and those that were accepted.
     pub(crate) fn counts(&self) -> (usize, usize) {
         self.counts
     }
 }
 
-/// A sequence whose next token is due.
+/// A sequence in decode.
 #[derive(Debug)]
 pub(crate) struct Writer<'s> {
-    /// Its place among those that run.
+    /// Its index among the running sequences.
     pub(crate) index: usize,
     /// Id of its request.
     pub(crate) id: u64,
     /// Prompt and answer.
     pub(crate) text: &'s [LlamaToken],
-    /// More tokens than these are of no use, or could not be cut off again.
+    /// Longer drafts are of no use, or could not be removed again.
     pub(crate) most: usize,
     pub(crate) drafting: &'s mut Drafting,
 }
 
-/// A writer, and the best draft for it so far.
+/// A sequence in decode, and the best draft for it so far.
 #[derive(Debug)]
 struct Offer<'s> {
     writer: Writer<'s>,
@@ -108,7 +108,7 @@ struct Offer<'s> {
 }
 
 impl Offer<'_> {
-    /// Chances that each token of the draft is right where those before it are.
+    /// Probability that each token of the draft is accepted if those before it are.
     fn chances(&self, all: &Odds) -> Vec<f64> {
         let odds = &self.writer.drafting.odds;
         let levels = self.draft.levels.iter();
@@ -116,31 +116,31 @@ impl Offer<'_> {
     }
 }
 
-/// One who guesses.
+/// A source of drafts.
 trait Drafter: std::fmt::Debug {
-    /// Makes drafts for writers who have none or a worse one.
+    /// Makes drafts for sequences that have none or a worse one.
     fn draft(&mut self, offers: &mut [Offer<'_>], prices: &Prices<'_>);
 }
 
-/// What a drafter must know to see whether its work pays.
+/// What a source needs to see whether a draft pays.
 #[derive(Debug)]
 struct Prices<'a> {
-    /// Tokens per second of all writers without drafts, and the seconds that each token of a draft adds to a step.
+    /// Tokens per second of all sequences without drafts, and the seconds that each draft token adds to a step.
     /// `None` when that does not matter.
     known: Option<(f64, f64)>,
-    /// How guesses of all sequences turned out.
+    /// How often draft tokens of all sequences were accepted.
     all: &'a Odds,
 }
 
 impl Prices<'_> {
-    /// Whether one more token that is right with this chance is worth so many seconds of guessing.
+    /// Whether a draft token that is accepted with this probability is worth so many seconds.
     fn pays(&self, chance: f64, seconds: f64) -> bool {
         self.known
             .is_none_or(|(rate, more)| chance >= rate * (seconds + more))
     }
 }
 
-/// Guesses from the text itself.
+/// Prompt lookup.
 #[derive(Debug)]
 struct Repeating;
 
@@ -152,16 +152,16 @@ impl Drafter for Repeating {
     }
 }
 
-/// Makes drafts, and learns what they are good for.
+/// Makes drafts, and learns whether they pay.
 #[derive(Debug)]
 pub(crate) struct Speculation<'m> {
     mode: Mode,
     drafters: Vec<Box<dyn Drafter + 'm>>,
     costs: Costs,
     all: Odds,
-    /// Steps that had no drafts, since the last one that had.
+    /// Steps since the last one with drafts.
     without: u32,
-    /// So many of them are enough.
+    /// Steps before the next trial.
     patience: u32,
 }
 
@@ -182,7 +182,7 @@ impl<'m> Speculation<'m> {
         }
     }
 
-    /// Drafts for the next step, which these writers share with nobody; none for those that are not named.
+    /// Drafts for the next step, which has these sequences in decode and no prefill, by their indices.
     /// Together they have at most `room` tokens.
     pub(crate) fn draft(&mut self, writers: Vec<Writer<'_>>, room: usize) -> Vec<(usize, Draft)> {
         let count = writers.len();
@@ -200,7 +200,7 @@ impl<'m> Speculation<'m> {
         }
         let auto = self.mode == Mode::Auto;
         if auto && !self.costs.is_fresh(count) {
-            // What a step costs without drafts has to be known first.
+            // The cost of a step without drafts has to be measured first.
             return Vec::new();
         }
         let probing = auto && self.without >= self.patience;
@@ -232,12 +232,12 @@ impl<'m> Speculation<'m> {
             .collect()
     }
 
-    /// A step in which nobody read computed so many tokens in this time, drafts included.
+    /// Notes the time of a step without prefill, with so many tokens, drafts included.
     pub(crate) fn timed(&mut self, tokens: usize, took: Duration) {
         self.costs.learn(tokens, took);
     }
 
-    /// Of a draft, so many tokens were right; the next one was not, if it was `refuted`, and else nobody knows.
+    /// Notes that `right` tokens of a draft were accepted, and that the next one was not, if `refuted`; without it that is unknown.
     pub(crate) fn turned_out(
         &mut self,
         drafting: &mut Drafting,
@@ -269,7 +269,7 @@ impl<'m> Speculation<'m> {
         (one > 0.0).then(|| (writers as f64 / one, added))
     }
 
-    /// The lengths that promise most; now and then one that promises nothing.
+    /// The best lengths; now and then one as a trial.
     fn best(
         &mut self,
         offers: &[Offer<'_>],
@@ -296,7 +296,7 @@ impl<'m> Speculation<'m> {
     }
 }
 
-/// All of each, oldest first, as far as there is room.
+/// Whole drafts, oldest first, as far as there is room.
 fn in_order(offers: &[Offer<'_>], mut room: usize) -> Vec<usize> {
     let lengths = offers.iter().map(|offer| {
         let length = offer.draft.tokens.len().min(room);

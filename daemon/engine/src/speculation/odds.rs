@@ -1,6 +1,6 @@
-//! How often guesses turn out right, by what they were made on.
+//! How often draft tokens are accepted, by what they were drafted from.
 
-/// What a guess at a token was made on.
+/// What a token was drafted from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Grounds {
     /// So many tokens before it stand in the text already, followed by the same one.
@@ -15,10 +15,10 @@ pub(super) enum Grounds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Level(usize);
 
-/// A first opinion on each level: on runs from short to long, on probabilities from low to high, and unasked.
+/// Initial estimates for each level: runs from short to long, probabilities from low to high, and not yet drafted.
 const USUAL: [f64; 9] = [0.3, 0.5, 0.7, 0.9, 0.3, 0.6, 0.8, 0.95, 0.6];
 
-/// What others found counts as much as so many guesses of one's own.
+/// Results of all sequences count as much as so many of this one.
 const WEIGHT: f64 = 3.0;
 
 /// What is left of an observation when the next one comes, of one sequence.

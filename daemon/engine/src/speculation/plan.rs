@@ -11,16 +11,16 @@ const PRICE_OF_LUMPS: f64 = 0.3;
 /// Steps of so many more tokens than any that was timed are tried, so that what more cost is found out little by little.
 const REACH: usize = 4;
 
-/// Nobody is to wait so much longer for each token because of the drafts of others.
+/// Drafts may make each token of another sequence at most this much slower.
 const PATIENCE: f64 = 1.2;
 
 /// How many tokens of each draft to compute, so that most tokens come per second.
 ///
-/// A draft is given by the chances that each of its tokens is right where those before it are. `writers` sequences compute a token of
-/// their own in any case, those with drafts among them, and `room` more tokens fit.
+/// A draft is given by the probability that each of its tokens is accepted if those before it are. `writers` sequences compute a token
+/// in any case, those with drafts among them, and `room` more tokens fit.
 ///
-/// The best so many tokens are the likeliest ones, whoever drafted them; so all numbers of them are tried, and that one is taken
-/// which brings most for its cost. When many write, or the processor is busy with one, that is none.
+/// The best tokens are the most probable ones of all drafts; so all numbers of them are tried, and that one is taken
+/// which brings most for its cost. With many in decode, or a busy processor, that is none.
 pub(super) fn lengths(
     drafts: &[Vec<f64>],
     writers: usize,
@@ -129,14 +129,14 @@ mod tests {
 
     #[test]
     fn nobody_waits_long_for_the_drafts_of_others() {
-        // With 3 ms for each token, 16 of them would pay for the one who drafts, and double the time of all others.
+        // With 3 ms for each token, 16 of them would pay for the sequence with the draft, and double the time of all others.
         let costs = costs(40, 3);
         let alone = lengths(&[vec![0.98; 16]], 1, 100, &costs)[0];
         let beside = lengths(&[vec![0.98; 16]], 4, 100, &costs)[0];
         assert!(alone > 10, "{alone}");
         let longer = (40 + 3 * (4 + beside)) as f64 / 52.0;
         assert!(beside > 0 && longer <= PATIENCE, "{beside}");
-        // Those who all win by it wait for each other.
+        // Sequences that all have drafts may slow each other down.
         let all = lengths(&vec![vec![0.98; 8]; 4], 4, 100, &costs);
         assert!(all.iter().sum::<usize>() > 4 * beside, "{all:?}");
     }

@@ -59,7 +59,7 @@ pub(crate) fn kv_bytes(model: &LlamaModel, cells: u32) -> u64 {
     }
     let heads = u64::from(model.n_head()).max(1);
     let embedding = u64::try_from(model.n_embd()).unwrap_or(0);
-    // Most models split the embedding evenly into heads; those that do not say so.
+    // Most models split the embedding evenly into heads; others state the length.
     let architecture = model
         .meta_val_str("general.architecture")
         .unwrap_or_default();

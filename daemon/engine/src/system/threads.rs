@@ -1,4 +1,4 @@
-//! Threads beside the engine's, and how many compute when nobody says.
+//! Threads beside the engine's, and the default number of threads that compute.
 
 use std::{
     collections::BTreeSet,
@@ -59,7 +59,7 @@ pub(crate) fn spawn<'scope>(
     Ok(())
 }
 
-/// The same for a thread that nobody waits for.
+/// The same for a thread that is not joined.
 pub(crate) fn detach(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new()
         .name(name.into())
