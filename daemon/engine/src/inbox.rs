@@ -163,7 +163,7 @@ impl<F> Inbox<F> {
 }
 
 /// About how many bytes a call takes: those of what can be long in it.
-fn size(call: &Call) -> usize {
+pub(crate) fn size(call: &Call) -> usize {
     match call {
         Call::Generate(generate) => {
             let stops: usize = generate.stop.iter().map(String::len).sum();

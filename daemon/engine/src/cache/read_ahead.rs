@@ -9,9 +9,12 @@ use runner_protocol::state::{Damage, Saved};
 
 use crate::system::threads;
 
+/// The bytes of a saved state, or why they cannot be used.
+type Read = Result<Vec<u8>, Damage>;
+
 /// The bytes of a saved state, as soon as they are read.
 #[derive(Clone, Default)]
-pub(crate) struct ReadAhead(Arc<Mutex<Option<Result<Vec<u8>, Damage>>>>);
+pub(crate) struct ReadAhead(Arc<Mutex<Option<Read>>>);
 
 impl ReadAhead {
     /// Begins to read and check a state. `done` is called when it is ready.
@@ -32,7 +35,7 @@ impl ReadAhead {
     }
 
     /// These are the bytes, or what is wrong with them.
-    pub(super) fn finish(&self, read: Result<Vec<u8>, Damage>) {
+    pub(super) fn finish(&self, read: Read) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
     }
 
@@ -43,7 +46,7 @@ impl ReadAhead {
     }
 
     /// Takes the bytes out; `None` before they are read.
-    pub(crate) fn take(&self) -> Option<Result<Vec<u8>, Damage>> {
+    pub(crate) fn take(&self) -> Option<Read> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

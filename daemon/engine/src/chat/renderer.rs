@@ -68,7 +68,7 @@ impl Ticket {
 
 /// What came of a conversation.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct Rendered {
     /// Id of the request.
     pub(crate) id: u64,
     /// The prompt, or what the template says.
@@ -79,7 +79,7 @@ impl Renderer {
     /// The engine's side, and the work of the thread. `done` gets what is rendered.
     pub(crate) fn new(
         source: Source,
-        done: impl Fn(Prepared) + Send,
+        done: impl Fn(Rendered) + Send,
     ) -> (Self, impl FnOnce() + Send) {
         let (jobs, receiver) = mpsc::channel();
         (Self { jobs }, move || run(&source, &receiver, &done))
@@ -99,7 +99,7 @@ impl Renderer {
     }
 }
 
-fn run(source: &Source, jobs: &Receiver<Job>, done: &impl Fn(Prepared)) {
+fn run(source: &Source, jobs: &Receiver<Job>, done: &impl Fn(Rendered)) {
     // Parsed when the first conversation comes, because that takes time and not everyone chats.
     let mut parsed = None;
     while let Ok(job) = jobs.recv() {
@@ -110,7 +110,7 @@ fn run(source: &Source, jobs: &Receiver<Job>, done: &impl Fn(Prepared)) {
             Wanted::Prompt => chat.render(&job.conversation),
             Wanted::Form => chat.apply(&job.conversation),
         });
-        done(Prepared {
+        done(Rendered {
             id: job.id,
             applied,
         });

@@ -7,14 +7,19 @@
 //! Short texts of any number of requests share a batch; nothing is remembered from one batch to the next.
 
 mod job;
+mod preparer;
 mod texts;
 mod wordpiece;
 
-use std::{collections::VecDeque, sync::Arc};
-
-use runner_protocol::{
-    Call, Embed, Embeddings, Event, Load, MAX_INPUTS, Request, Rerank, Scores, Stats,
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+
+use runner_protocol::{Call, Embeddings, Event, Load, Request, Scores, Stats};
 
 use crate::{
     error::Error,
@@ -23,18 +28,21 @@ use crate::{
         context::{Batch, DecodeError},
         pooled::{Pooled, Pooling, Settings},
     },
-    inbox::{Inbox, Mail},
+    inbox::{self, Inbox, Mail},
     load,
     model::Model,
     outbox::{Outbox, count},
     schedule::interrupt::Interrupt,
-    system::memory,
+    system::{memory, worker::Worker},
 };
 
 use self::{
     job::{Job, Task},
+    preparer::{Preparation, Unprepared},
     texts::Texts,
 };
+
+pub(crate) use self::preparer::Prepared;
 
 /// Tokens of short texts that share a batch. More of them read the weights less often, and have others wait longer for their turn.
 const SHARED_TOKENS: usize = 512;
@@ -56,10 +64,14 @@ const MAX_TOKENS: usize = 16 << 20;
 
 /// A loaded model and everyone it works for.
 pub(crate) struct Embedder<'m> {
-    pooling: Pooling,
     context: Pooled<'m>,
     interrupt: Arc<Interrupt>,
-    texts: Texts<'m>,
+    /// Most tokens of one text.
+    longest: usize,
+    /// Tokenizes texts.
+    preparer: Worker<Unprepared>,
+    /// Requests whose texts are tokenized, by their ids, and how to cancel them.
+    preparing: HashMap<u64, Arc<AtomicBool>>,
     /// Used again for each step.
     batch: Batch,
     /// Oldest first.
@@ -68,7 +80,7 @@ pub(crate) struct Embedder<'m> {
 }
 
 impl<'m> Embedder<'m> {
-    /// Makes the context.
+    /// Makes the context. Returns the embedder, and the work of the thread that tokenizes texts, which gives them to `put`.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for what goes with writing only; [`Error::Internal`] with llama.cpp's reason.
@@ -78,7 +90,8 @@ impl<'m> Embedder<'m> {
         load: &Load,
         interrupt: Arc<Interrupt>,
         outbox: Outbox,
-    ) -> Result<Self, Error> {
+        put: impl Fn(Prepared) + Send + 'm,
+    ) -> Result<(Self, impl FnOnce() + Send + 'm), Error> {
         if !load.adapters.is_empty() {
             return Err(Error::Unsupported(
                 "adapters of models that embed or rank are not supported".into(),
@@ -106,43 +119,62 @@ impl<'m> Embedder<'m> {
             )));
         }
         let longest = context.batch().min(longest as usize);
-        Ok(Self {
+        let preparation = Preparation {
             pooling,
+            width,
             texts: Texts::new(model, longest)?,
+            outbox: outbox.clone(),
+        };
+        let (preparer, prepare) = Worker::new(move |request| {
+            if let Some(prepared) = preparation.work(request) {
+                put(prepared);
+            }
+        });
+        let embedder = Self {
             context,
             interrupt,
+            longest,
+            preparer,
+            preparing: HashMap::new(),
             batch: Batch::new(),
             jobs: VecDeque::new(),
             outbox,
-        })
+        };
+        Ok((embedder, prepare))
     }
 
     /// Most tokens of one text.
     pub(crate) fn longest(&self) -> usize {
-        self.texts.longest()
+        self.longest
     }
 
     /// Answers until there are no more requests.
-    pub(crate) fn run<F>(mut self, inbox: &Inbox<F>) {
+    ///
+    /// `taken` finds prepared requests in what other threads put into the inbox.
+    pub(crate) fn run<F>(mut self, inbox: &Inbox<F>, taken: impl Fn(F) -> Option<Prepared>) {
         loop {
             // Without work there is nothing to do but wait.
             if self.jobs.is_empty() {
                 match inbox.wait() {
-                    Some(mail) => self.open(mail),
+                    Some(mail) => self.open(mail, &taken),
                     None => return,
                 }
             }
             while let Some(mail) = inbox.next() {
-                self.open(mail);
+                self.open(mail, &taken);
             }
             self.step(inbox);
         }
     }
 
-    fn open<F>(&mut self, mail: Mail<F>) {
-        // No other thread works for a model that makes vectors.
-        if let Mail::Request(request) = mail {
-            self.accept(request);
+    fn open<F>(&mut self, mail: Mail<F>, taken: impl Fn(F) -> Option<Prepared>) {
+        match mail {
+            Mail::Request(request) => self.accept(request),
+            Mail::Finished(finished) => {
+                if let Some(prepared) = taken(finished) {
+                    self.prepared(prepared);
+                }
+            }
         }
     }
 
@@ -151,19 +183,12 @@ impl<'m> Embedder<'m> {
             Call::Load(_) => Err(Error::Invalid(
                 "a model is loaded already; a runner loads one".into(),
             )),
-            Call::Embed(embed) => match self.embed(id, embed) {
-                Ok(job) => return self.enqueue(job),
-                Err(error) => Err(error),
-            },
-            Call::Rerank(rerank) => match self.rerank(id, &rerank) {
-                Ok(job) => return self.enqueue(job),
-                Err(error) => Err(error),
-            },
+            call @ (Call::Embed(_) | Call::Rerank(_) | Call::Tokenize(_) | Call::Detokenize(_)) => {
+                return self.prepare(Request { id, call });
+            }
             Call::Generate(_) | Call::Template(_) => Err(Error::Invalid(
                 "this model does not generate text; it is made for embedding or reranking".into(),
             )),
-            Call::Tokenize(tokenize) => self.texts.tokens(&tokenize).map(Event::Tokens),
-            Call::Detokenize(detokenize) => self.texts.text(&detokenize.tokens).map(Event::Text),
             Call::Stats => Ok(Event::Stats(self.stats())),
             // What was read is not kept, so there is nothing to save.
             Call::HandOut(_) => Ok(Event::State(None)),
@@ -180,62 +205,46 @@ impl<'m> Embedder<'m> {
         }
     }
 
-    fn embed(&self, id: u64, embed: Embed) -> Result<Job, Error> {
-        let Embed {
-            inputs,
-            dimensions,
-            normalize,
-            truncate,
-            context,
-        } = embed;
-        if self.pooling == Pooling::Rank {
-            return Err(Error::Invalid(
-                "this model ranks documents and gives no vectors; ask it to rerank".into(),
-            ));
+    /// Has the texts of a request tokenized.
+    fn prepare(&mut self, request: Request) {
+        let id = request.id;
+        let bytes = inbox::size(&request.call);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let unprepared = Unprepared {
+            request,
+            cancelled: Arc::clone(&cancelled),
+        };
+        match self.preparer.queue(unprepared, bytes) {
+            Ok(()) => drop(self.preparing.insert(id, cancelled)),
+            Err(error) => self.outbox.fail(id, error),
         }
-        few_enough("inputs", inputs.len())?;
-        let most = self.context.width();
-        let width = dimensions.map_or(most, |wanted| wanted as usize);
-        if !(1..=most).contains(&width) {
-            return Err(Error::Invalid(format!(
-                "dimensions is {width}, but the model's vectors have 1 to {most}"
-            )));
-        }
-        let longest = load::held(context, self.texts.longest())?;
-        let inputs = inputs.iter().enumerate();
-        let inputs = inputs.map(|(at, input)| self.texts.input(at, input, longest, truncate));
-        Ok(Job::new(
-            id,
-            Task::Embed { width, normalize },
-            inputs.collect::<Result<_, _>>()?,
-        ))
     }
 
-    fn rerank(&self, id: u64, rerank: &Rerank) -> Result<Job, Error> {
-        if self.pooling != Pooling::Rank {
-            return Err(Error::Invalid(
-                "this model gives vectors and does not rank documents; ask it to embed".into(),
-            ));
+    /// Puts a request at the end of the queue.
+    fn prepared(&mut self, Prepared { id, job }: Prepared) {
+        // A cancelled request has its answer already.
+        if self.preparing.remove(&id).is_none() {
+            return;
         }
-        few_enough("documents", rerank.documents.len())?;
-        let pairs = self
-            .texts
-            .pairs(rerank, load::held(rerank.context, self.texts.longest())?)?;
-        Ok(Job::new(id, Task::Rerank, pairs))
-    }
-
-    fn enqueue(&mut self, job: Job) {
+        let job = match job {
+            Ok(job) => job,
+            Err(error) => return self.outbox.fail(id, error),
+        };
         let waiting: usize = self.jobs.iter().map(Job::outstanding).sum();
         if self.jobs.len() >= MAX_JOBS || waiting + job.outstanding() > MAX_TOKENS {
-            let jobs = self.jobs.len();
-            return self.outbox.fail(job.id, Error::Busy(jobs));
+            return self.outbox.fail(id, Error::Busy(self.jobs.len()));
         }
         self.jobs.push_back(job);
     }
 
     fn cancel(&mut self, target: u64) {
-        if let Some(at) = self.jobs.iter().position(|job| job.id == target) {
-            self.jobs.remove(at);
+        let job = self.jobs.iter().position(|job| job.id == target);
+        let job = job.and_then(|at| self.jobs.remove(at));
+        let preparing = self.preparing.remove(&target);
+        if let Some(cancelled) = &preparing {
+            cancelled.store(true, Ordering::Relaxed);
+        }
+        if job.is_some() || preparing.is_some() {
             self.outbox
                 .fail(target, Error::Invalid("the request was cancelled".into()));
         }
@@ -245,7 +254,7 @@ impl<'m> Embedder<'m> {
         let begun = self.jobs.iter().filter(|job| job.begun()).count();
         Stats {
             active: count(begun),
-            waiting: count(self.jobs.len() - begun),
+            waiting: count(self.jobs.len() - begun + self.preparing.len()),
             cells_used: 0,
             resident_bytes: memory::resident(),
         }
@@ -317,15 +326,6 @@ impl<'m> Embedder<'m> {
             }
         }
     }
-}
-
-fn few_enough(what: &str, found: usize) -> Result<(), Error> {
-    if !(1..=MAX_INPUTS).contains(&found) {
-        return Err(Error::Invalid(format!(
-            "there are {found} {what}, and there may be 1 to {MAX_INPUTS}"
-        )));
-    }
-    Ok(())
 }
 
 impl Task {

@@ -70,11 +70,13 @@ pub(crate) enum Finished {
     /// Images were encoded.
     Encoded(Encoded),
     /// A conversation was rendered.
-    Rendered(renderer::Prepared),
+    Rendered(renderer::Rendered),
     /// A request became a sequence.
     Prepared(preparer::Prepared),
     /// A saved state was read.
     Read,
+    /// Texts to embed were tokenized.
+    Tokenized(embed::Prepared),
 }
 
 /// Answers requests until the process ends: first the one that loads a model, then all others.
@@ -133,11 +135,23 @@ fn serve(
     let weights_took = began.elapsed();
     let interrupt = Arc::clone(&inbox.interrupt);
     if let Some(pooling) = model.pooling {
-        let embedder = embed::Embedder::new(&model, pooling, load, interrupt, outbox.clone())?;
+        let put = {
+            let returns = returns.clone();
+            move |prepared| returns.put(Finished::Tokenized(prepared))
+        };
+        let (embedder, prepare) =
+            embed::Embedder::new(&model, pooling, load, interrupt, outbox.clone(), put)?;
         memory::hold(0, u64::from(load::threads(load).unsigned_abs()));
         let loaded = loaded(&model, load, embedder.longest(), free_before, began);
         outbox.send(id, Event::Loaded(loaded));
-        embedder.run(inbox);
+        thread::scope(|scope| {
+            threads::spawn(scope, "preparer", threads::STACK_BYTES, prepare)
+                .expect("a thread can be started");
+            embedder.run(inbox, |finished| match finished {
+                Finished::Tokenized(prepared) => Some(prepared),
+                _ => None,
+            });
+        });
         return Ok(());
     }
     let pulse = Pulse::new(outbox.clone());
@@ -363,8 +377,8 @@ impl<'m> Engine<'m> {
             Mail::Finished(Finished::Encoded(encoded)) => self.encoded(encoded),
             Mail::Finished(Finished::Rendered(rendered)) => self.rendered(rendered),
             Mail::Finished(Finished::Prepared(prepared)) => self.prepared(prepared),
-            // Its sequence is admitted before the next step.
-            Mail::Finished(Finished::Read) => {}
+            // The sequence of a state is admitted before the next step; texts are tokenized for embedding models alone.
+            Mail::Finished(Finished::Read | Finished::Tokenized(_)) => {}
         }
     }
 

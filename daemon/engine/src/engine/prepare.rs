@@ -27,7 +27,8 @@ pub(super) struct Preparing {
 impl Engine<'_> {
     /// Queues a job for the preparer.
     pub(super) fn prepare(&mut self, id: u64, job: Job) {
-        if let Err(error) = self.preparer.prepare(job) {
+        let bytes = job.bytes();
+        if let Err(error) = self.preparer.queue(job, bytes) {
             self.preparing.remove(&id);
             self.outbox.fail(id, error);
         }
@@ -62,7 +63,7 @@ impl Engine<'_> {
             clock,
             cancelled,
         };
-        self.prepare(id, Job::Sequence(request));
+        self.prepare(id, Job::Sequence(Box::new(request)));
     }
 
     /// Puts a sequence at the end of the queue.

@@ -5,8 +5,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-    mpsc::{self, Receiver, Sender},
+    atomic::{AtomicBool, Ordering},
 };
 
 use llama_cpp_2::token::LlamaToken;
@@ -31,13 +30,8 @@ use crate::{
     sampler::{Chooser, Rules},
     schedule::clock::Clock,
     speculation::Drafting,
+    system::worker::Worker,
 };
-
-/// Most requests that are prepared or wait for it.
-const MAX_PREPARING: usize = 1024;
-
-/// Most bytes of their prompts.
-const MAX_PREPARING_BYTES: usize = 256 << 20;
 
 /// Most tokens that are turned into text at once: the largest context.
 const MAX_DETOKENIZED: usize = runner_protocol::MAX_CONTEXT as usize;
@@ -46,18 +40,7 @@ const MAX_DETOKENIZED: usize = runner_protocol::MAX_CONTEXT as usize;
 const LONGEST_BEGINNING: usize = 256;
 
 /// The engine's side.
-#[derive(Debug)]
-pub(crate) struct Preparer {
-    jobs: Sender<Job>,
-    queued: Arc<Queued>,
-}
-
-/// What is prepared or waits for it.
-#[derive(Debug, Default)]
-struct Queued {
-    jobs: AtomicUsize,
-    bytes: AtomicUsize,
-}
+pub(crate) type Preparer = Worker<Job>;
 
 /// A job for the thread.
 #[derive(Debug)]
@@ -77,7 +60,7 @@ pub(crate) enum Job {
         detokenize: Detokenize,
     },
     /// A sequence.
-    Sequence(Unprepared),
+    Sequence(Box<Unprepared>),
 }
 
 /// A request that is to become a sequence.
@@ -109,55 +92,17 @@ pub(crate) struct Prepared {
 }
 
 impl Job {
-    fn bytes(&self) -> usize {
+    /// Bytes of its prompt.
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Tokenize { tokenize, .. } => tokenize.text.len(),
             Self::Detokenize { detokenize, .. } => size_of_val(detokenize.tokens.as_slice()),
-            Self::Sequence(Unprepared {
-                generate, applied, ..
-            }) => {
-                let rendered = applied.as_ref().map_or(0, |applied| applied.prompt.len());
-                rendered + inbox::prompt(&generate.prompt)
+            Self::Sequence(request) => {
+                let rendered = request.applied.as_ref();
+                let rendered = rendered.map_or(0, |applied| applied.prompt.len());
+                rendered + inbox::prompt(&request.generate.prompt)
             }
         }
-    }
-}
-
-impl Preparer {
-    /// The engine's side, and the work of the thread: `work` does one job after the other.
-    pub(crate) fn new(mut work: impl FnMut(Job) + Send) -> (Self, impl FnOnce() + Send) {
-        let (jobs, receiver): (_, Receiver<Job>) = mpsc::channel();
-        let queued = Arc::new(Queued::default());
-        let preparer = Self {
-            jobs,
-            queued: Arc::clone(&queued),
-        };
-        let run = move || {
-            while let Ok(job) = receiver.recv() {
-                let bytes = job.bytes();
-                work(job);
-                queued.jobs.fetch_sub(1, Ordering::Relaxed);
-                queued.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            }
-        };
-        (preparer, run)
-    }
-
-    /// Queues a job, without waiting for it.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] when [`MAX_PREPARING`] wait already, or [`MAX_PREPARING_BYTES`] with it.
-    pub(crate) fn prepare(&self, job: Job) -> Result<(), Error> {
-        let (jobs, bytes) = (&self.queued.jobs, &self.queued.bytes);
-        let (waiting, size) = (jobs.load(Ordering::Relaxed), job.bytes());
-        if waiting >= MAX_PREPARING || bytes.load(Ordering::Relaxed) + size > MAX_PREPARING_BYTES {
-            return Err(Error::Busy(waiting));
-        }
-        jobs.fetch_add(1, Ordering::Relaxed);
-        bytes.fetch_add(size, Ordering::Relaxed);
-        // The thread ends only with the engine.
-        let _ = self.jobs.send(job);
-        Ok(())
     }
 }
 
@@ -193,7 +138,7 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
             Job::Sequence(request) if request.cancelled.load(Ordering::Relaxed) => return,
             Job::Sequence(request) => {
                 let id = request.id;
-                let sequence = self.sequence(request).map(Box::new);
+                let sequence = self.sequence(*request).map(Box::new);
                 return (self.done)(Prepared { id, sequence });
             }
         };
@@ -460,69 +405,4 @@ struct Tokenized {
     placed_images: PlacedImages,
     /// How many tokens at least were cut out of a text that is far too long.
     cut: usize,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inbox::Mail;
-
-    fn tokenize(id: u64, text: &str) -> Job {
-        Job::Tokenize {
-            id,
-            tokenize: Tokenize {
-                text: text.into(),
-                add_special: false,
-                parse_special: false,
-                literal: Vec::new(),
-            },
-        }
-    }
-
-    /// The engine computes a step whenever its inbox is empty, so queueing a request must not wait for the thread.
-    #[test]
-    fn the_engine_goes_on_while_a_request_is_prepared() {
-        let (feed, inbox) = inbox::new::<u64>();
-        let returns = feed.returns();
-        let (open, gate) = mpsc::channel::<()>();
-        let (preparer, run) = Preparer::new(move |job| {
-            let Job::Tokenize { id, .. } = job else {
-                unreachable!("only such are handed over");
-            };
-            gate.recv().expect("the gate is opened once for each");
-            returns.put(id);
-        });
-        let thread = std::thread::spawn(run);
-        for id in [1, 2] {
-            preparer.prepare(tokenize(id, "hello")).unwrap();
-        }
-        for id in [1, 2] {
-            // The job waits at the gate: the inbox is empty, and the engine would compute a step.
-            assert!(!inbox.has_mail());
-            assert!(inbox.next().is_none());
-            open.send(()).unwrap();
-            match inbox.wait() {
-                Some(Mail::Finished(finished)) => assert_eq!(finished, id),
-                other => panic!("{other:?}"),
-            }
-        }
-        drop(preparer);
-        thread.join().unwrap();
-    }
-
-    #[test]
-    fn what_waits_to_be_prepared_is_bounded() {
-        let (preparer, run) = Preparer::new(|_| {});
-        for id in 0..MAX_PREPARING as u64 {
-            preparer.prepare(tokenize(id, "")).unwrap();
-        }
-        let refused = preparer.prepare(tokenize(5000, ""));
-        assert!(matches!(refused, Err(Error::Busy(MAX_PREPARING))));
-        let text = "x".repeat(MAX_PREPARING_BYTES);
-        let (other, _) = Preparer::new(|_| {});
-        other.prepare(tokenize(1, &text)).unwrap();
-        assert!(other.prepare(tokenize(2, "x")).is_err());
-        drop(preparer);
-        run();
-    }
 }

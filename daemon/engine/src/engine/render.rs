@@ -4,7 +4,7 @@ use runner_protocol::{Event, Generate, Overflow, Prompt, Template};
 
 use super::{Engine, images::RequestImages, sequence::unanswered};
 use crate::{
-    chat::renderer::{MAX_RENDERING, Prepared, Ticket, Wanted},
+    chat::renderer::{MAX_RENDERING, Rendered, Ticket, Wanted},
     error::Error,
     inbox, load,
     prompt::marks,
@@ -95,7 +95,7 @@ impl Engine<'_> {
     }
 
     /// Continues with a request whose conversation is rendered.
-    pub(super) fn rendered(&mut self, Prepared { id, applied }: Prepared) {
+    pub(super) fn rendered(&mut self, Rendered { id, applied }: Rendered) {
         // A cancelled request has its answer already.
         let Some(pending) = self.rendering.remove(&id) else {
             return;

@@ -4,3 +4,4 @@ pub(crate) mod fs;
 pub(crate) mod log;
 pub(crate) mod memory;
 pub(crate) mod threads;
+pub(crate) mod worker;

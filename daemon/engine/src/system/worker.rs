@@ -1,0 +1,118 @@
+//! A thread that does jobs one after the other, while the engine computes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+    mpsc::{self, Receiver, Sender},
+};
+
+use crate::error::Error;
+
+/// Most jobs in the queue.
+const MAX_JOBS: usize = 1024;
+
+/// Most bytes of them.
+const MAX_BYTES: usize = 256 << 20;
+
+/// The engine's side: a bounded queue.
+#[derive(Debug)]
+pub(crate) struct Worker<J> {
+    jobs: Sender<(J, usize)>,
+    queued: Arc<Queued>,
+}
+
+/// Jobs that are done or wait.
+#[derive(Debug, Default)]
+struct Queued {
+    jobs: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl<J: Send> Worker<J> {
+    /// The engine's side, and the work of the thread, which ends when the engine's side is dropped. `work` does one job.
+    pub(crate) fn new(mut work: impl FnMut(J) + Send) -> (Self, impl FnOnce() + Send) {
+        let (jobs, receiver): (_, Receiver<(J, usize)>) = mpsc::channel();
+        let queued = Arc::new(Queued::default());
+        let worker = Self {
+            jobs,
+            queued: Arc::clone(&queued),
+        };
+        let run = move || {
+            while let Ok((job, bytes)) = receiver.recv() {
+                work(job);
+                queued.jobs.fetch_sub(1, Ordering::Relaxed);
+                queued.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            }
+        };
+        (worker, run)
+    }
+
+    /// Queues a job of so many bytes, without waiting for it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when [`MAX_JOBS`] are queued already, or [`MAX_BYTES`] with this one.
+    pub(crate) fn queue(&self, job: J, bytes: usize) -> Result<(), Error> {
+        let jobs = self.queued.jobs.load(Ordering::Relaxed);
+        if jobs >= MAX_JOBS || self.queued.bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES {
+            return Err(Error::Busy(jobs));
+        }
+        self.queued.jobs.fetch_add(1, Ordering::Relaxed);
+        self.queued.bytes.fetch_add(bytes, Ordering::Relaxed);
+        // The thread ends only with the engine.
+        let _ = self.jobs.send((job, bytes));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::{self, Mail};
+
+    /// The engine computes a step whenever its inbox is empty, so queueing a request must not wait for the thread.
+    #[test]
+    fn the_engine_goes_on_while_a_job_is_done() {
+        let (feed, inbox) = inbox::new::<u64>();
+        let returns = feed.returns();
+        let (open, gate) = mpsc::channel::<()>();
+        let (worker, run) = Worker::new(move |id| {
+            gate.recv().expect("the gate is opened once for each");
+            returns.put(id);
+        });
+        let thread = std::thread::spawn(run);
+        for id in [1, 2] {
+            worker.queue(id, 10).unwrap();
+        }
+        for id in [1, 2] {
+            // The job waits at the gate: the inbox is empty, and the engine would compute a step.
+            assert!(!inbox.has_mail());
+            assert!(inbox.next().is_none());
+            open.send(()).unwrap();
+            match inbox.wait() {
+                Some(Mail::Finished(finished)) => assert_eq!(finished, id),
+                other => panic!("{other:?}"),
+            }
+        }
+        drop(worker);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn the_queue_is_bounded_and_has_room_again() {
+        let (worker, _run) = Worker::new(|()| {});
+        for _ in 0..MAX_JOBS {
+            worker.queue((), 0).unwrap();
+        }
+        let refused = worker.queue((), 0);
+        assert!(matches!(refused, Err(Error::Busy(MAX_JOBS))));
+
+        let (worker, run) = Worker::new(|()| {});
+        worker.queue((), MAX_BYTES).unwrap();
+        assert!(worker.queue((), 1).is_err());
+        let queued = Arc::clone(&worker.queued);
+        drop(worker);
+        run();
+        assert_eq!(queued.jobs.load(Ordering::Relaxed), 0);
+        assert_eq!(queued.bytes.load(Ordering::Relaxed), 0);
+    }
+}
