@@ -6,13 +6,14 @@
 //! ```
 //! - The **main thread** ([`process`]) turns frames into requests. When the socket closes, it ends the process at once.
 //! - The **engine thread** (`engine`) owns the model, the context and all state.
-//!   Between two steps it takes in what has arrived; a step decodes one batch of tokens of all sequences that run.
-//! - The **writer thread** (`outbox`) turns replies into frames. Its queue is bounded: a daemon that does not read stops the engine, not the memory.
+//!   Between two steps it reads its inbox; a step decodes one batch with tokens of all running sequences.
+//! - **Other threads** encode images, render chat templates, tokenize prompts and read saved states. Their results lie in the inbox.
+//! - The **writer thread** (`outbox`) turns replies into frames. Its queue is bounded: if the daemon does not read, the engine waits, and memory does not grow.
 //!
-//! The process is expendable: llama.cpp may abort on a model or an input that it does not like, and the daemon starts a new one.
-//! Still, whatever the daemon sends is checked before llama.cpp sees it, because a call that fails alone is better than a process that fails for all.
+//! The process is expendable: llama.cpp may abort on a bad model or input, and the daemon starts a new process.
+//! Still, all input is checked before llama.cpp sees it: one failed call is better than a crash for all.
 //!
-//! All code that the compiler cannot check lies in one module, `ffi`.
+//! All `unsafe` code lies in `ffi`, and in the crate `kernels`.
 
 mod answer;
 mod cache;

@@ -6,18 +6,20 @@
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
-    mpsc::{self, Receiver, Sender},
 };
 
 use runner_protocol::Template;
 
-use crate::{answer::format::Applied, chat::Chat, error::Error, prompt::marks::Controls};
+use crate::{
+    answer::format::Applied,
+    chat::Chat,
+    error::Error,
+    prompt::marks::Controls,
+    system::worker::{MAX_JOBS, Worker},
+};
 
 /// Stack of the thread: the interpreter of templates goes deep, and is stopped where it asks for memory.
 pub(crate) const STACK_BYTES: usize = 256 * 1024 * 1024;
-
-/// Most conversations that are rendered or wait for it.
-pub(crate) const MAX_RENDERING: usize = 1024;
 
 /// A chat template that is not parsed yet, and what it is parsed with.
 #[derive(Debug, Clone)]
@@ -43,9 +45,7 @@ pub(crate) enum Wanted {
 
 /// The engine's side.
 #[derive(Debug)]
-pub(crate) struct Renderer {
-    jobs: Sender<Job>,
-}
+pub(crate) struct Renderer(Worker<Job>);
 
 #[derive(Debug)]
 struct Job {
@@ -81,39 +81,46 @@ impl Renderer {
         source: Source,
         done: impl Fn(Rendered) + Send,
     ) -> (Self, impl FnOnce() + Send) {
-        let (jobs, receiver) = mpsc::channel();
-        (Self { jobs }, move || run(&source, &receiver, &done))
+        let (worker, run) = Worker::new(MAX_JOBS, move || {
+            // Parsed when the first conversation comes, because that takes time and not everyone chats.
+            let mut parsed = None;
+            move |job: Job| {
+                if job.cancelled.load(Ordering::Relaxed) {
+                    return;
+                }
+                let applied = chat(&mut parsed, &source).and_then(|chat| match job.wanted {
+                    Wanted::Prompt => chat.render(&job.conversation),
+                    Wanted::Form => chat.apply(&job.conversation),
+                });
+                done(Rendered {
+                    id: job.id,
+                    applied,
+                });
+            }
+        });
+        (Self(worker), run)
     }
 
-    /// Has a conversation rendered.
-    pub(crate) fn render(&self, id: u64, conversation: Template, wanted: Wanted) -> Ticket {
+    /// Queues a conversation of so many bytes.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when the queue is full.
+    pub(crate) fn render(
+        &self,
+        id: u64,
+        conversation: Template,
+        wanted: Wanted,
+        bytes: usize,
+    ) -> Result<Ticket, Error> {
         let cancelled = Arc::new(AtomicBool::new(false));
-        // The thread ends only with the engine.
-        let _ = self.jobs.send(Job {
+        let job = Job {
             id,
             conversation,
             wanted,
             cancelled: Arc::clone(&cancelled),
-        });
-        Ticket(cancelled)
-    }
-}
-
-fn run(source: &Source, jobs: &Receiver<Job>, done: &impl Fn(Rendered)) {
-    // Parsed when the first conversation comes, because that takes time and not everyone chats.
-    let mut parsed = None;
-    while let Ok(job) = jobs.recv() {
-        if job.cancelled.load(Ordering::Relaxed) {
-            continue;
-        }
-        let applied = chat(&mut parsed, source).and_then(|chat| match job.wanted {
-            Wanted::Prompt => chat.render(&job.conversation),
-            Wanted::Form => chat.apply(&job.conversation),
-        });
-        done(Rendered {
-            id: job.id,
-            applied,
-        });
+        };
+        self.0.queue(job, bytes)?;
+        Ok(Ticket(cancelled))
     }
 }
 

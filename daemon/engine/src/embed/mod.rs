@@ -125,9 +125,11 @@ impl<'m> Embedder<'m> {
             texts: Texts::new(model, longest)?,
             outbox: outbox.clone(),
         };
-        let (preparer, prepare) = Worker::new(move |request| {
-            if let Some(prepared) = preparation.work(request) {
-                put(prepared);
+        let (preparer, prepare) = Worker::new(MAX_JOBS, move || {
+            move |request| {
+                if let Some(prepared) = preparation.work(request) {
+                    put(prepared);
+                }
             }
         });
         let embedder = Self {

@@ -14,20 +14,16 @@ use crate::{
         EncodedImages, Next, PlacedImages,
         cells::is_cell,
         compose,
-        encoder::{Encoded, MAX_ENCODING, Ticket},
+        encoder::{Encoded, Ticket},
     },
     schedule::{clock::Clock, pace::StepLoad, step},
     speculation::Draft,
 };
-/// Most bytes of files that wait for the encoder.
-const MAX_ENCODING_BYTES: usize = 256 << 20;
 
 /// A request whose images are encoded.
 #[derive(Debug)]
 pub(super) struct Encoding {
     generate: Box<Generate>,
-    /// Bytes of its files.
-    bytes: usize,
     clock: Clock,
     ticket: Ticket,
 }
@@ -96,26 +92,23 @@ impl Engine<'_> {
         if let Err(error) = check(images) {
             return self.outbox.fail(id, error);
         }
-        let bytes = images.bytes();
-        let lying: usize = self.encoding.values().map(|waiting| waiting.bytes).sum();
-        if self.encoding.len() >= MAX_ENCODING || lying + bytes > MAX_ENCODING_BYTES {
-            return self.outbox.fail(id, Error::TooManyImages);
-        }
         // The request keeps the places of its images, not the files.
         let files = images.images.iter_mut().map(|image| Image {
             number: image.number,
             file: Bytes(mem::take(&mut image.file.0)),
         });
-        let ticket = encoder.encode(id, files.collect());
-        self.encoding.insert(
-            id,
-            Encoding {
-                generate,
-                bytes,
-                clock: Clock::start(),
-                ticket,
-            },
-        );
+        match encoder.encode(id, files.collect()) {
+            Ok(ticket) => {
+                let clock = Clock::start();
+                let encoding = Encoding {
+                    generate,
+                    clock,
+                    ticket,
+                };
+                self.encoding.insert(id, encoding);
+            }
+            Err(error) => self.outbox.fail(id, error),
+        }
     }
 
     /// Continues with a request whose images are encoded.

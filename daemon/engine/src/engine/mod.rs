@@ -52,7 +52,7 @@ use crate::{
         step,
     },
     speculation::{self, Draft, DraftModel, Speculation, Writer},
-    system::{memory, threads},
+    system::{memory, threads, worker},
 };
 
 /// How many tokens at the end of a prompt show where its answer begins.
@@ -173,7 +173,8 @@ fn serve(
     };
     let cells = load.settings.context.min(memory.context.cells()) as usize;
     let mut preparation = Preparation::new(&model, cells, outbox.clone(), prepared);
-    let (preparer, prepare) = Preparer::new(move |job| preparation.work(job));
+    let (preparer, prepare) =
+        Preparer::new(worker::MAX_JOBS, move || move |job| preparation.work(job));
     let mut engine = Engine::new(
         &model,
         memory,

@@ -4,22 +4,16 @@ use runner_protocol::{Event, Generate, Overflow, Prompt, Template};
 
 use super::{Engine, images::RequestImages, sequence::unanswered};
 use crate::{
-    chat::renderer::{MAX_RENDERING, Rendered, Ticket, Wanted},
-    error::Error,
+    chat::renderer::{Rendered, Ticket, Wanted},
     inbox, load,
     prompt::marks,
     schedule::clock::Clock,
 };
 
-/// Most bytes of conversations that are rendered or wait for it.
-const MAX_RENDERING_BYTES: usize = 256 << 20;
-
 /// A request whose conversation is rendered.
 #[derive(Debug)]
 pub(super) struct Pending {
     what: What,
-    /// Bytes of its texts.
-    bytes: usize,
     ticket: Ticket,
 }
 
@@ -81,17 +75,10 @@ impl Engine<'_> {
 
     fn render_for(&mut self, id: u64, conversation: Template, wanted: Wanted, what: What) {
         let bytes = inbox::conversation(&conversation);
-        let lying: usize = self.rendering.values().map(|pending| pending.bytes).sum();
-        if self.rendering.len() >= MAX_RENDERING || lying + bytes > MAX_RENDERING_BYTES {
-            return self.outbox.fail(id, Error::Busy(self.rendering.len()));
+        match self.renderer.render(id, conversation, wanted, bytes) {
+            Ok(ticket) => drop(self.rendering.insert(id, Pending { what, ticket })),
+            Err(error) => self.outbox.fail(id, error),
         }
-        let ticket = self.renderer.render(id, conversation, wanted);
-        let pending = Pending {
-            what,
-            bytes,
-            ticket,
-        };
-        self.rendering.insert(id, pending);
     }
 
     /// Continues with a request whose conversation is rendered.
@@ -128,7 +115,6 @@ impl Engine<'_> {
                 generate, clock, ..
             },
             ticket,
-            ..
         }) = self.rendering.remove(&id)
         {
             ticket.give_up();

@@ -9,7 +9,6 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, Sender},
     },
     time::{Duration, Instant},
 };
@@ -25,10 +24,11 @@ use crate::{
         vision::{Divided, Part, Projector, Witness},
     },
     outbox::Outbox,
+    system::worker::Worker,
 };
 
 /// Most requests whose images are encoded or wait for it.
-pub(crate) const MAX_ENCODING: usize = 64;
+const MAX_ENCODING: usize = 64;
 
 /// Most bytes of encoded images that are kept.
 const MAX_REMEMBERED: usize = 128 << 20;
@@ -48,7 +48,7 @@ pub(crate) struct Room {
 /// The engine's side.
 #[derive(Debug)]
 pub(crate) struct ImageEncoder {
-    jobs: Sender<Job>,
+    worker: Worker<Job>,
     pulse: Arc<Pulse>,
 }
 
@@ -145,8 +145,7 @@ impl ImageEncoder {
         room: Room,
         done: impl Fn(Encoded) + Send + 'm,
     ) -> (Self, impl FnOnce() + Send + 'm) {
-        let (jobs, receiver) = mpsc::channel();
-        let worker = Worker {
+        let mut encoding = Encoding {
             projector,
             identity,
             room,
@@ -155,20 +154,26 @@ impl ImageEncoder {
             remembered: HashMap::new(),
             count: 0,
         };
-        let encoder = Self { jobs, pulse };
-        (encoder, move || worker.run(&receiver, &done))
+        let (worker, run) =
+            Worker::new(MAX_ENCODING, move || move |job| encoding.work(&job, &done));
+        (Self { worker, pulse }, run)
     }
 
     /// Queues images.
-    pub(crate) fn encode(&self, id: u64, images: Vec<Image>) -> Ticket {
+    ///
+    /// # Errors
+    /// [`Error::TooManyImages`] when the queue is full.
+    pub(crate) fn encode(&self, id: u64, images: Vec<Image>) -> Result<Ticket, Error> {
+        let bytes = images.iter().map(|image| image.file.0.len()).sum();
         let cancelled = Arc::new(AtomicBool::new(false));
-        // The thread ends only with the engine.
-        let _ = self.jobs.send(Job {
+        let job = Job {
             id,
             images,
             cancelled: Arc::clone(&cancelled),
-        });
-        Ticket(cancelled)
+        };
+        let queued = self.worker.queue(job, bytes);
+        queued.map_err(|_| Error::TooManyImages)?;
+        Ok(Ticket(cancelled))
     }
 
     /// Cancels a request. No progress is sent for it afterwards.
@@ -179,7 +184,7 @@ impl ImageEncoder {
 }
 
 /// The thread's side.
-struct Worker<'m> {
+struct Encoding<'m> {
     projector: Projector<'m>,
     identity: String,
     room: Room,
@@ -191,20 +196,18 @@ struct Worker<'m> {
     count: u64,
 }
 
-impl Worker<'_> {
-    fn run(mut self, jobs: &Receiver<Job>, done: &impl Fn(Encoded)) {
-        while let Ok(job) = jobs.recv() {
-            if job.cancelled.load(Ordering::Relaxed) {
-                continue;
-            }
-            self.pulse.work_for(&job);
-            let encoded_images = self.encode_all(&job.images);
-            self.pulse.rest();
-            done(Encoded {
-                id: job.id,
-                encoded_images,
-            });
+impl Encoding<'_> {
+    fn work(&mut self, job: &Job, done: &impl Fn(Encoded)) {
+        if job.cancelled.load(Ordering::Relaxed) {
+            return;
         }
+        self.pulse.work_for(job);
+        let encoded_images = self.encode_all(&job.images);
+        self.pulse.rest();
+        done(Encoded {
+            id: job.id,
+            encoded_images,
+        });
     }
 
     fn encode_all(&mut self, images: &[Image]) -> Result<EncodedImages, Error> {

@@ -8,16 +8,17 @@ use std::sync::{
 
 use crate::error::Error;
 
-/// Most jobs in the queue.
-const MAX_JOBS: usize = 1024;
+/// Most jobs in a queue whose owner has no other bound.
+pub(crate) const MAX_JOBS: usize = 1024;
 
-/// Most bytes of them.
+/// Most bytes of the jobs in a queue.
 const MAX_BYTES: usize = 256 << 20;
 
 /// The engine's side: a bounded queue.
 #[derive(Debug)]
 pub(crate) struct Worker<J> {
     jobs: Sender<(J, usize)>,
+    max_jobs: usize,
     queued: Arc<Queued>,
 }
 
@@ -29,15 +30,21 @@ struct Queued {
 }
 
 impl<J: Send> Worker<J> {
-    /// The engine's side, and the work of the thread, which ends when the engine's side is dropped. `work` does one job.
-    pub(crate) fn new(mut work: impl FnMut(J) + Send) -> (Self, impl FnOnce() + Send) {
+    /// The engine's side, with a queue of at most `max_jobs` jobs, and the work of the thread, which ends when the engine's side is
+    /// dropped. `start` runs on the thread and returns what does one job.
+    pub(crate) fn new<W: FnMut(J)>(
+        max_jobs: usize,
+        start: impl FnOnce() -> W + Send,
+    ) -> (Self, impl FnOnce() + Send) {
         let (jobs, receiver): (_, Receiver<(J, usize)>) = mpsc::channel();
         let queued = Arc::new(Queued::default());
         let worker = Self {
             jobs,
+            max_jobs,
             queued: Arc::clone(&queued),
         };
         let run = move || {
+            let mut work = start();
             while let Ok((job, bytes)) = receiver.recv() {
                 work(job);
                 queued.jobs.fetch_sub(1, Ordering::Relaxed);
@@ -50,10 +57,10 @@ impl<J: Send> Worker<J> {
     /// Queues a job of so many bytes, without waiting for it.
     ///
     /// # Errors
-    /// [`Error::Busy`] when [`MAX_JOBS`] are queued already, or [`MAX_BYTES`] with this one.
+    /// [`Error::Busy`] when the queue is full, or has more than [`MAX_BYTES`] with this one.
     pub(crate) fn queue(&self, job: J, bytes: usize) -> Result<(), Error> {
         let jobs = self.queued.jobs.load(Ordering::Relaxed);
-        if jobs >= MAX_JOBS || self.queued.bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES {
+        if jobs >= self.max_jobs || self.queued.bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES {
             return Err(Error::Busy(jobs));
         }
         self.queued.jobs.fetch_add(1, Ordering::Relaxed);
@@ -75,9 +82,11 @@ mod tests {
         let (feed, inbox) = inbox::new::<u64>();
         let returns = feed.returns();
         let (open, gate) = mpsc::channel::<()>();
-        let (worker, run) = Worker::new(move |id| {
-            gate.recv().expect("the gate is opened once for each");
-            returns.put(id);
+        let (worker, run) = Worker::new(2, move || {
+            move |id| {
+                gate.recv().expect("the gate is opened once for each");
+                returns.put(id);
+            }
         });
         let thread = std::thread::spawn(run);
         for id in [1, 2] {
@@ -99,14 +108,14 @@ mod tests {
 
     #[test]
     fn the_queue_is_bounded_and_has_room_again() {
-        let (worker, _run) = Worker::new(|()| {});
-        for _ in 0..MAX_JOBS {
+        let (worker, _run) = Worker::new(3, || |()| {});
+        for _ in 0..3 {
             worker.queue((), 0).unwrap();
         }
         let refused = worker.queue((), 0);
-        assert!(matches!(refused, Err(Error::Busy(MAX_JOBS))));
+        assert!(matches!(refused, Err(Error::Busy(3))));
 
-        let (worker, run) = Worker::new(|()| {});
+        let (worker, run) = Worker::new(3, || |()| {});
         worker.queue((), MAX_BYTES).unwrap();
         assert!(worker.queue((), 1).is_err());
         let queued = Arc::clone(&worker.queued);
