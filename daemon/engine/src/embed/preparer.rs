@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use runner::protocol::{Call, Embed, Event, MAX_INPUTS, Request, Rerank};
+use runner_protocol::{Call, Embed, Event, MAX_INPUTS, Request, Rerank};
 
 use super::{
     job::{Job, Task},
