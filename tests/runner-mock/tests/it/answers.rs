@@ -1,4 +1,4 @@
-//! What the mock answers, and what the supervisor makes of it.
+//! Answers of the mock through the supervisor.
 
 use futures::StreamExt as _;
 use runner_protocol::{
@@ -95,7 +95,7 @@ async fn limits_stops_and_the_context_end_an_answer() {
         ("1 2 3".to_owned(), StopReason::Stop, 3)
     );
     let (_, reason, tokens) = answer(|_| {}).await;
-    // The rendered prompt is `user:` and `assistant:`, and one piece of space between them.
+    // The rendered prompt is `user:`, a token of whitespace and `assistant:`.
     assert_eq!((reason, tokens), (StopReason::Length, 62));
 }
 

@@ -1,4 +1,4 @@
-//! Every way a runner can fail, at every place: the caller learns the cause and the last words, the process is reaped, the next one works.
+//! Each fault at each point: the caller gets the cause and the last lines of standard error, the process is reaped, and a new one works.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::{
     support::{ask, load_it, loaded, processes, spawn, weights},
 };
 
-/// Whether an error says what it must.
+/// Whether an error has the expected kind.
 type Expected = fn(&Error) -> bool;
 
-/// Faults, their ways, and what must be said of them.
+/// Faults with the expected errors.
 const FAULTS: &[(&str, &str, Expected)] = &[
     ("crash", "abort", |error| signal(error) == Some(6)),
     ("crash", "segv", |error| signal(error) == Some(11)),
@@ -58,7 +58,7 @@ fn code(exit: &Exit) -> Option<i32> {
     exit.status.and_then(|status| status.code())
 }
 
-/// Only a fault that must be waited for is watched impatiently; all others must be seen without.
+/// Short timeouts only for faults that show by a timeout; the others must be noticed without.
 fn options(fault: &str) -> Options {
     if ["stall", "deaf", "freeze"].contains(&fault) {
         Options {
@@ -87,7 +87,7 @@ async fn in_load() {
         let error = load_it(&runner).await.unwrap_err();
         assert!(expected(&error), "{fault} {how}: {error:?}");
         assert_eq!(error.stderr(), ["last words"], "{fault} {how}");
-        // The end was told before the error, so nobody finds a dead runner in a table.
+        // The exit is published before the error, so a caller that retries never gets a dead runner.
         assert!(exited.await.status.is_some(), "{fault} {how}");
         assert!(is_reaped(pid), "{fault} {how}");
     }
@@ -122,7 +122,7 @@ async fn while_generating(place: &str, before: &str) {
         assert_eq!(text, before, "{fault} {how}");
         assert!(exited.await.status.is_some(), "{fault} {how}");
         assert!(is_reaped(pid), "{fault} {how}");
-        // Whoever comes later gets the same answer.
+        // A later call gets the same error.
         assert!(
             expected(&ask(&runner, "later").await.1.unwrap_err()),
             "{fault} {how}"

@@ -264,7 +264,7 @@ async fn a_start_that_nobody_waits_for_any_more_is_undone() {
     spawner.drained().await;
 }
 
-/// What a process can see: run by a shell, which needs none of our code to tell.
+/// The environment of a process, as a shell in place of the runner reports it.
 #[tokio::test]
 async fn a_process_gets_its_own_environment_and_nothing_else() {
     let mut files = Files::new();
@@ -286,7 +286,7 @@ async fn a_process_gets_its_own_environment_and_nothing_else() {
         .await
         .unwrap_err();
     let lines = error.stderr();
-    // `cat` reads both files from their beginning only if the offset is there: the writer left it at the end.
+    // `cat` reads a file from its start only if its offset is there; the writer left the offset at the end.
     assert_eq!(lines[..2], ["ALLOWED=yes", "/"], "{lines:?}");
     assert!(
         lines.ends_with(&[
@@ -301,7 +301,7 @@ async fn a_process_gets_its_own_environment_and_nothing_else() {
     );
 }
 
-/// Without a supervisor: a daemon that is killed leaves nothing but a closed socket.
+/// Without a supervisor, because a killed daemon leaves only a closed socket.
 #[test]
 fn the_end_of_its_input_ends_a_runner() {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
@@ -315,12 +315,12 @@ fn the_end_of_its_input_ends_a_runner() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// The same for one that hangs and does not see the end of its input: its parent's death is enough.
+/// A runner that hangs does not read the end of its input, but the death of its parent ends it.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_death_of_its_parent_ends_a_runner_that_hangs() {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
-    // The shell stands for the daemon: with something left to do, it starts the runner as its child.
+    // The shell stands for the daemon. It starts the runner as its child, because another command follows.
     let mut daemon = Command::new("/bin/sh")
         .args(["-c", "\"$0\"; true", env!("CARGO_BIN_EXE_slm-mock-runner")])
         .env("SLM_MOCK", "deaf-in-load")
@@ -346,7 +346,7 @@ fn the_death_of_its_parent_ends_a_runner_that_hangs() {
     assert!(matches!(reply.event, Event::Loading { .. }), "{reply:?}");
     daemon.kill().unwrap();
     daemon.wait().unwrap();
-    // The socket ends when the last process that has it is gone.
+    // The socket closes when the last process that holds it ends.
     assert_eq!(ours.read(&mut [0]).unwrap(), 0);
 }
 

@@ -1,6 +1,6 @@
-//! A hostile runner: whatever it tries is denied, works without the sandbox, and leaves the daemon as it was.
+//! A hostile runner: its attempts are denied inside the sandbox, and work without it.
 //!
-//! This test process stands for the daemon: it is the parent.
+//! The test process stands for the daemon, as the parent of the runner.
 
 use std::{
     ffi::OsString,
@@ -18,7 +18,7 @@ use supervisor::{Files, Options, Program, Runner};
 
 use crate::support::{ask, load_it, processes, program, spawn, weights};
 
-/// Whether this machine confines runners fully. One that builds the project has to.
+/// Whether this machine has the level `full`, which it must have in CI.
 fn is_full(sandbox: &Sandbox) -> bool {
     let full = sandbox.level >= SandboxLevel::Full;
     assert!(full || std::env::var_os("CI").is_none(), "{sandbox:?}");
@@ -40,7 +40,7 @@ async fn mock(args: &[&str]) -> Runner {
     runner
 }
 
-/// Weights as the store hands them out: open for reading only, and for everybody, so that another user may open them again.
+/// Weights as the store passes them: open read-only, and readable by every user, so that another user can open them again.
 fn read_only(text: &str) -> Files {
     let written = weights(text);
     written
@@ -51,14 +51,14 @@ fn read_only(text: &str) -> Files {
     files
 }
 
-/// What comes of an attempt.
+/// The result of an attempt.
 async fn attempt(runner: &Runner, what: &str) -> String {
     let (text, end) = ask(runner, &format!("[[mock: try {what}]]")).await;
     end.unwrap_or_else(|error| panic!("{what}: {error}"));
     text
 }
 
-/// Something to try against this machine, with what is there to be found.
+/// Files, sockets and listeners for the attempts.
 struct Target {
     folder: tempfile::TempDir,
     tcp: TcpListener,
@@ -78,7 +78,7 @@ impl Target {
         }
     }
 
-    /// Attempts that work for any process of this user. The last ones change what the first ones found.
+    /// Attempts that work for any process of the user. The last ones change the files of the first ones.
     fn attempts(&self) -> Vec<String> {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         vec![
@@ -120,7 +120,7 @@ async fn whatever_a_hostile_runner_tries_is_denied() {
     let canary = std::fs::read(target.folder.path().join("canary")).unwrap();
     assert_eq!(canary, b"a secret");
     assert!(!target.folder.path().join("new").exists());
-    // What ends the process where it works, or does not work for everyone.
+    // Attempts that end the process where they work, or that do not work for every user.
     for what in ["exec /bin/true", "steal"] {
         let came = attempt(&runner, what).await;
         assert!(came.contains("not permitted"), "{what}: {came}");
@@ -128,7 +128,7 @@ async fn whatever_a_hostile_runner_tries_is_denied() {
     assert_eq!(ask(&runner, "none the worse").await.0, "none the worse");
 }
 
-/// Where it may have no network of its own, it says that this is what it lacks, and nothing else.
+/// Without the right to a network namespace, the report names that first.
 #[tokio::test]
 async fn what_an_answer_does_not_need_does_not_exist_for_it() {
     let runner = mock(&[]).await;
@@ -146,7 +146,7 @@ async fn what_an_answer_does_not_need_does_not_exist_for_it() {
     }
 }
 
-/// So that the tests above prove something.
+/// Attempts that fail without a sandbox would prove nothing inside one.
 #[tokio::test]
 async fn all_of_it_works_without_the_sandbox() {
     let runner = mock(&[runner_protocol::NO_SANDBOX]).await;
@@ -170,7 +170,7 @@ async fn memory_ends_with_the_machine_s() {
         .strip_suffix(" quarters")
         .and_then(|came| came.rsplit(' ').next()?.parse::<u32>().ok());
     assert!(came.starts_with("denied: "), "{came}");
-    // What it has already counts too.
+    // Its memory so far counts as well.
     assert_eq!(quarters, Some(3), "{came}");
     assert_eq!(ask(&runner, "none the worse").await.0, "none the worse");
 }
@@ -213,14 +213,14 @@ async fn limits_hold_at_every_level() {
     let rights = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:\t"));
-    // At most the right to open what it was handed, number 2.
+    // At most CAP_DAC_READ_SEARCH, number 2.
     assert!(
         matches!(rights, Some("0000000000000000" | "0000000000000004")),
         "{rights:?}"
     );
 }
 
-/// Root may do what others may not, and a user without rights has to be able to do what a runner does.
+/// A runner of a user without privileges must be confined and work as one of root is.
 #[tokio::test]
 async fn another_user_is_confined_as_well_and_reads_its_weights() {
     if !rustix::process::getuid().is_root() {
@@ -256,7 +256,7 @@ fn as_nobody(path: &Path) -> Program {
     program
 }
 
-/// These weights are open for writing too.
+/// The weights of this test are open for writing as well.
 #[tokio::test]
 async fn a_file_that_was_handed_for_writing_may_grow() {
     let spawner = processes();

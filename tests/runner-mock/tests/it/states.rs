@@ -1,4 +1,4 @@
-//! States that leave one runner and come to the next.
+//! KV states that one runner exports and the next imports.
 
 use std::{fs::File, io::Write as _};
 
@@ -20,7 +20,7 @@ fn recall(files: Vec<i32>) -> Recall {
     }
 }
 
-/// A mock that has loaded, and was handed these saved states before.
+/// A loaded mock that got these saved states before its load.
 async fn with(states: Vec<File>) -> Runner {
     let mut files = Files::new();
     let weights_fd = files.push(weights("x"));
@@ -50,7 +50,7 @@ async fn bytes_of(runner: &Runner, state: &State) -> Vec<u8> {
     bytes
 }
 
-/// The file of a state, with one bit flipped if that is asked for.
+/// The file of a state, with the lowest bit of a byte flipped if `flip` gives one.
 fn file_of(state: &State, bytes: &[u8], flip: Option<usize>) -> File {
     let (mut writer, start) = Writer::begin(&state.head);
     assert!(writer.part(bytes));

@@ -1,4 +1,4 @@
-//! What the tests here have in common.
+//! Shared functions of these tests.
 
 use std::{fs::File, io::Write as _};
 
@@ -21,7 +21,7 @@ pub(crate) fn processes() -> Spawner {
     Spawner::start().expect("the thread starts")
 }
 
-/// Weights that hold nothing but this text.
+/// A weights file with this text.
 pub(crate) fn weights(text: &str) -> File {
     let mut file = tempfile::tempfile().expect("a temporary file");
     file.write_all(text.as_bytes()).expect("room for a line");
@@ -64,7 +64,7 @@ pub(crate) fn chat(content: &str) -> Generate {
     }))
 }
 
-/// A prompt with nothing asked of the answer.
+/// A request with this prompt and default settings.
 pub(crate) fn prompt(prompt: Prompt) -> Generate {
     Generate {
         prompt,
@@ -95,7 +95,7 @@ pub(crate) async fn spawn(
     spawner.spawn(&program(directives), files, options).await
 }
 
-/// A runner with a model.
+/// A runner with a loaded model.
 pub(crate) async fn loaded(spawner: &Spawner, options: Options) -> Runner {
     let runner = spawn(spawner, "", weights("GGUF"), options)
         .await
@@ -108,7 +108,7 @@ pub(crate) async fn load_it(runner: &Runner) -> Result<Loaded, Error> {
     runner.load(load(), |_| {}).await
 }
 
-/// A whole answer: its text, and how it ended. Fails the test if the stream goes on after its end.
+/// The text and the end of an answer. Panics if the stream continues after its end.
 pub(crate) async fn finish(mut generation: Generation) -> (String, Result<Done, Error>) {
     let mut text = String::new();
     loop {
@@ -138,7 +138,7 @@ pub(crate) async fn ask(runner: &Runner, content: &str) -> (String, Result<Done,
     }
 }
 
-/// Reads on until the first word has come.
+/// Reads until the first word.
 pub(crate) async fn first_word(generation: &mut Generation) -> String {
     loop {
         match generation

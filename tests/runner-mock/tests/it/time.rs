@@ -1,4 +1,4 @@
-//! What depends on time, with the runtime's clock paused: it jumps whenever nothing else can happen.
+//! Timeouts, with the runtime's clock paused: it advances when all tasks wait.
 
 use std::time::Duration;
 
@@ -170,7 +170,7 @@ async fn dropping_an_answer_frees_its_place_within_one_step() {
         "{:?}",
         start.elapsed()
     );
-    // The other one was not disturbed.
+    // The other answer is not affected.
     assert_eq!(
         finish(generations.pop().unwrap()).await.1.unwrap().tokens,
         40
@@ -203,7 +203,7 @@ async fn a_reader_that_sleeps_costs_only_itself() {
         .await
         .unwrap();
     let start = Instant::now();
-    // 64 deltas in 6.4 s fill its queue, and 30 s later it is given up.
+    // 64 deltas in 6.4 s fill its queue, and 30 s later it is cancelled.
     while start.elapsed() < Duration::from_secs(40) {
         let (text, end) = ask(&runner, "[[mock: delay-ms 500]] I am awake").await;
         end.unwrap();
