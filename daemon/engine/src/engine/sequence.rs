@@ -62,7 +62,7 @@ impl Sequence {
     pub(crate) fn started(&self) -> Event {
         Event::Started {
             prompt_tokens: count(self.prompt),
-            cached_tokens: count(self.spared.min(self.prompt)),
+            cached_tokens: count(self.reused.min(self.prompt)),
         }
     }
 
