@@ -1,8 +1,8 @@
-//! `cargo xtask catalog`: asks every source of the built-in catalog for the size and the digest of its weights, and writes them in.
+//! `cargo xtask catalog`: queries every source of the built-in catalog for size and digest of its weights, and fills them in.
 //!
-//! It runs where the internet can be reached. `slm pull --explain` does the asking, so it is asked as a user's machine asks; no weights are
-//! fetched. Sizes and digests are written beside files of the hub, whose names are pinned; what the Ollama library has under a tag
-//! may change, so that is shown only. Python packages tell nothing before they are fetched.
+//! It needs the internet. `slm pull --explain` sends the queries, as on a user's machine; no weights are fetched. Sizes and digests
+//! of files of the hub are filled in, because their revisions are pinned; a tag of the Ollama library may change, so its digest is
+//! only shown. Python packages have no metadata before they are fetched.
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -11,16 +11,16 @@ use installer::process;
 use installer::workspace::Workspace;
 use installer::{files, say};
 
-/// The catalog, from the top folder.
+/// The catalog, relative to the root of the workspace.
 const CATALOG: &str = "registry/catalogs/builtin.yaml";
 
-/// Which entries are asked for.
+/// The entries to query.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Ask only for models with this name.
+    /// Query only models with this name.
     #[arg(long)]
     only: Option<String>,
-    /// Change nothing, and say what would be written.
+    /// Change nothing, and print what would be written.
     #[arg(long)]
     print: bool,
 }
@@ -55,7 +55,7 @@ struct Library {
     name: String,
 }
 
-/// What a source says of its weights.
+/// Size and digest that a source states.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Weights {
     size: Option<u64>,
@@ -67,7 +67,7 @@ struct Explained {
     files: Vec<Weights>,
 }
 
-/// Asks all sources.
+/// Queries all sources.
 ///
 /// # Errors
 /// The programs cannot be built, or no source answers at all.
@@ -113,7 +113,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             }
         }
     }
-    // A daemon that was never started needs no stop.
+    // Stopping fails harmlessly if no daemon was started.
     let _ = process::quiet(&mut slm(&["serve", "--stop"]));
     ensure!(
         answered > 0,
@@ -127,7 +127,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 }
 
 impl Source {
-    /// What `slm pull` takes for it.
+    /// The reference for `slm pull`.
     fn reference(&self) -> Option<String> {
         match (&self.hf, &self.ollama) {
             (Some(hub), _) => {
@@ -165,7 +165,7 @@ fn weights(json: &str) -> Result<Weights> {
         .context("the source names no file")
 }
 
-/// The catalog's text with the size and digest of a file of the hub, and everything else as it was.
+/// The catalog's text with the size and digest of a file of the hub; everything else is unchanged.
 fn with(text: &str, hub: &Hub, weights: &Weights) -> Result<String> {
     let (Some(size), Some(digest)) = (weights.size, &weights.digest) else {
         return Ok(text.to_owned());

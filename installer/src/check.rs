@@ -1,4 +1,4 @@
-//! `cargo xtask check`: one command that says whether the project is in order; CI runs the same.
+//! `cargo xtask check`: all checks and tests of the project; CI runs the same command.
 //!
 //! Everything is built in the release profile, so that the native code is compiled once for lints, tests and executables.
 
@@ -20,16 +20,16 @@ pub(crate) struct Options {
     stages: Vec<Stage>,
 }
 
-/// One thing that can be out of order; the order is from cheap to dear.
+/// A stage of the check, from cheap to expensive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Stage {
     /// The code is formatted.
     Format,
-    /// Crates, licences and sources are those that `deny.toml` admits.
+    /// `deny.toml` permits all crates, licences and sources.
     Deny,
     /// Libraries and programs obey every lint, and every ban of `clippy.toml`.
     Lint,
-    /// Tests, examples and benches obey every lint; the bans are not for them.
+    /// Tests, examples and benches obey every lint, except the bans of `clippy.toml`.
     LintTests,
     /// The documentation builds without a warning.
     Doc,
@@ -62,7 +62,7 @@ impl Stage {
         }
     }
 
-    /// Whether it builds llama.cpp, or looks at it.
+    /// Whether it needs llama.cpp.
     pub(crate) fn is_native(self) -> bool {
         !matches!(self, Self::Format | Self::Deny)
     }
@@ -80,7 +80,7 @@ impl Stage {
             Self::LintTests => {
                 command = whole("clippy");
                 command.args(["--all-targets", "--", "-D", "warnings"]);
-                // A test that skips itself prints why.
+                // A test that skips itself prints the reason.
                 command.args([
                     "-A",
                     "clippy::disallowed_methods",
@@ -105,8 +105,8 @@ impl Stage {
     }
 }
 
-/// Has our own crates compiled without optimisation, which takes a quarter of the time, and lets all else stay as it was built.
-/// The engine is not among them: its executable would take the place of the one that is installed.
+/// Compiles the workspace's crates without optimisation, in a quarter of the time, and keeps the builds of all others.
+/// The engine is excepted: its executable would replace the one that gets installed.
 fn unoptimised() -> impl Iterator<Item = String> {
     let ours = [
         "api",

@@ -1,4 +1,4 @@
-//! `cargo-deny`, which holds the dependency graph to `deny.toml`; built once into the cache where it is missing.
+//! `cargo-deny`, which checks the dependency graph against `deny.toml`; built once into the cache if it is missing.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 use installer::workspace::Workspace;
 use installer::{environment, process, say};
 
-/// The version that CI and everyone else use, so that all see the same verdict.
+/// The pinned version, so that every machine has the same result.
 const VERSION: &str = "0.20.2";
 
-/// What is checked without a network.
+/// The checks that need no network.
 ///
 /// Advisories need a fresh database from the network; `cargo deny check advisories` fetches it where that is possible.
 const CHECKS: [&str; 3] = ["bans", "licenses", "sources"];
@@ -66,7 +66,7 @@ fn install() -> Result<()> {
             "--root",
         ])
         .arg(environment::cache()?.join("tools"))
-        // Without these, it would be built in, and by the settings of, this project.
+        // Without these, cargo would build it in the folder and with the settings of this project.
         .env_remove("CARGO_TARGET_DIR")
         .current_dir(environment::home()?);
     process::run(&mut command)

@@ -1,4 +1,4 @@
-//! The environment variables that steer the chores, and nothing else reads the environment.
+//! The environment variables of `cargo xtask`; no other file reads the environment.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -30,7 +30,7 @@ pub fn home() -> Result<PathBuf> {
         .context("HOME is not set")
 }
 
-/// The folder for what can be made again: tools and the programs we are compared with.
+/// The cache folder, for tools and for the programs of comparisons.
 ///
 /// # Errors
 /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
@@ -67,7 +67,7 @@ pub fn peer() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// The variables that llama.cpp's programs get of ours; any other could change what they do.
+/// The variables that llama.cpp's programs inherit; any other could change their behaviour.
 pub fn of_peers() -> Vec<(&'static str, OsString)> {
     ["HOME", "LANG", "PATH", "TMPDIR"]
         .into_iter()
@@ -91,13 +91,13 @@ pub fn joined(folders: &[PathBuf]) -> Result<OsString> {
     env::join_paths(folders).context("a search path cannot hold this folder")
 }
 
-/// A search path without the folders that cargo adds for a program in `built`; nothing where no other is left.
+/// A search path without the folders that cargo adds for a program in `built`; `None` if no other is left.
 fn without_cargos(whole: &OsStr, built: &Path) -> Option<OsString> {
     let kept: Vec<PathBuf> = env::split_paths(whole)
         .filter(|folder| !folder.as_os_str().is_empty())
         .filter(|folder| !folder.starts_with(built) && !folder.iter().any(|part| part == "rustlib"))
         .collect();
-    // They were parts of a path before.
+    // They come from a search path, so they can be joined again.
     (!kept.is_empty()).then(|| env::join_paths(kept).unwrap_or_default())
 }
 

@@ -1,7 +1,7 @@
 //! File operations whose errors name the path and the attempt.
 #![expect(
     clippy::disallowed_methods,
-    reason = "this is the file wrapper of the chores"
+    reason = "this is the file wrapper of this crate"
 )]
 
 use std::fs;
@@ -27,10 +27,10 @@ pub fn replace(path: &Path, text: &str) -> Result<()> {
     publish(path, |temporary| fs::write(temporary, text))
 }
 
-/// Writes to something that is there and is no file of ours, such as a switch of the kernel.
+/// Writes to an existing file of the system, such as a switch in /proc.
 ///
 /// # Errors
-/// We may not.
+/// The user may not write it.
 pub fn write_in_place(path: &Path, text: &str) -> Result<()> {
     fs::OpenOptions::new()
         .write(true)
@@ -41,7 +41,7 @@ pub fn write_in_place(path: &Path, text: &str) -> Result<()> {
 
 /// Installs a copy of `from` as `to` in one step.
 ///
-/// A program that runs from the old file keeps it: the name changes hands, the old bytes stay until the last user ends.
+/// A running program keeps the old file: the name moves to the new one, and the old bytes stay until the program ends.
 ///
 /// # Errors
 /// `from` cannot be read, or the folder of `to` cannot be written to.
@@ -61,7 +61,7 @@ pub fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
-/// Paths in a folder, sorted; none where there is no such folder.
+/// Sorted paths in a folder; empty if there is no such folder.
 ///
 /// # Errors
 /// It exists and cannot be read.
@@ -78,7 +78,7 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Removes a file; says whether there was one.
+/// Removes a file; returns whether it existed.
 ///
 /// # Errors
 /// It exists and cannot be removed.
@@ -90,7 +90,7 @@ pub fn remove(path: &Path) -> Result<bool> {
     }
 }
 
-/// The path of what is there, without links.
+/// The path without links of an existing file.
 ///
 /// # Errors
 /// There is nothing.
@@ -98,7 +98,7 @@ pub fn real(path: &Path) -> Result<PathBuf> {
     fs::canonicalize(path).with_context(|| format!("there is no {}", path.display()))
 }
 
-/// Removes a folder with all that is in it; none is fine too.
+/// Removes a folder with its content, if it exists.
 ///
 /// # Errors
 /// It cannot be removed.
@@ -111,7 +111,7 @@ pub fn remove_folder(path: &Path) -> Result<()> {
     }
 }
 
-/// Gives a file another name on the same file system; what had that name is gone.
+/// Renames a file on the same file system, replacing a file of that name.
 ///
 /// # Errors
 /// There is no such file, or its folder cannot be written to.

@@ -1,12 +1,12 @@
-//! `cargo xtask install` and `uninstall`: three executables, the engine's libraries beside them, and pages for people.
+//! `cargo xtask install` and `uninstall`: three executables, the engine's libraries, and documentation.
 //!
 //! ```text
 //! PREFIX/bin/slm slmd slm-runner
 //! PREFIX/lib/slm/          shared libraries and backend modules of the engine
 //! PREFIX/share/…           see `pages`
 //! ```
-//! Each file is replaced in one step, libraries first: whoever starts `slm` meanwhile gets the old one or the new one, never half.
-//! A daemon that runs keeps its own copy and goes on with it until it is started again.
+//! Each file is replaced atomically, libraries first: a start of `slm` meanwhile gets the old or the new file, whole.
+//! A running daemon keeps its old files until it is restarted.
 
 mod pages;
 
@@ -19,7 +19,7 @@ use installer::native::{self, Processors};
 use installer::workspace::Workspace;
 use installer::{environment, files, process, say};
 
-/// In the order in which they are installed: the one that people start comes last.
+/// In the order of installation: the program that users start comes last.
 pub(crate) const EXECUTABLES: [&str; 3] = ["slm-runner", "slmd", "slm"];
 
 /// Where to.
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// Folder that gets `bin`, `lib/slm` and `share` [default: ~/.local].
     #[arg(long, value_name = "DIR")]
     prefix: Option<PathBuf>,
-    /// Build the engine for every kind of processor, as packages need it, and not for this machine's alone.
+    /// Build the engine for every kind of processor, as packages need it, instead of this machine's.
     #[arg(long)]
     all_cpus: bool,
 }
@@ -82,7 +82,7 @@ pub(crate) fn install(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What a person types now, and before it what the shell has to learn.
+/// Prints the next command, and the change of `PATH` if it is needed.
 fn say_next(executables: &Path) {
     say::line("next:");
     if !environment::path_holds(executables) {
@@ -94,7 +94,7 @@ fn say_next(executables: &Path) {
     say::line("  slm run smollm2 \"Why is the sky blue?\"");
 }
 
-/// Removes what [`install`] puts in place, and nothing else.
+/// Removes the files of [`install`], and nothing else.
 ///
 /// # Errors
 /// A file cannot be removed.
@@ -120,7 +120,7 @@ fn library_folder(prefix: &Path) -> PathBuf {
     prefix.join("lib/slm")
 }
 
-/// Copies every library, then removes those of an older version; says how many there are now.
+/// Copies every library, then removes those of an older version; returns their number.
 fn install_libraries(from: &Path, to: &Path) -> Result<usize> {
     let built = files::list(from)?;
     ensure!(

@@ -1,6 +1,6 @@
-//! What the chores of the project share: where it lies, how it is built, and how other programs are started.
+//! Common parts of the commands of `cargo xtask`: the folders of the project, its build, and starting other programs.
 //!
-//! The benches in `tests/bench` use it too, so that they build and start the programs as the chores do.
+//! The benches in `tests/bench` use them too, so that they build and start programs in the same way.
 
 pub mod environment;
 pub mod files;

@@ -1,7 +1,7 @@
-//! Which of llama.cpp's libraries a program loads.
+//! The llama.cpp libraries that a program loads.
 //!
-//! The project and the programs that it is compared with have libraries of the same names.
-//! Where a program runs on those of another build, its figures are figures of that build.
+//! slm and llama.cpp's own programs have libraries of the same names.
+//! A program with the libraries of another build would give the figures of that build.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{files, process};
 
-/// What the names of llama.cpp's libraries begin with.
+/// Prefixes of the names of llama.cpp's libraries.
 const NAMES: [&str; 3] = ["libllama", "libggml", "libmtmd"];
 
-/// Asks the loader what a program would load in the environment of `like`, and refuses what does not lie in one of `folders`.
+/// Asks the loader which libraries a program would load in the environment of `like`, and refuses any outside of `folders`.
 ///
 /// # Errors
 /// A library is missing or foreign, or `ldd` cannot be run.
@@ -29,7 +29,7 @@ pub(crate) fn check_program(program: &Path, like: &Command, folders: &[PathBuf])
         .with_context(|| format!("{} does not run on its own build", program.display()))
 }
 
-/// The same for what a running process has mapped, modules that it loaded by itself included.
+/// The same for the mapped files of a running process, including modules that it loaded later.
 ///
 /// # Errors
 /// A library is foreign, or there is no such process.

@@ -1,7 +1,7 @@
-//! `cargo xtask`: every chore of the project as one program.
+//! `cargo xtask`: the tasks of the project as one program.
 //!
-//! It knows how the project is built, checked, measured and installed, and nothing of what the product does inside:
-//! it builds the executables, runs them, and talks to them as any other client would.
+//! It knows how the project is built, checked, measured and installed, and nothing of the product's inside:
+//! it builds the executables, runs them, and talks to them as any other client.
 
 mod catalog;
 mod check;
@@ -20,29 +20,29 @@ use clap::{Parser, Subcommand};
 use installer::workspace::Workspace;
 use installer::{peer, process, say};
 
-/// Chores of the slm project.
+/// Tasks of the slm project.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
     #[command(subcommand)]
-    chore: Chore,
+    task: Task,
 }
 
 #[derive(Debug, Subcommand)]
-enum Chore {
+enum Task {
     /// Format, lint, document, audit, build and test: all that CI does.
     Check(check::Options),
     /// Build in release, and install the executables and the engine's modules.
     Install(install::Options),
-    /// Remove what `install` put in place; models stay.
+    /// Remove the installed files; models stay.
     Uninstall(install::Options),
-    /// Describe every SQL query again for the compile-time check in `registry/.sqlx`.
+    /// Update `registry/.sqlx`, the descriptions of SQL queries for the compile-time check.
     Sqlx,
-    /// Build llama.cpp's own programs, which the project is compared with.
+    /// Build llama.cpp's own programs, for comparisons.
     Peer,
-    /// Try every chat template that llama.cpp ships, and write the table of `docs/templates.md`.
+    /// Test every chat template of llama.cpp, and write the table of `docs/templates.md`.
     Templates,
-    /// Ask every source of the built-in catalog for size and digest, and write them in; needs the internet.
+    /// Query every source of the built-in catalog for size and digest, and fill them in; needs the internet.
     Catalog(catalog::Options),
     /// Compare greedy text with llama.cpp's own program on the same file.
     Parity(parity::Options),
@@ -56,7 +56,7 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().chore) {
+    match run(Arguments::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say::failure(&error);
@@ -65,17 +65,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(chore: Chore) -> anyhow::Result<()> {
+fn run(task: Task) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
-    match chore {
-        Chore::Check(options) => check::run(&workspace, &options),
-        Chore::Install(options) => install::install(&workspace, &options),
-        Chore::Uninstall(options) => install::uninstall(&options),
-        Chore::Sqlx => sqlx::run(&workspace),
-        Chore::Peer => peer::build(),
-        Chore::Templates => templates::run(&workspace),
-        Chore::Catalog(options) => catalog::run(&workspace, &options),
-        Chore::Parity(options) => parity::run(&workspace, &options),
-        Chore::Bench { arguments } => process::replace(workspace.bench().args(arguments)),
+    match task {
+        Task::Check(options) => check::run(&workspace, &options),
+        Task::Install(options) => install::install(&workspace, &options),
+        Task::Uninstall(options) => install::uninstall(&options),
+        Task::Sqlx => sqlx::run(&workspace),
+        Task::Peer => peer::build(),
+        Task::Templates => templates::run(&workspace),
+        Task::Catalog(options) => catalog::run(&workspace, &options),
+        Task::Parity(options) => parity::run(&workspace, &options),
+        Task::Bench { arguments } => process::replace(workspace.bench().args(arguments)),
     }
 }

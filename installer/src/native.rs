@@ -1,8 +1,8 @@
-//! llama.cpp as it lies built in cargo's target folder, and whether that is what this machine needs.
+//! The build of llama.cpp in cargo's target folder, and whether it fits this machine.
 //!
-//! The build script of llama-cpp-sys-2 never configures twice and does not see our part of the build (`daemon/engine/native`),
-//! so cargo takes for fresh what was built for other processors, as in a home that several machines share, or by an older recipe.
-//! Our part leaves a copy of itself and of its choice in the build folder; a folder that differs is cleaned, and that package alone.
+//! The build script of llama-cpp-sys-2 configures only once and ignores our part of the build (`daemon/engine/native`), so cargo
+//! considers a build for other processors (as in a home shared by several machines) or of an older recipe to be fresh.
+//! Our part leaves a copy of itself and of its choice in the build folder; if they differ, this package alone is cleaned.
 //!
 //! ```text
 //! <target>/release/build/llama-cpp-sys-2-*/out/build/slm/
@@ -23,7 +23,7 @@ pub const PACKAGE: &str = "llama-cpp-sys-2";
 /// The files of our part of the build.
 const RECIPE: [&str; 4] = ["variants.cmake", "wanted.cmake", "amx.h", "ask-once.h"];
 
-/// For which processors llama.cpp is built.
+/// The processors of a build of llama.cpp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Processors {
     /// This machine's.
@@ -33,7 +33,7 @@ pub enum Processors {
 }
 
 impl Processors {
-    /// What a build is told in its environment.
+    /// The environment variable for the build.
     pub fn variable(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Ours => None,
@@ -42,7 +42,7 @@ impl Processors {
     }
 }
 
-/// Removes a build of llama.cpp that is not what is needed, so that the next command builds it again.
+/// Removes an unfit build of llama.cpp, so that the next command builds it again.
 ///
 /// # Errors
 /// cmake does not say what is needed, or cargo cannot clean.
@@ -66,7 +66,7 @@ pub fn prepare(workspace: &Workspace, processors: Processors) -> Result<()> {
     Ok(())
 }
 
-/// The folders that llama.cpp was configured in; each has a cache of cmake.
+/// The folders of builds of llama.cpp; each has a CMake cache.
 fn folders(release: &Path) -> Result<Vec<PathBuf>> {
     let built = files::list(&release.join("build"))?.into_iter();
     Ok(built
@@ -79,7 +79,7 @@ fn folders(release: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// The variants that a build would have now; none stands for all.
+/// The variants of a new build; an empty list means all.
 fn wanted(recipe: &Path, processors: Processors) -> Result<Vec<String>> {
     let mut cmake = process::command("cmake");
     if let Some((name, value)) = processors.variable() {
@@ -95,7 +95,7 @@ fn variants(list: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Why a build is not what is needed; nothing where it is.
+/// Why a build is unfit; `None` if it fits.
 fn unfit(folder: &Path, recipe: &Path, wanted: &[String]) -> Result<Option<String>> {
     let copy = folder.join("slm");
     for name in RECIPE {
@@ -123,7 +123,7 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../daemon/engine/native")
     }
 
-    /// A build folder as our part of the build leaves it.
+    /// A build folder with the files of our part of the build.
     fn built(for_these: &str) -> Result<tempfile::TempDir> {
         let folder = tempfile::tempdir()?;
         files::make_folder(&folder.path().join("slm"))?;
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn cmake_says_what_this_machine_needs() -> Result<()> {
         let ours = wanted(&recipe(), Processors::Ours)?;
-        // Elsewhere than on x86, all are built.
+        // On other architectures than x86, all are built.
         assert!(
             ours.is_empty() || (ours.len() <= 3 && ours.last().is_some_and(|name| name == "x64"))
         );

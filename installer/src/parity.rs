@@ -1,7 +1,7 @@
 //! `cargo xtask parity`: the same greedy text as llama.cpp's own program, on the same file.
 //!
-//! The comparison itself is the engine's example `parity`, because it looks at logits where the two part;
-//! this builds what it needs and tells it where that is.
+//! The comparison itself is the engine's example `parity`, because it needs the logits where the texts diverge;
+//! this command builds the programs and starts it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -29,7 +29,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let completion = Peer::find()?.program("llama-completion")?;
     native::prepare(workspace, Processors::Ours)?;
     process::run(&mut programs(workspace))?;
-    // Not by `cargo run`, which would put our libraries before those of llama.cpp's program.
+    // `cargo run` would put our libraries before those of llama.cpp's program.
     let mut example = process::command(workspace.release().join("examples/parity"));
     example
         .arg(std::path::absolute(&options.model)?)

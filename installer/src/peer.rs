@@ -1,8 +1,8 @@
-//! llama.cpp's own programs, which the project is compared with.
+//! llama.cpp's own programs, for comparisons.
 //!
-//! They are built from the source package of `llama-cpp-python`, which carries the whole of llama.cpp,
+//! They are built from the source package of `llama-cpp-python`, which contains all of llama.cpp,
 //! with the best instructions of this machine, into the cache, once per version and processor.
-//! They run in an environment of their own, on the libraries beside them, and on no others.
+//! They run in a separate environment, and only with the libraries beside them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,7 +40,7 @@ const AMX_HEADER: &str = include_str!("../../daemon/engine/native/amx.h");
 #[derive(Debug)]
 pub struct Peer {
     programs: PathBuf,
-    /// Where their libraries may lie.
+    /// Folders of their libraries.
     libraries: Vec<PathBuf>,
 }
 
@@ -74,7 +74,7 @@ impl Peer {
     /// A build has its libraries beside the programs, and an installation in `lib`.
     fn at(programs: PathBuf) -> Self {
         let places = [programs.clone(), programs.join("../lib")];
-        // One that does not exist holds no library.
+        // A folder that does not exist contains no library.
         let libraries = places.iter().filter_map(|place| files::real(place).ok());
         Self {
             libraries: libraries.collect(),
@@ -101,7 +101,7 @@ impl Peer {
         Ok(path)
     }
 
-    /// A command that runs one program in an environment of its own.
+    /// A command that runs one program in a separate environment.
     ///
     /// # Errors
     /// As [`Peer::program`].
@@ -111,7 +111,7 @@ impl Peer {
             .env_clear()
             .envs(environment::of_peers())
             .env("LD_LIBRARY_PATH", environment::joined(&self.libraries)?)
-            // It looks for modules here, too.
+            // It searches for modules here, too.
             .current_dir(&self.programs);
         Ok(command)
     }
@@ -119,7 +119,7 @@ impl Peer {
     /// Refuses a process of one of the programs that has loaded libraries of another build.
     ///
     /// # Errors
-    /// It has, or it is gone.
+    /// The process has such libraries, or has ended.
     pub fn check(&self, process: u32) -> Result<()> {
         libraries::check_process(process, &self.libraries)
     }
@@ -164,7 +164,7 @@ fn built() -> Result<PathBuf> {
     Ok(home()?.join("build/bin"))
 }
 
-/// Fetches with the ordinary client, so that index, proxy and certificates are the user's own settings.
+/// Fetches with pip, so that index, proxy and certificates are the user's settings.
 fn fetch(folder: &Path) -> Result<PathBuf> {
     let archive = folder.join(format!("llama_cpp_python-{VERSION}.tar.gz"));
     if !archive.is_file() {
@@ -194,14 +194,14 @@ fn fetch(folder: &Path) -> Result<PathBuf> {
     Ok(folder.join(format!("llama_cpp_python-{VERSION}/vendor/llama.cpp")))
 }
 
-/// Builds afresh what was built for another processor: `-march=native` is the same word everywhere, so make would see no difference.
+/// Rebuilds programs for another processor: `-march=native` is the same option everywhere, so make would see no difference.
 fn compile(sources: &Path, build: &Path) -> Result<()> {
     if !is_for_this_machine(build)? {
         files::remove_folder(build)?;
     }
     files::make_folder(build)?;
     let header = build.with_file_name("amx.h");
-    // Every object depends on it, so a build that was interrupted goes on only where the file stays as old as it is.
+    // Every object depends on this file, so its mtime must stay for an interrupted build to continue.
     if !header.is_file() || files::read(&header)? != AMX_HEADER {
         files::replace(&header, AMX_HEADER)?;
     }
@@ -231,7 +231,7 @@ fn is_for_this_machine(build: &Path) -> Result<bool> {
     Ok(stamp.is_file() && files::read(&stamp)? == purpose()?)
 }
 
-/// All that decides what a build is: how it is configured, and for which instructions.
+/// The identity of a build: its options and instructions.
 fn purpose() -> Result<String> {
     Ok(format!(
         "{}\n{AMX_HEADER}\n{}\n",
@@ -240,12 +240,12 @@ fn purpose() -> Result<String> {
     ))
 }
 
-/// The processor's instructions for many numbers at once, as the kernel names them; empty where it does not say.
+/// The processor's SIMD instructions in /proc/cpuinfo; empty if it lists none.
 fn instructions() -> Result<String> {
     Ok(vector_words(&files::read(Path::new("/proc/cpuinfo"))?))
 }
 
-/// Other flags come and go with the kernel, and no compiler asks for them.
+/// Other flags depend on the version of Linux, and no compiler uses them.
 fn vector_words(cpuinfo: &str) -> String {
     let mut lines = cpuinfo.lines();
     let flags = lines.find(|line| line.starts_with("flags"));

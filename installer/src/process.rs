@@ -1,7 +1,7 @@
 //! Starting other programs, with errors that name the command line.
 #![expect(
     clippy::disallowed_methods,
-    reason = "chores are there to run other programs; this file starts all of them"
+    reason = "this file starts all other programs"
 )]
 
 use std::ffi::OsStr;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::environment;
 
-/// A command that inherits our terminal, and our environment without what cargo put into it for us.
+/// A command that inherits the terminal, and the environment without cargo's additions.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     match environment::library_path() {
@@ -36,7 +36,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Becomes another program, with our terminal and with its own exit code; returns only when that fails.
+/// Replaces this process by another program; returns only on failure.
 ///
 /// # Errors
 /// It could not be started.
@@ -45,7 +45,7 @@ pub fn replace(command: &mut Command) -> Result<()> {
     Err(error).with_context(|| format!("cannot start {}", shown(command)))
 }
 
-/// Runs a command to its end and returns what it wrote to standard output.
+/// Runs a command to its end and returns its standard output.
 ///
 /// # Errors
 /// It could not be started, did not succeed, or wrote something that is not UTF-8.
@@ -60,7 +60,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     text(command, output.stdout)
 }
 
-/// The same for a program that says more than anyone wants to read: its messages are shown only when it fails.
+/// The same for a verbose program: its messages are shown only if it fails.
 ///
 /// # Errors
 /// As [`output`]; the error ends with the last lines that the program wrote.
@@ -69,7 +69,7 @@ pub fn quiet(command: &mut Command) -> Result<String> {
     text(command, output.stdout)
 }
 
-/// What a program wrote to standard error while it did its work.
+/// Runs a command to its end and returns its standard error.
 ///
 /// # Errors
 /// As [`quiet`].

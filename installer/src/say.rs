@@ -1,11 +1,11 @@
-//! What the chores tell the person at the terminal: plain lines, no colour, safe to keep in a log.
+//! Messages of `cargo xtask`: plain lines without colour, fit for a log.
 
 use std::io::Write;
 use std::time::Duration;
 
 /// Prints one line.
 ///
-/// A closed pipe is no error: the chore goes on for its effect, not for its report.
+/// A closed pipe is no error: the task continues without its report.
 pub fn line(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}");
@@ -17,7 +17,7 @@ pub fn title(text: &str) {
     line(&format!("== {text} =="));
 }
 
-/// Prints why a chore did not finish, causes included, where errors are looked for.
+/// Prints the error of a task with its causes to standard error.
 pub fn failure(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask templates`: tries every chat template that llama.cpp ships, and writes the table in `docs/templates.md`.
+//! `cargo xtask templates`: tests every chat template of llama.cpp, and writes the table in `docs/templates.md`.
 //!
-//! The trial itself is a test of the engine, `families`, because it looks at what no client sees;
-//! this fetches the templates and tells it where they are. They stay in the cache: they have licences of their own.
+//! The test itself is `families` in the engine, because it needs the engine's inside; this command fetches the templates and starts
+//! it. The templates stay in the cache, because they have separate licences.
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ const SEAM: &str = "<!-- The rest is written by `cargo xtask templates`. -->\n";
 /// Runs the trial and writes the table.
 ///
 /// # Errors
-/// The templates cannot be fetched, or one that was read well before is not any more.
+/// The templates cannot be fetched, or a template that passed before fails.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let folder = peer::sources()?.join("models/templates");
     let table = workspace.release().join("templates.md");

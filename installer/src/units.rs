@@ -1,4 +1,4 @@
-//! A test: every chore that builds llama.cpp builds the same one.
+//! A test: every task that builds llama.cpp uses the same build of it.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -34,7 +34,7 @@ fn llama_cpp_is_built_once_for_all_commands() -> Result<()> {
     Ok(())
 }
 
-/// The unit of cargo that runs the build script of llama.cpp's package, with all units below it.
+/// The cargo unit that runs the build script of llama.cpp's package, with all its dependencies.
 fn native_build(workspace: &Workspace, command: &Command) -> Result<Value> {
     let graph: Value = serde_json::from_str(&process::output(&mut plan(workspace, command))?)?;
     let units = graph["units"].as_array().context("cargo names no units")?;
@@ -46,7 +46,7 @@ fn native_build(workspace: &Workspace, command: &Command) -> Result<Value> {
     Ok(whole(units, run))
 }
 
-/// The same command, which prints what it would build. The option is for cargo's own developers, so it has to be unlocked.
+/// The same command as a unit graph. The option is unstable, so it needs `RUSTC_BOOTSTRAP`.
 fn plan(workspace: &Workspace, command: &Command) -> Command {
     let mut words = command.get_args().map(|word| word.to_string_lossy());
     // Clippy asks cargo for the units of a check.

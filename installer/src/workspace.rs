@@ -1,4 +1,4 @@
-//! Where the project and its build output lie, as cargo sees them.
+//! The folders of the project and its build output, from cargo.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{environment, process};
 
-/// What `cargo xtask bench` measures, and what makes models to measure with.
+/// The programs that `cargo xtask bench` measures, and those that write its models.
 pub const MEASURED: [&str; 6] = [
     "slm",
     "slmd",
@@ -24,7 +24,7 @@ pub struct Workspace {
     /// Top folder of the project.
     #[serde(rename = "workspace_root")]
     root: PathBuf,
-    /// Where cargo puts what it builds.
+    /// Cargo's target folder.
     #[serde(rename = "target_directory")]
     target: PathBuf,
 }
@@ -46,7 +46,7 @@ impl Workspace {
         &self.root
     }
 
-    /// Where cargo puts what it builds.
+    /// Cargo's target folder.
     pub fn target(&self) -> &Path {
         &self.target
     }

@@ -1,4 +1,4 @@
-//! What is installed beside the executables, for people: manual pages, completions, documentation and a unit for systemd.
+//! Installed pages: manual pages, completions, documentation and a systemd unit.
 //!
 //! ```text
 //! PREFIX/share/man/man1/slm.1 …                       \
@@ -9,7 +9,7 @@
 //! PREFIX/share/doc/slm/                               docs/ of the checkout, README and licence
 //! PREFIX/share/slm/installed                          the paths of all these, one a line
 //! ```
-//! Folders such as `man1` are everybody's, so what is removed is what the list names.
+//! Folders such as `man1` are shared with other programs, so an uninstall removes only the files of the list.
 
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
@@ -18,13 +18,13 @@ use anyhow::{Context, Result};
 
 use installer::{files, process};
 
-/// The list of what was installed.
+/// The list of installed files.
 const LIST: &str = "share/slm/installed";
 const DOCUMENTS: &str = "share/doc/slm";
 const MANUAL: &str = "share/man/man1";
-/// Our own folders, which go when they are empty; inner ones first.
+/// slm's own folders, removed when they are empty, inner ones first.
 const FOLDERS: [&str; 3] = ["share/doc/slm/benchmarks", DOCUMENTS, "share/slm"];
-/// What `slm` prints, and where that goes.
+/// Pages that `slm` prints, with their paths.
 const PRINTED: [(&[&str], &str); 4] = [
     (
         &["completions", "bash"],
@@ -41,7 +41,7 @@ const PRINTED: [(&[&str], &str); 4] = [
     ),
 ];
 
-/// Installs the pages of the checkout at `root` and of the `slm` that is installed below `prefix`; says how many files they are.
+/// Installs the pages of the checkout at `root` and of the `slm` installed below `prefix`; returns the number of files.
 ///
 /// # Errors
 /// `slm` does not run, or the prefix cannot be written to.
@@ -67,7 +67,7 @@ pub(super) fn install(root: &Path, prefix: &Path) -> Result<usize> {
     Ok(now.len())
 }
 
-/// Removes what [`install`] put below `prefix`; says how many files that were.
+/// Removes the files of [`install`] below `prefix`; returns their number.
 ///
 /// # Errors
 /// A file cannot be removed.
@@ -83,7 +83,7 @@ pub(super) fn uninstall(prefix: &Path) -> Result<usize> {
     Ok(removed)
 }
 
-/// Files of the checkout, and where each goes.
+/// Files of the checkout, with their destinations.
 fn documents(root: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     let mut documents = Vec::new();
     let mut add = |from: PathBuf, to: &Path| {
@@ -104,7 +104,7 @@ fn documents(root: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     Ok(documents)
 }
 
-/// Has `slm` write its manual, and installs each page.
+/// Lets `slm` write its manual, and installs each page.
 fn manual(prefix: &Path) -> Result<Vec<PathBuf>> {
     let written = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut command = slm(prefix);
@@ -119,7 +119,7 @@ fn manual(prefix: &Path) -> Result<Vec<PathBuf>> {
     Ok(pages)
 }
 
-/// The installed `slm`, with no home of its own named: what it prints is for everyone who uses the prefix.
+/// The installed `slm`, without a home: its pages are for all users of the prefix.
 fn slm(prefix: &Path) -> Command {
     let mut slm = process::command(prefix.join("bin/slm"));
     slm.env_remove("SLM_HOME").env_remove("SLM_HOST");
@@ -146,7 +146,7 @@ fn write_list(prefix: &Path, paths: &[PathBuf]) -> Result<()> {
     files::replace(&list, &(lines.join("\n") + "\n"))
 }
 
-/// The paths that the list names. One that leads out of the prefix is not ours, whoever wrote it there.
+/// The paths of the list. A path outside of the prefix is ignored.
 fn installed(prefix: &Path) -> Result<Vec<PathBuf>> {
     let list = prefix.join(LIST);
     if !list.is_file() {
@@ -165,9 +165,9 @@ fn installed(prefix: &Path) -> Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
-    /// A checkout with one document, and a prefix with an `slm` that only prints.
+    /// A checkout with one document, and a prefix with a fake `slm`.
     ///
-    /// The program is a link to a script of the project: one that a test has just written may still be open in a child of another test.
+    /// The program is a link to a script of the project: a script that a test has just written may still be open in a child of another test.
     fn places() -> Result<(tempfile::TempDir, tempfile::TempDir)> {
         let (root, prefix) = (tempfile::tempdir()?, tempfile::tempdir()?);
         files::make_folder(&root.path().join("docs"))?;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_installed_where_they_are_looked_for() -> Result<()> {
+    fn pages_are_installed_in_their_usual_folders() -> Result<()> {
         let (root, prefix) = places()?;
         assert_eq!(install(root.path(), prefix.path())?, 6);
         let text = |path: &str| files::read(&prefix.path().join(path));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_removes_pages_that_are_no_more_and_an_uninstall_all_of_them() -> Result<()> {
+    fn an_update_removes_obsolete_pages_and_an_uninstall_all() -> Result<()> {
         let (root, prefix) = places()?;
         files::replace(&root.path().join("docs/old.md"), "")?;
         install(root.path(), prefix.path())?;

@@ -1,4 +1,4 @@
-//! One streamed answer as a client saw it, and what can be said of it.
+//! One streamed answer at a client, and its rates.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ pub(super) struct Counts {
     pub(super) prompt: u32,
     /// Tokens of the answer.
     pub(super) answer: u32,
-    /// Tokens of the prompt that did not have to be computed.
+    /// Tokens of the prompt that came from the cache.
     pub(super) cached: u32,
 }
 
@@ -51,8 +51,7 @@ impl Answer {
     }
 }
 
-/// The longest silence of a stream from one moment to another, in which nothing is forgotten:
-/// neither the silence that had begun before, nor the one that has not ended yet.
+/// The longest silence of a stream between two moments, including a silence that started before and one that has not ended.
 pub(super) fn longest_silence(pieces: &[Instant], from: Instant, to: Instant) -> Duration {
     let mut longest = Duration::ZERO;
     let mut last = None;
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_count_what_lies_between_the_tokens() {
+    fn rates_count_the_time_between_tokens() {
         let asked = Instant::now();
         let answer = Answer {
             asked,
@@ -95,16 +94,16 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_counts_from_where_it_began_to_where_it_was_looked_at() {
+    fn a_silence_counts_from_its_start_to_the_end_of_the_window() {
         let start = Instant::now();
         let silence = |pieces: &[u64], from, to| {
             let edges = at(start, &[from, to]);
             longest_silence(&at(start, pieces), edges[0], edges[1]).as_millis()
         };
-        // What happened before the window is no matter, unless it reaches into it.
+        // Silence before the window counts only if it reaches into it.
         assert_eq!(silence(&[0, 500, 520, 540], 510, 545), 20);
         assert_eq!(silence(&[0, 500, 520], 100, 525), 500);
-        // The last one is still going on.
+        // The last silence has not ended.
         assert_eq!(silence(&[0, 10, 20], 15, 90), 70);
         assert_eq!(silence(&[0, 10, 200], 15, 90), 80);
         assert_eq!(silence(&[], 10, 90), 80);

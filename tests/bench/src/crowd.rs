@@ -10,12 +10,12 @@ use super::answer::Answer;
 use super::statistics::Samples;
 use super::stream::{Endpoint, Question};
 
-/// The answers to questions that were asked at the same moment.
+/// The answers to concurrent requests.
 #[derive(Debug)]
 pub(super) struct Crowd(Vec<Answer>);
 
 impl Crowd {
-    /// Asks all at once, each on a connection of its own, and reads every stream to its end.
+    /// Sends all requests at once, each on a separate connection, and reads every stream to its end.
     ///
     /// # Errors
     /// One of them failed.
@@ -77,7 +77,7 @@ mod tests {
     use crate::answer::Counts;
 
     #[test]
-    fn the_rate_is_that_of_all_from_the_first_request_to_the_last_word() {
+    fn the_rate_covers_all_answers_from_the_first_request_to_the_last_token() {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let answer = |asked, first, ended| Answer {

@@ -1,4 +1,4 @@
-//! What our daemon is asked besides answers: what it has loaded, and to unload it.
+//! Requests to slmd besides answers: the loaded models, and unloading.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::server::Server;
 use super::stream;
 
-/// How long a runner may take to end.
+/// Timeout of the end of a runner.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The models that are loaded, as `/api/ps` lists them.
@@ -27,10 +27,10 @@ pub(super) fn loaded(daemon: &Server) -> Result<Vec<Value>> {
     Ok(models.context("`/api/ps` lists no models")?.clone())
 }
 
-/// Unloads a model, and waits until its runner is gone.
+/// Unloads a model, and waits for the end of its runner.
 ///
 /// # Errors
-/// It does not go.
+/// The model is not unloaded.
 pub(super) fn unload(daemon: &Server, model: &str) -> Result<()> {
     let url = format!("{}/api/generate", daemon.base());
     stream::agent()

@@ -21,13 +21,13 @@ const WARM_ANSWER: u32 = 4;
 pub(super) struct Setup {
     /// Cells of our context, which all requests share.
     pub(super) context: u32,
-    /// Cells of llama-server's context, of which each slot has its part.
+    /// Cells of llama-server's context, divided among its slots.
     pub(super) llama_context: u32,
     /// Slots of llama-server.
     pub(super) slots: u32,
-    /// Requests that our daemon answers side by side, where it is told.
+    /// Concurrent requests of slmd (`parallel`), if set.
     pub(super) parallel: Option<u32>,
-    /// Whether our requests say how many threads and how much context they want.
+    /// Whether requests to slmd set threads and context.
     pub(super) told: bool,
     /// Whether llama-server keeps prompts, and reuses them.
     pub(super) remember: bool,
@@ -48,7 +48,7 @@ pub(super) struct Duel<'a> {
 }
 
 impl Setup {
-    /// One slot, threads and context as said, nothing remembered.
+    /// One slot, the given threads and context, no cached prompts.
     pub(super) const fn one(context: u32) -> Self {
         Self {
             context,
@@ -60,7 +60,7 @@ impl Setup {
         }
     }
 
-    /// So many slots, and as many requests side by side.
+    /// `slots` slots, and as many concurrent requests.
     pub(super) const fn many(context: u32, slots: u32) -> Self {
         Self {
             slots,
@@ -124,7 +124,7 @@ impl<'a> Duel<'a> {
         })
     }
 
-    /// Has both load, map and warm what they need, which is part of no figure.
+    /// Warms both up; this is not measured.
     ///
     /// # Errors
     /// One of them fails.
@@ -139,7 +139,7 @@ impl<'a> Duel<'a> {
         Ruler::new(self.theirs.base(), &self.bench.next_text)
     }
 
-    /// A question with a new prompt of so many tokens.
+    /// A question with a new prompt of this length.
     ///
     /// # Errors
     /// The prompt cannot be measured.
@@ -148,7 +148,7 @@ impl<'a> Duel<'a> {
         Ok(self.setup.question(self.bench, prompt, answer))
     }
 
-    /// So many of them, all different.
+    /// Different questions of this length.
     ///
     /// # Errors
     /// As [`Duel::question`].
@@ -185,7 +185,7 @@ fn llama_command(bench: &Bench, subject: &Subject, port: u16) -> Result<Command>
     Ok(command)
 }
 
-/// Ours first in even runs and theirs first in odd ones, with a pause for the threads of the other to go to sleep.
+/// slm first in even runs and llama-server first in odd ones, with a pause until the other's threads sleep.
 ///
 /// # Errors
 /// Those of the two.
@@ -209,15 +209,15 @@ pub(super) fn in_turn<T, U>(
     }
 }
 
-/// Waits until the threads of whoever worked last sleep.
+/// Waits until the threads of the last server sleep.
 pub(super) fn settle() {
     thread::sleep(Duration::from_millis(300));
 }
 
-/// Both must have read the same.
+/// Checks that both prompts had the same number of tokens.
 ///
 /// # Errors
-/// They did not; a figure of both would mean nothing.
+/// They differ, so a comparison would be meaningless.
 pub(super) fn same_work(slm: u32, llama: u32) -> Result<()> {
     ensure!(
         slm == llama,

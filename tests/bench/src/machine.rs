@@ -1,4 +1,4 @@
-//! What a measurement was taken on, so that nobody compares numbers of two machines.
+//! The machine and the code of a measurement, because numbers of different machines are not comparable.
 
 use std::path::Path;
 
@@ -10,22 +10,22 @@ use installer::{files, process};
 /// The machine and the code, in words.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
-    /// Short commit id, with a note where files differ from it.
+    /// Short commit id, with a note of local changes.
     pub(crate) commit: String,
     /// Day of the measurement, UTC.
     pub(crate) date: String,
-    /// Processor as the kernel names it, and its threads.
+    /// Processor name from /proc/cpuinfo, and its threads.
     pub(crate) processor: String,
     /// Memory in GiB.
     pub(crate) memory: String,
     /// Kernel release.
     pub(crate) kernel: String,
-    /// Runnable threads of the last minute when the measurement began; near 0 on a quiet machine.
+    /// Load average of the last minute at the start; near 0 on an idle machine.
     pub(crate) load: String,
 }
 
 impl Machine {
-    /// Looks at this machine.
+    /// Describes this machine.
     ///
     /// # Errors
     /// The kernel or git does not answer.
@@ -70,7 +70,7 @@ impl Machine {
     }
 }
 
-/// Memory of a process as the kernel counts it.
+/// Memory of a process as Linux counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Memory {
     resident_kib: u64,
@@ -78,12 +78,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Pages that are in memory, files that are mapped included; in MiB.
+    /// Resident pages, mapped files included; in MiB.
     pub(crate) fn resident_mib(self) -> f64 {
         self.resident_kib as f64 / 1024.0
     }
 
-    /// Those of them that no file stands behind; in MiB.
+    /// Resident anonymous pages; in MiB.
     pub(crate) fn anonymous_mib(self) -> f64 {
         self.anonymous_kib as f64 / 1024.0
     }
@@ -124,7 +124,7 @@ pub(crate) fn peak_mib(process: u32) -> Result<f64> {
 /// There is no such process.
 pub(crate) fn processor_seconds(process: u32) -> Result<f64> {
     let stat = read(&format!("/proc/{process}/stat"))?;
-    // The name may have blanks in it; behind it, user and system time are the 12th and 13th word (proc_pid_stat(5)).
+    // The name may contain blanks; after it, user and system time are the 12th and 13th word (proc_pid_stat(5)).
     let (_, words) = stat.rsplit_once(')').context("the kernel gives no name")?;
     let words: Vec<&str> = words.split_whitespace().collect();
     let ticks = |index: usize| -> Result<f64> {

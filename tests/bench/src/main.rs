@@ -1,10 +1,10 @@
 //! `cargo xtask bench`: measures the built executables from outside, and writes the tables and plots of `docs/benchmarks.md`.
 //!
-//! Everything is measured several times; where two programs are compared they take turns on one machine in one run,
-//! so that whatever else the machine does meets both alike.
-//! Each part of the page is measured by a file of its own in `parts`, and can be measured again alone.
+//! Everything is measured several times; two compared programs take turns on one machine in one run,
+//! so that other load affects both alike.
+//! Each part of the page has a file in `parts`, and can be measured again alone.
 //!
-//! Nothing here knows how the product works inside: it is driven over HTTP and by its command line, as by any client.
+//! The benches know nothing of the product's inside: they use HTTP and the command line, as any client.
 
 mod answer;
 mod crowd;
@@ -47,7 +47,7 @@ use row::Outcome;
 use sides::Sides;
 use site::Site;
 
-/// Fewer runs give no median worth writing down.
+/// The least number of runs for a published median.
 const FEWEST_RUNS: usize = 3;
 
 /// Measure, and write the tables of `docs/benchmarks.md`.
@@ -60,35 +60,35 @@ struct Options {
     /// List the parts and measure nothing.
     #[arg(long)]
     list: bool,
-    /// Only on this model, also in parts that leave it out by default; can be repeated.
+    /// Only on this model, also in parts that exclude it by default; can be repeated.
     #[arg(long = "model", value_name = "MODEL", value_enum)]
     models: Vec<Model>,
-    /// How often each thing is measured, instead of what each part has by default.
+    /// Number of runs, in place of each part's default.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: Option<u32>,
     /// A GGUF file, or a folder that `slm create` understands, to compute embeddings with.
     #[arg(long, value_name = "PATH")]
     embed_model: Option<PathBuf>,
-    /// Print the tables and leave the page alone.
+    /// Print the tables and do not change the page.
     #[arg(long)]
     print: bool,
-    /// Measure the executables in this folder as they are, and build nothing; implies --print.
+    /// Measure the executables in this folder without building; implies --print.
     #[arg(long, value_name = "FOLDER")]
     executables: Option<PathBuf>,
 }
 
-/// What every part works with.
+/// The context of every part.
 #[derive(Debug)]
 struct Bench {
     site: Site,
     peer: Peer,
     machine: Machine,
     kept: Kept,
-    /// CPU threads of either side.
+    /// CPU threads of each side.
     threads: usize,
-    /// Asked once, with the first model there is.
+    /// The instructions of both sides, determined once with the first model.
     sides: OnceCell<Sides>,
-    /// Number of the next prompt, so that none is like another.
+    /// Number of the next prompt, so that all prompts differ.
     next_text: Cell<u64>,
     embed_model: Option<PathBuf>,
 }
@@ -104,7 +104,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Builds, measures part by part, and writes each as soon as it is there.
+/// Builds, measures part by part, and writes each result at once.
 ///
 /// # Errors
 /// Something could not be built, or a part could not be measured; the others are measured all the same.
@@ -122,7 +122,7 @@ fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let bench = Bench {
         site: Site::make(&executables, &workspace.target().join("bench"))?,
         peer: Peer::find()?,
-        // Once, because the first part that is written changes a file of the project.
+        // Once, because the first written part changes a file of the project.
         machine: Machine::look(workspace)?,
         kept: Kept::new(workspace, &executables),
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -180,7 +180,7 @@ fn executables(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
     }
 }
 
-/// Measures one part on all of its models, which are put into the store when they are first needed.
+/// Measures one part on all of its models, which are added to the store when first needed.
 fn measure(
     bench: &Bench,
     options: &Options,
@@ -215,7 +215,7 @@ fn measure(
     })
 }
 
-/// Which instructions each side uses, asked with any model that is there.
+/// The instructions of each side, determined with any model in the store.
 fn sides(bench: &Bench, subjects: &BTreeMap<Model, Subject>) -> Result<Sides> {
     if let Some(known) = bench.sides.get() {
         return Ok(known.clone());
@@ -230,7 +230,7 @@ fn sides(bench: &Bench, subjects: &BTreeMap<Model, Subject>) -> Result<Sides> {
     Ok(bench.sides.get_or_init(|| sides).clone())
 }
 
-/// Prints the table, and writes table and plot unless it is only to be printed.
+/// Prints the table, and writes table and plot unless `print` is set.
 fn publish(workspace: &Workspace, section: &Section, print: bool) -> Result<()> {
     let text = section.text();
     say::line(&text);
@@ -244,7 +244,7 @@ fn publish(workspace: &Workspace, section: &Section, print: bool) -> Result<()> 
             files::make_folder(&docs.join("benchmarks"))?;
             files::replace(&plot_path, &plot)?;
         }
-        // That of an earlier day would show what is not on the page.
+        // An old plot would not match the page.
         None => drop(files::remove(&plot_path)?),
     }
     let page = docs.join("benchmarks.md");

@@ -1,4 +1,4 @@
-//! The models that are measured: a real one that is pulled, and a larger one that is made here and kept.
+//! The measured models: a real one that is pulled, and a larger one that is generated and kept.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub(super) enum Model {
 pub(super) struct Subject {
     /// Name of the model in the store.
     pub(super) name: String,
-    /// The file with its weights, which llama.cpp's programs get too.
+    /// The file of its weights, for llama.cpp's programs too.
     pub(super) weights: PathBuf,
 }
 
@@ -41,10 +41,10 @@ impl Model {
         }
     }
 
-    /// Puts it into the store.
+    /// Adds it to the store.
     ///
     /// # Errors
-    /// It cannot be had, or cannot be made.
+    /// It cannot be pulled or created.
     pub(super) fn provide(self, site: &Site, kept: &Kept, peer: &Peer) -> Result<Subject> {
         match self {
             Self::Smollm2 => site.pull(self.name()),
@@ -55,7 +55,7 @@ impl Model {
     }
 }
 
-/// The folder with what was made for measurements, kept for the next one.
+/// The folder with generated models, kept for the next measurement.
 #[derive(Debug)]
 pub(super) struct Kept {
     folder: PathBuf,
@@ -63,7 +63,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Below the build output of the workspace; `executables` is where the program is that writes models.
+    /// In cargo's target folder; `executables` has the program that writes models.
     pub(super) fn new(workspace: &Workspace, executables: &Path) -> Self {
         Self {
             folder: workspace.target().join("bench"),
@@ -115,7 +115,7 @@ impl Kept {
         })
     }
 
-    /// Makes what is missing under another name first, so that what has its name is whole.
+    /// Creates a missing file under a temporary name, then renames it, so that a file with the final name is whole.
     fn make(&self, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let path = self.folder.join(name);
         if !path.exists() {

@@ -1,8 +1,8 @@
-//! Putting a measured part into a page, between two markers of its own, and touching nothing else.
+//! Writes a measured part into a page, between its two markers, and changes nothing else.
 
 use anyhow::{Context, Result};
 
-/// The page with what stood between the markers of `part` replaced by `content`.
+/// The page with the text between the markers of `part` replaced by `content`.
 ///
 /// # Errors
 /// The markers are missing or in the wrong order.
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_stands_between_the_markers_of_the_part_changes() {
+    fn only_the_text_between_the_markers_of_the_part_changes() {
         let markers = |part: &str, content: &str| {
             format!(
                 "<!-- begin: cargo xtask bench {part} -->{content}<!-- end: cargo xtask bench {part} -->"
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_without_markers_is_left_alone() {
+    fn a_page_without_markers_is_not_changed() {
         assert!(fill("# Title\n", "swap", "new").is_err());
         let reversed =
             "<!-- end: cargo xtask bench swap -->\n<!-- begin: cargo xtask bench swap -->\n";
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_has_its_place_on_the_page() {
+    fn every_part_has_markers_on_the_page() {
         let page = include_str!("../../../docs/benchmarks.md");
         for part in Part::all() {
             fill(page, part.name(), "new").expect("docs/benchmarks.md has a place for it");

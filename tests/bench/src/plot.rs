@@ -1,8 +1,8 @@
-//! Bars in SVG: what a plot of a handful of medians needs, and nothing else.
+//! Bar plots in SVG, for a handful of medians.
 //!
 //! A page is a column of panels.
-//! Each panel is one figure with a scale of its own from zero, a bar per program, and a line from the smallest to the largest run.
-//! A plotting library would be compiled by everyone who builds the project, for two shapes and some text.
+//! Each panel is one figure with its own scale from zero, a bar per program, and a line from the smallest to the largest run.
+//! A plotting library would add compile time for two shapes and some text.
 
 use std::fmt::Write;
 
@@ -15,9 +15,9 @@ const PANEL_TITLE: f64 = 24.0;
 const BAR: f64 = 16.0;
 const BAR_STEP: f64 = 22.0;
 const PANEL_GAP: f64 = 14.0;
-/// Where bars begin; names stand left of it.
+/// Start of the bars; names are left of it.
 const LEFT: f64 = 200.0;
-/// Where the longest one ends; numbers stand right of it.
+/// End of the longest bar; numbers are right of it.
 const RIGHT: f64 = 620.0;
 /// Ours, then what it is compared with.
 const COLOURS: [&str; 4] = ["#1f6feb", "#8b949e", "#b08d57", "#6e7781"];
@@ -38,13 +38,13 @@ pub(super) struct Panel {
 /// One program's figure.
 #[derive(Debug)]
 pub(super) struct Bar {
-    /// Of what program.
+    /// The program.
     pub(super) name: String,
-    /// How long the bar is.
+    /// Length of the bar.
     pub(super) median: f64,
-    /// Where its line begins.
+    /// Start of its line.
     pub(super) smallest: f64,
-    /// Where its line ends.
+    /// End of its line.
     pub(super) largest: f64,
 }
 
@@ -119,7 +119,7 @@ impl Panel {
     }
 }
 
-/// `value` by `whole`, between 0 and 1 whatever they are.
+/// `value` divided by `whole`, clamped to 0 and 1.
 fn share(value: f64, whole: f64) -> f64 {
     let share = value / whole;
     if share.is_finite() {

@@ -1,4 +1,4 @@
-//! A measured part in words, and what of it goes into a plot.
+//! A measured part as text and as a plot.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use installer::say;
 pub(super) struct Section {
     /// Which.
     pub(super) part: Part,
-    /// What it was measured on.
+    /// The machine.
     pub(super) machine: Machine,
-    /// Which instructions each side used.
+    /// The instructions of each side.
     pub(super) sides: Sides,
-    /// How long that took.
+    /// The duration of the measurement.
     pub(super) took: Duration,
-    /// Name of the model, number of runs, and what was found.
+    /// Model, number of runs, and outcome.
     pub(super) findings: Vec<(&'static str, usize, Outcome)>,
 }
 
 impl Section {
-    /// The text that stands between the markers of the part.
+    /// The text between the markers of the part.
     pub(super) fn text(&self) -> String {
         let machine = &self.machine;
         let mut text = format!(
@@ -90,7 +90,7 @@ impl Section {
         format!("benchmarks/{}.svg", self.part.name())
     }
 
-    /// What is to be said besides: once where it holds for every model, else with the models that it holds for.
+    /// The notes: once if a note holds for every model, else with its models.
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
         for (model, _, outcome) in &self.findings {
@@ -172,7 +172,7 @@ fn capitalised(text: &str) -> String {
     first.into_iter().flatten().chain(letters).collect()
 }
 
-/// With the space that a cell begins with, unless it is empty.
+/// The text with a leading space, unless it is empty.
 fn spaced(cell: &str) -> String {
     if cell.is_empty() {
         String::new()

@@ -1,18 +1,18 @@
-//! What a part of the measurement found: figures of ours, each beside those of others.
+//! The results of a part: figures of slm, each compared with other programs'.
 
 use super::statistics::Samples;
 
-/// What measuring one part on one model gave.
+/// The outcome of one part on one model.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// Figures, and sentences that belong to them.
+    /// Figures with notes.
     Measured {
         /// One row per thing that was measured.
         rows: Vec<Row>,
-        /// What a reader has to know besides; one sentence each.
+        /// Notes, one sentence each.
         notes: Vec<String>,
     },
-    /// What is to be measured does not exist yet, or not here; the sentence says what is missing.
+    /// The feature does not exist yet, or not on this machine; the sentence names it.
     NotThere(String),
 }
 
@@ -25,7 +25,7 @@ pub(super) enum Better {
     Less,
 }
 
-/// One figure of ours.
+/// One figure of slm.
 #[derive(Debug)]
 pub(super) struct Row {
     /// What it is, with its unit at the end: `one stream, tokens/s`.
@@ -40,14 +40,14 @@ pub(super) struct Row {
     pub(super) beside: Vec<Beside>,
 }
 
-/// The same figure of something else.
+/// The same figure of another program.
 #[derive(Debug)]
 pub(super) struct Beside {
-    /// Of what.
+    /// The program.
     pub(super) name: &'static str,
     /// The figure.
     pub(super) samples: Samples,
-    /// The ratio of ours to it that is to be reached.
+    /// The target ratio of slm to it.
     pub(super) reach: Option<f64>,
 }
 
@@ -68,7 +68,7 @@ impl Row {
         }
     }
 
-    /// Compares it, where there is something to compare with; `reach` is the ratio to reach.
+    /// Adds a comparison, unless there are no samples; `reach` is the target ratio.
     #[must_use]
     pub(super) fn beside(
         mut self,
@@ -86,12 +86,12 @@ impl Row {
         self
     }
 
-    /// Ours by theirs, of the medians.
+    /// The ratio of the medians.
     pub(super) fn ratio(&self, beside: &Beside) -> f64 {
         self.slm.median() / beside.samples.median()
     }
 
-    /// What is to be reached, and whether it is: `≥ 1.05: yes`.
+    /// The target and whether it is reached: `≥ 1.05: yes`.
     pub(super) fn verdict(&self, beside: &Beside) -> String {
         let Some(reach) = beside.reach else {
             return String::new();

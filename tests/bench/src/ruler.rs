@@ -1,4 +1,4 @@
-//! Prompts of a known number of tokens, none of which begins like another.
+//! Prompts of a known number of tokens, without common prefixes.
 
 use std::cell::Cell;
 
@@ -52,7 +52,7 @@ const PLACES: [&str; 16] = [
     "at the end of the day",
 ];
 
-/// Cuts texts to a length in tokens; llama-server counts them, and both sides agree on that.
+/// Cuts texts to a length in tokens, counted by llama-server; both sides have the same count.
 #[derive(Debug)]
 pub(super) struct Ruler<'a> {
     agent: ureq::Agent,
@@ -62,7 +62,7 @@ pub(super) struct Ruler<'a> {
 }
 
 impl<'a> Ruler<'a> {
-    /// Lets the llama-server at this address count. Texts are numbered with `next`, so that none comes twice.
+    /// A ruler that counts with the llama-server at this address. `next` numbers the texts, so that none is repeated.
     pub(super) fn new(base: &str, next: &'a Cell<u64>) -> Self {
         Self {
             agent: stream::agent(),
@@ -71,13 +71,13 @@ impl<'a> Ruler<'a> {
         }
     }
 
-    /// The longest text, in whole words, of at most so many tokens.
+    /// The longest text in whole words with at most `tokens` tokens.
     ///
     /// # Errors
     /// The server does not count.
     pub(super) fn text(&self, tokens: usize) -> Result<String> {
         let number = self.next.replace(self.next.get() + 1);
-        // A word is a token at least.
+        // A word has at least one token.
         let words: Vec<String> = words(number).take(tokens).collect();
         let (mut fits, mut too_long) = (1, words.len() + 1);
         while too_long - fits > 1 {
@@ -108,14 +108,14 @@ impl<'a> Ruler<'a> {
     }
 }
 
-/// So many short sentences, each different from the others.
+/// `count` different short sentences.
 pub(super) fn sentences(count: u64) -> Vec<String> {
     (0..count)
         .map(|number| sentence(&mut Dice(number.wrapping_mul(0x5851_F42D_4C95_7F2D))))
         .collect()
 }
 
-/// An endless plain story. Two with different numbers part at the second word.
+/// An endless plain story. Stories with different numbers differ from the second word on.
 fn words(number: u64) -> impl Iterator<Item = String> {
     let mut dice = Dice(number);
     let title = format!("Chapter {number}.");

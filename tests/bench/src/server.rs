@@ -1,4 +1,4 @@
-//! A server process for the time of a measurement: started on a free port, waited for, ended and reaped on drop.
+//! A server process of a measurement: started on a free port, stopped and reaped on drop.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -9,9 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use installer::process;
 
-/// How long a server may take until it answers; a cold disk and a busy machine included.
+/// Timeout until a server answers, on a cold disk and a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Time between two looks whether a server answers: short, because starts are measured too.
+/// Interval of polling a starting server: short, because starts are measured too.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// A running server.
@@ -64,16 +64,16 @@ impl Server {
 }
 
 impl Server {
-    /// Ends it as a crash would, without a last word.
+    /// Kills it.
     pub(super) fn kill(mut self) {
-        // The only failure is a process that has ended already.
+        // The only failure is a process that has already ended.
         let _ = self.child.kill();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Asked politely, because our daemon ends its runners on the way out; it bounds that time itself.
+        // SIGTERM, so that slmd stops its runners; slmd limits the time for that.
         end(self.child.id());
         let _ = self.child.wait();
     }
@@ -82,7 +82,7 @@ impl Drop for Server {
 /// Asks a process to end.
 pub(super) fn end(process: u32) {
     if let Some(id) = i32::try_from(process).ok().and_then(Pid::from_raw) {
-        // A process that is gone already has done what was asked.
+        // A process that has already ended needs no signal.
         let _ = kill_process(id, Signal::TERM);
     }
 }

@@ -1,4 +1,4 @@
-//! Which instructions each side computes with, as each says itself.
+//! The instructions of each side, as each reports them.
 
 use anyhow::{Context, Result};
 
@@ -8,20 +8,20 @@ use super::models::Subject;
 use super::stream::{Endpoint, Question};
 use installer::process;
 
-/// What a reader has to know of both sides before they compare them.
+/// The devices and instructions of both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sides {
-    /// Ours: the device, with the variant of its module: `CPU (zen4)`.
+    /// slm: the device, with the variant of its module: `CPU (zen4)`.
     pub(super) slm: String,
-    /// Those of llama.cpp's programs: `AVX2, FMA, AVX512`; nothing where they are not built.
+    /// llama.cpp's programs: `AVX2, FMA, AVX512`; `None` if they are not built.
     pub(super) llama: Option<String>,
 }
 
 impl Sides {
-    /// Has both load a model and tell.
+    /// Lets both load a model and report.
     ///
     /// # Errors
-    /// One of them cannot, or does not tell.
+    /// One of them fails, or does not report.
     pub(super) fn ask(bench: &Bench, subject: &Subject) -> Result<Self> {
         Ok(Self {
             slm: ours(bench, subject)?,

@@ -1,4 +1,4 @@
-//! A store of its own for the measurement, and the executables that work on it.
+//! A temporary store for the measurement, with the executables that use it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use super::models::Subject;
 use super::server::{Server, free_port};
 use installer::{files, process};
 
-/// Where a measurement takes place.
+/// The store and the programs of a measurement.
 #[derive(Debug)]
 pub(super) struct Site {
     executables: PathBuf,
@@ -19,7 +19,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Makes an empty store in `folder`, for the executables in another.
+    /// Creates an empty store in `folder` for these executables.
     ///
     /// # Errors
     /// The folder cannot be written to, or an executable is missing.
@@ -41,17 +41,17 @@ impl Site {
     /// Pulls a model into the store.
     ///
     /// # Errors
-    /// It cannot be had.
+    /// It cannot be pulled.
     pub(super) fn pull(&self, name: &str) -> Result<Subject> {
         let _daemon = self.daemon(&[])?;
         process::run(self.slm().args(["pull", "--quiet", name]))?;
         self.subject(name)
     }
 
-    /// Makes a model of local weights: a GGUF file, or a folder that `slm create` understands.
+    /// Creates a model from local weights: a GGUF file, or a folder that `slm create` accepts.
     ///
     /// # Errors
-    /// The daemon does not take it.
+    /// The daemon refuses it.
     pub(super) fn create(&self, name: &str, weights: &Path) -> Result<Subject> {
         let weights = std::path::absolute(weights)?;
         let recipe = self.home.path().join(format!("{name}.modelfile"));
@@ -65,12 +65,12 @@ impl Site {
         self.subject(name)
     }
 
-    /// The client, pointed at this store and its port.
+    /// The client for this store and its port.
     pub(super) fn slm(&self) -> Command {
         self.program("slm")
     }
 
-    /// What `slmd` says of its options.
+    /// The help of `slmd`.
     ///
     /// # Errors
     /// It cannot be run.
@@ -78,12 +78,12 @@ impl Site {
         process::output(self.program("slmd").arg("--help"))
     }
 
-    /// The folder that the client and the daemon of this site keep everything in.
+    /// The home of the client and the daemon.
     pub(super) fn home(&self) -> &Path {
         self.home.path()
     }
 
-    /// A running daemon with nothing loaded, and these settings besides its defaults.
+    /// A running daemon without a loaded model, with these settings.
     ///
     /// # Errors
     /// It does not start.
@@ -93,7 +93,7 @@ impl Site {
         Server::start(&mut command, self.port, "/api/version")
     }
 
-    /// A running daemon whose runners compute nothing.
+    /// A running daemon with mock runners.
     ///
     /// # Errors
     /// It does not start.

@@ -1,6 +1,6 @@
 //! Medians and spreads of a handful of runs.
 
-/// What was measured several times.
+/// Repeated measurements.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Samples(Vec<f64>);
 
@@ -15,7 +15,7 @@ impl Samples {
         self.0.is_empty()
     }
 
-    /// The middle one; of an even number, the mean of the two in the middle; not a number where there is none.
+    /// The median; for an even number, the mean of the two in the middle; NaN without measurements.
     pub(super) fn median(&self) -> f64 {
         let sorted = self.sorted();
         let middle = sorted.len() / 2;
@@ -26,19 +26,19 @@ impl Samples {
         }
     }
 
-    /// The smallest value that `percent` of a hundred do not exceed; not a number where there is none.
+    /// The smallest value that `percent` percent do not exceed; NaN without measurements.
     pub(super) fn percentile(&self, percent: usize) -> f64 {
         let sorted = self.sorted();
         let rank = (sorted.len() * percent).div_ceil(100).max(1);
         sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
     }
 
-    /// The smallest; not a number where there is none.
+    /// The smallest; NaN without measurements.
     pub(super) fn smallest(&self) -> f64 {
         self.sorted().first().copied().unwrap_or(f64::NAN)
     }
 
-    /// The largest; not a number where there is none.
+    /// The largest; NaN without measurements.
     pub(super) fn largest(&self) -> f64 {
         self.sorted().last().copied().unwrap_or(f64::NAN)
     }

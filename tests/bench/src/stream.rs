@@ -1,6 +1,6 @@
 //! A request and its stream, timed at the client, in the dialect of either server.
 //!
-//! Both servers are timed by the same clock at the same place, because each may mean something else by its own numbers.
+//! The client's clock times both servers, because their own numbers may have different meanings.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Counts};
 
-/// No request of a measurement takes longer, unless its server hangs.
+/// Timeout of a request, reached only if its server hangs.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A server that answers, and how to talk to it.
+/// A server and its dialect.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
     agent: ureq::Agent,
@@ -24,26 +24,26 @@ pub(super) struct Endpoint {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Dialect {
-    /// Our daemon, and the model to ask for.
+    /// slmd, with the name of the model.
     Slm { model: String },
     /// llama.cpp's server, which has one model.
     LlamaServer,
 }
 
-/// What is asked, the same for both; the answer is greedy, so both compute the same tokens.
+/// A request, the same for both; sampling is greedy, so both compute the same tokens.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
-    /// Text that goes to the model as it is.
+    /// The prompt, verbatim.
     pub(super) prompt: String,
-    /// Most tokens of the answer.
+    /// Maximum number of tokens of the answer.
     pub(super) tokens: u32,
     /// Whether llama-server may keep this prompt and reuse an earlier one; keeping costs it time.
     pub(super) remember: bool,
-    /// What our daemon is told about threads and context; llama-server knows it from its command line.
+    /// Threads and context for slmd; llama-server has them on its command line.
     pub(super) settings: Option<Settings>,
 }
 
-/// Settings that come with a request.
+/// Settings of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     /// CPU threads.
@@ -52,24 +52,24 @@ pub(super) struct Settings {
     pub(super) context: u32,
 }
 
-/// An answer that is on its way. Dropping it closes the connection, as a client does that leaves.
+/// A streaming answer. Dropping it closes the connection, which cancels it.
 pub(super) struct Stream {
     dialect: Dialect,
     lines: Lines<BufReader<ureq::BodyReader<'static>>>,
     asked: Instant,
 }
 
-/// One event of a stream, whatever its dialect.
+/// One event of a stream, in either dialect.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Event {
-    /// More of the answer.
+    /// The next piece of the answer.
     pub(super) text: String,
     /// On the last event.
     pub(super) counts: Option<Counts>,
 }
 
 impl Endpoint {
-    /// Our daemon at this address, asked for this model.
+    /// slmd at this address, with this model.
     pub(super) fn slm(base: &str, model: &str) -> Self {
         let model = model.to_owned();
         Self::new(base, Dialect::Slm { model })
@@ -88,7 +88,7 @@ impl Endpoint {
         }
     }
 
-    /// Asks, and reads the stream to its end.
+    /// Sends a request, and reads the stream to its end.
     ///
     /// # Errors
     /// The server refused, said nothing, or the stream was cut.
@@ -114,7 +114,7 @@ impl Endpoint {
         }
     }
 
-    /// Asks, and leaves the stream to the caller.
+    /// Sends a request, and returns the stream.
     ///
     /// # Errors
     /// The server refused.
@@ -137,7 +137,7 @@ impl Endpoint {
 }
 
 impl Stream {
-    /// The next event that says something; waits for it.
+    /// Waits for the next event with content.
     ///
     /// # Errors
     /// The stream was cut, or carries an error.
@@ -154,7 +154,7 @@ impl Stream {
     }
 }
 
-/// A client that gives up on a server that hangs.
+/// A client with a timeout.
 pub(super) fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .timeout_global(Some(PATIENCE))
@@ -181,7 +181,7 @@ impl Dialect {
                         "prompt": question.prompt,
                         "raw": true,
                         "truncate": false,
-                        // No model leaves while the other side computes.
+                        // The model stays loaded while the other side computes.
                         "keep_alive": "30m",
                         "options": options,
                     }),
@@ -248,7 +248,7 @@ impl Dialect {
         Ok(Counts {
             prompt: count(prompt)?,
             answer: count(answer)?,
-            // A server that keeps nothing may say nothing of it.
+            // A server without a cache may omit this.
             cached: count(cached).unwrap_or(0),
         })
     }

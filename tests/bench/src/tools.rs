@@ -1,4 +1,4 @@
-//! llama.cpp's own measuring programs: what its library does without a server around it.
+//! llama.cpp's own benchmark programs: its library without a server.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -8,10 +8,10 @@ use super::models::Subject;
 use super::statistics::Samples;
 use installer::process;
 
-/// Tokens per second of llama-bench: reading a prompt, and writing an answer.
+/// Tokens per second of llama-bench: prefill and decode.
 ///
 /// # Errors
-/// It is not built, failed, or says something else than expected.
+/// It is not built, failed, or has an unexpected output.
 pub(super) fn llama_bench(
     bench: &Bench,
     subject: &Subject,
@@ -37,11 +37,11 @@ pub(super) fn llama_bench(
     Ok((rate("n_prompt")?, rate("n_gen")?))
 }
 
-/// Tokens of all answers per second of llama-batched-bench, the time for reading the prompts included.
-/// Nothing where it is not built.
+/// Tokens of all answers per second of llama-batched-bench, prefill included.
+/// `None` if it is not built.
 ///
 /// # Errors
-/// It failed, or says something else than expected.
+/// It failed, or has an unexpected output.
 pub(super) fn batched_bench(
     bench: &Bench,
     subject: &Subject,

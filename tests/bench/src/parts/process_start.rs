@@ -20,8 +20,8 @@ const FEW: u32 = 4;
 
 /// Three clocks, in turns.
 ///
-/// 1. Our daemon runs, the model is not loaded: from the request, which starts a runner, to the first token.
-/// 2. Nothing of ours runs: from the start of the daemon to the first token of a request that is sent as soon as it answers.
+/// 1. slmd runs without the model: from the request, which starts a runner, to the first token.
+/// 2. No process of slm runs: from the start of slmd to the first token of a request sent as soon as it answers.
 /// 3. llama-server, the same.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let prompts = prompts(bench, subject, runs + 1)?;
@@ -32,7 +32,7 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
             || ours(bench, subject, first, second),
             || theirs(bench, subject, first),
         )?;
-        // The first run fills the page cache and is part of no figure.
+        // The first run fills the page cache and is not measured.
         if run == 0 {
             continue;
         }
@@ -64,7 +64,7 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     })
 }
 
-/// Two for each run, because what was asked once may be remembered.
+/// Two for each run, because a repeated prompt could come from a cache.
 fn prompts(bench: &Bench, subject: &Subject, runs: usize) -> Result<Vec<[Question; 2]>> {
     let counting = llama_server(bench, subject, &SETUP.llama_options())?;
     let ruler = Ruler::new(counting.base(), &bench.next_text);

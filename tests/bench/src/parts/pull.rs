@@ -19,10 +19,10 @@ use installer::{files, process, say};
 /// Layers, and MiB of each.
 pub(super) const LAYERS: u64 = 4;
 pub(super) const SIZE: u64 = 512;
-/// MiB of the layer, and MiB/s of each connection, where the server bounds what a connection gets.
+/// MiB of the layer, and MiB/s of each connection, for a server that limits connections.
 const SLOW_SIZE: u64 = 256;
 const SLOW_RATE: u64 = 10;
-/// Part of the bytes after which the daemon is killed, another one in each run.
+/// Fraction of the bytes after which the daemon is killed, one for each run.
 const KILLED_AT: [f64; 3] = [0.35, 0.6, 0.8];
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -46,7 +46,7 @@ impl Registry {
             .args(["--port", &port.to_string(), "--layers", &layers.to_string()])
             .args(["--size", &size.to_string(), "--rate", &rate.to_string()])
             .arg(weights);
-        // The manifest is there when everything that it names is.
+        // The manifest is served once all its blobs are.
         let path = "/v2/library/notes/manifests/latest";
         let server = Server::start(&mut command, port, path)?;
         Ok(Self { server })
@@ -70,7 +70,7 @@ impl Registry {
             .collect()
     }
 
-    /// Bytes that were sent so far.
+    /// Bytes sent so far.
     fn sent(&self) -> Result<f64> {
         let text = get(&format!("{}/-/sent", self.server.base()))?;
         Ok(text.trim().parse()?)
@@ -85,10 +85,10 @@ fn get(url: &str) -> Result<String> {
     Ok(response.into_body().read_to_string()?)
 }
 
-/// How the pull compares with the plainest programs that do the same.
+/// Compares the pull with simple programs for the same task.
 pub(super) fn measure(bench: &Bench, _: &Subject, runs: usize) -> Result<Outcome> {
     let folder = tempfile::tempdir_in(bench.site.home())?;
-    // Weights that hardly count, because the others fetch the layers alone.
+    // Tiny weights, because the other programs fetch only the layers.
     let weights = folder.path().join("tiny.gguf");
     process::run(
         process::command(bench.site.executable("gguf-writer"))
@@ -168,7 +168,7 @@ fn whole(bench: &Bench, weights: &Path, runs: usize, folder: &Path) -> Result<Ve
     ])
 }
 
-/// A server that gives so much to each connection, and no more.
+/// A server with a limited rate for each connection.
 fn slow(bench: &Bench, weights: &Path, runs: usize, folder: &Path) -> Result<Row> {
     let registry = Registry::start(bench, weights, 1, SLOW_SIZE, SLOW_RATE)?;
     let layers = registry.layers()?;
@@ -191,7 +191,7 @@ fn slow(bench: &Bench, weights: &Path, runs: usize, folder: &Path) -> Result<Row
     Ok(Row::new(what, 0, Better::More, ours).beside("curl", theirs, Some(6.0)))
 }
 
-/// The daemon is killed in the middle, and the pull begun again.
+/// The daemon is killed during the pull, and the pull is started again.
 fn killed(bench: &Bench, weights: &Path, runs: usize) -> Result<Row> {
     let registry = Registry::start(bench, weights, LAYERS, SIZE, 0)?;
     let whole = (LAYERS * SIZE) as f64 * MIB;
@@ -225,7 +225,7 @@ fn killed(bench: &Bench, weights: &Path, runs: usize) -> Result<Row> {
     .beside("the size", needed, Some(1.05)))
 }
 
-/// A client that is reaped however the measurement ends.
+/// A client process that is reaped on drop.
 struct Pulling(Child);
 
 impl Drop for Pulling {
@@ -251,7 +251,7 @@ fn forget(bench: &Bench) -> Result<()> {
     process::run(bench.site.slm().args(["rm", "--quiet", "notes"]))
 }
 
-/// Fetches addresses one after the other; returns how long that took, and the files.
+/// Fetches addresses one after the other; returns the time and the files.
 fn curl(folder: &Path, addresses: &[String]) -> Result<(Duration, Vec<PathBuf>)> {
     let mut command = process::command("curl");
     command.args(["--silent", "--fail"]);

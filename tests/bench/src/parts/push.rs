@@ -20,12 +20,12 @@ use super::pull::{LAYERS, Registry, SIZE, daemon, pull};
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// SHA-256 of `{}`.
 const EMPTY: &str = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-/// The name that a push gives the model.
+/// The name at the destination.
 const NAME: &str = "me/notes:v1";
 
 /// A `docker-registry` with nothing in it.
 struct Stock {
-    // Ended before its folder goes.
+    // Dropped before its folder.
     _server: Server,
     port: u16,
     _folder: tempfile::TempDir,
@@ -58,7 +58,7 @@ impl Stock {
     }
 }
 
-/// How the push compares with skopeo.
+/// Compares the push with skopeo.
 pub(super) fn measure(bench: &Bench, _: &Subject, runs: usize) -> Result<Outcome> {
     let folder = tempfile::tempdir_in(bench.site.home())?;
     let weights = folder.path().join("tiny.gguf");
@@ -121,7 +121,7 @@ pub(super) fn measure(bench: &Bench, _: &Subject, runs: usize) -> Result<Outcome
     })
 }
 
-/// The blobs at these addresses as an OCI layout, out of the store of the bench; returns what skopeo calls it.
+/// The blobs of these addresses as an OCI layout, from the store of the bench; returns its name for skopeo.
 fn layout(bench: &Bench, folder: &Path, addresses: &[String]) -> Result<String> {
     let blobs = folder.join("blobs/sha256");
     files::make_folder(&blobs)?;

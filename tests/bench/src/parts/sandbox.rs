@@ -1,4 +1,4 @@
-//! What the sandbox of the runner costs: the same daemon with it and without it, in turns.
+//! The cost of the sandbox: the same daemon with and without it, in turns.
 
 use anyhow::Result;
 
@@ -17,15 +17,15 @@ const PROMPT: usize = 256;
 const ANSWER: u32 = 128;
 const FEW: u32 = 4;
 
-/// What one daemon did.
-struct Seen {
+/// The figures of one daemon.
+struct RunFigures {
     /// Seconds from the request that loads the model to its first token.
     load: f64,
     /// Tokens per second of an answer.
     answer: f64,
     /// Tokens per second of a prompt.
     prompt: f64,
-    /// What the daemon says of its runner's confinement.
+    /// The sandbox level that the daemon reports.
     level: Option<String>,
 }
 
@@ -41,8 +41,8 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     for (run, pair) in questions(bench, subject, runs)?.iter().enumerate() {
         let (confined, free) = in_turn(
             run,
-            || see(bench, subject, "auto", pair),
-            || see(bench, subject, "off", pair),
+            || sample(bench, subject, "auto", pair),
+            || sample(bench, subject, "off", pair),
         )?;
         say::line(&format!(
             "{:.1} and {:.1} tokens/s",
@@ -84,7 +84,7 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     })
 }
 
-/// For each run a short one that loads the model, and the one that is measured.
+/// For each run a short question that loads the model, and the measured one.
 /// Counting their tokens also fills the page cache.
 fn questions(bench: &Bench, subject: &Subject, runs: usize) -> Result<Vec<[Question; 2]>> {
     let counting = llama_server(bench, subject, &SETUP.llama_options())?;
@@ -99,13 +99,13 @@ fn questions(bench: &Bench, subject: &Subject, runs: usize) -> Result<Vec<[Quest
         .collect()
 }
 
-fn see(
+fn sample(
     bench: &Bench,
     subject: &Subject,
     sandbox: &str,
     [short, long]: &[Question; 2],
-) -> Result<Seen> {
-    // Both read the same prompt, and the second is not to find what the first saved of it.
+) -> Result<RunFigures> {
+    // Both get the same prompt, and the second must not find a saved state of the first.
     let settings = [("SLM_SANDBOX", sandbox), ("SLM_STATE_DISK", "off")];
     let daemon = bench.site.daemon(&settings)?;
     let slm = Endpoint::slm(daemon.base(), &subject.name);
@@ -115,7 +115,7 @@ fn see(
         .first()
         .and_then(|model| model["sandbox"].as_str())
         .map(str::to_owned);
-    Ok(Seen {
+    Ok(RunFigures {
         load,
         answer: answer.tokens_per_second(),
         prompt: answer.prompt_tokens_per_second(),

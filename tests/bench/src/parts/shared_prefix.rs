@@ -1,4 +1,4 @@
-//! A second request that begins like the first, while the first still answers, and after it has ended.
+//! A second request with the prefix of the first, during its answer and after it.
 
 use anyhow::{Result, ensure};
 
@@ -11,41 +11,44 @@ use crate::statistics::Samples;
 use crate::stream::{Endpoint, Question};
 use installer::say;
 
-/// Tokens that both have in common.
+/// Tokens of the common prefix.
 const PREFIX: usize = 1000;
-/// Tokens of what each asks besides.
+/// Tokens after the prefix.
 const OWN: usize = 24;
-/// Long enough to still run when the second one has its first token.
+/// Long enough to run until the second request has its first token.
 const LONG_ANSWER: u32 = 600;
 const FEW: u32 = 4;
-/// Pieces of text after which the first one counts as busy.
+/// Pieces of text after which the first answer counts as running.
 const BUSY: usize = 4;
 const SETUP: Setup = Setup {
     remember: true,
     ..Setup::many(8192, 4)
 };
 
-/// Three requests with the same beginning.
+/// Three requests with a common prefix.
 struct Trio {
     first: Question,
     second: Question,
     third: Question,
 }
 
-/// What one run saw of the second and the third.
-struct Seen {
+/// The figures of the second and the third request.
+struct RunFigures {
     beside: Answer,
     after: Answer,
 }
 
-/// Each run has a beginning of its own, so that nothing is left of the run before.
+/// Each run has a different prefix, so that no cache of an earlier run helps.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let duel = Duel::start(bench, subject, SETUP)?;
     let [mut slm, mut llama, mut slm_after, mut llama_after] = [(); 4].map(|()| Samples::default());
     let (mut slm_counts, mut llama_counts) = (Counts::default(), Counts::default());
     duel.warm()?;
-    // Before anything is measured, and for as little time as it takes to know.
-    let tried = see(&duel.slm, &trio(bench, &duel)?)?.beside.counts.cached;
+    // A quick check before the measurement.
+    let tried = sample(&duel.slm, &trio(bench, &duel)?)?
+        .beside
+        .counts
+        .cached;
     if tried < PREFIX as u32 / 2 {
         return Ok(Outcome::NotThere(format!(
             "of the {PREFIX} tokens that a new request has in common with a running one, the daemon says that it reused {tried}."
@@ -53,7 +56,11 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     }
     for run in 0..runs {
         let trio = trio(bench, &duel)?;
-        let (ours, theirs) = in_turn(run, || see(&duel.slm, &trio), || see(&duel.llama, &trio))?;
+        let (ours, theirs) = in_turn(
+            run,
+            || sample(&duel.slm, &trio),
+            || sample(&duel.llama, &trio),
+        )?;
         say::line(&format!(
             "beside {:.3} and {:.3} s, after {:.3} and {:.3} s",
             ours.beside.first().as_secs_f64(),
@@ -112,7 +119,7 @@ fn trio(bench: &Bench, duel: &Duel<'_>) -> Result<Trio> {
     })
 }
 
-fn see(endpoint: &Endpoint, trio: &Trio) -> Result<Seen> {
+fn sample(endpoint: &Endpoint, trio: &Trio) -> Result<RunFigures> {
     let mut first = endpoint.open(&trio.first)?;
     let mut pieces = 0;
     while pieces < BUSY {
@@ -121,9 +128,9 @@ fn see(endpoint: &Endpoint, trio: &Trio) -> Result<Seen> {
         ensure!(event.counts.is_none(), "the first answer is too short");
     }
     let beside = endpoint.ask(&trio.second)?;
-    // A client that leaves ends its request.
+    // Disconnecting cancels the request.
     drop(first);
     settle();
     let after = endpoint.ask(&trio.third)?;
-    Ok(Seen { beside, after })
+    Ok(RunFigures { beside, after })
 }

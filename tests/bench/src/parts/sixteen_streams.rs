@@ -1,4 +1,4 @@
-//! Sixteen users at once on a daemon that nobody configured, and on a llama-server with eight slots.
+//! Sixteen concurrent streams on slmd with default settings, and on a llama-server with eight slots.
 
 use anyhow::Result;
 
@@ -13,14 +13,14 @@ use installer::say;
 const STREAMS: usize = 16;
 const PROMPT: usize = 64;
 const ANSWER: u32 = 48;
-/// Ours has no settings at all; llama-server has the threads of the machine and a context that is no larger than it needs.
+/// slmd has no settings; llama-server has the threads of the machine and the context that it needs.
 const SETUP: Setup = Setup {
     parallel: None,
     told: false,
     ..Setup::many(8192, 8)
 };
 
-/// All sixteen ask at the same moment.
+/// Sixteen concurrent requests.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
     let duel = Duel::start(bench, subject, SETUP)?;
     let [mut slm, mut llama] = [(); 2].map(|()| Samples::default());

@@ -1,4 +1,4 @@
-//! What guessing tokens before they are chosen brings, and what it costs: the same daemon with it and without it, in turns.
+//! The gain and the cost of speculation: the same daemon with and without it, in turns.
 
 use anyhow::Result;
 
@@ -13,12 +13,12 @@ use crate::stream::{Endpoint, Question};
 use installer::say;
 
 const SETUP: Setup = Setup::one(2048);
-/// Tokens of the text that is to be repeated; it stands twice in the prompt, so that even a small model goes on with it.
+/// Tokens of the text to repeat; the prompt contains it twice, so that even a small model continues it.
 const TEXT: usize = 120;
 const ANSWER: u32 = 120;
 const FEW: u32 = 4;
 
-/// Beginnings of texts that go on without repeating them.
+/// Beginnings of texts whose continuation does not repeat them.
 const PROSE: [&str; 4] = [
     "When the ship left the harbour that morning, nobody on board had slept.",
     "My grandmother kept a small shop at the corner of two streets,",
@@ -26,8 +26,8 @@ const PROSE: [&str; 4] = [
     "To repair an old clock, you first have to understand why it stopped.",
 ];
 
-/// What one daemon said.
-struct Seen {
+/// The answers of one daemon.
+struct RunFigures {
     repeated: Answer,
     prose: Answer,
 }
@@ -44,8 +44,8 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     for (run, questions) in questions(bench, subject, runs)?.iter().enumerate() {
         let (guessing, plain) = in_turn(
             run,
-            || see(bench, subject, "auto", questions),
-            || see(bench, subject, "off", questions),
+            || sample(bench, subject, "auto", questions),
+            || sample(bench, subject, "off", questions),
         )?;
         for (samples, seen) in [(&mut with, &guessing), (&mut without, &plain)] {
             samples[0].push(seen.repeated.tokens_per_second());
@@ -90,7 +90,7 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     })
 }
 
-/// For each run a short one that loads the model, one that repeats its prompt, and one that does not.
+/// For each run a short question that loads the model, one whose answer repeats the prompt, and one of plain prose.
 fn questions(bench: &Bench, subject: &Subject, runs: usize) -> Result<Vec<[Question; 3]>> {
     let counting = llama_server(bench, subject, &SETUP.llama_options())?;
     let ruler = Ruler::new(counting.base(), &bench.next_text);
@@ -108,16 +108,16 @@ fn questions(bench: &Bench, subject: &Subject, runs: usize) -> Result<Vec<[Quest
         .collect()
 }
 
-fn see(
+fn sample(
     bench: &Bench,
     subject: &Subject,
     speculative: &str,
     [short, repeated, prose]: &[Question; 3],
-) -> Result<Seen> {
+) -> Result<RunFigures> {
     let daemon = bench.site.daemon(&[("SLM_SPECULATIVE", speculative)])?;
     let slm = Endpoint::slm(daemon.base(), &subject.name);
     slm.ask(short)?;
-    Ok(Seen {
+    Ok(RunFigures {
         repeated: slm.ask(repeated)?,
         prose: slm.ask(prose)?,
     })

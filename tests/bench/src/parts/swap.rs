@@ -1,4 +1,4 @@
-//! A conversation that goes on after its model was unloaded and loaded again, beside one that was never interrupted.
+//! A conversation that continues after its model was unloaded and loaded again, compared with one without the interruption.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use installer::say;
 
 /// Tokens of the conversation.
 const CONVERSATION: usize = 4000;
-/// Tokens of what is asked next.
+/// Tokens of the next question.
 const NEXT: usize = 48;
 const FEW: u32 = 4;
 const SETUP: Setup = Setup {
@@ -26,11 +26,11 @@ const SETUP: Setup = Setup {
     ..Setup::one(8192)
 };
 
-/// The questions of all runs go on from the same conversation, which is computed once.
+/// The questions of all runs continue the same conversation, which is prefilled once.
 struct Conversation<'a> {
     bench: &'a Bench,
     text: String,
-    /// What is asked next, a different one each time.
+    /// The next questions, all different.
     next: std::vec::IntoIter<String>,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
     let daemon = SETUP.daemon(bench)?;
     let slm = Endpoint::slm(daemon.base(), &subject.name);
     slm.ask(&conversation.question())?;
-    // Before anything is measured, and for as little time as it takes to know.
+    // A quick check before the measurement.
     let back = swapped(&slm, &daemon, subject, &conversation.question())?;
     if back.counts.cached < CONVERSATION as u32 / 2 {
         return Ok(Outcome::NotThere(format!(
