@@ -1,4 +1,4 @@
-//! The command line of `slmd`. Every option is a key of the configuration, so nothing is decided here.
+//! The command line of `slmd`. Every option is a key of the configuration.
 
 use std::path::PathBuf;
 
@@ -10,16 +10,16 @@ use crate::env;
 const EXAMPLES: &str = "Examples:
   slmd                                  serve on 127.0.0.1:11435 and on run/slmd.sock in the home
   slmd --home /srv/slm --port 8080      another store, another port
-  slmd --keep-alive 1h --log debug      keep models longer, tell more
+  slmd --keep-alive 1h --log debug      keep models longer, log more
 
-Every option can also stand in config.yaml in the home, or in the environment; options go over the environment, the environment over the file.";
+Every option can also be set in config.yaml in the home, or in the environment; options override the environment, and the environment overrides the file.";
 
 /// The command line as clap sees it.
 pub fn command() -> Command {
     let home = Arg::new("home")
         .long("home")
         .value_name("DIR")
-        .help(format!("Where everything is kept [env: {}]", env::HOME))
+        .help(format!("Folder of models, index, sockets and configuration [env: {}]", env::HOME))
         .value_parser(value_parser!(PathBuf));
     let keys = KEYS.iter().map(|key| {
         let default = match key.default {
@@ -33,7 +33,7 @@ pub fn command() -> Command {
             .help(format!("{}{default} [env: {}]", key.about, key.env))
     });
     Command::new("slmd")
-        .about("Serves local models: keeps them on disk, loads them when asked, unloads them when idle.")
+        .about("Serves local models: keeps them on disk, loads them on request, unloads them when idle.")
         .version(crate::VERSION)
         .after_help(EXAMPLES)
         .arg(home)
