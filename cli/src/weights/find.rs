@@ -16,7 +16,7 @@ use crate::fs::{self, Kind};
 /// Maximum number of entries of a folder.
 const MAX_ENTRIES: usize = 10_000;
 /// Maximum number of shards of a split model.
-const MAX_PARTS: usize = 1_000;
+const MAX_SHARDS: usize = 1_000;
 /// Files that describe safetensors, besides the folders of modules. Nothing else in the folder is opened or sent.
 const DESCRIPTIONS: [&str; 6] = [
     "config.json",
@@ -124,7 +124,7 @@ impl PathRoots {
         let path = self.expand(value, keyword)?;
         let can_be_name = Source::classify(value) == Source::Name;
         match fs::kind(&path)? {
-            Some(Kind::File(_)) => Ok(Some(with_its_parts(&path, keyword)?)),
+            Some(Kind::File(_)) => Ok(Some(with_all_shards(&path, keyword)?)),
             Some(Kind::Folder) => match the_one_set(&path) {
                 Ok(files) => Ok(Some(files)),
                 // A folder with the name of a model, and without weights.
@@ -224,7 +224,7 @@ fn the_one_set(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut sets: BTreeMap<String, &PathBuf> = BTreeMap::new();
     for path in entries.iter().filter(|path| has_ending(path, "gguf")) {
         let name = file_name(path);
-        let set = Part::of(&name).map_or_else(|| name.clone(), |part| part.stem.to_owned());
+        let set = ShardName::of(&name).map_or_else(|| name.clone(), |shard| shard.stem.to_owned());
         sets.entry(set).or_insert(path);
     }
     // A vision model has its projector beside it.
@@ -236,7 +236,7 @@ fn the_one_set(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     match sets.len() {
         1 => {
             let path = sets.into_values().next().expect("there is one");
-            let mut files = with_its_parts(path, "FROM")?;
+            let mut files = with_all_shards(path, "FROM")?;
             files.extend(projector.map(|path| check(path, "FROM")).transpose()?);
             Ok(files)
         }
@@ -263,21 +263,21 @@ fn is_projector(name: &str) -> bool {
 }
 
 /// The file, or for a shard of a split model all shards in order.
-fn with_its_parts(path: &Path, keyword: &str) -> anyhow::Result<Vec<PathBuf>> {
+fn with_all_shards(path: &Path, keyword: &str) -> anyhow::Result<Vec<PathBuf>> {
     let name = file_name(path);
-    let Some(part) = Part::of(&name) else {
+    let Some(shard) = ShardName::of(&name) else {
         return Ok(vec![check(path, keyword)?]);
     };
-    if part.count > MAX_PARTS {
+    if shard.count > MAX_SHARDS {
         return Err(Failure::new(format!("{keyword}: `{name}` claims too many shards")).into());
     }
-    (1..=part.count)
+    (1..=shard.count)
         .map(|number| {
-            let path = path.with_file_name(part.name_of(number));
+            let path = path.with_file_name(shard.name_of(number));
             if fs::kind(&path)?.is_none() {
                 return Err(Failure::new(format!(
                     "{keyword}: shard {number} of {} is missing: there is no `{}`",
-                    part.count,
+                    shard.count,
                     path.display()
                 ))
                 .code("weights_missing")
@@ -328,13 +328,13 @@ fn the_one_model<'a>(folder: &Path, weights: &[&'a PathBuf]) -> anyhow::Result<V
     if let Some(whole) = whole {
         return Ok(vec![whole]);
     }
-    let parts: Vec<_> = weights
+    let shards: Vec<_> = weights
         .iter()
         .filter(|path| file_name(path).starts_with("model-0"))
         .copied()
         .collect();
-    match (parts.is_empty(), weights) {
-        (false, _) => Ok(parts),
+    match (shards.is_empty(), weights) {
+        (false, _) => Ok(shards),
         (true, [only]) => Ok(vec![only]),
         (true, _) => Err(Failure::new(format!(
             "there are several files of safetensors in `{}`, and none is model.safetensors",
@@ -377,12 +377,12 @@ fn file_name(path: &Path) -> String {
 }
 
 /// `stem-00002-of-00003.gguf`, as llama.cpp's split tool names shards.
-struct Part<'a> {
+struct ShardName<'a> {
     stem: &'a str,
     count: usize,
 }
 
-impl<'a> Part<'a> {
+impl<'a> ShardName<'a> {
     fn of(name: &'a str) -> Option<Self> {
         let rest = name.strip_suffix(".gguf")?;
         let (rest, count) = rest.rsplit_once("-of-")?;
@@ -538,8 +538,8 @@ mod tests {
             &["./hub", "m.gguf"],
             "`FROM ./hub` cannot be combined with other FROMs",
         );
-        for part in ["model-00001-of-00002", "model-00002-of-00002"] {
-            folder.put(&format!("split/{part}.safetensors"), START);
+        for shard in ["model-00001-of-00002", "model-00002-of-00002"] {
+            folder.put(&format!("split/{shard}.safetensors"), START);
         }
         folder.check(
             &["split"],
