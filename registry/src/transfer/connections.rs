@@ -63,7 +63,7 @@ pub(super) struct TransferConnections {
 
 impl TransferConnections {
     /// A permit for one more connection, if the limit allows it. `has_none`: the transfer has no connection yet.
-    pub(super) fn seat(&mut self, has_none: bool) -> Option<ConnectionPermit> {
+    pub(super) fn permit(&mut self, has_none: bool) -> Option<ConnectionPermit> {
         let mut state = self.connections.lock();
         let is_free = state.open < state.limit;
         let others = state.waiting - usize::from(self.is_waiting);
@@ -150,7 +150,7 @@ impl Connections {
     }
 
     /// Registers a transfer.
-    pub(super) fn member(&self) -> TransferConnections {
+    pub(super) fn transfer(&self) -> TransferConnections {
         TransferConnections {
             connections: self.clone(),
             is_waiting: false,
@@ -234,28 +234,28 @@ mod tests {
     /// Lets time pass in which all connections together receive `rate(number)` bytes per second.
     fn pass(
         connections: &Connections,
-        seats: &mut Vec<ConnectionPermit>,
+        permits: &mut Vec<ConnectionPermit>,
         now: &mut Instant,
         seconds: u32,
         rate: impl Fn(usize) -> f64,
     ) {
         for _ in 0..seconds * 4 {
-            while let Some(seat) = connections.member().seat(seats.is_empty()) {
-                seats.push(seat);
+            while let Some(permit) = connections.transfer().permit(permits.is_empty()) {
+                permits.push(permit);
             }
             let limit = connections.lock().limit;
-            seats.truncate(limit);
+            permits.truncate(limit);
             *now += Duration::from_millis(250);
-            connections.took((rate(seats.len()) / 4.0) as u64);
+            connections.took((rate(permits.len()) / 4.0) as u64);
             connections.tick(*now);
         }
     }
 
     #[test]
     fn connections_are_added_while_that_makes_the_whole_faster() {
-        let (mut now, mut seats) = (Instant::now(), Vec::new());
+        let (mut now, mut permits) = (Instant::now(), Vec::new());
         let connections = Connections::new(now);
-        pass(&connections, &mut seats, &mut now, 10, |count| {
+        pass(&connections, &mut permits, &mut now, 10, |count| {
             count as f64 * 1e7
         });
         assert_eq!(connections.lock().limit, MOST);
@@ -263,9 +263,9 @@ mod tests {
 
     #[test]
     fn a_line_that_is_full_is_left_with_a_few() {
-        let (mut now, mut seats) = (Instant::now(), Vec::new());
+        let (mut now, mut permits) = (Instant::now(), Vec::new());
         let connections = Connections::new(now);
-        pass(&connections, &mut seats, &mut now, 10, |_| 1e7);
+        pass(&connections, &mut permits, &mut now, 10, |_| 1e7);
         assert_eq!(connections.lock().limit, FIRST);
     }
 
@@ -277,8 +277,8 @@ mod tests {
             connections.refused(now);
             assert_eq!(connections.lock().limit, expected);
         }
-        let mut seats = Vec::new();
-        pass(&connections, &mut seats, &mut now, 20, |count| {
+        let mut permits = Vec::new();
+        pass(&connections, &mut permits, &mut now, 20, |count| {
             count as f64 * 1e7
         });
         assert_eq!(connections.lock().limit, 1, "for a while no more are tried");
@@ -300,29 +300,31 @@ mod tests {
     #[test]
     fn a_seat_is_given_back() {
         let connections = Connections::default();
-        let mut member = connections.member();
-        let seats: Vec<ConnectionPermit> = std::iter::from_fn(|| member.seat(false)).collect();
-        assert_eq!(seats.len(), FIRST);
-        drop(seats);
-        assert!(member.seat(true).is_some());
+        let mut transfer = connections.transfer();
+        let permits: Vec<ConnectionPermit> =
+            std::iter::from_fn(|| transfer.permit(false)).collect();
+        assert_eq!(permits.len(), FIRST);
+        drop(permits);
+        assert!(transfer.permit(true).is_some());
     }
 
     #[test]
     fn a_transfer_without_a_connection_goes_before_those_that_have_one() {
         let connections = Connections::default();
-        let (mut first, mut second) = (connections.member(), connections.member());
-        let mut seats: Vec<ConnectionPermit> = std::iter::from_fn(|| first.seat(false)).collect();
-        assert!(second.seat(true).is_none());
-        seats.pop();
-        assert!(first.seat(false).is_none(), "the other one has none");
-        assert!(second.seat(true).is_some());
-        assert!(first.seat(false).is_some());
+        let (mut first, mut second) = (connections.transfer(), connections.transfer());
+        let mut permits: Vec<ConnectionPermit> =
+            std::iter::from_fn(|| first.permit(false)).collect();
+        assert!(second.permit(true).is_none());
+        permits.pop();
+        assert!(first.permit(false).is_none(), "the other one has none");
+        assert!(second.permit(true).is_some());
+        assert!(first.permit(false).is_some());
         // A transfer that stops waiting does not hold the others back.
-        let mut third = connections.member();
-        seats.extend(std::iter::from_fn(|| first.seat(false)));
-        assert!(third.seat(true).is_none());
+        let mut third = connections.transfer();
+        permits.extend(std::iter::from_fn(|| first.permit(false)));
+        assert!(third.permit(true).is_none());
         drop(third);
-        seats.pop();
-        assert!(first.seat(false).is_some());
+        permits.pop();
+        assert!(first.permit(false).is_some());
     }
 }

@@ -91,7 +91,7 @@ struct Connection {
     end: u64,
     /// Whether the rate cap holds it back now.
     held: Arc<AtomicBool>,
-    _seat: ConnectionPermit,
+    _permit: ConnectionPermit,
 }
 
 impl Registry {
@@ -206,7 +206,7 @@ impl Fetch<'_> {
             sender,
             tasks: JoinSet::new(),
             lines: HashMap::new(),
-            member: self.connections.member(),
+            transfer: self.connections.transfer(),
             direct: None,
             refused: 0,
             failure: None,
@@ -271,7 +271,7 @@ struct Driver<'a> {
     sender: mpsc::Sender<Event>,
     tasks: JoinSet<()>,
     lines: HashMap<Id, Connection>,
-    member: TransferConnections,
+    transfer: TransferConnections,
     /// Where the endpoint redirected to the last time.
     direct: Option<reqwest::Url>,
     /// Refusals of that address since the last byte.
@@ -295,21 +295,21 @@ impl Driver<'_> {
         }
         loop {
             // The plan is asked only when there is a permit, because its answer reserves a range.
-            let seat = self.member.seat(self.lines.is_empty());
-            self.crowded = seat.is_none() && self.lines.is_empty();
-            let Some(seat) = seat else {
+            let permit = self.transfer.permit(self.lines.is_empty());
+            self.crowded = permit.is_none() && self.lines.is_empty();
+            let Some(permit) = permit else {
                 // Without an open connection, every byte may be there.
                 return plan.is_whole();
             };
             match plan.next(Instant::now()) {
                 Next::Done => return true,
                 Next::At(_) | Next::Wait => return false,
-                Next::Open { id, range } => self.start(plan, id, range, seat),
+                Next::Open { id, range } => self.start(plan, id, range, permit),
             }
         }
     }
 
-    fn start(&mut self, plan: &Plan, id: Id, range: Range<u64>, seat: ConnectionPermit) {
+    fn start(&mut self, plan: &Plan, id: Id, range: Range<u64>, permit: ConnectionPermit) {
         let asked = RangeRequest {
             client: self.fetch.client.clone(),
             endpoint: self.fetch.endpoint.clone(),
@@ -329,7 +329,7 @@ impl Driver<'_> {
             task,
             end: range.end,
             held,
-            _seat: seat,
+            _permit: permit,
         };
         self.lines.insert(id, line);
     }
