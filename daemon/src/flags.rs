@@ -19,7 +19,10 @@ pub fn command() -> Command {
     let home = Arg::new("home")
         .long("home")
         .value_name("DIR")
-        .help(format!("Folder of models, index, sockets and configuration [env: {}]", env::HOME))
+        .help(format!(
+            "Folder of models, index, sockets and configuration [env: {}]",
+            env::HOME
+        ))
         .value_parser(value_parser!(PathBuf));
     let keys = KEYS.iter().map(|key| {
         let default = match key.default {

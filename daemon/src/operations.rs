@@ -1,4 +1,4 @@
-//! Long operations on the store that clients share: creates, checks, files that are taken in. Pulls and pushes are operations of
+//! Long operations on the store that clients share: creates, checks, files that are taken in. Pulls and pushes are jobs of
 //! [`crate::transfers`].
 //!
 //! An operation has a key that holds all of its request. A request with the key of one that runs joins it: its stream begins with
