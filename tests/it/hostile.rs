@@ -129,7 +129,7 @@ fn a_package_that_lies_leaves_nothing_behind() {
         (
             "other member",
             wheel("m/other.gguf", &good),
-            "holds no m/model.gguf",
+            "does not contain m/model.gguf",
         ),
         ("short member", wheel("m/model.gguf", short), &sizes),
     ] {
