@@ -1,12 +1,16 @@
 //! Reads a stream of events, each one JSON object and a newline.
 
-use std::collections::VecDeque;
+use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 
 use api::{ChatEvent, ErrorBody, GenerateEvent, Progress};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
+use tokio_util::io::StreamReader;
 
 use super::Error;
 
@@ -38,28 +42,28 @@ impl Event for Progress {
 }
 
 /// The events of one answer. Dropping it closes the connection, which cancels the request.
-#[derive(Debug)]
-pub(crate) struct Events<T, B = hyper::body::Incoming> {
-    body: B,
-    buffer: BytesMut,
-    lines: VecDeque<Bytes>,
-    body_ended: bool,
+pub(crate) struct Events<T> {
+    lines: BoxStream<'static, Result<String, LinesCodecError>>,
     over: bool,
     kind: PhantomData<T>,
 }
 
-impl<T, B> Events<T, B>
-where
-    T: Event,
-    B: hyper::body::Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    pub(super) fn new(body: B) -> Self {
+impl<T> fmt::Debug for Events<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+impl<T: Event> Events<T> {
+    pub(super) fn new<B>(body: B) -> Self
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let bytes = StreamReader::new(body.into_data_stream().map_err(io::Error::other).boxed());
+        let codec = LinesCodec::new_with_max_length(MAX_LINE);
         Self {
-            body,
-            buffer: BytesMut::new(),
-            lines: VecDeque::new(),
-            body_ended: false,
+            lines: FramedRead::new(bytes, codec).boxed(),
             over: false,
             kind: PhantomData,
         }
@@ -80,56 +84,29 @@ where
 
     async fn read(&mut self) -> Result<T, Error> {
         loop {
-            if let Some(line) = self.lines.pop_front() {
-                return parse(&line);
-            }
-            if self.body_ended {
-                return Err(Error::Cut);
-            }
-            match self.body.frame().await {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.split(&data)?;
-                    }
+            match self.lines.next().await {
+                Some(Ok(line)) if line.trim_ascii().is_empty() => {}
+                Some(Ok(line)) => return parse(&line),
+                Some(Err(LinesCodecError::MaxLineLengthExceeded)) => {
+                    return Err(Error::Garbled(format!(
+                        "a line is longer than {MAX_LINE} bytes"
+                    )));
                 }
-                Some(Err(error)) => return Err(Error::broken(error)),
-                None => {
-                    self.body_ended = true;
-                    let rest = self.buffer.split().freeze();
-                    self.keep(rest);
+                Some(Err(LinesCodecError::Io(error))) => {
+                    // The error of the body itself tells whether the daemon is gone.
+                    return Err(error
+                        .downcast::<hyper::Error>()
+                        .map_or_else(Error::broken, Error::broken));
                 }
+                None => return Err(Error::Cut),
             }
-        }
-    }
-
-    fn split(&mut self, data: &[u8]) -> Result<(), Error> {
-        // Searching only the new bytes keeps the cost of many small pieces linear.
-        let mut rest = data;
-        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-            self.buffer.extend_from_slice(&rest[..end]);
-            rest = &rest[end + 1..];
-            let line = self.buffer.split().freeze();
-            self.keep(line);
-        }
-        self.buffer.extend_from_slice(rest);
-        if self.buffer.len() > MAX_LINE {
-            return Err(Error::Garbled(format!(
-                "a line is longer than {MAX_LINE} bytes"
-            )));
-        }
-        Ok(())
-    }
-
-    fn keep(&mut self, line: Bytes) {
-        if !line.trim_ascii().is_empty() {
-            self.lines.push_back(line);
         }
     }
 }
 
-fn parse<T: Event>(line: &[u8]) -> Result<T, Error> {
+fn parse<T: Event>(line: &str) -> Result<T, Error> {
     let garbled = |error: serde_json::Error| Error::Garbled(error.to_string());
-    let value: serde_json::Value = serde_json::from_slice(line).map_err(garbled)?;
+    let value: serde_json::Value = serde_json::from_str(line).map_err(garbled)?;
     if value.get("error").is_some() {
         let body: ErrorBody = serde_json::from_value(value).map_err(garbled)?;
         return Err(Error::Refused { status: None, body });
@@ -152,7 +129,7 @@ mod tests {
             .iter()
             .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(piece.as_bytes()))))
             .collect();
-        let mut events = Events::<Progress, _>::new(StreamBody::new(futures::stream::iter(frames)));
+        let mut events = Events::<Progress>::new(StreamBody::new(futures::stream::iter(frames)));
         let mut seen = Vec::new();
         loop {
             match events.next().await {
