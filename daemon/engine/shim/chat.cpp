@@ -34,9 +34,9 @@ struct slm_reader {
     // The form's, with this answer's beginning.
     common_chat_parser_params params;
     std::string text;
-    // What was told already.
+    // What was reported already.
     common_chat_msg told;
-    // Whether the name of each call was told.
+    // Whether the name of each call was reported.
     std::vector<bool> named;
 };
 
@@ -135,10 +135,10 @@ json to_json(const common_grammar_trigger & trigger) {
     return json{ { "kind", static_cast<int>(trigger.type) }, { "value", trigger.value } };
 }
 
-// A message in which nothing was said.
+// An empty message.
 const common_chat_msg SILENCE;
 
-// The end of `now` that `told` does not have yet, which is then told. Nothing when the two contradict each other.
+// The end of `now` that `told` does not have yet; `told` gets it. Empty when the two contradict each other.
 std::string grown(std::string & told, const std::string & now) {
     if (now.size() <= told.size() || now.compare(0, told.size(), told) != 0) {
         return std::string();

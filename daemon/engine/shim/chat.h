@@ -13,13 +13,13 @@
 extern "C" {
 #endif
 
-// Text that belongs to somebody else, UTF-8.
+// Borrowed text, UTF-8.
 struct slm_str {
     const char * data;
     size_t size;
 };
 
-// Text that belongs to the caller, or nothing when data is null.
+// Text that the caller owns, or none when data is null.
 struct slm_text {
     char * data;
     size_t size;
@@ -28,10 +28,10 @@ struct slm_text {
 // A parsed chat template.
 struct slm_chat;
 
-// The form that answers in one conversation have.
+// The format of answers in one conversation.
 struct slm_form;
 
-// An answer in such a form, as far as it came.
+// A parser of an answer in that format.
 struct slm_reader;
 
 // Settings that hold for the whole process; call before any thread is started.
@@ -88,14 +88,14 @@ struct slm_reader * slm_reader_new(const struct slm_form * form, struct slm_str 
 
 void slm_reader_free(struct slm_reader * reader);
 
-// Where some text is known to belong without being parsed.
+// The part of a message that a text belongs to.
 enum slm_place {
     SLM_PLACE_UNKNOWN = 0,
     SLM_PLACE_CONTENT = 1,
     SLM_PLACE_REASONING = 2,
 };
 
-// Adds text of which it is known where it belongs; nothing is parsed.
+// Adds text whose part is known; nothing is parsed.
 bool slm_reader_skip(struct slm_reader * reader, struct slm_str more, enum slm_place place);
 
 // Adds text and says in *grown what it added to the message:

@@ -24,7 +24,7 @@ constexpr size_t RESULT_PER_BYTE = 4;
 constexpr size_t STACK = 24 << 20;
 // So many pieces lie between two looks at the clock.
 constexpr int64_t STRIDE = 256;
-// What may follow once a bound was passed: messages are made of it, and whoever swallows it comes no further.
+// Allowed once a bound was passed: enough for error messages, so code that swallows the exception does not get further.
 constexpr int64_t GRACE_BYTES = 1 << 20;
 constexpr int64_t GRACE_STEPS = 4096;
 

@@ -1,6 +1,6 @@
 // Bounds what llama.cpp's interpreter of chat templates takes, which has no bound of its own.
 //
-// Templates come with the weights, so they are written by somebody else. Whatever one does that grows or goes on, it asks for
+// Templates come with the weights, so they are untrusted. Whatever grows or goes on in one asks for
 // memory: so the operators new and delete of this program are replaced, and count for the thread that is being metered.
 // When a bound is passed, new throws there. For all other threads they are what they were.
 

@@ -418,7 +418,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     products.sum()
 }
 
-/// How far numbers are from those that are expected, at most.
+/// Largest distance from the expected numbers.
 fn distance(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let distances = found
@@ -660,7 +660,7 @@ fn check_attention(processor: &Processor) {
     }
 }
 
-/// Keys and values that are no numbers are not hidden from the tokens that see them, and reach nobody else.
+/// NaN in keys and values reaches the tokens that attend to them, and no others.
 fn check_nan(processor: &Processor) {
     for tokens in [1, 3, 40] {
         let shape = Shape {

@@ -30,7 +30,7 @@ inline Lanes whole(Lanes x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEARE
 // x times two to the power of n, which is whole.
 inline Lanes scale(Lanes x, Lanes n) { return _mm512_scalef_ps(x, n); }
 
-// Of numbers that were halves: 0 for those that are not finite.
+// Replaces numbers converted from F16 by 0 if they are not finite.
 inline Lanes where_finite(Lanes x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(x), all(65504.0f), _CMP_LE_OQ), x); }
 
 inline __m256 fold(Lanes x) {
@@ -67,7 +67,7 @@ inline Lanes scale(Lanes x, Lanes n) {
     return _mm256_mul_ps(x, _mm256_castsi256_ps(exponent));
 }
 
-// Of numbers that were halves: 0 for those that are not finite.
+// Replaces numbers converted from F16 by 0 if they are not finite.
 inline Lanes where_finite(Lanes x) {
     const __m256 size = _mm256_andnot_ps(all(-0.0f), x);
     return _mm256_and_ps(_mm256_cmp_ps(size, all(65504.0f), _CMP_LE_OQ), x);

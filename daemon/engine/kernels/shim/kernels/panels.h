@@ -9,8 +9,7 @@ namespace {
 
 namespace panels {
 
-// Rows of a panel: those that are multiplied with one input lie side by side. Inputs of a group: so do those that are multiplied
-// with one weight. All sums of a panel and a group fit the registers.
+// Rows of a panel are interleaved, and so are the columns of a group of inputs. All sums of a panel and a group fit the registers.
 constexpr int REGISTERS = 2, ROWS = REGISTERS * LANES, COLUMNS = LANES == 16 ? 12 : 6;
 
 // Weights of a row that are dequantized at once, a multiple of every type's block: some panels stay in a cache of the second level.
@@ -62,7 +61,7 @@ template <Dequantize DEQUANTIZE> inline void fill(const slm::Product & p, int64_
     }
 }
 
-// One panel and up to a group's columns; sums begin at 0 with the first weights of a row, and go on with those that come after them.
+// One panel and up to a group's columns; sums begin at 0 with the first weights of a row, and continue with the next ones.
 template <int COUNT, bool FIRST>
 inline void tile(const slm::Product & p, int64_t row, int64_t column) {
     const float * const weights = reinterpret_cast<const float *>(p.weights + row * p.weights_stride);

@@ -148,7 +148,7 @@ impl Tenant for Person {
     }
 }
 
-/// Somebody whose first tokens are like those of all with the same `kind`, and whose last ones are like nobody's.
+/// A sequence whose first tokens are those of all with the same `kind`, and whose last ones are unique.
 fn person(name: &'static str, kind: i32, alike: usize, own: usize) -> Person {
     let alike = std::iter::repeat_n(kind, alike);
     let mine = name.bytes().fold(1000_i32, |sum, byte| {
@@ -586,7 +586,7 @@ fn with_shelf() -> House {
 }
 
 impl House {
-    /// Lets somebody in, computes everything and retires; says how much was spared.
+    /// Admits a sequence, computes it and retires it; returns how many tokens were reused.
     fn serve(&mut self, person: Person) -> usize {
         let name = person.name;
         self.enqueue(person);
