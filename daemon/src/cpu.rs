@@ -334,6 +334,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn modules_are_checked_again_without_kernels() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut program = program(folder.path(), &["best"]);
+        modules(folder.path(), &program).choice().await;
+        program.args.push(Kernels::OFF.into());
+        for _ in 0..2 {
+            let choice = modules(folder.path(), &program).choice().await;
+            assert_eq!(choice.module.as_deref(), Some("best"));
+        }
+        assert_eq!(asked(folder.path()), 2);
+    }
+
+    #[tokio::test]
     async fn an_illegal_instruction_later_leads_to_the_next_module_for_good() {
         let folder = tempfile::tempdir().unwrap();
         let program = program(folder.path(), &["best", "next"]);
