@@ -133,6 +133,15 @@ impl<F> Returns<F> {
         // The engine thread ends only when the process does.
         let _ = self.mail.send(Mail::Finished(finished));
     }
+
+    /// A function that puts in what `wrap` makes of a result.
+    pub(crate) fn putting<T>(&self, wrap: fn(T) -> F) -> impl Fn(T) + Send + use<F, T>
+    where
+        F: Send,
+    {
+        let returns = self.clone();
+        move |result| returns.put(wrap(result))
+    }
 }
 
 impl<F> Inbox<F> {

@@ -50,10 +50,11 @@ To talk to a model, use slm run.
 /// Runs the process to its end.
 pub fn run() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let all = arguments.len();
-    arguments.retain(|argument| *argument != Kernels::OFF);
-    let kernels = match arguments.len() == all {
+    let (switches, arguments): (Vec<_>, Vec<&str>) = arguments
+        .iter()
+        .map(String::as_str)
+        .partition(|argument| *argument == Kernels::OFF);
+    let kernels = match switches.is_empty() {
         true => Switch::Auto,
         false => Switch::Off,
     };

@@ -135,10 +135,7 @@ fn serve(
     let weights_took = began.elapsed();
     let interrupt = Arc::clone(&inbox.interrupt);
     if let Some(pooling) = model.pooling {
-        let put = {
-            let returns = returns.clone();
-            move |prepared| returns.put(Finished::Tokenized(prepared))
-        };
+        let put = returns.putting(Finished::Tokenized);
         let (embedder, prepare) =
             embed::Embedder::new(&model, pooling, load, interrupt, outbox.clone(), put)?;
         memory::hold(0, u64::from(load::threads(load).unsigned_abs()));
@@ -163,16 +160,11 @@ fn serve(
         .map(|draft| DraftModel::new(draft, &model, load))
         .transpose()?;
     let speculation = Speculation::new(load.speculation, draft);
-    let (renderer, render) = Renderer::new(model.chat_source(), {
-        let returns = returns.clone();
-        move |prepared| returns.put(Finished::Rendered(prepared))
-    });
-    let prepared = {
-        let returns = returns.clone();
-        move |prepared| returns.put(Finished::Prepared(prepared))
-    };
-    let cells = load.settings.context.min(memory.context.cells()) as usize;
-    let mut preparation = Preparation::new(&model, cells, outbox.clone(), prepared);
+    let (renderer, render) =
+        Renderer::new(model.chat_source(), returns.putting(Finished::Rendered));
+    let put = returns.putting(Finished::Prepared);
+    let cells = load.context.min(memory.context.cells()) as usize;
+    let mut preparation = Preparation::new(&model, cells, outbox.clone(), put);
     let (preparer, prepare) =
         Preparer::new(worker::MAX_JOBS, move || move |job| preparation.work(job));
     let mut engine = Engine::new(
@@ -211,8 +203,7 @@ fn serve(
             .expect("a thread can be started");
         if let (Some(projector), Some(given)) = (projector, &load.projector) {
             let (identity, room) = (given.digest.clone(), engine.room());
-            let returns = returns.clone();
-            let done = move |encoded| returns.put(Finished::Encoded(encoded));
+            let done = returns.putting(Finished::Encoded);
             let (encoder, encode) = ImageEncoder::new(projector, identity, pulse, room, done);
             engine.encoder = Some(encoder);
             threads::spawn(scope, "encoder", threads::STACK_BYTES, encode)
