@@ -211,13 +211,16 @@ impl<'m> Embedder<'m> {
     fn prepare(&mut self, request: Request) {
         let id = request.id;
         let bytes = inbox::size(&request.call);
+        let becomes_a_job = matches!(request.call, Call::Embed(_) | Call::Rerank(_));
         let cancelled = Arc::new(AtomicBool::new(false));
         let unprepared = Unprepared {
             request,
             cancelled: Arc::clone(&cancelled),
         };
         match self.preparer.queue(unprepared, bytes) {
-            Ok(()) => drop(self.preparing.insert(id, cancelled)),
+            Ok(()) if becomes_a_job => drop(self.preparing.insert(id, cancelled)),
+            // The preparer answers.
+            Ok(()) => {}
             Err(error) => self.outbox.fail(id, error),
         }
     }

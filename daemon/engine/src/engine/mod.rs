@@ -163,7 +163,7 @@ fn serve(
     let (renderer, render) =
         Renderer::new(model.chat_source(), returns.putting(Finished::Rendered));
     let put = returns.putting(Finished::Prepared);
-    let cells = load.context.min(memory.context.cells()) as usize;
+    let cells = load.settings.context.min(memory.context.cells()) as usize;
     let mut preparation = Preparation::new(&model, cells, outbox.clone(), put);
     let (preparer, prepare) =
         Preparer::new(worker::MAX_JOBS, move || move |job| preparation.work(job));

@@ -344,6 +344,28 @@ fn a_cancelled_request_ends_and_the_others_go_on() {
 }
 
 #[test]
+fn a_request_that_has_its_answer_does_not_count_as_waiting() {
+    let mut runner = runner(Pooling::Mean);
+    let tokenize = Tokenize {
+        text: "cat".into(),
+        add_special: false,
+        parse_special: false,
+        literal: Vec::new(),
+    };
+    let Event::Tokens(tokens) = runner.call(Call::Tokenize(tokenize)) else {
+        panic!("a text has tokens");
+    };
+    let detokenized = runner.call(Call::Detokenize(Detokenize { tokens }));
+    assert!(matches!(detokenized, Event::Text(_)), "{detokenized:?}");
+    runner.fails(Call::Embed(texts(&[])));
+    let stats = runner.call(Call::Stats);
+    assert!(
+        matches!(stats, Event::Stats(Stats { waiting: 0, .. })),
+        "{stats:?}"
+    );
+}
+
+#[test]
 fn a_vocabulary_without_a_beginning_is_refused() {
     let model = tiny_bert::without_special_tokens(3);
     let failure = Runner::start(&model).load(|_| ()).unwrap_err();
