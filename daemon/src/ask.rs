@@ -18,6 +18,8 @@ use crate::turn::Turn;
 pub struct Target {
     /// Its name.
     pub model: ModelName,
+    /// The name as the request writes it, for messages.
+    pub label: String,
     /// Parameters that go over those of the model: sampling, limits and settings of the load.
     pub parameters: Parameters,
     /// How long the model stays loaded afterwards; `None` leaves it to the configuration.

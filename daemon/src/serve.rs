@@ -76,6 +76,7 @@ pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
         .draw_mark(&conversation.turns, &conversation.tools)?;
     let options = &resolved.options;
     let request = Request {
+        label: ask.target.label,
         source,
         after: ask.after,
         like: Generate {
@@ -118,13 +119,13 @@ async fn begin(
     lease: Lease,
     clock: Clock,
 ) -> Result<Answer, Error> {
-    let model = resolved.model.name.to_string();
+    let model = &request.label;
     let options = &resolved.options;
     let first = match overflow {
         Overflow::CutTokens => options.overflow,
         Overflow::Refuse | Overflow::DropTurns => protocol::Overflow::Refuse,
     };
-    let call = request.to_call(conversation, first, &lease, &model).await?;
+    let call = request.to_call(conversation, first, &lease).await?;
     let (lease, error) = match Answer::begin(lease, model.clone(), call, clock).await {
         Ok(answer) => return Ok(answer),
         Err(refused) => *refused,
@@ -136,11 +137,11 @@ async fn begin(
         return Err(error);
     };
     let context = options.load.context.min(lease.loaded().context);
-    let shorter = prompt::shorten(conversation, source, lease.runner(), &model, context).await?;
+    let shorter = prompt::shorten(conversation, source, lease.runner(), model, context).await?;
     let call = request
-        .to_call(&shorter.conversation, options.overflow, &lease, &model)
+        .to_call(&shorter.conversation, options.overflow, &lease)
         .await?;
-    let answer = Answer::begin(lease, model, call, clock)
+    let answer = Answer::begin(lease, model.clone(), call, clock)
         .await
         .map_err(|refused| refused.1)?;
     Ok(answer.after_dropping(shorter.dropped))
@@ -148,6 +149,8 @@ async fn begin(
 
 /// What the calls for one answer have in common.
 struct Request {
+    /// The name of the model, for messages.
+    label: String,
     /// `None` for a raw prompt.
     source: Option<PromptSource>,
     /// Tokens that the prompt goes on from.
@@ -163,7 +166,6 @@ impl Request {
         conversation: &Conversation,
         overflow: protocol::Overflow,
         lease: &Lease,
-        model: &String,
     ) -> Result<Generate, Error> {
         let (mut prompt, read_as) = match &self.source {
             None => (conversation.to_raw_prompt(), None),
@@ -173,7 +175,7 @@ impl Request {
             }
         };
         if !self.after.is_empty() {
-            let new = prompt::tokens(lease.runner(), model, prompt, false).await?;
+            let new = prompt::tokens(lease.runner(), &self.label, prompt, false).await?;
             prompt = Prompt::Tokens([self.after.as_slice(), &new].concat());
         }
         Ok(Generate {

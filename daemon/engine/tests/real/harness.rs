@@ -190,12 +190,19 @@ impl Runner {
     /// The text and the end of an answer.
     pub(crate) fn answer(&mut self, id: u64) -> (String, Done) {
         let mut text = String::new();
+        let mut started = None;
         loop {
             match self.event(id) {
+                Event::Started { prompt_tokens, .. } => {
+                    assert_eq!(started.replace(prompt_tokens), None, "it starts once");
+                }
                 Event::Delta(delta) => text.push_str(&delta.text),
                 Event::Prefill { done, total } => assert!(done <= total),
                 Event::Looking { .. } => {}
-                Event::Done(done) => return (text, *done),
+                Event::Done(done) => {
+                    assert!(started.is_none_or(|tokens| tokens == done.prompt_tokens));
+                    return (text, *done);
+                }
                 other => panic!("unexpected in an answer: {other:?}"),
             }
         }
@@ -212,7 +219,7 @@ impl Runner {
                     thoughts.push_str(&delta.reasoning);
                     text.push_str(&delta.text);
                 }
-                Event::Prefill { .. } => {}
+                Event::Started { .. } | Event::Prefill { .. } => {}
                 Event::Done(done) => return (thoughts, text, *done),
                 other => panic!("unexpected in an answer: {other:?}"),
             }
@@ -233,7 +240,7 @@ impl Runner {
                         calls[call.index as usize].1.push_str(&call.arguments);
                     }
                 }
-                Event::Prefill { .. } => {}
+                Event::Started { .. } | Event::Prefill { .. } => {}
                 Event::Done(done) => return (calls, *done),
                 other => panic!("unexpected in an answer: {other:?}"),
             }

@@ -116,7 +116,7 @@ fn likelihoods(kind: Kind, text: &str, numbers: &[u32]) -> Vec<f32> {
             Event::Delta(delta) => {
                 found.extend(delta.logprobs.iter().map(|token| token.chosen.logprob));
             }
-            Event::Prefill { .. } | Event::Looking { .. } => {}
+            Event::Started { .. } | Event::Prefill { .. } | Event::Looking { .. } => {}
             Event::Done(_) => return found,
             other => panic!("{other:?}"),
         }

@@ -21,7 +21,7 @@ fn told(runner: &mut Runner, generate: Generate) -> (String, Vec<Logprob>) {
                 assert_eq!(chosen.collect::<Vec<_>>(), answer);
                 return (text, logprobs);
             }
-            Event::Prefill { .. } => {}
+            Event::Started { .. } | Event::Prefill { .. } => {}
             other => panic!("{other:?}"),
         }
     }

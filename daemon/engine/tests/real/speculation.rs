@@ -206,7 +206,7 @@ fn likelihoods(runner: &mut Runner, generate: Generate) -> (String, Vec<Logprob>
                 text.push_str(&delta.text);
                 told.extend(delta.logprobs);
             }
-            Event::Prefill { .. } => {}
+            Event::Started { .. } | Event::Prefill { .. } => {}
             Event::Done(done) => return (text, told, *done),
             other => panic!("{other:?}"),
         }

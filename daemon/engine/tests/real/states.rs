@@ -55,7 +55,7 @@ fn answer(runner: &mut Runner, prompt: Vec<i32>) -> (Done, Vec<f32>) {
         match runner.event(id) {
             Event::Delta(delta) => likely.extend(delta.logprobs.iter().map(|it| it.chosen.logprob)),
             Event::Done(done) => return (*done, likely),
-            Event::Prefill { .. } => {}
+            Event::Started { .. } | Event::Prefill { .. } => {}
             other => panic!("{other:?}"),
         }
     }

@@ -21,6 +21,7 @@ fn a_stop_text_ends_the_answer_and_is_no_part_of_it() {
         });
         assert_eq!(text, expected, "stopped at {stop:?}");
         assert_eq!(done.reason, StopReason::Stop);
+        assert_eq!(done.stop_text.as_deref(), Some(stop));
     }
 }
 
@@ -34,6 +35,7 @@ fn what_only_began_like_a_stop_text_is_sent_at_the_end() {
         ..greedy("hello the sky", 32)
     });
     assert_eq!((text, done.reason), (whole, StopReason::Length));
+    assert_eq!(done.stop_text, None);
 }
 
 #[test]
@@ -41,16 +43,23 @@ fn a_cancel_takes_effect_while_a_prompt_is_read() {
     // One token in a step makes the prompt last long enough to be interrupted.
     let mut runner = Runner::loaded(|load| (load.settings.batch, load.sequences) = (1, 1));
     let id = runner.send(Call::Generate(Box::new(greedy(&"a".repeat(1800), 8))));
+    let Event::Started {
+        prompt_tokens,
+        cached_tokens: 0,
+    } = runner.event(id)
+    else {
+        panic!("expected the start")
+    };
     let Event::Prefill { done: 1, total } = runner.event(id) else {
         panic!("expected the first token of the prompt")
     };
     assert!(total > 1000);
+    assert_eq!(prompt_tokens, total);
     runner.send(Call::Cancel { target: id });
-    let (text, done) = runner.answer(id);
-    assert_eq!(
-        (text.as_str(), done.tokens, done.reason),
-        ("", 0, StopReason::Cancelled)
-    );
+    let Event::Done(done) = runner.end(id) else {
+        panic!("expected the end")
+    };
+    assert_eq!((done.tokens, done.reason), (0, StopReason::Cancelled));
     // The cells are free again.
     assert_eq!(runner.generate(greedy("hello", 4)).1.tokens, 4);
 }

@@ -27,6 +27,7 @@ pub(crate) fn target(
     Ok(Target {
         arrived: Instant::now(),
         model: model_name(model)?,
+        label: model.to_owned(),
         parameters: options::read(options)?,
         keep_alive: keep_alive
             .map(Stay::read)

@@ -97,6 +97,14 @@ async fn a_toy_dialect_answers_through_the_same_request_and_stream() {
 }
 
 #[tokio::test]
+async fn an_end_has_the_stop_text_that_came() {
+    let service = with_model(json!({"parameters": {"stop": ["x", " two"]}})).await;
+    let (_, frames) = toy(&service, json!(["m", "one two three"])).await;
+    let end = "event: end\ndata: StopText(\" two\")\n\n";
+    assert!(frames.ends_with(end), "{frames}");
+}
+
+#[tokio::test]
 async fn a_dialect_writes_errors_in_its_own_shape() {
     let service = service().await;
     let (status, body) = toy(&service, json!(["nowhere", "one"])).await;

@@ -32,7 +32,17 @@ async fn the_last_message_of_the_user_comes_back_word_by_word() {
         .collect();
     assert_eq!(words, [("tell", 1), (" me", 2), (" more", 3)]);
     assert!(
-        matches!(steps.first(), Some(Step::Prefill { total: 5, .. })),
+        matches!(
+            steps[..],
+            [
+                Step::Started {
+                    prompt_tokens: 5,
+                    cached_tokens: 0
+                },
+                Step::Prefill { total: 5, .. },
+                ..
+            ]
+        ),
         "{steps:?}"
     );
     let Some(Step::Done(done)) = steps.last() else {
