@@ -123,7 +123,7 @@ pub fn read<T: DeserializeOwned>(input: &mut impl Read) -> Result<T, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Call, Request};
+    use crate::{Call, Request};
 
     #[test]
     fn a_message_comes_back_as_it_went() {
@@ -171,7 +171,7 @@ mod tests {
     /// With each bit flipped: nothing panics, and few frames still decode.
     #[test]
     fn a_damaged_frame_is_an_error_or_another_message() {
-        let tokenize = crate::protocol::Tokenize {
+        let tokenize = crate::Tokenize {
             text: "why?".to_owned(),
             add_special: true,
             parse_special: false,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::Bytes;
+use crate::bytes::Bytes;
 
 /// Most images of one request.
 pub const MAX_IMAGES: usize = 16;

@@ -18,7 +18,7 @@ use std::{fs::File, io, os::unix::fs::FileExt as _};
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
-use crate::protocol::{MAX_ADAPTERS, MAX_CONTEXT};
+use crate::load::{MAX_ADAPTERS, MAX_CONTEXT};
 
 /// The first bytes of each file.
 const MAGIC: [u8; 8] = *b"slmstate";
@@ -47,7 +47,7 @@ const STEP: usize = 1024 * 1024;
 /// Model, build and tokens of a state.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    /// [`Recall::model`](crate::protocol::Recall::model) of the runner that made it; 1 to [`MAX_MODEL_KEY`] bytes.
+    /// [`Recall::model`](crate::Recall::model) of the runner that made it; 1 to [`MAX_MODEL_KEY`] bytes.
     pub model: String,
     /// The engine, its build, and the settings that decide the layout of a state; 1 to [`MAX_BUILD`] bytes.
     pub build: String,

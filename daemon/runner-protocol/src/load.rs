@@ -1,0 +1,95 @@
+//! The load of a model.
+
+use serde::{Deserialize, Serialize};
+
+/// Largest context, in cells. llama.cpp has no such limit; this one catches typing errors.
+pub const MAX_CONTEXT: u32 = 1 << 20;
+
+/// Smallest context, in cells.
+pub const MIN_CONTEXT: u32 = 4;
+
+/// Most parallel sequences; llama.cpp's own limit.
+pub const MAX_SEQUENCES: u32 = 256;
+
+/// Most tokens in one batch.
+pub const MAX_BATCH: u32 = 65_536;
+
+/// Most compute threads; llama.cpp's own limit.
+pub const MAX_THREADS: u32 = 512;
+
+/// Most LoRA adapters of one model.
+pub const MAX_ADAPTERS: usize = 16;
+
+/// What to load, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// Inherited read-only descriptor of the GGUF file.
+    pub weights_fd: i32,
+    /// Inherited read-only descriptors of the other files of a split model, in the order of their parts.
+    #[serde(default)]
+    pub shard_fds: Vec<i32>,
+    /// Inherited descriptors of LoRA adapters with their scales, at most [`MAX_ADAPTERS`].
+    pub adapters: Vec<Adapter>,
+    /// Most parallel sequences, 1 to [`MAX_SEQUENCES`].
+    pub sequences: u32,
+    /// Context, batch, threads and devices.
+    pub settings: LoadSettings,
+    /// Chat template to use instead of the model's own (Jinja source), if any.
+    pub chat_template: Option<String>,
+    /// Inherited read-only descriptor of a draft model with the same vocabulary, if any. Its KV cache has as many cells.
+    #[serde(default)]
+    pub draft_fd: Option<i32>,
+    /// Whether tokens are drafted.
+    #[serde(default)]
+    pub speculation: Speculation,
+    /// The image encoder; `None` for a model that reads text only.
+    #[serde(default)]
+    pub projector: Option<Projector>,
+}
+
+/// The settings of a load that a request or a Modelfile can choose. They hold for as long as the model is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadSettings {
+    /// Cells of the KV cache, shared by all sequences; [`MIN_CONTEXT`] to [`MAX_CONTEXT`].
+    pub context: u32,
+    /// Most tokens in one batch, 1 to [`MAX_BATCH`], and no fewer than there are sequences.
+    pub batch: u32,
+    /// CPU threads, at most [`MAX_THREADS`]; 0 lets the engine choose.
+    pub threads: u32,
+    /// Layers on a GPU; −1 for as many as fit, 0 for none.
+    pub gpu_layers: i32,
+    /// The GPU of a model that uses one.
+    pub main_gpu: i32,
+    /// Map the weights instead of reading them.
+    pub mmap: bool,
+}
+
+/// Whether tokens are drafted. It changes how fast tokens come, and not which.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Speculation {
+    /// While drafts are measured to be faster.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// Whenever a draft is possible, also where it is slower; for measurements and tests.
+    Always,
+}
+
+/// An image encoder (multimodal projector).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Projector {
+    /// Inherited read-only descriptor of its GGUF file.
+    pub fd: i32,
+    /// Digest of that file in hex, because two projectors encode one image differently.
+    pub digest: String,
+}
+
+/// One LoRA adapter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Adapter {
+    /// Inherited read-only descriptor.
+    pub fd: i32,
+    /// Its scale for a request that gives none; usually 1.
+    pub scale: f32,
+}
