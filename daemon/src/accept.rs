@@ -18,55 +18,55 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::listen::{Io, Listener, Peer};
-use crate::pace::{Limits, Pace, Paced};
 use crate::shutdown::Shutdown;
+use crate::watchdog::{ConnectionLimits, Watchdog, WatchedStream};
 
 /// Bytes that are kept of one connection in each direction; a request head must fit.
 const BUFFER: usize = 64 * 1024;
 
-/// Longest rest after the system refused a connection, for want of descriptors for example.
-const LONGEST_REST: Duration = Duration::from_secs(1);
+/// Longest backoff after the system refused a connection, for want of descriptors for example.
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Serves `router` on one listener until the graceful token; then it stops listening and returns.
 ///
 /// Connections live on in the task tracker: each finishes the request it answers, and ends at once on the force token.
-/// `seats` bounds the connections of all listeners together. A listener takes a seat for a connection that is there, so that
+/// `permits` bounds the connections of all listeners together. A listener takes a permit for a connection that is there, so that
 /// no door keeps one for nobody; while there is none free, one peer waits at each door, and the others in the system's queue.
 pub async fn serve(
     listener: Listener,
     router: Router,
-    limits: Limits,
-    seats: Arc<Semaphore>,
+    limits: ConnectionLimits,
+    permits: Arc<Semaphore>,
     shutdown: Shutdown,
 ) {
-    let mut rest = Duration::from_millis(10);
+    let mut backoff = Duration::from_millis(10);
     loop {
         let next = async {
             let accepted = listener.accept().await?;
-            Ok((accepted, seats.clone().acquire_owned().await))
+            Ok((accepted, permits.clone().acquire_owned().await))
         };
         let accepted = tokio::select! {
             () = shutdown.graceful.cancelled() => return,
             next = next => next,
         };
         match accepted {
-            Ok(((stream, peer), seat)) => {
-                rest = Duration::from_millis(10);
+            Ok(((stream, peer), permit)) => {
+                backoff = Duration::from_millis(10);
                 let connection = connection(stream, peer, router.clone(), limits, shutdown.clone());
                 shutdown.tasks.spawn(async move {
                     connection.await;
-                    drop(seat);
+                    drop(permit);
                 });
             }
             // The peer went away before it was served; the next one is waiting.
             Err(error) if is_about_the_peer(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, ?rest, "cannot accept connections, resting");
+                tracing::warn!(%error, ?backoff, "cannot accept connections, resting");
                 tokio::select! {
                     () = shutdown.graceful.cancelled() => return,
-                    () = tokio::time::sleep(rest) => {}
+                    () = tokio::time::sleep(backoff) => {}
                 }
-                rest = (rest * 2).min(LONGEST_REST);
+                backoff = (backoff * 2).min(MAX_BACKOFF);
             }
         }
     }
@@ -91,33 +91,36 @@ async fn connection(
     stream: Box<dyn Io>,
     peer: Peer,
     router: Router,
-    limits: Limits,
+    limits: ConnectionLimits,
     shutdown: Shutdown,
 ) {
-    let pace = Pace::new();
+    let watchdog = Watchdog::new();
     let service = {
-        let pace = pace.clone();
+        let watchdog = watchdog.clone();
         hyper::service::service_fn(move |request: Request<Incoming>| {
-            pace.answering();
-            let done = Answered(pace.clone());
+            watchdog.answering();
+            let done = AnswerGuard(watchdog.clone());
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
             let answer = router.clone().oneshot(request);
             async move {
                 let response: Response<Body> = answer.await?;
-                Ok::<_, Infallible>(response.map(|body| Tracked { body, _done: done }))
+                Ok::<_, Infallible>(response.map(|body| TrackedBody { body, _done: done }))
             }
         })
     };
-    // Its own header timeout is off: it cannot tell a slow head from an idle connection, and `Pace` can.
+    // Its own header timeout is off: it cannot tell a slow head from an idle connection, and `Watchdog` can.
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_headers(limits.headers)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Paced::new(stream, pace.clone())), service);
+        .serve_connection(
+            TokioIo::new(WatchedStream::new(stream, watchdog.clone())),
+            service,
+        );
     let mut serving = pin!(serving);
-    let mut too_slow = pin!(pace.too_slow(&limits));
+    let mut too_slow = pin!(watchdog.too_slow(&limits));
     let mut stopping = false;
     loop {
         tokio::select! {
@@ -140,22 +143,22 @@ async fn connection(
     }
 }
 
-/// Tells the pace when an answer is over, however it ends.
-struct Answered(Arc<Pace>);
+/// Tells the watchdog when an answer is over, however it ends.
+struct AnswerGuard(Arc<Watchdog>);
 
-impl Drop for Answered {
+impl Drop for AnswerGuard {
     fn drop(&mut self) {
         self.0.answered();
     }
 }
 
 /// A body that is tracked until it is dropped.
-struct Tracked {
+struct TrackedBody {
     body: Body,
-    _done: Answered,
+    _done: AnswerGuard,
 }
 
-impl HttpBody for Tracked {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

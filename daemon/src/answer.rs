@@ -88,7 +88,7 @@ pub enum Finish {
     /// The limit of tokens or the context was reached.
     Length,
     /// The model ended its turn with tool calls.
-    Calls,
+    ToolCalls,
 }
 
 /// Tokens of an answer.
@@ -125,12 +125,12 @@ pub struct Timings {
 
 /// Times of a request that are known before it is answered.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub struct RequestTimes {
     arrived: Instant,
     load: Duration,
 }
 
-impl Clock {
+impl RequestTimes {
     /// For a request that came at `arrived`; to be called when the model is loaded.
     pub fn loaded(arrived: Instant) -> Self {
         Self {
@@ -155,9 +155,9 @@ pub struct Answer {
     generation: Generation,
     lease: Lease,
     model: String,
-    clock: Clock,
+    times: RequestTimes,
     dropped_turns: u32,
-    calls: Calls,
+    calls: CallTracker,
     /// Batches that were made and not given out.
     ready: VecDeque<Vec<Event>>,
 }
@@ -174,7 +174,7 @@ impl Answer {
         lease: Lease,
         model: String,
         generate: Generate,
-        clock: Clock,
+        times: RequestTimes,
     ) -> Result<Self, Box<Refused>> {
         let generation = match lease.runner().generate(generate).await {
             Ok(generation) => generation,
@@ -184,9 +184,9 @@ impl Answer {
             generation,
             lease,
             model,
-            clock,
+            times,
             dropped_turns: 0,
-            calls: Calls::default(),
+            calls: CallTracker::default(),
             ready: VecDeque::new(),
         };
         match answer.next().await {
@@ -295,7 +295,7 @@ impl Answer {
     fn end(&mut self, done: Done) -> Result<End, Error> {
         let finish = match (done.reason, done.stop_text) {
             (StopReason::Stop, Some(text)) => Finish::StopText(text),
-            (StopReason::Stop, None) if self.calls.any => Finish::Calls,
+            (StopReason::Stop, None) if self.calls.any => Finish::ToolCalls,
             (StopReason::Stop, None) => Finish::Turn,
             (StopReason::Length, _) => Finish::Length,
             // A client cancels by dropping the answer, so this comes from a daemon that stops.
@@ -325,7 +325,7 @@ impl Answer {
             timings: Timings {
                 prefill: Duration::from_nanos(done.prefill_ns),
                 decode: Duration::from_nanos(done.decode_ns),
-                ..self.clock.timings()
+                ..self.times.timings()
             },
             seed: done.seed,
             tokens: done.all_tokens,
@@ -335,14 +335,14 @@ impl Answer {
 
 /// Finds where calls begin and end.
 #[derive(Debug, Default)]
-struct Calls {
+struct CallTracker {
     /// The call that may still grow.
     open: Option<u32>,
     /// Whether there was one.
     any: bool,
 }
 
-impl Calls {
+impl CallTracker {
     /// The events of a delta, in the order in which the protocol has its parts.
     fn read(&mut self, delta: Delta) -> Vec<Event> {
         let mut events = Vec::new();
@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn a_call_ends_when_the_next_one_begins() {
-        let mut calls = Calls::default();
+        let mut calls = CallTracker::default();
         let mut events = Vec::new();
         for delta in [
             call(0, "a", "f", "{\"x\":"),
@@ -449,7 +449,7 @@ mod tests {
     #[test]
     fn a_call_without_an_id_gets_one() {
         let mut events = Vec::new();
-        Calls::default().add(call(0, "", "f", ""), &mut events);
+        CallTracker::default().add(call(0, "", "f", ""), &mut events);
         let [Event::CallBegin { id, .. }] = &events[..] else {
             panic!("{events:?}");
         };
@@ -465,11 +465,11 @@ mod tests {
             tokens: 2,
             ..Delta::default()
         };
-        let events = Calls::default().read(delta);
+        let events = CallTracker::default().read(delta);
         assert_eq!(
             events,
             [Event::Thinking("a".into()), Event::Text("b".into())]
         );
-        assert!(Calls::default().read(Delta::default()).is_empty());
+        assert!(CallTracker::default().read(Delta::default()).is_empty());
     }
 }

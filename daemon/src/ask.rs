@@ -8,7 +8,7 @@ use registry::ModelName;
 use runner_protocol::{Bias, Shape, Tool, ToolChoice};
 use tokio::time::Instant;
 
-use crate::duration::Stay;
+use crate::duration::KeepAlive;
 use crate::images::Images;
 use crate::think::Effort;
 use crate::turn::Turn;
@@ -23,7 +23,7 @@ pub struct Target {
     /// Parameters that go over those of the model: sampling, limits and settings of the load.
     pub parameters: Parameters,
     /// How long the model stays loaded afterwards; `None` leaves it to the configuration.
-    pub keep_alive: Option<Stay>,
+    pub keep_alive: Option<KeepAlive>,
     /// When the request came.
     pub arrived: Instant,
 }

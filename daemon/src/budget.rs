@@ -13,11 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
 
-/// Most bytes of all bodies together, beyond [`FREE`] of each.
-const ALL: usize = 256 << 20;
+/// Most bytes of all bodies together, beyond [`UNCOUNTED`] of each.
+const TOTAL: usize = 256 << 20;
 
 /// Bytes of a body that are not counted, so that short requests pass when long ones have taken everything.
-pub(crate) const FREE: usize = 64 << 10;
+pub(crate) const UNCOUNTED: usize = 64 << 10;
 
 /// The budget of one daemon. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub(crate) struct Budget(Arc<Semaphore>);
 
 impl Default for Budget {
     fn default() -> Self {
-        Self::of(ALL)
+        Self::of(TOTAL)
     }
 }
 

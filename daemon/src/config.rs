@@ -2,7 +2,7 @@
 //!
 //! [`KEYS`] is the one table of what can be set, and `docs/configuration.md` is checked against it.
 //! Every layer gives texts; a text is read by one rule per key, so a mistake is reported in the same words wherever it stands,
-//! with the place it came from. A key that is not in the table is refused, with the nearest one as a suggestion.
+//! with the origin it came from. A key that is not in the table is refused, with the nearest one as a suggestion.
 
 mod address;
 mod kernels;
@@ -24,7 +24,7 @@ use registry::mirrors::Mirrors;
 use runner_protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::duration::{self, Stay};
+use crate::duration::{self, KeepAlive};
 use crate::env::{self, Environment};
 use crate::fs;
 use crate::transfers::Window;
@@ -35,14 +35,14 @@ pub use key::{KEYS, Key};
 pub use sandbox::Sandbox;
 
 /// Longest `config.yaml` in bytes.
-const LONGEST_FILE: u64 = 1 << 20;
+const MAX_FILE: u64 = 1 << 20;
 
 /// Variables that are not settings of the daemon and may be there all the same: of the client and the runner, which share
 /// its environment, and of the tools that build and measure it.
-const OTHERS: &[&str] = &[env::HOME, "SLM_RUNNER_LOG", "SLM_PEER"];
+const OTHER_VARIABLES: &[&str] = &[env::HOME, "SLM_RUNNER_LOG", "SLM_PEER"];
 
 /// Keys that any text will do for, so that a `false` in the file would be a path or a name.
-const TAKE_ANY_TEXT: &[&str] = &[
+const FREE_TEXT_KEYS: &[&str] = &[
     "socket",
     "runner",
     "pip",
@@ -60,26 +60,26 @@ const TAKE_ANY_TEXT: &[&str] = &[
 const HUB_TOKEN: &str = "HF_TOKEN";
 
 /// How variables of tests begin, whatever comes after.
-const OF_TESTS: &str = "SLM_TEST_";
+const TEST_PREFIX: &str = "SLM_TEST_";
 
 /// What can be wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A key that does not exist.
-    #[error("{place}: unknown key {key:?}{}", suggestion(nearest.as_ref()))]
+    #[error("{origin}: unknown key {key:?}{}", suggestion(nearest.as_ref()))]
     Unknown {
         /// Where it stands.
-        place: Place,
+        origin: SettingOrigin,
         /// What stands there.
         key: String,
         /// What may have been meant.
         nearest: Option<&'static str>,
     },
     /// A value that its key cannot have.
-    #[error("{place}: {key}: {problem}")]
+    #[error("{origin}: {key}: {problem}")]
     Value {
         /// Where it stands.
-        place: Place,
+        origin: SettingOrigin,
         /// Name of the key.
         key: &'static str,
         /// What is wrong, and what would be right.
@@ -98,7 +98,7 @@ pub enum Error {
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] fs::Error),
-    /// No place for the data can be found.
+    /// No folder for the data can be found.
     #[error("no home directory is known; set SLM_HOME or pass --home DIR")]
     NoHome,
 }
@@ -113,7 +113,7 @@ fn at(line: Option<usize>) -> String {
 
 /// Where a setting came from, later ones over earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum SettingOrigin {
     /// The table of keys.
     Default,
     /// A line of the file.
@@ -129,7 +129,7 @@ pub enum Place {
     Flag(&'static str),
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -167,7 +167,7 @@ pub struct Config {
     /// Path of the Unix socket.
     pub socket: PathBuf,
     /// How long a model stays loaded after its last request.
-    pub keep_alive: Stay,
+    pub keep_alive: KeepAlive,
     /// Context that a model is loaded with when nobody says otherwise, in tokens.
     pub context_length: u32,
     /// Most models that are loaded side by side.
@@ -233,7 +233,7 @@ pub struct Config {
     /// Log lines as JSON objects.
     pub log_json: bool,
     /// What was set and where, for the log; nothing in it is secret.
-    pub origins: Vec<(&'static str, String, Place)>,
+    pub origins: Vec<(&'static str, String, SettingOrigin)>,
     /// Environment variables that begin as ours do and mean nothing, each in a sentence for the log. Other programs may use
     /// the prefix too, so they keep nobody from starting.
     pub unknown: Vec<String>,
@@ -257,7 +257,7 @@ impl Config {
         let home = home(flags, environment)?;
         let path = home.join("config.yaml");
         let mut layers = Layers::defaults();
-        if let Some(text) = fs::read_text(&path, LONGEST_FILE)? {
+        if let Some(text) = fs::read_text(&path, MAX_FILE)? {
             layers.add_file(&path, &text)?;
         }
         layers.add_environment(environment);
@@ -283,7 +283,7 @@ impl Config {
         })
     }
 
-    /// Reads `text` as if it were the file, and nothing else, with `home` as the place of everything.
+    /// Reads `text` as if it were the file, and nothing else, with `home` as the folder of everything.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -333,11 +333,15 @@ fn home(flags: &Flags, environment: &dyn Environment) -> Result<PathBuf, Error> 
 
 /// Variables that look like ours and are none: one that is misspelt must not be without effect in silence.
 fn unknown_names(environment: &dyn Environment) -> Vec<String> {
-    let known = || KEYS.iter().map(|key| key.env).chain(OTHERS.iter().copied());
+    let known = || {
+        KEYS.iter()
+            .map(|key| key.env)
+            .chain(OTHER_VARIABLES.iter().copied())
+    };
     let mut unknown: Vec<String> = environment
         .names()
         .into_iter()
-        .filter(|name| name.starts_with("SLM_") && !name.starts_with(OF_TESTS))
+        .filter(|name| name.starts_with("SLM_") && !name.starts_with(TEST_PREFIX))
         .filter(|name| !known().any(|known| known == name))
         // An empty one is as good as none, as everywhere.
         .filter(|name| environment.get(name).is_none_or(|value| !value.is_empty()))
@@ -360,14 +364,14 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
 
 /// The texts of all layers, the last one given per key.
 struct Layers {
-    values: BTreeMap<&'static str, (String, Place)>,
+    values: BTreeMap<&'static str, (String, SettingOrigin)>,
 }
 
 impl Layers {
     fn defaults() -> Self {
         let values = KEYS
             .iter()
-            .map(|key| (key.name, (key.default.to_owned(), Place::Default)))
+            .map(|key| (key.name, (key.default.to_owned(), SettingOrigin::Default)))
             .collect();
         Self { values }
     }
@@ -387,23 +391,23 @@ impl Layers {
                 let line = yaml::line_of(text, &key);
                 return Err(wrong(Some(line), format!("{key:?} is no name of a key")));
             };
-            let place = Place::File {
+            let origin = SettingOrigin::File {
                 path: path.to_owned(),
                 line: yaml::line_of(text, name),
             };
             let Some(known) = KEYS.iter().find(|known| known.name == name) else {
                 return Err(Error::Unknown {
-                    place,
+                    origin,
                     key: name.to_owned(),
                     nearest: nearest(name, KEYS.iter().map(|known| known.name)),
                 });
             };
-            let text = written(known, &value).map_err(|problem| Error::Value {
-                place: place.clone(),
+            let text = file_text(known, &value).map_err(|problem| Error::Value {
+                origin: origin.clone(),
                 key: known.name,
                 problem,
             })?;
-            self.values.insert(known.name, (text, place));
+            self.values.insert(known.name, (text, origin));
         }
         Ok(())
     }
@@ -416,14 +420,15 @@ impl Layers {
             let text = text.or_else(|| environment.get(key.name).filter(|_| is_proxy));
             if let Some(text) = text.filter(|text| !text.is_empty()) {
                 self.values
-                    .insert(key.name, (text, Place::Environment(key.env)));
+                    .insert(key.name, (text, SettingOrigin::Environment(key.env)));
             }
         }
     }
 
     fn add_flags(&mut self, flags: &Flags) {
         for (name, text) in &flags.values {
-            self.values.insert(name, (text.clone(), Place::Flag(name)));
+            self.values
+                .insert(name, (text.clone(), SettingOrigin::Flag(name)));
         }
     }
 
@@ -433,7 +438,7 @@ impl Layers {
         let port: Option<u16> = self.get("port", |text| {
             optional(text, |text| within(text, 0, u16::MAX.into()))
         })?;
-        let address = host.with_port(port, self.place("port") < self.place("host"));
+        let address = host.with_port(port, self.origin("port") < self.origin("host"));
         let relative = |path: &str| {
             if path.is_empty() {
                 None
@@ -460,7 +465,7 @@ impl Layers {
                 "off" => Ok(Speculation::Off),
                 _ => Err(format!("{text:?} must be auto or off")),
             })?,
-            deterministic: self.get("deterministic", yes_or_no)?,
+            deterministic: self.get("deterministic", boolean)?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
             kernels: self.get("kernels", str::parse)?,
             sandbox: self.get("sandbox", str::parse)?,
@@ -480,35 +485,35 @@ impl Layers {
             hub_token: None,
             logins: LoginFiles::default(),
             network: Network {
-                http_proxy: self.get("http_proxy", filled)?,
-                https_proxy: self.get("https_proxy", filled)?,
-                no_proxy: self.get("no_proxy", filled)?,
+                http_proxy: self.get("http_proxy", non_empty)?,
+                https_proxy: self.get("https_proxy", non_empty)?,
+                no_proxy: self.get("no_proxy", non_empty)?,
                 ca_file: self.get("ca_file", |text| Ok(relative(text)))?,
             },
             max_transfers: self.get("max_transfers", |text| within(text, 1, 64))?,
             pull_rate: self.get("pull_rate", rate::read)?,
             pull_window: self.get("pull_window", |text| optional(text, str::parse))?,
-            metered: self.get("metered", yes_or_no)?,
+            metered: self.get("metered", boolean)?,
             load_timeout: self.get("load_timeout", positive)?,
             stall_timeout: self.get("stall_timeout", positive)?,
             grace: self.get("grace", duration::finite)?,
             max_connections: self.get("max_connections", |text| within(text, 1, 65_536))?,
             allowed_hosts: self.get("allowed_hosts", |text| Ok(list(text)))?,
-            allowed_origins: self.get("allowed_origins", origins)?,
+            allowed_origins: self.get("allowed_origins", web_origins)?,
             log: self.get("log", filter)?,
-            log_json: self.get("log_json", yes_or_no)?,
+            log_json: self.get("log_json", boolean)?,
             origins: self
                 .values
                 .iter()
-                .filter(|(_, (_, place))| *place != Place::Default)
-                .map(|(name, (text, place))| {
+                .filter(|(_, (_, origin))| *origin != SettingOrigin::Default)
+                .map(|(name, (text, origin))| {
                     let is_proxy = name.ends_with("_proxy");
                     let shown = if is_proxy {
                         without_password(text)
                     } else {
                         text.clone()
                     };
-                    (*name, shown, place.clone())
+                    (*name, shown, origin.clone())
                 })
                 .collect(),
             unknown: Vec::new(),
@@ -517,7 +522,7 @@ impl Layers {
         Ok(config)
     }
 
-    fn place(&self, name: &'static str) -> &Place {
+    fn origin(&self, name: &'static str) -> &SettingOrigin {
         &self.values[name].1
     }
 
@@ -526,9 +531,9 @@ impl Layers {
         key: &'static str,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, Error> {
-        let (text, place) = &self.values[key];
+        let (text, origin) = &self.values[key];
         read(text.trim()).map_err(|problem| Error::Value {
-            place: place.clone(),
+            origin: origin.clone(),
             key,
             problem,
         })
@@ -536,8 +541,8 @@ impl Layers {
 }
 
 /// A value of the file as the text that the other layers would give.
-fn written(key: &Key, value: &serde_yaml::Value) -> Result<String, String> {
-    if value.is_bool() && TAKE_ANY_TEXT.contains(&key.name) {
+fn file_text(key: &Key, value: &serde_yaml::Value) -> Result<String, String> {
+    if value.is_bool() && FREE_TEXT_KEYS.contains(&key.name) {
         return Err("must be a text; one that reads `true` or `false` stands in quotes".into());
     }
     yaml::scalar(value)
@@ -545,7 +550,7 @@ fn written(key: &Key, value: &serde_yaml::Value) -> Result<String, String> {
 }
 
 /// A text, unless it is empty.
-fn filled(text: &str) -> Result<Option<String>, String> {
+fn non_empty(text: &str) -> Result<Option<String>, String> {
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
@@ -568,7 +573,7 @@ fn without_password(text: &str) -> String {
     }
 }
 
-fn yes_or_no(text: &str) -> Result<bool, String> {
+fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -606,7 +611,7 @@ fn list(text: &str) -> Vec<String> {
 }
 
 /// Origins are compared as whole texts, so each must be one: scheme, host and port, nothing behind.
-fn origins(text: &str) -> Result<Vec<String>, String> {
+fn web_origins(text: &str) -> Result<Vec<String>, String> {
     let origins = list(text);
     for origin in &origins {
         let rest = origin.split_once("://").map(|(_, rest)| rest);

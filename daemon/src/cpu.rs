@@ -49,12 +49,12 @@ pub struct Choice {
     pub module: Option<String>,
     /// What was tried to find it, in this order.
     #[serde(default)]
-    tried: Vec<Tried>,
+    tried: Vec<CheckedModule>,
 }
 
 /// One module that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Tried {
+struct CheckedModule {
     module: String,
     /// What is wrong with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ struct Tried {
 
 /// What is kept.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct SavedChoice {
     /// Build and machine that it was found for.
     key: String,
     #[serde(flatten)]
@@ -75,7 +75,7 @@ struct Kept {
 
 impl Choice {
     fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
-        let faulty = |tried: &'_ Tried| tried.fault.is_some();
+        let faulty = |tried: &'_ CheckedModule| tried.fault.is_some();
         self.tried
             .iter()
             .filter(move |tried| faulty(tried))
@@ -117,7 +117,7 @@ impl CpuModules {
     }
 
     /// Begins to look, so that the first load need not wait.
-    pub fn look(&self) {
+    pub fn start_check(&self) {
         let modules = self.clone();
         self.0.tasks.spawn(async move { modules.choice().await });
     }
@@ -157,9 +157,9 @@ impl CpuModules {
         if choice.module.as_deref() != Some(module) {
             return;
         }
-        let mut tried: Vec<Tried> = std::mem::take(&mut choice.tried);
+        let mut tried: Vec<CheckedModule> = std::mem::take(&mut choice.tried);
         tried.retain(|tried| tried.module != module);
-        tried.push(Tried {
+        tried.push(CheckedModule {
             module: module.to_owned(),
             fault: Some("a runner was ended by an illegal instruction (SIGILL)".to_owned()),
             operations: None,
@@ -174,12 +174,12 @@ impl CpuModules {
     /// The answer that was kept for this build and machine.
     fn kept(&self) -> Option<Choice> {
         let text = fs::read_text(&self.0.file, MAX_FILE).ok()??;
-        let kept: Kept = serde_json::from_str(&text).ok()?;
+        let kept: SavedChoice = serde_json::from_str(&text).ok()?;
         (kept.key == self.key()?).then_some(kept.choice)
     }
 
     /// Probes, without the modules that are known to be faulty, says the result in the log, and keeps it.
-    async fn find(&self, faulty: Vec<Tried>) -> Choice {
+    async fn find(&self, faulty: Vec<CheckedModule>) -> Choice {
         match self.probe(&faulty).await {
             Ok(mut choice) => {
                 choice.tried.splice(0..0, faulty);
@@ -211,7 +211,7 @@ impl CpuModules {
         clippy::disallowed_methods,
         reason = "a probe is no runner: it is waited for here, and ends when this is dropped"
     )]
-    async fn probe(&self, faulty: &[Tried]) -> Result<Choice, String> {
+    async fn probe(&self, faulty: &[CheckedModule]) -> Result<Choice, String> {
         let output = tokio::process::Command::new(&self.0.program.path)
             .args(["probe", "cpu"])
             .args(self.switch())
@@ -234,7 +234,7 @@ impl CpuModules {
 
     fn keep(&self, choice: &Choice) {
         let Some(key) = self.key() else { return };
-        let kept = Kept {
+        let kept = SavedChoice {
             key,
             choice: choice.clone(),
         };

@@ -1,6 +1,6 @@
 //! What can go wrong with a request, and the only place where that becomes status, code, message and hint.
 //!
-//! An error travels as data: a route returns it, its response carries it, and a dialect writes it in its own shape
+//! An error travels as data: a route returns it, its response carries it, and a dialect writes it in its own format
 //! ([`rendered`]). The log gets the chain of causes of everything that is our fault, and nothing of what the caller sent.
 
 use std::sync::Arc;
@@ -138,14 +138,14 @@ pub enum Error {
     #[error("there is no job {0}")]
     NoJob(u64),
     /// The state of the job does not allow what was asked for.
-    #[error("job {id} is {state} and cannot be {deed}")]
+    #[error("job {id} is {state} and cannot be {action}")]
     JobState {
         /// The job.
         id: u64,
         /// How far it is.
         state: api::JobState,
         /// What was asked for.
-        deed: &'static str,
+        action: &'static str,
     },
     /// The job that was waited for was called off.
     #[error("job {0} was cancelled")]
@@ -489,14 +489,14 @@ impl IntoResponse for Error {
 }
 
 /// How a dialect writes an error: its status and its body.
-pub(crate) type Shape = fn(&Error) -> (StatusCode, Value);
+pub(crate) type ErrorFormat = fn(&Error) -> (StatusCode, Value);
 
 /// Writes the body of a response that is an [`Error`]; any other response stays as it is.
-pub(crate) fn rendered(mut response: Response, shape: Shape) -> Response {
+pub(crate) fn rendered(mut response: Response, format: ErrorFormat) -> Response {
     let Some(error) = response.extensions_mut().remove::<Error>() else {
         return response;
     };
-    let (status, body) = shape(&error);
+    let (status, body) = format(&error);
     let (mut parts, _) = response.into_parts();
     parts.status = status;
     let json = HeaderValue::from_static("application/json");

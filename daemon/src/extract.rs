@@ -1,9 +1,9 @@
 //! Bodies of requests: JSON within limits of size and time.
 //!
 //! Any content type is taken, because many clients of Ollama's API send none; what a web page could send that way was
-//! refused before ([`crate::guard`]).
+//! refused before ([`crate::origin_check`]).
 
-mod halves;
+mod surrogates;
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use registry::{ModelName, Reference};
 use serde::de::DeserializeOwned;
 
 use crate::blocking;
-use crate::budget::{FREE, Share};
+use crate::budget::{Share, UNCOUNTED};
 use crate::error::Error;
 
 /// Most bytes of an ordinary request.
@@ -54,7 +54,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync, const LIMIT: usize> FromRequ
 
 /// Reads JSON, and says of a value that does not fit in which field it stands.
 fn parse<T: DeserializeOwned>(mut bytes: Vec<u8>) -> Result<T, Error> {
-    halves::mend(&mut bytes);
+    surrogates::replace_lone(&mut bytes);
     let mut json = serde_json::Deserializer::from_slice(&bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
@@ -141,7 +141,7 @@ fn refuse_encoding(request: &Request) -> Result<(), Error> {
     }
 }
 
-/// Reads a whole body, and takes from the budget what it has beyond [`FREE`].
+/// Reads a whole body, and takes from the budget what it has beyond [`UNCOUNTED`].
 async fn read(body: Body, limit: usize, share: Option<Share>) -> Result<Vec<u8>, Error> {
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -150,7 +150,7 @@ async fn read(body: Body, limit: usize, share: Option<Share>) -> Result<Vec<u8>,
         if bytes.len() + piece.len() > limit {
             return Err(Error::TooLarge { limit });
         }
-        let counted = |bytes: usize| bytes.saturating_sub(FREE);
+        let counted = |bytes: usize| bytes.saturating_sub(UNCOUNTED);
         let more = counted(bytes.len() + piece.len()) - counted(bytes.len());
         if let (Some(share), 1..) = (&share, more) {
             share.take(more)?;
@@ -220,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_beyond_the_budget_of_all_is_refused_and_a_short_one_is_not() {
-        let budget = Budget::of(FREE);
+        let budget = Budget::of(UNCOUNTED);
         let extract = |bytes: usize| {
             let share = budget.share();
             async move {
@@ -231,12 +231,12 @@ mod tests {
                 json.map(|_| share)
             }
         };
-        let held = extract(2 * FREE - 2).await.unwrap();
-        let error = extract(FREE).await.unwrap_err();
+        let held = extract(2 * UNCOUNTED - 2).await.unwrap();
+        let error = extract(UNCOUNTED).await.unwrap_err();
         assert_eq!(error.status().as_u16(), 503);
-        extract(FREE - 2).await.unwrap();
+        extract(UNCOUNTED - 2).await.unwrap();
         drop(held);
-        extract(FREE).await.unwrap();
+        extract(UNCOUNTED).await.unwrap();
     }
 
     #[tokio::test]

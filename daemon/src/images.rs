@@ -20,7 +20,7 @@ use crate::turn::{Block, Role, Turn};
 const _: () = assert!(MAX_IMAGE_BYTES == api::layout::MAX_IMAGE_BYTES);
 
 /// About how many tokens an image has, as long as no runner has encoded it.
-pub const USUAL_TOKENS: usize = 768;
+pub const TYPICAL_TOKENS: usize = 768;
 
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -71,11 +71,11 @@ impl Images {
     /// # Errors
     /// [`Error::Invalid`] when a text of the request holds the mark, which is drawn at random for each request.
     pub fn draw_mark(&mut self, turns: &[Turn], tools: &[Tool]) -> Result<(), Error> {
-        self.mark_by(random_mark(), turns, tools)
+        self.set_mark(random_mark(), turns, tools)
     }
 
     /// Each text is searched once, so the work does not grow with what a client writes in them.
-    fn mark_by(&mut self, mark: String, turns: &[Turn], tools: &[Tool]) -> Result<(), Error> {
+    fn set_mark(&mut self, mark: String, turns: &[Turn], tools: &[Tool]) -> Result<(), Error> {
         if self.is_empty() {
             return Ok(());
         }
@@ -240,7 +240,7 @@ mod tests {
     fn a_runner_is_given_the_images_that_the_turns_show() {
         let mut images = taken(&["aGk=", "aGk=", "aGk="]).unwrap();
         let turns = [turn("look", &[1]), turn("is it in it?", &[2, 3])];
-        images.mark_by("image-0-".into(), &turns, &[]).unwrap();
+        images.set_mark("image-0-".into(), &turns, &[]).unwrap();
         assert_eq!(images.marker(2), "<image-0-2>");
         let shown = images.shown(&turns[1..]).unwrap();
         let numbers: Vec<u32> = shown.images.iter().map(|image| image.number).collect();
@@ -275,7 +275,7 @@ mod tests {
         ] {
             let turns = [other.clone(), turn("look", &[1])];
             let mut images = taken(&["aGk="]).unwrap();
-            let marked = images.mark_by("image-7-".into(), &turns, &tools);
+            let marked = images.set_mark("image-7-".into(), &turns, &tools);
             assert!(marked.is_err(), "{other:?}");
             // With a mark that is drawn, it is a text like any other.
             images.draw_mark(&turns, &tools).unwrap();

@@ -1,7 +1,7 @@
 //! The service `slmd`: keeps models on disk, loads them into runners when asked, and unloads them when idle.
 //!
 //! Read [`run`] first: it tells the life of the process.
-//! HTTP comes in through [`accept`], passes the [`guard`] and reaches a route, which asks the store ([`registry`]), the
+//! HTTP comes in through [`accept`], passes the [`origin_check`] and reaches a route, which asks the store ([`registry`]), the
 //! [`scheduler`] or the [`transfers`]. Every failure becomes an answer in [`error`], and nowhere else.
 //!
 //! What is not here: llama.cpp (a runner is another process), the terminal, and any file of the store.
@@ -22,14 +22,13 @@ pub mod error;
 pub mod extract;
 pub mod flags;
 pub mod fs;
-pub mod guard;
 pub mod images;
 mod lines;
 pub mod listen;
+pub mod note;
 pub mod operations;
 pub mod options;
-pub mod pace;
-pub mod place;
+pub mod origin_check;
 mod progress;
 pub mod prompt;
 pub mod requirements;
@@ -47,6 +46,7 @@ pub mod transfers;
 pub mod transport;
 pub mod turn;
 pub mod unsupported;
+pub mod watchdog;
 mod wire;
 
 pub use run::main;

@@ -76,7 +76,7 @@ impl Lines {
     }
 
     /// Waits until nobody listens.
-    pub(super) async fn unheard(&self) {
+    pub(super) async fn without_listeners(&self) {
         self.changes.closed().await;
     }
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::fs::{self, AtSocket};
-use crate::place;
+use crate::note;
 
 /// Longest path of a Unix socket that Linux and macOS both take.
 const LONGEST_SOCKET_PATH: usize = 103;
@@ -121,7 +121,7 @@ impl Listener {
             Ok(listener) => Ok(Self::Tcp(listener)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::Taken {
                 address,
-                holder: place::holder(address).await,
+                holder: note::holder(address).await,
             }),
             Err(source) => Err(Error::Bind {
                 at: address.to_string(),

@@ -40,7 +40,7 @@ impl Operations {
     /// stops.
     ///
     /// The stream gives lines as they come, and ends with the operation's last line or its error.
-    pub fn join<F, W>(
+    pub fn join_detached<F, W>(
         &self,
         key: String,
         work: F,
@@ -49,11 +49,11 @@ impl Operations {
         F: FnOnce(Reporter) -> W,
         W: Future<Output = Result<Progress, Error>> + Send + 'static,
     {
-        self.start(key, Unheard::GoesOn, work)
+        self.start(key, Lifetime::Detached, work)
     }
 
     /// The same, for work that ends when its last listener leaves: its future is dropped then.
-    pub fn join_while_heard<F, W>(
+    pub fn join_attached<F, W>(
         &self,
         key: String,
         work: F,
@@ -62,13 +62,13 @@ impl Operations {
         F: FnOnce(Reporter) -> W,
         W: Future<Output = Result<Progress, Error>> + Send + 'static,
     {
-        self.start(key, Unheard::Ends, work)
+        self.start(key, Lifetime::Attached, work)
     }
 
     fn start<F, W>(
         &self,
         key: String,
-        unheard: Unheard,
+        lifetime: Lifetime,
         work: F,
     ) -> impl Stream<Item = Result<Progress, Error>> + Send + use<F, W>
     where
@@ -82,13 +82,13 @@ impl Operations {
                 let operation = operation.clone();
                 Reporter::new(move |progress| operation.add(progress::line(progress)))
             };
-            let guard = Guard {
+            let guard = OperationGuard {
                 key,
                 operation,
                 running: self.running.clone(),
                 end: Some(Err(Error::Internal)),
             };
-            self.spawn(guard, unheard, work(reporter));
+            self.spawn(guard, lifetime, work(reporter));
         }
         lines
     }
@@ -113,8 +113,8 @@ impl Operations {
 
     fn spawn(
         &self,
-        guard: Guard,
-        unheard: Unheard,
+        guard: OperationGuard,
+        lifetime: Lifetime,
         work: impl Future<Output = Result<Progress, Error>> + Send + 'static,
     ) {
         let graceful = self.shutdown.graceful.clone();
@@ -123,7 +123,7 @@ impl Operations {
             let end = tokio::select! {
                 () = graceful.cancelled() => Err(Error::Stopping),
                 // Nobody hears what this says.
-                () = guard.unheard(), if unheard == Unheard::Ends => Err(Error::Stopping),
+                () = guard.without_listeners(), if lifetime == Lifetime::Attached => Err(Error::Stopping),
                 end = work => end,
             };
             guard.end = Some(end);
@@ -133,24 +133,24 @@ impl Operations {
 
 /// What becomes of an operation that nobody listens to any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unheard {
-    GoesOn,
-    Ends,
+enum Lifetime {
+    Detached,
+    Attached,
 }
 
 /// Publishes the end of an operation when its task is over, however that comes.
-struct Guard {
+struct OperationGuard {
     key: String,
     operation: Arc<Lines>,
     running: Running,
     end: Option<Result<Progress, Error>>,
 }
 
-impl Guard {
+impl OperationGuard {
     /// Waits until nobody listens. The operation is forgotten then, so that the next request starts a new one.
-    async fn unheard(&self) {
+    async fn without_listeners(&self) {
         loop {
-            self.operation.unheard().await;
+            self.operation.without_listeners().await;
             if self.forget(|operation| operation.listeners() == 0) {
                 return;
             }
@@ -169,7 +169,7 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for OperationGuard {
     fn drop(&mut self) {
         // Forgotten first, so that the next request after the end starts a new operation.
         self.forget(|_| true);
@@ -203,7 +203,7 @@ mod tests {
         let started = Arc::new(AtomicU32::new(0));
         let (go, wait) = oneshot::channel::<()>();
         let count = started.clone();
-        let first = operations.join("pull m".into(), move |reporter| async move {
+        let first = operations.join_detached("pull m".into(), move |reporter| async move {
             count.fetch_add(1, Ordering::Relaxed);
             reporter.stage(Stage::Copying);
             wait.await.unwrap();
@@ -211,7 +211,7 @@ mod tests {
             Ok(success())
         });
         let count = started.clone();
-        let second = operations.join("pull m".into(), move |_| async move {
+        let second = operations.join_detached("pull m".into(), move |_| async move {
             count.fetch_add(1, Ordering::Relaxed);
             Ok(success())
         });
@@ -229,7 +229,7 @@ mod tests {
         let operations = Operations::new(shutdown.clone());
         let (done, finished) = oneshot::channel();
         let (go, wait) = oneshot::channel::<()>();
-        drop(operations.join("a".into(), move |_| async move {
+        drop(operations.join_detached("a".into(), move |_| async move {
             wait.await.unwrap();
             done.send(()).unwrap();
             Ok(success())
@@ -252,8 +252,8 @@ mod tests {
                 std::future::pending().await
             }
         };
-        let mut first = Box::pin(operations.join_while_heard("pull m".into(), endless(Some(held))));
-        let mut second = Box::pin(operations.join_while_heard("pull m".into(), endless(None)));
+        let mut first = Box::pin(operations.join_attached("pull m".into(), endless(Some(held))));
+        let mut second = Box::pin(operations.join_attached("pull m".into(), endless(None)));
         drop(first.next().await.unwrap().unwrap());
         drop(first);
         // The second one still listens, and hears the same operation.
@@ -262,19 +262,19 @@ mod tests {
         drop(second);
         assert!(dropped.await.is_err(), "the work was dropped");
         // Whoever asks now starts anew.
-        let again = operations.join_while_heard("pull m".into(), |_| async { Ok(success()) });
+        let again = operations.join_attached("pull m".into(), |_| async { Ok(success()) });
         assert_eq!(statuses(again).await, ["success"]);
     }
 
     #[tokio::test]
     async fn a_task_that_dies_is_an_error_for_its_clients() {
         let operations = Operations::new(Shutdown::new());
-        let stream = operations.join("a".into(), |_| async { panic!("on purpose") });
+        let stream = operations.join_detached("a".into(), |_| async { panic!("on purpose") });
         assert_eq!(
             statuses(stream).await,
             ["error: an internal task ended early"]
         );
-        let again = operations.join("a".into(), |_| async { Ok(success()) });
+        let again = operations.join_detached("a".into(), |_| async { Ok(success()) });
         assert_eq!(statuses(again).await, ["success"]);
     }
 
@@ -282,7 +282,7 @@ mod tests {
     async fn a_stop_ends_operations_with_an_error() {
         let shutdown = Shutdown::new();
         let operations = Operations::new(shutdown.clone());
-        let stream = operations.join("a".into(), |_| std::future::pending());
+        let stream = operations.join_detached("a".into(), |_| std::future::pending());
         shutdown.graceful.cancel();
         assert_eq!(statuses(stream).await, ["error: the server is stopping"]);
     }
@@ -295,7 +295,7 @@ mod tests {
         runtime.shutdown_background();
         let stream = {
             let _entered = handle.enter();
-            operations.join("a".into(), |_| std::future::pending())
+            operations.join_detached("a".into(), |_| std::future::pending())
         };
         let told = futures::executor::block_on(statuses(stream));
         assert_eq!(told, ["error: an internal task ended early"]);

@@ -34,7 +34,7 @@ impl From<&Config> for Defaults {
 
 /// Everything that parameters decide about one request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Resolved {
+pub struct ResolvedOptions {
     /// How tokens are chosen.
     pub sampling: Sampling,
     /// Most tokens to generate; `None` until the context is full.
@@ -81,7 +81,7 @@ pub fn resolve(
     model: &Parameters,
     trained: Option<u64>,
     defaults: Defaults,
-) -> Resolved {
+) -> ResolvedOptions {
     let set = request.merged_over(model);
     let usual = Sampling::default();
     let or = |value: Option<f64>, usual: f32| value.map_or(usual, |value| value as f32);
@@ -96,7 +96,7 @@ pub fn resolve(
         main_gpu: set.main_gpu().and_then(|gpu| i32::try_from(gpu).ok()),
         mmap: set.use_mmap(),
     };
-    Resolved {
+    ResolvedOptions {
         sampling: Sampling {
             seed: set.seed().and_then(seed).map(u64::from),
             temperature: or(set.temperature(), usual.temperature),
@@ -198,7 +198,7 @@ mod tests {
         read(value.as_object()).unwrap()
     }
 
-    fn resolved(request: Value, model: Value, trained: Option<u64>) -> Resolved {
+    fn resolved(request: Value, model: Value, trained: Option<u64>) -> ResolvedOptions {
         resolve(&parameters(request), &parameters(model), trained, DEFAULTS)
     }
 

@@ -345,7 +345,7 @@ pub async fn shorten(
         let middle = usize::midpoint(low, high);
         let shorter = from(conversation, starts[middle]).conversation;
         let shown: usize = shorter.turns.iter().map(|turn| turn.images().count()).sum();
-        let seen = shown * images::USUAL_TOKENS;
+        let seen = shown * images::TYPICAL_TOKENS;
         let prompt = shorter.to_prompt(source).await?;
         if fits(runner, model, prompt, room.saturating_sub(seen)).await? {
             high = middle;

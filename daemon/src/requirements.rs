@@ -38,7 +38,7 @@ fn parse(text: &str) -> Option<Version> {
 }
 
 /// What a model does that has this capability, for the sentence that says that it does not.
-pub fn deed(capability: Capability) -> &'static str {
+pub fn capability_phrase(capability: Capability) -> &'static str {
     match capability {
         Capability::Completion => "generate text",
         Capability::Embedding => "turn text into vectors (embedding)",

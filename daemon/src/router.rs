@@ -11,16 +11,20 @@ use crate::app::App;
 use crate::budget::{self, Budget};
 use crate::dialect;
 use crate::error::{self, Error};
-use crate::guard::{self, Guard};
+use crate::origin_check::{self, OriginCheck};
 use crate::routes;
 
-/// The service as HTTP, behind its guard.
-pub fn router(app: App, guard: Guard) -> Router {
-    behind(guard, dialect::ollama::routes().merge(routes::routes())).with_state(app)
+/// The service as HTTP, behind its origin check.
+pub fn router(app: App, origin_check: OriginCheck) -> Router {
+    behind(
+        origin_check,
+        dialect::ollama::routes().merge(routes::routes()),
+    )
+    .with_state(app)
 }
 
 /// These routes, and what holds for all of them.
-fn behind(guard: Guard, routes: Router<App>) -> Router<App> {
+fn behind(origin_check: OriginCheck, routes: Router<App>) -> Router<App> {
     routes
         .method_not_allowed_fallback(async |method: Method| Error::Method(method.to_string()))
         .fallback(async |uri: Uri| Error::NoRoute(uri.path().chars().take(200).collect()))
@@ -29,9 +33,12 @@ fn behind(guard: Guard, routes: Router<App>) -> Router<App> {
             budget::lend,
         ))
         .layer(middleware::from_fn(log))
-        // Nothing of a request is read before the guard admits it.
-        .layer(middleware::from_fn_with_state(guard, guard::check))
-        // Errors that no dialect wrote, such as those of the guard, have the default shape.
+        // Nothing of a request is read before the origin check admits it.
+        .layer(middleware::from_fn_with_state(
+            origin_check,
+            origin_check::check,
+        ))
+        // Errors that no dialect wrote, such as those of the origin check, have the default shape.
         .layer(middleware::map_response(async |response| {
             error::rendered(response, dialect::ollama::error)
         }))

@@ -30,18 +30,18 @@ use crate::descriptors;
 use crate::env::{Environment, Process};
 use crate::flags;
 use crate::fs;
-use crate::guard::Guard;
 use crate::listen::{self, Listener, Stale};
+use crate::note::DaemonNote;
 use crate::operations::Operations;
 use crate::options::Defaults;
-use crate::pace::Limits;
-use crate::place::Place;
+use crate::origin_check::OriginCheck;
 use crate::router::router;
 use crate::scheduler::{self, Scheduler, States, StoreLoader};
 use crate::shutdown::Shutdown;
 use crate::sweep::{Schedule, sweep};
 use crate::template;
-use crate::transfers::{Moves, Rules, Transfers};
+use crate::transfers::{self, StoreWorker, Transfers};
+use crate::watchdog::ConnectionLimits;
 
 /// Threads that answer requests. Work that takes long is done by runners, or on threads that may block.
 const WORKERS: usize = 2;
@@ -50,10 +50,10 @@ const WORKERS: usize = 2;
 const RUNNER_GRACE: Duration = Duration::from_secs(3);
 
 /// Most bytes of the note that a daemon leaves.
-const LONGEST_NOTE: u64 = 64 * 1024;
+const MAX_NOTE: u64 = 64 * 1024;
 
 /// How long streams may take to bring their last line out when their runner is gone.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const STREAM_END: Duration = Duration::from_secs(1);
 
 /// Runs the program: reads command line, file and environment, and serves until told to stop.
 pub fn main() -> ExitCode {
@@ -61,14 +61,14 @@ pub fn main() -> ExitCode {
     match serve_until_signal(&flags, &Process) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("slmd: {error:#}"));
+            print_line(&format!("slmd: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// A line for whoever started the program, whatever is logged.
-fn say(line: &str) {
+fn print_line(line: &str) {
     // Nothing can be done when nobody listens.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -76,8 +76,8 @@ fn say(line: &str) {
 fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> anyhow::Result<()> {
     let mut config = Config::load(flags, environment)?;
     start_log(&config)?;
-    for (key, value, place) in &config.origins {
-        tracing::info!(key, value, %place, "configured");
+    for (key, value, origin) in &config.origins {
+        tracing::info!(key, value, place = %origin, "configured");
     }
     for warning in &config.unknown {
         tracing::warn!("{warning}");
@@ -94,10 +94,10 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
         // Before anything that could be interrupted.
         let mut signals = Signals::listen()?;
         let service = Service::start(config).await?;
-        say(&format!(
+        print_line(&format!(
             "slmd {} is ready on {}",
             crate::VERSION,
-            service.place
+            service.note
         ));
         let end = tokio::select! {
             () = signals.next() => Ok(()),
@@ -159,13 +159,13 @@ impl Signals {
 /// A daemon that serves.
 pub struct Service {
     config: Config,
-    place: Place,
+    note: DaemonNote,
     registry: Registry,
     spawner: Spawner,
     scheduler: Scheduler,
     shutdown: Shutdown,
     /// A door closed while nobody stopped.
-    door_closed: CancellationToken,
+    listener_closed: CancellationToken,
     /// Tasks of the scheduler, which outlive the connections.
     workers: TaskTracker,
 }
@@ -211,12 +211,12 @@ impl Service {
         };
         let transfers = Transfers::start(
             &registry,
-            Arc::new(Moves {
+            Arc::new(StoreWorker {
                 registry: registry.clone(),
                 sources: sources.clone(),
             }),
-            Rules {
-                most: config.max_transfers,
+            transfers::Options {
+                max_running: config.max_transfers,
                 window: config.pull_window,
                 metered: config.metered,
             },
@@ -239,8 +239,8 @@ impl Service {
             sources,
             templates: template::Cache::default(),
         };
-        let door_closed = CancellationToken::new();
-        let place = open_doors(&config, app, &shutdown, &door_closed).await?;
+        let listener_closed = CancellationToken::new();
+        let note = open_listeners(&config, app, &shutdown, &listener_closed).await?;
         shutdown.tasks.spawn(sweep(
             registry.clone(),
             Schedule::default(),
@@ -248,26 +248,26 @@ impl Service {
         ));
         Ok(Self {
             config,
-            place,
+            note,
             registry,
             spawner,
             scheduler,
             shutdown,
-            door_closed,
+            listener_closed,
             workers,
         })
     }
 
     /// Where it is to be found.
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn note(&self) -> &DaemonNote {
+        &self.note
     }
 
     /// Resolves when a part without which nothing works ended by a bug, and says which.
     pub async fn broken(&self) -> anyhow::Error {
         let part = tokio::select! {
             () = self.scheduler.died() => "the scheduler",
-            () = self.door_closed.cancelled() => "a listener",
+            () = self.listener_closed.cancelled() => "a listener",
         };
         anyhow::anyhow!("{part} ended by a bug; the lines before say where")
     }
@@ -286,7 +286,7 @@ impl Service {
         // Nobody finds us any more, as the socket's file goes with its door; who is here may finish. Transfers end, and
         // keep what they have.
         shutdown.graceful.cancel();
-        if let Err(error) = fs::remove(&note(&config)) {
+        if let Err(error) = fs::remove(&note_path(&config)) {
             tracing::warn!("{}", crate::error::chain(&error));
         }
         shutdown.tasks.close();
@@ -300,15 +300,15 @@ impl Service {
             workers.close();
             workers.wait().await;
         };
-        if timeout(scheduler::SAVING + 2 * RUNNER_GRACE + LAST_WORDS, runners)
+        if timeout(scheduler::SAVING + 2 * RUNNER_GRACE + STREAM_END, runners)
             .await
             .is_err()
         {
             tracing::warn!("a runner does not leave, and is left to the system");
         }
-        let _ = timeout(LAST_WORDS, shutdown.tasks.wait()).await;
+        let _ = timeout(STREAM_END, shutdown.tasks.wait()).await;
         shutdown.force.cancel();
-        let _ = timeout(LAST_WORDS, shutdown.tasks.wait()).await;
+        let _ = timeout(STREAM_END, shutdown.tasks.wait()).await;
         registry.close().await;
     }
 }
@@ -325,7 +325,7 @@ fn start_scheduler(
         config.home.join("derived/cpu-module.json"),
         workers.clone(),
     );
-    cpu.look();
+    cpu.start_check();
     let loader = StoreLoader {
         states: States::new(
             registry.clone(),
@@ -356,31 +356,31 @@ fn start_scheduler(
 }
 
 /// Binds both doors and serves on them, then leaves a note for those who look for us.
-async fn open_doors(
+async fn open_listeners(
     config: &Config,
     app: App,
     shutdown: &Shutdown,
     closed: &CancellationToken,
-) -> anyhow::Result<Place> {
+) -> anyhow::Result<DaemonNote> {
     let tcp = open_port(config).await?;
     let unix = Listener::unix(&config.socket, stale(config)).await?;
-    let place = Place::of(config, tcp.address().unwrap_or(config.address));
-    let guard = Guard {
+    let note = DaemonNote::of(config, tcp.address().unwrap_or(config.address));
+    let origin_check = OriginCheck {
         hosts: config.allowed_hosts.clone().into(),
         origins: config.allowed_origins.clone().into(),
     };
-    let router = router(app, guard);
-    let limits = Limits {
+    let router = router(app, origin_check);
+    let limits = ConnectionLimits {
         connections: config.max_connections,
-        ..Limits::default()
+        ..ConnectionLimits::default()
     };
-    let seats = Arc::new(Semaphore::new(limits.connections));
+    let permits = Arc::new(Semaphore::new(limits.connections));
     for listener in [tcp, unix] {
         let serving = accept::serve(
             listener,
             router.clone(),
             limits,
-            seats.clone(),
+            permits.clone(),
             shutdown.clone(),
         );
         let closes = closed.clone().drop_guard();
@@ -394,10 +394,10 @@ async fn open_doors(
             }
         });
     }
-    let text = serde_json::to_string(&place).context("cannot describe this daemon")?;
-    fs::replace(&note(config), &text)?;
-    tracing::info!(tcp = %place.tcp, socket = %place.socket, home = %config.home.display(), "ready");
-    Ok(place)
+    let text = serde_json::to_string(&note).context("cannot describe this daemon")?;
+    fs::replace(&note_path(config), &text)?;
+    tracing::info!(tcp = %note.tcp, socket = %note.socket, home = %config.home.display(), "ready");
+    Ok(note)
 }
 
 /// Listens on the configured address, or on a free port of it where the usual one is taken and none was asked for.
@@ -418,7 +418,7 @@ fn stale(config: &Config) -> Stale {
         socket: std::path::PathBuf,
     }
     let named = || {
-        let text = fs::read_text(&note(config), LONGEST_NOTE).ok()??;
+        let text = fs::read_text(&note_path(config), MAX_NOTE).ok()??;
         let last: Last = serde_json::from_str(&text).ok()?;
         Some(last.socket == config.socket)
     };
@@ -430,7 +430,7 @@ fn stale(config: &Config) -> Stale {
 }
 
 /// Where the note stands.
-fn note(config: &Config) -> std::path::PathBuf {
+fn note_path(config: &Config) -> std::path::PathBuf {
     config.home.join(api::layout::NOTE)
 }
 
@@ -457,27 +457,27 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let config = config(home.path(), "port: 0");
         let service = Service::start(config.clone()).await.unwrap();
-        let text = fs::read_text(&note(&config), 1000).unwrap().unwrap();
-        let place: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(place["pid"], std::process::id());
-        assert_eq!(place["version"], crate::VERSION);
-        assert_eq!(place["home"], home.path().display().to_string());
-        assert_eq!(place["uid"], rustix::process::geteuid().as_raw());
+        let text = fs::read_text(&note_path(&config), 1000).unwrap().unwrap();
+        let note: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(note["pid"], std::process::id());
+        assert_eq!(note["version"], crate::VERSION);
+        assert_eq!(note["home"], home.path().display().to_string());
+        assert_eq!(note["uid"], rustix::process::geteuid().as_raw());
         assert!(
-            place["started_at"].is_string() && place["log"].is_null(),
+            note["started_at"].is_string() && note["log"].is_null(),
             "{text}"
         );
 
-        let tcp = place["tcp"].as_str().unwrap().to_owned();
+        let tcp = note["tcp"].as_str().unwrap().to_owned();
         let answer = ask(TcpStream::connect(&tcp).await.unwrap()).await;
         assert!(answer.ends_with("slm is running"), "{answer}");
-        let unix = UnixStream::connect(place["socket"].as_str().unwrap())
+        let unix = UnixStream::connect(note["socket"].as_str().unwrap())
             .await
             .unwrap();
         assert!(ask(unix).await.ends_with("slm is running"));
 
         service.stop().await;
-        assert_eq!(fs::read_text(&note(&config), 1000).unwrap(), None);
+        assert_eq!(fs::read_text(&note_path(&config), 1000).unwrap(), None);
         assert!(UnixStream::connect(&config.socket).await.is_err());
         assert!(TcpStream::connect(&tcp).await.is_err());
         Service::start(config).await.unwrap().stop().await;
@@ -497,7 +497,7 @@ mod tests {
     async fn a_taken_port_is_named_and_leaves_no_socket() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let first = Service::start(config(one.path(), "port: 0")).await.unwrap();
-        let port = first.place().tcp.rsplit(':').next().unwrap().to_owned();
+        let port = first.note().tcp.rsplit(':').next().unwrap().to_owned();
         let second = config(two.path(), &format!("port: {port}"));
         let error = format!("{:#}", Service::start(second.clone()).await.err().unwrap());
         let home = one.path().display().to_string();
@@ -519,12 +519,12 @@ mod tests {
         let first = Service::start(config(one.path(), "port: 0")).await.unwrap();
         // As if the usual port were the one that is taken.
         let mut second = config(two.path(), "");
-        second.address = first.place().tcp.parse().unwrap();
+        second.address = first.note().tcp.parse().unwrap();
         let service = Service::start(second.clone()).await.unwrap();
-        let text = fs::read_text(&note(&second), 1000).unwrap().unwrap();
-        let place: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let tcp = place["tcp"].as_str().unwrap();
-        assert_ne!(tcp, first.place().tcp);
+        let text = fs::read_text(&note_path(&second), 1000).unwrap().unwrap();
+        let note: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let tcp = note["tcp"].as_str().unwrap();
+        assert_ne!(tcp, first.note().tcp);
         let answer = ask(TcpStream::connect(tcp).await.unwrap()).await;
         assert!(answer.ends_with("slm is running"), "{answer}");
         service.stop().await;
@@ -537,12 +537,12 @@ mod tests {
         let mut config = config(home.path(), "port: 0");
         config.socket = other.path().join("s.sock");
         let service = Service::start(config.clone()).await.unwrap();
-        let left = fs::read_text(&note(&config), LONGEST_NOTE)
+        let left = fs::read_text(&note_path(&config), MAX_NOTE)
             .unwrap()
             .unwrap();
         service.stop().await;
         // As if it had been killed: the note is there, and the socket without a listener.
-        fs::replace(&note(&config), &left).unwrap();
+        fs::replace(&note_path(&config), &left).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&config.socket).unwrap());
         Service::start(config.clone()).await.unwrap().stop().await;
         // Without the note it is anybody's.
@@ -561,7 +561,7 @@ mod tests {
             |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&config.socket), 0o600);
         assert_eq!(mode(&home.path().join("run")), 0o700);
-        assert_eq!(mode(&note(&config)), 0o600);
+        assert_eq!(mode(&note_path(&config)), 0o600);
         service.stop().await;
     }
 }

@@ -34,7 +34,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::duration::Stay;
+use crate::duration::KeepAlive;
 use crate::error::Error;
 
 pub use lease::Lease;
@@ -54,7 +54,7 @@ pub struct Options {
     /// Most requests that wait.
     pub max_queue: usize,
     /// How long an unused model stays, unless a request sets another time.
-    pub keep_alive: Stay,
+    pub keep_alive: KeepAlive,
     /// How long a runner may take to exit before it gets SIGTERM.
     pub stop_grace: Duration,
 }
@@ -75,7 +75,7 @@ pub struct LoadRequest {
     /// Its description, for the list.
     pub details: Details,
     /// How long it stays after this request; `None` changes nothing.
-    pub keep_alive: Option<Stay>,
+    pub keep_alive: Option<KeepAlive>,
 }
 
 impl LoadRequest {
@@ -107,7 +107,7 @@ pub struct ModelSummary {
     /// When it is unloaded if no request comes; `None` for never.
     pub expires: Option<Instant>,
     /// How long it stays after its last request.
-    pub keep_alive: Stay,
+    pub keep_alive: KeepAlive,
     /// Context that it was loaded with.
     pub context: u32,
     /// Process id of its runner.

@@ -6,7 +6,7 @@ mod vectors;
 use registry::{Capability, ModelName};
 use runner_protocol::{self as protocol, Constraint, Generate, Prompt};
 
-use crate::answer::{Answer, Clock, Timings};
+use crate::answer::{Answer, RequestTimes, Timings};
 use crate::app::App;
 use crate::ask::{Ask, Overflow, Target, TemplateChoice};
 use crate::error::Error;
@@ -35,10 +35,10 @@ pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
     let adapter_scales = ask
         .adapters
         .as_deref()
-        .map(|scales| in_order(scales, adapters))
+        .map(|scales| all_scales(scales, adapters))
         .transpose()?;
     let lease = resolved.lease(app).await?;
-    let clock = Clock::loaded(ask.target.arrived);
+    let times = RequestTimes::loaded(ask.target.arrived);
     let given = match &ask.template {
         TemplateChoice::Given(text) => Some(text.as_str()),
         TemplateChoice::Model | TemplateChoice::Raw => None,
@@ -60,7 +60,7 @@ pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
         )));
     }
     let turns = match (&source, ask.after.is_empty()) {
-        (Some(_), true) => behind_own(ask.turns, &resolved),
+        (Some(_), true) => with_model_turns(ask.turns, &resolved),
         _ => ask.turns,
     };
     let mut conversation = Conversation {
@@ -79,7 +79,7 @@ pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
         label: ask.target.label,
         source,
         after: ask.after,
-        like: Generate {
+        base: Generate {
             prompt: Prompt::Tokens(Vec::new()),
             sampling: protocol::Sampling {
                 logit_bias: ask.biases,
@@ -104,7 +104,7 @@ pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
         &conversation,
         ask.overflow,
         lease,
-        clock,
+        times,
     )
     .await
 }
@@ -117,7 +117,7 @@ async fn begin(
     conversation: &Conversation,
     overflow: Overflow,
     lease: Lease,
-    clock: Clock,
+    times: RequestTimes,
 ) -> Result<Answer, Error> {
     let model = &request.label;
     let options = &resolved.options;
@@ -126,7 +126,7 @@ async fn begin(
         Overflow::Refuse | Overflow::DropTurns => protocol::Overflow::Refuse,
     };
     let call = request.to_call(conversation, first, &lease).await?;
-    let (lease, error) = match Answer::begin(lease, model.clone(), call, clock).await {
+    let (lease, error) = match Answer::begin(lease, model.clone(), call, times).await {
         Ok(answer) => return Ok(answer),
         Err(refused) => *refused,
     };
@@ -141,7 +141,7 @@ async fn begin(
     let call = request
         .to_call(&shorter.conversation, options.overflow, &lease)
         .await?;
-    let answer = Answer::begin(lease, model.clone(), call, clock)
+    let answer = Answer::begin(lease, model.clone(), call, times)
         .await
         .map_err(|refused| refused.1)?;
     Ok(answer.after_dropping(shorter.dropped))
@@ -156,7 +156,7 @@ struct Request {
     /// Tokens that the prompt goes on from.
     after: Vec<i32>,
     /// The call, without prompt and images.
-    like: Generate,
+    base: Generate,
 }
 
 impl Request {
@@ -187,13 +187,13 @@ impl Request {
             prompt,
             overflow,
             images: conversation.images(),
-            ..self.like.clone()
+            ..self.base.clone()
         })
     }
 }
 
 /// The model's system prompt, unless the turns begin with one; its own messages; the other turns.
-fn behind_own(mut turns: Vec<Turn>, resolved: &ResolvedModel) -> Vec<Turn> {
+fn with_model_turns(mut turns: Vec<Turn>, resolved: &ResolvedModel) -> Vec<Turn> {
     let model = &resolved.model;
     let leading = turns
         .iter()
@@ -219,7 +219,7 @@ fn role(role: modelfile::Role) -> Role {
 }
 
 /// Scales for all adapters of a model, in order. Adapters that are not named get 0.
-fn in_order(scales: &[(u32, f32)], adapters: usize) -> Result<Vec<f32>, Error> {
+fn all_scales(scales: &[(u32, f32)], adapters: usize) -> Result<Vec<f32>, Error> {
     let mut all = vec![None; adapters];
     for (id, scale) in scales {
         let slot = usize::try_from(*id).ok().and_then(|id| all.get_mut(id));
@@ -242,7 +242,7 @@ fn in_order(scales: &[(u32, f32)], adapters: usize) -> Result<Vec<f32>, Error> {
 pub async fn load(app: &App, target: &Target) -> Result<Timings, Error> {
     let resolved = ResolvedModel::find(app, Capability::Completion, target).await?;
     drop(resolved.lease(app).await?);
-    Ok(Clock::loaded(target.arrived).timings())
+    Ok(RequestTimes::loaded(target.arrived).timings())
 }
 
 /// Unloads a model when nothing uses it: the model of this name, or else the model that was loaded by this name, when the name
@@ -271,13 +271,16 @@ mod tests {
 
     #[test]
     fn adapters_that_are_not_named_are_left_out() {
-        assert_eq!(in_order(&[(2, 0.5), (0, 1.0)], 3).unwrap(), [1.0, 0.0, 0.5]);
-        assert_eq!(in_order(&[], 3).unwrap(), [0.0; 3]);
+        assert_eq!(
+            all_scales(&[(2, 0.5), (0, 1.0)], 3).unwrap(),
+            [1.0, 0.0, 0.5]
+        );
+        assert_eq!(all_scales(&[], 3).unwrap(), [0.0; 3]);
     }
 
     #[test]
     fn adapters_that_are_not_there_are_named() {
-        let refusal = |scales: &[(u32, f32)]| in_order(scales, 1).unwrap_err().to_string();
+        let refusal = |scales: &[(u32, f32)]| all_scales(scales, 1).unwrap_err().to_string();
         assert!(refusal(&[(1, 1.0)]).contains("the adapter 1"));
         assert!(refusal(&[(0, 1.0), (0, 2.0)]).contains("twice"));
     }

@@ -101,7 +101,7 @@ pub fn chosen(choice: ToolChoice, tools: &[protocol::Tool]) -> Result<ToolChoice
         ToolChoice::One(name) if !tools.iter().any(|tool| tool.name == *name) => {
             Err(Error::Invalid(format!(
                 "tool_choice names {}, which is not among the tools",
-                shown(name)
+                quoted(name)
             )))
         }
         _ => Ok(choice),
@@ -114,7 +114,7 @@ pub fn chosen(choice: ToolChoice, tools: &[protocol::Tool]) -> Result<ToolChoice
 /// [`Error::Invalid`] names the function.
 pub fn made(id: String, name: String, arguments: Value) -> Result<protocol::ToolCall, Error> {
     let arguments = self::arguments(arguments).map_err(|why| {
-        let name = shown(&name);
+        let name = quoted(&name);
         Error::Invalid(format!("the arguments of a call of {name} {why}"))
     })?;
     Ok(protocol::ToolCall {
@@ -147,7 +147,7 @@ fn arguments(given: Value) -> Result<String, String> {
 }
 
 /// A name of the client in a message: in quotes, and short.
-pub(crate) fn shown(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", text.chars().take(40).collect::<String>())
 }
 
@@ -162,7 +162,7 @@ mod tests {
             description: "does".into(),
             parameters,
         };
-        (shown(name), Ok(function))
+        (quoted(name), Ok(function))
     }
 
     #[test]

@@ -26,9 +26,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::Error;
 use crate::shutdown::Shutdown;
 
-pub use table::{Asked, Change, Rules, Work};
+pub use table::{Change, Options, TransferRequest, Work};
 pub use window::Window;
-pub use work::{Moves, Worker};
+pub use work::{StoreWorker, Worker};
 
 /// Where the time is from.
 pub type Clock = Arc<dyn Fn() -> Zoned + Send + Sync>;
@@ -42,8 +42,11 @@ pub struct Transfers {
 /// What the task is asked. There are no more of these than there are clients and runs.
 #[derive(Debug)]
 enum Message {
-    Ask(Asked, oneshot::Sender<Result<Listened, Error>>),
-    Watch(u64, oneshot::Sender<Result<Listened, Error>>),
+    Ask(
+        TransferRequest,
+        oneshot::Sender<Result<Subscription, Error>>,
+    ),
+    Watch(u64, oneshot::Sender<Result<Subscription, Error>>),
     List(oneshot::Sender<Vec<Job>>),
     Change(u64, Change, oneshot::Sender<Result<Job, Error>>),
     CancelPulls(String, oneshot::Sender<usize>),
@@ -55,25 +58,25 @@ enum Message {
 }
 
 /// The job that a client listens to, and what it hears.
-struct Listened {
+struct Subscription {
     lines: BoxStream<'static, Result<Progress, Error>>,
-    leave: Leave,
+    leave: LeaveGuard,
 }
 
-impl std::fmt::Debug for Listened {
+impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Listened").field(&self.leave).finish()
+        f.debug_tuple("Subscription").field(&self.leave).finish()
     }
 }
 
 /// Says that a client left when it is dropped.
 #[derive(Debug)]
-struct Leave {
+struct LeaveGuard {
     id: u64,
     sender: mpsc::UnboundedSender<Message>,
 }
 
-impl Drop for Leave {
+impl Drop for LeaveGuard {
     fn drop(&mut self) {
         // Without a task there is nobody to be told.
         let _ = self.sender.send(Message::Left(self.id));
@@ -81,21 +84,29 @@ impl Drop for Leave {
 }
 
 impl Transfers {
-    /// Goes on with what an earlier daemon left, by these rules.
+    /// Goes on with what an earlier daemon left, with these options.
     ///
     /// # Errors
     /// When the saved jobs cannot be read.
     pub async fn start(
         registry: &Registry,
         worker: Arc<dyn Worker>,
-        rules: Rules,
+        options: Options,
         clock: Clock,
         shutdown: &Shutdown,
     ) -> Result<Self, registry::Error> {
         let saved = registry.saved_jobs().await?;
         let (sender, receiver) = mpsc::unbounded_channel();
-        let store = task::keep(registry.clone(), shutdown);
-        let task = task::Task::new(saved, worker, rules, clock, store, sender.clone(), shutdown);
+        let store = task::start_saver(registry.clone(), shutdown);
+        let task = task::Task::new(
+            saved,
+            worker,
+            options,
+            clock,
+            store,
+            sender.clone(),
+            shutdown,
+        );
         shutdown.tasks.spawn(task.run(receiver));
         Ok(Self { sender })
     }
@@ -106,10 +117,10 @@ impl Transfers {
     /// When there are too many jobs, or the daemon stops.
     pub async fn ask(
         &self,
-        asked: Asked,
+        asked: TransferRequest,
     ) -> Result<impl Stream<Item = Result<Progress, Error>> + Send + use<>, Error> {
-        let listened = self.send(|reply| Message::Ask(asked, reply)).await??;
-        Ok(listened.stream())
+        let subscription = self.send(|reply| Message::Ask(asked, reply)).await??;
+        Ok(subscription.stream())
     }
 
     /// What a job that is not over tells, from its beginning on.
@@ -120,8 +131,8 @@ impl Transfers {
         &self,
         id: u64,
     ) -> Result<impl Stream<Item = Result<Progress, Error>> + Send + use<>, Error> {
-        let listened = self.send(|reply| Message::Watch(id, reply)).await??;
-        Ok(listened.stream())
+        let subscription = self.send(|reply| Message::Watch(id, reply)).await??;
+        Ok(subscription.stream())
     }
 
     /// Every job, by id.
@@ -163,7 +174,7 @@ impl Transfers {
     }
 }
 
-impl Listened {
+impl Subscription {
     fn stream(self) -> impl Stream<Item = Result<Progress, Error>> + Send {
         let Self { lines, leave } = self;
         futures::stream::unfold((lines, leave), |(mut lines, leave)| async move {

@@ -1,7 +1,7 @@
 //! Streams of events on the wire. A dialect decides what an event looks like, and how an error in the middle of a stream does.
 //!
 //! A failure after the first event cannot change the status any more, so it becomes the last event.
-//! The deadline for a reader that stalls is kept by the connection ([`crate::pace`]). A stream that is dropped drops what it
+//! The deadline for a reader that stalls is kept by the connection ([`crate::watchdog`]). A stream that is dropped drops what it
 //! holds, so a client that leaves ends its answer.
 
 pub mod ndjson;

@@ -13,24 +13,24 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// Soon: the limit that a test is about.
 const SOON: Duration = Duration::from_millis(60);
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> ConnectionLimits {
+    ConnectionLimits {
         first_byte: NEVER,
         head: NEVER,
         idle: NEVER,
         stall: NEVER,
-        ..Limits::default()
+        ..ConnectionLimits::default()
     }
 }
 
-async fn start(limits: Limits, router: Router) -> (SocketAddr, Shutdown) {
+async fn start(limits: ConnectionLimits, router: Router) -> (SocketAddr, Shutdown) {
     let listener = Listener::tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = listener.address().unwrap();
     let shutdown = Shutdown::new();
-    let seats = Arc::new(Semaphore::new(limits.connections));
+    let permits = Arc::new(Semaphore::new(limits.connections));
     shutdown
         .tasks
-        .spawn(serve(listener, router, limits, seats, shutdown.clone()));
+        .spawn(serve(listener, router, limits, permits, shutdown.clone()));
     (address, shutdown)
 }
 
@@ -58,7 +58,7 @@ async fn read_hello(stream: &mut TcpStream) {
 #[tokio::test]
 async fn a_peer_that_sends_nothing_is_closed() {
     let (address, _shutdown) = start(
-        Limits {
+        ConnectionLimits {
             first_byte: SOON,
             ..limits()
         },
@@ -72,7 +72,7 @@ async fn a_peer_that_sends_nothing_is_closed() {
 #[tokio::test]
 async fn a_peer_that_does_not_finish_its_head_is_closed() {
     let (address, _shutdown) = start(
-        Limits {
+        ConnectionLimits {
             head: SOON,
             ..limits()
         },
@@ -90,7 +90,7 @@ async fn a_peer_that_does_not_finish_its_head_is_closed() {
 #[tokio::test]
 async fn an_idle_connection_serves_again_and_is_closed_in_the_end() {
     let (address, _shutdown) = start(
-        Limits {
+        ConnectionLimits {
             idle: SOON * 5,
             ..limits()
         },
@@ -111,7 +111,7 @@ async fn an_idle_connection_serves_again_and_is_closed_in_the_end() {
 #[tokio::test]
 async fn too_many_headers_are_refused() {
     let (address, _shutdown) = start(
-        Limits {
+        ConnectionLimits {
             headers: 4,
             ..limits()
         },
@@ -163,7 +163,7 @@ fn endless(dropped: mpsc::UnboundedSender<()>) -> Router {
 async fn a_reader_that_stalls_loses_its_answer() {
     let (dropped, mut reports) = mpsc::unbounded_channel();
     let (address, _shutdown) = start(
-        Limits {
+        ConnectionLimits {
             stall: SOON,
             ..limits()
         },
@@ -202,7 +202,7 @@ async fn a_client_that_leaves_ends_its_answer() {
 #[tokio::test]
 async fn connections_above_the_limit_wait_for_a_seat() {
     let (address, _shutdown) = start(
-        Limits {
+        ConnectionLimits {
             connections: 1,
             ..limits()
         },
@@ -227,16 +227,16 @@ async fn two_doors_share_one_seat() {
     let address = tcp.address().unwrap();
     let unix = Listener::unix(&path, Stale::Unknown).await.unwrap();
     let shutdown = Shutdown::new();
-    let seats = Arc::new(Semaphore::new(1));
+    let permits = Arc::new(Semaphore::new(1));
     for door in [tcp, unix] {
-        let serving = serve(door, hello(), limits(), seats.clone(), shutdown.clone());
+        let serving = serve(door, hello(), limits(), permits.clone(), shutdown.clone());
         shutdown.tasks.spawn(serving);
     }
     for _ in 0..2 {
         ask(UnixStream::connect(&path).await.unwrap()).await;
         ask(TcpStream::connect(address).await.unwrap()).await;
     }
-    // One that waits for its seat leaves with the daemon.
+    // One that waits for its permit leaves with the daemon.
     let held = TcpStream::connect(address).await.unwrap();
     let _waiting = UnixStream::connect(&path).await.unwrap();
     shutdown.graceful.cancel();

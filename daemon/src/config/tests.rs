@@ -40,7 +40,7 @@ fn defaults_hold_without_a_file() {
     let config = Config::load(&flags, &BTreeMap::new()).unwrap();
     assert_eq!(config.address.to_string(), "127.0.0.1:11435");
     assert_eq!(config.socket, home.path().join("run/slmd.sock"));
-    assert_eq!(config.keep_alive, Stay::For(Duration::from_secs(300)));
+    assert_eq!(config.keep_alive, KeepAlive::For(Duration::from_secs(300)));
     assert_eq!(config.origins, []);
 }
 
@@ -53,7 +53,7 @@ fn a_later_layer_goes_over_an_earlier_one() {
         &[("keep_alive", "3m")],
     )
     .unwrap();
-    assert_eq!(config.keep_alive, Stay::For(Duration::from_secs(180)));
+    assert_eq!(config.keep_alive, KeepAlive::For(Duration::from_secs(180)));
     assert_eq!(config.max_queue, 8);
     assert_eq!(config.threads, 3);
     assert_eq!(

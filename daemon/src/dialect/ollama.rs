@@ -4,13 +4,13 @@
 
 mod blobs;
 mod chat;
+mod chunk;
 mod copy;
 mod create;
 mod delete;
 mod embed;
 mod generate;
 mod lines;
-mod part;
 mod ps;
 mod pull;
 mod push;

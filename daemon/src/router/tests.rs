@@ -19,14 +19,14 @@ use tower::ServiceExt;
 use super::*;
 use crate::blocking;
 use crate::config::Sandbox;
-use crate::duration::Stay;
+use crate::duration::KeepAlive;
 use crate::listen::Peer;
 use crate::operations::Operations;
 use crate::options::Defaults;
 use crate::scheduler::{Options, Scheduler, States, StoreLoader};
 use crate::shutdown::Shutdown;
 use crate::template;
-use crate::transfers::{Moves, Rules, Transfers};
+use crate::transfers::{Options as TransferOptions, StoreWorker, Transfers};
 use axum::routing::get;
 
 mod dialect;
@@ -54,21 +54,21 @@ async fn service_with(script: &str) -> Service {
 
 /// A service in this home, with so many bytes of disk for states.
 async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service {
-    let rules = Rules {
-        most: 2,
+    let transfer_options = TransferOptions {
+        max_running: 2,
         window: None,
         metered: false,
     };
     // Nothing listens there, so no test leaves this machine.
-    service_of(home, script, disk, rules, "http://127.0.0.1:9").await
+    service_of(home, script, disk, transfer_options, "http://127.0.0.1:9").await
 }
 
-/// The same with other rules for transfers, and with this server in place of the Ollama library.
+/// The same with other transfer_options for transfers, and with this server in place of the Ollama library.
 async fn service_of(
     home: tempfile::TempDir,
     script: &str,
     disk: u64,
-    rules: Rules,
+    transfer_options: TransferOptions,
     library: &str,
 ) -> Service {
     let registry = Registry::open(registry::Options::new(home.path()))
@@ -93,7 +93,7 @@ async fn service_of(
     let options = Options {
         max_loaded: 2,
         max_queue: 8,
-        keep_alive: Stay::For(Duration::from_secs(300)),
+        keep_alive: KeepAlive::For(Duration::from_secs(300)),
         stop_grace: Duration::from_secs(1),
     };
     let sources = Settings {
@@ -105,12 +105,12 @@ async fn service_of(
         hub: Some("http://127.0.0.1:9".to_owned()),
         ..Settings::default()
     };
-    let worker = Arc::new(Moves {
+    let worker = Arc::new(StoreWorker {
         registry: registry.clone(),
         sources: sources.clone(),
     });
     let clock = Arc::new(jiff::Zoned::now);
-    let transfers = Transfers::start(&registry, worker, rules, clock, &Shutdown::new())
+    let transfers = Transfers::start(&registry, worker, transfer_options, clock, &Shutdown::new())
         .await
         .unwrap();
     let app = App {
@@ -129,7 +129,7 @@ async fn service_of(
         templates: template::Cache::default(),
     };
     Service {
-        router: router(app.clone(), Guard::default()),
+        router: router(app.clone(), OriginCheck::default()),
         app,
         registry,
         home,
@@ -386,14 +386,14 @@ async fn the_guard_stands_before_every_route() {
 
 #[tokio::test]
 async fn an_allowed_page_is_told_so() {
-    let guard = Guard {
+    let guard = OriginCheck {
         origins: ["http://app.example".to_owned()].into(),
-        ..Guard::default()
+        ..OriginCheck::default()
     };
     let service = service().await;
     let router = Router::new()
         .route("/", get(async || "hello"))
-        .layer(middleware::from_fn_with_state(guard, guard::check));
+        .layer(middleware::from_fn_with_state(guard, origin_check::check));
     let ask = async |method: &str| {
         let request = Service::request(method, "/")
             .header("origin", "http://app.example")

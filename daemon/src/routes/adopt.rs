@@ -33,7 +33,7 @@ pub(crate) async fn post(
         return Err(Error::Invalid("path must be absolute".into()));
     }
     let registry = app.registry.clone();
-    let lines = app.operations.join(
+    let lines = app.operations.join_detached(
         format!("adopt {}", request.path),
         move |reporter| async move {
             let adopted = registry.adopt(&path, &reporter).await?;

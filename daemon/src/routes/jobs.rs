@@ -16,21 +16,21 @@ use crate::transfers::Change;
 /// What the queries of these routes can say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Asked {
+pub(crate) struct JobQuery {
     all: bool,
     now: bool,
     remove: bool,
     priority: Option<Priority>,
 }
 
-type Asking = Result<Query<Asked>, QueryRejection>;
+type QueryResult = Result<Query<JobQuery>, QueryRejection>;
 
 /// By id, the oldest first; finished jobs only with `all`. *Cancel*.
 pub(crate) async fn get(
     State(app): State<App>,
-    asking: Asking,
+    query: QueryResult,
 ) -> Result<Json<JobsResponse>, Error> {
-    let all = read(asking)?.all;
+    let all = read(query)?.all;
     let mut jobs = app.transfers.list().await?;
     jobs.retain(|job| all || !job.state.is_over());
     Ok(Json(JobsResponse { jobs }))
@@ -57,9 +57,9 @@ pub(crate) async fn pause(
 pub(crate) async fn resume(
     State(app): State<App>,
     Path(id): Path<String>,
-    asking: Asking,
+    query: QueryResult,
 ) -> Result<Json<Job>, Error> {
-    let now = read(asking)?.now;
+    let now = read(query)?.now;
     change(&app, &id, Change::Resume { now }).await
 }
 
@@ -67,9 +67,9 @@ pub(crate) async fn resume(
 pub(crate) async fn cancel(
     State(app): State<App>,
     Path(id): Path<String>,
-    asking: Asking,
+    query: QueryResult,
 ) -> Result<Json<Job>, Error> {
-    let remove = read(asking)?.remove;
+    let remove = read(query)?.remove;
     let job = change(&app, &id, Change::Cancel).await?;
     if remove
         && job.kind == JobKind::Pull
@@ -84,9 +84,9 @@ pub(crate) async fn cancel(
 pub(crate) async fn priority(
     State(app): State<App>,
     Path(id): Path<String>,
-    asking: Asking,
+    query: QueryResult,
 ) -> Result<Json<Job>, Error> {
-    let priority = read(asking)?.priority.ok_or_else(|| {
+    let priority = read(query)?.priority.ok_or_else(|| {
         Error::Invalid("priority is required: ?priority=high, normal or low".to_owned())
     })?;
     change(&app, &id, Change::Priority(priority)).await
@@ -102,7 +102,7 @@ fn parse(id: &str) -> Result<u64, Error> {
     })
 }
 
-fn read(asking: Asking) -> Result<Asked, Error> {
-    let asked = asking.map_err(|error| Error::Invalid(error.body_text()))?;
-    Ok(asked.0)
+fn read(query: QueryResult) -> Result<JobQuery, Error> {
+    let query = query.map_err(|error| Error::Invalid(error.body_text()))?;
+    Ok(query.0)
 }

@@ -23,16 +23,18 @@ pub(crate) async fn post(
         .collect::<Result<Vec<_>, _>>()?;
     let key = format!("verify {:?} {names:?}", request.quarantine);
     let registry = app.registry.clone();
-    let lines = app.operations.join(key, move |reporter| async move {
-        let options = VerifyOptions {
-            names,
-            quarantine: request.quarantine,
-        };
-        let report = registry.verify(options, &reporter).await?;
-        Ok(Progress {
-            report: Some(wire::verify_report(report, request.quarantine)),
-            ..progress::success()
-        })
-    });
+    let lines = app
+        .operations
+        .join_detached(key, move |reporter| async move {
+            let options = VerifyOptions {
+                names,
+                quarantine: request.quarantine,
+            };
+            let report = registry.verify(options, &reporter).await?;
+            Ok(Progress {
+                report: Some(wire::verify_report(report, request.quarantine)),
+                ..progress::success()
+            })
+        });
     stream_progress(lines, None).await
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Lease, LoadRequest, ModelSummary, StateSaver, Unloading};
-use crate::duration::Stay;
+use crate::duration::KeepAlive;
 use crate::error::Error;
 
 /// A request that waits for a model.
@@ -32,7 +32,7 @@ pub(super) struct Entry {
     /// The request that it was loaded for.
     pub(super) request: LoadRequest,
     /// How long it stays after its last request.
-    pub(super) keep_alive: Stay,
+    pub(super) keep_alive: KeepAlive,
     pub(super) state: State,
     /// Its place is needed: it finishes its requests and takes no new ones.
     pub(super) draining: bool,
@@ -99,7 +99,7 @@ impl Entry {
     /// When it is unloaded if no request comes.
     pub(super) fn expires(&self) -> Option<Instant> {
         match (self.ready()?, self.keep_alive) {
-            (ready, Stay::For(stay)) if ready.leases == 0 => Some(ready.idle_since + stay),
+            (ready, KeepAlive::For(stay)) if ready.leases == 0 => Some(ready.idle_since + stay),
             _ => None,
         }
     }
@@ -133,8 +133,8 @@ pub(super) fn summary(entry: &Entry) -> ModelSummary {
         expires: match (entry.expires(), entry.keep_alive) {
             (Some(at), _) => Some(at),
             // The idle clock of a busy model has not started.
-            (None, Stay::For(stay)) => Some(Instant::now() + stay),
-            (None, Stay::Always) => None,
+            (None, KeepAlive::For(stay)) => Some(Instant::now() + stay),
+            (None, KeepAlive::Always) => None,
         },
         keep_alive: entry.keep_alive,
         context: ready.map_or(entry.request.settings.context, |ready| ready.loaded.context),

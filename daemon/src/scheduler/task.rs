@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::breaker::Breaker;
 use super::entry::{Entry, Ready, State, Waiter, summary};
 use super::{Lease, LoadRequest, LoadedRunner, Loader, ModelSummary, Options, Unloading};
-use crate::duration::Stay;
+use crate::duration::KeepAlive;
 use crate::error::Error;
 
 /// Commands of the handles.
@@ -217,7 +217,7 @@ impl Task {
             return;
         };
         // It expires as soon as it is idle.
-        entry.keep_alive = Stay::For(Duration::ZERO);
+        entry.keep_alive = KeepAlive::For(Duration::ZERO);
         if entry.is_idle() || matches!(entry.state, State::Stopping) {
             entry.gone.push(reply);
         } else {
@@ -546,7 +546,7 @@ impl Task {
     /// The least valuable of these models. A model with unlimited keep-alive is chosen last.
     fn least_valuable(&self, among: impl Fn(&Entry) -> bool) -> Option<u64> {
         let now = Instant::now();
-        let rank = |entry: &Entry| (entry.keep_alive == Stay::Always, entry.value(now));
+        let rank = |entry: &Entry| (entry.keep_alive == KeepAlive::Always, entry.value(now));
         self.table
             .iter()
             .filter(|(_, entry)| among(entry))

@@ -90,7 +90,7 @@ fn bench_with(max_loaded: usize, max_queue: usize) -> Bench {
     let options = Options {
         max_loaded,
         max_queue,
-        keep_alive: Stay::For(STAY),
+        keep_alive: KeepAlive::For(STAY),
         stop_grace: Duration::from_secs(1),
     };
     Bench {
@@ -127,7 +127,7 @@ fn request(name: &str, context: u32) -> LoadRequest {
     }
 }
 
-fn keeping(name: &str, stay: Stay) -> LoadRequest {
+fn keeping(name: &str, stay: KeepAlive) -> LoadRequest {
     LoadRequest {
         keep_alive: Some(stay),
         ..request(name, 100)
@@ -250,7 +250,7 @@ async fn keep_alive_of_a_request_goes_over_the_default() {
     drop(
         bench
             .scheduler
-            .acquire(keeping("a", Stay::Always))
+            .acquire(keeping("a", KeepAlive::Always))
             .await
             .unwrap(),
     );
@@ -263,7 +263,7 @@ async fn keep_alive_of_a_request_goes_over_the_default() {
     drop(
         bench
             .scheduler
-            .acquire(keeping("a", Stay::For(Duration::ZERO)))
+            .acquire(keeping("a", KeepAlive::For(Duration::ZERO)))
             .await
             .unwrap(),
     );
@@ -320,7 +320,7 @@ async fn a_model_that_is_to_stay_goes_last() {
     drop(
         bench
             .scheduler
-            .acquire(keeping("pinned", Stay::Always))
+            .acquire(keeping("pinned", KeepAlive::Always))
             .await
             .unwrap(),
     );
@@ -790,7 +790,7 @@ fn broken(at_once: bool) -> Scheduler {
     let options = Options {
         max_loaded: 1,
         max_queue: 1,
-        keep_alive: Stay::Always,
+        keep_alive: KeepAlive::Always,
         stop_grace: Duration::from_secs(1),
     };
     Scheduler::start(options, Arc::new(Broken { at_once }), &TaskTracker::new())

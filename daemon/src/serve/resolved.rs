@@ -4,9 +4,9 @@ use registry::{Capability, Model};
 
 use crate::app::App;
 use crate::ask::Target;
-use crate::duration::Stay;
+use crate::duration::KeepAlive;
 use crate::error::Error;
-use crate::options::{self, Resolved};
+use crate::options::{self, ResolvedOptions};
 use crate::prompt::{Needs, PromptSource};
 use crate::requirements;
 use crate::scheduler::{Lease, LoadRequest};
@@ -17,8 +17,8 @@ pub(super) struct ResolvedModel {
     /// The model.
     pub(super) model: Model,
     /// Its parameters under those of the request.
-    pub(super) options: Resolved,
-    keep_alive: Option<Stay>,
+    pub(super) options: ResolvedOptions,
+    keep_alive: Option<KeepAlive>,
 }
 
 impl ResolvedModel {
@@ -35,7 +35,7 @@ impl ResolvedModel {
             return Err(Error::Invalid(format!(
                 "'{}' does not {}",
                 model.name,
-                requirements::deed(capability)
+                requirements::capability_phrase(capability)
             )));
         }
         let options = options::resolve(

@@ -5,13 +5,13 @@ use registry::Capability;
 use runner_protocol::{Embed, Embeddings, Input, MAX_INPUTS, Rerank, Scores};
 
 use super::ResolvedModel;
-use crate::answer::{Clock, Timings};
+use crate::answer::{RequestTimes, Timings};
 use crate::app::App;
 use crate::ask::{EmbedAsk, RankAsk};
 use crate::error::Error;
 
 /// Most inputs of one request, so that the answer fits memory.
-const MOST_INPUTS: usize = 4096;
+const MAX_REQUEST_INPUTS: usize = 4096;
 
 /// Calls to the runner at a time: enough that one always waits when another ends.
 const CALLS: usize = 4;
@@ -21,13 +21,13 @@ const CALLS: usize = 4;
 /// # Errors
 /// Why there are none.
 pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Error> {
-    few_enough("inputs", ask.inputs.len())?;
+    check_count("inputs", ask.inputs.len())?;
     let resolved = ResolvedModel::find(app, Capability::Embedding, &ask.target).await?;
     let lease = resolved.lease(app).await?;
-    let clock = Clock::loaded(ask.target.arrived);
-    let calls = parts(ask.inputs).map(|part| {
+    let times = RequestTimes::loaded(ask.target.arrived);
+    let calls = batches(ask.inputs).map(|batch| {
         lease.runner().embed(Embed {
-            inputs: part.into_iter().map(Input::Text).collect(),
+            inputs: batch.into_iter().map(Input::Text).collect(),
             dimensions: ask.dimensions,
             normalize: ask.normalize,
             truncate: ask.truncate,
@@ -42,14 +42,14 @@ pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Er
     let all = futures::stream::iter(calls)
         .buffered(CALLS)
         .map_err(|error| Error::runner(&resolved.model.name, error))
-        .try_fold(none, async |mut all, part| {
-            all.vectors.extend(part.vectors);
-            all.prompt_tokens = all.prompt_tokens.saturating_add(part.prompt_tokens);
-            all.truncated += part.truncated;
+        .try_fold(none, async |mut all, batch| {
+            all.vectors.extend(batch.vectors);
+            all.prompt_tokens = all.prompt_tokens.saturating_add(batch.prompt_tokens);
+            all.truncated += batch.truncated;
             Ok(all)
         })
         .await?;
-    Ok((all, clock.timings()))
+    Ok((all, times.timings()))
 }
 
 /// How well all documents fit the query, in order.
@@ -60,13 +60,13 @@ pub async fn rank(app: &App, ask: RankAsk) -> Result<Scores, Error> {
     if ask.query.is_empty() {
         return Err(Error::Invalid("query is required".into()));
     }
-    few_enough("documents", ask.documents.len())?;
+    check_count("documents", ask.documents.len())?;
     let resolved = ResolvedModel::find(app, Capability::Rerank, &ask.target).await?;
     let lease = resolved.lease(app).await?;
-    let calls = parts(ask.documents).map(|part| {
+    let calls = batches(ask.documents).map(|batch| {
         lease.runner().rerank(Rerank {
             query: ask.query.clone(),
-            documents: part,
+            documents: batch,
             truncate: ask.truncate,
             context: Some(resolved.options.load.context),
         })
@@ -79,30 +79,30 @@ pub async fn rank(app: &App, ask: RankAsk) -> Result<Scores, Error> {
     futures::stream::iter(calls)
         .buffered(CALLS)
         .map_err(|error| Error::runner(&resolved.model.name, error))
-        .try_fold(none, async |mut all, part| {
-            all.scores.extend(part.scores);
-            all.prompt_tokens = all.prompt_tokens.saturating_add(part.prompt_tokens);
-            all.truncated += part.truncated;
+        .try_fold(none, async |mut all, batch| {
+            all.scores.extend(batch.scores);
+            all.prompt_tokens = all.prompt_tokens.saturating_add(batch.prompt_tokens);
+            all.truncated += batch.truncated;
             Ok(all)
         })
         .await
 }
 
 /// Refuses what would be too much at once.
-fn few_enough(what: &str, found: usize) -> Result<(), Error> {
-    if found > MOST_INPUTS {
+fn check_count(what: &str, found: usize) -> Result<(), Error> {
+    if found > MAX_REQUEST_INPUTS {
         return Err(Error::Invalid(format!(
-            "there are {found} {what}, and a request may have {MOST_INPUTS}; send them in several"
+            "there are {found} {what}, and a request may have {MAX_REQUEST_INPUTS}; send them in several"
         )));
     }
     Ok(())
 }
 
 /// Parts that one call takes.
-fn parts(inputs: Vec<String>) -> impl Iterator<Item = Vec<String>> {
+fn batches(inputs: Vec<String>) -> impl Iterator<Item = Vec<String>> {
     let mut inputs = inputs.into_iter();
     std::iter::from_fn(move || {
-        let part: Vec<String> = inputs.by_ref().take(MAX_INPUTS).collect();
-        (!part.is_empty()).then_some(part)
+        let batch: Vec<String> = inputs.by_ref().take(MAX_INPUTS).collect();
+        (!batch.is_empty()).then_some(batch)
     })
 }

@@ -23,8 +23,8 @@ pub(super) fn check(source: &str) -> Result<(), Error> {
     while let Some((text, after)) = rest.split_once("{{") {
         line += lines(text);
         let (action, behind) = split_action(after).map_err(|what| match what {
-            Open::Action => said(line, "`{{` is never closed"),
-            Open::Text => said(line, "a text in `{{ … }}` is never closed"),
+            Open::Action => syntax(line, "`{{` is never closed"),
+            Open::Text => syntax(line, "a text in `{{ … }}` is never closed"),
         })?;
         match word(action) {
             word @ ("if" | "range" | "with" | "define" | "block") => open.push((line, word)),
@@ -37,19 +37,19 @@ pub(super) fn check(source: &str) -> Result<(), Error> {
     }
     match open.last() {
         None => Ok(()),
-        Some((line, word)) => Err(said(
+        Some((line, word)) => Err(syntax(
             *line,
             &format!("`{{{{ {word} … }}}}` has no `{{{{ end }}}}`"),
         )),
     }
 }
 
-fn said(line: usize, what: &str) -> Error {
+fn syntax(line: usize, what: &str) -> Error {
     Error::Syntax(format!("line {line}: {what}"))
 }
 
 fn surplus(line: usize, word: &str) -> Error {
-    said(line, &format!("`{{{{ {word} }}}}` belongs to nothing"))
+    syntax(line, &format!("`{{{{ {word} }}}}` belongs to nothing"))
 }
 
 fn lines(text: &str) -> usize {

@@ -8,7 +8,7 @@
 //!            └── resume ── paused ◄─────┴─► cancelled
 //! ```
 //!
-//! Each change leaves [`Step`]s, which the task of [`super`] does.
+//! Each change leaves [`Action`]s, which the task of [`super`] does.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +21,14 @@ use super::window::Window;
 use crate::error::Error;
 
 /// Most jobs that are not over.
-const MOST_OPEN: usize = 1000;
+const MAX_OPEN: usize = 1000;
 /// Jobs that are over are kept for so long, and not more than so many.
-const KEPT: SignedDuration = SignedDuration::from_hours(24);
-const MOST_KEPT: usize = 100;
+const KEEP_TIME: SignedDuration = SignedDuration::from_hours(24);
+const MAX_KEPT: usize = 100;
 /// The first and the longest pause after a failure, and for how long failures without a byte are followed by another try.
-const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
-const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(30 * 60);
-const LONGEST_TRY: SignedDuration = SignedDuration::from_hours(24);
+const MIN_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
+const MAX_PAUSE: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+const RETRY_TIME: SignedDuration = SignedDuration::from_hours(24);
 
 /// Which job.
 pub(super) type Id = u64;
@@ -84,7 +84,7 @@ impl Work {
 
 /// What a client asks for.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct TransferRequest {
     /// What is to be done.
     pub work: Work,
     /// The same for every request that means the same work; nothing in it is secret.
@@ -101,9 +101,9 @@ pub struct Asked {
 
 /// What holds for all transfers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
+pub struct Options {
     /// Most transfers that run side by side.
-    pub most: usize,
+    pub max_running: usize,
     /// When bytes may move; any time where there is none.
     pub window: Option<Window>,
     /// Whether the network is metered, so that bytes move only where that was asked for.
@@ -135,7 +135,7 @@ pub(super) struct Entry {
     stopping: bool,
     /// What listeners were last told of the state.
     #[serde(skip)]
-    told: Option<String>,
+    last_status: Option<String>,
 }
 
 /// How far a job is.
@@ -215,7 +215,7 @@ impl Entry {
     }
 
     /// The progress line for a job that is queued, paused or waiting; a running job reports its own progress.
-    fn words(&self, id: Id, now: &Zoned) -> Option<String> {
+    fn status_text(&self, id: Id, now: &Zoned) -> Option<String> {
         match &self.state {
             State::Queued => Some("queued behind other transfers".to_owned()),
             State::Paused => Some(format!("paused; `slm jobs resume {id}` goes on with it")),
@@ -227,7 +227,7 @@ impl Entry {
 
 /// What is to be done because the table changed.
 #[derive(Debug, Clone)]
-pub(super) enum Step {
+pub(super) enum Action {
     /// Begin the work of a job.
     Start(Id),
     /// End the work of a job; [`Table::over`] is to be called then.
@@ -259,7 +259,7 @@ pub enum Change {
 }
 
 impl Change {
-    fn deed(self) -> &'static str {
+    fn action(self) -> &'static str {
         match self {
             Self::Pause => "paused",
             Self::Resume { .. } => "resumed",
@@ -274,19 +274,19 @@ impl Change {
 pub(super) struct Table {
     entries: BTreeMap<Id, Entry>,
     last: Id,
-    rules: Rules,
-    steps: Vec<Step>,
+    options: Options,
+    actions: Vec<Action>,
 }
 
 impl Table {
     /// The jobs that an earlier daemon saved. Background jobs go on; a job whose clients are gone is over.
-    pub(super) fn new(rules: Rules, last: Id, saved: Vec<(Id, Entry)>, now: &Zoned) -> Self {
+    pub(super) fn new(options: Options, last: Id, saved: Vec<(Id, Entry)>, now: &Zoned) -> Self {
         let last = saved.iter().map(|(id, _)| *id).fold(last, Id::max);
         let mut table = Self {
             entries: saved.into_iter().collect(),
             last,
-            rules,
-            steps: Vec::new(),
+            options,
+            actions: Vec::new(),
         };
         let ids: Vec<Id> = table.entries.keys().copied().collect();
         for id in ids {
@@ -304,8 +304,8 @@ impl Table {
     }
 
     /// What is to be done, in order. Each step is given once.
-    pub(super) fn take_steps(&mut self) -> Vec<Step> {
-        std::mem::take(&mut self.steps)
+    pub(super) fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
     }
 
     /// The job with this id.
@@ -334,7 +334,7 @@ impl Table {
     }
 
     /// Joins the job that does this work, or makes one. The client listens from now on.
-    pub(super) fn ask(&mut self, asked: Asked, now: &Zoned) -> Result<Id, Error> {
+    pub(super) fn ask(&mut self, asked: TransferRequest, now: &Zoned) -> Result<Id, Error> {
         let same = |(id, entry): (&Id, &Entry)| {
             (!entry.is_over() && entry.key == asked.key).then_some(*id)
         };
@@ -344,8 +344,8 @@ impl Table {
             return Ok(id);
         }
         let open = self.entries.values().filter(|entry| !entry.is_over());
-        if open.count() >= MOST_OPEN {
-            return Err(Error::TooManyJobs { most: MOST_OPEN });
+        if open.count() >= MAX_OPEN {
+            return Err(Error::TooManyJobs { most: MAX_OPEN });
         }
         self.last += 1;
         let at = now.timestamp();
@@ -365,15 +365,15 @@ impl Table {
             total: 0,
             listeners: 1,
             stopping: false,
-            told: None,
+            last_status: None,
         };
         self.entries.insert(self.last, entry);
-        self.steps.push(Step::Save(self.last));
+        self.actions.push(Action::Save(self.last));
         Ok(self.last)
     }
 
     /// A client that asks for what is under way wants it now, and not less than before.
-    fn join(&mut self, id: Id, asked: &Asked, now: &Zoned) {
+    fn join(&mut self, id: Id, asked: &TransferRequest, now: &Zoned) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
@@ -387,7 +387,7 @@ impl Table {
         ) {
             self.set(id, State::Queued, now);
         } else {
-            self.steps.push(Step::Save(id));
+            self.actions.push(Action::Save(id));
         }
     }
 
@@ -413,19 +413,19 @@ impl Table {
     pub(super) fn change(&mut self, id: Id, change: Change, now: &Zoned) -> Result<(), Error> {
         match change {
             Change::Pause => {
-                self.open(id, change.deed())?;
+                self.open(id, change.action())?;
                 if self.entries[&id].state != State::Paused {
                     self.halt(id);
                     self.set(id, State::Paused, now);
                 }
             }
             Change::Cancel => {
-                self.open(id, change.deed())?;
+                self.open(id, change.action())?;
                 self.cancel(id, now);
             }
             Change::Priority(priority) => {
-                self.open(id, change.deed())?.priority = priority;
-                self.steps.push(Step::Save(id));
+                self.open(id, change.action())?.priority = priority;
+                self.actions.push(Action::Save(id));
             }
             Change::Resume { now: at_once } => self.resume(id, at_once, now)?,
         }
@@ -452,7 +452,7 @@ impl Table {
         entry.background = true;
         (entry.failures, entry.failing_since) = (0, None);
         if entry.state == State::Running {
-            self.steps.push(Step::Save(id));
+            self.actions.push(Action::Save(id));
         } else {
             self.set(id, State::Queued, now);
         }
@@ -481,7 +481,7 @@ impl Table {
             // Also when it was to be stopped at the same moment.
             Some(Ok(last)) => {
                 self.set(id, State::Done, now);
-                self.steps.push(Step::End(id, Box::new(Ok(last))));
+                self.actions.push(Action::End(id, Box::new(Ok(last))));
             }
             Some(Err(error)) if entry.state == State::Running => self.fail(id, error, now),
             _ => {}
@@ -495,7 +495,7 @@ impl Table {
         let at = now.timestamp();
         let since = *entry.failing_since.get_or_insert(at);
         let is_alone = entry.background && entry.listeners == 0;
-        if is_alone && error.is_transient() && at.duration_since(since) < LONGEST_TRY {
+        if is_alone && error.is_transient() && at.duration_since(since) < RETRY_TIME {
             let pause = pause(entry.failures);
             entry.failures += 1;
             let error = error.message();
@@ -507,14 +507,14 @@ impl Table {
             return;
         }
         self.set(id, State::Failed(error.message()), now);
-        self.steps.push(Step::End(id, Box::new(Err(error))));
+        self.actions.push(Action::End(id, Box::new(Err(error))));
     }
 
     fn cancel(&mut self, id: Id, now: &Zoned) {
         self.halt(id);
         self.set(id, State::Cancelled, now);
         let cancelled = Err(Error::JobCancelled(id));
-        self.steps.push(Step::End(id, Box::new(cancelled)));
+        self.actions.push(Action::End(id, Box::new(cancelled)));
     }
 
     /// Ends the work of a job, if it runs.
@@ -523,7 +523,7 @@ impl Table {
             && entry.state == State::Running
         {
             entry.stopping = true;
-            self.steps.push(Step::Stop(id));
+            self.actions.push(Action::Stop(id));
         }
     }
 
@@ -531,7 +531,7 @@ impl Table {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.state = state;
             entry.changed_at = now.timestamp();
-            self.steps.push(Step::Save(id));
+            self.actions.push(Action::Save(id));
         }
     }
 
@@ -540,15 +540,15 @@ impl Table {
     }
 
     /// A job that is not over.
-    fn open(&mut self, id: Id, deed: &'static str) -> Result<&mut Entry, Error> {
+    fn open(&mut self, id: Id, action: &'static str) -> Result<&mut Entry, Error> {
         let entry = self.entry(id)?;
         if entry.is_over() {
-            return Err(refused(id, entry, deed));
+            return Err(refused(id, entry, action));
         }
         Ok(entry)
     }
 
-    /// Starts, stops and forgets jobs as the rules and the time say. To be called after every change.
+    /// Starts, stops and forgets jobs as the options and the time say. To be called after every change.
     pub(super) fn schedule(&mut self, now: &Zoned) {
         self.forget(now);
         self.hold(now);
@@ -564,7 +564,7 @@ impl Table {
             .filter_map(|entry| match &entry.state {
                 State::Waiting(wait) => wait.until(),
                 // The window may close.
-                State::Running if self.rules.window.is_some() => {
+                State::Running if self.options.window.is_some() => {
                     Some(now.timestamp() + SignedDuration::from_secs(30))
                 }
                 _ => None,
@@ -580,11 +580,11 @@ impl Table {
             .map(|(id, entry)| (entry.changed_at, *id))
             .collect();
         over.sort_unstable();
-        let many = over.len().saturating_sub(MOST_KEPT);
+        let many = over.len().saturating_sub(MAX_KEPT);
         for (index, (at, id)) in over.into_iter().enumerate() {
-            if index < many || now.timestamp().duration_since(at) > KEPT {
+            if index < many || now.timestamp().duration_since(at) > KEEP_TIME {
                 self.entries.remove(&id);
-                self.steps.push(Step::Forget(id));
+                self.actions.push(Action::Forget(id));
             }
         }
     }
@@ -604,7 +604,7 @@ impl Table {
             if !due {
                 continue;
             }
-            match self.rules.hold(entry.now, now) {
+            match self.options.hold(entry.now, now) {
                 Some(wait) if entry.state != State::Waiting(wait.clone()) => {
                     self.halt(id);
                     self.set(id, State::Waiting(wait), now);
@@ -628,7 +628,7 @@ impl Table {
         queued.sort_unstable();
         for (std::cmp::Reverse(priority), id) in queued {
             let is_running = |entry: &&Entry| entry.state == State::Running;
-            if self.entries.values().filter(is_running).count() >= self.rules.most {
+            if self.entries.values().filter(is_running).count() >= self.options.max_running {
                 if priority != Priority::High {
                     break;
                 }
@@ -643,24 +643,24 @@ impl Table {
                 self.set(low, State::Queued, now);
             }
             self.set(id, State::Running, now);
-            self.steps.push(Step::Start(id));
+            self.actions.push(Action::Start(id));
         }
     }
 
     fn tell(&mut self, now: &Zoned) {
         for (id, entry) in &mut self.entries {
-            let words = entry.words(*id, now);
-            if words != entry.told {
-                entry.told.clone_from(&words);
-                if let Some(words) = words {
-                    self.steps.push(Step::Tell(*id, words));
+            let status_text = entry.status_text(*id, now);
+            if status_text != entry.last_status {
+                entry.last_status.clone_from(&status_text);
+                if let Some(status_text) = status_text {
+                    self.actions.push(Action::Tell(*id, status_text));
                 }
             }
         }
     }
 }
 
-impl Rules {
+impl Options {
     /// What a job waits for now.
     fn hold(&self, at_once: bool, now: &Zoned) -> Option<Wait> {
         if at_once {
@@ -674,22 +674,22 @@ impl Rules {
     }
 }
 
-fn refused(id: Id, entry: &Entry, deed: &'static str) -> Error {
+fn refused(id: Id, entry: &Entry, action: &'static str) -> Error {
     Error::JobState {
         id,
         state: entry.shown(),
-        deed,
+        action,
     }
 }
 
 /// How long after so many failures in a row it is tried again.
 fn pause(failures: usize) -> std::time::Duration {
     let mut pauses = ExponentialBuilder::default()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
+        .with_min_delay(MIN_PAUSE)
+        .with_max_delay(MAX_PAUSE)
         .without_max_times()
         .build();
-    pauses.nth(failures.min(16)).unwrap_or(LONGEST_PAUSE)
+    pauses.nth(failures.min(16)).unwrap_or(MAX_PAUSE)
 }
 
 #[cfg(test)]

@@ -12,32 +12,35 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::meter::Meter;
-use super::table::{Entry, Id, Rules, Step, Table};
+use super::table::{Action, Entry, Id, Options, Table};
 use super::work::Worker;
-use super::{Asked, Change, Clock, Leave, Listened, Message};
+use super::{Change, Clock, LeaveGuard, Message, Subscription, TransferRequest};
 use crate::error::Error;
 use crate::lines::Lines;
 use crate::progress::line;
 use crate::shutdown::Shutdown;
 
 /// The clock may be set, or the machine may sleep: the time is looked at so often at least.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 /// A change of what is saved.
 #[derive(Debug)]
-pub(super) enum Kept {
+pub(super) enum SavedChange {
     Save(SavedJob),
     Forget(Id),
 }
 
 /// Saves changes one after the other, so that no client waits for the disk. Ends when the sender is gone and all is saved.
-pub(super) fn keep(registry: Registry, shutdown: &Shutdown) -> mpsc::UnboundedSender<Kept> {
+pub(super) fn start_saver(
+    registry: Registry,
+    shutdown: &Shutdown,
+) -> mpsc::UnboundedSender<SavedChange> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     shutdown.tasks.spawn(async move {
         while let Some(kept) = receiver.recv().await {
             let saved = match kept {
-                Kept::Save(job) => registry.save_job(&job).await,
-                Kept::Forget(id) => registry.forget_job(id).await,
+                SavedChange::Save(job) => registry.save_job(&job).await,
+                SavedChange::Forget(id) => registry.forget_job(id).await,
             };
             if let Err(error) = saved {
                 tracing::warn!(
@@ -52,12 +55,12 @@ pub(super) fn keep(registry: Registry, shutdown: &Shutdown) -> mpsc::UnboundedSe
 
 /// What a job that is not over has beside its entry.
 #[derive(Debug)]
-struct Live {
+struct LiveJob {
     lines: Arc<Lines>,
     meter: Arc<Meter>,
 }
 
-impl Drop for Live {
+impl Drop for LiveJob {
     /// Nobody waits for a task that is gone. After a last word this one does not count.
     fn drop(&mut self) {
         self.lines.end(Err(Error::Stopping));
@@ -65,21 +68,21 @@ impl Drop for Live {
 }
 
 /// What a client is told once these runs are over: a job that was cancelled publishes nothing then.
-struct Answer {
+struct DeferredReply {
     runs: BTreeSet<Id>,
-    told: Told,
+    reply: Reply,
 }
 
-enum Told {
+enum Reply {
     Count(oneshot::Sender<usize>, usize),
     Job(oneshot::Sender<Result<Job, Error>>, Box<Job>),
 }
 
-impl Answer {
+impl DeferredReply {
     fn send(self) {
-        match self.told {
-            Told::Count(reply, count) => drop(reply.send(count)),
-            Told::Job(reply, job) => drop(reply.send(Ok(*job))),
+        match self.reply {
+            Reply::Count(reply, count) => drop(reply.send(count)),
+            Reply::Job(reply, job) => drop(reply.send(Ok(*job))),
         }
     }
 }
@@ -87,13 +90,13 @@ impl Answer {
 /// See the module.
 pub(super) struct Task {
     table: Table,
-    live: BTreeMap<Id, Live>,
+    live: BTreeMap<Id, LiveJob>,
     runs: BTreeMap<Id, CancellationToken>,
     /// Answers that wait for runs to be over.
-    answers: Vec<Answer>,
+    deferred: Vec<DeferredReply>,
     worker: Arc<dyn Worker>,
     clock: Clock,
-    store: mpsc::UnboundedSender<Kept>,
+    store: mpsc::UnboundedSender<SavedChange>,
     sender: mpsc::UnboundedSender<Message>,
     shutdown: Shutdown,
 }
@@ -102,9 +105,9 @@ impl Task {
     pub(super) fn new(
         saved: SavedJobs,
         worker: Arc<dyn Worker>,
-        rules: Rules,
+        options: Options,
         clock: Clock,
-        store: mpsc::UnboundedSender<Kept>,
+        store: mpsc::UnboundedSender<SavedChange>,
         sender: mpsc::UnboundedSender<Message>,
         shutdown: &Shutdown,
     ) -> Self {
@@ -115,12 +118,12 @@ impl Task {
             });
             Some((job.id, entry.ok()?))
         });
-        let table = Table::new(rules, saved.last, entries.collect(), &clock());
+        let table = Table::new(options, saved.last, entries.collect(), &clock());
         Self {
             table,
             live: BTreeMap::new(),
             runs: BTreeMap::new(),
-            answers: Vec::new(),
+            deferred: Vec::new(),
             worker,
             clock,
             store,
@@ -138,7 +141,7 @@ impl Task {
                 biased;
                 () = graceful.cancelled() => return,
                 message = receiver.recv() => match message {
-                    Some(message) => self.hear(message),
+                    Some(message) => self.handle(message),
                     None => return,
                 },
                 () = tokio::time::sleep(sleep) => {}
@@ -150,8 +153,8 @@ impl Task {
     fn settle(&mut self) -> Duration {
         let now = (self.clock)();
         self.table.schedule(&now);
-        for step in self.table.take_steps() {
-            self.act(step);
+        for action in self.table.take_actions() {
+            self.perform(action);
         }
         let wake = self.table.wake(&now);
         let sleep =
@@ -159,24 +162,24 @@ impl Task {
         // A moment more, so that the time has come then.
         let moment = Duration::from_millis(10);
         match (wake, sleep) {
-            (Some(_), sleep) => (sleep.unwrap_or_default() + moment).min(LONGEST_SLEEP),
-            (None, _) => LONGEST_SLEEP,
+            (Some(_), sleep) => (sleep.unwrap_or_default() + moment).min(MAX_SLEEP),
+            (None, _) => MAX_SLEEP,
         }
     }
 
-    fn act(&mut self, step: Step) {
-        match step {
-            Step::Start(id) => self.begin(id),
-            Step::Stop(id) => {
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Start(id) => self.begin(id),
+            Action::Stop(id) => {
                 if let Some(run) = self.runs.get(&id) {
                     run.cancel();
                 }
             }
-            Step::Save(id) => self.save(id),
-            Step::Forget(id) => {
-                let _ = self.store.send(Kept::Forget(id));
+            Action::Save(id) => self.save(id),
+            Action::Forget(id) => {
+                let _ = self.store.send(SavedChange::Forget(id));
             }
-            Step::Tell(id, status) => {
+            Action::Tell(id, status) => {
                 let state = self.table.get(id).map(Entry::shown);
                 let lines = self.live(id).lines.clone();
                 // Only the state that holds now is told to clients that come later.
@@ -188,7 +191,7 @@ impl Task {
                     ..Progress::default()
                 });
             }
-            Step::End(id, end) => {
+            Action::End(id, end) => {
                 let end = (*end).map(|last| Progress {
                     job: Some(id),
                     ..last
@@ -200,8 +203,8 @@ impl Task {
         }
     }
 
-    fn live(&mut self, id: Id) -> &Live {
-        self.live.entry(id).or_insert_with(|| Live {
+    fn live(&mut self, id: Id) -> &LiveJob {
+        self.live.entry(id).or_insert_with(|| LiveJob {
             lines: Lines::new(),
             meter: Arc::default(),
         })
@@ -211,7 +214,7 @@ impl Task {
         let Some(work) = self.table.get(id).map(|entry| entry.work.clone()) else {
             return;
         };
-        let Live { lines, meter } = self.live(id);
+        let LiveJob { lines, meter } = self.live(id);
         let (lines, meter) = (lines.clone(), meter.clone());
         meter.begin();
         lines.forget_states();
@@ -225,7 +228,7 @@ impl Task {
         let work = self.worker.run(&work, reporter);
         let stop = CancellationToken::new();
         self.runs.insert(id, stop.clone());
-        let mut over = Over {
+        let mut over = RunGuard {
             id,
             result: Some(Err(Error::Internal)),
             sender: self.sender.clone(),
@@ -252,18 +255,18 @@ impl Task {
             (entry.completed, entry.total) = (completed, total);
         }
         let record = serde_json::to_string(entry).expect("texts and numbers");
-        let _ = self.store.send(Kept::Save(SavedJob { id, record }));
+        let _ = self.store.send(SavedChange::Save(SavedJob { id, record }));
     }
 
-    fn hear(&mut self, message: Message) {
+    fn handle(&mut self, message: Message) {
         let now = (self.clock)();
         match message {
             Message::Ask(asked, reply) => {
                 let _ = reply.send(self.ask(asked));
             }
             Message::Watch(id, reply) => {
-                let listened = self.table.watch(id).map(|()| self.listen(id));
-                let _ = reply.send(listened);
+                let subscription = self.table.watch(id).map(|()| self.listen(id));
+                let _ = reply.send(subscription);
             }
             Message::List(reply) => {
                 let jobs = self.table.iter().map(|(id, entry)| self.shown(id, entry));
@@ -271,7 +274,7 @@ impl Task {
             }
             Message::Change(id, change, reply) => match self.change(id, change) {
                 Ok(job) if change == Change::Cancel => {
-                    self.answer([id], Told::Job(reply, Box::new(job)));
+                    self.answer([id], Reply::Job(reply, Box::new(job)));
                 }
                 changed => drop(reply.send(changed)),
             },
@@ -283,15 +286,18 @@ impl Task {
                 }
                 self.settle();
                 let count = ids.len();
-                self.answer(ids, Told::Count(reply, count));
+                self.answer(ids, Reply::Count(reply, count));
             }
             Message::Left(id) => self.table.leave(id, &now),
             Message::Over { id, result } => {
                 self.runs.remove(&id);
-                for answer in &mut self.answers {
+                for answer in &mut self.deferred {
                     answer.runs.remove(&id);
                 }
-                for answer in self.answers.extract_if(.., |answer| answer.runs.is_empty()) {
+                for answer in self
+                    .deferred
+                    .extract_if(.., |answer| answer.runs.is_empty())
+                {
                     answer.send();
                 }
                 let moved = self
@@ -304,25 +310,25 @@ impl Task {
     }
 
     /// Answers when the runs of these jobs are over, which may be now.
-    fn answer(&mut self, ids: impl IntoIterator<Item = Id>, told: Told) {
+    fn answer(&mut self, ids: impl IntoIterator<Item = Id>, reply: Reply) {
         let runs = ids.into_iter().filter(|id| self.runs.contains_key(id));
-        let answer = Answer {
+        let answer = DeferredReply {
             runs: runs.collect(),
-            told,
+            reply,
         };
         if answer.runs.is_empty() {
             answer.send();
         } else {
-            self.answers.push(answer);
+            self.deferred.push(answer);
         }
     }
 
-    fn ask(&mut self, asked: Asked) -> Result<Listened, Error> {
+    fn ask(&mut self, asked: TransferRequest) -> Result<Subscription, Error> {
         let id = self.table.ask(asked, &(self.clock)())?;
-        let listened = self.listen(id);
+        let subscription = self.listen(id);
         // Before the client hears anything, so that it hears no state that is over.
         self.settle();
-        Ok(listened)
+        Ok(subscription)
     }
 
     fn change(&mut self, id: Id, change: Change) -> Result<Job, Error> {
@@ -333,10 +339,10 @@ impl Task {
         Ok(self.shown(id, entry))
     }
 
-    fn listen(&mut self, id: Id) -> Listened {
-        Listened {
+    fn listen(&mut self, id: Id) -> Subscription {
+        Subscription {
             lines: self.live(id).lines.listen().boxed(),
-            leave: Leave {
+            leave: LeaveGuard {
                 id,
                 sender: self.sender.clone(),
             },
@@ -374,13 +380,13 @@ impl Task {
 }
 
 /// Says that a run is over when it is dropped, also when its work panicked.
-struct Over {
+struct RunGuard {
     id: Id,
     result: Option<Result<Progress, Error>>,
     sender: mpsc::UnboundedSender<Message>,
 }
 
-impl Drop for Over {
+impl Drop for RunGuard {
     fn drop(&mut self) {
         let _ = self.sender.send(Message::Over {
             id: self.id,

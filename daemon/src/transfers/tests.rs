@@ -80,18 +80,18 @@ impl World {
 }
 
 async fn start(registry: &Registry, worker: Arc<Slow>, shutdown: &Shutdown) -> Transfers {
-    let rules = Rules {
-        most: 1,
+    let options = Options {
+        max_running: 1,
         window: None,
         metered: false,
     };
     let clock = Arc::new(Zoned::now);
-    let transfers = Transfers::start(registry, worker, rules, clock, shutdown);
+    let transfers = Transfers::start(registry, worker, options, clock, shutdown);
     transfers.await.unwrap()
 }
 
-fn pull(model: &str) -> Asked {
-    Asked {
+fn pull(model: &str) -> TransferRequest {
+    TransferRequest {
         work: Work::Pull {
             model: model.to_owned(),
             insecure: false,
@@ -196,8 +196,8 @@ async fn a_saved_job_that_cannot_be_read_is_left_out() {
     assert_eq!(world.job(42).await.model, "one");
 }
 
-fn push(model: &str) -> Asked {
-    Asked {
+fn push(model: &str) -> TransferRequest {
+    TransferRequest {
         work: Work::Push {
             model: model.to_owned(),
             destination: "reg.example/me/m".to_owned(),

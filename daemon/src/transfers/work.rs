@@ -20,16 +20,16 @@ pub trait Worker: fmt::Debug + Send + Sync {
     fn run(&self, work: &Work, reporter: Reporter) -> BoxFuture<'static, Result<Progress, Error>>;
 }
 
-/// Moves models between the store and the places where models are.
+/// Moves models between the store and their sources and registries.
 #[derive(Debug, Clone)]
-pub struct Moves {
+pub struct StoreWorker {
     /// The store.
     pub registry: Registry,
     /// How models are fetched.
     pub sources: Settings,
 }
 
-impl Worker for Moves {
+impl Worker for StoreWorker {
     fn run(&self, work: &Work, reporter: Reporter) -> BoxFuture<'static, Result<Progress, Error>> {
         match work.clone() {
             Work::Pull { model, insecure } => pull(self.clone(), model, insecure, reporter).boxed(),
@@ -44,7 +44,7 @@ impl Worker for Moves {
 }
 
 async fn pull(
-    Moves { registry, sources }: Moves,
+    StoreWorker { registry, sources }: StoreWorker,
     model: String,
     insecure: bool,
     reporter: Reporter,
@@ -60,7 +60,7 @@ async fn pull(
 }
 
 async fn push(
-    Moves { registry, sources }: Moves,
+    StoreWorker { registry, sources }: StoreWorker,
     model: String,
     destination: String,
     format: PushFormat,

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
 
-use super::part::Part;
-use super::reply::{Last, reply};
+use super::chunk::Chunk;
+use super::reply::{Outcome, reply};
 use super::{request, tools};
 use crate::app::App;
 use crate::ask::{Ask, Overflow};
@@ -25,8 +25,8 @@ pub(crate) async fn post(
 ) -> Result<Response, Error> {
     let (model, stream) = (request.model.clone(), request.stream);
     let (ask, warnings) = read(request).await?;
-    reply(&app, ask, stream, move |part, last| {
-        event(&model, &warnings, part, last)
+    reply(&app, ask, stream, move |chunk, outcome| {
+        event(&model, &warnings, chunk, outcome)
     })
     .await
 }
@@ -116,26 +116,31 @@ fn turn(message: Message, images: &mut Images) -> Result<Turn, Error> {
     Ok(Turn { role, blocks })
 }
 
-fn event(model: &str, warnings: &[String], mut part: Part, last: Option<Last>) -> ChatEvent {
-    let logprobs = part.take_logprobs();
+fn event(
+    model: &str,
+    warnings: &[String],
+    mut chunk: Chunk,
+    outcome: Option<Outcome>,
+) -> ChatEvent {
+    let logprobs = chunk.take_logprobs();
     ChatEvent {
         model: model.to_owned(),
         created_at: Timestamp::now(),
         message: Message {
             role: "assistant".to_owned(),
-            thinking: part.take_thinking(),
-            tool_calls: part.take_calls(),
-            content: part.text,
+            thinking: chunk.take_thinking(),
+            tool_calls: chunk.take_calls(),
+            content: chunk.text,
             ..Message::default()
         },
-        done: last.is_some(),
-        done_reason: last.as_ref().map(Last::reason),
-        unload: last.as_ref().and_then(Last::unload),
+        done: outcome.is_some(),
+        done_reason: outcome.as_ref().map(Outcome::reason),
+        unload: outcome.as_ref().and_then(Outcome::unload),
         logprobs,
-        warnings: match &last {
-            Some(Last::Answered(_)) => warnings.to_vec(),
+        warnings: match &outcome {
+            Some(Outcome::Answered(_)) => warnings.to_vec(),
             _ => Vec::new(),
         },
-        timings: last.as_ref().and_then(Last::timings),
+        timings: outcome.as_ref().and_then(Outcome::timings),
     }
 }

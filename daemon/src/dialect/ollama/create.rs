@@ -42,7 +42,7 @@ pub(crate) async fn post(
         ..
     } = app;
     if let Some(base) = missing {
-        let lines = operations.join_while_heard(key, move |reporter| async move {
+        let lines = operations.join_attached(key, move |reporter| async move {
             registry
                 .pull(&Reference::of(&base), false, &sources, &reporter)
                 .await?;
@@ -50,7 +50,7 @@ pub(crate) async fn post(
         });
         return stream_progress(lines, stream).await;
     }
-    let lines = operations.join(key, move |reporter| async move {
+    let lines = operations.join_detached(key, move |reporter| async move {
         make(&registry, create, warnings, &reporter).await
     });
     stream_progress(lines, stream).await

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
 
-use super::part::Part;
-use super::reply::{Last, reply};
+use super::chunk::Chunk;
+use super::reply::{Outcome, reply};
 use super::request;
 use crate::app::App;
 use crate::ask::{Ask, Overflow, TemplateChoice};
@@ -25,8 +25,8 @@ pub(crate) async fn post(
     let (model, stream) = (request.model.clone(), request.stream);
     let keep_tokens = request.raw != Some(true);
     let ask = read(request).await?;
-    reply(&app, ask, stream, move |part, last| {
-        event(&model, keep_tokens, part, last)
+    reply(&app, ask, stream, move |chunk, outcome| {
+        event(&model, keep_tokens, chunk, outcome)
     })
     .await
 }
@@ -125,19 +125,24 @@ fn check(request: &GenerateRequest) -> Result<(), Error> {
     Ok(())
 }
 
-fn event(model: &str, keep_tokens: bool, mut part: Part, last: Option<Last>) -> GenerateEvent {
+fn event(
+    model: &str,
+    keep_tokens: bool,
+    mut chunk: Chunk,
+    outcome: Option<Outcome>,
+) -> GenerateEvent {
     GenerateEvent {
         model: model.to_owned(),
         created_at: Timestamp::now(),
-        thinking: part.take_thinking(),
-        logprobs: part.take_logprobs(),
-        response: part.text,
-        done: last.is_some(),
-        done_reason: last.as_ref().map(Last::reason),
-        unload: last.as_ref().and_then(Last::unload),
-        timings: last.as_ref().and_then(Last::timings),
-        context: match last {
-            Some(Last::Answered(end)) if keep_tokens => Some(end.tokens),
+        thinking: chunk.take_thinking(),
+        logprobs: chunk.take_logprobs(),
+        response: chunk.text,
+        done: outcome.is_some(),
+        done_reason: outcome.as_ref().map(Outcome::reason),
+        unload: outcome.as_ref().and_then(Outcome::unload),
+        timings: outcome.as_ref().and_then(Outcome::timings),
+        context: match outcome {
+            Some(Outcome::Answered(end)) if keep_tokens => Some(end.tokens),
             _ => None,
         },
     }

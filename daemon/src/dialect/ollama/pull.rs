@@ -9,7 +9,7 @@ use super::stream_progress;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
-use crate::transfers::{Asked, Work};
+use crate::transfers::{TransferRequest, Work};
 
 /// A stream of progress. A second client joins the pull. *Detach* with `background`; else *cancel*: it ends when the last of its
 /// clients leaves.
@@ -23,7 +23,7 @@ pub(crate) async fn post(
     let (name, place) = (reference.name.full().to_ascii_lowercase(), &reference.place);
     let scheme = (reference.is_plain, reference.is_tls);
     let what = format!("pull {name} {place:?} {scheme:?} {insecure}");
-    let asked = Asked {
+    let transfer = TransferRequest {
         // An address may have a secret in its query.
         key: Digest::of(what.as_bytes()).to_string(),
         model: reference.name.to_string(),
@@ -35,6 +35,6 @@ pub(crate) async fn post(
         priority: request.priority,
         now: request.now == Some(true),
     };
-    let lines = app.transfers.ask(asked).await?;
+    let lines = app.transfers.ask(transfer).await?;
     stream_progress(lines, request.stream).await
 }

@@ -9,7 +9,7 @@ use super::stream_progress;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
-use crate::transfers::{Asked, Work};
+use crate::transfers::{TransferRequest, Work};
 
 /// A stream of progress whose last line says what was sent. A second client joins the push. *Detach* with `background`; else
 /// *cancel*: it ends when the last of its clients leaves.
@@ -29,7 +29,7 @@ pub(crate) async fn post(
         "push {from} {to} {:?} {format:?} {insecure}",
         place.is_plain
     );
-    let asked = Asked {
+    let transfer = TransferRequest {
         key: Digest::of(what.as_bytes()).to_string(),
         model: source.to_string(),
         work: Work::Push {
@@ -42,6 +42,6 @@ pub(crate) async fn post(
         priority: request.priority,
         now: request.now == Some(true),
     };
-    let lines = app.transfers.ask(asked).await?;
+    let lines = app.transfers.ask(transfer).await?;
     stream_progress(lines, request.stream).await
 }

@@ -7,18 +7,18 @@ use futures::{Stream, StreamExt};
 use serde::Serialize;
 
 use super::body;
-use super::part::{Part, Parts};
+use super::chunk::{Chunk, ChunkBuilder};
 use crate::answer::{self, End, Finish};
 use crate::app::App;
 use crate::ask::Ask;
-use crate::duration::Stay;
+use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::scheduler::Unloading;
 use crate::serve;
 use crate::transport::ndjson;
 
-/// What the last event of an answer says besides its part.
-pub(super) enum Last {
+/// How an answer ended, for its last event.
+pub(super) enum Outcome {
     /// The model answered.
     Answered(Box<End>),
     /// The model was loaded, and nothing was asked.
@@ -27,11 +27,11 @@ pub(super) enum Last {
     Unloaded(Unloading),
 }
 
-impl Last {
+impl Outcome {
     pub(super) fn reason(&self) -> DoneReason {
         match self {
             Self::Answered(end) => match end.finish {
-                Finish::Turn | Finish::StopText(_) | Finish::Calls => DoneReason::Stop,
+                Finish::Turn | Finish::StopText(_) | Finish::ToolCalls => DoneReason::Stop,
                 Finish::Length => DoneReason::Length,
             },
             Self::Loaded(_) => DoneReason::Load,
@@ -85,40 +85,40 @@ pub(super) fn nanos(duration: std::time::Duration) -> u64 {
 
 /// Answers a request. One without turns loads its model; with `keep_alive: 0` it unloads it.
 ///
-/// `event` makes the body of one event, the last one if it says so.
+/// `event` makes the body of one event, and of the last one if it gets an outcome.
 pub(super) async fn reply<E: Serialize + Send + 'static>(
     app: &App,
     ask: Ask,
     stream: Option<bool>,
-    event: impl Fn(Part, Option<Last>) -> E + Send + 'static,
+    event: impl Fn(Chunk, Option<Outcome>) -> E + Send + 'static,
 ) -> Result<Response, Error> {
     let is_whole = stream == Some(false);
     if ask.turns.is_empty() {
-        let last = match ask.target.keep_alive.is_some_and(Stay::is_none) {
-            true => Last::Unloaded(serve::unload(app, &ask.target.model).await?),
-            false => Last::Loaded(serve::load(app, &ask.target).await?),
+        let outcome = match ask.target.keep_alive.is_some_and(KeepAlive::is_zero) {
+            true => Outcome::Unloaded(serve::unload(app, &ask.target.model).await?),
+            false => Outcome::Loaded(serve::load(app, &ask.target).await?),
         };
-        let event = event(Part::default(), Some(last));
+        let event = event(Chunk::default(), Some(outcome));
         return Ok(match is_whole {
             true => Json(event).into_response(),
             false => lines(futures::stream::iter([Ok(event)])),
         });
     }
     let answer = serve::answer(app, ask).await?;
-    let mut parts = Parts::default();
+    let mut builder = ChunkBuilder::default();
     if is_whole {
-        let (part, end) = parts.join(answer.collect().await?)?;
+        let (chunk, end) = builder.join(answer.collect().await?)?;
         let end = end.ok_or(Error::Internal)?;
-        return Ok(Json(event(part, Some(Last::Answered(Box::new(end))))).into_response());
+        return Ok(Json(event(chunk, Some(Outcome::Answered(Box::new(end))))).into_response());
     }
     let batches = answer.with_output().await?.into_stream();
     let events = batches.flat_map(move |batch| {
-        let events = match batch.and_then(|batch| parts.join(batch)) {
-            Ok((part, end)) => {
-                let end = end.map(|end| Last::Answered(Box::new(end)));
-                let more = (!part.is_empty()).then(|| Ok(event(part, None)));
-                let last = end.map(|end| Ok(event(Part::default(), Some(end))));
-                [more, last]
+        let events = match batch.and_then(|batch| builder.join(batch)) {
+            Ok((chunk, end)) => {
+                let end = end.map(|end| Outcome::Answered(Box::new(end)));
+                let more = (!chunk.is_empty()).then(|| Ok(event(chunk, None)));
+                let outcome = end.map(|end| Ok(event(Chunk::default(), Some(end))));
+                [more, outcome]
             }
             Err(error) => [Some(Err(error)), None],
         };

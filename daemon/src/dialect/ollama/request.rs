@@ -1,13 +1,13 @@
 //! What requests of Ollama's API have in common.
 
-use api::{AdapterScale, KeepAlive, Think};
+use api::{AdapterScale, Think};
 use runner_protocol::Shape;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::ask::Target;
 use crate::dialect::fields;
-use crate::duration::Stay;
+use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::extract::model_name;
 use crate::images::Images;
@@ -22,7 +22,7 @@ const PLACE: &str = "[img]";
 pub(crate) fn target(
     model: &str,
     options: Option<&Map<String, Value>>,
-    keep_alive: Option<&KeepAlive>,
+    keep_alive: Option<&api::KeepAlive>,
 ) -> Result<Target, Error> {
     Ok(Target {
         arrived: Instant::now(),
@@ -30,7 +30,7 @@ pub(crate) fn target(
         label: model.to_owned(),
         parameters: options::read(options)?,
         keep_alive: keep_alive
-            .map(Stay::read)
+            .map(KeepAlive::read)
             .transpose()
             .map_err(Error::Invalid)?,
     })

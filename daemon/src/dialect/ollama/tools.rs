@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::extract::plain;
-use crate::tools::{self, Function, Offered, shown};
+use crate::tools::{self, Function, Offered, quoted};
 
 /// Reads the tools of a request. A tool that cannot be offered is left out and named, and the others stay.
 ///
@@ -15,7 +15,7 @@ use crate::tools::{self, Function, Offered, shown};
 /// [`Error::Invalid`] when none of them can be offered.
 pub(super) fn offered(tools: Vec<Value>) -> Result<Offered, Error> {
     tools::offered((1..).zip(tools).map(|(number, tool)| {
-        let name = tool["function"]["name"].as_str().map(shown);
+        let name = tool["function"]["name"].as_str().map(quoted);
         let label = name.unwrap_or_else(|| format!("number {number}"));
         (label, function(tool))
     }))

@@ -1,4 +1,4 @@
-//! Moves as jobs, from a server of models in this process.
+//! Transfers as jobs, from a server of models in this process.
 
 use origin::{Lie, Origin, layer, manifest};
 
@@ -29,15 +29,15 @@ impl World {
         let layers = [layer("model", &weights), layer("tensor", &large)];
         origin.manifest("library/mine:latest", manifest(config, &layers));
         origin.lie(&large_digest, usize::MAX, Lie::Silence(LARGE / 2));
-        let rules = Rules {
-            most: 2,
+        let transfer_options = TransferOptions {
+            max_running: 2,
             window: None,
             metered,
         };
         let home = tempfile::tempdir().unwrap();
         let library = origin.url();
         Self {
-            service: service_of(home, "", 1 << 30, rules, &library).await,
+            service: service_of(home, "", 1 << 30, transfer_options, &library).await,
             origin,
         }
     }

@@ -8,16 +8,16 @@ struct World {
     now: Zoned,
 }
 
-fn rules() -> Rules {
-    Rules {
-        most: 2,
+fn options() -> Options {
+    Options {
+        max_running: 2,
         window: None,
         metered: false,
     }
 }
 
-fn pull(model: &str) -> Asked {
-    Asked {
+fn pull(model: &str) -> TransferRequest {
+    TransferRequest {
         work: Work::Pull {
             model: model.to_owned(),
             insecure: false,
@@ -40,23 +40,23 @@ fn transient() -> Error {
 }
 
 impl World {
-    fn new(rules: Rules) -> Self {
+    fn new(options: Options) -> Self {
         let now: Zoned = "2026-11-20T12:00:00[UTC]".parse().unwrap();
         Self {
-            table: Table::new(rules, 0, Vec::new(), &now),
+            table: Table::new(options, 0, Vec::new(), &now),
             now,
         }
     }
 
     fn with(window: &str) -> Self {
-        Self::new(Rules {
+        Self::new(Options {
             window: Some(window.parse().unwrap()),
-            ..rules()
+            ..options()
         })
     }
 
     /// Asks, and lets the table act.
-    fn ask(&mut self, asked: Asked) -> Id {
+    fn ask(&mut self, asked: TransferRequest) -> Id {
         let id = self.table.ask(asked, &self.now).unwrap();
         self.settle();
         id
@@ -71,7 +71,7 @@ impl World {
 
     fn ask_with(&mut self, model: &str, priority: Priority) -> Id {
         let priority = Some(priority);
-        self.ask(Asked {
+        self.ask(TransferRequest {
             priority,
             ..pull(model)
         })
@@ -80,18 +80,18 @@ impl World {
     /// What the table wants done, as far as work and words go.
     fn settle(&mut self) -> Vec<String> {
         self.table.schedule(&self.now);
-        let steps = self.table.take_steps().into_iter();
-        steps
+        let actions = self.table.take_actions().into_iter();
+        actions
             .filter_map(|step| match step {
-                Step::Start(id) => Some(format!("start {id}")),
-                Step::Stop(id) => Some(format!("stop {id}")),
-                Step::Tell(id, words) => Some(format!("tell {id}: {words}")),
-                Step::End(id, end) => Some(match *end {
+                Action::Start(id) => Some(format!("start {id}")),
+                Action::Stop(id) => Some(format!("stop {id}")),
+                Action::Tell(id, words) => Some(format!("tell {id}: {words}")),
+                Action::End(id, end) => Some(match *end {
                     Ok(_) => format!("end {id}"),
                     Err(error) => format!("end {id}: {error}"),
                 }),
-                Step::Forget(id) => Some(format!("forget {id}")),
-                Step::Save(_) => None,
+                Action::Forget(id) => Some(format!("forget {id}")),
+                Action::Save(_) => None,
             })
             .collect()
     }
@@ -121,13 +121,13 @@ impl World {
             let record = serde_json::to_string(entry).unwrap();
             (id, serde_json::from_str(&record).unwrap())
         });
-        self.table = Table::new(self.table.rules, 7, saved.collect(), &self.now);
+        self.table = Table::new(self.table.options, 7, saved.collect(), &self.now);
     }
 }
 
 #[test]
 fn so_many_run_and_the_others_follow_by_priority_and_age() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let [one, two, normal, low, high] = [
         world.ask(pull("one")),
         world.ask(pull("two")),
@@ -150,7 +150,7 @@ fn so_many_run_and_the_others_follow_by_priority_and_age() {
 
 #[test]
 fn a_high_one_takes_the_place_of_a_low_one_and_of_no_other() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let one = world.ask(pull("one"));
     let low = world.ask_with("low", Priority::Low);
     let high = world.ask_with("high", Priority::High);
@@ -172,13 +172,13 @@ fn a_high_one_takes_the_place_of_a_low_one_and_of_no_other() {
 
 #[test]
 fn the_same_work_is_one_job_with_the_most_that_anybody_asked_for() {
-    let mut world = World::new(rules());
-    let foreground = Asked {
+    let mut world = World::new(options());
+    let foreground = TransferRequest {
         background: false,
         ..pull("m")
     };
     let id = world.ask(foreground.clone());
-    let high = Asked {
+    let high = TransferRequest {
         priority: Some(Priority::High),
         ..pull("m")
     };
@@ -195,8 +195,8 @@ fn the_same_work_is_one_job_with_the_most_that_anybody_asked_for() {
 
 #[test]
 fn a_job_for_its_clients_ends_with_the_last_of_them() {
-    let mut world = World::new(rules());
-    let foreground = Asked {
+    let mut world = World::new(options());
+    let foreground = TransferRequest {
         background: false,
         ..pull("m")
     };
@@ -217,7 +217,7 @@ fn a_job_for_its_clients_ends_with_the_last_of_them() {
 
 #[test]
 fn a_pause_stops_the_work_until_it_is_resumed_or_asked_for_again() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let id = world.ask(pull("m"));
     let paused = format!("tell {id}: paused; `slm jobs resume {id}` goes on with it");
     assert_eq!(
@@ -239,7 +239,7 @@ fn a_pause_stops_the_work_until_it_is_resumed_or_asked_for_again() {
 
 #[test]
 fn what_is_done_at_the_moment_of_a_pause_is_done() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let id = world.ask(pull("m"));
     world.change(id, Change::Pause);
     assert_eq!(world.over(id, Some(Ok(success()))), [format!("end {id}")]);
@@ -248,7 +248,7 @@ fn what_is_done_at_the_moment_of_a_pause_is_done() {
 
 #[test]
 fn jobs_that_are_over_refuse_what_makes_no_sense() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let id = world.ask(pull("m"));
     world.over(id, Some(Ok(success())));
     let refusals = [
@@ -303,19 +303,19 @@ fn outside_of_the_window_jobs_wait_and_within_they_run() {
 
 #[test]
 fn on_a_metered_network_only_what_is_asked_for_now_runs() {
-    let mut world = World::new(Rules {
+    let mut world = World::new(Options {
         metered: true,
-        ..rules()
+        ..options()
     });
     let waits = world.ask(pull("m"));
-    let runs = world.ask(Asked {
+    let runs = world.ask(TransferRequest {
         now: true,
         ..pull("n")
     });
     assert_eq!(world.state(waits), JobState::Waiting);
     assert_eq!(world.state(runs), JobState::Running);
     assert_eq!(
-        world.ask(Asked {
+        world.ask(TransferRequest {
             now: true,
             ..pull("m")
         }),
@@ -326,7 +326,7 @@ fn on_a_metered_network_only_what_is_asked_for_now_runs() {
 
 #[test]
 fn a_failure_that_nobody_sees_is_followed_by_another_try_after_longer_and_longer_pauses() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let id = world.alone("m");
     let mut pauses = Vec::new();
     for _ in 0..7 {
@@ -351,7 +351,7 @@ fn a_failure_that_nobody_sees_is_followed_by_another_try_after_longer_and_longer
 
 #[test]
 fn after_a_day_without_a_byte_a_job_has_failed() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let id = world.alone("m");
     let mut tries = 0;
     while world.state(id) != JobState::Failed {
@@ -365,10 +365,13 @@ fn after_a_day_without_a_byte_a_job_has_failed() {
 
 #[test]
 fn a_client_that_listens_is_told_of_the_failure_at_once() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let id = world.ask(pull("m"));
-    let steps = world.over(id, Some(Err(transient())));
-    assert!(steps[0].starts_with(&format!("end {id}: ")), "{steps:?}");
+    let actions = world.over(id, Some(Err(transient())));
+    assert!(
+        actions[0].starts_with(&format!("end {id}: ")),
+        "{actions:?}"
+    );
     assert_eq!(world.state(id), JobState::Failed);
     assert_eq!(
         world.change(id, Change::Resume { now: false }),
@@ -378,18 +381,18 @@ fn a_client_that_listens_is_told_of_the_failure_at_once() {
 
 #[test]
 fn a_failure_that_another_try_does_not_mend_ends_the_job() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let id = world.alone("m");
-    let steps = world.over(id, Some(Err(Error::Internal)));
-    assert_eq!(steps, [format!("end {id}: an internal task ended early")]);
+    let actions = world.over(id, Some(Err(Error::Internal)));
+    assert_eq!(actions, [format!("end {id}: an internal task ended early")]);
     assert_eq!(world.state(id), JobState::Failed);
 }
 
 #[test]
 fn a_restart_goes_on_with_what_is_in_the_background() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let runs = world.alone("runs");
-    let foreground = world.ask(Asked {
+    let foreground = world.ask(TransferRequest {
         background: false,
         ..pull("foreground")
     });
@@ -411,22 +414,22 @@ fn a_restart_goes_on_with_what_is_in_the_background() {
 
 #[test]
 fn the_last_hundred_of_a_day_are_remembered() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     for number in 0..120 {
         let id = world.alone(&format!("m{number}"));
         world.over(id, Some(Ok(success())));
     }
-    assert_eq!(world.table.iter().count(), MOST_KEPT);
+    assert_eq!(world.table.iter().count(), MAX_KEPT);
     assert_eq!(world.table.iter().next().unwrap().0, 21);
     let forgotten = world.after(SignedDuration::from_hours(25));
-    assert_eq!(forgotten.len(), MOST_KEPT);
+    assert_eq!(forgotten.len(), MAX_KEPT);
     assert_eq!(world.table.iter().count(), 0);
 }
 
 #[test]
 fn there_are_not_endless_jobs() {
-    let mut world = World::new(rules());
-    for number in 0..MOST_OPEN {
+    let mut world = World::new(options());
+    for number in 0..MAX_OPEN {
         let asked = pull(&format!("m{number}"));
         world.table.ask(asked, &world.now).unwrap();
     }
@@ -438,7 +441,7 @@ fn there_are_not_endless_jobs() {
 
 #[test]
 fn jobs_of_a_model_are_found_however_its_name_is_written() {
-    let mut world = World::new(rules());
+    let mut world = World::new(options());
     let id = world.ask(pull("M:latest"));
     assert_eq!(world.table.open_pulls("m:latest"), [id]);
     world.change(id, Change::Cancel);

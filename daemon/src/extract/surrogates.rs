@@ -4,7 +4,7 @@
 //! such as `\ud83d`. It stands for no character, and takes the place of U+FFFD, as in every decoder that goes on.
 
 /// Puts `\ufffd` in the place of each escape of half a pair. Nothing moves, since both have six bytes.
-pub(super) fn mend(json: &mut [u8]) {
+pub(super) fn replace_lone(json: &mut [u8]) {
     let mut at = 0;
     while let Some(step) = json[at..].iter().position(|byte| *byte == b'\\') {
         at += step;
@@ -54,7 +54,7 @@ mod tests {
             (r#""a\"\ud83d\"""#, "a\"\u{fffd}\""),
         ] {
             let mut bytes = json.as_bytes().to_vec();
-            mend(&mut bytes);
+            replace_lone(&mut bytes);
             let text: String = serde_json::from_slice(&bytes).unwrap();
             assert_eq!(text, expected, "{json}");
         }
@@ -73,7 +73,7 @@ mod tests {
             r"\ud83d\ud",
         ] {
             let mut bytes = json.as_bytes().to_vec();
-            mend(&mut bytes);
+            replace_lone(&mut bytes);
             assert_eq!(bytes.len(), json.len(), "{json}");
         }
     }

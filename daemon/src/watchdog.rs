@@ -1,7 +1,7 @@
 //! How fast a peer must be.
 //!
 //! A connection is always in one phase, and some phases may only last so long. The socket and the service report to a
-//! shared `Pace`; a watchdog beside the connection reads it and ends a connection that is too slow.
+//! shared `Watchdog`; a watchdog beside the connection reads it and ends a connection that is too slow.
 //! The deadline for writing cannot live inside the body of an answer: a body is polled only while the socket takes bytes,
 //! so a reader that stalls would stop the very clock that should catch it.
 
@@ -19,7 +19,7 @@ use crate::listen::Io;
 
 /// How long a peer may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// From the connection to the first byte.
     pub first_byte: Duration,
     /// From the first byte of a request to the end of its head.
@@ -34,7 +34,7 @@ pub struct Limits {
     pub connections: usize,
 }
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             first_byte: Duration::from_secs(10),
@@ -74,7 +74,7 @@ impl Phase {
 
 /// Where a connection stands, and since when. Times are in milliseconds from its start.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Watchdog {
     start: Instant,
     phase: AtomicU8,
     since: AtomicU64,
@@ -82,7 +82,7 @@ pub(crate) struct Pace {
     blocked: AtomicU64,
 }
 
-impl Pace {
+impl Watchdog {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             start: Instant::now(),
@@ -130,7 +130,7 @@ impl Pace {
     }
 
     /// When this connection is over unless something happens before; `None` while nothing runs out.
-    fn deadline(&self, limits: &Limits) -> Option<(Instant, &'static str)> {
+    fn deadline(&self, limits: &ConnectionLimits) -> Option<(Instant, &'static str)> {
         let at = |since: u64, limit: Duration| self.start + Duration::from_millis(since) + limit;
         let since = self.since.load(Ordering::Relaxed);
         let phase = match self.phase() {
@@ -147,7 +147,7 @@ impl Pace {
     }
 
     /// Ends when the peer was too slow, and says what it did not do.
-    pub(crate) async fn too_slow(&self, limits: &Limits) -> &'static str {
+    pub(crate) async fn too_slow(&self, limits: &ConnectionLimits) -> &'static str {
         // Looked at again this often, because reports do not wake this task: they come with every read and write.
         let look = (limits.stall / 6).min(Duration::from_secs(5));
         loop {
@@ -162,19 +162,19 @@ impl Pace {
     }
 }
 
-/// A stream that reports to a [`Pace`].
-pub(crate) struct Paced {
+/// A stream that reports to a [`Watchdog`].
+pub(crate) struct WatchedStream {
     inner: Box<dyn Io>,
-    pace: Arc<Pace>,
+    watchdog: Arc<Watchdog>,
 }
 
-impl Paced {
-    pub(crate) fn new(inner: Box<dyn Io>, pace: Arc<Pace>) -> Self {
-        Self { inner, pace }
+impl WatchedStream {
+    pub(crate) fn new(inner: Box<dyn Io>, watchdog: Arc<Watchdog>) -> Self {
+        Self { inner, watchdog }
     }
 }
 
-impl AsyncRead for Paced {
+impl AsyncRead for WatchedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -183,20 +183,20 @@ impl AsyncRead for Paced {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.pace.read();
+            self.watchdog.read();
         }
         polled
     }
 }
 
-impl AsyncWrite for Paced {
+impl AsyncWrite for WatchedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.pace.wrote(polled.is_pending());
+        self.watchdog.wrote(polled.is_pending());
         polled
     }
 
@@ -206,7 +206,7 @@ impl AsyncWrite for Paced {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.pace.wrote(polled.is_pending());
+        self.watchdog.wrote(polled.is_pending());
         polled
     }
 

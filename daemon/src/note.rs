@@ -16,11 +16,11 @@ use crate::fs;
 /// Longest time that another program may take to say what it is.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Longest answer to that question, in bytes.
-const LONGEST_ANSWER: u64 = 16 << 10;
+const MAX_ANSWER: u64 = 16 << 10;
 
 /// Where the daemon is to be found; also the content of `run/slmd.json`.
 #[derive(Debug, Clone, Serialize)]
-pub struct Place {
+pub struct DaemonNote {
     /// Process id.
     pub pid: u32,
     /// User that the process runs as.
@@ -40,7 +40,7 @@ pub struct Place {
     pub log: Option<String>,
 }
 
-impl Place {
+impl DaemonNote {
     /// The place of this process, which listens on `tcp`.
     pub(crate) fn of(config: &Config, tcp: SocketAddr) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for DaemonNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "http://{} and {}", self.tcp, self.socket)
     }
@@ -86,7 +86,7 @@ async fn ask(address: SocketAddr) -> Option<String> {
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = Vec::new();
     stream
-        .take(LONGEST_ANSWER)
+        .take(MAX_ANSWER)
         .read_to_end(&mut answer)
         .await
         .ok()?;

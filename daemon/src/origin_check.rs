@@ -22,7 +22,7 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What passes.
 #[derive(Debug, Clone, Default)]
-pub struct Guard {
+pub struct OriginCheck {
     /// Names besides those of loopback, in lower case.
     pub hosts: Arc<[String]>,
     /// Origins of pages, in lower case.
@@ -30,11 +30,11 @@ pub struct Guard {
 }
 
 /// The check as a layer around the whole router.
-pub async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub async fn check(State(check): State<OriginCheck>, request: Request, next: Next) -> Response {
     if request.extensions().get::<Peer>() == Some(&Peer::Unix) {
         return next.run(request).await;
     }
-    let origin = match guard.admit(&request) {
+    let origin = match check.admit(&request) {
         Err(error) => return error.into_response(),
         Ok(origin) => origin,
     };
@@ -67,7 +67,7 @@ fn preflight() -> Response {
     response
 }
 
-impl Guard {
+impl OriginCheck {
     /// Checks one request; gives the origin to name in the answer, if a page asks.
     fn admit(&self, request: &Request) -> Result<Option<HeaderValue>, Error> {
         let headers = request.headers();
@@ -152,8 +152,8 @@ mod tests {
     use super::*;
     use axum::body::Body;
 
-    fn guard() -> Guard {
-        Guard {
+    fn check() -> OriginCheck {
+        OriginCheck {
             hosts: ["box.example".to_owned()].into(),
             origins: ["http://localhost:3000".to_owned()].into(),
         }
@@ -164,7 +164,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        guard().admit(&request.body(Body::empty()).unwrap())
+        check().admit(&request.body(Body::empty()).unwrap())
     }
 
     #[test]

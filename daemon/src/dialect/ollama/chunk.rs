@@ -6,18 +6,18 @@ use serde_json::Value;
 
 use crate::answer::{End, Event};
 use crate::error::Error;
-use crate::tools::shown;
+use crate::tools::quoted;
 
 /// A piece of an answer, or all of it.
 #[derive(Debug, Default)]
-pub(super) struct Part {
+pub(super) struct Chunk {
     pub(super) thinking: String,
     pub(super) text: String,
     pub(super) calls: Vec<ToolCall>,
     logprobs: Vec<Logprob>,
 }
 
-impl Part {
+impl Chunk {
     pub(super) fn is_empty(&self) -> bool {
         self.thinking.is_empty()
             && self.text.is_empty()
@@ -56,20 +56,20 @@ impl Part {
 
 /// Joins events, over the batches of one answer.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
+pub(super) struct ChunkBuilder {
     /// The call that may still grow.
-    open: Option<Open>,
+    open: Option<OpenCall>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenCall {
     index: u32,
     id: String,
     name: String,
     arguments: String,
 }
 
-impl Parts {
+impl ChunkBuilder {
     /// What is new with these events, and the end if it came.
     ///
     /// # Errors
@@ -77,16 +77,16 @@ impl Parts {
     pub(super) fn join(
         &mut self,
         events: impl IntoIterator<Item = Event>,
-    ) -> Result<(Part, Option<End>), Error> {
-        let mut part = Part::default();
+    ) -> Result<(Chunk, Option<End>), Error> {
+        let mut chunk = Chunk::default();
         let mut end = None;
         for event in events {
             match event {
                 Event::Started { .. } | Event::Progress { .. } => {}
-                Event::Thinking(text) => part.thinking.push_str(&text),
-                Event::Text(text) => part.text.push_str(&text),
+                Event::Thinking(text) => chunk.thinking.push_str(&text),
+                Event::Text(text) => chunk.text.push_str(&text),
                 Event::CallBegin { index, id, name } => {
-                    self.open = Some(Open {
+                    self.open = Some(OpenCall {
                         index,
                         id,
                         name,
@@ -99,17 +99,18 @@ impl Parts {
                     }
                 }
                 Event::CallEnd { .. } => {
-                    part.calls
-                        .extend(self.open.take().map(Open::close).transpose()?);
+                    chunk
+                        .calls
+                        .extend(self.open.take().map(OpenCall::close).transpose()?);
                 }
-                Event::Logprobs(logprobs) => part.logprobs.extend(logprobs),
+                Event::Logprobs(logprobs) => chunk.logprobs.extend(logprobs),
                 Event::End(it) => {
-                    part.calls.extend(self.cut());
+                    chunk.calls.extend(self.cut());
                     end = Some(*it);
                 }
             }
         }
-        Ok((part, end))
+        Ok((chunk, end))
     }
 
     /// The call that was open when the answer was cut, if the cut came right behind its arguments.
@@ -119,7 +120,7 @@ impl Parts {
     }
 }
 
-impl Open {
+impl OpenCall {
     fn close(self) -> Result<ToolCall, Error> {
         let arguments = match self.arguments.trim() {
             "" => Value::Object(serde_json::Map::new()),
@@ -128,8 +129,8 @@ impl Open {
                 _ => {
                     return Err(Error::Unreadable(format!(
                         "the model called {} with arguments that are no JSON object: {}",
-                        shown(&self.name),
-                        shown(text)
+                        quoted(&self.name),
+                        quoted(text)
                     )));
                 }
             },
@@ -178,30 +179,30 @@ mod tests {
 
     #[test]
     fn a_call_leaves_when_it_is_whole() {
-        let mut parts = Parts::default();
-        let (part, _) = parts.join([begin(0, "f"), arguments("{\"a\":")]).unwrap();
-        assert!(part.is_empty());
-        let (part, _) = parts
+        let mut builder = ChunkBuilder::default();
+        let (chunk, _) = builder.join([begin(0, "f"), arguments("{\"a\":")]).unwrap();
+        assert!(chunk.is_empty());
+        let (chunk, _) = builder
             .join([arguments(" 1}"), Event::CallEnd { index: 0 }, begin(1, "g")])
             .unwrap();
-        let [first] = &part.calls[..] else {
-            panic!("{part:?}");
+        let [first] = &chunk.calls[..] else {
+            panic!("{chunk:?}");
         };
         assert_eq!(first.id.as_deref(), Some("call_0"));
         assert_eq!(first.function.name, "f");
         assert_eq!(first.function.arguments, json!({"a": 1}));
-        let (part, _) = parts.join([Event::CallEnd { index: 1 }]).unwrap();
-        assert_eq!(part.calls[0].function.index, Some(1));
-        assert_eq!(part.calls[0].function.arguments, json!({}));
+        let (chunk, _) = builder.join([Event::CallEnd { index: 1 }]).unwrap();
+        assert_eq!(chunk.calls[0].function.index, Some(1));
+        assert_eq!(chunk.calls[0].function.arguments, json!({}));
     }
 
     #[test]
     fn a_call_that_was_cut_is_none() {
         let calls = |json: &str| {
             let events = [begin(0, "f"), arguments(json), end()];
-            let (part, end) = Parts::default().join(events).unwrap();
+            let (chunk, end) = ChunkBuilder::default().join(events).unwrap();
             assert!(end.is_some());
-            part.calls.len()
+            chunk.calls.len()
         };
         assert_eq!(calls("{\"a\":"), 0);
         assert_eq!(calls(""), 0);
@@ -216,7 +217,7 @@ mod tests {
                 arguments(broken),
                 Event::CallEnd { index: 0 },
             ];
-            let error = Parts::default().join(events).unwrap_err();
+            let error = ChunkBuilder::default().join(events).unwrap_err();
             assert!(matches!(error, Error::Unreadable(_)), "{error:?}");
             let words = error.to_string();
             assert!(
@@ -237,14 +238,14 @@ mod tests {
             chosen: likelihood(b"\xf0\x9f"),
             top: vec![likelihood(b"a")],
         }]);
-        let (mut part, _) = Parts::default().join([logprobs]).unwrap();
+        let (mut chunk, _) = ChunkBuilder::default().join([logprobs]).unwrap();
         assert_eq!(
-            serde_json::to_value(part.take_logprobs()).unwrap(),
+            serde_json::to_value(chunk.take_logprobs()).unwrap(),
             json!([{
                 "token": "\u{fffd}", "logprob": -0.5, "bytes": [240, 159],
                 "top_logprobs": [{"token": "a", "logprob": -0.5, "bytes": [97]}],
             }])
         );
-        assert_eq!(part.take_logprobs(), None);
+        assert_eq!(chunk.take_logprobs(), None);
     }
 }
