@@ -61,7 +61,7 @@ pub async fn serve(
             // The peer went away before it was served; the next one is waiting.
             Err(error) if is_about_the_peer(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, ?backoff, "cannot accept connections, resting");
+                tracing::warn!(%error, ?backoff, "cannot accept connections, pausing");
                 tokio::select! {
                     () = shutdown.graceful.cancelled() => return,
                     () = tokio::time::sleep(backoff) => {}

@@ -4,7 +4,6 @@
 //! write it in one line or frame.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -13,6 +12,7 @@ use supervisor::{Generation, Step};
 use tokio::time::Instant;
 
 use crate::error::Error;
+use crate::random;
 use crate::scheduler::Lease;
 
 /// What happens in an answer.
@@ -391,11 +391,10 @@ impl CallTracker {
 
 /// `call_` and eight letters and digits, at random.
 fn new_id() -> String {
-    const SIGNS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    // Each state has keys of its own.
-    let bits = RandomState::new().hash_one(0);
-    let signs = (0..8).map(|place| char::from(SIGNS[(bits >> (5 * place)) as usize % SIGNS.len()]));
-    format!("call_{}", signs.collect::<String>())
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let bits = random::bits();
+    let letter = |index: u32| char::from(LETTERS[(bits >> (5 * index)) as usize % LETTERS.len()]);
+    format!("call_{}", (0..8).map(letter).collect::<String>())
 }
 
 #[cfg(test)]

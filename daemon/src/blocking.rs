@@ -19,6 +19,16 @@ pub(crate) async fn on<T: Send + 'static>(
     if bytes < LARGE {
         return Ok(work());
     }
+    run(work).await
+}
+
+/// Runs work on a blocking thread.
+///
+/// # Errors
+/// [`Error::Internal`] when the work panics, or the runtime shuts down.
+pub(crate) async fn run<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| Error::Internal)
@@ -31,8 +41,8 @@ mod tests {
     #[tokio::test]
     async fn large_work_leaves_the_thread_of_its_caller() {
         let here = std::thread::current().id();
-        let place = || std::thread::current().id();
-        assert_eq!(on(LARGE - 1, place).await.unwrap(), here);
-        assert_ne!(on(LARGE, place).await.unwrap(), here);
+        let thread = || std::thread::current().id();
+        assert_eq!(on(LARGE - 1, thread).await.unwrap(), here);
+        assert_ne!(on(LARGE, thread).await.unwrap(), here);
     }
 }

@@ -256,12 +256,12 @@ impl Config {
     pub fn load(flags: &Flags, environment: &dyn Environment) -> Result<Self, Error> {
         let home = home(flags, environment)?;
         let path = home.join("config.yaml");
-        let mut layers = Layers::defaults();
+        let mut settings = RawSettings::defaults();
         if let Some(text) = fs::read_text(&path, MAX_FILE)? {
-            layers.add_file(&path, &text)?;
+            settings.add_file(&path, &text)?;
         }
-        layers.add_environment(environment);
-        layers.add_flags(flags);
+        settings.add_environment(environment);
+        settings.add_flags(flags);
         let unknown = unknown_names(environment);
         let hub_token = environment
             .get(HUB_TOKEN)
@@ -270,7 +270,7 @@ impl Config {
             unknown,
             hub_token: hub_token.map(Secret),
             logins: logins(environment),
-            ..layers.read(home)?
+            ..settings.read(home)?
         })
     }
 
@@ -288,9 +288,9 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn from_text(home: &Path, text: &str) -> Result<Self, Error> {
-        let mut layers = Layers::defaults();
-        layers.add_file(&home.join("config.yaml"), text)?;
-        layers.read(home.to_owned())
+        let mut settings = RawSettings::defaults();
+        settings.add_file(&home.join("config.yaml"), text)?;
+        settings.read(home.to_owned())
     }
 }
 
@@ -362,12 +362,12 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
         .map(|(_, name)| name)
 }
 
-/// The texts of all layers, the last one given per key.
-struct Layers {
+/// The text of each key from the last origin that sets it.
+struct RawSettings {
     values: BTreeMap<&'static str, (String, SettingOrigin)>,
 }
 
-impl Layers {
+impl RawSettings {
     fn defaults() -> Self {
         let values = KEYS
             .iter()

@@ -209,7 +209,7 @@ impl CpuModules {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "a probe is no runner: it is waited for here, and ends when this is dropped"
+        reason = "a probe is no runner: this function waits for it, and ends it when it is dropped"
     )]
     async fn probe(&self, faulty: &[CheckedModule]) -> Result<Choice, String> {
         let output = tokio::process::Command::new(&self.0.program.path)

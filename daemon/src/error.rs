@@ -137,15 +137,15 @@ pub enum Error {
     /// No such job.
     #[error("there is no job {0}")]
     NoJob(u64),
-    /// The state of the job does not allow what was asked for.
-    #[error("job {id} is {state} and cannot be {action}")]
+    /// The state of the job does not allow the change.
+    #[error("job {id} is {state} and cannot be {participle}")]
     JobState {
         /// The job.
         id: u64,
         /// How far it is.
         state: api::JobState,
-        /// What was asked for.
-        action: &'static str,
+        /// The change, as a past participle.
+        participle: &'static str,
     },
     /// The job that was waited for was called off.
     #[error("job {0} was cancelled")]

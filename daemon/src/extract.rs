@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use futures::StreamExt;
 use http::header::{self, HeaderValue};
-use registry::{ModelName, Reference};
+use registry::{Digest, ModelName, Reference};
 use serde::de::DeserializeOwned;
 
 use crate::blocking;
@@ -178,6 +178,14 @@ pub fn reference(text: &str) -> Result<Reference, Error> {
         return Err(Error::Invalid("model is required".into()));
     }
     Reference::parse(text).map_err(|error| Error::Invalid(error.to_string()))
+}
+
+/// Reads the digest of a blob in a request.
+///
+/// # Errors
+/// When it is not a digest.
+pub(crate) fn digest_of(text: &str) -> Result<Digest, Error> {
+    Digest::parse(text).map_err(|error| registry::Error::from(error).into())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! What is checked is how many there are and how large they are. Addresses are not fetched: a request would make this service
 //! talk to whatever its client names.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -13,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use runner_protocol::images::{self, MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES};
 use runner_protocol::{self as protocol, Bytes, Image, Tool};
 
+use crate::random;
 use crate::error::Error;
 use crate::turn::{Block, Role, Turn};
 
@@ -115,9 +115,7 @@ impl Images {
 
 /// The mark of one request: 128 random bits, so that no text can name an image by its marker.
 fn random_mark() -> String {
-    // Each state has keys of its own.
-    let bits = || RandomState::new().hash_one(0);
-    format!("image-{:016x}{:016x}-", bits(), bits())
+    format!("image-{:016x}{:016x}-", random::bits(), random::bits())
 }
 
 /// Every text of a turn that can come into a prompt.

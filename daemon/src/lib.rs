@@ -32,6 +32,7 @@ pub mod origin_check;
 mod progress;
 pub mod prompt;
 pub mod requirements;
+mod random;
 pub mod router;
 mod routes;
 pub mod run;

@@ -297,8 +297,8 @@ mod tests {
             let _entered = handle.enter();
             operations.join_detached("a".into(), |_| std::future::pending())
         };
-        let told = futures::executor::block_on(statuses(stream));
-        assert_eq!(told, ["error: an internal task ended early"]);
+        let lines = futures::executor::block_on(statuses(stream));
+        assert_eq!(lines, ["error: an internal task ended early"]);
         assert!(operations.running.lock().unwrap().is_empty());
     }
 }

@@ -14,6 +14,7 @@ use jiff::{Zoned, civil::Date};
 use runner_protocol::{self as protocol, Message, Prompt, Tokenize, Tool, Variable};
 use supervisor::Runner;
 
+use crate::blocking;
 use crate::error::Error;
 use crate::images::{self, Images};
 use crate::template::{self, Template};
@@ -193,10 +194,8 @@ impl Conversation {
         whose: &'static str,
     ) -> Result<protocol::Rendered, Error> {
         let conversation = self.clone();
-        let rendered = tokio::task::spawn_blocking(move || conversation.text(&template));
-        rendered
-            .await
-            .map_err(|_| Error::Internal)?
+        blocking::run(move || conversation.text(&template))
+            .await?
             .map_err(|source| Error::Template { whose, source })
     }
 
@@ -344,10 +343,10 @@ pub async fn shorten(
     while low < high {
         let middle = usize::midpoint(low, high);
         let shorter = from(conversation, starts[middle]).conversation;
-        let shown: usize = shorter.turns.iter().map(|turn| turn.images().count()).sum();
-        let seen = shown * images::TYPICAL_TOKENS;
+        let images: usize = shorter.turns.iter().map(|turn| turn.images().count()).sum();
+        let image_tokens = images * images::TYPICAL_TOKENS;
         let prompt = shorter.to_prompt(source).await?;
-        if fits(runner, model, prompt, room.saturating_sub(seen)).await? {
+        if fits(runner, model, prompt, room.saturating_sub(image_tokens)).await? {
             high = middle;
         } else {
             low = middle + 1;

@@ -8,6 +8,7 @@ use semver::Version;
 
 use crate::error::Error;
 
+use crate::tools::quoted;
 /// Checks that slm stands for the version of Ollama that `requires` names, which is three numbers; `1.2` is short for `1.2.0`.
 ///
 /// # Errors
@@ -16,10 +17,8 @@ pub fn version(requires: Option<&str>) -> Result<(), Error> {
     let Some(text) = requires.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(());
     };
-    let required = parse(text).ok_or_else(|| {
-        let shown: String = text.chars().take(40).collect();
-        Error::Invalid(format!("requires {shown:?}, which is no version"))
-    })?;
+    let required = parse(text)
+        .ok_or_else(|| Error::Invalid(format!("requires {}, which is no version", quoted(text))))?;
     let ours = parse(api::OLLAMA).ok_or(Error::Internal)?;
     if required > ours {
         return Err(Error::TooOld {
@@ -37,7 +36,12 @@ fn parse(text: &str) -> Option<Version> {
         .ok()
 }
 
-/// What a model does that has this capability, for the sentence that says that it does not.
+/// Whether a model has a capability. A model without known capabilities, whose weights could not be read, may have any.
+pub(crate) fn may_have(model: &Model, capability: Capability) -> bool {
+    model.capabilities.is_empty() || model.capabilities.contains(&capability)
+}
+
+/// The capability as a verb phrase, for the message `'m' does not …`.
 pub fn capability_phrase(capability: Capability) -> &'static str {
     match capability {
         Capability::Completion => "generate text",
@@ -67,7 +71,7 @@ pub fn template(model: &Model, has_own: bool) -> Result<(), Error> {
 /// Says in the log what of a model has no effect. To be called once per load.
 pub fn log_unused(model: &Model) {
     for (what, id) in named(model) {
-        tracing::warn!(model = %model.name, id, "the {what} of this model is not there; its template is used instead");
+        tracing::warn!(model = %model.name, id, "slm does not have the {what} of this model; its template is used instead");
     }
 }
 

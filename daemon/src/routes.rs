@@ -11,9 +11,11 @@ mod rerank;
 mod search;
 mod verify;
 
-use axum::Router;
+use axum::{Extension, Router};
 use axum::routing::{get, post};
 
+use crate::error::Error;
+use crate::listen::Peer;
 use crate::app::App;
 
 /// Our routes.
@@ -34,4 +36,12 @@ pub(crate) fn routes() -> Router<App> {
         .route(api::routes::JOB_PRIORITY, post(jobs::priority))
         .route(api::routes::VERIFY, post(verify::post))
         .route(api::routes::ADOPT, post(adopt::post))
+
+/// Refuses a request that did not come over the Unix socket.
+fn on_socket(peer: Option<Extension<Peer>>, route: &'static str) -> Result<(), Error> {
+    match peer {
+        Some(Extension(Peer::Unix)) => Ok(()),
+        _ => Err(Error::UnixOnly(route)),
+    }
+}
 }

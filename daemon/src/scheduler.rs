@@ -168,7 +168,7 @@ impl Scheduler {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (closing, died) = (CancellationToken::new(), CancellationToken::new());
         let task = Task::new(options, loader, tasks.clone());
-        let told = died.clone();
+        let panicked = died.clone();
         tasks.spawn(async move {
             // The task's table is dropped with it, which ends every runner.
             if AssertUnwindSafe(task.run(inbox))
@@ -176,7 +176,7 @@ impl Scheduler {
                 .await
                 .is_err()
             {
-                told.cancel();
+                panicked.cancel();
             }
         });
         Self {

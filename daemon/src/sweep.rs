@@ -82,7 +82,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         stop.cancel();
-        task.await.expect("it ends when told to");
+        task.await.expect("it ends when it is stopped");
         registry.close().await;
     }
 }

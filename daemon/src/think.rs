@@ -3,6 +3,8 @@
 use registry::{Capability, Model};
 
 use crate::error::Error;
+use crate::requirements;
+use crate::tools::quoted;
 
 /// How hard a model can be asked to think, where its template knows levels.
 pub const LEVELS: [&str; 4] = ["low", "medium", "high", "max"];
@@ -26,9 +28,9 @@ impl Effort {
     pub fn level(field: &str, text: &str) -> Result<Self, Error> {
         let level = LEVELS.into_iter().find(|level| *level == text);
         level.map(Self::Level).ok_or_else(|| {
-            let shown: String = text.chars().take(40).collect();
             Error::Invalid(format!(
-                "{field} {shown:?} must be true, false or one of {}",
+                "{field} {} must be true, false or one of {}",
+                quoted(text),
                 LEVELS.join(", ")
             ))
         })
@@ -52,16 +54,15 @@ impl Think {
     /// # Errors
     /// [`Error::Invalid`] for a model that cannot think.
     pub fn choose(asked: Option<Effort>, model: &Model) -> Result<Self, Error> {
-        // The capabilities of a model whose weights could not be read are not known.
-        let capabilities = &model.capabilities;
-        let thinks = capabilities.contains(&Capability::Thinking);
+        let thinks = model.capabilities.contains(&Capability::Thinking);
         let (on, level) = match asked {
             None => (thinks.then_some(true), None),
             Some(Effort::Off) => (Some(false), None),
             Some(Effort::On) => (Some(true), None),
             Some(Effort::Level(level)) => (Some(true), Some(level)),
         };
-        if asked.is_some() && on == Some(true) && !thinks && !capabilities.is_empty() {
+        let is_asked = asked.is_some();
+        if is_asked && on == Some(true) && !requirements::may_have(model, Capability::Thinking) {
             return Err(Error::Invalid(format!(
                 "'{}' does not support thinking: its template has no place for thoughts",
                 model.name
@@ -70,7 +71,7 @@ impl Think {
         Ok(Self {
             on,
             level,
-            is_asked: asked.is_some(),
+            is_asked,
         })
     }
 }

@@ -63,9 +63,9 @@ fn tool(function: Function, names: &mut HashSet<String>) -> Result<protocol::Too
             "its name must have 1 to {MAX_TOOL_NAME} ASCII letters, digits and _ - . : /"
         ));
     }
-    // The rules of a grammar are named after tools, and know neither case nor punctuation apart.
-    let alike = |character: char| !character.is_ascii_alphanumeric();
-    if !names.insert(function.name.replace(alike, "-")) {
+    // Grammar rules are named after tools, and their names have only letters, digits and hyphens.
+    let is_replaced = |character: char| !character.is_ascii_alphanumeric();
+    if !names.insert(function.name.replace(is_replaced, "-")) {
         return Err("another tool has this name, or nearly so".into());
     }
     let parameters = parameters::read(function.parameters)?.to_string();

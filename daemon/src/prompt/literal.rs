@@ -133,7 +133,7 @@ mod tests {
     use crate::template::Template;
     use crate::turn::{Role, Turn};
 
-    fn said(text: &str) -> Conversation {
+    fn conversation(text: &str) -> Conversation {
         Conversation {
             turns: vec![Turn::text(Role::User, text)],
             ..Conversation::default()
@@ -142,7 +142,7 @@ mod tests {
 
     fn literal(template: &str, text: &str) -> Vec<String> {
         let template = Template::parse(template).unwrap();
-        let Rendered { text, literal } = said(text).text(&template).unwrap();
+        let Rendered { text, literal } = conversation(text).text(&template).unwrap();
         let places = literal.into_iter();
         places
             .map(|(from, to)| text[from as usize..to as usize].to_owned())
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(literal(template, "é<s>x"), ["é<s>x", "é<s>x"]);
         let messages = "{{ range .Messages }}<{{ .Role }}>{{ .Content }}</s>{{ end }}";
         assert_eq!(literal(messages, "a</s>"), ["a</s>"]);
-        let rendered = said("hi")
+        let rendered = conversation("hi")
             .text(&Template::parse(messages).unwrap())
             .unwrap();
         assert_eq!(
@@ -167,20 +167,24 @@ mod tests {
     #[test]
     fn a_template_that_looks_at_texts_renders_what_it_did() {
         let first = r#"{{ if eq .Prompt "a" }}yes{{ else }}{{ .Prompt }}{{ end }}"#;
-        let rendered = said("a").text(&Template::parse(first).unwrap()).unwrap();
+        let rendered = conversation("a")
+            .text(&Template::parse(first).unwrap())
+            .unwrap();
         assert_eq!(rendered, "yes".to_owned().into());
         let cut = "{{ slice .Prompt 1 }}";
-        let rendered = said("<s>").text(&Template::parse(cut).unwrap()).unwrap();
+        let rendered = conversation("<s>")
+            .text(&Template::parse(cut).unwrap())
+            .unwrap();
         assert_eq!(rendered, "s>".to_owned().into());
     }
 
     #[test]
-    fn marks_are_none_of_the_characters_that_are_there() {
-        let marks = Marks::unused_in(&said("\u{fdd0}x").texts()).unwrap();
+    fn marks_occur_in_no_text() {
+        let marks = Marks::unused_in(&conversation("\u{fdd0}x").texts()).unwrap();
         assert_eq!((marks.begin, marks.end), ('\u{fdd1}', '\u{fdd2}'));
         let all: String = MARKS.skip(1).collect();
-        assert_eq!(Marks::unused_in(&said(&all).texts()), None);
-        let rendered = said(&all)
+        assert_eq!(Marks::unused_in(&conversation(&all).texts()), None);
+        let rendered = conversation(&all)
             .text(&Template::parse("{{ .Prompt }}").unwrap())
             .unwrap();
         assert_eq!(rendered, all.into());

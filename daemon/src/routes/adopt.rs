@@ -25,9 +25,7 @@ pub(crate) async fn post(
     peer: Option<Extension<Peer>>,
     Json(request): Json<AdoptRequest, SMALL>,
 ) -> Result<Response, Error> {
-    if !matches!(peer, Some(Extension(Peer::Unix))) {
-        return Err(Error::UnixOnly(api::routes::ADOPT));
-    }
+    super::on_socket(peer, api::routes::ADOPT)?;
     let path = PathBuf::from(&request.path);
     if !path.is_absolute() {
         return Err(Error::Invalid("path must be absolute".into()));

@@ -12,6 +12,7 @@ use axum::extract::State;
 use registry::NewLogin;
 use registry::credentials::Secret;
 
+use super::on_socket;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL};
@@ -72,11 +73,4 @@ pub(crate) async fn list(
         logins: logins.collect(),
         key,
     }))
-}
-
-fn on_socket(peer: Option<Extension<Peer>>, route: &'static str) -> Result<(), Error> {
-    match peer {
-        Some(Extension(Peer::Unix)) => Ok(()),
-        _ => Err(Error::UnixOnly(route)),
-    }
 }

@@ -1,7 +1,6 @@
 //! `POST /v1/rerank` and `POST /api/rerank`: order documents by how well they fit a query.
 
 use api::{Document, RankedDocument, RerankRequest, RerankResponse, Usage};
-use axum::Json as Body;
 use axum::extract::State;
 
 use crate::app::App;
@@ -15,7 +14,7 @@ use crate::serve;
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<RerankRequest, LARGE>,
-) -> Result<Body<RerankResponse>, Error> {
+) -> Result<axum::Json<RerankResponse>, Error> {
     let documents: Vec<String> = request.documents.into_iter().map(String::from).collect();
     let ask = RankAsk {
         target: ollama::target(
@@ -36,7 +35,7 @@ pub(crate) async fn post(
                 .map(|text| Document::Object { text: text.clone() });
         }
     }
-    Ok(Body(RerankResponse {
+    Ok(axum::Json(RerankResponse {
         model: request.model,
         results,
         usage: Usage {

@@ -8,25 +8,25 @@ use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL};
 
-/// Models of the hub that are asked for where the request does not say how many.
-const USUAL: usize = 20;
-/// Longest text to search for, in bytes.
-const LONGEST: usize = 256;
+/// Default number of models of the hub.
+const DEFAULT_LIMIT: usize = 20;
+/// Most bytes of a query.
+const MAX_QUERY: usize = 256;
 
 /// What is found. *Cancel*: it ends with the request.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<SearchRequest, SMALL>,
 ) -> Result<axum::Json<SearchResponse>, Error> {
-    if request.query.len() > LONGEST {
+    if request.query.len() > MAX_QUERY {
         return Err(Error::Invalid(format!(
-            "query has {} bytes, at most {LONGEST} are allowed",
+            "query has {} bytes, at most {MAX_QUERY} are allowed",
             request.query.len()
         )));
     }
     let filters = request.filters.iter().map(|text| text.parse());
     let filters: Vec<Filter> = filters.collect::<Result<_, _>>().map_err(Error::Invalid)?;
-    let most = request.limit.unwrap_or(USUAL);
+    let most = request.limit.unwrap_or(DEFAULT_LIMIT);
     let found = app
         .registry
         .search(&request.query, &filters, most, &app.sources)

@@ -59,10 +59,10 @@ enum Error {
     Store(#[from] registry::Error),
     #[error(transparent)]
     Runner(#[from] supervisor::Error),
-    #[error("the runner did not hand it out in time")]
+    #[error("the runner did not export it in time")]
     Late(#[from] tokio::time::error::Elapsed),
-    #[error("the runner hands out what is no state of its model: {0}")]
-    Senseless(&'static str),
+    #[error("the runner exported an invalid state: {0}")]
+    Invalid(&'static str),
 }
 
 impl States {
@@ -213,7 +213,7 @@ impl StateSaver {
         };
         let head = &state.head;
         if !head.is_within_bounds() || head.bytes > most || head.model != self.recall.model {
-            return Err(Error::Senseless("its head is not what was asked for"));
+            return Err(Error::Invalid("its head does not match the request"));
         }
         new.begin(head.file_size()).await?;
         let (mut writer, start) = Writer::begin(head);
@@ -222,7 +222,7 @@ impl StateSaver {
         let mut part = timeout_at(deadline, runner.state_part(offset)).await??;
         loop {
             if part.is_empty() || !writer.part(&part) {
-                return Err(Error::Senseless("it has another length than was said"));
+                return Err(Error::Invalid("its length does not match its head"));
             }
             offset += part.len() as u64;
             if writer.left() == 0 {
@@ -247,13 +247,13 @@ impl StateSaver {
 async fn follow(registry: Registry, offered: Vec<StateId>, mut fates: watch::Receiver<Fates>) {
     let mut known = Fates::default();
     loop {
-        let told = *fates.borrow_and_update();
+        let current = *fates.borrow_and_update();
         for (bit, &id) in offered.iter().enumerate() {
-            let is_new = |told: u64, known: u64| (told & !known) >> bit & 1 == 1;
-            let done = if is_new(told.refused, known.refused) {
-                tracing::warn!(state = %id.name.short(), "a saved state is no good, and is removed");
+            let is_new = |current: u64, known: u64| (current & !known) >> bit & 1 == 1;
+            let done = if is_new(current.refused, known.refused) {
+                tracing::warn!(state = %id.name.short(), "a saved state was refused, and is removed");
                 registry.remove_state(id).await
-            } else if is_new(told.used, known.used) {
+            } else if is_new(current.used, known.used) {
                 registry.touch_state(id).await
             } else {
                 Ok(())
@@ -262,7 +262,7 @@ async fn follow(registry: Registry, offered: Vec<StateId>, mut fates: watch::Rec
                 tracing::warn!("{}", chain(&error));
             }
         }
-        known = told;
+        known = current;
         if fates.changed().await.is_err() {
             return;
         }

@@ -483,7 +483,7 @@ impl Task {
         self.table.retain(|_, entry| {
             let is_abandoned = entry.is_abandoned();
             if let (true, State::Loading { cancel, .. }) = (is_abandoned, &entry.state) {
-                tracing::info!(model = %entry.request.name, "loads no more: nobody waits for it");
+                tracing::info!(model = %entry.request.name, "load cancelled: no request waits for it");
                 cancel.cancel();
             }
             !is_abandoned
@@ -518,7 +518,7 @@ impl Task {
     /// Stops an idle model. If there is none and the wait was long, drains a busy one.
     fn make_room(&mut self, key: &ModelKey) {
         if let Some(id) = self.least_valuable(Entry::is_idle) {
-            self.stop(id, "its place is needed");
+            self.stop(id, "its slot is needed");
             return;
         }
         let mut waiting = self
@@ -531,7 +531,7 @@ impl Task {
         }
         let busy = self.least_valuable(|entry| entry.ready().is_some());
         if let Some(entry) = busy.and_then(|id| self.table.get_mut(&id)) {
-            tracing::info!(model = %entry.request.name, "takes no new requests: its place is needed");
+            tracing::info!(model = %entry.request.name, "takes no new requests: its slot is needed");
             entry.draining = true;
         }
     }

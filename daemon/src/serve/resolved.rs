@@ -4,6 +4,7 @@ use registry::{Capability, Model};
 
 use crate::app::App;
 use crate::ask::Target;
+use crate::blocking;
 use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::options::{self, ResolvedOptions};
@@ -30,8 +31,7 @@ impl ResolvedModel {
     ) -> Result<Self, Error> {
         let model = app.registry.model(&target.model).await?;
         requirements::version(model.config.requires.as_deref())?;
-        let capabilities = &model.capabilities;
-        if !capabilities.is_empty() && !capabilities.contains(&capability) {
+        if !requirements::may_have(&model, capability) {
             return Err(Error::Invalid(format!(
                 "'{}' does not {}",
                 model.name,
@@ -82,10 +82,10 @@ impl ResolvedModel {
         }
         let (given, model) = (given.map(str::to_owned), self.model.template.clone());
         let cache = app.templates.clone();
-        let chosen = tokio::task::spawn_blocking(move || {
+        blocking::run(move || {
             PromptSource::choose(given.as_deref(), model.as_deref(), has_jinja, needs, &cache)
-        });
-        chosen.await.map_err(|_| Error::Internal)?
+        })
+        .await?
     }
 
     /// Checks that the model can be offered tools.
@@ -106,8 +106,7 @@ impl ResolvedModel {
 
     /// The capabilities of a model whose weights could not be read are not known.
     fn can(&self, capability: Capability, lacks: &str) -> Result<(), Error> {
-        let capabilities = &self.model.capabilities;
-        if capabilities.is_empty() || capabilities.contains(&capability) {
+        if requirements::may_have(&self.model, capability) {
             return Ok(());
         }
         Err(Error::Invalid(format!("'{}' {lacks}", self.model.name)))

@@ -70,9 +70,9 @@ impl Budget {
     pub(super) fn spend(&self, bytes: u64) -> Result<(), TemplateError> {
         let before = self.work.fetch_add(bytes, Ordering::Relaxed);
         let total = before.saturating_add(bytes);
-        // The clock is looked at once per this much work.
-        const GLANCE: u64 = 64 * WORK_PER_STEP;
-        let late = before / GLANCE != total / GLANCE
+        // The clock is read once per this much work.
+        const CLOCK_STEP: u64 = 64 * WORK_PER_STEP;
+        let late = before / CLOCK_STEP != total / CLOCK_STEP
             && thread_time().saturating_sub(self.start) > MAX_TIME;
         if total > WORK || late {
             self.exceed(Excess::Work);

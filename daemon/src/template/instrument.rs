@@ -76,16 +76,16 @@ fn meter_pipe(pipe: &mut PipeNode) {
             meter_expr(argument);
         }
         if let Some(name) = function.filter(|name| !is_lazy(name)) {
-            let guard = if functions::WRITERS.contains(&name.as_str()) {
+            let meter = if functions::WRITERS.contains(&name.as_str()) {
                 "__format"
             } else {
                 "__take"
             };
             for argument in command.args.iter_mut().skip(1) {
-                guard_expr(argument, guard);
+                meter_argument(argument, meter);
             }
             if index > 0 {
-                pipe.commands.push(call(command.pos, guard, Vec::new()));
+                pipe.commands.push(call(command.pos, meter, Vec::new()));
             }
         }
         pipe.commands.push(command);
@@ -112,8 +112,8 @@ fn is_lazy(function: &str) -> bool {
     matches!(function, "and" | "or")
 }
 
-/// Puts an argument through a guard. Literals have the size they were written with, and `nil` is only valid as it is.
-fn guard_expr(expr: &mut Expr, guard: &str) {
+/// Passes an argument through a meter. Numbers and booleans are small, and `nil` is valid only as a literal.
+fn meter_argument(expr: &mut Expr, meter: &str) {
     if matches!(expr, Expr::Number(..) | Expr::Bool(..) | Expr::Nil(_)) {
         return;
     }
@@ -124,7 +124,7 @@ fn guard_expr(expr: &mut Expr, guard: &str) {
         PipeNode {
             pos,
             decl: Vec::new(),
-            commands: vec![call(pos, guard, vec![inner])],
+            commands: vec![call(pos, meter, vec![inner])],
             is_assign: false,
         },
     );

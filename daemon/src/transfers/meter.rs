@@ -57,7 +57,7 @@ impl Meter {
         let mut state = self.lock();
         let state = &mut *state;
         let full = state.files.len() >= FILES;
-        let now_is = File {
+        let reported = File {
             completed: progress.completed,
             total: progress.total,
             run: state.runs,
@@ -67,11 +67,11 @@ impl Meter {
                 if file.run == state.runs {
                     state.moved += progress.completed.saturating_sub(file.completed);
                 }
-                *file = now_is;
+                *file = reported;
             }
             None if full => return,
             None => {
-                state.files.insert(*blob, now_is);
+                state.files.insert(*blob, reported);
             }
         }
         let is_due = state

@@ -259,7 +259,8 @@ pub enum Change {
 }
 
 impl Change {
-    fn action(self) -> &'static str {
+    /// The change as a past participle, for the message `job 1 is done and cannot be …`.
+    fn participle(self) -> &'static str {
         match self {
             Self::Pause => "paused",
             Self::Resume { .. } => "resumed",
@@ -413,18 +414,18 @@ impl Table {
     pub(super) fn change(&mut self, id: Id, change: Change, now: &Zoned) -> Result<(), Error> {
         match change {
             Change::Pause => {
-                self.open(id, change.action())?;
+                self.open(id, change.participle())?;
                 if self.entries[&id].state != State::Paused {
                     self.halt(id);
                     self.set(id, State::Paused, now);
                 }
             }
             Change::Cancel => {
-                self.open(id, change.action())?;
+                self.open(id, change.participle())?;
                 self.cancel(id, now);
             }
             Change::Priority(priority) => {
-                self.open(id, change.action())?.priority = priority;
+                self.open(id, change.participle())?.priority = priority;
                 self.actions.push(Action::Save(id));
             }
             Change::Resume { now: at_once } => self.resume(id, at_once, now)?,
@@ -539,11 +540,11 @@ impl Table {
         self.entries.get_mut(&id).ok_or(Error::NoJob(id))
     }
 
-    /// A job that is not over.
-    fn open(&mut self, id: Id, action: &'static str) -> Result<&mut Entry, Error> {
+    /// An open job, or the error that its state does not allow this change.
+    fn open(&mut self, id: Id, participle: &'static str) -> Result<&mut Entry, Error> {
         let entry = self.entry(id)?;
         if entry.is_over() {
-            return Err(refused(id, entry, action));
+            return Err(refused(id, entry, participle));
         }
         Ok(entry)
     }
@@ -674,11 +675,11 @@ impl Options {
     }
 }
 
-fn refused(id: Id, entry: &Entry, action: &'static str) -> Error {
+fn refused(id: Id, entry: &Entry, participle: &'static str) -> Error {
     Error::JobState {
         id,
         state: entry.shown(),
-        action,
+        participle,
     }
 }
 

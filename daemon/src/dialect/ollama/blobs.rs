@@ -8,10 +8,11 @@ use axum::extract::{Path, State};
 use futures::{Stream, StreamExt};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
-use registry::{Digest, Put};
+use registry::Put;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::extract::digest_of;
 
 /// Longest time between two pieces of an upload.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,7 +22,7 @@ pub(crate) async fn head(
     State(app): State<App>,
     Path(digest): Path<String>,
 ) -> Result<StatusCode, Error> {
-    let digest = parse(&digest)?;
+    let digest = digest_of(&digest)?;
     if app.registry.has_blob_in_turn(&digest).await? {
         Ok(StatusCode::OK)
     } else {
@@ -37,7 +38,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Error> {
-    let digest = parse(&digest)?;
+    let digest = digest_of(&digest)?;
     let size = announced(&headers);
     match app.registry.put_blob(&digest, size, pieces(body)).await? {
         Put::Created => Ok(StatusCode::CREATED),
@@ -50,11 +51,7 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn parse(text: &str) -> Result<Digest, Error> {
-    Digest::parse(text).map_err(|error| registry::Error::from(error).into())
-}
-
-/// The bytes as they come, as long as they keep coming.
+/// The bytes as they arrive; a pause of [`PATIENCE`] ends the stream with an error.
 fn pieces(body: Body) -> impl Stream<Item = io::Result<bytes::Bytes>> + Send {
     futures::stream::unfold(Some(body.into_data_stream()), |stream| async move {
         let mut stream = stream?;

@@ -15,7 +15,7 @@ use crate::dialect::fields;
 use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::images::Images;
-use crate::tools::Offered;
+use crate::tools::{Offered, quoted};
 use crate::turn::{Block, Role, Turn};
 
 /// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
@@ -66,12 +66,7 @@ async fn read(request: ChatRequest) -> Result<(Ask, Vec<String>), Error> {
         think: request::think(request.think.as_ref())?,
         shape,
         logprobs,
-        biases: request
-            .logit_bias
-            .as_ref()
-            .map(fields::biases)
-            .transpose()?
-            .unwrap_or_default(),
+        biases: fields::biases(request.logit_bias.as_ref())?,
         adapters: request::adapters(request.lora.as_deref()),
         overflow: match request.truncate {
             Some(false) => Overflow::Refuse,
@@ -94,9 +89,9 @@ fn turn(message: Message, images: &mut Images) -> Result<Turn, Error> {
             call: message.tool_call_id.unwrap_or_default(),
         },
         _ => {
-            let shown: String = message.role.chars().take(40).collect();
             return Err(Error::Invalid(format!(
-                "role {shown:?} must be system, user, assistant or tool"
+                "role {} must be system, user, assistant or tool",
+                quoted(&message.role)
             )));
         }
     };

@@ -15,8 +15,9 @@ use registry::{
 
 use super::stream_progress;
 use crate::app::App;
+use crate::blocking;
 use crate::error::Error;
-use crate::extract::{Json, LARGE, model_name};
+use crate::extract::{Json, LARGE, digest_of, model_name};
 use crate::template::Template;
 use crate::{progress, requirements, unsupported};
 
@@ -28,8 +29,7 @@ pub(crate) async fn post(
     Json(request): Json<CreateRequest, LARGE>,
 ) -> Result<Response, Error> {
     let (stream, may_pull) = (request.stream, request.pull != Some(false));
-    let recipe = tokio::task::spawn_blocking(move || read(request));
-    let Recipe { create, warnings } = recipe.await.map_err(|_| Error::Internal)??;
+    let Recipe { create, warnings } = blocking::run(move || read(request)).await??;
     let missing = match &create.from {
         Base::Model(base) if may_pull => to_fetch(&app, base).await?,
         _ => None,
@@ -150,7 +150,7 @@ fn read(request: CreateRequest) -> Result<Recipe, Error> {
 /// `name` or `name@sha256:<hex>`.
 fn base(from: &str) -> Result<ModelRef, Error> {
     let (name, digest) = match from.split_once('@') {
-        Some((name, digest)) => (name, Some(parse_digest(digest)?)),
+        Some((name, digest)) => (name, Some(digest_of(digest)?)),
         None => (from, None),
     };
     Ok(ModelRef {
@@ -170,7 +170,7 @@ fn folder(files: BTreeMap<String, String>, quantize: Option<&str>) -> Result<Wei
     };
     let files = files.iter().map(|(name, digest)| {
         let path = RelPath::parse(name).map_err(registry::Error::from)?;
-        Ok((path, parse_digest(digest)?))
+        Ok((path, digest_of(digest)?))
     });
     Ok(Weights {
         files: files.collect::<Result<_, Error>>()?,
@@ -183,7 +183,7 @@ fn digests(files: Option<BTreeMap<String, String>>) -> Result<Vec<Digest>, Error
     files
         .unwrap_or_default()
         .values()
-        .map(|text| parse_digest(text))
+        .map(|text| digest_of(text))
         .collect()
 }
 
@@ -192,16 +192,12 @@ fn file_names(request: &CreateRequest) -> Result<FileNames, Error> {
     let mut file_names = FileNames::default();
     let files = [&request.files, &request.adapters, &request.draft_files];
     for (name, digest) in files.into_iter().flatten().flatten() {
-        file_names.note(parse_digest(digest)?, name);
+        file_names.note(digest_of(digest)?, name);
     }
     Ok(file_names)
 }
 
-fn parse_digest(text: &str) -> Result<Digest, Error> {
-    Digest::parse(text).map_err(|error| registry::Error::from(error).into())
-}
-
-/// Reads parameters. Names that once meant something are a warning, as in a Modelfile; all else that is wrong is an error.
+/// Reads parameters. A retired parameter is a warning, as in a Modelfile; any other mistake is an error.
 fn parameters(
     object: serde_json::Map<String, serde_json::Value>,
     warnings: &mut Vec<String>,

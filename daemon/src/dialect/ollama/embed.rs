@@ -1,7 +1,6 @@
 //! `POST /api/embed` and the older `POST /api/embeddings`: turn texts into vectors.
 
 use api::{EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse};
-use axum::Json as Body;
 use axum::extract::State;
 
 use super::reply::nanos;
@@ -16,7 +15,7 @@ use crate::serve;
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<EmbedRequest, LARGE>,
-) -> Result<Body<EmbedResponse>, Error> {
+) -> Result<axum::Json<EmbedResponse>, Error> {
     let ask = EmbedAsk {
         target: request::target(
             &request.model,
@@ -30,7 +29,7 @@ pub(crate) async fn post(
         truncate: request.truncate != Some(false),
     };
     let (embeddings, timings) = serve::embed(&app, ask).await?;
-    Ok(Body(EmbedResponse {
+    Ok(axum::Json(EmbedResponse {
         model: request.model,
         embeddings: embeddings.vectors,
         total_duration: nanos(timings.total),
@@ -44,7 +43,7 @@ pub(crate) async fn post(
 pub(crate) async fn post_one(
     State(app): State<App>,
     Json(request): Json<EmbeddingsRequest, LARGE>,
-) -> Result<Body<EmbeddingsResponse>, Error> {
+) -> Result<axum::Json<EmbeddingsResponse>, Error> {
     let ask = EmbedAsk {
         target: request::target(
             &request.model,
@@ -57,7 +56,7 @@ pub(crate) async fn post_one(
         truncate: true,
     };
     let (embeddings, _) = serve::embed(&app, ask).await?;
-    Ok(Body(EmbeddingsResponse {
+    Ok(axum::Json(EmbeddingsResponse {
         embedding: embeddings.vectors.into_iter().next().unwrap_or_default(),
     }))
 }

@@ -59,12 +59,7 @@ async fn read(request: GenerateRequest) -> Result<Ask, Error> {
         think: request::think(request.think.as_ref())?,
         shape,
         logprobs,
-        biases: request
-            .logit_bias
-            .as_ref()
-            .map(fields::biases)
-            .transpose()?
-            .unwrap_or_default(),
+        biases: fields::biases(request.logit_bias.as_ref())?,
         adapters: request::adapters(request.lora.as_deref()),
         overflow: match request.truncate {
             Some(false) => Overflow::Refuse,

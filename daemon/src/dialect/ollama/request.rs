@@ -15,8 +15,8 @@ use crate::options;
 use crate::think::Effort;
 use crate::turn::Block;
 
-/// What clients write in a text where an image belongs.
-const PLACE: &str = "[img]";
+/// The text that clients write where an image belongs.
+const PLACEHOLDER: &str = "[img]";
 
 /// The model of a request that came now.
 pub(crate) fn target(
@@ -76,12 +76,12 @@ pub(super) fn blocks(
     if numbers.is_empty() {
         return Ok(vec![Block::Text(text)]);
     }
-    let places = text.matches(PLACE).count();
+    let places = text.matches(PLACEHOLDER).count();
     let mut placed = numbers.iter().take(places);
     let before = numbers.iter().skip(places);
     let mut blocks: Vec<Block> = before.map(|number| Block::Image(*number)).collect();
     let mut rest = text.as_str();
-    while let (Some((piece, after)), Some(number)) = (rest.split_once(PLACE), placed.next()) {
+    while let (Some((piece, after)), Some(number)) = (rest.split_once(PLACEHOLDER), placed.next()) {
         blocks.push(Block::Text(piece.to_owned()));
         blocks.push(Block::Image(*number));
         rest = after;
