@@ -1,4 +1,4 @@
-//! The accept loop: connections come in, within limits, and are served until told to stop.
+//! The accept loop: takes connections within limits, and serves them until the daemon stops.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,17 +21,17 @@ use crate::listen::{Io, Listener, Peer};
 use crate::shutdown::Shutdown;
 use crate::watchdog::{ConnectionLimits, Watchdog, WatchedStream};
 
-/// Bytes that are kept of one connection in each direction; a request head must fit.
+/// Buffer of a connection in each direction, in bytes; a request head must fit.
 const BUFFER: usize = 64 * 1024;
 
-/// Longest backoff after the system refused a connection, for want of descriptors for example.
+/// Longest pause after an accept failed, for example for lack of file descriptors.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// Serves `router` on one listener until the graceful token; then it stops listening and returns.
+/// Serves `router` on one listener until the graceful token; then stops listening and returns.
 ///
-/// Connections live on in the task tracker: each finishes the request it answers, and ends at once on the force token.
-/// `permits` bounds the connections of all listeners together. A listener takes a permit for a connection that is there, so that
-/// no door keeps one for nobody; while there is none free, one peer waits at each door, and the others in the system's queue.
+/// Connections continue in the task tracker: each finishes its current request, and ends at once on the force token.
+/// `permits` bounds the connections of all listeners together. A listener accepts first and takes a permit then, so an idle
+/// listener holds none. Without a free permit, one accepted connection waits at each listener, and the others in the system's queue.
 pub async fn serve(
     listener: Listener,
     router: Router,
@@ -58,7 +58,7 @@ pub async fn serve(
                     drop(permit);
                 });
             }
-            // The peer went away before it was served; the next one is waiting.
+            // The peer disconnected before it was served.
             Err(error) if is_about_the_peer(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, ?backoff, "cannot accept connections, pausing");
@@ -72,7 +72,7 @@ pub async fn serve(
     }
 }
 
-/// Linux also hands out what the network said about the connection that waited.
+/// Whether an error of accept is about one connection: Linux returns its network errors here too.
 fn is_about_the_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -109,7 +109,7 @@ async fn connection(
             }
         })
     };
-    // Its own header timeout is off: it cannot tell a slow head from an idle connection, and `Watchdog` can.
+    // hyper's header timeout is off, because it does not tell a slow request head from an idle connection.
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -143,7 +143,7 @@ async fn connection(
     }
 }
 
-/// Tells the watchdog when an answer is over, however it ends.
+/// A drop guard that tells the watchdog when a response ends.
 struct AnswerGuard(Arc<Watchdog>);
 
 impl Drop for AnswerGuard {
@@ -152,7 +152,7 @@ impl Drop for AnswerGuard {
     }
 }
 
-/// A body that is tracked until it is dropped.
+/// A response body with its guard.
 struct TrackedBody {
     body: Body,
     _done: AnswerGuard,

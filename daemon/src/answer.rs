@@ -1,7 +1,7 @@
 //! One answer of a model, as a stream of typed events.
 //!
-//! The events are in no dialect. They come in batches: what the runner sent in one piece stays together, so that a dialect can
-//! write it in one line or frame.
+//! The events belong to no dialect. They come in batches: the events of one message of the runner stay together, so that a dialect
+//! can write them in one line or frame.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,66 +15,66 @@ use crate::error::Error;
 use crate::random;
 use crate::scheduler::Lease;
 
-/// What happens in an answer.
+/// An event of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The request has a slot, and its prompt is read from here on. The first event.
+    /// The request has a slot, and its prefill begins. The first event.
     Started {
         /// Tokens of the prompt.
         prompt_tokens: u32,
-        /// Of these, tokens that the KV cache holds already.
+        /// Of these, tokens that the KV cache has already.
         cached_tokens: u32,
     },
-    /// Prefill went on.
+    /// Progress of prefill.
     Progress {
         /// Tokens of the prompt in the KV cache.
         done: u32,
-        /// Of so many.
+        /// All tokens of the prompt.
         total: u32,
     },
-    /// More of what the model thinks.
+    /// More of the model's thinking.
     Thinking(String),
     /// More of the text.
     Text(String),
     /// A tool call begins.
     CallBegin {
-        /// Which call of the answer, from 0.
+        /// Index of the call in the answer, from 0.
         index: u32,
-        /// Its id, given by the model or drawn at random.
+        /// Its id: the model's, or a random one.
         id: String,
-        /// The tool.
+        /// Name of the tool.
         name: String,
     },
     /// More of the arguments of the call that began last.
     CallArguments {
-        /// Which call.
+        /// Index of the call.
         index: u32,
         /// A piece of a JSON object.
         json: String,
     },
-    /// A call is whole. A call that was cut has no end.
+    /// A call is complete. A call that was cut off has no such event.
     CallEnd {
-        /// Which call.
+        /// Index of the call.
         index: u32,
     },
-    /// Log probabilities of the tokens whose text begins in this batch.
+    /// Logprobs of the tokens whose text begins in this batch.
     Logprobs(Vec<Logprob>),
-    /// The answer is over. The last event.
+    /// The end of the answer. The last event.
     End(Box<End>),
 }
 
 /// How an answer ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct End {
-    /// Why.
+    /// Why it ended.
     pub finish: Finish,
-    /// Tokens of prompt and answer.
+    /// Its token counts.
     pub usage: Usage,
     /// How long it took.
     pub timings: Timings,
-    /// The seed of its sampler.
+    /// The seed of the sampler.
     pub seed: u64,
-    /// Prompt and answer as tokens; empty where the prompt shows images.
+    /// The tokens of prompt and answer; empty if the prompt has images.
     pub tokens: Vec<i32>,
 }
 
@@ -83,26 +83,26 @@ pub struct End {
 pub enum Finish {
     /// The model ended its turn.
     Turn,
-    /// This stop text of the request came.
+    /// The model generated this stop text of the request.
     StopText(String),
-    /// The limit of tokens or the context was reached.
+    /// The answer reached the limit of tokens, or the context is full.
     Length,
     /// The model ended its turn with tool calls.
     ToolCalls,
 }
 
-/// Tokens of an answer.
+/// Token counts of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt, after truncation.
     pub prompt: u32,
-    /// Of these, tokens that the KV cache held already.
+    /// Of these, tokens from the KV cache.
     pub cached: u32,
     /// Tokens of the answer.
     pub generated: u32,
-    /// Tokens that were drafted.
+    /// Drafted tokens.
     pub drafted: u32,
-    /// Of these, tokens that became part of the answer.
+    /// Of these, tokens that were accepted.
     pub accepted: u32,
     /// Tokens that were cut from the prompt.
     pub truncated: u32,
@@ -119,11 +119,11 @@ pub struct Timings {
     pub load: Duration,
     /// From admission to the last token of the prompt.
     pub prefill: Duration,
-    /// From there to the end.
+    /// From the last token of the prompt to the end.
     pub decode: Duration,
 }
 
-/// Times of a request that are known before it is answered.
+/// When a request arrived, and how long it waited for its model.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestTimes {
     arrived: Instant,
@@ -131,7 +131,7 @@ pub struct RequestTimes {
 }
 
 impl RequestTimes {
-    /// For a request that came at `arrived`; to be called when the model is loaded.
+    /// For a request that arrived at `arrived`, whose model is loaded now.
     pub fn loaded(arrived: Instant) -> Self {
         Self {
             arrived,
@@ -149,7 +149,7 @@ impl RequestTimes {
     }
 }
 
-/// An answer that has a slot. Dropping it stops the model and gives the lease back.
+/// An answer that has a slot. Dropping it cancels the generation and returns the lease.
 #[derive(Debug)]
 pub struct Answer {
     generation: Generation,
@@ -158,18 +158,18 @@ pub struct Answer {
     times: RequestTimes,
     dropped_turns: u32,
     calls: CallTracker,
-    /// Batches that were made and not given out.
+    /// Batches that are read and not returned yet.
     ready: VecDeque<Vec<Event>>,
 }
 
-/// A lease whose runner refused the request, and why.
+/// A lease whose runner refused the request, and the error.
 pub(crate) type Refused = (Lease, Error);
 
 impl Answer {
     /// Sends a request to the runner of `lease`, and waits until it has a slot.
     ///
     /// # Errors
-    /// Why it gets none, with the lease, so that a shorter prompt can be tried.
+    /// The error of a request without a slot, with the lease, so that the caller can try a shorter prompt.
     pub(crate) async fn begin(
         lease: Lease,
         model: String,
@@ -198,17 +198,17 @@ impl Answer {
         }
     }
 
-    /// Notes that turns were dropped from the conversation.
+    /// Notes how many turns were dropped from the conversation.
     #[must_use]
     pub(crate) fn after_dropping(mut self, turns: usize) -> Self {
         self.dropped_turns = u32::try_from(turns).unwrap_or(u32::MAX);
         self
     }
 
-    /// Waits for the first output, for dialects in which an error before that has a status of its own.
+    /// Waits for the first output. A dialect can then report an earlier error by the status of its response.
     ///
     /// # Errors
-    /// Why there is no output.
+    /// The error of an answer without output.
     pub async fn with_output(mut self) -> Result<Self, Error> {
         let mut before = VecDeque::new();
         loop {
@@ -225,7 +225,7 @@ impl Answer {
         }
     }
 
-    /// The batches as they come, none of them empty. The last one ends with [`Event::End`], or is an error.
+    /// The batches as they come; none is empty. The last one ends with [`Event::End`] or is an error.
     pub fn into_stream(self) -> impl Stream<Item = Result<Vec<Event>, Error>> + Send + 'static {
         futures::stream::unfold(Some(self), |answer| async move {
             let mut answer = answer?;
@@ -241,7 +241,7 @@ impl Answer {
     /// All events at once.
     ///
     /// # Errors
-    /// What went wrong on the way.
+    /// The error that ended the answer.
     pub async fn collect(self) -> Result<Vec<Event>, Error> {
         let mut batches = std::pin::pin!(self.into_stream());
         let mut all = Vec::new();
@@ -267,7 +267,7 @@ impl Answer {
         }
     }
 
-    /// The events of one step of the runner.
+    /// The events in one message of the runner.
     fn read(&mut self, step: Step) -> Result<Vec<Event>, Error> {
         Ok(match step {
             Step::Started {
@@ -298,7 +298,7 @@ impl Answer {
             (StopReason::Stop, None) if self.calls.any => Finish::ToolCalls,
             (StopReason::Stop, None) => Finish::Turn,
             (StopReason::Length, _) => Finish::Length,
-            // A client cancels by dropping the answer, so this comes from a daemon that stops.
+            // A client cancels by dropping the answer, so only a stopping daemon cancels here.
             (StopReason::Cancelled, _) => return Err(Error::Ended),
         };
         if finish == Finish::Length {
@@ -333,17 +333,17 @@ impl Answer {
     }
 }
 
-/// Finds where calls begin and end.
+/// Finds the begin and the end of each tool call.
 #[derive(Debug, Default)]
 struct CallTracker {
-    /// The call that may still grow.
+    /// The call that is not complete yet.
     open: Option<u32>,
-    /// Whether there was one.
+    /// Whether the answer has a call.
     any: bool,
 }
 
 impl CallTracker {
-    /// The events of a delta, in the order in which the protocol has its parts.
+    /// The events of a delta, in the order of the protocol.
     fn read(&mut self, delta: Delta) -> Vec<Event> {
         let mut events = Vec::new();
         if !delta.reasoning.is_empty() {
@@ -389,7 +389,7 @@ impl CallTracker {
     }
 }
 
-/// `call_` and eight letters and digits, at random.
+/// `call_` and eight random letters and digits.
 fn new_id() -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let bits = random::bits();

@@ -1,4 +1,4 @@
-//! What every route has: the store, the scheduler, what runs. Cheap to clone.
+//! The state that all routes share. Cheap to clone.
 
 use api::JobKind;
 use registry::source::Settings;
@@ -14,21 +14,21 @@ use crate::transfers::Transfers;
 /// The service as the routes see it.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// Everything on disk.
+    /// The store.
     pub registry: Registry,
-    /// Everything that is loaded.
+    /// The scheduler of loaded models.
     pub scheduler: Scheduler,
     /// Long operations that clients share.
     pub operations: Operations,
-    /// Everything that moves models to and from other machines.
+    /// The jobs that pull and push models.
     pub transfers: Transfers,
-    /// What holds where nobody says otherwise.
+    /// The configured defaults of parameters.
     pub defaults: Defaults,
-    /// The folder that holds everything, as clients are told; `None` keeps it to ourselves.
+    /// Path of the home, as `GET /api/version` shows it; `None` hides it.
     pub home: Option<String>,
-    /// How models are fetched.
+    /// Settings of the sources of models.
     pub sources: Settings,
-    /// The templates of models, parsed.
+    /// Parsed templates.
     pub templates: template::Cache,
 }
 

@@ -1,7 +1,7 @@
-//! What a request asks for, in no dialect.
+//! A request, independent of the dialect that it came in.
 //!
 //! A dialect ([`crate::dialect`]) reads its bodies into these types, and [`crate::serve`] answers them.
-//! Everything here was checked for its shape; what depends on the model is checked when the model is known.
+//! A dialect has checked each value by itself; what depends on the model is checked once the model is known.
 
 use modelfile::Parameters;
 use registry::ModelName;
@@ -13,18 +13,18 @@ use crate::images::Images;
 use crate::think::Effort;
 use crate::turn::Turn;
 
-/// The model of a request, and how the request wants it.
+/// The model of a request, with the parameters and the keep-alive that the request sets.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Its name.
     pub model: ModelName,
     /// The name as the request writes it, for messages.
     pub label: String,
-    /// Parameters that go over those of the model: sampling, limits and settings of the load.
+    /// Parameters that override those of the model: sampling, limits and settings of the load.
     pub parameters: Parameters,
-    /// How long the model stays loaded afterwards; `None` leaves it to the configuration.
+    /// How long the model stays loaded afterwards; `None` takes the configured time.
     pub keep_alive: Option<KeepAlive>,
-    /// When the request came.
+    /// When the request arrived.
     pub arrived: Instant,
 }
 
@@ -33,38 +33,38 @@ pub struct Target {
 pub struct Ask {
     /// The model.
     pub target: Target,
-    /// The conversation, first to last. A prompt is one turn of the user.
+    /// The conversation in order. A single prompt is one turn of the user.
     pub turns: Vec<Turn>,
     /// The files of the images in the turns.
     pub images: Images,
     /// How the turns become a prompt.
     pub template: TemplateChoice,
-    /// Text that follows what is generated, for templates with a place for it.
+    /// Text after the answer, for templates with `.Suffix`.
     pub suffix: Option<String>,
-    /// Tokens of an earlier answer that the prompt goes on from. They hold the model's system prompt and messages already.
+    /// Tokens of an earlier prompt and answer, which the new prompt continues. They include the model's system prompt and messages.
     pub after: Vec<i32>,
-    /// What the model may call.
+    /// The tools that the model may call.
     pub tools: Vec<Tool>,
-    /// Whether it may, must or must not.
+    /// Whether the model may, must or must not call a tool.
     pub tool_choice: ToolChoice,
-    /// Whether the model thinks first; `None` leaves it to the model.
+    /// Whether the model thinks before it answers; `None` takes the model's default.
     pub think: Option<Effort>,
-    /// What the answer must look like.
+    /// The constraint of the answer.
     pub shape: Option<Shape>,
-    /// Report the log probability of each token, and of so many alternatives.
+    /// Report the logprob of each token, and this many top logprobs.
     pub logprobs: Option<u32>,
-    /// Shifts of the scores of single tokens.
+    /// Logit biases.
     pub biases: Vec<Bias>,
-    /// Scales of the model's adapters by their number, from 0; adapters without one are left out. `None` takes the model's own.
+    /// Scales of the model's adapters by their index, from 0; an adapter without a scale is off. `None` takes the model's own scales.
     pub adapters: Option<Vec<(u32, f32)>>,
-    /// What happens to a prompt that does not fit.
+    /// What happens to a prompt that does not fit the context.
     pub overflow: Overflow,
-    /// The same request gives the same text; `None` leaves it to the configuration.
+    /// Whether the same request gives the same text; `None` takes the configured value.
     pub deterministic: Option<bool>,
 }
 
 impl Ask {
-    /// A request that leaves everything else to the model and the configuration.
+    /// A request with these turns, and the defaults of the model and the configuration for everything else.
     pub fn new(target: Target, turns: Vec<Turn>) -> Self {
         Self {
             target,
@@ -89,49 +89,49 @@ impl Ask {
 /// How turns become a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateChoice {
-    /// By a template of the model.
+    /// By the model's template.
     Model,
-    /// By this template, in Go's language.
+    /// By this Go template.
     Given(String),
-    /// Not at all: the text goes to the model as it is, and control tokens written out in it count as such.
+    /// Without a template: the text is the prompt, and control tokens in it are parsed.
     Raw,
 }
 
 /// What happens to a prompt that does not fit the context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
-    /// It is an error.
+    /// The request fails.
     Refuse,
     /// Tokens are cut from the prompt.
     CutTokens,
-    /// The oldest turns are dropped; tokens are cut where that is not enough.
+    /// The oldest turns are dropped; if that is not enough, tokens are cut as well.
     DropTurns,
 }
 
-/// A request for vectors of texts.
+/// A request for embeddings.
 #[derive(Debug)]
 pub struct EmbedAsk {
     /// The model.
     pub target: Target,
     /// The texts.
     pub inputs: Vec<String>,
-    /// Keep so many numbers of each vector; `None` keeps all.
+    /// Keep the first numbers of each vector, this many; `None` keeps all.
     pub dimensions: Option<u32>,
-    /// Give each vector the length 1.
+    /// Scale each vector to length 1.
     pub normalize: bool,
-    /// Cut texts that are longer than the model reads, instead of refusing them.
+    /// Truncate texts that are longer than the context, instead of refusing them.
     pub truncate: bool,
 }
 
-/// A request to judge documents.
+/// A request to rank documents by their relevance to a query.
 #[derive(Debug)]
 pub struct RankAsk {
     /// The model.
     pub target: Target,
-    /// What the documents are to fit.
+    /// The query.
     pub query: String,
     /// The documents.
     pub documents: Vec<String>,
-    /// Cut documents that are longer than the model reads, instead of refusing them.
+    /// Truncate documents that are longer than the context, instead of refusing them.
     pub truncate: bool,
 }

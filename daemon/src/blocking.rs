@@ -1,17 +1,17 @@
-//! Work that is short for small inputs and would hold a worker for large ones.
+//! Work that would block a worker thread of the runtime.
 
 use crate::error::Error;
 
-/// Threads that may block, for files and templates; many more than the store uses for whole files at a time.
+/// Blocking threads, for files and templates; many more than the store uses to read whole files.
 pub const THREADS: usize = 256;
 
-/// Bytes from which on the work is done on a thread that may block.
+/// Work on this many bytes or more runs on a blocking thread.
 const LARGE: usize = 256 << 10;
 
-/// Does some work on so many bytes where it holds nobody up.
+/// Runs work on this many bytes: at once if they are few, else on a blocking thread.
 ///
 /// # Errors
-/// [`Error::Internal`] when the work panics, or the daemon ends.
+/// As [`run`].
 pub(crate) async fn on<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn large_work_leaves_the_thread_of_its_caller() {
+    async fn large_work_runs_on_another_thread() {
         let here = std::thread::current().id();
         let thread = || std::thread::current().id();
         assert_eq!(on(LARGE - 1, thread).await.unwrap(), here);

@@ -1,8 +1,7 @@
-//! How many bytes the bodies of all requests may have together.
+//! Bounds the bytes of all request bodies together.
 //!
-//! Each body has a limit of its own, and thousands of connections may send one at a time; this is what bounds the memory of
-//! all of them. A body takes its share while it comes, and gives it back when its request is handled: what is left then is a
-//! prompt with the runner, or an answer.
+//! Each body has a limit, but thousands of connections can send bodies at a time, so their sum has a budget too. A body takes its
+//! share of the budget as it arrives, and returns it when the response begins: the runner has the prompt by then.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,10 +15,10 @@ use crate::error::Error;
 /// Most bytes of all bodies together, beyond [`UNCOUNTED`] of each.
 const TOTAL: usize = 256 << 20;
 
-/// Bytes of a body that are not counted, so that short requests pass when long ones have taken everything.
+/// The first bytes of each body, which do not count, so that short requests pass when long ones have used up the budget.
 pub(crate) const UNCOUNTED: usize = 64 << 10;
 
-/// The budget of one daemon. Cheap to clone; all clones are one.
+/// The budget of one daemon. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget(Arc<Semaphore>);
 
@@ -30,12 +29,12 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// A budget of this many bytes.
     pub(crate) fn of(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes)))
     }
 
-    /// The share of a request, empty at first.
+    /// The share of a new request, which is empty.
     pub(crate) fn share(&self) -> Share {
         Share {
             all: self.0.clone(),
@@ -44,7 +43,7 @@ impl Budget {
     }
 }
 
-/// What one request has taken of the budget.
+/// The bytes that one request has taken from the budget.
 #[derive(Debug, Clone)]
 pub(crate) struct Share {
     all: Arc<Semaphore>,
@@ -52,10 +51,10 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Takes so many bytes more.
+    /// Takes this many more bytes.
     ///
     /// # Errors
-    /// [`Error::Full`] when the bodies of others have taken them.
+    /// [`Error::Full`] when the budget is used up.
     pub(crate) fn take(&self, bytes: usize) -> Result<(), Error> {
         let more = u32::try_from(bytes).map_err(|_| Error::Full)?;
         let more = self.all.clone().try_acquire_many_owned(more);
@@ -68,7 +67,7 @@ impl Share {
     }
 }
 
-/// Lends each request its share for as long as it is handled.
+/// Gives each request its share until the response begins.
 pub(crate) async fn lend(
     State(budget): State<Budget>,
     mut request: Request,
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_request_took_is_free_again_when_it_is_over() {
+    fn a_dropped_share_returns_its_bytes() {
         let budget = Budget::of(10);
         let (one, two) = (budget.share(), budget.share());
         one.take(4).unwrap();

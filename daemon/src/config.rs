@@ -1,8 +1,8 @@
 //! Configuration: defaults < `config.yaml` < environment < flags, merged once.
 //!
-//! [`KEYS`] is the one table of what can be set, and `docs/configuration.md` is checked against it.
-//! Every layer gives texts; a text is read by one rule per key, so a mistake is reported in the same words wherever it stands,
-//! with the origin it came from. A key that is not in the table is refused, with the nearest one as a suggestion.
+//! [`KEYS`] is the table of all settings, and a test compares `docs/configuration.md` with it.
+//! Each origin sets texts, and each key has one rule to read its text. So a mistake has the same message for every origin, with its
+//! origin. An unknown key is refused, with the nearest key as a suggestion.
 
 mod address;
 mod kernels;
@@ -34,14 +34,14 @@ pub use kernels::Kernels;
 pub use key::{KEYS, Key};
 pub use sandbox::Sandbox;
 
-/// Longest `config.yaml` in bytes.
+/// Most bytes of `config.yaml`.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Variables that are not settings of the daemon and may be there all the same: of the client and the runner, which share
-/// its environment, and of the tools that build and measure it.
+/// Known variables that are not settings of the daemon: those of the client and the runner, which share its environment, and of
+/// the build and benchmark tools.
 const OTHER_VARIABLES: &[&str] = &[env::HOME, "SLM_RUNNER_LOG", "SLM_PEER"];
 
-/// Keys that any text will do for, so that a `false` in the file would be a path or a name.
+/// Keys that accept any text, so that a `false` in the file would become a path or a name.
 const FREE_TEXT_KEYS: &[&str] = &[
     "socket",
     "runner",
@@ -59,46 +59,46 @@ const FREE_TEXT_KEYS: &[&str] = &[
 /// The variable with the user's token for the hub.
 const HUB_TOKEN: &str = "HF_TOKEN";
 
-/// How variables of tests begin, whatever comes after.
+/// Prefix of the variables of tests.
 const TEST_PREFIX: &str = "SLM_TEST_";
 
-/// What can be wrong with the configuration.
+/// A mistake in the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A key that does not exist.
+    /// An unknown key.
     #[error("{origin}: unknown key {key:?}{}", suggestion(nearest.as_ref()))]
     Unknown {
-        /// Where it stands.
+        /// Its origin.
         origin: SettingOrigin,
-        /// What stands there.
+        /// The text of the key.
         key: String,
-        /// What may have been meant.
+        /// The nearest known key.
         nearest: Option<&'static str>,
     },
-    /// A value that its key cannot have.
+    /// An invalid value.
     #[error("{origin}: {key}: {problem}")]
     Value {
-        /// Where it stands.
+        /// Its origin.
         origin: SettingOrigin,
         /// Name of the key.
         key: &'static str,
-        /// What is wrong, and what would be right.
+        /// The mistake, and valid values.
         problem: String,
     },
-    /// The file is not YAML of the right shape.
+    /// The file is not YAML, or not a mapping.
     #[error("{}{}: {problem}", path.display(), at(*line))]
     File {
         /// The file.
         path: PathBuf,
-        /// Line, from 1, if the mistake has one.
+        /// Line of the mistake, from 1, if it is known.
         line: Option<usize>,
-        /// What is wrong with it.
+        /// The mistake.
         problem: String,
     },
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] fs::Error),
-    /// No folder for the data can be found.
+    /// The home is not configured, and the user has no home directory.
     #[error("no home directory is known; set SLM_HOME or pass --home DIR")]
     NoHome,
 }
@@ -111,10 +111,10 @@ fn at(line: Option<usize>) -> String {
     line.map_or_else(String::new, |line| format!(" line {line}"))
 }
 
-/// Where a setting came from, later ones over earlier ones.
+/// The origin of a setting. A later variant overrides an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SettingOrigin {
-    /// The table of keys.
+    /// The default in the table of keys.
     Default,
     /// A line of the file.
     File {
@@ -123,9 +123,9 @@ pub enum SettingOrigin {
         /// Line, from 1.
         line: usize,
     },
-    /// A variable.
+    /// An environment variable.
     Environment(&'static str),
-    /// An option of the command line, by the name of its key.
+    /// An option of the command line, with the name of its key.
     Flag(&'static str),
 }
 
@@ -140,7 +140,7 @@ impl std::fmt::Display for SettingOrigin {
     }
 }
 
-/// A text that is never shown.
+/// A text that is never logged or shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -157,102 +157,101 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Everything that can be set, read and checked.
+/// All settings, read and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Where everything is kept.
+    /// The home.
     pub home: PathBuf,
-    /// TCP address; always loopback. Port 0 takes a free one.
+    /// TCP address, always loopback; port 0 takes a free port.
     pub address: SocketAddr,
     /// Path of the Unix socket.
     pub socket: PathBuf,
     /// How long a model stays loaded after its last request.
     pub keep_alive: KeepAlive,
-    /// Context that a model is loaded with when nobody says otherwise, in tokens.
+    /// Default context of a model, in tokens.
     pub context_length: u32,
-    /// Most models that are loaded side by side.
+    /// Most loaded models.
     pub max_loaded_models: usize,
     /// Most requests that wait for a model to load.
     pub max_queue: usize,
-    /// Most requests that one model answers side by side.
+    /// Most parallel requests of one model.
     pub parallel: u32,
     /// CPU threads of a runner; 0 lets it choose.
     pub threads: u32,
-    /// Layers on a GPU; −1 as many as fit.
+    /// Layers on a GPU; −1 for as many as fit.
     pub gpu_layers: i32,
-    /// Whether runners guess tokens before they choose them.
+    /// Whether runners draft tokens.
     pub speculative: Speculation,
-    /// Whether the same request gives the same text where it does not say otherwise.
+    /// Whether the same request gives the same text, unless the request sets it.
     pub deterministic: bool,
-    /// The runner's executable, if it is not next to this one.
+    /// The runner's executable; `None` for the one next to this executable.
     pub runner: Option<PathBuf>,
-    /// Whether runners compute with slm's CPU kernels.
+    /// Whether runners use slm's CPU kernels.
     pub kernels: Kernels,
-    /// How far runners are to be confined.
+    /// Which sandbox runners must have.
     pub sandbox: Sandbox,
-    /// Bytes of a runner's memory for states that left its cache; `None` lets it choose.
+    /// Size of a runner's host cache in bytes; `None` lets it choose.
     pub state_memory: Option<u64>,
-    /// Bytes of disk for states of models that left memory; 0 saves none.
+    /// Most bytes of saved states on disk; 0 saves none.
     pub state_disk: u64,
-    /// Program that fetches Python packages, if it is not to be found by itself.
+    /// The `pip` program; `None` searches for it.
     pub pip: Option<PathBuf>,
-    /// Address of the registry that stands in for the Ollama library.
+    /// Address of the registry that replaces the Ollama library.
     pub library: Option<String>,
-    /// Registries that are asked before others.
+    /// Mirrors of registries.
     pub mirrors: Mirrors,
-    /// Address of the mirror that stands in for the Hugging Face hub.
+    /// Address of the mirror that replaces the Hugging Face hub.
     pub hub: Option<String>,
-    /// The user's token for the hub; from `HF_TOKEN` alone, so that it stands in no file and no list of processes.
+    /// The user's token for the hub; only from `HF_TOKEN`, so that no file and no list of processes shows it.
     pub hub_token: Option<Secret>,
-    /// Files of other programs that hold logins of the user; from the environment alone.
+    /// Files of other programs with logins of the user; only from the environment.
     pub logins: LoginFiles,
-    /// Proxies and certificates for models that are fetched.
+    /// Proxies and certificates for transfers.
     pub network: Network,
-    /// Most transfers that run side by side.
+    /// Most jobs that run at a time.
     pub max_transfers: usize,
-    /// Most bytes per second that all transfers take together.
+    /// Most bytes per second of all pulls together.
     pub pull_rate: Option<NonZeroU64>,
-    /// The time of day in which transfers move bytes.
+    /// The time of day in which jobs run.
     pub pull_window: Option<Window>,
     /// Whether the network is metered.
     pub metered: bool,
     /// Longest time without progress while a model is loaded.
     pub load_timeout: Duration,
-    /// Longest time without a sign of life while a runner answers.
+    /// Longest time without progress while a runner answers.
     pub stall_timeout: Duration,
-    /// How long running answers may go on when the daemon stops.
+    /// How long running answers may continue when the daemon stops.
     pub grace: Duration,
     /// Most connections at a time.
     pub max_connections: usize,
-    /// Names besides `localhost` that a client may call this machine by.
+    /// Names besides `localhost` by which clients may address this machine.
     pub allowed_hosts: Vec<String>,
     /// Web origins whose pages may call the API.
     pub allowed_origins: Vec<String>,
-    /// What is logged, as a filter.
+    /// The log filter.
     pub log: String,
     /// Log lines as JSON objects.
     pub log_json: bool,
-    /// What was set and where, for the log; nothing in it is secret.
+    /// The settings that are not defaults, with their origins, for the log; without secrets.
     pub origins: Vec<(&'static str, String, SettingOrigin)>,
-    /// Environment variables that begin as ours do and mean nothing, each in a sentence for the log. Other programs may use
-    /// the prefix too, so they keep nobody from starting.
+    /// A warning for each unknown variable with the prefix `SLM_`. Other programs may use the prefix too, so it is no error.
     pub unknown: Vec<String>,
 }
 
-/// What the command line set: names of [`KEYS`] to texts, and `home`.
+/// The options that the command line sets.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--home`.
     pub home: Option<PathBuf>,
-    /// Every other option that was given, by the name of its key.
+    /// The other options, by the name of their keys.
     pub values: Vec<(&'static str, String)>,
 }
 
 impl Config {
-    /// Reads all layers.
+    /// Reads all settings.
     ///
     /// # Errors
-    /// [`Error`] names the first mistake, where it stands and what would be right.
+    /// The first mistake.
     pub fn load(flags: &Flags, environment: &dyn Environment) -> Result<Self, Error> {
         let home = home(flags, environment)?;
         let path = home.join("config.yaml");
@@ -274,7 +273,7 @@ impl Config {
         })
     }
 
-    /// Whether somebody chose the port; where nobody did, another one serves as well.
+    /// Whether the port is configured. A default port may be replaced by a free one.
     pub fn port_is_set(&self) -> bool {
         self.origins.iter().any(|(key, text, _)| match *key {
             "port" => !text.trim().is_empty(),
@@ -283,7 +282,7 @@ impl Config {
         })
     }
 
-    /// Reads `text` as if it were the file, and nothing else, with `home` as the folder of everything.
+    /// Reads only `text`, in place of the file of this home.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -313,7 +312,7 @@ fn logins(environment: &dyn Environment) -> LoginFiles {
     }
 }
 
-/// Where everything is kept: flag, environment, or the user's data directory.
+/// The home: from the flag, the environment, or the user's data directory.
 fn home(flags: &Flags, environment: &dyn Environment) -> Result<PathBuf, Error> {
     let given = flags.home.clone().or_else(|| {
         environment
@@ -331,7 +330,7 @@ fn home(flags: &Flags, environment: &dyn Environment) -> Result<PathBuf, Error> 
     std::path::absolute(&home).map_err(|_| Error::NoHome)
 }
 
-/// Variables that look like ours and are none: one that is misspelt must not be without effect in silence.
+/// Warnings about unknown variables with the prefix `SLM_`, which may be misspelt.
 fn unknown_names(environment: &dyn Environment) -> Vec<String> {
     let known = || {
         KEYS.iter()
@@ -343,7 +342,7 @@ fn unknown_names(environment: &dyn Environment) -> Vec<String> {
         .into_iter()
         .filter(|name| name.starts_with("SLM_") && !name.starts_with(TEST_PREFIX))
         .filter(|name| !known().any(|known| known == name))
-        // An empty one is as good as none, as everywhere.
+        // An empty variable counts as unset, as everywhere.
         .filter(|name| environment.get(name).is_none_or(|value| !value.is_empty()))
         .collect();
     unknown.sort();
@@ -382,7 +381,7 @@ impl RawSettings {
             line,
             problem,
         };
-        // Editors of some systems begin a file with a mark, which YAML would take for a document of its own.
+        // Some editors begin a file with a byte order mark, which the YAML parser takes for a document.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mapping = yaml::read(text).map_err(|fault| wrong(fault.line, fault.problem))?;
         for (key, value) in mapping {
@@ -416,7 +415,7 @@ impl RawSettings {
         for key in KEYS {
             let is_proxy = key.name.ends_with("_proxy");
             let text = environment.get(key.env).filter(|text| !text.is_empty());
-            // These have been written in small letters for longer.
+            // Proxy variables are also common in lower case.
             let text = text.or_else(|| environment.get(key.name).filter(|_| is_proxy));
             if let Some(text) = text.filter(|text| !text.is_empty()) {
                 self.values
@@ -540,7 +539,7 @@ impl RawSettings {
     }
 }
 
-/// A value of the file as the text that the other layers would give.
+/// A value of the file as the text that the other origins would have.
 fn file_text(key: &Key, value: &serde_yaml::Value) -> Result<String, String> {
     if value.is_bool() && FREE_TEXT_KEYS.contains(&key.name) {
         return Err("must be a text; one that reads `true` or `false` stands in quotes".into());
@@ -549,7 +548,7 @@ fn file_text(key: &Key, value: &serde_yaml::Value) -> Result<String, String> {
         .ok_or_else(|| "must be one value, or a list of them where a list is meant".into())
 }
 
-/// A text, unless it is empty.
+/// The text; `None` if it is empty.
 fn non_empty(text: &str) -> Result<Option<String>, String> {
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
@@ -565,7 +564,7 @@ fn server(text: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// An address without the user and the password that may stand in it.
+/// An address without user and password.
 fn without_password(text: &str) -> String {
     match text.rsplit_once('@') {
         Some((_, host)) => format!("…@{host}"),
@@ -610,7 +609,7 @@ fn list(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Origins are compared as whole texts, so each must be one: scheme, host and port, nothing behind.
+/// Web origins: scheme, host and port without a path, because they are compared as texts.
 fn web_origins(text: &str) -> Result<Vec<String>, String> {
     let origins = list(text);
     for origin in &origins {
@@ -631,7 +630,7 @@ fn positive(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A level, or a list of targets with levels. Checked here, because the library takes any word for a target.
+/// A log filter: a level, or a list of targets with levels. Checked here, because the library accepts any word as a target.
 fn filter(text: &str) -> Result<String, String> {
     let is_level = |word: &str| {
         word.starts_with(|first: char| first.is_ascii_alphabetic())

@@ -1,9 +1,9 @@
-//! Which of llama.cpp's CPU modules runners load, and why.
+//! Chooses the CPU module of llama.cpp that runners load.
 //!
-//! A module is built for a set of instructions, and that this processor has them does not say that the module works.
-//! So `slm-runner probe cpu` has each candidate compute a little of everything in a process of its own, best first, and names the
-//! first whose results are right. The answer is kept for this build on this machine, in `derived/cpu-module.json`.
-//! A runner that is later ended by an illegal instruction takes its module off the list, and the next load uses the next one.
+//! A module is built for a set of instructions. A processor can have them all, and the module still fails on it.
+//! So `slm-runner probe cpu` tests the candidates, best first, each in a separate process that computes some of all operations, and
+//! reports the first with correct results. `derived/cpu-module.json` keeps the result for this build on this machine.
+//! When an illegal instruction ends a runner later, its module is excluded, and the next load uses the next module.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,13 +20,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::fs;
 
-/// Signal 4, by which the kernel ends a process at an instruction that the processor does not have.
+/// Signal 4, by which the system ends a process at an instruction that the processor does not have.
 const SIGILL: i32 = 4;
 
-/// Longest probe. A check takes some 50 milliseconds, and a stuck one is ended after 20 seconds by the probe itself.
+/// Longest time of a probe. A module takes about 50 milliseconds, and the probe ends a stuck one after 20 seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Largest kept answer, in bytes.
+/// Most bytes of the saved choice.
 const MAX_FILE: u64 = 64 * 1024;
 
 /// The modules of one runner program on this machine. Cheap to clone.
@@ -38,36 +38,36 @@ struct Inner {
     program: Program,
     file: PathBuf,
     tasks: TaskTracker,
-    /// Found once; loads that begin meanwhile wait for it.
+    /// The choice, once it is known. Loads wait for it.
     choice: Mutex<Option<Choice>>,
 }
 
-/// The module that is used.
+/// The chosen module.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
-    /// Its name, such as `zen4`; `None` where the runner chooses by itself.
+    /// Its name, such as `zen4`; `None` lets the runner choose.
     pub module: Option<String>,
-    /// What was tried to find it, in this order.
+    /// The modules that were checked, in order.
     #[serde(default)]
     tried: Vec<CheckedModule>,
 }
 
-/// One module that was tried.
+/// A module that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct CheckedModule {
     module: String,
-    /// What is wrong with it.
+    /// Its fault, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
-    /// How many operations were right.
+    /// The number of operations with correct results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operations: Option<u32>,
 }
 
-/// What is kept.
+/// The content of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct SavedChoice {
-    /// Build and machine that it was found for.
+    /// Its build and machine.
     key: String,
     #[serde(flatten)]
     choice: Choice,
@@ -85,7 +85,7 @@ impl Choice {
             })
     }
 
-    /// Why this module, for people; empty where the runner chooses by itself.
+    /// The reason for the choice, for people; empty if the runner chooses.
     pub fn reason(&self) -> String {
         let Some(module) = &self.module else {
             return String::new();
@@ -106,7 +106,7 @@ impl Choice {
 }
 
 impl CpuModules {
-    /// The modules of this program; `file` keeps the answer.
+    /// The modules of this program; `file` keeps the choice.
     pub fn new(program: Program, file: PathBuf, tasks: TaskTracker) -> Self {
         Self(Arc::new(Inner {
             program,
@@ -116,13 +116,13 @@ impl CpuModules {
         }))
     }
 
-    /// Begins to look, so that the first load need not wait.
+    /// Starts to choose, so that the first load does not wait.
     pub fn start_check(&self) {
         let modules = self.clone();
         self.0.tasks.spawn(async move { modules.choice().await });
     }
 
-    /// The module to use, from memory, from the kept answer, or from a probe.
+    /// The choice, from memory, from the file, or from a probe.
     pub async fn choice(&self) -> Choice {
         let mut known = self.0.choice.lock().await;
         if let Some(choice) = &*known {
@@ -135,7 +135,7 @@ impl CpuModules {
         known.insert(choice).clone()
     }
 
-    /// Takes the module off the list when the runner that used it is ended by an illegal instruction.
+    /// Excludes the module when an illegal instruction ends a runner that uses it.
     pub fn watch(
         &self,
         module: Option<String>,
@@ -153,7 +153,7 @@ impl CpuModules {
     async fn leave_out(&self, module: &str) {
         let mut known = self.0.choice.lock().await;
         let Some(choice) = known.as_mut() else { return };
-        // Several runners may have used it and ended alike.
+        // Another runner may have excluded it already.
         if choice.module.as_deref() != Some(module) {
             return;
         }
@@ -171,14 +171,14 @@ impl CpuModules {
         *choice = self.find(tried).await;
     }
 
-    /// The answer that was kept for this build and machine.
+    /// The saved choice for this build and machine.
     fn kept(&self) -> Option<Choice> {
         let text = fs::read_text(&self.0.file, MAX_FILE).ok()??;
         let kept: SavedChoice = serde_json::from_str(&text).ok()?;
         (kept.key == self.key()?).then_some(kept.choice)
     }
 
-    /// Probes, without the modules that are known to be faulty, says the result in the log, and keeps it.
+    /// Probes the modules that are not known to be faulty, logs the result, and saves it.
     async fn find(&self, faulty: Vec<CheckedModule>) -> Choice {
         match self.probe(&faulty).await {
             Ok(mut choice) => {
@@ -251,7 +251,7 @@ impl CpuModules {
         }
     }
 
-    /// Names the build and the machine; another one is probed again. `None` when either cannot be told.
+    /// Names the build and the machine; `None` if either is unknown.
     fn key(&self) -> Option<String> {
         let build = fs::stamp(&self.0.program.path)?;
         let read = |path: &str| fs::read_text(path.as_ref(), 8 * 1024 * 1024).ok().flatten();
@@ -274,7 +274,7 @@ impl CpuModules {
         ))
     }
 
-    /// The argument that switches slm's kernels off, where runners get it: a module is checked as it is used.
+    /// The argument that turns slm's kernels off, if runners get it: the probe checks a module as runners use it.
     fn switch(&self) -> Option<&OsString> {
         self.0.program.args.iter().find(|it| *it == Kernels::OFF)
     }
@@ -288,7 +288,7 @@ mod tests {
 
     use supervisor::Cause;
 
-    /// A program that answers a probe with the first of these modules that is not left out, and counts how often it is asked.
+    /// A program that answers a probe with the first of these modules that is not excluded, and counts its calls.
     fn program(folder: &std::path::Path, modules: &[&str]) -> Program {
         let path = folder.join("runner");
         let script = format!(
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_answer_is_kept_for_this_build() {
+    async fn the_choice_is_saved_for_this_build() {
         let folder = tempfile::tempdir().unwrap();
         let program = program(folder.path(), &["best", "next"]);
         for _ in 0..2 {
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_illegal_instruction_later_leads_to_the_next_module_for_good() {
+    async fn an_illegal_instruction_excludes_the_module() {
         let folder = tempfile::tempdir().unwrap();
         let program = program(folder.path(), &["best", "next"]);
         let first = modules(folder.path(), &program);
@@ -357,7 +357,7 @@ mod tests {
             status: Some(std::process::ExitStatus::from_raw(signal)),
             stderr: Vec::new(),
         };
-        // A crash of another kind says nothing about the module.
+        // Another crash does not exclude the module.
         first.watch(used.clone(), std::future::ready(exit(11)));
         first.watch(used.clone(), std::future::ready(exit(4)));
         first.watch(used, std::future::ready(exit(4)));
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_cannot_be_asked_chooses_by_itself() {
+    async fn a_program_that_cannot_be_probed_chooses_its_module() {
         let folder = tempfile::tempdir().unwrap();
         let program = Program::new(folder.path().join("absent"));
         let choice = modules(folder.path(), &program).choice().await;

@@ -1,15 +1,15 @@
-//! How many files and connections this process may have open.
+//! The limits on file descriptors and connections.
 //!
-//! Systems often start a process with 1,024 descriptors and let it ask for more. Each connection takes one, and a daemon that
-//! has none left can neither accept nor open a model, so it asks for as many as its connections need, and takes no more
-//! connections than there are descriptors for.
+//! Many systems start a process with a limit of 1,024 descriptors, which it can raise. Each connection takes a descriptor, and
+//! without a free one the daemon can neither accept nor open a model. So it raises the limit as far as its connections need, and
+//! takes no more connections than it has descriptors for.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are not for connections: the index, models that are loaded or fetched, pipes to runners.
+/// Descriptors for other uses: the index, models that are loaded or pulled, sockets of runners.
 const RESERVE: u64 = 256;
 
-/// Makes room for so many connections as far as the system allows, and returns how many there is room for.
+/// Raises the limit for this many connections as far as the system allows, and returns the number of connections that fit.
 pub fn make_room(connections: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let room = plan(limit.current, limit.maximum, connections);
@@ -41,18 +41,18 @@ pub fn make_room(connections: usize) -> usize {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Room {
-    /// Limit to set; `None` for none.
+    /// The limit to set; `None` for no limit.
     descriptors: Option<u64>,
-    /// Connections that it has room for, at least one.
+    /// Connections that fit, at least one.
     connections: usize,
 }
 
-/// What to ask for, given the limit in force and the highest one that may be asked for.
+/// The limit to set, given the current limit and the highest permitted one.
 fn plan(soft: Option<u64>, hard: Option<u64>, connections: usize) -> Room {
     let wanted = connections as u64 + RESERVE;
     let descriptors = soft.map(|soft| {
         let most = hard.unwrap_or(u64::MAX);
-        // Never lower than it is, and never the highest for its own sake: runners inherit it.
+        // Never below the current limit, and not higher than needed, because runners inherit it.
         wanted.min(most).max(soft)
     });
     let room = descriptors.map_or(u64::MAX, |descriptors| descriptors.saturating_sub(RESERVE));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_in_force() {
+    fn the_limit_is_set() {
         let fitting = make_room(16);
         let limit = getrlimit(Resource::Nofile);
         assert!((1..=16).contains(&fitting));

@@ -1,4 +1,4 @@
-//! What the daemon makes of durations as people write them: see [`api::duration`].
+//! Durations as people write them (see [`api::duration`]), and the keep-alive of a model.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ const MAX_SECONDS: f64 = 100.0 * 365.0 * 24.0 * 3600.0;
 /// How long a model stays loaded after its last request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeepAlive {
-    /// So long; zero means that it goes at once.
+    /// For this long; zero unloads it at once.
     For(Duration),
-    /// Until the daemon stops or the memory is needed.
+    /// Until the daemon stops or another model needs the memory.
     Always,
 }
 
 impl KeepAlive {
-    /// Whether it is not to stay at all.
+    /// Whether the model is unloaded at once.
     pub(crate) fn is_zero(self) -> bool {
         self == Self::For(Duration::ZERO)
     }
 
-    /// Reads what a client sent: a number of seconds, or text with units. Anything negative means for ever.
+    /// Reads the field of a request: a number of seconds, or a text with units. A negative number means always.
     ///
     /// # Errors
     /// A message for people that shows the text and the accepted forms.
@@ -43,7 +43,7 @@ impl KeepAlive {
         }
     }
 
-    /// The same on the wire.
+    /// The value as a field of a response.
     pub fn to_wire(self) -> api::KeepAlive {
         match self {
             Self::For(duration) => api::KeepAlive::Seconds(duration.as_secs_f64()),
@@ -69,7 +69,7 @@ impl std::fmt::Display for KeepAlive {
     }
 }
 
-/// Reads a duration that cannot be negative or endless.
+/// Reads a finite duration that is not negative.
 ///
 /// # Errors
 /// A message for people that shows the text and the accepted forms.
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn negative_and_absurdly_long_mean_always() {
+    fn negative_and_very_long_durations_mean_always() {
         for text in ["-1", "-1m", "-5m", "1e12", "99999999h"] {
             check(text, KeepAlive::Always);
         }

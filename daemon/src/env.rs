@@ -1,19 +1,18 @@
-//! The environment, read in this one file.
+//! The environment. No other file of the daemon reads it.
 //!
-//! Everything else takes values. The names that mean something to `slmd` stand in [`crate::config::KEYS`], next to what they
-//! set; `SLM_HOME` alone is not a key of the file, because it says where the file is.
+//! [`crate::config::KEYS`] has the variables of `slmd`. Only `SLM_HOME` is no key, because it locates the configuration file.
 
 use std::collections::BTreeMap;
 
-/// Where `slmd` keeps everything, in the environment.
+/// The variable with the path of the home.
 pub const HOME: &str = "SLM_HOME";
 
-/// Somewhere that variables come from: the process, or a map in tests.
+/// A source of variables: the process, or a map in tests.
 pub trait Environment {
     /// Value of a variable; `None` when it is unset or not text.
     fn get(&self, name: &str) -> Option<String>;
 
-    /// Names of all variables, so that one that means nothing is found.
+    /// Names of all variables.
     fn names(&self) -> Vec<String>;
 }
 

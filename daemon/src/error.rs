@@ -1,7 +1,7 @@
-//! What can go wrong with a request, and the only place where that becomes status, code, message and hint.
+//! Errors of requests. Only this file gives them a status, code, message and hint.
 //!
-//! An error travels as data: a route returns it, its response carries it, and a dialect writes it in its own format
-//! ([`rendered`]). The log gets the chain of causes of everything that is our fault, and nothing of what the caller sent.
+//! An error is data until a dialect writes it in its format ([`rendered`]): a route returns it, and its response carries it.
+//! The log gets server errors with their causes, and no text of a client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use supervisor as runner_side;
 
 use crate::template;
 
-/// Why a request has no answer. Can be cloned, because one failure may be the answer to many who wait for it.
+/// Why a request failed. Can be cloned, because one failure can end many requests that wait for it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The request is wrong; the message says what and where.
+    /// The request is invalid; the message names the mistake.
     #[error("{0}")]
     Invalid(String),
-    /// The request asks for something that is not there yet.
+    /// The request needs something that slm does not support yet.
     #[error("{0} is not supported yet")]
     Unsupported(String),
     /// The body is larger than this route takes.
@@ -31,110 +31,110 @@ pub enum Error {
         /// Most bytes.
         limit: usize,
     },
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     #[error("the request body did not arrive within {} s", .0.as_secs())]
     SlowBody(Duration),
     /// The body broke off.
     #[error("the request body broke off")]
     BrokenBody,
-    /// The `Host` is no name of this machine.
+    /// The `Host` header does not name this machine.
     #[error("host {0:?} is not allowed")]
     ForbiddenHost(String),
-    /// A web page asks whose origin was not allowed.
+    /// The request comes from a web page of an origin that is not allowed.
     #[error("requests from web pages of origin {0:?} are not allowed")]
     ForbiddenOrigin(String),
-    /// The route is not for TCP.
+    /// The route is open on the Unix socket only.
     #[error("{0} is open on the Unix socket only")]
     UnixOnly(&'static str),
-    /// No such path.
+    /// No route has this path.
     #[error("no route {0:?}")]
     NoRoute(String),
-    /// The path exists, for other methods.
+    /// The route has no such method.
     #[error("method {0} is not allowed here")]
     Method(String),
-    /// No such model.
+    /// No model has this name.
     #[error("model '{0}' not found")]
     ModelNotFound(String),
-    /// The store refused or failed.
+    /// An error of the store.
     #[error(transparent)]
     Store(Arc<registry::Error>),
-    /// A template cannot be read or rendered.
+    /// A template that does not parse, or fails to render.
     #[error("{whose} cannot be rendered: {source}")]
     Template {
-        /// Which template.
+        /// Name of the template.
         whose: &'static str,
-        /// What is wrong with it.
+        /// Its error.
         source: template::Error,
     },
-    /// The prompt does not fit, and must not be cut.
+    /// The prompt does not fit the context, and must not be cut.
     #[error("{0}")]
     ContextOverflow(String),
-    /// Too many wait already.
+    /// The queue for loads is full.
     #[error("the server is busy: {waiting} requests wait for models to load")]
     Busy {
-        /// How many.
+        /// Requests in the queue.
         waiting: usize,
     },
-    /// The bodies of requests take too much memory.
+    /// The budget for request bodies is used up.
     #[error(
         "the server is busy: the bodies of other requests take all the memory there is for them"
     )]
     Full,
-    /// A model crashed its runner too often.
+    /// The circuit breaker of the model is open.
     #[error("model '{model}' crashed {times} times and rests for {} s", .rest.as_secs().max(1))]
     CrashLoop {
         /// The model.
         model: String,
-        /// How often.
+        /// Its crashes.
         times: usize,
-        /// How much longer.
+        /// How long the breaker stays open.
         rest: Duration,
     },
-    /// Its runner failed.
+    /// An error of the runner.
     #[error("model '{model}': {source}")]
     Runner {
         /// The model.
         model: String,
-        /// What the runner, or its end, said.
+        /// The error.
         source: runner_side::Error,
     },
-    /// The runner's program is not where it should be.
+    /// The program of the runner does not exist.
     #[error("the runner program {0} is missing")]
     NoRunner(String),
-    /// A full sandbox is required, and the machine does not give it.
+    /// The configuration requires a full sandbox, which this machine does not support.
     #[error(
         "runners are confined to the level {level:?} only, and sandbox: require is set: {lacks}"
     )]
     NotConfined {
-        /// How far a runner got.
+        /// The sandbox level of the runner.
         level: &'static str,
-        /// What is missing.
+        /// What keeps it from a higher level.
         lacks: String,
     },
-    /// The model became another one while it was loaded.
+    /// The name belonged to another model when the load began.
     #[error("model '{0}' was replaced while it was being loaded")]
     Replaced(String),
-    /// The model is for a later version of Ollama than this program stands for.
+    /// The model requires a later version of Ollama than [`api::OLLAMA`].
     #[error(
         "the model requires Ollama {required}, and this version of slm does what Ollama {} does",
         api::OLLAMA
     )]
     TooOld {
-        /// Oldest version that can run it.
+        /// The required version.
         required: String,
     },
-    /// The model leaves its prompts to code of another program.
+    /// The model has no template, only a renderer or parser of Ollama.
     #[error("the model has no template, and its {what} {id:?} is not known")]
     NoTemplate {
-        /// Renderer or parser.
+        /// `renderer` or `parser`.
         what: &'static str,
         /// Its id.
         id: String,
     },
-    /// What the model wrote is not in the form of its answers.
+    /// The answer does not parse in the format of the model.
     #[error("{0}")]
     Unreadable(String),
-    /// No such job.
+    /// No job has this id.
     #[error("there is no job {0}")]
     NoJob(u64),
     /// The state of the job does not allow the change.
@@ -142,27 +142,27 @@ pub enum Error {
     JobState {
         /// The job.
         id: u64,
-        /// How far it is.
+        /// Its state.
         state: api::JobState,
         /// The change, as a past participle.
         participle: &'static str,
     },
-    /// The job that was waited for was called off.
+    /// The job that the client listened to was cancelled.
     #[error("job {0} was cancelled")]
     JobCancelled(u64),
-    /// Too many transfers wait already.
+    /// Too many jobs are open.
     #[error("the server is busy: {most} transfers are under way or wait")]
     TooManyJobs {
-        /// How many there may be.
+        /// Most open jobs.
         most: usize,
     },
-    /// The daemon stops.
+    /// The daemon is stopping.
     #[error("the server is stopping")]
     Stopping,
-    /// The daemon stopped in the middle of an answer.
+    /// The daemon stopped during the answer.
     #[error("the daemon was stopped before the answer was complete")]
     Ended,
-    /// A bug: a task of ours ended without an answer.
+    /// A bug: a task of the daemon ended without a result.
     #[error("an internal task ended early")]
     Internal,
 }
@@ -182,17 +182,17 @@ impl From<registry::name::NameError> for Error {
     }
 }
 
-/// Status and stable name of an error.
+/// Status and code of an error.
 type StatusAndCode = (StatusCode, &'static str);
 
 impl Error {
-    /// Joins a failure of a runner with the model it concerns.
+    /// The error of a runner, with the name of its model.
     pub fn runner(model: &impl ToString, source: runner_side::Error) -> Self {
         match source {
             runner_side::Error::Failed(failure) if failure.kind == FailureKind::ContextOverflow => {
                 Self::ContextOverflow(failure.message)
             }
-            // Nobody but a daemon that stops ends a runner that somebody uses.
+            // Only a stopping daemon ends a runner under a lease.
             runner_side::Error::Stopped => Self::Ended,
             source => Self::Runner {
                 model: model.to_string(),
@@ -235,12 +235,12 @@ impl Error {
         }
     }
 
-    /// Status of an answer that has not begun.
+    /// The status of its response.
     pub fn status(&self) -> StatusCode {
         self.status_and_code().0
     }
 
-    /// Its stable name.
+    /// Its code, a stable name for programs.
     pub fn code(&self) -> &'static str {
         self.status_and_code().1
     }
@@ -298,12 +298,12 @@ impl Error {
         Some(hint.to_owned())
     }
 
-    /// Whether the same request may well succeed later without a change by anybody.
+    /// Whether the same request can succeed later without any change.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())
     }
 
-    /// The message with the causes that help the caller: those of the store, and the last words of a runner.
+    /// The message, with causes of the store and the last lines of a runner.
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Store(error) => chain(error.as_ref()),
@@ -323,7 +323,7 @@ impl Error {
         }
     }
 
-    /// Seconds after which it may be worth to try again.
+    /// Seconds after which another try can succeed.
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Busy { .. } | Self::Full | Self::Stopping | Self::Ended => Some(1),
@@ -333,7 +333,7 @@ impl Error {
     }
 }
 
-/// The shortest form a person would type.
+/// The name without `:latest`.
 fn short(name: &str) -> &str {
     name.strip_suffix(":latest").unwrap_or(name)
 }
@@ -368,7 +368,7 @@ fn of_store(error: &registry::Error) -> StatusAndCode {
     }
 }
 
-/// Whether the catalog that is compiled in has the name, or the name says where the model is.
+/// Whether the builtin catalog has the name, or the name has a host.
 fn can_be_pulled(name: &str) -> bool {
     let name = registry::ModelName::parse(name);
     name.is_ok_and(|name| {
@@ -458,7 +458,7 @@ fn causes(error: &dyn std::error::Error) -> impl Iterator<Item = String> {
     std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string)
 }
 
-/// A message with all its causes; a cause that the message already ends with is not repeated.
+/// The message with all causes, except a cause that the text ends with already.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     for cause in causes(error) {
@@ -470,7 +470,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Status, headers, and the error itself for [`rendered`]; the body is empty.
+/// A response with status and headers, an empty body, and the error for [`rendered`].
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code) = self.status_and_code();
@@ -488,10 +488,10 @@ impl IntoResponse for Error {
     }
 }
 
-/// How a dialect writes an error: its status and its body.
+/// The error format of a dialect: status and body of an error.
 pub(crate) type ErrorFormat = fn(&Error) -> (StatusCode, Value);
 
-/// Writes the body of a response that is an [`Error`]; any other response stays as it is.
+/// Writes the body of a response with an [`Error`]; any other response does not change.
 pub(crate) fn rendered(mut response: Response, format: ErrorFormat) -> Response {
     let Some(error) = response.extensions_mut().remove::<Error>() else {
         return response;
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_its_status_and_code() {
+    fn each_error_has_its_status_and_code() {
         check(Error::Invalid("x".into()), 400, "invalid_request");
         check(Error::Unsupported("format".into()), 400, "unsupported");
         check(
@@ -582,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_model_says_how_to_get_it() {
+    fn a_missing_model_has_a_hint_to_pull_it() {
         let name = registry::ModelName::parse("smollm2").unwrap();
         let error = Error::from(registry::Error::NotFound { name });
         check(error.clone(), 404, "model_not_found");
@@ -594,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_store_names_the_remedy() {
+    fn a_full_disk_has_a_hint() {
         let error = Error::from(registry::Error::NoSpace {
             path: "/x/blob".into(),
             needed: 10,
@@ -605,7 +605,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_tried_again_says_when() {
+    fn a_temporary_error_has_a_time_to_retry() {
         let response = Error::CrashLoop {
             model: "m".into(),
             times: 3,

@@ -1,7 +1,7 @@
-//! Bodies of requests: JSON within limits of size and time.
+//! Reads request bodies: JSON within limits of size and time.
 //!
-//! Any content type is taken, because many clients of Ollama's API send none; what a web page could send that way was
-//! refused before ([`crate::origin_check`]).
+//! The content type does not matter, because many clients of Ollama's API send none. [`crate::origin_check`] has refused web
+//! pages before.
 
 mod surrogates;
 
@@ -18,7 +18,7 @@ use crate::blocking;
 use crate::budget::{Share, UNCOUNTED};
 use crate::error::Error;
 
-/// Most bytes of an ordinary request.
+/// Most bytes of a request without a conversation.
 pub const SMALL: usize = 1 << 20;
 /// Most bytes of a request with a conversation.
 pub const LARGE: usize = 32 << 20;
@@ -28,7 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A JSON body of at most `LIMIT` bytes.
 pub struct Json<T, const LIMIT: usize>(
-    /// What it says.
+    /// The parsed body.
     pub T,
 );
 
@@ -52,7 +52,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync, const LIMIT: usize> FromRequ
     }
 }
 
-/// Reads JSON, and says of a value that does not fit in which field it stands.
+/// Parses JSON. The error for a value of the wrong type names its field.
 fn parse<T: DeserializeOwned>(mut bytes: Vec<u8>) -> Result<T, Error> {
     surrogates::replace_lone(&mut bytes);
     let mut json = serde_json::Deserializer::from_slice(&bytes);
@@ -77,13 +77,13 @@ fn not_expected(error: &serde_json::Error) -> String {
     )
 }
 
-/// A path into a body may have names of the client in it, so it stays short.
+/// A path in the body can have names that the client chose, so it is cut.
 fn shown(path: &str) -> String {
     let clean = path.chars().filter(|character| !character.is_control());
     clean.take(120).collect()
 }
 
-/// What is wrong with a value, in words about JSON instead of those about the code that reads it.
+/// The error about a value, with names of JSON types in place of Rust types.
 pub(crate) fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let (Some(at), true) = (text.rfind("expected "), error.is_data()) else {
@@ -108,7 +108,7 @@ pub(crate) fn plain(error: &serde_json::Error) -> String {
     format!("{}{kind}{place}", found(before))
 }
 
-/// The same for what was found instead.
+/// The same for the value that was found.
 fn found(text: &str) -> String {
     let starts = ["invalid type: ", "invalid value: "];
     let Some(start) = starts.iter().find(|start| text.starts_with(**start)) else {
@@ -129,7 +129,7 @@ fn found(text: &str) -> String {
     format!("{start}{rest}")
 }
 
-/// Compressed bodies would get round the limits.
+/// A compressed body would evade the limits.
 fn refuse_encoding(request: &Request) -> Result<(), Error> {
     match request
         .headers()
@@ -141,7 +141,7 @@ fn refuse_encoding(request: &Request) -> Result<(), Error> {
     }
 }
 
-/// Reads a whole body, and takes from the budget what it has beyond [`UNCOUNTED`].
+/// Reads a whole body, and takes its bytes beyond [`UNCOUNTED`] from the budget.
 async fn read(body: Body, limit: usize, share: Option<Share>) -> Result<Vec<u8>, Error> {
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -160,19 +160,19 @@ async fn read(body: Body, limit: usize, share: Option<Share>) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// Reads the name of a model as a request gives it.
+/// Reads the name of a model in a request.
 ///
 /// # Errors
-/// When it is missing or no name.
+/// [`Error::Invalid`] for a missing or invalid name.
 pub fn model_name(text: &str) -> Result<ModelName, Error> {
-    // An address means the model that was fetched from it.
+    // An address stands for the model that was pulled from it.
     Ok(reference(text)?.name)
 }
 
-/// What a request asks for, which may be an address.
+/// Reads the reference of a model in a request: a name or an address.
 ///
 /// # Errors
-/// When it is missing or names no model.
+/// [`Error::Invalid`] for a missing or invalid reference.
 pub fn reference(text: &str) -> Result<Reference, Error> {
     if text.is_empty() {
         return Err(Error::Invalid("model is required".into()));
@@ -203,12 +203,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn json_within_the_limit_is_taken_without_a_content_type() {
+    async fn json_needs_no_content_type() {
         assert_eq!(extract(Body::from("[1,2]")).await.unwrap(), [1, 2]);
     }
 
     #[tokio::test]
-    async fn what_is_wrong_with_a_body_is_said() {
+    async fn a_bad_body_is_an_error_with_the_reason() {
         assert_eq!(
             extract(Body::empty()).await.unwrap_err().to_string(),
             "missing request body"
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_beyond_the_budget_of_all_is_refused_and_a_short_one_is_not() {
+    async fn a_long_body_beyond_the_budget_is_refused_and_a_short_one_is_not() {
         let budget = Budget::of(UNCOUNTED);
         let extract = |bytes: usize| {
             let share = budget.share();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_given_up() {
+    async fn a_body_that_does_not_arrive_times_out() {
         let body = Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>());
         assert!(matches!(extract(body).await, Err(Error::SlowBody(_))));
     }

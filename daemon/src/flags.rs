@@ -1,4 +1,4 @@
-//! The command line of `slmd`. Every option is a key of the configuration.
+//! The command line of `slmd`: `--home`, and an option for each key of the configuration.
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ pub fn command() -> Command {
         .args(keys)
 }
 
-/// What the command line set.
+/// The options that the command line sets.
 pub fn read(matches: &ArgMatches) -> Flags {
     Flags {
         home: matches.get_one::<PathBuf>("home").cloned(),

@@ -1,6 +1,6 @@
-//! The daemon's own few files: its configuration, its socket, and the note that says where it listens.
+//! The few files of the daemon itself: its configuration, its socket, and its note.
 //!
-//! The store's files are the registry's. Every error names the path and the attempt.
+//! Files of the store belong to the registry. Each error names the path and the attempt.
 
 #![expect(
     clippy::disallowed_methods,
@@ -24,13 +24,6 @@ pub struct Error {
     source: io::Error,
 }
 
-impl Error {
-    /// What the system said.
-    pub fn kind(&self) -> io::ErrorKind {
-        self.source.kind()
-    }
-}
-
 trait Name<T> {
     fn name(self, attempt: &'static str, path: &Path) -> Result<T, Error>;
 }
@@ -45,10 +38,10 @@ impl<T> Name<T> for io::Result<T> {
     }
 }
 
-/// Makes a directory that only its owner can enter, with its parents.
+/// Creates a directory that only its owner can enter, with its parents.
 ///
 /// # Errors
-/// When it cannot be made, or is something else.
+/// When it cannot be created, or is another kind of file.
 pub fn private_dir(path: &Path) -> Result<(), Error> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -58,7 +51,7 @@ pub fn private_dir(path: &Path) -> Result<(), Error> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).name("restrict", path)
 }
 
-/// Reads a text file of at most `limit` bytes; `None` when there is none.
+/// Reads a text file of at most `limit` bytes; `None` if it does not exist.
 ///
 /// # Errors
 /// When it cannot be read, is longer, or is not UTF-8.
@@ -78,9 +71,9 @@ pub fn read_text(path: &Path, limit: u64) -> Result<Option<String>, Error> {
     Ok(Some(text))
 }
 
-/// Puts a small file in place in one step: a reader sees the old one or the new one.
+/// Replaces a small file atomically: a reader sees the old text or the new one.
 ///
-/// It is not synced, because it means nothing after a restart.
+/// The file is not synced, because it is not needed after a power failure.
 ///
 /// # Errors
 /// When it cannot be written or renamed.
@@ -98,10 +91,10 @@ pub fn replace(path: &Path, text: &str) -> Result<(), Error> {
     fs::rename(&new, path).name("put in place", path)
 }
 
-/// Removes a file; none there is as good.
+/// Removes a file, if it exists.
 ///
 /// # Errors
-/// When it is there and cannot be removed.
+/// When it cannot be removed.
 pub fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -109,7 +102,7 @@ pub fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Makes a socket usable by its owner only.
+/// Restricts a socket to its owner.
 ///
 /// # Errors
 /// When the mode cannot be set.
@@ -117,7 +110,7 @@ pub fn private_file(path: &Path) -> Result<(), Error> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).name("restrict", path)
 }
 
-/// Path, size and time of a file, which change when it is built or installed again; `None` when it is not there.
+/// Path, size and time of a file, which change with each build or installation; `None` if it does not exist.
 pub fn stamp(path: &Path) -> Option<String> {
     let found = fs::metadata(path).ok()?;
     let changed = found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
@@ -129,7 +122,7 @@ pub fn stamp(path: &Path) -> Option<String> {
     ))
 }
 
-/// Whether standard error of this process goes to this very file.
+/// Whether standard error of this process goes to this file.
 pub fn is_standard_error(path: &Path) -> bool {
     let ours = || {
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;
@@ -141,21 +134,21 @@ pub fn is_standard_error(path: &Path) -> bool {
     }
 }
 
-/// What stands at a path where a socket is to be.
+/// What is at the path of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtSocket {
     /// Nothing.
     Nothing,
-    /// A socket: file system and number, which no other file has while this one is there.
+    /// A socket: its device and inode, which identify the file as long as it exists.
     Socket(u64, u64),
     /// A file of another kind, or a link.
     Other,
 }
 
-/// Looks at a path where a socket is to be, and follows no link.
+/// Checks what is at the path of a socket, without following links.
 ///
 /// # Errors
-/// When it cannot be looked at.
+/// When the path cannot be checked.
 pub fn at_socket(path: &Path) -> Result<AtSocket, Error> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
@@ -167,7 +160,7 @@ pub fn at_socket(path: &Path) -> Result<AtSocket, Error> {
     }
 }
 
-/// Whether a regular file is there.
+/// Whether the path is a regular file.
 pub fn is_file(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file())
 }

@@ -1,8 +1,7 @@
-//! Images of a request: from base64 to files, and the marks that stand for them in a prompt.
+//! Images of a request: decodes base64, and makes the markers that stand for images in a prompt.
 //!
-//! Nothing of a file is decoded here: that is hostile input for a decoder, and decoders run in the runner, which is confined.
-//! What is checked is how many there are and how large they are. Addresses are not fetched: a request would make this service
-//! talk to whatever its client names.
+//! Image files are hostile input, so only the confined runner decodes them; here only their number and size are checked.
+//! Image URLs are not fetched, because a client could then make the daemon send requests to any server.
 
 use std::sync::Arc;
 
@@ -12,14 +11,14 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use runner_protocol::images::{self, MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES};
 use runner_protocol::{self as protocol, Bytes, Image, Tool};
 
-use crate::random;
 use crate::error::Error;
+use crate::random;
 use crate::turn::{Block, Role, Turn};
 
 // Clients check an image against the same limit before they send it.
 const _: () = assert!(MAX_IMAGE_BYTES == api::layout::MAX_IMAGE_BYTES);
 
-/// About how many tokens an image has, as long as no runner has encoded it.
+/// Estimated tokens of an image before a runner encodes it.
 pub const TYPICAL_TOKENS: usize = 768;
 
 /// Base64 with or without padding.
@@ -37,7 +36,7 @@ pub struct Images {
 }
 
 impl Images {
-    /// Adds an image in base64 or as a data URL, and gives its number.
+    /// Adds an image in base64 or as a data URL, and returns its number.
     ///
     /// # Errors
     /// [`Error::Invalid`] names the image by its number.
@@ -61,20 +60,20 @@ impl Images {
         Ok(number)
     }
 
-    /// Whether there are none.
+    /// Whether the request has no images.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// Draws the mark that stands for these images in a prompt of these turns and tools.
+    /// Draws a random mark for the markers of these images, and checks that no text of the request contains it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when a text of the request holds the mark, which is drawn at random for each request.
+    /// [`Error::Invalid`] for a text with the mark, which only chance can cause.
     pub fn draw_mark(&mut self, turns: &[Turn], tools: &[Tool]) -> Result<(), Error> {
         self.set_mark(random_mark(), turns, tools)
     }
 
-    /// Each text is searched once, so the work does not grow with what a client writes in them.
+    /// Each text is searched once, whatever a client writes in it, so the time is linear.
     fn set_mark(&mut self, mark: String, turns: &[Turn], tools: &[Tool]) -> Result<(), Error> {
         if self.is_empty() {
             return Ok(());
@@ -91,12 +90,12 @@ impl Images {
         Ok(())
     }
 
-    /// What stands for an image in a prompt.
+    /// The marker that stands for an image in a prompt.
     pub fn marker(&self, number: u32) -> String {
         images::place(&self.mark, number)
     }
 
-    /// The images that these turns show, for a runner; `None` when there are none.
+    /// The images in these turns, for a runner; `None` without images.
     pub fn shown(&self, turns: &[Turn]) -> Option<protocol::Images> {
         let images: Vec<Image> = turns
             .iter()
@@ -113,12 +112,12 @@ impl Images {
     }
 }
 
-/// The mark of one request: 128 random bits, so that no text can name an image by its marker.
+/// A mark with 128 random bits, which no client can guess.
 fn random_mark() -> String {
     format!("image-{:016x}{:016x}-", random::bits(), random::bits())
 }
 
-/// Every text of a turn that can come into a prompt.
+/// All texts of a turn that a prompt can contain.
 fn texts_of(turn: &Turn) -> impl Iterator<Item = &str> {
     let of_role = match &turn.role {
         Role::Tool { name, call } => [name.as_str(), call],
@@ -132,7 +131,7 @@ fn texts_of(turn: &Turn) -> impl Iterator<Item = &str> {
     of_role.into_iter().chain(of_blocks)
 }
 
-/// Every text of a tool.
+/// All texts of a tool.
 fn texts_of_tool(tool: &Tool) -> [&str; 3] {
     [&tool.name, &tool.description, &tool.parameters]
 }
@@ -153,7 +152,7 @@ fn read(text: &str) -> Result<Vec<u8>, String> {
         Some(Some((kind, data))) if kind.ends_with(";base64") => data,
         Some(_) => return Err("is a data URL that is not in base64".into()),
     };
-    // Four letters stand for three bytes.
+    // Four letters encode three bytes.
     if base64.len() / 4 * 3 > MAX_IMAGE_BYTES + 3 {
         return Err(too_large());
     }
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_read_in_all_its_dresses() {
+    fn base64_is_read_with_and_without_padding_white_space_and_data_url() {
         for text in [
             "aGk=",
             "aGk",
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_is_said_by_its_number() {
+    fn a_bad_image_is_named_by_its_number() {
         for (text, fault) in [
             ("", "image 2 is empty"),
             ("not base64!", "image 2 is not in base64"),
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runner_is_given_the_images_that_the_turns_show() {
+    fn a_runner_gets_the_images_of_the_turns() {
         let mut images = taken(&["aGk=", "aGk=", "aGk="]).unwrap();
         let turns = [turn("look", &[1]), turn("is it in it?", &[2, 3])];
         images.set_mark("image-0-".into(), &turns, &[]).unwrap();
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_can_name_an_image_by_its_marker() {
+    fn a_text_with_the_mark_is_refused() {
         let tool = |text: &str| Tool {
             description: text.into(),
             ..Tool::default()
@@ -275,13 +274,13 @@ mod tests {
             let mut images = taken(&["aGk="]).unwrap();
             let marked = images.set_mark("image-7-".into(), &turns, &tools);
             assert!(marked.is_err(), "{other:?}");
-            // With a mark that is drawn, it is a text like any other.
+            // With a random mark the text is ordinary.
             images.draw_mark(&turns, &tools).unwrap();
         }
     }
 
     #[test]
-    fn each_request_has_a_mark_of_its_own() {
+    fn each_request_has_another_mark() {
         let (one, other) = (random_mark(), random_mark());
         assert_ne!(one, other);
         assert!(one.len() <= images::MAX_MARK_BYTES);

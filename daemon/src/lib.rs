@@ -1,10 +1,11 @@
-//! The service `slmd`: keeps models on disk, loads them into runners when asked, and unloads them when idle.
+//! The service `slmd`: keeps models on disk, loads them into runners for requests, and unloads them when they are idle.
 //!
 //! Read [`run`] first: it tells the life of the process.
-//! HTTP comes in through [`accept`], passes the [`origin_check`] and reaches a route, which asks the store ([`registry`]), the
-//! [`scheduler`] or the [`transfers`]. Every failure becomes an answer in [`error`], and nowhere else.
+//! [`accept`] takes HTTP connections. A request passes the [`origin_check`] and reaches a route of a [`dialect`] or of slm itself,
+//! which calls [`serve`], the store ([`registry`]), the [`scheduler`] or the [`transfers`]. Only [`error`] turns failures into
+//! responses.
 //!
-//! What is not here: llama.cpp (a runner is another process), the terminal, and any file of the store.
+//! The daemon links no llama.cpp, which runs in the runner processes, and opens no file of the store.
 
 pub mod accept;
 pub mod answer;
@@ -31,8 +32,8 @@ pub mod options;
 pub mod origin_check;
 mod progress;
 pub mod prompt;
-pub mod requirements;
 mod random;
+pub mod requirements;
 pub mod router;
 mod routes;
 pub mod run;

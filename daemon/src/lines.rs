@@ -1,4 +1,4 @@
-//! What one piece of work reports, shared by its task and its listeners.
+//! The progress lines of one operation or job, shared by its task and its listeners.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,20 +8,20 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 
-/// Most lines that are kept of one operation; the oldest go first.
+/// Most kept lines of one operation; the oldest are dropped first.
 const LINES: usize = 4096;
 
-/// What one operation reported.
+/// The lines of one operation.
 #[derive(Debug, Default)]
 struct Log {
-    /// Lines with the count of reports at which they were last changed.
+    /// Each line with the number of the report that changed it last.
     lines: Vec<(u64, Progress)>,
     reports: u64,
     end: Option<Result<Progress, Error>>,
 }
 
 impl Log {
-    /// Counters of the same blob are one line that changes; everything else is a new line.
+    /// Replaces the line with the same status and digest, so that the counters of a blob are one line; else adds a line.
     fn add(&mut self, progress: Progress) {
         self.reports += 1;
         let same =
@@ -36,16 +36,16 @@ impl Log {
     }
 }
 
-/// What one piece of work reported, and how it ended.
+/// The lines of one operation and its end, with a channel that wakes listeners.
 #[derive(Debug)]
 pub(crate) struct Lines {
     log: Mutex<Log>,
-    /// Goes up with each report, so that listeners wake.
+    /// Counts reports, and wakes listeners.
     changes: watch::Sender<u64>,
 }
 
 impl Lines {
-    /// Nothing was reported yet.
+    /// No lines.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             log: Mutex::default(),
@@ -53,34 +53,34 @@ impl Lines {
         })
     }
 
-    /// A line more, or a new state of a line that is there.
+    /// Adds or replaces a line.
     pub(crate) fn add(&self, progress: Progress) {
         self.change(|log| log.add(progress));
     }
 
-    /// Takes back lines that told of a state, because the work goes on.
+    /// Removes the lines about job states, when the state changes.
     pub(crate) fn forget_states(&self) {
         self.change(|log| log.lines.retain(|(_, line)| line.state.is_none()));
     }
 
-    /// The last word. Only the first one counts.
+    /// Ends the lines. Only the first call has an effect.
     pub(crate) fn end(&self, end: Result<Progress, Error>) {
         self.change(|log| {
             log.end.get_or_insert(end);
         });
     }
 
-    /// How many listen.
+    /// The number of listeners.
     pub(super) fn listeners(&self) -> usize {
         self.changes.receiver_count()
     }
 
-    /// Waits until nobody listens.
+    /// Waits until it has no listeners.
     pub(super) async fn without_listeners(&self) {
         self.changes.closed().await;
     }
 
-    /// Everything that is reported, from the beginning to the end.
+    /// All lines, from the first to the end.
     pub(crate) fn listen(
         self: &Arc<Self>,
     ) -> impl Stream<Item = Result<Progress, Error>> + Send + use<> {
@@ -98,7 +98,7 @@ impl Lines {
     }
 
     fn change(&self, change: impl FnOnce(&mut Log)) {
-        // The lock protects the lines; nothing in here can panic half-way.
+        // The lock protects the lines; no change can panic half-way.
         change(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner));
         self.changes.send_modify(|count| *count += 1);
     }
@@ -107,9 +107,9 @@ impl Lines {
 struct Listener {
     lines: Arc<Lines>,
     changes: watch::Receiver<u64>,
-    /// Reports that were given out.
+    /// Number of the last report that was returned.
     seen: u64,
-    /// Lines to give out, last first.
+    /// Lines to return, last first.
     ready: Vec<Result<Progress, Error>>,
     over: bool,
 }

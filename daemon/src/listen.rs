@@ -1,4 +1,4 @@
-//! The two doors: TCP on loopback, and a Unix socket that only its owner can open.
+//! The two listeners: TCP on loopback, and a Unix socket that only its owner can open.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,23 +10,23 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use crate::fs::{self, AtSocket};
 use crate::note;
 
-/// Longest path of a Unix socket that Linux and macOS both take.
+/// Longest path of a Unix socket on both Linux and macOS.
 const LONGEST_SOCKET_PATH: usize = 103;
 
-/// Why a door cannot be opened.
+/// Why a listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Somebody else listens there.
+    /// Another program listens there.
     #[error(
         "{address} is taken: {holder} listens there; stop it, or choose another port with --port N or SLM_PORT"
     )]
     Taken {
         /// The address.
         address: SocketAddr,
-        /// Who that is, in words.
+        /// That program, for people.
         holder: String,
     },
-    /// The system refuses.
+    /// The system refuses to bind.
     #[error("cannot listen on {at}")]
     Bind {
         /// Address or path.
@@ -35,12 +35,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The path does not fit the system's address.
+    /// The path is longer than a socket address.
     #[error(
         "the path of the socket has more than {LONGEST_SOCKET_PATH} bytes: {0}; choose a shorter one with --socket PATH"
     )]
     TooLong(PathBuf),
-    /// There is a file already, and it is not this daemon's socket.
+    /// A file is there that is not a socket of this home.
     #[error(
         "{} is {what}, and is left as it is; remove it, or choose another path with --socket PATH or SLM_SOCKET",
         path.display()
@@ -48,20 +48,20 @@ pub enum Error {
     NotOurs {
         /// The path.
         path: PathBuf,
-        /// What stands there.
+        /// What the file is.
         what: &'static str,
     },
-    /// A file that belongs to the socket.
+    /// An error about the file of the socket.
     #[error(transparent)]
     File(#[from] fs::Error),
 }
 
-/// Who is at the other end of a connection.
+/// The peer of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// Somebody on this machine, whoever that is.
+    /// Any user of this machine.
     Tcp(SocketAddr),
-    /// Somebody who may open the socket: the owner of this process.
+    /// The owner of this process, who alone can open the socket.
     Unix,
 }
 
@@ -70,7 +70,7 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-/// One open door.
+/// One open listener.
 #[derive(Debug)]
 pub enum Listener {
     /// TCP.
@@ -79,18 +79,18 @@ pub enum Listener {
     Unix(UnixSocket),
 }
 
-/// A Unix socket, whose file goes when it is closed.
+/// A Unix socket, whose file is removed when it is closed.
 #[derive(Debug)]
 pub struct UnixSocket {
     path: PathBuf,
-    /// The file as it was made.
+    /// The file that was created.
     made: AtSocket,
     listener: UnixListener,
 }
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // A file that somebody put there in between is not this one.
+        // Another program may have replaced the file.
         let removed = match fs::at_socket(&self.path) {
             Ok(found) if found == self.made => fs::remove(&self.path),
             Ok(_) => Ok(()),
@@ -102,12 +102,12 @@ impl Drop for UnixSocket {
     }
 }
 
-/// Who made a socket that nobody listens on any more.
+/// The owner of a socket without a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stale {
     /// A daemon of this home, which ended without removing it.
     Ours,
-    /// Nobody knows.
+    /// Perhaps another program.
     Unknown,
 }
 
@@ -115,7 +115,7 @@ impl Listener {
     /// Listens on a TCP address.
     ///
     /// # Errors
-    /// [`Error::Taken`] names the remedy for a port that is in use.
+    /// [`Error::Taken`] for a port in use, with a remedy.
     pub async fn tcp(address: SocketAddr) -> Result<Self, Error> {
         match TcpListener::bind(address).await {
             Ok(listener) => Ok(Self::Tcp(listener)),
@@ -130,11 +130,10 @@ impl Listener {
         }
     }
 
-    /// Listens on a Unix socket. A socket that a dead daemon of this home left there is replaced, as `stale` says; anything
-    /// else that stands there is left as it is.
+    /// Listens on a Unix socket. A stale socket of this home is replaced; any other file stays.
     ///
     /// # Errors
-    /// When the path is too long or taken, or the socket cannot be made.
+    /// When the path is too long or taken, or the socket cannot be created.
     pub async fn unix(path: &Path, stale: Stale) -> Result<Self, Error> {
         if path.as_os_str().len() > LONGEST_SOCKET_PATH {
             return Err(Error::TooLong(path.to_owned()));
@@ -168,7 +167,7 @@ impl Listener {
         Ok(Self::Unix(socket))
     }
 
-    /// The address that was really taken; `None` for a Unix socket.
+    /// The bound address; `None` for a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok(),
@@ -179,12 +178,12 @@ impl Listener {
     /// The next connection.
     ///
     /// # Errors
-    /// What the system said; the listener goes on working.
+    /// The error of the system; the listener stays open.
     pub async fn accept(&self) -> io::Result<(Box<dyn Io>, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                // Answers are streamed in small pieces, and each is to leave at once. One that cannot have that is served all the same.
+                // Small pieces of a stream must leave at once. If the system refuses the option, the connection is served anyway.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%address, %error, "small pieces may wait in the system");
                 }
@@ -211,7 +210,7 @@ mod tests {
         assert!(error.contains("--port"), "{error}");
     }
 
-    /// A socket whose program is gone.
+    /// Creates a socket without a listener.
     fn leave_a_socket(path: &Path) {
         drop(std::os::unix::net::UnixListener::bind(path).unwrap());
     }
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_others_left_at_the_path_is_named_and_stays() {
+    async fn a_foreign_file_at_the_path_is_named_and_stays() {
         let dir = tempfile::tempdir().unwrap();
         let notes = dir.path().join("notes.txt");
         fs::replace(&notes, "dear diary").unwrap();
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closing_removes_no_file_that_took_the_place_of_the_socket() {
+    async fn closing_does_not_remove_a_file_that_replaced_the_socket() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.sock");
         let socket = Listener::unix(&path, Stale::Unknown).await.unwrap();

@@ -1,4 +1,4 @@
-//! Where a daemon is to be found: what it writes to `run/slmd.json`, and who else listens at an address.
+//! The note of a running daemon, `run/slmd.json`, and a check which program listens on a taken address.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,35 +13,35 @@ use tokio::time::timeout;
 use crate::config::Config;
 use crate::fs;
 
-/// Longest time that another program may take to say what it is.
+/// Longest time for the answer of the program that listens on an address.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Longest answer to that question, in bytes.
+/// Most bytes of that answer.
 const MAX_ANSWER: u64 = 16 << 10;
 
-/// Where the daemon is to be found; also the content of `run/slmd.json`.
+/// Process, addresses and home of a running daemon; the content of `run/slmd.json`.
 #[derive(Debug, Clone, Serialize)]
 pub struct DaemonNote {
     /// Process id.
     pub pid: u32,
     /// User that the process runs as.
     pub uid: u32,
-    /// Address and port.
+    /// TCP address with port.
     pub tcp: String,
     /// Path of the Unix socket.
     pub socket: String,
-    /// The folder that holds everything.
+    /// Its home.
     pub home: String,
-    /// Version.
+    /// Its version.
     pub version: String,
-    /// When it began to serve.
+    /// When it started to serve.
     pub started_at: Timestamp,
-    /// The file that standard error goes to, where that is the one in the home.
+    /// The log file in the home, if standard error goes to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
 }
 
 impl DaemonNote {
-    /// The place of this process, which listens on `tcp`.
+    /// The note of this process, which listens on `tcp`.
     pub(crate) fn of(config: &Config, tcp: SocketAddr) -> Self {
         Self {
             pid: std::process::id(),
@@ -62,13 +62,13 @@ impl std::fmt::Display for DaemonNote {
     }
 }
 
-/// The log file of the home, if standard error goes there: `slm` starts a daemon so, a terminal or a service manager does not.
+/// The log file in the home, if standard error goes to it, as in a daemon that `slm` starts.
 fn log(config: &Config) -> Option<PathBuf> {
     let path = config.home.join(api::layout::LOG);
     fs::is_standard_error(&path).then_some(path)
 }
 
-/// Who listens at a taken address, in words for a message.
+/// The program that listens on a taken address, for a message.
 pub(crate) async fn holder(address: SocketAddr) -> String {
     let answer = timeout(PATIENCE, ask(address)).await.ok().flatten();
     answer
@@ -76,7 +76,7 @@ pub(crate) async fn holder(address: SocketAddr) -> String {
         .unwrap_or_else(|| "another program".to_owned())
 }
 
-/// Asks for the version, as any client does.
+/// Requests the version, as any client can.
 async fn ask(address: SocketAddr) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!(
@@ -93,11 +93,11 @@ async fn ask(address: SocketAddr) -> Option<String> {
     String::from_utf8(answer).ok()
 }
 
-/// Reads the answer of a daemon of ours; programs of the same dialect do not say that they have a home.
+/// Describes the daemon by its answer; `None` for another program, whose answer has no home.
 fn describe(answer: &str) -> Option<String> {
     let (_, body) = answer.split_once("\r\n\r\n")?;
     let body: api::VersionResponse = serde_json::from_str(body).ok()?;
-    // Somebody else wrote this, and a terminal shows it.
+    // Another program may have written this, and a terminal shows it.
     let clean = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
     let home = clean(&body.home?);
     Some(format!("slmd {} of the home {home}", clean(&body.version)))
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_daemon_of_ours_is_called_one() {
+    fn only_an_answer_of_slmd_is_described() {
         let says = |body: &str| describe(&format!("HTTP/1.0 200 OK\r\nA: b\r\n\r\n{body}"));
         assert_eq!(
             says(r#"{"version":"0.1.0","home":"/home/ann/slm\u001b[2J"}"#).as_deref(),

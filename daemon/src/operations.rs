@@ -1,9 +1,8 @@
-//! Long operations on the store that clients share: creates, checks, files that are taken in. Pulls and pushes are jobs of
-//! [`crate::transfers`].
+//! Long operations on the store that clients share: create, verify, adopt. Pulls and pushes are jobs of [`crate::transfers`].
 //!
-//! An operation has a key that holds all of its request. A request with the key of one that runs joins it: its stream begins with
-//! what was reported so far and goes on with the rest. Some operations go on when their clients leave, others end with the last.
-//! The last line is published even if the task dies, so no client waits for ever.
+//! The key of an operation contains its whole request. A second request with the same key joins the running operation: its stream
+//! has the earlier lines and then the new ones. A detached operation continues without clients; an attached one ends with its last
+//! client. The end is published even if the task panics, so that no client waits for ever.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,7 +19,7 @@ use crate::shutdown::Shutdown;
 
 type Running = Arc<Mutex<BTreeMap<String, Arc<Lines>>>>;
 
-/// All operations that are under way. Cheap to clone.
+/// All running operations. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Operations {
     running: Running,
@@ -28,7 +27,7 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// None is under way.
+    /// No operations.
     pub fn new(shutdown: Shutdown) -> Self {
         Self {
             running: Running::default(),
@@ -36,10 +35,9 @@ impl Operations {
         }
     }
 
-    /// Joins the operation with this key, or starts it. It goes on when nobody listens any more, and ends early only when the daemon
-    /// stops.
+    /// Joins the operation with this key, or starts it. It continues without listeners, and ends early only when the daemon stops.
     ///
-    /// The stream gives lines as they come, and ends with the operation's last line or its error.
+    /// The stream has the lines as they come, and ends with the last line or the error of the operation.
     pub fn join_detached<F, W>(
         &self,
         key: String,
@@ -52,7 +50,7 @@ impl Operations {
         self.start(key, Lifetime::Detached, work)
     }
 
-    /// The same, for work that ends when its last listener leaves: its future is dropped then.
+    /// The same, for work whose future is dropped when its last listener leaves.
     pub fn join_attached<F, W>(
         &self,
         key: String,
@@ -76,7 +74,7 @@ impl Operations {
         W: Future<Output = Result<Progress, Error>> + Send + 'static,
     {
         let (lines, new) = self.listen(&key);
-        // Begun without the lock: a runtime that shuts down drops the work on the spot, and its guard takes the lock.
+        // Started without the lock: a runtime that shuts down drops the work at once, and its drop guard takes the lock.
         if let Some(operation) = new {
             let reporter = {
                 let operation = operation.clone();
@@ -93,7 +91,7 @@ impl Operations {
         lines
     }
 
-    /// What the operation with this key reports, and the operation itself if it is to be begun.
+    /// The lines of the operation with this key; a new operation is returned as well, to be started.
     fn listen(
         &self,
         key: &str,
@@ -101,7 +99,7 @@ impl Operations {
         impl Stream<Item = Result<Progress, Error>> + Send + use<>,
         Option<Arc<Lines>>,
     ) {
-        // Held until somebody listens, so that no operation ends between being found and being heard.
+        // Held until the new listener exists, so that an operation that is found does not end before.
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(operation) = running.get(key) {
             return (operation.listen(), None);
@@ -122,7 +120,7 @@ impl Operations {
             let mut guard = guard;
             let end = tokio::select! {
                 () = graceful.cancelled() => Err(Error::Stopping),
-                // Nobody hears what this says.
+                // No listener gets this error.
                 () = guard.without_listeners(), if lifetime == Lifetime::Attached => Err(Error::Stopping),
                 end = work => end,
             };
@@ -131,14 +129,14 @@ impl Operations {
     }
 }
 
-/// What becomes of an operation that nobody listens to any more.
+/// Whether an operation continues without listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lifetime {
     Detached,
     Attached,
 }
 
-/// Publishes the end of an operation when its task is over, however that comes.
+/// A drop guard that publishes the end of an operation, also when its task panics.
 struct OperationGuard {
     key: String,
     operation: Arc<Lines>,
@@ -147,7 +145,7 @@ struct OperationGuard {
 }
 
 impl OperationGuard {
-    /// Waits until nobody listens. The operation is forgotten then, so that the next request starts a new one.
+    /// Waits until the operation has no listeners, then forgets it, so that the next request starts a new one.
     async fn without_listeners(&self) {
         loop {
             self.operation.without_listeners().await;
@@ -157,7 +155,7 @@ impl OperationGuard {
         }
     }
 
-    /// Takes the operation off the list if that holds, unless another has its key by now. Says whether it held.
+    /// Forgets the operation if `holds` is true, unless another operation has its key by now. Returns whether it was true.
     fn forget(&self, holds: impl FnOnce(&Lines) -> bool) -> bool {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = holds(&self.operation);
@@ -171,7 +169,7 @@ impl OperationGuard {
 
 impl Drop for OperationGuard {
     fn drop(&mut self) {
-        // Forgotten first, so that the next request after the end starts a new operation.
+        // Forgotten before its end, so that the next request after the end starts a new operation.
         self.forget(|_| true);
         self.operation
             .end(self.end.take().unwrap_or(Err(Error::Internal)));
@@ -198,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_asks_for_the_same_joins_and_hears_everything() {
+    async fn a_second_request_joins_and_gets_all_lines() {
         let operations = Operations::new(Shutdown::new());
         let started = Arc::new(AtomicU32::new(0));
         let (go, wait) = oneshot::channel::<()>();
@@ -224,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_operation_goes_on_when_its_client_leaves() {
+    async fn a_detached_operation_continues_without_its_client() {
         let shutdown = Shutdown::new();
         let operations = Operations::new(shutdown.clone());
         let (done, finished) = oneshot::channel();
@@ -242,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_is_only_for_its_listeners_ends_with_the_last_of_them() {
+    async fn an_attached_operation_ends_with_its_last_listener() {
         let operations = Operations::new(Shutdown::new());
         let (held, dropped) = oneshot::channel::<()>();
         let endless = |held| {
@@ -256,18 +254,18 @@ mod tests {
         let mut second = Box::pin(operations.join_attached("pull m".into(), endless(None)));
         drop(first.next().await.unwrap().unwrap());
         drop(first);
-        // The second one still listens, and hears the same operation.
+        // The second one still listens to the same operation.
         assert_eq!(second.next().await.unwrap().unwrap().status, "copying");
         assert_eq!(operations.running.lock().unwrap().len(), 1);
         drop(second);
         assert!(dropped.await.is_err(), "the work was dropped");
-        // Whoever asks now starts anew.
+        // The next request starts a new operation.
         let again = operations.join_attached("pull m".into(), |_| async { Ok(success()) });
         assert_eq!(statuses(again).await, ["success"]);
     }
 
     #[tokio::test]
-    async fn a_task_that_dies_is_an_error_for_its_clients() {
+    async fn a_panic_of_the_work_is_an_error_for_its_clients() {
         let operations = Operations::new(Shutdown::new());
         let stream = operations.join_detached("a".into(), |_| async { panic!("on purpose") });
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Parameters: request over model over defaults, in the terms of the runner.
+//! Joins the parameters of request, model and configuration, and translates them for the runner.
 
 use modelfile::Parameters;
 use runner_protocol::{Adaptive, Dry, LoadSettings, MIN_CONTEXT, Mirostat, Overflow, Sampling};
@@ -8,16 +8,16 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::scheduler::SettingOverrides;
 
-/// What holds where neither request, model nor Modelfile table says anything.
+/// The configured defaults, for parameters that neither request nor model sets.
 #[derive(Debug, Clone, Copy)]
 pub struct Defaults {
     /// Context in tokens.
     pub context: u32,
     /// CPU threads; 0 lets the engine choose.
     pub threads: u32,
-    /// Layers on a GPU; −1 as many as fit.
+    /// Layers on a GPU; −1 for as many as fit.
     pub gpu_layers: i32,
-    /// Whether the same request gives the same text, whatever else goes on.
+    /// Whether the same request gives the same text, whatever runs beside it.
     pub deterministic: bool,
 }
 
@@ -32,33 +32,33 @@ impl From<&Config> for Defaults {
     }
 }
 
-/// Everything that parameters decide about one request.
+/// The parameters of one request, resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResolvedOptions {
-    /// How tokens are chosen.
+    /// Parameters of the sampler.
     pub sampling: Sampling,
     /// Most tokens to generate; `None` until the context is full.
     pub max_tokens: Option<u32>,
-    /// Texts that end the answer.
+    /// Stop texts.
     pub stop: Vec<String>,
-    /// Most tokens that are drafted at a time; `None` leaves it to the engine.
+    /// Most tokens of one draft; `None` lets the engine choose.
     pub draft: Option<u32>,
-    /// What happens to a prompt that does not fit, if it may be cut.
+    /// What happens to a prompt that does not fit the context, if the request allows to cut it.
     pub overflow: Overflow,
-    /// Whether the same request gives the same text, whatever else goes on.
+    /// Whether the same request gives the same text, whatever runs beside it.
     pub deterministic: bool,
-    /// Settings of the load that the request or its model names.
+    /// The load settings that the request or its model sets.
     pub required: SettingOverrides,
-    /// The same with the defaults, for a model that is not loaded yet. Prompt and answer have at most the tokens of its
-    /// context together, also when the model was loaded with a larger one.
+    /// The same with the defaults, for a model that is not loaded yet. Its context limits prompt and answer together, also if
+    /// the model is loaded with a larger one.
     pub load: LoadSettings,
 }
 
-/// Reads the options of a request. Names that do not exist are logged and left out, as clients send what they know from
-/// elsewhere; a value that is wrong is an error.
+/// Reads the options of a request. Unknown names are logged and ignored, because clients send options of other servers; a wrong
+/// value is an error.
 ///
 /// # Errors
-/// [`Error::Invalid`] names the option and what it must be.
+/// [`Error::Invalid`] with the option and its valid values.
 pub fn read(options: Option<&Map<String, Value>>) -> Result<Parameters, Error> {
     let Some(options) = options else {
         return Ok(Parameters::default());
@@ -75,7 +75,7 @@ pub fn read(options: Option<&Map<String, Value>>) -> Result<Parameters, Error> {
 
 /// Joins the parameters of a request with those of its model and the defaults.
 ///
-/// `trained` is the longest context that the model was made for, where that is known; more is never asked for.
+/// `trained` is the context length that the model was trained with, if that is known; it limits the context.
 pub fn resolve(
     request: &Parameters,
     model: &Parameters,
@@ -116,7 +116,7 @@ pub fn resolve(
             dry: dry(&set),
             mirostat: mirostat(&set),
             adaptive: adaptive(&set),
-            // Parameters name no tokens.
+            // Logit biases are no parameters.
             logit_bias: usual.logit_bias,
         },
         max_tokens: set.num_predict().and_then(|most| u32::try_from(most).ok()),
@@ -124,7 +124,7 @@ pub fn resolve(
         draft: set.draft_num_predict(),
         overflow: match u32::try_from(set.num_keep().unwrap_or(4)) {
             Ok(keep) => Overflow::Truncate { keep },
-            // The whole prompt is to be kept, so nothing may be cut.
+            // A negative number keeps the whole prompt, so nothing may be cut.
             Err(_) => Overflow::Refuse,
         },
         deterministic: defaults.deterministic,
@@ -143,12 +143,12 @@ pub fn resolve(
     }
 }
 
-/// The engine's seed, the lower 32 bits of the one that was asked for, as in Ollama; `None` takes one at random.
+/// The lower 32 bits of the seed, as in Ollama; `None` for −1, which draws a random seed.
 fn seed(asked: i64) -> Option<u32> {
     (asked != -1).then_some((asked & i64::from(u32::MAX)) as u32)
 }
 
-/// Texts at which a repeated run begins anew, unless others are named.
+/// The default sequence breakers of DRY.
 const BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
 
 fn dry(set: &Parameters) -> Option<Dry> {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_goes_over_its_model_and_that_over_the_defaults() {
+    fn a_request_overrides_its_model_and_that_the_defaults() {
         let all = resolved(
             json!({"temperature": 0, "stop": ["a"]}),
             json!({"temperature": 1, "top_k": 7, "stop": ["b", "c"]}),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_is_the_table_of_parameters() {
+    fn the_defaults_are_those_of_the_table_of_parameters() {
         let none = resolved(json!({}), json!({}), None);
         assert_eq!(none.sampling, Sampling::default());
         let on = json!({"dry_multiplier": 1, "mirostat": 2, "adaptive_target": 0.5});
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_switched_off_is_not_there() {
+    fn a_sampler_that_is_off_is_left_out() {
         let off = json!({
             "dry_multiplier": 0, "mirostat": 0, "adaptive_target": -1, "top_n_sigma": -1, "dry_base": 3, "mirostat_tau": 2,
         });
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn rarer_samplers_are_read_whole() {
+    fn all_parameters_of_dry_and_mirostat_are_read() {
         let sampling = resolved(
             json!({
                 "dry_multiplier": 0.8, "dry_base": 2, "dry_allowed_length": 3, "dry_penalty_last_n": -1,
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn the_context_is_capped_at_what_the_model_was_made_for() {
+    fn the_context_is_capped_at_the_trained_context() {
         assert_eq!(
             resolved(json!({"num_ctx": 9000}), json!({}), Some(2048))
                 .load

@@ -1,10 +1,11 @@
-//! Who may ask over TCP: programs of this machine, not web pages that a browser carries in.
+//! Admits TCP requests of programs on this machine, and refuses requests of web pages in a browser.
 //!
-//! Two things are checked before any route.
-//! **Host**: a page whose name was made to point at this machine (DNS rebinding) still sends its own name, so only names of
-//! this machine pass. **Origin** and **Sec-Fetch-Site**: a browser says for which page it asks, so pages pass only when
-//! their origin was allowed in the configuration, or is this daemon's own.
-//! Programs send neither and are not concerned. The Unix socket is not checked: no browser can open it.
+//! It checks these headers before any route:
+//! - **Host**: a page that points its name to this machine (DNS rebinding) still sends its name, so only names of this machine pass.
+//! - **Origin** and **Sec-Fetch-Site**: a browser names the page of a request, so a page passes only if the configuration allows its
+//!   origin, or if the origin is this daemon. Programs send neither header.
+//!
+//! Requests on the Unix socket pass, because no browser can open it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,12 +21,12 @@ use crate::listen::Peer;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What passes.
+/// The hosts and origins that pass.
 #[derive(Debug, Clone, Default)]
 pub struct OriginCheck {
-    /// Names besides those of loopback, in lower case.
+    /// Allowed names of this machine besides those of loopback, in lower case.
     pub hosts: Arc<[String]>,
-    /// Origins of pages, in lower case.
+    /// Allowed origins of web pages, in lower case.
     pub origins: Arc<[String]>,
 }
 
@@ -52,7 +53,7 @@ pub async fn check(State(check): State<OriginCheck>, request: Request, next: Nex
     response
 }
 
-/// What a browser asks before it lets an allowed page ask.
+/// The response to the preflight request of a browser for an allowed page.
 fn preflight() -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
@@ -68,13 +69,13 @@ fn preflight() -> Response {
 }
 
 impl OriginCheck {
-    /// Checks one request; gives the origin to name in the answer, if a page asks.
+    /// Checks one request. Returns the origin of its page, for the headers of the response.
     fn admit(&self, request: &Request) -> Result<Option<HeaderValue>, Error> {
         let headers = request.headers();
         let host = single(headers, &header::HOST)
             .map_err(|()| Error::ForbiddenHost("given twice".into()))?
             .ok_or_else(|| Error::ForbiddenHost("missing".into()))?;
-        // A request target in absolute form overrules the header, so both must pass.
+        // The host of an absolute request target overrides the header, so both must pass.
         let target = request.uri().authority().map(http::uri::Authority::as_str);
         for name in std::iter::once(host).chain(target) {
             if !self.is_ours(name) {
@@ -97,12 +98,12 @@ impl OriginCheck {
         }
         match headers.get(FETCH_SITE).map(HeaderValue::as_bytes) {
             None | Some(b"same-origin" | b"none") => Ok(None),
-            // Sent for a page without an Origin, for example by an image or a script element.
+            // An image or script element of a page sends this without an Origin.
             Some(_) => Err(Error::ForbiddenOrigin("another site".into())),
         }
     }
 
-    /// Whether a `Host` value names this machine. Exact forms only: other spellings of loopback are what attacks use.
+    /// Whether a `Host` value names this machine. Only exact forms pass, because attacks use other spellings of loopback.
     fn is_ours(&self, host: &str) -> bool {
         let Some(name) = name_of(host) else {
             return false;
@@ -121,7 +122,7 @@ impl OriginCheck {
     }
 }
 
-/// The name in `name`, `name:port` or `[address]:port`; `None` when the port is no port.
+/// The name in `name`, `name:port` or `[address]:port`; `None` for an invalid port.
 fn name_of(host: &str) -> Option<&str> {
     let end = match host.rfind(']') {
         Some(bracket) => bracket + 1,
@@ -135,7 +136,7 @@ fn name_of(host: &str) -> Option<&str> {
     valid.then_some(name)
 }
 
-/// The only value of a header; an error when there are several or it is not text.
+/// The only value of a header; an error for several values, and for one that is not text.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn other_names_are_refused() {
         for host in [
             "",
             "example.com",
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_must_be_there_once() {
+    fn exactly_one_host_is_required() {
         assert!(admit("/", &[]).is_err());
         assert!(admit("/", &[("host", "localhost"), ("host", "localhost")]).is_err());
         assert!(admit("/", &[("host", "localhost"), ("host", "example.com")]).is_err());
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_without_origin_is_known_by_its_site() {
+    fn a_request_of_a_page_without_an_origin_is_known_by_sec_fetch_site() {
         let with = |site| admit("/", &[("host", "localhost"), ("sec-fetch-site", site)]);
         assert!(with("same-origin").is_ok());
         assert!(with("none").is_ok());

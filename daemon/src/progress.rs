@@ -1,9 +1,9 @@
-//! Progress of the store in the words of Ollama's API. `slm` shows them as they are.
+//! Progress lines with the status texts of Ollama's API, which `slm` prints.
 
 use api::Progress;
 use registry::Stage;
 
-/// A report of the store as a line of a stream.
+/// The line for a report of the store.
 pub(crate) fn line(progress: registry::Progress) -> Progress {
     let counted = progress.total > 0;
     Progress {
@@ -15,7 +15,7 @@ pub(crate) fn line(progress: registry::Progress) -> Progress {
     }
 }
 
-/// The last line of an operation that went well.
+/// The last line of a successful operation.
 pub(crate) fn success() -> Progress {
     Progress {
         status: "success".to_owned(),
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_the_words_of_ollama_and_counts_only_what_has_a_size() {
+    fn a_line_has_the_status_of_ollama_and_counters_only_with_a_size() {
         let digest = Digest::of(b"");
         let report = |stage, digest, total| {
             let line = line(registry::Progress {

@@ -1,10 +1,10 @@
-//! How a conversation becomes the prompt of a runner.
+//! Turns a conversation into a prompt.
 //!
-//! A prompt has one of four sources, and the first that applies is taken:
-//! 1. `raw`: the text as it is;
-//! 2. a template in Go's language, of the request or of the model, rendered here ([`crate::template`]);
-//! 3. the model's own chat template in Jinja, rendered by the runner;
-//! 4. no template at all: the plain text of the conversation, as for a base model that only continues.
+//! A prompt comes from the first of these sources that applies:
+//! 1. `raw`: the text is the prompt;
+//! 2. a Go template of the request or of the model, rendered here ([`crate::template`]);
+//! 3. the Jinja chat template of the weights, rendered by the runner;
+//! 4. the plain text of the conversation, for a base model without a template.
 
 mod literal;
 
@@ -21,36 +21,36 @@ use crate::template::{self, Template};
 use crate::think::Think;
 use crate::turn::{Block, Role, Turn};
 
-/// Template of a model that has none: texts in order, a blank line between them.
+/// The template for a model without one: the texts in order, with blank lines between them.
 const PLAIN: &str = "{{ if .System }}{{ .System }}\n\n{{ end }}{{ .Prompt }}{{ if .Response }}\n\n{{ .Response }}\n\n{{ end }}";
 
-/// What turns a conversation into a prompt.
+/// The template that turns a conversation into a prompt.
 #[derive(Debug, Clone)]
 pub enum PromptSource {
-    /// A template in Go's language.
+    /// A Go template.
     Go {
         /// The template.
         template: Arc<Template>,
-        /// Whose it is, for messages.
+        /// Its name in messages.
         whose: &'static str,
-        /// Whether the weights have a Jinja template too, which knows how answers are written.
+        /// Whether the weights also have a Jinja template, which defines the format of calls and thinking.
         has_jinja: bool,
     },
-    /// The chat template of the weights, in the runner.
+    /// The chat template of the weights, which the runner renders.
     Jinja,
 }
 
-/// What a conversation needs a place for in its template.
+/// What the template of a conversation must support.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Tools.
     pub tools: bool,
-    /// Thinking that the request asks for.
+    /// Thinking, if the request asks for it.
     pub thinking: bool,
 }
 
 impl Needs {
-    /// Whether a template has all the places.
+    /// Whether a template supports all of it.
     fn are_met_by(self, template: &Template) -> bool {
         let mentions = |fields: &[&str]| fields.iter().any(|field| template.mentions(field));
         (!self.tools || mentions(&["Tools"]))
@@ -59,12 +59,12 @@ impl Needs {
 }
 
 impl PromptSource {
-    /// Decides, and reads the template where there is one. A template of the model is read once and kept in `cache`.
+    /// Chooses the source and parses a Go template. A template of the model is parsed once and kept in `cache`.
     ///
-    /// A Go template of the model that has no place for what is needed gives way to the Jinja template of the weights.
+    /// If the model's Go template does not support what is needed, the Jinja template of the weights is taken.
     ///
     /// # Errors
-    /// [`Error::Template`] when the template cannot be read.
+    /// [`Error::Template`] for a template that does not parse.
     pub fn choose(
         given: Option<&str>,
         model: Option<&str>,
@@ -93,30 +93,30 @@ impl PromptSource {
         })
     }
 
-    /// Whether a suffix can be placed.
+    /// Whether the template has a field for the suffix.
     pub fn takes_suffix(&self) -> bool {
         matches!(self, Self::Go { template, .. } if template.mentions("Suffix"))
     }
 }
 
-/// What is to be rendered.
+/// The conversation that becomes a prompt.
 #[derive(Debug, Clone, Default)]
 pub struct Conversation {
-    /// First to last.
+    /// The turns in order.
     pub turns: Vec<Turn>,
-    /// Text that follows the answer.
+    /// Text after the answer.
     pub suffix: Option<String>,
     /// Whether the model thinks first.
     pub think: Think,
-    /// What the model may call.
+    /// The tools that the model may call.
     pub tools: Vec<Tool>,
-    /// Whether it must.
+    /// Whether the model may, must or must not call a tool.
     pub tool_choice: protocol::ToolChoice,
     /// The images of all turns.
     pub images: Images,
 }
 
-/// The texts of a conversation, as templates see them.
+/// The texts of a conversation, as a template gets them.
 #[derive(Debug, Clone)]
 struct Texts {
     messages: Vec<Message>,
@@ -125,11 +125,11 @@ struct Texts {
 }
 
 impl Conversation {
-    /// Makes the prompt. Only a template in Go's language takes time here.
+    /// Makes the prompt. A Go template is rendered here, a Jinja template later in the runner.
     ///
     /// # Errors
-    /// [`Error::Template`] when the template fails or is unbounded; [`Error::Unsupported`] for a conversation that ends with
-    /// the model's own words, where the Jinja template would begin a new answer.
+    /// [`Error::Template`] when the template fails or exceeds its budget; [`Error::Unsupported`] for a conversation that ends with
+    /// a turn of the assistant, which a Jinja template does not continue.
     pub async fn to_prompt(&self, source: &PromptSource) -> Result<Prompt, Error> {
         match source {
             PromptSource::Go {
@@ -149,11 +149,11 @@ impl Conversation {
         }
     }
 
-    /// The conversation by whose form a rendered prompt's answer is parsed; `None` takes the answer as plain text.
+    /// The conversation by which the runner parses the answer to a rendered prompt; `None` takes the answer as plain text.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for tools, and for thinking that the request asks for, when the model has no template that says
-    /// how it writes them.
+    /// [`Error::Unsupported`] for tools, and for thinking that the request asks for, if the weights have no chat template that
+    /// defines their format.
     pub fn read_as(&self, source: &PromptSource) -> Result<Option<protocol::Template>, Error> {
         let has_jinja = match source {
             PromptSource::Jinja => return Ok(Some(self.to_template())),
@@ -174,7 +174,7 @@ impl Conversation {
         )))
     }
 
-    /// The prompt of the last turn alone, without a template.
+    /// The text of the last turn as the prompt, without a template.
     pub fn to_raw_prompt(&self) -> Prompt {
         let last = self.messages().pop().unwrap_or_default();
         Prompt::Text {
@@ -183,7 +183,7 @@ impl Conversation {
         }
     }
 
-    /// The images that the prompt shows.
+    /// The images in the prompt.
     pub fn images(&self) -> Option<protocol::Images> {
         self.images.shown(&self.turns)
     }
@@ -199,10 +199,10 @@ impl Conversation {
             .map_err(|source| Error::Template { whose, source })
     }
 
-    /// The prompt, and which of its bytes come from messages and tools.
+    /// The prompt, with the byte ranges that come from messages and tools.
     ///
-    /// It is rendered a second time with those texts between marks. A template that compares texts may give another prompt
-    /// then, and in this case none of its bytes are known to be literal.
+    /// The template is rendered a second time, with a mark before and after each of those texts. If the second prompt differs in
+    /// more than the marks, for example because the template compares texts, no range is literal.
     fn text(&self, template: &Template) -> Result<protocol::Rendered, template::Error> {
         let today = Zoned::now().date();
         let texts = self.texts();
@@ -250,7 +250,7 @@ impl Conversation {
         protocol::Template {
             messages: self.messages(),
             add_generation_prompt: true,
-            // Some templates let the model think unless this is set.
+            // With some templates the model thinks unless this is false.
             thinking: Some(self.think.on == Some(true)),
             tools: self.tools.clone(),
             tool_choice: self.tool_choice.clone(),
@@ -265,7 +265,7 @@ impl Conversation {
     }
 }
 
-/// A turn as templates know it: text and markers of images in order; thinking and calls have fields of their own.
+/// A turn as a message for templates: the text with markers of images in order, and thinking and calls in separate fields.
 fn message(turn: &Turn, images: &Images) -> Message {
     let mut message = Message {
         role: turn.role.name().to_owned(),
@@ -289,7 +289,7 @@ fn message(turn: &Turn, images: &Images) -> Message {
 /// The tokens of a prompt.
 ///
 /// # Errors
-/// What the runner says, in the name of `model`.
+/// The error of the runner, with the name of `model`.
 pub async fn tokens(
     runner: &Runner,
     model: &impl ToString,
@@ -312,19 +312,19 @@ pub async fn tokens(
     runner.tokenize(tokenize).await.map_err(failed)
 }
 
-/// A conversation that lost its oldest messages.
+/// A conversation without its oldest turns.
 #[derive(Debug)]
 pub struct Shortened {
-    /// What is left.
+    /// The rest of the conversation.
     pub conversation: Conversation,
-    /// How many messages were dropped.
+    /// The number of dropped turns.
     pub dropped: usize,
 }
 
-/// Drops the oldest messages until the prompt leaves room for an answer. System messages and the last message always stay.
+/// Drops the oldest turns until the prompt leaves room for an answer. System turns and the last turn always stay.
 ///
-/// What is left begins with a message of the user, because many templates refuse anything else. When even the shortest
-/// conversation is too long it is returned all the same, and the runner cuts the prompt and says by how much.
+/// The rest begins with a turn of the user, because many templates require that. If even the shortest conversation is too long,
+/// it is returned, and the runner cuts tokens from its prompt.
 ///
 /// # Errors
 /// As [`Conversation::to_prompt`] and [`tokens`].
@@ -335,10 +335,10 @@ pub async fn shorten(
     model: &impl ToString,
     context: u32,
 ) -> Result<Shortened, Error> {
-    // An eighth for the answer: a prompt that just fits would leave no room to say anything.
+    // An eighth of the context stays free for the answer.
     let room = (context - context / 8) as usize;
     let starts = starts(&conversation.turns);
-    // The first start that fits, by halves: later starts are shorter.
+    // Binary search for the first start that fits: a later start gives a shorter prompt.
     let (mut low, mut high) = (0, starts.len().saturating_sub(1));
     while low < high {
         let middle = usize::midpoint(low, high);
@@ -356,7 +356,7 @@ pub async fn shorten(
     Ok(from(conversation, start))
 }
 
-/// Whether a prompt has at most `room` tokens. The runner does not count one that is far longer than the context.
+/// Whether a prompt has at most `room` tokens. The runner refuses to tokenize a text that is far longer than the context.
 async fn fits(
     runner: &Runner,
     model: &impl ToString,
@@ -370,7 +370,7 @@ async fn fits(
     }
 }
 
-/// Where a shorter conversation can begin: at each question after the first message, and at the last message.
+/// The indices at which a shorter conversation can begin: each turn of the user after the first turn, and the last turn.
 fn starts(turns: &[Turn]) -> Vec<usize> {
     let Some(last) = turns.len().checked_sub(1) else {
         return Vec::new();
@@ -386,7 +386,7 @@ fn starts(turns: &[Turn]) -> Vec<usize> {
     starts
 }
 
-/// The conversation from `start` on, with all system messages.
+/// The conversation from `start` on, with all system turns.
 fn from(conversation: &Conversation, start: usize) -> Shortened {
     let kept: Vec<Turn> = conversation
         .turns
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_conversation_begins_with_a_question() {
+    fn a_shorter_conversation_begins_with_a_turn_of_the_user() {
         let check = |roles: &str, expected: &[usize]| {
             assert_eq!(starts(&turns(roles)), expected, "{roles}")
         };
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_template_of_the_request_goes_over_that_of_the_model_and_over_its_own() {
+    async fn the_template_of_the_request_comes_first_then_the_models_go_template_then_jinja() {
         let conversation = Conversation {
             turns: turns("u"),
             ..Conversation::default()
@@ -549,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_without_a_place_for_tools_gives_way_to_the_models_own() {
+    fn a_go_template_without_tools_gives_way_to_jinja() {
         let tools = Needs {
             tools: true,
             ..Needs::default()
@@ -573,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_by_the_models_own_template_or_not_at_all() {
+    fn answers_are_parsed_by_the_jinja_template_or_not_at_all() {
         let go = |has_own| {
             let needs = Needs::default();
             choose(Some("{{ .Tools }}{{ .Prompt }}"), None, has_own, needs).unwrap()
@@ -606,7 +606,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unfinished_answer_goes_on_only_by_a_go_template() {
+    async fn only_a_go_template_continues_an_unfinished_answer() {
         let conversation = Conversation {
             turns: turns("ua"),
             ..Conversation::default()

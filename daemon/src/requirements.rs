@@ -1,18 +1,19 @@
-//! What a model asks of the program that runs it, besides its weights: a version, a renderer, a parser.
+//! What a model requires of the program that runs it: a version, a renderer, a parser; and which capabilities a model has.
 //!
-//! The version is one of Ollama's, and is held to [`api::OLLAMA`]. Renderers and parsers are code that Ollama has built in; prompts
-//! are rendered here by the model's template instead, so one without any template is refused, and with one it is said in the log.
+//! The version is a version of Ollama, compared with [`api::OLLAMA`]. Renderers and parsers are code of Ollama that slm does not
+//! have. slm renders prompts by the model's template instead: a model without a template is refused, and one with a template is
+//! logged.
 
 use registry::{Capability, Model};
 use semver::Version;
 
 use crate::error::Error;
-
 use crate::tools::quoted;
-/// Checks that slm stands for the version of Ollama that `requires` names, which is three numbers; `1.2` is short for `1.2.0`.
+
+/// Checks that [`api::OLLAMA`] is at least the version that `requires` names; `1.2` is short for `1.2.0`.
 ///
 /// # Errors
-/// [`Error::TooOld`], and [`Error::Invalid`] for a text that is no version.
+/// [`Error::TooOld`], and [`Error::Invalid`] for a text that is not a version.
 pub fn version(requires: Option<&str>) -> Result<(), Error> {
     let Some(text) = requires.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(());
@@ -59,7 +60,7 @@ pub fn capability_phrase(capability: Capability) -> &'static str {
 /// Checks that a prompt can be rendered although the model names a renderer or parser.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when there is no template that could stand in for it.
+/// [`Error::NoTemplate`] for a model without a template.
 pub fn template(model: &Model, has_own: bool) -> Result<(), Error> {
     let has_template = has_own || model.template.as_ref().is_some_and(|text| !text.is_empty());
     match named(model).next() {
@@ -68,14 +69,14 @@ pub fn template(model: &Model, has_own: bool) -> Result<(), Error> {
     }
 }
 
-/// Says in the log what of a model has no effect. To be called once per load.
+/// Logs the renderer and parser of a model, which have no effect. Called once per load.
 pub fn log_unused(model: &Model) {
     for (what, id) in named(model) {
         tracing::warn!(model = %model.name, id, "slm does not have the {what} of this model; its template is used instead");
     }
 }
 
-/// The renderer and the parser that a model names, in words that are short.
+/// The renderer and the parser that a model names, each cut to 40 characters.
 fn named(model: &Model) -> impl Iterator<Item = (&'static str, String)> {
     let config = &model.config;
     [("renderer", &config.renderer), ("parser", &config.parser)]

@@ -1,4 +1,4 @@
-//! All routes in one value, so that a test can call them without a socket.
+//! The router with all routes. Tests call it without a socket.
 
 use axum::Router;
 use axum::extract::Request;
@@ -14,7 +14,7 @@ use crate::error::{self, Error};
 use crate::origin_check::{self, OriginCheck};
 use crate::routes;
 
-/// The service as HTTP, behind its origin check.
+/// All routes, behind the origin check.
 pub fn router(app: App, origin_check: OriginCheck) -> Router {
     behind(
         origin_check,
@@ -23,7 +23,7 @@ pub fn router(app: App, origin_check: OriginCheck) -> Router {
     .with_state(app)
 }
 
-/// These routes, and what holds for all of them.
+/// These routes with the layers that all routes have.
 fn behind(origin_check: OriginCheck, routes: Router<App>) -> Router<App> {
     routes
         .method_not_allowed_fallback(async |method: Method| Error::Method(method.to_string()))
@@ -33,18 +33,18 @@ fn behind(origin_check: OriginCheck, routes: Router<App>) -> Router<App> {
             budget::lend,
         ))
         .layer(middleware::from_fn(log))
-        // Nothing of a request is read before the origin check admits it.
+        // The origin check comes before any other layer reads the request.
         .layer(middleware::from_fn_with_state(
             origin_check,
             origin_check::check,
         ))
-        // Errors that no dialect wrote, such as those of the origin check, have the default shape.
+        // Errors outside of a dialect, such as those of the origin check, have Ollama's format.
         .layer(middleware::map_response(async |response| {
             error::rendered(response, dialect::ollama::error)
         }))
 }
 
-/// One line per request: method, path, status and time, and nothing of what was said.
+/// Logs method, path, status and time of each request, and no content.
 async fn log(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let path: String = request.uri().path().chars().take(200).collect();

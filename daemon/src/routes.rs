@@ -1,7 +1,6 @@
-//! Our own routes, beside those of the dialects. One file per route: it reads the request, asks store, scheduler or jobs, and
-//! writes the answer.
+//! Routes of slm itself, beside those of the dialects. One file per route.
 //!
-//! Each says what happens when its client leaves: *cancel* ends the work, *detach* lets it go on.
+//! Each states what happens when its client disconnects: *cancel* ends the work, *detach* continues it.
 
 mod adopt;
 mod explain;
@@ -11,14 +10,14 @@ mod rerank;
 mod search;
 mod verify;
 
-use axum::{Extension, Router};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 
+use crate::app::App;
 use crate::error::Error;
 use crate::listen::Peer;
-use crate::app::App;
 
-/// Our routes.
+/// The routes.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route(api::routes::RERANK, post(rerank::post))
@@ -36,6 +35,7 @@ pub(crate) fn routes() -> Router<App> {
         .route(api::routes::JOB_PRIORITY, post(jobs::priority))
         .route(api::routes::VERIFY, post(verify::post))
         .route(api::routes::ADOPT, post(adopt::post))
+}
 
 /// Refuses a request that did not come over the Unix socket.
 fn on_socket(peer: Option<Extension<Peer>>, route: &'static str) -> Result<(), Error> {
@@ -43,5 +43,4 @@ fn on_socket(peer: Option<Extension<Peer>>, route: &'static str) -> Result<(), E
         Some(Extension(Peer::Unix)) => Ok(()),
         _ => Err(Error::UnixOnly(route)),
     }
-}
 }

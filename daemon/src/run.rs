@@ -1,8 +1,8 @@
 //! The life of the process: read the configuration, open the store, bind, serve, drain, stop.
 //!
-//! Stopping has one order, in [`Service::stop`]: no new connections and no new work; running answers may finish within the
-//! grace period; runners are stopped and reaped, and what still streamed is told so; connections are ended; the index is
-//! closed. A second signal ends the process at once, and the runners with it.
+//! [`Service::stop`] stops in this order: no new connections and no new work; running answers finish within the grace period;
+//! runners are stopped and reaped, which ends the remaining streams with an error; connections are closed; the index is closed.
+//! A second signal ends the process at once, and the runners with it.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -43,19 +43,19 @@ use crate::template;
 use crate::transfers::{self, StoreWorker, Transfers};
 use crate::watchdog::ConnectionLimits;
 
-/// Threads that answer requests. Work that takes long is done by runners, or on threads that may block.
+/// Worker threads of the runtime. Long work runs in runners or on blocking threads.
 const WORKERS: usize = 2;
 
-/// How long a runner may take to leave before it is made to.
+/// How long a runner may take to exit before it gets SIGTERM.
 const RUNNER_GRACE: Duration = Duration::from_secs(3);
 
-/// Most bytes of the note that a daemon leaves.
+/// Most bytes of a daemon's note.
 const MAX_NOTE: u64 = 64 * 1024;
 
-/// How long streams may take to bring their last line out when their runner is gone.
+/// How long streams may take to send their last line after their runner is gone.
 const STREAM_END: Duration = Duration::from_secs(1);
 
-/// Runs the program: reads command line, file and environment, and serves until told to stop.
+/// Runs the program: reads command line, file and environment, and serves until a signal.
 pub fn main() -> ExitCode {
     let flags = flags::read(&flags::command().get_matches());
     match serve_until_signal(&flags, &Process) {
@@ -67,9 +67,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A line for whoever started the program, whatever is logged.
+/// Prints a line to standard error, whatever the log level.
 fn print_line(line: &str) {
-    // Nothing can be done when nobody listens.
+    // A closed standard error is no reason to fail.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -91,7 +91,7 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
         .build()
         .context("cannot start threads")?;
     let result = runtime.block_on(async {
-        // Before anything that could be interrupted.
+        // Before the start, which a signal can interrupt.
         let mut signals = Signals::listen()?;
         let service = Service::start(config).await?;
         print_line(&format!(
@@ -110,7 +110,7 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
         }
         end
     });
-    // Whatever is left, runners included, ends with its task.
+    // Remaining tasks end here, and runners with them.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }
@@ -121,7 +121,7 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
     use tracing_subscriber::util::SubscriberInitExt;
     let mut filter: Targets = config.log.parse()?;
     if !config.log.contains("sqlx") {
-        // Each query of the index as a line hides everything else; who wants them names them.
+        // A line for each query of the index would hide all else; `log` with `sqlx` in it shows them.
         filter = filter.with_target("sqlx", LevelFilter::WARN);
     }
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -156,7 +156,7 @@ impl Signals {
     }
 }
 
-/// A daemon that serves.
+/// A running daemon.
 pub struct Service {
     config: Config,
     note: DaemonNote,
@@ -164,17 +164,17 @@ pub struct Service {
     spawner: Spawner,
     scheduler: Scheduler,
     shutdown: Shutdown,
-    /// A door closed while nobody stopped.
+    /// Cancelled when a listener ends without a stop.
     listener_closed: CancellationToken,
     /// Tasks of the scheduler, which outlive the connections.
     workers: TaskTracker,
 }
 
 impl Service {
-    /// Opens the store, binds and serves. When this returns, requests are answered.
+    /// Opens the store, binds and serves. After it returns, the daemon answers requests.
     ///
     /// # Errors
-    /// What failed, with the thing and the remedy: the store is in use, a port is taken, a folder cannot be made.
+    /// When the store is in use, a port is taken, or a folder cannot be created.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         fs::private_dir(&config.home)?;
         fs::private_dir(&config.home.join("run"))?;
@@ -185,7 +185,7 @@ impl Service {
         let registry = Registry::open(options)
             .await
             .context("cannot open the store")?;
-        // Also what was saved before it was switched off, or with a larger budget.
+        // Removes states that were saved with a larger budget.
         registry
             .trim_states(config.state_disk)
             .await
@@ -231,7 +231,7 @@ impl Service {
             scheduler: scheduler.clone(),
             operations: Operations::new(shutdown.clone()),
             defaults: Defaults::from(&config),
-            // Names of other machines are allowed for a proxy, whose clients need not know the paths of this one.
+            // With allowed hosts there is a proxy, and its clients must not see paths of this machine.
             home: config
                 .allowed_hosts
                 .is_empty()
@@ -258,12 +258,12 @@ impl Service {
         })
     }
 
-    /// Where it is to be found.
+    /// Its addresses, and what else is in its note.
     pub fn note(&self) -> &DaemonNote {
         &self.note
     }
 
-    /// Resolves when a part without which nothing works ended by a bug, and says which.
+    /// Resolves when an essential task ended by a bug, with an error that names it.
     pub async fn broken(&self) -> anyhow::Error {
         let part = tokio::select! {
             () = self.scheduler.died() => "the scheduler",
@@ -272,7 +272,7 @@ impl Service {
         anyhow::anyhow!("{part} ended by a bug; the lines before say where")
     }
 
-    /// Stops in order. Takes the grace period and a few seconds at most.
+    /// Stops in order, within the grace period and a few seconds.
     pub async fn stop(self) {
         let Self {
             config,
@@ -283,8 +283,8 @@ impl Service {
             workers,
             ..
         } = self;
-        // Nobody finds us any more, as the socket's file goes with its door; who is here may finish. Transfers end, and
-        // keep what they have.
+        // The listeners close, and the file of the socket is removed. Open requests may finish. Transfers end, and their partial
+        // blobs stay.
         shutdown.graceful.cancel();
         if let Err(error) = fs::remove(&note_path(&config)) {
             tracing::warn!("{}", crate::error::chain(&error));
@@ -293,7 +293,7 @@ impl Service {
         if timeout(config.grace, shutdown.tasks.wait()).await.is_err() {
             tracing::warn!(grace = ?config.grace, "requests are still running, and are ended");
         }
-        // Streams that are left end with an error line, because their runners go.
+        // The remaining streams end with an error line when their runners are gone.
         let runners = async {
             scheduler.close().await;
             spawner.drained().await;
@@ -355,7 +355,7 @@ fn start_scheduler(
     Scheduler::start(options, Arc::new(loader), workers)
 }
 
-/// Binds both doors and serves on them, then leaves a note for those who look for us.
+/// Binds both listeners and serves on them, then writes the daemon's note.
 async fn open_listeners(
     config: &Config,
     app: App,
@@ -386,7 +386,7 @@ async fn open_listeners(
         let closes = closed.clone().drop_guard();
         let graceful = shutdown.graceful.clone();
         shutdown.tasks.spawn(async move {
-            // Also when it ends by a panic.
+            // Dropped on a panic as well.
             let closes = closes;
             serving.await;
             if graceful.is_cancelled() {
@@ -400,7 +400,7 @@ async fn open_listeners(
     Ok(note)
 }
 
-/// Listens on the configured address, or on a free port of it where the usual one is taken and none was asked for.
+/// Listens on the configured address. If the default port is taken, listens on a free one; a configured port is never replaced.
 async fn open_port(config: &Config) -> Result<Listener, listen::Error> {
     match Listener::tcp(config.address).await {
         Err(taken @ listen::Error::Taken { .. }) if !config.port_is_set() => {
@@ -411,7 +411,7 @@ async fn open_port(config: &Config) -> Result<Listener, listen::Error> {
     }
 }
 
-/// Whose a socket without a listener is: one in the home's own folder, or one that the last daemon's note names, is ours.
+/// Whether a socket without a listener belongs to this home: it is in the home, or in the note of the last daemon.
 fn stale(config: &Config) -> Stale {
     #[derive(serde::Deserialize)]
     struct Last {
@@ -429,7 +429,7 @@ fn stale(config: &Config) -> Stale {
     }
 }
 
-/// Where the note stands.
+/// Path of the daemon's note.
 fn note_path(config: &Config) -> std::path::PathBuf {
     config.home.join(api::layout::NOTE)
 }
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_serves_on_both_doors_until_it_is_stopped_and_leaves_nothing() {
+    async fn it_serves_on_both_listeners_and_a_stop_removes_its_files() {
         let home = tempfile::tempdir().unwrap();
         let config = config(home.path(), "port: 0");
         let service = Service::start(config.clone()).await.unwrap();
@@ -514,10 +514,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_port_of_its_own_a_second_daemon_takes_a_free_one_and_writes_it_down() {
+    async fn a_second_daemon_without_a_configured_port_takes_a_free_one_and_notes_it() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let first = Service::start(config(one.path(), "port: 0")).await.unwrap();
-        // As if the usual port were the one that is taken.
+        // As if the default port were taken.
         let mut second = config(two.path(), "");
         second.address = first.note().tcp.parse().unwrap();
         let service = Service::start(second.clone()).await.unwrap();
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_a_killed_daemon_left_is_replaced_wherever_it_stands() {
+    async fn a_socket_that_a_killed_daemon_left_is_replaced_also_outside_of_the_home() {
         let (home, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut config = config(home.path(), "port: 0");
         config.socket = other.path().join("s.sock");
@@ -541,18 +541,18 @@ mod tests {
             .unwrap()
             .unwrap();
         service.stop().await;
-        // As if it had been killed: the note is there, and the socket without a listener.
+        // As if it had been killed: the note and a socket without a listener are there.
         fs::replace(&note_path(&config), &left).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&config.socket).unwrap());
         Service::start(config.clone()).await.unwrap().stop().await;
-        // Without the note it is anybody's.
+        // Without the note the socket can belong to another program.
         drop(std::os::unix::net::UnixListener::bind(&config.socket).unwrap());
         let error = format!("{:#}", Service::start(config).await.err().unwrap());
         assert!(error.contains("another program"), "{error}");
     }
 
     #[tokio::test]
-    async fn what_is_kept_is_for_its_owner_only() {
+    async fn only_the_owner_can_open_its_files() {
         use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();
         let config = config(home.path(), "port: 0");

@@ -7,7 +7,7 @@
 //! - A model is loaded once for any number of requests. Requests that arrive during the load wait for it.
 //! - A loaded model serves a smaller context. A larger context, or other settings that a request requires, reload the model once it
 //!   is idle. Later requests wait behind this one, so that it becomes idle.
-//! - Without a free place, the idle model goes that is cheapest to reload and longest unused. A busy model is never unloaded, but
+//! - Without a free model slot, the idle model is unloaded that is cheapest to reload and longest unused. A busy model is never unloaded, but
 //!   after a long wait one busy model is drained: it takes no new requests, and is unloaded when it is idle.
 //! - A request that is dropped leaves the queue, and a load without waiting requests is cancelled. A full queue is an error.
 //! - When memory is too short for a model, the idle ones are unloaded and the load is tried once more.

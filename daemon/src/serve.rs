@@ -1,4 +1,4 @@
-//! Answers requests, whatever dialect they came in: the only place that leases a model for one.
+//! Answers requests of all dialects. No other module leases a model for a request.
 
 mod resolved;
 mod vectors;
@@ -21,7 +21,7 @@ pub use vectors::{embed, rank};
 /// Leases the model of a request and starts the answer. Dropping the answer cancels it.
 ///
 /// # Errors
-/// Why there is none: the model, the request, the load, or a prompt that does not fit.
+/// When the model does not exist or cannot do what is asked, the load fails, or the prompt does not fit the context.
 pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
     let resolved = ResolvedModel::find(app, Capability::Completion, &ask.target).await?;
     let think = Think::choose(ask.think, &resolved.model)?;
@@ -109,8 +109,7 @@ pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
     .await
 }
 
-/// Starts the answer. Only when the conversation does not fit is it measured how much of it does, so that the ordinary case
-/// costs nothing.
+/// Starts the answer. Only if the runner refuses the conversation as too long, its tokens are counted and turns dropped.
 async fn begin(
     request: &Request,
     resolved: &ResolvedModel,
@@ -147,20 +146,20 @@ async fn begin(
     Ok(answer.after_dropping(shorter.dropped))
 }
 
-/// What the calls for one answer have in common.
+/// What all tries to start one answer have in common.
 struct Request {
     /// The name of the model, for messages.
     label: String,
     /// `None` for a raw prompt.
     source: Option<PromptSource>,
-    /// Tokens that the prompt goes on from.
+    /// Tokens that the prompt continues.
     after: Vec<i32>,
     /// The call, without prompt and images.
     base: Generate,
 }
 
 impl Request {
-    /// The call for this conversation.
+    /// The call of the runner for this conversation.
     async fn to_call(
         &self,
         conversation: &Conversation,
@@ -179,7 +178,7 @@ impl Request {
             prompt = Prompt::Tokens([self.after.as_slice(), &new].concat());
         }
         Ok(Generate {
-            // A prompt that is a conversation says itself how its answer is read.
+            // The runner parses the answer to a `Prompt::Chat` by that conversation.
             read_as: match prompt {
                 Prompt::Chat(_) => None,
                 _ => read_as.map(Box::new),
@@ -218,7 +217,7 @@ fn role(role: modelfile::Role) -> Role {
     }
 }
 
-/// Scales for all adapters of a model, in order. Adapters that are not named get 0.
+/// The scales of all adapters of a model, in order; 0 for an adapter that the request does not name.
 fn all_scales(scales: &[(u32, f32)], adapters: usize) -> Result<Vec<f32>, Error> {
     let mut all = vec![None; adapters];
     for (id, scale) in scales {
@@ -235,21 +234,21 @@ fn all_scales(scales: &[(u32, f32)], adapters: usize) -> Result<Vec<f32>, Error>
     Ok(all.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-/// Loads a model, for a request that asks for nothing else.
+/// Loads a model and generates nothing.
 ///
 /// # Errors
-/// Why it is not loaded.
+/// When the model does not exist or cannot be loaded.
 pub async fn load(app: &App, target: &Target) -> Result<Timings, Error> {
     let resolved = ResolvedModel::find(app, Capability::Completion, target).await?;
     drop(resolved.lease(app).await?);
     Ok(RequestTimes::loaded(target.arrived).timings())
 }
 
-/// Unloads a model when nothing uses it: the model of this name, or else the model that was loaded by this name, when the name
-/// is gone, damaged or another model's by now.
+/// Unloads the model of this name once it is idle. If that model is not loaded, unloads the model that was loaded by this name,
+/// whose name is gone or damaged or belongs to another model by now.
 ///
 /// # Errors
-/// When there is no such model, loaded or not.
+/// When no model has this name, and none was loaded by it.
 pub async fn unload(app: &App, name: &ModelName) -> Result<Unloading, Error> {
     let found = app.registry.model(name).await;
     let mut unloading = Unloading::NotLoaded;
@@ -270,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn adapters_that_are_not_named_are_left_out() {
+    fn an_adapter_without_a_scale_is_off() {
         assert_eq!(
             all_scales(&[(2, 0.5), (0, 1.0)], 3).unwrap(),
             [1.0, 0.0, 0.5]
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn adapters_that_are_not_there_are_named() {
+    fn an_unknown_adapter_and_a_second_scale_are_errors() {
         let refusal = |scales: &[(u32, f32)]| all_scales(scales, 1).unwrap_err().to_string();
         assert!(refusal(&[(1, 1.0)]).contains("the adapter 1"));
         assert!(refusal(&[(0, 1.0), (0, 2.0)]).contains("twice"));

@@ -1,23 +1,23 @@
-//! How the daemon is told to stop: first gently, then for good.
+//! The two signals to stop: first gracefully, then at once.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Handed to everything that lives; cheap to clone.
+/// The tokens and the task tracker that all tasks share; cheap to clone.
 ///
-/// The order of the whole stop stands in [`crate::run`]; this only carries the words.
+/// [`crate::run`] defines the order of a stop.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    /// No new connections, no new work; what runs may finish.
+    /// No new connections and no new work; running requests may finish.
     pub graceful: CancellationToken,
-    /// End now, whatever runs.
+    /// All connections end at once.
     pub force: CancellationToken,
-    /// Every task of the daemon, so that none is left behind.
+    /// All tasks of the daemon, so that a stop can wait for them.
     pub tasks: TaskTracker,
 }
 
 impl Shutdown {
-    /// Nothing is stopping yet.
+    /// Not stopping.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,6 +1,6 @@
-//! Keeps the store free of what nobody names: uploads that no model was made of, and what a crash left.
+//! Collects garbage in the store from time to time: uploads without a model, and files of a crashed process.
 //!
-//! The store removes nothing that a manifest, a lease or a running operation names, so there is no wrong time for it.
+//! Garbage collection removes nothing that a manifest, a blob lease or a running operation names, so it can run at any time.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::chain;
 
-/// When the store is swept.
+/// When garbage is collected.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
-    /// Wait before the first time.
+    /// Time before the first collection.
     pub first: Duration,
-    /// Time from one to the next.
+    /// Time between collections.
     pub every: Duration,
 }
 
 impl Default for Schedule {
-    /// First when whoever started the daemon has had an answer; then as often as the lease of an upload ends.
+    /// First after a minute, when the first requests are answered; then once in the lifetime of an upload's lease.
     fn default() -> Self {
         Self {
             first: Duration::from_secs(60),
@@ -29,7 +29,7 @@ impl Default for Schedule {
     }
 }
 
-/// Sweeps until told to stop.
+/// Collects garbage until `stop` is cancelled.
 pub async fn sweep(
     registry: Registry,
     Schedule { first, every }: Schedule,
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_file_that_nobody_names_goes_without_being_asked() {
+    async fn an_unnamed_blob_is_removed_without_a_request() {
         let home = tempfile::tempdir().expect("a temporary directory");
         let options = registry::Options::new(home.path());
         let registry = Registry::open(options).await.expect("a fresh store");

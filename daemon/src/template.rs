@@ -1,14 +1,14 @@
 //! Prompt templates in the language of Modelfiles (Go's `text/template`), rendered within bounds.
 //!
-//! A template is hostile: it may come with any model. [`Template::parse`] refuses what is not well-formed, and
-//! [`Template::render`] ends with an error when a template makes more than [`MAX_OUTPUT`] bytes, takes more steps than any
-//! honest one, or runs for longer than [`MAX_TIME`]. How that is enforced stands in `instrument`: the parsed tree is
-//! rewritten so that each body, each printed value and each argument of a function passes by a meter (`budget`).
+//! A template is hostile input, because it can come with any model. [`Template::parse`] refuses a malformed template, and
+//! [`Template::render`] fails when a template makes more than [`MAX_OUTPUT`] bytes, exceeds its budget of steps, or runs for longer
+//! than [`MAX_TIME`]. `instrument` enforces this: it rewrites the parsed tree so that each body, each printed value and each argument
+//! of a function is charged to the budget (`budget`).
 //!
-//! What a template sees are `.System`, `.Messages`, `.Prompt`, `.Response`, `.Suffix`, `.Tools`, `.Think`, `.ThinkLevel` and
-//! `.IsThinkSet`, and besides Go's own functions `json`, `currentDate`, `yesterdayDate` and `toTypeScriptType`.
-//! A template that ranges over `.Messages` is rendered once. One that knows only `.Prompt` and `.Response` is rendered once
-//! per turn, and the last turn is cut where the model goes on: at `.Response`.
+//! A template has the fields `.System`, `.Messages`, `.Prompt`, `.Response`, `.Suffix`, `.Tools`, `.Think`, `.ThinkLevel` and
+//! `.IsThinkSet`, Go's functions, and `json`, `currentDate`, `yesterdayDate` and `toTypeScriptType`.
+//! A template with `.Messages` is rendered once. A template with only `.Prompt` and `.Response` is rendered once for each exchange,
+//! and its last rendering ends before `.Response`, where the model continues.
 
 mod blocks;
 mod budget;
@@ -33,17 +33,17 @@ pub use cache::Cache;
 
 /// Longest template in bytes.
 pub const MAX_SOURCE: usize = 256 * 1024;
-/// Most `else if` and `else with` in one template, wherever they stand.
+/// Most `else if` and `else with` in one template.
 pub const MAX_ELSE_LINKS: usize = 128;
-/// Longest text that a template may make, in bytes.
+/// Most bytes of a rendered text.
 pub const MAX_OUTPUT: usize = 4 << 20;
-/// Longest time that it may take.
+/// Longest time of a rendering.
 pub const MAX_TIME: Duration = Duration::from_secs(1);
 
-/// What is wrong with a template.
+/// An error in a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read. The message has line and column.
+    /// It does not parse. The message has line and column.
     #[error("{0}")]
     Syntax(String),
     /// It is too long.
@@ -57,7 +57,7 @@ pub enum Error {
         /// Line of the template, from 1.
         line: usize,
     },
-    /// It failed while it was rendered.
+    /// It fails to render.
     #[error("{0}")]
     Failed(String),
     /// It makes too much text.
@@ -68,37 +68,37 @@ pub enum Error {
     TooMuchWork,
 }
 
-/// What a template is rendered with.
+/// The input of a rendering.
 #[derive(Debug, Clone, Default)]
 pub struct Input<'a> {
-    /// The conversation, first to last, system messages included.
+    /// The conversation in order, with system messages.
     pub messages: &'a [Message],
-    /// Text to continue when there is a suffix, and only then.
+    /// The text to continue; used only with a suffix.
     pub prompt: &'a str,
-    /// Text that follows what is generated.
+    /// Text after the answer.
     pub suffix: &'a str,
-    /// Whether the model thinks first; `None` when nobody said.
+    /// Whether the model thinks; `None` if it is not set.
     pub think: Option<bool>,
-    /// How hard, or the empty text.
+    /// The level of thinking; empty without one.
     pub level: &'a str,
-    /// What the model may call.
+    /// The tools that the model may call.
     pub tools: &'a [Tool],
-    /// The date that `currentDate` gives.
+    /// The result of `currentDate`.
     pub today: Date,
 }
 
-/// A template that was read and is ready to be rendered.
+/// A parsed template.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// The whole, instrumented.
+    /// The whole template, instrumented.
     whole: Arc<Tree>,
-    /// The whole up to `.Response`, for the last turn.
+    /// The template up to `.Response`, for the last exchange.
     open: Arc<Tree>,
     names: BTreeSet<String>,
     warnings: Vec<String>,
 }
 
-/// A body with the templates it may call.
+/// A body with the templates that it can call.
 #[derive(Debug)]
 struct Tree {
     body: ListNode,
@@ -106,7 +106,7 @@ struct Tree {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
     /// [`Error::Syntax`], [`Error::TooLong`] or [`Error::UnknownFunction`].
@@ -119,7 +119,7 @@ impl Template {
             mut names, roots, ..
         } = instrument::names(&body, &defines)?;
         if !names.contains("Messages") && !names.contains("Response") {
-            // A template that ends where the answer begins, and does not say so.
+            // The answer follows the template.
             let (rest, _) = parse("{{ .Response }}")?;
             body.nodes.extend(rest.nodes);
             names.insert("Response".to_owned());
@@ -149,7 +149,7 @@ impl Template {
         })
     }
 
-    /// What is right and may not be meant, for people: variables that do not exist, and so print nothing.
+    /// Warnings about unknown fields, which print nothing.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -159,7 +159,7 @@ impl Template {
         self.names.contains(field)
     }
 
-    /// Renders it. Blocks for at most [`MAX_TIME`] or little more, so it belongs on a thread that may block.
+    /// Renders it. Blocks for little more than [`MAX_TIME`] at most, so it must run on a blocking thread.
     ///
     /// # Errors
     /// [`Error::Failed`], [`Error::TooMuchText`] or [`Error::TooMuchWork`].
@@ -202,7 +202,7 @@ impl Template {
     }
 }
 
-/// Name of the body among the templates it may call; a definition cannot have it.
+/// Name of the main body; no definition can have it.
 const MAIN: &str = "";
 
 fn execute(
@@ -214,7 +214,7 @@ fn execute(
 }
 
 impl Tree {
-    /// Makes it ready for one rendering, whose budget its functions share.
+    /// Prepares one rendering, with functions that charge its budget.
     fn prepare(&self, budget: &Arc<Budget>, today: Date) -> gotmpl::Template {
         let mut template = functions::add(gotmpl::Template::new(MAIN), budget, today)
             .max_range_iters(budget::STEPS);
@@ -225,15 +225,14 @@ impl Tree {
     }
 }
 
-/// Put behind a template to see whether the parser came that far.
+/// Appended to a template, to check that the parser reaches the end.
 const SENTINEL: &str = "\u{1}the end of the template\u{1}";
 
-/// Reads a template with the crate's parser, which ends without a word at an `{{ end }}` or `{{ else }}` that belongs to
-/// nothing: half a prompt would be missing. The sentinel shows it.
+/// Parses a template. The parser of gotmpl stops without an error at an unmatched `{{ end }}` or `{{ else }}`, and the rest of the
+/// prompt would be missing. The sentinel detects it.
 ///
-/// That parser bounds how deep blocks lie in each other, but not how long a chain of `else if` is, and each of its links is
-/// one level of recursion: in the parser, in what walks the tree here, and when the tree is dropped. So links are counted
-/// first.
+/// The parser bounds the depth of nested blocks, but not the length of a chain of `else if`. Each link is one level of recursion,
+/// in the parser, in the walks over the tree, and when the tree is dropped. So links are counted first.
 fn parse(source: &str) -> Result<(ListNode, Vec<DefineNode>), Error> {
     if else_links(source) > MAX_ELSE_LINKS {
         return Err(Error::Syntax(format!(
@@ -262,8 +261,7 @@ fn parse(source: &str) -> Result<(ListNode, Vec<DefineNode>), Error> {
     }
 }
 
-/// How often `else` is followed by `if` or `with`. Texts and comments count too, so that nothing depends on reading actions
-/// exactly as the parser does.
+/// Counts `else` before `if` or `with`, also in texts and comments, so that the count cannot differ from the parser's view.
 fn else_links(source: &str) -> usize {
     source
         .match_indices("else")

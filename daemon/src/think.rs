@@ -6,17 +6,17 @@ use crate::error::Error;
 use crate::requirements;
 use crate::tools::quoted;
 
-/// How hard a model can be asked to think, where its template knows levels.
+/// Levels of thinking, for templates that support levels.
 pub const LEVELS: [&str; 4] = ["low", "medium", "high", "max"];
 
-/// What a request says about thinking.
+/// The thinking that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// The model must not think.
+    /// No thinking.
     Off,
-    /// The model thinks.
+    /// Thinking.
     On,
-    /// The model thinks so hard: one of [`LEVELS`].
+    /// Thinking at one of [`LEVELS`].
     Level(&'static str),
 }
 
@@ -24,7 +24,7 @@ impl Effort {
     /// Reads a level.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a level that does not exist, in the name of `field`.
+    /// [`Error::Invalid`] for an unknown level, with the name of the field.
     pub fn level(field: &str, text: &str) -> Result<Self, Error> {
         let level = LEVELS.into_iter().find(|level| *level == text);
         level.map(Self::Level).ok_or_else(|| {
@@ -37,19 +37,19 @@ impl Effort {
     }
 }
 
-/// How one answer thinks.
+/// Whether and how the model thinks in one answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Think {
-    /// On or off; `None` for a model that does not think, when the request says nothing.
+    /// On or off; `None` if the model does not think and the request does not mention it.
     pub on: Option<bool>,
-    /// The level, where the request gives one.
+    /// The level, if the request has one.
     pub level: Option<&'static str>,
-    /// Whether the request says so; else it is the model's own habit.
+    /// Whether the request asks for it; otherwise it is the model's default.
     pub is_asked: bool,
 }
 
 impl Think {
-    /// Joins what a request says with what the model does. A model that can think does so unless the request says no.
+    /// Joins the request with the model's default: a model that can think thinks, unless the request turns it off.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a model that cannot think.

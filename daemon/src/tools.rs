@@ -1,6 +1,6 @@
-//! Tools that a model may call, and the calls that it made before.
+//! Tools that a model may call, and the tool calls in earlier turns.
 //!
-//! The runner holds them to its limits (`runner_protocol`); here only their shape is read.
+//! Names and schemas are checked here; the runner checks its other limits (`runner_protocol`).
 
 mod parameters;
 
@@ -16,7 +16,7 @@ use crate::error::Error;
 pub struct Function {
     /// Its name.
     pub name: String,
-    /// What it does, for the model.
+    /// Its description for the model.
     pub description: String,
     /// JSON Schema of its parameters.
     pub parameters: Value,
@@ -25,17 +25,16 @@ pub struct Function {
 /// The tools of a request.
 #[derive(Debug, Default)]
 pub struct Offered {
-    /// What the model may call.
+    /// The tools that the model may call.
     pub tools: Vec<protocol::Tool>,
-    /// For people: each tool that was left out, and why.
+    /// A message for people for each tool that was left out, with the reason.
     pub left_out: Vec<String>,
 }
 
-/// Checks the tools of a request, each with a label for people. A tool that cannot be offered is left out and named, and the
-/// others stay.
+/// Checks the tools of a request, each with a label for messages. An invalid tool is left out with a message, and the others stay.
 ///
 /// # Errors
-/// [`Error::Invalid`] when none of them can be offered.
+/// [`Error::Invalid`] when all tools are invalid.
 pub fn offered(
     functions: impl IntoIterator<Item = (String, Result<Function, String>)>,
 ) -> Result<Offered, Error> {
@@ -87,10 +86,10 @@ fn is_name(name: &str) -> bool {
     (1..=MAX_TOOL_NAME).contains(&name.len()) && name.bytes().all(is_clean)
 }
 
-/// Checks a choice against the tools on offer.
+/// Checks a tool choice against the tools of the request.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a tool that is not on offer, and for a choice without tools.
+/// [`Error::Invalid`] for a tool that is not among them, and without tools.
 pub fn chosen(choice: ToolChoice, tools: &[protocol::Tool]) -> Result<ToolChoice, Error> {
     if tools.is_empty() {
         return Err(Error::Invalid(
@@ -108,7 +107,8 @@ pub fn chosen(choice: ToolChoice, tools: &[protocol::Tool]) -> Result<ToolChoice
     }
 }
 
-/// A call of an earlier answer. Its arguments may be an object or a text that holds one; what clients write for none is none.
+/// A tool call of an earlier answer. Its arguments are an object, or a text with one; null, an empty text and an empty list count as
+/// an empty object.
 ///
 /// # Errors
 /// [`Error::Invalid`] names the function.
@@ -140,13 +140,13 @@ fn arguments(given: Value) -> Result<String, String> {
         // PHP writes an empty object as an empty list.
         Value::Null => Ok("{}".to_owned()),
         Value::Array(items) if items.is_empty() => Ok("{}".to_owned()),
-        // A text stays as it is, for templates that show it.
+        // A text stays as it is, because templates print it.
         object @ Value::Object(_) => Ok(text.unwrap_or_else(|| object.to_string())),
         _ => Err("must be an object".to_owned()),
     }
 }
 
-/// A name of the client in a message: in quotes, and short.
+/// A text of the client for a message: in quotes, and short.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", text.chars().take(40).collect::<String>())
 }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_one_of_the_tools() {
+    fn a_tool_choice_names_one_of_the_tools() {
         let tools = offered([function("weather", json!(null))]).unwrap().tools;
         assert_eq!(
             chosen(ToolChoice::Required, &tools).unwrap(),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_that_cannot_be_offered_takes_no_other_with_it() {
+    fn an_invalid_tool_is_left_out_and_the_others_stay() {
         let schema = json!({"type": "object", "properties": {"b": {}, "a": {}}});
         let offered = offered([
             function("f", schema.clone()),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_an_object_or_a_text_of_one() {
+    fn arguments_are_an_object_or_a_text_with_one() {
         let read = |arguments: Value| {
             made(String::new(), "f".into(), arguments).map(|call| call.arguments)
         };

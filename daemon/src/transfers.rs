@@ -1,12 +1,12 @@
-//! Transfers as jobs: they have ids, wait for each other, are paused and resumed, and go on after a restart.
+//! Pulls and pushes as jobs, which have an id and a priority, can be paused and resumed, and continue after a restart.
 //!
-//! - `table` decides which jobs there are and which of them run; it knows no network, no clock and no task.
-//! - `task` owns the table: it hears what clients ask for, runs the work, and saves each change in the index.
-//! - `work` is what a job does.
-//! - `meter` counts bytes, and `window` is the time of day in which they may move.
+//! - `table` decides which jobs exist and which of them run; it knows no network, no clock and no task.
+//! - `task` owns the table: it handles the messages of clients, runs the work, and saves each change in the index.
+//! - `work` does the work of a job.
+//! - `meter` counts bytes, and `window` is the time of day in which jobs run.
 //!
-//! A client that asks for a transfer listens to its job. A job *in the background* goes on when nobody listens, and is tried again
-//! after a failure of the network; any other one ends with its last listener, which is what clients of Ollama's API expect.
+//! The client of a request listens to its job. A *background* job continues without listeners, and is tried again after a network
+//! failure. A foreground job ends with its last listener, as clients of Ollama's API expect.
 
 mod meter;
 mod table;
@@ -30,16 +30,16 @@ pub use table::{Change, Options, TransferRequest, Work};
 pub use window::Window;
 pub use work::{StoreWorker, Worker};
 
-/// Where the time is from.
+/// The clock, which tests replace.
 pub type Clock = Arc<dyn Fn() -> Zoned + Send + Sync>;
 
-/// All transfers. Cheap to clone.
+/// A handle on the task of all jobs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Transfers {
     sender: mpsc::UnboundedSender<Message>,
 }
 
-/// What the task is asked. There are no more of these than there are clients and runs.
+/// A message to the task. The number of clients and runs bounds the number of messages.
 #[derive(Debug)]
 enum Message {
     Ask(
@@ -57,7 +57,7 @@ enum Message {
     },
 }
 
-/// The job that a client listens to, and what it hears.
+/// The lines of a job for one client.
 struct Subscription {
     lines: BoxStream<'static, Result<Progress, Error>>,
     leave: LeaveGuard,
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Subscription {
     }
 }
 
-/// Says that a client left when it is dropped.
+/// A drop guard that tells the task that a client left.
 #[derive(Debug)]
 struct LeaveGuard {
     id: u64,
@@ -78,13 +78,13 @@ struct LeaveGuard {
 
 impl Drop for LeaveGuard {
     fn drop(&mut self) {
-        // Without a task there is nobody to be told.
+        // The task may have ended.
         let _ = self.sender.send(Message::Left(self.id));
     }
 }
 
 impl Transfers {
-    /// Goes on with what an earlier daemon left, with these options.
+    /// Starts the task, which continues the saved jobs of an earlier daemon.
     ///
     /// # Errors
     /// When the saved jobs cannot be read.
@@ -111,7 +111,7 @@ impl Transfers {
         Ok(Self { sender })
     }
 
-    /// Joins the job that does this work, or makes one. The stream tells how far it is, and ends with its last word.
+    /// Joins the job with the key of this request, or creates one. The stream has its progress, and ends with its last line or error.
     ///
     /// # Errors
     /// When there are too many jobs, or the daemon stops.
@@ -123,10 +123,10 @@ impl Transfers {
         Ok(subscription.stream())
     }
 
-    /// What a job that is not over tells, from its beginning on.
+    /// The progress of an open job, from its start.
     ///
     /// # Errors
-    /// When there is no such job, or it is over.
+    /// When the job does not exist, or is over.
     pub async fn watch(
         &self,
         id: u64,
@@ -135,7 +135,7 @@ impl Transfers {
         Ok(subscription.stream())
     }
 
-    /// Every job, by id.
+    /// All jobs, by id.
     ///
     /// # Errors
     /// When the daemon stops.
@@ -143,16 +143,16 @@ impl Transfers {
         self.send(Message::List).await
     }
 
-    /// Changes a job, and returns what it is then.
+    /// Changes a job, and returns the changed job.
     ///
     /// # Errors
-    /// When there is no such job, or its state does not allow it.
+    /// When the job does not exist, or its state does not allow the change.
     pub async fn change(&self, id: u64, change: Change) -> Result<Job, Error> {
         self.send(|reply| Message::Change(id, change, reply))
             .await?
     }
 
-    /// Cancels every pull of a model, and waits until they have ended. Returns how many there were.
+    /// Cancels all pulls of a model, and waits until they have ended. Returns their number.
     ///
     /// # Errors
     /// When the daemon stops.

@@ -1,8 +1,8 @@
-//! Streams of events on the wire. A dialect decides what an event looks like, and how an error in the middle of a stream does.
+//! Streams of events on the wire. A dialect writes the events, and an error in the middle of a stream.
 //!
-//! A failure after the first event cannot change the status any more, so it becomes the last event.
-//! The deadline for a reader that stalls is kept by the connection ([`crate::watchdog`]). A stream that is dropped drops what it
-//! holds, so a client that leaves ends its answer.
+//! The status of the response cannot change after the first event, so a later error becomes the last event.
+//! [`crate::watchdog`] checks the deadline of a stalled reader. When a client disconnects, its stream is dropped, which cancels the
+//! answer.
 
 pub mod ndjson;
 pub mod sse;
@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt};
 
 use crate::error::{self, Error};
 
-/// The items of a stream up to its first error, which `failed` writes as the last item.
+/// The items of a stream up to its first error, which `failed` turns into the last item.
 fn until_error<T>(
     events: impl Stream<Item = Result<T, Error>>,
     failed: impl Fn(&Error) -> T,
@@ -27,6 +27,6 @@ fn until_error<T>(
             });
             std::future::ready(item)
         })
-        // Some layers poll a body again after its end.
+        // Some layers poll a body after its end.
         .fuse()
 }

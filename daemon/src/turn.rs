@@ -1,18 +1,18 @@
-//! Turns of a conversation, in no dialect.
+//! Turns of a conversation, independent of the dialect.
 
 use runner_protocol::ToolCall;
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
-    /// Who speaks.
+    /// Its role.
     pub role: Role,
-    /// What the turn is made of, in order.
+    /// Its blocks, in order.
     pub blocks: Vec<Block>,
 }
 
 impl Turn {
-    /// A turn of one text.
+    /// A turn with one text.
     pub fn text(role: Role, text: impl Into<String>) -> Self {
         Self {
             role,
@@ -20,7 +20,7 @@ impl Turn {
         }
     }
 
-    /// The numbers of the images in it.
+    /// The numbers of its images.
     pub fn images(&self) -> impl Iterator<Item = u32> {
         self.blocks.iter().filter_map(|block| match block {
             Block::Image(number) => Some(*number),
@@ -29,7 +29,7 @@ impl Turn {
     }
 }
 
-/// Who speaks.
+/// The role of a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// Instructions.
@@ -40,15 +40,15 @@ pub enum Role {
     Assistant,
     /// A tool, with its result.
     Tool {
-        /// Its name; may be empty.
+        /// Name of the tool; may be empty.
         name: String,
-        /// The id of the call that this is the result of; may be empty.
+        /// Id of the call; may be empty.
         call: String,
     },
 }
 
 impl Role {
-    /// The name that templates know.
+    /// Its name in templates.
     pub fn name(&self) -> &'static str {
         match self {
             Self::System => "system",
@@ -59,15 +59,15 @@ impl Role {
     }
 }
 
-/// One part of a turn.
+/// One block of a turn.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Block {
     /// Text.
     Text(String),
     /// An image, by its number in [`Images`](crate::images::Images).
     Image(u32),
-    /// What the model thought.
+    /// Thinking of the model.
     Thinking(String),
-    /// What the model called.
+    /// A tool call of the model.
     Call(ToolCall),
 }

@@ -1,5 +1,4 @@
-//! What clients may ask for and what is not there yet. It is refused by name, because an answer that silently ignores
-//! what was asked for is worse than none.
+//! Fields of a create request that slm does not support yet. They are refused by name instead of silently ignored.
 
 use api::{CreateRequest, Message};
 
@@ -7,12 +6,12 @@ use crate::error::Error;
 
 const QUANTIZE: &str = "quantize of anything but a folder of safetensors";
 
-/// Checks a request of create.
+/// Checks a create request.
 ///
 /// # Errors
 /// [`Error::Unsupported`] names the field.
 pub fn in_create(request: &CreateRequest) -> Result<(), Error> {
-    // What is converted has to become something, and may be told what.
+    // Only a conversion of safetensors has a target format.
     if !is_folder(request) {
         text(QUANTIZE, request.quantize.as_deref())?;
     }
@@ -23,13 +22,13 @@ pub fn in_create(request: &CreateRequest) -> Result<(), Error> {
     }
     for kept in request.messages.iter().flatten() {
         message(kept)?;
-        // A model keeps roles and texts of its messages.
+        // The messages of a model have only a role and a text.
         text("thinking", kept.thinking.as_deref())?;
     }
     Ok(())
 }
 
-/// Whether the files of a recipe are a folder that is converted.
+/// Whether the files of a recipe are a folder of safetensors, which is converted.
 pub fn is_folder(request: &CreateRequest) -> bool {
     let mut names = request.files.iter().flatten().map(|(name, _)| name);
     names.any(|name| registry::convert::is_weights(name))
@@ -59,7 +58,7 @@ fn list<T>(field: &str, values: Option<&[T]>) -> Result<(), Error> {
 }
 
 fn refused(field: &str) -> Error {
-    // Quotes of what a client sent stay short.
+    // The field can be a text of the client, so it is cut.
     Error::Unsupported(field.chars().take(80).collect())
 }
 
@@ -69,7 +68,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn what_a_model_cannot_be_made_with_is_refused_by_name() {
+    fn an_unsupported_field_is_refused_by_name() {
         let said = |field: &str, value: Value| {
             let mut message = json!({"role": "user", "content": "hi"});
             message[field] = value;

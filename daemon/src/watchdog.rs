@@ -1,9 +1,9 @@
-//! How fast a peer must be.
+//! Deadlines of a connection: closes a connection whose peer is too slow.
 //!
-//! A connection is always in one phase, and some phases may only last so long. The socket and the service report to a
-//! shared `Watchdog`; a watchdog beside the connection reads it and ends a connection that is too slow.
-//! The deadline for writing cannot live inside the body of an answer: a body is polled only while the socket takes bytes,
-//! so a reader that stalls would stop the very clock that should catch it.
+//! A connection is always in one phase, and most phases have a time limit. The socket and the service report to a shared
+//! [`Watchdog`]; a future beside the connection waits for its deadline.
+//! The body of a response cannot check the deadline for writing: it is polled only while the socket takes bytes, and never for a
+//! reader that stalls.
 
 use std::io;
 use std::pin::Pin;
@@ -17,20 +17,20 @@ use tokio::time::Instant;
 
 use crate::listen::Io;
 
-/// How long a peer may take.
+/// Limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
     /// From the connection to the first byte.
     pub first_byte: Duration,
     /// From the first byte of a request to the end of its head.
     pub head: Duration,
-    /// Between two requests on one connection.
+    /// Between two requests.
     pub idle: Duration,
-    /// While the peer takes no byte of an answer.
+    /// While the peer reads no byte of a response.
     pub stall: Duration,
-    /// Lines in the head of a request.
+    /// Most header lines of a request.
     pub headers: usize,
-    /// Connections at a time.
+    /// Most connections at a time.
     pub connections: usize,
 }
 
@@ -47,15 +47,15 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// What a connection does.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
-    /// Nothing came yet.
+    /// No byte has arrived.
     Fresh,
-    /// Part of a head came.
+    /// A part of a request head has arrived.
     Head,
-    /// A request is answered.
+    /// The daemon answers a request.
     Answering,
     /// Between two requests.
     Idle,
@@ -72,13 +72,13 @@ impl Phase {
     }
 }
 
-/// Where a connection stands, and since when. Times are in milliseconds from its start.
+/// The phase of a connection, and when it began. Times are in milliseconds from the start of the connection.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     start: Instant,
     phase: AtomicU8,
     since: AtomicU64,
-    /// When a write first found the socket full, plus one; 0 while it takes bytes.
+    /// When a write first found the socket full, plus one; 0 while the socket takes bytes.
     blocked: AtomicU64,
 }
 
@@ -105,12 +105,12 @@ impl Watchdog {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// A whole head was read.
+    /// A request head is complete.
     pub(crate) fn answering(&self) {
         self.enter(Phase::Answering);
     }
 
-    /// The last byte of the answer was made.
+    /// The response is complete.
     pub(crate) fn answered(&self) {
         self.enter(Phase::Idle);
     }
@@ -129,7 +129,7 @@ impl Watchdog {
         }
     }
 
-    /// When this connection is over unless something happens before; `None` while nothing runs out.
+    /// The next deadline, and the reason to close the connection then; `None` without a limit.
     fn deadline(&self, limits: &ConnectionLimits) -> Option<(Instant, &'static str)> {
         let at = |since: u64, limit: Duration| self.start + Duration::from_millis(since) + limit;
         let since = self.since.load(Ordering::Relaxed);
@@ -146,9 +146,9 @@ impl Watchdog {
         phase.into_iter().chain(stall).min()
     }
 
-    /// Ends when the peer was too slow, and says what it did not do.
+    /// Resolves at a missed deadline, with the reason.
     pub(crate) async fn too_slow(&self, limits: &ConnectionLimits) -> &'static str {
-        // Looked at again this often, because reports do not wake this task: they come with every read and write.
+        // Reports come with each read and write and do not wake this future, so it checks the deadline this often.
         let look = (limits.stall / 6).min(Duration::from_secs(5));
         loop {
             let now = Instant::now();
@@ -162,7 +162,7 @@ impl Watchdog {
     }
 }
 
-/// A stream that reports to a [`Watchdog`].
+/// A stream that reports reads and writes to a [`Watchdog`].
 pub(crate) struct WatchedStream {
     inner: Box<dyn Io>,
     watchdog: Arc<Watchdog>,

@@ -1,4 +1,4 @@
-//! What the store and the scheduler know, in the words of the API.
+//! Converts values of store and scheduler to types of the API.
 
 use api::{
     Damage, LoadedModel, Message, ModelDetails, ModelSummary, ShowResponse, TensorInfo,
@@ -92,7 +92,7 @@ pub(crate) fn shown(shown: Shown, verbose: bool) -> ShowResponse {
     }
 }
 
-/// A name and a value per line, in two columns; texts in quotes.
+/// One parameter per line, in two columns; texts in quotes.
 fn parameters(parameters: &Parameters) -> String {
     let lines: Vec<String> = parameters
         .iter()
@@ -104,7 +104,7 @@ fn parameters(parameters: &Parameters) -> String {
     lines.join("\n")
 }
 
-/// `removed` says that its name is gone, or another model's by now.
+/// `removed`: its name is gone, or belongs to another model by now.
 pub(crate) fn loaded(summary: scheduler::ModelSummary, removed: bool) -> LoadedModel {
     let level = summary.sandbox.as_ref().map(|sandbox| sandbox.level.name());
     let kernels = summary.kernels.as_ref();
@@ -134,7 +134,7 @@ pub(crate) fn loaded(summary: scheduler::ModelSummary, removed: bool) -> LoadedM
     }
 }
 
-/// "Never", on a wire that must have a time: late in the year 9999.
+/// "Never" in a field that needs a time: the end of the year 9999.
 const FAR: Timestamp = Timestamp::MAX;
 
 fn on_the_calendar(at: Instant) -> Timestamp {
@@ -188,7 +188,7 @@ fn manifest_path(name: &registry::ModelName) -> String {
     format!("models/manifests/{}", name.folders().join("/"))
 }
 
-/// What to do about a blob. One with other bytes is moved aside by a quarantine; one that is missing or is no good GGUF file stays.
+/// The remedy for a damaged blob. `quarantine` moves a blob with wrong bytes aside; other damage stays.
 fn remedy(model: Option<&str>, found: &registry::Damage, quarantine: bool) -> String {
     use registry::Damage::{Bytes, NotRegular};
     let moves = matches!(found, Bytes { .. } | NotRegular(_));

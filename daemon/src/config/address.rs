@@ -1,11 +1,11 @@
-//! Where to listen on TCP: loopback, always.
+//! The TCP address to listen on, always loopback.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use api::layout::DEFAULT_PORT;
 
-/// A loopback address, with a port if one was written.
+/// A loopback address with an optional port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint {
     address: IpAddr,
@@ -13,12 +13,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Whether a port was written.
+    /// Whether it has a port.
     pub fn has_port(self) -> bool {
         self.port.is_some()
     }
 
-    /// Joins it with a port that was set on its own; `own_first` says whether the one in the address counts more.
+    /// Joins it with the port of the key `port`. With `own_first` the port in the address overrides that one.
     pub fn with_port(self, port: Option<u16>, own_first: bool) -> SocketAddr {
         let chosen = if own_first {
             self.port.or(port)
@@ -63,7 +63,7 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Host and port; brackets are the only way to write an IPv6 address with a port.
+/// Splits host and port. An IPv6 address with a port needs brackets.
 fn split(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_loopback_address_is_read() {
+    fn all_forms_of_a_loopback_address_are_read() {
         check("127.0.0.1", "127.0.0.1:11435");
         check("127.8.9.10:1", "127.8.9.10:1");
         check("localhost", "127.0.0.1:11435");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_that_others_could_reach_is_refused_with_the_reason() {
+    fn an_address_that_others_can_reach_is_refused() {
         for text in [
             "0.0.0.0",
             "0.0.0.0:11435",
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_an_example() {
+    fn an_invalid_address_is_refused_with_an_example() {
         for text in [
             "example.com",
             "localhost:http",

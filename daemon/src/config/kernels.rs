@@ -1,12 +1,12 @@
-//! Whether runners compute with slm's kernels.
+//! Whether runners use slm's CPU kernels.
 
-/// What runners are told about slm's CPU kernels.
+/// The setting `kernels`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kernels {
-    /// They compute where there are any for the processor.
+    /// Runners use the kernels that exist for the processor.
     #[default]
     Auto,
-    /// llama.cpp's own compute.
+    /// Runners use llama.cpp's kernels only.
     Off,
 }
 

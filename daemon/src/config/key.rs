@@ -1,4 +1,4 @@
-//! The one table of what can be set.
+//! The table of all settings.
 
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,9 +9,9 @@ pub struct Key {
     pub flag: &'static str,
     /// Name in the environment.
     pub env: &'static str,
-    /// Text it has when nobody sets it; may be empty.
+    /// Its default text; may be empty.
     pub default: &'static str,
-    /// What it means, for the reference and `--help`.
+    /// Its description in `--help` and in the reference.
     pub about: &'static str,
 }
 
@@ -31,7 +31,7 @@ const fn key(
     }
 }
 
-/// Every setting, in the order of the reference.
+/// All settings, in the order of the reference.
 pub const KEYS: &[Key] = &[
     key(
         "host",

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_says_what_would_be_right() {
+    fn an_invalid_rate_is_refused_with_examples() {
         for text in [
             "0",
             "0MB/s",

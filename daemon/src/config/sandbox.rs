@@ -1,12 +1,12 @@
-//! How far runners are to be confined.
+//! The sandbox that runners must have.
 
-/// What is done with a machine that cannot confine a runner fully.
+/// The setting `sandbox`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sandbox {
-    /// A runner is confined as far as the machine lets it; how far that is, is logged and shown.
+    /// A runner confines itself as far as the machine supports it; its level is logged and shown.
     #[default]
     Auto,
-    /// A runner that is not fully confined gets no model.
+    /// A runner below the level `full` gets no model.
     Require,
     /// No runner is confined.
     Off,

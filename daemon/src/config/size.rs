@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_says_what_would_be_right() {
+    fn an_invalid_size_is_refused_with_the_units() {
         for text in [
             "",
             "GiB",

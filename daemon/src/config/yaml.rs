@@ -1,17 +1,17 @@
-//! The lines of `config.yaml`, and where a mistake in them stands.
+//! Parses `config.yaml`, and finds the line of a mistake.
 
 use serde_yaml::{Mapping, Value};
 
-/// Why a text is no list of settings.
+/// A mistake in the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// Line, from 1; `None` where the mistake has no place.
+    /// Its line, from 1; `None` if it is in no single line.
     pub(super) line: Option<usize>,
-    /// What is wrong, and what would be right.
+    /// The mistake and the remedy.
     pub(super) problem: String,
 }
 
-/// Reads the settings; none from an empty text.
+/// Reads the settings; an empty text has none.
 ///
 /// # Errors
 /// [`Fault`] when the text is not YAML, or its top level is not a mapping.
@@ -27,7 +27,7 @@ pub(super) fn read(text: &str) -> Result<Mapping, Fault> {
     }
 }
 
-/// The value of a setting as the text that an option or a variable would give; `None` where it is none.
+/// The value of a setting as the text of an option or variable; `None` for a mapping or a nested list.
 pub(super) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::Null => Some(String::new()),
@@ -50,7 +50,7 @@ pub(super) fn line_of(text: &str, key: &str) -> usize {
     lines_of(text, key).next().unwrap_or(1)
 }
 
-/// The lines that set this key, from 1.
+/// Numbers of the lines that set this key, from 1.
 fn lines_of(text: &str, key: &str) -> impl Iterator<Item = usize> {
     text.lines().zip(1..).filter_map(move |(line, number)| {
         line.trim_start_matches(['"', '\''])
@@ -60,7 +60,7 @@ fn lines_of(text: &str, key: &str) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The mistakes that people make, in their words. The parser names another line for some, and none for others.
+/// Common mistakes. The parser reports some of them with another line, and accepts others.
 fn known(text: &str) -> Option<Fault> {
     text.lines()
         .zip(1..)
@@ -77,7 +77,7 @@ fn tab(line: &str, number: usize) -> Option<Fault> {
 }
 
 fn colon(line: &str, number: usize) -> Option<Fault> {
-    // What is indented, or an item of a list, belongs to a line above.
+    // An indented line or a list item belongs to a line above.
     let is_own = !line.starts_with([' ', '#', '-', '%', '{', '}', '[', ']']) && line != "...";
     let line = line.split(" #").next().unwrap_or_default().trim_end();
     let is_setting = line.contains(": ") || line.contains(":\t") || line.ends_with(':');
@@ -150,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_settings_says_what_they_look_like() {
+    fn a_file_without_settings_is_refused_with_their_form() {
         let wanted = (None, "must be a list of `key: value` lines".to_owned());
         assert_eq!(fault("- a\n- b\n"), wanted);
         assert_eq!(fault("[a]"), wanted);
     }
 
     #[test]
-    fn what_is_yaml_is_read() {
+    fn all_forms_of_yaml_are_read() {
         for text in [
             "",
             "# nothing\n",

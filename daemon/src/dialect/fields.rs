@@ -1,4 +1,4 @@
-//! Fields that have the same shape in several dialects.
+//! Fields that are the same in several dialects.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::error::Error;
 /// The schema of an answer, as text.
 ///
 /// # Errors
-/// [`Error::Invalid`] for one that is too large. Whether it can be enforced is for the runner to say.
+/// [`Error::Invalid`] for a schema that is too large. The runner checks whether it can enforce it.
 pub(crate) fn schema(schema: &Value) -> Result<Shape, Error> {
     let text = schema.to_string();
     if text.len() > MAX_CONSTRAINT_BYTES {
@@ -22,10 +22,10 @@ pub(crate) fn schema(schema: &Value) -> Result<Shape, Error> {
     Ok(Shape::Schema(text))
 }
 
-/// Whether log probabilities are reported, and of how many alternatives.
+/// The number of top logprobs, if logprobs are requested.
 ///
 /// # Errors
-/// [`Error::Invalid`] for too many alternatives, and for alternatives without `logprobs`.
+/// [`Error::Invalid`] for too many top logprobs, and for top logprobs without `logprobs`.
 pub(crate) fn logprobs(wanted: Option<bool>, top: Option<u32>) -> Result<Option<u32>, Error> {
     let top = top.unwrap_or(0);
     if top > MAX_TOP_LOGPROBS {
@@ -42,7 +42,7 @@ pub(crate) fn logprobs(wanted: Option<bool>, top: Option<u32>) -> Result<Option<
     }
 }
 
-/// Shifts of the scores of tokens, by the number of the token.
+/// Logit biases, by token id.
 ///
 /// # Errors
 /// [`Error::Invalid`] for too many biases, and for a key that is not a token id. The runner checks the range of ids and shifts.
@@ -72,7 +72,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn logprobs_are_asked_for_by_two_fields() {
+    fn two_fields_request_logprobs() {
         assert_eq!(logprobs(None, None).unwrap(), None);
         assert_eq!(logprobs(Some(false), Some(0)).unwrap(), None);
         assert_eq!(logprobs(Some(true), None).unwrap(), Some(0));

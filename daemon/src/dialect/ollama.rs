@@ -1,6 +1,6 @@
 //! Ollama's API, under `/api`.
 //!
-//! One file per route. Each says what happens when its client leaves: *cancel* ends the work, *detach* lets it go on.
+//! One file per route. Each states what happens when its client disconnects: *cancel* ends the work, *detach* continues it.
 
 mod blobs;
 mod chat;
@@ -33,7 +33,7 @@ use crate::error::Error;
 pub(crate) use lines::stream_progress;
 pub(crate) use request::target;
 
-/// Its routes.
+/// The routes of this dialect.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route(api::routes::ROOT, get(root::get))
@@ -53,12 +53,12 @@ pub(crate) fn routes() -> Router<App> {
         .route(api::routes::DELETE, delete(delete::delete))
 }
 
-/// The shape of its errors, with our code and hint.
+/// Status and body of an error, with slm's code and hint.
 pub(crate) fn error(error: &Error) -> (StatusCode, Value) {
     (error.status(), body(error))
 }
 
-/// The same as the last line of a stream.
+/// The body alone, which is also the last line of a failed stream.
 pub(crate) fn body(error: &Error) -> Value {
     json!(api::ErrorBody {
         error: error.message(),

@@ -1,15 +1,15 @@
-//! Halves of surrogate pairs in JSON.
+//! Lone surrogates in JSON.
 //!
-//! Programs whose texts are UTF-16 may cut one between the two halves of a pair, and write the half that is left as an escape,
-//! such as `\ud83d`. It stands for no character, and takes the place of U+FFFD, as in every decoder that goes on.
+//! A program with UTF-16 texts may cut one inside a surrogate pair, and write the lone surrogate as an escape such as `\ud83d`.
+//! It encodes no character, and U+FFFD replaces it, as in lossy decoders.
 
-/// Puts `\ufffd` in the place of each escape of half a pair. Nothing moves, since both have six bytes.
+/// Replaces each escape of a lone surrogate by `\ufffd`, which also has six bytes.
 pub(super) fn replace_lone(json: &mut [u8]) {
     let mut at = 0;
     while let Some(step) = json[at..].iter().position(|byte| *byte == b'\\') {
         at += step;
         at += match unit(&json[at..]) {
-            // Any other escape has two bytes at least, of which the second may be a backslash.
+            // Any other escape has at least two bytes; the second can be a backslash.
             None => 2,
             Some(0xd800..=0xdbff) if matches!(unit(&json[at + 6..]), Some(0xdc00..=0xdfff)) => 12,
             Some(0xd800..=0xdfff) => {
@@ -24,7 +24,7 @@ pub(super) fn replace_lone(json: &mut [u8]) {
     }
 }
 
-/// The number of an escape `\uXXXX` that the bytes begin with.
+/// The code unit of an escape `\uXXXX` at the start of the bytes.
 fn unit(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.strip_prefix(br"\u")?.get(..4)?;
     if !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_pair_is_the_replacement_character_and_all_else_stays() {
+    fn a_lone_surrogate_becomes_the_replacement_character() {
         for (json, expected) in [
             (r#""hi \ud83d""#, "hi \u{fffd}"),
             (r#""\uD83D\uDE00""#, "\u{1f600}"),
@@ -47,7 +47,7 @@ mod tests {
             (r#""\ude00\ud83d""#, "\u{fffd}\u{fffd}"),
             (r#""\ud83d\u0041""#, "\u{fffd}A"),
             (r#""\ud83d\n""#, "\u{fffd}\n"),
-            // The backslash is escaped, and what follows is plain text.
+            // The backslash is escaped, so the rest is plain text.
             (r#""\\ud83d""#, r"\ud83d"),
             (r#""\\\ud83d""#, "\\\u{fffd}"),
             (r#""\\\\ud83d""#, r"\\ud83d"),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_that_break_off_are_left_to_the_reader() {
+    fn an_incomplete_escape_does_not_change() {
         for json in [
             r"",
             r"\",

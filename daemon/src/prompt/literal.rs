@@ -1,17 +1,17 @@
-//! Which bytes of a rendered prompt come from messages and tools: control tokens written out in them are text.
+//! Finds the literal ranges of a rendered prompt: bytes from messages and tools, in which control tokens are plain text.
 //!
-//! Before a template is rendered, each text of a message or tool is put between two characters that Unicode gives no meaning to.
-//! Afterwards they are taken out again, and say where the texts stand.
+//! Before the template is rendered, each text of a message or tool gets a mark before and after it. The marks are Unicode
+//! noncharacters. Afterwards they are removed, and their positions are the ranges.
 
 use runner_protocol::{Message, Rendered, Tool, ToolCall};
 use serde_json::Value;
 
 use super::Texts;
 
-/// Characters without a meaning.
+/// Unicode noncharacters.
 const MARKS: std::ops::RangeInclusive<char> = '\u{fdd0}'..='\u{fdef}';
 
-/// Two characters between which a text is put.
+/// The two marks around a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marks {
     begin: char,
@@ -19,7 +19,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Two that no text of the conversation has; `None` when there are none.
+    /// Two marks that no text of the conversation contains; `None` if the texts contain too many noncharacters.
     pub(super) fn unused_in(texts: &Texts) -> Option<Self> {
         let is_free = |mark: &char| !texts.all().any(|text| text.contains(*mark));
         let mut free = MARKS.filter(is_free);
@@ -29,7 +29,7 @@ impl Marks {
         })
     }
 
-    /// A text between them; one of nothing stays so, because templates ask for that.
+    /// A text between the marks. An empty text stays empty, because templates test for it.
     fn around(self, text: &str) -> String {
         if text.is_empty() {
             return String::new();
@@ -37,7 +37,7 @@ impl Marks {
         format!("{}{text}{}", self.begin, self.end)
     }
 
-    /// All texts of a JSON value, and no names of members. What cannot begin a control token stays as it is.
+    /// A JSON value with marks around its texts, but not around names. A text that cannot begin a control token gets none.
     fn within(self, json: &str) -> String {
         if !may_be_control(json) {
             return json.to_owned();
@@ -60,7 +60,7 @@ impl Marks {
         }
     }
 
-    /// The prompt without them, and what stood between them. `None` when one is without the other.
+    /// The prompt without marks, and its literal ranges; `None` for marks that are not in pairs.
     pub(super) fn take_out(self, marked: &str) -> Option<Rendered> {
         let mut rendered = Rendered::default();
         let mut begun = None;
@@ -82,13 +82,13 @@ impl Marks {
     }
 }
 
-/// Whether a control token of any vocabulary that is known may begin in a text.
+/// Whether a control token of a known vocabulary can begin in a text.
 fn may_be_control(text: &str) -> bool {
     text.contains(['<', '[', '|', '｜', '{'])
 }
 
 impl Texts {
-    /// The same with each text between marks.
+    /// The texts, each between marks.
     pub(super) fn marked(&self, marks: Marks) -> Self {
         let call = |call: &ToolCall| ToolCall {
             arguments: marks.within(&call.arguments),
@@ -112,7 +112,7 @@ impl Texts {
         }
     }
 
-    /// Every text that a client or a tool wrote.
+    /// All texts of clients and tools.
     fn all(&self) -> impl Iterator<Item = &String> {
         let messages = self.messages.iter().flat_map(|message| {
             let calls = message.tool_calls.iter().map(|call| &call.arguments);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_wrote_is_told_from_the_template() {
+    fn texts_of_messages_are_literal_and_those_of_the_template_are_not() {
         let template = "<s>{{ .Prompt }}</s>{{ .Prompt }}";
         assert_eq!(literal(template, "é<s>x"), ["é<s>x", "é<s>x"]);
         let messages = "{{ range .Messages }}<{{ .Role }}>{{ .Content }}</s>{{ end }}";
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_looks_at_texts_renders_what_it_did() {
+    fn a_template_that_compares_texts_renders_the_same_without_ranges() {
         let first = r#"{{ if eq .Prompt "a" }}yes{{ else }}{{ .Prompt }}{{ end }}"#;
         let rendered = conversation("a")
             .text(&Template::parse(first).unwrap())

@@ -1,7 +1,7 @@
-//! `POST /api/adopt` (ours): takes in a file of this machine that the client names, without copying where possible.
+//! `POST /api/adopt`: puts a file of this machine into the store, without copying where possible.
 //!
-//! On the Unix socket only: whoever may open that could read the file anyway, while over TCP a stranger could have the daemon
-//! read the owner's files.
+//! On the Unix socket only: its clients can read the file anyway. Over TCP, other users of this machine could make the daemon read
+//! files of its owner.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ use crate::extract::{Json, SMALL};
 use crate::listen::Peer;
 use crate::progress;
 
-/// A stream of progress whose last line says what became of the file. *Detach*.
+/// A stream of progress, with the digest in the last line. *Detach*.
 pub(crate) async fn post(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,

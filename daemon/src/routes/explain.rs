@@ -1,4 +1,4 @@
-//! `POST /api/explain` (ours): says what a pull would do.
+//! `POST /api/explain`: what a pull would do.
 
 use api::{Explanation, ExplanationFile, PullRequest};
 use axum::extract::State;
@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
 
-/// What a pull would do, without fetching weights. *Cancel*: it ends with the request.
+/// The files that a pull would fetch, and from where. *Cancel*.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PullRequest, SMALL>,

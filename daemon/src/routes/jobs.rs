@@ -1,4 +1,4 @@
-//! `/api/jobs`: what transfers there are, and how they are paused, resumed, cancelled and put in order.
+//! `/api/jobs`: lists, pauses, resumes, cancels and reorders jobs.
 
 use api::{Job, JobKind, JobsResponse, Priority};
 use axum::Json;
@@ -13,7 +13,7 @@ use crate::dialect::ollama::stream_progress;
 use crate::error::Error;
 use crate::transfers::Change;
 
-/// What the queries of these routes can say.
+/// The query parameters of these routes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct JobQuery {
@@ -36,7 +36,7 @@ pub(crate) async fn get(
     Ok(Json(JobsResponse { jobs }))
 }
 
-/// What a job tells, from its beginning on. *Cancel*, as for a client that asked for it.
+/// The progress of a job from its start. *Cancel*, as for the client that started the job.
 pub(crate) async fn progress(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -45,7 +45,7 @@ pub(crate) async fn progress(
     stream_progress(lines, None).await
 }
 
-/// The job as it is then. *Detach*.
+/// Responds with the changed job. *Detach*.
 pub(crate) async fn pause(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -53,7 +53,7 @@ pub(crate) async fn pause(
     change(&app, &id, Change::Pause).await
 }
 
-/// The job as it is then, in the background. *Detach*.
+/// Responds with the changed job, which is a background job then. *Detach*.
 pub(crate) async fn resume(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -63,7 +63,7 @@ pub(crate) async fn resume(
     change(&app, &id, Change::Resume { now }).await
 }
 
-/// The job as it is then. With `remove`, bytes that no other job needs are gone. *Detach*.
+/// Responds with the changed job. `remove` also removes partial blobs that no other job needs. *Detach*.
 pub(crate) async fn cancel(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -80,7 +80,7 @@ pub(crate) async fn cancel(
     Ok(job)
 }
 
-/// The job as it is then. *Detach*.
+/// Responds with the changed job. *Detach*.
 pub(crate) async fn priority(
     State(app): State<App>,
     Path(id): Path<String>,

@@ -1,7 +1,7 @@
-//! `POST /api/login`, `/api/logout`, `/api/logins` (ours): the logins that pulls and pushes use.
+//! `POST /api/login`, `/api/logout`, `/api/logins`: the logins for pulls and pushes.
 //!
-//! On the Unix socket only: a program that may open it could read the file of logins anyway, while over TCP another user of this
-//! machine could log the owner in or out. *Cancel*: what is not kept yet when the client leaves is not kept.
+//! On the Unix socket only: its clients can read the file of logins anyway. Over TCP, other users of this machine could change the
+//! owner's logins. *Cancel*: a login that is not stored when the client disconnects is dropped.
 
 use api::{
     KnownLogin, LoginRequest, LoginResponse, LoginsRequest, LoginsResponse, LogoutRequest,
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL};
 use crate::listen::Peer;
 
-/// Keeps a login, once its host has said that it is good.
+/// Stores a login, after its host has accepted it.
 pub(crate) async fn login(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,
@@ -41,7 +41,7 @@ pub(crate) async fn login(
     }))
 }
 
-/// Forgets a login.
+/// Removes a login.
 pub(crate) async fn logout(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,
@@ -52,7 +52,7 @@ pub(crate) async fn logout(
     Ok(axum::Json(LogoutResponse { removed }))
 }
 
-/// Tells for which hosts there are logins, and the public key.
+/// Lists the hosts with logins, and the public key if asked for.
 pub(crate) async fn list(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,

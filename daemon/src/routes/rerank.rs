@@ -1,4 +1,4 @@
-//! `POST /v1/rerank` and `POST /api/rerank`: order documents by how well they fit a query.
+//! `POST /v1/rerank` and `POST /api/rerank`: ranks documents by their relevance to a query.
 
 use api::{Document, RankedDocument, RerankRequest, RerankResponse, Usage};
 use axum::extract::State;
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::serve;
 
-/// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
+/// *Cancel*: the request leaves the queue, or its calls are cancelled.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<RerankRequest, LARGE>,
@@ -45,7 +45,7 @@ pub(crate) async fn post(
     }))
 }
 
-/// The best first; of equal ones the one that came first.
+/// The documents by score, best first; equal scores keep the order of the request.
 fn ranked(scores: &[f32], top: Option<u32>) -> Vec<RankedDocument> {
     let mut results: Vec<_> = scores
         .iter()
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_come_first_and_the_rest_stays_out() {
+    fn the_best_documents_come_first_and_the_others_are_cut() {
         let order = |top| {
             let results = ranked(&[0.5, -1.0, 7.0, 0.5], top);
             results.iter().map(|it| it.index).collect::<Vec<_>>()

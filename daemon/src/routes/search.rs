@@ -1,4 +1,4 @@
-//! `POST /api/search`: finds models in the catalogs and on the hub.
+//! `POST /api/search`: searches the catalogs and the hub for models.
 
 use api::{FoundModel, SearchRequest, SearchResponse};
 use axum::extract::State;
@@ -13,7 +13,7 @@ const DEFAULT_LIMIT: usize = 20;
 /// Most bytes of a query.
 const MAX_QUERY: usize = 256;
 
-/// What is found. *Cancel*: it ends with the request.
+/// The models that were found. *Cancel*.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<SearchRequest, SMALL>,

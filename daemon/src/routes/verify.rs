@@ -1,4 +1,4 @@
-//! `POST /api/verify` (ours): hashes everything again.
+//! `POST /api/verify`: hashes blobs again and reports damage.
 
 use api::{Progress, VerifyRequest};
 use axum::extract::State;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::{progress, wire};
 
-/// A stream of progress whose last line has the report. *Detach*: a second client joins the same check.
+/// A stream of progress, with the report in the last line. *Detach*; a second client joins the operation.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<VerifyRequest, SMALL>,

@@ -34,7 +34,7 @@ pub(super) struct Entry {
     /// How long it stays after its last request.
     pub(super) keep_alive: KeepAlive,
     pub(super) state: State,
-    /// Its place is needed: it finishes its requests and takes no new ones.
+    /// Its slot is needed: it finishes its requests and takes no new ones.
     pub(super) draining: bool,
     /// A first try lacked memory.
     pub(super) is_second_try: bool,

@@ -68,7 +68,7 @@ pub(super) enum Notice {
     },
 }
 
-/// After this wait a busy model is drained to free its place.
+/// After this wait a busy model is drained to free its model slot.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Task {
@@ -77,7 +77,7 @@ pub(super) struct Task {
     tasks: TaskTracker,
     table: BTreeMap<u64, Entry>,
     next: u64,
-    /// Requests that wait for a free place or for a reload, in order of arrival.
+    /// Requests that wait for a free model slot or for a reload, in order of arrival.
     pending: Vec<Waiter>,
     /// Models whose load is tried a second time, with the entries whose memory they wait for.
     second_tries: BTreeMap<ModelKey, Vec<u64>>,
@@ -433,7 +433,7 @@ impl Task {
             }
         }
         self.second_tries.retain(|key, _| keys.contains(key));
-        // A place that becomes free goes to the request that came first.
+        // A slot that becomes free goes to the request that came first.
         let mut leaving = self.count_stopping();
         for key in keys {
             match self
@@ -507,7 +507,7 @@ impl Task {
         awaited.is_some_and(|ids| ids.iter().any(|id| self.table.contains_key(id)))
     }
 
-    /// A draining model takes requests again when no request waits for its place any more.
+    /// A draining model takes requests again when no request waits for its slot any more.
     fn end_drains(&mut self) {
         for entry in self.table.values_mut().filter(|entry| entry.draining) {
             let others = |waiter: &Waiter| waiter.request.key != entry.request.key;

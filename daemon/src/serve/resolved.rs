@@ -1,4 +1,4 @@
-//! A model, and how one request wants it.
+//! The model of a request, with its parameters resolved.
 
 use registry::{Capability, Model};
 
@@ -17,7 +17,7 @@ use crate::scheduler::{Lease, LoadRequest};
 pub(super) struct ResolvedModel {
     /// The model.
     pub(super) model: Model,
-    /// Its parameters under those of the request.
+    /// The parameters of request, model and configuration, joined.
     pub(super) options: ResolvedOptions,
     keep_alive: Option<KeepAlive>,
 }
@@ -51,7 +51,7 @@ impl ResolvedModel {
         })
     }
 
-    /// The right to use the model, once it is loaded.
+    /// A lease on the model, once it is loaded.
     pub(super) async fn lease(&self, app: &App) -> Result<Lease, Error> {
         let Self { model, options, .. } = self;
         app.scheduler
@@ -67,8 +67,8 @@ impl ResolvedModel {
             .await
     }
 
-    /// What turns a conversation into a prompt for it, with the template of the request if it gives one.
-    /// A template is parsed on a thread that may block, because it may be long.
+    /// The source of its prompts: `given`, if the request has a template, or a template of the model.
+    /// Templates can be long, so they are parsed on a blocking thread.
     pub(super) async fn prompt_source(
         &self,
         app: &App,
@@ -88,7 +88,7 @@ impl ResolvedModel {
         .await?
     }
 
-    /// Checks that the model can be offered tools.
+    /// Checks that the model supports tools.
     pub(super) fn has_place_for_tools(&self) -> Result<(), Error> {
         self.can(
             Capability::Tools,
@@ -96,7 +96,7 @@ impl ResolvedModel {
         )
     }
 
-    /// Checks that the model can be shown images.
+    /// Checks that the model supports images.
     pub(super) fn sees_images(&self) -> Result<(), Error> {
         self.can(
             Capability::Vision,
@@ -104,7 +104,6 @@ impl ResolvedModel {
         )
     }
 
-    /// The capabilities of a model whose weights could not be read are not known.
     fn can(&self, capability: Capability, lacks: &str) -> Result<(), Error> {
         if requirements::may_have(&self.model, capability) {
             return Ok(());

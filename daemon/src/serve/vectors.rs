@@ -1,4 +1,4 @@
-//! Vectors of texts, and scores of documents.
+//! Embeddings and reranking.
 
 use futures::{StreamExt, TryStreamExt};
 use registry::Capability;
@@ -10,16 +10,16 @@ use crate::app::App;
 use crate::ask::{EmbedAsk, RankAsk};
 use crate::error::Error;
 
-/// Most inputs of one request, so that the answer fits memory.
+/// Most inputs of one request, so that its answer fits in memory.
 const MAX_REQUEST_INPUTS: usize = 4096;
 
-/// Calls to the runner at a time: enough that one always waits when another ends.
+/// Calls to the runner at a time: when one ends, the runner has the next already.
 const CALLS: usize = 4;
 
 /// The vectors of all inputs, in order.
 ///
 /// # Errors
-/// Why there are none.
+/// When there are too many inputs, the model is no embedding model, or the load or a call fails.
 pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Error> {
     check_count("inputs", ask.inputs.len())?;
     let resolved = ResolvedModel::find(app, Capability::Embedding, &ask.target).await?;
@@ -52,10 +52,10 @@ pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Er
     Ok((all, times.timings()))
 }
 
-/// How well all documents fit the query, in order.
+/// The scores of all documents for the query, in order.
 ///
 /// # Errors
-/// Why there are no scores.
+/// When the request is not valid, the model is no reranker, or the load or a call fails.
 pub async fn rank(app: &App, ask: RankAsk) -> Result<Scores, Error> {
     if ask.query.is_empty() {
         return Err(Error::Invalid("query is required".into()));
@@ -88,7 +88,7 @@ pub async fn rank(app: &App, ask: RankAsk) -> Result<Scores, Error> {
         .await
 }
 
-/// Refuses what would be too much at once.
+/// Refuses more than [`MAX_REQUEST_INPUTS`].
 fn check_count(what: &str, found: usize) -> Result<(), Error> {
     if found > MAX_REQUEST_INPUTS {
         return Err(Error::Invalid(format!(
@@ -98,7 +98,7 @@ fn check_count(what: &str, found: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Parts that one call takes.
+/// The inputs in batches, each for one call of the runner.
 fn batches(inputs: Vec<String>) -> impl Iterator<Item = Vec<String>> {
     let mut inputs = inputs.into_iter();
     std::iter::from_fn(move || {

@@ -1,22 +1,22 @@
-//! Whether every action and every block of a template is closed.
+//! Checks that all actions and blocks of a template are closed.
 //!
-//! The crate's parser takes the end of the source for the end of whatever is open, and half a prompt would be missing. So the
-//! first word of each action is looked at here, once, from the start to the end.
+//! The parser of gotmpl closes open blocks at the end of the source, and a part of the prompt would be missing. So the first word of
+//! each action is checked here.
 
 use super::Error;
 
-/// What an action left open.
+/// What is open at the end of the source.
 enum Open {
     /// The action itself.
     Action,
-    /// A text in it.
+    /// A string in the action.
     Text,
 }
 
-/// Checks that a template ends where its author meant it to.
+/// Checks a template.
 ///
 /// # Errors
-/// [`Error::Syntax`] names the line and what is not closed, or what closes nothing.
+/// [`Error::Syntax`] with the line of an open action or block, or of an unmatched `else` or `end`.
 pub(super) fn check(source: &str) -> Result<(), Error> {
     let mut open: Vec<(usize, &str)> = Vec::new();
     let (mut line, mut rest) = (1, source);
@@ -56,14 +56,14 @@ fn lines(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
 }
 
-/// The first word of an action, behind the mark that trims white space.
+/// The first word of an action, after a trim marker.
 fn word(action: &str) -> &str {
     let action = action.strip_prefix('-').unwrap_or(action).trim_start();
     let end = action.find(|character: char| !character.is_alphanumeric());
     &action[..end.unwrap_or(action.len())]
 }
 
-/// An action that was begun, and what stands behind it. Texts and comments in it may hold its end.
+/// Splits the rest of an action from the source after it. Strings and comments in it may contain `}}`.
 fn split_action(source: &str) -> Result<(&str, &str), Open> {
     let inside = source.strip_prefix('-').unwrap_or(source).trim_start();
     let comment = inside.strip_prefix("/*").map(|comment| {
@@ -87,7 +87,7 @@ fn split_action(source: &str) -> Result<(&str, &str), Open> {
     }
 }
 
-/// Bytes of a text with its quotes. Only raw ones may hold line ends and backslashes.
+/// Length of a string with its quotes. Only raw strings contain line ends and plain backslashes.
 fn text_length(source: &str, quote: u8) -> Option<usize> {
     let mut escaped = false;
     for (at, byte) in source.bytes().enumerate().skip(1) {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_closed_is_named_with_its_line() {
+    fn an_unclosed_block_is_named_with_its_line() {
         for (source, expected) in [
             ("a\n{{ .Prompt ", "line 2: `{{` is never closed"),
             ("a\n{{/* b", "line 2: `{{` is never closed"),

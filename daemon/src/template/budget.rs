@@ -1,4 +1,4 @@
-//! What a template may use up.
+//! The budget of a rendering: work, time and output.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{MAX_OUTPUT, MAX_TIME};
 
-/// Bodies that may be entered; an honest template enters a few per message.
+/// Most bodies that a rendering enters; an ordinary template enters a few per message.
 pub(super) const STEPS: u64 = 1_000_000;
 
-/// Work that may be done, in bytes of text that pass through functions.
+/// Most work of a rendering, in bytes of text that pass through functions.
 const WORK: u64 = 64 << 20;
 
-/// Work that entering a body counts for.
+/// Work of entering a body.
 const WORK_PER_STEP: u64 = WORK / STEPS;
 
-/// What was exceeded.
+/// The exceeded limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Excess {
-    /// The text that was made.
+    /// The output.
     Text = 1,
-    /// Steps, bytes moved, or time.
+    /// Work or time.
     Work = 2,
 }
 
-/// What is left for one rendering. Shared by all functions that a template calls.
+/// The budget of one rendering, which all functions of the template share.
 #[derive(Debug)]
 pub(super) struct Budget {
     start: Duration,
@@ -46,7 +46,7 @@ impl Budget {
         })
     }
 
-    /// What was exceeded first, if anything was.
+    /// The limit that was exceeded first, if any.
     pub(super) fn excess(&self) -> Option<Excess> {
         match self.excess.load(Ordering::Relaxed) {
             0 => None,
@@ -61,12 +61,12 @@ impl Budget {
             .compare_exchange(0, excess as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Counts one more body.
+    /// Charges for entering a body.
     pub(super) fn step(&self) -> Result<(), TemplateError> {
         self.spend(WORK_PER_STEP)
     }
 
-    /// Counts so many bytes. Fails when too many were counted, or time is up.
+    /// Charges this many bytes. Fails when the work or the time is used up.
     pub(super) fn spend(&self, bytes: u64) -> Result<(), TemplateError> {
         let before = self.work.fetch_add(bytes, Ordering::Relaxed);
         let total = before.saturating_add(bytes);
@@ -81,7 +81,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Where the text goes.
+    /// The writer for the output.
     pub(super) fn writer(self: &Arc<Self>) -> Writer {
         Writer {
             text: String::new(),
@@ -90,14 +90,14 @@ impl Budget {
     }
 }
 
-/// Time that this thread spent computing. Waiting for a processor does not count, so a busy machine fails no template.
+/// CPU time of this thread. Waiting for a CPU does not count, so templates do not fail on a busy machine.
 pub(super) fn thread_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     let part = |number: i64| u64::try_from(number).unwrap_or(0);
     Duration::from_secs(part(now.tv_sec)) + Duration::from_nanos(part(now.tv_nsec))
 }
 
-/// Collects the text up to [`MAX_OUTPUT`].
+/// Collects the output, at most [`MAX_OUTPUT`] bytes.
 pub(super) struct Writer {
     text: String,
     budget: Arc<Budget>,
@@ -120,8 +120,7 @@ impl fmt::Write for Writer {
     }
 }
 
-/// Bytes that a function moves when it takes this value as it is: a text is copied or compared, a list is copied by
-/// reference.
+/// The cost of passing a value to a function: the bytes of a text, which is copied or compared, or the items of a list.
 pub(super) fn shallow(value: &Value) -> u64 {
     match value {
         Value::String(text) => text.len() as u64,
@@ -131,7 +130,7 @@ pub(super) fn shallow(value: &Value) -> u64 {
     }
 }
 
-/// Bytes of the value written out, at least; stops counting soon after `limit`.
+/// A lower bound of the bytes of a printed value; stops counting soon after `limit`.
 pub(super) fn deep(value: &Value, limit: u64) -> u64 {
     let mut total = 0u64;
     let mut open = vec![value];

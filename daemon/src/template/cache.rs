@@ -1,13 +1,13 @@
-//! Templates that were parsed already.
+//! A cache of parsed templates.
 //!
-//! A template is parsed and rewritten for its budget, which takes longer than to render it. The templates of models are few,
-//! and are kept by their text.
+//! To parse and instrument a template takes longer than to render it. Few models are in use at a time, so their templates are
+//! kept, by their text.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Error, Template};
 
-/// Most templates that are kept; the one that was used longest ago goes first. A text has at most
+/// Most kept templates; the least recently used one is dropped first. A text has at most
 /// [`MAX_SOURCE`](super::MAX_SOURCE) bytes.
 const MOST: usize = 32;
 
@@ -16,7 +16,7 @@ const MOST: usize = 32;
 pub struct Cache(Arc<Mutex<Vec<(String, Arc<Template>)>>>);
 
 impl Cache {
-    /// The template with this text, parsed now or before.
+    /// The template with this text, from the cache or parsed now.
     ///
     /// # Errors
     /// As [`Template::parse`]. A template that cannot be parsed is not kept.
@@ -31,9 +31,9 @@ impl Cache {
         Ok(template)
     }
 
-    /// A template that is kept, which becomes the one that was used last.
+    /// A template in the cache, which becomes the most recently used one.
     fn take(&self, text: &str) -> Option<Arc<Template>> {
-        // The lock protects the list, which is whole after every statement.
+        // The lock protects the list, which is valid after every statement.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().position(|(known, _)| known == text)?;
         kept[..=at].rotate_right(1);
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_is_parsed_once_as_long_as_it_is_kept() {
+    fn the_least_recently_used_template_is_dropped() {
         let cache = Cache::default();
         let parse = |number: usize| cache.parse(&format!("{number} {{{{ .Prompt }}}}")).unwrap();
         let first = parse(0);

@@ -1,4 +1,4 @@
-//! What a template is given, under the names that it knows.
+//! The data of a template, under its names in Go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::Input;
 use super::turns::{self, Exchange};
 
-/// For a template that fills in between a beginning and an end.
+/// Data for a template with a suffix.
 pub(super) fn of_suffix(input: &Input<'_>) -> Value {
     with_thinking(
         input,
@@ -23,7 +23,7 @@ pub(super) fn of_suffix(input: &Input<'_>) -> Value {
     )
 }
 
-/// For a template that goes over the messages itself.
+/// Data for a template with `.Messages`.
 pub(super) fn of_messages(input: &Input<'_>) -> Value {
     let collated = turns::collated(input.messages);
     let messages: Vec<Value> = collated.iter().map(message).collect();
@@ -40,7 +40,7 @@ pub(super) fn of_messages(input: &Input<'_>) -> Value {
     )
 }
 
-/// For a template that knows one question and one answer.
+/// Data for one exchange, for a template with only `.Prompt` and `.Response`.
 pub(super) fn of_exchange(exchange: &Exchange, input: &Input<'_>) -> Value {
     with_thinking(
         input,
@@ -54,7 +54,7 @@ pub(super) fn of_exchange(exchange: &Exchange, input: &Input<'_>) -> Value {
     )
 }
 
-/// What a template is given where it begins.
+/// The fields at the root of a template.
 pub(super) const ROOTS: [&str; 9] = [
     "System",
     "Messages",
@@ -67,7 +67,7 @@ pub(super) const ROOTS: [&str; 9] = [
     "IsThinkSet",
 ];
 
-/// The warning about a name that nothing stands under where a template begins; `None` for one that exists.
+/// The warning about an unknown field at the root; `None` for a known one.
 pub(super) fn unknown(name: &str, line: usize) -> Option<String> {
     if ROOTS.contains(&name) {
         return None;
@@ -115,10 +115,10 @@ fn call((call, index): (&ToolCall, i64)) -> Value {
     map([("ID", text(&call.id)), ("Function", map(function))])
 }
 
-/// Under which name a map has its JSON: templates show a tool by printing it whole, in other words than they go into it with.
+/// The member with the JSON of a map: a template that prints a tool prints this, while it accesses members by their names in Go.
 pub(super) const AS_JSON: &str = "\u{1}json";
 
-/// The tools, as templates print them (in JSON) and as they go into them (by the names that Go has for them).
+/// The tools, with their JSON for printing and with members by their names in Go.
 fn tools(input: &Input<'_>) -> Value {
     list(input.tools.iter().map(tool))
 }
@@ -146,7 +146,7 @@ fn tool(tool: &Tool) -> Value {
     ])
 }
 
-/// A JSON Schema, with the names of its members in Go's spelling. Names of properties are what they are.
+/// A JSON Schema, with its members by their names in Go; names of properties do not change.
 fn schema(schema: &Json) -> Value {
     let Json::Object(members) = schema else {
         return of_json(schema);
@@ -172,7 +172,7 @@ fn capitalized(name: &str) -> String {
     first.chain(rest).collect()
 }
 
-/// JSON that was checked where it came in.
+/// Parses JSON that was checked before.
 fn parsed(text: &str) -> Json {
     serde_json::from_str(text).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The functions that a template can call, and those that [`instrument`](super::instrument) puts into it.
+//! The functions that a template can call, and those that [`instrument`](super::instrument) adds to it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -10,12 +10,12 @@ use jiff::civil::Date;
 use super::budget::{Budget, deep, shallow};
 use super::data::AS_JSON;
 
-/// Functions that write their arguments out.
+/// Functions that print their arguments.
 pub(super) const WRITERS: &[&str] = &[
     "print", "println", "printf", "html", "js", "urlquery", "json",
 ];
 
-/// Other functions that a template may name.
+/// Other functions that a template can call.
 const OTHERS: &[&str] = &[
     "and",
     "or",
@@ -35,7 +35,7 @@ const OTHERS: &[&str] = &[
     "toTypeScriptType",
 ];
 
-/// A writer makes at most so many bytes out of one: six for `&` in HTML or `<` in JavaScript, and some to spare.
+/// Most bytes that a writer makes of one byte: six for `&` in HTML or `<` in JavaScript, and some to spare.
 const GROWTH: u64 = 8;
 
 /// Most conversions in one format; each can pad to 64 KiB.
@@ -44,12 +44,12 @@ const MAX_VERBS: usize = 64;
 /// Most arguments of one `printf`.
 const MAX_ARGUMENTS: usize = 16;
 
-/// Every function that a template may name.
+/// All functions that a template can call.
 #[cfg(test)]
 pub(super) static ALL: LazyLock<Vec<&str>> =
     LazyLock::new(|| WRITERS.iter().chain(OTHERS).copied().collect());
 
-/// Whether a template may name this function.
+/// Whether a template can call this function.
 pub(super) fn exists(name: &str) -> bool {
     WRITERS.contains(&name) || OTHERS.contains(&name)
 }
@@ -92,7 +92,7 @@ fn argument(arguments: &[Value]) -> Result<&Value> {
     }
 }
 
-/// Nothing prints as nothing, lists and maps as JSON, everything else as it is.
+/// Prints a value as Go does: nil as an empty text, lists and maps as JSON.
 fn print(budget: &Budget, value: &Value) -> Result<Value> {
     match value {
         Value::Nil => Ok(text("")),
@@ -117,9 +117,9 @@ fn format(budget: &Budget, value: &Value) -> Result<Value> {
     Ok(value.clone())
 }
 
-/// The engine's `printf`, with its result bounded before it is made.
+/// The `printf` of gotmpl, with a bound on its result that is charged before the call.
 ///
-/// A format can use one argument many times and pad each time, so the bound is conversions times the longest argument.
+/// A format can use one argument many times, so the bound is the number of conversions times the longest argument.
 fn printf(budget: &Budget, arguments: &[Value]) -> Result<Value> {
     let wrong = |problem: String| Err(TemplateError::Exec(format!("printf: {problem}")));
     let Some(Value::String(format)) = arguments.first() else {
@@ -140,7 +140,7 @@ fn printf(budget: &Budget, arguments: &[Value]) -> Result<Value> {
         .unwrap_or(0);
     budget.spend((verbs as u64).saturating_mul(longest))?;
 
-    // The engine's own printf cannot be called directly, but a template can call it.
+    // gotmpl does not export its printf, but a template can call it.
     let data: BTreeMap<Arc<str>, Value> = arguments
         .iter()
         .enumerate()
@@ -163,7 +163,7 @@ static PRINTF: LazyLock<Vec<Template>> = LazyLock::new(|| {
         .collect()
 });
 
-/// JSON as Go writes it: keys sorted, and characters escaped that mean something in HTML.
+/// JSON as Go writes it: sorted keys, and escaped HTML characters.
 pub(super) fn json(value: &Value) -> String {
     let plain = to_json(value).to_string();
     let mut escaped = String::with_capacity(plain.len());
@@ -187,7 +187,7 @@ fn to_json(value: &Value) -> serde_json::Value {
         Value::Float(value) => (*value).into(),
         Value::String(value) => (**value).into(),
         Value::List(items) => items.iter().map(to_json).collect(),
-        // What was JSON before is it again, in its own order and words.
+        // A value that came from JSON prints its original text.
         Value::Map(members) if let Some(Value::String(json)) = members.get(AS_JSON) => {
             serde_json::from_str(json).unwrap_or_default()
         }
@@ -200,7 +200,7 @@ fn to_json(value: &Value) -> serde_json::Value {
     }
 }
 
-/// A JSON Schema type in TypeScript's words, for templates that show tools that way.
+/// The TypeScript type of a JSON Schema type, for templates that print tools as TypeScript.
 fn type_script(value: &Value) -> String {
     match value {
         Value::List(items) if !items.is_empty() => {

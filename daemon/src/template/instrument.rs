@@ -1,10 +1,10 @@
-//! Rewrites a parsed template so that it can be metered, and so that values print as Go prints them.
+//! Rewrites a parsed template so that it charges its budget, and prints values as Go does.
 //!
-//! - Every body begins with a call of `__step`. A loop without content, and a recursion that prints nothing, count.
-//! - Every printed value goes through `__print`, which writes lists and maps as JSON: in Go the types behind `.Tools` and
-//!   `.Arguments` print themselves that way, and the template engine has no such thing.
-//! - Every argument of a function goes through `__take`, or `__format` where the function writes it out, and is counted by
-//!   its size *before* the function makes something out of it.
+//! - Each body begins with a call of `__step`, so that empty loops and recursions count too.
+//! - Each printed value passes through `__print`, which prints lists and maps as JSON, as the Go types of `.Tools` and `.Arguments`
+//!   do.
+//! - Each argument of a function passes through `__take`, or `__format` if the function prints it. Both charge its size *before* the
+//!   function runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use gotmpl::parse::{
 
 use super::{Error, functions};
 
-/// Adds the meter to a body and everything in it.
+/// Instruments a body and all nodes in it.
 pub(super) fn meter(mut body: ListNode) -> ListNode {
     for node in &mut body.nodes {
         meter_node(node);
@@ -59,7 +59,7 @@ fn meter_node(node: &mut Node) {
     }
 }
 
-/// Meters a body in its place.
+/// Instruments a body in place.
 fn take(body: &mut ListNode) {
     let empty = ListNode {
         pos: body.pos,
@@ -107,7 +107,7 @@ fn meter_expr(expr: &mut Expr) {
     }
 }
 
-/// `and` and `or` only hand one of their arguments on, and must not evaluate the others.
+/// `and` and `or` return one of their arguments, and must not evaluate the others.
 fn is_lazy(function: &str) -> bool {
     matches!(function, "and" | "or")
 }
@@ -136,7 +136,7 @@ fn call(pos: Pos, function: &str, arguments: Vec<Expr>) -> CommandNode {
     CommandNode { pos, args }
 }
 
-/// The function that a command calls, if it calls one.
+/// The function that a command calls, if any.
 fn function_of(command: &CommandNode) -> Option<(Pos, &str)> {
     let mut first = command.args.first()?;
     while let Expr::Chain(_, inner, _) = first {
@@ -148,23 +148,23 @@ fn function_of(command: &CommandNode) -> Option<(Pos, &str)> {
     }
 }
 
-/// What a template mentions.
+/// The fields in a template.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// Every field anywhere, such as `Messages` and `Role`.
+    /// All fields, such as `Messages` and `Role`.
     pub(super) names: BTreeSet<String>,
-    /// Fields of what the whole template is given, with the first line that has each.
+    /// Fields at the root, each with its first line.
     pub(super) roots: BTreeMap<String, usize>,
-    /// How many bodies are around that stand on something else.
+    /// Depth of bodies whose dot is not the root.
     inner: usize,
-    /// Whether `$` is what the whole template is given.
+    /// Whether `$` is the root.
     is_main: bool,
 }
 
-/// Every field that a template mentions.
+/// All fields in a template.
 ///
 /// # Errors
-/// [`Error::UnknownFunction`] for a function that does not exist, because the engine would notice only when it is called.
+/// [`Error::UnknownFunction`], which gotmpl reports only when the function is called.
 pub(super) fn names(body: &ListNode, defines: &[DefineNode]) -> Result<Names, Error> {
     let mut names = Names {
         is_main: true,
@@ -195,7 +195,7 @@ impl Names {
         }
     }
 
-    /// In the body of `range` and `with`, a field is one of what these are about.
+    /// In the body of `range` and `with`, fields belong to the new dot.
     fn branch(&mut self, branch: &BranchNode, inner: usize) -> Result<(), Error> {
         self.pipe(&branch.pipe)?;
         self.inner += inner;

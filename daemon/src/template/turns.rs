@@ -1,9 +1,9 @@
-//! Conversations as templates in Go's language see them.
+//! Conversations as Go templates get them.
 
 use gotmpl::parse::{BranchNode, Expr, ListNode, Node, PipeNode};
 use runner_protocol::Message;
 
-/// One question with its answer, and the system prompt that came with it.
+/// A prompt with its answer and its system prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Exchange {
     pub(super) system: String,
@@ -11,7 +11,7 @@ pub(super) struct Exchange {
     pub(super) response: String,
 }
 
-/// Messages of one speaker in a row, as one with a blank line between; calls and results of tools stay apart.
+/// Joins successive messages of one role, with a blank line between; tool calls and results stay separate.
 pub(super) fn collated(messages: &[Message]) -> Vec<Message> {
     let mut collated: Vec<Message> = Vec::new();
     for message in messages {
@@ -31,7 +31,7 @@ pub(super) fn collated(messages: &[Message]) -> Vec<Message> {
     collated
 }
 
-/// All system messages, a blank line between them.
+/// All system messages, with blank lines between them.
 pub(super) fn system(messages: &[Message]) -> String {
     let texts: Vec<&str> = messages
         .iter()
@@ -41,7 +41,7 @@ pub(super) fn system(messages: &[Message]) -> String {
     texts.join("\n\n")
 }
 
-/// The conversation cut into exchanges. The last one is open: its answer is what the model goes on with.
+/// The conversation as exchanges. The model continues the response of the last one.
 pub(super) fn exchanges(messages: &[Message]) -> Vec<Exchange> {
     let mut exchanges = Vec::new();
     let mut current = Exchange::default();
@@ -65,7 +65,7 @@ pub(super) fn exchanges(messages: &[Message]) -> Vec<Exchange> {
     exchanges
 }
 
-/// The body without what follows the first `.Response`, wherever that stands: there the model goes on.
+/// The body up to the first `.Response`, where the model continues.
 pub(super) fn cut_at_response(body: &ListNode) -> ListNode {
     let mut cut = false;
     cut_list(body, &mut cut)
@@ -99,7 +99,7 @@ fn cut_node(node: &Node, cut: &mut bool) -> Node {
     }
 }
 
-/// A condition on `.Response` is not the answer; what it guards is.
+/// A condition on `.Response` does not end the body; a `.Response` in its branches does.
 fn cut_branch(branch: &BranchNode, cut: &mut bool) -> BranchNode {
     let mut in_body = *cut;
     let mut in_else = *cut;

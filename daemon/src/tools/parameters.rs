@@ -1,11 +1,11 @@
-//! The parameters of a tool as clients write them, made one JSON Schema of an object.
+//! Normalizes the parameters of a tool to a JSON Schema of an object.
 //!
-//! Some languages have one empty value for a list and an object, or write `null` for what is not there. Where a schema can
-//! only have an object, an empty list is an empty object; `null` is as good as absent.
+//! Clients in some languages write an empty object as an empty list, and an absent member as `null`. Where a schema needs an
+//! object, an empty list counts as an empty object; a member that is `null` counts as absent.
 
 use serde_json::{Map, Value, json};
 
-/// Members that hold schemas by name.
+/// Members that map names to schemas.
 const BY_NAME: [&str; 5] = [
     "properties",
     "patternProperties",
@@ -28,10 +28,10 @@ const ONE: [&str; 7] = [
 /// Members that are a list of schemas.
 const LISTS: [&str; 4] = ["anyOf", "oneOf", "allOf", "prefixItems"];
 
-/// Reads the parameters of a tool. What stands for none is an object without members.
+/// Reads the parameters of a tool. Null, `false`, and an empty text or list count as an object without properties.
 ///
 /// # Errors
-/// For people, behind the tool's name: when they are no schema of an object.
+/// A message to follow the tool's name, when they are not the schema of an object.
 pub(super) fn read(given: Value) -> Result<Value, String> {
     let members = match given {
         Value::Null | Value::Bool(false) => Map::new(),
@@ -62,7 +62,7 @@ pub(super) fn read(given: Value) -> Result<Value, String> {
     }
 }
 
-/// A schema whose parts are what they have to be, in the order of the client. It is no deeper than JSON that was read.
+/// The normalized schema, with its members in the client's order. The JSON parser has bounded its depth.
 fn schema(given: Value) -> Value {
     match given {
         Value::Array(items) if items.is_empty() => json!({}),
@@ -95,7 +95,7 @@ fn part(name: &str, member: Value) -> Option<Value> {
     })
 }
 
-/// Members in which `null` is no value but stands for their absence.
+/// Whether `null` is no valid value of this member, so that it counts as absent.
 fn has_no_null(name: &str) -> bool {
     !matches!(name, "const" | "default" | "enum" | "examples")
 }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_for_none_is_an_object_without_members() {
+    fn absent_parameters_are_an_object_without_properties() {
         let none = json!({"type": "object", "properties": {}});
         for given in [
             json!(null),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lists_inside_are_empty_objects_where_these_belong() {
+    fn an_empty_list_is_an_empty_object_where_a_schema_needs_one() {
         let given = json!({"type": "object", "properties": {
             "properties": {"type": "object", "properties": []},
             "any": [],
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_in_order_stays_as_it_is() {
+    fn a_valid_schema_does_not_change() {
         for given in [
             json!({"type": "object", "properties": {"b": {}, "a": {"type": ["string", "null"]}}, "required": ["b"], "additionalProperties": false}),
             json!({"$ref": "#/$defs/a", "$defs": {"a": {"type": "object"}}}),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schema_of_an_object_is_refused() {
+    fn parameters_of_another_type_are_refused() {
         for given in [
             json!([1]),
             json!("a"),

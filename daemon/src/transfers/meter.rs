@@ -1,4 +1,4 @@
-//! How many bytes of a job are here, and how fast they come.
+//! Counts the bytes of a job, and measures its rate.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,22 +7,23 @@ use std::time::Duration;
 use registry::{Digest, Progress, Stage};
 use tokio::time::Instant;
 
-/// Over how long the rate is taken, and how often it is sampled.
+/// The time over which the rate is averaged.
 const SPAN: Duration = Duration::from_secs(10);
+/// The time between two samples.
 const SAMPLE: Duration = Duration::from_millis(500);
-/// Most files that are counted each for itself.
+/// Most files that are counted.
 const FILES: usize = 4096;
 
-/// Counts the bytes of one job from what its work reports.
+/// Counts the bytes of one job from the reports of its work.
 #[derive(Debug, Default)]
 pub(super) struct Meter(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Also files of an earlier run, which this run does not report again.
+    /// Files of all runs; a later run may not report them again.
     files: BTreeMap<Digest, File>,
     runs: u64,
-    /// Bytes that came since the run began; what was here before does not count.
+    /// Bytes that this run moved.
     moved: u64,
     samples: VecDeque<(Instant, u64)>,
 }
@@ -31,17 +32,17 @@ struct State {
 struct File {
     completed: u64,
     total: u64,
-    /// The run that last said something of it.
+    /// The run that reported it last.
     run: u64,
 }
 
 impl Meter {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The counters stand each for themselves.
+        // The counters are valid after every statement.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A run of the job begins.
+    /// Begins a run of the job.
     pub(super) fn begin(&self) {
         let mut state = self.lock();
         state.runs += 1;
@@ -49,7 +50,7 @@ impl Meter {
         state.samples.clear();
     }
 
-    /// The work said something; only bytes that a transfer moves count.
+    /// Counts a report of the work; only reports of a transfer count.
     pub(super) fn report(&self, progress: &Progress, now: Instant) {
         let (Stage::Pulling(blob) | Stage::Pushing(blob)) = &progress.stage else {
             return;
@@ -84,12 +85,12 @@ impl Meter {
         }
     }
 
-    /// Bytes that came since the run began.
+    /// Bytes that this run moved.
     pub(super) fn moved(&self) -> u64 {
         self.lock().moved
     }
 
-    /// Bytes that are here and bytes in all, once a file was begun.
+    /// Completed bytes and total bytes; `None` before the first file.
     pub(super) fn bytes(&self) -> Option<(u64, u64)> {
         let state = self.lock();
         let add = |(completed, total): (u64, u64), file: &File| {
@@ -101,7 +102,7 @@ impl Meter {
         (!state.files.is_empty()).then(|| state.files.values().fold((0, 0), add))
     }
 
-    /// Bytes per second, over the last seconds.
+    /// Bytes per second, averaged over [`SPAN`].
     pub(super) fn rate(&self, now: Instant) -> u64 {
         let mut state = self.lock();
         state.forget(now);
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_here_before_counts_for_the_bytes_and_not_for_the_rate() {
+    async fn bytes_of_earlier_runs_count_as_completed_and_not_for_the_rate() {
         let (meter, begun) = (Meter::default(), Instant::now());
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         meter.begin();
@@ -159,7 +160,7 @@ mod tests {
         assert_eq!(meter.bytes(), Some((700, 2000)));
         assert_eq!(meter.moved(), 200);
         assert_eq!(meter.rate(begun + Duration::from_secs(4)), 50);
-        // Nothing came for long.
+        // Long after the last report.
         assert_eq!(meter.rate(begun + Duration::from_secs(60)), 0);
         meter.begin();
         report(&meter, Stage::Pulling(a), 600, begun);

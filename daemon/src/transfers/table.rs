@@ -1,4 +1,4 @@
-//! Which transfers there are, and which of them run: a state machine without a network, a clock or a task.
+//! The table of jobs: a state machine without a network, a clock or a task.
 //!
 //! ```text
 //!            ┌────────── waiting ◄──────┐  outside of the window, metered, or after a failure
@@ -8,7 +8,7 @@
 //!            └── resume ── paused ◄─────┴─► cancelled
 //! ```
 //!
-//! Each change leaves [`Action`]s, which the task of [`super`] does.
+//! Each change leaves [`Action`]s, which `task` performs.
 
 use std::collections::BTreeMap;
 
@@ -20,37 +20,40 @@ use serde::{Deserialize, Serialize};
 use super::window::Window;
 use crate::error::Error;
 
-/// Most jobs that are not over.
+/// Most open jobs.
 const MAX_OPEN: usize = 1000;
-/// Jobs that are over are kept for so long, and not more than so many.
+/// How long a job is kept after its end.
 const KEEP_TIME: SignedDuration = SignedDuration::from_hours(24);
+/// Most jobs that are kept after their end.
 const MAX_KEPT: usize = 100;
-/// The first and the longest pause after a failure, and for how long failures without a byte are followed by another try.
+/// The first pause after a failure.
 const MIN_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
+/// The longest pause after a failure.
 const MAX_PAUSE: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+/// How long a job without progress is tried again.
 const RETRY_TIME: SignedDuration = SignedDuration::from_hours(24);
 
-/// Which job.
+/// The id of a job.
 pub(super) type Id = u64;
 
-/// What a job does.
+/// The work of a job.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
-    /// Fetches a model.
+    /// Pull a model.
     Pull {
-        /// The model as it was asked for; may be an address with a secret in its query, and is never shown.
+        /// The reference of the request. It can be an address with a secret in its query, so it is never shown.
         model: String,
         /// Whether a connection without TLS to another machine is allowed.
         insecure: bool,
     },
-    /// Sends a model.
+    /// Push a model.
     Push {
         /// The model in the store.
         model: String,
-        /// The name that it gets, with the host of the registry.
+        /// The name in the registry, with its host.
         destination: String,
-        /// In which form.
+        /// The format of the manifest.
         format: PushFormat,
         /// Whether a connection without TLS to another machine is allowed.
         insecure: bool,
@@ -58,7 +61,7 @@ pub enum Work {
 }
 
 impl std::fmt::Debug for Work {
-    /// Without the address of a pull, which may have a secret in it.
+    /// Leaves out the reference of a pull, which can have a secret in it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Pull { insecure, .. } => f
@@ -82,35 +85,35 @@ impl Work {
     }
 }
 
-/// What a client asks for.
+/// A request for a transfer.
 #[derive(Debug, Clone)]
 pub struct TransferRequest {
-    /// What is to be done.
+    /// The work.
     pub work: Work,
-    /// The same for every request that means the same work; nothing in it is secret.
+    /// Equal for requests of the same work; without secrets.
     pub key: String,
-    /// The name that the model has in the store.
+    /// The name of the model in the store.
     pub model: String,
-    /// Whether it goes on when no client listens.
+    /// Whether the job continues without listeners.
     pub background: bool,
-    /// Which of the queued ones goes first; `None` leaves a job that is there as it is.
+    /// The priority in the queue; `None` keeps the priority of an existing job.
     pub priority: Option<Priority>,
-    /// Whether it waits neither for the window nor for a network that is not metered.
+    /// Whether the job runs outside of the window and on a metered network too.
     pub now: bool,
 }
 
-/// What holds for all transfers.
+/// Options of all jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Most transfers that run side by side.
+    /// Most jobs that run at a time.
     pub max_running: usize,
-    /// When bytes may move; any time where there is none.
+    /// The time of day in which jobs run; `None` for any time.
     pub window: Option<Window>,
-    /// Whether the network is metered, so that bytes move only where that was asked for.
+    /// Whether the network is metered. Then only jobs with [`TransferRequest::now`] run.
     pub metered: bool,
 }
 
-/// A job, as it is saved.
+/// A job. The index keeps all but the last three fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) work: Work,
@@ -124,21 +127,21 @@ pub(super) struct Entry {
     pub(super) failing_since: Option<Timestamp>,
     pub(super) created_at: Timestamp,
     pub(super) changed_at: Timestamp,
-    /// Bytes when the state last changed.
+    /// Completed bytes when the state last changed.
     pub(super) completed: u64,
     pub(super) total: u64,
-    /// Clients that listen.
+    /// The number of listeners.
     #[serde(skip)]
     pub(super) listeners: usize,
-    /// A run that was stopped and is not yet over.
+    /// Whether a stopped run has not ended yet.
     #[serde(skip)]
     stopping: bool,
-    /// What listeners were last told of the state.
+    /// The last line about its state.
     #[serde(skip)]
     last_status: Option<String>,
 }
 
-/// How far a job is.
+/// The state of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
@@ -151,7 +154,7 @@ pub(super) enum State {
     Cancelled,
 }
 
-/// What a job waits for.
+/// The reason to wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Wait {
@@ -161,7 +164,7 @@ pub(super) enum Wait {
 }
 
 impl Wait {
-    /// When it is over by itself.
+    /// When the wait ends; `None` if no time ends it.
     pub(super) fn until(&self) -> Option<Timestamp> {
         match self {
             Self::Window { opens: at } | Self::Retry { at, .. } => Some(*at),
@@ -171,7 +174,7 @@ impl Wait {
 }
 
 impl Entry {
-    /// The state as clients know it.
+    /// The state in the API.
     pub(super) fn shown(&self) -> JobState {
         match self.state {
             State::Queued => JobState::Queued,
@@ -188,12 +191,12 @@ impl Entry {
         self.shown().is_over()
     }
 
-    /// Which way the bytes go.
+    /// Pull or push.
     pub(super) fn kind(&self) -> JobKind {
         self.work.kind()
     }
 
-    /// Why it waits or failed.
+    /// The reason why it waits or failed.
     pub(super) fn reason(&self, now: &Zoned) -> Option<String> {
         let clock = |at: &Timestamp| {
             let at = at.to_zoned(now.time_zone().clone());
@@ -225,36 +228,36 @@ impl Entry {
     }
 }
 
-/// What is to be done because the table changed.
+/// An action that follows a change of the table.
 #[derive(Debug, Clone)]
 pub(super) enum Action {
-    /// Begin the work of a job.
+    /// Start the work of a job.
     Start(Id),
-    /// End the work of a job; [`Table::over`] is to be called then.
+    /// Stop the work of a job; [`Table::over`] follows.
     Stop(Id),
     /// Save a job.
     Save(Id),
-    /// Forget what was saved of a job.
+    /// Delete a saved job.
     Forget(Id),
-    /// Tell the listeners of a job this about its state.
+    /// Send the listeners of a job this line about its state.
     Tell(Id, String),
-    /// Tell the listeners of a job how it ended.
+    /// Send the listeners of a job its end.
     End(Id, Box<Result<Progress, Error>>),
 }
 
-/// A change that a client asks for.
+/// A change of a job by a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Stop, and keep the bytes.
+    /// Stop the job and keep its bytes.
     Pause,
-    /// Go on, or try again.
+    /// Continue the job, or try it again.
     Resume {
-        /// Whatever it waits for.
+        /// Run it outside of the window and on a metered network too.
         now: bool,
     },
-    /// Call it off.
+    /// Cancel it.
     Cancel,
-    /// Put it before or behind others.
+    /// Change its priority.
     Priority(Priority),
 }
 
@@ -280,7 +283,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The jobs that an earlier daemon saved. Background jobs go on; a job whose clients are gone is over.
+    /// A table with the saved jobs of an earlier daemon. Background jobs continue; foreground jobs are cancelled.
     pub(super) fn new(options: Options, last: Id, saved: Vec<(Id, Entry)>, now: &Zoned) -> Self {
         let last = saved.iter().map(|(id, _)| *id).fold(last, Id::max);
         let mut table = Self {
@@ -304,7 +307,7 @@ impl Table {
         table
     }
 
-    /// What is to be done, in order. Each step is given once.
+    /// Takes the actions of the changes so far, in order.
     pub(super) fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
     }
@@ -314,17 +317,17 @@ impl Table {
         self.entries.get(&id)
     }
 
-    /// The same, to note how many bytes it has.
+    /// The same, to set its bytes.
     pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Entry> {
         self.entries.get_mut(&id)
     }
 
-    /// Every job by id.
+    /// All jobs by id.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Id, &Entry)> {
         self.entries.iter().map(|(id, entry)| (*id, entry))
     }
 
-    /// The pulls of a model that are not over.
+    /// The open pulls of a model.
     pub(super) fn open_pulls(&self, model: &str) -> Vec<Id> {
         let of_model = |(id, entry): (&Id, &Entry)| {
             let is_pull = !entry.is_over() && entry.kind() == JobKind::Pull;
@@ -334,7 +337,7 @@ impl Table {
         self.entries.iter().filter_map(of_model).collect()
     }
 
-    /// Joins the job that does this work, or makes one. The client listens from now on.
+    /// Joins the open job with this key, or creates one. The client counts as a listener.
     pub(super) fn ask(&mut self, asked: TransferRequest, now: &Zoned) -> Result<Id, Error> {
         let same = |(id, entry): (&Id, &Entry)| {
             (!entry.is_over() && entry.key == asked.key).then_some(*id)
@@ -373,7 +376,7 @@ impl Table {
         Ok(self.last)
     }
 
-    /// A client that asks for what is under way wants it now, and not less than before.
+    /// Adds a listener to a job. Its priority and options can only rise, and a paused job continues.
     fn join(&mut self, id: Id, asked: &TransferRequest, now: &Zoned) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
@@ -392,14 +395,14 @@ impl Table {
         }
     }
 
-    /// A client listens to a job without asking for anything.
+    /// Adds a listener to an open job.
     pub(super) fn watch(&mut self, id: Id) -> Result<(), Error> {
         let entry = self.open(id, "watched")?;
         entry.listeners += 1;
         Ok(())
     }
 
-    /// A client left. A job that is only for its clients is over with the last of them.
+    /// Removes a listener. A foreground job without listeners is cancelled.
     pub(super) fn leave(&mut self, id: Id, now: &Zoned) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
@@ -410,7 +413,7 @@ impl Table {
         }
     }
 
-    /// Does what a client asks for.
+    /// Changes a job.
     pub(super) fn change(&mut self, id: Id, change: Change, now: &Zoned) -> Result<(), Error> {
         match change {
             Change::Pause => {
@@ -449,7 +452,7 @@ impl Table {
         }
         let entry = self.entry(id)?;
         entry.now |= at_once;
-        // Nobody needs to listen to a job that somebody resumed.
+        // A resumed job has no listener, so it becomes a background job.
         entry.background = true;
         (entry.failures, entry.failing_since) = (0, None);
         if entry.state == State::Running {
@@ -460,7 +463,7 @@ impl Table {
         Ok(())
     }
 
-    /// The work of a job is over: with a result, or without one because it was stopped. `moved` says whether bytes came.
+    /// Notes the end of a run, whose result is `None` if the run was stopped. `moved`: the run moved bytes.
     pub(super) fn over(
         &mut self,
         id: Id,
@@ -479,7 +482,7 @@ impl Table {
             return;
         }
         match result {
-            // Also when it was to be stopped at the same moment.
+            // Also if the run was stopped at the same moment.
             Some(Ok(last)) => {
                 self.set(id, State::Done, now);
                 self.actions.push(Action::End(id, Box::new(Ok(last))));
@@ -518,7 +521,7 @@ impl Table {
         self.actions.push(Action::End(id, Box::new(cancelled)));
     }
 
-    /// Ends the work of a job, if it runs.
+    /// Stops the run of a job, if it runs.
     fn halt(&mut self, id: Id) {
         if let Some(entry) = self.entries.get_mut(&id)
             && entry.state == State::Running
@@ -549,7 +552,7 @@ impl Table {
         Ok(entry)
     }
 
-    /// Starts, stops and forgets jobs as the options and the time say. To be called after every change.
+    /// Starts, stops and forgets jobs by the options and the time. Called after every change.
     pub(super) fn schedule(&mut self, now: &Zoned) {
         self.forget(now);
         self.hold(now);
@@ -557,14 +560,14 @@ impl Table {
         self.tell(now);
     }
 
-    /// When the table is to be looked at again, though nothing changed.
+    /// When [`Table::schedule`] is due again without a change.
     pub(super) fn wake(&self, now: &Zoned) -> Option<Timestamp> {
         let waits = self
             .entries
             .values()
             .filter_map(|entry| match &entry.state {
                 State::Waiting(wait) => wait.until(),
-                // The window may close.
+                // The window can close.
                 State::Running if self.options.window.is_some() => {
                     Some(now.timestamp() + SignedDuration::from_secs(30))
                 }
@@ -633,7 +636,7 @@ impl Table {
                 if priority != Priority::High {
                     break;
                 }
-                // The youngest low one makes room.
+                // The youngest job of low priority makes room.
                 let low = self.entries.iter().rev().find(|(_, entry)| {
                     entry.state == State::Running && entry.priority == Priority::Low
                 });
@@ -662,7 +665,7 @@ impl Table {
 }
 
 impl Options {
-    /// What a job waits for now.
+    /// The reason why a job must wait now, if any.
     fn hold(&self, at_once: bool, now: &Zoned) -> Option<Wait> {
         if at_once {
             return None;
@@ -683,7 +686,7 @@ fn refused(id: Id, entry: &Entry, participle: &'static str) -> Error {
     }
 }
 
-/// How long after so many failures in a row it is tried again.
+/// The pause after this many failures in a row.
 fn pause(failures: usize) -> std::time::Duration {
     let mut pauses = ExponentialBuilder::default()
         .with_min_delay(MIN_PAUSE)

@@ -20,17 +20,18 @@ use crate::lines::Lines;
 use crate::progress::line;
 use crate::shutdown::Shutdown;
 
-/// The clock may be set, or the machine may sleep: the time is looked at so often at least.
+/// Longest time between two looks at the clock, which can be set, and stops while the machine sleeps.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
-/// A change of what is saved.
+/// A change of the saved jobs.
 #[derive(Debug)]
 pub(super) enum SavedChange {
     Save(SavedJob),
     Forget(Id),
 }
 
-/// Saves changes one after the other, so that no client waits for the disk. Ends when the sender is gone and all is saved.
+/// Starts the task that saves changes in order, so that no client waits for the disk. It ends when the sender is dropped and all
+/// changes are saved.
 pub(super) fn start_saver(
     registry: Registry,
     shutdown: &Shutdown,
@@ -53,7 +54,7 @@ pub(super) fn start_saver(
     sender
 }
 
-/// What a job that is not over has beside its entry.
+/// The lines and the meter of an open job.
 #[derive(Debug)]
 struct LiveJob {
     lines: Arc<Lines>,
@@ -61,13 +62,13 @@ struct LiveJob {
 }
 
 impl Drop for LiveJob {
-    /// Nobody waits for a task that is gone. After a last word this one does not count.
+    /// Ends the lines when the task is dropped, unless they have ended before.
     fn drop(&mut self) {
         self.lines.end(Err(Error::Stopping));
     }
 }
 
-/// What a client is told once these runs are over: a job that was cancelled publishes nothing then.
+/// A reply that waits for the end of these runs, after which a cancelled job publishes nothing more.
 struct DeferredReply {
     runs: BTreeSet<Id>,
     reply: Reply,
@@ -87,12 +88,12 @@ impl DeferredReply {
     }
 }
 
-/// See the module.
+/// The task.
 pub(super) struct Task {
     table: Table,
     live: BTreeMap<Id, LiveJob>,
     runs: BTreeMap<Id, CancellationToken>,
-    /// Answers that wait for runs to be over.
+    /// Replies that wait for the end of runs.
     deferred: Vec<DeferredReply>,
     worker: Arc<dyn Worker>,
     clock: Clock,
@@ -132,7 +133,7 @@ impl Task {
         }
     }
 
-    /// Serves until the daemon stops. What runs then is saved as running, and goes on with the next daemon.
+    /// Runs until the daemon stops. Jobs that run then stay saved as running, and the next daemon continues them.
     pub(super) async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Message>) {
         let graceful = self.shutdown.graceful.clone();
         loop {
@@ -149,7 +150,7 @@ impl Task {
         }
     }
 
-    /// Does what the table says, until it says nothing more. Returns when it is to be asked again.
+    /// Schedules jobs and performs the actions. Returns the time until the next call.
     fn settle(&mut self) -> Duration {
         let now = (self.clock)();
         self.table.schedule(&now);
@@ -159,7 +160,7 @@ impl Task {
         let wake = self.table.wake(&now);
         let sleep =
             wake.and_then(|wake| Duration::try_from(wake.duration_since(now.timestamp())).ok());
-        // A moment more, so that the time has come then.
+        // A moment longer, so that the time has passed then.
         let moment = Duration::from_millis(10);
         match (wake, sleep) {
             (Some(_), sleep) => (sleep.unwrap_or_default() + moment).min(MAX_SLEEP),
@@ -182,7 +183,7 @@ impl Task {
             Action::Tell(id, status) => {
                 let state = self.table.get(id).map(Entry::shown);
                 let lines = self.live(id).lines.clone();
-                // Only the state that holds now is told to clients that come later.
+                // A later client gets only the line about the current state.
                 lines.forget_states();
                 lines.add(Progress {
                     status,
@@ -241,7 +242,7 @@ impl Task {
                 () = stop.cancelled() => None,
                 result = work => Some(result),
             };
-            // The work is gone by now, and with it its connections.
+            // The work and its connections are dropped by now.
             drop(over);
         });
     }
@@ -281,7 +282,7 @@ impl Task {
             Message::CancelPulls(model, reply) => {
                 let ids = self.table.open_pulls(&model);
                 for id in &ids {
-                    // It is not over, so it can be called off.
+                    // The pull is open, so it can be cancelled.
                     let _ = self.table.change(*id, Change::Cancel, &now);
                 }
                 self.settle();
@@ -309,7 +310,7 @@ impl Task {
         }
     }
 
-    /// Answers when the runs of these jobs are over, which may be now.
+    /// Replies when the runs of these jobs have ended, perhaps now.
     fn answer(&mut self, ids: impl IntoIterator<Item = Id>, reply: Reply) {
         let runs = ids.into_iter().filter(|id| self.runs.contains_key(id));
         let answer = DeferredReply {
@@ -326,14 +327,14 @@ impl Task {
     fn ask(&mut self, asked: TransferRequest) -> Result<Subscription, Error> {
         let id = self.table.ask(asked, &(self.clock)())?;
         let subscription = self.listen(id);
-        // Before the client hears anything, so that it hears no state that is over.
+        // Before the client reads a line, so that it gets no outdated state.
         self.settle();
         Ok(subscription)
     }
 
     fn change(&mut self, id: Id, change: Change) -> Result<Job, Error> {
         self.table.change(id, change, &(self.clock)())?;
-        // What the client is told is what came of it.
+        // The reply has the state after scheduling.
         self.settle();
         let entry = self.table.get(id).ok_or(Error::NoJob(id))?;
         Ok(self.shown(id, entry))
@@ -349,7 +350,7 @@ impl Task {
         }
     }
 
-    /// A job as clients know it.
+    /// The job in the API.
     fn shown(&self, id: Id, entry: &Entry) -> Job {
         let live = self.live.get(&id);
         let bytes = live.and_then(|live| live.meter.bytes());
@@ -379,7 +380,7 @@ impl Task {
     }
 }
 
-/// Says that a run is over when it is dropped, also when its work panicked.
+/// A drop guard that reports the end of a run, also when its work panics.
 struct RunGuard {
     id: Id,
     result: Option<Result<Progress, Error>>,

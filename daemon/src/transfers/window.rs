@@ -1,9 +1,9 @@
-//! The time of day in which transfers may move bytes.
+//! The time of day in which jobs run.
 
 use jiff::civil::Time;
 use jiff::{Timestamp, ToSpan as _, Zoned};
 
-/// From a time to a time, in the time zone of this machine; over midnight where the end comes first.
+/// A daily window in the time zone of this machine; over midnight if its end is the earlier time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     from: Time,
@@ -11,7 +11,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// When it opens next; nothing while it is open.
+    /// When it opens next; `None` while it is open.
     pub(crate) fn opens(&self, now: &Zoned) -> Option<Timestamp> {
         let time = now.time();
         let is_open = if self.from < self.to {
@@ -28,10 +28,10 @@ impl Window {
         } else {
             today.checked_add(1.day()).unwrap_or(today)
         };
-        // A time that a change of the clock leaves out is a moment later.
+        // A time that daylight saving skips moves to the end of the gap.
         let opens = date.at(self.from.hour(), self.from.minute(), 0, 0);
         let opens = opens.to_zoned(now.time_zone().clone()).ok();
-        // At the end of time, or of the time zones, it is open.
+        // Outside of the range of timestamps the window counts as open.
         opens
             .map(|opens| opens.timestamp())
             .filter(|opens| *opens > now.timestamp())
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_the_clock_leaves_out_comes_when_the_clock_has_moved() {
+    fn a_time_that_daylight_saving_skips_moves_to_the_end_of_the_gap() {
         // Central Europe: on this night 02:00 is followed by 03:00.
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         let now = jiff::civil::date(2026, 3, 29).at(1, 0, 0, 0).to_zoned(zone);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_two_times_is_refused() {
+    fn a_window_is_two_different_times() {
         for text in [
             "",
             "22:00",

@@ -1,4 +1,4 @@
-//! What a job does.
+//! The work of a job.
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ use crate::error::Error;
 use crate::extract::reference;
 use crate::progress;
 
-/// Does the work of jobs. Dropping the future ends it; what came is kept.
+/// Does the work of jobs. Dropping the future ends the work, and partial blobs stay.
 pub trait Worker: fmt::Debug + Send + Sync {
-    /// Does it from where it was left, and returns the last line.
+    /// Does or continues the work, and returns the last line.
     fn run(&self, work: &Work, reporter: Reporter) -> BoxFuture<'static, Result<Progress, Error>>;
 }
 
@@ -25,7 +25,7 @@ pub trait Worker: fmt::Debug + Send + Sync {
 pub struct StoreWorker {
     /// The store.
     pub registry: Registry,
-    /// How models are fetched.
+    /// Settings of the sources of models.
     pub sources: Settings,
 }
 

@@ -16,7 +16,7 @@ use crate::error::Error;
 /// Media type of a stream.
 const TYPE: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
-/// An answer that streams events, and ends after the first error, which `failed` writes.
+/// A response that streams events as lines, and ends after the first error, which `failed` writes.
 pub fn stream<T, S>(events: S, failed: fn(&Error) -> Value) -> Response
 where
     T: Serialize,

@@ -1,8 +1,7 @@
 //! Server-sent events.
 //!
 //! Format: <https://html.spec.whatwg.org/multipage/server-sent-events.html>, by [`axum::response::sse`].
-//! As in [`ndjson`](super::ndjson), a failure after the first event is the last frame, and a stream that is dropped ends its
-//! answer.
+//! As in [`ndjson`](super::ndjson), an error in the stream is the last frame.
 
 use std::convert::Infallible;
 
@@ -13,7 +12,7 @@ use futures::{Stream, StreamExt};
 use super::until_error;
 use crate::error::Error;
 
-/// An answer that streams frames, and ends after the first error, which `failed` writes.
+/// A response that streams events, and ends after the first error, which `failed` writes.
 pub fn stream<S>(frames: S, failed: fn(&Error) -> Event) -> Response
 where
     S: Stream<Item = Result<Event, Error>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! `HEAD` and `POST /api/blobs/{digest}`: is a blob here, and take one in.
+//! `HEAD` and `POST /api/blobs/{digest}`: checks for a blob, and stores one.
 
 use std::io;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::extract::digest_of;
 /// Longest time between two pieces of an upload.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// 200 when it is here and good, 404 when not. *Cancel*.
+/// 200 for a valid blob in the store, else 404. *Cancel*.
 pub(crate) async fn head(
     State(app): State<App>,
     Path(digest): Path<String>,
@@ -30,8 +30,8 @@ pub(crate) async fn head(
     }
 }
 
-/// 201 when it is new, 200 when it was here. The bytes are hashed as they come and never trusted. *Cancel*: what came so far
-/// is thrown away.
+/// 201 for a new blob, 200 for one that the store has already. The bytes are hashed as they arrive. *Cancel*: a partial upload is
+/// discarded.
 pub(crate) async fn post(
     State(app): State<App>,
     Path(digest): Path<String>,
@@ -46,7 +46,7 @@ pub(crate) async fn post(
     }
 }
 
-/// The bytes that the sender says it has.
+/// The size that the client announces.
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

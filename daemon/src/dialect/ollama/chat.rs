@@ -18,7 +18,7 @@ use crate::images::Images;
 use crate::tools::{Offered, quoted};
 use crate::turn::{Block, Role, Turn};
 
-/// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
+/// *Cancel*: the request leaves the queue, or its answer is cancelled.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<ChatRequest, LARGE>,
@@ -31,7 +31,7 @@ pub(crate) async fn post(
     .await
 }
 
-/// The request, and warnings about what was left out of it.
+/// The request, and a warning for each tool that was left out.
 async fn read(request: ChatRequest) -> Result<(Ask, Vec<String>), Error> {
     let target = request::target(
         &request.model,
@@ -78,7 +78,7 @@ async fn read(request: ChatRequest) -> Result<(Ask, Vec<String>), Error> {
     Ok((ask, left_out))
 }
 
-/// Reads a message. Roles are read without regard to case.
+/// Reads a message. The case of roles does not matter.
 fn turn(message: Message, images: &mut Images) -> Result<Turn, Error> {
     let role = match message.role.to_ascii_lowercase().as_str() {
         "system" => Role::System,

@@ -1,4 +1,4 @@
-//! What one line of an answer holds: the events of a batch, joined. Tool calls wait until they are whole.
+//! The content of one line of an answer: the events of a batch, joined. Tool calls are held until they are complete.
 
 use api::{FunctionCall, TokenLogprob, ToolCall};
 use runner_protocol::{Likelihood, Logprob};
@@ -8,7 +8,7 @@ use crate::answer::{End, Event};
 use crate::error::Error;
 use crate::tools::quoted;
 
-/// A piece of an answer, or all of it.
+/// The content of one line, or of a whole answer.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
     pub(super) thinking: String,
@@ -25,19 +25,19 @@ impl Chunk {
             && self.logprobs.is_empty()
     }
 
-    /// Thoughts, as a field that is left out when there are none.
+    /// The thinking; `None` without any.
     pub(super) fn take_thinking(&mut self) -> Option<String> {
         let thinking = std::mem::take(&mut self.thinking);
         (!thinking.is_empty()).then_some(thinking)
     }
 
-    /// Calls, as a field that is left out when there are none.
+    /// The tool calls; `None` without any.
     pub(super) fn take_calls(&mut self) -> Option<Vec<ToolCall>> {
         let calls = std::mem::take(&mut self.calls);
         (!calls.is_empty()).then_some(calls)
     }
 
-    /// Log probabilities, as a field that is left out when there are none.
+    /// The logprobs; `None` without any.
     pub(super) fn take_logprobs(&mut self) -> Option<Vec<api::Logprob>> {
         let one = |likelihood: Likelihood| TokenLogprob {
             token: String::from_utf8_lossy(&likelihood.bytes).into_owned(),
@@ -54,10 +54,10 @@ impl Chunk {
     }
 }
 
-/// Joins events, over the batches of one answer.
+/// Joins the events of one answer, batch by batch.
 #[derive(Debug, Default)]
 pub(super) struct ChunkBuilder {
-    /// The call that may still grow.
+    /// The call that is not complete yet.
     open: Option<OpenCall>,
 }
 
@@ -70,10 +70,10 @@ struct OpenCall {
 }
 
 impl ChunkBuilder {
-    /// What is new with these events, and the end if it came.
+    /// The content of these events, and the end of the answer if it is among them.
     ///
     /// # Errors
-    /// [`Error::Unreadable`] for a whole call whose arguments are no JSON object.
+    /// [`Error::Unreadable`] for a complete call whose arguments are not a JSON object.
     pub(super) fn join(
         &mut self,
         events: impl IntoIterator<Item = Event>,
@@ -113,7 +113,7 @@ impl ChunkBuilder {
         Ok((chunk, end))
     }
 
-    /// The call that was open when the answer was cut, if the cut came right behind its arguments.
+    /// The open call of an answer that was cut off, if its arguments are complete.
     fn cut(&mut self) -> Option<ToolCall> {
         let open = self.open.take()?;
         (!open.arguments.is_empty()).then(|| open.close().ok())?
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_leaves_when_it_is_whole() {
+    fn a_call_is_held_until_it_is_complete() {
         let mut builder = ChunkBuilder::default();
         let (chunk, _) = builder.join([begin(0, "f"), arguments("{\"a\":")]).unwrap();
         assert!(chunk.is_empty());
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_was_cut_is_none() {
+    fn a_call_that_was_cut_off_is_dropped() {
         let calls = |json: &str| {
             let events = [begin(0, "f"), arguments(json), end()];
             let (chunk, end) = ChunkBuilder::default().join(events).unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_call_without_an_object_is_an_error() {
+    fn a_complete_call_without_an_object_is_an_error() {
         for broken in ["{", "[1]", "1", "{} {}"] {
             let events = [
                 begin(0, "f"),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_are_no_text_keep_their_bytes() {
+    fn a_token_with_half_a_character_keeps_its_bytes() {
         let likelihood = |bytes: &[u8]| Likelihood {
             token: 7,
             bytes: bytes.to_vec(),

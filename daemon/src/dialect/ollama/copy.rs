@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 
-/// No bytes move. *Detach*: the store finishes what it began.
+/// No bytes are copied. *Detach*: the store finishes the copy.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<CopyRequest, SMALL>,

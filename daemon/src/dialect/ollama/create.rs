@@ -1,4 +1,4 @@
-//! `POST /api/create`: makes a model out of a base and a recipe.
+//! `POST /api/create`: makes a model from a base and a recipe.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -21,9 +21,8 @@ use crate::extract::{Json, LARGE, digest_of, model_name};
 use crate::template::Template;
 use crate::{progress, requirements, unsupported};
 
-/// A stream of progress. Everything that can be wrong with the recipe is found before the first line. *Detach*: a model
-/// that was begun is finished, and a second client that sends the same recipe joins. A base that has to be fetched first is
-/// given up when the last client leaves.
+/// A stream of progress. The recipe is checked before the first line. *Detach*: the create continues, and a second client with the
+/// same recipe joins it. *Cancel* if the base has to be pulled first: the pull ends when the last client disconnects.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<CreateRequest, LARGE>,
@@ -69,8 +68,8 @@ async fn make(
     Ok(progress::success())
 }
 
-/// The base, if it is not here, and a catalog knows it or its name says where it is. Any other one is left to the error that names
-/// it.
+/// The base, if it is not in the store and can be pulled: a catalog has it, or its name has a host. `None` for any other base; the
+/// create reports a missing one.
 async fn to_fetch(app: &App, base: &ModelRef) -> Result<Option<ModelName>, Error> {
     match app.registry.model(&base.name).await {
         Err(registry::Error::NotFound { .. }) => {}
@@ -82,11 +81,11 @@ async fn to_fetch(app: &App, base: &ModelRef) -> Result<Option<ModelName>, Error
     Ok(is_known.then(|| base.name.clone()))
 }
 
-/// A recipe that was checked.
+/// A recipe that passed all checks.
 #[derive(Debug)]
 struct Recipe {
     create: Create,
-    /// What is right and may not be meant, for people.
+    /// Warnings about valid parts that are probably mistakes.
     warnings: Vec<String>,
 }
 
@@ -159,7 +158,7 @@ fn base(from: &str) -> Result<ModelRef, Error> {
     })
 }
 
-/// The files of a model that is converted, and what to.
+/// The safetensors files to convert, and the target format.
 fn folder(files: BTreeMap<String, String>, quantize: Option<&str>) -> Result<Weights, Error> {
     let format = match quantize.filter(|name| !name.is_empty()) {
         None => Format::default(),
@@ -178,7 +177,7 @@ fn folder(files: BTreeMap<String, String>, quantize: Option<&str>) -> Result<Wei
     })
 }
 
-/// The blobs in the order of their file names, so that the parts of a split model come in order.
+/// The blobs in the order of their file names, so that the shards of a split model come in order.
 fn digests(files: Option<BTreeMap<String, String>>) -> Result<Vec<Digest>, Error> {
     files
         .unwrap_or_default()
@@ -187,7 +186,7 @@ fn digests(files: Option<BTreeMap<String, String>>) -> Result<Vec<Digest>, Error
         .collect()
 }
 
-/// What the request calls its blobs.
+/// The file names that the request has for its blobs.
 fn file_names(request: &CreateRequest) -> Result<FileNames, Error> {
     let mut file_names = FileNames::default();
     let files = [&request.files, &request.adapters, &request.draft_files];
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_is_a_name_a_pinned_name_or_files() {
+    fn a_base_is_a_name_a_name_with_a_digest_or_files() {
         let by_name = recipe(json!({"model": "m", "from": "base"})).unwrap();
         assert!(matches!(
             by_name.from,

@@ -1,4 +1,4 @@
-//! `DELETE /api/delete`: removes a name, and the blobs that nothing names any more.
+//! `DELETE /api/delete`: removes a name, and the blobs that no other manifest names.
 
 use api::DeleteRequest;
 use axum::extract::State;
@@ -8,22 +8,22 @@ use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 
-/// A pull of the name is cancelled, and what it fetched goes too.
-/// Weights that went with the name leave memory too, when their requests are over; those that another name shares stay.
-/// *Detach*: the store finishes what it began.
+/// Cancels pulls of the name and removes their partial blobs.
+/// If the weights were removed, the model is unloaded after its last request; weights of another name stay loaded.
+/// *Detach*: the store finishes the removal.
 pub(crate) async fn delete(
     State(app): State<App>,
     Json(request): Json<DeleteRequest, SMALL>,
 ) -> Result<(), Error> {
     let name = model_name(request.name())?;
-    // A damaged model cannot be read, and can be removed all the same.
+    // A damaged model cannot be read, but it can be removed.
     let model = app.registry.model(&name).await.ok();
     let pulls = app.transfers.cancel_pulls(&name).await?;
     if pulls > 0 {
         app.remove_partials(&name).await?;
     }
     let report = match app.registry.remove(&name).await {
-        // There was nothing but the pull.
+        // The name had only a pull.
         Err(registry::Error::NotFound { .. }) if pulls > 0 => return Ok(()),
         removed => removed?,
     };

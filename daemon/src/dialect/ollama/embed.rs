@@ -1,4 +1,4 @@
-//! `POST /api/embed` and the older `POST /api/embeddings`: turn texts into vectors.
+//! `POST /api/embed` and the older `POST /api/embeddings`: embeddings of texts.
 
 use api::{EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse};
 use axum::extract::State;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::serve;
 
-/// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
+/// *Cancel*: the request leaves the queue, or its calls are cancelled.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<EmbedRequest, LARGE>,
@@ -23,7 +23,7 @@ pub(crate) async fn post(
             request.keep_alive.as_ref(),
         )?,
         inputs: Vec::from(request.input),
-        // Clients that want all send 0.
+        // Clients send 0 for all dimensions.
         dimensions: request.dimensions.filter(|dimensions| *dimensions > 0),
         normalize: true,
         truncate: request.truncate != Some(false),
@@ -39,7 +39,7 @@ pub(crate) async fn post(
     }))
 }
 
-/// *Cancel*: as above.
+/// *Cancel*, as above.
 pub(crate) async fn post_one(
     State(app): State<App>,
     Json(request): Json<EmbeddingsRequest, LARGE>,

@@ -17,7 +17,7 @@ use crate::extract::{Json, LARGE};
 use crate::images::Images;
 use crate::turn::{Block, Role, Turn};
 
-/// *Cancel*: a client that leaves stops the model, or gives up its place in the queue.
+/// *Cancel*: the request leaves the queue, or its answer is cancelled.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<GenerateRequest, LARGE>,
@@ -70,8 +70,8 @@ async fn read(request: GenerateRequest) -> Result<Ask, Error> {
     })
 }
 
-/// The system prompt, if there is one, and the prompt; none where there is nothing to continue.
-/// Clients that have no system prompt send an empty one.
+/// The turns of an optional system prompt and the prompt; no turns for an empty prompt.
+/// An empty system prompt counts as absent, because clients send one.
 fn turns(system: Option<String>, blocks: Vec<Block>) -> Vec<Turn> {
     if blocks == [Block::Text(String::new())] {
         return Vec::new();
@@ -110,7 +110,7 @@ fn check(request: &GenerateRequest) -> Result<(), Error> {
     if given(&request.suffix) && goes_on {
         return Err(Error::Invalid("suffix goes without context".into()));
     }
-    // Markers of images would be tokens already, or in a text that no template asks for.
+    // Image markers need a text prompt and a template that prints them.
     let shows = request.images.as_ref().is_some_and(|it| !it.is_empty());
     for (field, is_given) in [("context", goes_on), ("suffix", given(&request.suffix))] {
         if shows && is_given {

@@ -1,4 +1,4 @@
-//! Answers of long operations: lines of progress.
+//! Responses of long operations: lines of progress.
 
 use api::Progress;
 use axum::Json;
@@ -9,7 +9,7 @@ use super::body;
 use crate::error::Error;
 use crate::transport::ndjson;
 
-/// The lines of an operation as they come, or only the last one.
+/// Streams the lines of an operation; with `stream: false` responds with the last line.
 pub(crate) async fn stream_progress(
     lines: impl Stream<Item = Result<Progress, Error>> + Send + 'static,
     stream: Option<bool>,
@@ -22,7 +22,7 @@ pub(crate) async fn stream_progress(
         }
         return Ok(Json(last?).into_response());
     }
-    // A job that fails at once has a status of its own.
+    // An operation that fails before its first line is reported by the status of the response.
     match lines.next().await {
         Some(Err(error)) => Err(error),
         Some(Ok(first)) => {

@@ -1,4 +1,4 @@
-//! `GET /api/ps`: the models that are loaded.
+//! `GET /api/ps`: the loaded models.
 
 use std::cmp::Reverse;
 
@@ -21,7 +21,7 @@ pub(crate) async fn get(State(app): State<App>) -> Json<PsResponse> {
     Json(PsResponse { models })
 }
 
-/// Whether the name that a model was loaded by is gone, or another model's by now.
+/// Whether the name that a model was loaded by is gone, or belongs to another model by now.
 async fn is_removed(app: &App, summary: &ModelSummary) -> bool {
     match app.registry.model(&summary.name).await {
         Ok(model) => model.key() != summary.key,

@@ -1,4 +1,4 @@
-//! `POST /api/pull`: fetches a model.
+//! `POST /api/pull`: pulls a model.
 
 use api::PullRequest;
 use axum::extract::State;
@@ -11,20 +11,20 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
 use crate::transfers::{TransferRequest, Work};
 
-/// A stream of progress. A second client joins the pull. *Detach* with `background`; else *cancel*: it ends when the last of its
-/// clients leaves.
+/// A stream of progress. A second client joins the pull. *Detach* with `background`, else *cancel*: the pull ends when its last client
+/// disconnects.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PullRequest, SMALL>,
 ) -> Result<Response, Error> {
     let reference = reference(request.name())?;
     let insecure = request.insecure == Some(true);
-    // Case does not tell models apart, so the same model is the same job however it is written.
+    // The case of a name does not matter, so all spellings of it are the same job.
     let (name, place) = (reference.name.full().to_ascii_lowercase(), &reference.place);
     let scheme = (reference.is_plain, reference.is_tls);
     let what = format!("pull {name} {place:?} {scheme:?} {insecure}");
     let transfer = TransferRequest {
-        // An address may have a secret in its query.
+        // A digest, because an address can have a secret in its query.
         key: Digest::of(what.as_bytes()).to_string(),
         model: reference.name.to_string(),
         work: Work::Pull {

@@ -1,4 +1,4 @@
-//! `POST /api/push`: sends a model to a registry.
+//! `POST /api/push`: pushes a model to a registry.
 
 use api::{PushFormat, PushRequest};
 use axum::extract::State;
@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
 use crate::transfers::{TransferRequest, Work};
 
-/// A stream of progress whose last line says what was sent. A second client joins the push. *Detach* with `background`; else
-/// *cancel*: it ends when the last of its clients leaves.
+/// A stream of progress, with the pushed layers in the last line. A second client joins the push. *Detach* with `background`, else
+/// *cancel*: the push ends when its last client disconnects.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PushRequest, SMALL>,
@@ -22,7 +22,7 @@ pub(crate) async fn post(
     let place = reference(destination)?;
     let insecure = request.insecure == Some(true);
     let format = request.format.unwrap_or(PushFormat::Ollama);
-    // A model that is not here is told at once, and not when the job's turn has come.
+    // A missing model is an error now, not when the job starts.
     app.registry.model(&source).await?;
     let (from, to) = (source.full().to_ascii_lowercase(), place.name.full());
     let what = format!(

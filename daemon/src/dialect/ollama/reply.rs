@@ -1,4 +1,4 @@
-//! Answers of `generate` and `chat`: the two differ in their bodies only.
+//! Responses of `generate` and `chat`, which differ only in their bodies.
 
 use api::{DoneReason, Timings, Unload};
 use axum::Json;
@@ -21,9 +21,9 @@ use crate::transport::ndjson;
 pub(super) enum Outcome {
     /// The model answered.
     Answered(Box<End>),
-    /// The model was loaded, and nothing was asked.
+    /// The model was loaded, and nothing was generated.
     Loaded(answer::Timings),
-    /// The model was to be unloaded.
+    /// The model was unloaded, or will be once it is idle.
     Unloaded(Unloading),
 }
 
@@ -83,7 +83,7 @@ pub(super) fn nanos(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Answers a request. One without turns loads its model; with `keep_alive: 0` it unloads it.
+/// Responds to a request. Without turns it loads the model, or with `keep_alive: 0` unloads it.
 ///
 /// `event` makes the body of one event, and of the last one if it gets an outcome.
 pub(super) async fn reply<E: Serialize + Send + 'static>(

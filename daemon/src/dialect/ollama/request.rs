@@ -1,4 +1,4 @@
-//! What requests of Ollama's API have in common.
+//! Fields that several requests of Ollama's API have.
 
 use api::{AdapterScale, Think};
 use runner_protocol::Shape;
@@ -18,7 +18,7 @@ use crate::turn::Block;
 /// The text that clients write where an image belongs.
 const PLACEHOLDER: &str = "[img]";
 
-/// The model of a request that came now.
+/// The model of a request that arrives now.
 pub(crate) fn target(
     model: &str,
     options: Option<&Map<String, Value>>,
@@ -36,7 +36,7 @@ pub(crate) fn target(
     })
 }
 
-/// Null and the empty text mean that there is none, as clients send them.
+/// The constraint of `format`; null and an empty text, which clients send, count as absent.
 pub(super) fn shape(format: Option<&Value>) -> Result<Option<Shape>, Error> {
     match format {
         None | Some(Value::Null) => Ok(None),
@@ -63,7 +63,7 @@ pub(super) fn adapters(lora: Option<&[AdapterScale]>) -> Option<Vec<(u32, f32)>>
     Some(scales.map(|adapter| (adapter.id, adapter.scale)).collect())
 }
 
-/// A text with its images: where it says `[img]`, in order, and the other images before it.
+/// The blocks of a text with images: an image in place of each `[img]`, in order, and further images before the text.
 pub(super) fn blocks(
     text: String,
     given: Option<Vec<String>>,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn images_stand_where_the_text_says_or_before_it() {
+    fn an_image_replaces_its_placeholder_or_comes_first() {
         let check = |text: &str, count: usize, expected: &[Block]| {
             let given = vec!["aGk=".to_owned(); count];
             let blocks = blocks(text.into(), Some(given), &mut Images::default()).unwrap();

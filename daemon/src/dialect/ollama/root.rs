@@ -1,6 +1,6 @@
-//! `GET /`: says that the daemon runs.
+//! `GET /`: a sign of life.
 
-/// For people and for probes. *Cancel*: there is nothing to go on.
+/// For people and health checks. *Cancel*.
 pub(crate) async fn get() -> &'static str {
     "slm is running"
 }

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::wire;
 
-/// Everything that is known of a model. *Cancel*.
+/// All details of a model. *Cancel*.
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<ShowRequest, SMALL>,

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::wire;
 
-/// Newest first; a damaged model is in the list, and says so. *Cancel*.
+/// Newest first; a damaged model is listed as damaged. *Cancel*.
 pub(crate) async fn get(State(app): State<App>) -> Result<Json<TagsResponse>, Error> {
     let models = app.registry.list().await?;
     Ok(Json(TagsResponse {

@@ -1,4 +1,4 @@
-//! Tools and calls as Ollama's clients write them.
+//! Tools and tool calls in Ollama's format.
 
 use api::{Tool, ToolCall};
 use runner_protocol::{self as protocol, ToolChoice};
@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::extract::plain;
 use crate::tools::{self, Function, Offered, quoted};
 
-/// Reads the tools of a request. A tool that cannot be offered is left out and named, and the others stay.
+/// Reads the tools of a request. An invalid tool is left out with a message, and the others stay.
 ///
 /// # Errors
-/// [`Error::Invalid`] when none of them can be offered.
+/// [`Error::Invalid`] when all tools are invalid.
 pub(super) fn offered(tools: Vec<Value>) -> Result<Offered, Error> {
     tools::offered((1..).zip(tools).map(|(number, tool)| {
         let name = tool["function"]["name"].as_str().map(quoted);
@@ -33,10 +33,10 @@ fn function(tool: Value) -> Result<Function, String> {
     })
 }
 
-/// Reads whether one of the tools must be called.
+/// Reads the tool choice.
 ///
 /// # Errors
-/// [`Error::Invalid`] for something else, or for a tool that is not on offer.
+/// [`Error::Invalid`] for an unknown value, and for a tool that is not among the tools.
 pub(super) fn choice(
     choice: Option<&Value>,
     tools: &[protocol::Tool],
@@ -62,10 +62,10 @@ pub(super) fn choice(
     tools::chosen(choice, tools)
 }
 
-/// Reads a call of an earlier answer.
+/// Reads a tool call of an earlier answer.
 ///
 /// # Errors
-/// [`Error::Invalid`] names the function.
+/// [`Error::Invalid`] for arguments that are not an object.
 pub(super) fn made(call: ToolCall) -> Result<protocol::ToolCall, Error> {
     let ToolCall { id, function } = call;
     tools::made(id.unwrap_or_default(), function.name, function.arguments)
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_a_word_or_one_of_the_tools() {
+    fn a_tool_choice_is_a_word_or_one_of_the_tools() {
         let weather = tools(json!([{"function": {"name": "weather"}}])).unwrap();
         let read = |value: Value| choice(Some(&value), &weather);
         let one = |name: &str| json!({"type": "function", "function": {"name": name}});

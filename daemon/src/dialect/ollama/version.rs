@@ -6,7 +6,7 @@ use axum::extract::State;
 
 use crate::app::App;
 
-/// The version of this daemon, and its home. *Cancel*: there is nothing to go on.
+/// The version of this daemon, and its home. *Cancel*.
 pub(crate) async fn get(State(app): State<App>) -> Json<VersionResponse> {
     Json(VersionResponse {
         version: crate::VERSION.to_owned(),
