@@ -40,10 +40,10 @@ pub enum Error {
         /// Its name for itself.
         engine: String,
     },
-    /// The runner ended by itself: it crashed, exited, or was killed by another process.
+    /// The runner crashed, exited, or was killed by another process.
     #[error("the runner {0}")]
     Exited(Exit),
-    /// The runner refused this call, and goes on.
+    /// The runner refused this call, and continues.
     #[error("{}", .0.message)]
     Failed(Failure),
     /// The runner broke the protocol, and was killed.
@@ -63,7 +63,7 @@ pub enum Error {
         /// How it ended.
         exit: Exit,
     },
-    /// The reader of this answer was too slow. The answer was cancelled, and the runner goes on.
+    /// The reader of this answer was too slow. The answer was cancelled, and the runner continues.
     #[error(
         "the answer was cancelled, because its reader left {unread} bytes unread for {seconds} s"
     )]

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_for_somebody_who_reads_no_more() {
+    async fn frames_for_a_closed_socket_are_dropped() {
         let (mut ours, theirs) = tokio::io::duplex(3);
         drop(theirs);
         let mut outbox = Outbox::default();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn room_is_given_back_when_a_request_is_sent_or_forgotten() {
+    async fn a_permit_is_released_when_its_request_is_sent_or_cleared() {
         let room = Arc::new(Semaphore::new(11));
         let take = |bytes| Arc::clone(&room).try_acquire_many_owned(bytes).unwrap();
         let (mut ours, _theirs) = tokio::io::duplex(64);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_room_for_so_many_requests() {
+    fn the_number_of_waiting_frames_is_bounded() {
         let mut outbox = Outbox::default();
         for _ in 0..ROOM {
             assert!(outbox.has_room());

@@ -8,7 +8,7 @@ use tokio::process::Child;
 
 use super::launch::Process;
 
-/// A child in a process group of its own.
+/// A child that leads a process group.
 impl Process for Child {
     fn wait(&mut self) -> BoxFuture<'_, Option<ExitStatus>> {
         Self::wait(self).map(Result::ok).boxed()

@@ -82,7 +82,7 @@ pub(super) struct Behind {
 
 impl Behind {
     /// Whether it holds more text than a queue may.
-    pub(super) fn is_beyond_measure(self) -> bool {
+    pub(super) fn is_over_limit(self) -> bool {
         self.unread > MAX_UNREAD
     }
 }
@@ -221,10 +221,10 @@ impl Drop for Receiver {
 
 /// Approximate size of a delta in bytes: its text and its logprobs.
 fn size(delta: &Delta) -> usize {
-    let told = |likelihood: &Likelihood| size_of::<Likelihood>() + likelihood.bytes.len();
+    let bytes = |likelihood: &Likelihood| size_of::<Likelihood>() + likelihood.bytes.len();
     let logprobs = delta.logprobs.iter();
     let all = logprobs.flat_map(|logprob| std::iter::once(&logprob.chosen).chain(&logprob.top));
-    delta.bytes() + all.map(told).sum::<usize>()
+    delta.bytes() + all.map(bytes).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -289,14 +289,14 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_vanishes_leaves_an_end() {
+    fn a_dropped_sender_ends_the_queue() {
         let (sender, mut receiver) = channel(Arc::default());
         drop(sender);
         assert!(matches!(drain(&mut receiver)[..], [Err(Error::Stopped)]));
     }
 
     #[test]
-    fn a_reader_that_is_behind_loses_no_text_and_shows_since_when() {
+    fn a_slow_reader_loses_no_text_and_the_queue_reports_since_when_it_is_full() {
         let (sender, mut receiver) = channel(Arc::default());
         let start = Instant::now();
         let capacity = u32::try_from(CAPACITY).unwrap();
@@ -326,10 +326,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_tokens_is_joined_too_and_weighed() {
+    fn logprobs_are_joined_and_counted() {
         let (sender, mut receiver) = channel(Arc::default());
         let now = Instant::now();
-        let told = |token| {
+        let event = |token| {
             let chosen = Likelihood {
                 token,
                 bytes: b"word".to_vec(),
@@ -346,7 +346,7 @@ mod tests {
             })
         };
         let count = i32::try_from(CAPACITY).unwrap() + 5;
-        (0..count).for_each(|token| sender.push(told(token), now));
+        (0..count).for_each(|token| sender.push(event(token), now));
         let each = 1 + 2 * (4 + size_of::<Likelihood>());
         assert_eq!(sender.behind().unwrap().unread, (CAPACITY + 5) * each);
 
@@ -363,20 +363,20 @@ mod tests {
     }
 
     #[test]
-    fn text_without_measure_is_not_kept() {
+    fn text_beyond_the_limit_is_dropped() {
         let (sender, mut receiver) = channel(Arc::default());
         let now = Instant::now();
         for tokens in 1..=3 {
             sender.push(delta(&"x".repeat(MAX_UNREAD), tokens), now);
         }
         let behind = sender.behind().unwrap();
-        assert!(behind.is_beyond_measure());
+        assert!(behind.is_over_limit());
         assert_eq!(behind.unread, 2 * MAX_UNREAD);
         assert_eq!(drain(&mut receiver).len(), 2);
     }
 
     #[test]
-    fn a_reader_that_leaves_or_cancels_tells_the_owner() {
+    fn a_reader_that_leaves_or_cancels_notifies_the_owner() {
         let departed = Arc::new(Notify::new());
         let (sender, receiver) = channel(Arc::clone(&departed));
         assert!(departed.notified().now_or_never().is_none());
@@ -386,7 +386,7 @@ mod tests {
         drop(receiver);
         assert!(
             departed.notified().now_or_never().is_none(),
-            "it is told once"
+            "the owner is notified once"
         );
         sender.push(delta("to nobody", 1), Instant::now());
         assert_eq!(sender.0.state().unread, 0);

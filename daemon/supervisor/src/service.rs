@@ -70,9 +70,9 @@ impl Stop {
 
     /// Asks for it. The earliest of several times counts.
     pub(super) fn ask(self, stop: &watch::Sender<Option<Self>>) {
-        stop.send_modify(|wish| {
-            let before = wish.unwrap_or(self);
-            *wish = Some(Self {
+        stop.send_modify(|times| {
+            let before = times.unwrap_or(self);
+            *times = Some(Self {
                 term_at: before.term_at.min(self.term_at),
                 kill_at: before.kill_at.min(self.kill_at),
             });
@@ -303,22 +303,22 @@ impl Service {
             let _ = tokio::io::copy(&mut read, &mut tokio::io::sink()).await;
         };
         let mut both = std::pin::pin!(futures::future::join(shutdown, discard).fuse());
-        let mut wish = stop
+        let mut times = stop
             .borrow_and_update()
             .unwrap_or_else(|| Stop::within(options.grace, options.term));
-        let (mut insisted, mut held) = (false, true);
+        let (mut terminated, mut held) = (false, true);
         loop {
             tokio::select! {
                 status = process.wait() => return status,
                 _ = &mut both => {}
-                () = sleep_until(wish.kill_at) => break,
-                () = sleep_until(wish.term_at), if !insisted => {
+                () = sleep_until(times.kill_at) => break,
+                () = sleep_until(times.term_at), if !terminated => {
                     process.signal(Signal::TERM);
-                    insisted = true;
+                    terminated = true;
                 }
                 changed = stop.changed(), if held => {
                     held = changed.is_ok();
-                    wish = stop.borrow_and_update().unwrap_or(wish);
+                    times = stop.borrow_and_update().unwrap_or(times);
                 }
             }
         }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_could_steer_a_terminal_is_replaced() {
+    async fn control_characters_are_replaced() {
         assert_eq!(
             follow(b"\x1b[2J\xff\tok\x07\r\n").await,
             ["\u{fffd}[2J\u{fffd}\tok\u{fffd}"]

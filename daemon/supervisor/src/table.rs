@@ -295,7 +295,7 @@ impl Table {
             .filter(|(_, pending)| pending.kind.is_work() && !pending.cancelled)
         {
             if let Some(behind) = pending.queue.behind()
-                && (behind.is_beyond_measure() || now >= after(behind.since, patience))
+                && (behind.is_over_limit() || now >= after(behind.since, patience))
             {
                 let seconds = (now - behind.since).as_secs();
                 pending.queue.end(Err(Error::Slow {
@@ -319,7 +319,7 @@ impl Table {
             .filter(|pending| !pending.cancelled)
             .filter_map(|pending| {
                 let behind = pending.queue.behind()?;
-                Some(if behind.is_beyond_measure() {
+                Some(if behind.is_over_limit() {
                     behind.since
                 } else {
                     after(behind.since, self.options.patience)
@@ -400,13 +400,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    struct Desk {
+    struct Fixture {
         table: Table,
         now: Instant,
         readers: Vec<Receiver>,
     }
 
-    impl Desk {
+    impl Fixture {
         fn new() -> Self {
             let now = Instant::now();
             Self {
@@ -445,91 +445,103 @@ mod tests {
 
     #[test]
     fn a_reply_must_belong_to_an_open_request_of_its_kind() {
-        let mut desk = Desk::new();
-        assert!(matches!(desk.reply(1, stats()), Err(Violation::NotOpen(1))));
-        desk.open(1, Kind::Stats);
+        let mut fixture = Fixture::new();
         assert!(matches!(
-            desk.reply(1, Event::Tokens(Vec::new())),
+            fixture.reply(1, stats()),
+            Err(Violation::NotOpen(1))
+        ));
+        fixture.open(1, Kind::Stats);
+        assert!(matches!(
+            fixture.reply(1, Event::Tokens(Vec::new())),
             Err(Violation::OutOfPlace {
                 event: "tokens",
                 call: "stats"
             })
         ));
-        desk.reply(1, stats()).unwrap();
+        fixture.reply(1, stats()).unwrap();
         assert!(
-            matches!(desk.reply(1, stats()), Err(Violation::NotOpen(1))),
+            matches!(fixture.reply(1, stats()), Err(Violation::NotOpen(1))),
             "it ends once"
         );
     }
 
     #[test]
-    fn what_becomes_of_saved_states_belongs_to_no_request() {
-        let mut desk = Desk::new();
+    fn reports_on_saved_states_belong_to_no_request() {
+        let mut fixture = Fixture::new();
         let fate = |state, fate| Event::Fate { state, fate };
-        let mut fates = desk.table.fates();
-        desk.reply(0, fate(3, Fate::Used)).unwrap();
-        desk.reply(0, fate(63, Fate::Refused)).unwrap();
-        let told = Fates {
+        let mut fates = fixture.table.fates();
+        fixture.reply(0, fate(3, Fate::Used)).unwrap();
+        fixture.reply(0, fate(63, Fate::Refused)).unwrap();
+        let expected = Fates {
             used: 1 << 3,
             refused: 1 << 63,
         };
-        assert_eq!(*fates.borrow_and_update(), told);
-        desk.reply(0, fate(3, Fate::Used)).unwrap();
-        assert!(!fates.has_changed().unwrap(), "it is told once");
+        assert_eq!(*fates.borrow_and_update(), expected);
+        fixture.reply(0, fate(3, Fate::Used)).unwrap();
+        assert!(
+            !fates.has_changed().unwrap(),
+            "a repeated report changes nothing"
+        );
         for state in [64, u32::MAX] {
             assert!(matches!(
-                desk.reply(0, fate(state, Fate::Used)),
+                fixture.reply(0, fate(state, Fate::Used)),
                 Err(Violation::NoState(_))
             ));
         }
         assert!(matches!(
-            desk.reply(1, fate(3, Fate::Used)),
+            fixture.reply(1, fate(3, Fate::Used)),
             Err(Violation::NotOpen(1))
         ));
-        desk.open(1, Kind::Generate);
+        fixture.open(1, Kind::Generate);
         assert!(matches!(
-            desk.reply(1, fate(3, Fate::Used)),
+            fixture.reply(1, fate(3, Fate::Used)),
             Err(Violation::OutOfPlace { event: "fate", .. })
         ));
     }
 
     #[test]
     fn each_kind_of_work_has_its_own_clock() {
-        let mut desk = Desk::new();
-        assert_eq!(desk.silent_for(1000 * SECOND), None);
-        assert_eq!(desk.table.deadline(), None);
-        desk.open(1, Kind::Generate);
-        assert_eq!(desk.table.deadline(), Some(desk.now + 60 * SECOND));
-        assert_eq!(desk.silent_for(59 * SECOND), None);
-        desk.reply(1, Event::Prefill { done: 1, total: 2 }).unwrap();
-        assert_eq!(desk.silent_for(30 * SECOND), None);
-        desk.open(2, Kind::Stats);
-        desk.reply(2, stats()).unwrap();
+        let mut fixture = Fixture::new();
+        assert_eq!(fixture.silent_for(1000 * SECOND), None);
+        assert_eq!(fixture.table.deadline(), None);
+        fixture.open(1, Kind::Generate);
+        assert_eq!(fixture.table.deadline(), Some(fixture.now + 60 * SECOND));
+        assert_eq!(fixture.silent_for(59 * SECOND), None);
+        fixture
+            .reply(1, Event::Prefill { done: 1, total: 2 })
+            .unwrap();
+        assert_eq!(fixture.silent_for(30 * SECOND), None);
+        fixture.open(2, Kind::Stats);
+        fixture.reply(2, stats()).unwrap();
         assert_eq!(
-            desk.silent_for(30 * SECOND),
+            fixture.silent_for(30 * SECOND),
             Some(60),
             "a short answer is no token"
         );
     }
 
     #[test]
-    fn looking_at_images_is_a_sign_of_life() {
-        let mut desk = Desk::new();
-        desk.open(1, Kind::Generate);
+    fn encoding_images_counts_as_progress() {
+        let mut fixture = Fixture::new();
+        fixture.open(1, Kind::Generate);
         for steps in 1..4 {
-            desk.reply(1, Event::Looking { steps }).unwrap();
-            assert_eq!(desk.silent_for(59 * SECOND), None);
+            fixture.reply(1, Event::Looking { steps }).unwrap();
+            assert_eq!(fixture.silent_for(59 * SECOND), None);
         }
-        desk.reply(1, Event::Looking { steps: 3 }).unwrap();
-        assert_eq!(desk.silent_for(SECOND), Some(60), "the same again is none");
-        desk.open(2, Kind::Stats);
-        assert!(desk.reply(2, Event::Looking { steps: 1 }).is_err());
+        fixture.reply(1, Event::Looking { steps: 3 }).unwrap();
+        assert_eq!(
+            fixture.silent_for(SECOND),
+            Some(60),
+            "repeated progress is none"
+        );
+        fixture.open(2, Kind::Stats);
+        assert!(fixture.reply(2, Event::Looking { steps: 1 }).is_err());
     }
 
     #[test]
-    fn the_same_again_is_no_progress() {
-        let mut desk = Desk::new();
-        desk.open(1, Kind::Generate);
+    fn repeated_progress_is_no_progress() {
+        let mut fixture = Fixture::new();
+        fixture.open(1, Kind::Generate);
         let word = |tokens| {
             Event::Delta(runner_protocol::Delta {
                 text: "a".to_owned(),
@@ -539,61 +551,66 @@ mod tests {
         };
         let stuck = Event::Prefill { done: 5, total: 9 };
         for event in [stuck.clone(), stuck.clone(), stuck] {
-            desk.reply(1, event).unwrap();
+            fixture.reply(1, event).unwrap();
             assert!(
-                desk.silent_for(20 * SECOND)
+                fixture
+                    .silent_for(20 * SECOND)
                     .is_none_or(|silence| silence == 60)
             );
         }
-        assert_eq!(desk.silent_for(Duration::ZERO), Some(60));
+        assert_eq!(fixture.silent_for(Duration::ZERO), Some(60));
         for event in [word(1), word(2), word(3)] {
-            desk.reply(1, event).unwrap();
-            assert_eq!(desk.silent_for(59 * SECOND), None);
+            fixture.reply(1, event).unwrap();
+            assert_eq!(fixture.silent_for(59 * SECOND), None);
         }
     }
 
     #[test]
-    fn while_a_model_loads_nothing_else_is_expected() {
-        let mut desk = Desk::new();
-        desk.open(1, Kind::Load);
-        desk.open(2, Kind::Stats);
-        assert_eq!(desk.silent_for(119 * SECOND), None);
-        desk.reply(1, Event::Loading { fraction: 0.5 }).unwrap();
-        assert_eq!(desk.silent_for(119 * SECOND), None);
+    fn while_a_model_loads_only_the_load_has_a_deadline() {
+        let mut fixture = Fixture::new();
+        fixture.open(1, Kind::Load);
+        fixture.open(2, Kind::Stats);
+        assert_eq!(fixture.silent_for(119 * SECOND), None);
+        fixture.reply(1, Event::Loading { fraction: 0.5 }).unwrap();
+        assert_eq!(fixture.silent_for(119 * SECOND), None);
         let failure = runner_protocol::Failure {
             kind: FailureKind::Unsupported,
             message: String::new(),
         };
-        desk.reply(1, Event::Failed(failure)).unwrap();
+        fixture.reply(1, Event::Failed(failure)).unwrap();
         assert_eq!(
-            desk.silent_for(59 * SECOND),
+            fixture.silent_for(59 * SECOND),
             None,
-            "it has waited for itself since then only"
+            "its clock starts after the load"
         );
-        assert_eq!(desk.silent_for(SECOND), Some(60));
+        assert_eq!(fixture.silent_for(SECOND), Some(60));
     }
 
     #[test]
-    fn only_work_is_cancelled_and_once() {
-        let mut desk = Desk::new();
-        desk.open(1, Kind::Generate);
-        desk.open(2, Kind::Tokenize);
-        desk.open(3, Kind::Embed);
-        desk.readers.clear();
-        let mut cancels = desk.table.cancels(desk.now);
+    fn only_long_calls_are_cancelled_and_once() {
+        let mut fixture = Fixture::new();
+        fixture.open(1, Kind::Generate);
+        fixture.open(2, Kind::Tokenize);
+        fixture.open(3, Kind::Embed);
+        fixture.readers.clear();
+        let mut cancels = fixture.table.cancels(fixture.now);
         cancels.sort_unstable();
         assert_eq!(cancels, [1, 3]);
-        assert!(desk.table.cancels(desk.now).is_empty());
+        assert!(fixture.table.cancels(fixture.now).is_empty());
     }
 
     #[test]
-    fn there_is_an_end_to_what_may_be_open() {
-        let mut desk = Desk::new();
+    fn the_number_of_open_requests_is_bounded() {
+        let mut fixture = Fixture::new();
         for id in 0..MAX_OPEN as u64 {
-            desk.open(id, Kind::Stats);
+            fixture.open(id, Kind::Stats);
         }
         let (sender, mut receiver) = queue::channel(Arc::default());
-        assert!(!desk.table.admit(u64::MAX, Kind::Stats, sender, desk.now));
+        assert!(
+            !fixture
+                .table
+                .admit(u64::MAX, Kind::Stats, sender, fixture.now)
+        );
         let refused = futures::executor::block_on(receiver.next());
         assert!(
             matches!(refused, Err(Error::Failed(failure)) if failure.kind == FailureKind::Busy)
@@ -601,10 +618,10 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_waits_for_is_not_sent() {
-        let mut desk = Desk::new();
+    fn a_request_without_a_reader_is_not_sent() {
+        let mut fixture = Fixture::new();
         let (sender, receiver) = queue::channel(Arc::default());
         drop(receiver);
-        assert!(!desk.table.admit(1, Kind::Generate, sender, desk.now));
+        assert!(!fixture.table.admit(1, Kind::Generate, sender, fixture.now));
     }
 }
