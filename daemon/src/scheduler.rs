@@ -68,7 +68,7 @@ pub struct LoadRequest {
     pub key: ModelKey,
     /// The settings for a model that is not loaded yet. A loaded one serves a smaller context.
     pub settings: LoadSettings,
-    /// The settings that must be met; a loaded model with others is loaded anew.
+    /// The settings that must be met; a loaded model with others is reloaded.
     pub required: SettingOverrides,
     /// Hexadecimal digest of its manifest, for the list.
     pub digest: String,

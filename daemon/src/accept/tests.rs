@@ -8,9 +8,9 @@ use crate::listen::Stale;
 
 use super::*;
 
-/// Far away: a limit that a test must not run into.
+/// A limit that a test does not reach.
 const NEVER: Duration = Duration::from_secs(3600);
-/// Soon: the limit that a test is about.
+/// The limit under test.
 const SOON: Duration = Duration::from_millis(60);
 
 fn limits() -> ConnectionLimits {
@@ -38,14 +38,14 @@ fn hello() -> Router {
     Router::new().route("/", get(async || "hello"))
 }
 
-/// Everything that comes until the peer closes; a reset counts as closed.
+/// All bytes until the peer closes; a reset counts as closed.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Reads one answer whose body is `hello`.
+/// Reads one response with the body `hello`.
 async fn read_hello(stream: &mut TcpStream) {
     let mut seen = Vec::new();
     while !seen.ends_with(b"hello") {
@@ -137,7 +137,7 @@ async fn a_head_that_is_too_long_is_refused() {
     );
 }
 
-/// Reports when it is dropped.
+/// Reports its drop.
 struct Dropped(mpsc::UnboundedSender<()>);
 
 impl Drop for Dropped {
@@ -146,7 +146,7 @@ impl Drop for Dropped {
     }
 }
 
-/// Streams without end, and reports when the stream is dropped.
+/// An endless stream that reports its drop.
 fn endless(dropped: mpsc::UnboundedSender<()>) -> Router {
     let handler = async move || {
         let guard = Dropped(dropped.clone());
@@ -160,7 +160,7 @@ fn endless(dropped: mpsc::UnboundedSender<()>) -> Router {
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_loses_its_answer() {
+async fn a_stalled_reader_is_disconnected() {
     let (dropped, mut reports) = mpsc::unbounded_channel();
     let (address, _shutdown) = start(
         ConnectionLimits {
@@ -175,13 +175,13 @@ async fn a_reader_that_stalls_loses_its_answer() {
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         .await
         .unwrap();
-    // It is never read from; the report comes because the daemon gave up.
+    // The test never reads; the stream is dropped at the deadline.
     reports.recv().await.unwrap();
     drop(stream);
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_ends_its_answer() {
+async fn a_client_that_disconnects_ends_its_answer() {
     let (dropped, mut reports) = mpsc::unbounded_channel();
     let pending = async move || {
         let guard = Dropped(dropped.clone());
@@ -200,7 +200,7 @@ async fn a_client_that_leaves_ends_its_answer() {
 }
 
 #[tokio::test]
-async fn connections_above_the_limit_wait_for_a_seat() {
+async fn connections_above_the_limit_wait_for_a_permit() {
     let (address, _shutdown) = start(
         ConnectionLimits {
             connections: 1,
@@ -220,7 +220,7 @@ async fn connections_above_the_limit_wait_for_a_seat() {
 }
 
 #[tokio::test]
-async fn two_doors_share_one_seat() {
+async fn two_listeners_share_one_permit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.sock");
     let tcp = Listener::tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
@@ -236,7 +236,7 @@ async fn two_doors_share_one_seat() {
         ask(UnixStream::connect(&path).await.unwrap()).await;
         ask(TcpStream::connect(address).await.unwrap()).await;
     }
-    // One that waits for its permit leaves with the daemon.
+    // A connection that waits for a permit ends with the daemon.
     let held = TcpStream::connect(address).await.unwrap();
     let _waiting = UnixStream::connect(&path).await.unwrap();
     shutdown.graceful.cancel();
@@ -254,7 +254,7 @@ async fn ask(mut stream: impl Io) {
 }
 
 #[tokio::test]
-async fn a_graceful_stop_lets_an_answer_finish_and_closes_the_idle() {
+async fn a_graceful_stop_finishes_answers_and_closes_idle_connections() {
     let (go, wait) = tokio::sync::watch::channel(false);
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let slow = async move || {
@@ -287,7 +287,7 @@ async fn a_graceful_stop_lets_an_answer_finish_and_closes_the_idle() {
 }
 
 #[tokio::test]
-async fn a_forced_stop_ends_everything() {
+async fn a_forced_stop_closes_all_connections() {
     let (dropped, mut reports) = mpsc::unbounded_channel();
     let (address, shutdown) = start(limits(), endless(dropped)).await;
     let mut stream = TcpStream::connect(address).await.unwrap();

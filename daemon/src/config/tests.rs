@@ -31,7 +31,7 @@ fn refused(yaml: &str, expected: &str) {
 }
 
 #[test]
-fn defaults_hold_without_a_file() {
+fn without_a_file_all_settings_are_defaults() {
     let home = home();
     let flags = Flags {
         home: Some(home.path().to_owned()),
@@ -45,7 +45,7 @@ fn defaults_hold_without_a_file() {
 }
 
 #[test]
-fn a_later_layer_goes_over_an_earlier_one() {
+fn a_later_origin_overrides_an_earlier_one() {
     let yaml = "keep_alive: 1m\nmax_queue: 7\nthreads: 3\n";
     let config = load(
         yaml,
@@ -67,7 +67,7 @@ fn a_later_layer_goes_over_an_earlier_one() {
 }
 
 #[test]
-fn the_port_of_the_later_layer_counts() {
+fn the_port_of_the_later_origin_counts() {
     let port = |variables: &[(&str, &str)], flags: &[(&'static str, &str)]| {
         load("host: localhost:1\nport: 2\n", variables, flags)
             .unwrap()
@@ -81,7 +81,7 @@ fn the_port_of_the_later_layer_counts() {
 }
 
 #[test]
-fn a_port_that_somebody_chose_is_told_from_the_usual_one() {
+fn a_configured_port_differs_from_the_default() {
     let is_set = |yaml: &str| load(yaml, &[], &[]).unwrap().port_is_set();
     assert!(is_set("port: 11435") && is_set("host: localhost:11435"));
     assert!(!is_set("") && !is_set("host: localhost") && !is_set("port:"));
@@ -97,7 +97,7 @@ fn an_unknown_key_is_refused_with_line_and_suggestion() {
 }
 
 #[test]
-fn a_wrong_value_names_place_key_and_range() {
+fn a_wrong_value_is_an_error_with_origin_key_and_range() {
     refused(
         "\nthreads: many",
         "line 2: threads: \"many\" must be a whole number from 0 to 512",
@@ -135,7 +135,7 @@ fn a_wrong_value_names_place_key_and_range() {
 }
 
 #[test]
-fn a_word_is_wanted_where_yaml_has_true_and_false() {
+fn a_yaml_boolean_is_refused_where_a_word_is_needed() {
     for value in ["false", "no", "true", "False"] {
         let refused = |key: &str, words: &str| refused(&format!("{key}: {value}"), words);
         refused("sandbox", "must be auto, require or off");
@@ -172,7 +172,7 @@ fn a_mistake_of_yaml_names_its_line() {
 }
 
 #[test]
-fn what_is_no_mapping_is_refused() {
+fn a_file_without_a_mapping_is_refused() {
     refused("- a\n- b\n", "key: value");
     refused("just text", "line 1: must be `key: value`");
     refused("a: [", "config.yaml");
@@ -182,7 +182,7 @@ fn what_is_no_mapping_is_refused() {
 }
 
 #[test]
-fn lists_are_written_either_way() {
+fn a_list_is_a_yaml_list_or_a_text_with_commas() {
     let config = load("allowed_hosts: [Box.local, other]\nallowed_origins: http://a.example, http://b.example:3\n", &[], &[]).unwrap();
     assert_eq!(config.allowed_hosts, ["box.local", "other"]);
     assert_eq!(
@@ -192,7 +192,7 @@ fn lists_are_written_either_way() {
 }
 
 #[test]
-fn a_variable_that_means_nothing_is_a_warning_with_a_suggestion() {
+fn an_unknown_variable_is_a_warning_with_a_suggestion() {
     let said = |name| load("", &[(name, "1")], &[]).unwrap().unknown;
     assert_eq!(
         said("SLM_KEEPALIVE"),
@@ -213,18 +213,18 @@ fn a_variable_that_means_nothing_is_a_warning_with_a_suggestion() {
     }
     let empty = load("", &[("SLM_KEEPALIVE", "")], &[]).unwrap();
     assert_eq!(empty.unknown, [""; 0]);
-    // The file has no other owner, so a key there is ours or a slip.
+    // The file belongs to slm alone, so an unknown key in it is a mistake.
     refused("keepalive: 1", "did you mean \"keep_alive\"?");
 }
 
 #[test]
-fn a_byte_order_mark_before_the_file_is_no_part_of_it() {
+fn a_byte_order_mark_is_ignored() {
     let config = load("\u{feff}threads: 1\nmax_queue: 2\n", &[], &[]).unwrap();
     assert_eq!((config.threads, config.max_queue), (1, 2));
 }
 
 #[test]
-fn what_no_runner_would_take_is_refused() {
+fn values_that_no_runner_accepts_are_refused() {
     for (fits, larger, words) in [
         ("threads: 512", "threads: 513", "0 to 512"),
         (

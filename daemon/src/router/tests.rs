@@ -1,5 +1,5 @@
-//! The whole service without sockets and processes: the router in memory, a store in a temporary folder, the mock runner as
-//! a task.
+//! Tests of the service without sockets and processes: the router in memory, a store in a temporary folder, and the mock runner
+//! as a task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +29,8 @@ use crate::template;
 use crate::transfers::{Options as TransferOptions, StoreWorker, Transfers};
 use axum::routing::get;
 
+mod constraints;
 mod dialect;
-mod form;
 mod images;
 mod requests;
 mod states;
@@ -52,18 +52,18 @@ async fn service_with(script: &str) -> Service {
     service_in(home, script, 1 << 30).await
 }
 
-/// A service in this home, with so many bytes of disk for states.
+/// A service in this home, with this budget for saved states.
 async fn service_in(home: tempfile::TempDir, script: &str, disk: u64) -> Service {
     let transfer_options = TransferOptions {
         max_running: 2,
         window: None,
         metered: false,
     };
-    // Nothing listens there, so no test leaves this machine.
+    // No server listens there, so no test leaves this machine.
     service_of(home, script, disk, transfer_options, "http://127.0.0.1:9").await
 }
 
-/// The same with other transfer_options for transfers, and with this server in place of the Ollama library.
+/// The same with these options for transfers, and with this server in place of the Ollama library.
 async fn service_of(
     home: tempfile::TempDir,
     script: &str,
@@ -141,7 +141,7 @@ async fn service() -> Service {
     service_with("").await
 }
 
-/// Checks that progress ends with `success`, and says so nowhere else.
+/// Checks that only the last line of progress is `success`.
 fn ends_well(lines: &[Value]) {
     let ends = lines.iter().map(|line| line["status"] == "success");
     let ends: Vec<usize> = ends
@@ -152,7 +152,7 @@ fn ends_well(lines: &[Value]) {
     assert_eq!(ends, [lines.len() - 1], "{lines:?}");
 }
 
-/// A service with a tiny model under the name `m`, made of this recipe.
+/// A service with a tiny model `m` of this recipe.
 async fn with_model(recipe: Value) -> Service {
     let service = service().await;
     service.create(recipe).await;
@@ -179,7 +179,7 @@ impl Answer {
             .collect()
     }
 
-    /// Checks the shape of an error.
+    /// Checks an error.
     fn refuses(&self, status: u16, code: &str, words: &str) {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
         assert_eq!(self.json()["code"], code, "{}", self.text);
@@ -220,7 +220,7 @@ impl Service {
         self.call("POST", path, body).await
     }
 
-    /// Uploads the tiny model and makes a model of it; the recipe says what else is in it.
+    /// Uploads the tiny weights and creates a model with this recipe.
     async fn create(&self, recipe: Value) -> Vec<Value> {
         self.create_of(gguf_writer::tiny::llama(1), recipe).await
     }
@@ -242,7 +242,7 @@ impl Service {
         lines
     }
 
-    /// The text of an answer of generate, with its last event.
+    /// The text of an answer of `generate`, with its last event.
     async fn generate(&self, body: Value) -> (String, Value) {
         self.stream("/api/generate", body, |event| event["response"].clone())
             .await
@@ -276,7 +276,7 @@ impl Service {
             .clone()
     }
 
-    /// Waits until so many models are loaded.
+    /// Waits until this many models are loaded.
     async fn until_loaded(&self, count: usize) {
         while self.loaded().await.len() != count {
             tokio::task::yield_now().await;
@@ -287,7 +287,7 @@ impl Service {
 // ===== small routes =====
 
 #[tokio::test]
-async fn it_says_that_it_runs() {
+async fn the_root_and_the_version_respond() {
     let service = service().await;
     assert_eq!(service.get("/").await.text, "slm is running");
     assert_eq!(
@@ -360,7 +360,7 @@ async fn unknown_paths_and_methods_are_errors_in_json() {
 }
 
 #[tokio::test]
-async fn the_guard_stands_before_every_route() {
+async fn the_origin_check_comes_before_every_route() {
     let service = service().await;
     for path in ["/", "/api/tags", "/api/nothing"] {
         let request = http::Request::get(path)
@@ -378,14 +378,14 @@ async fn the_guard_stands_before_every_route() {
             .await
             .refuses(403, "origin_not_allowed", "evil.example");
     }
-    // Not on the Unix socket, which no page can reach.
+    // The Unix socket is not checked, because no page can open it.
     let mut request = http::Request::get("/").body(Body::empty()).unwrap();
     request.extensions_mut().insert(Peer::Unix);
     assert_eq!(service.send(request).await.status, 200);
 }
 
 #[tokio::test]
-async fn an_allowed_page_is_told_so() {
+async fn an_allowed_page_gets_cors_headers() {
     let guard = OriginCheck {
         origins: ["http://app.example".to_owned()].into(),
         ..OriginCheck::default()
@@ -419,7 +419,7 @@ async fn an_allowed_page_is_told_so() {
 // ===== models =====
 
 #[tokio::test]
-async fn a_model_is_made_listed_shown_copied_and_removed() {
+async fn a_model_is_created_listed_shown_copied_and_removed() {
     let service = service().await;
     assert_eq!(service.get("/api/tags").await.json()["models"], json!([]));
     service
@@ -475,7 +475,7 @@ async fn a_model_is_made_listed_shown_copied_and_removed() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_not_there_says_how_to_get_it() {
+async fn a_missing_model_has_a_hint_to_pull_it() {
     let service = service().await;
     for (method, path, body) in [
         ("POST", "/api/show", json!({"model": "x"})),
@@ -513,7 +513,7 @@ async fn a_model_that_is_not_there_says_how_to_get_it() {
 }
 
 #[tokio::test]
-async fn bad_requests_say_what_is_wrong() {
+async fn an_invalid_request_is_an_error_with_the_reason() {
     let service = service().await;
     for (path, body, words) in [
         ("/api/show", json!({}), "model is required"),
@@ -570,7 +570,7 @@ async fn bad_requests_say_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn blobs_are_taken_by_their_digest_only() {
+async fn a_blob_is_stored_only_under_its_digest() {
     let service = service().await;
     let path = api::routes::blob(&Digest::of(b"hello").to_string());
     let head = async || {
@@ -607,7 +607,7 @@ async fn blobs_are_taken_by_their_digest_only() {
 }
 
 #[test]
-fn uploads_that_never_end_leave_threads_for_everything_else() {
+fn stalled_uploads_leave_threads_for_other_requests() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(blocking::THREADS)
@@ -620,7 +620,7 @@ fn uploads_that_never_end_leave_threads_for_everything_else() {
         let uploads = (0..2 * blocking::THREADS).map(|number| {
             let digest = Digest::of(number.to_string().as_bytes()).to_string();
             let started = started.clone();
-            // One piece, and then nothing more.
+            // One piece, then a stall.
             let pieces = futures::stream::once(async move {
                 started.add_permits(1);
                 Ok::<_, std::io::Error>("x")
@@ -631,7 +631,7 @@ fn uploads_that_never_end_leave_threads_for_everything_else() {
         });
         let uploads: Vec<_> = uploads.collect();
         drop(started.acquire_many(8).await);
-        // Often enough that every upload has come as far as it can.
+        // Often enough for each upload to reach its stall.
         for _ in 0..200 {
             assert_eq!(service.get("/api/tags").await.status, 200);
         }
@@ -643,7 +643,7 @@ fn uploads_that_never_end_leave_threads_for_everything_else() {
 }
 
 #[tokio::test]
-async fn adopting_is_for_the_unix_socket() {
+async fn adopt_is_open_on_the_unix_socket_only() {
     let service = service().await;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.gguf");
@@ -679,7 +679,7 @@ async fn adopting_is_for_the_unix_socket() {
 }
 
 #[tokio::test]
-async fn logins_are_for_the_unix_socket_and_no_answer_has_a_secret_in_it() {
+async fn logins_are_open_on_the_unix_socket_only_and_no_response_has_a_secret() {
     let service = service().await;
     for (path, body) in [
         (
@@ -701,7 +701,7 @@ async fn logins_are_for_the_unix_socket_and_no_answer_has_a_secret_in_it() {
         request.extensions_mut().insert(Peer::Unix);
         service.send(request).await
     };
-    // Nothing listens there.
+    // No server listens there.
     let body = json!({"host": "127.0.0.1:9", "user": "me", "password": "hush"});
     let answer = ask("/api/login", body).await;
     answer.refuses(502, "source_failed", "127.0.0.1:9");
@@ -731,7 +731,7 @@ async fn logins_are_for_the_unix_socket_and_no_answer_has_a_secret_in_it() {
 }
 
 #[tokio::test]
-async fn a_push_says_what_is_wrong_with_its_names() {
+async fn a_push_with_an_invalid_name_is_an_error() {
     let service = with_model(json!({})).await;
     for (body, status, code, words) in [
         (
@@ -780,7 +780,7 @@ async fn a_push_says_what_is_wrong_with_its_names() {
 }
 
 #[tokio::test]
-async fn a_check_of_the_store_ends_with_a_report() {
+async fn verify_ends_with_a_report() {
     let service = with_model(json!({})).await;
     let lines = service.post("/api/verify", json!({})).await.lines();
     ends_well(&lines);
@@ -794,7 +794,7 @@ async fn a_check_of_the_store_ends_with_a_report() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_rots_is_mended_and_reported_once() {
+async fn a_damaged_manifest_is_mended_and_reported_once() {
     let service = with_model(json!({"system": "Be brief."})).await;
     let path = service
         .registry
@@ -845,7 +845,7 @@ async fn a_damaged_blob_is_reported_and_never_loaded() {
 }
 
 #[tokio::test]
-async fn a_pull_that_no_catalog_knows_is_an_error() {
+async fn a_pull_of_an_unknown_name_is_an_error() {
     let service = service().await;
     let answer = service
         .post(
@@ -859,12 +859,12 @@ async fn a_pull_that_no_catalog_knows_is_an_error() {
 // ===== answers =====
 
 #[tokio::test]
-async fn generate_streams_an_answer_with_its_account() {
+async fn generate_streams_an_answer_with_its_counts() {
     let service = with_model(json!({"parameters": {"seed": 7}})).await;
     let (text, last) = service
         .generate(json!({"model": "m", "prompt": "one two three"}))
         .await;
-    // The mock says the last message of a conversation again.
+    // The mock repeats the last message of a conversation.
     assert_eq!(text, "one two three");
     assert_eq!(last["model"], "m");
     assert_eq!(last["done_reason"], "stop");
@@ -877,7 +877,7 @@ async fn generate_streams_an_answer_with_its_account() {
 }
 
 #[tokio::test]
-async fn without_a_stream_there_is_one_object() {
+async fn without_a_stream_the_response_is_one_object() {
     let service = with_model(json!({})).await;
     let answer = service
         .post(
@@ -935,10 +935,10 @@ async fn the_system_prompt_and_messages_of_the_model_come_first() {
 }
 
 #[tokio::test]
-async fn a_template_makes_the_prompt_and_raw_goes_without() {
+async fn a_template_renders_the_prompt_unless_it_is_raw() {
     let recipe = json!({"template": "{{ if .System }}<s>{{ .System }}{{ end }}<u>{{ .Prompt }}<a>{{ .Response }}<e>", "system": "S"});
     let service = with_model(recipe).await;
-    // A prompt that is text is said again whole.
+    // The mock repeats a text prompt whole.
     let (text, _) = service
         .generate(json!({"model": "m", "prompt": "hi"}))
         .await;
@@ -965,7 +965,7 @@ async fn a_template_makes_the_prompt_and_raw_goes_without() {
 }
 
 #[tokio::test]
-async fn a_template_that_is_wrong_is_an_error() {
+async fn a_malformed_template_is_an_error() {
     let service = with_model(json!({})).await;
     let generate = async |template: &str| {
         service
@@ -986,7 +986,7 @@ async fn a_template_that_is_wrong_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_suffix_needs_a_template_with_a_place_for_it() {
+async fn a_suffix_needs_a_template_with_its_field() {
     let service = with_model(json!({})).await;
     let body = json!({"model": "m", "prompt": "a", "suffix": "b"});
     service.post("/api/generate", body).await.refuses(
@@ -1010,14 +1010,14 @@ async fn a_model_without_any_template_continues_plain_text() {
 }
 
 #[tokio::test]
-async fn generate_goes_on_from_the_tokens_of_an_earlier_answer() {
+async fn generate_continues_the_tokens_of_an_earlier_answer() {
     let service = with_model(json!({"system": "S"})).await;
     let (_, first) = service
         .generate(json!({"model": "m", "prompt": "one"}))
         .await;
     let body = json!({"model": "m", "prompt": "two", "context": first["context"]});
     let (text, last) = service.generate(body).await;
-    // The mock says a prompt of tokens again whole: what was there, and the new question, without the system prompt.
+    // The mock repeats a prompt of tokens whole: the earlier tokens and the new turn, without the system prompt.
     assert!(
         text.contains("system: S\nuser: one\nassistant:one"),
         "{text}"
@@ -1048,7 +1048,7 @@ async fn options_and_stop_texts_reach_the_runner() {
 // ===== prompts that are too long =====
 
 #[tokio::test]
-async fn a_long_conversation_loses_its_oldest_messages_and_says_so() {
+async fn a_long_conversation_drops_its_oldest_messages_and_counts_them() {
     let service = with_model(json!({"system": "S"})).await;
     let words = "w ".repeat(10);
     let mut messages: Vec<Value> = (0..8)
@@ -1057,7 +1057,7 @@ async fn a_long_conversation_loses_its_oldest_messages_and_says_so() {
     messages.push(json!({"role": "user", "content": "[[mock: echo-prompt]]last"}));
     let body = |truncate| json!({"model": "m", "messages": messages, "truncate": truncate});
     let (text, last) = service.chat(body(json!(null))).await;
-    // What is left begins with the system prompt and a question; the answer fills the rest of the context.
+    // The rest begins with the system prompt and a turn of the user; the answer fills the context.
     assert!(text.starts_with("system: S\nuser: w"), "{text}");
     let dropped = last["truncated_messages"].as_u64().unwrap();
     assert!(dropped > 0 && dropped % 2 == 0, "{last}");
@@ -1072,7 +1072,7 @@ async fn a_long_conversation_loses_its_oldest_messages_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_single_prompt_that_is_too_long_is_cut_and_says_by_how_much() {
+async fn a_long_prompt_is_truncated_and_the_cut_tokens_are_counted() {
     let service = with_model(json!({})).await;
     let long = "w ".repeat(200);
     let (_, last) = service
@@ -1099,29 +1099,29 @@ async fn a_single_prompt_that_is_too_long_is_cut_and_says_by_how_much() {
 }
 
 #[tokio::test]
-async fn a_request_sees_its_own_context_and_not_what_others_loaded() {
+async fn the_context_of_a_request_limits_it_in_a_model_with_a_larger_one() {
     let service = with_model(json!({"parameters": {"num_ctx": 32}})).await;
     let long = "w ".repeat(60);
     let generate = json!({"model": "m", "prompt": long, "raw": true});
     let chat = json!({"model": "m", "messages": [{"role": "user", "content": long}]});
-    let told = async || {
+    let listed = async || {
         let (_, generated) = service.generate(generate.clone()).await;
         let (_, answered) = service.chat(chat.clone()).await;
         let cut = |last: &Value| last["truncated_tokens"].clone();
         (cut(&generated), cut(&answered))
     };
-    let before = told().await;
+    let before = listed().await;
     assert_eq!(before.0, 30, "61 tokens, and one of 32 is left to answer");
     let larger = json!({"model": "m", "prompt": "x", "options": {"num_ctx": 1024}});
     service.generate(larger).await;
     assert_eq!(service.loaded().await[0]["context_length"], 1024);
-    assert_eq!(told().await, before);
+    assert_eq!(listed().await, before);
 
     let mut refused = generate.clone();
     refused["truncate"] = json!(false);
     let refused = service.post("/api/generate", refused).await;
     refused.refuses(400, "context_overflow", "32");
-    // It ends where its own context is full.
+    // It ends when the context of the request is full.
     let count = json!({"model": "m", "prompt": "[[mock: count 100]]x", "raw": true});
     let (_, last) = service.generate(count).await;
     assert_eq!(last["done_reason"], "length");
@@ -1147,7 +1147,7 @@ async fn conversations_are_shortened_to_the_context_of_the_request() {
 }
 
 #[tokio::test]
-async fn seeds_of_any_width_are_used_and_told() {
+async fn seeds_of_any_width_are_used_and_reported() {
     let service = with_model(json!({})).await;
     for seed in [0, 7, 4_294_967_295_u64] {
         let body = json!({"model": "m", "prompt": "x", "options": {"seed": seed}});
@@ -1209,7 +1209,7 @@ async fn keep_alive_is_read_in_every_form() {
 }
 
 #[tokio::test]
-async fn removing_a_model_unloads_it() {
+async fn a_removed_model_is_unloaded() {
     let service = with_model(json!({})).await;
     service.post("/api/generate", json!({"model": "m"})).await;
     service
@@ -1237,8 +1237,8 @@ async fn a_model_whose_name_is_removed_is_shown_as_such_and_can_be_unloaded() {
             (&json!("n:latest"), &json!(true))
         );
         empty["keep_alive"] = json!(0);
-        let told = service.post(path, empty.clone()).await.lines();
-        assert_eq!(told[0]["unload"], "done");
+        let event = service.post(path, empty.clone()).await.lines();
+        assert_eq!(event[0]["unload"], "done");
         assert!(service.loaded().await.is_empty());
         let again = service.post(path, empty).await;
         again.refuses(404, "model_not_found", "'n:latest' not found");
@@ -1246,19 +1246,19 @@ async fn a_model_whose_name_is_removed_is_shown_as_such_and_can_be_unloaded() {
 }
 
 #[tokio::test]
-async fn unloading_says_what_became_of_it() {
+async fn an_unload_reports_its_result() {
     let service = with_model(json!({})).await;
     let unload = json!({"model": "m", "keep_alive": 0, "stream": false});
-    let told = service.post("/api/generate", unload.clone()).await.json();
-    assert_eq!(told["unload"], "not_loaded");
+    let event = service.post("/api/generate", unload.clone()).await.json();
+    assert_eq!(event["unload"], "not_loaded");
     let body = json!({"model": "m", "prompt": "[[mock: count 50; delay-ms 200]]x"});
     let request = Service::request("POST", "/api/generate").body(Body::from(body.to_string()));
     let response = service.router.clone().oneshot(request.unwrap()).await;
     let mut answer = response.unwrap().into_body().into_data_stream();
     assert!(answer.next().await.is_some());
-    let told = service.post("/api/generate", unload).await.json();
+    let event = service.post("/api/generate", unload).await.json();
     assert_eq!(
-        (&told["done_reason"], &told["unload"]),
+        (&event["done_reason"], &event["unload"]),
         (&json!("unload"), &json!("when_idle"))
     );
     let ps = service.loaded().await;
@@ -1271,7 +1271,7 @@ async fn unloading_says_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn removing_one_of_two_names_leaves_the_shared_weights_loaded() {
+async fn removing_one_of_two_names_keeps_the_shared_weights_loaded() {
     let service = with_model(json!({})).await;
     service
         .post("/api/copy", json!({"source": "m", "destination": "n"}))
@@ -1314,7 +1314,7 @@ async fn a_failure_before_the_first_token_has_a_status() {
             .await
             .refuses(status, code, "m");
     }
-    // The daemon and the model are well again.
+    // The next request succeeds.
     let (text, _) = service
         .generate(json!({"model": "m", "prompt": "hello"}))
         .await;
@@ -1322,7 +1322,7 @@ async fn a_failure_before_the_first_token_has_a_status() {
 }
 
 #[tokio::test]
-async fn a_failure_after_it_is_the_last_line() {
+async fn a_failure_after_the_first_token_is_the_last_line() {
     let service = with_model(json!({})).await;
     let body =
         json!({"model": "m", "prompt": "[[mock: say oh dear; crash-at-token 2]]one two three"});
@@ -1349,7 +1349,7 @@ async fn a_load_that_fails_is_an_error_with_a_remedy() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_frees_its_place() {
+async fn a_client_that_disconnects_frees_its_slot() {
     let service = with_model(json!({})).await;
     let body = json!({"model": "m", "prompt": "[[mock: count 10000; delay-ms 1]]", "options": {"num_ctx": 2048}});
     let request = Service::request("POST", "/api/generate")
@@ -1366,9 +1366,9 @@ async fn a_client_that_leaves_frees_its_place() {
     assert!(!service.tasks.is_empty());
 }
 
-/// While a prompt is read, before a first token, and in the runner's queue, which is the place of the fifth.
+/// During prefill, before the first token, and in the runner's queue, where the fifth request waits.
 #[tokio::test]
-async fn clients_that_leave_before_their_answer_begins_free_their_places() {
+async fn clients_that_disconnect_before_their_answers_free_their_slots() {
     let service = with_model(json!({})).await;
     let active = async |expected: u32| {
         while service.loaded().await.first().map(|model| &model["active"]) != Some(&json!(expected))

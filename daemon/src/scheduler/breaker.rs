@@ -102,7 +102,7 @@ mod tests {
             }
         }
 
-        /// Lets so many seconds go by, then crashes; says how often it crashed and for how many seconds the breaker is open.
+        /// Crashes after this many seconds. Returns the crashes and for how many seconds the breaker is open.
         fn crash_after(&mut self, seconds: u64) -> Option<(usize, u64)> {
             self.now += Duration::from_secs(seconds);
             self.breaker.crashed(&self.key, self.now);

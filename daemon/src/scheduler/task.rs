@@ -152,7 +152,7 @@ impl Task {
             return;
         }
         let key = &waiter.request.key;
-        // A request never overtakes one that waits for a reload of the same model, which would else wait for ever.
+        // A request never overtakes one that waits for a reload of the same model; that one could wait for ever.
         let overtakes = self
             .pending
             .iter()

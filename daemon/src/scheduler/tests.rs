@@ -8,7 +8,7 @@ use supervisor::{Files, Program, Spawner, Step};
 
 use super::*;
 
-/// Loads the mock runner, without a store. The name of a model may hold directives of the mock for its process.
+/// Loads the mock runner without a store. The name of a model can have directives for the mock process.
 struct Mocks {
     spawner: Spawner,
     scripts: Mutex<Vec<(String, &'static str)>>,
@@ -195,7 +195,7 @@ fn generate(text: &str) -> Generate {
     }
 }
 
-/// Runs one answer to its end; how it ended.
+/// Runs one answer to its end, and returns how it ended.
 async fn answer(lease: &Lease, text: &str) -> Result<(), supervisor::Error> {
     let mut generation = lease.runner().generate(generate(text)).await?;
     while let Some(step) = generation.next().await {
@@ -207,7 +207,7 @@ async fn answer(lease: &Lease, text: &str) -> Result<(), supervisor::Error> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_load_serves_all_who_wait_for_it() {
+async fn one_load_serves_all_waiting_requests() {
     let bench = bench();
     bench.script("a", "load-delay-ms 1000");
     let (one, two, three) =
@@ -222,12 +222,12 @@ async fn one_load_serves_all_who_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_model_goes_when_its_time_is_over_and_not_before() {
+async fn an_idle_model_is_unloaded_after_its_keep_alive() {
     let bench = bench();
     drop(bench.acquire("a").await.unwrap());
     tokio::time::sleep(STAY - Duration::from_secs(1)).await;
     assert_eq!(bench.names().await, ["a:latest"]);
-    // Being asked for starts the clock again.
+    // A request starts the clock again.
     drop(bench.acquire("a").await.unwrap());
     tokio::time::sleep(STAY - Duration::from_secs(1)).await;
     assert_eq!(bench.names().await, ["a:latest"]);
@@ -236,7 +236,7 @@ async fn an_idle_model_goes_when_its_time_is_over_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_in_use_does_not_go() {
+async fn a_model_in_use_stays_loaded() {
     let bench = bench();
     let lease = bench.acquire("a").await.unwrap();
     tokio::time::sleep(STAY * 10).await;
@@ -245,7 +245,7 @@ async fn a_model_in_use_does_not_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keep_alive_of_a_request_goes_over_the_default() {
+async fn the_keep_alive_of_a_request_overrides_the_default() {
     let bench = bench();
     drop(
         bench
@@ -256,7 +256,7 @@ async fn keep_alive_of_a_request_goes_over_the_default() {
     );
     tokio::time::sleep(STAY * 100).await;
     assert_eq!(bench.names().await, ["a:latest"]);
-    // A request that says nothing leaves it as it is.
+    // A request without it changes nothing.
     drop(bench.acquire("a").await.unwrap());
     tokio::time::sleep(STAY * 100).await;
     assert_eq!(bench.names().await, ["a:latest"]);
@@ -271,7 +271,7 @@ async fn keep_alive_of_a_request_goes_over_the_default() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unloading_waits_for_those_who_use_it() {
+async fn an_unload_waits_for_the_leases() {
     let bench = bench();
     let unload = || bench.scheduler.unload(key("a"));
     assert_eq!(unload().await, Unloading::NotLoaded);
@@ -283,7 +283,7 @@ async fn unloading_waits_for_those_who_use_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unused_model_is_gone_when_unloading_returns() {
+async fn an_idle_model_is_gone_when_unload_returns() {
     let bench = bench();
     drop(bench.acquire("a").await.unwrap());
     bench.until(|seen| seen[0].active == 0).await;
@@ -293,7 +293,7 @@ async fn an_unused_model_is_gone_when_unloading_returns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_unused_idle_model_makes_room() {
+async fn the_longest_unused_idle_model_is_evicted() {
     let bench = bench();
     drop(bench.acquire("a").await.unwrap());
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -304,7 +304,7 @@ async fn the_longest_unused_idle_model_makes_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_is_dear_to_load_stays_over_a_cheap_one() {
+async fn a_model_that_is_slow_to_load_outlasts_a_fast_one() {
     let bench = bench();
     bench.script("dear", "load-delay-ms 10000");
     drop(bench.acquire("dear").await.unwrap());
@@ -315,7 +315,7 @@ async fn a_model_that_is_dear_to_load_stays_over_a_cheap_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_is_to_stay_goes_last() {
+async fn a_model_with_unlimited_keep_alive_is_evicted_last() {
     let bench = bench();
     drop(
         bench
@@ -331,7 +331,7 @@ async fn a_model_that_is_to_stay_goes_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_model_is_waited_for() {
+async fn a_request_waits_for_a_busy_model() {
     let bench = bench_with(1, 8);
     let lease = bench.acquire("a").await.unwrap();
     let waiting = bench.acquire("b");
@@ -348,7 +348,7 @@ async fn a_busy_model_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_is_never_idle_gives_its_place_after_a_while() {
+async fn a_model_that_is_never_idle_is_drained_after_a_while() {
     let bench = bench_with(1, 8);
     let first = bench.acquire("a").await.unwrap();
     let other = bench.acquire("b");
@@ -357,14 +357,14 @@ async fn a_model_that_is_never_idle_gives_its_place_after_a_while() {
         _ = &mut other => panic!("a is in use"),
         () = tokio::time::sleep(Duration::from_secs(1)) => {}
     }
-    // Soon after, newcomers still get the model that is loaded.
+    // Soon after, new requests still get the loaded model.
     let second = bench.acquire("a").await.unwrap();
     drop(first);
     tokio::select! {
         _ = &mut other => panic!("a is in use"),
         () = tokio::time::sleep(Duration::from_secs(5)) => {}
     }
-    // Later they stand behind the one who waits.
+    // Later they wait behind the first one.
     drop(bench.acquire("a").await.unwrap());
     let newcomer = bench.acquire("a");
     tokio::pin!(newcomer);
@@ -382,7 +382,7 @@ async fn a_model_that_is_never_idle_gives_its_place_after_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_promised_place_is_taken_back_when_nobody_wants_it() {
+async fn a_drain_ends_when_no_request_waits_for_the_slot() {
     let bench = bench_with(1, 8);
     let lease = bench.acquire("a").await.unwrap();
     let mut newcomer = {
@@ -400,7 +400,7 @@ async fn a_promised_place_is_taken_back_when_nobody_wants_it() {
         }
         newcomer
     };
-    // Whoever waited has left; the next event notices it.
+    // The waiting request was dropped; the next event notices it.
     bench.until(|seen| seen[0].active == 2).await;
     drop((&mut newcomer).await.unwrap());
     drop(lease);
@@ -408,7 +408,7 @@ async fn a_promised_place_is_taken_back_when_nobody_wants_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_smaller_context_is_served_and_a_larger_one_loads_again_when_idle() {
+async fn a_smaller_context_is_served_and_a_larger_one_reloads_when_idle() {
     let bench = bench();
     let lease = bench.acquire("a").await.unwrap();
     drop(bench.scheduler.acquire(request("a", 50)).await.unwrap());
@@ -419,11 +419,11 @@ async fn a_smaller_context_is_served_and_a_larger_one_loads_again_when_idle() {
         _ = &mut larger => panic!("a is in use"),
         () = tokio::time::sleep(STAY) => {}
     }
-    // Nobody overtakes: this one waits for the larger context too.
+    // No request overtakes: this one waits behind the larger context.
     let small = bench.acquire("a");
     tokio::pin!(small);
     tokio::select! {
-        _ = &mut small => panic!("somebody waits for a larger context"),
+        _ = &mut small => panic!("a request waits for a larger context"),
         () = tokio::time::sleep(STAY) => {}
     }
     drop(lease);
@@ -437,7 +437,7 @@ async fn a_smaller_context_is_served_and_a_larger_one_loads_again_when_idle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_is_an_answer() {
+async fn a_full_queue_is_an_error() {
     let bench = bench_with(1, 2);
     let lease = bench.acquire("a").await.unwrap();
     let one = bench.acquire("b");
@@ -446,7 +446,7 @@ async fn a_full_queue_is_an_answer() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let refused = bench.acquire("d").await.unwrap_err();
         assert!(matches!(refused, Error::Busy { waiting: 2 }), "{refused}");
-        // A model that is loaded needs no waiting.
+        // A loaded model needs no queue.
         drop(bench.acquire("a").await.unwrap());
         drop(lease);
     };
@@ -459,7 +459,7 @@ async fn a_full_queue_is_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_gives_up_the_place() {
+async fn a_dropped_request_leaves_the_queue() {
     let bench = bench_with(1, 1);
     let lease = bench.acquire("a").await.unwrap();
     {
@@ -483,7 +483,7 @@ async fn whoever_leaves_gives_up_the_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_load_is_told_to_all_who_wait() {
+async fn a_failed_load_fails_all_waiting_requests() {
     let bench = bench();
     bench.script("a", "load-delay-ms 100; fail-in-load memory");
     let (one, two) = tokio::join!(bench.acquire("a"), bench.acquire("a"));
@@ -492,7 +492,7 @@ async fn a_failed_load_is_told_to_all_who_wait() {
     }
     assert_eq!(bench.loads().len(), 1);
     assert!(bench.scheduler.list().await.is_empty());
-    // That is no crash, so it may be tried as often as one likes.
+    // A refused load is no crash, so the breaker stays closed.
     for _ in 0..5 {
         assert_eq!(
             bench.acquire("a").await.unwrap_err().code(),
@@ -502,7 +502,7 @@ async fn a_failed_load_is_told_to_all_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_is_noticed_at_once_and_the_next_request_loads_again() {
+async fn a_crash_is_noticed_at_once_and_the_next_request_reloads() {
     let bench = bench();
     let lease = bench.acquire("a").await.unwrap();
     let error = answer(
@@ -512,9 +512,9 @@ async fn a_crash_is_noticed_at_once_and_the_next_request_loads_again() {
     .await
     .unwrap_err();
     assert!(matches!(error, supervisor::Error::Exited(_)), "{error}");
-    let told = Error::runner(&"a", error).message();
-    assert!(told.contains("farewell"), "{told}");
-    // The old lease is still held, and is in nobody's way.
+    let message = Error::runner(&"a", error).message();
+    assert!(message.contains("farewell"), "{message}");
+    // The old lease is still held, and delays no request.
     bench.until(<[ModelSummary]>::is_empty).await;
     let fresh = bench.acquire("a").await.unwrap();
     answer(&fresh, "well").await.unwrap();
@@ -534,10 +534,10 @@ async fn three_crashes_open_the_breaker_for_a_while() {
     let error = bench.acquire("a").await.unwrap_err();
     assert_eq!(error.code(), "crash_loop");
     assert_eq!(bench.loads().len(), 3);
-    // Other models are not concerned.
+    // Other models still load.
     drop(bench.acquire("b").await.unwrap());
     tokio::time::sleep(Duration::from_secs(61)).await;
-    // One more crash, and it rests for longer.
+    // One more crash opens the breaker for longer.
     bench.acquire("a").await.unwrap_err();
     let error = bench.acquire("a").await.unwrap_err();
     assert!(
@@ -550,7 +550,7 @@ async fn three_crashes_open_the_breaker_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_stops_everything_and_tells_those_who_wait() {
+async fn close_stops_all_runners_and_fails_waiting_requests() {
     let bench = bench_with(2, 8);
     bench.script("slow", "load-delay-ms 100000");
     let lease = bench.acquire("a").await.unwrap();
@@ -611,7 +611,7 @@ fn threads(threads: u32) -> SettingOverrides {
 }
 
 impl Bench {
-    /// Batch and threads of every load so far.
+    /// Batch and threads of all loads so far.
     fn settings(&self) -> Vec<(u32, u32)> {
         let settings = self.mocks.settings.lock().unwrap();
         let each = settings.iter().map(|(_, set)| (set.batch, set.threads));
@@ -627,7 +627,7 @@ impl Bench {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_model_is_loaded_anew_for_other_settings_and_keeps_what_is_not_said() {
+async fn an_idle_model_is_reloaded_for_other_settings_and_keeps_the_rest() {
     let bench = bench();
     drop(bench.acquire_requiring(SettingOverrides::default()).await);
     drop(bench.acquire_requiring(batch(512)).await);
@@ -637,7 +637,7 @@ async fn an_idle_model_is_loaded_anew_for_other_settings_and_keeps_what_is_not_s
     drop(bench.acquire_requiring(threads(2)).await);
     drop(bench.acquire_requiring(batch(64)).await);
     assert_eq!(bench.settings(), [(512, 0), (64, 0), (64, 2)]);
-    // The larger context stays too.
+    // It keeps the larger context too.
     drop(bench.scheduler.acquire(request("a", 200)).await.unwrap());
     drop(bench.acquire_requiring(threads(1)).await);
     assert_eq!(bench.loads().last().unwrap().1, 200);
@@ -645,13 +645,13 @@ async fn an_idle_model_is_loaded_anew_for_other_settings_and_keeps_what_is_not_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_model_takes_other_settings_when_its_answers_are_over_and_nobody_overtakes() {
+async fn a_busy_model_is_reloaded_for_other_settings_in_order_of_arrival() {
     let bench = bench();
     let first = bench.acquire_requiring(batch(64)).await;
     let mut other = Box::pin(bench.acquire_requiring(batch(128)));
     let mut same = Box::pin(bench.acquire_requiring(batch(64)));
     let mut any = Box::pin(bench.acquire_requiring(SettingOverrides::default()));
-    // Each asks before the next one.
+    // One request after the other.
     for waiting in [&mut other, &mut same, &mut any] {
         tokio::select! {
             _ = waiting => panic!("the model is in use with other settings"),
@@ -673,7 +673,7 @@ async fn a_busy_model_takes_other_settings_when_its_answers_are_over_and_nobody_
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_want_different_settings_are_all_served() {
+async fn requests_with_different_settings_are_all_served() {
     let bench = &bench();
     let asking = (0..8).map(|n| async move {
         let size = if n % 2 == 0 { 64 } else { 128 };
@@ -683,14 +683,14 @@ async fn many_who_want_different_settings_are_all_served() {
         }
     });
     futures::future::join_all(asking.collect::<Vec<_>>()).await;
-    // Those who wait for the same are loaded for together.
+    // Requests with the same settings share a load.
     assert!(bench.settings().len() <= 24, "{:?}", bench.settings());
 }
 
 // ===== loads that go wrong =====
 
 #[tokio::test(start_paused = true)]
-async fn a_load_ends_when_all_who_waited_for_it_left() {
+async fn a_load_without_waiting_requests_is_cancelled() {
     let bench = bench();
     bench.script("a", "load-delay-ms 100000");
     let mut one = Box::pin(bench.acquire("a"));
@@ -705,7 +705,7 @@ async fn a_load_ends_when_all_who_waited_for_it_left() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(bench.scheduler.list().await[0].state, "loading");
     drop(two);
-    // Nothing else happens: leaving itself is noticed, and the runner goes.
+    // No other event is needed: the drop is noticed, and the runner ends.
     bench.mocks.spawner.drained().await;
     assert!(bench.scheduler.list().await.is_empty());
     bench.script("a", "answer well");
@@ -713,7 +713,7 @@ async fn a_load_ends_when_all_who_waited_for_it_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_models_give_their_memory_to_one_that_lacks_it() {
+async fn idle_models_are_unloaded_for_a_load_without_memory() {
     let bench = bench_with(3, 8);
     drop(bench.acquire("idle").await.unwrap());
     let busy = bench.acquire("busy").await.unwrap();
@@ -736,7 +736,7 @@ async fn idle_models_give_their_memory_to_one_that_lacks_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_that_is_too_short_twice_is_an_error() {
+async fn a_second_lack_of_memory_is_an_error() {
     let bench = bench();
     drop(bench.acquire("idle").await.unwrap());
     bench.script("big", "fail-in-load memory");
@@ -748,7 +748,7 @@ async fn memory_that_is_too_short_twice_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_rests_is_not_loaded_for_those_who_waited_before() {
+async fn an_open_breaker_also_refuses_requests_that_wait_already() {
     let bench = bench();
     bench.script("a", "crash-in-load");
     for _ in 0..2 {
@@ -773,9 +773,9 @@ async fn a_model_that_rests_is_not_loaded_for_those_who_waited_before() {
     assert_eq!(bench.loads().len(), 3);
 }
 
-/// Loads nothing.
+/// A loader that panics.
 struct Broken {
-    /// Whether it fails before there is a load to wait for.
+    /// Whether it panics before it returns a future.
     at_once: bool,
 }
 
@@ -797,7 +797,7 @@ fn broken(at_once: bool) -> Scheduler {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bug_in_the_task_is_told_to_the_process_and_is_not_called_a_stop() {
+async fn a_panic_of_the_task_is_reported_and_is_no_stop() {
     let scheduler = broken(true);
     let error = scheduler.acquire(request("a", 100)).await.unwrap_err();
     assert!(matches!(error, Error::Internal), "{error}");
@@ -810,7 +810,7 @@ async fn a_bug_in_the_task_is_told_to_the_process_and_is_not_called_a_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bug_in_a_load_is_an_error_for_those_who_wait() {
+async fn a_panic_of_a_load_fails_its_waiting_requests() {
     let scheduler = broken(false);
     for _ in 0..2 {
         let error = scheduler.acquire(request("a", 100)).await.unwrap_err();

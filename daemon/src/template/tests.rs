@@ -33,13 +33,13 @@ const TALK: &[(&str, &str)] = &[
     ("user", "Why?"),
 ];
 
-// ===== templates of one question and one answer =====
+// ===== templates with .Prompt and .Response =====
 
-/// The shape of ChatML templates.
+/// A ChatML template.
 const CHATML: &str = "{{ if .System }}<|im_start|>system\n{{ .System }}<|im_end|>\n{{ end }}{{ if .Prompt }}<|im_start|>user\n{{ .Prompt }}<|im_end|>\n{{ end }}<|im_start|>assistant\n{{ .Response }}<|im_end|>\n";
 
 #[test]
-fn a_legacy_template_is_rendered_per_turn_and_left_open_at_the_answer() {
+fn a_legacy_template_is_rendered_per_exchange_up_to_the_answer() {
     check(
         CHATML,
         TALK,
@@ -48,7 +48,7 @@ fn a_legacy_template_is_rendered_per_turn_and_left_open_at_the_answer() {
 }
 
 #[test]
-fn an_unfinished_answer_goes_on_where_it_stopped() {
+fn an_unfinished_answer_is_continued() {
     check(
         CHATML,
         &[("user", "Count"), ("assistant", "1, 2,")],
@@ -57,7 +57,7 @@ fn an_unfinished_answer_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn a_cut_inside_a_branch_ends_everything_behind_it() {
+fn a_response_in_a_branch_ends_the_template() {
     check(
         "{{ .Prompt }}{{ if true }}:{{ .Response }}!{{ end }}#",
         &[("user", "a")],
@@ -76,7 +76,7 @@ fn a_cut_inside_a_branch_ends_everything_behind_it() {
 }
 
 #[test]
-fn a_condition_on_the_answer_is_not_the_answer() {
+fn a_condition_on_the_response_does_not_end_the_template() {
     check(
         "{{ if .Response }}yes{{ else }}no{{ end }}:{{ .Response }}#",
         &[("user", "a")],
@@ -85,7 +85,7 @@ fn a_condition_on_the_answer_is_not_the_answer() {
 }
 
 #[test]
-fn a_template_without_an_answer_gets_one_at_its_end() {
+fn a_template_without_a_response_gets_one_at_its_end() {
     check(
         "Q: {{ .Prompt }}\nA: ",
         &[("user", "a"), ("assistant", "b"), ("user", "c")],
@@ -108,7 +108,7 @@ fn a_later_system_message_belongs_to_the_turn_it_precedes() {
 }
 
 #[test]
-fn messages_of_one_speaker_are_joined() {
+fn messages_of_one_role_are_joined() {
     check(
         "{{ .Prompt }}>{{ .Response }}",
         &[("user", "a"), ("user", "b")],
@@ -121,9 +121,9 @@ fn no_messages_render_an_empty_turn() {
     check("[{{ .System }}{{ .Prompt }}]{{ .Response }}", &[], "[]");
 }
 
-// ===== templates that go over the messages =====
+// ===== templates with .Messages =====
 
-/// The shape of Llama 3 templates.
+/// A Llama 3 template.
 const LLAMA3: &str = "{{- if .System }}<|start_header_id|>system<|end_header_id|>\n\n{{ .System }}<|eot_id|>{{ end }}
 {{- range $i, $_ := .Messages }}
 {{- $last := eq (len (slice $.Messages $i)) 1 }}
@@ -191,7 +191,7 @@ fn variables_loops_and_conditions_work_as_in_go() {
 }
 
 #[test]
-fn lists_and_maps_print_as_json_and_nothing_prints_as_nothing() {
+fn lists_and_maps_print_as_json_and_nil_as_an_empty_text() {
     check(
         "{{ range .Messages }}{{ end }}{{ .Tools }}{{ .Nothing }}",
         TALK,
@@ -210,7 +210,7 @@ fn lists_and_maps_print_as_json_and_nothing_prints_as_nothing() {
 }
 
 #[test]
-fn dates_and_types_are_there() {
+fn dates_and_typescript_types_are_functions() {
     check(
         "{{ currentDate }} {{ yesterdayDate }}{{ range .Messages }}{{ end }}",
         &[],
@@ -224,7 +224,7 @@ fn dates_and_types_are_there() {
 }
 
 #[test]
-fn thinking_is_told_apart_from_not_said() {
+fn thinking_off_differs_from_not_set() {
     let source =
         "{{ if .IsThinkSet }}{{ .Think }}{{ else }}unset{{ end }}{{ range .Messages }}{{ end }}";
     let template = Template::parse(source).unwrap();
@@ -258,7 +258,7 @@ fn a_suffix_goes_where_the_template_puts_it() {
 // ===== mistakes =====
 
 #[test]
-fn a_template_that_cannot_be_read_says_where() {
+fn a_syntax_error_has_its_position() {
     let error = Template::parse("line\n{{ if }}x{{ end }}")
         .unwrap_err()
         .to_string();
@@ -297,7 +297,7 @@ fn a_template_that_cannot_be_read_says_where() {
 }
 
 #[test]
-fn a_variable_that_does_not_exist_draws_a_warning_with_its_line() {
+fn an_unknown_field_is_a_warning_with_its_line() {
     let warnings = |source: &str| Template::parse(source).unwrap().warnings().to_vec();
     let said = |line, name, meant: &str| {
         format!("line {line} of the template: `.{name}` does not exist and prints nothing{meant}")
@@ -346,7 +346,7 @@ fn the_example_of_the_reference_renders() {
 }
 
 #[test]
-fn a_template_that_fails_says_why() {
+fn a_template_that_fails_reports_the_reason() {
     for source in [
         "{{ index .Messages 9 }}",
         "{{ template \"none\" }}",
@@ -362,7 +362,7 @@ fn a_template_that_fails_says_why() {
 
 // ===== hostile templates =====
 
-/// Ends with an error soon, whichever bound it meets.
+/// Checks that a rendering soon fails at one of the limits.
 fn bounded(source: &str) {
     let start = budget::thread_time();
     let result = render(source, TALK);
@@ -374,7 +374,7 @@ fn bounded(source: &str) {
         ),
         "{source}: {error}"
     );
-    // One step may begin just before time is up, and ends soon.
+    // The last step can begin just before the limit.
     let took = budget::thread_time() - start;
     assert!(took < 2 * MAX_TIME, "{source} took {took:?}");
 }
@@ -394,13 +394,13 @@ fn recursion_ends() {
     bounded(
         "{{ define \"a\" }}{{ template \"b\" . }}{{ end }}{{ define \"b\" }}{{ template \"a\" . }}{{ end }}{{ template \"a\" . }}",
     );
-    // Twice per level, silent, and never deeper than allowed: two to the power of sixty calls.
+    // Two calls per level without output, within the allowed depth: 2^60 calls.
     let source = "{{ define \"a\" }}{{ if . }}{{ template \"a\" (slice . 1) }}{{ template \"a\" (slice . 1) }}{{ end }}{{ end }}{{ template \"a\" \"LENGTH\" }}";
     bounded(&source.replace("LENGTH", &"x".repeat(60)));
 }
 
 #[test]
-fn a_long_chain_of_conditions_is_refused_before_it_is_read() {
+fn a_long_chain_of_conditions_is_refused_before_parsing() {
     let chain =
         |links: usize, link: &str| format!("{{{{ if 0 }}}}{}{{{{ end }}}}", link.repeat(links));
     for link in ["{{else if 0}}", "{{- else with 0 -}}", "{{ else\n\tif 0 }}"] {
@@ -474,7 +474,7 @@ fn comparing_large_texts_in_one_action_ends() {
 }
 
 #[test]
-fn a_long_conversation_is_no_attack() {
+fn a_long_conversation_is_within_the_limits() {
     let turns: Vec<Message> = (0..2000)
         .map(|index| {
             turn(

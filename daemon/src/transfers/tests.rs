@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::progress::success;
 
-/// Work that ends when it is told to, and remembers how often it was begun.
+/// Work that ends at a notification, and records its starts.
 #[derive(Debug, Default)]
 struct Slow {
     begun: Mutex<Vec<Work>>,
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// Stops, and starts again on the same home.
+    /// Stops the task, and starts it again on the same home.
     async fn restart(&mut self) {
         self.shutdown.graceful.cancel();
         self.shutdown.tasks.close();
@@ -113,7 +113,7 @@ async fn said(lines: impl Stream<Item = Result<Progress, Error>>) -> Vec<Result<
 }
 
 #[tokio::test]
-async fn a_job_in_the_background_goes_on_after_a_restart_and_a_paused_one_stays_paused() {
+async fn a_background_job_continues_after_a_restart_and_a_paused_one_stays_paused() {
     let mut world = World::new().await;
     drop(world.transfers.ask(pull("one")).await.unwrap());
     drop(world.transfers.ask(pull("two")).await.unwrap());
@@ -128,13 +128,13 @@ async fn a_job_in_the_background_goes_on_after_a_restart_and_a_paused_one_stays_
     world.worker.go.notify_one();
     world.until(1, api::JobState::Done).await;
     world.until(3, Running).await;
-    // A new one never has the id of an older one, also when all are forgotten.
+    // A new job never gets the id of an earlier one, also when all are forgotten.
     drop(world.transfers.ask(pull("four")).await.unwrap());
     assert_eq!(world.job(4).await.state, Queued);
 }
 
 #[tokio::test]
-async fn a_stop_is_told_to_those_who_listen_and_the_job_is_kept() {
+async fn a_stop_ends_the_streams_and_keeps_the_job() {
     let mut world = World::new().await;
     let lines = world.transfers.ask(pull("one")).await.unwrap();
     world.restart().await;
@@ -149,7 +149,7 @@ async fn a_stop_is_told_to_those_who_listen_and_the_job_is_kept() {
 }
 
 #[tokio::test]
-async fn who_joins_hears_everything_and_who_watches_too() {
+async fn joined_and_watched_streams_have_all_lines() {
     let world = World::new().await;
     let first = world.transfers.ask(pull("one")).await.unwrap();
     let second = world.transfers.ask(pull("one")).await.unwrap();
@@ -167,7 +167,7 @@ async fn who_joins_hears_everything_and_who_watches_too() {
 }
 
 #[tokio::test]
-async fn work_that_dies_is_an_error_for_its_clients_and_the_next_job_runs() {
+async fn a_panic_of_the_work_is_an_error_for_its_clients_and_the_next_job_runs() {
     let world = World::new().await;
     world.worker.panics.store(true, Ordering::Relaxed);
     let lines = world.transfers.ask(pull("one")).await.unwrap();
@@ -221,7 +221,7 @@ async fn removing_a_model_cancels_its_pulls_and_no_push() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_has_ended_when_that_is_answered() {
+async fn a_job_has_ended_when_its_cancel_returns() {
     let world = World::new().await;
     drop(world.transfers.ask(pull("one")).await.unwrap());
     world.until(1, api::JobState::Running).await;
@@ -233,7 +233,7 @@ async fn a_cancelled_job_has_ended_when_that_is_answered() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_later_hears_the_state_that_holds_now() {
+async fn a_later_client_gets_only_the_current_state() {
     let world = World::new().await;
     drop(world.transfers.ask(pull("one")).await.unwrap());
     let mut two = Box::pin(world.transfers.ask(pull("two")).await.unwrap());

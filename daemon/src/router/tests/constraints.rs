@@ -1,10 +1,10 @@
-//! The form of answers: JSON, schemas, and how likely their tokens were.
+//! Constraints of answers, and logprobs.
 
 use serde_json::{Value, json};
 
 use super::with_model;
 
-/// What is asked, in the way of both routes.
+/// The request in the form of both routes.
 fn bodies(extra: &Value) -> [(&'static str, Value); 2] {
     let mut generate = json!({"model": "m", "prompt": "one two"});
     let mut chat = json!({"model": "m", "messages": [{"role": "user", "content": "one two"}]});
@@ -23,7 +23,7 @@ fn text(event: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn an_answer_has_the_form_that_is_asked_for() {
+async fn an_answer_meets_its_constraint() {
     let service = with_model(json!({})).await;
     for (format, expected) in [
         (json!("json"), "{}"),
@@ -39,12 +39,12 @@ async fn an_answer_has_the_form_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_form_that_cannot_be_had_is_refused_and_not_left_out() {
+async fn a_constraint_that_cannot_be_enforced_is_refused() {
     let service = with_model(json!({})).await;
     for (format, words) in [
         (json!("xml"), "JSON Schema"),
         (json!(7), "JSON Schema"),
-        // The mock knows no such keyword.
+        // The mock does not support this keyword.
         (json!({"type": "array", "uniqueItems": true}), "uniqueItems"),
         (json!({"description": "x".repeat(70_000)}), "65536"),
     ] {
@@ -58,7 +58,7 @@ async fn a_form_that_cannot_be_had_is_refused_and_not_left_out() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_nested_too_deep_is_no_trouble() {
+async fn a_deeply_nested_body_is_refused() {
     let service = with_model(json!({})).await;
     let body = format!(
         r#"{{"model":"m","prompt":"x","format":{}{}}}"#,
@@ -77,28 +77,28 @@ async fn a_body_that_is_nested_too_deep_is_no_trouble() {
 }
 
 #[tokio::test]
-async fn likelihoods_come_with_the_tokens_they_belong_to() {
+async fn logprobs_come_with_their_tokens() {
     let service = with_model(json!({})).await;
     for (path, body) in bodies(&json!({"logprobs": true, "top_logprobs": 2})) {
         let lines = service.post(path, body).await.lines();
         assert_eq!(lines.len(), 3);
         for (line, (word, logprob)) in lines.iter().zip([("one", -0.125), (" two", -0.25)]) {
             assert_eq!(text(line), word);
-            let told = &line["logprobs"][0];
-            assert_eq!(told["token"], word);
-            assert_eq!(told["bytes"], json!(word.as_bytes()));
-            assert_eq!(told["logprob"], logprob);
-            assert_eq!(told["top_logprobs"][0]["token"], word);
-            assert_eq!(told["top_logprobs"][1]["logprob"], logprob - 1.0);
-            assert_eq!(told["top_logprobs"].as_array().unwrap().len(), 2);
+            let logprob_entry = &line["logprobs"][0];
+            assert_eq!(logprob_entry["token"], word);
+            assert_eq!(logprob_entry["bytes"], json!(word.as_bytes()));
+            assert_eq!(logprob_entry["logprob"], logprob);
+            assert_eq!(logprob_entry["top_logprobs"][0]["token"], word);
+            assert_eq!(logprob_entry["top_logprobs"][1]["logprob"], logprob - 1.0);
+            assert_eq!(logprob_entry["top_logprobs"].as_array().unwrap().len(), 2);
         }
         assert!(lines[2].get("logprobs").is_none());
     }
     for (path, body) in bodies(&json!({"logprobs": true, "stream": false})) {
         let answer = service.post(path, body).await.json();
-        let told = answer["logprobs"].as_array().unwrap();
-        assert_eq!(told.len(), 2);
-        assert!(told[0].get("top_logprobs").is_none());
+        let entries = answer["logprobs"].as_array().unwrap();
+        assert_eq!(entries.len(), 2);
+        assert!(entries[0].get("top_logprobs").is_none());
     }
     for (path, body) in bodies(&json!({"stream": false})) {
         let answer = service.post(path, body).await.json();
@@ -107,7 +107,7 @@ async fn likelihoods_come_with_the_tokens_they_belong_to() {
 }
 
 #[tokio::test]
-async fn likelihoods_are_asked_for_within_bounds() {
+async fn the_number_of_top_logprobs_is_bounded() {
     let service = with_model(json!({})).await;
     for (extra, words) in [
         (

@@ -1,8 +1,8 @@
-//! A dialect needs no more than a folder: routes, bodies, events and a shape of errors.
+//! A toy dialect: routes, bodies, events and an error format are all that a dialect needs.
 
 use super::*;
 
-/// The whole of a toy dialect: `POST /toy` takes a model and a line, and answers with server-sent events.
+/// The toy dialect: `POST /toy` takes a model and a line, and responds with server-sent events.
 mod toy {
     use axum::extract::State;
     use axum::middleware::map_response;
@@ -105,7 +105,7 @@ async fn an_end_has_the_stop_text_that_came() {
 }
 
 #[tokio::test]
-async fn a_dialect_writes_errors_in_its_own_shape() {
+async fn a_dialect_writes_errors_in_its_format() {
     let service = service().await;
     let (status, body) = toy(&service, json!(["nowhere", "one"])).await;
     assert_eq!(

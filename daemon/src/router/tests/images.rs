@@ -1,10 +1,10 @@
-//! Images on their way through the service. What is in them nobody here knows.
+//! Images in requests. The daemon never decodes them.
 
 use gguf_writer::vision::{self, Kind};
 
 use super::*;
 
-/// A service with a model that sees, made of this recipe.
+/// A service with a vision model of this recipe.
 async fn with_seeing_model(recipe: Value) -> Service {
     let service = service().await;
     make(&service, recipe).await;
@@ -34,7 +34,7 @@ fn user(text: &str, images: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_model_of_two_files_sees() {
+async fn a_model_with_a_projector_has_vision() {
     let service = with_seeing_model(json!({})).await;
     let shown = service
         .post("/api/show", json!({"model": "m"}))
@@ -50,7 +50,7 @@ async fn a_model_of_two_files_sees() {
 }
 
 #[tokio::test]
-async fn images_of_a_conversation_stand_before_their_messages() {
+async fn an_image_comes_before_the_text_of_its_message() {
     let service = with_seeing_model(json!({})).await;
     let messages = json!([
         user("one", json!(["aGk="])),
@@ -66,7 +66,7 @@ async fn images_of_a_conversation_stand_before_their_messages() {
 }
 
 #[tokio::test]
-async fn a_prompt_shows_images_with_any_template_and_without() {
+async fn a_prompt_has_images_with_and_without_a_template() {
     for (recipe, extra, expected) in [
         (json!({}), json!({}), "user: [image-1:2]what"),
         (
@@ -125,12 +125,12 @@ async fn a_model_without_a_projector_is_named() {
         .post("/api/chat", json!({"model": "m", "messages": messages}))
         .await
         .refuses(400, "invalid_request", "does not support images");
-    // Nothing was loaded for that.
+    // No model was loaded.
     service.until_loaded(0).await;
 }
 
 #[tokio::test]
-async fn what_is_no_image_is_refused_before_anything_is_loaded() {
+async fn an_invalid_image_is_refused_before_the_load() {
     let service = with_seeing_model(json!({})).await;
     for (images, words) in [
         (json!(["http://localhost/cat.png"]), "image 1 is an address"),
@@ -153,7 +153,7 @@ async fn what_is_no_image_is_refused_before_anything_is_loaded() {
 }
 
 #[tokio::test]
-async fn what_the_runner_says_of_an_image_is_told() {
+async fn an_error_of_the_runner_about_an_image_is_reported() {
     let service = with_seeing_model(json!({})).await;
     let body = json!({"model": "m", "prompt": "x", "images": ["aGk=", "YmFk"]});
     service.post("/api/generate", body).await.refuses(
@@ -164,7 +164,7 @@ async fn what_the_runner_says_of_an_image_is_told() {
 }
 
 #[tokio::test]
-async fn images_go_without_tokens_and_suffixes() {
+async fn images_with_context_tokens_or_a_suffix_are_refused() {
     let template = json!({"template": "{{ .Prompt }}{{ .Suffix }}"});
     let service = with_seeing_model(template).await;
     for (field, value) in [("context", json!([20, 21])), ("suffix", json!("end"))] {
@@ -179,7 +179,7 @@ async fn images_go_without_tokens_and_suffixes() {
 }
 
 #[tokio::test]
-async fn a_long_conversation_loses_images_with_their_messages() {
+async fn a_dropped_message_drops_its_images() {
     let service = with_seeing_model(json!({})).await;
     let mut messages: Vec<Value> = (0..6)
         .map(|index| match index % 2 {

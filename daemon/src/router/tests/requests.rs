@@ -1,4 +1,4 @@
-//! Requests as clients of Ollama's API write them, and models that ask for what is not here.
+//! Requests as clients of Ollama's API write them, and requirements of models.
 
 use registry::{Base, Create, ModelName, ModelRef, Reporter};
 
@@ -20,7 +20,7 @@ async fn both_fields_of_the_name_may_be_sent() {
 }
 
 #[tokio::test]
-async fn an_empty_field_is_as_good_as_none() {
+async fn an_empty_field_counts_as_absent() {
     let service =
         with_model(json!({"system": "S", "template": "<{{ .System }}>{{ .Prompt }}"})).await;
     let (text, _) = service
@@ -41,7 +41,7 @@ async fn an_empty_field_is_as_good_as_none() {
 }
 
 #[tokio::test]
-async fn null_is_as_good_as_none() {
+async fn null_counts_as_absent() {
     let service = with_model(json!({})).await;
     for (path, body) in [
         ("/api/generate", json!({"model": "m", "prompt": null})),
@@ -60,7 +60,7 @@ async fn null_is_as_good_as_none() {
 }
 
 #[tokio::test]
-async fn a_model_for_a_later_version_is_neither_made_nor_run() {
+async fn a_model_that_requires_a_later_version_is_refused() {
     let service = with_model(json!({"requires": "v0.1"})).await;
     let (text, _) = service
         .generate(json!({"model": "m", "prompt": "hi"}))
@@ -72,7 +72,7 @@ async fn a_model_for_a_later_version_is_neither_made_nor_run() {
         "version_too_old",
         "requires Ollama 99.0.0",
     );
-    // As one that was pulled.
+    // As in a model that was pulled.
     let name = |name: &str| ModelName::parse(name).unwrap();
     let from = Base::Model(ModelRef {
         name: name("m"),
@@ -96,7 +96,7 @@ async fn a_model_for_a_later_version_is_neither_made_nor_run() {
 }
 
 #[tokio::test]
-async fn a_renderer_needs_a_template_that_stands_in_for_it() {
+async fn a_model_with_a_renderer_needs_a_template() {
     let service = service_with("no-chat-template").await;
     for field in ["renderer", "parser"] {
         service.create(json!({field: "special"})).await;
@@ -111,7 +111,7 @@ async fn a_renderer_needs_a_template_that_stands_in_for_it() {
             .post("/api/chat", json!({"model": "m", "messages": messages}))
             .await
             .refuses(400, "unsupported", &words);
-        // Whoever brings the prompt as it has to be needs nothing else.
+        // A raw prompt needs no template.
         for own in [
             json!({"model": "m", "prompt": "hi", "raw": true}),
             json!({"model": "m", "prompt": "hi", "template": "{{ .Prompt }}"}),
@@ -129,9 +129,9 @@ async fn a_renderer_needs_a_template_that_stands_in_for_it() {
 }
 
 #[tokio::test]
-async fn a_draft_model_is_used_and_what_it_was_good_for_is_told() {
+async fn a_draft_model_is_used_and_drafts_are_counted() {
     let service = service().await;
-    let told = |last: &Value| {
+    let drafted = |last: &Value| {
         (
             last["drafted_tokens"].as_u64(),
             last["accepted_tokens"].as_u64(),
@@ -140,8 +140,8 @@ async fn a_draft_model_is_used_and_what_it_was_good_for_is_told() {
     service.create(json!({})).await;
     let prompt = json!({"model": "m", "prompt": "one two three four five six"});
     let (_, last) = service.generate(prompt.clone()).await;
-    // Who has nothing to tell says nothing.
-    assert_eq!(told(&last), (None, None));
+    // Without drafts the fields are absent.
+    assert_eq!(drafted(&last), (None, None));
 
     let bytes = gguf_writer::tiny::llama(2);
     let digest = Digest::of(&bytes).to_string();
@@ -153,16 +153,16 @@ async fn a_draft_model_is_used_and_what_it_was_good_for_is_told() {
     // The same weights with a draft model are another runner.
     let (text, last) = service.generate(prompt.clone()).await;
     assert_eq!(text, "one two three four five six");
-    assert_eq!(told(&last), (Some(4), Some(4)));
+    assert_eq!(drafted(&last), (Some(4), Some(4)));
 
     let with = |most: i64| {
         let mut prompt = prompt.clone();
         prompt["options"] = json!({"draft_num_predict": most});
         prompt
     };
-    assert_eq!(told(&service.generate(with(0)).await.1), (None, None));
+    assert_eq!(drafted(&service.generate(with(0)).await.1), (None, None));
     assert_eq!(
-        told(&service.generate(with(1000)).await.1),
+        drafted(&service.generate(with(1000)).await.1),
         (Some(32), Some(6))
     );
     service.post("/api/generate", with(1025)).await.refuses(
@@ -173,7 +173,7 @@ async fn a_draft_model_is_used_and_what_it_was_good_for_is_told() {
 }
 
 #[tokio::test]
-async fn a_model_is_not_made_with_less_than_was_asked_for() {
+async fn an_unsupported_field_of_create_is_refused() {
     let service = service().await;
     let message = json!({"role": "user", "content": "hi", "images": ["aGk="]});
     for (field, value, name) in [
@@ -268,7 +268,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 #[tokio::test]
-async fn a_value_of_the_wrong_type_is_said_by_its_field() {
+async fn the_error_for_a_wrong_type_names_the_field() {
     let service = service().await;
     for (method, path, body) in bodies() {
         for (field, right) in body.as_object().unwrap() {
@@ -324,7 +324,7 @@ async fn a_value_of_the_wrong_type_is_said_by_its_field() {
 }
 
 #[tokio::test]
-async fn null_is_as_good_as_absent_in_every_field() {
+async fn null_counts_as_absent_in_every_field() {
     let service = with_model(json!({})).await;
     for (method, path, body) in bodies() {
         for field in body.as_object().unwrap().keys() {
@@ -341,7 +341,7 @@ async fn null_is_as_good_as_absent_in_every_field() {
 }
 
 #[tokio::test]
-async fn a_wrong_value_inside_a_list_is_said_by_its_place() {
+async fn the_error_for_a_wrong_value_in_a_list_has_its_index() {
     let service = service().await;
     for (body, words) in [
         (
@@ -373,7 +373,7 @@ async fn a_wrong_value_inside_a_list_is_said_by_its_place() {
 }
 
 #[tokio::test]
-async fn half_a_surrogate_pair_is_the_replacement_character() {
+async fn a_lone_surrogate_becomes_the_replacement_character() {
     let service = with_model(json!({})).await;
     let body = r#"{"model": "m", "prompt": "hi \ud83d", "raw": true}"#;
     let request = Service::request("POST", "/api/generate").body(Body::from(body));
@@ -396,7 +396,7 @@ fn limit(what: &str) -> &'static str {
 }
 
 #[test]
-fn the_reference_says_the_limits_of_the_code() {
+fn the_reference_has_the_limits_of_the_code() {
     use crate::extract::{LARGE, SMALL};
     use crate::template::{MAX_ELSE_LINKS, MAX_OUTPUT, MAX_SOURCE, MAX_TIME};
     use runner_protocol::images::{MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES};
@@ -450,14 +450,14 @@ fn the_reference_says_the_limits_of_the_code() {
 }
 
 #[tokio::test]
-async fn bodies_are_as_long_as_the_reference_says() {
+async fn bodies_have_the_limits_of_the_reference() {
     let service = service().await;
     for (method, path, _) in bodies() {
         let name = path.rsplit('/').next().unwrap();
         let is_large = name == "embeddings" || limit("JSON body").contains(&format!(" {name}"));
         let most = if is_large { 32 << 20 } else { 1 << 20 };
         for (bytes, fits) in [(most, true), (most + 1, false)] {
-            // Not JSON from its first byte on, so that only its length is looked at.
+            // Not JSON, so that only the check of its length can pass.
             let body = Body::from(vec![b'x'; bytes]);
             let request = Service::request(method, path).body(body).unwrap();
             let status = service.send(request).await.status.as_u16();
@@ -467,7 +467,7 @@ async fn bodies_are_as_long_as_the_reference_says() {
 }
 
 #[tokio::test]
-async fn a_licence_as_long_as_a_modelfile_may_be_is_taken() {
+async fn a_licence_as_long_as_a_modelfile_is_accepted() {
     let service = service().await;
     let license = "licence ".repeat((4 << 20) / 8);
     service.create(json!({"license": license})).await;
@@ -479,11 +479,11 @@ async fn a_licence_as_long_as_a_modelfile_may_be_is_taken() {
 }
 
 #[tokio::test]
-async fn a_base_that_a_catalog_knows_is_fetched_first_unless_that_is_forbidden() {
+async fn a_base_in_a_catalog_is_pulled_first_unless_pull_is_false() {
     let service = service().await;
     let recipe =
         |pull: Value| json!({"model": "mine", "from": "smollm2", "pull": pull, "stream": false});
-    // There is no program to fetch with, so the attempt fails, and says that it was one.
+    // The pull fails for lack of a pip program, and the error shows that it was tried.
     let answer = service.post("/api/create", recipe(Value::Null)).await;
     assert_eq!(answer.status, 502, "{}", answer.text);
     let answer = service.post("/api/create", recipe(json!(false))).await;
@@ -508,7 +508,7 @@ async fn create_ignores_retired_parameters_with_a_warning() {
 }
 
 #[tokio::test]
-async fn create_warns_of_variables_that_do_not_exist() {
+async fn create_warns_about_unknown_template_fields() {
     let service = service().await;
     let lines = service.create(json!({"template": "{{ .prompt }}"})).await;
     let warning = "warning: line 1 of the template: `.prompt` does not exist and prints nothing; did you mean `.Prompt`?";

@@ -1,4 +1,4 @@
-//! What a model had computed, from one runner to the next.
+//! Saved states, from one runner to the next.
 
 use std::path::{Path, PathBuf};
 
@@ -8,14 +8,14 @@ use tower::ServiceExt;
 
 use super::{Service, service_in};
 
-/// Long enough to be worth a file.
+/// Long enough to be saved.
 fn conversation(words: usize) -> String {
     let words: Vec<String> = (0..words).map(|word| format!("word{word}")).collect();
     words.join(" ")
 }
 
 impl Service {
-    /// Tokens of the prompt that were remembered.
+    /// Cached tokens of the prompt.
     async fn cached(&self, prompt: &str) -> u64 {
         let body = json!({
             "model": "m", "prompt": prompt, "raw": true, "stream": false,
@@ -31,7 +31,7 @@ impl Service {
         let body = json!({"model": "m", "keep_alive": 0, "stream": false});
         assert_eq!(self.post("/api/generate", body).await.status, 200);
         self.until_loaded(0).await;
-        // Waits for what is still being written.
+        // Waits for states that are being written.
         self.states().await;
     }
 
@@ -45,7 +45,7 @@ impl Service {
     }
 }
 
-/// Every file in a folder and those in it.
+/// All files in a folder and its subfolders.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
@@ -70,7 +70,7 @@ async fn with_model(disk: u64) -> Service {
 }
 
 #[tokio::test]
-async fn a_model_that_comes_back_goes_on_where_it_was() {
+async fn a_reloaded_model_continues_from_its_saved_state() {
     let service = with_model(1 << 30).await;
     let prompt = conversation(300);
     assert_eq!(service.cached(&prompt).await, 0);
@@ -79,13 +79,13 @@ async fn a_model_that_comes_back_goes_on_where_it_was() {
     assert_eq!(service.cached(&prompt).await, 300);
     assert_eq!(service.cached(&format!("{prompt} and more")).await, 300);
     service.unload().await;
-    // The longer one replaces its beginning.
+    // The longer state replaces its prefix.
     assert!(service.states().await.len() <= 2);
     assert!(service.cached(&format!("{prompt} and more")).await >= 301);
 }
 
 #[tokio::test]
-async fn short_conversations_are_not_worth_a_file() {
+async fn short_conversations_are_not_saved() {
     let service = with_model(1 << 30).await;
     service.cached(&conversation(20)).await;
     service.unload().await;
@@ -93,7 +93,7 @@ async fn short_conversations_are_not_worth_a_file() {
 }
 
 #[tokio::test]
-async fn nothing_is_saved_where_it_is_switched_off() {
+async fn states_are_not_saved_with_a_budget_of_zero() {
     let service = with_model(0).await;
     let prompt = conversation(300);
     service.cached(&prompt).await;
@@ -103,7 +103,7 @@ async fn nothing_is_saved_where_it_is_switched_off() {
 }
 
 #[tokio::test]
-async fn the_oldest_go_when_the_budget_is_used_up() {
+async fn the_oldest_states_are_removed_when_the_budget_is_used_up() {
     // A state of the mock has 16 bytes for each token; three of these do not fit.
     let service = with_model(20_000).await;
     for start in 0..3 {
@@ -120,7 +120,7 @@ async fn the_oldest_go_when_the_budget_is_used_up() {
 }
 
 #[tokio::test]
-async fn a_damaged_state_is_not_used_and_goes() {
+async fn a_damaged_state_is_refused_and_removed() {
     let service = with_model(1 << 30).await;
     let prompt = conversation(300);
     service.cached(&prompt).await;
@@ -139,7 +139,7 @@ async fn a_damaged_state_is_not_used_and_goes() {
 }
 
 #[tokio::test]
-async fn what_is_no_state_at_all_goes_too() {
+async fn a_file_that_is_no_state_is_removed() {
     let service = with_model(1 << 30).await;
     let prompt = conversation(300);
     service.cached(&prompt).await;
@@ -153,11 +153,11 @@ async fn what_is_no_state_at_all_goes_too() {
 }
 
 #[tokio::test]
-async fn states_go_with_their_model() {
+async fn states_are_removed_with_their_model() {
     let service = with_model(1 << 30).await;
     service.cached(&conversation(300)).await;
     service.unload().await;
-    // And another one, which is still in the runner.
+    // Another state is still in the runner.
     service
         .cached(&format!("other {}", conversation(300)))
         .await;
@@ -169,7 +169,7 @@ async fn states_go_with_their_model() {
 }
 
 #[tokio::test]
-async fn a_runner_that_hands_nothing_out_is_ended_all_the_same() {
+async fn a_runner_that_exports_nothing_is_ended() {
     let home = tempfile::tempdir().unwrap();
     let service = service_in(home, "", 1 << 30).await;
     service.create(json!({})).await;

@@ -1,11 +1,11 @@
-//! Tools, calls and thoughts on their way through the service.
+//! Tools, tool calls and thinking.
 
 use super::*;
 
-/// A template of the weights that has a place for tools and for thoughts. Only the words in it are looked at here.
+/// A chat template with the words by which the registry detects tools and thinking.
 const OWN: &str = "{% if tools %}{{ tools }}{% endif %}{% for m in messages %}{{ m.tool_calls }}{% endfor %}<think>";
 
-/// A service with a model that calls tools and thinks, made of this recipe.
+/// A service with a model of this recipe that has tools and thinking.
 async fn with_able_model(recipe: Value) -> Service {
     let service = service().await;
     let weights = gguf_writer::tiny::writer(1).replace("tokenizer.chat_template", OWN);
@@ -25,7 +25,7 @@ fn user(text: &str) -> Value {
     json!([{"role": "user", "content": text}])
 }
 
-/// The parts of an answer that came as events, each with what it held.
+/// The events of an answer, each with its content.
 fn parts(events: &[Value]) -> (String, String, Vec<Value>) {
     let text = |name: &str| {
         events
@@ -43,7 +43,7 @@ fn parts(events: &[Value]) -> (String, String, Vec<Value>) {
 }
 
 #[tokio::test]
-async fn thoughts_text_and_calls_come_in_fields_of_their_own() {
+async fn thinking_text_and_calls_come_in_separate_fields() {
     let service = with_able_model(json!({})).await;
     let script = "[[mock: think is it warm; answer I look.; call weather {\"town\": \"Oslo\", \"at\": \"noon\"}; call weather {}]]x";
     let body = json!({"model": "m", "messages": user(script), "tools": tools()});
@@ -86,7 +86,7 @@ async fn thoughts_text_and_calls_come_in_fields_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_cut_is_not_reported() {
+async fn a_call_that_was_cut_off_is_not_reported() {
     let service = with_able_model(json!({})).await;
     let script = "[[mock: answer a b; call weather {\"town\": \"New York\"}]]x";
     let mut body = json!({"model": "m", "messages": user(script), "tools": tools()});
@@ -123,7 +123,7 @@ async fn tools_calls_and_results_reach_the_template() {
 }
 
 #[tokio::test]
-async fn whether_a_tool_must_be_called_reaches_the_template() {
+async fn the_tool_choice_reaches_the_template() {
     let service = with_able_model(json!({})).await;
     let ask = async |choice: Value| {
         let body = json!({"model": "m", "messages": user("[[mock: echo-prompt]]x"), "tools": tools(), "tool_choice": choice});
@@ -143,7 +143,7 @@ async fn whether_a_tool_must_be_called_reaches_the_template() {
 }
 
 #[tokio::test]
-async fn tokens_and_adapters_that_are_not_there_are_refused() {
+async fn unknown_tokens_and_adapters_are_refused() {
     let service = with_able_model(json!({})).await;
     for (field, value, words) in [
         ("logit_bias", json!({"the": 1.0}), "number of a token"),
@@ -165,7 +165,7 @@ async fn tokens_and_adapters_that_are_not_there_are_refused() {
 }
 
 #[tokio::test]
-async fn a_model_that_thinks_does_so_unless_told_not_to() {
+async fn a_thinking_model_thinks_unless_it_is_turned_off() {
     let service = with_able_model(json!({})).await;
     let ask = async |think: Value| {
         let mut body = json!({"model": "m", "messages": user("[[mock: think hm; answer yes]]x")});
@@ -186,7 +186,7 @@ async fn a_model_that_thinks_does_so_unless_told_not_to() {
         (&answer["thinking"], &answer["response"]),
         (&json!("hm"), &json!("yes"))
     );
-    // What goes on from tokens is read in the same way.
+    // The answer to a prompt that continues tokens is parsed in the same way.
     let body = json!({"model": "m", "prompt": "[[mock: think hm; answer yes]]x", "context": answer["context"], "stream": false});
     let answer = service.post("/api/generate", body).await.json();
     assert_eq!(
@@ -196,7 +196,7 @@ async fn a_model_that_thinks_does_so_unless_told_not_to() {
 }
 
 #[tokio::test]
-async fn a_model_without_the_ability_refuses() {
+async fn a_model_without_the_capability_is_refused() {
     let service = with_model(json!({})).await;
     let chat = async |extra: (&str, Value)| {
         let mut body = json!({"model": "m", "messages": user("x")});
@@ -228,7 +228,7 @@ async fn a_model_without_the_ability_refuses() {
 }
 
 #[tokio::test]
-async fn a_go_template_makes_the_prompt_and_the_weights_say_how_the_answer_reads() {
+async fn a_go_template_renders_the_prompt_and_the_jinja_template_parses_the_answer() {
     let recipe = json!({"template": "{{ range .Tools }}T:{{ .Function.Name }} {{ json .Function.Parameters.Required }} {{ . }} {{ end }}\
         {{ range .Messages }}{{ .Role }}:{{ .Content }}{{ range .ToolCalls }}<{{ .Function.Name }} {{ .Function.Arguments }}>{{ end }} {{ end }}"});
     let service = with_able_model(recipe).await;
@@ -252,7 +252,7 @@ async fn a_go_template_makes_the_prompt_and_the_weights_say_how_the_answer_reads
         "{text}"
     );
 
-    // A template without a place for tools gives way to that of the weights.
+    // A Go template without tools gives way to the Jinja template.
     let service = with_able_model(json!({"template": "[{{ .Prompt }}]"})).await;
     let body = json!({"model": "m", "messages": user("[[mock: echo-prompt]]x"), "tools": tools(), "options": {"num_ctx": 128}});
     let (text, _) = service.chat(body).await;
@@ -260,7 +260,7 @@ async fn a_go_template_makes_the_prompt_and_the_weights_say_how_the_answer_reads
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_tools_and_calls_is_said() {
+async fn invalid_tools_and_calls_are_errors_with_the_reason() {
     let service = with_able_model(json!({})).await;
     for (body, words) in [
         (
@@ -305,7 +305,7 @@ async fn what_is_wrong_with_tools_and_calls_is_said() {
 }
 
 #[tokio::test]
-async fn one_odd_tool_is_left_out_and_named_and_the_others_are_offered() {
+async fn an_invalid_tool_is_left_out_with_a_warning() {
     let service = with_able_model(json!({})).await;
     let function = |name: &str, parameters: Value| json!({"type": "function", "function": {"name": name, "parameters": parameters}});
     let offered = json!([
@@ -348,7 +348,7 @@ async fn one_odd_tool_is_left_out_and_named_and_the_others_are_offered() {
 }
 
 #[tokio::test]
-async fn what_clients_write_for_no_arguments_is_none() {
+async fn empty_arguments_of_all_forms_are_an_empty_object() {
     let service = with_able_model(json!({})).await;
     for (arguments, expected) in [
         (json!(""), "{}"),
@@ -377,7 +377,7 @@ async fn what_clients_write_for_no_arguments_is_none() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_an_error_at_its_end() {
+async fn an_answer_that_does_not_parse_ends_with_an_error() {
     let service = with_able_model(json!({})).await;
     let body = json!({"model": "m", "messages": user("[[mock: answer a b; fail-at-token 2 unreadable]]x")});
     let answer = service.post("/api/chat", body).await;

@@ -1,10 +1,10 @@
-//! Transfers as jobs, from a server of models in this process.
+//! Jobs that pull from a server of models in this process.
 
 use origin::{Lie, Origin, layer, manifest};
 
 use super::*;
 
-/// Bytes of the layer that takes long.
+/// Bytes of the large layer.
 const LARGE: usize = 1 << 20;
 
 /// A service with `mine` in its library, whose large layer stops in the middle.
@@ -42,7 +42,7 @@ impl World {
         }
     }
 
-    /// Begins a pull, and reads lines until one says this. The connection stays open.
+    /// Starts a pull, and reads lines until one has this status. The connection stays open.
     async fn pull_until(&self, body: Value, says: &str) -> axum::body::BodyDataStream {
         let request = Service::request("POST", "/api/pull").body(Body::from(body.to_string()));
         let response = self.service.router.clone().oneshot(request.unwrap()).await;
@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// The one job there is.
+    /// The only job.
     async fn job(&self) -> Value {
         let mut jobs = self.service.get("/api/jobs?all=true").await.json();
         let jobs = jobs["jobs"].as_array_mut().unwrap();
@@ -88,7 +88,7 @@ impl World {
         files.unwrap().count()
     }
 
-    /// Waits until no bytes are left. A small blob that was whole when its pull was dropped becomes a blob of the store first.
+    /// Waits until no partial blob is left. A blob that was complete when its pull was dropped is stored first.
     async fn until_no_partial_files(&self) {
         let none = async {
             while self.partial_files() > 0 {
@@ -105,7 +105,7 @@ fn half() -> String {
 }
 
 #[tokio::test]
-async fn a_pull_ends_with_its_client_and_one_in_the_background_does_not() {
+async fn a_foreground_pull_ends_with_its_client_and_a_background_pull_does_not() {
     let world = World::new().await;
     let lines = world
         .pull_until(json!({"model": "mine"}), "\"completed\":0")
@@ -120,7 +120,7 @@ async fn a_pull_ends_with_its_client_and_one_in_the_background_does_not() {
     let world = World::new().await;
     let body = json!({"model": "mine", "background": true});
     drop(world.pull_until(body, "\"job\":1").await);
-    // A second client joins and leaves, and what it does not say changes nothing.
+    // A second client joins and leaves; fields that it leaves out change nothing.
     drop(
         world
             .pull_until(json!({"model": "mine"}), "\"job\":1")
@@ -137,19 +137,19 @@ async fn a_pull_ends_with_its_client_and_one_in_the_background_does_not() {
 }
 
 #[tokio::test]
-async fn a_paused_pull_tells_its_clients_and_goes_on_with_the_bytes_that_it_has() {
+async fn a_paused_pull_informs_its_clients_and_continues_its_partial_blobs() {
     let world = World::new().await;
     let body = json!({"model": "mine", "background": true});
     let mut lines = world.pull_until(body, &half()).await;
     assert_eq!(world.change("pause").await["state"], "paused");
-    let told = loop {
+    let status = loop {
         let piece = lines.next().await.expect("a line more").unwrap();
         let text = String::from_utf8(piece.to_vec()).unwrap();
         if text.contains("\"state\":\"paused\"") {
             break text;
         }
     };
-    assert!(told.contains("`slm jobs resume 1`"), "{told}");
+    assert!(status.contains("`slm jobs resume 1`"), "{status}");
     world.origin.be_honest();
     world.change("resume").await;
     let rest: Vec<_> = lines.collect().await;
@@ -162,12 +162,12 @@ async fn a_paused_pull_tells_its_clients_and_goes_on_with_the_bytes_that_it_has(
     );
     let whole = world.job().await["total"].as_u64().unwrap();
     assert!(whole > LARGE as u64, "also what the first run brought");
-    // Manifests are read again; layers are not.
+    // Manifests are fetched again, layers are not.
     assert!(world.origin.sent() < whole + (16 << 10));
 }
 
 #[tokio::test]
-async fn on_a_metered_network_every_client_is_told_what_is_waited_for() {
+async fn on_a_metered_network_each_client_gets_the_reason_of_the_wait() {
     let world = World::with(true).await;
     world.origin.be_honest();
     let lines = world
@@ -194,7 +194,7 @@ async fn on_a_metered_network_every_client_is_told_what_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_cancelled_pull_keeps_its_bytes_unless_they_are_to_go() {
+async fn a_cancelled_pull_keeps_its_bytes_without_remove() {
     let world = World::new().await;
     let body = json!({"model": "mine", "background": true});
     let mut lines = world.pull_until(body, &half()).await;
@@ -243,7 +243,7 @@ async fn a_model_that_is_being_pulled_can_be_removed() {
 }
 
 #[tokio::test]
-async fn jobs_that_are_not_there_and_words_that_mean_nothing_are_refused() {
+async fn unknown_jobs_and_parameters_are_refused() {
     let service = service().await;
     for path in ["pause", "resume", "cancel", "priority?priority=low"] {
         let answer = service

@@ -1,11 +1,11 @@
-//! Embedding and reranking. The mock's vectors have 8 numbers and say which words a text has.
+//! Embeddings and reranking. The mock's vectors have 8 numbers, which depend on the words of a text.
 
 use gguf_writer::tiny_bert::{self, Pooling};
 use gguf_writer::tiny_folder;
 
 use super::*;
 
-/// A service with an embedding model `e`, a ranking one `r` and a writing one `m`.
+/// A service with an embedding model `e`, a reranker `r` and a completion model `m`.
 async fn with_models() -> Service {
     let service = with_model(json!({})).await;
     for (name, pooling) in [("e", Pooling::Mean), ("r", Pooling::Rank)] {
@@ -31,7 +31,7 @@ async fn embed(service: &Service, body: Value) -> Value {
 }
 
 #[tokio::test]
-async fn models_say_what_they_are_made_for() {
+async fn models_list_their_capabilities() {
     let service = with_models().await;
     for (model, expected) in [("e", json!(["embedding"])), ("r", json!(["rerank"]))] {
         let shown = service.post("/api/show", json!({"model": model})).await;
@@ -63,7 +63,7 @@ async fn one_text_or_several_become_vectors() {
 }
 
 #[tokio::test]
-async fn vectors_are_cut_as_asked_and_long_texts_too() {
+async fn dimensions_cut_vectors_and_truncate_cuts_texts() {
     let service = with_models().await;
     let short = embed(
         &service,
@@ -83,7 +83,7 @@ async fn vectors_are_cut_as_asked_and_long_texts_too() {
 }
 
 #[tokio::test]
-async fn a_vector_does_not_depend_on_who_asked_before() {
+async fn a_vector_does_not_depend_on_earlier_requests() {
     let service = with_models().await;
     let long = "a b c d e f g h ".repeat(5);
     let ask = async |context: Option<u32>| {
@@ -125,7 +125,7 @@ async fn without_input_the_model_is_loaded() {
 }
 
 #[tokio::test]
-async fn the_older_route_gives_one_vector_as_the_model_makes_it() {
+async fn the_older_route_gives_one_vector_without_normalization() {
     let service = with_models().await;
     let body = json!({"model": "e", "prompt": "hello hello"});
     let older = service.post("/api/embeddings", body).await;
@@ -183,7 +183,7 @@ async fn documents_are_ranked() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_made_for_something_else_is_named() {
+async fn a_model_without_the_capability_is_named() {
     let service = with_models().await;
     let documents = json!(["x"]);
     for (path, body, words) in [
@@ -226,7 +226,7 @@ async fn a_model_that_is_made_for_something_else_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_said() {
+async fn an_invalid_request_is_an_error_with_the_reason() {
     let service = with_models().await;
     let many = vec!["x"; 5000];
     for (path, body, words) in [

@@ -30,7 +30,7 @@ fn pull(model: &str) -> TransferRequest {
     }
 }
 
-/// A failure that may be over in a while.
+/// A transient failure.
 fn transient() -> Error {
     Error::Store(std::sync::Arc::new(registry::Error::NoSpace {
         path: "/disk".into(),
@@ -55,14 +55,14 @@ impl World {
         })
     }
 
-    /// Asks, and lets the table act.
+    /// Sends a request, and schedules.
     fn ask(&mut self, asked: TransferRequest) -> Id {
         let id = self.table.ask(asked, &self.now).unwrap();
         self.settle();
         id
     }
 
-    /// Asks for a pull that nobody listens to.
+    /// Requests a background pull without listeners.
     fn alone(&mut self, model: &str) -> Id {
         let id = self.ask(pull(model));
         self.table.leave(id, &self.now);
@@ -77,7 +77,7 @@ impl World {
         })
     }
 
-    /// What the table wants done, as far as work and words go.
+    /// The actions of the table, except those on saved jobs.
     fn settle(&mut self) -> Vec<String> {
         self.table.schedule(&self.now);
         let actions = self.table.take_actions().into_iter();
@@ -115,7 +115,7 @@ impl World {
         self.settle()
     }
 
-    /// The same jobs in a daemon that was started again.
+    /// The same jobs after a restart of the daemon.
     fn restart(&mut self) {
         let saved = self.table.iter().map(|(id, entry)| {
             let record = serde_json::to_string(entry).unwrap();
@@ -126,7 +126,7 @@ impl World {
 }
 
 #[test]
-fn so_many_run_and_the_others_follow_by_priority_and_age() {
+fn jobs_run_up_to_the_limit_by_priority_and_age() {
     let mut world = World::new(options());
     let [one, two, normal, low, high] = [
         world.ask(pull("one")),
@@ -149,7 +149,7 @@ fn so_many_run_and_the_others_follow_by_priority_and_age() {
 }
 
 #[test]
-fn a_high_one_takes_the_place_of_a_low_one_and_of_no_other() {
+fn a_job_of_high_priority_replaces_only_one_of_low_priority() {
     let mut world = World::new(options());
     let one = world.ask(pull("one"));
     let low = world.ask_with("low", Priority::Low);
@@ -161,7 +161,7 @@ fn a_high_one_takes_the_place_of_a_low_one_and_of_no_other() {
     );
     let more = world.ask_with("more", Priority::High);
     assert_eq!(world.state(more), JobState::Queued);
-    // The low one goes on where it was, once its run is over and there is room.
+    // The low one continues once its run has ended and a transfer slot is free.
     assert_eq!(world.over(low, None), [""; 0]);
     world.over(one, Some(Ok(success())));
     assert_eq!(
@@ -171,7 +171,7 @@ fn a_high_one_takes_the_place_of_a_low_one_and_of_no_other() {
 }
 
 #[test]
-fn the_same_work_is_one_job_with_the_most_that_anybody_asked_for() {
+fn the_same_work_is_one_job_with_the_highest_options_of_its_requests() {
     let mut world = World::new(options());
     let foreground = TransferRequest {
         background: false,
@@ -194,7 +194,7 @@ fn the_same_work_is_one_job_with_the_most_that_anybody_asked_for() {
 }
 
 #[test]
-fn a_job_for_its_clients_ends_with_the_last_of_them() {
+fn a_foreground_job_ends_with_its_last_listener() {
     let mut world = World::new(options());
     let foreground = TransferRequest {
         background: false,
@@ -216,7 +216,7 @@ fn a_job_for_its_clients_ends_with_the_last_of_them() {
 }
 
 #[test]
-fn a_pause_stops_the_work_until_it_is_resumed_or_asked_for_again() {
+fn a_paused_job_continues_at_resume_or_at_a_new_request() {
     let mut world = World::new(options());
     let id = world.ask(pull("m"));
     let paused = format!("tell {id}: paused; `slm jobs resume {id}` goes on with it");
@@ -225,7 +225,7 @@ fn a_pause_stops_the_work_until_it_is_resumed_or_asked_for_again() {
         [format!("stop {id}"), paused.clone()]
     );
     assert_eq!(world.change(id, Change::Pause), [""; 0]);
-    // Not before the old run is over.
+    // Not before the old run has ended.
     assert_eq!(
         world.change(id, Change::Resume { now: false }),
         [format!("tell {id}: queued behind other transfers")]
@@ -238,7 +238,7 @@ fn a_pause_stops_the_work_until_it_is_resumed_or_asked_for_again() {
 }
 
 #[test]
-fn what_is_done_at_the_moment_of_a_pause_is_done() {
+fn a_job_that_ends_at_the_moment_of_a_pause_is_done() {
     let mut world = World::new(options());
     let id = world.ask(pull("m"));
     world.change(id, Change::Pause);
@@ -247,7 +247,7 @@ fn what_is_done_at_the_moment_of_a_pause_is_done() {
 }
 
 #[test]
-fn jobs_that_are_over_refuse_what_makes_no_sense() {
+fn a_job_that_is_over_refuses_changes() {
     let mut world = World::new(options());
     let id = world.ask(pull("m"));
     world.over(id, Some(Ok(success())));
@@ -302,7 +302,7 @@ fn outside_of_the_window_jobs_wait_and_within_they_run() {
 }
 
 #[test]
-fn on_a_metered_network_only_what_is_asked_for_now_runs() {
+fn on_a_metered_network_only_jobs_with_now_run() {
     let mut world = World::new(Options {
         metered: true,
         ..options()
@@ -325,7 +325,7 @@ fn on_a_metered_network_only_what_is_asked_for_now_runs() {
 }
 
 #[test]
-fn a_failure_that_nobody_sees_is_followed_by_another_try_after_longer_and_longer_pauses() {
+fn a_job_without_listeners_is_tried_again_after_growing_pauses() {
     let mut world = World::new(options());
     let id = world.alone("m");
     let mut pauses = Vec::new();
@@ -338,7 +338,7 @@ fn a_failure_that_nobody_sees_is_followed_by_another_try_after_longer_and_longer
         assert_eq!(world.after(pause), [format!("start {id}")]);
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-    // Bytes that came make failures forgotten.
+    // Progress resets the failures.
     world
         .table
         .over(id, Some(Err(transient())), true, &world.now);
@@ -350,7 +350,7 @@ fn a_failure_that_nobody_sees_is_followed_by_another_try_after_longer_and_longer
 }
 
 #[test]
-fn after_a_day_without_a_byte_a_job_has_failed() {
+fn a_job_fails_after_a_day_without_progress() {
     let mut world = World::new(options());
     let id = world.alone("m");
     let mut tries = 0;
@@ -364,7 +364,7 @@ fn after_a_day_without_a_byte_a_job_has_failed() {
 }
 
 #[test]
-fn a_client_that_listens_is_told_of_the_failure_at_once() {
+fn a_listener_gets_a_failure_at_once() {
     let mut world = World::new(options());
     let id = world.ask(pull("m"));
     let actions = world.over(id, Some(Err(transient())));
@@ -380,7 +380,7 @@ fn a_client_that_listens_is_told_of_the_failure_at_once() {
 }
 
 #[test]
-fn a_failure_that_another_try_does_not_mend_ends_the_job() {
+fn a_permanent_failure_ends_the_job() {
     let mut world = World::new(options());
     let id = world.alone("m");
     let actions = world.over(id, Some(Err(Error::Internal)));
@@ -389,7 +389,7 @@ fn a_failure_that_another_try_does_not_mend_ends_the_job() {
 }
 
 #[test]
-fn a_restart_goes_on_with_what_is_in_the_background() {
+fn a_restart_continues_background_jobs() {
     let mut world = World::new(options());
     let runs = world.alone("runs");
     let foreground = world.ask(TransferRequest {
@@ -413,7 +413,7 @@ fn a_restart_goes_on_with_what_is_in_the_background() {
 }
 
 #[test]
-fn the_last_hundred_of_a_day_are_remembered() {
+fn the_last_hundred_jobs_of_a_day_are_kept() {
     let mut world = World::new(options());
     for number in 0..120 {
         let id = world.alone(&format!("m{number}"));
@@ -427,7 +427,7 @@ fn the_last_hundred_of_a_day_are_remembered() {
 }
 
 #[test]
-fn there_are_not_endless_jobs() {
+fn the_number_of_open_jobs_is_bounded() {
     let mut world = World::new(options());
     for number in 0..MAX_OPEN {
         let asked = pull(&format!("m{number}"));
@@ -435,12 +435,12 @@ fn there_are_not_endless_jobs() {
     }
     let error = world.table.ask(pull("more"), &world.now).unwrap_err();
     assert_eq!(error.status(), 503);
-    // What is there can be joined.
+    // An existing job can be joined.
     world.table.ask(pull("m3"), &world.now).unwrap();
 }
 
 #[test]
-fn jobs_of_a_model_are_found_however_its_name_is_written() {
+fn pulls_of_a_model_are_found_in_any_spelling_of_its_name() {
     let mut world = World::new(options());
     let id = world.ask(pull("M:latest"));
     assert_eq!(world.table.open_pulls("m:latest"), [id]);
