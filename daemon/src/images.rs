@@ -92,7 +92,7 @@ impl Images {
 
     /// The marker that stands for an image in a prompt.
     pub fn marker(&self, number: u32) -> String {
-        images::place(&self.mark, number)
+        images::placeholder(&self.mark, number)
     }
 
     /// The images in these turns, for a runner; `None` without images.

@@ -192,11 +192,11 @@ pub(crate) fn size(call: &Call) -> usize {
         Call::Rerank(rerank) => {
             rerank.query.len() + rerank.documents.iter().map(String::len).sum::<usize>()
         }
-        Call::Recall(recall) => size_of_val(recall.files.as_slice()),
+        Call::HostCacheSetup(setup) => size_of_val(setup.files.as_slice()),
         Call::Load(_)
         | Call::Cancel { .. }
         | Call::Stats
-        | Call::HandOut(_)
+        | Call::ExportState(_)
         | Call::StatePart { .. }
         | Call::Shutdown => 0,
     }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::chat::Template;
 use crate::embed::{Embed, Rerank};
 use crate::generate::Generate;
+use crate::host_cache::{ExportState, HostCacheSetup};
 use crate::load::Load;
-use crate::recall::{HandOut, Recall};
 
 /// One request from the daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,10 +45,10 @@ pub enum Call {
     /// Report usage. Ends in [`Event::Stats`](crate::Event::Stats).
     Stats,
     /// Turn on the host cache of KV states, and offer saved states. Without this call the runner keeps only what is in KV cells.
-    /// At most once, and before [`Call::Load`]. Ends in [`Event::Recalled`](crate::Event::Recalled).
-    Recall(Recall),
+    /// At most once, and before [`Call::Load`]. Ends in [`Event::HostCacheReady`](crate::Event::HostCacheReady).
+    HostCacheSetup(HostCacheSetup),
     /// Export the most valuable KV state of a finished sequence, and drop it. Ends in [`Event::State`](crate::Event::State).
-    HandOut(HandOut),
+    ExportState(ExportState),
     /// Read at most [`MAX_STATE_PART`](crate::MAX_STATE_PART) bytes of the state that was exported last. Ends in [`Event::StatePart`](crate::Event::StatePart).
     StatePart {
         /// Offset of the first byte, at most the size of the state.

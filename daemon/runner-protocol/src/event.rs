@@ -6,7 +6,7 @@ use crate::answer::{Delta, Done};
 use crate::bytes::Bytes;
 use crate::embed::{Embeddings, Scores};
 use crate::generate::Rendered;
-use crate::recall::{Fate, State};
+use crate::host_cache::{State, StateOutcome};
 
 /// One event of the answer to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub enum Event {
         total: u32,
     },
     /// Images of the prompt are being encoded. Not terminal; the sign of life before the first [`Event::Prefill`].
-    Looking {
+    EncodingImages {
         /// Grows with the work that is done.
         steps: u64,
     },
@@ -64,21 +64,21 @@ pub enum Event {
     Scores(Scores),
     /// Terminal for [`Call::Stats`](crate::Call::Stats).
     Stats(Stats),
-    /// Terminal for [`Call::Recall`](crate::Call::Recall).
-    Recalled {
+    /// Terminal for [`Call::HostCacheSetup`](crate::Call::HostCacheSetup).
+    HostCacheReady {
         /// Saved states with a valid head.
         states: u32,
     },
-    /// Terminal for [`Call::HandOut`](crate::Call::HandOut); `None` when no state is left that is worth an export.
+    /// Terminal for [`Call::ExportState`](crate::Call::ExportState); `None` when no state is left that is worth an export.
     State(Option<Box<State>>),
     /// Terminal for [`Call::StatePart`](crate::Call::StatePart).
     StatePart(Bytes),
     /// What the runner did with a saved state. Belongs to no request: its id is 0. Not terminal.
-    Fate {
-        /// Index in [`Recall::files`](crate::Recall::files), below [`MAX_STATES`](crate::MAX_STATES).
+    StateOutcome {
+        /// Index in [`HostCacheSetup::files`](crate::HostCacheSetup::files), below [`MAX_STATES`](crate::MAX_STATES).
         state: u32,
         /// What it did.
-        fate: Fate,
+        outcome: StateOutcome,
     },
     /// The call failed. Terminal for every call.
     Failed(Failure),
@@ -92,9 +92,9 @@ impl Event {
             Self::Loading { .. }
                 | Self::Started { .. }
                 | Self::Prefill { .. }
-                | Self::Looking { .. }
+                | Self::EncodingImages { .. }
                 | Self::Delta(_)
-                | Self::Fate { .. }
+                | Self::StateOutcome { .. }
         )
     }
 }

@@ -19,7 +19,7 @@ pub const MAX_MARK_BYTES: usize = 64;
 /// The images of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Images {
-    /// Start of the placeholder of an image, see [`place`]; 1 to [`MAX_MARK_BYTES`] bytes. Occurs in no text of a client.
+    /// Start of the placeholder of an image, see [`placeholder`]; 1 to [`MAX_MARK_BYTES`] bytes. Occurs in no text of a client.
     pub mark: String,
     /// At most [`MAX_IMAGES`], of [`MAX_IMAGES_BYTES`] together. The prompt has the placeholder of each exactly once.
     pub images: Vec<Image>,
@@ -38,7 +38,7 @@ pub struct Image {
 pub type Shown<'a> = (&'a str, &'a Image);
 
 /// The placeholder of the image with this number.
-pub fn place(mark: &str, number: u32) -> String {
+pub fn placeholder(mark: &str, number: u32) -> String {
     format!("<{mark}{number}>")
 }
 
@@ -52,12 +52,12 @@ impl Images {
         let mut shown: Vec<Shown<'_>> = Vec::new();
         let mut rest = prompt;
         while let Some((before, after)) = rest.split_once(&opening) {
-            let place = after.split_once('>').and_then(|(number, after)| {
+            let found = after.split_once('>').and_then(|(number, after)| {
                 let number: u32 = number.parse().ok()?;
                 let image = self.images.iter().find(|it| it.number == number)?;
                 Some((image, after))
             });
-            let Some((image, after)) = place else {
+            let Some((image, after)) = found else {
                 return Err("the prompt has a place for an image that is not there".to_owned());
             };
             if shown.iter().any(|(_, other)| other.number == image.number) {
@@ -104,7 +104,7 @@ mod tests {
         let (shown, rest) = images.split(prompt).unwrap();
         let shown: Vec<_> = shown.iter().map(|(text, it)| (*text, it.number)).collect();
         assert_eq!((shown, rest), (vec![("a", 1), ("b", 0)], ""));
-        assert_eq!(place(&images.mark, 1), "<image-0-1>");
+        assert_eq!(placeholder(&images.mark, 1), "<image-0-1>");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What daemon and runner tell each other.
+//! The messages between daemon and runner.
 //!
 //! A *runner* is one expendable process that holds one loaded model.
-//! This crate has the messages of both sides, how they are put on the wire ([`frame`]), the images of a prompt ([`images`]),
-//! and how a state that one runner hands out lies in the file that another is handed ([`state`]).
+//! This crate has the messages of both sides, their frames on the wire ([`frame`]), the images of a prompt ([`images`]), and the file
+//! format of saved states ([`state`]).
 //!
 //! It never knows the store, REST shapes, scheduling policy or llama.cpp: anything that speaks the protocol is an engine.
 //!
@@ -24,9 +24,9 @@ mod event;
 pub mod frame;
 mod generate;
 mod hello;
+mod host_cache;
 pub mod images;
 mod load;
-mod recall;
 mod sampling;
 pub mod state;
 
@@ -38,7 +38,7 @@ pub use embed::*;
 pub use event::*;
 pub use generate::*;
 pub use hello::*;
+pub use host_cache::*;
 pub use images::{Image, Images, MAX_IMAGE_BYTES, MAX_IMAGES, MAX_IMAGES_BYTES, MAX_MARK_BYTES};
 pub use load::*;
-pub use recall::*;
 pub use sampling::*;

@@ -47,7 +47,7 @@ const STEP: usize = 1024 * 1024;
 /// Model, build and tokens of a state.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    /// [`Recall::model`](crate::Recall::model) of the runner that made it; 1 to [`MAX_MODEL_KEY`] bytes.
+    /// [`HostCacheSetup::model`](crate::HostCacheSetup::model) of the runner that made it; 1 to [`MAX_MODEL_KEY`] bytes.
     pub model: String,
     /// The engine, its build, and the settings that decide the layout of a state; 1 to [`MAX_BUILD`] bytes.
     pub build: String,
@@ -115,8 +115,8 @@ impl Head {
 
     /// Identifies the state: two states with the same identity are interchangeable.
     pub fn identity(&self) -> Vec<u8> {
-        let whose = (&self.model, &self.build, &self.scales, &self.tokens);
-        rmp_serde::to_vec(&whose).expect("texts and numbers can be encoded")
+        let identity = (&self.model, &self.build, &self.scales, &self.tokens);
+        rmp_serde::to_vec(&identity).expect("texts and numbers can be encoded")
     }
 
     /// Bytes of the file.
@@ -214,11 +214,11 @@ impl Saved {
         }
         let mut encoded = vec![0; length + CHECK];
         file.read_exact_at(&mut encoded, START as u64)?;
-        let (encoded, said) = encoded.split_at(length);
+        let (encoded, stored) = encoded.split_at(length);
         let mut check = Check::default();
         check.update(&start);
         check.update(encoded);
-        if check.value() != said {
+        if check.value() != stored {
             return Err(Damage::Head);
         }
         let head: Head = rmp_serde::from_slice(encoded).map_err(|_| Damage::Head)?;
@@ -264,9 +264,9 @@ impl Saved {
             check.update(part);
             at += part.len() as u64;
         }
-        let mut said = [0; CHECK];
-        self.file.read_exact_at(&mut said, at)?;
-        if check.value() != said {
+        let mut stored = [0; CHECK];
+        self.file.read_exact_at(&mut stored, at)?;
+        if check.value() != stored {
             return Err(Damage::Bytes);
         }
         Ok(state)

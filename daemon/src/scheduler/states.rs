@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::future::join;
 use registry::{Digest, ModelName, NewState, Registry, StateId};
 use runner_protocol::state::Writer;
-use runner_protocol::{HandOut, MAX_STATES, Recall, State};
-use supervisor::{Fates, Files, Runner};
+use runner_protocol::{ExportState, HostCacheSetup, MAX_STATES, State};
+use supervisor::{Files, Runner, StateOutcomes};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
@@ -47,7 +47,7 @@ pub struct StateSaver {
     model: ModelName,
     /// Names its states in the store.
     state_key: Digest,
-    recall: Recall,
+    setup: HostCacheSetup,
     /// The states that the runner got, in order.
     offered: Vec<StateId>,
 }
@@ -98,20 +98,20 @@ impl States {
             Err(_) => Vec::new(),
         };
         let mut offered = Vec::new();
-        let mut recall = Recall {
+        let mut setup = HostCacheSetup {
             model: state_key.to_string(),
             memory: self.memory,
             files: Vec::new(),
         };
         for state in saved {
             offered.push(state.id);
-            recall.files.push(files.push(state.file));
+            setup.files.push(files.push(state.file));
         }
         Some(StateSaver {
             states: self.clone(),
             model,
             state_key,
-            recall,
+            setup,
             offered,
         })
     }
@@ -121,15 +121,15 @@ impl StateSaver {
     /// Offers the states to a runner before its load, and follows what it does with them.
     pub(super) async fn offer(&self, runner: &Runner) {
         let count = self.offered.len();
-        match runner.recall(self.recall.clone()).await {
+        match runner.set_up_host_cache(self.setup.clone()).await {
             Ok(readable) => tracing::debug!(model = %self.model, count, readable, "saved states"),
             // If the runner is gone, the load reports it.
             Err(error) => {
                 tracing::warn!(model = %self.model, "no state is kept: {}", chain(&error));
             }
         }
-        let fates = runner.fates();
-        let following = follow(self.states.registry.clone(), self.offered.clone(), fates);
+        let outcomes = runner.state_outcomes();
+        let following = follow(self.states.registry.clone(), self.offered.clone(), outcomes);
         self.states.tasks.spawn(following);
     }
 
@@ -204,15 +204,15 @@ impl StateSaver {
         most: u64,
         deadline: Instant,
     ) -> Result<Option<State>, Error> {
-        let wanted = HandOut {
+        let wanted = ExportState {
             min_tokens: MIN_TOKENS,
             max_bytes: most,
         };
-        let Some(state) = timeout_at(deadline, runner.hand_out(wanted)).await?? else {
+        let Some(state) = timeout_at(deadline, runner.export_state(wanted)).await?? else {
             return Ok(None);
         };
         let head = &state.head;
-        if !head.is_within_bounds() || head.bytes > most || head.model != self.recall.model {
+        if !head.is_within_bounds() || head.bytes > most || head.model != self.setup.model {
             return Err(Error::Invalid("its head does not match the request"));
         }
         new.begin(head.file_size()).await?;
@@ -244,10 +244,14 @@ impl StateSaver {
 }
 
 /// Removes states that a runner refuses, and marks those that it uses, until it is gone.
-async fn follow(registry: Registry, offered: Vec<StateId>, mut fates: watch::Receiver<Fates>) {
-    let mut known = Fates::default();
+async fn follow(
+    registry: Registry,
+    offered: Vec<StateId>,
+    mut outcomes: watch::Receiver<StateOutcomes>,
+) {
+    let mut known = StateOutcomes::default();
     loop {
-        let current = *fates.borrow_and_update();
+        let current = *outcomes.borrow_and_update();
         for (bit, &id) in offered.iter().enumerate() {
             let is_new = |current: u64, known: u64| (current & !known) >> bit & 1 == 1;
             let done = if is_new(current.refused, known.refused) {
@@ -263,7 +267,7 @@ async fn follow(registry: Registry, offered: Vec<StateId>, mut fates: watch::Rec
             }
         }
         known = current;
-        if fates.changed().await.is_err() {
+        if outcomes.changed().await.is_err() {
             return;
         }
     }

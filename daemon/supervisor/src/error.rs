@@ -18,7 +18,7 @@ pub enum Error {
     Spawn {
         /// The program.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: Arc<io::Error>,
     },
@@ -205,7 +205,7 @@ pub enum Violation {
     #[error("a reply to request {0}, which is not open")]
     NotOpen(u64),
     /// A report on a saved state that it does not have.
-    #[error("the fate of state {0}, of which there are fewer")]
+    #[error("an outcome of state {0}, which the runner does not have")]
     NoState(u32),
     /// An event that the answer to this call cannot have.
     #[error("an event `{event}` in the answer to `{call}`")]

@@ -31,4 +31,4 @@ pub use launch::{Launch, Launched, Process, Reading, Writing};
 pub use program::{Files, Options, Program};
 pub use runner::{Generation, Runner, Step};
 pub use spawner::Spawner;
-pub use table::Fates;
+pub use table::StateOutcomes;

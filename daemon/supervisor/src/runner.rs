@@ -12,9 +12,9 @@ use std::{
 
 use futures::Stream;
 use runner_protocol::{
-    Call, Delta, Detokenize, Done, Embed, Embeddings, Event, FailureKind, Generate, HandOut, Hello,
-    Load, Loaded, Recall, Rendered, Request, Rerank, Scores, State, Stats, Template, Tokenize,
-    frame,
+    Call, Delta, Detokenize, Done, Embed, Embeddings, Event, ExportState, FailureKind, Generate,
+    Hello, HostCacheSetup, Load, Loaded, Rendered, Request, Rerank, Scores, State, Stats, Template,
+    Tokenize, frame,
 };
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
@@ -23,7 +23,7 @@ use super::{
     program::Options,
     queue::{self, Receiver},
     service::{MAX_QUEUED, Open, Stop},
-    table::{Fates, Kind},
+    table::{Kind, StateOutcomes},
 };
 
 /// A handle on one live runner. Clones are handles on the same runner; it is stopped when the last one is dropped.
@@ -42,7 +42,7 @@ pub(super) struct Inner {
     pub(super) stop: watch::Sender<Option<Stop>>,
     pub(super) exit: watch::Receiver<Option<Exit>>,
     pub(super) departed: Arc<Notify>,
-    pub(super) fates: watch::Receiver<Fates>,
+    pub(super) outcomes: watch::Receiver<StateOutcomes>,
 }
 
 impl Drop for Inner {
@@ -113,7 +113,7 @@ impl Runner {
     /// Starts an answer.
     ///
     /// # Errors
-    /// [`Error::Failed`] when the request is too large or too many are open, and what became of the runner when it is gone.
+    /// [`Error::Failed`] when the request is too large or too many are open, and the end of a runner that is gone.
     /// All other errors come through the [`Generation`].
     pub async fn generate(&self, generate: Generate) -> Result<Generation, Error> {
         let events = self.call(Call::Generate(Box::new(generate))).await?;
@@ -206,26 +206,28 @@ impl Runner {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn recall(&self, recall: Recall) -> Result<u32, Error> {
-        match self.call(Call::Recall(recall)).await?.next().await? {
-            Event::Recalled { states } => Ok(states),
-            other => unreachable!("the table lets no {other:?} into the answer to recall"),
+    pub async fn set_up_host_cache(&self, setup: HostCacheSetup) -> Result<u32, Error> {
+        match self.call(Call::HostCacheSetup(setup)).await?.next().await? {
+            Event::HostCacheReady { states } => Ok(states),
+            other => {
+                unreachable!("the table lets no {other:?} into the answer to host-cache-setup")
+            }
         }
     }
 
     /// What it does with its saved states. The sender is dropped when the runner is gone.
-    pub fn fates(&self) -> watch::Receiver<Fates> {
-        self.0.fates.clone()
+    pub fn state_outcomes(&self) -> watch::Receiver<StateOutcomes> {
+        self.0.outcomes.clone()
     }
 
     /// Exports its most valuable KV state, if one is worth it; the runner drops it.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn hand_out(&self, wanted: HandOut) -> Result<Option<State>, Error> {
-        match self.call(Call::HandOut(wanted)).await?.next().await? {
+    pub async fn export_state(&self, wanted: ExportState) -> Result<Option<State>, Error> {
+        match self.call(Call::ExportState(wanted)).await?.next().await? {
             Event::State(state) => Ok(state.map(|state| *state)),
-            other => unreachable!("the table lets no {other:?} into the answer to hand-out"),
+            other => unreachable!("the table lets no {other:?} into the answer to export-state"),
         }
     }
 

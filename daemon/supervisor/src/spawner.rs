@@ -92,7 +92,7 @@ impl Spawner {
         let (exit_sender, exit) = watch::channel(None);
         let (greeted, greeting) = oneshot::channel();
         let table = Table::new(options.clone(), Instant::now());
-        let fates = table.fates();
+        let outcomes = table.state_outcomes();
         let service = Service {
             process,
             write,
@@ -122,7 +122,7 @@ impl Spawner {
             stop,
             exit,
             departed,
-            fates,
+            outcomes,
         });
         match greeting.await {
             Ok(hello) => Ok(runner.greeted(hello)),

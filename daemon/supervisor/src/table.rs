@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use runner_protocol::{Call, Event, FailureKind, Fate, MAX_STATES, Reply};
+use runner_protocol::{Call, Event, FailureKind, MAX_STATES, Reply, StateOutcome};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -25,14 +25,14 @@ pub(super) enum Kind {
     Embed,
     Rerank,
     Stats,
-    Recall,
-    HandOut,
+    HostCacheSetup,
+    ExportState,
     StatePart,
 }
 
 /// What a runner did with its saved states. Bit n stands for the n-th state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Fates {
+pub struct StateOutcomes {
     /// States that a sequence continued from.
     pub used: u64,
     /// States that were refused.
@@ -57,8 +57,8 @@ impl Kind {
             Call::Embed(_) => Self::Embed,
             Call::Rerank(_) => Self::Rerank,
             Call::Stats => Self::Stats,
-            Call::Recall(_) => Self::Recall,
-            Call::HandOut(_) => Self::HandOut,
+            Call::HostCacheSetup(_) => Self::HostCacheSetup,
+            Call::ExportState(_) => Self::ExportState,
             Call::StatePart { .. } => Self::StatePart,
             Call::Cancel { .. } | Call::Shutdown => {
                 unreachable!("no handle waits for the answer to {call:?}")
@@ -76,8 +76,8 @@ impl Kind {
             Self::Embed => "embed",
             Self::Rerank => "rerank",
             Self::Stats => "stats",
-            Self::Recall => "recall",
-            Self::HandOut => "hand-out",
+            Self::HostCacheSetup => "host-cache-setup",
+            Self::ExportState => "export-state",
             Self::StatePart => "state-part",
         }
     }
@@ -87,19 +87,20 @@ impl Kind {
         match event {
             Event::Loading { .. } | Event::Loaded(_) => self == Self::Load,
             Event::Prefill { .. } => self.is_work(),
-            Event::Started { .. } | Event::Looking { .. } | Event::Delta(_) | Event::Done(_) => {
-                self == Self::Generate
-            }
+            Event::Started { .. }
+            | Event::EncodingImages { .. }
+            | Event::Delta(_)
+            | Event::Done(_) => self == Self::Generate,
             Event::Tokens(_) => self == Self::Tokenize,
             Event::Text(_) => self == Self::Detokenize,
             Event::Prompt(_) => self == Self::Template,
             Event::Embeddings(_) => self == Self::Embed,
             Event::Scores(_) => self == Self::Rerank,
             Event::Stats(_) => self == Self::Stats,
-            Event::Recalled { .. } => self == Self::Recall,
-            Event::State(_) => self == Self::HandOut,
+            Event::HostCacheReady { .. } => self == Self::HostCacheSetup,
+            Event::State(_) => self == Self::ExportState,
             Event::StatePart(_) => self == Self::StatePart,
-            Event::Fate { .. } => false,
+            Event::StateOutcome { .. } => false,
             Event::Failed(_) => true,
         }
     }
@@ -115,7 +116,7 @@ impl Kind {
             Self::Load => Work::Load,
             Self::Generate | Self::Embed | Self::Rerank => Work::Generate,
             Self::Tokenize | Self::Detokenize | Self::Template | Self::Stats => Work::Short,
-            Self::Recall | Self::HandOut | Self::StatePart => Work::Short,
+            Self::HostCacheSetup | Self::ExportState | Self::StatePart => Work::Short,
         }
     }
 }
@@ -153,7 +154,7 @@ enum Mark {
     /// The bits of the share.
     Loading(u32),
     Prefill(u32),
-    Looking(u64),
+    EncodingImages(u64),
     Tokens(u32),
 }
 
@@ -163,7 +164,7 @@ impl Mark {
             Event::Loading { fraction } => Some(Self::Loading(fraction.to_bits())),
             Event::Started { cached_tokens, .. } => Some(Self::Prefill(*cached_tokens)),
             Event::Prefill { done, .. } => Some(Self::Prefill(*done)),
-            Event::Looking { steps } => Some(Self::Looking(*steps)),
+            Event::EncodingImages { steps } => Some(Self::EncodingImages(*steps)),
             Event::Delta(delta) => Some(Self::Tokens(delta.tokens)),
             _ => None,
         }
@@ -176,7 +177,7 @@ pub(super) struct Table {
     options: Options,
     open: HashMap<u64, Pending>,
     clocks: [Clock; 3],
-    fates: watch::Sender<Fates>,
+    outcomes: watch::Sender<StateOutcomes>,
 }
 
 impl Table {
@@ -189,13 +190,13 @@ impl Table {
                 open: 0,
                 since: now,
             }; 3],
-            fates: watch::Sender::default(),
+            outcomes: watch::Sender::default(),
         }
     }
 
     /// What the runner does with its saved states.
-    pub(super) fn fates(&self) -> watch::Receiver<Fates> {
-        self.fates.subscribe()
+    pub(super) fn state_outcomes(&self) -> watch::Receiver<StateOutcomes> {
+        self.outcomes.subscribe()
     }
 
     /// Adds a request, unless its reader has left or the table is full. True when the request is to be sent.
@@ -231,8 +232,8 @@ impl Table {
         Reply { id, event }: Reply,
         now: Instant,
     ) -> Result<(), Violation> {
-        if let (0, Event::Fate { state, fate }) = (id, &event) {
-            return self.fate(*state, *fate);
+        if let (0, Event::StateOutcome { state, outcome }) = (id, &event) {
+            return self.outcome(*state, *outcome);
         }
         let pending = self.open.get_mut(&id).ok_or(Violation::NotOpen(id))?;
         let kind = pending.kind;
@@ -247,7 +248,7 @@ impl Table {
             pending.mark = mark;
             self.clocks[kind.work() as usize].since = now;
         }
-        if matches!(event, Event::Looking { .. }) {
+        if matches!(event, Event::EncodingImages { .. }) {
             // A sign of life, but no part of the answer.
             return Ok(());
         }
@@ -268,17 +269,17 @@ impl Table {
         Ok(())
     }
 
-    fn fate(&mut self, state: u32, fate: Fate) -> Result<(), Violation> {
+    fn outcome(&mut self, state: u32, outcome: StateOutcome) -> Result<(), Violation> {
         if state as usize >= MAX_STATES {
             return Err(Violation::NoState(state));
         }
-        self.fates.send_if_modified(|fates| {
-            let before = *fates;
-            match fate {
-                Fate::Used => fates.used |= 1 << state,
-                Fate::Refused => fates.refused |= 1 << state,
+        self.outcomes.send_if_modified(|outcomes| {
+            let before = *outcomes;
+            match outcome {
+                StateOutcome::Used => outcomes.used |= 1 << state,
+                StateOutcome::Refused => outcomes.refused |= 1 << state,
             }
-            *fates != before
+            *outcomes != before
         });
         Ok(())
     }
@@ -372,7 +373,7 @@ fn name(event: &Event) -> &'static str {
         Event::Loading { .. } => "loading",
         Event::Started { .. } => "started",
         Event::Prefill { .. } => "prefill",
-        Event::Looking { .. } => "looking",
+        Event::EncodingImages { .. } => "encoding-images",
         Event::Delta(_) => "delta",
         Event::Loaded(_) => "loaded",
         Event::Done(_) => "done",
@@ -382,10 +383,10 @@ fn name(event: &Event) -> &'static str {
         Event::Embeddings(_) => "embeddings",
         Event::Scores(_) => "scores",
         Event::Stats(_) => "stats",
-        Event::Recalled { .. } => "recalled",
+        Event::HostCacheReady { .. } => "host-cache-ready",
         Event::State(_) => "state",
         Event::StatePart(_) => "state-part",
-        Event::Fate { .. } => "fate",
+        Event::StateOutcome { .. } => "state-outcome",
         Event::Failed(_) => "failed",
     }
 }
@@ -468,34 +469,39 @@ mod tests {
     #[test]
     fn reports_on_saved_states_belong_to_no_request() {
         let mut fixture = Fixture::new();
-        let fate = |state, fate| Event::Fate { state, fate };
-        let mut fates = fixture.table.fates();
-        fixture.reply(0, fate(3, Fate::Used)).unwrap();
-        fixture.reply(0, fate(63, Fate::Refused)).unwrap();
-        let expected = Fates {
+        let outcome = |state, outcome| Event::StateOutcome { state, outcome };
+        let mut outcomes = fixture.table.state_outcomes();
+        fixture.reply(0, outcome(3, StateOutcome::Used)).unwrap();
+        fixture
+            .reply(0, outcome(63, StateOutcome::Refused))
+            .unwrap();
+        let expected = StateOutcomes {
             used: 1 << 3,
             refused: 1 << 63,
         };
-        assert_eq!(*fates.borrow_and_update(), expected);
-        fixture.reply(0, fate(3, Fate::Used)).unwrap();
+        assert_eq!(*outcomes.borrow_and_update(), expected);
+        fixture.reply(0, outcome(3, StateOutcome::Used)).unwrap();
         assert!(
-            !fates.has_changed().unwrap(),
+            !outcomes.has_changed().unwrap(),
             "a repeated report changes nothing"
         );
         for state in [64, u32::MAX] {
             assert!(matches!(
-                fixture.reply(0, fate(state, Fate::Used)),
+                fixture.reply(0, outcome(state, StateOutcome::Used)),
                 Err(Violation::NoState(_))
             ));
         }
         assert!(matches!(
-            fixture.reply(1, fate(3, Fate::Used)),
+            fixture.reply(1, outcome(3, StateOutcome::Used)),
             Err(Violation::NotOpen(1))
         ));
         fixture.open(1, Kind::Generate);
         assert!(matches!(
-            fixture.reply(1, fate(3, Fate::Used)),
-            Err(Violation::OutOfPlace { event: "fate", .. })
+            fixture.reply(1, outcome(3, StateOutcome::Used)),
+            Err(Violation::OutOfPlace {
+                event: "state-outcome",
+                ..
+            })
         ));
     }
 
@@ -525,17 +531,23 @@ mod tests {
         let mut fixture = Fixture::new();
         fixture.open(1, Kind::Generate);
         for steps in 1..4 {
-            fixture.reply(1, Event::Looking { steps }).unwrap();
+            fixture.reply(1, Event::EncodingImages { steps }).unwrap();
             assert_eq!(fixture.silent_for(59 * SECOND), None);
         }
-        fixture.reply(1, Event::Looking { steps: 3 }).unwrap();
+        fixture
+            .reply(1, Event::EncodingImages { steps: 3 })
+            .unwrap();
         assert_eq!(
             fixture.silent_for(SECOND),
             Some(60),
             "repeated progress is none"
         );
         fixture.open(2, Kind::Stats);
-        assert!(fixture.reply(2, Event::Looking { steps: 1 }).is_err());
+        assert!(
+            fixture
+                .reply(2, Event::EncodingImages { steps: 1 })
+                .is_err()
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runner_protocol::images::{Images, place};
+use runner_protocol::images::{Images, placeholder};
 use runner_protocol::{
     Constraint, Delta, Done, Event, Failure, FailureKind, Generate, Likelihood, Load, Logprob,
     MAX_DRAFT, MAX_TOP_LOGPROBS, MIN_CONTEXT, Message, Overflow, Prompt, Rendered, Shape,
@@ -341,7 +341,7 @@ fn described(images: &Images, text: &str) -> String {
     let images_of = images.images.iter();
     images_of.fold(text.to_owned(), |text, image| {
         let words = format!("[image-{}:{}]", image.number, image.file.0.len());
-        text.replace(&place(&images.mark, image.number), &words)
+        text.replace(&placeholder(&images.mark, image.number), &words)
     })
 }
 

@@ -5,8 +5,8 @@
 use std::{collections::VecDeque, fs::File, io, time::Duration};
 
 use runner_protocol::{
-    Call, Event, Failure, FailureKind, Generate, Hello, Kernels, Load, Loaded, Recall, Reply,
-    Request, Sandbox, Stats, Template, Tokenize, VERSION, frame,
+    Call, Event, Failure, FailureKind, Generate, Hello, HostCacheSetup, Kernels, Load, Loaded,
+    Reply, Request, Sandbox, Stats, Template, Tokenize, VERSION, frame,
 };
 
 use super::{
@@ -164,9 +164,11 @@ impl Mock {
                 let stats = self.stats();
                 self.reply(id, Event::Stats(stats));
             }
-            Call::Recall(recall) => self.recall(id, recall),
-            Call::HandOut(wanted) => {
-                self.answer(id, |mock| Ok(Event::State(mock.memory.hand_out(wanted))));
+            Call::HostCacheSetup(setup) => self.set_up_host_cache(id, setup),
+            Call::ExportState(wanted) => {
+                self.answer(id, |mock| {
+                    Ok(Event::State(mock.memory.export_state(wanted)))
+                });
             }
             Call::StatePart { offset } => self.answer(id, |mock| mock.memory.part(offset)),
             Call::Cancel { target } => self.cancel(target, now),
@@ -219,18 +221,22 @@ impl Mock {
         std::mem::take(&mut self.out)
     }
 
-    fn recall(&mut self, id: u64, recall: Recall) {
+    fn set_up_host_cache(&mut self, id: u64, setup: HostCacheSetup) {
         if !matches!(self.model, Model::None) || self.memory.is_told() {
-            return self.fail(id, FailureKind::Invalid, "recall comes before load, once");
+            return self.fail(
+                id,
+                FailureKind::Invalid,
+                "the host cache is set up once, before the load",
+            );
         }
-        let states = self.memory.recall(recall, &mut self.world.open);
-        self.reply(id, Event::Recalled { states });
+        let states = self.memory.set_up_host_cache(setup, &mut self.world.open);
+        self.reply(id, Event::HostCacheReady { states });
         self.tell_fates();
     }
 
     fn tell_fates(&mut self) {
-        for (state, fate) in self.memory.take_fates() {
-            self.reply(0, Event::Fate { state, fate });
+        for (state, outcome) in self.memory.take_outcomes() {
+            self.reply(0, Event::StateOutcome { state, outcome });
         }
     }
 

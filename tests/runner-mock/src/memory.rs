@@ -1,7 +1,7 @@
 //! The mock's KV states of finished answers: bytes without meaning, of the right size.
 
 use runner_protocol::{
-    Bytes, Event, Failure, Fate, HandOut, MAX_STATE_PART, Recall, State,
+    Bytes, Event, ExportState, Failure, HostCacheSetup, MAX_STATE_PART, State, StateOutcome,
     state::{Head, Saved},
 };
 
@@ -15,36 +15,36 @@ const BYTES_PER_TOKEN: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    recall: Option<Recall>,
+    setup: Option<HostCacheSetup>,
     /// Imported states, with their indices.
     recalled: Vec<(u32, Saved)>,
     /// Tokens of finished answers, latest last.
     kept: Vec<Vec<i32>>,
     /// The state that was exported last.
     leaving: Vec<u8>,
-    fates: Vec<(u32, Fate)>,
+    outcomes: Vec<(u32, StateOutcome)>,
 }
 
 impl Memory {
-    /// Whether [`Recall`] turned it on.
+    /// Whether [`HostCacheSetup`] turned it on.
     pub(super) fn is_told(&self) -> bool {
-        self.recall.is_some()
+        self.setup.is_some()
     }
 
     /// Imports saved states; returns the number with a valid head.
-    pub(super) fn recall(&mut self, recall: Recall, open: &mut OpenFile) -> u32 {
+    pub(super) fn set_up_host_cache(&mut self, setup: HostCacheSetup, open: &mut OpenFile) -> u32 {
         let mut readable = 0;
-        for (index, &file) in (0..).zip(&recall.files) {
+        for (index, &file) in (0..).zip(&setup.files) {
             let saved = open(file).ok().and_then(|file| Saved::open(file).ok());
             readable += u32::from(saved.is_some());
             let ours =
-                |saved: &Saved| saved.head().build == BUILD && saved.head().model == recall.model;
+                |saved: &Saved| saved.head().build == BUILD && saved.head().model == setup.model;
             match saved.filter(ours) {
                 Some(saved) => self.recalled.push((index, saved)),
-                None => self.fates.push((index, Fate::Refused)),
+                None => self.outcomes.push((index, StateOutcome::Refused)),
             }
         }
-        self.recall = Some(recall);
+        self.setup = Some(setup);
         readable
     }
 
@@ -62,8 +62,12 @@ impl Memory {
         let good = saved
             .read()
             .is_ok_and(|bytes| bytes == state(&saved.head().tokens));
-        let fate = if good { Fate::Used } else { Fate::Refused };
-        self.fates.push((*index, fate));
+        let outcome = if good {
+            StateOutcome::Used
+        } else {
+            StateOutcome::Refused
+        };
+        self.outcomes.push((*index, outcome));
         if good {
             return alike(saved);
         }
@@ -72,8 +76,8 @@ impl Memory {
     }
 
     /// Takes the reports on imported states.
-    pub(super) fn take_fates(&mut self) -> Vec<(u32, Fate)> {
-        std::mem::take(&mut self.fates)
+    pub(super) fn take_outcomes(&mut self) -> Vec<(u32, StateOutcome)> {
+        std::mem::take(&mut self.outcomes)
     }
 
     /// Keeps the tokens of a finished answer, in place of those that are a prefix of them.
@@ -85,8 +89,8 @@ impl Memory {
     }
 
     /// Exports the latest state that is worth it.
-    pub(super) fn hand_out(&mut self, wanted: HandOut) -> Option<Box<State>> {
-        let recall = self.recall.as_ref()?;
+    pub(super) fn export_state(&mut self, wanted: ExportState) -> Option<Box<State>> {
+        let setup = self.setup.as_ref()?;
         let worth = |tokens: &Vec<i32>| {
             count(tokens.len()) >= wanted.min_tokens
                 && (tokens.len() * BYTES_PER_TOKEN) as u64 <= wanted.max_bytes
@@ -99,7 +103,7 @@ impl Memory {
         });
         let instead_of = beginnings.map(|(index, _)| *index).collect();
         let head = Head {
-            model: recall.model.clone(),
+            model: setup.model.clone(),
             build: BUILD.to_owned(),
             scales: Vec::new(),
             bytes: self.leaving.len() as u64,

@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use llama_cpp_2::token::LlamaToken;
 use runner_protocol::{
-    Fate,
+    StateOutcome,
     state::{Damage, Saved},
 };
 
@@ -37,7 +37,7 @@ pub(crate) struct HostCache {
     budget: usize,
     /// Tokens of the states that were handed out.
     handed_out: Vec<(Vec<LlamaToken>, AdapterScales)>,
-    fates: Vec<(u32, Fate)>,
+    outcomes: Vec<(u32, StateOutcome)>,
 }
 
 /// One state.
@@ -196,7 +196,7 @@ impl HostCache {
 
     /// Refuses a saved state; the daemon is told.
     pub(crate) fn refuse_file(&mut self, index: u32) {
-        self.fates.push((index, Fate::Refused));
+        self.outcomes.push((index, StateOutcome::Refused));
     }
 
     /// Whether the state of these tokens is worth to be kept.
@@ -259,7 +259,7 @@ impl HostCache {
     pub(crate) fn used(&mut self, mut entry: Entry, now: Instant) {
         entry.worth.hit(now);
         if let Stored::File { index, .. } = entry.stored {
-            self.fates.push((index, Fate::Used));
+            self.outcomes.push((index, StateOutcome::Used));
         }
         self.put_back(entry, now);
     }
@@ -278,8 +278,8 @@ impl HostCache {
     }
 
     /// What the daemon is to be told about saved states.
-    pub(crate) fn take_fates(&mut self) -> Vec<(u32, Fate)> {
-        std::mem::take(&mut self.fates)
+    pub(crate) fn take_outcomes(&mut self) -> Vec<(u32, StateOutcome)> {
+        std::mem::take(&mut self.outcomes)
     }
 
     /// The state in memory with the highest worth, and how much.

@@ -351,7 +351,7 @@ impl<T: Tenant> Slots<T> {
 
     /// Takes out the finished sequence with the highest worth whose state can be copied, has `min_tokens` more tokens than any saved
     /// state of it, and takes at most `max_bytes`. Drops those of higher worth that do not qualify.
-    pub(crate) fn hand_out(
+    pub(crate) fn export_state(
         &mut self,
         cache: &mut impl Cache,
         min_tokens: usize,

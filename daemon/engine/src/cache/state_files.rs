@@ -7,7 +7,7 @@ use std::{
 
 use llama_cpp_2::token::LlamaToken;
 use runner_protocol::{
-    Bytes, Event, Load, MAX_STATE_PART, MAX_STATES, Recall, State,
+    Bytes, Event, HostCacheSetup, Load, MAX_STATE_PART, MAX_STATES, State,
     state::{Head, MAX_BUILD, MAX_MODEL_KEY, Saved},
 };
 
@@ -51,10 +51,10 @@ impl StateImport {
     /// # Errors
     /// [`Error::Invalid`] when a number is out of its range, or a descriptor is no open file.
     pub(crate) fn open(
-        recall: Recall,
+        setup: HostCacheSetup,
         read: impl FnOnce(Arc<Saved>) -> ReadAhead,
     ) -> Result<Self, Error> {
-        if !(1..=MAX_MODEL_KEY).contains(&recall.model.len()) || recall.files.len() > MAX_STATES {
+        if !(1..=MAX_MODEL_KEY).contains(&setup.model.len()) || setup.files.len() > MAX_STATES {
             return Err(Error::Invalid(format!(
                 "a model has a key of at most {MAX_MODEL_KEY} bytes and at most {MAX_STATES} saved states"
             )));
@@ -67,13 +67,13 @@ impl StateImport {
             }
             Ok((index, opened.ok().map(Arc::new)))
         };
-        let states: Result<Vec<_>, Error> = (0..).zip(&recall.files).map(open).collect();
+        let states: Result<Vec<_>, Error> = (0..).zip(&setup.files).map(open).collect();
         let states = states?;
         let free = || memory::available().unwrap_or(0) / SHARE;
-        let memory = recall.memory.unwrap_or_else(free);
+        let memory = setup.memory.unwrap_or_else(free);
         let first = states.first().and_then(|(_, saved)| saved.clone());
         Ok(Self {
-            model: recall.model,
+            model: setup.model,
             memory,
             ahead: first.filter(|first| first.head().bytes <= memory).map(read),
             states,
@@ -129,7 +129,7 @@ impl StateExport {
     }
 
     /// Hands out a state, or says that there is none.
-    pub(crate) fn hand_out(&mut self, evicted: Option<EvictedSeq>) -> Event {
+    pub(crate) fn export_state(&mut self, evicted: Option<EvictedSeq>) -> Event {
         self.state = Vec::new();
         let (Some(evicted), Some(model)) = (evicted, &self.model) else {
             return Event::State(None);

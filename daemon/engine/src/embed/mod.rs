@@ -193,8 +193,8 @@ impl<'m> Embedder<'m> {
             )),
             Call::Stats => Ok(Event::Stats(self.stats())),
             // What was read is not kept, so there is nothing to save.
-            Call::HandOut(_) => Ok(Event::State(None)),
-            Call::Recall(_) | Call::StatePart { .. } => {
+            Call::ExportState(_) => Ok(Event::State(None)),
+            Call::HostCacheSetup(_) | Call::StatePart { .. } => {
                 Err(Error::Invalid("this model has no states".into()))
             }
             Call::Cancel { target } => return self.cancel(target),

@@ -17,7 +17,7 @@ use std::{collections::HashMap, sync::Arc, thread, time::Instant};
 
 use llama_cpp_2::llama_backend::LlamaBackend;
 use runner_protocol::{
-    Call, Event, HandOut, Load, Loaded, Request, Stats, StopReason, Template, state::Saved,
+    Call, Event, ExportState, Load, Loaded, Request, Stats, StopReason, Template, state::Saved,
 };
 
 use self::{
@@ -98,11 +98,11 @@ pub(crate) fn run(
                     outbox.fail(id, error);
                 }
             }
-            (Call::Recall(recall), _) if imported.is_none() => {
-                match StateImport::open(recall, |saved| read_ahead(saved, returns)) {
+            (Call::HostCacheSetup(setup), _) if imported.is_none() => {
+                match StateImport::open(setup, |saved| read_ahead(saved, returns)) {
                     Ok(files) => {
                         let states = imported.insert(files).readable();
-                        outbox.send(id, Event::Recalled { states });
+                        outbox.send(id, Event::HostCacheReady { states });
                     }
                     Err(error) => outbox.fail(id, error),
                 }
@@ -338,8 +338,8 @@ impl<'m> Engine<'m> {
 
     fn run(mut self, inbox: &Inbox<Finished>) {
         loop {
-            for (state, fate) in self.slots.host_cache.take_fates() {
-                self.outbox.send(0, Event::Fate { state, fate });
+            for (state, outcome) in self.slots.host_cache.take_outcomes() {
+                self.outbox.send(0, Event::StateOutcome { state, outcome });
             }
             // Nothing to compute: wait.
             if self.slots.is_idle() {
@@ -393,10 +393,10 @@ impl<'m> Engine<'m> {
                     .into(),
             )),
             Call::Stats => Ok(Event::Stats(self.stats())),
-            Call::Recall(_) => Err(Error::Invalid(
+            Call::HostCacheSetup(_) => Err(Error::Invalid(
                 "what may be kept is said once, before the model is loaded".into(),
             )),
-            Call::HandOut(wanted) => Ok(self.hand_out(wanted)),
+            Call::ExportState(wanted) => Ok(self.export_state(wanted)),
             Call::StatePart { offset } => self.export.part(offset),
             Call::Cancel { target } => return self.cancel(target),
             // The main thread ends the process itself.
@@ -424,10 +424,10 @@ impl<'m> Engine<'m> {
     }
 
     /// Hands out the state with the highest worth, and forgets it.
-    fn hand_out(&mut self, wanted: HandOut) -> Event {
+    fn export_state(&mut self, wanted: ExportState) -> Event {
         let parted = if self.export.is_allowed() {
             let most = usize::try_from(wanted.max_bytes).unwrap_or(usize::MAX);
-            self.slots.hand_out(
+            self.slots.export_state(
                 &mut self.memory,
                 wanted.min_tokens as usize,
                 most,
@@ -436,7 +436,7 @@ impl<'m> Engine<'m> {
         } else {
             None
         };
-        self.export.hand_out(parted)
+        self.export.export_state(parted)
     }
 
     fn stats(&self) -> Stats {

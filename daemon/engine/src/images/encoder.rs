@@ -128,7 +128,8 @@ impl Witness for Pulse {
         beat.steps += 1;
         if beat.last.elapsed() >= BEAT {
             beat.last = Instant::now();
-            self.outbox.send(id, Event::Looking { steps: beat.steps });
+            self.outbox
+                .send(id, Event::EncodingImages { steps: beat.steps });
         }
         true
     }

@@ -198,7 +198,7 @@ impl Runner {
                 }
                 Event::Delta(delta) => text.push_str(&delta.text),
                 Event::Prefill { done, total } => assert!(done <= total),
-                Event::Looking { .. } => {}
+                Event::EncodingImages { .. } => {}
                 Event::Done(done) => {
                     assert!(started.is_none_or(|tokens| tokens == done.prompt_tokens));
                     return (text, *done);

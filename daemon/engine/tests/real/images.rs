@@ -6,7 +6,7 @@ use gguf_writer::vision::{self, Kind};
 use image::{ImageFormat, Rgb, RgbImage};
 use runner_protocol::{
     Bytes, Call, Done, Event, FailureKind, Generate, Image, Images, Load, Loaded, Message,
-    Overflow, Projector, Prompt, Stats, StopReason, Template, images::place,
+    Overflow, Projector, Prompt, Stats, StopReason, Template, images::placeholder,
 };
 
 use crate::harness::{Runner, greedy, inheritable};
@@ -77,7 +77,7 @@ fn ask(text: &str, files: &[Vec<u8>]) -> Generate {
     let mut text = text.to_owned();
     let mut images = Vec::new();
     for (file, number) in files.iter().zip(1..) {
-        text = text.replacen('@', &place(mark, number), 1);
+        text = text.replacen('@', &placeholder(mark, number), 1);
         images.push(Image {
             number,
             file: Bytes(file.clone()),
@@ -116,7 +116,7 @@ fn likelihoods(kind: Kind, text: &str, numbers: &[u32]) -> Vec<f32> {
             Event::Delta(delta) => {
                 found.extend(delta.logprobs.iter().map(|token| token.chosen.logprob));
             }
-            Event::Started { .. } | Event::Prefill { .. } | Event::Looking { .. } => {}
+            Event::Started { .. } | Event::Prefill { .. } | Event::EncodingImages { .. } => {}
             Event::Done(_) => return found,
             other => panic!("{other:?}"),
         }
@@ -223,7 +223,7 @@ fn a_conversation_shows_images() {
     let mut seeing = Seeing::new(Kind::Causal);
     let mut chat = |number| {
         let mut generate = ask("@", &[picture(number)]);
-        let content = format!("what is {}", place("image-", 1));
+        let content = format!("what is {}", placeholder("image-", 1));
         generate.prompt = Prompt::Chat(Template {
             messages: vec![Message {
                 role: "user".into(),
@@ -325,7 +325,7 @@ fn places_and_images_must_belong_together() {
     };
     assert!(fails(ask("no place", &[picture(1)])).contains("leaves image 1 out"));
     let twice = Generate {
-        prompt: greedy(&place("image-", 1).repeat(2), 1).prompt,
+        prompt: greedy(&placeholder("image-", 1).repeat(2), 1).prompt,
         ..ask("@", &[picture(1)])
     };
     assert!(fails(twice).contains("twice"));

@@ -3,7 +3,8 @@
 use std::{fs::File, os::fd::AsRawFd};
 
 use runner_protocol::{
-    Call, Done, Event, FailureKind, Fate, Generate, HandOut, MAX_STATES, Prompt, Recall, State,
+    Call, Done, Event, ExportState, FailureKind, Generate, HostCacheSetup, MAX_STATES, Prompt,
+    State, StateOutcome,
     state::{Head, Writer},
 };
 
@@ -11,13 +12,13 @@ use crate::harness::{Runner, greedy, inheritable};
 
 const MEMORY: u64 = 64 << 20;
 
-const WANTED: HandOut = HandOut {
+const WANTED: ExportState = ExportState {
     min_tokens: 128,
     max_bytes: MEMORY,
 };
 
-fn recall(memory: u64, files: &[&File]) -> Call {
-    Call::Recall(Recall {
+fn set_up_host_cache(memory: u64, files: &[&File]) -> Call {
+    Call::HostCacheSetup(HostCacheSetup {
         model: "m".to_owned(),
         memory: Some(memory),
         files: files.iter().map(|file| file.as_raw_fd()).collect(),
@@ -27,8 +28,8 @@ fn recall(memory: u64, files: &[&File]) -> Call {
 /// A runner with the tiny model that was handed these files before it loaded.
 fn with(memory: u64, files: &[&File]) -> Runner {
     let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
-    let recalled = runner.call(recall(memory, files));
-    assert!(matches!(recalled, Event::Recalled { .. }), "{recalled:?}");
+    let ready = runner.call(set_up_host_cache(memory, files));
+    assert!(matches!(ready, Event::HostCacheReady { .. }), "{ready:?}");
     runner.load(|_| ()).unwrap();
     runner
 }
@@ -70,8 +71,8 @@ fn same(a: &(Done, Vec<f32>), b: &(Done, Vec<f32>)) {
     }
 }
 
-fn hand_out(runner: &mut Runner) -> Option<(State, Vec<u8>)> {
-    let state = match runner.call(Call::HandOut(WANTED)) {
+fn export_state(runner: &mut Runner) -> Option<(State, Vec<u8>)> {
+    let state = match runner.call(Call::ExportState(WANTED)) {
         Event::State(state) => *state?,
         other => panic!("{other:?}"),
     };
@@ -109,12 +110,12 @@ fn talk() -> Talk {
     let mut runner = with(MEMORY, &[]);
     let (first, _) = answer(&mut runner, tokens(1, 300, 1));
     let next = [&first.all_tokens[..], &tokens(5, 20, 1)].concat();
-    let (state, bytes) = hand_out(&mut runner).unwrap();
+    let (state, bytes) = export_state(&mut runner).unwrap();
     assert_eq!(
         state.head.tokens,
         first.all_tokens[..first.all_tokens.len() - 1]
     );
-    assert!(hand_out(&mut runner).is_none(), "it was forgotten");
+    assert!(export_state(&mut runner).is_none(), "it was forgotten");
     let then = answer(&mut runner, next.clone());
     assert_eq!(then.0.cached_tokens, 0);
     let mut other = with(0, &[]);
@@ -160,7 +161,7 @@ fn nothing_is_kept_where_there_is_no_memory_for_it() {
     }
     let mut runner = Runner::loaded(|_| ());
     answer(&mut runner, tokens(1, 300, 1));
-    assert_eq!(runner.call(Call::HandOut(WANTED)), Event::State(None));
+    assert_eq!(runner.call(Call::ExportState(WANTED)), Event::State(None));
 }
 
 #[test]
@@ -171,16 +172,16 @@ fn a_conversation_goes_on_in_another_runner_as_if_nothing_had_been() {
     let back = answer(&mut runner, talk.next.clone());
     assert_eq!(back.0.cached_tokens as usize, talk.head.tokens.len());
     same(&back, &talk.stayed);
-    let used = Event::Fate {
+    let used = Event::StateOutcome {
         state: 0,
-        fate: Fate::Used,
+        outcome: StateOutcome::Used,
     };
     assert_eq!(runner.event(0), used);
     // What it became is worth more than what it was; what is in the file already is not handed out again.
-    let (longer, _) = hand_out(&mut runner).unwrap();
+    let (longer, _) = export_state(&mut runner).unwrap();
     assert_eq!(longer.instead_of, [0]);
     assert!(longer.head.tokens.len() > talk.head.tokens.len());
-    assert!(hand_out(&mut runner).is_none());
+    assert!(export_state(&mut runner).is_none());
 }
 
 #[test]
@@ -194,16 +195,16 @@ fn what_is_saved_already_is_not_handed_out_again() {
     };
     let (_, done) = runner.generate(beginning);
     assert_eq!(done.cached_tokens, 249);
-    assert!(hand_out(&mut runner).is_none());
+    assert!(export_state(&mut runner).is_none());
 }
 
 /// Asks until it was told of so many states.
-fn fates(
+fn outcomes(
     runner: &mut Runner,
     next: &[i32],
     count: usize,
     then: &(Done, Vec<f32>),
-) -> Vec<(u32, Fate)> {
+) -> Vec<(u32, StateOutcome)> {
     let mut told = Vec::new();
     for _ in 0..count {
         // No state but the last is used, so none of the answers is in the cells either.
@@ -213,7 +214,7 @@ fn fates(
     }
     for _ in 0..count {
         match runner.event(0) {
-            Event::Fate { state, fate } => told.push((state, fate)),
+            Event::StateOutcome { state, outcome } => told.push((state, outcome)),
             other => panic!("{other:?}"),
         }
     }
@@ -248,8 +249,8 @@ fn damaged_files_are_refused_wherever_they_are_damaged() {
     for bad in &bad {
         let file = inheritable(bad);
         let mut runner = with(0, &[&file]);
-        let told = fates(&mut runner, &talk.next, 1, &talk.then);
-        assert_eq!(told, [(0, Fate::Refused)]);
+        let told = outcomes(&mut runner, &talk.next, 1, &talk.then);
+        assert_eq!(told, [(0, StateOutcome::Refused)]);
     }
 }
 
@@ -271,8 +272,8 @@ fn files_that_are_whole_and_not_of_this_model_or_engine_are_refused() {
     let files: Vec<File> = foreign.iter().map(|bytes| inheritable(bytes)).collect();
     let mut runner = with(MEMORY, &files.iter().collect::<Vec<_>>());
     for state in 0..5 {
-        let fate = Fate::Refused;
-        assert_eq!(runner.event(0), Event::Fate { state, fate });
+        let outcome = StateOutcome::Refused;
+        assert_eq!(runner.event(0), Event::StateOutcome { state, outcome });
     }
     same(&answer(&mut runner, talk.next.clone()), &talk.then);
 }
@@ -299,8 +300,8 @@ fn states_that_are_none_are_refused_by_what_reads_them() {
     ] {
         let file = with_state(state);
         let mut runner = with(0, &[&file]);
-        let told = fates(&mut runner, &talk.next, 1, &talk.then);
-        assert_eq!(told, [(0, Fate::Refused)]);
+        let told = outcomes(&mut runner, &talk.next, 1, &talk.then);
+        assert_eq!(told, [(0, StateOutcome::Refused)]);
     }
 }
 
@@ -309,7 +310,7 @@ fn a_state_that_is_longer_than_the_context_is_left_for_later() {
     let talk = talk();
     let file = inheritable(&file_bytes(&talk.head, &talk.state));
     let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
-    runner.call(recall(MEMORY, &[&file]));
+    runner.call(set_up_host_cache(MEMORY, &[&file]));
     runner.load(|load| load.settings.context = 256).unwrap();
     let (done, _) = answer(&mut runner, tokens(1, 200, 1));
     assert_eq!(done.cached_tokens, 0);
@@ -323,19 +324,31 @@ fn what_is_kept_is_said_once_before_the_load_and_within_bounds() {
     let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
     let file = inheritable(b"x");
     let many = vec![&file; MAX_STATES + 1];
-    assert_eq!(runner.fails(recall(0, &many)).0, FailureKind::Invalid);
-    let none = Call::Recall(Recall {
+    assert_eq!(
+        runner.fails(set_up_host_cache(0, &many)).0,
+        FailureKind::Invalid
+    );
+    let none = Call::HostCacheSetup(HostCacheSetup {
         files: vec![1_000_000],
         model: "m".to_owned(),
         memory: None,
     });
     assert_eq!(runner.fails(none).0, FailureKind::Invalid);
-    let nameless = Call::Recall(Recall::default());
+    let nameless = Call::HostCacheSetup(HostCacheSetup::default());
     assert_eq!(runner.fails(nameless).0, FailureKind::Invalid);
-    assert_eq!(runner.call(recall(0, &[])), Event::Recalled { states: 0 });
-    assert_eq!(runner.fails(recall(0, &[])).0, FailureKind::Invalid);
+    assert_eq!(
+        runner.call(set_up_host_cache(0, &[])),
+        Event::HostCacheReady { states: 0 }
+    );
+    assert_eq!(
+        runner.fails(set_up_host_cache(0, &[])).0,
+        FailureKind::Invalid
+    );
     runner.load(|_| ()).unwrap();
-    assert_eq!(runner.fails(recall(0, &[])).0, FailureKind::Invalid);
+    assert_eq!(
+        runner.fails(set_up_host_cache(0, &[])).0,
+        FailureKind::Invalid
+    );
     for offset in [1, u64::MAX] {
         let part = Call::StatePart { offset };
         assert_eq!(runner.fails(part).0, FailureKind::Invalid);

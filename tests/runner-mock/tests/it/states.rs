@@ -2,18 +2,18 @@
 
 use std::{fs::File, io::Write as _};
 
-use runner_protocol::{HandOut, Load, Recall, State, state::Writer};
-use supervisor::{Error, Fates, Files, Options, Runner};
+use runner_protocol::{ExportState, HostCacheSetup, Load, State, state::Writer};
+use supervisor::{Error, Files, Options, Runner, StateOutcomes};
 
 use crate::support::{ask, load, program, weights};
 
-const WANTED: HandOut = HandOut {
+const WANTED: ExportState = ExportState {
     min_tokens: 2,
     max_bytes: 10_000,
 };
 
-fn recall(files: Vec<i32>) -> Recall {
-    Recall {
+fn set_up_host_cache(files: Vec<i32>) -> HostCacheSetup {
+    HostCacheSetup {
         model: "m".to_owned(),
         memory: None,
         files,
@@ -30,7 +30,13 @@ async fn with(states: Vec<File>) -> Runner {
         .await
         .unwrap();
     let count = numbers.len();
-    assert!(runner.recall(recall(numbers)).await.unwrap() as usize <= count);
+    assert!(
+        runner
+            .set_up_host_cache(set_up_host_cache(numbers))
+            .await
+            .unwrap() as usize
+            <= count
+    );
     let load = Load {
         weights_fd,
         shard_fds: Vec::new(),
@@ -69,10 +75,10 @@ async fn what_one_runner_hands_out_another_goes_on_from() {
     let first = with(Vec::new()).await;
     let (_, end) = ask(&first, "one two three four").await;
     assert_eq!(end.unwrap().cached_tokens, 0);
-    let state = first.hand_out(WANTED).await.unwrap().unwrap();
+    let state = first.export_state(WANTED).await.unwrap().unwrap();
     let bytes = bytes_of(&first, &state).await;
     assert_eq!(
-        first.hand_out(WANTED).await.unwrap(),
+        first.export_state(WANTED).await.unwrap(),
         None,
         "it is handed out once"
     );
@@ -82,8 +88,8 @@ async fn what_one_runner_hands_out_another_goes_on_from() {
     let (_, end) = ask(&second, "one two three four").await;
     let end = end.unwrap();
     assert_eq!(end.cached_tokens, end.prompt_tokens);
-    let mut fates = second.fates();
-    let used = fates.wait_for(|fates| fates.used == 1).await;
+    let mut outcomes = second.state_outcomes();
+    let used = outcomes.wait_for(|outcomes| outcomes.used == 1).await;
     assert_eq!(used.unwrap().refused, 0);
 }
 
@@ -91,7 +97,7 @@ async fn what_one_runner_hands_out_another_goes_on_from() {
 async fn a_damaged_state_is_refused_and_the_answer_is_as_ever() {
     let first = with(Vec::new()).await;
     ask(&first, "one two three four").await.1.unwrap();
-    let state = first.hand_out(WANTED).await.unwrap().unwrap();
+    let state = first.export_state(WANTED).await.unwrap().unwrap();
     let bytes = bytes_of(&first, &state).await;
     // In the check, in the state, and in the head.
     for at in [0, 20, bytes.len() + 40] {
@@ -101,11 +107,14 @@ async fn a_damaged_state_is_refused_and_the_answer_is_as_ever() {
             (text.as_str(), end.unwrap().cached_tokens),
             ("one two three four", 0)
         );
-        let mut fates = second.fates();
-        let refused = fates.wait_for(|fates| fates.refused == 1).await.unwrap();
+        let mut outcomes = second.state_outcomes();
+        let refused = outcomes
+            .wait_for(|outcomes| outcomes.refused == 1)
+            .await
+            .unwrap();
         assert_eq!(
             *refused,
-            Fates {
+            StateOutcomes {
                 used: 0,
                 refused: 1
             }
@@ -117,7 +126,9 @@ async fn a_damaged_state_is_refused_and_the_answer_is_as_ever() {
 async fn what_is_kept_is_said_once_and_before_the_load() {
     let runner = with(Vec::new()).await;
     assert!(matches!(
-        runner.recall(recall(Vec::new())).await,
+        runner
+            .set_up_host_cache(set_up_host_cache(Vec::new()))
+            .await,
         Err(Error::Failed(_))
     ));
     assert!(matches!(runner.state_part(1).await, Err(Error::Failed(_))));

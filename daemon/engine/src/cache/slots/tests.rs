@@ -7,7 +7,7 @@ use std::{
 
 use proptest::prelude::*;
 use runner_protocol::{
-    Fate,
+    StateOutcome,
     state::{Damage, Head, Saved, Writer},
 };
 
@@ -683,18 +683,18 @@ fn states_are_handed_out_with_the_most_worth_first_and_only_once() {
     house.serve(person("a", 1, 200, 5));
     house.serve(person("b", 2, 200, 5));
     house.serve(person("c", 3, 300, 5));
-    let mut hand_out = || {
+    let mut export_state = || {
         let evicted = house
             .slots
-            .hand_out(&mut house.cache, 100, 4 * 205, house.now)?;
+            .export_state(&mut house.cache, 100, 4 * 205, house.now)?;
         house.check();
         let cell_cache = house.slots.cell_cache.iter().count();
         Some((evicted.tokens[0].0, evicted.tokens.len(), cell_cache))
     };
     // The latest is too large.
-    assert_eq!(hand_out(), Some((2, 205, 0)));
-    assert_eq!(hand_out(), Some((1, 205, 0)));
-    assert_eq!(hand_out(), None);
+    assert_eq!(export_state(), Some((2, 205, 0)));
+    assert_eq!(export_state(), Some((1, 205, 0)));
+    assert_eq!(export_state(), None);
     assert_eq!(house.slots.host_cache.best(house.now), None);
     assert_eq!(house.slots.cells_used(), 0);
 }
@@ -764,7 +764,7 @@ enum Act {
     Lose {
         index: usize,
     },
-    HandOut,
+    ExportState,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -777,7 +777,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => index.clone().prop_map(|index| Act::Retire { index }),
         1 => index.clone().prop_map(|index| Act::Remove { index }),
         1 => index.prop_map(|index| Act::Lose { index }),
-        1 => Just(Act::HandOut),
+        1 => Just(Act::ExportState),
     ]
 }
 
@@ -836,8 +836,8 @@ proptest! {
                     left += 1;
                 }
                 Act::Lose { index } if index < running => house.slots.lost(&mut house.cache, index),
-                Act::HandOut => {
-                    if let Some(evicted) = house.slots.hand_out(&mut house.cache, 20, 300, house.now) {
+                Act::ExportState => {
+                    if let Some(evicted) = house.slots.export_state(&mut house.cache, 20, 300, house.now) {
                         prop_assert!(evicted.tokens.len() >= 20 && evicted.state.len() <= 300);
                         prop_assert_eq!(evicted.state.len(), 4 * evicted.tokens.len());
                     }
@@ -902,7 +902,10 @@ fn others_are_computed_while_a_saved_state_is_read() {
     reading.finish(state.read());
     assert_eq!(house.admit_all(), ["second"]);
     assert_eq!(house.slots.running()[1].tenant.reused, 90);
-    assert_eq!(house.slots.host_cache.take_fates(), [(index, Fate::Used)]);
+    assert_eq!(
+        house.slots.host_cache.take_outcomes(),
+        [(index, StateOutcome::Used)]
+    );
 }
 
 #[test]
@@ -924,5 +927,8 @@ fn with_nobody_else_there_is_nothing_to_compute_before_a_state_is_read() {
     let admitted = house.admit_all();
     assert_eq!(admitted, ["second"], "it is computed from its beginning");
     assert_eq!(house.slots.running()[0].tenant.reused, 0);
-    assert_eq!(house.slots.host_cache.take_fates(), [(0, Fate::Refused)]);
+    assert_eq!(
+        house.slots.host_cache.take_outcomes(),
+        [(0, StateOutcome::Refused)]
+    );
 }

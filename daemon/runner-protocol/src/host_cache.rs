@@ -12,7 +12,7 @@ pub const MAX_STATE_PART: usize = 4 * 1024 * 1024;
 ///
 /// A *state* is the KV cache of one sequence as bytes that only the same engine reads, for the same model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recall {
+pub struct HostCacheSetup {
     /// Names weights and adapters: equal for equal ones only. 1 to [`MAX_MODEL_KEY`](crate::state::MAX_MODEL_KEY) bytes.
     pub model: String,
     /// Size of the host cache in bytes; `None` lets the engine choose, 0 turns it off.
@@ -23,7 +23,7 @@ pub struct Recall {
 
 /// Which states are worth an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandOut {
+pub struct ExportState {
     /// Least tokens of a state, and least tokens that it has beyond a saved state with the same prefix.
     pub min_tokens: u32,
     /// Most bytes of a state.
@@ -35,13 +35,13 @@ pub struct HandOut {
 pub struct State {
     /// Its model, build and tokens.
     pub head: crate::state::Head,
-    /// Saved states that it replaces, because their tokens are a prefix of its own; indices in [`Recall::files`].
+    /// Saved states that it replaces, because their tokens are a prefix of its own; indices in [`HostCacheSetup::files`].
     pub instead_of: Vec<u32>,
 }
 
 /// What a runner did with a saved state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fate {
+pub enum StateOutcome {
     /// A sequence continued from it.
     Used,
     /// It is damaged, or from another build or model.
