@@ -31,7 +31,7 @@ pub enum Error {
     Bind {
         /// Address or path.
         at: String,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },

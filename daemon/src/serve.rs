@@ -191,7 +191,7 @@ impl Request {
     }
 }
 
-/// The model's system prompt, unless the turns begin with one; its own messages; the other turns.
+/// The turns with the model's messages before them, and with its system prompt, unless they begin with one.
 fn with_model_turns(mut turns: Vec<Turn>, resolved: &ResolvedModel) -> Vec<Turn> {
     let model = &resolved.model;
     let leading = turns

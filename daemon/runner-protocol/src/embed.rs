@@ -45,7 +45,7 @@ pub struct Rerank {
 }
 
 /// Vectors of inputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Embeddings {
     /// One vector for each input, in order; all of one width, all numbers finite.
     pub vectors: Vec<Vec<f32>>,
@@ -56,7 +56,7 @@ pub struct Embeddings {
 }
 
 /// Relevance of documents to a query.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// One score for each document, in order; all finite. Higher is better; the scale is the model's own.
     pub scores: Vec<f32>,

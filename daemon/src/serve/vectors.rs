@@ -34,15 +34,10 @@ pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Er
             context: Some(resolved.options.load.context),
         })
     });
-    let none = Embeddings {
-        vectors: Vec::new(),
-        prompt_tokens: 0,
-        truncated: 0,
-    };
     let all = futures::stream::iter(calls)
         .buffered(CALLS)
         .map_err(|error| Error::runner(&resolved.model.name, error))
-        .try_fold(none, async |mut all, batch| {
+        .try_fold(Embeddings::default(), async |mut all, batch| {
             all.vectors.extend(batch.vectors);
             all.prompt_tokens = all.prompt_tokens.saturating_add(batch.prompt_tokens);
             all.truncated += batch.truncated;
@@ -71,15 +66,10 @@ pub async fn rank(app: &App, ask: RankAsk) -> Result<Scores, Error> {
             context: Some(resolved.options.load.context),
         })
     });
-    let none = Scores {
-        scores: Vec::new(),
-        prompt_tokens: 0,
-        truncated: 0,
-    };
     futures::stream::iter(calls)
         .buffered(CALLS)
         .map_err(|error| Error::runner(&resolved.model.name, error))
-        .try_fold(none, async |mut all, batch| {
+        .try_fold(Scores::default(), async |mut all, batch| {
             all.scores.extend(batch.scores);
             all.prompt_tokens = all.prompt_tokens.saturating_add(batch.prompt_tokens);
             all.truncated += batch.truncated;
