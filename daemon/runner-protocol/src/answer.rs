@@ -15,7 +15,8 @@ pub struct Delta {
     /// More of the tool calls.
     #[serde(default)]
     pub tool_calls: Vec<ToolCallDelta>,
-    /// Logprobs of the tokens whose text begins in this piece, in order; empty unless [`Generate::logprobs`](crate::Generate::logprobs) asks for them.
+    /// Logprobs of the tokens whose text begins in this piece, in order; empty unless
+    /// [`Generate::logprobs`](crate::Generate::logprobs) asks for them.
     /// Those of markup and reasoning come with the next piece.
     #[serde(default)]
     pub logprobs: Vec<Logprob>,
@@ -60,7 +61,8 @@ impl Delta {
 /// More of a tool call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCallDelta {
-    /// Number of the call in the answer, from 0. A call is complete when the next one begins, or the answer ends with [`StopReason::Stop`].
+    /// Number of the call in the answer, from 0. A call is complete when the next one begins, or the answer ends with
+    /// [`StopReason::Stop`].
     pub index: u32,
     /// The id, in the first piece of a call whose model gives one.
     pub id: String,
@@ -86,7 +88,8 @@ pub struct Likelihood {
     pub token: i32,
     /// Its bytes, not always whole characters; for a control token its name.
     pub bytes: Vec<u8>,
-    /// Natural logarithm of the model's probability, before [`Sampling`](crate::Sampling) and [`Constraint`](crate::Constraint); −9999 to 0.
+    /// Natural logarithm of the model's probability, before [`Sampling`](crate::Sampling) and [`Constraint`](crate::Constraint);
+    /// −9999 to 0.
     pub logprob: f32,
 }
 
@@ -99,7 +102,8 @@ pub struct Done {
     pub prompt_tokens: u32,
     /// Of these, tokens from the prefix cache.
     pub cached_tokens: u32,
-    /// Tokens cut from the prompt with [`Overflow::Truncate`](crate::Overflow::Truncate). A lower bound for a text far longer than the context, whose rest is
+    /// Tokens cut from the prompt with [`Overflow::Truncate`](crate::Overflow::Truncate). A lower bound for a text far longer
+    /// than the context, whose rest is
     /// not tokenized.
     pub truncated: u32,
     /// Tokens generated.

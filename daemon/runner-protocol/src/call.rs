@@ -24,7 +24,8 @@ pub enum Call {
     Load(Load),
     /// Generate text from a prompt. Ends in [`Event::Done`](crate::Event::Done).
     Generate(Box<Generate>),
-    /// Turn text into tokens. Ends in [`Event::Tokens`](crate::Event::Tokens), or in [`FailureKind::ContextOverflow`](crate::FailureKind::ContextOverflow) for a text that is far longer than the context.
+    /// Turn text into tokens. Ends in [`Event::Tokens`](crate::Event::Tokens), or in
+    /// [`FailureKind::ContextOverflow`](crate::FailureKind::ContextOverflow) for a text that is far longer than the context.
     Tokenize(Tokenize),
     /// Turn tokens into text, at most [`MAX_CONTEXT`](crate::MAX_CONTEXT) of them. Ends in [`Event::Text`](crate::Event::Text).
     Detokenize(Detokenize),
@@ -35,7 +36,8 @@ pub enum Call {
     Embed(Embed),
     /// Score documents by their relevance to a query. Ends in [`Event::Scores`](crate::Event::Scores).
     Rerank(Rerank),
-    /// Stop the call with this id within one step. It then ends in [`Event::Done`](crate::Event::Done) with [`StopReason::Cancelled`](crate::StopReason::Cancelled),
+    /// Stop the call with this id within one step. It then ends in [`Event::Done`](crate::Event::Done) with
+    /// [`StopReason::Cancelled`](crate::StopReason::Cancelled),
     /// and a [`Call::Embed`] or [`Call::Rerank`] in [`Event::Failed`](crate::Event::Failed).
     /// This call itself has no events. An unknown id is no error, because the end of that call may be on its way.
     Cancel {
@@ -49,7 +51,8 @@ pub enum Call {
     HostCacheSetup(HostCacheSetup),
     /// Export the most valuable KV state of a finished sequence, and drop it. Ends in [`Event::State`](crate::Event::State).
     ExportState(ExportState),
-    /// Read at most [`MAX_STATE_PART`](crate::MAX_STATE_PART) bytes of the state that was exported last. Ends in [`Event::StatePart`](crate::Event::StatePart).
+    /// Read at most [`MAX_STATE_PART`](crate::MAX_STATE_PART) bytes of the state that was exported last. Ends in
+    /// [`Event::StatePart`](crate::Event::StatePart).
     StatePart {
         /// Offset of the first byte, at most the size of the state.
         offset: u64,

@@ -16,7 +16,8 @@ pub struct Embed {
     pub normalize: bool,
     /// Truncate inputs that are longer than the context, instead of refusing them.
     pub truncate: bool,
-    /// Most tokens of one input, [`MIN_CONTEXT`](crate::MIN_CONTEXT) or more. `None` and larger values mean [`Loaded::context`](crate::Loaded::context).
+    /// Most tokens of one input, [`MIN_CONTEXT`](crate::MIN_CONTEXT) or more. `None` and larger values mean
+    /// [`Loaded::context`](crate::Loaded::context).
     #[serde(default)]
     pub context: Option<u32>,
 }

@@ -33,7 +33,8 @@ pub enum Event {
         /// Of these, tokens that the KV cache has already.
         cached_tokens: u32,
     },
-    /// Progress of prefill, in tokens (in inputs for [`Call::Embed`](crate::Call::Embed) and [`Call::Rerank`](crate::Call::Rerank)). Not terminal.
+    /// Progress of prefill, in tokens (in inputs for [`Call::Embed`](crate::Call::Embed) and
+    /// [`Call::Rerank`](crate::Call::Rerank)). Not terminal.
     Prefill {
         /// Computed so far.
         done: u32,

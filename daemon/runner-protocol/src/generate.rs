@@ -27,7 +27,8 @@ pub struct Generate {
     pub sampling: Sampling,
     /// Most tokens to generate; `None` until the context is full.
     pub max_tokens: Option<u32>,
-    /// Most cells of prompt and answer together, [`MIN_CONTEXT`](crate::MIN_CONTEXT) or more. `None` and larger values mean [`Loaded::context`](crate::Loaded::context).
+    /// Most cells of prompt and answer together, [`MIN_CONTEXT`](crate::MIN_CONTEXT) or more. `None` and larger values mean
+    /// [`Loaded::context`](crate::Loaded::context).
     #[serde(default)]
     pub context: Option<u32>,
     /// The same request gives the same tokens, whatever ran before or runs beside it: it is computed alone, from an empty cache,
@@ -39,7 +40,8 @@ pub struct Generate {
     pub stop: Vec<String>,
     /// What happens to a prompt that does not fit the context.
     pub overflow: Overflow,
-    /// Scales of the adapters for this request, in the order of [`Load::adapters`](crate::Load::adapters); 0 turns one off. `None` takes the scales given there.
+    /// Scales of the adapters for this request, in the order of [`Load::adapters`](crate::Load::adapters); 0 turns one off.
+    /// `None` takes the scales given there.
     pub adapter_scales: Option<Vec<f32>>,
     /// How to parse the answer to a prompt of text or tokens: as an answer to this conversation, in the form of the model's chat
     /// template. `None` takes it as plain text. `None` also with [`Prompt::Chat`], which is such a conversation itself.
@@ -123,7 +125,8 @@ impl From<String> for Rendered {
     }
 }
 
-/// What happens to a prompt that does not fit the context. A full context always ends the answer with [`StopReason::Length`](crate::StopReason::Length).
+/// What happens to a prompt that does not fit the context. A full context always ends the answer with
+/// [`StopReason::Length`](crate::StopReason::Length).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overflow {
     /// It is refused.

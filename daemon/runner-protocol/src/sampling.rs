@@ -14,7 +14,8 @@ pub const MAX_BREAKER_BYTES: usize = 1024;
 /// Parameters of the sampler. Units and defaults are those of the Modelfile's parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
-    /// Seed of the random numbers; `None` draws one. [`Done::seed`](crate::Done::seed) reports it. Seeds above 2³²−1 are mixed down to 32 bits.
+    /// Seed of the random numbers; `None` draws one. [`Done::seed`](crate::Done::seed) reports it. Seeds above 2³²−1 are mixed
+    /// down to 32 bits.
     pub seed: Option<u64>,
     /// 0 is greedy.
     pub temperature: f32,

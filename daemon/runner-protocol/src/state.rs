@@ -154,7 +154,8 @@ impl Writer {
         (Self { check, left }, bytes)
     }
 
-    /// Counts and checks the next bytes of the state, which follow in the file as they are. False if they exceed the size in the head.
+    /// Counts and checks the next bytes of the state, which follow in the file as they are. False if they exceed the size in the
+    /// head.
     #[must_use]
     pub fn part(&mut self, bytes: &[u8]) -> bool {
         let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
