@@ -63,6 +63,13 @@ pub enum Event {
     End(Box<End>),
 }
 
+impl Event {
+    /// Whether the event is part of the answer itself.
+    pub(crate) fn is_output(&self) -> bool {
+        !matches!(self, Self::Started { .. } | Self::Progress { .. })
+    }
+}
+
 /// How an answer ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct End {
@@ -158,7 +165,7 @@ pub struct Answer {
     times: RequestTimes,
     dropped_turns: u32,
     calls: CallTracker,
-    /// Batches that are read and not returned yet.
+    /// Batches that were read ahead of the stream.
     ready: VecDeque<Vec<Event>>,
 }
 
@@ -166,15 +173,16 @@ pub struct Answer {
 pub(crate) type Refused = (Lease, Error);
 
 impl Answer {
-    /// Sends a request to the runner of `lease`, and waits until it has a slot.
+    /// Sends a request to the runner of `lease`, and waits for the first of these events.
     ///
     /// # Errors
-    /// The error of a request without a slot, with the lease, so that the caller can try a shorter prompt.
+    /// The error of a request without such an event, with the lease, so that the caller can try a shorter prompt.
     pub(crate) async fn begin(
         lease: Lease,
         model: String,
         generate: Generate,
         times: RequestTimes,
+        until: fn(&Event) -> bool,
     ) -> Result<Self, Box<Refused>> {
         let generation = match lease.runner().generate(generate).await {
             Ok(generation) => generation,
@@ -189,11 +197,8 @@ impl Answer {
             calls: CallTracker::default(),
             ready: VecDeque::new(),
         };
-        match answer.next().await {
-            Ok(first) => {
-                answer.ready.push_front(first);
-                Ok(answer)
-            }
+        match answer.read_until(until).await {
+            Ok(()) => Ok(answer),
             Err(error) => Err(Box::new((answer.lease, error))),
         }
     }
@@ -210,17 +215,20 @@ impl Answer {
     /// # Errors
     /// The error of an answer without output.
     pub async fn with_output(mut self) -> Result<Self, Error> {
-        let mut before = VecDeque::new();
+        self.read_until(Event::is_output).await?;
+        Ok(self)
+    }
+
+    /// Reads batches until one has such an event, and keeps them for the stream.
+    async fn read_until(&mut self, is_found: fn(&Event) -> bool) -> Result<(), Error> {
+        let mut read = VecDeque::new();
         loop {
             let batch = self.next().await?;
-            let is_output =
-                |event: &Event| !matches!(event, Event::Started { .. } | Event::Progress { .. });
-            let found = batch.iter().any(is_output);
-            before.push_back(batch);
+            let found = batch.iter().any(is_found);
+            read.push_back(batch);
             if found {
-                before.append(&mut self.ready);
-                self.ready = before;
-                return Ok(self);
+                self.ready = read;
+                return Ok(());
             }
         }
     }
@@ -236,19 +244,6 @@ impl Answer {
             };
             Some((batch, goes_on.then_some(answer)))
         })
-    }
-
-    /// All events at once.
-    ///
-    /// # Errors
-    /// The error that ended the answer.
-    pub async fn collect(self) -> Result<Vec<Event>, Error> {
-        let mut batches = std::pin::pin!(self.into_stream());
-        let mut all = Vec::new();
-        while let Some(batch) = batches.next().await {
-            all.extend(batch?);
-        }
-        Ok(all)
     }
 
     async fn next(&mut self) -> Result<Vec<Event>, Error> {
@@ -280,19 +275,17 @@ impl Answer {
             Step::Prefill { done, total } => vec![Event::Progress { done, total }],
             Step::Delta(delta) => self.calls.read(delta),
             Step::Done(done) => {
-                let end = vec![Event::End(Box::new(self.end(*done)?))];
-                match self.calls.close() {
-                    Some(closed) => {
-                        self.ready.push_back(end);
-                        vec![closed]
-                    }
-                    None => end,
-                }
+                let closed = match done.reason {
+                    StopReason::Stop => self.calls.close(),
+                    StopReason::Length | StopReason::Cancelled => None,
+                };
+                let end = Event::End(Box::new(self.end(*done)?));
+                closed.into_iter().chain([end]).collect()
             }
         })
     }
 
-    fn end(&mut self, done: Done) -> Result<End, Error> {
+    fn end(&self, done: Done) -> Result<End, Error> {
         let finish = match (done.reason, done.stop_text) {
             (StopReason::Stop, Some(text)) => Finish::StopText(text),
             (StopReason::Stop, None) if self.calls.any => Finish::ToolCalls,
@@ -301,9 +294,6 @@ impl Answer {
             // A client cancels by dropping the answer, so only a stopping daemon cancels here.
             (StopReason::Cancelled, _) => return Err(Error::Ended),
         };
-        if finish == Finish::Length {
-            self.calls.open = None;
-        }
         tracing::debug!(
             model = %self.model,
             context = self.lease.loaded().context,

@@ -125,7 +125,7 @@ pub struct EmbedAsk {
 
 /// A request to rank documents by their relevance to a query.
 #[derive(Debug)]
-pub struct RankAsk {
+pub struct RerankAsk {
     /// The model.
     pub target: Target,
     /// The query.

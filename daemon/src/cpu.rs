@@ -292,13 +292,19 @@ mod tests {
     fn program(folder: &std::path::Path, modules: &[&str]) -> Program {
         let path = folder.join("runner");
         let script = format!(
-            "#!/bin/sh\necho asked >> {}\nshift 2\nfor m in {}; do case \" $* \" in *\" $m \"*) ;; *)\n\
+            "#!/bin/sh\n[ \"$1\" = ready ] && exit\necho asked >> {}\nshift 2\nfor m in {}; do case \" $* \" in *\" $m \"*) ;; *)\n\
              printf '{{\"module\":\"%s\",\"tried\":[{{\"module\":\"%s\",\"operations\":3}}]}}' $m $m; exit;; esac; done\nexit 1\n",
             folder.join("asked").display(),
             modules.join(" ")
         );
         std::fs::write(&path, script).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // Linux refuses to start a file while a process that another test forks has it open for writing.
+        while std::process::Command::new(&path)
+            .arg("ready")
+            .status()
+            .is_err()
+        {}
         Program::new(path)
     }
 

@@ -6,7 +6,7 @@ mod vectors;
 use registry::{Capability, ModelName};
 use runner_protocol::{self as protocol, Constraint, Generate, Prompt};
 
-use crate::answer::{Answer, RequestTimes, Timings};
+use crate::answer::{Answer, Event, RequestTimes, Timings};
 use crate::app::App;
 use crate::ask::{Ask, Overflow, Target, TemplateChoice};
 use crate::error::Error;
@@ -16,7 +16,7 @@ use crate::think::Think;
 use crate::turn::{Role, Turn};
 
 use resolved::ResolvedModel;
-pub use vectors::{embed, rank};
+pub use vectors::{embed, rerank};
 
 /// Leases the model of a request and starts the answer. Dropping the answer cancels it.
 ///
@@ -39,17 +39,15 @@ pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
         .transpose()?;
     let lease = resolved.lease(app).await?;
     let times = RequestTimes::loaded(ask.target.arrived);
-    let given = match &ask.template {
-        TemplateChoice::Given(text) => Some(text.as_str()),
-        TemplateChoice::Model | TemplateChoice::Raw => None,
+    let needs = Needs {
+        tools: !ask.tools.is_empty(),
+        thinking: think.is_asked && think.on == Some(true),
     };
     let source = match &ask.template {
         TemplateChoice::Raw => None,
-        TemplateChoice::Model | TemplateChoice::Given(_) => {
-            let needs = Needs {
-                tools: !ask.tools.is_empty(),
-                thinking: think.is_asked && think.on == Some(true),
-            };
+        TemplateChoice::Model => Some(resolved.prompt_source(app, None, &lease, needs).await?),
+        TemplateChoice::Given(text) => {
+            let given = Some(text.as_str());
             Some(resolved.prompt_source(app, given, &lease, needs).await?)
         }
     };
@@ -124,13 +122,18 @@ async fn begin(
         Overflow::CutTokens => options.overflow,
         Overflow::Refuse | Overflow::DropTurns => protocol::Overflow::Refuse,
     };
+    let may_drop =
+        overflow == Overflow::DropTurns && options.overflow != protocol::Overflow::Refuse;
+    // A sliding-window cache may overflow during prefill, so a conversation fits for certain when its first output comes.
+    let until: fn(&Event) -> bool = match may_drop {
+        true => Event::is_output,
+        false => |_| true,
+    };
     let call = request.to_call(conversation, first, &lease).await?;
-    let (lease, error) = match Answer::begin(lease, model.clone(), call, times).await {
+    let (lease, error) = match Answer::begin(lease, model.clone(), call, times, until).await {
         Ok(answer) => return Ok(answer),
         Err(refused) => *refused,
     };
-    let may_drop =
-        overflow == Overflow::DropTurns && options.overflow != protocol::Overflow::Refuse;
     let (Error::ContextOverflow(_), true, Some(source)) = (&error, may_drop, &request.source)
     else {
         return Err(error);
@@ -140,7 +143,7 @@ async fn begin(
     let call = request
         .to_call(&shorter.conversation, options.overflow, &lease)
         .await?;
-    let answer = Answer::begin(lease, model.clone(), call, times)
+    let answer = Answer::begin(lease, model.clone(), call, times, |_| true)
         .await
         .map_err(|refused| refused.1)?;
     Ok(answer.after_dropping(shorter.dropped))

@@ -3,9 +3,36 @@
 use std::collections::BTreeMap;
 
 use runner_protocol::{Bias, MAX_BIASES, MAX_CONSTRAINT_BYTES, MAX_TOP_LOGPROBS, Shape};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
 
+use crate::ask::Target;
+use crate::duration::KeepAlive;
 use crate::error::Error;
+use crate::extract::model_name;
+use crate::options;
+
+/// The model of a request, by the name, the options and the keep-alive of its body.
+///
+/// # Errors
+/// [`Error::Invalid`] names the field.
+pub(crate) fn target(
+    arrived: Instant,
+    model: &str,
+    options: Option<&Map<String, Value>>,
+    keep_alive: Option<&api::KeepAlive>,
+) -> Result<Target, Error> {
+    Ok(Target {
+        arrived,
+        model: model_name(model)?,
+        label: model.to_owned(),
+        parameters: options::read(options)?,
+        keep_alive: keep_alive
+            .map(KeepAlive::read)
+            .transpose()
+            .map_err(Error::Invalid)?,
+    })
+}
 
 /// The schema of an answer, as text.
 ///

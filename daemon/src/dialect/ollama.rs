@@ -31,7 +31,6 @@ use crate::app::App;
 use crate::error::Error;
 
 pub(crate) use lines::stream_progress;
-pub(crate) use request::target;
 
 /// The routes of this dialect.
 pub(crate) fn routes() -> Router<App> {

@@ -1072,6 +1072,42 @@ async fn a_long_conversation_drops_its_oldest_messages_and_counts_them() {
 }
 
 #[tokio::test]
+async fn a_conversation_that_overflows_during_prefill_drops_messages_too() {
+    let template = "{{ range .Messages }}{{ .Role }}: {{ .Content }}\n{{ end }}";
+    let service = with_model(json!({"template": template})).await;
+    let (text, last) = service
+        .chat(json!({"model": "m", "messages": [
+            {"role": "user", "content": "[[mock: fail-in-prefill context]]old"},
+            {"role": "assistant", "content": "answer"},
+            {"role": "user", "content": "[[mock: answer fine]]new"},
+        ]}))
+        .await;
+    assert_eq!(
+        (text.as_str(), &last["truncated_messages"]),
+        ("fine", &json!(2))
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_only_loads_or_unloads_may_have_any_other_fields() {
+    let service = with_model(json!({})).await;
+    let other = json!({"think": "hard", "logit_bias": {"the": 1}, "stream": false});
+    for (path, keep_alive, reason) in [
+        ("/api/chat", json!(null), "load"),
+        ("/api/chat", json!(0), "unload"),
+        ("/api/generate", json!(null), "load"),
+        ("/api/generate", json!(0), "unload"),
+    ] {
+        let mut body = other.clone();
+        body["model"] = json!("m");
+        body["keep_alive"] = keep_alive;
+        let answer = service.post(path, body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        assert_eq!(answer.json()["done_reason"], reason, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_long_prompt_is_truncated_and_the_cut_tokens_are_counted() {
     let service = with_model(json!({})).await;
     let long = "w ".repeat(200);

@@ -2,10 +2,11 @@
 
 use api::{Document, RankedDocument, RerankRequest, RerankResponse, Usage};
 use axum::extract::State;
+use tokio::time::Instant;
 
 use crate::app::App;
-use crate::ask::RankAsk;
-use crate::dialect::ollama;
+use crate::ask::RerankAsk;
+use crate::dialect::fields;
 use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::serve;
@@ -16,8 +17,9 @@ pub(crate) async fn post(
     Json(request): Json<RerankRequest, LARGE>,
 ) -> Result<axum::Json<RerankResponse>, Error> {
     let documents: Vec<String> = request.documents.into_iter().map(String::from).collect();
-    let ask = RankAsk {
-        target: ollama::target(
+    let ask = RerankAsk {
+        target: fields::target(
+            Instant::now(),
             &request.model,
             request.options.as_ref(),
             request.keep_alive.as_ref(),
@@ -26,7 +28,7 @@ pub(crate) async fn post(
         documents: documents.clone(),
         truncate: request.truncate != Some(false),
     };
-    let scores = serve::rank(&app, ask).await?;
+    let scores = serve::rerank(&app, ask).await?;
     let mut results = ranked(&scores.scores, request.top_n);
     if request.return_documents == Some(true) {
         for result in &mut results {

@@ -7,7 +7,7 @@ use runner_protocol::{Embed, Embeddings, Input, MAX_INPUTS, Rerank, Scores};
 use super::ResolvedModel;
 use crate::answer::{RequestTimes, Timings};
 use crate::app::App;
-use crate::ask::{EmbedAsk, RankAsk};
+use crate::ask::{EmbedAsk, RerankAsk};
 use crate::error::Error;
 
 /// Most inputs of one request, so that its answer fits in memory.
@@ -25,7 +25,7 @@ pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Er
     let resolved = ResolvedModel::find(app, Capability::Embedding, &ask.target).await?;
     let lease = resolved.lease(app).await?;
     let times = RequestTimes::loaded(ask.target.arrived);
-    let calls = batches(ask.inputs).map(|batch| {
+    let call = |batch: Vec<String>| {
         lease.runner().embed(Embed {
             inputs: batch.into_iter().map(Input::Text).collect(),
             dimensions: ask.dimensions,
@@ -33,17 +33,13 @@ pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Er
             truncate: ask.truncate,
             context: Some(resolved.options.load.context),
         })
-    });
-    let all = futures::stream::iter(calls)
-        .buffered(CALLS)
-        .map_err(|error| Error::runner(&resolved.model.name, error))
-        .try_fold(Embeddings::default(), async |mut all, batch| {
-            all.vectors.extend(batch.vectors);
-            all.prompt_tokens = all.prompt_tokens.saturating_add(batch.prompt_tokens);
-            all.truncated += batch.truncated;
-            Ok(all)
-        })
-        .await?;
+    };
+    let mut all = Embeddings::default();
+    for batch in in_batches(ask.inputs, call, &resolved).await? {
+        all.vectors.extend(batch.vectors);
+        all.prompt_tokens = all.prompt_tokens.saturating_add(batch.prompt_tokens);
+        all.truncated += batch.truncated;
+    }
     Ok((all, times.timings()))
 }
 
@@ -51,31 +47,28 @@ pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Er
 ///
 /// # Errors
 /// When the request is not valid, the model is no reranker, or the load or a call fails.
-pub async fn rank(app: &App, ask: RankAsk) -> Result<Scores, Error> {
+pub async fn rerank(app: &App, ask: RerankAsk) -> Result<Scores, Error> {
     if ask.query.is_empty() {
         return Err(Error::Invalid("query is required".into()));
     }
     check_count("documents", ask.documents.len())?;
     let resolved = ResolvedModel::find(app, Capability::Rerank, &ask.target).await?;
     let lease = resolved.lease(app).await?;
-    let calls = batches(ask.documents).map(|batch| {
+    let call = |batch| {
         lease.runner().rerank(Rerank {
             query: ask.query.clone(),
             documents: batch,
             truncate: ask.truncate,
             context: Some(resolved.options.load.context),
         })
-    });
-    futures::stream::iter(calls)
-        .buffered(CALLS)
-        .map_err(|error| Error::runner(&resolved.model.name, error))
-        .try_fold(Scores::default(), async |mut all, batch| {
-            all.scores.extend(batch.scores);
-            all.prompt_tokens = all.prompt_tokens.saturating_add(batch.prompt_tokens);
-            all.truncated += batch.truncated;
-            Ok(all)
-        })
-        .await
+    };
+    let mut all = Scores::default();
+    for batch in in_batches(ask.documents, call, &resolved).await? {
+        all.scores.extend(batch.scores);
+        all.prompt_tokens = all.prompt_tokens.saturating_add(batch.prompt_tokens);
+        all.truncated += batch.truncated;
+    }
+    Ok(all)
 }
 
 /// Refuses more than [`MAX_REQUEST_INPUTS`].
@@ -88,11 +81,23 @@ fn check_count(what: &str, found: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// The inputs in batches, each for one call of the runner.
-fn batches(inputs: Vec<String>) -> impl Iterator<Item = Vec<String>> {
+/// The results of calls with at most [`MAX_INPUTS`] inputs each, in order.
+async fn in_batches<T, F>(
+    inputs: Vec<String>,
+    call: impl Fn(Vec<String>) -> F,
+    resolved: &ResolvedModel,
+) -> Result<Vec<T>, Error>
+where
+    F: Future<Output = Result<T, supervisor::Error>>,
+{
     let mut inputs = inputs.into_iter();
-    std::iter::from_fn(move || {
+    let batches = std::iter::from_fn(|| {
         let batch: Vec<String> = inputs.by_ref().take(MAX_INPUTS).collect();
         (!batch.is_empty()).then_some(batch)
-    })
+    });
+    futures::stream::iter(batches.map(call))
+        .buffered(CALLS)
+        .map_err(|error| Error::runner(&resolved.model.name, error))
+        .try_collect()
+        .await
 }

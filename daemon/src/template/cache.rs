@@ -26,6 +26,8 @@ impl Cache {
         }
         let template = Arc::new(Template::parse(text)?);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another request may have parsed it meanwhile.
+        kept.retain(|(known, _)| known != text);
         kept.truncate(MOST - 1);
         kept.insert(0, (text.to_owned(), template.clone()));
         Ok(template)

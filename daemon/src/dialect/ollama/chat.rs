@@ -4,6 +4,7 @@ use api::{ChatEvent, ChatRequest, Message};
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::chunk::Chunk;
 use super::reply::{Outcome, reply};
@@ -23,8 +24,9 @@ pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<ChatRequest, LARGE>,
 ) -> Result<Response, Error> {
+    let arrived = Instant::now();
     let (model, stream) = (request.model.clone(), request.stream);
-    let (ask, warnings) = read(request).await?;
+    let (ask, warnings) = read(arrived, request).await?;
     reply(&app, ask, stream, move |chunk, outcome| {
         event(&model, &warnings, chunk, outcome)
     })
@@ -32,14 +34,15 @@ pub(crate) async fn post(
 }
 
 /// The request, and a warning for each tool that was left out.
-async fn read(request: ChatRequest) -> Result<(Ask, Vec<String>), Error> {
-    let target = request::target(
+async fn read(arrived: Instant, request: ChatRequest) -> Result<(Ask, Vec<String>), Error> {
+    let shape = request::shape(request.format.as_ref())?;
+    let logprobs = fields::logprobs(request.logprobs, request.top_logprobs)?;
+    let target = fields::target(
+        arrived,
         &request.model,
         request.options.as_ref(),
         request.keep_alive.as_ref(),
     )?;
-    let shape = request::shape(request.format.as_ref())?;
-    let logprobs = fields::logprobs(request.logprobs, request.top_logprobs)?;
     let messages = request.messages;
     let bytes = messages
         .iter()
@@ -59,9 +62,14 @@ async fn read(request: ChatRequest) -> Result<(Ask, Vec<String>), Error> {
         tools: offered,
         left_out,
     } = tools::offered(request.tools.unwrap_or_default())?;
+    let tool_choice = tools::choice(request.tool_choice.as_ref(), &offered)?;
+    if turns.is_empty() {
+        // A request that only loads or unloads may have any other fields, as clients send the same ones each time.
+        return Ok((Ask::new(target, turns), left_out));
+    }
     let ask = Ask {
         images,
-        tool_choice: tools::choice(request.tool_choice.as_ref(), &offered)?,
+        tool_choice,
         tools: offered,
         think: request::think(request.think.as_ref())?,
         shape,

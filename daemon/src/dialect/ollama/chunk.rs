@@ -25,6 +25,14 @@ impl Chunk {
             && self.logprobs.is_empty()
     }
 
+    /// Adds the content that follows.
+    pub(super) fn append(&mut self, next: Self) {
+        self.thinking.push_str(&next.thinking);
+        self.text.push_str(&next.text);
+        self.calls.extend(next.calls);
+        self.logprobs.extend(next.logprobs);
+    }
+
     /// The thinking; `None` without any.
     pub(super) fn take_thinking(&mut self) -> Option<String> {
         let thinking = std::mem::take(&mut self.thinking);
@@ -77,7 +85,7 @@ impl ChunkBuilder {
     pub(super) fn join(
         &mut self,
         events: impl IntoIterator<Item = Event>,
-    ) -> Result<(Chunk, Option<End>), Error> {
+    ) -> Result<(Chunk, Option<Box<End>>), Error> {
         let mut chunk = Chunk::default();
         let mut end = None;
         for event in events {
@@ -106,7 +114,7 @@ impl ChunkBuilder {
                 Event::Logprobs(logprobs) => chunk.logprobs.extend(logprobs),
                 Event::End(it) => {
                     chunk.calls.extend(self.cut());
-                    end = Some(*it);
+                    end = Some(it);
                 }
             }
         }

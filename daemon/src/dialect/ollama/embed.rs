@@ -2,11 +2,12 @@
 
 use api::{EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse};
 use axum::extract::State;
+use tokio::time::Instant;
 
 use super::reply::nanos;
-use super::request;
 use crate::app::App;
 use crate::ask::EmbedAsk;
+use crate::dialect::fields;
 use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::serve;
@@ -17,7 +18,8 @@ pub(crate) async fn post(
     Json(request): Json<EmbedRequest, LARGE>,
 ) -> Result<axum::Json<EmbedResponse>, Error> {
     let ask = EmbedAsk {
-        target: request::target(
+        target: fields::target(
+            Instant::now(),
             &request.model,
             request.options.as_ref(),
             request.keep_alive.as_ref(),
@@ -45,7 +47,8 @@ pub(crate) async fn post_one(
     Json(request): Json<EmbeddingsRequest, LARGE>,
 ) -> Result<axum::Json<EmbeddingsResponse>, Error> {
     let ask = EmbedAsk {
-        target: request::target(
+        target: fields::target(
+            Instant::now(),
             &request.model,
             request.options.as_ref(),
             request.keep_alive.as_ref(),

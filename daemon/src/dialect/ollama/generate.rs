@@ -4,6 +4,7 @@ use api::{GenerateEvent, GenerateRequest, Think};
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::chunk::Chunk;
 use super::reply::{Outcome, reply};
@@ -22,24 +23,18 @@ pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<GenerateRequest, LARGE>,
 ) -> Result<Response, Error> {
+    let arrived = Instant::now();
     let (model, stream) = (request.model.clone(), request.stream);
     let keep_tokens = request.raw != Some(true);
-    let ask = read(request).await?;
+    let ask = read(arrived, request).await?;
     reply(&app, ask, stream, move |chunk, outcome| {
         event(&model, keep_tokens, chunk, outcome)
     })
     .await
 }
 
-async fn read(request: GenerateRequest) -> Result<Ask, Error> {
+async fn read(arrived: Instant, request: GenerateRequest) -> Result<Ask, Error> {
     check(&request)?;
-    let target = request::target(
-        &request.model,
-        request.options.as_ref(),
-        request.keep_alive.as_ref(),
-    )?;
-    let shape = request::shape(request.format.as_ref())?;
-    let logprobs = fields::logprobs(request.logprobs, request.top_logprobs)?;
     let (prompt, given) = (request.prompt, request.images);
     let bytes = given.iter().flatten().map(String::len).sum();
     let (blocks, images) = blocking::on(bytes, || {
@@ -47,6 +42,19 @@ async fn read(request: GenerateRequest) -> Result<Ask, Error> {
         request::blocks(prompt, given, &mut images).map(|blocks| (blocks, images))
     })
     .await??;
+    let shape = request::shape(request.format.as_ref())?;
+    let logprobs = fields::logprobs(request.logprobs, request.top_logprobs)?;
+    let target = fields::target(
+        arrived,
+        &request.model,
+        request.options.as_ref(),
+        request.keep_alive.as_ref(),
+    )?;
+    let turns = turns(request.system, blocks);
+    if turns.is_empty() {
+        // A request that only loads or unloads may have any other fields, as clients send the same ones each time.
+        return Ok(Ask::new(target, turns));
+    }
     Ok(Ask {
         images,
         template: match request.template {
@@ -66,7 +74,7 @@ async fn read(request: GenerateRequest) -> Result<Ask, Error> {
             _ => Overflow::CutTokens,
         },
         deterministic: request.deterministic,
-        ..Ask::new(target, turns(request.system, blocks))
+        ..Ask::new(target, turns)
     })
 }
 

@@ -107,18 +107,24 @@ pub(super) async fn reply<E: Serialize + Send + 'static>(
     let answer = serve::answer(app, ask).await?;
     let mut builder = ChunkBuilder::default();
     if is_whole {
-        let (chunk, end) = builder.join(answer.collect().await?)?;
-        let end = end.ok_or(Error::Internal)?;
-        return Ok(Json(event(chunk, Some(Outcome::Answered(Box::new(end))))).into_response());
+        let mut batches = std::pin::pin!(answer.into_stream());
+        let mut whole = Chunk::default();
+        while let Some(batch) = batches.next().await {
+            let (chunk, end) = builder.join(batch?)?;
+            whole.append(chunk);
+            if let Some(end) = end {
+                return Ok(Json(event(whole, Some(Outcome::Answered(end)))).into_response());
+            }
+        }
+        return Err(Error::Internal);
     }
     let batches = answer.with_output().await?.into_stream();
     let events = batches.flat_map(move |batch| {
         let events = match batch.and_then(|batch| builder.join(batch)) {
             Ok((chunk, end)) => {
-                let end = end.map(|end| Outcome::Answered(Box::new(end)));
                 let more = (!chunk.is_empty()).then(|| Ok(event(chunk, None)));
-                let outcome = end.map(|end| Ok(event(Chunk::default(), Some(end))));
-                [more, outcome]
+                let end = end.map(Outcome::Answered);
+                [more, end.map(|end| Ok(event(Chunk::default(), Some(end))))]
             }
             Err(error) => [Some(Err(error)), None],
         };

@@ -2,39 +2,16 @@
 
 use api::{AdapterScale, Think};
 use runner_protocol::Shape;
-use serde_json::{Map, Value};
-use tokio::time::Instant;
+use serde_json::Value;
 
-use crate::ask::Target;
 use crate::dialect::fields;
-use crate::duration::KeepAlive;
 use crate::error::Error;
-use crate::extract::model_name;
 use crate::images::Images;
-use crate::options;
 use crate::think::Effort;
 use crate::turn::Block;
 
 /// The text that clients write where an image belongs.
 const PLACEHOLDER: &str = "[img]";
-
-/// The model of a request that arrives now.
-pub(crate) fn target(
-    model: &str,
-    options: Option<&Map<String, Value>>,
-    keep_alive: Option<&api::KeepAlive>,
-) -> Result<Target, Error> {
-    Ok(Target {
-        arrived: Instant::now(),
-        model: model_name(model)?,
-        label: model.to_owned(),
-        parameters: options::read(options)?,
-        keep_alive: keep_alive
-            .map(KeepAlive::read)
-            .transpose()
-            .map_err(Error::Invalid)?,
-    })
-}
 
 /// The constraint of `format`; null and an empty text, which clients send, count as absent.
 pub(super) fn shape(format: Option<&Value>) -> Result<Option<Shape>, Error> {

@@ -13,7 +13,7 @@ mod toy {
     use super::*;
     use crate::answer::Event;
     use crate::ask::Ask;
-    use crate::dialect::ollama::target;
+    use crate::dialect::fields::target;
     use crate::error::rendered;
     use crate::extract::{Json, SMALL};
     use crate::serve;
@@ -31,8 +31,12 @@ mod toy {
         Json((model, line)): Json<(String, String), SMALL>,
     ) -> Result<axum::response::Response, Error> {
         let turns = vec![Turn::text(Role::User, line)];
-        let ask = Ask::new(target(&model, None, None)?, turns);
-        let batches = serve::answer(&app, ask).await?.into_stream();
+        let ask = Ask::new(target(Instant::now(), &model, None, None)?, turns);
+        let batches = serve::answer(&app, ask)
+            .await?
+            .with_output()
+            .await?
+            .into_stream();
         let frames = batches.flat_map(|batch| {
             iter(match batch {
                 Ok(events) => events.into_iter().map(frame).map(Ok).collect(),

@@ -384,3 +384,13 @@ async fn an_answer_that_does_not_parse_ends_with_an_error() {
     let last: Value = serde_json::from_str(answer.text.lines().last().unwrap()).unwrap();
     assert_eq!(last["code"], "unreadable_answer", "{last}");
 }
+
+#[tokio::test]
+async fn a_whole_call_that_does_not_parse_ends_the_answer_at_once() {
+    let service = with_able_model(json!({})).await;
+    // The runner would crash behind the first word of the second call.
+    let prompt = "[[mock: call weather [1]; call weather {}; crash-at-token 4]]x";
+    let body = json!({"model": "m", "messages": user(prompt), "stream": false});
+    let answer = service.post("/api/chat", body).await;
+    answer.refuses(502, "unreadable_answer", "no JSON object");
+}
