@@ -2,7 +2,7 @@
 //!
 //! A dialect turns its bodies into an [`Ask`](crate::ask::Ask), gives that to [`crate::serve`], and writes the
 //! [`Event`](crate::answer::Event)s of the answer as its clients expect them. It has routes and an error format
-//! ([`crate::error::rendered`]). It chooses no template and leases no model.
+//! (`error::rendered`). It chooses no template and leases no model.
 
 pub mod fields;
 pub mod ollama;

@@ -1,6 +1,6 @@
 //! Errors of requests. Only this file gives them a status, code, message and hint.
 //!
-//! An error is data until a dialect writes it in its format ([`rendered`]): a route returns it, and its response carries it.
+//! An error is data until a dialect writes it in its format (`rendered`): a route returns it, and its response carries it.
 //! The log gets server errors with their causes, and no text of a client.
 
 use std::sync::Arc;
@@ -470,7 +470,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A response with status and headers, an empty body, and the error for [`rendered`].
+/// A response with status and headers, an empty body, and the error for `rendered`.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code) = self.status_and_code();

@@ -1,7 +1,7 @@
 //! Deadlines of a connection: closes a connection whose peer is too slow.
 //!
 //! A connection is always in one phase, and most phases have a time limit. The socket and the service report to a shared
-//! [`Watchdog`]; a future beside the connection waits for its deadline.
+//! `Watchdog`; a future beside the connection waits for its deadline.
 //! The body of a response cannot check the deadline for writing: it is polled only while the socket takes bytes, and never for a
 //! reader that stalls.
 

@@ -11,9 +11,12 @@ use super::{Error, Template};
 /// [`MAX_SOURCE`](super::MAX_SOURCE) bytes.
 const MOST: usize = 32;
 
-/// Parsed templates, shared by all requests. Cheap to clone.
+/// Parsed templates by their text, the most recently used first.
+type Templates = Vec<(String, Arc<Template>)>;
+
+/// The cache that all requests share. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Cache(Arc<Mutex<Vec<(String, Arc<Template>)>>>);
+pub struct Cache(Arc<Mutex<Templates>>);
 
 impl Cache {
     /// The template with this text, from the cache or parsed now.
