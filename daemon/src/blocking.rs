@@ -12,7 +12,7 @@ const LARGE: usize = 256 << 10;
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) async fn on<T: Send + 'static>(
+pub(crate) async fn run_sized<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
@@ -42,7 +42,7 @@ mod tests {
     async fn large_work_runs_on_another_thread() {
         let here = std::thread::current().id();
         let thread = || std::thread::current().id();
-        assert_eq!(on(LARGE - 1, thread).await.unwrap(), here);
-        assert_ne!(on(LARGE, thread).await.unwrap(), here);
+        assert_eq!(run_sized(LARGE - 1, thread).await.unwrap(), here);
+        assert_ne!(run_sized(LARGE, thread).await.unwrap(), here);
     }
 }

@@ -46,7 +46,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync, const LIMIT: usize> FromRequ
         if bytes.is_empty() {
             return Err(Error::Invalid("missing request body".into()));
         }
-        blocking::on(bytes.len(), move || parse(bytes))
+        blocking::run_sized(bytes.len(), move || parse(bytes))
             .await?
             .map(Self)
     }
@@ -61,7 +61,7 @@ fn parse<T: DeserializeOwned>(mut bytes: Vec<u8>) -> Result<T, Error> {
         let why = error.into_inner();
         let in_field = why.is_data() && field != ".";
         Error::Invalid(match in_field {
-            true => format!("field `{}`: {}", shown(&field), plain(&why)),
+            true => format!("field `{}`: {}", shortened(&field), plain(&why)),
             false => not_expected(&why),
         })
     })?;
@@ -78,7 +78,7 @@ fn not_expected(error: &serde_json::Error) -> String {
 }
 
 /// A path in the body can have names that the client chose, so it is cut.
-fn shown(path: &str) -> String {
+fn shortened(path: &str) -> String {
     let clean = path.chars().filter(|character| !character.is_control());
     clean.take(120).collect()
 }

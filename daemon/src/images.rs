@@ -96,7 +96,7 @@ impl Images {
     }
 
     /// The images in these turns, for a runner; `None` without images.
-    pub fn shown(&self, turns: &[Turn]) -> Option<protocol::Images> {
+    pub fn for_runner(&self, turns: &[Turn]) -> Option<protocol::Images> {
         let images: Vec<Image> = turns
             .iter()
             .flat_map(Turn::images)
@@ -239,10 +239,10 @@ mod tests {
         let turns = [turn("look", &[1]), turn("is it in it?", &[2, 3])];
         images.set_mark("image-0-".into(), &turns, &[]).unwrap();
         assert_eq!(images.marker(2), "<image-0-2>");
-        let shown = images.shown(&turns[1..]).unwrap();
+        let shown = images.for_runner(&turns[1..]).unwrap();
         let numbers: Vec<u32> = shown.images.iter().map(|image| image.number).collect();
         assert_eq!((shown.mark.as_str(), numbers), ("image-0-", vec![2, 3]));
-        assert_eq!(images.shown(&[]), None);
+        assert_eq!(images.for_runner(&[]), None);
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl Conversation {
 
     /// The images in the prompt.
     pub fn images(&self) -> Option<protocol::Images> {
-        self.images.shown(&self.turns)
+        self.images.for_runner(&self.turns)
     }
 
     async fn render(

@@ -34,16 +34,16 @@ pub(crate) fn summary(entry: ModelEntry) -> ModelSummary {
         size: entry.size,
         digest: entry.digest.hex(),
         details: details(&entry.details),
-        capabilities: words(&entry.capabilities),
+        capabilities: names(&entry.capabilities),
         damaged: entry.damage,
     }
 }
 
-fn words(capabilities: &[registry::Capability]) -> Vec<String> {
+fn names(capabilities: &[registry::Capability]) -> Vec<String> {
     capabilities.iter().map(ToString::to_string).collect()
 }
 
-pub(crate) fn shown(shown: Shown, verbose: bool) -> ShowResponse {
+pub(crate) fn show_response(shown: Shown, verbose: bool) -> ShowResponse {
     let Shown {
         model,
         licenses,
@@ -85,7 +85,7 @@ pub(crate) fn shown(shown: Shown, verbose: bool) -> ShowResponse {
                 })
                 .collect()
         }),
-        capabilities: words(&model.capabilities),
+        capabilities: names(&model.capabilities),
         modified_at: model.modified,
         digest: model.digest.hex(),
         size: model.manifest.size(),

@@ -121,7 +121,7 @@ impl fmt::Write for Writer {
 }
 
 /// The cost of passing a value to a function: the bytes of a text, which is copied or compared, or the items of a list.
-pub(super) fn shallow(value: &Value) -> u64 {
+pub(super) fn passed_size(value: &Value) -> u64 {
     match value {
         Value::String(text) => text.len() as u64,
         Value::List(items) => items.len() as u64,
@@ -131,7 +131,7 @@ pub(super) fn shallow(value: &Value) -> u64 {
 }
 
 /// A lower bound of the bytes of a printed value; stops counting soon after `limit`.
-pub(super) fn deep(value: &Value, limit: u64) -> u64 {
+pub(super) fn printed_size(value: &Value, limit: u64) -> u64 {
     let mut total = 0u64;
     let mut open = vec![value];
     while let Some(value) = open.pop() {

@@ -7,7 +7,7 @@ use gotmpl::{Result, Template, TemplateError, Value};
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use super::budget::{Budget, deep, shallow};
+use super::budget::{Budget, passed_size, printed_size};
 use super::data::AS_JSON;
 
 /// Functions that print their arguments.
@@ -101,19 +101,19 @@ fn print(budget: &Budget, value: &Value) -> Result<Value> {
             Ok(text(&json(value)))
         }
         other => {
-            budget.spend(shallow(other))?;
+            budget.spend(passed_size(other))?;
             Ok(other.clone())
         }
     }
 }
 
 fn take(budget: &Budget, value: &Value) -> Result<Value> {
-    budget.spend(shallow(value))?;
+    budget.spend(passed_size(value))?;
     Ok(value.clone())
 }
 
 fn format(budget: &Budget, value: &Value) -> Result<Value> {
-    budget.spend(GROWTH.saturating_mul(deep(value, u64::from(u32::MAX))))?;
+    budget.spend(GROWTH.saturating_mul(printed_size(value, u64::from(u32::MAX))))?;
     Ok(value.clone())
 }
 
@@ -135,7 +135,7 @@ fn printf(budget: &Budget, arguments: &[Value]) -> Result<Value> {
     let limit = u64::from(u32::MAX);
     let longest = arguments
         .iter()
-        .map(|value| deep(value, limit))
+        .map(|value| printed_size(value, limit))
         .max()
         .unwrap_or(0);
     budget.spend((verbs as u64).saturating_mul(longest))?;

@@ -175,7 +175,7 @@ impl Wait {
 
 impl Entry {
     /// The state in the API.
-    pub(super) fn shown(&self) -> JobState {
+    pub(super) fn api_state(&self) -> JobState {
         match self.state {
             State::Queued => JobState::Queued,
             State::Running => JobState::Running,
@@ -188,7 +188,7 @@ impl Entry {
     }
 
     fn is_over(&self) -> bool {
-        self.shown().is_over()
+        self.api_state().is_over()
     }
 
     /// Pull or push.
@@ -681,7 +681,7 @@ impl Options {
 fn refused(id: Id, entry: &Entry, participle: &'static str) -> Error {
     Error::JobState {
         id,
-        state: entry.shown(),
+        state: entry.api_state(),
         participle,
     }
 }

@@ -181,7 +181,7 @@ impl Task {
                 let _ = self.store.send(SavedChange::Forget(id));
             }
             Action::Tell(id, status) => {
-                let state = self.table.get(id).map(Entry::shown);
+                let state = self.table.get(id).map(Entry::api_state);
                 let lines = self.live(id).lines.clone();
                 // A later client gets only the line about the current state.
                 lines.forget_states();
@@ -270,7 +270,7 @@ impl Task {
                 let _ = reply.send(subscription);
             }
             Message::List(reply) => {
-                let jobs = self.table.iter().map(|(id, entry)| self.shown(id, entry));
+                let jobs = self.table.iter().map(|(id, entry)| self.to_job(id, entry));
                 let _ = reply.send(jobs.collect());
             }
             Message::Change(id, change, reply) => match self.change(id, change) {
@@ -337,7 +337,7 @@ impl Task {
         // The reply has the state after scheduling.
         self.settle();
         let entry = self.table.get(id).ok_or(Error::NoJob(id))?;
-        Ok(self.shown(id, entry))
+        Ok(self.to_job(id, entry))
     }
 
     fn listen(&mut self, id: Id) -> Subscription {
@@ -351,7 +351,7 @@ impl Task {
     }
 
     /// The job in the API.
-    fn shown(&self, id: Id, entry: &Entry) -> Job {
+    fn to_job(&self, id: Id, entry: &Entry) -> Job {
         let live = self.live.get(&id);
         let bytes = live.and_then(|live| live.meter.bytes());
         let (completed, total) = bytes.unwrap_or((entry.completed, entry.total));
@@ -363,14 +363,14 @@ impl Task {
             id,
             kind: entry.kind(),
             model: entry.model.clone(),
-            state: entry.shown(),
+            state: entry.api_state(),
             reason: entry.reason(&(self.clock)()),
             until,
             priority: entry.priority,
             background: entry.background,
             completed,
             total,
-            rate: match entry.shown() {
+            rate: match entry.api_state() {
                 api::JobState::Running => live.map_or(0, |live| live.meter.rate(Instant::now())),
                 _ => 0,
             },

@@ -104,7 +104,9 @@ fn pull(model: &str) -> TransferRequest {
     }
 }
 
-async fn said(lines: impl Stream<Item = Result<Progress, Error>>) -> Vec<Result<String, String>> {
+async fn collected(
+    lines: impl Stream<Item = Result<Progress, Error>>,
+) -> Vec<Result<String, String>> {
     let words = lines.map(|line| {
         line.map(|line| line.status)
             .map_err(|error| error.to_string())
@@ -139,7 +141,7 @@ async fn a_stop_ends_the_streams_and_keeps_the_job() {
     let lines = world.transfers.ask(pull("one")).await.unwrap();
     world.restart().await;
     assert_eq!(
-        said(lines).await,
+        collected(lines).await,
         [
             Ok("retrieving manifest".to_owned()),
             Err("the server is stopping".to_owned())
@@ -159,7 +161,8 @@ async fn joined_and_watched_streams_have_all_lines() {
         Ok("retrieving manifest".to_owned()),
         Ok("success".to_owned()),
     ];
-    let (first, second, third) = tokio::join!(said(first), said(second), said(third));
+    let (first, second, third) =
+        tokio::join!(collected(first), collected(second), collected(third));
     assert_eq!([&first, &second, &third], [&expected; 3]);
     assert_eq!(world.begun(), 1);
     let error = world.transfers.watch(1).await.err().unwrap();
@@ -172,7 +175,7 @@ async fn a_panic_of_the_work_is_an_error_for_its_clients_and_the_next_job_runs()
     world.worker.panics.store(true, Ordering::Relaxed);
     let lines = world.transfers.ask(pull("one")).await.unwrap();
     world.worker.go.notify_one();
-    let said = said(lines).await;
+    let said = collected(lines).await;
     assert_eq!(
         said.last().unwrap(),
         &Err("an internal task ended early".to_owned())

@@ -49,7 +49,7 @@ async fn read(arrived: Instant, request: ChatRequest) -> Result<(Ask, Vec<String
         .flat_map(|message| message.images.iter().flatten())
         .map(String::len)
         .sum();
-    let (turns, images) = blocking::on(bytes, || {
+    let (turns, images) = blocking::run_sized(bytes, || {
         let mut images = Images::default();
         let turns: Result<Vec<Turn>, Error> = messages
             .into_iter()

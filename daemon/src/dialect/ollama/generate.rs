@@ -37,7 +37,7 @@ async fn read(arrived: Instant, request: GenerateRequest) -> Result<Ask, Error> 
     check(&request)?;
     let (prompt, given) = (request.prompt, request.images);
     let bytes = given.iter().flatten().map(String::len).sum();
-    let (blocks, images) = blocking::on(bytes, || {
+    let (blocks, images) = blocking::run_sized(bytes, || {
         let mut images = Images::default();
         request::blocks(prompt, given, &mut images).map(|blocks| (blocks, images))
     })

@@ -15,5 +15,5 @@ pub(crate) async fn post(
 ) -> Result<axum::Json<ShowResponse>, Error> {
     let name = model_name(request.name())?;
     let shown = app.registry.show(&name, request.verbose).await?;
-    Ok(axum::Json(wire::shown(shown, request.verbose)))
+    Ok(axum::Json(wire::show_response(shown, request.verbose)))
 }

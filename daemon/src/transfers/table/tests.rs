@@ -107,7 +107,7 @@ impl World {
     }
 
     fn state(&self, id: Id) -> JobState {
-        self.table.get(id).unwrap().shown()
+        self.table.get(id).unwrap().api_state()
     }
 
     fn after(&mut self, time: SignedDuration) -> Vec<String> {
