@@ -136,14 +136,14 @@ pub const KEYS: &[Key] = &[
         "sandbox",
         "SLM_SANDBOX",
         "auto",
-        "Sandbox of runners: auto as far as the machine can, require full or stricter, off none.",
+        "Sandbox of runners: auto as far as the machine can, require no model below the level full, off none.",
     ),
     key(
         "state_memory",
         "state-memory",
         "SLM_STATE_MEMORY",
         "auto",
-        "Host cache of a runner for states of finished sequences, such as `512MiB`; 0 none, auto a sixteenth of the free memory.",
+        "Host cache of a runner for states of finished sequences, such as `512MiB`; 0 none, auto a sixteenth of the memory that is available when the model is loaded.",
     ),
     key(
         "state_disk",
