@@ -245,7 +245,7 @@ static SPECS: [ParameterSpec; 35] = [
         kind: Kind::Int(-1..=100_000),
         default: DefaultValue::Int(-1),
         reload: Reload::Yes,
-        description: "Layers placed on a GPU; -1 is as many as fit, 0 is none.",
+        description: "Layers placed on a GPU; -1 is as many as fit, 0 is none; the daemon's setting `gpu_layers` is its default.",
     },
     ParameterSpec {
         name: "num_keep",
@@ -259,14 +259,14 @@ static SPECS: [ParameterSpec; 35] = [
         kind: Kind::Int(-2..=i32::MAX as i64),
         default: DefaultValue::Int(-1),
         reload: Reload::No,
-        description: "Maximum number of tokens to generate; -1 is no limit, -2 is until the context is full.",
+        description: "Maximum number of tokens to generate; -1 and -2 are until the context is full.",
     },
     ParameterSpec {
         name: "num_thread",
         kind: Kind::Int(0..=512),
         default: DefaultValue::Int(0),
         reload: Reload::Yes,
-        description: "CPU threads; 0 lets the engine choose.",
+        description: "CPU threads; 0 lets the engine choose; the daemon's setting `threads` is its default.",
     },
     ParameterSpec {
         name: "presence_penalty",
@@ -341,7 +341,7 @@ static SPECS: [ParameterSpec; 35] = [
     ParameterSpec {
         name: "use_mmap",
         kind: Kind::Bool,
-        default: DefaultValue::Chosen("by the daemon"),
+        default: DefaultValue::Chosen("true"),
         reload: Reload::Yes,
         description: "Maps the weights file into memory instead of reading it.",
     },

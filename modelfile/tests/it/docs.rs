@@ -22,8 +22,8 @@ fn parameter_table() -> String {
                 format!("{} to {}", range.start(), range.end()),
             ),
             Kind::Float(range) => ("number", format!("{} to {}", range.start(), range.end())),
-            Kind::Bool => ("truth", "`true`, `false`".to_owned()),
-            Kind::TextList => ("texts", "64 texts of 1 to 1024 bytes".to_owned()),
+            Kind::Bool => ("boolean", "`true`, `false`".to_owned()),
+            Kind::TextList => ("list of strings", "at most 64 of 1 to 1024 bytes".to_owned()),
         };
         let reload = match spec.reload {
             Reload::Yes => "yes",
