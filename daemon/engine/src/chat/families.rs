@@ -54,10 +54,10 @@ impl Outcome {
 const PARTS: [&str; 8] = [
     "plain",
     "system",
-    "thoughts",
+    "thinking",
     "call",
     "two calls",
-    "held",
+    "constrained",
     "result",
     "no leak",
 ];
