@@ -33,18 +33,6 @@ pub enum Method {
     Copy,
 }
 
-impl Method {
-    /// The word for it on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Reflink => "reflink",
-            Self::HardLink => "hardlink",
-            Self::Copy => "copy",
-        }
-    }
-}
-
 /// A file that was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adopted {
