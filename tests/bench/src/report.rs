@@ -144,7 +144,7 @@ impl Section {
 
 fn table(rows: &[(&str, &Row)]) -> String {
     let mut table = String::from(
-        "| model | what | slm | beside it | | ratio | to reach |\n|---|---|---|---|---|---|---|\n",
+        "| model | measurement | slm | compared with | value | ratio | target |\n|---|---|---|---|---|---|---|\n",
     );
     for (model, row) in rows {
         let slm = row.slm.spread(row.decimals);
@@ -257,7 +257,7 @@ slm computed with `CPU (zen4)`, llama.cpp's programs with AVX2, AVX512.
 Each cell is a median of 3 runs (smallest to largest).
 Context 2048.
 
-| model | what | slm | beside it | | ratio | to reach |
+| model | measurement | slm | compared with | value | ratio | target |
 |---|---|---|---|---|---|---|
 | smollm2 | resident, MiB | 100 (90 to 110) | llama-server | 200 (200 to 210) | 0.50 | ≤ 1.00: yes |
 | smollm2 | daemon, MiB | 12.0 (11.0 to 13.0) | | | | |

@@ -52,7 +52,8 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
         most = most.max(ours.tokens()).max(theirs.tokens());
     }
     let mut notes = vec![format!(
-        "prompts of {PROMPT} tokens, {fewest} to {most} tokens of answers in all; llama-server has `{}`, ours `parallel: {STREAMS}` and the same context.",
+        "prompts of {PROMPT} tokens, {} tokens of answers in all; llama-server has `{}`, ours `parallel: {STREAMS}` and the same context.",
+        super::range(fewest, most),
         setup.llama_options().join(" ")
     )];
     if batched.is_empty() {

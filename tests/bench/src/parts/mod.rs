@@ -97,7 +97,7 @@ impl Part {
             Self::Overhead => "Overhead of the daemon",
             Self::OneStream => "One stream",
             Self::EightStreams => "Eight streams",
-            Self::SixteenStreams => "Sixteen streams, nothing configured",
+            Self::SixteenStreams => "Sixteen streams, eight slots in llama-server",
             Self::ProcessStart => "Start of the process to the first token",
             Self::Memory => "Memory",
             Self::LongPrompt => "A long prompt beside four streams",
@@ -105,7 +105,7 @@ impl Part {
             Self::Swap => "Swapped out and back",
             Self::Embeddings => "Embeddings",
             Self::Sandbox => "Cost of the sandbox",
-            Self::Speculation => "Guessed tokens",
+            Self::Speculation => "Speculation",
             Self::Pull => "Fetching a model",
             Self::Push => "Sending a model",
         }
@@ -184,6 +184,15 @@ impl Part {
             Self::Push => push::measure,
         };
         measure(bench, subject, runs)
+    }
+}
+
+/// A number of tokens, or the range that was measured.
+fn range(fewest: u32, most: u32) -> String {
+    if fewest == most {
+        most.to_string()
+    } else {
+        format!("{fewest} to {most}")
     }
 }
 

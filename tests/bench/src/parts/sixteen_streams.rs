@@ -64,7 +64,8 @@ pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<O
             .beside("llama-server", llama_firsts, Some(0.5)),
         ],
         notes: vec![format!(
-            "prompts of {PROMPT} tokens, {fewest} to {most} tokens of answers in all; llama-server has `{}`, ours nothing.",
+            "prompts of {PROMPT} tokens, {} tokens of answers in all; llama-server has `{}`, ours nothing.",
+            super::range(fewest, most),
             SETUP.llama_options().join(" ")
         )],
     })
