@@ -1,12 +1,14 @@
 //! The build of llama.cpp in cargo's target folder, and whether it fits this machine.
 //!
-//! The build script of llama-cpp-sys-2 configures only once and ignores our part of the build (`daemon/engine/native`), so cargo
-//! considers a build for other processors (as in a home shared by several machines) or of an older recipe to be fresh.
-//! Our part leaves a copy of itself and of its choice in the build folder; if they differ, this package alone is cleaned.
+//! The build script of llama-cpp-sys-2 runs CMake's configure step only once, and does not track the files in
+//! `daemon/engine/native`. So cargo does not notice that a build is for other processors (as in a home shared by several
+//! machines), or that these files changed.
+//! `variants.cmake` copies the files and the chosen CPU variants into the build folder. If the copies differ from this checkout or
+//! this machine, `cargo clean` removes the build of llama-cpp-sys-2 alone.
 //!
 //! ```text
 //! <target>/release/build/llama-cpp-sys-2-*/out/build/slm/
-//!     variants.cmake wanted.cmake amx.h ask-once.h    the recipe
+//!     variants.cmake wanted.cmake amx.h ask-once.h    copies of the build files
 //!     wanted                                          the CPU variants, with semicolons between; empty means all
 //! ```
 
@@ -20,15 +22,15 @@ use crate::{files, process, say};
 /// The package whose build script builds llama.cpp.
 pub const PACKAGE: &str = "llama-cpp-sys-2";
 
-/// The files of our part of the build.
-const RECIPE: [&str; 4] = ["variants.cmake", "wanted.cmake", "amx.h", "ask-once.h"];
+/// The build files in `daemon/engine/native`.
+const BUILD_FILES: [&str; 4] = ["variants.cmake", "wanted.cmake", "amx.h", "ask-once.h"];
 
 /// The processors of a build of llama.cpp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Processors {
-    /// This machine's.
+    /// The processor of this machine.
     Ours,
-    /// All that llama.cpp knows, for packages.
+    /// All processors that llama.cpp knows, for packages.
     All,
 }
 
@@ -45,12 +47,12 @@ impl Processors {
 /// Removes an unfit build of llama.cpp, so that the next command builds it again.
 ///
 /// # Errors
-/// cmake does not say what is needed, or cargo cannot clean.
+/// CMake cannot list the wanted CPU variants, or cargo cannot clean.
 pub fn prepare(workspace: &Workspace, processors: Processors) -> Result<()> {
-    let recipe = workspace.root().join("daemon/engine/native");
-    let wanted = wanted(&recipe, processors)?;
+    let build_files = workspace.root().join("daemon/engine/native");
+    let wanted = wanted(&build_files, processors)?;
     for folder in folders(&workspace.release())? {
-        if let Some(why) = unfit(&folder, &recipe, &wanted)? {
+        if let Some(why) = unfit(&folder, &build_files, &wanted)? {
             say::line(&format!("llama.cpp is built again: {why}"));
             return process::run(&mut workspace.cargo(&[
                 "clean",
@@ -80,12 +82,12 @@ fn folders(release: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The variants of a new build; an empty list means all.
-fn wanted(recipe: &Path, processors: Processors) -> Result<Vec<String>> {
+fn wanted(build_files: &Path, processors: Processors) -> Result<Vec<String>> {
     let mut cmake = process::command("cmake");
     if let Some((name, value)) = processors.variable() {
         cmake.arg(format!("-D{name}={value}"));
     }
-    let said = process::output(cmake.arg("-P").arg(recipe.join("wanted.cmake")))?;
+    let said = process::output(cmake.arg("-P").arg(build_files.join("wanted.cmake")))?;
     let said = said.trim_start_matches("--").trim();
     Ok(variants(said))
 }
@@ -96,12 +98,12 @@ fn variants(list: &str) -> Vec<String> {
 }
 
 /// Why a build is unfit; `None` if it fits.
-fn unfit(folder: &Path, recipe: &Path, wanted: &[String]) -> Result<Option<String>> {
+fn unfit(folder: &Path, build_files: &Path, wanted: &[String]) -> Result<Option<String>> {
     let copy = folder.join("slm");
-    for name in RECIPE {
-        let (used, now) = (copy.join(name), recipe.join(name));
+    for name in BUILD_FILES {
+        let (used, now) = (copy.join(name), build_files.join(name));
         if !used.is_file() || files::read(&used)? != files::read(&now)? {
-            return Ok(Some("it was built by an older recipe".to_owned()));
+            return Ok(Some("it was built with older build files".to_owned()));
         }
     }
     let built = variants(&files::read(&copy.join("wanted"))?);
@@ -119,7 +121,7 @@ fn unfit(folder: &Path, recipe: &Path, wanted: &[String]) -> Result<Option<Strin
 mod tests {
     use super::*;
 
-    fn recipe() -> PathBuf {
+    fn build_files() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../daemon/engine/native")
     }
 
@@ -127,16 +129,16 @@ mod tests {
     fn built(for_these: &str) -> Result<tempfile::TempDir> {
         let folder = tempfile::tempdir()?;
         files::make_folder(&folder.path().join("slm"))?;
-        for name in RECIPE {
+        for name in BUILD_FILES {
             let copy = folder.path().join("slm").join(name);
-            files::replace(&copy, &files::read(&recipe().join(name))?)?;
+            files::replace(&copy, &files::read(&build_files().join(name))?)?;
         }
         files::replace(&folder.path().join("slm/wanted"), for_these)?;
         Ok(folder)
     }
 
     fn unfit_for(built: &tempfile::TempDir, wanted: &str) -> Result<Option<String>> {
-        unfit(built.path(), &recipe(), &variants(wanted))
+        unfit(built.path(), &build_files(), &variants(wanted))
     }
 
     #[test]
@@ -163,9 +165,9 @@ mod tests {
     }
 
     #[test]
-    fn a_build_by_an_older_recipe_is_found() -> Result<()> {
+    fn a_build_with_older_build_files_is_found() -> Result<()> {
         let folder = built("zen4;cooperlake;x64")?;
-        let older = Some("it was built by an older recipe".to_owned());
+        let older = Some("it was built with older build files".to_owned());
         files::replace(&folder.path().join("slm/amx.h"), "// nothing\n")?;
         assert_eq!(unfit_for(&folder, "zen4;cooperlake;x64")?, older);
         let bare = tempfile::tempdir()?;
@@ -175,12 +177,12 @@ mod tests {
 
     #[test]
     fn cmake_says_what_this_machine_needs() -> Result<()> {
-        let ours = wanted(&recipe(), Processors::Ours)?;
+        let ours = wanted(&build_files(), Processors::Ours)?;
         // On other architectures than x86, all are built.
         assert!(
             ours.is_empty() || (ours.len() <= 3 && ours.last().is_some_and(|name| name == "x64"))
         );
-        assert!(wanted(&recipe(), Processors::All)?.is_empty());
+        assert!(wanted(&build_files(), Processors::All)?.is_empty());
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! `cargo xtask templates`: tests every chat template of llama.cpp, and writes the table in `docs/templates.md`.
 //!
-//! The test itself is `families` in the engine, because it needs the engine's inside; this command fetches the templates and starts
+//! The test itself is `families` in the engine, because it uses private items of the engine; this command fetches the templates and starts
 //! it. The templates stay in the cache, because they have separate licences.
 
 use std::process::Command;
@@ -11,10 +11,10 @@ use installer::native::{self, Processors};
 use installer::workspace::Workspace;
 use installer::{files, peer, process, say};
 
-/// The line of the page behind which the table stands.
+/// The line in `docs/templates.md` that precedes the table.
 const SEAM: &str = "<!-- The rest is written by `cargo xtask templates`. -->\n";
 
-/// Runs the trial and writes the table.
+/// Runs the test and writes the table.
 ///
 /// # Errors
 /// The templates cannot be fetched, or a template that passed before fails.
@@ -36,7 +36,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The command that runs the trial.
+/// The command that runs the test.
 pub(crate) fn trial(workspace: &Workspace) -> Command {
     let mut test = workspace.whole("test");
     test.args([
