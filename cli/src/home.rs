@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! $SLM_HOME/
-//!   run/slmd.json   the note of the running daemon, 0600
+//!   run/slmd.json   the addresses of the running daemon, 0600
 //!   run/slmd.sock   the daemon's Unix socket, 0600
 //!   logs/slmd.log   the log of a daemon that `slm` started
-//!   history         lines typed at the prompt, 0600
+//!   history         lines typed in conversations, 0600
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ impl Home {
         &self.root
     }
 
-    /// Whether the user named this folder.
+    /// Whether `--home` or `SLM_HOME` names this folder.
     pub(crate) fn is_chosen(&self) -> bool {
         self.chosen
     }
@@ -73,7 +73,7 @@ impl Home {
         self.socket.clone()
     }
 
-    /// The note of the running daemon.
+    /// The file with the addresses of the running daemon.
     pub(crate) fn note(&self) -> PathBuf {
         self.root.join(layout::NOTE)
     }
@@ -83,7 +83,7 @@ impl Home {
         self.root.join(layout::LOG)
     }
 
-    /// The history of the prompt.
+    /// The lines typed in conversations.
     pub(crate) fn history(&self) -> PathBuf {
         self.root.join("history")
     }

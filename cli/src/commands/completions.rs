@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 
 /// The variable in which the script names its shell.
-const ASKED: &str = "COMPLETE";
+const SHELL_VARIABLE: &str = "COMPLETE";
 
 /// Prints the script.
 pub(crate) fn run(out: &Output, args: &Completions) -> anyhow::Result<Exit> {
@@ -21,7 +21,7 @@ pub(crate) fn run(out: &Output, args: &Completions) -> anyhow::Result<Exit> {
         .ok_or_else(|| Failure::usage("this shell is not known"))?;
     let mut script = Vec::new();
     completer
-        .write_registration(ASKED, "slm", "slm", "slm", &mut script)
+        .write_registration(SHELL_VARIABLE, "slm", "slm", "slm", &mut script)
         .map_err(|error| Failure::new(format!("cannot make the script: {error}")))?;
     if shell == Some("zsh") {
         script.extend_from_slice(ZSH_FIRST_TIME);
@@ -30,19 +30,19 @@ pub(crate) fn run(out: &Output, args: &Completions) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// As an autoloaded function of zsh, the script runs at the first completion and must answer it too.
+/// Appended for zsh, which loads the script at the first completion: the script must also answer that completion.
 const ZSH_FIRST_TIME: &[u8] = b"
 if [ \"$funcstack[1]\" = \"_slm\" ]; then
     _clap_dynamic_completer_slm \"$@\"
 fi
 ";
 
-/// Answers a completion request of a shell; false if there is none.
+/// Answers a completion request of a shell. Returns false if the process was not started for one.
 pub(crate) fn complete() -> bool {
     let here = std::env::current_dir().ok();
     // The shell would show an error in the middle of the typed line, so errors are dropped.
     CompleteEnv::with_factory(offered)
-        .var(ASKED)
+        .var(SHELL_VARIABLE)
         .try_complete(std::env::args_os(), here.as_deref())
         .unwrap_or(true)
 }

@@ -1,4 +1,4 @@
-//! Text wrapped to the width of the terminal.
+//! Text, and lists of names with their meanings, wrapped to the width of the terminal.
 
 use textwrap::{Options, WordSeparator, WordSplitter};
 
@@ -8,7 +8,7 @@ const LEAST: usize = 20;
 /// The text wrapped to `columns`, with `indent` before continuation lines.
 ///
 /// A word longer than a line stays whole, so that a path or an address can be copied.
-/// Lines of a source stay unchanged, so that a mark stays under its mistake.
+/// Lines that quote a Modelfile stay unchanged, so that `^` stays under the mistake.
 pub(super) fn paragraph(text: &str, columns: Option<usize>, indent: &str) -> String {
     let Some(columns) = columns else {
         return text.to_owned();
@@ -27,13 +27,13 @@ pub(super) fn paragraph(text: &str, columns: Option<usize>, indent: &str) -> Str
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a line shows a source or a position in it, as compilers do: `12 | FROM x`, `   | ^^^`, `--> Modelfile:12:6`.
+/// Whether a line quotes a Modelfile or names a position in it, as compilers do: `12 | FROM x`, `   | ^^^`, `--> Modelfile:12:6`.
 fn is_source(line: &str) -> bool {
     let behind = line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
     behind.starts_with('|') || behind.starts_with("-->")
 }
 
-/// Length of the prefix before a line's prose: spaces, and the label of a remedy.
+/// Length of the prefix before a line's prose: spaces, and `= help: `.
 fn head(line: &str) -> usize {
     let prose = line.trim_start_matches(' ');
     let prose = prose.strip_prefix("= help: ").unwrap_or(prose);

@@ -1,4 +1,4 @@
-//! Progress of pull, create, adopt, upload and verify.
+//! Progress of pull, push, create, adopt, upload and verify.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,11 +21,11 @@ pub(crate) struct ProgressView {
 enum ViewKind {
     /// A bar for each blob, on a terminal.
     Bars(Bars),
-    /// A line for each step and each tenth, for a log.
+    /// A line for each stage, and for each 10 % of a blob, for a log.
     Lines(Lines),
     /// Every event as JSON.
     Json(Output),
-    /// Nothing.
+    /// No progress.
     Silent,
 }
 
@@ -60,7 +60,7 @@ impl ProgressView {
         }
     }
 
-    /// Shows nothing.
+    /// A view that shows nothing.
     pub(crate) fn silent() -> Self {
         Self {
             kind: ViewKind::Silent,
@@ -88,7 +88,7 @@ impl Drop for ProgressView {
     }
 }
 
-/// The key of an operation with known size, common to its events.
+/// The blob, or the stage without a digest, that an event is about.
 fn key(event: &Progress) -> String {
     event.digest.clone().unwrap_or_else(|| event.status.clone())
 }
@@ -96,12 +96,12 @@ fn key(event: &Progress) -> String {
 #[derive(Debug)]
 struct Bars {
     all: MultiProgress,
-    /// Columns for labels.
+    /// The width of labels in columns.
     label: usize,
     /// Whether there is no room for the rate.
     is_narrow: bool,
     of: HashMap<String, ProgressBar>,
-    /// The current step, if it has no size.
+    /// The current stage, if it has no size.
     step: Option<ProgressBar>,
 }
 
@@ -198,7 +198,7 @@ fn left(state: &ProgressState, text: &mut dyn fmt::Write) {
     };
 }
 
-/// The elapsed time, once it is long.
+/// The elapsed time, once it is two seconds.
 pub(super) fn since(state: &ProgressState, text: &mut dyn fmt::Write) {
     let seconds = state.elapsed().as_secs();
     if seconds >= 2 {
@@ -237,7 +237,7 @@ impl Lines {
         }
     }
 
-    /// The next line: a new step, or another tenth of an operation.
+    /// The next line: a new stage, or another 10 % of a blob.
     fn line(&mut self, event: &Progress) -> Option<String> {
         let Some(total) = event.total.filter(|&total| total > 0) else {
             // The command reports the success.

@@ -15,9 +15,9 @@ const LEAST_VALUE: usize = 16;
 /// A way to make a table narrower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shrink {
-    /// Uses the short text of this column's cells.
+    /// Use the short text of this column's cells.
     Shorten(&'static str),
-    /// Drops this column.
+    /// Drop this column.
     Drop(&'static str),
 }
 
@@ -50,7 +50,7 @@ impl From<String> for Cell {
 
 /// A table with a heading, for lists of things.
 ///
-/// A column is as wide as its widest cell, so that a name can always be copied. A table wider than the terminal
+/// A column is as wide as its widest cell, so that a name in the first column can be copied. A table wider than the terminal
 /// shortens and drops columns in a given order; the first column always stays.
 #[derive(Debug)]
 pub(crate) struct Table {

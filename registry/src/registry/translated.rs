@@ -1,7 +1,7 @@
 //! Weights in Ollama's layout, translated for llama.cpp.
 //!
 //! The manifest names the blob as it was pulled. Its translation lies in `derived/`, is made when the model is first loaded,
-//! and is trusted as long as its stamp is the same.
+//! and is trusted until its stamp (device, inode, size, mtime or ctime) changes.
 
 use crate::{
     Digest, OpenBlob, Reporter,
@@ -28,7 +28,7 @@ impl Registry {
     ) -> Result<(OpenBlob, Facts)> {
         let reporter = reporter.clone();
         let pins = self.pinned_blob(&digest).await;
-        // A caller may leave; the translation goes on for the next one.
+        // The translation continues if its caller is cancelled, because the next load needs it.
         self.detached(move |registry| async move {
             let _pins = pins;
             let derived = Derived {
@@ -66,7 +66,7 @@ impl Registry {
             }
         }
         tracing::info!(blob = %derived.source, part = derived.part.as_str(), family = foreign.family.name(),
-            "weights in a layout of Ollama's own are brought into llama.cpp's");
+            "translating weights from Ollama's layout into llama.cpp's");
         let reporter = reporter.clone();
         let made = self.on_disk(move |store| make(store, &derived, &blob, foreign, &reporter));
         let (file, stamp, facts) = made.await?;
@@ -82,8 +82,8 @@ impl Registry {
         Ok((opened, facts))
     }
 
-    /// Compares the translations of a good blob with a new translation, and removes differing ones.
-    /// Returns how many files were read, and how many were removed.
+    /// Compares the derived files of a verified blob with a new translation, and removes the ones that differ.
+    /// Returns how many files were compared, and how many were removed.
     pub(super) async fn check_derived(
         &self,
         digest: Digest,
@@ -108,7 +108,7 @@ impl Registry {
                     let plan = plan(store, &derived, &blob, foreign)?;
                     if !store.is_derived(&derived, &plan, &blob.file, &file)? {
                         tracing::warn!(blob = %digest, part = part.as_str(),
-                            "a translated file is not what it was made; it is removed, and made again when it is needed");
+                            "a derived file differs from a new translation of its blob; it was removed, and will be made again");
                         store.remove_derived(&derived)?;
                         wrong.push(derived);
                     }

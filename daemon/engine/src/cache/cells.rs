@@ -1,6 +1,6 @@
 //! Which cells of the KV cache are in use, and by how many sequences.
 //!
-//! llama.cpp has no interface for it, so this mirrors what it does: each computed token takes a cell,
+//! llama.cpp does not report its cells, so [`Cells`] counts them in the same way: each computed token takes a cell,
 //! and sequences with a common prefix share cells.
 
 /// All cells of a cache.
@@ -17,7 +17,7 @@ pub(crate) struct Cells {
 pub(crate) struct CellList(Vec<u32>);
 
 impl Cells {
-    /// This many free cells.
+    /// A cache of this many cells, all free.
     pub(crate) fn new(cells: usize) -> Self {
         let cells = u32::try_from(cells).expect("a context has at most 2^20 cells");
         Self {
@@ -26,12 +26,12 @@ impl Cells {
         }
     }
 
-    /// Free cells.
+    /// The number of free cells.
     pub(crate) fn free(&self) -> usize {
         self.free.len()
     }
 
-    /// Cells in use.
+    /// The number of cells in use.
     pub(crate) fn used(&self) -> usize {
         self.holders.len() - self.free.len()
     }
@@ -49,7 +49,7 @@ impl Cells {
         true
     }
 
-    /// A sequence shares the cells of another, up to this many tokens.
+    /// The sequence `held` also takes the cells of `with`, from its own end to token `length`.
     pub(crate) fn share(&mut self, held: &mut CellList, with: &CellList, length: usize) {
         for &cell in with.0.get(held.len()..length).unwrap_or_default() {
             self.holders[cell as usize] += 1;
@@ -68,7 +68,7 @@ impl Cells {
         }
     }
 
-    /// Cells that these sequences hold together.
+    /// The number of cells that at least one of these sequences holds.
     pub(crate) fn together<'a>(&self, sequences: impl Iterator<Item = &'a CellList>) -> usize {
         let mut counted = vec![false; self.holders.len()];
         let cells = sequences.flat_map(|held| &held.0);
@@ -77,7 +77,7 @@ impl Cells {
             .count()
     }
 
-    /// Cells that only this sequence holds: they become free with it.
+    /// The number of cells that become free when this sequence is released.
     pub(crate) fn alone(&self, held: &CellList) -> usize {
         let alone = |cell: &&u32| self.holders[**cell as usize] == 1;
         held.0.iter().filter(alone).count()
@@ -85,7 +85,7 @@ impl Cells {
 }
 
 impl CellList {
-    /// Computed tokens.
+    /// The number of computed tokens.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
