@@ -348,7 +348,7 @@ fn unknown_names(environment: &dyn Environment) -> Vec<String> {
     unknown.sort();
     let sentence = |name: &String| {
         let meant = suggestion(nearest(name, known()).as_ref());
-        format!("environment variable {name} means nothing{meant}")
+        format!("environment variable {name} is not known{meant}")
     };
     unknown.iter().map(sentence).collect()
 }

@@ -81,7 +81,7 @@ pub enum Error {
     )]
     Full,
     /// The circuit breaker of the model is open.
-    #[error("model '{model}' crashed {times} times and rests for {} s", .rest.as_secs().max(1))]
+    #[error("model '{model}' crashed {times} times; try again in {} s", .rest.as_secs().max(1))]
     CrashLoop {
         /// The model.
         model: String,
@@ -151,7 +151,7 @@ pub enum Error {
     #[error("job {0} was cancelled")]
     JobCancelled(u64),
     /// Too many jobs are open.
-    #[error("the server is busy: {most} transfers are under way or wait")]
+    #[error("the server is busy: {most} jobs are running or waiting")]
     TooManyJobs {
         /// Most open jobs.
         most: usize,
@@ -263,7 +263,7 @@ impl Error {
                 "try again in a moment"
             }
             Self::CrashLoop { .. } => {
-                "`slm verify` checks its files; the daemon's log has the runner's last words"
+                "`slm verify` checks its files; the daemon's log has the last lines of the runner's log"
             }
             Self::Runner { source, .. } => runner_hint(source)?,
             Self::TooOld { .. } => {
@@ -278,7 +278,7 @@ impl Error {
             }
             Self::NoJob(_) | Self::JobState { .. } => "`slm jobs --all` shows the jobs",
             Self::JobCancelled(_) => {
-                "what has come is kept, unless it was cancelled with `--remove`"
+                "the fetched bytes are kept, unless the job was cancelled with `--remove`"
             }
             Self::TooManyJobs { .. } => "`slm jobs` shows them, and `slm jobs cancel` ends one",
             Self::Template { .. } => {
@@ -303,7 +303,7 @@ impl Error {
         matches!(self, Self::Store(error) if error.is_transient())
     }
 
-    /// The message, with causes of the store and the last lines of a runner.
+    /// The message, with causes of the store and the last line of a runner's log.
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Store(error) => chain(error.as_ref()),
@@ -314,7 +314,7 @@ impl Error {
                     text.push_str(&cause);
                 }
                 if let Some(last) = source.stderr().last() {
-                    text.push_str("; its last words: ");
+                    text.push_str("; last line of its log: ");
                     text.push_str(last);
                 }
                 text

@@ -126,7 +126,7 @@ fn or_these(names: &[ModelName]) -> String {
 
 fn unknown(in_catalog: Option<bool>) -> &'static str {
     match in_catalog {
-        Some(false) => "; no catalog has it",
+        Some(false) => " (no catalog has it)",
         _ => "",
     }
 }
@@ -134,7 +134,7 @@ fn unknown(in_catalog: Option<bool>) -> &'static str {
 fn each(failures: &[Failure]) -> String {
     failures
         .iter()
-        .map(|failure| format!("; {}: {}", failure.place, in_full(&failure.error)))
+        .map(|failure| format!("; tried {}: {}", failure.place, in_full(&failure.error)))
         .collect()
 }
 

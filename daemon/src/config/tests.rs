@@ -196,11 +196,11 @@ fn an_unknown_variable_is_a_warning_with_a_suggestion() {
     let said = |name| load("", &[(name, "1")], &[]).unwrap().unknown;
     assert_eq!(
         said("SLM_KEEPALIVE"),
-        ["environment variable SLM_KEEPALIVE means nothing; did you mean \"SLM_KEEP_ALIVE\"?"]
+        ["environment variable SLM_KEEPALIVE is not known; did you mean \"SLM_KEEP_ALIVE\"?"]
     );
     assert_eq!(
         said("SLM_SOMETHING_ELSE_ENTIRELY"),
-        ["environment variable SLM_SOMETHING_ELSE_ENTIRELY means nothing"]
+        ["environment variable SLM_SOMETHING_ELSE_ENTIRELY is not known"]
     );
     for fine in [
         "PATH",

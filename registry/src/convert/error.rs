@@ -37,7 +37,7 @@ pub enum Error {
         problem: Problem,
     },
     /// A file that describes the model is wrong.
-    #[error("`{file}`: {reason}")]
+    #[error("`{file}` does not describe a model that can be converted: {reason}")]
     Description {
         /// Its name.
         file: String,

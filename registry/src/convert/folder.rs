@@ -166,7 +166,9 @@ pub(super) mod tests {
             .required::<Vec<String>>("a.json")
             .expect_err("not texts");
         assert!(
-            error.to_string().starts_with("`a.json`: invalid type"),
+            error
+                .to_string()
+                .contains("`a.json` does not describe a model that can be converted: invalid type"),
             "{error}"
         );
         let error = folder.required::<u8>("no.json").expect_err("not there");

@@ -157,7 +157,7 @@ pub enum Error {
         reason: String,
     },
     /// The text is not the host of a registry.
-    #[error("{host:?} is not the host of a registry, such as registry.example:5000")]
+    #[error("{host:?} is not a host name with an optional port, as in registry.example:5000")]
     Host {
         /// What was given.
         host: String,
@@ -185,7 +185,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::File { .. } => Some("mend the file or move it away, and log in again"),
+            Self::File { .. } => Some("repair the file or move it away, and log in again"),
             Self::Helper { .. } => {
                 Some("`slm login HOST` keeps a login of slm's own, for which no helper is asked")
             }

@@ -80,14 +80,14 @@ impl Error {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says what its fields mean")]
 pub enum Problem {
-    #[error("this is not a GGUF file: it begins with {found}")]
+    #[error("the file is not GGUF: it begins with {found} instead of `GGUF`")]
     NotGguf { found: String },
-    #[error("GGUF version {found} cannot be read, only versions 2 and 3")]
+    #[error("GGUF version {found} cannot be read; versions 2 and 3 can")]
     Version { found: u32 },
     #[error("{said}")]
     ByteOrder { said: &'static str },
     #[error(
-        "{what} needs {needed} more bytes, the file has {left}: it is incomplete, download it again"
+        "{what} needs {needed} more bytes, but the file has only {left}: it is incomplete, download it again"
     )]
     Truncated {
         what: String,
@@ -97,13 +97,15 @@ pub enum Problem {
     #[error("the file has {found} bytes where {expected} were expected")]
     Size { found: u64, expected: u64 },
 
-    #[error("tensor `{tensor}` has {found} dimensions, 1 to 4 are possible")]
+    #[error("tensor `{tensor}` has {found} dimensions, but GGUF allows 1 to 4")]
     Dimensions { tensor: String, found: u32 },
     #[error("tensor `{tensor}` has a dimension of 0")]
     ZeroDimension { tensor: String },
     #[error("the dimensions of tensor `{tensor}` multiply to more than any file holds")]
     TooManyElements { tensor: String },
-    #[error("tensor `{tensor}` has rows of {row} values, {kind} needs a multiple of {block}")]
+    #[error(
+        "tensor `{tensor}` has rows of {row} values; {kind} needs rows of a multiple of {block} values"
+    )]
     BrokenRow {
         tensor: String,
         row: u64,
@@ -111,7 +113,7 @@ pub enum Problem {
         block: u64,
     },
     #[error(
-        "tensor `{tensor}` ends at byte {end}, the file has {size}: it is incomplete, download it again"
+        "tensor `{tensor}` ends at byte {end}, but the file has only {size}: it is incomplete, download it again"
     )]
     Outside {
         tensor: String,
@@ -128,7 +130,7 @@ pub enum Problem {
         limit: u64,
     },
     #[error(
-        "{what}: {found} would need at least {needed} bytes, the file has {left} left: it is incomplete or damaged, download it again"
+        "{what}: {found} would need at least {needed} bytes, but the file has only {left} left: it is incomplete or damaged, download it again"
     )]
     Promised {
         what: String,
@@ -143,13 +145,13 @@ pub enum Problem {
     ValueType { key: String, found: u32 },
     #[error("key `{key}` holds an array of arrays")]
     Nested { key: String },
-    #[error("key `{key}` is of type {found}, it must be {expected}")]
+    #[error("key `{key}` is of type {found}, and must be {expected}")]
     WrongType {
         key: String,
         found: String,
         expected: String,
     },
-    #[error("key `{key}` is {found}, it must be {expected}")]
+    #[error("key `{key}` is {found}, and must be {expected}")]
     WrongValue {
         key: String,
         found: String,
@@ -157,12 +159,12 @@ pub enum Problem {
     },
     #[error("{what} is not valid UTF-8")]
     NotUtf8 { what: String },
-    #[error("{what} is a truth value of {found}, it must be 0 or 1")]
+    #[error("{what} is a boolean of {found}, and must be 0 or 1")]
     NotBool { what: String, found: u8 },
     #[error("tensor `{tensor}` has the unknown type {found}")]
     TensorType { tensor: String, found: u32 },
 
-    #[error("key `{key}` is missing")]
+    #[error("the GGUF header has no key `{key}`")]
     MissingKey { key: String },
     #[error("key `{key}` occurs twice")]
     DuplicateKey { key: String },
@@ -170,7 +172,7 @@ pub enum Problem {
     DuplicateTensor { tensor: String },
     #[error("{what} is empty")]
     Empty { what: String },
-    #[error("{what} contains a zero byte")]
+    #[error("{what} contains a NUL byte")]
     ZeroByte { what: String },
     #[error("the file holds no tensors")]
     NoTensors,
@@ -184,11 +186,11 @@ pub enum Problem {
         alignment: u64,
     },
 
-    #[error("key `{key}` names token {found}, the vocabulary has {size}")]
+    #[error("key `{key}` names token {found}, but the vocabulary has only {size} tokens")]
     TokenId { key: String, found: i64, size: u64 },
-    #[error("key `{key}` has {found} elements, the vocabulary has {size}")]
+    #[error("key `{key}` has {found} elements, but the vocabulary has {size} tokens")]
     VocabularyLength { key: String, found: u64, size: u64 },
-    #[error("tokens {first} and {second} of the vocabulary are the same")]
+    #[error("tokens number {first} and {second} of the vocabulary have the same text")]
     SameToken { first: u64, second: u64 },
 
     #[error("element {element} of key `{key}` has {found} bytes, beyond the limit of {limit}")]
@@ -295,7 +297,7 @@ mod tests {
         .at(900);
         assert_eq!(
             error.to_string(),
-            "tensor `blk.0.attn_q.weight` ends at byte 12345, the file has 1000: it is incomplete, download it again (GGUF rule G2, near byte 900)"
+            "tensor `blk.0.attn_q.weight` ends at byte 12345, but the file has only 1000: it is incomplete, download it again (GGUF rule G2, near byte 900)"
         );
         assert_eq!(error.rule(), Some(Rule::Spans));
     }

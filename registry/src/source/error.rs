@@ -35,7 +35,7 @@ pub enum Error {
         said: String,
     },
     /// The download stalled.
-    #[error("fetching {requirement} made no progress for {seconds} seconds")]
+    #[error("fetching {requirement} made no progress for {seconds} s, and was stopped")]
     Stalled {
         /// `package==version`.
         requirement: String,
@@ -49,7 +49,7 @@ pub enum Error {
         requirement: String,
     },
     /// The archive cannot be read.
-    #[error("{archive} is not a complete archive: {reason}")]
+    #[error("{archive} cannot be read as a zip archive: {reason}")]
     Archive {
         /// The archive's file name.
         archive: String,
@@ -75,7 +75,7 @@ pub enum Error {
         found: &'static str,
     },
     /// The file has another size than the catalog says.
-    #[error("{member} in {archive} has {found} bytes, the catalog says {expected}")]
+    #[error("{member} in {archive} has {found} bytes, but the catalog states {expected}")]
     MemberSize {
         /// The archive's file name.
         archive: String,
@@ -87,7 +87,9 @@ pub enum Error {
         found: u64,
     },
     /// The file has an implausible compression ratio.
-    #[error("{member} in {archive} would unpack {packed} bytes to {size}")]
+    #[error(
+        "{member} in {archive} was refused: {packed} bytes would unpack to {size} bytes, an implausible ratio"
+    )]
     Bomb {
         /// The archive's file name.
         archive: String,
@@ -99,7 +101,7 @@ pub enum Error {
         size: u64,
     },
     /// The operation was dropped.
-    #[error("the download was given up")]
+    #[error("the download was cancelled")]
     Cancelled,
 }
 

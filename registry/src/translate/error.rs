@@ -27,7 +27,7 @@ pub enum Error {
         family: Family,
     },
     /// A key that the translation needs is not there.
-    #[error("key `{key}` is missing")]
+    #[error("the translation needs the key `{key}`, which the file does not have")]
     MissingKey {
         /// The key.
         key: String,
@@ -47,7 +47,7 @@ pub enum Error {
         tensor: String,
     },
     /// A tensor has a shape that cannot be brought into llama.cpp's.
-    #[error("tensor `{tensor}` has the shape {found:?}, it must be {expected}")]
+    #[error("tensor `{tensor}` has the shape {found:?}, and must have {expected}")]
     Shape {
         /// Its name.
         tensor: String,

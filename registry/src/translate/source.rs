@@ -147,7 +147,7 @@ impl<'a> Source<'a> {
     pub(super) fn dim(&self, name: &str, dim: usize) -> Result<u64, Error> {
         let tensor = self.tensor(name)?;
         let found = tensor.dims.get(dim).copied();
-        found.ok_or_else(|| shape(tensor, &format!("of {} dimensions or more", dim + 1)))
+        found.ok_or_else(|| shape(tensor, &format!("{} dimensions or more", dim + 1)))
     }
 
     pub(super) fn read(&self, span: Span) -> Result<Vec<u8>, Error> {

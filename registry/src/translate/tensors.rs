@@ -209,7 +209,7 @@ impl Tensors {
                 return Err(Error::Shape {
                     tensor: harmless(part.name.as_bytes()),
                     found: part.dims.clone(),
-                    expected: format!("that of `{}`, {:?}", first.name, first.dims),
+                    expected: format!("the shape of `{}`, {:?}", first.name, first.dims),
                 });
             }
             dims[last] += part.dims[last];

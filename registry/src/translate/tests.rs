@@ -339,17 +339,17 @@ fn what_a_family_needs_is_named() {
     check(
         "embeddinggemma",
         &tensor("dense.1.weight", &[4, 5]),
-        "tensor `dense.1.weight` has the shape [4, 5], it must be two dimensions, the second of 64",
+        "tensor `dense.1.weight` has the shape [4, 5], and must have two dimensions, the second of 64",
     );
     check(
         "mistral3",
         &tensor("v.blk.0.attn_k.weight", &[32, 31]),
-        "tensor `v.blk.0.attn_k.weight` has the shape [32, 31], it must be two dimensions, the second of 2 even heads",
+        "tensor `v.blk.0.attn_k.weight` has the shape [32, 31], and must have two dimensions, the second of 2 even heads",
     );
     check(
         "qwen3vl",
         &tensor("v.patch_embed.weight", &[8, 8, 3, 64]),
-        "tensor `v.patch_embed.weight` has the shape [8, 8, 3, 64], it must be four dimensions, the third of 2",
+        "tensor `v.patch_embed.weight` has the shape [8, 8, 3, 64], and must have four dimensions, the third of 2",
     );
     check(
         "qwen3vl",
@@ -359,12 +359,12 @@ fn what_a_family_needs_is_named() {
     check(
         "qwen25vl",
         &|writer| writer.without("qwen25vl.rope.mrope_section"),
-        "key `qwen25vl.rope.mrope_section` is missing",
+        "the translation needs the key `qwen25vl.rope.mrope_section`, which the file does not have",
     );
     check(
         "gemma3",
         &|writer| writer.without("gemma3.vision.patch_size"),
-        "key `gemma3.vision.patch_size` is missing",
+        "the translation needs the key `gemma3.vision.patch_size`, which the file does not have",
     );
     check(
         "qwen35",

@@ -297,5 +297,9 @@ async fn a_folder_of_safetensors_is_converted() {
     service
         .post("/api/create", recipe(&files, ""))
         .await
-        .refuses(400, "not_convertible", "`config.json`: missing field");
+        .refuses(
+            400,
+            "not_convertible",
+            "`config.json` does not describe a model that can be converted: missing field",
+        );
 }
