@@ -274,7 +274,7 @@ impl Error {
             }
             Self::NoRunner(_) => "install slm-runner next to slmd, or set runner in config.yaml",
             Self::NotConfined { .. } => {
-                "use a kernel with Landlock and seccomp, or set sandbox: auto in config.yaml to run with less"
+                "use a Linux kernel with Landlock and seccomp, or set sandbox: auto in config.yaml to run with less"
             }
             Self::NoJob(_) | Self::JobState { .. } => "`slm jobs --all` shows the jobs",
             Self::JobCancelled(_) => {

@@ -121,7 +121,7 @@ fn unneeded() -> Vec<String> {
         .collect()
 }
 
-/// Whether the kernel looked for the program.
+/// Whether the system looked for the program.
 #[expect(
     clippy::disallowed_methods,
     reason = "the program does not exist, so there is no child"

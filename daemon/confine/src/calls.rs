@@ -3,7 +3,7 @@
 //! This is a deny list, because drivers of accelerators use a great many calls.
 //! A refused call fails with `EPERM`, as without the privilege, so that code that only tries it continues.
 //! Without an accelerator there is an allow list as well, see `needed`.
-//! The kernel caches which calls the filters always allow and skips the filters for them, so decoding costs the same with them.
+//! The Linux kernel caches which calls the filters always allow and skips the filters for them, so decoding costs the same with them.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
     libc::SYS_fremovexattr,
-    // Interfaces of the kernel with many vulnerabilities, and ways around this filter.
+    // Interfaces of the Linux kernel with many vulnerabilities, and ways around this filter.
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
@@ -141,7 +141,7 @@ const SOCKETS: &[c_long] = &[
 /// Refuses the calls to all threads of this process and to threads that they start later.
 ///
 /// # Errors
-/// The kernel's error, or an unknown architecture.
+/// The system's error, or an unknown architecture.
 pub(super) fn restrict(needs: &Needs) -> Result<(), String> {
     for program in programs(needs, rustix::process::getpid().as_raw_nonzero().get())? {
         seccompiler::apply_filter_all_threads(&program).map_err(|error| error.to_string())?;
@@ -345,7 +345,7 @@ mod tests {
         }
     }
 
-    /// The kernel's number of this architecture, from `linux/audit.h`.
+    /// The Linux kernel's number of this architecture, from `linux/audit.h`.
     fn processor() -> u32 {
         match std::env::consts::ARCH {
             "x86_64" => 0xc000_003e,
@@ -417,7 +417,7 @@ mod tests {
 
     #[test]
     fn without_devices_what_is_not_needed_does_not_exist() {
-        // The last number is a call that no kernel has.
+        // The last number is a call that no Linux kernel has.
         for call in [
             libc::SYS_memfd_create,
             libc::SYS_inotify_init1,
@@ -485,7 +485,7 @@ mod tests {
         check(libc::SYS_prctl, &[bits(libc::PR_SET_PDEATHSIG), 0], EPERM);
         check(libc::SYS_prctl, &[bits(libc::PR_SET_DUMPABLE), 1], EPERM);
         check(libc::SYS_prctl, &[bits(libc::PR_SET_NAME)], ALLOWED);
-        // The kernel ignores the upper half of the argument, so the filter must do the same.
+        // The Linux kernel ignores the upper half of the argument, so the filter must do the same.
         check(libc::SYS_prctl, &[1 << 32 | 1, 0], EPERM);
         check(libc::SYS_ioctl, &[2, libc::TIOCSTI], EPERM);
         check(libc::SYS_ioctl, &[2, libc::TCGETS], ALLOWED);

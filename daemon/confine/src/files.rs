@@ -16,7 +16,7 @@ use super::{
     fs::{self, Inherited, Kind},
 };
 
-/// The requested version of Landlock; an older kernel enforces the rights that it knows.
+/// The requested version of Landlock; an older Linux kernel enforces the rights that it knows.
 const KNOWN: ABI = ABI::V6;
 
 /// Reads a file, lists a folder.
@@ -91,7 +91,7 @@ const OF_THE_KERNEL_FOR_DRIVERS: &[&str] =
 /// Thread names, which CUDA's driver writes.
 const THREADS: &str = "/proc/self/task";
 
-/// Open descriptors of files in `/proc`. The kernel drops unused inodes of `/proc`, and a rule does not hold for the inode that it
+/// Open descriptors of files in `/proc`. The Linux kernel drops unused inodes of `/proc`, and a rule does not hold for the inode that it
 /// makes later; an open descriptor keeps the inode.
 static REMEMBERED: Mutex<Vec<PathFd>> = Mutex::new(Vec::new());
 

@@ -1,7 +1,7 @@
-//! The only file of this crate that touches the file system: it reads what the kernel reports on this process and the machine.
+//! The only file of this crate that touches the file system: it reads what the system reports on this process and the machine.
 #![expect(
     clippy::disallowed_methods,
-    reason = "this is the crate's file wrapper; it reads small files of the kernel"
+    reason = "this is the crate's file wrapper; it reads small files of the system"
 )]
 
 use std::{
@@ -93,7 +93,7 @@ pub(super) fn threads() -> usize {
     fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
-/// The kernel's name of the network namespace of this process.
+/// The system's name of the network namespace of this process.
 pub(super) fn network() -> Option<PathBuf> {
     fs::read_link("/proc/self/ns/net").ok()
 }

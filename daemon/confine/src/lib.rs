@@ -51,16 +51,16 @@ pub struct Needs {
 
 /// Makes this process end with the daemon, and keeps its memory out of core files and debuggers.
 ///
-/// - The kernel kills it when the daemon's launcher thread ends.
+/// - The Linux kernel kills it when the daemon's launcher thread ends.
 ///   If the daemon died before this call, its end of the socket is closed, and a runner exits at the end of its input.
 /// - It leaves no core file, because a core file holds prompts.
 /// - Other processes of the user can neither attach to it nor read its memory.
-/// - Out of memory, the kernel kills it before the daemon.
+/// - Out of memory, the Linux kernel kills it before the daemon.
 ///
 /// Call it first in `main`, before any other thread runs.
 ///
 /// # Errors
-/// The kernel's error when it refuses a step, although none needs a privilege.
+/// The system's error when it refuses a step, although none needs a privilege.
 pub fn at_start() -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
@@ -103,7 +103,7 @@ pub fn restrict(needs: &Needs) -> Sandbox {
 /// budget for its requests.
 ///
 /// # Errors
-/// The kernel's error.
+/// The system's error.
 pub fn hold_data(bytes: u64) -> io::Result<()> {
     limits::hold_data(bytes)
 }

@@ -15,7 +15,7 @@ const MOST_FILES: u64 = 1024;
 /// Makes this process leave no core file when it crashes.
 ///
 /// # Errors
-/// The kernel's error, although this needs no privilege.
+/// The system's error, although this needs no privilege.
 pub fn no_core() -> io::Result<()> {
     most(Resource::Core, 0)
 }
@@ -28,7 +28,7 @@ pub fn no_core() -> io::Result<()> {
 /// With an accelerator neither holds, because drivers reserve more memory than there is and share some of it as files.
 ///
 /// # Errors
-/// The kernel's error at the first limit that it refuses.
+/// The system's error at the first limit that it refuses.
 #[cfg(target_os = "linux")]
 pub(super) fn lower(needs: &Needs, inherited: &[Inherited]) -> Result<(), String> {
     most(Resource::Nofile, MOST_FILES).map_err(|error| error.to_string())?;
@@ -47,7 +47,7 @@ pub(super) fn lower(needs: &Needs, inherited: &[Inherited]) -> Result<(), String
 /// Lowers the limit of open files.
 ///
 /// # Errors
-/// The kernel's error.
+/// The system's error.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn lower(_: &Needs) -> Result<(), String> {
     most(Resource::Nofile, MOST_FILES).map_err(|error| error.to_string())
@@ -56,7 +56,7 @@ pub(super) fn lower(_: &Needs) -> Result<(), String> {
 /// Lowers the limit of data to this many bytes, if [`lower`] set one. A lower limit stays.
 ///
 /// # Errors
-/// The kernel's error.
+/// The system's error.
 pub(super) fn hold_data(bytes: u64) -> io::Result<()> {
     match getrlimit(Resource::Data).maximum {
         Some(_) => most(Resource::Data, bytes),
@@ -82,7 +82,7 @@ fn most(resource: Resource, wanted: u64) -> io::Result<()> {
 /// `CAP_DAC_READ_SEARCH` stays, with which root opens inherited files of other users again; Landlock decides which files these are.
 ///
 /// # Errors
-/// The kernel's error.
+/// The system's error.
 #[cfg(target_os = "linux")]
 pub(super) fn drop_privileges() -> Result<(), String> {
     use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};

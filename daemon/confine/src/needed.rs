@@ -2,7 +2,7 @@
 //!
 //! Drivers of accelerators use many more calls, so with them only the deny list holds, see `calls`.
 //!
-//! A call that is not listed fails with `ENOSYS`, as on an older kernel, because the C library then uses an older call; so newer
+//! A call that is not listed fails with `ENOSYS`, as on an older Linux kernel, because the C library then uses an older call; so newer
 //! calls are not listed. A call on the deny list fails with `EPERM` in either case.
 
 use libc::c_long;

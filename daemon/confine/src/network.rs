@@ -9,7 +9,7 @@ use rustix::{io, thread::UnshareFlags};
 
 use super::fs;
 
-/// A network namespace, by the kernel's name for it: `net:[4026531840]`.
+/// A network namespace, by the Linux kernel's name for it: `net:[4026531840]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Network(Option<PathBuf>);
 
@@ -25,7 +25,7 @@ impl Network {
 /// Without the right to do that, it makes a user namespace first, if the machine permits it; no other thread may run then.
 ///
 /// # Errors
-/// The kernel's error at the second try.
+/// The system's error at the second try.
 pub(super) fn leave() -> Result<(), String> {
     unshare(UnshareFlags::NEWNET)
         .or_else(|_| unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNET))

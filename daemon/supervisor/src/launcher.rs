@@ -1,6 +1,6 @@
 //! Starts all processes from one thread that never ends.
 //!
-//! A runner asks the kernel to kill it when its parent dies (`confine::at_start`).
+//! A runner asks the Linux kernel to kill it when its parent dies (`confine::at_start`).
 //! On Linux "parent" means the *thread* that started it. A runtime ends its idle threads, and healthy runners would be killed with
 //! them, so a dedicated thread starts all runners.
 

@@ -1,4 +1,4 @@
-//! A runner process, as the kernel shows it.
+//! A runner process, as the system shows it.
 
 use std::process::ExitStatus;
 

@@ -75,7 +75,7 @@ impl Runner {
         self.0.pid
     }
 
-    /// Resident bytes of the process as the kernel counts them now.
+    /// Resident bytes of the process as the system counts them now.
     /// `None` when it is gone, is not a process, or the system does not report it.
     pub fn resident_bytes(&self) -> Option<u64> {
         if self.0.exit.borrow().is_some() {

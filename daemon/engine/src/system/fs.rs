@@ -1,14 +1,14 @@
-//! The only file that touches the file system: what the kernel says about this process and the machine, and the folder of backend modules.
+//! The only file that touches the file system: what the system says about this process and the machine, and the folder of backend modules.
 #![expect(
     clippy::disallowed_methods,
-    reason = "this is the crate's file wrapper; what it reads are small files of the kernel"
+    reason = "this is the crate's file wrapper; what it reads are small files of the system"
 )]
 
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// A file of the kernel, or nothing where it does not exist.
+/// A file of the system, or nothing where it does not exist.
 pub(crate) fn kernel_file(path: impl AsRef<Path>) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }

@@ -9,7 +9,7 @@ const BYTES_PER_VALUE: u64 = 2;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Resident bytes of this process; 0 where the kernel does not tell.
+/// Resident bytes of this process; 0 where the system does not tell.
 pub(crate) fn resident() -> u64 {
     fs::kernel_file("/proc/self/status")
         .and_then(|status| kib_after(&status, "VmRSS:"))
@@ -37,7 +37,7 @@ pub(crate) fn hold(planned: u64, threads: u64) {
     }
 }
 
-/// Checks that so much memory is free, as far as the kernel tells.
+/// Checks that so much memory is free, as far as the system tells.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] names both numbers.

@@ -1,4 +1,4 @@
-//! The process and the machine: files of the kernel, memory, threads and the log.
+//! The process and the machine: files of the system, memory, threads and the log.
 
 pub(crate) mod fs;
 pub(crate) mod log;

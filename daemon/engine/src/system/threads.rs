@@ -34,7 +34,7 @@ pub(crate) fn best() -> u32 {
         .clamp(1, MAX_THREADS)
 }
 
-/// Cores as the kernel groups its processors, or nothing where it does not tell.
+/// Cores as the system groups its processors, or nothing where it does not tell.
 fn physical_cores() -> Option<usize> {
     let siblings = (0..).map_while(|cpu| {
         fs::kernel_file(format!(
