@@ -97,7 +97,7 @@ pub(crate) enum Command {
     /// Fetch a model.
     ///
     /// A name is looked up in the catalogs, and then in the Ollama library. A name with a host states the source: a registry,
-    /// `hf.co/OWNER/REPOSITORY` on the Hugging Face hub, or the address of a GGUF file. A stopped pull keeps its bytes, and the
+    /// `hf.co/OWNER/REPOSITORY` on the Hugging Face hub, or the URL of a GGUF file. A stopped pull keeps its bytes, and the
     /// next pull continues with them.
     ///
     /// Ctrl-C detaches from the pull, which continues in the background; `slm jobs` shows and cancels it. The same pull in a
@@ -332,7 +332,7 @@ impl Thinking {
 /// Arguments of `pull`.
 #[derive(Debug, Args)]
 pub(crate) struct Pull {
-    /// Name or address of the model.
+    /// Name or URL of the model.
     pub(crate) model: String,
     /// Show the source and the reason for it, and fetch no weights.
     #[arg(long)]

@@ -553,13 +553,13 @@ fn non_empty(text: &str) -> Result<Option<String>, String> {
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-/// The address of a server.
+/// The URL of a server.
 fn server(text: &str) -> Result<Option<String>, String> {
     match text.split_once("://") {
         None if text.is_empty() => Ok(None),
         Some(("http" | "https", rest)) if !rest.is_empty() => Ok(Some(text.to_owned())),
         _ => Err(format!(
-            "{text:?} must be the address of a server, such as https://mirror.example"
+            "{text:?} must be the URL of a server, such as https://mirror.example"
         )),
     }
 }

@@ -50,7 +50,7 @@ pub enum Error {
         name: String,
     },
     /// An address in the configuration is invalid.
-    #[error("{what}: {text:?} is not the address of a server, such as https://mirror.example")]
+    #[error("{what}: {text:?} is not the URL of a server, such as https://mirror.example")]
     Setting {
         /// Which setting.
         what: &'static str,

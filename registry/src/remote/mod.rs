@@ -3,7 +3,7 @@
 //! - `distribution`: registries that speak the OCI distribution protocol, Ollama's among them; `index` chooses a manifest out of a
 //!   list, `artifact` reads layouts other than Ollama's.
 //! - `hub`: repositories of the Hugging Face hub and its mirrors.
-//! - `web`: a single file at an address.
+//! - `web`: a single file at a URL.
 //!
 //! Each lists the files of a model, with the sizes and digests that the place states, as a `RemoteModel`. It fetches no weights: that is
 //! what [`crate::transfer`] does. `upload` is the other direction, to registries.

@@ -1,4 +1,4 @@
-//! A single GGUF file at an address.
+//! A single GGUF file at a URL.
 
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode, Url};
