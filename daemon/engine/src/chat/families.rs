@@ -77,7 +77,7 @@ fn families() {
         .collect();
     files.sort();
     assert!(!files.is_empty(), "{folder} holds no template");
-    let mut table = String::from("| family | reads |");
+    let mut table = String::from("| family | format |");
     let mut line = String::from("|---|---|");
     for part in PARTS {
         write!(table, " {part} |").unwrap();
