@@ -274,7 +274,7 @@ impl Parameters {
         self.signed("num_keep")
     }
 
-    /// Maximum number of tokens to generate; -1 and -2 until the context is full.
+    /// Maximum number of tokens to generate; −1 no limit, −2 until the context is full.
     pub fn num_predict(&self) -> Option<i32> {
         self.signed("num_predict")
     }
