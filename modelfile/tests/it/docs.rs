@@ -23,7 +23,10 @@ fn parameter_table() -> String {
             ),
             Kind::Float(range) => ("number", format!("{} to {}", range.start(), range.end())),
             Kind::Bool => ("boolean", "`true`, `false`".to_owned()),
-            Kind::TextList => ("list of strings", "at most 64 of 1 to 1024 bytes".to_owned()),
+            Kind::TextList => (
+                "list of strings",
+                "at most 64 of 1 to 1024 bytes".to_owned(),
+            ),
         };
         let reload = match spec.reload {
             Reload::Yes => "yes",
