@@ -149,9 +149,9 @@ impl Drop for Dropped {
 /// An endless stream that reports its drop.
 fn endless(dropped: mpsc::UnboundedSender<()>) -> Router {
     let handler = async move || {
-        let guard = Dropped(dropped.clone());
+        let report = Dropped(dropped.clone());
         let stream = futures::stream::repeat_with(move || {
-            let _held = &guard;
+            let _held = &report;
             Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 16 * 1024]))
         });
         Body::from_stream(stream)
@@ -184,9 +184,9 @@ async fn a_stalled_reader_is_disconnected() {
 async fn a_client_that_disconnects_ends_its_answer() {
     let (dropped, mut reports) = mpsc::unbounded_channel();
     let pending = async move || {
-        let guard = Dropped(dropped.clone());
+        let report = Dropped(dropped.clone());
         std::future::pending::<()>().await;
-        drop(guard);
+        drop(report);
     };
     let router = Router::new().route("/", post(pending));
     let (address, _shutdown) = start(limits(), router).await;
@@ -228,8 +228,14 @@ async fn two_listeners_share_one_permit() {
     let unix = Listener::unix(&path, Stale::Unknown).await.unwrap();
     let shutdown = Shutdown::new();
     let permits = Arc::new(Semaphore::new(1));
-    for door in [tcp, unix] {
-        let serving = serve(door, hello(), limits(), permits.clone(), shutdown.clone());
+    for listener in [tcp, unix] {
+        let serving = serve(
+            listener,
+            hello(),
+            limits(),
+            permits.clone(),
+            shutdown.clone(),
+        );
         shutdown.tasks.spawn(serving);
     }
     for _ in 0..2 {

@@ -386,14 +386,14 @@ async fn the_origin_check_comes_before_every_route() {
 
 #[tokio::test]
 async fn an_allowed_page_gets_cors_headers() {
-    let guard = OriginCheck {
+    let check = OriginCheck {
         origins: ["http://app.example".to_owned()].into(),
         ..OriginCheck::default()
     };
     let service = service().await;
     let router = Router::new()
         .route("/", get(async || "hello"))
-        .layer(middleware::from_fn_with_state(guard, origin_check::check));
+        .layer(middleware::from_fn_with_state(check, origin_check::check));
     let ask = async |method: &str| {
         let request = Service::request(method, "/")
             .header("origin", "http://app.example")
