@@ -1,5 +1,14 @@
 //! What can go wrong in this crate, told apart by what the caller can do about it.
 
+pub(crate) mod credentials;
+pub(crate) mod http;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod reference;
+pub(crate) mod remote;
+pub(crate) mod source;
+pub(crate) mod transfer;
+
 use std::{io, path::PathBuf};
 
 use crate::{
@@ -203,28 +212,28 @@ pub enum Error {
     Task(#[source] tokio::task::JoinError),
     /// The text does not name a model.
     #[error(transparent)]
-    Reference(#[from] crate::reference::ReferenceError),
+    Reference(#[from] reference::ReferenceError),
     /// A server could not be asked.
     #[error(transparent)]
-    Http(#[from] crate::http::Error),
+    Http(#[from] http::Error),
     /// A place on the network does not have the model.
     #[error(transparent)]
-    Remote(#[from] crate::remote::Error),
+    Remote(#[from] remote::Error),
     /// A blob could not be brought here.
     #[error(transparent)]
-    Transfer(#[from] crate::transfer::Error),
+    Transfer(#[from] transfer::Error),
     /// A source did not deliver.
     #[error(transparent)]
-    Source(#[from] crate::source::Error),
+    Source(#[from] source::Error),
     /// A model could not be pushed.
     #[error(transparent)]
-    Push(#[from] crate::push::Error),
+    Push(#[from] push::Error),
     /// Logins cannot be looked up or kept.
     #[error(transparent)]
-    Credentials(#[from] crate::credentials::Error),
+    Credentials(#[from] credentials::Error),
     /// A model could not be pulled.
     #[error(transparent)]
-    Pull(#[from] crate::pull::Error),
+    Pull(#[from] pull::Error),
 }
 
 /// What is wrong with a blob.
@@ -288,7 +297,7 @@ impl Error {
             Self::Remote(error) => error.is_transient(),
             Self::Transfer(error) => error.is_transient(),
             Self::Pull(error) => error.is_transient(),
-            Self::Push(crate::push::Error::Http(error)) => error.is_transient(),
+            Self::Push(push::Error::Http(error)) => error.is_transient(),
             Self::NoSpace { .. } => true,
             _ => false,
         }
@@ -321,12 +330,12 @@ mod tests {
 
     #[test]
     fn a_push_that_the_network_ended_may_be_tried_again() {
-        let broken = crate::http::Error::Broken {
+        let broken = http::Error::Broken {
             host: "reg.example".to_owned(),
             reason: "reset".to_owned(),
             via: None,
         };
-        assert!(Error::from(crate::push::Error::Http(broken)).is_transient());
-        assert!(!Error::from(crate::push::Error::MediaType).is_transient());
+        assert!(Error::from(push::Error::Http(broken)).is_transient());
+        assert!(!Error::from(push::Error::MediaType).is_transient());
     }
 }

@@ -16,8 +16,10 @@ pub mod convert;
 pub mod credentials;
 pub mod digest;
 pub mod error;
+pub mod facts;
 mod fs;
 pub mod gguf;
+mod host;
 pub mod http;
 mod index;
 mod key;
@@ -37,6 +39,7 @@ mod resolve;
 
 mod registry;
 pub mod search;
+mod shard;
 pub mod source;
 mod store;
 pub mod transfer;

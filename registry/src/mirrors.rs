@@ -9,7 +9,7 @@
 
 use reqwest::Url;
 
-use crate::reference::is_loopback;
+use crate::host::is_loopback;
 
 /// Mirrors by host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -207,7 +207,7 @@ pub struct Ready {
     /// The smaller model that drafts tokens.
     pub draft: Option<OpenBlob>,
     /// What the header of the weights says.
-    pub facts: gguf::Facts,
+    pub facts: crate::facts::Facts,
 }
 
 /// A blob that was found good and is open for reading; it stays readable when the blob is removed.

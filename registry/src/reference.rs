@@ -15,7 +15,10 @@ use std::fmt;
 use reqwest::Url;
 
 use crate::catalog::{FileName, Repository, Revision};
+use crate::host::is_loopback;
 use crate::{Digest, ModelName};
+
+pub use crate::error::reference::ReferenceError;
 
 /// The hosts of the hub, as people write them.
 pub(crate) const HUB: [&str; 3] = ["hf.co", "huggingface.co", "www.huggingface.co"];
@@ -77,16 +80,6 @@ pub enum Choice {
     Of(String),
     /// The one at this path.
     File(FileName),
-}
-
-/// Why a text names no model.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a model name: {reason}")]
-pub struct ReferenceError {
-    /// What was given, cut to a length fit for a message.
-    pub text: String,
-    /// What is wrong with it.
-    pub reason: String,
 }
 
 impl Reference {
@@ -329,7 +322,7 @@ fn hub(text: &str) -> Result<Reference, String> {
                 .and_then(|end| file.get(..end))
                 .unwrap_or(file);
             // The parts of a split file are one model.
-            let (stem, ..) = crate::remote::part(stem).unwrap_or((stem, 1, 1));
+            let (stem, ..) = crate::shard::part(stem).unwrap_or((stem, 1, 1));
             let plain: String = stem
                 .chars()
                 .map(|c| if c == '/' { '-' } else { c })
@@ -367,19 +360,6 @@ fn pinned(text: &str) -> Result<(&str, Option<Digest>), String> {
             Ok((bare, Some(digest)))
         }
     }
-}
-
-/// Whether a host, perhaps with a port, is this machine by its name.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let bare = match host.rsplit_once(':') {
-        Some((bare, port)) if port.chars().all(|c| c.is_ascii_digit()) => bare,
-        _ => host,
-    };
-    let bare = crate::http::bare(bare);
-    bare.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, Entry, Location, Wheel, WheelFolder};
 use crate::credentials::{self, HubToken};
+use crate::error::pull::Error;
+use crate::host::is_loopback;
 use crate::http::{self, Client, Network};
 use crate::mirrors::Mirrors;
 use crate::name::DEFAULT_HOST;
-use crate::pull::Error;
 use crate::reference::Choice;
-use crate::reference::{Named, Reference, is_loopback};
+use crate::reference::{Named, Reference};
 use crate::remote::distribution::Distribution;
 use crate::remote::hub::{self, Hub};
 use crate::remote::web::Web;
@@ -323,7 +324,8 @@ fn address(text: &str, what: &'static str) -> Result<Url, Error> {
 }
 
 pub(crate) fn host(url: &Url) -> Option<String> {
-    url.host_str().map(|host| http::bare(host).to_owned())
+    url.host_str()
+        .map(|host| crate::host::bare(host).to_owned())
 }
 
 #[cfg(test)]

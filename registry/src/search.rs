@@ -189,7 +189,7 @@ fn hit(listed: Listed) -> Option<Hit> {
     Some(Hit {
         name,
         description: String::new(),
-        parameter_size: total.map(crate::gguf::count_label),
+        parameter_size: total.map(crate::facts::count_label),
         license,
         downloads: listed.downloads,
         updated: day.filter(is_day).map(str::to_owned),

@@ -11,7 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
-mod facts;
+mod general_type;
 mod input;
 mod known;
 mod metadata;
@@ -28,12 +28,13 @@ use std::io::{Read, Seek};
 
 pub(crate) use self::error::harmless;
 pub use self::error::{Error, Problem, Rule};
-pub use self::facts::{Facts, GeneralType, Split, count_label};
+pub use self::general_type::GeneralType;
 pub(crate) use self::known::{CHARSMAP, is_told_in_texts};
 pub use self::metadata::{Entry, Metadata};
 pub use self::tensor::Tensor;
 pub use self::tensor_type::TensorType;
 pub use self::value::{Array, Endian, Value, ValueType};
+pub(crate) use self::vocabulary::TOKENS;
 pub(crate) use self::write::Head;
 
 use self::input::Input;
@@ -135,12 +136,6 @@ fn unusable_here(endian: Endian) -> Option<&'static str> {
 }
 
 impl Gguf {
-    /// What people and schedulers want to know of the file.
-    #[must_use]
-    pub fn facts(&self) -> Facts {
-        Facts::of(self)
-    }
-
     /// The metadata as JSON, in the file's order.
     ///
     /// The name and the chat template are left out, because they are shown elsewhere.

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::facts::{Facts, Split};
 
 fn check(bytes: &[u8]) -> Result<Gguf, Error> {
     read(&mut Cursor::new(bytes), bytes.len() as u64)

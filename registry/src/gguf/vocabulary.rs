@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Error, Problem, Value, ValueType};
 
-pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
+pub(crate) const TOKENS: &str = "tokenizer.ggml.tokens";
 pub(super) const MERGES: &str = "tokenizer.ggml.merges";
 /// Real vocabularies have up to some 300,000 tokens.
 const MOST_TOKENS: u64 = 1024 * 1024;

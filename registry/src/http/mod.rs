@@ -31,9 +31,10 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 
 pub(crate) use self::body::{Body, FilePart};
-pub use self::error::Error;
-pub(crate) use self::error::{quoted, shown};
+pub(crate) use self::error::shown;
 use crate::credentials::Logins;
+pub use crate::error::http::Error;
+use crate::host::bare;
 
 /// Longest chain of redirects.
 const MOST_HOPS: usize = 10;
@@ -576,11 +577,6 @@ fn target(from: &Url, headers: &HeaderMap) -> Result<Url, Error> {
         return Err(missing());
     }
     Ok(next)
-}
-
-/// The host of a URL without the brackets of IPv6.
-pub(crate) fn bare(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 fn proxy_url(text: &str) -> Result<Url, Error> {

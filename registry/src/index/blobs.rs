@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{Digest, error::Result, fs::Stamp, gguf::Facts};
+use crate::{Digest, error::Result, facts::Facts, fs::Stamp};
 
 use super::{Index, StampColumns};
 

@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 use crate::{
     Damage, Digest, Reporter,
     error::{Error, Result},
+    facts::Facts,
     fs::{self, Stamp},
-    gguf::{self, Facts},
+    gguf,
     store::{Check, Ingest, Step, Store, TempBlob},
 };
 

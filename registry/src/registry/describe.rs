@@ -4,7 +4,7 @@ use crate::{
     Capability, Details, ModelName,
     config::Config,
     error::Result,
-    gguf::Facts,
+    facts::Facts,
     manifest::{LayerKind, Manifest},
     store::Check,
     translate::Family,

@@ -9,9 +9,9 @@ use crate::credentials::{
     self, Entry, Error, FoundLogin, HUB, Listed, Login, Logins, Secret, Source,
 };
 use crate::error::Result;
+use crate::host::is_loopback;
 use crate::http::{self, Client, Request, shown};
 use crate::name::DEFAULT_HOST;
-use crate::reference::is_loopback;
 use crate::remote::Auth;
 use crate::resolve::{self, Hosts, registry_at};
 use crate::source::Settings;

@@ -3,7 +3,7 @@
 use crate::{
     Damage, Digest, Model, ModelName, OpenBlob, Ready, Reporter,
     error::{Error, Result},
-    gguf::Facts,
+    facts::Facts,
     manifest::{Layer, LayerKind},
     translate::{Foreign, Part},
 };

@@ -5,7 +5,8 @@
 use crate::{
     Digest,
     error::{Error, Result},
-    gguf::{Facts, Split, harmless},
+    facts::{Facts, Split},
+    gguf::harmless,
 };
 
 /// The names of the files that a request calls its blobs by, for messages.

@@ -6,7 +6,8 @@
 use crate::{
     Digest, OpenBlob, Reporter,
     error::{Error, Result},
-    gguf::{self, Facts, Gguf},
+    facts::Facts,
+    gguf::{self, Gguf},
     store::{Derived, Store},
     translate::{self, Foreign, Part, Plan},
 };

@@ -20,8 +20,8 @@ use serde::Deserialize;
 use crate::Digest;
 use crate::credentials::key::Key;
 use crate::credentials::{FoundLogin, Login, Logins, Secret, unusable};
-use crate::http::{Client, Error, Request, Response, bare, shown};
-use crate::reference::is_loopback;
+use crate::host::{bare, is_loopback};
+use crate::http::{Client, Error, Request, Response, shown};
 
 /// Longest answer of a token server.
 const TOKEN_MAX: u64 = 256 << 10;

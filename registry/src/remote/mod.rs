@@ -11,7 +11,6 @@
 pub(crate) mod artifact;
 mod auth;
 pub(crate) mod distribution;
-mod error;
 pub(crate) mod hub;
 mod index;
 mod pick;
@@ -25,9 +24,9 @@ use crate::Digest;
 use crate::http::shown;
 
 pub(crate) use self::auth::Auth;
-pub use self::error::Error;
-pub(crate) use self::pick::{Listed, part, pick};
+pub(crate) use self::pick::{Listed, pick};
 pub(crate) use self::upload::{Blob, Content, Sent, Upload};
+pub use crate::error::remote::Error;
 
 /// The digest that a registry states for a manifest, where it does.
 fn stated_digest(headers: &HeaderMap) -> Option<Digest> {

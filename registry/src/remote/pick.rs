@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::reference::Choice;
+use crate::shard::part;
 
 /// Precisions of projectors, the best first.
 const PROJECTORS: [&str; 5] = ["f16", "bf16", "q8_0", "f32", ""];
@@ -209,18 +210,6 @@ fn stem(path: &str) -> Option<&str> {
     path.get(end..)?
         .eq_ignore_ascii_case(".gguf")
         .then(|| &path[..end])
-}
-
-/// `name-00001-of-00003` without the number, with number and count (llama.cpp's `llama_split_path`).
-pub(crate) fn part(stem: &str) -> Option<(&str, usize, usize)> {
-    let (rest, count) = stem.rsplit_once("-of-")?;
-    let (name, number) = rest.rsplit_once('-')?;
-    let digits = |text: &str| {
-        let fits = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-        fits.then(|| text.parse::<usize>().ok()).flatten()
-    };
-    let (number, count) = (digits(number)?, digits(count)?);
-    (number >= 1 && number <= count).then_some((name, number, count))
 }
 
 /// The quantization in a name: its last word that is one.

@@ -28,8 +28,8 @@ use reqwest::header::{
 use reqwest::{Method, StatusCode, Url};
 
 use super::{Auth, stated_digest};
+use crate::error::push::Error;
 use crate::http::{Body, Client, Error as HttpError, FilePart, Request, Response, shown};
-use crate::push::Error;
 use crate::store::UploadNote;
 use crate::{Digest, Progress, Reporter, Stage};
 

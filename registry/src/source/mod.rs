@@ -8,13 +8,12 @@
 //!
 //! Downloads over HTTP are in [`crate::remote`] and [`crate::transfer`].
 
-mod error;
 pub mod file;
 pub mod wheel;
 
-pub use self::error::Error;
 pub use self::file::{Adopted, Method};
 pub use self::wheel::Pip;
+pub use crate::error::source::Error;
 
 use crate::credentials::{HubToken, LoginFiles};
 use crate::http::Network;

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     Capability, Damage, Error, RelPath, Weights,
     convert::{self, Format},
-    gguf::Facts,
+    facts::Facts,
 };
 
 /// The tiny folder in the store, with one file changed.

@@ -587,7 +587,7 @@ async fn the_parts_of_a_split_model_are_put_in_order() {
     let whole = gguf.expect("a good file");
     assert_eq!(
         ready.model.details.parameter_size,
-        crate::gguf::count_label(whole.parameter_count())
+        crate::facts::count_label(whole.parameter_count())
     );
     let shown = home.registry.show(&name_of("m"), true).await;
     let shown = shown.expect("good");

@@ -1,6 +1,7 @@
 //! Why a model was not found on the network.
 
-use crate::{Digest, http};
+use super::http;
+use crate::Digest;
 
 /// Why a model was not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

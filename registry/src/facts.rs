@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::vocabulary::TOKENS;
-use super::{Gguf, Metadata, Value};
+use crate::gguf::{GeneralType, Gguf, Metadata, TOKENS, Value};
 use crate::translate::{self, Foreign};
 
 /// Names that are longer are not what people call a model.
@@ -54,30 +53,6 @@ pub struct Facts {
     pub foreign: Option<Foreign>,
 }
 
-/// What a file is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GeneralType {
-    /// Weights that run by themselves.
-    Model,
-    /// A change to a model's weights (LoRA).
-    Adapter,
-    /// The part of a model that reads images or sound.
-    Projector,
-}
-
-impl GeneralType {
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        match metadata.str("general.type") {
-            Some("adapter") => Self::Adapter,
-            Some("projector" | "mmproj") => Self::Projector,
-            // Older projectors say so by their architecture only.
-            _ if metadata.str("general.architecture") == Some("clip") => Self::Projector,
-            _ => Self::Model,
-        }
-    }
-}
-
 /// The place of a file in a split model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
@@ -89,8 +64,16 @@ pub struct Split {
     pub tensors: u64,
 }
 
+impl Gguf {
+    /// What people and schedulers want to know of the file.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts::of(self)
+    }
+}
+
 impl Facts {
-    pub(super) fn of(gguf: &Gguf) -> Self {
+    fn of(gguf: &Gguf) -> Self {
         let metadata = &gguf.metadata;
         let text = |key: &str| metadata.str(key).map(str::to_owned);
         // The later parts of a split model are not asked for a sensible one.
