@@ -11,6 +11,9 @@ mod spec;
 mod value;
 
 pub use error::Error;
-pub use set::{MAX_TEXTS, Parameters};
-pub use spec::{DefaultValue, Kind, ParameterSpec, Reload, Retired, find, retired, specs};
-pub use value::{MAX_TEXT_BYTES, Parameter, Value};
+pub use set::Parameters;
+pub use spec::{
+    DefaultValue, Kind, MAX_TEXT_BYTES, MAX_TEXTS, ParameterSpec, Reload, Retired, find, retired,
+    specs,
+};
+pub use value::{Parameter, Value};

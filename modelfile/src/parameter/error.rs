@@ -2,9 +2,7 @@
 
 use crate::suggest;
 
-use super::spec::{ParameterSpec, Retired};
-use super::value::MAX_TEXT_BYTES;
-use super::{MAX_TEXTS, retired, specs};
+use super::spec::{MAX_TEXT_BYTES, MAX_TEXTS, ParameterSpec, Retired, retired, specs};
 
 /// Why a parameter was refused. [`hint`](Self::hint) gives the remedy.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -7,11 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
 use super::error::Error;
-use super::spec::{Kind, ParameterSpec, find};
+use super::spec::{Kind, MAX_TEXTS, ParameterSpec, find};
 use super::value::{Parameter, Value, look_up};
-
-/// Maximum number of texts in a list.
-pub const MAX_TEXTS: usize = 64;
 
 /// Parameters that were set, each at most once and each with a checked value.
 ///

@@ -3,6 +3,12 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+/// The longest text of a list, in bytes of UTF-8.
+pub const MAX_TEXT_BYTES: usize = 1024;
+
+/// Maximum number of texts in a list.
+pub const MAX_TEXTS: usize = 64;
+
 /// One parameter.
 #[derive(Debug, PartialEq)]
 pub struct ParameterSpec {

@@ -5,10 +5,7 @@ use std::fmt;
 use crate::diagnostic::displayable;
 
 use super::error::Error;
-use super::spec::{self, Kind, ParameterSpec, retired};
-
-/// The longest text of a list, in bytes of UTF-8.
-pub const MAX_TEXT_BYTES: usize = 1024;
+use super::spec::{self, Kind, MAX_TEXT_BYTES, ParameterSpec, retired};
 
 /// A checked value. Floats are finite, so equality is total.
 #[derive(Debug, Clone, PartialEq)]
