@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::Bench;
-use super::models::Subject;
 use super::ruler::Ruler;
 use super::server::{Server, free_port};
 use super::stream::{Endpoint, Question, Settings};
+use super::subject::Subject;
 
 /// Tokens that warm a server.
 const WARM_PROMPT: usize = 32;

@@ -23,6 +23,7 @@ mod sides;
 mod site;
 mod statistics;
 mod stream;
+mod subject;
 mod tools;
 
 use std::cell::{Cell, OnceCell};
@@ -40,12 +41,13 @@ use installer::workspace::{MEASURED, Workspace};
 use installer::{files, process, say};
 
 use machine::Machine;
-use models::{Kept, Model, Subject};
+use models::{Kept, Model};
 use parts::Part;
 use report::Section;
 use row::Outcome;
 use sides::Sides;
 use site::Site;
+use subject::Subject;
 
 /// The least number of runs for a published median.
 const FEWEST_RUNS: usize = 3;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::site::Site;
+use super::subject::Subject;
 use installer::peer::Peer;
 use installer::workspace::Workspace;
 use installer::{files, process, say};
@@ -20,15 +21,6 @@ pub(super) enum Model {
     /// Qwen3-0.6B's shape with random weights, Q8_0.
     #[value(name = "qwen3-q8")]
     Qwen3Q8,
-}
-
-/// A model that is in the store.
-#[derive(Debug, Clone)]
-pub(super) struct Subject {
-    /// Name of the model in the store.
-    pub(super) name: String,
-    /// The file of its weights, for llama.cpp's programs too.
-    pub(super) weights: PathBuf,
 }
 
 impl Model {

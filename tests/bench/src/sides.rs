@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 
 use super::Bench;
 use super::daemon::loaded;
-use super::models::Subject;
 use super::stream::{Endpoint, Question};
+use super::subject::Subject;
 use installer::process;
 
 /// The devices and instructions of both sides.

@@ -6,8 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::models::Subject;
 use super::server::{Server, free_port};
+use super::subject::Subject;
 use installer::{files, process};
 
 /// The store and the programs of a measurement.

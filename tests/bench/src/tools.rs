@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Bench;
-use super::models::Subject;
 use super::statistics::Samples;
+use super::subject::Subject;
 use installer::process;
 
 /// Tokens per second of llama-bench: prefill and decode.

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::duel::{in_turn, llama_server};
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::server::Server;
 use crate::statistics::Samples;
+use crate::subject::Subject;
 use crate::{Bench, ruler, stream};
 use installer::{files, say};
 

@@ -10,10 +10,10 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crate::Bench;
 use crate::answer::{Answer, longest_silence};
 use crate::duel::{Duel, Setup, in_turn, same_work};
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::statistics::Samples;
 use crate::stream::{Endpoint, Question};
+use crate::subject::Subject;
 use installer::say;
 
 const STREAMS: usize = 4;

@@ -9,11 +9,11 @@ use anyhow::{Context, Result, ensure};
 
 use crate::Bench;
 use crate::machine;
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::server;
 use crate::site::Site;
 use crate::statistics::Samples;
+use crate::subject::Subject;
 use installer::{files, process, say};
 
 const QUESTION: &str = "Why is the sky blue?";

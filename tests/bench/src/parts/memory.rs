@@ -10,12 +10,12 @@ use crate::Bench;
 use crate::daemon::loaded;
 use crate::duel::{Setup, in_turn, llama_server};
 use crate::machine::{self, Memory};
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::ruler::Ruler;
 use crate::server::Server;
 use crate::statistics::Samples;
 use crate::stream::{Endpoint, Question};
+use crate::subject::Subject;
 use installer::say;
 
 const CONTEXT: u32 = 2048;

@@ -20,8 +20,9 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use super::Bench;
-use super::models::{Model, Subject};
+use super::models::Model;
 use super::row::Outcome;
+use super::subject::Subject;
 
 /// A part of the page that can be measured alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

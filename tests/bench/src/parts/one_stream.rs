@@ -5,10 +5,10 @@ use anyhow::{Result, ensure};
 use crate::Bench;
 use crate::answer::Answer;
 use crate::duel::{Duel, Setup, in_turn, same_work, settle};
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::statistics::Samples;
 use crate::stream::{Endpoint, Question};
+use crate::subject::Subject;
 use crate::tools::llama_bench;
 use installer::say;
 

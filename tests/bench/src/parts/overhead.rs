@@ -5,9 +5,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::statistics::Samples;
+use crate::subject::Subject;
 use crate::{Bench, stream};
 use installer::say;
 

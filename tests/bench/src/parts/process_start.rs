@@ -7,11 +7,11 @@ use anyhow::Result;
 use crate::Bench;
 use crate::daemon::unload;
 use crate::duel::{Setup, in_turn, llama_server, settle};
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::ruler::Ruler;
 use crate::statistics::Samples;
 use crate::stream::{Endpoint, Question};
+use crate::subject::Subject;
 use installer::say;
 
 const SETUP: Setup = Setup::one(2048);

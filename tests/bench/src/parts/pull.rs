@@ -9,10 +9,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::machine;
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::server::{Server, end, free_port};
 use crate::statistics::Samples;
+use crate::subject::Subject;
 use crate::{Bench, stream};
 use installer::{files, process, say};
 

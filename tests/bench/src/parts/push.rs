@@ -9,10 +9,10 @@ use serde_json::json;
 
 use crate::Bench;
 use crate::machine;
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::server::{Server, free_port};
 use crate::statistics::Samples;
+use crate::subject::Subject;
 use installer::{files, process, say};
 
 use super::pull::{LAYERS, Registry, SIZE, daemon, pull};

@@ -5,10 +5,10 @@ use anyhow::{Result, ensure};
 use crate::Bench;
 use crate::answer::{Answer, Counts};
 use crate::duel::{Duel, Setup, in_turn, settle};
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::statistics::Samples;
 use crate::stream::{Endpoint, Question};
+use crate::subject::Subject;
 use installer::say;
 
 /// Tokens of the common prefix.

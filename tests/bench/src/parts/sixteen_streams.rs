@@ -5,9 +5,9 @@ use anyhow::Result;
 use crate::Bench;
 use crate::crowd::Crowd;
 use crate::duel::{Duel, Setup, in_turn};
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::statistics::Samples;
+use crate::subject::Subject;
 use installer::say;
 
 const STREAMS: usize = 16;

@@ -8,12 +8,12 @@ use crate::Bench;
 use crate::answer::Answer;
 use crate::daemon::unload;
 use crate::duel::{Setup, llama_server, settle};
-use crate::models::Subject;
 use crate::row::{Better, Outcome, Row};
 use crate::ruler::Ruler;
 use crate::server::Server;
 use crate::statistics::Samples;
 use crate::stream::{Endpoint, Question};
+use crate::subject::Subject;
 use installer::say;
 
 /// Tokens of the conversation.
