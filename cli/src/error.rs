@@ -4,9 +4,10 @@
 //! is a remedy. With `--json` it is one object `{"error", "code", "hint"}` on standard error, so that
 //! standard output contains only results.
 
+pub(crate) mod client;
+
 use api::ErrorBody;
 
-use crate::client;
 use crate::exit::Exit;
 
 /// A failure found by the client.

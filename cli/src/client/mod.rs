@@ -4,7 +4,6 @@
 //! If no daemon answers and the user named no address, the client starts one, once.
 
 mod address;
-mod error;
 mod ndjson;
 mod note;
 mod own;
@@ -26,11 +25,11 @@ use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use self::address::{Address, Addresses};
-pub(crate) use self::error::Error;
 pub(crate) use self::ndjson::{Event, Events};
 pub(crate) use self::note::Note;
 pub(crate) use self::own::{DaemonConnection, reach};
 pub(crate) use self::start::{Starter, program_beside_us};
+pub(crate) use crate::error::client::Error;
 
 /// Timeout of a connection to another machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,11 +4,11 @@ use api::{CopyRequest, routes};
 use http::Method;
 use serde_json::json;
 
-use super::replaced::{NameTarget, with_replaced};
 use crate::args::Cp;
 use crate::client::Error;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::replaced::{NameTarget, with_replaced};
 
 /// Copies the name; the weights are shared.
 pub(crate) async fn run(context: &Context, args: &Cp) -> anyhow::Result<Exit> {

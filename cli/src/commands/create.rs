@@ -11,13 +11,13 @@ use api::{CreateRequest, License, Progress, routes};
 use modelfile::{Diagnostics, MOST_FINDINGS, Modelfile, Parameters, Severity};
 use serde_json::json;
 
-use super::replaced::{NameTarget, with_replaced};
 use crate::answer;
 use crate::args::Create;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::replaced::{NameTarget, with_replaced};
 use crate::weights::{Base, PathRoots, Sender};
 use crate::{env, fs, params, text};
 

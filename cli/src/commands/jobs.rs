@@ -5,14 +5,14 @@ use std::time::Duration;
 use api::{Job, JobState, JobsResponse, routes};
 use serde_json::json;
 
-use super::{Outcome, each, transfer};
+use super::{Outcome, each};
 use crate::args::{JobAction, JobNames, Jobs};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
 use crate::output::{Cell, Output, Shrink, Table};
-use crate::text;
+use crate::{text, transfer};
 
 /// Lists jobs, or acts on them.
 pub(crate) async fn run(context: &Context, args: &Jobs) -> anyhow::Result<Exit> {

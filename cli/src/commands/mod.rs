@@ -12,7 +12,6 @@ pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod reference;
-pub(crate) mod replaced;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod search;
@@ -20,7 +19,6 @@ pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod stop;
-mod transfer;
 pub(crate) mod verify;
 pub(crate) mod version;
 

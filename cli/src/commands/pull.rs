@@ -1,17 +1,17 @@
 //! `slm pull`: fetches a model, or explains what a pull would do.
 
-use api::{Explanation, Priority, PullRequest, routes};
+use api::{Explanation, PullRequest, routes};
 
 use super::local;
-use super::transfer::{FollowEnd, Transfer};
 use crate::args::Pull;
-use crate::client::Client;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::fetch::in_background;
 use crate::interrupt::until_ctrl_c;
-use crate::output::{Output, ProgressView, Table};
+use crate::output::{Output, Table};
 use crate::text;
+use crate::transfer::{FollowEnd, Transfer};
 
 /// Pulls the model and shows the progress.
 pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> {
@@ -48,37 +48,6 @@ pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> 
         FollowEnd::Left(job) => transfer.left(job),
     });
     Ok(Exit::Ok)
-}
-
-/// Pulls a missing model for `run`, with high priority.
-pub(crate) async fn pull(
-    client: &Client,
-    out: &Output,
-    view: ProgressView,
-    model: &str,
-) -> anyhow::Result<()> {
-    let request = in_background(PullRequest {
-        model: model.to_owned(),
-        priority: Some(Priority::High),
-        ..PullRequest::default()
-    });
-    let transfer = Transfer::new("pull", model, false);
-    let pulled = transfer.run(client, out, view, routes::PULL, &request);
-    match pulled.await? {
-        FollowEnd::Waits(job, what) => Err(Failure::new(format!("the pull of `{model}` {what}"))
-            .code("job_waits")
-            .hint(format!("`slm jobs resume {job} --now` starts it"))
-            .into()),
-        FollowEnd::Done(_) | FollowEnd::Left(_) => Ok(()),
-    }
-}
-
-/// The request as a background job, which continues after Ctrl-C and a closed terminal.
-fn in_background(request: PullRequest) -> PullRequest {
-    PullRequest {
-        background: Some(true),
-        ..request
-    }
 }
 
 /// Explains what a pull would do.
@@ -129,21 +98,4 @@ fn table(out: &Output, found: &Explanation) -> String {
         ]);
     }
     table.render(out)
-}
-
-/// Pulls a missing model, after a note.
-///
-/// With `--json`, standard output belongs to the answer, so the pull is silent.
-pub(crate) async fn fetch_missing(
-    client: &Client,
-    out: &Output,
-    model: &str,
-) -> anyhow::Result<()> {
-    out.note(&format!("`{model}` is not on disk: pulling it"));
-    let view = if out.json() {
-        ProgressView::silent()
-    } else {
-        out.progress()
-    };
-    pull(client, out, view, model).await
 }

@@ -2,10 +2,10 @@
 
 use api::{PushRequest, Pushed, routes};
 
-use super::transfer::{FollowEnd, Transfer};
 use crate::args::{ManifestFormat, Push};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::transfer::{FollowEnd, Transfer};
 
 /// Pushes the model and shows the progress.
 pub(crate) async fn run(context: &Context, args: &Push) -> anyhow::Result<Exit> {

@@ -5,13 +5,13 @@ use std::io::{IsTerminal as _, Read as _};
 use api::{ChatEvent, ChatRequest, GenerateEvent, GenerateRequest, Message, Timings, routes};
 
 use super::local;
-use super::pull::fetch_missing;
 use crate::answer::{self, Answer};
 use crate::args::Run;
 use crate::client::Error;
 use crate::context::Context;
 use crate::error::{Failure, Interrupted};
 use crate::exit::Exit;
+use crate::fetch::fetch_missing;
 use crate::images::Question;
 use crate::interrupt::until_ctrl_c;
 use crate::settings::{AnswerSettings, keep_alive};

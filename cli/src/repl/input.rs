@@ -13,6 +13,7 @@ use rustyline::{Config, Editor, Helper};
 use super::command::{COMMANDS, is_open};
 use super::echo::Quiet;
 use super::lines::Lines;
+use super::typed::Typed;
 use crate::error::Failure;
 use crate::fs::{self, Kind};
 use crate::output::Output;
@@ -23,17 +24,6 @@ const MAX_HISTORY: usize = 1000;
 /// The longest file of a history in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 const PROMPT: &str = ">>> ";
-
-/// One input.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Typed {
-    /// A text of one or more lines.
-    Text(String),
-    /// Ctrl-C, which discards the typed text.
-    CtrlC,
-    /// Ctrl-D.
-    CtrlD,
-}
 
 /// The keyboard, and the file of the history.
 pub(crate) struct Input {

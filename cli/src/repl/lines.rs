@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _};
 use tokio::sync::mpsc;
 
 use super::command::is_open;
-use super::input::Typed;
+use super::typed::Typed;
 use crate::error::Failure;
 use crate::interrupt::ctrl_c;
 use crate::output::Output;

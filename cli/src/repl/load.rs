@@ -3,9 +3,9 @@
 use api::{ChatEvent, ChatRequest, ShowResponse, Think, routes};
 
 use super::Session;
-use crate::commands::pull::fetch_missing;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::fetch::fetch_missing;
 
 /// The capability of models that think.
 const THINKING: &str = "thinking";

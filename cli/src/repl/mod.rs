@@ -10,6 +10,7 @@ mod lines;
 mod load;
 mod parameters;
 mod save;
+mod typed;
 
 use api::{ChatEvent, ChatRequest, ShowRequest, Think, routes};
 use serde_json::Value;
@@ -17,15 +18,16 @@ use serde_json::Value;
 pub(crate) use self::command::COMMANDS;
 use self::command::{Command, Entry, Topic};
 use self::conversation::Conversation;
-use self::input::{Input, Typed};
+use self::input::Input;
 use self::parameters::Values;
+use self::typed::Typed;
 use crate::answer::Answer;
 use crate::args::Run;
-use crate::commands::show;
 use crate::context::Context;
 use crate::error::{Failure, Interrupted, ReaderGone, Report};
 use crate::exit::Exit;
 use crate::interrupt::until_ctrl_c;
+use crate::overview::overview;
 use crate::settings::{AnswerSettings, keep_alive};
 use crate::timings::timing_table;
 use crate::{env, format, images};
@@ -246,7 +248,7 @@ impl Session {
         let shown = self.ask_about_model().await?;
         let conversation = &self.conversation;
         match topic {
-            Topic::Info => out.print(&show::overview(out, &shown, false)),
+            Topic::Info => out.print(&overview(out, &shown, false)),
             Topic::License => out.line(or_none(&shown.license)),
             Topic::Modelfile => out.line(or_none(&shown.modelfile)),
             Topic::Template => out.line(or_none(&shown.template)),

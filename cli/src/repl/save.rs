@@ -3,8 +3,8 @@
 use api::{CreateRequest, Message, Progress, routes};
 
 use super::Session;
-use crate::commands::replaced::{NameTarget, with_replaced};
 use crate::context::Context;
+use crate::replaced::{NameTarget, with_replaced};
 
 impl Session {
     /// Creates the model. Saved under the name of the current model, the messages become the model's own, and the

@@ -60,7 +60,7 @@ pub(crate) enum Error {
 
 impl Error {
     /// An error of the connection. A daemon that ended gets an error without the words of the HTTP library.
-    pub(super) fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(crate) fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let error = error.into();
         if is_end(&*error) {
             Self::Ended
