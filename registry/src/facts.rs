@@ -116,7 +116,7 @@ impl Facts {
 
 /// A large count as people write it: `999`, `42K`, `134.52M`, `3.8B`, `2T`.
 #[must_use]
-pub fn count_label(count: u64) -> String {
+pub(crate) fn count_label(count: u64) -> String {
     const STEPS: [(u64, &str, usize); 4] = [
         (1_000_000_000_000, "T", 1),
         (1_000_000_000, "B", 1),

@@ -85,7 +85,7 @@ impl LayerKind {
     ];
 
     /// The media type of layers of this kind; `None` for [`LayerKind::Other`].
-    pub fn media_type(self) -> Option<&'static str> {
+    pub(crate) fn media_type(self) -> Option<&'static str> {
         Self::NAMED
             .into_iter()
             .find(|(kind, _)| *kind == self)
@@ -254,7 +254,7 @@ impl Manifest {
     }
 
     /// A sentence for each layer of an unknown kind, which is not used.
-    pub fn strange_layers(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn strange_layers(&self) -> impl Iterator<Item = String> {
         let strange = self.layers.iter().filter(|layer| {
             layer.kind() == LayerKind::Other
                 && !LayerKind::FOREIGN.contains(&layer.media_type.as_str())
@@ -266,7 +266,7 @@ impl Manifest {
     }
 
     /// Layers of one kind, in order.
-    pub fn layers_of(&self, kind: LayerKind) -> impl Iterator<Item = &Layer> {
+    pub(crate) fn layers_of(&self, kind: LayerKind) -> impl Iterator<Item = &Layer> {
         self.layers.iter().filter(move |layer| layer.kind() == kind)
     }
 

@@ -106,7 +106,7 @@ impl ModelName {
     }
 
     /// The publisher there; it may have several components, or be empty.
-    pub fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         self.parts()[1]
     }
 
@@ -131,7 +131,7 @@ impl ModelName {
     }
 
     /// True when both names mean the same model, which is a question without upper and lower case.
-    pub fn same_as(&self, other: &Self) -> bool {
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
         self.parts()
             .iter()
             .zip(other.parts())

@@ -108,7 +108,7 @@ impl Reference {
 
     /// Whether it asks for a connection without TLS to another machine.
     #[must_use]
-    pub fn is_insecure(&self) -> bool {
+    pub(crate) fn is_insecure(&self) -> bool {
         let host = match &self.place {
             Named::File { url, .. } => url.host_str().unwrap_or_default().to_owned(),
             _ => self.name.host().to_owned(),

@@ -108,7 +108,7 @@ impl Catalog {
 
     /// Names that someone may have meant, the likeliest first, at most three.
     #[must_use]
-    pub fn suggestions(&self, name: &ModelName) -> Vec<ModelName> {
+    pub(crate) fn suggestions(&self, name: &ModelName) -> Vec<ModelName> {
         suggest::names(name, self.iter())
     }
 

@@ -148,13 +148,13 @@ impl Gguf {
 
     /// Why no program on this machine can compute with a file that breaks no rule: its numbers are in the other byte order.
     #[must_use]
-    pub fn unusable_here(&self) -> Option<&'static str> {
+    pub(crate) fn unusable_here(&self) -> Option<&'static str> {
         unusable_here(self.endian)
     }
 
     /// The number of values in all tensors together.
     #[must_use]
-    pub fn parameter_count(&self) -> u64 {
+    pub(crate) fn parameter_count(&self) -> u64 {
         self.tensors.iter().map(Tensor::elements).sum()
     }
 }

@@ -68,7 +68,7 @@ const TYPES: &[Row] = &[
 impl TensorType {
     /// The type of this id; `None` where it is unknown or gone.
     #[must_use]
-    pub fn from_id(id: u32) -> Option<Self> {
+    pub(crate) fn from_id(id: u32) -> Option<Self> {
         TYPES.iter().position(|row| row.id == id).map(Self)
     }
 
@@ -86,13 +86,13 @@ impl TensorType {
 
     /// How many values one block holds; a row is made of whole blocks.
     #[must_use]
-    pub fn block_values(self) -> u64 {
+    pub(crate) fn block_values(self) -> u64 {
         TYPES[self.0].block
     }
 
     /// How many bytes one block takes.
     #[must_use]
-    pub fn block_bytes(self) -> u64 {
+    pub(crate) fn block_bytes(self) -> u64 {
         TYPES[self.0].bytes
     }
 }

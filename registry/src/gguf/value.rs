@@ -34,7 +34,7 @@ pub enum ValueType {
 impl ValueType {
     /// The type of this id; `None` where the format has no such type.
     #[must_use]
-    pub fn from_id(id: u32) -> Option<Self> {
+    pub(crate) fn from_id(id: u32) -> Option<Self> {
         Some(match id {
             0 => Self::U8,
             1 => Self::I8,
@@ -95,7 +95,7 @@ impl ValueType {
 
     /// The fewest bytes that one element takes in a file; for a string, the bytes of its length field.
     #[must_use]
-    pub fn least_bytes(self) -> u64 {
+    pub(crate) fn least_bytes(self) -> u64 {
         match self {
             Self::U8 | Self::I8 | Self::Bool => 1,
             Self::U16 | Self::I16 => 2,

@@ -19,7 +19,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the files cannot be read or the index cannot be written.
-    pub async fn rebuild(&self) -> Result<Rebuilt> {
+    pub(crate) async fn rebuild(&self) -> Result<Rebuilt> {
         self.detached(|registry| async move {
             registry.0.index.clear().await?;
             let models = registry.list().await?;

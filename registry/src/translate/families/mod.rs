@@ -256,7 +256,7 @@ impl Family {
 
     /// Whether its layout can be translated.
     #[must_use]
-    pub fn is_translated(self) -> bool {
+    pub(crate) fn is_translated(self) -> bool {
         self.row().weights.is_some() || self.row().projector.is_some()
     }
 
