@@ -169,41 +169,79 @@ impl Parameters {
     }
 }
 
+/// Defines a getter for each parameter that is a number.
+macro_rules! getters {
+    ($($(#[$doc:meta])* $name:ident: $kind:ident -> $number:ty;)*) => {
+        $($(#[$doc])* pub fn $name(&self) -> Option<$number> {
+            self.$kind(stringify!($name))
+        })*
+    };
+}
+
 /// The value of each parameter, in the unit of its description; `None` if it is not set.
 impl Parameters {
-    /// Target probability of adaptive-p sampling.
-    pub fn adaptive_target(&self) -> Option<f64> {
-        self.float("adaptive_target")
-    }
-
-    /// Weight of earlier draws in adaptive-p sampling.
-    pub fn adaptive_decay(&self) -> Option<f64> {
-        self.float("adaptive_decay")
-    }
-
-    /// Maximum number of tokens of a draft.
-    pub fn draft_num_predict(&self) -> Option<u32> {
-        self.unsigned("draft_num_predict")
-    }
-
-    /// Longest repeated sequence of tokens without a DRY penalty.
-    pub fn dry_allowed_length(&self) -> Option<u32> {
-        self.unsigned("dry_allowed_length")
-    }
-
-    /// Factor by which the DRY penalty grows with each token.
-    pub fn dry_base(&self) -> Option<f64> {
-        self.float("dry_base")
-    }
-
-    /// DRY penalty of the shortest penalized repetition; 0 is off.
-    pub fn dry_multiplier(&self) -> Option<f64> {
-        self.float("dry_multiplier")
-    }
-
-    /// Number of last tokens that DRY searches; −1 the whole context.
-    pub fn dry_penalty_last_n(&self) -> Option<i32> {
-        self.signed("dry_penalty_last_n")
+    getters! {
+        /// Target probability of adaptive-p sampling.
+        adaptive_target: float -> f64;
+        /// Weight of earlier draws in adaptive-p sampling.
+        adaptive_decay: float -> f64;
+        /// Maximum number of tokens of a draft.
+        draft_num_predict: unsigned -> u32;
+        /// Longest repeated sequence of tokens without a DRY penalty.
+        dry_allowed_length: unsigned -> u32;
+        /// Factor by which the DRY penalty grows with each token.
+        dry_base: float -> f64;
+        /// DRY penalty of the shortest penalized repetition; 0 is off.
+        dry_multiplier: float -> f64;
+        /// Number of last tokens that DRY searches; −1 the whole context.
+        dry_penalty_last_n: signed -> i32;
+        /// Exponent of the map from entropy to temperature.
+        dynatemp_exponent: float -> f64;
+        /// Range of the dynamic temperature around its value.
+        dynatemp_range: float -> f64;
+        /// Penalty for each earlier use of a token.
+        frequency_penalty: float -> f64;
+        /// The GPU of a model that is not split over several.
+        main_gpu: unsigned -> u32;
+        /// Minimum probability, relative to the most likely token.
+        min_p: float -> f64;
+        /// Version of Mirostat, 1 or 2; 0 is off.
+        mirostat: unsigned -> u32;
+        /// Learning rate of Mirostat.
+        mirostat_eta: float -> f64;
+        /// Target surprise of Mirostat, in bits.
+        mirostat_tau: float -> f64;
+        /// Maximum number of tokens in a batch.
+        num_batch: unsigned -> u32;
+        /// Length of the context in tokens.
+        num_ctx: unsigned -> u32;
+        /// Layers on a GPU; −1 as many as fit.
+        num_gpu: signed -> i32;
+        /// Tokens that truncation keeps at the start; −1 the whole prompt.
+        num_keep: signed -> i32;
+        /// Maximum number of tokens to generate; −1 no limit, −2 until the context is full.
+        num_predict: signed -> i32;
+        /// CPU threads; 0 lets the engine choose.
+        num_thread: unsigned -> u32;
+        /// Penalty of every token that was used before.
+        presence_penalty: float -> f64;
+        /// Number of last tokens that the penalties consider; −1 the whole context.
+        repeat_last_n: signed -> i32;
+        /// Divisor of the logits of repeated tokens.
+        repeat_penalty: float -> f64;
+        /// Seed of the sampler; −1 takes a random one. Engines have seeds from 0 to 2^32 − 1, and take the lower 32 bits of
+        /// others.
+        seed: int -> i64;
+        /// Temperature of the sampler.
+        temperature: float -> f64;
+        /// Cumulative probability up to which the most likely tokens are kept.
+        top_p: float -> f64;
+        /// Cumulative probability up to which the locally typical tokens are kept.
+        typical_p: float -> f64;
+        /// Probability that XTC removes the most likely tokens.
+        xtc_probability: float -> f64;
+        /// Probability above which XTC may remove a token.
+        xtc_threshold: float -> f64;
     }
 
     /// Texts that DRY repetitions do not cross. `Some` of an empty list is none.
@@ -211,105 +249,9 @@ impl Parameters {
         self.lists.get("dry_sequence_breakers").map(Vec::as_slice)
     }
 
-    /// Exponent of the map from entropy to temperature.
-    pub fn dynatemp_exponent(&self) -> Option<f64> {
-        self.float("dynatemp_exponent")
-    }
-
-    /// Range of the dynamic temperature around its value.
-    pub fn dynatemp_range(&self) -> Option<f64> {
-        self.float("dynatemp_range")
-    }
-
-    /// Penalty for each earlier use of a token.
-    pub fn frequency_penalty(&self) -> Option<f64> {
-        self.float("frequency_penalty")
-    }
-
-    /// The GPU of a model that is not split over several.
-    pub fn main_gpu(&self) -> Option<u32> {
-        self.unsigned("main_gpu")
-    }
-
-    /// Minimum probability, relative to the most likely token.
-    pub fn min_p(&self) -> Option<f64> {
-        self.float("min_p")
-    }
-
-    /// Version of Mirostat, 1 or 2; 0 is off.
-    pub fn mirostat(&self) -> Option<u32> {
-        self.unsigned("mirostat")
-    }
-
-    /// Learning rate of Mirostat.
-    pub fn mirostat_eta(&self) -> Option<f64> {
-        self.float("mirostat_eta")
-    }
-
-    /// Target surprise of Mirostat, in bits.
-    pub fn mirostat_tau(&self) -> Option<f64> {
-        self.float("mirostat_tau")
-    }
-
-    /// Maximum number of tokens in a batch.
-    pub fn num_batch(&self) -> Option<u32> {
-        self.unsigned("num_batch")
-    }
-
-    /// Length of the context in tokens.
-    pub fn num_ctx(&self) -> Option<u32> {
-        self.unsigned("num_ctx")
-    }
-
-    /// Layers on a GPU; −1 as many as fit.
-    pub fn num_gpu(&self) -> Option<i32> {
-        self.signed("num_gpu")
-    }
-
-    /// Tokens that truncation keeps at the start; −1 the whole prompt.
-    pub fn num_keep(&self) -> Option<i32> {
-        self.signed("num_keep")
-    }
-
-    /// Maximum number of tokens to generate; −1 no limit, −2 until the context is full.
-    pub fn num_predict(&self) -> Option<i32> {
-        self.signed("num_predict")
-    }
-
-    /// CPU threads; 0 lets the engine choose.
-    pub fn num_thread(&self) -> Option<u32> {
-        self.unsigned("num_thread")
-    }
-
-    /// Penalty of every token that was used before.
-    pub fn presence_penalty(&self) -> Option<f64> {
-        self.float("presence_penalty")
-    }
-
-    /// Number of last tokens that the penalties consider; −1 the whole context.
-    pub fn repeat_last_n(&self) -> Option<i32> {
-        self.signed("repeat_last_n")
-    }
-
-    /// Divisor of the logits of repeated tokens.
-    pub fn repeat_penalty(&self) -> Option<f64> {
-        self.float("repeat_penalty")
-    }
-
-    /// Seed of the sampler; −1 takes a random one. Engines have seeds from 0 to 2^32 − 1, and take the lower 32 bits of
-    /// others.
-    pub fn seed(&self) -> Option<i64> {
-        self.int("seed")
-    }
-
     /// Stop texts. `Some` of an empty list removes those of the base.
     pub fn stop(&self) -> Option<&[String]> {
         self.lists.get("stop").map(Vec::as_slice)
-    }
-
-    /// Temperature of the sampler.
-    pub fn temperature(&self) -> Option<f64> {
-        self.float("temperature")
     }
 
     /// Number of most likely tokens to keep; 0 keeps all, and −1 reads as 0.
@@ -323,32 +265,12 @@ impl Parameters {
         self.float("top_n_sigma").map(|number| number.max(0.0))
     }
 
-    /// Cumulative probability up to which the most likely tokens are kept.
-    pub fn top_p(&self) -> Option<f64> {
-        self.float("top_p")
-    }
-
-    /// Cumulative probability up to which the locally typical tokens are kept.
-    pub fn typical_p(&self) -> Option<f64> {
-        self.float("typical_p")
-    }
-
     /// Whether the weights file is memory-mapped.
     pub fn use_mmap(&self) -> Option<bool> {
         match self.scalars.get("use_mmap") {
             Some(Value::Bool(truth)) => Some(*truth),
             _ => None,
         }
-    }
-
-    /// Probability that XTC removes the most likely tokens.
-    pub fn xtc_probability(&self) -> Option<f64> {
-        self.float("xtc_probability")
-    }
-
-    /// Probability above which XTC may remove a token.
-    pub fn xtc_threshold(&self) -> Option<f64> {
-        self.float("xtc_threshold")
     }
 
     fn int(&self, name: &str) -> Option<i64> {
