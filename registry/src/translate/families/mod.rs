@@ -29,35 +29,6 @@ use super::Error;
 use super::layout::Layout;
 use super::source::{Source, View};
 
-/// A family of models whose weights Ollama stores in a layout that llama.cpp does not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names are those of the models")]
-pub enum Family {
-    EmbeddingGemma,
-    Gemma3,
-    Gemma3n,
-    Gemma4,
-    GptOss,
-    Qwen25Vl,
-    Qwen3Vl,
-    Qwen35,
-    Qwen3Next,
-    Mistral3,
-    Llama4,
-    Llava,
-    Mllama,
-    DeepseekOcr,
-    GlmOcr,
-    Glm4MoeLite,
-    Laguna,
-    Lfm2,
-    NemotronHMoe,
-    NemotronHOmni,
-    Olmo3,
-    Snowflake,
-}
-
 /// Makes a file out of a source.
 type Make = fn(Source<'_>) -> Result<Layout<'_>, Error>;
 
@@ -74,166 +45,51 @@ struct Row {
     projector: Option<Make>,
 }
 
-/// Row by row; the first that a file fits is its own, so Gemma's embedder stands before Gemma.
-const ROWS: &[Row] = &[
-    row(
-        Family::EmbeddingGemma,
-        "EmbeddingGemma",
-        embeddinggemma::is,
-        Some(embeddinggemma::weights),
-        None,
-    ),
-    row(
-        Family::Gemma3,
-        "Gemma 3",
-        gemma3::is,
-        Some(gemma3::weights),
-        Some(gemma3::projector),
-    ),
-    row(
-        Family::Gemma3n,
-        "Gemma 3n",
-        gemma3n::is,
-        Some(gemma3n::weights),
-        None,
-    ),
-    row(
-        Family::Gemma4,
-        "Gemma 4",
-        gemma4::is,
-        Some(gemma4::weights),
-        Some(gemma4::projector),
-    ),
-    row(
-        Family::GptOss,
-        "gpt-oss",
-        gptoss::is,
-        Some(gptoss::weights),
-        None,
-    ),
-    row(
-        Family::Qwen25Vl,
-        "Qwen2.5-VL",
-        qwen25vl::is,
-        Some(qwen25vl::weights),
-        Some(qwen25vl::projector),
-    ),
-    row(
-        Family::Qwen3Vl,
-        "Qwen3-VL",
-        qwen3vl::is,
-        Some(qwen3vl::weights),
-        Some(qwen3vl::projector),
-    ),
-    row(
-        Family::Qwen35,
-        "Qwen3.5",
-        qwen35::is,
-        Some(qwen35::weights),
-        Some(qwen35::projector),
-    ),
-    row(
-        Family::Qwen3Next,
-        "Qwen3-Next",
-        qwen3next::is,
-        Some(qwen3next::weights),
-        None,
-    ),
-    row(
-        Family::Mistral3,
-        "Mistral 3",
-        mistral3::is,
-        Some(mistral3::weights),
-        Some(mistral3::projector),
-    ),
-    row(
-        Family::Llama4,
-        "Llama 4",
-        llama4::is,
-        Some(llama4::weights),
-        Some(llama4::projector),
-    ),
-    row(
-        Family::Llava,
-        "LLaVA",
-        llava::is,
-        None,
-        Some(llava::projector),
-    ),
-    row(Family::Mllama, "Llama 3.2 Vision", mllama::is, None, None),
-    row(
-        Family::DeepseekOcr,
-        "DeepSeek-OCR",
-        deepseekocr::is,
-        Some(deepseekocr::weights),
-        Some(deepseekocr::projector),
-    ),
-    row(
-        Family::GlmOcr,
-        "GLM-OCR",
-        glmocr::is,
-        Some(glmocr::weights),
-        Some(glmocr::projector),
-    ),
-    row(
-        Family::Glm4MoeLite,
-        "GLM-4.7-Flash",
-        glm4moelite::is,
-        Some(glm4moelite::weights),
-        None,
-    ),
-    row(
-        Family::Laguna,
-        "Laguna",
-        laguna::is,
-        Some(laguna::weights),
-        None,
-    ),
-    row(Family::Lfm2, "LFM2", lfm2::is, Some(lfm2::weights), None),
-    row(
-        Family::NemotronHMoe,
-        "Nemotron-H",
-        nemotron::is_moe,
-        Some(nemotron::moe),
-        None,
-    ),
-    row(
-        Family::NemotronHOmni,
-        "Nemotron-H Omni",
-        nemotron::is_omni,
-        Some(nemotron::omni),
-        Some(nemotron::projector),
-    ),
-    row(
-        Family::Olmo3,
-        "Olmo 3",
-        olmo3::is,
-        Some(olmo3::weights),
-        None,
-    ),
-    row(
-        Family::Snowflake,
-        "Snowflake Arctic Embed 2",
-        snowflake::is,
-        Some(snowflake::weights),
-        None,
-    ),
-];
+/// Defines [`Family`] and [`ROWS`] from one line for each family.
+macro_rules! families {
+    ($($family:ident $name:literal $is:path, $weights:expr, $projector:expr;)*) => {
+        /// A family of models whose weights Ollama stores in a layout that llama.cpp does not read.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum Family {
+            $(#[doc = $name] $family,)*
+        }
 
-const fn row(
-    family: Family,
-    name: &'static str,
-    is: fn(View<'_>) -> bool,
-    weights: Option<Make>,
-    projector: Option<Make>,
-) -> Row {
-    Row {
-        family,
-        name,
-        is,
-        weights,
-        projector,
-    }
+        /// What is known of each family.
+        const ROWS: &[Row] = &[$(Row {
+            family: Family::$family,
+            name: $name,
+            is: $is,
+            weights: $weights,
+            projector: $projector,
+        },)*];
+    };
+}
+
+// A file belongs to the first family whose test accepts it, so EmbeddingGemma stands before Gemma 3.
+families! {
+    EmbeddingGemma "EmbeddingGemma" embeddinggemma::is, Some(embeddinggemma::weights), None;
+    Gemma3 "Gemma 3" gemma3::is, Some(gemma3::weights), Some(gemma3::projector);
+    Gemma3n "Gemma 3n" gemma3n::is, Some(gemma3n::weights), None;
+    Gemma4 "Gemma 4" gemma4::is, Some(gemma4::weights), Some(gemma4::projector);
+    GptOss "gpt-oss" gptoss::is, Some(gptoss::weights), None;
+    Qwen25Vl "Qwen2.5-VL" qwen25vl::is, Some(qwen25vl::weights), Some(qwen25vl::projector);
+    Qwen3Vl "Qwen3-VL" qwen3vl::is, Some(qwen3vl::weights), Some(qwen3vl::projector);
+    Qwen35 "Qwen3.5" qwen35::is, Some(qwen35::weights), Some(qwen35::projector);
+    Qwen3Next "Qwen3-Next" qwen3next::is, Some(qwen3next::weights), None;
+    Mistral3 "Mistral 3" mistral3::is, Some(mistral3::weights), Some(mistral3::projector);
+    Llama4 "Llama 4" llama4::is, Some(llama4::weights), Some(llama4::projector);
+    Llava "LLaVA" llava::is, None, Some(llava::projector);
+    Mllama "Llama 3.2 Vision" mllama::is, None, None;
+    DeepseekOcr "DeepSeek-OCR" deepseekocr::is, Some(deepseekocr::weights), Some(deepseekocr::projector);
+    GlmOcr "GLM-OCR" glmocr::is, Some(glmocr::weights), Some(glmocr::projector);
+    Glm4MoeLite "GLM-4.7-Flash" glm4moelite::is, Some(glm4moelite::weights), None;
+    Laguna "Laguna" laguna::is, Some(laguna::weights), None;
+    Lfm2 "LFM2" lfm2::is, Some(lfm2::weights), None;
+    NemotronHMoe "Nemotron-H" nemotron::is_moe, Some(nemotron::moe), None;
+    NemotronHOmni "Nemotron-H Omni" nemotron::is_omni, Some(nemotron::omni), Some(nemotron::projector);
+    Olmo3 "Olmo 3" olmo3::is, Some(olmo3::weights), None;
+    Snowflake "Snowflake Arctic Embed 2" snowflake::is, Some(snowflake::weights), None;
 }
 
 impl Family {
@@ -244,8 +100,7 @@ impl Family {
     }
 
     fn row(self) -> &'static Row {
-        let row = ROWS.iter().find(|row| row.family == self);
-        row.expect("every family has a row, which a test sees to")
+        &ROWS[self as usize]
     }
 
     /// What people call it.
