@@ -33,7 +33,7 @@ const FOLDER_SLASH: &str = "+";
 
 /// The full name of a model. All four parts are always there and always well-formed.
 ///
-/// Parts are ASCII. Two names that differ only in case name the same model, see [`ModelName::same_as`].
+/// Parts are ASCII. Two names that differ only in case name the same model.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelName {
     /// `host/namespace/model:tag`; without a namespace `host/model:tag`.
@@ -128,14 +128,6 @@ impl ModelName {
     /// `host/namespace/model:tag` with nothing left out.
     pub fn full(&self) -> &str {
         &self.full
-    }
-
-    /// True when both names mean the same model, which is a question without upper and lower case.
-    pub(crate) fn same_as(&self, other: &Self) -> bool {
-        self.parts()
-            .iter()
-            .zip(other.parts())
-            .all(|(mine, theirs)| mine.eq_ignore_ascii_case(theirs))
     }
 
     /// Host, namespace, model and tag.
@@ -489,7 +481,6 @@ mod tests {
     fn case_does_not_tell_models_apart() {
         let lower = ModelName::parse("me/phi4").expect("a good name");
         let upper = ModelName::parse("ME/Phi4:LATEST").expect("a good name");
-        assert!(lower.same_as(&upper));
         assert_ne!(lower, upper);
     }
 

@@ -129,6 +129,17 @@ impl Index {
             .expect("the table is there");
     }
 
+    /// Removes everything that can be derived from the files.
+    #[cfg(test)]
+    pub(crate) async fn clear(&self) {
+        for sql in ["DELETE FROM model", "DELETE FROM blob"] {
+            sqlx::query(sql)
+                .execute(&self.writer)
+                .await
+                .expect("the table is there");
+        }
+    }
+
     fn failed(&self, source: sqlx::Error) -> Error {
         index_error(&self.path, source)
     }

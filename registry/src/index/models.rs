@@ -106,21 +106,4 @@ impl Index {
         .map_err(|source| self.failed(source))?;
         Ok(())
     }
-
-    /// Removes everything that can be derived from the files.
-    pub(crate) async fn clear(&self) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        sqlx::query!("DELETE FROM model")
-            .execute(&mut *transaction)
-            .await
-            .map_err(|source| self.failed(source))?;
-        sqlx::query!("DELETE FROM blob")
-            .execute(&mut *transaction)
-            .await
-            .map_err(|source| self.failed(source))?;
-        transaction
-            .commit()
-            .await
-            .map_err(|source| self.failed(source))
-    }
 }

@@ -20,9 +20,8 @@ async fn a_deleted_index_is_made_anew_with_the_same_list() {
     assert_eq!(before.len(), 3);
     let home = home.reopen_after(without_index).await;
     assert_eq!(home.registry.list().await.expect("readable"), before);
-    let rebuilt = home.registry.rebuild().await.expect("readable");
-    assert_eq!((rebuilt.models, rebuilt.damaged), (3, 1));
-    assert_eq!(home.registry.list().await.expect("readable"), before);
+    let damaged = before.iter().filter(|model| model.damage.is_some());
+    assert_eq!(damaged.count(), 1);
     assert!(
         home.registry
             .ready(&name_of("one"), &Reporter::silent())
