@@ -7,8 +7,6 @@
 //! | other file | tensors `s.*`, `v.*` and `mm.*`, keys `vision.*` and `sam.*` | a projector `deepseekocr` with the names in [`NAMES`] |
 //! | keys there | `vision.head_count`, `sam.*` | `vision.attention.head_count`, `vision.sam.*` |
 //! | added there | | `feed_forward_length` 64, `projection_dim` 1280, `projector.scale_factor` 1, `window_size` 14, `layer_norm_epsilon` 1e-6 |
-//!
-//! Sources: `ollama-weights.md` 2, 3 and 3g.
 
 use super::super::layout::{HALVES, Layout, VisionDefaults, small};
 use super::super::source::{Source, View};
@@ -16,7 +14,7 @@ use super::Error;
 
 const SIGHT: &[&str] = &["s.", "v.", "mm."];
 
-/// In this order, after names that begin with `s.` begin with `v.sam.`.
+/// Replaced in this order, after the prefix `s.` has become `v.sam.`.
 const NAMES: &[(&str, &str)] = &[
     (".self_attn.out_proj", ".attn_out"),
     (".self_attn.qkv_proj", ".attn_qkv"),

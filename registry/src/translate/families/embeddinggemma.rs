@@ -1,4 +1,4 @@
-//! EmbeddingGemma, which turns text into vectors.
+//! EmbeddingGemma, an embedding model.
 //!
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | removed | `attention.causal`, `attention.sliding_window_pattern` | |
 //! | tensors | `dense.0.weight`, `dense.1.weight`, `norm.weight` | `dense_2.weight`, `dense_3.weight`, `output_norm.weight` |
 //!
-//! Source: `ollama-weights.md` 2. The bases of rotation are those of Gemma 3, which the table there leaves out.
+//! The keys of RoPE are those of Gemma 3.
 
 use super::super::layout::{Layout, small};
 use super::super::source::{Source, View, shape};
@@ -29,7 +29,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
         let key = layout.key(key);
         layout.keys.remove(|known| known == key);
     }
-    // llama.cpp ends its process where a dense layer does not begin or end at the width of the model.
+    // llama.cpp aborts if the input of the first dense layer or the output of the second has another width than the model.
     let width = source.number(&source.key("embedding_length"))?;
     for (from, to, outer) in [
         ("dense.0.weight", "dense_2", 0),

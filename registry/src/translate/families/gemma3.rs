@@ -1,22 +1,21 @@
-//! Gemma 3, of which all sizes but the smallest see.
+//! Gemma 3; all sizes but the smallest have a vision encoder.
 //!
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
 //! | keys | `rope.global.freq_base`, `rope.local.freq_base` | `rope.freq_base`, `rope.freq_base_swa` |
 //! | added if absent | | `attention.layer_norm_rms_epsilon` 1e-6, `rope.freq_base` 1e6, `rope.freq_base_swa` 1e4; from 131,072 tokens of context on also `rope.scaling.type` linear by 8 |
-//! | cut | lists of the vocabulary that are longer than the table of embeddings | as long as it |
+//! | cut | lists of the vocabulary longer than the token embeddings | the length of the token embeddings |
 //! | added if absent | | a chat template |
 //! | other file | tensors `v.*` and `mm.*`, keys `vision.*` | a projector `gemma3` with the names in [`NAMES`] |
 //!
-//! The weights of norms hold the added one already.
-//! Sources: `ollama-weights.md` 2, 2a, 3 and 3a. Of the marks there, three that Ollama gave up since are not looked at:
-//! files in llama.cpp's layout have them, too.
+//! The weights of norms need no change: their added 1 is already in the file.
+//! Three marks of older versions of Ollama are not tested, because files in llama.cpp's layout have them too.
 
 use super::super::layout::{HALVES, Layout, STANDARD, VisionDefaults};
 use super::super::source::{Source, View};
 use super::{Error, SIGHT};
 
-/// In this order. The two matrices of the feed-forward part are crossed on purpose: llama.cpp's converter names them so.
+/// Replaced in this order. `fc1` becomes `ffn_down` and `fc2` becomes `ffn_up`, as in llama.cpp's converter.
 const NAMES: &[(&str, &str)] = &[
     ("v.patch_embedding", "v.patch_embd"),
     ("v.position_embedding", "v.position_embd"),
@@ -30,10 +29,10 @@ const NAMES: &[(&str, &str)] = &[
     ("mm.mm_soft_emb_norm", "mm.soft_emb_norm"),
 ];
 
-/// The turns that the model was made for. It knows none of the system, so such a text goes before the first question.
+/// The chat template. The model has no system turn, so a system prompt goes before the first question.
 const TEMPLATE: &str = include_str!("gemma3.jinja");
 
-/// From so many tokens on, positions are scaled.
+/// The context length from which positions are scaled.
 const LONG: u64 = 131_072;
 
 pub(super) fn is(view: View<'_>) -> bool {

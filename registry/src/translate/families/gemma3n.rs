@@ -1,13 +1,11 @@
-//! Gemma 3n, of which only the text is used.
+//! Gemma 3n without its vision and audio encoders.
 //!
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
 //! | set | | `tokenizer.ggml.model` llama |
-//! | reshaped | `token_embd.weight` and the lists of the vocabulary, longer than the tables of the layers | as long as those of `per_layer_token_embd.weight` |
+//! | cut | `token_embd.weight` and the lists of the vocabulary, longer than `per_layer_token_embd.weight` | the number of tokens of `per_layer_token_embd.weight` |
 //! | set | | `tokenizer.ggml.token_type`: names like `<0x0A>` are bytes, names that begin with `<unused` are normal |
 //! | set | `tokenizer.ggml.eos_token_ids` | and 106, or 1 and 106 |
-//!
-//! Sources: `ollama-weights.md` 2 and 2b.
 
 use super::super::keys::{list_of_integers, list_of_texts};
 use super::super::layout::Layout;
@@ -23,7 +21,7 @@ const END_OF_TURN: i32 = 106;
 /// `enum llama_token_type` of `llama.h`.
 const NORMAL: i32 = 1;
 const BYTE: i32 = 6;
-/// More tokens than the strict reader lets pass.
+/// Maximum number of tokens that the strict reader accepts.
 const MOST_TOKENS: u64 = 1 << 20;
 
 pub(super) fn is(view: View<'_>) -> bool {

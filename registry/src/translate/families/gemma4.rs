@@ -5,12 +5,11 @@
 //! | keys | `tokenizer.ggml.model` llama | gemma4 |
 //! | tensors | `ffn_gate_inp.per_expert_scale` | `ffn_down_exps.scale` |
 //! | removed | tensors `model.vision_tower.*` | |
-//! | other file | tensors `a.*`, `v.*` and `mm.*`, keys `vision.*` and `audio.*` | a projector `gemma4v`, and `gemma4a` where it hears, with the names in [`HEARING`] and [`BLOCKS`] |
-//! | added there | | `vision.image_size` 224; where it hears `audio.num_mel_bins` 128 and `audio.projection_dim`: the width of the model |
+//! | other file | tensors `a.*`, `v.*` and `mm.*`, keys `vision.*` and `audio.*` | a projector `gemma4v`, and `gemma4a` for a model with audio, with the names in [`HEARING`] and [`BLOCKS`] |
+//! | added there | | `vision.image_size` 224; with audio also `audio.num_mel_bins` 128 and `audio.projection_dim`: the width of the model |
 //!
-//! Ollama lays the gates and the rest of experts end to end, because its way of loading knows no other; llama.cpp reads both from
-//! a file (`src/models/gemma4.cpp`), so they stay as they are.
-//! Sources: `ollama-weights.md` 2, 2c, 3 and 3f.
+//! Ollama joins `ffn_gate_exps` and `ffn_up_exps`; llama.cpp reads joined and separate tensors (`src/models/gemma4.cpp`), so they
+//! stay as they are.
 
 use super::super::layout::{Layout, PLAIN, STANDARD, VisionDefaults};
 use super::super::source::{Source, View};
@@ -19,14 +18,14 @@ use super::Error;
 const SIGHT: &[&str] = &["a.", "v.", "mm."];
 const HIDDEN: &[&str] = &["a.", "v.", "mm.", "model.vision_tower."];
 
-/// Whole names, in this order: the one takes the place of the other.
+/// Whole names, renamed in this order, because a name of the second line is free only after the first.
 const HEARING: &[(&str, &str)] = &[
     ("a.pre_encode.out.weight", "a.input_projection.weight"),
     ("mm.a.fc.weight", "a.pre_encode.out.weight"),
     ("mm.a.fc.bias", "a.pre_encode.out.bias"),
 ];
 
-/// In the layers of the part that hears, in this order.
+/// Parts of names in the layers of the audio encoder, replaced in this order.
 const BLOCKS: &[(&str, &str)] = &[
     (".ln1.", ".attn_pre_norm."),
     (".ln2.", ".attn_post_norm."),

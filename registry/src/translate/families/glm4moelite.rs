@@ -3,18 +3,16 @@
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
 //! | architecture | `glm4moelite` | `deepseek2`, also in every key |
-//! | set, under `attention.` | | `head_count_kv` 1; `key_length`: `kv_lora_rank` and the rotated dimensions; `value_length`: `kv_lora_rank`; `key_length_mla` and `value_length_mla`: the old `key_length` |
+//! | set, under `attention.` | | `head_count_kv` 1; `key_length`: `kv_lora_rank` plus `rope.dimension_count`; `value_length`: `kv_lora_rank`; `key_length_mla` and `value_length_mla`: the old `key_length` |
 //! | added if absent | | `expert_group_count` and `expert_group_used_count` 1 |
 //! | set | | `tokenizer.ggml.pre` glm4 |
 //! | added if absent | second and third of `tokenizer.ggml.eos_token_ids` | `tokenizer.ggml.eot_token_id`, `tokenizer.ggml.eom_token_id` |
-//!
-//! Sources: `ollama-weights.md` 2 and 2f.
 
 use super::super::layout::{Layout, small};
 use super::super::source::{Source, View};
 use super::Error;
 
-/// More than any head is wide.
+/// Maximum width of a head.
 const MOST_WIDTH: u64 = 65_536;
 
 pub(super) fn is(view: View<'_>) -> bool {

@@ -11,8 +11,6 @@
 //! | other file | tensors `v.*` and `mm.*`, keys `vision.*` | a projector `glm4v` |
 //! | keys there | `vision.intermediate_size`, `vision.attention.layer_norm_rms_epsilon`, `vision.out_hidden_size` | `feed_forward_length`, `attention.layer_norm_epsilon`, `projection_dim` |
 //! | names there | `v.patch_embd_0.weight`, `v.patch_embd_1.weight` | `v.patch_embd.weight`, `v.patch_embd.weight.1`, both in F32 |
-//!
-//! Sources: `ollama-weights.md` 2, 2e, 3 and 3d.
 
 use super::super::layout::{CLIP, Layout, MOST_BLOCKS, STANDARD, VisionDefaults};
 use super::super::source::{Source, View};

@@ -6,8 +6,6 @@
 //! | added if absent | | `expert_feed_forward_length`: the second dimension of `blk.0.ffn_gate_exps.weight`; `rope.scaling.type` yarn |
 //! | set | | `tokenizer.ggml.pre` gpt-4o |
 //! | tensors | `.attn_out.`, `.attn_sinks`, `.ffn_norm` | `.attn_output.`, `.attn_sinks.weight`, `.post_attention_norm` |
-//!
-//! Source: `ollama-weights.md` 2.
 
 use super::super::layout::{Layout, small};
 use super::super::source::{Source, View};

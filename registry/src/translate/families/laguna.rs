@@ -4,8 +4,6 @@
 //! |---|---|---|
 //! | keys | `rope.swa.dimension_count`, `rope.swa.freq_base` | `rope.dimension_count_swa`, `rope.freq_base_swa` |
 //! | tensors | names that end in `.attn_g.weight` | `.attn_gate.weight` |
-//!
-//! Source: `ollama-weights.md` 2.
 
 use super::super::layout::Layout;
 use super::super::source::{Source, View};

@@ -4,8 +4,6 @@
 //! |---|---|---|
 //! | set | | `tokenizer.ggml.pre` lfm2; `feed_forward_length`: the second dimension of `blk.0.ffn_gate.weight` |
 //! | tensors | `output_norm.weight` | `token_embd_norm.weight` |
-//!
-//! Source: `ollama-weights.md` 2.
 
 use super::super::layout::{Layout, small};
 use super::super::source::{Source, View};

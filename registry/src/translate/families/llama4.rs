@@ -6,13 +6,13 @@
 //! | keys there | `vision.layer_norm_epsilon` | `vision.attention.layer_norm_epsilon` |
 //! | added there | `vision.pixel_shuffle_ratio` | `projector.scale_factor`: one by it, or 2 |
 //!
-//! Sources: `ollama-weights.md` 2, 3 and 3i; that patches and places are floats of 32 bits is of its later branch.
+//! Patch and position embeddings become F32, as in a later branch of Ollama.
 
 use super::super::layout::{HALVES, Layout, STANDARD, VisionDefaults};
 use super::super::source::{Source, View, wrong_key};
 use super::{Error, SIGHT};
 
-/// In this order: the adapter stands before the layers, whose names are parts of its own.
+/// Replaced in this order: the names of the adapter contain names of the layers.
 const NAMES: &[(&str, &str)] = &[
     ("v.vision_adapter.mlp.fc1", "mm.model.mlp.1"),
     ("v.vision_adapter.mlp.fc2", "mm.model.mlp.2"),
@@ -52,7 +52,7 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let key = source.key("vision.pixel_shuffle_ratio");
     let factor = match source.view.float(&key) {
         None => 2,
-        // Anything above a hundredth is more than any model shrinks by.
+        // No model shrinks an image to less than a hundredth.
         Some(ratio) if (0.01..=1.0).contains(&ratio) => (1.0 / ratio).round() as u32,
         Some(_) => return Err(wrong_key(&key, "a number from 0.01 to 1")),
     };

@@ -1,10 +1,8 @@
-//! Projectors of LLaVA and BakLLaVA, from a time when there was only one kind.
+//! Projectors of LLaVA and BakLLaVA, written before projectors had a type.
 //!
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
 //! | added | neither `clip.projector_type` nor `clip.vision.projector_type` | `clip.projector_type` mlp |
-//!
-//! Source: `ollama-weights.md` 3.
 
 use super::super::layout::Layout;
 use super::super::source::{Source, View};

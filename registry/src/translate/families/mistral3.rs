@@ -6,10 +6,10 @@
 //! | added if absent, empty or default | | `tokenizer.ggml.pre` tekken |
 //! | other file | tensors `v.*` and `mm.*`, keys `vision.*` | a projector `pixtral` with the names in [`NAMES`] |
 //! | keys there | `spatial_merge_size`, `vision.rope.freq_base` | `clip.vision.spatial_merge_size`, `clip.rope.freq_base` |
-//! | added there | | `layer_norm_epsilon` 1e-5; a tensor `v.token_embd.img_break`: the row of the token that ends a row of a picture |
-//! | reshaped there | rows of `attn_q.weight` and `attn_k.weight`: first the one half of a head, then the other | one row of each half in turn |
+//! | added there | | `layer_norm_epsilon` 1e-5; a tensor `v.token_embd.img_break`: the embedding of the token that ends a row of an image |
+//! | reordered there | rows of `attn_q.weight` and `attn_k.weight`: the first half of a head, then the second | rows of the two halves in turn |
 //!
-//! Sources: `ollama-weights.md` 2, 3 and 3e. Ollama fills the added tensor with zeros.
+//! Ollama fills the added tensor with zeros.
 
 use super::super::layout::{CLIP, Layout, STANDARD, VisionDefaults};
 use super::super::source::{Source, Span, View, shape, within};
@@ -27,7 +27,7 @@ const KEYS: &[(&str, &str)] = &[
     ("rope.scaling_beta", "attention.temperature_scale"),
 ];
 
-/// In this order.
+/// Replaced in this order.
 const NAMES: &[(&str, &str)] = &[
     ("v.patch_conv", "v.patch_embd"),
     ("v.encoder_norm", "v.pre_ln"),
@@ -42,7 +42,7 @@ const NAMES: &[(&str, &str)] = &[
 
 /// The token `[IMG_BREAK]`.
 const BREAK: u64 = 12;
-/// More rows than any vision part has, and more than any model is wide.
+/// Maximum number of rows of a vision tensor, and maximum width of a model.
 const MOST_ROWS: u64 = 16_384;
 
 pub(super) fn is(view: View<'_>) -> bool {
@@ -93,7 +93,7 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     Ok(layout)
 }
 
-/// Row `2p + s` of a head is what was row `s * half + p` of it.
+/// Row `s * half + p` of a head becomes row `2p + s`.
 fn interleave(layout: &mut Layout<'_>, name: &str, heads: u64) -> Result<(), Error> {
     let tensor = layout.source.tensor(name)?;
     let wrong = || {
@@ -118,7 +118,7 @@ fn interleave(layout: &mut Layout<'_>, name: &str, heads: u64) -> Result<(), Err
     layout.tensors.get(name)?.pieces(rows, span)
 }
 
-/// The embedding of the token that ends a row of a picture; zeros where the type of the table is not read here.
+/// The embedding of the token that ends a row of an image; zeros if values of the tensor's type cannot be read here.
 fn end_of_row(source: Source<'_>) -> Result<Vec<f32>, Error> {
     let table = source.tensor("token_embd.weight")?;
     let &[width, rows] = table.dims.as_slice() else {

@@ -1,6 +1,5 @@
-//! Llama 3.2 Vision, which llama.cpp cannot run in any layout: recognised for a clear error.
-//!
-//! Source: `ollama-weights.md` 5; Ollama itself refuses it with llama.cpp.
+//! Llama 3.2 Vision, which llama.cpp runs in no layout; it is recognised for a clear error.
+//! Ollama refuses it with llama.cpp too.
 
 use super::super::source::View;
 

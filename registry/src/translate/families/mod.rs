@@ -1,4 +1,4 @@
-//! The families, each with what recognises its layout and what makes llama.cpp's of it.
+//! The families of models in Ollama's layout; each file recognises one layout and translates it.
 
 mod deepseekocr;
 mod embeddinggemma;
@@ -29,19 +29,19 @@ use super::Error;
 use super::layout::Layout;
 use super::source::{Source, View};
 
-/// Makes a file out of a source.
+/// Translates a source into one file.
 type Make = fn(Source<'_>) -> Result<Layout<'_>, Error>;
 
-/// What is known of a family.
+/// One family: its name, its test and its translations.
 struct Row {
     family: Family,
-    /// What people call it.
+    /// Its name in messages.
     name: &'static str,
     /// Whether a file is in its layout.
     is: fn(View<'_>) -> bool,
-    /// What makes the weights; `None` where the file is a projector, or nothing does.
+    /// Translates the weights; `None` for a projector, and for a layout without a translation.
     weights: Option<Make>,
-    /// What makes the projector of a file with vision tensors.
+    /// Translates the projector, which may be in the file of the weights.
     projector: Option<Make>,
 }
 
@@ -55,7 +55,7 @@ macro_rules! families {
             $(#[doc = $name] $family,)*
         }
 
-        /// What is known of each family.
+        /// Every family, in the order of [`Family`].
         const ROWS: &[Row] = &[$(Row {
             family: Family::$family,
             name: $name,
@@ -103,7 +103,7 @@ impl Family {
         &ROWS[self as usize]
     }
 
-    /// What people call it.
+    /// Its name in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().name
@@ -115,12 +115,12 @@ impl Family {
         self.row().weights.is_some() || self.row().projector.is_some()
     }
 
-    /// Whether files of its layout are projectors and no weights.
+    /// Whether files in its layout are projectors without weights.
     pub(super) fn is_projector(self) -> bool {
         self.row().weights.is_none() && self.row().projector.is_some()
     }
 
-    /// Whether a file of its layout holds a projector besides.
+    /// Whether a file in its layout has weights and a projector.
     pub(super) fn sees(self, view: View<'_>) -> bool {
         !self.is_projector() && self.row().projector.is_some() && view.begins(&["v."])
     }
@@ -156,5 +156,5 @@ impl Family {
     }
 }
 
-/// The tensors of the parts that see.
+/// Prefixes of the vision tensors.
 const SIGHT: &[&str] = &["v.", "mm."];

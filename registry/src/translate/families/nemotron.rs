@@ -1,22 +1,20 @@
-//! Nemotron-H with experts, and Nemotron-H Omni, which also sees. That it hears is left out, as Ollama leaves it out.
+//! Nemotron-H with experts, and Nemotron-H Omni with its vision encoder. Its audio encoder is left out, as in Ollama.
 //!
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
-//! | added if absent | | `moe_latent_size`: the second dimension of the first `ffn_latent_in.weight`, where there is one |
+//! | added if absent | | `moe_latent_size`: the second dimension of the first `ffn_latent_in.weight`, if there is one |
 //! | tensors | `.ffn_latent_in`, `.ffn_latent_out` | `.ffn_latent_down`, `.ffn_latent_up` |
-//! | removed | tensors `mtp.*`, which guess tokens | |
+//! | removed | tensors `mtp.*`, which draft tokens | |
 //!
-//! Omni besides:
+//! For Omni also:
 //!
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
-//! | architecture | `nemotron_h_omni` | `nemotron_h_moe` where it has experts, else `nemotron_h`, also in every key |
+//! | architecture | `nemotron_h_omni` | `nemotron_h_moe` with experts, else `nemotron_h`, also in every key |
 //! | removed | tensors `a.*`, keys `audio.*` | |
 //! | other file | tensors `v.*` and `mm.*` but `mm.a.*`, keys `vision.*` | a projector `nemotron_v2_vl` |
 //! | names there | `v.cls_embd`, `mm.norm.weight`, `mm.1.weight`, `mm.2.weight` | `v.class_embd` in F32, `mm.model.mlp.0.weight`, `.1.weight`, `.3.weight` |
-//! | reshaped there | `v.patch_embd.weight`: one row for each output; `v.position_embd`: a square of places in one of several orders | four dimensions in F32; the square of an image in F32, between whose corners the old one is stretched |
-//!
-//! Sources: `ollama-weights.md` 2, 3 and 3h.
+//! | reshaped there | `v.patch_embd.weight`: one row for each output; `v.position_embd`: a square of positions in one of several orders | four dimensions in F32; in F32, interpolated to the positions of an image |
 
 use super::super::layout::{CLIP, Layout, VisionDefaults, small};
 use super::super::source::{Source, Span, View, shape, within};
@@ -28,14 +26,14 @@ use crate::gguf::{Tensor, harmless};
 const SIGHT: &[&str] = &["v.", "mm."];
 const HIDDEN: &[&str] = &["a.", "v.", "mm.", "mtp."];
 const PLACES: &str = "v.position_embd.weight";
-/// More places in a row than any image has.
+/// Maximum number of positions in a row of an image.
 const MOST_SIDE: u64 = 256;
-/// Most values of a table of places that is read whole.
+/// Maximum number of values of position embeddings that are read whole.
 const MOST_VALUES: u64 = 1 << 24;
-/// More values than any place has.
+/// Maximum number of values of one position.
 const MOST_WIDTH: u64 = 16_384;
 
-/// The hyperparameters of the vision part, and what they are where the file says nothing.
+/// The hyperparameters of the vision encoder, with their defaults.
 const NUMBERS: &[(&str, u32)] = &[
     ("block_count", 32),
     ("embedding_length", 1280),
@@ -74,7 +72,7 @@ pub(super) fn omni(source: Source<'_>) -> Result<Layout<'_>, Error> {
     Ok(layout)
 }
 
-/// The part of experts that is narrower than the model.
+/// Translates the latent layers, in which experts are narrower than the model.
 fn latent(layout: &mut Layout<'_>) -> Result<(), Error> {
     let source = layout.source;
     let first = source.view.0.tensors.iter().find(|tensor| {
@@ -158,15 +156,15 @@ pub(super) fn projector(source: Source<'_>) -> Result<Layout<'_>, Error> {
     Ok(layout)
 }
 
-/// The places that the file has.
+/// The position embeddings of the file.
 struct Table<'a> {
     source: Source<'a>,
     tensor: &'a Tensor,
     read: values::Reader,
     width: usize,
-    /// Places of a side.
+    /// Positions on a side of the square.
     side: usize,
-    /// The whole table, where the values of a place do not stand together.
+    /// All values, if those of one position are not contiguous.
     scattered: Option<Vec<f32>>,
 }
 
@@ -176,7 +174,7 @@ impl<'a> Table<'a> {
         let found = match tensor.dims[..] {
             [first, places] if first == width && square(places) => Some((true, places)),
             [places, second] if second == width && square(places) => Some((false, places)),
-            // The dimensions are stated in reverse: the values are position-major.
+            // The dimensions are stated in reverse; the values of a position are contiguous.
             [1, places, third] if third == width && square(places) => Some((true, places)),
             [first, places, 1] if first == width && square(places) => Some((true, places)),
             _ => None,
@@ -192,7 +190,7 @@ impl<'a> Table<'a> {
             tensor: harmless(tensor.name.as_bytes()),
             found: tensor.kind,
         })?;
-        // A place of blocks that it shares with others could not be read alone.
+        // A position that shares a block with another one cannot be read alone.
         if together && !width.is_multiple_of(tensor.kind.block_values()) {
             return Err(wrong());
         }
@@ -238,8 +236,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Where one of `count` places lies among others, with the first and the last on each other:
-/// the one before it, the one behind it, and how far it is from the first to the second.
+/// Maps position `place` of `count` to `others` positions, first to first and last to last.
+/// Returns the neighbours before and after it, and the share of the second one.
 fn between(place: u64, count: u64, others: usize) -> (usize, usize, f32) {
     if count <= 1 {
         return (0, 0, 0.0);
@@ -250,7 +248,7 @@ fn between(place: u64, count: u64, others: usize) -> (usize, usize, f32) {
     (first, (first + 1).min(others - 1), (exact - before) as f32)
 }
 
-/// The places of a square of this side.
+/// The position embeddings, interpolated to a square with this side.
 fn stretched(
     source: Source<'_>,
     tensor: &Tensor,
@@ -298,7 +296,7 @@ mod tests {
     use super::between;
 
     #[test]
-    fn first_and_last_stay_where_they_are() {
+    fn interpolation_keeps_the_first_and_the_last_position() {
         let places: Vec<_> = (0..3).map(|place| between(place, 3, 2)).collect();
         assert_eq!(places, [(0, 1, 0.0), (0, 1, 0.5), (1, 1, 0.0)]);
         assert_eq!(between(0, 1, 5), (0, 0, 0.0));

@@ -3,8 +3,6 @@
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
 //! | architecture | `olmo3` | `olmo2`, also in every key |
-//!
-//! Source: `ollama-weights.md` 2.
 
 use super::super::layout::Layout;
 use super::super::source::{Source, View};

@@ -1,10 +1,10 @@
-//! What the vision parts of Qwen3-VL and Qwen3.5 have in common (`ollama-weights.md` 3b and 3c).
+//! The common part of the vision encoders of Qwen3-VL and Qwen3.5.
 
 use super::super::layout::Layout;
 use super::super::source::{Span, shape, within, wrong_key};
 use super::Error;
 
-/// In this order, and after all other names.
+/// Replaced in this order, after all other names.
 pub(super) const NAMES: &[(&str, &str)] = &[
     ("v.pos_embed", "v.position_embd"),
     ("v.patch_embed", "v.patch_embd"),
@@ -17,13 +17,13 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     (".norm2", ".ln2"),
 ];
 
-/// The two pictures of a patch.
+/// The patch embeddings of the two frames of a patch.
 const TIMES: [&str; 2] = ["v.patch_embd.weight", "v.patch_embd.weight.1"];
-/// More colors than any picture has.
+/// Maximum number of channels of an image.
 const MOST_COLORS: u64 = 16;
 
-/// Lays queries, keys and values of each layer end to end: `attn_q`, `attn_k`, `attn_v` become `attn_qkv`.
-/// `widen` converts them to F32; tensors of different types are converted anyway.
+/// Joins `attn_q`, `attn_k` and `attn_v` of each layer to `attn_qkv`.
+/// `widen` converts them to F32; tensors of different types are always converted.
 pub(super) fn join_attention(layout: &mut Layout<'_>, widen: bool) -> Result<(), Error> {
     for block in 0..layout.eye_blocks()? {
         for end in ["weight", "bias"] {
@@ -39,8 +39,8 @@ pub(super) fn join_attention(layout: &mut Layout<'_>, widen: bool) -> Result<(),
     Ok(())
 }
 
-/// Cuts the weights of patches by the two times that they look at:
-/// `[width, height, 2, colors of every output]` becomes two of `[width, height, colors, outputs]` in floats of 32 bits.
+/// Splits the patch embeddings by their two frames:
+/// `[width, height, 2, channels of every output]` becomes two tensors `[width, height, channels, outputs]` in F32.
 pub(super) fn part_times(layout: &mut Layout<'_>) -> Result<(), Error> {
     const NAME: &str = "v.patch_embed.weight";
     let source = layout.source;
@@ -77,7 +77,7 @@ pub(super) fn part_times(layout: &mut Layout<'_>) -> Result<(), Error> {
     layout.tensors.split(NAME, halves)
 }
 
-/// The side of the square that a table of places is laid out for, in pixels.
+/// The side of the image that the position embeddings are made for, in pixels.
 pub(super) fn side(layout: &Layout<'_>) -> Result<u64, Error> {
     let places = layout.source.dim("v.pos_embed.weight", 1)?;
     let patch = layout

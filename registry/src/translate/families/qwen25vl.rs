@@ -5,15 +5,13 @@
 //! | architecture | `qwen25vl` | `qwen2vl`, also in every key |
 //! | keys | `rope.mrope_section`, of three numbers or more | `rope.dimension_sections`: the first three and a 0 |
 //! | other file | tensors `v.*` and `mm.*`, keys `vision.*` | a projector `qwen2.5vl_merger` with the names in [`NAMES`] |
-//! | added there | | `feed_forward_length`: the second dimension of `v.blk.0.ffn_up.weight`; `image_size` 560; `n_wa_pattern`: one more than the first of `vision.fullatt_block_indexes`, or 8 |
-//!
-//! Sources: `ollama-weights.md` 2, 3 and 3d.
+//! | added there | | `feed_forward_length`: the second dimension of `v.blk.0.ffn_up.weight`; `image_size` 560; `n_wa_pattern`: the first of `vision.fullatt_block_indexes` plus 1, or 8 |
 
 use super::super::layout::{CLIP, Layout, MOST_BLOCKS, STANDARD, VisionDefaults, small};
 use super::super::source::{Source, View, within, wrong_key};
 use super::{Error, SIGHT};
 
-/// Each is a whole name.
+/// Whole names.
 const NAMES: &[(&str, &str)] = &[
     ("v.merger.ln_q.weight", "v.post_ln.weight"),
     ("v.merger.mlp.0.weight", "mm.0.weight"),

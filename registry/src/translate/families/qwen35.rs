@@ -2,21 +2,21 @@
 //!
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
-//! | keys | `attention.head_count_kv` for each layer, 0 where attention is linear | the greatest, or 2 |
+//! | keys | `attention.head_count_kv` for each layer, 0 for linear attention | the greatest, or 2 |
 //! | keys | `rope.dimension_sections` of three | and a 0 |
 //! | tensors | names that end in `.ssm_dt` | `.ssm_dt.bias` |
-//! | removed | the keys in [`MARKS`]; tensors `mtp.*`, which guess tokens, and then `nextn_predict_layers` | |
+//! | removed | the keys in [`MARKS`]; tensors `mtp.*`, which draft tokens, and then `nextn_predict_layers` | |
 //! | other file | tensors `v.*` and `mm.*`, keys `vision.*` | a projector `qwen3vl_merger` with the names in [`qwen::NAMES`] |
 //! | added there | | `feed_forward_length` by the shape of a tensor, or 4304; `image_size` 768; `layer_norm_epsilon` 1e-6; `is_deepstack_layers`: none |
-//! | reshaped there | three tensors of attention; patches of two times | one; one tensor for each time in F32 |
+//! | reshaped there | three tensors of attention; patch embeddings of two frames | one; one tensor for each frame in F32 |
 //!
-//! Sources: `ollama-weights.md` 2, 3 and 3b. Of the marks there, `feed_forward_length` is not looked at, as Ollama does not since.
+//! As in newer versions of Ollama, `feed_forward_length` is not a mark of this layout.
 
 use super::super::layout::{HALVES, Layout, STANDARD, VisionDefaults, small};
 use super::super::source::{Source, View};
 use super::{Error, SIGHT, qwen};
 
-/// Keys that only this layout has. llama.cpp reads none of them.
+/// Keys of this layout only. llama.cpp reads none of them.
 const MARKS: &[&str] = &[
     "vision.block_count",
     "image_token_id",

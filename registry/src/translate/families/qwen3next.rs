@@ -2,10 +2,8 @@
 //!
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
-//! | keys | `attention.head_count_kv` for each layer, 0 where attention is linear | the greatest |
+//! | keys | `attention.head_count_kv` for each layer, 0 for linear attention | the greatest |
 //! | tensors | names that end in `.ssm_dt` | `.ssm_dt.bias` |
-//!
-//! Source: `ollama-weights.md` 2.
 
 use super::super::layout::Layout;
 use super::super::source::{Source, View};

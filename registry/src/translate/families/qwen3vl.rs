@@ -3,14 +3,12 @@
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
 //! | added | no `rope.dimension_sections` | 24, 20, 20, 0 |
-//! | added if absent | | `n_deepstack_layers`: how many `vision.deepstack_visual_indexes` are |
+//! | added if absent | | `n_deepstack_layers`: the number of `vision.deepstack_visual_indexes` |
 //! | other file | tensors `v.*` and `mm.*`, keys `vision.*` | a projector `qwen3vl_merger` with the names in [`qwen::NAMES`] |
 //! | names there | `v.deepstack_merger.i.norm`, `.linear_fc1`, `.linear_fc2` | `v.deepstack.` with the i-th of those indexes, `.norm`, `.fc1`, `.fc2` |
 //! | keys there | `vision.shortest_edge`, `vision.longest_edge` | `image_min_pixels`, `image_max_pixels` |
 //! | added there | | `feed_forward_length` and `image_size` by the shapes of tensors, `is_deepstack_layers` |
-//! | reshaped there | three tensors of attention; patches of two times | one in F32; one tensor for each time in F32 |
-//!
-//! Sources: `ollama-weights.md` 2, 3 and 3c.
+//! | reshaped there | three tensors of attention; patch embeddings of two frames | one in F32; one tensor for each frame in F32 |
 
 use super::super::layout::{HALVES, Layout, MOST_BLOCKS, STANDARD, VisionDefaults, small};
 use super::super::source::{Source, View, within, wrong_key};
@@ -21,7 +19,7 @@ pub(super) fn is(view: View<'_>) -> bool {
         && !view.has_any(&["rope.dimension_sections"])
 }
 
-/// The layers whose output goes into the model besides.
+/// The layers of the vision encoder whose output also goes into layers of the model.
 fn deepstack(source: Source<'_>) -> Result<Vec<u64>, Error> {
     let key = source.key("vision.deepstack_visual_indexes");
     if !source.view.has(&key) {

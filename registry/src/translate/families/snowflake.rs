@@ -2,9 +2,9 @@
 //!
 //! | | Ollama's layout | llama.cpp's layout |
 //! |---|---|---|
-//! | keys | `tokenizer.ggml.precompiled_charsmap`: a list of texts of one character, which are base64 together | the bytes that they stand for |
+//! | keys | `tokenizer.ggml.precompiled_charsmap`: a list of texts of one character, together base64 | the decoded bytes |
 //!
-//! Source: `ollama-weights.md` 2. Ollama ignores a list that is not base64; llama.cpp would abort on it, so it is an error here.
+//! Ollama ignores a list that is not base64; llama.cpp would abort, so it is an error here.
 
 use super::super::keys::list_of_texts;
 use super::super::layout::Layout;
@@ -33,7 +33,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
     Ok(layout)
 }
 
-/// What base64 stands for; `None` for what is none.
+/// Decodes base64; `None` if it is invalid.
 fn decode(characters: &[u8]) -> Option<Vec<u8>> {
     let (mut bytes, mut held, mut bits) = (Vec::new(), 0_u32, 0);
     for character in characters
@@ -64,7 +64,7 @@ mod tests {
     use super::decode;
 
     #[test]
-    fn base64_is_read_to_its_end() {
+    fn base64_is_decoded_to_its_end() {
         assert_eq!(decode(b"aGVsbG8=").as_deref(), Some(&b"hello"[..]));
         assert_eq!(decode(b"+/8").as_deref(), Some(&[0xFB, 0xFF][..]));
         assert_eq!(decode(b"a b"), None);
