@@ -1,11 +1,11 @@
-//! Why a server could not be asked, or what it answered.
+//! Errors of HTTP requests.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 
-/// Why a request failed. Each message names the host and, where one is in force, the proxy.
+/// Why a request failed. Each message names the host, and the proxy if there is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,7 +20,7 @@ pub enum Error {
     /// This machine has no network.
     #[error("this machine is offline")]
     Offline,
-    /// A name has no address.
+    /// A name does not resolve.
     #[error("the name {host} cannot be resolved: {reason}")]
     Resolve {
         /// The host.
@@ -28,7 +28,7 @@ pub enum Error {
         /// What the resolver says.
         reason: String,
     },
-    /// An address that only a host may have that the user named.
+    /// An address of this machine or of a private network, for a host that the user did not name.
     #[error(
         "{host} leads to {address}, an address of this machine or of a private network, which is only used for a host that you name yourself"
     )]
@@ -38,7 +38,7 @@ pub enum Error {
         /// Its address.
         address: IpAddr,
     },
-    /// No connection.
+    /// The connection failed.
     #[error("cannot connect to {host}{}: {reason}", through(.via))]
     Connect {
         /// The host.
@@ -56,7 +56,7 @@ pub enum Error {
         /// The proxy.
         proxy: String,
     },
-    /// The host does not show a certificate that is trusted here.
+    /// The certificate of the host is not trusted.
     #[error("the certificate of {host}{} is not trusted: {reason}", through(.via))]
     Certificate {
         /// The host.
@@ -66,7 +66,7 @@ pub enum Error {
         /// The proxy.
         via: Option<String>,
     },
-    /// Nothing came.
+    /// The host did not respond in time.
     #[error("{host}{} did not answer within {seconds} s", through(.via))]
     Silent {
         /// The host.
@@ -92,18 +92,18 @@ pub enum Error {
         /// Where it began.
         host: String,
     },
-    /// A redirect without an address that can be used.
+    /// A redirect without a usable address.
     #[error("{host} redirects without saying where to")]
     Location {
         /// The host.
         host: String,
     },
-    /// A redirect from a secure place to an insecure one.
+    /// A redirect from `https` to `http`.
     #[error("{host} redirects to {to}, which is not secure")]
     Downgrade {
-        /// The secure place.
+        /// The address with `https`.
         host: String,
-        /// The other one.
+        /// The address with `http`.
         to: String,
     },
     /// A login would go to a host that it is not for.
@@ -115,7 +115,7 @@ pub enum Error {
         host: String,
         /// Where it wants the login.
         realm: String,
-        /// What comes of a request without it.
+        /// The error of a request without it.
         refusal: String,
     },
     /// The login would be sent without TLS.
@@ -140,20 +140,20 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// A refusal.
+    /// A status other than success.
     #[error("{host} answers {}{}", words(.status), quoted(.said))]
     Status {
         /// The status.
         status: StatusCode,
         /// The host and path.
         host: String,
-        /// The hub's word for it.
+        /// The error code of the hub.
         code: Option<String>,
-        /// What the body says, where it is short and for people.
+        /// The message in the body, if it is short.
         said: String,
-        /// How long it asks to be left alone.
+        /// The time for which the server wants no further request.
         retry_after: Option<Duration>,
-        /// Whether this is what a redirect led to, such as a signed address.
+        /// Whether the status came after a redirect, for example to a signed address.
         redirected: bool,
     },
     /// A document is too long.
@@ -164,7 +164,7 @@ pub enum Error {
         /// The bound.
         most: u64,
     },
-    /// A document is not what it should be.
+    /// A document is invalid.
     #[error("{host} sends no {wanted}: {reason}")]
     Document {
         /// The host and path.
@@ -177,7 +177,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same request may well succeed a little later.
+    /// Whether the same request may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. }
@@ -193,7 +193,7 @@ impl Error {
         }
     }
 
-    /// Whether to ask again at once is worth it: the server is there, and has a bad moment.
+    /// Whether the request is to be repeated at once: the server is there, and the error is temporary.
     pub(crate) fn is_worth_repeating(&self) -> bool {
         let soon = |wait: &Option<Duration>| wait.is_none_or(|wait| wait.as_secs() <= 1);
         match self {
@@ -210,7 +210,7 @@ impl Error {
         }
     }
 
-    /// What helps, where something does.
+    /// The remedy, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -277,7 +277,7 @@ fn words(status: &StatusCode) -> String {
     }
 }
 
-/// What a server says, at the end of a message; nothing where it says nothing.
+/// A server's text as the end of a message; empty without a text.
 pub(crate) fn quoted(said: &str) -> String {
     if said.is_empty() {
         String::new()

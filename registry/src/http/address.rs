@@ -1,4 +1,4 @@
-//! Which addresses may be connected to.
+//! Addresses that requests may connect to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::{Error, NamedHosts};
 
-/// How long a name server may take.
+/// Maximum time for the resolution of a name.
 const LOOKUP: Duration = Duration::from_secs(5);
 
-/// Whether an address is loopback, private or reserved, so not one of a server on the internet.
+/// Whether an address is loopback, private or reserved, which no server on the internet has.
 pub(super) fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_local_v4(address),
@@ -29,7 +29,7 @@ fn is_local_v4(address: Ipv4Addr) -> bool {
         || address.is_multicast()
         || address.is_broadcast()
         || a == 0
-        // Carriers' own networks (RFC 6598) and benchmarks (RFC 2544).
+        // Carrier-grade NAT (RFC 6598) and benchmarks (RFC 2544).
         || (a == 100 && (64..128).contains(&b))
         || (a == 198 && (b == 18 || b == 19))
         || a >= 240
@@ -41,11 +41,11 @@ fn is_local_v6(address: Ipv6Addr) -> bool {
         || address.is_multicast()
         || address.is_unique_local()
         || address.is_unicast_link_local()
-        // Site-local, which is of old (RFC 3879).
+        // Site-local, which is deprecated (RFC 3879).
         || address.segments()[0] & 0xffc0 == 0xfec0
 }
 
-/// The IPv4 address that an IPv6 one stands for: mapped, translated (RFC 6052), or 6to4 (RFC 3056).
+/// The IPv4 address in an IPv6 address: mapped, translated (RFC 6052), or 6to4 (RFC 3056).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
@@ -56,7 +56,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Looks names up and leaves out the addresses that may not be connected to.
+/// Resolves names, and leaves out addresses that requests may not connect to.
 #[derive(Debug)]
 pub(super) struct Resolver {
     named: NamedHosts,
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_no_server_of_the_internet_has_are_local() {
+    fn loopback_private_and_reserved_addresses_are_local() {
         for text in [
             "127.0.0.1",
             "127.9.9.9",

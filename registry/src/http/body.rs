@@ -1,7 +1,7 @@
-//! What a request sends.
+//! The body of a request.
 //!
-//! A part of a file is read piece by piece while it is sent, so that its size costs no memory. Its reading ends as soon as a response
-//! comes: a server that refuses early gets nothing more.
+//! A part of a file is read piece by piece while it is sent, so that its size costs no memory. Reading ends when the response
+//! arrives: a server that refuses early gets no more bytes.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -16,20 +16,20 @@ use tokio::time::Instant;
 
 use crate::fs;
 
-/// Bytes that are read at once.
+/// Bytes of one read.
 const READ: u64 = 1 << 20;
-/// Reads ahead.
+/// Number of reads ahead.
 const AHEAD: usize = 2;
 /// Bytes of a piece, the measure of progress: a slow connection takes one within [`STALL`].
 const PIECE: usize = 64 << 10;
-/// Longest time in which no piece is taken.
+/// Maximum time without progress.
 const STALL: Duration = Duration::from_secs(30);
-/// Bytes a second that a server is trusted to make durable after the last one came.
+/// Bytes per second that a server is assumed to make durable after the last byte.
 const KEEPS: u64 = 20_000_000;
-/// How often progress is looked at.
+/// Interval of the checks for progress.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What a request sends.
+/// The body of a request.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Body {
     /// Nothing.
@@ -41,7 +41,7 @@ pub(crate) enum Body {
     File(FilePart),
 }
 
-/// Is told each piece before it is sent.
+/// A callback with each piece before it is sent.
 type Tap = dyn Fn(&[u8]) + Send + Sync;
 
 /// A part of an open file.
@@ -53,12 +53,12 @@ pub(crate) struct FilePart {
     pub(crate) path: PathBuf,
     /// Its first byte.
     pub(crate) start: u64,
-    /// How many bytes.
+    /// Number of bytes.
     pub(crate) length: u64,
-    /// How long the first piece is held back. A server may refuse a request by its headers and close the connection; if pieces are
-    /// being sent then, its response is lost.
+    /// Delay of the first piece. A server may refuse a request by its headers and close the connection; its response is lost if
+    /// pieces are being sent at that moment.
     pub(crate) hold: Duration,
-    /// Told each piece before it is sent.
+    /// Called with each piece before it is sent.
     pub(crate) tap: Arc<Tap>,
 }
 
@@ -74,7 +74,7 @@ impl std::fmt::Debug for FilePart {
     }
 }
 
-/// Watches the sending of a part of a file, and ends it when it is dropped.
+/// Watches the progress of a part of a file, and ends its sending when dropped.
 #[derive(Debug)]
 pub(super) struct Watch(Arc<Shared>);
 
@@ -93,7 +93,7 @@ impl Drop for Watch {
 }
 
 impl Body {
-    /// Gives it to a request.
+    /// Attaches it to a request.
     pub(super) fn attach(
         &self,
         request: reqwest::RequestBuilder,
@@ -161,7 +161,7 @@ impl FilePart {
     }
 }
 
-/// What was read, piece by piece, without a copy.
+/// Splits a read into pieces, without a copy.
 fn in_pieces(read: crate::Result<Bytes>) -> impl Iterator<Item = crate::Result<Bytes>> {
     let (mut rest, mut failure) = match read {
         Ok(bytes) => (bytes, None),
@@ -174,20 +174,19 @@ fn in_pieces(read: crate::Result<Bytes>) -> impl Iterator<Item = crate::Result<B
     })
 }
 
-/// How long a server may take after the last byte, to make so many of them durable.
+/// Maximum time from the last byte to the response, in which the server makes so many bytes durable.
 pub(super) fn patience(bytes: u64) -> Duration {
     STALL + Duration::from_secs(bytes / KEEPS)
 }
 
 impl Watch {
-    /// Why the file could not be read, where it could not.
+    /// The error of reading the file, if any.
     pub(super) fn failure(&self) -> Option<String> {
         let failure = self.0.failure.lock();
         failure.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until nothing was taken for too long; returns for how long. When all is sent, a server may take the time that a slow
-    /// disk needs.
+    /// Waits until there is no progress for too long; returns for how long. After the last byte, the limit is that of a slow disk.
     pub(super) async fn stalled(&self) -> Duration {
         let (mut seen, mut since) = (0, Instant::now());
         loop {

@@ -1,23 +1,23 @@
-//! What the HTTP library and a refusal say, in words.
+//! Errors of the HTTP library, and messages in error responses.
 
 use reqwest::Url;
 
 use super::{CONNECT, Error};
 
 impl Error {
-    /// What a failure of the library is.
+    /// Converts an error of the library.
     pub(super) fn of(error: &reqwest::Error, url: &Url, via: Option<&str>) -> Self {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
         let mut tls = None;
         while let Some(one) = cause {
-            // What our own resolver said.
+            // An error of our own resolver.
             if let Some(ours) = one.downcast_ref::<Self>() {
                 return ours.clone();
             }
             if let Some(refused) = one.downcast_ref::<rustls::Error>() {
                 tls = Some(refused.to_string());
             }
-            // An I/O error hides what it holds from `source`.
+            // `source` of an I/O error skips the error inside.
             cause = match one.downcast_ref::<std::io::Error>() {
                 Some(io) => io.get_ref().map(|inner| inner as &dyn std::error::Error),
                 None => one.source(),
@@ -33,7 +33,7 @@ impl Error {
             let seconds = CONNECT.as_secs();
             return Self::Silent { host, seconds, via };
         }
-        // The library keeps this error to itself; these are its words.
+        // The library has no public type for this error, only its message.
         if let (Some(proxy), true) = (&via, reason.contains("proxy authorization required")) {
             let proxy = proxy.clone();
             return Self::ProxyLogin { host, proxy };
@@ -45,7 +45,7 @@ impl Error {
     }
 }
 
-/// Where a URL leads, fit for messages and logs: without what may be secret (user, password, query).
+/// A URL for messages and logs, without user, password and query, which may be secret.
 pub(crate) fn shown(url: &Url) -> String {
     let port = url
         .port()
@@ -56,7 +56,7 @@ pub(crate) fn shown(url: &Url) -> String {
     text.chars().take(200).collect()
 }
 
-/// What people can read of a refusal's body: the message of a JSON error, or the title of a page.
+/// The message in the body of an error response: that of a JSON error, or the title of a page.
 pub(super) fn said(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let message = serde_json::from_slice::<serde_json::Value>(body)
@@ -86,7 +86,7 @@ pub(super) fn said(body: &[u8]) -> String {
     plain.collect::<String>().trim().to_owned()
 }
 
-/// The last of an error's causes, which says the most.
+/// The last of an error's causes, which is the most specific.
 fn deepest(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {

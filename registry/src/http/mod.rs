@@ -1,17 +1,16 @@
 //! The HTTP client of slm. All requests to other machines go through it.
 //!
-//! Redirects are followed here and not by the library, because each hop is judged:
+//! This module follows redirects itself, because each hop is checked:
 //!
 //! - An `Authorization` header goes to the origin (scheme, host and port) that it was made for, and is not sent again after a redirect,
 //!   even if that leads back.
 //! - `https` never leads to `http`.
-//! - Addresses of this machine and of private networks are connected to only for hosts that the user named. It is the address
-//!   that is judged when the connection is made, so a name that resolves to something else later does not help.
+//! - Only a host that the user named may have an address of this machine or of a private network. The check is on the address
+//!   of the connection, so a name that later resolves to another address does not pass it.
+//! - A body is sent again only after a redirect that asks for it (307 and 308), and a body with a login never goes to another
+//!   origin.
 //!
-//! - What a request sends goes along only where the redirect says that it is to be repeated (307 and 308), and a body that
-//!   holds a login never goes to another origin.
-//!
-//! Bodies are never decompressed: what is asked for is what has the digest.
+//! Bodies are never decompressed, because the digest is that of the transferred bytes.
 
 mod address;
 mod body;
@@ -36,15 +35,15 @@ use crate::credentials::Logins;
 pub use crate::error::http::Error;
 use crate::host::bare;
 
-/// Longest chain of redirects.
+/// Maximum number of redirects in a row.
 const MOST_HOPS: usize = 10;
-/// How long a connection may take to be made.
+/// Maximum time to connect.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a response's head may take after the request.
+/// Maximum time from the request to the headers of the response.
 const HEAD: Duration = Duration::from_secs(20);
-/// How long a document, such as a manifest, may take as a whole.
+/// Maximum time for a whole document, such as a manifest.
 const DOCUMENT: Duration = Duration::from_secs(60);
-/// Most bytes of a refusal that are read for its message.
+/// Maximum number of bytes that are read of an error response, for its message.
 const REFUSAL: u64 = 4096;
 
 /// How this machine reaches the network. The daemon reads these from its environment and configuration.
@@ -95,14 +94,14 @@ impl Proxied {
     }
 }
 
-/// What is asked for.
+/// A request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
-    /// How long the response head may take. A [`FilePart`] body brings its own limit.
+    /// Maximum time until the headers of the response. A [`FilePart`] body has a limit of its own.
     pub(crate) patience: Duration,
     /// Whether the body holds a login, which no redirect takes to another origin.
     pub(crate) has_login: bool,
@@ -111,7 +110,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Asks for what is at a URL.
+    /// A GET request.
     pub(crate) fn get(url: Url) -> Self {
         Self::new(Method::GET, url)
     }
@@ -129,14 +128,14 @@ impl Request {
         }
     }
 
-    /// Sends this.
+    /// Sets the body.
     #[must_use]
     pub(crate) fn sending(mut self, body: Body) -> Self {
         self.body = body;
         self
     }
 
-    /// Sends a body that holds a login.
+    /// Sets a body that contains a login.
     #[must_use]
     pub(crate) fn sending_login(self, body: Bytes) -> Self {
         Self {
@@ -145,7 +144,7 @@ impl Request {
         }
     }
 
-    /// Takes a redirect as the response.
+    /// Returns a redirect as the response.
     #[must_use]
     pub(crate) fn without_redirects(self) -> Self {
         Self {
@@ -154,7 +153,7 @@ impl Request {
         }
     }
 
-    /// Gives the server the time that it takes to make so many bytes durable.
+    /// Allows the time that a server takes to make so many bytes durable.
     #[must_use]
     pub(crate) fn keeping(self, bytes: u64) -> Self {
         Self {
@@ -170,7 +169,7 @@ impl Request {
         self
     }
 
-    /// Adds the credentials for the origin, where there are some.
+    /// Adds the credentials for the origin, if there are any.
     #[must_use]
     pub(crate) fn authorized(self, value: Option<HeaderValue>) -> Self {
         match value {
@@ -184,9 +183,9 @@ impl Request {
 #[derive(Debug)]
 pub(crate) struct Response {
     inner: reqwest::Response,
-    /// Where it came from in the end.
+    /// The URL after all redirects.
     pub(crate) url: Url,
-    /// Headers of the first redirect, where there was one: what the origin itself said.
+    /// The headers of the first redirect, if there was one: the origin's own response.
     pub(crate) first: Option<HeaderMap>,
     via: Option<String>,
 }
@@ -202,14 +201,14 @@ impl Client {
     ) -> Result<Self, Error> {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
-            // It is there already where a test or another library set it, which is as good.
+            // It fails if a test or another library has set a provider, which then is used.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
         let named: BTreeSet<String> = named
             .into_iter()
             .map(|host| host.to_ascii_lowercase())
             .collect();
-        // A proxy may be anywhere, but no redirect may lead to its other ports.
+        // A proxy may have any address, but no redirect may lead to its other ports.
         let mut resolved = named.clone();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("slm/", env!("CARGO_PKG_VERSION")))
@@ -258,7 +257,7 @@ impl Client {
         })
     }
 
-    /// The same client, for requests that the user's logins may answer challenges of.
+    /// The same client, which answers challenges with the user's logins.
     #[must_use]
     pub(crate) fn with_logins(self, logins: Logins) -> Self {
         Self {
@@ -320,7 +319,7 @@ impl Client {
         })
     }
 
-    /// Reads a document of at most `most` bytes. Any status but success is an error; what may well go better is tried three times.
+    /// Reads a document of at most `most` bytes. Any status but success is an error. A transient error is tried three times.
     ///
     /// # Errors
     /// Errors of [`Client::send`]; [`Error::Status`]; [`Error::TooLong`].
@@ -333,7 +332,7 @@ impl Client {
             .await
     }
 
-    /// Asks up to three times, where the server is there and has a bad moment.
+    /// Tries up to three times, if [`Error::is_worth_repeating`].
     ///
     /// # Errors
     /// The error of the last try.
@@ -347,7 +346,7 @@ impl Client {
         ask.retry(pauses).when(Error::is_worth_repeating).await
     }
 
-    /// Sends a request to one address on its way.
+    /// Sends one hop of a request.
     async fn hop(
         &self,
         asked: &Request,
@@ -386,8 +385,8 @@ impl Client {
         })
     }
 
-    /// Refuses a URL whose host is an IP address of this machine or of a private network. Host names are judged by the resolver, with
-    /// the addresses that they resolve to.
+    /// Refuses a URL whose host is an IP address of this machine or of a private network. The resolver checks the addresses of
+    /// host names.
     fn judge(&self, url: &Url) -> Result<(), Error> {
         let host = url.host_str().map(bare).unwrap_or_default();
         match host.parse::<IpAddr>() {
@@ -416,12 +415,12 @@ impl Response {
         self.first.is_some()
     }
 
-    /// What the server asks to wait, where it does.
+    /// The wait that the server asks for, if any.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         retry_after::of(self.headers(), jiff::Timestamp::now())
     }
 
-    /// The response, if its status is one of success.
+    /// The response, if its status is a success.
     ///
     /// # Errors
     /// [`Error::Status`] with what the server said.
@@ -432,7 +431,7 @@ impl Response {
         Err(self.refused().await)
     }
 
-    /// The body of a good answer, of at most `most` bytes, and the headers.
+    /// The body of a successful response, of at most `most` bytes, and the headers.
     ///
     /// # Errors
     /// [`Error::Status`]; [`Error::TooLong`]; when the connection breaks.
@@ -452,7 +451,7 @@ impl Response {
             })?
     }
 
-    /// The refusal that this response is.
+    /// The error of a response without success.
     pub(crate) async fn refused(self) -> Error {
         let status = self.status();
         let retry_after = self.retry_after();
@@ -474,7 +473,7 @@ impl Response {
         }
     }
 
-    /// The body as it comes.
+    /// The body as a stream.
     pub(crate) fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send {
         let (url, via) = (self.url, self.via);
         self.inner
@@ -496,7 +495,7 @@ impl Response {
         Ok(body.into())
     }
 
-    /// As much of the body as comes in a moment.
+    /// The part of the body that arrives within a short time.
     async fn prefix(self, most: u64) -> Vec<u8> {
         let mut body = Vec::new();
         let mut pieces = std::pin::pin!(self.stream());
@@ -514,7 +513,7 @@ impl Response {
     }
 }
 
-/// Whether this machine has a way to any other one.
+/// Whether this machine has a route to others.
 pub(crate) fn is_online() -> bool {
     let routes = |path: &str, header: usize| {
         let path = std::path::Path::new(path);
@@ -537,7 +536,7 @@ pub(crate) fn is_online() -> bool {
     }
 }
 
-/// Headers of a request, which asks for bytes as they are.
+/// The headers of a request, with one that asks for an uncompressed body.
 fn plain(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     headers
@@ -546,7 +545,7 @@ fn plain(headers: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Whether a redirect asks for the same request, body and all, at another address.
+/// Whether a redirect asks for the same request at another address, with its body.
 fn is_repeated(status: StatusCode) -> bool {
     matches!(
         status,
@@ -565,7 +564,7 @@ fn is_redirect(status: StatusCode) -> bool {
     )
 }
 
-/// Where a redirect leads.
+/// The target of a redirect.
 fn target(from: &Url, headers: &HeaderMap) -> Result<Url, Error> {
     let missing = || Error::Location { host: shown(from) };
     let location = headers
@@ -580,7 +579,7 @@ fn target(from: &Url, headers: &HeaderMap) -> Result<Url, Error> {
 }
 
 fn proxy_url(text: &str) -> Result<Url, Error> {
-    // As everywhere, a proxy without a scheme speaks HTTP.
+    // As in other programs, a proxy without a scheme speaks HTTP.
     let with_scheme = if text.contains("://") {
         text.to_owned()
     } else {
@@ -589,7 +588,7 @@ fn proxy_url(text: &str) -> Result<Url, Error> {
     let url = Url::parse(&with_scheme).ok();
     url.filter(|url| url.host_str().is_some())
         .ok_or_else(|| Error::Settings {
-            // A user and a password may stand before the host.
+            // User and password may precede the host.
             what: format!(
                 "the proxy {:?}",
                 text.rsplit('@').next().unwrap_or_default()

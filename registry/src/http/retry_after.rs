@@ -1,11 +1,11 @@
-//! `Retry-After`: how long a server asks to be left alone.
+//! `Retry-After`: the time for which a server wants no further request.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-/// The time that is asked for, as seconds or as a date (RFC 9110, 10.2.3); `None` where it cannot be read.
+/// The time in seconds, or until a date (RFC 9110, 10.2.3); `None` if it is invalid.
 pub(super) fn of(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
@@ -21,7 +21,7 @@ mod tests {
     use reqwest::header::HeaderValue;
 
     #[test]
-    fn seconds_and_dates_are_read_and_nothing_else() {
+    fn the_time_is_in_seconds_or_a_date() {
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
         let read = |text: &str| {
             let mut headers = HeaderMap::new();
