@@ -1,10 +1,10 @@
-//! Bounds what a JSON Schema leaves without, and puts bounds so that the compiler keeps them.
+//! Adds missing bounds to a JSON Schema, and rewrites bounds that the compiler does not keep exactly.
 //!
-//! A model that cannot decide would write digits, or members of an object that may hold anything, for ever.
+//! Without bounds, a model could write digits, or members of an unconstrained object, without end.
 
 use serde_json::{Map, Number, Value, json};
 
-/// The formats that the compiler knows. All others only describe a text.
+/// The formats that the compiler enforces. All others only describe a text.
 const FORMATS: [&str; 10] = [
     "date",
     "date-time",
@@ -18,28 +18,28 @@ const FORMATS: [&str; 10] = [
     "uuid",
 ];
 
-/// Most characters of a text in a format that has no longest one: a fraction of a second could go on for ever.
+/// Maximum length of a text in a format without a bound, such as a time, whose fraction of a second has any number of digits.
 const LONGEST: [(&str, u64); 3] = [("date-time", 35), ("time", 24), ("duration", 32)];
 
-/// The largest number where a schema names none: of 19 digits, within 64 bits.
+/// The largest number without `maximum`: 19 digits, within 64 bits.
 const LARGEST: f64 = 9e18;
 
-/// The step of numbers where a schema names none: eight decimals.
+/// The step of numbers without `multipleOf`: eight decimals.
 const STEP: f64 = 1e-8;
 
-/// Most members of an object that may hold anything.
+/// Maximum number of members of an unconstrained object.
 const MAX_MEMBERS: u64 = 64;
 
-/// Most items of an array that may hold anything.
+/// Maximum number of items of an unconstrained array.
 const MAX_ITEMS: u64 = 256;
 
-/// How deep arrays and objects lie in each other where anything may stand.
+/// Maximum nesting of an unconstrained value.
 const MAX_DEPTH: usize = 12;
 
-/// Where a schema keeps what others lead to.
+/// The keyword with the definitions of a schema.
 const DEFS: &str = "$defs";
 
-/// Words that tell a reader something and a value nothing.
+/// Keywords that describe a value and do not constrain it.
 const REMARKS: [&str; 9] = [
     "$comment",
     "default",
@@ -68,7 +68,7 @@ pub(super) fn bound(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Whether a part of it can refer to our definitions: not where parts have an `$id`.
+/// Whether its parts can refer to our definitions, which they cannot if a part has an `$id`.
 fn can_be_led_to(schema: &Map<String, Value>) -> bool {
     let mut parts: Vec<&Value> = schema.values().collect();
     while let Some(part) = parts.pop() {
@@ -84,7 +84,7 @@ fn can_be_led_to(schema: &Map<String, Value>) -> bool {
     !schema.contains_key("$id") && schema.get(DEFS).is_none_or(Value::is_object)
 }
 
-/// What the names of our definitions begin with.
+/// Prefix of the names of our definitions.
 const OURS: &str = "slm-any-";
 
 fn name(depth: usize) -> String {
@@ -96,7 +96,7 @@ pub(super) fn is_ours(name: &str) -> bool {
     name.starts_with(OURS)
 }
 
-/// Whether a reference leads to one of our definitions, which let anything stand.
+/// Whether the target of a reference is one of our definitions of an unconstrained value.
 pub(super) fn is_anything(target: &str) -> bool {
     target.rsplit('/').next().is_some_and(is_ours)
 }
@@ -105,7 +105,7 @@ fn reference(depth: usize) -> Value {
     json!({"$ref": format!("#/{DEFS}/{}", name(depth))})
 }
 
-/// Any value, in which at most so many arrays and objects lie in each other.
+/// The schema of any value with at most this nesting.
 fn any(depth: usize) -> Value {
     let mut any = json!({
         "type": ["null", "boolean", "number", "string"],
@@ -121,7 +121,7 @@ fn any(depth: usize) -> Value {
     any
 }
 
-/// Bounds a schema and all below it. `anything` is how deep anything may be, and `is_part` says that other parts tell of the same value.
+/// Bounds a schema and all below it. `anything` is the nesting of unconstrained values, and `is_part` says that other parts describe the same value.
 fn value(schema: &mut Value, anything: Option<usize>, is_part: bool) {
     let says_nothing = match schema {
         Value::Bool(allowed) => *allowed,
@@ -183,7 +183,7 @@ fn below(members: &mut Map<String, Value>, anything: Option<usize>, is_part: boo
     }
 }
 
-/// An object or array that says nothing of what is in it.
+/// An object or array without a schema for its content.
 fn open(members: &mut Map<String, Value>, depth: usize) {
     let is = |members: &Map<String, Value>, kind: &str| match members.get("type") {
         Some(Value::String(only)) => only == kind,
@@ -205,7 +205,7 @@ fn open(members: &mut Map<String, Value>, depth: usize) {
     }
 }
 
-/// Puts a most where there is none and the least is not beyond it.
+/// Adds a maximum if there is none and the minimum is not above it.
 fn most(members: &mut Map<String, Value>, most: &str, least: &str, bound: u64) {
     let required = members
         .get("required")
@@ -217,7 +217,7 @@ fn most(members: &mut Map<String, Value>, most: &str, least: &str, bound: u64) {
     }
 }
 
-/// A format that only describes is none, and one that could go on for ever does not.
+/// Removes formats that only describe a text, and bounds formats without a maximum length.
 fn text(members: &mut Map<String, Value>) {
     let Some(Value::String(format)) = members.get("format") else {
         return;
@@ -233,10 +233,10 @@ fn text(members: &mut Map<String, Value>) {
     }
 }
 
-/// Bounds of a number, each of which it may have.
+/// The inclusive bounds of a number.
 ///
-/// The compiler lets the bound itself through in some ranges that exclude it, and knows numbers beyond 2⁵³ by the next that it can
-/// write. So bounds are given as ones that are included, moved to the inside.
+/// For some ranges with an exclusive bound the compiler allows the bound itself, and it rounds numbers beyond 2⁵³. So all bounds are
+/// written as inclusive ones, moved inwards.
 fn number(members: &mut Map<String, Value>) {
     let kinds = members.get("type");
     let only = |kind: &str| kinds.is_some_and(|it| it == kind);
@@ -281,18 +281,18 @@ fn number(members: &mut Map<String, Value>) {
     }
 }
 
-/// A lower bound; an upper one is the lower one of all with the other sign.
+/// A lower bound; an upper bound is a lower bound with the opposite sign.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
-    /// The number, as near as it can be had from below.
+    /// The number as a float.
     number: f64,
-    /// The same where it is whole.
+    /// The same for a whole number.
     whole: Option<i128>,
     is_excluded: bool,
 }
 
 impl Bound {
-    /// The stricter of the two ways to say one.
+    /// The stricter of an inclusive and an exclusive bound.
     fn of(members: &Map<String, Value>, plain: &str, excluded: &str, upper: bool) -> Option<Self> {
         let read = |word: &str| {
             let Some(Value::Number(number)) = members.get(word) else {
@@ -310,7 +310,7 @@ impl Bound {
             })
         };
         let mut plain = read(plain);
-        // Older schemas say of the bound whether it is excluded.
+        // In older schemas a boolean says whether the bound is exclusive.
         if let (Some(bound), Some(Value::Bool(true))) = (&mut plain, members.get(excluded)) {
             bound.is_excluded = true;
         }
@@ -324,7 +324,7 @@ impl Bound {
         }
     }
 
-    /// A bound that may be reached and lets nothing through that this one does not.
+    /// An inclusive bound that allows no number that this one excludes.
     fn included(self, is_integer: bool) -> f64 {
         if !is_integer {
             let moved = self.number + STEP;
@@ -431,7 +431,7 @@ mod tests {
             bounded(json!({"properties": {"a": {}, "b": {"type": "array", "description": "x"}}}));
         assert_eq!(open["properties"]["a"], reference(MAX_DEPTH));
         assert_eq!(open["properties"]["b"]["maxItems"], MAX_ITEMS);
-        // Where parts have addresses, none of ours can be led to.
+        // With an `$id` in a part, references cannot reach our definitions.
         let addressed = json!({"$id": "urn:x", "type": "object"});
         assert_eq!(bounded(addressed.clone()), addressed);
     }

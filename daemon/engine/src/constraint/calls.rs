@@ -1,10 +1,10 @@
-//! Calls of tools, in the compiler's language: from the parser that llama.cpp reads an answer with.
+//! Tool calls in the compiler's language, made from llama.cpp's parser of the answer.
 //!
-//! The parser says the same as llama.cpp's grammar, with more structure. So texts, white space and free parts become terminals, and the
-//! arguments of a tool become its JSON Schema. In the grammar each character is a terminal: the way of a call through it
-//! is long, and its schemas take more room than there is.
+//! The parser accepts the same calls as llama.cpp's grammar, and has more structure. So texts, white space and free parts become
+//! terminals, and the arguments of a tool become its JSON Schema. In the grammar each character is a terminal: parsing a call takes
+//! long, and its schemas can exceed the limits.
 //!
-//! Terminals take the longest text that they match, as the parser does. Where that is not enough, there is no such rule, and llama.cpp's
+//! Terminals match the longest text, as the parser does. A parser for which that is not exact gets no such rule, and llama.cpp's
 //! grammar is used.
 
 use std::{
@@ -17,30 +17,30 @@ use serde_json::Value;
 
 use super::schema;
 
-/// Most nodes that are written, counting one each time that it is.
+/// Maximum number of written nodes; a node counts each time that it is written.
 const MAX_STEPS: usize = 200_000;
 
-/// What may stand between the parts of a call; a model that cannot decide would write it for ever.
+/// White space between the parts of a call; without a bound, a model could write it without end.
 const SPACE: &str = r"[\x20\x09\x0A\x0D]{1,16}";
 
-/// Deepest nesting of nodes.
+/// Maximum nesting of nodes.
 const MAX_DEPTH: usize = 128;
 
-/// What holds for calls.
+/// The rule of tool calls, with the schemas of their arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Calls {
-    /// In the compiler's language, with a mark where a schema belongs.
+    /// The rule in the compiler's language, with a placeholder for each schema.
     rules: String,
-    /// Schemas by the number in their mark.
+    /// The schemas by the number in their placeholder.
     schemas: Vec<String>,
-    /// Whether values stand there as they are: what looks like JSON in them is not followed.
+    /// Whether arguments are plain text, in which JSON is not tracked.
     is_raw: bool,
 }
 
-/// The rule of calls as the compiler takes it.
+/// The rule of tool calls for the compiler.
 pub(super) struct Written {
     pub(super) lark: String,
-    /// Whether objects stand in it of which the names are not known, and no text is taken for one.
+    /// Whether it has objects with open names, and no plain text that looks like one.
     pub(super) is_open: bool,
 }
 
@@ -49,34 +49,34 @@ pub(super) struct Written {
 enum Part {
     Text(String),
     Space,
-    /// Any text up to one of these, which follows.
+    /// Any text before one of these texts, which follows.
     Until(Vec<String>),
     Choice(Vec<Vec<Part>>),
-    /// It may be left out.
+    /// Optional.
     Option(String),
-    /// Written already.
+    /// In the compiler's language.
     Other(String),
 }
 
 struct Writer<'p> {
     nodes: &'p [Value],
     names: &'p Value,
-    /// What stands in place of a node with a schema, by its name.
+    /// The rule that replaces a node with a schema, by its name.
     known: HashMap<String, usize>,
     calls: Calls,
-    /// Rules that are written, or being written.
+    /// Rules that are finished or in progress.
     begun: HashSet<usize>,
     terminals: usize,
     steps: usize,
-    /// Marks of thoughts that the place lies in.
+    /// Number of thinking nodes around the current node.
     thoughts: usize,
 }
 
 impl Calls {
-    /// Says what llama.cpp's parser of an answer says.
+    /// Translates llama.cpp's parser of an answer.
     ///
-    /// With `lazy` it is what may stand from a trigger on; otherwise the whole turn, without text before calls.
-    /// `None` for a parser that cannot be said in this way.
+    /// With `lazy` the rule starts at a trigger; otherwise it is the whole turn, without text before calls.
+    /// `None` for a parser that cannot be translated.
     pub(crate) fn of(parser: &Value, tools: &[Tool], lazy: bool) -> Option<Self> {
         let mut writer = Writer::new(parser, tools)?;
         let roots = match lazy {
@@ -98,7 +98,7 @@ impl Calls {
         Some(calls)
     }
 
-    /// The rule, with the schemas of tools; with any object for those of which `holds` says no.
+    /// The rule with the schemas of tools; a schema for which `holds` is false becomes any object.
     pub(super) fn lark(&self, holds: impl Fn(&Value) -> bool) -> Written {
         let mut text = String::new();
         let mut is_open = false;
@@ -121,7 +121,7 @@ impl Calls {
     }
 }
 
-/// Stands before and behind the number of a schema, and nowhere else: texts are written with escapes.
+/// Encloses the number of a schema. It occurs nowhere else, because texts are escaped.
 const MARK: char = '\u{1}';
 
 fn mark(number: usize) -> String {
@@ -169,7 +169,7 @@ impl<'p> Writer<'p> {
         })
     }
 
-    /// The rules with which a call may begin.
+    /// The rules that can start a call.
     fn triggers(&self) -> Vec<usize> {
         let nodes = self.nodes.iter().enumerate();
         nodes
@@ -178,7 +178,7 @@ impl<'p> Writer<'p> {
             .collect()
     }
 
-    /// A node as a sequence. `None` when it cannot be said.
+    /// A node as a sequence. `None` if it cannot be translated.
     fn parts(&mut self, node: usize, depth: usize) -> Option<Vec<Part>> {
         self.steps = self.steps.checked_sub(1)?;
         if depth > MAX_DEPTH {
@@ -191,7 +191,7 @@ impl<'p> Writer<'p> {
         let kind = said["type"].as_str()?;
         self.calls.is_raw |= self.thoughts == 0 && matches!(kind, "until" | "ac" | "any");
         match kind {
-            // What only looks ahead is left to what follows it.
+            // A lookahead is left out, because the next node matches the same text.
             "epsilon" | "start" | "end" | "and" | "not" => Some(Vec::new()),
             "literal" => one(Part::Text(said["literal"].as_str()?.into())),
             "space" => one(Part::Space),
@@ -220,7 +220,7 @@ impl<'p> Writer<'p> {
                 let parts = self.parts(child()?, depth + 1)?;
                 Some(self.repeated(parts, said)?.into_iter().collect())
             }
-            // Text beside calls is none, but for white space.
+            // Only white space is allowed beside calls.
             "tag" if said["tag"] == "content" => one(Part::Space),
             "tag" if said["tag"] == "reasoning" => {
                 self.thoughts += 1;
@@ -240,7 +240,7 @@ impl<'p> Writer<'p> {
         }
     }
 
-    /// A rule with a name; what is small stands in its place.
+    /// A named rule; a small one is inlined.
     fn rule(&mut self, node: usize, child: usize, depth: usize) -> Option<Vec<Part>> {
         let inner = self.nodes.get(self.below_tags(child)?)?;
         if ["until", "literal", "chars", "epsilon"]
@@ -278,7 +278,7 @@ impl<'p> Writer<'p> {
         }
     }
 
-    /// A name that llama.cpp chose: nothing, or the name of a rule.
+    /// A name from llama.cpp: empty, or the name of a rule.
     fn own(&mut self, grammar: &str, depth: usize) -> Option<Vec<Part>> {
         if grammar.trim().is_empty() {
             return Some(Vec::new());
@@ -349,7 +349,7 @@ impl<'p> Writer<'p> {
         Some(format!("({})", choices.join(" | ")))
     }
 
-    /// Any text, and the part that follows it and begins with one of its ends.
+    /// Any text, and the following part, which starts with one of its ends.
     fn until(&mut self, ends: &[String], next: Part) -> Option<String> {
         match next {
             Part::Text(text) => {
@@ -362,7 +362,7 @@ impl<'p> Writer<'p> {
                     false => format!("{free} {}", literal(rest)),
                 })
             }
-            // What looks ahead at an end instead of being one is left out.
+            // A lookahead at an end is left out.
             Part::Choice(choices) => {
                 let mut all = Vec::new();
                 for choice in choices {
@@ -381,7 +381,7 @@ impl<'p> Writer<'p> {
         }
     }
 
-    /// Any text up to an end and with it, in which others do not come.
+    /// Any text up to and with an end, without other ends in it.
     fn up_to(&mut self, end: &str, others: &[String]) -> String {
         self.terminals += 1;
         let number = self.terminals;
@@ -398,13 +398,13 @@ impl<'p> Writer<'p> {
     }
 }
 
-/// How a rule without a text is written.
+/// The rule of an empty text.
 const NOTHING: &str = "\"\"";
 
-/// How white space is written.
+/// The rule of white space.
 const BLANK: &str = "SPACE?";
 
-/// Texts that follow one another are one.
+/// Joins adjacent texts.
 fn joined(parts: Vec<Part>) -> Vec<Part> {
     let mut joined: Vec<Part> = Vec::new();
     for part in parts {
@@ -444,7 +444,7 @@ fn pattern(text: &str) -> String {
     escaped
 }
 
-/// Characters of a class.
+/// The characters of a class.
 fn chars(said: &Value) -> Option<Part> {
     let mut class = String::from(if said["negated"] == true { "[^" } else { "[" });
     for range in said["ranges"].as_array()? {
@@ -465,7 +465,7 @@ fn chars(said: &Value) -> Option<Part> {
     })
 }
 
-/// The inside of a text between quotes.
+/// The content of a quoted text.
 fn quoted(quote: &str) -> Part {
     let quote = pattern(quote);
     Part::Option(format!(

@@ -1,9 +1,9 @@
-//! Closes the objects of a JSON Schema: where `properties` stand and `additionalProperties` is not said, no other member may come.
+//! Closes the objects of a JSON Schema: with `properties` and without `additionalProperties`, no other member is allowed.
 //!
-//! JSON Schema leaves such an object open, and a model would invent members for ever. Ollama and llama.cpp close it too.
+//! JSON Schema leaves such an object open, and a model could invent members without end. Ollama and llama.cpp close it too.
 //!
-//! Several parts can tell of one object: a schema, all of its `allOf`, what its `$ref` leads to, and one of its `anyOf`. A part that
-//! forbids the members of the others would allow nothing at all. So each part is closed behind the names of all of them.
+//! Several parts can describe one object: a schema, all of its `allOf`, the target of its `$ref`, and one of its `anyOf`. Parts that
+//! forbid the members of each other would allow nothing. So each part permits the names of all parts.
 
 use std::collections::BTreeSet;
 
@@ -11,19 +11,19 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// Longest way of references that is followed from part to part of one object.
+/// Maximum length of a chain of references between the parts of one object.
 const MAX_WAY: usize = 32;
 
-/// What tells of an object together with what else is said of it. A reference that stands alone is only another name.
+/// Keywords that describe an object together with `$ref`. A `$ref` without them is only another name.
 const PARTS: [&str; 5] = ["properties", "required", "allOf", "anyOf", "oneOf"];
 
-/// Most steps from part to part in one schema.
+/// Maximum number of steps between parts in one schema.
 const MAX_STEPS: usize = 20_000;
 
 /// Closes the objects of a schema.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the parts of objects lead to each other in too many ways.
+/// [`Error::Invalid`] when the parts of objects refer to each other too often.
 pub(super) fn close(schema: &mut Value) -> Result<(), Error> {
     let root = schema.clone();
     let mut closing = Closing {
@@ -34,17 +34,17 @@ pub(super) fn close(schema: &mut Value) -> Result<(), Error> {
 }
 
 struct Closing<'s> {
-    /// The schema as it was, for references.
+    /// The unchanged schema, for references.
     root: &'s Value,
-    /// Steps that may still be taken.
+    /// Remaining steps.
     steps: usize,
 }
 
-/// What parts say of their object.
+/// The members that parts permit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Members {
     names: BTreeSet<String>,
-    /// Whether one says itself that other members may come.
+    /// Whether a part itself permits other members.
     is_open: bool,
 }
 
@@ -58,13 +58,13 @@ impl Members {
 }
 
 impl Closing<'_> {
-    /// Closes a part of an object, and all objects below it; `others` is what the other parts say.
+    /// Closes a part of an object, and all objects below it; `others` are the members of the other parts.
     fn part(&mut self, schema: &mut Value, others: &Members, way: usize) -> Result<(), Error> {
         self.step()?;
         let Value::Object(members) = schema else {
             return Ok(());
         };
-        // The object is closed, and no other part knows more.
+        // The object is closed, and no other part has more names.
         if members.get("unevaluatedProperties") == Some(&Value::Bool(false)) {
             members.remove("unevaluatedProperties");
         }
@@ -79,7 +79,7 @@ impl Closing<'_> {
             self.parts(parts, &all, way)?;
         }
         for name in ["anyOf", "oneOf"] {
-            // Branches exclude each other: none knows the names of another.
+            // Branches are alternatives: none gets the names of another.
             if let Some(Value::Array(branches)) = members.get_mut(name) {
                 self.parts(branches, &around, way)?;
             }
@@ -103,7 +103,7 @@ impl Closing<'_> {
         parts.try_for_each(|part| self.part(part, others, way))
     }
 
-    /// A copy of what `$ref` leads to, if that knows less than all parts: where it stands it is closed too early.
+    /// A copy of the target of `$ref`, if the target has fewer names than all parts together.
     fn open_target(
         &mut self,
         members: &Map<String, Value>,
@@ -148,7 +148,7 @@ impl Closing<'_> {
         }
     }
 
-    /// What a schema and its parts say of their object, with what its branches say or without.
+    /// The members of a schema and its parts, with or without those of its branches.
     fn members(
         &mut self,
         members: &Map<String, Value>,
@@ -195,14 +195,14 @@ impl Closing<'_> {
 }
 
 impl<'s> Closing<'s> {
-    /// What the reference of a schema leads to.
+    /// The target of the reference of a schema.
     fn target(&self, members: &Map<String, Value>) -> Option<&'s Value> {
         let reference = members.get("$ref")?.as_str()?;
         self.root.pointer(reference.strip_prefix('#')?)
     }
 }
 
-/// Lets no member come but those of all parts, unless a part says otherwise.
+/// Permits only the members of all parts, unless a part permits others.
 fn shut(members: &mut Map<String, Value>, all: &Members) {
     if all.is_open || members.contains_key("additionalProperties") {
         return;
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_its_members_has_no_other() {
+    fn an_object_with_named_members_is_closed() {
         let schema =
             json!({"properties": {"a": {"type": "array", "items": {"properties": {"b": {}}}}}});
         let expected = json!({
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_of_members_or_says_it_itself_stays() {
+    fn an_object_without_properties_or_with_its_own_rule_is_unchanged() {
         for schema in [
             json!({"type": "object"}),
             json!({"properties": {"a": {}}, "additionalProperties": true}),
@@ -261,7 +261,7 @@ mod tests {
             closed["allOf"][0]["properties"],
             json!({"a": {}, "b": true})
         );
-        // The part gets a copy; others that lead to the same see it closed by itself.
+        // The part gets a copy; for other references the target is closed by itself.
         assert_eq!(
             closed["allOf"][1]["allOf"][0]["properties"],
             json!({"b": {}, "a": true})

@@ -1,4 +1,4 @@
-//! From a rule to the automaton that follows it.
+//! Compiles a rule to the automaton of `llguidance`.
 
 use std::{cell::RefCell, fmt, sync::Arc, thread, time::Instant};
 
@@ -13,13 +13,13 @@ use serde_json::Value;
 use super::{Calls, calls, gbnf, lark, names::Names, pattern, schema};
 use crate::{error::Error, vocabulary::Vocabulary};
 
-/// Stack of the thread that compiles: the compiler calls itself for each reference it follows.
+/// Stack of the compiling thread: the compiler recurses into each reference.
 const STACK: usize = 256 * 1024 * 1024;
 
-/// Longest quote of what the compiler says, in characters.
+/// Maximum length of a quoted message of the compiler, in characters.
 const MAX_QUOTE: usize = 300;
 
-/// Work and memory that a rule may take; what each unit stands for is the library's own measurement.
+/// Limits on the work and memory of a rule, in the units of the library.
 fn limits() -> ParserLimits {
     ParserLimits {
         max_items_in_row: 2000,
@@ -37,13 +37,13 @@ fn limits() -> ParserLimits {
     }
 }
 
-/// Rules that are kept as they were compiled, for the next requests with the same.
+/// Maximum number of compiled rules that are kept for requests with the same rule.
 const MAX_KEPT: usize = 16;
 
 /// Compiles rules for the tokens of one model.
 pub(crate) struct Compiler {
     factory: ParserFactory,
-    /// The last used at the end.
+    /// The most recently used one is the last.
     kept: RefCell<Vec<(Rule, Compiled)>>,
 }
 
@@ -53,28 +53,28 @@ impl fmt::Debug for Compiler {
     }
 }
 
-/// What is compiled.
+/// The input of the compiler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// What a client asks for, or llama.cpp's grammar.
+    /// A constraint of a client, or a grammar of llama.cpp.
     Asked(Shape),
-    /// Calls of tools.
+    /// Tool calls.
     Calls(Calls),
 }
 
-/// A rule that can be followed; nothing was written yet.
+/// A compiled rule at the start of an answer.
 pub(super) struct Compiled {
     pub(super) matcher: Matcher,
-    /// Whether to know all that is allowed takes much longer than to know it of one token.
+    /// Whether computing the whole mask takes much longer than checking one token.
     pub(super) costly: bool,
-    /// Follows the names of members, where a form leaves it open which come.
+    /// Tracks the names of members, if a schema leaves them open.
     pub(super) names: Option<Names>,
 }
 
 /// A rule that passed our checks, in the compiler's language.
 struct Source {
     grammar: TopLevelGrammar,
-    /// What the client called it.
+    /// The kind of rule, for messages.
     name: &'static str,
     costly: bool,
     names: Option<Names>,
@@ -83,7 +83,7 @@ struct Source {
 impl Compiler {
     /// Sorts the tokens of a model into a tree. This takes some hundred milliseconds for a large vocabulary.
     ///
-    /// Control tokens are no text, and no rule allows them, but for those of `spelled`: they are what they are written like.
+    /// No rule allows control tokens, except those of `spelled`, which count as their text.
     ///
     /// # Errors
     /// [`Error::Internal`] when the tokens cannot be sorted.
@@ -127,7 +127,7 @@ impl Compiler {
     /// Compiles one rule.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when it is too large, is wrong, cannot be enforced, or allows nothing.
+    /// [`Error::Invalid`] when it is too large, is invalid, cannot be enforced, or allows nothing.
     pub(super) fn compile(&self, rule: &Rule) -> Result<Compiled, Error> {
         let mut kept = self.kept.borrow_mut();
         let known = kept.iter().position(|(other, _)| other == rule);
@@ -181,7 +181,7 @@ impl Source {
             .create_parser(grammar)
             .map_err(|error| unusable(format!("{error:#}")))?;
         let mut matcher = Matcher::new(Ok(parser));
-        // A rule that allows nothing, or costs too much from the start, fails before prefill.
+        // A rule that allows nothing, or costs too much at its start, fails before prefill.
         let first = matcher.compute_mask_or_eos();
         let first = first.map_err(|error| unusable(format!("{error:#}")))?;
         if first.is_zero() {
@@ -195,7 +195,7 @@ impl Source {
     }
 }
 
-/// Compiles calls. A schema that cannot be held lets any object through, and does not keep the other tools from being held.
+/// Compiles tool calls. A tool whose schema cannot be enforced takes any object; the schemas of the others are enforced.
 fn of_calls(calls: &Calls, factory: &ParserFactory) -> Result<Compiled, Error> {
     let build = |written: calls::Written| {
         let source = Source {
@@ -215,7 +215,7 @@ fn of_calls(calls: &Calls, factory: &ParserFactory) -> Result<Compiled, Error> {
     })
 }
 
-/// Works on a stack that is large enough.
+/// Runs work on a thread with a large stack.
 fn on_large_stack(
     work: impl FnOnce() -> Result<Compiled, Error> + Send,
 ) -> Result<Compiled, Error> {
@@ -231,7 +231,7 @@ fn on_large_stack(
     })
 }
 
-/// The bytes of a token in the tree: those of control tokens are marked, so that no text is mistaken for them.
+/// The bytes of a token in the tree. A marker byte starts those of control tokens, so that no text equals them.
 fn entry(vocabulary: &impl Vocabulary, token: i32) -> Vec<u8> {
     let piece = vocabulary.piece(token);
     if !piece.is_empty() {
@@ -244,7 +244,7 @@ fn entry(vocabulary: &impl Vocabulary, token: i32) -> Vec<u8> {
     [&[TokTrie::SPECIAL_TOKEN_MARKER], spelt.as_slice()].concat()
 }
 
-/// Checks a rule and puts it into the compiler's language.
+/// Checks a rule and translates it into the compiler's language.
 fn source(shape: &Shape) -> Result<Source, Error> {
     let (name, text) = match shape {
         Shape::Json => ("JSON mode", ""),
@@ -284,7 +284,7 @@ fn source(shape: &Shape) -> Result<Source, Error> {
     })
 }
 
-/// The keywords of a schema that the compiler says it does not know, as a list for people.
+/// The keywords that the compiler does not support, as a list for a message.
 fn unheld(why: &str) -> Option<String> {
     let (_, keywords) = why.split_once("Unimplemented keys: ")?;
     let keywords: Vec<String> = serde_json::from_str(&brief(keywords)).ok()?;
@@ -292,7 +292,7 @@ fn unheld(why: &str) -> Option<String> {
     Some(quoted.join(" and "))
 }
 
-/// The beginning of what a library says, on one line.
+/// The start of a library's message, on one line.
 pub(super) fn brief(why: &str) -> String {
     let why = why.trim().trim_end_matches("<non-verbose/>").trim();
     let line = why.lines().next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The compilers of one vocabulary: each sorts it once, for the first request that needs it.
+//! The compilers of one vocabulary; each sorts it once, when the first request needs it.
 
 use std::{collections::HashSet, time::Instant};
 
@@ -7,17 +7,17 @@ use llama_cpp_2::token::LlamaToken;
 use super::Compiler;
 use crate::{error::Error, vocabulary::Vocabulary};
 
-/// Compilers that were needed so far.
+/// The compilers that requests have needed so far.
 #[derive(Debug, Default)]
 pub(crate) struct Compilers {
     /// For constraints of requests.
     plain: Option<Compiler>,
-    /// For calls of tools, with the control tokens that are part of their markup.
+    /// For tool calls, with the control tokens of their markup.
     calls: Option<(Vec<i32>, Compiler)>,
 }
 
 impl Compilers {
-    /// The compiler of constraints that requests bring.
+    /// The compiler of the constraints of requests.
     ///
     /// # Errors
     /// [`Error::Internal`] when the vocabulary cannot be read.
@@ -34,7 +34,7 @@ impl Compilers {
         Ok(self.plain.insert(compiler))
     }
 
-    /// The compiler of grammars for calls of tools, in whose markup these control tokens stand for what they are written like.
+    /// The compiler of grammars for tool calls. These control tokens count as their text, because they are part of the markup.
     ///
     /// # Errors
     /// [`Error::Internal`] when the vocabulary cannot be read.

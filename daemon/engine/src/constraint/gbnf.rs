@@ -1,54 +1,54 @@
-//! Reads grammars in GBNF, the form of llama.cpp, and checks them.
+//! Reads and checks grammars in GBNF, the notation of llama.cpp.
 //!
-//! llama.cpp's own reader calls itself for each bracket and its matcher keeps every way that a text may go on, so a grammar of a few
-//! bytes ends its process. Here brackets, rules and repetitions are counted while they are read, and the matcher is another one.
+//! llama.cpp's own reader recurses for each bracket, and its matcher keeps a stack for each possible continuation, so a grammar of a
+//! few bytes can crash its process. Here the reader counts brackets, rules and repetitions, and another matcher is used.
 //!
 //! ```text
 //! root  ::= "yes" | "no" | list        # a comment
 //! list  ::= "[" item ("," item)* "]"
 //! item  ::= [a-z]{1,8} | [^"\x00-\x1f] | .
 //! ```
-//! What names tokens of a model (`<…>`) is not supported.
+//! Tokens of a model (`<…>`) are not supported.
 
 use std::collections::HashMap;
 
 use crate::error::Error;
 
-/// Deepest nesting of brackets.
+/// Maximum nesting of brackets.
 const MAX_DEPTH: usize = 64;
 
-/// Most rules, counting each bracket as one.
+/// Maximum number of rules; each bracket counts as one.
 const MAX_RULES: usize = 2048;
 
-/// Most characters, classes and names in all rules.
+/// Maximum number of characters, classes and names in all rules.
 const MAX_ITEMS: usize = 20_000;
 
-/// Most repetitions that can be asked for by a number; llama.cpp's own limit.
+/// Maximum count of a repetition, as in llama.cpp.
 const MAX_TIMES: u32 = 2000;
 
-/// Rules that name each other by their number. The first is the root.
+/// Rules, which refer to each other by number. The first is the root.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Grammar {
     pub(super) rules: Vec<Vec<Sequence>>,
 }
 
-/// Items that follow one another.
+/// A sequence of items.
 pub(super) type Sequence = Vec<Item>;
 
-/// Something that is repeated, mostly once.
+/// An item with its number of repetitions, mostly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) atom: Atom,
     pub(super) least: u32,
-    /// `None` without end.
+    /// `None` for no limit.
     pub(super) most: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Atom {
-    /// Whatever a rule produces.
+    /// A rule.
     Rule(usize),
-    /// One character of these ranges, or of all others.
+    /// One character inside these ranges, or outside of them.
     Class {
         ranges: Vec<(char, char)>,
         negated: bool,
@@ -56,9 +56,9 @@ pub(super) enum Atom {
 }
 
 impl Grammar {
-    /// Whether no rule leads back to itself, so that one regular expression says it all.
+    /// Whether no rule is recursive, so that the grammar is one regular expression.
     pub(super) fn is_regular(&self) -> bool {
-        // Takes rules away that lead to no other until none is left, or only circles are.
+        // Removes rules without references until none is left, or only recursive ones.
         let mut open: Vec<usize> = vec![0; self.rules.len()];
         let mut users: Vec<Vec<usize>> = vec![Vec::new(); self.rules.len()];
         for (user, rule) in self.rules.iter().enumerate() {
@@ -116,7 +116,7 @@ struct Reader<'t> {
     text: &'t str,
     rest: &'t str,
     names: HashMap<&'t str, usize>,
-    /// `None` where a rule was named and not yet read.
+    /// `None` for a rule that is referred to and not read yet.
     rules: Vec<Option<Vec<Sequence>>>,
     items: usize,
 }
@@ -134,7 +134,7 @@ impl<'t> Reader<'t> {
             self.space(true);
             let rule = self.number(name)?;
             let alternatives = self.alternatives(0)?;
-            // As in llama.cpp, the last of two rules of one name counts.
+            // As in llama.cpp, the last rule with a name counts.
             self.rules[rule] = Some(alternatives);
             if !self.rest.is_empty() && !self.rest.starts_with(['\r', '\n']) {
                 return Err(self.wrong("this cannot stand here"));
@@ -147,7 +147,7 @@ impl<'t> Reader<'t> {
     fn alternatives(&mut self, depth: usize) -> Result<Vec<Sequence>, Error> {
         let mut all = vec![self.sequence(depth)?];
         loop {
-            // A line may begin with the bar of one more alternative.
+            // A line may start with a bar and another alternative.
             let before = self.rest;
             self.space(true);
             if !self.eat('|') {
@@ -208,7 +208,7 @@ impl<'t> Reader<'t> {
         self.once(Atom::Rule(rule))
     }
 
-    /// Repeats a unit; one of several items, or one that is repeated already, becomes a rule first.
+    /// Repeats a unit. A unit of several items, or with a repetition, becomes a rule first.
     fn repeated(
         &mut self,
         mut unit: Sequence,
@@ -238,7 +238,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// How often the unit before is repeated, if that is said.
+    /// The repetition of the preceding unit, if there is one.
     fn times(&mut self) -> Result<Option<(u32, Option<u32>)>, Error> {
         if self.eat('*') {
             return Ok(Some((0, None)));
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_back_to_itself_is_not_regular() {
+    fn a_recursive_grammar_is_not_regular() {
         assert!(
             read("root ::= a a\na ::= b{2} | \"x\"\nb ::= [a-z]")
                 .unwrap()
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_their_line() {
+    fn errors_name_their_line() {
         refused("root ::= \"a\"\nx = \"b\"", "line 2: '::=' is missing");
         refused("root ::= x", "no rule 'x'");
         refused("a ::= \"x\"", "no rule 'root'");
@@ -552,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_a_process_is_refused() {
+    fn grammars_that_would_crash_a_process_are_refused() {
         refused(
             &format!("root ::= {}\"a\"{}", "(".repeat(30_000), ")".repeat(30_000)),
             "deeper than 64",

@@ -1,36 +1,36 @@
-//! What a chat template demands of an answer that calls tools, and where its thoughts stand.
+//! The grammar of a chat template for answers that call tools, and the markup of its thinking.
 
 use super::Calls;
 
-/// What a model that calls tools must keep to.
+/// The grammar of answers that call tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grammar {
-    /// GBNF. Its rule `root` is what the assistant writes, the generation prompt (see [`Applied`]) included;
-    /// where there are triggers, it is what may stand from a trigger on, the trigger included.
+    /// GBNF. Its rule `root` is the turn of the assistant with the generation prompt (see [`Applied`]);
+    /// with triggers, it is the text from a trigger on, with the trigger.
     pub(crate) gbnf: String,
-    /// The same in a form that takes less room and time, with no text before calls that must come.
-    /// `None` where it cannot be said so.
+    /// The same in a form that takes less memory and time, without text before required calls.
+    /// `None` if it has no such form.
     pub(crate) calls: Option<Calls>,
-    /// Where it begins to hold. Empty when it holds from the start.
+    /// Where the grammar begins. Empty if it begins with the answer.
     pub(crate) triggers: Vec<Trigger>,
 }
 
-/// Where a grammar begins to hold.
+/// Where a grammar begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trigger {
-    /// A text that may be one control token.
+    /// A text, which may be one control token.
     Word(String),
-    /// A regular expression of ECMAScript for any part of the answer, which holds from the first group that matches.
+    /// A regular expression of ECMAScript for a part of the answer; the grammar begins at its first group that matches.
     Pattern(String),
     /// The same, for the whole answer so far.
     WholePattern(String),
 }
 
-/// The markup around thoughts.
+/// The markup around thinking.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Thinking {
-    /// Begins them.
+    /// The text that starts thinking.
     pub(crate) start: String,
-    /// Each of these ends them.
+    /// The texts that end thinking.
     pub(crate) ends: Vec<String>,
 }

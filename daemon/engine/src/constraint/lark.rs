@@ -1,18 +1,18 @@
-//! Writes a grammar in the compiler's language.
+//! Translates a grammar into the compiler's language.
 //!
-//! That language has terminals, which are regular expressions and take the longest text they match, and rules made of them.
-//! GBNF has no terminals: every character is one of its own. A terminal of several characters could take what belongs to the next,
-//! so there are two ways that are exact, and both are used:
-//! - a grammar without circles is one terminal, the whole of it, matched by an automaton;
+//! That language has terminals, which are regular expressions and match the longest text, and rules made of terminals.
+//! GBNF has only characters. A terminal of several characters could match characters of the next one, so the translation has two
+//! exact forms:
+//! - a grammar without recursion becomes one terminal, matched by an automaton;
 //! - in any other grammar each character is a terminal.
 
 use std::fmt::Write;
 
 use super::gbnf::{Atom, Grammar, Item};
 
-/// Writes it.
+/// Translates a grammar.
 pub(super) fn write(grammar: &Grammar) -> String {
-    // The case of its name says whether something is a terminal or a rule.
+    // Upper case is the name of a terminal, lower case that of a rule.
     let letter = if grammar.is_regular() { 'R' } else { 'r' };
     let mut text = format!("start: {letter}0\n");
     for (number, alternatives) in grammar.rules.iter().enumerate() {
@@ -28,7 +28,7 @@ pub(super) fn write(grammar: &Grammar) -> String {
 fn sequence(items: &[Item], letter: char) -> String {
     let items: Vec<String> = items
         .iter()
-        // What never comes cannot be written.
+        // Zero repetitions have no form in this language.
         .filter(|item| item.most != Some(0))
         .map(|item| format!("{}{}", atom(&item.atom, letter), times(item)))
         .collect();
@@ -70,7 +70,7 @@ mod tests {
     use crate::constraint::gbnf;
 
     #[test]
-    fn a_grammar_without_circles_is_made_of_terminals() {
+    fn a_grammar_without_recursion_becomes_a_terminal() {
         let grammar = gbnf::read("root ::= a{2,3} | \"\"\na ::= [^x-z]* .").unwrap();
         assert_eq!(
             write(&grammar),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grammar_with_circles_is_made_of_rules() {
+    fn a_recursive_grammar_becomes_rules() {
         let grammar = gbnf::read("root ::= \"a\" root? \"b\"{0} \"c\"{4,}").unwrap();
         assert_eq!(
             write(&grammar),

@@ -1,4 +1,4 @@
-//! Which tokens may come next.
+//! The tokens that a constraint permits at one position.
 
 use llguidance::toktrie::SimpleVob;
 
@@ -13,9 +13,9 @@ impl From<SimpleVob> for Mask {
 }
 
 impl Mask {
-    /// Gives every other token the score −∞.
+    /// Sets the logits of all other tokens to −∞.
     pub(crate) fn apply(&self, scores: &mut [f32]) {
-        // Most words are all ones or all zeros.
+        // Most words have only ones or only zeros.
         for (word, scores) in self.0.as_slice().iter().zip(scores.chunks_mut(32)) {
             match *word {
                 u32::MAX => {}
@@ -34,7 +34,7 @@ impl Mask {
         scores[known..].fill(f32::NEG_INFINITY);
     }
 
-    /// The token, if it is the only one.
+    /// The token of a set with one token.
     pub(crate) fn only(&self) -> Option<i32> {
         (self.0.num_set() == 1)
             .then(|| self.first())
@@ -42,12 +42,12 @@ impl Mask {
             .and_then(|token| i32::try_from(token).ok())
     }
 
-    /// Takes a token out of the set.
+    /// Removes a token.
     pub(crate) fn forbid(&mut self, token: u32) {
         self.0.disallow_token(token);
     }
 
-    /// Takes all tokens out of which this is not true.
+    /// Keeps the tokens for which this is true.
     pub(crate) fn retain(&mut self, stays: impl Fn(u32) -> bool) {
         let out: Vec<u32> = self.0.iter().filter(|token| !stays(*token)).collect();
         out.into_iter().for_each(|token| self.forbid(token));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_in_the_set_keeps_its_score() {
+    fn only_tokens_of_the_mask_keep_their_logits() {
         let all: Vec<u32> = (32..64).collect();
         let mut tokens = vec![1, 31];
         tokens.extend(&all);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_only_token_is_told() {
+    fn a_mask_with_one_token_returns_it() {
         assert_eq!(mask(100, &[70]).only(), Some(70));
         assert_eq!(mask(100, &[70, 71]).only(), None);
         assert_eq!(mask(100, &[]).only(), None);

@@ -1,11 +1,11 @@
-//! What an answer must look like: tokens that cannot go on to a valid answer are never chosen.
+//! Constraints on answers: a token after which no valid answer is possible is never sampled.
 //!
-//! The rule of a constraint comes from a client and is hostile until proven otherwise. It passes three gates:
-//! 1. checks of ours on size, depth and repetition ([`schema`], [`pattern`], [`gbnf`]), before anything recursive sees it;
+//! The rule of a constraint comes from a client and may be hostile. It passes three checks:
+//! 1. our own checks of size, depth and repetition ([`schema`], [`pattern`], [`gbnf`]), before anything recursive sees it;
 //! 2. the compiler of `llguidance`, with limits on memory and work, on a separate stack ([`compile`]);
 //! 3. limits on the work of each token: a rule that costs more ends the answer with an error.
 //!
-//! Whatever fails, fails: no answer is ever given without its constraint.
+//! After any failure the request fails: no answer comes without its constraint.
 
 mod bounds;
 mod calls;
@@ -40,21 +40,21 @@ use crate::{error::Error, vocabulary::Vocabulary};
 
 pub(crate) use self::{calls::Calls, compile::Compiler, mask::Mask};
 
-/// Most places that are looked at ahead to see whether a name can still become another.
+/// Maximum number of states that are searched for a name that its object does not have yet.
 const MAX_AHEAD: usize = 128;
 
-/// A constraint on one answer, and how far the answer is.
+/// A constraint on one answer, with its state after the tokens so far.
 pub(crate) struct Constraint {
     state: State,
     matcher: Matcher,
-    /// Follows the names of members, where it is open which come.
+    /// Tracks the names of members, if the rule leaves them open.
     names: Option<Names>,
     env: TokEnv,
     costly: bool,
 }
 
 enum State {
-    /// The rule does not hold yet.
+    /// The constraint has not begun yet.
     Before(Watch),
     Holds,
 }
@@ -72,7 +72,7 @@ impl Constraint {
     /// Compiles the rule of a request.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when it is too large, is wrong, cannot be enforced, or allows nothing.
+    /// [`Error::Invalid`] when it is too large, is invalid, cannot be enforced, or allows nothing.
     pub(crate) fn new(
         compiler: &Compiler,
         protocol::Constraint { shape, after }: &protocol::Constraint,
@@ -92,13 +92,13 @@ impl Constraint {
         Self::compiled(compiler, &Rule::Asked(shape.clone()), state)
     }
 
-    /// Compiles what an answer must keep to whose writer may call tools. `begun` is the end of the prompt in which the
-    /// answer begins, and `thinking` whether it begins within a thought.
+    /// Compiles the grammar of an answer that may call tools. `begun` is the start of the answer in the prompt, and `thinking`
+    /// says whether the answer starts inside thinking.
     ///
-    /// `None` for a grammar that begins to hold at a pattern which cannot be followed.
+    /// `None` for a grammar with a trigger pattern that is not supported.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the grammar of these tools is too large or cannot be followed.
+    /// [`Error::Invalid`] when the grammar of these tools is too large or cannot be compiled.
     pub(crate) fn of_calls(
         compiler: &Compiler,
         grammar: &Grammar,
@@ -108,7 +108,7 @@ impl Constraint {
     ) -> Result<Option<Self>, Error> {
         let rules = grammar.rules();
         if grammar.triggers.is_empty() {
-            // The grammar tells of the whole turn, and its beginning stands in the prompt.
+            // The grammar is that of the whole turn, whose start is in the prompt.
             let whole = |rule: &Rule| {
                 let mut constraint = Self::compiled(compiler, rule, State::Holds)?;
                 constraint.write(begun.as_bytes())?;
@@ -143,12 +143,12 @@ impl Constraint {
         })
     }
 
-    /// Whether to know all that is allowed takes much longer than to know it of one token.
+    /// Whether computing the whole mask takes much longer than checking one token.
     pub(crate) fn is_costly(&self) -> bool {
         self.costly || matches!(self.state, State::Before(_))
     }
 
-    /// Whether this token may come next.
+    /// Whether this token is allowed next.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the rule is too complex to follow.
@@ -156,7 +156,7 @@ impl Constraint {
         Ok(self.fits(token)? && self.leads_on(token)?)
     }
 
-    /// Whether no name comes twice by a token that the rule allows, nor must come twice behind it.
+    /// Whether a token that the rule allows repeats no name of a member, and forces no repetition later.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the rule is too complex to follow.
@@ -175,7 +175,7 @@ impl Constraint {
         }
     }
 
-    /// Takes a token that does not lead on out of what is allowed, and with it all by which a name comes twice.
+    /// Removes a token that does not lead on from the mask, with all tokens to the same state and all that repeat a name.
     ///
     /// # Errors
     /// [`Error::Invalid`] when nothing is left.
@@ -184,7 +184,7 @@ impl Constraint {
         mask.forbid(token);
         if let Some(names) = &self.names {
             let wrong = after(&self.env, names, token);
-            // What leads to the same place leads on as little.
+            // A token to the same state does not lead on either.
             mask.retain(|other| {
                 let other = after(&self.env, names, other);
                 other.is_ok() && other != wrong
@@ -221,7 +221,7 @@ impl Constraint {
         }
     }
 
-    /// All tokens that the rule allows next; of the one that is chosen, [`Constraint::leads_on`] must be asked.
+    /// The mask of the next token. For the chosen token, [`Constraint::leads_on`] must be checked too.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the rule is too complex to follow.
@@ -239,10 +239,10 @@ impl Constraint {
         Ok(mask.into())
     }
 
-    /// Goes on by one token that is allowed.
+    /// Advances by one allowed token.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when it is not, or when the rule is too complex to follow.
+    /// [`Error::Invalid`] when the token is not allowed, or when the rule is too complex to follow.
     pub(crate) fn accept(&mut self, token: i32, vocabulary: &impl Vocabulary) -> Result<(), Error> {
         let State::Before(watch) = &mut self.state else {
             let token = id(token);
@@ -258,7 +258,7 @@ impl Constraint {
         self.write(&begun)
     }
 
-    /// Goes on by a text.
+    /// Advances by a text.
     fn write(&mut self, text: &[u8]) -> Result<(), Error> {
         if let Some(names) = &mut self.names {
             names.push(text).map_err(|Repeated| repeated())?;
@@ -267,14 +267,14 @@ impl Constraint {
         self.matcher.consume_tokens(&tokens).map_err(too_complex)
     }
 
-    /// Whether the answer is whole and nothing can follow.
+    /// Whether the answer is complete and nothing can follow.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Holds) && self.matcher.is_stopped()
     }
 }
 
 impl Grammar {
-    /// The ways to say it, the better one first.
+    /// The rules for a grammar, the best first.
     fn rules(&self) -> Vec<Rule> {
         let calls = self.calls.iter().map(|calls| Rule::Calls(calls.clone()));
         let gbnf = Rule::Asked(Shape::Grammar(self.gbnf.clone()));
@@ -282,7 +282,7 @@ impl Grammar {
     }
 }
 
-/// What comes of the first rule that can be used; else why the last cannot.
+/// The constraint of the first usable rule, or the error of the last one.
 fn first_of<T>(rules: &[Rule], make: impl Fn(&Rule) -> Result<T, Error>) -> Result<T, Error> {
     let mut last = Error::Internal("there is no rule for calls".into());
     for rule in rules {
@@ -297,7 +297,7 @@ fn first_of<T>(rules: &[Rule], make: impl Fn(&Rule) -> Result<T, Error>) -> Resu
     Err(last)
 }
 
-/// What a grammar with these triggers begins with. `None` when that cannot be followed.
+/// Where a grammar with these triggers begins. `None` if a trigger is not supported.
 fn begins(triggers: &[Trigger]) -> Option<Begins> {
     let vocabulary = triggers.iter().map(|trigger| match trigger {
         Trigger::Word(word) => Some(word.clone().into_bytes()),
@@ -316,7 +316,7 @@ fn begins(triggers: &[Trigger]) -> Option<Begins> {
     Some(Begins::At(Arc::new(Triggers::new(&patterns)?)))
 }
 
-/// The names after a token. One that ends an answer is no text.
+/// The names after a token. A token that ends the answer has no text.
 fn after(env: &TokEnv, names: &Names, token: u32) -> Result<Names, Repeated> {
     if env.tok_trie().eos_tokens().contains(&token) {
         return Ok(names.clone());
@@ -330,9 +330,9 @@ fn stepped(matcher: &Matcher, token: u32) -> Result<Matcher, Error> {
     Ok(ahead)
 }
 
-/// Whether the next name can still become one that its object does not have. True if that takes too long to find out.
+/// Whether the next name can still become one that its object does not have. True if the search takes too long.
 ///
-/// `seen` are the places that were looked at, the present one last.
+/// `seen` are the states of the search, the current one last.
 fn can_differ(env: &TokEnv, mut matcher: Matcher, seen: &mut Vec<Names>) -> Result<bool, Error> {
     let mask = matcher.compute_mask_or_eos().map_err(too_complex)?;
     let Some(here) = seen.last().cloned().filter(|_| seen.len() < MAX_AHEAD) else {
@@ -344,12 +344,12 @@ fn can_differ(env: &TokEnv, mut matcher: Matcher, seen: &mut Vec<Names>) -> Resu
             Err(Repeated) => {}
             Ok(names) if !names.may_repeat() => return Ok(true),
             Ok(names) if names == here => space = space.or(Some((token, names))),
-            // One way to each place is enough.
+            // One path to each state is enough.
             Ok(names) if seen.contains(&names) || ways.iter().any(|(_, it)| *it == names) => {}
             Ok(names) => ways.push((token, names)),
         }
     }
-    // White space makes no difference, unless it must come.
+    // White space makes no difference, unless the rule demands it.
     ways.extend(space.filter(|_| ways.is_empty()));
     for (token, names) in ways {
         seen.push(names);
@@ -360,10 +360,10 @@ fn can_differ(env: &TokEnv, mut matcher: Matcher, seen: &mut Vec<Names>) -> Resu
     Ok(false)
 }
 
-/// The bytes of a token as they are written.
+/// The bytes of a token in the answer.
 fn written(env: &TokEnv, token: u32) -> Vec<u8> {
     let bytes = env.tok_trie().token(token);
-    // Control tokens carry a mark that no text has.
+    // Control tokens have a marker byte that no text has.
     let mark = llguidance::toktrie::TokTrie::SPECIAL_TOKEN_MARKER;
     bytes.strip_prefix(&[mark]).unwrap_or(bytes).to_vec()
 }

@@ -1,16 +1,16 @@
-//! The names that the objects of an answer have: none comes twice in one object.
+//! The names of members in the objects of an answer: no object has a name twice.
 //!
-//! A grammar cannot tell of a name that may be any text whether it came before. So the JSON of an answer is followed beside it.
+//! A grammar cannot forbid the repetition of a name that may be any text. So this module tracks the JSON of an answer.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Follows JSON as far as names go. What no grammar lets through is not looked for here.
+/// Tracks the names in JSON. It does not check the syntax, because the grammar does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
-    /// What the place lies in, the outermost first.
+    /// The open objects and arrays, the outermost first.
     levels: Vec<Level>,
     text: Text,
-    /// Whether the JSON stands amid other text. Then it begins with an object.
+    /// Whether other text surrounds the JSON. Then it starts with an object.
     is_amid: bool,
 }
 
@@ -18,36 +18,36 @@ pub(super) struct Names {
 enum Level {
     Array,
     Object {
-        /// Copies are made for each token that is tried, and mostly share them.
+        /// Shared, because each tried token makes a copy.
         names: Arc<BTreeSet<Vec<u8>>>,
         next: Next,
     },
 }
 
-/// What comes next in an object.
+/// The next part of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Name,
     Colon,
-    /// A value, or what follows one.
+    /// A value, or the text after one.
     Value,
 }
 
-/// The text between quotes that the place lies in.
+/// The open string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Text {
     None,
     Value {
         is_escaped: bool,
     },
-    /// A name, as it is written so far.
+    /// A name, with its bytes so far.
     Name {
         written: Vec<u8>,
         is_escaped: bool,
     },
 }
 
-/// A name came that its object has.
+/// An object has a name twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Repeated;
 
@@ -70,7 +70,7 @@ impl Names {
         }
     }
 
-    /// Goes on by these bytes.
+    /// Advances by these bytes.
     ///
     /// # Errors
     /// [`Repeated`] when they complete a name that the object has.
@@ -78,7 +78,7 @@ impl Names {
         bytes.iter().try_for_each(|byte| self.step(*byte))
     }
 
-    /// What comes of these bytes.
+    /// The state after these bytes.
     ///
     /// # Errors
     /// As [`Names::push`].
@@ -87,7 +87,7 @@ impl Names {
         after.push(bytes).map(|()| after)
     }
 
-    /// Whether the next name may turn out to be one that the object has.
+    /// Whether the next name may equal one that the object has.
     pub(super) fn may_repeat(&self) -> bool {
         let Some(Level::Object { names, next }) = self.levels.last() else {
             return false;
@@ -95,7 +95,7 @@ impl Names {
         match &self.text {
             Text::None => *next == Next::Name && !names.is_empty(),
             Text::Value { .. } => false,
-            // What an escape stands for is known at its end.
+            // The character of an escape is known at its end.
             Text::Name { written, .. } if written.contains(&b'\\') => !names.is_empty(),
             Text::Name { written, .. } => names.iter().any(|name| name.starts_with(written)),
         }
@@ -153,13 +153,13 @@ impl Names {
         }
     }
 
-    /// What stands here is no JSON.
+    /// The text here is not JSON.
     fn leave(&mut self) {
         self.levels.clear();
         self.text = Text::None;
     }
 
-    /// A text ends.
+    /// The end of a string.
     fn close(&mut self) -> Result<(), Repeated> {
         let text = std::mem::replace(&mut self.text, Text::None);
         let (Text::Name { written, .. }, Some(Level::Object { names, next })) =
@@ -175,7 +175,7 @@ impl Names {
     }
 }
 
-/// A name as a reader of JSON sees it.
+/// A name with its escapes decoded.
 fn read(written: Vec<u8>) -> Vec<u8> {
     if !written.contains(&b'\\') {
         return written;
@@ -183,7 +183,7 @@ fn read(written: Vec<u8>) -> Vec<u8> {
     let quoted = [b"\"", written.as_slice(), b"\""].concat();
     match serde_json::from_slice::<String>(&quoted) {
         Ok(name) => name.into_bytes(),
-        // Half of a surrogate pair is only itself.
+        // Half of a surrogate pair is kept as it is.
         Err(_) => written,
     }
 }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_comes_twice_is_seen() {
+    fn a_repeated_name_is_found() {
         for (text, repeats) in [
             (r#"{"a": 1, "b": 2}"#, false),
             (r#"{"a": 1, "a"#, false),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn amid_text_only_objects_are_followed() {
+    fn in_other_text_only_objects_are_tracked() {
         for (text, repeats) in [
             (
                 r#"It's "{" and { "<call>{"a": 1, "b": "{"}</call><call>{"a": 1}"#,

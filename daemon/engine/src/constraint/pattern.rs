@@ -1,6 +1,7 @@
-//! Regular expressions of clients, as a constraint of their own and inside JSON Schemas.
+//! Regular expressions of clients, as constraints and in JSON Schemas.
 //!
-//! Matching cannot blow up, because it never goes back; what can is the automaton of nested repetitions, so their product is bounded.
+//! Matching takes linear time, because it does not backtrack; the automaton of nested repetitions can be large, so their product is
+//! bounded.
 
 use regex_syntax::{
     ParserBuilder,
@@ -9,19 +10,19 @@ use regex_syntax::{
 
 use crate::error::Error;
 
-/// Longest pattern in bytes.
+/// Maximum length of a pattern in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// Deepest nesting of groups and repetitions.
+/// Maximum nesting of groups and repetitions.
 const MAX_DEPTH: u32 = 50;
 
-/// Most characters that a pattern stands for when its repetitions are written out.
+/// Maximum number of characters of a pattern with its repetitions expanded.
 const MAX_SIZE: u64 = 10_000;
 
 /// Checks a pattern.
 ///
 /// # Errors
-/// [`Error::Invalid`] when it is too long or too large, or is none.
+/// [`Error::Invalid`] when it is too long, too large or not a regular expression.
 pub(super) fn check(pattern: &str) -> Result<(), Error> {
     let shown: String = pattern.chars().take(60).collect();
     if pattern.len() > MAX_BYTES {
@@ -51,7 +52,7 @@ pub(super) fn check(pattern: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Characters when repetitions are written out. The depth was limited by the parser.
+/// Number of characters with repetitions expanded. The parser has limited the depth.
 fn size(pattern: &Hir) -> u64 {
     match pattern.kind() {
         HirKind::Empty | HirKind::Look(_) => 0,
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_blow_up_is_refused() {
+    fn patterns_with_large_automata_are_refused() {
         let long = "a".repeat(MAX_BYTES + 1);
         let deep = format!("{}a{}", "(".repeat(100), ")".repeat(100));
         for (pattern, why) in [

@@ -1,45 +1,45 @@
-//! JSON Schemas of clients: what is checked before the compiler sees one.
+//! The checks of JSON Schemas before they are compiled.
 
 use serde_json::{Map, Value, json};
 
 use super::{bounds, closed, pattern};
 use crate::error::Error;
 
-/// Deepest nesting of a schema.
+/// Maximum nesting of a schema.
 const MAX_DEPTH: usize = 64;
 
-/// Most values and member names of a schema.
+/// Maximum number of values and member names of a schema.
 const MAX_NODES: usize = 10_000;
 
-/// Largest least number of characters, items or members that can be asked for.
+/// Maximum of `minLength`, `minItems` and `minProperties`.
 const MAX_LEAST: u64 = 10_000;
 
-/// Most comparisons of the patterns of `patternProperties`, of which no two may match the same name.
-/// The compiler compares each with each, in about a millisecond, and again wherever branches are put together.
+/// Maximum number of comparisons of the patterns of `patternProperties`, of which no two may match the same name.
+/// The compiler compares each pair, which takes about a millisecond, and again where it merges branches.
 const MAX_COMPARISONS: usize = 200;
 
-/// The member in which the compiler takes its own settings. A client has no say in them.
+/// The member with settings of the compiler. A client cannot set them.
 const SETTINGS: &str = "x-guidance";
 
-/// What may stand between the parts of JSON: a blank or a few, or a line end and an indent.
-/// A model that cannot decide would otherwise write white space for ever.
+/// White space between the parts of JSON: a few blanks, or a line break with an indent.
+/// Without a bound, a model could write white space without end.
 const WHITE_SPACE: &str = r"[\x20\x09]{1,32}|\x0D?\x0A[\x20\x09]{0,64}";
 
-/// Reads a schema, checks it, closes its objects, bounds what has no bound, and adds our settings.
+/// Reads and checks a schema, closes its objects, adds missing bounds, and adds our settings.
 ///
 /// # Errors
-/// [`Error::Invalid`] when it is no JSON object, or too large, or refers to something outside of it.
+/// [`Error::Invalid`] when it is not a JSON object, is too large, or has a reference to another document.
 pub(super) fn read(text: &str) -> Result<Value, Error> {
     let mut schema = Value::Object(checked(text)?);
     closed::close(&mut schema)?;
     Ok(bounded(schema))
 }
 
-/// The schema of a tool's arguments, of which nothing is asked that cannot be held. `None` when it cannot be followed at all.
+/// The schema of a tool's arguments, without keywords that cannot be enforced. `None` if it cannot be enforced at all.
 pub(super) fn of_tool(text: &str) -> Option<Value> {
     let mut schema = read(text).ok()?;
     schema[SETTINGS]["lenient"] = true.into();
-    // Some templates show calls so.
+    // Some templates write calls in this way.
     schema[SETTINGS]["json_allow_general_unicode_escapes"] = true.into();
     Some(schema)
 }
@@ -53,7 +53,7 @@ fn bounded(mut schema: Value) -> Value {
 }
 
 fn checked(text: &str) -> Result<Map<String, Value>, Error> {
-    // Its own limit of 128 levels guards the stack.
+    // The JSON reader limits the nesting to 128, which bounds the stack.
     let schema: Value = serde_json::from_str(text)
         .map_err(|error| Error::Invalid(format!("the JSON schema is no JSON: {error}")))?;
     let Value::Object(mut members) = schema else {
@@ -71,7 +71,7 @@ pub(super) fn any_object() -> Value {
     bounded(json!({"type": "object"}))
 }
 
-/// Whether the names of an object's members may be others than those it names.
+/// Whether an object may have members that the schema does not name.
 pub(super) fn has_open_names(schema: &Value) -> bool {
     let mut schemas = vec![schema];
     while let Some(schema) = schemas.pop() {
@@ -99,7 +99,7 @@ pub(super) fn has_open_names(schema: &Value) -> bool {
     false
 }
 
-/// Whether a schema itself lets other members come than those it names.
+/// Whether a schema itself permits members that it does not name.
 fn is_open(members: &Map<String, Value>) -> bool {
     let has = |word: &str| members.contains_key(word);
     let may_be = |kind: &str| match members.get("type") {
@@ -116,7 +116,7 @@ fn is_open(members: &Map<String, Value>) -> bool {
         || may_be("array") && !(has("items") || has("prefixItems"))
 }
 
-/// `oneOf` is read as `anyOf` where its branches may overlap: a value that several of them allow is let through.
+/// `oneOf` is read as `anyOf` if its branches may overlap: a value of several branches is allowed.
 fn settings() -> Value {
     json!({"whitespace_pattern": WHITE_SPACE, "coerce_one_of": true})
 }
@@ -126,7 +126,7 @@ struct Walk {
     nodes: usize,
     /// Patterns of all `patternProperties`.
     patterns: usize,
-    /// References, and members of `anyOf` and its kind.
+    /// References, and branches of `anyOf`, `oneOf` and `allOf`.
     branches: usize,
 }
 
@@ -164,7 +164,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Bounds the time that comparing patterns takes.
+    /// Bounds the time for comparing patterns.
     fn compared(&self) -> Result<(), Error> {
         let pairs = self.patterns * self.patterns.saturating_sub(1) / 2;
         let times = (self.branches + 1).saturating_mul(self.branches + 1);
@@ -188,7 +188,7 @@ impl Walk {
     }
 }
 
-/// Checks what some members may hold. Where such a name is that of a property, its value is a schema and not checked here.
+/// Checks the values of some keywords. A property with such a name has a schema as its value, which is not checked here.
 fn member(name: &str, value: &Value) -> Result<(), Error> {
     match (name, value) {
         ("pattern", Value::String(text)) => pattern::check(text),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_schemas_pass_with_settings_of_ours() {
+    fn ordinary_schemas_pass_with_our_settings() {
         let schema = r#"{"type": "object", "properties": {"a": {"type": "string", "pattern": "^a+$"}}, "required": ["a"], "x-guidance": {"lenient": true}}"#;
         let read = read(schema).unwrap();
         assert_eq!(read["properties"]["a"]["pattern"], "^a+$");
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_open_unless_all_are_said() {
+    fn names_are_open_unless_the_schema_lists_all() {
         for (schema, is_open) in [
             (json!({"type": "string"}), false),
             (json!({"enum": [{}, 1]}), false),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schema_is_refused() {
+    fn invalid_schemas_are_refused() {
         refused("{", "no JSON");
         refused("[]", "must be an object");
         refused("true", "must be an object");
@@ -286,7 +286,7 @@ mod tests {
         };
         assert!(read(&nested(30)).is_ok());
         refused(&nested(70), "deeper than 64");
-        // Deeper than the reader of JSON itself goes.
+        // Deeper than the limit of the JSON reader.
         refused(&nested(60_000), "no JSON");
         refused(&"[".repeat(60_000), "no JSON");
         let wide = format!(r#"{{"enum": [{}1]}}"#, "1,".repeat(20_000));

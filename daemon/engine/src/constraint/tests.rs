@@ -1,4 +1,4 @@
-//! Constraints on a vocabulary of single bytes, with choices by chance in place of a model.
+//! Tests of constraints with a vocabulary of single bytes, and random choices in place of a model.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ fn schema(schema: &Value) -> Shape {
     Shape::Schema(schema.to_string())
 }
 
-/// Tokens that may come next.
+/// The allowed tokens.
 fn allowed(constraint: &mut Constraint) -> Vec<i32> {
     tokens(&constraint.mask().unwrap())
 }
@@ -39,17 +39,17 @@ fn tokens(mask: &Mask) -> Vec<i32> {
         .collect()
 }
 
-/// Writes by chance what is allowed. Says whether the answer is whole.
+/// Writes a random allowed answer. Returns whether it is complete.
 fn write(shape: Shape, seed: u64, most: usize) -> (String, bool) {
     write_in(constraint(shape, None).unwrap(), seed, most)
 }
 
 fn write_in(constraint: Constraint, seed: u64, most: usize) -> (String, bool) {
-    // Mostly what ends something, so that answers come to an end.
+    // Prefers bytes that close something, so that answers end.
     write_liking(constraint, b"\0\"]}", seed, most)
 }
 
-/// Writes by chance what is allowed, and mostly what is liked.
+/// Writes a random allowed answer, mostly of the preferred bytes.
 fn write_liking(
     mut constraint: Constraint,
     liked: &[u8],
@@ -95,7 +95,7 @@ fn write_liking(
     (String::from_utf8_lossy(&text).into_owned(), false)
 }
 
-/// How many bytes of the text are allowed, and whether it is whole after them.
+/// The number of allowed bytes of the text, and whether the answer is complete after them.
 fn follow(shape: Shape, text: &str) -> (usize, bool) {
     let mut constraint = constraint(shape, None).unwrap();
     for (place, byte) in text.bytes().enumerate() {
@@ -108,7 +108,7 @@ fn follow(shape: Shape, text: &str) -> (usize, bool) {
     (text.len(), whole)
 }
 
-/// How many bytes of the text are allowed.
+/// The number of allowed bytes of the text.
 fn followed(mut constraint: Constraint, text: &str) -> usize {
     let mut bytes = text.bytes();
     let stop = bytes.position(|byte| {
@@ -143,7 +143,7 @@ proptest! {
         // Values are not read, because numbers may be larger than any type of ours.
         match serde_json::from_str::<IgnoredAny>(&text) {
             Ok(_) => prop_assert_eq!(text.chars().next(), Some('{')),
-            // What was cut off is the beginning of JSON.
+            // A truncated answer is the start of JSON.
             Err(error) => prop_assert!(!whole && error.is_eof(), "{text}: {error}"),
         }
     }
@@ -189,7 +189,7 @@ proptest! {
 }
 
 #[test]
-fn white_space_does_not_go_on_for_ever() {
+fn white_space_is_bounded() {
     let shape = schema(
         &json!({"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"], "additionalProperties": false}),
     );
@@ -203,7 +203,7 @@ fn white_space_does_not_go_on_for_ever() {
     assert!(read < 5, "{read}");
 }
 
-/// Bounds of numbers, and what must be refused because of them.
+/// Bounds of numbers, and numbers outside of them.
 fn ranges() -> Vec<Value> {
     vec![
         json!({"type": "number", "exclusiveMinimum": 0, "maximum": 0.9}),
@@ -252,7 +252,7 @@ proptest! {
 }
 
 #[test]
-fn a_bound_that_is_excluded_does_not_come() {
+fn an_exclusive_bound_is_not_written() {
     let above = schema(&json!({"type": "number", "exclusiveMinimum": 0, "maximum": 0.9}));
     for bad in ["0", "0.0", "-0", "0.90000001", "1"] {
         assert!(!accepts(&above, bad), "{bad}");
@@ -263,7 +263,7 @@ fn a_bound_that_is_excluded_does_not_come() {
 }
 
 #[test]
-fn digits_do_not_go_on_for_ever() {
+fn digits_are_bounded() {
     let number = || schema(&json!({"type": "number"}));
     assert!(accepts(&number(), "-1234567.25"));
     assert!(follow(number(), &format!("0.{}", "3".repeat(100))).0 < 20);
@@ -299,7 +299,7 @@ fn a_format_that_only_describes_is_any_text() {
 }
 
 #[test]
-fn an_object_has_only_the_members_that_are_named() {
+fn an_object_has_only_named_members() {
     let person = json!({
         "type": "object",
         "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
@@ -309,7 +309,7 @@ fn an_object_has_only_the_members_that_are_named() {
     assert!(accepts(&schema(&person), wanted));
     let (read, _) = follow(schema(&person), r#"{"name": "A", "age": 25, "gender": 1}"#);
     assert_eq!(read, r#"{"name": "A", "age": 25"#.len());
-    // What a class of pydantic says of itself.
+    // The schema of a pydantic class.
     let pydantic = json!({
         "$defs": {"Pet": {
             "properties": {"kind": {"enum": ["cat", "dog"], "title": "Kind", "type": "string"}},
@@ -370,7 +370,7 @@ fn the_parts_of_an_object_are_closed_together() {
 }
 
 #[test]
-fn what_says_nothing_of_its_members_is_open_and_ends() {
+fn an_object_without_properties_is_open_and_bounded() {
     let open = || schema(&json!({"type": "object"}));
     assert!(accepts(
         &open(),
@@ -389,7 +389,7 @@ fn what_says_nothing_of_its_members_is_open_and_ends() {
     assert!(accepts(&said, r#"{"a": null, "b": true}"#));
 }
 
-/// Says that no object has a member twice.
+/// Asserts that no object has a member twice.
 struct Unique;
 
 impl<'de> Deserialize<'de> for Unique {
@@ -447,7 +447,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
     }
 }
 
-/// An object of which the names are open, with others like it inside.
+/// A schema of nested objects with open names.
 fn open_object() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(json!({"type": "boolean"})),
@@ -488,7 +488,7 @@ proptest! {
 }
 
 #[test]
-fn an_object_of_which_all_members_came_ends() {
+fn an_object_with_all_members_ends() {
     let shape = schema(&json!({
         "type": "object", "patternProperties": {"^[ab]$": {"type": "boolean"}},
         "additionalProperties": false, "minProperties": 2,
@@ -514,7 +514,7 @@ fn a_name_may_begin_as_another() {
 }
 
 #[test]
-fn a_form_that_demands_more_members_than_there_are_ends_with_an_error() {
+fn a_schema_that_demands_more_members_than_there_are_is_an_error() {
     let shape = schema(&json!({
         "type": "object", "patternProperties": {"^[ab]$": {"type": "null"}},
         "additionalProperties": false, "minProperties": 3,
@@ -531,7 +531,7 @@ fn a_form_that_demands_more_members_than_there_are_ends_with_an_error() {
 }
 
 #[test]
-fn references_may_lead_back() {
+fn references_may_be_recursive() {
     let shape = schema(&json!({
         "$ref": "#/$defs/node",
         "$defs": {"node": {
@@ -546,7 +546,7 @@ fn references_may_lead_back() {
 }
 
 #[test]
-fn references_that_lead_nowhere_are_refused() {
+fn references_without_a_target_are_refused() {
     refused(schema(&json!({"$ref": "#"})), "JSON schema");
     refused(
         schema(
@@ -578,7 +578,7 @@ fn a_long_chain_of_references_does_no_harm() {
 }
 
 #[test]
-fn what_cannot_be_enforced_is_refused_by_name() {
+fn keywords_that_cannot_be_enforced_are_refused_by_name() {
     refused(
         schema(&json!({"type": "array", "uniqueItems": true, "contains": {}})),
         "the JSON schema uses `contains` and `uniqueItems`, which cannot be held; leave it out",
@@ -622,7 +622,7 @@ fn hostile_rules_are_refused_in_time() {
 
 #[test]
 fn a_grammar_is_matched_exactly() {
-    // Whoever reads "bc" as one word loses "bcd".
+    // A reader that takes "bc" as one word misses "bcd".
     let vocabulary = "\"b\" \"cd\" | \"bc\" \"x\" | [a-c]* \"b\"";
     for grammar in [
         format!("root ::= {vocabulary}"),
@@ -646,12 +646,12 @@ fn a_grammar_is_matched_exactly() {
 }
 
 #[test]
-fn a_grammar_that_can_be_read_in_many_ways_costs_no_more() {
+fn an_ambiguous_grammar_costs_no_more() {
     let shape =
         Shape::Grammar("root ::= \"a\" root \"b\" | \"a\" root \"c\" | \"a\" root | \"a\"".into());
     let mut constraint = constraint(shape, None).unwrap();
     let letter = i32::from(b'a');
-    // Refusing to go on is as good as going on; filling the memory is not.
+    // An error is as good as a continuation; filling the memory is not.
     let read = (0..500)
         .take_while(|_| constraint.accept(letter, &Letters).is_ok())
         .count();
@@ -659,8 +659,8 @@ fn a_grammar_that_can_be_read_in_many_ways_costs_no_more() {
 }
 
 #[test]
-fn anchors_in_heaps_do_no_harm() {
-    // A server of llama.cpp ended of these.
+fn many_anchors_do_no_harm() {
+    // These crashed a server of llama.cpp.
     for pattern in ["^+".repeat(400), "$*".repeat(400), "(^)+a($)+".into()] {
         let compiled = constraint(Shape::Regex(pattern.clone()), None);
         let nested = constraint(schema(&json!({"type": "string", "pattern": pattern})), None);
@@ -680,7 +680,7 @@ fn a_pattern_is_matched_as_a_whole() {
 }
 
 #[test]
-fn what_must_come_is_the_only_choice() {
+fn a_required_token_is_the_only_choice() {
     let mut constraint = constraint(Shape::Regex("abc".into()), None).unwrap();
     for letter in *b"abc" {
         assert_eq!(constraint.mask().unwrap().only(), Some(letter.into()));
@@ -691,21 +691,21 @@ fn what_must_come_is_the_only_choice() {
 }
 
 #[test]
-fn what_is_not_allowed_cannot_be_accepted() {
+fn a_token_that_is_not_allowed_is_not_accepted() {
     let mut constraint = constraint(Shape::Regex("abc".into()), None).unwrap();
     assert!(!constraint.allows(i32::from(b'b')).unwrap());
     assert!(constraint.accept(i32::from(b'b'), &Letters).is_err());
-    // And there is no way back to a free answer.
+    // And the answer stays constrained.
     assert!(constraint.mask().is_err());
 }
 
 #[test]
-fn a_constraint_may_begin_after_a_text() {
+fn a_constraint_may_start_after_a_text() {
     let mut constraint = constraint(Shape::Regex("[0-9]+".into()), Some("</think>")).unwrap();
     assert!(constraint.is_costly());
     for byte in *b"Hm, 1 < 2 </thi" {
         assert!(constraint.allows(byte.into()).unwrap());
-        // It must not end before it has begun.
+        // The answer must not end before the constraint starts.
         assert!(!constraint.allows(0).unwrap());
         constraint.accept(byte.into(), &Letters).unwrap();
     }
@@ -729,7 +729,7 @@ fn a_marker_must_be_a_short_text() {
     }
 }
 
-/// What llama.cpp makes of a template of the Hermes form: text, and calls between tags.
+/// llama.cpp's parser of a template in the Hermes format: text, and calls between tags.
 fn hermes(tools: &[Tool], thinks: bool) -> Value {
     let mut nodes = vec![
         json!({"type": "literal", "literal": "<|im_start|>assistant\n"}),
@@ -781,7 +781,7 @@ fn tools(count: usize, parameters: &Value) -> Vec<Tool> {
     (0..count).map(tool).collect()
 }
 
-/// What holds for calls of these tools in the Hermes form. llama.cpp's own grammar is never a help.
+/// The constraint on calls of these tools in the Hermes format. llama.cpp's own grammar never helps.
 fn of_calls(tools: &[Tool], lazy: bool, thinks: bool) -> Constraint {
     let calls = Calls::of(&hermes(tools, thinks), tools, lazy);
     assert!(calls.is_some());
@@ -813,7 +813,7 @@ fn ordinary() -> Value {
 }
 
 #[test]
-fn a_call_that_must_come_comes_at_once() {
+fn a_required_call_comes_at_once() {
     for count in [1, 58, 256] {
         let tools = tools(count, &ordinary());
         for seed in 1..=14 {
@@ -829,7 +829,7 @@ fn a_call_that_must_come_comes_at_once() {
 }
 
 #[test]
-fn thoughts_go_before_a_call_that_must_come() {
+fn thinking_may_precede_a_required_call() {
     let tools = tools(2, &ordinary());
     let call = r#"<tool_call>{"name": "tool_1", "arguments": {"town": "Rom", "days": 3, "unit": "C", "exact": true, "tags": []}}</tool_call>"#;
     let long = "Hm, <b>? ".repeat(2000);
@@ -841,7 +841,7 @@ fn thoughts_go_before_a_call_that_must_come() {
 }
 
 #[test]
-fn a_call_that_may_come_is_held_when_it_does() {
+fn an_optional_call_is_constrained() {
     let tools = tools(58, &ordinary());
     let text =
         "Well. <tool_call>{\"name\": \"tool_57\", \"arguments\": {\"town\": \"Rom\", \"days\": ";
@@ -874,7 +874,7 @@ fn arguments_have_no_member_twice() {
 }
 
 #[test]
-fn a_schema_that_cannot_be_held_lets_the_others_be_held() {
+fn a_schema_that_cannot_be_enforced_does_not_affect_the_others() {
     let mut tools = tools(2, &ordinary());
     for odd in [
         json!({"type": "object", "properties": {"a": {"type": "colour"}}}),

@@ -1,11 +1,11 @@
-//! Patterns at which a grammar begins to hold: what llama.cpp's code for a family says of where a call begins.
+//! Patterns at which a grammar starts, from llama.cpp's code for the chat formats of model families.
 //!
-//! The patterns are llama.cpp's own, the text is a model's. So whatever is no pattern of this kind is left alone, and the search
-//! never goes back: its time grows with the text, of which [`WINDOW`] bytes at most are looked at for each token.
+//! The patterns are llama.cpp's, the text is a model's. Other patterns are not supported. The search does not backtrack: its time is
+//! linear in the text, of which it reads at most [`WINDOW`] bytes for each token.
 //!
-//! The patterns are those of ECMAScript, and may say what must not follow: `(?!text)`. Automata cannot look ahead, so the place is
-//! marked by an empty group, and the text at that place is compared. Where it may still become what must not follow, nothing
-//! begins until more is written.
+//! The patterns are regular expressions of ECMAScript, also with a negative lookahead `(?!text)`. Automata have no lookahead, so an
+//! empty group marks its position, and the text there is compared. While too little text is there to decide, the grammar does not
+//! start.
 
 use regex_automata::{
     Input,
@@ -14,19 +14,19 @@ use regex_automata::{
     util::syntax,
 };
 
-/// Most bytes of an answer's end in which a match is looked for. The longest that are known have a name of a tool in them.
+/// Number of bytes at the end of an answer that are searched. The longest known matches contain the name of a tool.
 pub(super) const WINDOW: usize = 256;
 
-/// Longest pattern in bytes.
+/// Maximum length of a pattern in bytes.
 const MAX_PATTERN: usize = 512;
 
-/// Most bytes of the automaton of all patterns; those that are known take some kilobytes.
+/// Maximum size of the automaton of all patterns in bytes; the known ones take some kilobytes.
 const MAX_SIZE: usize = 1024 * 1024;
 
-/// Patterns of which any may match.
+/// A set of patterns.
 #[derive(Debug)]
 pub(super) struct Triggers {
-    /// Tells whether any of them matches at all, which for almost every text it does not.
+    /// Finds out whether any pattern matches, which is false for almost every text.
     any: dense::DFA<Vec<u32>>,
     patterns: Vec<Pattern>,
 }
@@ -34,11 +34,11 @@ pub(super) struct Triggers {
 #[derive(Debug)]
 struct Pattern {
     machine: PikeVM,
-    /// What must not stand where an empty group matches, with the number of that group.
+    /// Forbidden texts at the positions of empty groups, with the numbers of the groups.
     vetoes: Vec<(usize, Vec<u8>)>,
 }
 
-/// A pattern without what it forbids.
+/// A pattern without its lookaheads.
 #[derive(Debug, PartialEq, Eq)]
 struct Source {
     text: String,
@@ -46,7 +46,7 @@ struct Source {
 }
 
 impl Triggers {
-    /// Reads patterns. `None` when one of them says what cannot be followed.
+    /// Reads patterns. `None` if one of them is not supported.
     pub(super) fn new(patterns: &[String]) -> Option<Self> {
         let sources: Vec<_> = patterns
             .iter()
@@ -79,8 +79,8 @@ impl Triggers {
         })
     }
 
-    /// Where the grammar begins in a text that is looked at from a place on; what is before it only says whether the text is the
-    /// beginning of the answer.
+    /// The start of the grammar in a text, searched from a position on. The text before it only shows whether the position is the
+    /// start of the answer.
     pub(super) fn first(&self, text: &[u8], from: usize) -> Option<usize> {
         let input = Input::new(text).range(from..);
         if matches!(self.any.try_search_fwd(&input), Ok(None)) {
@@ -129,10 +129,10 @@ impl Pattern {
     }
 }
 
-/// Whether what must not follow does.
+/// The result of a negative lookahead.
 enum Veto {
     Comes,
-    /// Too little is written to tell.
+    /// Too little text to decide.
     MayCome,
     Fails,
 }
@@ -173,7 +173,7 @@ impl Source {
     }
 }
 
-/// A text up to the bracket that closes it, and what stands behind that. `None` for one that is not literal.
+/// A literal text up to its closing bracket, and the rest. `None` if it is not literal.
 fn literal(pattern: &str) -> Option<(Vec<u8>, &str)> {
     let mut text = String::new();
     let mut signs = pattern.char_indices();
@@ -192,7 +192,7 @@ fn literal(pattern: &str) -> Option<(Vec<u8>, &str)> {
     None
 }
 
-/// Length of a class of characters at the beginning of a pattern.
+/// Length of a character class at the start of a pattern.
 fn class(pattern: &str) -> Option<usize> {
     let mut escaped = false;
     for (at, sign) in pattern.char_indices().skip(1) {
@@ -206,7 +206,7 @@ fn class(pattern: &str) -> Option<usize> {
     None
 }
 
-/// A text ends anywhere, also within a character.
+/// A text may end inside a character.
 fn of_bytes() -> syntax::Config {
     syntax::Config::new().unicode(false).utf8(false)
 }
@@ -226,28 +226,28 @@ mod tests {
         Triggers::new(&patterns)
     }
 
-    /// What stands from the place on where it begins.
+    /// The text from the start of the grammar on.
     fn from<'t>(patterns: &[&str], text: &'t str) -> Option<&'t str> {
         let at = triggers(patterns).unwrap().first(text.as_bytes(), 0)?;
         Some(&text[at..])
     }
 
     #[test]
-    fn it_begins_at_the_first_group_or_at_the_match() {
+    fn a_grammar_starts_at_the_first_group_or_at_the_match() {
         let patterns = ["^\\s+to$", "<\\|start\\|>a(\\s+to)"];
         assert_eq!(from(&patterns, " to"), Some(" to"));
-        // A token may go on where the pattern ends.
+        // A token may continue after the end of the pattern.
         assert_eq!(from(&patterns, " to=f"), Some(" to=f"));
         assert_eq!(from(&patterns, "x to"), None);
         assert_eq!(from(&patterns, "x<|start|>a to"), Some(" to"));
         assert_eq!(from(&patterns, "<|start|>a<|start|>a  to"), Some("  to"));
-        // An empty group is none.
+        // An empty group does not count.
         assert_eq!(from(&["<()(b*)c"], "a<bc"), Some("bc"));
         assert_eq!(from(&["<()(b*)c"], "a<c"), Some("<c"));
     }
 
     #[test]
-    fn what_must_not_follow_keeps_it_from_beginning() {
+    fn a_negative_lookahead_prevents_the_start() {
         let patterns = ["(?:^|>)( to=(?!me<\\|)(?!you<\\|)[^<]*?<\\|)"];
         assert_eq!(from(&patterns, " to=me<|"), None);
         assert_eq!(from(&patterns, " to=you<|x> to=it<|y"), Some(" to=it<|y"));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_the_answer_is_not_that_of_what_is_looked_at() {
+    fn the_start_of_the_window_is_not_the_start_of_the_answer() {
         let triggers = triggers(&["^a", "b(c)"]).unwrap();
         assert_eq!(triggers.first(b"a", 0), Some(0));
         assert_eq!(triggers.first(b"aa", 1), None);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_cannot_be_followed_is_none() {
+    fn an_unsupported_pattern_gives_none() {
         let long = "a".repeat(MAX_PATTERN + 1);
         for pattern in [
             "(?=a)b",
@@ -288,9 +288,9 @@ mod tests {
         }
     }
 
-    /// A search that goes back would not come to an end here.
+    /// A search with backtracking would not end here.
     #[test]
-    fn no_text_takes_long() {
+    fn every_text_is_searched_in_linear_time() {
         let triggers = triggers(&["(?:^|<s>)( to=(?!me<m>)[^<]*?<m>)", "(<+)+x"]).unwrap();
         for text in [" to=", "<", "<s> to=me<m>"] {
             let text = text.repeat(WINDOW);

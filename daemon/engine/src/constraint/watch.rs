@@ -1,49 +1,49 @@
-//! Where in an answer a constraint begins to hold.
+//! Finds the start of a constraint in an answer.
 
 use std::{ops::Range, sync::Arc};
 
 use super::triggers::{self, Triggers};
 
-/// Looks at an answer until its constraint begins.
+/// Searches an answer for the start of its constraint.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
-    /// What the constraint begins with.
+    /// The start of the constraint.
     begins: Begins,
-    /// Texts between which the constraint never begins.
+    /// The markup of thinking, in which the constraint never starts.
     thoughts: Thoughts,
-    /// Whether the answer is between them.
+    /// Whether the answer is inside thinking.
     thinking: bool,
-    /// As much of the answer's end as may be the beginning of one of the texts.
+    /// The end of the answer that may be the start of one of the texts.
     tail: Vec<u8>,
-    /// Whether more stands before that. Then the tail's first byte is of that, so that a pattern sees where it is.
+    /// Whether text precedes the tail. Then the tail starts with a byte of that text, so that patterns know their position.
     is_later: bool,
 }
 
-/// What a constraint begins with.
+/// The start of a constraint.
 #[derive(Debug, Clone)]
 pub(super) enum Begins {
-    /// Behind this text, and the white space that follows it. The answer must come that far.
+    /// After this text and the white space behind it. The answer must contain it.
     Behind(Vec<u8>),
-    /// With one of these texts, which are part of what is constrained. They need not come.
+    /// At one of these texts, which are constrained too. The answer need not contain one.
     With(Vec<Vec<u8>>),
-    /// Where a pattern says so. It need not come.
+    /// At the match of a pattern. The answer need not contain one.
     At(Arc<Triggers>),
 }
 
-/// The markup of thoughts.
+/// The markup of thinking.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Thoughts {
-    /// Begins them; empty when nothing does.
+    /// The text that starts thinking; empty if there is none.
     pub(super) start: Vec<u8>,
-    /// Each of these ends them.
+    /// The texts that end thinking.
     pub(super) ends: Vec<Vec<u8>>,
 }
 
-/// What is known when more was written.
+/// The result of a search in new text.
 enum Seen {
-    /// The constraint begins, and this much of it is written.
+    /// The constraint starts, and this is its text so far.
     Begun(Vec<u8>),
-    /// It does not yet.
+    /// It has not started.
     Not {
         thinking: bool,
         tail: Vec<u8>,
@@ -52,12 +52,12 @@ enum Seen {
 }
 
 impl Watch {
-    /// Looks for one text.
+    /// Searches for one text.
     pub(super) fn behind(text: &str) -> Self {
         Self::outside(Begins::Behind(text.into()), Thoughts::default(), false)
     }
 
-    /// Looks for a beginning outside of thoughts; `thinking` when the answer begins within one.
+    /// Searches for a start outside of thinking; `thinking` says that the answer starts inside.
     pub(super) fn outside(begins: Begins, thoughts: Thoughts, thinking: bool) -> Self {
         Self {
             begins,
@@ -68,12 +68,12 @@ impl Watch {
         }
     }
 
-    /// Whether the answer may end before the constraint begins.
+    /// Whether the answer may end before the constraint starts.
     pub(super) fn is_optional(&self) -> bool {
         !matches!(self.begins, Begins::Behind(_))
     }
 
-    /// What of the constraint would be written, if these bytes make it begin.
+    /// The text of the constraint after these bytes, if it starts.
     pub(super) fn would_begin(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         match self.look(bytes) {
             Seen::Begun(text) => Some(text),
@@ -81,7 +81,7 @@ impl Watch {
         }
     }
 
-    /// Goes on by these bytes. Says what of the constraint is written, once it begins.
+    /// Advances by these bytes. Returns the text of the constraint once it starts.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         match self.look(bytes) {
             Seen::Begun(text) => Some(text),
@@ -137,7 +137,7 @@ impl Watch {
         }
     }
 
-    /// Bytes of the longest text that is looked for.
+    /// Length of the longest text of the search, in bytes.
     fn longest(&self) -> usize {
         let (texts, most) = match &self.begins {
             Begins::Behind(text) => (std::slice::from_ref(text), 0),
@@ -150,7 +150,7 @@ impl Watch {
 }
 
 impl Begins {
-    /// The first beginning in a text that is looked at from a place on.
+    /// The first start in a text, searched from a position on.
     fn first(&self, text: &[u8], from: usize) -> Option<Range<usize>> {
         match self {
             Self::Behind(begin) => first(text, from, std::slice::from_ref(begin)),
@@ -160,10 +160,10 @@ impl Begins {
     }
 }
 
-/// Where the first of some texts stands from a place on; of those that stand there, the longest. An empty text stands nowhere.
+/// The first occurrence of any of the texts from a position on; the longest of several. An empty text has no occurrence.
 fn first(text: &[u8], from: usize, texts: &[Vec<u8>]) -> Option<Range<usize>> {
     let place = |wanted: &Vec<u8>| {
-        // Most windows do not begin as it does, which is faster to see than that they are not it.
+        // Comparing the first byte is faster, and excludes most windows.
         let at = from
             + text[from..]
                 .windows(wanted.len())
@@ -181,7 +181,7 @@ fn first(text: &[u8], from: usize, texts: &[Vec<u8>]) -> Option<Range<usize>> {
 mod tests {
     use super::*;
 
-    /// Looks for calls, where thoughts stand between `<t>` and `</t>` or `!`.
+    /// Searches for calls, with thinking between `<t>` and `</t>` or `!`.
     fn calls(thinking: bool) -> Watch {
         let thoughts = Thoughts {
             start: b"<t>".to_vec(),
@@ -191,7 +191,7 @@ mod tests {
         Watch::outside(begins, thoughts, thinking)
     }
 
-    /// What is written of the constraint when it begins, read in pieces of so many bytes.
+    /// The text of the constraint at its start, from an answer in pieces of this size.
     fn begun(mut watch: Watch, text: &str, size: usize) -> Option<String> {
         let text = text.as_bytes();
         let mut at = 0;
@@ -209,10 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_behind_a_text_and_white_space() {
+    fn a_constraint_starts_after_a_text_and_white_space() {
         for size in 1..20 {
             let watch = Watch::behind("</think>");
-            // White space that comes in a later piece is the constraint's own matter.
+            // White space of a later piece belongs to the constraint.
             let rest = begun(watch.clone(), "so </th</think>\n\n{}", size).unwrap();
             assert_eq!(rest.trim_start(), "{}", "{size}");
             assert_eq!(begun(watch, "so </thin", size), None);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_with_the_first_of_some_texts() {
+    fn a_constraint_starts_at_the_first_of_several_texts() {
         for size in 1..20 {
             for (text, rest) in [
                 ("Well <<call>{}", Some("<call>{}")),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_may_speak_of_it() {
+    fn a_constraint_does_not_start_inside_thinking() {
         for size in 1..30 {
             for (text, rest) in [
                 ("<t>a <call> <t> b</t> <call>1", Some("<call>1")),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_where_a_pattern_says_so() {
+    fn a_constraint_starts_at_the_match_of_a_pattern() {
         let patterns = ["^ to$", "<s>a( to)"].map(String::from);
         let triggers = Arc::new(Triggers::new(&patterns).unwrap());
         let watch = || {
