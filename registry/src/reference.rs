@@ -322,7 +322,7 @@ fn hub(text: &str) -> Result<Reference, String> {
                 .and_then(|end| file.get(..end))
                 .unwrap_or(file);
             // The parts of a split file are one model.
-            let (stem, ..) = crate::shard::part(stem).unwrap_or((stem, 1, 1));
+            let (stem, ..) = crate::shard::parse(stem).unwrap_or((stem, 1, 1));
             let plain: String = stem
                 .chars()
                 .map(|c| if c == '/' { '-' } else { c })

@@ -1,7 +1,7 @@
 //! Names of the shards of a split model.
 
-/// `name-00001-of-00003` without the number, with number and count (llama.cpp's `llama_split_path`).
-pub(crate) fn part(stem: &str) -> Option<(&str, usize, usize)> {
+/// Splits `name-00001-of-00003` into name, number and count (llama.cpp's `llama_split_path`).
+pub(crate) fn parse(stem: &str) -> Option<(&str, usize, usize)> {
     let (rest, count) = stem.rsplit_once("-of-")?;
     let (name, number) = rest.rsplit_once('-')?;
     let digits = |text: &str| {

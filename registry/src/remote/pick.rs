@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::reference::Choice;
-use crate::shard::part;
+use crate::shard;
 
 /// Precisions of projectors, the best first.
 const PROJECTORS: [&str; 5] = ["f16", "bf16", "q8_0", "f32", ""];
@@ -179,7 +179,7 @@ fn groups(files: &[Listed]) -> Vec<Group> {
         let Some(stem) = weights(&file.path) else {
             continue;
         };
-        let (stem, number, count) = part(stem).unwrap_or((stem, 1, 1));
+        let (stem, number, count) = shard::parse(stem).unwrap_or((stem, 1, 1));
         let same = groups
             .iter_mut()
             .find(|group| group.stem == stem && group.count == count);
