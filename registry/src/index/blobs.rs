@@ -61,7 +61,7 @@ impl Index {
             Timestamp::now().as_second(),
             StampColumns::from(stamp),
         );
-        sqlx::query!(
+        self.execute(sqlx::query!(
             "INSERT INTO blob (digest, device, inode, size, modified, changed, verified_at) VALUES (?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (digest) DO UPDATE SET
                 reader = iif((device, inode, size, modified, changed)
@@ -75,11 +75,7 @@ impl Index {
             at.modified,
             at.changed,
             now
-        )
-        .execute(&self.writer)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(())
+        )).await
     }
 
     /// Records the result of the strict reader under this stamp.
@@ -95,7 +91,7 @@ impl Index {
             .ok()
             .map(|facts| serde_json::to_string(facts).expect("facts are texts and numbers"));
         let problem = gguf.as_ref().err();
-        sqlx::query!(
+        self.execute(sqlx::query!(
             "INSERT INTO blob (digest, device, inode, size, modified, changed, reader, facts, problem)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (digest) DO UPDATE SET
@@ -113,11 +109,7 @@ impl Index {
             READER,
             facts,
             problem
-        )
-        .execute(&self.writer)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(())
+        )).await
     }
 
     /// Removes the rows of removed blobs.

@@ -33,23 +33,16 @@ impl Index {
 
     /// Saves a job, and replaces its earlier record.
     pub(crate) async fn save_job(&self, id: i64, record: &str) -> Result<()> {
-        sqlx::query!(
+        self.execute(sqlx::query!(
             "INSERT INTO job (id, record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
             id,
             record
-        )
-        .execute(&self.writer)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(())
+        )).await
     }
 
     /// Removes a job.
     pub(crate) async fn forget_job(&self, id: i64) -> Result<()> {
-        sqlx::query!("DELETE FROM job WHERE id = ?", id)
-            .execute(&self.writer)
+        self.execute(sqlx::query!("DELETE FROM job WHERE id = ?", id))
             .await
-            .map_err(|source| self.failed(source))?;
-        Ok(())
     }
 }

@@ -15,15 +15,12 @@ impl Index {
     /// Keeps a blob for [`LEASE`] from now.
     pub(crate) async fn lease(&self, digest: &Digest) -> Result<()> {
         let (digest, until) = (digest.to_string(), (Timestamp::now() + LEASE).as_second());
-        sqlx::query!(
+        self.execute(sqlx::query!(
             "INSERT OR REPLACE INTO lease (digest, expires_at) VALUES (?, ?)",
             digest,
             until
-        )
-        .execute(&self.writer)
+        ))
         .await
-        .map_err(|source| self.failed(source))?;
-        Ok(())
     }
 
     /// Ends leases on blobs that a manifest names now.

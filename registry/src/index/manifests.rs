@@ -21,16 +21,13 @@ impl Index {
     /// Keeps the text of a manifest under its name, and replaces an older one.
     pub(crate) async fn keep_manifest(&self, name: &ModelName, text: &[u8]) -> Result<()> {
         let (name, digest) = (name.full(), Digest::of(text).to_string());
-        sqlx::query!(
+        self.execute(sqlx::query!(
             "INSERT OR REPLACE INTO manifest (name, digest, text) VALUES (?, ?, ?)",
             name,
             digest,
             text
-        )
-        .execute(&self.writer)
+        ))
         .await
-        .map_err(|source| self.failed(source))?;
-        Ok(())
     }
 
     /// The digest of the text that is kept for a name.

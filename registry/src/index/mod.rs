@@ -23,7 +23,11 @@ use std::{
 use sqlx::{
     Sqlite, SqlitePool, Transaction,
     migrate::{MigrateError, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    query::Query,
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
+        SqliteSynchronous,
+    },
 };
 
 use crate::{
@@ -98,6 +102,12 @@ impl Index {
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(|source| self.failed(source))
+    }
+
+    /// Executes a statement that returns no rows.
+    async fn execute(&self, statement: Query<'_, Sqlite, SqliteArguments>) -> Result<()> {
+        let executed = statement.execute(&self.writer).await;
+        executed.map(drop).map_err(|source| self.failed(source))
     }
 
     /// Makes the index look as if a later version had written it.

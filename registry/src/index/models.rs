@@ -97,13 +97,10 @@ impl Index {
 
     /// Removes lines that may be outdated: all of them, or only those of damaged models.
     pub(crate) async fn forget_models(&self, only_damaged: bool) -> Result<()> {
-        sqlx::query!(
+        self.execute(sqlx::query!(
             "DELETE FROM model WHERE damage IS NOT NULL OR NOT ?",
             only_damaged
-        )
-        .execute(&self.writer)
+        ))
         .await
-        .map_err(|source| self.failed(source))?;
-        Ok(())
     }
 }
