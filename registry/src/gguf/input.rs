@@ -111,6 +111,47 @@ impl<'file, F: Read + Seek> Input<'file, F> {
         self.need(what, found)
     }
 
+    /// Refuses a count beyond `limit`, or one whose items take more than the bytes that are left. The count is at offset `at`,
+    /// and its items take `needed` bytes or more.
+    pub(super) fn check_count(
+        &self,
+        what: &str,
+        found: u64,
+        limit: u64,
+        needed: u64,
+        at: u64,
+    ) -> Result<(), Error> {
+        let (what, left) = (what.to_owned(), self.left());
+        if found > limit {
+            return Err(Problem::TooMany { what, found, limit }.at(at));
+        }
+        if needed > left {
+            let needed = needed.into();
+            return Err(Problem::Promised {
+                what,
+                found,
+                needed,
+                left,
+            }
+            .at(at));
+        }
+        Ok(())
+    }
+
+    /// Reads a key or a name of at most `limit` bytes: UTF-8, not empty and without a zero byte.
+    pub(super) fn name(&mut self, what: &str, limit: u64) -> Result<String, Error> {
+        let mut bytes = Vec::new();
+        self.string_into(what, limit, &mut bytes)?;
+        let (at, what) = (self.position, what.to_owned());
+        if bytes.is_empty() {
+            return Err(Problem::Empty { what }.at(at));
+        }
+        if bytes.contains(&0) {
+            return Err(Problem::ZeroByte { what }.at(at));
+        }
+        String::from_utf8(bytes).map_err(|_| Problem::NotUtf8 { what }.at(at))
+    }
+
     /// Reads a string of at most `limit` bytes into `text`, whose old content goes.
     pub(super) fn string_into(
         &mut self,

@@ -80,12 +80,13 @@ pub(super) fn read<F: Read + Seek>(
     count: u64,
     keep: Keep,
 ) -> Result<(Metadata, Vocabulary), Error> {
-    check_count(input, count)?;
+    let least = count.saturating_mul(LEAST_BYTES);
+    input.check_count("the count of key-value pairs", count, MOST_PAIRS, least, 16)?;
     let mut pairs = Pairs::new(keep);
     let mut keys = HashSet::new();
     let mut metadata = Vec::new();
     for _ in 0..count {
-        let key = key(input)?;
+        let key = input.name("a key", LONGEST_KEY)?;
         // Once in the pair, and once among the keys.
         pairs.charge(2 * key.len() as u64, input.position())?;
         if !keys.insert(key.clone()) {
@@ -104,40 +105,6 @@ pub(super) fn read<F: Read + Seek>(
         });
     }
     Ok((Metadata(metadata), pairs.vocabulary))
-}
-
-fn check_count<F: Read + Seek>(input: &Input<'_, F>, count: u64) -> Result<(), Error> {
-    let what = || "the count of key-value pairs".to_owned();
-    if count > MOST_PAIRS {
-        let (what, limit) = (what(), MOST_PAIRS);
-        let found = count;
-        return Err(Problem::TooMany { what, found, limit }.at(16));
-    }
-    let needed = count * LEAST_BYTES;
-    if needed > input.left() {
-        return Err(Problem::Promised {
-            what: what(),
-            found: count,
-            needed: needed.into(),
-            left: input.left(),
-        }
-        .at(16));
-    }
-    Ok(())
-}
-
-fn key<F: Read + Seek>(input: &mut Input<'_, F>) -> Result<String, Error> {
-    let what = || "a key".to_owned();
-    let mut bytes = Vec::new();
-    input.string_into("a key", LONGEST_KEY, &mut bytes)?;
-    let at = input.position();
-    if bytes.is_empty() {
-        return Err(Problem::Empty { what: what() }.at(at));
-    }
-    if bytes.contains(&0) {
-        return Err(Problem::ZeroByte { what: what() }.at(at));
-    }
-    String::from_utf8(bytes).map_err(|_| Problem::NotUtf8 { what: what() }.at(at))
 }
 
 fn value_type<F: Read + Seek>(input: &mut Input<'_, F>, key: &str) -> Result<ValueType, Error> {

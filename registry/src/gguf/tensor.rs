@@ -44,7 +44,8 @@ pub(super) fn read<F: Read + Seek>(
     count: u64,
     alignment: u64,
 ) -> Result<(Vec<Tensor>, u64), Error> {
-    check_count(input, count)?;
+    let least = count.saturating_mul(LEAST_BYTES);
+    input.check_count("the tensor count", count, MOST_TENSORS, least, 8)?;
     let mut names = HashSet::new();
     let mut tensors = Vec::new();
     for _ in 0..count {
@@ -61,29 +62,9 @@ pub(super) fn read<F: Read + Seek>(
     Ok((tensors, data_offset))
 }
 
-fn check_count<F: Read + Seek>(input: &Input<'_, F>, count: u64) -> Result<(), Error> {
-    let what = || "the tensor count".to_owned();
-    if count > MOST_TENSORS {
-        let (what, limit) = (what(), MOST_TENSORS);
-        let found = count;
-        return Err(Problem::TooMany { what, found, limit }.at(8));
-    }
-    let needed = count * LEAST_BYTES;
-    if needed > input.left() {
-        return Err(Problem::Promised {
-            what: what(),
-            found: count,
-            needed: needed.into(),
-            left: input.left(),
-        }
-        .at(8));
-    }
-    Ok(())
-}
-
 /// Reads one description, whose `offset` is still relative to the data.
 fn describe<F: Read + Seek>(input: &mut Input<'_, F>, alignment: u64) -> Result<Tensor, Error> {
-    let name = name(input)?;
+    let name = input.name("a tensor's name", LONGEST_NAME)?;
     let shown = harmless(name.as_bytes());
     let tensor = || shown.clone();
     let dims = dims(input, &shown)?;
@@ -131,20 +112,6 @@ fn describe<F: Read + Seek>(input: &mut Input<'_, F>, alignment: u64) -> Result<
         offset,
         bytes,
     })
-}
-
-fn name<F: Read + Seek>(input: &mut Input<'_, F>) -> Result<String, Error> {
-    let what = || "a tensor's name".to_owned();
-    let mut bytes = Vec::new();
-    input.string_into("a tensor's name", LONGEST_NAME, &mut bytes)?;
-    let at = input.position();
-    if bytes.is_empty() {
-        return Err(Problem::Empty { what: what() }.at(at));
-    }
-    if bytes.contains(&0) {
-        return Err(Problem::ZeroByte { what: what() }.at(at));
-    }
-    String::from_utf8(bytes).map_err(|_| Problem::NotUtf8 { what: what() }.at(at))
 }
 
 fn dims<F: Read + Seek>(input: &mut Input<'_, F>, tensor: &str) -> Result<Vec<u64>, Error> {
