@@ -115,6 +115,12 @@ impl<'a> Layout<'a> {
         self.keys.inject(&key, value);
     }
 
+    /// Removes a key of the architecture.
+    pub(super) fn remove(&mut self, rest: &str) {
+        let key = self.key(rest);
+        self.keys.remove(|known| known == key);
+    }
+
     /// Gives a key of the architecture another name.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
         let (from, to) = (self.key(from), self.key(to));

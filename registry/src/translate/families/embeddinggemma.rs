@@ -26,8 +26,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
     layout.rename("rope.local.freq_base", "rope.freq_base_swa");
     layout.inject("rope.freq_base_swa", 1e4_f32);
     for key in ["attention.causal", "attention.sliding_window_pattern"] {
-        let key = layout.key(key);
-        layout.keys.remove(|known| known == key);
+        layout.remove(key);
     }
     // llama.cpp aborts if the input of the first dense layer or the output of the second has another width than the model.
     let width = source.number(&source.key("embedding_length"))?;

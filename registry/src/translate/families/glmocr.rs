@@ -27,8 +27,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
     if source.view.has(&sections) {
         layout.set_sections(&sections)?;
     }
-    let section = layout.key("rope.mrope_section");
-    layout.keys.remove(|key| key == section);
+    layout.remove("rope.mrope_section");
     layout.take_if_there("attention.key_length", "rope.dimension_count");
     if layout.keys.has("tokenizer.ggml.pre") {
         layout.keys.set("tokenizer.ggml.pre", "chatglm-bpe");

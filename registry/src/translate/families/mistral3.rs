@@ -59,8 +59,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
     for (from, to) in KEYS {
         layout.rename(from, to);
     }
-    let merges = source.key("spatial_merge_size");
-    layout.keys.remove(|key| key == merges);
+    layout.remove("spatial_merge_size");
     layout.cut_texts_as("tekken");
     Ok(layout)
 }

@@ -30,8 +30,7 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
     let mut layout = Layout::weights(source, SIGHT);
     layout.become_architecture("qwen2vl");
     layout.set_sections(&source.key("rope.mrope_section"))?;
-    let section = layout.key("rope.mrope_section");
-    layout.keys.remove(|key| key == section);
+    layout.remove("rope.mrope_section");
     Ok(layout)
 }
 

@@ -43,13 +43,11 @@ pub(super) fn weights(source: Source<'_>) -> Result<Layout<'_>, Error> {
         layout.set_sections(&sections)?;
     }
     for mark in MARKS {
-        let key = source.key(mark);
-        layout.keys.remove(|known| known == key);
+        layout.remove(mark);
     }
     layout.tensors.replace_end(".ssm_dt", ".ssm_dt.bias");
     if source.view.begins(&["mtp."]) && !source.view.any(|name| name.contains(".nextn.")) {
-        let key = source.key("nextn_predict_layers");
-        layout.keys.remove(|known| known == key);
+        layout.remove("nextn_predict_layers");
     }
     Ok(layout)
 }
