@@ -1,4 +1,4 @@
-//! What can go wrong in this crate, told apart by what the caller can do about it.
+//! The error of this crate, with variants by what the caller can do, and the errors of its modules.
 
 pub(crate) mod credentials;
 pub(crate) mod http;

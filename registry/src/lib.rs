@@ -3,10 +3,10 @@
 //! A model is a name that points to a manifest; a manifest lists blobs; a blob is a file named by its SHA-256 and never changes.
 //! [`Registry`] is the only door: it opens the folder, and every operation on models is one of its methods.
 //!
-//! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`], [`convert`], [`translate`]), then the disk
-//! (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from: what people ask for
-//! ([`mod@reference`]), the places that may have it ([`source`], [`remote`]), how it is brought here ([`http`], [`transfer`]), and
-//! [`pull`] over them all.
+//! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`], [`convert`], [`translate`],
+//! [`facts`]), then the disk (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from:
+//! what people ask for ([`mod@reference`]), the places that may have it ([`source`], [`remote`]), how it is brought here ([`http`],
+//! [`transfer`]), and [`pull`] over them all.
 //! Nothing here knows HTTP serving, runners, terminals or environment variables.
 
 pub mod catalog;
