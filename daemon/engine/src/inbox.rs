@@ -26,6 +26,8 @@ pub(crate) enum Mail<F> {
     Request(Request),
     /// From a thread that works for the engine.
     Finished(F),
+    /// Only wakes the engine: a saved state is read.
+    Wake,
 }
 
 /// The main thread's end.
@@ -105,9 +107,7 @@ impl<F> Feed<F> {
         }
         Ok(())
     }
-}
 
-impl<F> Feed<F> {
     /// The end of a thread that works for the engine. With it, an inbox does not end with its feed.
     pub(crate) fn returns(&self) -> Returns<F> {
         Returns {
@@ -127,20 +127,24 @@ impl<F> Clone for Returns<F> {
 }
 
 impl<F> Returns<F> {
-    /// Puts in what came of it. The engine limits how much of that there is.
-    pub(crate) fn put(&self, finished: F) {
-        self.lying.requests.fetch_add(1, Ordering::Relaxed);
-        // The engine thread ends only when the process does.
-        let _ = self.mail.send(Mail::Finished(finished));
-    }
-
-    /// A function that puts in what `wrap` makes of a result.
+    /// A function that puts in what `wrap` makes of a result. The engine limits how many results there are.
     pub(crate) fn putting<T>(&self, wrap: fn(T) -> F) -> impl Fn(T) + Send + use<F, T>
     where
         F: Send,
     {
         let returns = self.clone();
-        move |result| returns.put(wrap(result))
+        move |result| returns.put(Mail::Finished(wrap(result)))
+    }
+
+    /// Wakes the engine.
+    pub(crate) fn wake(&self) {
+        self.put(Mail::Wake);
+    }
+
+    fn put(&self, mail: Mail<F>) {
+        self.lying.requests.fetch_add(1, Ordering::Relaxed);
+        // The engine thread ends only when the process does.
+        let _ = self.mail.send(mail);
     }
 }
 
@@ -155,7 +159,7 @@ impl<F> Inbox<F> {
         self.lying.requests.load(Ordering::Relaxed) > 0
     }
 
-    /// The next letter; waits for it. `None` when there will be none.
+    /// The next letter; waits for it. `None` when there will be none: in tests, because an engine with threads keeps their ends itself.
     pub(crate) fn wait(&self) -> Option<Mail<F>> {
         self.took(self.requests.recv().ok())
     }

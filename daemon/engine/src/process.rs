@@ -14,6 +14,7 @@ use runner_protocol::{Call, Hello, Kernels, Request, Sandbox, VERSION, frame};
 use serde_json::Value;
 
 use crate::{
+    cache::read_ahead::Reader,
     engine::{self, Finished},
     error::Error,
     ffi,
@@ -153,11 +154,15 @@ fn start(
     let (outbox, write) = outbox::new(socket.try_clone()?);
     let (feed, inbox) = inbox::new();
     let returns = feed.returns();
+    let (reader, read) = {
+        let returns = feed.returns();
+        Reader::new(move || returns.wake())
+    };
     let engine = {
         let outbox = outbox.clone();
         move || {
             let ended = panic::catch_unwind(AssertUnwindSafe(|| {
-                engine::run(&backend, &inbox, &outbox, &returns)
+                engine::run(&backend, &inbox, &outbox, &returns, reader)
             }));
             ffi::leave(if ended.is_ok() {
                 0
@@ -167,6 +172,7 @@ fn start(
         }
     };
     thread::Builder::new().name("writer".into()).spawn(write)?;
+    threads::detach("reader", read)?;
     thread::Builder::new()
         .name("engine".into())
         .stack_size(threads::STACK_BYTES)

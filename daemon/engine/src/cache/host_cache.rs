@@ -127,9 +127,18 @@ impl HostCache {
         }
     }
 
-    /// Most bytes of one state.
+    /// Most bytes of one state in memory.
     pub(crate) fn budget(&self) -> usize {
         self.budget
+    }
+
+    /// Most bytes of all states together, with a file that is read.
+    pub(crate) fn planned(&self) -> u64 {
+        let files = self.entries.iter().filter_map(|entry| match &entry.stored {
+            Stored::File { saved, .. } => Some(saved.head().bytes),
+            Stored::Memory(_) => None,
+        });
+        (self.budget as u64).saturating_add(files.max().unwrap_or(0))
     }
 
     /// Adds a state in a file, which was last used at `used`, and is being read if `ahead` says so.
@@ -151,8 +160,9 @@ impl HostCache {
         self.add(tokens, scales, Worth::new(used), stored);
     }
 
-    /// Whether the bytes of a state are in memory. If not, [`Self::read_wanted`] begins to read them.
+    /// Whether the bytes of a state are in memory. If not, [`Self::read_wanted`] begins to read them. No other file is read any more.
     pub(crate) fn is_read(&mut self, id: u64) -> bool {
+        self.forget_ahead(Some(id));
         match self.entries.iter().find(|entry| entry.id == id) {
             Some(Entry {
                 stored: Stored::File { ahead, .. },
@@ -185,9 +195,13 @@ impl HostCache {
         ahead.any(|ahead| !ahead.is_ready())
     }
 
-    /// Forgets what was read ahead: the request that it was for was admitted.
-    pub(crate) fn forget_ahead(&mut self) {
+    /// Cancels reads and drops the bytes of files, except of the entry `but`.
+    pub(crate) fn forget_ahead(&mut self, but: Option<u64>) {
+        self.wanted = None;
         for entry in &mut self.entries {
+            if Some(entry.id) == but {
+                continue;
+            }
             if let Stored::File { ahead, .. } = &mut entry.stored {
                 *ahead = None;
             }

@@ -20,6 +20,7 @@
 use std::{collections::VecDeque, ops::Range, time::Instant};
 
 use llama_cpp_2::token::LlamaToken;
+use runner_protocol::state::Damage;
 
 use crate::{
     cache::{
@@ -203,7 +204,7 @@ impl<T: Tenant> Slots<T> {
             Some(_) => self.shared_prefix(&self.running[newest].tenant, 0, None),
             None => source,
         };
-        self.host_cache.forget_ahead();
+        self.host_cache.forget_ahead(None);
         if let Some(source) = source {
             self.share(cache, newest, source, now);
         }
@@ -230,6 +231,7 @@ impl<T: Tenant> Slots<T> {
         if !self.running.is_empty() {
             return None;
         }
+        self.host_cache.forget_ahead(None);
         while let Some(cached) = self.cell_cache.evict(now, None, None) {
             self.evict_to_host(cache, cached, now);
         }
@@ -402,6 +404,9 @@ impl<T: Tenant> Slots<T> {
     /// Takes out a waiting sequence.
     pub(crate) fn remove_waiting(&mut self, which: impl Fn(&T) -> bool) -> Option<T> {
         let index = self.waiting.iter().position(which)?;
+        if index == 0 {
+            self.host_cache.forget_ahead(None);
+        }
         self.waiting.remove(index)
     }
 
@@ -501,16 +506,17 @@ impl<T: Tenant> Slots<T> {
             return false;
         }
         let slot = &mut self.running[index];
-        let restored = entry
-            .read()
-            .map_err(|damage| damage.to_string())
-            .and_then(|state| {
-                let restored = cache.restore(slot.seq, &state, found.length, found.whole);
-                restored
-                    .then_some(())
-                    .ok_or_else(|| "it is of another context".to_owned())
-            });
-        if let Err(reason) = restored {
+        let refusal = match entry.read() {
+            Ok(state) if cache.restore(slot.seq, &state, found.length, found.whole) => None,
+            Ok(_) => Some("it is of another context".to_owned()),
+            Err(damage @ Damage::Memory(_)) => {
+                tracing::warn!(%damage, "a saved state is not used this time");
+                self.host_cache.put_back(entry, now);
+                return false;
+            }
+            Err(damage) => Some(damage.to_string()),
+        };
+        if let Some(reason) = refusal {
             tracing::warn!(reason, "a saved state is not used");
             self.host_cache.refuse(&entry);
             return false;
@@ -600,6 +606,7 @@ impl<T: Tenant> Slots<T> {
         let slot = self.running.pop().expect("there are two");
         let mut tenant = self.release(cache, slot);
         tenant.evicted();
+        self.host_cache.forget_ahead(None);
         self.waiting.push_front(tenant);
         true
     }

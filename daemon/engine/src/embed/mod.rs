@@ -177,6 +177,7 @@ impl<'m> Embedder<'m> {
                     self.prepared(prepared);
                 }
             }
+            Mail::Wake => {}
         }
     }
 

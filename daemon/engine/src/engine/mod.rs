@@ -16,9 +16,7 @@ pub(crate) mod sequence;
 use std::{collections::HashMap, sync::Arc, thread, time::Instant};
 
 use llama_cpp_2::llama_backend::LlamaBackend;
-use runner_protocol::{
-    Call, Event, ExportState, Load, Loaded, Request, Stats, StopReason, Template, state::Saved,
-};
+use runner_protocol::{Call, Event, ExportState, Load, Loaded, Request, Stats, StopReason, Template};
 
 use self::{
     images::Encoding,
@@ -30,7 +28,7 @@ use crate::{
     answer::{Ending, Grown},
     cache::{
         Memory,
-        read_ahead::ReadAhead,
+        read_ahead::Reader,
         slots::{Cache, Slots, Tenant},
         state_files::{StateExport, StateImport},
     },
@@ -73,10 +71,15 @@ pub(crate) enum Finished {
     Rendered(renderer::Rendered),
     /// A request became a sequence.
     Prepared(preparer::Prepared),
-    /// A saved state was read.
-    Read,
     /// Texts to embed were tokenized.
     Tokenized(embed::Prepared),
+}
+
+/// Saved states, and the thread that reads them.
+struct States {
+    /// What the daemon handed in for the model that loads next.
+    imported: Option<StateImport>,
+    reader: Reader,
 }
 
 /// Answers requests until the process ends: first the one that loads a model, then all others.
@@ -85,23 +88,26 @@ pub(crate) fn run(
     inbox: &Inbox<Finished>,
     outbox: &Outbox,
     returns: &Returns<Finished>,
+    reader: Reader,
 ) {
-    let mut imported = None;
+    let mut states = States {
+        imported: None,
+        reader,
+    };
     while let Some(mail) = inbox.wait() {
         let Mail::Request(Request { id, call }) = mail else {
             continue;
         };
         match (call, backend) {
             (Call::Load(load), Ok(backend)) => {
-                let imported = imported.take();
-                if let Err(error) = serve(backend, id, &load, imported, inbox, outbox, returns) {
+                if let Err(error) = serve(backend, id, &load, &mut states, inbox, outbox, returns) {
                     outbox.fail(id, error);
                 }
             }
-            (Call::HostCacheSetup(setup), _) if imported.is_none() => {
-                match StateImport::open(setup, |saved| read_ahead(saved, returns)) {
+            (Call::HostCacheSetup(setup), _) if states.imported.is_none() => {
+                match StateImport::open(setup, |saved| states.reader.read(saved)) {
                     Ok(files) => {
-                        let states = imported.insert(files).readable();
+                        let states = states.imported.insert(files).readable();
                         outbox.send(id, Event::HostCacheReady { states });
                     }
                     Err(error) => outbox.fail(id, error),
@@ -119,11 +125,12 @@ fn serve(
     backend: &LlamaBackend,
     id: u64,
     load: &Load,
-    imported: Option<StateImport>,
+    states: &mut States,
     inbox: &Inbox<Finished>,
     outbox: &Outbox,
     returns: &Returns<Finished>,
 ) -> Result<(), Error> {
+    let imported = states.imported.take();
     let began = Instant::now();
     let free_before = backend::free_device_bytes();
     load::check(load)?;
@@ -175,7 +182,7 @@ fn serve(
             speculation,
             renderer,
             preparer,
-            returns: returns.clone(),
+            reader: &states.reader,
         },
         load,
         interrupt,
@@ -187,7 +194,7 @@ fn serve(
     }
 
     memory::hold(
-        engine.slots.host_cache.budget() as u64,
+        engine.slots.host_cache.planned(),
         u64::from(load::threads(load).unsigned_abs()),
     );
     let loaded = Loaded {
@@ -234,7 +241,7 @@ struct Beside<'m> {
     speculation: Speculation<'m>,
     renderer: Renderer,
     preparer: Preparer,
-    returns: Returns<Finished>,
+    reader: &'m Reader,
 }
 
 /// A loaded model and all that runs on it.
@@ -277,8 +284,8 @@ struct Engine<'m> {
     /// The last step decoded an image.
     image_step_last: bool,
     outbox: Outbox,
-    /// Where threads put their results.
-    returns: Returns<Finished>,
+    /// Reads saved states.
+    reader: &'m Reader,
 }
 
 impl<'m> Engine<'m> {
@@ -290,7 +297,7 @@ impl<'m> Engine<'m> {
             speculation,
             renderer,
             preparer,
-            returns,
+            reader,
         }: Beside<'m>,
         load: &Load,
         interrupt: Arc<Interrupt>,
@@ -324,7 +331,7 @@ impl<'m> Engine<'m> {
             preparing: HashMap::new(),
             image_step_last: false,
             outbox,
-            returns,
+            reader,
         }
     }
 
@@ -358,7 +365,7 @@ impl<'m> Engine<'m> {
             }
             self.slots
                 .host_cache
-                .read_wanted(|saved| read_ahead(saved, &self.returns));
+                .read_wanted(|saved| self.reader.read(saved));
             self.step(inbox);
         }
     }
@@ -369,8 +376,10 @@ impl<'m> Engine<'m> {
             Mail::Finished(Finished::Encoded(encoded)) => self.encoded(encoded),
             Mail::Finished(Finished::Rendered(rendered)) => self.rendered(rendered),
             Mail::Finished(Finished::Prepared(prepared)) => self.prepared(prepared),
-            // The sequence of a state is admitted before the next step; texts are tokenized for embedding models alone.
-            Mail::Finished(Finished::Read | Finished::Tokenized(_)) => {}
+            // Texts are tokenized for embedding models alone.
+            Mail::Finished(Finished::Tokenized(_)) => {}
+            // The sequence of a saved state is admitted before the next step.
+            Mail::Wake => {}
         }
     }
 
@@ -811,12 +820,6 @@ impl Due {
 fn are_numbers(logits: &[f32]) -> bool {
     let wrong = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
     !logits.iter().any(wrong) && logits.iter().any(|logit| logit.is_finite())
-}
-
-/// Begins to read a saved state; a message in the inbox tells when it is read.
-fn read_ahead(saved: Arc<Saved>, returns: &Returns<Finished>) -> ReadAhead {
-    let returns = returns.clone();
-    ReadAhead::start(saved, move || returns.put(Finished::Read))
 }
 
 /// Cap on cached cells of finished sequences, so that attention over unused cells costs less than 5 % of a step.

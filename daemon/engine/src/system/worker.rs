@@ -80,12 +80,12 @@ mod tests {
     #[test]
     fn the_engine_goes_on_while_a_job_is_done() {
         let (feed, inbox) = inbox::new::<u64>();
-        let returns = feed.returns();
+        let put = feed.returns().putting(|id| id);
         let (open, gate) = mpsc::channel::<()>();
         let (worker, run) = Worker::new(2, move || {
             move |id| {
                 gate.recv().expect("the gate is opened once for each");
-                returns.put(id);
+                put(id);
             }
         });
         let thread = std::thread::spawn(run);

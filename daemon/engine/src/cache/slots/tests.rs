@@ -932,3 +932,108 @@ fn with_nobody_else_there_is_nothing_to_compute_before_a_state_is_read() {
         [(0, StateOutcome::Refused)]
     );
 }
+
+/// Lets a sequence wait for its saved state, which the returned handle has not read yet.
+fn wait_for_state(house: &mut House, kind: i32) -> ReadAhead {
+    house.enqueue(person("reader", kind, 90, 30));
+    assert!(house.admit_all().is_empty(), "its state is not read");
+    let reading = ReadAhead::default();
+    let mut began = false;
+    house.slots.host_cache.read_wanted(|_| {
+        began = true;
+        reading.clone()
+    });
+    assert!(began, "its state is wanted");
+    reading
+}
+
+/// A house with saved states of these kinds.
+fn with_saved(kinds: &[i32]) -> House {
+    let mut house = House::new(1000, 4, 4);
+    house.slots.host_cache = HostCache::new(0);
+    for (&kind, index) in kinds.iter().zip(0..) {
+        let state = saved(&person("before", kind, 90, 10).tokens);
+        let now = house.now;
+        house.slots.host_cache.add_file(index, state, None, now);
+    }
+    house
+}
+
+#[test]
+fn a_cancelled_sequence_leaves_no_bytes_of_its_state_and_delays_nobody() {
+    let mut house = with_saved(&[7]);
+    let reading = wait_for_state(&mut house, 7);
+    house.enqueue(person("alone", 1, 20, 5));
+    house.enqueue(person("other", 2, 20, 5));
+    assert!(
+        house
+            .slots
+            .remove_waiting(|it| it.name == "reader")
+            .is_some()
+    );
+    assert!(!house.slots.is_idle(), "the next one can be admitted");
+    assert!(!reading.is_wanted());
+
+    assert_eq!(house.admit_all(), ["alone"]);
+    house.compute_all();
+    house.retire(0);
+    assert!(!house.slots.is_idle(), "nobody waits for a state");
+    assert_eq!(house.admit_all(), ["other"]);
+}
+
+#[test]
+fn an_evicted_sequence_does_not_wait_for_the_state_of_the_next() {
+    let mut house = with_saved(&[7]);
+    house.enqueue(person("a", 1, 20, 5));
+    house.enqueue(person("b", 2, 20, 5));
+    assert_eq!(house.admit_all(), ["a", "b"]);
+    let reading = wait_for_state(&mut house, 7);
+    house.slots.overfull(&mut house.cache);
+    assert!(!reading.is_wanted());
+    house.retire(0);
+    assert!(!house.slots.is_idle());
+    assert_eq!(house.admit_all(), ["b"]);
+}
+
+#[test]
+fn a_deterministic_sequence_gives_up_what_was_read_before() {
+    let mut house = with_saved(&[]);
+    let (now, reading) = (house.now, ReadAhead::default());
+    let state = saved(&person("before", 7, 90, 10).tokens);
+    let imported = Some(reading.clone());
+    house.slots.host_cache.add_file(0, state, imported, now);
+    house.enqueue(person("alone", 1, 20, 5));
+    assert_eq!(house.admit_all(), ["alone"]);
+    assert!(!reading.is_wanted());
+}
+
+#[test]
+fn only_the_state_of_the_next_sequence_is_read() {
+    let mut house = with_saved(&[7]);
+    let (now, first) = (house.now, ReadAhead::default());
+    let state = saved(&person("before", 8, 90, 10).tokens);
+    let imported = Some(first.clone());
+    house.slots.host_cache.add_file(1, state, imported, now);
+    let second = wait_for_state(&mut house, 7);
+    assert!(!first.is_wanted(), "two states are not in memory together");
+    second.finish(Err(Damage::Bytes));
+    assert!(!house.slots.is_idle());
+}
+
+#[test]
+fn a_state_without_memory_to_read_it_stays_saved() {
+    let mut house = with_saved(&[7]);
+    let reading = wait_for_state(&mut house, 7);
+    reading.finish(Err(Damage::Memory(1 << 40)));
+    assert_eq!(house.admit_all(), ["reader"]);
+    assert_eq!(house.slots.running()[0].tenant.reused, 0);
+    assert_eq!(house.slots.host_cache.take_fates(), []);
+    house.compute_all();
+    house.slots.remove(&mut house.cache, 0);
+
+    let reading = wait_for_state(&mut house, 7);
+    let state = saved(&person("before", 7, 90, 10).tokens);
+    reading.finish(state.read());
+    assert_eq!(house.admit_all(), ["reader"]);
+    assert_eq!(house.slots.running()[0].tenant.reused, 90);
+}
