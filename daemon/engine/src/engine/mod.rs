@@ -145,18 +145,17 @@ fn serve(
         let put = returns.putting(Finished::Tokenized);
         let (embedder, prepare) =
             embed::Embedder::new(&model, pooling, load, interrupt, outbox.clone(), put)?;
-        memory::hold(0, u64::from(load::threads(load).unsigned_abs()));
-        let loaded = loaded(&model, load, embedder.longest(), free_before, began);
-        outbox.send(id, Event::Loaded(loaded));
-        thread::scope(|scope| {
-            threads::spawn(scope, "preparer", threads::STACK_BYTES, prepare)
-                .expect("a thread can be started");
+        return thread::scope(|scope| {
+            threads::spawn(scope, "preparer", threads::STACK_BYTES, prepare)?;
+            memory::hold(0, u64::from(load::threads(load).unsigned_abs()));
+            let loaded = loaded(&model, load, embedder.longest(), free_before, began);
+            outbox.send(id, Event::Loaded(loaded));
             embedder.run(inbox, |finished| match finished {
                 Finished::Tokenized(prepared) => Some(prepared),
                 _ => None,
             });
+            Ok(())
         });
-        return Ok(());
     }
     let pulse = Pulse::new(outbox.clone());
     let projector = load::projector(&model, load, &pulse)?;
@@ -193,32 +192,30 @@ fn serve(
             imported.into_cache(&model, load, Instant::now());
     }
 
-    memory::hold(
-        engine.slots.host_cache.planned(),
-        u64::from(load::threads(load).unsigned_abs()),
-    );
-    let loaded = Loaded {
-        sees_images: projector.is_some(),
-        ..loaded(&model, load, engine.cells, free_before, began)
-    };
-    tracing::info!(device = loaded.device, context = loaded.context, took = ?began.elapsed(), weights = ?weights_took, "loaded");
-    outbox.send(id, Event::Loaded(loaded));
+    // The threads start before the memory is limited, so that their stacks count as taken.
     thread::scope(|scope| {
-        threads::spawn(scope, "renderer", renderer::STACK_BYTES, render)
-            .expect("a thread can be started");
-        threads::spawn(scope, "preparer", threads::STACK_BYTES, prepare)
-            .expect("a thread can be started");
+        threads::spawn(scope, "renderer", renderer::STACK_BYTES, render)?;
+        threads::spawn(scope, "preparer", threads::STACK_BYTES, prepare)?;
         if let (Some(projector), Some(given)) = (projector, &load.projector) {
             let (identity, room) = (given.digest.clone(), engine.room());
             let done = returns.putting(Finished::Encoded);
             let (encoder, encode) = ImageEncoder::new(projector, identity, pulse, room, done);
             engine.encoder = Some(encoder);
-            threads::spawn(scope, "encoder", threads::STACK_BYTES, encode)
-                .expect("a thread can be started");
+            threads::spawn(scope, "encoder", threads::STACK_BYTES, encode)?;
         }
+        memory::hold(
+            engine.slots.host_cache.planned(),
+            u64::from(load::threads(load).unsigned_abs()),
+        );
+        let loaded = Loaded {
+            sees_images: engine.encoder.is_some(),
+            ..loaded(&model, load, engine.cells, free_before, began)
+        };
+        tracing::info!(device = loaded.device, context = loaded.context, took = ?began.elapsed(), weights = ?weights_took, "loaded");
+        outbox.send(id, Event::Loaded(loaded));
         engine.run(inbox);
-    });
-    Ok(())
+        Ok(())
+    })
 }
 
 /// What the daemon is told about a loaded model.

@@ -10,7 +10,7 @@ use std::{
 
 use runner_protocol::MAX_THREADS;
 
-use crate::{ffi, system::fs};
+use crate::{error::Error, ffi, system::fs};
 
 /// Up to so many, every processor counts: a small virtual machine is often shown threads of one core as its cores.
 const SMALL: usize = 4;
@@ -46,16 +46,22 @@ fn physical_cores() -> Option<usize> {
 }
 
 /// Starts a thread beside the engine's. The process cannot go on without it, so it ends when that panics.
+///
+/// # Errors
+/// [`Error::Internal`] when the system starts no thread, such as for want of memory.
 pub(crate) fn spawn<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     name: &str,
     stack: usize,
     work: impl FnOnce() + Send + 'scope,
-) -> io::Result<()> {
+) -> Result<(), Error> {
     thread::Builder::new()
         .name(name.into())
         .stack_size(stack)
-        .spawn_scoped(scope, or_leave(work))?;
+        .spawn_scoped(scope, or_leave(work))
+        .map_err(|error| {
+            Error::Internal(format!("the {name} thread cannot be started: {error}"))
+        })?;
     Ok(())
 }
 
@@ -78,6 +84,13 @@ fn or_leave(work: impl FnOnce()) -> impl FnOnce() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_cannot_be_started_is_an_error() {
+        let started = thread::scope(|scope| spawn(scope, "vast", 1 << 60, || ()));
+        let error = started.unwrap_err().to_string();
+        assert!(error.contains("the vast thread"), "{error}");
+    }
 
     #[test]
     fn there_is_at_least_one_and_no_more_than_allowed() {

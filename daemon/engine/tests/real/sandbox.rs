@@ -72,6 +72,21 @@ fn a_loaded_model_has_the_memory_that_it_was_planned_to_need() {
     assert_eq!(runner.generate(greedy("hello", 4)).1.tokens, 4);
 }
 
+/// The threads start before data is limited, so their stacks leave the margin of 2 GiB alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn stacks_of_threads_are_no_part_of_the_margin() {
+    let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
+    check(&runner.hello().sandbox);
+    runner.load(|load| load.settings.threads = 2).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", runner.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+    let taken = line.and_then(|line| line.split_whitespace().next());
+    let taken: u64 = taken.unwrap().parse().unwrap();
+    let left = most_data(&runner) - taken * 1024;
+    assert!(left >= 2 << 30, "{left} bytes are left");
+}
+
 /// Both ways to take a file in: mapped, and read.
 #[test]
 fn weights_are_read_through_their_descriptor_alone() {
