@@ -95,6 +95,13 @@ impl Process for Task {
     }
 }
 
+/// Ends the mock at its next wait, as a process is killed.
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 /// Runs until the socket closes or a directive ends it, and returns the exit status that a process would have.
 async fn run(
     socket: DuplexStream,
@@ -172,4 +179,28 @@ fn status(death: Death) -> ExitStatus {
         Death::Kill => Signal::KILL.as_raw(),
         Death::Exit(code) => i32::from(code) << 8,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{io::AsyncReadExt as _, time::timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn dropping_its_process_ends_the_mock() {
+        let started = Tasks.launch(Program::new("mock"), Files::new());
+        let Launched {
+            process,
+            mut read,
+            write: _open,
+            ..
+        } = started.await.unwrap();
+        drop(process);
+        let mut rest = Vec::new();
+        let closed = timeout(Duration::from_secs(9), read.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "its end of the pipe is open");
+    }
 }
