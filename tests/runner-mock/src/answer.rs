@@ -145,11 +145,12 @@ impl Answering {
             None if said.trim().is_empty() => "ok".to_owned(),
             None => said.trim().to_owned(),
         };
+        // The one that is whole first, and of these the longest, as in the engine.
         let stop = generate
             .stop
             .iter()
             .filter_map(|stop| Some((text.find(stop.as_str())?, stop)))
-            .min();
+            .min_by_key(|(at, stop)| (at + stop.len(), *at));
         let end = stop.map_or(text.len(), |(at, _)| at);
         let stop_text = stop.map(|(_, stop)| stop.clone());
         let thought = if may_think {

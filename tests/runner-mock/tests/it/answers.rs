@@ -110,6 +110,16 @@ async fn limits_stops_and_the_context_end_an_answer() {
 }
 
 #[tokio::test]
+async fn the_stop_text_that_is_whole_first_ends_an_answer_and_of_these_the_longest() {
+    let runner = mock().await;
+    let mut generate = chat("[[mock: count 9]]");
+    generate.stop = ["2 3 4", "3", " 3"].map(str::to_owned).to_vec();
+    let (text, done) = finish(runner.generate(generate).await.unwrap()).await;
+    assert_eq!(text, "1 2");
+    assert_eq!(done.unwrap().stop_text.as_deref(), Some(" 3"));
+}
+
+#[tokio::test]
 async fn a_prompt_that_does_not_fit_is_refused_or_cut_and_said_so() {
     let runner = mock().await;
     let long = vec!["word"; 70].join(" ");
