@@ -63,7 +63,7 @@ impl Registry {
     /// Reads the small layers of a manifest, and keeps the description.
     async fn described(&self, file: ManifestFile) -> Result<Model> {
         let (name, digest, stamp) = (file.name.clone(), file.digest, file.stamp);
-        let (name, small, sources) = self
+        let (name, mut small, sources) = self
             .read_small(move |store| {
                 let sources = match &file.manifest {
                     Ok(manifest) => Sources::of(store, &file, manifest)?,
@@ -77,7 +77,6 @@ impl Registry {
                 Ok((name, small, sources))
             })
             .await?;
-        let mut small = small;
         let stand_in = small.stand_in();
         let needs_facts = describe::needs_facts(&small.config) || stand_in.is_some();
         let facts = match needs_facts {
