@@ -6,6 +6,8 @@
 #include "kernels/attend.h"
 #include "kernels/multiply.h"
 
+#include <ggml-alloc.h>
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -43,9 +45,14 @@ class Operations : public ggml::cpu::extra_buffer_type {
 class KeepOutOfRepack : public ggml::cpu::extra_buffer_type {
   public:
     void wrap(ggml_backend_buffer_type_t type) {
-        if (type->context != this) {
-            packing = static_cast<ggml::cpu::extra_buffer_type *>(type->context);
-            type->context = static_cast<ggml::cpu::extra_buffer_type *>(this);
+        wrapped = type;
+        packing = static_cast<ggml::cpu::extra_buffer_type *>(type->context);
+        type->context = static_cast<ggml::cpu::extra_buffer_type *>(this);
+    }
+
+    void unwrap() {
+        if (wrapped != nullptr) {
+            wrapped->context = packing;
         }
     }
 
@@ -57,8 +64,70 @@ class KeepOutOfRepack : public ggml::cpu::extra_buffer_type {
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override { return packing->get_tensor_traits(op); }
 
   private:
+    ggml_backend_buffer_type_t wrapped = nullptr;
     ggml::cpu::extra_buffer_type * packing = nullptr;
 };
+
+// An operation that shows whether the module computes with what it finds in its list of buffer types. It computes nothing itself.
+class Probe : public slm::Operation {
+  public:
+    const ggml_tensor * probed = nullptr;
+    bool reached = false;
+
+    bool takes(const ggml_tensor * op) const override { return op == probed; }
+
+    bool work_size(int, const ggml_tensor *, size_t & size) override {
+        size = 0;
+        return true;
+    }
+
+    bool compute_forward(ggml_compute_params *, ggml_tensor *) override {
+        reached = true;
+        return false;
+    }
+};
+
+using BufferTypes = std::vector<ggml_backend_buffer_type_t>;
+
+// What is hooked into the module.
+struct Hooks {
+    Operations operations;
+    KeepOutOfRepack keep_out;
+    ggml_backend_buffer_type type = {};
+    // The module's list with `type`, once that is in it.
+    BufferTypes * list = nullptr;
+};
+
+// Never freed: the module uses them until the process ends.
+Hooks & hooks() {
+    static Hooks & hooks = *new Hooks;
+    return hooks;
+}
+
+template <typename F> F function_of(ggml_backend_dev_t device, const char * name) {
+    return reinterpret_cast<F>(ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), name));
+}
+
+// Whether the module says that it was built with CPU_REPACK.
+bool has_repack(ggml_backend_dev_t device) {
+    const auto features = function_of<ggml_backend_get_features_t>(device, "ggml_backend_get_features");
+    if (features == nullptr) {
+        return true;
+    }
+    for (const ggml_backend_feature * feature = features(ggml_backend_dev_backend_reg(device)); feature->name != nullptr; ++feature) {
+        if (strcmp(feature->name, "REPACK") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+ggml_backend_buffer_type_t find_type(const BufferTypes & types, const char * name) {
+    const auto found = std::find_if(types.begin(), types.end(), [name](ggml_backend_buffer_type_t type) {
+        return type != nullptr && strcmp(ggml_backend_buft_name(type), name) == 0;
+    });
+    return found == types.end() ? nullptr : *found;
+}
 
 // The functions of a loaded module by their names.
 class Symbols {
@@ -91,7 +160,7 @@ const slm::Kernels * kernels(bool avx2_only) {
 
 } // namespace
 
-int slm_add_kernels(int avx2_only, int expected, const char ** missing) {
+int slm_add_kernels(int avx2_only, const char * repack, const char ** missing) {
     const slm::Kernels * const table = kernels(avx2_only != 0);
     if (table == nullptr) {
         return 0;
@@ -102,9 +171,7 @@ int slm_add_kernels(int avx2_only, int expected, const char ** missing) {
         return -1;
     }
     // The backend caches its list of buffer types at the first call. Ours must not be in it, because no tensor can be allocated there.
-    using Buffers = ggml_backend_buffer_type_t * (*)(ggml_backend_dev_t);
-    const Buffers buffers = reinterpret_cast<Buffers>(
-        ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), "ggml_backend_dev_get_extra_bufts"));
+    const auto buffers = function_of<ggml_backend_buffer_type_t * (*)(ggml_backend_dev_t)>(device, "ggml_backend_dev_get_extra_bufts");
     Dl_info file;
     if (buffers == nullptr || dladdr(reinterpret_cast<void *>(buffers), &file) == 0) {
         *missing = "ggml_backend_dev_get_extra_bufts";
@@ -117,7 +184,7 @@ int slm_add_kernels(int avx2_only, int expected, const char ** missing) {
         return -1;
     }
     Symbols symbols(library);
-    std::vector<ggml_backend_buffer_type_t> & (*types)() = nullptr;
+    BufferTypes & (*types)() = nullptr;
     slm::Module module;
     symbols.find("_Z39ggml_backend_cpu_get_extra_buffer_typesv", types);
     symbols.find("ggml_barrier", module.barrier);
@@ -137,32 +204,73 @@ int slm_add_kernels(int avx2_only, int expected, const char ** missing) {
         *missing = symbols.missing;
         return -1;
     }
-    if (all.size() != static_cast<size_t>(expected)) {
-        *missing = "the expected number of operations";
+    slm_remove_kernels();
+    const ggml_backend_buffer_type_t packed = find_type(types(), repack);
+    if (packed == nullptr && has_repack(device)) {
+        *missing = repack;
         return -1;
     }
-    // Never freed: the module uses them until the process ends.
-    static Operations & operations = *new Operations;
-    static ggml_backend_buffer_type type = {};
-    operations.all = std::move(all);
-    static KeepOutOfRepack & keep_out = *new KeepOutOfRepack;
-    for (ggml_backend_buffer_type_t packed : types()) {
-        if (packed != &type && strcmp(ggml_backend_buft_name(packed), "CPU_REPACK") == 0) {
-            keep_out.wrap(packed);
-        }
+    Hooks & hook = hooks();
+    if (packed != nullptr) {
+        hook.keep_out.wrap(packed);
     }
-    if (type.context == nullptr) {
-        type.device = device;
-        type.context = static_cast<ggml::cpu::extra_buffer_type *>(&operations);
-        types().push_back(&type);
-    }
+    hook.operations.all = std::move(all);
+    hook.type.device = device;
+    hook.type.context = static_cast<ggml::cpu::extra_buffer_type *>(&hook.operations);
+    hook.list = &types();
+    hook.list->push_back(&hook.type);
     return 1;
+}
+
+int slm_asks_kernels(void) {
+    ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    const auto set_threads = function_of<ggml_backend_set_n_threads_t>(device, "ggml_backend_set_n_threads");
+    ggml_backend_t backend = ggml_backend_dev_init(device, nullptr);
+    if (backend == nullptr || set_threads == nullptr) {
+        ggml_backend_free(backend);
+        return 0;
+    }
+    set_threads(backend, 1);
+    ggml_context * const context = ggml_init({2 * ggml_tensor_overhead() + ggml_graph_overhead(), nullptr, true});
+    ggml_tensor * const number = ggml_new_tensor_1d(context, GGML_TYPE_F32, 1);
+    ggml_tensor * const negative = ggml_neg(context, number);
+    ggml_cgraph * const graph = ggml_new_graph(context);
+    ggml_build_forward_expand(graph, negative);
+    ggml_backend_buffer_t buffer = ggml_backend_alloc_ctx_tensors(context, backend);
+
+    auto & all = hooks().operations.all;
+    Probe * const probe = new Probe;
+    probe->probed = negative;
+    all.emplace(all.begin(), probe);
+    const bool computed = buffer != nullptr && ggml_backend_graph_compute(backend, graph) == GGML_STATUS_SUCCESS;
+    const bool reached = probe->reached;
+    all.erase(all.begin());
+
+    ggml_backend_buffer_free(buffer);
+    ggml_free(context);
+    ggml_backend_free(backend);
+    return computed && reached;
+}
+
+void slm_remove_kernels(void) {
+    Hooks & hook = hooks();
+    if (hook.list != nullptr) {
+        hook.list->erase(std::find(hook.list->begin(), hook.list->end(), &hook.type));
+        hook.list = nullptr;
+        hook.keep_out.unwrap();
+    }
 }
 
 #else
 
-int slm_add_kernels(int, int, const char **) {
+int slm_add_kernels(int, const char *, const char **) {
     return 0;
 }
+
+int slm_asks_kernels(void) {
+    return 0;
+}
+
+void slm_remove_kernels(void) {}
 
 #endif

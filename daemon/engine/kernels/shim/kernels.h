@@ -15,9 +15,16 @@ extern "C" {
 // - GELU by its definition, where llama.cpp has a table of F16.
 //
 // Call after the backend's module is loaded, and when nothing is computed. `avx2_only` leaves newer instructions out, for tests;
-// called again, it starts anew. Answers 1 when `expected` operations are registered. Else nothing is: 0 says that there are no
-// kernels for this processor, -1 that the module is not what they were written for, and `missing` names the difference.
-int slm_add_kernels(int avx2_only, int expected, const char ** missing);
+// called again, it starts anew. `repack` is the name of CPU_REPACK, which a module that says that it was built with it must have.
+// Answers 1 when the kernels are registered. Else nothing is: 0 says that there are no kernels for this processor, -1 that the
+// module is not what they were written for, and `missing` names the difference.
+int slm_add_kernels(int avx2_only, const char * repack, const char ** missing);
+
+// Computes one small operation, and says whether the module asked the registered kernels when it did.
+int slm_asks_kernels(void);
+
+// Takes the kernels out of the module again. Call it when nothing is computed.
+void slm_remove_kernels(void);
 
 #ifdef __cplusplus
 }

@@ -22,15 +22,17 @@ mod shim {
     unsafe extern "C" {
         pub(super) fn slm_add_kernels(
             avx2_only: c_int,
-            expected: c_int,
+            repack: *const c_char,
             missing: *mut *const c_char,
         ) -> c_int;
+        pub(super) fn slm_asks_kernels() -> c_int;
+        pub(super) fn slm_remove_kernels();
         pub(super) fn slm_clear_lazily();
     }
 }
 
-/// Operations that there are kernels for: products with six types of weights, attention and GELU.
-const OPERATIONS: c_int = 8;
+/// The buffer type that weights are kept out of.
+const REPACK: &CStr = c"CPU_REPACK";
 
 /// Why llama.cpp's own kernels compute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +64,15 @@ impl std::error::Error for Unavailable {}
 /// Call it before anything is computed, and before another thread runs.
 ///
 /// # Errors
-/// [`Unavailable`] says why nothing was changed: all operations are added, or none.
+/// [`Unavailable`] says why nothing was changed: all operations are added and asked for, or none.
 pub fn add() -> Result<(), Unavailable> {
-    add_up_to(Level::Best, OPERATIONS)
+    register(Level::Best, REPACK)?;
+    if !are_asked() {
+        remove();
+        let missing = "a use of the added buffer type".into();
+        return Err(Unavailable::Module { missing });
+    }
+    Ok(())
 }
 
 /// Has buffers in main memory cleared by giving their pages back, so that a context takes memory only where it is used.
@@ -85,14 +93,15 @@ enum Level {
     Avx2,
 }
 
-fn add_up_to(level: Level, operations: c_int) -> Result<(), Unavailable> {
+/// Registers the kernels. `repack` is the name of the buffer type that must be there.
+fn register(level: Level, repack: &'static CStr) -> Result<(), Unavailable> {
     let mut missing = ptr::null();
     // SAFETY: The function changes lists that are only read while something is computed, which the caller excludes. It writes the
     // pointer if at all.
     let added = unsafe {
         shim::slm_add_kernels(
             c_int::from(level != Level::Best),
-            operations,
+            repack.as_ptr(),
             &raw mut missing,
         )
     };
@@ -100,12 +109,24 @@ fn add_up_to(level: Level, operations: c_int) -> Result<(), Unavailable> {
         1 => Ok(()),
         0 => Err(Unavailable::Processor),
         _ => {
-            // SAFETY: With this answer it is a constant text.
+            // SAFETY: With this answer it is a constant text, or `repack`.
             let missing = unsafe { CStr::from_ptr(missing) };
             let missing = missing.to_string_lossy().into_owned();
             Err(Unavailable::Module { missing })
         }
     }
+}
+
+/// Whether the module asks for the kernels when it computes.
+fn are_asked() -> bool {
+    // SAFETY: The module is loaded, and nothing else is computed.
+    unsafe { shim::slm_asks_kernels() != 0 }
+}
+
+/// Takes the kernels out again.
+fn remove() {
+    // SAFETY: The function changes lists that are only read while something is computed, which the caller of `add` excludes.
+    unsafe { shim::slm_remove_kernels() }
 }
 
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]

@@ -453,13 +453,14 @@ fn the_kernels_compute_what_is_to_be_computed() {
     load_modules();
     check_refusal();
     for level in [Level::Avx2, Level::Best] {
-        match add_up_to(level, OPERATIONS) {
+        match register(level, REPACK) {
             Err(Unavailable::Processor) => {
                 println!("left out: this processor has no AVX2");
                 return;
             }
             added => assert_eq!(added, Ok(())),
         }
+        assert!(are_asked());
         for threads in [1, 3] {
             let processor = Processor::new(threads);
             check_products(&processor, level);
@@ -472,17 +473,26 @@ fn the_kernels_compute_what_is_to_be_computed() {
         check_batches_of_columns(level);
         check_batches_of_tokens();
     }
+    remove();
+    check_absence();
+    assert_eq!(add(), Ok(()));
+    check_packing(&Processor::new(1));
 }
 
-/// What does not have as many operations as there should be is not used at all.
+/// A module without the buffer type that weights are kept out of is not used at all.
 fn check_refusal() {
-    let refused = add_up_to(Level::Best, OPERATIONS + 1);
+    let refused = register(Level::Best, c"CPU_RENAMED");
     if refused != Err(Unavailable::Processor) {
-        let reason = refused.expect_err("one is missing").to_string();
-        assert!(reason.contains("number of operations"), "{reason}");
+        let reason = refused.expect_err("it is missing").to_string();
+        assert!(reason.contains("CPU_RENAMED"), "{reason}");
     }
-    let processor = Processor::new(1);
-    assert!(processor.packs(sys::GGML_TYPE_Q4_K), "nothing is hooked in");
+    check_absence();
+}
+
+/// Nothing is hooked in.
+fn check_absence() {
+    assert!(!are_asked());
+    assert!(Processor::new(1).packs(sys::GGML_TYPE_Q4_K));
 }
 
 /// All products that the kernels compute, of this length.

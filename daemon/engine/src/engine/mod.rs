@@ -16,7 +16,9 @@ pub(crate) mod sequence;
 use std::{collections::HashMap, sync::Arc, thread, time::Instant};
 
 use llama_cpp_2::llama_backend::LlamaBackend;
-use runner_protocol::{Call, Event, ExportState, Load, Loaded, Request, Stats, StopReason, Template};
+use runner_protocol::{
+    Call, Event, ExportState, Load, Loaded, Request, Stats, StopReason, Template,
+};
 
 use self::{
     images::Encoding,
