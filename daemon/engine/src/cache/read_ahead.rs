@@ -10,7 +10,7 @@ use std::{
 
 use runner_protocol::state::{Damage, Saved};
 
-use crate::system::worker::{MAX_JOBS, Worker};
+use crate::system::worker::{MAX_JOBS, Ticket, Worker};
 
 /// The bytes of a saved state, or why they cannot be used.
 type Read = Result<Vec<u8>, Damage>;
@@ -34,7 +34,7 @@ impl Reader {
     /// The engine's side, and the work of the thread. `done` is called after each read that was not cancelled.
     pub(crate) fn new(done: impl Fn() + Send) -> (Self, impl FnOnce() + Send) {
         let (worker, run) = Worker::new(MAX_JOBS, move || {
-            move |Job { saved, ahead }: Job| {
+            move |Job { saved, ahead }: Job, _: &Ticket| {
                 if ahead.strong_count() == 0 {
                     return;
                 }

@@ -3,10 +3,7 @@
 //! Chat templates come with the weights and are programs: even within their bounds, one may take seconds. The engine queues
 //! conversations here and finds prompts in its inbox. They are rendered one after the other.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use runner_protocol::Template;
 
@@ -15,13 +12,13 @@ use crate::{
     chat::Chat,
     error::Error,
     prompt::marks::Controls,
-    system::worker::{MAX_JOBS, Worker},
+    system::worker::{MAX_JOBS, Ticket, Worker},
 };
 
 /// Stack of the thread: the interpreter of templates goes deep, and is stopped where it asks for memory.
 pub(crate) const STACK_BYTES: usize = 256 * 1024 * 1024;
 
-/// A chat template that is not parsed yet, and what it is parsed with.
+/// A chat template that is not parsed yet, and the tokens that it is parsed with.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     /// Jinja source, if the model has any.
@@ -34,7 +31,7 @@ pub(crate) struct Source {
     pub(crate) controls: Arc<Controls>,
 }
 
-/// What is made of a conversation.
+/// The result that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// The prompt alone.
@@ -52,26 +49,14 @@ struct Job {
     id: u64,
     conversation: Template,
     wanted: Wanted,
-    cancelled: Arc<AtomicBool>,
 }
 
-/// Says that a prompt is still waited for.
-#[derive(Debug)]
-pub(crate) struct Ticket(Arc<AtomicBool>);
-
-impl Ticket {
-    /// Cancels it.
-    pub(crate) fn give_up(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// What came of a conversation.
+/// The result for a conversation.
 #[derive(Debug)]
 pub(crate) struct Rendered {
     /// Id of the request.
     pub(crate) id: u64,
-    /// The prompt, or what the template says.
+    /// The prompt, or the error of the template.
     pub(crate) applied: Result<Applied, Error>,
 }
 
@@ -82,12 +67,9 @@ impl Renderer {
         done: impl Fn(Rendered) + Send,
     ) -> (Self, impl FnOnce() + Send) {
         let (worker, run) = Worker::new(MAX_JOBS, move || {
-            // Parsed when the first conversation comes, because that takes time and not everyone chats.
+            // Parsed when the first conversation comes, because that takes time, and some models never get one.
             let mut parsed = None;
-            move |job: Job| {
-                if job.cancelled.load(Ordering::Relaxed) {
-                    return;
-                }
+            move |job: Job, _: &Ticket| {
                 let applied = chat(&mut parsed, &source).and_then(|chat| match job.wanted {
                     Wanted::Prompt => chat.render(&job.conversation),
                     Wanted::Form => chat.apply(&job.conversation),
@@ -112,15 +94,12 @@ impl Renderer {
         wanted: Wanted,
         bytes: usize,
     ) -> Result<Ticket, Error> {
-        let cancelled = Arc::new(AtomicBool::new(false));
         let job = Job {
             id,
             conversation,
             wanted,
-            cancelled: Arc::clone(&cancelled),
         };
-        self.0.queue(job, bytes)?;
-        Ok(Ticket(cancelled))
+        self.0.queue(job, bytes)
     }
 }
 

@@ -13,10 +13,7 @@ mod wordpiece;
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use runner_protocol::{Call, Embeddings, Event, Load, Request, Scores, Stats};
@@ -33,12 +30,15 @@ use crate::{
     model::Model,
     outbox::{Outbox, count},
     schedule::interrupt::Interrupt,
-    system::{memory, worker::Worker},
+    system::{
+        memory,
+        worker::{MAX_JOBS, Ticket, Worker},
+    },
 };
 
 use self::{
     job::{Job, Task},
-    preparer::{Preparation, Unprepared},
+    preparer::Preparation,
     texts::Texts,
 };
 
@@ -56,9 +56,6 @@ const LONGEST: u32 = 8192;
 /// Most numbers in a vector: with these, all vectors of one call fit a frame.
 const WIDEST: usize = 16_384;
 
-/// Most requests that wait; the inbox in front of it is bounded too.
-const MAX_JOBS: usize = 1024;
-
 /// Most tokens that wait.
 const MAX_TOKENS: usize = 16 << 20;
 
@@ -69,9 +66,9 @@ pub(crate) struct Embedder<'m> {
     /// Most tokens of one text.
     longest: usize,
     /// Tokenizes texts.
-    preparer: Worker<Unprepared>,
-    /// Requests whose texts are tokenized, by their ids, and how to cancel them.
-    preparing: HashMap<u64, Arc<AtomicBool>>,
+    preparer: Worker<Request>,
+    /// Requests whose texts are tokenized, by their ids.
+    preparing: HashMap<u64, Ticket>,
     /// Used again for each step.
     batch: Batch,
     /// Oldest first.
@@ -126,7 +123,7 @@ impl<'m> Embedder<'m> {
             outbox: outbox.clone(),
         };
         let (preparer, prepare) = Worker::new(MAX_JOBS, move || {
-            move |request| {
+            move |request, _: &Ticket| {
                 if let Some(prepared) = preparation.work(request) {
                     put(prepared);
                 }
@@ -213,15 +210,10 @@ impl<'m> Embedder<'m> {
         let id = request.id;
         let bytes = inbox::size(&request.call);
         let becomes_a_job = matches!(request.call, Call::Embed(_) | Call::Rerank(_));
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let unprepared = Unprepared {
-            request,
-            cancelled: Arc::clone(&cancelled),
-        };
-        match self.preparer.queue(unprepared, bytes) {
-            Ok(()) if becomes_a_job => drop(self.preparing.insert(id, cancelled)),
+        match self.preparer.queue(request, bytes) {
+            Ok(ticket) if becomes_a_job => drop(self.preparing.insert(id, ticket)),
             // The preparer answers.
-            Ok(()) => {}
+            Ok(_) => {}
             Err(error) => self.outbox.fail(id, error),
         }
     }
@@ -247,8 +239,8 @@ impl<'m> Embedder<'m> {
         let job = self.jobs.iter().position(|job| job.id == target);
         let job = job.and_then(|at| self.jobs.remove(at));
         let preparing = self.preparing.remove(&target);
-        if let Some(cancelled) = &preparing {
-            cancelled.store(true, Ordering::Relaxed);
+        if let Some(ticket) = &preparing {
+            ticket.cancel();
         }
         if job.is_some() || preparing.is_some() {
             self.outbox

@@ -1,10 +1,5 @@
 //! The thread that tokenizes texts, while the engine computes others.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use runner_protocol::{Call, Embed, Event, MAX_INPUTS, Request, Rerank};
 
 use super::{
@@ -12,14 +7,6 @@ use super::{
     texts::Texts,
 };
 use crate::{error::Error, ffi::pooled::Pooling, load, outbox::Outbox};
-
-/// A request with texts.
-#[derive(Debug)]
-pub(super) struct Unprepared {
-    pub(super) request: Request,
-    /// Set when the request is cancelled.
-    pub(super) cancelled: Arc<AtomicBool>,
-}
 
 /// The result for a request with texts to embed or to rank.
 #[derive(Debug)]
@@ -41,12 +28,8 @@ pub(super) struct Preparation<'m> {
 }
 
 impl Preparation<'_> {
-    /// Tokenizes the texts of a request. `None` for a request that has its answer now, or is cancelled.
-    pub(super) fn work(&self, Unprepared { request, cancelled }: Unprepared) -> Option<Prepared> {
-        let Request { id, call } = request;
-        if cancelled.load(Ordering::Relaxed) {
-            return None;
-        }
+    /// Tokenizes the texts of a request. `None` for a request that has its answer now.
+    pub(super) fn work(&self, Request { id, call }: Request) -> Option<Prepared> {
         let answer = match call {
             Call::Embed(embed) => {
                 let job = self.embed(id, embed);

@@ -10,14 +10,10 @@ use runner_protocol::{
 use super::{Due, Engine, TAIL, sequence::unanswered};
 use crate::{
     error::Error,
-    images::{
-        EncodedImages, Next, PlacedImages,
-        cells::is_cell,
-        compose,
-        encoder::{Encoded, Ticket},
-    },
+    images::{EncodedImages, Next, PlacedImages, cells::is_cell, compose, encoder::Encoded},
     schedule::{clock::Clock, pace::StepLoad, step},
     speculation::Draft,
+    system::worker::Ticket,
 };
 
 /// A request whose images are encoded.

@@ -52,7 +52,10 @@ use crate::{
         step,
     },
     speculation::{self, Draft, DraftModel, Speculation, Writer},
-    system::{memory, threads, worker},
+    system::{
+        memory, threads,
+        worker::{self, Ticket},
+    },
 };
 
 /// How many tokens at the end of a prompt show where its answer begins.
@@ -173,8 +176,9 @@ fn serve(
     let put = returns.putting(Finished::Prepared);
     let cells = load.settings.context.min(memory.context.cells()) as usize;
     let mut preparation = Preparation::new(&model, cells, outbox.clone(), put);
-    let (preparer, prepare) =
-        Preparer::new(worker::MAX_JOBS, move || move |job| preparation.work(job));
+    let (preparer, prepare) = Preparer::new(worker::MAX_JOBS, move || {
+        move |job, _: &Ticket| preparation.work(job)
+    });
     let mut engine = Engine::new(
         &model,
         memory,
@@ -391,9 +395,13 @@ impl<'m> Engine<'m> {
                 return self.encode_images(id, generate);
             }
             Call::Generate(generate) => return self.render_or_prepare(id, generate, None),
-            Call::Tokenize(tokenize) => return self.prepare(id, Job::Tokenize { id, tokenize }),
+            Call::Tokenize(tokenize) => {
+                self.prepare(id, Job::Tokenize { id, tokenize });
+                return;
+            }
             Call::Detokenize(detokenize) => {
-                return self.prepare(id, Job::Detokenize { id, detokenize });
+                self.prepare(id, Job::Detokenize { id, detokenize });
+                return;
             }
             Call::Template(template) => return self.template(id, template),
             Call::Embed(_) | Call::Rerank(_) => Err(Error::Invalid(

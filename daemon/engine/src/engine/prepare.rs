@@ -1,10 +1,5 @@
 //! Requests on their way to the preparer and back.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use runner_protocol::{Event, Generate};
 
 use super::{
@@ -14,24 +9,24 @@ use super::{
     sequence::unanswered,
 };
 
-use crate::{answer::format::Applied, error::Error, schedule::clock::Clock};
+use crate::{
+    answer::format::Applied, error::Error, schedule::clock::Clock, system::worker::Ticket,
+};
 
 /// A request that becomes a sequence.
 #[derive(Debug)]
 pub(super) struct Preparing {
     seed: Option<u64>,
     clock: Clock,
-    cancelled: Arc<AtomicBool>,
+    ticket: Ticket,
 }
 
 impl Engine<'_> {
     /// Queues a job for the preparer.
-    pub(super) fn prepare(&mut self, id: u64, job: Job) {
+    pub(super) fn prepare(&self, id: u64, job: Job) -> Option<Ticket> {
         let bytes = job.bytes();
-        if let Err(error) = self.preparer.queue(job, bytes) {
-            self.preparing.remove(&id);
-            self.outbox.fail(id, error);
-        }
+        let queued = self.preparer.queue(job, bytes);
+        queued.map_err(|error| self.outbox.fail(id, error)).ok()
     }
 
     /// Queues a request for the preparer.
@@ -47,13 +42,7 @@ impl Engine<'_> {
             Ok(scales) => scales,
             Err(error) => return self.outbox.fail(id, error),
         };
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let preparing = Preparing {
-            seed: generate.sampling.seed,
-            clock,
-            cancelled: Arc::clone(&cancelled),
-        };
-        self.preparing.insert(id, preparing);
+        let seed = generate.sampling.seed;
         let request = Unprepared {
             id,
             generate,
@@ -61,9 +50,15 @@ impl Engine<'_> {
             seen,
             scales,
             clock,
-            cancelled,
         };
-        self.prepare(id, Job::Sequence(Box::new(request)));
+        if let Some(ticket) = self.prepare(id, Job::Sequence(Box::new(request))) {
+            let preparing = Preparing {
+                seed,
+                clock,
+                ticket,
+            };
+            self.preparing.insert(id, preparing);
+        }
     }
 
     /// Puts a sequence at the end of the queue.
@@ -87,7 +82,7 @@ impl Engine<'_> {
         let Some(preparing) = self.preparing.remove(&id) else {
             return false;
         };
-        preparing.cancelled.store(true, Ordering::Relaxed);
+        preparing.ticket.cancel();
         let done = unanswered(preparing.seed, preparing.clock);
         self.outbox.send(id, Event::Done(Box::new(done)));
         true

@@ -3,11 +3,6 @@
 //! It tokenizes, compiles grammars and composes prompts with images, which may take seconds for a long text or a large schema.
 //! It also answers `tokenize` and `detokenize`.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use llama_cpp_2::token::LlamaToken;
 use runner_protocol::{
     Constraint as Wanted, Detokenize, Event, Generate, Overflow, Prompt, Rendered, Tokenize,
@@ -78,8 +73,6 @@ pub(crate) struct Unprepared {
     pub(crate) scales: AdapterScales,
     /// When it came.
     pub(crate) clock: Clock,
-    /// Set when the request is cancelled.
-    pub(crate) cancelled: Arc<AtomicBool>,
 }
 
 /// The result for a request.
@@ -135,7 +128,6 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
         let (id, answer) = match job {
             Job::Tokenize { id, tokenize } => (id, self.tokenize(&tokenize)),
             Job::Detokenize { id, detokenize } => (id, self.detokenize(&detokenize)),
-            Job::Sequence(request) if request.cancelled.load(Ordering::Relaxed) => return,
             Job::Sequence(request) => {
                 let id = request.id;
                 let sequence = self.sequence(*request).map(Box::new);
@@ -281,7 +273,6 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
             seen,
             scales,
             clock,
-            cancelled: _,
         }: Unprepared,
     ) -> Result<Sequence, Error> {
         let Generate {

@@ -4,10 +4,11 @@ use runner_protocol::{Event, Generate, Overflow, Prompt, Template};
 
 use super::{Engine, images::RequestImages, sequence::unanswered};
 use crate::{
-    chat::renderer::{Rendered, Ticket, Wanted},
+    chat::renderer::{Rendered, Wanted},
     inbox, load,
     prompt::marks,
     schedule::clock::Clock,
+    system::worker::Ticket,
 };
 
 /// A request whose conversation is rendered.
@@ -117,7 +118,7 @@ impl Engine<'_> {
             ticket,
         }) = self.rendering.remove(&id)
         {
-            ticket.give_up();
+            ticket.cancel();
             let done = unanswered(generate.sampling.seed, clock);
             self.outbox.send(id, Event::Done(Box::new(done)));
         }

@@ -6,10 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -24,7 +21,7 @@ use crate::{
         vision::{Divided, Part, Projector, Witness},
     },
     outbox::Outbox,
-    system::worker::Worker,
+    system::worker::{Ticket, Worker},
 };
 
 /// Most requests whose images are encoded or wait for it.
@@ -57,12 +54,7 @@ pub(crate) struct ImageEncoder {
 struct Job {
     id: u64,
     images: Vec<Image>,
-    cancelled: Arc<AtomicBool>,
 }
-
-/// A pending request; see [`ImageEncoder::give_up`].
-#[derive(Debug)]
-pub(crate) struct Ticket(Arc<AtomicBool>);
 
 /// The result for a request's images.
 #[derive(Debug)]
@@ -83,8 +75,8 @@ pub(crate) struct Pulse {
 
 #[derive(Debug)]
 struct Beat {
-    /// Id of the present request, and whether it was cancelled.
-    working_for: Option<(u64, Arc<AtomicBool>)>,
+    /// Id of the present request, and its ticket.
+    working_for: Option<(u64, Ticket)>,
     steps: u64,
     last: Instant,
 }
@@ -106,8 +98,8 @@ impl Pulse {
         self.beat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work_for(&self, job: &Job) {
-        self.beat().working_for = Some((job.id, Arc::clone(&job.cancelled)));
+    fn work_for(&self, job: &Job, ticket: &Ticket) {
+        self.beat().working_for = Some((job.id, ticket.clone()));
     }
 
     fn rest(&self) {
@@ -118,11 +110,11 @@ impl Pulse {
 impl Witness for Pulse {
     fn goes_on(&self) -> bool {
         let mut beat = self.beat();
-        let Some((id, cancelled)) = &beat.working_for else {
+        let Some((id, ticket)) = &beat.working_for else {
             return true;
         };
         let id = *id;
-        if cancelled.load(Ordering::Relaxed) {
+        if ticket.is_cancelled() {
             return false;
         }
         beat.steps += 1;
@@ -155,8 +147,9 @@ impl ImageEncoder {
             remembered: HashMap::new(),
             count: 0,
         };
-        let (worker, run) =
-            Worker::new(MAX_ENCODING, move || move |job| encoding.work(&job, &done));
+        let (worker, run) = Worker::new(MAX_ENCODING, move || {
+            move |job, ticket: &Ticket| encoding.work(&job, ticket, &done)
+        });
         (Self { worker, pulse }, run)
     }
 
@@ -166,21 +159,14 @@ impl ImageEncoder {
     /// [`Error::TooManyImages`] when the queue is full.
     pub(crate) fn encode(&self, id: u64, images: Vec<Image>) -> Result<Ticket, Error> {
         let bytes = images.iter().map(|image| image.file.0.len()).sum();
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let job = Job {
-            id,
-            images,
-            cancelled: Arc::clone(&cancelled),
-        };
-        let queued = self.worker.queue(job, bytes);
-        queued.map_err(|_| Error::TooManyImages)?;
-        Ok(Ticket(cancelled))
+        let queued = self.worker.queue(Job { id, images }, bytes);
+        queued.map_err(|_| Error::TooManyImages)
     }
 
     /// Cancels a request. No progress is sent for it afterwards.
     pub(crate) fn give_up(&self, ticket: &Ticket) {
         let _silence = self.pulse.beat();
-        ticket.0.store(true, Ordering::Relaxed);
+        ticket.cancel();
     }
 }
 
@@ -198,11 +184,8 @@ struct Encoding<'m> {
 }
 
 impl Encoding<'_> {
-    fn work(&mut self, job: &Job, done: &impl Fn(Encoded)) {
-        if job.cancelled.load(Ordering::Relaxed) {
-            return;
-        }
-        self.pulse.work_for(job);
+    fn work(&mut self, job: &Job, ticket: &Ticket, done: &impl Fn(Encoded)) {
+        self.pulse.work_for(job, ticket);
         let encoded_images = self.encode_all(&job.images);
         self.pulse.rest();
         done(Encoded {

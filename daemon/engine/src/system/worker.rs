@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
     mpsc::{self, Receiver, Sender},
 };
 
@@ -17,12 +17,28 @@ const MAX_BYTES: usize = 256 << 20;
 /// The engine's side: a bounded queue.
 #[derive(Debug)]
 pub(crate) struct Worker<J> {
-    jobs: Sender<(J, usize)>,
+    jobs: Sender<(J, usize, Ticket)>,
     max_jobs: usize,
     queued: Arc<Queued>,
 }
 
-/// Jobs that are done or wait.
+/// Cancels a queued job.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ticket(Arc<AtomicBool>);
+
+impl Ticket {
+    /// Cancels the job: the thread skips it. A job that has begun ends early if its work asks.
+    pub(crate) fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the job is cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Jobs that wait or are in work.
 #[derive(Debug, Default)]
 struct Queued {
     jobs: AtomicUsize,
@@ -32,11 +48,11 @@ struct Queued {
 impl<J: Send> Worker<J> {
     /// The engine's side, with a queue of at most `max_jobs` jobs, and the work of the thread, which ends when the engine's side is
     /// dropped. `start` runs on the thread and returns what does one job.
-    pub(crate) fn new<W: FnMut(J)>(
+    pub(crate) fn new<W: FnMut(J, &Ticket)>(
         max_jobs: usize,
         start: impl FnOnce() -> W + Send,
     ) -> (Self, impl FnOnce() + Send) {
-        let (jobs, receiver): (_, Receiver<(J, usize)>) = mpsc::channel();
+        let (jobs, receiver): (_, Receiver<(J, usize, Ticket)>) = mpsc::channel();
         let queued = Arc::new(Queued::default());
         let worker = Self {
             jobs,
@@ -45,8 +61,10 @@ impl<J: Send> Worker<J> {
         };
         let run = move || {
             let mut work = start();
-            while let Ok((job, bytes)) = receiver.recv() {
-                work(job);
+            while let Ok((job, bytes, ticket)) = receiver.recv() {
+                if !ticket.is_cancelled() {
+                    work(job, &ticket);
+                }
                 queued.jobs.fetch_sub(1, Ordering::Relaxed);
                 queued.bytes.fetch_sub(bytes, Ordering::Relaxed);
             }
@@ -58,16 +76,17 @@ impl<J: Send> Worker<J> {
     ///
     /// # Errors
     /// [`Error::Busy`] when the queue is full, or has more than [`MAX_BYTES`] with this one.
-    pub(crate) fn queue(&self, job: J, bytes: usize) -> Result<(), Error> {
+    pub(crate) fn queue(&self, job: J, bytes: usize) -> Result<Ticket, Error> {
         let jobs = self.queued.jobs.load(Ordering::Relaxed);
         if jobs >= self.max_jobs || self.queued.bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES {
             return Err(Error::Busy(jobs));
         }
         self.queued.jobs.fetch_add(1, Ordering::Relaxed);
         self.queued.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let ticket = Ticket::default();
         // The thread ends only with the engine.
-        let _ = self.jobs.send((job, bytes));
-        Ok(())
+        let _ = self.jobs.send((job, bytes, ticket.clone()));
+        Ok(ticket)
     }
 }
 
@@ -83,7 +102,7 @@ mod tests {
         let put = feed.returns().putting(|id| id);
         let (open, gate) = mpsc::channel::<()>();
         let (worker, run) = Worker::new(2, move || {
-            move |id| {
+            move |id, _: &Ticket| {
                 gate.recv().expect("the gate is opened once for each");
                 put(id);
             }
@@ -108,14 +127,14 @@ mod tests {
 
     #[test]
     fn the_queue_is_bounded_and_has_room_again() {
-        let (worker, _run) = Worker::new(3, || |()| {});
+        let (worker, _run) = Worker::new(3, || |(), _: &Ticket| {});
         for _ in 0..3 {
             worker.queue((), 0).unwrap();
         }
         let refused = worker.queue((), 0);
         assert!(matches!(refused, Err(Error::Busy(3))));
 
-        let (worker, run) = Worker::new(3, || |()| {});
+        let (worker, run) = Worker::new(3, || |(), _: &Ticket| {});
         worker.queue((), MAX_BYTES).unwrap();
         assert!(worker.queue((), 1).is_err());
         let queued = Arc::clone(&worker.queued);
@@ -123,5 +142,17 @@ mod tests {
         run();
         assert_eq!(queued.jobs.load(Ordering::Relaxed), 0);
         assert_eq!(queued.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_cancelled_job_is_skipped() {
+        let mut done = Vec::new();
+        let (worker, run) = Worker::new(3, || |job, _: &Ticket| done.push(job));
+        worker.queue(1, 0).unwrap();
+        worker.queue(2, 0).unwrap().cancel();
+        worker.queue(3, 0).unwrap();
+        drop(worker);
+        run();
+        assert_eq!(done, [1, 3]);
     }
 }
