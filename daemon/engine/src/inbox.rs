@@ -9,7 +9,9 @@ use std::sync::{
     mpsc::{self, Receiver, Sender},
 };
 
-use runner_protocol::{Call, Images, Input, Prompt, Request, Template};
+use runner_protocol::{
+    Call, Generate, Images, Input, Message, Prompt, Request, Shape, Template, Tool, ToolCall,
+};
 
 use crate::schedule::interrupt::Interrupt;
 
@@ -178,10 +180,7 @@ impl<F> Inbox<F> {
 /// About how many bytes a call takes: those of what can be long in it.
 pub(crate) fn size(call: &Call) -> usize {
     match call {
-        Call::Generate(generate) => {
-            let stops: usize = generate.stop.iter().map(String::len).sum();
-            stops + generate.images.as_ref().map_or(0, Images::bytes) + prompt(&generate.prompt)
-        }
+        Call::Generate(it) => generate(it),
         Call::Tokenize(tokenize) => tokenize.text.len(),
         Call::Detokenize(detokenize) => size_of_val(detokenize.tokens.as_slice()),
         Call::Template(template) => conversation(template),
@@ -206,26 +205,48 @@ pub(crate) fn size(call: &Call) -> usize {
     }
 }
 
-/// The same for a prompt.
-pub(crate) fn prompt(prompt: &Prompt) -> usize {
-    match prompt {
+/// The same for a request that generates.
+pub(crate) fn generate(generate: &Generate) -> usize {
+    let prompt = match &generate.prompt {
         Prompt::Text { text, .. } => text.len(),
         Prompt::Rendered(rendered) => rendered.text.len(),
         Prompt::Tokens(tokens) => size_of_val(tokens.as_slice()),
         Prompt::Chat(template) => conversation(template),
-    }
+    };
+    let stops: usize = generate.stop.iter().map(String::len).sum();
+    let read_as = generate.read_as.as_deref().map_or(0, conversation);
+    let shape = generate.constraint.as_ref().map(|it| &it.shape);
+    let constraint = match shape {
+        Some(Shape::Schema(text) | Shape::Grammar(text) | Shape::Regex(text)) => text.len(),
+        Some(Shape::Json) | None => 0,
+    };
+    let images = generate.images.as_ref().map_or(0, Images::bytes);
+    prompt + stops + read_as + constraint + images
 }
 
 /// The same for a conversation.
 pub(crate) fn conversation(template: &Template) -> usize {
-    let texts = template.messages.iter();
-    let texts: usize = texts.map(|it| it.role.len() + it.content.len()).sum();
-    texts + size_of_val(template.messages.as_slice())
+    let call = |it: &ToolCall| size_of_val(it) + it.id.len() + it.name.len() + it.arguments.len();
+    let message = |it: &Message| {
+        let calls: usize = it.tool_calls.iter().map(call).sum();
+        let texts = [
+            &it.role,
+            &it.content,
+            &it.reasoning,
+            &it.tool_call_id,
+            &it.tool_name,
+        ];
+        size_of_val(it) + texts.map(String::len).iter().sum::<usize>() + calls
+    };
+    let tool =
+        |it: &Tool| size_of_val(it) + it.name.len() + it.description.len() + it.parameters.len();
+    let messages: usize = template.messages.iter().map(message).sum();
+    messages + template.tools.iter().map(tool).sum::<usize>()
 }
 
 #[cfg(test)]
 mod tests {
-    use runner_protocol::Tokenize;
+    use runner_protocol::{Constraint, Overflow, Sampling, Tokenize};
 
     use super::*;
 
@@ -287,6 +308,47 @@ mod tests {
         assert_eq!(feed.put(large(4)), Err(4));
         assert!(inbox.next().is_some());
         assert_eq!(feed.put(large(5)), Ok(()));
+    }
+
+    #[test]
+    fn each_long_text_of_a_request_is_counted() {
+        let long = || "x".repeat(1 << 20);
+        let conversation = Template {
+            messages: vec![Message {
+                reasoning: long(),
+                tool_calls: vec![ToolCall {
+                    arguments: long(),
+                    ..ToolCall::default()
+                }],
+                ..Message::default()
+            }],
+            tools: vec![Tool {
+                name: String::new(),
+                description: long(),
+                parameters: long(),
+            }],
+            ..Template::default()
+        };
+        let request = Generate {
+            prompt: Prompt::Chat(conversation.clone()),
+            sampling: Sampling::default(),
+            max_tokens: None,
+            context: None,
+            deterministic: false,
+            stop: vec![long()],
+            overflow: Overflow::Refuse,
+            adapter_scales: None,
+            read_as: Some(Box::new(conversation)),
+            constraint: Some(Constraint {
+                shape: Shape::Schema(long()),
+                after: None,
+            }),
+            draft: None,
+            logprobs: None,
+            images: None,
+        };
+        let bytes = size(&Call::Generate(Box::new(request)));
+        assert_eq!(bytes >> 20, 4 + 4 + 2, "{bytes}");
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(crate) struct Prepared {
 }
 
 impl Job {
-    /// Bytes of its prompt.
+    /// About how many bytes it takes, without encoded images: these have a bound of their own.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Tokenize { tokenize, .. } => tokenize.text.len(),
@@ -93,7 +93,7 @@ impl Job {
             Self::Sequence(request) => {
                 let rendered = request.applied.as_ref();
                 let rendered = rendered.map_or(0, |applied| applied.prompt.len());
-                rendered + inbox::prompt(&request.generate.prompt)
+                rendered + inbox::generate(&request.generate)
             }
         }
     }
