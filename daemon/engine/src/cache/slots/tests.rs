@@ -1027,7 +1027,7 @@ fn a_state_without_memory_to_read_it_stays_saved() {
     reading.finish(Err(Damage::Memory(1 << 40)));
     assert_eq!(house.admit_all(), ["reader"]);
     assert_eq!(house.slots.running()[0].tenant.reused, 0);
-    assert_eq!(house.slots.host_cache.take_fates(), []);
+    assert_eq!(house.slots.host_cache.take_outcomes(), []);
     house.compute_all();
     house.slots.remove(&mut house.cache, 0);
 
