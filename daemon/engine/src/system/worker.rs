@@ -1,9 +1,11 @@
 //! A thread that does jobs one after the other, while the engine computes.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-    mpsc::{self, Receiver, Sender},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crate::error::Error;
@@ -17,9 +19,8 @@ const MAX_BYTES: usize = 256 << 20;
 /// The engine's side: a bounded queue.
 #[derive(Debug)]
 pub(crate) struct Worker<J> {
-    jobs: Sender<(J, usize, Ticket)>,
+    queue: Arc<Queue<J>>,
     max_jobs: usize,
-    queued: Arc<Queued>,
 }
 
 /// Cancels a queued job.
@@ -38,11 +39,28 @@ impl Ticket {
     }
 }
 
-/// Jobs that wait or are in work.
-#[derive(Debug, Default)]
-struct Queued {
-    jobs: AtomicUsize,
-    bytes: AtomicUsize,
+/// The jobs, which the engine and the thread share.
+#[derive(Debug)]
+struct Queue<J> {
+    jobs: Mutex<Jobs<J>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Jobs<J> {
+    /// Oldest first; the first may be in work.
+    list: VecDeque<Queued<J>>,
+    /// There will be no more.
+    ended: bool,
+}
+
+/// A job that waits or is in work.
+#[derive(Debug)]
+struct Queued<J> {
+    /// `None` while it is in work.
+    job: Option<J>,
+    bytes: usize,
+    ticket: Ticket,
 }
 
 impl<J: Send> Worker<J> {
@@ -52,46 +70,89 @@ impl<J: Send> Worker<J> {
         max_jobs: usize,
         start: impl FnOnce() -> W + Send,
     ) -> (Self, impl FnOnce() + Send) {
-        let (jobs, receiver): (_, Receiver<(J, usize, Ticket)>) = mpsc::channel();
-        let queued = Arc::new(Queued::default());
+        let queue = Arc::new(Queue {
+            jobs: Mutex::new(Jobs {
+                list: VecDeque::new(),
+                ended: false,
+            }),
+            changed: Condvar::new(),
+        });
         let worker = Self {
-            jobs,
+            queue: Arc::clone(&queue),
             max_jobs,
-            queued: Arc::clone(&queued),
         };
         let run = move || {
             let mut work = start();
-            while let Ok((job, bytes, ticket)) = receiver.recv() {
-                if !ticket.is_cancelled() {
-                    work(job, &ticket);
-                }
-                queued.jobs.fetch_sub(1, Ordering::Relaxed);
-                queued.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            while let Some((job, ticket)) = queue.next() {
+                work(job, &ticket);
+                queue.jobs().list.pop_front();
             }
         };
         (worker, run)
     }
 
-    /// Queues a job of so many bytes, without waiting for it.
+    /// Queues a job of so many bytes, without waiting for it. Cancelled jobs make room.
     ///
     /// # Errors
     /// [`Error::Busy`] when the queue is full, or has more than [`MAX_BYTES`] with this one.
     pub(crate) fn queue(&self, job: J, bytes: usize) -> Result<Ticket, Error> {
-        let jobs = self.queued.jobs.load(Ordering::Relaxed);
-        if jobs >= self.max_jobs || self.queued.bytes.load(Ordering::Relaxed) + bytes > MAX_BYTES {
-            return Err(Error::Busy(jobs));
+        let mut jobs = self.queue.jobs();
+        jobs.drop_cancelled();
+        let queued: usize = jobs.list.iter().map(|it| it.bytes).sum();
+        if jobs.list.len() >= self.max_jobs || queued + bytes > MAX_BYTES {
+            return Err(Error::Busy(jobs.list.len()));
         }
-        self.queued.jobs.fetch_add(1, Ordering::Relaxed);
-        self.queued.bytes.fetch_add(bytes, Ordering::Relaxed);
         let ticket = Ticket::default();
-        // The thread ends only with the engine.
-        let _ = self.jobs.send((job, bytes, ticket.clone()));
+        jobs.list.push_back(Queued {
+            job: Some(job),
+            bytes,
+            ticket: ticket.clone(),
+        });
+        self.queue.changed.notify_one();
         Ok(ticket)
+    }
+}
+
+impl<J> Drop for Worker<J> {
+    fn drop(&mut self) {
+        self.queue.jobs().ended = true;
+        self.queue.changed.notify_one();
+    }
+}
+
+impl<J> Queue<J> {
+    fn jobs(&self) -> MutexGuard<'_, Jobs<J>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next job into work; waits for it. `None` when there will be none.
+    fn next(&self) -> Option<(J, Ticket)> {
+        let mut jobs = self.jobs();
+        loop {
+            jobs.drop_cancelled();
+            if let Some(Queued { job, ticket, .. }) = jobs.list.front_mut() {
+                return job.take().map(|job| (job, ticket.clone()));
+            }
+            if jobs.ended {
+                return None;
+            }
+            let woken = self.changed.wait(jobs);
+            jobs = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl<J> Jobs<J> {
+    fn drop_cancelled(&mut self) {
+        self.list
+            .retain(|it| it.job.is_none() || !it.ticket.is_cancelled());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
     use crate::inbox::{self, Mail};
 
@@ -137,11 +198,23 @@ mod tests {
         let (worker, run) = Worker::new(3, || |(), _: &Ticket| {});
         worker.queue((), MAX_BYTES).unwrap();
         assert!(worker.queue((), 1).is_err());
-        let queued = Arc::clone(&worker.queued);
+        let queue = Arc::clone(&worker.queue);
         drop(worker);
         run();
-        assert_eq!(queued.jobs.load(Ordering::Relaxed), 0);
-        assert_eq!(queued.bytes.load(Ordering::Relaxed), 0);
+        assert!(queue.jobs().list.is_empty());
+    }
+
+    #[test]
+    fn cancelled_jobs_make_room_before_the_thread_reaches_them() {
+        let (worker, _run) = Worker::new(2, || |(), _: &Ticket| {});
+        let large = worker.queue((), MAX_BYTES).unwrap();
+        assert!(worker.queue((), 1).is_err());
+        large.cancel();
+        worker.queue((), 1).unwrap();
+        let small = worker.queue((), 1).unwrap();
+        assert!(worker.queue((), 1).is_err());
+        small.cancel();
+        worker.queue((), 1).unwrap();
     }
 
     #[test]
