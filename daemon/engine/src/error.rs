@@ -81,7 +81,7 @@ pub(crate) enum Error {
     /// Too many requests wait.
     #[error("{0} requests wait already; try again later")]
     Busy(usize),
-    /// What was seen of images takes too much memory.
+    /// Encoded images take too much memory.
     #[error("too many images are being read at once; try again later")]
     TooManyImages,
     /// The model wrote what its own form of answers does not know.

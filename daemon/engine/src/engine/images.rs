@@ -60,8 +60,8 @@ impl RequestImages {
 /// The last tokens of a prompt that are text.
 pub(super) fn tail(tokens: &[LlamaToken]) -> &[LlamaToken] {
     let tail = &tokens[tokens.len().saturating_sub(TAIL)..];
-    let seen = tail.iter().rposition(|token| is_cell(*token));
-    &tail[seen.map_or(0, |at| at + 1)..]
+    let last_cell = tail.iter().rposition(|token| is_cell(*token));
+    &tail[last_cell.map_or(0, |at| at + 1)..]
 }
 
 /// Checks the images of a request before a file is decoded.
@@ -121,12 +121,12 @@ impl Engine<'_> {
         let images = generate.images.take().expect("asked before");
         match encoded_images {
             Ok(encoded_images) => {
-                let seen = RequestImages {
+                let encoded = RequestImages {
                     images,
                     encoded_images,
                     clock,
                 };
-                self.render_or_prepare(id, generate, Some(seen));
+                self.render_or_prepare(id, generate, Some(encoded));
             }
             Err(error) => self.outbox.fail(id, error),
         }

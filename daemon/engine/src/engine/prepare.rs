@@ -35,7 +35,7 @@ impl Engine<'_> {
         id: u64,
         generate: Box<Generate>,
         applied: Option<Applied>,
-        seen: Option<RequestImages>,
+        encoded: Option<RequestImages>,
         clock: Clock,
     ) {
         let scales = match self.adapters.wanted(generate.adapter_scales.as_deref()) {
@@ -47,7 +47,7 @@ impl Engine<'_> {
             id,
             generate,
             applied,
-            seen,
+            encoded,
             scales,
             clock,
         };

@@ -68,7 +68,7 @@ pub(crate) struct Unprepared {
     /// Its rendered conversation, if it has one.
     pub(crate) applied: Option<Applied>,
     /// Its encoded images.
-    pub(crate) seen: Option<RequestImages>,
+    pub(crate) encoded: Option<RequestImages>,
     /// Its adapters' scales.
     pub(crate) scales: AdapterScales,
     /// When it came.
@@ -201,10 +201,10 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
         applied: Option<&mut Applied>,
         cells: usize,
         overflow: Overflow,
-        seen: Option<&RequestImages>,
+        encoded: Option<&RequestImages>,
     ) -> Result<Tokenized, Error> {
         let (text, special) = match prompt {
-            Prompt::Tokens(_) if seen.is_some() => {
+            Prompt::Tokens(_) if encoded.is_some() => {
                 let error = "a prompt of tokens has no places for images";
                 return Err(Error::Invalid(error.into()));
             }
@@ -241,8 +241,8 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
             }
         };
         let tokenize = |text: &str, begin| self.model.tokenize(text, special, begin);
-        let (tokens, placed_images) = match seen {
-            Some(seen) => seen.compose(&text, tokenize)?,
+        let (tokens, placed_images) = match encoded {
+            Some(encoded) => encoded.compose(&text, tokenize)?,
             None => (tokenize(&text, true), PlacedImages::default()),
         };
         Ok(Tokenized {
@@ -270,7 +270,7 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
             id,
             generate,
             mut applied,
-            seen,
+            encoded,
             scales,
             clock,
         }: Unprepared,
@@ -290,17 +290,17 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
             draft,
             images: _,
         } = *generate;
-        let seen = seen.as_ref();
+        let encoded = encoded.as_ref();
         let cells = load::held(context, self.cells)?;
         // An image cannot be cut.
-        let overflow = seen.map_or(overflow, |_| Overflow::Refuse);
+        let overflow = encoded.map_or(overflow, |_| Overflow::Refuse);
         let stops = Stops::new(stop)?;
         let is_chat = matches!(prompt, Prompt::Chat(_));
         let Tokenized {
             tokens,
             placed_images,
             cut,
-        } = self.prompt(prompt, applied.as_mut(), cells, overflow, seen)?;
+        } = self.prompt(prompt, applied.as_mut(), cells, overflow, encoded)?;
         if !is_chat {
             let tail = self.model.detokenize(images::tail(&tokens));
             applied = applied.map(|applied| applied.behind(&tail));

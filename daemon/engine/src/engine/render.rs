@@ -25,7 +25,7 @@ enum What {
     /// An answer.
     Answer {
         generate: Box<Generate>,
-        seen: Option<RequestImages>,
+        encoded: Option<RequestImages>,
         clock: Clock,
     },
 }
@@ -44,16 +44,18 @@ impl Engine<'_> {
         &mut self,
         id: u64,
         mut generate: Box<Generate>,
-        seen: Option<RequestImages>,
+        encoded: Option<RequestImages>,
     ) {
-        let clock = seen.as_ref().map_or_else(Clock::start, |seen| seen.clock);
+        let clock = encoded
+            .as_ref()
+            .map_or_else(Clock::start, |encoded| encoded.clock);
         let conversation = match &mut generate.prompt {
             Prompt::Chat(template) => Some(std::mem::take(template)),
             _ => generate.read_as.take().map(|template| *template),
         };
         if let Some(conversation) = &conversation
             && matches!(generate.prompt, Prompt::Chat(_))
-            && (seen.is_some() || generate.overflow == Overflow::Refuse)
+            && (encoded.is_some() || generate.overflow == Overflow::Refuse)
         {
             let room = load::held(generate.context, self.cells)
                 .and_then(|cells| self.has_room_for(conversation, cells));
@@ -62,11 +64,11 @@ impl Engine<'_> {
             }
         }
         match conversation {
-            None => self.prepare_sequence(id, generate, None, seen, clock),
+            None => self.prepare_sequence(id, generate, None, encoded, clock),
             Some(conversation) => {
                 let what = What::Answer {
                     generate,
-                    seen,
+                    encoded,
                     clock,
                 };
                 self.render_for(id, conversation, Wanted::Form, what);
@@ -98,10 +100,10 @@ impl Engine<'_> {
                 Ok(applied),
                 What::Answer {
                     generate,
-                    seen,
+                    encoded,
                     clock,
                 },
-            ) => self.prepare_sequence(id, generate, Some(applied), seen, clock),
+            ) => self.prepare_sequence(id, generate, Some(applied), encoded, clock),
         }
     }
 

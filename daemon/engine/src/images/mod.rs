@@ -1,7 +1,7 @@
 //! Images in prompts.
 //!
 //! ```text
-//! file ─► decode ─► pixels ─► projector ─► pieces: tokens and views ─► tokens of the sequence, and an album
+//! file ─► decode ─► pixels ─► projector ─► pieces: tokens and views ─► tokens of the sequence, and placed images
 //!        └────────────── the encoder, a thread─────────────┘
 //! ```
 //! - A prompt has a place for each image, which its template moved to where it belongs.
@@ -139,7 +139,7 @@ pub(crate) fn compose(
         let encoded_image = encoded_images
             .iter()
             .find(|(number, _)| *number == image.number);
-        let (_, encoded_image) = encoded_image.expect("each image was looked at");
+        let (_, encoded_image) = encoded_image.expect("each image was encoded");
         for piece in &encoded_image.pieces {
             match piece {
                 Piece::Tokens(text) => tokens.extend(text),
