@@ -1,12 +1,12 @@
 //! Which bytes of a blob are requested next, over how many connections, and when the transfer fails: a state machine without a network.
 //!
-//! The blob is fetched front to back in runs, so that the hash, which must go front to back, follows closely. A connection that
-//! ends leaves its bytes, and the rest of its run is requested again. When nothing is left to request, the longest run
-//! is halved, so that the last bytes do not wait for one connection.
+//! A *run* is the range of one connection, as far as it is still missing. Runs are given out front to back, so that the hash, which
+//! needs the bytes in order, follows closely. The bytes of a connection that ends are kept, and the rest of its run is requested
+//! again. When nothing is left to request, the longest run is halved, so that the last bytes do not wait for one connection.
 //!
 //! - A connection without a byte for [`STALL`] is replaced, and so is a connection that is ten times slower than the best.
-//! - After a failure comes a pause that doubles with each one; new bytes reset the count.
-//! - After [`MOST_FAILURES`] in a row, or [`PATIENCE`] without enough progress, the transfer fails. The received bytes stay.
+//! - After a failure comes a pause, which doubles with each failure in a row; new bytes reset the count.
+//! - After [`MOST_FAILURES`] failures in a row, or [`PATIENCE`] without enough progress, the transfer fails. The received bytes stay.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,23 +23,23 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 const PROGRESS: u64 = 16 << 10;
 /// Most failures in a row.
 pub(super) const MOST_FAILURES: u32 = 6;
-/// The longest wait that a server can ask for.
+/// The longest `Retry-After` that the transfer waits for.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Bytes of the first runs, and the least and the most that a run has.
+/// Bytes of the first runs, of the shortest run, and of the longest.
 const FIRST_RUN: u64 = 8 << 20;
 const SHORTEST_RUN: u64 = 1 << 20;
 const LONGEST_RUN: u64 = 64 << 20;
-/// The missing bytes are cut into at least so many runs, unless these were shorter than the least.
+/// The missing bytes are cut into at least so many runs, unless these would be shorter than [`SHARED_RUN`].
 const MANY_RUNS: u64 = 32;
 const SHARED_RUN: u64 = 4 << 20;
 /// How long a run should take.
 const RUN_TIME: Duration = Duration::from_secs(3);
-/// A run that takes longer than this is split with another connection.
+/// A run that still takes longer than this is halved, and another connection gets its second half.
 const LONG: Duration = Duration::from_secs(2);
-/// A rate is known after so long; a connection is slow when its rate is so many times lower than the best.
+/// The rate of a connection is known after this time; the connection is slow when its rate is [`SLOW`] times lower than the best.
 const RATE_KNOWN: Duration = Duration::from_secs(3);
 const SLOW: f64 = 10.0;
-/// For so long after the rate cap held a connection back, none counts as slow.
+/// For this time after the rate cap has held a connection back, no connection counts as slow.
 const CAPPED: Duration = Duration::from_secs(10);
 
 /// Identifies an open connection.
@@ -52,10 +52,10 @@ pub(super) enum Next {
     Open {
         /// The connection.
         id: Id,
-        /// From where to where; the end is open where the size is not known.
+        /// The requested range; its end is `u64::MAX` while the size is not known.
         range: Range<u64>,
     },
-    /// Not before this time.
+    /// Open no connection before this time.
     At(Instant),
     /// Another connection would not help.
     Wait,
@@ -68,20 +68,20 @@ pub(super) enum Next {
 pub(super) struct Accepted {
     /// Their offset.
     pub(super) at: u64,
-    /// How many of them are kept, from the first on.
+    /// How many of them are kept; the rest belongs to another run.
     pub(super) keep: u64,
-    /// Whether the connection is done.
+    /// Whether the run is complete, so that the connection can be dropped.
     pub(super) over: bool,
 }
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// It brought its range, or was dropped here.
+    /// Its run is complete, or its failure does not count.
     Well,
     /// It failed, or ended too early.
     Badly,
-    /// The server asks to be left alone for so long.
+    /// The server asks for a wait of this length.
     Later(Duration),
 }
 
@@ -90,9 +90,9 @@ pub(super) enum Ended {
 pub(super) enum GivenUp {
     /// Too many failures in a row; the last one says why.
     Failures,
-    /// No progress for so long.
+    /// No progress for [`PATIENCE`].
     Stalled,
-    /// The server asks for a longer wait than is made.
+    /// The server asks for a wait that is longer than [`LONGEST_WAIT`].
     TooLong(Duration),
 }
 
@@ -104,12 +104,12 @@ struct Run {
     since: Instant,
     last: Instant,
     bytes: u64,
-    /// Whether the head of the response is there; until then, the client's own patience counts.
+    /// Whether the head of the response has come; until then, the timeout of the HTTP client holds instead of [`STALL`].
     opened: bool,
 }
 
 impl Run {
-    /// Bytes per second, where that can be told.
+    /// Bytes per second; `None` before [`RATE_KNOWN`].
     fn rate(&self, now: Instant) -> Option<f64> {
         let age = now.saturating_duration_since(self.since);
         (age >= RATE_KNOWN).then(|| self.bytes as f64 / age.as_secs_f64())
@@ -128,7 +128,7 @@ pub(super) struct Plan {
     failures: u32,
     pauses: ExponentialBackoff,
     not_before: Option<Instant>,
-    /// When progress was last counted, and bytes since then.
+    /// When [`PROGRESS`] was last reached, and the bytes since then.
     still_since: Instant,
     still_bytes: u64,
     /// New bytes since the count of failures was last reset.
@@ -141,7 +141,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// A transfer that has `done` already.
+    /// A transfer that has the bytes `done` already.
     pub(super) fn new(size: Option<u64>, done: RangeSet<u64>, now: Instant) -> Self {
         Self {
             size,
@@ -204,7 +204,7 @@ impl Plan {
         let gap = taken.gaps(&(0..size)).next();
         if let Some(gap) = gap {
             let end = gap.end.min(gap.start + self.length(size));
-            // A rest too short for a separate request goes along.
+            // A rest of the gap that is too short for a separate run is added to this one.
             let end = if gap.end - end < SHORTEST_RUN {
                 gap.end
             } else {
@@ -249,7 +249,7 @@ impl Plan {
         self.done.get(&0).map_or(0, |range| range.end)
     }
 
-    /// The server sends whole files only. Returns the offset of the connection: the first byte, whatever was requested.
+    /// The server sends whole files only. The connection `id` starts at the first byte, whatever was requested; all others are dropped.
     pub(super) fn whole_only(&mut self, id: Id) {
         self.ranges = false;
         let end = self.size.unwrap_or(u64::MAX);
@@ -367,7 +367,7 @@ impl Plan {
         self.not_before = Some(self.not_before.map_or(until, |time| time.max(until)));
     }
 
-    /// The disk could not keep up for so long; that does not count against connections.
+    /// The transfer waited for the disk for this time, which does not count against connections.
     pub(super) fn waited(&mut self, time: Duration) {
         self.still_since += time;
         for run in self.runs.values_mut() {
@@ -376,13 +376,13 @@ impl Plan {
         }
     }
 
-    /// The host asked for a wait until then, which is not a stall.
+    /// The host asked for a wait until this time, which is not a stall.
     pub(super) fn leave_alone(&mut self, until: Instant) {
         self.pause(until);
         self.still_since = self.still_since.max(until);
     }
 
-    /// The rate cap has held these connections back for so long, so they have not stalled, and their rates are unknown.
+    /// The rate cap has held these connections back for `time`, so they have not stalled, and their rates are unknown.
     pub(super) fn held(&mut self, ids: impl IntoIterator<Item = Id>, time: Duration, now: Instant) {
         let mut any = false;
         for id in ids {
@@ -423,7 +423,8 @@ impl Plan {
             self.fail(since, now)?;
         }
         if !bad.is_empty() {
-            // A replacement that is not faster lowers the threshold, so that a network that became slow does not replace connections for ever.
+            // The best rate counts for less after each replacement, so that connections are not replaced for ever when the network
+            // has become slow.
             self.best /= 4.0;
         }
         Ok(bad)
@@ -434,7 +435,7 @@ impl Plan {
         super::total(&self.done)
     }
 
-    /// How long the file is, where that is known.
+    /// The size of the file, if it is known.
     pub(super) fn size(&self) -> Option<u64> {
         self.size
     }
