@@ -1,6 +1,6 @@
 //! Pushing a model: from a name in the store to a registry.
 //!
-//! A blob of the manifest that the registry lacks is mounted from another of its repositories that is known to have it, or else
+//! The registry mounts a blob that it lacks from another of its repositories, if one is known to have the blob; otherwise the blob is
 //! sent, several at a time. The manifest is published under the tag last of all, so the tag always leads to a complete model.
 //!
 //! The blobs of the manifest are sent, never their translations for llama.cpp.
@@ -30,7 +30,7 @@ pub use crate::error::push::Error;
 /// Blobs that are sent at the same time.
 const AT_ONCE: usize = 3;
 
-/// In which form a model is pushed.
+/// The format in which a model is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// The manifest as it is stored, byte for byte, with Ollama's media types unless it came with others.
@@ -47,11 +47,11 @@ pub struct Pushed {
     pub place: String,
     /// The digest of the manifest there.
     pub digest: Digest,
-    /// Blobs that the registry had.
+    /// Number of blobs that the repository had before.
     pub present: usize,
-    /// Blobs that it mounted from another repository.
+    /// Number of blobs that the registry mounted from another repository.
     pub mounted: usize,
-    /// Blobs that were sent.
+    /// Number of blobs that were sent.
     pub sent: usize,
 }
 
@@ -64,7 +64,7 @@ struct Bundle {
 
 /// A blob before it is opened.
 enum Item {
-    /// One of the store, with its size.
+    /// A blob of the store, with its size.
     Stored(Digest, u64),
     /// A blob that was made for this push.
     Made(Bytes),
@@ -91,13 +91,13 @@ struct Target {
 }
 
 impl Registry {
-    /// Pushes the model `source` to `destination`. `insecure` allows a connection without TLS, where the
-    /// destination asks for one.
+    /// Pushes the model `source` to `destination`. `insecure` allows a connection without TLS to a
+    /// destination that starts with `http://`.
     ///
-    /// Dropping the future ends it. The registry keeps the sent blobs, and the next push skips them.
+    /// Dropping the future ends the push. The registry keeps the sent blobs, and the next push skips them.
     ///
     /// # Errors
-    /// [`crate::Error::Push`]; errors of [`Registry::ready`] when a blob is not good.
+    /// [`crate::Error::Push`]; errors of [`Registry::ready`] when a blob is damaged.
     pub async fn push(
         &self,
         source: &ModelName,
@@ -137,7 +137,7 @@ impl Registry {
             known: &known,
             reporter,
         };
-        // The smallest blob alone first: it gets the token for all others.
+        // The first blob is sent alone: its requests get the access token that all others use.
         let (first, rest) = bundle.blobs.split_at(1.min(bundle.blobs.len()));
         for blobs in [first, rest] {
             let sendings: Vec<_> = blobs
@@ -167,7 +167,7 @@ impl Registry {
         let digest = item.digest();
         let repository = &sending.upload.repository;
         let key = UploadNote::key(&sending.upload.place(), &digest);
-        // After another push of this blob to this repository, the registry has it.
+        // Waits for another push of this blob to this repository; after that, the registry has the blob.
         let turn = self.uploading(&key);
         let _turn = turn.lock().await;
         let note = self
@@ -198,7 +198,7 @@ impl Registry {
         Ok(sent.await?)
     }
 
-    /// The good blobs to push, the smallest first.
+    /// The manifest and its blobs, all of them checked: a new config first, then the smallest first.
     async fn bundle(
         &self,
         source: &ModelName,
@@ -236,7 +236,7 @@ impl Registry {
         let mut blobs = Vec::new();
         blobs.extend(config.map(Item::Made));
         for (digest, size) in layers {
-            // All are checked before the first is sent; there may be more than can be open at a time.
+            // All blobs are checked before the first is sent. They are closed again, because there may be more than open files.
             self.opened(source, &digest, size, reporter).await?;
             blobs.push(Item::Stored(digest, size));
         }
@@ -253,7 +253,7 @@ impl Registry {
 struct Sending<'a> {
     upload: &'a Upload<'a>,
     source: &'a ModelName,
-    /// The blobs of other repositories of the registry, by the names of the store.
+    /// The blobs of each repository of this registry, as far as the manifests in the store name them.
     known: &'a BTreeMap<String, HashSet<Digest>>,
     reporter: &'a Reporter,
 }
@@ -278,7 +278,7 @@ impl Target {
                 .into());
             }
             Named::File { .. } => {
-                return Err(refused("it is the address of a file".to_owned()).into());
+                return Err(refused("it is the URL or the path of a file".to_owned()).into());
             }
         }
         let (base, repository) = registry_of(destination)?;

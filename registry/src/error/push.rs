@@ -10,7 +10,7 @@ pub enum Error {
     /// The registry could not be asked, or refused.
     #[error(transparent)]
     Http(#[from] http::Error),
-    /// The destination is not in a registry.
+    /// The destination is not a tag in a registry, or the registry does not accept its name.
     #[error("a model cannot be pushed to {name}: {reason}")]
     Destination {
         /// What was given.
@@ -18,7 +18,7 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// A connection without TLS to another machine was asked for, and not allowed.
+    /// The destination is another machine by `http://`, and the push does not allow a connection without TLS.
     #[error(
         "{name} would be pushed without TLS, so that anybody on the way can read and change it"
     )]
@@ -34,16 +34,16 @@ pub enum Error {
         /// What the registry says.
         source: http::Error,
     },
-    /// A limit on the size of requests.
-    #[error("{host}, or a proxy before it, takes no request of this size (413){}", quoted(.said))]
+    /// The request exceeds a size limit of the host or of a proxy.
+    #[error("{host}, or a proxy before it, accepts no request of this size (413){}", quoted(.said))]
     TooLarge {
         /// The host.
         host: String,
         /// What it says.
         said: String,
     },
-    /// The registry accepted a part of a blob and does not have it.
-    #[error("{host} takes a part of a blob and keeps nothing of it")]
+    /// The registry accepted a part of a blob, and then states that it has no byte of it.
+    #[error("{host} accepted a part of a blob, and kept nothing of it")]
     NothingKept {
         /// The host.
         host: String,
@@ -64,7 +64,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What helps, where something does.
+    /// The remedy, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -74,10 +74,10 @@ impl Error {
             ),
             Self::Insecure { .. } => Some("allow it for this push with `--insecure`"),
             Self::TooLarge { .. } => Some(
-                "raise the limit there (nginx: client_max_body_size 0), or push past the proxy",
+                "raise the limit there (nginx: client_max_body_size 0), or push without the proxy",
             ),
             Self::OtherManifest { .. } => {
-                Some("something between changes what is sent; push again, or past the proxy")
+                Some("a proxy may have changed the manifest; push again, or without the proxy")
             }
             Self::NothingKept { .. } | Self::Destination { .. } | Self::MediaType => None,
         }
