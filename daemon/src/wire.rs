@@ -1,4 +1,4 @@
-//! Converts values of store and scheduler to types of the API.
+//! Converts values of the store and the scheduler to types of the API.
 
 use api::{
     Damage, LoadedModel, Message, ModelDetails, ModelSummary, ShowResponse, TensorInfo,
@@ -104,7 +104,7 @@ fn parameters(parameters: &Parameters) -> String {
     lines.join("\n")
 }
 
-/// `removed`: its name is gone, or belongs to another model by now.
+/// A loaded model; `removed` says that its name was removed, or names another model by now.
 pub(crate) fn loaded(summary: scheduler::ModelSummary, removed: bool) -> LoadedModel {
     let level = summary.sandbox.as_ref().map(|sandbox| sandbox.level.name());
     let kernels = summary.kernels.as_ref();
@@ -150,7 +150,7 @@ pub(crate) fn verify_report(report: registry::VerifyReport, quarantine: bool) ->
         let path = format!("models/blobs/{}", blob.digest.file_name());
         let problem = format!("blob {}", blob.found);
         let named = blob.models.iter().map(|name| Some(name.to_string()));
-        // A blob that no model needs is still reported once.
+        // Damage is reported for each model that names the blob; if none does, it is reported once.
         let models: Vec<Option<String>> = if blob.models.is_empty() {
             vec![None]
         } else {
@@ -188,7 +188,8 @@ fn manifest_path(name: &registry::ModelName) -> String {
     format!("models/manifests/{}", name.folders().join("/"))
 }
 
-/// The remedy for a damaged blob. `quarantine` moves a blob with wrong bytes aside; other damage stays.
+/// The remedy for a damaged blob. With `quarantine`, a blob with wrong bytes or in place of which there is no regular file was moved
+/// aside; with other damage, nothing is moved.
 fn remedy(model: Option<&str>, found: &registry::Damage, quarantine: bool) -> String {
     use registry::Damage::{Bytes, NotRegular};
     let moves = matches!(found, Bytes { .. } | NotRegular(_));
