@@ -10,10 +10,10 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{MAX_OUTPUT, MAX_TIME};
 
-/// Most bodies that a rendering enters; an ordinary template enters a few per message.
+/// Maximum number of bodies (of `range`, `if` and the like) that a rendering enters; an ordinary template enters a few per message.
 pub(super) const STEPS: u64 = 1_000_000;
 
-/// Most work of a rendering, in bytes of text that pass through functions.
+/// Maximum work of a rendering, in bytes of text that pass through functions.
 const WORK: u64 = 64 << 20;
 
 /// Work of entering a body.
@@ -23,9 +23,9 @@ const WORK_PER_STEP: u64 = WORK / STEPS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Excess {
-    /// The output.
+    /// The output is too long.
     Text = 1,
-    /// Work or time.
+    /// The work or the time is used up.
     Work = 2,
 }
 
@@ -61,7 +61,7 @@ impl Budget {
             .compare_exchange(0, excess as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Charges for entering a body.
+    /// Charges the work of entering a body.
     pub(super) fn step(&self) -> Result<(), TemplateError> {
         self.spend(WORK_PER_STEP)
     }
@@ -70,7 +70,7 @@ impl Budget {
     pub(super) fn spend(&self, bytes: u64) -> Result<(), TemplateError> {
         let before = self.work.fetch_add(bytes, Ordering::Relaxed);
         let total = before.saturating_add(bytes);
-        // The clock is read once per this much work.
+        // The clock is read each time that this much work was charged.
         const CLOCK_STEP: u64 = 64 * WORK_PER_STEP;
         let late = before / CLOCK_STEP != total / CLOCK_STEP
             && thread_time().saturating_sub(self.start) > MAX_TIME;
@@ -120,7 +120,8 @@ impl fmt::Write for Writer {
     }
 }
 
-/// The cost of passing a value to a function: the bytes of a text, which is copied or compared, or the items of a list.
+/// The cost of passing a value to a function: the bytes of a text, because texts are copied and compared; the number of items of a list
+/// or of members of a map; 1 for any other value.
 pub(super) fn passed_size(value: &Value) -> u64 {
     match value {
         Value::String(text) => text.len() as u64,
