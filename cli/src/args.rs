@@ -568,7 +568,7 @@ pub(crate) struct ShowPart {
     /// Print the parameters.
     #[arg(long)]
     pub(crate) parameters: bool,
-    /// Print the prompt template.
+    /// Print the chat template.
     #[arg(long)]
     pub(crate) template: bool,
     /// Print the system prompt.

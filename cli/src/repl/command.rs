@@ -1,4 +1,4 @@
-//! The commands of the prompt.
+//! The commands of a conversation in `slm run`.
 
 use api::Think;
 use clap::ValueEnum as _;
@@ -47,7 +47,7 @@ pub(crate) const COMMANDS: [(&str, &str); 24] = [
         "Show its parameters and those of this conversation.",
     ),
     ("/show system", "Show the current system prompt."),
-    ("/show template", "Show its prompt template."),
+    ("/show template", "Show its chat template."),
     (
         "/load MODEL",
         "Begin a new conversation with another model; settings are kept.",
@@ -73,7 +73,7 @@ pub(crate) enum Entry {
     Do(Command),
 }
 
-/// A command of the prompt.
+/// A command of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Set a parameter.
@@ -87,11 +87,11 @@ pub(crate) enum Command {
     ExplainParameters(Option<String>),
     /// Replace the system prompt; the empty text goes back to the model's.
     SetSystem(String),
-    /// Set the format of answers: `json`, a file with a JSON Schema, or any.
+    /// Set the format of answers: `json`, or a file with a JSON Schema; `None` permits any answer.
     SetFormat(Option<String>),
     /// Set whether and how much the model thinks.
     SetThink(Think),
-    /// Whether to show timings of each answer.
+    /// Whether to show timings and token counts of each answer.
     SetVerbose(bool),
     /// Whether to wrap lines.
     SetWordWrap(bool),
@@ -107,7 +107,7 @@ pub(crate) enum Command {
     Clear,
     /// Leave.
     Bye,
-    /// Show the commands that start with this.
+    /// Show the commands that start with this text.
     Help(&'static str),
 }
 
@@ -124,7 +124,7 @@ pub(crate) enum Topic {
     Parameters,
     /// The current system prompt.
     System,
-    /// Its prompt template.
+    /// Its chat template.
     Template,
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn read(typed: &str) -> Result<Entry, Failure> {
     .map(Entry::Do)
 }
 
-/// Whether more lines belong to the entry: a `"""` is open.
+/// Whether the entry goes on in the next line, because its `"""` is not closed.
 pub(crate) fn is_open(typed: &str) -> bool {
     let typed = typed.trim_start();
     let may_open = typed.starts_with(QUOTES) || typed.starts_with("/set");
