@@ -68,7 +68,8 @@ impl Home {
         self.chosen
     }
 
-    /// The daemon's Unix socket, unless its configuration file puts it elsewhere.
+    /// The path of the daemon's Unix socket: `SLM_SOCKET`, else `run/slmd.sock`. The daemon's own configuration may name another one,
+    /// which [`Self::note`] has.
     pub(crate) fn socket(&self) -> PathBuf {
         self.socket.clone()
     }
@@ -78,7 +79,7 @@ impl Home {
         self.root.join(layout::NOTE)
     }
 
-    /// Log of a daemon that `slm` started.
+    /// The log of a daemon that `slm` started.
     pub(crate) fn log(&self) -> PathBuf {
         self.root.join(layout::LOG)
     }

@@ -33,7 +33,7 @@ use crate::output::Output;
 
 /// Applies one action to every named model, reports each result, and fails if one failed.
 ///
-/// If the daemon does not answer, the remaining models are skipped.
+/// An error that is not about one model, such as a daemon that does not answer, skips the remaining models.
 async fn each(
     out: &Output,
     models: &[String],
@@ -58,14 +58,14 @@ async fn each(
             }
         }
     }
-    // If every one failed, the errors are the output.
+    // If the action failed for all models, there is no document, only their errors.
     if out.json() && !became.is_empty() {
         out.json_document(&json!(became))?;
     }
     Ok(exit)
 }
 
-/// The error of a command for local models, whose hint does not offer a pull.
+/// The same error with a hint that does not offer a pull, for commands that work on models in the store.
 fn without_pull_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<client::Error>() {
         Ok(error) => error.without_fetching().into(),
@@ -75,8 +75,8 @@ fn without_pull_hint(error: anyhow::Error) -> anyhow::Error {
 
 /// The result for one model.
 struct Outcome {
-    /// The list in the JSON document that gets it.
+    /// What became of the model, such as `removed`: the key of its list in the JSON document.
     word: &'static str,
-    /// The line of text.
+    /// The line for a terminal.
     note: String,
 }

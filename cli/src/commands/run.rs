@@ -18,7 +18,7 @@ use crate::settings::{AnswerSettings, keep_alive};
 use crate::timings::timing_table;
 use crate::{images, repl, text};
 
-/// The longest standard input in bytes.
+/// The maximum size of standard input, in bytes.
 const MAX_STDIN: u64 = 16 << 20;
 
 /// Answers one prompt; without a prompt on a terminal, holds a conversation.
@@ -100,7 +100,7 @@ fn read_stdin() -> Result<Piped, Failure> {
     Ok(Piped::Text(text))
 }
 
-/// The piped text, then the typed text. `raw` keeps both to the last byte of white space.
+/// The piped text, a blank line, and the typed text. With `raw`, both texts without a change or a blank line.
 fn join(piped: &str, typed: &str, raw: bool) -> String {
     match (piped.trim_end(), typed) {
         _ if raw => format!("{piped}{typed}"),
@@ -185,7 +185,7 @@ fn messages(system: Option<&str>, question: &Question) -> Vec<Message> {
     system.into_iter().chain([question.to_message()]).collect()
 }
 
-/// Whether the model is not on disk.
+/// Whether the error says that the model is not in the store.
 fn is_missing(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<Error>()
