@@ -1,4 +1,4 @@
-//! The runner process: see the library for the story.
+//! The program `slm-runner`: one loaded model. The library `engine` tells what it does.
 
 use std::process::ExitCode;
 
