@@ -6,7 +6,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file that is needed was not given.
-    #[error("there is no `{file}` among the files")]
+    #[error("`{file}` is missing from the model's files")]
     Missing {
         /// Its name.
         file: String,

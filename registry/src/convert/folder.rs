@@ -172,6 +172,9 @@ pub(super) mod tests {
             "{error}"
         );
         let error = folder.required::<u8>("no.json").expect_err("not there");
-        assert_eq!(error.to_string(), "there is no `no.json` among the files");
+        assert_eq!(
+            error.to_string(),
+            "`no.json` is missing from the model's files"
+        );
     }
 }

@@ -442,7 +442,7 @@ mod tests {
         let none = Vocabulary::read(&mut folder(&[]), 6).expect_err("no file");
         assert_eq!(
             none.to_string(),
-            "there is no `tokenizer.json` or `vocab.txt` among the files"
+            "`tokenizer.json` or `vocab.txt` is missing from the model's files"
         );
     }
 

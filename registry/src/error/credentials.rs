@@ -30,8 +30,8 @@ pub enum Error {
         /// What was given.
         host: String,
     },
-    /// A login that the registry refused is not kept.
-    #[error("{host} refuses this login, and it was not kept: {reason}")]
+    /// The registry refused the login, which is therefore not stored.
+    #[error("{host} refused this login, so it was not stored: {reason}")]
     Refused {
         /// The host.
         host: String,

@@ -42,8 +42,8 @@ pub enum Error {
         /// How long it was waited for.
         seconds: u64,
     },
-    /// Pip said that it was done, and left no package.
-    #[error("pip left no wheel of {requirement}")]
+    /// Pip reported success, and left no package.
+    #[error("pip reports success, but left no wheel of {requirement}")]
     NoWheel {
         /// `package==version`.
         requirement: String,
@@ -101,7 +101,7 @@ pub enum Error {
         size: u64,
     },
     /// The operation was dropped.
-    #[error("the download was cancelled")]
+    #[error("fetching the Python package was cancelled")]
     Cancelled,
 }
 

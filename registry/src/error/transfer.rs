@@ -31,7 +31,7 @@ pub enum Error {
         seconds: u64,
     },
     /// The connection was closed before the last byte, again and again.
-    #[error("{host} closes the connection before the last byte, {times} times in a row")]
+    #[error("{host} closed the connection before the last byte, {times} times in a row")]
     Short {
         /// The host and path.
         host: String,

@@ -386,7 +386,7 @@ async fn what_pip_says_is_understood() {
             2,
             "pip could not fetch notes==1.0 (exit status: 2): ERROR: disk on fire",
         ),
-        ("Saved nothing", 0, "pip left no wheel of notes==1.0"),
+        ("Saved nothing", 0, "left no wheel of notes==1.0"),
     ] {
         let home = Home::open().await;
         home.catalog(&Package::good().catalog());
