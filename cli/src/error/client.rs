@@ -48,7 +48,7 @@ pub(crate) enum Error {
     #[error("the daemon's answer was cut off before its end")]
     Cut,
     /// The daemon closed the connection, usually because its process ended.
-    #[error("the daemon ended while it answered")]
+    #[error("the daemon closed the connection before its answer was complete")]
     Ended,
     /// The connection failed in the middle of a request.
     #[error("the connection to the daemon broke before the answer was complete")]

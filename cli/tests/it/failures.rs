@@ -178,7 +178,7 @@ fn a_broken_connection_is_an_error() {
     let ran = home.slm(&["run", "m", "hi"]);
     assert_eq!(ran.code, Some(1));
     insta::assert_snapshot!(ran.stderr, @r"
-    error: the daemon ended while it answered
+    error: the daemon closed the connection before its answer was complete
     hint: its log (`slm logs`) may show the reason; the request can be repeated
     ");
 }
