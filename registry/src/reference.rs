@@ -5,7 +5,7 @@
 //! host[:port]/[ns/…/]model[:tag]            a registry that speaks the OCI distribution protocol; oci://… says the same
 //! ollama://NAME                             the Ollama library or registry, whatever a catalog says
 //! …@sha256:…                                the manifest with this digest
-//! hf.co/org/repo[:QUANT|:FILE][@REVISION]   the Hugging Face hub; also huggingface.co, and addresses copied from its pages
+//! hf.co/org/repo[:QUANT|:FILE][@REVISION]   the Hugging Face hub; also huggingface.co, and URLs copied from its pages
 //! https://host/path/file.gguf[@sha256:…]    a file
 //! http://…                                  the same without TLS, see `is_insecure`
 //! ```
@@ -62,9 +62,9 @@ pub enum Named {
         /// The commit or branch.
         revision: Option<Revision>,
     },
-    /// At an address.
+    /// A file at a URL.
     File {
-        /// The address.
+        /// The URL.
         url: Url,
         /// The digest that the file must have.
         digest: Option<Digest>,
@@ -126,7 +126,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// An address without what may be secret in it: user, password and query.
+/// A URL without the parts that may be secret: user, password and query.
 fn without_secrets(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
@@ -211,10 +211,10 @@ fn web(scheme: &str, rest: &str, text: &str) -> Result<Reference, String> {
     if HUB.iter().any(|hub| host.eq_ignore_ascii_case(hub)) {
         return hub(path);
     }
-    let (address, digest) = pinned(text)?;
-    let url = Url::parse(address).map_err(|error| error.to_string())?;
+    let (location, digest) = pinned(text)?;
+    let url = Url::parse(location).map_err(|error| error.to_string())?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("an address with a password in it would be kept and shown".to_owned());
+        return Err("a URL with a password in it would be stored and shown".to_owned());
     }
     let file = url.path().rsplit('/').next().unwrap_or_default();
     if file.to_ascii_lowercase().ends_with(".gguf") {
@@ -225,11 +225,11 @@ fn web(scheme: &str, rest: &str, text: &str) -> Result<Reference, String> {
             is_tls: !is_plain,
         });
     }
-    // A nested repository is told from any other address by its tag.
+    // A tag tells a nested repository from the URL of a file.
     let is_tagged = file.contains(':') || digest.is_some();
     let depth = path.split('/').count();
     if depth > 2 && !is_tagged || path.contains(['?', '#']) {
-        return Err("an address of a file must end in .gguf".to_owned());
+        return Err("the URL of a file must end in .gguf".to_owned());
     }
     let reference = registry(rest, is_plain)?;
     Ok(Reference {
