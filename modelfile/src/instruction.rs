@@ -20,7 +20,7 @@ pub enum Instruction {
     Adapter(String),
     /// `PARAMETER`: one sampling or runner parameter, checked against its type and range.
     Parameter(Parameter),
-    /// `TEMPLATE`: the prompt template, in Go `text/template` syntax. It is not compiled here.
+    /// `TEMPLATE`: the chat template, in Go `text/template` syntax. It is not compiled here.
     Template(String),
     /// `SYSTEM`: the system prompt; the empty text removes an inherited one.
     System(String),

@@ -36,7 +36,7 @@ pub struct Entry {
     pub sources: Vec<Location>,
     /// Parameters that the model gets.
     pub parameters: Parameters,
-    /// The prompt template that the model gets, in Go syntax; none leaves the one in the weights.
+    /// The chat template that the model gets, in Go syntax; with `None` the template in the weights is used.
     pub template: Option<String>,
     /// The system prompt that the model gets.
     pub system: Option<String>,
