@@ -135,7 +135,7 @@ mod tests {
         seed                    7                             -1
         stop                    "STOP", "END"                 none
         temperature             0.2                           0.8
-        use_mmap                by the daemon                 by the daemon
+        use_mmap                true                          true
         "#);
     }
 

@@ -711,7 +711,7 @@ async fn logins_are_open_on_the_unix_socket_only_and_no_response_has_a_secret() 
         json!({"host": "a b", "user": "me", "password": "hush"}),
     )
     .await
-    .refuses(400, "invalid_login", "not the host of a registry");
+    .refuses(400, "invalid_login", "is not a host name");
     ask(
         "/api/login",
         json!({"host": "reg.example", "password": "hush"}),
