@@ -468,7 +468,9 @@ mod tests {
         }
         let missing = sentences(&[(MODULES, both)]).expect_err("no file");
         assert!(
-            missing.to_string().contains("no `1_Pooling/config.json`"),
+            missing
+                .to_string()
+                .contains("`1_Pooling/config.json` is missing"),
             "{missing}"
         );
     }
