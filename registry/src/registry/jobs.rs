@@ -6,8 +6,8 @@ use futures::FutureExt as _;
 
 use crate::{Digest, ModelName, Registry, error::Result};
 
-/// How long a cancelled transfer may take to release its blob.
-const LETTING_GO: Duration = Duration::from_secs(2);
+/// How long a cancelled transfer may take to release its blob: a busy disk takes seconds to sync the last bytes.
+const LETTING_GO: Duration = Duration::from_secs(10);
 
 /// A job as it was last saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
