@@ -8,7 +8,7 @@ use crate::args::Models;
 use crate::context::Context;
 use crate::exit::Exit;
 
-/// Removes every named model, and continues after one that cannot be removed.
+/// Removes every named model. A model that cannot be removed does not keep the command from removing the others.
 pub(crate) async fn run(context: &Context, args: &Models) -> anyhow::Result<Exit> {
     each(&context.out, &args.models, async |model| {
         let request = DeleteRequest {

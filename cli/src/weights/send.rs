@@ -178,7 +178,7 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// Runs `work` and shows each new amount, including one that comes with the end.
+/// Runs `work` and shows each new amount, also an amount that is set just before the work ends.
 async fn watched<T>(
     work: impl Future<Output = T>,
     mut amount: watch::Receiver<u64>,

@@ -77,9 +77,9 @@ fn most(resource: Resource, wanted: u64) -> io::Result<()> {
     )
 }
 
-/// Gives up the capabilities of root, and those that a program could bring.
+/// Drops the capabilities of the process except `CAP_DAC_READ_SEARCH`, and keeps an executed program from gaining any.
 ///
-/// `CAP_DAC_READ_SEARCH` stays, with which root opens inherited files of other users again; Landlock decides which files these are.
+/// With `CAP_DAC_READ_SEARCH`, root opens inherited files of other users again; Landlock decides which files these are.
 ///
 /// # Errors
 /// The system's error.

@@ -425,7 +425,7 @@ fn distance(found: &[f32], expected: &[f64]) -> f64 {
         .iter()
         .zip(expected)
         .map(|(found, expected)| (f64::from(*found) - expected).abs());
-    // A comparison with what is no number fails, and so must the test.
+    // A NaN distance is the maximum, so the comparison with it fails the test.
     distances.fold(0.0, |most: f64, now| {
         if now <= most || most.is_nan() {
             most

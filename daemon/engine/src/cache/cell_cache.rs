@@ -54,7 +54,7 @@ impl CachedSeq {
 }
 
 impl CellCache {
-    /// Adds a sequence. Returns those that are a prefix of it: they are of no more use.
+    /// Adds a sequence. Returns the cached sequences that are a prefix of it, because the new sequence serves their requests too.
     pub(crate) fn keep(&mut self, cached: CachedSeq) -> Vec<CachedSeq> {
         let (beginnings, others) = std::mem::take(&mut self.0)
             .into_iter()
@@ -76,7 +76,7 @@ impl CellCache {
         }
     }
 
-    /// Takes out the sequence with the lowest worth, except `spare`; with `cells`, only one that frees some.
+    /// Removes the sequence with the lowest worth, except `spare`. With `cells`, sequences that would free no cell are passed over.
     pub(crate) fn evict(
         &mut self,
         now: Instant,

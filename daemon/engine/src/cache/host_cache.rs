@@ -221,7 +221,7 @@ impl HostCache {
             && !entries.any(|entry| entry.covers(tokens, scales))
     }
 
-    /// Adds a state in place of those that are a prefix of it; states with the lowest worth make room.
+    /// Adds a state and removes the states that are a prefix of it; evicts the states with the lowest worth for room.
     pub(crate) fn put(
         &mut self,
         tokens: Vec<LlamaToken>,
@@ -303,8 +303,8 @@ impl HostCache {
         values.max_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 
-    /// Whether a saved state, or one that was handed out, serves a request with this prefix as well: it has all of these tokens, or all
-    /// but fewer than `slack`. A saved state that is a prefix of them does not count: the conversation went on.
+    /// Whether a saved or exported state serves a request with this prefix as well: the state has all of these tokens, or lacks
+    /// fewer than `slack`. A saved state that is a prefix of these tokens does not count, because the conversation went on.
     pub(crate) fn is_saved(
         &self,
         tokens: &[LlamaToken],

@@ -267,7 +267,7 @@ impl<T: Tenant> Slots<T> {
         }
     }
 
-    /// Outstanding tokens of each sequence; 0 for one that waits for an older one with the same prompt.
+    /// Outstanding tokens of each sequence; 0 for a sequence that waits for an older sequence to compute the same prompt.
     pub(crate) fn outstanding(&self) -> Vec<usize> {
         let of = |index: usize| match &self.running[index] {
             slot if slot.reads() && self.follows(index) => 0,

@@ -330,7 +330,7 @@ fn stepped(matcher: &Matcher, token: u32) -> Result<Matcher, Error> {
     Ok(ahead)
 }
 
-/// Whether the next name can still become one that its object does not have. True if the search takes too long.
+/// Whether the next member name can still differ from all names of its object. True if the search takes too long.
 ///
 /// `seen` are the states of the search, the current one last.
 fn can_differ(env: &TokEnv, mut matcher: Matcher, seen: &mut Vec<Names>) -> Result<bool, Error> {

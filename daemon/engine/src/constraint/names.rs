@@ -87,7 +87,7 @@ impl Names {
         after.push(bytes).map(|()| after)
     }
 
-    /// Whether the next name may equal one that the object has.
+    /// Whether the next member name may repeat a name of the object.
     pub(super) fn may_repeat(&self) -> bool {
         let Some(Level::Object { names, next }) = self.levels.last() else {
             return false;

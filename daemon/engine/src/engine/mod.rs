@@ -87,7 +87,7 @@ struct States {
     reader: Reader,
 }
 
-/// Answers requests until the process ends: first the one that loads a model, then all others.
+/// Answers requests until the process ends: first the load of a model, then all others.
 pub(crate) fn run(
     backend: &Result<LlamaBackend, Error>,
     inbox: &Inbox<Finished>,

@@ -65,7 +65,7 @@ pub(crate) struct Drafting {
     most: usize,
     lookup: Lookup,
     odds: Odds,
-    /// Draft tokens that were computed, and those that were accepted.
+    /// Numbers of drafted tokens and of accepted tokens.
     counts: (usize, usize),
 }
 
@@ -80,7 +80,7 @@ impl Drafting {
         }
     }
 
-    /// Draft tokens that were computed, and those that were accepted.
+    /// Numbers of drafted tokens and of accepted tokens.
     pub(crate) fn counts(&self) -> (usize, usize) {
         self.counts
     }
