@@ -8,7 +8,7 @@ use runner_protocol::{self as protocol, Constraint, Generate, Prompt};
 
 use crate::answer::{Answer, Event, RequestTimes, Timings};
 use crate::app::App;
-use crate::ask::{Ask, Overflow, Target, TemplateChoice};
+use crate::ask::{Ask, Overflow, Target};
 use crate::error::Error;
 use crate::prompt::{self, Conversation, Needs, PromptSource};
 use crate::scheduler::{Lease, Unloading};
@@ -43,14 +43,9 @@ pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
         tools: !ask.tools.is_empty(),
         thinking: think.is_asked && think.on == Some(true),
     };
-    let source = match &ask.template {
-        TemplateChoice::Raw => None,
-        TemplateChoice::Model => Some(resolved.prompt_source(app, None, &lease, needs).await?),
-        TemplateChoice::Given(text) => {
-            let given = Some(text.as_str());
-            Some(resolved.prompt_source(app, given, &lease, needs).await?)
-        }
-    };
+    let source = resolved
+        .prompt_source(app, ask.template, &lease, needs)
+        .await?;
     if ask.suffix.is_some() && !source.as_ref().is_some_and(PromptSource::takes_suffix) {
         return Err(Error::Invalid(format!(
             "'{}' does not support insert: its template has no place for a suffix",
@@ -78,7 +73,6 @@ pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
         source,
         after: ask.after,
         base: Generate {
-            prompt: Prompt::Tokens(Vec::new()),
             sampling: protocol::Sampling {
                 logit_bias: ask.biases,
                 ..options.sampling.clone()
@@ -87,13 +81,11 @@ pub async fn answer(app: &App, ask: Ask) -> Result<Answer, Error> {
             context: Some(options.load.context),
             deterministic: ask.deterministic.unwrap_or(options.deterministic),
             stop: options.stop.clone(),
-            overflow: protocol::Overflow::Refuse,
             adapter_scales,
-            read_as: None,
             constraint: ask.shape.map(|shape| Constraint { shape, after: None }),
             draft: options.draft,
             logprobs: ask.logprobs,
-            images: None,
+            ..Generate::new(Prompt::Tokens(Vec::new()))
         },
     };
     begin(

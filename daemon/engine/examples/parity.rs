@@ -42,8 +42,8 @@ use llama_cpp_2::{
 };
 use llama_cpp_sys_2 as sys;
 use runner_protocol::{
-    Call, Done, Event, Generate, Hello, Load, LoadSettings, Overflow, Prompt, Reply, Request,
-    Sampling, Speculation, frame,
+    Call, Done, Event, Generate, Hello, Load, LoadSettings, Prompt, Reply, Request, Sampling,
+    Speculation, frame,
 };
 
 const PROMPTS: [&str; 8] = [
@@ -178,22 +178,12 @@ impl Ours {
 
     fn answer(&mut self, prompt: &str) -> Result<(String, Done)> {
         let generate = Generate {
-            prompt: Prompt::Text {
-                text: prompt.into(),
-                special: true,
-            },
             sampling: Sampling::greedy(),
             max_tokens: Some(TOKENS),
-            stop: Vec::new(),
-            overflow: Overflow::Refuse,
-            adapter_scales: None,
-            context: None,
-            deterministic: false,
-            constraint: None,
-            logprobs: None,
-            draft: None,
-            read_as: None,
-            images: None,
+            ..Generate::new(Prompt::Text {
+                text: prompt.into(),
+                special: true,
+            })
         };
         let mut text = String::new();
         let done = self.call(Call::Generate(Box::new(generate)), |event| match event {

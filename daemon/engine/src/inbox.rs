@@ -246,7 +246,7 @@ pub(crate) fn conversation(template: &Template) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use runner_protocol::{Constraint, Overflow, Sampling, Tokenize};
+    use runner_protocol::{Constraint, Tokenize};
 
     use super::*;
 
@@ -330,22 +330,13 @@ mod tests {
             ..Template::default()
         };
         let request = Generate {
-            prompt: Prompt::Chat(conversation.clone()),
-            sampling: Sampling::default(),
-            max_tokens: None,
-            context: None,
-            deterministic: false,
             stop: vec![long()],
-            overflow: Overflow::Refuse,
-            adapter_scales: None,
-            read_as: Some(Box::new(conversation)),
+            read_as: Some(Box::new(conversation.clone())),
             constraint: Some(Constraint {
                 shape: Shape::Schema(long()),
                 after: None,
             }),
-            draft: None,
-            logprobs: None,
-            images: None,
+            ..Generate::new(Prompt::Chat(conversation))
         };
         let bytes = size(&Call::Generate(Box::new(request)));
         assert_eq!(bytes >> 20, 4 + 4 + 2, "{bytes}");

@@ -60,6 +60,27 @@ pub struct Generate {
     pub images: Option<Images>,
 }
 
+impl Generate {
+    /// A prompt with the default sampler, without limits and without anything optional. A prompt that does not fit is refused.
+    pub fn new(prompt: Prompt) -> Self {
+        Self {
+            prompt,
+            sampling: Sampling::default(),
+            max_tokens: None,
+            context: None,
+            deterministic: false,
+            stop: Vec::new(),
+            overflow: Overflow::Refuse,
+            adapter_scales: None,
+            read_as: None,
+            constraint: None,
+            draft: None,
+            logprobs: None,
+            images: None,
+        }
+    }
+}
+
 /// A constraint on an answer.
 ///
 /// Tokens that cannot lead to a valid answer are masked, and the answer ends when no token can follow.

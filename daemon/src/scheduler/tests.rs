@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use registry::Digest;
-use runner_protocol::{Generate, Load, LoadSettings, Overflow, Prompt, Sampling, Speculation};
+use runner_protocol::{Generate, Load, LoadSettings, Prompt, Sampling, Speculation};
 use supervisor::{Files, Program, Spawner, Step};
 
 use super::*;
@@ -176,22 +176,11 @@ impl Bench {
 
 fn generate(text: &str) -> Generate {
     Generate {
-        prompt: Prompt::Text {
+        sampling: Sampling::greedy(),
+        ..Generate::new(Prompt::Text {
             text: text.into(),
             special: true,
-        },
-        sampling: Sampling::greedy(),
-        max_tokens: None,
-        stop: Vec::new(),
-        overflow: Overflow::Refuse,
-        adapter_scales: None,
-        context: None,
-        deterministic: false,
-        constraint: None,
-        logprobs: None,
-        draft: None,
-        read_as: None,
-        images: None,
+        })
     }
 }
 

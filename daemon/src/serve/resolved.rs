@@ -3,7 +3,7 @@
 use registry::{Capability, Model};
 
 use crate::app::App;
-use crate::ask::Target;
+use crate::ask::{Target, TemplateChoice};
 use crate::blocking;
 use crate::duration::KeepAlive;
 use crate::error::Error;
@@ -67,25 +67,30 @@ impl ResolvedModel {
             .await
     }
 
-    /// The source of its prompts: `given`, if the request has a template, or a template of the model.
+    /// The source of its prompts: the template of the request, or a template of the model; `None` for a raw prompt.
     /// Templates can be long, so they are parsed on a blocking thread.
     pub(super) async fn prompt_source(
         &self,
         app: &App,
-        given: Option<&str>,
+        template: TemplateChoice,
         lease: &Lease,
         needs: Needs,
-    ) -> Result<PromptSource, Error> {
+    ) -> Result<Option<PromptSource>, Error> {
         let has_jinja = lease.loaded().has_chat_template;
-        if given.is_none_or(str::is_empty) {
-            requirements::template(&self.model, has_jinja)?;
-        }
-        let (given, model) = (given.map(str::to_owned), self.model.template.clone());
+        let given = match template {
+            TemplateChoice::Raw => return Ok(None),
+            TemplateChoice::Given(text) => Some(text),
+            TemplateChoice::Model => {
+                requirements::template(&self.model, has_jinja)?;
+                None
+            }
+        };
+        let model = self.model.template.clone();
         let cache = app.templates.clone();
-        blocking::run(move || {
+        let chosen = blocking::run(move || {
             PromptSource::choose(given.as_deref(), model.as_deref(), has_jinja, needs, &cache)
-        })
-        .await?
+        });
+        chosen.await?.map(Some)
     }
 
     /// Checks that the model supports tools.

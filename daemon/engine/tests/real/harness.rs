@@ -13,8 +13,8 @@ use std::{
 };
 
 use runner_protocol::{
-    Call, Done, Event, Failure, FailureKind, Generate, Hello, Load, LoadSettings, Loaded, Overflow,
-    Prompt, Reply, Request, Sampling, Speculation, VERSION, frame,
+    Call, Done, Event, Failure, FailureKind, Generate, Hello, Load, LoadSettings, Loaded, Prompt,
+    Reply, Request, Sampling, Speculation, VERSION, frame,
 };
 
 /// Far more than anything here takes; a test that hangs fails instead.
@@ -288,21 +288,11 @@ fn wait(child: &mut Child) -> ExitStatus {
 /// A greedy answer of at most so many tokens to a prompt as text.
 pub(crate) fn greedy(prompt: &str, max_tokens: u32) -> Generate {
     Generate {
-        prompt: Prompt::Text {
-            text: prompt.into(),
-            special: true,
-        },
         sampling: Sampling::greedy(),
         max_tokens: Some(max_tokens),
-        stop: Vec::new(),
-        overflow: Overflow::Refuse,
-        adapter_scales: None,
-        context: None,
-        deterministic: false,
-        constraint: None,
-        logprobs: None,
-        draft: None,
-        read_as: None,
-        images: None,
+        ..Generate::new(Prompt::Text {
+            text: prompt.into(),
+            special: true,
+        })
     }
 }

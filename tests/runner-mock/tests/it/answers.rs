@@ -7,9 +7,7 @@ use runner_protocol::{
 };
 use supervisor::{Error, Options, Runner, Step};
 
-use crate::support::{
-    ask, chat, finish, first_word, load, load_it, loaded, prompt, spawn, weights,
-};
+use crate::support::{ask, chat, finish, first_word, load, load_it, loaded, spawn, weights};
 
 async fn mock() -> Runner {
     loaded(&runner_mock::spawner(), Options::default()).await
@@ -123,7 +121,7 @@ async fn the_stop_text_that_is_whole_first_ends_an_answer_and_of_these_the_longe
 async fn a_prompt_that_does_not_fit_is_refused_or_cut_and_said_so() {
     let runner = mock().await;
     let long = vec!["word"; 70].join(" ");
-    let mut generate = prompt(Prompt::Text {
+    let mut generate = Generate::new(Prompt::Text {
         text: long,
         special: false,
     });
@@ -154,7 +152,7 @@ async fn tokens_text_and_conversations_are_turned_into_each_other() {
     assert_eq!(runner.detokenize(tokens.clone()).await.unwrap(), "one two");
     let (text, _) = finish(
         runner
-            .generate(prompt(Prompt::Tokens(tokens)))
+            .generate(Generate::new(Prompt::Tokens(tokens)))
             .await
             .unwrap(),
     )
@@ -184,7 +182,7 @@ async fn tokens_text_and_conversations_are_turned_into_each_other() {
     );
     let (text, _) = finish(
         runner
-            .generate(prompt(Prompt::Chat(template)))
+            .generate(Generate::new(Prompt::Chat(template)))
             .await
             .unwrap(),
     )
@@ -201,7 +199,9 @@ async fn a_rendered_prompt_comes_back_whole() {
         special: true,
     };
     assert_eq!(
-        finish(runner.generate(prompt(text)).await.unwrap()).await.0,
+        finish(runner.generate(Generate::new(text)).await.unwrap())
+            .await
+            .0,
         rendered
     );
 }
@@ -242,7 +242,7 @@ async fn a_request_above_the_frame_limit_is_refused_here() {
         text: "x".repeat(runner_protocol::frame::MAX_FRAME),
         special: false,
     };
-    let refused = runner.generate(prompt(text)).await.map(|_| ());
+    let refused = runner.generate(Generate::new(text)).await.map(|_| ());
     assert!(matches!(refused, Err(Error::Failed(failure)) if failure.kind == FailureKind::Invalid));
     assert_eq!(ask(&runner, "still there?").await.0, "still there?");
 }

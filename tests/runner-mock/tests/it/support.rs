@@ -4,8 +4,7 @@ use std::{fs::File, io::Write as _};
 
 use futures::StreamExt as _;
 use runner_protocol::{
-    Done, Generate, Load, LoadSettings, Loaded, Message, Overflow, Prompt, Sampling, Speculation,
-    Template,
+    Done, Generate, Load, LoadSettings, Loaded, Message, Prompt, Speculation, Template,
 };
 use supervisor::{Error, Files, Generation, Options, Program, Runner, Spawner, Step};
 
@@ -57,30 +56,11 @@ pub(crate) fn chat(content: &str) -> Generate {
         content: content.to_owned(),
         ..Message::default()
     }];
-    prompt(Prompt::Chat(Template {
+    Generate::new(Prompt::Chat(Template {
         messages,
         add_generation_prompt: true,
         ..Template::default()
     }))
-}
-
-/// A request with this prompt and default settings.
-pub(crate) fn prompt(prompt: Prompt) -> Generate {
-    Generate {
-        prompt,
-        sampling: Sampling::default(),
-        max_tokens: None,
-        stop: Vec::new(),
-        overflow: Overflow::Refuse,
-        adapter_scales: None,
-        context: None,
-        deterministic: false,
-        constraint: None,
-        logprobs: None,
-        draft: None,
-        read_as: None,
-        images: None,
-    }
 }
 
 /// Starts a runner with a file of these weights.
