@@ -3,9 +3,11 @@
 //! A dialect ([`crate::dialect`]) reads its bodies into these types, and [`crate::serve`] answers them.
 //! A dialect has checked each value by itself; what depends on the model is checked once the model is known.
 
+use std::collections::BTreeMap;
+
 use modelfile::Parameters;
 use registry::ModelName;
-use runner_protocol::{Bias, Shape, Tool, ToolChoice};
+use runner_protocol::{Bias, Input, Shape, Tool, ToolChoice, Variable};
 use tokio::time::Instant;
 
 use crate::duration::KeepAlive;
@@ -29,7 +31,7 @@ pub struct Target {
 }
 
 /// A request for text.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ask {
     /// The model.
     pub target: Target,
@@ -47,8 +49,14 @@ pub struct Ask {
     pub tools: Vec<Tool>,
     /// Whether the model may, must or must not call a tool.
     pub tool_choice: ToolChoice,
+    /// Whether one answer may have several calls; `None` leaves it to the template.
+    pub parallel_tool_calls: Option<bool>,
+    /// Further variables of the chat template in the weights. The runner refuses unknown names.
+    pub variables: BTreeMap<String, Variable>,
     /// Whether the model thinks before it answers; `None` takes the model's default.
     pub think: Option<Effort>,
+    /// Whether a model that cannot think answers without thinking, instead of refusing the request.
+    pub think_is_optional: bool,
     /// The constraint of the answer.
     pub shape: Option<Shape>,
     /// Report the logprob of each token, and this many top logprobs.
@@ -75,7 +83,10 @@ impl Ask {
             after: Vec::new(),
             tools: Vec::new(),
             tool_choice: ToolChoice::Auto,
+            parallel_tool_calls: None,
+            variables: BTreeMap::new(),
             think: None,
+            think_is_optional: false,
             shape: None,
             logprobs: None,
             biases: Vec::new(),
@@ -95,6 +106,8 @@ pub enum TemplateChoice {
     Given(String),
     /// Without a template: the text is the prompt, and control tokens in it are parsed.
     Raw,
+    /// Without text: the prompt is these tokens. The turns do not count.
+    Tokens(Vec<i32>),
 }
 
 /// What happens to a prompt that does not fit the context.
@@ -113,8 +126,8 @@ pub enum Overflow {
 pub struct EmbedAsk {
     /// The model.
     pub target: Target,
-    /// The texts.
-    pub inputs: Vec<String>,
+    /// The texts, or their tokens.
+    pub inputs: Vec<Input>,
     /// Keep the first numbers of each vector, this many; `None` keeps all.
     pub dimensions: Option<u32>,
     /// Scale each vector to length 1.

@@ -22,6 +22,14 @@ pub enum Error {
     /// The request is invalid; the message names the mistake.
     #[error("{0}")]
     Invalid(String),
+    /// A field of the request has a wrong value.
+    #[error("field `{name}`: {reason}")]
+    Field {
+        /// The field, as the client wrote it: `messages[0].content`.
+        name: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
     /// The request needs something that slm does not support yet.
     #[error("{0} is not supported yet")]
     Unsupported(String),
@@ -67,8 +75,15 @@ pub enum Error {
         source: template::Error,
     },
     /// The prompt does not fit the context, and must not be cut.
-    #[error("{0}")]
-    ContextOverflow(String),
+    #[error("{message}")]
+    ContextOverflow {
+        /// The message of the runner.
+        message: String,
+        /// Tokens of the prompt, if they were counted.
+        prompt_tokens: Option<u32>,
+        /// Cells of the context, if they are known.
+        context: Option<u32>,
+    },
     /// The queue for loads is full.
     #[error("the server is busy: {waiting} requests wait for models to load")]
     Busy {
@@ -190,7 +205,11 @@ impl Error {
     pub fn runner(model: &impl ToString, source: runner_side::Error) -> Self {
         match source {
             runner_side::Error::Failed(failure) if failure.kind == FailureKind::ContextOverflow => {
-                Self::ContextOverflow(failure.message)
+                Self::ContextOverflow {
+                    message: failure.message,
+                    prompt_tokens: failure.length.and_then(|length| length.tokens),
+                    context: failure.length.map(|length| length.context),
+                }
             }
             // Only a stopping daemon ends a runner under a lease.
             runner_side::Error::Stopped => Self::Ended,
@@ -201,9 +220,25 @@ impl Error {
         }
     }
 
+    /// A wrong value of a field; `reason` says what would be right.
+    pub fn field(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Field {
+            name: name.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The field of the request that is wrong, if it is one field.
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            Self::Field { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     fn status_and_code(&self) -> StatusAndCode {
         match self {
-            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::Invalid(_) | Self::Field { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::Unsupported(_) => (StatusCode::BAD_REQUEST, "unsupported"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::SlowBody(_) => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
@@ -216,7 +251,7 @@ impl Error {
             Self::ModelNotFound(_) => (StatusCode::NOT_FOUND, "model_not_found"),
             Self::Store(error) => of_store(error),
             Self::Template { .. } => (StatusCode::BAD_REQUEST, "template_error"),
-            Self::ContextOverflow(_) => (StatusCode::BAD_REQUEST, "context_overflow"),
+            Self::ContextOverflow { .. } => (StatusCode::BAD_REQUEST, "context_overflow"),
             Self::Busy { .. } | Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::CrashLoop { .. } => (StatusCode::SERVICE_UNAVAILABLE, "crash_loop"),
             Self::Runner { source, .. } => of_runner(source),
@@ -256,7 +291,7 @@ impl Error {
                 "use localhost or 127.0.0.1, or add the name to allowed_hosts in config.yaml"
             }
             Self::ForbiddenOrigin(_) => "add the origin to allowed_origins in config.yaml",
-            Self::ContextOverflow(_) => {
+            Self::ContextOverflow { .. } => {
                 "raise num_ctx, shorten the prompt, or leave out truncate:false to have it cut"
             }
             Self::Busy { .. } | Self::Full | Self::Stopping | Self::Ended | Self::Replaced(_) => {
@@ -285,6 +320,7 @@ impl Error {
                 "correct the template; docs/modelfile.md says what it can hold"
             }
             Self::Invalid(_)
+            | Self::Field { .. }
             | Self::Unsupported(_)
             | Self::TooLarge { .. }
             | Self::SlowBody(_)
@@ -518,10 +554,7 @@ mod tests {
     fn failed(kind: FailureKind) -> Error {
         Error::runner(
             &"m:latest",
-            runner_side::Error::Failed(Failure {
-                kind,
-                message: "because".into(),
-            }),
+            runner_side::Error::Failed(Failure::new(kind, "because")),
         )
     }
 

@@ -8,6 +8,7 @@
 
 mod literal;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{Zoned, civil::Date};
@@ -112,6 +113,10 @@ pub struct Conversation {
     pub tools: Vec<Tool>,
     /// Whether the model may, must or must not call a tool.
     pub tool_choice: protocol::ToolChoice,
+    /// Whether one answer may have several calls; `None` leaves it to the template.
+    pub parallel_tool_calls: Option<bool>,
+    /// Further variables of a Jinja template.
+    pub variables: BTreeMap<String, Variable>,
     /// The images of all turns.
     pub images: Images,
 }
@@ -128,8 +133,7 @@ impl Conversation {
     /// Makes the prompt. A Go template is rendered here, a Jinja template later in the runner.
     ///
     /// # Errors
-    /// [`Error::Template`] when the template fails or exceeds its budget; [`Error::Unsupported`] for a conversation that ends with
-    /// a turn of the assistant, which a Jinja template does not continue.
+    /// [`Error::Template`] when the template fails or exceeds its budget.
     pub async fn to_prompt(&self, source: &PromptSource) -> Result<Prompt, Error> {
         match source {
             PromptSource::Go {
@@ -138,15 +142,37 @@ impl Conversation {
                 let rendered = self.render(template.clone(), whose).await?;
                 Ok(Prompt::Rendered(rendered))
             }
-            PromptSource::Jinja
-                if self.turns.last().is_some_and(|turn| turn.role == Role::Assistant) =>
-            {
-                Err(Error::Unsupported(
-                    "going on with an unfinished assistant message by the model's own chat template".into(),
-                ))
-            }
             PromptSource::Jinja => Ok(Prompt::Chat(self.to_template())),
         }
+    }
+
+    /// The same, but a last turn of the assistant is continued by a Jinja template too: its text follows the prompt of the turns
+    /// before it.
+    ///
+    /// # Errors
+    /// As [`to_prompt`](Self::to_prompt), and the error of the runner.
+    pub async fn to_whole_prompt(
+        &self,
+        source: &PromptSource,
+        runner: &Runner,
+        model: &impl ToString,
+    ) -> Result<Prompt, Error> {
+        match (self.to_prompt(source).await?, self.to_continue()) {
+            (Prompt::Chat(template), Some(begun)) => {
+                let rendered = runner.template(template).await;
+                let rendered = rendered.map_err(|source| Error::runner(model, source))?;
+                Ok(Prompt::Rendered(continued(rendered, &begun)))
+            }
+            (prompt, _) => Ok(prompt),
+        }
+    }
+
+    /// The text of a last turn of the assistant, which the answer continues.
+    fn to_continue(&self) -> Option<String> {
+        let last = self.turns.last()?;
+        let is_text = |block: &Block| matches!(block, Block::Text(_));
+        (last.role == Role::Assistant && last.blocks.iter().all(is_text))
+            .then(|| message(last, &self.images).content)
     }
 
     /// The conversation by which the runner parses the answer to a rendered prompt; `None` takes the answer as plain text.
@@ -242,19 +268,25 @@ impl Conversation {
         })
     }
 
+    /// The conversation for a Jinja template: up to a turn that the answer continues, and then without thinking, which would come
+    /// before the text of that turn.
     fn to_template(&self) -> protocol::Template {
+        let is_continued = self.to_continue().is_some();
+        let mut messages = self.messages();
+        messages.truncate(messages.len() - usize::from(is_continued));
         let level = self.think.level.map(|level| {
             let level = Variable::Text(level.to_owned());
             ("reasoning_effort".to_owned(), level)
         });
         protocol::Template {
-            messages: self.messages(),
+            messages,
             add_generation_prompt: true,
             // With some templates the model thinks unless this is false.
-            thinking: Some(self.think.on == Some(true)),
+            thinking: Some(self.think.on == Some(true) && !is_continued),
             tools: self.tools.clone(),
             tool_choice: self.tool_choice.clone(),
-            variables: level.into_iter().collect(),
+            parallel_tool_calls: self.parallel_tool_calls,
+            variables: self.variables.clone().into_iter().chain(level).collect(),
             ..protocol::Template::default()
         }
     }
@@ -263,6 +295,15 @@ impl Conversation {
         let message = |turn| message(turn, &self.images);
         self.turns.iter().map(message).collect()
     }
+}
+
+/// A rendered conversation with the begun text of the answer behind it.
+fn continued(mut rendered: protocol::Rendered, begun: &str) -> protocol::Rendered {
+    let place = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX);
+    let start = place(&rendered.text);
+    rendered.text.push_str(begun);
+    rendered.literal.push((start, place(&rendered.text)));
+    rendered
 }
 
 /// A turn as a message for templates: the text with markers of images in order, and thinking and calls in separate fields.
@@ -345,7 +386,7 @@ pub async fn shorten(
         let shorter = from(conversation, starts[middle]).conversation;
         let images: usize = shorter.turns.iter().map(|turn| turn.images().count()).sum();
         let image_tokens = images * images::TYPICAL_TOKENS;
-        let prompt = shorter.to_prompt(source).await?;
+        let prompt = shorter.to_whole_prompt(source, runner, model).await?;
         if fits(runner, model, prompt, room.saturating_sub(image_tokens)).await? {
             high = middle;
         } else {
@@ -365,7 +406,7 @@ async fn fits(
 ) -> Result<bool, Error> {
     match tokens(runner, model, prompt, true).await {
         Ok(tokens) => Ok(tokens.len() <= room),
-        Err(Error::ContextOverflow(_)) => Ok(false),
+        Err(Error::ContextOverflow { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -403,6 +444,8 @@ fn from(conversation: &Conversation, start: usize) -> Shortened {
             think: conversation.think.clone(),
             tools: conversation.tools.clone(),
             tool_choice: conversation.tool_choice.clone(),
+            parallel_tool_calls: conversation.parallel_tool_calls,
+            variables: conversation.variables.clone(),
             images: conversation.images.clone(),
         },
     }
@@ -606,13 +649,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_go_template_continues_an_unfinished_answer() {
+    async fn a_last_turn_of_the_assistant_is_continued() {
         let conversation = Conversation {
             turns: turns("ua"),
             ..Conversation::default()
         };
         let own = conversation.to_prompt(&PromptSource::Jinja).await;
-        assert!(matches!(own, Err(Error::Unsupported(_))));
+        let Ok(Prompt::Chat(asked)) = own else {
+            panic!("{own:?}");
+        };
+        assert_eq!((asked.messages.len(), asked.thinking), (1, Some(false)));
+        let rendered = protocol::Rendered {
+            text: "Q:0 A:".into(),
+            literal: vec![(2, 3)],
+        };
+        let begun = conversation.to_continue().unwrap();
+        assert_eq!(
+            continued(rendered, &begun),
+            protocol::Rendered {
+                text: "Q:0 A:1".into(),
+                literal: vec![(2, 3), (6, 7)],
+            }
+        );
         let template = Some("Q:{{.Prompt}} A:{{.Response}}#");
         let source = choose(None, template, true, Needs::default()).unwrap();
         let prompt = conversation.to_prompt(&source).await.unwrap();

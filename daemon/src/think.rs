@@ -51,10 +51,14 @@ pub struct Think {
 impl Think {
     /// Joins the request with the model's default: a model that can think thinks, unless the request turns it off.
     ///
+    /// A model that cannot think ignores a request that is optional.
+    ///
     /// # Errors
     /// [`Error::Invalid`] for a model that cannot think.
-    pub fn choose(asked: Option<Effort>, model: &Model) -> Result<Self, Error> {
+    pub fn choose(asked: Option<Effort>, is_optional: bool, model: &Model) -> Result<Self, Error> {
         let thinks = model.capabilities.contains(&Capability::Thinking);
+        let may_think = requirements::may_have(model, Capability::Thinking);
+        let asked = asked.filter(|_| may_think || !is_optional);
         let (on, level) = match asked {
             None => (thinks.then_some(true), None),
             Some(Effort::Off) => (Some(false), None),
@@ -62,7 +66,7 @@ impl Think {
             Some(Effort::Level(level)) => (Some(true), Some(level)),
         };
         let is_asked = asked.is_some();
-        if is_asked && on == Some(true) && !requirements::may_have(model, Capability::Thinking) {
+        if is_asked && on == Some(true) && !may_think {
             return Err(Error::Invalid(format!(
                 "'{}' does not support thinking: its template has no place for thoughts",
                 model.name

@@ -1,6 +1,6 @@
 //! Errors of a runner, and how they are reported to the daemon.
 
-use runner_protocol::{Failure, FailureKind};
+use runner_protocol::{Failure, FailureKind, PromptLength};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +107,25 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The length of a prompt that does not fit the context.
+    fn length(&self) -> Option<PromptLength> {
+        let of = |tokens: Option<usize>, context: &usize| PromptLength {
+            tokens: tokens.and_then(|tokens| u32::try_from(tokens).ok()),
+            context: u32::try_from(*context).unwrap_or(u32::MAX),
+        };
+        match self {
+            Self::ContextOverflow { prompt, context } => Some(of(Some(*prompt), context)),
+            Self::TextTooLong { context, .. } => Some(of(None, context)),
+            Self::InputTooLong {
+                tokens, longest, ..
+            } => Some(of(Some(*tokens), longest)),
+            Self::InputFarTooLong { longest, .. } => Some(of(None, longest)),
+            _ => None,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match error {
@@ -123,8 +142,8 @@ impl From<Error> for Failure {
             Error::NotFinite | Error::Internal(_) => FailureKind::Internal,
         };
         Self {
-            kind,
-            message: error.to_string(),
+            length: error.length(),
+            ..Self::new(kind, error.to_string())
         }
     }
 }

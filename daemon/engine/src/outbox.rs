@@ -58,10 +58,10 @@ fn append(buffer: &mut Vec<u8>, reply: Reply) {
     let before = buffer.len();
     if let Err(error) = frame::write(buffer, &reply) {
         buffer.truncate(before);
-        let failure = Failure {
-            kind: FailureKind::Invalid,
-            message: format!("the answer cannot be sent: {error}"),
-        };
+        let failure = Failure::new(
+            FailureKind::Invalid,
+            format!("the answer cannot be sent: {error}"),
+        );
         frame::write(
             buffer,
             &Reply {

@@ -144,6 +144,29 @@ pub struct Failure {
     pub kind: FailureKind,
     /// Its message, for people.
     pub message: String,
+    /// With [`FailureKind::ContextOverflow`]: how long the prompt is, and how long it may be.
+    #[serde(default)]
+    pub length: Option<PromptLength>,
+}
+
+impl Failure {
+    /// A failure of this kind with this message.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            length: None,
+        }
+    }
+}
+
+/// The length of a prompt that does not fit the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptLength {
+    /// Tokens of the prompt; `None` if it was too long to be tokenized.
+    pub tokens: Option<u32>,
+    /// Cells of the context.
+    pub context: u32,
 }
 
 /// Kinds of failure, by what the daemon can do.

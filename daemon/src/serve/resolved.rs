@@ -78,7 +78,7 @@ impl ResolvedModel {
     ) -> Result<Option<PromptSource>, Error> {
         let has_jinja = lease.loaded().has_chat_template;
         let given = match template {
-            TemplateChoice::Raw => return Ok(None),
+            TemplateChoice::Raw | TemplateChoice::Tokens(_) => return Ok(None),
             TemplateChoice::Given(text) => Some(text),
             TemplateChoice::Model => {
                 requirements::template(&self.model, has_jinja)?;

@@ -25,9 +25,9 @@ pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Er
     let resolved = ResolvedModel::find(app, Capability::Embedding, &ask.target).await?;
     let lease = resolved.lease(app).await?;
     let times = RequestTimes::loaded(ask.target.arrived);
-    let call = |batch: Vec<String>| {
+    let call = |batch: Vec<Input>| {
         lease.runner().embed(Embed {
-            inputs: batch.into_iter().map(Input::Text).collect(),
+            inputs: batch,
             dimensions: ask.dimensions,
             normalize: ask.normalize,
             truncate: ask.truncate,
@@ -82,9 +82,9 @@ fn check_count(what: &str, found: usize) -> Result<(), Error> {
 }
 
 /// The results of calls with at most [`MAX_INPUTS`] inputs each, in order.
-async fn in_batches<T, F>(
-    inputs: Vec<String>,
-    call: impl Fn(Vec<String>) -> F,
+async fn in_batches<I, T, F>(
+    inputs: Vec<I>,
+    call: impl Fn(Vec<I>) -> F,
     resolved: &ResolvedModel,
 ) -> Result<Vec<T>, Error>
 where
@@ -92,7 +92,7 @@ where
 {
     let mut inputs = inputs.into_iter();
     let batches = std::iter::from_fn(|| {
-        let batch: Vec<String> = inputs.by_ref().take(MAX_INPUTS).collect();
+        let batch: Vec<I> = inputs.by_ref().take(MAX_INPUTS).collect();
         (!batch.is_empty()).then_some(batch)
     });
     futures::stream::iter(batches.map(call))

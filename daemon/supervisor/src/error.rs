@@ -96,10 +96,7 @@ impl Error {
 
     /// The failure of a call that the supervisor refuses.
     pub(super) fn refused(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self::Failed(Failure {
-            kind,
-            message: message.into(),
-        })
+        Self::Failed(Failure::new(kind, message.into()))
     }
 }
 

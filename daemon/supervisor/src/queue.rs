@@ -243,10 +243,7 @@ mod tests {
     }
 
     fn failure() -> Error {
-        Error::Failed(Failure {
-            kind: FailureKind::Internal,
-            message: "it failed".to_owned(),
-        })
+        Error::Failed(Failure::new(FailureKind::Internal, "it failed".to_owned()))
     }
 
     /// All that can be read now.

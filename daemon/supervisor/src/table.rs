@@ -585,10 +585,7 @@ mod tests {
         assert_eq!(fixture.silent_for(119 * SECOND), None);
         fixture.reply(1, Event::Loading { fraction: 0.5 }).unwrap();
         assert_eq!(fixture.silent_for(119 * SECOND), None);
-        let failure = runner_protocol::Failure {
-            kind: FailureKind::Unsupported,
-            message: String::new(),
-        };
+        let failure = runner_protocol::Failure::new(FailureKind::Unsupported, String::new());
         fixture.reply(1, Event::Failed(failure)).unwrap();
         assert_eq!(
             fixture.silent_for(59 * SECOND),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use runner_protocol::images::{Images, placeholder};
 use runner_protocol::{
     Constraint, Delta, Done, Event, Failure, FailureKind, Generate, Likelihood, Load, Logprob,
-    MAX_DRAFT, MAX_TOP_LOGPROBS, MIN_CONTEXT, Message, Overflow, Prompt, Rendered, Shape,
-    Speculation, StopReason, Template, ToolCallDelta, ToolChoice, Variable,
+    MAX_DRAFT, MAX_TOP_LOGPROBS, MIN_CONTEXT, Message, Overflow, Prompt, PromptLength, Rendered,
+    Shape, Speculation, StopReason, Template, ToolCallDelta, ToolChoice, Variable,
 };
 
 use super::{
@@ -509,7 +509,6 @@ fn marked_up(thought: &str, text: &str, calls: &[(String, String)]) -> String {
     whole
 }
 
-/// Truncates a prompt so that one cell is left for the answer; returns the number of tokens that it cut.
 /// The context of a call, at most that of the load.
 pub(super) fn context_of(wanted: Option<u32>, loaded: u32) -> Result<u32, Failure> {
     match wanted {
@@ -521,6 +520,7 @@ pub(super) fn context_of(wanted: Option<u32>, loaded: u32) -> Result<u32, Failur
     }
 }
 
+/// Truncates a prompt so that one cell is left for the answer; returns the number of tokens that it cut.
 fn fit(prompt: &mut Vec<i32>, context: u32, overflow: Overflow) -> Result<u32, Failure> {
     let room = context as usize - 1;
     let Some(excess) = prompt.len().checked_sub(room).filter(|excess| *excess > 0) else {
@@ -528,11 +528,17 @@ fn fit(prompt: &mut Vec<i32>, context: u32, overflow: Overflow) -> Result<u32, F
     };
     match overflow {
         Overflow::Refuse => Err(Failure {
-            kind: FailureKind::ContextOverflow,
-            message: format!(
-                "the prompt has {} tokens, and the context of {context} takes {room}",
-                prompt.len()
-            ),
+            length: Some(PromptLength {
+                tokens: Some(count(prompt.len())),
+                context,
+            }),
+            ..Failure::new(
+                FailureKind::ContextOverflow,
+                format!(
+                    "the prompt has {} tokens, and the context of {context} takes {room}",
+                    prompt.len()
+                ),
+            )
         }),
         Overflow::Truncate { keep } => {
             let keep = room.min(keep as usize);

@@ -451,21 +451,12 @@ impl Mock {
     }
 
     fn fail(&mut self, id: u64, kind: FailureKind, message: impl Into<String>) {
-        self.reply(
-            id,
-            Event::Failed(Failure {
-                kind,
-                message: message.into(),
-            }),
-        );
+        self.reply(id, Event::Failed(Failure::new(kind, message.into())));
     }
 
     fn reply(&mut self, id: u64, event: Event) {
         let frame = frame::wire(&Reply { id, event }).unwrap_or_else(|error| {
-            let event = Event::Failed(Failure {
-                kind: FailureKind::Internal,
-                message: error.to_string(),
-            });
+            let event = Event::Failed(Failure::new(FailureKind::Internal, error.to_string()));
             frame::wire(&Reply { id, event }).expect("a short failure fits a frame")
         });
         self.out.push(Output::Send(frame));
@@ -487,10 +478,7 @@ fn check(load: &Load) -> Result<(), &'static str> {
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> Failure {
-    Failure {
-        kind: FailureKind::Invalid,
-        message: message.into(),
-    }
+    Failure::new(FailureKind::Invalid, message.into())
 }
 
 pub(super) fn outside_of_vocabulary(token: i32) -> Failure {

@@ -91,10 +91,10 @@ fn fit(tokens: &[i32], longest: usize, truncate: bool) -> Result<(&[i32], bool),
         0 => Err(invalid("an input has no tokens")),
         length if length <= longest => Ok((tokens, false)),
         _ if truncate => Ok((&tokens[..longest], true)),
-        length => Err(Failure {
-            kind: FailureKind::ContextOverflow,
-            message: format!("an input has {length} tokens and the model reads {longest}"),
-        }),
+        length => Err(Failure::new(
+            FailureKind::ContextOverflow,
+            format!("an input has {length} tokens and the model reads {longest}"),
+        )),
     }
 }
 

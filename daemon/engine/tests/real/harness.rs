@@ -182,7 +182,7 @@ impl Runner {
     /// Sends a call that must fail, and says how.
     pub(crate) fn fails(&mut self, call: Call) -> (FailureKind, String) {
         match self.call(call) {
-            Event::Failed(Failure { kind, message }) => (kind, message),
+            Event::Failed(Failure { kind, message, .. }) => (kind, message),
             other => panic!("expected a failure, got {other:?}"),
         }
     }

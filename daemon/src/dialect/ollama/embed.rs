@@ -2,6 +2,7 @@
 
 use api::{EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse};
 use axum::extract::State;
+use runner_protocol::Input;
 use tokio::time::Instant;
 
 use super::reply::nanos;
@@ -24,7 +25,10 @@ pub(crate) async fn post(
             request.options.as_ref(),
             request.keep_alive.as_ref(),
         )?,
-        inputs: Vec::from(request.input),
+        inputs: Vec::from(request.input)
+            .into_iter()
+            .map(Input::Text)
+            .collect(),
         // Clients send 0 for all dimensions.
         dimensions: request.dimensions.filter(|dimensions| *dimensions > 0),
         normalize: true,
@@ -53,7 +57,11 @@ pub(crate) async fn post_one(
             request.options.as_ref(),
             request.keep_alive.as_ref(),
         )?,
-        inputs: Vec::from_iter(Some(request.prompt).filter(|prompt| !prompt.is_empty())),
+        inputs: Some(request.prompt)
+            .filter(|prompt| !prompt.is_empty())
+            .map(Input::Text)
+            .into_iter()
+            .collect(),
         dimensions: None,
         normalize: false,
         truncate: true,
