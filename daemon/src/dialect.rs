@@ -4,5 +4,21 @@
 //! [`Event`](crate::answer::Event)s of the answer as its clients expect them. It has routes and an error format
 //! (`error::rendered`). It chooses no template and leases no model.
 
+use http::HeaderMap;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+use crate::error::ErrorFormat;
+
 pub mod fields;
 pub mod ollama;
+
+/// The routes of all dialects.
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    ollama::routes()
+}
+
+/// The error format of a request, by its path and headers. It also holds for paths without a route.
+pub(crate) fn error_format(_path: &str, _headers: &HeaderMap) -> ErrorFormat {
+    ollama::error
+}

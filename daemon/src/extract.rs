@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::blocking;
 use crate::budget::{Share, UNCOUNTED};
 use crate::error::Error;
+use crate::ignored::{self, IgnoredFields};
 
 /// Most bytes of a request without a conversation.
 pub const SMALL: usize = 1 << 20;
@@ -40,34 +41,39 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync, const LIMIT: usize> FromRequ
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
         refuse_encoding(&request)?;
         let share = request.extensions().get::<Share>().cloned();
+        let ignored = request.extensions().get::<IgnoredFields>().cloned();
         let bytes = tokio::time::timeout(DEADLINE, read(request.into_body(), LIMIT, share))
             .await
             .map_err(|_| Error::SlowBody(DEADLINE))??;
         if bytes.is_empty() {
             return Err(Error::Invalid("missing request body".into()));
         }
-        blocking::run_sized(bytes.len(), move || parse(bytes))
-            .await?
-            .map(Self)
+        let (body, unknown) = blocking::run_sized(bytes.len(), move || parse(bytes)).await??;
+        if let Some(ignored) = ignored {
+            ignored.add(unknown);
+        }
+        Ok(Self(body))
     }
 }
 
-/// Parses JSON. The error for a value of the wrong type names its field.
-fn parse<T: DeserializeOwned>(mut bytes: Vec<u8>) -> Result<T, Error> {
+/// Parses JSON, and names the fields that `T` does not have. The error for a value of the wrong type names its field.
+fn parse<T: DeserializeOwned>(mut bytes: Vec<u8>) -> Result<(T, Vec<String>), Error> {
     surrogates::replace_lone(&mut bytes);
     let mut json = serde_json::Deserializer::from_slice(&bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let field = error.path().to_string();
-        let why = error.into_inner();
-        let in_field = why.is_data() && field != ".";
-        Error::Invalid(match in_field {
-            true => format!("field `{}`: {}", shortened(&field), plain(&why)),
-            false => not_expected(&why),
-        })
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
+    let mut unknown = Vec::new();
+    let read = serde_ignored::deserialize(tracked, |path| ignored::name(&path, &mut unknown));
+    let value = read.map_err(|why| {
+        let field = track.path().to_string();
+        match why.is_data() && field != "." {
+            true => Error::field(shortened(&field), plain(&why)),
+            false => Error::Invalid(not_expected(&why)),
+        }
     })?;
     json.end()
         .map_err(|error| Error::Invalid(not_expected(&error)))?;
-    Ok(value)
+    Ok((value, unknown))
 }
 
 fn not_expected(error: &serde_json::Error) -> String {

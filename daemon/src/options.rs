@@ -73,6 +73,28 @@ pub fn read(options: Option<&Map<String, Value>>) -> Result<Parameters, Error> {
     Ok(parameters)
 }
 
+/// Sets one parameter by a field of the request that may have another name, such as `max_tokens` for `num_predict`. Null leaves it
+/// as it is.
+///
+/// # Errors
+/// [`Error::Field`] with the name of the field and its valid values.
+pub fn set(
+    parameters: &mut Parameters,
+    field: &str,
+    parameter: &str,
+    value: &Value,
+) -> Result<(), Error> {
+    use modelfile::parameter::Error as Wrong;
+    parameters
+        .set_json(parameter, value)
+        .map_err(|error| match error {
+            Wrong::Invalid { spec, found } => {
+                Error::field(field, format!("must be {}, not {found}", spec.kind))
+            }
+            other => Error::field(field, other.to_string()),
+        })
+}
+
 /// Joins the parameters of a request with those of its model and the defaults.
 ///
 /// `trained` is the context length that the model was trained with, if that is known; it limits the context.
@@ -200,6 +222,18 @@ mod tests {
 
     fn resolved(request: Value, model: Value, trained: Option<u64>) -> ResolvedOptions {
         resolve(&parameters(request), &parameters(model), trained, DEFAULTS)
+    }
+
+    #[test]
+    fn an_error_has_the_name_of_the_field() {
+        let mut parameters = Parameters::default();
+        let mut set = |value: Value| set(&mut parameters, "max_tokens", "num_predict", &value);
+        set(json!(5)).unwrap();
+        set(json!(null)).unwrap();
+        let error = set(json!("many")).unwrap_err();
+        assert_eq!(error.param(), Some("max_tokens"));
+        assert!(error.to_string().contains("must be"), "{error}");
+        assert_eq!(parameters.num_predict(), Some(5));
     }
 
     #[test]

@@ -6,21 +6,25 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use http::{Method, Uri};
 use tokio::time::Instant;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::budget::{self, Budget};
 use crate::dialect;
 use crate::error::{self, Error};
+use crate::ignored::{self, Logged};
 use crate::origin_check::{self, OriginCheck};
 use crate::routes;
 
 /// All routes, behind the origin check.
 pub fn router(app: App, origin_check: OriginCheck) -> Router {
-    behind(
-        origin_check,
-        dialect::ollama::routes().merge(routes::routes()),
-    )
-    .with_state(app)
+    let (routes, _) = all().split_for_parts();
+    behind(origin_check, routes).with_state(app)
+}
+
+/// The routes of all dialects and of slm itself, with their descriptions.
+fn all() -> OpenApiRouter<App> {
+    dialect::routes().merge(routes::routes())
 }
 
 /// These routes with the layers that all routes have.
@@ -32,16 +36,23 @@ fn behind(origin_check: OriginCheck, routes: Router<App>) -> Router<App> {
             Budget::default(),
             budget::lend,
         ))
+        .layer(middleware::from_fn_with_state(
+            Logged::default(),
+            ignored::report,
+        ))
         .layer(middleware::from_fn(log))
         // The origin check comes before any other layer reads the request.
         .layer(middleware::from_fn_with_state(
             origin_check,
             origin_check::check,
         ))
-        // Errors outside of a dialect, such as those of the origin check, have Ollama's format.
-        .layer(middleware::map_response(async |response| {
-            error::rendered(response, dialect::ollama::error)
-        }))
+        .layer(middleware::from_fn(render_error))
+}
+
+/// Writes an error as the dialect of its request does.
+async fn render_error(request: Request, next: Next) -> Response {
+    let format = dialect::error_format(request.uri().path(), request.headers());
+    error::rendered(next.run(request).await, format)
 }
 
 /// Logs method, path, status and time of each request, and no content.

@@ -10,16 +10,17 @@ mod rerank;
 mod search;
 mod verify;
 
+use axum::Extension;
 use axum::routing::{get, post};
-use axum::{Extension, Router};
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::listen::Peer;
 
 /// The routes.
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .route(api::routes::RERANK, post(rerank::post))
         .route(api::routes::RERANK_V1, post(rerank::post))
         .route(api::routes::EXPLAIN, post(explain::post))

@@ -22,10 +22,10 @@ mod tags;
 mod tools;
 mod version;
 
-use axum::Router;
 use axum::routing::{delete, get, head, post};
 use http::StatusCode;
 use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::error::Error;
@@ -33,8 +33,8 @@ use crate::error::Error;
 pub(crate) use lines::stream_progress;
 
 /// The routes of this dialect.
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .route(api::routes::ROOT, get(root::get))
         .route(api::routes::VERSION, get(version::get))
         .route(api::routes::TAGS, get(tags::get))

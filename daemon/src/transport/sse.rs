@@ -4,46 +4,131 @@
 //! As in [`ndjson`](super::ndjson), an error in the stream is the last frame.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
-use axum::response::sse::{Event, Sse};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt};
+use futures::future::Either;
+use futures::{Stream, StreamExt, TryFutureExt};
+use http::header::HeaderValue;
 
 use super::until_error;
 use crate::error::Error;
 
-/// A response that streams events, and ends after the first error, which `failed` writes.
-pub fn stream<S>(frames: S, failed: fn(&Error) -> Event) -> Response
+/// How long a response waits for its first frame. Clients and proxies give up on a server that sends nothing for long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest silence in a stream.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// Comments in the pauses of a stream, which clients skip.
+pub fn comments() -> KeepAlive {
+    KeepAlive::new().interval(SILENCE)
+}
+
+/// `ping` in the pauses of a stream.
+pub fn pings(ping: Event) -> KeepAlive {
+    comments().event(ping)
+}
+
+/// A response that streams the frames of `begin`, which waits until the first output is there.
+///
+/// An error that comes within [`PATIENCE`] is the error of the response. After that the response begins, and an error is the last
+/// frame, written by `failed`.
+///
+/// # Errors
+/// The error of `begin`.
+pub async fn respond<S>(
+    begin: impl Future<Output = Result<S, Error>> + Send + 'static,
+    keep_alive: KeepAlive,
+    failed: impl Fn(&Error) -> Event + Send + 'static,
+) -> Result<Response, Error>
+where
+    S: Stream<Item = Result<Event, Error>> + Send + 'static,
+{
+    let mut begin = Box::pin(begin);
+    let frames = match tokio::time::timeout(PATIENCE, &mut begin).await {
+        Ok(frames) => Either::Left(frames?),
+        Err(_) => Either::Right(begin.try_flatten_stream()),
+    };
+    Ok(stream(frames, keep_alive, failed))
+}
+
+/// A response that streams frames, and ends after the first error, which `failed` writes.
+pub fn stream<S>(
+    frames: S,
+    keep_alive: KeepAlive,
+    failed: impl Fn(&Error) -> Event + Send + 'static,
+) -> Response
 where
     S: Stream<Item = Result<Event, Error>> + Send + 'static,
 {
     let frames = until_error(frames, failed).map(Ok::<Event, Infallible>);
-    Sse::new(frames).into_response()
+    let mut response = Sse::new(frames).keep_alive(keep_alive).into_response();
+    // Proxies that collect a response before they pass it on let this header be.
+    let unbuffered = HeaderValue::from_static("no");
+    response
+        .headers_mut()
+        .insert("x-accel-buffering", unbuffered);
+    response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures::stream;
+    use http::header;
+
+    fn data(text: &str) -> Event {
+        Event::default().data(text)
+    }
+
+    fn failed(error: &Error) -> Event {
+        Event::default().event("error").data(error.to_string())
+    }
+
+    async fn text(response: Response) -> String {
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "text/event-stream"
+        );
+        let bytes = axum::body::to_bytes(response.into_body(), 1000).await;
+        String::from_utf8(bytes.unwrap().to_vec()).unwrap()
+    }
 
     #[tokio::test]
     async fn an_error_is_the_last_frame() {
         let frames = vec![
-            Ok(Event::default().data("1")),
+            Ok(data("1")),
             Err(Error::Unsupported("magic".into())),
-            Ok(Event::default().data("2")),
+            Ok(data("2")),
         ];
-        let failed = |error: &Error| Event::default().event("error").data(error.to_string());
-        let response = super::stream(stream::iter(frames), failed);
+        let response = super::stream(stream::iter(frames), comments(), failed);
         assert_eq!(
-            response.headers()[http::header::CONTENT_TYPE],
-            "text/event-stream"
-        );
-        let body = response.into_body();
-        let bytes = axum::body::to_bytes(body, 1000).await.unwrap();
-        assert_eq!(
-            std::str::from_utf8(&bytes).unwrap(),
+            text(response).await,
             "data: 1\n\nevent: error\ndata: magic is not supported yet\n\n"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_early_error_is_the_error_of_the_response_and_a_late_one_a_frame() {
+        let begin = |wait: u64| async move {
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+            match wait {
+                40 => Ok(stream::iter([Ok(data("1"))])),
+                _ => Err(Error::Internal),
+            }
+        };
+        let early = respond(begin(9), comments(), failed).await;
+        assert!(matches!(early, Err(Error::Internal)));
+        let late = respond(begin(20), comments(), failed).await.unwrap();
+        let late = text(late).await;
+        assert!(late.ends_with("event: error\ndata: an internal task ended early\n\n"));
+        let slow = respond(begin(40), comments(), failed).await.unwrap();
+        let slow = text(slow).await;
+        assert_eq!(slow, ":\n\n:\n\ndata: 1\n\n");
+        let slow = respond(begin(40), pings(data("ping")), failed).await;
+        let slow = text(slow.unwrap()).await;
+        assert_eq!(slow, "data: ping\n\ndata: ping\n\ndata: 1\n\n");
     }
 }

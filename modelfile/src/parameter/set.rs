@@ -79,6 +79,17 @@ impl Parameters {
         (parameters, problems)
     }
 
+    /// Sets one parameter; null leaves it as it is.
+    ///
+    /// # Errors
+    /// When no parameter has this name, or the value has the wrong type or is out of range.
+    pub fn set_json(&mut self, name: &str, json: &Json) -> Result<(), Error> {
+        match json {
+            Json::Null => Ok(()),
+            _ => self.put_json(look_up(name)?, json),
+        }
+    }
+
     /// The JSON object, sorted by name.
     pub fn to_json(&self) -> Map<String, Json> {
         let scalars = self

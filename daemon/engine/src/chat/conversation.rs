@@ -348,6 +348,50 @@ pub(crate) fn without_depth(conversation: &Template) -> Option<Template> {
     Some(without)
 }
 
+/// The conversation with the system messages among its first `count` messages joined into one at the start.
+pub(crate) fn with_joined_systems(conversation: &Template, count: usize) -> Template {
+    let mut texts = Vec::new();
+    let mut others = Vec::new();
+    for (index, message) in conversation.messages.iter().enumerate() {
+        match message.role == "system" && index < count {
+            true => texts.push(message.content.as_str()),
+            false => others.push(message.clone()),
+        }
+    }
+    texts.retain(|text| !text.is_empty());
+    let system = Message {
+        role: "system".into(),
+        content: texts.join("\n\n"),
+        ..Message::default()
+    };
+    Template {
+        messages: std::iter::once(system).chain(others).collect(),
+        ..conversation.clone()
+    }
+}
+
+/// A conversation with a system message behind others, and the text of that message.
+pub(crate) fn late_system() -> (Template, &'static str) {
+    const MARK: &str = "a late system message";
+    let message = |role: &str, content: &str| Message {
+        role: role.into(),
+        content: content.into(),
+        ..Message::default()
+    };
+    let probe = Template {
+        messages: vec![
+            message("user", "one"),
+            message("assistant", "two"),
+            message("system", MARK),
+            message("user", "three"),
+        ],
+        add_generation_prompt: true,
+        thinking: Some(false),
+        ..Template::default()
+    };
+    (probe, MARK)
+}
+
 /// What of a conversation decides about the form of the answer, besides the end of its prompt.
 pub(crate) fn form_key(conversation: &Template) -> String {
     let without_messages = Template {

@@ -9,9 +9,14 @@ pub(crate) mod conversation;
 mod families;
 pub(crate) mod renderer;
 
-use std::{cell::RefCell, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    cell::{OnceCell, RefCell},
+    sync::Arc,
+    time::Instant,
+};
 
-use runner_protocol::{Template, Tool};
+use runner_protocol::{Message, Template, Tool};
 
 use crate::{
     answer::format::{AnswerFormat, Applied, AppliedJson},
@@ -45,6 +50,8 @@ pub(crate) struct Chat {
     controls: Arc<Controls>,
     /// With what they follow from, the last used at the end.
     forms: RefCell<Vec<(String, Option<Arc<AnswerFormat>>)>>,
+    /// Whether the template renders a system message behind others, once that was needed.
+    renders_late_system: OnceCell<bool>,
 }
 
 impl Chat {
@@ -78,6 +85,7 @@ impl Chat {
             native,
             controls,
             forms: RefCell::default(),
+            renders_late_system: OnceCell::new(),
         })
     }
 
@@ -93,6 +101,7 @@ impl Chat {
     /// [`Error::Invalid`] with what the template says.
     pub(crate) fn render(&self, conversation: &Template) -> Result<Applied, Error> {
         conversation::check(conversation)?;
+        let conversation = &*self.with_fitting_systems(conversation);
         let prompt = self.prompt(conversation)?;
         let marked = marks::marked(conversation, &self.controls)?;
         let marked = marked.and_then(|(marked, mark)| Some((self.prompt(&marked).ok()?, mark)));
@@ -103,6 +112,33 @@ impl Chat {
             mark,
             form: None,
             generation_prompt: String::new(),
+        })
+    }
+
+    /// The conversation with its system messages where the template renders them: those at the start are joined, and later ones
+    /// are moved to the start if the template refuses or drops them there.
+    fn with_fitting_systems<'c>(&self, conversation: &'c Template) -> Cow<'c, Template> {
+        let messages = &conversation.messages;
+        let is_system = |message: &&Message| message.role == "system";
+        let leading = messages.iter().take_while(is_system).count();
+        let is_late = messages[leading..]
+            .iter()
+            .any(|message| is_system(&message));
+        if leading < 2 && !is_late {
+            return Cow::Borrowed(conversation);
+        }
+        let first = match is_late && !self.renders_late_system() {
+            true => messages.len(),
+            false => leading,
+        };
+        Cow::Owned(conversation::with_joined_systems(conversation, first))
+    }
+
+    fn renders_late_system(&self) -> bool {
+        *self.renders_late_system.get_or_init(|| {
+            let (probe, mark) = conversation::late_system();
+            self.ask(&probe, true)
+                .is_ok_and(|(_, said)| said.prompt.contains(mark))
         })
     }
 
@@ -129,6 +165,7 @@ impl Chat {
     /// [`Error::Invalid`] with what the template says, or when tools are on offer of which it knows nothing.
     pub(crate) fn apply(&self, conversation: &Template) -> Result<Applied, Error> {
         conversation::check(conversation)?;
+        let conversation = &*self.with_fitting_systems(conversation);
         let applied = self.apply_within(conversation)?;
         let Some((marked, mark)) = marks::marked(conversation, &self.controls)? else {
             return Ok(applied);
@@ -347,9 +384,28 @@ fn reason(message: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use runner_protocol::Message;
-
     use super::*;
+
+    #[test]
+    fn system_messages_are_joined_at_the_start_where_the_template_wants_them() {
+        let roles = [
+            ("system", "a"),
+            ("system", "b"),
+            ("user", "c"),
+            ("system", "d"),
+            ("user", "e"),
+        ];
+        let render = |source: &str| {
+            let chat = parsed(Some(source), "", "").unwrap();
+            chat.render(&conversation(&roles)).unwrap().prompt
+        };
+        let anywhere = "{% for m in messages %}{{ m.role[0] }}:{{ m.content }};{% endfor %}";
+        assert_eq!(render(anywhere), "s:a\n\nb;u:c;s:d;u:e;");
+        let first = "{% for m in messages %}{% if m.role == 'system' and not loop.first %}{{ raise_exception('system must be first') }}{% endif %}{{ m.role[0] }}:{{ m.content }};{% endfor %}";
+        assert_eq!(render(first), "s:a\n\nb\n\nd;u:c;u:e;");
+        let dropped = "{% for m in messages %}{% if m.role != 'system' or loop.first %}{{ m.role[0] }}:{{ m.content }};{% endif %}{% endfor %}";
+        assert_eq!(render(dropped), "s:a\n\nb\n\nd;u:c;u:e;");
+    }
 
     fn parsed(source: Option<&str>, bos: &str, eos: &str) -> Result<Chat, Error> {
         Chat::parse(source, bos, eos, Arc::default())

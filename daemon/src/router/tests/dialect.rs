@@ -43,7 +43,7 @@ mod toy {
                 Err(error) => vec![Err(error)],
             })
         });
-        Ok(sse::stream(frames, |error| {
+        Ok(sse::stream(frames, sse::comments(), |error| {
             frame_of("oops", &error.message())
         }))
     }
