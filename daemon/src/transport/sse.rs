@@ -115,7 +115,7 @@ mod tests {
         let begin = |wait: u64| async move {
             tokio::time::sleep(Duration::from_secs(wait)).await;
             match wait {
-                40 => Ok(stream::iter([Ok(data("1"))])),
+                50 => Ok(stream::iter([Ok(data("1"))])),
                 _ => Err(Error::Internal),
             }
         };
@@ -124,10 +124,10 @@ mod tests {
         let late = respond(begin(20), comments(), failed).await.unwrap();
         let late = text(late).await;
         assert!(late.ends_with("event: error\ndata: an internal task ended early\n\n"));
-        let slow = respond(begin(40), comments(), failed).await.unwrap();
+        let slow = respond(begin(50), comments(), failed).await.unwrap();
         let slow = text(slow).await;
         assert_eq!(slow, ":\n\n:\n\ndata: 1\n\n");
-        let slow = respond(begin(40), pings(data("ping")), failed).await;
+        let slow = respond(begin(50), pings(data("ping")), failed).await;
         let slow = text(slow.unwrap()).await;
         assert_eq!(slow, "data: ping\n\ndata: ping\n\ndata: 1\n\n");
     }
