@@ -55,8 +55,8 @@ pub use progress::{Progress, Reporter, Stage};
 pub use reference::Reference;
 pub use registry::{
     Base, Create, DamagedBlob, DamagedModel, FileNames, GcReport, LoggedIn, ModelRef, NewLogin,
-    NewState, Options, Put, Registry, SavedJob, SavedJobs, SavedState, StateId, VerifyOptions,
-    VerifyReport, Weights,
+    NewState, Options, Put, Registry, SavedConversation, SavedItem, SavedJob, SavedJobs,
+    SavedResponse, SavedState, StateId, VerifyOptions, VerifyReport, Weights,
 };
 pub use relpath::RelPath;
 pub use store::{Step, StepHook};

@@ -10,10 +10,12 @@
 //! that `registry/prepare-queries.sh` makes.
 
 mod blobs;
+mod conversations;
 mod jobs;
 mod leases;
 mod manifests;
 mod models;
+mod responses;
 
 use std::{
     path::{Path, PathBuf},
@@ -63,6 +65,8 @@ impl Index {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // The text of removed responses is overwritten where that costs no further writes.
+            .pragma("secure_delete", "FAST")
             .busy_timeout(BUSY)
             .optimize_on_close(true, None);
         let writer = SqlitePoolOptions::new()

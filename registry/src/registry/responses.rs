@@ -1,0 +1,269 @@
+//! Saved responses and conversations: what a client may read again and continue.
+//!
+//! The store does not read their texts. Callers pass the time, in milliseconds since 1970.
+
+use crate::{Registry, error::Result};
+
+/// A response as it was last saved.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SavedResponse {
+    /// Its id.
+    pub id: String,
+    /// The items of its request.
+    pub input: String,
+    /// The response itself.
+    pub record: String,
+}
+
+/// A conversation as it was last saved, without its items.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SavedConversation {
+    /// Its id.
+    pub id: String,
+    /// What was saved.
+    pub record: String,
+    /// Bytes of the record and of all items.
+    pub bytes: i64,
+}
+
+/// An item of a conversation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SavedItem {
+    /// Its id, unique in its conversation.
+    pub id: String,
+    /// What was saved.
+    pub record: String,
+}
+
+/// Texts of users and models do not belong into logs.
+macro_rules! debug_shows_only_the_id {
+    ($($name:ident)*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name)).field("id", &self.id).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+debug_shows_only_the_id!(SavedResponse SavedConversation SavedItem);
+
+impl Registry {
+    /// Saves a response, and replaces an earlier one of the same id.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub async fn save_response(&self, response: &SavedResponse, now: i64) -> Result<()> {
+        self.0.index.save_response(response, now).await
+    }
+
+    /// The response of this id, if it was saved at `oldest` or later.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn response(&self, id: &str, oldest: i64) -> Result<Option<SavedResponse>> {
+        self.0.index.response(id, oldest).await
+    }
+
+    /// Removes a response. Returns whether it was there.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub async fn remove_response(&self, id: &str) -> Result<bool> {
+        self.0.index.remove_response(id).await
+    }
+
+    /// Removes the responses and conversations that were saved before `oldest`, and then the oldest ones until at most `most` bytes
+    /// are left. Returns how many bytes are left.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub async fn trim_responses(&self, most: u64, oldest: i64) -> Result<u64> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let left = self.0.index.trim_responses(most, oldest).await?;
+        Ok(left.cast_unsigned())
+    }
+
+    /// Saves a conversation, and keeps its items.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub async fn save_conversation(
+        &self,
+        conversation: &SavedConversation,
+        now: i64,
+    ) -> Result<()> {
+        self.0.index.save_conversation(conversation, now).await
+    }
+
+    /// The conversation of this id, if it was changed at `oldest` or later.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn conversation(&self, id: &str, oldest: i64) -> Result<Option<SavedConversation>> {
+        self.0.index.conversation(id, oldest).await
+    }
+
+    /// Removes a conversation with its items. Returns whether it was there.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub async fn remove_conversation(&self, id: &str) -> Result<bool> {
+        self.0.index.remove_conversation(id).await
+    }
+
+    /// Adds items to the end of a conversation: all, or none if the conversation is gone. Returns whether it was there.
+    ///
+    /// # Errors
+    /// When the index cannot be written, and for an id that the conversation has already.
+    pub async fn add_items(
+        &self,
+        conversation: &str,
+        items: &[SavedItem],
+        now: i64,
+    ) -> Result<bool> {
+        self.0.index.add_items(conversation, items, now).await
+    }
+
+    /// The items of a conversation, in order.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn items(&self, conversation: &str) -> Result<Vec<SavedItem>> {
+        self.0.index.items(conversation).await
+    }
+
+    /// Removes an item of a conversation. Returns whether it was there.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub async fn remove_item(&self, conversation: &str, id: &str) -> Result<bool> {
+        self.0.index.remove_item(conversation, id).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Options;
+
+    async fn open(home: &std::path::Path) -> Registry {
+        Registry::open(Options::new(home)).await.expect("it opens")
+    }
+
+    fn response(id: &str, record: &str) -> SavedResponse {
+        SavedResponse {
+            id: id.to_owned(),
+            input: "[]".to_owned(),
+            record: record.to_owned(),
+        }
+    }
+
+    fn conversation(id: &str) -> SavedConversation {
+        SavedConversation {
+            id: id.to_owned(),
+            record: "{}".to_owned(),
+            bytes: 2,
+        }
+    }
+
+    fn item(id: &str, record: &str) -> SavedItem {
+        SavedItem {
+            id: id.to_owned(),
+            record: record.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_response_is_there_after_a_restart_until_it_is_removed() {
+        let home = tempfile::tempdir().expect("a folder");
+        let registry = open(home.path()).await;
+        registry
+            .save_response(&response("a", "one"), 5)
+            .await
+            .unwrap();
+        registry
+            .save_response(&response("a", "two"), 7)
+            .await
+            .unwrap();
+        registry.close().await;
+        drop(registry);
+        let registry = open(home.path()).await;
+        let found = registry.response("a", 7).await.unwrap();
+        assert_eq!(found, Some(response("a", "two")));
+        assert_eq!(registry.response("a", 8).await.unwrap(), None, "too old");
+        assert!(registry.remove_response("a").await.unwrap());
+        assert!(!registry.remove_response("a").await.unwrap());
+        assert_eq!(registry.response("a", 0).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_go_first_when_the_budget_is_used_up() {
+        let home = tempfile::tempdir().expect("a folder");
+        let registry = open(home.path()).await;
+        registry
+            .save_response(&response("a", "12345678"), 1)
+            .await
+            .unwrap();
+        registry
+            .save_conversation(&conversation("b"), 2)
+            .await
+            .unwrap();
+        let items = [item("i", "12345678")];
+        assert!(registry.add_items("b", &items, 3).await.unwrap());
+        registry
+            .save_response(&response("c", "12345678"), 4)
+            .await
+            .unwrap();
+        assert_eq!(registry.trim_responses(30, 0).await.unwrap(), 30);
+        assert_eq!(registry.trim_responses(29, 0).await.unwrap(), 20);
+        assert_eq!(registry.response("a", 0).await.unwrap(), None);
+        assert!(registry.conversation("b", 0).await.unwrap().is_some());
+        assert_eq!(registry.trim_responses(100, 4).await.unwrap(), 10);
+        assert_eq!(registry.conversation("b", 0).await.unwrap(), None);
+        assert_eq!(
+            registry.items("b").await.unwrap(),
+            [],
+            "its items are gone too"
+        );
+        assert!(registry.response("c", 0).await.unwrap().is_some());
+        assert_eq!(registry.trim_responses(0, 0).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn items_keep_their_order_and_count_in_the_bytes_of_their_conversation() {
+        let home = tempfile::tempdir().expect("a folder");
+        let registry = open(home.path()).await;
+        let bytes = async || registry.conversation("c", 0).await.unwrap().unwrap().bytes;
+        assert!(!registry.add_items("c", &[item("z", "1")], 1).await.unwrap());
+        registry
+            .save_conversation(&conversation("c"), 1)
+            .await
+            .unwrap();
+        let items = [item("z", "é"), item("a", "333")];
+        assert!(registry.add_items("c", &items, 2).await.unwrap());
+        assert_eq!(registry.items("c").await.unwrap(), items);
+        assert_eq!(bytes().await, 7);
+        let renamed = SavedConversation {
+            record: "{     }".to_owned(),
+            ..conversation("c")
+        };
+        registry.save_conversation(&renamed, 3).await.unwrap();
+        assert_eq!(bytes().await, 12);
+        assert!(
+            registry.add_items("c", &[item("z", "1")], 4).await.is_err(),
+            "the id is taken"
+        );
+        assert!(registry.remove_item("c", "z").await.unwrap());
+        assert!(!registry.remove_item("c", "z").await.unwrap());
+        assert_eq!(bytes().await, 10);
+        assert!(registry.remove_conversation("c").await.unwrap());
+        assert_eq!(registry.items("c").await.unwrap(), []);
+    }
+
+    #[test]
+    fn debug_shows_no_text() {
+        let shown = format!("{:?} {:?}", response("a", "secret"), item("b", "secret"));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}
