@@ -15,6 +15,7 @@ mod generate;
 mod job;
 pub mod layout;
 mod model;
+pub mod openai;
 mod progress;
 mod push;
 pub mod routes;
