@@ -7,6 +7,7 @@ use registry::{ModelName, Registry};
 use crate::error::Error;
 use crate::operations::Operations;
 use crate::options::Defaults;
+use crate::responses::Responses;
 use crate::scheduler::Scheduler;
 use crate::template;
 use crate::transfers::Transfers;
@@ -20,6 +21,8 @@ pub struct App {
     pub scheduler: Scheduler,
     /// Long operations that clients share.
     pub operations: Operations,
+    /// Saved responses of the Responses API.
+    pub responses: Responses,
     /// The jobs that pull and push models.
     pub transfers: Transfers,
     /// The configured defaults of parameters.

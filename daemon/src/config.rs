@@ -194,6 +194,10 @@ pub struct Config {
     pub state_memory: Option<u64>,
     /// Most bytes of saved states on disk; 0 saves none.
     pub state_disk: u64,
+    /// Most bytes of saved responses and conversations; 0 saves none.
+    pub responses: u64,
+    /// How long responses and conversations are kept after their last change.
+    pub responses_lifetime: Duration,
     /// The `pip` program; `None` searches for it.
     pub pip: Option<PathBuf>,
     /// Address of the registry that replaces the Ollama library.
@@ -475,6 +479,8 @@ impl RawSettings {
                     .map_err(|problem| format!("{problem}, or auto")),
             })?,
             state_disk: self.get("state_disk", size::read)?,
+            responses: self.get("responses", size::read)?,
+            responses_lifetime: self.get("responses_lifetime", positive)?,
             pip: self.get("pip", |text| {
                 Ok((!text.is_empty()).then(|| PathBuf::from(text)))
             })?,

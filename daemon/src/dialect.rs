@@ -12,13 +12,17 @@ use crate::error::ErrorFormat;
 
 pub mod fields;
 pub mod ollama;
+pub mod openai;
 
 /// The routes of all dialects.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    ollama::routes()
+    ollama::routes().merge(openai::routes())
 }
 
 /// The error format of a request, by its path and headers. It also holds for paths without a route.
-pub(crate) fn error_format(_path: &str, _headers: &HeaderMap) -> ErrorFormat {
-    ollama::error
+pub(crate) fn error_format(path: &str, _headers: &HeaderMap) -> ErrorFormat {
+    match path.starts_with("/v1/") && path != api::routes::RERANK_V1 {
+        true => openai::error,
+        false => ollama::error,
+    }
 }

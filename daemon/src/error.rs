@@ -149,6 +149,18 @@ pub enum Error {
     /// The answer does not parse in the format of the model.
     #[error("{0}")]
     Unreadable(String),
+    /// No saved response has this id.
+    #[error("response '{0}' not found")]
+    ResponseNotFound(String),
+    /// A response that the request continues is not saved, or not any more.
+    #[error("previous response with id '{0}' not found")]
+    PreviousResponse(String),
+    /// No conversation has this id.
+    #[error("conversation with id '{0}' not found")]
+    ConversationNotFound(String),
+    /// No item of the conversation has this id.
+    #[error("item with id '{0}' not found")]
+    ItemNotFound(String),
     /// No job has this id.
     #[error("there is no job {0}")]
     NoJob(u64),
@@ -232,6 +244,7 @@ impl Error {
     pub fn param(&self) -> Option<&str> {
         match self {
             Self::Field { name, .. } => Some(name),
+            Self::PreviousResponse(_) => Some("previous_response_id"),
             _ => None,
         }
     }
@@ -261,6 +274,10 @@ impl Error {
             Self::TooOld { .. } => (StatusCode::BAD_REQUEST, "version_too_old"),
             Self::NoTemplate { .. } => (StatusCode::BAD_REQUEST, "unsupported"),
             Self::Unreadable(_) => (StatusCode::BAD_GATEWAY, "unreadable_answer"),
+            Self::ResponseNotFound(_) => (StatusCode::NOT_FOUND, "response_not_found"),
+            Self::PreviousResponse(_) => (StatusCode::BAD_REQUEST, "previous_response_not_found"),
+            Self::ConversationNotFound(_) => (StatusCode::NOT_FOUND, "conversation_not_found"),
+            Self::ItemNotFound(_) => (StatusCode::NOT_FOUND, "item_not_found"),
             Self::NoJob(_) => (StatusCode::NOT_FOUND, "job_not_found"),
             Self::JobState { .. } => (StatusCode::CONFLICT, "job_state"),
             Self::JobCancelled(_) => (StatusCode::CONFLICT, "job_cancelled"),
@@ -311,6 +328,9 @@ impl Error {
             Self::NotConfined { .. } => {
                 "use a Linux kernel with Landlock and seccomp, or set sandbox: auto in config.yaml to run with less"
             }
+            Self::PreviousResponse(_) => {
+                "send the items of the conversation again; `responses_lifetime` and `responses` in config.yaml limit what is kept"
+            }
             Self::NoJob(_) | Self::JobState { .. } => "`slm jobs --all` shows the jobs",
             Self::JobCancelled(_) => {
                 "the fetched bytes are kept, unless the job was cancelled with `--remove`"
@@ -328,6 +348,9 @@ impl Error {
             | Self::UnixOnly(_)
             | Self::NoRoute(_)
             | Self::Method(_)
+            | Self::ResponseNotFound(_)
+            | Self::ConversationNotFound(_)
+            | Self::ItemNotFound(_)
             | Self::Unreadable(_)
             | Self::Internal => return None,
         };

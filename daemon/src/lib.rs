@@ -35,6 +35,7 @@ mod progress;
 pub mod prompt;
 mod random;
 pub mod requirements;
+pub mod responses;
 pub mod router;
 mod routes;
 pub mod run;

@@ -35,6 +35,7 @@ use crate::note::DaemonNote;
 use crate::operations::Operations;
 use crate::options::Defaults;
 use crate::origin_check::OriginCheck;
+use crate::responses::{self, Responses};
 use crate::router::router;
 use crate::scheduler::{self, Scheduler, States, StoreLoader};
 use crate::shutdown::Shutdown;
@@ -225,7 +226,15 @@ impl Service {
         )
         .await
         .context("cannot read the saved transfers")?;
+        let responses = responses::Limits {
+            budget: config.responses,
+            lifetime: config.responses_lifetime,
+        };
+        let responses = Responses::open(registry.clone(), responses, shutdown.clone())
+            .await
+            .context("cannot remove old responses")?;
         let app = App {
+            responses,
             transfers,
             registry: registry.clone(),
             scheduler: scheduler.clone(),

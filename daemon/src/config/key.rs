@@ -153,6 +153,20 @@ pub const KEYS: &[Key] = &[
         "Disk space for saved states of unloaded models; 0 saves none and removes existing ones.",
     ),
     key(
+        "responses",
+        "responses",
+        "SLM_RESPONSES",
+        "256MiB",
+        "Disk space for saved responses and conversations of the Responses API; 0 saves none and removes existing ones.",
+    ),
+    key(
+        "responses_lifetime",
+        "responses-lifetime",
+        "SLM_RESPONSES_LIFETIME",
+        "720h",
+        "How long responses and conversations are kept after their last change.",
+    ),
+    key(
         "pip",
         "pip",
         "SLM_PIP",

@@ -23,6 +23,7 @@ use crate::duration::KeepAlive;
 use crate::listen::Peer;
 use crate::operations::Operations;
 use crate::options::Defaults;
+use crate::responses::{Limits, Responses};
 use crate::scheduler::{Options, Scheduler, States, StoreLoader};
 use crate::shutdown::Shutdown;
 use crate::template;
@@ -33,6 +34,7 @@ mod constraints;
 mod dialect;
 mod images;
 mod requests;
+mod responses;
 mod states;
 mod tools;
 mod transfers;
@@ -113,7 +115,13 @@ async fn service_of(
     let transfers = Transfers::start(&registry, worker, transfer_options, clock, &Shutdown::new())
         .await
         .unwrap();
+    let limits = Limits {
+        budget: 1 << 20,
+        lifetime: Duration::from_secs(3600),
+    };
+    let responses = Responses::open(registry.clone(), limits, Shutdown::new());
     let app = App {
+        responses: responses.await.unwrap(),
         transfers,
         registry: registry.clone(),
         scheduler: Scheduler::start(options, Arc::new(loader), &tasks),

@@ -1,0 +1,238 @@
+//! `/v1/conversations`: lists of items that grow with each response.
+
+use std::collections::BTreeMap;
+
+use api::openai::responses::{
+    Conversation, ConversationRequest, DeletedConversation, ItemList, ItemsQuery, ItemsRequest,
+};
+use axum::extract::{Path, State};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::items::{self, Reader};
+use super::page::page;
+use super::query::Query;
+use super::{context, ids, request};
+use crate::app::App;
+use crate::error::Error;
+use crate::extract::{Json, LARGE};
+
+/// Most items of one request.
+const MAX_ITEMS: usize = 20;
+
+/// *Detach*: the conversation is made.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations",
+    request_body = ConversationRequest,
+    responses(
+        (status = 200, description = "The conversation", body = Conversation),
+        (status = 400, description = "A field is wrong, or nothing is saved"),
+        (status = 413, description = "The body is too large"),
+    ),
+    tag = "openai"
+)]
+pub(crate) async fn create(
+    State(app): State<App>,
+    Json(body): Json<ConversationRequest, LARGE>,
+) -> Result<axum::Json<Conversation>, Error> {
+    let metadata = metadata(body.metadata)?;
+    let items = checked(&app, body.items.unwrap_or_default()).await?;
+    let conversation = Conversation {
+        id: ids::new("conv"),
+        object: "conversation".to_owned(),
+        created_at: Timestamp::now().as_second(),
+        metadata,
+    };
+    app.responses.save_conversation(&conversation).await?;
+    if !items.is_empty() {
+        app.responses.add_items(&conversation.id, &items).await?;
+    }
+    Ok(axum::Json(conversation))
+}
+
+/// *Detach*: there is no work to end.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{conversation_id}",
+    params(("conversation_id" = String, Path, description = "Its id")),
+    responses(
+        (status = 200, description = "The conversation", body = Conversation),
+        (status = 404, description = "No conversation has this id"),
+    ),
+    tag = "openai"
+)]
+pub(crate) async fn get(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Conversation>, Error> {
+    app.responses.conversation(&id).await.map(axum::Json)
+}
+
+/// *Detach*: the metadata is replaced.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations/{conversation_id}",
+    params(("conversation_id" = String, Path, description = "Its id")),
+    request_body = ConversationRequest,
+    responses(
+        (status = 200, description = "The conversation", body = Conversation),
+        (status = 400, description = "A field is wrong"),
+        (status = 404, description = "No conversation has this id"),
+        (status = 413, description = "The body is too large"),
+    ),
+    tag = "openai"
+)]
+pub(crate) async fn update(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Json(body): Json<ConversationRequest, LARGE>,
+) -> Result<axum::Json<Conversation>, Error> {
+    if body.items.is_some() {
+        let reason = "goes with a new conversation; the route /items adds to this one";
+        return Err(Error::field("items", reason));
+    }
+    let metadata = metadata(body.metadata)?;
+    let conversation = Conversation {
+        metadata,
+        ..app.responses.conversation(&id).await?
+    };
+    app.responses.save_conversation(&conversation).await?;
+    Ok(axum::Json(conversation))
+}
+
+/// *Detach*: the conversation is removed.
+#[utoipa::path(
+    delete,
+    path = "/v1/conversations/{conversation_id}",
+    params(("conversation_id" = String, Path, description = "Its id")),
+    responses(
+        (status = 200, description = "It is removed", body = DeletedConversation),
+        (status = 404, description = "No conversation has this id"),
+    ),
+    tag = "openai"
+)]
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<axum::Json<DeletedConversation>, Error> {
+    app.responses.remove_conversation(&id).await?;
+    Ok(axum::Json(DeletedConversation {
+        id,
+        object: "conversation.deleted".to_owned(),
+        deleted: true,
+    }))
+}
+
+/// *Detach*: there is no work to end.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{conversation_id}/items",
+    params(("conversation_id" = String, Path, description = "Id of the conversation"), ItemsQuery),
+    responses(
+        (status = 200, description = "Its items", body = ItemList),
+        (status = 400, description = "A parameter is wrong"),
+        (status = 404, description = "No conversation has this id"),
+    ),
+    tag = "openai"
+)]
+pub(crate) async fn list_items(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(query): Query<ItemsQuery>,
+) -> Result<axum::Json<ItemList>, Error> {
+    let items = app.responses.items(&id, LARGE).await?;
+    page(items, &query).map(axum::Json)
+}
+
+/// *Detach*: the items are added.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations/{conversation_id}/items",
+    params(("conversation_id" = String, Path, description = "Id of the conversation")),
+    request_body = ItemsRequest,
+    responses(
+        (status = 200, description = "The added items", body = ItemList),
+        (status = 400, description = "A field is wrong"),
+        (status = 404, description = "No conversation has this id"),
+        (status = 413, description = "The body is too large"),
+    ),
+    tag = "openai"
+)]
+pub(crate) async fn add_items(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Json(body): Json<ItemsRequest, LARGE>,
+) -> Result<axum::Json<ItemList>, Error> {
+    let items = checked(&app, body.items).await?;
+    app.responses.add_items(&id, &items).await?;
+    let all = ItemsQuery {
+        order: Some("asc".to_owned()),
+        ..ItemsQuery::default()
+    };
+    page(items, &all).map(axum::Json)
+}
+
+/// *Detach*: there is no work to end.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{conversation_id}/items/{item_id}",
+    params(
+        ("conversation_id" = String, Path, description = "Id of the conversation"),
+        ("item_id" = String, Path, description = "Id of the item"),
+    ),
+    responses(
+        (status = 200, description = "The item", body = Value),
+        (status = 404, description = "No conversation or item has this id"),
+    ),
+    tag = "openai"
+)]
+pub(crate) async fn get_item(
+    State(app): State<App>,
+    Path((id, item)): Path<(String, String)>,
+) -> Result<axum::Json<Value>, Error> {
+    let items = app.responses.items(&id, LARGE).await?;
+    let found = items.into_iter().find(|found| found["id"] == item.as_str());
+    found.map(axum::Json).ok_or(Error::ItemNotFound(item))
+}
+
+/// *Detach*: the item is removed.
+#[utoipa::path(
+    delete,
+    path = "/v1/conversations/{conversation_id}/items/{item_id}",
+    params(
+        ("conversation_id" = String, Path, description = "Id of the conversation"),
+        ("item_id" = String, Path, description = "Id of the item"),
+    ),
+    responses(
+        (status = 200, description = "The conversation without it", body = Conversation),
+        (status = 404, description = "No conversation or item has this id"),
+    ),
+    tag = "openai"
+)]
+pub(crate) async fn delete_item(
+    State(app): State<App>,
+    Path((id, item)): Path<(String, String)>,
+) -> Result<axum::Json<Conversation>, Error> {
+    match app.responses.remove_item(&id, &item).await? {
+        true => app.responses.conversation(&id).await.map(axum::Json),
+        false => Err(Error::ItemNotFound(item)),
+    }
+}
+
+fn metadata(metadata: Option<BTreeMap<String, String>>) -> Result<BTreeMap<String, String>, Error> {
+    request::check_metadata(metadata.as_ref())?;
+    Ok(metadata.unwrap_or_default())
+}
+
+/// The items in their complete form, if a prompt can be made of them.
+async fn checked(app: &App, items: Vec<Value>) -> Result<Vec<Value>, Error> {
+    if items.len() > MAX_ITEMS {
+        let reason = format!("may have {MAX_ITEMS} at a time");
+        return Err(Error::field("items", reason));
+    }
+    let items = items::complete(Value::Array(items), "items")?;
+    let items = context::with_referenced(&app.responses, items, &[]).await?;
+    Reader::new(false).read(&items, "items")?;
+    Ok(items)
+}

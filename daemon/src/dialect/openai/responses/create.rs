@@ -1,0 +1,133 @@
+//! `POST /v1/responses`: generates a response.
+
+use std::time::Duration;
+
+use api::openai::responses::{
+    Response as ResponseBody, ResponseRequest, ResponseStatus, StreamEvent,
+};
+use axum::extract::State;
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::request::{self, Plan};
+use super::running::Running;
+use crate::app::App;
+use crate::error::{Error, chain};
+use crate::extract::{Json, LARGE};
+use crate::responses::Responses;
+use crate::transport::sse;
+
+/// After this time a stream has begun, so an error is an event.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// *Cancel*: the request leaves the queue, or its answer is cancelled. *Detach* with `background`.
+#[utoipa::path(
+    post,
+    path = "/v1/responses",
+    request_body = ResponseRequest,
+    responses(
+        (status = 200, description = "The response, or with `stream` its events", body = ResponseBody),
+        (status = 400, description = "A field is wrong, or the prompt does not fit the context"),
+        (status = 404, description = "No model or conversation has this name"),
+        (status = 413, description = "The body is too large"),
+        (status = 503, description = "The server is busy"),
+    ),
+    tag = "openai"
+)]
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<ResponseRequest, LARGE>,
+) -> Result<Response, Error> {
+    let stream = request.stream == Some(true);
+    let background = request.background == Some(true);
+    if background && stream {
+        return Err(Error::field("stream", "goes without background"));
+    }
+    let plan = request::read(&app, request).await?;
+    if background {
+        return in_background(app, plan).await;
+    }
+    if stream {
+        return streamed(app, plan).await;
+    }
+    let running = Running::begin(&app, plan)
+        .await
+        .map_err(|(error, _)| error)?;
+    let response = running.into_response().await?;
+    Ok(axum::Json(response).into_response())
+}
+
+async fn streamed(app: App, plan: Plan) -> Result<Response, Error> {
+    let begun = Instant::now();
+    let frames = async move {
+        let running = match Running::begin(&app, plan).await {
+            Ok(running) => running,
+            Err((error, mut running)) if begun.elapsed() >= PATIENCE => {
+                running.fail(&error).await;
+                *running
+            }
+            Err((error, _)) => return Err(error),
+        };
+        Ok(running.into_events().map(|event| frame(&event)))
+    };
+    sse::respond(frames, sse::comments(), failed).await
+}
+
+fn frame(event: &StreamEvent) -> Result<Event, Error> {
+    let frame = Event::default().event(event.body.name());
+    frame.json_data(event).map_err(|_| Error::Internal)
+}
+
+/// The event of an error outside of the response.
+fn failed(error: &Error) -> Event {
+    let body = json!({
+        "type": "error",
+        "sequence_number": 0,
+        "code": error.code(),
+        "message": error.message(),
+        "param": error.param(),
+    });
+    Event::default().event("error").data(body.to_string())
+}
+
+async fn in_background(app: App, mut plan: Plan) -> Result<Response, Error> {
+    let response = plan.builder.response();
+    if !response.store {
+        let reason = "goes with saved responses: `store` must not be false, nor `responses` be off";
+        return Err(Error::field("background", reason));
+    }
+    response.status = ResponseStatus::Queued;
+    let response = response.clone();
+    app.responses.save(&response, &plan.input).await?;
+    app.responses.spawn(&response.id, |cancel| {
+        generate(app.clone(), plan, response.id.clone(), cancel)
+    })?;
+    Ok(axum::Json(response).into_response())
+}
+
+/// Generates a response until it ends or is cancelled.
+async fn generate(app: App, plan: Plan, id: String, cancel: CancellationToken) {
+    match cancel.run_until_cancelled(Running::begin(&app, plan)).await {
+        Some(Ok(mut running)) => running.run(&cancel).await,
+        Some(Err((error, mut running))) => running.fail(&error).await,
+        None => {
+            if let Err(error) = cancel_queued(&app.responses, &id).await {
+                tracing::warn!("cannot save a response: {}", chain(&error));
+            }
+        }
+    }
+}
+
+/// Saves that a response was cancelled while it waited for its model.
+async fn cancel_queued(responses: &Responses, id: &str) -> Result<(), Error> {
+    if responses.is_running(id) {
+        let mut kept = responses.get(id).await?;
+        kept.response.status = ResponseStatus::Cancelled;
+        responses.save(&kept.response, &kept.input).await?;
+    }
+    Ok(())
+}

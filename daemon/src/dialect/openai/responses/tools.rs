@@ -1,0 +1,233 @@
+//! Tools of a request: functions, and namespaces of functions. slm runs no tools, so tools of other types are skipped.
+
+use std::collections::HashMap;
+
+use runner_protocol::{self as protocol, ToolChoice};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::tools::{self, Function, Offered, quoted};
+
+/// The tools that the model may call.
+#[derive(Debug, Default)]
+pub(super) struct Tools {
+    /// The functions.
+    pub(super) offered: Vec<protocol::Tool>,
+    /// What was skipped, for people.
+    pub(super) skipped: Vec<String>,
+    /// Namespace and name of the functions in namespaces, by the name that the model sees.
+    pub(super) names: Names,
+}
+
+/// The names of functions in namespaces.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names(HashMap<String, (String, String)>);
+
+impl Names {
+    /// Namespace and name of the function that the model calls by this name.
+    pub(super) fn apart(&self, name: &str) -> (Option<String>, String) {
+        match self.0.get(name) {
+            Some((namespace, name)) => (Some(namespace.clone()), name.clone()),
+            None => (None, name.to_owned()),
+        }
+    }
+}
+
+/// The name of a function in a namespace, as the model sees it.
+pub(super) fn joined(namespace: Option<&str>, name: &str) -> String {
+    match namespace.filter(|namespace| !namespace.is_empty()) {
+        Some(namespace) => format!("{}__{name}", namespace.trim_end_matches('_')),
+        None => name.to_owned(),
+    }
+}
+
+impl Tools {
+    /// Reads the tools of a request.
+    ///
+    /// # Errors
+    /// [`Error::Field`] when all functions are invalid.
+    pub(super) fn read(given: &[Value]) -> Result<Self, Error> {
+        let mut functions = Vec::new();
+        let mut read = Self::default();
+        for (index, tool) in given.iter().enumerate() {
+            match tool["type"].as_str().unwrap_or("function") {
+                "function" => functions.push((label(tool, index), function(tool, None))),
+                "namespace" => {
+                    let namespace = tool["name"].as_str().unwrap_or_default();
+                    let members = tool["tools"].as_array().map_or(&[][..], Vec::as_slice);
+                    for member in members {
+                        let name = member["name"].as_str().unwrap_or_default();
+                        if !matches!(member["type"].as_str(), None | Some("function")) {
+                            read.skip(member, &format!("tools[{index}] {}", quoted(name)));
+                            continue;
+                        }
+                        let function = function(member, Some(namespace));
+                        let own = (namespace.to_owned(), name.to_owned());
+                        read.names.0.insert(joined(Some(namespace), name), own);
+                        functions.push((quoted(name), function));
+                    }
+                }
+                _ => read.skip(tool, &format!("tools[{index}]")),
+            }
+        }
+        let Offered { tools, left_out } =
+            tools::offered(functions).map_err(|error| Error::field("tools", error.to_string()))?;
+        read.offered = tools;
+        read.skipped.extend(left_out);
+        Ok(read)
+    }
+
+    fn skip(&mut self, tool: &Value, label: &str) {
+        let kind = quoted(tool["type"].as_str().unwrap_or_default());
+        self.skipped.push(format!(
+            "{label}: a tool of type {kind} is not offered to the model, because slm does not run it"
+        ));
+    }
+
+    /// Reads the tool choice, and leaves only the allowed tools.
+    ///
+    /// # Errors
+    /// [`Error::Field`] for an unknown value, and for a tool that is not among the tools.
+    pub(super) fn choose(&mut self, choice: Option<&Value>) -> Result<ToolChoice, Error> {
+        let wrong = |reason: String| Error::field("tool_choice", reason);
+        let choice = match choice {
+            None | Some(Value::Null) => return Ok(ToolChoice::Auto),
+            Some(Value::String(word)) => word_choice(word),
+            Some(object) => match object["type"].as_str() {
+                Some("function") => function_name(object).map(ToolChoice::One),
+                Some("allowed_tools") => {
+                    self.allow(object)?;
+                    word_choice(object["mode"].as_str().unwrap_or("auto"))
+                }
+                _ => None,
+            },
+        };
+        match choice {
+            Some(choice @ (ToolChoice::Auto | ToolChoice::None)) => Ok(choice),
+            Some(choice) => {
+                tools::chosen(choice, &self.offered).map_err(|error| wrong(error.to_string()))
+            }
+            None => Err(wrong(
+                "must be \"auto\", \"none\", \"required\", a function or allowed_tools; tools that slm does not run cannot be chosen"
+                    .into(),
+            )),
+        }
+    }
+
+    /// Leaves only the tools that the choice allows.
+    fn allow(&mut self, choice: &Value) -> Result<(), Error> {
+        // Chat completions have one more level.
+        let list = [&choice["tools"], &choice["allowed_tools"]["tools"]];
+        let list = list.into_iter().find_map(Value::as_array);
+        let list =
+            list.ok_or_else(|| Error::field("tool_choice.tools", "must be a list of tools"))?;
+        let allowed: Vec<String> = list.iter().filter_map(function_name).collect();
+        let is_offered = |name: &String| self.offered.iter().any(|tool| tool.name == *name);
+        if let Some(name) = allowed.iter().find(|name| !is_offered(name)) {
+            let reason = format!("names {}, which is not among the tools", quoted(name));
+            return Err(Error::field("tool_choice", reason));
+        }
+        self.offered.retain(|tool| allowed.contains(&tool.name));
+        Ok(())
+    }
+}
+
+fn word_choice(word: &str) -> Option<ToolChoice> {
+    match word {
+        "" | "auto" => Some(ToolChoice::Auto),
+        "none" => Some(ToolChoice::None),
+        "required" => Some(ToolChoice::Required),
+        _ => None,
+    }
+}
+
+/// The name of a function in a choice, which some clients write one level deeper.
+fn function_name(choice: &Value) -> Option<String> {
+    let name = choice["name"].as_str();
+    let name = name.or_else(|| choice["function"]["name"].as_str())?;
+    Some(joined(choice["namespace"].as_str(), name))
+}
+
+fn label(tool: &Value, index: usize) -> String {
+    let name = inner(tool)["name"].as_str().map(quoted);
+    name.unwrap_or_else(|| format!("number {}", index + 1))
+}
+
+/// The description of the function, which some clients write one level deeper.
+fn inner(tool: &Value) -> &Value {
+    match &tool["function"] {
+        function @ Value::Object(_) => function,
+        _ => tool,
+    }
+}
+
+fn function(tool: &Value, namespace: Option<&str>) -> Result<Function, String> {
+    let tool = inner(tool);
+    let name = tool["name"].as_str().ok_or("it has no name")?;
+    Ok(Function {
+        name: joined(namespace, name),
+        description: tool["description"].as_str().unwrap_or_default().to_owned(),
+        parameters: tool["parameters"].clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(tools: Value) -> Tools {
+        Tools::read(tools.as_array().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_function_of_a_namespace_has_both_names() {
+        let tools = read(json!([
+            {"type": "namespace", "name": "mcp__files__", "tools": [{"type": "function", "name": "read"}, {"type": "custom", "name": "x"}]},
+            {"type": "web_search"},
+            {"type": "function", "name": "f"},
+        ]));
+        let names: Vec<&str> = tools
+            .offered
+            .iter()
+            .map(|tool| tool.name.as_str())
+            .collect();
+        assert_eq!(names, ["mcp__files__read", "f"]);
+        let apart = tools.names.apart("mcp__files__read");
+        assert_eq!(apart, (Some("mcp__files__".into()), "read".into()));
+        assert_eq!(tools.skipped.len(), 2, "{:?}", tools.skipped);
+        assert!(tools.skipped[1].contains("tools[1]") && tools.skipped[1].contains("web_search"));
+    }
+
+    #[test]
+    fn each_form_of_a_choice_is_read() {
+        let choose = |choice: Value| {
+            let mut tools =
+                read(json!([{"type": "function", "name": "f"}, {"type": "function", "name": "g"}]));
+            let choice = tools.choose(Some(&choice));
+            choice.map(|choice| (choice, tools.offered.len()))
+        };
+        let one = ToolChoice::One("f".into());
+        assert_eq!(choose(json!("none")).unwrap(), (ToolChoice::None, 2));
+        assert_eq!(
+            choose(json!("required")).unwrap(),
+            (ToolChoice::Required, 2)
+        );
+        assert_eq!(
+            choose(json!({"type": "function", "name": "f"})).unwrap(),
+            (one.clone(), 2)
+        );
+        let nested = json!({"type": "function", "function": {"name": "f"}});
+        assert_eq!(choose(nested).unwrap(), (one, 2));
+        let allowed = json!({"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "g"}]});
+        assert_eq!(choose(allowed).unwrap(), (ToolChoice::Required, 1));
+        for wrong in [
+            json!({"type": "function", "name": "h"}),
+            json!({"type": "web_search"}),
+            json!("always"),
+            json!({"type": "allowed_tools", "tools": [{"type": "function", "name": "h"}]}),
+        ] {
+            assert_eq!(choose(wrong).unwrap_err().param(), Some("tool_choice"));
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Saved responses and conversations: R5 and the routes of both.
+
+use super::*;
+
+fn id(response: &Value) -> String {
+    response["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_response_of_either_mode_is_saved_and_continued() {
+    let service = able().await;
+    let first = service.respond_stream(body("one")).await;
+    let first = first.last().unwrap()["response"].clone();
+    let second = service
+        .respond(with(
+            "two",
+            json!({"previous_response_id": id(&first), "instructions": "be brief"}),
+        ))
+        .await;
+    assert_eq!(second["previous_response_id"], first["id"]);
+    let fields = json!({"previous_response_id": id(&second), "store": false});
+    let third = service
+        .respond(with("[[mock: echo-prompt]]three", fields))
+        .await;
+    assert_eq!(
+        text(&third),
+        "user: one\nassistant: one\nuser: two\nassistant: two\nuser: three\nthinking\nassistant:",
+        "instructions are not inherited"
+    );
+    assert_eq!(third["store"], false);
+    service
+        .get(&format!("{PATH}/{}", id(&third)))
+        .await
+        .refuses_field(404, "response_not_found", Value::Null);
+    assert_eq!(
+        service.get(&format!("{PATH}/{}", id(&second))).await.json(),
+        second
+    );
+    for unknown in ["resp_0", "", "x"] {
+        let answer = service
+            .post(PATH, with("x", json!({"previous_response_id": unknown})))
+            .await;
+        answer.refuses_field(
+            400,
+            "previous_response_not_found",
+            json!("previous_response_id"),
+        );
+    }
+    let path = format!("{PATH}/{}", id(&first));
+    assert_eq!(
+        service.call("DELETE", &path, Value::Null).await.json()["deleted"],
+        true
+    );
+    assert_eq!(service.call("DELETE", &path, Value::Null).await.status, 404);
+    let answer = service
+        .post(
+            PATH,
+            with("x", json!({"previous_response_id": id(&second)})),
+        )
+        .await;
+    answer.refuses_field(
+        400,
+        "previous_response_not_found",
+        json!("previous_response_id"),
+    );
+}
+
+#[tokio::test]
+async fn the_items_of_a_request_are_listed_in_pages() {
+    let service = able().await;
+    let input = json!([
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": [{"type": "input_text", "text": "c"}]},
+    ]);
+    let response = service.respond(body(input)).await;
+    let path = format!("{PATH}/{}/input_items", id(&response));
+    let all = service.get(&format!("{path}?order=asc")).await.json();
+    let texts: Vec<&Value> = all["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| &item["content"][0]["text"])
+        .collect();
+    assert_eq!(texts, ["a", "b", "c"]);
+    assert_eq!(all["has_more"], false);
+    let first = service.get(&format!("{path}?limit=2")).await.json();
+    assert_eq!(
+        (&first["has_more"], &first["first_id"]),
+        (&json!(true), &all["data"][2]["id"])
+    );
+    let rest = service
+        .get(&format!(
+            "{path}?after={}",
+            first["last_id"].as_str().unwrap()
+        ))
+        .await
+        .json();
+    assert_eq!(rest["data"], json!([all["data"][0]]));
+    service
+        .get(&format!("{path}?limit=1000"))
+        .await
+        .refuses_field(400, "invalid_request", json!("limit"));
+    let stream = service
+        .get(&format!("{PATH}/{}?stream=true", id(&response)))
+        .await;
+    stream.refuses_field(400, "invalid_request", json!("stream"));
+}
+
+#[tokio::test]
+async fn a_reference_stands_for_its_item() {
+    let service = able().await;
+    let first = service
+        .respond(body("[[mock: think hm; answer yes]]one"))
+        .await;
+    let reference =
+        |place: usize| json!({"type": "item_reference", "id": first["output"][place]["id"]});
+    let last = json!({"role": "user", "content": "[[mock: echo-prompt]]two"});
+    let input = json!([{"role": "user", "content": "one"}, reference(0), reference(1), last]);
+    let prompt = service.prompt_of(body(input)).await;
+    let expected =
+        "user: one\nassistant thinks: hm\nassistant: yes\nuser: two\nthinking\nassistant:";
+    assert_eq!(prompt, expected);
+    // The chain has the items already, and the script of its first message.
+    let expected = expected.replace("one", "[[mock: think hm; answer yes]]one");
+    let input = json!([reference(0), reference(1), last]);
+    let prompt = service
+        .prompt_of(with(input, json!({"previous_response_id": id(&first)})))
+        .await;
+    assert_eq!(prompt, expected);
+    let unknown = json!([{"type": "item_reference", "id": "msg_1"}]);
+    service.post(PATH, body(unknown)).await.refuses_field(
+        400,
+        "invalid_request",
+        json!("input[0].id"),
+    );
+}
+
+#[tokio::test]
+async fn a_conversation_grows_with_each_response() {
+    let service = able().await;
+    let made = service
+        .post(
+            "/v1/conversations",
+            json!({"metadata": {"a": "b"}, "items": [{"role": "user", "content": "zero"}]}),
+        )
+        .await
+        .json();
+    let conversation = id(&made);
+    let path = format!("/v1/conversations/{conversation}");
+    assert_eq!(service.get(&path).await.json(), made);
+    for (text, given) in [
+        ("one", json!(conversation)),
+        ("two", json!({"id": conversation})),
+    ] {
+        let response = service
+            .respond(with(text, json!({"conversation": given})))
+            .await;
+        assert_eq!(response["conversation"]["id"], conversation.as_str());
+    }
+    let prompt = service
+        .prompt_of(with(
+            "[[mock: echo-prompt]]three",
+            json!({"conversation": conversation}),
+        ))
+        .await;
+    assert!(
+        prompt.starts_with(
+            "user: zero\nuser: one\nassistant: one\nuser: two\nassistant: two\nuser: three"
+        ),
+        "{prompt}"
+    );
+    let items = service
+        .get(&format!("{path}/items?order=asc&limit=100"))
+        .await
+        .json();
+    assert_eq!(items["data"].as_array().unwrap().len(), 7, "{items}");
+    let added = service
+        .post(
+            &format!("{path}/items"),
+            json!({"items": [{"role": "user", "content": "x"}]}),
+        )
+        .await
+        .json();
+    let item = format!("{path}/items/{}", added["first_id"].as_str().unwrap());
+    assert_eq!(service.get(&item).await.json(), added["data"][0]);
+    assert_eq!(
+        service.call("DELETE", &item, Value::Null).await.json(),
+        made
+    );
+    service
+        .get(&item)
+        .await
+        .refuses_field(404, "item_not_found", Value::Null);
+    let renamed = service
+        .post(&path, json!({"metadata": {"c": "d"}}))
+        .await
+        .json();
+    assert_eq!(renamed["metadata"], json!({"c": "d"}));
+    let both = json!({"conversation": conversation, "previous_response_id": "resp_1"});
+    service.post(PATH, with("x", both)).await.refuses_field(
+        400,
+        "invalid_request",
+        json!("conversation"),
+    );
+    assert_eq!(
+        service.call("DELETE", &path, Value::Null).await.json()["deleted"],
+        true
+    );
+    let gone = service
+        .post(PATH, with("x", json!({"conversation": conversation})))
+        .await;
+    gone.refuses_field(404, "conversation_not_found", Value::Null);
+}
+
+/// Waits until a response has this status.
+async fn until(service: &Service, id: &str, status: &str) -> Value {
+    loop {
+        let response = service.get(&format!("{PATH}/{id}")).await.json();
+        if response["status"] == status {
+            return response;
+        }
+        assert!(
+            ["queued", "in_progress"]
+                .iter()
+                .any(|open| response["status"] == *open),
+            "{response}"
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_response_in_the_background_is_read_later_or_cancelled() {
+    let service = able().await;
+    let background = json!({"background": true});
+    let queued = service.respond(with("one", background.clone())).await;
+    assert_eq!(queued["status"], "queued");
+    let done = until(&service, &id(&queued), "completed").await;
+    assert_eq!(text(&done), "one");
+    let slow = service
+        .respond(with(
+            "[[mock: delay-ms 20; count 900]]x",
+            background.clone(),
+        ))
+        .await;
+    until(&service, &id(&slow), "in_progress").await;
+    let path = format!("{PATH}/{}/cancel", id(&slow));
+    assert_eq!(
+        service.post(&path, Value::Null).await.json()["status"],
+        "cancelled"
+    );
+    until(&service, &id(&slow), "cancelled").await;
+    assert_eq!(
+        service.post(&path, Value::Null).await.json()["status"],
+        "cancelled"
+    );
+    let failed = service
+        .respond(with("[[mock: fail invalid]]x", background))
+        .await;
+    let failed = until(&service, &id(&failed), "failed").await;
+    assert!(failed["error"]["message"].is_string(), "{failed}");
+    let plain = service.respond(body("x")).await;
+    let cancel = service
+        .post(&format!("{PATH}/{}/cancel", id(&plain)), Value::Null)
+        .await;
+    cancel.refuses_field(400, "invalid_request", json!("response_id"));
+    for (fields, param) in [
+        (json!({"background": true, "stream": true}), "stream"),
+        (json!({"background": true, "store": false}), "background"),
+    ] {
+        service.post(PATH, with("x", fields)).await.refuses_field(
+            400,
+            "invalid_request",
+            json!(param),
+        );
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_saved_with_a_budget_of_zero() {
+    let mut service = able().await;
+    let limits = Limits {
+        budget: 0,
+        lifetime: Duration::from_secs(3600),
+    };
+    let saved = service.respond(body("x")).await;
+    service.app.responses = Responses::open(service.registry.clone(), limits, Shutdown::new())
+        .await
+        .unwrap();
+    service.router = router(service.app.clone(), OriginCheck::default());
+    service
+        .get(&format!("{PATH}/{}", id(&saved)))
+        .await
+        .refuses_field(404, "response_not_found", Value::Null);
+    let response = service.respond(with("x", json!({"store": true}))).await;
+    assert_eq!(response["store"], false);
+    assert_eq!(
+        service.post("/v1/conversations", json!({})).await.status,
+        400
+    );
+    let oldest = service.registry.response(&id(&saved), 0).await.unwrap();
+    assert_eq!(oldest, None, "what was saved before is removed");
+}
+
+#[tokio::test]
+async fn the_oldest_responses_go_when_the_budget_is_used_up() {
+    let service = able().await;
+    let long = "word ".repeat(20_000);
+    let mut ids = Vec::new();
+    for _ in 0..12 {
+        let response = service
+            .respond(with(format!("{long}[[mock: answer a]]"), json!({"truncation": "auto"})))
+            .await;
+        ids.push(id(&response));
+    }
+    assert_eq!(service.get(&format!("{PATH}/{}", ids[0])).await.status, 404);
+    assert_eq!(
+        service.get(&format!("{PATH}/{}", ids[11])).await.status,
+        200
+    );
+}
