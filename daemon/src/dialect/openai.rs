@@ -25,11 +25,34 @@ pub(crate) fn error(error: &Error) -> (StatusCode, Value) {
         Error::ContextOverflow { .. } => "context_length_exceeded",
         error => error.code(),
     };
-    let body = json!({"error": {
-        "message": error.message(),
+    let mut body = json!({
+        "message": message(error),
         "type": kind,
         "param": error.param(),
         "code": code,
-    }});
-    (status, body)
+    });
+    if let Error::ContextOverflow {
+        prompt_tokens: Some(tokens),
+        context: Some(context),
+        ..
+    } = error
+    {
+        body["n_prompt_tokens"] = json!(tokens);
+        body["n_ctx"] = json!(context);
+    }
+    (status, json!({"error": body}))
+}
+
+/// The message of an error. Clients recognise a prompt that does not fit by the words of OpenAI and of llama.cpp.
+fn message(error: &Error) -> String {
+    let message = error.message();
+    match error {
+        Error::ContextOverflow {
+            context: Some(context),
+            ..
+        } => format!(
+            "{message}: this model's maximum context length is {context} tokens, and the prompt exceeds the available context size"
+        ),
+        _ => message,
+    }
 }

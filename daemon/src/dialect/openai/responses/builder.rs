@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::tools::Names;
 use super::{ids, items};
 use crate::answer::{End, Event, Finish, Usage};
+use crate::dialect::openai;
 use crate::error::Error;
 use crate::tools::quoted;
 
@@ -107,7 +108,7 @@ impl ResponseBuilder {
                 error if error.status().is_client_error() => "invalid_prompt".to_owned(),
                 _ => "server_error".to_owned(),
             },
-            message: error.message(),
+            message: openai::message(error),
         });
     }
 

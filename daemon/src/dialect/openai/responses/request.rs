@@ -58,7 +58,7 @@ pub(super) struct Plan {
 ///
 /// # Errors
 /// [`Error::Field`] names the field.
-pub(super) async fn read(app: &App, request: ResponseRequest) -> Result<Plan, Error> {
+pub(super) async fn read(app: &App, mut request: ResponseRequest) -> Result<Plan, Error> {
     let arrived = Instant::now();
     check(&request)?;
     let model = request.model.clone().unwrap_or_default();
@@ -76,7 +76,7 @@ pub(super) async fn read(app: &App, request: ResponseRequest) -> Result<Plan, Er
         conversation.as_deref(),
     )
     .await?;
-    let input = items::complete(request.input.clone().unwrap_or_default(), "input")?;
+    let input = items::complete(request.input.take().unwrap_or_default(), "input")?;
     let input = context::with_referenced(&app.responses, input, &before).await?;
     if input.is_empty() && before.is_empty() {
         return Err(Error::field("input", "is required"));

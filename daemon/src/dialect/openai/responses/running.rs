@@ -139,9 +139,12 @@ impl Running {
 
     /// Generates the response until it ends or is cancelled, and saves it when it begins and when it ends.
     pub(super) async fn run(&mut self, cancel: &CancellationToken) {
-        let begun = self.responses.save(self.builder.response(), &self.input);
-        if let Err(error) = begun.await {
-            tracing::warn!("cannot save a response: {}", chain(&error));
+        let response = self.builder.response();
+        if self.responses.is_running(&response.id) {
+            let begun = self.responses.save(response, &self.input);
+            if let Err(error) = begun.await {
+                tracing::warn!("cannot save a response: {}", chain(&error));
+            }
         }
         while !self.is_over {
             if cancel.run_until_cancelled(self.advance()).await.is_none() {

@@ -175,6 +175,19 @@ async fn a_prompt_that_does_not_fit_is_refused_or_loses_its_oldest_messages() {
         json!([old, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "new"}]);
     let refused = service.post(PATH, body(input.clone())).await;
     refused.refuses_field(400, "context_length_exceeded", Value::Null);
+    let error = &refused.json()["error"];
+    assert_eq!(error["type"], "invalid_request_error");
+    assert_eq!(error["n_ctx"], 1024);
+    assert!(error["n_prompt_tokens"].as_u64().unwrap() > 2000, "{error}");
+    for words in [
+        "maximum context length is 1024 tokens",
+        "exceeds the available context size",
+    ] {
+        assert!(
+            error["message"].as_str().unwrap().contains(words),
+            "{error}"
+        );
+    }
     let response = service
         .respond(with(input, json!({"truncation": "auto"})))
         .await;

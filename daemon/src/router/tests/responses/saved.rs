@@ -310,7 +310,10 @@ async fn the_oldest_responses_go_when_the_budget_is_used_up() {
     let mut ids = Vec::new();
     for _ in 0..12 {
         let response = service
-            .respond(with(format!("{long}[[mock: answer a]]"), json!({"truncation": "auto"})))
+            .respond(with(
+                format!("{long}[[mock: answer a]]"),
+                json!({"truncation": "auto"}),
+            ))
             .await;
         ids.push(id(&response));
     }
