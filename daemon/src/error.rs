@@ -42,6 +42,12 @@ pub enum Error {
     /// The body did not arrive in time.
     #[error("the request body did not arrive within {} s", .0.as_secs())]
     SlowBody(Duration),
+    /// The body is compressed in a way that the daemon cannot decode.
+    #[error("the content encoding {0:?} is not supported")]
+    Encoding(String),
+    /// A web page sent a body without a content type that makes the browser ask first.
+    #[error("a web page must send its body as application/json")]
+    ContentType,
     /// The body broke off.
     #[error("the request body broke off")]
     BrokenBody,
@@ -256,6 +262,9 @@ impl Error {
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::SlowBody(_) => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             Self::BrokenBody => (StatusCode::BAD_REQUEST, "body_incomplete"),
+            Self::Encoding(_) | Self::ContentType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
             Self::ForbiddenHost(_) => (StatusCode::FORBIDDEN, "host_not_allowed"),
             Self::ForbiddenOrigin(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::UnixOnly(_) => (StatusCode::FORBIDDEN, "unix_socket_only"),
@@ -308,6 +317,8 @@ impl Error {
                 "use localhost or 127.0.0.1, or add the name to allowed_hosts in config.yaml"
             }
             Self::ForbiddenOrigin(_) => "add the origin to allowed_origins in config.yaml",
+            Self::Encoding(_) => "send the body in zstd, gzip or deflate, or uncompressed",
+            Self::ContentType => "set the header Content-Type: application/json",
             Self::ContextOverflow { .. } => {
                 "raise num_ctx, shorten the prompt, or leave out truncate:false to have it cut"
             }
@@ -594,6 +605,8 @@ mod tests {
         );
         check(Error::TooLarge { limit: 3 }, 413, "body_too_large");
         check(Error::SlowBody(Duration::from_secs(3)), 408, "body_timeout");
+        check(Error::Encoding("br".into()), 415, "unsupported_media_type");
+        check(Error::ContentType, 415, "unsupported_media_type");
         check(Error::ForbiddenHost("x".into()), 403, "host_not_allowed");
         check(
             Error::ForbiddenOrigin("x".into()),

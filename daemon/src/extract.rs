@@ -3,6 +3,7 @@
 //! The content type does not matter, because many clients of Ollama's API send none. [`crate::origin_check`] has refused web
 //! pages before.
 
+mod encoding;
 mod surrogates;
 
 use std::time::Duration;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use futures::StreamExt;
-use http::header::{self, HeaderValue};
 use registry::{Digest, ModelName, Reference};
 use serde::de::DeserializeOwned;
 
@@ -18,6 +18,7 @@ use crate::blocking;
 use crate::budget::{Share, UNCOUNTED};
 use crate::error::Error;
 use crate::ignored::{self, IgnoredFields};
+use encoding::Encoding;
 
 /// Most bytes of a request without a conversation.
 pub const SMALL: usize = 1 << 20;
@@ -39,12 +40,17 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync, const LIMIT: usize> FromRequ
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        refuse_encoding(&request)?;
+        let encoding = Encoding::of(request.headers())?;
         let share = request.extensions().get::<Share>().cloned();
         let ignored = request.extensions().get::<IgnoredFields>().cloned();
-        let bytes = tokio::time::timeout(DEADLINE, read(request.into_body(), LIMIT, share))
+        let body = read(request.into_body(), LIMIT, share.clone());
+        let body = tokio::time::timeout(DEADLINE, body)
             .await
             .map_err(|_| Error::SlowBody(DEADLINE))??;
+        let bytes = match encoding {
+            Encoding::Identity => body,
+            _ => blocking::run(move || encoding.decode(body, LIMIT, share.as_ref())).await??,
+        };
         if bytes.is_empty() {
             return Err(Error::Invalid("missing request body".into()));
         }
@@ -133,18 +139,6 @@ fn found(text: &str) -> String {
     .find_map(|(word, plain)| Some(format!("{plain}{}", rest.strip_prefix(word)?)))
     .unwrap_or_else(|| rest.to_owned());
     format!("{start}{rest}")
-}
-
-/// A compressed body would evade the limits.
-fn refuse_encoding(request: &Request) -> Result<(), Error> {
-    match request
-        .headers()
-        .get(header::CONTENT_ENCODING)
-        .map(HeaderValue::as_bytes)
-    {
-        None | Some(b"identity") => Ok(()),
-        Some(_) => Err(Error::Unsupported("a compressed request body".into())),
-    }
 }
 
 /// Reads a whole body, and takes its bytes beyond [`UNCOUNTED`] from the budget.
@@ -268,12 +262,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_compressed_body_is_refused() {
-        let request = Request::post("/")
-            .header(header::CONTENT_ENCODING, "zstd")
-            .body(Body::from("[1]"))
-            .unwrap();
-        let taken = Json::<Vec<u32>, 16>::from_request(request, &()).await;
-        assert!(matches!(taken, Err(Error::Unsupported(_))));
+    async fn a_compressed_body_is_decoded() {
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        let body = ruzstd::encoding::compress_to_vec(&b"[1,2]"[..], level);
+        let request = |encoding: &str| {
+            let request = Request::post("/").header("content-encoding", encoding);
+            request.body(Body::from(body.clone())).unwrap()
+        };
+        let read = async |encoding: &str| {
+            let json = Json::<Vec<u32>, 32>::from_request(request(encoding), &()).await;
+            json.map(|json| json.0).map_err(|error| error.status())
+        };
+        assert_eq!(read("zstd").await.unwrap(), [1, 2]);
+        assert_eq!(read("gzip").await.unwrap_err(), 400);
+        assert_eq!(read("br").await.unwrap_err(), 415);
     }
 }
