@@ -99,8 +99,8 @@ fn describe(answer: &str) -> Option<String> {
     let body: api::VersionResponse = serde_json::from_str(body).ok()?;
     // Another program may have written this, and a terminal shows it.
     let clean = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
-    let home = clean(&body.home?);
-    Some(format!("slmd {} of the home {home}", clean(&body.version)))
+    let home = clean(body.home.as_deref()?);
+    Some(format!("slmd {} of the home {home}", clean(&body.daemon())))
 }
 
 #[cfg(test)]
@@ -111,7 +111,8 @@ mod tests {
     fn only_an_answer_of_slmd_is_described() {
         let says = |body: &str| describe(&format!("HTTP/1.0 200 OK\r\nA: b\r\n\r\n{body}"));
         assert_eq!(
-            says(r#"{"version":"0.1.0","home":"/home/ann/slm\u001b[2J"}"#).as_deref(),
+            says(r#"{"version":"0.33.0","slm":"0.1.0","home":"/home/ann/slm\u001b[2J"}"#)
+                .as_deref(),
             Some("slmd 0.1.0 of the home /home/ann/slm[2J")
         );
         assert_eq!(says(r#"{"version":"0.13.5"}"#), None);

@@ -479,11 +479,11 @@ mod tests {
 
         let tcp = note["tcp"].as_str().unwrap().to_owned();
         let answer = ask(TcpStream::connect(&tcp).await.unwrap()).await;
-        assert!(answer.ends_with("slm is running"), "{answer}");
+        assert!(answer.ends_with("Ollama is running"), "{answer}");
         let unix = UnixStream::connect(note["socket"].as_str().unwrap())
             .await
             .unwrap();
-        assert!(ask(unix).await.ends_with("slm is running"));
+        assert!(ask(unix).await.ends_with("Ollama is running"));
 
         service.stop().await;
         assert_eq!(fs::read_text(&note_path(&config), 1000).unwrap(), None);
@@ -535,7 +535,7 @@ mod tests {
         let tcp = note["tcp"].as_str().unwrap();
         assert_ne!(tcp, first.note().tcp);
         let answer = ask(TcpStream::connect(tcp).await.unwrap()).await;
-        assert!(answer.ends_with("slm is running"), "{answer}");
+        assert!(answer.ends_with("Ollama is running"), "{answer}");
         service.stop().await;
         first.stop().await;
     }

@@ -56,7 +56,7 @@ pub(crate) async fn run(mut context: Context) -> anyhow::Result<Exit> {
 
 impl Status {
     async fn ask(client: &Client) -> Result<Self, Error> {
-        let version = client.version().await?.version;
+        let version = client.version().await?.daemon();
         let loaded: PsResponse = client.get(routes::PS).await?;
         let note = client.note();
         let tcp = note.as_ref().and_then(|note| note.tcp.clone());

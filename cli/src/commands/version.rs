@@ -12,7 +12,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Shows both versions, and warns if they differ. It starts no daemon.
 pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
     let daemon = match context.client.without_start().version().await {
-        Ok(answer) => Some(answer.version),
+        Ok(answer) => Some(answer.daemon()),
         Err(Error::Unreachable { .. } | Error::NotRunning(_)) => None,
         Err(error) => return Err(error.into()),
     };

@@ -11,11 +11,21 @@ use crate::{KeepAlive, Message, Priority, null_as_default};
 /// Answer of `GET /api/version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionResponse {
-    /// Version of the daemon.
+    /// The version of Ollama that the daemon corresponds to. Clients compare it with the version that they need.
     pub version: String,
+    /// Version of the daemon (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slm: Option<String>,
     /// Home of the daemon (ours); absent where clients on other machines may ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<String>,
+}
+
+impl VersionResponse {
+    /// Version of the daemon.
+    pub fn daemon(self) -> String {
+        self.slm.unwrap_or(self.version)
+    }
 }
 
 /// Answer of `GET /api/tags`.

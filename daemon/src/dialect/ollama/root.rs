@@ -2,5 +2,5 @@
 
 /// For people and health checks. *Cancel*.
 pub(crate) async fn get() -> &'static str {
-    "slm is running"
+    "Ollama is running"
 }

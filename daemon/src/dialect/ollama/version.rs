@@ -6,10 +6,11 @@ use axum::extract::State;
 
 use crate::app::App;
 
-/// The version of this daemon, and its home. *Cancel*.
+/// The version of Ollama that this daemon corresponds to, its own version, and its home. *Cancel*.
 pub(crate) async fn get(State(app): State<App>) -> Json<VersionResponse> {
     Json(VersionResponse {
-        version: crate::VERSION.to_owned(),
+        version: api::OLLAMA.to_owned(),
+        slm: Some(crate::VERSION.to_owned()),
         home: app.home,
     })
 }
