@@ -615,14 +615,17 @@ fn list(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Web origins: scheme, host and port without a path, because they are compared as texts.
+/// Web origins: scheme, host and port without a path, because they are compared as texts. The host of an application's own scheme
+/// may be `*`, because some applications draw it anew at each start.
 fn web_origins(text: &str) -> Result<Vec<String>, String> {
     let origins = list(text);
     for origin in &origins {
-        let rest = origin.split_once("://").map(|(_, rest)| rest);
-        if origin.contains('*') || rest.is_none_or(|rest| rest.is_empty() || rest.contains('/')) {
+        let (scheme, host) = origin.split_once("://").unwrap_or_default();
+        let is_pattern = host == "*" && !matches!(scheme, "http" | "https" | "file");
+        let is_whole = !host.is_empty() && !host.contains(['/', '*']);
+        if scheme.is_empty() || scheme.contains('*') || !(is_pattern || is_whole) {
             return Err(format!(
-                "{origin:?} must be a whole origin such as http://localhost:3000, without path or wildcard"
+                "{origin:?} must be a whole origin such as http://localhost:3000, without path, or such as vscode-webview://* for an application"
             ));
         }
     }

@@ -7,14 +7,16 @@
 //!
 //! Requests on the Unix socket pass, because no browser can open it.
 
+mod cors;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode};
 
 use crate::error::Error;
 use crate::listen::Peer;
@@ -39,32 +41,16 @@ pub async fn check(State(check): State<OriginCheck>, request: Request, next: Nex
         Err(error) => return error.into_response(),
         Ok(origin) => origin,
     };
-    let Some(origin) = origin else {
-        return next.run(request).await;
-    };
     let mut response = if request.method() == Method::OPTIONS {
-        preflight()
+        cors::preflight(request.headers())
+    } else if origin.is_some() && cors::is_simple(&request) {
+        Error::ContentType.into_response()
     } else {
         next.run(request).await
     };
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    response
-}
-
-/// The response to the preflight request of a browser for an allowed page.
-fn preflight() -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    let headers = response.headers_mut();
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("GET, HEAD, POST, DELETE"),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("Content-Type"),
-    );
+    if let Some(origin) = origin {
+        cors::expose(&mut response, origin);
+    }
     response
 }
 
@@ -91,7 +77,7 @@ impl OriginCheck {
         if let Some(origin) = origin {
             let lower = origin.to_ascii_lowercase();
             let own = lower.strip_prefix("http://") == Some(&host.to_ascii_lowercase());
-            if !own && !self.origins.contains(&lower) {
+            if !own && !self.origins.iter().any(|allowed| covers(allowed, &lower)) {
                 return Err(Error::ForbiddenOrigin(origin.to_owned()));
             }
             return Ok(headers.get(header::ORIGIN).cloned());
@@ -119,6 +105,16 @@ impl OriginCheck {
         address
             .parse::<IpAddr>()
             .is_ok_and(|ip| ip.is_loopback() && ip.is_ipv6() == name.starts_with('['))
+    }
+}
+
+/// Whether an allowed origin is this one, or a pattern such as `vscode-webview://*` for it.
+fn covers(allowed: &str, origin: &str) -> bool {
+    match allowed.strip_suffix('*') {
+        None => allowed == origin,
+        Some(scheme) => origin
+            .strip_prefix(scheme)
+            .is_some_and(|host| !host.is_empty() && !host.contains('/')),
     }
 }
 
@@ -156,7 +152,12 @@ mod tests {
     fn check() -> OriginCheck {
         OriginCheck {
             hosts: ["box.example".to_owned()].into(),
-            origins: ["http://localhost:3000".to_owned()].into(),
+            origins: [
+                "http://localhost:3000".to_owned(),
+                "app://obsidian.md".to_owned(),
+                "vscode-webview://*".to_owned(),
+            ]
+            .into(),
         }
     }
 
@@ -248,6 +249,8 @@ mod tests {
             "http://localhost:3000",
             "HTTP://LOCALHOST:3000",
             "http://localhost:11435",
+            "app://obsidian.md",
+            "vscode-webview://abc",
         ] {
             assert!(with(origin).unwrap().is_some(), "{origin}");
         }
@@ -262,7 +265,9 @@ mod tests {
             "http://localhost:3000.example.com",
             "http://localhost:3000/",
             "chrome-extension://abc",
-            "vscode-webview://abc",
+            "app://obsidian.md.example",
+            "vscode-webview://",
+            "vscode-webview://a/b",
         ] {
             assert!(with(origin).is_err(), "{origin}");
         }

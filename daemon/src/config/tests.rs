@@ -123,6 +123,25 @@ fn a_wrong_value_is_an_error_with_origin_key_and_range() {
     refused("threads: {a: 1}", "must be one value");
     refused("allowed_origins: '*'", "whole origin");
     refused("allowed_origins: http://a.example/path", "whole origin");
+    for origin in [
+        "null",
+        "file://",
+        "file://*",
+        "http://*",
+        "https://*",
+        "*://a",
+        "app://a*",
+    ] {
+        refused(&format!("allowed_origins: '{origin}'"), "whole origin");
+    }
+    assert!(
+        load(
+            "allowed_origins: [app://obsidian.md, vscode-webview://*]",
+            &[],
+            &[]
+        )
+        .is_ok()
+    );
     let error = load("", &[("SLM_THREADS", "x")], &[])
         .unwrap_err()
         .to_string();

@@ -1,0 +1,191 @@
+//! What a browser gets for pages of an allowed origin, on every route of the table.
+
+use super::*;
+
+const PAGE: &str = "app://obsidian.md";
+
+/// A service that allows the origin [`PAGE`].
+async fn allowing() -> Service {
+    let check = OriginCheck {
+        origins: [PAGE.to_owned()].into(),
+        ..OriginCheck::default()
+    };
+    let service = service().await;
+    Service {
+        router: router(service.app.clone(), check),
+        ..service
+    }
+}
+
+/// Routes that the OpenAPI document does not describe yet.
+fn undescribed() -> Vec<(&'static str, Vec<&'static str>)> {
+    use api::routes::*;
+    let get = [ROOT, VERSION, TAGS, PS, JOBS, JOB_PROGRESS];
+    let post = [
+        SHOW,
+        GENERATE,
+        CHAT,
+        EMBED,
+        EMBEDDINGS,
+        PULL,
+        PUSH,
+        CREATE,
+        COPY,
+        RERANK,
+        RERANK_V1,
+        EXPLAIN,
+        LOGIN,
+        LOGOUT,
+        LOGINS,
+        SEARCH,
+        JOB_PAUSE,
+        JOB_RESUME,
+        JOB_CANCEL,
+        JOB_PRIORITY,
+        VERIFY,
+        ADOPT,
+    ];
+    let get = get.map(|path| (path, vec!["GET", "HEAD"]));
+    let others = [(DELETE, vec!["DELETE"]), (BLOB, vec!["HEAD", "POST"])];
+    let post = post.map(|path| (path, vec!["POST"]));
+    get.into_iter().chain(post).chain(others).collect()
+}
+
+/// The path of each route with its methods, and a path without a route.
+fn table() -> Vec<(String, Vec<&'static str>)> {
+    let paths = all().split_for_parts().1.paths.paths;
+    let described = paths.into_iter().map(|(path, item)| {
+        let methods = [
+            ("GET", item.get.is_some()),
+            ("POST", item.post.is_some()),
+            ("DELETE", item.delete.is_some()),
+            ("HEAD", item.head.is_some()),
+        ];
+        let methods = methods.into_iter().filter(|(_, is_there)| *is_there);
+        (path, methods.map(|(method, _)| method).collect())
+    });
+    let others = undescribed().into_iter().chain([("/nothing", vec!["GET"])]);
+    let others = others.map(|(path, methods)| (path.to_owned(), methods));
+    // The braces of a parameter are no characters of a path.
+    let without = |(path, methods): (String, _)| (path.replace(['{', '}', '*'], ""), methods);
+    described.chain(others).map(without).collect()
+}
+
+#[tokio::test]
+async fn a_preflight_request_gets_the_headers_that_it_asks_for_on_every_path() {
+    let service = allowing().await;
+    for (path, _) in table() {
+        let asked = "authorization,x-stainless-os,foo";
+        let request = Service::request("OPTIONS", &path)
+            .header("origin", PAGE)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", asked)
+            .header("access-control-request-private-network", "true");
+        let answer = service.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, 204, "{path}");
+        let headers = &answer.headers;
+        assert_eq!(headers["access-control-allow-origin"], PAGE, "{path}");
+        assert_eq!(headers["access-control-allow-headers"], asked);
+        assert_eq!(headers["access-control-allow-private-network"], "true");
+        assert!(headers.contains_key("access-control-max-age"));
+        let methods = headers["access-control-allow-methods"].to_str().unwrap();
+        assert!(methods.contains("POST") && methods.contains("DELETE"));
+    }
+}
+
+#[tokio::test]
+async fn a_long_list_of_headers_is_not_echoed() {
+    let service = allowing().await;
+    let request = Service::request("OPTIONS", "/api/tags")
+        .header("origin", PAGE)
+        .header("access-control-request-headers", "x".repeat(5000));
+    let answer = service.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, 204);
+    assert!(!answer.headers.contains_key("access-control-allow-headers"));
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_refused_on_every_path() {
+    let service = allowing().await;
+    for (path, methods) in table() {
+        for method in methods.into_iter().chain(["OPTIONS"]) {
+            for origin in ["null", "file://", "http://evil.example", "app://evil"] {
+                let request = Service::request(method, &path).header("origin", origin);
+                let answer = service.send(request.body(Body::empty()).unwrap()).await;
+                assert_eq!(answer.status, 403, "{method} {path} {origin}");
+                assert!(!answer.headers.contains_key("access-control-allow-origin"));
+            }
+            let request = Service::request(method, &path).header("sec-fetch-site", "cross-site");
+            let answer = service.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status, 403, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_host_is_refused_on_every_path() {
+    let service = allowing().await;
+    for (path, methods) in table() {
+        for method in methods.into_iter().chain(["OPTIONS"]) {
+            let request = http::Request::builder().method(method).uri(&path);
+            let request = request
+                .header("host", "evil.example")
+                .header("origin", PAGE);
+            let answer = service.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status, 403, "{method} {path}");
+            assert!(!answer.headers.contains_key("access-control-allow-origin"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_needs_no_preflight_request_is_refused_on_every_path() {
+    let service = allowing().await;
+    let post = async |path: &str, headers: &[(&str, &str)]| {
+        let mut request = Service::request("POST", path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        service.send(request.body(Body::from("{}")).unwrap()).await
+    };
+    for (path, methods) in table() {
+        if !methods.contains(&"POST") {
+            continue;
+        }
+        for kind in ["text/plain;charset=UTF-8", "multipart/form-data", ""] {
+            let answer = post(&path, &[("origin", PAGE), ("content-type", kind)]).await;
+            assert_eq!(answer.status, 415, "{path} {kind}: {}", answer.text);
+            assert_eq!(answer.headers["access-control-allow-origin"], PAGE);
+            assert!(answer.text.contains("application/json"), "{}", answer.text);
+        }
+    }
+    // Programs send no origin, and often no type.
+    let program = post("/api/show", &[("content-type", "text/plain")]).await;
+    assert_eq!(program.status, 400, "{}", program.text);
+}
+
+#[tokio::test]
+async fn a_page_can_read_errors_and_streams() {
+    let service = allowing().await;
+    service.create(json!({})).await;
+    let post = async |path: &str, body: Value| {
+        let request = Service::request("POST", path)
+            .header("origin", PAGE)
+            .header("content-type", "application/json");
+        service
+            .send(request.body(Body::from(body.to_string())).unwrap())
+            .await
+    };
+    for (path, body, status) in [
+        ("/api/show", json!({"model": "x"}), 404),
+        ("/nothing", json!({}), 404),
+        ("/api/tags", json!({}), 405),
+        ("/api/generate", json!({"model": "m", "prompt": "hi"}), 200),
+    ] {
+        let answer = post(path, body).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+        assert_eq!(answer.headers["access-control-allow-origin"], PAGE);
+        assert_eq!(answer.headers["access-control-expose-headers"], "*");
+        assert_eq!(answer.headers["vary"], "Origin");
+    }
+}
