@@ -31,6 +31,7 @@ pub mod note;
 pub mod operations;
 pub mod options;
 pub mod origin_check;
+mod path;
 mod progress;
 pub mod prompt;
 mod random;

@@ -6,6 +6,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use http::{Method, Uri};
 use tokio::time::Instant;
+use tower::ServiceExt;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
@@ -14,12 +15,17 @@ use crate::dialect;
 use crate::error::{self, Error};
 use crate::ignored::{self, Logged};
 use crate::origin_check::{self, OriginCheck};
+use crate::path;
 use crate::routes;
 
 /// All routes, behind the origin check.
 pub fn router(app: App, origin_check: OriginCheck) -> Router {
     let (routes, _) = all().split_for_parts();
-    behind(origin_check, routes).with_state(app)
+    // A layer of the routes sees a request after its route is chosen, so paths are corrected outside of them.
+    let routes = behind(origin_check, routes)
+        .with_state(app)
+        .map_request(path::tidy);
+    Router::new().fallback_service(routes)
 }
 
 /// The routes of all dialects and of slm itself, with their descriptions.

@@ -14,7 +14,6 @@ use runner_protocol::Speculation;
 use serde_json::{Value, json};
 use supervisor::Program;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
 use super::*;
 use crate::blocking;
