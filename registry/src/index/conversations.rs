@@ -53,7 +53,7 @@ impl Index {
         Ok(removed.rows_affected() > 0)
     }
 
-    /// Adds items to the end of a conversation. Returns whether the conversation was there.
+    /// Adds the items that a conversation does not have to its end. Returns whether the conversation was there.
     pub(crate) async fn add_items(
         &self,
         conversation: &str,
@@ -61,12 +61,10 @@ impl Index {
         now: i64,
     ) -> Result<bool> {
         let failed = |source| self.failed(source);
-        let bytes: i64 = items.iter().map(|item| length(&[&item.record])).sum();
         let mut transaction = self.begin().await?;
         let changed = sqlx::query!(
-            "UPDATE conversation SET saved_at = ?, bytes = bytes + ? WHERE id = ?",
+            "UPDATE conversation SET saved_at = ? WHERE id = ?",
             now,
-            bytes,
             conversation
         )
         .execute(&mut *transaction)
@@ -75,9 +73,10 @@ impl Index {
         if changed.rows_affected() == 0 {
             return Ok(false);
         }
+        let mut bytes = 0;
         for SavedItem { id, record } in items {
-            sqlx::query!(
-                "INSERT INTO conversation_item (conversation, id, record) VALUES (?, ?, ?)",
+            let added = sqlx::query!(
+                "INSERT OR IGNORE INTO conversation_item (conversation, id, record) VALUES (?, ?, ?)",
                 conversation,
                 id,
                 record
@@ -85,7 +84,18 @@ impl Index {
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
+            if added.rows_affected() > 0 {
+                bytes += length(&[record]);
+            }
         }
+        sqlx::query!(
+            "UPDATE conversation SET bytes = bytes + ? WHERE id = ?",
+            bytes,
+            conversation
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         Ok(true)
     }

@@ -112,10 +112,10 @@ impl Registry {
         self.0.index.remove_conversation(id).await
     }
 
-    /// Adds items to the end of a conversation: all, or none if the conversation is gone. Returns whether it was there.
+    /// Adds items to the end of a conversation, except those whose id it has already. Returns whether the conversation was there.
     ///
     /// # Errors
-    /// When the index cannot be written, and for an id that the conversation has already.
+    /// When the index cannot be written.
     pub async fn add_items(
         &self,
         conversation: &str,
@@ -250,10 +250,11 @@ mod tests {
         };
         registry.save_conversation(&renamed, 3).await.unwrap();
         assert_eq!(bytes().await, 12);
-        assert!(
-            registry.add_items("c", &[item("z", "1")], 4).await.is_err(),
-            "the id is taken"
-        );
+        let again = [item("z", "1"), item("a", "2")];
+        assert!(registry.add_items("c", &again, 4).await.unwrap());
+        let kept = registry.items("c").await.unwrap();
+        assert_eq!(kept, items, "the first of an id stays");
+        assert_eq!(bytes().await, 12);
         assert!(registry.remove_item("c", "z").await.unwrap());
         assert!(!registry.remove_item("c", "z").await.unwrap());
         assert_eq!(bytes().await, 10);
