@@ -287,7 +287,6 @@ impl Conversation {
             tool_choice: self.tool_choice.clone(),
             parallel_tool_calls: self.parallel_tool_calls,
             variables: self.variables.clone().into_iter().chain(level).collect(),
-            ..protocol::Template::default()
         }
     }
 
