@@ -390,6 +390,13 @@ fn logprob(place: u32, token: i32, word: &str, top: u32) -> Logprob {
 
 /// Reads a prompt and its directives; returns it rendered, and the part that the answer repeats.
 fn read(prompt: Prompt, script: &mut Script, words: &Words) -> Result<(String, String), Failure> {
+    if let Prompt::Chat(template) = &prompt {
+        let since = template.messages.iter().rev();
+        script.part = since
+            .take_while(|message| message.role != "user")
+            .filter(|message| !message.tool_calls.is_empty())
+            .count();
+    }
     let mut take = |text: &str| script.take_from(text, Origin::Prompt).map_err(invalid);
     match prompt {
         Prompt::Text { text, .. } | Prompt::Rendered(Rendered { text, .. }) => {

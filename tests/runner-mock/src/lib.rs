@@ -49,6 +49,7 @@
 //! | `count N` | any | answers with the numbers from 1 to N |
 //! | `think TEXT` | any | has this reasoning before the answer |
 //! | `call TOOL JSON` | any | calls a tool after the answer, also one that the request does not have; repeated for several calls. Without `answer` there is no text |
+//! | `then` | prompt | separates the directives of this answer from those after the results of its calls: in a conversation, each message with calls after the last `user` message skips to the next `then` |
 //! | `echo-prompt` | any | answers with the whole rendered prompt |
 //! | `try WHAT` | any | attempts what a sandbox forbids, and answers `worked: …` or `denied: …`; see below |
 //! | `delay-ms N` | any | waits before each token |

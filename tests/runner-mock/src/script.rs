@@ -8,6 +8,8 @@ use super::attempt::Attempt;
 
 const OPEN: &str = "[[mock:";
 const CLOSE: &str = "]]";
+/// Separates the directives of an answer from those of the answer after it.
+const THEN: &str = "then";
 
 /// Where a directive stands, which decides whether it is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(super) enum Origin {
 /// The sum of all directives.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Script {
+    /// The part between two `then` that counts; the last one also for later answers.
+    pub(super) part: usize,
     pub(super) answer: Option<Answer>,
     pub(super) thought: String,
     /// Tool calls, with their arguments.
@@ -93,11 +97,13 @@ impl Script {
     /// # Errors
     /// A message that names the directive that is not understood.
     pub(super) fn add(&mut self, text: &str, origin: Origin) -> Result<(), String> {
-        for directive in text
+        let directives: Vec<&str> = text
             .split(';')
             .map(str::trim)
             .filter(|directive| !directive.is_empty())
-        {
+            .collect();
+        let parts: Vec<&[&str]> = directives.split(|directive| *directive == THEN).collect();
+        for directive in parts[self.part.min(parts.len() - 1)] {
             self.add_one(directive, origin).ok_or_else(|| {
                 format!("the mock runner does not know the directive `{directive}` here")
             })?;
@@ -247,6 +253,23 @@ mod tests {
         assert_eq!(rest, "say this");
         assert_eq!(script.delay, Duration::from_millis(5));
         assert_eq!(script.answer, Some(Answer::Prompt), "the last one counts");
+    }
+
+    #[test]
+    fn each_answer_of_a_tool_loop_has_its_part() {
+        for (part, answer) in [(0, "one"), (1, "two"), (2, "three"), (3, "three")] {
+            let mut script = Script {
+                part,
+                ..Script::default()
+            };
+            script
+                .add(
+                    "answer one; then; answer two; then; answer three",
+                    Origin::Prompt,
+                )
+                .unwrap();
+            assert_eq!(script.answer, Some(Answer::Text(answer.to_owned())));
+        }
     }
 
     #[test]
