@@ -45,10 +45,13 @@ missing_packages() {
     python3 -m pip --version >/dev/null 2>&1 || printf ' python3-pip'
     # rustup is fetched with curl.
     have_rust || have curl || printf ' curl ca-certificates'
-    # The tests of pushes need these.
     if [ -n "${for_tests:-}" ]; then
+        # The tests of pushes need these.
         have docker-registry || printf ' docker-registry'
         have skopeo || printf ' skopeo'
+        # The client libraries of tests/clients need these.
+        have node || printf ' nodejs'
+        have npm || printf ' npm'
     fi
 }
 

@@ -5,6 +5,7 @@
 mod answers;
 mod architecture;
 mod artifacts;
+mod clients;
 mod crash;
 mod faults;
 mod harness;

@@ -1,0 +1,33 @@
+//! Client libraries of other projects against the daemon, in the versions that `tests/clients` pins.
+//!
+//! Each test runs one script of that folder.
+
+mod packages;
+mod service;
+
+use service::Service;
+
+#[test]
+fn ollama_of_python_holds_conversations() {
+    Service::run_python("ollama_chat.py");
+}
+
+#[test]
+fn ollama_of_python_manages_models() {
+    Service::run_python("ollama_models.py");
+}
+
+#[test]
+fn ollama_of_npm_holds_conversations() {
+    Service::run_node("ollama.mjs");
+}
+
+#[test]
+fn langchain_works_through_its_binding_to_ollama() {
+    Service::run_python("langchain_with_ollama.py");
+}
+
+#[test]
+fn llm_works_through_its_plugin_for_ollama() {
+    Service::run_python("llm_with_ollama.py");
+}
