@@ -9,11 +9,12 @@ use serde::Deserialize;
 use crate::{environment, process};
 
 /// The programs that `cargo xtask bench` measures, and those that write its models.
-pub const MEASURED: [&str; 6] = [
+pub const MEASURED: [&str; 7] = [
     "slm",
     "slmd",
     "slm-runner",
     "slm-mock-runner",
+    "slm-bare-client",
     "gguf-writer",
     "origin",
 ];

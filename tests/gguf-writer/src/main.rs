@@ -1,6 +1,6 @@
 //! Writes the test files to disk, for use by hand.
 //!
-//! `gguf-writer tiny OUT` writes the tiny model, `gguf-writer projector OUT` a projector of images for it, and `gguf-writer qwen3 OUT` the one of Qwen3-0.6B's shape (1.2 GB);
+//! `gguf-writer tiny OUT [SEED]` writes the tiny model, `gguf-writer projector OUT` a projector of images for it, and `gguf-writer qwen3 OUT` the one of Qwen3-0.6B's shape (1.2 GB);
 //! `gguf-writer hostile DIR` writes the hostile files into a new folder, and `gguf-writer foreign DIR` the models in Ollama's own layouts
 //! beside the same ones in llama.cpp's.
 
@@ -20,12 +20,16 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["tiny", out] => fs::write(out, tiny::llama(0)),
+        ["tiny", out, seed] => {
+            let seed = seed.parse().map_err(Error::other)?;
+            fs::write(out, tiny::llama(seed))
+        }
         ["projector", out] => fs::write(out, vision::projector(0, vision::Kind::Causal)),
         ["qwen3", out] => qwen3::write(0, &mut BufWriter::new(fs::File::create(out)?)),
         ["hostile", dir] => write_hostile(Path::new(dir)),
         ["foreign", dir] => write_foreign(Path::new(dir)),
         _ => Err(Error::other(
-            "usage: gguf-writer tiny OUT | projector OUT | qwen3 OUT | hostile DIR | foreign DIR",
+            "usage: gguf-writer tiny OUT [SEED] | projector OUT | qwen3 OUT | hostile DIR | foreign DIR",
         )),
     }
 }
