@@ -39,8 +39,7 @@ pub(super) struct Duel<'a> {
     bench: &'a Bench,
     setup: Setup,
     theirs: Server,
-    /// Lives as long as the duel.
-    _ours: Server,
+    ours: Server,
     /// Our daemon.
     pub(super) slm: Endpoint,
     /// llama.cpp's server.
@@ -120,8 +119,16 @@ impl<'a> Duel<'a> {
             slm: Endpoint::slm(ours.base(), &subject.name),
             llama: Endpoint::llama_server(theirs.base()),
             theirs,
-            _ours: ours,
+            ours,
         })
+    }
+
+    /// The same with slmd asked through OpenAI's dialect.
+    pub(super) fn through_openai(self, subject: &Subject) -> Self {
+        Self {
+            slm: Endpoint::openai(self.ours.base(), &subject.name),
+            ..self
+        }
     }
 
     /// Warms both up; this is not measured.

@@ -83,6 +83,11 @@ impl Memory {
         self.resident_kib as f64 / 1024.0
     }
 
+    /// Resident pages, mapped files included; in KiB.
+    pub(crate) fn resident_kib(self) -> f64 {
+        self.resident_kib as f64
+    }
+
     /// Resident anonymous pages; in MiB.
     pub(crate) fn anonymous_mib(self) -> f64 {
         self.anonymous_kib as f64 / 1024.0

@@ -9,9 +9,11 @@
 mod answer;
 mod crowd;
 mod daemon;
+mod dialect;
 mod duel;
 mod machine;
 mod models;
+mod open_loop;
 mod page;
 mod parts;
 mod plot;

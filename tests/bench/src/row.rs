@@ -86,6 +86,12 @@ impl Row {
         self
     }
 
+    /// Compares with a fixed value that is not to be exceeded.
+    #[must_use]
+    pub(super) fn at_most(self, limit: f64) -> Self {
+        self.beside("the target", [limit].into_iter().collect(), Some(1.0))
+    }
+
     /// The ratio of the medians.
     pub(super) fn ratio(&self, beside: &Beside) -> f64 {
         self.slm.median() / beside.samples.median()
@@ -123,6 +129,14 @@ mod tests {
         assert_eq!(verdict(Better::More, 7.0, 10.0), "≥ 0.80: no");
         assert_eq!(verdict(Better::Less, 9.0, 10.0), "≤ 0.80: no");
         assert_eq!(verdict(Better::Less, 7.0, 10.0), "≤ 0.80: yes");
+    }
+
+    #[test]
+    fn a_fixed_target_is_a_comparison() {
+        let row = Row::new("x", 0, Better::Less, samples(0.5)).at_most(1.0);
+        assert_eq!(row.verdict(&row.beside[0]), "≤ 1.00: yes");
+        let row = Row::new("x", 0, Better::Less, samples(1.5)).at_most(1.0);
+        assert_eq!(row.verdict(&row.beside[0]), "≤ 1.00: no");
     }
 
     #[test]

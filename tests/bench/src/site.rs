@@ -93,13 +93,15 @@ impl Site {
         Server::start(&mut command, self.port, "/api/version")
     }
 
-    /// A running daemon with mock runners.
+    /// A running daemon with mock runners and these settings.
     ///
     /// # Errors
     /// It does not start.
-    pub(super) fn daemon_with_mock(&self) -> Result<Server> {
+    pub(super) fn daemon_with_mock(&self, settings: &[(&str, &str)]) -> Result<Server> {
         let mut command = self.program("slmd");
-        command.env("SLM_RUNNER", self.executables.join("slm-mock-runner"));
+        command
+            .env("SLM_RUNNER", self.executables.join("slm-mock-runner"))
+            .envs(settings.iter().copied());
         Server::start(&mut command, self.port, "/api/version")
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Endpoint {
 enum Dialect {
     /// slmd, with the name of the model.
     Slm { model: String },
+    /// slmd through OpenAI's dialect, with the name of the model.
+    OpenAi { model: String },
     /// llama.cpp's server, which has one model.
     LlamaServer,
 }
@@ -73,6 +75,12 @@ impl Endpoint {
     pub(super) fn slm(base: &str, model: &str) -> Self {
         let model = model.to_owned();
         Self::new(base, Dialect::Slm { model })
+    }
+
+    /// slmd at this address, with this model, through OpenAI's dialect.
+    pub(super) fn openai(base: &str, model: &str) -> Self {
+        let model = model.to_owned();
+        Self::new(base, Dialect::OpenAi { model })
     }
 
     /// llama.cpp's server at this address.
@@ -187,6 +195,19 @@ impl Dialect {
                     }),
                 )
             }
+            // Threads and context have no field in this dialect.
+            Self::OpenAi { model } => (
+                "/v1/completions",
+                json!({
+                    "model": model,
+                    "prompt": question.prompt,
+                    "stream": true,
+                    "stream_options": {"include_usage": true},
+                    "temperature": 0,
+                    "max_tokens": question.tokens,
+                    "repeat_penalty": 1.0,
+                }),
+            ),
             Self::LlamaServer => (
                 "/completion",
                 json!({
@@ -205,9 +226,11 @@ impl Dialect {
         let text = match self {
             Self::Slm { .. } => line,
             // Server-sent events: empty lines and comments lie between the data.
-            Self::LlamaServer => line.strip_prefix("data: ").unwrap_or_default(),
+            Self::OpenAi { .. } | Self::LlamaServer => {
+                line.strip_prefix("data: ").unwrap_or_default()
+            }
         };
-        if text.is_empty() {
+        if text.is_empty() || text == "[DONE]" {
             return Ok(Event::default());
         }
         let value: Value =
@@ -218,14 +241,11 @@ impl Dialect {
             value["error"]
         );
         let (piece, done) = match self {
-            Self::Slm { .. } => (&value["response"], &value["done"]),
-            Self::LlamaServer => (&value["content"], &value["stop"]),
+            Self::Slm { .. } => (&value["response"], value["done"] == true),
+            Self::OpenAi { .. } => (&value["choices"][0]["text"], value["usage"].is_object()),
+            Self::LlamaServer => (&value["content"], value["stop"] == true),
         };
-        let counts = if done == &Value::Bool(true) {
-            Some(self.counts(&value)?)
-        } else {
-            None
-        };
+        let counts = done.then(|| self.counts(&value)).transpose()?;
         Ok(Event {
             text: piece.as_str().unwrap_or_default().to_owned(),
             counts,
@@ -238,6 +258,11 @@ impl Dialect {
                 &last["prompt_eval_count"],
                 &last["eval_count"],
                 &last["cached_tokens"],
+            ),
+            Self::OpenAi { .. } => (
+                &last["usage"]["prompt_tokens"],
+                &last["usage"]["completion_tokens"],
+                &last["usage"]["prompt_tokens_details"]["cached_tokens"],
             ),
             Self::LlamaServer => (
                 &last["tokens_evaluated"],
@@ -302,6 +327,27 @@ mod tests {
             )?,
             last
         );
+        Ok(())
+    }
+
+    #[test]
+    fn the_counts_of_openai_come_after_the_text() -> Result<()> {
+        let openai = Dialect::OpenAi {
+            model: "tiny".to_owned(),
+        };
+        let piece = openai.event(r#"data: {"choices":[{"text":"blue"}],"usage":null}"#)?;
+        assert_eq!((piece.text.as_str(), piece.counts), ("blue", None));
+        let last = openai.event(
+            r#"data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":128,"prompt_tokens_details":{"cached_tokens":5}}}"#,
+        )?;
+        let counts = Counts {
+            prompt: 7,
+            answer: 128,
+            cached: 5,
+        };
+        assert_eq!(last.counts, Some(counts));
+        assert_eq!(openai.event("data: [DONE]")?, Event::default());
+        assert_eq!(openai.event(": waiting")?, Event::default());
         Ok(())
     }
 

@@ -1,15 +1,19 @@
 //! The parts of the page: what each measures, on which models, and how often.
 
+mod bare_protocol;
 mod eight_streams;
 mod embeddings;
+mod idle_connections;
 mod long_prompt;
 mod main_job;
 mod memory;
 mod one_stream;
+mod open_streams;
 mod overhead;
 mod process_start;
 mod pull;
 mod push;
+mod request_rate;
 mod sandbox;
 mod shared_prefix;
 mod sixteen_streams;
@@ -31,12 +35,22 @@ pub(super) enum Part {
     MainJob,
     /// What the daemon adds to a request.
     Overhead,
+    /// Requests at a fixed rate, in each dialect.
+    RequestRate,
+    /// Memory of many open streams, in each dialect.
+    OpenStreams,
+    /// Memory of many idle connections.
+    IdleConnections,
+    /// Tokens per second with and without the daemon.
+    BareProtocol,
     /// One user: tokens of an answer and of a prompt per second.
     OneStream,
     /// Eight users at once.
     EightStreams,
     /// Sixteen streams with default settings.
     SixteenStreams,
+    /// The same through OpenAI's dialect.
+    SixteenOpenai,
     /// From the start of the process to the first token.
     ProcessStart,
     /// Resident memory of the process that holds the model.
@@ -75,9 +89,14 @@ impl Part {
         match self {
             Self::MainJob => "main-job",
             Self::Overhead => "overhead",
+            Self::RequestRate => "request-rate",
+            Self::OpenStreams => "open-streams",
+            Self::IdleConnections => "idle-connections",
+            Self::BareProtocol => "bare-protocol",
             Self::OneStream => "one-stream",
             Self::EightStreams => "eight-streams",
             Self::SixteenStreams => "sixteen-streams",
+            Self::SixteenOpenai => "sixteen-openai",
             Self::ProcessStart => "process-start",
             Self::Memory => "memory",
             Self::LongPrompt => "long-prompt",
@@ -96,9 +115,14 @@ impl Part {
         match self {
             Self::MainJob => "The main job",
             Self::Overhead => "Overhead of the daemon",
+            Self::RequestRate => "Two hundred requests per second",
+            Self::OpenStreams => "A thousand open streams",
+            Self::IdleConnections => "Ten thousand idle connections",
+            Self::BareProtocol => "Streams with and without the daemon",
             Self::OneStream => "One stream",
             Self::EightStreams => "Eight streams",
             Self::SixteenStreams => "Sixteen streams, eight slots in llama-server",
+            Self::SixteenOpenai => "Sixteen streams through OpenAI's dialect",
             Self::ProcessStart => "Start of the process to the first token",
             Self::Memory => "Memory",
             Self::LongPrompt => "A long prompt beside four streams",
@@ -124,14 +148,27 @@ impl Part {
     pub(super) fn takes_any_model(self) -> bool {
         !matches!(
             self,
-            Self::Overhead | Self::Embeddings | Self::Pull | Self::Push
+            Self::Overhead
+                | Self::RequestRate
+                | Self::OpenStreams
+                | Self::IdleConnections
+                | Self::BareProtocol
+                | Self::Embeddings
+                | Self::Pull
+                | Self::Push
         )
     }
 
     /// The model in the table: some parts have their own, or none.
     pub(super) fn subject(self, model: Model) -> &'static str {
         match self {
-            Self::Overhead | Self::Pull | Self::Push => "none",
+            Self::Overhead
+            | Self::RequestRate
+            | Self::OpenStreams
+            | Self::IdleConnections
+            | Self::BareProtocol
+            | Self::Pull
+            | Self::Push => "none",
             Self::Embeddings => "embedding",
             _ => model.name(),
         }
@@ -170,9 +207,14 @@ impl Part {
         let measure = match self {
             Self::MainJob => main_job::measure,
             Self::Overhead => overhead::measure,
+            Self::RequestRate => request_rate::measure,
+            Self::OpenStreams => open_streams::measure,
+            Self::IdleConnections => idle_connections::measure,
+            Self::BareProtocol => bare_protocol::measure,
             Self::OneStream => one_stream::measure,
             Self::EightStreams => eight_streams::measure,
             Self::SixteenStreams => sixteen_streams::measure,
+            Self::SixteenOpenai => sixteen_streams::measure_through_openai,
             Self::ProcessStart => process_start::measure,
             Self::Memory => memory::measure,
             Self::LongPrompt => long_prompt::measure,

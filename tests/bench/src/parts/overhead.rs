@@ -16,7 +16,7 @@ const REQUESTS: usize = 200;
 
 /// Milliseconds from sending a request to the end of its answer, through daemon and mock runner, on one persistent connection.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
-    let daemon = bench.site.daemon_with_mock()?;
+    let daemon = bench.site.daemon_with_mock(&[])?;
     let url = format!("{}/api/generate", daemon.base());
     let body = json!({"model": subject.name, "prompt": "word", "raw": true}).to_string();
     let agent = stream::agent();

@@ -22,7 +22,20 @@ const SETUP: Setup = Setup {
 
 /// Sixteen concurrent requests.
 pub(super) fn measure(bench: &Bench, subject: &Subject, runs: usize) -> Result<Outcome> {
+    compare(&Duel::start(bench, subject, SETUP)?, runs)
+}
+
+/// Sixteen concurrent requests, those to slmd through OpenAI's dialect.
+pub(super) fn measure_through_openai(
+    bench: &Bench,
+    subject: &Subject,
+    runs: usize,
+) -> Result<Outcome> {
     let duel = Duel::start(bench, subject, SETUP)?;
+    compare(&duel.through_openai(subject), runs)
+}
+
+fn compare(duel: &Duel<'_>, runs: usize) -> Result<Outcome> {
     let [mut slm, mut llama] = [(); 2].map(|()| Samples::default());
     let [mut slm_firsts, mut llama_firsts] = [(); 2].map(|()| Samples::default());
     let (mut fewest, mut most) = (u32::MAX, 0);
