@@ -10,17 +10,23 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::App;
 use crate::error::ErrorFormat;
 
+pub mod anthropic;
 pub mod fields;
 pub mod ollama;
 pub mod openai;
 
 /// The routes of all dialects.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    ollama::routes().merge(openai::routes())
+    ollama::routes()
+        .merge(openai::routes())
+        .merge(anthropic::routes())
 }
 
 /// The error format of a request, by its path and headers. It also holds for paths without a route.
-pub(crate) fn error_format(path: &str, _headers: &HeaderMap) -> ErrorFormat {
+pub(crate) fn error_format(path: &str, headers: &HeaderMap) -> ErrorFormat {
+    if anthropic::is_meant(path, headers) {
+        return anthropic::error;
+    }
     match path.starts_with("/v1/") && path != api::routes::RERANK_V1 {
         true => openai::error,
         false => ollama::error,

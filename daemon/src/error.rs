@@ -562,7 +562,15 @@ impl IntoResponse for Error {
 pub(crate) type ErrorFormat = fn(&Error) -> (StatusCode, Value);
 
 /// Writes the body of a response with an [`Error`]; any other response does not change.
-pub(crate) fn rendered(mut response: Response, format: ErrorFormat) -> Response {
+pub(crate) fn rendered(response: Response, format: ErrorFormat) -> Response {
+    rendered_with(response, format)
+}
+
+/// The same with a format that knows more than the error.
+pub(crate) fn rendered_with(
+    mut response: Response,
+    format: impl FnOnce(&Error) -> (StatusCode, Value),
+) -> Response {
     let Some(error) = response.extensions_mut().remove::<Error>() else {
         return response;
     };

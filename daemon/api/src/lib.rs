@@ -8,6 +8,7 @@
 //! [`ErrorBody`]; after it, the `ErrorBody` is the last line. A stream that ends without its final event
 //! (`done: true`, or `status: "success"`) was cut, and is an error for the client.
 
+pub mod anthropic;
 pub mod duration;
 mod embed;
 mod error;

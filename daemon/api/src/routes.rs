@@ -61,6 +61,15 @@ pub const VERIFY: &str = "/api/verify";
 /// Adopt a local file, without copying where possible (ours, on the Unix socket only): `POST`.
 pub const ADOPT: &str = "/api/adopt";
 
+/// Continue a conversation, in Anthropic's dialect: `POST`.
+pub const MESSAGES: &str = "/v1/messages";
+/// Count the tokens of a prompt, in Anthropic's dialect: `POST`.
+pub const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
+/// Batches of messages, which are refused.
+pub const MESSAGE_BATCHES: &str = "/v1/messages/batches";
+/// One batch of messages and what belongs to it, which is refused.
+pub const MESSAGE_BATCH: &str = "/v1/messages/batches/{*rest}";
+
 /// The path of one blob.
 pub fn blob(digest: &str) -> String {
     format!("/api/blobs/{digest}")
