@@ -28,6 +28,7 @@ use crate::shutdown::Shutdown;
 use crate::template;
 use crate::transfers::{Options as TransferOptions, StoreWorker, Transfers};
 
+mod anthropic;
 mod browser;
 mod constraints;
 mod dialect;

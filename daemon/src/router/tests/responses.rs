@@ -13,7 +13,7 @@ const PATH: &str = "/v1/responses";
 const OWN: &str = "{% if tools %}{{ tools }}{% endif %}{% for m in messages %}{{ m.tool_calls }}{% endfor %}<think>";
 
 /// A service with a model `m` that has tools and thinking.
-async fn able() -> Service {
+pub(super) async fn able() -> Service {
     let service = service().await;
     let weights = gguf_writer::tiny::writer(1).replace("tokenizer.chat_template", OWN);
     let recipe = json!({"parameters": {"num_ctx": 1024}});
