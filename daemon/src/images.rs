@@ -19,7 +19,7 @@ use crate::turn::{Block, Role, Turn};
 const _: () = assert!(MAX_IMAGE_BYTES == api::layout::MAX_IMAGE_BYTES);
 
 /// Estimated tokens of an image before a runner encodes it.
-pub(crate) const TYPICAL_TOKENS: usize = 768;
+pub const TYPICAL_TOKENS: usize = 768;
 
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -24,7 +24,7 @@ pub mod extract;
 pub mod flags;
 pub mod fs;
 mod ignored;
-mod images;
+pub mod images;
 mod lines;
 pub mod listen;
 pub mod note;

@@ -71,7 +71,10 @@ mod tests {
         let text = |text: &str| Block::Text(text.into());
         assert_eq!(joined(two)[1].blocks, [text("b"), text("c")]);
         let empty = turn(Role::Assistant, "");
-        assert_eq!(joined(vec![user.clone(), empty.clone()]), std::slice::from_ref(&user));
+        assert_eq!(
+            joined(vec![user.clone(), empty.clone()]),
+            std::slice::from_ref(&user)
+        );
         assert_eq!(joined(vec![empty.clone()]), [empty]);
         assert_eq!(joined(vec![user.clone(), user.clone()]).len(), 2);
     }

@@ -33,7 +33,7 @@ pub fn pings(ping: Event) -> KeepAlive {
 
 /// A response that streams the frames of `begin`, which waits until the first output is there.
 ///
-/// An error that comes within [`PATIENCE`] is the error of the response. After that the response begins, and an error is the last
+/// An error that comes within ten seconds is the error of the response. After that the response begins, and an error is the last
 /// frame, written by `failed`.
 ///
 /// # Errors
