@@ -31,3 +31,18 @@ fn langchain_works_through_its_binding_to_ollama() {
 fn llm_works_through_its_plugin_for_ollama() {
     Service::run_python("llm_with_ollama.py");
 }
+
+#[test]
+fn openai_of_python_speaks_the_responses_api() {
+    Service::run_python("openai_responses.py");
+}
+
+#[test]
+fn anthropic_of_python_sends_messages() {
+    Service::run_python("anthropic_messages.py");
+}
+
+#[test]
+fn anthropic_of_npm_sends_messages() {
+    Service::run_node("anthropic.mjs");
+}
