@@ -35,6 +35,11 @@ impl Operations {
         }
     }
 
+    /// Whether the daemon has begun to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.shutdown.graceful.is_cancelled()
+    }
+
     /// Joins the operation with this key, or starts it. It continues without listeners, and ends early only when the daemon stops.
     ///
     /// The stream has the lines as they come, and ends with the last line or the error of the operation.

@@ -4,6 +4,7 @@
 
 mod adopt;
 mod explain;
+mod health;
 mod jobs;
 mod login;
 mod rerank;
@@ -13,6 +14,7 @@ mod verify;
 use axum::Extension;
 use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::error::Error;
@@ -21,6 +23,9 @@ use crate::listen::Peer;
 /// The routes.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
         .route(api::routes::RERANK, post(rerank::post))
         .route(api::routes::RERANK_V1, post(rerank::post))
         .route(api::routes::EXPLAIN, post(explain::post))

@@ -191,6 +191,11 @@ impl Scheduler {
         self.died.cancelled().await;
     }
 
+    /// Whether it accepts requests: it is not closed, and its task has not panicked.
+    pub fn is_running(&self) -> bool {
+        !self.closing.is_cancelled() && !self.died.is_cancelled()
+    }
+
     /// A lease on a model, once it is loaded. Dropping the future leaves the queue.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub mod duration;
 mod embed;
 mod error;
 mod generate;
+mod health;
 mod job;
 pub mod layout;
 mod model;
@@ -36,6 +37,7 @@ pub use generate::{
     GenerateRequest, KeepAlive, Logprob, Message, Think, Timings, TokenLogprob, Tool, ToolCall,
     Unload,
 };
+pub use health::HealthResponse;
 pub use job::{Job, JobKind, JobState, JobsResponse, Priority};
 pub use model::{
     AdoptRequest, CopyRequest, CreateRequest, DeleteRequest, Explanation, ExplanationFile,

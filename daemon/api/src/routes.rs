@@ -2,6 +2,12 @@
 
 /// Says that the daemon runs: `GET`, `HEAD`.
 pub const ROOT: &str = "/";
+/// Says whether the daemon accepts work (ours): `GET`, `HEAD`.
+pub const HEALTH: &str = "/health";
+/// Says that the daemon answers requests (ours): `GET`, `HEAD`.
+pub const HEALTH_LIVE: &str = "/health/live";
+/// The same as [`HEALTH`], for load balancers (ours): `GET`, `HEAD`.
+pub const HEALTH_READY: &str = "/health/ready";
 /// Versions: `GET`.
 pub const VERSION: &str = "/api/version";
 /// Continue a prompt, load or unload a model: `POST`.

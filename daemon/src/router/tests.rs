@@ -32,6 +32,7 @@ mod anthropic;
 mod browser;
 mod constraints;
 mod dialect;
+mod health;
 mod images;
 mod requests;
 mod responses;
