@@ -1,4 +1,4 @@
-//! Configuration: defaults < `config.yaml` < environment < flags, merged once.
+//! Configuration: defaults < variables of Ollama < `config.yaml` < environment < flags, merged once.
 //!
 //! [`KEYS`] is the table of all settings, and a test compares `docs/configuration.md` with it.
 //! Each origin sets texts, and each key has one rule to read its text. So a mistake has the same message for every origin, with its
@@ -7,6 +7,7 @@
 mod address;
 mod kernels;
 mod key;
+mod ollama;
 mod rate;
 mod sandbox;
 mod size;
@@ -116,6 +117,8 @@ fn at(line: Option<usize>) -> String {
 pub enum SettingOrigin {
     /// The default in the table of keys.
     Default,
+    /// A variable of Ollama that means the same as the key.
+    Ollama(&'static str),
     /// A line of the file.
     File {
         /// The file.
@@ -134,7 +137,9 @@ impl std::fmt::Display for SettingOrigin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{} line {line}", path.display()),
-            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Environment(name) | Self::Ollama(name) => {
+                write!(f, "environment variable {name}")
+            }
             Self::Flag(name) => write!(f, "option --{}", name.replace('_', "-")),
         }
     }
@@ -164,6 +169,8 @@ pub struct Config {
     pub home: PathBuf,
     /// TCP address, always loopback; port 0 takes a free port.
     pub address: SocketAddr,
+    /// Further TCP addresses, also loopback.
+    pub also_listen: Vec<SocketAddr>,
     /// Path of the Unix socket.
     pub socket: PathBuf,
     /// How long a model stays loaded after its last request.
@@ -238,8 +245,9 @@ pub struct Config {
     pub log_json: bool,
     /// The settings that are not defaults, with their origins, for the log; without secrets.
     pub origins: Vec<(&'static str, String, SettingOrigin)>,
-    /// A warning for each unknown variable with the prefix `SLM_`. Other programs may use the prefix too, so it is no error.
-    pub unknown: Vec<String>,
+    /// A warning for each unknown variable with the prefix `SLM_`, and for each variable of Ollama with a value that its key
+    /// cannot have. Other programs use these names too, so neither is an error.
+    pub warnings: Vec<String>,
 }
 
 /// The options that the command line sets.
@@ -265,12 +273,13 @@ impl Config {
         }
         settings.add_environment(environment);
         settings.add_flags(flags);
-        let unknown = unknown_names(environment);
+        let mut warnings = unknown_names(environment);
+        warnings.extend(settings.add_ollama(environment, &home));
         let hub_token = environment
             .get(HUB_TOKEN)
             .filter(|token| !token.trim().is_empty());
         Ok(Self {
-            unknown,
+            warnings,
             hub_token: hub_token.map(Secret),
             logins: logins(environment),
             ..settings.read(home)?
@@ -284,6 +293,18 @@ impl Config {
             "host" => text.parse().is_ok_and(Endpoint::has_port),
             _ => false,
         })
+    }
+
+    /// The variables of Ollama that were taken and their keys, for one line of the log; `None` without any.
+    pub fn taken_from_ollama(&self) -> Option<String> {
+        let taken = self.origins.iter().filter_map(|(key, _, origin)| {
+            let SettingOrigin::Ollama(name) = origin else {
+                return None;
+            };
+            Some(format!("{name} as {key}"))
+        });
+        let taken: Vec<String> = taken.collect();
+        (!taken.is_empty()).then(|| taken.join(", "))
     }
 
     /// Reads only `text`, in place of the file of this home.
@@ -451,6 +472,7 @@ impl RawSettings {
         };
         let config = Config {
             address,
+            also_listen: self.get("also_listen", address::addresses)?,
             socket: self
                 .get("socket", |text| Ok(relative(text)))?
                 .unwrap_or_else(|| home.join(api::layout::SOCKET)),
@@ -521,7 +543,7 @@ impl RawSettings {
                     (*name, shown, origin.clone())
                 })
                 .collect(),
-            unknown: Vec::new(),
+            warnings: Vec::new(),
             home,
         };
         Ok(config)

@@ -1,4 +1,4 @@
-//! The two listeners: TCP on loopback, and a Unix socket that only its owner can open.
+//! The listeners: TCP on loopback, and a Unix socket that only its owner can open.
 
 use std::io;
 use std::net::SocketAddr;
@@ -128,6 +128,24 @@ impl Listener {
                 source,
             }),
         }
+    }
+
+    /// Listens on each of these TCP addresses that is free; another is a warning in the log.
+    pub async fn further(addresses: &[SocketAddr]) -> Vec<Self> {
+        let mut listeners = Vec::new();
+        for &address in addresses {
+            match Self::tcp(address).await {
+                Ok(listener) => listeners.push(listener),
+                Err(Error::Taken { holder, .. }) => tracing::warn!(
+                    "also_listen: {address} is taken: {holder} listens there; the daemon serves without this address"
+                ),
+                Err(error) => tracing::warn!(
+                    "also_listen: {}; the daemon serves without this address",
+                    crate::error::chain(&error)
+                ),
+            }
+        }
+        listeners
     }
 
     /// Listens on a Unix socket. A stale socket of this home is replaced; any other file stays.

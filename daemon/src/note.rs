@@ -27,6 +27,9 @@ pub struct DaemonNote {
     pub uid: u32,
     /// TCP address with port.
     pub tcp: String,
+    /// Further TCP addresses that it listens on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// Path of the Unix socket.
     pub socket: String,
     /// Its home.
@@ -47,6 +50,7 @@ impl DaemonNote {
             pid: std::process::id(),
             uid: rustix::process::geteuid().as_raw(),
             tcp: tcp.to_string(),
+            also: Vec::new(),
             socket: config.socket.display().to_string(),
             home: config.home.display().to_string(),
             version: crate::VERSION.to_owned(),
@@ -58,7 +62,11 @@ impl DaemonNote {
 
 impl std::fmt::Display for DaemonNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{} and {}", self.tcp, self.socket)
+        write!(f, "http://{}", self.tcp)?;
+        for address in &self.also {
+            write!(f, ", http://{address}")?;
+        }
+        write!(f, " and {}", self.socket)
     }
 }
 

@@ -80,7 +80,10 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
     for (key, value, origin) in &config.origins {
         tracing::info!(key, value, place = %origin, "configured");
     }
-    for warning in &config.unknown {
+    if let Some(taken) = config.taken_from_ollama() {
+        tracing::info!("taken from variables of Ollama: {taken}");
+    }
+    for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     config.max_connections = descriptors::make_room(config.max_connections);
@@ -364,7 +367,7 @@ fn start_scheduler(
     Scheduler::start(options, Arc::new(loader), workers)
 }
 
-/// Binds both listeners and serves on them, then writes the daemon's note.
+/// Binds the listeners and serves on them, then writes the daemon's note.
 async fn open_listeners(
     config: &Config,
     app: App,
@@ -373,7 +376,22 @@ async fn open_listeners(
 ) -> anyhow::Result<DaemonNote> {
     let tcp = open_port(config).await?;
     let unix = Listener::unix(&config.socket, stale(config)).await?;
-    let note = DaemonNote::of(config, tcp.address().unwrap_or(config.address));
+    let own = tcp.address().unwrap_or(config.address);
+    let further: Vec<SocketAddr> = config
+        .also_listen
+        .iter()
+        .copied()
+        .filter(|address| *address != own)
+        .collect();
+    let further = Listener::further(&further).await;
+    let note = DaemonNote {
+        also: further
+            .iter()
+            .filter_map(Listener::address)
+            .map(|address| address.to_string())
+            .collect(),
+        ..DaemonNote::of(config, own)
+    };
     let origin_check = OriginCheck {
         hosts: config.allowed_hosts.clone().into(),
         origins: config.allowed_origins.clone().into(),
@@ -384,7 +402,7 @@ async fn open_listeners(
         ..ConnectionLimits::default()
     };
     let permits = Arc::new(Semaphore::new(limits.connections));
-    for listener in [tcp, unix] {
+    for listener in [tcp, unix].into_iter().chain(further) {
         let serving = accept::serve(
             listener,
             router.clone(),
@@ -490,6 +508,41 @@ mod tests {
         assert!(UnixStream::connect(&config.socket).await.is_err());
         assert!(TcpStream::connect(&tcp).await.is_err());
         Service::start(config).await.unwrap().stop().await;
+    }
+
+    #[tokio::test]
+    async fn it_serves_on_a_further_address_with_the_same_checks() {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(home.path(), "port: 0\nalso_listen: ['127.0.0.1:0']");
+        let service = Service::start(config).await.unwrap();
+        let [address] = &service.note().also[..] else {
+            panic!("{:?}", service.note())
+        };
+        assert_ne!(*address, service.note().tcp);
+        let answer = ask(TcpStream::connect(address).await.unwrap()).await;
+        assert!(answer.ends_with("Ollama is running"), "{answer}");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let foreign = b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+        stream.write_all(foreign).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+        let address = address.clone();
+        service.stop().await;
+        assert!(TcpStream::connect(&address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_further_address_that_is_taken_does_not_prevent_the_start() {
+        let home = tempfile::tempdir().unwrap();
+        let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let taken = other.local_addr().unwrap();
+        let config = config(home.path(), &format!("port: 0\nalso_listen: {taken}"));
+        let service = Service::start(config).await.unwrap();
+        assert_eq!(service.note().also, [""; 0]);
+        let answer = ask(TcpStream::connect(&service.note().tcp).await.unwrap()).await;
+        assert!(answer.ends_with("Ollama is running"), "{answer}");
+        service.stop().await;
     }
 
     #[tokio::test]

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use api::layout::DEFAULT_PORT;
 
+/// The port that clients of Ollama expect.
+const OLLAMA_PORT: u16 = 11434;
+
 /// A loopback address with an optional port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint {
@@ -63,6 +66,22 @@ impl FromStr for Endpoint {
     }
 }
 
+/// Reads addresses that are separated by commas, each once. Without a port, an address has Ollama's.
+pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let mut addresses = Vec::new();
+    for item in text.split(',').map(str::trim) {
+        if item.is_empty() {
+            continue;
+        }
+        let endpoint: Endpoint = item.parse()?;
+        let address = endpoint.with_port(Some(OLLAMA_PORT), true);
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
 /// Splits host and port. An IPv6 address with a port needs brackets.
 fn split(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
@@ -103,6 +122,24 @@ mod tests {
         check("[::1]", "[::1]:11435");
         check("[::1]:0", "[::1]:0");
         check("http://localhost:11435/", "127.0.0.1:11435");
+    }
+
+    #[test]
+    fn a_list_of_addresses_has_each_once_and_the_port_of_ollama_by_default() {
+        let texts = |text: &str| {
+            let addresses = addresses(text).unwrap();
+            addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(texts(""), [""; 0]);
+        assert_eq!(texts("127.0.0.1"), ["127.0.0.1:11434"]);
+        assert_eq!(
+            texts("localhost:1, ::1 ,127.0.0.1:1,"),
+            ["127.0.0.1:1", "[::1]:11434"]
+        );
+        assert!(addresses("127.0.0.1,0.0.0.0").is_err());
     }
 
     #[test]

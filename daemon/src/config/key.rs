@@ -48,6 +48,13 @@ pub const KEYS: &[Key] = &[
         "TCP port; 0 takes a free one.",
     ),
     key(
+        "also_listen",
+        "also-listen",
+        "SLM_ALSO_LISTEN",
+        "",
+        "Further TCP addresses to listen on, such as 127.0.0.1:11434, separated by commas; loopback only.",
+    ),
+    key(
         "socket",
         "socket",
         "SLM_SOCKET",

@@ -212,7 +212,7 @@ fn a_list_is_a_yaml_list_or_a_text_with_commas() {
 
 #[test]
 fn an_unknown_variable_is_a_warning_with_a_suggestion() {
-    let said = |name| load("", &[(name, "1")], &[]).unwrap().unknown;
+    let said = |name| load("", &[(name, "1")], &[]).unwrap().warnings;
     assert_eq!(
         said("SLM_KEEPALIVE"),
         ["environment variable SLM_KEEPALIVE is not known; did you mean \"SLM_KEEP_ALIVE\"?"]
@@ -231,9 +231,64 @@ fn an_unknown_variable_is_a_warning_with_a_suggestion() {
         assert_eq!(said(fine), [""; 0], "{fine}");
     }
     let empty = load("", &[("SLM_KEEPALIVE", "")], &[]).unwrap();
-    assert_eq!(empty.unknown, [""; 0]);
+    assert_eq!(empty.warnings, [""; 0]);
     // The file belongs to slm alone, so an unknown key in it is a mistake.
     refused("keepalive: 1", "did you mean \"keep_alive\"?");
+}
+
+#[test]
+fn a_variable_of_ollama_counts_for_a_key_that_nothing_else_sets() {
+    let variables = [
+        ("OLLAMA_HOST", " \"127.0.0.1\" "),
+        ("OLLAMA_ORIGINS", "http://a.example,app://*"),
+        ("OLLAMA_KEEP_ALIVE", "-1"),
+        ("OLLAMA_CONTEXT_LENGTH", "8192"),
+        ("OLLAMA_MAX_LOADED_MODELS", "0"),
+        ("OLLAMA_MAX_QUEUE", "7"),
+        ("OLLAMA_NUM_PARALLEL", "2"),
+        ("OLLAMA_LOAD_TIMEOUT", "600"),
+        ("SLM_PARALLEL", "3"),
+    ];
+    let config = load("max_queue: 9", &variables, &[("load_timeout", "1m")]).unwrap();
+    let defaults = load("", &[], &[]).unwrap();
+    assert_eq!(config.address, defaults.address);
+    assert_eq!(config.also_listen, [([127, 0, 0, 1], 11434).into()]);
+    assert_eq!(config.allowed_origins, ["http://a.example", "app://*"]);
+    assert_eq!(config.keep_alive, KeepAlive::Always);
+    assert_eq!(config.context_length, 8192);
+    assert_eq!(config.max_loaded_models, defaults.max_loaded_models);
+    assert_eq!((config.max_queue, config.parallel), (9, 3));
+    assert_eq!(config.load_timeout, Duration::from_secs(60));
+    assert_eq!(config.warnings, [""; 0]);
+    assert_eq!(
+        config.taken_from_ollama().unwrap(),
+        "OLLAMA_ORIGINS as allowed_origins, OLLAMA_HOST as also_listen, \
+         OLLAMA_CONTEXT_LENGTH as context_length, OLLAMA_KEEP_ALIVE as keep_alive"
+    );
+    assert_eq!(defaults.taken_from_ollama(), None);
+}
+
+#[test]
+fn a_value_of_ollama_that_its_key_cannot_have_is_a_warning() {
+    let variables = [
+        ("OLLAMA_HOST", "0.0.0.0"),
+        ("OLLAMA_KEEP_ALIVE", "soon"),
+        ("OLLAMA_ORIGINS", "*"),
+    ];
+    let config = load("keep_alive: 1m", &variables, &[]).unwrap();
+    let [host, origins] = &config.warnings[..] else {
+        panic!("{:?}", config.warnings)
+    };
+    assert!(
+        host.starts_with(
+            "environment variable OLLAMA_HOST: also_listen: \"0.0.0.0\" is not a loopback"
+        ),
+        "{host}"
+    );
+    assert!(host.ends_with("; the default is used"), "{host}");
+    assert!(origins.contains("OLLAMA_ORIGINS"), "{origins}");
+    assert_eq!(config.also_listen, []);
+    assert_eq!(config.taken_from_ollama(), None);
 }
 
 #[test]
