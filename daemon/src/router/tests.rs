@@ -34,6 +34,7 @@ mod constraints;
 mod dialect;
 mod health;
 mod images;
+mod openai;
 mod requests;
 mod responses;
 mod states;

@@ -15,7 +15,6 @@ mod query;
 mod request;
 mod running;
 mod stored;
-mod tools;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

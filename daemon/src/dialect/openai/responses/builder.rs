@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use runner_protocol::{Likelihood, Logprob};
 use serde_json::Value;
 
-use super::tools::Names;
+use super::super::tools::Names;
 use super::{ids, items};
 use crate::answer::{End, Event, Finish, Usage};
 use crate::dialect::openai;
@@ -108,7 +108,7 @@ impl ResponseBuilder {
                 error if error.status().is_client_error() => "invalid_prompt".to_owned(),
                 _ => "server_error".to_owned(),
             },
-            message: openai::message(error),
+            message: openai::error::message(error),
         });
     }
 

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{ids, tools};
+use super::super::tools;
+use super::ids;
 use crate::error::Error;
 use crate::images::Images;
 use crate::tools::quoted;

@@ -13,9 +13,9 @@ use runner_protocol::Shape;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::super::tools::Tools;
 use super::builder::{ResponseBuilder, Wants};
 use super::items::{self, Reader};
-use super::tools::Tools;
 use super::{context, ids};
 use crate::app::App;
 use crate::ask::{Ask, Overflow};

@@ -97,7 +97,10 @@ impl Tools {
                 Some("function") => function_name(object).map(ToolChoice::One),
                 Some("allowed_tools") => {
                     self.allow(object)?;
-                    word_choice(object["mode"].as_str().unwrap_or("auto"))
+                    // Chat completions have one more level.
+                    let modes = [&object["mode"], &object["allowed_tools"]["mode"]];
+                    let mode = modes.into_iter().find_map(Value::as_str);
+                    word_choice(mode.unwrap_or("auto"))
                 }
                 _ => None,
             },
