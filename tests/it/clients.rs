@@ -46,3 +46,18 @@ fn anthropic_of_python_sends_messages() {
 fn anthropic_of_npm_sends_messages() {
     Service::run_node("anthropic.mjs");
 }
+
+#[test]
+fn openai_of_python_completes_chats() {
+    Service::run_python("openai_chat.py");
+}
+
+#[test]
+fn openai_of_npm_completes_chats() {
+    Service::run_node("openai.mjs");
+}
+
+#[test]
+fn langchain_works_through_its_binding_to_openai() {
+    Service::run_python("langchain_with_openai.py");
+}

@@ -3,11 +3,13 @@
 mod chat;
 mod choices;
 mod effort;
+mod embeddings;
 mod error;
 mod format;
 mod head;
 mod logprobs;
 mod messages;
+mod models;
 mod responses;
 mod sampling;
 mod tools;
@@ -24,5 +26,8 @@ pub(crate) use error::error;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(chat::post))
+        .routes(routes!(embeddings::post))
+        .routes(routes!(models::list))
+        .routes(routes!(models::one))
         .merge(responses::routes())
 }

@@ -4,6 +4,7 @@ use super::*;
 
 mod fields;
 mod messages;
+mod models;
 mod stream;
 mod tools;
 

@@ -303,3 +303,65 @@ async fn a_folder_of_safetensors_is_converted() {
             "`config.json` does not describe a model that can be converted: missing field",
         );
 }
+
+#[tokio::test]
+async fn openais_route_takes_texts_and_tokens_and_gives_both_encodings() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    let service = with_models().await;
+    let embed = async |fields: Value| {
+        let mut body = json!({"model": "e"});
+        for (name, value) in fields.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        service.post("/v1/embeddings", body).await
+    };
+    let floats = embed(json!({"input": "the sky"})).await.json();
+    assert_eq!(
+        (&floats["object"], &floats["model"]),
+        (&json!("list"), &json!("e"))
+    );
+    assert_eq!(
+        floats["usage"],
+        json!({"prompt_tokens": 2, "total_tokens": 2})
+    );
+    let vector = floats["data"][0]["embedding"].as_array().unwrap();
+    let encoded = embed(json!({"input": ["the sky", "x"], "encoding_format": "base64"})).await;
+    let encoded = encoded.json();
+    assert_eq!(encoded["data"][1]["index"], 1);
+    let bytes = STANDARD.decode(encoded["data"][0]["embedding"].as_str().unwrap());
+    let bytes = bytes.unwrap();
+    let (numbers, _) = bytes.as_chunks::<4>();
+    let numbers: Vec<f64> = numbers
+        .iter()
+        .map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
+        .collect();
+    assert_eq!(numbers.len(), vector.len());
+    for (number, expected) in numbers.iter().zip(vector) {
+        assert!((number - expected.as_f64().unwrap()).abs() < 1e-6);
+    }
+    let tokens = embed(json!({"input": [[1, 2], [3]]})).await.json();
+    assert_eq!(tokens["data"].as_array().unwrap().len(), 2);
+    let short = embed(json!({"input": "the sky", "dimensions": 2}))
+        .await
+        .json();
+    assert_eq!(short["data"][0]["embedding"].as_array().unwrap().len(), 2);
+    for (fields, param) in [
+        (json!({"input": ""}), "input"),
+        (json!({"input": [], "encoding_format": null}), "input"),
+        (
+            json!({"input": "x", "encoding_format": "int8"}),
+            "encoding_format",
+        ),
+    ] {
+        let answer = embed(fields).await;
+        assert_eq!(answer.status, 400, "{}", answer.text);
+        assert_eq!(answer.json()["error"]["param"], param, "{}", answer.text);
+    }
+    let long = embed(json!({"input": "word ".repeat(100)})).await;
+    assert_eq!(long.status, 400, "{}", long.text);
+    assert_eq!(long.json()["error"]["code"], "context_length_exceeded");
+    let cut = embed(json!({"input": "word ".repeat(100), "truncate": true})).await;
+    assert_eq!(cut.status, 200, "{}", cut.text);
+}
