@@ -1,6 +1,7 @@
 //! Joins the parameters of request, model and configuration, and translates them for the runner.
 
 use modelfile::Parameters;
+use modelfile::parameter::{Error as Wrong, Kind};
 use runner_protocol::{Adaptive, Dry, LoadSettings, MIN_CONTEXT, Mirostat, Overflow, Sampling};
 use serde_json::{Map, Value};
 
@@ -66,11 +67,28 @@ pub fn read(options: Option<&Map<String, Value>>) -> Result<Parameters, Error> {
     let (parameters, problems) = Parameters::from_json_lenient(options);
     for problem in problems {
         if !problem.is_ignorable() {
-            return Err(Error::Invalid(format!("option {problem}")));
+            return Err(Error::Invalid(option_problem(&problem)));
         }
         tracing::warn!("ignored an option: {problem}");
     }
     Ok(parameters)
+}
+
+/// The mistake in an option. It begins with the words of Ollama, by which clients recognize it.
+fn option_problem(problem: &Wrong) -> String {
+    let Wrong::Invalid { spec, found } = problem else {
+        return format!("option {problem}");
+    };
+    let kind = match spec.kind {
+        Kind::Int(_) => "integer",
+        Kind::Float(_) => "float32",
+        Kind::Bool => "boolean",
+        Kind::TextList => "array",
+    };
+    format!(
+        "option \"{}\" must be of type {kind}: {}, not {found}",
+        spec.name, spec.kind
+    )
 }
 
 /// Sets one parameter by a field of the request that may have another name, such as `max_tokens` for `num_predict`. Null leaves it
@@ -84,7 +102,6 @@ pub fn set(
     parameter: &str,
     value: &Value,
 ) -> Result<(), Error> {
-    use modelfile::parameter::Error as Wrong;
     parameters
         .set_json(parameter, value)
         .map_err(|error| match error {
@@ -348,7 +365,7 @@ mod tests {
         for wrong in [json!(1.5), json!("1"), json!(1e19), json!(u64::MAX)] {
             let options = json!({"seed": wrong});
             let error = read(options.as_object()).unwrap_err().to_string();
-            assert!(error.contains("`seed` must be a whole number"), "{error}");
+            assert!(error.contains("a whole number of 64 bits"), "{error}");
         }
     }
 
