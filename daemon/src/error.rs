@@ -189,6 +189,12 @@ pub enum Error {
         /// Most open jobs.
         most: usize,
     },
+    /// A route about the user's account at ollama.com.
+    #[error("unauthorized: slm has no account at ollama.com")]
+    NoAccount,
+    /// A service of ollama.com.
+    #[error("{0} is a service of ollama.com, and slm sends nothing there")]
+    NoCloud(&'static str),
     /// The daemon is stopping.
     #[error("the server is stopping")]
     Stopping,
@@ -291,6 +297,8 @@ impl Error {
             Self::JobState { .. } => (StatusCode::CONFLICT, "job_state"),
             Self::JobCancelled(_) => (StatusCode::CONFLICT, "job_cancelled"),
             Self::TooManyJobs { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::NoAccount => (StatusCode::UNAUTHORIZED, "no_account"),
+            Self::NoCloud(_) => (StatusCode::FORBIDDEN, "cloud_disabled"),
             Self::Stopping | Self::Ended => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -342,6 +350,9 @@ impl Error {
             Self::PreviousResponse(_) => {
                 "send the items of the conversation again; `responses_lifetime` and `responses` in config.yaml limit what is kept"
             }
+            Self::NoAccount => {
+                "pulling needs no account; `slm login HOST` stores a login for a registry"
+            }
             Self::NoJob(_) | Self::JobState { .. } => "`slm jobs --all` shows the jobs",
             Self::JobCancelled(_) => {
                 "the fetched bytes are kept, unless the job was cancelled with `--remove`"
@@ -358,6 +369,7 @@ impl Error {
             | Self::BrokenBody
             | Self::UnixOnly(_)
             | Self::NoRoute(_)
+            | Self::NoCloud(_)
             | Self::Method(_)
             | Self::ResponseNotFound(_)
             | Self::ConversationNotFound(_)

@@ -82,9 +82,17 @@ pub struct GenerateRequest {
     /// Whether a prompt that does not fit the context is cut (and counted) or refused; the default is `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncate: Option<bool>,
-    /// Accepted for compatibility with Ollama's clients; has no effect.
+    /// `false` refuses a prompt that does not fit the context, as `truncate: false` does. An answer is never shifted: it ends
+    /// where the context ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shift: Option<bool>,
+    /// Whether the answer is a [`RenderedPrompt`], without generating.
+    #[serde(
+        default,
+        rename = "_debug_render_only",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub debug_render_only: Option<bool>,
     /// Whether to report the logprob of each token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<bool>,
@@ -100,6 +108,28 @@ pub struct GenerateRequest {
     /// Whether the request is computed alone, so that the same request gives the same text; the default is the setting `deterministic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deterministic: Option<bool>,
+}
+
+/// Answer to a request with `_debug_render_only`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderedPrompt {
+    /// Name of the model.
+    pub model: String,
+    /// Time of the answer.
+    pub created_at: Timestamp,
+    /// The prompt.
+    #[serde(rename = "_debug_info")]
+    pub debug_info: DebugInfo,
+}
+
+/// The prompt that the model would read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DebugInfo {
+    /// The text, with a marker for each image.
+    pub rendered_template: String,
+    /// Number of images.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub image_count: u32,
 }
 
 /// The scale of one adapter.
@@ -254,9 +284,16 @@ pub struct ChatRequest {
     /// Whether a conversation that does not fit the context loses its oldest messages (counted in the timings) or is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncate: Option<bool>,
-    /// Accepted for compatibility with Ollama's clients; has no effect.
+    /// Has no effect: an answer is never shifted, and ends where the context ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shift: Option<bool>,
+    /// Whether the answer is a [`RenderedPrompt`], without generating.
+    #[serde(
+        default,
+        rename = "_debug_render_only",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub debug_render_only: Option<bool>,
     /// Whether to report the logprob of each token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<bool>,

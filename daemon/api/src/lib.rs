@@ -9,6 +9,7 @@
 //! (`done: true`, or `status: "success"`) was cut, and is an error for the client.
 
 pub mod anthropic;
+mod cloud;
 pub mod duration;
 mod embed;
 mod error;
@@ -27,15 +28,16 @@ use serde::{Deserialize, Deserializer};
 /// The version of Ollama whose Modelfiles, manifests and weights slm understands. `REQUIRES` in a Modelfile names such a version.
 pub const OLLAMA: &str = "0.33.0";
 
+pub use cloud::{CloudStatus, RecommendationsResponse, StatusResponse};
 pub use embed::{
     Document, EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse, RankedDocument,
     RerankRequest, RerankResponse, Texts, Usage,
 };
 pub use error::ErrorBody;
 pub use generate::{
-    AdapterScale, ChatEvent, ChatRequest, DoneReason, Function, FunctionCall, GenerateEvent,
-    GenerateRequest, KeepAlive, Logprob, Message, Think, Timings, TokenLogprob, Tool, ToolCall,
-    Unload,
+    AdapterScale, ChatEvent, ChatRequest, DebugInfo, DoneReason, Function, FunctionCall,
+    GenerateEvent, GenerateRequest, KeepAlive, Logprob, Message, RenderedPrompt, Think, Timings,
+    TokenLogprob, Tool, ToolCall, Unload,
 };
 pub use health::HealthResponse;
 pub use job::{Job, JobKind, JobState, JobsResponse, Priority};

@@ -5,6 +5,7 @@
 mod blobs;
 mod chat;
 mod chunk;
+mod cloud;
 mod copy;
 mod create;
 mod delete;
@@ -26,6 +27,7 @@ use axum::routing::{delete, get, head, post};
 use http::StatusCode;
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::error::Error;
@@ -50,6 +52,13 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .route(api::routes::BLOB, head(blobs::head).post(blobs::post))
         .route(api::routes::COPY, post(copy::post))
         .route(api::routes::DELETE, delete(delete::delete))
+        .routes(routes!(cloud::status))
+        .routes(routes!(cloud::me))
+        .routes(routes!(cloud::sign_out))
+        .routes(routes!(cloud::remove_key))
+        .routes(routes!(cloud::web_search))
+        .routes(routes!(cloud::web_fetch))
+        .routes(routes!(cloud::recommendations))
 }
 
 /// Status and body of an error, with slm's code and hint.
@@ -59,9 +68,32 @@ pub(crate) fn error(error: &Error) -> (StatusCode, Value) {
 
 /// The body alone, which is also the last line of a failed stream.
 pub(crate) fn body(error: &Error) -> Value {
+    let message = match error {
+        // Clients look for these words.
+        Error::Busy { .. } | Error::Full => {
+            "server busy, please try again.  maximum pending requests exceeded".to_owned()
+        }
+        other => other.message(),
+    };
     json!(api::ErrorBody {
-        error: error.message(),
+        error: message,
         code: Some(error.code().to_owned()),
         hint: error.hint(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_server_has_the_words_of_ollama_and_its_own_code() {
+        let (status, body) = error(&Error::Busy { waiting: 3 });
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            body["error"],
+            "server busy, please try again.  maximum pending requests exceeded"
+        );
+        assert_eq!(body["code"], "busy");
+    }
 }

@@ -35,6 +35,7 @@ mod dialect;
 mod health;
 mod images;
 mod openai;
+mod ollama;
 mod requests;
 mod responses;
 mod states;

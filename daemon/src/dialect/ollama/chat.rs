@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::chunk::Chunk;
-use super::reply::{Outcome, reply};
+use super::reply::{Outcome, rendered, reply};
 use super::{request, tools};
 use crate::app::App;
 use crate::ask::{Ask, Overflow};
@@ -26,7 +26,11 @@ pub(crate) async fn post(
 ) -> Result<Response, Error> {
     let arrived = Instant::now();
     let (model, stream) = (request.model.clone(), request.stream);
+    let only_render = request.debug_render_only == Some(true);
     let (ask, warnings) = read(arrived, request).await?;
+    if only_render && !ask.turns.is_empty() {
+        return rendered(&app, &model, ask).await;
+    }
     reply(&app, ask, stream, move |chunk, outcome| {
         event(&model, &warnings, chunk, outcome)
     })

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::chunk::Chunk;
-use super::reply::{Outcome, reply};
+use super::reply::{Outcome, rendered, reply};
 use super::request;
 use crate::app::App;
 use crate::ask::{Ask, Overflow, TemplateChoice};
@@ -26,7 +26,11 @@ pub(crate) async fn post(
     let arrived = Instant::now();
     let (model, stream) = (request.model.clone(), request.stream);
     let keep_tokens = request.raw != Some(true);
+    let only_render = request.debug_render_only == Some(true);
     let ask = read(arrived, request).await?;
+    if only_render && !ask.turns.is_empty() {
+        return rendered(&app, &model, ask).await;
+    }
     reply(&app, ask, stream, move |chunk, outcome| {
         event(&model, keep_tokens, chunk, outcome)
     })
@@ -69,8 +73,8 @@ async fn read(arrived: Instant, request: GenerateRequest) -> Result<Ask, Error> 
         logprobs,
         biases: fields::biases(request.logit_bias.as_ref())?,
         adapters: request::adapters(request.lora.as_deref()),
-        overflow: match request.truncate {
-            Some(false) => Overflow::Refuse,
+        overflow: match (request.truncate, request.shift) {
+            (Some(false), _) | (_, Some(false)) => Overflow::Refuse,
             _ => Overflow::CutTokens,
         },
         deterministic: request.deterministic,

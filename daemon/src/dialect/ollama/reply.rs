@@ -1,9 +1,10 @@
 //! Responses of `generate` and `chat`, which differ only in their bodies.
 
-use api::{DoneReason, Timings, Unload};
+use api::{DebugInfo, DoneReason, RenderedPrompt, Timings, Unload};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::body;
@@ -131,6 +132,21 @@ pub(super) async fn reply<E: Serialize + Send + 'static>(
         futures::stream::iter(events.into_iter().flatten())
     });
     Ok(lines(events))
+}
+
+/// Responds with the prompt that the model would read.
+pub(super) async fn rendered(app: &App, model: &str, ask: Ask) -> Result<Response, Error> {
+    let images: usize = ask.turns.iter().map(|turn| turn.images().count()).sum();
+    let prompt = serve::prompt(app, ask).await?;
+    let answer = RenderedPrompt {
+        model: model.to_owned(),
+        created_at: Timestamp::now(),
+        debug_info: DebugInfo {
+            rendered_template: prompt.text,
+            image_count: u32::try_from(images).unwrap_or(u32::MAX),
+        },
+    };
+    Ok(Json(answer).into_response())
 }
 
 fn lines<E: Serialize>(events: impl Stream<Item = Result<E, Error>> + Send + 'static) -> Response {

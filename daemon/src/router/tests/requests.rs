@@ -201,7 +201,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
         members.extend(fields.as_object().unwrap().clone());
         body
     };
-    let answer = json!({"stream": true, "think": true, "truncate": true, "shift": true, "logprobs": true, "top_logprobs": 1, "logit_bias": {}, "lora": []});
+    let answer = json!({"stream": true, "think": true, "truncate": true, "shift": true, "_debug_render_only": true, "logprobs": true, "top_logprobs": 1, "logit_bias": {}, "lora": []});
     let answered = |fields: Value| {
         let mut body = with(answer.clone());
         let members = body.as_object_mut().unwrap();

@@ -1,0 +1,90 @@
+//! Routes of Ollama that depend on ollama.com. slm has no account there and sends nothing there, and says so in the forms that
+//! clients understand.
+
+use api::{CloudStatus, RecommendationsResponse, StatusResponse};
+use axum::Json;
+
+use crate::error::Error;
+
+/// The cloud is disabled. *Cancel*.
+#[utoipa::path(
+    get,
+    path = "/api/status",
+    responses((status = 200, description = "The cloud is disabled", body = StatusResponse)),
+    tag = "ollama"
+)]
+pub(super) async fn status() -> Json<StatusResponse> {
+    Json(StatusResponse {
+        cloud: CloudStatus {
+            disabled: true,
+            source: "config".to_owned(),
+        },
+    })
+}
+
+/// No user is signed in. *Cancel*.
+#[utoipa::path(
+    post,
+    path = "/api/me",
+    responses((status = 401, description = "No user is signed in")),
+    tag = "ollama"
+)]
+pub(super) async fn me() -> Error {
+    Error::NoAccount
+}
+
+/// No user is signed in. *Cancel*.
+#[utoipa::path(
+    post,
+    path = "/api/signout",
+    responses((status = 401, description = "No user is signed in")),
+    tag = "ollama"
+)]
+pub(super) async fn sign_out() -> Error {
+    Error::NoAccount
+}
+
+/// The older form of `signout`. *Cancel*.
+#[utoipa::path(
+    delete,
+    path = "/api/user/keys/{key}",
+    params(("key" = String, Path, description = "A public key; it does not matter")),
+    responses((status = 401, description = "No user is signed in")),
+    tag = "ollama"
+)]
+pub(super) async fn remove_key() -> Error {
+    Error::NoAccount
+}
+
+/// Searches of the web are a service of ollama.com. *Cancel*.
+#[utoipa::path(
+    post,
+    path = "/api/experimental/web_search",
+    responses((status = 403, description = "The cloud is disabled")),
+    tag = "ollama"
+)]
+pub(super) async fn web_search() -> Error {
+    Error::NoCloud("web_search")
+}
+
+/// So are fetches of pages. *Cancel*.
+#[utoipa::path(
+    post,
+    path = "/api/experimental/web_fetch",
+    responses((status = 403, description = "The cloud is disabled")),
+    tag = "ollama"
+)]
+pub(super) async fn web_fetch() -> Error {
+    Error::NoCloud("web_fetch")
+}
+
+/// The list of ollama.com is not fetched, so it is empty. *Cancel*.
+#[utoipa::path(
+    get,
+    path = "/api/experimental/model-recommendations",
+    responses((status = 200, description = "An empty list", body = RecommendationsResponse)),
+    tag = "ollama"
+)]
+pub(super) async fn recommendations() -> Json<RecommendationsResponse> {
+    Json(RecommendationsResponse::default())
+}
