@@ -97,7 +97,7 @@ fn a_model_without_vision_gets_the_path_as_text() {
     assert_eq!(outcome.ok(), "write HTML that shows ./cat.bmp\n");
     let file = bmp([1, 2, 3]);
     let said = piped(&home, &file, &["run", "blind", "what is this?"]).fails(1);
-    assert!(said.contains("does not support images"), "{said}");
+    assert!(said.contains("does not support vision"), "{said}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl ResolvedModel {
     pub(super) fn sees_images(&self) -> Result<(), Error> {
         self.can(
             Capability::Vision,
-            "does not support images: it has no projector",
+            "does not support vision: it has no projector for images",
         )
     }
 

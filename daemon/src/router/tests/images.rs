@@ -117,14 +117,14 @@ async fn a_model_without_a_projector_is_named() {
     answer.refuses(
         400,
         "invalid_request",
-        "does not support images: it has no projector",
+        "does not support vision: it has no projector for images",
     );
     assert!(answer.text.contains("m:latest"), "{}", answer.text);
     let messages = json!([user("x", json!(["aGk="]))]);
     service
         .post("/api/chat", json!({"model": "m", "messages": messages}))
         .await
-        .refuses(400, "invalid_request", "does not support images");
+        .refuses(400, "invalid_request", "does not support vision");
     // No model was loaded.
     service.until_loaded(0).await;
 }
