@@ -1,6 +1,6 @@
 //! The real engine, and the main job on a real model.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Engine, Home};
 
@@ -136,5 +136,60 @@ fn the_main_job_on_a_real_model() {
         "{answer}"
     );
     assert!(!answer.contains("<|im_end|>"), "no markup leaks: {answer}");
+    let (_, prompt_tokens) = same_in_every_dialect(&home, "smollm2", "Why is the sky blue?");
+    assert!(prompt_tokens > 10, "the template adds tokens");
     home.assert_clean();
+}
+
+#[test]
+fn every_dialect_gives_the_same_answer() {
+    let home = Home::new(Engine::Real);
+    let _daemon = home.daemon();
+    home.create_tiny("tiny");
+    same_in_every_dialect(&home, "tiny", "hello");
+    home.assert_clean();
+}
+
+/// Asks greedily in each dialect, and returns the text and the tokens of the prompt.
+fn same_in_every_dialect(home: &Home, model: &str, question: &str) -> (String, u64) {
+    let messages = json!([{"role": "user", "content": question}]);
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let native = home.post(
+        "/api/chat",
+        &json!({"model": model, "messages": messages, "stream": false, "options": {"temperature": 0, "num_predict": 12}}),
+    );
+    let native = text(&native["message"]["content"]);
+    let chat = home.post(
+        "/v1/chat/completions",
+        &json!({"model": model, "messages": messages, "temperature": 0, "max_tokens": 12}),
+    );
+    assert_eq!(text(&chat["choices"][0]["message"]["content"]), native);
+    let response = home.post(
+        "/v1/responses",
+        &json!({"model": model, "input": question, "temperature": 0, "max_output_tokens": 12}),
+    );
+    let item = &response["output"][0]["content"][0]["text"];
+    assert_eq!(text(item), native);
+    let body = json!({"model": model, "messages": messages, "temperature": 0, "max_tokens": 12});
+    let message = home.post("/v1/messages", &body);
+    assert_eq!(text(&message["content"][0]["text"]), native);
+    let usage = &message["usage"];
+    let count = |name: &str| usage[name].as_u64().expect("a count");
+    let prompt = count("input_tokens") + count("cache_read_input_tokens");
+    assert_eq!(chat["usage"]["prompt_tokens"], prompt);
+    let counted = home.post(
+        "/v1/messages/count_tokens",
+        &json!({"model": model, "messages": messages}),
+    );
+    assert_eq!(counted["input_tokens"], prompt);
+    // A last message of the assistant is a part of the prompt.
+    let mut begun = body.clone();
+    begun["messages"] = json!([
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": "The answer begins"},
+    ]);
+    let usage = &home.post("/v1/messages", &begun)["usage"];
+    let longer = ["input_tokens", "cache_read_input_tokens"].map(|name| usage[name].as_u64());
+    assert!(longer.into_iter().flatten().sum::<u64>() > prompt);
+    (native, prompt)
 }
