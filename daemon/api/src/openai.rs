@@ -4,11 +4,12 @@
 //! `null` counts as absent.
 
 mod chat;
-
+mod completion;
 mod content;
 mod embedding;
 mod error;
 mod format;
+mod input;
 mod message;
 mod model;
 pub mod responses;
@@ -19,12 +20,14 @@ mod usage;
 pub use chat::{
     ChatAnswer, ChatChoice, ChatChunk, ChatChunkChoice, ChatDelta, ChatRequest, ReasoningOptions,
 };
+pub use completion::{CompletionAnswer, CompletionChoice, CompletionLogprobs, CompletionRequest};
 pub use content::{Content, ImageUrl, Part};
-pub use embedding::{Embedding, EmbeddingList, EmbeddingRequest, EmbeddingUsage, Vector};
+pub use embedding::{EmbeddingItem, EmbeddingVector, EmbeddingsAnswer, EmbeddingsRequest};
 pub use error::{ErrorAnswer, ErrorFields};
 pub use format::{JsonSchemaFormat, ResponseFormat};
+pub use input::Inputs;
 pub use message::{AnswerMessage, ChatMessage, FunctionCall, ToolCall};
-pub use model::{Model, ModelList};
+pub use model::{Model, ModelMeta, ModelsAnswer};
 pub use shared::StreamOptions;
 pub use tool::{CallDelta, ChoiceLogprobs, FunctionDelta, TokenLogprob, TopLogprob};
 pub use usage::{CompletionDetails, PromptDetails, PromptProgress, Timings, Usage};

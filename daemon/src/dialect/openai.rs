@@ -2,17 +2,20 @@
 
 mod chat;
 mod choices;
+mod completions;
 mod effort;
 mod embeddings;
 mod error;
 mod format;
 mod head;
+mod inputs;
 mod logprobs;
 mod messages;
 mod models;
 mod responses;
 mod sampling;
 mod tools;
+mod unserved;
 mod usage;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -25,9 +28,11 @@ pub(crate) use error::error;
 /// The routes of this dialect.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(chat::post))
-        .routes(routes!(embeddings::post))
         .routes(routes!(models::list))
         .routes(routes!(models::one))
+        .routes(routes!(chat::post))
+        .routes(routes!(completions::post))
+        .routes(routes!(embeddings::post))
+        .merge(unserved::routes())
         .merge(responses::routes())
 }

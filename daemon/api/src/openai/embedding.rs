@@ -1,73 +1,68 @@
-//! Embeddings.
+//! Bodies of `POST /v1/embeddings`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::KeepAlive;
+use super::Inputs;
+use crate::{KeepAlive, Usage};
 
-/// `POST /v1/embeddings`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema)]
+/// Body of `POST /v1/embeddings`. A field that is `null` counts as absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
-pub struct EmbeddingRequest {
-    /// Name of the model.
+pub struct EmbeddingsRequest {
+    /// Name of the model. Required.
     pub model: Option<String>,
-    /// A text, a list of texts, the tokens of a text, or a list of those.
-    pub input: Option<Value>,
-    /// `float` for lists of numbers, the default, or `base64` for the bytes of little-endian 32-bit floats.
+    /// One text or several, or their tokens, at most 4,096. Required. A text that is longer than the context is refused.
+    pub input: Option<Inputs>,
+    /// `float`, the default, or `base64`: the numbers as little-endian floats of 32 bits.
     pub encoding_format: Option<String>,
-    /// Keep the first numbers of each vector, this many.
-    pub dimensions: Option<u32>,
-    /// Whether texts that are longer than the context are cut instead of refused; the default is `false` (slm).
-    pub truncate: Option<bool>,
+    /// Number of leading components to keep of each vector.
+    #[schema(value_type = Option<u32>)]
+    pub dimensions: Option<Value>,
+    /// Has no meaning here.
+    pub user: Option<Value>,
     /// How long the model stays loaded (Ollama).
     #[schema(value_type = Option<Value>)]
     pub keep_alive: Option<KeepAlive>,
     /// Parameters of a Modelfile (Ollama).
     pub options: Option<Map<String, Value>>,
-    /// Has no meaning here.
-    pub user: Option<Value>,
+    /// Context in tokens.
+    #[schema(value_type = Option<u32>)]
+    pub num_ctx: Option<Value>,
 }
 
-/// The embeddings of all inputs.
+/// Answer of `POST /v1/embeddings`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct EmbeddingList {
-    /// Always `list`.
+pub struct EmbeddingsAnswer {
+    /// `list`.
     pub object: &'static str,
-    /// One for each input, in order.
-    pub data: Vec<Embedding>,
+    /// The vectors, in order of the inputs.
+    pub data: Vec<EmbeddingItem>,
     /// The model, as the request names it.
     pub model: String,
     /// Token counts.
-    pub usage: EmbeddingUsage,
+    #[schema(value_type = Object)]
+    pub usage: Usage,
 }
 
-/// The embedding of one input.
+/// The vector of an input.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Embedding {
-    /// Always `embedding`.
+pub struct EmbeddingItem {
+    /// `embedding`.
     pub object: &'static str,
     /// Index of the input, from 0.
     pub index: usize,
-    /// The vector.
-    pub embedding: Vector,
+    /// The vector, scaled to length 1.
+    pub embedding: EmbeddingVector,
 }
 
 /// A vector in one of its encodings.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub enum Vector {
-    /// The numbers.
-    Float(Vec<f32>),
-    /// Their bytes in base64.
+pub enum EmbeddingVector {
+    /// `float`.
+    Numbers(Vec<f32>),
+    /// `base64`.
     Base64(String),
-}
-
-/// Token counts of embeddings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-pub struct EmbeddingUsage {
-    /// Tokens of all inputs.
-    pub prompt_tokens: u32,
-    /// The same.
-    pub total_tokens: u32,
 }

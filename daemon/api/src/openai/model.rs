@@ -1,35 +1,48 @@
-//! The list of models.
+//! Bodies of `GET /v1/models`.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// `GET /v1/models`.
+/// Answer of `GET /v1/models`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct ModelList {
-    /// Always `list`.
+pub struct ModelsAnswer {
+    /// `list`.
     pub object: &'static str,
-    /// The models, the latest first.
+    /// The models in the store, the latest first. A damaged one is left out.
     pub data: Vec<Model>,
-    /// Always empty. Codex looks for this field, and reports an error without it.
-    #[schema(value_type = Vec<serde_json::Value>)]
+    /// Always empty: Codex expects this list in place of `data`, and goes on with an empty one.
+    #[schema(value_type = Vec<Object>)]
     pub models: [(); 0],
 }
 
-/// A model.
+/// A model in the store.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Model {
     /// Its name.
     pub id: String,
-    /// Always `model`.
+    /// `model`.
     pub object: &'static str,
-    /// When its name was last changed, in seconds since 1970.
+    /// When it was created or pulled, in seconds since 1970.
     pub created: i64,
-    /// The namespace in its name.
+    /// The namespace of its name.
     pub owned_by: String,
-    /// The context that it is loaded with, or would be loaded with.
-    pub context_length: u32,
-    /// The same; the name in vLLM's server.
-    pub max_model_len: u32,
-    /// The context length that it was trained with, if that is known.
-    pub trained_context_length: Option<u64>,
+    /// The context in tokens: that of the loaded model, or the one that a load without further settings gives it.
+    pub context_length: u64,
+    /// The same, in vLLM's name.
+    pub max_model_len: u64,
+    /// What the model can do, in Ollama's words.
+    pub capabilities: Vec<&'static str>,
+    /// Facts in llama.cpp's names.
+    pub meta: ModelMeta,
+}
+
+/// Facts of a model in llama.cpp's names.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ModelMeta {
+    /// The context length that the model was trained with.
+    pub n_ctx_train: Option<u64>,
+    /// Length of a vector.
+    pub n_embd: Option<u64>,
+    /// Bytes of its files.
+    pub size: Option<u64>,
 }

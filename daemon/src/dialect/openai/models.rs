@@ -1,95 +1,126 @@
 //! `GET /v1/models` and `GET /v1/models/{name}`: the models in the store.
 
-use api::openai::{Model, ModelList};
+use api::openai::{ErrorAnswer, Model, ModelMeta, ModelsAnswer};
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
-use modelfile::Parameters;
+use http::{HeaderMap, Uri};
+use registry::ModelName;
 
 use crate::app::App;
 use crate::dialect::anthropic;
 use crate::error::Error;
 use crate::extract::model_name;
 use crate::options;
+use crate::scheduler::ModelSummary;
 
-/// Lists the models, the latest first. A client with the header `anthropic-version` gets Anthropic's list. *Cancel*.
+/// Lists the models. A request with the header `anthropic-version` gets Anthropic's list. *Cancel*.
 #[utoipa::path(
     get,
     path = "/v1/models",
-    tag = "OpenAI",
-    responses((status = 200, description = "The models", body = ModelList))
+    responses(
+        (status = 200, description = "The models", body = ModelsAnswer),
+        (status = 500, description = "The store cannot be read", body = ErrorAnswer),
+    ),
+    tag = "openai"
 )]
-pub(super) async fn list(
+pub(crate) async fn list(
     State(app): State<App>,
-    page: Result<Query<anthropic::models::Page>, QueryRejection>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    if anthropic::is_meant("", &headers) {
-        let Query(page) = page.map_err(|error| Error::field("limit", error.body_text()))?;
-        return Ok(Json(anthropic::models::list(&app, &page).await?).into_response());
+    if anthropic::is_meant(uri.path(), &headers) {
+        let page = Query::try_from_uri(&uri).map_err(|error| Error::Invalid(error.body_text()))?;
+        return Ok(Json(anthropic::models::list(&app, &page.0).await?).into_response());
     }
+    let loaded = app.scheduler.list().await;
     let mut data = Vec::new();
     for entry in app.registry.list().await? {
         if entry.damage.is_some() {
             continue;
         }
-        // A model may be removed meanwhile.
+        // A model that was removed in between is left out.
         if let Ok(found) = app.registry.model(&entry.name).await {
-            data.push(model(&app, entry.name.to_string(), &found).await);
+            let mut model = model(&app, &loaded, entry.name.to_string(), &found);
+            model.meta.size = Some(entry.size);
+            data.push(model);
         }
     }
-    let list = ModelList {
+    Ok(Json(ModelsAnswer {
         object: "list",
         data,
         models: [],
-    };
-    Ok(Json(list).into_response())
+    })
+    .into_response())
 }
 
-/// One model, by a name that may have slashes. *Cancel*.
+/// Describes one model, whose name may have slashes. A request with the header `anthropic-version` gets Anthropic's description. *Cancel*.
 #[utoipa::path(
     get,
     path = "/v1/models/{*name}",
-    tag = "OpenAI",
     params(("name" = String, Path, description = "Name of the model")),
     responses(
         (status = 200, description = "The model", body = Model),
-        (status = 400, description = "The name is invalid"),
-        (status = 404, description = "No model has this name"),
-    )
+        (status = 400, description = "The name is not valid", body = ErrorAnswer),
+        (status = 404, description = "No model has this name", body = ErrorAnswer),
+        (status = 500, description = "The model is damaged", body = ErrorAnswer),
+    ),
+    tag = "openai"
 )]
-pub(super) async fn one(
+pub(crate) async fn one(
     State(app): State<App>,
     Path(name): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    if anthropic::is_meant("", &headers) {
+    if anthropic::is_meant(uri.path(), &headers) {
         return Ok(Json(anthropic::models::one(&app, &name).await?).into_response());
     }
     let found = app.registry.model(&model_name(&name)?).await?;
-    Ok(Json(model(&app, name, &found).await).into_response())
+    let loaded = app.scheduler.list().await;
+    Ok(Json(model(&app, &loaded, name, &found)).into_response())
 }
 
-async fn model(app: &App, id: String, found: &registry::Model) -> Model {
-    let loaded = app.scheduler.list().await;
-    let loaded = loaded.iter().find(|summary| summary.key == found.key());
-    let context = loaded.map(|summary| summary.context).filter(|it| *it > 0);
-    let trained = found.details.context_length;
-    let context_length = context.unwrap_or_else(|| {
-        let none = Parameters::default();
-        let options = options::resolve(&none, &found.parameters, trained, app.defaults);
-        options.load.context
-    });
-    let [_, namespace, ..] = found.name.folders();
+fn model(app: &App, loaded: &[ModelSummary], id: String, found: &registry::Model) -> Model {
+    let context = context(app, loaded, found);
     Model {
-        owned_by: namespace,
         id,
         object: "model",
         created: found.modified.as_second(),
-        context_length,
-        max_model_len: context_length,
-        trained_context_length: trained,
+        owned_by: owner(&found.name),
+        context_length: context,
+        max_model_len: context,
+        capabilities: found.capabilities.iter().map(|it| it.as_str()).collect(),
+        meta: ModelMeta {
+            n_ctx_train: found.details.context_length,
+            n_embd: found.details.embedding_length,
+            size: None,
+        },
+    }
+}
+
+/// The context that a model is loaded with, or would be.
+fn context(app: &App, loaded: &[ModelSummary], found: &registry::Model) -> u64 {
+    let key = found.key();
+    let in_use = loaded.iter().find(|it| it.key == key && it.context > 0);
+    let context = in_use.map_or_else(
+        || {
+            let none = modelfile::Parameters::default();
+            let trained = found.details.context_length;
+            options::resolve(&none, &found.parameters, trained, app.defaults)
+                .load
+                .context
+        },
+        |it| it.context,
+    );
+    u64::from(context)
+}
+
+/// The namespace of a name: what stands before its last slash.
+fn owner(name: &ModelName) -> String {
+    let name = name.to_string();
+    match name.rsplit_once('/') {
+        Some((owner, _)) => owner.to_owned(),
+        None => "library".to_owned(),
     }
 }

@@ -185,7 +185,7 @@ mod tests {
             json!([[17, -1.5]]),
             json!([["17", -1.5]]),
         ] {
-            assert_eq!(biases(Some(&given)).unwrap(), [seventeen.clone()]);
+            assert_eq!(biases(Some(&given)).unwrap(), [seventeen]);
         }
         assert_eq!(biases(Some(&json!(null))).unwrap(), []);
         for wrong in [

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod completions;
+mod embeddings;
 mod fields;
 mod messages;
 mod models;

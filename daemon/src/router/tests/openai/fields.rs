@@ -25,7 +25,7 @@ fn values() -> Vec<Value> {
 }
 
 /// Checks that a field with a value of any type is accepted or refused by its name.
-async fn check_fields(path: &str, of: &str, base: Value) {
+pub(super) async fn check_fields(path: &str, of: &str, base: Value) {
     let service = able().await;
     service.post(path, base.clone()).await;
     for field in all_fields(of) {

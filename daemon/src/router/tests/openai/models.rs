@@ -1,9 +1,9 @@
-//! The list of models: E1, E2, A11, and names with slashes.
+//! `/v1/models`, and routes that slm does not serve.
 
 use super::*;
 
 #[tokio::test]
-async fn the_list_has_the_context_in_use_and_the_trained_one() {
+async fn a_model_has_the_context_that_it_is_loaded_with() {
     let service = able().await;
     let list = service.get("/v1/models?client_version=1").await.json();
     assert_eq!(
@@ -15,50 +15,80 @@ async fn the_list_has_the_context_in_use_and_the_trained_one() {
         (&model["id"], &model["object"]),
         (&json!("m:latest"), &json!("model"))
     );
-    assert_eq!(model["context_length"], 1024);
-    assert_eq!(model["max_model_len"], 1024);
+    assert!(model["created"].as_i64().unwrap() > 1_700_000_000);
     assert_eq!(model["owned_by"], "library");
-    assert!(model["trained_context_length"].is_u64() && model["created"].is_i64());
-    service.whole(body("x", json!({"num_ctx": 512}))).await;
-    let list = service.get("/v1/models").await.json();
-    assert_eq!(list["data"][0]["context_length"], 512);
-}
-
-#[tokio::test]
-async fn one_model_is_found_by_any_spelling_of_its_name() {
-    let service = able().await;
-    let copy = json!({"source": "m", "destination": "example.com/team/own:q4"});
-    assert_eq!(service.post("/api/copy", copy).await.status, 200);
-    for name in ["m", "m:latest", "example.com/team/own:q4"] {
-        let answer = service.get(&format!("/v1/models/{name}")).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        assert_eq!(answer.json()["id"], name);
-    }
-    let missing = service.get("/v1/models/nowhere").await;
-    assert_eq!(missing.status, 404);
-    assert_eq!(missing.json()["error"]["code"], "model_not_found");
-}
-
-#[tokio::test]
-async fn a_client_of_anthropic_gets_its_list() {
-    let service = able().await;
-    let request = |path: &str| {
-        http::Request::get(path)
-            .header("host", "localhost")
-            .header("anthropic-version", "2023-06-01")
-            .body(Body::empty())
-            .unwrap()
-    };
-    let list = service.send(request("/v1/models?limit=1000")).await.json();
-    assert_eq!(list["data"][0]["type"], "model");
+    let trained = model["meta"]["n_ctx_train"].as_u64().unwrap();
+    let expected = trained.min(1024);
     assert_eq!(
-        (&list["has_more"], &list["first_id"]),
-        (&json!(false), &json!("m:latest"))
+        (&model["context_length"], &model["max_model_len"]),
+        (&json!(expected), &json!(expected))
     );
-    let one = service.send(request("/v1/models/m")).await.json();
-    assert_eq!((&one["type"], &one["id"]), (&json!("model"), &json!("m")));
-    let missing = service.send(request("/v1/models/nowhere")).await;
-    assert_eq!(missing.json()["error"]["type"], "not_found_error");
-    let wrong = service.send(request("/v1/models?limit=many")).await;
-    assert_eq!(wrong.status, 400);
+    service.whole(body("x", json!({"num_ctx": 64}))).await;
+    for model in [
+        service.get("/v1/models").await.json()["data"][0].clone(),
+        service.get("/v1/models/m").await.json(),
+    ] {
+        assert_eq!(model["context_length"], 64);
+        assert_eq!(model["meta"]["n_ctx_train"], trained);
+    }
+}
+
+#[tokio::test]
+async fn a_name_with_slashes_is_reachable() {
+    let service = able().await;
+    service
+        .post(
+            "/api/copy",
+            json!({"source": "m", "destination": "hf.co/ann/small:q4"}),
+        )
+        .await;
+    let model = service.get("/v1/models/hf.co/ann/small:q4").await.json();
+    assert_eq!(model["id"], "hf.co/ann/small:q4");
+    assert_eq!(model["owned_by"], "hf.co/ann");
+    let answer = service
+        .whole(body("x", json!({"model": "hf.co/ann/small:q4"})))
+        .await;
+    assert_eq!(answer["model"], "hf.co/ann/small:q4");
+    service
+        .get("/v1/models/nowhere")
+        .await
+        .fails(404, "model_not_found", Value::Null);
+}
+
+#[tokio::test]
+async fn an_anthropic_client_gets_its_own_list() {
+    let service = able().await;
+    for path in ["/v1/models?limit=1000", "/v1/models/m"] {
+        let request = Service::request("GET", path).header("anthropic-version", "2023-06-01");
+        let answer = service.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert!(answer.text.contains(r#""type":"model""#), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_route_that_is_not_served_says_so() {
+    let service = service().await;
+    for (method, path) in [
+        ("POST", "/v1/audio/transcriptions"),
+        ("POST", "/v1/images/generations"),
+        ("POST", "/v1/moderations"),
+        ("GET", "/v1/files"),
+        ("POST", "/v1/fine_tuning/jobs"),
+        ("DELETE", "/v1/assistants/a"),
+        ("GET", "/v1/vector_stores"),
+        ("GET", "/v1/chat/completions/c1"),
+    ] {
+        let answer = service.call(method, path, json!({})).await;
+        let message = answer.fails(404, "not_served", Value::Null);
+        assert!(message.contains(path), "{message}");
+    }
+    service
+        .get("/v1/nothing")
+        .await
+        .fails(404, "no_route", Value::Null);
+    service
+        .get(CHAT)
+        .await
+        .fails(405, "method_not_allowed", Value::Null);
 }
