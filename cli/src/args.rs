@@ -94,6 +94,16 @@ pub(crate) enum Command {
   slm run smollm2 --format json \"Name three colours, as JSON.\"
   slm run smollm2 --format person.json \"Make up a person, as JSON.\"")]
     Run(Run),
+    /// Run a coding agent with a model of the daemon.
+    ///
+    /// The agent gets the daemon's address and the model for this call, in its environment and arguments; its configuration stays as it is.
+    /// Its exit code is that of `slm`. Without a name, the known agents are listed.
+    #[command(after_help = "Examples:
+  slm launch
+  slm launch claude --model qwen3:4b
+  slm launch codex --model qwen3:4b -- exec \"Explain main.rs.\"
+  slm launch opencode --model qwen3:4b --print")]
+    Launch(Launch),
     /// Fetch a model.
     ///
     /// A name is looked up in the catalogs, and then in the Ollama library. A name with a host states the source: a registry,
@@ -610,6 +620,23 @@ pub(crate) struct Serve {
         value_name = "OPTION"
     )]
     pub(crate) options: Vec<OsString>,
+}
+
+/// Arguments of `launch`.
+#[derive(Debug, Args)]
+pub(crate) struct Launch {
+    /// Name of the agent.
+    #[arg(value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Name of the model; can be left out if only one is on disk.
+    #[arg(short, long, value_name = "MODEL", add = ArgValueCompleter::new(models))]
+    pub(crate) model: Option<String>,
+    /// Print the command with its environment, and do not run it.
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// Arguments for the agent.
+    #[arg(last = true, value_name = "ARG")]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// Arguments of `logs`.

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::fs;
+
 /// Address of the daemon.
 pub(crate) const SLM_HOST: &str = "SLM_HOST";
 /// Folder that holds the daemon's socket, its log and the history of prompts.
@@ -17,6 +19,8 @@ pub(crate) const TERM: &str = "TERM";
 const PLAIN_TERMINALS: [&str; 3] = ["dumb", "cons25", "emacs"];
 /// The user's home folder, for `~`.
 pub(crate) const HOME: &str = "HOME";
+/// Folders with programs.
+const PATH: &str = "PATH";
 
 /// Variables for the reference page, with their meaning.
 pub(crate) const DOCUMENTED: [(&str, &str); 4] = [
@@ -60,6 +64,14 @@ impl Environment for Process {
 /// The user's home folder, if there is one.
 pub(crate) fn home_folder(environment: &dyn Environment) -> Option<PathBuf> {
     environment.value(HOME).map(PathBuf::from)
+}
+
+/// The path of a program, as a shell finds it.
+pub(crate) fn program_on_path(environment: &dyn Environment, program: &str) -> Option<PathBuf> {
+    let folders = environment.value(PATH)?;
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .find(|path| fs::is_executable(path))
 }
 
 /// Whether the terminal is a plain one without control sequences.

@@ -64,6 +64,11 @@ pub(crate) fn kind(path: &Path) -> Result<Option<Kind>, Error> {
     }
 }
 
+/// Whether `path` is a regular file that somebody may execute.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)
+}
+
 /// The whole file, which must not be longer than `limit` bytes.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     read_open(open(path)?, path, limit)

@@ -75,6 +75,7 @@ async fn dispatch(context: Context, command: Command) -> anyhow::Result<Exit> {
         Command::Rm(args) => until_ctrl_c(commands::rm::run(&context, &args)).await,
         Command::Stop(args) => until_ctrl_c(commands::stop::run(context, &args)).await,
         Command::Serve(args) => until_ctrl_c(commands::serve::run(&context, &args)).await,
+        Command::Launch(args) => until_ctrl_c(commands::launch::run(&context, &args)).await,
         Command::Status => until_ctrl_c(commands::status::run(context)).await,
         Command::Logs(args) => until_ctrl_c(commands::logs::run(&context, &args)).await,
         Command::Verify(args) => until_ctrl_c(commands::verify::run(&context, &args)).await,

@@ -191,6 +191,11 @@ fn connectable(host: &str) -> Result<String, Mistake> {
 }
 
 impl Address {
+    /// The URL before every route; `None` for a Unix socket.
+    pub(crate) fn base_url(&self) -> Option<String> {
+        matches!(self, Self::Tcp { .. }).then(|| self.to_string())
+    }
+
     /// Value of the `Host` header.
     pub(crate) fn authority(&self) -> String {
         match self {

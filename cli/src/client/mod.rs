@@ -82,6 +82,14 @@ impl Client {
         }
     }
 
+    /// The daemon's address for other programs on this machine; `None` if it has only a Unix socket.
+    pub(crate) fn base_url(&self) -> Option<String> {
+        match &self.addresses {
+            Addresses::Named(address) => address.base_url(),
+            Addresses::Own(_) => self.note()?.base_url(),
+        }
+    }
+
     /// Gets the daemon's version.
     pub(crate) async fn version(&self) -> Result<VersionResponse, Error> {
         self.get(routes::VERSION).await

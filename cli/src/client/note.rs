@@ -1,6 +1,7 @@
 //! `run/slmd.json` in the home: the note of the running daemon.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -42,6 +43,19 @@ impl Note {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
         Ok(serde_json::from_slice(&bytes).ok())
+    }
+}
+
+impl Note {
+    /// The URL of its TCP listener, as a program on this machine reaches it.
+    pub(crate) fn base_url(&self) -> Option<String> {
+        let mut address: SocketAddr = self.tcp.as_ref()?.parse().ok()?;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        Some(format!("http://{address}"))
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod jobs;
+pub(crate) mod launch;
 pub(crate) mod list;
 mod local;
 pub(crate) mod login;

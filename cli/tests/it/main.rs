@@ -8,6 +8,7 @@ mod conversation;
 mod create;
 mod failures;
 mod fake;
+mod launching;
 mod models;
 mod once;
 mod place;
