@@ -99,7 +99,7 @@ pub(super) const AGENTS: &[Agent] = &[
     },
 ];
 
-/// Arguments, because aider lets a file `.env` override variables.
+/// Arguments, which win over the `.env` files that aider reads.
 fn aider(target: &Target) -> Settings {
     let model = format!("openai/{}", target.model);
     arguments(&[
@@ -116,7 +116,7 @@ fn claude(target: &Target) -> Settings {
     let mut settings = environment(&[
         ("ANTHROPIC_BASE_URL", &target.base),
         ("ANTHROPIC_AUTH_TOKEN", KEY),
-        // A key in the user's environment would be sent too.
+        // A key from the environment of the user would be used beside the token.
         ("ANTHROPIC_API_KEY", ""),
         // A header that differs between requests would stand before the system prompt, and defeat the prefix cache.
         ("CLAUDE_CODE_ATTRIBUTION_HEADER", "0"),
@@ -190,7 +190,7 @@ fn opencode(target: &Target) -> Settings {
     environment(&[("OPENCODE_CONFIG_CONTENT", &config.to_string())])
 }
 
-/// Arguments, because Qwen Code lets a file `.env` override variables.
+/// Arguments, which win over the `.env` files and settings that Qwen Code reads.
 fn qwen(target: &Target) -> Settings {
     arguments(&[
         "--auth-type",
