@@ -30,7 +30,7 @@ use crate::transport::sse;
         (status = 500, description = "The model cannot be loaded, or its runner failed", body = ErrorAnswer),
         (status = 503, description = "The server is busy", body = ErrorAnswer),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn post(
     State(app): State<App>,

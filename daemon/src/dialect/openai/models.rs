@@ -22,7 +22,7 @@ use crate::scheduler::ModelSummary;
         (status = 200, description = "The models", body = ModelsAnswer),
         (status = 500, description = "The store cannot be read", body = ErrorAnswer),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn list(
     State(app): State<App>,
@@ -65,7 +65,7 @@ pub(crate) async fn list(
         (status = 404, description = "No model has this name", body = ErrorAnswer),
         (status = 500, description = "The model is damaged", body = ErrorAnswer),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn one(
     State(app): State<App>,

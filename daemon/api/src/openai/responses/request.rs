@@ -59,6 +59,8 @@ pub struct ResponseRequest {
     pub metadata: Option<BTreeMap<String, String>>,
     /// Without meaning here; the response repeats it.
     pub user: Option<String>,
+    /// Without meaning here; Codex sends it.
+    pub client_metadata: Option<Value>,
     /// Without meaning here; the response repeats it.
     pub safety_identifier: Option<String>,
     /// Without meaning here, because every prompt is cached; the response repeats it.

@@ -30,7 +30,7 @@ const MAX_ITEMS: usize = 20;
         (status = 400, description = "A field is wrong, or nothing is saved"),
         (status = 413, description = "The body is too large"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn create(
     State(app): State<App>,
@@ -60,7 +60,7 @@ pub(crate) async fn create(
         (status = 200, description = "The conversation", body = Conversation),
         (status = 404, description = "No conversation has this id"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn get(
     State(app): State<App>,
@@ -81,7 +81,7 @@ pub(crate) async fn get(
         (status = 404, description = "No conversation has this id"),
         (status = 413, description = "The body is too large"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn update(
     State(app): State<App>,
@@ -110,7 +110,7 @@ pub(crate) async fn update(
         (status = 200, description = "It is removed", body = DeletedConversation),
         (status = 404, description = "No conversation has this id"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn delete(
     State(app): State<App>,
@@ -134,7 +134,7 @@ pub(crate) async fn delete(
         (status = 400, description = "A parameter is wrong"),
         (status = 404, description = "No conversation has this id"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn list_items(
     State(app): State<App>,
@@ -157,7 +157,7 @@ pub(crate) async fn list_items(
         (status = 404, description = "No conversation has this id"),
         (status = 413, description = "The body is too large"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn add_items(
     State(app): State<App>,
@@ -185,7 +185,7 @@ pub(crate) async fn add_items(
         (status = 200, description = "The item", body = Value),
         (status = 404, description = "No conversation or item has this id"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn get_item(
     State(app): State<App>,
@@ -208,7 +208,7 @@ pub(crate) async fn get_item(
         (status = 200, description = "The conversation without it", body = Conversation),
         (status = 404, description = "No conversation or item has this id"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn delete_item(
     State(app): State<App>,

@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
         (status = 413, description = "The body is too large"),
         (status = 503, description = "The server is busy"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn post(
     State(app): State<App>,

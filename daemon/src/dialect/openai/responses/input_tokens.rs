@@ -21,7 +21,7 @@ use crate::serve;
         (status = 413, description = "The body is too large"),
         (status = 503, description = "The server is busy"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn post(
     State(app): State<App>,

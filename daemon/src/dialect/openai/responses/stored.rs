@@ -20,7 +20,7 @@ use crate::error::Error;
         (status = 400, description = "A parameter is wrong"),
         (status = 404, description = "No saved response has this id"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn get(
     State(app): State<App>,
@@ -43,7 +43,7 @@ pub(crate) async fn get(
         (status = 200, description = "It is removed", body = DeletedResponse),
         (status = 404, description = "No saved response has this id"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn delete(
     State(app): State<App>,
@@ -67,7 +67,7 @@ pub(crate) async fn delete(
         (status = 400, description = "It is not in the background"),
         (status = 404, description = "No saved response has this id"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn cancel(
     State(app): State<App>,
@@ -99,7 +99,7 @@ pub(crate) async fn cancel(
         (status = 400, description = "A parameter is wrong"),
         (status = 404, description = "No saved response has this id"),
     ),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn input_items(
     State(app): State<App>,
@@ -115,7 +115,7 @@ pub(crate) async fn input_items(
     post,
     path = "/v1/responses/compact",
     responses((status = 400, description = "slm does not compact a context")),
-    tag = "openai"
+    tag = "OpenAI"
 )]
 pub(crate) async fn compact() -> Error {
     Error::Unsupported("compacting a context".into())

@@ -126,7 +126,7 @@ async fn images_of_a_model_that_sees_none_are_refused() {
             .post(CHAT, json!({"model": "m", "messages": [image(url)]}))
             .await;
         let message = answer.fails(400, "invalid_request", Value::Null);
-        assert!(message.contains("does not support images"), "{message}");
+        assert!(message.contains("does not support vision"), "{message}");
     }
     for url in [
         json!({"url": "https://a.example/x.png"}),
