@@ -17,7 +17,7 @@ use crate::serve;
 #[utoipa::path(
     post,
     path = api::routes::COUNT_TOKENS,
-    tag = "anthropic",
+    tag = "Anthropic",
     request_body = CountTokensRequest,
     responses(
         (status = 200, body = TokenCount, description = "The number."),

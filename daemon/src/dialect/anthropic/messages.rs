@@ -26,7 +26,7 @@ use crate::transport::sse;
 #[utoipa::path(
     post,
     path = api::routes::MESSAGES,
-    tag = "anthropic",
+    tag = "Anthropic",
     request_body = MessagesRequest,
     responses(
         (status = 200, body = Message, description = "The answer."),

@@ -116,7 +116,10 @@ fn think(thinking: Option<&Thinking>, config: Option<&OutputConfig>) -> Result<E
     let level = match effort {
         None => None,
         Some("xhigh") => Some(Effort::Level("max")),
-        Some(level) => Some(Effort::level("output_config.effort", level)?),
+        Some(level) => Some(Effort::level("output_config.effort", level).map_err(|_| {
+            let reason = "must be low, medium, high, xhigh or max";
+            Error::field("output_config.effort", reason)
+        })?),
     };
     match thinking.map(|thinking| thinking.kind.as_str()) {
         None => Ok(level.unwrap_or(Effort::Off)),

@@ -11,7 +11,7 @@ use crate::error::Error;
     get,
     path = "/api/status",
     responses((status = 200, description = "The cloud is disabled", body = StatusResponse)),
-    tag = "ollama"
+    tag = "Ollama"
 )]
 pub(super) async fn status() -> Json<StatusResponse> {
     Json(StatusResponse {
@@ -27,7 +27,7 @@ pub(super) async fn status() -> Json<StatusResponse> {
     post,
     path = "/api/me",
     responses((status = 401, description = "No user is signed in")),
-    tag = "ollama"
+    tag = "Ollama"
 )]
 pub(super) async fn me() -> Error {
     Error::NoAccount
@@ -38,7 +38,7 @@ pub(super) async fn me() -> Error {
     post,
     path = "/api/signout",
     responses((status = 401, description = "No user is signed in")),
-    tag = "ollama"
+    tag = "Ollama"
 )]
 pub(super) async fn sign_out() -> Error {
     Error::NoAccount
@@ -50,7 +50,7 @@ pub(super) async fn sign_out() -> Error {
     path = "/api/user/keys/{key}",
     params(("key" = String, Path, description = "A public key; it does not matter")),
     responses((status = 401, description = "No user is signed in")),
-    tag = "ollama"
+    tag = "Ollama"
 )]
 pub(super) async fn remove_key() -> Error {
     Error::NoAccount
@@ -61,7 +61,7 @@ pub(super) async fn remove_key() -> Error {
     post,
     path = "/api/experimental/web_search",
     responses((status = 403, description = "The cloud is disabled")),
-    tag = "ollama"
+    tag = "Ollama"
 )]
 pub(super) async fn web_search() -> Error {
     Error::NoCloud("web_search")
@@ -72,7 +72,7 @@ pub(super) async fn web_search() -> Error {
     post,
     path = "/api/experimental/web_fetch",
     responses((status = 403, description = "The cloud is disabled")),
-    tag = "ollama"
+    tag = "Ollama"
 )]
 pub(super) async fn web_fetch() -> Error {
     Error::NoCloud("web_fetch")
@@ -83,7 +83,7 @@ pub(super) async fn web_fetch() -> Error {
     get,
     path = "/api/experimental/model-recommendations",
     responses((status = 200, description = "An empty list", body = RecommendationsResponse)),
-    tag = "ollama"
+    tag = "Ollama"
 )]
 pub(super) async fn recommendations() -> Json<RecommendationsResponse> {
     Json(RecommendationsResponse::default())

@@ -11,6 +11,7 @@ use axum::{Extension, Json as JsonBody};
 
 use super::head::Head;
 use super::{choices, error};
+use crate::answer::Event;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, LARGE};
@@ -53,14 +54,13 @@ pub(crate) async fn post(
     }
     let begin = async move {
         let batches = choices::answer(&app, asks);
-        match style.progress {
-            // Chunks with progress come before the first output.
-            true => Ok(stream::frames(head, style, count, batches)),
-            false => {
-                let batches = choices::with_output(batches).await?;
-                Ok(stream::frames(head, style, count, Box::pin(batches)))
-            }
-        }
+        // Chunks with progress come before the first output.
+        let is_first: fn(&Event) -> bool = match style.progress {
+            true => |_| true,
+            false => Event::is_output,
+        };
+        let batches = choices::with_first(batches, is_first).await?;
+        Ok(stream::frames(head, style, count, Box::pin(batches)))
     };
     sse::respond(begin, sse::comments(), error::event).await
 }

@@ -47,17 +47,18 @@ pub(super) fn answer(app: &App, asks: Vec<Ask>) -> BoxStream<'static, Result<Bat
     }
 }
 
-/// The same stream, once its first output is there.
+/// The same stream, once the first of these events is there.
 ///
 /// # Errors
 /// The error of a choice before that.
-pub(super) async fn with_output(
+pub(super) async fn with_first(
     mut batches: BoxStream<'static, Result<Batch, Error>>,
+    is_found: fn(&Event) -> bool,
 ) -> Result<impl Stream<Item = Result<Batch, Error>> + Send + 'static, Error> {
     let mut read = Vec::new();
     while let Some(batch) = batches.next().await {
         let batch = batch?;
-        let found = batch.1.iter().any(Event::is_output);
+        let found = batch.1.iter().any(is_found);
         read.push(Ok(batch));
         if found {
             break;

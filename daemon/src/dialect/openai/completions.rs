@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::head::{FINGERPRINT, Head};
 use super::{choices, error, logprobs};
+use crate::answer::Event;
 use crate::answer::Finish;
 use crate::app::App;
 use crate::error::Error;
@@ -45,7 +46,8 @@ pub(crate) async fn post(
         return whole::collect(&head, plan.style, plan.echoes, batches).await;
     }
     let begin = async move {
-        let batches = choices::with_output(choices::answer(&app, plan.asks)).await?;
+        let batches = choices::answer(&app, plan.asks);
+        let batches = choices::with_first(batches, Event::is_output).await?;
         Ok(stream::frames(
             head,
             plan.style,

@@ -1,6 +1,6 @@
 //! What a response continues: the items of earlier responses, or of a conversation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use api::openai::responses::{OutputItem, Response, ResponseStatus};
 use serde_json::Value;
@@ -88,7 +88,12 @@ pub(super) async fn with_referenced(
     before: &[Value],
 ) -> Result<Vec<Value>, Error> {
     let mut read: HashMap<String, Kept> = HashMap::new();
+    let known: HashSet<&str> = before
+        .iter()
+        .filter_map(|item| item["id"].as_str())
+        .collect();
     let mut all = Vec::new();
+    let mut bytes = 0;
     for (index, item) in items.into_iter().enumerate() {
         // Clients may leave out the type of a reference.
         let is_reference = item["type"] == "item_reference"
@@ -98,7 +103,7 @@ pub(super) async fn with_referenced(
             continue;
         }
         let id = item["id"].as_str().unwrap_or_default();
-        if before.iter().any(|item| item["id"] == id) {
+        if known.contains(id) {
             continue;
         }
         let missing = || Error::field(format!("input[{index}].id"), "names no saved item");
@@ -120,7 +125,14 @@ pub(super) async fn with_referenced(
             .iter()
             .find(|item| id_of(item) == id)
             .ok_or_else(missing)?;
-        all.push(serde_json::to_value(found).map_err(|_| Error::Internal)?);
+        let found = serde_json::to_value(found).map_err(|_| Error::Internal)?;
+        // A reference is short, and what it stands for may be long.
+        bytes += found.to_string().len();
+        if bytes > LARGE {
+            let reason = format!("its references stand for more than {LARGE} bytes");
+            return Err(Error::field("input", reason));
+        }
+        all.push(found);
     }
     Ok(all)
 }

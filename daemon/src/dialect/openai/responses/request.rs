@@ -13,6 +13,7 @@ use runner_protocol::Shape;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::super::effort;
 use super::super::tools::Tools;
 use super::builder::{ResponseBuilder, Wants};
 use super::items::{self, Reader};
@@ -98,7 +99,7 @@ pub(super) async fn read(app: &App, mut request: ResponseRequest) -> Result<Plan
         tools: std::mem::take(&mut tools.offered),
         tool_choice,
         parallel_tool_calls: request.parallel_tool_calls,
-        think: effort(reasoning.effort.as_deref())?,
+        think: reasoning_effort(reasoning.effort.as_deref())?,
         think_is_optional: true,
         shape,
         logprobs: fields::logprobs(Some(logprobs), request.top_logprobs)
@@ -258,20 +259,11 @@ fn shape(format: Option<&Value>) -> Result<Option<Shape>, Error> {
     }
 }
 
-/// The thinking of `reasoning.effort`.
-fn effort(effort: Option<&str>) -> Result<Option<Effort>, Error> {
-    let level = match effort {
-        None => return Ok(None),
-        Some("none") => return Ok(Some(Effort::Off)),
-        Some("minimal") => "low",
-        Some("xhigh") => "high",
-        Some(level) => level,
-    };
-    let read = Effort::level("reasoning.effort", level);
-    read.map(Some).map_err(|_| {
-        let reason = "must be none, minimal, low, medium, high, xhigh or max";
-        Error::field("reasoning.effort", reason)
-    })
+/// The thinking of `reasoning.effort`; an empty word counts as absent.
+fn reasoning_effort(word: Option<&str>) -> Result<Option<Effort>, Error> {
+    let word = word.filter(|word| !word.is_empty());
+    word.map(|word| effort::of_word("reasoning.effort", word))
+        .transpose()
 }
 
 /// What was left out of the request, for people.

@@ -319,3 +319,16 @@ async fn a_client_that_leaves_frees_the_slot() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn an_error_before_the_first_progress_has_its_status() {
+    let service = able().await;
+    let fields = json!({"stream": true, "return_progress": true});
+    let mut unknown = body("x", fields.clone());
+    unknown["model"] = json!("nowhere");
+    assert_eq!(service.post(CHAT, unknown).await.status, 404);
+    let long = service
+        .post(CHAT, body(&"word ".repeat(3000), fields))
+        .await;
+    assert_eq!(long.status, 400, "{}", long.text);
+}
