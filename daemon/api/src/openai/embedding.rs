@@ -13,13 +13,15 @@ use crate::{KeepAlive, Usage};
 pub struct EmbeddingsRequest {
     /// Name of the model. Required.
     pub model: Option<String>,
-    /// One text or several, or their tokens, at most 4,096. Required. A text that is longer than the context is refused.
+    /// One text or several, or their tokens, at most 4,096. Required.
     pub input: Option<Inputs>,
     /// `float`, the default, or `base64`: the numbers as little-endian floats of 32 bits.
     pub encoding_format: Option<String>,
     /// Number of leading components to keep of each vector.
     #[schema(value_type = Option<u32>)]
     pub dimensions: Option<Value>,
+    /// Whether texts that are longer than the context are cut instead of refused; the default is `false` (slm).
+    pub truncate: Option<bool>,
     /// Has no meaning here.
     pub user: Option<Value>,
     /// How long the model stays loaded (Ollama).

@@ -50,7 +50,7 @@ pub(crate) async fn post(
         dimensions: sampling::whole("dimensions", request.dimensions.as_ref(), 1..=u32::MAX)?,
         inputs: inputs::read("input", request.input)?,
         normalize: true,
-        truncate: false,
+        truncate: request.truncate == Some(true),
     };
     let has_tokens = matches!(ask.inputs.first(), Some(Input::Tokens(_)));
     let embedded = serve::embed(&app, ask).await;

@@ -204,5 +204,5 @@ async fn prompts_of_other_kinds_are_refused() {
 #[tokio::test]
 async fn every_field_takes_null_and_refuses_wrong_values() {
     let base = json!({"model": "m", "prompt": "[[mock: answer a]]x"});
-    fields::check_fields(COMPLETIONS, "CompletionRequest", base).await;
+    fields::check_fields(&able().await, COMPLETIONS, "CompletionRequest", base).await;
 }

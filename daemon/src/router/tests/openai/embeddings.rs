@@ -123,3 +123,19 @@ async fn inputs_that_are_empty_foreign_or_too_long_are_refused() {
         .await;
     chat.fails(400, "invalid_request", Value::Null);
 }
+
+#[tokio::test]
+async fn every_field_takes_null_and_refuses_wrong_values() {
+    let base = json!({"model": "m", "input": "x"});
+    fields::check_fields(&embedder().await, EMBEDDINGS, "EmbeddingsRequest", base).await;
+}
+
+#[tokio::test]
+async fn a_long_text_is_cut_only_if_the_request_allows_it() {
+    let service = embedder().await;
+    let fields = json!({"model": "m", "input": "word ".repeat(200)});
+    let cut = service
+        .post(EMBEDDINGS, with(fields, json!({"truncate": true})))
+        .await;
+    assert_eq!(cut.status, 200, "{}", cut.text);
+}

@@ -24,11 +24,14 @@ fn values() -> Vec<Value> {
     ]
 }
 
-/// Checks that a field with a value of any type is accepted or refused by its name.
-pub(super) async fn check_fields(path: &str, of: &str, base: Value) {
-    let service = able().await;
-    service.post(path, base.clone()).await;
+/// Checks that the page has every field, and that a field with a value of any type is accepted or refused by its name.
+pub(super) async fn check_fields(service: &Service, path: &str, of: &str, base: Value) {
+    let page = include_str!("../../../../../docs/api/openai.md");
     for field in all_fields(of) {
+        assert!(
+            page.contains(&format!("| `{field}` |")),
+            "docs/api/openai.md lacks {field}"
+        );
         let absent = service
             .post(path, with(base.clone(), json!({&field: null})))
             .await;
@@ -63,7 +66,13 @@ pub(super) async fn check_fields(path: &str, of: &str, base: Value) {
 
 #[tokio::test]
 async fn every_field_of_a_chat_takes_null_and_refuses_wrong_values() {
-    check_fields(CHAT, "ChatRequest", body("[[mock: answer a]]x", json!({}))).await;
+    check_fields(
+        &able().await,
+        CHAT,
+        "ChatRequest",
+        body("[[mock: answer a]]x", json!({})),
+    )
+    .await;
 }
 
 #[tokio::test]
