@@ -5,7 +5,7 @@ use gguf_writer::vision::{self, Kind};
 use super::*;
 
 /// A service with a vision model of this recipe.
-async fn with_seeing_model(recipe: Value) -> Service {
+pub(super) async fn with_seeing_model(recipe: Value) -> Service {
     let service = service().await;
     make(&service, recipe).await;
     service

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The prompt of these messages; the last one has to be of the user.
-async fn prompt(service: &Service, messages: Value) -> String {
+async fn rendered(service: &Service, messages: Value) -> String {
     service
         .rendered(json!({"model": "m", "messages": messages}))
         .await
@@ -17,7 +17,7 @@ async fn a_developer_message_is_a_system_message() {
         json!([{"role": "user", "content": "a"}, {"role": "system", "content": "be brief"}, {"role": "user", "content": "[[mock: echo-prompt]]x"}]),
         json!([{"role": "developer", "content": [{"type": "text", "text": "be "}, {"type": "text", "text": "brief"}]}, {"role": "user", "content": "[[mock: echo-prompt]]x"}]),
     ] {
-        let prompt = prompt(&service, messages).await;
+        let prompt = rendered(&service, messages).await;
         assert!(prompt.contains("system: be brief"), "{prompt}");
     }
 }
@@ -27,7 +27,7 @@ async fn parts_stay_in_their_messages_and_in_order() {
     let service = able().await;
     let parts = |texts: [&str; 2]| json!({"role": "user", "content": texts.map(|text| json!({"type": "text", "text": text}))});
     let messages = json!([parts(["a", "b"]), {"role": "assistant", "content": "ok"}, parts(["c", "d[[mock: echo-prompt]]"])]);
-    let prompt = prompt(&service, messages).await;
+    let prompt = rendered(&service, messages).await;
     assert!(
         prompt.contains("user: ab\nassistant: ok\nuser: cd"),
         "{prompt}"
@@ -41,7 +41,7 @@ async fn thinking_comes_back_under_either_name() {
     for name in ["reasoning_content", "reasoning"] {
         let earlier = json!({"role": "assistant", "content": "a", name: "hm"});
         let last = json!({"role": "user", "content": "[[mock: echo-prompt]]x"});
-        prompts.push(prompt(&service, json!([earlier, last])).await);
+        prompts.push(rendered(&service, json!([earlier, last])).await);
     }
     assert_eq!(prompts[0], prompts[1]);
     assert!(
@@ -139,4 +139,21 @@ async fn images_of_a_model_that_sees_none_are_refused() {
         let message = answer.fails(400, "invalid_request", json!("messages[0].content[1]"));
         assert!(message.contains("base64"), "{message}");
     }
+}
+
+#[tokio::test]
+async fn an_image_stands_where_its_part_stands() {
+    let service = images::with_seeing_model(json!({})).await;
+    let parts = json!([
+        {"type": "text", "text": "[[mock: echo-prompt]]one "},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk=", "detail": "auto"}},
+        {"type": "text", "text": " two "},
+        {"type": "image_url", "image_url": "aGkh"},
+    ]);
+    let messages = json!([{"role": "user", "content": parts}]);
+    let rendered = rendered(&service, messages).await;
+    assert!(
+        rendered.contains("one [image-1:2] two [image-2:3]"),
+        "{rendered}"
+    );
 }
