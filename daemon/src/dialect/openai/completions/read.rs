@@ -67,7 +67,10 @@ fn check(request: &CompletionRequest) -> Result<(), Error> {
     if let Some((field, reason)) = request.refused() {
         return Err(Error::field(field, reason));
     }
-    sampling::whole("best_of", request.best_of.as_ref(), 1..=1)?;
+    sampling::whole("best_of", request.best_of.as_ref(), 1..=1).map_err(|_| {
+        let reason = "must be 1: slm does not choose among answers; n gives several";
+        Error::field("best_of", reason)
+    })?;
     if request.echo == Some(true) {
         if request
             .suffix
