@@ -164,7 +164,7 @@ macro_rules! with_shared_fields {
             pub n_probs: Option<Value>,
             /// Whether the end of the answer has `timings` (llama.cpp).
             pub timings_per_token: Option<bool>,
-            /// Whether a stream begins with chunks that have `prompt_progress` (llama.cpp).
+            /// Whether a stream of chat/completions begins with chunks that have `prompt_progress`; it has no meaning for completions (llama.cpp).
             pub return_progress: Option<bool>,
             /// Has no meaning here: the prefix cache is always used, and it does not change the answer (llama.cpp).
             pub cache_prompt: Option<Value>,
