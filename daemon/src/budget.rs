@@ -51,11 +51,20 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Takes this many more bytes.
+    /// Takes the bytes by which a body grew from one length to another, without its first [`UNCOUNTED`] ones.
     ///
     /// # Errors
     /// [`Error::Full`] when the budget is used up.
-    pub(crate) fn take(&self, bytes: usize) -> Result<(), Error> {
+    pub(crate) fn grow(&self, before: usize, after: usize) -> Result<(), Error> {
+        let counted = |bytes: usize| bytes.saturating_sub(UNCOUNTED);
+        match counted(after) - counted(before) {
+            0 => Ok(()),
+            more => self.take(more),
+        }
+    }
+
+    /// Takes this many more bytes.
+    fn take(&self, bytes: usize) -> Result<(), Error> {
         let more = u32::try_from(bytes).map_err(|_| Error::Full)?;
         let more = self.all.clone().try_acquire_many_owned(more);
         let more = more.map_err(|_| Error::Full)?;

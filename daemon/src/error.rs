@@ -574,12 +574,7 @@ impl IntoResponse for Error {
 pub(crate) type ErrorFormat = fn(&Error) -> (StatusCode, Value);
 
 /// Writes the body of a response with an [`Error`]; any other response does not change.
-pub(crate) fn rendered(response: Response, format: ErrorFormat) -> Response {
-    rendered_with(response, format)
-}
-
-/// The same with a format that knows more than the error.
-pub(crate) fn rendered_with(
+pub(crate) fn rendered(
     mut response: Response,
     format: impl FnOnce(&Error) -> (StatusCode, Value),
 ) -> Response {

@@ -15,7 +15,7 @@ use registry::{Digest, ModelName, Reference};
 use serde::de::DeserializeOwned;
 
 use crate::blocking;
-use crate::budget::{Share, UNCOUNTED};
+use crate::budget::Share;
 use crate::error::Error;
 use crate::ignored::{self, IgnoredFields};
 use encoding::Encoding;
@@ -150,10 +150,8 @@ async fn read(body: Body, limit: usize, share: Option<Share>) -> Result<Vec<u8>,
         if bytes.len() + piece.len() > limit {
             return Err(Error::TooLarge { limit });
         }
-        let counted = |bytes: usize| bytes.saturating_sub(UNCOUNTED);
-        let more = counted(bytes.len() + piece.len()) - counted(bytes.len());
-        if let (Some(share), 1..) = (&share, more) {
-            share.take(more)?;
+        if let Some(share) = &share {
+            share.grow(bytes.len(), bytes.len() + piece.len())?;
         }
         bytes.extend_from_slice(&piece);
     }
@@ -191,7 +189,7 @@ pub(crate) fn digest_of(text: &str) -> Result<Digest, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
+    use crate::budget::{Budget, UNCOUNTED};
     use axum::body::Bytes;
     use std::convert::Infallible;
 

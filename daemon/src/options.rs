@@ -112,6 +112,20 @@ pub fn set(
         })
 }
 
+/// Sets a parameter for each of these fields: the name of the field, the name of the parameter, and the value. Of two fields for one
+/// parameter, the later one counts.
+///
+/// # Errors
+/// As [`set`].
+pub fn set_all<'a>(
+    parameters: &mut Parameters,
+    fields: impl IntoIterator<Item = (&'static str, &'static str, &'a Value)>,
+) -> Result<(), Error> {
+    fields
+        .into_iter()
+        .try_for_each(|(field, parameter, value)| set(parameters, field, parameter, value))
+}
+
 /// Joins the parameters of a request with those of its model and the defaults.
 ///
 /// `trained` is the context length that the model was trained with, if that is known; it limits the context.

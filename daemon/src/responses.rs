@@ -53,7 +53,7 @@ pub struct Kept {
 }
 
 impl Responses {
-    /// The responses of this store. Removes those that exceed the limits.
+    /// Opens the saved responses of a store. Responses beyond the budget or the lifetime are removed.
     ///
     /// # Errors
     /// When the index cannot be written.
@@ -109,10 +109,7 @@ impl Responses {
         };
         let saved = found.ok_or_else(missing)?;
         let mut response: Response = parsed(&saved.record)?;
-        let is_open = matches!(
-            response.status,
-            ResponseStatus::Queued | ResponseStatus::InProgress
-        );
+        let is_open = response.status.is_open();
         if is_open && !self.background().contains_key(id) {
             response.status = ResponseStatus::Failed;
             response.error = Some(api::openai::responses::ResponseError {

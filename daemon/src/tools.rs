@@ -86,6 +86,16 @@ fn is_name(name: &str) -> bool {
     (1..=MAX_TOOL_NAME).contains(&name.len()) && name.bytes().all(is_clean)
 }
 
+/// The tool choice that a word stands for in the dialects of Ollama and OpenAI; an empty word is `auto`.
+pub fn word_choice(word: &str) -> Option<ToolChoice> {
+    match word {
+        "" | "auto" => Some(ToolChoice::Auto),
+        "none" => Some(ToolChoice::None),
+        "required" => Some(ToolChoice::Required),
+        _ => None,
+    }
+}
+
 /// Checks a tool choice against the tools of the request.
 ///
 /// # Errors

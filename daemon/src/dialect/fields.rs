@@ -93,6 +93,12 @@ pub(crate) fn biases(shifts: Option<&BTreeMap<String, f32>>) -> Result<Vec<Bias>
     shifts.iter().map(bias).collect()
 }
 
+/// The scales of adapters, by their index.
+pub(crate) fn adapters(lora: Option<&[api::AdapterScale]>) -> Option<Vec<(u32, f32)>> {
+    let scales = lora?.iter();
+    Some(scales.map(|adapter| (adapter.id, adapter.scale)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

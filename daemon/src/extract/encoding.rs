@@ -10,7 +10,7 @@ use http::header::CONTENT_ENCODING;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-use crate::budget::{Share, UNCOUNTED};
+use crate::budget::Share;
 use crate::error::Error;
 
 /// Largest window of a zstd frame, which is the size that every decoder should support (RFC 8878, 3.1.1.1.2).
@@ -103,10 +103,8 @@ fn read(
         if decoded.len() > limit {
             return Err(Error::TooLarge { limit });
         }
-        let counted = |bytes: usize| bytes.saturating_sub(UNCOUNTED);
-        let more = counted(decoded.len()) - counted(before);
-        if let (Some(share), 1..) = (share, more) {
-            share.take(more)?;
+        if let Some(share) = share {
+            share.grow(before, decoded.len())?;
         }
     }
 }
@@ -172,7 +170,7 @@ impl Read for ZstdReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
+    use crate::budget::{Budget, UNCOUNTED};
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};

@@ -43,6 +43,22 @@ mod tools;
 mod transfers;
 mod vectors;
 
+/// A chat template with the words by which the registry detects tools and thinking.
+const ABLE: &str = "{% if tools %}{{ tools }}{% endif %}{% for m in messages %}{{ m.tool_calls }}{% endfor %}<think>";
+
+/// A service with a model `m` of this recipe that has tools and thinking.
+async fn with_able_model(recipe: Value) -> Service {
+    let service = service().await;
+    let weights = gguf_writer::tiny::writer(1).replace("tokenizer.chat_template", ABLE);
+    service.create_of(weights.to_bytes(), recipe).await;
+    service
+}
+
+/// The same with a context of 1024 tokens.
+async fn able() -> Service {
+    with_able_model(json!({"parameters": {"num_ctx": 1024}})).await
+}
+
 struct Service {
     app: App,
     router: Router,

@@ -29,8 +29,8 @@ fn role(role: modelfile::Role) -> Role {
     }
 }
 
-/// The turns with runs of assistant turns joined, and without a last one that has neither text nor calls. Many templates refuse
-/// both.
+/// Joins consecutive assistant turns, and drops a last assistant turn that has neither text nor calls. Many templates refuse such
+/// conversations.
 pub(super) fn joined(turns: Vec<Turn>) -> Vec<Turn> {
     let mut joined: Vec<Turn> = Vec::with_capacity(turns.len());
     for turn in turns {

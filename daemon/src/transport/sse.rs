@@ -16,7 +16,7 @@ use super::until_error;
 use crate::error::Error;
 
 /// How long a response waits for its first frame. Clients and proxies give up on a server that sends nothing for long.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest silence in a stream.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -33,7 +33,7 @@ pub fn pings(ping: Event) -> KeepAlive {
 
 /// A response that streams the frames of `begin`, which waits until the first output is there.
 ///
-/// An error that comes within ten seconds is the error of the response. After that the response begins, and an error is the last
+/// An error that comes within [`PATIENCE`] is the error of the response. After that the response begins, and an error is the last
 /// frame, written by `failed`.
 ///
 /// # Errors

@@ -26,7 +26,7 @@ pub struct Model {
     pub created: i64,
     /// The namespace of its name.
     pub owned_by: String,
-    /// The context in tokens: that of the loaded model, or the one that a load without further settings gives it.
+    /// Context length in tokens: of the loaded model, else the one that the next load would set.
     pub context_length: u64,
     /// The same, in vLLM's name.
     pub max_model_len: u64,

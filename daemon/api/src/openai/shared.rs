@@ -17,7 +17,7 @@ pub struct StreamOptions {
     pub continuous_usage_stats: Option<bool>,
 }
 
-/// Defines the body of a request with its own fields and those that chat/completions and completions share.
+/// Defines the body of a request: the listed fields, followed by the fields that chat/completions and completions share.
 ///
 /// A number is a `Value`, because its range is that of a parameter of the Modelfile, which the daemon checks.
 macro_rules! with_shared_fields {

@@ -26,15 +26,13 @@ pub(super) async fn ask(arrived: Instant, request: MessagesRequest) -> Result<As
     )?;
     let mut parameters = Parameters::default();
     let numbers = [
-        ("max_tokens", "num_predict", json!(request.max_tokens)),
-        ("temperature", "temperature", json!(request.temperature)),
-        ("top_p", "top_p", json!(request.top_p)),
-        ("top_k", "top_k", json!(request.top_k)),
-        ("stop_sequences", "stop", json!(request.stop_sequences)),
+        ("max_tokens", "num_predict", &json!(request.max_tokens)),
+        ("temperature", "temperature", &json!(request.temperature)),
+        ("top_p", "top_p", &json!(request.top_p)),
+        ("top_k", "top_k", &json!(request.top_k)),
+        ("stop_sequences", "stop", &json!(request.stop_sequences)),
     ];
-    for (field, parameter, value) in numbers {
-        options::set(&mut parameters, field, parameter, &value)?;
-    }
+    options::set_all(&mut parameters, numbers)?;
     let format = request
         .output_config
         .as_ref()

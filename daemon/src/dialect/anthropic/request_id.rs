@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
 use super::error;
-use crate::error::rendered_with;
+use crate::error::rendered;
 use crate::random;
 
 const HEADER: HeaderName = HeaderName::from_static("request-id");
@@ -31,7 +31,7 @@ pub(super) fn new_id(prefix: &str) -> String {
 pub(super) async fn label(mut request: Request, next: Next) -> Response {
     let id = RequestId::new();
     request.extensions_mut().insert(id.clone());
-    let mut response = rendered_with(next.run(request).await, |error| error::with_id(error, &id));
+    let mut response = rendered(next.run(request).await, |error| error::with_id(error, &id));
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(HEADER, value);
     }

@@ -79,7 +79,7 @@ async fn read(arrived: Instant, request: ChatRequest) -> Result<(Ask, Vec<String
         shape,
         logprobs,
         biases: fields::biases(request.logit_bias.as_ref())?,
-        adapters: request::adapters(request.lora.as_deref()),
+        adapters: fields::adapters(request.lora.as_deref()),
         overflow: match request.truncate {
             Some(false) => Overflow::Refuse,
             _ => Overflow::DropTurns,

@@ -72,7 +72,7 @@ async fn read(arrived: Instant, request: GenerateRequest) -> Result<Ask, Error> 
         shape,
         logprobs,
         biases: fields::biases(request.logit_bias.as_ref())?,
-        adapters: request::adapters(request.lora.as_deref()),
+        adapters: fields::adapters(request.lora.as_deref()),
         overflow: match (request.truncate, request.shift) {
             (Some(false), _) | (_, Some(false)) => Overflow::Refuse,
             _ => Overflow::CutTokens,

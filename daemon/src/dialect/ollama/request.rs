@@ -1,6 +1,6 @@
 //! Fields that several requests of Ollama's API have.
 
-use api::{AdapterScale, Think};
+use api::Think;
 use runner_protocol::Shape;
 use serde_json::Value;
 
@@ -33,11 +33,6 @@ pub(super) fn think(think: Option<&Think>) -> Result<Option<Effort>, Error> {
         Some(Think::Switch(false)) => Some(Effort::Off),
         Some(Think::Level(level)) => Some(Effort::level("think", level)?),
     })
-}
-
-pub(super) fn adapters(lora: Option<&[AdapterScale]>) -> Option<Vec<(u32, f32)>> {
-    let scales = lora?.iter();
-    Some(scales.map(|adapter| (adapter.id, adapter.scale)).collect())
 }
 
 /// The blocks of a text with images: an image in place of each `[img]`, in order, and further images before the text.

@@ -43,11 +43,9 @@ pub(super) fn choice(
 ) -> Result<ToolChoice, Error> {
     let choice = match choice {
         None | Some(Value::Null) => return Ok(ToolChoice::Auto),
-        Some(Value::String(word)) => match word.as_str() {
-            "" | "auto" => return Ok(ToolChoice::Auto),
-            "none" => return Ok(ToolChoice::None),
-            "required" => Some(ToolChoice::Required),
-            _ => None,
+        Some(Value::String(word)) => match tools::word_choice(word) {
+            Some(choice @ (ToolChoice::Auto | ToolChoice::None)) => return Ok(choice),
+            other => other,
         },
         Some(object) => object["function"]["name"]
             .as_str()

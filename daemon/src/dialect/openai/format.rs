@@ -68,7 +68,11 @@ fn of_format(format: &ResponseFormat) -> Result<Option<Shape>, Error> {
     }
 }
 
-fn of_schema(field: &'static str, schema: &Value) -> Result<Shape, Error> {
+/// The constraint of a schema.
+///
+/// # Errors
+/// [`Error::Field`] for a value that is no object, and for a schema that is too large.
+pub(super) fn of_schema(field: &'static str, schema: &Value) -> Result<Shape, Error> {
     if !schema.is_object() {
         return Err(Error::field(
             field,

@@ -1,6 +1,6 @@
 //! Fields that become parameters, limits and biases.
 
-use api::{AdapterScale, KeepAlive};
+use api::KeepAlive;
 use modelfile::Parameters;
 use runner_protocol::{Bias, MAX_BIASES};
 use serde_json::{Map, Value};
@@ -44,9 +44,7 @@ pub(super) fn target(given: TargetFields<'_>) -> Result<Target, Error> {
         let read = crate::duration::KeepAlive::read(keep_alive);
         target.keep_alive = Some(read.map_err(|reason| Error::field("keep_alive", reason))?);
     }
-    for (field, parameter, value) in given.parameters {
-        options::set(&mut target.parameters, field, parameter, value)?;
-    }
+    options::set_all(&mut target.parameters, given.parameters)?;
     if let Some(stop) = given.stop {
         set_stop(&mut target.parameters, stop)?;
     }
@@ -145,12 +143,6 @@ pub(super) fn whole(
             format!("must be a whole number from {least} to {most}"),
         )
     })
-}
-
-/// The scales of adapters.
-pub(super) fn adapters(lora: Option<&[AdapterScale]>) -> Option<Vec<(u32, f32)>> {
-    let scales = lora?.iter();
-    Some(scales.map(|adapter| (adapter.id, adapter.scale)).collect())
 }
 
 #[cfg(test)]

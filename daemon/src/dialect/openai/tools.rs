@@ -6,7 +6,7 @@ use runner_protocol::{self as protocol, ToolChoice};
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::tools::{self, Function, Offered, quoted};
+use crate::tools::{self, Function, Offered, quoted, word_choice};
 
 /// The tools that the model may call.
 #[derive(Debug, Default)]
@@ -132,15 +132,6 @@ impl Tools {
         }
         self.offered.retain(|tool| allowed.contains(&tool.name));
         Ok(())
-    }
-}
-
-fn word_choice(word: &str) -> Option<ToolChoice> {
-    match word {
-        "" | "auto" => Some(ToolChoice::Auto),
-        "none" => Some(ToolChoice::None),
-        "required" => Some(ToolChoice::Required),
-        _ => None,
     }
 }
 

@@ -1,6 +1,5 @@
 //! Anthropic's dialect: messages, their streams, and the count of tokens.
 
-use super::responses::able;
 use super::*;
 
 const PATH: &str = "/v1/messages";

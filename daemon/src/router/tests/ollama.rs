@@ -2,17 +2,6 @@
 
 use super::*;
 
-/// A chat template with the words by which the registry detects tools and thinking.
-const ABLE: &str = "{% if tools %}{{ tools }}{% endif %}{% for m in messages %}{{ m.tool_calls }}{% endfor %}<think>";
-
-/// A service with a model `m` that has tools and thinking.
-async fn able() -> Service {
-    let service = service().await;
-    let weights = gguf_writer::tiny::writer(1).replace("tokenizer.chat_template", ABLE);
-    service.create_of(weights.to_bytes(), json!({})).await;
-    service
-}
-
 fn user(text: &str) -> Value {
     json!([{"role": "user", "content": text}])
 }
@@ -23,7 +12,7 @@ fn tool(parameters: Value) -> Value {
 
 #[tokio::test]
 async fn an_editor_finds_a_new_enough_version_and_a_described_model() {
-    let service = able().await;
+    let service = with_able_model(json!({})).await;
     let version = service.get("/api/version").await.json();
     let numbers: Vec<u32> = version["version"]
         .as_str()
@@ -78,7 +67,7 @@ async fn a_listed_model_has_every_field_and_no_null() {
 
 #[tokio::test]
 async fn every_spelling_of_calls_and_parameters_is_accepted() {
-    let service = able().await;
+    let service = with_able_model(json!({})).await;
     for arguments in [json!({"town": "Oslo"}), json!("{\"town\": \"Oslo\"}")] {
         let history = json!([
             {"role": "user", "content": "x"},
@@ -109,7 +98,7 @@ async fn every_spelling_of_calls_and_parameters_is_accepted() {
 
 #[tokio::test]
 async fn text_streams_with_tools_and_a_call_has_an_event_before_the_last() {
-    let service = able().await;
+    let service = with_able_model(json!({})).await;
     let script = "[[mock: think is it warm; answer I look.; call weather {}]]x";
     let body =
         json!({"model": "m", "messages": user(script), "tools": tool(json!({"type": "object"}))});
@@ -166,7 +155,7 @@ async fn every_spelling_of_keep_alive_is_honoured() {
             Some(seconds) => {
                 assert!(rest <= seconds && rest > seconds - 60.0, "{value}: {rest}");
             }
-            // A client that computes with the time must see one that is far away.
+            // For ever is a time so far away that clients can compute with it.
             None => assert!(rest > 365.0 * 24.0 * 3600.0, "{value}: {rest}"),
         }
     }
@@ -184,7 +173,7 @@ async fn every_spelling_of_keep_alive_is_honoured() {
 #[tokio::test]
 async fn a_model_that_cannot_think_or_call_says_so_in_the_words_that_clients_know() {
     let plain = with_model(json!({})).await;
-    let able = able().await;
+    let able = with_able_model(json!({})).await;
     let chat = async |service: &Service, field: &str, value: Value| {
         let mut body = json!({"model": "m", "messages": user("x"), "stream": false});
         body[field] = value;

@@ -12,18 +12,6 @@ mod tools;
 
 const CHAT: &str = "/v1/chat/completions";
 
-/// A chat template with the words by which the registry detects tools and thinking.
-const OWN: &str = "{% if tools %}{{ tools }}{% endif %}{% for m in messages %}{{ m.tool_calls }}{% endfor %}<think>";
-
-/// A service with a model `m` that has tools and thinking.
-async fn able() -> Service {
-    let service = service().await;
-    let weights = gguf_writer::tiny::writer(1).replace("tokenizer.chat_template", OWN);
-    let recipe = json!({"parameters": {"num_ctx": 1024}});
-    service.create_of(weights.to_bytes(), recipe).await;
-    service
-}
-
 /// A body with this message of the user and further fields.
 fn body(text: &str, fields: Value) -> Value {
     let messages = json!([{"role": "user", "content": text}]);

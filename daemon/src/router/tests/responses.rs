@@ -9,18 +9,6 @@ mod tools;
 
 const PATH: &str = "/v1/responses";
 
-/// A chat template with the words by which the registry detects tools and thinking.
-const OWN: &str = "{% if tools %}{{ tools }}{% endif %}{% for m in messages %}{{ m.tool_calls }}{% endfor %}<think>";
-
-/// A service with a model `m` that has tools and thinking.
-pub(super) async fn able() -> Service {
-    let service = service().await;
-    let weights = gguf_writer::tiny::writer(1).replace("tokenizer.chat_template", OWN);
-    let recipe = json!({"parameters": {"num_ctx": 1024}});
-    service.create_of(weights.to_bytes(), recipe).await;
-    service
-}
-
 /// A body with this input.
 fn body(input: impl Into<Value>) -> Value {
     json!({"model": "m", "input": input.into()})

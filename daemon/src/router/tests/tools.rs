@@ -2,17 +2,6 @@
 
 use super::*;
 
-/// A chat template with the words by which the registry detects tools and thinking.
-const OWN: &str = "{% if tools %}{{ tools }}{% endif %}{% for m in messages %}{{ m.tool_calls }}{% endfor %}<think>";
-
-/// A service with a model of this recipe that has tools and thinking.
-async fn with_able_model(recipe: Value) -> Service {
-    let service = service().await;
-    let weights = gguf_writer::tiny::writer(1).replace("tokenizer.chat_template", OWN);
-    service.create_of(weights.to_bytes(), recipe).await;
-    service
-}
-
 fn tools() -> Value {
     json!([{"type": "function", "function": {
         "name": "weather",

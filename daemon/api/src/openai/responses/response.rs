@@ -108,6 +108,13 @@ pub enum ResponseStatus {
     Cancelled,
 }
 
+impl ResponseStatus {
+    /// Whether the response has not ended yet.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::InProgress)
+    }
+}
+
 /// Why a response failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ResponseError {

@@ -12,6 +12,7 @@ use super::super::{effort, format, logprobs, messages};
 use super::Style;
 use crate::ask::Ask;
 use crate::blocking;
+use crate::dialect::fields;
 use crate::error::Error;
 use crate::think::Effort;
 
@@ -87,7 +88,7 @@ pub(super) async fn read(mut request: ChatRequest) -> Result<Plan, Error> {
             request.n_probs.as_ref(),
         )?,
         biases: sampling::biases(request.logit_bias.as_ref())?,
-        adapters: sampling::adapters(request.lora.as_deref()),
+        adapters: fields::adapters(request.lora.as_deref()),
         deterministic: request.deterministic,
         ..Ask::new(target, turns)
     };

@@ -8,6 +8,7 @@ use super::super::{choices, format, inputs};
 use super::Style;
 use crate::app::App;
 use crate::ask::{Ask, TemplateChoice};
+use crate::dialect::fields;
 use crate::error::Error;
 use crate::serve;
 use crate::think::Effort;
@@ -117,7 +118,7 @@ fn base(request: &CompletionRequest, suffix: Option<String>) -> Result<Ask, Erro
         )?,
         logprobs: logprobs(request)?,
         biases: sampling::biases(request.logit_bias.as_ref())?,
-        adapters: sampling::adapters(request.lora.as_deref()),
+        adapters: fields::adapters(request.lora.as_deref()),
         deterministic: request.deterministic,
         ..Ask::new(target, Vec::new())
     })

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use api::openai::responses::{OutputItem, Response, ResponseStatus};
+use api::openai::responses::{OutputItem, Response};
 use serde_json::Value;
 
 use super::ids;
@@ -44,10 +44,7 @@ async fn chain(responses: &Responses, last: &str) -> Result<Vec<Value>, Error> {
             Error::ResponseNotFound(id) => Error::PreviousResponse(id),
             other => other,
         })?;
-        if matches!(
-            kept.response.status,
-            ResponseStatus::Queued | ResponseStatus::InProgress
-        ) {
+        if kept.response.status.is_open() {
             let reason = "names a response that is still generated";
             return Err(Error::field("previous_response_id", reason));
         }

@@ -1,7 +1,5 @@
 //! `POST /v1/responses`: generates a response.
 
-use std::time::Duration;
-
 use api::openai::responses::{
     Response as ResponseBody, ResponseRequest, ResponseStatus, StreamEvent,
 };
@@ -20,9 +18,6 @@ use crate::error::{Error, chain};
 use crate::extract::{Json, LARGE};
 use crate::responses::Responses;
 use crate::transport::sse;
-
-/// After this time a stream has begun, so an error is an event.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// *Cancel*: the request leaves the queue, or its answer is cancelled. *Detach* with `background`.
 #[utoipa::path(
@@ -66,7 +61,8 @@ async fn streamed(app: App, plan: Plan) -> Result<Response, Error> {
     let frames = async move {
         let running = match Running::begin(&app, plan).await {
             Ok(running) => running,
-            Err((error, mut running)) if begun.elapsed() >= PATIENCE => {
+            // The response has begun by then, so an error is an event.
+            Err((error, mut running)) if begun.elapsed() >= sse::PATIENCE => {
                 running.fail(&error).await;
                 *running
             }

@@ -7,13 +7,13 @@ use api::openai::responses::{
     TextOptions,
 };
 use jiff::Timestamp;
-use modelfile::Parameters;
 use registry::Capability;
 use runner_protocol::Shape;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::super::effort;
+use super::super::format::of_schema;
 use super::super::tools::Tools;
 use super::builder::{ResponseBuilder, Wants};
 use super::items::{self, Reader};
@@ -69,7 +69,7 @@ pub(super) async fn read(app: &App, mut request: ResponseRequest) -> Result<Plan
         request.options.as_ref(),
         request.keep_alive.as_ref(),
     )?;
-    set_parameters(&mut target.parameters, &request)?;
+    options::set_all(&mut target.parameters, parameters(&request))?;
     let conversation = request.conversation.as_ref().map(|it| it.id().to_owned());
     let before = context::before(
         &app.responses,
@@ -211,22 +211,19 @@ pub(super) fn check_metadata(metadata: Option<&BTreeMap<String, String>>) -> Res
     Ok(())
 }
 
-fn set_parameters(parameters: &mut Parameters, request: &ResponseRequest) -> Result<(), Error> {
+/// The fields that set a parameter of a Modelfile.
+fn parameters(
+    request: &ResponseRequest,
+) -> impl Iterator<Item = (&'static str, &'static str, &Value)> {
+    let most = &request.max_output_tokens;
     let fields = [
         ("temperature", "temperature", &request.temperature),
         ("top_p", "top_p", &request.top_p),
-        (
-            "max_output_tokens",
-            "num_predict",
-            &request.max_output_tokens,
-        ),
+        ("max_output_tokens", "num_predict", most),
     ];
-    for (field, parameter, value) in fields {
-        if let Some(value) = value {
-            options::set(parameters, field, parameter, value)?;
-        }
-    }
-    Ok(())
+    fields
+        .into_iter()
+        .filter_map(|(field, parameter, value)| Some((field, parameter, value.as_ref()?)))
 }
 
 /// The constraint of `text.format`.
@@ -241,16 +238,7 @@ fn shape(format: Option<&Value>) -> Result<Option<Shape>, Error> {
             // Chat completions have one more level.
             let schema = [&format["schema"], &format["json_schema"]["schema"]];
             let schema = schema.into_iter().find(|schema| schema.is_object());
-            let schema = schema.ok_or_else(|| {
-                Error::field(
-                    "text.format.schema",
-                    "must be an object that is a JSON Schema",
-                )
-            })?;
-            let shape = fields::schema(schema);
-            shape
-                .map(Some)
-                .map_err(|error| Error::field("text.format.schema", error.to_string()))
+            of_schema("text.format.schema", schema.unwrap_or(&Value::Null)).map(Some)
         }
         _ => Err(Error::field(
             "text.format.type",

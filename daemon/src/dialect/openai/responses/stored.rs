@@ -79,10 +79,7 @@ pub(crate) async fn cancel(
             "names a response that is not in the background; only such a response can be cancelled";
         return Err(Error::field("response_id", reason));
     }
-    let is_open = matches!(
-        response.status,
-        ResponseStatus::Queued | ResponseStatus::InProgress
-    );
+    let is_open = response.status.is_open();
     if is_open && app.responses.cancel(&id) {
         response.status = ResponseStatus::Cancelled;
     }
