@@ -1,4 +1,4 @@
-//! Reads request bodies: JSON within limits of size and time.
+//! Reads requests: bodies of JSON within limits of size and time, and parameters of the path.
 //!
 //! The content type does not matter, because many clients of Ollama's API send none. [`crate::origin_check`] has refused web
 //! pages before.
@@ -9,8 +9,9 @@ mod surrogates;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use futures::StreamExt;
+use http::request::Parts;
 use registry::{Digest, ModelName, Reference};
 use serde::de::DeserializeOwned;
 
@@ -59,6 +60,22 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync, const LIMIT: usize> FromRequ
             ignored.add(unknown);
         }
         Ok(Self(body))
+    }
+}
+
+/// Parameters of the path. As with a body, an error has the form of the dialect.
+pub struct Path<T>(
+    /// The parameters.
+    pub T,
+);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|path| Self(path.0))
+            .map_err(|error| Error::Invalid(error.body_text()))
     }
 }
 

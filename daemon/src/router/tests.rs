@@ -383,6 +383,32 @@ async fn unknown_paths_and_methods_are_errors_in_json() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_no_utf_8_is_an_error_in_json() {
+    let service = service().await;
+    for path in [
+        "/v1/models/%FF",
+        "/v1/responses/%FF",
+        "/v1/conversations/%FF",
+        "/v1/conversations/c/items/%FF",
+    ] {
+        let answer = service.get(path).await;
+        assert_eq!(answer.status, 400, "{path}");
+        let error = &answer.json()["error"];
+        assert_eq!(error["code"], "invalid_request", "{path}");
+    }
+    let answer = service.get("/api/jobs/%FF/progress").await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["code"]),
+        (400, &json!("invalid_request"))
+    );
+    let upload = service.call("POST", "/api/blobs/%FF", json!({})).await;
+    assert_eq!(
+        (upload.status.as_u16(), &upload.json()["code"]),
+        (400, &json!("invalid_request"))
+    );
+}
+
+#[tokio::test]
 async fn the_origin_check_comes_before_every_route() {
     let service = service().await;
     for path in ["/", "/api/tags", "/api/nothing"] {

@@ -3,7 +3,7 @@
 use api::{Job, JobKind, JobsResponse, Priority};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::Response;
 use registry::ModelName;
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::dialect::ollama::stream_progress;
 use crate::error::Error;
+use crate::extract::Path;
 use crate::transfers::Change;
 
 /// The query parameters of these routes.

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use futures::{Stream, StreamExt};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
@@ -12,7 +12,7 @@ use registry::Put;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::extract::digest_of;
+use crate::extract::{Path, digest_of};
 
 /// Longest time between two pieces of an upload.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use api::openai::{ErrorAnswer, Model, ModelMeta, ModelsAnswer};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Uri};
 use registry::ModelName;
@@ -10,7 +10,7 @@ use registry::ModelName;
 use crate::app::App;
 use crate::dialect::anthropic;
 use crate::error::Error;
-use crate::extract::model_name;
+use crate::extract::{Path, model_name};
 use crate::options;
 use crate::scheduler::ModelSummary;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::openai::responses::{
     Conversation, ConversationRequest, DeletedConversation, ItemList, ItemsQuery, ItemsRequest,
 };
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use super::query::Query;
 use super::{context, ids, request};
 use crate::app::App;
 use crate::error::Error;
-use crate::extract::{Json, LARGE};
+use crate::extract::{Json, LARGE, Path};
 
 /// Most items of one request.
 const MAX_ITEMS: usize = 20;

@@ -3,12 +3,13 @@
 use api::openai::responses::{
     DeletedResponse, ItemList, ItemsQuery, Response, ResponseStatus, RetrieveQuery,
 };
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::page::page;
 use super::query::Query;
 use crate::app::App;
 use crate::error::Error;
+use crate::extract::Path;
 
 /// *Detach*: there is no work to end.
 #[utoipa::path(
