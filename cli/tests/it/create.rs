@@ -11,7 +11,7 @@ const DIGEST: &str = "sha256:a0cf78afc3d45a5d9710213d10eaa8915aaff143d37c1c33fae
 
 fn daemon(asked: &Asked) -> Reply {
     match asked.what.as_str() {
-        "POST /api/adopt" => Reply::Lines(vec![
+        "POST /slm/v1/store/adopt" => Reply::Lines(vec![
             json!({ "status": "hashing", "total": 21, "completed": 21 }),
             json!({
                 "status": "success",
@@ -76,7 +76,10 @@ fn on_this_machine_the_daemon_opens_the_file_itself() {
     created `mine`
     ");
     let path = weights.canonicalize().unwrap();
-    assert_eq!(fake.last("POST /api/adopt"), json!({ "path": path }));
+    assert_eq!(
+        fake.last("POST /slm/v1/store/adopt"),
+        json!({ "path": path })
+    );
     let sent = fake.last("POST /api/create");
     assert_eq!(
         sent,

@@ -152,13 +152,13 @@ fn jobs_are_found_by_id_and_by_model() {
     let job = |id: u64, model: &str, state: &str| json!({ "id": id, "kind": "pull", "model": model, "state": state, "priority": "normal", "background": true, "completed": 5, "total": 10, "rate": 0, "created_at": "2026-11-20T12:00:00Z", "changed_at": "2026-11-20T12:00:00Z" });
     let fake = Fake::start(home.path(), move |asked| {
         match asked.what.split('?').next().unwrap_or_default() {
-            "GET /api/jobs" => Reply::Json(
+            "GET /slm/v1/jobs" => Reply::Json(
                 200,
                 json!({ "jobs": [job(2, "m:latest", "done"), job(3, "m:latest", "running"), job(4, "n:latest", "paused")] }),
             ),
-            "POST /api/jobs/3/pause" => Reply::Json(200, job(3, "m:latest", "paused")),
-            "POST /api/jobs/4/resume" => Reply::Json(200, job(4, "n:latest", "queued")),
-            "POST /api/jobs/2/cancel" => Reply::Json(
+            "POST /slm/v1/jobs/3/pause" => Reply::Json(200, job(3, "m:latest", "paused")),
+            "POST /slm/v1/jobs/4/resume" => Reply::Json(200, job(4, "n:latest", "queued")),
+            "POST /slm/v1/jobs/2/cancel" => Reply::Json(
                 409,
                 json!({ "error": "job 2 is done and cannot be cancelled", "code": "job_state" }),
             ),
@@ -183,7 +183,7 @@ fn jobs_are_found_by_id_and_by_model() {
     assert!(
         fake.asked()
             .iter()
-            .any(|asked| asked.what == "POST /api/jobs/4/resume?now=true")
+            .any(|asked| asked.what == "POST /slm/v1/jobs/4/resume?now=true")
     );
     let ran = home.slm(&["jobs", "cancel", "2", "9"]);
     assert_eq!(ran.code, Some(1));
@@ -223,8 +223,10 @@ fn push_reports_sent_blobs() {
 fn a_login_is_read_from_standard_input_and_never_shown() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |asked| match asked.what.as_str() {
-        "POST /api/login" => Reply::Json(200, json!({ "host": "reg.example", "confirmed": true })),
-        "POST /api/logout" => Reply::Json(200, json!({ "removed": true })),
+        "POST /slm/v1/login" => {
+            Reply::Json(200, json!({ "host": "reg.example", "confirmed": true }))
+        }
+        "POST /slm/v1/logout" => Reply::Json(200, json!({ "removed": true })),
         _ => Reply::Json(
             200,
             json!({ "logins": [{ "host": "reg.example", "user": "me", "source": "`slm login`" }] }),
@@ -245,7 +247,7 @@ fn a_login_is_read_from_standard_input_and_never_shown() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
     assert_eq!(ran.stderr, "logged in to `reg.example`\n");
     assert_eq!(
-        fake.last("POST /api/login"),
+        fake.last("POST /slm/v1/login"),
         json!({ "host": "reg.example", "user": "me", "password": "hush", "realm_hosts": ["auth.example"] })
     );
     let ran = home.slm(&["login", "--list"]);
@@ -361,7 +363,7 @@ fn verify_exits_with_1_for_damage() {
       remedy:  pull it again
     ");
     assert_eq!(
-        fake.last("POST /api/verify"),
+        fake.last("POST /slm/v1/store/verify"),
         json!({ "models": [], "quarantine": true })
     );
     let ran = home.slm(&["verify", "m", "--quiet"]);

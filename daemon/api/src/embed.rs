@@ -119,7 +119,7 @@ impl From<Document> for String {
     }
 }
 
-/// Body of `POST /v1/rerank` and `/api/rerank`, in the shape that rerank services share.
+/// Body of `POST /v1/rerank` and `/slm/v1/rerank`, in the shape that rerank services share.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RerankRequest {
     /// Name of the model.

@@ -1,4 +1,4 @@
-//! Pulls and pushes as jobs (ours): what `GET /api/jobs` lists, and what `POST /api/jobs/{id}/…` changes.
+//! Pulls and pushes as jobs (ours): what `GET /slm/v1/jobs` lists, and what `POST /slm/v1/jobs/{id}/…` changes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -136,7 +136,7 @@ impl FromStr for Priority {
     }
 }
 
-/// Answer of `GET /api/jobs`.
+/// Answer of `GET /slm/v1/jobs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobsResponse {
     /// By id, the oldest first.

@@ -308,7 +308,7 @@ pub struct PullRequest {
     pub now: Option<bool>,
 }
 
-/// Body of `POST /api/search` (ours).
+/// Body of `POST /slm/v1/search` (ours).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchRequest {
     /// Words that a model's name or description must contain.
@@ -326,7 +326,7 @@ pub struct SearchRequest {
     pub filters: Vec<String>,
 }
 
-/// Answer of `POST /api/search` (ours).
+/// Answer of `POST /slm/v1/search` (ours).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchResponse {
     /// Models of the catalogs by name, then models of the hub by downloads.
@@ -360,7 +360,7 @@ pub struct FoundModel {
     pub source: String,
 }
 
-/// Answer of `POST /api/explain` (ours): what a pull would do.
+/// Answer of `POST /slm/v1/explain` (ours): what a pull would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Name of the model in the store.
@@ -390,7 +390,7 @@ pub struct ExplanationFile {
     pub here: u64,
 }
 
-/// Body of `POST /api/verify` (ours). Answers with a stream of [`crate::Progress`].
+/// Body of `POST /slm/v1/store/verify` (ours). Answers with a stream of [`crate::Progress`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyRequest {
     /// Models to check; all of them when empty.
@@ -401,7 +401,7 @@ pub struct VerifyRequest {
     pub quarantine: bool,
 }
 
-/// Body of `POST /api/adopt` (ours). Answers with a stream of [`crate::Progress`].
+/// Body of `POST /slm/v1/store/adopt` (ours). Answers with a stream of [`crate::Progress`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptRequest {
     /// Absolute path of a regular file.

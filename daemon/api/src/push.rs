@@ -67,7 +67,7 @@ pub struct Pushed {
     pub sent: usize,
 }
 
-/// Body of `POST /api/login` (ours). It is never logged.
+/// Body of `POST /slm/v1/login` (ours). It is never logged.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginRequest {
     /// Host of the registry, or `hf.co`.
@@ -93,7 +93,7 @@ impl std::fmt::Debug for LoginRequest {
     }
 }
 
-/// Answer of `POST /api/login` (ours).
+/// Answer of `POST /slm/v1/login` (ours).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginResponse {
     /// The host under which the login is kept.
@@ -102,21 +102,21 @@ pub struct LoginResponse {
     pub confirmed: bool,
 }
 
-/// Body of `POST /api/logout` (ours).
+/// Body of `POST /slm/v1/logout` (ours).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogoutRequest {
     /// Host of the registry, or `hf.co`.
     pub host: String,
 }
 
-/// Answer of `POST /api/logout` (ours).
+/// Answer of `POST /slm/v1/logout` (ours).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogoutResponse {
     /// Whether slm itself had a login for the host.
     pub removed: bool,
 }
 
-/// Body of `POST /api/logins` (ours).
+/// Body of `POST /slm/v1/logins` (ours).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginsRequest {
     /// Whether to return the public key; it is created if there is none.
@@ -124,7 +124,7 @@ pub struct LoginsRequest {
     pub key: bool,
 }
 
-/// Answer of `POST /api/logins` (ours). No secret is in it.
+/// Answer of `POST /slm/v1/logins` (ours). No secret is in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginsResponse {
     /// Hosts with a login.

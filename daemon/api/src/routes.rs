@@ -19,7 +19,7 @@ pub const EMBED: &str = "/api/embed";
 /// Embed one text, the older route: `POST`.
 pub const EMBEDDINGS: &str = "/api/embeddings";
 /// Rank documents by a query (ours): `POST`.
-pub const RERANK: &str = "/api/rerank";
+pub const RERANK: &str = "/slm/v1/rerank";
 /// The same under the path of other rerank services: `POST`.
 pub const RERANK_V1: &str = "/v1/rerank";
 /// Names in the store: `GET`.
@@ -37,35 +37,35 @@ pub const DELETE: &str = "/api/delete";
 /// Fetch a model: `POST`.
 pub const PULL: &str = "/api/pull";
 /// What a pull would do (ours).
-pub const EXPLAIN: &str = "/api/explain";
+pub const EXPLAIN: &str = "/slm/v1/explain";
 /// Send a model to a registry: `POST`.
 pub const PUSH: &str = "/api/push";
 /// Store a login for a host (ours, on the Unix socket only): `POST`.
-pub const LOGIN: &str = "/api/login";
+pub const LOGIN: &str = "/slm/v1/login";
 /// Delete a login (ours, on the Unix socket only): `POST`.
-pub const LOGOUT: &str = "/api/logout";
+pub const LOGOUT: &str = "/slm/v1/logout";
 /// Hosts with a login, and the public key (ours, on the Unix socket only): `POST`.
-pub const LOGINS: &str = "/api/logins";
+pub const LOGINS: &str = "/slm/v1/logins";
 /// Find models in the catalogs and on the hub (ours): `POST`.
-pub const SEARCH: &str = "/api/search";
+pub const SEARCH: &str = "/slm/v1/search";
 /// Jobs in progress (ours): `GET`; with `?all=true` also finished jobs.
-pub const JOBS: &str = "/api/jobs";
+pub const JOBS: &str = "/slm/v1/jobs";
 /// Progress of a job, from its first line (ours): `GET`.
-pub const JOB_PROGRESS: &str = "/api/jobs/{id}/progress";
+pub const JOB_PROGRESS: &str = "/slm/v1/jobs/{id}/progress";
 /// Pause a job and keep its bytes (ours): `POST`.
-pub const JOB_PAUSE: &str = "/api/jobs/{id}/pause";
+pub const JOB_PAUSE: &str = "/slm/v1/jobs/{id}/pause";
 /// Resume a job (ours): `POST`; with `?now=true` without waiting for the window or an unmetered network.
-pub const JOB_RESUME: &str = "/api/jobs/{id}/resume";
+pub const JOB_RESUME: &str = "/slm/v1/jobs/{id}/resume";
 /// Cancel a job (ours): `POST`; with `?remove=true` its bytes are removed.
-pub const JOB_CANCEL: &str = "/api/jobs/{id}/cancel";
+pub const JOB_CANCEL: &str = "/slm/v1/jobs/{id}/cancel";
 /// Change the priority of a job (ours): `POST`, with `?priority=high`, `normal` or `low`.
-pub const JOB_PRIORITY: &str = "/api/jobs/{id}/priority";
+pub const JOB_PRIORITY: &str = "/slm/v1/jobs/{id}/priority";
 /// Loaded models: `GET`.
 pub const PS: &str = "/api/ps";
 /// Verify the store (ours): `POST`.
-pub const VERIFY: &str = "/api/verify";
+pub const VERIFY: &str = "/slm/v1/store/verify";
 /// Adopt a local file, without copying where possible (ours, on the Unix socket only): `POST`.
-pub const ADOPT: &str = "/api/adopt";
+pub const ADOPT: &str = "/slm/v1/store/adopt";
 
 /// Continue a conversation, in Anthropic's dialect: `POST`.
 pub const MESSAGES: &str = "/v1/messages";

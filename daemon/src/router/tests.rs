@@ -396,7 +396,7 @@ async fn a_path_that_is_no_utf_8_is_an_error_in_json() {
         let error = &answer.json()["error"];
         assert_eq!(error["code"], "invalid_request", "{path}");
     }
-    let answer = service.get("/api/jobs/%FF/progress").await;
+    let answer = service.get("/slm/v1/jobs/%FF/progress").await;
     assert_eq!(
         (answer.status.as_u16(), &answer.json()["code"]),
         (400, &json!("invalid_request"))
@@ -667,12 +667,12 @@ async fn adopt_is_open_on_the_unix_socket_only() {
     std::fs::write(&path, gguf_writer::tiny::llama(2)).unwrap();
     let body = json!({"path": path}).to_string();
     service
-        .post("/api/adopt", json!({"path": path}))
+        .post("/slm/v1/store/adopt", json!({"path": path}))
         .await
         .refuses(403, "unix_socket_only", "Unix socket");
 
     let adopt = async |body: String| {
-        let mut request = Service::request("POST", "/api/adopt")
+        let mut request = Service::request("POST", "/slm/v1/store/adopt")
             .body(Body::from(body))
             .unwrap();
         request.extensions_mut().insert(Peer::Unix);
@@ -700,11 +700,11 @@ async fn logins_are_open_on_the_unix_socket_only_and_no_response_has_a_secret() 
     let service = service().await;
     for (path, body) in [
         (
-            "/api/login",
+            "/slm/v1/login",
             json!({"host": "127.0.0.1:9", "user": "me", "password": "hush"}),
         ),
-        ("/api/logout", json!({"host": "127.0.0.1:9"})),
-        ("/api/logins", json!({})),
+        ("/slm/v1/logout", json!({"host": "127.0.0.1:9"})),
+        ("/slm/v1/logins", json!({})),
     ] {
         service
             .post(path, body)
@@ -720,29 +720,29 @@ async fn logins_are_open_on_the_unix_socket_only_and_no_response_has_a_secret() 
     };
     // No server listens there.
     let body = json!({"host": "127.0.0.1:9", "user": "me", "password": "hush"});
-    let answer = ask("/api/login", body).await;
+    let answer = ask("/slm/v1/login", body).await;
     answer.refuses(502, "source_failed", "127.0.0.1:9");
     assert!(!answer.text.contains("hush"));
     ask(
-        "/api/login",
+        "/slm/v1/login",
         json!({"host": "a b", "user": "me", "password": "hush"}),
     )
     .await
     .refuses(400, "invalid_login", "is not a host name");
     ask(
-        "/api/login",
+        "/slm/v1/login",
         json!({"host": "reg.example", "password": "hush"}),
     )
     .await
     .refuses(400, "invalid_login", "the name of a user");
-    let removed = ask("/api/logout", json!({"host": "127.0.0.1:9"})).await;
+    let removed = ask("/slm/v1/logout", json!({"host": "127.0.0.1:9"})).await;
     assert_eq!(removed.json(), json!({"removed": false}));
-    let known = ask("/api/logins", json!({"key": true})).await.json();
+    let known = ask("/slm/v1/logins", json!({"key": true})).await.json();
     assert_eq!(known["logins"], json!([]));
     let key = known["key"].as_str().unwrap();
     assert!(key.starts_with("ssh-ed25519 AAAA"), "{key}");
     assert_eq!(
-        ask("/api/logins", json!({"key": true})).await.json()["key"],
+        ask("/slm/v1/logins", json!({"key": true})).await.json()["key"],
         key
     );
 }
@@ -799,13 +799,16 @@ async fn a_push_with_an_invalid_name_is_an_error() {
 #[tokio::test]
 async fn verify_ends_with_a_report() {
     let service = with_model(json!({})).await;
-    let lines = service.post("/api/verify", json!({})).await.lines();
+    let lines = service
+        .post("/slm/v1/store/verify", json!({}))
+        .await
+        .lines();
     ends_well(&lines);
     let last = lines.last().unwrap();
     assert_eq!(last["report"]["models"], 1);
     assert_eq!(last["report"]["damage"], json!([]));
     service
-        .post("/api/verify", json!({"models": ["nothing"]}))
+        .post("/slm/v1/store/verify", json!({"models": ["nothing"]}))
         .await
         .refuses(404, "model_not_found", "nothing");
 }
@@ -821,7 +824,10 @@ async fn a_damaged_manifest_is_mended_and_reported_once() {
     let rotten = text.replacen("image.system", "image.sistem", 1);
     assert_ne!(rotten, text);
     std::fs::write(&path, &rotten).unwrap();
-    let lines = service.post("/api/verify", json!({})).await.lines();
+    let lines = service
+        .post("/slm/v1/store/verify", json!({}))
+        .await
+        .lines();
     let damage = &lines.last().unwrap()["report"]["damage"][0];
     assert_eq!(
         (&damage["model"], &damage["mended"]),
@@ -833,7 +839,10 @@ async fn a_damaged_manifest_is_mended_and_reported_once() {
         Digest::of(rotten.as_bytes()).file_name()
     ));
     assert_eq!(std::fs::read_to_string(aside).unwrap(), rotten);
-    let lines = service.post("/api/verify", json!({})).await.lines();
+    let lines = service
+        .post("/slm/v1/store/verify", json!({}))
+        .await
+        .lines();
     assert_eq!(lines.last().unwrap()["report"]["damage"], json!([]));
 }
 
@@ -847,7 +856,10 @@ async fn a_damaged_blob_is_reported_and_never_loaded() {
         .join("models/blobs")
         .join(digest.file_name());
     std::fs::remove_file(&path).unwrap();
-    let lines = service.post("/api/verify", json!({})).await.lines();
+    let lines = service
+        .post("/slm/v1/store/verify", json!({}))
+        .await
+        .lines();
     let damage = &lines.last().unwrap()["report"]["damage"][0];
     assert_eq!(damage["model"], "m:latest");
     assert!(

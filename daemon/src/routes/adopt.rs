@@ -1,4 +1,4 @@
-//! `POST /api/adopt`: puts a file of this machine into the store, without copying where possible.
+//! `POST /slm/v1/store/adopt`: puts a file of this machine into the store, without copying where possible.
 //!
 //! On the Unix socket only: its clients can read the file anyway. Over TCP, other users of this machine could make the daemon read
 //! files of its owner.

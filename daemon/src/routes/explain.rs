@@ -1,4 +1,4 @@
-//! `POST /api/explain`: what a pull would do.
+//! `POST /slm/v1/explain`: what a pull would do.
 
 use api::{Explanation, ExplanationFile, PullRequest};
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! `/api/jobs`: lists, pauses, resumes, cancels and reorders jobs.
+//! `/slm/v1/jobs`: lists, pauses, resumes, cancels and reorders jobs.
 
 use api::{Job, JobKind, JobsResponse, Priority};
 use axum::Json;
@@ -99,7 +99,7 @@ async fn change(app: &App, id: &str, change: Change) -> Result<Json<Job>, Error>
 
 fn parse(id: &str) -> Result<u64, Error> {
     id.parse().map_err(|_| {
-        Error::Invalid("the id of a job is a number, as GET /api/jobs shows it".into())
+        Error::Invalid("the id of a job is a number, as GET /slm/v1/jobs shows it".into())
     })
 }
 

@@ -1,4 +1,4 @@
-//! `POST /api/login`, `/api/logout`, `/api/logins`: the logins for pulls and pushes.
+//! `POST /slm/v1/login`, `/slm/v1/logout`, `/slm/v1/logins`: the logins for pulls and pushes.
 //!
 //! On the Unix socket only: its clients can read the file of logins anyway. Over TCP, other users of this machine could change the
 //! owner's logins. *Cancel*: a login that is not stored when the client disconnects is dropped.

@@ -1,4 +1,4 @@
-//! `POST /v1/rerank` and `POST /api/rerank`: ranks documents by their relevance to a query.
+//! `POST /v1/rerank` and `POST /slm/v1/rerank`: ranks documents by their relevance to a query.
 
 use api::{Document, RankedDocument, RerankRequest, RerankResponse, Usage};
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! `POST /api/search`: searches the catalogs and the hub for models.
+//! `POST /slm/v1/search`: searches the catalogs and the hub for models.
 
 use api::{FoundModel, SearchRequest, SearchResponse};
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! `POST /api/verify`: hashes blobs again and reports damage.
+//! `POST /slm/v1/store/verify`: hashes blobs again and reports damage.
 
 use api::{Progress, VerifyRequest};
 use axum::extract::State;

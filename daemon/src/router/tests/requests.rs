@@ -230,7 +230,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
         ("POST", "/api/embeddings", with(json!({"prompt": ""}))),
         (
             "POST",
-            "/api/rerank",
+            "/slm/v1/rerank",
             with(
                 json!({"query": "", "documents": [], "top_n": 1, "return_documents": true, "truncate": true}),
             ),
@@ -261,7 +261,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
         ("DELETE", "/api/delete", json!({"model": "m", "name": "m"})),
         (
             "POST",
-            "/api/verify",
+            "/slm/v1/store/verify",
             json!({"models": [], "quarantine": true}),
         ),
     ]

@@ -60,7 +60,7 @@ impl World {
 
     /// The only job.
     async fn job(&self) -> Value {
-        let mut jobs = self.service.get("/api/jobs?all=true").await.json();
+        let mut jobs = self.service.get("/slm/v1/jobs?all=true").await.json();
         let jobs = jobs["jobs"].as_array_mut().unwrap();
         assert_eq!(jobs.len(), 1, "{jobs:?}");
         jobs.remove(0)
@@ -77,7 +77,7 @@ impl World {
     }
 
     async fn change(&self, path: &str) -> Value {
-        let path = format!("/api/jobs/1/{path}");
+        let path = format!("/slm/v1/jobs/1/{path}");
         let answer = self.service.post(&path, json!({})).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
@@ -114,7 +114,7 @@ async fn a_foreground_pull_ends_with_its_client_and_a_background_pull_does_not()
     drop(lines);
     let job = world.until("cancelled").await;
     assert_eq!((&job["id"], &job["kind"]), (&json!(1), &json!("pull")));
-    let under_way = world.service.get("/api/jobs").await.json();
+    let under_way = world.service.get("/slm/v1/jobs").await.json();
     assert_eq!(under_way, json!({"jobs": []}));
 
     let world = World::new().await;
@@ -207,7 +207,7 @@ async fn a_cancelled_pull_keeps_its_bytes_without_remove() {
     assert_eq!(last["code"], "job_cancelled");
     assert_eq!(last["error"], "job 1 was cancelled");
     assert!(world.partial_files() > 0);
-    let again = world.service.post("/api/jobs/1/cancel", json!({})).await;
+    let again = world.service.post("/slm/v1/jobs/1/cancel", json!({})).await;
     again.refuses(
         409,
         "job_state",
@@ -218,7 +218,7 @@ async fn a_cancelled_pull_keeps_its_bytes_without_remove() {
     drop(world.pull_until(body, "\"job\":2").await);
     let cancel = world
         .service
-        .post("/api/jobs/2/cancel?remove=true", json!({}));
+        .post("/slm/v1/jobs/2/cancel?remove=true", json!({}));
     assert_eq!(cancel.await.status, 200);
     world.until_no_partial_files().await;
 }
@@ -247,11 +247,11 @@ async fn unknown_jobs_and_parameters_are_refused() {
     let service = service().await;
     for path in ["pause", "resume", "cancel", "priority?priority=low"] {
         let answer = service
-            .post(&format!("/api/jobs/7/{path}"), json!({}))
+            .post(&format!("/slm/v1/jobs/7/{path}"), json!({}))
             .await;
         answer.refuses(404, "job_not_found", "there is no job 7");
     }
-    let progress = service.get("/api/jobs/7/progress").await;
+    let progress = service.get("/slm/v1/jobs/7/progress").await;
     progress.refuses(404, "job_not_found", "there is no job 7");
     for (path, words) in [
         ("seven/pause", "number"),
@@ -261,7 +261,9 @@ async fn unknown_jobs_and_parameters_are_refused() {
         ("7/cancel?remove=perhaps", "remove"),
         ("7/cancel?keep=true", "keep"),
     ] {
-        let answer = service.post(&format!("/api/jobs/{path}"), json!({})).await;
+        let answer = service
+            .post(&format!("/slm/v1/jobs/{path}"), json!({}))
+            .await;
         answer.refuses(400, "invalid_request", words);
     }
 }

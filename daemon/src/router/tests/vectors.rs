@@ -105,7 +105,7 @@ async fn a_vector_does_not_depend_on_earlier_requests() {
     let refused = service.post("/api/embed", body).await;
     refused.refuses(400, "context_overflow", "reads 16");
     let body = json!({"model": "r", "query": "a", "documents": [long], "truncate": false, "options": {"num_ctx": 16}});
-    let refused = service.post("/api/rerank", body).await;
+    let refused = service.post("/slm/v1/rerank", body).await;
     refused.refuses(400, "context_overflow", "reads 16");
 }
 
@@ -153,7 +153,7 @@ async fn documents_are_ranked() {
         "documents": ["grass", {"text": "the sky is blue"}, "the grass"],
         "return_documents": true,
     });
-    for path in ["/v1/rerank", "/api/rerank"] {
+    for path in ["/v1/rerank", "/slm/v1/rerank"] {
         let answer = service.post(path, body.clone()).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         let answer = answer.json();
