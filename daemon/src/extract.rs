@@ -1,4 +1,4 @@
-//! Reads requests: bodies of JSON within limits of size and time, and parameters of the path.
+//! Reads requests: bodies of JSON within limits of size and time, and parameters of the path and of the query.
 //!
 //! The content type does not matter, because many clients of Ollama's API send none. [`crate::origin_check`] has refused web
 //! pages before.
@@ -75,6 +75,23 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
         path.map(|path| Self(path.0))
+            .map_err(|error| Error::Invalid(error.body_text()))
+    }
+}
+
+/// Parameters of the query. As with a body, an error has the form of the dialect.
+pub struct Query<T>(
+    /// The parameters.
+    pub T,
+);
+
+impl<T: DeserializeOwned + Send, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let query = axum::extract::Query::try_from_uri(&parts.uri);
+        query
+            .map(|query| Self(query.0))
             .map_err(|error| Error::Invalid(error.body_text()))
     }
 }

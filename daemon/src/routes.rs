@@ -12,7 +12,6 @@ mod search;
 mod verify;
 
 use axum::Extension;
-use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -26,21 +25,21 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
-        .route(api::routes::RERANK, post(rerank::post))
-        .route(api::routes::RERANK_V1, post(rerank::post))
-        .route(api::routes::EXPLAIN, post(explain::post))
-        .route(api::routes::LOGIN, post(login::login))
-        .route(api::routes::LOGOUT, post(login::logout))
-        .route(api::routes::LOGINS, post(login::list))
-        .route(api::routes::SEARCH, post(search::post))
-        .route(api::routes::JOBS, get(jobs::get))
-        .route(api::routes::JOB_PROGRESS, get(jobs::progress))
-        .route(api::routes::JOB_PAUSE, post(jobs::pause))
-        .route(api::routes::JOB_RESUME, post(jobs::resume))
-        .route(api::routes::JOB_CANCEL, post(jobs::cancel))
-        .route(api::routes::JOB_PRIORITY, post(jobs::priority))
-        .route(api::routes::VERIFY, post(verify::post))
-        .route(api::routes::ADOPT, post(adopt::post))
+        .routes(routes!(rerank::post))
+        .routes(routes!(rerank::post_v1))
+        .routes(routes!(explain::post))
+        .routes(routes!(login::login))
+        .routes(routes!(login::logout))
+        .routes(routes!(login::list))
+        .routes(routes!(search::post))
+        .routes(routes!(jobs::get))
+        .routes(routes!(jobs::progress))
+        .routes(routes!(jobs::pause))
+        .routes(routes!(jobs::resume))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::priority))
+        .routes(routes!(verify::post))
+        .routes(routes!(adopt::post))
 }
 
 /// Refuses a request that did not come over the Unix socket.

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{KeepAlive, null_as_default};
 
 /// One text or several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 pub enum Texts {
     /// One.
@@ -31,13 +32,15 @@ impl From<Texts> for Vec<String> {
 }
 
 /// Body of `POST /api/embed`. A request without input loads the model.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EmbedRequest {
     /// Name of the model.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub model: String,
     /// Texts to embed.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub input: Texts,
     /// Whether an input longer than the model's context is cut (and counted) or refused; the default is `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +57,7 @@ pub struct EmbedRequest {
 }
 
 /// Answer of `POST /api/embed`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EmbedResponse {
     /// Name of the model.
     pub model: String,
@@ -72,13 +75,16 @@ pub struct EmbedResponse {
 }
 
 /// Body of `POST /api/embeddings`, the older route. A request without prompt loads the model.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ollama::EmbeddingsRequest)]
 pub struct EmbeddingsRequest {
     /// Name of the model.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub model: String,
     /// Text to embed.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub prompt: String,
     /// How long the model stays loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,14 +95,14 @@ pub struct EmbeddingsRequest {
 }
 
 /// Answer of `POST /api/embeddings`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EmbeddingsResponse {
     /// The vector as the model computes it, not normalized.
     pub embedding: Vec<f32>,
 }
 
 /// One document to rank: a text, or an object with the member `text`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(
     untagged,
     expecting = "expected a text or an object with the member `text`"
@@ -120,16 +126,19 @@ impl From<Document> for String {
 }
 
 /// Body of `POST /v1/rerank` and `/slm/v1/rerank`, in the shape that rerank services share.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RerankRequest {
     /// Name of the model.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub model: String,
     /// The query that documents are scored against.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub query: String,
     /// Documents to rank.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub documents: Vec<Document>,
     /// Number of best documents to return; all of them when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,7 +158,7 @@ pub struct RerankRequest {
 }
 
 /// Answer of `POST /v1/rerank`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RerankResponse {
     /// Name of the model.
     pub model: String,
@@ -160,7 +169,7 @@ pub struct RerankResponse {
 }
 
 /// One document and its score.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RankedDocument {
     /// Its index in the request, from 0.
     pub index: usize,
@@ -172,7 +181,8 @@ pub struct RankedDocument {
 }
 
 /// Token counts of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = rerank::Usage)]
 pub struct Usage {
     /// Tokens of the request.
     pub prompt_tokens: u32,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::null_as_default;
 
@@ -12,7 +13,7 @@ use crate::null_as_default;
 ///
 /// On the wire it is a number of seconds (fractions allowed) or a text such as `5m` or `1h30m`. A negative one keeps the model
 /// loaded for ever, 0 unloads it at once. The value stays as it came; the daemon parses it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(
     untagged,
     expecting = "expected a number of seconds or a text such as \"5m\""
@@ -25,7 +26,7 @@ pub enum KeepAlive {
 }
 
 /// Whether the model thinks before it answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(
     untagged,
     expecting = "expected true, false or a level such as \"low\""
@@ -38,13 +39,15 @@ pub enum Think {
 }
 
 /// Body of `POST /api/generate`. An empty prompt loads the model; with `keep_alive: 0` it unloads it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GenerateRequest {
     /// Name of the model.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub model: String,
     /// What to continue.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub prompt: String,
     /// Text after the gap that the model fills (fill in the middle).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,11 +114,12 @@ pub struct GenerateRequest {
 }
 
 /// Answer to a request with `_debug_render_only`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RenderedPrompt {
     /// Name of the model.
     pub model: String,
     /// Time of the answer.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// The prompt.
     #[serde(rename = "_debug_info")]
@@ -123,7 +127,7 @@ pub struct RenderedPrompt {
 }
 
 /// The prompt that the model would read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DebugInfo {
     /// The text, with a marker for each image.
     pub rendered_template: String,
@@ -133,7 +137,7 @@ pub struct DebugInfo {
 }
 
 /// The scale of one adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AdapterScale {
     /// Index of the adapter in the model, from 0.
     pub id: u32,
@@ -142,11 +146,12 @@ pub struct AdapterScale {
 }
 
 /// One event of `POST /api/generate`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GenerateEvent {
     /// Name of the model.
     pub model: String,
     /// Time of this event.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// The next piece of the answer.
     #[serde(default)]
@@ -175,12 +180,14 @@ pub struct GenerateEvent {
 }
 
 /// One message of a conversation.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ollama::Message)]
 pub struct Message {
     /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     /// The text.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub content: String,
     /// The model's thinking before this message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,7 +207,8 @@ pub struct Message {
 }
 
 /// A tool call of the model.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ollama::ToolCall)]
 pub struct ToolCall {
     /// Id of the call; a tool result names it in `tool_call_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,7 +218,8 @@ pub struct ToolCall {
 }
 
 /// A function and its arguments.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ollama::FunctionCall)]
 pub struct FunctionCall {
     /// Index of the call in the answer, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,7 +232,8 @@ pub struct FunctionCall {
 }
 
 /// A tool that the model may call.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ollama::Tool)]
 pub struct Tool {
     /// `function`, the only kind.
     #[serde(rename = "type", default = "function")]
@@ -233,12 +243,13 @@ pub struct Tool {
 }
 
 /// A function that a tool offers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Function {
     /// Its name.
     pub name: String,
     /// What it does, for the model.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub description: String,
     /// JSON Schema of its parameters.
     #[serde(default)]
@@ -250,17 +261,21 @@ fn function() -> String {
 }
 
 /// Body of `POST /api/chat`. A request without messages loads the model; with `keep_alive: 0` it unloads it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ollama::ChatRequest)]
 pub struct ChatRequest {
     /// Name of the model.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub model: String,
     /// The conversation, first to last.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub messages: Vec<Message>,
     /// Functions that the model may call, each a [`Tool`]. The daemon parses each one alone, so a malformed tool does not
     /// invalidate the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Tool>>)]
     pub tools: Option<Vec<Value>>,
     /// `"auto"`, `"none"`, `"required"`, or the one function that must be called:
     /// `{"type": "function", "function": {"name": "…"}}`.
@@ -312,11 +327,12 @@ pub struct ChatRequest {
 }
 
 /// One event of `POST /api/chat`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChatEvent {
     /// Name of the model.
     pub model: String,
     /// Time of this event.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// The next piece of the answer.
     pub message: Message,
@@ -341,7 +357,8 @@ pub struct ChatEvent {
 }
 
 /// The logprob of a token, and its alternatives.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ollama::Logprob)]
 pub struct Logprob {
     /// The sampled token.
     #[serde(flatten)]
@@ -352,7 +369,8 @@ pub struct Logprob {
 }
 
 /// One token and its logprob.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ollama::TokenLogprob)]
 pub struct TokenLogprob {
     /// Its text; U+FFFD stands for an incomplete character.
     pub token: String,
@@ -364,7 +382,7 @@ pub struct TokenLogprob {
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DoneReason {
     /// The model ended its turn, or a stop text came.
@@ -378,7 +396,7 @@ pub enum DoneReason {
 }
 
 /// Outcome of a request to unload a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unload {
     /// The model was unloaded.
@@ -390,7 +408,8 @@ pub enum Unload {
 }
 
 /// Durations (in nanoseconds) and token counts of an answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ollama::Timings)]
 pub struct Timings {
     /// Time from the arrival of the request to its last event.
     pub total_duration: u64,

@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A pull or a push.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     /// A small number, never reused in the same home.
     pub id: u64,
@@ -22,6 +23,7 @@ pub struct Job {
     pub reason: Option<String>,
     /// When it resumes automatically, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
     /// Its rank in the queue.
     pub priority: Priority,
@@ -34,13 +36,15 @@ pub struct Job {
     /// Bytes per second over the last seconds.
     pub rate: u64,
     /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When its state last changed.
+    #[schema(value_type = String, format = DateTime)]
     pub changed_at: Timestamp,
 }
 
 /// The direction of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// Fetches a model.
@@ -59,7 +63,7 @@ impl fmt::Display for JobKind {
 }
 
 /// The state of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// Starts as soon as a transfer slot is free.
@@ -101,7 +105,9 @@ impl fmt::Display for JobState {
 }
 
 /// The rank of a job in the queue.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// After all others; yields its slot to a high job even while it runs.
@@ -137,7 +143,7 @@ impl FromStr for Priority {
 }
 
 /// Answer of `GET /slm/v1/jobs`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobsResponse {
     /// By id, the oldest first.
     pub jobs: Vec<Job>,

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{KeepAlive, Message, Priority, null_as_default};
 
 /// Answer of `GET /api/version`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionResponse {
     /// The version of Ollama that the daemon corresponds to. Clients compare it with the version that they need.
     pub version: String,
@@ -29,20 +30,21 @@ impl VersionResponse {
 }
 
 /// Answer of `GET /api/tags`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TagsResponse {
     /// Newest first.
     pub models: Vec<ModelSummary>,
 }
 
 /// One model in the store.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ModelSummary {
     /// Shortest form of its name, always with the tag: `smollm2:latest`.
     pub name: String,
     /// The same.
     pub model: String,
     /// When its manifest was written.
+    #[schema(value_type = String, format = DateTime)]
     pub modified_at: Timestamp,
     /// Total size of its layers in bytes.
     pub size: u64,
@@ -59,7 +61,7 @@ pub struct ModelSummary {
 }
 
 /// Details of a model that need no look at its weights.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelDetails {
     /// Base model.
     #[serde(default)]
@@ -88,10 +90,11 @@ pub struct ModelDetails {
 }
 
 /// Body of `POST /api/show`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ShowRequest {
     /// Name of the model.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub model: String,
     /// The former name of `model`, used when `model` is empty.
     #[serde(
@@ -99,14 +102,16 @@ pub struct ShowRequest {
         deserialize_with = "null_as_default",
         skip_serializing_if = "String::is_empty"
     )]
+    #[schema(nullable)]
     pub name: String,
     /// Whether to include long arrays and tensors.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub verbose: bool,
 }
 
 /// Answer of `POST /api/show`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ShowResponse {
     /// All licences, a blank line between them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -148,6 +153,7 @@ pub struct ShowResponse {
     /// `completion`, `insert`, `tools`, …
     pub capabilities: Vec<String>,
     /// When its manifest was written.
+    #[schema(value_type = String, format = DateTime)]
     pub modified_at: Timestamp,
     /// Hexadecimal SHA-256 of its manifest (ours).
     #[serde(default)]
@@ -158,7 +164,7 @@ pub struct ShowResponse {
 }
 
 /// One tensor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TensorInfo {
     /// Its name.
     pub name: String,
@@ -170,7 +176,7 @@ pub struct TensorInfo {
 }
 
 /// One licence or several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 pub enum License {
     /// One.
@@ -180,10 +186,11 @@ pub enum License {
 }
 
 /// Body of `POST /api/create`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CreateRequest {
     /// Name of the new model.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub model: String,
     /// The former name of `model`, used when `model` is empty.
     #[serde(
@@ -191,6 +198,7 @@ pub struct CreateRequest {
         deserialize_with = "null_as_default",
         skip_serializing_if = "String::is_empty"
     )]
+    #[schema(nullable)]
     pub name: String,
     /// Base model, `name` or `name@sha256:<hex>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -253,21 +261,24 @@ pub struct CreateRequest {
 }
 
 /// Body of `POST /api/copy`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CopyRequest {
     /// Existing name.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub source: String,
     /// New name.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub destination: String,
 }
 
 /// Body of `DELETE /api/delete`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeleteRequest {
     /// Name to remove.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub model: String,
     /// The former name of `model`, used when `model` is empty.
     #[serde(
@@ -275,14 +286,16 @@ pub struct DeleteRequest {
         deserialize_with = "null_as_default",
         skip_serializing_if = "String::is_empty"
     )]
+    #[schema(nullable)]
     pub name: String,
 }
 
 /// Body of `POST /api/pull`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PullRequest {
     /// Name to fetch.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub model: String,
     /// The former name of `model`, used when `model` is empty.
     #[serde(
@@ -290,6 +303,7 @@ pub struct PullRequest {
         deserialize_with = "null_as_default",
         skip_serializing_if = "String::is_empty"
     )]
+    #[schema(nullable)]
     pub name: String,
     /// Whether `http://` in `model` may reach another machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -309,10 +323,11 @@ pub struct PullRequest {
 }
 
 /// Body of `POST /slm/v1/search` (ours).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SearchRequest {
     /// Words that a model's name or description must contain.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub query: String,
     /// Maximum number of models from the hub, 20 by default; 0 searches only the catalogs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -323,11 +338,12 @@ pub struct SearchRequest {
         deserialize_with = "null_as_default",
         skip_serializing_if = "Vec::is_empty"
     )]
+    #[schema(nullable)]
     pub filters: Vec<String>,
 }
 
 /// Answer of `POST /slm/v1/search` (ours).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SearchResponse {
     /// Models of the catalogs by name, then models of the hub by downloads.
     pub models: Vec<FoundModel>,
@@ -337,7 +353,7 @@ pub struct SearchResponse {
 }
 
 /// A search result.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FoundModel {
     /// The reference to pull.
     pub name: String,
@@ -361,7 +377,7 @@ pub struct FoundModel {
 }
 
 /// Answer of `POST /slm/v1/explain` (ours): what a pull would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// Name of the model in the store.
     pub model: String,
@@ -376,7 +392,7 @@ pub struct Explanation {
 }
 
 /// A file that a pull would fetch.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExplanationFile {
     /// Name at the source.
     pub title: String,
@@ -391,32 +407,34 @@ pub struct ExplanationFile {
 }
 
 /// Body of `POST /slm/v1/store/verify` (ours). Answers with a stream of [`crate::Progress`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyRequest {
     /// Models to check; all of them when empty.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub models: Vec<String>,
     /// Whether to move damaged blobs aside, so that the next pull fetches them again.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub quarantine: bool,
 }
 
 /// Body of `POST /slm/v1/store/adopt` (ours). Answers with a stream of [`crate::Progress`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AdoptRequest {
     /// Absolute path of a regular file.
     pub path: String,
 }
 
 /// Answer of `GET /api/ps`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PsResponse {
     /// Latest expiry first.
     pub models: Vec<LoadedModel>,
 }
 
 /// One loaded model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LoadedModel {
     /// Shortest form of its name, with the tag.
     pub name: String,
@@ -429,6 +447,7 @@ pub struct LoadedModel {
     /// What is known of it.
     pub details: ModelDetails,
     /// When it is unloaded without further requests; far in the future means never.
+    #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
     /// Memory on devices in bytes, part of `size`.
     pub size_vram: u64,

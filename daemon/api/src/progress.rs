@@ -1,11 +1,12 @@
 //! Progress of long operations, and their results.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{JobState, Pushed};
 
 /// One line of progress of pull, push, create, adopt or verify. The last line of a success has `status: "success"`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
     /// Message: `pulling b179c9523d0e`, `writing manifest`, `success`.
     pub status: String,
@@ -39,7 +40,7 @@ pub struct Progress {
 }
 
 /// A file that was taken into the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Adopted {
     /// Its blob, as `sha256:<hex>`.
     pub digest: String,
@@ -50,7 +51,7 @@ pub struct Adopted {
 }
 
 /// How a file got into the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdoptMethod {
     /// The blob was there already.
@@ -64,7 +65,7 @@ pub enum AdoptMethod {
 }
 
 /// The result of verifying the store.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyReport {
     /// Number of names checked.
     pub models: u64,
@@ -77,7 +78,7 @@ pub struct VerifyReport {
 }
 
 /// One damaged file of the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Damage {
     /// The model that uses it; `None` for a file that no model names.
     pub model: Option<String>,

@@ -1,16 +1,18 @@
 //! Pushes, and the logins that they need.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::Priority;
 use crate::model::either;
 use crate::null_as_default;
 
 /// Body of `POST /api/push`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PushRequest {
     /// Name of the model, and its destination unless `destination` is set.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schema(nullable)]
     pub model: String,
     /// The former name of `model`, used when `model` is empty.
     #[serde(
@@ -18,6 +20,7 @@ pub struct PushRequest {
         deserialize_with = "null_as_default",
         skip_serializing_if = "String::is_empty"
     )]
+    #[schema(nullable)]
     pub name: String,
     /// Name at the destination (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,7 +46,7 @@ pub struct PushRequest {
 }
 
 /// Format of a pushed manifest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PushFormat {
     /// The manifest as stored, with Ollama's media types.
@@ -53,7 +56,7 @@ pub enum PushFormat {
 }
 
 /// The result of a push.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pushed {
     /// Host, repository and tag.
     pub place: String,
@@ -68,7 +71,7 @@ pub struct Pushed {
 }
 
 /// Body of `POST /slm/v1/login` (ours). It is never logged.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LoginRequest {
     /// Host of the registry, or `hf.co`.
     pub host: String,
@@ -94,7 +97,7 @@ impl std::fmt::Debug for LoginRequest {
 }
 
 /// Answer of `POST /slm/v1/login` (ours).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LoginResponse {
     /// The host under which the login is kept.
     pub host: String,
@@ -103,21 +106,21 @@ pub struct LoginResponse {
 }
 
 /// Body of `POST /slm/v1/logout` (ours).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogoutRequest {
     /// Host of the registry, or `hf.co`.
     pub host: String,
 }
 
 /// Answer of `POST /slm/v1/logout` (ours).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogoutResponse {
     /// Whether slm itself had a login for the host.
     pub removed: bool,
 }
 
 /// Body of `POST /slm/v1/logins` (ours).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LoginsRequest {
     /// Whether to return the public key; it is created if there is none.
     #[serde(default)]
@@ -125,7 +128,7 @@ pub struct LoginsRequest {
 }
 
 /// Answer of `POST /slm/v1/logins` (ours). No secret is in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LoginsResponse {
     /// Hosts with a login.
     pub logins: Vec<KnownLogin>,
@@ -135,7 +138,7 @@ pub struct LoginsResponse {
 }
 
 /// A host with a login.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KnownLogin {
     /// The host.
     pub host: String,

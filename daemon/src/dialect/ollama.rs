@@ -23,7 +23,6 @@ mod tags;
 mod tools;
 mod version;
 
-use axum::routing::{delete, get, head, post};
 use http::StatusCode;
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
@@ -37,21 +36,21 @@ pub(crate) use lines::stream_progress;
 /// The routes of this dialect.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .route(api::routes::ROOT, get(root::get))
-        .route(api::routes::VERSION, get(version::get))
-        .route(api::routes::TAGS, get(tags::get))
-        .route(api::routes::PS, get(ps::get))
-        .route(api::routes::SHOW, post(show::post))
-        .route(api::routes::GENERATE, post(generate::post))
-        .route(api::routes::CHAT, post(chat::post))
-        .route(api::routes::EMBED, post(embed::post))
-        .route(api::routes::EMBEDDINGS, post(embed::post_one))
-        .route(api::routes::PULL, post(pull::post))
-        .route(api::routes::PUSH, post(push::post))
-        .route(api::routes::CREATE, post(create::post))
-        .route(api::routes::BLOB, head(blobs::head).post(blobs::post))
-        .route(api::routes::COPY, post(copy::post))
-        .route(api::routes::DELETE, delete(delete::delete))
+        .routes(routes!(root::get))
+        .routes(routes!(version::get))
+        .routes(routes!(tags::get))
+        .routes(routes!(ps::get))
+        .routes(routes!(show::post))
+        .routes(routes!(generate::post))
+        .routes(routes!(chat::post))
+        .routes(routes!(embed::post))
+        .routes(routes!(embed::post_one))
+        .routes(routes!(pull::post))
+        .routes(routes!(push::post))
+        .routes(routes!(create::post))
+        .routes(routes!(blobs::head, blobs::post))
+        .routes(routes!(copy::post))
+        .routes(routes!(delete::delete))
         .routes(routes!(cloud::status))
         .routes(routes!(cloud::me))
         .routes(routes!(cloud::sign_out))

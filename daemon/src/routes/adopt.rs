@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use api::{AdoptMethod, AdoptRequest, Adopted, Progress};
+use api::{AdoptMethod, AdoptRequest, Adopted, ErrorBody, Progress};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -20,6 +20,17 @@ use crate::listen::Peer;
 use crate::progress;
 
 /// A stream of progress, with the digest in the last line. *Detach*.
+#[utoipa::path(
+    post,
+    path = api::routes::ADOPT,
+    request_body = AdoptRequest,
+    responses(
+        (status = 200, description = "Lines of progress", body = Progress, content_type = "application/x-ndjson"),
+        (status = "4XX", description = "The request did not come over the Unix socket, or the file cannot be read", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,

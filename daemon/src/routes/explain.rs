@@ -1,6 +1,6 @@
 //! `POST /slm/v1/explain`: what a pull would do.
 
-use api::{Explanation, ExplanationFile, PullRequest};
+use api::{ErrorBody, Explanation, ExplanationFile, PullRequest};
 use axum::extract::State;
 
 use crate::app::App;
@@ -8,6 +8,17 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
 
 /// The files that a pull would fetch, and from where. *Cancel*.
+#[utoipa::path(
+    post,
+    path = api::routes::EXPLAIN,
+    request_body = PullRequest,
+    responses(
+        (status = 200, description = "The files", body = Explanation),
+        (status = "4XX", description = "A field is wrong, or no source has this model", body = ErrorBody),
+        (status = "5XX", description = "The source failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PullRequest, SMALL>,

@@ -1,6 +1,6 @@
 //! `GET /health`, `/health/live` and `/health/ready`: for supervisors, load balancers and clients of llama-server.
 
-use api::HealthResponse;
+use api::{ErrorBody, HealthResponse};
 use axum::Json;
 use axum::extract::State;
 
@@ -13,7 +13,7 @@ use crate::error::Error;
     path = "/health",
     responses(
         (status = 200, description = "The daemon accepts work", body = HealthResponse),
-        (status = 503, description = "The daemon stops"),
+        (status = 503, description = "The daemon stops", body = ErrorBody),
     ),
     tag = "slm"
 )]
@@ -38,7 +38,7 @@ pub(crate) async fn live() -> Json<HealthResponse> {
     path = "/health/ready",
     responses(
         (status = 200, description = "The daemon accepts work", body = HealthResponse),
-        (status = 503, description = "The daemon stops"),
+        (status = 503, description = "The daemon stops", body = ErrorBody),
     ),
     tag = "slm"
 )]

@@ -1,43 +1,85 @@
 //! `/slm/v1/jobs`: lists, pauses, resumes, cancels and reorders jobs.
 
-use api::{Job, JobKind, JobsResponse, Priority};
+use api::{ErrorBody, Job, JobKind, JobsResponse, Priority, Progress};
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use registry::ModelName;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::app::App;
 use crate::dialect::ollama::stream_progress;
 use crate::error::Error;
-use crate::extract::Path;
+use crate::extract::{Path, Query};
 use crate::transfers::Change;
 
-/// The query parameters of these routes.
-#[derive(Debug, Default, Deserialize)]
+/// Which jobs the list has.
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct JobQuery {
+pub(crate) struct JobsQuery {
+    /// Whether it also has finished jobs.
     all: bool,
+}
+
+/// How a job resumes.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ResumeQuery {
+    /// Whether it waits neither for the window nor for an unmetered network.
     now: bool,
+}
+
+/// What a cancelled job leaves.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CancelQuery {
+    /// Whether its bytes are removed.
     remove: bool,
+}
+
+/// The new priority of a job.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PriorityQuery {
+    /// Its rank in the queue.
+    #[param(required = true)]
     priority: Option<Priority>,
 }
 
-type QueryResult = Result<Query<JobQuery>, QueryRejection>;
-
 /// By id, the oldest first; finished jobs only with `all`. *Cancel*.
+#[utoipa::path(
+    get,
+    path = api::routes::JOBS,
+    params(JobsQuery),
+    responses(
+        (status = 200, description = "The jobs", body = JobsResponse),
+        (status = "4XX", description = "A parameter is wrong", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn get(
     State(app): State<App>,
-    query: QueryResult,
+    Query(JobsQuery { all }): Query<JobsQuery>,
 ) -> Result<Json<JobsResponse>, Error> {
-    let all = read(query)?.all;
     let mut jobs = app.transfers.list().await?;
     jobs.retain(|job| all || !job.state.is_over());
     Ok(Json(JobsResponse { jobs }))
 }
 
 /// The progress of a job from its start. *Cancel*, as for the client that started the job.
+#[utoipa::path(
+    get,
+    path = api::routes::JOB_PROGRESS,
+    params(("id" = u64, Path, description = "The id of the job")),
+    responses(
+        (status = 200, description = "Lines of progress", body = Progress, content_type = "application/x-ndjson"),
+        (status = "4XX", description = "No job has this id", body = ErrorBody),
+        (status = "5XX", description = "The job failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn progress(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -47,6 +89,17 @@ pub(crate) async fn progress(
 }
 
 /// Responds with the changed job. *Detach*.
+#[utoipa::path(
+    post,
+    path = api::routes::JOB_PAUSE,
+    params(("id" = u64, Path, description = "The id of the job")),
+    responses(
+        (status = 200, description = "The job", body = Job),
+        (status = "4XX", description = "No job has this id, or its state does not allow this", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn pause(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -55,22 +108,42 @@ pub(crate) async fn pause(
 }
 
 /// Responds with the changed job, which is a background job then. *Detach*.
+#[utoipa::path(
+    post,
+    path = api::routes::JOB_RESUME,
+    params(("id" = u64, Path, description = "The id of the job"), ResumeQuery),
+    responses(
+        (status = 200, description = "The job", body = Job),
+        (status = "4XX", description = "No job has this id, or its state does not allow this", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn resume(
     State(app): State<App>,
     Path(id): Path<String>,
-    query: QueryResult,
+    Query(ResumeQuery { now }): Query<ResumeQuery>,
 ) -> Result<Json<Job>, Error> {
-    let now = read(query)?.now;
     change(&app, &id, Change::Resume { now }).await
 }
 
 /// Responds with the changed job. `remove` also removes partial blobs that no other job needs. *Detach*.
+#[utoipa::path(
+    post,
+    path = api::routes::JOB_CANCEL,
+    params(("id" = u64, Path, description = "The id of the job"), CancelQuery),
+    responses(
+        (status = 200, description = "The job", body = Job),
+        (status = "4XX", description = "No job has this id, or its state does not allow this", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn cancel(
     State(app): State<App>,
     Path(id): Path<String>,
-    query: QueryResult,
+    Query(CancelQuery { remove }): Query<CancelQuery>,
 ) -> Result<Json<Job>, Error> {
-    let remove = read(query)?.remove;
     let job = change(&app, &id, Change::Cancel).await?;
     if remove
         && job.kind == JobKind::Pull
@@ -82,12 +155,23 @@ pub(crate) async fn cancel(
 }
 
 /// Responds with the changed job. *Detach*.
+#[utoipa::path(
+    post,
+    path = api::routes::JOB_PRIORITY,
+    params(("id" = u64, Path, description = "The id of the job"), PriorityQuery),
+    responses(
+        (status = 200, description = "The job", body = Job),
+        (status = "4XX", description = "No job has this id, or its state does not allow this", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn priority(
     State(app): State<App>,
     Path(id): Path<String>,
-    query: QueryResult,
+    Query(query): Query<PriorityQuery>,
 ) -> Result<Json<Job>, Error> {
-    let priority = read(query)?.priority.ok_or_else(|| {
+    let priority = query.priority.ok_or_else(|| {
         Error::Invalid("priority is required: ?priority=high, normal or low".to_owned())
     })?;
     change(&app, &id, Change::Priority(priority)).await
@@ -101,9 +185,4 @@ fn parse(id: &str) -> Result<u64, Error> {
     id.parse().map_err(|_| {
         Error::Invalid("the id of a job is a number, as GET /slm/v1/jobs shows it".into())
     })
-}
-
-fn read(query: QueryResult) -> Result<JobQuery, Error> {
-    let query = query.map_err(|error| Error::Invalid(error.body_text()))?;
-    Ok(query.0)
 }

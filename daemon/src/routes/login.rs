@@ -4,8 +4,8 @@
 //! owner's logins. *Cancel*: a login that is not stored when the client disconnects is dropped.
 
 use api::{
-    KnownLogin, LoginRequest, LoginResponse, LoginsRequest, LoginsResponse, LogoutRequest,
-    LogoutResponse,
+    ErrorBody, KnownLogin, LoginRequest, LoginResponse, LoginsRequest, LoginsResponse,
+    LogoutRequest, LogoutResponse,
 };
 use axum::Extension;
 use axum::extract::State;
@@ -19,6 +19,17 @@ use crate::extract::{Json, SMALL};
 use crate::listen::Peer;
 
 /// Stores a login, after its host has accepted it.
+#[utoipa::path(
+    post,
+    path = api::routes::LOGIN,
+    request_body = LoginRequest,
+    responses(
+        (status = 200, description = "The login is stored", body = LoginResponse),
+        (status = "4XX", description = "The request did not come over the Unix socket, or the host refuses the login", body = ErrorBody),
+        (status = "5XX", description = "The host did not answer, or the store failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn login(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,
@@ -42,6 +53,17 @@ pub(crate) async fn login(
 }
 
 /// Removes a login.
+#[utoipa::path(
+    post,
+    path = api::routes::LOGOUT,
+    request_body = LogoutRequest,
+    responses(
+        (status = 200, description = "There is no login for the host now", body = LogoutResponse),
+        (status = "4XX", description = "The request did not come over the Unix socket, or the host is malformed", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn logout(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,
@@ -53,6 +75,17 @@ pub(crate) async fn logout(
 }
 
 /// Lists the hosts with logins, and the public key if asked for.
+#[utoipa::path(
+    post,
+    path = api::routes::LOGINS,
+    request_body = LoginsRequest,
+    responses(
+        (status = 200, description = "The hosts", body = LoginsResponse),
+        (status = "4XX", description = "The request did not come over the Unix socket", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,

@@ -1,6 +1,6 @@
 //! `POST /v1/rerank` and `POST /slm/v1/rerank`: ranks documents by their relevance to a query.
 
-use api::{Document, RankedDocument, RerankRequest, RerankResponse, Usage};
+use api::{Document, ErrorBody, RankedDocument, RerankRequest, RerankResponse, Usage};
 use axum::extract::State;
 use tokio::time::Instant;
 
@@ -11,7 +11,18 @@ use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::serve;
 
-/// *Cancel*: the request leaves the queue, or its calls are cancelled.
+/// Ranks documents by their relevance to a query. *Cancel*: the request leaves the queue, or its calls are cancelled.
+#[utoipa::path(
+    post,
+    path = api::routes::RERANK,
+    request_body = RerankRequest,
+    responses(
+        (status = 200, description = "The documents by relevance", body = RerankResponse),
+        (status = "4XX", description = "A field is wrong, or no model has this name", body = ErrorBody),
+        (status = "5XX", description = "The model cannot be loaded, its runner failed, or the server is busy", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<RerankRequest, LARGE>,
@@ -45,6 +56,25 @@ pub(crate) async fn post(
             total_tokens: scores.prompt_tokens,
         },
     }))
+}
+
+/// The same under the path of other rerank services. *Cancel*.
+#[utoipa::path(
+    post,
+    path = api::routes::RERANK_V1,
+    request_body = RerankRequest,
+    responses(
+        (status = 200, description = "The documents by relevance", body = RerankResponse),
+        (status = "4XX", description = "A field is wrong, or no model has this name", body = ErrorBody),
+        (status = "5XX", description = "The model cannot be loaded, its runner failed, or the server is busy", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
+pub(crate) async fn post_v1(
+    state: State<App>,
+    request: Json<RerankRequest, LARGE>,
+) -> Result<axum::Json<RerankResponse>, Error> {
+    post(state, request).await
 }
 
 /// The documents by score, best first; equal scores keep the order of the request.

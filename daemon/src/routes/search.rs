@@ -1,6 +1,6 @@
 //! `POST /slm/v1/search`: searches the catalogs and the hub for models.
 
-use api::{FoundModel, SearchRequest, SearchResponse};
+use api::{ErrorBody, FoundModel, SearchRequest, SearchResponse};
 use axum::extract::State;
 use registry::search::Filter;
 
@@ -14,6 +14,17 @@ const DEFAULT_LIMIT: usize = 20;
 const MAX_QUERY: usize = 256;
 
 /// The models that were found. *Cancel*.
+#[utoipa::path(
+    post,
+    path = api::routes::SEARCH,
+    request_body = SearchRequest,
+    responses(
+        (status = 200, description = "The models", body = SearchResponse),
+        (status = "4XX", description = "A field is wrong", body = ErrorBody),
+        (status = "5XX", description = "A catalog cannot be read", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<SearchRequest, SMALL>,

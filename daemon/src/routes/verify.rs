@@ -1,6 +1,6 @@
 //! `POST /slm/v1/store/verify`: hashes blobs again and reports damage.
 
-use api::{Progress, VerifyRequest};
+use api::{ErrorBody, Progress, VerifyRequest};
 use axum::extract::State;
 use axum::response::Response;
 use registry::VerifyOptions;
@@ -12,6 +12,17 @@ use crate::extract::{Json, SMALL, model_name};
 use crate::{progress, wire};
 
 /// A stream of progress, with the report in the last line. *Detach*; a second client joins the operation.
+#[utoipa::path(
+    post,
+    path = api::routes::VERIFY,
+    request_body = VerifyRequest,
+    responses(
+        (status = 200, description = "Lines of progress", body = Progress, content_type = "application/x-ndjson"),
+        (status = "4XX", description = "A field is wrong, or no model has this name", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<VerifyRequest, SMALL>,

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 /// The body of an error.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = anthropic::Error)]
 pub struct Error {
     /// Always `error`.
     #[serde(rename = "type")]

@@ -9,6 +9,7 @@ use super::message::{Message, OutputBlock, StopReason, Usage};
 /// An event of a stream; its `type` is also the name of the server-sent event.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = anthropic::StreamEvent)]
 pub enum StreamEvent {
     /// The first event.
     MessageStart {

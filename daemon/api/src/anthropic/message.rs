@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 /// A message of the model.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = anthropic::Message)]
 pub struct Message {
     /// Its id, `msg_…`.
     pub id: String,
@@ -71,6 +72,7 @@ pub enum StopReason {
 
 /// Token counts of an answer. The three counts of input add up to the prompt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = anthropic::Usage)]
 pub struct Usage {
     /// Tokens of the prompt that were computed.
     pub input_tokens: u32,

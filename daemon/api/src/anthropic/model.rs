@@ -19,6 +19,7 @@ pub struct Models {
 
 /// A model.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = anthropic::Model)]
 pub struct Model {
     /// Always `model`.
     #[serde(rename = "type")]

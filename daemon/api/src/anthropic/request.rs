@@ -40,7 +40,6 @@ pub struct MessagesRequest {
     /// Whether the model may, must or must not call a tool.
     pub tool_choice: Option<ToolChoice>,
     /// How long the model stays loaded afterwards (slm).
-    #[schema(value_type = Option<Value>)]
     pub keep_alive: Option<KeepAlive>,
     /// A sandbox for code. Refused: slm runs no code.
     pub container: Option<Value>,
@@ -96,7 +95,6 @@ pub struct CountTokensRequest {
     /// Whether the model may, must or must not call a tool.
     pub tool_choice: Option<ToolChoice>,
     /// How long the model stays loaded afterwards (slm).
-    #[schema(value_type = Option<Value>)]
     pub keep_alive: Option<KeepAlive>,
     /// Refused, as for a message.
     pub mcp_servers: Option<Vec<Value>>,

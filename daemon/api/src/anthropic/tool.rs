@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 /// A tool that the model may call.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[schema(as = anthropic::Tool)]
 pub struct Tool {
     /// Absent or `custom`. Tools of other types run on a server or are known to Anthropic's models only; they are left out.
     #[serde(rename = "type")]

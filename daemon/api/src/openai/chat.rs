@@ -13,6 +13,7 @@ use crate::Think;
 
 with_shared_fields! {
     /// Body of `POST /v1/chat/completions`. A field that is `null` counts as absent.
+    #[schema(as = openai::ChatRequest)]
     pub struct ChatRequest {
         /// Name of the model. Required.
         pub model: Option<String>,
@@ -45,7 +46,6 @@ with_shared_fields! {
         /// The same in an object.
         pub reasoning: Option<ReasoningOptions>,
         /// Whether the model thinks, or at which level (Ollama). It has priority over `reasoning_effort`.
-        #[schema(value_type = Option<Value>)]
         pub think: Option<Think>,
         /// Variables of the chat template: `enable_thinking` and `thinking` turn thinking on or off, `reasoning_effort` sets its level, and
         /// a few others reach the template (llama.cpp). Other names are refused.
@@ -72,6 +72,7 @@ with_shared_fields! {
 /// How the model thinks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = openai::ReasoningOptions)]
 pub struct ReasoningOptions {
     /// As `reasoning_effort`, which has priority.
     pub effort: Option<String>,

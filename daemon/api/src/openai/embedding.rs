@@ -10,6 +10,7 @@ use crate::{KeepAlive, Usage};
 /// Body of `POST /v1/embeddings`. A field that is `null` counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = openai::EmbeddingsRequest)]
 pub struct EmbeddingsRequest {
     /// Name of the model. Required.
     pub model: Option<String>,
@@ -25,7 +26,6 @@ pub struct EmbeddingsRequest {
     /// Has no meaning here.
     pub user: Option<Value>,
     /// How long the model stays loaded (Ollama).
-    #[schema(value_type = Option<Value>)]
     pub keep_alive: Option<KeepAlive>,
     /// Parameters of a Modelfile (Ollama).
     pub options: Option<Map<String, Value>>,
@@ -44,7 +44,6 @@ pub struct EmbeddingsAnswer {
     /// The model, as the request names it.
     pub model: String,
     /// Token counts.
-    #[schema(value_type = Object)]
     pub usage: Usage,
 }
 

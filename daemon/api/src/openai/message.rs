@@ -53,6 +53,7 @@ pub struct ChatMessage {
 
 /// A tool call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = openai::ToolCall)]
 pub struct ToolCall {
     /// Index of the call; has no meaning in a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +77,7 @@ pub struct ToolCall {
 
 /// A function and its arguments.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = openai::FunctionCall)]
 pub struct FunctionCall {
     /// Name of the function.
     #[serde(default)]

@@ -17,6 +17,7 @@ pub struct ModelsAnswer {
 
 /// A model in the store.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = openai::Model)]
 pub struct Model {
     /// Its name.
     pub id: String,

@@ -27,9 +27,9 @@ macro_rules! with_shared_fields {
             $($(#[$field_meta:meta])* pub $field:ident: $type:ty,)*
         }
     ) => {
-        $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
         #[serde(default)]
+        $(#[$meta])*
         pub struct $name {
             $($(#[$field_meta])* pub $field: $type,)*
             /// Whether the answer is a stream of events; the default is `false`.
@@ -79,7 +79,6 @@ macro_rules! with_shared_fields {
             pub safety_identifier: Option<Value>,
 
             /// How long the model stays loaded (Ollama).
-            #[schema(value_type = Option<Value>)]
             pub keep_alive: Option<$crate::KeepAlive>,
             /// Parameters of a Modelfile; a field of the request has priority (Ollama).
             pub options: Option<serde_json::Map<String, Value>>,
@@ -89,7 +88,6 @@ macro_rules! with_shared_fields {
             /// Whether the request is computed alone, so that the same request gives the same text (slm).
             pub deterministic: Option<bool>,
             /// Scales of the adapters of the model; an adapter that the list leaves out has scale 0 (llama.cpp).
-            #[schema(value_type = Option<Vec<Value>>)]
             pub lora: Option<Vec<$crate::AdapterScale>>,
 
             /// Keeps only the k most likely tokens (llama.cpp).

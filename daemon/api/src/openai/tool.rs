@@ -39,6 +39,7 @@ pub struct ChoiceLogprobs {
 
 /// The logprob of a token, with the top logprobs at its place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = openai::TokenLogprob)]
 pub struct TokenLogprob {
     /// Text of the token; U+FFFD stands for an incomplete character.
     pub token: String,

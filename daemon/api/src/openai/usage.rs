@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 /// Token counts of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = openai::Usage)]
 pub struct Usage {
     /// Tokens of the prompt. With `n` choices the prompt counts once.
     pub prompt_tokens: u32,
@@ -42,6 +43,7 @@ pub struct CompletionDetails {
 
 /// Times of an answer, in llama.cpp's names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = openai::Timings)]
 pub struct Timings {
     /// Prompt tokens that came from the cache.
     pub cache_n: u32,

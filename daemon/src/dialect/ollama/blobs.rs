@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use api::ErrorBody;
 use axum::body::Body;
 use axum::extract::State;
 use futures::{Stream, StreamExt};
@@ -18,6 +19,17 @@ use crate::extract::{Path, digest_of};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// 200 for a valid blob in the store, else 404. *Cancel*.
+#[utoipa::path(
+    head,
+    path = api::routes::BLOB,
+    params(("digest" = String, Path, description = "`sha256:<hex>`")),
+    responses(
+        (status = 200, description = "The store has the blob"),
+        (status = "4XX", description = "The digest is malformed, or the store does not have the blob"),
+        (status = "5XX", description = "The store failed"),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn head(
     State(app): State<App>,
     Path(digest): Path<String>,
@@ -32,6 +44,19 @@ pub(crate) async fn head(
 
 /// 201 for a new blob, 200 for one that the store has already. The bytes are hashed as they arrive. *Cancel*: a partial upload is
 /// discarded.
+#[utoipa::path(
+    post,
+    path = api::routes::BLOB,
+    params(("digest" = String, Path, description = "`sha256:<hex>`")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "The store has the blob already"),
+        (status = 201, description = "The blob is stored"),
+        (status = "4XX", description = "The digest is malformed, or the bytes have another one", body = ErrorBody),
+        (status = "5XX", description = "The store failed, or is full", body = ErrorBody),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Path(digest): Path<String>,

@@ -1,6 +1,6 @@
 //! `POST /api/chat`: continues a conversation; without messages it loads or unloads the model.
 
-use api::{ChatEvent, ChatRequest, Message};
+use api::{ChatEvent, ChatRequest, ErrorBody, Message};
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -19,7 +19,20 @@ use crate::images::Images;
 use crate::tools::{Offered, quoted};
 use crate::turn::{Block, Role, Turn};
 
+/// Continues a conversation; without messages it loads or unloads the model.
+///
 /// *Cancel*: the request leaves the queue, or its answer is cancelled.
+#[utoipa::path(
+    post,
+    path = api::routes::CHAT,
+    request_body = ChatRequest,
+    responses(
+        (status = 200, description = "The answer, event by event; with `stream: false` one event, and with `_debug_render_only` the prompt", content((ChatEvent = "application/x-ndjson"), (ChatEvent = "application/json"))),
+        (status = "4XX", description = "A field is wrong, no model has this name, or the prompt does not fit the context", body = ErrorBody),
+        (status = "5XX", description = "The model cannot be loaded, its runner failed, or the server is busy", body = ErrorBody),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<ChatRequest, LARGE>,

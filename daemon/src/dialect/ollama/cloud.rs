@@ -1,7 +1,7 @@
 //! Routes of Ollama that depend on ollama.com. slm has no account there and sends nothing there, and says so in the forms that
 //! clients understand.
 
-use api::{CloudStatus, RecommendationsResponse, StatusResponse};
+use api::{CloudStatus, ErrorBody, RecommendationsResponse, StatusResponse};
 use axum::Json;
 
 use crate::error::Error;
@@ -26,7 +26,7 @@ pub(super) async fn status() -> Json<StatusResponse> {
 #[utoipa::path(
     post,
     path = "/api/me",
-    responses((status = 401, description = "No user is signed in")),
+    responses((status = 401, description = "No user is signed in", body = ErrorBody)),
     tag = "Ollama"
 )]
 pub(super) async fn me() -> Error {
@@ -37,7 +37,7 @@ pub(super) async fn me() -> Error {
 #[utoipa::path(
     post,
     path = "/api/signout",
-    responses((status = 401, description = "No user is signed in")),
+    responses((status = 401, description = "No user is signed in", body = ErrorBody)),
     tag = "Ollama"
 )]
 pub(super) async fn sign_out() -> Error {
@@ -49,7 +49,7 @@ pub(super) async fn sign_out() -> Error {
     delete,
     path = "/api/user/keys/{key}",
     params(("key" = String, Path, description = "A public key; it does not matter")),
-    responses((status = 401, description = "No user is signed in")),
+    responses((status = 401, description = "No user is signed in", body = ErrorBody)),
     tag = "Ollama"
 )]
 pub(super) async fn remove_key() -> Error {
@@ -60,7 +60,7 @@ pub(super) async fn remove_key() -> Error {
 #[utoipa::path(
     post,
     path = "/api/experimental/web_search",
-    responses((status = 403, description = "The cloud is disabled")),
+    responses((status = 403, description = "The cloud is disabled", body = ErrorBody)),
     tag = "Ollama"
 )]
 pub(super) async fn web_search() -> Error {
@@ -71,7 +71,7 @@ pub(super) async fn web_search() -> Error {
 #[utoipa::path(
     post,
     path = "/api/experimental/web_fetch",
-    responses((status = 403, description = "The cloud is disabled")),
+    responses((status = 403, description = "The cloud is disabled", body = ErrorBody)),
     tag = "Ollama"
 )]
 pub(super) async fn web_fetch() -> Error {

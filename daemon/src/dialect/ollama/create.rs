@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use api::{CreateRequest, License, Progress};
+use api::{CreateRequest, ErrorBody, License, Progress};
 use axum::extract::State;
 use axum::response::Response;
 use modelfile::{Message, Parameters, Role};
@@ -23,6 +23,17 @@ use crate::{progress, requirements, unsupported};
 
 /// A stream of progress. The recipe is checked before the first line. *Detach*: the create continues, and a second client with the
 /// same recipe joins it. *Cancel* if the base has to be pulled first: the pull ends when the last client disconnects.
+#[utoipa::path(
+    post,
+    path = api::routes::CREATE,
+    request_body = CreateRequest,
+    responses(
+        (status = 200, description = "Lines of progress; with `stream: false` only the last one", content((Progress = "application/x-ndjson"), (Progress = "application/json"))),
+        (status = "4XX", description = "A field is wrong, or a base or a blob is not in the store", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<CreateRequest, LARGE>,

@@ -1,6 +1,6 @@
 //! `DELETE /api/delete`: removes a name, and the blobs that no other manifest names.
 
-use api::DeleteRequest;
+use api::{DeleteRequest, ErrorBody};
 use axum::extract::State;
 use registry::Model;
 
@@ -11,6 +11,17 @@ use crate::extract::{Json, SMALL, model_name};
 /// Cancels pulls of the name and removes their partial blobs.
 /// If the weights were removed, the model is unloaded after its last request; weights of another name stay loaded.
 /// *Detach*: the store finishes the removal.
+#[utoipa::path(
+    delete,
+    path = api::routes::DELETE,
+    request_body = DeleteRequest,
+    responses(
+        (status = 200, description = "The name is removed"),
+        (status = "4XX", description = "A field is wrong, or no model has this name", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn delete(
     State(app): State<App>,
     Json(request): Json<DeleteRequest, SMALL>,

@@ -1,6 +1,6 @@
 //! `POST /api/embed` and the older `POST /api/embeddings`: embeddings of texts.
 
-use api::{EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse};
+use api::{EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse, ErrorBody};
 use axum::extract::State;
 use runner_protocol::Input;
 use tokio::time::Instant;
@@ -13,7 +13,20 @@ use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::serve;
 
+/// Embeds texts; without any it loads the model.
+///
 /// *Cancel*: the request leaves the queue, or its calls are cancelled.
+#[utoipa::path(
+    post,
+    path = api::routes::EMBED,
+    request_body = EmbedRequest,
+    responses(
+        (status = 200, description = "The vectors", body = EmbedResponse),
+        (status = "4XX", description = "A field is wrong, or no model has this name", body = ErrorBody),
+        (status = "5XX", description = "The model cannot be loaded, its runner failed, or the server is busy", body = ErrorBody),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<EmbedRequest, LARGE>,
@@ -45,7 +58,20 @@ pub(crate) async fn post(
     }))
 }
 
+/// Embeds one text.
+///
 /// *Cancel*, as above.
+#[utoipa::path(
+    post,
+    path = api::routes::EMBEDDINGS,
+    request_body = EmbeddingsRequest,
+    responses(
+        (status = 200, description = "The vector", body = EmbeddingsResponse),
+        (status = "4XX", description = "A field is wrong, or no model has this name", body = ErrorBody),
+        (status = "5XX", description = "The model cannot be loaded, its runner failed, or the server is busy", body = ErrorBody),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn post_one(
     State(app): State<App>,
     Json(request): Json<EmbeddingsRequest, LARGE>,

@@ -1,6 +1,6 @@
 //! `POST /api/generate`: continues a prompt; without one it loads or unloads the model.
 
-use api::{GenerateEvent, GenerateRequest, Think};
+use api::{ErrorBody, GenerateEvent, GenerateRequest, Think};
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -18,7 +18,20 @@ use crate::extract::{Json, LARGE};
 use crate::images::Images;
 use crate::turn::{Block, Role, Turn};
 
+/// Continues a prompt; without one it loads or unloads the model.
+///
 /// *Cancel*: the request leaves the queue, or its answer is cancelled.
+#[utoipa::path(
+    post,
+    path = api::routes::GENERATE,
+    request_body = GenerateRequest,
+    responses(
+        (status = 200, description = "The answer, event by event; with `stream: false` one event, and with `_debug_render_only` the prompt", content((GenerateEvent = "application/x-ndjson"), (GenerateEvent = "application/json"))),
+        (status = "4XX", description = "A field is wrong, no model has this name, or the prompt does not fit the context", body = ErrorBody),
+        (status = "5XX", description = "The model cannot be loaded, its runner failed, or the server is busy", body = ErrorBody),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<GenerateRequest, LARGE>,

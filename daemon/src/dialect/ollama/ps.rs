@@ -11,6 +11,14 @@ use crate::scheduler::ModelSummary;
 use crate::wire;
 
 /// Latest expiry first. *Cancel*.
+#[utoipa::path(
+    get,
+    path = api::routes::PS,
+    responses(
+        (status = 200, description = "The loaded models", body = PsResponse),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn get(State(app): State<App>) -> Json<PsResponse> {
     let mut models = Vec::new();
     for summary in app.scheduler.list().await {

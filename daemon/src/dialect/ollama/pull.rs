@@ -1,6 +1,6 @@
 //! `POST /api/pull`: pulls a model.
 
-use api::PullRequest;
+use api::{ErrorBody, Progress, PullRequest};
 use axum::extract::State;
 use axum::response::Response;
 use registry::Digest;
@@ -13,6 +13,17 @@ use crate::transfers::{TransferRequest, Work};
 
 /// A stream of progress. A second client joins the pull. *Detach* with `background`, else *cancel*: the pull ends when its last client
 /// disconnects.
+#[utoipa::path(
+    post,
+    path = api::routes::PULL,
+    request_body = PullRequest,
+    responses(
+        (status = 200, description = "Lines of progress; with `stream: false` only the last one", content((Progress = "application/x-ndjson"), (Progress = "application/json"))),
+        (status = "4XX", description = "A field is wrong, or no source has this model", body = ErrorBody),
+        (status = "5XX", description = "The source or the store failed", body = ErrorBody),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PullRequest, SMALL>,

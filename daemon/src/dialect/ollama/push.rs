@@ -1,6 +1,6 @@
 //! `POST /api/push`: pushes a model to a registry.
 
-use api::{PushFormat, PushRequest};
+use api::{ErrorBody, Progress, PushFormat, PushRequest};
 use axum::extract::State;
 use axum::response::Response;
 use registry::Digest;
@@ -13,6 +13,17 @@ use crate::transfers::{TransferRequest, Work};
 
 /// A stream of progress, with the pushed layers in the last line. A second client joins the push. *Detach* with `background`, else
 /// *cancel*: the push ends when its last client disconnects.
+#[utoipa::path(
+    post,
+    path = api::routes::PUSH,
+    request_body = PushRequest,
+    responses(
+        (status = 200, description = "Lines of progress; with `stream: false` only the last one", content((Progress = "application/x-ndjson"), (Progress = "application/json"))),
+        (status = "4XX", description = "A field is wrong, no model has this name, or the registry refuses it", body = ErrorBody),
+        (status = "5XX", description = "The registry or the store failed", body = ErrorBody),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PushRequest, SMALL>,

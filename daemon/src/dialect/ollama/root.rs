@@ -1,6 +1,14 @@
 //! `GET /`: a sign of life.
 
 /// For people and health checks. *Cancel*.
+#[utoipa::path(
+    get,
+    path = api::routes::ROOT,
+    responses(
+        (status = 200, description = "`Ollama is running`", body = str, content_type = "text/plain"),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn get() -> &'static str {
     "Ollama is running"
 }

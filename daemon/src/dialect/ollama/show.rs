@@ -1,6 +1,6 @@
 //! `POST /api/show`: one model in detail.
 
-use api::{ShowRequest, ShowResponse};
+use api::{ErrorBody, ShowRequest, ShowResponse};
 use axum::extract::State;
 
 use crate::app::App;
@@ -9,6 +9,17 @@ use crate::extract::{Json, SMALL, model_name};
 use crate::wire;
 
 /// All details of a model. *Cancel*.
+#[utoipa::path(
+    post,
+    path = api::routes::SHOW,
+    request_body = ShowRequest,
+    responses(
+        (status = 200, description = "The model", body = ShowResponse),
+        (status = "4XX", description = "A field is wrong, or no model has this name", body = ErrorBody),
+        (status = "5XX", description = "The store failed", body = ErrorBody),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<ShowRequest, SMALL>,

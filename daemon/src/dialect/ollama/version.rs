@@ -7,6 +7,14 @@ use axum::extract::State;
 use crate::app::App;
 
 /// The version of Ollama that this daemon corresponds to, its own version, and its home. *Cancel*.
+#[utoipa::path(
+    get,
+    path = api::routes::VERSION,
+    responses(
+        (status = 200, description = "The versions", body = VersionResponse),
+    ),
+    tag = "Ollama"
+)]
 pub(crate) async fn get(State(app): State<App>) -> Json<VersionResponse> {
     Json(VersionResponse {
         version: api::OLLAMA.to_owned(),

@@ -11,7 +11,6 @@ mod ids;
 mod input_tokens;
 mod items;
 mod page;
-mod query;
 mod request;
 mod running;
 mod stored;

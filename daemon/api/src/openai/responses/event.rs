@@ -8,6 +8,7 @@ use super::response::Response;
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = openai::responses::StreamEvent)]
 pub struct StreamEvent {
     /// Its type and content.
     #[serde(flatten)]

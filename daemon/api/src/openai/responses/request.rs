@@ -84,10 +84,8 @@ pub struct ResponseRequest {
     /// Without meaning here.
     pub image: Option<Value>,
     /// How long the model stays loaded (slm).
-    #[schema(value_type = Option<Value>)]
     pub keep_alive: Option<KeepAlive>,
     /// Parameters that override those of the model, by their names in a Modelfile (slm).
-    #[schema(value_type = Option<Object>)]
     pub options: Option<Map<String, Value>>,
 }
 
@@ -120,10 +118,8 @@ pub struct InputTokensRequest {
     /// Without meaning here.
     pub personality: Option<String>,
     /// As in [`ResponseRequest`].
-    #[schema(value_type = Option<Value>)]
     pub keep_alive: Option<KeepAlive>,
     /// As in [`ResponseRequest`].
-    #[schema(value_type = Option<Object>)]
     pub options: Option<Map<String, Value>>,
 }
 
@@ -166,6 +162,7 @@ pub struct TextOptions {
 /// How the model thinks before it answers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = openai::responses::ReasoningOptions)]
 pub struct ReasoningOptions {
     /// `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`. A model that cannot think ignores it.
     pub effort: Option<String>,

@@ -11,11 +11,10 @@ use serde_json::Value;
 
 use super::items::{self, Reader};
 use super::page::page;
-use super::query::Query;
 use super::{context, ids, request};
 use crate::app::App;
 use crate::error::Error;
-use crate::extract::{Json, LARGE, Path};
+use crate::extract::{Json, LARGE, Path, Query};
 
 /// Most items of one request.
 const MAX_ITEMS: usize = 20;

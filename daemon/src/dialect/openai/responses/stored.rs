@@ -6,10 +6,9 @@ use api::openai::responses::{
 use axum::extract::State;
 
 use super::page::page;
-use super::query::Query;
 use crate::app::App;
 use crate::error::Error;
-use crate::extract::Path;
+use crate::extract::{Path, Query};
 
 /// *Detach*: there is no work to end.
 #[utoipa::path(
