@@ -5,6 +5,7 @@ use registry::source::Settings;
 use registry::{ModelName, Registry};
 
 use crate::error::Error;
+use crate::events::Events;
 use crate::operations::Operations;
 use crate::options::Defaults;
 use crate::responses::Responses;
@@ -19,6 +20,8 @@ pub struct App {
     pub registry: Registry,
     /// The scheduler of loaded models.
     pub scheduler: Scheduler,
+    /// Loads, evictions and jobs as they happen, and the last ones.
+    pub events: Events,
     /// Long operations that clients share.
     pub operations: Operations,
     /// Saved responses of the Responses API.

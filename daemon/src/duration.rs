@@ -7,6 +7,11 @@ use api::duration::seconds;
 /// Longest duration that counts as finite: a hundred years.
 const MAX_SECONDS: f64 = 100.0 * 365.0 * 24.0 * 3600.0;
 
+/// Nanoseconds, as the API has durations.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// How long a model stays loaded after its last request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeepAlive {

@@ -111,6 +111,14 @@ pub enum Error {
         /// How long the breaker stays open.
         rest: Duration,
     },
+    /// Every slot has a pinned model.
+    #[error("model '{model}' cannot be loaded: all loaded models are pinned ({pinned})")]
+    AllPinned {
+        /// The model.
+        model: String,
+        /// The pinned models.
+        pinned: String,
+    },
     /// An error of the runner.
     #[error("model '{model}': {source}")]
     Runner {
@@ -282,6 +290,7 @@ impl Error {
             Self::ContextOverflow { .. } => (StatusCode::BAD_REQUEST, "context_overflow"),
             Self::Busy { .. } | Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::CrashLoop { .. } => (StatusCode::SERVICE_UNAVAILABLE, "crash_loop"),
+            Self::AllPinned { .. } => (StatusCode::SERVICE_UNAVAILABLE, "all_pinned"),
             Self::Runner { source, .. } => of_runner(source),
             Self::NoRunner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "runner_missing"),
             Self::NotConfined { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "sandbox_incomplete"),
@@ -321,6 +330,9 @@ impl Error {
             }
             Self::ModelNotFound(_) => "`slm list` shows the models that are here",
             Self::Store(error) => store_hint(error)?,
+            Self::AllPinned { .. } => {
+                "`slm unpin` one of them, or raise max_loaded_models in config.yaml"
+            }
             Self::ForbiddenHost(_) => {
                 "use localhost or 127.0.0.1, or add the name to allowed_hosts in config.yaml"
             }

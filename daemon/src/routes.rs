@@ -3,12 +3,16 @@
 //! Each states what happens when its client disconnects: *cancel* ends the work, *detach* continues it.
 
 mod adopt;
+mod events;
 mod explain;
+mod gc;
 mod health;
 mod jobs;
+mod load;
 mod login;
 mod rerank;
 mod search;
+mod tokens;
 mod verify;
 
 use axum::Extension;
@@ -38,7 +42,17 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(jobs::resume))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::priority))
+        .routes(routes!(load::load))
+        .routes(routes!(load::unload))
+        .routes(routes!(load::pin))
+        .routes(routes!(load::unpin))
+        .routes(routes!(events::stream))
+        .routes(routes!(events::why))
+        .routes(routes!(tokens::tokenize))
+        .routes(routes!(tokens::detokenize))
+        .routes(routes!(tokens::apply_template))
         .routes(routes!(verify::post))
+        .routes(routes!(gc::post))
         .routes(routes!(adopt::post))
 }
 

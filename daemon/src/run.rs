@@ -28,6 +28,7 @@ use crate::config::{self, Config};
 use crate::cpu::CpuModules;
 use crate::descriptors;
 use crate::env::{Environment, Process};
+use crate::events::Events;
 use crate::flags;
 use crate::fs;
 use crate::listen::{self, Listener, Stale};
@@ -197,7 +198,8 @@ impl Service {
         let spawner = Spawner::start().context("cannot start threads")?;
         let shutdown = Shutdown::new();
         let workers = TaskTracker::new();
-        let scheduler = start_scheduler(&config, &registry, &spawner, &workers);
+        let events = Events::new(shutdown.graceful.clone());
+        let scheduler = start_scheduler(&config, &registry, &spawner, events.clone(), &workers);
         let sources = Settings {
             pip: Pip {
                 program: config.pip.clone(),
@@ -225,6 +227,7 @@ impl Service {
                 metered: config.metered,
             },
             Arc::new(jiff::Zoned::now),
+            events.clone(),
             &shutdown,
         )
         .await
@@ -237,6 +240,7 @@ impl Service {
             .await
             .context("cannot remove old responses")?;
         let app = App {
+            events,
             responses,
             transfers,
             registry: registry.clone(),
@@ -329,6 +333,7 @@ fn start_scheduler(
     config: &Config,
     registry: &Registry,
     spawner: &Spawner,
+    events: Events,
     workers: &TaskTracker,
 ) -> Scheduler {
     let program = scheduler::program(config.runner.clone(), config.sandbox, config.kernels);
@@ -364,7 +369,7 @@ fn start_scheduler(
         keep_alive: config.keep_alive,
         stop_grace: RUNNER_GRACE,
     };
-    Scheduler::start(options, Arc::new(loader), workers)
+    Scheduler::start(options, Arc::new(loader), events, workers)
 }
 
 /// Binds the listeners and serves on them, then writes the daemon's note.

@@ -11,6 +11,8 @@
 //!   after a long wait one busy model is drained: it takes no new requests, and is unloaded when it is idle.
 //! - A request that is dropped leaves the queue, and a load without waiting requests is cancelled. A full queue is an error.
 //! - When memory is too short for a model, the idle ones are unloaded and the load is tried once more.
+//! - A pinned model stays loaded. When all are pinned, a request for another model is an error.
+//! - Each load, unload, refusal and crash is an event with its reason (`crate::events`).
 //! - The end of a runner is noticed at once. Three crashes within a minute open the circuit breaker of the model (`breaker`).
 //! - The task never waits for a runner: separate tasks load, stop and watch runners, and report back.
 
@@ -36,6 +38,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::duration::KeepAlive;
 use crate::error::Error;
+use crate::events::Events;
 
 pub use lease::Lease;
 pub(crate) use loader::program;
@@ -44,7 +47,8 @@ pub use settings::SettingOverrides;
 pub(crate) use states::SAVING;
 pub use states::{StateSaver, States};
 
-use task::{Command, Task, Which};
+pub use task::Which;
+use task::{Command, Task};
 
 /// The limits of the scheduler.
 #[derive(Debug, Clone)]
@@ -108,6 +112,8 @@ pub struct ModelSummary {
     pub expires: Option<Instant>,
     /// How long it stays after its last request.
     pub keep_alive: KeepAlive,
+    /// Whether it stays loaded until it is unpinned.
+    pub pinned: bool,
     /// Context that it was loaded with.
     pub context: u32,
     /// Process id of its runner.
@@ -135,6 +141,8 @@ pub enum Unloading {
     WhenIdle,
     /// It was not loaded.
     NotLoaded,
+    /// It is pinned, and stays loaded.
+    Pinned,
 }
 
 /// A handle on the task. Cheap to clone.
@@ -164,10 +172,15 @@ impl Drop for Leaving<'_> {
 
 impl Scheduler {
     /// Starts the task, which runs until [`close`](Self::close) or until the last handle is dropped.
-    pub fn start(options: Options, loader: Arc<dyn Loader>, tasks: &TaskTracker) -> Self {
+    pub fn start(
+        options: Options,
+        loader: Arc<dyn Loader>,
+        events: Events,
+        tasks: &TaskTracker,
+    ) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (closing, died) = (CancellationToken::new(), CancellationToken::new());
-        let task = Task::new(options, loader, tasks.clone());
+        let task = Task::new(options, loader, events, tasks.clone());
         let panicked = died.clone();
         tasks.spawn(async move {
             // The task's table is dropped with it, which ends every runner.
@@ -219,20 +232,29 @@ impl Scheduler {
         })
     }
 
-    /// Unloads a model: an idle one before this returns, a busy one after its last request.
-    pub async fn unload(&self, key: ModelKey) -> Unloading {
-        self.unload_which(Which::Key(key)).await
+    /// Unloads a model: an idle one before this returns, a busy one after its last request. A pinned model only with `even_pinned`,
+    /// which also unpins it.
+    pub async fn unload(&self, which: Which, even_pinned: bool) -> Unloading {
+        self.ask(|reply| Command::Unload {
+            which,
+            even_pinned,
+            reply,
+        })
+        .await
+        .unwrap_or(Unloading::NotLoaded)
     }
 
-    /// The same for the model that was loaded by this name, which may name another model by now, or none.
-    pub async fn unload_named(&self, name: ModelName) -> Unloading {
-        self.unload_which(Which::Name(name)).await
+    /// Pins a model of which the caller holds a lease: it stays loaded until it is unpinned. Its runner may still be replaced when a
+    /// request needs other settings.
+    pub async fn pin(&self, name: ModelName, key: ModelKey) {
+        let pin = |reply| Command::Pin { name, key, reply };
+        self.ask(pin).await.unwrap_or_default();
     }
 
-    async fn unload_which(&self, which: Which) -> Unloading {
-        self.ask(|reply| Command::Unload { which, reply })
-            .await
-            .unwrap_or(Unloading::NotLoaded)
+    /// Unpins a model, and returns whether it was pinned.
+    pub async fn unpin(&self, which: Which) -> bool {
+        let unpin = |reply| Command::Unpin { which, reply };
+        self.ask(unpin).await.unwrap_or(false)
     }
 
     /// The loaded models, in no order.

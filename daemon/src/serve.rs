@@ -3,6 +3,7 @@
 mod attempt;
 mod prepared;
 mod resolved;
+mod tokens;
 mod turns;
 mod vectors;
 
@@ -12,11 +13,12 @@ use crate::answer::{Answer, RequestTimes, Timings};
 use crate::app::App;
 use crate::ask::{Ask, Target};
 use crate::error::Error;
-use crate::scheduler::Unloading;
+use crate::scheduler::{Unloading, Which};
 
 use prepared::Prepared;
 pub use prepared::PromptText;
 use resolved::ResolvedModel;
+pub use tokens::{detokenize, pieces, tokenize};
 pub use vectors::{embed, rerank};
 
 /// Leases the model of a request and starts the answer. Dropping the answer cancels it.
@@ -35,29 +37,65 @@ pub async fn prompt(app: &App, ask: Ask) -> Result<PromptText, Error> {
     Prepared::new(app, ask).await?.prompt().await
 }
 
-/// Loads a model and generates nothing.
+/// Loads a model that has this capability, or any model, and generates nothing.
 ///
 /// # Errors
 /// When the model does not exist or cannot be loaded.
-pub async fn load(app: &App, target: &Target) -> Result<Timings, Error> {
-    let resolved = ResolvedModel::find(app, Capability::Completion, target).await?;
+pub async fn load(
+    app: &App,
+    target: &Target,
+    capability: Option<Capability>,
+) -> Result<Timings, Error> {
+    let resolved = ResolvedModel::find(app, capability, target).await?;
     drop(resolved.lease(app).await?);
     Ok(RequestTimes::loaded(target.arrived).timings())
 }
 
-/// Unloads the model of this name once it is idle. If that model is not loaded, unloads the model that was loaded by this name,
-/// whose name is gone or damaged or belongs to another model by now.
+/// Loads a model and pins it: it stays loaded until it is unpinned.
+///
+/// # Errors
+/// When the model does not exist or cannot be loaded.
+pub async fn pin(app: &App, target: &Target) -> Result<Timings, Error> {
+    let resolved = ResolvedModel::find(app, None, target).await?;
+    let lease = resolved.lease(app).await?;
+    let (name, key) = (resolved.model.name.clone(), resolved.model.key());
+    app.scheduler.pin(name, key).await;
+    drop(lease);
+    Ok(RequestTimes::loaded(target.arrived).timings())
+}
+
+/// Unpins the model of this name, or the model that was pinned by it. Returns whether one was pinned.
+///
+/// # Errors
+/// When no model has this name, and none was pinned by it.
+pub async fn unpin(app: &App, name: &ModelName) -> Result<bool, Error> {
+    let found = app.registry.model(name).await;
+    if let Ok(model) = &found
+        && app.scheduler.unpin(Which::Key(model.key())).await
+    {
+        return Ok(true);
+    }
+    match (app.scheduler.unpin(Which::Name(name.clone())).await, found) {
+        (false, Err(error)) => Err(error.into()),
+        (was_pinned, _) => Ok(was_pinned),
+    }
+}
+
+/// Unloads the model of this name once it is idle; a pinned model only with `even_pinned`. If that model is not loaded, unloads the
+/// model that was loaded by this name, whose name is gone or damaged or belongs to another model by now.
 ///
 /// # Errors
 /// When no model has this name, and none was loaded by it.
-pub async fn unload(app: &App, name: &ModelName) -> Result<Unloading, Error> {
+pub async fn unload(app: &App, name: &ModelName, even_pinned: bool) -> Result<Unloading, Error> {
     let found = app.registry.model(name).await;
     let mut unloading = Unloading::NotLoaded;
     if let Ok(model) = &found {
-        unloading = app.scheduler.unload(model.key()).await;
+        let which = Which::Key(model.key());
+        unloading = app.scheduler.unload(which, even_pinned).await;
     }
     if unloading == Unloading::NotLoaded {
-        unloading = app.scheduler.unload_named(name.clone()).await;
+        let which = Which::Name(name.clone());
+        unloading = app.scheduler.unload(which, even_pinned).await;
     }
     match (unloading, found) {
         (Unloading::NotLoaded, Err(error)) => Err(error.into()),

@@ -24,6 +24,7 @@ use registry::{ModelName, Registry};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
+use crate::events::Events;
 use crate::shutdown::Shutdown;
 
 pub use table::{Change, Options, TransferRequest, Work};
@@ -93,6 +94,7 @@ impl Transfers {
         worker: Arc<dyn Worker>,
         options: Options,
         clock: Clock,
+        events: Events,
         shutdown: &Shutdown,
     ) -> Result<Self, registry::Error> {
         let saved = registry.saved_jobs().await?;
@@ -103,7 +105,7 @@ impl Transfers {
             worker,
             options,
             clock,
-            store,
+            task::Outlets { store, events },
             sender.clone(),
             shutdown,
         );

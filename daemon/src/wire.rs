@@ -1,8 +1,8 @@
 //! Converts values of the store and the scheduler to types of the API.
 
 use api::{
-    Damage, LoadedModel, Message, ModelDetails, ModelSummary, ShowResponse, TensorInfo,
-    VerifyReport,
+    Damage, GcReport, LoadedModel, Message, ModelDetails, ModelSummary, ShowResponse, TensorInfo,
+    Unload, VerifyReport,
 };
 use jiff::{SignedDuration, Timestamp};
 use modelfile::Parameters;
@@ -11,7 +11,7 @@ use registry::{Details, ModelEntry, Shown};
 use runner_protocol::Kernels;
 use tokio::time::Instant;
 
-use crate::scheduler;
+use crate::scheduler::{self, Unloading};
 
 pub(crate) fn details(details: &Details) -> ModelDetails {
     ModelDetails {
@@ -119,6 +119,7 @@ pub(crate) fn loaded(summary: scheduler::ModelSummary, removed: bool) -> LoadedM
         size_vram: summary.device_bytes,
         context_length: summary.context,
         state: summary.state.to_owned(),
+        pinned: summary.pinned,
         active: u32::try_from(summary.active).unwrap_or(u32::MAX),
         pid: summary.pid,
         sandbox: level.unwrap_or_default().to_owned(),
@@ -131,6 +132,16 @@ pub(crate) fn loaded(summary: scheduler::ModelSummary, removed: bool) -> LoadedM
         device: summary.device,
         device_reason: summary.device_reason,
         keep_alive: Some(summary.keep_alive.to_wire()),
+    }
+}
+
+/// What became of a model that was to be unloaded.
+pub(crate) fn unload(unloading: Unloading) -> Unload {
+    match unloading {
+        Unloading::Done => Unload::Done,
+        Unloading::WhenIdle => Unload::WhenIdle,
+        Unloading::NotLoaded => Unload::NotLoaded,
+        Unloading::Pinned => Unload::Pinned,
     }
 }
 
@@ -181,6 +192,18 @@ pub(crate) fn verify_report(report: registry::VerifyReport, quarantine: bool) ->
         blobs: report.blobs,
         bytes: report.bytes,
         damage: blobs.chain(manifests).collect(),
+    }
+}
+
+pub(crate) fn gc_report(report: registry::GcReport) -> GcReport {
+    if !report.strange.is_empty() {
+        tracing::warn!(paths = ?report.strange, "unknown files among the manifests: nothing is removed from the store");
+    }
+    GcReport {
+        removed: report.removed.iter().map(ToString::to_string).collect(),
+        bytes: report.bytes,
+        blocked_by: report.blocked_by.iter().map(ToString::to_string).collect(),
+        strange: report.strange.len(),
     }
 }
 

@@ -405,6 +405,8 @@ pub enum Unload {
     WhenIdle,
     /// The model was not loaded.
     NotLoaded,
+    /// The model is pinned, and stays loaded.
+    Pinned,
 }
 
 /// Durations (in nanoseconds) and token counts of an answer.

@@ -13,15 +13,18 @@ mod cloud;
 pub mod duration;
 mod embed;
 mod error;
+mod event;
 mod generate;
 mod health;
 mod job;
 pub mod layout;
+mod load;
 mod model;
 pub mod openai;
 mod progress;
 mod push;
 pub mod routes;
+mod token;
 
 use serde::{Deserialize, Deserializer};
 
@@ -34,6 +37,7 @@ pub use embed::{
     RerankRequest, RerankResponse, Texts, Usage,
 };
 pub use error::ErrorBody;
+pub use event::{Event, EventFacts, EventKind, WhyResponse};
 pub use generate::{
     AdapterScale, ChatEvent, ChatRequest, DebugInfo, DoneReason, Function, FunctionCall,
     GenerateEvent, GenerateRequest, KeepAlive, Logprob, Message, RenderedPrompt, Think, Timings,
@@ -41,16 +45,20 @@ pub use generate::{
 };
 pub use health::HealthResponse;
 pub use job::{Job, JobKind, JobState, JobsResponse, Priority};
+pub use load::{LoadRequest, LoadResponse, UnloadRequest, UnloadResponse, UnpinResponse};
 pub use model::{
     AdoptRequest, CopyRequest, CreateRequest, DeleteRequest, Explanation, ExplanationFile,
     FoundModel, License, LoadedModel, ModelDetails, ModelSummary, PsResponse, PullRequest,
     SearchRequest, SearchResponse, ShowRequest, ShowResponse, TagsResponse, TensorInfo,
     VerifyRequest, VersionResponse,
 };
-pub use progress::{AdoptMethod, Adopted, Damage, Progress, VerifyReport};
+pub use progress::{AdoptMethod, Adopted, Damage, GcReport, Progress, VerifyReport};
 pub use push::{
     KnownLogin, LoginRequest, LoginResponse, LoginsRequest, LoginsResponse, LogoutRequest,
     LogoutResponse, PushFormat, PushRequest, Pushed,
+};
+pub use token::{
+    DetokenizeRequest, DetokenizeResponse, TemplateResponse, TokenizeRequest, TokenizeResponse,
 };
 
 /// Reads `null` as the default: some clients send it for an empty field.

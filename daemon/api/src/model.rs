@@ -459,6 +459,9 @@ pub struct LoadedModel {
     /// Whether its name was removed or now names another model (ours).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
+    /// Whether it stays loaded until it is unpinned (ours).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
     /// Number of requests in progress (ours).
     #[serde(default)]
     pub active: u32,

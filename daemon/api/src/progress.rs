@@ -77,6 +77,19 @@ pub struct VerifyReport {
     pub damage: Vec<Damage>,
 }
 
+/// Answer of `POST /slm/v1/store/gc`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GcReport {
+    /// Blobs that were removed, as `sha256:<hex>`.
+    pub removed: Vec<String>,
+    /// Bytes that were freed.
+    pub bytes: u64,
+    /// Models with damaged manifests. What they need is not known, so nothing is removed while there is one.
+    pub blocked_by: Vec<String>,
+    /// Number of unknown files among the manifests, which block the removal as well; the log names them.
+    pub strange: usize,
+}
+
 /// One damaged file of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Damage {

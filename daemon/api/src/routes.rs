@@ -60,10 +60,30 @@ pub const JOB_RESUME: &str = "/slm/v1/jobs/{id}/resume";
 pub const JOB_CANCEL: &str = "/slm/v1/jobs/{id}/cancel";
 /// Change the priority of a job (ours): `POST`, with `?priority=high`, `normal` or `low`.
 pub const JOB_PRIORITY: &str = "/slm/v1/jobs/{id}/priority";
+/// Load a model (ours): `POST`.
+pub const LOAD: &str = "/slm/v1/load";
+/// Unload a model, also a pinned one (ours): `POST`.
+pub const UNLOAD: &str = "/slm/v1/unload";
+/// Load a model and pin it (ours): `POST`.
+pub const PIN: &str = "/slm/v1/pin";
+/// Unpin a model (ours): `POST`.
+pub const UNPIN: &str = "/slm/v1/unpin";
+/// The last loads, unloads and refusals with their reasons (ours): `GET`.
+pub const WHY: &str = "/slm/v1/why";
+/// Events as they happen (ours): `GET`.
+pub const EVENTS: &str = "/slm/v1/events";
+/// Tokens of a text (ours): `POST`.
+pub const TOKENIZE: &str = "/slm/v1/tokenize";
+/// Text of tokens (ours): `POST`.
+pub const DETOKENIZE: &str = "/slm/v1/detokenize";
+/// The prompt of a conversation (ours): `POST`.
+pub const APPLY_TEMPLATE: &str = "/slm/v1/apply-template";
 /// Loaded models: `GET`.
 pub const PS: &str = "/api/ps";
 /// Verify the store (ours): `POST`.
 pub const VERIFY: &str = "/slm/v1/store/verify";
+/// Remove files of the store that nothing needs (ours): `POST`.
+pub const GC: &str = "/slm/v1/store/gc";
 /// Adopt a local file, without copying where possible (ours, on the Unix socket only): `POST`.
 pub const ADOPT: &str = "/slm/v1/store/adopt";
 

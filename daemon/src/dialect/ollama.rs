@@ -31,6 +31,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::error::Error;
 
+pub(crate) use chat::read as read_chat;
 pub(crate) use lines::stream_progress;
 
 /// The routes of this dialect.

@@ -13,12 +13,14 @@ use registry::{Digest, Registry};
 use runner_protocol::Speculation;
 use serde_json::{Value, json};
 use supervisor::Program;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::blocking;
 use crate::config::Sandbox;
 use crate::duration::KeepAlive;
+use crate::events::Events;
 use crate::listen::Peer;
 use crate::operations::Operations;
 use crate::options::Defaults;
@@ -38,6 +40,7 @@ mod ollama;
 mod openai;
 mod requests;
 mod responses;
+mod slm;
 mod states;
 mod tools;
 mod transfers;
@@ -100,6 +103,7 @@ async fn service_of(
         program.env.push(("SLM_MOCK".into(), script.into()));
     }
     let tasks = TaskTracker::new();
+    let events = Events::new(CancellationToken::new());
     let loader = StoreLoader {
         states: States::new(registry.clone(), disk, None, tasks.clone()),
         registry: registry.clone(),
@@ -131,9 +135,16 @@ async fn service_of(
         sources: sources.clone(),
     });
     let clock = Arc::new(jiff::Zoned::now);
-    let transfers = Transfers::start(&registry, worker, transfer_options, clock, &Shutdown::new())
-        .await
-        .unwrap();
+    let transfers = Transfers::start(
+        &registry,
+        worker,
+        transfer_options,
+        clock,
+        events.clone(),
+        &Shutdown::new(),
+    )
+    .await
+    .unwrap();
     let limits = Limits {
         budget: 1 << 20,
         lifetime: Duration::from_secs(3600),
@@ -143,7 +154,8 @@ async fn service_of(
         responses: responses.await.unwrap(),
         transfers,
         registry: registry.clone(),
-        scheduler: Scheduler::start(options, Arc::new(loader), &tasks),
+        scheduler: Scheduler::start(options, Arc::new(loader), events.clone(), &tasks),
+        events,
         operations: Operations::new(Shutdown::new()),
         defaults: Defaults {
             context: 64,

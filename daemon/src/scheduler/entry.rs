@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub(super) state: State,
     /// Its slot is needed: it finishes its requests and takes no new ones.
     pub(super) draining: bool,
+    /// It stays loaded until it is unpinned.
+    pub(super) pinned: bool,
     /// A first try lacked memory.
     pub(super) is_second_try: bool,
     /// Callers that wait for it to be gone.
@@ -99,7 +101,9 @@ impl Entry {
     /// When it is unloaded if no request comes.
     pub(super) fn expires(&self) -> Option<Instant> {
         match (self.ready()?, self.keep_alive) {
-            (ready, KeepAlive::For(stay)) if ready.leases == 0 => Some(ready.idle_since + stay),
+            (ready, KeepAlive::For(stay)) if ready.leases == 0 && !self.pinned => {
+                Some(ready.idle_since + stay)
+            }
             _ => None,
         }
     }
@@ -133,10 +137,11 @@ pub(super) fn summary(entry: &Entry) -> ModelSummary {
         expires: match (entry.expires(), entry.keep_alive) {
             (Some(at), _) => Some(at),
             // The idle clock of a busy model has not started.
-            (None, KeepAlive::For(stay)) => Some(Instant::now() + stay),
-            (None, KeepAlive::Always) => None,
+            (None, KeepAlive::For(stay)) if !entry.pinned => Some(Instant::now() + stay),
+            (None, _) => None,
         },
         keep_alive: entry.keep_alive,
+        pinned: entry.pinned,
         context: ready.map_or(entry.request.settings.context, |ready| ready.loaded.context),
         pid: ready.and_then(|ready| ready.runner.pid()),
         resident_bytes: ready.map_or(0, |ready| {

@@ -1,24 +1,25 @@
 //! The task that owns the table of loaded models. Nothing else changes the table.
 
+mod reports;
+mod room;
+
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
+use api::{EventFacts, EventKind};
 use registry::{ModelKey, ModelName};
-use runner_protocol::{FailureKind, Sandbox, SandboxLevel};
-use supervisor::{Cause, Exit};
+use supervisor::Exit;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::breaker::Breaker;
-use super::entry::{Entry, Ready, State, Waiter, summary};
+use super::entry::{Entry, State, Waiter, summary};
 use super::{Lease, LoadRequest, LoadedRunner, Loader, ModelSummary, Options, Unloading};
 use crate::duration::KeepAlive;
 use crate::error::Error;
+use crate::events::Events;
 
 /// Commands of the handles.
 #[derive(Debug)]
@@ -30,10 +31,22 @@ pub(super) enum Command {
     },
     /// A request was dropped.
     Left,
-    /// Unload a model when it is idle.
+    /// Unload a model when it is idle. A pinned one only with `even_pinned`, which also unpins it.
     Unload {
         which: Which,
+        even_pinned: bool,
         reply: oneshot::Sender<Unloading>,
+    },
+    /// Pin a model that is leased by the caller.
+    Pin {
+        name: ModelName,
+        key: ModelKey,
+        reply: oneshot::Sender<()>,
+    },
+    /// Unpin a model. Replies whether it was pinned.
+    Unpin {
+        which: Which,
+        reply: oneshot::Sender<bool>,
     },
     /// List the loaded models.
     List {
@@ -44,12 +57,21 @@ pub(super) enum Command {
 }
 
 /// How a loaded model is found.
-#[derive(Debug)]
-pub(super) enum Which {
+#[derive(Debug, Clone)]
+pub enum Which {
     /// By its key.
     Key(ModelKey),
     /// By the name that it was loaded by.
     Name(ModelName),
+}
+
+impl Which {
+    fn is(&self, name: &ModelName, key: &ModelKey) -> bool {
+        match self {
+            Self::Key(this) => this == key,
+            Self::Name(this) => this == name,
+        }
+    }
 }
 
 /// Reports of the tasks and leases of an entry. A report on an entry that is gone is ignored.
@@ -68,9 +90,6 @@ pub(super) enum Notice {
     },
 }
 
-/// After this wait a busy model is drained to free its model slot.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 pub(super) struct Task {
     options: Options,
     loader: Arc<dyn Loader>,
@@ -82,13 +101,21 @@ pub(super) struct Task {
     /// Models whose load is tried a second time, with the entries whose memory they wait for.
     second_tries: BTreeMap<ModelKey, Vec<u64>>,
     breaker: Breaker,
+    /// Pinned models, loaded or not: a pin outlives a reload and a crash.
+    pins: BTreeMap<ModelKey, ModelName>,
+    events: Events,
     closing: Option<Vec<oneshot::Sender<()>>>,
     notices: mpsc::UnboundedSender<Notice>,
     inbox: mpsc::UnboundedReceiver<Notice>,
 }
 
 impl Task {
-    pub(super) fn new(options: Options, loader: Arc<dyn Loader>, tasks: TaskTracker) -> Self {
+    pub(super) fn new(
+        options: Options,
+        loader: Arc<dyn Loader>,
+        events: Events,
+        tasks: TaskTracker,
+    ) -> Self {
         let (notices, inbox) = mpsc::unbounded_channel();
         Self {
             options,
@@ -99,6 +126,8 @@ impl Task {
             pending: Vec::new(),
             second_tries: BTreeMap::new(),
             breaker: Breaker::default(),
+            pins: BTreeMap::new(),
+            events,
             closing: None,
             notices,
             inbox,
@@ -133,7 +162,18 @@ impl Task {
             Command::Acquire { request, reply } => self.acquire(*request, reply),
             // Dropped requests are removed after every command.
             Command::Left => {}
-            Command::Unload { which, reply } => self.unload(&which, reply),
+            Command::Unload {
+                which,
+                even_pinned,
+                reply,
+            } => self.unload(&which, even_pinned, reply),
+            Command::Pin { name, key, reply } => {
+                self.pin(name, key);
+                let _ = reply.send(());
+            }
+            Command::Unpin { which, reply } => {
+                let _ = reply.send(self.unpin(&which));
+            }
             Command::List { reply } => {
                 let _ = reply.send(self.table.values().map(summary).collect());
             }
@@ -148,7 +188,7 @@ impl Task {
             since: Instant::now(),
         };
         if let Err(error) = self.admit(&waiter.request) {
-            let _ = waiter.reply.send(Err(error));
+            self.refuse(waiter, error);
             return;
         }
         let key = &waiter.request.key;
@@ -168,7 +208,7 @@ impl Task {
         }
         let waiting = self.waiting();
         if waiting >= self.options.max_queue {
-            let _ = waiter.reply.send(Err(Error::Busy { waiting }));
+            self.refuse(waiter, Error::Busy { waiting });
             return;
         }
         let loading = found.and_then(|(id, _)| self.table.get_mut(&id));
@@ -193,6 +233,18 @@ impl Task {
         }
     }
 
+    /// Answers a waiter with an error.
+    fn refuse(&self, waiter: Waiter, error: Error) {
+        let text = error.message();
+        self.record(&waiter.request.name, EventKind::Refused, text);
+        let _ = waiter.reply.send(Err(error));
+    }
+
+    /// Records an event without facts.
+    fn record(&self, model: &ModelName, kind: EventKind, text: impl Into<String>) {
+        self.events.record(model, kind, text, EventFacts::default());
+    }
+
     /// The number of waiting requests, without those that were dropped.
     fn waiting(&mut self) -> usize {
         self.pending.retain(|waiter| !waiter.is_gone());
@@ -207,21 +259,53 @@ impl Task {
     }
 
     /// Stops an idle model now, and replies when it is gone. A busy model stops after its last lease, and the reply comes at once.
-    fn unload(&mut self, which: &Which, reply: oneshot::Sender<Unloading>) {
-        let same = |entry: &&mut Entry| match which {
-            Which::Key(key) => entry.request.key == *key,
-            Which::Name(name) => entry.request.name == *name,
-        };
-        let Some(entry) = self.table.values_mut().find(same) else {
+    fn unload(&mut self, which: &Which, even_pinned: bool, reply: oneshot::Sender<Unloading>) {
+        if even_pinned {
+            self.unpin(which);
+        }
+        let found = self
+            .table
+            .values_mut()
+            .find(|entry| which.is(&entry.request.name, &entry.request.key));
+        let Some(entry) = found else {
             let _ = reply.send(Unloading::NotLoaded);
             return;
         };
+        if entry.pinned {
+            let _ = reply.send(Unloading::Pinned);
+            return;
+        }
         // It expires as soon as it is idle.
         entry.keep_alive = KeepAlive::For(Duration::ZERO);
         if entry.is_idle() || matches!(entry.state, State::Stopping) {
             entry.gone.push(reply);
         } else {
             let _ = reply.send(Unloading::WhenIdle);
+        }
+    }
+
+    fn pin(&mut self, name: ModelName, key: ModelKey) {
+        self.mark(&key, true);
+        if self.pins.insert(key, name.clone()).is_none() {
+            self.record(&name, EventKind::Pinned, "pinned: it stays loaded");
+        }
+    }
+
+    fn unpin(&mut self, which: &Which) -> bool {
+        let found = self.pins.iter().find(|(key, name)| which.is(name, key));
+        let Some((key, name)) = found.map(|(key, name)| (key.clone(), name.clone())) else {
+            return false;
+        };
+        self.pins.remove(&key);
+        self.mark(&key, false);
+        self.record(&name, EventKind::Unpinned, "unpinned");
+        true
+    }
+
+    fn mark(&mut self, key: &ModelKey, pinned: bool) {
+        let entries = self.table.values_mut();
+        for entry in entries.filter(|entry| entry.request.key == *key) {
+            entry.pinned = pinned;
         }
     }
 
@@ -245,7 +329,7 @@ impl Task {
                     }
                     self.table.remove(&id);
                 }
-                State::Ready(_) => self.stop(id, "the daemon stops"),
+                State::Ready(_) => self.stop(id, "the daemon stops".into()),
                 State::Stopping => {}
             }
         }
@@ -261,418 +345,11 @@ impl Task {
         }
         true
     }
-
-    // ===== notices =====
-
-    fn notice(&mut self, notice: Notice) {
-        match notice {
-            Notice::Released { entry } => self.released(entry),
-            Notice::Loaded { entry, result } => self.loaded(entry, *result),
-            Notice::Exited { entry, exit } => self.exited(entry, &exit),
-        }
-    }
-
-    fn released(&mut self, id: u64) {
-        if let Some(State::Ready(ready)) = self.table.get_mut(&id).map(|entry| &mut entry.state) {
-            ready.leases -= 1;
-            if ready.leases == 0 {
-                ready.idle_since = Instant::now();
-            }
-        }
-    }
-
-    fn loaded(&mut self, id: u64, result: Result<LoadedRunner, Error>) {
-        let Some(entry) = self.table.get_mut(&id) else {
-            // The load was cancelled; dropping the runner ends it.
-            return;
-        };
-        let State::Loading { waiters, since, .. } = &mut entry.state else {
-            return;
-        };
-        let waiters = std::mem::take(waiters);
-        let since = *since;
-        match result {
-            Err(error) => self.failed(id, waiters, &error),
-            Ok(LoadedRunner {
-                runner,
-                loaded,
-                saver,
-                device_reason,
-            }) => {
-                tracing::info!(
-                    model = %entry.request.name,
-                    pid = runner.pid(),
-                    context = loaded.context,
-                    device = %loaded.device,
-                    reason = device_reason,
-                    took = ?since.elapsed(),
-                    "loaded"
-                );
-                warn_of_gaps(&entry.request, &runner.hello().sandbox);
-                let exited = runner.exited();
-                let notices = self.notices.clone();
-                self.tasks.spawn(async move {
-                    let exit = exited.await;
-                    let _ = notices.send(Notice::Exited { entry: id, exit });
-                });
-                entry.state = State::Ready(Box::new(Ready {
-                    runner,
-                    loaded,
-                    saver,
-                    device_reason,
-                    leases: 0,
-                    idle_since: Instant::now(),
-                    load_time: since.elapsed(),
-                }));
-                for waiter in waiters {
-                    self.grant(id, waiter);
-                }
-            }
-        }
-    }
-
-    /// A load failed. When memory was too short, unloads the idle models and tries once more.
-    fn failed(&mut self, id: u64, waiters: Vec<Waiter>, error: &Error) {
-        let Some(entry) = self.table.remove(&id) else {
-            return;
-        };
-        tracing::warn!(model = %entry.request.name, "cannot load: {}", crate::error::chain(error));
-        if lacks_memory(error) && !entry.is_second_try {
-            let idle = self.table.iter().filter(|(_, entry)| entry.is_idle());
-            let idle: Vec<u64> = idle.map(|(id, _)| *id).collect();
-            if !idle.is_empty() {
-                for id in &idle {
-                    self.stop(*id, "another model needs its memory");
-                }
-                self.second_tries.insert(entry.request.key, idle);
-                self.pending.splice(0..0, waiters);
-                return;
-            }
-        }
-        if let Some(signal) = crash(error) {
-            self.crashed(&entry.request, signal);
-        }
-        for waiter in waiters {
-            let _ = waiter.reply.send(Err(error.clone()));
-        }
-    }
-
-    /// A runner crashed during the load or later, by this signal if by one.
-    fn crashed(&mut self, request: &LoadRequest, signal: Option<i32>) {
-        tracing::debug!(model = %request.name, signal, "crashed");
-        self.breaker.crashed(&request.key, Instant::now());
-    }
-
-    fn exited(&mut self, id: u64, exit: &Exit) {
-        let Some(mut entry) = self.table.remove(&id) else {
-            return;
-        };
-        for reply in entry.gone.drain(..) {
-            let _ = reply.send(Unloading::Done);
-        }
-        if matches!(entry.state, State::Stopping) || matches!(exit.cause, Cause::Stopped) {
-            tracing::info!(model = %entry.request.name, "unloaded");
-            return;
-        }
-        // The streams of active requests end in an error by themselves.
-        tracing::warn!(model = %entry.request.name, stderr = ?exit.stderr, "the runner {exit}");
-        self.crashed(&entry.request, exit.signal());
-    }
-
-    // ===== changes of the table =====
-
-    /// Gives a lease to a waiter.
-    fn grant(&mut self, id: u64, waiter: Waiter) {
-        let Some(entry) = self.table.get_mut(&id) else {
-            return;
-        };
-        let State::Ready(ready) = &mut entry.state else {
-            return;
-        };
-        if waiter.is_gone() {
-            return;
-        }
-        if let Some(stay) = waiter.request.keep_alive {
-            entry.keep_alive = stay;
-        }
-        ready.leases += 1;
-        let lease = Lease {
-            entry: id,
-            runner: ready.runner.clone(),
-            loaded: ready.loaded.clone(),
-            notices: self.notices.clone(),
-        };
-        // If the waiter was dropped just now, the lease is dropped and released.
-        let _ = waiter.reply.send(Ok(lease));
-    }
-
-    /// Stops models whose idle time is over.
-    fn expire(&mut self) {
-        let now = Instant::now();
-        let over: Vec<u64> = self
-            .table
-            .iter()
-            .filter(|(_, entry)| entry.expires().is_some_and(|at| at <= now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in over {
-            self.stop(id, "it was not used");
-        }
-    }
-
-    /// Serves the waiting requests in order of arrival, as far as possible.
-    fn advance(&mut self) {
-        self.pending.retain(|waiter| !waiter.is_gone());
-        self.cancel_abandoned_loads();
-        self.refuse_waiters_of_open_breakers();
-        self.end_drains();
-        let mut keys: Vec<ModelKey> = Vec::new();
-        for waiter in &self.pending {
-            if !keys.contains(&waiter.request.key) {
-                keys.push(waiter.request.key.clone());
-            }
-        }
-        self.second_tries.retain(|key, _| keys.contains(key));
-        // A slot that becomes free goes to the request that came first.
-        let mut leaving = self.count_stopping();
-        for key in keys {
-            match self
-                .table
-                .iter()
-                .find(|(_, entry)| entry.request.key == key)
-            {
-                Some((id, _)) => self.serve(*id, &key),
-                None if self.waits_for_memory(&key) => leaving = leaving.saturating_sub(1),
-                None if self.table.len() < self.options.max_loaded => self.start(&key),
-                None if leaving > 0 => leaving -= 1,
-                None => self.make_room(&key),
-            }
-        }
-    }
-
-    /// Gives leases on a loaded model to its waiters, in order. At the first one that needs a reload, the model is stopped when it is
-    /// idle; until then the later ones wait too.
-    fn serve(&mut self, id: u64, key: &ModelKey) {
-        let same = |waiter: &Waiter| waiter.request.key == *key;
-        while let Some(first) = self.pending.iter().position(same) {
-            let Some(entry) = self.table.get(&id) else {
-                return;
-            };
-            // It loads or stops, and a report follows.
-            if entry.ready().is_none() || entry.draining {
-                return;
-            }
-            if entry.serves(&self.pending[first].request) {
-                let waiter = self.pending.remove(first);
-                self.grant(id, waiter);
-                continue;
-            }
-            if entry.is_idle() {
-                let loaded = entry.request.settings;
-                for waiter in self.pending.iter_mut().filter(|waiter| same(waiter)) {
-                    waiter.request.keep(loaded);
-                }
-                self.stop(id, "another context or other settings are needed");
-            }
-            return;
-        }
-    }
-
-    /// Cancels loads without waiting requests.
-    fn cancel_abandoned_loads(&mut self) {
-        self.table.retain(|_, entry| {
-            let is_abandoned = entry.is_abandoned();
-            if let (true, State::Loading { cancel, .. }) = (is_abandoned, &entry.state) {
-                tracing::info!(model = %entry.request.name, "load cancelled: no request waits for it");
-                cancel.cancel();
-            }
-            !is_abandoned
-        });
-    }
-
-    /// A breaker that opened also refuses the requests that wait already.
-    fn refuse_waiters_of_open_breakers(&mut self) {
-        let waiting = std::mem::take(&mut self.pending);
-        for waiter in waiting {
-            match self.admit(&waiter.request) {
-                Ok(()) => self.pending.push(waiter),
-                Err(error) => drop(waiter.reply.send(Err(error))),
-            }
-        }
-    }
-
-    /// Whether its second try waits for the memory of other models.
-    fn waits_for_memory(&self, key: &ModelKey) -> bool {
-        let awaited = self.second_tries.get(key);
-        awaited.is_some_and(|ids| ids.iter().any(|id| self.table.contains_key(id)))
-    }
-
-    /// A draining model takes requests again when no request waits for its slot any more.
-    fn end_drains(&mut self) {
-        for entry in self.table.values_mut().filter(|entry| entry.draining) {
-            let others = |waiter: &Waiter| waiter.request.key != entry.request.key;
-            entry.draining = self.pending.iter().any(others);
-        }
-    }
-
-    /// Stops an idle model. If there is none and the wait was long, drains a busy one.
-    fn make_room(&mut self, key: &ModelKey) {
-        if let Some(id) = self.least_valuable(Entry::is_idle) {
-            self.stop(id, "its slot is needed");
-            return;
-        }
-        let mut waiting = self
-            .pending
-            .iter()
-            .filter(|waiter| waiter.request.key == *key);
-        let long = waiting.any(|waiter| waiter.since.elapsed() >= PATIENCE);
-        if !long || self.table.values().any(|entry| entry.draining) {
-            return;
-        }
-        let busy = self.least_valuable(|entry| entry.ready().is_some());
-        if let Some(entry) = busy.and_then(|id| self.table.get_mut(&id)) {
-            tracing::info!(model = %entry.request.name, "takes no new requests: its slot is needed");
-            entry.draining = true;
-        }
-    }
-
-    fn count_stopping(&self) -> usize {
-        self.table
-            .values()
-            .filter(|entry| matches!(entry.state, State::Stopping))
-            .count()
-    }
-
-    /// The least valuable of these models. A model with unlimited keep-alive is chosen last.
-    fn least_valuable(&self, among: impl Fn(&Entry) -> bool) -> Option<u64> {
-        let now = Instant::now();
-        let rank = |entry: &Entry| (entry.keep_alive == KeepAlive::Always, entry.value(now));
-        self.table
-            .iter()
-            .filter(|(_, entry)| among(entry))
-            .min_by(|(_, a), (_, b)| {
-                let (a, b) = (rank(a), rank(b));
-                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-            })
-            .map(|(id, _)| *id)
-    }
-
-    /// Loads a model for its first waiter and all others that the same settings serve, with the largest context among them.
-    fn start(&mut self, key: &ModelKey) {
-        let first = self
-            .pending
-            .iter()
-            .find(|waiter| waiter.request.key == *key);
-        let Some(mut request) = first.map(|waiter| waiter.request.clone()) else {
-            return;
-        };
-        let waiters: Vec<Waiter> = self
-            .pending
-            .extract_if(.., |waiter| {
-                let other = &waiter.request;
-                other.key == *key && other.required.is_met_by(request.settings)
-            })
-            .collect();
-        let contexts = waiters.iter().map(|waiter| waiter.request.settings.context);
-        request.settings.context = contexts.max().unwrap_or(request.settings.context);
-        let id = self.next;
-        self.next += 1;
-        let cancel = CancellationToken::new();
-        let loading = self.loader.load(request.clone());
-        let entry = Entry {
-            request,
-            keep_alive: self.options.keep_alive,
-            state: State::Loading {
-                waiters,
-                cancel: cancel.clone(),
-                since: Instant::now(),
-            },
-            draining: false,
-            is_second_try: self.second_tries.remove(key).is_some(),
-            gone: Vec::new(),
-        };
-        tracing::info!(model = %entry.request.name, context = entry.request.settings.context, "loading");
-        self.table.insert(id, entry);
-        let notices = self.notices.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                // A panic of the load is an error for its waiters.
-                result = AssertUnwindSafe(loading).catch_unwind() => {
-                    let result = Box::new(result.unwrap_or(Err(Error::Internal)));
-                    let _ = notices.send(Notice::Loaded { entry: id, result });
-                }
-            }
-        });
-    }
-
-    /// Stops the runner of a ready model. The task that watches it reports its end.
-    fn stop(&mut self, id: u64, why: &'static str) {
-        let Some(entry) = self.table.get_mut(&id) else {
-            return;
-        };
-        if !matches!(entry.state, State::Ready(_)) {
-            return;
-        }
-        tracing::info!(model = %entry.request.name, why, "unloading");
-        if let State::Ready(ready) = std::mem::replace(&mut entry.state, State::Stopping) {
-            let grace = self.options.stop_grace;
-            let Ready { runner, saver, .. } = *ready;
-            self.tasks.spawn(async move {
-                match saver {
-                    Some(saver) => saver.shutdown_gracefully(&runner, grace).await,
-                    None => drop(runner.stop(grace).await),
-                }
-            });
-        }
-    }
 }
 
 async fn until(wake: Option<Instant>) {
     match wake {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Whether a load failed by a crash of the runner, with the signal if it was one; `None` when the runner answered.
-fn crash(error: &Error) -> Option<Option<i32>> {
-    use supervisor::Error as E;
-    match error {
-        Error::Runner {
-            source:
-                E::Exited(exit)
-                | E::Protocol { exit, .. }
-                | E::Stalled { exit, .. }
-                | E::Hello { exit, .. },
-            ..
-        } => Some(exit.signal()),
-        _ => None,
-    }
-}
-
-/// Whether a load failed for want of memory: the runner reports it, or the OOM killer ended it.
-fn lacks_memory(error: &Error) -> bool {
-    use supervisor::Error as E;
-    match error {
-        Error::Runner { source, .. } => match source {
-            E::Failed(failure) => failure.kind == FailureKind::OutOfMemory,
-            E::Exited(exit) => exit.signal() == Some(KILLED),
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
-/// SIGKILL. The supervisor reports its own kills as other errors, so during a load it comes from the OOM killer.
-const KILLED: i32 = 9;
-
-/// Logs the gaps in the sandbox of a runner.
-fn warn_of_gaps(request: &LoadRequest, sandbox: &Sandbox) {
-    let (level, lacks) = (sandbox.level.name(), &sandbox.lacks);
-    if sandbox.level < SandboxLevel::Full && !lacks.is_empty() {
-        tracing::warn!(model = %request.name, level, lacks, "the runner is not fully confined");
-    } else if !lacks.is_empty() {
-        tracing::info!(model = %request.name, level, lacks, "the runner could be confined more strictly");
     }
 }

@@ -1,5 +1,6 @@
 use std::sync::Mutex;
 
+use api::EventKind;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use registry::Digest;
@@ -73,6 +74,7 @@ impl Loader for Arc<Mocks> {
 
 struct Bench {
     scheduler: Scheduler,
+    events: Events,
     mocks: Arc<Mocks>,
     tasks: TaskTracker,
 }
@@ -93,8 +95,10 @@ fn bench_with(max_loaded: usize, max_queue: usize) -> Bench {
         keep_alive: KeepAlive::For(STAY),
         stop_grace: Duration::from_secs(1),
     };
+    let events = Events::new(CancellationToken::new());
     Bench {
-        scheduler: Scheduler::start(options, Arc::new(mocks.clone()), &tasks),
+        scheduler: Scheduler::start(options, Arc::new(mocks.clone()), events.clone(), &tasks),
+        events,
         mocks,
         tasks,
     }
@@ -172,6 +176,160 @@ impl Bench {
         names.sort();
         names
     }
+}
+
+fn kinds(bench: &Bench, name: &str) -> Vec<(EventKind, String)> {
+    let name = ModelName::parse(name).unwrap().to_string();
+    let events = bench.events.decisions(Some(&name)).into_iter();
+    events.map(|event| (event.kind, event.text)).collect()
+}
+
+/// Pins a model as a route does, while it holds a lease.
+async fn pin(bench: &Bench, name: &str) {
+    let lease = bench.acquire(name).await.unwrap();
+    let key = key(name);
+    bench
+        .scheduler
+        .pin(ModelName::parse(name).unwrap(), key)
+        .await;
+    drop(lease);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pinned_model_stays_until_it_is_unpinned() {
+    let bench = bench();
+    pin(&bench, "a").await;
+    // Neither an idle hour nor a client's wish nor other models unload it.
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let by_key = || Which::Key(key("a"));
+    let unloading = bench.scheduler.unload(by_key(), false).await;
+    assert_eq!(unloading, Unloading::Pinned);
+    drop(
+        bench
+            .scheduler
+            .acquire(keeping("a", KeepAlive::For(Duration::ZERO)))
+            .await
+            .unwrap(),
+    );
+    for other in ["b", "c", "d"] {
+        drop(bench.acquire(other).await.unwrap());
+    }
+    let seen = bench.scheduler.list().await;
+    let pinned = seen.iter().find(|seen| seen.pinned).unwrap();
+    assert_eq!((pinned.name.model(), pinned.expires), ("a", None));
+    assert_eq!(bench.loads().iter().filter(|load| load.0 == "a").count(), 1);
+
+    assert!(bench.scheduler.unpin(by_key()).await);
+    assert!(!bench.scheduler.unpin(by_key()).await);
+    // Its keep-alive is 0 by now.
+    bench
+        .until(|seen| seen.iter().all(|seen| seen.name.model() != "a"))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_outlives_a_reload_and_a_crash_and_ends_with_an_unload() {
+    let bench = bench();
+    bench.script("a", "crash-at-token 1");
+    pin(&bench, "a").await;
+    let larger = bench.scheduler.acquire(request("a", 200)).await.unwrap();
+    assert!(bench.scheduler.list().await[0].pinned);
+    assert!(answer(&larger, "hello").await.is_err());
+    drop(larger);
+    bench.until(<[ModelSummary]>::is_empty).await;
+    drop(bench.acquire("a").await.unwrap());
+    assert!(bench.scheduler.list().await[0].pinned);
+    let unloading = bench.scheduler.unload(Which::Key(key("a")), true).await;
+    assert_eq!(unloading, Unloading::Done);
+    drop(bench.acquire("a").await.unwrap());
+    assert!(!bench.scheduler.list().await[0].pinned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_no_slot_can_become_free_for_is_refused() {
+    let bench = bench();
+    for name in ["a", "b"] {
+        pin(&bench, name).await;
+    }
+    let error = bench.acquire("c").await.unwrap_err();
+    assert_eq!(error.code(), "all_pinned");
+    assert!(error.message().contains("a:latest, b:latest"), "{error}");
+    assert!(error.hint().unwrap().contains("slm unpin"));
+    // A busy model that is not pinned becomes idle, so a request waits for it.
+    assert!(bench.scheduler.unpin(Which::Key(key("b"))).await);
+    let busy = bench.acquire("b").await.unwrap();
+    let (waits, _) = tokio::join!(bench.acquire("c"), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(busy);
+    });
+    assert!(waits.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_decision_is_an_event_with_its_numbers() {
+    let bench = bench_with(1, 8);
+    drop(bench.acquire("a").await.unwrap());
+    drop(bench.scheduler.acquire(request("a", 200)).await.unwrap());
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    drop(bench.acquire("b").await.unwrap());
+    let seen = kinds(&bench, "a");
+    let kinds_of_a: Vec<EventKind> = seen.iter().map(|(kind, _)| *kind).collect();
+    use EventKind::*;
+    let once = [Loading, Loaded, Unloading, Unloaded];
+    assert_eq!(kinds_of_a, [once, once].concat());
+    let texts: Vec<&str> = seen.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(
+        texts[0],
+        "loads with a context of 100 tokens; 0 of 1 models are loaded"
+    );
+    assert!(
+        texts[1].contains("with a context of 100 tokens and "),
+        "{}",
+        texts[1]
+    );
+    assert_eq!(
+        texts[2],
+        "is unloaded: a request needs a context of 200 tokens, and it is loaded with 100"
+    );
+    assert!(
+        texts[6].starts_with("is unloaded: 'b:latest' needs its slot: 1 of 1 models are loaded, and this one was not used for 12."),
+        "{}",
+        texts[6]
+    );
+    tokio::time::sleep(STAY + Duration::from_secs(1)).await;
+    let seen = kinds(&bench, "b");
+    assert!(
+        seen.iter()
+            .any(|(_, text)| text == "is unloaded: it was not used for 300 s")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_crashes_and_refusals_are_events() {
+    let bench = bench();
+    bench.script("a", "fail-in-load");
+    bench.script("c", "crash-at-token 1");
+    for _ in 0..2 {
+        assert!(bench.acquire("a").await.is_err());
+    }
+    let seen = kinds(&bench, "a");
+    assert_eq!(seen[1].0, EventKind::LoadFailed);
+    assert!(seen[1].1.starts_with("cannot be loaded: "), "{}", seen[1].1);
+    for _ in 0..3 {
+        let lease = bench.acquire("c").await.unwrap();
+        assert!(answer(&lease, "hello").await.is_err());
+        drop(lease);
+        bench
+            .until(|seen| seen.iter().all(|seen| seen.name.model() != "c"))
+            .await;
+    }
+    for _ in 0..3 {
+        assert!(bench.acquire("c").await.is_err());
+    }
+    let seen = kinds(&bench, "c");
+    let count = |kind| seen.iter().filter(|(this, _)| *this == kind).count();
+    assert_eq!(count(EventKind::Crashed), 3);
+    assert_eq!(count(EventKind::Refused), 1, "{seen:?}");
 }
 
 fn generate(text: &str) -> Generate {
@@ -262,7 +420,7 @@ async fn the_keep_alive_of_a_request_overrides_the_default() {
 #[tokio::test(start_paused = true)]
 async fn an_unload_waits_for_the_leases() {
     let bench = bench();
-    let unload = || bench.scheduler.unload(key("a"));
+    let unload = || bench.scheduler.unload(Which::Key(key("a")), false);
     assert_eq!(unload().await, Unloading::NotLoaded);
     let lease = bench.acquire("a").await.unwrap();
     assert_eq!(unload().await, Unloading::WhenIdle);
@@ -276,7 +434,7 @@ async fn an_idle_model_is_gone_when_unload_returns() {
     let bench = bench();
     drop(bench.acquire("a").await.unwrap());
     bench.until(|seen| seen[0].active == 0).await;
-    let unloading = bench.scheduler.unload(key("a")).await;
+    let unloading = bench.scheduler.unload(Which::Key(key("a")), false).await;
     assert_eq!(unloading, Unloading::Done);
     assert!(bench.scheduler.list().await.is_empty());
 }
@@ -719,7 +877,7 @@ async fn idle_models_are_unloaded_for_a_load_without_memory() {
         drop(refused.unwrap());
         assert_eq!(bench.loads().len(), before + 2);
         assert_eq!(bench.names().await, ["big:latest", "busy:latest"]);
-        bench.scheduler.unload(key("big")).await;
+        bench.scheduler.unload(Which::Key(key("big")), false).await;
     }
     answer(&busy, "undisturbed").await.unwrap();
 }
@@ -782,7 +940,13 @@ fn broken(at_once: bool) -> Scheduler {
         keep_alive: KeepAlive::Always,
         stop_grace: Duration::from_secs(1),
     };
-    Scheduler::start(options, Arc::new(Broken { at_once }), &TaskTracker::new())
+    let events = Events::new(CancellationToken::new());
+    Scheduler::start(
+        options,
+        Arc::new(Broken { at_once }),
+        events,
+        &TaskTracker::new(),
+    )
 }
 
 #[tokio::test(start_paused = true)]

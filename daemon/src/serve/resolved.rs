@@ -23,15 +23,17 @@ pub(super) struct ResolvedModel {
 }
 
 impl ResolvedModel {
-    /// Finds the model of a request, and joins the parameters of both.
+    /// Finds the model of a request, which must have this capability if one is given, and joins the parameters of both.
     pub(super) async fn find(
         app: &App,
-        capability: Capability,
+        capability: impl Into<Option<Capability>>,
         target: &Target,
     ) -> Result<Self, Error> {
         let model = app.registry.model(&target.model).await?;
         requirements::version(model.config.requires.as_deref())?;
-        if !requirements::may_have(&model, capability) {
+        if let Some(capability) = capability.into()
+            && !requirements::may_have(&model, capability)
+        {
             return Err(Error::Invalid(format!(
                 "'{}' does not {}",
                 model.name,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Job, Progress};
+use api::{EventFacts, EventKind, Job, JobState, Progress};
 use futures::StreamExt as _;
 use registry::{Registry, Reporter, SavedJob, SavedJobs};
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +16,7 @@ use super::table::{Action, Entry, Id, Options, Table};
 use super::work::Worker;
 use super::{Change, Clock, LeaveGuard, Message, Subscription, TransferRequest};
 use crate::error::Error;
+use crate::events::Events;
 use crate::lines::Lines;
 use crate::progress::line;
 use crate::shutdown::Shutdown;
@@ -97,9 +98,20 @@ pub(super) struct Task {
     deferred: Vec<DeferredReply>,
     worker: Arc<dyn Worker>,
     clock: Clock,
-    store: mpsc::UnboundedSender<SavedChange>,
+    outlets: Outlets,
+    /// The states of open jobs in the events.
+    recorded: BTreeMap<Id, JobState>,
     sender: mpsc::UnboundedSender<Message>,
     shutdown: Shutdown,
+}
+
+/// Where changes of jobs go, beside the clients that listen to one.
+#[derive(Debug)]
+pub(super) struct Outlets {
+    /// Saves them in the index.
+    pub(super) store: mpsc::UnboundedSender<SavedChange>,
+    /// Tells them to the clients of `GET /slm/v1/events`.
+    pub(super) events: Events,
 }
 
 impl Task {
@@ -108,7 +120,7 @@ impl Task {
         worker: Arc<dyn Worker>,
         options: Options,
         clock: Clock,
-        store: mpsc::UnboundedSender<SavedChange>,
+        outlets: Outlets,
         sender: mpsc::UnboundedSender<Message>,
         shutdown: &Shutdown,
     ) -> Self {
@@ -127,7 +139,8 @@ impl Task {
             deferred: Vec::new(),
             worker,
             clock,
-            store,
+            outlets,
+            recorded: BTreeMap::new(),
             sender,
             shutdown: shutdown.clone(),
         }
@@ -176,9 +189,12 @@ impl Task {
                     run.cancel();
                 }
             }
-            Action::Save(id) => self.save(id),
+            Action::Save(id) => {
+                self.save(id);
+                self.record(id);
+            }
             Action::Forget(id) => {
-                let _ = self.store.send(SavedChange::Forget(id));
+                let _ = self.outlets.store.send(SavedChange::Forget(id));
             }
             Action::Tell(id, status) => {
                 let state = self.table.get(id).map(Entry::api_state);
@@ -256,7 +272,34 @@ impl Task {
             (entry.completed, entry.total) = (completed, total);
         }
         let record = serde_json::to_string(entry).expect("texts and numbers");
-        let _ = self.store.send(SavedChange::Save(SavedJob { id, record }));
+        let _ = self
+            .outlets
+            .store
+            .send(SavedChange::Save(SavedJob { id, record }));
+    }
+
+    /// Records a new state of a job in the events.
+    fn record(&mut self, id: Id) {
+        let Some(entry) = self.table.get(id) else {
+            return;
+        };
+        let job = self.to_job(id, entry);
+        let state = job.state;
+        let before = match state.is_over() {
+            true => self.recorded.remove(&id),
+            false => self.recorded.insert(id, state),
+        };
+        if before == Some(state) {
+            return;
+        }
+        let reason = job.reason.as_ref().map(|reason| format!(": {reason}"));
+        let text = format!("{} {id} is {state}{}", job.kind, reason.unwrap_or_default());
+        let facts = EventFacts {
+            job: Some(job.clone()),
+            ..EventFacts::default()
+        };
+        let events = &self.outlets.events;
+        events.record(&job.model, EventKind::Job, text, facts);
     }
 
     fn handle(&mut self, message: Message) {

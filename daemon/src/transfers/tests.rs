@@ -6,6 +6,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use registry::Reporter;
 use tokio::sync::Notify;
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use crate::progress::success;
 
@@ -86,7 +88,8 @@ async fn start(registry: &Registry, worker: Arc<Slow>, shutdown: &Shutdown) -> T
         metered: false,
     };
     let clock = Arc::new(Zoned::now);
-    let transfers = Transfers::start(registry, worker, options, clock, shutdown);
+    let events = Events::new(CancellationToken::new());
+    let transfers = Transfers::start(registry, worker, options, clock, events, shutdown);
     transfers.await.unwrap()
 }
 

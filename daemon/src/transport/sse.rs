@@ -64,6 +64,14 @@ where
     S: Stream<Item = Result<Event, Error>> + Send + 'static,
 {
     let frames = until_error(frames, failed).map(Ok::<Event, Infallible>);
+    events(frames, keep_alive)
+}
+
+/// A response that streams events, none of which is an error.
+pub fn events<S>(frames: S, keep_alive: KeepAlive) -> Response
+where
+    S: Stream<Item = Result<Event, Infallible>> + Send + 'static,
+{
     let mut response = Sse::new(frames).keep_alive(keep_alive).into_response();
     // Proxies that collect a response before they pass it on let this header be.
     let unbuffered = HeaderValue::from_static("no");

@@ -51,7 +51,10 @@ pub(crate) async fn post(
 }
 
 /// The request, and a warning for each tool that was left out.
-async fn read(arrived: Instant, request: ChatRequest) -> Result<(Ask, Vec<String>), Error> {
+pub(crate) async fn read(
+    arrived: Instant,
+    request: ChatRequest,
+) -> Result<(Ask, Vec<String>), Error> {
     let shape = request::shape(request.format.as_ref())?;
     let logprobs = fields::logprobs(request.logprobs, request.top_logprobs)?;
     let target = fields::target(

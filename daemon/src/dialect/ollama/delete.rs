@@ -7,6 +7,7 @@ use registry::Model;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
+use crate::scheduler::Which;
 
 /// Cancels pulls of the name and removes their partial blobs.
 /// If the weights were removed, the model is unloaded after its last request; weights of another name stay loaded.
@@ -45,7 +46,7 @@ pub(crate) async fn delete(
         weights.any(|layer| report.removed.contains(&layer.digest))
     };
     if let Some(model) = model.filter(is_gone) {
-        app.scheduler.unload(model.key()).await;
+        app.scheduler.unload(Which::Key(model.key()), true).await;
     }
     Ok(())
 }

@@ -5,10 +5,10 @@ use axum::extract::State;
 use runner_protocol::Input;
 use tokio::time::Instant;
 
-use super::reply::nanos;
 use crate::app::App;
 use crate::ask::EmbedAsk;
 use crate::dialect::fields;
+use crate::duration::nanos;
 use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::serve;

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
+use registry::Capability;
 use serde::Serialize;
 
 use super::body;
@@ -12,11 +13,12 @@ use super::chunk::{Chunk, ChunkBuilder};
 use crate::answer::{self, End, Finish};
 use crate::app::App;
 use crate::ask::Ask;
-use crate::duration::KeepAlive;
+use crate::duration::{KeepAlive, nanos};
 use crate::error::Error;
 use crate::scheduler::Unloading;
 use crate::serve;
 use crate::transport::ndjson;
+use crate::wire;
 
 /// How an answer ended, for its last event.
 pub(super) enum Outcome {
@@ -62,11 +64,7 @@ impl Outcome {
 
     pub(super) fn unload(&self) -> Option<Unload> {
         match self {
-            Self::Unloaded(unloading) => Some(match unloading {
-                Unloading::Done => Unload::Done,
-                Unloading::WhenIdle => Unload::WhenIdle,
-                Unloading::NotLoaded => Unload::NotLoaded,
-            }),
+            Self::Unloaded(unloading) => Some(wire::unload(*unloading)),
             Self::Answered(_) | Self::Loaded(_) => None,
         }
     }
@@ -78,10 +76,6 @@ fn durations(timings: &answer::Timings) -> Timings {
         load_duration: nanos(timings.load),
         ..Timings::default()
     }
-}
-
-pub(super) fn nanos(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Responds to a request. Without turns it loads the model, or with `keep_alive: 0` unloads it.
@@ -96,8 +90,11 @@ pub(super) async fn reply<E: Serialize + Send + 'static>(
     let is_whole = stream == Some(false);
     if ask.turns.is_empty() {
         let outcome = match ask.target.keep_alive.is_some_and(KeepAlive::is_zero) {
-            true => Outcome::Unloaded(serve::unload(app, &ask.target.model).await?),
-            false => Outcome::Loaded(serve::load(app, &ask.target).await?),
+            true => Outcome::Unloaded(serve::unload(app, &ask.target.model, false).await?),
+            false => {
+                let capability = Some(Capability::Completion);
+                Outcome::Loaded(serve::load(app, &ask.target, capability).await?)
+            }
         };
         let event = event(Chunk::default(), Some(outcome));
         return Ok(match is_whole {

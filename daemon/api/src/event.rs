@@ -1,0 +1,110 @@
+//! Events of the daemon (ours): what it loads, unloads and refuses, with the reason, and the states of jobs.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Job;
+
+/// One event of `GET /slm/v1/events` and `GET /slm/v1/why`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Counts up from 1 since the daemon started. A client that sends it as `Last-Event-ID` gets the events after it.
+    pub id: u64,
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// The model; empty for `missed`.
+    pub model: String,
+    /// What happened and why, for people, with the numbers that decided.
+    pub text: String,
+    /// What programs read.
+    #[serde(flatten)]
+    pub facts: EventFacts,
+}
+
+/// The kind of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A load began.
+    Loading,
+    /// A model is loaded.
+    Loaded,
+    /// A load failed.
+    LoadFailed,
+    /// A load was cancelled, because no request waited for it any more.
+    LoadCancelled,
+    /// A busy model takes no new requests, because another model needs its slot.
+    Draining,
+    /// A model is being unloaded.
+    Unloading,
+    /// A model is unloaded.
+    Unloaded,
+    /// The runner of a model crashed.
+    Crashed,
+    /// A request for a model was refused.
+    Refused,
+    /// A model is pinned.
+    Pinned,
+    /// A model is not pinned any more.
+    Unpinned,
+    /// A job changed its state.
+    Job,
+    /// Events were left out, because the client read too slowly or came too late.
+    Missed,
+}
+
+impl EventKind {
+    /// Its name in JSON and in the `event:` line of the stream.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Loaded => "loaded",
+            Self::LoadFailed => "load_failed",
+            Self::LoadCancelled => "load_cancelled",
+            Self::Draining => "draining",
+            Self::Unloading => "unloading",
+            Self::Unloaded => "unloaded",
+            Self::Crashed => "crashed",
+            Self::Refused => "refused",
+            Self::Pinned => "pinned",
+            Self::Unpinned => "unpinned",
+            Self::Job => "job",
+            Self::Missed => "missed",
+        }
+    }
+}
+
+/// The facts of an event, as far as its kind has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventFacts {
+    /// Tokens of the context (`loading`, `loaded`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<u32>,
+    /// Bytes of memory and of devices (`loaded`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// The device (`loaded`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Nanoseconds of the load (`loaded`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took: Option<u64>,
+    /// The job (`job`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
+}
+
+/// Answer of `GET /slm/v1/why`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WhyResponse {
+    /// The loaded models; with `model`, that one or none.
+    pub loaded: Vec<crate::LoadedModel>,
+    /// The last events of the models without jobs, the oldest first.
+    pub events: Vec<Event>,
+}

@@ -1,0 +1,114 @@
+//! `GET /slm/v1/events` and `GET /slm/v1/why`: what the daemon loads, unloads and refuses, and why.
+
+use std::convert::Infallible;
+
+use api::{ErrorBody, Event, EventKind, WhyResponse};
+use axum::Json;
+use axum::extract::State;
+use axum::response::{Response, sse};
+use futures::StreamExt;
+use http::HeaderMap;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::extract::{Query, model_name};
+use crate::loaded;
+use crate::transport::sse::{comments, events};
+
+/// Of which model.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ModelQuery {
+    /// Only this model.
+    model: Option<String>,
+}
+
+impl ModelQuery {
+    /// The name as events have it.
+    fn name(&self) -> Result<Option<String>, Error> {
+        let name = self.model.as_deref().map(model_name).transpose()?;
+        Ok(name.map(|name| name.to_string()))
+    }
+}
+
+/// Server-sent events from now on; with the header `Last-Event-ID` also the kept ones after that id. The stream ends with the daemon.
+///
+/// *Cancel*.
+#[utoipa::path(
+    get,
+    path = api::routes::EVENTS,
+    params(
+        ModelQuery,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event that the client has"),
+    ),
+    responses(
+        (status = 200, description = "An event for each load, unload, refusal and state of a job", body = Event, content_type = "text/event-stream"),
+        (status = "4XX", description = "A parameter is wrong", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
+pub(crate) async fn stream(
+    State(app): State<App>,
+    Query(query): Query<ModelQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let model = query.name()?;
+    let after = headers
+        .get("last-event-id")
+        .map(|id| id.to_str().ok().and_then(|id| id.parse().ok()));
+    let after = match after {
+        Some(None) => {
+            return Err(Error::field(
+                "Last-Event-ID",
+                "it is the number of an event",
+            ));
+        }
+        after => after.flatten(),
+    };
+    let of_model = move |event: &Event| {
+        let is_meant = model.as_ref().is_none_or(|model| *model == event.model);
+        futures::future::ready(is_meant || event.kind == EventKind::Missed)
+    };
+    let frames = app.events.listen(after).filter(of_model).map(frame);
+    Ok(events(frames.map(Ok::<_, Infallible>), comments()))
+}
+
+/// The frame of an event. `missed` has no id, so that it does not become the last id of the client.
+fn frame(event: Event) -> sse::Event {
+    let frame = sse::Event::default().event(event.kind.name());
+    let frame = match event.kind {
+        EventKind::Missed => frame,
+        _ => frame.id(event.id.to_string()),
+    };
+    frame
+        .json_data(&event)
+        .expect("events are plain data with text keys")
+}
+
+/// The loaded models, and the last loads, unloads, refusals and crashes with their reasons.
+///
+/// *Cancel*.
+#[utoipa::path(
+    get,
+    path = api::routes::WHY,
+    params(ModelQuery),
+    responses(
+        (status = 200, description = "The last events", body = WhyResponse),
+        (status = "4XX", description = "The name of the model is wrong", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
+pub(crate) async fn why(
+    State(app): State<App>,
+    Query(query): Query<ModelQuery>,
+) -> Result<Json<WhyResponse>, Error> {
+    let model = query.name()?;
+    let mut loaded = loaded::models(&app).await;
+    loaded.retain(|entry| model.as_ref().is_none_or(|model| *model == entry.name));
+    Ok(Json(WhyResponse {
+        loaded,
+        events: app.events.decisions(model.as_deref()),
+    }))
+}

@@ -1,0 +1,210 @@
+//! Reports of runners and leases: a lease was released, a load has ended, a runner has exited.
+
+use std::time::Duration;
+
+use api::{EventFacts, EventKind};
+use runner_protocol::{FailureKind, Loaded, Sandbox, SandboxLevel};
+use supervisor::{Cause, Exit};
+use tokio::time::Instant;
+
+use super::super::entry::{Entry, Ready, State, Waiter};
+use super::super::{LoadRequest, LoadedRunner, Unloading};
+use super::{Notice, Task};
+use crate::duration::nanos;
+use crate::error::Error;
+
+impl Task {
+    pub(super) fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Released { entry } => self.released(entry),
+            Notice::Loaded { entry, result } => self.loaded(entry, *result),
+            Notice::Exited { entry, exit } => self.exited(entry, &exit),
+        }
+    }
+
+    fn released(&mut self, id: u64) {
+        if let Some(State::Ready(ready)) = self.table.get_mut(&id).map(|entry| &mut entry.state) {
+            ready.leases -= 1;
+            if ready.leases == 0 {
+                ready.idle_since = Instant::now();
+            }
+        }
+    }
+
+    fn loaded(&mut self, id: u64, result: Result<LoadedRunner, Error>) {
+        let Some(entry) = self.table.get_mut(&id) else {
+            // The load was cancelled; dropping the runner ends it.
+            return;
+        };
+        let State::Loading { waiters, since, .. } = &mut entry.state else {
+            return;
+        };
+        let waiters = std::mem::take(waiters);
+        let since = *since;
+        match result {
+            Err(error) => self.failed(id, waiters, &error),
+            Ok(LoadedRunner {
+                runner,
+                loaded,
+                saver,
+                device_reason,
+            }) => {
+                tracing::info!(
+                    model = %entry.request.name,
+                    pid = runner.pid(),
+                    context = loaded.context,
+                    device = %loaded.device,
+                    reason = device_reason,
+                    took = ?since.elapsed(),
+                    "loaded"
+                );
+                self.events.record(
+                    &entry.request.name,
+                    EventKind::Loaded,
+                    loaded_text(&loaded, &device_reason, since.elapsed()),
+                    EventFacts {
+                        context: Some(loaded.context),
+                        bytes: Some(loaded.resident_bytes + loaded.device_bytes),
+                        device: Some(loaded.device.clone()),
+                        took: Some(nanos(since.elapsed())),
+                        job: None,
+                    },
+                );
+                warn_of_gaps(&entry.request, &runner.hello().sandbox);
+                let exited = runner.exited();
+                let notices = self.notices.clone();
+                self.tasks.spawn(async move {
+                    let exit = exited.await;
+                    let _ = notices.send(Notice::Exited { entry: id, exit });
+                });
+                entry.state = State::Ready(Box::new(Ready {
+                    runner,
+                    loaded,
+                    saver,
+                    device_reason,
+                    leases: 0,
+                    idle_since: Instant::now(),
+                    load_time: since.elapsed(),
+                }));
+                for waiter in waiters {
+                    self.grant(id, waiter);
+                }
+            }
+        }
+    }
+
+    /// A load failed. When memory was too short, unloads the idle models and tries once more.
+    fn failed(&mut self, id: u64, waiters: Vec<Waiter>, error: &Error) {
+        let Some(entry) = self.table.remove(&id) else {
+            return;
+        };
+        tracing::warn!(model = %entry.request.name, "cannot load: {}", crate::error::chain(error));
+        let name = entry.request.name.clone();
+        self.record(&name, EventKind::LoadFailed, failed_text(error));
+        if lacks_memory(error) && !entry.is_second_try {
+            let may_go = |entry: &Entry| entry.is_idle() && !entry.pinned;
+            let idle = self.table.iter().filter(|(_, entry)| may_go(entry));
+            let idle: Vec<u64> = idle.map(|(id, _)| *id).collect();
+            if !idle.is_empty() {
+                for id in &idle {
+                    self.stop(*id, format!("'{name}' needs its memory"));
+                }
+                self.second_tries.insert(entry.request.key, idle);
+                self.pending.splice(0..0, waiters);
+                return;
+            }
+        }
+        if let Some(signal) = crash(error) {
+            self.crashed(&entry.request, signal);
+        }
+        for waiter in waiters {
+            let _ = waiter.reply.send(Err(error.clone()));
+        }
+    }
+
+    /// A runner crashed during the load or later, by this signal if by one.
+    fn crashed(&mut self, request: &LoadRequest, signal: Option<i32>) {
+        tracing::debug!(model = %request.name, signal, "crashed");
+        self.breaker.crashed(&request.key, Instant::now());
+    }
+
+    fn exited(&mut self, id: u64, exit: &Exit) {
+        let Some(mut entry) = self.table.remove(&id) else {
+            return;
+        };
+        for reply in entry.gone.drain(..) {
+            let _ = reply.send(Unloading::Done);
+        }
+        if matches!(entry.state, State::Stopping) || matches!(exit.cause, Cause::Stopped) {
+            tracing::info!(model = %entry.request.name, "unloaded");
+            self.record(&entry.request.name, EventKind::Unloaded, "unloaded");
+            return;
+        }
+        // The streams of active requests end in an error by themselves.
+        tracing::warn!(model = %entry.request.name, stderr = ?exit.stderr, "the runner {exit}");
+        let text = format!("the runner {exit}");
+        self.record(&entry.request.name, EventKind::Crashed, text);
+        self.crashed(&entry.request, exit.signal());
+    }
+}
+
+/// What a load took and where the model is.
+fn loaded_text(loaded: &Loaded, reason: &str, took: Duration) -> String {
+    let device = match (loaded.device.as_str(), reason) {
+        ("", _) => String::new(),
+        (device, "") => format!(" on {device}"),
+        (device, reason) => format!(" on {device} ({reason})"),
+    };
+    let megabytes = (loaded.resident_bytes + loaded.device_bytes) / 1_000_000;
+    format!(
+        "loaded in {:.2} s{device}, with a context of {} tokens and {megabytes} MB",
+        took.as_secs_f64(),
+        loaded.context
+    )
+}
+
+fn failed_text(error: &Error) -> String {
+    format!("cannot be loaded: {}", error.message())
+}
+
+/// Whether a load failed by a crash of the runner, with the signal if it was one; `None` when the runner answered.
+fn crash(error: &Error) -> Option<Option<i32>> {
+    use supervisor::Error as E;
+    match error {
+        Error::Runner {
+            source:
+                E::Exited(exit)
+                | E::Protocol { exit, .. }
+                | E::Stalled { exit, .. }
+                | E::Hello { exit, .. },
+            ..
+        } => Some(exit.signal()),
+        _ => None,
+    }
+}
+
+/// Whether a load failed for want of memory: the runner reports it, or the OOM killer ended it.
+fn lacks_memory(error: &Error) -> bool {
+    use supervisor::Error as E;
+    match error {
+        Error::Runner { source, .. } => match source {
+            E::Failed(failure) => failure.kind == FailureKind::OutOfMemory,
+            E::Exited(exit) => exit.signal() == Some(KILLED),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// SIGKILL. The supervisor reports its own kills as other errors, so during a load it comes from the OOM killer.
+const KILLED: i32 = 9;
+
+/// Logs the gaps in the sandbox of a runner.
+fn warn_of_gaps(request: &LoadRequest, sandbox: &Sandbox) {
+    let (level, lacks) = (sandbox.level.name(), &sandbox.lacks);
+    if sandbox.level < SandboxLevel::Full && !lacks.is_empty() {
+        tracing::warn!(model = %request.name, level, lacks, "the runner is not fully confined");
+    } else if !lacks.is_empty() {
+        tracing::info!(model = %request.name, level, lacks, "the runner could be confined more strictly");
+    }
+}
