@@ -195,11 +195,29 @@ pub(crate) enum Command {
     /// Blobs that other models share stay on disk.
     #[command(after_help = "Example:\n  slm rm my-model other-model")]
     Rm(Models),
-    /// Unload models from memory.
+    /// Load models into memory.
+    ///
+    /// The first request of a loaded model does not wait for it.
+    #[command(after_help = "Examples:\n  slm load smollm2\n  slm load smollm2 --keepalive 2h")]
+    Load(Load),
+    /// Unload models from memory, also pinned ones.
     ///
     /// A model in use is unloaded after its last answer.
     #[command(after_help = "Example:\n  slm stop smollm2")]
     Stop(Models),
+    /// Load models and keep them loaded.
+    ///
+    /// A pinned model stays until `slm unpin`, `slm stop` or the end of the daemon, whatever other requests need.
+    #[command(after_help = "Example:\n  slm pin smollm2")]
+    Pin(Models),
+    /// Let pinned models leave again.
+    #[command(after_help = "Example:\n  slm unpin smollm2")]
+    Unpin(Models),
+    /// Show why models were loaded, unloaded or refused.
+    ///
+    /// The daemon keeps the last decisions with their reasons while it runs.
+    #[command(after_help = "Examples:\n  slm why\n  slm why smollm2")]
+    Why(Why),
     /// Run the daemon in this terminal, or stop a running daemon.
     #[command(after_help = "Examples:
   slm serve
@@ -223,6 +241,11 @@ pub(crate) enum Command {
   slm verify smollm2
   slm verify --quarantine")]
     Verify(Verify),
+    /// Remove files of the store that no model needs.
+    ///
+    /// The daemon does so by itself once a day.
+    #[command(after_help = "Example:\n  slm gc")]
+    Gc,
     /// Show the versions of this program and of the daemon.
     #[command(after_help = "Example:\n  slm version")]
     Version,
@@ -596,7 +619,26 @@ pub(crate) struct Cp {
     pub(crate) destination: String,
 }
 
-/// Arguments of `rm` and `stop`.
+/// Arguments of `load`.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// The models.
+    #[command(flatten)]
+    pub(crate) models: Models,
+    /// How long they stay loaded without requests: `10m`, `1h30m`, seconds, or -1 for ever.
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
+    pub(crate) keepalive: Option<String>,
+}
+
+/// Arguments of `why`.
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// Name of the model; without one, all models.
+    #[arg(add = ArgValueCompleter::new(models))]
+    pub(crate) model: Option<String>,
+}
+
+/// Arguments of `rm`, `stop`, `pin` and `unpin`.
 #[derive(Debug, Args)]
 pub(crate) struct Models {
     /// Names of the models.

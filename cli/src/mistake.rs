@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::output::{Output, OutputMode};
 
 /// Commands of other programs, with their counterparts in slm.
-const FOREIGN_COMMANDS: [(&str, &str); 32] = [
+const FOREIGN_COMMANDS: [(&str, &str); 31] = [
     ("add", "pull"),
     ("ask", "run"),
     ("build", "create"),
@@ -31,7 +31,6 @@ const FOREIGN_COMMANDS: [(&str, &str); 32] = [
     ("info", "show"),
     ("inspect", "show"),
     ("kill", "stop"),
-    ("load", "run"),
     ("log", "logs"),
     ("make", "create"),
     ("models", "list"),

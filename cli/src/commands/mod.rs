@@ -3,9 +3,11 @@
 pub(crate) mod completions;
 pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod gc;
 pub(crate) mod jobs;
 pub(crate) mod launch;
 pub(crate) mod list;
+pub(crate) mod load;
 mod local;
 pub(crate) mod login;
 pub(crate) mod logs;
@@ -22,6 +24,7 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod verify;
 pub(crate) mod version;
+pub(crate) mod why;
 
 use std::collections::BTreeMap;
 

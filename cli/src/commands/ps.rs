@@ -114,6 +114,7 @@ fn until(model: &LoadedModel, now: Timestamp) -> String {
     match model.state.as_str() {
         "stopping" => "stopping".to_owned(),
         "busy" if model.keep_alive == Some(KeepAlive::Seconds(0.0)) => "it is idle".to_owned(),
+        _ if model.pinned => "unpinned".to_owned(),
         // The keep-alive starts after the last answer.
         "loading" | "busy" => "-".to_owned(),
         _ => text::relative(model.expires_at, now),
@@ -140,6 +141,7 @@ mod tests {
             context_length: 4096,
             state: state.to_owned(),
             removed: false,
+            pinned: false,
             active,
             pid: Some(1),
             device: device.to_owned(),
@@ -164,6 +166,10 @@ mod tests {
                 ..model("leaving:latest", 0, "CPU", "stopping", 0)
             },
             LoadedModel {
+                pinned: true,
+                ..model("kept:latest", 0, "CPU (zen4)", "ready", 0)
+            },
+            LoadedModel {
                 removed: true,
                 keep_alive: Some(KeepAlive::Seconds(0.0)),
                 ..model("old:latest", 0, "CPU", "busy", 1)
@@ -177,6 +183,7 @@ mod tests {
         big:latest                    b179c9523d0e   200 MB   48%/52% CPU/GPU   partial   4096      busy (3)   -
         from-an-older-daemon:latest   b179c9523d0e   200 MB   100% GPU          -         4096      ready      in 4 minutes
         leaving:latest                b179c9523d0e   -        -                 -         4096      stopping   stopping
+        kept:latest                   b179c9523d0e   200 MB   100% CPU (zen4)   full      4096      ready      unpinned
         old:latest (removed)          b179c9523d0e   200 MB   100% CPU          partial   4096      busy       it is idle
         ");
     }

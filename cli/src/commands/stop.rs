@@ -1,6 +1,6 @@
 //! `slm stop`: unloads models from memory.
 
-use api::{GenerateEvent, GenerateRequest, KeepAlive, Unload, routes};
+use api::{Unload, UnloadRequest, UnloadResponse, routes};
 
 use super::{Outcome, each};
 use crate::args::Models;
@@ -11,27 +11,24 @@ use crate::exit::Exit;
 pub(crate) async fn run(context: Context, args: &Models) -> anyhow::Result<Exit> {
     let client = context.client.without_start();
     each(&context.out, &args.models, async |model| {
-        let request = GenerateRequest {
+        let request = UnloadRequest {
             model: model.to_owned(),
-            keep_alive: Some(KeepAlive::Seconds(0.0)),
-            stream: Some(false),
-            ..GenerateRequest::default()
         };
-        let event: GenerateEvent = client.post(routes::GENERATE, &request).await?;
-        Ok(outcome(model, event.unload))
+        let response: UnloadResponse = client.post(routes::UNLOAD, &request).await?;
+        Ok(outcome(model, response.unload))
     })
     .await
 }
 
-/// The outcome that the daemon reports; an older daemon reports none.
-fn outcome(model: &str, unload: Option<Unload>) -> Outcome {
+fn outcome(model: &str, unload: Unload) -> Outcome {
     let (word, note) = match unload {
-        None | Some(Unload::Done) => ("stopped", format!("stopped `{model}`")),
-        Some(Unload::WhenIdle) => (
+        Unload::Done => ("stopped", format!("stopped `{model}`")),
+        Unload::WhenIdle => (
             "when_idle",
             format!("`{model}` is in use and stops when its answers are over"),
         ),
-        Some(Unload::NotLoaded) => ("not_loaded", format!("`{model}` was not loaded")),
+        Unload::NotLoaded => ("not_loaded", format!("`{model}` was not loaded")),
+        Unload::Pinned => ("pinned", format!("`{model}` is pinned and stays loaded")),
     };
     Outcome { word, note }
 }

@@ -221,6 +221,14 @@ impl Output {
         paragraph(text, columns, indent)
     }
 
+    /// A paragraph for standard output, cleaned and wrapped on a terminal; further lines begin with `indent`.
+    pub(crate) fn paragraph(&self, text: &str, indent: &str) -> String {
+        match self.width() {
+            Some(columns) => paragraph(&clean(text), Some(columns), indent),
+            None => text.to_owned(),
+        }
+    }
+
     /// A heading, bold if colours are on.
     pub(crate) fn heading(&self, text: &str) -> String {
         if self.stdout.color {

@@ -296,13 +296,9 @@ fn unload_of(asked: &Asked) -> &'static str {
 fn cp_and_stop_send_their_requests() {
     let home = Home::new();
     let fake = Fake::start(home.path(), |asked| match asked.what.as_str() {
-        "POST /api/generate" => Reply::Json(
-            200,
-            json!({
-                "model": "m", "created_at": "2026-11-20T12:00:00Z", "response": "",
-                "done": true, "done_reason": "unload", "unload": unload_of(asked),
-            }),
-        ),
+        "POST /slm/v1/unload" => {
+            Reply::Json(200, json!({"model": "m", "unload": unload_of(asked)}))
+        }
         _ => Reply::Json(200, Value::Null),
     });
     let ran = home.slm(&["cp", "a", "b"]);
@@ -329,11 +325,61 @@ fn cp_and_stop_send_their_requests() {
     let ran = home.slm(&["--json", "stop", "m", "busy"]);
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(told, json!({ "stopped": ["m"], "when_idle": ["busy"] }));
-    let sent = fake.last("POST /api/generate");
+    assert_eq!(fake.last("POST /slm/v1/unload"), json!({"model": "busy"}));
+}
+
+#[test]
+fn load_pin_unpin_why_and_gc_send_their_requests() {
+    let home = Home::new();
+    let fake = Fake::start(home.path(), |asked| match asked.what.as_str() {
+        "POST /slm/v1/load" | "POST /slm/v1/pin" => Reply::Json(
+            200,
+            json!({"model": "m:latest", "load_duration": 310_000_000}),
+        ),
+        "POST /slm/v1/unpin" => Reply::Json(
+            200,
+            json!({"model": "m:latest", "was_pinned": asked.json()["model"] == "m"}),
+        ),
+        "GET /slm/v1/why?model=a+b" => Reply::Json(200, json!({"loaded": [], "events": []})),
+        "GET /slm/v1/why" => Reply::Json(
+            200,
+            json!({"loaded": [], "events": [{
+                "id": 1, "at": "2026-11-20T12:00:00Z", "type": "unloaded", "model": "m:latest",
+                "text": "unloaded",
+            }]}),
+        ),
+        "POST /slm/v1/store/gc" => Reply::Json(
+            200,
+            json!({"removed": ["sha256:b1"], "bytes": 11, "blocked_by": [], "strange": 0}),
+        ),
+        other => panic!("{other}"),
+    });
+    let check = |line: &[&str], expected: &str| {
+        let ran = home.slm(line);
+        let told = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!((ran.code, told.as_str()), (Some(0), expected), "{line:?}");
+    };
+    check(&["load", "m", "--keepalive", "2h"], "loaded `m` in 310.0ms\n");
     assert_eq!(
-        (&sent["keep_alive"], &sent["stream"]),
-        (&json!(0.0), &json!(false))
+        fake.last("POST /slm/v1/load"),
+        json!({"model": "m", "keep_alive": "2h"})
     );
+    check(&["pin", "m"], "pinned `m` in 310.0ms\n");
+    check(&["unpin", "m", "b"], "unpinned `m`\n`b` was not pinned\n");
+    check(
+        &["why", "a b"],
+        "the daemon has decided nothing about `a b` since it started\n",
+    );
+    let ran = home.slm(&["why"]);
+    assert!(
+        ran.stdout.ends_with(": `m:latest` unloaded\n"),
+        "{}",
+        ran.stdout
+    );
+    check(&["gc"], "removed 1 blob, 11 B\n");
+    let ran = home.slm(&["--json", "pin", "m"]);
+    let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(told, json!({"pinned": ["m"]}));
 }
 
 #[test]

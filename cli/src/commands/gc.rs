@@ -1,0 +1,67 @@
+//! `slm gc`: removes files of the store that no model needs.
+
+use api::{GcReport, routes};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::text;
+
+/// Lets the daemon collect garbage. A blocked collection is a failure.
+pub(crate) async fn run(context: &Context) -> anyhow::Result<Exit> {
+    let report: GcReport = context.client.post(routes::GC, &json!({})).await?;
+    if context.out.json() {
+        context.out.json_document(&report)?;
+    } else {
+        context.out.line(&summary(&report))?;
+    }
+    let is_blocked = !report.blocked_by.is_empty() || report.strange > 0;
+    Ok(if is_blocked { Exit::Failed } else { Exit::Ok })
+}
+
+fn summary(report: &GcReport) -> String {
+    if !report.blocked_by.is_empty() {
+        return format!(
+            "nothing is removed, because the files of these damaged models are not known: {}\n`slm pull` mends one, `slm rm` removes it",
+            report.blocked_by.join(", ")
+        );
+    }
+    if report.strange > 0 {
+        return format!(
+            "nothing is removed, because there are unknown files among the manifests: {}\n`slm logs` names them",
+            report.strange
+        );
+    }
+    match report.removed.len() {
+        0 => "nothing to remove".to_owned(),
+        count => format!(
+            "removed {}, {}",
+            text::count(count as u64, "blob"),
+            text::bytes(report.bytes)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_report_looks_like() {
+        let mut report = GcReport::default();
+        insta::assert_snapshot!(summary(&report), @"nothing to remove");
+        report.removed = vec!["sha256:b179".to_owned()];
+        report.bytes = 98_362_432;
+        insta::assert_snapshot!(summary(&report), @"removed 1 blob, 98.4 MB");
+        report.strange = 1;
+        insta::assert_snapshot!(summary(&report), @r"
+        nothing is removed, because there are unknown files among the manifests: 1
+        `slm logs` names them
+        ");
+        report.blocked_by = vec!["a:latest".to_owned()];
+        insta::assert_snapshot!(summary(&report), @r"
+        nothing is removed, because the files of these damaged models are not known: a:latest
+        `slm pull` mends one, `slm rm` removes it
+        ");
+    }
+}
