@@ -155,7 +155,8 @@ fn loaded_text(loaded: &Loaded, reason: &str, took: Duration) -> String {
         (device, "") => format!(" on {device}"),
         (device, reason) => format!(" on {device} ({reason})"),
     };
-    let megabytes = (loaded.resident_bytes + loaded.device_bytes) / 1_000_000;
+    let bytes = loaded.resident_bytes + loaded.device_bytes;
+    let megabytes = (bytes + 500_000) / 1_000_000;
     format!(
         "loaded in {:.2} s{device}, with a context of {} tokens and {megabytes} MB",
         took.as_secs_f64(),

@@ -59,7 +59,7 @@ impl Task {
                 KeepAlive::For(stay) if !stay.is_zero() => {
                     format!("it was not used for {} s", stay.as_secs())
                 }
-                _ => "a client unloads it".into(),
+                _ => "a client asked for it".into(),
             };
             self.stop(id, why);
         }
