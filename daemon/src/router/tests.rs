@@ -32,6 +32,7 @@ use crate::transfers::{Options as TransferOptions, StoreWorker, Transfers};
 
 mod anthropic;
 mod browser;
+mod budget;
 mod constraints;
 mod dialect;
 mod health;

@@ -13,6 +13,7 @@ use futures::{Stream, StreamExt, TryFutureExt};
 use http::header::HeaderValue;
 
 use super::until_error;
+use crate::budget::Share;
 use crate::error::Error;
 
 /// How long a response waits for its first frame. Clients and proxies give up on a server that sends nothing for long.
@@ -34,11 +35,12 @@ pub fn pings(ping: Event) -> KeepAlive {
 /// A response that streams the frames of `begin`, which waits until the first output is there.
 ///
 /// An error that comes within [`PATIENCE`] is the error of the response. After that the response begins, and an error is the last
-/// frame, written by `failed`.
+/// frame, written by `failed`. The request keeps its share of memory until `begin` has ended.
 ///
 /// # Errors
 /// The error of `begin`.
 pub async fn respond<S>(
+    share: Share,
     begin: impl Future<Output = Result<S, Error>> + Send + 'static,
     keep_alive: KeepAlive,
     failed: impl Fn(&Error) -> Event + Send + 'static,
@@ -46,7 +48,11 @@ pub async fn respond<S>(
 where
     S: Stream<Item = Result<Event, Error>> + Send + 'static,
 {
-    let mut begin = Box::pin(begin);
+    let mut begin = Box::pin(async move {
+        let begun = begin.await;
+        drop(share);
+        begun
+    });
     let frames = match tokio::time::timeout(PATIENCE, &mut begin).await {
         Ok(frames) => Either::Left(frames?),
         Err(_) => Either::Right(begin.try_flatten_stream()),
@@ -84,6 +90,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::{Budget, UNCOUNTED};
     use futures::stream;
     use http::header;
 
@@ -127,16 +134,39 @@ mod tests {
                 _ => Err(Error::Internal),
             }
         };
-        let early = respond(begin(9), comments(), failed).await;
+        let respond = |wait, keep_alive| {
+            super::respond(Budget::of(0).share(), begin(wait), keep_alive, failed)
+        };
+        let early = respond(9, comments()).await;
         assert!(matches!(early, Err(Error::Internal)));
-        let late = respond(begin(20), comments(), failed).await.unwrap();
+        let late = respond(20, comments()).await.unwrap();
         let late = text(late).await;
         assert!(late.ends_with("event: error\ndata: an internal task ended early\n\n"));
-        let slow = respond(begin(50), comments(), failed).await.unwrap();
+        let slow = respond(50, comments()).await.unwrap();
         let slow = text(slow).await;
         assert_eq!(slow, ":\n\n:\n\ndata: 1\n\n");
-        let slow = respond(begin(50), pings(data("ping")), failed).await;
+        let slow = respond(50, pings(data("ping"))).await;
         let slow = text(slow.unwrap()).await;
         assert_eq!(slow, "data: ping\n\ndata: ping\n\ndata: 1\n\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_begins_early_keeps_its_share_until_the_answer_begins() {
+        let budget = Budget::of(10);
+        let take = |bytes| {
+            let share = budget.share();
+            share.grow(0, UNCOUNTED + bytes).map(|()| share)
+        };
+        let begin = async {
+            tokio::time::sleep(2 * PATIENCE).await;
+            Ok(stream::iter([Ok(data("1"))]).chain(stream::pending()))
+        };
+        let response = respond(take(10).unwrap(), begin, comments(), failed);
+        let mut frames = response.await.unwrap().into_body().into_data_stream();
+        assert!(matches!(take(1), Err(Error::Full)));
+        while frames.next().await.unwrap().unwrap() != "data: 1\n\n" {
+            assert!(matches!(take(1), Err(Error::Full)));
+        }
+        take(10).unwrap();
     }
 }

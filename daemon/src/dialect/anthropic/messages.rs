@@ -15,6 +15,7 @@ use super::writer::{Asked, Collector, Writer};
 use crate::answer::Event;
 use crate::app::App;
 use crate::ask::Ask;
+use crate::budget::Share;
 use crate::error::Error;
 use crate::extract::{self, LARGE};
 use crate::serve;
@@ -36,6 +37,7 @@ use crate::transport::sse;
 )]
 pub(super) async fn post(
     State(app): State<App>,
+    share: Share,
     Extension(id): Extension<RequestId>,
     extract::Json(request): extract::Json<MessagesRequest, LARGE>,
 ) -> Result<Response, Error> {
@@ -44,7 +46,7 @@ pub(super) async fn post(
     let asked = asked(&request);
     let ask = request::ask(arrived, request).await?;
     match is_stream {
-        true => stream(app, ask, asked, id).await,
+        true => stream(app, share, ask, asked, id).await,
         false => whole(&app, ask, asked).await,
     }
 }
@@ -78,7 +80,13 @@ async fn whole(app: &App, ask: Ask, asked: Asked) -> Result<Response, Error> {
     Ok(Json(message).into_response())
 }
 
-async fn stream(app: App, ask: Ask, asked: Asked, id: RequestId) -> Result<Response, Error> {
+async fn stream(
+    app: App,
+    share: Share,
+    ask: Ask,
+    asked: Asked,
+    id: RequestId,
+) -> Result<Response, Error> {
     let begin = async move {
         let answer = serve::answer(&app, ask).await?.with_output().await?;
         let mut writer = Writer::new(asked);
@@ -87,7 +95,7 @@ async fn stream(app: App, ask: Ask, asked: Asked, id: RequestId) -> Result<Respo
             .flat_map(move |batch| futures::stream::iter(written(&mut writer, batch))))
     };
     let failed = move |failure: &Error| frame(&error::body(failure, &id).into());
-    sse::respond(begin, sse::pings(frame(&StreamEvent::Ping)), failed).await
+    sse::respond(share, begin, sse::pings(frame(&StreamEvent::Ping)), failed).await
 }
 
 /// The frames of a batch, up to an error.

@@ -13,6 +13,7 @@ use super::head::Head;
 use super::{choices, error};
 use crate::answer::Event;
 use crate::app::App;
+use crate::budget::Share;
 use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::ignored::IgnoredFields;
@@ -35,6 +36,7 @@ use crate::transport::sse;
 )]
 pub(crate) async fn post(
     State(app): State<App>,
+    share: Share,
     ignored: Option<Extension<IgnoredFields>>,
     Json(request): Json<ChatRequest, LARGE>,
 ) -> Result<Response, Error> {
@@ -45,6 +47,7 @@ pub(crate) async fn post(
         ignored.add(plan.left_out);
     }
     let style = plan.style;
+    share.copy(plan.count, "n")?;
     let asks = choices::of(plan.ask, plan.count)?;
     let count = asks.len();
     if !streams {
@@ -62,7 +65,7 @@ pub(crate) async fn post(
         let batches = choices::with_first(batches, is_first).await?;
         Ok(stream::frames(head, style, count, Box::pin(batches)))
     };
-    sse::respond(begin, sse::comments(), error::event).await
+    sse::respond(share, begin, sse::comments(), error::event).await
 }
 
 /// What the answer shows.

@@ -15,6 +15,7 @@ use super::{choices, error, logprobs};
 use crate::answer::Event;
 use crate::answer::Finish;
 use crate::app::App;
+use crate::budget::Share;
 use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::transport::sse;
@@ -36,11 +37,12 @@ use crate::transport::sse;
 )]
 pub(crate) async fn post(
     State(app): State<App>,
+    share: Share,
     Json(request): Json<CompletionRequest, LARGE>,
 ) -> Result<Response, Error> {
     let head = Head::new("cmpl", request.model.as_deref().unwrap_or_default());
     let streams = request.stream == Some(true);
-    let plan = read::read(&app, request).await?;
+    let plan = read::read(&app, &share, request).await?;
     if !streams {
         let batches = choices::answer(&app, plan.asks);
         return whole::collect(&head, plan.style, plan.echoes, batches).await;
@@ -55,7 +57,7 @@ pub(crate) async fn post(
             Box::pin(batches),
         ))
     };
-    sse::respond(begin, sse::comments(), error::event).await
+    sse::respond(share, begin, sse::comments(), error::event).await
 }
 
 /// What the answer shows.

@@ -8,6 +8,7 @@ use super::super::{choices, format, inputs};
 use super::Style;
 use crate::app::App;
 use crate::ask::{Ask, TemplateChoice};
+use crate::budget::Share;
 use crate::dialect::fields;
 use crate::error::Error;
 use crate::serve;
@@ -31,7 +32,11 @@ pub(super) struct Plan {
 ///
 /// # Errors
 /// [`Error::Field`] names the field.
-pub(super) async fn read(app: &App, mut request: CompletionRequest) -> Result<Plan, Error> {
+pub(super) async fn read(
+    app: &App,
+    share: &Share,
+    mut request: CompletionRequest,
+) -> Result<Plan, Error> {
     check(&request)?;
     let prompts = inputs::read("prompt", request.prompt.take())?;
     let per_prompt = sampling::whole("n", request.n.as_ref(), 1..=MAX_CHOICES)?.unwrap_or(1);
@@ -39,6 +44,7 @@ pub(super) async fn read(app: &App, mut request: CompletionRequest) -> Result<Pl
         let reason = format!("may have at most {MAX_ASKS} choices of all prompts together");
         return Err(Error::field("prompt", reason));
     }
+    share.copy(per_prompt, "n")?;
     let suffix = request.suffix.clone().filter(|suffix| !suffix.is_empty());
     if suffix.is_some() && prompts.iter().any(|it| matches!(it, Input::Tokens(_))) {
         return Err(Error::field("suffix", "goes with prompts that are texts"));

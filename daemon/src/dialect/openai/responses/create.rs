@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::request::{self, Plan};
 use super::running::Running;
 use crate::app::App;
+use crate::budget::Share;
 use crate::error::{Error, chain};
 use crate::extract::{Json, LARGE};
 use crate::responses::Responses;
@@ -35,6 +36,7 @@ use crate::transport::sse;
 )]
 pub(crate) async fn post(
     State(app): State<App>,
+    share: Share,
     Json(request): Json<ResponseRequest, LARGE>,
 ) -> Result<Response, Error> {
     let stream = request.stream == Some(true);
@@ -44,10 +46,10 @@ pub(crate) async fn post(
     }
     let plan = request::read(&app, request).await?;
     if background {
-        return in_background(app, plan).await;
+        return in_background(app, share, plan).await;
     }
     if stream {
-        return streamed(app, plan).await;
+        return streamed(app, share, plan).await;
     }
     let running = Running::begin(&app, plan)
         .await
@@ -56,7 +58,7 @@ pub(crate) async fn post(
     Ok(axum::Json(response).into_response())
 }
 
-async fn streamed(app: App, plan: Plan) -> Result<Response, Error> {
+async fn streamed(app: App, share: Share, plan: Plan) -> Result<Response, Error> {
     let begun = Instant::now();
     let frames = async move {
         let running = match Running::begin(&app, plan).await {
@@ -70,7 +72,7 @@ async fn streamed(app: App, plan: Plan) -> Result<Response, Error> {
         };
         Ok(running.into_events().map(|event| frame(&event)))
     };
-    sse::respond(frames, sse::comments(), failed).await
+    sse::respond(share, frames, sse::comments(), failed).await
 }
 
 fn frame(event: &StreamEvent) -> Result<Event, Error> {
@@ -90,7 +92,7 @@ fn failed(error: &Error) -> Event {
     Event::default().event("error").data(body.to_string())
 }
 
-async fn in_background(app: App, mut plan: Plan) -> Result<Response, Error> {
+async fn in_background(app: App, share: Share, mut plan: Plan) -> Result<Response, Error> {
     let response = plan.builder.response();
     if !response.store {
         let reason = "goes with saved responses: `store` must not be false, nor `responses` be off";
@@ -100,14 +102,16 @@ async fn in_background(app: App, mut plan: Plan) -> Result<Response, Error> {
     let response = response.clone();
     app.responses.save(&response, &plan.input).await?;
     app.responses.spawn(&response.id, |cancel| {
-        generate(app.clone(), plan, response.id.clone(), cancel)
+        generate(app.clone(), share, plan, response.id.clone(), cancel)
     })?;
     Ok(axum::Json(response).into_response())
 }
 
 /// Generates a response until it ends or is cancelled.
-async fn generate(app: App, plan: Plan, id: String, cancel: CancellationToken) {
-    match cancel.run_until_cancelled(Running::begin(&app, plan)).await {
+async fn generate(app: App, share: Share, plan: Plan, id: String, cancel: CancellationToken) {
+    let begun = cancel.run_until_cancelled(Running::begin(&app, plan)).await;
+    drop(share);
+    match begun {
         Some(Ok(mut running)) => running.run(&cancel).await,
         Some(Err((error, mut running))) => running.fail(&error).await,
         None => {
