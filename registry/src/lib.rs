@@ -54,9 +54,9 @@ pub use name::ModelName;
 pub use progress::{Progress, Reporter, Stage};
 pub use reference::Reference;
 pub use registry::{
-    Base, Create, DamagedBlob, DamagedModel, FileNames, GcReport, LoggedIn, ModelRef, NewLogin,
-    NewState, Options, Put, Registry, SavedConversation, SavedItem, SavedJob, SavedJobs,
-    SavedResponse, SavedState, StateId, VerifyOptions, VerifyReport, Weights,
+    Base, Create, DamagedBlob, DamagedModel, FileNames, GcReport, ItemPage, ItemQuery, LoggedIn,
+    ModelRef, NewLogin, NewState, Options, Put, Registry, SavedConversation, SavedItem, SavedJob,
+    SavedJobs, SavedResponse, SavedState, StateId, VerifyOptions, VerifyReport, Weights,
 };
 pub use relpath::RelPath;
 pub use store::{Step, StepHook};

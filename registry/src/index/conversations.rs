@@ -1,7 +1,7 @@
 //! Conversations and their items.
 
 use crate::error::Result;
-use crate::registry::{SavedConversation, SavedItem};
+use crate::registry::{ItemPage, ItemQuery, SavedConversation, SavedItem};
 
 use super::Index;
 use super::responses::length;
@@ -110,6 +110,79 @@ impl Index {
         .fetch_all(&self.reader)
         .await
         .map_err(|source| self.failed(source))
+    }
+
+    /// An item of a conversation.
+    pub(crate) async fn item(&self, conversation: &str, id: &str) -> Result<Option<SavedItem>> {
+        sqlx::query_as!(
+            SavedItem,
+            "SELECT id, record FROM conversation_item WHERE conversation = ? AND id = ?",
+            conversation,
+            id
+        )
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(|source| self.failed(source))
+    }
+
+    /// A page of the items of a conversation; `None` if it has no item `after`. Only the records of the page are read.
+    pub(crate) async fn item_page(
+        &self,
+        conversation: &str,
+        query: ItemQuery<'_>,
+    ) -> Result<Option<ItemPage>> {
+        let failed = |source| self.failed(source);
+        // Numbers of the items grow; those of a page with the newest items first have the other sign.
+        let sign = if query.newest_first { -1 } else { 1 };
+        let mut place = i64::MIN;
+        if let Some(after) = query.after {
+            let number = sqlx::query_scalar!(
+                "SELECT number FROM conversation_item WHERE conversation = ? AND id = ?",
+                conversation,
+                after
+            )
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(failed)?;
+            match number {
+                Some(number) => place = sign * number,
+                None => return Ok(None),
+            }
+        }
+        let rows = sqlx::query!(
+            "SELECT number, id, record FROM conversation_item WHERE number IN (
+                SELECT number FROM (
+                    SELECT number, sum(octet_length(record)) OVER (ORDER BY ?1 * number) - octet_length(record) AS before
+                    FROM conversation_item WHERE conversation = ?2 AND ?1 * number > ?3 ORDER BY ?1 * number LIMIT ?4
+                ) WHERE before < ?5
+             ) ORDER BY ?1 * number",
+            sign,
+            conversation,
+            place,
+            query.count,
+            query.bytes
+        )
+        .fetch_all(&self.reader)
+        .await
+        .map_err(failed)?;
+        let last = rows.last().map_or(place, |row| sign * row.number);
+        let more = sqlx::query_scalar!(
+            "SELECT number FROM conversation_item WHERE conversation = ?1 AND ?2 * number > ?3 LIMIT 1",
+            conversation,
+            sign,
+            last
+        )
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(failed)?;
+        let items = rows.into_iter().map(|row| SavedItem {
+            id: row.id,
+            record: row.record,
+        });
+        Ok(Some(ItemPage {
+            items: items.collect(),
+            has_more: more.is_some(),
+        }))
     }
 
     /// Removes an item of a conversation. Returns whether it was there.

@@ -21,6 +21,30 @@ impl Index {
         .await
     }
 
+    /// Replaces the record of a saved response, if both its texts have at most `most` bytes then. Returns whether it is replaced.
+    pub(crate) async fn update_response(
+        &self,
+        id: &str,
+        record: &str,
+        most: i64,
+        now: i64,
+    ) -> Result<bool> {
+        let bytes = length(&[record]);
+        let updated = sqlx::query!(
+            "UPDATE response SET saved_at = ?1, bytes = octet_length(input) + ?2, record = ?3
+             WHERE id = ?4 AND octet_length(input) + ?2 <= ?5",
+            now,
+            bytes,
+            record,
+            id,
+            most
+        )
+        .execute(&self.writer)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(updated.rows_affected() > 0)
+    }
+
     /// The response of this id, if it was saved at `oldest` or later.
     pub(crate) async fn response(&self, id: &str, oldest: i64) -> Result<Option<SavedResponse>> {
         sqlx::query_as!(

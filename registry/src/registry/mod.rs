@@ -57,7 +57,7 @@ pub use create::{Base, Create, ModelRef, Weights};
 pub use gc::GcReport;
 pub use jobs::{SavedJob, SavedJobs};
 pub use logins::{LoggedIn, NewLogin};
-pub use responses::{SavedConversation, SavedItem, SavedResponse};
+pub use responses::{ItemPage, ItemQuery, SavedConversation, SavedItem, SavedResponse};
 pub use split::FileNames;
 pub use states::{NewState, SavedState, StateId};
 pub use verify::{DamagedBlob, DamagedModel, VerifyOptions, VerifyReport};

@@ -35,6 +35,28 @@ pub struct SavedItem {
     pub record: String,
 }
 
+/// Which items of a conversation a page has.
+#[derive(Debug, Clone, Copy)]
+pub struct ItemQuery<'a> {
+    /// The item before the first one of the page; `None` for the first page.
+    pub after: Option<&'a str>,
+    /// Whether the newest items come first.
+    pub newest_first: bool,
+    /// Most items of the page.
+    pub count: u32,
+    /// No further item follows once the page has this many bytes.
+    pub bytes: u32,
+}
+
+/// A page of the items of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemPage {
+    /// The items, in the order of the query.
+    pub items: Vec<SavedItem>,
+    /// Whether items follow.
+    pub has_more: bool,
+}
+
 /// Texts of users and models do not belong into logs.
 macro_rules! debug_shows_only_the_id {
     ($($name:ident)*) => {$(
@@ -55,6 +77,22 @@ impl Registry {
     /// When the index cannot be written.
     pub async fn save_response(&self, response: &SavedResponse, now: i64) -> Result<()> {
         self.0.index.save_response(response, now).await
+    }
+
+    /// Replaces the record of a saved response, if input and record have at most `most` bytes together then. Returns whether it is
+    /// replaced: a response that was removed is not saved again.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub async fn update_response(
+        &self,
+        id: &str,
+        record: &str,
+        most: u64,
+        now: i64,
+    ) -> Result<bool> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.0.index.update_response(id, record, most, now).await
     }
 
     /// The response of this id, if it was saved at `oldest` or later.
@@ -131,6 +169,26 @@ impl Registry {
     /// When the index cannot be read.
     pub async fn items(&self, conversation: &str) -> Result<Vec<SavedItem>> {
         self.0.index.items(conversation).await
+    }
+
+    /// An item of a conversation.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn item(&self, conversation: &str, id: &str) -> Result<Option<SavedItem>> {
+        self.0.index.item(conversation, id).await
+    }
+
+    /// A page of the items of a conversation; `None` if it has no item `after`.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn item_page(
+        &self,
+        conversation: &str,
+        query: ItemQuery<'_>,
+    ) -> Result<Option<ItemPage>> {
+        self.0.index.item_page(conversation, query).await
     }
 
     /// Removes an item of a conversation. Returns whether it was there.
@@ -260,6 +318,62 @@ mod tests {
         assert_eq!(bytes().await, 10);
         assert!(registry.remove_conversation("c").await.unwrap());
         assert_eq!(registry.items("c").await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_page_has_at_most_so_many_items_and_bytes() {
+        let home = tempfile::tempdir().expect("a folder");
+        let registry = open(home.path()).await;
+        for conversation in ["other", "c"] {
+            let conversation = self::conversation(conversation);
+            registry.save_conversation(&conversation, 1).await.unwrap();
+        }
+        let items = ["a", "b", "c", "d"].map(|id| item(id, "1234"));
+        registry.add_items("c", &items[..2], 1).await.unwrap();
+        let others = [item("x", "1"), item("a", "2")];
+        registry.add_items("other", &others, 1).await.unwrap();
+        registry.add_items("c", &items[2..], 1).await.unwrap();
+        let page = async |after, newest_first, count, bytes| {
+            let query = ItemQuery {
+                after,
+                newest_first,
+                count,
+                bytes,
+            };
+            let page = registry.item_page("c", query).await.unwrap()?;
+            let ids: String = page.items.iter().map(|item| item.id.as_str()).collect();
+            Some((ids, page.has_more))
+        };
+        let expected = |ids: &str, has_more| Some((ids.to_owned(), has_more));
+        assert_eq!(page(None, false, 9, 99).await, expected("abcd", false));
+        assert_eq!(page(None, true, 3, 99).await, expected("dcb", true));
+        assert_eq!(page(Some("b"), true, 3, 99).await, expected("a", false));
+        assert_eq!(page(Some("b"), false, 1, 99).await, expected("c", true));
+        assert_eq!(page(Some("d"), false, 1, 99).await, expected("", false));
+        assert_eq!(page(None, false, 9, 8).await, expected("ab", true));
+        assert_eq!(page(None, false, 9, 1).await, expected("a", true));
+        assert_eq!(page(Some("x"), false, 9, 99).await, None);
+        assert_eq!(
+            registry.item("c", "a").await.unwrap(),
+            Some(items[0].clone())
+        );
+        assert_eq!(registry.item("c", "x").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_record_is_replaced_while_its_response_is_there_and_fits() {
+        let home = tempfile::tempdir().expect("a folder");
+        let registry = open(home.path()).await;
+        assert!(!registry.update_response("a", "two", 99, 1).await.unwrap());
+        registry
+            .save_response(&response("a", "one"), 1)
+            .await
+            .unwrap();
+        assert!(registry.update_response("a", "four", 6, 2).await.unwrap());
+        assert!(!registry.update_response("a", "5.", 3, 3).await.unwrap());
+        let found = registry.response("a", 2).await.unwrap();
+        assert_eq!(found, Some(response("a", "four")));
+        assert_eq!(registry.trim_responses(99, 0).await.unwrap(), 6);
     }
 
     #[test]
