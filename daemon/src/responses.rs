@@ -1,24 +1,26 @@
 //! Saved responses and conversations, and responses that are generated in the background.
 //!
 //! They are kept in the index of the store, within a budget in bytes and a lifetime. A budget of 0 saves nothing.
-//! Their text is never logged.
+//! Their text is never logged. It can be long, so it is read and written on blocking threads.
 
-use std::collections::HashMap;
+mod background;
+mod conversations;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use api::openai::responses::{Conversation, Response, ResponseStatus};
+use api::openai::responses::{OutputItem, Response, ResponseError, ResponseStatus};
 use jiff::Timestamp;
-use registry::{Registry, SavedConversation, SavedItem, SavedResponse};
+use registry::{Registry, SavedResponse};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
+use crate::blocking;
 use crate::error::{Error, chain};
 use crate::shutdown::Shutdown;
 
-/// Most responses in the background at a time.
-const MAX_BACKGROUND: usize = 64;
+use background::Background;
+pub use background::Place;
 
 /// How much is saved, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -39,17 +41,44 @@ struct Inner {
     limits: Limits,
     /// Bytes that are saved, or a little more.
     bytes: AtomicU64,
-    background: Mutex<HashMap<String, CancellationToken>>,
+    background: Background,
     shutdown: Shutdown,
 }
 
 /// A saved response with the items of its request.
-#[derive(Debug, Clone)]
 pub struct Kept {
     /// The response.
     pub response: Response,
+    /// JSON of the items of its request.
+    input: String,
+}
+
+impl Kept {
     /// The items of its request.
-    pub input: Vec<Value>,
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a text that this daemon cannot read.
+    pub async fn input(self) -> Result<Vec<Value>, Error> {
+        blocking::run_sized(self.input.len(), move || parsed(&self.input)).await?
+    }
+
+    /// The items of its request and of the response, and their bytes.
+    ///
+    /// # Errors
+    /// As [`Self::input`].
+    pub async fn items(self) -> Result<(Vec<Value>, usize), Error> {
+        let read = move || {
+            let mut items: Vec<Value> = parsed(&self.input)?;
+            let mut bytes = self.input.len();
+            for item in &self.response.output {
+                let item = value(item)?;
+                bytes += item.to_string().len();
+                items.push(item);
+            }
+            Ok((items, bytes))
+        };
+        blocking::run(read).await?
+    }
 }
 
 impl Responses {
@@ -66,7 +95,7 @@ impl Responses {
             registry,
             limits,
             bytes: AtomicU64::new(0),
-            background: Mutex::default(),
+            background: Background::default(),
             shutdown,
         }));
         responses.trim(limits.budget).await?;
@@ -78,18 +107,27 @@ impl Responses {
         self.0.limits.budget > 0
     }
 
+    /// Most bytes of all responses and conversations together.
+    pub fn budget(&self) -> u64 {
+        self.0.limits.budget
+    }
+
     /// Saves a response, unless it alone exceeds the budget. Returns whether it is saved.
     ///
     /// # Errors
     /// When the index cannot be written.
-    pub async fn save(&self, response: &Response, input: &[Value]) -> Result<bool, Error> {
-        let saved = SavedResponse {
-            id: response.id.clone(),
-            input: text(input)?,
-            record: text(response)?,
+    pub async fn save(&self, response: &Response, input: &Arc<Vec<Value>>) -> Result<bool, Error> {
+        let (response, input) = (response.clone(), Arc::clone(input));
+        let write = move || {
+            Ok::<_, Error>(SavedResponse {
+                input: text(&*input)?,
+                record: text(&response)?,
+                id: response.id,
+            })
         };
+        let saved = blocking::run(write).await??;
         let bytes = saved.input.len() + saved.record.len();
-        if !self.has_room(bytes) {
+        if bytes as u64 > self.budget() {
             return Ok(false);
         }
         self.0.registry.save_response(&saved, now()).await?;
@@ -97,30 +135,54 @@ impl Responses {
         Ok(true)
     }
 
+    /// Saves a response again, unless it was removed. A response that exceeds the budget by now is saved as failed, without its output.
+    /// Returns whether it is saved.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub async fn update(&self, response: &Response) -> Result<bool, Error> {
+        let budget = self.budget();
+        if self.replace(response.clone(), budget).await? {
+            return Ok(true);
+        }
+        let mut failed = response.clone();
+        failed.output.clear();
+        let reason = format!(
+            "the response and its request have more than {budget} bytes, the limit of `responses` in the configuration"
+        );
+        fail(&mut failed, reason);
+        self.replace(failed, u64::MAX).await
+    }
+
+    async fn replace(&self, response: Response, most: u64) -> Result<bool, Error> {
+        let write = move || Ok::<_, Error>((text(&response)?, response.id));
+        let (record, id) = blocking::run(write).await??;
+        let registry = &self.0.registry;
+        let is_replaced = registry.update_response(&id, &record, most, now()).await?;
+        if is_replaced {
+            self.count(record.len()).await;
+        }
+        Ok(is_replaced)
+    }
+
     /// The response of this id.
     ///
     /// # Errors
     /// [`Error::ResponseNotFound`], and when the index cannot be read.
     pub async fn get(&self, id: &str) -> Result<Kept, Error> {
-        let missing = || Error::ResponseNotFound(id.chars().take(80).collect());
+        // Asked before the record is read: a response that is not running then has its last record.
+        let is_running = self.0.background.has(id);
         let found = match self.is_on() {
             true => self.0.registry.response(id, self.oldest()).await?,
             false => None,
         };
-        let saved = found.ok_or_else(missing)?;
-        let mut response: Response = parsed(&saved.record)?;
-        let is_open = response.status.is_open();
-        if is_open && !self.background().contains_key(id) {
-            response.status = ResponseStatus::Failed;
-            response.error = Some(api::openai::responses::ResponseError {
-                code: "server_error".to_owned(),
-                message: Error::Ended.to_string(),
-            });
+        let SavedResponse { input, record, .. } = found.ok_or_else(|| missing(id))?;
+        let mut response: Response =
+            blocking::run_sized(record.len(), move || parsed(&record)).await??;
+        if response.status.is_open() && !is_running {
+            fail(&mut response, Error::Ended.to_string());
         }
-        Ok(Kept {
-            response,
-            input: parsed(&saved.input)?,
-        })
+        Ok(Kept { response, input })
     }
 
     /// Removes a response, and ends it if it is generated in the background.
@@ -128,140 +190,32 @@ impl Responses {
     /// # Errors
     /// [`Error::ResponseNotFound`], and when the index cannot be written.
     pub async fn remove(&self, id: &str) -> Result<(), Error> {
-        self.get(id).await?;
-        if let Some(cancel) = self.background().remove(id) {
-            cancel.cancel();
+        let is_removed = self.is_on() && self.0.registry.remove_response(id).await?;
+        self.0.background.cancel(id);
+        match is_removed {
+            true => Ok(()),
+            false => Err(missing(id)),
         }
-        self.0.registry.remove_response(id).await?;
-        Ok(())
     }
 
-    /// Runs a response in the background until it ends or is cancelled.
+    /// Reserves a place in the background for the response of this id.
     ///
     /// # Errors
-    /// [`Error::Busy`] when many are running.
-    pub fn spawn<W>(&self, id: &str, work: impl FnOnce(CancellationToken) -> W) -> Result<(), Error>
-    where
-        W: Future<Output = ()> + Send + 'static,
-    {
-        let cancel = CancellationToken::new();
-        {
-            let mut background = self.background();
-            if background.len() >= MAX_BACKGROUND {
-                return Err(Error::Busy {
-                    waiting: background.len(),
-                });
-            }
-            background.insert(id.to_owned(), cancel.clone());
+    /// [`Error::Busy`] when there are many.
+    pub fn reserve(&self, id: &str) -> Result<Place, Error> {
+        self.0.background.reserve(id)
+    }
+
+    /// Runs the work of a response in the background; it holds the place of the response.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.shutdown.tasks.spawn(work);
+    }
+
+    /// Cancels a response in the background, and waits until it has ended.
+    pub async fn cancel(&self, id: &str) {
+        if let Some(over) = self.0.background.cancel(id) {
+            over.cancelled().await;
         }
-        let (work, responses, id) = (work(cancel), self.clone(), id.to_owned());
-        self.0.shutdown.tasks.spawn(async move {
-            work.await;
-            responses.background().remove(&id);
-        });
-        Ok(())
-    }
-
-    /// Whether the response is still wanted: a response that was removed is not saved again.
-    pub fn is_running(&self, id: &str) -> bool {
-        self.background().contains_key(id)
-    }
-
-    /// Cancels a response in the background. Returns whether it was running.
-    pub fn cancel(&self, id: &str) -> bool {
-        let background = self.background();
-        let running = background.get(id);
-        if let Some(cancel) = running {
-            cancel.cancel();
-        }
-        running.is_some()
-    }
-
-    /// Saves a conversation, and keeps its items.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] when nothing is saved, and when the index cannot be written.
-    pub async fn save_conversation(&self, conversation: &Conversation) -> Result<(), Error> {
-        if !self.is_on() {
-            return Err(Error::Unsupported(
-                "a conversation with `responses: off`".into(),
-            ));
-        }
-        let saved = SavedConversation {
-            id: conversation.id.clone(),
-            record: text(conversation)?,
-            bytes: 0,
-        };
-        self.0.registry.save_conversation(&saved, now()).await?;
-        self.count(saved.record.len()).await;
-        Ok(())
-    }
-
-    /// The conversation of this id.
-    ///
-    /// # Errors
-    /// [`Error::ConversationNotFound`], and when the index cannot be read.
-    pub async fn conversation(&self, id: &str) -> Result<Conversation, Error> {
-        parsed(&self.saved_conversation(id).await?.record)
-    }
-
-    /// The items of a conversation of at most `limit` bytes.
-    ///
-    /// # Errors
-    /// [`Error::ConversationNotFound`], [`Error::Field`] for a longer one, and when the index cannot be read.
-    pub async fn items(&self, id: &str, limit: usize) -> Result<Vec<Value>, Error> {
-        let conversation = self.saved_conversation(id).await?;
-        if conversation.bytes > i64::try_from(limit).unwrap_or(i64::MAX) {
-            let reason = format!("has more than {} MiB; begin a new one", limit >> 20);
-            return Err(Error::field("conversation", reason));
-        }
-        let items = self.0.registry.items(id).await?;
-        items.iter().map(|item| parsed(&item.record)).collect()
-    }
-
-    /// Adds items to a conversation.
-    ///
-    /// # Errors
-    /// [`Error::ConversationNotFound`], and when the index cannot be written.
-    pub async fn add_items(&self, id: &str, items: &[Value]) -> Result<(), Error> {
-        self.saved_conversation(id).await?;
-        let saved: Result<Vec<SavedItem>, Error> = items.iter().map(saved_item).collect();
-        let saved = saved?;
-        self.0.registry.add_items(id, &saved, now()).await?;
-        let bytes = saved.iter().map(|item| item.record.len()).sum();
-        self.count(bytes).await;
-        Ok(())
-    }
-
-    /// Removes an item of a conversation. Returns whether it was there.
-    ///
-    /// # Errors
-    /// [`Error::ConversationNotFound`], and when the index cannot be written.
-    pub async fn remove_item(&self, conversation: &str, id: &str) -> Result<bool, Error> {
-        self.saved_conversation(conversation).await?;
-        Ok(self.0.registry.remove_item(conversation, id).await?)
-    }
-
-    /// Removes a conversation with its items.
-    ///
-    /// # Errors
-    /// [`Error::ConversationNotFound`], and when the index cannot be written.
-    pub async fn remove_conversation(&self, id: &str) -> Result<(), Error> {
-        self.saved_conversation(id).await?;
-        self.0.registry.remove_conversation(id).await?;
-        Ok(())
-    }
-
-    async fn saved_conversation(&self, id: &str) -> Result<SavedConversation, Error> {
-        let found = match self.is_on() {
-            true => self.0.registry.conversation(id, self.oldest()).await?,
-            false => None,
-        };
-        found.ok_or_else(|| Error::ConversationNotFound(id.chars().take(80).collect()))
-    }
-
-    fn has_room(&self, bytes: usize) -> bool {
-        self.is_on() && bytes as u64 <= self.0.limits.budget
     }
 
     /// Counts saved bytes. When the budget is exceeded, the oldest are removed until a sixteenth of it is free.
@@ -290,22 +244,27 @@ impl Responses {
         let lifetime = i64::try_from(self.0.limits.lifetime.as_millis()).unwrap_or(i64::MAX);
         now().saturating_sub(lifetime)
     }
-
-    fn background(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
-        let lock = self.0.background.lock();
-        lock.unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn now() -> i64 {
     Timestamp::now().as_millisecond()
 }
 
-fn saved_item(item: &Value) -> Result<SavedItem, Error> {
-    Ok(SavedItem {
-        id: item["id"].as_str().unwrap_or_default().to_owned(),
-        record: text(item)?,
-    })
+fn missing(id: &str) -> Error {
+    Error::ResponseNotFound(id.chars().take(80).collect())
+}
+
+/// Makes a response one that failed in the server.
+fn fail(response: &mut Response, message: String) {
+    response.status = ResponseStatus::Failed;
+    response.error = Some(ResponseError {
+        code: "server_error".to_owned(),
+        message,
+    });
+}
+
+fn value(item: &OutputItem) -> Result<Value, Error> {
+    serde_json::to_value(item).map_err(|_| Error::Internal)
 }
 
 fn text(value: &(impl serde::Serialize + ?Sized)) -> Result<String, Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use api::openai::responses::{OutputItem, Response};
+use api::openai::responses::OutputItem;
 use serde_json::Value;
 
 use super::ids;
@@ -48,11 +48,9 @@ async fn chain(responses: &Responses, last: &str) -> Result<Vec<Value>, Error> {
             let reason = "names a response that is still generated";
             return Err(Error::field("previous_response_id", reason));
         }
-        let items = items_of(kept.input, &kept.response)?;
-        bytes += items
-            .iter()
-            .map(|item| item.to_string().len())
-            .sum::<usize>();
+        next = kept.response.previous_response_id.clone();
+        let (items, more) = kept.items().await?;
+        bytes += more;
         if links.len() >= MAX_CHAIN || bytes > LARGE {
             let reason = format!(
                 "continues more than {MAX_CHAIN} responses or {} MiB; begin a new chain",
@@ -61,18 +59,8 @@ async fn chain(responses: &Responses, last: &str) -> Result<Vec<Value>, Error> {
             return Err(Error::field("previous_response_id", reason));
         }
         links.push(items);
-        next = kept.response.previous_response_id;
     }
     Ok(links.into_iter().rev().flatten().collect())
-}
-
-/// The items of a request and its response.
-pub(super) fn items_of(input: Vec<Value>, response: &Response) -> Result<Vec<Value>, Error> {
-    let mut items = input;
-    for item in &response.output {
-        items.push(serde_json::to_value(item).map_err(|_| Error::Internal)?);
-    }
-    Ok(items)
 }
 
 /// Replaces each `item_reference` by its item. A reference to an item of `before` is left out, because the item is there.

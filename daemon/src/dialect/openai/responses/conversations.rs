@@ -1,18 +1,20 @@
 //! `/v1/conversations`: lists of items that grow with each response.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::openai::responses::{
     Conversation, ConversationRequest, DeletedConversation, ItemList, ItemsQuery, ItemsRequest,
 };
 use axum::extract::State;
 use jiff::Timestamp;
+use registry::ItemQuery;
 use serde_json::Value;
 
 use super::items::{self, Reader};
-use super::page::page;
-use super::{context, ids, request};
+use super::{context, ids, page, request};
 use crate::app::App;
+use crate::blocking;
 use crate::error::Error;
 use crate::extract::{Json, LARGE, Path, Query};
 
@@ -45,7 +47,11 @@ pub(crate) async fn create(
     };
     app.responses.save_conversation(&conversation).await?;
     if !items.is_empty() {
-        app.responses.add_items(&conversation.id, &items).await?;
+        let items = Arc::new(items);
+        let added = app
+            .responses
+            .add_items(&conversation.id, &items, Vec::new());
+        added.await?;
     }
     Ok(axum::Json(conversation))
 }
@@ -140,8 +146,18 @@ pub(crate) async fn list_items(
     Path(id): Path<String>,
     Query(query): Query<ItemsQuery>,
 ) -> Result<axum::Json<ItemList>, Error> {
-    let items = app.responses.items(&id, LARGE).await?;
-    page(items, &query).map(axum::Json)
+    let query = ItemQuery {
+        after: query.after.as_deref(),
+        newest_first: page::is_newest_first(&query)?,
+        count: page::limit(&query)?,
+        bytes: LARGE as u32,
+    };
+    let (items, has_more) = app
+        .responses
+        .page(&id, query)
+        .await?
+        .ok_or_else(page::unknown_item)?;
+    Ok(axum::Json(page::list(items, has_more)))
 }
 
 /// *Detach*: the items are added.
@@ -163,13 +179,10 @@ pub(crate) async fn add_items(
     Path(id): Path<String>,
     Json(body): Json<ItemsRequest, LARGE>,
 ) -> Result<axum::Json<ItemList>, Error> {
-    let items = checked(&app, body.items).await?;
-    app.responses.add_items(&id, &items).await?;
-    let all = ItemsQuery {
-        order: Some("asc".to_owned()),
-        ..ItemsQuery::default()
-    };
-    page(items, &all).map(axum::Json)
+    let items = Arc::new(checked(&app, body.items).await?);
+    app.responses.add_items(&id, &items, Vec::new()).await?;
+    let added = Arc::unwrap_or_clone(items);
+    Ok(axum::Json(page::list(added, false)))
 }
 
 /// *Detach*: there is no work to end.
@@ -190,9 +203,7 @@ pub(crate) async fn get_item(
     State(app): State<App>,
     Path((id, item)): Path<(String, String)>,
 ) -> Result<axum::Json<Value>, Error> {
-    let items = app.responses.items(&id, LARGE).await?;
-    let found = items.into_iter().find(|found| found["id"] == item.as_str());
-    found.map(axum::Json).ok_or(Error::ItemNotFound(item))
+    app.responses.item(&id, &item).await.map(axum::Json)
 }
 
 /// *Detach*: the item is removed.
@@ -232,6 +243,6 @@ async fn checked(app: &App, items: Vec<Value>) -> Result<Vec<Value>, Error> {
     }
     let items = items::complete(Value::Array(items), "items")?;
     let items = context::with_referenced(&app.responses, items, &[]).await?;
-    Reader::new(false).read(&items, "items")?;
-    Ok(items)
+    let check = move || Reader::new(false).read(&items, "items").map(|()| items);
+    blocking::run(check).await?
 }

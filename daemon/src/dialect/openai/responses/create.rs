@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde_json::json;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::request::{self, Plan};
 use super::running::Running;
@@ -17,7 +16,7 @@ use crate::app::App;
 use crate::budget::Share;
 use crate::error::{Error, chain};
 use crate::extract::{Json, LARGE};
-use crate::responses::Responses;
+use crate::responses::Place;
 use crate::transport::sse;
 
 /// *Cancel*: the request leaves the queue, or its answer is cancelled. *Detach* with `background`.
@@ -100,34 +99,34 @@ async fn in_background(app: App, share: Share, mut plan: Plan) -> Result<Respons
     }
     response.status = ResponseStatus::Queued;
     let response = response.clone();
-    app.responses.save(&response, &plan.input).await?;
-    app.responses.spawn(&response.id, |cancel| {
-        generate(app.clone(), share, plan, response.id.clone(), cancel)
-    })?;
+    let place = app.responses.reserve(&response.id)?;
+    if !app.responses.save(&response, &plan.input).await? {
+        let reason = format!(
+            "goes with responses that are saved, and this request alone has more than {} bytes, the limit of `responses`",
+            app.responses.budget()
+        );
+        return Err(Error::field("background", reason));
+    }
+    app.responses.spawn({
+        let (app, response) = (app.clone(), response.clone());
+        generate(app, share, plan, response, place)
+    });
     Ok(axum::Json(response).into_response())
 }
 
 /// Generates a response until it ends or is cancelled.
-async fn generate(app: App, share: Share, plan: Plan, id: String, cancel: CancellationToken) {
+async fn generate(app: App, share: Share, plan: Plan, mut response: ResponseBody, place: Place) {
+    let cancel = place.cancel();
     let begun = cancel.run_until_cancelled(Running::begin(&app, plan)).await;
     drop(share);
     match begun {
-        Some(Ok(mut running)) => running.run(&cancel).await,
+        Some(Ok(mut running)) => running.run(cancel).await,
         Some(Err((error, mut running))) => running.fail(&error).await,
         None => {
-            if let Err(error) = cancel_queued(&app.responses, &id).await {
+            response.status = ResponseStatus::Cancelled;
+            if let Err(error) = app.responses.update(&response).await {
                 tracing::warn!("cannot save a response: {}", chain(&error));
             }
         }
     }
-}
-
-/// Saves that a response was cancelled while it waited for its model.
-async fn cancel_queued(responses: &Responses, id: &str) -> Result<(), Error> {
-    if responses.is_running(id) {
-        let mut kept = responses.get(id).await?;
-        kept.response.status = ResponseStatus::Cancelled;
-        responses.save(&kept.response, &kept.input).await?;
-    }
-    Ok(())
 }

@@ -8,36 +8,64 @@ use crate::error::Error;
 /// Most items of a page, and the default.
 const LIMITS: (u32, u32) = (100, 20);
 
-/// The page of these items that the query asks for.
+/// The page of these items, which are in order, that the query asks for.
 ///
 /// # Errors
 /// [`Error::Field`] for an unknown order, a limit out of range, and an unknown item.
 pub(super) fn page(mut items: Vec<Value>, query: &ItemsQuery) -> Result<ItemList, Error> {
-    let (most, default) = LIMITS;
-    let limit = query.limit.unwrap_or(default);
-    if !(1..=most).contains(&limit) {
-        return Err(Error::field("limit", format!("must be from 1 to {most}")));
-    }
-    match query.order.as_deref() {
-        None | Some("desc") => items.reverse(),
-        Some("asc") => {}
-        Some(_) => return Err(Error::field("order", "must be asc or desc")),
+    let limit = limit(query)? as usize;
+    if is_newest_first(query)? {
+        items.reverse();
     }
     if let Some(after) = query.after.as_deref() {
         let place = items.iter().position(|item| item["id"] == after);
-        let place = place.ok_or_else(|| Error::field("after", "names no item of this list"))?;
-        items.drain(..=place);
+        items.drain(..=place.ok_or_else(unknown_item)?);
     }
-    let has_more = items.len() > limit as usize;
-    items.truncate(limit as usize);
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    Ok(list(items, has_more))
+}
+
+/// Most items of the page.
+///
+/// # Errors
+/// [`Error::Field`] for a limit out of range.
+pub(super) fn limit(query: &ItemsQuery) -> Result<u32, Error> {
+    let (most, default) = LIMITS;
+    let limit = query.limit.unwrap_or(default);
+    match (1..=most).contains(&limit) {
+        true => Ok(limit),
+        false => Err(Error::field("limit", format!("must be from 1 to {most}"))),
+    }
+}
+
+/// Whether the newest items come first.
+///
+/// # Errors
+/// [`Error::Field`] for an unknown order.
+pub(super) fn is_newest_first(query: &ItemsQuery) -> Result<bool, Error> {
+    match query.order.as_deref() {
+        None | Some("desc") => Ok(true),
+        Some("asc") => Ok(false),
+        Some(_) => Err(Error::field("order", "must be asc or desc")),
+    }
+}
+
+/// The error of a page after an item that is not there.
+pub(super) fn unknown_item() -> Error {
+    Error::field("after", "names no item of this list")
+}
+
+/// A list of these items.
+pub(super) fn list(items: Vec<Value>, has_more: bool) -> ItemList {
     let id = |item: Option<&Value>| item.and_then(|item| item["id"].as_str().map(str::to_owned));
-    Ok(ItemList {
+    ItemList {
         object: "list".to_owned(),
         first_id: id(items.first()),
         last_id: id(items.last()),
         data: items,
         has_more,
-    })
+    }
 }
 
 #[cfg(test)]

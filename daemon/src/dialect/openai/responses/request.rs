@@ -1,6 +1,7 @@
 //! Reads a request into an [`Ask`], and into the response that will answer it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::openai::responses::{
     ConversationId, ReasoningOptions, Response, ResponseRequest, ResponseStatus, ResponseType,
@@ -52,7 +53,7 @@ pub(super) struct Plan {
     /// Makes the response.
     pub(super) builder: ResponseBuilder,
     /// The items of the request.
-    pub(super) input: Vec<Value>,
+    pub(super) input: Arc<Vec<Value>>,
 }
 
 /// Reads a request.
@@ -120,11 +121,11 @@ pub(super) async fn read(app: &App, mut request: ResponseRequest) -> Result<Plan
     Ok(Plan {
         ask,
         builder: ResponseBuilder::new(response, wants, tools.names),
-        input,
+        input: Arc::new(input),
     })
 }
 
-/// The turns of all items. Images are decoded on a thread where that may take time.
+/// The turns of all items, which may be many.
 async fn turns(
     instructions: Option<&str>,
     before: Vec<Value>,
@@ -135,14 +136,7 @@ async fn turns(
     if let Some(text) = instructions.filter(|text| !text.is_empty()) {
         reader.turns.push(Turn::text(Role::System, text));
     }
-    let items = before.iter().chain(&input);
-    let urls = items.flat_map(|item| ["content", "output"].map(|field| &item[field]));
-    let parts = urls.filter_map(Value::as_array).flatten();
-    let bytes = parts
-        .filter_map(|part| part["image_url"].as_str())
-        .map(str::len)
-        .sum();
-    blocking::run_sized(bytes, move || {
+    blocking::run(move || {
         reader.read(&before, "previous_response_id")?;
         reader.read(&input, "input")?;
         Ok((reader.turns, reader.images, input))

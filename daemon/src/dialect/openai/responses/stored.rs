@@ -1,8 +1,6 @@
 //! Routes of saved responses: get, delete, cancel and the items of the request.
 
-use api::openai::responses::{
-    DeletedResponse, ItemList, ItemsQuery, Response, ResponseStatus, RetrieveQuery,
-};
+use api::openai::responses::{DeletedResponse, ItemList, ItemsQuery, Response, RetrieveQuery};
 use axum::extract::State;
 
 use super::page::page;
@@ -73,17 +71,17 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<axum::Json<Response>, Error> {
-    let mut response = app.responses.get(&id).await?.response;
+    let response = app.responses.get(&id).await?.response;
     if !response.background {
         let reason =
             "names a response that is not in the background; only such a response can be cancelled";
         return Err(Error::field("response_id", reason));
     }
-    let is_open = response.status.is_open();
-    if is_open && app.responses.cancel(&id) {
-        response.status = ResponseStatus::Cancelled;
+    if !response.status.is_open() {
+        return Ok(axum::Json(response));
     }
-    Ok(axum::Json(response))
+    app.responses.cancel(&id).await;
+    Ok(axum::Json(app.responses.get(&id).await?.response))
 }
 
 /// *Detach*: there is no work to end.
@@ -104,7 +102,7 @@ pub(crate) async fn input_items(
     Query(query): Query<ItemsQuery>,
 ) -> Result<axum::Json<ItemList>, Error> {
     let kept = app.responses.get(&id).await?;
-    page(kept.input, &query).map(axum::Json)
+    page(kept.input().await?, &query).map(axum::Json)
 }
 
 /// Refused: slm does not compact a context.

@@ -175,6 +175,20 @@ async fn a_conversation_grows_with_each_response() {
         .await
         .json();
     assert_eq!(items["data"].as_array().unwrap().len(), 7, "{items}");
+    assert_eq!(items["has_more"], false);
+    let page = service.get(&format!("{path}/items?limit=1")).await.json();
+    assert_eq!(page["data"], json!([items["data"][6]]), "newest first");
+    assert_eq!(page["has_more"], true);
+    let after = page["last_id"].as_str().unwrap();
+    let page = service
+        .get(&format!("{path}/items?limit=100&after={after}"))
+        .await
+        .json();
+    assert_eq!(page["data"].as_array().unwrap().len(), 6);
+    service
+        .get(&format!("{path}/items?after=x"))
+        .await
+        .refuses_field(400, "invalid_request", json!("after"));
     let added = service
         .post(
             &format!("{path}/items"),
@@ -277,18 +291,55 @@ async fn a_response_in_the_background_is_read_later_or_cancelled() {
     }
 }
 
-#[tokio::test]
-async fn nothing_is_saved_with_a_budget_of_zero() {
-    let mut service = able().await;
+/// The service with another budget for saved responses.
+async fn with_budget(mut service: Service, budget: u64) -> Service {
     let limits = Limits {
-        budget: 0,
+        budget,
         lifetime: Duration::from_secs(3600),
     };
-    let saved = service.respond(body("x")).await;
-    service.app.responses = Responses::open(service.registry.clone(), limits, Shutdown::new())
-        .await
-        .unwrap();
+    let responses = Responses::open(service.registry.clone(), limits, Shutdown::new());
+    service.app.responses = responses.await.unwrap();
     service.router = router(service.app.clone(), OriginCheck::default());
+    service
+}
+
+#[tokio::test]
+async fn a_response_in_the_background_that_does_not_fit_the_budget_is_refused_or_fails() {
+    let service = with_budget(able().await, 3000).await;
+    let background = |text: &str| with(text, json!({"background": true}));
+    let long = service.post(PATH, background(&"x".repeat(3000))).await;
+    long.refuses_field(400, "invalid_request", json!("background"));
+    assert!(long.text.contains("3000 bytes"), "{}", long.text);
+    let bytes = service.registry.trim_responses(u64::MAX, 0).await.unwrap();
+    assert_eq!(bytes, 0, "nothing is saved");
+    let queued = background("[[mock: count 900]]x");
+    let queued = service.respond(queued).await;
+    let failed = until(&service, &id(&queued), "failed").await;
+    let message = failed["error"]["message"].as_str().unwrap();
+    assert!(message.contains("3000 bytes"), "{message}");
+    assert_eq!(failed["output"], json!([]));
+}
+
+#[tokio::test]
+async fn a_response_that_finds_no_place_in_the_background_is_not_saved() {
+    let service = able().await;
+    let responses = &service.app.responses;
+    let places = (0..64).map(|id| responses.reserve(&id.to_string()).unwrap());
+    let places: Vec<_> = places.collect();
+    let background = with("x", json!({"background": true}));
+    let busy = service.post(PATH, background.clone()).await;
+    busy.refuses_field(503, "busy", Value::Null);
+    let bytes = service.registry.trim_responses(u64::MAX, 0).await.unwrap();
+    assert_eq!(bytes, 0, "nothing is saved");
+    drop(places);
+    service.respond(background).await;
+}
+
+#[tokio::test]
+async fn nothing_is_saved_with_a_budget_of_zero() {
+    let service = able().await;
+    let saved = service.respond(body("x")).await;
+    let service = with_budget(service, 0).await;
     service
         .get(&format!("{PATH}/{}", id(&saved)))
         .await
