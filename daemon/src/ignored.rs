@@ -3,12 +3,14 @@
 //! Such a field has no effect. The response names it in a header, and the log once for each route.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
 use serde_ignored::Path;
 
 /// The header of a response that names ignored fields, separated by commas.
@@ -28,13 +30,25 @@ const MAX_LOGGED: usize = 1024;
 pub(crate) struct IgnoredFields(Arc<Mutex<Vec<String>>>);
 
 impl IgnoredFields {
-    /// Adds names.
+    /// Adds names, unless there are many already.
     pub(crate) fn add(&self, names: impl IntoIterator<Item = String>) {
-        self.lock().extend(names);
+        let mut all = self.lock();
+        let room = MAX_NAMES.saturating_sub(all.len());
+        all.extend(names.into_iter().take(room));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The list of the request, for handlers that leave out a part of it.
+impl<S: Sync> FromRequestParts<S> for IgnoredFields {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let list = parts.extensions.get::<Self>().cloned();
+        Ok(list.unwrap_or_default())
     }
 }
 

@@ -22,13 +22,22 @@ pub struct Function {
     pub parameters: Value,
 }
 
+/// A tool that was left out.
+#[derive(Debug)]
+pub struct LeftOut {
+    /// Its place among the given functions, from 0.
+    pub place: usize,
+    /// The reason, for people.
+    pub why: String,
+}
+
 /// The tools of a request.
 #[derive(Debug, Default)]
 pub struct Offered {
     /// The tools that the model may call.
     pub tools: Vec<protocol::Tool>,
-    /// A message for people for each tool that was left out, with the reason.
-    pub left_out: Vec<String>,
+    /// The tools that were left out.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Checks the tools of a request, each with a label for messages. An invalid tool is left out with a message, and the others stay.
@@ -40,18 +49,18 @@ pub fn offered(
 ) -> Result<Offered, Error> {
     let mut offered = Offered::default();
     let mut names = HashSet::new();
-    for (label, function) in functions {
+    for (place, (label, function)) in functions.into_iter().enumerate() {
         match function.and_then(|function| tool(function, &mut names)) {
             Ok(tool) => offered.tools.push(tool),
             Err(why) => {
                 let why = format!("tool {label}: {why}");
                 tracing::warn!("left out a tool: {why}");
-                offered.left_out.push(why);
+                offered.left_out.push(LeftOut { place, why });
             }
         }
     }
     match offered.left_out.first() {
-        Some(why) if offered.tools.is_empty() => Err(Error::Invalid(why.clone())),
+        Some(first) if offered.tools.is_empty() => Err(Error::Invalid(first.why.clone())),
         _ => Ok(offered),
     }
 }

@@ -82,6 +82,9 @@ pub struct FunctionCall {
     /// Name of the function.
     #[serde(default)]
     pub name: String,
+    /// Namespace of the function, if the tool is in one (slm).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// JSON text of the arguments. In a request, an object is accepted too.
     #[serde(default)]
     pub arguments: Value,

@@ -24,6 +24,9 @@ pub struct FunctionDelta {
     /// Name of the function, whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Namespace of the function, if the tool was in one (slm).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// More of the JSON text of the arguments.
     pub arguments: String,
 }

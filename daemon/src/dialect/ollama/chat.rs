@@ -82,6 +82,7 @@ pub(crate) async fn read(
         tools: offered,
         left_out,
     } = tools::offered(request.tools.unwrap_or_default())?;
+    let left_out = left_out.into_iter().map(|tool| tool.why).collect();
     let tool_choice = tools::choice(request.tool_choice.as_ref(), &offered)?;
     if turns.is_empty() {
         // A request that only loads or unloads may have any other fields, as clients send the same ones each time.

@@ -5,9 +5,9 @@ mod stream;
 mod whole;
 
 use api::openai::{ChatAnswer, ChatRequest, ErrorAnswer};
+use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json as JsonBody};
 
 use super::head::Head;
 use super::{choices, error};
@@ -37,22 +37,21 @@ use crate::transport::sse;
 pub(crate) async fn post(
     State(app): State<App>,
     share: Share,
-    ignored: Option<Extension<IgnoredFields>>,
+    ignored: IgnoredFields,
     Json(request): Json<ChatRequest, LARGE>,
 ) -> Result<Response, Error> {
     let head = Head::new("chatcmpl", request.model.as_deref().unwrap_or_default());
     let streams = request.stream == Some(true);
     let plan = read::read(request).await?;
-    if let Some(Extension(ignored)) = ignored {
-        ignored.add(plan.left_out);
-    }
+    ignored.add(plan.left_out);
+    let names = plan.names;
     let style = plan.style;
     share.copy(plan.count, "n")?;
     let asks = choices::of(plan.ask, plan.count)?;
     let count = asks.len();
     if !streams {
         let batches = choices::answer(&app, asks);
-        let answer = whole::collect(head, style, count, batches).await?;
+        let answer = whole::collect(head, style, &names, count, batches).await?;
         return Ok(JsonBody(answer).into_response());
     }
     let begin = async move {
@@ -63,7 +62,7 @@ pub(crate) async fn post(
             false => Event::is_output,
         };
         let batches = choices::with_first(batches, is_first).await?;
-        Ok(stream::frames(head, style, count, Box::pin(batches)))
+        Ok(stream::frames(head, style, names, count, Box::pin(batches)))
     };
     sse::respond(share, begin, sse::comments(), error::event).await
 }

@@ -3,6 +3,7 @@
 use api::openai::{ChatMessage, Content, FunctionCall, Part, ToolCall};
 use runner_protocol as protocol;
 
+use super::tools::joined;
 use crate::error::Error;
 use crate::images::Images;
 use crate::tools::{self, quoted};
@@ -179,7 +180,8 @@ fn called(place: &str, call: ToolCall) -> Result<protocol::ToolCall, Error> {
 }
 
 fn made(place: &str, id: String, call: FunctionCall) -> Result<protocol::ToolCall, Error> {
-    let made = tools::made(id, call.name, call.arguments);
+    let name = joined(call.namespace.as_deref(), &call.name);
+    let made = tools::made(id, name, call.arguments);
     made.map_err(|error| Error::field(format!("{place}.arguments"), error.to_string()))
 }
 

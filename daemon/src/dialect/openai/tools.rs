@@ -13,10 +13,29 @@ use crate::tools::{self, Function, Offered, quoted, word_choice};
 pub(super) struct Tools {
     /// The functions.
     pub(super) offered: Vec<protocol::Tool>,
-    /// What was skipped, for people.
-    pub(super) skipped: Vec<String>,
+    /// The tools that are not offered, in order.
+    pub(super) skipped: Vec<Skipped>,
     /// Namespace and name of the functions in namespaces, by the name that the model sees.
     pub(super) names: Names,
+}
+
+/// A tool that is not offered to the model.
+#[derive(Debug)]
+pub(super) struct Skipped {
+    /// Index of the tool, and of the function in its namespace.
+    place: (usize, Option<usize>),
+    /// The reason, for people.
+    pub(super) why: String,
+}
+
+impl Skipped {
+    /// Its place in the request, such as `tools[2]`.
+    pub(super) fn field(&self, list: &str) -> String {
+        match self.place {
+            (tool, None) => format!("{list}[{tool}]"),
+            (tool, Some(function)) => format!("{list}[{tool}].tools[{function}]"),
+        }
+    }
 }
 
 /// The names of functions in namespaces.
@@ -47,41 +66,57 @@ impl Tools {
     /// # Errors
     /// [`Error::Field`] when all functions are invalid.
     pub(super) fn read(given: &[Value]) -> Result<Self, Error> {
-        let mut functions = Vec::new();
         let mut read = Self::default();
+        let mut functions = Vec::new();
+        let mut places = Vec::new();
         for (index, tool) in given.iter().enumerate() {
             match tool["type"].as_str().unwrap_or("function") {
-                "function" => functions.push((label(tool, index), function(tool, None))),
+                "function" => {
+                    places.push((index, None));
+                    functions.push((label(tool, index), function(tool, None)));
+                }
                 "namespace" => {
                     let namespace = tool["name"].as_str().unwrap_or_default();
                     let members = tool["tools"].as_array().map_or(&[][..], Vec::as_slice);
-                    for member in members {
-                        let name = member["name"].as_str().unwrap_or_default();
+                    for (member_index, member) in members.iter().enumerate() {
+                        let place = (index, Some(member_index));
                         if !matches!(member["type"].as_str(), None | Some("function")) {
-                            read.skip(member, &format!("tools[{index}] {}", quoted(name)));
+                            read.skip(member, place);
                             continue;
                         }
-                        let function = function(member, Some(namespace));
+                        let name = inner(member)["name"].as_str().unwrap_or_default();
                         let own = (namespace.to_owned(), name.to_owned());
                         read.names.0.insert(joined(Some(namespace), name), own);
-                        functions.push((quoted(name), function));
+                        places.push(place);
+                        functions.push((quoted(name), function(member, Some(namespace))));
                     }
                 }
-                _ => read.skip(tool, &format!("tools[{index}]")),
+                _ => read.skip(tool, (index, None)),
             }
         }
         let Offered { tools, left_out } =
             tools::offered(functions).map_err(|error| Error::field("tools", error.to_string()))?;
         read.offered = tools;
-        read.skipped.extend(left_out);
+        read.skipped
+            .extend(left_out.into_iter().map(|tool| Skipped {
+                place: places[tool.place],
+                why: tool.why,
+            }));
+        read.skipped.sort_by_key(|skipped| skipped.place);
         Ok(read)
     }
 
-    fn skip(&mut self, tool: &Value, label: &str) {
+    fn skip(&mut self, tool: &Value, place: (usize, Option<usize>)) {
         let kind = quoted(tool["type"].as_str().unwrap_or_default());
-        self.skipped.push(format!(
-            "{label}: a tool of type {kind} is not offered to the model, because slm does not run it"
-        ));
+        let mut skipped = Skipped {
+            place,
+            why: String::new(),
+        };
+        skipped.why = format!(
+            "{}: a tool of type {kind} is not offered to the model, because slm does not run it",
+            skipped.field("tools")
+        );
+        self.skipped.push(skipped);
     }
 
     /// Reads the tool choice, and leaves only the allowed tools.
@@ -137,9 +172,8 @@ impl Tools {
 
 /// The name of a function in a choice, which some clients write one level deeper.
 fn function_name(choice: &Value) -> Option<String> {
-    let name = choice["name"].as_str();
-    let name = name.or_else(|| choice["function"]["name"].as_str())?;
-    Some(joined(choice["namespace"].as_str(), name))
+    let text = |name: &str| choice[name].as_str().or(choice["function"][name].as_str());
+    Some(joined(text("namespace"), text("name")?))
 }
 
 fn label(tool: &Value, index: usize) -> String {
@@ -189,8 +223,13 @@ mod tests {
         assert_eq!(names, ["mcp__files__read", "f"]);
         let apart = tools.names.apart("mcp__files__read");
         assert_eq!(apart, (Some("mcp__files__".into()), "read".into()));
-        assert_eq!(tools.skipped.len(), 2, "{:?}", tools.skipped);
-        assert!(tools.skipped[1].contains("tools[1]") && tools.skipped[1].contains("web_search"));
+        let skipped: Vec<String> = tools.skipped.iter().map(|it| it.field("tools")).collect();
+        assert_eq!(skipped, ["tools[0].tools[1]", "tools[1]"]);
+        let why = &tools.skipped[1].why;
+        assert!(
+            why.contains("tools[1]") && why.contains("web_search"),
+            "{why}"
+        );
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use api::openai::ChatRequest;
-use runner_protocol::{self as protocol, Variable};
+use runner_protocol::Variable;
 use serde_json::{Map, Value, json};
 
 use super::super::sampling::{self, MAX_CHOICES, TargetFields};
-use super::super::tools::Tools;
+use super::super::tools::{Names, Tools};
 use super::super::{effort, format, logprobs, messages};
 use super::Style;
 use crate::ask::Ask;
@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) style: Style,
     /// The tools that are not offered, such as `tools[2]`.
     pub(super) left_out: Vec<String>,
+    /// The names of functions in namespaces.
+    pub(super) names: Names,
 }
 
 /// Reads a request.
@@ -56,7 +58,7 @@ pub(super) async fn read(mut request: ChatRequest) -> Result<Plan, Error> {
     };
     let mut tools = Tools::read(&given).map_err(in_older_form)?;
     let field = if functions { "functions" } else { "tools" };
-    let left_out = left_out(field, &given, &tools.offered);
+    let left_out = tools.skipped.iter().map(|tool| tool.field(field)).collect();
     let tool_choice = tools.choose(request.tool_choice.as_ref());
     let tool_choice = tool_choice.map_err(in_older_form)?;
     let (variables, of_template) = variables(request.chat_template_kwargs.take())?;
@@ -103,6 +105,7 @@ pub(super) async fn read(mut request: ChatRequest) -> Result<Plan, Error> {
             functions,
         },
         left_out,
+        names: tools.names,
     })
 }
 
@@ -182,19 +185,6 @@ fn renamed(error: Error) -> Error {
         Error::Field { reason, .. } => Error::field(name, reason),
         other => other,
     }
-}
-
-/// The places of the tools that are not among the offered ones, which are in the same order.
-fn left_out(field: &str, given: &[Value], offered: &[protocol::Tool]) -> Vec<String> {
-    let mut offered = offered.iter().map(|tool| tool.name.as_str()).peekable();
-    let mut left_out = Vec::new();
-    for (index, tool) in given.iter().enumerate() {
-        let name = tool["function"]["name"].as_str().or(tool["name"].as_str());
-        if offered.next_if(|offered| Some(*offered) == name).is_none() {
-            left_out.push(format!("{field}[{index}]"));
-        }
-    }
-    left_out
 }
 
 /// The variables of the chat template, and the thinking that one of them turns on or off.

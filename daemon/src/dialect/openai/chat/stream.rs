@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::super::choices::Batch;
 use super::super::head::{FINGERPRINT, Head};
+use super::super::tools::Names;
 use super::super::{logprobs, usage};
 use super::{Style, finish_reason};
 use crate::answer::{End, Event};
@@ -19,10 +20,11 @@ use crate::error::Error;
 pub(super) fn frames(
     head: Head,
     style: Style,
+    names: Names,
     count: usize,
     batches: BoxStream<'static, Result<Batch, Error>>,
 ) -> impl Stream<Item = Result<Frame, Error>> + Send + 'static {
-    let mut writer = Writer::new(head, style, count);
+    let mut writer = Writer::new(head, style, names, count);
     let frames = batches.flat_map(move |batch| {
         let frames = match batch {
             Ok((index, events)) => writer.batch(index, events),
@@ -38,6 +40,7 @@ pub(super) fn frames(
 struct Writer {
     head: Head,
     style: Style,
+    names: Names,
     began: Instant,
     choices: Vec<Choice>,
     open: usize,
@@ -57,12 +60,13 @@ struct Choice {
 }
 
 impl Writer {
-    fn new(head: Head, style: Style, count: usize) -> Self {
+    fn new(head: Head, style: Style, names: Names, count: usize) -> Self {
         let mut choices = Vec::new();
         choices.resize_with(count, Choice::default);
         Self {
             head,
             style,
+            names,
             began: Instant::now(),
             open: count,
             choices,
@@ -107,7 +111,7 @@ impl Writer {
     /// What an event adds to the message.
     fn delta(&mut self, index: u32, event: Event) -> Option<ChatDelta> {
         let functions = self.style.functions;
-        let choice = self.choice(index);
+        let choice = &mut self.choices[index as usize];
         let (index, function, id) = match event {
             Event::Thinking(text) => {
                 choice.thoughts += 1;
@@ -131,33 +135,21 @@ impl Writer {
                 }
                 choice.has_call = true;
                 choice.has_arguments = false;
-                let name = Some(name);
-                let arguments = String::new();
-                (index, FunctionDelta { name, arguments }, Some(id))
+                let (namespace, name) = self.names.apart(&name);
+                let function = FunctionDelta {
+                    name: Some(name),
+                    namespace,
+                    arguments: String::new(),
+                };
+                (index, function, Some(id))
             }
             Event::CallArguments { index, .. } if functions && index > 0 => return None,
             Event::CallArguments { index, json } => {
                 choice.has_arguments = true;
-                let arguments = json;
-                (
-                    index,
-                    FunctionDelta {
-                        name: None,
-                        arguments,
-                    },
-                    None,
-                )
+                (index, piece(json), None)
             }
             Event::CallEnd { index } if !choice.has_arguments => {
-                let arguments = "{}".to_owned();
-                (
-                    index,
-                    FunctionDelta {
-                        name: None,
-                        arguments,
-                    },
-                    None,
-                )
+                (index, piece("{}".to_owned()), None)
             }
             _ => return None,
         };
@@ -270,6 +262,13 @@ impl Writer {
             choices: vec![choice],
             ..empty(&self.head)
         }));
+    }
+}
+
+fn piece(arguments: String) -> FunctionDelta {
+    FunctionDelta {
+        arguments,
+        ..FunctionDelta::default()
     }
 }
 

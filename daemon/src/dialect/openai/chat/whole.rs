@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::super::choices::Batch;
 use super::super::head::{FINGERPRINT, Head};
+use super::super::tools::Names;
 use super::super::{logprobs, usage};
 use super::{Style, finish_reason};
 use crate::answer::{End, Event};
@@ -20,6 +21,7 @@ use crate::error::Error;
 pub(super) async fn collect(
     head: Head,
     style: Style,
+    names: &Names,
     count: usize,
     mut batches: BoxStream<'static, Result<Batch, Error>>,
 ) -> Result<ChatAnswer, Error> {
@@ -28,7 +30,7 @@ pub(super) async fn collect(
     while let Some(batch) = batches.next().await {
         let (index, events) = batch?;
         for event in events {
-            choices[index as usize].add(event);
+            choices[index as usize].add(event, names);
         }
     }
     let ended = choices.into_iter().map(|choice| {
@@ -75,7 +77,7 @@ struct Choice {
 }
 
 impl Choice {
-    fn add(&mut self, event: Event) {
+    fn add(&mut self, event: Event, names: &Names) {
         match event {
             Event::Started { .. } | Event::Progress { .. } => {}
             Event::Thinking(text) => {
@@ -84,11 +86,13 @@ impl Choice {
             }
             Event::Text(text) => self.text.push_str(&text),
             Event::CallBegin { id, name, .. } => {
+                let (namespace, name) = names.apart(&name);
                 let call = ToolCall {
                     id: Some(id),
                     kind: Some("function".to_owned()),
                     function: FunctionCall {
                         name,
+                        namespace,
                         arguments: Value::Null,
                     },
                     ..ToolCall::default()

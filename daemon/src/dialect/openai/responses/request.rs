@@ -115,7 +115,8 @@ pub(super) async fn read(app: &App, mut request: ResponseRequest) -> Result<Plan
         summary: reasoning.summary.is_some() || reasoning.generate_summary.is_some(),
         encrypted: include(ENCRYPTED),
     };
-    let warnings = warnings(&request, std::mem::take(&mut tools.skipped));
+    let skipped = tools.skipped.into_iter().map(|tool| tool.why).collect();
+    let warnings = warnings(&request, skipped);
     let store = app.responses.is_on() && request.store != Some(false);
     let response = response(request, model, store, text, reasoning, warnings);
     Ok(Plan {

@@ -223,6 +223,42 @@ async fn a_tool_that_cannot_be_offered_is_named_in_a_header() {
 }
 
 #[tokio::test]
+async fn a_function_of_a_namespace_is_called_by_the_names_of_its_client() {
+    let service = able().await;
+    let tools = json!([
+        {"type": "function", "function": {"name": "f"}},
+        {"type": "namespace", "name": "files", "tools": [{"type": "custom", "name": "x"}, {"type": "function", "name": "read"}]},
+        {"type": "web_search"},
+    ]);
+    let fields = json!({"tools": tools, "tool_choice": {"type": "function", "namespace": "files", "function": {"name": "read"}}});
+    let answer = service
+        .post(CHAT, body("[[mock: call files__read {}]]x", fields.clone()))
+        .await;
+    assert_eq!(
+        answer.headers["slm-ignored-fields"],
+        "tools[1].tools[0], tools[2]"
+    );
+    let message = &answer.json()["choices"][0]["message"];
+    let function = json!({"name": "read", "namespace": "files", "arguments": "{}"});
+    assert_eq!(message["tool_calls"][0]["function"], function);
+    let chunks = service
+        .chunks(body("[[mock: call files__read {}]]x", fields.clone()))
+        .await;
+    let first = &pieces(&chunks)[0]["function"];
+    let begun = json!({"name": "read", "namespace": "files", "arguments": ""});
+    assert_eq!(*first, begun);
+    // The history has the call by both names too.
+    let messages = json!([{"role": "user", "content": "y"}, message, {"role": "user", "content": "[[mock: echo-prompt]]x"}]);
+    let prompt = service
+        .rendered(with(
+            json!({"model": "m", "messages": messages}),
+            json!({"tools": tools}),
+        ))
+        .await;
+    assert!(prompt.contains(": files__read {}"), "{prompt}");
+}
+
+#[tokio::test]
 async fn hard_schemas_of_tools_do_not_fail_the_request() {
     let service = able().await;
     let hard = json!({"type": "object", "properties": {
