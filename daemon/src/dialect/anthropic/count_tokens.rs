@@ -9,6 +9,7 @@ use super::request;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{self, LARGE};
+use crate::ignored::IgnoredFields;
 use crate::serve;
 
 /// Counts the tokens of a prompt.
@@ -27,9 +28,10 @@ use crate::serve;
 )]
 pub(super) async fn post(
     State(app): State<App>,
+    ignored: IgnoredFields,
     extract::Json(request): extract::Json<CountTokensRequest, LARGE>,
 ) -> Result<Json<TokenCount>, Error> {
-    let ask = request::prompt_ask(Instant::now(), request).await?;
+    let ask = request::prompt_ask(Instant::now(), request, &ignored).await?;
     let input_tokens = serve::prompt(&app, ask).await?.count();
     Ok(Json(TokenCount { input_tokens }))
 }

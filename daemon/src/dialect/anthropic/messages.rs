@@ -18,6 +18,7 @@ use crate::ask::Ask;
 use crate::budget::Share;
 use crate::error::Error;
 use crate::extract::{self, LARGE};
+use crate::ignored::IgnoredFields;
 use crate::serve;
 use crate::transport::sse;
 
@@ -38,13 +39,14 @@ use crate::transport::sse;
 pub(super) async fn post(
     State(app): State<App>,
     share: Share,
+    ignored: IgnoredFields,
     Extension(id): Extension<RequestId>,
     extract::Json(request): extract::Json<MessagesRequest, LARGE>,
 ) -> Result<Response, Error> {
     let arrived = Instant::now();
     let is_stream = request.stream == Some(true);
     let asked = asked(&request);
-    let ask = request::ask(arrived, request).await?;
+    let ask = request::ask(arrived, request, &ignored).await?;
     match is_stream {
         true => stream(app, share, ask, asked, id).await,
         false => whole(&app, ask, asked).await,

@@ -13,11 +13,16 @@ use crate::ask::{Ask, Overflow};
 use crate::blocking;
 use crate::dialect::fields;
 use crate::error::Error;
+use crate::ignored::IgnoredFields;
 use crate::options;
 use crate::think::Effort;
 
-/// The request for a message.
-pub(super) async fn ask(arrived: Instant, request: MessagesRequest) -> Result<Ask, Error> {
+/// The request for a message. `ignored` gets the names of the tools that are left out.
+pub(super) async fn ask(
+    arrived: Instant,
+    request: MessagesRequest,
+    ignored: &IgnoredFields,
+) -> Result<Ask, Error> {
     refuse("container", request.container.as_ref(), "slm runs no code")?;
     refuse(
         "thread",
@@ -54,7 +59,7 @@ pub(super) async fn ask(arrived: Instant, request: MessagesRequest) -> Result<As
         mcp_servers: request.mcp_servers,
         ..CountTokensRequest::default()
     };
-    let mut ask = prompt_ask(arrived, prompt).await?;
+    let mut ask = prompt_ask(arrived, prompt, ignored).await?;
     ask.target.parameters = parameters;
     ask.shape = shape;
     Ok(ask)
@@ -64,6 +69,7 @@ pub(super) async fn ask(arrived: Instant, request: MessagesRequest) -> Result<As
 pub(super) async fn prompt_ask(
     arrived: Instant,
     request: CountTokensRequest,
+    ignored: &IgnoredFields,
 ) -> Result<Ask, Error> {
     let servers = request.mcp_servers.filter(|servers| !servers.is_empty());
     refuse(
@@ -80,13 +86,13 @@ pub(super) async fn prompt_ask(
     let bytes = history::image_bytes(&messages);
     let History { turns, images } =
         blocking::run_sized(bytes, || history::read(system, messages)).await??;
-    let offered = tools::offered(request.tools.unwrap_or_default())?;
+    let tools = tools::read(request.tools.unwrap_or_default(), ignored)?;
     let choice = request.tool_choice.unwrap_or_default();
     Ok(Ask {
         images,
-        tool_choice: tools::choice(&choice, &offered)?,
+        tool_choice: tools::choice(&choice, &tools)?,
         parallel_tool_calls: only_one(&choice).then_some(false),
-        tools: offered,
+        tools: tools.offered,
         think: Some(think(
             request.thinking.as_ref(),
             request.output_config.as_ref(),

@@ -226,11 +226,26 @@ async fn a_loop_of_calls_and_results_goes_on() {
 #[tokio::test]
 async fn tools_of_a_server_are_left_out_and_a_forced_tool_is_called() {
     let service = able().await;
-    let server = json!([{"type": "web_search_20250305", "name": "web_search"}]);
-    let message = service
-        .message(with("hello", json!({"tools": server})))
+    let mut given = tools(&["f", "two words"]);
+    let server = json!({"type": "web_search_20250305", "name": "web_search", "max_uses": 8});
+    given.as_array_mut().unwrap().insert(0, server.clone());
+    for (given, left_out) in [(json!([server]), "tools[0]"), (given, "tools[0], tools[2]")] {
+        let body = with("hello", json!({"tools": given, "betas": ["x"]}));
+        let answer = service.post(&format!("{PATH}?beta=true"), body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.json()["stop_reason"], "end_turn");
+        let ignored = answer.headers["slm-ignored-fields"].to_str().unwrap();
+        assert_eq!(ignored, format!("betas, {left_out}"));
+    }
+    let forced = json!({"tools": [server], "tool_choice": {"type": "tool", "name": "web_search"}});
+    let (status, _, message) = service.refusal(PATH, with("hello", forced)).await;
+    assert_eq!(status, 400);
+    assert!(message.contains("a tool of a server"), "{message}");
+    let forced = json!({"tools": tools(&["f", "g"]), "tool_choice": {"type": "tool", "name": "g"}});
+    let prompt = service
+        .message(with("[[mock: echo-prompt]]hello", forced))
         .await;
-    assert_eq!(message["stop_reason"], "end_turn");
+    assert!(text(&prompt).contains("call g"), "{prompt}");
     let unknown = with(
         "hello",
         json!({"tools": tools(&["f"]), "tool_choice": {"type": "tool", "name": "g"}}),
