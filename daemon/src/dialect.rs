@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::error::ErrorFormat;
 
 pub mod anthropic;
+mod context;
 pub mod fields;
 pub mod ollama;
 pub mod openai;

@@ -33,8 +33,8 @@ pub struct Model {
     pub created_at: Timestamp,
     /// Always `active`.
     pub lifecycle: &'static str,
-    /// The context length that the model is loaded with, or was trained with if it is not loaded.
-    pub max_input_tokens: Option<u64>,
+    /// The context length that the model is loaded with, or would be.
+    pub max_input_tokens: u64,
     /// The same.
-    pub max_tokens: Option<u64>,
+    pub max_tokens: u64,
 }

@@ -4,9 +4,9 @@ use api::anthropic::{Model, Models};
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::dialect::context;
 use crate::error::Error;
 use crate::extract::model_name;
-use crate::scheduler::ModelSummary;
 
 /// Entries of a page without `limit`.
 const PAGE: usize = 20;
@@ -30,18 +30,18 @@ pub struct Page {
 /// When the store cannot be read.
 pub async fn list(app: &App, page: &Page) -> Result<Models, Error> {
     let loaded = app.scheduler.list().await;
-    let entries = app.registry.list().await?.into_iter();
-    let models = entries
-        .filter(|entry| entry.damage.is_none())
-        .filter(|entry| may_generate(&entry.capabilities))
-        .map(|entry| {
-            model(
-                entry.name.to_string(),
-                entry.modified,
-                context(&loaded, &entry.name).or(entry.details.context_length),
-            )
-        });
-    Ok(paged(models.collect(), page))
+    let mut models = Vec::new();
+    for entry in app.registry.list().await? {
+        if entry.damage.is_some() || !may_generate(&entry.capabilities) {
+            continue;
+        }
+        // A model that was removed in between is left out.
+        if let Ok(found) = app.registry.model(&entry.name).await {
+            let context = context::of(app, &loaded, &found);
+            models.push(model(entry.name.to_string(), entry.modified, context));
+        }
+    }
+    Ok(paged(models, page))
 }
 
 /// One model.
@@ -51,7 +51,7 @@ pub async fn list(app: &App, page: &Page) -> Result<Models, Error> {
 pub async fn one(app: &App, id: &str) -> Result<Model, Error> {
     let found = app.registry.model(&model_name(id)?).await?;
     let loaded = app.scheduler.list().await;
-    let context = context(&loaded, &found.name).or(found.details.context_length);
+    let context = context::of(app, &loaded, &found);
     Ok(model(id.to_owned(), found.modified, context))
 }
 
@@ -59,13 +59,7 @@ fn may_generate(capabilities: &[registry::Capability]) -> bool {
     capabilities.is_empty() || capabilities.contains(&registry::Capability::Completion)
 }
 
-/// The context length that a model is loaded with.
-fn context(loaded: &[ModelSummary], name: &registry::ModelName) -> Option<u64> {
-    let summary = loaded.iter().find(|summary| summary.name == *name)?;
-    Some(summary.context.into())
-}
-
-fn model(id: String, modified: jiff::Timestamp, context: Option<u64>) -> Model {
+fn model(id: String, modified: jiff::Timestamp, context: u64) -> Model {
     Model {
         kind: "model",
         display_name: id.clone(),
@@ -110,7 +104,7 @@ mod tests {
 
     fn ids(page: &Page) -> (String, bool) {
         let models =
-            ["a", "b", "c", "d"].map(|id| model(id.into(), jiff::Timestamp::UNIX_EPOCH, None));
+            ["a", "b", "c", "d"].map(|id| model(id.into(), jiff::Timestamp::UNIX_EPOCH, 64));
         let paged = paged(models.into(), page);
         (
             paged.data.into_iter().map(|model| model.id).collect(),

@@ -8,10 +8,9 @@ use http::{HeaderMap, Uri};
 use registry::ModelName;
 
 use crate::app::App;
-use crate::dialect::anthropic;
+use crate::dialect::{anthropic, context};
 use crate::error::Error;
 use crate::extract::{Path, model_name};
-use crate::options;
 use crate::scheduler::ModelSummary;
 
 /// Lists the models. A request with the header `anthropic-version` gets Anthropic's list. *Cancel*.
@@ -82,7 +81,7 @@ pub(crate) async fn one(
 }
 
 fn model(app: &App, loaded: &[ModelSummary], id: String, found: &registry::Model) -> Model {
-    let context = context(app, loaded, found);
+    let context = context::of(app, loaded, found);
     Model {
         id,
         object: "model",
@@ -97,23 +96,6 @@ fn model(app: &App, loaded: &[ModelSummary], id: String, found: &registry::Model
             size: None,
         },
     }
-}
-
-/// The context that a model is loaded with, or would be.
-fn context(app: &App, loaded: &[ModelSummary], found: &registry::Model) -> u64 {
-    let key = found.key();
-    let in_use = loaded.iter().find(|it| it.key == key && it.context > 0);
-    let context = in_use.map_or_else(
-        || {
-            let none = modelfile::Parameters::default();
-            let trained = found.details.context_length;
-            options::resolve(&none, &found.parameters, trained, app.defaults)
-                .load
-                .context
-        },
-        |it| it.context,
-    );
-    u64::from(context)
 }
 
 /// The namespace of a name: what stands before its last slash.

@@ -23,10 +23,14 @@ async fn a_model_has_the_context_that_it_is_loaded_with() {
         (&model["context_length"], &model["max_model_len"]),
         (&json!(expected), &json!(expected))
     );
+    let copy = json!({"source": "m", "destination": "copy"});
+    service.post("/api/copy", copy).await;
     service.whole(body("x", json!({"num_ctx": 64}))).await;
     for model in [
         service.get("/v1/models").await.json()["data"][0].clone(),
+        service.get("/v1/models").await.json()["data"][1].clone(),
         service.get("/v1/models/m").await.json(),
+        service.get("/v1/models/copy").await.json(),
     ] {
         assert_eq!(model["context_length"], 64);
         assert_eq!(model["meta"]["n_ctx_train"], trained);
@@ -58,11 +62,25 @@ async fn a_name_with_slashes_is_reachable() {
 #[tokio::test]
 async fn an_anthropic_client_gets_its_own_list() {
     let service = able().await;
-    for path in ["/v1/models?limit=1000", "/v1/models/m"] {
+    let get = async |path: &str| {
         let request = Service::request("GET", path).header("anthropic-version", "2023-06-01");
         let answer = service.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        assert!(answer.text.contains(r#""type":"model""#), "{}", answer.text);
+        answer.json()
+    };
+    let copy = json!({"source": "m", "destination": "copy"});
+    service.post("/api/copy", copy).await;
+    service.whole(body("x", json!({"num_ctx": 64}))).await;
+    let list = get("/v1/models?limit=1000").await;
+    assert_eq!(list["data"].as_array().unwrap().len(), 2);
+    for model in [
+        &list["data"][0],
+        &list["data"][1],
+        &get("/v1/models/m").await,
+        &get("/v1/models/copy").await,
+    ] {
+        assert_eq!(model["type"], "model");
+        assert_eq!(model["max_input_tokens"], 64, "{model}");
     }
 }
 
