@@ -4,6 +4,8 @@ mod read;
 mod stream;
 mod whole;
 
+use read::Asks;
+
 use api::openai::{CompletionAnswer, CompletionLogprobs, CompletionRequest, ErrorAnswer};
 use axum::extract::State;
 use axum::response::Response;
@@ -42,20 +44,18 @@ pub(crate) async fn post(
 ) -> Result<Response, Error> {
     let head = Head::new("cmpl", request.model.as_deref().unwrap_or_default());
     let streams = request.stream == Some(true);
-    let plan = read::read(&app, &share, request).await?;
+    let plan = read::read(&share, request)?;
+    let style = plan.style;
     if !streams {
-        let batches = choices::answer(&app, plan.asks);
-        return whole::collect(&head, plan.style, plan.echoes, batches).await;
+        let Asks { asks, echoes } = plan.asks(&app).await?;
+        let batches = choices::answer(&app, asks);
+        return whole::collect(&head, style, echoes, batches).await;
     }
     let begin = async move {
-        let batches = choices::answer(&app, plan.asks);
+        let Asks { asks, echoes } = plan.asks(&app).await?;
+        let batches = choices::answer(&app, asks);
         let batches = choices::with_first(batches, Event::is_output).await?;
-        Ok(stream::frames(
-            head,
-            plan.style,
-            plan.echoes,
-            Box::pin(batches),
-        ))
+        Ok(stream::frames(head, style, echoes, Box::pin(batches)))
     };
     sse::respond(share, begin, sse::comments(), error::event).await
 }

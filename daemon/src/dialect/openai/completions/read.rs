@@ -20,23 +20,30 @@ const MAX_ASKS: usize = 64;
 
 /// A request that was read.
 pub(super) struct Plan {
-    /// The ask of each choice.
-    pub(super) asks: Vec<Ask>,
-    /// The text before each choice.
-    pub(super) echoes: Vec<String>,
+    /// The ask of all prompts, without the prompt.
+    base: Ask,
+    prompts: Vec<Input>,
+    /// Choices of each prompt.
+    per_prompt: u32,
+    /// Whether a choice begins with its prompt.
+    echo: bool,
     /// What the answer shows.
     pub(super) style: Style,
 }
 
-/// Reads a request. The texts of token prompts that are repeated come from the model.
+/// The choices of a request.
+pub(super) struct Asks {
+    /// The ask of each choice.
+    pub(super) asks: Vec<Ask>,
+    /// The text before each choice.
+    pub(super) echoes: Vec<String>,
+}
+
+/// Reads a request.
 ///
 /// # Errors
 /// [`Error::Field`] names the field.
-pub(super) async fn read(
-    app: &App,
-    share: &Share,
-    mut request: CompletionRequest,
-) -> Result<Plan, Error> {
+pub(super) fn read(share: &Share, mut request: CompletionRequest) -> Result<Plan, Error> {
     check(&request)?;
     let prompts = inputs::read("prompt", request.prompt.take())?;
     let per_prompt = sampling::whole("n", request.n.as_ref(), 1..=MAX_CHOICES)?.unwrap_or(1);
@@ -50,23 +57,35 @@ pub(super) async fn read(
         return Err(Error::field("suffix", "goes with prompts that are texts"));
     }
     let base = base(&request, suffix)?;
-    let mut asks = Vec::new();
-    let mut echoes = Vec::new();
-    for prompt in prompts {
-        let (ask, echo) = one(app, &base, prompt, request.echo == Some(true)).await?;
-        asks.extend(choices::of(ask, per_prompt)?);
-        echoes.resize(asks.len(), echo);
-    }
     let usage = request.stream_options.and_then(|it| it.include_usage);
     Ok(Plan {
-        asks,
-        echoes,
+        base,
+        prompts,
+        per_prompt,
+        echo: request.echo == Some(true),
         style: Style {
             per_prompt: per_prompt as usize,
             usage: usage == Some(true),
             timings: request.timings_per_token == Some(true),
         },
     })
+}
+
+impl Plan {
+    /// The ask of each choice. The model gives the texts of token prompts that are repeated, so it is loaded for them.
+    ///
+    /// # Errors
+    /// When the model cannot be loaded, and for tokens that it does not have.
+    pub(super) async fn asks(self, app: &App) -> Result<Asks, Error> {
+        let mut asks = Vec::new();
+        let mut echoes = Vec::new();
+        for prompt in self.prompts {
+            let (ask, echo) = one(app, &self.base, prompt, self.echo).await?;
+            asks.extend(choices::of(ask, self.per_prompt)?);
+            echoes.resize(asks.len(), echo);
+        }
+        Ok(Asks { asks, echoes })
+    }
 }
 
 /// Refuses fields that contradict each other or ask for something that slm does not have.
