@@ -67,7 +67,7 @@ pub struct ToolCall {
     /// The function and its arguments.
     #[serde(default)]
     pub function: FunctionCall,
-    /// A call of a custom tool; refused.
+    /// A call of a custom tool, in a request: `name`, and `input`, which becomes the argument `input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom: Option<Value>,
     /// Has no meaning here; Google's clients send it.

@@ -2,6 +2,7 @@
 
 use api::openai::{ChatMessage, Content, FunctionCall, Part, ToolCall};
 use runner_protocol as protocol;
+use serde_json::json;
 
 use super::tools::joined;
 use crate::error::Error;
@@ -165,18 +166,22 @@ impl Reader {
 }
 
 fn called(place: &str, call: ToolCall) -> Result<protocol::ToolCall, Error> {
-    if call.custom.is_some_and(|custom| !custom.is_null()) || call.kind.as_deref() == Some("custom")
-    {
-        return Err(Error::field(
-            place,
-            "a call of a custom tool is not supported",
-        ));
+    let id = call.id.unwrap_or_default();
+    let custom = call.custom.unwrap_or_default();
+    if custom.is_null() && call.kind.as_deref() != Some("custom") {
+        return made(&format!("{place}.function"), id, call.function);
     }
-    made(
-        &format!("{place}.function"),
-        call.id.unwrap_or_default(),
-        call.function,
-    )
+    // The input of a custom tool is a text; templates know only objects.
+    let (Some(name), Some(input)) = (custom["name"].as_str(), custom["input"].as_str()) else {
+        let reason = "must have the texts name and input";
+        return Err(Error::field(format!("{place}.custom"), reason));
+    };
+    let function = FunctionCall {
+        name: name.to_owned(),
+        arguments: json!({"input": input}),
+        namespace: None,
+    };
+    made(&format!("{place}.custom"), id, function)
 }
 
 fn made(place: &str, id: String, call: FunctionCall) -> Result<protocol::ToolCall, Error> {
@@ -241,6 +246,25 @@ mod tests {
     }
 
     #[test]
+    fn a_call_of_a_custom_tool_has_its_text_as_input() {
+        let turns = turns(json!([
+            {"role": "assistant", "tool_calls": [{"id": "c1", "type": "custom", "custom": {"name": "patch", "input": "+a"}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "done"},
+        ]))
+        .unwrap();
+        let Block::Call(call) = &turns[0].blocks[0] else {
+            panic!("{turns:?}");
+        };
+        assert_eq!((call.id.as_str(), call.name.as_str()), ("c1", "patch"));
+        assert_eq!(call.arguments, r#"{"input":"+a"}"#);
+        let role = Role::Tool {
+            name: "patch".into(),
+            call: "c1".into(),
+        };
+        assert_eq!(turns[1].role, role);
+    }
+
+    #[test]
     fn an_error_names_its_part() {
         for (message, field) in [
             (json!({"content": "x"}), "messages[0].role"),
@@ -272,6 +296,10 @@ mod tests {
             (
                 json!({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{a"}}]}),
                 "messages[0].tool_calls[0].function.arguments",
+            ),
+            (
+                json!({"role": "assistant", "tool_calls": [{"type": "custom", "custom": {"name": "patch"}}]}),
+                "messages[0].tool_calls[0].custom",
             ),
         ] {
             let error = turns(json!([message.clone()])).unwrap_err();

@@ -53,6 +53,8 @@ fn complete_one(mut item: Value) -> Value {
         "message" => "msg",
         "function_call" => "fc",
         "function_call_output" => "fco",
+        "custom_tool_call" => "ctc",
+        "custom_tool_call_output" => "ctco",
         "reasoning" => "rs",
         _ => return item,
     };
@@ -117,8 +119,15 @@ impl Reader {
                 }
                 Ok(())
             }
-            Some("function_call") => self.call(item, field),
-            Some("function_call_output") => self.output(item, field),
+            Some("function_call") => self.call(item, field, item["arguments"].clone()),
+            Some("custom_tool_call") => {
+                let input = item["input"].as_str();
+                let input = input
+                    .ok_or_else(|| Error::field(format!("{field}.input"), "must be a text"))?;
+                // Templates know only arguments that are objects.
+                self.call(item, field, json!({"input": input}))
+            }
+            Some("function_call_output" | "custom_tool_call_output") => self.output(item, field),
             Some(kind) => Err(Error::field(
                 format!("{field}.type"),
                 format!("{} is not an item that slm knows", quoted(kind)),
@@ -156,14 +165,13 @@ impl Reader {
         }
     }
 
-    fn call(&mut self, item: &Value, field: &str) -> Result<(), Error> {
+    fn call(&mut self, item: &Value, field: &str, arguments: Value) -> Result<(), Error> {
         let text = |name: &str| {
             let text = item[name].as_str().filter(|text| !text.is_empty());
             text.ok_or_else(|| Error::field(format!("{field}.{name}"), "must be a text"))
         };
         let (id, name) = (text("call_id")?, text("name")?);
         let name = tools::joined(item["namespace"].as_str(), name);
-        let arguments = item["arguments"].clone();
         let call = crate::tools::made(id.to_owned(), name.clone(), arguments)
             .map_err(|error| Error::field(format!("{field}.arguments"), error.to_string()))?;
         self.calls.insert(id.to_owned(), name);
@@ -294,6 +302,25 @@ mod tests {
     }
 
     #[test]
+    fn a_call_of_a_custom_tool_has_its_text_as_input() {
+        let turns = read(json!([
+            {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "+a"},
+            {"type": "custom_tool_call_output", "call_id": "c", "output": "done"},
+        ]))
+        .unwrap();
+        let Block::Call(call) = &turns[0].blocks[0] else {
+            panic!("{turns:?}");
+        };
+        assert_eq!((call.id.as_str(), call.name.as_str()), ("c", "patch"));
+        assert_eq!(call.arguments, r#"{"input":"+a"}"#);
+        let role = Role::Tool {
+            name: "patch".into(),
+            call: "c".into(),
+        };
+        assert_eq!(turns[1], Turn::text(role, "done"));
+    }
+
+    #[test]
     fn a_mistake_has_its_place() {
         for (item, field) in [
             (json!(1), "input[0]"),
@@ -320,6 +347,10 @@ mod tests {
             (
                 json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "x"}),
                 "input[0].arguments",
+            ),
+            (
+                json!({"type": "custom_tool_call", "call_id": "c", "name": "f"}),
+                "input[0].input",
             ),
             (
                 json!({"type": "function_call_output", "call_id": null, "output": ""}),

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use registry::Capability;
 use runner_protocol::Shape;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::super::effort;
 use super::super::format::of_schema;
+use super::super::sampling::{self, TargetFields};
 use super::super::tools::Tools;
 use super::builder::{ResponseBuilder, Wants};
 use super::items::{self, Reader};
@@ -24,7 +24,6 @@ use crate::ask::{Ask, Overflow};
 use crate::blocking;
 use crate::dialect::fields;
 use crate::error::Error;
-use crate::options;
 use crate::requirements;
 use crate::think::Effort;
 use crate::turn::{Role, Turn};
@@ -61,16 +60,15 @@ pub(super) struct Plan {
 /// # Errors
 /// [`Error::Field`] names the field.
 pub(super) async fn read(app: &App, mut request: ResponseRequest) -> Result<Plan, Error> {
-    let arrived = Instant::now();
     check(&request)?;
     let model = request.model.clone().unwrap_or_default();
-    let mut target = fields::target(
-        arrived,
-        &model,
-        request.options.as_ref(),
-        request.keep_alive.as_ref(),
-    )?;
-    options::set_all(&mut target.parameters, parameters(&request))?;
+    let target = sampling::target(TargetFields {
+        model: Some(&model),
+        options: request.options.as_ref(),
+        keep_alive: request.keep_alive.as_ref(),
+        parameters: parameters(&request).collect(),
+        stop: None,
+    })?;
     let conversation = request.conversation.as_ref().map(|it| it.id().to_owned());
     let before = context::before(
         &app.responses,
