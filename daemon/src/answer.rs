@@ -52,7 +52,7 @@ pub enum Event {
         /// A piece of a JSON object.
         json: String,
     },
-    /// A call is complete. A call that was cut off has no such event.
+    /// A call is complete, and comes before any further thinking or text. A call that was cut off has no such event.
     CallEnd {
         /// Index of the call.
         index: u32,
@@ -336,6 +336,11 @@ impl CallTracker {
     /// The events of a delta, in the order of the protocol.
     fn read(&mut self, delta: Delta) -> Vec<Event> {
         let mut events = Vec::new();
+        let goes_on =
+            matches!(delta.tool_calls.first(), Some(call) if self.open == Some(call.index));
+        if !goes_on && !(delta.reasoning.is_empty() && delta.text.is_empty()) {
+            events.extend(self.close());
+        }
         if !delta.reasoning.is_empty() {
             events.push(Event::Thinking(delta.reasoning));
         }
@@ -432,6 +437,23 @@ mod tests {
                 Event::CallEnd { index: 1 },
             ]
         );
+        assert_eq!(calls.close(), None);
+    }
+
+    #[test]
+    fn a_call_ends_when_text_follows() {
+        let mut calls = CallTracker::default();
+        let begun = calls.read(Delta {
+            tool_calls: vec![call(0, "a", "f", "")],
+            ..Delta::default()
+        });
+        assert_eq!(begun.len(), 1);
+        let followed = calls.read(Delta {
+            reasoning: "hm".into(),
+            ..Delta::default()
+        });
+        let thinking = Event::Thinking("hm".into());
+        assert_eq!(followed, [Event::CallEnd { index: 0 }, thinking]);
         assert_eq!(calls.close(), None);
     }
 

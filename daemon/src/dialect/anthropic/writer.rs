@@ -305,3 +305,124 @@ fn extend(block: Option<&mut OutputBlock>, delta: Delta) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::Timings;
+    use serde_json::json;
+
+    fn call(index: u32, arguments: &[&str]) -> Vec<Event> {
+        let begin = Event::CallBegin {
+            index,
+            id: format!("call_{index}"),
+            name: "f".into(),
+        };
+        let arguments = arguments.iter().map(|json| Event::CallArguments {
+            index,
+            json: (*json).into(),
+        });
+        let mut events: Vec<Event> = [begin].into_iter().chain(arguments).collect();
+        events.push(Event::CallEnd { index });
+        events
+    }
+
+    /// An answer of text, thinking, text, a call, thinking and a call.
+    fn interleaved() -> Vec<Event> {
+        let text = |text: &str| Event::Text(text.into());
+        let thinking = |text: &str| Event::Thinking(text.into());
+        let mut events = vec![Event::Started {
+            prompt_tokens: 5,
+            cached_tokens: 2,
+        }];
+        events.extend([
+            text("I "),
+            text("look."),
+            thinking("is it "),
+            thinking("warm"),
+            text("Yes."),
+        ]);
+        events.extend(call(0, &["{\"a\": 1, ", "\"b\": 2, \"c\": 3}"]));
+        events.push(thinking("and there"));
+        events.extend(call(1, &[]));
+        events.push(Event::End(Box::new(answer::End {
+            finish: Finish::ToolCalls,
+            usage: answer::Usage::default(),
+            timings: Timings::default(),
+            seed: 0,
+            tokens: Vec::new(),
+        })));
+        events
+    }
+
+    fn written() -> Vec<StreamEvent> {
+        let mut writer = Writer::new(Asked::default());
+        let events = interleaved().into_iter();
+        events
+            .flat_map(|event| writer.write(event).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn blocks_of_any_order_have_one_index_each() {
+        let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
+        let mut is_open = false;
+        for event in written() {
+            let event = serde_json::to_value(event).unwrap();
+            let index = event["index"].as_u64().map(|index| index as usize);
+            let name = |field: &str| event[field]["type"].as_str().unwrap().to_owned();
+            match event["type"].as_str().unwrap() {
+                "content_block_start" => {
+                    assert_eq!((is_open, index), (false, Some(blocks.len())), "{event}");
+                    is_open = true;
+                    blocks.push((name("content_block"), Vec::new()));
+                }
+                "content_block_delta" => {
+                    assert_eq!((is_open, index), (true, Some(blocks.len() - 1)), "{event}");
+                    blocks.last_mut().unwrap().1.push(name("delta"));
+                }
+                "content_block_stop" => {
+                    assert_eq!((is_open, index), (true, Some(blocks.len() - 1)), "{event}");
+                    is_open = false;
+                }
+                _ => assert!(!is_open, "{event}"),
+            }
+        }
+        let block = |kind: &str, deltas: &[&str]| {
+            let deltas = deltas.iter().map(|delta| format!("{delta}_delta"));
+            (kind.to_owned(), deltas.collect::<Vec<_>>())
+        };
+        assert_eq!(
+            blocks,
+            [
+                block("text", &["text", "text"]),
+                block("thinking", &["thinking", "thinking", "signature"]),
+                block("text", &["text"]),
+                block("tool_use", &["input_json", "input_json"]),
+                block("thinking", &["thinking", "signature"]),
+                block("tool_use", &["input_json"]),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_whole_message_has_the_blocks_of_the_stream() {
+        let mut collector = Collector::default();
+        written().into_iter().for_each(|event| collector.add(event));
+        let message = serde_json::to_value(collector.finish().unwrap()).unwrap();
+        let thinking =
+            |text: &str| json!({"type": "thinking", "thinking": text, "signature": SIGNATURE});
+        let call = |id: &str, input: Value| json!({"type": "tool_use", "id": id, "name": "f", "input": input});
+        assert_eq!(
+            message["content"],
+            json!([
+                {"type": "text", "text": "I look."},
+                thinking("is it warm"),
+                {"type": "text", "text": "Yes."},
+                call("call_0", json!({"a": 1, "b": 2, "c": 3})),
+                thinking("and there"),
+                call("call_1", json!({})),
+            ])
+        );
+    }
+}
