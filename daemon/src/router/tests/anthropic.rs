@@ -333,3 +333,103 @@ async fn a_failure_in_mid_stream_is_an_error_event() {
     assert_eq!(last["type"], "error", "{events:?}");
     assert_eq!(last["error"]["type"], "api_error");
 }
+
+#[tokio::test]
+async fn thinking_is_replayed_with_any_signature() {
+    let service = able().await;
+    let body = with(
+        "[[mock: think is it warm; answer yes]]x",
+        json!({"thinking": {"type": "enabled", "budget_tokens": 1024}}),
+    );
+    let message = service.message(body).await;
+    let thinking = &message["content"][0];
+    assert!(!thinking["signature"].as_str().unwrap().is_empty());
+    let altered = |signature: Value| {
+        let mut block = thinking.clone();
+        match signature {
+            Value::Null => drop(block.as_object_mut().unwrap().remove("signature")),
+            signature => block["signature"] = signature,
+        }
+        block
+    };
+    for signature in [json!("AAAA"), json!(""), Value::Null] {
+        let redacted = json!({"type": "redacted_thinking", "data": "AAAA"});
+        let blocks = json!([altered(signature), redacted, message["content"][1]]);
+        let body = json!({"model": "m", "max_tokens": 200, "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": blocks},
+            {"role": "user", "content": "[[mock: echo-prompt]]y"},
+        ]});
+        let prompt = text(&service.message(body).await);
+        assert!(
+            prompt.contains("assistant thinks: is it warm\nassistant: yes\n"),
+            "{prompt}"
+        );
+    }
+}
+
+/// A conversation whose results of tools have nested blocks.
+fn nested(last: Value) -> Value {
+    let result = json!({"type": "tool_result", "tool_use_id": "t1", "content": [
+        {"type": "text", "text": "one"},
+        {"type": "search_result", "title": "two", "source": "https://a.example", "content": [{"type": "text", "text": "three"}]},
+        {"type": "document", "title": "four", "source": {"type": "content", "content": [{"type": "text", "text": "five"}]}},
+        last,
+    ]});
+    json!({"model": "m", "max_tokens": 200, "system": [{"type": "text", "text": "Be brief."}], "messages": [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]},
+        {"role": "user", "content": [result, {"type": "text", "text": "[[mock: echo-prompt]]y"}]},
+    ]})
+}
+
+impl Service {
+    async fn count(&self, body: &Value) -> u64 {
+        let path = "/v1/messages/count_tokens?beta=true";
+        let answer = self.post(path, body.clone()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()["input_tokens"].as_u64().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn nested_blocks_are_read_and_counted() {
+    let service = able().await;
+    let mut body = nested(json!({"type": "text", "text": "six"}));
+    body["tools"] = tools(&["f"]);
+    let message = service.message(body.clone()).await;
+    let prompt = text(&message);
+    for word in ["Be brief.", "one", "two", "three", "four", "five", "six"] {
+        assert!(prompt.contains(word), "{word} in {prompt}");
+    }
+    // The mock counts the words of its directive too.
+    body["messages"][2]["content"][1]["text"] = json!("y");
+    let usage = &service.message(body.clone()).await["usage"];
+    let read = [
+        "input_tokens",
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+    ];
+    let read: u64 = read.iter().map(|name| usage[name].as_u64().unwrap()).sum();
+    // The mock counts the begin token here only.
+    assert_eq!(service.count(&body).await, read + 1);
+    let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}});
+    let (status, _, message) = service.refusal(PATH, nested(image)).await;
+    assert_eq!(status, 400);
+    assert!(message.contains("does not support vision"), "{message}");
+}
+
+#[tokio::test]
+async fn an_image_in_the_result_of_a_tool_is_seen_and_counted() {
+    let service = images::with_seeing_model(json!({"parameters": {"num_ctx": 4096}})).await;
+    let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}});
+    let with_image = nested(image);
+    let prompt = text(&service.message(with_image.clone()).await);
+    assert!(prompt.contains("[image-1:2]"), "{prompt}");
+    let without = nested(json!({"type": "text", "text": "six"}));
+    let (more, fewer) = (
+        service.count(&with_image).await,
+        service.count(&without).await,
+    );
+    assert!(more > fewer + 100, "{more} and {fewer}");
+}

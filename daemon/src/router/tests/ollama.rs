@@ -40,6 +40,45 @@ async fn an_editor_finds_a_new_enough_version_and_a_described_model() {
 }
 
 #[tokio::test]
+async fn an_editor_chats_by_the_openai_route_of_the_same_address() {
+    let service = able().await;
+    let name = service.get("/api/tags").await.json()["models"][0]["name"].clone();
+    let parameters = json!({"type": "object", "properties": {"path": {"type": "string"}}});
+    let tool = json!({"type": "function", "function": {"name": "read_file", "description": "Reads.", "parameters": parameters}});
+    let answer = service
+        .post(
+            "/v1/chat/completions",
+            json!({
+                "model": name, "stream": true, "stream_options": {"include_usage": true}, "n": 1, "temperature": 0.1, "top_p": 1,
+                "max_tokens": 200, "tools": [tool], "tool_choice": "auto",
+                "messages": [
+                    {"role": "system", "content": "You are an editor."},
+                    {"role": "user", "content": [{"type": "text", "text": "[[mock: call read_file {\"path\": \"a\"}]]x"}]},
+                ],
+            }),
+        )
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(!answer.headers.contains_key("slm-ignored-fields"));
+    assert!(
+        answer.text.contains(r#""name":"read_file""#),
+        "{}",
+        answer.text
+    );
+    assert!(
+        answer.text.contains(r#""finish_reason":"tool_calls""#),
+        "{}",
+        answer.text
+    );
+    assert!(
+        answer.text.contains(r#""choices":[],"usage":{"#),
+        "{}",
+        answer.text
+    );
+    assert!(answer.text.ends_with("data: [DONE]\n\n"), "{}", answer.text);
+}
+
+#[tokio::test]
 async fn a_listed_model_has_every_field_and_no_null() {
     let service = with_model(json!({})).await;
     let list = service.get("/api/tags").await;

@@ -112,6 +112,22 @@ async fn the_cap_of_tokens_ends_an_answer_with_length() {
 }
 
 #[tokio::test]
+async fn the_begin_of_a_stop_text_is_shown_when_the_text_ends_with_it() {
+    let service = able().await;
+    for (script, shown) in [("one TRE", "one TRE"), ("one TRE\nAAAA two", "one ")] {
+        for stop in [json!("TRE\nAAAA"), json!(["TRE\nAAAA", "x", "y", "z"])] {
+            let fields = json!({"stop": stop});
+            let whole = service.whole(body(script, fields.clone())).await;
+            assert_eq!(content(&whole), shown);
+            let chunks = service.chunks(body(script, fields)).await;
+            assert_eq!(joined(&chunks, "content"), shown);
+            let last = &chunks.last().unwrap()["choices"][0];
+            assert_eq!(last["finish_reason"], "stop");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stop_text_is_never_shown() {
     let service = able().await;
     let script = "[[mock: answer one two three]]x";
