@@ -1,6 +1,6 @@
 //! Client libraries of other projects against the daemon, in the versions that `tests/clients` pins.
 //!
-//! Each test runs one script of that folder.
+//! Each test runs one script of that folder; that of Rust is a program.
 
 mod packages;
 mod service;
@@ -60,4 +60,9 @@ fn openai_of_npm_completes_chats() {
 #[test]
 fn langchain_works_through_its_binding_to_openai() {
     Service::run_python("langchain_with_openai.py");
+}
+
+#[test]
+fn async_openai_of_rust_speaks_chat_and_responses() {
+    Service::run_rust();
 }

@@ -68,6 +68,35 @@ pub(super) fn node() -> Option<&'static Path> {
     folder.as_deref()
 }
 
+/// The program of `tests/clients/rust`; `None` offline.
+pub(super) fn rust() -> Option<&'static Path> {
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let target = cache().join("slm/clients/rust");
+        // cargo keeps this folder fresh, and locks it.
+        let mut build = cargo("build");
+        build.arg("--quiet").arg("--target-dir").arg(&target);
+        let here = cargo("fetch").arg("--offline").output();
+        if here.is_ok_and(|output| output.status.success()) {
+            build.arg("--offline");
+        } else if is_offline() {
+            return None;
+        }
+        run(&mut build);
+        Some(target.join("debug/client"))
+    });
+    program.as_deref()
+}
+
+/// A command of cargo on `tests/clients/rust`.
+fn cargo(command: &str) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    let manifest = sources().join("rust/Cargo.toml");
+    cargo.args([command, "--locked", "--manifest-path"]);
+    cargo.arg(manifest);
+    cargo
+}
+
 /// The folder of packages that these locks describe; `install` fills it if it is missing.
 fn installed(kind: &str, locks: &[&str], install: impl FnOnce(&Path)) -> Option<PathBuf> {
     let digest = Sha256::digest(locks.concat());
@@ -80,8 +109,7 @@ fn installed(kind: &str, locks: &[&str], install: impl FnOnce(&Path)) -> Option<
     if folder.exists() {
         return Some(folder);
     }
-    if std::env::var_os("SLM_TEST_OFFLINE").is_some() {
-        println!("skipped: SLM_TEST_OFFLINE is set, and the clients come from the package indexes");
+    if is_offline() {
         return None;
     }
     fs::create_dir_all(&cache).expect("a writable cache folder");
@@ -92,6 +120,15 @@ fn installed(kind: &str, locks: &[&str], install: impl FnOnce(&Path)) -> Option<
         assert!(folder.exists(), "{} cannot be created", folder.display());
     }
     Some(folder)
+}
+
+/// Whether the user forbids the network, which a test that needs it says.
+fn is_offline() -> bool {
+    let is_offline = std::env::var_os("SLM_TEST_OFFLINE").is_some();
+    if is_offline {
+        println!("skipped: SLM_TEST_OFFLINE is set, and the clients come from the package indexes");
+    }
+    is_offline
 }
 
 /// Where programs of this user keep what can be fetched again.

@@ -37,6 +37,17 @@ impl Service {
         }
     }
 
+    /// Runs the program of `tests/clients/rust` against the mock runner.
+    #[track_caller]
+    pub(super) fn run_rust() {
+        if let Some(program) = packages::rust() {
+            let mut command = Command::new(program);
+            Self::with_mock()
+                .finish(command.env("SLM_MODEL", "able"))
+                .ok();
+        }
+    }
+
     /// A daemon with mock runners and four models:
     /// `able` has tools and thinking, `plain` neither, `vectors` gives embeddings, and `eye` takes images.
     fn with_mock() -> Self {
