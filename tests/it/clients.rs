@@ -3,6 +3,7 @@
 //! Each test runs one script of that folder; that of Rust is a program.
 
 mod packages;
+mod quick_starts;
 mod service;
 
 use service::Service;

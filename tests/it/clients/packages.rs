@@ -72,28 +72,33 @@ pub(super) fn node() -> Option<&'static Path> {
 pub(super) fn rust() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
-        let target = cache().join("slm/clients/rust");
-        // cargo keeps this folder fresh, and locks it.
-        let mut build = cargo("build");
-        build.arg("--quiet").arg("--target-dir").arg(&target);
-        let here = cargo("fetch").arg("--offline").output();
-        if here.is_ok_and(|output| output.status.success()) {
-            build.arg("--offline");
-        } else if is_offline() {
-            return None;
+        let folder = sources().join("rust");
+        let here = cargo("fetch", &folder).arg("--offline").output();
+        if !here.is_ok_and(|output| output.status.success()) {
+            if is_offline() {
+                return None;
+            }
+            run(&mut cargo("fetch", &folder));
         }
-        run(&mut build);
-        Some(target.join("debug/client"))
+        Some(build(&folder).join("debug/client"))
     });
     program.as_deref()
 }
 
-/// A command of cargo on `tests/clients/rust`.
-fn cargo(command: &str) -> Command {
+/// Builds the crate in this folder, whose crates have been fetched, and returns the folder of its output.
+pub(super) fn build(folder: &Path) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
+    let mut build = cargo("build", folder);
+    build.args(["--quiet", "--offline", "--target-dir"]);
+    run(build.arg(&target));
+    target
+}
+
+/// A command of cargo on the crate in this folder.
+fn cargo(command: &str, folder: &Path) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    let manifest = sources().join("rust/Cargo.toml");
     cargo.args([command, "--locked", "--manifest-path"]);
-    cargo.arg(manifest);
+    cargo.arg(folder.join("Cargo.toml"));
     cargo
 }
 
@@ -123,7 +128,7 @@ fn installed(kind: &str, locks: &[&str], install: impl FnOnce(&Path)) -> Option<
 }
 
 /// Whether the user forbids the network, which a test that needs it says.
-fn is_offline() -> bool {
+pub(super) fn is_offline() -> bool {
     let is_offline = std::env::var_os("SLM_TEST_OFFLINE").is_some();
     if is_offline {
         println!("skipped: SLM_TEST_OFFLINE is set, and the clients come from the package indexes");

@@ -1,6 +1,7 @@
 //! A daemon with the models that the scripts use, and one run of a script.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use gguf_writer::tiny_bert::{self, Pooling};
@@ -66,6 +67,31 @@ impl Service {
         service
     }
 
+    /// A daemon with the real engine and SmolLM2, whose answers are cut short; `None` offline.
+    pub(super) fn with_smollm2() -> Option<Self> {
+        packages::python()?;
+        packages::node()?;
+        packages::rust()?;
+        if packages::is_offline() {
+            return None;
+        }
+        let service = Self::start(Home::new(Engine::Real));
+        service.home.slm(&["pull", "smollm2"]).ok();
+        let short = "FROM smollm2\nPARAMETER num_predict 24\n";
+        service.home.create("smollm2", short).ok();
+        Some(service)
+    }
+
+    /// The address of the daemon.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A folder for the files of this test.
+    pub(super) fn folder(&self) -> &Path {
+        self.home.dir()
+    }
+
     fn start(home: Home) -> Self {
         let daemon = home.daemon();
         let note = fs::read(home.home().join("run/slmd.json")).expect("the daemon serves");
@@ -106,15 +132,15 @@ impl Service {
     }
 
     /// Runs a script with an environment of its own variables only.
-    fn finish(&self, command: &mut Command) -> Outcome {
+    pub(super) fn finish(&self, command: &mut Command) -> Outcome {
         let variables: Vec<_> = command
             .get_envs()
             .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
             .collect();
         let output = command
             .env_clear()
-            .envs(variables)
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(variables)
             .env("HOME", self.home.dir())
             .env("SLM_ADDRESS", &self.address)
             .current_dir(self.home.dir())
