@@ -11,8 +11,12 @@ const EXAMPLES: &str = "Examples:
   slmd                                  serve on 127.0.0.1:11435 and on run/slmd.sock in the home
   slmd --home /srv/slm --port 8080      another store, another port
   slmd --keep-alive 1h --log debug      keep models longer, log more
+  slmd openapi > docs/openapi.json      write the description of the API
 
 Every option can also be set in config.yaml in the home, or in the environment; options override the environment, and the environment overrides the file.";
+
+/// The subcommand that prints the OpenAPI document.
+pub const OPENAPI: &str = "openapi";
 
 /// The command line as clap sees it.
 pub fn command() -> Command {
@@ -39,6 +43,10 @@ pub fn command() -> Command {
         .about("Serves local models: keeps them on disk, loads them on request, unloads them when idle.")
         .version(crate::VERSION)
         .after_help(EXAMPLES)
+        .subcommand(
+            Command::new(OPENAPI)
+                .about("Prints the OpenAPI document of the API, which GET /slm/v1/openapi.json serves"),
+        )
         .arg(home)
         .args(keys)
 }

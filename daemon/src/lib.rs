@@ -30,6 +30,7 @@ mod lines;
 pub mod listen;
 mod loaded;
 pub mod note;
+pub mod openapi;
 pub mod operations;
 pub mod options;
 pub mod origin_check;

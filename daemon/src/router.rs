@@ -29,7 +29,7 @@ pub fn router(app: App, origin_check: OriginCheck) -> Router {
 }
 
 /// The routes of all dialects and of slm itself, with their descriptions.
-fn all() -> OpenApiRouter<App> {
+pub(crate) fn all() -> OpenApiRouter<App> {
     dialect::routes().merge(routes::routes())
 }
 

@@ -3,6 +3,7 @@
 //! Each states what happens when its client disconnects: *cancel* ends the work, *detach* continues it.
 
 mod adopt;
+mod docs;
 mod events;
 mod explain;
 mod gc;
@@ -10,6 +11,7 @@ mod health;
 mod jobs;
 mod load;
 mod login;
+mod openapi;
 mod rerank;
 mod search;
 mod tokens;
@@ -29,6 +31,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(openapi::get))
+        .routes(routes!(docs::page))
+        .routes(routes!(docs::files))
         .routes(routes!(rerank::post))
         .routes(routes!(rerank::post_v1))
         .routes(routes!(explain::post))

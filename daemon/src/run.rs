@@ -33,6 +33,7 @@ use crate::flags;
 use crate::fs;
 use crate::listen::{self, Listener, Stale};
 use crate::note::DaemonNote;
+use crate::openapi;
 use crate::operations::Operations;
 use crate::options::Defaults;
 use crate::origin_check::OriginCheck;
@@ -59,11 +60,26 @@ const STREAM_END: Duration = Duration::from_secs(1);
 
 /// Runs the program: reads command line, file and environment, and serves until a signal.
 pub fn main() -> ExitCode {
-    let flags = flags::read(&flags::command().get_matches());
+    let matches = flags::command().get_matches();
+    if matches.subcommand_name() == Some(flags::OPENAPI) {
+        return print_document();
+    }
+    let flags = flags::read(&matches);
     match serve_until_signal(&flags, &Process) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             print_line(&format!("slmd: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the OpenAPI document to standard output.
+fn print_document() -> ExitCode {
+    match std::io::stdout().write_all(openapi::json().as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_line(&format!("slmd: cannot write to standard output: {error}"));
             ExitCode::FAILURE
         }
     }

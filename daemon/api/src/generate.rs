@@ -176,6 +176,7 @@ pub struct GenerateEvent {
     pub logprobs: Option<Vec<Logprob>>,
     /// Durations and token counts; on the last event.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Timings)]
     pub timings: Option<Timings>,
 }
 
@@ -353,6 +354,7 @@ pub struct ChatEvent {
     pub warnings: Vec<String>,
     /// Durations and token counts; on the last event.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Timings)]
     pub timings: Option<Timings>,
 }
 
@@ -414,8 +416,10 @@ pub enum Unload {
 #[schema(as = ollama::Timings)]
 pub struct Timings {
     /// Time from the arrival of the request to its last event.
+    #[schema(required = false)]
     pub total_duration: u64,
     /// Time until the model was loaded; part of the total.
+    #[schema(required = false)]
     pub load_duration: u64,
     /// Tokens of the prompt, computed or cached.
     #[serde(default)]

@@ -8,6 +8,12 @@ pub const HEALTH: &str = "/health";
 pub const HEALTH_LIVE: &str = "/health/live";
 /// The same as [`HEALTH`], for load balancers (ours): `GET`, `HEAD`.
 pub const HEALTH_READY: &str = "/health/ready";
+/// The OpenAPI document of all routes (ours): `GET`.
+pub const OPENAPI: &str = "/slm/v1/openapi.json";
+/// The page that shows it (ours): `GET`.
+pub const DOCS: &str = "/slm/v1/docs";
+/// The files of that page (ours): `GET`.
+pub const DOCS_FILE: &str = "/slm/v1/docs/{file}";
 /// Versions: `GET`.
 pub const VERSION: &str = "/api/version";
 /// Continue a prompt, load or unload a model: `POST`.

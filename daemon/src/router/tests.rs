@@ -36,14 +36,18 @@ mod budget;
 mod constraints;
 mod dialect;
 mod health;
+mod hostile;
 mod images;
 mod ollama;
 mod openai;
+mod openapi;
 mod pages;
 mod requests;
 mod responses;
+mod schema;
 mod slm;
 mod states;
+mod table;
 mod tools;
 mod transfers;
 mod vectors;
@@ -388,31 +392,6 @@ async fn a_path_that_is_no_utf_8_is_an_error_in_json() {
         (upload.status.as_u16(), &upload.json()["code"]),
         (400, &json!("invalid_request"))
     );
-}
-
-#[tokio::test]
-async fn the_origin_check_comes_before_every_route() {
-    let service = service().await;
-    for path in ["/", "/api/tags", "/api/nothing"] {
-        let request = http::Request::get(path)
-            .header("host", "evil.example")
-            .body(Body::empty());
-        service
-            .send(request.unwrap())
-            .await
-            .refuses(403, "host_not_allowed", "evil.example");
-        let request = Service::request("POST", path)
-            .header("origin", "http://evil.example")
-            .body(Body::empty());
-        service
-            .send(request.unwrap())
-            .await
-            .refuses(403, "origin_not_allowed", "evil.example");
-    }
-    // The Unix socket is not checked, because no page can open it.
-    let mut request = http::Request::get("/").body(Body::empty()).unwrap();
-    request.extensions_mut().insert(Peer::Unix);
-    assert_eq!(service.send(request).await.status, 200);
 }
 
 // ===== models =====

@@ -19,7 +19,9 @@ use crate::extract::{Json, SMALL};
 use crate::listen::Peer;
 use crate::progress;
 
-/// A stream of progress, with the digest in the last line. *Detach*.
+/// Puts a file of this machine into the store, without copying where possible.
+///
+/// On the Unix socket only. The answer is a stream of progress, with the digest in the last line. *Detach*.
 #[utoipa::path(
     post,
     path = api::routes::ADOPT,

@@ -20,6 +20,7 @@ use crate::transport::sse::{comments, events};
 /// Of which model.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ModelQuery {
     /// Only this model.
     model: Option<String>,
@@ -33,9 +34,9 @@ impl ModelQuery {
     }
 }
 
-/// Server-sent events from now on; with the header `Last-Event-ID` also the kept ones after that id. The stream ends with the daemon.
+/// Server-sent events from now on; with the header `Last-Event-ID` also the kept ones after that id.
 ///
-/// *Cancel*.
+/// The stream ends with the daemon. *Cancel*.
 #[utoipa::path(
     get,
     path = api::routes::EVENTS,

@@ -7,7 +7,9 @@ use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
 
-/// The files that a pull would fetch, and from where. *Cancel*.
+/// Lists the files that a pull would fetch, and from where.
+///
+/// *Cancel*.
 #[utoipa::path(
     post,
     path = api::routes::EXPLAIN,

@@ -8,9 +8,9 @@ use crate::app::App;
 use crate::error::Error;
 use crate::wire;
 
-/// Removes every blob that no model and no running operation needs. The daemon does so by itself once a day.
+/// Removes every blob that no model and no running operation needs.
 ///
-/// *Detach*.
+/// The daemon does so by itself once a day. *Detach*.
 #[utoipa::path(
     post,
     path = api::routes::GC,

@@ -7,7 +7,9 @@ use axum::extract::State;
 use crate::app::App;
 use crate::error::Error;
 
-/// Whether the daemon accepts work: the store is open, the scheduler runs, and no stop has begun. *Cancel*.
+/// Says whether the daemon accepts work.
+///
+/// The store is open, the scheduler runs, and no stop has begun. *Cancel*.
 #[utoipa::path(
     get,
     path = "/health",
@@ -21,7 +23,9 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Json<HealthResponse
     answer(&app)
 }
 
-/// Whether the process answers requests at all, even while it stops. *Cancel*.
+/// Says that the process answers requests, even while it stops.
+///
+/// *Cancel*.
 #[utoipa::path(
     get,
     path = "/health/live",
@@ -32,7 +36,9 @@ pub(crate) async fn live() -> Json<HealthResponse> {
     Json(HealthResponse::ok())
 }
 
-/// The same as `/health`. *Cancel*.
+/// The same as `/health`.
+///
+/// *Cancel*.
 #[utoipa::path(
     get,
     path = "/health/ready",

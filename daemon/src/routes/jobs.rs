@@ -17,6 +17,7 @@ use crate::transfers::Change;
 /// Which jobs the list has.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct JobsQuery {
     /// Whether it also has finished jobs.
     all: bool,
@@ -25,6 +26,7 @@ pub(crate) struct JobsQuery {
 /// How a job resumes.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ResumeQuery {
     /// Whether it waits neither for the window nor for an unmetered network.
     now: bool,
@@ -33,6 +35,7 @@ pub(crate) struct ResumeQuery {
 /// What a cancelled job leaves.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct CancelQuery {
     /// Whether its bytes are removed.
     remove: bool,
@@ -41,13 +44,16 @@ pub(crate) struct CancelQuery {
 /// The new priority of a job.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct PriorityQuery {
     /// Its rank in the queue.
     #[param(required = true)]
     priority: Option<Priority>,
 }
 
-/// By id, the oldest first; finished jobs only with `all`. *Cancel*.
+/// Lists the jobs by id, the oldest first.
+///
+/// *Cancel*.
 #[utoipa::path(
     get,
     path = api::routes::JOBS,
@@ -68,7 +74,9 @@ pub(crate) async fn get(
     Ok(Json(JobsResponse { jobs }))
 }
 
-/// The progress of a job from its start. *Cancel*, as for the client that started the job.
+/// The progress of a job from its start, and then as it happens.
+///
+/// *Cancel*, as for the client that started the job.
 #[utoipa::path(
     get,
     path = api::routes::JOB_PROGRESS,
@@ -88,7 +96,9 @@ pub(crate) async fn progress(
     stream_progress(lines, None).await
 }
 
-/// Responds with the changed job. *Detach*.
+/// Pauses a job and keeps its bytes.
+///
+/// *Detach*.
 #[utoipa::path(
     post,
     path = api::routes::JOB_PAUSE,
@@ -107,7 +117,9 @@ pub(crate) async fn pause(
     change(&app, &id, Change::Pause).await
 }
 
-/// Responds with the changed job, which is a background job then. *Detach*.
+/// Resumes a job, which is a background job then.
+///
+/// *Detach*.
 #[utoipa::path(
     post,
     path = api::routes::JOB_RESUME,
@@ -127,7 +139,9 @@ pub(crate) async fn resume(
     change(&app, &id, Change::Resume { now }).await
 }
 
-/// Responds with the changed job. `remove` also removes partial blobs that no other job needs. *Detach*.
+/// Cancels a job.
+///
+/// `remove` also removes partial blobs that no other job needs. *Detach*.
 #[utoipa::path(
     post,
     path = api::routes::JOB_CANCEL,
@@ -154,7 +168,9 @@ pub(crate) async fn cancel(
     Ok(job)
 }
 
-/// Responds with the changed job. *Detach*.
+/// Changes the priority of a job.
+///
+/// *Detach*.
 #[utoipa::path(
     post,
     path = api::routes::JOB_PRIORITY,

@@ -14,9 +14,9 @@ use crate::error::Error;
 use crate::extract::{self, SMALL, model_name};
 use crate::{loaded, serve, wire};
 
-/// Loads a model and generates nothing. A loaded model stays for its keep-alive from now on.
+/// Loads a model and generates nothing.
 ///
-/// *Cancel*: a load without other requests is cancelled.
+/// A loaded model stays for its keep-alive from now on. *Cancel*: a load without other requests is cancelled.
 #[utoipa::path(
     post,
     path = api::routes::LOAD,
@@ -37,7 +37,8 @@ pub(crate) async fn load(
     Ok(loaded(&app, &target, &timings).await)
 }
 
-/// Loads a model and pins it: it stays loaded until it is unpinned, unloaded by `/slm/v1/unload`, or removed, or the daemon stops.
+/// Loads a model and pins it: it stays loaded until it is unpinned, unloaded by `/slm/v1/unload`, or removed, or the daemon
+/// stops.
 ///
 /// *Cancel*: a load without other requests is cancelled.
 #[utoipa::path(
@@ -86,10 +87,9 @@ pub(crate) async fn unpin(
     }))
 }
 
-/// Unloads a model, also a pinned one, which is unpinned. An idle model is unloaded before the response, a busy one after its last
-/// request.
+/// Unloads a model, also a pinned one, which is unpinned.
 ///
-/// *Detach*.
+/// An idle model is unloaded before the response, a busy one after its last request. *Detach*.
 #[utoipa::path(
     post,
     path = api::routes::UNLOAD,

@@ -19,6 +19,8 @@ use crate::extract::{Json, SMALL};
 use crate::listen::Peer;
 
 /// Stores a login, after its host has accepted it.
+///
+/// On the Unix socket only. *Cancel*.
 #[utoipa::path(
     post,
     path = api::routes::LOGIN,
@@ -53,6 +55,8 @@ pub(crate) async fn login(
 }
 
 /// Removes a login.
+///
+/// On the Unix socket only. *Cancel*.
 #[utoipa::path(
     post,
     path = api::routes::LOGOUT,
@@ -75,6 +79,8 @@ pub(crate) async fn logout(
 }
 
 /// Lists the hosts with logins, and the public key if asked for.
+///
+/// On the Unix socket only. *Cancel*.
 #[utoipa::path(
     post,
     path = api::routes::LOGINS,

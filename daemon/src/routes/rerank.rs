@@ -11,7 +11,9 @@ use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::serve;
 
-/// Ranks documents by their relevance to a query. *Cancel*: the request leaves the queue, or its calls are cancelled.
+/// Ranks documents by their relevance to a query.
+///
+/// *Cancel*: the request leaves the queue, or its calls are cancelled.
 #[utoipa::path(
     post,
     path = api::routes::RERANK,
@@ -58,7 +60,9 @@ pub(crate) async fn post(
     }))
 }
 
-/// The same under the path of other rerank services. *Cancel*.
+/// The same under the path of other rerank services.
+///
+/// *Cancel*.
 #[utoipa::path(
     post,
     path = api::routes::RERANK_V1,

@@ -13,7 +13,9 @@ const DEFAULT_LIMIT: usize = 20;
 /// Most bytes of a query.
 const MAX_QUERY: usize = 256;
 
-/// The models that were found. *Cancel*.
+/// Searches the catalogs and the hub for models.
+///
+/// *Cancel*.
 #[utoipa::path(
     post,
     path = api::routes::SEARCH,

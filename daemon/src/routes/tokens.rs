@@ -16,7 +16,9 @@ use crate::error::Error;
 use crate::extract::{self, LARGE};
 use crate::serve;
 
-/// The tokens of a text. Loads the model, whose vocabulary decides. *Cancel*.
+/// The tokens of a text.
+///
+/// Loads the model, whose vocabulary decides. *Cancel*.
 #[utoipa::path(
     post,
     path = api::routes::TOKENIZE,
@@ -52,7 +54,9 @@ pub(crate) async fn tokenize(
     }))
 }
 
-/// The text of tokens. Loads the model, whose vocabulary decides. *Cancel*.
+/// The text of tokens.
+///
+/// Loads the model, whose vocabulary decides. *Cancel*.
 #[utoipa::path(
     post,
     path = api::routes::DETOKENIZE,
@@ -76,7 +80,9 @@ pub(crate) async fn detokenize(
     }))
 }
 
-/// The prompt that the model would read for a body of `/api/chat`. Nothing is generated. *Cancel*.
+/// The prompt that the model would read for a body of `/api/chat`.
+///
+/// Nothing is generated. *Cancel*.
 #[utoipa::path(
     post,
     path = api::routes::APPLY_TEMPLATE,

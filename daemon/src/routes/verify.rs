@@ -11,7 +11,9 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::{progress, wire};
 
-/// A stream of progress, with the report in the last line. *Detach*; a second client joins the operation.
+/// Hashes blobs again and reports damage.
+///
+/// The answer is a stream of progress, with the report in the last line. *Detach*; a second client joins the operation.
 #[utoipa::path(
     post,
     path = api::routes::VERIFY,

@@ -31,7 +31,7 @@ use crate::transport::sse;
     tag = "Anthropic",
     request_body = MessagesRequest,
     responses(
-        (status = 200, body = Message, description = "The answer."),
+        (status = 200, description = "The answer, or with `stream` its events.", content((Message = "application/json"), (StreamEvent = "text/event-stream"))),
         (status = "4XX", body = ErrorBody, description = "The request is wrong, or names a model that is not here."),
         (status = "5XX", body = ErrorBody, description = "The model failed; 529 when the server is busy."),
     )

@@ -2,6 +2,7 @@
 
 use api::anthropic::{Model, Models};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::app::App;
 use crate::dialect::context;
@@ -14,7 +15,8 @@ const PAGE: usize = 20;
 const LONGEST_PAGE: usize = 1000;
 
 /// Which part of the list a client wants.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Page {
     /// Most entries, 20 if it is absent.
     pub limit: Option<usize>,

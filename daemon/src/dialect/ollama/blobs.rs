@@ -18,7 +18,9 @@ use crate::extract::{Path, digest_of};
 /// Longest time between two pieces of an upload.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// 200 for a valid blob in the store, else 404. *Cancel*.
+/// Checks whether the store has a valid blob.
+///
+/// *Cancel*.
 #[utoipa::path(
     head,
     path = api::routes::BLOB,
@@ -42,8 +44,9 @@ pub(crate) async fn head(
     }
 }
 
-/// 201 for a new blob, 200 for one that the store has already. The bytes are hashed as they arrive. *Cancel*: a partial upload is
-/// discarded.
+/// Stores a blob under its digest.
+///
+/// The bytes are hashed as they arrive. *Cancel*: a partial upload is discarded.
 #[utoipa::path(
     post,
     path = api::routes::BLOB,

@@ -6,7 +6,9 @@ use axum::Json;
 
 use crate::error::Error;
 
-/// The cloud is disabled. *Cancel*.
+/// Says that the cloud is disabled.
+///
+/// *Cancel*.
 #[utoipa::path(
     get,
     path = "/api/status",
@@ -22,7 +24,9 @@ pub(super) async fn status() -> Json<StatusResponse> {
     })
 }
 
-/// No user is signed in. *Cancel*.
+/// Refused: no user is signed in.
+///
+/// *Cancel*.
 #[utoipa::path(
     post,
     path = "/api/me",
@@ -33,7 +37,9 @@ pub(super) async fn me() -> Error {
     Error::NoAccount
 }
 
-/// No user is signed in. *Cancel*.
+/// Refused: no user is signed in.
+///
+/// *Cancel*.
 #[utoipa::path(
     post,
     path = "/api/signout",
@@ -44,7 +50,9 @@ pub(super) async fn sign_out() -> Error {
     Error::NoAccount
 }
 
-/// The older form of `signout`. *Cancel*.
+/// Refused: no user is signed in.
+///
+/// The older form of `/api/signout`. *Cancel*.
 #[utoipa::path(
     delete,
     path = "/api/user/keys/{key}",
@@ -56,7 +64,9 @@ pub(super) async fn remove_key() -> Error {
     Error::NoAccount
 }
 
-/// Searches of the web are a service of ollama.com. *Cancel*.
+/// Refused: searches of the web are a service of ollama.com.
+///
+/// *Cancel*.
 #[utoipa::path(
     post,
     path = "/api/experimental/web_search",
@@ -67,7 +77,9 @@ pub(super) async fn web_search() -> Error {
     Error::NoCloud("web_search")
 }
 
-/// So are fetches of pages. *Cancel*.
+/// Refused: fetches of web pages are a service of ollama.com.
+///
+/// *Cancel*.
 #[utoipa::path(
     post,
     path = "/api/experimental/web_fetch",
@@ -78,7 +90,9 @@ pub(super) async fn web_fetch() -> Error {
     Error::NoCloud("web_fetch")
 }
 
-/// The list of ollama.com is not fetched, so it is empty. *Cancel*.
+/// An empty list: slm does not fetch the recommendations of ollama.com.
+///
+/// *Cancel*.
 #[utoipa::path(
     get,
     path = "/api/experimental/model-recommendations",

@@ -7,6 +7,8 @@ use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 
+/// Gives a model a second name.
+///
 /// No bytes are copied. *Detach*: the store finishes the copy.
 #[utoipa::path(
     post,

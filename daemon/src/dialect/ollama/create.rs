@@ -21,8 +21,11 @@ use crate::extract::{Json, LARGE, digest_of, model_name};
 use crate::template::Template;
 use crate::{progress, requirements, unsupported};
 
-/// A stream of progress. The recipe is checked before the first line. *Detach*: the create continues, and a second client with the
-/// same recipe joins it. *Cancel* if the base has to be pulled first: the pull ends when the last client disconnects.
+/// Creates a model from a base or from files.
+///
+/// The answer is a stream of progress; the recipe is checked before its first line. *Detach*: the create continues, and a second
+/// client with the same recipe joins it. *Cancel* if the base has to be pulled first: the pull ends when the last client
+/// disconnects.
 #[utoipa::path(
     post,
     path = api::routes::CREATE,

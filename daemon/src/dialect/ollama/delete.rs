@@ -9,9 +9,10 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::scheduler::Which;
 
-/// Cancels pulls of the name and removes their partial blobs.
-/// If the weights were removed, the model is unloaded after its last request; weights of another name stay loaded.
-/// *Detach*: the store finishes the removal.
+/// Removes a name, and the blobs that no other name needs.
+///
+/// Pulls of the name are cancelled, and their partial blobs are removed. If the weights were removed, the model is unloaded after
+/// its last request; weights of another name stay loaded. *Detach*: the store finishes the removal.
 #[utoipa::path(
     delete,
     path = api::routes::DELETE,

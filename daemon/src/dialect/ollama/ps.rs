@@ -7,7 +7,9 @@ use axum::extract::State;
 use crate::app::App;
 use crate::loaded;
 
-/// Latest expiry first. *Cancel*.
+/// Lists the loaded models, the latest expiry first.
+///
+/// *Cancel*.
 #[utoipa::path(
     get,
     path = api::routes::PS,

@@ -11,8 +11,10 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
 use crate::transfers::{TransferRequest, Work};
 
-/// A stream of progress. A second client joins the pull. *Detach* with `background`, else *cancel*: the pull ends when its last client
-/// disconnects.
+/// Pulls a model.
+///
+/// The answer is a stream of progress. A second client joins the pull. *Detach* with `background`, else *cancel*: the pull ends
+/// when its last client disconnects.
 #[utoipa::path(
     post,
     path = api::routes::PULL,

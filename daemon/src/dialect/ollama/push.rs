@@ -11,8 +11,10 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
 use crate::transfers::{TransferRequest, Work};
 
-/// A stream of progress, with the pushed layers in the last line. A second client joins the push. *Detach* with `background`, else
-/// *cancel*: the push ends when its last client disconnects.
+/// Pushes a model to a registry.
+///
+/// The answer is a stream of progress, with the pushed layers in the last line. A second client joins the push. *Detach* with
+/// `background`, else *cancel*: the push ends when its last client disconnects.
 #[utoipa::path(
     post,
     path = api::routes::PUSH,

@@ -1,6 +1,8 @@
 //! `GET /`: a sign of life.
 
-/// For people and health checks. *Cancel*.
+/// Says that the daemon runs, for people and health checks.
+///
+/// *Cancel*.
 #[utoipa::path(
     get,
     path = api::routes::ROOT,

@@ -8,7 +8,9 @@ use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::wire;
 
-/// All details of a model. *Cancel*.
+/// Describes a model in the store.
+///
+/// *Cancel*.
 #[utoipa::path(
     post,
     path = api::routes::SHOW,

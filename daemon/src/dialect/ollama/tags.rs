@@ -8,7 +8,9 @@ use crate::app::App;
 use crate::error::Error;
 use crate::wire;
 
-/// Newest first; a damaged model is listed as damaged. *Cancel*.
+/// Lists the models in the store, the newest first.
+///
+/// A damaged model is listed as damaged. *Cancel*.
 #[utoipa::path(
     get,
     path = api::routes::TAGS,

@@ -6,7 +6,9 @@ use axum::extract::State;
 
 use crate::app::App;
 
-/// The version of Ollama that this daemon corresponds to, its own version, and its home. *Cancel*.
+/// The versions of the daemon and of the API.
+///
+/// *Cancel*.
 #[utoipa::path(
     get,
     path = api::routes::VERSION,

@@ -4,7 +4,7 @@ mod read;
 mod stream;
 mod whole;
 
-use api::openai::{ChatAnswer, ChatRequest, ErrorAnswer};
+use api::openai::{ChatAnswer, ChatChunk, ChatRequest, ErrorAnswer};
 use axum::Json as JsonBody;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -19,13 +19,15 @@ use crate::extract::{Json, LARGE};
 use crate::ignored::IgnoredFields;
 use crate::transport::sse;
 
-/// Answers a conversation. *Cancel*: the request leaves the queue, or its answers are cancelled.
+/// Answers a conversation.
+///
+/// *Cancel*: the request leaves the queue, or its answers are cancelled.
 #[utoipa::path(
     post,
     path = "/v1/chat/completions",
     request_body = ChatRequest,
     responses(
-        (status = 200, description = "The answer, or with `stream` its chunks", body = ChatAnswer),
+        (status = 200, description = "The answer, or with `stream` its chunks", content((ChatAnswer = "application/json"), (ChatChunk<'static> = "text/event-stream"))),
         (status = 400, description = "A field is wrong, or the prompt does not fit the context", body = ErrorAnswer),
         (status = 404, description = "No model has this name", body = ErrorAnswer),
         (status = 413, description = "The body is too large", body = ErrorAnswer),

@@ -22,13 +22,15 @@ use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::transport::sse;
 
-/// Continues prompts. *Cancel*: the request leaves the queue, or its answers are cancelled.
+/// Continues prompts.
+///
+/// *Cancel*: the request leaves the queue, or its answers are cancelled.
 #[utoipa::path(
     post,
     path = "/v1/completions",
     request_body = CompletionRequest,
     responses(
-        (status = 200, description = "The answer, or with `stream` its chunks", body = CompletionAnswer<'static>),
+        (status = 200, description = "The answer, or with `stream` its chunks", content((CompletionAnswer<'static> = "application/json"), (CompletionAnswer<'static> = "text/event-stream"))),
         (status = 400, description = "A field is wrong, or the prompt does not fit the context", body = ErrorAnswer),
         (status = 404, description = "No model has this name", body = ErrorAnswer),
         (status = 413, description = "The body is too large", body = ErrorAnswer),

@@ -17,7 +17,9 @@ use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::serve;
 
-/// Computes embeddings. *Cancel*: the request leaves the queue, or its calls are cancelled.
+/// Computes embeddings.
+///
+/// *Cancel*: the request leaves the queue, or its calls are cancelled.
 #[utoipa::path(
     post,
     path = "/v1/embeddings",

@@ -3,9 +3,10 @@
 use api::openai::{ErrorAnswer, Model, ModelMeta, ModelsAnswer};
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Uri};
 use registry::ModelName;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::dialect::{anthropic, context};
@@ -13,12 +14,39 @@ use crate::error::Error;
 use crate::extract::{Path, model_name};
 use crate::scheduler::ModelSummary;
 
-/// Lists the models. A request with the header `anthropic-version` gets Anthropic's list. *Cancel*.
+/// The list in the dialect of the client.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ModelList {
+    /// Without the header `anthropic-version`.
+    OpenAi(ModelsAnswer),
+    /// With it.
+    Anthropic(api::anthropic::Models),
+}
+
+/// A model in the dialect of the client.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum OneModel {
+    /// Without the header `anthropic-version`.
+    OpenAi(Model),
+    /// With it.
+    Anthropic(api::anthropic::Model),
+}
+
+/// Lists the models.
+///
+/// A request with the header `anthropic-version` gets Anthropic's list. *Cancel*.
 #[utoipa::path(
     get,
     path = "/v1/models",
+    params(
+        ("anthropic-version" = Option<String>, Header, description = "Selects Anthropic's form of the answer"),
+        anthropic::models::Page,
+    ),
     responses(
-        (status = 200, description = "The models", body = ModelsAnswer),
+        (status = 200, description = "The models", body = ModelList),
+        (status = 400, description = "A parameter is wrong", body = ErrorAnswer),
         (status = 500, description = "The store cannot be read", body = ErrorAnswer),
     ),
     tag = "OpenAI"
@@ -27,10 +55,11 @@ pub(crate) async fn list(
     State(app): State<App>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Error> {
+) -> Result<Json<ModelList>, Error> {
     if anthropic::is_meant(uri.path(), &headers) {
         let page = Query::try_from_uri(&uri).map_err(|error| Error::Invalid(error.body_text()))?;
-        return Ok(Json(anthropic::models::list(&app, &page.0).await?).into_response());
+        let list = anthropic::models::list(&app, &page.0).await?;
+        return Ok(Json(ModelList::Anthropic(list)));
     }
     let loaded = app.scheduler.list().await;
     let mut data = Vec::new();
@@ -45,21 +74,25 @@ pub(crate) async fn list(
             data.push(model);
         }
     }
-    Ok(Json(ModelsAnswer {
+    Ok(Json(ModelList::OpenAi(ModelsAnswer {
         object: "list",
         data,
         models: [],
-    })
-    .into_response())
+    })))
 }
 
-/// Describes one model, whose name may have slashes. A request with the header `anthropic-version` gets Anthropic's description. *Cancel*.
+/// Describes one model, whose name may have slashes.
+///
+/// A request with the header `anthropic-version` gets Anthropic's description. *Cancel*.
 #[utoipa::path(
     get,
     path = "/v1/models/{*name}",
-    params(("name" = String, Path, description = "Name of the model")),
+    params(
+        ("name" = String, Path, description = "Name of the model"),
+        ("anthropic-version" = Option<String>, Header, description = "Selects Anthropic's form of the answer"),
+    ),
     responses(
-        (status = 200, description = "The model", body = Model),
+        (status = 200, description = "The model", body = OneModel),
         (status = 400, description = "The name is not valid", body = ErrorAnswer),
         (status = 404, description = "No model has this name", body = ErrorAnswer),
         (status = 500, description = "The model is damaged", body = ErrorAnswer),
@@ -71,13 +104,14 @@ pub(crate) async fn one(
     Path(name): Path<String>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Error> {
+) -> Result<Json<OneModel>, Error> {
     if anthropic::is_meant(uri.path(), &headers) {
-        return Ok(Json(anthropic::models::one(&app, &name).await?).into_response());
+        let model = anthropic::models::one(&app, &name).await?;
+        return Ok(Json(OneModel::Anthropic(model)));
     }
     let found = app.registry.model(&model_name(&name)?).await?;
     let loaded = app.scheduler.list().await;
-    Ok(Json(model(&app, &loaded, name, &found)).into_response())
+    Ok(Json(OneModel::OpenAi(model(&app, &loaded, name, &found))))
 }
 
 fn model(app: &App, loaded: &[ModelSummary], id: String, found: &registry::Model) -> Model {

@@ -22,6 +22,7 @@ pub struct ItemList {
 /// Which page of a list of items.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct ItemsQuery {
     /// The page begins after the item of this id.
     pub after: Option<String>,
@@ -34,6 +35,7 @@ pub struct ItemsQuery {
 /// How a saved response is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct RetrieveQuery {
     /// Refused when `true`: the events of a saved response are not kept.
     pub stream: Option<bool>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::openai::ErrorAnswer;
 use api::openai::responses::{
     Conversation, ConversationRequest, DeletedConversation, ItemList, ItemsQuery, ItemsRequest,
 };
@@ -21,6 +22,8 @@ use crate::extract::{Json, LARGE, Path, Query};
 /// Most items of one request.
 const MAX_ITEMS: usize = 20;
 
+/// Creates a conversation.
+///
 /// *Detach*: the conversation is made.
 #[utoipa::path(
     post,
@@ -28,8 +31,8 @@ const MAX_ITEMS: usize = 20;
     request_body = ConversationRequest,
     responses(
         (status = 200, description = "The conversation", body = Conversation),
-        (status = 400, description = "A field is wrong, or nothing is saved"),
-        (status = 413, description = "The body is too large"),
+        (status = 400, description = "A field is wrong, or nothing is saved", body = ErrorAnswer),
+        (status = 413, description = "The body is too large", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -56,6 +59,8 @@ pub(crate) async fn create(
     Ok(axum::Json(conversation))
 }
 
+/// Describes a conversation.
+///
 /// *Detach*: there is no work to end.
 #[utoipa::path(
     get,
@@ -63,7 +68,7 @@ pub(crate) async fn create(
     params(("conversation_id" = String, Path, description = "Its id")),
     responses(
         (status = 200, description = "The conversation", body = Conversation),
-        (status = 404, description = "No conversation has this id"),
+        (status = 404, description = "No conversation has this id", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -74,6 +79,8 @@ pub(crate) async fn get(
     app.responses.conversation(&id).await.map(axum::Json)
 }
 
+/// Replaces the metadata of a conversation.
+///
 /// *Detach*: the metadata is replaced.
 #[utoipa::path(
     post,
@@ -82,9 +89,9 @@ pub(crate) async fn get(
     request_body = ConversationRequest,
     responses(
         (status = 200, description = "The conversation", body = Conversation),
-        (status = 400, description = "A field is wrong"),
-        (status = 404, description = "No conversation has this id"),
-        (status = 413, description = "The body is too large"),
+        (status = 400, description = "A field is wrong", body = ErrorAnswer),
+        (status = 404, description = "No conversation has this id", body = ErrorAnswer),
+        (status = 413, description = "The body is too large", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -106,6 +113,8 @@ pub(crate) async fn update(
     Ok(axum::Json(conversation))
 }
 
+/// Removes a conversation.
+///
 /// *Detach*: the conversation is removed.
 #[utoipa::path(
     delete,
@@ -113,7 +122,7 @@ pub(crate) async fn update(
     params(("conversation_id" = String, Path, description = "Its id")),
     responses(
         (status = 200, description = "It is removed", body = DeletedConversation),
-        (status = 404, description = "No conversation has this id"),
+        (status = 404, description = "No conversation has this id", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -129,6 +138,8 @@ pub(crate) async fn delete(
     }))
 }
 
+/// Lists the items of a conversation.
+///
 /// *Detach*: there is no work to end.
 #[utoipa::path(
     get,
@@ -136,8 +147,8 @@ pub(crate) async fn delete(
     params(("conversation_id" = String, Path, description = "Id of the conversation"), ItemsQuery),
     responses(
         (status = 200, description = "Its items", body = ItemList),
-        (status = 400, description = "A parameter is wrong"),
-        (status = 404, description = "No conversation has this id"),
+        (status = 400, description = "A parameter is wrong", body = ErrorAnswer),
+        (status = 404, description = "No conversation has this id", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -160,6 +171,8 @@ pub(crate) async fn list_items(
     Ok(axum::Json(page::list(items, has_more)))
 }
 
+/// Adds items to a conversation.
+///
 /// *Detach*: the items are added.
 #[utoipa::path(
     post,
@@ -168,9 +181,9 @@ pub(crate) async fn list_items(
     request_body = ItemsRequest,
     responses(
         (status = 200, description = "The added items", body = ItemList),
-        (status = 400, description = "A field is wrong"),
-        (status = 404, description = "No conversation has this id"),
-        (status = 413, description = "The body is too large"),
+        (status = 400, description = "A field is wrong", body = ErrorAnswer),
+        (status = 404, description = "No conversation has this id", body = ErrorAnswer),
+        (status = 413, description = "The body is too large", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -185,6 +198,8 @@ pub(crate) async fn add_items(
     Ok(axum::Json(page::list(added, false)))
 }
 
+/// One item of a conversation.
+///
 /// *Detach*: there is no work to end.
 #[utoipa::path(
     get,
@@ -195,7 +210,7 @@ pub(crate) async fn add_items(
     ),
     responses(
         (status = 200, description = "The item", body = Value),
-        (status = 404, description = "No conversation or item has this id"),
+        (status = 404, description = "No conversation or item has this id", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -206,6 +221,8 @@ pub(crate) async fn get_item(
     app.responses.item(&id, &item).await.map(axum::Json)
 }
 
+/// Removes an item from a conversation.
+///
 /// *Detach*: the item is removed.
 #[utoipa::path(
     delete,
@@ -216,7 +233,7 @@ pub(crate) async fn get_item(
     ),
     responses(
         (status = 200, description = "The conversation without it", body = Conversation),
-        (status = 404, description = "No conversation or item has this id"),
+        (status = 404, description = "No conversation or item has this id", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]

@@ -1,5 +1,6 @@
 //! `POST /v1/responses`: generates a response.
 
+use api::openai::ErrorAnswer;
 use api::openai::responses::{
     Response as ResponseBody, ResponseRequest, ResponseStatus, StreamEvent,
 };
@@ -19,17 +20,19 @@ use crate::extract::{Json, LARGE};
 use crate::responses::Place;
 use crate::transport::sse;
 
+/// Answers a conversation with items.
+///
 /// *Cancel*: the request leaves the queue, or its answer is cancelled. *Detach* with `background`.
 #[utoipa::path(
     post,
     path = "/v1/responses",
     request_body = ResponseRequest,
     responses(
-        (status = 200, description = "The response, or with `stream` its events", body = ResponseBody),
-        (status = 400, description = "A field is wrong, or the prompt does not fit the context"),
-        (status = 404, description = "No model or conversation has this name"),
-        (status = 413, description = "The body is too large"),
-        (status = 503, description = "The server is busy"),
+        (status = 200, description = "The response, or with `stream` its events", content((ResponseBody = "application/json"), (StreamEvent = "text/event-stream"))),
+        (status = 400, description = "A field is wrong, or the prompt does not fit the context", body = ErrorAnswer),
+        (status = 404, description = "No model or conversation has this name", body = ErrorAnswer),
+        (status = 413, description = "The body is too large", body = ErrorAnswer),
+        (status = 503, description = "The server is busy", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]

@@ -1,5 +1,6 @@
 //! `POST /v1/responses/input_tokens`: counts the tokens of the prompt.
 
+use api::openai::ErrorAnswer;
 use api::openai::responses::{InputTokens, InputTokensRequest, ResponseRequest};
 use axum::extract::State;
 
@@ -9,6 +10,8 @@ use crate::error::Error;
 use crate::extract::{Json, LARGE};
 use crate::serve;
 
+/// Counts the tokens of a prompt.
+///
 /// *Cancel*: the request leaves the queue.
 #[utoipa::path(
     post,
@@ -16,10 +19,10 @@ use crate::serve;
     request_body = InputTokensRequest,
     responses(
         (status = 200, description = "The number of tokens", body = InputTokens),
-        (status = 400, description = "A field is wrong"),
-        (status = 404, description = "No model or conversation has this name"),
-        (status = 413, description = "The body is too large"),
-        (status = 503, description = "The server is busy"),
+        (status = 400, description = "A field is wrong", body = ErrorAnswer),
+        (status = 404, description = "No model or conversation has this name", body = ErrorAnswer),
+        (status = 413, description = "The body is too large", body = ErrorAnswer),
+        (status = 503, description = "The server is busy", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]

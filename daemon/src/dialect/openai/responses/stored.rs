@@ -1,5 +1,6 @@
 //! Routes of saved responses: get, delete, cancel and the items of the request.
 
+use api::openai::ErrorAnswer;
 use api::openai::responses::{DeletedResponse, ItemList, ItemsQuery, Response, RetrieveQuery};
 use axum::extract::State;
 
@@ -8,6 +9,8 @@ use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Path, Query};
 
+/// A saved response.
+///
 /// *Detach*: there is no work to end.
 #[utoipa::path(
     get,
@@ -15,8 +18,8 @@ use crate::extract::{Path, Query};
     params(("response_id" = String, Path, description = "Its id"), RetrieveQuery),
     responses(
         (status = 200, description = "The response", body = Response),
-        (status = 400, description = "A parameter is wrong"),
-        (status = 404, description = "No saved response has this id"),
+        (status = 400, description = "A parameter is wrong", body = ErrorAnswer),
+        (status = 404, description = "No saved response has this id", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -32,6 +35,8 @@ pub(crate) async fn get(
     Ok(axum::Json(app.responses.get(&id).await?.response))
 }
 
+/// Removes a saved response.
+///
 /// *Detach*: the response is removed.
 #[utoipa::path(
     delete,
@@ -39,7 +44,7 @@ pub(crate) async fn get(
     params(("response_id" = String, Path, description = "Its id")),
     responses(
         (status = 200, description = "It is removed", body = DeletedResponse),
-        (status = 404, description = "No saved response has this id"),
+        (status = 404, description = "No saved response has this id", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -55,6 +60,8 @@ pub(crate) async fn delete(
     }))
 }
 
+/// Cancels a response in the background.
+///
 /// *Detach*: the response is cancelled. A response that has ended stays as it is.
 #[utoipa::path(
     post,
@@ -62,8 +69,8 @@ pub(crate) async fn delete(
     params(("response_id" = String, Path, description = "Its id")),
     responses(
         (status = 200, description = "The response", body = Response),
-        (status = 400, description = "It is not in the background"),
-        (status = 404, description = "No saved response has this id"),
+        (status = 400, description = "It is not in the background", body = ErrorAnswer),
+        (status = 404, description = "No saved response has this id", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -84,6 +91,8 @@ pub(crate) async fn cancel(
     Ok(axum::Json(app.responses.get(&id).await?.response))
 }
 
+/// Lists the items of the request of a saved response.
+///
 /// *Detach*: there is no work to end.
 #[utoipa::path(
     get,
@@ -91,8 +100,8 @@ pub(crate) async fn cancel(
     params(("response_id" = String, Path, description = "Id of the response"), ItemsQuery),
     responses(
         (status = 200, description = "The items of its request", body = ItemList),
-        (status = 400, description = "A parameter is wrong"),
-        (status = 404, description = "No saved response has this id"),
+        (status = 400, description = "A parameter is wrong", body = ErrorAnswer),
+        (status = 404, description = "No saved response has this id", body = ErrorAnswer),
     ),
     tag = "OpenAI"
 )]
@@ -109,7 +118,7 @@ pub(crate) async fn input_items(
 #[utoipa::path(
     post,
     path = "/v1/responses/compact",
-    responses((status = 400, description = "slm does not compact a context")),
+    responses((status = 400, description = "slm does not compact a context", body = ErrorAnswer)),
     tag = "OpenAI"
 )]
 pub(crate) async fn compact() -> Error {
