@@ -36,7 +36,7 @@ const TAGS: [(&str, &str); 4] = [
     ("Anthropic", "The API of Anthropic, under `/v1/messages`."),
     (
         "slm",
-        "What the other APIs do not have: jobs, the store, logins, rerank and health.",
+        "What the other APIs do not have: loading and pins, tokens, events and reasons, jobs, the store, logins, rerank and health.",
     ),
 ];
 

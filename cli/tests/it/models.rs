@@ -359,7 +359,10 @@ fn load_pin_unpin_why_and_gc_send_their_requests() {
         let told = format!("{}{}", ran.stdout, ran.stderr);
         assert_eq!((ran.code, told.as_str()), (Some(0), expected), "{line:?}");
     };
-    check(&["load", "m", "--keepalive", "2h"], "loaded `m` in 310.0ms\n");
+    check(
+        &["load", "m", "--keepalive", "2h"],
+        "loaded `m` in 310.0ms\n",
+    );
     assert_eq!(
         fake.last("POST /slm/v1/load"),
         json!({"model": "m", "keep_alive": "2h"})
