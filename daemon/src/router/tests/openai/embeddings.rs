@@ -127,7 +127,13 @@ async fn inputs_that_are_empty_foreign_or_too_long_are_refused() {
 #[tokio::test]
 async fn every_field_takes_null_and_refuses_wrong_values() {
     let base = json!({"model": "m", "input": "x"});
-    fields::check_fields(&embedder().await, EMBEDDINGS, "EmbeddingsRequest", base).await;
+    fields::check_fields(
+        &embedder().await,
+        EMBEDDINGS,
+        "openai.EmbeddingsRequest",
+        base,
+    )
+    .await;
 }
 
 #[tokio::test]

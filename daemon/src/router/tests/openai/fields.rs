@@ -4,7 +4,7 @@ use super::*;
 
 /// All fields of a chat except model and messages.
 fn all_fields(of: &str) -> Vec<String> {
-    let document = serde_json::to_value(all().split_for_parts().1).unwrap();
+    let document = crate::router::tests::table::document();
     let properties = &document["components"]["schemas"][of]["properties"];
     properties.as_object().unwrap().keys().cloned().collect()
 }
@@ -69,7 +69,7 @@ async fn every_field_of_a_chat_takes_null_and_refuses_wrong_values() {
     check_fields(
         &able().await,
         CHAT,
-        "ChatRequest",
+        "openai.ChatRequest",
         body("[[mock: answer a]]x", json!({})),
     )
     .await;
@@ -78,7 +78,7 @@ async fn every_field_of_a_chat_takes_null_and_refuses_wrong_values() {
 #[tokio::test]
 async fn a_body_of_nulls_counts_as_empty() {
     let service = able().await;
-    let nulls: serde_json::Map<String, Value> = all_fields("ChatRequest")
+    let nulls: serde_json::Map<String, Value> = all_fields("openai.ChatRequest")
         .into_iter()
         .filter(|field| field != "model" && field != "messages")
         .map(|field| (field, Value::Null))
