@@ -6,7 +6,9 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A message of a conversation.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -19,12 +21,30 @@ pub struct InputMessage {
 }
 
 /// Blocks of a message; a string stands for one block of text.
-#[derive(Debug, Clone, Default, PartialEq, ToSchema)]
-#[schema(value_type = Value)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Blocks(
     /// The blocks in order.
     pub Vec<Block>,
 );
+
+impl PartialSchema for Blocks {
+    fn schema() -> RefOr<Schema> {
+        let block = Ref::from_schema_name(Block::name());
+        OneOfBuilder::new()
+            .description(Some("A text, or blocks."))
+            .item(String::schema())
+            .item(ArrayBuilder::new().items(block.clone()))
+            .item(block)
+            .into()
+    }
+}
+
+impl ToSchema for Blocks {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Block::name().into(), Block::schema()));
+        Block::schemas(schemas);
+    }
+}
 
 impl<'de> Deserialize<'de> for Blocks {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -91,7 +111,7 @@ pub struct Block {
     /// The `tool_use` that a `tool_result` answers.
     pub tool_use_id: Option<String>,
     /// The result of a `tool_result`, or the text of a `search_result`.
-    #[schema(value_type = Option<Value>)]
+    #[schema(no_recursion)]
     pub content: Option<Blocks>,
     /// Whether a `tool_result` is an error; the model then reads `Error:` before it.
     pub is_error: Option<bool>,
@@ -122,7 +142,7 @@ pub struct Source {
     /// An address, which is refused, except as the source of a `search_result`.
     pub url: Option<String>,
     /// Text or blocks of a document.
-    #[schema(value_type = Option<Value>)]
+    #[schema(no_recursion)]
     pub content: Option<Blocks>,
 }
 

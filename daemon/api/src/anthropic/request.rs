@@ -36,6 +36,7 @@ pub struct MessagesRequest {
     /// The format of the answer; the older place of `output_config.format`.
     pub output_format: Option<OutputFormat>,
     /// The tools that the model may call, each a [`Tool`](super::Tool). Tools of a server are left out.
+    #[schema(value_type = Option<Vec<super::Tool>>)]
     pub tools: Option<Vec<Value>>,
     /// Whether the model may, must or must not call a tool.
     pub tool_choice: Option<ToolChoice>,
@@ -91,6 +92,7 @@ pub struct CountTokensRequest {
     /// No meaning: the format does not change the prompt.
     pub output_format: Option<OutputFormat>,
     /// The tools, each a [`Tool`](super::Tool).
+    #[schema(value_type = Option<Vec<super::Tool>>)]
     pub tools: Option<Vec<Value>>,
     /// Whether the model may, must or must not call a tool.
     pub tool_choice: Option<ToolChoice>,

@@ -58,6 +58,7 @@ macro_rules! with_shared_fields {
             #[schema(value_type = Option<i64>)]
             pub seed: Option<Value>,
             /// A stop text, or a list of up to 64. Empty ones are ignored.
+            #[schema(value_type = Option<$crate::Texts>)]
             pub stop: Option<Value>,
             /// Biases added to logits: an object from token ids to numbers, or a list of pairs of both.
             pub logit_bias: Option<Value>,

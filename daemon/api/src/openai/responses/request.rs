@@ -38,12 +38,15 @@ pub struct ResponseRequest {
     /// without meaning here.
     pub include: Option<Vec<String>>,
     /// Temperature of the sampler.
+    #[schema(value_type = Option<f64>)]
     pub temperature: Option<Value>,
     /// Top-p of the sampler.
+    #[schema(value_type = Option<f64>)]
     pub top_p: Option<Value>,
     /// Number of top logprobs of each token, at most 20.
     pub top_logprobs: Option<u32>,
     /// Most tokens of the answer, with its reasoning.
+    #[schema(value_type = Option<u32>)]
     pub max_output_tokens: Option<Value>,
     /// Whether the oldest messages are dropped from a prompt that does not fit the context: `auto` or `disabled`, the default.
     pub truncation: Option<String>,
