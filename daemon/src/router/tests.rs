@@ -45,6 +45,7 @@ mod pages;
 mod requests;
 mod responses;
 mod schema;
+mod silence;
 mod slm;
 mod states;
 mod table;
