@@ -336,9 +336,10 @@ impl CallTracker {
     /// The events of a delta, in the order of the protocol.
     fn read(&mut self, delta: Delta) -> Vec<Event> {
         let mut events = Vec::new();
+        let follows = !delta.reasoning.is_empty() || !delta.text.is_empty();
         let goes_on =
             matches!(delta.tool_calls.first(), Some(call) if self.open == Some(call.index));
-        if !goes_on && !(delta.reasoning.is_empty() && delta.text.is_empty()) {
+        if follows && !goes_on {
             events.extend(self.close());
         }
         if !delta.reasoning.is_empty() {
