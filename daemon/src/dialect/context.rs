@@ -5,18 +5,19 @@ use crate::options;
 use crate::scheduler::ModelSummary;
 
 /// The context that a model is loaded with, or would be.
+///
+/// Models with the same weights share a runner. A request gets at most the context of its own model, however large the
+/// context is with which another model has loaded the runner.
 pub(super) fn of(app: &App, loaded: &[ModelSummary], found: &registry::Model) -> u64 {
+    let none = modelfile::Parameters::default();
+    let trained = found.details.context_length;
+    let options = options::resolve(&none, &found.parameters, trained, app.defaults);
+    let own = options.load.context;
     let key = found.key();
     let in_use = loaded.iter().find(|it| it.key == key && it.context > 0);
-    let context = in_use.map_or_else(
-        || {
-            let none = modelfile::Parameters::default();
-            let trained = found.details.context_length;
-            options::resolve(&none, &found.parameters, trained, app.defaults)
-                .load
-                .context
-        },
-        |it| it.context,
-    );
-    u64::from(context)
+    u64::from(match in_use {
+        Some(loaded) if loaded.name == found.name => loaded.context,
+        Some(loaded) => loaded.context.min(own),
+        None => own,
+    })
 }

@@ -38,6 +38,18 @@ async fn a_model_has_the_context_that_it_is_loaded_with() {
 }
 
 #[tokio::test]
+async fn a_model_that_shares_a_runner_has_no_larger_context_than_its_own() {
+    let service = able().await;
+    let small = json!({"model": "small", "from": "m", "parameters": {"num_ctx": 32}});
+    service.post("/api/create", small).await;
+    service.whole(body("x", json!({"num_ctx": 64}))).await;
+    for (name, expected) in [("m", 64), ("small", 32)] {
+        let model = service.get(&format!("/v1/models/{name}")).await.json();
+        assert_eq!(model["context_length"], expected, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_with_slashes_is_reachable() {
     let service = able().await;
     service
