@@ -1,16 +1,16 @@
 //! `slm launch`: runs a coding agent with a model of the daemon.
 
 mod agents;
+mod model;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use api::{ShowRequest, TagsResponse, routes};
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use self::agents::{AGENTS, Agent, Settings, Target};
+use self::model::Model;
 use crate::args::Launch;
 use crate::context::Context;
 use crate::env::{self, Process};
@@ -27,9 +27,12 @@ pub(crate) async fn run(context: &Context, args: &Launch) -> anyhow::Result<Exit
     if !args.print && !is_installed(agent) {
         return Err(missing(agent).into());
     }
+    let model = Model::find(context, args.model.as_deref()).await?;
+    model.warn(context, agent);
     let target = Target {
-        model: model(context, args.model.as_deref()).await?,
         base: base(context).await?,
+        context: model.context,
+        model: model.name,
     };
     let settings = agent.settings(&target);
     if args.print {
@@ -79,35 +82,6 @@ fn missing(agent: &Agent) -> Failure {
 
 fn is_installed(agent: &Agent) -> bool {
     env::program_on_path(&Process, agent.program).is_some()
-}
-
-/// The name of the model, which must be on disk; without a name, the only model on disk.
-async fn model(context: &Context, named: Option<&str>) -> anyhow::Result<String> {
-    if let Some(name) = named {
-        let request = ShowRequest {
-            model: name.to_owned(),
-            ..ShowRequest::default()
-        };
-        let _: IgnoredAny = context.client.post(routes::SHOW, &request).await?;
-        return Ok(name.to_owned());
-    }
-    let tags: TagsResponse = context.client.get(routes::TAGS).await?;
-    let names: Vec<&str> = tags
-        .models
-        .iter()
-        .map(|model| model.name.as_str())
-        .collect();
-    match names.as_slice() {
-        [] => Err(Failure::new("no model is on disk")
-            .hint("`slm pull NAME` fetches one; an agent needs a model that can call tools")
-            .into()),
-        [only] => Ok((*only).to_owned()),
-        _ => Err(
-            Failure::usage("--model must name one of the models on disk")
-                .hint(format!("on disk: {}", names.join(", ")))
-                .into(),
-        ),
-    }
 }
 
 /// The daemon's address over TCP, which every agent needs.

@@ -18,7 +18,16 @@ fn daemon(home: &Home) -> Fake {
                 "size": 1, "digest": "b179", "details": { "family": "llama" },
             }] }),
         ),
-        "POST /api/show" if asked.json()["model"] == "m" => Reply::Json(200, json!({})),
+        "POST /api/show"
+            if ["m", "m:latest"].contains(&asked.json()["model"].as_str().unwrap()) =>
+        {
+            Reply::Json(200, json!({ "capabilities": ["completion", "tools"] }))
+        }
+        "POST /api/show" if asked.json()["model"] == "plain" => {
+            Reply::Json(200, json!({ "capabilities": ["completion"] }))
+        }
+        "GET /v1/models/m" => Reply::Json(200, json!({ "context_length": 32768 })),
+        "GET /v1/models/plain" => Reply::Json(200, json!({ "context_length": 4096 })),
         _ => Reply::Json(
             404,
             json!({ "error": "model `x` not found", "code": "model_not_found" }),
@@ -88,6 +97,41 @@ fn a_missing_model_is_an_error_before_the_agent_runs() {
     let ran = launch(&home, &["launch", "codex", "--model", "x"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
     assert!(ran.stderr.starts_with("error: model `x` not found"));
+}
+
+#[test]
+fn a_model_without_tools_or_with_a_small_context_gets_a_warning() {
+    let home = Home::new();
+    let fake = daemon(&home);
+    let base = format!("http://{}", fake.address());
+    let print = |agent: &str, model: &str| {
+        let arguments = [
+            "launch", agent, "--model", model, "--print", "--host", &base,
+        ];
+        let ran = launch(&home, &arguments);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran
+    };
+    for (agent, model) in [("opencode", "m"), ("aider", "plain")] {
+        assert_eq!(print(agent, model).stderr, "", "{agent} {model}");
+    }
+    let warned = print("opencode", "plain").stderr;
+    assert_eq!(warned.matches("warning: ").count(), 2, "{warned}");
+    assert!(warned.contains("`plain` cannot call tools"), "{warned}");
+    assert!(warned.contains("a context of 4096 tokens"), "{warned}");
+    assert!(
+        print("opencode", "m")
+            .stdout
+            .contains(r#""limit":{"context":32768,"output":8192}"#)
+    );
+    // The daemon does not state the context of the only model on disk.
+    let ran = launch(&home, &["launch", "codex", "--print", "--host", &base]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert!(
+        !ran.stdout.contains("model_context_window"),
+        "{}",
+        ran.stdout
+    );
 }
 
 #[test]

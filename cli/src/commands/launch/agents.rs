@@ -14,6 +14,8 @@ pub(super) struct Agent {
     pub(super) program: &'static str,
     /// A command or page that installs it.
     pub(super) install: &'static str,
+    /// Whether it works by calling tools.
+    pub(super) uses_tools: bool,
     configure: fn(&Target) -> Settings,
 }
 
@@ -24,6 +26,8 @@ pub(super) struct Target {
     pub(super) base: String,
     /// Name of the model.
     pub(super) model: String,
+    /// Its context in tokens, if it is known.
+    pub(super) context: Option<u64>,
 }
 
 impl Target {
@@ -59,42 +63,49 @@ pub(super) const AGENTS: &[Agent] = &[
         name: "aider",
         program: "aider",
         install: "python3 -m pip install aider-chat",
+        uses_tools: false,
         configure: aider,
     },
     Agent {
         name: "claude",
         program: "claude",
         install: "npm install -g @anthropic-ai/claude-code",
+        uses_tools: true,
         configure: claude,
     },
     Agent {
         name: "codex",
         program: "codex",
         install: "npm install -g @openai/codex",
+        uses_tools: true,
         configure: codex,
     },
     Agent {
         name: "copilot",
         program: "copilot",
         install: "npm install -g @github/copilot",
+        uses_tools: true,
         configure: copilot,
     },
     Agent {
         name: "goose",
         program: "goose",
         install: "https://block.github.io/goose/docs/getting-started/installation",
+        uses_tools: true,
         configure: goose,
     },
     Agent {
         name: "opencode",
         program: "opencode",
         install: "npm install -g opencode-ai",
+        uses_tools: true,
         configure: opencode,
     },
     Agent {
         name: "qwen",
         program: "qwen",
         install: "npm install -g @qwen-code/qwen-code",
+        uses_tools: true,
         configure: qwen,
     },
 ];
@@ -146,10 +157,15 @@ fn codex(target: &Target) -> Settings {
         ("model_providers.slm.wire_api", "responses"),
         ("model", &target.model),
     ];
+    // A string in TOML's form, which JSON's is too.
+    let options = options.map(|(key, value)| format!("{key}={}", Value::from(value)));
+    let context = target
+        .context
+        .map(|tokens| format!("model_context_window={tokens}"));
     let arguments = options
         .into_iter()
-        // A string in TOML's form, which JSON's is too.
-        .flat_map(|(key, value)| ["-c".to_owned(), format!("{key}={}", Value::from(value))])
+        .chain(context)
+        .flat_map(|option| ["-c".to_owned(), option])
         .collect();
     Settings {
         arguments,
@@ -174,15 +190,19 @@ fn goose(target: &Target) -> Settings {
     ])
 }
 
-/// opencode merges this configuration over its files.
+/// opencode merges this configuration over its files. It shortens a conversation before the limits of a model are reached.
 fn opencode(target: &Target) -> Settings {
     let name = format!("slm/{}", target.model);
+    let mut model = json!({ "name": target.model });
+    if let Some(context) = target.context {
+        model["limit"] = json!({ "context": context, "output": context / 4 });
+    }
     let config = json!({
         "provider": { "slm": {
             "npm": "@ai-sdk/openai-compatible",
             "name": "slm",
             "options": { "baseURL": target.openai(), "apiKey": KEY },
-            "models": { target.model.as_str(): { "name": target.model } },
+            "models": { target.model.as_str(): model },
         } },
         "model": name,
         "small_model": name,
@@ -229,6 +249,7 @@ mod tests {
         let target = Target {
             base: "http://127.0.0.1:11435".to_owned(),
             model: "qwen3:4b".to_owned(),
+            context: Some(32768),
         };
         Agent::named(name).unwrap().settings(&target)
     }
@@ -271,6 +292,8 @@ mod tests {
                 r#"model_providers.slm.wire_api="responses""#,
                 "-c",
                 r#"model="qwen3:4b""#,
+                "-c",
+                "model_context_window=32768",
             ]
         );
     }
@@ -281,7 +304,9 @@ mod tests {
         let config: Value = serde_json::from_str(&config).unwrap();
         let provider = &config["provider"]["slm"];
         assert_eq!(provider["options"]["baseURL"], "http://127.0.0.1:11435/v1");
-        assert_eq!(provider["models"]["qwen3:4b"]["name"], "qwen3:4b");
+        let model = &provider["models"]["qwen3:4b"];
+        assert_eq!(model["name"], "qwen3:4b");
+        assert_eq!(model["limit"], json!({"context": 32768, "output": 8192}));
         assert_eq!(config["model"], "slm/qwen3:4b");
         assert_eq!(config["small_model"], "slm/qwen3:4b");
     }
