@@ -1,4 +1,4 @@
-//! Streams whose model reads a long prompt for a minute.
+//! Streams whose model loads or reads a long prompt for a minute.
 
 use super::*;
 
@@ -57,4 +57,19 @@ async fn no_stream_is_silent_for_more_than_fifteen_seconds() {
         assert_eq!(pauses, 3, "{path}: {stream}");
         assert!(answer.contains("yes"), "{path}: {stream}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_repeats_tokens_begins_before_its_model_is_loaded() {
+    let service = service_with("load-delay-ms 60000").await;
+    service.create(json!({})).await;
+    let body = json!({"model": "m", "prompt": [1, 2], "echo": true, "stream": true});
+    let request = Service::request("POST", "/v1/completions").body(Body::from(body.to_string()));
+    // From here on, time passes while all tasks wait.
+    tokio::time::pause();
+    let response = service.router.clone().oneshot(request.unwrap()).await;
+    assert_eq!(response.unwrap().status(), 200);
+    let models = service.app.scheduler.list().await;
+    let is_ready = models.iter().any(|model| model.state != "loading");
+    assert!(!is_ready, "{models:?}");
 }
