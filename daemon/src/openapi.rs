@@ -20,7 +20,7 @@ The API of slm: those of Ollama, OpenAI and Anthropic, and the routes of slm its
 
 A field with the value `null` is absent.
 An error has the body of its dialect; a stream that fails ends with that body.
-A web page gets 403 unless the configuration allows its origin, and so does a request with another `Host` than this machine.
+Every route may answer with 403 to a web page whose origin the configuration does not allow and to a `Host` that is not this machine, with 405 to another method, with 408, 413 and 415 to a body that does not arrive, is too large, or has an unknown content encoding, and with 503 when too many large bodies arrive at once.
 *Cancel* means that the work ends when its client disconnects; *detach* means that it continues.";
 
 /// The tags, in the order of the document.

@@ -205,7 +205,10 @@ async fn a_number_beyond_its_range_is_refused_or_has_no_effect() {
                 assert!(!status.is_server_error(), "{place}: {}", answer.text);
                 match status.is_client_error() {
                     true => route.is_error(&answer),
-                    false => answered += 1,
+                    false => {
+                        assert!(route.describes(status), "{place}: {status}");
+                        answered += 1;
+                    }
                 }
             }
         }
@@ -232,6 +235,9 @@ async fn no_answer_has_a_path_or_a_variable_of_the_daemon() {
             };
             let request = Service::request(route.method, &route.path).body(body);
             let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+            let status = response.status();
+            let place = format!("{} {}", route.method, route.path);
+            assert!(route.describes(status), "{place}: {status}");
             let mut text = format!("{:?}", response.headers());
             // A stream of events has no end.
             if response
@@ -243,7 +249,7 @@ async fn no_answer_has_a_path_or_a_variable_of_the_daemon() {
                 text.push_str(std::str::from_utf8(&bytes.unwrap()).unwrap());
             }
             for secret in secrets {
-                assert!(!text.contains(secret), "{} {}", route.method, route.path);
+                assert!(!text.contains(secret), "{place}");
             }
         }
     }

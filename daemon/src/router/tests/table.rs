@@ -19,8 +19,24 @@ impl Route {
         content["application/json"].get("schema")
     }
 
-    /// Checks that an answer has the error format of this route's dialect.
+    /// Whether the document has this status for this route.
+    pub(super) fn describes(&self, status: StatusCode) -> bool {
+        let of_every_route = [403, 405, 408, 413, 415].contains(&status.as_u16());
+        let range = format!("{}XX", status.as_u16() / 100);
+        let responses = &self.operation["responses"];
+        let mut described = [status.as_str(), range.as_str()].into_iter();
+        of_every_route || described.any(|key| responses.get(key).is_some())
+    }
+
+    /// Checks that an answer has a status of the document, and the error format of this route's dialect.
     pub(super) fn is_error(&self, answer: &Answer) {
+        let status = answer.status;
+        assert!(
+            self.describes(status),
+            "the document has no {status} for {} {}",
+            self.method,
+            self.path
+        );
         let body = answer.json();
         let message = match self.operation["tags"][0].as_str().unwrap() {
             "OpenAI" => &body["error"]["message"],
