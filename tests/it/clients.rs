@@ -67,3 +67,8 @@ fn langchain_works_through_its_binding_to_openai() {
 fn async_openai_of_rust_speaks_chat_and_responses() {
     Service::run_rust();
 }
+
+#[test]
+fn schemathesis_finds_no_fault_on_any_route() {
+    Service::run_python("every_route.py");
+}
