@@ -79,6 +79,7 @@ fn question(prompt: &str, tokens: u32) -> Question {
 fn without_daemon(bench: &Bench, prompt: &str) -> Result<f64> {
     let report = process::output(
         process::command(bench.site.executable("slm-bare-client"))
+            .arg("streams")
             .arg(bench.site.executable("slm-mock-runner"))
             .arg(STREAMS.to_string())
             .arg(prompt),
