@@ -1,28 +1,18 @@
 //! The accept loop: takes connections within limits, and serves them until the daemon stops.
 
-use std::convert::Infallible;
+mod connection;
+
 use std::io;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use bytes::Bytes;
-use http::{Request, Response};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
-use tower::ServiceExt;
 
-use crate::listen::{Io, Listener, Peer};
+use crate::listen::Listener;
 use crate::shutdown::Shutdown;
-use crate::watchdog::{ConnectionLimits, Watchdog, WatchedStream};
-
-/// Buffer of a connection in each direction, in bytes; a request head must fit.
-const BUFFER: usize = 64 * 1024;
+use crate::watchdog::ConnectionLimits;
+use connection::connection;
 
 /// Longest pause after an accept failed, for example for lack of file descriptors.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
@@ -84,98 +74,6 @@ fn is_about_the_peer(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkDown
             | io::ErrorKind::Interrupted
     )
-}
-
-/// Serves one connection from its first byte to its last.
-async fn connection(
-    stream: Box<dyn Io>,
-    peer: Peer,
-    router: Router,
-    limits: ConnectionLimits,
-    shutdown: Shutdown,
-) {
-    let watchdog = Watchdog::new();
-    let service = {
-        let watchdog = watchdog.clone();
-        hyper::service::service_fn(move |request: Request<Incoming>| {
-            watchdog.answering();
-            let done = AnswerGuard(watchdog.clone());
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer);
-            let answer = router.clone().oneshot(request);
-            async move {
-                let response: Response<Body> = answer.await?;
-                Ok::<_, Infallible>(response.map(|body| TrackedBody { body, _done: done }))
-            }
-        })
-    };
-    // hyper's header timeout is off, because it does not tell a slow request head from an idle connection.
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .max_headers(limits.headers)
-        .max_buf_size(BUFFER)
-        .serve_connection(
-            TokioIo::new(WatchedStream::new(stream, watchdog.clone())),
-            service,
-        );
-    let mut serving = pin!(serving);
-    let mut too_slow = pin!(watchdog.too_slow(&limits));
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = serving.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(?peer, %error, "a connection broke");
-                }
-                return;
-            }
-            what = too_slow.as_mut() => {
-                tracing::debug!(?peer, "closed a connection whose peer {what}");
-                return;
-            }
-            () = shutdown.force.cancelled() => return,
-            () = shutdown.graceful.cancelled(), if !stopping => {
-                stopping = true;
-                serving.as_mut().graceful_shutdown();
-            }
-        }
-    }
-}
-
-/// A drop guard that tells the watchdog when a response ends.
-struct AnswerGuard(Arc<Watchdog>);
-
-impl Drop for AnswerGuard {
-    fn drop(&mut self) {
-        self.0.answered();
-    }
-}
-
-/// A response body with its guard.
-struct TrackedBody {
-    body: Body,
-    _done: AnswerGuard,
-}
-
-impl HttpBody for TrackedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 #[cfg(test)]

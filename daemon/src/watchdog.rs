@@ -8,11 +8,12 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::listen::Io;
@@ -78,6 +79,8 @@ pub(crate) struct Watchdog {
     start: Instant,
     phase: AtomicU8,
     since: AtomicU64,
+    /// Whether a part of the current request's body is unread.
+    has_unread_body: AtomicBool,
     /// When a write first found the socket full, plus one; 0 while the socket takes bytes.
     blocked: AtomicU64,
 }
@@ -88,6 +91,7 @@ impl Watchdog {
             start: Instant::now(),
             phase: AtomicU8::new(Phase::Fresh as u8),
             since: AtomicU64::new(0),
+            has_unread_body: AtomicBool::new(false),
             blocked: AtomicU64::new(0),
         })
     }
@@ -105,14 +109,29 @@ impl Watchdog {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// A request head is complete.
-    pub(crate) fn answering(&self) {
+    /// A request head is complete, perhaps without a body.
+    pub(crate) fn answering(&self, is_without_body: bool) {
+        self.has_unread_body
+            .store(!is_without_body, Ordering::Relaxed);
         self.enter(Phase::Answering);
+    }
+
+    /// The body of the request is read to its end.
+    pub(crate) fn body_is_read(&self) {
+        self.has_unread_body.store(false, Ordering::Relaxed);
     }
 
     /// The response is complete.
     pub(crate) fn answered(&self) {
         self.enter(Phase::Idle);
+    }
+
+    /// Whether the last request and its response are complete, and the socket took all bytes of the response.
+    /// After an unread body, the next bytes are not those of a request.
+    pub(crate) fn waits_for_request(&self) -> bool {
+        self.phase() == Phase::Idle
+            && !self.has_unread_body.load(Ordering::Relaxed)
+            && self.blocked.load(Ordering::Relaxed) == 0
     }
 
     fn read(&self) {
@@ -165,12 +184,37 @@ impl Watchdog {
 /// A stream that reports reads and writes to a [`Watchdog`].
 pub(crate) struct WatchedStream {
     inner: Box<dyn Io>,
+    /// Bytes that were taken from the socket and not read yet.
+    early: Bytes,
     watchdog: Arc<Watchdog>,
 }
 
 impl WatchedStream {
     pub(crate) fn new(inner: Box<dyn Io>, watchdog: Arc<Watchdog>) -> Self {
-        Self { inner, watchdog }
+        Self {
+            inner,
+            early: Bytes::new(),
+            watchdog,
+        }
+    }
+
+    /// The same stream, with these bytes before those of the socket.
+    pub(crate) fn beginning_with(mut self, early: Bytes) -> Self {
+        self.early = early;
+        self
+    }
+
+    /// Waits for a byte without a buffer, and keeps it for the next read. False if the peer has closed the connection.
+    pub(crate) async fn first_byte(&mut self) -> bool {
+        if self.early.is_empty() {
+            let mut byte = [0];
+            match self.inner.read(&mut byte).await {
+                Ok(1) => self.early = Bytes::copy_from_slice(&byte),
+                _ => return false,
+            }
+        }
+        self.watchdog.read();
+        true
     }
 }
 
@@ -180,6 +224,11 @@ impl AsyncRead for WatchedStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let count = self.early.len().min(buf.remaining());
+            buf.put_slice(&self.early.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
         if buf.filled().len() > before {

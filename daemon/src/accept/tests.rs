@@ -1,12 +1,16 @@
-use axum::routing::{get, post};
+use std::convert::Infallible;
 use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::routing::{get, post};
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 
-use crate::listen::Stale;
-
+use super::connection::BUFFER;
 use super::*;
+use crate::listen::{Io, Stale};
 
 /// A limit that a test does not reach.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -308,4 +312,71 @@ async fn a_forced_stop_closes_all_connections() {
     reports.recv().await.unwrap();
     shutdown.tasks.close();
     shutdown.tasks.wait().await;
+}
+
+#[tokio::test]
+async fn requests_in_one_write_and_in_pieces_are_answered_in_order() {
+    let (address, _shutdown) = start(limits(), hello()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let (head, tail) = request.split_at(9);
+    // Two requests, and the beginning of a third.
+    let bytes = format!("{request}{request}{head}");
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    read_hello(&mut stream).await;
+    read_hello(&mut stream).await;
+    stream.write_all(tail.as_bytes()).await.unwrap();
+    read_hello(&mut stream).await;
+    // The connection waited for this one without a buffer.
+    stream.write_all(request.as_bytes()).await.unwrap();
+    read_hello(&mut stream).await;
+}
+
+#[tokio::test]
+async fn an_unread_body_is_never_taken_for_a_request() {
+    let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counter = asked.clone();
+    let router = hello().route(
+        "/refuse",
+        post(async move || {
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            "refused"
+        }),
+    );
+    // A connection that goes on is closed soon, so that this test ends.
+    let limits = ConnectionLimits {
+        idle: SOON,
+        ..limits()
+    };
+    let (address, _shutdown) = start(limits, router).await;
+    let body = "POST /refuse HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
+    let head = format!(
+        "POST /refuse HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"refused") {
+        let mut byte = [0];
+        assert_eq!(stream.read(&mut byte).await.unwrap(), 1);
+        answer.push(byte[0]);
+    }
+    // The peer may be gone by now.
+    let _ = stream.write_all(body.as_bytes()).await;
+    assert_eq!(rest(&mut stream).await, "");
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_after_a_body_that_was_read() {
+    let router = Router::new().route("/", post(async |body: Bytes| body));
+    let (address, _shutdown) = start(limits(), router).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let sized = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello";
+    let chunked = "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for request in [sized, chunked, sized, chunked] {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_hello(&mut stream).await;
+    }
 }
