@@ -123,7 +123,9 @@ async fn until_idle(
     match ended.await {
         None => {
             let parts = serving.into_parts();
-            Some(parts.io.into_inner().beginning_with(parts.read_buf))
+            // A copy, because even an empty rest holds the whole buffer.
+            let early = Bytes::copy_from_slice(&parts.read_buf);
+            Some(parts.io.into_inner().beginning_with(early))
         }
         Some(ended) => {
             if let Err(error) = ended {
