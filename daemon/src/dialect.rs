@@ -5,9 +5,8 @@
 //! (`error::rendered`). It chooses no template and leases no model.
 
 use http::HeaderMap;
-use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
+use crate::described::Routes;
 use crate::error::ErrorFormat;
 
 pub mod anthropic;
@@ -17,7 +16,7 @@ pub mod ollama;
 pub mod openai;
 
 /// The routes of all dialects.
-pub(crate) fn routes() -> OpenApiRouter<App> {
+pub(crate) fn routes() -> Routes {
     ollama::routes()
         .merge(openai::routes())
         .merge(anthropic::routes())

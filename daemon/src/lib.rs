@@ -15,6 +15,7 @@ pub mod blocking;
 mod budget;
 pub mod config;
 pub mod cpu;
+mod described;
 pub mod descriptors;
 pub mod dialect;
 pub mod duration;

@@ -7,10 +7,10 @@ use axum::response::Response;
 use http::{Method, Uri};
 use tokio::time::Instant;
 use tower::ServiceExt;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::budget::{self, Budget};
+use crate::described::Routes;
 use crate::dialect;
 use crate::error::{self, Error};
 use crate::ignored::{self, Logged};
@@ -20,16 +20,15 @@ use crate::routes;
 
 /// All routes, behind the origin check.
 pub fn router(app: App, origin_check: OriginCheck) -> Router {
-    let (routes, _) = all().split_for_parts();
     // A layer of the routes sees a request after its route is chosen, so paths are corrected outside of them.
-    let routes = behind(origin_check, routes)
+    let routes = behind(origin_check, all().into_router())
         .with_state(app)
         .map_request(path::tidy);
     Router::new().fallback_service(routes)
 }
 
 /// The routes of all dialects and of slm itself, with their descriptions.
-pub(crate) fn all() -> OpenApiRouter<App> {
+pub(crate) fn all() -> Routes {
     dialect::routes().merge(routes::routes())
 }
 

@@ -13,22 +13,20 @@ mod writer;
 use axum::middleware;
 use axum::routing::any;
 use http::HeaderMap;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use crate::app::App;
+use crate::described::{Routes, routes};
 use crate::error::Error;
 
 pub(crate) use error::error;
 
 /// The routes of this dialect.
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(messages::post))
         .routes(routes!(count_tokens::post))
         .route(api::routes::MESSAGE_BATCHES, any(batches))
         .route(api::routes::MESSAGE_BATCH, any(batches))
-        .route_layer(middleware::from_fn(request_id::label))
+        .map(|routes| routes.route_layer(middleware::from_fn(request_id::label)))
 }
 
 /// Whether a request is meant for this dialect: by its path, or by a header that all its clients send.

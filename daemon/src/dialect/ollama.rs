@@ -25,18 +25,16 @@ mod version;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use crate::app::App;
+use crate::described::{Routes, routes};
 use crate::error::Error;
 
 pub(crate) use chat::read as read_chat;
 pub(crate) use lines::stream_progress;
 
 /// The routes of this dialect.
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(root::get))
         .routes(routes!(version::get))
         .routes(routes!(tags::get))

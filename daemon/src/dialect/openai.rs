@@ -18,16 +18,13 @@ mod tools;
 mod unserved;
 mod usage;
 
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
-
-use crate::app::App;
+use crate::described::{Routes, routes};
 
 pub(crate) use error::error;
 
 /// The routes of this dialect.
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(models::list))
         .routes(routes!(models::one))
         .routes(routes!(chat::post))

@@ -15,14 +15,11 @@ mod request;
 mod running;
 mod stored;
 
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
-
-use crate::app::App;
+use crate::described::{Routes, routes};
 
 /// The routes.
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(create::post))
         .routes(routes!(input_tokens::post))
         .routes(routes!(stored::compact))

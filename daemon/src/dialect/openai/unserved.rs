@@ -5,9 +5,9 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use http::{StatusCode, Uri};
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
+use crate::described::Routes;
 
 /// First parts of paths under `/v1/`, with what OpenAI serves there.
 const ROUTES: [(&str, &str); 20] = [
@@ -34,8 +34,8 @@ const ROUTES: [(&str, &str); 20] = [
 ];
 
 /// Routes for all of them.
-pub(super) fn routes() -> OpenApiRouter<App> {
-    let mut routes = OpenApiRouter::new().route(
+pub(super) fn routes() -> Routes {
+    let mut routes = Routes::new().route(
         "/v1/chat/completions/{*rest}",
         refusal("stored chat completions"),
     );

@@ -6,7 +6,7 @@ use crate::budget::{UNCOUNTED, lend};
 /// A service whose requests have this many bytes together, beyond the first ones of each.
 async fn with_budget(bytes: usize) -> Service {
     let mut service = able().await;
-    let (routes, _) = all().split_for_parts();
+    let routes = all().into_router();
     let lend = middleware::from_fn_with_state(Budget::of(bytes), lend);
     service.router = routes.layer(lend).with_state(service.app.clone());
     service
