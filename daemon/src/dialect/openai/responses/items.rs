@@ -24,6 +24,16 @@ pub(super) fn sealed(thinking: &str) -> String {
     STANDARD.encode(format!("{SEAL}{thinking}"))
 }
 
+/// About how many bytes an item has, by which the work on it is sized.
+pub(super) fn bytes(item: &Value) -> usize {
+    match item {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(bytes).sum(),
+        Value::Object(members) => members.values().map(bytes).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => size_of::<Value>(),
+    }
+}
+
 /// The items of `input` in their complete form, each with an id.
 ///
 /// # Errors

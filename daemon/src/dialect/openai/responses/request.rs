@@ -135,7 +135,8 @@ async fn turns(
     if let Some(text) = instructions.filter(|text| !text.is_empty()) {
         reader.turns.push(Turn::text(Role::System, text));
     }
-    blocking::run(move || {
+    let bytes = before.iter().chain(&input).map(items::bytes).sum();
+    blocking::run_sized(bytes, move || {
         reader.read(&before, "previous_response_id")?;
         reader.read(&input, "input")?;
         Ok((reader.turns, reader.images, input))
