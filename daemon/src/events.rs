@@ -81,13 +81,14 @@ impl Events {
         let _ = self.0.sender.send(event);
     }
 
-    /// The kept events of all models, or of one, without jobs.
-    pub fn decisions(&self, model: Option<&str>) -> Vec<Event> {
+    /// The kept events of the models whose names `is_meant` accepts, without jobs.
+    pub fn decisions(&self, is_meant: impl Fn(&str) -> bool) -> Vec<Event> {
         let recent = self.recent();
-        let events = recent.events.iter().filter(|event| {
-            event.kind != EventKind::Job && model.is_none_or(|model| event.model == model)
-        });
-        events.cloned().collect()
+        let events = recent.events.iter();
+        events
+            .filter(|event| event.kind != EventKind::Job && is_meant(&event.model))
+            .cloned()
+            .collect()
     }
 
     /// The events from now on, or the kept events after the one with the id `after` and then those from now on.
@@ -208,13 +209,13 @@ mod tests {
             record(&events, "b", kind);
         }
         let kinds = events
-            .decisions(Some("a"))
+            .decisions(|model| model == "a")
             .into_iter()
             .map(|event| event.kind);
         assert_eq!(
             kinds.collect::<Vec<_>>(),
             [EventKind::Refused, EventKind::Loading, EventKind::Refused]
         );
-        assert_eq!(events.decisions(None).len(), 6);
+        assert_eq!(events.decisions(|_| true).len(), 6);
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use api::LoadedModel;
+use registry::ModelName;
 
 use crate::app::App;
 use crate::scheduler::ModelSummary;
@@ -19,10 +20,14 @@ pub(crate) async fn models(app: &App) -> Vec<LoadedModel> {
     models
 }
 
-/// The loaded model of this name.
-pub(crate) async fn model(app: &App, name: &str) -> Option<LoadedModel> {
-    let models = models(app).await;
-    models.into_iter().find(|model| model.name == name)
+/// The loaded model that this name stands for. It may have been loaded by another name of the same weights.
+pub(crate) async fn model(app: &App, name: &ModelName) -> Option<LoadedModel> {
+    let key = app.registry.model(name).await.ok().map(|model| model.key());
+    let loaded = app.scheduler.list().await.into_iter();
+    let mut found = loaded.filter(|it| it.name == *name || Some(&it.key) == key.as_ref());
+    let summary = found.next()?;
+    let removed = is_removed(app, &summary).await;
+    Some(wire::loaded(summary, removed))
 }
 
 /// Whether the name that a model was loaded by is gone, or belongs to another model by now.

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::{Response, sse};
 use futures::StreamExt;
 use http::HeaderMap;
+use registry::ModelName;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -27,10 +28,8 @@ pub(crate) struct ModelQuery {
 }
 
 impl ModelQuery {
-    /// The name as events have it.
-    fn name(&self) -> Result<Option<String>, Error> {
-        let name = self.model.as_deref().map(model_name).transpose()?;
-        Ok(name.map(|name| name.to_string()))
+    fn name(&self) -> Result<Option<ModelName>, Error> {
+        self.model.as_deref().map(model_name).transpose()
     }
 }
 
@@ -55,7 +54,7 @@ pub(crate) async fn stream(
     Query(query): Query<ModelQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let model = query.name()?;
+    let model = query.name()?.map(|name| name.to_string());
     let after = headers
         .get("last-event-id")
         .map(|id| id.to_str().ok().and_then(|id| id.parse().ok()));
@@ -105,11 +104,19 @@ pub(crate) async fn why(
     State(app): State<App>,
     Query(query): Query<ModelQuery>,
 ) -> Result<Json<WhyResponse>, Error> {
-    let model = query.name()?;
-    let mut loaded = loaded::models(&app).await;
-    loaded.retain(|entry| model.as_ref().is_none_or(|model| *model == entry.name));
+    let Some(model) = query.name()? else {
+        return Ok(Json(WhyResponse {
+            loaded: loaded::models(&app).await,
+            events: app.events.decisions(|_| true),
+        }));
+    };
+    let loaded = loaded::model(&app, &model).await;
+    // Names of the same weights share a runner, and its events have the name that loaded it.
+    let shared = loaded.as_ref().map(|loaded| loaded.name.clone());
+    let name = model.to_string();
+    let is_meant = |event: &str| event == name || Some(event) == shared.as_deref();
     Ok(Json(WhyResponse {
-        loaded,
-        events: app.events.decisions(model.as_deref()),
+        events: app.events.decisions(is_meant),
+        loaded: loaded.into_iter().collect(),
     }))
 }

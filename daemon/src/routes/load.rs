@@ -123,10 +123,9 @@ fn target(request: &LoadRequest) -> Result<Target, Error> {
 }
 
 async fn loaded(app: &App, target: &Target, timings: &Timings) -> Json<LoadResponse> {
-    let model = target.model.to_string();
     Json(LoadResponse {
+        model: target.model.to_string(),
         load_duration: nanos(timings.load),
-        loaded: loaded::model(app, &model).await,
-        model,
+        loaded: loaded::model(app, &target.model).await,
     })
 }

@@ -180,7 +180,7 @@ impl Bench {
 
 fn kinds(bench: &Bench, name: &str) -> Vec<(EventKind, String)> {
     let name = ModelName::parse(name).unwrap().to_string();
-    let events = bench.events.decisions(Some(&name)).into_iter();
+    let events = bench.events.decisions(|model| model == name).into_iter();
     events.map(|event| (event.kind, event.text)).collect()
 }
 

@@ -165,6 +165,16 @@ async fn why_tells_the_last_decisions_about_a_model() {
             .unwrap()
             .starts_with("loaded in ")
     );
+    // Another name of the same weights shares the runner.
+    let copy = json!({"source": "m", "destination": "copy"});
+    service.post("/api/copy", copy).await;
+    let shared = service.get("/slm/v1/why?model=copy").await.json();
+    assert_eq!(shared["events"], why["events"]);
+    let pinned = service
+        .post("/slm/v1/pin", json!({"model": "copy"}))
+        .await
+        .json();
+    assert_eq!(pinned["loaded"]["name"], "m:latest");
     let other = service.get("/slm/v1/why?model=other").await.json();
     assert_eq!(other, json!({"loaded": [], "events": []}));
     let wrong = service.get("/slm/v1/why?modle=m").await;
