@@ -17,6 +17,7 @@ pub mod config;
 pub mod cpu;
 mod described;
 pub mod descriptors;
+mod detached;
 pub mod dialect;
 pub mod duration;
 pub mod env;

@@ -23,9 +23,10 @@ pub(crate) async fn models(app: &App) -> Vec<LoadedModel> {
 /// The loaded model that this name stands for. It may have been loaded by another name of the same weights.
 pub(crate) async fn model(app: &App, name: &ModelName) -> Option<LoadedModel> {
     let key = app.registry.model(name).await.ok().map(|model| model.key());
-    let loaded = app.scheduler.list().await.into_iter();
-    let mut found = loaded.filter(|it| it.name == *name || Some(&it.key) == key.as_ref());
-    let summary = found.next()?;
+    let loaded = app.scheduler.list().await;
+    let of_key = loaded.iter().find(|it| Some(&it.key) == key.as_ref());
+    let of_name = || loaded.iter().find(|it| it.name == *name);
+    let summary = of_key.or_else(of_name)?.clone();
     let removed = is_removed(app, &summary).await;
     Some(wire::loaded(summary, removed))
 }

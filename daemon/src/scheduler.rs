@@ -246,9 +246,12 @@ impl Scheduler {
 
     /// Pins a model of which the caller holds a lease: it stays loaded until it is unpinned. Its runner may still be replaced when a
     /// request needs other settings.
-    pub async fn pin(&self, name: ModelName, key: ModelKey) {
+    ///
+    /// # Errors
+    /// [`Error::Stopping`] when the daemon stops.
+    pub async fn pin(&self, name: ModelName, key: ModelKey) -> Result<(), Error> {
         let pin = |reply| Command::Pin { name, key, reply };
-        self.ask(pin).await.unwrap_or_default();
+        self.ask(pin).await.ok_or(Error::Stopping)
     }
 
     /// Unpins a model, and returns whether it was pinned.

@@ -18,7 +18,7 @@ use crate::scheduler::{Unloading, Which};
 use prepared::Prepared;
 pub use prepared::PromptText;
 use resolved::ResolvedModel;
-pub use tokens::{detokenize, pieces, tokenize};
+pub use tokens::{detokenize, tokenize};
 pub use vectors::{embed, rerank};
 
 /// Leases the model of a request and starts the answer. Dropping the answer cancels it.
@@ -59,7 +59,7 @@ pub async fn pin(app: &App, target: &Target) -> Result<Timings, Error> {
     let resolved = ResolvedModel::find(app, None, target).await?;
     let lease = resolved.lease(app).await?;
     let (name, key) = (resolved.model.name.clone(), resolved.model.key());
-    app.scheduler.pin(name, key).await;
+    app.scheduler.pin(name, key).await?;
     drop(lease);
     Ok(RequestTimes::loaded(target.arrived).timings())
 }

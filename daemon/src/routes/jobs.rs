@@ -9,6 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::app::App;
+use crate::detached::detached;
 use crate::dialect::ollama::stream_progress;
 use crate::error::Error;
 use crate::extract::{Path, Query};
@@ -158,14 +159,17 @@ pub(crate) async fn cancel(
     Path(id): Path<String>,
     Query(CancelQuery { remove }): Query<CancelQuery>,
 ) -> Result<Json<Job>, Error> {
-    let job = change(&app, &id, Change::Cancel).await?;
-    if remove
-        && job.kind == JobKind::Pull
-        && let Ok(name) = ModelName::parse(&job.model)
-    {
-        app.remove_partials(&name).await?;
-    }
-    Ok(job)
+    let cancelled = async move {
+        let job = change(&app, &id, Change::Cancel).await?;
+        if remove
+            && job.kind == JobKind::Pull
+            && let Ok(name) = ModelName::parse(&job.model)
+        {
+            app.remove_partials(&name).await?;
+        }
+        Ok(job)
+    };
+    detached(cancelled).await
 }
 
 /// Changes the priority of a job.

@@ -182,6 +182,7 @@ impl Task {
     }
 
     fn acquire(&mut self, request: LoadRequest, reply: oneshot::Sender<Result<Lease, Error>>) {
+        self.move_pin(&request);
         let waiter = Waiter {
             request,
             reply,
@@ -235,14 +236,27 @@ impl Task {
 
     /// Answers a waiter with an error.
     fn refuse(&self, waiter: Waiter, error: Error) {
-        let text = error.message();
-        self.record(&waiter.request.name, EventKind::Refused, text);
+        self.record_error(
+            &waiter.request.name,
+            EventKind::Refused,
+            error.message(),
+            &error,
+        );
         let _ = waiter.reply.send(Err(error));
     }
 
     /// Records an event without facts.
     fn record(&self, model: &ModelName, kind: EventKind, text: impl Into<String>) {
         self.events.record(model, kind, text, EventFacts::default());
+    }
+
+    /// Records an event with the code of an error.
+    fn record_error(&self, model: &ModelName, kind: EventKind, text: String, error: &Error) {
+        let facts = EventFacts {
+            code: Some(error.code().to_owned()),
+            ..EventFacts::default()
+        };
+        self.events.record(model, kind, text, facts);
     }
 
     /// The number of waiting requests, without those that were dropped.
@@ -260,14 +274,15 @@ impl Task {
 
     /// Stops an idle model now, and replies when it is gone. A busy model stops after its last lease, and the reply comes at once.
     fn unload(&mut self, which: &Which, even_pinned: bool, reply: oneshot::Sender<Unloading>) {
+        let is_meant = |entry: &Entry| which.is(&entry.request.name, &entry.request.key);
         if even_pinned {
+            // The pin may have another name of the same weights.
+            let loaded = self.table.values().find(|entry| is_meant(entry));
+            let loaded = loaded.map(|entry| Which::Key(entry.request.key.clone()));
             self.unpin(which);
+            loaded.map(|loaded| self.unpin(&loaded));
         }
-        let found = self
-            .table
-            .values_mut()
-            .find(|entry| which.is(&entry.request.name, &entry.request.key));
-        let Some(entry) = found else {
+        let Some(entry) = self.table.values_mut().find(|entry| is_meant(entry)) else {
             let _ = reply.send(Unloading::NotLoaded);
             return;
         };
@@ -291,6 +306,19 @@ impl Task {
         }
     }
 
+    /// A pinned name that has other weights by now keeps its pin.
+    fn move_pin(&mut self, request: &LoadRequest) {
+        let mut pins = self.pins.iter();
+        let old = pins.find(|(key, name)| **name == request.name && **key != request.key);
+        let Some(old) = old.map(|(key, _)| key.clone()) else {
+            return;
+        };
+        self.pins.remove(&old);
+        self.mark(&old, false);
+        self.mark(&request.key, true);
+        self.pins.insert(request.key.clone(), request.name.clone());
+    }
+
     fn unpin(&mut self, which: &Which) -> bool {
         let found = self.pins.iter().find(|(key, name)| which.is(name, key));
         let Some((key, name)) = found.map(|(key, name)| (key.clone(), name.clone())) else {
@@ -306,6 +334,8 @@ impl Task {
         let entries = self.table.values_mut();
         for entry in entries.filter(|entry| entry.request.key == *key) {
             entry.pinned = pinned;
+            // It takes requests again: another model cannot have its slot.
+            entry.draining &= !pinned;
         }
     }
 

@@ -191,7 +191,8 @@ async fn pin(bench: &Bench, name: &str) {
     bench
         .scheduler
         .pin(ModelName::parse(name).unwrap(), key)
-        .await;
+        .await
+        .unwrap();
     drop(lease);
 }
 
@@ -243,6 +244,38 @@ async fn a_pin_outlives_a_reload_and_a_crash_and_ends_with_an_unload() {
     assert_eq!(unloading, Unloading::Done);
     drop(bench.acquire("a").await.unwrap());
     assert!(!bench.scheduler.list().await[0].pinned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_moves_to_the_new_weights_of_its_name() {
+    let bench = bench_with(1, 8);
+    pin(&bench, "a").await;
+    let replaced = LoadRequest {
+        key: key("new weights"),
+        ..request("a", 100)
+    };
+    drop(bench.scheduler.acquire(replaced).await.unwrap());
+    let seen = bench
+        .until(|seen| seen.len() == 1 && seen[0].state == "ready")
+        .await;
+    assert_eq!((&seen[0].key, seen[0].pinned), (&key("new weights"), true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pinned_model_that_is_loaded_anew_keeps_its_slot() {
+    let bench = bench();
+    pin(&bench, "a").await;
+    let busy = bench.acquire("b").await.unwrap();
+    let waits = tokio::spawn({
+        let scheduler = bench.scheduler.clone();
+        async move { scheduler.acquire(request("c", 100)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(bench.scheduler.acquire(request("a", 200)).await.unwrap());
+    assert!(!waits.is_finished());
+    assert_eq!(bench.names().await, ["a:latest", "b:latest"]);
+    drop(busy);
+    assert!(waits.await.unwrap().is_ok());
 }
 
 #[tokio::test(start_paused = true)]

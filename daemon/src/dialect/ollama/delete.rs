@@ -2,9 +2,10 @@
 
 use api::{DeleteRequest, ErrorBody};
 use axum::extract::State;
-use registry::Model;
+use registry::{Model, ModelName};
 
 use crate::app::App;
+use crate::detached::detached;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, model_name};
 use crate::scheduler::Which;
@@ -29,6 +30,10 @@ pub(crate) async fn delete(
     Json(request): Json<DeleteRequest, SMALL>,
 ) -> Result<(), Error> {
     let name = model_name(request.name())?;
+    detached(remove(app, name)).await
+}
+
+async fn remove(app: App, name: ModelName) -> Result<(), Error> {
     // A damaged model cannot be read, but it can be removed.
     let model = app.registry.model(&name).await.ok();
     let pulls = app.transfers.cancel_pulls(&name).await?;
@@ -40,6 +45,7 @@ pub(crate) async fn delete(
         Err(registry::Error::NotFound { .. }) if pulls > 0 => return Ok(()),
         removed => removed?,
     };
+    app.scheduler.unpin(Which::Name(name.clone())).await;
     let blobs = report.removed.len();
     tracing::info!(model = %name, blobs, bytes = report.bytes, "removed");
     let is_gone = |model: &Model| {

@@ -66,8 +66,8 @@ impl Task {
                         context: Some(loaded.context),
                         bytes: Some(loaded.resident_bytes + loaded.device_bytes),
                         device: Some(loaded.device.clone()),
-                        took: Some(nanos(since.elapsed())),
-                        job: None,
+                        load_duration: Some(nanos(since.elapsed())),
+                        ..EventFacts::default()
                     },
                 );
                 warn_of_gaps(&entry.request, &runner.hello().sandbox);
@@ -100,7 +100,8 @@ impl Task {
         };
         tracing::warn!(model = %entry.request.name, "cannot load: {}", crate::error::chain(error));
         let name = entry.request.name.clone();
-        self.record(&name, EventKind::LoadFailed, failed_text(error));
+        let text = format!("cannot be loaded: {}", error.message());
+        self.record_error(&name, EventKind::LoadFailed, text, error);
         if lacks_memory(error) && !entry.is_second_try {
             let may_go = |entry: &Entry| entry.is_idle() && !entry.pinned;
             let idle = self.table.iter().filter(|(_, entry)| may_go(entry));
@@ -114,18 +115,12 @@ impl Task {
                 return;
             }
         }
-        if let Some(signal) = crash(error) {
-            self.crashed(&entry.request, signal);
+        if is_crash(error) {
+            self.breaker.crashed(&entry.request.key, Instant::now());
         }
         for waiter in waiters {
             let _ = waiter.reply.send(Err(error.clone()));
         }
-    }
-
-    /// A runner crashed during the load or later, by this signal if by one.
-    fn crashed(&mut self, request: &LoadRequest, signal: Option<i32>) {
-        tracing::debug!(model = %request.name, signal, "crashed");
-        self.breaker.crashed(&request.key, Instant::now());
     }
 
     fn exited(&mut self, id: u64, exit: &Exit) {
@@ -144,7 +139,7 @@ impl Task {
         tracing::warn!(model = %entry.request.name, stderr = ?exit.stderr, "the runner {exit}");
         let text = format!("the runner {exit}");
         self.record(&entry.request.name, EventKind::Crashed, text);
-        self.crashed(&entry.request, exit.signal());
+        self.breaker.crashed(&entry.request.key, Instant::now());
     }
 }
 
@@ -164,24 +159,16 @@ fn loaded_text(loaded: &Loaded, reason: &str, took: Duration) -> String {
     )
 }
 
-fn failed_text(error: &Error) -> String {
-    format!("cannot be loaded: {}", error.message())
-}
-
-/// Whether a load failed by a crash of the runner, with the signal if it was one; `None` when the runner answered.
-fn crash(error: &Error) -> Option<Option<i32>> {
+/// Whether a load failed by a crash of the runner, and not by an answer.
+fn is_crash(error: &Error) -> bool {
     use supervisor::Error as E;
-    match error {
-        Error::Runner {
-            source:
-                E::Exited(exit)
-                | E::Protocol { exit, .. }
-                | E::Stalled { exit, .. }
-                | E::Hello { exit, .. },
-            ..
-        } => Some(exit.signal()),
-        _ => None,
-    }
+    let Error::Runner { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source,
+        E::Exited(_) | E::Protocol { .. } | E::Stalled { .. } | E::Hello { .. }
+    )
 }
 
 /// Whether a load failed for want of memory: the runner reports it, or the OOM killer ended it.

@@ -57,7 +57,7 @@ impl Task {
         for (id, stay) in over {
             let why = match stay {
                 KeepAlive::For(stay) if !stay.is_zero() => {
-                    format!("it was not used for {} s", stay.as_secs())
+                    format!("it was not used for {} s", stay.as_secs_f64())
                 }
                 _ => "a client asked for it".into(),
             };
@@ -78,7 +78,8 @@ impl Task {
             }
         }
         self.second_tries.retain(|key, _| keys.contains(key));
-        // A slot that becomes free goes to the request that came first.
+        // A slot that becomes free goes to the request that came first, but a pinned model that is loaded anew keeps its own.
+        keys.sort_by_key(|key| !self.pins.contains_key(key));
         let mut leaving = self.count_stopping();
         for key in keys {
             match self
@@ -222,7 +223,8 @@ impl Task {
 
     /// Refuses the requests for a model that no slot can become free for.
     fn refuse_for_pins(&mut self, key: &ModelKey) {
-        let mut pinned: Vec<String> = self.pins.values().map(ToString::to_string).collect();
+        let loaded = self.table.values();
+        let mut pinned: Vec<String> = loaded.map(|entry| entry.request.name.to_string()).collect();
         pinned.sort();
         let refused: Vec<Waiter> = self
             .pending
