@@ -41,13 +41,10 @@ pub(crate) async fn tokenize(
         parse_special: request.parse_special.unwrap_or(true),
         literal: Vec::new(),
     };
-    let tokens = serve::tokenize(&app, &target, text).await?;
-    let pieces = match request.with_pieces {
-        Some(true) => Some(serve::pieces(&app, &target, &tokens).await?),
-        _ => None,
-    };
+    let with_pieces = request.with_pieces == Some(true);
+    let (tokens, pieces) = serve::tokenize(&app, &target, text, with_pieces).await?;
     Ok(Json(TokenizeResponse {
-        model: request.model,
+        model: target.model.to_string(),
         count: tokens.len(),
         tokens,
         pieces,
@@ -75,7 +72,7 @@ pub(crate) async fn detokenize(
     let target = target(&request.model, request.keep_alive.as_ref())?;
     let text = serve::detokenize(&app, &target, request.tokens).await?;
     Ok(Json(DetokenizeResponse {
-        model: request.model,
+        model: target.model.to_string(),
         text,
     }))
 }
@@ -98,11 +95,11 @@ pub(crate) async fn apply_template(
     State(app): State<App>,
     extract::Json(request): extract::Json<ChatRequest, LARGE>,
 ) -> Result<Json<TemplateResponse>, Error> {
-    let model = request.model.clone();
     let (ask, _) = ollama::read_chat(Instant::now(), request).await?;
     if ask.turns.is_empty() {
         return Err(Error::field("messages", "a message is required"));
     }
+    let model = ask.target.model.to_string();
     let prompt = serve::prompt(&app, ask).await?;
     Ok(Json(TemplateResponse {
         model,

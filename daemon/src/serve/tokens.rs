@@ -2,6 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt};
 use runner_protocol::Tokenize;
+use supervisor::Runner;
 
 use super::ResolvedModel;
 use crate::app::App;
@@ -12,54 +13,77 @@ use crate::scheduler::Lease;
 /// Most tokens whose texts are told one by one; each is a call to the runner.
 const MAX_PIECES: usize = 16_384;
 
+/// Most tokens that are turned into one text.
+const MAX_TOKENS: usize = 1 << 20;
+
 /// Calls to the runner at a time.
 const CALLS: usize = 16;
 
-/// The tokens of a text.
+/// The tokens of a text, with the text of each token if `with_pieces`.
 ///
 /// # Errors
-/// When the model cannot be loaded, or its runner fails.
-pub async fn tokenize(app: &App, target: &Target, text: Tokenize) -> Result<Vec<i32>, Error> {
+/// When the model cannot be loaded, its runner fails, or there are too many tokens for `with_pieces`.
+pub async fn tokenize(
+    app: &App,
+    target: &Target,
+    text: Tokenize,
+    with_pieces: bool,
+) -> Result<(Vec<i32>, Option<Vec<String>>), Error> {
     let (lease, label) = leased(app, target).await?;
-    let tokens = lease.runner().tokenize(text).await;
-    tokens.map_err(|source| Error::runner(&label, source))
+    let failed = |source| Error::runner(&label, source);
+    let tokens = lease.runner().tokenize(text).await.map_err(failed)?;
+    if !with_pieces {
+        return Ok((tokens, None));
+    }
+    if tokens.len() > MAX_PIECES {
+        let reason = format!(
+            "the text has {} tokens, and at most {MAX_PIECES} are allowed with pieces",
+            tokens.len()
+        );
+        return Err(Error::field("with_pieces", reason));
+    }
+    let pieces = pieces(lease.runner(), &tokens).await.map_err(failed)?;
+    Ok((tokens, Some(pieces)))
+}
+
+/// The text of each token.
+///
+/// Some vocabularies drop the space before the first token of a text, so each is turned into text behind another token.
+async fn pieces(runner: &Runner, tokens: &[i32]) -> Result<Vec<String>, supervisor::Error> {
+    let letter = Tokenize {
+        text: "a".to_owned(),
+        add_special: false,
+        parse_special: false,
+        literal: Vec::new(),
+    };
+    let letter = runner.tokenize(letter).await?;
+    let before = runner.detokenize(letter.clone()).await?;
+    let calls: Vec<_> = tokens
+        .iter()
+        .map(|token| runner.detokenize([letter.as_slice(), &[*token]].concat()))
+        .collect();
+    let texts = futures::stream::iter(calls).buffered(CALLS);
+    texts
+        .map_ok(|text| text.strip_prefix(&before).unwrap_or(&text).to_owned())
+        .try_collect()
+        .await
 }
 
 /// The text of tokens.
 ///
 /// # Errors
-/// As [`tokenize`], and when the vocabulary has no such token.
+/// As [`tokenize`], and for too many tokens or one that the vocabulary lacks.
 pub async fn detokenize(app: &App, target: &Target, tokens: Vec<i32>) -> Result<String, Error> {
+    if tokens.len() > MAX_TOKENS {
+        let reason = format!(
+            "has {} tokens, and at most {MAX_TOKENS} are allowed",
+            tokens.len()
+        );
+        return Err(Error::field("tokens", reason));
+    }
     let (lease, label) = leased(app, target).await?;
     let text = lease.runner().detokenize(tokens).await;
     text.map_err(|source| Error::runner(&label, source))
-}
-
-/// The text of each token.
-///
-/// # Errors
-/// As [`detokenize`], and for too many tokens.
-pub async fn pieces(app: &App, target: &Target, tokens: &[i32]) -> Result<Vec<String>, Error> {
-    if tokens.len() > MAX_PIECES {
-        return Err(Error::field(
-            "with_pieces",
-            format!(
-                "the text has {} tokens, and pieces are told of {MAX_PIECES} at most",
-                tokens.len()
-            ),
-        ));
-    }
-    let (lease, label) = leased(app, target).await?;
-    let runner = lease.runner();
-    let calls: Vec<_> = tokens
-        .iter()
-        .map(|token| runner.detokenize(vec![*token]))
-        .collect();
-    futures::stream::iter(calls)
-        .buffered(CALLS)
-        .try_collect()
-        .await
-        .map_err(|source| Error::runner(&label, source))
 }
 
 /// A lease on a model of any capability, and its name for messages.
