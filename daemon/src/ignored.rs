@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{HeaderName, HeaderValue};
@@ -104,14 +104,15 @@ pub(crate) async fn report(
 ) -> Response {
     let ignored = IgnoredFields::default();
     request.extensions_mut().insert(ignored.clone());
-    let path: String = request.uri().path().chars().take(100).collect();
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or_else(String::new, |route| route.as_str().to_owned());
     let mut response = next.run(request).await;
     let names = std::mem::take(&mut *ignored.lock());
     if names.is_empty() {
         return response;
     }
-    for name in names.iter().filter(|name| logged.is_new(&path, name)) {
-        tracing::info!(route = path, field = name, "ignored an unknown field");
+    for name in names.iter().filter(|name| logged.is_new(&route, name)) {
+        tracing::info!(route, field = name, "ignored an unknown field");
     }
     if let Ok(value) = HeaderValue::from_str(&names.join(", ")) {
         response.headers_mut().insert(HEADER, value);
