@@ -169,7 +169,7 @@ function unfold() {
 async function show() {
   const main = document.getElementById("main");
   try {
-    const answer = await fetch("openapi.json");
+    const answer = await fetch("/slm/v1/openapi.json");
     if (!answer.ok) throw new Error(`the daemon answered with ${answer.status}`);
     const api = await answer.json();
     document.getElementById("version").textContent = api.info.version;
