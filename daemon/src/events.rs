@@ -1,7 +1,7 @@
 //! The events of the daemon: what it loads, unloads and refuses, with the reason, and the states of jobs.
 //!
-//! The last [`KEPT`] events stay in memory, for `GET /slm/v1/why` and for clients that connect again. Each event also goes to the
-//! clients of `GET /slm/v1/events`.
+//! The last events stay in memory, for `GET /slm/v1/why` and for clients that connect again. Each event also goes to the clients of
+//! `GET /slm/v1/events`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-/// Events that stay in memory.
+/// Events of models that stay in memory, and as many of jobs.
 const KEPT: usize = 512;
 
 /// Events that a slow client may be behind before it misses some.
@@ -31,24 +31,42 @@ struct Inner {
     end: CancellationToken,
 }
 
-/// The last events, the oldest first.
-#[derive(Debug, Default)]
+/// The last events, the oldest first. Jobs are apart, so that many of them do not push out the decisions about models.
+#[derive(Debug)]
 struct Recent {
+    /// The id of the last event.
     last: u64,
-    events: VecDeque<Event>,
+    /// The highest id of an event that is not kept.
+    dropped: u64,
+    models: VecDeque<Event>,
+    jobs: VecDeque<Event>,
 }
 
 impl Events {
     /// No events. The streams end when `end` is cancelled.
+    ///
+    /// Ids begin with the time in milliseconds, so that they grow over restarts: a client tells them to a later daemon.
     pub fn new(end: CancellationToken) -> Self {
+        let now = Timestamp::now().as_millisecond();
+        Self::after(end, u64::try_from(now).unwrap_or(0))
+    }
+
+    fn after(end: CancellationToken, last: u64) -> Self {
+        let recent = Recent {
+            last,
+            dropped: last,
+            models: VecDeque::new(),
+            jobs: VecDeque::new(),
+        };
         Self(Arc::new(Inner {
-            recent: Mutex::default(),
+            recent: Mutex::new(recent),
             sender: broadcast::channel(BEHIND).0,
             end,
         }))
     }
 
-    /// Records an event now. A refusal that follows a refusal of the same model is left out, as clients try again many times.
+    /// Records an event now. A refusal that follows one of the same model with the same code is left out, as clients try again many
+    /// times.
     pub fn record(
         &self,
         model: &impl ToString,
@@ -58,10 +76,10 @@ impl Events {
     ) {
         let model = model.to_string();
         let mut recent = self.recent();
-        let mut others = recent.events.iter().rev();
-        let before = others.find(|event| event.model == model && event.kind != EventKind::Job);
-        let repeats = before.is_some_and(|event| event.kind == EventKind::Refused);
-        if kind == EventKind::Refused && repeats {
+        let mut before = recent.models.iter().rev();
+        let before = before.find(|event| event.model == model);
+        let repeats = |event: &Event| event.kind == kind && event.facts.code == facts.code;
+        if kind == EventKind::Refused && before.is_some_and(repeats) {
             return;
         }
         recent.last += 1;
@@ -73,10 +91,7 @@ impl Events {
             text: text.into(),
             facts,
         };
-        if recent.events.len() == KEPT {
-            recent.events.pop_front();
-        }
-        recent.events.push_back(event.clone());
+        recent.keep(event.clone());
         // Within the lock, so that `listen` gets each event once. Without clients it fails.
         let _ = self.0.sender.send(event);
     }
@@ -84,9 +99,9 @@ impl Events {
     /// The kept events of the models whose names `is_meant` accepts, without jobs.
     pub fn decisions(&self, is_meant: impl Fn(&str) -> bool) -> Vec<Event> {
         let recent = self.recent();
-        let events = recent.events.iter();
+        let events = recent.models.iter();
         events
-            .filter(|event| event.kind != EventKind::Job && is_meant(&event.model))
+            .filter(|event| is_meant(&event.model))
             .cloned()
             .collect()
     }
@@ -100,7 +115,7 @@ impl Events {
         let news = stream::unfold(news, |mut news| async move {
             let event = match news.recv().await {
                 Ok(event) => event,
-                Err(RecvError::Lagged(count)) => missed(count),
+                Err(RecvError::Lagged(_)) => missed(),
                 Err(RecvError::Closed) => return None,
             };
             Some((event, news))
@@ -115,28 +130,40 @@ impl Events {
 }
 
 impl Recent {
-    /// The kept events after this id. An id that is not given yet is one of an earlier daemon, and all are new.
+    fn keep(&mut self, event: Event) {
+        let events = match event.kind {
+            EventKind::Job => &mut self.jobs,
+            _ => &mut self.models,
+        };
+        if events.len() == KEPT
+            && let Some(oldest) = events.pop_front()
+        {
+            self.dropped = self.dropped.max(oldest.id);
+        }
+        events.push_back(event);
+    }
+
+    /// The kept events after this id. After an id that no event has yet, all are new: the clock was set back.
     fn after(&self, id: u64) -> Vec<Event> {
         let id = if id > self.last { 0 } else { id };
-        let oldest = self.events.front().map_or(1, |event| event.id);
-        let lost = oldest.saturating_sub(id + 1);
-        let kept = self.events.iter().filter(|event| event.id > id).cloned();
-        (lost > 0)
-            .then(|| missed(lost))
-            .into_iter()
-            .chain(kept)
-            .collect()
+        let kept = self.models.iter().chain(&self.jobs);
+        let mut events: Vec<Event> = kept.filter(|event| event.id > id).cloned().collect();
+        events.sort_by_key(|event| event.id);
+        if id < self.dropped {
+            events.insert(0, missed());
+        }
+        events
     }
 }
 
-/// Says that this many events were left out. It has no id.
-fn missed(count: u64) -> Event {
+/// Says that events were left out. It has no id.
+fn missed() -> Event {
     Event {
         id: 0,
         at: Timestamp::now(),
         kind: EventKind::Missed,
         model: String::new(),
-        text: format!("{count} events were left out"),
+        text: "events were left out".to_owned(),
         facts: EventFacts::default(),
     }
 }
@@ -146,11 +173,19 @@ mod tests {
     use super::*;
 
     fn events() -> Events {
-        Events::new(CancellationToken::new())
+        Events::after(CancellationToken::new(), 100)
     }
 
     fn record(events: &Events, model: &str, kind: EventKind) {
         events.record(&model, kind, "", EventFacts::default());
+    }
+
+    fn refuse(events: &Events, model: &str, code: &str) {
+        let facts = EventFacts {
+            code: Some(code.to_owned()),
+            ..EventFacts::default()
+        };
+        events.record(&model, EventKind::Refused, "", facts);
     }
 
     async fn ids(stream: impl Stream<Item = Event>, count: usize) -> Vec<u64> {
@@ -161,29 +196,43 @@ mod tests {
     async fn a_client_gets_each_event_once() {
         let events = events();
         record(&events, "a", EventKind::Loading);
-        let (new, all) = (events.listen(None), events.listen(Some(0)));
+        let (new, all) = (events.listen(None), events.listen(Some(100)));
+        record(&events, "b", EventKind::Job);
         record(&events, "b", EventKind::Loading);
-        assert_eq!(ids(new, 1).await, [2]);
-        assert_eq!(ids(all, 2).await, [1, 2]);
-        assert_eq!(ids(events.listen(Some(1)), 1).await, [2]);
-        // The id comes from a daemon that ran longer.
-        assert_eq!(ids(events.listen(Some(9)), 2).await, [1, 2]);
+        assert_eq!(ids(new, 2).await, [102, 103]);
+        assert_eq!(ids(all, 3).await, [101, 102, 103]);
+        assert_eq!(ids(events.listen(Some(101)), 2).await, [102, 103]);
+    }
+
+    #[tokio::test]
+    async fn a_client_of_an_earlier_daemon_is_told_that_it_missed_events() {
+        let events = events();
+        record(&events, "a", EventKind::Loading);
+        assert_eq!(ids(events.listen(Some(50)), 2).await, [0, 101]);
+        // The clock was set back.
+        assert_eq!(ids(events.listen(Some(500)), 2).await, [0, 101]);
     }
 
     #[tokio::test]
     async fn a_client_that_misses_events_is_told() {
         let events = events();
         let slow = events.listen(None);
-        for _ in 0..KEPT + 1 {
+        for _ in 0..=KEPT {
             record(&events, "a", EventKind::Loading);
         }
-        let mut slow = Box::pin(slow);
-        let first = slow.next().await.unwrap();
-        assert_eq!(first.kind, EventKind::Missed);
-        assert_eq!(first.text, "257 events were left out");
-        assert_eq!(slow.next().await.unwrap().id, 258);
-        let late = events.listen(Some(0));
-        assert_eq!(ids(late, 2).await, [0, 2]);
+        assert_eq!(ids(slow, 2).await, [0, 101 + 257]);
+        assert_eq!(ids(events.listen(Some(100)), 2).await, [0, 102]);
+        assert_eq!(ids(events.listen(Some(101)), 1).await, [102]);
+    }
+
+    #[test]
+    fn jobs_push_out_no_decision() {
+        let events = events();
+        record(&events, "a", EventKind::Loading);
+        for _ in 0..=KEPT {
+            record(&events, "a", EventKind::Job);
+        }
+        assert_eq!(events.decisions(|_| true).len(), 1);
     }
 
     #[tokio::test]
@@ -198,24 +247,19 @@ mod tests {
     #[test]
     fn repeated_refusals_are_one_event() {
         let events = events();
-        for kind in [
-            EventKind::Refused,
-            EventKind::Job,
-            EventKind::Refused,
-            EventKind::Loading,
-            EventKind::Refused,
-        ] {
-            record(&events, "a", kind);
-            record(&events, "b", kind);
+        for code in ["busy", "busy", "all_pinned"] {
+            refuse(&events, "a", code);
+            refuse(&events, "b", code);
+            record(&events, "a", EventKind::Job);
         }
-        let kinds = events
-            .decisions(|model| model == "a")
-            .into_iter()
-            .map(|event| event.kind);
+        record(&events, "a", EventKind::Loading);
+        refuse(&events, "a", "all_pinned");
+        let seen = events.decisions(|model| model == "a").into_iter();
+        let codes: Vec<_> = seen.map(|event| event.facts.code).collect();
+        let code = |text: &str| Some(text.to_owned());
         assert_eq!(
-            kinds.collect::<Vec<_>>(),
-            [EventKind::Refused, EventKind::Loading, EventKind::Refused]
+            codes,
+            [code("busy"), code("all_pinned"), None, code("all_pinned")]
         );
-        assert_eq!(events.decisions(|_| true).len(), 6);
     }
 }

@@ -203,7 +203,7 @@ pub(crate) fn gc_report(report: registry::GcReport) -> GcReport {
         removed: report.removed.iter().map(ToString::to_string).collect(),
         bytes: report.bytes,
         blocked_by: report.blocked_by.iter().map(ToString::to_string).collect(),
-        strange: report.strange.len(),
+        unknown_files: report.strange.len(),
     }
 }
 

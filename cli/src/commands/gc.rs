@@ -15,7 +15,7 @@ pub(crate) async fn run(context: &Context) -> anyhow::Result<Exit> {
     } else {
         context.out.line(&summary(&report))?;
     }
-    let is_blocked = !report.blocked_by.is_empty() || report.strange > 0;
+    let is_blocked = !report.blocked_by.is_empty() || report.unknown_files > 0;
     Ok(if is_blocked { Exit::Failed } else { Exit::Ok })
 }
 
@@ -26,10 +26,10 @@ fn summary(report: &GcReport) -> String {
             report.blocked_by.join(", ")
         );
     }
-    if report.strange > 0 {
+    if report.unknown_files > 0 {
         return format!(
             "nothing is removed, because there are unknown files among the manifests: {}\n`slm logs` names them",
-            report.strange
+            report.unknown_files
         );
     }
     match report.removed.len() {
@@ -53,7 +53,7 @@ mod tests {
         report.removed = vec!["sha256:b179".to_owned()];
         report.bytes = 98_362_432;
         insta::assert_snapshot!(summary(&report), @"removed 1 blob, 98.4 MB");
-        report.strange = 1;
+        report.unknown_files = 1;
         insta::assert_snapshot!(summary(&report), @r"
         nothing is removed, because there are unknown files among the manifests: 1
         `slm logs` names them

@@ -25,9 +25,10 @@ pub(crate) async fn run(context: Context, args: &Why) -> anyhow::Result<Exit> {
     if out.json() {
         out.json_document(&why)?;
     } else if why.events.is_empty() {
-        let about = args.model.as_deref().unwrap_or("models");
+        let about = args.model.as_ref().map(|model| format!(" about `{model}`"));
         out.note(&format!(
-            "the daemon has decided nothing about `{about}` since it started"
+            "the daemon keeps no decision{}",
+            about.unwrap_or_default()
         ));
     } else {
         out.print(&list(out, &why.events, Timestamp::now()))?;

@@ -350,7 +350,7 @@ fn load_pin_unpin_why_and_gc_send_their_requests() {
         ),
         "POST /slm/v1/store/gc" => Reply::Json(
             200,
-            json!({"removed": ["sha256:b1"], "bytes": 11, "blocked_by": [], "strange": 0}),
+            json!({"removed": ["sha256:b1"], "bytes": 11, "blocked_by": [], "unknown_files": 0}),
         ),
         other => panic!("{other}"),
     });
@@ -371,7 +371,7 @@ fn load_pin_unpin_why_and_gc_send_their_requests() {
     check(&["unpin", "m", "b"], "unpinned `m`\n`b` was not pinned\n");
     check(
         &["why", "a b"],
-        "the daemon has decided nothing about `a b` since it started\n",
+        "the daemon keeps no decision about `a b`\n",
     );
     let ran = home.slm(&["why"]);
     assert!(

@@ -9,7 +9,7 @@ use crate::Job;
 /// One event of `GET /slm/v1/events` and `GET /slm/v1/why`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// Counts up from 1 since the daemon started. A client that sends it as `Last-Event-ID` gets the events after it.
+    /// Grows with each event, also over restarts. A client that sends it as `Last-Event-ID` gets the events after it.
     pub id: u64,
     /// When it happened.
     #[schema(value_type = String, format = DateTime)]
@@ -58,28 +58,6 @@ pub enum EventKind {
     Missed,
 }
 
-impl EventKind {
-    /// Its name in JSON and in the `event:` line of the stream.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Loading => "loading",
-            Self::Loaded => "loaded",
-            Self::LoadFailed => "load_failed",
-            Self::LoadCancelled => "load_cancelled",
-            Self::Draining => "draining",
-            Self::Unloading => "unloading",
-            Self::Unloaded => "unloaded",
-            Self::Crashed => "crashed",
-            Self::Refused => "refused",
-            Self::Pinned => "pinned",
-            Self::Unpinned => "unpinned",
-            Self::Job => "job",
-            Self::Missed => "missed",
-        }
-    }
-}
-
 /// The facts of an event, as far as its kind has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventFacts {
@@ -94,7 +72,10 @@ pub struct EventFacts {
     pub device: Option<String>,
     /// Nanoseconds of the load (`loaded`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub took: Option<u64>,
+    pub load_duration: Option<u64>,
+    /// The code of the error (`refused`, `load_failed`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The job (`job`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<Job>,

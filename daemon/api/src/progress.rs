@@ -87,7 +87,7 @@ pub struct GcReport {
     /// Models with damaged manifests. What they need is not known, so nothing is removed while there is one.
     pub blocked_by: Vec<String>,
     /// Number of unknown files among the manifests, which block the removal as well; the log names them.
-    pub strange: usize,
+    pub unknown_files: usize,
 }
 
 /// One damaged file of the store.

@@ -18,7 +18,7 @@ use crate::extract::{Query, model_name};
 use crate::loaded;
 use crate::transport::sse::{comments, events};
 
-/// Of which model.
+/// The model whose events are asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -62,7 +62,7 @@ pub(crate) async fn stream(
         Some(None) => {
             return Err(Error::field(
                 "Last-Event-ID",
-                "it is the number of an event",
+                "must be the number of an event",
             ));
         }
         after => after.flatten(),
@@ -77,7 +77,8 @@ pub(crate) async fn stream(
 
 /// The frame of an event. `missed` has no id, so that it does not become the last id of the client.
 fn frame(event: Event) -> sse::Event {
-    let frame = sse::Event::default().event(event.kind.name());
+    let kind = serde_json::json!(event.kind);
+    let frame = sse::Event::default().event(kind.as_str().unwrap_or_default());
     let frame = match event.kind {
         EventKind::Missed => frame,
         _ => frame.id(event.id.to_string()),

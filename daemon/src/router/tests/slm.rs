@@ -27,7 +27,7 @@ async fn tokens_of_a_text_give_the_text_again() {
     assert_eq!(joined, "a b a");
     let body = json!({"model": "m", "tokens": tokens});
     let text = service.post("/slm/v1/detokenize", body).await.json();
-    assert_eq!(text, json!({"model": "m", "text": "a b a"}));
+    assert_eq!(text, json!({"model": "m:latest", "text": "a b a"}));
     let body = json!({"model": "m", "text": "a b a", "add_special": true});
     let special = service.post("/slm/v1/tokenize", body).await.json();
     assert_eq!(special["count"], tokens.len() + 1);
@@ -135,6 +135,18 @@ async fn a_model_is_loaded_pinned_and_unloaded() {
 }
 
 #[tokio::test]
+async fn a_removed_name_is_not_pinned_any_more() {
+    let service = with_model(json!({})).await;
+    let copy = json!({"source": "m", "destination": "copy"});
+    service.post("/api/copy", copy).await;
+    service.post("/slm/v1/pin", json!({"model": "copy"})).await;
+    let body = json!({"model": "copy"});
+    let removed = service.call("DELETE", "/api/delete", body).await;
+    assert_eq!(removed.status, 200, "{}", removed.text);
+    assert_eq!(service.loaded().await[0]["pinned"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_model_that_only_embeds_is_loaded_too() {
     let service = service().await;
     let weights = gguf_writer::tiny_bert::bert(1, gguf_writer::tiny_bert::Pooling::Mean);
@@ -196,12 +208,10 @@ async fn events_are_streamed_and_can_be_resumed() {
     assert_eq!(news.headers()["content-type"], "text/event-stream");
     service.post("/slm/v1/load", json!({"model": "m"})).await;
     let frames = frames_until(news.into_body(), "event: loaded").await;
-    assert!(
-        frames.starts_with("event: loading\nid: 1\ndata: {\"id\":1,"),
-        "{frames}"
-    );
+    assert!(frames.starts_with("event: loading\nid: "), "{frames}");
 
-    let resumed = listen("/slm/v1/events?model=m", Some("1")).await;
+    let id = frames.lines().find_map(|line| line.strip_prefix("id: "));
+    let resumed = listen("/slm/v1/events?model=m", id).await;
     let frames = frames_until(resumed.into_body(), "event: loaded").await;
     assert!(!frames.contains("event: loading"), "{frames}");
     assert_eq!(listen("/slm/v1/events", Some("x")).await.status(), 400);
@@ -221,7 +231,7 @@ async fn garbage_is_collected_on_request() {
     let report = service.post("/slm/v1/store/gc", json!({})).await.json();
     assert_eq!(
         report,
-        json!({"removed": [digest.to_string()], "bytes": 11, "blocked_by": [], "strange": 0})
+        json!({"removed": [digest.to_string()], "bytes": 11, "blocked_by": [], "unknown_files": 0})
     );
     assert!(!blob.exists());
 }
