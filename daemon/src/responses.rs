@@ -98,7 +98,7 @@ impl Responses {
             background: Background::default(),
             shutdown,
         }));
-        responses.trim(limits.budget).await?;
+        responses.trim(limits.budget, &[]).await?;
         Ok(responses)
     }
 
@@ -131,7 +131,7 @@ impl Responses {
             return Ok(false);
         }
         self.0.registry.save_response(&saved, now()).await?;
-        self.count(bytes).await;
+        self.count(&saved.id, bytes).await;
         Ok(true)
     }
 
@@ -160,7 +160,7 @@ impl Responses {
         let registry = &self.0.registry;
         let is_replaced = registry.update_response(&id, &record, most, now()).await?;
         if is_replaced {
-            self.count(record.len()).await;
+            self.count(&id, record.len()).await;
         }
         Ok(is_replaced)
     }
@@ -218,8 +218,8 @@ impl Responses {
         }
     }
 
-    /// Counts saved bytes. When the budget is exceeded, the oldest are removed until a sixteenth of it is free.
-    async fn count(&self, bytes: usize) {
+    /// Counts the bytes that were saved of this id. When the budget is exceeded, the oldest are removed until a sixteenth of it is free.
+    async fn count(&self, id: &str, bytes: usize) {
         let bytes = bytes as u64;
         let total = self.0.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let budget = self.0.limits.budget;
@@ -227,14 +227,15 @@ impl Responses {
             return;
         }
         // What was just saved stays.
-        let most = (budget - budget / 16).max(bytes);
-        if let Err(error) = self.trim(most).await {
+        let kept = [id.to_owned()];
+        if let Err(error) = self.trim(budget - budget / 16, &kept).await {
             tracing::warn!("cannot remove old responses: {}", chain(&error));
         }
     }
 
-    async fn trim(&self, most: u64) -> Result<(), registry::Error> {
-        let left = self.0.registry.trim_responses(most, self.oldest()).await?;
+    async fn trim(&self, most: u64, kept: &[String]) -> Result<(), registry::Error> {
+        let registry = &self.0.registry;
+        let left = registry.trim_responses(most, self.oldest(), kept).await?;
         self.0.bytes.store(left, Ordering::Relaxed);
         Ok(())
     }

@@ -27,7 +27,7 @@ impl Responses {
             bytes: 0,
         };
         self.0.registry.save_conversation(&saved, now()).await?;
-        self.count(saved.record.len()).await;
+        self.count(&saved.id, saved.record.len()).await;
         Ok(())
     }
 
@@ -84,14 +84,14 @@ impl Responses {
     /// Adds items to a conversation, and then the output of a response.
     ///
     /// # Errors
-    /// [`Error::ConversationNotFound`], and when the index cannot be written.
+    /// [`Error::ConversationNotFound`], [`Error::Field`] when the conversation would exceed the budget, and when the index cannot be
+    /// written.
     pub async fn add_items(
         &self,
         id: &str,
         items: &Arc<Vec<Value>>,
         output: Vec<OutputItem>,
     ) -> Result<(), Error> {
-        self.saved_conversation(id).await?;
         let items = Arc::clone(items);
         let write = move || {
             let input = items.iter().map(saved_item);
@@ -99,9 +99,17 @@ impl Responses {
             input.chain(output).collect::<Result<Vec<_>, Error>>()
         };
         let saved = blocking::run(write).await??;
-        self.0.registry.add_items(id, &saved, now()).await?;
+        let (registry, budget) = (&self.0.registry, self.budget());
+        let added = registry.add_items(id, &saved, budget, self.oldest(), now());
+        if !added.await? {
+            self.saved_conversation(id).await?;
+            let reason = format!(
+                "would make the conversation longer than {budget} bytes, the limit of `responses`; begin a new one"
+            );
+            return Err(Error::field("items", reason));
+        }
         let bytes = saved.iter().map(|item| item.record.len()).sum();
-        self.count(bytes).await;
+        self.count(id, bytes).await;
         Ok(())
     }
 

@@ -53,24 +53,28 @@ impl Index {
         Ok(removed.rows_affected() > 0)
     }
 
-    /// Adds the items that a conversation does not have to its end. Returns whether the conversation was there.
+    /// Adds the items that a conversation does not have to its end, if it was changed at `oldest` or later and has at most `most` bytes
+    /// then. Returns whether they are added.
     pub(crate) async fn add_items(
         &self,
         conversation: &str,
         items: &[SavedItem],
+        most: i64,
+        oldest: i64,
         now: i64,
     ) -> Result<bool> {
         let failed = |source| self.failed(source);
         let mut transaction = self.begin().await?;
-        let changed = sqlx::query!(
-            "UPDATE conversation SET saved_at = ? WHERE id = ?",
-            now,
-            conversation
+        let is_there = sqlx::query_scalar!(
+            "SELECT id FROM conversation WHERE id = ? AND saved_at >= ?",
+            conversation,
+            oldest
         )
-        .execute(&mut *transaction)
+        .fetch_optional(&mut *transaction)
         .await
-        .map_err(failed)?;
-        if changed.rows_affected() == 0 {
+        .map_err(failed)?
+        .is_some();
+        if !is_there {
             return Ok(false);
         }
         let mut bytes = 0;
@@ -88,14 +92,20 @@ impl Index {
                 bytes += length(&[record]);
             }
         }
-        sqlx::query!(
-            "UPDATE conversation SET bytes = bytes + ? WHERE id = ?",
+        let changed = sqlx::query!(
+            "UPDATE conversation SET saved_at = ?1, bytes = bytes + ?2 WHERE id = ?3 AND bytes + ?2 <= ?4",
+            now,
             bytes,
-            conversation
+            conversation,
+            most
         )
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
+        // Without a commit the items are not added.
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
         transaction.commit().await.map_err(failed)?;
         Ok(true)
     }

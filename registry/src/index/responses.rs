@@ -68,32 +68,55 @@ impl Index {
     }
 
     /// Removes what was saved before `oldest`, and then the oldest responses and conversations until `most` bytes are left.
-    /// Returns how many bytes are left.
-    pub(crate) async fn trim_responses(&self, most: i64, oldest: i64) -> Result<i64> {
+    /// Those of the ids in `kept` stay, and the newest one unless `most` is 0. Returns how many bytes are left.
+    pub(crate) async fn trim_responses(
+        &self,
+        most: i64,
+        oldest: i64,
+        kept: &[String],
+    ) -> Result<i64> {
         let failed = |source| self.failed(source);
+        let kept = serde_json::to_string(kept).expect("ids are texts");
         let mut transaction = self.begin().await?;
-        // The moment from which on everything fits the budget.
-        let start = sqlx::query_scalar!(
-            r#"SELECT min(saved_at) AS "start: i64" FROM (
-                SELECT saved_at, sum(bytes) OVER (ORDER BY saved_at DESC) AS total FROM (
-                    SELECT saved_at, bytes FROM response UNION ALL SELECT saved_at, bytes FROM conversation
-                )
-            ) WHERE total <= ? AND saved_at >= ?"#,
+        // The oldest one that stays. Ids order what was saved in the same millisecond.
+        let start = sqlx::query!(
+            r#"SELECT saved_at AS "saved_at!: i64", id AS "id!: String" FROM (
+                SELECT *, sum(bytes) OVER newest AS total, row_number() OVER newest AS place FROM (
+                    SELECT *, id IN (SELECT value FROM json_each(?3)) AS is_kept FROM (
+                        SELECT id, saved_at, bytes FROM response UNION ALL SELECT id, saved_at, bytes FROM conversation
+                    )
+                ) WINDOW newest AS (ORDER BY is_kept DESC, saved_at DESC, id DESC)
+            ) WHERE (total <= ?1 OR place = 1 AND ?1 > 0) AND saved_at >= ?2 AND NOT is_kept
+            ORDER BY saved_at, id LIMIT 1"#,
             most,
-            oldest
+            oldest,
+            kept
         )
-        .fetch_one(&mut *transaction)
+        .fetch_optional(&mut *transaction)
         .await
         .map_err(failed)?;
-        let start = start.unwrap_or(i64::MAX);
-        sqlx::query!("DELETE FROM response WHERE saved_at < ?", start)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        sqlx::query!("DELETE FROM conversation WHERE saved_at < ?", start)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
+        let (saved_at, id) = match start {
+            Some(start) => (start.saved_at, start.id),
+            None => (i64::MAX, String::new()),
+        };
+        sqlx::query!(
+            "DELETE FROM response WHERE (saved_at, id) < (?, ?) AND id NOT IN (SELECT value FROM json_each(?))",
+            saved_at,
+            id,
+            kept
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        sqlx::query!(
+            "DELETE FROM conversation WHERE (saved_at, id) < (?, ?) AND id NOT IN (SELECT value FROM json_each(?))",
+            saved_at,
+            id,
+            kept
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
         let left = sqlx::query_scalar!(
             r#"SELECT coalesce((SELECT sum(bytes) FROM response), 0) + coalesce((SELECT sum(bytes) FROM conversation), 0) AS "left!: i64""#
         )

@@ -112,13 +112,13 @@ impl Registry {
     }
 
     /// Removes the responses and conversations that were saved before `oldest`, and then the oldest ones until at most `most` bytes
-    /// are left. Returns how many bytes are left.
+    /// are left. Those of the ids in `kept` stay, and the newest one unless `most` is 0. Returns how many bytes are left.
     ///
     /// # Errors
     /// When the index cannot be written.
-    pub async fn trim_responses(&self, most: u64, oldest: i64) -> Result<u64> {
+    pub async fn trim_responses(&self, most: u64, oldest: i64, kept: &[String]) -> Result<u64> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let left = self.0.index.trim_responses(most, oldest).await?;
+        let left = self.0.index.trim_responses(most, oldest, kept).await?;
         Ok(left.cast_unsigned())
     }
 
@@ -150,7 +150,8 @@ impl Registry {
         self.0.index.remove_conversation(id).await
     }
 
-    /// Adds items to the end of a conversation, except those whose id it has already. Returns whether the conversation was there.
+    /// Adds items to the end of a conversation, except those whose id it has already, if the conversation was changed at `oldest` or
+    /// later and has at most `most` bytes then. Returns whether they are added.
     ///
     /// # Errors
     /// When the index cannot be written.
@@ -158,9 +159,15 @@ impl Registry {
         &self,
         conversation: &str,
         items: &[SavedItem],
+        most: u64,
+        oldest: i64,
         now: i64,
     ) -> Result<bool> {
-        self.0.index.add_items(conversation, items, now).await
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let index = &self.0.index;
+        index
+            .add_items(conversation, items, most, oldest, now)
+            .await
     }
 
     /// The items of a conversation, in order.
@@ -268,16 +275,16 @@ mod tests {
             .await
             .unwrap();
         let items = [item("i", "12345678")];
-        assert!(registry.add_items("b", &items, 3).await.unwrap());
+        assert!(registry.add_items("b", &items, 99, 0, 3).await.unwrap());
         registry
             .save_response(&response("c", "12345678"), 4)
             .await
             .unwrap();
-        assert_eq!(registry.trim_responses(30, 0).await.unwrap(), 30);
-        assert_eq!(registry.trim_responses(29, 0).await.unwrap(), 20);
+        assert_eq!(registry.trim_responses(30, 0, &[]).await.unwrap(), 30);
+        assert_eq!(registry.trim_responses(29, 0, &[]).await.unwrap(), 20);
         assert_eq!(registry.response("a", 0).await.unwrap(), None);
         assert!(registry.conversation("b", 0).await.unwrap().is_some());
-        assert_eq!(registry.trim_responses(100, 4).await.unwrap(), 10);
+        assert_eq!(registry.trim_responses(100, 4, &[]).await.unwrap(), 10);
         assert_eq!(registry.conversation("b", 0).await.unwrap(), None);
         assert_eq!(
             registry.items("b").await.unwrap(),
@@ -285,7 +292,41 @@ mod tests {
             "its items are gone too"
         );
         assert!(registry.response("c", 0).await.unwrap().is_some());
-        assert_eq!(registry.trim_responses(0, 0).await.unwrap(), 0);
+        assert_eq!(registry.trim_responses(0, 0, &[]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_newest_stays_when_it_alone_exceeds_the_budget() {
+        let home = tempfile::tempdir().expect("a folder");
+        let registry = open(home.path()).await;
+        for (id, saved_at) in [("a", 1), ("b", 2), ("d", 3), ("c", 3)] {
+            let response = response(id, "12345678");
+            registry.save_response(&response, saved_at).await.unwrap();
+        }
+        let has = async |id| registry.response(id, 0).await.unwrap().is_some();
+        assert_eq!(registry.trim_responses(20, 0, &[]).await.unwrap(), 20);
+        assert!(has("c").await && has("d").await && !has("b").await);
+        assert_eq!(registry.trim_responses(19, 0, &[]).await.unwrap(), 10);
+        assert!(has("d").await, "the higher id of the same moment stays");
+        assert_eq!(registry.trim_responses(9, 0, &[]).await.unwrap(), 10);
+        assert!(has("d").await);
+        assert_eq!(registry.trim_responses(9, 4, &[]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_kept_ones_stay_and_count() {
+        let home = tempfile::tempdir().expect("a folder");
+        let registry = open(home.path()).await;
+        for (id, saved_at) in [("a", 1), ("b", 2), ("c", 3), ("d", 4)] {
+            let response = response(id, "12345678");
+            registry.save_response(&response, saved_at).await.unwrap();
+        }
+        let kept = ["b".to_owned()];
+        assert_eq!(registry.trim_responses(20, 0, &kept).await.unwrap(), 20);
+        let has = async |id| registry.response(id, 0).await.unwrap().is_some();
+        assert!(has("b").await && has("d").await && !has("c").await);
+        assert_eq!(registry.trim_responses(9, 5, &kept).await.unwrap(), 10);
+        assert!(has("b").await);
     }
 
     #[tokio::test]
@@ -293,13 +334,18 @@ mod tests {
         let home = tempfile::tempdir().expect("a folder");
         let registry = open(home.path()).await;
         let bytes = async || registry.conversation("c", 0).await.unwrap().unwrap().bytes;
-        assert!(!registry.add_items("c", &[item("z", "1")], 1).await.unwrap());
+        assert!(
+            !registry
+                .add_items("c", &[item("z", "1")], 99, 0, 1)
+                .await
+                .unwrap()
+        );
         registry
             .save_conversation(&conversation("c"), 1)
             .await
             .unwrap();
         let items = [item("z", "é"), item("a", "333")];
-        assert!(registry.add_items("c", &items, 2).await.unwrap());
+        assert!(registry.add_items("c", &items, 99, 0, 2).await.unwrap());
         assert_eq!(registry.items("c").await.unwrap(), items);
         assert_eq!(bytes().await, 7);
         let renamed = SavedConversation {
@@ -309,10 +355,17 @@ mod tests {
         registry.save_conversation(&renamed, 3).await.unwrap();
         assert_eq!(bytes().await, 12);
         let again = [item("z", "1"), item("a", "2")];
-        assert!(registry.add_items("c", &again, 4).await.unwrap());
+        assert!(registry.add_items("c", &again, 99, 0, 4).await.unwrap());
         let kept = registry.items("c").await.unwrap();
         assert_eq!(kept, items, "the first of an id stays");
         assert_eq!(bytes().await, 12);
+        let more = [item("b", "1234")];
+        let add = async |most, oldest| registry.add_items("c", &more, most, oldest, 5).await;
+        assert!(!add(15, 0).await.unwrap(), "too many bytes");
+        assert!(!add(16, 5).await.unwrap(), "too old");
+        assert_eq!(registry.items("c").await.unwrap(), items);
+        assert!(add(16, 4).await.unwrap());
+        assert!(registry.remove_item("c", "b").await.unwrap());
         assert!(registry.remove_item("c", "z").await.unwrap());
         assert!(!registry.remove_item("c", "z").await.unwrap());
         assert_eq!(bytes().await, 10);
@@ -329,10 +382,19 @@ mod tests {
             registry.save_conversation(&conversation, 1).await.unwrap();
         }
         let items = ["a", "b", "c", "d"].map(|id| item(id, "1234"));
-        registry.add_items("c", &items[..2], 1).await.unwrap();
+        registry
+            .add_items("c", &items[..2], 99, 0, 1)
+            .await
+            .unwrap();
         let others = [item("x", "1"), item("a", "2")];
-        registry.add_items("other", &others, 1).await.unwrap();
-        registry.add_items("c", &items[2..], 1).await.unwrap();
+        registry
+            .add_items("other", &others, 99, 0, 1)
+            .await
+            .unwrap();
+        registry
+            .add_items("c", &items[2..], 99, 0, 1)
+            .await
+            .unwrap();
         let page = async |after, newest_first, count, bytes| {
             let query = ItemQuery {
                 after,
@@ -373,7 +435,7 @@ mod tests {
         assert!(!registry.update_response("a", "5.", 3, 3).await.unwrap());
         let found = registry.response("a", 2).await.unwrap();
         assert_eq!(found, Some(response("a", "four")));
-        assert_eq!(registry.trim_responses(99, 0).await.unwrap(), 6);
+        assert_eq!(registry.trim_responses(99, 0, &[]).await.unwrap(), 6);
     }
 
     #[test]

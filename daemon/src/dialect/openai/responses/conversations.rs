@@ -54,7 +54,10 @@ pub(crate) async fn create(
         let added = app
             .responses
             .add_items(&conversation.id, &items, Vec::new());
-        added.await?;
+        if let Err(error) = added.await {
+            app.responses.remove_conversation(&conversation.id).await?;
+            return Err(error);
+        }
     }
     Ok(axum::Json(conversation))
 }

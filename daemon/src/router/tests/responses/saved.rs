@@ -310,7 +310,11 @@ async fn a_response_in_the_background_that_does_not_fit_the_budget_is_refused_or
     let long = service.post(PATH, background(&"x".repeat(3000))).await;
     long.refuses_field(400, "invalid_request", json!("background"));
     assert!(long.text.contains("3000 bytes"), "{}", long.text);
-    let bytes = service.registry.trim_responses(u64::MAX, 0).await.unwrap();
+    let bytes = service
+        .registry
+        .trim_responses(u64::MAX, 0, &[])
+        .await
+        .unwrap();
     assert_eq!(bytes, 0, "nothing is saved");
     let queued = background("[[mock: count 900]]x");
     let queued = service.respond(queued).await;
@@ -329,7 +333,11 @@ async fn a_response_that_finds_no_place_in_the_background_is_not_saved() {
     let background = with("x", json!({"background": true}));
     let busy = service.post(PATH, background.clone()).await;
     busy.refuses_field(503, "busy", Value::Null);
-    let bytes = service.registry.trim_responses(u64::MAX, 0).await.unwrap();
+    let bytes = service
+        .registry
+        .trim_responses(u64::MAX, 0, &[])
+        .await
+        .unwrap();
     assert_eq!(bytes, 0, "nothing is saved");
     drop(places);
     service.respond(background).await;
@@ -373,4 +381,32 @@ async fn the_oldest_responses_go_when_the_budget_is_used_up() {
         service.get(&format!("{PATH}/{}", ids[11])).await.status,
         200
     );
+}
+
+/// An item of a user with a text of so many bytes.
+fn items(bytes: usize) -> Value {
+    json!({"items": [{"role": "user", "content": "x".repeat(bytes)}]})
+}
+
+#[tokio::test]
+async fn a_conversation_takes_items_until_it_alone_has_the_whole_budget() {
+    let service = with_budget(able().await, 100_000).await;
+    let made = service.post("/v1/conversations", items(60_000)).await;
+    let path = format!("/v1/conversations/{}", id(&made.json()));
+    let text = format!("{}[[mock: answer a]]", "x".repeat(5000));
+    let response = service.respond(body(text)).await;
+    let more = format!("{path}/items");
+    assert_eq!(service.post(&more, items(38_500)).await.status, 200);
+    let old = service.get(&format!("{PATH}/{}", id(&response))).await;
+    old.refuses_field(404, "response_not_found", Value::Null);
+    let list = async || service.get(&more).await.json()["data"].clone();
+    let before = list().await;
+    assert_eq!(before.as_array().unwrap().len(), 2);
+    let full = service.post(&more, items(5000)).await;
+    full.refuses_field(400, "invalid_request", json!("items"));
+    assert!(full.text.contains("100000 bytes"), "{}", full.text);
+    assert_eq!(list().await, before);
+    let large = service.post("/v1/conversations", items(100_000)).await;
+    large.refuses_field(400, "invalid_request", json!("items"));
+    assert_eq!(list().await, before);
 }
