@@ -226,8 +226,9 @@ impl Responses {
         if total <= budget {
             return;
         }
-        // What was just saved stays.
-        let kept = [id.to_owned()];
+        // What was just saved stays, and so do the responses in the background: their clients wait for them.
+        let mut kept = self.0.background.ids();
+        kept.push(id.to_owned());
         if let Err(error) = self.trim(budget - budget / 16, &kept).await {
             tracing::warn!("cannot remove old responses: {}", chain(&error));
         }

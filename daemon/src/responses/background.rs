@@ -67,6 +67,11 @@ impl Background {
         self.lock().contains_key(id)
     }
 
+    /// The ids of all responses that have a place.
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// Cancels the response of this id. Returns the token that fires when it is over.
     pub(super) fn cancel(&self, id: &str) -> Option<CancellationToken> {
         let signals = self.lock().get(id).cloned()?;
@@ -96,6 +101,7 @@ mod tests {
         places.remove(7);
         assert!(over.is_cancelled() && !background.has("7"));
         assert!(background.cancel("7").is_none());
+        assert_eq!(background.ids().len(), MAX - 1);
         background.reserve("more").unwrap();
     }
 }

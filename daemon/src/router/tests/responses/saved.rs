@@ -383,6 +383,26 @@ async fn the_oldest_responses_go_when_the_budget_is_used_up() {
     );
 }
 
+#[tokio::test]
+async fn a_response_in_the_background_stays_when_the_budget_is_exceeded() {
+    let service = with_budget(able().await, 100_000).await;
+    let slow = "[[mock: delay-ms 20; count 900]]x";
+    let slow = service.respond(with(slow, json!({"background": true})));
+    let slow = id(&slow.await);
+    until(&service, &slow, "in_progress").await;
+    let mut conversations = Vec::new();
+    for _ in 0..2 {
+        let made = service.post("/v1/conversations", items(60_000)).await;
+        conversations.push(format!("/v1/conversations/{}", id(&made.json())));
+    }
+    assert_eq!(service.get(&conversations[0]).await.status, 404);
+    assert_eq!(service.get(&conversations[1]).await.status, 200);
+    let path = format!("{PATH}/{slow}/cancel");
+    let cancelled = service.post(&path, Value::Null).await.json();
+    assert_eq!(cancelled["status"], "cancelled");
+    until(&service, &slow, "cancelled").await;
+}
+
 /// An item of a user with a text of so many bytes.
 fn items(bytes: usize) -> Value {
     json!({"items": [{"role": "user", "content": "x".repeat(bytes)}]})
