@@ -11,7 +11,7 @@ use crate::blocking;
 use crate::error::Error;
 
 impl Responses {
-    /// Saves a conversation, and keeps its items.
+    /// Saves a new conversation.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when nothing is saved, and when the index cannot be written.
@@ -28,6 +28,20 @@ impl Responses {
         };
         self.0.registry.save_conversation(&saved, now()).await?;
         self.count(&saved.id, saved.record.len()).await;
+        Ok(())
+    }
+
+    /// Saves a conversation again, and keeps its items.
+    ///
+    /// # Errors
+    /// [`Error::ConversationNotFound`] when it was removed, and when the index cannot be written.
+    pub async fn update_conversation(&self, conversation: &Conversation) -> Result<(), Error> {
+        let (id, record) = (&conversation.id, text(conversation)?);
+        let updated = self.0.registry.update_conversation(id, &record, now());
+        if !updated.await? {
+            return Err(missing(id));
+        }
+        self.count(id, record.len()).await;
         Ok(())
     }
 
@@ -137,8 +151,12 @@ impl Responses {
             true => self.0.registry.conversation(id, self.oldest()).await?,
             false => None,
         };
-        found.ok_or_else(|| Error::ConversationNotFound(id.chars().take(80).collect()))
+        found.ok_or_else(|| missing(id))
     }
+}
+
+fn missing(id: &str) -> Error {
+    Error::ConversationNotFound(id.chars().take(80).collect())
 }
 
 /// Reads items on a thread where that may take time.

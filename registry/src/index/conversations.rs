@@ -7,7 +7,7 @@ use super::Index;
 use super::responses::length;
 
 impl Index {
-    /// Saves a conversation, and keeps its items.
+    /// Saves a new conversation.
     pub(crate) async fn save_conversation(
         &self,
         conversation: &SavedConversation,
@@ -16,15 +16,34 @@ impl Index {
         let SavedConversation { id, record, .. } = conversation;
         let bytes = length(&[record]);
         self.execute(sqlx::query!(
-            "INSERT INTO conversation (id, saved_at, bytes, record) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (id) DO UPDATE SET
-                saved_at = ?2, bytes = bytes - octet_length(record) + ?3, record = ?4",
+            "INSERT INTO conversation (id, saved_at, bytes, record) VALUES (?, ?, ?, ?)",
             id,
             now,
             bytes,
             record
         ))
         .await
+    }
+
+    /// Replaces the record of a conversation, and keeps its items. Returns whether the conversation was there.
+    pub(crate) async fn update_conversation(
+        &self,
+        id: &str,
+        record: &str,
+        now: i64,
+    ) -> Result<bool> {
+        let bytes = length(&[record]);
+        let updated = sqlx::query!(
+            "UPDATE conversation SET saved_at = ?1, bytes = bytes - octet_length(record) + ?2, record = ?3 WHERE id = ?4",
+            now,
+            bytes,
+            record,
+            id
+        )
+        .execute(&self.writer)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(updated.rows_affected() > 0)
     }
 
     /// The conversation of this id, if it was changed at `oldest` or later.

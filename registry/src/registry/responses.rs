@@ -122,7 +122,7 @@ impl Registry {
         Ok(left.cast_unsigned())
     }
 
-    /// Saves a conversation, and keeps its items.
+    /// Saves a new conversation.
     ///
     /// # Errors
     /// When the index cannot be written.
@@ -132,6 +132,15 @@ impl Registry {
         now: i64,
     ) -> Result<()> {
         self.0.index.save_conversation(conversation, now).await
+    }
+
+    /// Replaces the record of a conversation, and keeps its items. Returns whether it is replaced: a conversation that was removed is
+    /// not saved again.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub async fn update_conversation(&self, id: &str, record: &str, now: i64) -> Result<bool> {
+        self.0.index.update_conversation(id, record, now).await
     }
 
     /// The conversation of this id, if it was changed at `oldest` or later.
@@ -348,11 +357,8 @@ mod tests {
         assert!(registry.add_items("c", &items, 99, 0, 2).await.unwrap());
         assert_eq!(registry.items("c").await.unwrap(), items);
         assert_eq!(bytes().await, 7);
-        let renamed = SavedConversation {
-            record: "{     }".to_owned(),
-            ..conversation("c")
-        };
-        registry.save_conversation(&renamed, 3).await.unwrap();
+        let update = async || registry.update_conversation("c", "{     }", 3).await;
+        assert!(update().await.unwrap());
         assert_eq!(bytes().await, 12);
         let again = [item("z", "1"), item("a", "2")];
         assert!(registry.add_items("c", &again, 99, 0, 4).await.unwrap());
@@ -370,6 +376,8 @@ mod tests {
         assert!(!registry.remove_item("c", "z").await.unwrap());
         assert_eq!(bytes().await, 10);
         assert!(registry.remove_conversation("c").await.unwrap());
+        assert!(!update().await.unwrap());
+        assert_eq!(registry.conversation("c", 0).await.unwrap(), None);
         assert_eq!(registry.items("c").await.unwrap(), []);
     }
 

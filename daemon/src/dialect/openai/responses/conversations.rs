@@ -112,7 +112,7 @@ pub(crate) async fn update(
         metadata,
         ..app.responses.conversation(&id).await?
     };
-    app.responses.save_conversation(&conversation).await?;
+    app.responses.update_conversation(&conversation).await?;
     Ok(axum::Json(conversation))
 }
 

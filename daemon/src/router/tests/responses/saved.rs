@@ -430,3 +430,20 @@ async fn a_conversation_takes_items_until_it_alone_has_the_whole_budget() {
     large.refuses_field(400, "invalid_request", json!("items"));
     assert_eq!(list().await, before);
 }
+
+#[tokio::test]
+async fn a_removed_conversation_is_not_saved_again() {
+    let service = able().await;
+    let made = service.post("/v1/conversations", json!({})).await.json();
+    let path = format!("/v1/conversations/{}", id(&made));
+    let conversation = serde_json::from_value(made).unwrap();
+    service.call("DELETE", &path, Value::Null).await;
+    // A request that read the conversation before it was removed.
+    let responses = &service.app.responses;
+    let updated = responses.update_conversation(&conversation).await;
+    assert!(matches!(updated, Err(Error::ConversationNotFound(_))));
+    let added = service.post(&format!("{path}/items"), items(1)).await;
+    added.refuses_field(404, "conversation_not_found", Value::Null);
+    let gone = service.get(&path).await;
+    gone.refuses_field(404, "conversation_not_found", Value::Null);
+}
