@@ -229,6 +229,9 @@ impl From<registry::name::NameError> for Error {
     }
 }
 
+/// Most characters of a client's id in a message.
+const MAX_ID: usize = 80;
+
 /// Status and code of an error.
 type StatusAndCode = (StatusCode, &'static str);
 
@@ -258,6 +261,21 @@ impl Error {
             name: name.into(),
             reason: reason.into(),
         }
+    }
+
+    /// No saved response has this id; a long one is cut.
+    pub fn response_not_found(id: &str) -> Self {
+        Self::ResponseNotFound(id.chars().take(MAX_ID).collect())
+    }
+
+    /// No conversation has this id; a long one is cut.
+    pub fn conversation_not_found(id: &str) -> Self {
+        Self::ConversationNotFound(id.chars().take(MAX_ID).collect())
+    }
+
+    /// No item of the conversation has this id; a long one is cut.
+    pub fn item_not_found(id: &str) -> Self {
+        Self::ItemNotFound(id.chars().take(MAX_ID).collect())
     }
 
     /// The field of the request that is wrong, if it is one field.

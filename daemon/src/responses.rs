@@ -176,7 +176,8 @@ impl Responses {
             true => self.0.registry.response(id, self.oldest()).await?,
             false => None,
         };
-        let SavedResponse { input, record, .. } = found.ok_or_else(|| missing(id))?;
+        let SavedResponse { input, record, .. } =
+            found.ok_or_else(|| Error::response_not_found(id))?;
         let mut response: Response =
             blocking::run_sized(record.len(), move || parsed(&record)).await??;
         if response.status.is_open() && !is_running {
@@ -194,7 +195,7 @@ impl Responses {
         self.0.background.cancel(id);
         match is_removed {
             true => Ok(()),
-            false => Err(missing(id)),
+            false => Err(Error::response_not_found(id)),
         }
     }
 
@@ -250,10 +251,6 @@ impl Responses {
 
 fn now() -> i64 {
     Timestamp::now().as_millisecond()
-}
-
-fn missing(id: &str) -> Error {
-    Error::ResponseNotFound(id.chars().take(80).collect())
 }
 
 /// Makes a response one that failed in the server.

@@ -39,7 +39,7 @@ impl Responses {
         let (id, record) = (&conversation.id, text(conversation)?);
         let updated = self.0.registry.update_conversation(id, &record, now());
         if !updated.await? {
-            return Err(missing(id));
+            return Err(Error::conversation_not_found(id));
         }
         self.count(id, record.len()).await;
         Ok(())
@@ -90,9 +90,7 @@ impl Responses {
         self.saved_conversation(conversation).await?;
         let item = self.0.registry.item(conversation, id).await?;
         let mut items = read(Vec::from_iter(item)).await?;
-        items
-            .pop()
-            .ok_or_else(|| Error::ItemNotFound(id.chars().take(80).collect()))
+        items.pop().ok_or_else(|| Error::item_not_found(id))
     }
 
     /// Adds items to a conversation, and then the output of a response.
@@ -151,12 +149,8 @@ impl Responses {
             true => self.0.registry.conversation(id, self.oldest()).await?,
             false => None,
         };
-        found.ok_or_else(|| missing(id))
+        found.ok_or_else(|| Error::conversation_not_found(id))
     }
-}
-
-fn missing(id: &str) -> Error {
-    Error::ConversationNotFound(id.chars().take(80).collect())
 }
 
 /// Reads items on a thread where that may take time.

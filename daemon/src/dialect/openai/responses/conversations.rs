@@ -246,7 +246,7 @@ pub(crate) async fn delete_item(
 ) -> Result<axum::Json<Conversation>, Error> {
     match app.responses.remove_item(&id, &item).await? {
         true => app.responses.conversation(&id).await.map(axum::Json),
-        false => Err(Error::ItemNotFound(item)),
+        false => Err(Error::item_not_found(&item)),
     }
 }
 

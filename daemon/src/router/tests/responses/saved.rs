@@ -206,6 +206,10 @@ async fn a_conversation_grows_with_each_response() {
         .get(&item)
         .await
         .refuses_field(404, "item_not_found", Value::Null);
+    let long = format!("{path}/items/{}", "i".repeat(900));
+    let unknown = service.call("DELETE", &long, Value::Null).await;
+    unknown.refuses_field(404, "item_not_found", Value::Null);
+    assert!(unknown.text.len() < 300, "{}", unknown.text);
     let renamed = service
         .post(&path, json!({"metadata": {"c": "d"}}))
         .await
