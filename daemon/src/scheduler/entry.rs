@@ -36,8 +36,6 @@ pub(super) struct Entry {
     pub(super) state: State,
     /// Its slot is needed: it finishes its requests and takes no new ones.
     pub(super) draining: bool,
-    /// It stays loaded until it is unpinned.
-    pub(super) pinned: bool,
     /// A first try lacked memory.
     pub(super) is_second_try: bool,
     /// Callers that wait for it to be gone.
@@ -98,12 +96,10 @@ impl Entry {
         self.ready().is_some_and(|ready| ready.leases == 0)
     }
 
-    /// When it is unloaded if no request comes.
+    /// When it is unloaded if no request comes and it is not pinned.
     pub(super) fn expires(&self) -> Option<Instant> {
         match (self.ready()?, self.keep_alive) {
-            (ready, KeepAlive::For(stay)) if ready.leases == 0 && !self.pinned => {
-                Some(ready.idle_since + stay)
-            }
+            (ready, KeepAlive::For(stay)) if ready.leases == 0 => Some(ready.idle_since + stay),
             _ => None,
         }
     }
@@ -120,7 +116,7 @@ impl Entry {
 }
 
 /// The entry as a line of the list.
-pub(super) fn summary(entry: &Entry) -> ModelSummary {
+pub(super) fn summary(entry: &Entry, pinned: bool) -> ModelSummary {
     let ready = entry.ready();
     ModelSummary {
         name: entry.request.name.clone(),
@@ -135,13 +131,14 @@ pub(super) fn summary(entry: &Entry) -> ModelSummary {
         },
         active: ready.map_or(0, |ready| ready.leases),
         expires: match (entry.expires(), entry.keep_alive) {
+            _ if pinned => None,
             (Some(at), _) => Some(at),
             // The idle clock of a busy model has not started.
-            (None, KeepAlive::For(stay)) if !entry.pinned => Some(Instant::now() + stay),
-            (None, _) => None,
+            (None, KeepAlive::For(stay)) => Some(Instant::now() + stay),
+            (None, KeepAlive::Always) => None,
         },
         keep_alive: entry.keep_alive,
-        pinned: entry.pinned,
+        pinned,
         context: ready.map_or(entry.request.settings.context, |ready| ready.loaded.context),
         pid: ready.and_then(|ready| ready.runner.pid()),
         resident_bytes: ready.map_or(0, |ready| {

@@ -137,7 +137,7 @@ impl Task {
     /// Runs until it is closed and all runners are gone, or until the last handle is dropped.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
-            let wake = self.table.values().filter_map(Entry::expires).min();
+            let wake = self.expiries().map(|(_, at)| at).min();
             tokio::select! {
                 biased;
                 Some(notice) = self.inbox.recv() => self.notice(notice),
@@ -175,7 +175,7 @@ impl Task {
                 let _ = reply.send(self.unpin(&which));
             }
             Command::List { reply } => {
-                let _ = reply.send(self.table.values().map(summary).collect());
+                let _ = reply.send(self.list());
             }
             Command::Close { reply } => self.close(reply),
         }
@@ -275,21 +275,22 @@ impl Task {
     /// Stops an idle model now, and replies when it is gone. A busy model stops after its last lease, and the reply comes at once.
     fn unload(&mut self, which: &Which, even_pinned: bool, reply: oneshot::Sender<Unloading>) {
         let is_meant = |entry: &Entry| which.is(&entry.request.name, &entry.request.key);
+        let loaded = self.table.values().find(|entry| is_meant(entry));
+        let key = loaded.map(|entry| entry.request.key.clone());
         if even_pinned {
-            // The pin may have another name of the same weights.
-            let loaded = self.table.values().find(|entry| is_meant(entry));
-            let loaded = loaded.map(|entry| Which::Key(entry.request.key.clone()));
             self.unpin(which);
-            loaded.map(|loaded| self.unpin(&loaded));
+            // The pin may have another name of the same weights.
+            if let Some(key) = &key {
+                self.unpin(&Which::Key(key.clone()));
+            }
+        } else if key.is_some_and(|key| self.pins.contains_key(&key)) {
+            let _ = reply.send(Unloading::Pinned);
+            return;
         }
         let Some(entry) = self.table.values_mut().find(|entry| is_meant(entry)) else {
             let _ = reply.send(Unloading::NotLoaded);
             return;
         };
-        if entry.pinned {
-            let _ = reply.send(Unloading::Pinned);
-            return;
-        }
         // It expires as soon as it is idle.
         entry.keep_alive = KeepAlive::For(Duration::ZERO);
         if entry.is_idle() || matches!(entry.state, State::Stopping) {
@@ -300,7 +301,6 @@ impl Task {
     }
 
     fn pin(&mut self, name: ModelName, key: ModelKey) {
-        self.mark(&key, true);
         if self.pins.insert(key, name.clone()).is_none() {
             self.record(&name, EventKind::Pinned, "pinned: it stays loaded");
         }
@@ -314,8 +314,6 @@ impl Task {
             return;
         };
         self.pins.remove(&old);
-        self.mark(&old, false);
-        self.mark(&request.key, true);
         self.pins.insert(request.key.clone(), request.name.clone());
     }
 
@@ -325,18 +323,26 @@ impl Task {
             return false;
         };
         self.pins.remove(&key);
-        self.mark(&key, false);
         self.record(&name, EventKind::Unpinned, "unpinned");
         true
     }
 
-    fn mark(&mut self, key: &ModelKey, pinned: bool) {
-        let entries = self.table.values_mut();
-        for entry in entries.filter(|entry| entry.request.key == *key) {
-            entry.pinned = pinned;
-            // It takes requests again: another model cannot have its slot.
-            entry.draining &= !pinned;
-        }
+    fn is_pinned(&self, entry: &Entry) -> bool {
+        self.pins.contains_key(&entry.request.key)
+    }
+
+    /// When models are unloaded if no request comes; a pinned model has no such time.
+    fn expiries(&self) -> impl Iterator<Item = (u64, Instant)> {
+        let entries = self.table.iter();
+        let entries = entries.filter(|(_, entry)| !self.is_pinned(entry));
+        entries.filter_map(|(id, entry)| Some((*id, entry.expires()?)))
+    }
+
+    fn list(&self) -> Vec<ModelSummary> {
+        let entries = self.table.values();
+        entries
+            .map(|entry| summary(entry, self.is_pinned(entry)))
+            .collect()
     }
 
     fn close(&mut self, reply: oneshot::Sender<()>) {

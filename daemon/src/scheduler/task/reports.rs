@@ -103,7 +103,7 @@ impl Task {
         let text = format!("cannot be loaded: {}", error.message());
         self.record_error(&name, EventKind::LoadFailed, text, error);
         if lacks_memory(error) && !entry.is_second_try {
-            let may_go = |entry: &Entry| entry.is_idle() && !entry.pinned;
+            let may_go = |entry: &Entry| entry.is_idle() && !self.is_pinned(entry);
             let idle = self.table.iter().filter(|(_, entry)| may_go(entry));
             let idle: Vec<u64> = idle.map(|(id, _)| *id).collect();
             if !idle.is_empty() {

@@ -48,15 +48,14 @@ impl Task {
     /// Stops models whose idle time is over.
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
-        let over: Vec<(u64, KeepAlive)> = self
-            .table
-            .iter()
-            .filter(|(_, entry)| entry.expires().is_some_and(|at| at <= now))
-            .map(|(id, entry)| (*id, entry.keep_alive))
+        let over: Vec<u64> = self
+            .expiries()
+            .filter(|(_, at)| *at <= now)
+            .map(|(id, _)| id)
             .collect();
-        for (id, stay) in over {
-            let why = match stay {
-                KeepAlive::For(stay) if !stay.is_zero() => {
+        for id in over {
+            let why = match self.table.get(&id).map(|entry| entry.keep_alive) {
+                Some(KeepAlive::For(stay)) if !stay.is_zero() => {
                     format!("it was not used for {} s", stay.as_secs_f64())
                 }
                 _ => "a client asked for it".into(),
@@ -96,8 +95,8 @@ impl Task {
         }
     }
 
-    /// Gives leases on a loaded model to its waiters, in order. At the first one that needs a reload, the model is stopped when it is
-    /// idle; until then the later ones wait too.
+    /// Gives leases on a loaded model to its waiters, in order. The first waiter that needs a reload stops the model once it is idle;
+    /// until then the later waiters wait too.
     fn serve(&mut self, id: u64, key: &ModelKey) {
         let same = |waiter: &Waiter| waiter.request.key == *key;
         while let Some(first) = self.pending.iter().position(same) {
@@ -161,11 +160,12 @@ impl Task {
         awaited.is_some_and(|ids| ids.iter().any(|id| self.table.contains_key(id)))
     }
 
-    /// A draining model takes requests again when no request waits for its slot any more.
+    /// A draining model takes requests again when it is pinned, or when no request waits for its slot any more.
     fn end_drains(&mut self) {
         for entry in self.table.values_mut().filter(|entry| entry.draining) {
-            let others = |waiter: &Waiter| waiter.request.key != entry.request.key;
-            entry.draining = self.pending.iter().any(others);
+            let key = &entry.request.key;
+            let others = |waiter: &Waiter| waiter.request.key != *key;
+            entry.draining = !self.pins.contains_key(key) && self.pending.iter().any(others);
         }
     }
 
@@ -186,7 +186,7 @@ impl Task {
             self.stop(id, why);
             return;
         }
-        if self.table.values().all(|entry| entry.pinned) {
+        if self.table.values().all(|entry| self.is_pinned(entry)) {
             self.refuse_for_pins(key);
             return;
         }
@@ -252,7 +252,7 @@ impl Task {
         let rank = |entry: &Entry| (entry.keep_alive == KeepAlive::Always, entry.value(now));
         self.table
             .iter()
-            .filter(|(_, entry)| among(entry) && !entry.pinned)
+            .filter(|(_, entry)| among(entry) && !self.is_pinned(entry))
             .min_by(|(_, a), (_, b)| {
                 let (a, b) = (rank(a), rank(b));
                 a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
@@ -291,7 +291,6 @@ impl Task {
                 since: Instant::now(),
             },
             draining: false,
-            pinned: self.pins.contains_key(key),
             is_second_try: self.second_tries.remove(key).is_some(),
             gone: Vec::new(),
         };
