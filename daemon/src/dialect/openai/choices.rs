@@ -1,6 +1,7 @@
 //! The choices of one request: asks that are answered at the same time.
 
-use futures::stream::{BoxStream, iter, select_all};
+use axum::response::sse::Event as Frame;
+use futures::stream::{BoxStream, iter, once, select_all};
 use futures::{Stream, StreamExt, TryFutureExt};
 
 use crate::answer::Event;
@@ -65,4 +66,17 @@ pub(super) async fn with_first(
         }
     }
     Ok(iter(read).chain(batches))
+}
+
+/// The frames that `write` makes of each batch, and `[DONE]` after the last one.
+pub(super) fn frames(
+    batches: BoxStream<'static, Result<Batch, Error>>,
+    mut write: impl FnMut(u32, Vec<Event>) -> Vec<Result<Frame, Error>> + Send + 'static,
+) -> impl Stream<Item = Result<Frame, Error>> + Send + 'static {
+    let frames = batches.flat_map(move |batch| match batch {
+        Ok((index, events)) => iter(write(index, events)),
+        Err(error) => iter(vec![Err(error)]),
+    });
+    let done = async { Ok(Frame::default().data("[DONE]")) };
+    frames.chain(once(done))
 }

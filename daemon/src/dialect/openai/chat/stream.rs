@@ -4,11 +4,11 @@ use api::openai::{
     CallDelta, ChatChunk, ChatChunkChoice, ChatDelta, ChoiceLogprobs, FunctionDelta, PromptProgress,
 };
 use axum::response::sse::Event as Frame;
+use futures::Stream;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
-use super::super::choices::Batch;
+use super::super::choices::{self, Batch};
 use super::super::head::{FINGERPRINT, Head};
 use super::super::tools::Names;
 use super::super::{logprobs, usage};
@@ -25,15 +25,7 @@ pub(super) fn frames(
     batches: BoxStream<'static, Result<Batch, Error>>,
 ) -> impl Stream<Item = Result<Frame, Error>> + Send + 'static {
     let mut writer = Writer::new(head, style, names, count);
-    let frames = batches.flat_map(move |batch| {
-        let frames = match batch {
-            Ok((index, events)) => writer.batch(index, events),
-            Err(error) => vec![Err(error)],
-        };
-        futures::stream::iter(frames)
-    });
-    let done = async { Ok(Frame::default().data("[DONE]")) };
-    frames.chain(futures::stream::once(done))
+    choices::frames(batches, move |index, events| writer.batch(index, events))
 }
 
 /// Writes chunks.

@@ -2,10 +2,10 @@
 
 use api::openai::{CompletionAnswer, CompletionChoice};
 use axum::response::sse::Event as Frame;
+use futures::Stream;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
 
-use super::super::choices::Batch;
+use super::super::choices::{self, Batch};
 use super::super::head::Head;
 use super::super::usage;
 use super::{Style, empty, finish_reason, shown};
@@ -25,15 +25,7 @@ pub(super) fn frames(
         open: echoes.len(),
         choices: echoes.into_iter().map(Choice::after).collect(),
     };
-    let frames = batches.flat_map(move |batch| {
-        let frames = match batch {
-            Ok((index, events)) => writer.batch(index, events),
-            Err(error) => vec![Err(error)],
-        };
-        futures::stream::iter(frames)
-    });
-    let done = async { Ok(Frame::default().data("[DONE]")) };
-    frames.chain(futures::stream::once(done))
+    choices::frames(batches, move |index, events| writer.batch(index, events))
 }
 
 /// Writes chunks.
