@@ -253,7 +253,7 @@ fn now() -> i64 {
     Timestamp::now().as_millisecond()
 }
 
-/// Makes a response one that failed in the server.
+/// Sets the status of a response to `failed`, with an error of the server.
 fn fail(response: &mut Response, message: String) {
     response.status = ResponseStatus::Failed;
     response.error = Some(ResponseError {

@@ -69,7 +69,7 @@ fn kernels_are_shown_and_can_be_switched_off() {
             }
             _ => panic!("off: {off}, {model}"),
         }
-        // Without a daemon, `slm verify` would start one that no test ends.
+        // Before the daemon is dropped: `slm verify` would start another daemon, which would outlive the test.
         home.assert_clean();
         drop(daemon);
     }

@@ -72,7 +72,7 @@ async fn pieces(runner: &Runner, tokens: &[i32]) -> Result<Vec<String>, supervis
 /// The text of tokens.
 ///
 /// # Errors
-/// As [`tokenize`], and for too many tokens or one that the vocabulary lacks.
+/// As [`tokenize`], and when there are too many tokens or the vocabulary lacks a token.
 pub async fn detokenize(app: &App, target: &Target, tokens: Vec<i32>) -> Result<String, Error> {
     if tokens.len() > MAX_TOKENS {
         let reason = format!(

@@ -78,7 +78,7 @@ impl Index {
         let failed = |source| self.failed(source);
         let kept = serde_json::to_string(kept).expect("ids are texts");
         let mut transaction = self.begin().await?;
-        // The oldest one that stays. Ids order what was saved in the same millisecond.
+        // The oldest row that stays. Rows that were saved in the same millisecond are ordered by id.
         let start = sqlx::query!(
             r#"SELECT saved_at AS "saved_at!: i64", id AS "id!: String" FROM (
                 SELECT *, sum(bytes) OVER newest AS total, row_number() OVER newest AS place FROM (

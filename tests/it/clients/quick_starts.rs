@@ -1,4 +1,4 @@
-//! `docs/clients.md`: its programs run with SmolLM2, and its versions are those that `tests/clients` pins.
+//! `docs/clients.md`: its programs run with SmolLM2, and its table of versions matches the lock files in `tests/clients`.
 
 use std::fs;
 use std::path::Path;

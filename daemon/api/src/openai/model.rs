@@ -27,7 +27,7 @@ pub struct Model {
     pub created: i64,
     /// The namespace of its name.
     pub owned_by: String,
-    /// Context length in tokens: of the loaded model, else the one that the next load would set.
+    /// Tokens of the context with which the model is loaded, or would be loaded.
     pub context_length: u64,
     /// The same, in vLLM's name.
     pub max_model_len: u64,
