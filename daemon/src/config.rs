@@ -10,6 +10,7 @@ mod key;
 mod ollama;
 mod rate;
 mod sandbox;
+mod share;
 mod size;
 mod yaml;
 
@@ -34,6 +35,7 @@ pub use address::Endpoint;
 pub use kernels::Kernels;
 pub use key::{KEYS, Key};
 pub use sandbox::Sandbox;
+pub use share::{DeviceBudget, Share};
 
 /// Most bytes of `config.yaml`.
 const MAX_FILE: u64 = 1 << 20;
@@ -177,8 +179,18 @@ pub struct Config {
     pub keep_alive: KeepAlive,
     /// Default context of a model, in tokens.
     pub context_length: u32,
-    /// Most loaded models.
-    pub max_loaded_models: usize,
+    /// Most loaded models; `None` for as many as memory allows.
+    pub max_loaded_models: Option<usize>,
+    /// Most host memory of all loaded models together; `None` lets the scheduler choose.
+    pub memory_budget: Option<Share>,
+    /// Host memory that stays free for other programs; `None` lets the scheduler choose.
+    pub memory_reserve: Option<Share>,
+    /// Budgets of devices, each device once; a device without one has no budget of the user.
+    pub device_budget: Vec<DeviceBudget>,
+    /// Most runner processes that wait without a model.
+    pub spare_runners: usize,
+    /// Whether a model gets a smaller context and fewer slots before it is unloaded for another one.
+    pub shrink: bool,
     /// Most requests that wait for a model to load.
     pub max_queue: usize,
     /// Most parallel requests of one model.
@@ -480,7 +492,17 @@ impl RawSettings {
             context_length: self.get("context_length", |text| {
                 within(text, MIN_CONTEXT.into(), MAX_CONTEXT.into())
             })?,
-            max_loaded_models: self.get("max_loaded_models", |text| within(text, 1, 64))?,
+            max_loaded_models: self.get("max_loaded_models", |text| match text {
+                "auto" | "0" => Ok(None),
+                _ => within(text, 1, 64)
+                    .map(Some)
+                    .map_err(|problem| format!("{problem}, or auto")),
+            })?,
+            memory_budget: self.get("memory_budget", Share::or_auto)?,
+            memory_reserve: self.get("memory_reserve", Share::or_auto)?,
+            device_budget: self.get("device_budget", share::devices)?,
+            spare_runners: self.get("spare_runners", |text| within(text, 0, 8))?,
+            shrink: self.get("shrink", boolean)?,
             max_queue: self.get("max_queue", |text| within(text, 1, 65_536))?,
             parallel: self.get("parallel", |text| within(text, 1, MAX_SEQUENCES.into()))?,
             threads: self.get("threads", |text| within(text, 0, MAX_THREADS.into()))?,

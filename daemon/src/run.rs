@@ -49,6 +49,9 @@ use crate::watchdog::ConnectionLimits;
 /// Worker threads of the runtime. Long work runs in runners or on blocking threads.
 const WORKERS: usize = 2;
 
+/// Most loaded models if their number is not configured.
+const DEFAULT_LOADED: usize = 3;
+
 /// How long a runner may take to exit before it gets SIGTERM.
 const RUNNER_GRACE: Duration = Duration::from_secs(3);
 
@@ -380,7 +383,7 @@ fn start_scheduler(
         sandbox: config.sandbox,
     };
     let options = scheduler::Options {
-        max_loaded: config.max_loaded_models,
+        max_loaded: config.max_loaded_models.unwrap_or(DEFAULT_LOADED),
         max_queue: config.max_queue,
         keep_alive: config.keep_alive,
         stop_grace: RUNNER_GRACE,

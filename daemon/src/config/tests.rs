@@ -103,8 +103,13 @@ fn a_wrong_value_is_an_error_with_origin_key_and_range() {
         "line 2: threads: \"many\" must be a whole number from 0 to 512",
     );
     refused("threads: -1", "0 to 512");
-    refused("max_loaded_models: 0", "1 to 64");
-    refused("max_loaded_models: 9999999999", "1 to 64");
+    refused("max_loaded_models: -1", "1 to 64, or auto");
+    refused("max_loaded_models: 9999999999", "1 to 64, or auto");
+    refused("memory_budget: 120%", "a percentage such as 80%, or auto");
+    refused("memory_reserve: 4GB", "a size such as 24GiB");
+    refused("device_budget: [CUDA0]", "such as CUDA0=20GiB");
+    refused("spare_runners: 9", "0 to 8");
+    refused("shrink: 1", "true or false");
     refused("keep_alive: soon", "no duration");
     refused("grace: -1", "must not be negative");
     refused("load_timeout: 0", "more than 0");
@@ -207,6 +212,31 @@ fn a_list_is_a_yaml_list_or_a_text_with_commas() {
     assert_eq!(
         config.allowed_origins,
         ["http://a.example", "http://b.example:3"]
+    );
+}
+
+#[test]
+fn budgets_are_sizes_or_percentages() {
+    let none = load("", &[], &[]).unwrap();
+    assert_eq!((none.max_loaded_models, none.memory_budget), (None, None));
+    assert_eq!((none.spare_runners, none.shrink), (1, false));
+    let yaml = "memory_budget: 24GiB\nmemory_reserve: 10%\nmax_loaded_models: 0\n\
+                device_budget: [CUDA0=20GiB, Vulkan0=80%]\n";
+    let config = load(yaml, &[("SLM_SPARE_RUNNERS", "0")], &[]).unwrap();
+    assert_eq!(config.memory_budget, Some(Share::Bytes(24 << 30)));
+    assert_eq!(config.memory_reserve, Some(Share::Percent(10)));
+    assert_eq!((config.max_loaded_models, config.spare_runners), (None, 0));
+    let devices: Vec<_> = config
+        .device_budget
+        .iter()
+        .map(|one| &*one.device)
+        .collect();
+    assert_eq!(devices, ["CUDA0", "Vulkan0"]);
+    assert_eq!(
+        load("max_loaded_models: 2", &[], &[])
+            .unwrap()
+            .max_loaded_models,
+        Some(2)
     );
 }
 
