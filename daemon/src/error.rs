@@ -14,6 +14,7 @@ use runner_protocol::FailureKind;
 use serde_json::Value;
 use supervisor as runner_side;
 
+use crate::memory::Bytes;
 use crate::template;
 
 /// Why a request failed. Can be cloned, because one failure can end many requests that wait for it.
@@ -111,13 +112,33 @@ pub enum Error {
         /// How long the breaker stays open.
         rest: Duration,
     },
-    /// Every slot has a pinned model.
-    #[error("model '{model}' cannot be loaded: all loaded models are pinned ({pinned})")]
+    /// Pinned models hold the room that it needs.
+    #[error(
+        "model '{model}' cannot be loaded: pinned models hold the room that it needs ({pinned})"
+    )]
     AllPinned {
         /// The model.
         model: String,
         /// The pinned models.
         pinned: String,
+    },
+    /// The model needs more memory than all models together may have.
+    #[error(
+        "model '{model}' cannot be loaded: it needs {needed} of {} memory, and {limit} {}",
+        if device.is_empty() { "CPU" } else { device.as_str() },
+        if *is_taken { "are left by other programs" } else { "are the budget" }
+    )]
+    NoRoom {
+        /// The model.
+        model: String,
+        /// The device; empty for the host.
+        device: String,
+        /// What it needs.
+        needed: Bytes,
+        /// What all models together may have.
+        limit: Bytes,
+        /// Whether other programs hold the rest.
+        is_taken: bool,
     },
     /// An error of the runner.
     #[error("model '{model}': {source}")]
@@ -309,6 +330,7 @@ impl Error {
             Self::Busy { .. } | Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::CrashLoop { .. } => (StatusCode::SERVICE_UNAVAILABLE, "crash_loop"),
             Self::AllPinned { .. } => (StatusCode::SERVICE_UNAVAILABLE, "all_pinned"),
+            Self::NoRoom { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "out_of_memory"),
             Self::Runner { source, .. } => of_runner(source),
             Self::NoRunner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "runner_missing"),
             Self::NotConfined { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "sandbox_incomplete"),
@@ -349,7 +371,13 @@ impl Error {
             Self::ModelNotFound(_) => "`slm list` shows the models that are here",
             Self::Store(error) => store_hint(error)?,
             Self::AllPinned { .. } => {
-                "`slm unpin` one of them, or raise max_loaded_models in config.yaml"
+                "`slm unpin` one of them, or raise memory_budget or max_loaded_models in config.yaml"
+            }
+            Self::NoRoom { is_taken: true, .. } => {
+                "use a smaller num_ctx or a smaller model, end other programs, or lower memory_reserve in config.yaml"
+            }
+            Self::NoRoom { .. } => {
+                "use a smaller num_ctx or a smaller model, or raise memory_budget in config.yaml"
             }
             Self::ForbiddenHost(_) => {
                 "use localhost or 127.0.0.1, or add the name to allowed_hosts in config.yaml"

@@ -4,6 +4,7 @@
 //! runners are stopped and reaped, which ends the remaining streams with an error; connections are closed; the index is closed.
 //! A second signal ends the process at once, and the runners with it.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ use crate::env::{Environment, Process};
 use crate::events::Events;
 use crate::flags;
 use crate::fs;
+use crate::host::Host;
 use crate::listen::{self, Listener, Stale};
 use crate::note::DaemonNote;
 use crate::openapi;
@@ -39,7 +41,7 @@ use crate::options::Defaults;
 use crate::origin_check::OriginCheck;
 use crate::responses::{self, Responses};
 use crate::router::router;
-use crate::scheduler::{self, Scheduler, States, StoreLoader};
+use crate::scheduler::{self, MemoryBudget, Scheduler, Spares, States, StoreLoader};
 use crate::shutdown::Shutdown;
 use crate::sweep::{Schedule, sweep};
 use crate::template;
@@ -48,9 +50,6 @@ use crate::watchdog::ConnectionLimits;
 
 /// Worker threads of the runtime. Long work runs in runners or on blocking threads.
 const WORKERS: usize = 2;
-
-/// Most loaded models if their number is not configured.
-const DEFAULT_LOADED: usize = 3;
 
 /// How long a runner may take to exit before it gets SIGTERM.
 const RUNNER_GRACE: Duration = Duration::from_secs(3);
@@ -370,7 +369,7 @@ fn start_scheduler(
             workers.clone(),
         ),
         registry: registry.clone(),
-        spawner: spawner.clone(),
+        spares: Spares::new(spawner.clone(), config.spare_runners, workers.clone()),
         program,
         cpu: Some(cpu),
         options: supervisor::Options {
@@ -383,12 +382,17 @@ fn start_scheduler(
         sandbox: config.sandbox,
     };
     let options = scheduler::Options {
-        max_loaded: config.max_loaded_models.unwrap_or(DEFAULT_LOADED),
+        max_loaded: config.max_loaded_models.unwrap_or(usize::MAX),
+        budget: MemoryBudget {
+            host: config.memory_budget,
+            reserve: config.memory_reserve,
+            devices: BTreeMap::new(),
+        },
         max_queue: config.max_queue,
         keep_alive: config.keep_alive,
         stop_grace: RUNNER_GRACE,
     };
-    Scheduler::start(options, Arc::new(loader), events, workers)
+    Scheduler::start(options, Arc::new(loader), Arc::new(Host), events, workers)
 }
 
 /// Binds the listeners and serves on them, then writes the daemon's note.

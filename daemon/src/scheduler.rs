@@ -7,11 +7,15 @@
 //! - A model is loaded once for any number of requests. Requests that arrive during the load wait for it.
 //! - A loaded model serves a smaller context. A larger context, or other settings that a request requires, reload the model once it
 //!   is idle. Later requests wait behind this one, so that it becomes idle.
-//! - Without a free model slot, the idle model is unloaded that is cheapest to reload and longest unused. A busy model is never unloaded, but
-//!   after a long wait one busy model is drained: it takes no new requests, and is unloaded when it is idle.
+//! - All models together stay within a budget of bytes for each device (`limits`). For a model that does not fit beside the others, the
+//!   idle models are unloaded whose loss costs least for the bytes that they free (`popularity`, `room`). A busy model is never unloaded,
+//!   but after a long wait busy models are drained: they take no new requests, and are unloaded when they are idle.
+//! - A model that does not fit into the budget alone is an error, and unloads nothing.
 //! - A request that is dropped leaves the queue, and a load without waiting requests is cancelled. A full queue is an error.
 //! - When memory is too short for a model, the idle ones are unloaded and the load is tried once more.
-//! - A pinned model stays loaded. When all are pinned, a request for another model is an error.
+//! - A pinned model stays loaded. When pinned models hold the room of another one, a request for it is an error.
+//! - Models of a higher priority are served first and unloaded last. A group has one model at a time, or is unloaded together.
+//! - When other programs need memory, idle models are unloaded (`pressure`).
 //! - Each load, unload, refusal and crash is an event with its reason (`crate::events`).
 //! - The end of a runner is noticed at once. Three crashes within a minute open the circuit breaker of the model (`breaker`).
 //! - The task never waits for a runner: separate tasks load, stop and watch runners, and report back.
@@ -19,8 +23,12 @@
 mod breaker;
 mod entry;
 mod lease;
+mod limits;
 mod loader;
+mod popularity;
+mod room;
 mod settings;
+mod spares;
 mod states;
 mod task;
 
@@ -39,11 +47,16 @@ use tokio_util::task::TaskTracker;
 use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::events::Events;
+use crate::memory::Need;
 
 pub use lease::Lease;
+#[cfg(test)]
+pub(crate) use limits::Unlimited;
+pub use limits::{HostMemory, Machine, MemoryBudget};
 pub(crate) use loader::program;
 pub use loader::{LoadedRunner, Loader, StoreLoader};
 pub use settings::SettingOverrides;
+pub use spares::Spares;
 pub(crate) use states::SAVING;
 pub use states::{StateSaver, States};
 
@@ -55,6 +68,8 @@ use task::{Command, Task};
 pub struct Options {
     /// Most models at a time, including those that load or stop.
     pub max_loaded: usize,
+    /// The memory that all models together may take.
+    pub budget: MemoryBudget,
     /// Most requests that wait.
     pub max_queue: usize,
     /// How long an unused model stays, unless a request sets another time.
@@ -80,16 +95,32 @@ pub struct LoadRequest {
     pub details: Details,
     /// How long it stays after this request; `None` changes nothing.
     pub keep_alive: Option<KeepAlive>,
+    /// The memory that it is expected to take with these settings.
+    pub need: Need,
+    /// Models of a lower priority are unloaded before it, and wait behind it.
+    pub priority: i32,
+    /// Its group, if it has one.
+    pub group: Option<Group>,
+}
+
+/// A group of models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// Of these models, one is loaded at a time.
+    OneOf(String),
+    /// These models are unloaded together or not at all.
+    Together(String),
 }
 
 impl LoadRequest {
-    /// Takes over the settings of the loaded model that this request does not name.
-    fn keep(&mut self, loaded: LoadSettings) {
+    /// Takes over the settings of the loaded model that this request does not name, and at least its memory.
+    fn keep(&mut self, loaded: LoadSettings, need: &Need) {
         let context = self.settings.context.max(loaded.context);
         self.settings = LoadSettings {
             context,
             ..self.required.over(loaded)
         };
+        self.need = self.need.max(need);
     }
 }
 
@@ -114,6 +145,10 @@ pub struct ModelSummary {
     pub keep_alive: KeepAlive,
     /// Whether it stays loaded until it is unpinned.
     pub pinned: bool,
+    /// The memory that it takes, as the scheduler counts it.
+    pub need: Need,
+    /// Its priority.
+    pub priority: i32,
     /// Context that it was loaded with.
     pub context: u32,
     /// Process id of its runner.
@@ -175,12 +210,13 @@ impl Scheduler {
     pub fn start(
         options: Options,
         loader: Arc<dyn Loader>,
+        machine: Arc<dyn Machine>,
         events: Events,
         tasks: &TaskTracker,
     ) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (closing, died) = (CancellationToken::new(), CancellationToken::new());
-        let task = Task::new(options, loader, events, tasks.clone());
+        let task = Task::new(options, loader, machine, events, tasks.clone());
         let panicked = died.clone();
         tasks.spawn(async move {
             // The task's table is dropped with it, which ends every runner.

@@ -25,7 +25,7 @@ use crate::listen::Peer;
 use crate::operations::Operations;
 use crate::options::Defaults;
 use crate::responses::{Limits, Responses};
-use crate::scheduler::{Options, Scheduler, States, StoreLoader};
+use crate::scheduler::{MemoryBudget, Options, Scheduler, Spares, States, StoreLoader, Unlimited};
 use crate::shutdown::Shutdown;
 use crate::template;
 use crate::transfers::{Options as TransferOptions, StoreWorker, Transfers};
@@ -114,7 +114,7 @@ async fn service_of(
     let loader = StoreLoader {
         states: States::new(registry.clone(), disk, None, tasks.clone()),
         registry: registry.clone(),
-        spawner: runner_mock::spawner(),
+        spares: Spares::new(runner_mock::spawner(), 1, tasks.clone()),
         program,
         cpu: None,
         options: supervisor::Options::default(),
@@ -124,6 +124,7 @@ async fn service_of(
     };
     let options = Options {
         max_loaded: 2,
+        budget: MemoryBudget::default(),
         max_queue: 8,
         keep_alive: KeepAlive::For(Duration::from_secs(300)),
         stop_grace: Duration::from_secs(1),
@@ -161,7 +162,13 @@ async fn service_of(
         responses: responses.await.unwrap(),
         transfers,
         registry: registry.clone(),
-        scheduler: Scheduler::start(options, Arc::new(loader), events.clone(), &tasks),
+        scheduler: Scheduler::start(
+            options,
+            Arc::new(loader),
+            Arc::new(Unlimited),
+            events.clone(),
+            &tasks,
+        ),
         events,
         operations: Operations::new(Shutdown::new()),
         defaults: Defaults {

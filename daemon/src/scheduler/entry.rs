@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Lease, LoadRequest, ModelSummary, StateSaver, Unloading};
 use crate::duration::KeepAlive;
 use crate::error::Error;
+use crate::memory::Need;
 
 /// A request that waits for a model.
 #[derive(Debug)]
@@ -31,10 +32,12 @@ impl Waiter {
 pub(super) struct Entry {
     /// The request that it was loaded for.
     pub(super) request: LoadRequest,
+    /// The memory that it takes: the prediction, and what its runner measured if that is more.
+    pub(super) need: Need,
     /// How long it stays after its last request.
     pub(super) keep_alive: KeepAlive,
     pub(super) state: State,
-    /// Its slot is needed: it finishes its requests and takes no new ones.
+    /// Its memory is needed: it finishes its requests and takes no new ones.
     pub(super) draining: bool,
     /// A first try lacked memory.
     pub(super) is_second_try: bool,
@@ -103,16 +106,6 @@ impl Entry {
             _ => None,
         }
     }
-
-    /// How valuable it is to keep: seconds of a reload per second that it was unused.
-    pub(super) fn value(&self, now: Instant) -> f64 {
-        let Some(ready) = self.ready() else {
-            return f64::INFINITY;
-        };
-        let cost = ready.load_time.as_secs_f64().max(0.01);
-        let unused = (now - ready.idle_since).as_secs_f64().max(0.001);
-        cost / unused
-    }
 }
 
 /// The entry as a line of the list.
@@ -140,6 +133,8 @@ pub(super) fn summary(entry: &Entry, pinned: bool) -> ModelSummary {
         keep_alive: entry.keep_alive,
         pinned,
         context: ready.map_or(entry.request.settings.context, |ready| ready.loaded.context),
+        need: entry.need.clone(),
+        priority: entry.request.priority,
         pid: ready.and_then(|ready| ready.runner.pid()),
         resident_bytes: ready.map_or(0, |ready| {
             ready

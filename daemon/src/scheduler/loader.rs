@@ -7,9 +7,9 @@ use registry::{Ready, Registry, Reporter};
 use runner_protocol::{
     Adapter, Kernels, Load, LoadSettings, Loaded, Projector, SandboxLevel, Speculation,
 };
-use supervisor::{Files, Program, Runner, Spawner};
+use supervisor::{Files, Program, Runner};
 
-use super::{LoadRequest, StateSaver, States};
+use super::{LoadRequest, Spares, StateSaver, States};
 use crate::config::{self, Sandbox};
 use crate::cpu::{self, CpuModules};
 use crate::error::Error;
@@ -33,6 +33,16 @@ pub struct LoadedRunner {
 pub trait Loader: Send + Sync + 'static {
     /// Loads a model.
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedRunner, Error>>;
+
+    /// Bytes of the host that are taken for loads to come, and can be had back by [`give_back`](Self::give_back).
+    fn spare_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Gives up what is taken for loads to come. False when there is nothing.
+    fn give_back(&self) -> bool {
+        false
+    }
 }
 
 /// Loads models from the store into runner processes.
@@ -40,8 +50,8 @@ pub trait Loader: Send + Sync + 'static {
 pub struct StoreLoader {
     /// The store.
     pub registry: Registry,
-    /// Starts runners.
-    pub spawner: Spawner,
+    /// Starts runners, and keeps spare ones.
+    pub spares: Spares,
     /// The program of a runner.
     pub program: Program,
     /// Chooses the CPU module of runners; `None` leaves it to them.
@@ -62,6 +72,14 @@ impl Loader for StoreLoader {
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedRunner, Error>> {
         let loader = self.clone();
         Box::pin(async move { loader.carry_out(request).await })
+    }
+
+    fn spare_bytes(&self) -> u64 {
+        self.spares.bytes()
+    }
+
+    fn give_back(&self) -> bool {
+        self.spares.end()
     }
 }
 
@@ -91,11 +109,8 @@ impl StoreLoader {
         if let Some(module) = &cpu.module {
             program.args.push(format!("--cpu={module}").into());
         }
-        let runner = self
-            .spawner
-            .spawn(&program, files, self.options.clone())
-            .await
-            .map_err(failed)?;
+        let runner = self.spares.runner(&program, files, self.options.clone());
+        let runner = runner.await.map_err(failed)?;
         if let Some(modules) = &self.cpu {
             modules.watch(cpu.module.clone(), runner.exited());
         }
@@ -104,6 +119,7 @@ impl StoreLoader {
             saver.offer(&runner).await;
         }
         let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
+        self.spares.refill(&program);
         Ok(LoadedRunner {
             runner,
             loaded,

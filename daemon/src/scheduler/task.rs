@@ -1,5 +1,6 @@
 //! The task that owns the table of loaded models. Nothing else changes the table.
 
+mod pressure;
 mod reports;
 mod room;
 
@@ -16,7 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use super::breaker::Breaker;
 use super::entry::{Entry, State, Waiter, summary};
-use super::{Lease, LoadRequest, LoadedRunner, Loader, ModelSummary, Options, Unloading};
+use super::popularity::Popularity;
+use super::{Lease, LoadRequest, LoadedRunner, Loader, Machine, ModelSummary, Options, Unloading};
 use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::events::Events;
@@ -93,17 +95,23 @@ pub(super) enum Notice {
 pub(super) struct Task {
     options: Options,
     loader: Arc<dyn Loader>,
+    machine: Arc<dyn Machine>,
     tasks: TaskTracker,
     table: BTreeMap<u64, Entry>,
     next: u64,
-    /// Requests that wait for a free model slot or for a reload, in order of arrival.
+    /// Requests that wait for room or for a reload, in order of arrival.
     pending: Vec<Waiter>,
     /// Models whose load is tried a second time, with the entries whose memory they wait for.
     second_tries: BTreeMap<ModelKey, Vec<u64>>,
     breaker: Breaker,
+    popularity: Popularity,
     /// Pinned models, loaded or not: a pin outlives a reload and a crash.
     pins: BTreeMap<ModelKey, ModelName>,
     events: Events,
+    /// When the memory is looked at next.
+    look: Instant,
+    /// When spare runners end if no load comes; `None` without any.
+    spares_end: Option<Instant>,
     closing: Option<Vec<oneshot::Sender<()>>>,
     notices: mpsc::UnboundedSender<Notice>,
     inbox: mpsc::UnboundedReceiver<Notice>,
@@ -113,6 +121,7 @@ impl Task {
     pub(super) fn new(
         options: Options,
         loader: Arc<dyn Loader>,
+        machine: Arc<dyn Machine>,
         events: Events,
         tasks: TaskTracker,
     ) -> Self {
@@ -120,14 +129,18 @@ impl Task {
         Self {
             options,
             loader,
+            machine,
             tasks,
             table: BTreeMap::new(),
             next: 1,
             pending: Vec::new(),
             second_tries: BTreeMap::new(),
             breaker: Breaker::default(),
+            popularity: Popularity::default(),
             pins: BTreeMap::new(),
             events,
+            look: Instant::now(),
+            spares_end: None,
             closing: None,
             notices,
             inbox,
@@ -137,7 +150,8 @@ impl Task {
     /// Runs until it is closed and all runners are gone, or until the last handle is dropped.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
-            let wake = self.expiries().map(|(_, at)| at).min();
+            let expiry = self.expiries().map(|(_, at)| at);
+            let wake = expiry.chain(self.next_look()).chain(self.spares_end).min();
             tokio::select! {
                 biased;
                 Some(notice) = self.inbox.recv() => self.notice(notice),
@@ -148,6 +162,8 @@ impl Task {
                 () = until(wake) => {}
             }
             self.expire();
+            self.relieve();
+            self.end_spares();
             self.advance();
             if self.is_closed() {
                 return;
@@ -193,6 +209,7 @@ impl Task {
             return;
         }
         let key = &waiter.request.key;
+        self.popularity.requested(key, waiter.since);
         // A request never overtakes one that waits for a reload of the same model; that one could wait for ever.
         let overtakes = self
             .pending
@@ -347,6 +364,7 @@ impl Task {
 
     fn close(&mut self, reply: oneshot::Sender<()>) {
         self.closing.get_or_insert_default().push(reply);
+        self.loader.give_back();
         for waiter in self.pending.drain(..) {
             let _ = waiter.reply.send(Err(Error::Stopping));
         }

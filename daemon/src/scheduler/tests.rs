@@ -9,6 +9,10 @@ use supervisor::{Files, Program, Spawner, Step};
 
 use super::*;
 
+mod memory;
+mod workloads;
+mod zipf;
+
 /// Loads the mock runner without a store. The name of a model can have directives for the mock process.
 struct Mocks {
     spawner: Spawner,
@@ -82,6 +86,16 @@ struct Bench {
 const STAY: Duration = Duration::from_secs(300);
 
 fn bench_with(max_loaded: usize, max_queue: usize) -> Bench {
+    bench_of(max_loaded, max_queue, MemoryBudget::default(), Unlimited)
+}
+
+/// A scheduler on a machine with this budget.
+fn bench_of(
+    max_loaded: usize,
+    max_queue: usize,
+    budget: MemoryBudget,
+    machine: impl Machine,
+) -> Bench {
     let mocks = Arc::new(Mocks {
         spawner: runner_mock::spawner(),
         scripts: Mutex::default(),
@@ -91,13 +105,20 @@ fn bench_with(max_loaded: usize, max_queue: usize) -> Bench {
     let tasks = TaskTracker::new();
     let options = Options {
         max_loaded,
+        budget,
         max_queue,
         keep_alive: KeepAlive::For(STAY),
         stop_grace: Duration::from_secs(1),
     };
     let events = Events::new(CancellationToken::new());
     Bench {
-        scheduler: Scheduler::start(options, Arc::new(mocks.clone()), events.clone(), &tasks),
+        scheduler: Scheduler::start(
+            options,
+            Arc::new(mocks.clone()),
+            Arc::new(machine),
+            events.clone(),
+            &tasks,
+        ),
         events,
         mocks,
         tasks,
@@ -128,6 +149,9 @@ fn request(name: &str, context: u32) -> LoadRequest {
         digest: String::new(),
         details: Details::default(),
         keep_alive: None,
+        need: Need::default(),
+        priority: 0,
+        group: None,
     }
 }
 
@@ -313,7 +337,7 @@ async fn each_decision_is_an_event_with_its_numbers() {
     let texts: Vec<&str> = seen.iter().map(|(_, text)| text.as_str()).collect();
     assert_eq!(
         texts[0],
-        "loads with a context of 100 tokens; 0 of 1 models are loaded"
+        "loads with a context of 100 tokens, beside 0 other models"
     );
     assert!(
         texts[1].contains("with a context of 100 tokens and "),
@@ -325,7 +349,9 @@ async fn each_decision_is_an_event_with_its_numbers() {
         "is unloaded: a request needs a context of 200 tokens, and it is loaded with 100"
     );
     assert!(
-        texts[6].starts_with("is unloaded: 'b:latest' needs its slot: 1 of 1 models are loaded, and this one was not used for 12."),
+        texts[6].starts_with(
+            "is unloaded: 'b:latest' needs a slot and 1 of 1 are taken: this one frees "
+        ),
         "{}",
         texts[6]
     );
@@ -969,6 +995,7 @@ impl Loader for Broken {
 fn broken(at_once: bool) -> Scheduler {
     let options = Options {
         max_loaded: 1,
+        budget: MemoryBudget::default(),
         max_queue: 1,
         keep_alive: KeepAlive::Always,
         stop_grace: Duration::from_secs(1),
@@ -977,6 +1004,7 @@ fn broken(at_once: bool) -> Scheduler {
     Scheduler::start(
         options,
         Arc::new(Broken { at_once }),
+        Arc::new(Unlimited),
         events,
         &TaskTracker::new(),
     )

@@ -7,6 +7,7 @@ use crate::ask::{Target, TemplateChoice};
 use crate::blocking;
 use crate::duration::KeepAlive;
 use crate::error::Error;
+use crate::memory::Need;
 use crate::options::{self, ResolvedOptions};
 use crate::prompt::{Needs, PromptSource};
 use crate::requirements;
@@ -65,6 +66,9 @@ impl ResolvedModel {
                 digest: model.digest.hex(),
                 details: model.details.clone(),
                 keep_alive: self.keep_alive,
+                need: Need::default(),
+                priority: 0,
+                group: None,
             })
             .await
     }

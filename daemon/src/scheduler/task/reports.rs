@@ -12,6 +12,7 @@ use super::super::{LoadRequest, LoadedRunner, Unloading};
 use super::{Notice, Task};
 use crate::duration::nanos;
 use crate::error::Error;
+use crate::memory::{Need, Usage};
 
 impl Task {
     pub(super) fn notice(&mut self, notice: Notice) {
@@ -70,6 +71,10 @@ impl Task {
                         ..EventFacts::default()
                     },
                 );
+                let key = entry.request.key.clone();
+                self.popularity
+                    .loaded(&key, since.elapsed(), Instant::now());
+                entry.need = entry.need.max(&measured(&loaded));
                 warn_of_gaps(&entry.request, &runner.hello().sandbox);
                 let exited = runner.exited();
                 let notices = self.notices.clone();
@@ -86,6 +91,7 @@ impl Task {
                     idle_since: Instant::now(),
                     load_time: since.elapsed(),
                 }));
+                self.keep_spares();
                 for waiter in waiters {
                     self.grant(id, waiter);
                 }
@@ -140,6 +146,14 @@ impl Task {
         let text = format!("the runner {exit}");
         self.record(&entry.request.name, EventKind::Crashed, text);
         self.breaker.crashed(&entry.request.key, Instant::now());
+    }
+}
+
+/// The memory that a runner measured. It does not say on which device.
+fn measured(loaded: &Loaded) -> Need {
+    Need {
+        usage: Usage::of_host(loaded.resident_bytes),
+        mapped: 0,
     }
 }
 

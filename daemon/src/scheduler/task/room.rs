@@ -1,4 +1,4 @@
-//! Loads models into free slots, and makes room for them.
+//! Loads models where there is room, and makes room for them.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -10,14 +10,29 @@ use runner_protocol::LoadSettings;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::Lease;
 use super::super::entry::{Entry, Ready, State, Waiter};
+use super::super::limits::{Limits, Resource};
+use super::super::room::{self, Occupancy, Occupant, Verdict, Worth};
+use super::super::{Group, Lease, LoadRequest};
 use super::{Notice, Task};
 use crate::duration::KeepAlive;
 use crate::error::Error;
+use crate::memory::{Bytes, DeviceId, Need};
 
-/// After this wait a busy model is drained to free its model slot.
+/// After this wait busy models are drained, and the room that becomes free is kept for the request.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// After this wait a request goes before requests of a higher priority.
+const LONGEST_BEHIND: Duration = Duration::from_secs(30);
+
+/// The decision about one model, with the numbers that it was made from.
+struct Decision {
+    verdict: Verdict,
+    limits: Limits,
+    take: Vec<u64>,
+    /// Its mapped weights do not all stay in memory.
+    is_tight: bool,
+}
 
 impl Task {
     /// Gives a lease to a waiter.
@@ -64,35 +79,47 @@ impl Task {
         }
     }
 
-    /// Serves the waiting requests in order of arrival, as far as possible.
+    /// Serves the waiting requests as far as possible: pinned models first, then by priority and arrival.
     pub(super) fn advance(&mut self) {
         self.pending.retain(|waiter| !waiter.is_gone());
         self.cancel_abandoned_loads();
         self.refuse_waiters_of_open_breakers();
         self.end_drains();
-        let mut keys: Vec<ModelKey> = Vec::new();
-        for waiter in &self.pending {
-            if !keys.contains(&waiter.request.key) {
-                keys.push(waiter.request.key.clone());
-            }
-        }
+        let keys = self.waiting_keys();
         self.second_tries.retain(|key, _| keys.contains(key));
-        // A slot that becomes free goes to the request that came first, but a pinned model that is loaded anew keeps its own.
-        keys.sort_by_key(|key| !self.pins.contains_key(key));
-        let mut leaving = self.count_stopping();
+        // What models that wait for room will take.
+        let mut kept = Vec::new();
         for key in keys {
-            match self
+            let found = self
                 .table
                 .iter()
-                .find(|(_, entry)| entry.request.key == key)
-            {
-                Some((id, _)) => self.serve(*id, &key),
-                None if self.waits_for_memory(&key) => leaving = leaving.saturating_sub(1),
-                None if self.table.len() < self.options.max_loaded => self.start(&key),
-                None if leaving > 0 => leaving -= 1,
-                None => self.make_room(&key),
+                .find(|(_, entry)| entry.request.key == key);
+            match found.map(|(id, _)| *id) {
+                Some(id) => self.serve(id, &key),
+                None if self.waits_for_memory(&key) => kept.extend(self.need_of(&key)),
+                None => self.start_or_make_room(&key, &mut kept),
             }
         }
+    }
+
+    /// The models with waiting requests, in the order in which they are served.
+    fn waiting_keys(&self) -> Vec<ModelKey> {
+        let mut keys: Vec<(ModelKey, i32)> = Vec::new();
+        for waiter in &self.pending {
+            let has_waited = waiter.since.elapsed() >= LONGEST_BEHIND;
+            let priority = if has_waited {
+                i32::MAX
+            } else {
+                waiter.request.priority
+            };
+            match keys.iter_mut().find(|(key, _)| *key == waiter.request.key) {
+                Some((_, highest)) => *highest = (*highest).max(priority),
+                None => keys.push((waiter.request.key.clone(), priority)),
+            }
+        }
+        // Room that becomes free goes to the request that came first, but a pinned model that is loaded anew keeps its own.
+        keys.sort_by_key(|(key, priority)| (!self.pins.contains_key(key), -i64::from(*priority)));
+        keys.into_iter().map(|(key, _)| key).collect()
     }
 
     /// Gives leases on a loaded model to its waiters, in order. The first waiter that needs a reload stops the model once it is idle;
@@ -112,14 +139,27 @@ impl Task {
                 self.grant(id, waiter);
                 continue;
             }
-            if entry.is_idle() {
-                let loaded = entry.request.settings;
-                let asked = self.pending[first].request.settings;
-                for waiter in self.pending.iter_mut().filter(|waiter| same(waiter)) {
-                    waiter.request.keep(loaded);
-                }
-                self.stop(id, reload_text(loaded, asked));
+            if !entry.is_idle() {
+                return;
             }
+            let mut anew = self.pending[first].request.clone();
+            anew.keep(entry.request.settings, &entry.need);
+            let decision = self.decide(&anew, Some(id), &[]);
+            if let Some(error) = self.impossible(&anew, &decision) {
+                // The loaded model stays for the requests that it can serve.
+                let waiter = self.pending.remove(first);
+                self.refuse(waiter, error);
+                continue;
+            }
+            let Some(entry) = self.table.get(&id) else {
+                return;
+            };
+            let (loaded, need) = (entry.request.settings, entry.need.clone());
+            let asked = self.pending[first].request.settings;
+            for waiter in self.pending.iter_mut().filter(|waiter| same(waiter)) {
+                waiter.request.keep(loaded, &need);
+            }
+            self.stop(id, reload_text(loaded, asked));
             return;
         }
     }
@@ -160,7 +200,7 @@ impl Task {
         awaited.is_some_and(|ids| ids.iter().any(|id| self.table.contains_key(id)))
     }
 
-    /// A draining model takes requests again when it is pinned, or when no request waits for its slot any more.
+    /// A draining model takes requests again when it is pinned, or when no request waits for its room any more.
     fn end_drains(&mut self) {
         for entry in self.table.values_mut().filter(|entry| entry.draining) {
             let key = &entry.request.key;
@@ -169,104 +209,256 @@ impl Task {
         }
     }
 
-    /// Stops an idle model. If there is none and the wait was long, drains a busy one. If all are pinned, refuses the requests.
-    fn make_room(&mut self, key: &ModelKey) {
+    /// The largest need of the waiting requests for a model.
+    fn need_of(&self, key: &ModelKey) -> Option<Need> {
+        let waiting = self
+            .pending
+            .iter()
+            .filter(|waiter| waiter.request.key == *key);
+        waiting
+            .map(|waiter| waiter.request.need.clone())
+            .reduce(|a, b| a.max(&b))
+    }
+
+    /// Starts the load of a model, or makes room for it. `kept` is what models before it in the queue will take.
+    fn start_or_make_room(&mut self, key: &ModelKey, kept: &mut Vec<Need>) {
+        let Some(request) = self.load_request(key) else {
+            return;
+        };
+        let decision = self.decide(&request, None, kept);
+        if let Some(error) = self.impossible(&request, &decision) {
+            self.refuse_all(key, &error);
+            return;
+        }
+        match decision.verdict.clone() {
+            Verdict::Start => self.start(key, &decision),
+            Verdict::Wait => kept.push(request.need),
+            Verdict::Stop(ids) => {
+                for id in ids {
+                    let why = self.eviction_text(id, &request, &decision);
+                    self.stop(id, why);
+                }
+                kept.push(request.need);
+            }
+            Verdict::Busy(ids) => {
+                let mut waiting = self
+                    .pending
+                    .iter()
+                    .filter(|waiter| waiter.request.key == *key);
+                if waiting.any(|waiter| waiter.since.elapsed() >= PATIENCE) {
+                    ids.into_iter().for_each(|id| self.drain(id, &request.name));
+                    kept.push(request.need);
+                }
+            }
+            Verdict::Pinned(_) | Verdict::Never(_) => {}
+        }
+    }
+
+    /// The load for the first waiter and all others that the same settings serve, with the largest context among them.
+    fn load_request(&self, key: &ModelKey) -> Option<LoadRequest> {
         let mut waiting = self
             .pending
             .iter()
             .filter(|waiter| waiter.request.key == *key);
-        let long = waiting
-            .clone()
-            .any(|waiter| waiter.since.elapsed() >= PATIENCE);
-        let Some(name) = waiting.next().map(|waiter| waiter.request.name.clone()) else {
-            return;
-        };
-        if let Some(id) = self.least_valuable(Entry::is_idle) {
-            let why = self.slot_text(id, &name);
-            self.stop(id, why);
-            return;
+        let mut request = waiting.next()?.request.clone();
+        for waiter in waiting {
+            let other = &waiter.request;
+            if other.required.is_met_by(request.settings) {
+                request.settings.context = request.settings.context.max(other.settings.context);
+                request.need = request.need.max(&other.need);
+            }
         }
-        if self.table.values().all(|entry| self.is_pinned(entry)) {
-            self.refuse_for_pins(key);
-            return;
+        Some(request)
+    }
+
+    /// Decides about a model in place of the entry `instead`, beside what is `kept` for others.
+    fn decide(&self, request: &LoadRequest, instead: Option<u64>, kept: &[Need]) -> Decision {
+        let others = || self.table.iter().filter(|(id, _)| Some(**id) != instead);
+        let memory = self.machine.memory();
+        let mut limits = Limits::now(
+            self.options.max_loaded,
+            &self.options.budget,
+            memory,
+            others().map(|(_, entry)| entry),
+        );
+        let mut occupants: Vec<Occupant> = others()
+            .map(|(id, entry)| self.occupant(*id, entry, &limits, request))
+            .collect();
+        occupants.extend(kept.iter().map(|need| reservation(limits.take(need))));
+        limits.set_aside(self.loader.spare_bytes(), request.need.usage.host());
+        let take = limits.take(&request.need);
+        let verdict = room::decide(&take, &limits.amounts, &occupants);
+        if let Verdict::Never(short) = verdict
+            && limits.is_short
+            && limits.resources[short] == Resource::Device(DeviceId::host())
+        {
+            // Mapped weights that do not fit are read from the file again and again, which is slow and works.
+            let mut least = take.clone();
+            least[short] = request.need.held();
+            let verdict = room::decide(&least, &limits.amounts, &occupants);
+            return Decision {
+                verdict,
+                limits,
+                take,
+                is_tight: true,
+            };
         }
-        if !long || self.table.values().any(|entry| entry.draining) {
-            return;
-        }
-        let busy = self.least_valuable(|entry| entry.ready().is_some());
-        if let Some(entry) = busy.and_then(|id| self.table.get_mut(&id)) {
-            tracing::info!(model = %entry.request.name, "takes no new requests: its slot is needed");
-            entry.draining = true;
-            let model = entry.request.name.clone();
-            let text = format!(
-                "takes no new requests: '{name}' has waited for a slot for {} s",
-                PATIENCE.as_secs()
-            );
-            self.record(&model, EventKind::Draining, text);
+        Decision {
+            verdict,
+            limits,
+            take,
+            is_tight: false,
         }
     }
 
-    /// Why an idle model leaves its slot.
-    fn slot_text(&self, id: u64, other: &ModelName) -> String {
-        let ready = self.table.get(&id).and_then(Entry::ready);
-        let Some(ready) = ready else {
-            return format!("'{other}' needs its slot");
+    fn occupant(&self, id: u64, entry: &Entry, limits: &Limits, new: &LoadRequest) -> Occupant {
+        let state = match &entry.state {
+            State::Loading { .. } => Occupancy::Loading,
+            State::Stopping => Occupancy::Stopping,
+            State::Ready(ready) if ready.leases == 0 => Occupancy::Idle,
+            State::Ready(_) if entry.draining => Occupancy::Draining,
+            State::Ready(_) => Occupancy::Busy,
         };
+        let group = entry.request.group.as_ref();
+        let excludes =
+            |group: &Group| matches!(group, Group::OneOf(_)) && Some(group) == new.group.as_ref();
+        Occupant {
+            id,
+            take: limits.take(&entry.need),
+            state,
+            may_leave: !self.is_pinned(entry),
+            must_leave: group.is_some_and(excludes),
+            worth: Worth {
+                class: (
+                    entry.keep_alive == KeepAlive::Always,
+                    entry.request.priority,
+                ),
+                value: self.popularity.value(&entry.request.key, Instant::now()),
+            },
+            bundle: match group {
+                Some(Group::Together(_)) => self
+                    .table
+                    .iter()
+                    .find(|(_, other)| other.request.group.as_ref() == group)
+                    .map(|(first, _)| *first),
+                _ => None,
+            },
+        }
+    }
+
+    /// The error of a model that cannot be loaded, whatever stops.
+    fn impossible(&self, request: &LoadRequest, decision: &Decision) -> Option<Error> {
+        let model = request.name.to_string();
+        let resource = |at: usize| &decision.limits.resources[at];
+        match decision.verdict {
+            Verdict::Pinned(_) => Some(Error::AllPinned {
+                model,
+                pinned: self.pinned_names(),
+            }),
+            Verdict::Never(short) => Some(Error::NoRoom {
+                model,
+                device: match resource(short) {
+                    Resource::Device(device) if *device != DeviceId::host() => device.to_string(),
+                    _ => String::new(),
+                },
+                needed: Bytes(if decision.is_tight {
+                    request.need.held()
+                } else {
+                    decision.take[short]
+                }),
+                limit: Bytes(decision.limits.amounts[short]),
+                is_taken: decision.limits.is_short,
+            }),
+            _ => None,
+        }
+    }
+
+    fn pinned_names(&self) -> String {
+        let pinned = self.table.values().filter(|entry| self.is_pinned(entry));
+        let mut names: Vec<String> = pinned.map(|entry| entry.request.name.to_string()).collect();
+        names.sort();
+        names.join(", ")
+    }
+
+    /// Refuses all requests for a model.
+    fn refuse_all(&mut self, key: &ModelKey, error: &Error) {
+        let same = |waiter: &mut Waiter| waiter.request.key == *key;
+        let refused: Vec<Waiter> = self.pending.extract_if(.., same).collect();
+        for waiter in refused {
+            self.refuse(waiter, error.clone());
+        }
+    }
+
+    /// Lets a busy model take no new requests.
+    fn drain(&mut self, id: u64, other: &ModelName) {
+        let Some(entry) = self.table.get_mut(&id) else {
+            return;
+        };
+        tracing::info!(model = %entry.request.name, "takes no new requests: its memory is needed");
+        entry.draining = true;
+        let model = entry.request.name.clone();
+        let text = format!(
+            "takes no new requests: '{other}' has waited for its memory for {} s",
+            PATIENCE.as_secs()
+        );
+        self.record(&model, EventKind::Draining, text);
+    }
+
+    /// Why an idle model is unloaded for another one.
+    fn eviction_text(&self, id: u64, new: &LoadRequest, decision: &Decision) -> String {
+        let name = &new.name;
+        let Some((entry, ready)) = self
+            .table
+            .get(&id)
+            .and_then(|entry| Some((entry, entry.ready()?)))
+        else {
+            return format!("'{name}' needs its memory");
+        };
+        if entry.request.group.is_some()
+            && matches!(&new.group, Some(Group::OneOf(_)))
+            && entry.request.group == new.group
+        {
+            return format!("'{name}' is loaded, and its group has one model at a time");
+        }
         format!(
-            "'{other}' needs its slot: {} of {} models are loaded, and this one was not used for {:.1} s and loads in {:.2} s",
-            self.table.len(),
-            self.options.max_loaded,
+            "'{name}' needs {}: this one frees {}, was not used for {:.1} s and loads in {:.2} s",
+            self.shortage_text(decision),
+            Bytes(entry.need.usage.total()),
             ready.idle_since.elapsed().as_secs_f64(),
             ready.load_time.as_secs_f64()
         )
     }
 
-    /// Refuses the requests for a model that no slot can become free for.
-    fn refuse_for_pins(&mut self, key: &ModelKey) {
-        let loaded = self.table.values();
-        let mut pinned: Vec<String> = loaded.map(|entry| entry.request.name.to_string()).collect();
-        pinned.sort();
-        let refused: Vec<Waiter> = self
-            .pending
-            .extract_if(.., |waiter| waiter.request.key == *key)
-            .collect();
-        for waiter in refused {
-            let error = Error::AllPinned {
-                model: waiter.request.name.to_string(),
-                pinned: pinned.join(", "),
-            };
-            self.refuse(waiter, error);
+    /// What is short for a model: `a slot (3 of 3 are taken)`, or `2.1 GB of CPU memory (1.4 GB of 8.0 GB are free)`.
+    fn shortage_text(&self, decision: &Decision) -> String {
+        let Decision { limits, take, .. } = decision;
+        let mut used = vec![0_u64; take.len()];
+        for entry in self.table.values() {
+            let taken = limits.take(&entry.need);
+            used.iter_mut()
+                .zip(taken)
+                .for_each(|(used, taken)| *used = used.saturating_add(taken));
+        }
+        let short = (0..take.len())
+            .rev()
+            .find(|&r| used[r].saturating_add(take[r]) > limits.amounts[r]);
+        match short.map(|r| (r, &limits.resources[r])) {
+            Some((r, Resource::Device(device))) => format!(
+                "{} of {device} memory and {} of {} are free",
+                Bytes(take[r]),
+                Bytes(limits.amounts[r].saturating_sub(used[r])),
+                Bytes(limits.amounts[r])
+            ),
+            Some((r, Resource::Models)) => {
+                format!("a slot and {} of {} are taken", used[r], limits.amounts[r])
+            }
+            None => "its memory".into(),
         }
     }
 
-    fn count_stopping(&self) -> usize {
-        self.table
-            .values()
-            .filter(|entry| matches!(entry.state, State::Stopping))
-            .count()
-    }
-
-    /// The least valuable of these models, pinned ones aside. A model with unlimited keep-alive is chosen last.
-    fn least_valuable(&self, among: impl Fn(&Entry) -> bool) -> Option<u64> {
-        let now = Instant::now();
-        let rank = |entry: &Entry| (entry.keep_alive == KeepAlive::Always, entry.value(now));
-        self.table
-            .iter()
-            .filter(|(_, entry)| among(entry) && !self.is_pinned(entry))
-            .min_by(|(_, a), (_, b)| {
-                let (a, b) = (rank(a), rank(b));
-                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-            })
-            .map(|(id, _)| *id)
-    }
-
-    /// Loads a model for its first waiter and all others that the same settings serve, with the largest context among them.
-    fn start(&mut self, key: &ModelKey) {
-        let first = self
-            .pending
-            .iter()
-            .find(|waiter| waiter.request.key == *key);
-        let Some(mut request) = first.map(|waiter| waiter.request.clone()) else {
+    /// Starts the load that was decided about.
+    fn start(&mut self, key: &ModelKey, decision: &Decision) {
+        let Some(request) = self.load_request(key) else {
             return;
         };
         let waiters: Vec<Waiter> = self
@@ -276,13 +468,14 @@ impl Task {
                 other.key == *key && other.required.is_met_by(request.settings)
             })
             .collect();
-        let contexts = waiters.iter().map(|waiter| waiter.request.settings.context);
-        request.settings.context = contexts.max().unwrap_or(request.settings.context);
         let id = self.next;
         self.next += 1;
         let cancel = CancellationToken::new();
         let loading = self.loader.load(request.clone());
+        let context = request.settings.context;
+        let text = self.start_text(&request, decision);
         let entry = Entry {
+            need: request.need.clone(),
             request,
             keep_alive: self.options.keep_alive,
             state: State::Loading {
@@ -294,21 +487,14 @@ impl Task {
             is_second_try: self.second_tries.remove(key).is_some(),
             gone: Vec::new(),
         };
-        tracing::info!(model = %entry.request.name, context = entry.request.settings.context, "loading");
-        self.events.record(
-            &entry.request.name,
-            EventKind::Loading,
-            format!(
-                "loads with a context of {} tokens; {} of {} models are loaded",
-                entry.request.settings.context,
-                self.table.len(),
-                self.options.max_loaded
-            ),
-            EventFacts {
-                context: Some(entry.request.settings.context),
-                ..EventFacts::default()
-            },
-        );
+        tracing::info!(model = %entry.request.name, context, "loading");
+        let facts = EventFacts {
+            context: Some(context),
+            bytes: Some(entry.need.usage.total()),
+            ..EventFacts::default()
+        };
+        self.events
+            .record(&entry.request.name, EventKind::Loading, text, facts);
         self.table.insert(id, entry);
         let notices = self.notices.clone();
         self.tasks.spawn(async move {
@@ -321,6 +507,30 @@ impl Task {
                 }
             }
         });
+    }
+
+    /// What is loaded, and the room for it.
+    fn start_text(&self, request: &LoadRequest, decision: &Decision) -> String {
+        let context = request.settings.context;
+        let needs: Vec<String> = request
+            .need
+            .usage
+            .iter()
+            .map(|(device, bytes)| format!("{} on {device}", Bytes(bytes)))
+            .collect();
+        let needs = match needs.as_slice() {
+            [] => String::new(),
+            needs => format!(" and {}", needs.join(", ")),
+        };
+        let beside = self.table.len();
+        let tight = if decision.is_tight {
+            "; other programs leave too little memory, so its weights are read from the disk again and again"
+        } else {
+            ""
+        };
+        format!(
+            "loads with a context of {context} tokens{needs}, beside {beside} other models{tight}"
+        )
     }
 
     /// Stops the runner of a ready model. The task that watches it reports its end.
@@ -348,6 +558,22 @@ impl Task {
                 }
             });
         }
+    }
+}
+
+/// Room that is kept for a model that waits: it counts, and cannot be had.
+fn reservation(take: Vec<u64>) -> Occupant {
+    Occupant {
+        id: 0,
+        take,
+        state: Occupancy::Loading,
+        may_leave: true,
+        must_leave: false,
+        worth: Worth {
+            class: (false, 0),
+            value: 0.0,
+        },
+        bundle: None,
     }
 }
 

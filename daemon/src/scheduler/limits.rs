@@ -1,0 +1,145 @@
+//! How much memory all models together may take: what is configured, and what other programs leave.
+
+use std::collections::BTreeMap;
+
+use super::entry::{Entry, State};
+use crate::config::Share;
+use crate::memory::{DeviceId, Need};
+
+/// The configured budget.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemoryBudget {
+    /// Memory of the host that all models together may take; `None` for all but the reserve.
+    pub host: Option<Share>,
+    /// Memory of the host that stays available to other programs; `None` for a sixteenth of the memory, at least 256 MiB and at
+    /// most 2 GiB.
+    pub reserve: Option<Share>,
+    /// Bytes of devices.
+    pub devices: BTreeMap<DeviceId, u64>,
+}
+
+const MIB: u64 = 1024 * 1024;
+
+impl MemoryBudget {
+    /// Bytes that stay available to other programs on a machine with so much memory.
+    pub(super) fn reserve(&self, total: u64) -> u64 {
+        let usual = (total / 16).clamp(256 * MIB, 2048 * MIB).min(total / 2);
+        self.reserve.map_or(usual, |reserve| reserve.of(total))
+    }
+
+    /// Bytes of the host that all models together may take on a machine with so much memory.
+    pub(super) fn host(&self, total: u64) -> u64 {
+        let all = total.saturating_sub(self.reserve(total));
+        self.host.map_or(all, |host| host.of(total).min(total))
+    }
+}
+
+/// The memory of the host, as the system reports it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostMemory {
+    /// All of it, or the limit of the control group.
+    pub total: u64,
+    /// What can be had without swapping. Page cache counts, and mapped weights with it.
+    pub available: u64,
+    /// Share of the last ten seconds, in percent, in which processes waited for memory (`some avg10` of PSI).
+    pub stalled: f64,
+}
+
+/// Reads the memory of the host. It takes some 50 µs, so the scheduler's task calls it.
+pub trait Machine: Send + Sync + 'static {
+    /// The memory now; `None` where the system does not tell.
+    fn memory(&self) -> Option<HostMemory>;
+}
+
+/// A machine that does not tell its memory.
+#[cfg(test)]
+pub(crate) struct Unlimited;
+
+#[cfg(test)]
+impl Machine for Unlimited {
+    fn memory(&self) -> Option<HostMemory> {
+        None
+    }
+}
+
+/// A resource that models share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Resource {
+    /// The number of models.
+    Models,
+    /// The bytes of a device.
+    Device(DeviceId),
+}
+
+/// How much of each resource there is for all models together.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    pub(super) resources: Vec<Resource>,
+    pub(super) amounts: Vec<u64>,
+    /// Other programs left less of the host than the budget allows.
+    pub(super) is_short: bool,
+}
+
+impl Limits {
+    /// The limits at this moment.
+    ///
+    /// `memory` counts as unlimited when the system does not tell. What is available includes the mapped weights of loaded models,
+    /// and a load that runs has taken an unknown part of its memory, so of the available bytes only these count as free:
+    /// available − reserve − mapped weights of loaded models − all of loading ones.
+    pub(super) fn now<'a>(
+        max_models: usize,
+        budget: &MemoryBudget,
+        memory: Option<HostMemory>,
+        entries: impl Iterator<Item = &'a Entry>,
+    ) -> Self {
+        let mut held = 0_u64;
+        for entry in entries {
+            if !matches!(entry.state, State::Loading { .. }) {
+                held = held.saturating_add(entry.need.held());
+            }
+        }
+        let (host, is_short) = match memory {
+            None => (
+                budget.host.map_or(u64::MAX, |host| host.of(u64::MAX)),
+                false,
+            ),
+            Some(memory) => {
+                let host = budget.host(memory.total);
+                let left = memory
+                    .available
+                    .saturating_sub(budget.reserve(memory.total));
+                let left = left.saturating_add(held);
+                (host.min(left), left < host)
+            }
+        };
+        let mut resources = vec![Resource::Models, Resource::Device(DeviceId::host())];
+        let mut amounts = vec![max_models as u64, host];
+        for (device, bytes) in &budget.devices {
+            resources.push(Resource::Device(device.clone()));
+            amounts.push(*bytes);
+        }
+        Self {
+            resources,
+            amounts,
+            is_short,
+        }
+    }
+
+    /// Sets bytes of the host aside, as far as `need` still fits.
+    pub(super) fn set_aside(&mut self, bytes: u64, need: u64) {
+        for (resource, amount) in self.resources.iter().zip(&mut self.amounts) {
+            if *resource == Resource::Device(DeviceId::host()) {
+                *amount = amount.saturating_sub(bytes).max(need.min(*amount));
+            }
+        }
+    }
+
+    /// What a model takes of each resource.
+    pub(super) fn take(&self, need: &Need) -> Vec<u64> {
+        let of = |resource: &Resource| match resource {
+            Resource::Models => 1,
+            Resource::Device(device) => need.usage.on(device),
+        };
+        self.resources.iter().map(of).collect()
+    }
+}

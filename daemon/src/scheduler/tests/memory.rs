@@ -1,0 +1,357 @@
+//! Models in bytes: budgets, eviction, priorities, groups, and pressure by other programs.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::config::Share;
+use crate::memory::{DeviceId, Usage};
+
+const MB: u64 = 1_000_000;
+
+/// A machine of 10 GB whose available memory the test sets, and how much of the time processes wait for memory.
+#[derive(Clone, Default)]
+struct Shared(Arc<SharedMemory>);
+
+#[derive(Default)]
+struct SharedMemory {
+    available: AtomicU64,
+    stalled: AtomicU64,
+}
+
+impl Shared {
+    fn with(available: u64) -> Self {
+        let shared = Self::default();
+        shared.set(available, 0);
+        shared
+    }
+
+    fn set(&self, available: u64, stalled: u64) {
+        self.0.available.store(available, Ordering::Relaxed);
+        self.0.stalled.store(stalled, Ordering::Relaxed);
+    }
+}
+
+impl Machine for Shared {
+    fn memory(&self) -> Option<HostMemory> {
+        Some(HostMemory {
+            total: 10_000 * MB,
+            available: self.0.available.load(Ordering::Relaxed),
+            stalled: self.0.stalled.load(Ordering::Relaxed) as f64,
+        })
+    }
+}
+
+/// A budget of so many megabytes of the host, of which none are kept for other programs.
+fn budget(megabytes: u64) -> MemoryBudget {
+    MemoryBudget {
+        host: Some(Share::Bytes(megabytes * MB)),
+        reserve: Some(Share::Bytes(0)),
+        devices: [(DeviceId::new("CUDA0"), 1000 * MB)].into(),
+    }
+}
+
+fn bench_of_bytes(megabytes: u64) -> Bench {
+    bench_of(usize::MAX, 64, budget(megabytes), Unlimited)
+}
+
+/// A request for a model of so many megabytes.
+fn sized(name: &str, megabytes: u64) -> LoadRequest {
+    LoadRequest {
+        need: Need {
+            usage: Usage::of_host(megabytes * MB),
+            mapped: 0,
+        },
+        ..request(name, 100)
+    }
+}
+
+impl Bench {
+    async fn take(&self, request: LoadRequest) -> Result<Lease, Error> {
+        self.script(request.name.model(), "resident-bytes 0");
+        self.scheduler.acquire(request).await
+    }
+
+    async fn use_once(&self, request: LoadRequest) {
+        drop(self.take(request).await.unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn models_share_a_budget_of_bytes() {
+    let bench = bench_of_bytes(1000);
+    for (name, size) in [("a", 400), ("b", 300), ("c", 300)] {
+        bench.use_once(sized(name, size)).await;
+    }
+    assert_eq!(bench.names().await.len(), 3);
+    // The oldest one would do, but frees too little; one that suffices leaves alone.
+    bench.use_once(sized("d", 350)).await;
+    assert_eq!(bench.names().await, ["b:latest", "c:latest", "d:latest"]);
+    let why = kinds(&bench, "a").into_iter().map(|(_, text)| text);
+    let why = why
+        .filter(|text| text.contains("needs"))
+        .collect::<Vec<_>>();
+    assert!(
+        why[0].starts_with(
+            "is unloaded: 'd:latest' needs 350 MB of CPU memory and 0.0 MB of 1.0 GB are free: this one frees 400 MB, \
+             was not used for "
+        ),
+        "{why:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_beyond_the_budget_is_refused_and_unloads_nothing() {
+    let bench = bench_of_bytes(1000);
+    bench.use_once(sized("a", 400)).await;
+    let error = bench.take(sized("huge", 1001)).await.unwrap_err();
+    assert_eq!(error.code(), "out_of_memory");
+    assert_eq!(
+        error.to_string(),
+        "model 'huge:latest' cannot be loaded: it needs 1.0 GB of CPU memory, and 1.0 GB are the budget"
+    );
+    assert!(error.hint().unwrap().contains("memory_budget"));
+    assert_eq!(bench.names().await, ["a:latest"]);
+    // The same for a larger context of a loaded model: it stays.
+    let larger = LoadRequest {
+        settings: request("a", 1 << 20).settings,
+        ..sized("a", 2000)
+    };
+    assert!(bench.take(larger).await.is_err());
+    assert_eq!(bench.names().await, ["a:latest"]);
+    assert_eq!(bench.loads().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_device_has_its_own_budget() {
+    let bench = bench_of_bytes(1000);
+    let on_device = |name: &str, megabytes: u64| LoadRequest {
+        need: Need {
+            usage: Usage::of_host(100 * MB).with(DeviceId::new("CUDA0"), megabytes * MB),
+            mapped: 0,
+        },
+        ..request(name, 100)
+    };
+    bench.use_once(sized("host", 500)).await;
+    bench.use_once(on_device("one", 600)).await;
+    bench.use_once(on_device("two", 600)).await;
+    assert_eq!(bench.names().await, ["host:latest", "two:latest"]);
+    let error = bench.take(on_device("three", 1001)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("1.0 GB of CUDA0 memory"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_measurement_above_the_prediction_counts() {
+    let bench = bench_of_bytes(1000);
+    bench.script("a", "resident-bytes 900000000");
+    drop(bench.scheduler.acquire(sized("a", 100)).await.unwrap());
+    bench.use_once(sized("b", 200)).await;
+    assert_eq!(bench.names().await, ["b:latest"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn loads_run_side_by_side_where_memory_allows() {
+    let bench = bench_of_bytes(1000);
+    for name in ["a", "b", "c"] {
+        bench.script(name, "load-delay-ms 250; resident-bytes 0");
+    }
+    let began = tokio::time::Instant::now();
+    let load = |name: &'static str| bench.scheduler.acquire(sized(name, 500));
+    let (a, b) = tokio::join!(load("a"), load("b"));
+    assert!(began.elapsed() < Duration::from_millis(1500));
+    let waits = load("c");
+    tokio::pin!(waits);
+    tokio::select! {
+        _ = &mut waits => panic!("both are in use"),
+        () = tokio::time::sleep(Duration::from_secs(2)) => {}
+    }
+    drop((a, b));
+    drop(waits.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_model_passes_a_large_one_only_for_a_while() {
+    let bench = bench_of_bytes(1000);
+    let busy = bench.take(sized("busy", 600)).await.unwrap();
+    let mut large = Box::pin(bench.take(sized("large", 900)));
+    tokio::select! {
+        _ = &mut large => panic!("the other one is in use"),
+        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+    }
+    bench.use_once(sized("small", 100)).await;
+    tokio::select! {
+        _ = &mut large => panic!("the other one is in use"),
+        () = tokio::time::sleep(Duration::from_secs(5)) => {}
+    }
+    // Now what becomes free is kept for the large one.
+    let mut next = Box::pin(bench.take(sized("next", 100)));
+    tokio::select! {
+        _ = &mut large => panic!("the other one is in use"),
+        _ = &mut next => panic!("a large one waits"),
+        () = tokio::time::sleep(Duration::from_secs(5)) => {}
+    }
+    drop(busy);
+    let large = large.await.unwrap();
+    drop(next.await.unwrap());
+    assert_eq!(bench.names().await, ["large:latest", "next:latest"]);
+    drop(large);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_priority_leaves_first_and_waits_behind() {
+    let bench = bench_of_bytes(1000);
+    let prioritized = |name: &str, priority| LoadRequest {
+        priority,
+        ..sized(name, 500)
+    };
+    bench.use_once(prioritized("low", -1)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.use_once(prioritized("high", 1)).await;
+    for _ in 0..5 {
+        bench.use_once(prioritized("low", -1)).await;
+    }
+    let other = bench.take(sized("other", 500)).await.unwrap();
+    assert_eq!(bench.names().await, ["high:latest", "other:latest"]);
+
+    let high = bench.take(prioritized("high", 1)).await.unwrap();
+    let order = Mutex::new(Vec::new());
+    let wait = async |name: &'static str, priority, delay| {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        let lease = bench
+            .take(LoadRequest {
+                priority,
+                ..sized(name, 1000)
+            })
+            .await
+            .unwrap();
+        order.lock().unwrap().push(name);
+        drop(lease);
+    };
+    tokio::join!(wait("first", 0, 0), wait("urgent", 5, 100), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop((other, high));
+    });
+    assert_eq!(order.into_inner().unwrap(), ["urgent", "first"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_has_one_model_at_a_time_or_leaves_together() {
+    let bench = bench_of_bytes(1000);
+    let grouped = |name: &str, group| LoadRequest {
+        group: Some(group),
+        ..sized(name, 100)
+    };
+    let one_of = || Group::OneOf("chat".into());
+    bench.use_once(grouped("a", one_of())).await;
+    bench.use_once(grouped("b", one_of())).await;
+    bench
+        .use_once(grouped("c", Group::OneOf("other".into())))
+        .await;
+    assert_eq!(bench.names().await, ["b:latest", "c:latest"]);
+    let why = kinds(&bench, "a").into_iter().any(|(_, text)| {
+        text == "is unloaded: 'b:latest' is loaded, and its group has one model at a time"
+    });
+    assert!(why);
+
+    let together = || Group::Together("search".into());
+    bench.use_once(grouped("embed", together())).await;
+    bench.use_once(grouped("rerank", together())).await;
+    let busy = bench.take(grouped("embed", together())).await.unwrap();
+    bench.use_once(sized("large", 700)).await;
+    assert_eq!(
+        bench.names().await,
+        ["c:latest", "embed:latest", "large:latest", "rerank:latest"]
+    );
+    drop(busy);
+    for _ in 0..9 {
+        bench.use_once(sized("large", 700)).await;
+    }
+    bench.use_once(sized("next", 250)).await;
+    let names = bench.names().await;
+    assert_eq!(
+        names.contains(&"embed:latest".into()),
+        names.contains(&"rerank:latest".into())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_other_programs_hold_is_no_room() {
+    let machine = Shared::with(1000 * MB);
+    let budget = MemoryBudget {
+        reserve: Some(Share::Bytes(300 * MB)),
+        ..MemoryBudget::default()
+    };
+    let bench = bench_of(usize::MAX, 64, budget, machine.clone());
+    bench.use_once(sized("a", 600)).await;
+    machine.set(400 * MB, 0);
+    let error = bench.take(sized("b", 800)).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("and 700 MB are left by other programs"),
+        "{error}"
+    );
+    assert!(error.hint().unwrap().contains("memory_reserve"));
+    assert_eq!(bench.names().await, ["a:latest"]);
+    // With the memory of the loaded one there is enough for a smaller one. This machine does not give it back.
+    assert!(bench.take(sized("c", 650)).await.is_err());
+    assert!(bench.names().await.is_empty());
+    machine.set(1000 * MB, 0);
+    bench.use_once(sized("c", 650)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn mapped_weights_need_no_memory_of_their_own_when_it_is_short() {
+    let machine = Shared::with(1000 * MB);
+    let budget = MemoryBudget {
+        reserve: Some(Share::Bytes(300 * MB)),
+        ..MemoryBudget::default()
+    };
+    let bench = bench_of(usize::MAX, 64, budget, machine);
+    let mapped = LoadRequest {
+        need: Need {
+            usage: Usage::of_host(3000 * MB),
+            mapped: 2500 * MB,
+        },
+        ..request("mapped", 100)
+    };
+    bench.use_once(mapped).await;
+    let texts = kinds(&bench, "mapped");
+    assert!(
+        texts[0].1.contains("read from the disk again and again"),
+        "{texts:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_models_are_unloaded_when_other_programs_need_memory() {
+    let machine = Shared::with(9000 * MB);
+    let bench = bench_of(usize::MAX, 64, MemoryBudget::default(), machine.clone());
+    let busy = bench.take(sized("busy", 100)).await.unwrap();
+    bench.use_once(sized("old", 100)).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    bench.use_once(sized("new", 100)).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(bench.names().await.len(), 3);
+
+    machine.set(200 * MB, 3);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(bench.names().await, ["busy:latest", "new:latest"]);
+    let texts = kinds(&bench, "old");
+    let why = texts
+        .iter()
+        .find(|(_, text)| text.contains("other programs"));
+    assert_eq!(
+        why.unwrap().1,
+        "is unloaded: other programs need memory: 200 MB of 10.0 GB are available, of which 625 MB are kept free, \
+         and they wait for it 3 % of the time"
+    );
+    // Waiting processes count while little is available.
+    machine.set(1000 * MB, 50);
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(bench.names().await, ["busy:latest"]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    answer(&busy, "undisturbed").await.unwrap();
+}
