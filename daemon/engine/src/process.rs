@@ -10,7 +10,10 @@ use std::{
 
 use confine::Needs;
 use llama_cpp_2::llama_backend::LlamaBackend;
-use runner_protocol::{Call, Hello, Kernels, Request, Sandbox, VERSION, frame};
+use runner_protocol::{
+    Call, Hello, Kernels, Request, Sandbox, VERSION, frame,
+    spare::{self, Reserved},
+};
 use serde_json::Value;
 
 use crate::{
@@ -34,12 +37,16 @@ const USAGE_CODE: u8 = 2;
 /// The option that names the CPU module; the daemon passes what `probe cpu` chose.
 const CPU: &str = "--cpu=";
 
+/// The first descriptor of a file, after the standard ones.
+const FIRST_FILE: i32 = 3;
+
 const USAGE: &str =
     "slm-runner holds one loaded model for slmd, which starts it with a socket as standard input.
 To talk to a model, use slm run.
 
   slm-runner --no-sandbox     holds it without confining itself
   slm-runner --cpu=NAME       holds it with this CPU module
+  slm-runner --spare          loads the libraries, and waits for the files of a model
   slm-runner --kernels=off    holds it, or does what follows, without slm's kernels
   slm-runner probe            shows what this machine can compute on, as JSON
   slm-runner probe cpu [NAME…]  checks the CPU modules, best first, without the named
@@ -80,6 +87,7 @@ pub fn run() -> ExitCode {
 #[derive(Debug, Default)]
 struct Options<'arguments> {
     unconfined: bool,
+    spare: bool,
     cpu: Option<&'arguments str>,
 }
 
@@ -91,6 +99,7 @@ impl<'arguments> Options<'arguments> {
             match argument.strip_prefix(CPU) {
                 Some(name) => options.cpu = Some(name),
                 None if *argument == runner_protocol::NO_SANDBOX => options.unconfined = true,
+                None if *argument == spare::SPARE => options.spare = true,
                 None => return None,
             }
         }
@@ -109,6 +118,8 @@ impl<'arguments> Options<'arguments> {
 /// Serves the daemon until it goes or says so.
 fn serve(socket: UnixStream, options: Options<'_>, switch: Switch) -> ExitCode {
     let confined = confine::at_start();
+    // Before a library opens a file.
+    let reserved = options.spare.then(|| Reserved::new(FIRST_FILE));
     prepare(switch);
     log::start();
     if let Err(error) = confined {
@@ -123,6 +134,14 @@ fn serve(socket: UnixStream, options: Options<'_>, switch: Switch) -> ExitCode {
             (Err(error), kernels)
         }
     };
+    match reserved.map(|reserved| reserved?.receive(&socket)) {
+        None | Some(Ok(Some(_))) => {}
+        Some(Ok(None)) => return ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            tracing::error!(%error, "a spare runner cannot take the files of a model");
+            return ExitCode::FAILURE;
+        }
+    }
     let hello = Hello {
         version: VERSION,
         engine: backend::engine(),

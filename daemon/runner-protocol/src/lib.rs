@@ -2,7 +2,7 @@
 //!
 //! A *runner* is one expendable process that holds one loaded model.
 //! This crate has the messages of both sides, their frames on the wire ([`frame`]), the images of a prompt ([`images`]), and the file
-//! format of saved states ([`state`]).
+//! format of saved states ([`state`]). A process can be started before its model is known ([`spare`]).
 //!
 //! It never knows the store, REST shapes, scheduling policy or llama.cpp: anything that speaks the protocol is an engine.
 //!
@@ -28,6 +28,7 @@ mod host_cache;
 pub mod images;
 mod load;
 mod sampling;
+pub mod spare;
 pub mod state;
 
 pub use answer::*;

@@ -14,6 +14,21 @@ use super::program::{Files, Program};
 pub trait Launch: fmt::Debug + Send + Sync {
     /// Starts one runner with these files. Dropping the future ends it.
     fn launch(&self, program: Program, files: Files) -> BoxFuture<'_, io::Result<Launched>>;
+
+    /// Starts one runner that waits for its files. Dropping the future or the result ends it.
+    fn prepare(&self, program: Program) -> BoxFuture<'_, io::Result<Box<dyn Prepared>>>;
+}
+
+/// A runner that was started and waits for its files.
+pub trait Prepared: fmt::Debug + Send {
+    /// Gives it the files.
+    ///
+    /// # Errors
+    /// The system's error; the runner ends.
+    fn hand_over(self: Box<Self>, files: Files) -> io::Result<Launched>;
+
+    /// Id of the process; `None` for a runner without one, and after its end.
+    fn pid(&self) -> Option<u32>;
 }
 
 /// A runner that was started, with the daemon's end of each of its streams.

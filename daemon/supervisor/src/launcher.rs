@@ -6,7 +6,10 @@
 
 use std::{
     io,
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     panic::AssertUnwindSafe,
     process::Stdio,
     sync::{Mutex, mpsc},
@@ -15,10 +18,11 @@ use std::{
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use futures::{FutureExt as _, future::BoxFuture};
+use runner_protocol::spare;
 use tokio::{net::unix::pipe, process::Child, runtime::Handle, sync::oneshot};
 
 use super::{
-    launch::{Launch, Launched},
+    launch::{Launch, Launched, Prepared},
     program::{Files, Program},
 };
 
@@ -44,7 +48,50 @@ struct Order {
 impl Launch for Launcher {
     /// Starts one process; see [`Spawner::spawn`](super::Spawner::spawn) for what it gets.
     fn launch(&self, program: Program, files: Files) -> BoxFuture<'_, io::Result<Launched>> {
-        self.order(program, files).boxed()
+        async { Ok(self.order(program, files).await?.launched()) }.boxed()
+    }
+
+    /// Starts one process with [`spare::SPARE`] as its last argument.
+    fn prepare(&self, mut program: Program) -> BoxFuture<'_, io::Result<Box<dyn Prepared>>> {
+        program.args.push(spare::SPARE.into());
+        async {
+            let started = self.order(program, Files::new()).await?;
+            Ok(Box::new(started) as Box<dyn Prepared>)
+        }
+        .boxed()
+    }
+}
+
+/// A process that was started.
+#[derive(Debug)]
+struct Started {
+    child: Child,
+    socket: tokio::net::UnixStream,
+    stderr: pipe::Receiver,
+}
+
+impl Started {
+    fn launched(self) -> Launched {
+        let (read, write) = self.socket.into_split();
+        Launched {
+            process: Box::new(self.child),
+            read: Box::new(read),
+            write: Box::new(write),
+            stderr: Box::new(self.stderr),
+        }
+    }
+}
+
+impl Prepared for Started {
+    fn hand_over(self: Box<Self>, files: Files) -> io::Result<Launched> {
+        let files: Vec<OwnedFd> = files.into_numbered().map(|(_, file)| file).collect();
+        let borrowed: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        spare::send(&self.socket, &borrowed)?;
+        Ok(self.launched())
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 }
 
@@ -60,10 +107,10 @@ impl Launcher {
         }
     }
 
-    async fn order(&self, program: Program, files: Files) -> io::Result<Launched> {
+    async fn order(&self, program: Program, files: Files) -> io::Result<Started> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let (read, write) = tokio::net::UnixStream::from_std(ours)?.into_split();
+        let ours = tokio::net::UnixStream::from_std(ours)?;
         let (errors, stderr) = io::pipe()?;
         let errors = pipe::Receiver::from_owned_fd(errors.into())?;
 
@@ -80,11 +127,10 @@ impl Launcher {
         };
         self.0.send(order).map_err(|_| thread_failed())?;
         let child = child.await.map_err(|_| thread_failed())??;
-        Ok(Launched {
-            process: Box::new(child),
-            read: Box::new(read),
-            write: Box::new(write),
-            stderr: Box::new(errors),
+        Ok(Started {
+            child,
+            socket: ours,
+            stderr: errors,
         })
     }
 }

@@ -27,8 +27,8 @@ mod stderr;
 mod table;
 
 pub use error::{Cause, Error, Exit, Violation};
-pub use launch::{Launch, Launched, Process, Reading, Writing};
+pub use launch::{Launch, Launched, Prepared, Process, Reading, Writing};
 pub use program::{Files, Options, Program};
 pub use runner::{Generation, Runner, Step};
-pub use spawner::Spawner;
+pub use spawner::{Spare, Spawner};
 pub use table::StateOutcomes;

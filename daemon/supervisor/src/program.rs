@@ -3,7 +3,7 @@
 use std::{ffi::OsString, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 /// A program that speaks the runner protocol.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// Absolute path of the executable.
     pub path: PathBuf,
@@ -43,6 +43,11 @@ impl Files {
             + i32::try_from(self.0.len()).expect("a process has fewer files than i32 has numbers");
         self.0.push(file.into());
         number
+    }
+
+    /// The number of files.
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// The files with their descriptors in the runner.

@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 
 use super::{
     error::Error,
-    launch::{Launch, Launched},
+    launch::{Launch, Launched, Prepared},
     launcher::Launcher,
     outbox::Outbox,
     program::{Files, Options, Program},
@@ -65,20 +65,48 @@ impl Spawner {
         files: Files,
         options: Options,
     ) -> Result<Runner, Error> {
+        let launched = self.launch.launch(program.clone(), files).await;
+        let launched = launched.map_err(|source| failed(program, source))?;
+        self.attend(launched, options).await
+    }
+
+    /// Starts a runner that waits for its files. Dropping it ends the process.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] when it cannot be started.
+    pub async fn prepare(&self, program: &Program) -> Result<Spare, Error> {
+        let waiting = self.launch.prepare(program.clone()).await;
+        let waiting = waiting.map_err(|source| failed(program, source))?;
+        Ok(Spare {
+            program: program.clone(),
+            waiting,
+        })
+    }
+
+    /// Gives a spare runner its files and waits for its hello.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub async fn use_spare(
+        &self,
+        spare: Spare,
+        files: Files,
+        options: Options,
+    ) -> Result<Runner, Error> {
+        let Spare { program, waiting } = spare;
+        let launched = waiting.hand_over(files);
+        let launched = launched.map_err(|source| failed(&program, source))?;
+        self.attend(launched, options).await
+    }
+
+    /// Serves a runner that was started, and waits for its hello.
+    async fn attend(&self, launched: Launched, options: Options) -> Result<Runner, Error> {
         let Launched {
             process,
             read,
             write,
             stderr,
-        } = self
-            .launch
-            .launch(program.clone(), files)
-            .await
-            .map_err(|source| Error::Spawn {
-                path: program.path.clone(),
-                source: Arc::new(source),
-            })?;
-
+        } = launched;
         let pid = process.pid();
         let span = tracing::info_span!("runner", pid);
         let tail = Tail::default();
@@ -134,5 +162,31 @@ impl Spawner {
     pub async fn drained(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// A runner that waits for its files.
+#[derive(Debug)]
+pub struct Spare {
+    program: Program,
+    waiting: Box<dyn Prepared>,
+}
+
+impl Spare {
+    /// Its program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Id of its process; `None` for a runner without one, and after its end.
+    pub fn pid(&self) -> Option<u32> {
+        self.waiting.pid()
+    }
+}
+
+fn failed(program: &Program, source: io::Error) -> Error {
+    Error::Spawn {
+        path: program.path.clone(),
+        source: Arc::new(source),
     }
 }

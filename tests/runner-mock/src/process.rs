@@ -10,8 +10,12 @@ use std::{
 };
 
 use confine::Needs;
-use runner_protocol::{Request, Sandbox, frame};
+use runner_protocol::{
+    Request, Sandbox, frame,
+    spare::{self, Reserved},
+};
 use rustix::process::Signal;
+use supervisor::Files;
 
 use super::{
     attempt::Attempt,
@@ -39,9 +43,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> io::Result<ExitCode> {
+    let has = |wanted: &str| std::env::args().any(|argument| argument == wanted);
+    // Reserved before anything else is opened.
+    let reserved = has(spare::SPARE).then(|| Reserved::new(Files::FIRST));
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    if let Some(reserved) = reserved.transpose()?
+        && reserved.receive(&socket)?.is_none()
+    {
+        return Ok(ExitCode::SUCCESS);
+    }
     let start = Instant::now();
-    let sandbox = if std::env::args().any(|argument| argument == runner_protocol::NO_SANDBOX) {
+    let sandbox = if has(runner_protocol::NO_SANDBOX) {
         Sandbox::default()
     } else {
         confine::restrict(&Needs::default())

@@ -8,7 +8,7 @@ use std::{
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use runner_protocol::{Sandbox, frame};
 use rustix::process::Signal;
-use supervisor::{Files, Launch, Launched, Process, Program, Spawner};
+use supervisor::{Files, Launch, Launched, Prepared, Process, Program, Spawner};
 use tokio::{
     io::{AsyncWriteExt as _, DuplexStream},
     task::JoinHandle,
@@ -41,22 +41,45 @@ impl Launch for Tasks {
     /// Connects the mock through memory. A process that is started at the same moment would inherit a socket, so its end could come
     /// late, and a paused clock does not wait for that.
     fn launch(&self, program: Program, files: Files) -> BoxFuture<'_, io::Result<Launched>> {
-        let script = program
-            .env
-            .iter()
-            .find(|(name, _)| name == VARIABLE)
-            .map(|(_, script)| script.to_string_lossy().into_owned());
-        let (ours, theirs) = tokio::io::duplex(BUFFER);
-        let (errors, stderr) = tokio::io::duplex(BUFFER);
-        let task = tokio::spawn(run(theirs, stderr, files, script.unwrap_or_default()));
-        let (read, write) = tokio::io::split(ours);
-        let launched = Launched {
-            process: Box::new(Task { task, status: None }),
-            read: Box::new(read),
-            write: Box::new(write),
-            stderr: Box::new(errors),
-        };
-        std::future::ready(Ok(launched)).boxed()
+        std::future::ready(Ok(start(&program, files))).boxed()
+    }
+
+    /// A task starts at once, so it starts with its files.
+    fn prepare(&self, program: Program) -> BoxFuture<'_, io::Result<Box<dyn Prepared>>> {
+        let waiting: Box<dyn Prepared> = Box::new(Waiting(program));
+        std::future::ready(Ok(waiting)).boxed()
+    }
+}
+
+/// A mock that waits for its files.
+#[derive(Debug)]
+struct Waiting(Program);
+
+impl Prepared for Waiting {
+    fn hand_over(self: Box<Self>, files: Files) -> io::Result<Launched> {
+        Ok(start(&self.0, files))
+    }
+
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+}
+
+fn start(program: &Program, files: Files) -> Launched {
+    let script = program
+        .env
+        .iter()
+        .find(|(name, _)| name == VARIABLE)
+        .map(|(_, script)| script.to_string_lossy().into_owned());
+    let (ours, theirs) = tokio::io::duplex(BUFFER);
+    let (errors, stderr) = tokio::io::duplex(BUFFER);
+    let task = tokio::spawn(run(theirs, stderr, files, script.unwrap_or_default()));
+    let (read, write) = tokio::io::split(ours);
+    Launched {
+        process: Box::new(Task { task, status: None }),
+        read: Box::new(read),
+        write: Box::new(write),
+        stderr: Box::new(errors),
     }
 }
 
