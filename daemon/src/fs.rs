@@ -122,6 +122,20 @@ pub fn stamp(path: &Path) -> Option<String> {
     ))
 }
 
+/// Bytes of these files together.
+pub fn total_size(files: &[std::fs::File]) -> u64 {
+    let sizes = files.iter().filter_map(|file| file.metadata().ok());
+    sizes.fold(0, |sum, found| sum.saturating_add(found.len()))
+}
+
+/// Asks the kernel to read a file into the page cache. Nothing happens where it does not.
+pub fn read_ahead(file: &std::fs::File) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::WillNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
 /// Whether standard error of this process goes to this file.
 pub fn is_standard_error(path: &Path) -> bool {
     let ours = || {

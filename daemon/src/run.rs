@@ -380,6 +380,7 @@ fn start_scheduler(
         sequences: config.parallel,
         speculation: config.speculative,
         sandbox: config.sandbox,
+        tasks: workers.clone(),
     };
     let options = scheduler::Options {
         max_loaded: config.max_loaded_models.unwrap_or(usize::MAX),

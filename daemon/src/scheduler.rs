@@ -16,6 +16,8 @@
 //! - A pinned model stays loaded. When pinned models hold the room of another one, a request for it is an error.
 //! - Models of a higher priority are served first and unloaded last. A group has one model at a time, or is unloaded together.
 //! - When other programs need memory, idle models are unloaded (`pressure`).
+//! - The model that usually follows the requested one is read ahead into the page cache (`successors`), and spare runners wait for the
+//!   next load (`spares`).
 //! - Each load, unload, refusal and crash is an event with its reason (`crate::events`).
 //! - The end of a runner is noticed at once. Three crashes within a minute open the circuit breaker of the model (`breaker`).
 //! - The task never waits for a runner: separate tasks load, stop and watch runners, and report back.
@@ -30,6 +32,7 @@ mod room;
 mod settings;
 mod spares;
 mod states;
+mod successors;
 mod task;
 
 use std::panic::AssertUnwindSafe;

@@ -121,6 +121,7 @@ async fn service_of(
         sequences: 4,
         speculation: Speculation::Auto,
         sandbox: Sandbox::Auto,
+        tasks: tasks.clone(),
     };
     let options = Options {
         max_loaded: 2,

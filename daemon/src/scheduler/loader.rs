@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
-use registry::{Ready, Registry, Reporter};
+use registry::{ModelName, Ready, Registry, Reporter};
 use runner_protocol::{
     Adapter, Kernels, Load, LoadSettings, Loaded, Projector, SandboxLevel, Speculation,
 };
 use supervisor::{Files, Program, Runner};
+use tokio_util::task::TaskTracker;
 
 use super::{LoadRequest, Spares, StateSaver, States};
+use crate::blocking;
 use crate::config::{self, Sandbox};
 use crate::cpu::{self, CpuModules};
 use crate::error::Error;
@@ -33,6 +35,11 @@ pub struct LoadedRunner {
 pub trait Loader: Send + Sync + 'static {
     /// Loads a model.
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedRunner, Error>>;
+
+    /// Reads the weights of a model into the page cache, in the background, unless they are larger than `most` bytes.
+    fn read_ahead(&self, name: ModelName, most: u64) {
+        let _ = (name, most);
+    }
 
     /// Bytes of the host that are taken for loads to come, and can be had back by [`give_back`](Self::give_back).
     fn spare_bytes(&self) -> u64 {
@@ -66,12 +73,32 @@ pub struct StoreLoader {
     pub sandbox: Sandbox,
     /// Saved KV states.
     pub states: States,
+    /// Tasks in the background.
+    pub tasks: TaskTracker,
 }
 
 impl Loader for StoreLoader {
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedRunner, Error>> {
         let loader = self.clone();
         Box::pin(async move { loader.carry_out(request).await })
+    }
+
+    fn read_ahead(&self, name: ModelName, most: u64) {
+        let registry = self.registry.clone();
+        self.tasks.spawn(async move {
+            // A model that cannot be read now fails when it is loaded, with its error.
+            let Ok(ready) = registry.ready(&name, &Reporter::silent()).await else {
+                return;
+            };
+            let files = std::iter::once(ready.weights).chain(ready.shards);
+            let files: Vec<_> = files.map(|blob| blob.file).collect();
+            blocking::run(move || {
+                if fs::total_size(&files) <= most {
+                    files.iter().for_each(fs::read_ahead);
+                }
+            })
+            .await;
+        });
     }
 
     fn spare_bytes(&self) -> u64 {

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::breaker::Breaker;
 use super::entry::{Entry, State, Waiter, summary};
 use super::popularity::Popularity;
+use super::successors::Successors;
 use super::{Lease, LoadRequest, LoadedRunner, Loader, Machine, ModelSummary, Options, Unloading};
 use crate::duration::KeepAlive;
 use crate::error::Error;
@@ -105,6 +106,7 @@ pub(super) struct Task {
     second_tries: BTreeMap<ModelKey, Vec<u64>>,
     breaker: Breaker,
     popularity: Popularity,
+    successors: Successors,
     /// Pinned models, loaded or not: a pin outlives a reload and a crash.
     pins: BTreeMap<ModelKey, ModelName>,
     events: Events,
@@ -137,6 +139,7 @@ impl Task {
             second_tries: BTreeMap::new(),
             breaker: Breaker::default(),
             popularity: Popularity::default(),
+            successors: Successors::default(),
             pins: BTreeMap::new(),
             events,
             look: Instant::now(),
@@ -210,6 +213,10 @@ impl Task {
         }
         let key = &waiter.request.key;
         self.popularity.requested(key, waiter.since);
+        if self.successors.requested(&waiter.request.name) {
+            self.read_ahead(&waiter.request.name);
+        }
+        let key = &waiter.request.key;
         // A request never overtakes one that waits for a reload of the same model; that one could wait for ever.
         let overtakes = self
             .pending
@@ -233,6 +240,19 @@ impl Task {
         match loading.map(|entry| &mut entry.state) {
             Some(State::Loading { waiters, .. }) => waiters.push(waiter),
             Some(State::Ready(_) | State::Stopping) | None => self.pending.push(waiter),
+        }
+    }
+
+    /// Reads the file of the model ahead that usually follows this one, if it is not loaded and other programs leave the memory.
+    fn read_ahead(&self, name: &ModelName) {
+        let Some(next) = self.successors.after(name) else {
+            return;
+        };
+        let is_loaded = self.table.values().any(|entry| entry.request.name == *next);
+        if let (false, Some(memory)) = (is_loaded, self.machine.memory()) {
+            let reserve = self.options.budget.reserve(memory.total);
+            let most = memory.available.saturating_sub(reserve) / 2;
+            self.loader.read_ahead(next.clone(), most);
         }
     }
 
