@@ -78,6 +78,14 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Makes a symbolic link at `to` that points to `from`.
+///
+/// # Errors
+/// There is something at `to`, or its folder cannot be written to.
+pub fn link(from: &Path, to: &Path) -> Result<()> {
+    std::os::unix::fs::symlink(from, to).with_context(|| format!("cannot link {}", to.display()))
+}
+
 /// Removes a file; returns whether it existed.
 ///
 /// # Errors

@@ -28,8 +28,8 @@ enum Dialect {
     Slm { model: String },
     /// slmd through OpenAI's dialect, with the name of the model.
     OpenAi { model: String },
-    /// llama.cpp's server, which has one model.
-    LlamaServer,
+    /// llama.cpp's server; with the name of the model where it is the router of several.
+    LlamaServer { model: Option<String> },
 }
 
 /// A request, the same for both; sampling is greedy, so both compute the same tokens.
@@ -85,7 +85,13 @@ impl Endpoint {
 
     /// llama.cpp's server at this address.
     pub(super) fn llama_server(base: &str) -> Self {
-        Self::new(base, Dialect::LlamaServer)
+        Self::new(base, Dialect::LlamaServer { model: None })
+    }
+
+    /// llama.cpp's server as the router of several models, with this one.
+    pub(super) fn llama_router(base: &str, model: &str) -> Self {
+        let model = Some(model.to_owned());
+        Self::new(base, Dialect::LlamaServer { model })
     }
 
     fn new(base: &str, dialect: Dialect) -> Self {
@@ -208,17 +214,20 @@ impl Dialect {
                     "repeat_penalty": 1.0,
                 }),
             ),
-            Self::LlamaServer => (
-                "/completion",
-                json!({
+            Self::LlamaServer { model } => {
+                let mut body = json!({
                     "prompt": question.prompt,
                     "stream": true,
                     "temperature": 0,
                     "n_predict": question.tokens,
                     "repeat_penalty": 1.0,
                     "cache_prompt": question.remember,
-                }),
-            ),
+                });
+                if let Some(model) = model {
+                    body["model"] = json!(model);
+                }
+                ("/completion", body)
+            }
         }
     }
 
@@ -226,7 +235,7 @@ impl Dialect {
         let text = match self {
             Self::Slm { .. } => line,
             // Server-sent events: empty lines and comments lie between the data.
-            Self::OpenAi { .. } | Self::LlamaServer => {
+            Self::OpenAi { .. } | Self::LlamaServer { .. } => {
                 line.strip_prefix("data: ").unwrap_or_default()
             }
         };
@@ -243,7 +252,7 @@ impl Dialect {
         let (piece, done) = match self {
             Self::Slm { .. } => (&value["response"], value["done"] == true),
             Self::OpenAi { .. } => (&value["choices"][0]["text"], value["usage"].is_object()),
-            Self::LlamaServer => (&value["content"], value["stop"] == true),
+            Self::LlamaServer { .. } => (&value["content"], value["stop"] == true),
         };
         let counts = done.then(|| self.counts(&value)).transpose()?;
         Ok(Event {
@@ -264,7 +273,7 @@ impl Dialect {
                 &last["usage"]["completion_tokens"],
                 &last["usage"]["prompt_tokens_details"]["cached_tokens"],
             ),
-            Self::LlamaServer => (
+            Self::LlamaServer { .. } => (
                 &last["tokens_evaluated"],
                 &last["tokens_predicted"],
                 &last["timings"]["cache_n"],
@@ -298,7 +307,7 @@ mod tests {
 
     #[test]
     fn both_dialects_give_the_same_events() -> Result<()> {
-        let theirs = Dialect::LlamaServer;
+        let theirs = Dialect::LlamaServer { model: None };
         let piece = Event {
             text: "blue".to_owned(),
             counts: None,

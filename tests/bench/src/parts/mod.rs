@@ -19,6 +19,7 @@ mod shared_prefix;
 mod sixteen_streams;
 mod speculation;
 mod swap;
+mod swaps;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -61,6 +62,8 @@ pub(super) enum Part {
     SharedPrefix,
     /// A conversation that continues after its model was unloaded.
     Swap,
+    /// Two models that take turns where only one fits.
+    Swaps,
     /// Embeddings of many short texts.
     Embeddings,
     /// What the sandbox of the runner costs.
@@ -102,6 +105,7 @@ impl Part {
             Self::LongPrompt => "long-prompt",
             Self::SharedPrefix => "shared-prefix",
             Self::Swap => "swap",
+            Self::Swaps => "swaps",
             Self::Embeddings => "embeddings",
             Self::Sandbox => "sandbox",
             Self::Speculation => "speculation",
@@ -128,6 +132,7 @@ impl Part {
             Self::LongPrompt => "A long prompt beside four streams",
             Self::SharedPrefix => "A shared prefix",
             Self::Swap => "Swapped out and back",
+            Self::Swaps => "Fifty swaps",
             Self::Embeddings => "Embeddings",
             Self::Sandbox => "Cost of the sandbox",
             Self::Speculation => "Speculation",
@@ -140,6 +145,7 @@ impl Part {
     pub(super) fn models(self) -> &'static [Model] {
         match self {
             Self::OneStream | Self::ProcessStart | Self::Memory => EVERY,
+            Self::Swaps => &[Model::Qwen3Q4km],
             _ => SMALL,
         }
     }
@@ -220,6 +226,7 @@ impl Part {
             Self::LongPrompt => long_prompt::measure,
             Self::SharedPrefix => shared_prefix::measure,
             Self::Swap => swap::measure,
+            Self::Swaps => swaps::measure,
             Self::Embeddings => embeddings::measure,
             Self::Sandbox => sandbox::measure,
             Self::Speculation => speculation::measure,
