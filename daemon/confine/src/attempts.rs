@@ -49,7 +49,7 @@ pub(super) fn successes(needs: &Needs, network: &Network) -> Vec<Success> {
     let found = |mechanism| move |what| Success { what, mechanism };
     let mut all: Vec<Success> = files().into_iter().map(found(Mechanism::Files)).collect();
     all.extend(calls(needs).into_iter().map(found(Mechanism::Calls)));
-    if !needs.devices {
+    if !needs.drivers() {
         all.extend(unneeded().into_iter().map(found(Mechanism::Needed)));
         let seen = (Network::of_this_process() == *network)
             .then(|| "see the network of the machine".to_owned());
@@ -93,7 +93,7 @@ fn calls(needs: &Needs) -> Vec<String> {
             AddressFamily::UNIX,
             SocketType::STREAM,
             "Unix",
-            !needs.devices,
+            !needs.drivers(),
         ),
     ];
     for (family, kind, name, forbidden) in sockets {

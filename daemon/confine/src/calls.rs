@@ -166,7 +166,7 @@ fn programs(needs: &Needs, own: c_int) -> Result<Vec<BpfProgram>, String> {
     };
     let build = || -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
         let mut programs = Vec::new();
-        if !needs.devices {
+        if !needs.drivers() {
             let needed = [NEEDED, NEEDED_BY_OLD_NAMES].concat();
             let mut needed: BTreeMap<i64, Vec<SeccompRule>> =
                 needed.into_iter().map(|call| (call, Vec::new())).collect();
@@ -231,7 +231,7 @@ fn rules(
     let keys = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| when(&[(1, Is::Eq, request)]));
     rules.insert(libc::SYS_ioctl, keys.into_iter().collect::<Result<_, _>>()?);
 
-    if needs.devices {
+    if needs.drivers() {
         // Connected pairs between its own threads are allowed; `connect` to others is refused.
         let kind = |kind: c_int| (1, Is::MaskedEq(0xf), bits(kind));
         rules.insert(
@@ -358,7 +358,7 @@ mod tests {
     /// The result of all filters: the strictest counts.
     fn verdict(devices: bool, call: c_long, arguments: [u64; 6]) -> u32 {
         let needs = Needs {
-            devices,
+            backends: devices.then(|| "vulkan".to_owned()).into_iter().collect(),
             ..Needs::default()
         };
         let programs = programs(&needs, OWN).unwrap();

@@ -14,6 +14,7 @@ use landlock::{
 use super::{
     Needs,
     fs::{self, Inherited, Kind},
+    nodes,
 };
 
 /// The requested version of Landlock; an older Linux kernel enforces the rights that it knows.
@@ -114,14 +115,14 @@ pub(super) fn restrict(needs: &Needs, inherited: &[Inherited]) -> Result<(), Str
         allow(&mut rules, path, READ);
     }
     let mut kernels = vec![(OF_THE_KERNEL, READ)];
-    if needs.devices {
+    if needs.drivers() {
         for folder in &needs.folders {
             allow(&mut rules, folder, READ);
         }
         for path in READABLE_BY_DRIVERS {
             allow(&mut rules, path, READ);
         }
-        for node in fs::device_nodes() {
+        for node in nodes::of(&needs.backends) {
             allow(&mut rules, node, DEVICE);
         }
         kernels.extend([

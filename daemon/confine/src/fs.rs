@@ -98,19 +98,15 @@ pub(super) fn network() -> Option<PathBuf> {
     fs::read_link("/proc/self/ns/net").ok()
 }
 
-/// Device nodes of accelerators: NVIDIA's, render nodes, AMD's and WSL's.
-pub(super) fn device_nodes() -> Vec<PathBuf> {
-    let beginning = |folder: &str, name: &str| -> Vec<PathBuf> {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(name))
-            .map(|entry| entry.path())
-            .collect()
-    };
-    let mut nodes = beginning("/dev", "nvidia");
-    nodes.extend(beginning("/dev/dri", "renderD"));
-    nodes.extend(["/dev/kfd", "/dev/dxg"].map(PathBuf::from));
-    nodes
+/// Paths in a folder whose names start with this text, in order.
+pub(super) fn beginning(folder: &str, name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(name))
+        .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found
 }
 
 /// Whether a file can be opened for reading.

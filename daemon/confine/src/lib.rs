@@ -28,6 +28,8 @@ mod limits;
 mod needed;
 #[cfg(target_os = "linux")]
 mod network;
+#[cfg(target_os = "linux")]
+mod nodes;
 
 #[cfg(target_os = "linux")]
 pub use fs::memory_and_swap;
@@ -43,10 +45,18 @@ use runner_protocol::{Sandbox, SandboxLevel};
 /// What a runner still needs inside the sandbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// It uses accelerators, so their device nodes and the system calls of their drivers stay allowed.
-    pub devices: bool,
+    /// The backends of accelerators that it loaded, such as `vulkan`: their device nodes and the system calls of their drivers stay
+    /// allowed.
+    pub backends: Vec<String>,
     /// Folders of libraries that it may load later, besides the system's.
     pub folders: Vec<PathBuf>,
+}
+
+impl Needs {
+    /// Whether drivers of accelerators run in this process.
+    fn drivers(&self) -> bool {
+        !self.backends.is_empty()
+    }
 }
 
 /// Makes this process end with the daemon, and keeps its memory out of core files and debuggers.
@@ -89,7 +99,7 @@ pub fn restrict(needs: &Needs) -> Sandbox {
     let mut step = |what, result: Result<(), String>| {
         troubles.extend(result.err().map(|error| Trouble { what, error }));
     };
-    if !needs.devices {
+    if !needs.drivers() {
         step(NETWORK, network::leave());
     }
     step("limits", limits::lower(needs, &inherited));
@@ -148,7 +158,7 @@ fn judge(needs: &Needs, successes: &[attempts::Success], troubles: &[Trouble]) -
     let level = match (open(Mechanism::Files), open(Mechanism::Calls)) {
         (true, true) => SandboxLevel::Limits,
         (false, false) if !troubled => {
-            if needs.devices || open(Mechanism::Needed) || open(Mechanism::Network) {
+            if needs.drivers() || open(Mechanism::Needed) || open(Mechanism::Network) {
                 SandboxLevel::Full
             } else {
                 SandboxLevel::Strict
@@ -221,7 +231,7 @@ mod tests {
         assert_eq!(inside.lacks, "network: no; it can still do it");
         // With an accelerator, `full` is the highest level.
         let devices = Needs {
-            devices: true,
+            backends: vec!["vulkan".to_owned()],
             ..Needs::default()
         };
         let sandbox = judge(&devices, &[], &[]);

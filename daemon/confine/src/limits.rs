@@ -32,7 +32,7 @@ pub fn no_core() -> io::Result<()> {
 #[cfg(target_os = "linux")]
 pub(super) fn lower(needs: &Needs, inherited: &[Inherited]) -> Result<(), String> {
     most(Resource::Nofile, MOST_FILES).map_err(|error| error.to_string())?;
-    if needs.devices {
+    if needs.drivers() {
         return Ok(());
     }
     if !inherited.iter().any(Inherited::grows) {
