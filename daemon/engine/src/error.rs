@@ -78,6 +78,14 @@ pub(crate) enum Error {
         /// In MiB.
         available: u64,
     },
+    /// The module of an accelerator cannot be used.
+    #[error("the backend {backend} cannot be used: {reason}")]
+    Unavailable {
+        /// Name of the backend.
+        backend: String,
+        /// The fault of its module.
+        reason: String,
+    },
     /// Too many requests wait.
     #[error("{0} requests wait already; try again later")]
     Busy(usize),
@@ -135,7 +143,7 @@ impl From<Error> for Failure {
             | Error::InputTooLong { .. }
             | Error::InputFarTooLong { .. }
             | Error::CacheFull { .. } => FailureKind::ContextOverflow,
-            Error::Unsupported(_) => FailureKind::Unsupported,
+            Error::Unsupported(_) | Error::Unavailable { .. } => FailureKind::Unsupported,
             Error::OutOfMemory { .. } => FailureKind::OutOfMemory,
             Error::Busy(_) | Error::TooManyImages => FailureKind::Busy,
             Error::Unreadable(_) => FailureKind::Unreadable,

@@ -24,7 +24,7 @@ use crate::{
         vision::Projector,
     },
     images::encoder::Pulse,
-    model::{Model, adapters::Adapters},
+    model::{Model, adapters::Adapters, backend},
     system::{fs, memory, threads},
 };
 
@@ -148,7 +148,7 @@ fn files(load: &Load) -> Result<(Vec<PathBuf>, u64), Error> {
 
 /// `None` when llama.cpp cannot.
 fn open(
-    backend: &LlamaBackend,
+    native: &LlamaBackend,
     load: &Load,
     files: &[PathBuf],
     mut tell: impl FnMut(f32) + 'static,
@@ -158,8 +158,9 @@ fn open(
             mmap: load.settings.mmap,
             main_gpu: load.settings.main_gpu,
             gpu_layers: load.settings.gpu_layers,
+            devices: backend::devices(load.settings.gpu_layers != 0),
         };
-        return parts::load(backend, files, settings, &mut tell);
+        return parts::load(native, files, &settings, &mut tell);
     };
     let mut params = LlamaModelParams::default()
         .with_use_mmap(load.settings.mmap)
@@ -171,7 +172,10 @@ fn open(
     if let Ok(layers) = u32::try_from(load.settings.gpu_layers) {
         params = params.with_n_gpu_layers(layers);
     }
-    LlamaModel::load_from_file(backend, only, &params).ok()
+    if let Some(devices) = backend::devices(load.settings.gpu_layers != 0) {
+        params = params.with_devices(&devices).ok()?;
+    }
+    LlamaModel::load_from_file(native, only, &params).ok()
 }
 
 fn open_adapter(model: &mut Model, fd: i32) -> Result<LlamaLoraAdapter, Error> {

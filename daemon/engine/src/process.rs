@@ -23,7 +23,7 @@ use crate::{
     ffi,
     inbox::{self, Feed, MAX_REQUESTS},
     model::{
-        backend,
+        accelerators, backend,
         kernels::{self, Switch},
         modules,
     },
@@ -40,6 +40,12 @@ const CPU: &str = "--cpu=";
 /// The first descriptor of a file, after the standard ones.
 const FIRST_FILE: i32 = 3;
 
+/// The option that names the module of an accelerator.
+const BACKEND: &str = "--backend=";
+
+/// The option that names a device to offload to.
+const DEVICE: &str = "--device=";
+
 const USAGE: &str =
     "slm-runner holds one loaded model for slmd, which starts it with a socket as standard input.
 To talk to a model, use slm run.
@@ -47,10 +53,15 @@ To talk to a model, use slm run.
   slm-runner --no-sandbox     holds it without confining itself
   slm-runner --cpu=NAME       holds it with this CPU module
   slm-runner --spare          loads the libraries, and waits for the files of a model
+  slm-runner --backend=NAME   loads the module of an accelerator, such as vulkan;
+                              may be repeated
+  slm-runner --device=NAME    offloads to this device only, such as Vulkan0;
+                              may be repeated
   slm-runner --kernels=off    holds it, or does what follows, without slm's kernels
   slm-runner probe            shows what this machine can compute on, as JSON
   slm-runner probe cpu [NAME…]  checks the CPU modules, best first, without the named
                               ones, and shows the first that works, as JSON
+  slm-runner probe backend NAME  shows the devices of one backend module
   slm-runner check NAME       checks one CPU module
   slm-runner --version        shows the version
 ";
@@ -69,6 +80,7 @@ pub fn run() -> ExitCode {
     match arguments.as_slice() {
         ["probe"] => show(kernels, || backend::probe(kernels)),
         ["probe", "cpu", without @ ..] => show(kernels, || modules::choose(without, kernels)),
+        ["probe", "backend", name] => show(kernels, || accelerators::probe(name, kernels)),
         ["check", name] => check(name, kernels),
         ["--version"] => print(&format!(
             "slm-runner {} ({})\n",
@@ -77,7 +89,7 @@ pub fn run() -> ExitCode {
         )),
         ["--help"] => print(USAGE),
         options => match (Options::read(options), daemon_socket()) {
-            (Some(options), Ok(socket)) => serve(socket, options, kernels),
+            (Some(options), Ok(socket)) => serve(socket, &options, kernels),
             _ => refuse(USAGE, USAGE_CODE),
         },
     }
@@ -89,6 +101,8 @@ struct Options<'arguments> {
     unconfined: bool,
     spare: bool,
     cpu: Option<&'arguments str>,
+    backends: Vec<&'arguments str>,
+    devices: Vec<&'arguments str>,
 }
 
 impl<'arguments> Options<'arguments> {
@@ -96,14 +110,30 @@ impl<'arguments> Options<'arguments> {
     fn read(arguments: &[&'arguments str]) -> Option<Self> {
         let mut options = Self::default();
         for argument in arguments {
-            match argument.strip_prefix(CPU) {
-                Some(name) => options.cpu = Some(name),
-                None if *argument == runner_protocol::NO_SANDBOX => options.unconfined = true,
-                None if *argument == spare::SPARE => options.spare = true,
-                None => return None,
+            if *argument == runner_protocol::NO_SANDBOX {
+                options.unconfined = true;
+            } else if *argument == spare::SPARE {
+                options.spare = true;
+            } else if let Some(name) = argument.strip_prefix(CPU) {
+                options.cpu = Some(name);
+            } else if let Some(name) = argument.strip_prefix(BACKEND) {
+                options.backends.push(name);
+            } else if let Some(name) = argument.strip_prefix(DEVICE) {
+                options.devices.push(name);
+            } else {
+                return None;
             }
         }
         Some(options)
+    }
+
+    /// Loads the modules, and selects the devices.
+    fn open(&self, switch: Switch) -> Result<(LlamaBackend, Kernels), Error> {
+        let opened = backend::open(self.cpu, &self.backends, switch)?;
+        if !self.devices.is_empty() {
+            backend::select(&self.devices)?;
+        }
+        Ok(opened)
     }
 
     fn confine(&self, needs: &Needs) -> Sandbox {
@@ -116,7 +146,7 @@ impl<'arguments> Options<'arguments> {
 }
 
 /// Serves the daemon until it goes or says so.
-fn serve(socket: UnixStream, options: Options<'_>, switch: Switch) -> ExitCode {
+fn serve(socket: UnixStream, options: &Options<'_>, switch: Switch) -> ExitCode {
     let confined = confine::at_start();
     // Before a library opens a file.
     let reserved = options.spare.then(|| Reserved::new(FIRST_FILE));
@@ -127,7 +157,7 @@ fn serve(socket: UnixStream, options: Options<'_>, switch: Switch) -> ExitCode {
         return ExitCode::FAILURE;
     }
     // Backends open devices and start programs of their drivers, so they come before the sandbox; models come after it.
-    let (backend, kernels) = match backend::open(options.cpu, switch) {
+    let (backend, kernels) = match options.open(switch) {
         Ok((backend, kernels)) => (Ok(backend), kernels),
         Err(error) => {
             let kernels = Kernels::Unavailable(error.to_string());
@@ -145,7 +175,7 @@ fn serve(socket: UnixStream, options: Options<'_>, switch: Switch) -> ExitCode {
     let hello = Hello {
         version: VERSION,
         engine: backend::engine(),
-        sandbox: options.confine(&backend::needs()),
+        sandbox: options.confine(&backend::needs(&options.backends)),
         kernels,
     };
     match start(socket, backend, &hello) {

@@ -1,7 +1,7 @@
 //! Backend modules: their scores, their loading, and whether the CPU module computes what it should; see `shim/check.h`.
 
 use std::{
-    ffi::{CString, c_char, c_int},
+    ffi::{CStr, CString, c_char, c_int},
     os::unix::ffi::OsStrExt,
     path::Path,
 };
@@ -29,6 +29,22 @@ pub(crate) fn load(path: &Path) -> bool {
     };
     // SAFETY: The path is terminated and lives during the call. The file is one of ours, beside the program.
     !unsafe { llama_cpp_sys_2::ggml_backend_load(path.as_ptr()) }.is_null()
+}
+
+/// The address of a device on its bus, such as `0000:01:00.0`, if its backend knows it; by the index in ggml's table.
+pub(crate) fn bus_address(index: usize) -> Option<String> {
+    // SAFETY: The functions return numbers and plain values; the index is checked before it is used, and the text that a device names
+    // lives as long as the device, which is never removed.
+    unsafe {
+        if index >= llama_cpp_sys_2::ggml_backend_dev_count() {
+            return None;
+        }
+        let device = llama_cpp_sys_2::ggml_backend_dev_get(index);
+        let mut properties = std::mem::zeroed();
+        llama_cpp_sys_2::ggml_backend_dev_get_props(device, &raw mut properties);
+        let id = properties.device_id;
+        (!id.is_null()).then(|| CStr::from_ptr(id).to_string_lossy().into_owned())
+    }
 }
 
 /// Has the loaded CPU module compute, and compares. The process ends when the module crashes.

@@ -13,7 +13,7 @@ use llama_cpp_2::{llama_backend::LlamaBackend, model::LlamaModel};
 use llama_cpp_sys_2 as sys;
 
 /// How the weights are loaded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// The files are mapped and not read.
     pub(crate) mmap: bool,
@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) main_gpu: i32,
     /// Layers on a GPU; a negative number is as many as fit.
     pub(crate) gpu_layers: i32,
+    /// Devices to offload to, as indices of ggml's table; `None` leaves the choice to llama.cpp.
+    pub(crate) devices: Option<Vec<usize>>,
 }
 
 /// What hears the share that is loaded.
@@ -30,7 +32,7 @@ type Progress<'a> = &'a mut dyn FnMut(f32);
 pub(crate) fn load(
     _: &LlamaBackend,
     files: &[PathBuf],
-    settings: Settings,
+    settings: &Settings,
     mut progress: Progress<'_>,
 ) -> Option<LlamaModel> {
     let paths: Vec<CString> = files
@@ -44,18 +46,32 @@ pub(crate) fn load(
     if settings.gpu_layers >= 0 {
         params.n_gpu_layers = settings.gpu_layers;
     }
+    let mut devices = settings.devices.as_ref().map(|devices| devices_of(devices));
+    if let Some(devices) = &mut devices {
+        params.devices = devices.as_mut_ptr();
+    }
     params.load_mode = match settings.mmap {
         true => sys::LLAMA_LOAD_MODE_MMAP,
         false => sys::LLAMA_LOAD_MODE_NONE,
     };
     params.progress_callback = Some(on_progress);
     params.progress_callback_user_data = ptr::from_mut(&mut progress).cast();
-    // SAFETY: The paths are terminated texts that live during the call, as does what hears the progress; the backend is there.
+    // SAFETY: The paths are terminated texts that live during the call, as do the list of devices and what hears the progress; the backend is there.
     let model =
         unsafe { sys::llama_model_load_from_splits(pointers.as_mut_ptr(), pointers.len(), params) };
     let model = NonNull::new(model)?;
     // SAFETY: A `LlamaModel` is transparently this pointer, see `raw_model` in `context.rs`, and nobody else owns it.
     Some(unsafe { mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) })
+}
+
+/// The devices of these indices, and the null that ends llama.cpp's list.
+fn devices_of(indices: &[usize]) -> Vec<sys::ggml_backend_dev_t> {
+    // SAFETY: The function returns a number.
+    let there = unsafe { sys::ggml_backend_dev_count() };
+    let known = indices.iter().filter(|index| **index < there);
+    // SAFETY: The index is below the number of devices, which live as long as the process.
+    let devices = known.map(|index| unsafe { sys::ggml_backend_dev_get(*index) });
+    devices.chain([ptr::null_mut()]).collect()
 }
 
 unsafe extern "C" fn on_progress(share: f32, listener: *mut c_void) -> bool {

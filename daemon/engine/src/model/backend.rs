@@ -1,6 +1,6 @@
 //! llama.cpp's backends: modules that are loaded at run time, of which the best for this processor is taken.
 
-use std::path::Path;
+use std::{path::Path, sync::OnceLock};
 
 use confine::Needs;
 use llama_cpp_2::{
@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     ffi,
     model::{
+        accelerators,
         kernels::{self, Switch},
         modules,
     },
@@ -25,29 +26,82 @@ pub(crate) fn engine() -> String {
     format!("llama.cpp {}", ffi::llama_version())
 }
 
-/// Loads the modules and starts llama.cpp, with the CPU module of this name, or the one that gives itself the best score.
+/// The names of the devices that this process offloads to; unset for all that llama.cpp would take.
+///
+/// llama.cpp's table of devices belongs to the whole process too.
+static SELECTED: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Loads the modules of these accelerators and a CPU module, the one of this name or the one with the best score, and starts llama.cpp.
 ///
 /// Says besides whether slm's kernels compute.
 ///
 /// # Errors
-/// [`Error::Internal`] when no module can compute on this processor.
-pub(crate) fn open(cpu: Option<&str>, switch: Switch) -> Result<(LlamaBackend, Kernels), Error> {
+/// [`Error::Internal`] when no module can compute on this processor; [`Error::Unavailable`] names an accelerator's backend.
+pub(crate) fn open(
+    cpu: Option<&str>,
+    backends: &[&str],
+    switch: Switch,
+) -> Result<(LlamaBackend, Kernels), Error> {
+    for backend in backends {
+        accelerators::load(backend)?;
+    }
     modules::load(cpu)?;
     let kernels = kernels::add(switch);
     let backend = LlamaBackend::init().map_err(|error| Error::Internal(error.to_string()))?;
     Ok((backend, kernels))
 }
 
+/// Selects the devices that models of this process are offloaded to, by their names, such as `Vulkan0`.
+///
+/// # Errors
+/// [`Error::Invalid`] for a name that no loaded backend has.
+pub(crate) fn select(names: &[&str]) -> Result<(), Error> {
+    let there: Vec<String> = offloadable().map(|device| device.name).collect();
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !there.iter().any(|it| it == *name))
+    {
+        return Err(Error::Invalid(format!(
+            "there is no device {unknown}; the loaded backends have: {}",
+            match there.is_empty() {
+                true => "none".to_owned(),
+                false => there.join(", "),
+            }
+        )));
+    }
+    // A process selects once, at its start.
+    let _ = SELECTED.set(names.iter().map(|name| (*name).to_owned()).collect());
+    Ok(())
+}
+
+/// The devices that a model is offloaded to, as indices of ggml's table; `None` leaves the choice to llama.cpp.
+///
+/// Without offload the list is empty, because some backends take over what the CPU computes while they are in the list.
+pub(crate) fn devices(offload: bool) -> Option<Vec<usize>> {
+    match (offload, SELECTED.get()) {
+        (false, _) => Some(Vec::new()),
+        (true, None) => None,
+        (true, Some(_)) => Some(offloadable().map(|device| device.index).collect()),
+    }
+}
+
 /// The device that computes, for people: the first accelerator where layers go to one, else the processor.
 pub(crate) fn device(offload: bool) -> String {
-    let devices = list_llama_ggml_backend_devices();
-    match devices
-        .into_iter()
-        .find(|device| offload && is_accelerator(device))
-    {
+    match offloadable().next().filter(|_| offload) {
         Some(device) => device.description,
         None => processor(),
     }
+}
+
+/// The selected accelerators.
+fn offloadable() -> impl Iterator<Item = LlamaBackendDevice> {
+    let selected = |device: &LlamaBackendDevice| match SELECTED.get() {
+        None => true,
+        Some(names) => names.contains(&device.name),
+    };
+    list_llama_ggml_backend_devices()
+        .into_iter()
+        .filter(move |device| is_accelerator(device) && selected(device))
 }
 
 /// `CPU (zen4)`: the name of the module that was chosen says what it was built for.
@@ -62,13 +116,9 @@ fn variant(maps: &str) -> Option<&str> {
         .find_map(|line| modules::variant(Path::new(line)))
 }
 
-/// Free bytes of all accelerators.
+/// Free bytes of the selected accelerators.
 pub(crate) fn free_device_bytes() -> u64 {
-    list_llama_ggml_backend_devices()
-        .iter()
-        .filter(|device| is_accelerator(device))
-        .map(|device| device.memory_free as u64)
-        .sum()
+    offloadable().map(|device| device.memory_free as u64).sum()
 }
 
 fn is_accelerator(device: &LlamaBackendDevice) -> bool {
@@ -78,12 +128,21 @@ fn is_accelerator(device: &LlamaBackendDevice) -> bool {
     )
 }
 
-/// What the backends go on needing when this process is confined.
-pub(crate) fn needs() -> Needs {
+/// What these backends go on needing when this process is confined.
+pub(crate) fn needs(backends: &[&str]) -> Needs {
     Needs {
-        devices: list_llama_ggml_backend_devices().iter().any(is_accelerator),
+        backends: backends.iter().map(|name| (*name).to_owned()).collect(),
         folders: modules::folder().into_iter().collect(),
     }
+}
+
+/// The accelerators of the loaded backends.
+pub(crate) fn accelerators() -> Vec<Value> {
+    list_llama_ggml_backend_devices()
+        .iter()
+        .filter(|device| is_accelerator(device))
+        .map(describe)
+        .collect()
 }
 
 /// All devices. The process ends afterwards, so a broken driver harms no runner.
@@ -91,7 +150,7 @@ pub(crate) fn needs() -> Needs {
 /// # Errors
 /// See [`open`].
 pub(crate) fn probe(switch: Switch) -> Result<Value, Error> {
-    let (_backend, kernels) = open(None, switch)?;
+    let (_backend, kernels) = open(None, &[], switch)?;
     let devices: Vec<Value> = list_llama_ggml_backend_devices()
         .iter()
         .map(describe)
@@ -102,6 +161,7 @@ pub(crate) fn probe(switch: Switch) -> Result<Value, Error> {
         "kernels": kernels.name(),
         "threads": threads::best(),
         "devices": devices,
+        "backends": accelerators::probe_apart(switch),
     }))
 }
 
@@ -118,6 +178,7 @@ fn describe(device: &LlamaBackendDevice) -> Value {
         "description": device.description,
         "backend": device.backend,
         "kind": kind,
+        "bus": ffi::modules::bus_address(device.index),
         "memory_total": device.memory_total,
         "memory_free": device.memory_free,
     })

@@ -11,6 +11,13 @@ pub(crate) enum Switch {
     Off,
 }
 
+impl Switch {
+    /// The argument with which a further process of this program has it.
+    pub(crate) fn argument(self) -> Option<&'static str> {
+        (self == Self::Off).then_some(Kernels::OFF)
+    }
+}
+
 /// Has the loaded CPU module compute with them, and says in the log why not.
 pub(crate) fn add(switch: Switch) -> Kernels {
     let state = match switch {

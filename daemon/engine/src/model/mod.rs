@@ -1,5 +1,6 @@
 //! A loaded model: its words, its end, and how it wants conversations written.
 
+pub(crate) mod accelerators;
 pub(crate) mod adapters;
 pub(crate) mod backend;
 pub(crate) mod kernels;

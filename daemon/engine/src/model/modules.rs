@@ -4,35 +4,22 @@
 //! this processor has what it was compiled for. That does not say that it works: a compiler may have got an instruction wrong, and a
 //! virtual machine may claim one that it does not have. So [`choose`] starts a process for each candidate, best first, in which the
 //! module computes a little of everything ([`check`]); the first one whose results are right is taken.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a module is checked in a process of its own, which is waited for and ended here"
-)]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::path::{Path, PathBuf};
 
-use runner_protocol::Kernels;
 use serde_json::{Value, json};
 
 use crate::{
     error::Error,
     ffi,
     model::kernels::{self, Switch},
-    system::fs,
+    system::{child, fs},
 };
 
 /// Where the modules lie, seen from the program's folder: after a build, and after an installation.
 const PLACES: [&str; 2] = ["slm-lib", "../lib/slm"];
 
 const CPU: &str = "libggml-cpu-";
-
-/// Longest check of one module; it takes some 50 milliseconds.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The folder of the modules.
 pub(crate) fn folder() -> Option<PathBuf> {
@@ -43,7 +30,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
         .find(|folder| folder.is_dir())
 }
 
-/// Loads every module that works here, and of the CPU modules the one called `cpu`, or without a name the one with the best score.
+/// Loads the CPU module called `cpu`, or without a name the one with the best score.
 ///
 /// # Errors
 /// [`Error::Internal`] when there are no modules, or the CPU module cannot be loaded.
@@ -54,12 +41,10 @@ pub(crate) fn load(cpu: Option<&str>) -> Result<(), Error> {
             PLACES.join(" or ")
         ))
     })?;
-    let modules = || fs::list(&folder).into_iter();
-    for path in modules().filter(|path| is_module(path) && variant(path).is_none()) {
-        ffi::modules::load(&path);
-    }
     let chosen = match cpu {
-        Some(name) => modules().find(|path| variant(path) == Some(name)),
+        Some(name) => fs::list(&folder)
+            .into_iter()
+            .find(|path| variant(path) == Some(name)),
         None => candidates(&folder).into_iter().next(),
     };
     match chosen {
@@ -81,11 +66,6 @@ fn candidates(folder: &Path) -> Vec<PathBuf> {
         .collect();
     scored.sort_by(|one, other| other.cmp(one));
     scored.into_iter().map(|(_, path)| path).collect()
-}
-
-fn is_module(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name.starts_with("libggml-") && name.ends_with(".so"))
 }
 
 /// `zen4` of `/opt/slm/libggml-cpu-zen4.so`.
@@ -134,44 +114,17 @@ pub(crate) fn choose(without: &[&str], switch: Switch) -> Result<Value, Error> {
 
 /// Runs [`check`] in another process.
 fn check_apart(name: &str, switch: Switch) -> Result<u32, String> {
-    let program = fs::program().ok_or("cannot find the program")?;
-    let mut child = Command::new(program)
-        .args(["check", name])
-        .args((switch == Switch::Off).then_some(Kernels::OFF))
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| format!("cannot be checked: {error}"))?;
-    let status = wait(&mut child)?;
-    let said = child
-        .wait_with_output()
-        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        .unwrap_or_default();
+    let mut arguments = vec!["check", name];
+    arguments.extend(switch.argument());
+    let ended = child::run(&arguments, child::Environment::Empty)
+        .map_err(|fault| format!("its check {fault}"))?;
+    let said = ended.output.trim();
     match said.parse() {
-        Ok(operations) if status.success() => Ok(operations),
-        _ if status.code().is_some() && !said.is_empty() => Err(format!("wrong result: {said}")),
-        _ => Err(format!("its check ended by {status}")),
-    }
-}
-
-fn wait(child: &mut Child) -> Result<ExitStatus, String> {
-    let begun = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) if begun.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(2)),
-            _ => {
-                // It may have ended meanwhile, which is as good.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!(
-                    "its check took longer than {} s",
-                    PATIENCE.as_secs()
-                ));
-            }
+        Ok(operations) if ended.status.success() => Ok(operations),
+        _ if ended.status.code().is_some() && !said.is_empty() => {
+            Err(format!("wrong result: {said}"))
         }
+        _ => Err(format!("its check ended by {}", ended.status)),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     ffi::context::{Batch, DecodeError},
     load,
-    model::Model,
+    model::{Model, backend::devices},
     schedule::pace::{Pace, StepLoad},
     system::{fs, memory},
 };
@@ -64,6 +64,11 @@ pub(crate) fn open(
         params = params.with_n_gpu_layers(layers);
     }
     let unfit = |why: String| Error::Unsupported(format!("its draft model does not fit it: {why}"));
+    if let Some(devices) = devices(load.settings.gpu_layers != 0) {
+        params = params
+            .with_devices(&devices)
+            .map_err(|error| unfit(error.to_string()))?;
+    }
     crate::ffi::log::take_first_error();
     let llama = LlamaModel::load_from_file(backend, path, &params)
         .map_err(|_| unfit(load::native_reason()))?;

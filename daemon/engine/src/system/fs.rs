@@ -4,13 +4,51 @@
     reason = "this is the crate's file wrapper; what it reads are small files of the system"
 )]
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 
 /// A file of the system, or nothing where it does not exist.
 pub(crate) fn kernel_file(path: impl AsRef<Path>) -> Option<String> {
     std::fs::read_to_string(path).ok()
+}
+
+/// A text of at most this many bytes.
+///
+/// # Errors
+/// The system's, or that it is longer.
+pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?
+        .take(most.saturating_add(1))
+        .read_to_string(&mut text)?;
+    if read as u64 > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(text)
+}
+
+/// SHA-256 of a file, in hex.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut part = vec![0; 1024 * 1024];
+    loop {
+        match file.read(&mut part)? {
+            0 => break,
+            read => hash.update(&part[..read]),
+        }
+    }
+    let digest = hash.finalize();
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Size of a regular file, or nothing when it is none.
@@ -30,7 +68,7 @@ pub(crate) fn list(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Opens a file for reading.
-pub(crate) fn open(path: &Path) -> std::io::Result<std::fs::File> {
+pub(crate) fn open(path: &Path) -> io::Result<std::fs::File> {
     std::fs::File::open(path)
 }
 

@@ -1,5 +1,6 @@
-//! The process and the machine: files of the system, memory, threads and the log.
+//! The process and the machine: files of the system, further processes, memory, threads and the log.
 
+pub(crate) mod child;
 pub(crate) mod fs;
 pub(crate) mod log;
 pub(crate) mod memory;
