@@ -8,6 +8,7 @@
 //! | `CARGO` | the cargo that runs us, set by cargo |
 //! | `SLM_PEER` | a folder with llama.cpp's programs, built already |
 //! | `LD_LIBRARY_PATH` | where libraries are looked for; cargo adds its own folders, which no program here is to see |
+//! | `OpenVINO_DIR`, `HEXAGON_SDK_ROOT` and the like | where the kits of makers lie, for `cargo xtask backend` |
 //! | `LANG`, `TMPDIR` | what llama.cpp's programs get besides `HOME` and `PATH` |
 #![expect(
     clippy::disallowed_methods,
@@ -58,6 +59,13 @@ pub fn which(program: &str) -> Option<PathBuf> {
 /// The cargo that runs us, or the first one on the path.
 pub fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"))
+}
+
+/// The folder that a variable of a maker's kit names, such as `OpenVINO_DIR`.
+pub fn folder(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 /// Folder of llama.cpp's programs that the user built elsewhere.

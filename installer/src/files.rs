@@ -10,6 +10,32 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+/// Bytes of a file.
+///
+/// # Errors
+/// It does not exist.
+pub fn size(path: &Path) -> Result<u64> {
+    let metadata = fs::metadata(path);
+    let metadata = metadata.with_context(|| format!("cannot look at {}", path.display()))?;
+    Ok(metadata.len())
+}
+
+/// SHA-256 of a file, in hex.
+///
+/// # Errors
+/// It cannot be read.
+pub fn sha256(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(digest(&bytes))
+}
+
+/// SHA-256 of some bytes, in hex.
+pub fn digest(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Whole content of a text file.
 ///

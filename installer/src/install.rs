@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::backend;
 use installer::native::{self, Processors};
 use installer::workspace::Workspace;
 use installer::{environment, files, process, say};
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// Build the engine for every kind of processor, as packages need it, instead of this machine's.
     #[arg(long)]
     all_cpus: bool,
+    /// Also build and install the modules of these accelerators, such as `vulkan`; those that are installed already are updated.
+    #[arg(long = "backend", value_name = "NAMES", value_delimiter = ',')]
+    backends: Vec<String>,
 }
 
 impl Options {
@@ -54,10 +58,13 @@ pub(crate) fn install(workspace: &Workspace, options: &Options) -> Result<()> {
     } else {
         Processors::Ours
     };
+    let prefix = options.prefix()?;
+    let backends = backends(&options.backends, &library_folder(&prefix))?;
+    backend::named(&backends)?;
     native::prepare(workspace, processors)?;
     process::run(workspace.build(&EXECUTABLES).envs(processors.variable()))?;
+    backend::build(workspace, &backends)?;
     let release = workspace.release();
-    let prefix = options.prefix()?;
     let libraries = install_libraries(&release.join("slm-lib"), &library_folder(&prefix))?;
     let executables = prefix.join("bin");
     files::make_folder(&executables)?;
@@ -73,6 +80,11 @@ pub(crate) fn install(workspace: &Workspace, options: &Options) -> Result<()> {
         "installed {libraries} libraries in {}",
         library_folder(&prefix).display()
     ));
+    for name in &backends {
+        let from = release.join("slm-lib").join(name);
+        install_backend(&from, &library_folder(&prefix).join(name))?;
+        say::line(&format!("installed the backend {name}"));
+    }
     let pages = pages::install(workspace.root(), &prefix)?;
     say::line(&format!(
         "installed {pages} pages, completions and documents in {}",
@@ -106,7 +118,12 @@ pub(crate) fn uninstall(options: &Options) -> Result<()> {
     }
     let folder = library_folder(&prefix);
     for path in files::list(&folder)? {
-        removed += usize::from(files::remove(&path)?);
+        if is_backend(&path) {
+            removed += files::list(&path)?.len();
+            files::remove_folder(&path)?;
+        } else if path.is_file() {
+            removed += usize::from(files::remove(&path)?);
+        }
     }
     files::remove_empty_folder(&folder)?;
     say::line(&format!(
@@ -122,7 +139,8 @@ fn library_folder(prefix: &Path) -> PathBuf {
 
 /// Copies every library, then removes those of an older version; returns their number.
 fn install_libraries(from: &Path, to: &Path) -> Result<usize> {
-    let built = files::list(from)?;
+    let mut built = files::list(from)?;
+    built.retain(|path| path.is_file());
     ensure!(
         !built.is_empty(),
         "the build left no libraries in {}",
@@ -138,11 +156,51 @@ fn install_libraries(from: &Path, to: &Path) -> Result<usize> {
         names.insert(name);
     }
     for path in files::list(to)? {
-        if path.file_name().is_some_and(|name| !names.contains(name)) {
+        if path.is_file() && path.file_name().is_some_and(|name| !names.contains(name)) {
             files::remove(&path)?;
         }
     }
     Ok(built.len())
+}
+
+/// The wanted backends, and those that are installed: a module works only with the engine of the same build.
+fn backends(wanted: &[String], installed: &Path) -> Result<Vec<String>> {
+    let mut all: BTreeSet<String> = wanted.iter().cloned().collect();
+    for path in files::list(installed)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if is_backend(&path) && backend::KINDS.iter().any(|kind| kind.name == name) {
+            all.insert(name.into_owned());
+        }
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// Whether a folder has a module of an accelerator.
+fn is_backend(path: &Path) -> bool {
+    path.join(backend::DESCRIPTION).is_file()
+}
+
+/// Replaces a module, the description last: a runner that starts meanwhile finds that the files do not fit it.
+fn install_backend(from: &Path, to: &Path) -> Result<()> {
+    files::make_folder(to)?;
+    let built = files::list(from)?;
+    let (description, parts): (Vec<_>, Vec<_>) = built
+        .iter()
+        .partition(|path| path.ends_with(backend::DESCRIPTION));
+    let mut names = BTreeSet::new();
+    for path in parts.into_iter().chain(description) {
+        let name = path
+            .file_name()
+            .with_context(|| format!("{} names no file", path.display()))?;
+        files::install(path, &to.join(name), 0o644)?;
+        names.insert(name);
+    }
+    for path in files::list(to)? {
+        if path.file_name().is_some_and(|name| !names.contains(name)) {
+            files::remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -187,6 +245,7 @@ mod tests {
         uninstall(&Options {
             prefix: Some(folder.path().to_path_buf()),
             all_cpus: false,
+            backends: Vec::new(),
         })?;
         assert_eq!(files::list(&bin)?, [bin.join("someone-elses")]);
         assert!(!library_folder(folder.path()).exists());

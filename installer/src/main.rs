@@ -3,6 +3,7 @@
 //! It knows how the project is built, checked, measured and installed, and nothing of the product's inside:
 //! it builds the executables, runs them, and talks to them as any other client.
 
+mod backend;
 mod catalog;
 mod check;
 mod deny;
@@ -34,6 +35,8 @@ enum Task {
     Check(check::Options),
     /// Build in release, and install the executables and the engine's modules.
     Install(install::Options),
+    /// Build the modules of accelerators, such as `vulkan`, or list them with what they need.
+    Backend(backend::Options),
     /// Remove the installed files; models stay.
     Uninstall(install::Options),
     /// Update `registry/.sqlx`, the descriptions of SQL queries for the compile-time check.
@@ -70,6 +73,7 @@ fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Check(options) => check::run(&workspace, &options),
         Task::Install(options) => install::install(&workspace, &options),
+        Task::Backend(options) => backend::run(&workspace, &options),
         Task::Uninstall(options) => install::uninstall(&options),
         Task::Sqlx => sqlx::run(&workspace),
         Task::Peer => peer::build(),
