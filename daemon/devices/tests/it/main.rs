@@ -1,0 +1,5 @@
+//! Reads the files of machines that are not here, from `tests/machines`.
+
+mod layout;
+mod machines;
+mod odd;
