@@ -5,12 +5,14 @@
 //! [`Memory::read`] and [`Pressure::read`] take well under a millisecond.
 //!
 //! The files are not trusted: each read has a limit, and a value that is missing or malformed is absent from the result.
-//! What the driver libraries and the backends of llama.cpp say is not read here but in the probe process, `slm-runner probe`.
+//! What the driver libraries and the backends of llama.cpp say is read in the probe process, `slm-runner probe`, and comes as a
+//! [`Report`]; [`Inventory::of`] puts everything together.
 
 mod accelerator;
 mod cgroup;
 mod disk;
 mod gpu;
+mod inventory;
 mod list;
 mod memory;
 mod npu;
@@ -18,18 +20,21 @@ mod pci;
 mod platform;
 mod pressure;
 mod processor;
+mod report;
 mod root;
 
 pub use accelerator::{Access, Node};
 pub use cgroup::Cgroups;
 pub use disk::Disk;
 pub use gpu::{Gpu, GpuKind, GpuMemory};
+pub use inventory::{Code, Device, DeviceKind, DeviceMemory, Inventory, Obstacle};
 pub use memory::Memory;
 pub use npu::Npu;
 pub use pci::Vendor;
 pub use platform::{Platform, Virtual};
 pub use pressure::{Pressure, Stall};
 pub use processor::{Cache, CoreKind, NumaNode, Processor};
+pub use report::{BackendDevice, ModuleReport, NvmlCard, NvmlReport, Report};
 pub use root::Root;
 
 use serde::{Deserialize, Serialize};
