@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::env::Environment;
 
-use super::{Error, RawSettings, SettingOrigin};
+use super::raw::RawSettings;
+use super::{Error, SettingOrigin};
 
 /// A variable and its key. `OLLAMA_HOST` is the address of Ollama, so it adds a listener and moves none.
 const VARIABLES: &[(&str, &str)] = &[

@@ -1,0 +1,55 @@
+//! Mistakes in the configuration.
+
+use std::path::PathBuf;
+
+use super::SettingOrigin;
+use crate::fs;
+
+/// A mistake in the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An unknown key.
+    #[error("{origin}: unknown key {key:?}{}", suggestion(nearest.as_ref()))]
+    Unknown {
+        /// Its origin.
+        origin: SettingOrigin,
+        /// The text of the key.
+        key: String,
+        /// The nearest known key.
+        nearest: Option<&'static str>,
+    },
+    /// An invalid value.
+    #[error("{origin}: {key}: {problem}")]
+    Value {
+        /// Its origin.
+        origin: SettingOrigin,
+        /// Name of the key.
+        key: &'static str,
+        /// The mistake, and valid values.
+        problem: String,
+    },
+    /// The file is not YAML, or not a mapping.
+    #[error("{}{}: {problem}", path.display(), at(*line))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line of the mistake, from 1, if it is known.
+        line: Option<usize>,
+        /// The mistake.
+        problem: String,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] fs::Error),
+    /// The home is not configured, and the user has no home directory.
+    #[error("no home directory is known; set SLM_HOME or pass --home DIR")]
+    NoHome,
+}
+
+pub(super) fn suggestion(nearest: Option<&&'static str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+}
+
+fn at(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(" line {line}"))
+}
