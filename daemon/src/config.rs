@@ -9,8 +9,10 @@ mod environment;
 mod error;
 mod kernels;
 mod key;
+mod models;
 mod ollama;
 mod origin;
+mod pattern;
 mod rate;
 mod raw;
 mod sandbox;
@@ -25,6 +27,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use registry::ModelName;
 use registry::credentials::LoginFiles;
 use registry::http::Network;
 use registry::mirrors::Mirrors;
@@ -42,6 +45,7 @@ pub use address::Endpoint;
 pub use error::Error;
 pub use kernels::Kernels;
 pub use key::{KEYS, Key};
+pub use models::{Group, MODEL_KEYS, ModelRule, ModelRules, ModelSettings};
 pub use origin::SettingOrigin;
 pub use sandbox::Sandbox;
 pub use secret::Secret;
@@ -144,6 +148,8 @@ pub struct Config {
     pub log: String,
     /// Log lines as JSON objects.
     pub log_json: bool,
+    /// The settings per model.
+    pub models: ModelRules,
     /// The settings that are not defaults, with their origins, for the log; without secrets.
     pub origins: Vec<(&'static str, String, SettingOrigin)>,
     /// A warning for each unknown variable with the prefix `SLM_`, and for each variable of Ollama with a value that its key
@@ -185,6 +191,11 @@ impl Config {
             logins: logins(environment),
             ..settings.read(home)?
         })
+    }
+
+    /// The settings of a model that differ from those for all models.
+    pub fn for_model(&self, name: &ModelName) -> ModelSettings {
+        self.models.of(name)
     }
 
     /// Whether the port is configured. A default port may be replaced by a free one.

@@ -23,8 +23,8 @@ pub enum Error {
     Value {
         /// Its origin.
         origin: SettingOrigin,
-        /// Name of the key.
-        key: &'static str,
+        /// Name of the key; for a setting per model with the names above it, separated by dots.
+        key: String,
         /// The mistake, and valid values.
         problem: String,
     },

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use registry::credentials::LoginFiles;
 use registry::http::Network;
 use registry::mirrors::Mirrors;
-use runner_protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
 
 use super::environment::nearest;
+use super::models::{MODELS, ModelRules};
 use super::value::{
     boolean, filter, list, non_empty, optional, positive, server, web_origins, within,
     without_password,
 };
 use super::{
     Config, Endpoint, Error, Flags, KEYS, Key, SettingOrigin, Share, address, rate, share, size,
-    yaml,
+    value, yaml,
 };
 use crate::duration;
 use crate::env::Environment;
@@ -39,6 +39,8 @@ const FREE_TEXT_KEYS: &[&str] = &[
 pub(super) struct RawSettings {
     /// By name of the key.
     pub(super) values: BTreeMap<&'static str, (String, SettingOrigin)>,
+    /// The settings per model.
+    pub(super) models: ModelRules,
 }
 
 impl RawSettings {
@@ -47,7 +49,10 @@ impl RawSettings {
             .iter()
             .map(|key| (key.name, (key.default.to_owned(), SettingOrigin::Default)))
             .collect();
-        Self { values }
+        Self {
+            values,
+            models: ModelRules::default(),
+        }
     }
 
     pub(super) fn add_file(&mut self, path: &Path, text: &str) -> Result<(), Error> {
@@ -65,20 +70,25 @@ impl RawSettings {
                 let line = yaml::line_of(text, &key);
                 return Err(wrong(Some(line), format!("{key:?} is no name of a key")));
             };
-            let origin = SettingOrigin::File {
+            let at = |line| SettingOrigin::File {
                 path: path.to_owned(),
-                line: yaml::line_of(text, name),
+                line,
             };
+            if name == MODELS {
+                self.models = ModelRules::read(&value, text, at)?;
+                continue;
+            }
+            let origin = at(yaml::line_of(text, name));
             let Some(known) = KEYS.iter().find(|known| known.name == name) else {
                 return Err(Error::Unknown {
                     origin,
                     key: name.to_owned(),
-                    nearest: nearest(name, KEYS.iter().map(|known| known.name)),
+                    nearest: nearest(name, KEYS.iter().map(|known| known.name).chain([MODELS])),
                 });
             };
             let text = file_text(known, &value).map_err(|problem| Error::Value {
                 origin: origin.clone(),
-                key: known.name,
+                key: known.name.to_owned(),
                 problem,
             })?;
             self.values.insert(known.name, (text, origin));
@@ -127,9 +137,7 @@ impl RawSettings {
                 .get("socket", |text| Ok(relative(text)))?
                 .unwrap_or_else(|| home.join(api::layout::SOCKET)),
             keep_alive: self.get("keep_alive", str::parse)?,
-            context_length: self.get("context_length", |text| {
-                within(text, MIN_CONTEXT.into(), MAX_CONTEXT.into())
-            })?,
+            context_length: self.get("context_length", value::context_length)?,
             max_loaded_models: self.get("max_loaded_models", |text| match text {
                 "auto" | "0" => Ok(None),
                 _ => within(text, 1, 64)
@@ -142,14 +150,10 @@ impl RawSettings {
             spare_runners: self.get("spare_runners", |text| within(text, 0, 8))?,
             shrink: self.get("shrink", boolean)?,
             max_queue: self.get("max_queue", |text| within(text, 1, 65_536))?,
-            parallel: self.get("parallel", |text| within(text, 1, MAX_SEQUENCES.into()))?,
-            threads: self.get("threads", |text| within(text, 0, MAX_THREADS.into()))?,
-            gpu_layers: self.get("gpu_layers", |text| within(text, -1, 10_000))?,
-            speculative: self.get("speculative", |text| match text {
-                "auto" => Ok(Speculation::Auto),
-                "off" => Ok(Speculation::Off),
-                _ => Err(format!("{text:?} must be auto or off")),
-            })?,
+            parallel: self.get("parallel", value::parallel)?,
+            threads: self.get("threads", value::threads)?,
+            gpu_layers: self.get("gpu_layers", value::gpu_layers)?,
+            speculative: self.get("speculative", value::speculative)?,
             deterministic: self.get("deterministic", boolean)?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
             kernels: self.get("kernels", str::parse)?,
@@ -203,6 +207,7 @@ impl RawSettings {
                     (*name, shown, origin.clone())
                 })
                 .collect(),
+            models: self.models,
             warnings: Vec::new(),
             home,
         };
@@ -221,7 +226,7 @@ impl RawSettings {
         let (text, origin) = &self.values[key];
         read(text.trim()).map_err(|problem| Error::Value {
             origin: origin.clone(),
-            key,
+            key: key.to_owned(),
             problem,
         })
     }

@@ -2,9 +2,51 @@
 
 use std::time::Duration;
 
+use runner_protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::duration;
+
+/// A context in tokens.
+pub(super) fn context_length(text: &str) -> Result<u32, String> {
+    within(text, MIN_CONTEXT.into(), MAX_CONTEXT.into())
+}
+
+/// A number of parallel requests.
+pub(super) fn parallel(text: &str) -> Result<u32, String> {
+    within(text, 1, MAX_SEQUENCES.into())
+}
+
+/// A number of threads; 0 lets the runner choose.
+pub(super) fn threads(text: &str) -> Result<u32, String> {
+    within(text, 0, MAX_THREADS.into())
+}
+
+/// A number of layers on a GPU; −1 for as many as fit.
+pub(super) fn gpu_layers(text: &str) -> Result<i32, String> {
+    within(text, -1, 10_000)
+}
+
+/// Whether tokens are drafted.
+pub(super) fn speculative(text: &str) -> Result<Speculation, String> {
+    match text {
+        "auto" => Ok(Speculation::Auto),
+        "off" => Ok(Speculation::Off),
+        _ => Err(format!("{text:?} must be auto or off")),
+    }
+}
+
+/// A name of something on this machine.
+pub(super) fn word(text: &str) -> Result<String, String> {
+    let is_word = !text.is_empty()
+        && text.len() <= 100
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b',');
+    is_word
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("{text:?} must be a word of at most 100 characters"))
+}
 
 /// The text; `None` if it is empty.
 pub(super) fn non_empty(text: &str) -> Result<Option<String>, String> {

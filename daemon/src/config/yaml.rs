@@ -60,6 +60,47 @@ fn lines_of(text: &str, key: &str) -> impl Iterator<Item = usize> {
     })
 }
 
+/// Line of a key below other keys, from 1. For one that is not written in a line of its own, the line of the nearest key above it.
+pub(super) fn line_below(text: &str, path: &[&str]) -> usize {
+    let mut lines = text.lines().zip(1..).peekable();
+    let mut found = 1;
+    let mut parent = None;
+    for key in path {
+        let mut indent = None;
+        while let Some((line, number)) = lines.next_if(|(line, _)| belongs_to(line, parent)) {
+            if sets(line, key) {
+                (found, indent) = (number, Some(depth(line)));
+                break;
+            }
+        }
+        if indent.is_none() {
+            break;
+        }
+        parent = indent;
+    }
+    found
+}
+
+/// Whether a line is empty, a comment, or deeper than this.
+fn belongs_to(line: &str, parent: Option<usize>) -> bool {
+    let inner = line.trim_start();
+    inner.is_empty() || inner.starts_with('#') || parent.is_none_or(|parent| depth(line) > parent)
+}
+
+fn depth(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// Whether a line sets this key. The key may have a colon in it.
+fn sets(line: &str, key: &str) -> bool {
+    let line = line.trim_start().trim_start_matches(['"', '\'']);
+    let rest = line
+        .strip_prefix(key)
+        .map(|rest| rest.trim_start_matches(['"', '\'', ' ']));
+    let rest = rest.and_then(|rest| rest.strip_prefix(':'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
+}
+
 /// Common mistakes. The parser reports some of them with another line, and accepts others.
 fn known(text: &str) -> Option<Fault> {
     text.lines()
