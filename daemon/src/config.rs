@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod kernels;
 mod key;
+mod live;
 mod models;
 mod ollama;
 mod origin;
@@ -39,17 +40,21 @@ use crate::fs;
 use crate::transfers::Window;
 
 use environment::{home, logins, unknown_names};
-use raw::RawSettings;
+use raw::{RawSettings, RawTexts};
 
 pub use address::Endpoint;
 pub use error::Error;
 pub use kernels::Kernels;
-pub use key::{KEYS, Key};
+pub use key::{Applies, KEYS, Key};
+pub use live::{FileState, LiveConfig, Refusal, Reloaded};
 pub use models::{Group, MODEL_KEYS, ModelRule, ModelRules, ModelSettings};
 pub use origin::SettingOrigin;
 pub use sandbox::Sandbox;
 pub use secret::Secret;
 pub use share::{DeviceBudget, Share};
+
+/// Name of the file in the home.
+pub const FILE: &str = "config.yaml";
 
 /// Most bytes of `config.yaml`.
 const MAX_FILE: u64 = 1 << 20;
@@ -152,6 +157,8 @@ pub struct Config {
     pub models: ModelRules,
     /// The settings that are not defaults, with their origins, for the log; without secrets.
     pub origins: Vec<(&'static str, String, SettingOrigin)>,
+    /// The text of each key that the settings were read from, and its origin.
+    raw: RawTexts,
     /// A warning for each unknown variable with the prefix `SLM_`, and for each variable of Ollama with a value that its key
     /// cannot have. Other programs use these names too, so neither is an error.
     pub warnings: Vec<String>,
@@ -172,8 +179,12 @@ impl Config {
     /// # Errors
     /// The first mistake.
     pub fn load(flags: &Flags, environment: &dyn Environment) -> Result<Self, Error> {
-        let home = home(flags, environment)?;
-        let path = home.join("config.yaml");
+        Self::at(&home(flags, environment)?, flags, environment)
+    }
+
+    /// Reads all settings of this home.
+    fn at(home: &Path, flags: &Flags, environment: &dyn Environment) -> Result<Self, Error> {
+        let path = home.join(FILE);
         let mut settings = RawSettings::defaults();
         if let Some(text) = fs::read_text(&path, MAX_FILE)? {
             settings.add_file(&path, &text)?;
@@ -181,7 +192,7 @@ impl Config {
         settings.add_environment(environment);
         settings.add_flags(flags);
         let mut warnings = unknown_names(environment);
-        warnings.extend(settings.add_ollama(environment, &home));
+        warnings.extend(settings.add_ollama(environment, home));
         let hub_token = environment
             .get(HUB_TOKEN)
             .filter(|token| !token.trim().is_empty());
@@ -189,13 +200,35 @@ impl Config {
             warnings,
             hub_token: hub_token.map(Secret),
             logins: logins(environment),
-            ..settings.read(home)?
+            ..settings.read(home.to_owned())?
         })
     }
 
     /// The settings of a model that differ from those for all models.
     pub fn for_model(&self, name: &ModelName) -> ModelSettings {
         self.models.of(name)
+    }
+
+    /// Path of the file.
+    pub fn file(&self) -> PathBuf {
+        self.home.join(FILE)
+    }
+
+    /// The text of a key, as it was set; may hold a password.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.raw.get(name).map(|(text, _)| text.as_str())
+    }
+
+    /// The text of a key as it may be shown, without a password.
+    pub fn shown(&self, name: &str) -> String {
+        let text = self.text(name).unwrap_or_default();
+        raw::shown(name, text)
+    }
+
+    /// The origin of the value of a key.
+    pub fn origin(&self, name: &str) -> &SettingOrigin {
+        let set = self.raw.get(name);
+        set.map_or(&SettingOrigin::Default, |(_, origin)| origin)
     }
 
     /// Whether the port is configured. A default port may be replaced by a free one.
@@ -225,7 +258,7 @@ impl Config {
     /// As [`Config::load`].
     pub fn from_text(home: &Path, text: &str) -> Result<Self, Error> {
         let mut settings = RawSettings::defaults();
-        settings.add_file(&home.join("config.yaml"), text)?;
+        settings.add_file(&home.join(FILE), text)?;
         settings.read(home.to_owned())
     }
 }

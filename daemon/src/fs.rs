@@ -56,10 +56,20 @@ pub fn private_dir(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// When it cannot be read, is longer, or is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<Option<String>, Error> {
-    let file = match fs::File::open(path) {
+    // Without waiting for the other end of a pipe.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    let mut options = fs::OpenOptions::new();
+    let opened = options
+        .read(true)
+        .custom_flags(flags.cast_signed())
+        .open(path);
+    let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.name("open", path)?,
     };
+    if !file.metadata().name("look at", path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file")).name("read", path);
+    }
     let mut text = String::new();
     let read = file
         .take(limit + 1)

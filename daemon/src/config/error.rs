@@ -9,7 +9,7 @@ use crate::fs;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An unknown key.
-    #[error("{origin}: unknown key {key:?}{}", suggestion(nearest.as_ref()))]
+    #[error("{origin}: {}", self.reason())]
     Unknown {
         /// Its origin.
         origin: SettingOrigin,
@@ -19,7 +19,7 @@ pub enum Error {
         nearest: Option<&'static str>,
     },
     /// An invalid value.
-    #[error("{origin}: {key}: {problem}")]
+    #[error("{origin}: {}", self.reason())]
     Value {
         /// Its origin.
         origin: SettingOrigin,
@@ -44,6 +44,20 @@ pub enum Error {
     /// The home is not configured, and the user has no home directory.
     #[error("no home directory is known; set SLM_HOME or pass --home DIR")]
     NoHome,
+}
+
+impl Error {
+    /// The mistake, without its origin.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Unknown { key, nearest, .. } => {
+                format!("unknown key {key:?}{}", suggestion(nearest.as_ref()))
+            }
+            Self::Value { key, problem, .. } => format!("{key}: {problem}"),
+            Self::File { problem, .. } => problem.clone(),
+            Self::Read(_) | Self::NoHome => self.to_string(),
+        }
+    }
 }
 
 pub(super) fn suggestion(nearest: Option<&&'static str>) -> String {

@@ -1,5 +1,27 @@
 //! The table of all settings.
 
+/// When a changed value in `config.yaml` takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applies {
+    /// At once: the next request or the next decision uses it.
+    Now,
+    /// With the next load of a model.
+    NextLoad,
+    /// With the next start of the daemon.
+    Restart,
+}
+
+impl Applies {
+    /// In the reference, and in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::NextLoad => "next load",
+            Self::Restart => "restart",
+        }
+    }
+}
+
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -11,15 +33,20 @@ pub struct Key {
     pub env: &'static str,
     /// Its default text; may be empty.
     pub default: &'static str,
+    /// When a change takes effect.
+    pub applies: Applies,
     /// Its description in `--help` and in the reference.
     pub about: &'static str,
 }
+
+use Applies::{NextLoad, Now, Restart};
 
 const fn key(
     name: &'static str,
     flag: &'static str,
     env: &'static str,
     default: &'static str,
+    applies: Applies,
     about: &'static str,
 ) -> Key {
     Key {
@@ -27,6 +54,7 @@ const fn key(
         flag,
         env,
         default,
+        applies,
         about,
     }
 }
@@ -38,6 +66,7 @@ pub const KEYS: &[Key] = &[
         "host",
         "SLM_HOST",
         "127.0.0.1",
+        Restart,
         "Address to listen on, with or without port; loopback only.",
     ),
     key(
@@ -45,6 +74,7 @@ pub const KEYS: &[Key] = &[
         "port",
         "SLM_PORT",
         "11435",
+        Restart,
         "TCP port; 0 takes a free one.",
     ),
     key(
@@ -52,6 +82,7 @@ pub const KEYS: &[Key] = &[
         "also-listen",
         "SLM_ALSO_LISTEN",
         "",
+        Restart,
         "Further TCP addresses to listen on, such as 127.0.0.1:11434, separated by commas; loopback only.",
     ),
     key(
@@ -59,6 +90,7 @@ pub const KEYS: &[Key] = &[
         "socket",
         "SLM_SOCKET",
         "",
+        Restart,
         "Path of the Unix socket; `run/slmd.sock` in the home when empty.",
     ),
     key(
@@ -66,6 +98,7 @@ pub const KEYS: &[Key] = &[
         "keep-alive",
         "SLM_KEEP_ALIVE",
         "5m",
+        Now,
         "How long a model stays loaded after its last request; -1 for ever, 0 not at all.",
     ),
     key(
@@ -73,6 +106,7 @@ pub const KEYS: &[Key] = &[
         "context-length",
         "SLM_CONTEXT_LENGTH",
         "4096",
+        Now,
         "Default context of a model in tokens, if neither request nor model sets it.",
     ),
     key(
@@ -80,6 +114,7 @@ pub const KEYS: &[Key] = &[
         "max-loaded-models",
         "SLM_MAX_LOADED_MODELS",
         "auto",
+        Now,
         "Maximum number of loaded models; auto or 0 as many as memory allows.",
     ),
     key(
@@ -87,6 +122,7 @@ pub const KEYS: &[Key] = &[
         "memory-budget",
         "SLM_MEMORY_BUDGET",
         "auto",
+        Now,
         "Host memory that all loaded models together may take: a size, or a percentage of the machine's memory; auto all but the reserve.",
     ),
     key(
@@ -94,6 +130,7 @@ pub const KEYS: &[Key] = &[
         "memory-reserve",
         "SLM_MEMORY_RESERVE",
         "auto",
+        Now,
         "Host memory to leave free for other programs: a size, or a percentage of the machine's memory; auto chooses by the machine.",
     ),
     key(
@@ -101,6 +138,7 @@ pub const KEYS: &[Key] = &[
         "device-budget",
         "SLM_DEVICE_BUDGET",
         "",
+        Now,
         "Memory that all loaded models together may take on a device, such as `CUDA0=20GiB,Vulkan0=80%`; separated by commas.",
     ),
     key(
@@ -108,6 +146,7 @@ pub const KEYS: &[Key] = &[
         "spare-runners",
         "SLM_SPARE_RUNNERS",
         "1",
+        Now,
         "Maximum number of runner processes that are started ahead of a load; 0 none.",
     ),
     key(
@@ -115,6 +154,7 @@ pub const KEYS: &[Key] = &[
         "shrink",
         "SLM_SHRINK",
         "false",
+        Now,
         "Reload an idle model with a smaller context and fewer slots before it is unloaded for another one.",
     ),
     key(
@@ -122,6 +162,7 @@ pub const KEYS: &[Key] = &[
         "max-queue",
         "SLM_MAX_QUEUE",
         "512",
+        Now,
         "Maximum number of requests that wait for models to load; a further one gets a 503.",
     ),
     key(
@@ -129,6 +170,7 @@ pub const KEYS: &[Key] = &[
         "parallel",
         "SLM_PARALLEL",
         "16",
+        NextLoad,
         "Maximum number of concurrent requests of a model.",
     ),
     key(
@@ -136,6 +178,7 @@ pub const KEYS: &[Key] = &[
         "threads",
         "SLM_THREADS",
         "0",
+        NextLoad,
         "CPU threads of a runner; 0 lets it choose.",
     ),
     key(
@@ -143,6 +186,7 @@ pub const KEYS: &[Key] = &[
         "gpu-layers",
         "SLM_GPU_LAYERS",
         "-1",
+        NextLoad,
         "Layers on a GPU; -1 as many as fit, 0 none.",
     ),
     key(
@@ -150,6 +194,7 @@ pub const KEYS: &[Key] = &[
         "speculative",
         "SLM_SPECULATIVE",
         "auto",
+        NextLoad,
         "Speculative decoding: auto if it is measured to be faster, off never.",
     ),
     key(
@@ -157,6 +202,7 @@ pub const KEYS: &[Key] = &[
         "deterministic",
         "SLM_DETERMINISTIC",
         "false",
+        Now,
         "Compute each request alone, so that the same request gives the same text; a request can override it.",
     ),
     key(
@@ -164,6 +210,7 @@ pub const KEYS: &[Key] = &[
         "runner",
         "SLM_RUNNER",
         "",
+        Restart,
         "Path of the runner's executable; `slm-runner` next to `slmd` when empty.",
     ),
     key(
@@ -171,6 +218,7 @@ pub const KEYS: &[Key] = &[
         "kernels",
         "SLM_KERNELS",
         "auto",
+        NextLoad,
         "slm's own CPU kernels: auto if the processor has them, off never.",
     ),
     key(
@@ -178,6 +226,7 @@ pub const KEYS: &[Key] = &[
         "sandbox",
         "SLM_SANDBOX",
         "auto",
+        NextLoad,
         "Sandbox of runners: auto as far as the machine can, require no model below the level full, off none.",
     ),
     key(
@@ -185,6 +234,7 @@ pub const KEYS: &[Key] = &[
         "state-memory",
         "SLM_STATE_MEMORY",
         "auto",
+        NextLoad,
         "Host cache of a runner for states of finished sequences, such as `512MiB`; 0 none, auto a sixteenth of the memory that is available when the model is loaded.",
     ),
     key(
@@ -192,6 +242,7 @@ pub const KEYS: &[Key] = &[
         "state-disk",
         "SLM_STATE_DISK",
         "4GiB",
+        NextLoad,
         "Disk space for saved states of unloaded models; 0 saves none and removes existing ones.",
     ),
     key(
@@ -199,6 +250,7 @@ pub const KEYS: &[Key] = &[
         "responses",
         "SLM_RESPONSES",
         "256MiB",
+        Now,
         "Disk space for saved responses and conversations of the Responses API; 0 saves none and removes existing ones.",
     ),
     key(
@@ -206,6 +258,7 @@ pub const KEYS: &[Key] = &[
         "responses-lifetime",
         "SLM_RESPONSES_LIFETIME",
         "720h",
+        Now,
         "How long responses and conversations are kept after their last change.",
     ),
     key(
@@ -213,6 +266,7 @@ pub const KEYS: &[Key] = &[
         "pip",
         "SLM_PIP",
         "",
+        Now,
         "Program that fetches Python packages, with the arguments of `pip`; found automatically when empty.",
     ),
     key(
@@ -220,6 +274,7 @@ pub const KEYS: &[Key] = &[
         "library",
         "SLM_LIBRARY",
         "",
+        Now,
         "Registry that stands in for the Ollama library, such as https://mirror.example; registry.ollama.ai when empty.",
     ),
     key(
@@ -227,6 +282,7 @@ pub const KEYS: &[Key] = &[
         "mirrors",
         "SLM_MIRRORS",
         "",
+        Now,
         "Registries that are tried before others, such as ghcr.io=mirror.example/ghcr; separated by commas.",
     ),
     key(
@@ -234,6 +290,7 @@ pub const KEYS: &[Key] = &[
         "hub",
         "HF_ENDPOINT",
         "",
+        Now,
         "Mirror that stands in for the Hugging Face hub; https://huggingface.co when empty.",
     ),
     key(
@@ -241,6 +298,7 @@ pub const KEYS: &[Key] = &[
         "http-proxy",
         "HTTP_PROXY",
         "",
+        Now,
         "Proxy for requests over http.",
     ),
     key(
@@ -248,6 +306,7 @@ pub const KEYS: &[Key] = &[
         "https-proxy",
         "HTTPS_PROXY",
         "",
+        Now,
         "Proxy for requests over https.",
     ),
     key(
@@ -255,6 +314,7 @@ pub const KEYS: &[Key] = &[
         "no-proxy",
         "NO_PROXY",
         "",
+        Now,
         "Hosts, domains and networks without a proxy, separated by commas; loopback never has one.",
     ),
     key(
@@ -262,6 +322,7 @@ pub const KEYS: &[Key] = &[
         "ca-file",
         "SLM_CA_FILE",
         "",
+        Now,
         "File of additional trusted certificates (PEM), for networks that inspect TLS.",
     ),
     key(
@@ -269,6 +330,7 @@ pub const KEYS: &[Key] = &[
         "max-transfers",
         "SLM_MAX_TRANSFERS",
         "2",
+        Now,
         "Maximum number of concurrent pulls and pushes; further ones are queued.",
     ),
     key(
@@ -276,6 +338,7 @@ pub const KEYS: &[Key] = &[
         "pull-rate",
         "SLM_PULL_RATE",
         "",
+        Now,
         "Maximum rate of all pulls together, such as 20MB/s; no limit when empty.",
     ),
     key(
@@ -283,6 +346,7 @@ pub const KEYS: &[Key] = &[
         "pull-window",
         "SLM_PULL_WINDOW",
         "",
+        Now,
         "Time of day in which pulls and pushes move bytes, such as 22:00-06:00; any time when empty.",
     ),
     key(
@@ -290,6 +354,7 @@ pub const KEYS: &[Key] = &[
         "metered",
         "SLM_METERED",
         "false",
+        Now,
         "Whether the network is metered: pulls and pushes without `--now` wait then.",
     ),
     key(
@@ -297,6 +362,7 @@ pub const KEYS: &[Key] = &[
         "load-timeout",
         "SLM_LOAD_TIMEOUT",
         "5m",
+        NextLoad,
         "Maximum time without progress during a load.",
     ),
     key(
@@ -304,6 +370,7 @@ pub const KEYS: &[Key] = &[
         "stall-timeout",
         "SLM_STALL_TIMEOUT",
         "1m",
+        NextLoad,
         "Maximum time without a sign of life from a runner with requests; then it is killed.",
     ),
     key(
@@ -311,6 +378,7 @@ pub const KEYS: &[Key] = &[
         "grace",
         "SLM_GRACE",
         "10s",
+        Now,
         "How long running answers may continue when the daemon stops.",
     ),
     key(
@@ -318,6 +386,7 @@ pub const KEYS: &[Key] = &[
         "max-connections",
         "SLM_MAX_CONNECTIONS",
         "4096",
+        Restart,
         "Maximum number of connections; further ones wait.",
     ),
     key(
@@ -325,6 +394,7 @@ pub const KEYS: &[Key] = &[
         "allowed-hosts",
         "SLM_ALLOWED_HOSTS",
         "",
+        Now,
         "Host names besides localhost for this machine, separated by commas.",
     ),
     key(
@@ -332,6 +402,7 @@ pub const KEYS: &[Key] = &[
         "allowed-origins",
         "SLM_ALLOWED_ORIGINS",
         "",
+        Now,
         "Web origins whose pages may call the API, separated by commas.",
     ),
     key(
@@ -339,6 +410,7 @@ pub const KEYS: &[Key] = &[
         "log",
         "SLM_LOG",
         "info",
+        Now,
         "Log level, or a list such as `warn,daemon=debug`.",
     ),
     key(
@@ -346,6 +418,7 @@ pub const KEYS: &[Key] = &[
         "log-json",
         "SLM_LOG_JSON",
         "false",
+        Restart,
         "Log lines as JSON objects.",
     ),
 ];

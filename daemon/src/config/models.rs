@@ -237,6 +237,17 @@ impl ModelRules {
             .filter_map(|rule| rule.pattern.name())
     }
 
+    /// Whether both have the same patterns with the same settings, whatever their lines.
+    pub(super) fn says_as(&self, other: &Self) -> bool {
+        let texts = |rules: &Self| {
+            let rules = rules.iter();
+            rules
+                .map(|rule| (rule.pattern.clone(), rule.texts.clone()))
+                .collect::<Vec<_>>()
+        };
+        texts(self) == texts(other)
+    }
+
     /// Each name and pattern with its settings.
     pub fn iter(&self) -> impl Iterator<Item = &ModelRule> {
         self.0.iter()

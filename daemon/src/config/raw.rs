@@ -35,10 +35,13 @@ const FREE_TEXT_KEYS: &[&str] = &[
     "allowed_hosts",
 ];
 
+/// The texts of keys, and their origins.
+pub(super) type RawTexts = BTreeMap<&'static str, (String, SettingOrigin)>;
+
 /// The text of each key from the last origin that sets it.
 pub(super) struct RawSettings {
     /// By name of the key.
-    pub(super) values: BTreeMap<&'static str, (String, SettingOrigin)>,
+    pub(super) values: RawTexts,
     /// The settings per model.
     pub(super) models: ModelRules,
 }
@@ -197,17 +200,10 @@ impl RawSettings {
                 .values
                 .iter()
                 .filter(|(_, (_, origin))| *origin != SettingOrigin::Default)
-                .map(|(name, (text, origin))| {
-                    let is_proxy = name.ends_with("_proxy");
-                    let shown = if is_proxy {
-                        without_password(text)
-                    } else {
-                        text.clone()
-                    };
-                    (*name, shown, origin.clone())
-                })
+                .map(|(name, (text, origin))| (*name, shown(name, text), origin.clone()))
                 .collect(),
             models: self.models,
+            raw: self.values,
             warnings: Vec::new(),
             home,
         };
@@ -229,6 +225,15 @@ impl RawSettings {
             key: key.to_owned(),
             problem,
         })
+    }
+}
+
+/// The text of a key as it may be shown.
+pub(super) fn shown(name: &str, text: &str) -> String {
+    if name.ends_with("_proxy") {
+        without_password(text)
+    } else {
+        text.to_owned()
     }
 }
 

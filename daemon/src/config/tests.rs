@@ -355,8 +355,12 @@ fn the_reference_lists_every_key_with_its_variable_default_and_meaning() {
             format!("`{}`", key.default)
         };
         let row = format!(
-            "| `{}` | `{}` | `--{}` | {default} | {} |",
-            key.name, key.env, key.flag, key.about
+            "| `{}` | `{}` | `--{}` | {default} | {} | {} |",
+            key.name,
+            key.env,
+            key.flag,
+            key.applies.name(),
+            key.about
         );
         assert!(
             reference.contains(&row),
