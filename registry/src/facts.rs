@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::gguf::{GeneralType, Gguf, Metadata, TOKENS, Value};
+use crate::memory::MemoryFacts;
 use crate::translate::{self, Foreign};
 
 /// Names that are longer are not what people call a model.
@@ -51,6 +52,9 @@ pub struct Facts {
     /// The layout of Ollama that it is in, if llama.cpp does not read it.
     #[serde(default)]
     pub foreign: Option<Foreign>,
+    /// What the memory of the loaded model depends on.
+    #[serde(default)]
+    pub memory: MemoryFacts,
 }
 
 /// The place of a file in a split model.
@@ -103,6 +107,7 @@ impl Facts {
             pooling: number("pooling_type"),
             split: split(metadata),
             foreign: translate::recognise(gguf),
+            memory: MemoryFacts::of(gguf),
             architecture,
         }
     }

@@ -4,7 +4,7 @@
 //! [`Registry`] is the only door: it opens the folder, and every operation on models is one of its methods.
 //!
 //! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`], [`convert`], [`translate`],
-//! [`facts`]), then the disk (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from:
+//! [`memory`], [`facts`]), then the disk (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from:
 //! what people ask for ([`mod@reference`]), the places that may have it ([`source`], [`remote`]), how it is brought here ([`http`],
 //! [`transfer`]), and [`pull`] over them all.
 //! Nothing here knows HTTP serving, runners, terminals or environment variables.
@@ -24,6 +24,7 @@ pub mod http;
 mod index;
 mod key;
 pub mod manifest;
+pub mod memory;
 pub mod mirrors;
 pub mod model;
 pub mod name;

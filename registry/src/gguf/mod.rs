@@ -34,7 +34,7 @@ pub use self::metadata::{Entry, Metadata};
 pub use self::tensor::Tensor;
 pub use self::tensor_type::TensorType;
 pub use self::value::{Array, Endian, Value, ValueType};
-pub(crate) use self::vocabulary::TOKENS;
+pub(crate) use self::vocabulary::{MERGES, TOKENS};
 pub(crate) use self::write::Head;
 
 use self::input::Input;

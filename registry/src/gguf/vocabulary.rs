@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{Error, Problem, Value, ValueType};
 
 pub(crate) const TOKENS: &str = "tokenizer.ggml.tokens";
-pub(super) const MERGES: &str = "tokenizer.ggml.merges";
+pub(crate) const MERGES: &str = "tokenizer.ggml.merges";
 /// Real vocabularies have up to some 300,000 tokens.
 const MOST_TOKENS: u64 = 1024 * 1024;
 /// Real tokens have up to some hundred bytes.

@@ -213,6 +213,7 @@ mod tests {
             pooling: None,
             split: None,
             foreign: None,
+            memory: crate::memory::MemoryFacts::default(),
         }
     }
 
