@@ -92,7 +92,7 @@ impl Loader for StoreLoader {
             };
             let files = std::iter::once(ready.weights).chain(ready.shards);
             let files: Vec<_> = files.map(|blob| blob.file).collect();
-            blocking::run(move || {
+            let _ = blocking::run(move || {
                 if fs::total_size(&files) <= most {
                     files.iter().for_each(fs::read_ahead);
                 }
