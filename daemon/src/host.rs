@@ -1,23 +1,61 @@
 //! The memory of the host, as the scheduler asks for it.
 
-use crate::fs;
+use devices::{Cgroups, Memory, Pressure, Root};
+
 use crate::scheduler::{HostMemory, Machine};
 
-/// Reads the memory of this machine.
+/// Reads the memory of this machine and the limits of the daemon's control group.
 #[derive(Debug)]
-pub(crate) struct Host;
+pub(crate) struct Host {
+    root: Root,
+    cgroups: Cgroups,
+}
+
+impl Host {
+    /// Reads below this root.
+    pub(crate) fn new(root: Root) -> Self {
+        let cgroups = Cgroups::find(&root);
+        Self { root, cgroups }
+    }
+}
 
 impl Machine for Host {
     fn memory(&self) -> Option<HostMemory> {
-        let text = fs::read_text("/proc/meminfo".as_ref(), 64 * 1024).ok()??;
-        let kib = |name: &str| -> Option<u64> {
-            let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-            rest.split_whitespace().next()?.parse().ok()
-        };
+        let memory = Memory::read(&self.root, &self.cgroups)?;
+        let pressure = Pressure::read(&self.root, &self.cgroups);
+        let stalls = pressure.machine.into_iter().chain(pressure.cgroup);
         Some(HostMemory {
-            total: kib("MemTotal:")? * 1024,
-            available: kib("MemAvailable:")? * 1024,
-            stalled: 0.0,
+            total: memory.usable(),
+            available: memory.free(),
+            stalled: stalls.map(|stall| stall.some_avg10).fold(0.0, f64::max),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smaller_limit_and_the_longer_wait_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("proc/meminfo", "MemTotal: 8000 kB\nMemAvailable: 6000 kB\n");
+        write(
+            "proc/pressure/memory",
+            "some avg10=7.50 avg60=0.00 avg300=0.00 total=5\nfull avg10=1.00 avg60=0.00 avg300=0.00 total=5\n",
+        );
+        let memory = Host::new(Root::new(folder.path())).memory().unwrap();
+        let kib = |bytes: u64| bytes / 1024;
+        assert_eq!(
+            (kib(memory.total), kib(memory.available), memory.stalled),
+            (8000, 6000, 7.5)
+        );
+        let empty = tempfile::tempdir().unwrap();
+        assert_eq!(Host::new(Root::new(empty.path())).memory(), None);
     }
 }

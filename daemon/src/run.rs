@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use devices::Root;
 use registry::Registry;
 use registry::credentials::HubToken;
 use registry::source::{Pip, Settings};
@@ -393,7 +394,13 @@ fn start_scheduler(
         keep_alive: config.keep_alive,
         stop_grace: RUNNER_GRACE,
     };
-    Scheduler::start(options, Arc::new(loader), Arc::new(Host), events, workers)
+    Scheduler::start(
+        options,
+        Arc::new(loader),
+        Arc::new(Host::new(Root::system())),
+        events,
+        workers,
+    )
 }
 
 /// Binds the listeners and serves on them, then writes the daemon's note.

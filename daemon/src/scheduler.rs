@@ -47,6 +47,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use crate::config::Group;
 use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::events::Events;
@@ -104,15 +105,6 @@ pub struct LoadRequest {
     pub priority: i32,
     /// Its group, if it has one.
     pub group: Option<Group>,
-}
-
-/// A group of models.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Group {
-    /// Of these models, one is loaded at a time.
-    OneOf(String),
-    /// These models are unloaded together or not at all.
-    Together(String),
 }
 
 impl LoadRequest {
