@@ -159,6 +159,11 @@ impl Registry {
         self.0.store.home()
     }
 
+    /// Changes the most bytes per second of all transfers over HTTP together, also of running ones; `None` sets no limit.
+    pub fn set_pull_rate(&self, rate: Option<NonZeroU64>) {
+        self.0.connections.cap_at(rate);
+    }
+
     /// Closes the index. Later operations fail; dropping the last clone releases the home.
     pub async fn close(&self) {
         self.0.index.close().await;

@@ -1,10 +1,10 @@
-//! The rate cap of all transfers together: a token bucket.
+//! The rate cap of all transfers together: a token bucket, whose rate can change.
 //!
 //! A connection pays for the bytes it has read before it reads on. While it waits, its socket is not read, so the
 //! sender slows down too. The wait does not count as a stall: see `Plan::held`.
 
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,24 +16,36 @@ const BURST: Duration = Duration::from_millis(250);
 /// The bucket. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
 pub(super) struct Cap {
-    rate: NonZeroU64,
+    /// Bytes per second; 0 for no limit.
+    rate: Arc<AtomicU64>,
     /// When all bytes so far are paid.
     paid_at: Arc<Mutex<Instant>>,
 }
 
 impl Cap {
-    /// So many bytes per second.
-    pub(super) fn new(rate: NonZeroU64) -> Self {
-        Self {
-            rate,
+    /// So many bytes per second; `None` sets no limit.
+    pub(super) fn new(rate: Option<NonZeroU64>) -> Self {
+        let cap = Self {
+            rate: Arc::default(),
             paid_at: Arc::new(Mutex::new(Instant::now())),
-        }
+        };
+        cap.set(rate);
+        cap
+    }
+
+    /// Changes the rate of all clones. A connection that waits finishes its wait.
+    pub(super) fn set(&self, rate: Option<NonZeroU64>) {
+        let rate = rate.map_or(0, NonZeroU64::get);
+        self.rate.store(rate, Ordering::Relaxed);
     }
 
     /// Takes bytes, and waits until they are paid. `held` is set while it waits.
     pub(super) async fn pay(&self, bytes: usize, held: &AtomicBool) {
+        let Some(rate) = NonZeroU64::new(self.rate.load(Ordering::Relaxed)) else {
+            return;
+        };
         let now = Instant::now();
-        let paid_at = self.take(bytes as u64, now);
+        let paid_at = self.take(bytes as u64, rate, now);
         if paid_at > now {
             held.store(true, Ordering::Relaxed);
             sleep_until(paid_at).await;
@@ -42,8 +54,8 @@ impl Cap {
     }
 
     /// Takes bytes at `now`. Returns when they are paid.
-    fn take(&self, bytes: u64, now: Instant) -> Instant {
-        let cost = Duration::from_secs_f64(bytes as f64 / self.rate.get() as f64);
+    fn take(&self, bytes: u64, rate: NonZeroU64, now: Instant) -> Instant {
+        let cost = Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
         // A poisoned lock is taken: a time is one value.
         let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
         let earliest = now.checked_sub(BURST).unwrap_or(now);
@@ -57,7 +69,7 @@ mod tests {
     use super::*;
 
     fn cap(rate: u64) -> Cap {
-        Cap::new(NonZeroU64::new(rate).expect("more than 0"))
+        Cap::new(NonZeroU64::new(rate))
     }
 
     #[tokio::test(start_paused = true)]
@@ -73,6 +85,24 @@ mod tests {
         tokio::join!(connection(), connection(), connection(), connection());
         // 4 times 100 times 50 kB.
         assert_eq!(begun.elapsed().as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_rate_counts_for_all_clones() {
+        let cap = cap(0);
+        let other = cap.clone();
+        let begun = Instant::now();
+        let held = AtomicBool::new(false);
+        cap.pay(1_000_000_000, &held).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        other.set(NonZeroU64::new(1_000_000));
+        for _ in 0..20 {
+            cap.pay(1_000_000, &held).await;
+        }
+        assert_eq!(begun.elapsed().as_secs(), 19);
+        other.set(None);
+        cap.pay(1_000_000_000, &held).await;
+        assert_eq!(begun.elapsed().as_secs(), 19);
     }
 
     #[tokio::test(start_paused = true)]

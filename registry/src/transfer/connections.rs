@@ -28,7 +28,7 @@ const CONTENT: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     state: Arc<Mutex<State>>,
-    cap: Option<Cap>,
+    cap: Cap,
 }
 
 #[derive(Debug)]
@@ -112,9 +112,14 @@ impl Connections {
     /// Transfers that take at most so many bytes per second together.
     pub(crate) fn capped(rate: Option<NonZeroU64>) -> Self {
         Self {
-            cap: rate.map(Cap::new),
+            cap: Cap::new(rate),
             ..Self::new(Instant::now())
         }
+    }
+
+    /// Changes the bytes per second, also of running transfers.
+    pub(crate) fn cap_at(&self, rate: Option<NonZeroU64>) {
+        self.cap.set(rate);
     }
 
     fn new(now: Instant) -> Self {
@@ -133,7 +138,7 @@ impl Connections {
         };
         Self {
             state: Arc::new(Mutex::new(state)),
-            cap: None,
+            cap: Cap::new(None),
         }
     }
 
@@ -144,9 +149,7 @@ impl Connections {
 
     /// Waits until the bytes that a connection has read are within the rate cap. `held` is set meanwhile.
     pub(super) async fn pay(&self, bytes: usize, held: &AtomicBool) {
-        if let Some(cap) = &self.cap {
-            cap.pay(bytes, held).await;
-        }
+        self.cap.pay(bytes, held).await;
     }
 
     /// Registers a transfer.
